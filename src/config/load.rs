@@ -1,0 +1,195 @@
+//! Reads and merges the sources of configuration, and says exactly where a mistake is.
+
+use std::fmt;
+use std::path::{Path, PathBuf};
+
+use serde::Deserialize;
+use toml::{Table, Value};
+
+use super::Config;
+use crate::rules::Position;
+
+/// The file that is read where none is named, if it is there.
+const DEFAULT_FILE: &str = "frostline.toml";
+/// Sections that `FROSTLINE_SECTION_KEY` may set.
+const ENV_SECTIONS: [&str; 5] = ["kafka", "runtime", "assemble", "filter", "alert"];
+
+/// What is laid over the file.
+#[derive(Clone, Debug, Default)]
+pub struct Overrides {
+    /// The file that was named, if one was.
+    pub file: Option<PathBuf>,
+    /// `KEY=VALUE` settings from the command line, flags included, later ones winning.
+    pub settings: Vec<String>,
+}
+
+/// A mistake in the configuration. Nothing was started.
+#[derive(Debug)]
+pub struct ConfigError {
+    place: String,
+    message: String,
+}
+
+impl ConfigError {
+    /// A mistake in the value of a key, wherever that was set.
+    pub fn of_key(key: &str, message: String) -> Self {
+        Self { place: key.to_owned(), message }
+    }
+
+    fn of_file(path: &Path, message: String) -> Self {
+        Self { place: path.display().to_string(), message }
+    }
+}
+
+impl fmt::Display for ConfigError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}: {}", self.place, self.message)
+    }
+}
+
+impl std::error::Error for ConfigError {}
+
+/// Loads the configuration: file, `FROSTLINE_…` variables, settings, in rising order.
+///
+/// # Errors
+/// The first mistake, with file, line and column, or the name of the variable or setting.
+pub fn load(overrides: &Overrides, env: impl Iterator<Item = (String, String)>) -> Result<Config, ConfigError> {
+    let mut table = read_file(overrides.file.as_deref())?;
+    for (name, value) in env {
+        let Some(key) = env_key(&name) else { continue };
+        let setting = parse_setting(&format!("{key}={value}"))
+            .and_then(|setting| check_alone(setting))
+            .map_err(|message| ConfigError { place: name, message })?;
+        merge(&mut table, setting);
+    }
+    for setting in &overrides.settings {
+        let parsed = parse_setting(setting)
+            .and_then(|setting| check_alone(setting))
+            .map_err(|message| ConfigError { place: format!("--set {setting}"), message })?;
+        merge(&mut table, parsed);
+    }
+    let config = Config::deserialize(table)
+        .map_err(|error| ConfigError { place: "configuration".into(), message: error.message().to_owned() })?;
+    config.validate()?;
+    Ok(config)
+}
+
+/// Reads the file, and checks it on its own, since only then is the line of a mistake known.
+fn read_file(named: Option<&Path>) -> Result<Table, ConfigError> {
+    let path = named.unwrap_or(Path::new(DEFAULT_FILE));
+    let text = match std::fs::read_to_string(path) {
+        Ok(text) => text,
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound && named.is_none() => String::new(),
+        Err(error) => return Err(ConfigError::of_file(path, error.to_string())),
+    };
+    let with_line = |error: toml::de::Error| {
+        let position = Position::of_byte(&text, error.span().map_or(0, |span| span.start));
+        ConfigError {
+            place: format!("{}:{}:{}", path.display(), position.line, position.column),
+            message: error.message().to_owned(),
+        }
+    };
+    toml::from_str::<Config>(&text).map_err(with_line)?;
+    toml::from_str::<Table>(&text).map_err(with_line)
+}
+
+/// `FROSTLINE_KAFKA_NAMESPACE` sets `kafka.namespace`. Other variables of ours name no section.
+fn env_key(name: &str) -> Option<String> {
+    let rest = name.strip_prefix("FROSTLINE_")?.to_ascii_lowercase();
+    let (section, key) = rest.split_once('_')?;
+    ENV_SECTIONS.contains(&section).then(|| format!("{section}.{key}"))
+}
+
+/// Reads `key.path=value`; the value is TOML where it can be, text otherwise.
+fn parse_setting(setting: &str) -> Result<Table, String> {
+    let (key, value) = setting.split_once('=').ok_or("expected KEY=VALUE, as in kafka.namespace=test.")?;
+    let (key, value) = (key.trim(), value.trim());
+    if key.is_empty() {
+        return Err("expected KEY=VALUE, as in kafka.namespace=test.".into());
+    }
+    toml::from_str::<Table>(&format!("{key} = {value}"))
+        .or_else(|_| toml::from_str::<Table>(&format!("{key} = {}", Value::String(value.to_owned()))))
+        .map_err(|error| error.message().to_owned())
+}
+
+/// Checks one setting by itself, so that the message names where it came from. A number given for a text
+/// (`kafka.namespace=7`) is taken as text.
+fn check_alone(setting: Table) -> Result<Table, String> {
+    match Config::deserialize(setting.clone()) {
+        Ok(_) => Ok(setting),
+        Err(error) => {
+            let as_text = stringify(Value::Table(setting));
+            match as_text {
+                Value::Table(table) if Config::deserialize(table.clone()).is_ok() => Ok(table),
+                _ => Err(error.message().to_owned()),
+            }
+        }
+    }
+}
+
+fn stringify(value: Value) -> Value {
+    match value {
+        Value::Table(table) => {
+            Value::Table(table.into_iter().map(|(key, value)| (key, stringify(value))).collect())
+        }
+        Value::String(text) => Value::String(text),
+        other => Value::String(other.to_string()),
+    }
+}
+
+fn merge(into: &mut Table, from: Table) {
+    for (key, value) in from {
+        match (into.get_mut(&key), value) {
+            (Some(Value::Table(into)), Value::Table(from)) => merge(into, from),
+            (_, value) => {
+                into.insert(key, value);
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn load_text(text: &str, env: &[(&str, &str)], settings: &[&str]) -> Result<Config, ConfigError> {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("frostline.toml");
+        std::fs::write(&path, text).unwrap();
+        let overrides =
+            Overrides { file: Some(path), settings: settings.iter().map(|s| (*s).to_owned()).collect() };
+        load(&overrides, env.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())))
+    }
+
+    #[test]
+    fn file_then_environment_then_settings() {
+        let text = "[kafka]\nnamespace = \"file.\"\nbrokers = \"a:1\"\n[kafka.client]\n\"socket.keepalive.enable\" = \"true\"\n";
+        let env = [("FROSTLINE_KAFKA_NAMESPACE", "env."), ("FROSTLINE_RUNTIME_WORKERS", "3"), ("FROSTLINE_KAFKA", "x")];
+        let config = load_text(text, &env, &["kafka.namespace=7", "kafka.client.\"socket.timeout.ms\"=5000"]).unwrap();
+        assert_eq!(config.kafka.namespace, "7");
+        assert_eq!(config.kafka.brokers, "a:1");
+        assert_eq!(config.runtime.workers, 3);
+        assert_eq!(config.kafka.client["socket.timeout.ms"], "5000");
+        assert_eq!(config.kafka.client["socket.keepalive.enable"], "true");
+    }
+
+    #[test]
+    fn mistakes_name_their_place() {
+        let error = load_text("[kafka]\nbrokrs = \"a:1\"\n", &[], &[]).unwrap_err().to_string();
+        assert!(error.contains("frostline.toml:2:1") && error.contains("brokrs"), "{error}");
+        let error = load_text("[runtime]\nworkers = \"many\"\n", &[], &[]).unwrap_err().to_string();
+        assert!(error.contains("frostline.toml:2:11"), "{error}");
+        let error = load_text("", &[("FROSTLINE_KAFKA_BROKRS", "x")], &[]).unwrap_err().to_string();
+        assert!(error.contains("FROSTLINE_KAFKA_BROKRS"), "{error}");
+        let error = load_text("", &[], &["runtime.workers=many"]).unwrap_err().to_string();
+        assert!(error.contains("--set runtime.workers=many"), "{error}");
+        let error = load_text("", &[], &["nonsense"]).unwrap_err().to_string();
+        assert!(error.contains("KEY=VALUE"), "{error}");
+    }
+
+    #[test]
+    fn a_file_that_was_named_must_be_there() {
+        let overrides = Overrides { file: Some("/nowhere/frostline.toml".into()), settings: Vec::new() };
+        assert!(load(&overrides, std::iter::empty()).unwrap_err().to_string().contains("/nowhere"));
+    }
+}

@@ -1,0 +1,296 @@
+//! Configuration: `frostline.toml`, then `FROSTLINE_…` variables, then `--set` and flags, in rising order.
+//!
+//! Two steps: [`load`] reads and merges, then [`Config::validate`] checks what one value says about another.
+//! Unknown keys are errors. Nothing here touches Kafka or the disk, but for the file itself.
+
+mod load;
+mod secret;
+mod topics;
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+
+use serde::{Deserialize, Serialize};
+
+pub use load::{ConfigError, Overrides, load};
+pub use secret::{OWNED_CLIENT_KEYS, is_sensitive, resolve_secret};
+pub use topics::{TopicConfig, TopicPlan, topic};
+
+use crate::noaa::Compat;
+use crate::stages::StageName;
+
+/// All settings.
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Config {
+    /// How to reach Kafka.
+    pub kafka: KafkaConfig,
+    /// Names and partitions of topics, where they differ from the defaults.
+    pub topics: BTreeMap<String, TopicConfig>,
+    /// How the daemon runs.
+    pub runtime: RuntimeConfig,
+    /// The stage that turns lines into observations.
+    pub assemble: AssembleConfig,
+    /// The stage that keeps what matters.
+    pub filter: FilterConfig,
+    /// The stage that writes alerts.
+    pub alert: AlertConfig,
+}
+
+/// How to reach Kafka.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct KafkaConfig {
+    /// `HOST:PORT`, or several of them with commas.
+    pub brokers: String,
+    /// Put before every topic, group and transactional id as it stands (end it with a separator).
+    pub namespace: String,
+    /// How long to wait for a broker that does not answer before giving up at the start, in milliseconds.
+    pub connect_timeout_ms: u64,
+    /// Settings for librdkafka, as they are. Values may be `${env:NAME}` or `${file:PATH}`.
+    pub client: BTreeMap<String, String>,
+}
+
+impl Default for KafkaConfig {
+    fn default() -> Self {
+        Self {
+            brokers: "127.0.0.1:9092".into(),
+            namespace: String::new(),
+            connect_timeout_ms: 10_000,
+            client: BTreeMap::new(),
+        }
+    }
+}
+
+/// What is promised about outputs when something dies.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Guarantee {
+    /// Nothing is lost; after a crash some outputs may be written twice, with the same ids.
+    #[default]
+    AtLeastOnce,
+}
+
+/// How the daemon runs.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct RuntimeConfig {
+    /// See [`Guarantee`].
+    pub guarantee: Guarantee,
+    /// Time between two commits, in milliseconds.
+    pub commit_interval_ms: u64,
+    /// Threads that process records, for each stage. 0: as many as cores.
+    pub workers: usize,
+    /// The daemon's data directory.
+    pub state_dir: PathBuf,
+    /// Largest value of a record that is processed, in bytes; a larger one is a dead letter.
+    pub value_bytes_max: usize,
+    /// What to read where a group has no committed offset: `earliest` or `latest`.
+    pub auto_offset_reset: OffsetReset,
+    /// How long the group waits for a silent member, in milliseconds.
+    pub session_timeout_ms: u64,
+    /// How often a failed worker is started again within ten minutes before the daemon gives up.
+    pub restarts_max: u32,
+    /// How long a shutdown may take before it is cut short, in milliseconds.
+    pub shutdown_timeout_ms: u64,
+}
+
+impl Default for RuntimeConfig {
+    fn default() -> Self {
+        Self {
+            guarantee: Guarantee::default(),
+            commit_interval_ms: 100,
+            workers: 0,
+            state_dir: "state".into(),
+            value_bytes_max: 1_000_000,
+            auto_offset_reset: OffsetReset::Earliest,
+            session_timeout_ms: 45_000,
+            restarts_max: 10,
+            shutdown_timeout_ms: 30_000,
+        }
+    }
+}
+
+/// Where to begin without a committed offset.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum OffsetReset {
+    /// At the oldest record that is kept.
+    Earliest,
+    /// At the records to come.
+    Latest,
+}
+
+/// The stage that turns lines into observations.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct AssembleConfig {
+    /// An observation settles when its partition has moved on by this many records since its last line.
+    pub settle_records: u32,
+    /// It also settles when its partition has been idle for this long, in milliseconds.
+    pub settle_ms: u64,
+    /// `none`, or `rally` for documents exactly as the talk's script wrote them, mistakes included.
+    pub compat: Compat,
+    /// Whether readings that failed NOAA's quality control are kept.
+    pub keep_failed_quality: bool,
+}
+
+impl Default for AssembleConfig {
+    fn default() -> Self {
+        Self { settle_records: 10_000, settle_ms: 1_000, compat: Compat::None, keep_failed_quality: false }
+    }
+}
+
+/// The stage that keeps what matters.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct FilterConfig {
+    /// The topic that it reads.
+    pub source: String,
+    /// A CEL expression over the observation: what satisfies it is kept.
+    #[serde(rename = "where")]
+    pub expression: String,
+}
+
+impl Default for FilterConfig {
+    fn default() -> Self {
+        Self {
+            source: topic::JSON.into(),
+            expression: "station.country_code == 'US' && station.state_code == 'AZ'".into(),
+        }
+    }
+}
+
+/// The stage that writes alerts.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct AlertConfig {
+    /// The topic that it reads; with `noaa-json`, no filter is needed.
+    pub source: String,
+    /// The rule file.
+    pub rules: PathBuf,
+}
+
+impl Default for AlertConfig {
+    fn default() -> Self {
+        Self { source: topic::JSON_US_AZ.into(), rules: "rules.toml".into() }
+    }
+}
+
+impl Config {
+    /// The consumer group of a stage.
+    pub fn group(&self, stage: StageName) -> String {
+        format!("{}frostline-{stage}", self.kafka.namespace)
+    }
+
+    /// The logical name of the topic that a stage reads.
+    pub fn source_of(&self, stage: StageName) -> &str {
+        match stage {
+            StageName::Assemble => topic::CSV_RAW,
+            StageName::Enrich => topic::RAW,
+            StageName::Filter => &self.filter.source,
+            StageName::Alert => &self.alert.source,
+        }
+    }
+
+    /// The logical name of the topic that a stage writes.
+    pub fn sink_of(&self, stage: StageName) -> &'static str {
+        match stage {
+            StageName::Assemble | StageName::Enrich => topic::JSON,
+            StageName::Filter => topic::JSON_US_AZ,
+            StageName::Alert => topic::ALERTS,
+        }
+    }
+
+    /// Workers of each stage.
+    pub fn workers(&self) -> usize {
+        match self.runtime.workers {
+            0 => std::thread::available_parallelism().map_or(1, std::num::NonZero::get),
+            workers => workers,
+        }
+    }
+
+    /// Checks what the types cannot say.
+    ///
+    /// # Errors
+    /// The first setting that cannot be, by its key, with what was expected.
+    pub fn validate(&self) -> Result<(), ConfigError> {
+        let wrong = |key: &str, message: String| Err(ConfigError::of_key(key, message));
+        if self.kafka.brokers.split(',').any(|broker| !is_host_and_port(broker.trim())) {
+            return wrong("kafka.brokers", format!("{:?}: expected HOST:PORT, or several with commas", self.kafka.brokers));
+        }
+        let plain = |c: char| c.is_ascii_alphanumeric() || matches!(c, '.' | '_' | '-');
+        if !self.kafka.namespace.chars().all(plain) || self.kafka.namespace.len() > 100 {
+            return wrong("kafka.namespace", "expected at most 100 letters, digits, `.`, `_` or `-`".into());
+        }
+        for key in self.kafka.client.keys() {
+            if let Some((_, reason)) = OWNED_CLIENT_KEYS.iter().find(|(owned, _)| owned == key) {
+                return wrong(&format!("kafka.client.\"{key}\""), format!("frostline sets it itself: {reason}"));
+            }
+        }
+        for (name, config) in &self.topics {
+            topics::validate(name, config)?;
+        }
+        for (key, source) in [("filter.source", &self.filter.source), ("alert.source", &self.alert.source)] {
+            if source != topic::JSON && source != topic::JSON_US_AZ {
+                let expected = format!("expected `{}` or `{}`", topic::JSON, topic::JSON_US_AZ);
+                return wrong(key, format!("{source:?}: {expected} (rename topics under [topics])"));
+            }
+        }
+        if self.filter.source == topic::JSON_US_AZ {
+            return wrong("filter.source", format!("`{}` is what the filter writes", topic::JSON_US_AZ));
+        }
+        within("kafka.connect_timeout_ms", self.kafka.connect_timeout_ms, 100, 600_000)?;
+        within("runtime.commit_interval_ms", self.runtime.commit_interval_ms, 5, 60_000)?;
+        within("runtime.workers", self.runtime.workers as u64, 0, 256)?;
+        within("runtime.value_bytes_max", self.runtime.value_bytes_max as u64, 1, 100_000_000)?;
+        within("runtime.session_timeout_ms", self.runtime.session_timeout_ms, 1_000, 1_800_000)?;
+        within("runtime.shutdown_timeout_ms", self.runtime.shutdown_timeout_ms, 100, 600_000)?;
+        within("assemble.settle_records", self.assemble.settle_records.into(), 1, 10_000_000)?;
+        within("assemble.settle_ms", self.assemble.settle_ms, 1, 3_600_000)
+    }
+}
+
+fn within(key: &str, value: u64, min: u64, max: u64) -> Result<(), ConfigError> {
+    if (min..=max).contains(&value) {
+        return Ok(());
+    }
+    Err(ConfigError::of_key(key, format!("{value}: expected a number from {min} to {max}")))
+}
+
+fn is_host_and_port(broker: &str) -> bool {
+    broker.rsplit_once(':').is_some_and(|(host, port)| {
+        !host.is_empty() && !host.contains(char::is_whitespace) && port.parse::<u16>().is_ok_and(|port| port > 0)
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_defaults_are_valid() {
+        Config::default().validate().unwrap();
+    }
+
+    #[test]
+    fn settings_that_cannot_be_are_named() {
+        let error = |change: fn(&mut Config)| {
+            let mut config = Config::default();
+            change(&mut config);
+            config.validate().unwrap_err().to_string()
+        };
+        assert!(error(|c| c.kafka.brokers = "localhost".into()).contains("kafka.brokers"));
+        assert!(error(|c| c.kafka.namespace = "a b".into()).contains("kafka.namespace"));
+        assert!(error(|c| c.runtime.commit_interval_ms = 0).contains("runtime.commit_interval_ms"));
+        assert!(error(|c| c.alert.source = "elsewhere".into()).contains("alert.source"));
+        let owned = error(|c| {
+            c.kafka.client.insert("group.id".into(), "x".into());
+        });
+        assert!(owned.contains("group.id"), "{owned}");
+        let unknown = error(|c| {
+            c.topics.insert("noaa-jsn".into(), TopicConfig::default());
+        });
+        assert!(unknown.contains("noaa-jsn"), "{unknown}");
+    }
+}

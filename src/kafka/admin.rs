@@ -1,0 +1,202 @@
+//! Topics and offsets, looked at and changed from outside a group.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use rdkafka::admin::{AdminClient, AdminOptions, NewTopic, ResourceSpecifier, TopicReplication};
+use rdkafka::consumer::{BaseConsumer, Consumer};
+use rdkafka::error::{KafkaError as ClientError, RDKafkaErrorCode};
+use rdkafka::{Offset, TopicPartitionList};
+
+use super::client::Quiet;
+use super::group::rewind_offset;
+use super::{ClientSettings, KafkaError, OffsetCommit};
+use crate::config::TopicPlan;
+
+const PATIENCE: Duration = Duration::from_secs(20);
+
+/// A topic as it is in Kafka.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct TopicState {
+    /// Its name in Kafka.
+    pub name: String,
+    /// Its partitions: 0 up to this.
+    pub partitions: i32,
+    /// Its `cleanup.policy`, where the broker tells.
+    pub cleanup_policy: Option<String>,
+    /// Its `max.message.bytes`, where the broker tells.
+    pub record_bytes_max: Option<usize>,
+}
+
+/// Looks at and changes topics; reads offsets of groups that it is no member of.
+pub struct Admin {
+    settings: ClientSettings,
+    client: AdminClient<Quiet>,
+    consumer: BaseConsumer<Quiet>,
+}
+
+impl Admin {
+    /// Connects.
+    ///
+    /// # Errors
+    /// [`KafkaError::Settings`] where the client refuses its settings.
+    pub fn new(settings: &ClientSettings) -> Result<Self, KafkaError> {
+        let failed = |error: ClientError| KafkaError::of_client("connecting", &error);
+        let mut consumer = settings.consumer();
+        consumer.set("group.id", "frostline-admin");
+        Ok(Self {
+            settings: settings.clone(),
+            client: settings.base().create_with_context(Quiet).map_err(failed)?,
+            consumer: consumer.create_with_context(Quiet).map_err(failed)?,
+        })
+    }
+
+    /// The partitions of a topic, or `None` where it does not exist.
+    pub fn partitions(&self, topic: &str) -> Result<Option<i32>, KafkaError> {
+        let what = format!("looking up topic {topic}");
+        let metadata = self
+            .consumer
+            .fetch_metadata(Some(topic), PATIENCE)
+            .map_err(|error| KafkaError::of_client(&what, &error))?;
+        let found = metadata.topics().iter().find(|found| found.name() == topic);
+        let Some(found) = found else { return Ok(None) };
+        match found.error() {
+            None => Ok(i32::try_from(found.partitions().len()).ok().filter(|partitions| *partitions > 0)),
+            Some(error) => match RDKafkaErrorCode::from(error) {
+                RDKafkaErrorCode::UnknownTopicOrPartition | RDKafkaErrorCode::UnknownTopic => Ok(None),
+                code => Err(KafkaError::Fatal(format!("{what}: {code}"))),
+            },
+        }
+    }
+
+    /// Topics as they are, `None` for each that does not exist.
+    pub async fn describe(&self, topics: &[&str]) -> Result<Vec<Option<TopicState>>, KafkaError> {
+        let mut states = Vec::with_capacity(topics.len());
+        for topic in topics {
+            let partitions = self.partitions(topic)?;
+            states.push(partitions.map(|partitions| TopicState {
+                name: (*topic).to_owned(),
+                partitions,
+                cleanup_policy: None,
+                record_bytes_max: None,
+            }));
+        }
+        let present = states.iter().flatten().map(|state| ResourceSpecifier::Topic(&state.name)).collect::<Vec<_>>();
+        if present.is_empty() {
+            return Ok(states);
+        }
+        let options = AdminOptions::new().request_timeout(Some(PATIENCE));
+        let described = self
+            .client
+            .describe_configs(present.iter(), &options)
+            .await
+            .map_err(|error| KafkaError::of_client("describing topics", &error))?;
+        let mut settings = described.into_iter();
+        for state in states.iter_mut().flatten() {
+            // A user without the right to describe settings still gets names and partitions.
+            let Some(Ok(resource)) = settings.next() else { continue };
+            let value = |name: &str| resource.get(name).and_then(|entry| entry.value.clone());
+            state.cleanup_policy = value("cleanup.policy");
+            state.record_bytes_max = value("max.message.bytes").and_then(|value| value.parse().ok());
+        }
+        Ok(states)
+    }
+
+    /// Makes a topic. `false` where it existed already.
+    pub async fn create(&self, plan: &TopicPlan) -> Result<bool, KafkaError> {
+        let replication = TopicReplication::Fixed(plan.replication.unwrap_or(-1));
+        let mut topic = NewTopic::new(&plan.name, plan.partitions, replication);
+        if plan.is_compacted {
+            topic = topic.set("cleanup.policy", "compact");
+        }
+        let bytes = plan.record_bytes_max.map(|bytes| bytes.to_string());
+        if let Some(bytes) = &bytes {
+            topic = topic.set("max.message.bytes", bytes);
+        }
+        let options = AdminOptions::new().operation_timeout(Some(PATIENCE)).request_timeout(Some(PATIENCE));
+        let what = format!("making topic {}", plan.name);
+        let results = self
+            .client
+            .create_topics([&topic], &options)
+            .await
+            .map_err(|error| KafkaError::of_client(&what, &error))?;
+        match results.into_iter().next() {
+            Some(Ok(_)) => Ok(true),
+            Some(Err((_, RDKafkaErrorCode::TopicAlreadyExists))) => Ok(false),
+            Some(Err((_, code))) => Err(KafkaError::Topic(format!("{what}: {code}"))),
+            None => Err(KafkaError::Topic(format!("{what}: the broker did not say how it went"))),
+        }
+    }
+
+    /// Deletes a topic. `false` where it did not exist.
+    pub async fn delete(&self, topic: &str) -> Result<bool, KafkaError> {
+        let options = AdminOptions::new().operation_timeout(Some(PATIENCE)).request_timeout(Some(PATIENCE));
+        let what = format!("deleting topic {topic}");
+        let results = self
+            .client
+            .delete_topics(&[topic], &options)
+            .await
+            .map_err(|error| KafkaError::of_client(&what, &error))?;
+        match results.into_iter().next() {
+            Some(Ok(_)) => Ok(true),
+            Some(Err((_, RDKafkaErrorCode::UnknownTopicOrPartition))) => Ok(false),
+            Some(Err((_, code))) => Err(KafkaError::Topic(format!("{what}: {code}"))),
+            None => Err(KafkaError::Topic(format!("{what}: the broker did not say how it went"))),
+        }
+    }
+
+    /// First and end offset of a partition, asked of the broker.
+    pub fn watermarks(&self, topic: &str, partition: i32) -> Result<(i64, i64), KafkaError> {
+        let what = format!("reading the end of {topic}/{partition}");
+        self.consumer
+            .fetch_watermarks(topic, partition, PATIENCE)
+            .map_err(|error| KafkaError::of_client(&what, &error))
+    }
+
+    /// End offsets of all partitions of a topic.
+    pub fn ends(&self, topic: &str) -> Result<BTreeMap<i32, i64>, KafkaError> {
+        let partitions =
+            self.partitions(topic)?.ok_or_else(|| KafkaError::Topic(format!("topic {topic} does not exist")))?;
+        (0..partitions).map(|partition| Ok((partition, self.watermarks(topic, partition)?.1))).collect()
+    }
+
+    /// Looks at a group without becoming a member.
+    pub fn group(&self, group: &str) -> Result<GroupOffsets, KafkaError> {
+        let mut config = self.settings.consumer();
+        config.set("group.id", group);
+        let what = format!("reading the offsets of group {group}");
+        let consumer =
+            config.create_with_context(Quiet).map_err(|error| KafkaError::of_client(&what, &error))?;
+        Ok(GroupOffsets { consumer, what })
+    }
+}
+
+/// The committed offsets of a group.
+pub struct GroupOffsets {
+    consumer: BaseConsumer<Quiet>,
+    what: String,
+}
+
+impl GroupOffsets {
+    /// What the group has committed, partition by partition; those without a commit are missing.
+    pub fn committed(&self, topic: &str, partitions: i32) -> Result<Vec<OffsetCommit>, KafkaError> {
+        let mut list = TopicPartitionList::new();
+        list.add_partition_range(topic, 0, partitions - 1);
+        let committed = self
+            .consumer
+            .committed_offsets(list, PATIENCE)
+            .map_err(|error| KafkaError::of_client(&self.what, &error))?;
+        Ok(committed
+            .elements()
+            .iter()
+            .filter_map(|element| match element.offset() {
+                Offset::Offset(next_offset) => Some(OffsetCommit {
+                    partition: element.partition(),
+                    next_offset,
+                    rewind_offset: rewind_offset(element.metadata()),
+                }),
+                _ => None,
+            })
+            .collect())
+    }
+}

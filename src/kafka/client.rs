@@ -1,0 +1,162 @@
+//! Settings that all clients share.
+
+use std::collections::BTreeMap;
+use std::sync::{Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+use rdkafka::client::ClientContext;
+use rdkafka::config::{ClientConfig, RDKafkaLogLevel};
+use rdkafka::consumer::{BaseConsumer, Consumer, ConsumerContext};
+
+use super::KafkaError;
+use crate::config::{Config, resolve_secret};
+
+/// How to reach Kafka: addresses, and settings that pass through, secrets resolved.
+#[derive(Clone)]
+pub struct ClientSettings {
+    brokers: String,
+    client: BTreeMap<String, String>,
+    connect_timeout: Duration,
+}
+
+impl ClientSettings {
+    /// Resolves the secrets of the configuration.
+    ///
+    /// # Errors
+    /// [`KafkaError::Settings`] with the key whose secret cannot be read.
+    pub fn new(config: &Config) -> Result<Self, KafkaError> {
+        let mut client = BTreeMap::new();
+        for (key, value) in &config.kafka.client {
+            let value = resolve_secret(value)
+                .map_err(|reason| KafkaError::Settings(format!("kafka.client.\"{key}\": {reason}")))?;
+            client.insert(key.clone(), value);
+        }
+        Ok(Self {
+            brokers: config.kafka.brokers.clone(),
+            client,
+            connect_timeout: Duration::from_millis(config.kafka.connect_timeout_ms),
+        })
+    }
+
+    /// The addresses.
+    pub fn brokers(&self) -> &str {
+        &self.brokers
+    }
+
+    /// A client configuration with everything that all clients share.
+    pub(super) fn base(&self) -> ClientConfig {
+        let mut config = ClientConfig::new();
+        config
+            .set("client.id", "frostline")
+            .set("reconnect.backoff.ms", "50")
+            .set("reconnect.backoff.max.ms", "2000");
+        for (key, value) in &self.client {
+            config.set(key, value);
+        }
+        config.set("bootstrap.servers", &self.brokers).set_log_level(RDKafkaLogLevel::Warning);
+        config
+    }
+
+    /// A consumer configuration: committed records only, nothing automatic, ends of partitions reported.
+    pub(super) fn consumer(&self) -> ClientConfig {
+        let mut config = self.base();
+        // Small enough that a thousand partitions fit; a user's own setting wins.
+        let defaults = [
+            ("queued.max.messages.kbytes", "4096"),
+            ("fetch.queue.backoff.ms", "10"),
+            ("fetch.wait.max.ms", "100"),
+        ];
+        for (key, value) in defaults {
+            if !self.client.contains_key(key) {
+                config.set(key, value);
+            }
+        }
+        config
+            .set("enable.auto.commit", "false")
+            .set("enable.auto.offset.store", "false")
+            .set("isolation.level", "read_committed")
+            .set("enable.partition.eof", "true");
+        config
+    }
+
+    /// Waits for a broker to answer, for as long as `kafka.connect_timeout_ms` says.
+    ///
+    /// # Errors
+    /// [`KafkaError::Unreachable`] with the addresses and what the client said last.
+    pub fn check_reachable(&self) -> Result<(), KafkaError> {
+        let mut config = self.base();
+        config.set("group.id", "frostline-check");
+        let probe: BaseConsumer<LastError> = config
+            .create_with_context(LastError::default())
+            .map_err(|error| KafkaError::of_client("connecting", &error))?;
+        let start = Instant::now();
+        while start.elapsed() < self.connect_timeout {
+            let left = self.connect_timeout.saturating_sub(start.elapsed());
+            if probe.fetch_metadata(Some("__frostline_probe"), left.min(Duration::from_secs(2))).is_ok() {
+                return Ok(());
+            }
+            // Serves the error callbacks, which know more than the metadata call.
+            let _ = probe.poll(Duration::ZERO);
+        }
+        Err(KafkaError::Unreachable {
+            brokers: self.brokers.clone(),
+            waited_ms: u64::try_from(start.elapsed().as_millis()).unwrap_or(u64::MAX),
+            last: probe.context().take(),
+        })
+    }
+}
+
+/// Remembers what the client said last.
+#[derive(Default)]
+struct LastError(Mutex<String>);
+
+impl LastError {
+    fn take(&self) -> String {
+        std::mem::take(&mut self.0.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+}
+
+impl ClientContext for LastError {
+    fn log(&self, _level: RDKafkaLogLevel, _facility: &str, _message: &str) {}
+
+    fn error(&self, error: rdkafka::error::KafkaError, reason: &str) {
+        // "all brokers down" is the consequence; the reason before it is the cause.
+        let mut last = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if last.is_empty()
+            || error.rdkafka_error_code() != Some(rdkafka::error::RDKafkaErrorCode::AllBrokersDown)
+        {
+            reason.clone_into(&mut last);
+        }
+    }
+}
+
+impl ConsumerContext for LastError {}
+
+/// A client's context that sends its log and errors to `tracing`.
+pub(super) struct Quiet;
+
+impl ClientContext for Quiet {
+    fn log(&self, level: RDKafkaLogLevel, facility: &str, message: &str) {
+        log(level, facility, message);
+    }
+
+    fn error(&self, error: rdkafka::error::KafkaError, reason: &str) {
+        tracing::warn!(%error, reason, "kafka client");
+    }
+}
+
+impl ConsumerContext for Quiet {}
+
+/// librdkafka's log lines, at a level that suits a daemon: its warnings about lost connections are normal
+/// while a broker restarts.
+pub(super) fn log(level: RDKafkaLogLevel, facility: &str, message: &str) {
+    match level {
+        RDKafkaLogLevel::Emerg | RDKafkaLogLevel::Alert | RDKafkaLogLevel::Critical => {
+            tracing::error!(facility, "librdkafka: {message}");
+        }
+        RDKafkaLogLevel::Error | RDKafkaLogLevel::Warning => {
+            tracing::info!(facility, "librdkafka: {message}");
+        }
+        _ => tracing::debug!(facility, "librdkafka: {message}"),
+    }
+}

@@ -1,0 +1,57 @@
+//! Failures of Kafka, sorted by what the caller must do.
+
+use rdkafka::error::{KafkaError as Client, RDKafkaErrorCode};
+
+/// A failure of Kafka or of its client. Never carries a secret.
+#[derive(Debug, thiserror::Error)]
+pub enum KafkaError {
+    /// No broker answered in time. Try another address, or start the broker.
+    #[error("no Kafka broker answers at {brokers} (waited {waited_ms} ms{}): is it running there?", detail(.last))]
+    Unreachable {
+        /// The addresses that were tried.
+        brokers: String,
+        /// How long was waited.
+        waited_ms: u64,
+        /// What the client said last, if anything.
+        last: String,
+    },
+    /// A setting of the client is wrong. Nothing was started.
+    #[error("the Kafka client cannot be made: {0}")]
+    Settings(String),
+    /// A topic is not as it must be.
+    #[error("{0}")]
+    Topic(String),
+    /// It may work when tried again: the task is closed without a commit, and opened again.
+    #[error("{0}")]
+    Retry(String),
+    /// Trying again in this process cannot help.
+    #[error("{0}")]
+    Fatal(String),
+}
+
+fn detail(last: &str) -> String {
+    if last.is_empty() { String::new() } else { format!("; last: {last}") }
+}
+
+impl KafkaError {
+    /// An error of the client while doing `what`.
+    pub(super) fn of_client(what: &str, error: &Client) -> Self {
+        match error {
+            // Its own words would print the value of the setting, which may be a secret.
+            Client::ClientConfig(_, reason, key, _) => Self::Settings(format!("setting {key}: {reason}")),
+            Client::ClientCreation(reason) => Self::Settings(reason.clone()),
+            other => match other.rdkafka_error_code() {
+                Some(RDKafkaErrorCode::Fatal | RDKafkaErrorCode::Fenced) => {
+                    Self::Fatal(format!("{what}: {other}"))
+                }
+                Some(
+                    RDKafkaErrorCode::TopicAuthorizationFailed
+                    | RDKafkaErrorCode::GroupAuthorizationFailed
+                    | RDKafkaErrorCode::ClusterAuthorizationFailed
+                    | RDKafkaErrorCode::Authentication,
+                ) => Self::Fatal(format!("{what}: {other}: check the permissions of this client")),
+                _ => Self::Retry(format!("{what}: {other}")),
+            },
+        }
+    }
+}

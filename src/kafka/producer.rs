@@ -1,0 +1,194 @@
+//! The producer of a worker: everything that its tasks write, acknowledged by all replicas, in order.
+
+use std::borrow::Cow;
+use std::cell::Cell;
+use std::collections::HashMap;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+use rdkafka::client::ClientContext;
+use rdkafka::config::RDKafkaLogLevel;
+use rdkafka::error::{KafkaError as ClientError, RDKafkaErrorCode};
+use rdkafka::message::{DeliveryResult, Header, Message, OwnedHeaders};
+use rdkafka::producer::{BaseRecord, Producer as _, ProducerContext, ThreadedProducer};
+
+use super::{ClientSettings, KafkaError, raw};
+
+/// How long a full send queue or a slow broker is waited for before the task gives up and is reopened.
+const SEND_PATIENCE: Duration = Duration::from_secs(60);
+
+/// Which changelog partition a record belongs to, so that its offset is remembered when it is acknowledged.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct ChangelogSlot(pub i32);
+
+/// One record to send.
+pub struct Outgoing<'a> {
+    /// The topic's name in Kafka.
+    pub topic: &'a str,
+    /// The partition; `None`: chosen by the key.
+    pub partition: Option<i32>,
+    /// The key.
+    pub key: Option<&'a [u8]>,
+    /// The value; `None` is a tombstone.
+    pub value: Option<&'a [u8]>,
+    /// The timestamp in milliseconds since 1970; negative: now.
+    pub timestamp_ms: i64,
+    /// The headers.
+    pub headers: &'a [(Cow<'static, str>, Option<Vec<u8>>)],
+    /// Set for changelog records.
+    pub changelog: Option<ChangelogSlot>,
+}
+
+/// An idempotent producer that counts acknowledgements.
+///
+/// It belongs to one thread (`sent` is not shared); librdkafka's threads report deliveries.
+pub struct Producer {
+    client: ThreadedProducer<Deliveries>,
+    reports: Arc<Reports>,
+    sent: Cell<u64>,
+}
+
+/// What came back, shared with librdkafka's threads.
+#[derive(Default)]
+struct Reports {
+    finished: AtomicU64,
+    first_failure: Mutex<Option<String>>,
+    /// Next offset of each changelog partition.
+    changelog: Mutex<HashMap<ChangelogSlot, i64>>,
+}
+
+struct Deliveries(Arc<Reports>);
+
+impl ClientContext for Deliveries {
+    fn log(&self, level: RDKafkaLogLevel, facility: &str, message: &str) {
+        super::client::log(level, facility, message);
+    }
+
+    fn error(&self, error: ClientError, reason: &str) {
+        tracing::warn!(%error, reason, "kafka producer");
+    }
+}
+
+impl ProducerContext for Deliveries {
+    /// 0, or the changelog partition + 1.
+    type DeliveryOpaque = usize;
+
+    fn delivery(&self, result: &DeliveryResult<'_>, slot: usize) {
+        match result {
+            Ok(message) => {
+                if let Some(partition) = slot.checked_sub(1).and_then(|slot| i32::try_from(slot).ok()) {
+                    let mut offsets = self.0.changelog.lock().unwrap_or_else(PoisonError::into_inner);
+                    let next = offsets.entry(ChangelogSlot(partition)).or_default();
+                    *next = (*next).max(message.offset() + 1);
+                }
+            }
+            Err((error, message)) => {
+                let mut failure = self.0.first_failure.lock().unwrap_or_else(PoisonError::into_inner);
+                failure.get_or_insert_with(|| format!("{error} (topic {})", message.topic()));
+            }
+        }
+        self.0.finished.fetch_add(1, Ordering::Release);
+    }
+}
+
+impl Producer {
+    /// Makes a producer.
+    ///
+    /// # Errors
+    /// [`KafkaError::Settings`] where the client refuses its settings.
+    pub fn new(settings: &ClientSettings) -> Result<Self, KafkaError> {
+        let mut config = settings.base();
+        config
+            .set("enable.idempotence", "true")
+            .set("partitioner", "murmur2_random")
+            .set("message.max.bytes", "100000000")
+            .set("queue.buffering.max.kbytes", "65536")
+            .set("linger.ms", "2")
+            .set("compression.type", "lz4");
+        for key in ["message.max.bytes", "queue.buffering.max.kbytes", "linger.ms", "compression.type"] {
+            if let Some(value) = settings.base().get(key) {
+                config.set(key, value);
+            }
+        }
+        let reports = Arc::new(Reports::default());
+        let client = config
+            .create_with_context(Deliveries(Arc::clone(&reports)))
+            .map_err(|error| KafkaError::of_client("making a producer", &error))?;
+        Ok(Self { client, reports, sent: Cell::new(0) })
+    }
+
+    /// Hands a record to the client, which copies it. Waits while the client's queue is full.
+    ///
+    /// # Errors
+    /// [`KafkaError::Retry`] where the queue stays full, or the client refuses the record.
+    pub fn send(&self, outgoing: &Outgoing<'_>) -> Result<(), KafkaError> {
+        let slot = outgoing
+            .changelog
+            .and_then(|ChangelogSlot(partition)| usize::try_from(partition).ok())
+            .map_or(0, |partition| partition + 1);
+        let mut record = BaseRecord::<[u8], [u8], usize>::with_opaque_to(outgoing.topic, slot);
+        record.partition = outgoing.partition;
+        record.key = outgoing.key;
+        record.payload = outgoing.value;
+        record.timestamp = (outgoing.timestamp_ms >= 0).then_some(outgoing.timestamp_ms);
+        if !outgoing.headers.is_empty() {
+            let headers = outgoing.headers.iter().fold(OwnedHeaders::new(), |headers, (key, value)| {
+                headers.insert(Header { key, value: value.as_deref() })
+            });
+            record.headers = Some(headers);
+        }
+        let deadline = Instant::now() + SEND_PATIENCE;
+        loop {
+            match self.client.send(record) {
+                Ok(()) => {
+                    self.sent.set(self.sent.get() + 1);
+                    return Ok(());
+                }
+                Err((ClientError::MessageProduction(RDKafkaErrorCode::QueueFull), refused))
+                    if Instant::now() < deadline =>
+                {
+                    record = refused;
+                    std::thread::sleep(Duration::from_millis(1));
+                }
+                Err((error, _)) => {
+                    let what = format!("producing to {}", outgoing.topic);
+                    return Err(KafkaError::of_client(&what, &error));
+                }
+            }
+        }
+    }
+
+    /// How many records are not acknowledged yet.
+    pub fn in_flight(&self) -> u64 {
+        self.sent.get() - self.reports.finished.load(Ordering::Acquire)
+    }
+
+    /// Waits until everything sent so far is acknowledged by all replicas.
+    ///
+    /// # Errors
+    /// [`KafkaError::Retry`] where a record failed, or the broker did not answer in time.
+    pub fn wait_acknowledged(&self) -> Result<(), KafkaError> {
+        let deadline = Instant::now() + SEND_PATIENCE;
+        while self.in_flight() > 0 {
+            let left = deadline.saturating_duration_since(Instant::now());
+            if left.is_zero() {
+                let open = self.in_flight();
+                return Err(KafkaError::Retry(format!("{open} records were not acknowledged in time")));
+            }
+            if raw::flush(self.client.client(), left) && self.in_flight() > 0 {
+                // The last reports are on their way through the polling thread.
+                std::thread::sleep(Duration::from_micros(200));
+            }
+        }
+        match self.reports.first_failure.lock().unwrap_or_else(PoisonError::into_inner).take() {
+            None => Ok(()),
+            Some(failure) => Err(KafkaError::Retry(format!("a record was not acknowledged: {failure}"))),
+        }
+    }
+
+    /// The next offset of a changelog partition, as far as this producer's acknowledged records tell.
+    pub fn changelog_offset(&self, slot: ChangelogSlot) -> Option<i64> {
+        self.reports.changelog.lock().unwrap_or_else(PoisonError::into_inner).get(&slot).copied()
+    }
+}

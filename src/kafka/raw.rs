@@ -1,0 +1,215 @@
+//! The calls of librdkafka that the crate does not offer, or offers too slowly. All unsafe code is here.
+//!
+//! | call | why |
+//! |---|---|
+//! | `rd_kafka_consume_batch_queue` | 50 to 70 ns a record, where the crate's poll takes 270 to 300 ns |
+//! | `rd_kafka_flush` | 0.2 ms, where the crate's flush takes at least 100 ms when anything is in flight |
+//!
+//! # Invariants
+//!
+//! 1. A [`PartitionQueue`] owns one reference to a librdkafka queue and an `Arc` of the consumer that the
+//!    queue belongs to; the reference is given back in `Drop`, before the `Arc` goes, so the queue never
+//!    outlives its consumer.
+//! 2. A message of a batch is destroyed exactly once, by [`Batch`]'s `Drop`, also when a visitor panics;
+//!    nothing borrowed from it can outlive the visit, by the lifetime in [`Row`].
+//! 3. The wake-up callback gets a pointer into the `Box` that the queue owns. The callback is switched off,
+//!    under librdkafka's queue lock, before the box is freed.
+//! 4. A queue is used by one thread at a time (`&mut self`); librdkafka's queues may be moved between
+//!    threads, hence `Send`.
+#![allow(unsafe_code)]
+
+use std::ffi::{CStr, CString, c_void};
+use std::ptr;
+use std::slice;
+use std::sync::Arc;
+use std::time::Duration;
+
+use rdkafka::bindings as sys;
+use rdkafka::client::{Client, ClientContext};
+use rdkafka::types::RDKafkaRespErr;
+use tokio::sync::Notify;
+
+use crate::record::{ReadHeaders, Record};
+
+/// What one row of a batch is.
+pub enum Row<'a> {
+    /// A record.
+    Record(Record<'a>),
+    /// The partition has been read to its end; the next record will have this offset, or a later one.
+    EndOfPartition {
+        /// The end.
+        offset: i64,
+    },
+    /// The client reports an error of this partition.
+    Error(String),
+}
+
+/// The queue of one assigned partition, split from the consumer's main queue.
+pub struct PartitionQueue {
+    queue: ptr::NonNull<sys::rd_kafka_queue_t>,
+    topic: Arc<str>,
+    rows: Vec<*mut sys::rd_kafka_message_t>,
+    /// Woken when the queue turns from empty to not empty. Only a hint: edges get lost after an assign.
+    wake: Box<Arc<Notify>>,
+    /// Keeps the consumer alive; see invariant 1.
+    _consumer: Arc<dyn Send + Sync>,
+}
+
+// SAFETY: invariant 4; all other fields are `Send`.
+unsafe impl Send for PartitionQueue {}
+
+impl PartitionQueue {
+    /// Splits the queue of a partition from the consumer's main queue. Do it before fetching starts, or
+    /// records leak to the main queue. `None` where the client does not know the partition.
+    pub(super) fn split<C: ClientContext>(
+        client: &Client<C>,
+        consumer: Arc<dyn Send + Sync>,
+        topic: &Arc<str>,
+        partition: i32,
+        batch_records_max: usize,
+    ) -> Option<Self> {
+        let name = CString::new(&**topic).ok()?;
+        // SAFETY: the client is alive (borrowed), the name is a C string that the call copies.
+        let queue = unsafe { sys::rd_kafka_queue_get_partition(client.native_ptr(), name.as_ptr(), partition) };
+        let queue = ptr::NonNull::new(queue)?;
+        let wake = Box::new(Arc::new(Notify::new()));
+        // SAFETY: the queue is ours (invariant 1). Forwarding to null ends the forwarding to the main queue.
+        // The callback's pointer stays valid until it is switched off (invariant 3).
+        unsafe {
+            sys::rd_kafka_queue_forward(queue.as_ptr(), ptr::null_mut());
+            let opaque = ptr::from_ref::<Arc<Notify>>(&wake).cast_mut().cast::<c_void>();
+            sys::rd_kafka_queue_cb_event_enable(queue.as_ptr(), Some(wake_up), opaque);
+        }
+        let rows = vec![ptr::null_mut(); batch_records_max];
+        Some(Self { queue, topic: Arc::clone(topic), rows, wake, _consumer: consumer })
+    }
+
+    /// Notified when the queue turns from empty to not empty. Poll on a tick as well.
+    pub fn wake(&self) -> Arc<Notify> {
+        Arc::clone(&self.wake)
+    }
+
+    /// Takes what is there, up to a batch, without waiting, and visits each row. Returns how many rows.
+    pub fn consume(&mut self, visit: &mut dyn FnMut(Row<'_>)) -> usize {
+        // SAFETY: the queue is ours; librdkafka fills at most `len` pointers of the array.
+        let taken = unsafe {
+            sys::rd_kafka_consume_batch_queue(self.queue.as_ptr(), 0, self.rows.as_mut_ptr(), self.rows.len())
+        };
+        let taken = usize::try_from(taken).unwrap_or(0);
+        let batch = Batch(&self.rows[..taken]);
+        for message in batch.0 {
+            // SAFETY: librdkafka gave a valid message, which lives until `batch` is dropped (invariant 2).
+            let message = unsafe { &**message };
+            visit(row(message, &self.topic));
+        }
+        taken
+    }
+}
+
+impl Drop for PartitionQueue {
+    fn drop(&mut self) {
+        // SAFETY: invariants 1 and 3: the callback is switched off first, then the reference is given back.
+        unsafe {
+            sys::rd_kafka_queue_cb_event_enable(self.queue.as_ptr(), None, ptr::null_mut());
+            sys::rd_kafka_queue_destroy(self.queue.as_ptr());
+        }
+    }
+}
+
+/// Called by a thread of librdkafka with the queue's lock held: it must be short and must not panic.
+unsafe extern "C" fn wake_up(_client: *mut sys::rd_kafka_t, opaque: *mut c_void) {
+    // SAFETY: invariant 3.
+    let wake = unsafe { &*opaque.cast::<Arc<Notify>>() };
+    wake.notify_one();
+}
+
+/// Destroys the messages of a batch; see invariant 2.
+struct Batch<'a>(&'a [*mut sys::rd_kafka_message_t]);
+
+impl Drop for Batch<'_> {
+    fn drop(&mut self) {
+        for message in self.0 {
+            // SAFETY: each pointer came from the batch call and is destroyed only here.
+            unsafe { sys::rd_kafka_message_destroy(*message) };
+        }
+    }
+}
+
+fn row<'a>(message: &'a sys::rd_kafka_message_t, topic: &'a str) -> Row<'a> {
+    match message.err {
+        RDKafkaRespErr::RD_KAFKA_RESP_ERR_NO_ERROR => Row::Record(Record {
+            topic,
+            partition: message.partition,
+            offset: message.offset,
+            timestamp_ms: timestamp_ms(message),
+            // SAFETY: key and payload are valid for their lengths for as long as the message is.
+            key: unsafe { bytes(message.key, message.key_len) },
+            // SAFETY: as above.
+            value: unsafe { bytes(message.payload, message.len) },
+            headers: as_headers(message),
+        }),
+        RDKafkaRespErr::RD_KAFKA_RESP_ERR__PARTITION_EOF => Row::EndOfPartition { offset: message.offset },
+        _ => {
+            // SAFETY: for an error row librdkafka returns a string that lives as long as the message.
+            let text = unsafe {
+                let text = sys::rd_kafka_message_errstr(message);
+                if text.is_null() { None } else { Some(CStr::from_ptr(text).to_string_lossy()) }
+            };
+            Row::Error(text.map_or_else(|| format!("{:?}", message.err), |text| text.into_owned()))
+        }
+    }
+}
+
+fn timestamp_ms(message: &sys::rd_kafka_message_t) -> i64 {
+    let mut kind = sys::rd_kafka_timestamp_type_t::RD_KAFKA_TIMESTAMP_NOT_AVAILABLE;
+    // SAFETY: the message is valid; `kind` is written.
+    unsafe { sys::rd_kafka_message_timestamp(message, &raw mut kind) }
+}
+
+/// # Safety
+/// `data` is null, or valid for `len` bytes for `'a`.
+unsafe fn bytes<'a>(data: *const c_void, len: usize) -> Option<&'a [u8]> {
+    // SAFETY: the caller's promise.
+    (!data.is_null()).then(|| unsafe { slice::from_raw_parts(data.cast::<u8>(), len) })
+}
+
+/// A message of librdkafka, seen as its headers. Transparent, so that a reference can be cast.
+#[repr(transparent)]
+struct Headers(sys::rd_kafka_message_t);
+
+fn as_headers(message: &sys::rd_kafka_message_t) -> &Headers {
+    // SAFETY: `Headers` is a transparent wrapper of the same type.
+    unsafe { &*ptr::from_ref(message).cast::<Headers>() }
+}
+
+impl ReadHeaders for Headers {
+    fn visit(&self, visit: &mut dyn FnMut(&str, Option<&[u8]>)) {
+        let mut headers = ptr::null_mut();
+        // SAFETY: the message is valid; its headers, parsed on first use, live as long as it does.
+        let found = unsafe { sys::rd_kafka_message_headers(&raw const self.0, &raw mut headers) };
+        if found != RDKafkaRespErr::RD_KAFKA_RESP_ERR_NO_ERROR {
+            return;
+        }
+        for index in 0.. {
+            let (mut name, mut value, mut size) = (ptr::null(), ptr::null(), 0);
+            // SAFETY: `headers` is valid; out of range is reported by the return value.
+            let found = unsafe {
+                sys::rd_kafka_header_get_all(headers, index, &raw mut name, &raw mut value, &raw mut size)
+            };
+            if found != RDKafkaRespErr::RD_KAFKA_RESP_ERR_NO_ERROR {
+                return;
+            }
+            // SAFETY: a found header has a C string as name, and a value of `size` bytes or null.
+            let (name, value) = unsafe { (CStr::from_ptr(name).to_string_lossy(), bytes(value, size)) };
+            visit(&name, value);
+        }
+    }
+}
+
+/// Waits until all that was produced has been acknowledged or has failed. `false`: not within `timeout`.
+pub(super) fn flush<C: ClientContext>(client: &Client<C>, timeout: Duration) -> bool {
+    let timeout_ms = i32::try_from(timeout.as_millis()).unwrap_or(i32::MAX);
+    // SAFETY: the client is alive (borrowed). Its delivery reports are served by the producer's own thread.
+    let result = unsafe { sys::rd_kafka_flush(client.native_ptr(), timeout_ms) };
+    result == RDKafkaRespErr::RD_KAFKA_RESP_ERR_NO_ERROR
+}

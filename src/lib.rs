@@ -1,0 +1,29 @@
+//! frostline watches weather stations through Kafka and tells people before the frost does.
+//!
+//! # Layout
+//!
+//! A layer uses only the layers under it; a test checks that.
+//!
+//! | module | what it is |
+//! |---|---|
+//! | [`cli`] | the command line: one file a command |
+//! | [`runtime`] | the daemon: supervisor, workers, a partition's actor and task, restore, tables |
+//! | [`stages`] | the processors, pure; [`stages::driver`] runs them without a broker |
+//! | [`kafka`] | the only code that names rdkafka |
+//! | [`config`] | settings, and where they come from |
+//! | [`rules`] | conditions and who asked for them |
+//! | [`state`] | the store of a task: the only code that names sled |
+//! | [`demo`] | synthetic weather for the demo and for tests |
+//! | [`record`] | a Kafka record as the stages see it |
+//! | [`noaa`] | GHCN-Daily lines, stations, observations, units |
+
+#![cfg_attr(test, allow(clippy::unwrap_used, clippy::print_stdout, clippy::print_stderr))]
+
+pub mod config;
+pub mod demo;
+pub mod kafka;
+pub mod noaa;
+pub mod record;
+pub mod rules;
+pub mod stages;
+pub mod state;

@@ -1,0 +1,69 @@
+//! GHCN-Daily: the lines, stations and observations of NOAA's daily weather data.
+//!
+//! Everything here is a pure function on plain values: no clock, no thread, no file. The layer reads
+//! what NOAA publishes and what the topics carry, and writes the documents of `noaa-json`:
+//!
+//! | type | what it is |
+//! | --- | --- |
+//! | [`Reading`] | one line of a `by_year` file: one element of one station on one day |
+//! | [`Observation`] | all readings of one station and day, written out as JSON |
+//! | [`ObservationView`] | an observation read back from a topic, borrowing from the record |
+//! | [`Station`] | one line of the station inventory, with names from [`Codes`] |
+//! | [`StationId`], [`Date`], [`Element`] | the small values that make up keys; all are `Copy` |
+//!
+//! # Units
+//!
+//! NOAA stores whole numbers, and the element decides what one of them means: temperatures are in
+//! tenths of a degree Celsius, precipitation in tenths of a millimetre, wind speeds in tenths of a metre
+//! per second; snow is in whole millimetres. A value stays the integer that NOAA wrote until it is
+//! written to a document, so nothing is rounded on the way. [`Element::scale`] and [`Element::unit`]
+//! hold the table.
+//!
+//! # Source
+//!
+//! The formats follow NOAA's GHCN-Daily readme, version 3.24. The data: Menne, M. J. et al. (2012),
+//! Global Historical Climatology Network - Daily (GHCN-Daily), version 3, NOAA National Climatic Data
+//! Center, <https://doi.org/10.7289/V5D21VHZ>.
+
+mod codes;
+mod compat;
+mod date;
+mod element;
+mod element_description;
+mod json;
+mod number;
+mod observation;
+mod reading;
+mod reading_error;
+mod station;
+mod station_id;
+mod station_line;
+mod view;
+mod view_error;
+
+pub use codes::{Codes, CodesError};
+pub use compat::Compat;
+pub use date::Date;
+pub use element::{Element, Scale};
+pub use observation::{DecodeError, Observation};
+pub use reading::{Line, Reading};
+pub use reading_error::ReadingError;
+pub use station::{Location, Station};
+pub use station_id::StationId;
+pub use station_line::StationError;
+pub use view::{ElementValue, ObservationView, StationView};
+pub use view_error::ViewError;
+
+/// The first 40 characters of a text from outside, for an error message: the input may be of any length
+/// and hold any bytes.
+fn shorten(text: &[u8]) -> String {
+    const CHARS_MAX: usize = 40;
+    // A character has at most 4 bytes, so this prefix is enough and the rest is never looked at.
+    let prefix = &text[..text.len().min(4 * CHARS_MAX + 4)];
+    let readable = String::from_utf8_lossy(prefix);
+    let mut short: String = readable.chars().take(CHARS_MAX).flat_map(char::escape_debug).collect();
+    if readable.chars().count() > CHARS_MAX {
+        short.push('…');
+    }
+    short
+}

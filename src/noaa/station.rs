@@ -1,0 +1,134 @@
+use super::{Compat, StationId};
+use serde::{Deserialize, Serialize};
+
+/// The elevation that NOAA, and with it `process.py`, writes when it is not known.
+pub(super) const MISSING_ELEVATION: f64 = -999.9;
+
+/// A weather station as the inventory describes it.
+///
+/// The order of the fields is their order in JSON. When reading JSON, fields that are not known here are
+/// ignored.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Station {
+    /// The identification code.
+    pub id: StationId,
+    /// FIPS code of the country, the first two letters of the id.
+    pub country_code: String,
+    /// Name of the country; the code when the name is not known.
+    pub country: String,
+    /// Where it stands.
+    pub location: Location,
+    /// Height above sea level in metres; `None` when not known.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub elevation: Option<f64>,
+    /// Postal code of the US state or territory, or of the Canadian province.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub state_code: Option<String>,
+    /// Name behind `state_code`; `None` when the code is not in NOAA's list (BH and SA are not).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub state: Option<String>,
+    /// Name of the station.
+    pub name: String,
+    /// `GSN` when it belongs to the GCOS Surface Network.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub gsn_flag: Option<String>,
+    /// `HCN` or `CRN` when it belongs to the US Historical Climatology or Climate Reference Network.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub hcn_crn_flag: Option<String>,
+    /// Number of the World Meteorological Organization, five digits.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub wmo_id: Option<String>,
+}
+
+/// A place on the earth, in decimal degrees.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+pub struct Location {
+    /// Latitude, -90 to 90, north positive.
+    pub lat: f64,
+    /// Longitude, -180 to 180, east positive.
+    pub lon: f64,
+}
+
+impl Station {
+    /// The station as JSON in the form of `compat`; to be spliced into an observation by
+    /// [`Observation::to_json_into`](super::Observation::to_json_into).
+    pub fn to_json(&self, compat: Compat) -> String {
+        let json = match compat {
+            Compat::None => serde_json::to_string(self),
+            Compat::Rally => serde_json::to_string(&self.as_rally()),
+        };
+        // Strings and plain numbers into a `String`: there is nothing that can fail.
+        json.unwrap_or_default()
+    }
+
+    /// The station as `process.py` would have written it, with its mistakes.
+    fn as_rally(&self) -> Station {
+        let is_us = self.country_code == "US";
+        let first_word = |name: &str| name.split_whitespace().next().unwrap_or_default().to_owned();
+        Station {
+            country: first_word(&self.country),
+            elevation: Some(self.elevation.unwrap_or(MISSING_ELEVATION)),
+            state_code: self.state_code.clone().filter(|_| is_us),
+            state: self.state.as_deref().filter(|_| is_us).map(first_word),
+            hcn_crn_flag: self.hcn_crn_flag.as_ref().map(|flag| flag.chars().take(2).collect()),
+            ..self.clone()
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn station() -> Station {
+        Station {
+            id: StationId::parse(b"USX00000001").unwrap(),
+            country_code: "US".to_owned(),
+            country: "United States".to_owned(),
+            location: Location { lat: 33.5, lon: -111.25 },
+            elevation: None,
+            state_code: Some("NM".to_owned()),
+            state: Some("NEW MEXICO".to_owned()),
+            name: "ESPA\u{f1}OLA \"X\"".to_owned(),
+            gsn_flag: None,
+            hcn_crn_flag: Some("HCN".to_owned()),
+            wmo_id: Some("00001".to_owned()),
+        }
+    }
+
+    #[test]
+    fn our_json_is_whole() {
+        let json = station().to_json(Compat::None);
+        assert_eq!(
+            json,
+            "{\"id\":\"USX00000001\",\"country_code\":\"US\",\"country\":\"United States\",\
+             \"location\":{\"lat\":33.5,\"lon\":-111.25},\"state_code\":\"NM\",\"state\":\"NEW MEXICO\",\
+             \"name\":\"ESPA\u{f1}OLA \\\"X\\\"\",\"hcn_crn_flag\":\"HCN\",\"wmo_id\":\"00001\"}"
+        );
+        assert_eq!(serde_json::from_str::<Station>(&json).unwrap(), station());
+    }
+
+    #[test]
+    fn rally_json_has_the_old_mistakes() {
+        assert_eq!(
+            station().to_json(Compat::Rally),
+            "{\"id\":\"USX00000001\",\"country_code\":\"US\",\"country\":\"United\",\
+             \"location\":{\"lat\":33.5,\"lon\":-111.25},\"elevation\":-999.9,\"state_code\":\"NM\",\
+             \"state\":\"NEW\",\"name\":\"ESPA\u{f1}OLA \\\"X\\\"\",\"hcn_crn_flag\":\"HC\",\"wmo_id\":\"00001\"}"
+        );
+    }
+
+    #[test]
+    fn rally_json_drops_provinces() {
+        let mut canadian = station();
+        canadian.country_code = "CA".to_owned();
+        let json = canadian.to_json(Compat::Rally);
+        assert!(!json.contains("\"state"), "{json}");
+    }
+
+    #[test]
+    fn unknown_fields_are_ignored() {
+        let json = station().to_json(Compat::None).replacen('{', "{\"later\":[1,{}],", 1);
+        assert_eq!(serde_json::from_str::<Station>(&json).unwrap(), station());
+    }
+}

@@ -1,0 +1,278 @@
+use super::json::{Fields, Object, Scalar};
+use super::{Date, Element, StationId, ViewError, shorten};
+use serde::de::MapAccess;
+use std::borrow::Cow;
+use std::fmt;
+
+/// An enriched observation as it lies in a record, read in one pass; texts borrow from the record unless
+/// they hold escapes.
+///
+/// The whole value is checked to be JSON, also the parts that are not looked at, so that what passes here can
+/// be spliced into another document.
+#[derive(Debug, Clone, PartialEq)]
+pub struct ObservationView<'a> {
+    /// Where it was observed.
+    pub station: StationView<'a>,
+    /// The day, in the station's own time.
+    pub date: Date,
+    /// 1 for the first document of a station and day, more for later ones.
+    pub revision: u32,
+    /// The values as the document has them (tenths are decimals), sorted by element, each element once.
+    pub elements: Vec<(Element, ElementValue)>,
+}
+
+/// What an observation says about its station, as far as filters and rules ask for it.
+///
+/// A field that is absent, or not of the type that it should have, is `None`.
+#[derive(Debug, Clone, PartialEq)]
+pub struct StationView<'a> {
+    /// The identification code.
+    pub id: StationId,
+    /// FIPS code of the country.
+    pub country_code: Option<Cow<'a, str>>,
+    /// Name of the country.
+    pub country: Option<Cow<'a, str>>,
+    /// Postal code of the state.
+    pub state_code: Option<Cow<'a, str>>,
+    /// Name of the state.
+    pub state: Option<Cow<'a, str>>,
+    /// Name of the station.
+    pub name: Option<Cow<'a, str>>,
+    /// Degrees, north positive.
+    pub latitude: Option<f64>,
+    /// Degrees, east positive.
+    pub longitude: Option<f64>,
+    /// Metres above sea level.
+    pub elevation: Option<f64>,
+}
+
+/// A number of a document; whole ones stay whole, so that they can be shown as they came.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub enum ElementValue {
+    /// Written without a point.
+    Int(i64),
+    /// Written with one; never NaN or infinite.
+    Float(f64),
+}
+
+/// As JSON writes it.
+impl fmt::Display for ElementValue {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            ElementValue::Int(number) => write!(f, "{number}"),
+            // Debug keeps the point of a whole number: 2.0.
+            ElementValue::Float(number) => write!(f, "{number:?}"),
+        }
+    }
+}
+
+impl ElementValue {
+    /// The value for comparing; exact for every value that GHCN-Daily can hold.
+    pub fn as_f64(self) -> f64 {
+        match self {
+            ElementValue::Int(number) => number as f64,
+            ElementValue::Float(number) => number,
+        }
+    }
+
+    /// A number, or the text of one: the talk's documents have `"SNOW": "0"`.
+    fn from_scalar(scalar: &Scalar<'_>) -> Option<ElementValue> {
+        match scalar {
+            Scalar::Int(number) => Some(ElementValue::Int(*number)),
+            Scalar::Float(number) => Some(ElementValue::Float(*number)),
+            Scalar::Text(text) => ElementValue::from_text(text),
+            Scalar::Other => None,
+        }
+    }
+
+    fn from_text(text: &str) -> Option<ElementValue> {
+        // Rust reads "inf" and "nan" too.
+        let is_plain = text
+            .bytes()
+            .all(|byte| byte.is_ascii_digit() || matches!(byte, b'-' | b'+' | b'.' | b'e' | b'E'));
+        if !is_plain {
+            return None;
+        }
+        if let Ok(number) = text.parse() {
+            return Some(ElementValue::Int(number));
+        }
+        let number: f64 = text.parse().ok()?;
+        number.is_finite().then_some(ElementValue::Float(number))
+    }
+}
+
+impl<'a> ObservationView<'a> {
+    /// Reads the value of a record of topic `noaa-json`.
+    ///
+    /// Every field whose name has the form of an element must hold a number or the text of one. Other
+    /// fields (`TRANGE`, `_meta`, `email`) are ignored.
+    ///
+    /// # Errors
+    ///
+    /// What the value lacks or has wrong, see [`ViewError`].
+    pub fn parse(value: &'a [u8]) -> Result<ObservationView<'a>, ViewError> {
+        // Once for the whole value is cheaper than for each string in it.
+        let text = std::str::from_utf8(value).map_err(|e| ViewError::NotUtf8 { byte: e.valid_up_to() })?;
+        let document: Object<Document<'a>> =
+            serde_json::from_str(text).map_err(|error| ViewError::from_json(text, &error))?;
+        document.0.ok_or(ViewError::NotAnObject)?.check()
+    }
+
+    /// The value of an element; `None` when the document does not have it.
+    pub fn element(&self, element: Element) -> Option<ElementValue> {
+        let at = self.elements.binary_search_by_key(&element, |&(element, _)| element).ok()?;
+        Some(self.elements[at].1)
+    }
+}
+
+/// The fields of a document as they came, before anything is known to be right.
+#[derive(Default)]
+struct Document<'a> {
+    station: Option<StationFields<'a>>,
+    date: Option<Scalar<'a>>,
+    revision: Option<Scalar<'a>>,
+    elements: Vec<(Element, ElementValue)>,
+    /// The first element that is not a number.
+    not_a_number: Option<Element>,
+}
+
+impl<'de> Fields<'de> for Document<'de> {
+    fn read<A: MapAccess<'de>>(&mut self, name: &str, value: &mut A) -> Result<(), A::Error> {
+        match name {
+            "station" => self.station = value.next_value::<Object<StationFields<'de>>>()?.0,
+            // `date` has the length of an element's name, but not its capitals.
+            "date" => self.date = Some(value.next_value()?),
+            "revision" => self.revision = Some(value.next_value()?),
+            _ => {
+                let scalar: Scalar<'de> = value.next_value()?;
+                if let Some(element) = Element::parse(name.as_bytes()) {
+                    self.push(element, &scalar);
+                }
+            }
+        }
+        Ok(())
+    }
+}
+
+impl<'a> Document<'a> {
+    fn push(&mut self, element: Element, scalar: &Scalar<'_>) {
+        match ElementValue::from_scalar(scalar) {
+            Some(value) => {
+                if self.elements.is_empty() {
+                    // Most observations have fewer, so one allocation is all.
+                    self.elements.reserve(16);
+                }
+                self.elements.push((element, value));
+            }
+            None => self.not_a_number = self.not_a_number.or(Some(element)),
+        }
+    }
+
+    fn check(self) -> Result<ObservationView<'a>, ViewError> {
+        let station = self.station.ok_or(ViewError::StationMissing)?.check()?;
+        let date = check_date(self.date)?;
+        let revision = check_revision(self.revision)?;
+        if let Some(element) = self.not_a_number {
+            return Err(ViewError::NotANumber(element));
+        }
+        Ok(ObservationView { station, date, revision, elements: sort(self.elements) })
+    }
+}
+
+fn check_date(date: Option<Scalar<'_>>) -> Result<Date, ViewError> {
+    let text = date.and_then(Scalar::into_text).ok_or(ViewError::DateMissing)?;
+    Date::parse_iso(&text).ok_or_else(|| ViewError::ImpossibleDate(shorten(text.as_bytes())))
+}
+
+fn check_revision(revision: Option<Scalar<'_>>) -> Result<u32, ViewError> {
+    match revision {
+        None => Ok(1),
+        Some(Scalar::Int(number @ 1..)) => u32::try_from(number).map_err(|_| ViewError::BadRevision),
+        Some(_) => Err(ViewError::BadRevision),
+    }
+}
+
+/// Sorts by element; of the same element the last is kept. Our own documents are sorted already.
+fn sort(mut elements: Vec<(Element, ElementValue)>) -> Vec<(Element, ElementValue)> {
+    if !elements.is_sorted_by(|(before, _), (after, _)| before < after) {
+        // Reversed and sorted stably, the last one comes first, which is the one that `dedup` keeps.
+        elements.reverse();
+        elements.sort_by_key(|&(element, _)| element);
+        elements.dedup_by_key(|&mut (element, _)| element);
+    }
+    elements
+}
+
+#[derive(Default)]
+struct StationFields<'a> {
+    id: Option<Scalar<'a>>,
+    country_code: Option<Cow<'a, str>>,
+    country: Option<Cow<'a, str>>,
+    state_code: Option<Cow<'a, str>>,
+    state: Option<Cow<'a, str>>,
+    name: Option<Cow<'a, str>>,
+    location: LocationFields,
+    elevation: Option<f64>,
+}
+
+impl<'de> Fields<'de> for StationFields<'de> {
+    fn read<A: MapAccess<'de>>(&mut self, name: &str, value: &mut A) -> Result<(), A::Error> {
+        if name == "location" {
+            self.location = value.next_value::<Object<LocationFields>>()?.0.unwrap_or_default();
+            return Ok(());
+        }
+        let scalar: Scalar<'de> = value.next_value()?;
+        match name {
+            "id" => self.id = Some(scalar),
+            "country_code" => self.country_code = scalar.into_text(),
+            "country" => self.country = scalar.into_text(),
+            "state_code" => self.state_code = scalar.into_text(),
+            "state" => self.state = scalar.into_text(),
+            "name" => self.name = scalar.into_text(),
+            "elevation" => self.elevation = scalar.as_f64(),
+            _ => {}
+        }
+        Ok(())
+    }
+}
+
+impl<'a> StationFields<'a> {
+    fn check(self) -> Result<StationView<'a>, ViewError> {
+        let id_text = self.id.and_then(Scalar::into_text).ok_or(ViewError::StationIdMissing)?;
+        let id = StationId::parse(id_text.as_bytes())
+            .ok_or_else(|| ViewError::BadStationId(shorten(id_text.as_bytes())))?;
+        Ok(StationView {
+            id,
+            country_code: self.country_code,
+            country: self.country,
+            state_code: self.state_code,
+            state: self.state,
+            name: self.name,
+            latitude: self.location.lat,
+            longitude: self.location.lon,
+            elevation: self.elevation,
+        })
+    }
+}
+
+#[derive(Default)]
+struct LocationFields {
+    lat: Option<f64>,
+    lon: Option<f64>,
+}
+
+impl<'de> Fields<'de> for LocationFields {
+    fn read<A: MapAccess<'de>>(&mut self, name: &str, value: &mut A) -> Result<(), A::Error> {
+        let scalar: Scalar<'de> = value.next_value()?;
+        match name {
+            "lat" => self.lat = scalar.as_f64(),
+            "lon" => self.lon = scalar.as_f64(),
+            _ => {}
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+#[path = "view_tests.rs"]
+mod tests;

@@ -1,0 +1,42 @@
+//! A Kafka record as the stages see it: borrowed bytes, where they came from, and nothing of a client.
+
+/// Reads the headers of a record, without copying them unless somebody looks.
+///
+/// Implemented by the client's own record and by plain lists (tests, files).
+pub trait ReadHeaders {
+    /// Calls `visit` with each header's name and value, in their order.
+    fn visit(&self, visit: &mut dyn FnMut(&str, Option<&[u8]>));
+}
+
+/// One header: its name, and its value (`None` where the producer sent null).
+pub type Header = (String, Option<Vec<u8>>);
+
+impl ReadHeaders for [Header] {
+    fn visit(&self, visit: &mut dyn FnMut(&str, Option<&[u8]>)) {
+        for (name, value) in self {
+            visit(name, value.as_deref());
+        }
+    }
+}
+
+/// No headers at all.
+pub const NO_HEADERS: &[Header] = &[];
+
+/// One record of a source topic. The bytes belong to the client's fetch buffer and are gone after the call.
+#[derive(Clone, Copy)]
+pub struct Record<'a> {
+    /// The topic that it was read from.
+    pub topic: &'a str,
+    /// The partition that it was read from.
+    pub partition: i32,
+    /// Its position in the partition.
+    pub offset: i64,
+    /// Its timestamp in milliseconds since 1970, or -1 where it has none.
+    pub timestamp_ms: i64,
+    /// Its key; for all data topics the station id.
+    pub key: Option<&'a [u8]>,
+    /// Its value; `None` is a tombstone.
+    pub value: Option<&'a [u8]>,
+    /// Its headers, read only when a dead letter is written.
+    pub headers: &'a dyn ReadHeaders,
+}

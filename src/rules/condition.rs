@@ -1,0 +1,342 @@
+//! Conditions in CEL over the elements of an observation, its `station` and its `date`.
+//!
+//! Three outcomes: a condition holds, does not hold, or is *unknown*, because an element that decides it was
+//! not reported. Unknown never fires. CEL's own logic applies: `TMIN <= 10.0 || true` holds without `TMIN`.
+
+use std::collections::HashMap;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
+
+use cel::objects::{Key, Map};
+use cel::{Context, ExecutionError, Program, Value};
+
+use crate::noaa::{Element, ElementValue, ObservationView, StationView};
+
+/// Longest condition that is compiled, in bytes.
+const TEXT_BYTES_MAX: usize = 2_000;
+/// Deepest nesting that is compiled: brackets, and runs of unary operators, which nest as well.
+const DEPTH_MAX: usize = 32;
+
+/// What a condition may speak of.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Scope {
+    /// Elements, `station` and `date`: rules.
+    Observation,
+    /// The same; kept apart so that messages can say "filter".
+    Filter,
+}
+
+/// The outcome for one observation.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Verdict {
+    /// The condition holds.
+    Holds,
+    /// It does not hold.
+    HoldsNot,
+    /// It cannot be decided: something that it needs was not reported.
+    Unknown,
+}
+
+/// What the condition reads.
+#[derive(Clone, Debug, PartialEq, Eq)]
+enum Variable {
+    Element(Element),
+    Station,
+    Date,
+}
+
+/// A compiled condition.
+pub struct Condition {
+    text: String,
+    program: Program,
+    variables: Vec<(String, Variable)>,
+}
+
+impl std::fmt::Debug for Condition {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_tuple("Condition").field(&self.text).finish()
+    }
+}
+
+/// Why a condition cannot be used, and where in its text (bytes from its start).
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ConditionError {
+    /// Byte offset in the condition's text.
+    pub offset: usize,
+    /// What is wrong, in a sentence.
+    pub message: String,
+}
+
+impl Condition {
+    /// Compiles a condition, and checks that it speaks of known things and gives true or false.
+    ///
+    /// # Errors
+    /// The first mistake, with its place in `text`.
+    pub fn compile(text: &str, scope: Scope) -> Result<Self, ConditionError> {
+        let subject = match scope {
+            Scope::Observation => "condition",
+            Scope::Filter => "filter",
+        };
+        let mistake = |offset: usize, message: String| ConditionError { offset, message };
+        if text.trim().is_empty() {
+            return Err(mistake(0, format!("the {subject} is empty: expected a CEL expression such as TMIN <= 10.0")));
+        }
+        if text.len() > TEXT_BYTES_MAX {
+            return Err(mistake(0, format!("the {subject} has {} bytes, the limit is {TEXT_BYTES_MAX}", text.len())));
+        }
+        if let Some(offset) = too_deep_at(text) {
+            return Err(mistake(offset, format!("the {subject} is nested deeper than {DEPTH_MAX} levels")));
+        }
+        // The parser has panicked on odd input before; a rule file must never bring the process down.
+        let program = catch_unwind(|| Program::compile(text))
+            .map_err(|_| mistake(0, format!("the {subject} cannot be parsed")))?
+            .map_err(|errors| syntax_mistake(text, subject, &errors))?;
+        let variables = resolve_variables(text, &program)?;
+        let condition = Self { text: text.to_owned(), program, variables };
+        condition.check_type(subject)?;
+        Ok(condition)
+    }
+
+    /// The text it was compiled from.
+    pub fn text(&self) -> &str {
+        &self.text
+    }
+
+    /// The elements that it reads, in the order of their names.
+    pub fn elements(&self) -> impl Iterator<Item = Element> {
+        self.variables.iter().filter_map(|(_, variable)| match variable {
+            Variable::Element(element) => Some(*element),
+            _ => None,
+        })
+    }
+
+    /// Runs the condition once on made-up values: `TMIN + 1` is found here, not at 4 a.m.
+    fn check_type(&self, subject: &str) -> Result<(), ConditionError> {
+        let mistake = |message: String| Err(ConditionError { offset: 0, message });
+        let sample = match ObservationView::parse(SAMPLE) {
+            Ok(sample) => sample,
+            Err(error) => return mistake(format!("the sample observation cannot be read: {error}")),
+        };
+        let evaluator = Evaluator::new();
+        let mut scope = evaluator.base.new_inner_scope();
+        for (name, variable) in &self.variables {
+            let value = match variable {
+                Variable::Element(_) => Value::Float(0.5),
+                Variable::Station => station_value(&sample.station),
+                Variable::Date => Value::String(Arc::new(sample.date.to_string())),
+            };
+            scope.add_variable_from_value(name.as_str(), value);
+        }
+        match self.execute(&scope) {
+            Ok(Value::Bool(_)) => Ok(()),
+            Ok(other) => mistake(format!("the {subject} gives a {}, not true or false", other.type_of())),
+            Err(Failure::Unknown) => Ok(()),
+            Err(Failure::Error(reason)) => mistake(format!("the {subject} cannot be evaluated: {reason}")),
+        }
+    }
+
+    fn execute(&self, scope: &Context<'_, '_>) -> Result<Value, Failure> {
+        // A panic in the interpreter is one failed evaluation, not a dead partition.
+        let outcome = catch_unwind(AssertUnwindSafe(|| self.program.execute(scope)));
+        match outcome {
+            Err(_) => Err(Failure::Error("the evaluation panicked".into())),
+            Ok(Ok(value)) => Ok(value),
+            Ok(Err(ExecutionError::UndeclaredReference(_) | ExecutionError::NoSuchKey(_))) => {
+                Err(Failure::Unknown)
+            }
+            Ok(Err(error)) => Err(Failure::Error(error.to_string())),
+        }
+    }
+}
+
+enum Failure {
+    Unknown,
+    Error(String),
+}
+
+/// A station with every field, for the check of types.
+const SAMPLE: &[u8] = br#"{"station":{"id":"USW00003192","country_code":"US","country":"United States",
+    "location":{"lat":33.6,"lon":-111.9},"elevation":449.0,"state_code":"AZ","state":"ARIZONA",
+    "name":"SCOTTSDALE MUNI AP"},"date":"2016-02-24"}"#;
+
+/// Evaluates conditions. It holds CEL's functions, which take 33 µs to register: make one for each task.
+pub struct Evaluator {
+    base: Context<'static, 'static>,
+}
+
+impl Default for Evaluator {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl Evaluator {
+    /// Registers CEL's functions.
+    pub fn new() -> Self {
+        Self { base: Context::default() }
+    }
+
+    /// Decides `condition` for one observation.
+    ///
+    /// # Errors
+    /// A sentence, where the expression fails on these values (a division by zero, say).
+    pub fn evaluate(
+        &self,
+        condition: &Condition,
+        observation: &ObservationView<'_>,
+    ) -> Result<Verdict, String> {
+        let mut scope = self.base.new_inner_scope();
+        for (name, variable) in &condition.variables {
+            let value = match variable {
+                Variable::Element(element) => match observation.element(*element) {
+                    Some(ElementValue::Int(value)) => Value::Int(value),
+                    Some(ElementValue::Float(value)) => Value::Float(value),
+                    None => continue,
+                },
+                Variable::Station => station_value(&observation.station),
+                Variable::Date => Value::String(Arc::new(observation.date.to_string())),
+            };
+            scope.add_variable_from_value(name.as_str(), value);
+        }
+        match condition.execute(&scope) {
+            Ok(Value::Bool(true)) => Ok(Verdict::Holds),
+            Ok(Value::Bool(false)) => Ok(Verdict::HoldsNot),
+            Ok(other) => Err(format!("it gave a {}, not true or false", other.type_of())),
+            Err(Failure::Unknown) => Ok(Verdict::Unknown),
+            Err(Failure::Error(reason)) => Err(reason),
+        }
+    }
+}
+
+/// The `station` of a condition: a map of the fields that are present.
+fn station_value(station: &StationView<'_>) -> Value {
+    let text = |value: &str| Value::String(Arc::new(value.to_owned()));
+    let mut fields: HashMap<Key, Value> = HashMap::with_capacity(9);
+    let mut put = |name: &str, value: Option<Value>| {
+        if let Some(value) = value {
+            fields.insert(Key::String(Arc::new(name.to_owned())), value);
+        }
+    };
+    put("id", Some(text(station.id.as_str())));
+    put("country_code", station.country_code.as_deref().map(text));
+    put("country", station.country.as_deref().map(text));
+    put("state_code", station.state_code.as_deref().map(text));
+    put("state", station.state.as_deref().map(text));
+    put("name", station.name.as_deref().map(text));
+    put("lat", station.latitude.map(Value::Float));
+    put("lon", station.longitude.map(Value::Float));
+    put("elevation", station.elevation.map(Value::Float));
+    Value::Map(Map { map: Arc::new(fields) })
+}
+
+/// Checks the names that the expression uses against what an observation can have.
+fn resolve_variables(text: &str, program: &Program) -> Result<Vec<(String, Variable)>, ConditionError> {
+    let references = program.references();
+    let mut names: Vec<&str> = references.variables();
+    names.sort_unstable();
+    let mut variables = Vec::with_capacity(names.len());
+    for name in names {
+        let variable = match name {
+            "station" => Variable::Station,
+            "date" => Variable::Date,
+            other => match Element::parse(other.as_bytes()).filter(|element| element.is_known()) {
+                Some(element) => Variable::Element(element),
+                None => {
+                    return Err(ConditionError {
+                        offset: text.find(other).unwrap_or(0),
+                        message: format!(
+                            "unknown name `{other}`: expected a GHCN-Daily element (TMIN, TMAX, PRCP, …), `station` or `date`"
+                        ),
+                    });
+                }
+            },
+        };
+        variables.push((name.to_owned(), variable));
+    }
+    Ok(variables)
+}
+
+/// The parser's words are about grammar; users want the place and an example.
+fn syntax_mistake(text: &str, subject: &str, errors: &cel::ParseErrors) -> ConditionError {
+    let Some(error) = errors.errors.first() else {
+        return ConditionError { offset: 0, message: format!("the {subject} cannot be parsed") };
+    };
+    let line_start: usize = text
+        .split_inclusive('\n')
+        .take(usize::try_from(error.pos.0 - 1).unwrap_or(0))
+        .map(str::len)
+        .sum();
+    let column = usize::try_from(error.pos.1 - 1).unwrap_or(0);
+    let offset = (line_start + column).min(text.len());
+    let found = text.get(offset..).and_then(|rest| rest.split_whitespace().next());
+    let message = match found {
+        None => format!("the {subject} ends too early: expected a value or an operator, as in TMIN <= 10.0"),
+        Some(word) => {
+            format!("the {subject} cannot be read at `{word}`: expected a CEL expression, as in TMIN <= 10.0")
+        }
+    };
+    ConditionError { offset, message }
+}
+
+/// The byte at which the text nests too deep, if it does.
+fn too_deep_at(text: &str) -> Option<usize> {
+    let mut depth = 0_usize;
+    let mut unary = 0_usize;
+    for (offset, byte) in text.bytes().enumerate() {
+        match byte {
+            b'(' | b'[' | b'{' => depth += 1,
+            b')' | b']' | b'}' => depth = depth.saturating_sub(1),
+            _ => {}
+        }
+        match byte {
+            b'-' | b'!' | b'?' => unary += 1,
+            byte if byte.is_ascii_whitespace() || byte == b'(' => {}
+            _ => unary = 0,
+        }
+        if depth > DEPTH_MAX || unary > DEPTH_MAX {
+            return Some(offset);
+        }
+    }
+    None
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn verdict(condition: &str, observation: &str) -> Verdict {
+        let condition = Condition::compile(condition, Scope::Observation).unwrap();
+        let view = ObservationView::parse(observation.as_bytes()).unwrap();
+        Evaluator::new().evaluate(&condition, &view).unwrap()
+    }
+
+    const FROST: &str = r#"{"station":{"id":"USW00003192","country_code":"US","state_code":"AZ"},
+        "date":"2016-02-24T00:00:00","TMIN":8.9,"SNOW":0}"#;
+
+    #[test]
+    fn three_outcomes() {
+        assert_eq!(verdict("TMIN <= 10.0", FROST), Verdict::Holds);
+        assert_eq!(verdict("TMIN <= 10", FROST), Verdict::Holds);
+        assert_eq!(verdict("TMIN < 8.9", FROST), Verdict::HoldsNot);
+        assert_eq!(verdict("TMAX <= 10.0", FROST), Verdict::Unknown);
+        assert_eq!(verdict("TMAX <= 10.0 || TMIN <= 10.0", FROST), Verdict::Holds);
+        assert_eq!(verdict("SNOW <= 10.5", FROST), Verdict::Holds);
+        assert_eq!(verdict("station.state_code == 'AZ' && date == '2016-02-24'", FROST), Verdict::Holds);
+        assert_eq!(verdict("station.elevation > 100.0", FROST), Verdict::Unknown);
+    }
+
+    #[test]
+    fn mistakes_say_where_and_what() {
+        let mistake = |text: &str| Condition::compile(text, Scope::Observation).unwrap_err();
+        assert_eq!(mistake("TMIM <= 10.0").offset, 0);
+        assert!(mistake("TMIM <= 10.0").message.contains("unknown name `TMIM`"));
+        assert!(mistake("TMIN <=").message.contains("ends too early"), "{:?}", mistake("TMIN <="));
+        assert_eq!(mistake("TMIN <= ) 3").offset, 8);
+        assert!(mistake("TMIN + 1.0").message.contains("not true or false"));
+        assert!(mistake("TMIN <= 'cold'").message.contains("cannot be evaluated"));
+        assert!(mistake(" ").message.contains("empty"));
+        assert!(mistake(&"(".repeat(500)).message.contains("nested deeper"));
+        assert!(mistake(&format!("{}true", "!".repeat(500))).message.contains("nested deeper"));
+        assert!(mistake(&format!("TMIN <= {}", "1".repeat(5_000))).message.contains("limit"));
+    }
+}

@@ -1,0 +1,28 @@
+//! Why a task or a worker cannot go on, sorted by what the supervisor must do.
+
+use crate::kafka::KafkaError;
+use crate::state::StateError;
+
+/// A failure of a running stage. Bad records are none: they are dead letters.
+#[derive(Debug, thiserror::Error)]
+pub enum Failure {
+    /// State could not be read or written.
+    #[error(transparent)]
+    State(#[from] StateError),
+    /// Kafka or its client failed.
+    #[error(transparent)]
+    Kafka(#[from] KafkaError),
+    /// A bug: something panicked outside the processing of a record.
+    #[error("{0} panicked")]
+    Panic(String),
+}
+
+impl Failure {
+    /// Whether trying again in this process cannot help.
+    pub fn is_fatal(&self) -> bool {
+        match self {
+            Self::Kafka(error) => !matches!(error, KafkaError::Retry(_)),
+            Self::State(_) | Self::Panic(_) => false,
+        }
+    }
+}

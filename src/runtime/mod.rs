@@ -1,0 +1,35 @@
+//! The daemon: actors that move records from Kafka through the stages and back.
+//!
+//! ```text
+//! System arbiter            Supervisor (one a stage): starts, watches, restarts
+//!                                │ control messages only
+//! worker threads            Worker (an arbiter): one producer, commits for all its partitions
+//!                                │ hosts
+//!                           PartitionActor (one a partition): pulls from its own queue ─► Task
+//! poll thread (a stage)     serves the consumer's main queue: rebalances, errors
+//! ```
+//!
+//! Records never travel through mailboxes: a partition's actor pulls batches from its queue, and librdkafka's
+//! bounded queue is the back-pressure. [`Task`](task::Task) is a plain struct with all that happens in one
+//! partition; the actor is a thin shell round it.
+//!
+//! The protocols are told beside their code: rebalance in [`crate::kafka`] (`group.rs`) and [`supervisor`],
+//! commit in [`worker`], restore in [`restore`].
+
+mod caught_up;
+mod daemon;
+mod failure;
+mod partition;
+mod plan;
+mod poll_thread;
+mod restore;
+mod station_table;
+mod supervisor;
+mod task;
+mod totals;
+mod worker;
+
+pub use daemon::{Daemon, RunOptions, StartError};
+pub use failure::Failure;
+pub use station_table::TableProgress;
+pub use totals::{Summary, Totals};

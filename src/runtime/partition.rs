@@ -1,0 +1,82 @@
+//! The actor of one partition: decides when its task works. All its work is in [`Task`].
+
+use std::cell::RefCell;
+use std::rc::Rc;
+use std::time::Duration;
+
+use actix::prelude::*;
+
+use super::failure::Failure;
+use super::task::{Slice, Task};
+use super::worker::{CommitSoon, TaskFailed, Worker};
+use crate::kafka::Producer;
+
+/// A queue's wake-up is only a hint (edges get lost after an assign), so it is polled on a tick as well.
+const TICK: Duration = Duration::from_millis(100);
+
+/// A thin shell round a [`Task`] that lives on its worker's thread.
+pub(super) struct PartitionActor {
+    task: Rc<RefCell<Task>>,
+    producer: Rc<Producer>,
+    worker: Addr<Worker>,
+}
+
+impl PartitionActor {
+    pub(super) fn new(task: Rc<RefCell<Task>>, producer: Rc<Producer>, worker: Addr<Worker>) -> Self {
+        Self { task, producer, worker }
+    }
+
+    /// Does one slice, and arranges the next: exactly one is arranged at any time.
+    fn step(&mut self, context: &mut actix::Context<Self>) {
+        let slice = self.task.borrow_mut().run_slice(&self.producer);
+        match slice {
+            Ok(Slice::Busy) => self.step_again(context),
+            Ok(Slice::CommitFirst) => {
+                self.worker.do_send(CommitSoon);
+                self.step_again(context);
+            }
+            Ok(Slice::Waiting) => self.step_when_woken(context),
+            Ok(Slice::Closed) => context.stop(),
+            Err(failure) => {
+                let partition = self.task.borrow().partition;
+                self.worker.do_send(TaskFailed { partition, failure });
+                context.stop();
+            }
+        }
+    }
+
+    /// Yields first: a message to itself would starve timers and neighbours of this thread.
+    fn step_again(&self, context: &mut actix::Context<Self>) {
+        let turn = tokio::task::yield_now().into_actor(self);
+        context.spawn(turn.map(|(), actor, context| actor.step(context)));
+    }
+
+    fn step_when_woken(&self, context: &mut actix::Context<Self>) {
+        let Some(wake) = self.task.borrow().wake() else { return context.stop() };
+        let woken = async move {
+            // Woken or not, the queue is polled.
+            let _ = tokio::time::timeout(TICK, wake.notified()).await;
+        };
+        context.spawn(woken.into_actor(self).map(|(), actor, context| actor.step(context)));
+    }
+}
+
+impl Actor for PartitionActor {
+    type Context = actix::Context<Self>;
+
+    fn started(&mut self, context: &mut Self::Context) {
+        self.step(context);
+    }
+}
+
+impl Drop for PartitionActor {
+    fn drop(&mut self) {
+        // A panic kills an actor for good, silently; say so.
+        if std::thread::panicking() {
+            if let Ok(task) = self.task.try_borrow() {
+                let failure = Failure::Panic(format!("partition {}", task.partition));
+                self.worker.do_send(TaskFailed { partition: task.partition, failure });
+            }
+        }
+    }
+}

@@ -1,0 +1,107 @@
+//! What a stage needs to run: topics, processor, state, clients. Made once at the start.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::totals::Totals;
+use crate::config::{Config, OffsetReset, topic};
+use crate::kafka::{ClientSettings, GroupSettings};
+use crate::rules::{Condition, RuleSet};
+use crate::stages::{
+    Alert, Assemble, AssembleSettings, Enrich, Filter, Limits, Processor, StageName, StationIndex,
+};
+use crate::state::{Identity, StateDirectory};
+
+/// Compiled inputs of the processors, shared by all partitions.
+pub(super) struct Ingredients {
+    pub(super) stations: Arc<StationIndex>,
+    pub(super) filter: Arc<Condition>,
+    pub(super) rules: Arc<RuleSet>,
+}
+
+/// One stage of this process.
+pub(super) struct StagePlan {
+    pub(super) stage: StageName,
+    /// Names in Kafka.
+    pub(super) source: String,
+    pub(super) sink: String,
+    pub(super) dead_letters: String,
+    /// Where state changes go; `None` for stages without state.
+    pub(super) changelog: Option<String>,
+    /// Largest record that the dead-letter topic takes, in bytes.
+    pub(super) dead_letter_bytes_max: usize,
+    pub(super) group: GroupSettings,
+    pub(super) commit_interval: Duration,
+    pub(super) shutdown_timeout: Duration,
+    pub(super) restarts_max: u32,
+    pub(super) workers: usize,
+    pub(super) settings: ClientSettings,
+    pub(super) state: StateDirectory,
+    pub(super) totals: Arc<Totals>,
+    limits: Limits,
+    assemble: AssembleSettings,
+    ingredients: Arc<Ingredients>,
+}
+
+impl StagePlan {
+    #[allow(clippy::too_many_arguments, reason = "each is one part, named at the only call")]
+    pub(super) fn new(
+        stage: StageName,
+        config: &Config,
+        settings: &ClientSettings,
+        state: &StateDirectory,
+        totals: &Arc<Totals>,
+        ingredients: &Arc<Ingredients>,
+        dead_letter_bytes_max: usize,
+    ) -> Self {
+        let source = config.topic(config.source_of(stage)).name;
+        Self {
+            stage,
+            sink: config.topic(config.sink_of(stage)).name,
+            dead_letters: config.topic(topic::DEAD_LETTERS).name,
+            changelog: stage.is_stateful().then(|| config.changelog(stage).name),
+            dead_letter_bytes_max,
+            group: GroupSettings {
+                group: config.group(stage),
+                topic: source.clone(),
+                auto_offset_reset: match config.runtime.auto_offset_reset {
+                    OffsetReset::Earliest => "earliest",
+                    OffsetReset::Latest => "latest",
+                },
+                session_timeout_ms: config.runtime.session_timeout_ms,
+            },
+            source,
+            commit_interval: Duration::from_millis(config.runtime.commit_interval_ms),
+            shutdown_timeout: Duration::from_millis(config.runtime.shutdown_timeout_ms),
+            restarts_max: config.runtime.restarts_max,
+            workers: config.workers(),
+            settings: settings.clone(),
+            state: state.clone(),
+            totals: Arc::clone(totals),
+            limits: Limits { value_bytes_max: config.runtime.value_bytes_max, ..Limits::default() },
+            assemble: AssembleSettings {
+                settle_records: config.assemble.settle_records.into(),
+                settle_ms: config.assemble.settle_ms,
+                compat: config.assemble.compat,
+                keep_failed_quality: config.assemble.keep_failed_quality,
+            },
+            ingredients: Arc::clone(ingredients),
+        }
+    }
+
+    /// Makes the processor of one partition.
+    pub(super) fn processor(&self) -> Box<dyn Processor> {
+        let stations = || Arc::clone(&self.ingredients.stations);
+        match self.stage {
+            StageName::Assemble => Box::new(Assemble::new(self.assemble, stations(), self.limits)),
+            StageName::Enrich => Box::new(Enrich::new(stations(), self.limits)),
+            StageName::Filter => Box::new(Filter::new(Arc::clone(&self.ingredients.filter), self.limits)),
+            StageName::Alert => Box::new(Alert::new(Arc::clone(&self.ingredients.rules), self.limits)),
+        }
+    }
+
+    /// Whose store a partition's is.
+    pub(super) fn identity(&self, partition: i32) -> Identity {
+        Identity { stage: self.stage.to_string(), topic: self.source.clone(), partition }
+    }
+}

@@ -1,0 +1,304 @@
+//! All that happens in one partition of one stage. A plain struct: its actor only decides when.
+
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+
+use super::failure::Failure;
+use super::plan::StagePlan;
+use crate::kafka::{ChangelogSlot, KafkaError, OffsetCommit, Outgoing, PartitionQueue, Producer, Row};
+use crate::record::Record;
+use crate::stages::{Collector, Context, Counts, Output, Processor, Sink};
+use crate::state::{Change, Checkpoint, Store};
+
+/// More uncommitted changes than this are committed before the interval is over.
+const CHANGES_MAX: usize = 5_000;
+
+/// Room that a record's headers and framing may take beside key and value, in bytes.
+const RECORD_OVERHEAD_BYTES: usize = 1_000;
+
+/// What a slice of work came to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Slice {
+    /// There may be more to do at once.
+    Busy,
+    /// There may be more, and enough has changed to commit first.
+    CommitFirst,
+    /// Nothing to do until the queue wakes the task, or the next tick.
+    Waiting,
+    /// The task was closed.
+    Closed,
+}
+
+/// One partition of one stage, with its state.
+pub(super) struct Task {
+    plan: Arc<StagePlan>,
+    pub(super) partition: i32,
+    /// Gone once the task is closed: nothing can be taken any more.
+    queue: Option<PartitionQueue>,
+    processor: Box<dyn Processor>,
+    store: Store,
+    collector: Collector,
+    counts: Counts,
+    /// Next offset to process; unknown until the first record or the end of the partition is seen.
+    next_offset: Option<i64>,
+    /// Records below this were processed before; they are read only to rebuild what was open.
+    muted_below: i64,
+    /// As the group knows it.
+    committed: Option<OffsetCommit>,
+    is_at_end: bool,
+    last_record_at: Instant,
+    /// Whether everything that was open has settled since the last record.
+    is_settled: bool,
+}
+
+impl Task {
+    /// Opens the task: its store, and where its work begins.
+    ///
+    /// # Errors
+    /// [`Failure::State`] where the store cannot be opened.
+    pub(super) fn open(
+        plan: &Arc<StagePlan>,
+        partition: i32,
+        committed_offset: Option<i64>,
+        queue: PartitionQueue,
+        end_offset: impl FnOnce() -> Result<i64, KafkaError>,
+    ) -> Result<Self, Failure> {
+        let store = plan.state.store(&plan.identity(partition))?;
+        let checkpoint = store.checkpoint();
+        let committed = committed_offset.unwrap_or(-1);
+        // Died between writing state and committing offsets? Then the state knows better (see `Checkpoint`).
+        let is_ahead = checkpoint.input_offset > committed && checkpoint.committed_offset == committed;
+        let muted_below = if is_ahead && checkpoint.input_offset <= end_offset()? {
+            checkpoint.input_offset
+        } else {
+            committed.max(0)
+        };
+        Ok(Self {
+            plan: Arc::clone(plan),
+            partition,
+            queue: Some(queue),
+            processor: plan.processor(),
+            store,
+            collector: Collector::default(),
+            counts: Counts::default(),
+            next_offset: None,
+            muted_below,
+            committed: committed_offset.map(|next_offset| OffsetCommit {
+                partition,
+                next_offset,
+                rewind_offset: None,
+            }),
+            is_at_end: false,
+            last_record_at: Instant::now(),
+            is_settled: false,
+        })
+    }
+
+    /// What wakes the task; `None` once it is closed.
+    pub(super) fn wake(&self) -> Option<Arc<tokio::sync::Notify>> {
+        self.queue.as_ref().map(PartitionQueue::wake)
+    }
+
+    /// Where the changelog must be read from: behind what the store has.
+    pub(super) fn changelog_offset(&self) -> i64 {
+        self.store.checkpoint().changelog_offset
+    }
+
+    /// Applies changes read from the changelog, before the task runs.
+    pub(super) fn restore(&mut self, changes: &[Change<'_>], changelog_offset: i64) -> Result<(), Failure> {
+        let checkpoint = Checkpoint { changelog_offset, ..self.store.checkpoint() };
+        Ok(self.store.restore(changes, checkpoint)?)
+    }
+
+    /// Processes a batch and sends what it gave. Bounded, so that neighbours and timers live.
+    pub(super) fn run_slice(&mut self, producer: &Producer) -> Result<Slice, Failure> {
+        let Some(mut queue) = self.queue.take() else { return Ok(Slice::Closed) };
+        let now_ms = now_ms();
+        let mut failure = None;
+        let taken = queue.consume(&mut |row| {
+            if failure.is_none() {
+                failure = self.row(row, now_ms).err();
+            }
+        });
+        self.queue = Some(queue);
+        if let Some(failure) = failure {
+            return Err(failure);
+        }
+        if taken == 0 {
+            self.punctuate_if_idle(now_ms)?;
+        }
+        self.send_outputs(producer)?;
+        Ok(match taken {
+            0 => Slice::Waiting,
+            _ if self.store.changed() > CHANGES_MAX => Slice::CommitFirst,
+            _ => Slice::Busy,
+        })
+    }
+
+    fn row(&mut self, row: Row<'_>, now_ms: i64) -> Result<(), Failure> {
+        match row {
+            Row::Record(record) => self.process(&record, now_ms),
+            Row::EndOfPartition { offset } => {
+                self.is_at_end = true;
+                // The last offsets may be transaction markers, which are never delivered.
+                self.next_offset = Some(self.next_offset.map_or(offset, |next| next.max(offset)));
+                Ok(())
+            }
+            Row::Error(reason) => {
+                let (source, partition) = (&self.plan.source, self.partition);
+                Err(KafkaError::Retry(format!("reading {source}/{partition}: {reason}")).into())
+            }
+        }
+    }
+
+    fn process(&mut self, record: &Record<'_>, now_ms: i64) -> Result<(), Failure> {
+        // An offset may come twice around a change of leader; gaps upward are normal.
+        if self.next_offset.is_some_and(|next| record.offset < next) {
+            return Ok(());
+        }
+        let muted = record.offset < self.muted_below;
+        self.counts.records_in += u64::from(!muted);
+        let mut context = Context {
+            store: &mut self.store,
+            collector: &mut self.collector,
+            counts: &mut self.counts,
+            now_ms,
+            muted,
+            stage: self.plan.stage,
+        };
+        // A record that brings the processor down is one dead letter, not a dead partition.
+        let outcome = catch_unwind(AssertUnwindSafe(|| self.processor.process(record, &mut context)));
+        match outcome {
+            Ok(result) => result?,
+            Err(_) => context.reject(record, "the processor panicked on this record"),
+        }
+        self.next_offset = Some(record.offset + 1);
+        self.is_at_end = false;
+        self.is_settled = false;
+        self.last_record_at = Instant::now();
+        Ok(())
+    }
+
+    fn punctuate_if_idle(&mut self, now_ms: i64) -> Result<(), Failure> {
+        let Some(idle_ms) = self.processor.idle_ms() else { return Ok(()) };
+        let is_due = self.is_at_end && self.last_record_at.elapsed() >= Duration::from_millis(idle_ms);
+        if !is_due || self.is_settled {
+            return Ok(());
+        }
+        let mut context = Context {
+            store: &mut self.store,
+            collector: &mut self.collector,
+            counts: &mut self.counts,
+            now_ms,
+            muted: false,
+            stage: self.plan.stage,
+        };
+        self.processor.punctuate(&mut context)?;
+        self.is_settled = true;
+        Ok(())
+    }
+
+    fn send_outputs(&mut self, producer: &Producer) -> Result<(), Failure> {
+        for output in self.collector.outputs() {
+            match output.sink {
+                Sink::Output => {
+                    producer.send(&outgoing(&self.plan.sink, &output, output.value))?;
+                }
+                Sink::DeadLetters => send_dead_letter(&self.plan, &output, producer)?,
+            }
+        }
+        self.collector.clear();
+        Ok(())
+    }
+
+    /// Whether there is anything to commit.
+    pub(super) fn needs_commit(&self) -> bool {
+        self.store.changed() > 0 || self.position().is_some_and(|position| Some(position) != self.committed)
+    }
+
+    /// The position to commit; `None` while it is unknown, or what was open is still being rebuilt.
+    pub(super) fn position(&self) -> Option<OffsetCommit> {
+        let next_offset = self.next_offset.filter(|next| *next >= self.muted_below)?;
+        let rewind_offset = self.processor.rewind_offset().filter(|rewind| *rewind < next_offset);
+        Some(OffsetCommit { partition: self.partition, next_offset, rewind_offset })
+    }
+
+    /// First step of a commit: sends the changelog records of what has changed.
+    pub(super) fn send_changes(&mut self, producer: &Producer) -> Result<(), Failure> {
+        let Some(changelog) = &self.plan.changelog else { return Ok(()) };
+        for change in self.store.changes() {
+            producer.send(&Outgoing {
+                topic: changelog,
+                partition: Some(self.partition),
+                key: Some(change.key),
+                value: change.value,
+                timestamp_ms: -1,
+                headers: &[],
+                changelog: Some(ChangelogSlot(self.partition)),
+            })?;
+        }
+        Ok(())
+    }
+
+    /// Second step, once all is acknowledged: state and offsets into the store, in one batch.
+    pub(super) fn commit_state(&mut self, producer: &Producer) -> Result<(), Failure> {
+        let before = self.store.checkpoint();
+        let input_offset = self.position().map_or(before.input_offset, |position| position.next_offset);
+        let changelog_offset = producer
+            .changelog_offset(ChangelogSlot(self.partition))
+            .map_or(before.changelog_offset, |offset| offset.max(before.changelog_offset));
+        let committed_offset = self.committed.map_or(-1, |committed| committed.next_offset);
+        self.store.commit(Checkpoint { input_offset, committed_offset, changelog_offset })?;
+        self.plan.totals.add(self.plan.stage, &self.counts);
+        self.counts = Counts::default();
+        Ok(())
+    }
+
+    /// Last step: the group knows this position.
+    pub(super) fn committed(&mut self, position: OffsetCommit) {
+        self.committed = Some(position);
+    }
+
+    /// Takes no more records. What is not committed is dropped with the task.
+    pub(super) fn close(&mut self) {
+        self.queue = None;
+    }
+}
+
+fn outgoing<'a>(topic: &'a str, output: &Output<'a>, value: Option<&'a [u8]>) -> Outgoing<'a> {
+    Outgoing {
+        topic,
+        partition: None,
+        key: output.key,
+        value,
+        timestamp_ms: output.timestamp_ms,
+        headers: output.headers,
+        changelog: None,
+    }
+}
+
+/// Sends a dead letter. One that is larger than the topic takes is cut, and says so: the original stays
+/// where its headers point, and the stream goes on.
+fn send_dead_letter(plan: &StagePlan, output: &Output<'_>, producer: &Producer) -> Result<(), Failure> {
+    let header_bytes: usize =
+        output.headers.iter().map(|(name, value)| name.len() + value.as_ref().map_or(0, Vec::len) + 8).sum();
+    let key_bytes = output.key.map_or(0, <[u8]>::len);
+    let room = plan.dead_letter_bytes_max.saturating_sub(header_bytes + key_bytes + RECORD_OVERHEAD_BYTES);
+    match output.value {
+        Some(value) if value.len() > room => {
+            let mut headers = output.headers.to_vec();
+            let bytes = value.len().to_string().into_bytes();
+            headers.push(("frostline-value-cut-from-bytes".into(), Some(bytes)));
+            let record = Outgoing { headers: &headers, ..outgoing(&plan.dead_letters, output, Some(&value[..room])) };
+            producer.send(&record)?;
+        }
+        value => producer.send(&outgoing(&plan.dead_letters, output, value))?,
+    }
+    Ok(())
+}
+
+fn now_ms() -> i64 {
+    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    i64::try_from(since.as_millis()).unwrap_or(i64::MAX)
+}

@@ -1,0 +1,315 @@
+//! A worker: one thread that hosts many partitions, owns one producer, and commits for all of them.
+//!
+//! # The commit protocol (`at_least_once`)
+//!
+//! Every `commit_interval`, or sooner when much has changed, and always before partitions are given up:
+//!
+//! 1. Outputs and dead letters have been sent after each slice; now the changelog records of all tasks are
+//!    sent, and *all* are waited for until every replica has them.
+//! 2. Each task's state goes into its store together with its input and changelog offset, as one batch; one
+//!    flush makes all of them survive the process.
+//! 3. The offsets are committed to the group, with where to rewind to (see `stages::Assemble`).
+//!
+//! | dies | then |
+//! |---|---|
+//! | before 1 is done | the records are processed again; outputs that were sent are written twice, alerts with the same id |
+//! | between 1 and 2 | the same; the changelog has entries ahead of the store, which a restore brings in: repeated alerts are recognised by their id |
+//! | between 2 and 3 | the store is ahead of the group and knows it (`Checkpoint`): records up to its offset are muted |
+//! | after 3 | nothing is repeated |
+//!
+//! A commit that the group refuses while it rebalances is tried again with the next one. Any other failure
+//! closes all tasks of the worker without a commit; the supervisor opens them again.
+
+use std::cell::RefCell;
+use std::collections::BTreeMap;
+use std::rc::Rc;
+use std::sync::{Arc, mpsc};
+use std::time::{Duration, Instant};
+
+use actix::prelude::*;
+
+use super::failure::Failure;
+use super::partition::PartitionActor;
+use super::plan::StagePlan;
+use super::restore::Restore;
+use super::supervisor::{Supervisor, WorkerFailed};
+use super::task::Task;
+use crate::kafka::{Assigned, GroupConsumer, OffsetCommit, Producer};
+
+/// How long commits may be refused before the worker counts as failed.
+const COMMIT_PATIENCE: Duration = Duration::from_secs(60);
+
+/// Take these partitions: restore, then run.
+#[derive(Message)]
+#[rtype(result = "()")]
+pub(super) struct Open(pub(super) Vec<Assigned>);
+
+/// Open these partitions again, from their last commit: the way back after a failure.
+#[derive(Message)]
+#[rtype(result = "()")]
+pub(super) struct Reopen(pub(super) Vec<i32>);
+
+/// Give these partitions up. Dropping `done` tells that it has happened.
+#[derive(Message)]
+#[rtype(result = "()")]
+pub(super) struct Close {
+    pub(super) partitions: Vec<i32>,
+    /// Commit first (revoked), or forget (lost).
+    pub(super) commit: bool,
+    pub(super) done: Option<mpsc::Sender<()>>,
+}
+
+/// A task cannot go on.
+#[derive(Message)]
+#[rtype(result = "()")]
+pub(super) struct TaskFailed {
+    pub(super) partition: i32,
+    pub(super) failure: Failure,
+}
+
+/// Do not wait for the interval.
+#[derive(Message)]
+#[rtype(result = "()")]
+pub(super) struct CommitSoon;
+
+struct Hosted {
+    task: Rc<RefCell<Task>>,
+    /// Not before the task is restored.
+    actor: Option<Addr<PartitionActor>>,
+}
+
+/// See the module's description.
+pub(super) struct Worker {
+    index: usize,
+    plan: Arc<StagePlan>,
+    consumer: GroupConsumer,
+    producer: Rc<Producer>,
+    supervisor: Addr<Supervisor>,
+    hosted: BTreeMap<i32, Hosted>,
+    restores: Vec<Restore>,
+    /// Since when the group has refused commits.
+    refused_since: Option<Instant>,
+}
+
+impl Worker {
+    pub(super) fn new(
+        index: usize,
+        plan: Arc<StagePlan>,
+        consumer: GroupConsumer,
+        producer: Producer,
+        supervisor: Addr<Supervisor>,
+    ) -> Self {
+        Self {
+            index,
+            plan,
+            consumer,
+            producer: Rc::new(producer),
+            supervisor,
+            hosted: BTreeMap::new(),
+            restores: Vec::new(),
+            refused_since: None,
+        }
+    }
+
+    fn open(&mut self, assigned: Vec<Assigned>, context: &mut actix::Context<Self>) -> Result<(), Failure> {
+        let mut tasks = Vec::with_capacity(assigned.len());
+        for Assigned { partition, committed_offset, queue } in assigned {
+            let end = || self.consumer.end_offset(partition);
+            let task = Task::open(&self.plan, partition, committed_offset, queue, end)?;
+            let task = Rc::new(RefCell::new(task));
+            self.hosted.insert(partition, Hosted { task: Rc::clone(&task), actor: None });
+            tasks.push((partition, task));
+        }
+        match &self.plan.changelog {
+            None => tasks.iter().for_each(|(partition, _)| self.run(*partition, context)),
+            Some(changelog) => {
+                self.restores.push(Restore::start(&self.plan.settings, changelog, tasks)?);
+                self.restore_on(context);
+            }
+        }
+        Ok(())
+    }
+
+    /// Starts the actor of a restored partition.
+    fn run(&mut self, partition: i32, context: &mut actix::Context<Self>) {
+        if let Some(hosted) = self.hosted.get_mut(&partition) {
+            let actor =
+                PartitionActor::new(Rc::clone(&hosted.task), Rc::clone(&self.producer), context.address());
+            hosted.actor = Some(actor.start());
+        }
+    }
+
+    /// Does a step of the restores, and arranges the next.
+    fn restore_on(&mut self, context: &mut actix::Context<Self>) {
+        match self.restore_step() {
+            Err(failure) => return self.fail(failure),
+            Ok(finished) => finished.into_iter().for_each(|partition| self.run(partition, context)),
+        }
+        if !self.restores.is_empty() {
+            let turn = tokio::task::yield_now().into_actor(self);
+            context.spawn(turn.map(|(), worker, context| worker.restore_on(context)));
+        }
+    }
+
+    fn restore_step(&mut self) -> Result<Vec<i32>, Failure> {
+        let mut finished = Vec::new();
+        for restore in &mut self.restores {
+            finished.extend(restore.step()?);
+            if restore.is_done() {
+                let (records, time) = restore.progress();
+                let stage = self.plan.stage.as_str();
+                tracing::info!(stage, worker = self.index, records, ?time, "state restored");
+            }
+        }
+        self.restores.retain(|restore| !restore.is_done());
+        Ok(finished)
+    }
+
+    /// Commits everything that has changed. See the module's description.
+    fn commit(&mut self) -> Result<(), Failure> {
+        let dirty: Vec<Rc<RefCell<Task>>> = self
+            .hosted
+            .values()
+            .filter(|hosted| hosted.actor.is_some() && hosted.task.borrow().needs_commit())
+            .map(|hosted| Rc::clone(&hosted.task))
+            .collect();
+        if dirty.is_empty() {
+            return Ok(());
+        }
+        for task in &dirty {
+            task.borrow_mut().send_changes(&self.producer)?;
+        }
+        self.producer.wait_acknowledged()?;
+        for task in &dirty {
+            task.borrow_mut().commit_state(&self.producer)?;
+        }
+        self.plan.state.flush()?;
+        self.commit_offsets(&dirty)
+    }
+
+    fn commit_offsets(&mut self, dirty: &[Rc<RefCell<Task>>]) -> Result<(), Failure> {
+        let positions: Vec<OffsetCommit> = dirty.iter().filter_map(|task| task.borrow().position()).collect();
+        if positions.is_empty() {
+            return Ok(());
+        }
+        match self.consumer.commit(&positions) {
+            Ok(()) => {
+                self.refused_since = None;
+                for task in dirty {
+                    let mut task = task.borrow_mut();
+                    if let Some(position) = task.position() {
+                        task.committed(position);
+                    }
+                }
+                Ok(())
+            }
+            Err(error) => {
+                let failure = Failure::from(error);
+                let since = *self.refused_since.get_or_insert_with(Instant::now);
+                if failure.is_fatal() || since.elapsed() > COMMIT_PATIENCE {
+                    return Err(failure);
+                }
+                let stage = self.plan.stage.as_str();
+                tracing::debug!(stage, worker = self.index, error = %failure, "commit refused, tried again");
+                Ok(())
+            }
+        }
+    }
+
+    fn commit_or_fail(&mut self) {
+        if let Err(failure) = self.commit() {
+            self.fail(failure);
+        }
+    }
+
+    /// Closes all tasks without a commit, and tells the supervisor.
+    fn fail(&mut self, failure: Failure) {
+        let partitions: Vec<i32> = self.hosted.keys().copied().collect();
+        for hosted in self.hosted.values() {
+            hosted.task.borrow_mut().close();
+        }
+        self.hosted.clear();
+        self.restores.clear();
+        self.refused_since = None;
+        self.supervisor.do_send(WorkerFailed { worker: self.index, partitions, failure });
+    }
+}
+
+impl Actor for Worker {
+    type Context = actix::Context<Self>;
+
+    fn started(&mut self, context: &mut Self::Context) {
+        context.run_interval(self.plan.commit_interval, |worker, _| worker.commit_or_fail());
+    }
+}
+
+impl Handler<Open> for Worker {
+    type Result = ();
+
+    fn handle(&mut self, Open(assigned): Open, context: &mut Self::Context) {
+        let partitions: Vec<i32> = assigned.iter().map(|assigned| assigned.partition).collect();
+        if let Err(failure) = self.open(assigned, context) {
+            // Also those that were not opened must be opened again.
+            for partition in partitions {
+                self.hosted.remove(&partition);
+                self.restores.iter_mut().for_each(|restore| restore.forget(partition));
+                let failed = WorkerFailed {
+                    worker: self.index,
+                    partitions: vec![partition],
+                    failure: Failure::Panic(String::new()),
+                };
+                drop(failed);
+            }
+            self.fail(failure);
+        }
+    }
+}
+
+impl Handler<Reopen> for Worker {
+    type Result = ();
+
+    fn handle(&mut self, Reopen(partitions): Reopen, context: &mut Self::Context) {
+        let reopened = self.consumer.reopen(&partitions).map_err(Failure::from);
+        if let Err(failure) = reopened.and_then(|assigned| self.open(assigned, context)) {
+            self.fail(failure);
+        }
+    }
+}
+
+impl Handler<Close> for Worker {
+    type Result = ();
+
+    fn handle(&mut self, close: Close, _context: &mut Self::Context) {
+        // Intake stops with the commit: it is on this thread, so no slice runs in between.
+        if close.commit {
+            self.commit_or_fail();
+        }
+        for partition in &close.partitions {
+            if let Some(hosted) = self.hosted.remove(partition) {
+                hosted.task.borrow_mut().close();
+            }
+            self.restores.iter_mut().for_each(|restore| restore.forget(*partition));
+        }
+        self.restores.retain(|restore| !restore.is_done());
+        drop(close.done);
+    }
+}
+
+impl Handler<TaskFailed> for Worker {
+    type Result = ();
+
+    fn handle(&mut self, TaskFailed { partition, failure }: TaskFailed, _context: &mut Self::Context) {
+        // A task that was closed in the meantime is nobody's concern any more.
+        if self.hosted.contains_key(&partition) {
+            self.fail(failure);
+        }
+    }
+}
+
+impl Handler<CommitSoon> for Worker {
+    type Result = ();
+
+    fn handle(&mut self, _: CommitSoon, _context: &mut Self::Context) {
+        self.commit_or_fail();
+    }
+}

@@ -1,0 +1,168 @@
+//! alert: evaluates the rules of the observation's station and writes each alert once.
+//!
+//! An alert's id is made of what it is about (rule, station, date, transition), so the same observation gives
+//! the same id in any process at any time. Ids that were written are remembered in the task's store.
+
+use std::io::Write;
+use std::sync::Arc;
+
+use super::filter::write_origin;
+use super::json::{RawObject, write_string};
+use super::{Context, Limits, Processor, accepted_observation};
+use crate::noaa::{Element, ElementValue, ObservationView};
+use crate::record::Record;
+use crate::rules::{Evaluator, Rule, RuleSet, Verdict};
+use crate::state::StateError;
+
+/// Store keys of remembered alert ids begin with this byte; the id follows.
+const ID_KEY: u8 = b'a';
+const DAY_MS: i64 = 86_400_000;
+
+/// The only transition of a rule without a life cycle: each matching day fires.
+const TRANSITION: &str = "fired";
+
+/// The processor.
+pub struct Alert {
+    rules: Arc<RuleSet>,
+    evaluator: Evaluator,
+    limits: Limits,
+}
+
+impl Alert {
+    /// Evaluates `rules`.
+    pub fn new(rules: Arc<RuleSet>, limits: Limits) -> Self {
+        Self { rules, evaluator: Evaluator::new(), limits }
+    }
+}
+
+impl Processor for Alert {
+    fn process(&mut self, record: &Record<'_>, context: &mut Context<'_>) -> Result<(), StateError> {
+        let Some(view) = accepted_observation(record, &self.limits, context) else { return Ok(()) };
+        // The key chose the partition; only with the station's own key does the station always meet the same
+        // memory of what was alerted before.
+        let station = view.station.id;
+        if record.key != Some(station.as_bytes()) {
+            let key = record.key.map_or("no key".into(), |key| format!("key {:?}", String::from_utf8_lossy(key)));
+            context.reject(record, &format!("{key}: expected the station id {station}"));
+            return Ok(());
+        }
+        let rules = Arc::clone(&self.rules);
+        for rule in rules.of_station(station) {
+            match self.evaluator.evaluate(&rule.when, &view) {
+                Ok(Verdict::Holds) => fire(rule, record, &view, context)?,
+                Ok(Verdict::HoldsNot | Verdict::Unknown) => {}
+                // One rule's mistake must not keep the others from firing.
+                Err(reason) => {
+                    context.counts.rule_errors += 1;
+                    tracing::debug!(rule = rule.id, reason, "rule cannot be evaluated");
+                }
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Writes the alert, unless its id was written before.
+fn fire(
+    rule: &Rule,
+    record: &Record<'_>,
+    view: &ObservationView<'_>,
+    context: &mut Context<'_>,
+) -> Result<(), StateError> {
+    if context.muted {
+        return Ok(());
+    }
+    let alert_id = format!("{}/{}/{}/{TRANSITION}", rule.id, view.station.id, view.date);
+    let mut key = Vec::with_capacity(alert_id.len() + 1);
+    key.push(ID_KEY);
+    key.extend_from_slice(alert_id.as_bytes());
+    if context.store.get(&key, |_| ())?.is_some() {
+        context.counts.duplicates += 1;
+        return Ok(());
+    }
+    let object = match record.value.map(RawObject::parse) {
+        Some(Ok(object)) => object,
+        Some(Err(reason)) => {
+            context.reject(record, &reason);
+            return Ok(());
+        }
+        None => return Ok(()),
+    };
+    // The day it was written is kept, so that old ids can expire.
+    let day = u32::try_from(record.timestamp_ms.max(0) / DAY_MS).unwrap_or(u32::MAX);
+    context.store.put(&key, day.to_be_bytes().to_vec());
+    context.counts.alerts += 1;
+    context.collector.emit(view.station.id.as_bytes(), record.timestamp_ms, |out| {
+        write_alert(out, &alert_id, rule, &object, record, view);
+    });
+    context.collector.header("alert-id", alert_id.as_bytes());
+    Ok(())
+}
+
+/// Fields of the alert itself: where the observation has one of that name, the alert's wins.
+const OWN_FIELDS: [&str; 9] =
+    ["_id", "_meta", "email", "alert_id", "rule_id", "transition", "value", "when", "message"];
+
+fn write_alert(
+    out: &mut Vec<u8>,
+    alert_id: &str,
+    rule: &Rule,
+    object: &RawObject<'_>,
+    record: &Record<'_>,
+    view: &ObservationView<'_>,
+) {
+    out.push(b'{');
+    object.write_fields(out, |key| !OWN_FIELDS.contains(&key));
+    write_origin(out, record, view);
+    let mut field = |name: &str, text: &str| {
+        out.push(b',');
+        write_string(out, name);
+        out.push(b':');
+        write_string(out, text);
+    };
+    if let Some(email) = &rule.email {
+        field("email", email);
+    }
+    field("alert_id", alert_id);
+    field("rule_id", &rule.id);
+    field("transition", TRANSITION);
+    field("when", rule.when.text());
+    field("message", &message(rule, view));
+    out.extend_from_slice(b",\"value\":");
+    write_value(out, rule, view);
+    out.push(b'}');
+}
+
+/// What the condition looked at: a number, or an object where it looked at several elements.
+fn write_value(out: &mut Vec<u8>, rule: &Rule, view: &ObservationView<'_>) {
+    let values = values(rule, view);
+    // Writing into a vector cannot fail.
+    let _ = match values.as_slice() {
+        [(_, value)] => write!(out, "{value}"),
+        values => {
+            let parts: Vec<String> =
+                values.iter().map(|(element, value)| format!("\"{element}\":{value}")).collect();
+            write!(out, "{{{}}}", parts.join(","))
+        }
+    };
+}
+
+fn values(rule: &Rule, view: &ObservationView<'_>) -> Vec<(Element, ElementValue)> {
+    rule.when.elements().filter_map(|element| Some((element, view.element(element)?))).collect()
+}
+
+/// One readable line: `TMIN 8.9 °C at SCOTTSDALE MUNI AP (USW00003192) on 2016-02-24: TMIN <= 10.0`.
+fn message(rule: &Rule, view: &ObservationView<'_>) -> String {
+    let measured: Vec<String> = values(rule, view)
+        .iter()
+        .map(|(element, value)| match element.unit() {
+            Some(unit) => format!("{element} {value} {unit}"),
+            None => format!("{element} {value}"),
+        })
+        .collect();
+    let place = match &view.station.name {
+        Some(name) => format!("{name} ({})", view.station.id),
+        None => view.station.id.to_string(),
+    };
+    format!("{} at {place} on {}: {}", measured.join(", "), view.date, rule.when.text())
+}

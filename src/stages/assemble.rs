@@ -1,0 +1,260 @@
+//! assemble: turns GHCN lines into observations, one for each station and date.
+//!
+//! The lines of one station-day are usually neighbours, but not always: some are split, and around a leap day
+//! two dates interleave. So an observation *settles* when its partition has moved on by `settle_records`
+//! offsets since its last line, or has been idle for `settle_ms`. A line that comes after that opens it
+//! again, and gives a new `revision` of the whole observation, if it changes anything.
+//!
+//! # What is remembered, and where
+//!
+//! Open observations live in memory only; the source topic is their changelog. With each commit goes the
+//! offset of the first line that is still open ([`Processor::rewind_offset`]); after a restart the partition
+//! is read again from there with outputs muted up to the committed offset. That rebuilds the same open
+//! observations, because settling depends on offsets alone. The one exception is settling on idleness, and
+//! that settles everything, so nothing is left to rebuild.
+//!
+//! What was *emitted* is in the store, once for each observation: `o`, date, station to revision, day and
+//! readings. It tells a late line (merge, next revision) from a repeated one (nothing new, a duplicate).
+
+use std::collections::{HashMap, VecDeque};
+use std::sync::Arc;
+
+use super::{Context, Limits, Processor, StationIndex, accepted_value};
+use crate::noaa::{Compat, Date, Element, Line, Observation, Reading, StationId};
+use crate::record::Record;
+use crate::state::{StateError, Store};
+
+/// Store keys of emitted observations begin with this byte; date and station follow.
+const EMITTED_KEY: u8 = b'o';
+const DAY_MS: i64 = 86_400_000;
+
+/// How assemble works.
+#[derive(Clone, Copy, Debug)]
+pub struct AssembleSettings {
+    /// An observation settles when its partition has moved on by this many offsets since its last line.
+    pub settle_records: i64,
+    /// It also settles when its partition has been idle for this long, in milliseconds.
+    pub settle_ms: u64,
+    /// Whether to write documents as the talk's script did.
+    pub compat: Compat,
+    /// Whether readings that failed NOAA's quality control are kept.
+    pub keep_failed_quality: bool,
+}
+
+type Key = (StationId, Date);
+
+/// An observation whose lines may still come.
+struct Open {
+    first_offset: i64,
+    last_offset: i64,
+    /// Timestamp of the last line: that of the observation.
+    timestamp_ms: i64,
+    /// The station's JSON as of the first line, so that the table may change meanwhile.
+    station: Arc<str>,
+    observation: Observation,
+    /// Elements whose newest reading failed quality control: they leave an observation emitted before.
+    withdrawn: Vec<Element>,
+}
+
+/// The processor.
+pub struct Assemble {
+    settings: AssembleSettings,
+    limits: Limits,
+    stations: Arc<StationIndex>,
+    open: HashMap<Key, Open, foldhash::fast::RandomState>,
+    /// Each line's offset and observation, oldest first: the next to settle is at the front, unless a later
+    /// line of the same observation stands further back.
+    waiting: VecDeque<(i64, Key)>,
+}
+
+impl Assemble {
+    /// Looks stations up in `stations`.
+    pub fn new(settings: AssembleSettings, stations: Arc<StationIndex>, limits: Limits) -> Self {
+        Self { settings, limits, stations, open: HashMap::default(), waiting: VecDeque::new() }
+    }
+
+    /// Reads a line, or rejects it. `None` also for header lines.
+    fn reading(&self, value: &[u8], record: &Record<'_>, context: &mut Context<'_>) -> Option<Reading> {
+        let reading = match Reading::parse(value) {
+            Ok(Line::Reading(reading)) => reading,
+            Ok(Line::Header) => {
+                context.skip();
+                return None;
+            }
+            Err(error) => {
+                context.reject(record, &error.to_string());
+                return None;
+            }
+        };
+        let station = reading.station;
+        let reason = match record.key {
+            None => format!("no key: expected the station id {station}"),
+            Some(key) if key != station.as_bytes() => {
+                format!("key {:?}: expected the station id {station}", String::from_utf8_lossy(key))
+            }
+            Some(_) if context.is_ahead(reading.date, &self.limits) => {
+                format!("the date {} lies more than a day ahead", reading.date)
+            }
+            Some(_) => return Some(reading),
+        };
+        context.reject(record, &reason);
+        None
+    }
+
+    /// Adds a reading to its observation, opening that where needed. `false` where the station is unknown.
+    fn add(&mut self, reading: &Reading, record: &Record<'_>) -> bool {
+        let key = (reading.station, reading.date);
+        let open = match self.open.entry(key) {
+            std::collections::hash_map::Entry::Occupied(open) => open.into_mut(),
+            std::collections::hash_map::Entry::Vacant(vacant) => {
+                let Some(station) = self.stations.get(reading.station) else { return false };
+                vacant.insert(Open {
+                    first_offset: record.offset,
+                    last_offset: record.offset,
+                    timestamp_ms: record.timestamp_ms,
+                    station,
+                    observation: Observation::new(reading.station, reading.date),
+                    withdrawn: Vec::new(),
+                })
+            }
+        };
+        open.last_offset = record.offset;
+        open.timestamp_ms = record.timestamp_ms;
+        if reading.failed_quality() && !self.settings.keep_failed_quality {
+            open.observation.remove(reading.element);
+            open.withdrawn.push(reading.element);
+        } else {
+            open.withdrawn.retain(|element| *element != reading.element);
+            open.observation.insert(reading.element, reading.value);
+        }
+        // Neighbouring lines of one observation share an entry.
+        match self.waiting.back_mut() {
+            Some((offset, last)) if *last == key => *offset = record.offset,
+            _ => self.waiting.push_back((record.offset, key)),
+        }
+        true
+    }
+
+    /// Settles what has waited long enough when the partition stands at `offset`.
+    fn settle_due(&mut self, offset: i64, context: &mut Context<'_>) -> Result<(), StateError> {
+        while let Some((last, key)) = self.waiting.front().copied() {
+            if last + self.settings.settle_records > offset {
+                break;
+            }
+            self.waiting.pop_front();
+            self.settle(last, key, context)?;
+        }
+        Ok(())
+    }
+
+    /// Settles one observation, if `last` is still the offset of its last line.
+    fn settle(&mut self, last: i64, key: Key, context: &mut Context<'_>) -> Result<(), StateError> {
+        if self.open.get(&key).is_none_or(|open| open.last_offset != last) {
+            return Ok(());
+        }
+        match self.open.remove(&key) {
+            Some(open) if !context.muted => emit(&open, self.settings.compat, context),
+            _ => Ok(()),
+        }
+    }
+}
+
+impl Processor for Assemble {
+    fn process(&mut self, record: &Record<'_>, context: &mut Context<'_>) -> Result<(), StateError> {
+        self.settle_due(record.offset, context)?;
+        let Some(value) = accepted_value(record, &self.limits, context) else { return Ok(()) };
+        let Some(reading) = self.reading(value, record, context) else { return Ok(()) };
+        if !self.add(&reading, record) {
+            let reason = format!("station {} is not in the station table", reading.station);
+            context.reject(record, &reason);
+        } else if reading.failed_quality() && !self.settings.keep_failed_quality && !context.muted {
+            context.counts.failed_quality += 1;
+        }
+        Ok(())
+    }
+
+    fn idle_ms(&self) -> Option<u64> {
+        Some(self.settings.settle_ms)
+    }
+
+    fn punctuate(&mut self, context: &mut Context<'_>) -> Result<(), StateError> {
+        while let Some((last, key)) = self.waiting.pop_front() {
+            self.settle(last, key, context)?;
+        }
+        Ok(())
+    }
+
+    fn rewind_offset(&self) -> Option<i64> {
+        self.open.values().map(|open| open.first_offset).min()
+    }
+}
+
+/// Merges a settled observation with what was emitted before, and emits it if that changes anything.
+fn emit(open: &Open, compat: Compat, context: &mut Context<'_>) -> Result<(), StateError> {
+    let (station, date) = (open.observation.station(), open.observation.date());
+    let store_key = emitted_key(station, date);
+    let before = read_emitted(context.store, &store_key, station, date)?;
+    let mut merged = before.as_ref().map_or_else(|| Observation::new(station, date), |b| b.observation.clone());
+    let mut changed = before.is_none();
+    for (element, value) in open.observation.readings() {
+        changed |= merged.insert(*element, *value);
+    }
+    for element in &open.withdrawn {
+        changed |= merged.remove(*element);
+    }
+    if !changed {
+        context.counts.duplicates += 1;
+        return Ok(());
+    }
+    if before.is_none() && merged.readings().is_empty() {
+        // All its readings failed quality control: there is nothing to tell.
+        return Ok(());
+    }
+    let revision = before.map_or(1, |before| before.revision + 1);
+    let mut value = Vec::with_capacity(8 + 8 * merged.readings().len());
+    let day = u32::try_from(open.timestamp_ms.max(0) / DAY_MS).unwrap_or(u32::MAX);
+    value.extend_from_slice(&revision.to_be_bytes());
+    value.extend_from_slice(&day.to_be_bytes());
+    merged.encode_into(&mut value);
+    context.store.put(&store_key, value);
+    context.counts.observations += 1;
+    context.collector.emit(station.as_bytes(), open.timestamp_ms, |out| {
+        merged.to_json_into(&open.station, compat, revision, out);
+    });
+    Ok(())
+}
+
+/// What was last emitted for a station and date.
+struct Emitted {
+    revision: u32,
+    observation: Observation,
+}
+
+fn emitted_key(station: StationId, date: Date) -> [u8; 16] {
+    let mut key = [EMITTED_KEY; 16];
+    key[1..5].copy_from_slice(&date.to_be_bytes());
+    key[5..].copy_from_slice(station.as_bytes());
+    key
+}
+
+fn read_emitted(
+    store: &Store,
+    key: &[u8],
+    station: StationId,
+    date: Date,
+) -> Result<Option<Emitted>, StateError> {
+    let decoded = store.get(key, |value| {
+        let (revision, rest) = value.split_first_chunk::<4>()?;
+        let (_day, readings) = rest.split_first_chunk::<4>()?;
+        let observation = Observation::decode(station, date, readings).ok()?;
+        Some(Emitted { revision: u32::from_be_bytes(*revision), observation })
+    })?;
+    match decoded {
+        None => Ok(None),
+        Some(Some(emitted)) => Ok(Some(emitted)),
+        Some(None) => Err(StateError::Corrupted {
+            store: "assemble".into(),
+            reason: format!("the entry of {station} {date} cannot be read"),
+        }),
+    }
+}

@@ -1,0 +1,41 @@
+//! What a task has done: plain numbers, added up at each commit.
+
+/// Counts of one task since its last commit, or sums of such counts.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Counts {
+    /// Records read.
+    pub records_in: u64,
+    /// Observations (and revisions of them) written by assemble or enrich.
+    pub observations: u64,
+    /// Records that the filter kept.
+    pub kept: u64,
+    /// Alerts written.
+    pub alerts: u64,
+    /// Dead letters written.
+    pub dead_letters: u64,
+    /// What was known already: alerts with an id written before, observations that did not change.
+    pub duplicates: u64,
+    /// Harmless records that need no work: tombstones and header lines.
+    pub skipped: u64,
+    /// Readings left out because they failed NOAA's quality control.
+    pub failed_quality: u64,
+    /// Evaluations of a rule that failed on a record's values.
+    pub rule_errors: u64,
+}
+
+impl Counts {
+    /// Name and value of each count, in one place for metrics and summaries.
+    pub fn named(&self) -> [(&'static str, u64); 9] {
+        [
+            ("records_in", self.records_in),
+            ("observations", self.observations),
+            ("kept", self.kept),
+            ("alerts", self.alerts),
+            ("dead_letters", self.dead_letters),
+            ("duplicates", self.duplicates),
+            ("skipped", self.skipped),
+            ("failed_quality", self.failed_quality),
+            ("rule_errors", self.rule_errors),
+        ]
+    }
+}

@@ -1,0 +1,49 @@
+//! What can go wrong with state, sorted by what the caller must do.
+
+use std::path::PathBuf;
+
+/// A failure of the state directory or of one store in it.
+#[derive(Debug, thiserror::Error)]
+pub enum StateError {
+    /// Another process holds the directory. Nothing was touched.
+    #[error(
+        "another frostline process uses the state directory {}: stop it, or give this one its own with --state-dir",
+        .0.display()
+    )]
+    Busy(PathBuf),
+    /// The directory cannot be used as it is: wrong kind, owner or permissions.
+    #[error("the state directory {} cannot be used: {reason}", path.display())]
+    Unusable {
+        /// The directory.
+        path: PathBuf,
+        /// What is wrong, and what to do.
+        reason: String,
+    },
+    /// What was read is not what was written. The store must be rebuilt from its changelog.
+    #[error("state of {store} is damaged ({reason}): delete the state directory, it is rebuilt from Kafka")]
+    Corrupted {
+        /// The store's tree.
+        store: String,
+        /// What did not fit.
+        reason: String,
+    },
+    /// The disk failed or is full. Nothing that was committed is lost.
+    #[error("state of {store} cannot be written: {reason}")]
+    Io {
+        /// The store's tree.
+        store: String,
+        /// The system's words.
+        reason: String,
+    },
+}
+
+impl StateError {
+    /// Sorts an error of sled for the store of this name.
+    pub(super) fn from_sled(store: &str, error: sled::Error) -> Self {
+        let store = store.to_owned();
+        match error {
+            sled::Error::Io(io) => Self::Io { store, reason: io.to_string() },
+            other => Self::Corrupted { store, reason: other.to_string() },
+        }
+    }
+}

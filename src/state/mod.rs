@@ -1,0 +1,12 @@
+//! The embedded state: one sled database a process, one tree a task. The only code that names sled.
+//!
+//! sled is a cache that can always be rebuilt from Kafka (its changelog topics and the committed offsets).
+//! Deleting the state directory is therefore always safe; it only costs the time of a restore.
+
+mod directory;
+mod error;
+mod store;
+
+pub use directory::StateDirectory;
+pub use error::StateError;
+pub use store::{Change, Checkpoint, Identity, Store};
