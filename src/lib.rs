@@ -19,11 +19,13 @@
 
 #![cfg_attr(test, allow(clippy::unwrap_used, clippy::print_stdout, clippy::print_stderr))]
 
+pub mod cli;
 pub mod config;
 pub mod demo;
 pub mod kafka;
 pub mod noaa;
 pub mod record;
 pub mod rules;
+pub mod runtime;
 pub mod stages;
 pub mod state;

@@ -1,1 +1,5 @@
-fn main(){}
+//! The `frostline` program; see [`frostline::cli`].
+
+fn main() -> std::process::ExitCode {
+    frostline::cli::main()
+}

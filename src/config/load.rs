@@ -53,7 +53,10 @@ impl std::error::Error for ConfigError {}
 ///
 /// # Errors
 /// The first mistake, with file, line and column, or the name of the variable or setting.
-pub fn load(overrides: &Overrides, env: impl Iterator<Item = (String, String)>) -> Result<Config, ConfigError> {
+pub fn load(
+    overrides: &Overrides,
+    env: impl Iterator<Item = (String, String)>,
+) -> Result<Config, ConfigError> {
     let mut table = read_file(overrides.file.as_deref())?;
     for (name, value) in env {
         let Some(key) = env_key(&name) else { continue };
@@ -68,8 +71,10 @@ pub fn load(overrides: &Overrides, env: impl Iterator<Item = (String, String)>) 
             .map_err(|message| ConfigError { place: format!("--set {setting}"), message })?;
         merge(&mut table, parsed);
     }
-    let config = Config::deserialize(table)
-        .map_err(|error| ConfigError { place: "configuration".into(), message: error.message().to_owned() })?;
+    let config = Config::deserialize(table).map_err(|error| ConfigError {
+        place: "configuration".into(),
+        message: error.message().to_owned(),
+    })?;
     config.validate()?;
     Ok(config)
 }
@@ -90,7 +95,17 @@ fn read_file(named: Option<&Path>) -> Result<Table, ConfigError> {
         }
     };
     toml::from_str::<Config>(&text).map_err(with_line)?;
-    toml::from_str::<Table>(&text).map_err(with_line)
+    let mut table = toml::from_str::<Table>(&text).map_err(with_line)?;
+    anchor_rules(&mut table, path);
+    Ok(table)
+}
+
+/// A rule file stands beside the configuration that names it.
+fn anchor_rules(table: &mut Table, config: &Path) {
+    let rules = table.get_mut("alert").and_then(|alert| alert.get_mut("rules"));
+    if let (Some(Value::String(rules)), Some(folder)) = (rules, config.parent()) {
+        *rules = folder.join(&*rules).display().to_string();
+    }
 }
 
 /// `FROSTLINE_KAFKA_NAMESPACE` sets `kafka.namespace`. Other variables of ours name no section.
@@ -164,8 +179,13 @@ mod tests {
     #[test]
     fn file_then_environment_then_settings() {
         let text = "[kafka]\nnamespace = \"file.\"\nbrokers = \"a:1\"\n[kafka.client]\n\"socket.keepalive.enable\" = \"true\"\n";
-        let env = [("FROSTLINE_KAFKA_NAMESPACE", "env."), ("FROSTLINE_RUNTIME_WORKERS", "3"), ("FROSTLINE_KAFKA", "x")];
-        let config = load_text(text, &env, &["kafka.namespace=7", "kafka.client.\"socket.timeout.ms\"=5000"]).unwrap();
+        let env = [
+            ("FROSTLINE_KAFKA_NAMESPACE", "env."),
+            ("FROSTLINE_RUNTIME_WORKERS", "3"),
+            ("FROSTLINE_KAFKA", "x"),
+        ];
+        let config =
+            load_text(text, &env, &["kafka.namespace=7", "kafka.client.\"socket.timeout.ms\"=5000"]).unwrap();
         assert_eq!(config.kafka.namespace, "7");
         assert_eq!(config.kafka.brokers, "a:1");
         assert_eq!(config.runtime.workers, 3);

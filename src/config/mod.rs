@@ -167,7 +167,7 @@ impl Default for FilterConfig {
 pub struct AlertConfig {
     /// The topic that it reads; with `noaa-json`, no filter is needed.
     pub source: String,
-    /// The rule file.
+    /// The rule file; a relative path in a configuration file is relative to that file.
     pub rules: PathBuf,
 }
 
@@ -217,7 +217,10 @@ impl Config {
     pub fn validate(&self) -> Result<(), ConfigError> {
         let wrong = |key: &str, message: String| Err(ConfigError::of_key(key, message));
         if self.kafka.brokers.split(',').any(|broker| !is_host_and_port(broker.trim())) {
-            return wrong("kafka.brokers", format!("{:?}: expected HOST:PORT, or several with commas", self.kafka.brokers));
+            return wrong(
+                "kafka.brokers",
+                format!("{:?}: expected HOST:PORT, or several with commas", self.kafka.brokers),
+            );
         }
         let plain = |c: char| c.is_ascii_alphanumeric() || matches!(c, '.' | '_' | '-');
         if !self.kafka.namespace.chars().all(plain) || self.kafka.namespace.len() > 100 {
@@ -225,7 +228,10 @@ impl Config {
         }
         for key in self.kafka.client.keys() {
             if let Some((_, reason)) = OWNED_CLIENT_KEYS.iter().find(|(owned, _)| owned == key) {
-                return wrong(&format!("kafka.client.\"{key}\""), format!("frostline sets it itself: {reason}"));
+                return wrong(
+                    &format!("kafka.client.\"{key}\""),
+                    format!("frostline sets it itself: {reason}"),
+                );
             }
         }
         for (name, config) in &self.topics {
@@ -260,7 +266,9 @@ fn within(key: &str, value: u64, min: u64, max: u64) -> Result<(), ConfigError> 
 
 fn is_host_and_port(broker: &str) -> bool {
     broker.rsplit_once(':').is_some_and(|(host, port)| {
-        !host.is_empty() && !host.contains(char::is_whitespace) && port.parse::<u16>().is_ok_and(|port| port > 0)
+        !host.is_empty()
+            && !host.contains(char::is_whitespace)
+            && port.parse::<u16>().is_ok_and(|port| port > 0)
     })
 }
 

@@ -138,7 +138,8 @@ mod tests {
     fn the_namespace_goes_before_all_names_but_those_given() {
         let mut config = Config::default();
         config.kafka.namespace = "test.".into();
-        let given = TopicConfig { name: Some("weather.enriched".into()), partitions: Some(12), replication: None };
+        let given =
+            TopicConfig { name: Some("weather.enriched".into()), partitions: Some(12), replication: None };
         config.topics.insert(topic::JSON.into(), given);
         assert_eq!(config.topic(topic::CSV_RAW).name, "test.noaa-csv-raw");
         assert_eq!(config.topic(topic::JSON).name, "weather.enriched");

@@ -81,7 +81,8 @@ impl Admin {
                 record_bytes_max: None,
             }));
         }
-        let present = states.iter().flatten().map(|state| ResourceSpecifier::Topic(&state.name)).collect::<Vec<_>>();
+        let present =
+            states.iter().flatten().map(|state| ResourceSpecifier::Topic(&state.name)).collect::<Vec<_>>();
         if present.is_empty() {
             return Ok(states);
         }
@@ -155,8 +156,9 @@ impl Admin {
 
     /// End offsets of all partitions of a topic.
     pub fn ends(&self, topic: &str) -> Result<BTreeMap<i32, i64>, KafkaError> {
-        let partitions =
-            self.partitions(topic)?.ok_or_else(|| KafkaError::Topic(format!("topic {topic} does not exist")))?;
+        let partitions = self
+            .partitions(topic)?
+            .ok_or_else(|| KafkaError::Topic(format!("topic {topic} does not exist")))?;
         (0..partitions).map(|partition| Ok((partition, self.watermarks(topic, partition)?.1))).collect()
     }
 

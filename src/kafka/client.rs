@@ -141,11 +141,18 @@ impl ClientContext for Quiet {
     }
 
     fn error(&self, error: rdkafka::error::KafkaError, reason: &str) {
-        tracing::warn!(%error, reason, "kafka client");
+        log_error("kafka client", &error, reason);
     }
 }
 
 impl ConsumerContext for Quiet {}
+
+/// An error that the client reports by itself. Ends of partitions come this way too; they are none.
+pub(super) fn log_error(client: &str, error: &rdkafka::error::KafkaError, reason: &str) {
+    if !matches!(error, rdkafka::error::KafkaError::Global(rdkafka::error::RDKafkaErrorCode::PartitionEOF)) {
+        tracing::warn!(%error, reason, "{client}");
+    }
+}
 
 /// librdkafka's log lines, at a level that suits a daemon: its warnings about lost connections are normal
 /// while a broker restarts.

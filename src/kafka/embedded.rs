@@ -51,7 +51,9 @@ impl EmbeddedBroker {
     }
 }
 
-fn make(topics: &[TopicPlan]) -> Result<MockCluster<'static, rdkafka::producer::DefaultProducerContext>, KafkaError> {
+fn make(
+    topics: &[TopicPlan],
+) -> Result<MockCluster<'static, rdkafka::producer::DefaultProducerContext>, KafkaError> {
     let cluster =
         MockCluster::new(1).map_err(|error| KafkaError::of_client("starting the embedded broker", &error))?;
     for topic in topics {

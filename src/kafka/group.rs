@@ -202,7 +202,9 @@ impl GroupConsumer {
                 _ if context.begins_at_end => Offset::End,
                 _ => Offset::Beginning,
             };
-            self.consumer.seek(&self.topic, element.partition(), start, COMMITTED_PATIENCE).map_err(failed)?;
+            self.consumer
+                .seek(&self.topic, element.partition(), start, COMMITTED_PATIENCE)
+                .map_err(failed)?;
         }
         Ok(assigned)
     }
@@ -240,7 +242,7 @@ impl ClientContext for StageContext {
     }
 
     fn error(&self, error: ClientError, reason: &str) {
-        tracing::warn!(%error, reason, topic = &*self.topic, "kafka consumer");
+        super::client::log_error("kafka consumer", &error, reason);
     }
 }
 
@@ -331,9 +333,9 @@ impl StageContext {
             let event = if consumer.assignment_lost() { GroupEvent::Lost } else { GroupEvent::Revoked };
             (self.on_event)(event(numbers));
         }
-        consumer
-            .incremental_unassign(partitions)
-            .map_err(|error| KafkaError::of_client(&format!("giving up partitions of {}", self.topic), &error))
+        consumer.incremental_unassign(partitions).map_err(|error| {
+            KafkaError::of_client(&format!("giving up partitions of {}", self.topic), &error)
+        })
     }
 }
 
@@ -352,7 +354,9 @@ fn committed(
                 tracing::warn!(%error, topic, "committed offsets cannot be read yet");
             }
             Err(ClientError::OffsetFetch(RDKafkaErrorCode::OperationTimedOut)) => {
-                return Err(KafkaError::Fatal(format!("the committed offsets of {topic} cannot be read in time")));
+                return Err(KafkaError::Fatal(format!(
+                    "the committed offsets of {topic} cannot be read in time"
+                )));
             }
             Err(error) => return Err(KafkaError::of_client("reading committed offsets", &error)),
         }

@@ -66,7 +66,7 @@ impl ClientContext for Deliveries {
     }
 
     fn error(&self, error: ClientError, reason: &str) {
-        tracing::warn!(%error, reason, "kafka producer");
+        super::client::log_error("kafka producer", &error, reason);
     }
 }
 

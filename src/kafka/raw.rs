@@ -70,7 +70,8 @@ impl PartitionQueue {
     ) -> Option<Self> {
         let name = CString::new(&**topic).ok()?;
         // SAFETY: the client is alive (borrowed), the name is a C string that the call copies.
-        let queue = unsafe { sys::rd_kafka_queue_get_partition(client.native_ptr(), name.as_ptr(), partition) };
+        let queue =
+            unsafe { sys::rd_kafka_queue_get_partition(client.native_ptr(), name.as_ptr(), partition) };
         let queue = ptr::NonNull::new(queue)?;
         let wake = Box::new(Arc::new(Notify::new()));
         // SAFETY: the queue is ours (invariant 1). Forwarding to null ends the forwarding to the main queue.

@@ -79,10 +79,16 @@ impl Condition {
         };
         let mistake = |offset: usize, message: String| ConditionError { offset, message };
         if text.trim().is_empty() {
-            return Err(mistake(0, format!("the {subject} is empty: expected a CEL expression such as TMIN <= 10.0")));
+            return Err(mistake(
+                0,
+                format!("the {subject} is empty: expected a CEL expression such as TMIN <= 10.0"),
+            ));
         }
         if text.len() > TEXT_BYTES_MAX {
-            return Err(mistake(0, format!("the {subject} has {} bytes, the limit is {TEXT_BYTES_MAX}", text.len())));
+            return Err(mistake(
+                0,
+                format!("the {subject} has {} bytes, the limit is {TEXT_BYTES_MAX}", text.len()),
+            ));
         }
         if let Some(offset) = too_deep_at(text) {
             return Err(mistake(offset, format!("the {subject} is nested deeper than {DEPTH_MAX} levels")));
@@ -261,11 +267,8 @@ fn syntax_mistake(text: &str, subject: &str, errors: &cel::ParseErrors) -> Condi
     let Some(error) = errors.errors.first() else {
         return ConditionError { offset: 0, message: format!("the {subject} cannot be parsed") };
     };
-    let line_start: usize = text
-        .split_inclusive('\n')
-        .take(usize::try_from(error.pos.0 - 1).unwrap_or(0))
-        .map(str::len)
-        .sum();
+    let line_start: usize =
+        text.split_inclusive('\n').take(usize::try_from(error.pos.0 - 1).unwrap_or(0)).map(str::len).sum();
     let column = usize::try_from(error.pos.1 - 1).unwrap_or(0);
     let offset = (line_start + column).min(text.len());
     let found = text.get(offset..).and_then(|rest| rest.split_whitespace().next());

@@ -47,7 +47,12 @@ impl Checker<'_> {
         let station = self.station(&entry.station);
         let when = self.condition(&entry.when);
         let email = entry.email.as_ref().map(|email| self.email(email));
-        Some(Rule { id: id?, station: station?, when: when?, email: email.map_or(Some(None), |e| e.map(Some))? })
+        Some(Rule {
+            id: id?,
+            station: station?,
+            when: when?,
+            email: email.map_or(Some(None), |e| e.map(Some))?,
+        })
     }
 
     fn mistake(&mut self, offset: usize, message: String) {
@@ -75,7 +80,10 @@ impl Checker<'_> {
         if found.is_none() {
             self.mistake(
                 station.span().start,
-                format!("station {:?}: expected a GHCN-Daily id of 11 characters, as in USW00003192", station.get_ref()),
+                format!(
+                    "station {:?}: expected a GHCN-Daily id of 11 characters, as in USW00003192",
+                    station.get_ref()
+                ),
             );
         }
         found
@@ -94,9 +102,9 @@ impl Checker<'_> {
     fn email(&mut self, email: &Spanned<String>) -> Option<String> {
         let text = email.get_ref();
         let parts = text.split_once('@');
-        let sound = parts.is_some_and(|(local, domain)| {
-            !local.is_empty() && !domain.is_empty() && !domain.contains('@')
-        }) && text.len() <= 254
+        let sound = parts
+            .is_some_and(|(local, domain)| !local.is_empty() && !domain.is_empty() && !domain.contains('@'))
+            && text.len() <= 254
             && !text.chars().any(|c| c.is_control() || c.is_whitespace());
         if !sound {
             // The address itself is not repeated: messages end up in logs.

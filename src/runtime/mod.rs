@@ -29,7 +29,7 @@ mod task;
 mod totals;
 mod worker;
 
-pub use daemon::{Daemon, RunOptions, StartError};
+pub use daemon::{Daemon, RunOptions, StartError, Watcher};
 pub use failure::Failure;
 pub use station_table::TableProgress;
 pub use totals::{Summary, Totals};

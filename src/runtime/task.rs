@@ -290,7 +290,8 @@ fn send_dead_letter(plan: &StagePlan, output: &Output<'_>, producer: &Producer) 
             let mut headers = output.headers.to_vec();
             let bytes = value.len().to_string().into_bytes();
             headers.push(("frostline-value-cut-from-bytes".into(), Some(bytes)));
-            let record = Outgoing { headers: &headers, ..outgoing(&plan.dead_letters, output, Some(&value[..room])) };
+            let record =
+                Outgoing { headers: &headers, ..outgoing(&plan.dead_letters, output, Some(&value[..room])) };
             producer.send(&record)?;
         }
         value => producer.send(&outgoing(&plan.dead_letters, output, value))?,

@@ -222,16 +222,15 @@ impl Worker {
         }
     }
 
-    /// Closes all tasks without a commit, and tells the supervisor.
+    /// Closes all tasks without a commit, and tells the supervisor, which knows whose they are.
     fn fail(&mut self, failure: Failure) {
-        let partitions: Vec<i32> = self.hosted.keys().copied().collect();
         for hosted in self.hosted.values() {
             hosted.task.borrow_mut().close();
         }
         self.hosted.clear();
         self.restores.clear();
         self.refused_since = None;
-        self.supervisor.do_send(WorkerFailed { worker: self.index, partitions, failure });
+        self.supervisor.do_send(WorkerFailed { worker: self.index, failure });
     }
 }
 
@@ -247,19 +246,7 @@ impl Handler<Open> for Worker {
     type Result = ();
 
     fn handle(&mut self, Open(assigned): Open, context: &mut Self::Context) {
-        let partitions: Vec<i32> = assigned.iter().map(|assigned| assigned.partition).collect();
         if let Err(failure) = self.open(assigned, context) {
-            // Also those that were not opened must be opened again.
-            for partition in partitions {
-                self.hosted.remove(&partition);
-                self.restores.iter_mut().for_each(|restore| restore.forget(partition));
-                let failed = WorkerFailed {
-                    worker: self.index,
-                    partitions: vec![partition],
-                    failure: Failure::Panic(String::new()),
-                };
-                drop(failed);
-            }
             self.fail(failure);
         }
     }

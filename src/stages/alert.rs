@@ -42,7 +42,8 @@ impl Processor for Alert {
         // memory of what was alerted before.
         let station = view.station.id;
         if record.key != Some(station.as_bytes()) {
-            let key = record.key.map_or("no key".into(), |key| format!("key {:?}", String::from_utf8_lossy(key)));
+            let key =
+                record.key.map_or("no key".into(), |key| format!("key {:?}", String::from_utf8_lossy(key)));
             context.reject(record, &format!("{key}: expected the station id {station}"));
             return Ok(());
         }

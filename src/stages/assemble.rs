@@ -194,7 +194,8 @@ fn emit(open: &Open, compat: Compat, context: &mut Context<'_>) -> Result<(), St
     let (station, date) = (open.observation.station(), open.observation.date());
     let store_key = emitted_key(station, date);
     let before = read_emitted(context.store, &store_key, station, date)?;
-    let mut merged = before.as_ref().map_or_else(|| Observation::new(station, date), |b| b.observation.clone());
+    let mut merged =
+        before.as_ref().map_or_else(|| Observation::new(station, date), |b| b.observation.clone());
     let mut changed = before.is_none();
     for (element, value) in open.observation.readings() {
         changed |= merged.insert(*element, *value);

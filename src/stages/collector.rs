@@ -55,7 +55,13 @@ impl Collector {
         let start = self.bytes.len();
         write(&mut self.bytes);
         let value = Some(start..self.bytes.len());
-        self.entries.push(Entry { sink: Sink::Output, key: Some(key), value, timestamp_ms, headers: Vec::new() });
+        self.entries.push(Entry {
+            sink: Sink::Output,
+            key: Some(key),
+            value,
+            timestamp_ms,
+            headers: Vec::new(),
+        });
     }
 
     /// Adds a header to the output that was emitted last.

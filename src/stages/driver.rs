@@ -33,7 +33,11 @@ impl Written {
     /// The text of a header; empty where it is missing.
     pub fn header(&self, name: &str) -> String {
         let found = self.headers.iter().find(|(found, _)| found == name);
-        found.and_then(|(_, value)| value.as_deref()).map(String::from_utf8_lossy).unwrap_or_default().into_owned()
+        found
+            .and_then(|(_, value)| value.as_deref())
+            .map(String::from_utf8_lossy)
+            .unwrap_or_default()
+            .into_owned()
     }
 }
 

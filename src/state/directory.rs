@@ -8,8 +8,8 @@ use std::path::Path;
 use std::thread::sleep;
 use std::time::{Duration, Instant};
 
-use super::store::{Identity, Store};
 use super::StateError;
+use super::store::{Identity, Store};
 
 /// sled's page cache. Not a memory cap: expect a few times this much (measured; see the README).
 const CACHE_BYTES: u64 = 24 * 1024 * 1024;
@@ -66,8 +66,7 @@ impl StateDirectory {
     /// [`StateError::Corrupted`] where the tree belongs to another topic, partition or format.
     pub fn store(&self, identity: &Identity) -> Result<Store, StateError> {
         let name = identity.tree_name();
-        let tree =
-            self.database.open_tree(&name).map_err(|error| StateError::from_sled(&name, error))?;
+        let tree = self.database.open_tree(&name).map_err(|error| StateError::from_sled(&name, error))?;
         Store::open(tree, name, identity)
     }
 

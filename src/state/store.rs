@@ -120,8 +120,9 @@ impl Store {
         }
         let checkpoint = match tree.get(CHECKPOINT_KEY).map_err(sled_error)? {
             None => Checkpoint::NONE,
-            Some(bytes) => Checkpoint::decode(&bytes)
-                .ok_or_else(|| corrupted("its checkpoint cannot be read".into()))?,
+            Some(bytes) => {
+                Checkpoint::decode(&bytes).ok_or_else(|| corrupted("its checkpoint cannot be read".into()))?
+            }
         };
         Ok(Self { name, committed: Committed::Sled(tree), overlay: HashMap::default(), checkpoint })
     }

@@ -1,0 +1,349 @@
+//! `frostline demo`: the whole path on synthetic weather, without anything to install.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread::JoinHandle;
+use std::time::Duration;
+
+use clap::Args;
+use indicatif::ProgressBar;
+use serde_json::Value;
+
+use super::output::{BOLD, CYAN, DIM, GREEN};
+use super::signals::{Signal, Signals};
+use super::{Common, Failed, output, stations, topics};
+use crate::config::{Config, topic};
+use crate::demo::{CivilDay, DemoStation, Generator, Line, STATIONS};
+use crate::kafka::{
+    Admin, ClientSettings, EmbeddedBroker, KafkaError, Outgoing, Polled, Producer, Reader, StartAt,
+};
+use crate::noaa::{Location, Station, StationId};
+use crate::rules::RuleSet;
+use crate::runtime::{Daemon, RunOptions};
+use crate::stages::StageName;
+
+const EXAMPLES: &str = "\
+Examples:
+  frostline demo                               a year of weather, then a new day each second until Ctrl-C
+  frostline demo --once                        the year only
+  frostline demo --once --json                 alerts and summary for scripts
+  frostline demo --brokers 127.0.0.1:9092      on a real broker; its topics are deleted at the end";
+
+/// The rules of the demo: the same file that users start from.
+const RULES: &str = include_str!("../../examples/rules.toml");
+const SEED: u64 = 2019;
+const YEAR: i16 = 2024;
+/// A new day comes so often once the year is done.
+const DAY_INTERVAL: Duration = Duration::from_secs(1);
+
+/// Show the whole path on synthetic weather: lines into observations, the filter, rules, alerts
+#[derive(Args)]
+#[command(after_help = EXAMPLES)]
+pub(super) struct DemoArguments {
+    /// End when the year has been processed
+    #[arg(long)]
+    once: bool,
+    /// With --brokers: leave the topics there at the end
+    #[arg(long)]
+    keep: bool,
+}
+
+pub(super) async fn demo(common: &Common, arguments: &DemoArguments) -> Result<(), Failed> {
+    let mut config = common.load(&[])?;
+    let state = tempfile::tempdir()?;
+    config.runtime.state_dir = state.path().join("state");
+    let rules =
+        RuleSet::parse(RULES).map_err(|mistakes| anyhow::anyhow!("the demo's rules: {}", mistakes[0]))?;
+    let mut signals = Signals::listen()?;
+    let broker = Broker::prepare(common, &mut config).await?;
+    let outcome = show(common, arguments, &config, rules, &broker, &mut signals).await;
+    broker.clean_up(&config, arguments.keep).await;
+    outcome
+}
+
+/// Where the demo runs.
+enum Broker {
+    Embedded { _broker: EmbeddedBroker },
+    Real(Admin),
+}
+
+impl Broker {
+    async fn prepare(common: &Common, config: &mut Config) -> Result<Self, Failed> {
+        if common.brokers.is_none() {
+            config.kafka.client.clear();
+            let broker = EmbeddedBroker::start(config.all_topics())?;
+            config.kafka.brokers = broker.brokers().to_owned();
+            output::note(&format!(
+                "{BOLD}frostline demo{BOLD:#} on a broker inside this process ({}).\n\
+                 {DIM}It is a toy: in memory, one node, no transactions, so the demo runs with at_least_once. On a real \
+                 one:\n  scripts/kafka start && frostline demo --brokers 127.0.0.1:9092{DIM:#}",
+                broker.brokers()
+            ));
+            return Ok(Self::Embedded { _broker: broker });
+        }
+        if config.kafka.namespace.is_empty() {
+            // A fresh place each time, so that each run shows its alerts and none touches real topics.
+            config.kafka.namespace =
+                format!("frostline-demo-{}-{:06}.", std::process::id(), fastrand::u32(..1_000_000));
+        }
+        let admin = topics::connect(config).await?;
+        topics::create_all(config, &admin).await?;
+        let namespace = &config.kafka.namespace;
+        output::note(&format!(
+            "{BOLD}frostline demo{BOLD:#} on {} (topics {namespace}noaa-…)",
+            config.kafka.brokers
+        ));
+        Ok(Self::Real(admin))
+    }
+
+    fn is_real(&self) -> bool {
+        matches!(self, Self::Real(_))
+    }
+
+    async fn clean_up(self, config: &Config, keep: bool) {
+        let Self::Real(admin) = self else { return };
+        if keep {
+            output::note(&format!("{DIM}topics kept: {}noaa-…{DIM:#}", config.kafka.namespace));
+            return;
+        }
+        for plan in config.all_topics() {
+            if let Err(error) = admin.delete(&plan.name).await {
+                output::note(&format!("topic {} is left behind: {error}", plan.name));
+            }
+        }
+    }
+}
+
+/// Runs the pipeline while the weather is fed in, then sums up.
+async fn show(
+    common: &Common,
+    arguments: &DemoArguments,
+    config: &Config,
+    rules: RuleSet,
+    broker: &Broker,
+    signals: &mut Signals,
+) -> Result<(), Failed> {
+    let settings = ClientSettings::new(config)?;
+    let table: Vec<Station> = STATIONS.iter().filter_map(station).collect();
+    stations::publish(&settings, &config.topic(topic::STATIONS).name, &table)?;
+    let options = RunOptions {
+        stages: vec![StageName::Assemble, StageName::Filter, StageName::Alert],
+        describe_topics: broker.is_real(),
+    };
+    let mut daemon = Daemon::start(config, rules, &options).await?;
+    let spinner = output::spinner();
+    let printer = Printer::start(common, config, &settings, spinner.clone())?;
+    let feed = Feed::new(config, &settings)?;
+    let work = work(arguments, &mut daemon, feed, &spinner);
+    let interrupted: Option<Signal> = tokio::select! {
+        worked = work => worked.map(|()| None)?,
+        signal = signals.next() => Some(signal),
+    };
+    spinner.set_message("committing");
+    let (summary, stopped) = daemon.stop().await;
+    let printed = printer.finish();
+    spinner.finish_and_clear();
+    printed?;
+    stopped?;
+    if !common.json {
+        output::line("")?;
+    }
+    output::summary(common, &summary)?;
+    match interrupted {
+        // Streaming ends by Ctrl-C: that is no failure. `--once` was cut short by it.
+        Some(signal) if arguments.once => Err(Failed::Interrupted(signal)),
+        _ => Ok(()),
+    }
+}
+
+/// Feeds the year, waits until it has been processed, then feeds day after day.
+async fn work(
+    arguments: &DemoArguments,
+    daemon: &mut Daemon,
+    mut feed: Feed,
+    spinner: &ProgressBar,
+) -> Result<(), Failed> {
+    while feed.generator.day().year() == YEAR {
+        let day = feed.next_day()?;
+        spinner.set_message(format!("{} lines written, up to {day}", output::grouped(feed.lines_count)));
+        // Rebalances and signals are served in between.
+        tokio::task::yield_now().await;
+    }
+    let lines = output::grouped(feed.lines_count);
+    let watcher = daemon.watcher();
+    let totals = daemon.totals();
+    let caught_up = watcher.caught_up(|stage, behind| {
+        let done = totals.of(StageName::Assemble).records_in;
+        spinner.set_message(if done == 0 {
+            format!("{lines} lines wait; joining the groups takes about 3 s")
+        } else {
+            let behind = output::grouped(behind.unsigned_abs());
+            format!(
+                "{} of {lines} lines processed; {stage} has {behind} records to go",
+                output::grouped(done)
+            )
+        });
+    });
+    tokio::select! {
+        caught_up = caught_up => caught_up?,
+        failure = daemon.failed() => return Err(failure.into()),
+    }
+    if arguments.once {
+        return Ok(());
+    }
+    stream(daemon, feed, spinner).await
+}
+
+/// A new day each second, up to today.
+async fn stream(daemon: &mut Daemon, mut feed: Feed, spinner: &ProgressBar) -> Result<(), Failed> {
+    spinner.suspend(|| {
+        output::note(&format!("{DIM}the year is done; now a new day each second, until Ctrl-C{DIM:#}"))
+    });
+    let mut next = tokio::time::interval(DAY_INTERVAL);
+    loop {
+        tokio::select! {
+            _ = next.tick() => {}
+            failure = daemon.failed() => return Err(failure.into()),
+        }
+        if feed.generator.day().to_string() > today() {
+            spinner.set_message("today is reached: no more days; Ctrl-C ends the demo");
+            continue;
+        }
+        let day = feed.next_day()?;
+        spinner.set_message(format!(
+            "{day}: {} lines so far; Ctrl-C ends the demo",
+            output::grouped(feed.lines_count)
+        ));
+    }
+}
+
+/// As [`CivilDay`] is written: `20240215`.
+fn today() -> String {
+    jiff::Zoned::now().date().strftime("%Y%m%d").to_string()
+}
+
+/// Writes the generated lines into `noaa-csv-raw`.
+struct Feed {
+    generator: Generator,
+    producer: Producer,
+    topic: String,
+    lines: Vec<Line>,
+    lines_count: u64,
+}
+
+impl Feed {
+    fn new(config: &Config, settings: &ClientSettings) -> Result<Self, Failed> {
+        let start =
+            CivilDay::new(YEAR, 1, 1).ok_or_else(|| anyhow::anyhow!("the demo's year has no first day"))?;
+        Ok(Self {
+            generator: Generator::new(SEED, start, STATIONS),
+            producer: Producer::new(settings)?,
+            topic: config.topic(topic::CSV_RAW).name,
+            lines: Vec::new(),
+            lines_count: 0,
+        })
+    }
+
+    /// Writes one day's lines, and returns the day.
+    fn next_day(&mut self) -> Result<CivilDay, KafkaError> {
+        let day = self.generator.day();
+        self.lines.clear();
+        self.generator.next_day(&mut self.lines);
+        for line in &self.lines {
+            self.producer.send(&Outgoing {
+                topic: &self.topic,
+                partition: None,
+                key: Some(line.station_id.as_bytes()),
+                value: Some(line.text.as_bytes()),
+                timestamp_ms: -1,
+                headers: &[],
+                changelog: None,
+            })?;
+        }
+        self.lines_count += self.lines.len() as u64;
+        // The embedded broker reads its log from the front; small steps keep the end of the log near.
+        self.producer.wait_acknowledged()?;
+        Ok(day)
+    }
+}
+
+/// Prints alerts as they come, from the topic itself.
+struct Printer {
+    thread: JoinHandle<Result<(), Failed>>,
+    finish: Arc<AtomicBool>,
+}
+
+impl Printer {
+    fn start(
+        common: &Common,
+        config: &Config,
+        settings: &ClientSettings,
+        spinner: ProgressBar,
+    ) -> Result<Self, Failed> {
+        let plan = config.topic(topic::ALERTS);
+        let starts: Vec<_> = (0..plan.partitions).map(|partition| (partition, StartAt::Beginning)).collect();
+        let reader = Reader::new(settings, &plan.name, &starts)?;
+        let finish = Arc::new(AtomicBool::new(false));
+        let (stop, json) = (Arc::clone(&finish), common.json);
+        let thread = std::thread::spawn(move || print_alerts(&reader, json, &spinner, &stop));
+        Ok(Self { thread, finish })
+    }
+
+    /// Prints what is still to come, and ends.
+    fn finish(self) -> Result<(), Failed> {
+        self.finish.store(true, Ordering::Release);
+        self.thread.join().unwrap_or_else(|_| Err(anyhow::anyhow!("the printer of alerts panicked").into()))
+    }
+}
+
+fn print_alerts(
+    reader: &Reader,
+    json: bool,
+    spinner: &ProgressBar,
+    finish: &AtomicBool,
+) -> Result<(), Failed> {
+    loop {
+        // Nothing for this long after the last commit: that was the last alert.
+        let wait = Duration::from_millis(300);
+        let is_last_round = finish.load(Ordering::Acquire);
+        let printed = reader.poll(wait, |polled| match polled {
+            Polled::Record(record) => {
+                let value = record.value.unwrap_or_default();
+                let alert: Value = serde_json::from_slice(value).unwrap_or_default();
+                spinner
+                    .suspend(|| if json { output::json(&alert) } else { output::line(&alert_line(&alert)) })
+            }
+            Polled::EndOfPartition { .. } => Ok(()),
+        })?;
+        match printed {
+            Some(result) => result?,
+            None if is_last_round => return Ok(()),
+            None => {}
+        }
+    }
+}
+
+fn alert_line(alert: &Value) -> String {
+    let text = |name: &str| alert.get(name).and_then(Value::as_str).unwrap_or_default();
+    let date = text("date").get(..10).unwrap_or_default();
+    format!("{GREEN}{date}{GREEN:#}  {BOLD}{:<22}{BOLD:#} {CYAN}{}{CYAN:#}", text("rule_id"), text("message"))
+}
+
+/// A station of the demo as the station table has it.
+fn station(demo: &DemoStation) -> Option<Station> {
+    let text = |text: &str| text.to_owned();
+    let id = StationId::parse(demo.id.as_bytes())?;
+    Some(Station {
+        id,
+        country_code: text(id.country_code()),
+        country: text(demo.country),
+        location: Location { lat: demo.latitude, lon: demo.longitude },
+        elevation: demo.elevation_m,
+        state_code: demo.state_code.map(text),
+        state: demo.state.map(text),
+        name: text(demo.name),
+        gsn_flag: None,
+        hcn_crn_flag: None,
+        wmo_id: demo.wmo_id.map(text),
+    })
+}

@@ -1,0 +1,186 @@
+//! The command line: one file a command.
+//!
+//! Results go to stdout, progress and logs to stderr. Exit codes: 0 done, 1 failed while working or a check
+//! found a mistake, 2 wrong usage or configuration (nothing was started), 130 and 143 after a signal that
+//! cut work short.
+
+mod config;
+mod demo;
+mod input;
+mod output;
+mod pace;
+mod replay;
+mod rules;
+mod run;
+mod signals;
+mod stations;
+mod tail;
+mod topics;
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use clap::{Args, Parser, Subcommand};
+
+use crate::config::{Config, Overrides};
+use crate::runtime::StartError;
+use signals::Signal;
+
+const EXAMPLES: &str = "\
+Examples:
+  frostline demo                               the whole path, on a broker inside the process
+  frostline topics create                      make the topics on a real broker
+  frostline stations import ghcnd-stations.txt --countries ghcnd-countries.txt --states ghcnd-states.txt
+  frostline run --config frostline.toml        the daemon
+  frostline replay 2016.csv.gz --topic noaa-csv-raw
+  frostline tail noaa-json-alerts              look at the alerts as they come";
+
+/// Watches weather stations through Kafka and tells people before the frost does.
+#[derive(Parser)]
+#[command(name = "frostline", version, after_help = EXAMPLES, max_term_width = 100)]
+struct Arguments {
+    #[command(flatten)]
+    common: Common,
+    #[command(subcommand)]
+    command: Command,
+}
+
+/// What every command takes.
+#[derive(Args, Clone)]
+struct Common {
+    /// Configuration file [default: frostline.toml in the current directory, if there is one]
+    #[arg(long, global = true, value_name = "FILE")]
+    config: Option<PathBuf>,
+    /// Any setting, as in --set kafka.namespace=test. (may be repeated)
+    #[arg(long = "set", global = true, value_name = "KEY=VALUE")]
+    settings: Vec<String>,
+    /// Kafka's address, HOST:PORT (the same as --set kafka.brokers=…)
+    #[arg(long, global = true, value_name = "HOST:PORT")]
+    brokers: Option<String>,
+    /// Results as JSON, one object a line
+    #[arg(long, global = true)]
+    json: bool,
+    /// What to log to stderr: error, warn, info, debug, or a filter as in frostline=debug
+    #[arg(long, global = true, value_name = "LEVEL", env = "FROSTLINE_LOG", hide_env_values = true)]
+    log: Option<String>,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    Demo(demo::DemoArguments),
+    Run(run::RunArguments),
+    Topics(topics::TopicsArguments),
+    Stations(stations::StationsArguments),
+    Replay(replay::ReplayArguments),
+    Tail(tail::TailArguments),
+    Rules(rules::RulesArguments),
+    Config(config::ConfigArguments),
+}
+
+/// How a command ends, where it is not simply done.
+enum Failed {
+    /// Wrong usage or configuration; nothing was started. Exit code 2.
+    Usage(anyhow::Error),
+    /// It failed while working. Exit code 1.
+    Working(anyhow::Error),
+    /// A check found mistakes, which have been printed. Exit code 1.
+    Mistakes,
+    /// A signal cut the work short. Exit code 130 or 143.
+    Interrupted(Signal),
+    /// Whoever read our output has gone: nothing more to say.
+    NobodyReads,
+}
+
+impl From<crate::config::ConfigError> for Failed {
+    fn from(error: crate::config::ConfigError) -> Self {
+        Self::Usage(error.into())
+    }
+}
+
+impl From<StartError> for Failed {
+    fn from(error: StartError) -> Self {
+        match error {
+            StartError::Config(_) => Self::Usage(error.into()),
+            other => Self::Working(other.into()),
+        }
+    }
+}
+
+impl From<crate::kafka::KafkaError> for Failed {
+    fn from(error: crate::kafka::KafkaError) -> Self {
+        match error {
+            crate::kafka::KafkaError::Settings(_) => Self::Usage(error.into()),
+            other => Self::Working(other.into()),
+        }
+    }
+}
+
+impl From<crate::runtime::Failure> for Failed {
+    fn from(error: crate::runtime::Failure) -> Self {
+        Self::Working(error.into())
+    }
+}
+
+impl From<anyhow::Error> for Failed {
+    fn from(error: anyhow::Error) -> Self {
+        Self::Working(error)
+    }
+}
+
+impl From<std::io::Error> for Failed {
+    fn from(error: std::io::Error) -> Self {
+        match error.kind() {
+            std::io::ErrorKind::BrokenPipe => Self::NobodyReads,
+            _ => Self::Working(error.into()),
+        }
+    }
+}
+
+/// Reads the arguments, runs the command, and turns its end into an exit code.
+pub fn main() -> ExitCode {
+    let arguments = Arguments::parse();
+    output::start_log(&arguments.common, matches!(arguments.command, Command::Run(_)));
+    let common = arguments.common.clone();
+    let result = actix::System::new().block_on(dispatch(arguments));
+    match result {
+        Ok(()) | Err(Failed::NobodyReads) => ExitCode::SUCCESS,
+        Err(Failed::Mistakes) => ExitCode::FAILURE,
+        Err(Failed::Interrupted(signal)) => ExitCode::from(signal.exit_code()),
+        Err(Failed::Working(error)) => {
+            output::error(&common, &error);
+            ExitCode::FAILURE
+        }
+        Err(Failed::Usage(error)) => {
+            output::error(&common, &error);
+            ExitCode::from(2)
+        }
+    }
+}
+
+async fn dispatch(arguments: Arguments) -> Result<(), Failed> {
+    let common = arguments.common;
+    match arguments.command {
+        Command::Demo(arguments) => demo::demo(&common, &arguments).await,
+        Command::Run(arguments) => run::run(&common, &arguments).await,
+        Command::Topics(arguments) => topics::topics(&common, &arguments).await,
+        Command::Stations(arguments) => stations::stations(&common, &arguments).await,
+        Command::Replay(arguments) => replay::replay(&common, &arguments).await,
+        Command::Tail(arguments) => tail::tail(&common, &arguments).await,
+        Command::Rules(arguments) => rules::rules(&common, &arguments),
+        Command::Config(arguments) => config::config(&common, &arguments),
+    }
+}
+
+impl Common {
+    /// Loads the configuration; `more` are settings from the command's own flags.
+    fn load(&self, more: &[(&str, Option<String>)]) -> Result<Config, crate::config::ConfigError> {
+        let mut settings = self.settings.clone();
+        let brokers = ("kafka.brokers", self.brokers.clone());
+        for (key, value) in std::iter::once(&brokers).chain(more) {
+            if let Some(value) = value {
+                settings.push(format!("{key}={value}"));
+            }
+        }
+        crate::config::load(&Overrides { file: self.config.clone(), settings }, std::env::vars())
+    }
+}

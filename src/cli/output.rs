@@ -1,0 +1,125 @@
+//! What people and scripts see: results on stdout, everything else on stderr, colours only on a terminal.
+
+use std::io::{IsTerminal, Write};
+use std::time::Duration;
+
+use anstyle::{AnsiColor, Style};
+use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
+use serde::Serialize;
+use tracing_subscriber::EnvFilter;
+
+use super::Common;
+use crate::runtime::Summary;
+
+pub(super) const BOLD: Style = Style::new().bold();
+pub(super) const DIM: Style = Style::new().dimmed();
+pub(super) const RED: Style = AnsiColor::Red.on_default().bold();
+pub(super) const GREEN: Style = AnsiColor::Green.on_default();
+pub(super) const CYAN: Style = AnsiColor::Cyan.on_default();
+
+/// Writes a line to stdout. Colours are left out where it is no terminal.
+pub(super) fn line(text: &str) -> std::io::Result<()> {
+    writeln!(anstream::stdout().lock(), "{text}")
+}
+
+/// Writes a value as one line of JSON to stdout.
+pub(super) fn json(value: &impl Serialize) -> std::io::Result<()> {
+    let text = serde_json::to_string(value)?;
+    writeln!(std::io::stdout().lock(), "{text}")
+}
+
+/// Writes a line to stderr, for people.
+pub(super) fn note(text: &str) {
+    // Whoever closed stderr does not want to know.
+    let _ = writeln!(anstream::stderr().lock(), "{text}");
+}
+
+/// Says why the command failed: what, and each cause behind it.
+pub(super) fn error(common: &Common, error: &anyhow::Error) {
+    if common.json {
+        let _ = json(&serde_json::json!({ "error": format!("{error:#}") }));
+    }
+    note(&format!("{RED}error:{RED:#} {error:#}"));
+}
+
+/// Starts logging to stderr. The daemon logs what happens to it; other commands only warnings.
+pub(super) fn start_log(common: &Common, is_daemon: bool) {
+    let default = if is_daemon { "info" } else { "warn" };
+    let filter = common.log.as_deref().unwrap_or(default);
+    let filter = EnvFilter::try_new(filter).unwrap_or_else(|_| EnvFilter::new(default));
+    let ansi = std::io::stderr().is_terminal() && std::env::var_os("NO_COLOR").is_none();
+    tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).with_ansi(ansi).init();
+}
+
+/// A bar on stderr for work of known length; nothing where that is no terminal.
+pub(super) fn bar(length: u64, template: &str) -> ProgressBar {
+    let bar = ProgressBar::with_draw_target(Some(length), target());
+    bar.set_style(ProgressStyle::with_template(template).unwrap_or_else(|_| ProgressStyle::default_bar()));
+    bar
+}
+
+/// A spinner on stderr for work of unknown length.
+pub(super) fn spinner() -> ProgressBar {
+    let spinner = ProgressBar::with_draw_target(None, target());
+    let style = ProgressStyle::with_template("{spinner} {msg}");
+    spinner.set_style(style.unwrap_or_else(|_| ProgressStyle::default_spinner()));
+    spinner.enable_steady_tick(Duration::from_millis(100));
+    spinner
+}
+
+fn target() -> ProgressDrawTarget {
+    if std::io::stderr().is_terminal() {
+        ProgressDrawTarget::stderr_with_hz(10)
+    } else {
+        ProgressDrawTarget::hidden()
+    }
+}
+
+/// A number with its thousands apart.
+pub(super) fn grouped(number: u64) -> String {
+    let digits = number.to_string();
+    let mut text = String::with_capacity(digits.len() + digits.len() / 3);
+    for (index, digit) in digits.chars().enumerate() {
+        if index > 0 && (digits.len() - index) % 3 == 0 {
+            text.push(',');
+        }
+        text.push(digit);
+    }
+    text
+}
+
+/// Prints what a run has done.
+pub(super) fn summary(common: &Common, summary: &Summary) -> std::io::Result<()> {
+    if common.json {
+        return json(summary);
+    }
+    let rate = if summary.seconds > 0.0 { summary.records_in as f64 / summary.seconds } else { 0.0 };
+    let rows = [
+        ("records in", summary.records_in, format!("{DIM}{} a second{DIM:#}", grouped(rate as u64))),
+        ("observations", summary.observations, String::new()),
+        ("kept by the filter", summary.kept, String::new()),
+        ("alerts", summary.alerts, String::new()),
+        ("dead letters", summary.dead_letters, String::new()),
+        ("duplicates", summary.duplicates, format!("{DIM}known already, not repeated{DIM:#}")),
+        ("failed quality", summary.failed_quality, format!("{DIM}readings left out{DIM:#}")),
+    ];
+    for (name, value, remark) in rows {
+        line(&format!("{name:>20}  {BOLD}{:>12}{BOLD:#}  {remark}", grouped(value)))?;
+    }
+    if summary.rule_errors > 0 {
+        line(&format!("{:>20}  {BOLD}{:>12}{BOLD:#}", "rule errors", grouped(summary.rule_errors)))?;
+    }
+    line(&format!("{:>20}  {BOLD}{:>12.1}{BOLD:#}", "seconds", summary.seconds))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn thousands_are_apart() {
+        assert_eq!(grouped(0), "0");
+        assert_eq!(grouped(999), "999");
+        assert_eq!(grouped(1_924_173), "1,924,173");
+    }
+}

@@ -1,0 +1,89 @@
+//! How fast records are sent: as fast as possible, at a rate, or in bursts.
+
+use std::str::FromStr;
+use std::time::{Duration, Instant};
+
+/// Records in a time: `1000/s`, `1000` (a second), `500/1s`, `30/1m`, `5/250ms`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Rate {
+    pub(super) records: u64,
+    pub(super) per: Duration,
+}
+
+impl FromStr for Rate {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let expected = || format!("{text:?}: expected records in a time, as in 1000/s or 500/1s");
+        let (records, time) = text.split_once('/').unwrap_or((text, "s"));
+        let records: u64 = records.trim().replace(['_', ','], "").parse().map_err(|_| expected())?;
+        let time = time.trim();
+        let digits = time.find(|c: char| !c.is_ascii_digit()).unwrap_or(time.len());
+        let count: u64 = if digits == 0 { 1 } else { time[..digits].parse().map_err(|_| expected())? };
+        let unit = match &time[digits..] {
+            "ms" => Duration::from_millis(1),
+            "s" | "" => Duration::from_secs(1),
+            "m" | "min" => Duration::from_secs(60),
+            "h" => Duration::from_secs(3_600),
+            _ => return Err(expected()),
+        };
+        let per = u32::try_from(count).ok().and_then(|count| unit.checked_mul(count)).ok_or_else(expected)?;
+        if records == 0 || per.is_zero() {
+            return Err(expected());
+        }
+        Ok(Self { records, per })
+    }
+}
+
+/// When the next record may go.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Pace {
+    /// At once.
+    Unbounded,
+    /// Evenly.
+    Even(Rate),
+    /// So many at once, then a pause, as the talk's fake stream did.
+    Bursts(Rate),
+}
+
+impl Pace {
+    /// How long to wait, when `sent` records have gone since `start`.
+    pub(super) fn wait(&self, sent: u64, start: Instant) -> Duration {
+        let due = match self {
+            Self::Unbounded => return Duration::ZERO,
+            Self::Even(rate) => rate.per.mul_f64(sent as f64 / rate.records as f64),
+            Self::Bursts(rate) => {
+                rate.per.saturating_mul(u32::try_from(sent / rate.records).unwrap_or(u32::MAX))
+            }
+        };
+        due.saturating_sub(start.elapsed())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn rates_are_read() {
+        let rate = |text: &str| text.parse::<Rate>();
+        assert_eq!(rate("1000/s"), Ok(Rate { records: 1_000, per: Duration::from_secs(1) }));
+        assert_eq!(rate("1_000"), rate("1000/1s"));
+        assert_eq!(rate("500/250ms"), Ok(Rate { records: 500, per: Duration::from_millis(250) }));
+        assert_eq!(rate("30/1m"), Ok(Rate { records: 30, per: Duration::from_secs(60) }));
+        for wrong in ["", "fast", "0/s", "5/0s", "5/fortnight", "-1/s"] {
+            assert!(rate(wrong).unwrap_err().contains("1000/s"), "{wrong}");
+        }
+    }
+
+    #[test]
+    fn bursts_go_at_once_and_then_pause() {
+        let start = Instant::now();
+        let bursts = Pace::Bursts(Rate { records: 500, per: Duration::from_secs(10) });
+        assert_eq!(bursts.wait(499, start), Duration::ZERO);
+        assert!(bursts.wait(500, start) > Duration::from_secs(9));
+        let even = Pace::Even(Rate { records: 10, per: Duration::from_secs(10) });
+        assert!(even.wait(5, start) > Duration::from_secs(4));
+        assert_eq!(Pace::Unbounded.wait(1_000, start), Duration::ZERO);
+    }
+}

@@ -1,0 +1,125 @@
+//! `frostline run`: the daemon.
+
+use std::path::PathBuf;
+
+use clap::Args;
+
+use super::signals::{Signal, Signals};
+use super::{Common, Failed, output};
+use crate::config::Config;
+use crate::rules::RuleSet;
+use crate::runtime::{Daemon, RunOptions};
+use crate::stages::StageName;
+
+const EXAMPLES: &str = "\
+Examples:
+  frostline run                                            all stages, until SIGTERM or Ctrl-C
+  frostline run --stages assemble,filter,alert             only these
+  frostline run --until-caught-up --json                   process what is there, then end
+  frostline run --state-dir /var/lib/frostline --workers 4";
+
+/// The daemon: runs stages until SIGTERM or Ctrl-C, which drain, commit and exit 0
+#[derive(Args)]
+#[command(after_help = EXAMPLES)]
+pub(super) struct RunArguments {
+    /// Stages to run, with commas: assemble, enrich, filter, alert [default: all]
+    #[arg(long, value_delimiter = ',', value_name = "STAGES")]
+    stages: Vec<StageName>,
+    /// Process up to the end offsets seen at the start, downstream stages included; then commit and end
+    #[arg(long)]
+    until_caught_up: bool,
+    /// Threads for each stage [default: as many as cores]
+    #[arg(long, value_name = "N")]
+    workers: Option<usize>,
+    /// The daemon's data directory [default: state]
+    #[arg(long, value_name = "DIR")]
+    state_dir: Option<PathBuf>,
+}
+
+pub(super) async fn run(common: &Common, arguments: &RunArguments) -> Result<(), Failed> {
+    let config = common.load(&[
+        ("runtime.workers", arguments.workers.map(|workers| workers.to_string())),
+        ("runtime.state_dir", arguments.state_dir.as_ref().map(|dir| dir.display().to_string())),
+    ])?;
+    let mut stages = arguments.stages.clone();
+    if stages.is_empty() {
+        stages = StageName::ALL.to_vec();
+    }
+    stages.sort_unstable();
+    stages.dedup();
+    let rules = load_rules(&config, &stages)?;
+    let mut signals = Signals::listen()?;
+    let options = RunOptions { stages, describe_topics: true };
+    let daemon = tokio::select! {
+        daemon = Daemon::start(&config, rules, &options) => daemon?,
+        signal = signals.next() => return Err(Failed::Interrupted(signal)),
+    };
+    if arguments.until_caught_up {
+        let end = work_until_caught_up(common, daemon, signals).await;
+        return end;
+    }
+    work_until_signal(common, daemon, signals).await
+}
+
+/// Reads the rule file, where a stage needs it.
+fn load_rules(config: &Config, stages: &[StageName]) -> Result<RuleSet, Failed> {
+    if !stages.contains(&StageName::Alert) {
+        return Ok(RuleSet::default());
+    }
+    let path = &config.alert.rules;
+    let text = super::rules::read_rule_file(path)?;
+    RuleSet::parse(&text).map_err(|mistakes| {
+        let places: Vec<String> =
+            mistakes.iter().map(|mistake| format!("{}:{mistake}", path.display())).collect();
+        Failed::Usage(anyhow::anyhow!(
+            "the rules have mistakes, nothing was started:\n  {}",
+            places.join("\n  ")
+        ))
+    })
+}
+
+async fn work_until_signal(common: &Common, mut daemon: Daemon, mut signals: Signals) -> Result<(), Failed> {
+    tracing::info!("running");
+    let failure = tokio::select! {
+        failure = daemon.failed() => Some(failure),
+        signal = signals.next() => {
+            tracing::info!(?signal, "draining: a second signal ends at once");
+            None
+        }
+    };
+    signals.exit_on_next();
+    let (summary, stopped) = daemon.stop().await;
+    output::summary(common, &summary)?;
+    match failure {
+        Some(failure) => Err(failure.into()),
+        None => Ok(stopped?),
+    }
+}
+
+async fn work_until_caught_up(
+    common: &Common,
+    mut daemon: Daemon,
+    mut signals: Signals,
+) -> Result<(), Failed> {
+    let spinner = output::spinner();
+    spinner.set_message("joining the groups");
+    let mut interrupted: Option<Signal> = None;
+    let mut failure = None;
+    let watched = daemon.watcher();
+    tokio::select! {
+        caught_up = watched.caught_up(|stage, behind| {
+            spinner.set_message(format!("{stage}: {} records to go", output::grouped(behind.unsigned_abs())));
+        }) => failure = caught_up.err(),
+        failed = daemon.failed() => failure = Some(failed),
+        signal = signals.next() => interrupted = Some(signal),
+    }
+    spinner.finish_and_clear();
+    signals.exit_on_next();
+    let (summary, stopped) = daemon.stop().await;
+    output::summary(common, &summary)?;
+    match (failure, interrupted) {
+        (Some(failure), _) => Err(failure.into()),
+        (None, Some(signal)) => Err(Failed::Interrupted(signal)),
+        (None, None) => Ok(stopped?),
+    }
+}

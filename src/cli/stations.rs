@@ -1,0 +1,122 @@
+//! `frostline stations`: the station table.
+
+use std::io::BufRead;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::AtomicU64;
+use std::time::Instant;
+
+use anyhow::{Context, bail};
+use clap::{Args, Subcommand};
+
+use super::input::open_lines;
+use super::{Common, Failed, output, topics};
+use crate::config::topic;
+use crate::kafka::{ClientSettings, Outgoing, Producer};
+use crate::noaa::{Codes, Compat, Station};
+
+const EXAMPLES: &str = "\
+Examples:
+  frostline stations import ghcnd-stations.txt --countries ghcnd-countries.txt --states ghcnd-states.txt
+  frostline stations import ghcnd-stations.txt.gz --countries c.txt --states s.txt --json
+
+The three files are NOAA's: ghcnd-stations.txt, ghcnd-countries.txt and ghcnd-states.txt of GHCN-Daily.
+Keep data and inventory of one age together: stations move, and ids change.";
+
+/// Fill the station table
+#[derive(Args)]
+#[command(after_help = EXAMPLES)]
+pub(super) struct StationsArguments {
+    #[command(subcommand)]
+    command: StationsCommand,
+}
+
+#[derive(Subcommand)]
+enum StationsCommand {
+    /// Publish NOAA's station inventory to the compacted topic noaa-stations
+    #[command(after_help = EXAMPLES)]
+    Import {
+        /// ghcnd-stations.txt, plain or gzipped
+        file: PathBuf,
+        /// ghcnd-countries.txt
+        #[arg(long, value_name = "FILE")]
+        countries: PathBuf,
+        /// ghcnd-states.txt
+        #[arg(long, value_name = "FILE")]
+        states: PathBuf,
+    },
+}
+
+pub(super) async fn stations(common: &Common, arguments: &StationsArguments) -> Result<(), Failed> {
+    let StationsCommand::Import { file, countries, states } = &arguments.command;
+    let config = common.load(&[])?;
+    // A bad file is found before anything is sent.
+    let stations = read_inventory(file, countries, states).map_err(Failed::Usage)?;
+    let admin = topics::connect(&config).await?;
+    let topic = config.topic(topic::STATIONS).name;
+    if admin.partitions(&topic)?.is_none() {
+        let advice = "make the topics with `frostline topics create`";
+        return Err(Failed::Usage(anyhow::anyhow!("no such topic: {topic}: {advice}")));
+    }
+    let settings = ClientSettings::new(&config)?;
+    let start = Instant::now();
+    let count = stations.len() as u64;
+    let sent = topic.clone();
+    tokio::task::spawn_blocking(move || publish(&settings, &sent, &stations))
+        .await
+        .map_err(|error| Failed::Working(error.into()))??;
+    let seconds = start.elapsed().as_secs_f64();
+    if common.json {
+        output::json(&serde_json::json!({ "topic": topic, "stations": count, "seconds": seconds }))?;
+    } else {
+        output::line(&format!("{} stations into {topic} in {seconds:.1} s", output::grouped(count)))?;
+    }
+    Ok(())
+}
+
+fn read_inventory(file: &Path, countries: &Path, states: &Path) -> anyhow::Result<Vec<Station>> {
+    let codes = |path: &Path| -> anyhow::Result<Codes> {
+        let lines = open_lines(path, Arc::new(AtomicU64::new(0)))?;
+        Codes::parse(lines).with_context(|| path.display().to_string())
+    };
+    let (countries, states) = (codes(countries)?, codes(states)?);
+    let mut lines = open_lines(file, Arc::new(AtomicU64::new(0)))?;
+    let mut stations = Vec::new();
+    let mut line = Vec::new();
+    for number in 1_u64.. {
+        line.clear();
+        let place = || format!("{}:{number}", file.display());
+        if lines.read_until(b'\n', &mut line).with_context(place)? == 0 {
+            break;
+        }
+        if !line.trim_ascii().is_empty() {
+            stations.push(Station::parse_line(&line, &countries, &states).with_context(place)?);
+        }
+    }
+    if stations.is_empty() {
+        bail!("{}: no station in it", file.display());
+    }
+    Ok(stations)
+}
+
+/// Sends stations to the table's topic, and waits until the broker has them.
+pub(super) fn publish(settings: &ClientSettings, topic: &str, stations: &[Station]) -> anyhow::Result<()> {
+    let producer = Producer::new(settings)?;
+    let bar = output::bar(stations.len() as u64, "{wide_bar} {pos}/{len} stations  {eta} left");
+    for station in stations {
+        let value = station.to_json(Compat::None);
+        producer.send(&Outgoing {
+            topic,
+            partition: None,
+            key: Some(station.id.as_bytes()),
+            value: Some(value.as_bytes()),
+            timestamp_ms: -1,
+            headers: &[],
+            changelog: None,
+        })?;
+        bar.inc(1);
+    }
+    producer.wait_acknowledged()?;
+    bar.finish_and_clear();
+    Ok(())
+}

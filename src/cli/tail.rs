@@ -1,0 +1,202 @@
+//! `frostline tail`: look into a topic. Committed records only.
+
+use std::time::Duration;
+
+use clap::Args;
+use serde_json::{Map, Value, json};
+
+use super::output::{BOLD, CYAN, DIM};
+use super::signals::Signals;
+use super::{Common, Failed, output, topics};
+use crate::kafka::{ClientSettings, Polled, Reader, StartAt};
+use crate::record::Record;
+
+const EXAMPLES: &str = "\
+Examples:
+  frostline tail noaa-json-alerts                         new records as they come, until Ctrl-C
+  frostline tail noaa-json-alerts -n 5                    the last five
+  frostline tail noaa-json --from-beginning -n 3          the first three
+  frostline tail noaa-dead-letters --from-beginning --until-end --json";
+
+/// Look into a topic: key, partition, offset, time and value of its records
+#[derive(Args)]
+#[command(after_help = EXAMPLES)]
+pub(super) struct TailArguments {
+    /// The topic: a name as in the documentation, or any other topic as it is
+    topic: String,
+    /// The last N records, then end; with --from-beginning the first N
+    #[arg(short = 'n', long, value_name = "N")]
+    number: Option<u64>,
+    /// Begin with the oldest record
+    #[arg(long)]
+    from_beginning: bool,
+    /// End at the end of the topic instead of waiting for more
+    #[arg(long)]
+    until_end: bool,
+}
+
+pub(super) async fn tail(common: &Common, arguments: &TailArguments) -> Result<(), Failed> {
+    let config = common.load(&[])?;
+    let topic = config.resolve_topic(&arguments.topic);
+    let admin = topics::connect(&config).await?;
+    let Some(partitions) = admin.partitions(&topic)? else {
+        return Err(Failed::Usage(anyhow::anyhow!("no such topic: {topic}")));
+    };
+    let settings = ClientSettings::new(&config)?;
+    if arguments.number == Some(0) {
+        return Ok(());
+    }
+    let mut signals = Signals::listen()?;
+    let shown = Shown { json: common.json };
+    match arguments.number.filter(|_| !arguments.from_beginning) {
+        Some(number) => last(&settings, &topic, partitions, number, &mut signals, &shown).await,
+        None => follow(arguments, &settings, &topic, partitions, &mut signals, &shown).await,
+    }
+}
+
+struct Shown {
+    json: bool,
+}
+
+/// From the beginning, or from now on.
+async fn follow(
+    arguments: &TailArguments,
+    settings: &ClientSettings,
+    topic: &str,
+    partitions: i32,
+    signals: &mut Signals,
+    shown: &Shown,
+) -> Result<(), Failed> {
+    let start = if arguments.from_beginning { StartAt::Beginning } else { StartAt::End };
+    let starts: Vec<_> = (0..partitions).map(|partition| (partition, start)).collect();
+    let reader = Reader::new(settings, topic, &starts)?;
+    let mut printed = 0;
+    let mut open = partitions;
+    loop {
+        let polled = step(&reader, signals, |polled| match polled {
+            Polled::Record(record) => print(&record, shown).map(|()| false),
+            Polled::EndOfPartition { .. } => Ok(true),
+        })
+        .await?;
+        match polled {
+            Some(Ok(false)) => printed += 1,
+            Some(Ok(true)) => open -= 1,
+            Some(Err(error)) => return Err(error.into()),
+            None => {}
+        }
+        if arguments.number.is_some_and(|number| printed >= number) || (arguments.until_end && open <= 0) {
+            return Ok(());
+        }
+    }
+}
+
+/// The last records of all partitions together, by their timestamps.
+async fn last(
+    settings: &ClientSettings,
+    topic: &str,
+    partitions: i32,
+    number: u64,
+    signals: &mut Signals,
+    shown: &Shown,
+) -> Result<(), Failed> {
+    let each = i64::try_from(number).unwrap_or(i64::MAX);
+    let starts: Vec<_> = (0..partitions).map(|partition| (partition, StartAt::Tail(each))).collect();
+    let reader = Reader::new(settings, topic, &starts)?;
+    let mut found: Vec<((i64, i32, i64), String)> = Vec::new();
+    let mut open = partitions;
+    while open > 0 {
+        step(&reader, signals, |polled| match polled {
+            Polled::Record(record) => {
+                found.push(((record.timestamp_ms, record.partition, record.offset), text(&record, shown)));
+            }
+            Polled::EndOfPartition { .. } => open -= 1,
+        })
+        .await?;
+    }
+    found.sort_unstable();
+    let skip = found.len().saturating_sub(usize::try_from(number).unwrap_or(usize::MAX));
+    for (_, text) in found.iter().skip(skip) {
+        output::line(text)?;
+    }
+    Ok(())
+}
+
+/// Polls once, in a short blocking step, so that signals are heard in between.
+async fn step<R>(
+    reader: &Reader,
+    signals: &mut Signals,
+    visit: impl FnOnce(Polled<'_>) -> R,
+) -> Result<Option<R>, Failed> {
+    let polled = reader.poll(Duration::from_millis(0), visit)?;
+    if polled.is_some() {
+        return Ok(polled);
+    }
+    tokio::select! {
+        () = tokio::time::sleep(Duration::from_millis(20)) => Ok(None),
+        signal = signals.next() => Err(Failed::Interrupted(signal)),
+    }
+}
+
+fn print(record: &Record<'_>, shown: &Shown) -> std::io::Result<()> {
+    output::line(&text(record, shown))
+}
+
+fn text(record: &Record<'_>, shown: &Shown) -> String {
+    if shown.json { as_json(record).to_string() } else { as_text(record) }
+}
+
+fn time(record: &Record<'_>) -> String {
+    jiff::Timestamp::from_millisecond(record.timestamp_ms)
+        .map_or_else(|_| "-".to_owned(), |time| time.to_string())
+}
+
+/// One object: JSON values as they are, other text as a string, other bytes as hexadecimal digits.
+fn as_json(record: &Record<'_>) -> Value {
+    let mut object = Map::new();
+    object.insert("topic".into(), record.topic.into());
+    object.insert("partition".into(), record.partition.into());
+    object.insert("offset".into(), record.offset.into());
+    object.insert("timestamp_ms".into(), record.timestamp_ms.into());
+    object.insert("time".into(), time(record).into());
+    object.insert("key".into(), record.key.map_or(Value::Null, |key| String::from_utf8_lossy(key).into()));
+    match record.value.map(|value| (std::str::from_utf8(value), value)) {
+        None => object.insert("value".into(), Value::Null),
+        Some((Ok(text), _)) => {
+            object.insert("value".into(), serde_json::from_str(text).unwrap_or_else(|_| text.into()))
+        }
+        Some((Err(_), bytes)) => {
+            let digits: String = bytes.iter().map(|byte| format!("{byte:02x}")).collect();
+            object.insert("value_hex".into(), digits.into())
+        }
+    };
+    let mut headers = Map::new();
+    record.headers.visit(&mut |name, value| {
+        let value = value.map_or(Value::Null, |value| String::from_utf8_lossy(value).into());
+        headers.insert(name.to_owned(), value);
+    });
+    if !headers.is_empty() {
+        object.insert("headers".into(), json!(headers));
+    }
+    Value::Object(object)
+}
+
+fn as_text(record: &Record<'_>) -> String {
+    let key = record.key.map_or("(no key)".into(), String::from_utf8_lossy);
+    let (partition, offset, time) = (record.partition, record.offset, time(record));
+    let mut text =
+        format!("{DIM}{time}{DIM:#} {CYAN}{partition}@{offset}{CYAN:#} {BOLD}{}{BOLD:#} ", clean(&key));
+    match record.value {
+        None => text.push_str("(tombstone)"),
+        Some(value) => text.push_str(&clean(&String::from_utf8_lossy(value))),
+    }
+    record.headers.visit(&mut |name, value| {
+        let value = value.map_or("(null)".into(), String::from_utf8_lossy);
+        text.push_str(&format!("\n    {DIM}{}: {}{DIM:#}", clean(name), clean(&value)));
+    });
+    text
+}
+
+/// Text from a topic must not steer the terminal.
+fn clean(text: &str) -> String {
+    text.chars().map(|c| if c.is_control() { '\u{fffd}' } else { c }).collect()
+}

@@ -1,0 +1,332 @@
+//! The daemon: starts every part in order, waits, and stops them in reverse.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use actix::Addr;
+use tokio::sync::oneshot;
+
+use super::caught_up;
+use super::failure::Failure;
+use super::plan::{Ingredients, StagePlan};
+use super::station_table::{StationTable, TableProgress};
+use super::supervisor::{Leave, Supervisor};
+use super::totals::{Summary, Totals};
+use crate::config::{Config, TopicPlan, topic};
+use crate::kafka::{Admin, ClientSettings, KafkaError, TopicState};
+use crate::rules::{Condition, RuleSet};
+use crate::stages::{StageName, StationIndex};
+use crate::state::{StateDirectory, StateError};
+
+/// What `frostline run` was asked for.
+#[derive(Clone, Debug)]
+pub struct RunOptions {
+    /// The stages, upstream first.
+    pub stages: Vec<StageName>,
+    /// Whether the broker can be asked for settings of topics (the embedded one cannot).
+    pub describe_topics: bool,
+}
+
+/// Why the daemon did not start. Nothing was processed.
+#[derive(Debug, thiserror::Error)]
+pub enum StartError {
+    /// The configuration cannot be used: see the message.
+    #[error("{0}")]
+    Config(String),
+    /// Kafka is not there, or not as it must be.
+    #[error(transparent)]
+    Kafka(#[from] KafkaError),
+    /// The state directory cannot be used.
+    #[error(transparent)]
+    State(#[from] StateError),
+    /// A part failed while it started.
+    #[error(transparent)]
+    Part(#[from] Failure),
+}
+
+struct Running {
+    stage: StageName,
+    supervisor: Addr<Supervisor>,
+    ended: oneshot::Receiver<Result<(), Failure>>,
+    /// Set when `ended` has been received.
+    has_ended: bool,
+}
+
+/// A running daemon.
+pub struct Daemon {
+    config: Config,
+    settings: ClientSettings,
+    stages: Vec<StageName>,
+    running: Vec<Running>,
+    totals: Arc<Totals>,
+    table: Option<(StationTable, TableProgress)>,
+    state: StateDirectory,
+}
+
+impl Daemon {
+    /// Starts the stages on the current actix System. On return every part runs; partitions come when the
+    /// group gives them.
+    ///
+    /// # Errors
+    /// See [`StartError`]; nothing runs then.
+    pub async fn start(config: &Config, rules: RuleSet, options: &RunOptions) -> Result<Self, StartError> {
+        let filter = Condition::compile(&config.filter.expression, crate::rules::Scope::Filter)
+            .map_err(|error| StartError::Config(format!("filter.where: {}", error.message)))?;
+        let settings = ClientSettings::new(config)?;
+        let state = StateDirectory::open(&config.runtime.state_dir)?;
+        reachable(&settings).await?;
+        let admin = Admin::new(&settings)?;
+        let limits = check_topics(&admin, config, options).await?;
+        let stations = Arc::new(StationIndex::new(config.assemble.compat));
+        let table = match start_table(&admin, config, &settings, &state, &stations, options)? {
+            Some((table, loaded)) => Some((table, table_loaded(loaded, config).await?)),
+            None => None,
+        };
+        let ingredients =
+            Arc::new(Ingredients { stations, filter: Arc::new(filter), rules: Arc::new(rules) });
+        let totals = Arc::new(Totals::new());
+        let mut running = Vec::new();
+        for stage in &options.stages {
+            let plan = StagePlan::new(
+                *stage,
+                config,
+                &settings,
+                &state,
+                &totals,
+                &ingredients,
+                limits.dead_letter_bytes_max,
+            );
+            let (supervisor, ended) = Supervisor::start_stage(Arc::new(plan))?;
+            running.push(Running { stage: *stage, supervisor, ended, has_ended: false });
+        }
+        Ok(Self {
+            config: config.clone(),
+            settings,
+            stages: options.stages.clone(),
+            running,
+            totals,
+            table,
+            state,
+        })
+    }
+
+    /// What the stages have done so far.
+    pub fn totals(&self) -> Arc<Totals> {
+        Arc::clone(&self.totals)
+    }
+
+    /// How the station table was loaded, where a stage needs it.
+    pub fn table(&self) -> Option<TableProgress> {
+        self.table.as_ref().map(|(_, progress)| *progress)
+    }
+
+    /// Watches whether the stages have caught up, apart from the daemon itself.
+    pub fn watcher(&self) -> Watcher {
+        Watcher { config: self.config.clone(), settings: self.settings.clone(), stages: self.stages.clone() }
+    }
+
+    /// Returns when a stage has ended by itself, which is always a failure.
+    pub async fn failed(&mut self) -> Failure {
+        std::future::poll_fn(|context| {
+            use std::future::Future;
+            use std::pin::Pin;
+            use std::task::Poll;
+            for running in &mut self.running {
+                if running.has_ended {
+                    continue;
+                }
+                if let Poll::Ready(ended) = Pin::new(&mut running.ended).poll(context) {
+                    running.has_ended = true;
+                    return Poll::Ready(match ended {
+                        Ok(Err(failure)) => failure,
+                        Ok(Ok(())) | Err(_) => Failure::Panic(format!("stage {}", running.stage)),
+                    });
+                }
+            }
+            Poll::Pending
+        })
+        .await
+    }
+
+    /// Leaves the groups in good order (commits first), stops all parts, and sums up.
+    ///
+    /// # Errors
+    /// The first failure of a stage.
+    pub async fn stop(self) -> (Summary, Result<(), Failure>) {
+        for running in &self.running {
+            running.supervisor.do_send(Leave);
+        }
+        // Patience for leaving is inside the parts; this only bounds a part that hangs.
+        let patience =
+            Duration::from_millis(self.config.runtime.shutdown_timeout_ms) + Duration::from_secs(5);
+        let mut result = Ok(());
+        for running in self.running {
+            // A stage that has ended before has its receiver used up.
+            if running.has_ended {
+                continue;
+            }
+            let ended = match tokio::time::timeout(patience, running.ended).await {
+                Ok(Ok(ended)) => ended,
+                Ok(Err(_)) => Err(Failure::Panic(format!("stage {}", running.stage))),
+                Err(_) => {
+                    let message = format!("stage {} did not stop in time", running.stage);
+                    Err(KafkaError::Fatal(message).into())
+                }
+            };
+            result = result.and(ended);
+        }
+        drop(self.table);
+        let result = result.and(self.state.flush().map_err(Failure::from));
+        (self.totals.summary(&sources(&self.config, &self.stages)), result)
+    }
+}
+
+/// Tells when the stages have caught up.
+pub struct Watcher {
+    config: Config,
+    settings: ClientSettings,
+    stages: Vec<StageName>,
+}
+
+impl Watcher {
+    /// Returns when everything that was there at the call has been processed, downstream included.
+    /// `on_progress` is told the stage that is watched, and how many records it is behind.
+    pub async fn caught_up(&self, mut on_progress: impl FnMut(StageName, i64)) -> Result<(), Failure> {
+        caught_up::wait(&self.config, &self.settings, &self.stages, &mut on_progress).await
+    }
+}
+
+/// The stages whose input no other stage of this process writes.
+fn sources(config: &Config, stages: &[StageName]) -> Vec<StageName> {
+    let is_fed =
+        |stage: StageName| stages.iter().any(|other| config.sink_of(*other) == config.source_of(stage));
+    stages.iter().copied().filter(|stage| !is_fed(*stage)).collect()
+}
+
+async fn reachable(settings: &ClientSettings) -> Result<(), StartError> {
+    let probe = settings.clone();
+    let checked = tokio::task::spawn_blocking(move || probe.check_reachable()).await;
+    Ok(checked.map_err(|_| Failure::Panic("the look for a broker".into()))??)
+}
+
+struct TopicLimits {
+    dead_letter_bytes_max: usize,
+}
+
+/// Refuses to start on topics that are missing or do not fit together.
+async fn check_topics(
+    admin: &Admin,
+    config: &Config,
+    options: &RunOptions,
+) -> Result<TopicLimits, StartError> {
+    let mut plans: Vec<TopicPlan> = vec![config.topic(topic::DEAD_LETTERS)];
+    for stage in &options.stages {
+        plans.push(config.topic(config.source_of(*stage)));
+        plans.push(config.topic(config.sink_of(*stage)));
+        if stage.is_stateful() {
+            plans.push(config.changelog(*stage));
+        }
+    }
+    let states = look_up(admin, &plans, options).await?;
+    let state = |name: &str| states.iter().find(|state| state.name == name);
+    for stage in options.stages.iter().filter(|stage| stage.is_stateful()) {
+        let source = config.topic(config.source_of(*stage)).name;
+        let changelog = config.changelog(*stage).name;
+        if let (Some(source), Some(changelog)) = (state(&source), state(&changelog)) {
+            check_changelog(source, changelog)?;
+        }
+    }
+    let known = state(&config.topic(topic::DEAD_LETTERS).name).and_then(|state| state.record_bytes_max);
+    // Kafka's own default, where the broker does not tell.
+    Ok(TopicLimits { dead_letter_bytes_max: known.unwrap_or(1_048_588) })
+}
+
+async fn look_up(
+    admin: &Admin,
+    plans: &[TopicPlan],
+    options: &RunOptions,
+) -> Result<Vec<TopicState>, StartError> {
+    let mut names: Vec<&str> = plans.iter().map(|plan| plan.name.as_str()).collect();
+    names.sort_unstable();
+    names.dedup();
+    let found = if options.describe_topics {
+        admin.describe(&names).await?
+    } else {
+        let bare = |name: &str, partitions| TopicState {
+            name: name.to_owned(),
+            partitions,
+            cleanup_policy: None,
+            record_bytes_max: None,
+        };
+        let mut found = Vec::new();
+        for name in &names {
+            found.push(admin.partitions(name)?.map(|partitions| bare(name, partitions)));
+        }
+        found
+    };
+    let missing: Vec<&str> =
+        names.iter().zip(&found).filter(|(_, state)| state.is_none()).map(|(name, _)| *name).collect();
+    if !missing.is_empty() {
+        let message =
+            format!("no such topic: {}: make them with `frostline topics create`", missing.join(", "));
+        return Err(KafkaError::Topic(message).into());
+    }
+    Ok(found.into_iter().flatten().collect())
+}
+
+fn check_changelog(source: &TopicState, changelog: &TopicState) -> Result<(), KafkaError> {
+    if source.partitions != changelog.partitions {
+        return Err(KafkaError::Topic(format!(
+            "changelog {} has {} partitions, its source {} has {}: they must be equal, since each partition's \
+             state is in the partition of the same number. Delete the changelog and run `frostline topics create` \
+             (state is lost), or use a source that fits it",
+            changelog.name, changelog.partitions, source.name, source.partitions
+        )));
+    }
+    match changelog.cleanup_policy.as_deref() {
+        None | Some("compact") => Ok(()),
+        Some(other) => Err(KafkaError::Topic(format!(
+            "changelog {} has cleanup.policy={other}: Kafka would delete state. Set it to compact: \
+             kafka-configs --alter --topic {} --add-config cleanup.policy=compact",
+            changelog.name, changelog.name
+        ))),
+    }
+}
+
+type Loaded = oneshot::Receiver<Result<TableProgress, Failure>>;
+
+/// Starts the station table where a stage needs it.
+fn start_table(
+    admin: &Admin,
+    config: &Config,
+    settings: &ClientSettings,
+    state: &StateDirectory,
+    stations: &Arc<StationIndex>,
+    options: &RunOptions,
+) -> Result<Option<(StationTable, Loaded)>, StartError> {
+    let needs_it = |stage: &StageName| matches!(stage, StageName::Assemble | StageName::Enrich);
+    if !options.stages.iter().any(needs_it) {
+        return Ok(None);
+    }
+    let name = config.topic(topic::STATIONS).name;
+    let partitions = admin.partitions(&name)?.ok_or_else(|| {
+        KafkaError::Topic(format!("no such topic: {name}: make it with `frostline topics create`"))
+    })?;
+    let index = Arc::clone(stations);
+    Ok(Some(StationTable::start(settings.clone(), state, name, partitions, index)?))
+}
+
+async fn table_loaded(loaded: Loaded, config: &Config) -> Result<TableProgress, StartError> {
+    let progress = loaded.await.map_err(|_| Failure::Panic("the station table".into()))??;
+    if progress.stations == 0 {
+        let name = config.topic(topic::STATIONS).name;
+        return Err(KafkaError::Topic(format!(
+            "the station table {name} is empty, so every line would be a dead letter: fill it with \
+             `frostline stations import ghcnd-stations.txt --countries ghcnd-countries.txt --states ghcnd-states.txt`"
+        ))
+        .into());
+    }
+    let TableProgress { stations, from_state, time } = progress;
+    tracing::info!(stations, from_state, ?time, "station table loaded");
+    Ok(progress)
+}

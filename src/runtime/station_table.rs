@@ -1,0 +1,211 @@
+//! The station table: the compacted topic `noaa-stations`, read whole by every process before its first
+//! record, and followed for ever after. In sled, so that a restart reads only what is new, and in memory.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
+
+use tokio::sync::oneshot;
+
+use super::failure::Failure;
+use crate::kafka::{ClientSettings, Polled, Reader, StartAt};
+use crate::noaa::{Station, StationId};
+use crate::record::Record;
+use crate::stages::StationIndex;
+use crate::state::{Change, Checkpoint, Identity, StateDirectory, Store};
+
+/// Store keys of stations begin with this byte; the station id follows.
+const STATION_KEY: u8 = b's';
+const BATCH_CHANGES: usize = 1_000;
+/// How long changes wait for their batch once the table is followed.
+const FOLLOW_TIMEOUT: Duration = Duration::from_millis(200);
+/// How long a broken reader rests before it is made again.
+const RETRY_DELAY: Duration = Duration::from_secs(1);
+
+/// What loading the table came to.
+#[derive(Clone, Copy, Debug)]
+pub struct TableProgress {
+    /// Stations in the table.
+    pub stations: usize,
+    /// Of these, how many came from the state directory.
+    pub from_state: usize,
+    /// How long it took.
+    pub time: Duration,
+}
+
+/// Follows the topic until it is dropped.
+pub(super) struct StationTable {
+    stop: Arc<AtomicBool>,
+    thread: Option<JoinHandle<()>>,
+}
+
+impl StationTable {
+    /// Starts loading into `index`; the receiver is told when the table is complete.
+    pub(super) fn start(
+        settings: ClientSettings,
+        state: &StateDirectory,
+        topic: String,
+        partitions: i32,
+        index: Arc<StationIndex>,
+    ) -> Result<(Self, oneshot::Receiver<Result<TableProgress, Failure>>), Failure> {
+        let mut stores = Vec::new();
+        for partition in 0..partitions {
+            let identity = Identity { stage: "stations".into(), topic: topic.clone(), partition };
+            stores.push(Part {
+                store: state.store(&identity)?,
+                pending: Vec::new(),
+                next_offset: -1,
+                is_at_end: false,
+            });
+        }
+        let stop = Arc::new(AtomicBool::new(false));
+        let (loaded, receiver) = oneshot::channel();
+        let follower = Follower { settings, topic, parts: stores, index, stop: Arc::clone(&stop) };
+        let thread = std::thread::spawn(move || follower.run(loaded));
+        Ok((Self { stop, thread: Some(thread) }, receiver))
+    }
+}
+
+impl Drop for StationTable {
+    fn drop(&mut self) {
+        self.stop.store(true, Ordering::Release);
+        if let Some(thread) = self.thread.take() {
+            let _ = thread.join();
+        }
+    }
+}
+
+/// One partition of the topic.
+struct Part {
+    store: Store,
+    pending: Vec<(Vec<u8>, Option<Vec<u8>>)>,
+    next_offset: i64,
+    is_at_end: bool,
+}
+
+struct Follower {
+    settings: ClientSettings,
+    topic: String,
+    parts: Vec<Part>,
+    index: Arc<StationIndex>,
+    stop: Arc<AtomicBool>,
+}
+
+impl Follower {
+    fn run(mut self, loaded: oneshot::Sender<Result<TableProgress, Failure>>) {
+        let started = Instant::now();
+        let mut loaded = Some(loaded);
+        if let Err(failure) = self.load_stores() {
+            let _ = loaded.take().map(|loaded| loaded.send(Err(failure)));
+            return;
+        }
+        let from_state = self.index.len();
+        while !self.stop.load(Ordering::Acquire) {
+            let outcome = self.follow(|index| {
+                if let Some(loaded) = loaded.take() {
+                    let progress =
+                        TableProgress { stations: index.len(), from_state, time: started.elapsed() };
+                    let _ = loaded.send(Ok(progress));
+                }
+            });
+            let Err(failure) = outcome else { return };
+            if let Some(loaded) = loaded.take_if(|_| failure.is_fatal()) {
+                let _ = loaded.send(Err(failure));
+                return;
+            }
+            tracing::warn!(topic = self.topic, error = %failure, "station table is read again");
+            std::thread::sleep(RETRY_DELAY);
+        }
+    }
+
+    fn load_stores(&mut self) -> Result<(), Failure> {
+        for part in &mut self.parts {
+            part.next_offset = part.store.checkpoint().changelog_offset;
+            let index = &self.index;
+            part.store.scan(|_, value| {
+                if let Ok(station) = serde_json::from_slice::<Station>(value) {
+                    index.insert(&station);
+                }
+            })?;
+        }
+        Ok(())
+    }
+
+    /// Reads until told to stop. `at_end` is called when all partitions have been read to their end.
+    fn follow(&mut self, mut at_end: impl FnMut(&StationIndex)) -> Result<(), Failure> {
+        let starts: Vec<(i32, StartAt)> = (0..)
+            .zip(&self.parts)
+            .map(|(partition, part)| {
+                let start =
+                    if part.next_offset < 0 { StartAt::Beginning } else { StartAt::Offset(part.next_offset) };
+                (partition, start)
+            })
+            .collect();
+        let reader = Reader::new(&self.settings, &self.topic, &starts)?;
+        let Self { parts, index, stop, topic, .. } = self;
+        while !stop.load(Ordering::Acquire) {
+            let polled = reader.poll(FOLLOW_TIMEOUT, |polled| match polled {
+                Polled::Record(record) => take(parts, index, topic, &record),
+                Polled::EndOfPartition { partition } => {
+                    let Some(part) = part_mut(parts, partition) else { return Ok(()) };
+                    part.is_at_end = true;
+                    part.write()
+                }
+            })?;
+            match polled {
+                Some(result) => result?,
+                None => parts.iter_mut().try_for_each(Part::write)?,
+            }
+            if parts.iter().all(|part| part.is_at_end) {
+                at_end(index);
+            }
+        }
+        parts.iter_mut().try_for_each(Part::write)
+    }
+}
+
+fn part_mut(parts: &mut [Part], partition: i32) -> Option<&mut Part> {
+    parts.get_mut(usize::try_from(partition).ok()?)
+}
+
+/// Takes one record into memory and into its batch. A record that cannot be read is left out, and said.
+fn take(parts: &mut [Part], index: &StationIndex, topic: &str, record: &Record<'_>) -> Result<(), Failure> {
+    let Some(part) = part_mut(parts, record.partition) else { return Ok(()) };
+    part.next_offset = record.offset + 1;
+    let (partition, offset) = (record.partition, record.offset);
+    let Some(id) = record.key.and_then(StationId::parse) else {
+        tracing::warn!(topic, partition, offset, "station left out: its key is not a station id");
+        return Ok(());
+    };
+    match record.value.map(serde_json::from_slice::<Station>) {
+        None => index.remove(id),
+        Some(Ok(station)) if station.id == id => index.insert(&station),
+        Some(Ok(station)) => {
+            tracing::warn!(topic, partition, offset, %id, found = %station.id, "station left out: key and id differ");
+            return Ok(());
+        }
+        Some(Err(error)) => {
+            tracing::warn!(topic, partition, offset, %id, %error, "station left out: it cannot be read");
+            return Ok(());
+        }
+    }
+    let mut key = vec![STATION_KEY];
+    key.extend_from_slice(id.as_bytes());
+    part.pending.push((key, record.value.map(<[u8]>::to_vec)));
+    if part.pending.len() >= BATCH_CHANGES { part.write() } else { Ok(()) }
+}
+
+impl Part {
+    fn write(&mut self) -> Result<(), Failure> {
+        if self.pending.is_empty() {
+            return Ok(());
+        }
+        let changes: Vec<Change<'_>> =
+            self.pending.iter().map(|(key, value)| Change { key, value: value.as_deref() }).collect();
+        let checkpoint = Checkpoint { changelog_offset: self.next_offset, ..Checkpoint::NONE };
+        self.store.restore(&changes, checkpoint)?;
+        self.pending.clear();
+        Ok(())
+    }
+}

@@ -1,0 +1,271 @@
+//! The supervisor of one stage: owns the consumer, spreads partitions over workers, starts and restarts.
+//!
+//! # The rebalance protocol, this side (see `kafka::group` for the other)
+//!
+//! The poll thread brings the group's decisions as messages, and waits for the answer to a revoke.
+//!
+//! * **Assigned**: each partition goes to the worker with the fewest; the worker restores, then runs it.
+//! * **Revoked**: its workers commit all that they have, close the partitions and drop their queues; when the
+//!   last worker has done so, the poll thread goes on and the group may give the partitions away. A worker
+//!   that dies in between drops its end of the channel, which counts as an answer: its work was not committed
+//!   and the new owner does it again.
+//! * **Lost**: the same without a commit, and nobody waits.
+//!
+//! # Restarts
+//!
+//! A failed worker has closed all its tasks without a commit. They are opened again, from their last commit,
+//! after a delay that doubles with each failure; more than `restarts_max` failures within ten minutes end the
+//! stage, and with it the process, since something is wrong that restarting does not mend.
+
+use std::collections::{BTreeSet, VecDeque};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, mpsc};
+use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
+
+use actix::prelude::*;
+use tokio::sync::oneshot;
+
+use super::failure::Failure;
+use super::plan::StagePlan;
+use super::poll_thread;
+use super::worker::{Close, Open, Reopen, Worker};
+use crate::kafka::{Assigned, GroupConsumer, GroupEvent, Producer};
+
+/// Failures older than this no longer count against the budget.
+const BUDGET_WINDOW: Duration = Duration::from_secs(600);
+const DELAY_FIRST: Duration = Duration::from_millis(200);
+const DELAY_MAX: Duration = Duration::from_secs(15);
+
+/// What the group decided, from the poll thread.
+#[derive(Message)]
+#[rtype(result = "()")]
+pub(super) struct GroupChanged {
+    pub(super) event: GroupEvent,
+    /// Dropped when a revoke has been carried out.
+    pub(super) done: Option<mpsc::Sender<()>>,
+}
+
+/// A worker has closed all its tasks.
+#[derive(Message)]
+#[rtype(result = "()")]
+pub(super) struct WorkerFailed {
+    pub(super) worker: usize,
+    pub(super) failure: Failure,
+}
+
+/// The membership of the group cannot go on.
+#[derive(Message)]
+#[rtype(result = "()")]
+pub(super) struct StageFailed(pub(super) Failure);
+
+/// Leave the group in good order: commit, give up everything, end.
+#[derive(Message)]
+#[rtype(result = "()")]
+pub(super) struct Leave;
+
+/// The poll thread has ended: no partition is left.
+#[derive(Message)]
+#[rtype(result = "()")]
+pub(super) struct PollEnded;
+
+struct Hand {
+    worker: Addr<Worker>,
+    arbiter: Arbiter,
+    partitions: BTreeSet<i32>,
+}
+
+/// See the module's description.
+pub(super) struct Supervisor {
+    plan: Arc<StagePlan>,
+    hands: Vec<Hand>,
+    /// Set by [`Leave`]; read by the poll thread.
+    leaving: Arc<AtomicBool>,
+    poll_thread: Option<JoinHandle<()>>,
+    failures: VecDeque<Instant>,
+    /// Why the stage ends, where it does not end in good order.
+    failure: Option<Failure>,
+    /// Told when the stage has ended.
+    ended: Option<oneshot::Sender<Result<(), Failure>>>,
+}
+
+impl Supervisor {
+    /// Starts the stage. The receiver is told when it has ended, and why.
+    ///
+    /// # Errors
+    /// [`Failure::Kafka`] where a client cannot be made.
+    pub(super) fn start_stage(
+        plan: Arc<StagePlan>,
+    ) -> Result<(Addr<Self>, oneshot::Receiver<Result<(), Failure>>), Failure> {
+        let (ended, end) = oneshot::channel();
+        let context = Context::<Self>::new();
+        let address = context.address();
+        let events = address.clone();
+        let patience = plan.shutdown_timeout;
+        let consumer = GroupConsumer::new(&plan.settings, &plan.group, move |event| {
+            announce(&events, event, patience);
+        })?;
+        let mut hands = Vec::with_capacity(plan.workers);
+        for index in 0..plan.workers {
+            let producer = Producer::new(&plan.settings)?;
+            let arbiter = Arbiter::new();
+            let (plan, consumer, supervisor) = (Arc::clone(&plan), consumer.clone(), address.clone());
+            let worker = Worker::start_in_arbiter(&arbiter.handle(), move |_| {
+                Worker::new(index, plan, consumer, producer, supervisor)
+            });
+            hands.push(Hand { worker, arbiter, partitions: BTreeSet::new() });
+        }
+        consumer.subscribe()?;
+        let leaving = Arc::new(AtomicBool::new(false));
+        let poll_thread =
+            poll_thread::start(plan.stage, consumer, address.clone(), Arc::clone(&leaving), patience);
+        let supervisor = Self {
+            plan,
+            hands,
+            leaving,
+            poll_thread: Some(poll_thread),
+            failures: VecDeque::new(),
+            failure: None,
+            ended: Some(ended),
+        };
+        context.run(supervisor);
+        Ok((address, end))
+    }
+
+    fn assign(&mut self, assigned: Vec<Assigned>) {
+        let partitions: Vec<i32> = assigned.iter().map(|assigned| assigned.partition).collect();
+        tracing::info!(stage = self.plan.stage.as_str(), ?partitions, "partitions assigned");
+        let mut shares: Vec<Vec<Assigned>> = self.hands.iter().map(|_| Vec::new()).collect();
+        for one in assigned {
+            let fewest = (0..self.hands.len()).min_by_key(|index| self.hands[*index].partitions.len());
+            let Some(index) = fewest else { continue };
+            self.hands[index].partitions.insert(one.partition);
+            shares[index].push(one);
+        }
+        for (hand, share) in self.hands.iter().zip(shares) {
+            if !share.is_empty() {
+                hand.worker.do_send(Open(share));
+            }
+        }
+    }
+
+    fn release(&mut self, partitions: &[i32], commit: bool, done: Option<&mpsc::Sender<()>>) {
+        let word = if commit { "partitions revoked" } else { "partitions lost" };
+        tracing::info!(stage = self.plan.stage.as_str(), ?partitions, "{word}");
+        for hand in &mut self.hands {
+            let own: Vec<i32> =
+                partitions.iter().copied().filter(|partition| hand.partitions.remove(partition)).collect();
+            if !own.is_empty() {
+                hand.worker.do_send(Close { partitions: own, commit, done: done.cloned() });
+            }
+        }
+    }
+
+    /// Ends the stage: gives up everything, and reports `failure` at the end.
+    fn give_up(&mut self, failure: Failure) {
+        tracing::error!(stage = self.plan.stage.as_str(), error = %failure, "stage ends");
+        self.failure.get_or_insert(failure);
+        self.leaving.store(true, Ordering::Release);
+    }
+
+    /// How long to wait before the next start; `None` when the budget is spent.
+    fn next_delay(&mut self) -> Option<Duration> {
+        let now = Instant::now();
+        while self.failures.front().is_some_and(|at| now.duration_since(*at) > BUDGET_WINDOW) {
+            self.failures.pop_front();
+        }
+        self.failures.push_back(now);
+        let failures = u32::try_from(self.failures.len()).unwrap_or(u32::MAX);
+        let delay = DELAY_FIRST.saturating_mul(2_u32.saturating_pow(failures - 1));
+        (failures <= self.plan.restarts_max).then_some(delay.min(DELAY_MAX))
+    }
+}
+
+/// Brings a decision of the group to the supervisor; waits until a revoke has been carried out.
+fn announce(supervisor: &Addr<Supervisor>, event: GroupEvent, patience: Duration) {
+    if !matches!(event, GroupEvent::Revoked(_)) {
+        supervisor.do_send(GroupChanged { event, done: None });
+        return;
+    }
+    let (done, carried_out) = mpsc::channel();
+    supervisor.do_send(GroupChanged { event, done: Some(done) });
+    // All senders dropped: done. The group's own timeout is longer than this wait.
+    if carried_out.recv_timeout(patience) == Err(mpsc::RecvTimeoutError::Timeout) {
+        tracing::warn!("partitions could not be committed in time and are given up as they are");
+    }
+}
+
+impl Actor for Supervisor {
+    type Context = Context<Self>;
+}
+
+impl Handler<GroupChanged> for Supervisor {
+    type Result = ();
+
+    fn handle(&mut self, GroupChanged { event, done }: GroupChanged, _context: &mut Self::Context) {
+        match event {
+            GroupEvent::Assigned(assigned) => self.assign(assigned),
+            GroupEvent::Revoked(partitions) => self.release(&partitions, true, done.as_ref()),
+            GroupEvent::Lost(partitions) => self.release(&partitions, false, None),
+            GroupEvent::Failed(error) => self.give_up(error.into()),
+        }
+    }
+}
+
+impl Handler<WorkerFailed> for Supervisor {
+    type Result = ();
+
+    fn handle(&mut self, WorkerFailed { worker, failure }: WorkerFailed, context: &mut Self::Context) {
+        if failure.is_fatal() {
+            return self.give_up(failure);
+        }
+        let Some(delay) = self.next_delay() else { return self.give_up(failure) };
+        let stage = self.plan.stage.as_str();
+        tracing::warn!(stage, worker, error = %failure, ?delay, "worker failed, its partitions are opened again");
+        metrics::counter!("frostline_worker_restarts_total", "stage" => stage).increment(1);
+        context.run_later(delay, move |supervisor, _| {
+            // Those that were taken away meanwhile are no longer in the set.
+            let hand = &supervisor.hands[worker];
+            if !hand.partitions.is_empty() {
+                hand.worker.do_send(Reopen(hand.partitions.iter().copied().collect()));
+            }
+        });
+    }
+}
+
+impl Handler<StageFailed> for Supervisor {
+    type Result = ();
+
+    fn handle(&mut self, StageFailed(failure): StageFailed, _context: &mut Self::Context) {
+        self.give_up(failure);
+    }
+}
+
+impl Handler<Leave> for Supervisor {
+    type Result = ();
+
+    fn handle(&mut self, _: Leave, _context: &mut Self::Context) {
+        self.leaving.store(true, Ordering::Release);
+    }
+}
+
+impl Handler<PollEnded> for Supervisor {
+    type Result = ();
+
+    fn handle(&mut self, _: PollEnded, context: &mut Self::Context) {
+        if let Some(thread) = self.poll_thread.take() {
+            let _ = thread.join();
+        }
+        for hand in self.hands.drain(..) {
+            // What may still be in the mailbox concerns partitions that are gone.
+            hand.arbiter.stop();
+            drop(hand.worker);
+            let _ = hand.arbiter.join();
+        }
+        let result = self.failure.take().map_or(Ok(()), Err);
+        if let Some(ended) = self.ended.take() {
+            let _ = ended.send(result);
+        }
+        context.stop();
+    }
+}
