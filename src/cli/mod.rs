@@ -17,6 +17,7 @@ mod stations;
 mod tail;
 mod topics;
 
+use std::ffi::OsString;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
@@ -138,7 +139,7 @@ impl From<std::io::Error> for Failed {
 
 /// Reads the arguments, runs the command, and turns its end into an exit code.
 pub fn main() -> ExitCode {
-    let arguments = Arguments::parse();
+    let arguments = Arguments::parse_from(settings_last(std::env::args_os()));
     output::start_log(&arguments.common, matches!(arguments.command, Command::Run(_)));
     let common = arguments.common.clone();
     let result = actix::System::new().block_on(dispatch(arguments));
@@ -155,6 +156,26 @@ pub fn main() -> ExitCode {
             ExitCode::from(2)
         }
     }
+}
+
+/// Moves `--set KEY=VALUE` behind everything else, in order. Clap would let those after the subcommand replace
+/// those before it, in silence.
+fn settings_last(arguments: impl Iterator<Item = OsString>) -> Vec<OsString> {
+    let (mut kept, mut settings) = (Vec::new(), Vec::new());
+    let mut arguments = arguments;
+    while let Some(argument) = arguments.next() {
+        let text = argument.to_string_lossy().into_owned();
+        if text == "--set" {
+            settings.push(argument);
+            settings.extend(arguments.next());
+        } else if text.starts_with("--set=") {
+            settings.push(argument);
+        } else {
+            kept.push(argument);
+        }
+    }
+    kept.extend(settings);
+    kept
 }
 
 async fn dispatch(arguments: Arguments) -> Result<(), Failed> {
@@ -182,5 +203,17 @@ impl Common {
             }
         }
         crate::config::load(&Overrides { file: self.config.clone(), settings }, std::env::vars())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn settings_before_and_after_the_command_all_count() {
+        let line = "frostline --set kafka.namespace=a. tail t --set=runtime.workers=2 -n 3 --set x=1";
+        let arguments = Arguments::parse_from(settings_last(line.split(' ').map(OsString::from)));
+        assert_eq!(arguments.common.settings, ["kafka.namespace=a.", "runtime.workers=2", "x=1"]);
     }
 }

@@ -10,7 +10,7 @@ use std::sync::Arc;
 use cel::objects::{Key, Map};
 use cel::{Context, ExecutionError, Program, Value};
 
-use crate::noaa::{Element, ElementValue, ObservationView, StationView};
+use crate::noaa::{Element, ElementValue, ObservationView, Scale, StationView};
 
 /// Longest condition that is compiled, in bytes.
 const TEXT_BYTES_MAX: usize = 2_000;
@@ -127,7 +127,10 @@ impl Condition {
         let mut scope = evaluator.base.new_inner_scope();
         for (name, variable) in &self.variables {
             let value = match variable {
-                Variable::Element(_) => Value::Float(0.5),
+                Variable::Element(element) => match element.scale() {
+                    Scale::Tenths => Value::Float(0.5),
+                    Scale::Whole => Value::Int(1),
+                },
                 Variable::Station => station_value(&sample.station),
                 Variable::Date => Value::String(Arc::new(sample.date.to_string())),
             };

@@ -103,16 +103,18 @@ fn prepare(path: &Path) -> Result<(), StateError> {
         Ok(_) => {}
     }
     let found = fs::metadata(path).map_err(|error| unusable(error.to_string()))?;
-    if found.permissions().mode() & 0o022 != 0 {
-        return Err(unusable(format!(
-            "others can write to it (mode {:o}): chmod 700 {}",
-            found.permissions().mode() & 0o777,
-            path.display()
-        )));
-    }
-    let probe = fs::metadata("/proc/self").map(|me| me.uid());
-    if probe.is_ok_and(|me| me != found.uid() && me != 0) {
+    let me = fs::metadata("/proc/self").map(|me| me.uid());
+    if me.is_ok_and(|me| me != found.uid() && me != 0) {
         return Err(unusable(format!("it belongs to another user (uid {})", found.uid())));
+    }
+    let mode = found.permissions().mode() & 0o777;
+    if mode & 0o002 != 0 {
+        return Err(unusable(format!("everyone can write to it (mode {mode:o}): chmod 700 {}", path.display())));
+    }
+    if mode != 0o700 {
+        // A fresh checkout or `mkdir` leaves it readable by others; what is in it is nobody else's business.
+        fs::set_permissions(path, fs::Permissions::from_mode(0o700))
+            .map_err(|error| unusable(format!("it cannot be made private: {error}")))?;
     }
     Ok(())
 }
@@ -134,7 +136,7 @@ mod tests {
     }
 
     #[test]
-    fn a_directory_that_others_can_write_is_refused() {
+    fn a_directory_that_everyone_can_write_is_refused() {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("state");
         fs::create_dir(&path).unwrap();
@@ -144,10 +146,14 @@ mod tests {
     }
 
     #[test]
-    fn a_new_directory_is_private() {
+    fn the_directory_is_private() {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("deep/state");
+        let mode = || fs::metadata(&path).unwrap().permissions().mode() & 0o777;
+        drop(StateDirectory::open(&path).unwrap());
+        assert_eq!(mode(), 0o700);
+        fs::set_permissions(&path, fs::Permissions::from_mode(0o755)).unwrap();
         let _open = StateDirectory::open(&path).unwrap();
-        assert_eq!(fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o700);
+        assert_eq!(mode(), 0o700, "one that is ours is made private");
     }
 }

@@ -1,1 +1,58 @@
-fn main() {}
+//! The integration tests: one binary, one broker.
+//!
+//! A test that lacks its broker or its data is listed as ignored, with the reason; with
+//! `FROSTLINE_REQUIRE_ALL=1` it fails instead. Unit tests are beside the code.
+
+// Tests may unwrap and print: a failed unwrap is a failed test.
+#![allow(missing_docs, clippy::unwrap_used, clippy::print_stdout, clippy::print_stderr, unreachable_pub)]
+
+mod bad_input;
+mod commands;
+mod goldens;
+mod layers;
+mod pipeline;
+mod rebalance;
+mod support;
+mod topology;
+
+use libtest_mimic::{Arguments, Failed, Trial};
+use support::{Needs, Test};
+
+fn main() {
+    let arguments = Arguments::from_args();
+    let tests: Vec<Test> = [
+        layers::tests(),
+        topology::tests(),
+        goldens::tests(),
+        commands::tests(),
+        bad_input::tests(),
+        pipeline::tests(),
+        rebalance::tests(),
+    ]
+    .into_iter()
+    .flatten()
+    .collect();
+    let require_all = std::env::var_os("FROSTLINE_REQUIRE_ALL").is_some_and(|value| value == "1");
+    let is_listing = arguments.list;
+    let mut trials = Vec::new();
+    for test in tests {
+        let missing = if is_listing { None } else { test.needs.iter().find_map(Needs::missing) };
+        let trial = match missing {
+            Some(reason) if require_all => {
+                Trial::test(test.name, move || Err(Failed::from(format!("needed and missing: {reason}"))))
+            }
+            Some(reason) => {
+                eprintln!("ignored: {}: {reason}", test.name);
+                Trial::test(test.name, || Ok(())).with_ignored_flag(true)
+            }
+            None => Trial::test(test.name, move || {
+                (test.run)();
+                Ok(())
+            }),
+        };
+        trials.push(trial);
+    }
+    let conclusion = libtest_mimic::run(&arguments, trials);
+    support::stop_broker();
+    conclusion.exit();
+}

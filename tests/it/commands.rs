@@ -1,0 +1,295 @@
+//! The command line as people and scripts meet it: help, exit codes, messages, the demo.
+
+use std::path::Path;
+use std::time::Duration;
+
+use crate::support::{Frostline, Needs, Test, Topics, broker, test};
+
+pub fn tests() -> Vec<Test> {
+    vec![
+        test("help_has_examples", &[], help_has_examples),
+        test("rules_check_tells_every_mistake", &[], rules_check),
+        test("config_check_and_show", &[], config_check_and_show),
+        test("secrets_are_never_printed", &[], secrets_are_never_printed),
+        test("no_broker_is_a_clear_error", &[], no_broker),
+        test("demo_once_on_the_embedded_broker", &[], demo_embedded),
+        test("demo_is_cut_short_by_ctrl_c", &[], demo_interrupted),
+        test("demo_once_on_a_real_broker", &[Needs::Broker], demo_real),
+        test("topics_create_describe_delete", &[Needs::Broker], topics_create_describe_delete),
+        test("tail_shows_first_last_and_all", &[Needs::Broker], tail_shows),
+        test("replay_keeps_its_pace", &[Needs::Broker], replay_keeps_its_pace),
+        test("a_missing_topic_is_named", &[Needs::Broker], missing_topic),
+    ]
+}
+
+fn help_has_examples() {
+    let commands: &[&[&str]] = &[
+        &[],
+        &["demo"],
+        &["run"],
+        &["topics"],
+        &["topics", "create"],
+        &["topics", "describe"],
+        &["topics", "delete"],
+        &["stations", "import"],
+        &["replay"],
+        &["tail"],
+        &["rules", "check"],
+        &["config", "check"],
+        &["config", "show"],
+    ];
+    for command in commands {
+        let outcome = Frostline::new().args(command.iter().copied()).arg("--help").run().expect_code(0);
+        assert!(outcome.out.contains("Examples:\n  frostline "), "{command:?}\n{outcome}");
+    }
+    Frostline::new().run().expect_code(2);
+    let outcome = Frostline::new().args(["run", "--stages", "assembel"]).run().expect_code(2);
+    assert!(outcome.err.contains("assembel") && outcome.err.contains("assemble, enrich"), "{outcome}");
+}
+
+fn rules_check() {
+    let dir = tempfile::tempdir().unwrap();
+    let file = dir.path().join("rules.toml");
+    let check = |text: &str| {
+        std::fs::write(&file, text).unwrap();
+        Frostline::new().args(["rules", "check", "rules.toml"]).in_dir(dir.path())
+    };
+    let good = "[[rule]]\nid = \"frost\"\nstation = \"USW00003192\"\nwhen = \"TMIN <= 10.0\"\n";
+    let outcome = check(good).run().expect_code(0);
+    assert!(outcome.out.contains("1 rules"), "{outcome}");
+    let bad = "[[rule]]\nid = \"frost\"\nstation = \"USW3192\"\nwhen = \"TMIN <= \"\n";
+    let outcome = check(bad).run().expect_code(1);
+    assert!(outcome.out.contains("rules.toml:3:11: station"), "{outcome}");
+    assert!(outcome.out.contains("rules.toml:4:17:"), "{outcome}");
+    let lines = check(bad).arg("--json").run().expect_code(1).json_lines();
+    assert_eq!((lines[0]["line"].as_u64(), lines[0]["column"].as_u64()), (Some(3), Some(11)));
+    assert_eq!(lines.last().unwrap()["mistakes"], 2);
+    Frostline::new().args(["rules", "check", "nowhere.toml"]).run().expect_code(2);
+    // The daemon starts nothing on them.
+    check(bad);
+    let outcome =
+        Frostline::new().args(["run", "--brokers", "127.0.0.1:1"]).in_dir(dir.path()).run().expect_code(2);
+    assert!(outcome.err.contains("rules.toml:3:11"), "{outcome}");
+    assert!(!dir.path().join("state").exists(), "nothing was started");
+    // The rules that are shipped are sound.
+    let shipped = Path::new(env!("CARGO_MANIFEST_DIR")).join("examples/rules.toml");
+    Frostline::new().args(["rules", "check"]).path(&shipped).run().expect_code(0);
+}
+
+fn config_check_and_show() {
+    let dir = tempfile::tempdir().unwrap();
+    let write = |text: &str| std::fs::write(dir.path().join("frostline.toml"), text).unwrap();
+    let frostline = || Frostline::new().in_dir(dir.path());
+    write(
+        "[kafka]\nbrokers = \"a:9092\"\n[topics]\nnoaa-json = { name = \"weather.enriched\", partitions = 12 }\n",
+    );
+    let shown = frostline()
+        .args(["config", "show", "--json", "--set", "kafka.namespace=x."])
+        .env("FROSTLINE_RUNTIME_WORKERS", "3")
+        .run()
+        .expect_code(0)
+        .summary();
+    assert_eq!(shown["kafka"]["brokers"], "a:9092");
+    assert_eq!(shown["kafka"]["namespace"], "x.");
+    assert_eq!(shown["runtime"]["workers"], 3);
+    assert_eq!(shown["topics"]["noaa-json"]["partitions"], 12);
+    frostline().args(["config", "check"]).run().expect_code(0);
+    for (text, place) in [
+        ("[kafka]\nbroker = \"a:1\"\n", "frostline.toml:2:1"),
+        ("[runtime]\ncommit_interval_ms = \"soon\"\n", "frostline.toml:2:22"),
+        ("[runtime]\ncommit_interval_ms = 0\n", "runtime.commit_interval_ms"),
+        ("[filter]\nwhere = \"station.state_code = 'AZ'\"\n", "filter.where"),
+        ("[kafka.client]\n\"group.id\" = \"x\"\n", "group.id"),
+        ("[kafka\n", "frostline.toml:1"),
+    ] {
+        write(text);
+        let outcome = frostline().args(["config", "check"]).run().expect_code(2);
+        assert!(outcome.err.contains(place), "{text}\n{outcome}");
+    }
+    // The example that is shipped is sound.
+    let shipped = Path::new(env!("CARGO_MANIFEST_DIR")).join("examples/frostline.toml");
+    Frostline::new().args(["config", "check", "--config"]).path(&shipped).run().expect_code(0);
+}
+
+fn secrets_are_never_printed() {
+    let dir = tempfile::tempdir().unwrap();
+    let text = "[kafka]\nconnect_timeout_ms = 1000\n[kafka.client]\n\"security.protocol\" = \"SASL_SSL\"\n\
+                \"sasl.mechanisms\" = \"PLAIN\"\n\"sasl.username\" = \"marker-user\"\n\
+                \"sasl.password\" = \"${env:FROSTLINE_TEST_SECRET}\"\n\"ssl.key.password\" = \"marker-key\"\n";
+    std::fs::write(dir.path().join("frostline.toml"), text).unwrap();
+    let frostline = || Frostline::new().in_dir(dir.path()).env("FROSTLINE_TEST_SECRET", "marker-password");
+    let is_clean = |text: &str| !text.contains("marker-");
+    let shown = frostline().args(["config", "show"]).run().expect_code(0);
+    assert!(is_clean(&shown.out) && is_clean(&shown.err), "{shown}");
+    // TLS and SASL are built in: the client is made, and finds nobody.
+    let outcome = frostline()
+        .args(["topics", "describe", "--brokers", "127.0.0.1:1", "--log", "debug"])
+        .run()
+        .expect_code(1);
+    assert!(outcome.err.contains("127.0.0.1:1") && is_clean(&outcome.err), "{outcome}");
+    // A setting that the client refuses is named without its value.
+    let outcome =
+        frostline().args(["topics", "describe", "--set", "kafka.client.\"ssl.key.pem\"=marker-pem"]).run();
+    assert!(is_clean(&outcome.err) && is_clean(&outcome.out), "{outcome}");
+    let unset = Frostline::new().in_dir(dir.path()).args(["topics", "describe"]).run().expect_code(2);
+    assert!(unset.err.contains("FROSTLINE_TEST_SECRET is not set"), "{unset}");
+}
+
+fn no_broker() {
+    let start = std::time::Instant::now();
+    let outcome = Frostline::new()
+        .args(["topics", "create", "--brokers", "127.0.0.1:1", "--set", "kafka.connect_timeout_ms=1500"])
+        .run()
+        .expect_code(1);
+    assert!(outcome.err.contains("no Kafka broker answers at 127.0.0.1:1"), "{outcome}");
+    assert!(outcome.err.contains("refused"), "the cause is told\n{outcome}");
+    assert!(start.elapsed() < Duration::from_secs(15), "the wait is bounded");
+}
+
+/// What the demo of seed and year must come to.
+fn check_demo(summary: &serde_json::Value, alerts: usize) {
+    let count = |name: &str| summary[name].as_u64().unwrap_or_else(|| panic!("{name} in {summary}"));
+    assert!(count("records_in") > 100_000, "{summary}");
+    assert!(count("observations") > 20_000, "{summary}");
+    assert!(count("kept") > 5_000 && count("kept") < count("observations"), "{summary}");
+    assert_eq!(count("alerts"), alerts as u64, "each alert is printed");
+    assert!(alerts > 50);
+    // Unreadable lines and the unknown station, as many as the generator made.
+    let mut generator = frostline::demo::Generator::new(
+        2019,
+        frostline::demo::CivilDay::new(2024, 1, 1).unwrap(),
+        frostline::demo::STATIONS,
+    );
+    let mut lines = Vec::new();
+    while generator.day().year() == 2024 {
+        generator.next_day(&mut lines);
+    }
+    assert_eq!(count("records_in"), lines.len() as u64);
+    assert_eq!(count("dead_letters"), generator.bad_lines());
+    assert_eq!(count("duplicates"), 0);
+    assert!(summary["seconds"].as_f64().unwrap() > 0.0);
+}
+
+fn demo_embedded() {
+    let outcome = Frostline::new().args(["demo", "--once", "--json"]).run().expect_code(0);
+    let lines = outcome.json_lines();
+    check_demo(lines.last().unwrap(), lines.len() - 1);
+    assert!(lines[0]["alert_id"].is_string());
+    assert!(outcome.err.contains("toy") && outcome.err.contains("--brokers"), "{}", outcome.err);
+    // For people: one readable line for each alert, and the talk's rule among them.
+    let outcome = Frostline::new().args(["demo", "--once"]).run().expect_code(0);
+    assert!(outcome.out.contains("scottsdale-frost") && outcome.out.contains("TMIN <= 10.0"), "{outcome}");
+    assert!(outcome.out.contains("dead letters"), "{outcome}");
+    assert!(!outcome.out.contains('\u{1b}'), "no colours where there is no terminal");
+}
+
+fn demo_interrupted() {
+    let demo = Frostline::new().args(["demo"]).start();
+    std::thread::sleep(Duration::from_secs(12));
+    demo.signal("INT");
+    let outcome = demo.wait().expect_code(0);
+    assert!(outcome.out.contains("records in"), "{outcome}");
+    let demo = Frostline::new().args(["demo", "--once"]).start();
+    std::thread::sleep(Duration::from_secs(1));
+    demo.signal("TERM");
+    demo.wait().expect_code(143);
+}
+
+fn demo_real() {
+    let outcome =
+        Frostline::new().args(["demo", "--once", "--json", "--brokers", broker()]).run().expect_code(0);
+    let lines = outcome.json_lines();
+    check_demo(lines.last().unwrap(), lines.len() - 1);
+}
+
+fn topics_create_describe_delete() {
+    let topics = Topics::unmade();
+    let describe = || topics.frostline().args(["topics", "describe", "--json"]).run();
+    assert!(describe().expect_code(1).out.contains("missing"));
+    let made = topics.frostline().args(["topics", "create", "--json"]).run().expect_code(0).json_lines();
+    assert_eq!(made.len(), 9);
+    assert!(made.iter().all(|row| row["status"] == "created"), "{made:?}");
+    let again = topics.frostline().args(["topics", "create", "--json"]).run().expect_code(0).json_lines();
+    assert!(again.iter().all(|row| row["status"] == "exists"), "{again:?}");
+    let rows = describe().expect_code(0).json_lines();
+    let row = |name: &str| {
+        let name = format!("{}{name}", topics.namespace);
+        rows.iter().find(|row| row["topic"] == name.as_str()).unwrap().clone()
+    };
+    assert_eq!(row("noaa-csv-raw")["partitions"], 5);
+    assert_eq!(row("noaa-stations")["cleanup_policy"], "compact");
+    assert_eq!(row("frostline-assemble-changelog")["cleanup_policy"], "compact");
+    let refused = topics.frostline().args(["topics", "delete"]).run().expect_code(2);
+    assert!(refused.err.contains("--yes"), "{refused}");
+    topics.frostline().args(["topics", "delete", "--yes"]).run().expect_code(0);
+    describe().expect_code(1);
+}
+
+fn tail_shows() {
+    let topics = Topics::create();
+    let dir = tempfile::tempdir().unwrap();
+    let lines: String = (0..7).map(|n| format!("{{\"station_id\":\"USC0002008{n}\",\"n\":{n}}}\n")).collect();
+    std::fs::write(dir.path().join("raw.jsonl"), lines).unwrap();
+    let replay = topics.frostline().args(["replay", "raw.jsonl", "--topic", "noaa-raw", "--json"]);
+    assert_eq!(replay.in_dir(dir.path()).run().expect_code(0).summary()["records"], 7);
+    let tail = |arguments: &[&str]| {
+        topics
+            .frostline()
+            .args(["tail", "noaa-raw", "--json"])
+            .args(arguments.iter().copied())
+            .run()
+            .expect_code(0)
+            .json_lines()
+    };
+    let all = tail(&["--from-beginning", "--until-end"]);
+    assert_eq!(all.len(), 7);
+    assert!(all.iter().all(|record| record["key"] == record["value"]["station_id"]), "{all:?}");
+    assert!(all[0]["time"].as_str().unwrap().ends_with('Z') && all[0]["offset"].is_u64());
+    assert_eq!(tail(&["--from-beginning", "-n", "3"]).len(), 3);
+    let last = tail(&["-n", "2"]);
+    assert_eq!(last.len(), 2);
+    let follow = topics.frostline().args(["tail", "noaa-raw"]).start();
+    std::thread::sleep(Duration::from_secs(2));
+    follow.signal("INT");
+    follow.wait().expect_code(130);
+}
+
+fn replay_keeps_its_pace() {
+    let topics = Topics::create();
+    let dir = tempfile::tempdir().unwrap();
+    let lines: String =
+        (0..300).map(|n| format!("USC00020080,201601{:02},TMAX,144,,,7,\n", n % 28 + 1)).collect();
+    std::fs::write(
+        dir.path().join("lines.csv"),
+        format!("ID,DATE,ELEMENT,DATA_VALUE,M_FLAG,Q_FLAG,S_FLAG,OBS_TIME\n{lines}"),
+    )
+    .unwrap();
+    let replay = |pace: &[&str]| {
+        let command = topics.frostline().args(["replay", "lines.csv", "--topic", "noaa-csv-raw", "--json"]);
+        command.args(pace.iter().copied()).in_dir(dir.path())
+    };
+    let summary = replay(&["--rate", "200/s"]).run().expect_code(0).summary();
+    assert_eq!(summary["records"], 300, "the header line is left out");
+    assert!(summary["seconds"].as_f64().unwrap() >= 1.45, "{summary}");
+    let summary = replay(&["--burst", "100/500ms"]).run().expect_code(0).summary();
+    assert!(summary["seconds"].as_f64().unwrap() >= 0.95, "{summary}");
+    let slow = replay(&["--rate", "10/s"]).start();
+    std::thread::sleep(Duration::from_millis(1_500));
+    slow.signal("INT");
+    let outcome = slow.wait().expect_code(130);
+    assert!(outcome.summary()["records"].as_u64().unwrap() < 300, "{outcome}");
+    replay(&["--rate", "fast"]).run().expect_code(2);
+}
+
+fn missing_topic() {
+    let topics = Topics::unmade();
+    let dir = tempfile::tempdir().unwrap();
+    std::fs::write(dir.path().join("lines.csv"), "USC00020080,20160101,TMAX,144,,,7,\n").unwrap();
+    let frostline = || topics.frostline().in_dir(dir.path());
+    let outcome = frostline().args(["replay", "lines.csv", "--topic", "noaa-csv-raw"]).run().expect_code(2);
+    assert!(outcome.err.contains("noaa-csv-raw") && outcome.err.contains("topics create"), "{outcome}");
+    let outcome = frostline().args(["run", "--stages", "filter"]).run().expect_code(1);
+    assert!(outcome.err.contains("noaa-json") && outcome.err.contains("topics create"), "{outcome}");
+    frostline().args(["tail", "no-such-topic"]).run().expect_code(2);
+    frostline().args(["replay", "nowhere.csv", "--topic", "noaa-csv-raw"]).run().expect_code(2);
+}

@@ -1,0 +1,68 @@
+//! Members that come and go while records flow.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use crate::support::{Needs, Test, Topics, test};
+
+pub fn tests() -> Vec<Test> {
+    vec![test("members_come_and_go_without_loss", &[Needs::Broker], members_come_and_go)]
+}
+
+/// Numbered observations of many stations go through the filter while a second and a third member join and
+/// leave in good order: each comes out exactly once, in order for each key.
+fn members_come_and_go() {
+    let topics = Topics::create();
+    let dir = tempfile::tempdir().unwrap();
+    let count = 60_000_u32;
+    let lines: String = (0..count)
+        .map(|n| {
+            let station = n % 97;
+            format!(
+                "{{\"station\":{{\"id\":\"USC000{station:05}\",\"country_code\":\"US\",\"state_code\":\"AZ\"}},\"date\":\"2016-02-24T00:00:00\",\"SNOW\":{n}}}\n"
+            )
+        })
+        .collect();
+    std::fs::write(dir.path().join("numbered.jsonl"), lines).unwrap();
+    let replay = topics
+        .frostline()
+        .args(["replay", "numbered.jsonl", "--topic", "noaa-json", "--rate", "4000/s"])
+        .in_dir(dir.path())
+        .start();
+    let member = |state: &str| {
+        topics
+            .frostline()
+            .args(["run", "--stages", "filter", "--state-dir", state])
+            .in_dir(dir.path())
+            .start()
+    };
+    let first = member("state-1");
+    std::thread::sleep(Duration::from_secs(3));
+    let second = member("state-2");
+    std::thread::sleep(Duration::from_secs(3));
+    let third = member("state-3");
+    std::thread::sleep(Duration::from_secs(3));
+    second.signal("TERM");
+    second.wait().expect_code(0);
+    replay.wait().expect_code(0);
+    third.signal("TERM");
+    third.wait().expect_code(0);
+    first.signal("TERM");
+    first.wait().expect_code(0);
+    let command =
+        topics.frostline().args(["run", "--stages", "filter", "--until-caught-up", "--state-dir", "state-1"]);
+    command.in_dir(dir.path()).run().expect_code(0);
+
+    let mut by_station: BTreeMap<String, Vec<u64>> = BTreeMap::new();
+    let mut seen = 0;
+    for value in topics.values("noaa-json-us-az") {
+        let station = value["station"]["id"].as_str().unwrap().to_owned();
+        by_station.entry(station).or_default().push(value["SNOW"].as_u64().unwrap());
+        seen += 1;
+    }
+    assert_eq!(seen, count);
+    for (station, numbers) in by_station {
+        assert!(numbers.is_sorted(), "{station} is out of order");
+        assert!(numbers.windows(2).all(|pair| pair[0] < pair[1]), "{station} has a number twice");
+    }
+}

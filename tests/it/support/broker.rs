@@ -1,0 +1,122 @@
+//! The one broker of the tests, and topics of their own for each test.
+
+use std::path::PathBuf;
+use std::process::Command;
+use std::sync::OnceLock;
+use std::sync::atomic::{AtomicU32, Ordering};
+
+use super::{Frostline, data};
+
+static BROKER: OnceLock<Result<Broker, String>> = OnceLock::new();
+
+struct Broker {
+    address: String,
+    /// Set where we started it, so that we stop it.
+    dir: Option<PathBuf>,
+}
+
+fn script() -> PathBuf {
+    PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("scripts/kafka")
+}
+
+fn start() -> Result<Broker, String> {
+    if let Ok(address) = std::env::var("FROSTLINE_KAFKA") {
+        return Ok(Broker { address, dir: None });
+    }
+    // A folder of our own: somebody's own broker in target/kafka is left alone.
+    let dir = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("target/kafka-test");
+    let output = Command::new(script()).args(["start", "--dir"]).arg(&dir).output();
+    let output = output.map_err(|error| format!("scripts/kafka cannot be run: {error}"))?;
+    if !output.status.success() {
+        return Err(format!("scripts/kafka start: {}", String::from_utf8_lossy(&output.stderr)));
+    }
+    let address = String::from_utf8_lossy(&output.stdout).trim().to_owned();
+    Ok(Broker { address, dir: Some(dir) })
+}
+
+pub fn missing() -> Option<String> {
+    BROKER.get_or_init(start).as_ref().err().cloned()
+}
+
+/// The broker's address.
+pub fn broker() -> &'static str {
+    &BROKER.get_or_init(start).as_ref().unwrap().address
+}
+
+/// Stops the broker, where the tests started it.
+pub fn stop_broker() {
+    if let Some(Ok(Broker { dir: Some(dir), .. })) = BROKER.get() {
+        let _ = Command::new(script()).args(["stop", "--dir"]).arg(dir).output();
+    }
+}
+
+/// The topics of one test, under a namespace of their own. They are deleted at the end.
+pub struct Topics {
+    pub namespace: String,
+}
+
+impl Topics {
+    /// Makes all topics.
+    pub fn create() -> Self {
+        let topics = Self::unmade();
+        topics.frostline().args(["topics", "create"]).run().expect_code(0);
+        topics
+    }
+
+    /// A namespace without topics.
+    pub fn unmade() -> Self {
+        static COUNT: AtomicU32 = AtomicU32::new(0);
+        let count = COUNT.fetch_add(1, Ordering::Relaxed);
+        let salt = fastrand::u32(..1_000_000);
+        Self { namespace: format!("it-{}-{count}-{salt}.", std::process::id()) }
+    }
+
+    /// The program, set to these topics.
+    pub fn frostline(&self) -> Frostline {
+        Frostline::new()
+            .args(["--brokers", broker()])
+            .args(["--set", &format!("kafka.namespace={}", self.namespace)])
+    }
+
+    /// Fills the station table from one of NOAA's inventories.
+    pub fn import_stations(&self, inventory: &str) {
+        self.frostline()
+            .args(["stations", "import"])
+            .path(&data(inventory))
+            .arg("--countries")
+            .path(&data("ghcnd-countries.txt"))
+            .arg("--states")
+            .path(&data("ghcnd-states.txt"))
+            .run()
+            .expect_code(0);
+    }
+
+    /// Replays one of NOAA's files into a topic.
+    pub fn replay(&self, file: &str, topic: &str) {
+        self.frostline().arg("replay").path(&data(file)).args(["--topic", topic]).run().expect_code(0);
+    }
+
+    /// All records of a topic, as `frostline tail --json` shows them.
+    pub fn records(&self, topic: &str) -> Vec<serde_json::Value> {
+        let outcome = self
+            .frostline()
+            .args(["tail", topic, "--from-beginning", "--until-end", "--json"])
+            .run()
+            .expect_code(0);
+        outcome.json_lines()
+    }
+
+    /// The values of all records of a topic.
+    pub fn values(&self, topic: &str) -> Vec<serde_json::Value> {
+        self.records(topic).into_iter().map(|mut record| record["value"].take()).collect()
+    }
+}
+
+impl Drop for Topics {
+    fn drop(&mut self) {
+        // What a failed test left behind may be looked at.
+        if !std::thread::panicking() {
+            self.frostline().args(["topics", "delete", "--yes"]).run();
+        }
+    }
+}

@@ -1,0 +1,190 @@
+//! The real program, run as a user would.
+
+use std::ffi::OsString;
+use std::io::Read;
+use std::path::Path;
+use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant};
+
+use tempfile::TempDir;
+
+/// No command of a test may take longer.
+const PATIENCE: Duration = Duration::from_secs(180);
+
+/// A command line that is being put together. It runs in a folder of its own.
+pub struct Frostline {
+    arguments: Vec<OsString>,
+    environment: Vec<(String, String)>,
+    dir: Option<std::path::PathBuf>,
+    fresh: TempDir,
+}
+
+impl Frostline {
+    pub fn new() -> Self {
+        Self {
+            arguments: Vec::new(),
+            environment: Vec::new(),
+            dir: None,
+            fresh: tempfile::tempdir().unwrap(),
+        }
+    }
+
+    pub fn arg(mut self, argument: &str) -> Self {
+        self.arguments.push(argument.into());
+        self
+    }
+
+    pub fn args<'a>(mut self, arguments: impl IntoIterator<Item = &'a str>) -> Self {
+        self.arguments.extend(arguments.into_iter().map(OsString::from));
+        self
+    }
+
+    pub fn path(mut self, path: &Path) -> Self {
+        self.arguments.push(path.into());
+        self
+    }
+
+    pub fn env(mut self, name: &str, value: &str) -> Self {
+        self.environment.push((name.into(), value.into()));
+        self
+    }
+
+    /// Runs in this folder instead of a fresh one.
+    pub fn in_dir(mut self, dir: &Path) -> Self {
+        self.dir = Some(dir.to_owned());
+        self
+    }
+
+    /// Starts it.
+    pub fn start(self) -> Running {
+        let dir = self.dir.clone().unwrap_or_else(|| self.fresh.path().to_owned());
+        let mut command = Command::new(env!("CARGO_BIN_EXE_frostline"));
+        for (name, _) in std::env::vars().filter(|(name, _)| name.starts_with("FROSTLINE_")) {
+            command.env_remove(name);
+        }
+        let child = command
+            .args(&self.arguments)
+            .envs(self.environment)
+            .current_dir(dir)
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()
+            .unwrap();
+        Running::watch(child, self.fresh)
+    }
+
+    /// Runs it to its end.
+    pub fn run(self) -> Outcome {
+        self.start().wait()
+    }
+}
+
+/// A running program, whose output is gathered.
+pub struct Running {
+    child: Child,
+    out: Option<std::thread::JoinHandle<String>>,
+    err: Option<std::thread::JoinHandle<String>>,
+    _fresh: TempDir,
+}
+
+impl Running {
+    fn watch(mut child: Child, fresh: TempDir) -> Self {
+        fn gather(mut from: impl Read + Send + 'static) -> Option<std::thread::JoinHandle<String>> {
+            Some(std::thread::spawn(move || {
+                let mut bytes = Vec::new();
+                let _ = from.read_to_end(&mut bytes);
+                String::from_utf8_lossy(&bytes).into_owned()
+            }))
+        }
+        let out = gather(child.stdout.take().unwrap());
+        let err = gather(child.stderr.take().unwrap());
+        Self { child, out, err, _fresh: fresh }
+    }
+
+    /// Sends it a signal, by name.
+    pub fn signal(&self, name: &str) {
+        let sent = Command::new("kill").arg(format!("-{name}")).arg(self.child.id().to_string()).status();
+        assert!(sent.unwrap().success());
+    }
+
+    pub fn is_running(&mut self) -> bool {
+        self.child.try_wait().unwrap().is_none()
+    }
+
+    /// Its resident memory, in megabytes.
+    pub fn resident_mb(&self) -> f64 {
+        let status = std::fs::read_to_string(format!("/proc/{}/status", self.child.id())).unwrap();
+        let line = status.lines().find(|line| line.starts_with("VmRSS")).unwrap();
+        let kb: f64 = line.split_whitespace().nth(1).unwrap().parse().unwrap();
+        kb / 1024.0
+    }
+
+    /// Waits for its end.
+    pub fn wait(mut self) -> Outcome {
+        let deadline = Instant::now() + PATIENCE;
+        let status = loop {
+            if let Some(status) = self.child.try_wait().unwrap() {
+                break status;
+            }
+            if Instant::now() > deadline {
+                let _ = self.child.kill();
+                let _ = self.child.wait();
+                let outcome = self.outcome(None);
+                panic!("did not end in {PATIENCE:?}\n{outcome}");
+            }
+            std::thread::sleep(Duration::from_millis(10));
+        };
+        use std::os::unix::process::ExitStatusExt;
+        let code = status.code().or_else(|| status.signal().map(|signal| 128 + signal));
+        self.outcome(code)
+    }
+
+    fn outcome(&mut self, code: Option<i32>) -> Outcome {
+        let take = |thread: &mut Option<std::thread::JoinHandle<String>>| {
+            thread.take().and_then(|thread| thread.join().ok()).unwrap_or_default()
+        };
+        Outcome { code, out: take(&mut self.out), err: take(&mut self.err) }
+    }
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+/// How a program ended, and what it said.
+pub struct Outcome {
+    pub code: Option<i32>,
+    pub out: String,
+    pub err: String,
+}
+
+impl Outcome {
+    #[track_caller]
+    pub fn expect_code(self, code: i32) -> Self {
+        assert_eq!(self.code, Some(code), "exit code\n{self}");
+        self
+    }
+
+    /// Each line of its output as JSON.
+    #[track_caller]
+    pub fn json_lines(&self) -> Vec<serde_json::Value> {
+        let parse = |line: &str| serde_json::from_str(line).unwrap_or_else(|error| panic!("{error}: {line}"));
+        self.out.lines().map(parse).collect()
+    }
+
+    /// The summary: the last line.
+    #[track_caller]
+    pub fn summary(&self) -> serde_json::Value {
+        self.json_lines().pop().unwrap_or_else(|| panic!("no summary\n{self}"))
+    }
+}
+
+impl std::fmt::Display for Outcome {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "exit {:?}\n--- stdout\n{}\n--- stderr\n{}", self.code, self.out, self.err)
+    }
+}
