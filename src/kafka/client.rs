@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 use rdkafka::client::ClientContext;
 use rdkafka::config::{ClientConfig, RDKafkaLogLevel};
 use rdkafka::consumer::{BaseConsumer, Consumer, ConsumerContext};
+use rdkafka::error::RDKafkaErrorCode;
 
 use super::KafkaError;
 use crate::config::{Config, resolve_secret};
@@ -96,7 +97,7 @@ impl ClientSettings {
                 return Ok(());
             }
             // Serves the error callbacks, which know more than the metadata call.
-            let _ = probe.poll(Duration::ZERO);
+            while probe.poll(Duration::from_millis(10)).is_some() {}
         }
         Err(KafkaError::Unreachable {
             brokers: self.brokers.clone(),
@@ -122,9 +123,7 @@ impl ClientContext for LastError {
     fn error(&self, error: rdkafka::error::KafkaError, reason: &str) {
         // "all brokers down" is the consequence; the reason before it is the cause.
         let mut last = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        if last.is_empty()
-            || error.rdkafka_error_code() != Some(rdkafka::error::RDKafkaErrorCode::AllBrokersDown)
-        {
+        if last.is_empty() || error.rdkafka_error_code() != Some(RDKafkaErrorCode::AllBrokersDown) {
             reason.clone_into(&mut last);
         }
     }
@@ -149,8 +148,13 @@ impl ConsumerContext for Quiet {}
 
 /// An error that the client reports by itself. Ends of partitions come this way too; they are none.
 pub(super) fn log_error(client: &str, error: &rdkafka::error::KafkaError, reason: &str) {
-    if !matches!(error, rdkafka::error::KafkaError::Global(rdkafka::error::RDKafkaErrorCode::PartitionEOF)) {
-        tracing::warn!(%error, reason, "{client}");
+    match error.rdkafka_error_code() {
+        Some(RDKafkaErrorCode::PartitionEOF) => {}
+        // Each connection of each client says so while a broker is away; one line a client is enough.
+        Some(RDKafkaErrorCode::BrokerTransportFailure | RDKafkaErrorCode::Resolve) => {
+            tracing::debug!(%error, reason, "{client}");
+        }
+        _ => tracing::warn!(%error, reason, "{client}"),
     }
 }
 
@@ -162,7 +166,7 @@ pub(super) fn log(level: RDKafkaLogLevel, facility: &str, message: &str) {
             tracing::error!(facility, "librdkafka: {message}");
         }
         RDKafkaLogLevel::Error | RDKafkaLogLevel::Warning => {
-            tracing::info!(facility, "librdkafka: {message}");
+            tracing::debug!(facility, "librdkafka: {message}");
         }
         _ => tracing::debug!(facility, "librdkafka: {message}"),
     }

@@ -41,6 +41,9 @@ impl KafkaError {
             Client::ClientConfig(_, reason, key, _) => Self::Settings(format!("setting {key}: {reason}")),
             Client::ClientCreation(reason) => Self::Settings(reason.clone()),
             other => match other.rdkafka_error_code() {
+                Some(RDKafkaErrorCode::MessageSizeTooLarge) => Self::Fatal(format!(
+                    "{what}: {other}: raise max.message.bytes of the topic, or lower runtime.value_bytes_max"
+                )),
                 Some(RDKafkaErrorCode::Fatal | RDKafkaErrorCode::Fenced) => {
                     Self::Fatal(format!("{what}: {other}"))
                 }

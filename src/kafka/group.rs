@@ -11,24 +11,28 @@
 //!   records, committed, and dropped the queues; then the partitions are given up. If it does not come back,
 //!   the group's own timeout ends the membership, and the next owner starts from the last commit.
 //! * **Lost**: they belong to somebody else already. The runtime forgets them, and commits nothing.
+//!
+//! Each assignment has a *lease*, a flag that ends here and at once: before the runtime hears of a loss, and
+//! when the wait for a revoke is over. A worker that was slow (waiting for a broker, or stopped by the
+//! system) finds its lease ended, and neither takes records nor commits, even if it missed everything.
 
-use std::sync::{Arc, OnceLock, Weak};
+use std::collections::HashMap;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError, Weak};
 use std::time::Duration;
 
 use rdkafka::client::ClientContext;
 use rdkafka::config::RDKafkaLogLevel;
 use rdkafka::consumer::{BaseConsumer, CommitMode, Consumer, ConsumerContext};
-use rdkafka::error::{KafkaError as ClientError, RDKafkaErrorCode};
+use rdkafka::error::KafkaError as ClientError;
 use rdkafka::types::RDKafkaRespErr;
 use rdkafka::{Offset, TopicPartitionList};
 
 use super::{ClientSettings, KafkaError, PartitionQueue};
 
-/// Records taken from a partition's queue at a time.
-const BATCH_RECORDS_MAX: usize = 1_024;
 /// How long the committed offsets are waited for within a rebalance, for each of a few tries.
-const COMMITTED_PATIENCE: Duration = Duration::from_secs(10);
-const COMMITTED_TRIES: u32 = 3;
+const COMMITTED_PATIENCE: Duration = Duration::from_secs(5);
+const COMMITTED_TRIES: u32 = 2;
 
 /// What a member needs to know.
 #[derive(Clone, Debug)]
@@ -37,8 +41,8 @@ pub struct GroupSettings {
     pub group: String,
     /// The topic's name in Kafka.
     pub topic: String,
-    /// `earliest` or `latest`: where to begin without a committed offset.
-    pub auto_offset_reset: &'static str,
+    /// Whether a partition without a committed offset is read from its end, not from its beginning.
+    pub begins_at_end: bool,
     /// How long the group waits for a silent member, in milliseconds.
     pub session_timeout_ms: u64,
 }
@@ -57,6 +61,8 @@ pub struct Assigned {
 pub enum GroupEvent {
     /// These partitions are ours now.
     Assigned(Vec<Assigned>),
+    /// These are ours, but the broker did not say where to begin: [`GroupConsumer::reopen`] them.
+    AssignedUnread(Vec<i32>),
     /// These go: commit, and come back when that is done.
     Revoked(Vec<i32>),
     /// These are gone: forget them.
@@ -99,13 +105,15 @@ impl GroupConsumer {
         config
             .set("group.id", &group.group)
             .set("partition.assignment.strategy", "cooperative-sticky")
-            .set("auto.offset.reset", group.auto_offset_reset)
+            // An offset that is not in the log is an error that `reopen` resolves, and says so.
+            .set("auto.offset.reset", "error")
             .set("session.timeout.ms", group.session_timeout_ms.to_string())
             .set("heartbeat.interval.ms", (group.session_timeout_ms / 10).max(100).to_string());
         let context = StageContext {
             on_event: Box::new(on_event),
             topic: Arc::clone(&topic),
-            begins_at_end: group.auto_offset_reset == "latest",
+            begins_at_end: group.begins_at_end,
+            leases: Mutex::default(),
             consumer: OnceLock::new(),
         };
         let consumer: BaseConsumer<StageContext> = config
@@ -195,18 +203,53 @@ impl GroupConsumer {
         let what = format!("reading {} again", self.topic);
         let failed = |error: ClientError| KafkaError::of_client(&what, &error);
         let context = self.consumer.context();
-        let assigned = context.starts(&self.consumer, &mut list)?;
-        for element in list.elements() {
-            let start = match element.offset() {
-                Offset::Offset(offset) => Offset::Offset(offset),
-                _ if context.begins_at_end => Offset::End,
-                _ => Offset::Beginning,
-            };
-            self.consumer
-                .seek(&self.topic, element.partition(), start, COMMITTED_PATIENCE)
-                .map_err(failed)?;
+        let mut assigned = context.split(&self.consumer, partitions)?;
+        context.find_starts(&self.consumer, &mut list, &mut assigned)?;
+        for one in &mut assigned {
+            let element = list.find_partition(&self.topic, one.partition);
+            let start = element.map_or(Offset::Beginning, |element| element.offset());
+            let start = self.within_log(one, start)?;
+            self.consumer.seek(&self.topic, one.partition, start, COMMITTED_PATIENCE).map_err(failed)?;
         }
         Ok(assigned)
+    }
+
+    /// Checks a start against what the log still has; says what is gone, and where it goes on.
+    fn within_log(&self, assigned: &mut Assigned, start: Offset) -> Result<Offset, KafkaError> {
+        let Offset::Offset(offset) = start else { return Ok(start) };
+        let (topic, partition) = (&*self.topic, assigned.partition);
+        let what = format!("reading the ends of {topic}/{partition}");
+        let (log_start, log_end) = self
+            .consumer
+            .fetch_watermarks(topic, partition, COMMITTED_PATIENCE)
+            .map_err(|error| KafkaError::of_client(&what, &error))?;
+        let committed = assigned.committed_offset.unwrap_or(offset);
+        if (log_start..=log_end).contains(&committed) {
+            if offset < log_start {
+                tracing::warn!(
+                    topic,
+                    partition,
+                    offset,
+                    log_start,
+                    "lines of open observations are gone from the log"
+                );
+            }
+            return Ok(Offset::Offset(offset.max(log_start)));
+        }
+        let begins_at_end = self.consumer.context().begins_at_end;
+        tracing::error!(
+            topic,
+            partition,
+            committed,
+            log_start,
+            log_end,
+            "the committed offset is not in the log: records were deleted unread, or the topic was made anew; \
+             going on at the {} (runtime.auto_offset_reset)",
+            if begins_at_end { "end" } else { "beginning" }
+        );
+        let next = if begins_at_end { log_end } else { log_start };
+        assigned.committed_offset = Some(next);
+        Ok(Offset::Offset(next))
     }
 
     /// The end of a partition, asked of the broker.
@@ -232,6 +275,8 @@ struct StageContext {
     topic: Arc<str>,
     /// Whether a partition without a committed offset is read from its end.
     begins_at_end: bool,
+    /// The lease of each partition that is ours.
+    leases: Mutex<HashMap<i32, Arc<AtomicBool>>>,
     /// The consumer that this context belongs to, so that queues can keep it alive.
     consumer: OnceLock<Weak<BaseConsumer<StageContext>>>,
 }
@@ -270,57 +315,77 @@ impl StageContext {
         partitions: &mut TopicPartitionList,
     ) -> Result<(), KafkaError> {
         let failed = |error: ClientError| KafkaError::of_client(&format!("assigning {}", self.topic), &error);
-        let assigned = self.starts(consumer, partitions);
+        let numbers: Vec<i32> = partitions.elements().iter().map(|element| element.partition()).collect();
+        if numbers.is_empty() {
+            // A cooperative step may change nothing for this member.
+            return consumer.incremental_assign(partitions).map_err(failed);
+        }
+        let mut assigned = self.split(consumer, &numbers)?;
+        let found = self.find_starts(consumer, partitions, &mut assigned);
         // Also without starting points the assignment must be taken, or the group waits for it.
-        let assigned = match assigned {
-            Ok(assigned) => assigned,
-            Err(error) => {
-                consumer.incremental_assign(partitions).map_err(failed)?;
-                return Err(error);
-            }
-        };
         consumer.incremental_assign(partitions).map_err(failed)?;
-        if !assigned.is_empty() {
-            (self.on_event)(GroupEvent::Assigned(assigned));
+        match found {
+            Ok(()) => (self.on_event)(GroupEvent::Assigned(assigned)),
+            Err(KafkaError::Retry(reason)) => {
+                tracing::warn!(topic = &*self.topic, reason, "committed offsets cannot be read yet");
+                (self.on_event)(GroupEvent::AssignedUnread(numbers));
+            }
+            Err(error) => return Err(error),
         }
         Ok(())
     }
 
-    /// Splits the queues, and sets each partition's start: the rewind offset, or the committed one.
-    fn starts(
+    /// Splits the queues off, each with a fresh lease; an older lease of the same partition ends.
+    fn split(&self, consumer: &BaseConsumer<Self>, partitions: &[i32]) -> Result<Vec<Assigned>, KafkaError> {
+        let owner = self.consumer.get().and_then(Weak::upgrade);
+        let owner = owner.ok_or_else(|| KafkaError::Fatal("the consumer is closing".into()))?;
+        let mut leases = self.leases.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut assigned = Vec::with_capacity(partitions.len());
+        for partition in partitions {
+            let lease = Arc::new(AtomicBool::new(true));
+            if let Some(older) = leases.insert(*partition, Arc::clone(&lease)) {
+                older.store(false, Ordering::Release);
+            }
+            let owner: Arc<dyn Send + Sync> = owner.clone();
+            let queue = PartitionQueue::split(consumer.client(), owner, &self.topic, *partition, lease)
+                .ok_or_else(|| KafkaError::Fatal(format!("no queue for {}/{partition}", self.topic)))?;
+            assigned.push(Assigned { partition: *partition, committed_offset: None, queue });
+        }
+        Ok(assigned)
+    }
+
+    /// Sets each partition's start: the rewind offset, the committed one, or an end of the log.
+    fn find_starts(
         &self,
         consumer: &BaseConsumer<Self>,
         partitions: &mut TopicPartitionList,
-    ) -> Result<Vec<Assigned>, KafkaError> {
-        let numbers: Vec<i32> = partitions.elements().iter().map(|element| element.partition()).collect();
-        if numbers.is_empty() {
-            // A cooperative step may change nothing for this member.
-            return Ok(Vec::new());
-        }
-        let owner = self.consumer.get().and_then(Weak::upgrade);
-        let owner = owner.ok_or_else(|| KafkaError::Fatal("the consumer is closing".into()))?;
+        assigned: &mut [Assigned],
+    ) -> Result<(), KafkaError> {
         let committed = committed(consumer, partitions, &self.topic)?;
-        let mut assigned = Vec::with_capacity(numbers.len());
-        for partition in numbers {
-            let found = committed.find_partition(&self.topic, partition);
-            let committed_offset = found.as_ref().and_then(|found| match found.offset() {
+        let fresh = if self.begins_at_end { Offset::End } else { Offset::Beginning };
+        for one in assigned {
+            let found = committed.find_partition(&self.topic, one.partition);
+            one.committed_offset = found.as_ref().and_then(|found| match found.offset() {
                 Offset::Offset(offset) => Some(offset),
                 _ => None,
             });
-            if let Some(offset) = committed_offset {
-                let rewind = found.and_then(|found| rewind_offset(found.metadata()));
-                let start = rewind.map_or(offset, |rewind| rewind.min(offset));
-                partitions
-                    .set_partition_offset(&self.topic, partition, Offset::Offset(start))
-                    .map_err(|error| KafkaError::of_client("assigning", &error))?;
-            }
-            let owner: Arc<dyn Send + Sync> = owner.clone();
-            let queue =
-                PartitionQueue::split(consumer.client(), owner, &self.topic, partition, BATCH_RECORDS_MAX)
-                    .ok_or_else(|| KafkaError::Fatal(format!("no queue for {}/{partition}", self.topic)))?;
-            assigned.push(Assigned { partition, committed_offset, queue });
+            let rewind = found.and_then(|found| rewind_offset(found.metadata()));
+            let start = one
+                .committed_offset
+                .map_or(fresh, |offset| Offset::Offset(rewind.map_or(offset, |rewind| rewind.min(offset))));
+            partitions
+                .set_partition_offset(&self.topic, one.partition, start)
+                .map_err(|error| KafkaError::of_client("assigning", &error))?;
         }
-        Ok(assigned)
+        Ok(())
+    }
+
+    /// Ends the leases of partitions that are no longer ours.
+    fn end_leases(&self, partitions: &[i32]) {
+        let mut leases = self.leases.lock().unwrap_or_else(PoisonError::into_inner);
+        for lease in partitions.iter().filter_map(|partition| leases.remove(partition)) {
+            lease.store(false, Ordering::Release);
+        }
     }
 
     fn revoke(
@@ -329,9 +394,12 @@ impl StageContext {
         partitions: &TopicPartitionList,
     ) -> Result<(), KafkaError> {
         let numbers: Vec<i32> = partitions.elements().iter().map(|element| element.partition()).collect();
-        if !numbers.is_empty() {
-            let event = if consumer.assignment_lost() { GroupEvent::Lost } else { GroupEvent::Revoked };
-            (self.on_event)(event(numbers));
+        if consumer.assignment_lost() {
+            self.end_leases(&numbers);
+            (self.on_event)(GroupEvent::Lost(numbers));
+        } else if !numbers.is_empty() {
+            (self.on_event)(GroupEvent::Revoked(numbers.clone()));
+            self.end_leases(&numbers);
         }
         consumer.incremental_unassign(partitions).map_err(|error| {
             KafkaError::of_client(&format!("giving up partitions of {}", self.topic), &error)
@@ -352,11 +420,6 @@ fn committed(
             Ok(committed) => return Ok(committed),
             Err(error) if tries < COMMITTED_TRIES => {
                 tracing::warn!(%error, topic, "committed offsets cannot be read yet");
-            }
-            Err(ClientError::OffsetFetch(RDKafkaErrorCode::OperationTimedOut)) => {
-                return Err(KafkaError::Fatal(format!(
-                    "the committed offsets of {topic} cannot be read in time"
-                )));
             }
             Err(error) => return Err(KafkaError::of_client("reading committed offsets", &error)),
         }

@@ -15,8 +15,10 @@ use rdkafka::producer::{BaseRecord, Producer as _, ProducerContext, ThreadedProd
 
 use super::{ClientSettings, KafkaError, raw};
 
-/// How long a full send queue or a slow broker is waited for before the task gives up and is reopened.
-const SEND_PATIENCE: Duration = Duration::from_secs(60);
+/// How long a full send queue or a slow broker is waited for before the worker gives up and its tasks are
+/// opened again. Longer than `message.timeout.ms`, so that nothing is in flight any more by then.
+const SEND_PATIENCE: Duration = Duration::from_secs(25);
+const DELIVERY_TIMEOUT_MS: &str = "20000";
 
 /// Which changelog partition a record belongs to, so that its offset is remembered when it is acknowledged.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -53,7 +55,7 @@ pub struct Producer {
 #[derive(Default)]
 struct Reports {
     finished: AtomicU64,
-    first_failure: Mutex<Option<String>>,
+    first_failure: Mutex<Option<KafkaError>>,
     /// Next offset of each changelog partition.
     changelog: Mutex<HashMap<ChangelogSlot, i64>>,
 }
@@ -85,7 +87,8 @@ impl ProducerContext for Deliveries {
             }
             Err((error, message)) => {
                 let mut failure = self.0.first_failure.lock().unwrap_or_else(PoisonError::into_inner);
-                failure.get_or_insert_with(|| format!("{error} (topic {})", message.topic()));
+                let what = format!("a record for {} was not acknowledged", message.topic());
+                failure.get_or_insert_with(|| KafkaError::of_client(&what, error));
             }
         }
         self.0.finished.fetch_add(1, Ordering::Release);
@@ -102,6 +105,7 @@ impl Producer {
         config
             .set("enable.idempotence", "true")
             .set("partitioner", "murmur2_random")
+            .set("message.timeout.ms", DELIVERY_TIMEOUT_MS)
             .set("message.max.bytes", "100000000")
             .set("queue.buffering.max.kbytes", "65536")
             .set("linger.ms", "2")
@@ -181,10 +185,7 @@ impl Producer {
                 std::thread::sleep(Duration::from_micros(200));
             }
         }
-        match self.reports.first_failure.lock().unwrap_or_else(PoisonError::into_inner).take() {
-            None => Ok(()),
-            Some(failure) => Err(KafkaError::Retry(format!("a record was not acknowledged: {failure}"))),
-        }
+        self.reports.first_failure.lock().unwrap_or_else(PoisonError::into_inner).take().map_or(Ok(()), Err)
     }
 
     /// The next offset of a changelog partition, as far as this producer's acknowledged records tell.

@@ -102,7 +102,11 @@ impl Reader {
             Some(Err(ClientError::PartitionEOF(partition))) => {
                 Ok(Some(visit(Polled::EndOfPartition { partition })))
             }
-            Some(Err(error)) => Err(KafkaError::of_client(&format!("reading {}", self.topic), &error)),
+            Some(Err(error)) => match KafkaError::of_client(&format!("reading {}", self.topic), &error) {
+                // The client connects again by itself, and goes on where it was.
+                KafkaError::Retry(_) => Ok(None),
+                other => Err(other),
+            },
         }
     }
 }

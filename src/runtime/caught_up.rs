@@ -25,13 +25,12 @@ pub(super) async fn wait(
     stages: &[StageName],
     on_progress: OnProgress<'_>,
 ) -> Result<(), Failure> {
-    let admin = Admin::new(settings)?;
+    let mut admin = Some(Admin::new(settings)?);
     let mut first_ends = BTreeMap::new();
     for stage in stages {
         let source = config.topic(config.source_of(*stage)).name;
-        first_ends.insert(*stage, admin.ends(&source)?);
+        first_ends.insert(*stage, blocking(&mut admin, move |admin| admin.ends(&source)).await?);
     }
-    let mut admin = Some(admin);
     for (index, stage) in stages.iter().enumerate() {
         let source = config.topic(config.source_of(*stage)).name;
         let is_fed =
@@ -47,10 +46,20 @@ pub(super) async fn wait(
             None => None,
         };
         loop {
-            let left = behind(&mut group, &source, &ends).await?;
-            on_progress(*stage, left);
-            if left == 0 {
-                break;
+            match behind(&mut group, &source, &ends).await {
+                Ok(left) => {
+                    on_progress(*stage, left);
+                    if left == 0 {
+                        break;
+                    }
+                }
+                // A broker that is away is waited for.
+                Err(failure) if failure.is_kafka_away() => {
+                    tracing::warn!(stage = stage.as_str(), error = %failure, "cannot see how far the group is");
+                    tokio::time::sleep(10 * LOOK_INTERVAL).await;
+                    continue;
+                }
+                Err(failure) => return Err(failure),
             }
             tokio::time::sleep(LOOK_INTERVAL).await;
         }
@@ -76,7 +85,8 @@ fn partition_behind(committed: Option<&OffsetCommit>, end: i64) -> i64 {
         // An empty partition has nothing to commit until a member has seen its end.
         None => end.max(1),
         Some(committed) => {
-            let open = i64::from(committed.rewind_offset.is_some());
+            // Only what began before the end counts: on a live topic something is always open.
+            let open = i64::from(committed.rewind_offset.is_some_and(|rewind| rewind < end));
             (end - committed.next_offset).max(open)
         }
     }
@@ -113,6 +123,7 @@ mod tests {
         assert_eq!(partition_behind(None, 7), 7);
         assert_eq!(partition_behind(Some(&at(5, None)), 7), 2);
         assert_eq!(partition_behind(Some(&at(7, Some(3))), 7), 1);
+        assert_eq!(partition_behind(Some(&at(9, Some(8))), 7), 0);
         assert_eq!(partition_behind(Some(&at(7, None)), 7), 0);
         assert_eq!(partition_behind(Some(&at(9, None)), 7), 0);
     }

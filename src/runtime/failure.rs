@@ -18,6 +18,16 @@ pub enum Failure {
 }
 
 impl Failure {
+    /// Whether Kafka is away or busy: waited for, however long it takes.
+    pub fn is_kafka_away(&self) -> bool {
+        matches!(self, Self::Kafka(KafkaError::Retry(_)))
+    }
+
+    /// Whether stores must be rebuilt from their changelogs.
+    pub fn is_corruption(&self) -> bool {
+        matches!(self, Self::State(StateError::Corrupted { .. }))
+    }
+
     /// Whether trying again in this process cannot help.
     pub fn is_fatal(&self) -> bool {
         match self {

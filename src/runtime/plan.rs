@@ -64,10 +64,7 @@ impl StagePlan {
             group: GroupSettings {
                 group: config.group(stage),
                 topic: source.clone(),
-                auto_offset_reset: match config.runtime.auto_offset_reset {
-                    OffsetReset::Earliest => "earliest",
-                    OffsetReset::Latest => "latest",
-                },
+                begins_at_end: config.runtime.auto_offset_reset == OffsetReset::Latest,
                 session_timeout_ms: config.runtime.session_timeout_ms,
             },
             source,

@@ -62,7 +62,7 @@ impl Restore {
         Ok(Self { reader, open, started: Instant::now(), records: 0 })
     }
 
-    /// Forgets a partition that was taken away.
+    /// Forgets a partition that was taken away, or is opened again.
     pub(super) fn forget(&mut self, partition: i32) {
         self.open.remove(&partition);
     }

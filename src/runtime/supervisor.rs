@@ -15,7 +15,8 @@
 //!
 //! A failed worker has closed all its tasks without a commit. They are opened again, from their last commit,
 //! after a delay that doubles with each failure; more than `restarts_max` failures within ten minutes end the
-//! stage, and with it the process, since something is wrong that restarting does not mend.
+//! stage, and with it the process, since something is wrong that restarting does not mend. A broker that is
+//! away is no such thing: it is waited for, however long it takes.
 
 use std::collections::{BTreeSet, VecDeque};
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -36,6 +37,8 @@ use crate::kafka::{Assigned, GroupConsumer, GroupEvent, Producer};
 const BUDGET_WINDOW: Duration = Duration::from_secs(600);
 const DELAY_FIRST: Duration = Duration::from_millis(200);
 const DELAY_MAX: Duration = Duration::from_secs(15);
+/// Between two tries while Kafka is away.
+const DELAY_AWAY: Duration = Duration::from_secs(2);
 
 /// What the group decided, from the poll thread.
 #[derive(Message)]
@@ -149,6 +152,27 @@ impl Supervisor {
         }
     }
 
+    /// Takes partitions whose start is not known yet; their worker asks again.
+    fn assign_unread(&mut self, partitions: &[i32], context: &mut Context<Self>) {
+        for partition in partitions {
+            if let Some(hand) = self.hands.iter_mut().min_by_key(|hand| hand.partitions.len()) {
+                hand.partitions.insert(*partition);
+            }
+        }
+        for worker in 0..self.hands.len() {
+            self.reopen_later(worker, DELAY_FIRST, context);
+        }
+    }
+
+    fn reopen_later(&self, worker: usize, delay: Duration, context: &mut Context<Self>) {
+        context.run_later(delay, move |supervisor, _| {
+            // Those that were taken away meanwhile are no longer in the set; after the end there is no hand.
+            if let Some(hand) = supervisor.hands.get(worker).filter(|hand| !hand.partitions.is_empty()) {
+                hand.worker.do_send(Reopen(hand.partitions.iter().copied().collect()));
+            }
+        });
+    }
+
     fn release(&mut self, partitions: &[i32], commit: bool, done: Option<&mpsc::Sender<()>>) {
         let word = if commit { "partitions revoked" } else { "partitions lost" };
         tracing::info!(stage = self.plan.stage.as_str(), ?partitions, "{word}");
@@ -202,9 +226,10 @@ impl Actor for Supervisor {
 impl Handler<GroupChanged> for Supervisor {
     type Result = ();
 
-    fn handle(&mut self, GroupChanged { event, done }: GroupChanged, _context: &mut Self::Context) {
+    fn handle(&mut self, GroupChanged { event, done }: GroupChanged, context: &mut Self::Context) {
         match event {
             GroupEvent::Assigned(assigned) => self.assign(assigned),
+            GroupEvent::AssignedUnread(partitions) => self.assign_unread(&partitions, context),
             GroupEvent::Revoked(partitions) => self.release(&partitions, true, done.as_ref()),
             GroupEvent::Lost(partitions) => self.release(&partitions, false, None),
             GroupEvent::Failed(error) => self.give_up(error.into()),
@@ -219,17 +244,12 @@ impl Handler<WorkerFailed> for Supervisor {
         if failure.is_fatal() {
             return self.give_up(failure);
         }
-        let Some(delay) = self.next_delay() else { return self.give_up(failure) };
+        let delay = if failure.is_kafka_away() { Some(DELAY_AWAY) } else { self.next_delay() };
+        let Some(delay) = delay else { return self.give_up(failure) };
         let stage = self.plan.stage.as_str();
         tracing::warn!(stage, worker, error = %failure, ?delay, "worker failed, its partitions are opened again");
         metrics::counter!("frostline_worker_restarts_total", "stage" => stage).increment(1);
-        context.run_later(delay, move |supervisor, _| {
-            // Those that were taken away meanwhile are no longer in the set.
-            let hand = &supervisor.hands[worker];
-            if !hand.partitions.is_empty() {
-                hand.worker.do_send(Reopen(hand.partitions.iter().copied().collect()));
-            }
-        });
+        self.reopen_later(worker, delay, context);
     }
 }
 
@@ -253,19 +273,21 @@ impl Handler<PollEnded> for Supervisor {
     type Result = ();
 
     fn handle(&mut self, _: PollEnded, context: &mut Self::Context) {
-        if let Some(thread) = self.poll_thread.take() {
-            let _ = thread.join();
-        }
-        for hand in self.hands.drain(..) {
-            // What may still be in the mailbox concerns partitions that are gone.
-            hand.arbiter.stop();
-            drop(hand.worker);
-            let _ = hand.arbiter.join();
-        }
+        let poll_thread = self.poll_thread.take();
+        let hands = std::mem::take(&mut self.hands);
         let result = self.failure.take().map_or(Ok(()), Err);
-        if let Some(ended) = self.ended.take() {
-            let _ = ended.send(result);
-        }
+        let ended = self.ended.take();
+        // A worker may still wait for a broker; the System's thread must not wait with it.
+        std::thread::spawn(move || {
+            let _ = poll_thread.map(JoinHandle::join);
+            for hand in hands {
+                // What may still be in the mailbox concerns partitions that are gone.
+                hand.arbiter.stop();
+                drop(hand.worker);
+                let _ = hand.arbiter.join();
+            }
+            let _ = ended.map(|ended| ended.send(result));
+        });
         context.stop();
     }
 }

@@ -8,8 +8,11 @@ use super::failure::Failure;
 use super::plan::StagePlan;
 use crate::kafka::{ChangelogSlot, KafkaError, OffsetCommit, Outgoing, PartitionQueue, Producer, Row};
 use crate::record::Record;
-use crate::stages::{Collector, Context, Counts, Output, Processor, Sink};
+use crate::stages::{Collector, Context, Counts, HEADER_PREFIX, Output, OutputHeader, Processor, Sink};
 use crate::state::{Change, Checkpoint, Store};
+
+/// Rows taken in one slice.
+const SLICE_ROWS: usize = 1_024;
 
 /// More uncommitted changes than this are committed before the interval is over.
 const CHANGES_MAX: usize = 5_000;
@@ -116,7 +119,7 @@ impl Task {
         let Some(mut queue) = self.queue.take() else { return Ok(Slice::Closed) };
         let now_ms = now_ms();
         let mut failure = None;
-        let taken = queue.consume(&mut |row| {
+        let taken = queue.consume(SLICE_ROWS, &mut |row| {
             if failure.is_none() {
                 failure = self.row(row, now_ms).err();
             }
@@ -212,8 +215,12 @@ impl Task {
         Ok(())
     }
 
-    /// Whether there is anything to commit.
+    /// Whether there is anything to commit, and the partition is still ours.
     pub(super) fn needs_commit(&self) -> bool {
+        self.queue.as_ref().is_some_and(PartitionQueue::is_ours) && self.has_changed()
+    }
+
+    fn has_changed(&self) -> bool {
         self.store.changed() > 0 || self.position().is_some_and(|position| Some(position) != self.committed)
     }
 
@@ -255,9 +262,12 @@ impl Task {
         Ok(())
     }
 
-    /// Last step: the group knows this position.
-    pub(super) fn committed(&mut self, position: OffsetCommit) {
+    /// Last step: the group knows this position. The store is told, so that it never takes itself for ahead
+    /// of the group when somebody moves the group back.
+    pub(super) fn committed(&mut self, position: OffsetCommit) -> Result<(), Failure> {
         self.committed = Some(position);
+        let checkpoint = Checkpoint { committed_offset: position.next_offset, ..self.store.checkpoint() };
+        Ok(self.store.commit(checkpoint)?)
     }
 
     /// Takes no more records. What is not committed is dropped with the task.
@@ -281,22 +291,25 @@ fn outgoing<'a>(topic: &'a str, output: &Output<'a>, value: Option<&'a [u8]>) ->
 /// Sends a dead letter. One that is larger than the topic takes is cut, and says so: the original stays
 /// where its headers point, and the stream goes on.
 fn send_dead_letter(plan: &StagePlan, output: &Output<'_>, producer: &Producer) -> Result<(), Failure> {
-    let header_bytes: usize =
-        output.headers.iter().map(|(name, value)| name.len() + value.as_ref().map_or(0, Vec::len) + 8).sum();
-    let key_bytes = output.key.map_or(0, <[u8]>::len);
-    let room = plan.dead_letter_bytes_max.saturating_sub(header_bytes + key_bytes + RECORD_OVERHEAD_BYTES);
-    match output.value {
-        Some(value) if value.len() > room => {
-            let mut headers = output.headers.to_vec();
-            let bytes = value.len().to_string().into_bytes();
-            headers.push(("frostline-value-cut-from-bytes".into(), Some(bytes)));
-            let record =
-                Outgoing { headers: &headers, ..outgoing(&plan.dead_letters, output, Some(&value[..room])) };
-            producer.send(&record)?;
-        }
-        value => producer.send(&outgoing(&plan.dead_letters, output, value))?,
+    let header_bytes = |headers: &[OutputHeader]| -> usize {
+        headers.iter().map(|(n, v)| n.len() + v.as_ref().map_or(0, Vec::len) + 8).sum()
+    };
+    let limit = plan.dead_letter_bytes_max.saturating_sub(RECORD_OVERHEAD_BYTES);
+    let (key_bytes, value_bytes) = (output.key.map_or(0, <[u8]>::len), output.value.map_or(0, <[u8]>::len));
+    if header_bytes(output.headers) + key_bytes + value_bytes <= limit {
+        return Ok(producer.send(&outgoing(&plan.dead_letters, output, output.value))?);
     }
-    Ok(())
+    // Our own headers always fit; the original ones, the key and the value go as far as there is room.
+    let mut headers: Vec<OutputHeader> =
+        output.headers.iter().filter(|(name, _)| name.starts_with(HEADER_PREFIX)).cloned().collect();
+    let sizes = format!("key {key_bytes}, value {value_bytes}, headers {}", header_bytes(output.headers));
+    headers.push(("frostline-cut-from-bytes".into(), Some(sizes.into_bytes())));
+    let room = limit.saturating_sub(header_bytes(&headers));
+    let key = output.key.filter(|key| key.len() <= room / 2);
+    let room = room - key.map_or(0, <[u8]>::len);
+    let value = output.value.map(|value| &value[..value.len().min(room)]);
+    let record = Outgoing { headers: &headers, key, ..outgoing(&plan.dead_letters, output, value) };
+    Ok(producer.send(&record)?)
 }
 
 fn now_ms() -> i64 {

@@ -4,8 +4,9 @@
 //!
 //! Every `commit_interval`, or sooner when much has changed, and always before partitions are given up:
 //!
-//! 1. Outputs and dead letters have been sent after each slice; now the changelog records of all tasks are
-//!    sent, and *all* are waited for until every replica has them.
+//! 1. Outputs and dead letters have been sent after each slice; they are waited for until every replica has
+//!    them. Only then the changelog records of all tasks are sent, and waited for in the same way: a
+//!    changelog that says "emitted" of something that was not would lose it.
 //! 2. Each task's state goes into its store together with its input and changelog offset, as one batch; one
 //!    flush makes all of them survive the process.
 //! 3. The offsets are committed to the group, with where to rewind to (see `stages::Assemble`).
@@ -32,7 +33,7 @@ use super::failure::Failure;
 use super::partition::PartitionActor;
 use super::plan::StagePlan;
 use super::restore::Restore;
-use super::supervisor::{Supervisor, WorkerFailed};
+use super::supervisor::{StageFailed, Supervisor, WorkerFailed};
 use super::task::Task;
 use crate::kafka::{Assigned, GroupConsumer, OffsetCommit, Producer};
 
@@ -117,7 +118,11 @@ impl Worker {
             let end = || self.consumer.end_offset(partition);
             let task = Task::open(&self.plan, partition, committed_offset, queue, end)?;
             let task = Rc::new(RefCell::new(task));
-            self.hosted.insert(partition, Hosted { task: Rc::clone(&task), actor: None });
+            let hosted = Hosted { task: Rc::clone(&task), actor: None };
+            if let Some(older) = self.hosted.insert(partition, hosted) {
+                older.task.borrow_mut().close();
+            }
+            self.restores.iter_mut().for_each(|restore| restore.forget(partition));
             tasks.push((partition, task));
         }
         match &self.plan.changelog {
@@ -176,6 +181,7 @@ impl Worker {
         if dirty.is_empty() {
             return Ok(());
         }
+        self.producer.wait_acknowledged()?;
         for task in &dirty {
             task.borrow_mut().send_changes(&self.producer)?;
         }
@@ -198,7 +204,7 @@ impl Worker {
                 for task in dirty {
                     let mut task = task.borrow_mut();
                     if let Some(position) = task.position() {
-                        task.committed(position);
+                        task.committed(position)?;
                     }
                 }
                 Ok(())
@@ -222,13 +228,29 @@ impl Worker {
         }
     }
 
+    fn close_all(&self) {
+        for hosted in self.hosted.values() {
+            // A task that is borrowed belongs to the slice that is just panicking.
+            if let Ok(mut task) = hosted.task.try_borrow_mut() {
+                task.close();
+            }
+        }
+    }
+
     /// Closes all tasks without a commit, and tells the supervisor, which knows whose they are.
     fn fail(&mut self, failure: Failure) {
-        for hosted in self.hosted.values() {
-            hosted.task.borrow_mut().close();
-        }
+        self.close_all();
+        let damaged =
+            if failure.is_corruption() { self.hosted.keys().copied().collect() } else { Vec::new() };
         self.hosted.clear();
         self.restores.clear();
+        for partition in damaged {
+            let stage = self.plan.stage.as_str();
+            tracing::warn!(stage, partition, error = %failure, "damaged state is dropped and rebuilt from its changelog");
+            if let Err(error) = self.plan.state.drop_store(&self.plan.identity(partition)) {
+                tracing::error!(stage, partition, %error, "damaged state cannot be dropped");
+            }
+        }
         self.refused_since = None;
         self.supervisor.do_send(WorkerFailed { worker: self.index, failure });
     }
@@ -239,6 +261,17 @@ impl Actor for Worker {
 
     fn started(&mut self, context: &mut Self::Context) {
         context.run_interval(self.plan.commit_interval, |worker, _| worker.commit_or_fail());
+    }
+}
+
+impl Drop for Worker {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            // Without its worker a partition would be read for ever and never committed.
+            self.close_all();
+            let failure = Failure::Panic(format!("worker {} of stage {}", self.index, self.plan.stage));
+            self.supervisor.do_send(StageFailed(failure));
+        }
     }
 }
 
@@ -256,6 +289,12 @@ impl Handler<Reopen> for Worker {
     type Result = ();
 
     fn handle(&mut self, Reopen(partitions): Reopen, context: &mut Self::Context) {
+        // Some may have come back by themselves meanwhile.
+        let partitions: Vec<i32> =
+            partitions.into_iter().filter(|partition| !self.hosted.contains_key(partition)).collect();
+        if partitions.is_empty() {
+            return;
+        }
         let reopened = self.consumer.reopen(&partitions).map_err(Failure::from);
         if let Err(failure) = reopened.and_then(|assigned| self.open(assigned, context)) {
             self.fail(failure);

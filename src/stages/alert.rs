@@ -89,14 +89,14 @@ fn fire(
         }
         None => return Ok(()),
     };
-    // The day it was written is kept, so that old ids can expire.
-    let day = u32::try_from(record.timestamp_ms.max(0) / DAY_MS).unwrap_or(u32::MAX);
-    context.store.put(&key, day.to_be_bytes().to_vec());
     context.counts.alerts += 1;
     context.collector.emit(view.station.id.as_bytes(), record.timestamp_ms, |out| {
         write_alert(out, &alert_id, rule, &object, record, view);
     });
     context.collector.header("alert-id", alert_id.as_bytes());
+    // The day it was written is kept, so that old ids can expire.
+    let day = u32::try_from(record.timestamp_ms.max(0) / DAY_MS).unwrap_or(u32::MAX);
+    context.store.put(&key, day.to_be_bytes().to_vec());
     Ok(())
 }
 

@@ -52,6 +52,8 @@ struct Open {
     /// The station's JSON as of the first line, so that the table may change meanwhile.
     station: Arc<str>,
     observation: Observation,
+    /// Set while all its lines were read again only to rebuild it (see [`Context::muted`]).
+    is_rebuilt: bool,
     /// Elements whose newest reading failed quality control: they leave an observation emitted before.
     withdrawn: Vec<Element>,
 }
@@ -102,7 +104,7 @@ impl Assemble {
     }
 
     /// Adds a reading to its observation, opening that where needed. `false` where the station is unknown.
-    fn add(&mut self, reading: &Reading, record: &Record<'_>) -> bool {
+    fn add(&mut self, reading: &Reading, record: &Record<'_>, muted: bool) -> bool {
         let key = (reading.station, reading.date);
         let open = match self.open.entry(key) {
             std::collections::hash_map::Entry::Occupied(open) => open.into_mut(),
@@ -114,12 +116,14 @@ impl Assemble {
                     timestamp_ms: record.timestamp_ms,
                     station,
                     observation: Observation::new(reading.station, reading.date),
+                    is_rebuilt: true,
                     withdrawn: Vec::new(),
                 })
             }
         };
         open.last_offset = record.offset;
         open.timestamp_ms = record.timestamp_ms;
+        open.is_rebuilt &= muted;
         if reading.failed_quality() && !self.settings.keep_failed_quality {
             open.observation.remove(reading.element);
             open.withdrawn.push(reading.element);
@@ -152,19 +156,20 @@ impl Assemble {
         if self.open.get(&key).is_none_or(|open| open.last_offset != last) {
             return Ok(());
         }
-        match self.open.remove(&key) {
-            Some(open) if !context.muted => emit(&open, self.settings.compat, context),
-            _ => Ok(()),
-        }
+        self.open.remove(&key).map_or(Ok(()), |open| emit(&open, self.settings.compat, context))
     }
 }
 
 impl Processor for Assemble {
     fn process(&mut self, record: &Record<'_>, context: &mut Context<'_>) -> Result<(), StateError> {
-        self.settle_due(record.offset, context)?;
+        // While muted nothing settles: the first record after that settles what is due, and the store tells
+        // what was emitted before. So it does not matter if `settle_records` was another then.
+        if !context.muted {
+            self.settle_due(record.offset, context)?;
+        }
         let Some(value) = accepted_value(record, &self.limits, context) else { return Ok(()) };
         let Some(reading) = self.reading(value, record, context) else { return Ok(()) };
-        if !self.add(&reading, record) {
+        if !self.add(&reading, record, context.muted) {
             let reason = format!("station {} is not in the station table", reading.station);
             context.reject(record, &reason);
         } else if reading.failed_quality() && !self.settings.keep_failed_quality && !context.muted {
@@ -204,7 +209,7 @@ fn emit(open: &Open, compat: Compat, context: &mut Context<'_>) -> Result<(), St
         changed |= merged.remove(*element);
     }
     if !changed {
-        context.counts.duplicates += 1;
+        context.counts.duplicates += u64::from(!open.is_rebuilt);
         return Ok(());
     }
     if before.is_none() && merged.readings().is_empty() {

@@ -18,13 +18,19 @@ pub enum Sink {
     DeadLetters,
 }
 
+/// A header of an output: its name, and its value.
+pub type OutputHeader = (Cow<'static, str>, Option<Vec<u8>>);
+
+/// Longest reason of a dead letter, in characters.
+const REASON_CHARS_MAX: usize = 500;
+
 struct Entry {
     sink: Sink,
     /// Within `bytes`. The keys of dead letters may be null.
     key: Option<Range<usize>>,
     value: Option<Range<usize>>,
     timestamp_ms: i64,
-    headers: Vec<(Cow<'static, str>, Option<Vec<u8>>)>,
+    headers: Vec<OutputHeader>,
 }
 
 /// One gathered output.
@@ -38,7 +44,7 @@ pub struct Output<'a> {
     /// Its timestamp: that of the record that caused it.
     pub timestamp_ms: i64,
     /// Its headers; mostly none.
-    pub headers: &'a [(Cow<'static, str>, Option<Vec<u8>>)],
+    pub headers: &'a [OutputHeader],
 }
 
 /// The outputs of one task since they were last taken.
@@ -84,7 +90,7 @@ impl Collector {
             headers.push((Cow::Borrowed(name), Some(value.into_bytes())));
         };
         own("frostline-stage", stage.to_string());
-        own("frostline-reason", reason.to_owned());
+        own("frostline-reason", reason.chars().take(REASON_CHARS_MAX).collect());
         own("frostline-topic", record.topic.to_owned());
         own("frostline-partition", record.partition.to_string());
         own("frostline-offset", record.offset.to_string());

@@ -22,7 +22,7 @@ use std::str::FromStr;
 
 pub use alert::Alert;
 pub use assemble::{Assemble, AssembleSettings};
-pub use collector::{Collector, HEADER_PREFIX, Output, Sink};
+pub use collector::{Collector, HEADER_PREFIX, Output, OutputHeader, Sink};
 pub use counts::Counts;
 pub use enrich::Enrich;
 pub use filter::Filter;
@@ -81,6 +81,9 @@ impl FromStr for StageName {
         })
     }
 }
+
+/// Longest key that is processed: no station id is near it, and keys are repeated in outputs.
+const KEY_BYTES_MAX: usize = 1_000;
 
 /// Smallest and largest things that a processor accepts.
 #[derive(Clone, Copy, Debug)]
@@ -172,6 +175,9 @@ fn accepted_value<'a>(record: &Record<'a>, limits: &Limits, context: &mut Contex
     match record.value {
         None => context.skip(),
         Some([]) => context.reject(record, "the value is empty"),
+        Some(_) if record.key.is_some_and(|key| key.len() > KEY_BYTES_MAX) => {
+            context.reject(record, &format!("the key has more than {KEY_BYTES_MAX} bytes"));
+        }
         Some(value) if value.len() > limits.value_bytes_max => {
             let reason = format!(
                 "the value has {} bytes, the limit is {} (runtime.value_bytes_max)",

@@ -70,6 +70,13 @@ impl StateDirectory {
         Store::open(tree, name, identity)
     }
 
+    /// Deletes a store that is damaged. Its changelog brings it back.
+    pub fn drop_store(&self, identity: &Identity) -> Result<(), StateError> {
+        let name = identity.tree_name();
+        self.database.drop_tree(&name).map_err(|error| StateError::from_sled(&name, error))?;
+        Ok(())
+    }
+
     /// Pushes all that was written to the operating system: it survives the death of this process.
     ///
     /// One call serves every store of the process, since sled has one log.
@@ -109,7 +116,10 @@ fn prepare(path: &Path) -> Result<(), StateError> {
     }
     let mode = found.permissions().mode() & 0o777;
     if mode & 0o002 != 0 {
-        return Err(unusable(format!("everyone can write to it (mode {mode:o}): chmod 700 {}", path.display())));
+        return Err(unusable(format!(
+            "everyone can write to it (mode {mode:o}): chmod 700 {}",
+            path.display()
+        )));
     }
     if mode != 0o700 {
         // A fresh checkout or `mkdir` leaves it readable by others; what is in it is nobody else's business.
