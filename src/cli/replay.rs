@@ -196,7 +196,7 @@ impl Job {
         report: &mut dyn FnMut(&ReplaySummary),
         start: Instant,
     ) -> bool {
-        if summary.records % 4_096 == 0 {
+        if summary.records.is_multiple_of(4_096) {
             report(summary);
         }
         loop {

@@ -61,13 +61,13 @@ pub fn load(
     for (name, value) in env {
         let Some(key) = env_key(&name) else { continue };
         let setting = parse_setting(&format!("{key}={value}"))
-            .and_then(|setting| check_alone(setting))
+            .and_then(check_alone)
             .map_err(|message| ConfigError { place: name, message })?;
         merge(&mut table, setting);
     }
     for setting in &overrides.settings {
         let parsed = parse_setting(setting)
-            .and_then(|setting| check_alone(setting))
+            .and_then(check_alone)
             .map_err(|message| ConfigError { place: format!("--set {setting}"), message })?;
         merge(&mut table, parsed);
     }

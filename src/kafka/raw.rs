@@ -13,8 +13,8 @@
 //! 2. A message belongs to librdkafka and lives for the call of [`visit_message`]; nothing borrowed from it
 //!    can outlive the visit, by the lifetime in [`Row`]. A visitor's panic never crosses C code: it is
 //!    caught in the callback and goes on when librdkafka has returned.
-//! 3. The wake-up callback gets a pointer into the `Box` that the queue owns. The callback is switched off,
-//!    under librdkafka's queue lock, before the box is freed.
+//! 3. The wake-up callback gets a pointer to the `Notify` that the queue holds an `Arc` of. The callback is
+//!    switched off, under librdkafka's queue lock, before that is given back.
 //! 4. A queue is used by one thread at a time (`&mut self`); librdkafka's queues may be moved between
 //!    threads, hence `Send`.
 //!
@@ -62,7 +62,7 @@ pub struct PartitionQueue {
     client: *mut sys::rd_kafka_t,
     topic: Arc<str>,
     /// Woken when the queue turns from empty to not empty. Only a hint: edges get lost after an assign.
-    wake: Box<Arc<Notify>>,
+    wake: Arc<Notify>,
     /// Set to false when the partition is no longer ours: nothing may be taken or committed any more.
     lease: Arc<AtomicBool>,
     /// Keeps the consumer alive; see invariant 1.
@@ -87,12 +87,12 @@ impl PartitionQueue {
         let queue =
             unsafe { sys::rd_kafka_queue_get_partition(client.native_ptr(), name.as_ptr(), partition) };
         let queue = ptr::NonNull::new(queue)?;
-        let wake = Box::new(Arc::new(Notify::new()));
+        let wake = Arc::new(Notify::new());
         // SAFETY: the queue is ours (invariant 1). Forwarding to null ends the forwarding to the main queue.
         // The callback's pointer stays valid until it is switched off (invariant 3).
         unsafe {
             sys::rd_kafka_queue_forward(queue.as_ptr(), ptr::null_mut());
-            let opaque = ptr::from_ref::<Arc<Notify>>(&wake).cast_mut().cast::<c_void>();
+            let opaque = Arc::as_ptr(&wake).cast_mut().cast::<c_void>();
             sys::rd_kafka_queue_cb_event_enable(queue.as_ptr(), Some(wake_up), opaque);
         }
         let (client, topic) = (client.native_ptr(), Arc::clone(topic));
@@ -167,7 +167,7 @@ impl Drop for PartitionQueue {
 /// Called by a thread of librdkafka with the queue's lock held: it must be short and must not panic.
 unsafe extern "C" fn wake_up(_client: *mut sys::rd_kafka_t, opaque: *mut c_void) {
     // SAFETY: invariant 3.
-    let wake = unsafe { &*opaque.cast::<Arc<Notify>>() };
+    let wake = unsafe { &*opaque.cast::<Notify>() };
     wake.notify_one();
 }
 

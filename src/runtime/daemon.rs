@@ -10,7 +10,7 @@ use super::caught_up;
 use super::failure::Failure;
 use super::plan::{Ingredients, StagePlan};
 use super::station_table::{StationTable, TableProgress};
-use super::supervisor::{Leave, Supervisor};
+use super::supervisor::{End, Leave, Supervisor};
 use super::totals::{Summary, Totals};
 use crate::config::{Config, TopicPlan, topic};
 use crate::kafka::{Admin, ClientSettings, KafkaError, TopicState};
@@ -47,7 +47,7 @@ pub enum StartError {
 struct Running {
     stage: StageName,
     supervisor: Addr<Supervisor>,
-    ended: oneshot::Receiver<Result<(), Failure>>,
+    ended: End,
     /// Set when `ended` has been received.
     has_ended: bool,
 }

@@ -72,11 +72,11 @@ impl Actor for PartitionActor {
 impl Drop for PartitionActor {
     fn drop(&mut self) {
         // A panic kills an actor for good, silently; say so.
-        if std::thread::panicking() {
-            if let Ok(task) = self.task.try_borrow() {
-                let failure = Failure::Panic(format!("partition {}", task.partition));
-                self.worker.do_send(TaskFailed { partition: task.partition, failure });
-            }
+        if std::thread::panicking()
+            && let Ok(task) = self.task.try_borrow()
+        {
+            let failure = Failure::Panic(format!("partition {}", task.partition));
+            self.worker.do_send(TaskFailed { partition: task.partition, failure });
         }
     }
 }

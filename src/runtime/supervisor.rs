@@ -40,6 +40,9 @@ const DELAY_MAX: Duration = Duration::from_secs(15);
 /// Between two tries while Kafka is away.
 const DELAY_AWAY: Duration = Duration::from_secs(2);
 
+/// Told when a stage has ended, and why.
+pub(super) type End = oneshot::Receiver<Result<(), Failure>>;
+
 /// What the group decided, from the poll thread.
 #[derive(Message)]
 #[rtype(result = "()")]
@@ -97,9 +100,7 @@ impl Supervisor {
     ///
     /// # Errors
     /// [`Failure::Kafka`] where a client cannot be made.
-    pub(super) fn start_stage(
-        plan: Arc<StagePlan>,
-    ) -> Result<(Addr<Self>, oneshot::Receiver<Result<(), Failure>>), Failure> {
+    pub(super) fn start_stage(plan: Arc<StagePlan>) -> Result<(Addr<Self>, End), Failure> {
         let (ended, end) = oneshot::channel();
         let context = Context::<Self>::new();
         let address = context.address();

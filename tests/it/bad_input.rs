@@ -20,8 +20,11 @@ pub fn tests() -> Vec<Test> {
     ]
 }
 
+/// A record's key and value.
+type KeyValue<'a> = (Option<&'a [u8]>, Option<&'a [u8]>);
+
 /// Sends raw records into one of a test's topics.
-fn send(topics: &Topics, logical: &str, records: &[(Option<&[u8]>, Option<&[u8]>)]) {
+fn send(topics: &Topics, logical: &str, records: &[KeyValue<'_>]) {
     let mut config = Config::default();
     config.kafka.brokers = broker().into();
     config.kafka.namespace.clone_from(&topics.namespace);
@@ -52,7 +55,7 @@ fn bad_records() {
     .unwrap();
     topics.import_stations(crate::goldens::INVENTORY_2020);
     let ajo: Option<&[u8]> = Some(b"USC00020080");
-    let lines: &[(Option<&[u8]>, Option<&[u8]>)] = &[
+    let lines: &[KeyValue<'_>] = &[
         (ajo, Some(b"USC00020080,20160101,TMAX,144,,,7,")),
         (ajo, Some(b"unreadable")),
         (ajo, Some(b"USC00020080,20160101,TMIN,\xff\xfe,,,7,")),
@@ -70,7 +73,7 @@ fn bad_records() {
         "{{\"station\":{{\"id\":\"USC00020080\"}},\"date\":\"2016-01-02\",\"x\":{}",
         "[".repeat(50_000)
     );
-    let observations: &[(Option<&[u8]>, Option<&[u8]>)] = &[
+    let observations: &[KeyValue<'_>] = &[
         (ajo, Some(br#"{"station":{"id":"USC00020080""#)),
         (ajo, Some(deep.as_bytes())),
         (ajo, Some(br#"{"station":{"id":"USC00020080"},"date":"2016-01-02","TMIN":"cold"}"#)),
