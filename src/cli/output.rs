@@ -93,23 +93,24 @@ pub(super) fn summary(common: &Common, summary: &Summary) -> std::io::Result<()>
     if common.json {
         return json(summary);
     }
-    let rate = if summary.seconds > 0.0 { summary.records_in as f64 / summary.seconds } else { 0.0 };
+    let Summary { counts, seconds } = summary;
+    let rate = if *seconds > 0.0 { counts.records_in as f64 / seconds } else { 0.0 };
     let rows = [
-        ("records in", summary.records_in, format!("{DIM}{} a second{DIM:#}", grouped(rate as u64))),
-        ("observations", summary.observations, String::new()),
-        ("kept by the filter", summary.kept, String::new()),
-        ("alerts", summary.alerts, String::new()),
-        ("dead letters", summary.dead_letters, String::new()),
-        ("duplicates", summary.duplicates, format!("{DIM}known already, not repeated{DIM:#}")),
-        ("failed quality", summary.failed_quality, format!("{DIM}readings left out{DIM:#}")),
+        ("records in", counts.records_in, format!("{DIM}{} a second{DIM:#}", grouped(rate as u64))),
+        ("observations", counts.observations, String::new()),
+        ("kept by the filter", counts.kept, String::new()),
+        ("alerts", counts.alerts, String::new()),
+        ("dead letters", counts.dead_letters, String::new()),
+        ("duplicates", counts.duplicates, format!("{DIM}known already, not repeated{DIM:#}")),
+        ("failed quality", counts.failed_quality, format!("{DIM}readings left out{DIM:#}")),
     ];
     for (name, value, remark) in rows {
         line(&format!("{name:>20}  {BOLD}{:>12}{BOLD:#}  {remark}", grouped(value)))?;
     }
-    if summary.rule_errors > 0 {
-        line(&format!("{:>20}  {BOLD}{:>12}{BOLD:#}", "rule errors", grouped(summary.rule_errors)))?;
+    if counts.rule_errors > 0 {
+        line(&format!("{:>20}  {BOLD}{:>12}{BOLD:#}", "rule errors", grouped(counts.rule_errors)))?;
     }
-    line(&format!("{:>20}  {BOLD}{:>12.1}{BOLD:#}", "seconds", summary.seconds))
+    line(&format!("{:>20}  {BOLD}{:>12.1}{BOLD:#}", "seconds", seconds))
 }
 
 #[cfg(test)]

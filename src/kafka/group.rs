@@ -1,38 +1,17 @@
 //! The consumer of one stage in this process: a member of the stage's group.
-//!
-//! # The rebalance protocol, this side
-//!
-//! The group moves partitions cooperatively: only what must move does. librdkafka calls [`StageContext`] from
-//! whichever thread polls the main queue, and waits for it.
-//!
-//! * **Assigned**: the committed offsets are read, each partition's queue is split off before fetching
-//!   starts (later, records leak to the main queue), and the partitions are handed to the runtime.
-//! * **Revoked**: the runtime is told and must come back from the call only when it has stopped taking
-//!   records, committed, and dropped the queues; then the partitions are given up. If it does not come back,
-//!   the group's own timeout ends the membership, and the next owner starts from the last commit.
-//! * **Lost**: they belong to somebody else already. The runtime forgets them, and commits nothing.
-//!
-//! Each assignment has a *lease*, a flag that ends here and at once: before the runtime hears of a loss, and
-//! when the wait for a revoke is over. A worker that was slow (waiting for a broker, or stopped by the
-//! system) finds its lease ended, and neither takes records nor commits, even if it missed everything.
 
-use std::collections::HashMap;
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, OnceLock, PoisonError, Weak};
+use std::sync::Arc;
 use std::time::Duration;
 
-use rdkafka::client::ClientContext;
-use rdkafka::config::RDKafkaLogLevel;
-use rdkafka::consumer::{BaseConsumer, CommitMode, Consumer, ConsumerContext};
+use rdkafka::consumer::{BaseConsumer, CommitMode, Consumer};
 use rdkafka::error::KafkaError as ClientError;
-use rdkafka::types::RDKafkaRespErr;
 use rdkafka::{Offset, TopicPartitionList};
 
+use super::rebalance::Membership;
 use super::{ClientSettings, KafkaError, PartitionQueue};
 
-/// How long the committed offsets are waited for within a rebalance, for each of a few tries.
-const COMMITTED_PATIENCE: Duration = Duration::from_secs(5);
-const COMMITTED_TRIES: u32 = 2;
+/// How long a question to the broker may take when partitions are opened again.
+const PATIENCE: Duration = Duration::from_secs(5);
 
 /// What a member needs to know.
 #[derive(Clone, Debug)]
@@ -85,7 +64,7 @@ pub struct OffsetCommit {
 /// The consumer of one stage. Clones share it; it closes when the last clone and queue are gone.
 #[derive(Clone)]
 pub struct GroupConsumer {
-    consumer: Arc<BaseConsumer<StageContext>>,
+    consumer: Arc<BaseConsumer<Membership>>,
     topic: Arc<str>,
 }
 
@@ -109,18 +88,12 @@ impl GroupConsumer {
             .set("auto.offset.reset", "error")
             .set("session.timeout.ms", group.session_timeout_ms.to_string())
             .set("heartbeat.interval.ms", (group.session_timeout_ms / 10).max(100).to_string());
-        let context = StageContext {
-            on_event: Box::new(on_event),
-            topic: Arc::clone(&topic),
-            begins_at_end: group.begins_at_end,
-            leases: Mutex::default(),
-            consumer: OnceLock::new(),
-        };
-        let consumer: BaseConsumer<StageContext> = config
+        let context = Membership::new(Arc::clone(&topic), group.begins_at_end, Box::new(on_event));
+        let consumer: BaseConsumer<Membership> = config
             .create_with_context(context)
             .map_err(|error| KafkaError::of_client("making a consumer", &error))?;
         let consumer = Arc::new(consumer);
-        let _ = consumer.context().consumer.set(Arc::downgrade(&consumer));
+        consumer.context().belongs_to(&consumer);
         Ok(Self { consumer, topic })
     }
 
@@ -209,7 +182,7 @@ impl GroupConsumer {
             let element = list.find_partition(&self.topic, one.partition);
             let start = element.map_or(Offset::Beginning, |element| element.offset());
             let start = self.within_log(one, start)?;
-            self.consumer.seek(&self.topic, one.partition, start, COMMITTED_PATIENCE).map_err(failed)?;
+            self.consumer.seek(&self.topic, one.partition, start, PATIENCE).map_err(failed)?;
         }
         Ok(assigned)
     }
@@ -221,7 +194,7 @@ impl GroupConsumer {
         let what = format!("reading the ends of {topic}/{partition}");
         let (log_start, log_end) = self
             .consumer
-            .fetch_watermarks(topic, partition, COMMITTED_PATIENCE)
+            .fetch_watermarks(topic, partition, PATIENCE)
             .map_err(|error| KafkaError::of_client(&what, &error))?;
         let committed = assigned.committed_offset.unwrap_or(offset);
         if (log_start..=log_end).contains(&committed) {
@@ -255,7 +228,7 @@ impl GroupConsumer {
     /// The end of a partition, asked of the broker.
     pub fn end_offset(&self, partition: i32) -> Result<i64, KafkaError> {
         let what = format!("reading the end of {}/{partition}", self.topic);
-        let watermarks = self.consumer.fetch_watermarks(&self.topic, partition, COMMITTED_PATIENCE);
+        let watermarks = self.consumer.fetch_watermarks(&self.topic, partition, PATIENCE);
         watermarks.map(|(_, end)| end).map_err(|error| KafkaError::of_client(&what, &error))
     }
 }
@@ -268,162 +241,6 @@ fn metadata(position: OffsetCommit) -> String {
 /// The rewind offset in committed metadata; others' words there are ignored.
 pub(super) fn rewind_offset(metadata: &str) -> Option<i64> {
     metadata.strip_prefix("rewind=")?.parse().ok()
-}
-
-struct StageContext {
-    on_event: Box<dyn Fn(GroupEvent) + Send + Sync>,
-    topic: Arc<str>,
-    /// Whether a partition without a committed offset is read from its end.
-    begins_at_end: bool,
-    /// The lease of each partition that is ours.
-    leases: Mutex<HashMap<i32, Arc<AtomicBool>>>,
-    /// The consumer that this context belongs to, so that queues can keep it alive.
-    consumer: OnceLock<Weak<BaseConsumer<StageContext>>>,
-}
-
-impl ClientContext for StageContext {
-    fn log(&self, level: RDKafkaLogLevel, facility: &str, message: &str) {
-        super::client::log(level, facility, message);
-    }
-
-    fn error(&self, error: ClientError, reason: &str) {
-        super::client::log_error("kafka consumer", &error, reason);
-    }
-}
-
-impl ConsumerContext for StageContext {
-    fn rebalance(
-        &self,
-        consumer: &BaseConsumer<Self>,
-        cause: RDKafkaRespErr,
-        partitions: &mut TopicPartitionList,
-    ) {
-        let result = match cause {
-            RDKafkaRespErr::RD_KAFKA_RESP_ERR__ASSIGN_PARTITIONS => self.assign(consumer, partitions),
-            _ => self.revoke(consumer, partitions),
-        };
-        if let Err(error) = result {
-            (self.on_event)(GroupEvent::Failed(error));
-        }
-    }
-}
-
-impl StageContext {
-    fn assign(
-        &self,
-        consumer: &BaseConsumer<Self>,
-        partitions: &mut TopicPartitionList,
-    ) -> Result<(), KafkaError> {
-        let failed = |error: ClientError| KafkaError::of_client(&format!("assigning {}", self.topic), &error);
-        let numbers: Vec<i32> = partitions.elements().iter().map(|element| element.partition()).collect();
-        if numbers.is_empty() {
-            // A cooperative step may change nothing for this member.
-            return consumer.incremental_assign(partitions).map_err(failed);
-        }
-        let mut assigned = self.split(consumer, &numbers)?;
-        let found = self.find_starts(consumer, partitions, &mut assigned);
-        // Also without starting points the assignment must be taken, or the group waits for it.
-        consumer.incremental_assign(partitions).map_err(failed)?;
-        match found {
-            Ok(()) => (self.on_event)(GroupEvent::Assigned(assigned)),
-            Err(KafkaError::Retry(reason)) => {
-                tracing::warn!(topic = &*self.topic, reason, "committed offsets cannot be read yet");
-                (self.on_event)(GroupEvent::AssignedUnread(numbers));
-            }
-            Err(error) => return Err(error),
-        }
-        Ok(())
-    }
-
-    /// Splits the queues off, each with a fresh lease; an older lease of the same partition ends.
-    fn split(&self, consumer: &BaseConsumer<Self>, partitions: &[i32]) -> Result<Vec<Assigned>, KafkaError> {
-        let owner = self.consumer.get().and_then(Weak::upgrade);
-        let owner = owner.ok_or_else(|| KafkaError::Fatal("the consumer is closing".into()))?;
-        let mut leases = self.leases.lock().unwrap_or_else(PoisonError::into_inner);
-        let mut assigned = Vec::with_capacity(partitions.len());
-        for partition in partitions {
-            let lease = Arc::new(AtomicBool::new(true));
-            if let Some(older) = leases.insert(*partition, Arc::clone(&lease)) {
-                older.store(false, Ordering::Release);
-            }
-            let owner: Arc<dyn Send + Sync> = owner.clone();
-            let queue = PartitionQueue::split(consumer.client(), owner, &self.topic, *partition, lease)
-                .ok_or_else(|| KafkaError::Fatal(format!("no queue for {}/{partition}", self.topic)))?;
-            assigned.push(Assigned { partition: *partition, committed_offset: None, queue });
-        }
-        Ok(assigned)
-    }
-
-    /// Sets each partition's start: the rewind offset, the committed one, or an end of the log.
-    fn find_starts(
-        &self,
-        consumer: &BaseConsumer<Self>,
-        partitions: &mut TopicPartitionList,
-        assigned: &mut [Assigned],
-    ) -> Result<(), KafkaError> {
-        let committed = committed(consumer, partitions, &self.topic)?;
-        let fresh = if self.begins_at_end { Offset::End } else { Offset::Beginning };
-        for one in assigned {
-            let found = committed.find_partition(&self.topic, one.partition);
-            one.committed_offset = found.as_ref().and_then(|found| match found.offset() {
-                Offset::Offset(offset) => Some(offset),
-                _ => None,
-            });
-            let rewind = found.and_then(|found| rewind_offset(found.metadata()));
-            let start = one
-                .committed_offset
-                .map_or(fresh, |offset| Offset::Offset(rewind.map_or(offset, |rewind| rewind.min(offset))));
-            partitions
-                .set_partition_offset(&self.topic, one.partition, start)
-                .map_err(|error| KafkaError::of_client("assigning", &error))?;
-        }
-        Ok(())
-    }
-
-    /// Ends the leases of partitions that are no longer ours.
-    fn end_leases(&self, partitions: &[i32]) {
-        let mut leases = self.leases.lock().unwrap_or_else(PoisonError::into_inner);
-        for lease in partitions.iter().filter_map(|partition| leases.remove(partition)) {
-            lease.store(false, Ordering::Release);
-        }
-    }
-
-    fn revoke(
-        &self,
-        consumer: &BaseConsumer<Self>,
-        partitions: &TopicPartitionList,
-    ) -> Result<(), KafkaError> {
-        let numbers: Vec<i32> = partitions.elements().iter().map(|element| element.partition()).collect();
-        if consumer.assignment_lost() {
-            self.end_leases(&numbers);
-            (self.on_event)(GroupEvent::Lost(numbers));
-        } else if !numbers.is_empty() {
-            (self.on_event)(GroupEvent::Revoked(numbers.clone()));
-            self.end_leases(&numbers);
-        }
-        consumer.incremental_unassign(partitions).map_err(|error| {
-            KafkaError::of_client(&format!("giving up partitions of {}", self.topic), &error)
-        })
-    }
-}
-
-/// The committed offsets of these partitions, tried a few times: without them nothing may start.
-fn committed(
-    consumer: &BaseConsumer<StageContext>,
-    partitions: &TopicPartitionList,
-    topic: &str,
-) -> Result<TopicPartitionList, KafkaError> {
-    let mut tries = 0;
-    loop {
-        tries += 1;
-        match consumer.committed_offsets(partitions.clone(), COMMITTED_PATIENCE) {
-            Ok(committed) => return Ok(committed),
-            Err(error) if tries < COMMITTED_TRIES => {
-                tracing::warn!(%error, topic, "committed offsets cannot be read yet");
-            }
-            Err(error) => return Err(KafkaError::of_client("reading committed offsets", &error)),
-        }
-    }
 }
 
 #[cfg(test)]

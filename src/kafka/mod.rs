@@ -10,6 +10,7 @@ mod group;
 mod producer;
 mod raw;
 mod reader;
+mod rebalance;
 
 pub use admin::{Admin, GroupOffsets, TopicState};
 pub use client::ClientSettings;

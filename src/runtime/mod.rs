@@ -13,7 +13,7 @@
 //! bounded queue is the back-pressure. [`Task`](task::Task) is a plain struct with all that happens in one
 //! partition; the actor is a thin shell round it.
 //!
-//! The protocols are told beside their code: rebalance in [`crate::kafka`] (`group.rs`) and [`supervisor`],
+//! The protocols are told beside their code: rebalance in [`crate::kafka`] (`rebalance.rs`) and [`supervisor`],
 //! commit in [`worker`], restore in [`restore`].
 
 mod caught_up;

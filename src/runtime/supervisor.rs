@@ -1,6 +1,6 @@
 //! The supervisor of one stage: owns the consumer, spreads partitions over workers, starts and restarts.
 //!
-//! # The rebalance protocol, this side (see `kafka::group` for the other)
+//! # The rebalance protocol, this side (see `kafka::rebalance` for the other)
 //!
 //! The poll thread brings the group's decisions as messages, and waits for the answer to a revoke.
 //!

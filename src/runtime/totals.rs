@@ -33,16 +33,7 @@ impl Totals {
     /// Adds what a task has committed.
     pub fn add(&self, stage: StageName, counts: &Counts) {
         let mut by_stage = self.by_stage.lock().unwrap_or_else(PoisonError::into_inner);
-        let sum = by_stage.entry(stage).or_default();
-        sum.records_in += counts.records_in;
-        sum.observations += counts.observations;
-        sum.kept += counts.kept;
-        sum.alerts += counts.alerts;
-        sum.dead_letters += counts.dead_letters;
-        sum.duplicates += counts.duplicates;
-        sum.skipped += counts.skipped;
-        sum.failed_quality += counts.failed_quality;
-        sum.rule_errors += counts.rule_errors;
+        *by_stage.entry(stage).or_default() += *counts;
         drop(by_stage);
         for (kind, count) in counts.named().into_iter().filter(|(_, count)| *count > 0) {
             metrics::counter!(METRIC, "stage" => stage.as_str(), "kind" => kind).increment(count);
@@ -58,43 +49,22 @@ impl Totals {
     /// The sums over all stages. `sources`: the stages whose input no other stage of this process writes.
     pub fn summary(&self, sources: &[StageName]) -> Summary {
         let by_stage = self.by_stage.lock().unwrap_or_else(PoisonError::into_inner);
-        let sum = |pick: fn(&Counts) -> u64| by_stage.values().map(pick).sum();
-        Summary {
-            records_in: sources.iter().filter_map(|stage| by_stage.get(stage)).map(|c| c.records_in).sum(),
-            observations: sum(|counts| counts.observations),
-            kept: sum(|counts| counts.kept),
-            alerts: sum(|counts| counts.alerts),
-            dead_letters: sum(|counts| counts.dead_letters),
-            duplicates: sum(|counts| counts.duplicates),
-            skipped: sum(|counts| counts.skipped),
-            failed_quality: sum(|counts| counts.failed_quality),
-            rule_errors: sum(|counts| counts.rule_errors),
-            seconds: (self.started.elapsed().as_secs_f64() * 1_000.0).round() / 1_000.0,
-        }
+        let mut counts = Counts::default();
+        by_stage.values().for_each(|stage| counts += *stage);
+        // What one stage writes another reads; from outside came only what the first ones read.
+        counts.records_in =
+            sources.iter().filter_map(|stage| by_stage.get(stage)).map(|counts| counts.records_in).sum();
+        let seconds = (self.started.elapsed().as_secs_f64() * 1_000.0).round() / 1_000.0;
+        Summary { counts, seconds }
     }
 }
 
 /// What a run has done, as printed at its end.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize)]
 pub struct Summary {
-    /// Records that entered from outside: those of the most upstream stages that ran.
-    pub records_in: u64,
-    /// Observations written.
-    pub observations: u64,
-    /// Observations that the filter kept.
-    pub kept: u64,
-    /// Alerts written.
-    pub alerts: u64,
-    /// Dead letters written, over all stages.
-    pub dead_letters: u64,
-    /// Alerts and observations that were known already.
-    pub duplicates: u64,
-    /// Tombstones and header lines.
-    pub skipped: u64,
-    /// Readings left out because they failed NOAA's quality control.
-    pub failed_quality: u64,
-    /// Evaluations of rules that failed.
-    pub rule_errors: u64,
+    /// Sums over all stages; `records_in` counts only what came from outside.
+    #[serde(flatten)]
+    pub counts: Counts,
     /// Time since the start, in seconds.
     pub seconds: f64,
 }

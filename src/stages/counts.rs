@@ -1,7 +1,11 @@
 //! What a task has done: plain numbers, added up at each commit.
 
+use std::ops::AddAssign;
+
+use serde::Serialize;
+
 /// Counts of one task since its last commit, or sums of such counts.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
 pub struct Counts {
     /// Records read.
     pub records_in: u64,
@@ -21,6 +25,20 @@ pub struct Counts {
     pub failed_quality: u64,
     /// Evaluations of a rule that failed on a record's values.
     pub rule_errors: u64,
+}
+
+impl AddAssign for Counts {
+    fn add_assign(&mut self, more: Self) {
+        self.records_in += more.records_in;
+        self.observations += more.observations;
+        self.kept += more.kept;
+        self.alerts += more.alerts;
+        self.dead_letters += more.dead_letters;
+        self.duplicates += more.duplicates;
+        self.skipped += more.skipped;
+        self.failed_quality += more.failed_quality;
+        self.rule_errors += more.rule_errors;
+    }
 }
 
 impl Counts {

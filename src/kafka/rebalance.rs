@@ -1,0 +1,209 @@
+//! The rebalance protocol, this side; `runtime::supervisor` has the other.
+//!
+//! The group moves partitions cooperatively: only what must move does. librdkafka calls [`Membership`] from
+//! whichever thread polls the main queue, and waits for it.
+//!
+//! * **Assigned**: the committed offsets are read, each partition's queue is split off before fetching
+//!   starts (later, records leak to the main queue), and the partitions are handed to the runtime.
+//! * **Revoked**: the runtime is told and must come back from the call only when it has stopped taking
+//!   records, committed, and dropped the queues; then the partitions are given up. If it does not come back,
+//!   the group's own timeout ends the membership, and the next owner starts from the last commit.
+//! * **Lost**: they belong to somebody else already. The runtime forgets them, and commits nothing.
+//!
+//! Each assignment has a *lease*, a flag that ends here and at once: before the runtime hears of a loss, and
+//! when the wait for a revoke is over. A worker that was slow (waiting for a broker, or stopped by the
+//! system) finds its lease ended, and neither takes records nor commits, even if it missed everything.
+
+use std::collections::HashMap;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError, Weak};
+use std::time::Duration;
+
+use rdkafka::client::ClientContext;
+use rdkafka::config::RDKafkaLogLevel;
+use rdkafka::consumer::{BaseConsumer, Consumer, ConsumerContext};
+use rdkafka::error::KafkaError as ClientError;
+use rdkafka::types::RDKafkaRespErr;
+use rdkafka::{Offset, TopicPartitionList};
+
+use super::group::{Assigned, GroupEvent, rewind_offset};
+use super::{KafkaError, PartitionQueue};
+
+/// How long the committed offsets are waited for within a rebalance, for each of a few tries.
+const COMMITTED_PATIENCE: Duration = Duration::from_secs(5);
+const COMMITTED_TRIES: u32 = 2;
+
+/// What librdkafka calls when the group changes.
+pub(super) struct Membership {
+    on_event: Box<dyn Fn(GroupEvent) + Send + Sync>,
+    topic: Arc<str>,
+    /// Whether a partition without a committed offset is read from its end.
+    pub(super) begins_at_end: bool,
+    /// The lease of each partition that is ours.
+    leases: Mutex<HashMap<i32, Arc<AtomicBool>>>,
+    /// The consumer that this context belongs to, so that queues can keep it alive.
+    consumer: OnceLock<Weak<BaseConsumer<Membership>>>,
+}
+
+impl ClientContext for Membership {
+    fn log(&self, level: RDKafkaLogLevel, facility: &str, message: &str) {
+        super::client::log(level, facility, message);
+    }
+
+    fn error(&self, error: ClientError, reason: &str) {
+        super::client::log_error("kafka consumer", &error, reason);
+    }
+}
+
+impl ConsumerContext for Membership {
+    fn rebalance(
+        &self,
+        consumer: &BaseConsumer<Self>,
+        cause: RDKafkaRespErr,
+        partitions: &mut TopicPartitionList,
+    ) {
+        let result = match cause {
+            RDKafkaRespErr::RD_KAFKA_RESP_ERR__ASSIGN_PARTITIONS => self.assign(consumer, partitions),
+            _ => self.revoke(consumer, partitions),
+        };
+        if let Err(error) = result {
+            (self.on_event)(GroupEvent::Failed(error));
+        }
+    }
+}
+
+impl Membership {
+    /// `on_event` is called by the thread that polls.
+    pub(super) fn new(
+        topic: Arc<str>,
+        begins_at_end: bool,
+        on_event: Box<dyn Fn(GroupEvent) + Send + Sync>,
+    ) -> Self {
+        Self { on_event, topic, begins_at_end, leases: Mutex::default(), consumer: OnceLock::new() }
+    }
+
+    /// Tells the context whose it is; once, right after the consumer was made.
+    pub(super) fn belongs_to(&self, consumer: &Arc<BaseConsumer<Self>>) {
+        let _ = self.consumer.set(Arc::downgrade(consumer));
+    }
+
+    fn assign(
+        &self,
+        consumer: &BaseConsumer<Self>,
+        partitions: &mut TopicPartitionList,
+    ) -> Result<(), KafkaError> {
+        let failed = |error: ClientError| KafkaError::of_client(&format!("assigning {}", self.topic), &error);
+        let numbers: Vec<i32> = partitions.elements().iter().map(|element| element.partition()).collect();
+        if numbers.is_empty() {
+            // A cooperative step may change nothing for this member.
+            return consumer.incremental_assign(partitions).map_err(failed);
+        }
+        let mut assigned = self.split(consumer, &numbers)?;
+        let found = self.find_starts(consumer, partitions, &mut assigned);
+        // Also without starting points the assignment must be taken, or the group waits for it.
+        consumer.incremental_assign(partitions).map_err(failed)?;
+        match found {
+            Ok(()) => (self.on_event)(GroupEvent::Assigned(assigned)),
+            Err(KafkaError::Retry(reason)) => {
+                tracing::warn!(topic = &*self.topic, reason, "committed offsets cannot be read yet");
+                (self.on_event)(GroupEvent::AssignedUnread(numbers));
+            }
+            Err(error) => return Err(error),
+        }
+        Ok(())
+    }
+
+    /// Splits the queues off, each with a fresh lease; an older lease of the same partition ends.
+    pub(super) fn split(
+        &self,
+        consumer: &BaseConsumer<Self>,
+        partitions: &[i32],
+    ) -> Result<Vec<Assigned>, KafkaError> {
+        let owner = self.consumer.get().and_then(Weak::upgrade);
+        let owner = owner.ok_or_else(|| KafkaError::Fatal("the consumer is closing".into()))?;
+        let mut leases = self.leases.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut assigned = Vec::with_capacity(partitions.len());
+        for partition in partitions {
+            let lease = Arc::new(AtomicBool::new(true));
+            if let Some(older) = leases.insert(*partition, Arc::clone(&lease)) {
+                older.store(false, Ordering::Release);
+            }
+            let owner: Arc<dyn Send + Sync> = owner.clone();
+            let queue = PartitionQueue::split(consumer.client(), owner, &self.topic, *partition, lease)
+                .ok_or_else(|| KafkaError::Fatal(format!("no queue for {}/{partition}", self.topic)))?;
+            assigned.push(Assigned { partition: *partition, committed_offset: None, queue });
+        }
+        Ok(assigned)
+    }
+
+    /// Sets each partition's start: the rewind offset, the committed one, or an end of the log.
+    pub(super) fn find_starts(
+        &self,
+        consumer: &BaseConsumer<Self>,
+        partitions: &mut TopicPartitionList,
+        assigned: &mut [Assigned],
+    ) -> Result<(), KafkaError> {
+        let committed = committed(consumer, partitions, &self.topic)?;
+        let fresh = if self.begins_at_end { Offset::End } else { Offset::Beginning };
+        for one in assigned {
+            let found = committed.find_partition(&self.topic, one.partition);
+            one.committed_offset = found.as_ref().and_then(|found| match found.offset() {
+                Offset::Offset(offset) => Some(offset),
+                _ => None,
+            });
+            let rewind = found.and_then(|found| rewind_offset(found.metadata()));
+            let start = one
+                .committed_offset
+                .map_or(fresh, |offset| Offset::Offset(rewind.map_or(offset, |rewind| rewind.min(offset))));
+            partitions
+                .set_partition_offset(&self.topic, one.partition, start)
+                .map_err(|error| KafkaError::of_client("assigning", &error))?;
+        }
+        Ok(())
+    }
+
+    /// Ends the leases of partitions that are no longer ours.
+    fn end_leases(&self, partitions: &[i32]) {
+        let mut leases = self.leases.lock().unwrap_or_else(PoisonError::into_inner);
+        for lease in partitions.iter().filter_map(|partition| leases.remove(partition)) {
+            lease.store(false, Ordering::Release);
+        }
+    }
+
+    fn revoke(
+        &self,
+        consumer: &BaseConsumer<Self>,
+        partitions: &TopicPartitionList,
+    ) -> Result<(), KafkaError> {
+        let numbers: Vec<i32> = partitions.elements().iter().map(|element| element.partition()).collect();
+        if consumer.assignment_lost() {
+            self.end_leases(&numbers);
+            (self.on_event)(GroupEvent::Lost(numbers));
+        } else if !numbers.is_empty() {
+            (self.on_event)(GroupEvent::Revoked(numbers.clone()));
+            self.end_leases(&numbers);
+        }
+        consumer.incremental_unassign(partitions).map_err(|error| {
+            KafkaError::of_client(&format!("giving up partitions of {}", self.topic), &error)
+        })
+    }
+}
+
+/// The committed offsets of these partitions, tried a few times: without them nothing may start.
+fn committed(
+    consumer: &BaseConsumer<Membership>,
+    partitions: &TopicPartitionList,
+    topic: &str,
+) -> Result<TopicPartitionList, KafkaError> {
+    let mut tries = 0;
+    loop {
+        tries += 1;
+        match consumer.committed_offsets(partitions.clone(), COMMITTED_PATIENCE) {
+            Ok(committed) => return Ok(committed),
+            Err(error) if tries < COMMITTED_TRIES => {
+                tracing::warn!(%error, topic, "committed offsets cannot be read yet");
+            }
+            Err(error) => return Err(KafkaError::of_client("reading committed offsets", &error)),
+        }
+    }
+}
