@@ -54,9 +54,6 @@ impl Reader {
         let mut config = settings.consumer();
         // A group is required by the client, but never joined and never committed to.
         config.set("group.id", "frostline-reader").set("auto.offset.reset", "earliest");
-        // Tables are read at the start of a process that lives for months: small buffers, not the last bit of
-        // speed, or the memory of that minute stays with the process.
-        config.set("queued.max.messages.kbytes", "1024").set("fetch.message.max.bytes", "262144");
         let consumer: BaseConsumer<Quiet> = config
             .create_with_context(Quiet)
             .map_err(|error| KafkaError::of_client("making a reader", &error))?;
