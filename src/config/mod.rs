@@ -251,7 +251,8 @@ impl Config {
         within("runtime.workers", self.runtime.workers as u64, 0, 256)?;
         within("runtime.value_bytes_max", self.runtime.value_bytes_max as u64, 1, 100_000_000)?;
         within("runtime.session_timeout_ms", self.runtime.session_timeout_ms, 1_000, 1_800_000)?;
-        within("runtime.shutdown_timeout_ms", self.runtime.shutdown_timeout_ms, 100, 600_000)?;
+        // A revoke waits this long, and the group's own patience (max.poll.interval.ms) is 300 s.
+        within("runtime.shutdown_timeout_ms", self.runtime.shutdown_timeout_ms, 100, 240_000)?;
         within("assemble.settle_records", self.assemble.settle_records.into(), 1, 10_000_000)?;
         within("assemble.settle_ms", self.assemble.settle_ms, 1, 3_600_000)
     }

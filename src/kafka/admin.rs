@@ -9,7 +9,7 @@ use rdkafka::error::{KafkaError as ClientError, RDKafkaErrorCode};
 use rdkafka::{Offset, TopicPartitionList};
 
 use super::client::Quiet;
-use super::group::rewind_offset;
+use super::rebalance::rewind_offset;
 use super::{ClientSettings, KafkaError, OffsetCommit};
 use crate::config::TopicPlan;
 

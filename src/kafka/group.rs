@@ -7,8 +7,8 @@ use rdkafka::consumer::{BaseConsumer, CommitMode, Consumer};
 use rdkafka::error::KafkaError as ClientError;
 use rdkafka::{Offset, TopicPartitionList};
 
-use super::rebalance::Membership;
-use super::{ClientSettings, KafkaError, PartitionQueue};
+use super::rebalance::{Assigned, GroupEvent, Membership, OffsetCommit, commit_metadata};
+use super::{ClientSettings, KafkaError};
 
 /// How long a question to the broker may take when partitions are opened again.
 const PATIENCE: Duration = Duration::from_secs(5);
@@ -24,41 +24,6 @@ pub struct GroupSettings {
     pub begins_at_end: bool,
     /// How long the group waits for a silent member, in milliseconds.
     pub session_timeout_ms: u64,
-}
-
-/// A partition that was given to this process.
-pub struct Assigned {
-    /// The partition.
-    pub partition: i32,
-    /// Its committed offset (the next to process), if the group has one.
-    pub committed_offset: Option<i64>,
-    /// Its records, from the rewind offset that was committed with it.
-    pub queue: PartitionQueue,
-}
-
-/// What the group decided.
-pub enum GroupEvent {
-    /// These partitions are ours now.
-    Assigned(Vec<Assigned>),
-    /// These are ours, but the broker did not say where to begin: [`GroupConsumer::reopen`] them.
-    AssignedUnread(Vec<i32>),
-    /// These go: commit, and come back when that is done.
-    Revoked(Vec<i32>),
-    /// These are gone: forget them.
-    Lost(Vec<i32>),
-    /// The membership cannot go on.
-    Failed(KafkaError),
-}
-
-/// The position of a partition, to be committed.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct OffsetCommit {
-    /// The partition.
-    pub partition: i32,
-    /// The next offset to process.
-    pub next_offset: i64,
-    /// Where reading must begin again to rebuild what is open, if anything is.
-    pub rewind_offset: Option<i64>,
 }
 
 /// The consumer of one stage. Clones share it; it closes when the last clone and queue are gone.
@@ -155,7 +120,7 @@ impl GroupConsumer {
             let failed = |error: ClientError| KafkaError::of_client("committing", &error);
             let mut entry = list.add_partition(&self.topic, position.partition);
             entry.set_offset(Offset::Offset(position.next_offset)).map_err(failed)?;
-            entry.set_metadata(metadata(*position));
+            entry.set_metadata(commit_metadata(*position));
         }
         let what = format!("committing offsets of {}", self.topic);
         self.consumer.commit(&list, CommitMode::Sync).map_err(|error| KafkaError::of_client(&what, &error))
@@ -178,51 +143,18 @@ impl GroupConsumer {
         let context = self.consumer.context();
         let mut assigned = context.split(&self.consumer, partitions)?;
         context.find_starts(&self.consumer, &mut list, &mut assigned)?;
-        for one in &mut assigned {
-            let element = list.find_partition(&self.topic, one.partition);
-            let start = element.map_or(Offset::Beginning, |element| element.offset());
-            let start = self.within_log(one, start)?;
-            self.consumer.seek(&self.topic, one.partition, start, PATIENCE).map_err(failed)?;
+        for element in list.elements() {
+            let (partition, start) = (element.partition(), element.offset());
+            if self.consumer.seek(&self.topic, partition, start, PATIENCE).is_ok() {
+                continue;
+            }
+            // A partition whose fetching has stopped on an error cannot seek; taken anew, it can be read.
+            let mut one = TopicPartitionList::with_capacity(1);
+            one.add_partition_offset(&self.topic, partition, start).map_err(failed)?;
+            self.consumer.incremental_unassign(&one).map_err(failed)?;
+            self.consumer.incremental_assign(&one).map_err(failed)?;
         }
         Ok(assigned)
-    }
-
-    /// Checks a start against what the log still has; says what is gone, and where it goes on.
-    fn within_log(&self, assigned: &mut Assigned, start: Offset) -> Result<Offset, KafkaError> {
-        let Offset::Offset(offset) = start else { return Ok(start) };
-        let (topic, partition) = (&*self.topic, assigned.partition);
-        let what = format!("reading the ends of {topic}/{partition}");
-        let (log_start, log_end) = self
-            .consumer
-            .fetch_watermarks(topic, partition, PATIENCE)
-            .map_err(|error| KafkaError::of_client(&what, &error))?;
-        let committed = assigned.committed_offset.unwrap_or(offset);
-        if (log_start..=log_end).contains(&committed) {
-            if offset < log_start {
-                tracing::warn!(
-                    topic,
-                    partition,
-                    offset,
-                    log_start,
-                    "lines of open observations are gone from the log"
-                );
-            }
-            return Ok(Offset::Offset(offset.max(log_start)));
-        }
-        let begins_at_end = self.consumer.context().begins_at_end;
-        tracing::error!(
-            topic,
-            partition,
-            committed,
-            log_start,
-            log_end,
-            "the committed offset is not in the log: records were deleted unread, or the topic was made anew; \
-             going on at the {} (runtime.auto_offset_reset)",
-            if begins_at_end { "end" } else { "beginning" }
-        );
-        let next = if begins_at_end { log_end } else { log_start };
-        assigned.committed_offset = Some(next);
-        Ok(Offset::Offset(next))
     }
 
     /// The end of a partition, asked of the broker.
@@ -230,28 +162,5 @@ impl GroupConsumer {
         let what = format!("reading the end of {}/{partition}", self.topic);
         let watermarks = self.consumer.fetch_watermarks(&self.topic, partition, PATIENCE);
         watermarks.map(|(_, end)| end).map_err(|error| KafkaError::of_client(&what, &error))
-    }
-}
-
-/// What is committed beside an offset.
-fn metadata(position: OffsetCommit) -> String {
-    position.rewind_offset.map_or_else(String::new, |rewind| format!("rewind={rewind}"))
-}
-
-/// The rewind offset in committed metadata; others' words there are ignored.
-pub(super) fn rewind_offset(metadata: &str) -> Option<i64> {
-    metadata.strip_prefix("rewind=")?.parse().ok()
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn the_rewind_offset_travels_in_the_metadata() {
-        let position = OffsetCommit { partition: 0, next_offset: 9, rewind_offset: Some(4) };
-        assert_eq!(rewind_offset(&metadata(position)), Some(4));
-        assert_eq!(rewind_offset(&metadata(OffsetCommit { rewind_offset: None, ..position })), None);
-        assert_eq!(rewind_offset("somebody else's words"), None);
     }
 }

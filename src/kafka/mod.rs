@@ -16,10 +16,11 @@ pub use admin::{Admin, GroupOffsets, TopicState};
 pub use client::ClientSettings;
 pub use embedded::EmbeddedBroker;
 pub use error::KafkaError;
-pub use group::{Assigned, GroupConsumer, GroupEvent, GroupSettings, OffsetCommit};
+pub use group::{GroupConsumer, GroupSettings};
 pub use producer::{ChangelogSlot, Outgoing, Producer};
 pub use raw::{PartitionQueue, Row};
 pub use reader::{Polled, Reader, StartAt};
+pub use rebalance::{Assigned, GroupEvent, OffsetCommit};
 
 /// The version of librdkafka that this program was built with.
 pub fn librdkafka_version() -> String {

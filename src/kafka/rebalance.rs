@@ -26,19 +26,53 @@ use rdkafka::error::KafkaError as ClientError;
 use rdkafka::types::RDKafkaRespErr;
 use rdkafka::{Offset, TopicPartitionList};
 
-use super::group::{Assigned, GroupEvent, rewind_offset};
 use super::{KafkaError, PartitionQueue};
 
 /// How long the committed offsets are waited for within a rebalance, for each of a few tries.
 const COMMITTED_PATIENCE: Duration = Duration::from_secs(5);
 const COMMITTED_TRIES: u32 = 2;
 
+/// A partition that was given to this process.
+pub struct Assigned {
+    /// The partition.
+    pub partition: i32,
+    /// Its committed offset (the next to process), if the group has one.
+    pub committed_offset: Option<i64>,
+    /// Its records, from the rewind offset that was committed with it.
+    pub queue: PartitionQueue,
+}
+
+/// What the group decided.
+pub enum GroupEvent {
+    /// These partitions are ours now.
+    Assigned(Vec<Assigned>),
+    /// These are ours, but the broker did not say where to begin: [`GroupConsumer::reopen`] them.
+    AssignedUnread(Vec<i32>),
+    /// These go: commit, and come back when that is done.
+    Revoked(Vec<i32>),
+    /// These are gone: forget them.
+    Lost(Vec<i32>),
+    /// The membership cannot go on.
+    Failed(KafkaError),
+}
+
+/// The position of a partition, to be committed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct OffsetCommit {
+    /// The partition.
+    pub partition: i32,
+    /// The next offset to process.
+    pub next_offset: i64,
+    /// Where reading must begin again to rebuild what is open, if anything is.
+    pub rewind_offset: Option<i64>,
+}
+
 /// What librdkafka calls when the group changes.
 pub(super) struct Membership {
     on_event: Box<dyn Fn(GroupEvent) + Send + Sync>,
     topic: Arc<str>,
     /// Whether a partition without a committed offset is read from its end.
-    pub(super) begins_at_end: bool,
+    begins_at_end: bool,
     /// The lease of each partition that is ours.
     leases: Mutex<HashMap<i32, Arc<AtomicBool>>>,
     /// The consumer that this context belongs to, so that queues can keep it alive.
@@ -152,14 +186,53 @@ impl Membership {
                 _ => None,
             });
             let rewind = found.and_then(|found| rewind_offset(found.metadata()));
-            let start = one
-                .committed_offset
-                .map_or(fresh, |offset| Offset::Offset(rewind.map_or(offset, |rewind| rewind.min(offset))));
+            let start = one.committed_offset.map_or(Ok(fresh), |offset| {
+                self.within_log(consumer, one, rewind.unwrap_or(offset).min(offset))
+            })?;
             partitions
                 .set_partition_offset(&self.topic, one.partition, start)
                 .map_err(|error| KafkaError::of_client("assigning", &error))?;
         }
         Ok(())
+    }
+
+    /// Checks a start against what the log still has; says what is gone, and where it goes on.
+    fn within_log(
+        &self,
+        consumer: &BaseConsumer<Self>,
+        assigned: &mut Assigned,
+        start: i64,
+    ) -> Result<Offset, KafkaError> {
+        let (topic, partition) = (&*self.topic, assigned.partition);
+        let what = format!("reading the ends of {topic}/{partition}");
+        let (log_start, log_end) = consumer
+            .fetch_watermarks(topic, partition, COMMITTED_PATIENCE)
+            .map_err(|error| KafkaError::of_client(&what, &error))?;
+        let committed = assigned.committed_offset.unwrap_or(start);
+        if (log_start..=log_end).contains(&committed) {
+            if start < log_start {
+                tracing::warn!(
+                    topic,
+                    partition,
+                    start,
+                    log_start,
+                    "lines of open observations are gone from the log"
+                );
+            }
+            return Ok(Offset::Offset(start.max(log_start)));
+        }
+        let (next, place) = if self.begins_at_end { (log_end, "end") } else { (log_start, "beginning") };
+        tracing::error!(
+            topic,
+            partition,
+            committed,
+            log_start,
+            log_end,
+            "the committed offset is not in the log: records were deleted unread, or the topic was made anew; \
+             going on at its {place} (runtime.auto_offset_reset)"
+        );
+        assigned.committed_offset = Some(next);
+        Ok(Offset::Offset(next))
     }
 
     /// Ends the leases of partitions that are no longer ours.
@@ -205,5 +278,28 @@ fn committed(
             }
             Err(error) => return Err(KafkaError::of_client("reading committed offsets", &error)),
         }
+    }
+}
+
+/// What is committed beside an offset.
+pub(super) fn commit_metadata(position: OffsetCommit) -> String {
+    position.rewind_offset.map_or_else(String::new, |rewind| format!("rewind={rewind}"))
+}
+
+/// The rewind offset in committed metadata; others' words there are ignored.
+pub(super) fn rewind_offset(metadata: &str) -> Option<i64> {
+    metadata.strip_prefix("rewind=")?.parse().ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_rewind_offset_travels_in_the_metadata() {
+        let position = OffsetCommit { partition: 0, next_offset: 9, rewind_offset: Some(4) };
+        assert_eq!(rewind_offset(&commit_metadata(position)), Some(4));
+        assert_eq!(rewind_offset(&commit_metadata(OffsetCommit { rewind_offset: None, ..position })), None);
+        assert_eq!(rewind_offset("somebody else's words"), None);
     }
 }

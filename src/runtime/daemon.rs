@@ -8,9 +8,10 @@ use tokio::sync::oneshot;
 
 use super::caught_up;
 use super::failure::Failure;
+use super::message::Leave;
 use super::plan::{Ingredients, StagePlan};
 use super::station_table::{StationTable, TableProgress};
-use super::supervisor::{End, Leave, Supervisor};
+use super::supervisor::{End, Supervisor};
 use super::totals::{Summary, Totals};
 use crate::config::{Config, TopicPlan, topic};
 use crate::kafka::{Admin, ClientSettings, KafkaError, TopicState};

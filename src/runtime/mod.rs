@@ -19,6 +19,7 @@
 mod caught_up;
 mod daemon;
 mod failure;
+mod message;
 mod partition;
 mod plan;
 mod poll_thread;

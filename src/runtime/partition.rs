@@ -7,8 +7,8 @@ use std::time::Duration;
 use actix::prelude::*;
 
 use super::failure::Failure;
+use super::message::{CommitSoon, TaskFailed};
 use super::task::{Slice, Task};
-use super::worker::{CommitSoon, TaskFailed, Worker};
 use crate::kafka::Producer;
 
 /// A queue's wake-up is only a hint (edges get lost after an assign), so it is polled on a tick as well.
@@ -18,12 +18,17 @@ const TICK: Duration = Duration::from_millis(100);
 pub(super) struct PartitionActor {
     task: Rc<RefCell<Task>>,
     producer: Rc<Producer>,
-    worker: Addr<Worker>,
+    commit_soon: Recipient<CommitSoon>,
+    failed: Recipient<TaskFailed>,
 }
 
 impl PartitionActor {
-    pub(super) fn new(task: Rc<RefCell<Task>>, producer: Rc<Producer>, worker: Addr<Worker>) -> Self {
-        Self { task, producer, worker }
+    pub(super) fn new<W>(task: Rc<RefCell<Task>>, producer: Rc<Producer>, worker: &Addr<W>) -> Self
+    where
+        W: Actor<Context = actix::Context<W>> + Handler<CommitSoon> + Handler<TaskFailed>,
+    {
+        let (commit_soon, failed) = (worker.clone().recipient(), worker.clone().recipient());
+        Self { task, producer, commit_soon, failed }
     }
 
     /// Does one slice, and arranges the next: exactly one is arranged at any time.
@@ -32,14 +37,14 @@ impl PartitionActor {
         match slice {
             Ok(Slice::Busy) => self.step_again(context),
             Ok(Slice::CommitFirst) => {
-                self.worker.do_send(CommitSoon);
+                self.commit_soon.do_send(CommitSoon);
                 self.step_again(context);
             }
             Ok(Slice::Waiting) => self.step_when_woken(context),
             Ok(Slice::Closed) => context.stop(),
             Err(failure) => {
                 let partition = self.task.borrow().partition;
-                self.worker.do_send(TaskFailed { partition, failure });
+                self.failed.do_send(TaskFailed { partition, failure });
                 context.stop();
             }
         }
@@ -76,7 +81,7 @@ impl Drop for PartitionActor {
             && let Ok(task) = self.task.try_borrow()
         {
             let failure = Failure::Panic(format!("partition {}", task.partition));
-            self.worker.do_send(TaskFailed { partition: task.partition, failure });
+            self.failed.do_send(TaskFailed { partition: task.partition, failure });
         }
     }
 }

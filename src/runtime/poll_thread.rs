@@ -7,9 +7,9 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
-use actix::Addr;
+use actix::Recipient;
 
-use super::supervisor::{PollEnded, StageFailed, Supervisor};
+use super::message::{PollEnded, StageFailed};
 use crate::kafka::GroupConsumer;
 use crate::stages::StageName;
 
@@ -21,23 +21,23 @@ const POLL_TIMEOUT: Duration = Duration::from_millis(50);
 pub(super) fn start(
     stage: StageName,
     consumer: GroupConsumer,
-    supervisor: Addr<Supervisor>,
+    (failed, ended): (Recipient<StageFailed>, Recipient<PollEnded>),
     leaving: Arc<AtomicBool>,
     patience: Duration,
 ) -> JoinHandle<()> {
     std::thread::spawn(move || {
-        serve(&consumer, &supervisor, &leaving);
+        serve(&consumer, &failed, &leaving);
         leave(stage, &consumer, patience);
         // The consumer closes where its last handle goes, which must not be the System's thread.
         drop(consumer);
-        supervisor.do_send(PollEnded);
+        ended.do_send(PollEnded);
     })
 }
 
-fn serve(consumer: &GroupConsumer, supervisor: &Addr<Supervisor>, leaving: &AtomicBool) {
+fn serve(consumer: &GroupConsumer, failed: &Recipient<StageFailed>, leaving: &AtomicBool) {
     while !leaving.load(Ordering::Acquire) {
         if let Err(error) = consumer.poll(POLL_TIMEOUT) {
-            supervisor.do_send(StageFailed(error.into()));
+            failed.do_send(StageFailed(error.into()));
             // The supervisor sets `leaving`; until then there is nothing to serve.
             std::thread::sleep(POLL_TIMEOUT);
         }

@@ -28,9 +28,10 @@ use actix::prelude::*;
 use tokio::sync::oneshot;
 
 use super::failure::Failure;
+use super::message::{Close, GroupChanged, Leave, Open, PollEnded, Reopen, StageFailed, WorkerFailed};
 use super::plan::StagePlan;
 use super::poll_thread;
-use super::worker::{Close, Open, Reopen, Worker};
+use super::worker::Worker;
 use crate::kafka::{Assigned, GroupConsumer, GroupEvent, Producer};
 
 /// Failures older than this no longer count against the budget.
@@ -42,38 +43,6 @@ const DELAY_AWAY: Duration = Duration::from_secs(2);
 
 /// Told when a stage has ended, and why.
 pub(super) type End = oneshot::Receiver<Result<(), Failure>>;
-
-/// What the group decided, from the poll thread.
-#[derive(Message)]
-#[rtype(result = "()")]
-pub(super) struct GroupChanged {
-    pub(super) event: GroupEvent,
-    /// Dropped when a revoke has been carried out.
-    pub(super) done: Option<mpsc::Sender<()>>,
-}
-
-/// A worker has closed all its tasks.
-#[derive(Message)]
-#[rtype(result = "()")]
-pub(super) struct WorkerFailed {
-    pub(super) worker: usize,
-    pub(super) failure: Failure,
-}
-
-/// The membership of the group cannot go on.
-#[derive(Message)]
-#[rtype(result = "()")]
-pub(super) struct StageFailed(pub(super) Failure);
-
-/// Leave the group in good order: commit, give up everything, end.
-#[derive(Message)]
-#[rtype(result = "()")]
-pub(super) struct Leave;
-
-/// The poll thread has ended: no partition is left.
-#[derive(Message)]
-#[rtype(result = "()")]
-pub(super) struct PollEnded;
 
 struct Hand {
     worker: Addr<Worker>,
@@ -115,14 +84,20 @@ impl Supervisor {
             let arbiter = Arbiter::new();
             let (plan, consumer, supervisor) = (Arc::clone(&plan), consumer.clone(), address.clone());
             let worker = Worker::start_in_arbiter(&arbiter.handle(), move |_| {
-                Worker::new(index, plan, consumer, producer, supervisor)
+                let (worker_failed, stage_failed) = (supervisor.clone().recipient(), supervisor.recipient());
+                Worker::new(index, plan, consumer, producer, worker_failed, stage_failed)
             });
             hands.push(Hand { worker, arbiter, partitions: BTreeSet::new() });
         }
         consumer.subscribe()?;
         let leaving = Arc::new(AtomicBool::new(false));
-        let poll_thread =
-            poll_thread::start(plan.stage, consumer, address.clone(), Arc::clone(&leaving), patience);
+        let poll_thread = poll_thread::start(
+            plan.stage,
+            consumer,
+            (address.clone().recipient(), address.clone().recipient()),
+            Arc::clone(&leaving),
+            patience,
+        );
         let supervisor = Self {
             plan,
             hands,

@@ -17,6 +17,9 @@ const SLICE_ROWS: usize = 1_024;
 /// More uncommitted changes than this are committed before the interval is over.
 const CHANGES_MAX: usize = 5_000;
 
+/// More panics in a row than this are a fault of the task, not of its records.
+const PANICS_MAX: u32 = 20;
+
 /// Room that a record's headers and framing may take beside key and value, in bytes.
 const RECORD_OVERHEAD_BYTES: usize = 1_000;
 
@@ -50,7 +53,8 @@ pub(super) struct Task {
     /// As the group knows it.
     committed: Option<OffsetCommit>,
     is_at_end: bool,
-    last_record_at: Instant,
+    last_taken_at: Instant,
+    panics_in_a_row: u32,
     /// Whether everything that was open has settled since the last record.
     is_settled: bool,
 }
@@ -93,7 +97,8 @@ impl Task {
                 rewind_offset: None,
             }),
             is_at_end: false,
-            last_record_at: Instant::now(),
+            last_taken_at: Instant::now(),
+            panics_in_a_row: 0,
             is_settled: false,
         })
     }
@@ -128,8 +133,9 @@ impl Task {
         if let Some(failure) = failure {
             return Err(failure);
         }
-        if taken == 0 {
-            self.punctuate_if_idle(now_ms)?;
+        match taken {
+            0 => self.punctuate_if_idle(now_ms)?,
+            _ => self.last_taken_at = Instant::now(),
         }
         self.send_outputs(producer)?;
         Ok(match taken {
@@ -170,22 +176,35 @@ impl Task {
             muted,
             stage: self.plan.stage,
         };
-        // A record that brings the processor down is one dead letter, not a dead partition.
+        // A record that brings the processor down is one dead letter, not a dead partition. But where one
+        // after the other does, it is not the records.
         let outcome = catch_unwind(AssertUnwindSafe(|| self.processor.process(record, &mut context)));
         match outcome {
-            Ok(result) => result?,
-            Err(_) => context.reject(record, "the processor panicked on this record"),
+            Ok(result) => {
+                result?;
+                self.panics_in_a_row = 0;
+            }
+            Err(_) => {
+                context.reject(record, "the processor panicked on this record");
+                self.panics_in_a_row += 1;
+            }
+        }
+        if self.panics_in_a_row > PANICS_MAX {
+            let place = format!("{}/{}@{}", record.topic, record.partition, record.offset);
+            return Err(Failure::Panic(format!(
+                "stage {} at {place}, as on all records before,",
+                self.plan.stage
+            )));
         }
         self.next_offset = Some(record.offset + 1);
         self.is_at_end = false;
         self.is_settled = false;
-        self.last_record_at = Instant::now();
         Ok(())
     }
 
     fn punctuate_if_idle(&mut self, now_ms: i64) -> Result<(), Failure> {
         let Some(idle_ms) = self.processor.idle_ms() else { return Ok(()) };
-        let is_due = self.is_at_end && self.last_record_at.elapsed() >= Duration::from_millis(idle_ms);
+        let is_due = self.is_at_end && self.last_taken_at.elapsed() >= Duration::from_millis(idle_ms);
         if !is_due || self.is_settled {
             return Ok(());
         }
@@ -267,7 +286,7 @@ impl Task {
     pub(super) fn committed(&mut self, position: OffsetCommit) -> Result<(), Failure> {
         self.committed = Some(position);
         let checkpoint = Checkpoint { committed_offset: position.next_offset, ..self.store.checkpoint() };
-        Ok(self.store.commit(checkpoint)?)
+        Ok(self.store.mark(checkpoint)?)
     }
 
     /// Takes no more records. What is not committed is dropped with the task.

@@ -24,54 +24,21 @@
 use std::cell::RefCell;
 use std::collections::BTreeMap;
 use std::rc::Rc;
-use std::sync::{Arc, mpsc};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use actix::prelude::*;
 
 use super::failure::Failure;
+use super::message::{Close, CommitSoon, Open, Reopen, StageFailed, TaskFailed, WorkerFailed};
 use super::partition::PartitionActor;
 use super::plan::StagePlan;
 use super::restore::Restore;
-use super::supervisor::{StageFailed, Supervisor, WorkerFailed};
 use super::task::Task;
 use crate::kafka::{Assigned, GroupConsumer, OffsetCommit, Producer};
 
 /// How long commits may be refused before the worker counts as failed.
 const COMMIT_PATIENCE: Duration = Duration::from_secs(60);
-
-/// Take these partitions: restore, then run.
-#[derive(Message)]
-#[rtype(result = "()")]
-pub(super) struct Open(pub(super) Vec<Assigned>);
-
-/// Open these partitions again, from their last commit: the way back after a failure.
-#[derive(Message)]
-#[rtype(result = "()")]
-pub(super) struct Reopen(pub(super) Vec<i32>);
-
-/// Give these partitions up. Dropping `done` tells that it has happened.
-#[derive(Message)]
-#[rtype(result = "()")]
-pub(super) struct Close {
-    pub(super) partitions: Vec<i32>,
-    /// Commit first (revoked), or forget (lost).
-    pub(super) commit: bool,
-    pub(super) done: Option<mpsc::Sender<()>>,
-}
-
-/// A task cannot go on.
-#[derive(Message)]
-#[rtype(result = "()")]
-pub(super) struct TaskFailed {
-    pub(super) partition: i32,
-    pub(super) failure: Failure,
-}
-
-/// Do not wait for the interval.
-#[derive(Message)]
-#[rtype(result = "()")]
-pub(super) struct CommitSoon;
 
 struct Hosted {
     task: Rc<RefCell<Task>>,
@@ -85,7 +52,8 @@ pub(super) struct Worker {
     plan: Arc<StagePlan>,
     consumer: GroupConsumer,
     producer: Rc<Producer>,
-    supervisor: Addr<Supervisor>,
+    worker_failed: Recipient<WorkerFailed>,
+    stage_failed: Recipient<StageFailed>,
     hosted: BTreeMap<i32, Hosted>,
     restores: Vec<Restore>,
     /// Since when the group has refused commits.
@@ -98,14 +66,16 @@ impl Worker {
         plan: Arc<StagePlan>,
         consumer: GroupConsumer,
         producer: Producer,
-        supervisor: Addr<Supervisor>,
+        worker_failed: Recipient<WorkerFailed>,
+        stage_failed: Recipient<StageFailed>,
     ) -> Self {
         Self {
             index,
             plan,
             consumer,
             producer: Rc::new(producer),
-            supervisor,
+            worker_failed,
+            stage_failed,
             hosted: BTreeMap::new(),
             restores: Vec::new(),
             refused_since: None,
@@ -139,7 +109,7 @@ impl Worker {
     fn run(&mut self, partition: i32, context: &mut actix::Context<Self>) {
         if let Some(hosted) = self.hosted.get_mut(&partition) {
             let actor =
-                PartitionActor::new(Rc::clone(&hosted.task), Rc::clone(&self.producer), context.address());
+                PartitionActor::new(Rc::clone(&hosted.task), Rc::clone(&self.producer), &context.address());
             hosted.actor = Some(actor.start());
         }
     }
@@ -252,7 +222,7 @@ impl Worker {
             }
         }
         self.refused_since = None;
-        self.supervisor.do_send(WorkerFailed { worker: self.index, failure });
+        self.worker_failed.do_send(WorkerFailed { worker: self.index, failure });
     }
 }
 
@@ -270,7 +240,7 @@ impl Drop for Worker {
             // Without its worker a partition would be read for ever and never committed.
             self.close_all();
             let failure = Failure::Panic(format!("worker {} of stage {}", self.index, self.plan.stage));
-            self.supervisor.do_send(StageFailed(failure));
+            self.stage_failed.do_send(StageFailed(failure));
         }
     }
 }

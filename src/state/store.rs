@@ -184,6 +184,11 @@ impl Store {
         self.write(&changes, checkpoint)
     }
 
+    /// Writes a checkpoint alone; uncommitted changes stay what they are.
+    pub fn mark(&mut self, checkpoint: Checkpoint) -> Result<(), StateError> {
+        self.write(&[], checkpoint)
+    }
+
     /// Writes changes that were read back from the changelog, past the overlay.
     pub fn restore(&mut self, changes: &[Change<'_>], checkpoint: Checkpoint) -> Result<(), StateError> {
         debug_assert!(self.overlay.is_empty(), "a store is restored before it is used");

@@ -16,6 +16,7 @@ pub fn tests() -> Vec<Test> {
         test("a_changelog_that_does_not_fit_is_refused", &[Needs::Broker], changelog_that_does_not_fit),
         test("an_empty_station_table_is_refused", &[Needs::Broker], empty_station_table),
         test("a_bad_inventory_is_refused_with_its_line", &[Needs::Broker], bad_inventory),
+        test("a_committed_offset_that_is_gone_is_said", &[Needs::Broker], committed_offset_gone),
         test("a_broker_that_goes_away_is_waited_for", &[Needs::Broker], broker_goes_away),
     ]
 }
@@ -206,6 +207,39 @@ fn bad_inventory() {
     write("stations.txt", good);
     assert_eq!(import().in_dir(dir.path()).run().expect_code(0).summary()["stations"], 1);
     assert_eq!(topics.values("noaa-stations")[0]["country"], "United States");
+}
+
+/// Records are deleted before they were processed: the daemon says so, and goes on with what is left.
+fn committed_offset_gone() {
+    let topics = Topics::create();
+    let dir = tempfile::tempdir().unwrap();
+    let run = || {
+        let command = topics.frostline().args(["run", "--stages", "filter", "--until-caught-up", "--json"]);
+        command.in_dir(dir.path()).run().expect_code(0)
+    };
+    let value: &[u8] =
+        br#"{"station":{"id":"USC00020080","country_code":"US","state_code":"AZ"},"date":"2016-01-02"}"#;
+    let records = vec![(Some(b"USC00020080".as_slice()), Some(value)); 30];
+    send(&topics, topic::JSON, &records);
+    assert_eq!(run().summary()["kept"], 30);
+    send(&topics, topic::JSON, &records);
+    let partition = &topics.records("noaa-json")[0]["partition"];
+    let partition = i32::try_from(partition.as_i64().unwrap()).unwrap();
+    delete_records(&format!("{}noaa-json", topics.namespace), partition, 50);
+    let outcome = run();
+    assert_eq!(outcome.summary()["kept"], 10, "{outcome}");
+    assert!(outcome.err.contains("the committed offset is not in the log"), "{outcome}");
+    assert!(outcome.err.contains("committed=30") && outcome.err.contains("log_start=50"), "{outcome}");
+}
+
+fn delete_records(topic: &str, partition: i32, before: i64) {
+    use rdkafka::admin::{AdminClient, AdminOptions};
+    let mut settings = rdkafka::ClientConfig::new();
+    let admin: AdminClient<_> = settings.set("bootstrap.servers", broker()).create().unwrap();
+    let mut list = rdkafka::TopicPartitionList::new();
+    list.add_partition_offset(topic, partition, rdkafka::Offset::Offset(before)).unwrap();
+    let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
+    runtime.block_on(admin.delete_records(&list, &AdminOptions::new())).unwrap();
 }
 
 /// A broker of its own is killed under the daemon and comes back; the daemon goes on where it was.
