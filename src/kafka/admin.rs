@@ -1,7 +1,7 @@
 //! Topics and offsets, looked at and changed from outside a group.
 
 use std::collections::BTreeMap;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use rdkafka::admin::{AdminClient, AdminOptions, NewTopic, ResourceSpecifier, TopicReplication};
 use rdkafka::consumer::{BaseConsumer, Consumer};
@@ -122,7 +122,7 @@ impl Admin {
             .await
             .map_err(|error| KafkaError::of_client(&what, &error))?;
         match results.into_iter().next() {
-            Some(Ok(_)) => Ok(true),
+            Some(Ok(_)) => self.wait_until(&plan.name, true).await.map(|()| true),
             Some(Err((_, RDKafkaErrorCode::TopicAlreadyExists))) => Ok(false),
             Some(Err((_, code))) => Err(KafkaError::Topic(format!("{what}: {code}"))),
             None => Err(KafkaError::Topic(format!("{what}: the broker did not say how it went"))),
@@ -139,11 +139,26 @@ impl Admin {
             .await
             .map_err(|error| KafkaError::of_client(&what, &error))?;
         match results.into_iter().next() {
-            Some(Ok(_)) => Ok(true),
+            Some(Ok(_)) => self.wait_until(topic, false).await.map(|()| true),
             Some(Err((_, RDKafkaErrorCode::UnknownTopicOrPartition))) => Ok(false),
             Some(Err((_, code))) => Err(KafkaError::Topic(format!("{what}: {code}"))),
             None => Err(KafkaError::Topic(format!("{what}: the broker did not say how it went"))),
         }
+    }
+
+    /// Waits until the brokers tell what the controller has done: a moment, or longer where they are busy.
+    async fn wait_until(&self, topic: &str, is_there: bool) -> Result<(), KafkaError> {
+        let deadline = Instant::now() + PATIENCE;
+        while self.partitions(topic)?.is_some() != is_there {
+            if Instant::now() > deadline {
+                let word = if is_there { "made" } else { "deleted" };
+                return Err(KafkaError::Retry(format!(
+                    "topic {topic} was {word}, but the brokers do not show it yet"
+                )));
+            }
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+        Ok(())
     }
 
     /// First and end offset of a partition, asked of the broker.

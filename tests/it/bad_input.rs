@@ -143,7 +143,10 @@ fn second_daemon() {
     let dir = tempfile::tempdir().unwrap();
     let run = || topics.frostline().args(["run", "--stages", "filter"]).in_dir(dir.path());
     let mut first = run().start();
-    std::thread::sleep(Duration::from_secs(3));
+    while !dir.path().join("state/store/db").exists() {
+        assert!(first.is_running());
+        std::thread::sleep(Duration::from_millis(50));
+    }
     let outcome = run().run().expect_code(1);
     assert!(outcome.err.contains("another frostline process uses the state directory"), "{outcome}");
     assert!(first.is_running());
