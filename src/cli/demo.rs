@@ -81,11 +81,11 @@ impl Broker {
             ));
             return Ok(Self::Embedded { _broker: broker });
         }
-        if config.kafka.namespace.is_empty() {
-            // A fresh place each time, so that each run shows its alerts and none touches real topics.
-            config.kafka.namespace =
-                format!("frostline-demo-{}-{:06}.", std::process::id(), fastrand::u32(..1_000_000));
-        }
+        // A fresh place each time, whatever is configured: each run shows its alerts, and since its topics are
+        // deleted at the end, they must never be somebody's.
+        config.topics.clear();
+        config.kafka.namespace =
+            format!("frostline-demo-{}-{:06}.", std::process::id(), fastrand::u32(..1_000_000));
         let admin = topics::connect(config).await?;
         topics::create_all(config, &admin).await?;
         let namespace = &config.kafka.namespace;
@@ -138,6 +138,8 @@ async fn show(
     let interrupted: Option<Signal> = tokio::select! {
         worked = work => worked.map(|()| None)?,
         signal = signals.next() => Some(signal),
+        // It ends by itself only when nobody reads any more, or the alerts cannot be read.
+        () = printer.ended() => None,
     };
     spinner.set_message("committing");
     let (summary, stopped) = daemon.stop().await;
@@ -287,6 +289,13 @@ impl Printer {
         let (stop, json) = (Arc::clone(&finish), common.json);
         let thread = std::thread::spawn(move || print_alerts(&reader, json, &spinner, &stop));
         Ok(Self { thread, finish })
+    }
+
+    /// Returns when the printer has ended by itself.
+    async fn ended(&self) {
+        while !self.thread.is_finished() {
+            tokio::time::sleep(Duration::from_millis(100)).await;
+        }
     }
 
     /// Prints what is still to come, and ends.

@@ -165,6 +165,12 @@ fn settings_last(arguments: impl Iterator<Item = OsString>) -> Vec<OsString> {
     let mut arguments = arguments;
     while let Some(argument) = arguments.next() {
         let text = argument.to_string_lossy().into_owned();
+        if text == "--" {
+            kept.extend(settings);
+            kept.push(argument);
+            kept.extend(arguments);
+            return kept;
+        }
         if text == "--set" {
             settings.push(argument);
             settings.extend(arguments.next());
@@ -202,7 +208,10 @@ impl Common {
                 settings.push(format!("{key}={value}"));
             }
         }
-        crate::config::load(&Overrides { file: self.config.clone(), settings }, std::env::vars())
+        // Other variables may be anything, also no text.
+        let own = std::env::vars_os()
+            .filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)));
+        crate::config::load(&Overrides { file: self.config.clone(), settings }, own)
     }
 }
 

@@ -122,7 +122,7 @@ impl Job {
         let start = Instant::now();
         let mut summary = ReplaySummary { topic: self.topic.clone(), ..ReplaySummary::default() };
         for file in &self.files {
-            self.send_file(
+            let sent = self.send_file(
                 file,
                 &producer,
                 &position,
@@ -137,7 +137,13 @@ impl Job {
                     ));
                 },
                 start,
-            )?;
+            );
+            if let Err(error) = sent {
+                // What was read so far is in the topic, and the user must know how much that is.
+                producer.wait_acknowledged()?;
+                bar.finish_and_clear();
+                return Err(error.context(format!("{} records were sent before", summary.records)));
+            }
             summary.files += 1;
         }
         producer.wait_acknowledged()?;

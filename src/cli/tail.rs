@@ -1,5 +1,6 @@
 //! `frostline tail`: look into a topic. Committed records only.
 
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 use clap::Args;
@@ -71,20 +72,23 @@ async fn follow(
     let starts: Vec<_> = (0..partitions).map(|partition| (partition, start)).collect();
     let reader = Reader::new(settings, topic, &starts)?;
     let mut printed = 0;
-    let mut open = partitions;
+    // A partition of a live topic reports its end again and again.
+    let mut open: BTreeSet<i32> = (0..partitions).collect();
     loop {
         let polled = step(&reader, signals, |polled| match polled {
-            Polled::Record(record) => print(&record, shown).map(|()| false),
-            Polled::EndOfPartition { .. } => Ok(true),
+            Polled::Record(record) => print(&record, shown).map(|()| None),
+            Polled::EndOfPartition { partition } => Ok(Some(partition)),
         })
         .await?;
         match polled {
-            Some(Ok(false)) => printed += 1,
-            Some(Ok(true)) => open -= 1,
+            Some(Ok(None)) => printed += 1,
+            Some(Ok(Some(ended))) => drop(open.remove(&ended)),
             Some(Err(error)) => return Err(error.into()),
             None => {}
         }
-        if arguments.number.is_some_and(|number| printed >= number) || (arguments.until_end && open <= 0) {
+        if arguments.number.is_some_and(|number| printed >= number)
+            || (arguments.until_end && open.is_empty())
+        {
             return Ok(());
         }
     }
@@ -103,13 +107,13 @@ async fn last(
     let starts: Vec<_> = (0..partitions).map(|partition| (partition, StartAt::Tail(each))).collect();
     let reader = Reader::new(settings, topic, &starts)?;
     let mut found: Vec<((i64, i32, i64), String)> = Vec::new();
-    let mut open = partitions;
-    while open > 0 {
+    let mut open: BTreeSet<i32> = (0..partitions).collect();
+    while !open.is_empty() {
         step(&reader, signals, |polled| match polled {
             Polled::Record(record) => {
                 found.push(((record.timestamp_ms, record.partition, record.offset), text(&record, shown)));
             }
-            Polled::EndOfPartition { .. } => open -= 1,
+            Polled::EndOfPartition { partition } => drop(open.remove(&partition)),
         })
         .await?;
     }

@@ -26,7 +26,7 @@ pub(super) struct TopicsArguments {
 
 #[derive(Subcommand)]
 enum TopicsCommand {
-    /// Make the topics that are missing
+    /// Make the topics that are missing; exit code 1 where one that is there does not fit
     #[command(after_help = EXAMPLES)]
     Create,
     /// Show each topic with its partitions and records; exit code 1 where one is missing or does not fit
@@ -75,6 +75,7 @@ struct Row {
 }
 
 async fn create(common: &Common, config: &Config, admin: &Admin) -> Result<(), Failed> {
+    let mut is_sound = true;
     for plan in config.all_topics() {
         let is_new = admin.create(&plan).await?;
         let status = if is_new {
@@ -87,6 +88,7 @@ async fn create(common: &Common, config: &Config, admin: &Admin) -> Result<(), F
                 .next()
                 .map_or_else(|| "exists".to_owned(), |state| verdict(&plan, &state))
         };
+        is_sound &= matches!(status.as_str(), "created" | "exists");
         let policy = plan.is_compacted.then(|| "compact".to_owned());
         print(
             common,
@@ -99,7 +101,7 @@ async fn create(common: &Common, config: &Config, admin: &Admin) -> Result<(), F
             },
         )?;
     }
-    Ok(())
+    if is_sound { Ok(()) } else { Err(Failed::Mistakes) }
 }
 
 /// Whether a topic that is there fits its plan.

@@ -71,7 +71,16 @@ impl Task {
         queue: PartitionQueue,
         end_offset: impl FnOnce() -> Result<i64, KafkaError>,
     ) -> Result<Self, Failure> {
-        let store = plan.state.store(&plan.identity(partition))?;
+        let mut store = plan.state.store(&plan.identity(partition))?;
+        if committed_offset.is_none() && store.checkpoint().committed_offset >= 0 {
+            // The group knows nothing of what this store has seen committed: the topic was made anew, or this is
+            // another cluster. What the changelog there says is the truth.
+            let (stage, source) = (plan.stage.as_str(), plan.source.as_str());
+            tracing::warn!(stage, source, partition, "state of an earlier topic of this name is dropped");
+            drop(store);
+            plan.state.drop_store(&plan.identity(partition))?;
+            store = plan.state.store(&plan.identity(partition))?;
+        }
         let checkpoint = store.checkpoint();
         let committed = committed_offset.unwrap_or(-1);
         // Died between writing state and committing offsets? Then the state knows better (see `Checkpoint`).
@@ -236,7 +245,12 @@ impl Task {
 
     /// Whether there is anything to commit, and the partition is still ours.
     pub(super) fn needs_commit(&self) -> bool {
-        self.queue.as_ref().is_some_and(PartitionQueue::is_ours) && self.has_changed()
+        self.is_ours() && self.has_changed()
+    }
+
+    /// Whether the task is open and its lease has not ended.
+    pub(super) fn is_ours(&self) -> bool {
+        self.queue.as_ref().is_some_and(PartitionQueue::is_ours)
     }
 
     fn has_changed(&self) -> bool {

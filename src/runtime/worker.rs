@@ -82,6 +82,7 @@ impl Worker {
         }
     }
 
+    /// Opens tasks, and starts or restores them.
     fn open(&mut self, assigned: Vec<Assigned>, context: &mut actix::Context<Self>) -> Result<(), Failure> {
         let mut tasks = Vec::with_capacity(assigned.len());
         for Assigned { partition, committed_offset, queue } in assigned {
@@ -152,6 +153,9 @@ impl Worker {
             return Ok(());
         }
         self.producer.wait_acknowledged()?;
+        // The wait may have been long: what was taken away meanwhile is its new owner's to write.
+        let dirty: Vec<Rc<RefCell<Task>>> =
+            dirty.into_iter().filter(|task| task.borrow().is_ours()).collect();
         for task in &dirty {
             task.borrow_mut().send_changes(&self.producer)?;
         }
@@ -164,14 +168,15 @@ impl Worker {
     }
 
     fn commit_offsets(&mut self, dirty: &[Rc<RefCell<Task>>]) -> Result<(), Failure> {
-        let positions: Vec<OffsetCommit> = dirty.iter().filter_map(|task| task.borrow().position()).collect();
+        let ours = dirty.iter().filter(|task| task.borrow().is_ours());
+        let positions: Vec<OffsetCommit> = ours.filter_map(|task| task.borrow().position()).collect();
         if positions.is_empty() {
             return Ok(());
         }
         match self.consumer.commit(&positions) {
             Ok(()) => {
                 self.refused_since = None;
-                for task in dirty {
+                for task in dirty.iter().filter(|task| task.borrow().is_ours()) {
                     let mut task = task.borrow_mut();
                     if let Some(position) = task.position() {
                         task.committed(position)?;
@@ -287,6 +292,8 @@ impl Handler<Close> for Worker {
             self.restores.iter_mut().for_each(|restore| restore.forget(*partition));
         }
         self.restores.retain(|restore| !restore.is_done());
+        // A refusal of the last commit concerned what is gone now.
+        self.refused_since = None;
         drop(close.done);
     }
 }

@@ -16,6 +16,7 @@ pub fn tests() -> Vec<Test> {
         test("a_changelog_that_does_not_fit_is_refused", &[Needs::Broker], changelog_that_does_not_fit),
         test("an_empty_station_table_is_refused", &[Needs::Broker], empty_station_table),
         test("a_bad_inventory_is_refused_with_its_line", &[Needs::Broker], bad_inventory),
+        test("topics_made_anew_do_not_meet_old_state", &[Needs::Broker], topics_made_anew),
         test("a_committed_offset_that_is_gone_is_said", &[Needs::Broker], committed_offset_gone),
         test("a_broker_that_goes_away_is_waited_for", &[Needs::Broker], broker_goes_away),
     ]
@@ -164,7 +165,7 @@ fn changelog_that_does_not_fit() {
     let frostline = |arguments: &[&str]| {
         topics.frostline().args(["--set", &wide]).args(arguments.iter().copied()).in_dir(dir.path()).run()
     };
-    let created = frostline(&["topics", "create"]).expect_code(0);
+    let created = frostline(&["topics", "create"]).expect_code(1);
     assert!(created.out.contains("has 5 partitions, 12 were expected"), "{created}");
     let outcome = frostline(&["run", "--stages", "alert"]).expect_code(1);
     let said = &outcome.err;
@@ -210,6 +211,25 @@ fn bad_inventory() {
     write("stations.txt", good);
     assert_eq!(import().in_dir(dir.path()).run().expect_code(0).summary()["stations"], 1);
     assert_eq!(topics.values("noaa-stations")[0]["country"], "United States");
+}
+
+/// The state directory outlives its topics: what it remembers must not swallow what the new ones bring.
+fn topics_made_anew() {
+    let topics = Topics::create();
+    let dir = tempfile::tempdir().unwrap();
+    let rules = "[[rule]]\nid = \"r\"\nstation = \"USC00020080\"\nwhen = \"TMIN <= 10.0\"\n";
+    std::fs::write(dir.path().join("rules.toml"), rules).unwrap();
+    let value: &[u8] = br#"{"station":{"id":"USC00020080","country_code":"US","state_code":"AZ"},"date":"2016-01-02","TMIN":1.5}"#;
+    let run = || {
+        send(&topics, topic::JSON, &[(Some(b"USC00020080"), Some(value))]);
+        let command =
+            topics.frostline().args(["run", "--stages", "filter,alert", "--until-caught-up", "--json"]);
+        command.in_dir(dir.path()).run().expect_code(0).summary()["alerts"].as_u64().unwrap()
+    };
+    assert_eq!((run(), run()), (1, 0), "once, and then it is known");
+    topics.frostline().args(["topics", "delete", "--yes"]).run().expect_code(0);
+    topics.frostline().args(["topics", "create"]).run().expect_code(0);
+    assert_eq!(run(), 1);
 }
 
 /// Records are deleted before they were processed: the daemon says so, and goes on with what is left.
