@@ -55,7 +55,7 @@ struct Common {
     /// Any setting, as in --set kafka.namespace=test. (may be repeated)
     #[arg(long = "set", global = true, value_name = "KEY=VALUE")]
     settings: Vec<String>,
-    /// Kafka's address, HOST:PORT (the same as --set kafka.brokers=…)
+    /// Kafka's address, HOST:PORT (the same as --set kafka.brokers=…; the demo runs embedded without it)
     #[arg(long, global = true, value_name = "HOST:PORT")]
     brokers: Option<String>,
     /// Results as JSON, one object a line

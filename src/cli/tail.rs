@@ -1,6 +1,7 @@
 //! `frostline tail`: look into a topic. Committed records only.
 
 use std::collections::BTreeSet;
+use std::io::IsTerminal;
 use std::time::Duration;
 
 use clap::Args;
@@ -191,13 +192,22 @@ fn as_text(record: &Record<'_>) -> String {
         format!("{DIM}{time}{DIM:#} {CYAN}{partition}@{offset}{CYAN:#} {BOLD}{}{BOLD:#} ", clean(&key));
     match record.value {
         None => text.push_str("(tombstone)"),
-        Some(value) => text.push_str(&clean(&String::from_utf8_lossy(value))),
+        Some(value) => text.push_str(&shown_value(&String::from_utf8_lossy(value))),
     }
     record.headers.visit(&mut |name, value| {
         let value = value.map_or("(null)".into(), String::from_utf8_lossy);
         text.push_str(&format!("\n    {DIM}{}: {}{DIM:#}", clean(name), clean(&value)));
     });
     text
+}
+
+/// JSON spread over lines where people read it; one line for pipes.
+fn shown_value(text: &str) -> String {
+    let pretty = std::io::stdout().is_terminal().then(|| serde_json::from_str::<Value>(text).ok()).flatten();
+    match pretty.and_then(|value| serde_json::to_string_pretty(&value).ok()) {
+        Some(pretty) => pretty.lines().map(clean).collect::<Vec<_>>().join("\n"),
+        None => clean(text),
+    }
 }
 
 /// Text from a topic must not steer the terminal.

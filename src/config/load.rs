@@ -66,9 +66,11 @@ pub fn load(
         merge(&mut table, setting);
     }
     for setting in &overrides.settings {
-        let parsed = parse_setting(setting)
-            .and_then(check_alone)
-            .map_err(|message| ConfigError { place: format!("--set {setting}"), message })?;
+        let parsed = parse_setting(setting).and_then(check_alone).map_err(|message| {
+            // The value may be a secret.
+            let key = setting.split('=').next().unwrap_or_default();
+            ConfigError { place: format!("--set {key}"), message }
+        })?;
         merge(&mut table, parsed);
     }
     let config = Config::deserialize(table).map_err(|error| ConfigError {
@@ -202,7 +204,7 @@ mod tests {
         let error = load_text("", &[("FROSTLINE_KAFKA_BROKRS", "x")], &[]).unwrap_err().to_string();
         assert!(error.contains("FROSTLINE_KAFKA_BROKRS"), "{error}");
         let error = load_text("", &[], &["runtime.workers=many"]).unwrap_err().to_string();
-        assert!(error.contains("--set runtime.workers=many"), "{error}");
+        assert!(error.contains("--set runtime.workers:"), "{error}");
         let error = load_text("", &[], &["nonsense"]).unwrap_err().to_string();
         assert!(error.contains("KEY=VALUE"), "{error}");
     }

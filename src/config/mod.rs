@@ -1,7 +1,8 @@
 //! Configuration: `frostline.toml`, then `FROSTLINE_…` variables, then `--set` and flags, in rising order.
 //!
 //! Two steps: [`load`] reads and merges, then [`Config::validate`] checks what one value says about another.
-//! Unknown keys are errors. Nothing here touches Kafka or the disk, but for the file itself.
+//! Unknown keys of the file and of `--set` are errors. Nothing here touches Kafka; of the disk only the file
+//! itself, and files that secrets refer to.
 
 mod load;
 mod secret;

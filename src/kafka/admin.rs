@@ -43,7 +43,7 @@ impl Admin {
     pub fn new(settings: &ClientSettings) -> Result<Self, KafkaError> {
         let failed = |error: ClientError| KafkaError::of_client("connecting", &error);
         let mut consumer = settings.consumer();
-        consumer.set("group.id", "frostline-admin");
+        consumer.set("group.id", settings.lookout("admin"));
         Ok(Self {
             settings: settings.clone(),
             client: settings.base().create_with_context(Quiet).map_err(failed)?,

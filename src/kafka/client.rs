@@ -16,6 +16,7 @@ use crate::config::{Config, resolve_secret};
 #[derive(Clone)]
 pub struct ClientSettings {
     brokers: String,
+    namespace: String,
     client: BTreeMap<String, String>,
     connect_timeout: Duration,
 }
@@ -34,6 +35,7 @@ impl ClientSettings {
         }
         Ok(Self {
             brokers: config.kafka.brokers.clone(),
+            namespace: config.kafka.namespace.clone(),
             client,
             connect_timeout: Duration::from_millis(config.kafka.connect_timeout_ms),
         })
@@ -42,6 +44,11 @@ impl ClientSettings {
     /// The addresses.
     pub fn brokers(&self) -> &str {
         &self.brokers
+    }
+
+    /// A group that is named but never joined: the client wants one, and access rights go by the namespace.
+    pub(super) fn lookout(&self, name: &str) -> String {
+        format!("{}frostline-{name}", self.namespace)
     }
 
     /// A client configuration with everything that all clients share.
@@ -90,7 +97,7 @@ impl ClientSettings {
     /// [`KafkaError::Unreachable`] with the addresses and what the client said last.
     pub fn check_reachable(&self) -> Result<(), KafkaError> {
         let mut config = self.base();
-        config.set("group.id", "frostline-check");
+        config.set("group.id", self.lookout("check"));
         let probe: BaseConsumer<LastError> = config
             .create_with_context(LastError::default())
             .map_err(|error| KafkaError::of_client("connecting", &error))?;

@@ -53,7 +53,7 @@ impl Reader {
     ) -> Result<Self, KafkaError> {
         let mut config = settings.consumer();
         // A group is required by the client, but never joined and never committed to.
-        config.set("group.id", "frostline-reader").set("auto.offset.reset", "earliest");
+        config.set("group.id", settings.lookout("reader")).set("auto.offset.reset", "earliest");
         let consumer: BaseConsumer<Quiet> = config
             .create_with_context(Quiet)
             .map_err(|error| KafkaError::of_client("making a reader", &error))?;

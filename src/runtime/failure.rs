@@ -12,7 +12,7 @@ pub enum Failure {
     /// Kafka or its client failed.
     #[error(transparent)]
     Kafka(#[from] KafkaError),
-    /// A bug: something panicked outside the processing of a record.
+    /// A bug: a part panicked, or a processor did so on one record after the other.
     #[error("{0} panicked")]
     Panic(String),
 }

@@ -1,8 +1,8 @@
 //! One task's key/value store: what is committed (a sled tree), under an overlay of what is not.
 //!
 //! Reads see the overlay first. A commit turns the overlay into changelog records, and, once Kafka has them,
-//! into one atomic sled batch together with the [`Checkpoint`]; so sled is never ahead of Kafka, and state
-//! never disagrees with its own offsets. Dropping the overlay is the whole of an abort.
+//! into one atomic sled batch together with the [`Checkpoint`]; so sled never holds what the changelog does
+//! not, and state never disagrees with its own offsets. Dropping the overlay is the whole of an abort.
 
 use std::collections::HashMap;
 
