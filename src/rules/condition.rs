@@ -14,6 +14,27 @@ use crate::noaa::{Element, ElementValue, ObservationView, Scale, StationView};
 
 /// Longest condition that is compiled, in bytes.
 const TEXT_BYTES_MAX: usize = 2_000;
+/// The functions and macros that a condition may call; the parser accepts any name.
+const FUNCTIONS: [&str; 18] = [
+    "all",
+    "bool",
+    "contains",
+    "double",
+    "dyn",
+    "endsWith",
+    "exists",
+    "existsOne",
+    "exists_one",
+    "filter",
+    "has",
+    "int",
+    "map",
+    "size",
+    "startsWith",
+    "string",
+    "type",
+    "uint",
+];
 /// Deepest nesting that is compiled: brackets, and runs of unary operators, which nest as well.
 const DEPTH_MAX: usize = 32;
 
@@ -97,6 +118,7 @@ impl Condition {
         let program = catch_unwind(|| Program::compile(text))
             .map_err(|_| mistake(0, format!("the {subject} cannot be parsed")))?
             .map_err(|errors| syntax_mistake(text, subject, &errors))?;
+        check_functions(text, &program)?;
         let variables = resolve_variables(text, &program)?;
         let condition = Self { text: text.to_owned(), program, variables };
         condition.check_type(subject)?;
@@ -139,7 +161,11 @@ impl Condition {
         match self.execute(&scope) {
             Ok(Value::Bool(_)) => Ok(()),
             Ok(other) => mistake(format!("the {subject} gives a {}, not true or false", other.type_of())),
-            Err(Failure::Unknown) => Ok(()),
+            // Everything that may be missing is there, so what is not found does not exist.
+            Err(Failure::Unknown) => mistake(format!(
+                "the {subject} asks for something that does not exist: `station` has id, country_code, country, \
+                 state_code, state, name, lat, lon and elevation"
+            )),
             Err(Failure::Error(reason)) => mistake(format!("the {subject} cannot be evaluated: {reason}")),
         }
     }
@@ -236,6 +262,19 @@ fn station_value(station: &StationView<'_>) -> Value {
     put("lon", station.longitude.map(Value::Float));
     put("elevation", station.elevation.map(Value::Float));
     Value::Map(Map { map: Arc::new(fields) })
+}
+
+/// Checks the functions that the expression calls; operators are functions too, with names of other signs.
+fn check_functions(text: &str, program: &Program) -> Result<(), ConditionError> {
+    let references = program.references();
+    let is_name = |name: &str| name.starts_with(|first: char| first.is_ascii_alphabetic());
+    match references.functions().into_iter().find(|name| is_name(name) && !FUNCTIONS.contains(name)) {
+        None => Ok(()),
+        Some(name) => Err(ConditionError {
+            offset: text.find(name).unwrap_or(0),
+            message: format!("unknown function `{name}`: expected one of {}", FUNCTIONS.join(", ")),
+        }),
+    }
 }
 
 /// Checks the names that the expression uses against what an observation can have.
@@ -340,6 +379,12 @@ mod tests {
         assert_eq!(mistake("TMIN <= ) 3").offset, 8);
         assert!(mistake("TMIN + 1.0").message.contains("not true or false"));
         assert!(mistake("TMIN <= 'cold'").message.contains("cannot be evaluated"));
+        assert!(mistake("station.stat == 'x'").message.contains("does not exist"));
+        assert_eq!(mistake("TMIN <= 10.0 || nofunc(TMIN)").offset, 16);
+        assert!(mistake("foo(TMIN) > 1.0").message.contains("unknown function `foo`"));
+        for sound in ["station.name.startsWith('A')", "size(station.name) > 3", "has(station.elevation)"] {
+            Condition::compile(sound, Scope::Observation).unwrap();
+        }
         assert!(mistake(" ").message.contains("empty"));
         assert!(mistake(&"(".repeat(500)).message.contains("nested deeper"));
         assert!(mistake(&format!("{}true", "!".repeat(500))).message.contains("nested deeper"));
