@@ -12,7 +12,7 @@ use serde_json::Value;
 use super::output::{BOLD, CYAN, DIM, GREEN};
 use super::signals::{Signal, Signals};
 use super::{Common, Failed, output, stations, topics};
-use crate::config::{Config, topic};
+use crate::config::{Config, Guarantee, topic};
 use crate::demo::{CivilDay, DemoStation, Generator, Line, STATIONS};
 use crate::kafka::{
     Admin, ClientSettings, EmbeddedBroker, KafkaError, Outgoing, Polled, Producer, Reader, StartAt,
@@ -71,6 +71,7 @@ impl Broker {
     async fn prepare(common: &Common, config: &mut Config) -> Result<Self, Failed> {
         if common.brokers.is_none() {
             config.kafka.client.clear();
+            config.runtime.guarantee = Guarantee::AtLeastOnce;
             let broker = EmbeddedBroker::start(config.all_topics())?;
             config.kafka.brokers = broker.brokers().to_owned();
             output::note(&format!(
@@ -239,7 +240,7 @@ impl Feed {
             CivilDay::new(YEAR, 1, 1).ok_or_else(|| anyhow::anyhow!("the demo's year has no first day"))?;
         Ok(Self {
             generator: Generator::new(SEED, start, STATIONS),
-            producer: Producer::new(settings)?,
+            producer: Producer::new(settings, None)?,
             topic: config.topic(topic::CSV_RAW).name,
             lines: Vec::new(),
             lines_count: 0,
@@ -284,10 +285,10 @@ impl Printer {
     ) -> Result<Self, Failed> {
         let plan = config.topic(topic::ALERTS);
         let starts: Vec<_> = (0..plan.partitions).map(|partition| (partition, StartAt::Beginning)).collect();
-        let reader = Reader::new(settings, &plan.name, &starts)?;
+        let mut reader = Reader::new(settings, &plan.name, &starts)?;
         let finish = Arc::new(AtomicBool::new(false));
         let (stop, json) = (Arc::clone(&finish), common.json);
-        let thread = std::thread::spawn(move || print_alerts(&reader, json, &spinner, &stop));
+        let thread = std::thread::spawn(move || print_alerts(&mut reader, json, &spinner, &stop));
         Ok(Self { thread, finish })
     }
 
@@ -306,7 +307,7 @@ impl Printer {
 }
 
 fn print_alerts(
-    reader: &Reader,
+    reader: &mut Reader,
     json: bool,
     spinner: &ProgressBar,
     finish: &AtomicBool,

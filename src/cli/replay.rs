@@ -116,7 +116,7 @@ struct Job {
 
 impl Job {
     fn send_all(&self) -> anyhow::Result<ReplaySummary> {
-        let producer = Producer::new(&self.settings)?;
+        let producer = Producer::new(&self.settings, None)?;
         let position = Arc::new(AtomicU64::new(0));
         let bar = output::bar(self.file_bytes, "{wide_bar} {percent}%  {msg}  {eta} left");
         let start = Instant::now();

@@ -101,7 +101,7 @@ fn read_inventory(file: &Path, countries: &Path, states: &Path) -> anyhow::Resul
 
 /// Sends stations to the table's topic, and waits until the broker has them.
 pub(super) fn publish(settings: &ClientSettings, topic: &str, stations: &[Station]) -> anyhow::Result<()> {
-    let producer = Producer::new(settings)?;
+    let producer = Producer::new(settings, None)?;
     let bar = output::bar(stations.len() as u64, "{wide_bar} {pos}/{len} stations  {eta} left");
     for station in stations {
         let value = station.to_json(Compat::None);

@@ -71,14 +71,14 @@ async fn follow(
 ) -> Result<(), Failed> {
     let start = if arguments.from_beginning { StartAt::Beginning } else { StartAt::End };
     let starts: Vec<_> = (0..partitions).map(|partition| (partition, start)).collect();
-    let reader = Reader::new(settings, topic, &starts)?;
+    let mut reader = Reader::new(settings, topic, &starts)?;
     let mut printed = 0;
     // A partition of a live topic reports its end again and again.
     let mut open: BTreeSet<i32> = (0..partitions).collect();
     loop {
-        let polled = step(&reader, signals, |polled| match polled {
+        let polled = step(&mut reader, signals, |polled| match polled {
             Polled::Record(record) => print(&record, shown).map(|()| None),
-            Polled::EndOfPartition { partition } => Ok(Some(partition)),
+            Polled::EndOfPartition { partition, .. } => Ok(Some(partition)),
         })
         .await?;
         match polled {
@@ -106,15 +106,15 @@ async fn last(
 ) -> Result<(), Failed> {
     let each = i64::try_from(number).unwrap_or(i64::MAX);
     let starts: Vec<_> = (0..partitions).map(|partition| (partition, StartAt::Tail(each))).collect();
-    let reader = Reader::new(settings, topic, &starts)?;
+    let mut reader = Reader::new(settings, topic, &starts)?;
     let mut found: Vec<((i64, i32, i64), String)> = Vec::new();
     let mut open: BTreeSet<i32> = (0..partitions).collect();
     while !open.is_empty() {
-        step(&reader, signals, |polled| match polled {
+        step(&mut reader, signals, |polled| match polled {
             Polled::Record(record) => {
                 found.push(((record.timestamp_ms, record.partition, record.offset), text(&record, shown)));
             }
-            Polled::EndOfPartition { partition } => drop(open.remove(&partition)),
+            Polled::EndOfPartition { partition, .. } => drop(open.remove(&partition)),
         })
         .await?;
     }
@@ -128,7 +128,7 @@ async fn last(
 
 /// Polls once, in a short blocking step, so that signals are heard in between.
 async fn step<R>(
-    reader: &Reader,
+    reader: &mut Reader,
     signals: &mut Signals,
     visit: impl FnOnce(Polled<'_>) -> R,
 ) -> Result<Option<R>, Failed> {

@@ -67,8 +67,10 @@ impl Default for KafkaConfig {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Guarantee {
-    /// Nothing is lost; after a crash some outputs may be written twice, with the same ids.
+    /// Outputs, state and offsets are one transaction: nothing is lost and nothing appears twice.
     #[default]
+    ExactlyOnce,
+    /// Nothing is lost; after a crash some outputs may be written twice, with the same ids.
     AtLeastOnce,
 }
 
@@ -94,6 +96,17 @@ pub struct RuntimeConfig {
     pub restarts_max: u32,
     /// How long a shutdown may take before it is cut short, in milliseconds.
     pub shutdown_timeout_ms: u64,
+    /// After how long the brokers abort a transaction whose owner is silent, in milliseconds.
+    pub transaction_timeout_ms: u64,
+    /// Static membership: the name of this process in its groups, one of its own for each process. Partitions
+    /// then stay with it over a restart within `session_timeout_ms`. Empty: dynamic membership.
+    pub group_instance_id: String,
+    /// For how long a partition may stand still while its thread is alive, in milliseconds, before the
+    /// watchdog ends the daemon.
+    pub stall_timeout_ms: u64,
+    /// For how many days an observation or an alert is remembered after it was last written, by the
+    /// timestamps of the records. What comes again later counts as new.
+    pub remember_days: u32,
 }
 
 impl Default for RuntimeConfig {
@@ -108,6 +121,10 @@ impl Default for RuntimeConfig {
             session_timeout_ms: 45_000,
             restarts_max: 10,
             shutdown_timeout_ms: 30_000,
+            transaction_timeout_ms: 10_000,
+            group_instance_id: String::new(),
+            stall_timeout_ms: 120_000,
+            remember_days: 400,
         }
     }
 }
@@ -254,6 +271,19 @@ impl Config {
         within("runtime.session_timeout_ms", self.runtime.session_timeout_ms, 1_000, 1_800_000)?;
         // A revoke waits this long, and the group's own patience (max.poll.interval.ms) is 300 s.
         within("runtime.shutdown_timeout_ms", self.runtime.shutdown_timeout_ms, 100, 240_000)?;
+        within("runtime.transaction_timeout_ms", self.runtime.transaction_timeout_ms, 2_000, 900_000)?;
+        if self.runtime.transaction_timeout_ms < 4 * self.runtime.commit_interval_ms {
+            return wrong(
+                "runtime.transaction_timeout_ms",
+                "expected at least four times runtime.commit_interval_ms, or transactions end before their commit"
+                    .into(),
+            );
+        }
+        if !self.runtime.group_instance_id.chars().all(plain) {
+            return wrong("runtime.group_instance_id", "expected letters, digits, `.`, `_` or `-`".into());
+        }
+        within("runtime.stall_timeout_ms", self.runtime.stall_timeout_ms, 10_000, 86_400_000)?;
+        within("runtime.remember_days", self.runtime.remember_days.into(), 1, 36_500)?;
         within("assemble.settle_records", self.assemble.settle_records.into(), 1, 10_000_000)?;
         within("assemble.settle_ms", self.assemble.settle_ms, 1, 3_600_000)
     }

@@ -51,6 +51,11 @@ impl Admin {
         })
     }
 
+    /// The cluster's own id; empty where it tells none in time.
+    pub fn cluster_id(&self) -> String {
+        self.consumer.client().fetch_cluster_id(PATIENCE).unwrap_or_default()
+    }
+
     /// The partitions of a topic, or `None` where it does not exist.
     pub fn partitions(&self, topic: &str) -> Result<Option<i32>, KafkaError> {
         let what = format!("looking up topic {topic}");

@@ -24,6 +24,13 @@ pub enum KafkaError {
     /// It may work when tried again: the task is closed without a commit, and opened again.
     #[error("{0}")]
     Retry(String),
+    /// Somebody else owns the partitions now, or the group has moved on: nothing of this counts. The tasks are
+    /// closed without a commit, and those that are still ours are opened again.
+    #[error("{0}")]
+    Fenced(String),
+    /// The producer cannot be used any more: its transaction timed out, or another one has its id.
+    #[error("{0}")]
+    Replaced(String),
     /// Trying again in this process cannot help.
     #[error("{0}")]
     Fatal(String),
@@ -43,6 +50,9 @@ impl KafkaError {
             other => match other.rdkafka_error_code() {
                 Some(RDKafkaErrorCode::MessageSizeTooLarge) => Self::Fatal(format!(
                     "{what}: {other}: raise max.message.bytes of the topic, or lower runtime.value_bytes_max"
+                )),
+                Some(RDKafkaErrorCode::FencedInstanceId) => Self::Fatal(format!(
+                    "{what}: {other}: another process has the same runtime.group_instance_id"
                 )),
                 Some(RDKafkaErrorCode::Fatal | RDKafkaErrorCode::Fenced) => {
                     Self::Fatal(format!("{what}: {other}"))

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use rdkafka::consumer::{BaseConsumer, CommitMode, Consumer};
+use rdkafka::consumer::{BaseConsumer, CommitMode, Consumer, ConsumerGroupMetadata};
 use rdkafka::error::KafkaError as ClientError;
 use rdkafka::{Offset, TopicPartitionList};
 
@@ -24,7 +24,12 @@ pub struct GroupSettings {
     pub begins_at_end: bool,
     /// How long the group waits for a silent member, in milliseconds.
     pub session_timeout_ms: u64,
+    /// Static membership: the member's name; empty for none.
+    pub group_instance_id: String,
 }
+
+/// Names this member in its present generation of the group; see [`GroupConsumer::metadata`].
+pub struct GroupMetadata(pub(super) ConsumerGroupMetadata);
 
 /// The consumer of one stage. Clones share it; it closes when the last clone and queue are gone.
 #[derive(Clone)]
@@ -53,6 +58,9 @@ impl GroupConsumer {
             .set("auto.offset.reset", "error")
             .set("session.timeout.ms", group.session_timeout_ms.to_string())
             .set("heartbeat.interval.ms", (group.session_timeout_ms / 10).max(100).to_string());
+        if !group.group_instance_id.is_empty() {
+            config.set("group.instance.id", &group.group_instance_id);
+        }
         let context = Membership::new(Arc::clone(&topic), group.begins_at_end, Box::new(on_event));
         let consumer: BaseConsumer<Membership> = config
             .create_with_context(context)
@@ -110,11 +118,28 @@ impl GroupConsumer {
         }
     }
 
+    /// Which member of which generation of the group this is, for a transaction. Take it *before* asking
+    /// whether partitions are still ours: then it is of a generation in which they were, or the brokers refuse it.
+    ///
+    /// # Errors
+    /// [`KafkaError::Fenced`] where this is no member just now.
+    pub fn metadata(&self) -> Result<GroupMetadata, KafkaError> {
+        let metadata = self.consumer.group_metadata().map(GroupMetadata);
+        metadata.ok_or_else(|| KafkaError::Fenced(format!("not in the group of {} just now", self.topic)))
+    }
+
     /// Commits positions, and waits for the answer.
     ///
     /// # Errors
     /// [`KafkaError::Retry`] where the group is just rebalancing or the broker does not answer.
     pub fn commit(&self, positions: &[OffsetCommit]) -> Result<(), KafkaError> {
+        let list = self.offsets(positions)?;
+        let what = format!("committing offsets of {}", self.topic);
+        self.consumer.commit(&list, CommitMode::Sync).map_err(|error| KafkaError::of_client(&what, &error))
+    }
+
+    /// Positions as the client wants them: next offsets, with where to rewind to.
+    pub(super) fn offsets(&self, positions: &[OffsetCommit]) -> Result<TopicPartitionList, KafkaError> {
         let mut list = TopicPartitionList::with_capacity(positions.len());
         for position in positions {
             let failed = |error: ClientError| KafkaError::of_client("committing", &error);
@@ -122,8 +147,7 @@ impl GroupConsumer {
             entry.set_offset(Offset::Offset(position.next_offset)).map_err(failed)?;
             entry.set_metadata(commit_metadata(*position));
         }
-        let what = format!("committing offsets of {}", self.topic);
-        self.consumer.commit(&list, CommitMode::Sync).map_err(|error| KafkaError::of_client(&what, &error))
+        Ok(list)
     }
 }
 
@@ -155,12 +179,5 @@ impl GroupConsumer {
             self.consumer.incremental_assign(&one).map_err(failed)?;
         }
         Ok(assigned)
-    }
-
-    /// The end of a partition, asked of the broker.
-    pub fn end_offset(&self, partition: i32) -> Result<i64, KafkaError> {
-        let what = format!("reading the end of {}/{partition}", self.topic);
-        let watermarks = self.consumer.fetch_watermarks(&self.topic, partition, PATIENCE);
-        watermarks.map(|(_, end)| end).map_err(|error| KafkaError::of_client(&what, &error))
     }
 }

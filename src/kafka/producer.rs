@@ -1,7 +1,6 @@
 //! The producer of a worker: everything that its tasks write, acknowledged by all replicas, in order.
 
 use std::borrow::Cow;
-use std::cell::Cell;
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -13,12 +12,13 @@ use rdkafka::error::{KafkaError as ClientError, RDKafkaErrorCode};
 use rdkafka::message::{DeliveryResult, Header, Message, OwnedHeaders};
 use rdkafka::producer::{BaseRecord, Producer as _, ProducerContext, ThreadedProducer};
 
+use super::transaction::Transaction;
 use super::{ClientSettings, KafkaError, raw};
 
 /// How long a full send queue or a slow broker is waited for before the worker gives up and its tasks are
 /// opened again. Longer than `message.timeout.ms`, so that nothing is in flight any more by then.
 const SEND_PATIENCE: Duration = Duration::from_secs(25);
-const DELIVERY_TIMEOUT_MS: &str = "20000";
+const DELIVERY_TIMEOUT_MS: u64 = 20_000;
 
 /// Which changelog partition a record belongs to, so that its offset is remembered when it is acknowledged.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -42,25 +42,35 @@ pub struct Outgoing<'a> {
     pub changelog: Option<ChangelogSlot>,
 }
 
-/// An idempotent producer that counts acknowledgements.
+/// How a producer takes part in transactions.
+#[derive(Clone, Debug)]
+pub struct TransactionSettings {
+    /// Stable over restarts, and of one living producer at a time: a second one fences the first.
+    pub transactional_id: String,
+    /// After how long the brokers abort a transaction whose producer is silent, in milliseconds.
+    pub timeout_ms: u64,
+}
+
+/// An idempotent producer that counts acknowledgements; with [`TransactionSettings`], a transactional one.
 ///
-/// It belongs to one thread (`sent` is not shared); librdkafka's threads report deliveries.
+/// One thread at a time uses it: the worker's, or the one that commits for it.
 pub struct Producer {
-    client: ThreadedProducer<Deliveries>,
+    pub(super) client: ThreadedProducer<Deliveries>,
     reports: Arc<Reports>,
-    sent: Cell<u64>,
+    sent: AtomicU64,
+    transaction: Option<Transaction>,
 }
 
 /// What came back, shared with librdkafka's threads.
 #[derive(Default)]
-struct Reports {
+pub(super) struct Reports {
     finished: AtomicU64,
     first_failure: Mutex<Option<KafkaError>>,
     /// Next offset of each changelog partition.
     changelog: Mutex<HashMap<ChangelogSlot, i64>>,
 }
 
-struct Deliveries(Arc<Reports>);
+pub(super) struct Deliveries(Arc<Reports>);
 
 impl ClientContext for Deliveries {
     fn log(&self, level: RDKafkaLogLevel, facility: &str, message: &str) {
@@ -100,12 +110,18 @@ impl Producer {
     ///
     /// # Errors
     /// [`KafkaError::Settings`] where the client refuses its settings.
-    pub fn new(settings: &ClientSettings) -> Result<Self, KafkaError> {
+    pub fn new(
+        settings: &ClientSettings,
+        transaction: Option<&TransactionSettings>,
+    ) -> Result<Self, KafkaError> {
         let mut config = settings.base();
+        if let Some(transaction) = transaction {
+            Transaction::configure(transaction, settings, &mut config);
+        }
         config
             .set("enable.idempotence", "true")
             .set("partitioner", "murmur2_random")
-            .set("message.timeout.ms", DELIVERY_TIMEOUT_MS)
+            .set("message.timeout.ms", delivery_timeout_ms(transaction).to_string())
             .set("message.max.bytes", "100000000")
             .set("queue.buffering.max.kbytes", "65536")
             .set("linger.ms", "2")
@@ -119,7 +135,8 @@ impl Producer {
         let client = config
             .create_with_context(Deliveries(Arc::clone(&reports)))
             .map_err(|error| KafkaError::of_client("making a producer", &error))?;
-        Ok(Self { client, reports, sent: Cell::new(0) })
+        let transaction = transaction.map(Transaction::new);
+        Ok(Self { client, reports, sent: AtomicU64::new(0), transaction })
     }
 
     /// Hands a record to the client, which copies it. Waits while the client's queue is full.
@@ -127,6 +144,7 @@ impl Producer {
     /// # Errors
     /// [`KafkaError::Retry`] where the queue stays full, or the client refuses the record.
     pub fn send(&self, outgoing: &Outgoing<'_>) -> Result<(), KafkaError> {
+        self.begin()?;
         let slot = outgoing
             .changelog
             .and_then(|ChangelogSlot(partition)| usize::try_from(partition).ok())
@@ -146,7 +164,7 @@ impl Producer {
         loop {
             match self.client.send(record) {
                 Ok(()) => {
-                    self.sent.set(self.sent.get() + 1);
+                    self.sent.fetch_add(1, Ordering::Relaxed);
                     return Ok(());
                 }
                 Err((ClientError::MessageProduction(RDKafkaErrorCode::QueueFull), refused))
@@ -165,7 +183,7 @@ impl Producer {
 
     /// How many records are not acknowledged yet.
     pub fn in_flight(&self) -> u64 {
-        self.sent.get() - self.reports.finished.load(Ordering::Acquire)
+        self.sent.load(Ordering::Relaxed) - self.reports.finished.load(Ordering::Acquire)
     }
 
     /// Waits until everything sent so far is acknowledged by all replicas.
@@ -185,11 +203,31 @@ impl Producer {
                 std::thread::sleep(Duration::from_micros(200));
             }
         }
-        self.reports.first_failure.lock().unwrap_or_else(PoisonError::into_inner).take().map_or(Ok(()), Err)
+        self.take_failure().map_or(Ok(()), Err)
+    }
+
+    /// Why the first record since the last look was not acknowledged, if any.
+    pub(super) fn take_failure(&self) -> Option<KafkaError> {
+        self.reports.first_failure.lock().unwrap_or_else(PoisonError::into_inner).take()
     }
 
     /// The next offset of a changelog partition, as far as this producer's acknowledged records tell.
     pub fn changelog_offset(&self, slot: ChangelogSlot) -> Option<i64> {
         self.reports.changelog.lock().unwrap_or_else(PoisonError::into_inner).get(&slot).copied()
     }
+
+    /// Forgets what was reported of records that an abort has taken back.
+    pub(super) fn forget_reports(&self) {
+        drop(self.take_failure());
+        self.reports.changelog.lock().unwrap_or_else(PoisonError::into_inner).clear();
+    }
+
+    pub(super) fn transaction(&self) -> Option<&Transaction> {
+        self.transaction.as_ref()
+    }
+}
+
+/// Nothing may still be on its way when its transaction has timed out.
+fn delivery_timeout_ms(transaction: Option<&TransactionSettings>) -> u64 {
+    transaction.map_or(DELIVERY_TIMEOUT_MS, |transaction| transaction.timeout_ms.min(DELIVERY_TIMEOUT_MS))
 }

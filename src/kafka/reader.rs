@@ -1,15 +1,15 @@
 //! A consumer without a group: reads partitions from chosen offsets. For tables, restores and people.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use rdkafka::consumer::{BaseConsumer, Consumer};
-use rdkafka::error::KafkaError as ClientError;
-use rdkafka::message::{BorrowedMessage, Headers, Message};
 use rdkafka::{Offset, TopicPartitionList};
 
 use super::client::Quiet;
+use super::raw::{Row, SharedQueue};
 use super::{ClientSettings, KafkaError};
-use crate::record::{ReadHeaders, Record};
+use crate::record::Record;
 
 /// Where reading a partition begins.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -32,13 +32,15 @@ pub enum Polled<'a> {
     EndOfPartition {
         /// Which one.
         partition: i32,
+        /// The end: the next committed record will have this offset, or a later one.
+        offset: i64,
     },
 }
 
 /// Reads some partitions of one topic; committed records only.
 pub struct Reader {
-    consumer: BaseConsumer<Quiet>,
-    topic: String,
+    queue: SharedQueue,
+    consumer: Arc<BaseConsumer<Quiet>>,
 }
 
 impl Reader {
@@ -69,56 +71,56 @@ impl Reader {
                 .add_partition_offset(topic, *partition, offset)
                 .map_err(|error| KafkaError::of_client("reading", &error))?;
         }
+        let consumer = Arc::new(consumer);
+        let name: Arc<str> = topic.into();
+        let numbers = partitions.iter().map(|(partition, _)| *partition);
+        let queue = SharedQueue::gather(consumer.client(), consumer.clone(), &name, numbers)
+            .ok_or_else(|| KafkaError::Fatal(format!("no queue for {topic}")))?;
         consumer
             .assign(&assignment)
             .map_err(|error| KafkaError::of_client(&format!("reading {topic}"), &error))?;
-        Ok(Self { consumer, topic: topic.to_owned() })
+        Ok(Self { queue, consumer })
     }
 
     /// Waits up to `timeout` for the next thing, and hands it to `visit`. `None`: nothing came.
     ///
     /// # Errors
-    /// [`KafkaError::Retry`] or worse, with the topic.
+    /// [`KafkaError::Fatal`] with the topic. Passing errors are the client's to mend.
     pub fn poll<R>(
-        &self,
+        &mut self,
         timeout: Duration,
         visit: impl FnOnce(Polled<'_>) -> R,
     ) -> Result<Option<R>, KafkaError> {
-        match self.consumer.poll(timeout) {
-            None => Ok(None),
-            Some(Ok(message)) => {
-                let headers = MessageHeaders(&message);
-                let record = Record {
-                    topic: &self.topic,
-                    partition: message.partition(),
-                    offset: message.offset(),
-                    timestamp_ms: message.timestamp().to_millis().unwrap_or(-1),
-                    key: message.key(),
-                    value: message.payload(),
-                    headers: &headers,
-                };
-                Ok(Some(visit(Polled::Record(record))))
-            }
-            Some(Err(ClientError::PartitionEOF(partition))) => {
-                Ok(Some(visit(Polled::EndOfPartition { partition })))
-            }
-            Some(Err(error)) => match KafkaError::of_client(&format!("reading {}", self.topic), &error) {
-                // The client connects again by itself, and goes on where it was.
-                KafkaError::Retry(_) => Ok(None),
-                other => Err(other),
-            },
-        }
+        let mut visit = Some(visit);
+        let mut result = None;
+        self.read(timeout, 1, &mut |polled| result = visit.take().map(|visit| visit(polled)))?;
+        Ok(result)
     }
-}
 
-struct MessageHeaders<'a>(&'a BorrowedMessage<'a>);
-
-impl ReadHeaders for MessageHeaders<'_> {
-    fn visit(&self, visit: &mut dyn FnMut(&str, Option<&[u8]>)) {
-        if let Some(headers) = self.0.headers() {
-            for header in headers.iter() {
-                visit(header.key, header.value);
-            }
+    /// As [`poll`](Self::poll), for up to `max` things at once; returns how many came.
+    pub fn read(
+        &mut self,
+        timeout: Duration,
+        max: usize,
+        visit: &mut dyn FnMut(Polled<'_>),
+    ) -> Result<usize, KafkaError> {
+        let mut failure = None;
+        let read = self.queue.consume(timeout, max, &mut |row| match row {
+            Row::Record(record) => visit(Polled::Record(record)),
+            Row::EndOfPartition { partition, offset } => visit(Polled::EndOfPartition { partition, offset }),
+            // The client connects again by itself, and goes on where it was.
+            Row::Error(KafkaError::Retry(reason)) => tracing::debug!(reason, "reader"),
+            Row::Error(error) => failure = Some(error),
+        });
+        if read == 0 {
+            // Serves the error callback; records never come this way.
+            drop(self.consumer.poll(Duration::ZERO));
         }
+        failure.map_or(Ok(read), Err)
+    }
+
+    /// The end of a partition as the last fetch told it, open transactions included; `None` before that.
+    pub fn high_watermark(&self, partition: i32) -> Option<i64> {
+        self.queue.high_watermark(partition)
     }
 }

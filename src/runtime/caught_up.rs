@@ -54,7 +54,7 @@ pub(super) async fn wait(
                     }
                 }
                 // A broker that is away is waited for.
-                Err(failure) if failure.is_kafka_away() => {
+                Err(failure) if failure.is_passing() => {
                     tracing::warn!(stage = stage.as_str(), error = %failure, "cannot see how far the group is");
                     tokio::time::sleep(10 * LOOK_INTERVAL).await;
                     continue;

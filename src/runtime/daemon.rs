@@ -1,6 +1,9 @@
 //! The daemon: starts every part in order, waits, and stops them in reverse.
 
+use std::future::Future;
+use std::pin::Pin;
 use std::sync::Arc;
+use std::task::Poll;
 use std::time::Duration;
 
 use actix::Addr;
@@ -9,15 +12,20 @@ use tokio::sync::oneshot;
 use super::caught_up;
 use super::failure::Failure;
 use super::message::Leave;
-use super::plan::{Ingredients, StagePlan};
+use super::plan::{Common, Ingredients, StagePlan};
 use super::station_table::{StationTable, TableProgress};
+use super::status::Board;
 use super::supervisor::{End, Supervisor};
 use super::totals::{Summary, Totals};
 use crate::config::{Config, TopicPlan, topic};
+use crate::fault;
 use crate::kafka::{Admin, ClientSettings, KafkaError, TopicState};
 use crate::rules::{Condition, RuleSet};
 use crate::stages::{StageName, StationIndex};
 use crate::state::{StateDirectory, StateError};
+
+/// How often the watchdog looks.
+const WATCHDOG_INTERVAL: Duration = Duration::from_secs(1);
 
 /// What `frostline run` was asked for.
 #[derive(Clone, Debug)]
@@ -60,7 +68,9 @@ pub struct Daemon {
     stages: Vec<StageName>,
     running: Vec<Running>,
     totals: Arc<Totals>,
-    table: Option<(StationTable, TableProgress)>,
+    board: Arc<Board>,
+    /// Followed until it is dropped.
+    table: Option<StationTable>,
     state: StateDirectory,
 }
 
@@ -71,6 +81,7 @@ impl Daemon {
     /// # Errors
     /// See [`StartError`]; nothing runs then.
     pub async fn start(config: &Config, rules: RuleSet, options: &RunOptions) -> Result<Self, StartError> {
+        refuse_sabotage(config)?;
         let filter = Condition::compile(&config.filter.expression, crate::rules::Scope::Filter)
             .map_err(|error| StartError::Config(format!("filter.where: {}", error.message)))?;
         let settings = ClientSettings::new(config)?;
@@ -78,34 +89,39 @@ impl Daemon {
         reachable(&settings).await?;
         let admin = Admin::new(&settings)?;
         let limits = check_topics(&admin, config, options).await?;
+        let cluster = admin.cluster_id();
         let stations = Arc::new(StationIndex::new(config.assemble.compat));
-        let table = match start_table(&admin, config, &settings, &state, &stations, options)? {
-            Some((table, loaded)) => Some((table, table_loaded(loaded, config).await?)),
+        let table = match start_table(&admin, config, &settings, (&state, &cluster), &stations, options)? {
+            Some((table, loaded)) => {
+                table_loaded(loaded, config).await?;
+                Some(table)
+            }
             None => None,
         };
-        let ingredients =
-            Arc::new(Ingredients { stations, filter: Arc::new(filter), rules: Arc::new(rules) });
-        let totals = Arc::new(Totals::new());
+        let common = Common {
+            settings,
+            instance: state.instance()?,
+            state,
+            totals: Arc::new(Totals::new()),
+            board: Arc::default(),
+            ingredients: Arc::new(Ingredients { stations, filter: Arc::new(filter), rules: Arc::new(rules) }),
+            dead_letter_bytes_max: limits.dead_letter_bytes_max,
+            cluster,
+        };
         let mut running = Vec::new();
         for stage in &options.stages {
-            let plan = StagePlan::new(
-                *stage,
-                config,
-                &settings,
-                &state,
-                &totals,
-                &ingredients,
-                limits.dead_letter_bytes_max,
-            );
+            let plan = StagePlan::new(*stage, config, &common);
             let (supervisor, ended) = Supervisor::start_stage(Arc::new(plan))?;
             running.push(Running { stage: *stage, supervisor, ended, has_ended: false });
         }
+        let Common { settings, state, totals, board, .. } = common;
         Ok(Self {
             config: config.clone(),
             settings,
             stages: options.stages.clone(),
             running,
             totals,
+            board,
             table,
             state,
         })
@@ -116,9 +132,9 @@ impl Daemon {
         Arc::clone(&self.totals)
     }
 
-    /// How the station table was loaded, where a stage needs it.
-    pub fn table(&self) -> Option<TableProgress> {
-        self.table.as_ref().map(|(_, progress)| *progress)
+    /// What each task is doing.
+    pub fn board(&self) -> Arc<Board> {
+        Arc::clone(&self.board)
     }
 
     /// Watches whether the stages have caught up, apart from the daemon itself.
@@ -126,27 +142,20 @@ impl Daemon {
         Watcher { config: self.config.clone(), settings: self.settings.clone(), stages: self.stages.clone() }
     }
 
-    /// Returns when a stage has ended by itself, which is always a failure.
+    /// Returns when a stage has ended by itself, or the watchdog found one that hangs: always a failure.
     pub async fn failed(&mut self) -> Failure {
-        std::future::poll_fn(|context| {
-            use std::future::Future;
-            use std::pin::Pin;
-            use std::task::Poll;
-            for running in &mut self.running {
-                if running.has_ended {
-                    continue;
-                }
-                if let Poll::Ready(ended) = Pin::new(&mut running.ended).poll(context) {
-                    running.has_ended = true;
-                    return Poll::Ready(match ended {
-                        Ok(Err(failure)) => failure,
-                        Ok(Ok(())) | Err(_) => Failure::Panic(format!("stage {}", running.stage)),
-                    });
-                }
+        let patience = Duration::from_millis(self.config.runtime.stall_timeout_ms);
+        let mut look = tokio::time::interval(WATCHDOG_INTERVAL);
+        loop {
+            tokio::select! {
+                failure = stage_ended(&mut self.running) => return failure,
+                _ = look.tick() => {}
             }
-            Poll::Pending
-        })
-        .await
+            if let Some(stalled) = self.board.stalled(patience) {
+                let (stage, partition) = (stalled.stage, stalled.partition);
+                return Failure::Stalled { stage, partition, seconds: stalled.silent_for.as_secs() };
+            }
+        }
     }
 
     /// Leaves the groups in good order (commits first), stops all parts, and sums up.
@@ -160,17 +169,22 @@ impl Daemon {
         // Patience for leaving is inside the parts; this only bounds a part that hangs.
         let patience =
             Duration::from_millis(self.config.runtime.shutdown_timeout_ms) + Duration::from_secs(5);
+        let deadline = tokio::time::Instant::now() + patience;
         let mut result = Ok(());
         for running in self.running {
             // A stage that has ended before has its receiver used up.
             if running.has_ended {
                 continue;
             }
-            let ended = match tokio::time::timeout(patience, running.ended).await {
+            let ended = match tokio::time::timeout_at(deadline, running.ended).await {
                 Ok(Ok(ended)) => ended,
                 Ok(Err(_)) => Err(Failure::Panic(format!("stage {}", running.stage))),
                 Err(_) => {
-                    let message = format!("stage {} did not stop in time", running.stage);
+                    let message = format!(
+                        "stage {} did not stop in time ({} is slow or away): what was not committed is done again \
+                         by the next start",
+                        running.stage, self.config.kafka.brokers
+                    );
                     Err(KafkaError::Fatal(message).into())
                 }
             };
@@ -179,6 +193,41 @@ impl Daemon {
         drop(self.table);
         let result = result.and(self.state.flush().map_err(Failure::from));
         (self.totals.summary(&sources(&self.config, &self.stages)), result)
+    }
+}
+
+/// Returns when a stage has ended by itself.
+async fn stage_ended(stages: &mut [Running]) -> Failure {
+    std::future::poll_fn(|context| {
+        for running in stages.iter_mut().filter(|running| !running.has_ended) {
+            if let Poll::Ready(ended) = Pin::new(&mut running.ended).poll(context) {
+                running.has_ended = true;
+                return Poll::Ready(match ended {
+                    Ok(Err(failure)) => failure,
+                    Ok(Ok(())) | Err(_) => Failure::Panic(format!("stage {}", running.stage)),
+                });
+            }
+        }
+        Poll::Pending
+    })
+    .await
+}
+
+/// A protocol is broken on purpose only where nothing but a test of frostline itself can suffer.
+fn refuse_sabotage(config: &Config) -> Result<(), StartError> {
+    match fault::planted_sabotage() {
+        Some(sabotage) if !config.kafka.namespace.starts_with(fault::NAMESPACE) => {
+            Err(StartError::Config(format!(
+                "{}={} breaks frostline on purpose, and is for `frostline chaos` only",
+                fault::SABOTAGE_VARIABLE,
+                sabotage.name()
+            )))
+        }
+        Some(sabotage) => {
+            tracing::error!(sabotage = sabotage.name(), "broken on purpose");
+            Ok(())
+        }
+        None => Ok(()),
     }
 }
 
@@ -279,9 +328,9 @@ fn check_changelog(source: &TopicState, changelog: &TopicState) -> Result<(), Ka
     if source.partitions != changelog.partitions {
         return Err(KafkaError::Topic(format!(
             "changelog {} has {} partitions, its source {} has {}: they must be equal, since each partition's \
-             state is in the partition of the same number. Delete the changelog and run `frostline topics create` \
-             (state is lost), or use a source that fits it",
-            changelog.name, changelog.partitions, source.name, source.partitions
+             state is in the partition of the same number. Make it anew (what was remembered is lost): \
+             kafka-topics --delete --topic {} && frostline topics create",
+            changelog.name, changelog.partitions, source.name, source.partitions, changelog.name
         )));
     }
     match changelog.cleanup_policy.as_deref() {
@@ -301,7 +350,7 @@ fn start_table(
     admin: &Admin,
     config: &Config,
     settings: &ClientSettings,
-    state: &StateDirectory,
+    (state, cluster): (&StateDirectory, &str),
     stations: &Arc<StationIndex>,
     options: &RunOptions,
 ) -> Result<Option<(StationTable, Loaded)>, StartError> {
@@ -314,10 +363,10 @@ fn start_table(
         KafkaError::Topic(format!("no such topic: {name}: make it with `frostline topics create`"))
     })?;
     let index = Arc::clone(stations);
-    Ok(Some(StationTable::start(settings.clone(), state, name, partitions, index)?))
+    Ok(Some(StationTable::start(settings.clone(), (state, cluster), name, partitions, index)?))
 }
 
-async fn table_loaded(loaded: Loaded, config: &Config) -> Result<TableProgress, StartError> {
+async fn table_loaded(loaded: Loaded, config: &Config) -> Result<(), StartError> {
     let progress = loaded.await.map_err(|_| Failure::Panic("the station table".into()))??;
     if progress.stations == 0 {
         let name = config.topic(topic::STATIONS).name;
@@ -329,5 +378,5 @@ async fn table_loaded(loaded: Loaded, config: &Config) -> Result<TableProgress, 
     }
     let TableProgress { stations, from_state, time } = progress;
     tracing::info!(stations, from_state, ?time, "station table loaded");
-    Ok(progress)
+    Ok(())
 }

@@ -14,9 +14,10 @@
 //! partition; the actor is a thin shell round it.
 //!
 //! The protocols are told beside their code: rebalance in [`crate::kafka`] (`rebalance.rs`) and [`supervisor`],
-//! commit in [`worker`], restore in [`restore`].
+//! commit in [`commit`], restore in [`restore`].
 
 mod caught_up;
+mod commit;
 mod daemon;
 mod failure;
 mod message;
@@ -25,6 +26,7 @@ mod plan;
 mod poll_thread;
 mod restore;
 mod station_table;
+mod status;
 mod supervisor;
 mod task;
 mod totals;
@@ -32,5 +34,5 @@ mod worker;
 
 pub use daemon::{Daemon, RunOptions, StartError, Watcher};
 pub use failure::Failure;
-pub use station_table::TableProgress;
+pub use status::{Board, Phase, TaskSnapshot};
 pub use totals::{Summary, Totals};

@@ -9,7 +9,7 @@ use actix::prelude::*;
 use super::failure::Failure;
 use super::message::{CommitSoon, TaskFailed};
 use super::task::{Slice, Task};
-use crate::kafka::Producer;
+use super::worker::Outbox;
 
 /// A queue's wake-up is only a hint (edges get lost after an assign), so it is polled on a tick as well.
 const TICK: Duration = Duration::from_millis(100);
@@ -17,23 +17,23 @@ const TICK: Duration = Duration::from_millis(100);
 /// A thin shell round a [`Task`] that lives on its worker's thread.
 pub(super) struct PartitionActor {
     task: Rc<RefCell<Task>>,
-    producer: Rc<Producer>,
+    outbox: Rc<Outbox>,
     commit_soon: Recipient<CommitSoon>,
     failed: Recipient<TaskFailed>,
 }
 
 impl PartitionActor {
-    pub(super) fn new<W>(task: Rc<RefCell<Task>>, producer: Rc<Producer>, worker: &Addr<W>) -> Self
+    pub(super) fn new<W>(task: Rc<RefCell<Task>>, outbox: Rc<Outbox>, worker: &Addr<W>) -> Self
     where
         W: Actor<Context = actix::Context<W>> + Handler<CommitSoon> + Handler<TaskFailed>,
     {
         let (commit_soon, failed) = (worker.clone().recipient(), worker.clone().recipient());
-        Self { task, producer, commit_soon, failed }
+        Self { task, outbox, commit_soon, failed }
     }
 
     /// Does one slice, and arranges the next: exactly one is arranged at any time.
     fn step(&mut self, context: &mut actix::Context<Self>) {
-        let slice = self.task.borrow_mut().run_slice(&self.producer);
+        let slice = self.task.borrow_mut().run_slice(&self.outbox);
         match slice {
             Ok(Slice::Busy) => self.step_again(context),
             Ok(Slice::CommitFirst) => {

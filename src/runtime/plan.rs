@@ -3,9 +3,10 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use super::status::Board;
 use super::totals::Totals;
-use crate::config::{Config, OffsetReset, topic};
-use crate::kafka::{ClientSettings, GroupSettings};
+use crate::config::{Config, Guarantee, OffsetReset, topic};
+use crate::kafka::{ClientSettings, GroupSettings, TransactionSettings};
 use crate::rules::{Condition, RuleSet};
 use crate::stages::{
     Alert, Assemble, AssembleSettings, Enrich, Filter, Limits, Processor, StageName, StationIndex,
@@ -17,6 +18,20 @@ pub(super) struct Ingredients {
     pub(super) stations: Arc<StationIndex>,
     pub(super) filter: Arc<Condition>,
     pub(super) rules: Arc<RuleSet>,
+}
+
+/// What all stages of this process share.
+pub(super) struct Common {
+    pub(super) settings: ClientSettings,
+    pub(super) state: StateDirectory,
+    pub(super) totals: Arc<Totals>,
+    pub(super) board: Arc<Board>,
+    pub(super) ingredients: Arc<Ingredients>,
+    pub(super) dead_letter_bytes_max: usize,
+    /// The Kafka cluster's own id; empty where it tells none.
+    pub(super) cluster: String,
+    /// The state directory's own name.
+    pub(super) instance: String,
 }
 
 /// One stage of this process.
@@ -38,34 +53,34 @@ pub(super) struct StagePlan {
     pub(super) settings: ClientSettings,
     pub(super) state: StateDirectory,
     pub(super) totals: Arc<Totals>,
+    pub(super) board: Arc<Board>,
+    pub(super) remember_days: u32,
+    /// The Kafka cluster's own id.
+    cluster: String,
+    /// What transactional ids of this process begin with; `None` without transactions.
+    transactional_prefix: Option<String>,
+    transaction_timeout_ms: u64,
     limits: Limits,
     assemble: AssembleSettings,
     ingredients: Arc<Ingredients>,
 }
 
 impl StagePlan {
-    #[allow(clippy::too_many_arguments, reason = "each is one part, named at the only call")]
-    pub(super) fn new(
-        stage: StageName,
-        config: &Config,
-        settings: &ClientSettings,
-        state: &StateDirectory,
-        totals: &Arc<Totals>,
-        ingredients: &Arc<Ingredients>,
-        dead_letter_bytes_max: usize,
-    ) -> Self {
+    pub(super) fn new(stage: StageName, config: &Config, common: &Common) -> Self {
+        let Common { settings, state, totals, board, ingredients, .. } = common;
         let source = config.topic(config.source_of(stage)).name;
         Self {
             stage,
             sink: config.topic(config.sink_of(stage)).name,
             dead_letters: config.topic(topic::DEAD_LETTERS).name,
             changelog: stage.is_stateful().then(|| config.changelog(stage).name),
-            dead_letter_bytes_max,
+            dead_letter_bytes_max: common.dead_letter_bytes_max,
             group: GroupSettings {
                 group: config.group(stage),
                 topic: source.clone(),
                 begins_at_end: config.runtime.auto_offset_reset == OffsetReset::Latest,
                 session_timeout_ms: config.runtime.session_timeout_ms,
+                group_instance_id: config.runtime.group_instance_id.clone(),
             },
             source,
             commit_interval: Duration::from_millis(config.runtime.commit_interval_ms),
@@ -75,6 +90,12 @@ impl StagePlan {
             settings: settings.clone(),
             state: state.clone(),
             totals: Arc::clone(totals),
+            board: Arc::clone(board),
+            remember_days: config.runtime.remember_days,
+            cluster: common.cluster.clone(),
+            transactional_prefix: (config.runtime.guarantee == Guarantee::ExactlyOnce)
+                .then(|| format!("{}frostline-{stage}-{}", config.kafka.namespace, common.instance)),
+            transaction_timeout_ms: config.runtime.transaction_timeout_ms,
             limits: Limits { value_bytes_max: config.runtime.value_bytes_max, ..Limits::default() },
             assemble: AssembleSettings {
                 settle_records: config.assemble.settle_records.into(),
@@ -99,6 +120,17 @@ impl StagePlan {
 
     /// Whose store a partition's is.
     pub(super) fn identity(&self, partition: i32) -> Identity {
-        Identity { stage: self.stage.to_string(), topic: self.source.clone(), partition }
+        let (stage, cluster) = (self.stage.to_string(), self.cluster.clone());
+        Identity { stage, topic: self.source.clone(), partition, cluster }
+    }
+
+    /// How the producer of a worker takes part in transactions. Its id is made of what stays the same over
+    /// restarts (the state directory's own name, the worker's number) and is nobody else's at the same time
+    /// (the directory is locked).
+    pub(super) fn transaction(&self, worker: usize) -> Option<TransactionSettings> {
+        self.transactional_prefix.as_ref().map(|prefix| TransactionSettings {
+            transactional_id: format!("{prefix}-{worker}"),
+            timeout_ms: self.transaction_timeout_ms,
+        })
     }
 }

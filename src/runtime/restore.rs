@@ -2,16 +2,22 @@
 //!
 //! # The restore protocol
 //!
-//! 1. Each store says how far it has the changelog (an offset in the same batch as the state, so the two
+//! 1. The committed input offsets were read before, and are stable (the group answers only when no
+//!    transaction on them is open). Whatever made them committed is therefore in the changelog already, below
+//!    its high watermark.
+//! 2. Each store says how far it has the changelog (an offset in the same batch as the state, so the two
 //!    never disagree). A store that is new or was deleted says nothing: the changelog is read whole.
-//! 2. The changelog partitions are read from there, committed records only, to the end that the client
-//!    reports for each partition; offsets are never compared with an end, since the last ones may be
-//!    transaction markers.
-//! 3. Changes are written in batches, each with the offset behind it. A crash in between is no harm: the next
-//!    restore goes on from the last batch.
-//! 4. Only then the partition's first record is processed.
+//! 3. The changelog is read from there, committed records only, until the client reports the end of the
+//!    partition *at or behind the high watermark*. The end alone is not enough: it is that of the last stable
+//!    offset, and a transaction that is committed already can lack its marker here for a moment, or a former
+//!    owner's can stay open until it times out, with newer commits behind it. Ends are told by the client and
+//!    never reckoned, since the last offsets may be markers.
+//! 4. Changes wait in memory, and reach the disk while the task already works (see `state::tree`). A crash in
+//!    between is no harm: the next restore reads from where the disk says.
+//! 5. Only then the partition's first record is processed.
 //!
-//! A partition that is taken away meanwhile is simply no longer written to.
+//! A partition that is taken away meanwhile is simply no longer written to. A changelog that ends before
+//! where the store says it was has been made anew: the store is dropped.
 
 use std::cell::RefCell;
 use std::collections::BTreeMap;
@@ -19,47 +25,66 @@ use std::rc::Rc;
 use std::time::{Duration, Instant};
 
 use super::failure::Failure;
+use super::plan::StagePlan;
 use super::task::Task;
-use crate::kafka::{ClientSettings, Polled, Reader, StartAt};
+use crate::fault::{Point, reach};
+use crate::kafka::{Polled, Reader, StartAt};
 use crate::record::Record;
-use crate::state::Change;
+use crate::stages::StageName;
+use crate::state::{Change, StateError};
 
-/// Changes written to a store at a time.
-const BATCH_CHANGES: usize = 1_000;
+/// Rows taken at once.
+const BATCH_ROWS: usize = 1_000;
 /// How long a step may keep its thread from the neighbours.
 const STEP_TIME: Duration = Duration::from_millis(20);
+/// How often progress is told in the log.
+const TELL_INTERVAL: Duration = Duration::from_secs(5);
 
 /// The restore of partitions that were assigned together.
 pub(super) struct Restore {
+    stage: StageName,
+    worker: usize,
+    changelog: String,
     reader: Reader,
     open: BTreeMap<i32, Restoring>,
     started: Instant,
+    told: Instant,
     records: u64,
 }
 
 struct Restoring {
     task: Rc<RefCell<Task>>,
-    changes: Vec<(Vec<u8>, Option<Vec<u8>>)>,
+    start_offset: i64,
     next_offset: i64,
+    records: u64,
+    /// What must be reached: the high watermark when the first end was seen.
+    target_offset: Option<i64>,
 }
 
 impl Restore {
     /// Starts reading the changelog for these tasks.
     pub(super) fn start(
-        settings: &ClientSettings,
+        plan: &StagePlan,
+        worker: usize,
         changelog: &str,
         tasks: Vec<(i32, Rc<RefCell<Task>>)>,
     ) -> Result<Self, Failure> {
         let mut starts = Vec::with_capacity(tasks.len());
         let mut open = BTreeMap::new();
         for (partition, task) in tasks {
-            let next_offset = task.borrow().changelog_offset();
-            let start = if next_offset < 0 { StartAt::Beginning } else { StartAt::Offset(next_offset) };
+            let start_offset = task.borrow().changelog_offset().max(0);
+            let start = if start_offset == 0 { StartAt::Beginning } else { StartAt::Offset(start_offset) };
             starts.push((partition, start));
-            open.insert(partition, Restoring { task, changes: Vec::new(), next_offset });
+            let next_offset = start_offset;
+            open.insert(
+                partition,
+                Restoring { task, start_offset, next_offset, records: 0, target_offset: None },
+            );
         }
-        let reader = Reader::new(settings, changelog, &starts)?;
-        Ok(Self { reader, open, started: Instant::now(), records: 0 })
+        let reader = Reader::new(&plan.settings, changelog, &starts)?;
+        let (stage, now) = (plan.stage, Instant::now());
+        let changelog = changelog.to_owned();
+        Ok(Self { stage, worker, changelog, reader, open, started: now, told: now, records: 0 })
     }
 
     /// Forgets a partition that was taken away, or is opened again.
@@ -72,51 +97,129 @@ impl Restore {
         self.open.is_empty()
     }
 
-    /// Records read so far, and the time since the start.
-    pub(super) fn progress(&self) -> (u64, Duration) {
-        (self.records, self.started.elapsed())
-    }
-
     /// Reads for a short while; returns the partitions that have reached their end.
     pub(super) fn step(&mut self) -> Result<Vec<i32>, Failure> {
         let deadline = Instant::now() + STEP_TIME;
         let mut finished = Vec::new();
         while Instant::now() < deadline && !self.is_done() {
-            let Self { reader, open, records, .. } = self;
-            let outcome = reader.poll(Duration::from_millis(1), |polled| match polled {
-                Polled::Record(record) => {
-                    *records += 1;
-                    open.get_mut(&record.partition).map_or(Ok(()), |restoring| restoring.add(&record))
-                }
-                Polled::EndOfPartition { partition } => {
-                    let Some(mut restoring) = open.remove(&partition) else { return Ok(()) };
-                    restoring.write()?;
+            for (partition, end_offset) in self.read()? {
+                if self.has_reached_end(partition, end_offset)? {
                     finished.push(partition);
-                    Ok(())
                 }
-            })?;
-            outcome.transpose()?;
+            }
         }
+        self.tell();
         Ok(finished)
+    }
+
+    /// Takes a batch; returns the ends that came with it.
+    fn read(&mut self) -> Result<Vec<(i32, i64)>, Failure> {
+        let Self { reader, open, records, changelog, .. } = self;
+        let (mut ends, mut outcome) = (Vec::new(), Ok(()));
+        let before = *records;
+        reader.read(Duration::from_millis(1), BATCH_ROWS, &mut |polled| match polled {
+            Polled::Record(record) => {
+                *records += 1;
+                if let Some(restoring) = open.get_mut(&record.partition).filter(|_| outcome.is_ok()) {
+                    outcome = restoring.take(&record, changelog);
+                }
+            }
+            Polled::EndOfPartition { partition, offset } => ends.push((partition, offset)),
+        })?;
+        for (partition, restoring) in open.iter() {
+            restoring.show_progress(reader.high_watermark(*partition));
+        }
+        if *records > before {
+            reach(Point::InRestore);
+        }
+        outcome?;
+        Ok(ends)
+    }
+
+    fn has_reached_end(&mut self, partition: i32, end_offset: i64) -> Result<bool, Failure> {
+        let high_watermark = self.reader.high_watermark(partition).unwrap_or(end_offset);
+        let Some(restoring) = self.open.get_mut(&partition) else { return Ok(false) };
+        if end_offset < restoring.start_offset {
+            return Err(restoring.made_anew(end_offset).into());
+        }
+        let target_offset = *restoring.target_offset.get_or_insert(high_watermark);
+        if end_offset < target_offset {
+            let changelog = &self.changelog;
+            tracing::debug!(
+                changelog,
+                partition,
+                end_offset,
+                target_offset,
+                "waiting for an open transaction"
+            );
+            return Ok(false);
+        }
+        self.open.remove(&partition);
+        Ok(true)
+    }
+
+    /// Tells how far it is, now and then and at the end.
+    fn tell(&mut self) {
+        let (stage, worker, records) = (self.stage.as_str(), self.worker, self.records);
+        let seconds = self.started.elapsed().as_secs_f64().max(0.001);
+        let per_second = (records as f64 / seconds) as u64;
+        if self.is_done() {
+            tracing::info!(stage, worker, records, per_second, time = ?self.started.elapsed(), "state restored");
+        } else if self.told.elapsed() >= TELL_INTERVAL {
+            self.told = Instant::now();
+            let left: u64 = self.open.values().map(Restoring::left).sum();
+            let seconds_left = left / per_second.max(1);
+            let partitions = self.open.len();
+            tracing::info!(
+                stage,
+                worker,
+                partitions,
+                records,
+                per_second,
+                left,
+                seconds_left,
+                "restoring state"
+            );
+        }
     }
 }
 
 impl Restoring {
-    fn add(&mut self, record: &Record<'_>) -> Result<(), Failure> {
-        if let Some(key) = record.key {
-            self.changes.push((key.to_vec(), record.value.map(<[u8]>::to_vec)));
+    fn take(&mut self, record: &Record<'_>, changelog: &str) -> Result<(), Failure> {
+        if record.offset < self.start_offset {
+            return Err(self.made_anew(record.offset).into());
+        }
+        let unreadable = |reason: &str| StateError::Changelog {
+            place: format!("{changelog}/{}@{}", record.partition, record.offset),
+            reason: reason.to_owned(),
+        };
+        let key = record.key.filter(|key| key.first().is_some_and(u8::is_ascii_lowercase));
+        let key = key.ok_or_else(|| unreadable("its key is none of a store"))?;
+        if record.value.is_some_and(|value| value.len() < 4) {
+            return Err(unreadable("its value is too short").into());
         }
         self.next_offset = record.offset + 1;
-        if self.changes.len() >= BATCH_CHANGES { self.write() } else { Ok(()) }
+        self.records += 1;
+        Ok(self.task.borrow_mut().restore(Change { key, value: record.value }, self.next_offset)?)
     }
 
-    fn write(&mut self) -> Result<(), Failure> {
-        let changes: Vec<Change<'_>> =
-            self.changes.iter().map(|(key, value)| Change { key, value: value.as_deref() }).collect();
-        if !changes.is_empty() {
-            self.task.borrow_mut().restore(&changes, self.next_offset)?;
-        }
-        self.changes.clear();
-        Ok(())
+    /// The changelog has been deleted and made again since the store was written.
+    fn made_anew(&self, found_offset: i64) -> StateError {
+        self.task.borrow().corrupted(&format!(
+            "it has the changelog up to {}, which now has {found_offset} there: the topic was made anew",
+            self.start_offset
+        ))
+    }
+
+    /// About how many records are left.
+    fn left(&self) -> u64 {
+        let end = self.target_offset.unwrap_or(self.next_offset);
+        u64::try_from(end - self.next_offset).unwrap_or(0)
+    }
+
+    fn show_progress(&self, high_watermark: Option<i64>) {
+        let end = high_watermark.unwrap_or(self.next_offset);
+        let of = u64::try_from(end - self.start_offset).unwrap_or(0);
+        self.task.borrow().status.restored(self.records, of);
     }
 }

@@ -26,7 +26,7 @@ const RETRY_DELAY: Duration = Duration::from_secs(1);
 
 /// What loading the table came to.
 #[derive(Clone, Copy, Debug)]
-pub struct TableProgress {
+pub(super) struct TableProgress {
     /// Stations in the table.
     pub stations: usize,
     /// Of these, how many came from the state directory.
@@ -45,16 +45,17 @@ impl StationTable {
     /// Starts loading into `index`; the receiver is told when the table is complete.
     pub(super) fn start(
         settings: ClientSettings,
-        state: &StateDirectory,
+        (state, cluster): (&StateDirectory, &str),
         topic: String,
         partitions: i32,
         index: Arc<StationIndex>,
     ) -> Result<(Self, oneshot::Receiver<Result<TableProgress, Failure>>), Failure> {
         let mut stores = Vec::new();
         for partition in 0..partitions {
-            let identity = Identity { stage: "stations".into(), topic: topic.clone(), partition };
+            let (stage, topic, cluster) = ("stations".to_owned(), topic.clone(), cluster.to_owned());
+            let identity = Identity { stage, topic, partition, cluster };
             stores.push(Part {
-                store: state.store(&identity)?,
+                store: state.store(&identity, u32::MAX)?,
                 pending: Vec::new(),
                 next_offset: -1,
                 is_at_end: false,
@@ -143,12 +144,12 @@ impl Follower {
                 (partition, start)
             })
             .collect();
-        let reader = Reader::new(&self.settings, &self.topic, &starts)?;
+        let mut reader = Reader::new(&self.settings, &self.topic, &starts)?;
         let Self { parts, index, stop, topic, .. } = self;
         while !stop.load(Ordering::Acquire) {
             let polled = reader.poll(FOLLOW_TIMEOUT, |polled| match polled {
                 Polled::Record(record) => take(parts, index, topic, &record),
-                Polled::EndOfPartition { partition } => {
+                Polled::EndOfPartition { partition, .. } => {
                     let Some(part) = part_mut(parts, partition) else { return Ok(()) };
                     part.is_at_end = true;
                     part.write()
@@ -205,7 +206,7 @@ impl Part {
         let changes: Vec<Change<'_>> =
             self.pending.iter().map(|(key, value)| Change { key, value: value.as_deref() }).collect();
         let checkpoint = Checkpoint { changelog_offset: self.next_offset, ..Checkpoint::NONE };
-        self.store.restore(&changes, checkpoint)?;
+        self.store.write(&changes, checkpoint)?;
         self.pending.clear();
         Ok(())
     }

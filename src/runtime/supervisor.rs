@@ -32,7 +32,7 @@ use super::message::{Close, GroupChanged, Leave, Open, PollEnded, Reopen, StageF
 use super::plan::StagePlan;
 use super::poll_thread;
 use super::worker::Worker;
-use crate::kafka::{Assigned, GroupConsumer, GroupEvent, Producer};
+use crate::kafka::{Assigned, GroupConsumer, GroupEvent, KafkaError};
 
 /// Failures older than this no longer count against the budget.
 const BUDGET_WINDOW: Duration = Duration::from_secs(600);
@@ -80,12 +80,11 @@ impl Supervisor {
         })?;
         let mut hands = Vec::with_capacity(plan.workers);
         for index in 0..plan.workers {
-            let producer = Producer::new(&plan.settings)?;
             let arbiter = Arbiter::new();
             let (plan, consumer, supervisor) = (Arc::clone(&plan), consumer.clone(), address.clone());
             let worker = Worker::start_in_arbiter(&arbiter.handle(), move |_| {
                 let (worker_failed, stage_failed) = (supervisor.clone().recipient(), supervisor.recipient());
-                Worker::new(index, plan, consumer, producer, worker_failed, stage_failed)
+                Worker::new(index, plan, consumer, worker_failed, stage_failed)
             });
             hands.push(Hand { worker, arbiter, partitions: BTreeSet::new() });
         }
@@ -220,7 +219,11 @@ impl Handler<WorkerFailed> for Supervisor {
         if failure.is_fatal() {
             return self.give_up(failure);
         }
-        let delay = if failure.is_kafka_away() { Some(DELAY_AWAY) } else { self.next_delay() };
+        let delay = match &failure {
+            Failure::Kafka(KafkaError::Fenced(_)) => Some(DELAY_FIRST),
+            passing if passing.is_passing() => Some(DELAY_AWAY),
+            _ => self.next_delay(),
+        };
         let Some(delay) = delay else { return self.give_up(failure) };
         let stage = self.plan.stage.as_str();
         tracing::warn!(stage, worker, error = %failure, ?delay, "worker failed, its partitions are opened again");

@@ -4,18 +4,28 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
+use super::commit::Commit;
 use super::failure::Failure;
 use super::plan::StagePlan;
-use crate::kafka::{ChangelogSlot, KafkaError, OffsetCommit, Outgoing, PartitionQueue, Producer, Row};
-use crate::record::Record;
+use super::status::{Phase, TaskStatus};
+use super::worker::Outbox;
+use crate::kafka::{ChangelogSlot, OffsetCommit, Outgoing, PartitionQueue, Producer, Row};
+use crate::record::{Record, day_of};
 use crate::stages::{Collector, Context, Counts, HEADER_PREFIX, Output, OutputHeader, Processor, Sink};
-use crate::state::{Change, Checkpoint, Store};
+use crate::state::{Change, Checkpoint, StateError, Store};
 
 /// Rows taken in one slice.
 const SLICE_ROWS: usize = 1_024;
 
 /// More uncommitted changes than this are committed before the interval is over.
 const CHANGES_MAX: usize = 5_000;
+
+/// Outputs that may wait for a commit to end, in bytes, and changes, before the task waits as well.
+const HELD_BYTES_MAX: usize = 4 << 20;
+const HELD_CHANGES_MAX: usize = 4 * CHANGES_MAX;
+
+/// Entries looked at in one commit while old ones are swept out.
+const SWEEP_ENTRIES: usize = 1_000;
 
 /// More panics in a row than this are a fault of the task, not of its records.
 const PANICS_MAX: u32 = 20;
@@ -52,44 +62,46 @@ pub(super) struct Task {
     muted_below: i64,
     /// As the group knows it.
     committed: Option<OffsetCommit>,
+    /// What the commit under way will make of `committed`, and the counts that go with it.
+    sealed: Option<(Option<OffsetCommit>, Counts)>,
+    /// Set while the partition is being given up: nothing more is taken, what was taken is committed.
+    is_stopped: bool,
     is_at_end: bool,
     last_taken_at: Instant,
     panics_in_a_row: u32,
     /// Whether everything that was open has settled since the last record.
     is_settled: bool,
+    /// The latest day of the records' own clock, and the one for which old entries have been swept out.
+    stream_day: u32,
+    swept_day: u32,
+    pub(super) status: Arc<TaskStatus>,
 }
 
 impl Task {
-    /// Opens the task: its store, and where its work begins.
+    /// Opens the task: its store, and where its work begins. The group's committed offset is the authority;
+    /// the store only tells how much of the changelog it has.
     ///
     /// # Errors
     /// [`Failure::State`] where the store cannot be opened.
     pub(super) fn open(
         plan: &Arc<StagePlan>,
+        worker: usize,
         partition: i32,
         committed_offset: Option<i64>,
         queue: PartitionQueue,
-        end_offset: impl FnOnce() -> Result<i64, KafkaError>,
     ) -> Result<Self, Failure> {
-        let mut store = plan.state.store(&plan.identity(partition))?;
-        if committed_offset.is_none() && store.checkpoint().committed_offset >= 0 {
-            // The group knows nothing of what this store has seen committed: the topic was made anew, or this is
-            // another cluster. What the changelog there says is the truth.
+        let identity = plan.identity(partition);
+        let mut store = plan.state.store(&identity, plan.remember_days)?;
+        if committed_offset.is_none() && store.checkpoint().input_offset >= 0 {
+            // The group knows nothing of what this store has seen committed: the topic was made anew. What the
+            // changelog says is the truth.
             let (stage, source) = (plan.stage.as_str(), plan.source.as_str());
             tracing::warn!(stage, source, partition, "state of an earlier topic of this name is dropped");
             drop(store);
-            plan.state.drop_store(&plan.identity(partition))?;
-            store = plan.state.store(&plan.identity(partition))?;
+            plan.state.drop_store(&identity.tree_name())?;
+            store = plan.state.store(&identity, plan.remember_days)?;
         }
-        let checkpoint = store.checkpoint();
-        let committed = committed_offset.unwrap_or(-1);
-        // Died between writing state and committing offsets? Then the state knows better (see `Checkpoint`).
-        let is_ahead = checkpoint.input_offset > committed && checkpoint.committed_offset == committed;
-        let muted_below = if is_ahead && checkpoint.input_offset <= end_offset()? {
-            checkpoint.input_offset
-        } else {
-            committed.max(0)
-        };
+        let position = |next_offset| OffsetCommit { partition, next_offset, rewind_offset: None };
         Ok(Self {
             plan: Arc::clone(plan),
             partition,
@@ -99,16 +111,17 @@ impl Task {
             collector: Collector::default(),
             counts: Counts::default(),
             next_offset: None,
-            muted_below,
-            committed: committed_offset.map(|next_offset| OffsetCommit {
-                partition,
-                next_offset,
-                rewind_offset: None,
-            }),
+            muted_below: committed_offset.unwrap_or(0),
+            committed: committed_offset.map(position),
+            sealed: None,
+            is_stopped: false,
             is_at_end: false,
             last_taken_at: Instant::now(),
             panics_in_a_row: 0,
             is_settled: false,
+            stream_day: 0,
+            swept_day: 0,
+            status: plan.board.register(plan.stage, partition, worker),
         })
     }
 
@@ -122,15 +135,25 @@ impl Task {
         self.store.checkpoint().changelog_offset
     }
 
-    /// Applies changes read from the changelog, before the task runs.
-    pub(super) fn restore(&mut self, changes: &[Change<'_>], changelog_offset: i64) -> Result<(), Failure> {
+    /// Applies a change read from the changelog, before the task runs.
+    pub(super) fn restore(&mut self, change: Change<'_>, changelog_offset: i64) -> Result<(), StateError> {
         let checkpoint = Checkpoint { changelog_offset, ..self.store.checkpoint() };
-        Ok(self.store.restore(changes, checkpoint)?)
+        self.store.restore(&[change], checkpoint)
+    }
+
+    /// The error that the store does not fit its changelog.
+    pub(super) fn corrupted(&self, reason: &str) -> StateError {
+        self.store.corrupted(reason)
     }
 
     /// Processes a batch and sends what it gave. Bounded, so that neighbours and timers live.
-    pub(super) fn run_slice(&mut self, producer: &Producer) -> Result<Slice, Failure> {
+    pub(super) fn run_slice(&mut self, outbox: &Outbox) -> Result<Slice, Failure> {
+        self.status.beat(Phase::Running);
         let Some(mut queue) = self.queue.take() else { return Ok(Slice::Closed) };
+        if self.is_stopped || outbox.is_held() && self.holds_enough() {
+            self.queue = Some(queue);
+            return Ok(Slice::Waiting);
+        }
         let now_ms = now_ms();
         let mut failure = None;
         let taken = queue.consume(SLICE_ROWS, &mut |row| {
@@ -146,27 +169,33 @@ impl Task {
             0 => self.punctuate_if_idle(now_ms)?,
             _ => self.last_taken_at = Instant::now(),
         }
-        self.send_outputs(producer)?;
+        if !outbox.is_held() {
+            self.send_outputs(&outbox.producer)?;
+        }
+        let is_filling = self.store.fill()?;
         Ok(match taken {
+            0 if is_filling => Slice::Busy,
             0 => Slice::Waiting,
             _ if self.store.changed() > CHANGES_MAX => Slice::CommitFirst,
             _ => Slice::Busy,
         })
     }
 
+    /// Whether so much waits for the commit under way that the task should wait too.
+    fn holds_enough(&self) -> bool {
+        self.collector.bytes() > HELD_BYTES_MAX || self.store.changed() > HELD_CHANGES_MAX
+    }
+
     fn row(&mut self, row: Row<'_>, now_ms: i64) -> Result<(), Failure> {
         match row {
             Row::Record(record) => self.process(&record, now_ms),
-            Row::EndOfPartition { offset } => {
+            Row::EndOfPartition { offset, .. } => {
                 self.is_at_end = true;
                 // The last offsets may be transaction markers, which are never delivered.
                 self.next_offset = Some(self.next_offset.map_or(offset, |next| next.max(offset)));
                 Ok(())
             }
-            Row::Error(reason) => {
-                let (source, partition) = (&self.plan.source, self.partition);
-                Err(KafkaError::Retry(format!("reading {source}/{partition}: {reason}")).into())
-            }
+            Row::Error(error) => Err(error.into()),
         }
     }
 
@@ -206,6 +235,7 @@ impl Task {
             )));
         }
         self.next_offset = Some(record.offset + 1);
+        self.stream_day = self.stream_day.max(day_of(record.timestamp_ms));
         self.is_at_end = false;
         self.is_settled = false;
         Ok(())
@@ -243,64 +273,61 @@ impl Task {
         Ok(())
     }
 
-    /// Whether there is anything to commit, and the partition is still ours.
-    pub(super) fn needs_commit(&self) -> bool {
-        self.is_ours() && self.has_changed()
-    }
-
     /// Whether the task is open and its lease has not ended.
     pub(super) fn is_ours(&self) -> bool {
         self.queue.as_ref().is_some_and(PartitionQueue::is_ours)
     }
 
-    fn has_changed(&self) -> bool {
+    /// Whether there is anything to commit; always so when anything was sent since the last commit.
+    pub(super) fn has_changed(&self) -> bool {
         self.store.changed() > 0 || self.position().is_some_and(|position| Some(position) != self.committed)
     }
 
     /// The position to commit; `None` while it is unknown, or what was open is still being rebuilt.
-    pub(super) fn position(&self) -> Option<OffsetCommit> {
+    fn position(&self) -> Option<OffsetCommit> {
         let next_offset = self.next_offset.filter(|next| *next >= self.muted_below)?;
         let rewind_offset = self.processor.rewind_offset().filter(|rewind| *rewind < next_offset);
         Some(OffsetCommit { partition: self.partition, next_offset, rewind_offset })
     }
 
-    /// First step of a commit: sends the changelog records of what has changed.
-    pub(super) fn send_changes(&mut self, producer: &Producer) -> Result<(), Failure> {
-        let Some(changelog) = &self.plan.changelog else { return Ok(()) };
-        for change in self.store.changes() {
-            producer.send(&Outgoing {
-                topic: changelog,
-                partition: Some(self.partition),
-                key: Some(change.key),
-                value: change.value,
-                timestamp_ms: -1,
-                headers: &[],
-                changelog: Some(ChangelogSlot(self.partition)),
-            })?;
+    /// First step of a commit: sends what was held back, and adds changes and position to the commit.
+    pub(super) fn seal(&mut self, commit: &mut Commit) -> Result<(), Failure> {
+        self.send_outputs(&commit.producer)?;
+        if self.stream_day > self.swept_day && self.store.expire(self.stream_day, SWEEP_ENTRIES)? {
+            self.swept_day = self.stream_day;
         }
+        let position = self.position();
+        commit.positions.extend(position);
+        commit.changes.push((self.partition, self.store.seal()));
+        self.sealed = Some((position, std::mem::take(&mut self.counts)));
         Ok(())
     }
 
-    /// Second step, once all is acknowledged: state and offsets into the store, in one batch.
-    pub(super) fn commit_state(&mut self, producer: &Producer) -> Result<(), Failure> {
+    /// Last step, when Kafka has it: state and offsets into the store, in one batch.
+    pub(super) fn committed(&mut self, producer: &Producer) -> Result<(), Failure> {
+        let Some((position, counts)) = self.sealed.take() else { return Ok(()) };
         let before = self.store.checkpoint();
-        let input_offset = self.position().map_or(before.input_offset, |position| position.next_offset);
+        let input_offset = position.map_or(before.input_offset, |position| position.next_offset);
         let changelog_offset = producer
             .changelog_offset(ChangelogSlot(self.partition))
             .map_or(before.changelog_offset, |offset| offset.max(before.changelog_offset));
-        let committed_offset = self.committed.map_or(-1, |committed| committed.next_offset);
-        self.store.commit(Checkpoint { input_offset, committed_offset, changelog_offset })?;
-        self.plan.totals.add(self.plan.stage, &self.counts);
-        self.counts = Counts::default();
+        self.store.commit(Checkpoint { input_offset, changelog_offset })?;
+        self.committed = position.or(self.committed);
+        self.status.committed(input_offset);
+        self.plan.totals.add(self.plan.stage, &counts);
         Ok(())
     }
 
-    /// Last step: the group knows this position. The store is told, so that it never takes itself for ahead
-    /// of the group when somebody moves the group back.
-    pub(super) fn committed(&mut self, position: OffsetCommit) -> Result<(), Failure> {
-        self.committed = Some(position);
-        let checkpoint = Checkpoint { committed_offset: position.next_offset, ..self.store.checkpoint() };
-        Ok(self.store.mark(checkpoint)?)
+    /// Takes no more records, but stays until what was taken is committed.
+    pub(super) fn stop_taking(&mut self) {
+        self.is_stopped = true;
+    }
+
+    /// Has the task look at its queue at once.
+    pub(super) fn wake_up(&self) {
+        if let Some(wake) = self.wake() {
+            wake.notify_one();
+        }
     }
 
     /// Takes no more records. What is not committed is dropped with the task.

@@ -1,44 +1,27 @@
 //! A worker: one thread that hosts many partitions, owns one producer, and commits for all of them.
 //!
-//! # The commit protocol (`at_least_once`)
+//! What a commit is, and what a crash at any point of it means, is told in [`super::commit`].
 //!
-//! Every `commit_interval`, or sooner when much has changed, and always before partitions are given up:
-//!
-//! 1. Outputs and dead letters have been sent after each slice; they are waited for until every replica has
-//!    them. Only then the changelog records of all tasks are sent, and waited for in the same way: a
-//!    changelog that says "emitted" of something that was not would lose it.
-//! 2. Each task's state goes into its store together with its input and changelog offset, as one batch; one
-//!    flush makes all of them survive the process.
-//! 3. The offsets are committed to the group, with where to rewind to (see `stages::Assemble`).
-//!
-//! | dies | then |
-//! |---|---|
-//! | before 1 is done | the records are processed again; outputs that were sent are written twice, alerts with the same id |
-//! | between 1 and 2 | the same; the changelog has entries ahead of the store, which a restore brings in: repeated alerts are recognised by their id |
-//! | between 2 and 3 | the store is ahead of the group and knows it (`Checkpoint`): records up to its offset are muted |
-//! | after 3 | nothing is repeated |
-//!
-//! A commit that the group refuses while it rebalances is tried again with the next one. Any other failure
-//! closes all tasks of the worker without a commit; the supervisor opens them again.
+//! Any failure of a task, of a commit or of the producer closes *all* tasks of the worker without a commit,
+//! since they share the open transaction: it is aborted, and the supervisor has the tasks opened again. A
+//! commit that is under way is waited for first, so that its outcome is known.
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::collections::BTreeMap;
 use std::rc::Rc;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
 
 use actix::prelude::*;
 
+use super::commit::Commit;
 use super::failure::Failure;
 use super::message::{Close, CommitSoon, Open, Reopen, StageFailed, TaskFailed, WorkerFailed};
 use super::partition::PartitionActor;
 use super::plan::StagePlan;
 use super::restore::Restore;
 use super::task::Task;
-use crate::kafka::{Assigned, GroupConsumer, OffsetCommit, Producer};
-
-/// How long commits may be refused before the worker counts as failed.
-const COMMIT_PATIENCE: Duration = Duration::from_secs(60);
+use crate::fault::{Point, Sabotage, is_sabotaged, reach};
+use crate::kafka::{Assigned, GroupConsumer, KafkaError, Producer};
 
 struct Hosted {
     task: Rc<RefCell<Task>>,
@@ -46,18 +29,36 @@ struct Hosted {
     actor: Option<Addr<PartitionActor>>,
 }
 
+/// What the tasks of a worker send through.
+pub(super) struct Outbox {
+    pub(super) producer: Arc<Producer>,
+    /// Set while a commit is under way: what is sent then would land in its transaction.
+    is_held: Cell<bool>,
+}
+
+impl Outbox {
+    pub(super) fn is_held(&self) -> bool {
+        self.is_held.get()
+    }
+}
+
 /// See the module's description.
 pub(super) struct Worker {
     index: usize,
     plan: Arc<StagePlan>,
     consumer: GroupConsumer,
-    producer: Rc<Producer>,
     worker_failed: Recipient<WorkerFailed>,
     stage_failed: Recipient<StageFailed>,
+    /// `None` before the first partition comes, and after a producer was spent.
+    outbox: Option<Rc<Outbox>>,
     hosted: BTreeMap<i32, Hosted>,
     restores: Vec<Restore>,
-    /// Since when the group has refused commits.
-    refused_since: Option<Instant>,
+    /// The tasks of the commit that is under way.
+    committing: Option<Vec<Rc<RefCell<Task>>>>,
+    /// Partitions to be given up as soon as what they have done is committed.
+    closing: Vec<Close>,
+    /// Why everything is given up as soon as the commit under way has ended.
+    failed: Option<Failure>,
 }
 
 impl Worker {
@@ -65,7 +66,6 @@ impl Worker {
         index: usize,
         plan: Arc<StagePlan>,
         consumer: GroupConsumer,
-        producer: Producer,
         worker_failed: Recipient<WorkerFailed>,
         stage_failed: Recipient<StageFailed>,
     ) -> Self {
@@ -73,21 +73,39 @@ impl Worker {
             index,
             plan,
             consumer,
-            producer: Rc::new(producer),
             worker_failed,
             stage_failed,
+            outbox: None,
             hosted: BTreeMap::new(),
             restores: Vec::new(),
-            refused_since: None,
+            committing: None,
+            closing: Vec::new(),
+            failed: None,
         }
+    }
+
+    /// The producer, made and registered where that has not happened yet. It comes before anything is restored:
+    /// registering settles what an earlier producer of this worker left open.
+    fn outbox(&mut self) -> Result<Rc<Outbox>, Failure> {
+        let outbox = match &self.outbox {
+            Some(outbox) => Rc::clone(outbox),
+            None => {
+                let transaction = self.plan.transaction(self.index);
+                let producer = Arc::new(Producer::new(&self.plan.settings, transaction.as_ref())?);
+                let fresh = Rc::new(Outbox { producer, is_held: Cell::new(false) });
+                Rc::clone(self.outbox.insert(fresh))
+            }
+        };
+        outbox.producer.ready()?;
+        Ok(outbox)
     }
 
     /// Opens tasks, and starts or restores them.
     fn open(&mut self, assigned: Vec<Assigned>, context: &mut actix::Context<Self>) -> Result<(), Failure> {
+        self.outbox()?;
         let mut tasks = Vec::with_capacity(assigned.len());
         for Assigned { partition, committed_offset, queue } in assigned {
-            let end = || self.consumer.end_offset(partition);
-            let task = Task::open(&self.plan, partition, committed_offset, queue, end)?;
+            let task = Task::open(&self.plan, self.index, partition, committed_offset, queue)?;
             let task = Rc::new(RefCell::new(task));
             let hosted = Hosted { task: Rc::clone(&task), actor: None };
             if let Some(older) = self.hosted.insert(partition, hosted) {
@@ -99,7 +117,7 @@ impl Worker {
         match &self.plan.changelog {
             None => tasks.iter().for_each(|(partition, _)| self.run(*partition, context)),
             Some(changelog) => {
-                self.restores.push(Restore::start(&self.plan.settings, changelog, tasks)?);
+                self.restores.push(Restore::start(&self.plan, self.index, changelog, tasks)?);
                 self.restore_on(context);
             }
         }
@@ -108,9 +126,8 @@ impl Worker {
 
     /// Starts the actor of a restored partition.
     fn run(&mut self, partition: i32, context: &mut actix::Context<Self>) {
-        if let Some(hosted) = self.hosted.get_mut(&partition) {
-            let actor =
-                PartitionActor::new(Rc::clone(&hosted.task), Rc::clone(&self.producer), &context.address());
+        if let Some((hosted, outbox)) = self.hosted.get_mut(&partition).zip(self.outbox.as_ref()) {
+            let actor = PartitionActor::new(Rc::clone(&hosted.task), Rc::clone(outbox), &context.address());
             hosted.actor = Some(actor.start());
         }
     }
@@ -131,76 +148,116 @@ impl Worker {
         let mut finished = Vec::new();
         for restore in &mut self.restores {
             finished.extend(restore.step()?);
-            if restore.is_done() {
-                let (records, time) = restore.progress();
-                let stage = self.plan.stage.as_str();
-                tracing::info!(stage, worker = self.index, records, ?time, "state restored");
-            }
         }
         self.restores.retain(|restore| !restore.is_done());
         Ok(finished)
     }
 
-    /// Commits everything that has changed. See the module's description.
-    fn commit(&mut self) -> Result<(), Failure> {
-        let dirty: Vec<Rc<RefCell<Task>>> = self
-            .hosted
-            .values()
-            .filter(|hosted| hosted.actor.is_some() && hosted.task.borrow().needs_commit())
+    /// Begins a commit of everything that has changed, unless one is under way. Returns whether one is.
+    fn begin_commit(&mut self, context: &mut actix::Context<Self>) -> Result<bool, Failure> {
+        let Some(outbox) = self.outbox.clone() else { return Ok(false) };
+        if self.committing.is_some() {
+            return Ok(true);
+        }
+        let running = self.hosted.values().filter(|hosted| hosted.actor.is_some());
+        let changed: Vec<Rc<RefCell<Task>>> = running
             .map(|hosted| Rc::clone(&hosted.task))
+            .filter(|task| task.borrow().has_changed())
             .collect();
-        if dirty.is_empty() {
-            return Ok(());
+        if changed.is_empty() {
+            return Ok(false);
         }
-        self.producer.wait_acknowledged()?;
-        // The wait may have been long: what was taken away meanwhile is its new owner's to write.
-        let dirty: Vec<Rc<RefCell<Task>>> =
-            dirty.into_iter().filter(|task| task.borrow().is_ours()).collect();
-        for task in &dirty {
-            task.borrow_mut().send_changes(&self.producer)?;
+        // First the metadata, then the leases: see `super::commit`.
+        let metadata = outbox.producer.is_transactional().then(|| self.consumer.metadata()).transpose()?;
+        let not_ours = changed.iter().find(|task| !task.borrow().is_ours());
+        if let Some(partition) = not_ours.map(|task| task.borrow().partition)
+            && !is_sabotaged(Sabotage::NoFencing)
+        {
+            let what = format!("partition {partition} of {} was taken away", self.plan.source);
+            return Err(KafkaError::Fenced(what).into());
         }
-        self.producer.wait_acknowledged()?;
-        for task in &dirty {
-            task.borrow_mut().commit_state(&self.producer)?;
-        }
-        self.plan.state.flush()?;
-        self.commit_offsets(&dirty)
-    }
-
-    fn commit_offsets(&mut self, dirty: &[Rc<RefCell<Task>>]) -> Result<(), Failure> {
-        let ours = dirty.iter().filter(|task| task.borrow().is_ours());
-        let positions: Vec<OffsetCommit> = ours.filter_map(|task| task.borrow().position()).collect();
-        if positions.is_empty() {
-            return Ok(());
-        }
-        match self.consumer.commit(&positions) {
-            Ok(()) => {
-                self.refused_since = None;
-                for task in dirty.iter().filter(|task| task.borrow().is_ours()) {
-                    let mut task = task.borrow_mut();
-                    if let Some(position) = task.position() {
-                        task.committed(position)?;
-                    }
-                }
-                Ok(())
-            }
-            Err(error) => {
-                let failure = Failure::from(error);
-                let since = *self.refused_since.get_or_insert_with(Instant::now);
-                if failure.is_fatal() || since.elapsed() > COMMIT_PATIENCE {
-                    return Err(failure);
-                }
-                let stage = self.plan.stage.as_str();
-                tracing::debug!(stage, worker = self.index, error = %failure, "commit refused, tried again");
-                Ok(())
+        let mut commit = Commit {
+            producer: Arc::clone(&outbox.producer),
+            consumer: self.consumer.clone(),
+            metadata,
+            changelog: self.plan.changelog.clone(),
+            changes: Vec::with_capacity(changed.len()),
+            positions: Vec::with_capacity(changed.len()),
+        };
+        for task in &changed {
+            task.borrow_mut().seal(&mut commit)?;
+            if is_sabotaged(Sabotage::SledBeforeCommit) {
+                task.borrow_mut().committed(&outbox.producer)?;
+                self.plan.state.flush()?;
             }
         }
+        outbox.is_held.set(true);
+        self.committing = Some(changed);
+        let run = tokio::task::spawn_blocking(move || commit.run()).into_actor(self);
+        context.spawn(run.map(|outcome, worker, context| {
+            let outcome = outcome.unwrap_or_else(|_| Err(Failure::Panic("a commit".into())));
+            worker.commit_ended(outcome, context);
+        }));
+        Ok(true)
     }
 
-    fn commit_or_fail(&mut self) {
-        if let Err(failure) = self.commit() {
+    fn commit_ended(&mut self, outcome: Result<(), Failure>, context: &mut actix::Context<Self>) {
+        let committed = self.committing.take().unwrap_or_default();
+        if let Some(outbox) = &self.outbox {
+            outbox.is_held.set(false);
+        }
+        let stored = outcome.and_then(|()| self.store(&committed));
+        if let Err(failure) = stored {
+            self.failed.get_or_insert(failure);
+        }
+        match self.failed.take() {
+            Some(failure) => self.give_up(failure),
+            None => self.close_committed(context),
+        }
+    }
+
+    /// Last step of a commit: what Kafka has goes into the stores.
+    fn store(&self, committed: &[Rc<RefCell<Task>>]) -> Result<(), Failure> {
+        let Some(outbox) = &self.outbox else { return Ok(()) };
+        for task in committed {
+            let mut task = task.borrow_mut();
+            task.committed(&outbox.producer)?;
+            task.wake_up();
+        }
+        reach(Point::AfterSled);
+        Ok(())
+    }
+
+    fn commit_or_fail(&mut self, context: &mut actix::Context<Self>) {
+        if let Err(failure) = self.begin_commit(context) {
             self.fail(failure);
         }
+    }
+
+    /// Gives up the partitions that shall go: at once, or when a last commit has ended.
+    fn close_committed(&mut self, context: &mut actix::Context<Self>) {
+        if self.closing.is_empty() || self.committing.is_some() {
+            return;
+        }
+        match self.begin_commit(context) {
+            Ok(true) => return,
+            Ok(false) => {}
+            Err(failure) => return self.fail(failure),
+        }
+        for close in std::mem::take(&mut self.closing) {
+            self.forget(&close.partitions);
+            drop(close.done);
+        }
+    }
+
+    fn forget(&mut self, partitions: &[i32]) {
+        for partition in partitions {
+            if let Some(hosted) = self.hosted.remove(partition) {
+                hosted.task.borrow_mut().close();
+            }
+            self.restores.iter_mut().for_each(|restore| restore.forget(*partition));
+        }
+        self.restores.retain(|restore| !restore.is_done());
     }
 
     fn close_all(&self) {
@@ -212,21 +269,37 @@ impl Worker {
         }
     }
 
-    /// Closes all tasks without a commit, and tells the supervisor, which knows whose they are.
+    /// Stops everything, and gives it up as soon as no commit is under way.
     fn fail(&mut self, failure: Failure) {
         self.close_all();
-        let damaged =
-            if failure.is_corruption() { self.hosted.keys().copied().collect() } else { Vec::new() };
+        self.restores.clear();
+        if self.committing.is_some() {
+            self.failed.get_or_insert(failure);
+        } else {
+            self.give_up(failure);
+        }
+    }
+
+    /// Drops all tasks with what they have not committed, and tells the supervisor, which knows whose they are.
+    fn give_up(&mut self, failure: Failure) {
+        self.close_all();
         self.hosted.clear();
         self.restores.clear();
-        for partition in damaged {
-            let stage = self.plan.stage.as_str();
-            tracing::warn!(stage, partition, error = %failure, "damaged state is dropped and rebuilt from its changelog");
-            if let Err(error) = self.plan.state.drop_store(&self.plan.identity(partition)) {
-                tracing::error!(stage, partition, %error, "damaged state cannot be dropped");
+        if let Some(outbox) = &self.outbox {
+            outbox.producer.abort();
+            if outbox.producer.is_spent() {
+                self.outbox = None;
             }
         }
-        self.refused_since = None;
+        if let Some(store) = failure.damaged_store() {
+            tracing::warn!(store, error = %failure, "damaged state is dropped and rebuilt from its changelog");
+            if let Err(error) = self.plan.state.drop_store(store) {
+                tracing::error!(store, %error, "it cannot be dropped either: the next start moves the whole store aside");
+                self.stage_failed.do_send(StageFailed(error.into()));
+            }
+        }
+        // Whoever waits for a revoke need not wait any longer: nothing of it will be committed.
+        self.closing.clear();
         self.worker_failed.do_send(WorkerFailed { worker: self.index, failure });
     }
 }
@@ -235,7 +308,7 @@ impl Actor for Worker {
     type Context = actix::Context<Self>;
 
     fn started(&mut self, context: &mut Self::Context) {
-        context.run_interval(self.plan.commit_interval, |worker, _| worker.commit_or_fail());
+        context.run_interval(self.plan.commit_interval, Self::commit_or_fail);
     }
 }
 
@@ -267,11 +340,13 @@ impl Handler<Reopen> for Worker {
         // Some may have come back by themselves meanwhile.
         let partitions: Vec<i32> =
             partitions.into_iter().filter(|partition| !self.hosted.contains_key(partition)).collect();
-        if partitions.is_empty() {
+        if partitions.is_empty() || self.failed.is_some() {
             return;
         }
-        let reopened = self.consumer.reopen(&partitions).map_err(Failure::from);
-        if let Err(failure) = reopened.and_then(|assigned| self.open(assigned, context)) {
+        // The producer first: what an older one left open must be settled before offsets are read.
+        let outbox = self.outbox();
+        let assigned = outbox.and_then(|_| self.consumer.reopen(&partitions).map_err(Failure::from));
+        if let Err(failure) = assigned.and_then(|assigned| self.open(assigned, context)) {
             self.fail(failure);
         }
     }
@@ -280,21 +355,25 @@ impl Handler<Reopen> for Worker {
 impl Handler<Close> for Worker {
     type Result = ();
 
-    fn handle(&mut self, close: Close, _context: &mut Self::Context) {
-        // Intake stops with the commit: it is on this thread, so no slice runs in between.
+    fn handle(&mut self, close: Close, context: &mut Self::Context) {
+        let hosted = |partition: &i32| self.hosted.get(partition);
+        for hosted in close.partitions.iter().filter_map(hosted) {
+            hosted.task.borrow_mut().stop_taking();
+        }
         if close.commit {
-            self.commit_or_fail();
+            reach(Point::InRevoke);
+            self.closing.push(close);
+            return self.close_committed(context);
         }
-        for partition in &close.partitions {
-            if let Some(hosted) = self.hosted.remove(partition) {
-                hosted.task.borrow_mut().close();
-            }
-            self.restores.iter_mut().for_each(|restore| restore.forget(*partition));
+        // Lost. What they have sent shares a transaction with the work of all others here; while a commit is
+        // under way it is held back, and goes with them.
+        let has_sent = self.committing.is_none()
+            && close.partitions.iter().filter_map(hosted).any(|hosted| hosted.task.borrow().has_changed());
+        self.forget(&close.partitions);
+        if has_sent {
+            let what = format!("partitions {:?} of {} were lost", close.partitions, self.plan.source);
+            self.fail(KafkaError::Fenced(what).into());
         }
-        self.restores.retain(|restore| !restore.is_done());
-        // A refusal of the last commit concerned what is gone now.
-        self.refused_since = None;
-        drop(close.done);
     }
 }
 
@@ -312,7 +391,7 @@ impl Handler<TaskFailed> for Worker {
 impl Handler<CommitSoon> for Worker {
     type Result = ();
 
-    fn handle(&mut self, _: CommitSoon, _context: &mut Self::Context) {
-        self.commit_or_fail();
+    fn handle(&mut self, _: CommitSoon, context: &mut Self::Context) {
+        self.commit_or_fail(context);
     }
 }

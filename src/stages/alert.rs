@@ -10,13 +10,12 @@ use super::filter::write_origin;
 use super::json::{RawObject, write_string};
 use super::{Context, Limits, Processor, accepted_observation};
 use crate::noaa::{Element, ElementValue, ObservationView};
-use crate::record::Record;
+use crate::record::{Record, day_of};
 use crate::rules::{Evaluator, Rule, RuleSet, Verdict};
 use crate::state::StateError;
 
 /// Store keys of remembered alert ids begin with this byte; the id follows.
 const ID_KEY: u8 = b'a';
-const DAY_MS: i64 = 86_400_000;
 
 /// The only transition of a rule without a life cycle: each matching day fires.
 const TRANSITION: &str = "fired";
@@ -77,7 +76,7 @@ fn fire(
     let mut key = Vec::with_capacity(alert_id.len() + 1);
     key.push(ID_KEY);
     key.extend_from_slice(alert_id.as_bytes());
-    if context.store.get(&key, |_| ())?.is_some() {
+    if context.store.get(&key, day_of(record.timestamp_ms), |_| ())?.is_some() {
         context.counts.duplicates += 1;
         return Ok(());
     }
@@ -94,9 +93,7 @@ fn fire(
         write_alert(out, &alert_id, rule, &object, record, view);
     });
     context.collector.header("alert-id", alert_id.as_bytes());
-    // The day it was written is kept, so that old ids can expire.
-    let day = u32::try_from(record.timestamp_ms.max(0) / DAY_MS).unwrap_or(u32::MAX);
-    context.store.put(&key, day.to_be_bytes().to_vec());
+    context.store.put(&key, day_of(record.timestamp_ms), &[]);
     Ok(())
 }
 

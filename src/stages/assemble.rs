@@ -13,7 +13,7 @@
 //! observations, because settling depends on offsets alone. The one exception is settling on idleness, and
 //! that settles everything, so nothing is left to rebuild.
 //!
-//! What was *emitted* is in the store, once for each observation: `o`, date, station to revision, day and
+//! What was *emitted* is in the store, once for each observation: `o`, date, station to revision and
 //! readings. It tells a late line (merge, next revision) from a repeated one (nothing new, a duplicate).
 
 use std::collections::{HashMap, VecDeque};
@@ -21,12 +21,11 @@ use std::sync::Arc;
 
 use super::{Context, Limits, Processor, StationIndex, accepted_value};
 use crate::noaa::{Compat, Date, Element, Line, Observation, Reading, StationId};
-use crate::record::Record;
+use crate::record::{Record, day_of};
 use crate::state::{StateError, Store};
 
 /// Store keys of emitted observations begin with this byte; date and station follow.
 const EMITTED_KEY: u8 = b'o';
-const DAY_MS: i64 = 86_400_000;
 
 /// How assemble works.
 #[derive(Clone, Copy, Debug)]
@@ -198,7 +197,8 @@ impl Processor for Assemble {
 fn emit(open: &Open, compat: Compat, context: &mut Context<'_>) -> Result<(), StateError> {
     let (station, date) = (open.observation.station(), open.observation.date());
     let store_key = emitted_key(station, date);
-    let before = read_emitted(context.store, &store_key, station, date)?;
+    let today = day_of(open.timestamp_ms);
+    let before = read_emitted(context.store, &store_key, today, station, date)?;
     let mut merged =
         before.as_ref().map_or_else(|| Observation::new(station, date), |b| b.observation.clone());
     let mut changed = before.is_none();
@@ -217,12 +217,10 @@ fn emit(open: &Open, compat: Compat, context: &mut Context<'_>) -> Result<(), St
         return Ok(());
     }
     let revision = before.map_or(1, |before| before.revision + 1);
-    let mut value = Vec::with_capacity(8 + 8 * merged.readings().len());
-    let day = u32::try_from(open.timestamp_ms.max(0) / DAY_MS).unwrap_or(u32::MAX);
+    let mut value = Vec::with_capacity(4 + 8 * merged.readings().len());
     value.extend_from_slice(&revision.to_be_bytes());
-    value.extend_from_slice(&day.to_be_bytes());
     merged.encode_into(&mut value);
-    context.store.put(&store_key, value);
+    context.store.put(&store_key, today, &value);
     context.counts.observations += 1;
     context.collector.emit(station.as_bytes(), open.timestamp_ms, |out| {
         merged.to_json_into(&open.station, compat, revision, out);
@@ -246,21 +244,18 @@ fn emitted_key(station: StationId, date: Date) -> [u8; 16] {
 fn read_emitted(
     store: &Store,
     key: &[u8],
+    today: u32,
     station: StationId,
     date: Date,
 ) -> Result<Option<Emitted>, StateError> {
-    let decoded = store.get(key, |value| {
-        let (revision, rest) = value.split_first_chunk::<4>()?;
-        let (_day, readings) = rest.split_first_chunk::<4>()?;
+    let decoded = store.get(key, today, |value| {
+        let (revision, readings) = value.split_first_chunk::<4>()?;
         let observation = Observation::decode(station, date, readings).ok()?;
         Some(Emitted { revision: u32::from_be_bytes(*revision), observation })
     })?;
     match decoded {
         None => Ok(None),
         Some(Some(emitted)) => Ok(Some(emitted)),
-        Some(None) => Err(StateError::Corrupted {
-            store: "assemble".into(),
-            reason: format!("the entry of {station} {date} cannot be read"),
-        }),
+        Some(None) => Err(store.corrupted(&format!("the entry of {station} {date} cannot be read"))),
     }
 }

@@ -113,14 +113,9 @@ impl Collector {
         })
     }
 
-    /// How many outputs wait.
-    pub fn len(&self) -> usize {
-        self.entries.len()
-    }
-
-    /// Whether nothing waits.
-    pub fn is_empty(&self) -> bool {
-        self.entries.is_empty()
+    /// What the outputs take, in bytes, headers aside.
+    pub fn bytes(&self) -> usize {
+        self.bytes.len()
     }
 
     /// Forgets all outputs and keeps the memory, unless a burst has made it large.

@@ -139,7 +139,8 @@ impl TestDriver {
     pub fn commit(&mut self) -> Result<Vec<Written>, StateError> {
         self.rewind_offset = self.processor.rewind_offset().unwrap_or(self.next_offset);
         let input_offset = self.next_offset;
-        self.store.commit(Checkpoint { input_offset, committed_offset: -1, changelog_offset: 0 })?;
+        self.store.seal();
+        self.store.commit(Checkpoint { input_offset, changelog_offset: 0 })?;
         let written = self
             .collector
             .outputs()

@@ -33,7 +33,8 @@ use crate::record::Record;
 use crate::state::{StateError, Store};
 
 /// The stages, in the order in which records flow through them.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, serde::Serialize)]
+#[serde(rename_all = "lowercase")]
 pub enum StageName {
     /// GHCN lines into observations.
     Assemble,

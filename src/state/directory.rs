@@ -4,12 +4,15 @@ use std::fs;
 use std::io::ErrorKind;
 use std::os::unix::fs::{DirBuilderExt, MetadataExt, PermissionsExt};
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::path::Path;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::thread::sleep;
 use std::time::{Duration, Instant};
 
 use super::StateError;
-use super::store::{Identity, Store};
+use super::checkpoint::Identity;
+use super::store::Store;
+use super::tree::{Tree, WaitingBytes};
 
 /// sled's page cache. Not a memory cap: expect a few times this much (measured; see the README).
 const CACHE_BYTES: u64 = 8 * 1024 * 1024;
@@ -19,65 +22,104 @@ const SEGMENT_BYTES: usize = 128 * 1024;
 /// sled keeps its lock some milliseconds after the last handle is dropped; a restart must not fail on that.
 const LOCK_PATIENCE: Duration = Duration::from_secs(2);
 
+/// sled's own folder in the directory: it writes its files straight into its path.
+const STORE: &str = "store";
+/// Where a damaged store is put, replacing the one before.
+const DAMAGED: &str = "store.damaged";
+/// Left by a process that found damage it could not mend while it ran.
+const DAMAGE_MARK: &str = "damaged";
+/// Names this directory in transactional ids.
+const INSTANCE: &str = "instance";
+
 /// The open state directory of this process. Clones share one database.
 #[derive(Clone)]
 pub struct StateDirectory {
+    path: Arc<Path>,
     database: sled::Db,
+    waiting_bytes: WaitingBytes,
 }
 
 impl StateDirectory {
-    /// Opens the directory at `path`, making it where it is missing.
+    /// Opens the directory at `path`, making it where it is missing. A database that cannot be opened is moved
+    /// aside, and an empty one takes its place: the changelogs fill it again.
     ///
     /// # Errors
     /// [`StateError::Busy`] where another process holds it, [`StateError::Unusable`] where it is a symbolic
-    /// link, belongs to somebody else or can be written by others, [`StateError::Corrupted`] where sled
-    /// cannot read it.
+    /// link, belongs to somebody else or can be written by others, [`StateError::Io`] where the disk fails.
     pub fn open(path: &Path) -> Result<Self, StateError> {
         prepare(path)?;
-        // sled writes its files straight into its path, so it gets a folder of its own.
-        let config = sled::Config::new()
-            .path(path.join("store"))
-            .cache_capacity(CACHE_BYTES)
-            .flush_every_ms(Some(500))
-            .segment_size(SEGMENT_BYTES)
-            .mode(sled::Mode::LowSpace);
-        let deadline = Instant::now() + LOCK_PATIENCE;
-        loop {
-            // A damaged file can make sled panic while opening.
-            let opened = catch_unwind(AssertUnwindSafe(|| config.open()));
-            return match opened {
-                Ok(Ok(database)) => Ok(Self { database }),
-                Ok(Err(error)) if is_locked(&error) => {
-                    if Instant::now() < deadline {
-                        sleep(Duration::from_millis(50));
-                        continue;
-                    }
-                    Err(StateError::Busy(path.to_owned()))
-                }
-                Ok(Err(error)) => Err(StateError::from_sled(&path.display().to_string(), error)),
-                Err(_) => Err(StateError::Corrupted {
-                    store: path.display().to_string(),
-                    reason: "sled panicked while opening it".into(),
-                }),
-            };
-        }
+        let is_marked = path.join(DAMAGE_MARK).exists();
+        let opened = if is_marked {
+            let reason = "an earlier run found damage".to_owned();
+            Err(StateError::Corrupted { store: path.display().to_string(), reason })
+        } else {
+            open_database(path)
+        };
+        let database = match opened {
+            Err(damage @ StateError::Corrupted { .. }) => {
+                let aside = move_aside(path)?;
+                tracing::warn!(error = %damage, moved_to = %aside.display(), "state is rebuilt from its changelogs");
+                open_database(path)?
+            }
+            other => other?,
+        };
+        Ok(Self { path: path.into(), database, waiting_bytes: WaitingBytes::default() })
     }
 
-    /// Opens the store of one task or table, and checks that it is the one that `identity` names.
+    /// Opens the store of one task or table. One that belongs to another topic or cluster, or is of another
+    /// version, is emptied first. Entries count as gone `remember_days` after they were written.
     ///
     /// # Errors
-    /// [`StateError::Corrupted`] where the tree belongs to another topic, partition or format.
-    pub fn store(&self, identity: &Identity) -> Result<Store, StateError> {
+    /// [`StateError::Corrupted`] where it cannot be read.
+    pub fn store(&self, identity: &Identity, remember_days: u32) -> Result<Store, StateError> {
         let name = identity.tree_name();
-        let tree = self.database.open_tree(&name).map_err(|error| StateError::from_sled(&name, error))?;
-        Store::open(tree, name, identity)
+        let open = || {
+            let tree = self.database.open_tree(&name).map_err(|error| StateError::from_sled(&name, error))?;
+            Tree::open(tree, identity, Arc::clone(&self.waiting_bytes))
+        };
+        if let Some(tree) = open()? {
+            return Ok(Store::of_tree(tree, remember_days));
+        }
+        tracing::warn!(store = name, "state of another cluster or version is dropped and restored");
+        self.drop_store(&name)?;
+        let tree = open()?.ok_or_else(|| StateError::Corrupted {
+            store: name.clone(),
+            reason: "it cannot be emptied".into(),
+        })?;
+        Ok(Store::of_tree(tree, remember_days))
     }
 
-    /// Deletes a store that is damaged. Its changelog brings it back.
-    pub fn drop_store(&self, identity: &Identity) -> Result<(), StateError> {
-        let name = identity.tree_name();
-        self.database.drop_tree(&name).map_err(|error| StateError::from_sled(&name, error))?;
-        Ok(())
+    /// Deletes the store of this name. Its changelog brings it back.
+    pub fn drop_store(&self, name: &str) -> Result<(), StateError> {
+        let dropped = catch_unwind(AssertUnwindSafe(|| self.database.drop_tree(name)));
+        let reason = match dropped {
+            Ok(Ok(_)) => return Ok(()),
+            Ok(Err(error)) => StateError::from_sled(name, error),
+            Err(_) => StateError::Corrupted { store: name.into(), reason: "sled panicked on it".into() },
+        };
+        // What cannot even be deleted is moved aside by the next start.
+        let _ = fs::write(self.path.join(DAMAGE_MARK), b"");
+        Err(reason)
+    }
+
+    /// A name for this directory that no other has, the same in every run.
+    ///
+    /// # Errors
+    /// [`StateError::Unusable`] where it can neither be read nor written.
+    pub fn instance(&self) -> Result<String, StateError> {
+        let file = self.path.join(INSTANCE);
+        match fs::read_to_string(&file) {
+            Ok(found) if found.len() == 8 && found.bytes().all(|b| b.is_ascii_hexdigit()) => {
+                return Ok(found);
+            }
+            _ => {}
+        }
+        let name = format!("{:08x}", fastrand::u32(..));
+        let fresh = self.path.join("instance.new");
+        fs::write(&fresh, &name).and_then(|()| fs::rename(&fresh, &file)).map_err(|error| {
+            StateError::Unusable { path: file, reason: format!("it cannot be written: {error}") }
+        })?;
+        Ok(name)
     }
 
     /// Pushes all that was written to the operating system: it survives the death of this process.
@@ -87,6 +129,52 @@ impl StateDirectory {
         self.database.flush().map_err(|error| StateError::from_sled("all stores", error))?;
         Ok(())
     }
+}
+
+fn open_database(path: &Path) -> Result<sled::Db, StateError> {
+    let config = sled::Config::new()
+        .path(path.join(STORE))
+        .cache_capacity(CACHE_BYTES)
+        .flush_every_ms(Some(500))
+        .segment_size(SEGMENT_BYTES)
+        .mode(sled::Mode::LowSpace);
+    let deadline = Instant::now() + LOCK_PATIENCE;
+    loop {
+        // A damaged file can make sled panic while opening.
+        let opened = catch_unwind(AssertUnwindSafe(|| config.open()));
+        return match opened {
+            Ok(Ok(database)) => Ok(database),
+            Ok(Err(error)) if is_locked(&error) => {
+                if Instant::now() < deadline {
+                    sleep(Duration::from_millis(50));
+                    continue;
+                }
+                Err(StateError::Busy(path.to_owned()))
+            }
+            Ok(Err(error)) => Err(StateError::from_sled(&path.display().to_string(), error)),
+            Err(_) => Err(StateError::Corrupted {
+                store: path.display().to_string(),
+                reason: "sled panicked while opening it".into(),
+            }),
+        };
+    }
+}
+
+/// Moves a damaged database out of the way; people may want to look at it. One is kept.
+fn move_aside(path: &Path) -> Result<PathBuf, StateError> {
+    let aside = path.join(DAMAGED);
+    let failed = |error: std::io::Error| StateError::Unusable {
+        path: path.to_owned(),
+        reason: format!("its damaged store cannot be moved aside: {error}"),
+    };
+    let ignore_missing = |result: std::io::Result<()>| match result {
+        Err(error) if error.kind() != ErrorKind::NotFound => Err(failed(error)),
+        _ => Ok(()),
+    };
+    ignore_missing(fs::remove_dir_all(&aside))?;
+    ignore_missing(fs::rename(path.join(STORE), &aside))?;
+    ignore_missing(fs::remove_file(path.join(DAMAGE_MARK)))?;
+    Ok(aside)
 }
 
 fn is_locked(error: &sled::Error) -> bool {
@@ -168,5 +256,29 @@ mod tests {
         fs::set_permissions(&path, fs::Permissions::from_mode(0o755)).unwrap();
         let _open = StateDirectory::open(&path).unwrap();
         assert_eq!(mode(), 0o700, "one that is ours is made private");
+    }
+
+    #[test]
+    fn a_database_that_does_not_open_is_moved_aside() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("state");
+        let instance = {
+            let state = StateDirectory::open(&path).unwrap();
+            let identity =
+                Identity { stage: "s".into(), topic: "t".into(), partition: 0, cluster: String::new() };
+            let mut store = state.store(&identity, 30).unwrap();
+            for n in 0..20_000_u32 {
+                store.put(&[b"k", &n.to_be_bytes()[..]].concat(), 0, &[7; 40]);
+            }
+            store.seal();
+            store.commit(crate::state::Checkpoint::NONE).unwrap();
+            state.instance().unwrap()
+        };
+        let file = path.join(STORE).join("db");
+        let bytes = fs::metadata(&file).unwrap().len();
+        fs::File::options().write(true).open(&file).unwrap().set_len(bytes / 2).unwrap();
+        let state = StateDirectory::open(&path).unwrap();
+        assert!(path.join(DAMAGED).exists(), "the damaged one is kept for those who want to look at it");
+        assert_eq!(state.instance().unwrap(), instance, "who we are is not lost with it");
     }
 }

@@ -20,15 +20,30 @@ pub enum StateError {
         reason: String,
     },
     /// What was read is not what was written. The store must be rebuilt from its changelog.
-    #[error("state of {store} is damaged ({reason}): delete the state directory, it is rebuilt from Kafka")]
+    #[error("state of {store} is damaged ({reason})")]
     Corrupted {
         /// The store's tree.
         store: String,
         /// What did not fit.
         reason: String,
     },
+    /// A record of a changelog cannot be read. No restart mends that.
+    #[error(
+        "corrupted changelog: {place} cannot be read ({reason}): something else writes to this topic. Stop that, and \
+         delete the record with a tombstone, or delete the topic and run `frostline topics create` (what was \
+         remembered is lost then)"
+    )]
+    Changelog {
+        /// Topic, partition and offset.
+        place: String,
+        /// What is wrong with it.
+        reason: String,
+    },
     /// The disk failed or is full. Nothing that was committed is lost.
-    #[error("state of {store} cannot be written: {reason}")]
+    #[error(
+        "state of {store} cannot be read or written: {reason}: free some space or mend the disk, and start again \
+         (nothing is lost: everything is in Kafka)"
+    )]
     Io {
         /// The store's tree.
         store: String,

@@ -3,10 +3,13 @@
 //! sled is a cache that can always be rebuilt from Kafka (its changelog topics and the committed offsets).
 //! Deleting the state directory is therefore always safe; it only costs the time of a restore.
 
+mod checkpoint;
 mod directory;
 mod error;
 mod store;
+mod tree;
 
+pub use checkpoint::{Checkpoint, Identity};
 pub use directory::StateDirectory;
 pub use error::StateError;
-pub use store::{Change, Checkpoint, Identity, Store};
+pub use store::{Change, Sealed, Store};

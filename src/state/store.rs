@@ -1,73 +1,20 @@
-//! One task's key/value store: what is committed (a sled tree), under an overlay of what is not.
+//! One task's key/value store: what is committed, under an overlay of what is not.
 //!
-//! Reads see the overlay first. A commit turns the overlay into changelog records, and, once Kafka has them,
-//! into one atomic sled batch together with the [`Checkpoint`]; so sled never holds what the changelog does
-//! not, and state never disagrees with its own offsets. Dropping the overlay is the whole of an abort.
+//! Reads see the overlay first. A commit *seals* the overlay: its changes go to Kafka while the task goes on
+//! with a new overlay, and only when Kafka has them they are written, as one atomic step together with the
+//! [`Checkpoint`]; so the disk never holds what the changelog does not, and state never disagrees with its own
+//! offsets. Dropping overlay and sealed changes is the whole of an abort.
+//!
+//! Each value begins with the day on which it was written, by the clock of the records. After
+//! `remember_days` the entry counts as gone, wherever in the log that happens; [`Store::expire`] deletes it
+//! some time later, and the changelog gets a tombstone. So what a task answers never depends on when the
+//! deletion came.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
+use std::sync::Arc;
 
-use super::StateError;
-
-/// Version of the layout of a tree. Another version is refused and rebuilt.
-const FORMAT_VERSION: u8 = 1;
-/// Keys that begin with this byte are frostline's own; data keys begin with a letter.
-const RESERVED: u8 = 0;
-const IDENTITY_KEY: &[u8] = &[RESERVED, b'i'];
-const CHECKPOINT_KEY: &[u8] = &[RESERVED, b'c'];
-/// Larger batches make sled slow to write, and slow to read afterwards (measured).
-const BATCH_ENTRIES_MAX: usize = 1_000;
-
-/// Which task or table a store belongs to. It is written into the store and checked when that is opened.
-#[derive(Clone, Debug)]
-pub struct Identity {
-    /// The stage (or table) that the store serves.
-    pub stage: String,
-    /// The topic whose records made the state.
-    pub topic: String,
-    /// The partition of that topic.
-    pub partition: i32,
-}
-
-impl Identity {
-    /// The tree's name: the topic is in it, so that two installations may share a directory.
-    pub fn tree_name(&self) -> String {
-        format!("{}/{}/{}", self.stage, self.topic, self.partition)
-    }
-}
-
-/// How far a store is known to be right; written in the same batch as the state itself.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Checkpoint {
-    /// The next input offset: everything before it is in the state. -1: none yet.
-    pub input_offset: i64,
-    /// What the group had committed when this was written, or -1. Where the group still says so, the process
-    /// died between this batch and its commit, and `input_offset` is the truth; where it says anything else,
-    /// somebody else went on, or an operator moved the group, and the group is right.
-    pub committed_offset: i64,
-    /// The next changelog offset: everything before it is in the state. -1: none yet.
-    pub changelog_offset: i64,
-}
-
-impl Checkpoint {
-    /// Nothing is known: read the changelog from its start.
-    pub const NONE: Self = Self { input_offset: -1, committed_offset: -1, changelog_offset: -1 };
-
-    fn encode(self) -> [u8; 24] {
-        let mut bytes = [0; 24];
-        bytes[..8].copy_from_slice(&self.input_offset.to_be_bytes());
-        bytes[8..16].copy_from_slice(&self.committed_offset.to_be_bytes());
-        bytes[16..].copy_from_slice(&self.changelog_offset.to_be_bytes());
-        bytes
-    }
-
-    fn decode(bytes: &[u8]) -> Option<Self> {
-        let number = |at: usize| Some(i64::from_be_bytes(bytes.get(at..at + 8)?.try_into().ok()?));
-        if bytes.len() != 24 {
-            return None;
-        }
-        Some(Self { input_offset: number(0)?, committed_offset: number(8)?, changelog_offset: number(16)? })
-    }
-}
+use super::tree::{RESERVED, Tree};
+use super::{Checkpoint, StateError};
 
 /// One change of state as the changelog topic carries it. `None` deletes the key (a tombstone).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -78,84 +25,93 @@ pub struct Change<'a> {
     pub value: Option<&'a [u8]>,
 }
 
+type Overlay = HashMap<Vec<u8>, Option<Vec<u8>>, foldhash::fast::RandomState>;
+
+/// The changes of one commit; clones share them, so that another thread can send them.
+#[derive(Clone, Default)]
+pub struct Sealed(Arc<Overlay>);
+
+impl Sealed {
+    /// The changes, in no order.
+    pub fn changes(&self) -> impl Iterator<Item = Change<'_>> {
+        self.0.iter().map(|(key, value)| Change { key, value: value.as_deref() })
+    }
+}
+
 /// Where committed entries live.
 enum Committed {
-    Sled(sled::Tree),
+    Disk(Tree),
     /// For tests without a disk.
-    Memory(HashMap<Vec<u8>, Vec<u8>>),
+    Memory(BTreeMap<Vec<u8>, Vec<u8>>, Checkpoint),
 }
 
 /// The state of one task. See the module's description.
 pub struct Store {
-    name: String,
     committed: Committed,
-    overlay: HashMap<Vec<u8>, Option<Vec<u8>>, foldhash::fast::RandomState>,
-    checkpoint: Checkpoint,
+    overlay: Overlay,
+    /// Changes of the commit that is under way.
+    sealed: Sealed,
+    remember_days: u32,
+    /// Where the sweep of old entries goes on.
+    sweep_from: Vec<u8>,
 }
 
 impl Store {
-    /// An empty store in memory, for tests.
+    /// An empty store in memory, for tests, that forgets nothing.
     pub fn in_memory() -> Self {
-        Self {
-            name: "memory".into(),
-            committed: Committed::Memory(HashMap::new()),
-            overlay: HashMap::default(),
-            checkpoint: Checkpoint::NONE,
-        }
+        Self::new(Committed::Memory(BTreeMap::new(), Checkpoint::NONE), u32::MAX)
     }
 
-    pub(super) fn open(tree: sled::Tree, name: String, identity: &Identity) -> Result<Self, StateError> {
-        let corrupted = |reason: String| StateError::Corrupted { store: name.clone(), reason };
-        let expected = format!("{FORMAT_VERSION}/{}", identity.tree_name());
-        let sled_error = |error| StateError::from_sled(&name, error);
-        match tree.get(IDENTITY_KEY).map_err(sled_error)? {
-            None => {
-                tree.insert(IDENTITY_KEY, expected.as_bytes()).map_err(sled_error)?;
-            }
-            Some(found) if found.as_ref() == expected.as_bytes() => {}
-            Some(found) => {
-                let found = String::from_utf8_lossy(&found).into_owned();
-                return Err(corrupted(format!("it says {found:?} where {expected:?} was expected")));
-            }
-        }
-        let checkpoint = match tree.get(CHECKPOINT_KEY).map_err(sled_error)? {
-            None => Checkpoint::NONE,
-            Some(bytes) => {
-                Checkpoint::decode(&bytes).ok_or_else(|| corrupted("its checkpoint cannot be read".into()))?
-            }
-        };
-        Ok(Self { name, committed: Committed::Sled(tree), overlay: HashMap::default(), checkpoint })
+    pub(super) fn of_tree(tree: Tree, remember_days: u32) -> Self {
+        Self::new(Committed::Disk(tree), remember_days)
+    }
+
+    fn new(committed: Committed, remember_days: u32) -> Self {
+        let (overlay, sealed) = (Overlay::default(), Sealed::default());
+        Self { committed, overlay, sealed, remember_days, sweep_from: Vec::new() }
     }
 
     /// How far the committed state is known to be right.
     pub fn checkpoint(&self) -> Checkpoint {
-        self.checkpoint
+        match &self.committed {
+            Committed::Disk(tree) => tree.checkpoint(),
+            Committed::Memory(_, checkpoint) => *checkpoint,
+        }
     }
 
-    /// Reads the value of `key` (uncommitted changes first) and hands it to `read`.
+    /// Reads the value of `key` (uncommitted changes first) and hands it to `read`. `today` is the day of the
+    /// record that is being processed: what was written too long before it counts as gone.
     ///
     /// # Errors
     /// [`StateError::Corrupted`] where the bytes are not those that were written.
-    pub fn get<R>(&self, key: &[u8], read: impl FnOnce(&[u8]) -> R) -> Result<Option<R>, StateError> {
+    pub fn get<R>(
+        &self,
+        key: &[u8],
+        today: u32,
+        read: impl FnOnce(&[u8]) -> R,
+    ) -> Result<Option<R>, StateError> {
         debug_assert!(key.first() != Some(&RESERVED));
-        if let Some(value) = self.overlay.get(key) {
-            return Ok(value.as_deref().map(read));
+        let oldest = today.saturating_sub(self.remember_days);
+        let read = |stored: &[u8]| match split_day(stored) {
+            Some((day, value)) => (day >= oldest).then(|| read(value)).map(Ok),
+            None => Some(Err(self.corrupted("an entry has no day"))),
+        };
+        if let Some(value) = self.overlay.get(key).or_else(|| self.sealed.0.get(key)) {
+            return value.as_deref().and_then(read).transpose();
         }
         match &self.committed {
-            Committed::Memory(map) => Ok(map.get(key).map(|value| read(value))),
-            Committed::Sled(tree) => {
-                match tree.get(key).map_err(|error| StateError::from_sled(&self.name, error))? {
-                    None => Ok(None),
-                    Some(sealed) => Ok(Some(read(self.unseal(&sealed)?))),
-                }
-            }
+            Committed::Memory(map, _) => map.get(key).and_then(|value| read(value)).transpose(),
+            Committed::Disk(tree) => tree.get(key, read)?.flatten().transpose(),
         }
     }
 
-    /// Sets `key` in the overlay.
-    pub fn put(&mut self, key: &[u8], value: Vec<u8>) {
+    /// Sets `key` in the overlay, as of the day `today`.
+    pub fn put(&mut self, key: &[u8], today: u32, value: &[u8]) {
         debug_assert!(key.first().is_some_and(|first| *first != RESERVED));
-        self.overlay.insert(key.to_vec(), Some(value));
+        let mut stored = Vec::with_capacity(4 + value.len());
+        stored.extend_from_slice(&today.to_be_bytes());
+        stored.extend_from_slice(value);
+        self.overlay.insert(key.to_vec(), Some(stored));
     }
 
     /// Deletes `key` in the overlay; the changelog gets a tombstone.
@@ -163,140 +119,143 @@ impl Store {
         self.overlay.insert(key.to_vec(), None);
     }
 
-    /// How many entries have changed since the last commit.
+    /// How many entries have changed since the last commit began.
     pub fn changed(&self) -> usize {
         self.overlay.len()
     }
 
-    /// The uncommitted changes, for the changelog.
-    pub fn changes(&self) -> impl Iterator<Item = Change<'_>> {
-        self.overlay.iter().map(|(key, value)| Change { key, value: value.as_deref() })
+    /// Looks at up to `max` committed entries and deletes those that count as gone on the day `today`. Returns
+    /// `true` when all entries have been looked at; the next call begins again.
+    pub fn expire(&mut self, today: u32, max: usize) -> Result<bool, StateError> {
+        let oldest = today.saturating_sub(self.remember_days);
+        let Committed::Disk(tree) = &self.committed else { return Ok(true) };
+        if oldest == 0 || tree.waiting() > 0 {
+            return Ok(oldest == 0);
+        }
+        let (mut left, mut gone, mut next) = (max, Vec::new(), None);
+        tree.visit_from(&self.sweep_from, &mut |key, stored| {
+            if left == 0 {
+                next = Some(key.to_vec());
+                return false;
+            }
+            left -= 1;
+            if split_day(stored).is_some_and(|(day, _)| day < oldest) {
+                gone.push(key.to_vec());
+            }
+            true
+        })?;
+        for key in gone {
+            // What is being written again just now is not old any more.
+            if !self.overlay.contains_key(&key) && !self.sealed.0.contains_key(&key) {
+                self.overlay.insert(key, None);
+            }
+        }
+        self.sweep_from = next.unwrap_or_default();
+        Ok(self.sweep_from.is_empty())
     }
 
-    /// Makes the overlay and `checkpoint` durable as one step, after Kafka has them.
-    ///
-    /// A very large overlay is written in several batches; the checkpoint is in the last, so that a crash
-    /// between two of them leaves the store behind its changelog, which a restore repairs.
+    /// First step of a commit: what has changed until now, for the changelog. The task may go on meanwhile.
+    pub fn seal(&mut self) -> Sealed {
+        debug_assert!(self.sealed.0.is_empty(), "one commit at a time");
+        self.sealed = Sealed(Arc::new(std::mem::take(&mut self.overlay)));
+        self.sealed.clone()
+    }
+
+    /// Last step, when Kafka has the sealed changes: makes them and `checkpoint` durable together.
     pub fn commit(&mut self, checkpoint: Checkpoint) -> Result<(), StateError> {
-        let overlay = std::mem::take(&mut self.overlay);
-        let changes: Vec<Change<'_>> =
-            overlay.iter().map(|(key, value)| Change { key, value: value.as_deref() }).collect();
+        let sealed = std::mem::take(&mut self.sealed);
+        let changes: Vec<Change<'_>> = sealed.changes().collect();
         self.write(&changes, checkpoint)
     }
 
-    /// Writes a checkpoint alone; uncommitted changes stay what they are.
-    pub fn mark(&mut self, checkpoint: Checkpoint) -> Result<(), StateError> {
-        self.write(&[], checkpoint)
-    }
-
-    /// Writes changes that were read back from the changelog, past the overlay.
+    /// Takes changes that were read back from the changelog, before the store is used.
     pub fn restore(&mut self, changes: &[Change<'_>], checkpoint: Checkpoint) -> Result<(), StateError> {
         debug_assert!(self.overlay.is_empty(), "a store is restored before it is used");
-        self.write(changes, checkpoint)
+        match &mut self.committed {
+            Committed::Disk(tree) => tree.restore(changes, checkpoint),
+            Committed::Memory(..) => self.write(changes, checkpoint),
+        }
     }
 
-    fn write(&mut self, changes: &[Change<'_>], checkpoint: Checkpoint) -> Result<(), StateError> {
+    /// Writes changes at once, past overlay and restore: for tables, which have no commits.
+    pub fn write(&mut self, changes: &[Change<'_>], checkpoint: Checkpoint) -> Result<(), StateError> {
         match &mut self.committed {
-            Committed::Memory(map) => {
+            Committed::Disk(tree) => tree.write(changes, checkpoint),
+            Committed::Memory(map, known) => {
+                *known = checkpoint;
                 for change in changes {
                     match change.value {
                         Some(value) => map.insert(change.key.to_vec(), value.to_vec()),
                         None => map.remove(change.key),
                     };
                 }
-            }
-            Committed::Sled(tree) => {
-                let split = changes.len().saturating_sub(1) / BATCH_ENTRIES_MAX * BATCH_ENTRIES_MAX;
-                let (early, last) = changes.split_at(split);
-                let apply = |changes: &[Change<'_>], checkpoint: Option<Checkpoint>| {
-                    tree.apply_batch(batch(changes, checkpoint))
-                        .map_err(|error| StateError::from_sled(&self.name, error))
-                };
-                for part in early.chunks(BATCH_ENTRIES_MAX) {
-                    apply(part, None)?;
-                }
-                apply(last, Some(checkpoint))?;
+                Ok(())
             }
         }
-        self.checkpoint = checkpoint;
-        Ok(())
+    }
+
+    /// Brings a batch of restored entries to the disk. `true` while there is more.
+    pub fn fill(&mut self) -> Result<bool, StateError> {
+        match &mut self.committed {
+            Committed::Disk(tree) if tree.waiting() > 0 => tree.fill(),
+            _ => Ok(false),
+        }
     }
 
     /// Forgets all uncommitted changes.
     pub fn abort(&mut self) {
         self.overlay.clear();
+        self.sealed = Sealed::default();
     }
 
-    /// Calls `visit` with each committed entry, in key order.
+    /// Calls `visit` with each committed entry, in key order, as the changelog has it: a task's values with
+    /// their day in front.
     ///
     /// # Errors
     /// [`StateError::Corrupted`] at the first entry that cannot be read.
-    pub fn scan(&self, mut visit: impl FnMut(&[u8], &[u8])) -> Result<(), StateError> {
+    pub fn scan(&mut self, mut visit: impl FnMut(&[u8], &[u8])) -> Result<(), StateError> {
+        while self.fill()? {}
         match &self.committed {
-            Committed::Memory(map) => {
-                let mut entries: Vec<_> = map.iter().collect();
-                entries.sort();
-                entries.into_iter().for_each(|(key, value)| visit(key, value));
-            }
-            Committed::Sled(tree) => {
-                for entry in tree.range::<&[u8], _>(&[RESERVED + 1][..]..) {
-                    let (key, sealed) = entry.map_err(|error| StateError::from_sled(&self.name, error))?;
-                    visit(&key, self.unseal(&sealed)?);
-                }
+            Committed::Memory(map, _) => map.iter().for_each(|(key, value)| visit(key, value)),
+            Committed::Disk(tree) => {
+                tree.visit_from(&[], &mut |key, value| {
+                    visit(key, value);
+                    true
+                })?;
             }
         }
         Ok(())
     }
 
-    /// Checks an entry's checksum and takes it off.
-    fn unseal<'a>(&self, sealed: &'a [u8]) -> Result<&'a [u8], StateError> {
-        let intact = sealed.split_last_chunk::<4>().filter(|(value, sum)| checksum(value) == **sum);
-        intact.map(|(value, _)| value).ok_or_else(|| StateError::Corrupted {
-            store: self.name.clone(),
-            reason: "an entry's checksum does not fit".into(),
-        })
+    /// The error that an entry of this store cannot be read.
+    pub fn corrupted(&self, reason: &str) -> StateError {
+        let store = match &self.committed {
+            Committed::Disk(tree) => tree.name().to_owned(),
+            Committed::Memory(..) => "memory".to_owned(),
+        };
+        StateError::Corrupted { store, reason: reason.to_owned() }
     }
 }
 
-fn batch(changes: &[Change<'_>], checkpoint: Option<Checkpoint>) -> sled::Batch {
-    let mut batch = sled::Batch::default();
-    for change in changes {
-        match change.value {
-            Some(value) => batch.insert(change.key, seal(value)),
-            None => batch.remove(change.key),
-        }
-    }
-    if let Some(checkpoint) = checkpoint {
-        batch.insert(CHECKPOINT_KEY, &checkpoint.encode());
-    }
-    batch
-}
-
-/// sled finds a flipped byte only sometimes, so every value carries a checksum.
-fn seal(value: &[u8]) -> Vec<u8> {
-    let mut sealed = Vec::with_capacity(value.len() + 4);
-    sealed.extend_from_slice(value);
-    sealed.extend_from_slice(&checksum(value));
-    sealed
-}
-
-fn checksum(value: &[u8]) -> [u8; 4] {
-    let mut crc = flate2::Crc::new();
-    crc.update(value);
-    crc.sum().to_be_bytes()
+fn split_day(stored: &[u8]) -> Option<(u32, &[u8])> {
+    stored.split_first_chunk::<4>().map(|(day, value)| (u32::from_be_bytes(*day), value))
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::state::StateDirectory;
+    use crate::state::{Identity, StateDirectory};
 
     fn identity() -> Identity {
-        Identity { stage: "alert".into(), topic: "t".into(), partition: 3 }
+        Identity { stage: "alert".into(), topic: "t".into(), partition: 3, cluster: "c".into() }
     }
 
     fn at(input_offset: i64) -> Checkpoint {
-        Checkpoint { input_offset, committed_offset: -1, changelog_offset: 0 }
+        Checkpoint { input_offset, changelog_offset: 0 }
+    }
+
+    fn value(store: &Store, key: &[u8]) -> Option<Vec<u8>> {
+        store.get(key, 0, <[u8]>::to_vec).unwrap()
     }
 
     #[test]
@@ -305,31 +264,35 @@ mod tests {
         let path = dir.path().join("state");
         {
             let state = StateDirectory::open(&path).unwrap();
-            let mut store = state.store(&identity()).unwrap();
+            let mut store = state.store(&identity(), 30).unwrap();
             assert_eq!(store.checkpoint(), Checkpoint::NONE);
-            store.put(b"a1", b"one".to_vec());
-            store.put(b"a2", b"two".to_vec());
+            store.put(b"a1", 0, b"one");
+            store.put(b"a2", 0, b"two");
+            store.seal();
+            store.put(b"a3", 0, b"three");
+            assert_eq!(value(&store, b"a1"), Some(b"one".to_vec()), "sealed changes are seen");
             store.commit(at(7)).unwrap();
-            store.put(b"a3", b"three".to_vec());
             store.delete(b"a1");
-            assert_eq!(store.get(b"a1", <[u8]>::to_vec).unwrap(), None);
+            assert_eq!(value(&store, b"a1"), None);
+            assert_eq!(value(&store, b"a3"), Some(b"three".to_vec()));
             store.abort();
         }
         let state = StateDirectory::open(&path).unwrap();
-        let store = state.store(&identity()).unwrap();
+        let store = state.store(&identity(), 30).unwrap();
         assert_eq!(store.checkpoint(), at(7));
-        assert_eq!(store.get(b"a1", <[u8]>::to_vec).unwrap(), Some(b"one".to_vec()));
-        assert_eq!(store.get(b"a3", <[u8]>::to_vec).unwrap(), None);
+        assert_eq!(value(&store, b"a1"), Some(b"one".to_vec()));
+        assert_eq!(value(&store, b"a3"), None);
     }
 
     #[test]
     fn a_large_commit_is_whole() {
         let dir = tempfile::tempdir().unwrap();
         let state = StateDirectory::open(&dir.path().join("state")).unwrap();
-        let mut store = state.store(&identity()).unwrap();
+        let mut store = state.store(&identity(), 30).unwrap();
         for n in 0..2_500_u32 {
-            store.put(&[b"k".as_slice(), &n.to_be_bytes()].concat(), n.to_string().into_bytes());
+            store.put(&[b"k".as_slice(), &n.to_be_bytes()].concat(), 0, &n.to_be_bytes());
         }
+        store.seal();
         store.commit(at(1)).unwrap();
         let mut seen = 0;
         store.scan(|_, _| seen += 1).unwrap();
@@ -337,14 +300,85 @@ mod tests {
     }
 
     #[test]
+    fn restored_entries_are_read_before_the_disk_has_them_and_reach_it() {
+        let dir = tempfile::tempdir().unwrap();
+        let state = StateDirectory::open(&dir.path().join("state")).unwrap();
+        let restored = Checkpoint { input_offset: -1, changelog_offset: 9 };
+        {
+            let mut store = state.store(&identity(), 30).unwrap();
+            let old = [0, 0, 0, 0, 1];
+            let entries: Vec<Vec<u8>> =
+                (0..2_500_u32).map(|n| [b"k", &n.to_be_bytes()[..]].concat()).collect();
+            let changes: Vec<Change<'_>> =
+                entries.iter().map(|key| Change { key, value: Some(&old) }).collect();
+            store.restore(&changes, restored).unwrap();
+            assert_eq!(value(&store, &entries[1]), Some(vec![1]));
+            assert!(store.fill().unwrap(), "one batch of three");
+            // A commit in the middle: its changes must win over what still waits.
+            store.put(&entries[0], 0, b"new");
+            store.delete(&entries[2_400]);
+            store.seal();
+            store.commit(Checkpoint { input_offset: 5, changelog_offset: 12 }).unwrap();
+            assert_eq!(state.store(&identity(), 30).unwrap().checkpoint(), Checkpoint::NONE, "not whole yet");
+            while store.fill().unwrap() {}
+        }
+        let mut store = state.store(&identity(), 30).unwrap();
+        assert_eq!(store.checkpoint(), Checkpoint { input_offset: 5, changelog_offset: 12 });
+        assert_eq!(value(&store, &[b"k", &0_u32.to_be_bytes()[..]].concat()), Some(b"new".to_vec()));
+        let mut seen = 0;
+        store.scan(|_, _| seen += 1).unwrap();
+        assert_eq!(seen, 2_499);
+    }
+
+    #[test]
+    fn old_entries_count_as_gone_and_are_swept() {
+        let dir = tempfile::tempdir().unwrap();
+        let state = StateDirectory::open(&dir.path().join("state")).unwrap();
+        let mut store = state.store(&identity(), 30).unwrap();
+        for day in [100, 120, 140] {
+            store.put(&[b'k', day], day.into(), b"v");
+        }
+        store.seal();
+        store.commit(at(1)).unwrap();
+        assert!(store.get(&[b'k', 100], 130, |_| ()).unwrap().is_some());
+        assert!(store.get(&[b'k', 100], 131, |_| ()).unwrap().is_none());
+        assert!(!store.expire(155, 2).unwrap(), "two of three were looked at");
+        assert!(store.expire(155, 2).unwrap());
+        let sealed = store.seal();
+        let mut gone: Vec<u8> = sealed.changes().map(|change| change.key[1]).collect();
+        gone.sort_unstable();
+        assert_eq!(gone, [100, 120], "tombstones for the changelog");
+        assert!(sealed.changes().all(|change| change.value.is_none()));
+        store.commit(at(2)).unwrap();
+        let mut left = Vec::new();
+        store.scan(|key, _| left.push(key[1])).unwrap();
+        assert_eq!(left, [140]);
+    }
+
+    #[test]
     fn a_flipped_byte_is_found() {
         let dir = tempfile::tempdir().unwrap();
         let state = StateDirectory::open(&dir.path().join("state")).unwrap();
-        let mut store = state.store(&identity()).unwrap();
-        store.put(b"key", b"value".to_vec());
+        let mut store = state.store(&identity(), 30).unwrap();
+        store.put(b"key", 0, b"value");
+        store.seal();
         store.commit(at(1)).unwrap();
-        let Committed::Sled(tree) = &store.committed else { panic!("on disk") };
-        tree.insert(b"key", b"valuf0000").unwrap();
-        assert!(matches!(store.get(b"key", |_| ()), Err(StateError::Corrupted { .. })));
+        let Committed::Disk(tree) = &store.committed else { panic!("on disk") };
+        tree.damage(b"key");
+        assert!(matches!(store.get(b"key", 0, |_| ()), Err(StateError::Corrupted { .. })));
+    }
+
+    #[test]
+    fn a_store_of_another_cluster_is_emptied() {
+        let dir = tempfile::tempdir().unwrap();
+        let state = StateDirectory::open(&dir.path().join("state")).unwrap();
+        let mut store = state.store(&identity(), 30).unwrap();
+        store.put(b"key", 0, b"value");
+        store.seal();
+        store.commit(at(1)).unwrap();
+        drop(store);
+        let elsewhere = Identity { cluster: "d".into(), ..identity() };
+        let store = state.store(&elsewhere, 30).unwrap();
+        assert_eq!((store.checkpoint(), value(&store, b"key")), (Checkpoint::NONE, None));
     }
 }

@@ -30,7 +30,7 @@ fn send(topics: &Topics, logical: &str, records: &[KeyValue<'_>]) {
     let mut config = Config::default();
     config.kafka.brokers = broker().into();
     config.kafka.namespace.clone_from(&topics.namespace);
-    let producer = Producer::new(&ClientSettings::new(&config).unwrap()).unwrap();
+    let producer = Producer::new(&ClientSettings::new(&config).unwrap(), None).unwrap();
     for (key, value) in records {
         producer
             .send(&Outgoing {

@@ -17,13 +17,14 @@ pub fn tests() -> Vec<Test> {
 const LAYERS: &[(&str, &[&str])] = &[
     ("noaa", &[]),
     ("record", &[]),
+    ("fault", &[]),
     ("demo", &[]),
     ("state", &[]),
     ("rules", &["noaa"]),
     ("stages", &["noaa", "record", "rules", "state"]),
     ("config", &["noaa", "rules", "stages"]),
     ("kafka", &["config", "record"]),
-    ("runtime", &["config", "kafka", "noaa", "record", "rules", "stages", "state"]),
+    ("runtime", &["config", "fault", "kafka", "noaa", "record", "rules", "stages", "state"]),
     ("cli", &["config", "demo", "kafka", "noaa", "record", "rules", "runtime", "stages"]),
 ];
 

@@ -1,0 +1,117 @@
+//! Faults that `frostline chaos` plants in the daemons that it starts: named points where the process dies,
+//! and switches that break a protocol on purpose, so that the checker itself can be tested.
+//!
+//! Both come by environment variables that nobody else sets. Without them a point costs one load.
+
+use std::sync::OnceLock;
+use std::sync::atomic::{AtomicU32, Ordering};
+
+/// `after-commit:3`: die when the point is reached for the third time.
+pub const POINT_VARIABLE: &str = "FROSTLINE_FAULT_POINT";
+/// `no-fencing`: see [`Sabotage`].
+pub const SABOTAGE_VARIABLE: &str = "FROSTLINE_FAULT_SABOTAGE";
+/// Only daemons whose namespace begins so can be sabotaged.
+pub const NAMESPACE: &str = "chaos-";
+
+/// A place in the protocols where a crash hurts most.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Point {
+    /// Outputs and changelog records have been sent; the transaction is open.
+    AfterProduce,
+    /// The offsets are in the transaction too.
+    AfterOffsetsSent,
+    /// The transaction is committed, sled knows nothing of it.
+    AfterCommit,
+    /// sled has the state, nothing was flushed.
+    AfterSled,
+    /// Some of a changelog has been read back.
+    InRestore,
+    /// Partitions are being given up: taken from, not committed yet.
+    InRevoke,
+}
+
+impl Point {
+    /// All of them.
+    pub const ALL: [Self; 6] = [
+        Self::AfterProduce,
+        Self::AfterOffsetsSent,
+        Self::AfterCommit,
+        Self::AfterSled,
+        Self::InRestore,
+        Self::InRevoke,
+    ];
+
+    /// The name in the variable and in reports.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::AfterProduce => "after-produce",
+            Self::AfterOffsetsSent => "after-offsets-sent",
+            Self::AfterCommit => "after-commit",
+            Self::AfterSled => "after-sled",
+            Self::InRestore => "in-restore",
+            Self::InRevoke => "in-revoke",
+        }
+    }
+}
+
+/// A protocol broken on purpose.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Sabotage {
+    /// Input offsets are committed before the outputs are.
+    CommitBeforeProduce,
+    /// State goes into sled before the transaction is committed.
+    SledBeforeCommit,
+    /// Neither the group's generation nor the lease keeps a former owner from committing.
+    NoFencing,
+}
+
+impl Sabotage {
+    /// All of them.
+    pub const ALL: [Self; 3] = [Self::CommitBeforeProduce, Self::SledBeforeCommit, Self::NoFencing];
+
+    /// The name in the variable and on the command line.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::CommitBeforeProduce => "commit-before-produce",
+            Self::SledBeforeCommit => "sled-before-commit",
+            Self::NoFencing => "no-fencing",
+        }
+    }
+}
+
+struct Planted {
+    point: Point,
+    /// Passages left until the process dies.
+    left: AtomicU32,
+}
+
+/// Dies here, without any clean-up, if that was asked for.
+pub fn reach(point: Point) {
+    static PLANTED: OnceLock<Option<Planted>> = OnceLock::new();
+    let planted = PLANTED.get_or_init(|| {
+        let wanted = std::env::var(POINT_VARIABLE).ok()?;
+        let (name, count) = wanted.split_once(':').unwrap_or((&wanted, "1"));
+        let point = Point::ALL.into_iter().find(|point| point.name() == name)?;
+        Some(Planted { point, left: AtomicU32::new(count.parse().ok()?) })
+    });
+    if let Some(planted) = planted.as_ref().filter(|planted| planted.point == point)
+        && planted.left.fetch_sub(1, Ordering::Relaxed) == 1
+    {
+        tracing::warn!(point = point.name(), "dying here, as planted");
+        std::process::abort();
+    }
+}
+
+/// Whether this protocol shall be broken.
+pub fn is_sabotaged(sabotage: Sabotage) -> bool {
+    planted_sabotage() == Some(sabotage)
+}
+
+/// What shall be broken, if anything.
+pub fn planted_sabotage() -> Option<Sabotage> {
+    static PLANTED: OnceLock<Option<Sabotage>> = OnceLock::new();
+    *PLANTED.get_or_init(|| {
+        let wanted = std::env::var(SABOTAGE_VARIABLE).ok()?;
+        Sabotage::ALL.into_iter().find(|sabotage| sabotage.name() == wanted)
+    })
+}

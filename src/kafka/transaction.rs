@@ -1,0 +1,229 @@
+//! Transactions: the producer's side of exactly-once.
+//!
+//! Errors are sorted in librdkafka's own order: what requires an abort is aborted, and the producer is used
+//! again; what is retriable is the same call again; with anything else the outcome is unknown or the
+//! producer was fenced, and a new one takes its place, whose [`ready`](Producer::ready) settles what the old
+//! one left behind. librdkafka speaks the first version of the protocol, in which a late answer can strike
+//! the *next* transaction (KAFKA-17754); so an unclear outcome is never followed by another try.
+
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant};
+
+use rdkafka::config::ClientConfig;
+use rdkafka::error::{KafkaError as ClientError, RDKafkaError, RDKafkaErrorCode};
+use rdkafka::producer::Producer as _;
+
+use super::producer::TransactionSettings;
+use super::raw::{self, TransactionError};
+use super::{ClientSettings, GroupConsumer, GroupMetadata, KafkaError, OffsetCommit, Producer};
+
+/// One call of the client; repeated until the caller's patience ends. The client goes on where it stopped.
+const CALL: Duration = Duration::from_secs(1);
+/// How long an abort may take before the producer is given up instead.
+const ABORT_PATIENCE: Duration = Duration::from_secs(5);
+
+/// Where a transactional producer stands.
+pub(super) struct Transaction {
+    timeout: Duration,
+    /// Registered with the brokers.
+    is_ready: AtomicBool,
+    /// Something has been sent since the last commit.
+    is_open: AtomicBool,
+    /// Fenced, or the outcome of a call is unknown.
+    is_spent: AtomicBool,
+}
+
+impl Transaction {
+    pub(super) fn new(settings: &TransactionSettings) -> Self {
+        Self {
+            timeout: Duration::from_millis(settings.timeout_ms),
+            is_ready: AtomicBool::new(false),
+            is_open: AtomicBool::new(false),
+            is_spent: AtomicBool::new(false),
+        }
+    }
+
+    pub(super) fn configure(
+        transaction: &TransactionSettings,
+        settings: &ClientSettings,
+        config: &mut ClientConfig,
+    ) {
+        config
+            .set("transactional.id", &transaction.transactional_id)
+            .set("transaction.timeout.ms", transaction.timeout_ms.to_string());
+        // Must stay below the transaction's timeout, or a lost request outlives it.
+        let socket_timeout_ms = transaction.timeout_ms.saturating_sub(500).clamp(1_000, 60_000);
+        if settings.base().get("socket.timeout.ms").is_none() {
+            config.set("socket.timeout.ms", socket_timeout_ms.to_string());
+        }
+    }
+}
+
+impl Producer {
+    /// Whether everything sent between two commits appears together or not at all.
+    pub fn is_transactional(&self) -> bool {
+        self.transaction().is_some()
+    }
+
+    /// Whether a new producer must take this one's place.
+    pub fn is_spent(&self) -> bool {
+        self.transaction().is_some_and(|transaction| transaction.is_spent.load(Ordering::Acquire))
+    }
+
+    /// Registers the transactional id, which ends whatever an earlier producer of that id left open. May be
+    /// called again after a failure; without transactions there is nothing to do.
+    ///
+    /// # Errors
+    /// [`KafkaError::Retry`] while the brokers do not answer, [`KafkaError::Fatal`] where they will never do it.
+    pub fn ready(&self) -> Result<(), KafkaError> {
+        let Some(transaction) = self.transaction() else { return Ok(()) };
+        if transaction.is_ready.load(Ordering::Acquire) {
+            return Ok(());
+        }
+        match self.client.init_transactions(CALL * 5) {
+            Ok(()) => {
+                transaction.is_ready.store(true, Ordering::Release);
+                Ok(())
+            }
+            Err(error) => Err(of_init(&error)),
+        }
+    }
+
+    /// Begins a transaction with the first record after a commit.
+    pub(super) fn begin(&self) -> Result<(), KafkaError> {
+        let Some(transaction) = self.transaction() else { return Ok(()) };
+        if transaction.is_open.swap(true, Ordering::AcqRel) {
+            return Ok(());
+        }
+        self.client.begin_transaction().map_err(|error| {
+            transaction.is_spent.store(true, Ordering::Release);
+            KafkaError::Retry(format!("beginning a transaction: {error}"))
+        })
+    }
+
+    /// Puts input positions into the transaction: they are committed with it, if `metadata` still names a
+    /// member of the group in its present generation.
+    ///
+    /// # Errors
+    /// [`KafkaError::Fenced`] where it does not; [`abort`](Self::abort) then.
+    pub fn send_offsets(
+        &self,
+        consumer: &GroupConsumer,
+        positions: &[OffsetCommit],
+        metadata: &GroupMetadata,
+    ) -> Result<(), KafkaError> {
+        self.begin()?;
+        let list = consumer.offsets(positions)?;
+        self.repeat("sending offsets to the transaction", || {
+            self.client.send_offsets_to_transaction(&list, &metadata.0, CALL).map_err(|error| sorted(&error))
+        })
+    }
+
+    /// Commits the transaction. When this returns `Ok`, everything in it counts.
+    ///
+    /// # Errors
+    /// Nothing counts, or nobody knows: [`abort`](Self::abort) then, and see [`is_spent`](Self::is_spent).
+    pub fn commit(&self) -> Result<(), KafkaError> {
+        self.begin()?;
+        self.repeat("committing a transaction", || raw::commit_transaction(self.client.client(), CALL))?;
+        if let Some(transaction) = self.transaction() {
+            transaction.is_open.store(false, Ordering::Release);
+        }
+        Ok(())
+    }
+
+    /// Drops everything sent since the last commit. Where that cannot be done in time the producer is spent.
+    pub fn abort(&self) {
+        let Some(transaction) = self.transaction() else { return };
+        if !transaction.is_open.swap(false, Ordering::AcqRel) || self.is_spent() {
+            return;
+        }
+        let deadline = Instant::now() + ABORT_PATIENCE;
+        loop {
+            let Err(error) = self.client.abort_transaction(CALL) else { break };
+            if !sorted(&error).is_retriable || Instant::now() > deadline {
+                tracing::debug!(%error, "transaction cannot be aborted; its producer is replaced");
+                transaction.is_spent.store(true, Ordering::Release);
+                break;
+            }
+        }
+        self.forget_reports();
+    }
+
+    /// Repeats a call while it is retriable, and sorts what else may come of it.
+    fn repeat(&self, what: &str, call: impl Fn() -> Result<(), TransactionError>) -> Result<(), KafkaError> {
+        let Some(transaction) = self.transaction() else { return Ok(()) };
+        // By then the brokers have ended the transaction themselves.
+        let deadline = Instant::now() + transaction.timeout + CALL;
+        loop {
+            let Err(error) = call() else { return Ok(()) };
+            if error.is_retriable && !error.requires_abort && Instant::now() < deadline {
+                continue;
+            }
+            if !error.requires_abort {
+                transaction.is_spent.store(true, Ordering::Release);
+            }
+            // The record that failed says more than the transaction that failed with it.
+            let cause = self.take_failure().filter(|cause| matches!(cause, KafkaError::Fatal(_)));
+            return Err(cause.unwrap_or_else(|| of_transaction(what, &error)));
+        }
+    }
+}
+
+fn sorted(error: &ClientError) -> TransactionError {
+    match error {
+        ClientError::Transaction(inner) => of_crate(inner),
+        other => TransactionError {
+            code: other.rdkafka_error_code().unwrap_or(RDKafkaErrorCode::Fail),
+            reason: other.to_string(),
+            requires_abort: false,
+            is_retriable: false,
+        },
+    }
+}
+
+fn of_crate(error: &RDKafkaError) -> TransactionError {
+    TransactionError {
+        code: error.code(),
+        reason: error.string(),
+        requires_abort: error.txn_requires_abort(),
+        is_retriable: error.is_retriable(),
+    }
+}
+
+fn of_transaction(what: &str, error: &TransactionError) -> KafkaError {
+    use RDKafkaErrorCode::{
+        FencedInstanceId, IllegalGeneration, InvalidProducerEpoch, ProducerFenced, RebalanceInProgress,
+        UnknownMemberId,
+    };
+    let message = format!("{what}: {}", error.reason);
+    match error.code {
+        IllegalGeneration | UnknownMemberId | FencedInstanceId | RebalanceInProgress => {
+            KafkaError::Fenced(message)
+        }
+        RDKafkaErrorCode::Fenced | ProducerFenced | InvalidProducerEpoch => KafkaError::Replaced(format!(
+            "{message} (the transaction timed out, or another process uses a copy of this state directory)"
+        )),
+        _ if error.requires_abort => KafkaError::Retry(message),
+        _ => KafkaError::Retry(format!("{message}: the outcome is unknown and is found out by a restore")),
+    }
+}
+
+fn of_init(error: &ClientError) -> KafkaError {
+    let sorted = sorted(error);
+    let message = format!("registering a transactional id: {}", sorted.reason);
+    match sorted.code {
+        RDKafkaErrorCode::UnsupportedFeature | RDKafkaErrorCode::UnsupportedVersion => KafkaError::Fatal(
+            format!("{message}: this broker has no transactions: set runtime.guarantee = \"at_least_once\""),
+        ),
+        RDKafkaErrorCode::TransactionalIdAuthorizationFailed
+        | RDKafkaErrorCode::ClusterAuthorizationFailed => {
+            KafkaError::Fatal(format!("{message}: allow this client to write transactional ids"))
+        }
+        RDKafkaErrorCode::InvalidTransactionTimeout => KafkaError::Fatal(format!(
+            "{message}: lower runtime.transaction_timeout_ms, or raise the brokers' transaction.max.timeout.ms"
+        )),
+        _ if sorted.is_retriable => KafkaError::Retry(message),
+        _ => KafkaError::Fatal(message),
+    }
+}

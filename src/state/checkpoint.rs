@@ -1,0 +1,52 @@
+//! Whose a store is, and how far it is known to be right.
+
+/// Which task or table a store belongs to. It is written into the store and checked when that is opened.
+#[derive(Clone, Debug)]
+pub struct Identity {
+    /// The stage (or table) that the store serves.
+    pub stage: String,
+    /// The topic whose records made the state.
+    pub topic: String,
+    /// The partition of that topic.
+    pub partition: i32,
+    /// The Kafka cluster's own id: topics of the same name elsewhere are others. Empty where it tells none.
+    pub cluster: String,
+}
+
+impl Identity {
+    /// The tree's name: the topic is in it, so that two installations may share a directory.
+    pub fn tree_name(&self) -> String {
+        format!("{}/{}/{}", self.stage, self.topic, self.partition)
+    }
+}
+
+/// How far a store is known to be right; written in the same batch as the state itself.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Checkpoint {
+    /// The next input offset: everything before it is in the state. -1: none yet, or not known (restored).
+    /// The group's committed offset is the authority for where work goes on; this is for people and checks.
+    pub input_offset: i64,
+    /// The next changelog offset: everything before it is in the state. -1: none yet.
+    pub changelog_offset: i64,
+}
+
+impl Checkpoint {
+    /// Nothing is known: read the changelog from its start.
+    pub const NONE: Self = Self { input_offset: -1, changelog_offset: -1 };
+
+    pub(super) fn encode(self) -> [u8; 16] {
+        let mut bytes = [0; 16];
+        bytes[..8].copy_from_slice(&self.input_offset.to_be_bytes());
+        bytes[8..].copy_from_slice(&self.changelog_offset.to_be_bytes());
+        bytes
+    }
+
+    pub(super) fn decode(bytes: &[u8]) -> Option<Self> {
+        let (input, changelog) = bytes.split_first_chunk::<8>()?;
+        let changelog: [u8; 8] = changelog.try_into().ok()?;
+        Some(Self {
+            input_offset: i64::from_be_bytes(*input),
+            changelog_offset: i64::from_be_bytes(changelog),
+        })
+    }
+}
