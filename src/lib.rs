@@ -7,6 +7,7 @@
 //! | module | what it is |
 //! |---|---|
 //! | [`cli`] | the command line: one file a command |
+//! | [`chaos`] | tries to break the daemon, and proves that nothing was lost or repeated |
 //! | [`runtime`] | the daemon: supervisor, workers, a partition's actor and task, restore, tables |
 //! | [`stages`] | the processors, pure; [`stages::driver`] runs them without a broker |
 //! | [`kafka`] | the only code that names rdkafka |
@@ -20,6 +21,7 @@
 
 #![cfg_attr(test, allow(clippy::unwrap_used, clippy::print_stdout, clippy::print_stderr))]
 
+pub mod chaos;
 pub mod cli;
 pub mod config;
 pub mod demo;

@@ -4,6 +4,7 @@
 //! found a mistake, 2 wrong usage or configuration (nothing was started), 130 and 143 after a signal that
 //! cut work short.
 
+mod chaos;
 mod config;
 mod demo;
 mod input;
@@ -76,6 +77,19 @@ enum Command {
     Tail(tail::TailArguments),
     Rules(rules::RulesArguments),
     Config(config::ConfigArguments),
+    Chaos(chaos::ChaosArguments),
+}
+
+impl Command {
+    /// What is logged unless the user says otherwise. The daemon logs what happens to it; to chaos it is no
+    /// news that a broker is away.
+    fn log_level(&self) -> &'static str {
+        match self {
+            Self::Run(_) => "info",
+            Self::Chaos(_) => "error",
+            _ => "warn",
+        }
+    }
 }
 
 /// How a command ends, where it is not simply done.
@@ -140,7 +154,7 @@ impl From<std::io::Error> for Failed {
 /// Reads the arguments, runs the command, and turns its end into an exit code.
 pub fn main() -> ExitCode {
     let arguments = Arguments::parse_from(settings_last(std::env::args_os()));
-    output::start_log(&arguments.common, matches!(arguments.command, Command::Run(_)));
+    output::start_log(&arguments.common, arguments.command.log_level());
     let common = arguments.common.clone();
     let result = actix::System::new().block_on(dispatch(arguments));
     match result {
@@ -195,6 +209,7 @@ async fn dispatch(arguments: Arguments) -> Result<(), Failed> {
         Command::Tail(arguments) => tail::tail(&common, &arguments).await,
         Command::Rules(arguments) => rules::rules(&common, &arguments),
         Command::Config(arguments) => config::config(&common, &arguments),
+        Command::Chaos(arguments) => chaos::chaos(&common, &arguments).await,
     }
 }
 

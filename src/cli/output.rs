@@ -42,9 +42,8 @@ pub(super) fn error(common: &Common, error: &anyhow::Error) {
     note(&format!("{RED}error:{RED:#} {error:#}"));
 }
 
-/// Starts logging to stderr. The daemon logs what happens to it; other commands only warnings.
-pub(super) fn start_log(common: &Common, is_daemon: bool) {
-    let default = if is_daemon { "info" } else { "warn" };
+/// Starts logging to stderr, at the level `default` unless the user asks for another.
+pub(super) fn start_log(common: &Common, default: &str) {
     let filter = common.log.as_deref().unwrap_or(default);
     let filter = EnvFilter::try_new(filter).unwrap_or_else(|_| EnvFilter::new(default));
     let ansi = std::io::stderr().is_terminal() && std::env::var_os("NO_COLOR").is_none();

@@ -161,12 +161,25 @@ impl ConsumerContext for Quiet {}
 pub(super) fn log_error(client: &str, error: &rdkafka::error::KafkaError, reason: &str) {
     match error.rdkafka_error_code() {
         Some(RDKafkaErrorCode::PartitionEOF) => {}
-        // Each connection of each client says so while a broker is away; one line a client is enough.
+        // Each connection of each client says so while a broker is away; one line for all of them is enough.
+        Some(RDKafkaErrorCode::AllBrokersDown) if is_told_already() => tracing::debug!(reason, "{client}"),
         Some(RDKafkaErrorCode::BrokerTransportFailure | RDKafkaErrorCode::Resolve) => {
             tracing::debug!(%error, reason, "{client}");
         }
         _ => tracing::warn!(%error, reason, "{client}"),
     }
+}
+
+/// Whether some client has said within the last half minute that no broker is there.
+fn is_told_already() -> bool {
+    const INTERVAL: Duration = Duration::from_secs(30);
+    static TOLD: Mutex<Option<Instant>> = Mutex::new(None);
+    let mut told = TOLD.lock().unwrap_or_else(PoisonError::into_inner);
+    let is_told = told.is_some_and(|at| at.elapsed() < INTERVAL);
+    if !is_told {
+        *told = Some(Instant::now());
+    }
+    is_told
 }
 
 /// librdkafka's log lines, at a level that suits a daemon: its warnings about lost connections are normal

@@ -158,14 +158,15 @@ impl GroupConsumer {
     /// # Errors
     /// [`KafkaError::Retry`] where the broker does not answer, or a partition has just been taken away.
     pub fn reopen(&self, partitions: &[i32]) -> Result<Vec<Assigned>, KafkaError> {
-        let mut list = TopicPartitionList::with_capacity(partitions.len());
-        for partition in partitions {
-            list.add_partition(&self.topic, *partition);
-        }
         let what = format!("reading {} again", self.topic);
         let failed = |error: ClientError| KafkaError::of_client(&what, &error);
         let context = self.consumer.context();
-        let mut assigned = context.split(&self.consumer, partitions)?;
+        let partitions = context.still_ours(partitions);
+        let mut list = TopicPartitionList::with_capacity(partitions.len());
+        for partition in &partitions {
+            list.add_partition(&self.topic, *partition);
+        }
+        let mut assigned = context.split(&self.consumer, &partitions)?;
         context.find_starts(&self.consumer, &mut list, &mut assigned)?;
         for element in list.elements() {
             let (partition, start) = (element.partition(), element.offset());
@@ -177,6 +178,10 @@ impl GroupConsumer {
             one.add_partition_offset(&self.topic, partition, start).map_err(failed)?;
             self.consumer.incremental_unassign(&one).map_err(failed)?;
             self.consumer.incremental_assign(&one).map_err(failed)?;
+            if context.still_ours(&[partition]).is_empty() {
+                // Lost in this very moment: it must not stay.
+                self.consumer.incremental_unassign(&one).map_err(failed)?;
+            }
         }
         Ok(assigned)
     }

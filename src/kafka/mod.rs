@@ -7,6 +7,7 @@ mod client;
 mod embedded;
 mod error;
 mod group;
+mod lease;
 mod producer;
 mod raw;
 mod reader;

@@ -34,7 +34,6 @@ use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::ptr;
 use std::slice;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use rdkafka::bindings as sys;
@@ -44,6 +43,7 @@ use rdkafka::types::RDKafkaRespErr;
 use tokio::sync::Notify;
 
 use super::KafkaError;
+use super::lease::Lease;
 use crate::record::{ReadHeaders, Record};
 
 /// What one row of a batch is.
@@ -69,8 +69,7 @@ pub struct PartitionQueue {
     topic: Arc<str>,
     /// Woken when the queue turns from empty to not empty. Only a hint: edges get lost after an assign.
     wake: Arc<Notify>,
-    /// Set to false when the partition is no longer ours: nothing may be taken or committed any more.
-    lease: Arc<AtomicBool>,
+    lease: Arc<Lease>,
     /// Keeps the consumer alive; see invariant 1.
     _consumer: Arc<dyn Send + Sync>,
 }
@@ -86,7 +85,7 @@ impl PartitionQueue {
         consumer: Arc<dyn Send + Sync>,
         topic: &Arc<str>,
         partition: i32,
-        lease: Arc<AtomicBool>,
+        lease: Arc<Lease>,
     ) -> Option<Self> {
         let name = CString::new(&**topic).ok()?;
         // SAFETY: the client is alive (borrowed), the name is a C string that the call copies.
@@ -110,9 +109,14 @@ impl PartitionQueue {
         Arc::clone(&self.wake)
     }
 
+    /// Where the first record is expected.
+    pub(super) fn begins_at(&self, offset: i64) {
+        self.lease.reached(offset);
+    }
+
     /// Whether the partition is still ours.
     pub fn is_ours(&self) -> bool {
-        self.lease.load(Ordering::Acquire)
+        self.lease.is_ours()
     }
 
     /// Takes what is there, up to about `max` rows, without waiting, and visits each. Returns how many.
@@ -120,10 +124,27 @@ impl PartitionQueue {
         if !self.is_ours() {
             return 0;
         }
-        let visits =
-            Visits { visit, topic: &self.topic, client: self.client, left: max, visited: 0, panic: None };
+        let mut next_offset = None;
+        let mut visit_and_note = |row: Row<'_>| {
+            if let Row::Record(record) = &row {
+                next_offset = Some(record.offset + 1);
+            }
+            visit(row);
+        };
+        let visits = Visits {
+            visit: &mut visit_and_note,
+            topic: &self.topic,
+            client: self.client,
+            left: max,
+            visited: 0,
+            panic: None,
+        };
         // SAFETY: the queue is ours (invariant 1).
-        unsafe { consume(self.queue, Duration::ZERO, visits) }
+        let visited = unsafe { consume(self.queue, Duration::ZERO, visits) };
+        if let Some(next_offset) = next_offset {
+            self.lease.reached(next_offset);
+        }
+        visited
     }
 }
 

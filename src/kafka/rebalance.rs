@@ -10,12 +10,20 @@
 //!   the group's own timeout ends the membership, and the next owner starts from the last commit.
 //! * **Lost**: they belong to somebody else already. The runtime forgets them, and commits nothing.
 //!
-//! Each assignment has a *lease*, a flag that ends here and at once: before the runtime hears of a loss, and
+//! Each assignment has a *lease* that ends here and at once: before the runtime hears of a loss, and
 //! when the wait for a revoke is over. A worker that was slow (waiting for a broker, or stopped by the
 //! system) finds its lease ended, and neither takes records nor commits, even if it missed everything.
+//!
+//! # Partitions that stay
+//!
+//! librdkafka pauses every partition before it calls [`Membership`], and resumes it at "the application's
+//! position" when the call gives its answer. That position cannot be trusted: in 2.12.1 the marker of a
+//! transaction moves it although the marker belongs to a fetch that was thrown away, and so do rows that tell
+//! the end of a partition (librdkafka #4844); the records before them are then never delivered. So each lease
+//! also knows the next offset that its worker must see, and all partitions that stay are sought to it before
+//! they are resumed. What comes twice by that is recognised by its offset.
 
 use std::collections::HashMap;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError, Weak};
 use std::time::Duration;
 
@@ -26,6 +34,7 @@ use rdkafka::error::KafkaError as ClientError;
 use rdkafka::types::RDKafkaRespErr;
 use rdkafka::{Offset, TopicPartitionList};
 
+use super::lease::Lease;
 use super::{KafkaError, PartitionQueue};
 
 /// How long the committed offsets are waited for within a rebalance, for each of a few tries.
@@ -74,7 +83,7 @@ pub(super) struct Membership {
     /// Whether a partition without a committed offset is read from its end.
     begins_at_end: bool,
     /// The lease of each partition that is ours.
-    leases: Mutex<HashMap<i32, Arc<AtomicBool>>>,
+    leases: Mutex<HashMap<i32, Arc<Lease>>>,
     /// The consumer that this context belongs to, so that queues can keep it alive.
     consumer: OnceLock<Weak<BaseConsumer<Membership>>>,
 }
@@ -130,8 +139,10 @@ impl Membership {
         let numbers: Vec<i32> = partitions.elements().iter().map(|element| element.partition()).collect();
         if numbers.is_empty() {
             // A cooperative step may change nothing for this member.
+            self.seek_those_that_stay(consumer, &[]);
             return consumer.incremental_assign(partitions).map_err(failed);
         }
+        self.seek_those_that_stay(consumer, &numbers);
         let mut assigned = self.split(consumer, &numbers)?;
         let found = self.find_starts(consumer, partitions, &mut assigned);
         // Also without starting points the assignment must be taken, or the group waits for it.
@@ -158,9 +169,9 @@ impl Membership {
         let mut leases = self.leases.lock().unwrap_or_else(PoisonError::into_inner);
         let mut assigned = Vec::with_capacity(partitions.len());
         for partition in partitions {
-            let lease = Arc::new(AtomicBool::new(true));
+            let lease = Arc::new(Lease::new());
             if let Some(older) = leases.insert(*partition, Arc::clone(&lease)) {
-                older.store(false, Ordering::Release);
+                older.end();
             }
             let owner: Arc<dyn Send + Sync> = owner.clone();
             let queue = PartitionQueue::split(consumer.client(), owner, &self.topic, *partition, lease)
@@ -178,7 +189,6 @@ impl Membership {
         assigned: &mut [Assigned],
     ) -> Result<(), KafkaError> {
         let committed = committed(consumer, partitions, &self.topic)?;
-        let fresh = if self.begins_at_end { Offset::End } else { Offset::Beginning };
         for one in assigned {
             let found = committed.find_partition(&self.topic, one.partition);
             one.committed_offset = found.as_ref().and_then(|found| match found.offset() {
@@ -186,14 +196,29 @@ impl Membership {
                 _ => None,
             });
             let rewind = found.and_then(|found| rewind_offset(found.metadata()));
-            let start = one.committed_offset.map_or(Ok(fresh), |offset| {
-                self.within_log(consumer, one, rewind.unwrap_or(offset).min(offset))
-            })?;
+            let start = match one.committed_offset {
+                Some(offset) => self.within_log(consumer, one, rewind.unwrap_or(offset).min(offset))?,
+                None => self.fresh_start(self.ends(consumer, one.partition)?),
+            };
+            one.queue.begins_at(start);
             partitions
-                .set_partition_offset(&self.topic, one.partition, start)
+                .set_partition_offset(&self.topic, one.partition, Offset::Offset(start))
                 .map_err(|error| KafkaError::of_client("assigning", &error))?;
         }
         Ok(())
+    }
+
+    /// The first offset that the log has, and the end.
+    fn ends(&self, consumer: &BaseConsumer<Self>, partition: i32) -> Result<(i64, i64), KafkaError> {
+        let what = format!("reading the ends of {}/{partition}", self.topic);
+        let ends = consumer.fetch_watermarks(&self.topic, partition, COMMITTED_PATIENCE);
+        ends.map_err(|error| KafkaError::of_client(&what, &error))
+    }
+
+    /// Where a partition without a committed offset begins. A number, since for "the beginning" the client asks
+    /// the broker later, and again after each pause.
+    fn fresh_start(&self, (log_start, log_end): (i64, i64)) -> i64 {
+        if self.begins_at_end { log_end } else { log_start }
     }
 
     /// Checks a start against what the log still has; says what is gone, and where it goes on.
@@ -202,12 +227,9 @@ impl Membership {
         consumer: &BaseConsumer<Self>,
         assigned: &mut Assigned,
         start: i64,
-    ) -> Result<Offset, KafkaError> {
+    ) -> Result<i64, KafkaError> {
         let (topic, partition) = (&*self.topic, assigned.partition);
-        let what = format!("reading the ends of {topic}/{partition}");
-        let (log_start, log_end) = consumer
-            .fetch_watermarks(topic, partition, COMMITTED_PATIENCE)
-            .map_err(|error| KafkaError::of_client(&what, &error))?;
+        let (log_start, log_end) = self.ends(consumer, partition)?;
         let committed = assigned.committed_offset.unwrap_or(start);
         if (log_start..=log_end).contains(&committed) {
             if start < log_start {
@@ -219,9 +241,10 @@ impl Membership {
                     "lines of open observations are gone from the log"
                 );
             }
-            return Ok(Offset::Offset(start.max(log_start)));
+            return Ok(start.max(log_start));
         }
-        let (next, place) = if self.begins_at_end { (log_end, "end") } else { (log_start, "beginning") };
+        let next = self.fresh_start((log_start, log_end));
+        let place = if self.begins_at_end { "end" } else { "beginning" };
         tracing::error!(
             topic,
             partition,
@@ -232,14 +255,38 @@ impl Membership {
              going on at its {place} (runtime.auto_offset_reset)"
         );
         assigned.committed_offset = Some(next);
-        Ok(Offset::Offset(next))
+        Ok(next)
     }
 
     /// Ends the leases of partitions that are no longer ours.
     fn end_leases(&self, partitions: &[i32]) {
         let mut leases = self.leases.lock().unwrap_or_else(PoisonError::into_inner);
         for lease in partitions.iter().filter_map(|partition| leases.remove(partition)) {
-            lease.store(false, Ordering::Release);
+            lease.end();
+        }
+    }
+
+    /// Which of these partitions are still ours.
+    pub(super) fn still_ours(&self, partitions: &[i32]) -> Vec<i32> {
+        let leases = self.leases.lock().unwrap_or_else(PoisonError::into_inner);
+        partitions.iter().copied().filter(|partition| leases.contains_key(partition)).collect()
+    }
+
+    /// Puts every partition but those in `others` where its worker is; see the module's description.
+    fn seek_those_that_stay(&self, consumer: &BaseConsumer<Self>, others: &[i32]) {
+        let stay: Vec<(i32, i64)> = {
+            let leases = self.leases.lock().unwrap_or_else(PoisonError::into_inner);
+            let known =
+                leases.iter().filter_map(|(partition, lease)| Some((*partition, lease.next_offset()?)));
+            known.filter(|(partition, _)| !others.contains(partition)).collect()
+        };
+        for (partition, offset) in stay {
+            if let Err(error) =
+                consumer.seek(&self.topic, partition, Offset::Offset(offset), COMMITTED_PATIENCE)
+            {
+                // One whose fetching has not begun yet begins at its start anyway.
+                tracing::debug!(topic = &*self.topic, partition, offset, %error, "cannot seek");
+            }
         }
     }
 
@@ -251,11 +298,12 @@ impl Membership {
         let numbers: Vec<i32> = partitions.elements().iter().map(|element| element.partition()).collect();
         if consumer.assignment_lost() {
             self.end_leases(&numbers);
-            (self.on_event)(GroupEvent::Lost(numbers));
+            (self.on_event)(GroupEvent::Lost(numbers.clone()));
         } else if !numbers.is_empty() {
             (self.on_event)(GroupEvent::Revoked(numbers.clone()));
             self.end_leases(&numbers);
         }
+        self.seek_those_that_stay(consumer, &numbers);
         consumer.incremental_unassign(partitions).map_err(|error| {
             KafkaError::of_client(&format!("giving up partitions of {}", self.topic), &error)
         })

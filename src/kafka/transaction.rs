@@ -80,6 +80,8 @@ impl Producer {
         if transaction.is_ready.load(Ordering::Acquire) {
             return Ok(());
         }
+        // With a connection the next call takes milliseconds; without one it tries every half second.
+        let _ = self.client.client().fetch_cluster_id(CALL);
         match self.client.init_transactions(CALL * 5) {
             Ok(()) => {
                 transaction.is_ready.store(true, Ordering::Release);

@@ -73,8 +73,8 @@ impl Restore {
         let mut open = BTreeMap::new();
         for (partition, task) in tasks {
             let start_offset = task.borrow().changelog_offset().max(0);
-            let start = if start_offset == 0 { StartAt::Beginning } else { StartAt::Offset(start_offset) };
-            starts.push((partition, start));
+            // A number even for the beginning: the client asks for others, and waits half a second between tries.
+            starts.push((partition, StartAt::Offset(start_offset)));
             let next_offset = start_offset;
             open.insert(
                 partition,
@@ -118,9 +118,10 @@ impl Restore {
         let (mut ends, mut outcome) = (Vec::new(), Ok(()));
         let before = *records;
         reader.read(Duration::from_millis(1), BATCH_ROWS, &mut |polled| match polled {
+            // Those that have reached their end are still read here, and work already.
             Polled::Record(record) => {
-                *records += 1;
                 if let Some(restoring) = open.get_mut(&record.partition).filter(|_| outcome.is_ok()) {
+                    *records += 1;
                     outcome = restoring.take(&record, changelog);
                 }
             }

@@ -191,6 +191,16 @@ impl Task {
             Row::Record(record) => self.process(&record, now_ms),
             Row::EndOfPartition { offset, .. } => {
                 self.is_at_end = true;
+                if self.next_offset.is_none() {
+                    let (stage, partition) = (self.plan.stage.as_str(), self.partition);
+                    tracing::debug!(
+                        stage,
+                        partition,
+                        offset,
+                        muted_below = self.muted_below,
+                        "nothing to read yet"
+                    );
+                }
                 // The last offsets may be transaction markers, which are never delivered.
                 self.next_offset = Some(self.next_offset.map_or(offset, |next| next.max(offset)));
                 Ok(())
@@ -233,6 +243,10 @@ impl Task {
                 "stage {} at {place}, as on all records before,",
                 self.plan.stage
             )));
+        }
+        if self.next_offset.is_none() {
+            let (stage, partition, offset) = (self.plan.stage.as_str(), self.partition, record.offset);
+            tracing::debug!(stage, partition, offset, muted_below = self.muted_below, "first record");
         }
         self.next_offset = Some(record.offset + 1);
         self.stream_day = self.stream_day.max(day_of(record.timestamp_ms));

@@ -10,6 +10,7 @@ use std::cell::{Cell, RefCell};
 use std::collections::BTreeMap;
 use std::rc::Rc;
 use std::sync::Arc;
+use std::time::Instant;
 
 use actix::prelude::*;
 
@@ -191,11 +192,18 @@ impl Worker {
                 self.plan.state.flush()?;
             }
         }
+        let (stage, positions) = (self.plan.stage.as_str(), &commit.positions);
+        tracing::debug!(stage, worker = self.index, ?positions, "commit begins");
         outbox.is_held.set(true);
         self.committing = Some(changed);
+        let started = Instant::now();
         let run = tokio::task::spawn_blocking(move || commit.run()).into_actor(self);
-        context.spawn(run.map(|outcome, worker, context| {
+        context.spawn(run.map(move |outcome, worker, context| {
             let outcome = outcome.unwrap_or_else(|_| Err(Failure::Panic("a commit".into())));
+            let stage = worker.plan.stage.as_str();
+            let (time, ok) = (started.elapsed(), outcome.is_ok());
+            tracing::debug!(stage, worker = worker.index, ?time, ok, "commit ended");
+            metrics::histogram!("frostline_commit_seconds", "stage" => stage).record(started.elapsed());
             worker.commit_ended(outcome, context);
         }));
         Ok(true)

@@ -37,6 +37,7 @@ fn help_has_examples() {
         &["rules", "check"],
         &["config", "check"],
         &["config", "show"],
+        &["chaos"],
     ];
     for command in commands {
         let outcome = Frostline::new().args(command.iter().copied()).arg("--help").run().expect_code(0);

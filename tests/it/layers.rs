@@ -25,7 +25,8 @@ const LAYERS: &[(&str, &[&str])] = &[
     ("config", &["noaa", "rules", "stages"]),
     ("kafka", &["config", "record"]),
     ("runtime", &["config", "fault", "kafka", "noaa", "record", "rules", "stages", "state"]),
-    ("cli", &["config", "demo", "kafka", "noaa", "record", "rules", "runtime", "stages"]),
+    ("chaos", &["config", "demo", "fault", "kafka", "noaa", "record", "rules", "stages", "state"]),
+    ("cli", &["chaos", "config", "demo", "fault", "kafka", "noaa", "record", "rules", "runtime", "stages"]),
 ];
 
 fn source() -> PathBuf {

@@ -7,6 +7,7 @@
 #![allow(missing_docs, clippy::unwrap_used, clippy::print_stdout, clippy::print_stderr, unreachable_pub)]
 
 mod bad_input;
+mod chaos;
 mod commands;
 mod goldens;
 mod layers;
@@ -28,6 +29,7 @@ fn main() {
         bad_input::tests(),
         pipeline::tests(),
         rebalance::tests(),
+        chaos::tests(),
     ]
     .into_iter()
     .flatten()

@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 
 use tempfile::TempDir;
 
-/// No command of a test may take longer.
+/// No command of a test may take longer, unless it says so.
 const PATIENCE: Duration = Duration::from_secs(180);
 
 /// A command line that is being put together. It runs in a folder of its own.
@@ -16,6 +16,7 @@ pub struct Frostline {
     arguments: Vec<OsString>,
     environment: Vec<(String, String)>,
     dir: Option<std::path::PathBuf>,
+    patience: Duration,
     fresh: TempDir,
 }
 
@@ -25,6 +26,7 @@ impl Frostline {
             arguments: Vec::new(),
             environment: Vec::new(),
             dir: None,
+            patience: PATIENCE,
             fresh: tempfile::tempdir().unwrap(),
         }
     }
@@ -55,6 +57,12 @@ impl Frostline {
         self
     }
 
+    /// How long it may take.
+    pub fn patience(mut self, patience: Duration) -> Self {
+        self.patience = patience;
+        self
+    }
+
     /// Starts it.
     pub fn start(self) -> Running {
         let dir = self.dir.clone().unwrap_or_else(|| self.fresh.path().to_owned());
@@ -71,7 +79,7 @@ impl Frostline {
             .stderr(Stdio::piped())
             .spawn()
             .unwrap();
-        Running::watch(child, self.fresh)
+        Running::watch(child, self.patience, self.fresh)
     }
 
     /// Runs it to its end.
@@ -85,11 +93,12 @@ pub struct Running {
     child: Child,
     out: Option<std::thread::JoinHandle<String>>,
     err: Option<std::thread::JoinHandle<String>>,
+    patience: Duration,
     _fresh: TempDir,
 }
 
 impl Running {
-    fn watch(mut child: Child, fresh: TempDir) -> Self {
+    fn watch(mut child: Child, patience: Duration, fresh: TempDir) -> Self {
         fn gather(mut from: impl Read + Send + 'static) -> Option<std::thread::JoinHandle<String>> {
             Some(std::thread::spawn(move || {
                 let mut bytes = Vec::new();
@@ -99,7 +108,7 @@ impl Running {
         }
         let out = gather(child.stdout.take().unwrap());
         let err = gather(child.stderr.take().unwrap());
-        Self { child, out, err, _fresh: fresh }
+        Self { child, out, err, patience, _fresh: fresh }
     }
 
     /// Sends it a signal, by name.
@@ -122,7 +131,7 @@ impl Running {
 
     /// Waits for its end.
     pub fn wait(mut self) -> Outcome {
-        let deadline = Instant::now() + PATIENCE;
+        let deadline = Instant::now() + self.patience;
         let status = loop {
             if let Some(status) = self.child.try_wait().unwrap() {
                 break status;
@@ -131,7 +140,7 @@ impl Running {
                 let _ = self.child.kill();
                 let _ = self.child.wait();
                 let outcome = self.outcome(None);
-                panic!("did not end in {PATIENCE:?}\n{outcome}");
+                panic!("did not end in {:?}\n{outcome}", self.patience);
             }
             std::thread::sleep(Duration::from_millis(10));
         };

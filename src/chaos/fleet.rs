@@ -1,0 +1,204 @@
+//! All processes of a run: keeps them alive, and notes each that died without being asked to.
+
+use std::process::ExitStatus;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant};
+
+use rustix::process::Signal;
+
+use super::process::Process;
+use super::report::{Kind, Violations};
+use super::{ChaosError, Installation};
+
+const LOOK_INTERVAL: Duration = Duration::from_millis(20);
+/// Between a death that nobody planned and the next start.
+const RESTART_DELAY: Duration = Duration::from_millis(500);
+/// How long a SIGTERM may take: the daemon's own patience (30 s), and some.
+const TERMINATE_PATIENCE: Duration = Duration::from_secs(45);
+/// How long a start may take until all parts run.
+const START_PATIENCE: Duration = Duration::from_secs(30);
+
+/// The processes, and what they did wrong.
+pub(super) struct Fleet<'a> {
+    pub(super) installation: &'a Installation,
+    pub(super) processes: Vec<Process>,
+    pub(super) violations: Violations,
+    /// How many were started.
+    pub(super) starts: u64,
+    stop: Arc<AtomicBool>,
+}
+
+impl<'a> Fleet<'a> {
+    /// Starts as many processes as the options say.
+    pub(super) fn start(installation: &'a Installation, stop: Arc<AtomicBool>) -> Result<Self, ChaosError> {
+        let mut fleet =
+            Self { installation, processes: Vec::new(), violations: Violations::default(), starts: 0, stop };
+        for _ in 0..installation.options.processes {
+            fleet.add()?;
+        }
+        Ok(fleet)
+    }
+
+    /// Lets one more process join: one that was removed before, or a new one.
+    pub(super) fn add(&mut self) -> Result<usize, ChaosError> {
+        let index = match self.processes.iter().position(|process| !process.is_member) {
+            Some(index) => index,
+            None => {
+                let number = self.processes.len() + 1;
+                self.processes.push(Process::new(number, self.installation.dir()));
+                self.processes.len() - 1
+            }
+        };
+        self.processes[index].is_member = true;
+        self.restart(index, None)?;
+        Ok(index)
+    }
+
+    /// Starts a process that does not run.
+    pub(super) fn restart(&mut self, index: usize, point: Option<&str>) -> Result<(), ChaosError> {
+        self.starts += 1;
+        self.processes[index].start(self.installation, point)
+    }
+
+    /// How many belong to the groups.
+    pub(super) fn members(&self) -> usize {
+        self.processes.iter().filter(|process| process.is_member).count()
+    }
+
+    /// Those that faults can be tried on.
+    pub(super) fn targets(&mut self) -> Vec<usize> {
+        let processes = self.processes.iter_mut().enumerate();
+        let targets =
+            processes.filter_map(|(index, p)| (p.is_alive() && p.paused_until.is_none()).then_some(index));
+        targets.collect()
+    }
+
+    /// Lets time pass, and looks after the processes meanwhile.
+    ///
+    /// # Errors
+    /// [`ChaosError::Interrupted`] as soon as the user wants an end.
+    pub(super) fn rest(&mut self, time: Duration) -> Result<(), ChaosError> {
+        let deadline = Instant::now() + time;
+        loop {
+            self.tend(None)?;
+            let left = deadline.saturating_duration_since(Instant::now());
+            if left.is_zero() {
+                return Ok(());
+            }
+            std::thread::sleep(left.min(LOOK_INTERVAL));
+        }
+    }
+
+    /// Wakes who has slept long enough, and starts who died. `expected`: its end is somebody else's concern.
+    fn tend(&mut self, expected: Option<usize>) -> Result<(), ChaosError> {
+        if self.stop.load(Ordering::Relaxed) {
+            return Err(ChaosError::Interrupted);
+        }
+        for index in 0..self.processes.len() {
+            let process = &mut self.processes[index];
+            if process.paused_until.is_some_and(|until| until <= Instant::now()) {
+                process.paused_until = None;
+                process.signal(Signal::CONT);
+            }
+            if Some(index) == expected || !process.is_member || process.is_planted {
+                continue;
+            }
+            if let Some(status) = process.ended() {
+                process.start_after = Instant::now() + RESTART_DELAY;
+                let obituary = process.obituary(status);
+                self.violations.add(Kind::Died, obituary);
+            }
+            let process = &mut self.processes[index];
+            if !process.is_alive() && process.start_after <= Instant::now() {
+                self.restart(index, None)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Waits until a process has ended by itself. `None`: not within `patience`.
+    pub(super) fn wait_end(
+        &mut self,
+        index: usize,
+        patience: Duration,
+    ) -> Result<Option<ExitStatus>, ChaosError> {
+        let deadline = Instant::now() + patience;
+        loop {
+            if let Some(status) = self.processes[index].ended() {
+                return Ok(Some(status));
+            }
+            if Instant::now() > deadline {
+                return Ok(None);
+            }
+            self.tend(Some(index))?;
+            std::thread::sleep(LOOK_INTERVAL);
+        }
+    }
+
+    /// Waits until all parts of a process run. `false`: it ended before, or takes too long.
+    pub(super) fn wait_running(&mut self, index: usize) -> Result<bool, ChaosError> {
+        let deadline = Instant::now() + START_PATIENCE;
+        while !self.processes[index].is_running() {
+            if Instant::now() > deadline || !self.processes[index].is_alive() {
+                return Ok(false);
+            }
+            self.rest(5 * LOOK_INTERVAL)?;
+        }
+        Ok(true)
+    }
+
+    /// SIGTERM, and the end must be in good order.
+    pub(super) fn terminate(&mut self, index: usize) -> Result<(), ChaosError> {
+        let was_running = self.wait_running(index)?;
+        if !self.processes[index].is_alive() {
+            return Ok(());
+        }
+        self.processes[index].signal(Signal::TERM);
+        self.wait_terminated(index, was_running)
+    }
+
+    /// Its end after a SIGTERM.
+    fn wait_terminated(&mut self, index: usize, was_running: bool) -> Result<(), ChaosError> {
+        match self.wait_end(index, TERMINATE_PATIENCE)? {
+            None => {
+                self.processes[index].kill();
+                let message = format!("process {}: did not end on SIGTERM", self.processes[index].number);
+                self.violations.add(Kind::Died, message);
+            }
+            // A start that is cut short has done nothing yet.
+            Some(status) if status.success() || !was_running => {}
+            Some(status) => {
+                let obituary = self.processes[index].obituary(status);
+                self.violations.add(Kind::Died, format!("after SIGTERM: {obituary}"));
+            }
+        }
+        Ok(())
+    }
+
+    /// Wakes all, and waits until each runs, so that what follows is the daemons' own doing.
+    pub(super) fn heal(&mut self) -> Result<(), ChaosError> {
+        for index in 0..self.processes.len() {
+            if self.processes[index].paused_until.is_some() {
+                self.processes[index].paused_until = Some(Instant::now());
+            }
+        }
+        self.rest(2 * RESTART_DELAY)?;
+        for index in 0..self.processes.len() {
+            if self.processes[index].is_member {
+                self.wait_running(index)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Ends all in good order, and at the same time.
+    pub(super) fn terminate_all(&mut self) -> Result<(), ChaosError> {
+        let alive = self.targets();
+        for process in &mut self.processes {
+            process.is_member = false;
+            process.signal(Signal::TERM);
+        }
+        alive.into_iter().try_for_each(|index| self.wait_terminated(index, true))
+    }
+}

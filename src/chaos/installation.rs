@@ -1,0 +1,157 @@
+//! An installation of its own for each run: namespace, topics, stations, rules, and a temporary directory
+//! with the configuration that all its daemons read.
+
+use std::path::{Path, PathBuf};
+
+use tempfile::TempDir;
+
+use super::{ChaosError, ChaosOptions, feed};
+use crate::config::{AlertConfig, AssembleConfig, Config, FilterConfig, OffsetReset, TopicConfig, topic};
+use crate::fault::{NAMESPACE, Sabotage};
+use crate::kafka::{ClientSettings, Outgoing, Producer};
+use crate::stages::StageName;
+
+/// Short, so that a paused process is taken for dead soon.
+pub(super) const SESSION_TIMEOUT_MS: u64 = 6_000;
+const TRANSACTION_TIMEOUT_MS: u64 = 10_000;
+/// A zombie's transaction must still be open when it wakes up, or the broker alone would fence it.
+const TRANSACTION_TIMEOUT_UNFENCED_MS: u64 = 60_000;
+/// Small, so that observations settle while faults happen.
+pub(super) const SETTLE_RECORDS: u32 = 50;
+/// So long that only offsets settle: then the output is a function of the input alone.
+const SETTLE_MS: u64 = 3_600_000;
+
+/// What the daemons of a run share.
+pub struct Installation {
+    /// The effective configuration, as the daemons read it.
+    pub config: Config,
+    pub(super) settings: ClientSettings,
+    pub(super) options: ChaosOptions,
+    pub(super) config_file: PathBuf,
+    dir: TempDir,
+}
+
+impl Installation {
+    /// Derives the run's own configuration from the user's, and writes the files that its daemons read.
+    /// Nothing is sent to Kafka.
+    ///
+    /// # Errors
+    /// [`ChaosError::Files`] where the temporary directory cannot be written, [`ChaosError::Kafka`] where a
+    /// secret of the client's settings cannot be read.
+    pub fn new(user: &Config, options: ChaosOptions) -> Result<Self, ChaosError> {
+        let dir = tempfile::Builder::new()
+            .prefix("frostline-chaos-")
+            .tempdir()
+            .map_err(ChaosError::files("making a temporary directory"))?;
+        let rules = dir.path().join("rules.toml");
+        let config = configure(user, &options, rules.clone());
+        let config_file = dir.path().join("frostline.toml");
+        let text = toml::to_string_pretty(&config)
+            .map_err(|error| ChaosError::Broken(format!("writing the configuration: {error}")))?;
+        for (path, text) in [(&rules, feed::rules()), (&config_file, text)] {
+            std::fs::write(path, text).map_err(ChaosError::files("writing the run's files"))?;
+        }
+        let settings = ClientSettings::new(&config)?;
+        Ok(Self { config, settings, options, config_file, dir })
+    }
+
+    /// Where logs, state and configuration are.
+    pub fn dir(&self) -> &Path {
+        self.dir.path()
+    }
+
+    /// Faults that will be tried.
+    pub fn rounds(&self) -> u32 {
+        self.options.rounds
+    }
+
+    /// Leaves the directory there for people to look at.
+    pub fn keep_dir(&mut self) {
+        self.dir.disable_cleanup(true);
+    }
+
+    /// Publishes the stations to the table's topic.
+    pub(super) fn publish_stations(&self) -> Result<(), ChaosError> {
+        let producer = producer(&self.settings)?;
+        let topic = self.config.topic(topic::STATIONS).name;
+        for station in feed::stations(self.options.partitions) {
+            let value = station.to_json(self.config.assemble.compat);
+            producer.send(&outgoing(&topic, station.id.as_bytes(), Some(value.as_bytes())))?;
+        }
+        Ok(producer.wait_acknowledged()?)
+    }
+
+    pub(super) fn source(&self, stage: StageName) -> String {
+        self.config.topic(self.config.source_of(stage)).name
+    }
+
+    pub(super) fn sink(&self, stage: StageName) -> String {
+        self.config.topic(self.config.sink_of(stage)).name
+    }
+}
+
+/// An idempotent producer outside any transaction: what it sends is visible at once.
+pub(super) fn producer(settings: &ClientSettings) -> Result<Producer, ChaosError> {
+    Ok(Producer::new(settings, None)?)
+}
+
+/// A keyed record, its partition chosen by the key, its timestamp now.
+pub(super) fn outgoing<'a>(topic: &'a str, key: &'a [u8], value: Option<&'a [u8]>) -> Outgoing<'a> {
+    Outgoing {
+        topic,
+        partition: None,
+        key: Some(key),
+        value,
+        timestamp_ms: -1,
+        headers: &[],
+        changelog: None,
+    }
+}
+
+fn configure(user: &Config, options: &ChaosOptions, rules: PathBuf) -> Config {
+    let mut config = user.clone();
+    config.kafka.namespace = format!("{NAMESPACE}{:x}-", options.seed);
+    // The user's own names must not be touched; where they are replicated is kept.
+    config.topics.clear();
+    for logical in topic::ALL {
+        let replication = user.topics.get(logical).and_then(|topic| topic.replication);
+        let partitions = Some(options.partitions);
+        config.topics.insert(logical.into(), TopicConfig { name: None, partitions, replication });
+    }
+    let is_unfenced = options.sabotage == Some(Sabotage::NoFencing);
+    config.runtime.session_timeout_ms = SESSION_TIMEOUT_MS;
+    config.runtime.transaction_timeout_ms =
+        if is_unfenced { TRANSACTION_TIMEOUT_UNFENCED_MS } else { TRANSACTION_TIMEOUT_MS };
+    config.runtime.auto_offset_reset = OffsetReset::Earliest;
+    // One name cannot be that of several processes.
+    config.runtime.group_instance_id.clear();
+    config.assemble =
+        AssembleConfig { settle_records: SETTLE_RECORDS, settle_ms: SETTLE_MS, ..AssembleConfig::default() };
+    config.filter = FilterConfig::default();
+    config.alert = AlertConfig { rules, ..AlertConfig::default() };
+    config
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_users_topics_are_never_named() {
+        let mut user = Config::default();
+        let name = Some("weather.enriched".to_owned());
+        user.topics
+            .insert(topic::JSON.into(), TopicConfig { name, partitions: Some(12), replication: Some(3) });
+        let options = ChaosOptions { seed: 255, partitions: 4, ..ChaosOptions::default() };
+        let installation = Installation::new(&user, options).unwrap();
+        for plan in installation.config.all_topics() {
+            assert!(plan.name.starts_with("chaos-ff-"), "{}", plan.name);
+            assert_eq!(plan.partitions, 4);
+        }
+        let read =
+            crate::config::Overrides { file: Some(installation.config_file.clone()), settings: Vec::new() };
+        let read = crate::config::load(&read, std::iter::empty()).unwrap();
+        assert_eq!(read.topic(topic::JSON), installation.config.topic(topic::JSON));
+        assert_eq!(read.topic(topic::JSON).replication, Some(3));
+    }
+}

@@ -1,0 +1,247 @@
+//! `frostline chaos`: tries to break frostline on a real broker, and proves that nothing was lost, repeated
+//! or made up.
+//!
+//! Real processes (`frostline run`) work on topics of their own while numbered observations are fed and
+//! faults happen: kills, pauses, damaged state, deaths at named points of the protocols. Then everything must
+//! drain, and every topic is compared, record by record and in order, with what the stages' own processors
+//! make of the same input without any fault.
+//!
+//! | part | what it does |
+//! |---|---|
+//! | `installation` | namespace, configuration, stations and rules of one run |
+//! | `feed`, `feeder` | the input, and the thread that sends it |
+//! | `process`, `fleet` | the daemons: started, watched, never left behind |
+//! | `fault_kind`, `strike` | which fault comes next, and how it is done |
+//! | `monitor`, `live` | what is watched while faults happen: offsets, committed outputs |
+//! | `model`, `compare`, `verdict`, `state_check` | what must be there, and whether it is |
+//! | `report` | what it came to |
+
+mod compare;
+mod fault_kind;
+mod feed;
+mod feeder;
+mod fleet;
+mod installation;
+mod live;
+mod model;
+mod monitor;
+mod process;
+mod report;
+mod state_check;
+mod strike;
+mod topic_log;
+mod verdict;
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
+use std::time::{Duration, Instant};
+
+pub use installation::Installation;
+pub use report::{Kind, Report, Violations};
+
+use crate::config::topic;
+use crate::fault::Sabotage;
+use crate::kafka::KafkaError;
+use crate::state::StateError;
+use fault_kind::Deck;
+use feeder::Feeder;
+use fleet::Fleet;
+use live::LiveReader;
+use monitor::Monitor;
+
+/// Before the first fault and after the last one.
+const CALM: Duration = Duration::from_secs(3);
+/// How long everything may take to drain once the faults have stopped.
+const DRAIN_PATIENCE: Duration = Duration::from_secs(120);
+/// Looks in a row, 200 ms apart, in which nothing may move until a run counts as drained.
+const QUIET_LOOKS: u64 = 5;
+
+/// What was asked for.
+#[derive(Clone, Debug)]
+pub struct ChaosOptions {
+    /// Faults to try.
+    pub rounds: u32,
+    /// Repeats a run, as far as timing allows: same input, same faults in the same order.
+    pub seed: u64,
+    /// Processes at the start.
+    pub processes: usize,
+    /// Partitions of each topic.
+    pub partitions: i32,
+    /// Records fed in a second.
+    pub rate: u64,
+    /// A shell command that restarts the broker; without it, the broker is left alone.
+    pub restart_broker: Option<String>,
+    /// A protocol to break on purpose. The run must then find violations.
+    pub sabotage: Option<Sabotage>,
+}
+
+impl Default for ChaosOptions {
+    fn default() -> Self {
+        Self {
+            rounds: 20,
+            seed: 0,
+            processes: 3,
+            partitions: 4,
+            rate: 500,
+            restart_broker: None,
+            sabotage: None,
+        }
+    }
+}
+
+/// Why a run has no result. Violations are none of these.
+#[derive(Debug, thiserror::Error)]
+pub enum ChaosError {
+    /// Kafka could not be used by the checker itself.
+    #[error(transparent)]
+    Kafka(#[from] KafkaError),
+    /// The model's own state failed.
+    #[error(transparent)]
+    State(#[from] StateError),
+    /// A file or a process of the run.
+    #[error("{0}: {1}")]
+    Files(String, #[source] std::io::Error),
+    /// A part of the checker itself failed.
+    #[error("{0}")]
+    Broken(String),
+    /// The user wanted an end.
+    #[error("interrupted")]
+    Interrupted,
+}
+
+impl ChaosError {
+    fn files(what: &str) -> impl FnOnce(std::io::Error) -> Self {
+        let what = what.to_owned();
+        move |error| Self::Files(what, error)
+    }
+}
+
+/// What a run does just now, for people.
+pub enum Progress {
+    /// A step of the run.
+    Step(String),
+    /// A fault was tried.
+    Fault {
+        /// Counting from 1.
+        round: u32,
+        /// The kind of fault.
+        kind: String,
+        /// To whom, and how.
+        detail: String,
+        /// Of all groups, in records.
+        lag: i64,
+    },
+}
+
+/// Runs it, on topics that exist and are empty. Blocks for minutes; `stop` ends it early.
+///
+/// # Errors
+/// [`ChaosError`] where the checker itself cannot work; what it finds is in the report.
+pub fn run(
+    installation: &Installation,
+    stop: &Arc<AtomicBool>,
+    on_progress: &mut dyn FnMut(Progress),
+) -> Result<Report, ChaosError> {
+    let start = Instant::now();
+    let mut step = |text: &str| on_progress(Progress::Step(text.to_owned()));
+    step("publishing stations, starting processes");
+    installation.publish_stations()?;
+    let monitor = Monitor::start(installation)?;
+    let mut readers = Vec::new();
+    for logical in [topic::JSON, topic::JSON_US_AZ, topic::ALERTS, topic::DEAD_LETTERS] {
+        readers.push(LiveReader::start(installation, installation.config.topic(logical).name)?);
+    }
+    let mut fleet = Fleet::start(installation, Arc::clone(stop))?;
+    fleet.heal()?;
+    let feeder = Feeder::start(installation)?;
+    fleet.rest(CALM)?;
+    let mut report = Report::new(installation);
+    strike_all(&mut fleet, &monitor, &mut report, on_progress)?;
+
+    let mut step = |text: &str| on_progress(Progress::Step(text.to_owned()));
+    step("the faults are over: feeding what lets everything settle");
+    fleet.rest(CALM)?;
+    report.records_in = feeder.finish()?;
+    fleet.heal()?;
+    drain(&mut fleet, &monitor, &mut step)?;
+    step("stopping the processes");
+    fleet.terminate_all()?;
+    let mut seen = BTreeMap::new();
+    for reader in readers {
+        seen.insert(reader.topic.clone(), reader.finish()?);
+    }
+    step("comparing every record with the model");
+    let verdict = verdict::check(installation, &seen, &mut fleet.violations)?;
+    report.compared = verdict.compared;
+    report.state_entries = state_check::check(&mut fleet, &verdict.stores)?;
+    let watched = monitor.watched();
+    watched.back.iter().for_each(|back| fleet.violations.add(Kind::OffsetBack, back.clone()));
+    report.longest_recovery_seconds = rounded(watched.longest_recovery);
+    report.starts = fleet.starts;
+    report.seconds = rounded(start.elapsed());
+    report.judge(&fleet.violations);
+    Ok(report)
+}
+
+/// One fault after the other, each at a random moment.
+fn strike_all(
+    fleet: &mut Fleet<'_>,
+    monitor: &Monitor,
+    report: &mut Report,
+    on_progress: &mut dyn FnMut(Progress),
+) -> Result<(), ChaosError> {
+    let options = &fleet.installation.options;
+    let mut rng = fastrand::Rng::with_seed(options.seed);
+    let mut deck = Deck::new(options.sabotage, options.restart_broker.is_some());
+    for round in 1..=options.rounds {
+        let kind = deck.draw(&mut rng);
+        monitor.fault();
+        let struck = strike::strike(fleet, kind, &mut rng)?;
+        *report.faults.entry(struck.kind.name()).or_default() += 1;
+        report.points_not_reached += u64::from(struck.is_missed);
+        let lag = monitor.watched().lag();
+        on_progress(Progress::Fault { round, kind: struck.kind.name(), detail: struck.detail, lag });
+        fleet.rest(Duration::from_millis(rng.u64(300..3_000)))?;
+    }
+    Ok(())
+}
+
+/// Waits until all groups have reached the ends of their sources and nothing moves any more.
+fn drain(fleet: &mut Fleet<'_>, monitor: &Monitor, step: &mut dyn FnMut(&str)) -> Result<(), ChaosError> {
+    let deadline = Instant::now() + DRAIN_PATIENCE;
+    let mut last = BTreeMap::new();
+    // The first look that counts is one that began after the feed had ended.
+    let mut quiet_since = monitor.watched().looks + 2;
+    loop {
+        fleet.rest(Duration::from_millis(200))?;
+        let (looks, positions, lag) = {
+            let watched = monitor.watched();
+            (watched.looks, watched.positions.clone(), watched.lag())
+        };
+        if lag > 0 || positions != last {
+            quiet_since = quiet_since.max(looks);
+            last = positions;
+        } else if looks >= quiet_since + QUIET_LOOKS {
+            return Ok(());
+        }
+        step(&format!("draining: lag {lag}"));
+        if Instant::now() > deadline {
+            break;
+        }
+    }
+    for ((stage, partition), position) in
+        last.iter().filter(|(_, position)| position.committed < position.end)
+    {
+        let (committed, end) = (position.committed, position.end);
+        let group = fleet.installation.config.group(*stage);
+        fleet
+            .violations
+            .add(Kind::NotDrained, format!("{group}, partition {partition}: committed {committed} of {end}"));
+    }
+    Ok(())
+}
+
+fn rounded(time: Duration) -> f64 {
+    (time.as_secs_f64() * 1_000.0).round() / 1_000.0
+}

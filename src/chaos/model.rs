@@ -1,0 +1,116 @@
+//! The model: the stages' own processors, fed the records that are in the topics, without threads, crashes
+//! or a broker. What it writes is what must be there.
+//!
+//! Each stage is fed what its source topic holds at the end, not what the model of the stage before it wrote.
+//! So a mistake is told once, at the stage that made it, and `_meta`, which names real offsets, fits.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use super::compare::Item;
+use super::topic_log::{Kept, mark, origin};
+use super::{ChaosError, Installation, feed};
+use crate::config::Config;
+use crate::rules::{Condition, RuleSet, Scope};
+use crate::stages::driver::{TestDriver, Written};
+use crate::stages::{
+    Alert, Assemble, AssembleSettings, Enrich, Filter, Limits, Processor, Sink, StageName, StationIndex,
+};
+
+/// The entries of a store, in key order.
+pub(super) type Entries = BTreeMap<Vec<u8>, Vec<u8>>;
+
+/// What a stage must have written.
+#[derive(Default)]
+pub(super) struct Expected {
+    pub(super) outputs: Vec<Item>,
+    pub(super) dead_letters: Vec<Item>,
+    /// By partition of the source.
+    pub(super) stores: BTreeMap<i32, Entries>,
+}
+
+/// What the processors are made of.
+pub(super) struct Model {
+    config: Config,
+    partitions: i32,
+    stations: Arc<StationIndex>,
+    filter: Arc<Condition>,
+    rules: Arc<RuleSet>,
+}
+
+impl Model {
+    pub(super) fn new(installation: &Installation) -> Result<Self, ChaosError> {
+        let config = installation.config.clone();
+        let filter = Condition::compile(&config.filter.expression, Scope::Filter)
+            .map_err(|error| ChaosError::Broken(format!("the filter: {}", error.message)))?;
+        let rules = RuleSet::parse(&feed::rules())
+            .map_err(|mistakes| ChaosError::Broken(format!("the rules: {mistakes:?}")))?;
+        let stations = StationIndex::new(config.assemble.compat);
+        let partitions = installation.options.partitions;
+        feed::stations(partitions).iter().for_each(|station| stations.insert(station));
+        Ok(Self {
+            config,
+            partitions,
+            stations: Arc::new(stations),
+            filter: Arc::new(filter),
+            rules: Arc::new(rules),
+        })
+    }
+
+    /// What `stage` makes of the records of its source.
+    pub(super) fn run(&self, stage: StageName, topic: &str, source: &[Kept]) -> Result<Expected, ChaosError> {
+        let mut expected = Expected::default();
+        for partition in 0..self.partitions {
+            let mut driver = TestDriver::new(stage, self.processor(stage));
+            for record in source.iter().filter(|record| record.partition == partition) {
+                driver.pipe_record(&record.record(topic))?;
+                // Committed one by one, so that each output is known by the record that caused it.
+                for written in driver.commit()? {
+                    expected.add(&written, &format!("{topic}/{partition}@{}", record.offset));
+                }
+            }
+            let mut entries = Entries::new();
+            driver.store.scan(|key, value| drop(entries.insert(key.to_vec(), value.to_vec())))?;
+            expected.stores.insert(partition, entries);
+        }
+        Ok(expected)
+    }
+
+    fn processor(&self, stage: StageName) -> Box<dyn Processor> {
+        let limits = Limits { value_bytes_max: self.config.runtime.value_bytes_max, ..Limits::default() };
+        let stations = || Arc::clone(&self.stations);
+        match stage {
+            StageName::Assemble => Box::new(Assemble::new(self.assemble(), stations(), limits)),
+            StageName::Enrich => Box::new(Enrich::new(stations(), limits)),
+            StageName::Filter => Box::new(Filter::new(Arc::clone(&self.filter), limits)),
+            StageName::Alert => Box::new(Alert::new(Arc::clone(&self.rules), limits)),
+        }
+    }
+
+    fn assemble(&self) -> AssembleSettings {
+        let config = &self.config.assemble;
+        AssembleSettings {
+            settle_records: config.settle_records.into(),
+            settle_ms: config.settle_ms,
+            compat: config.compat,
+            keep_failed_quality: config.keep_failed_quality,
+        }
+    }
+}
+
+impl Expected {
+    fn add(&mut self, written: &Written, cause: &str) {
+        let timestamp_ms = Some(written.timestamp_ms);
+        let mark = mark(written.key.as_deref(), written.value.as_deref(), timestamp_ms, &written.headers);
+        let place = cause.to_owned();
+        match written.sink {
+            Sink::Output => {
+                let key = written.key.as_deref().map(String::from_utf8_lossy).unwrap_or_default();
+                self.outputs.push(Item { key: key.into_owned(), mark, place });
+            }
+            Sink::DeadLetters => {
+                self.dead_letters.push(Item { key: origin(&written.headers), mark, place });
+            }
+        }
+    }
+}

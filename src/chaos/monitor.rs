@@ -1,0 +1,196 @@
+//! Watches the committed offsets of all groups: none may go back, and after each fault all must move again.
+
+use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
+
+use super::{ChaosError, Installation};
+use crate::kafka::{Admin, GroupOffsets, KafkaError};
+use crate::stages::StageName;
+
+const LOOK_INTERVAL: Duration = Duration::from_millis(200);
+
+/// One partition of a stage's source.
+pub(super) type Place = (StageName, i32);
+
+/// How far a group is in a partition.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Position {
+    /// The next offset to process; 0 while nothing is committed.
+    pub(super) committed: i64,
+    /// The end of the partition.
+    pub(super) end: i64,
+}
+
+impl Position {
+    /// Records (and transaction markers) still to be processed. The daemon commits ends of partitions too.
+    fn lag(self) -> i64 {
+        (self.end - self.committed).max(0)
+    }
+}
+
+/// What has been seen so far.
+#[derive(Default)]
+pub(super) struct Watched {
+    /// How often all groups were looked at.
+    pub(super) looks: u64,
+    /// As of the last look.
+    pub(super) positions: BTreeMap<Place, Position>,
+    /// Offsets that went back, in words.
+    pub(super) back: Vec<String>,
+    /// Longest time from a fault until every partition had moved on or had nothing to do.
+    pub(super) longest_recovery: Duration,
+    /// Faults that have not been recovered from yet: when, and the positions then.
+    open: Vec<(Instant, BTreeMap<Place, Position>)>,
+}
+
+impl Watched {
+    /// Of all groups together, in records.
+    pub(super) fn lag(&self) -> i64 {
+        self.positions.values().map(|position| position.lag()).sum()
+    }
+
+    /// Takes in a look. The time is that of its end.
+    fn take(&mut self, now: Instant, look: BTreeMap<Place, Position>) {
+        for ((stage, partition), position) in &look {
+            let before = self.positions.get(&(*stage, *partition)).map_or(0, |before| before.committed);
+            if position.committed < before {
+                self.back.push(format!("{stage}/{partition}: from {before} to {}", position.committed));
+            }
+        }
+        self.open.retain(|(since, then)| {
+            let has_moved = |place: &Place, position: &Position| {
+                position.lag() == 0 || then.get(place).is_none_or(|then| position.committed > then.committed)
+            };
+            let is_over = look.iter().all(|(place, position)| has_moved(place, position));
+            if is_over {
+                self.longest_recovery = self.longest_recovery.max(now.saturating_duration_since(*since));
+            }
+            !is_over
+        });
+        self.positions = look;
+        self.looks += 1;
+    }
+}
+
+/// The watching thread.
+pub(super) struct Monitor {
+    watched: Arc<Mutex<Watched>>,
+    stop: Arc<AtomicBool>,
+    thread: Option<JoinHandle<()>>,
+}
+
+impl Monitor {
+    pub(super) fn start(installation: &Installation) -> Result<Self, ChaosError> {
+        let looker = Looker::new(installation)?;
+        let watched = Arc::new(Mutex::new(Watched::default()));
+        let stop = Arc::new(AtomicBool::new(false));
+        let (shared, stopped) = (Arc::clone(&watched), Arc::clone(&stop));
+        let thread = std::thread::spawn(move || {
+            while !stopped.load(Ordering::Relaxed) {
+                match looker.look() {
+                    Ok(look) => lock(&shared).take(Instant::now(), look),
+                    // The broker is away, or busy: the next look tells.
+                    Err(error) => tracing::debug!(%error, "no look at the groups"),
+                }
+                std::thread::sleep(LOOK_INTERVAL);
+            }
+        });
+        Ok(Self { watched, stop, thread: Some(thread) })
+    }
+
+    /// What has been seen.
+    pub(super) fn watched(&self) -> MutexGuard<'_, Watched> {
+        lock(&self.watched)
+    }
+
+    /// A fault happens now.
+    pub(super) fn fault(&self) {
+        let mut watched = self.watched();
+        let then = watched.positions.clone();
+        watched.open.push((Instant::now(), then));
+    }
+}
+
+impl Drop for Monitor {
+    fn drop(&mut self) {
+        self.stop.store(true, Ordering::Relaxed);
+        if let Some(thread) = self.thread.take() {
+            let _ = thread.join();
+        }
+    }
+}
+
+/// A poisoned lock only says that a thread panicked; each look is taken in whole.
+fn lock(watched: &Mutex<Watched>) -> MutexGuard<'_, Watched> {
+    watched.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+struct Looker {
+    admin: Admin,
+    groups: Vec<(StageName, String, GroupOffsets)>,
+    partitions: i32,
+}
+
+impl Looker {
+    fn new(installation: &Installation) -> Result<Self, KafkaError> {
+        let admin = Admin::new(&installation.settings)?;
+        let mut groups = Vec::new();
+        for stage in StageName::ALL {
+            let group = admin.group(&installation.config.group(stage))?;
+            groups.push((stage, installation.source(stage), group));
+        }
+        Ok(Self { admin, groups, partitions: installation.options.partitions })
+    }
+
+    /// Upstream first, ends before offsets: when all lags are 0, all that was there at the begin of the look
+    /// has been processed, downstream too.
+    fn look(&self) -> Result<BTreeMap<Place, Position>, KafkaError> {
+        let mut look = BTreeMap::new();
+        for (stage, source, group) in &self.groups {
+            for partition in 0..self.partitions {
+                let (_, end) = self.admin.watermarks(source, partition)?;
+                look.insert((*stage, partition), Position { committed: 0, end });
+            }
+            for committed in group.committed(source, self.partitions)? {
+                if let Some(position) = look.get_mut(&(*stage, committed.partition)) {
+                    position.committed = committed.next_offset;
+                }
+            }
+        }
+        Ok(look)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn look(positions: &[(i32, i64, i64)]) -> BTreeMap<Place, Position> {
+        let place = |partition| (StageName::Filter, partition);
+        positions
+            .iter()
+            .map(|(partition, committed, end)| {
+                (place(*partition), Position { committed: *committed, end: *end })
+            })
+            .collect()
+    }
+
+    #[test]
+    fn a_fault_is_over_when_every_partition_moves_or_rests() {
+        let mut watched = Watched::default();
+        let start = Instant::now();
+        let at = |seconds| start + Duration::from_secs(seconds);
+        watched.take(at(0), look(&[(0, 5, 9), (1, 5, 9)]));
+        watched.open.push((at(1), watched.positions.clone()));
+        watched.take(at(2), look(&[(0, 7, 9), (1, 5, 9)]));
+        assert_eq!(watched.longest_recovery, Duration::ZERO);
+        watched.take(at(4), look(&[(0, 9, 9), (1, 6, 9)]));
+        assert_eq!(watched.longest_recovery, Duration::from_secs(3));
+        assert_eq!(watched.lag(), 3);
+        watched.take(at(5), look(&[(0, 8, 9), (1, 6, 9)]));
+        assert_eq!(watched.back, ["filter/0: from 9 to 8"]);
+    }
+}

@@ -1,0 +1,177 @@
+//! One `frostline run` process: started, signalled, watched, and never left behind.
+
+use std::fs::{File, OpenOptions};
+use std::io::{Read, Seek, SeekFrom};
+use std::os::unix::process::{CommandExt, ExitStatusExt};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, ExitStatus, Stdio};
+use std::time::Instant;
+
+use rustix::process::{Pid, Signal, kill_process};
+
+use super::{ChaosError, Installation};
+use crate::fault::{POINT_VARIABLE, SABOTAGE_VARIABLE};
+
+/// What the daemon logs when all its parts run. Before that a SIGTERM cuts its start short (143).
+const RUNNING_MARK: &str = "cli::run: running";
+/// Lines of a log that are quoted when a process dies.
+const QUOTED_LINES: usize = 6;
+
+/// One process, over all its lives. The state directory and the log stay the same.
+pub(super) struct Process {
+    pub(super) number: usize,
+    pub(super) state_dir: PathBuf,
+    log: PathBuf,
+    child: Option<Child>,
+    /// How it ended, until somebody has asked.
+    status: Option<ExitStatus>,
+    /// Whether it is to die by itself, at a planted point.
+    pub(super) is_planted: bool,
+    /// Where in the log the present life begins.
+    log_start: u64,
+    /// Set while it is stopped.
+    pub(super) paused_until: Option<Instant>,
+    /// Whether it shall run. One that was removed may join again, with what it then had on disk.
+    pub(super) is_member: bool,
+    /// Whether bytes of its state were flipped since that was last deleted.
+    pub(super) is_damaged: bool,
+    /// Not started before, so that one that dies at once does not spin.
+    pub(super) start_after: Instant,
+}
+
+impl Process {
+    pub(super) fn new(number: usize, dir: &Path) -> Self {
+        Self {
+            number,
+            state_dir: dir.join(format!("state-{number}")),
+            log: dir.join(format!("process-{number}.log")),
+            child: None,
+            status: None,
+            is_planted: false,
+            log_start: 0,
+            paused_until: None,
+            is_member: true,
+            is_damaged: false,
+            start_after: Instant::now(),
+        }
+    }
+
+    /// Starts it; `point` as in [`POINT_VARIABLE`].
+    pub(super) fn start(
+        &mut self,
+        installation: &Installation,
+        point: Option<&str>,
+    ) -> Result<(), ChaosError> {
+        let failed = |error| ChaosError::Files("starting a process".into(), error);
+        let program = std::env::current_exe().map_err(failed)?;
+        let mut log = OpenOptions::new().create(true).append(true).open(&self.log).map_err(failed)?;
+        self.log_start = log.seek(SeekFrom::End(0)).map_err(failed)?;
+        let mut command = Command::new(program);
+        // The file says everything; the user's variables are in it already.
+        for (name, _) in std::env::vars_os() {
+            let name = name.to_string_lossy();
+            if name.starts_with("FROSTLINE_") && name != "FROSTLINE_LOG" {
+                command.env_remove(&*name);
+            }
+        }
+        if let Some(point) = point {
+            command.env(POINT_VARIABLE, point);
+        }
+        if let Some(sabotage) = installation.options.sabotage {
+            command.env(SABOTAGE_VARIABLE, sabotage.name());
+        }
+        command.arg("run").arg("--config").arg(&installation.config_file);
+        command.arg("--state-dir").arg(&self.state_dir);
+        command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(log);
+        // Ctrl-C at the terminal is for chaos alone.
+        command.process_group(0);
+        self.child = Some(command.spawn().map_err(failed)?);
+        self.status = None;
+        self.is_planted = point.is_some();
+        self.paused_until = None;
+        Ok(())
+    }
+
+    /// Whether it runs, or sleeps.
+    pub(super) fn is_alive(&mut self) -> bool {
+        if let Some(status) = self.child.as_mut().and_then(|child| child.try_wait().ok().flatten()) {
+            self.child = None;
+            self.paused_until = None;
+            self.status = Some(status);
+        }
+        self.child.is_some()
+    }
+
+    /// How it ended, if it has; told once.
+    pub(super) fn ended(&mut self) -> Option<ExitStatus> {
+        self.is_alive();
+        self.status.take()
+    }
+
+    /// Sends a signal. One that has just ended does not mind.
+    pub(super) fn signal(&self, signal: Signal) {
+        let pid = self.child.as_ref().and_then(|child| Pid::from_raw(child.id().cast_signed()));
+        if let Some(pid) = pid {
+            // The child is not reaped before it is dropped here: the number is still its own.
+            let _ = kill_process(pid, signal);
+        }
+    }
+
+    /// Ends it at once, and waits for that.
+    pub(super) fn kill(&mut self) {
+        if let Some(mut child) = self.child.take() {
+            let _ = child.kill();
+            let _ = child.wait();
+        }
+        self.status = None;
+        self.paused_until = None;
+    }
+
+    /// Whether all parts of the daemon run, as its log says.
+    pub(super) fn is_running(&self) -> bool {
+        self.log_of_this_life().contains(RUNNING_MARK)
+    }
+
+    /// Deletes its state, if it has any.
+    pub(super) fn delete_state(&mut self) -> Result<(), ChaosError> {
+        self.is_damaged = false;
+        match std::fs::remove_dir_all(&self.state_dir) {
+            Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
+                Err(ChaosError::Files("deleting state".into(), error))
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// How it ended and what it said last.
+    pub(super) fn obituary(&self, status: ExitStatus) -> String {
+        let log = self.log_of_this_life();
+        let lines: Vec<&str> = log.lines().collect();
+        let last = lines[lines.len().saturating_sub(QUOTED_LINES)..].join("\n    ");
+        format!("process {}: {}\n    {last}", self.number, described(status))
+    }
+
+    fn log_of_this_life(&self) -> String {
+        let mut bytes = Vec::new();
+        let read = File::open(&self.log).and_then(|mut log| {
+            log.seek(SeekFrom::Start(self.log_start))?;
+            log.read_to_end(&mut bytes)
+        });
+        // A log that cannot be read tells nothing.
+        read.map_or_else(|_| String::new(), |_| String::from_utf8_lossy(&bytes).into_owned())
+    }
+}
+
+impl Drop for Process {
+    fn drop(&mut self) {
+        self.kill();
+    }
+}
+
+fn described(status: ExitStatus) -> String {
+    match (status.code(), status.signal()) {
+        (Some(code), _) => format!("exit code {code}"),
+        (None, Some(signal)) => format!("signal {signal}"),
+        (None, None) => "ended".to_owned(),
+    }
+}

@@ -1,0 +1,181 @@
+//! What a run came to.
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+
+use serde::Serialize;
+
+use super::Installation;
+use crate::config::Guarantee;
+use crate::fault::Sabotage;
+
+/// Examples that are kept of each kind of violation.
+const EXAMPLES_MAX: usize = 5;
+
+/// What was violated.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Kind {
+    /// Expected, and not there.
+    Lost,
+    /// There more often than expected.
+    Duplicated,
+    /// There without a cause.
+    Unexpected,
+    /// There, but not in the order of its key.
+    OutOfOrder,
+    /// A live reader of committed records saw it; at the end it is not there, or it is another.
+    AbortedSeen,
+    /// An alert id that was written more than once.
+    AlertTwice,
+    /// A committed offset that went back.
+    OffsetBack,
+    /// State that differs from what the input gives.
+    State,
+    /// A process that ended without being asked to, or not in good order.
+    Died,
+    /// Lag that did not reach 0 after the faults had stopped.
+    NotDrained,
+}
+
+impl Kind {
+    /// All of them.
+    pub const ALL: [Self; 10] = [
+        Self::Lost,
+        Self::Duplicated,
+        Self::Unexpected,
+        Self::OutOfOrder,
+        Self::AbortedSeen,
+        Self::AlertTwice,
+        Self::OffsetBack,
+        Self::State,
+        Self::Died,
+        Self::NotDrained,
+    ];
+
+    /// In words, for people.
+    pub fn words(self) -> &'static str {
+        match self {
+            Self::Lost => "lost",
+            Self::Duplicated => "duplicated",
+            Self::Unexpected => "unexpected",
+            Self::OutOfOrder => "out of order",
+            Self::AbortedSeen => "aborted and seen",
+            Self::AlertTwice => "alert ids twice",
+            Self::OffsetBack => "offsets gone back",
+            Self::State => "state differences",
+            Self::Died => "processes that died",
+            Self::NotDrained => "partitions not drained",
+        }
+    }
+}
+
+/// Counts of violations, each kind with a few examples.
+#[derive(Debug, Default)]
+pub struct Violations {
+    found: BTreeMap<Kind, (u64, Vec<String>)>,
+}
+
+impl Violations {
+    /// Adds one.
+    pub(super) fn add(&mut self, kind: Kind, example: String) {
+        let (count, examples) = self.found.entry(kind).or_default();
+        *count += 1;
+        if examples.len() < EXAMPLES_MAX {
+            examples.push(example);
+        }
+    }
+
+    /// How many there are of a kind.
+    pub fn count(&self, kind: Kind) -> u64 {
+        self.found.get(&kind).map_or(0, |(count, _)| *count)
+    }
+
+    /// The examples of a kind.
+    pub fn examples(&self, kind: Kind) -> &[String] {
+        self.found.get(&kind).map(|(_, examples)| examples.as_slice()).unwrap_or_default()
+    }
+
+    /// Whether there is none.
+    pub fn is_empty(&self) -> bool {
+        self.found.is_empty()
+    }
+}
+
+/// What a run came to. `ok`: nothing was violated.
+#[derive(Debug, Serialize)]
+pub struct Report {
+    /// Whether nothing was violated.
+    pub ok: bool,
+    /// Repeats the run, as far as timing allows.
+    pub seed: String,
+    /// What the daemons promised.
+    pub guarantee: String,
+    /// The protocol that was broken on purpose, if one was.
+    pub sabotage: Option<&'static str>,
+    /// Faults that were tried.
+    pub rounds: u32,
+    /// Faults by kind.
+    pub faults: BTreeMap<String, u64>,
+    /// Planted points that nobody reached in time.
+    pub points_not_reached: u64,
+    /// Starts of processes.
+    pub starts: u64,
+    /// From the first start of a process to the end of the checks.
+    pub seconds: f64,
+    /// Records that were fed.
+    pub records_in: u64,
+    /// Records that the model expects, by what wrote them.
+    pub compared: BTreeMap<&'static str, u64>,
+    /// Store entries that were compared.
+    pub state_entries: u64,
+    /// Longest time after a fault until every partition moved again.
+    pub longest_recovery_seconds: f64,
+    /// Violations by kind.
+    #[serde(flatten)]
+    pub violations: BTreeMap<Kind, u64>,
+    /// Some examples, by kind.
+    pub examples: BTreeMap<Kind, Vec<String>>,
+    /// Where logs and state are, where they were kept.
+    pub kept: Option<PathBuf>,
+}
+
+impl Report {
+    /// Nothing has happened yet.
+    pub(super) fn new(installation: &Installation) -> Self {
+        let options = &installation.options;
+        let guarantee = match installation.config.runtime.guarantee {
+            Guarantee::ExactlyOnce => "exactly_once",
+            Guarantee::AtLeastOnce => "at_least_once",
+        };
+        Self {
+            ok: false,
+            seed: format!("{:x}", options.seed),
+            guarantee: guarantee.to_owned(),
+            sabotage: options.sabotage.map(Sabotage::name),
+            rounds: options.rounds,
+            faults: BTreeMap::new(),
+            points_not_reached: 0,
+            starts: 0,
+            seconds: 0.0,
+            records_in: 0,
+            compared: BTreeMap::new(),
+            state_entries: 0,
+            longest_recovery_seconds: 0.0,
+            violations: BTreeMap::new(),
+            examples: BTreeMap::new(),
+            kept: None,
+        }
+    }
+
+    /// Takes in what was violated.
+    pub(super) fn judge(&mut self, violations: &Violations) {
+        self.ok = violations.is_empty();
+        for kind in Kind::ALL {
+            self.violations.insert(kind, violations.count(kind));
+            if violations.count(kind) > 0 {
+                self.examples.insert(kind, violations.examples(kind).to_vec());
+            }
+        }
+    }
+}

@@ -1,0 +1,157 @@
+//! State: the changelog, folded, and every process's store that is at its end must be what the input gives.
+
+use std::collections::BTreeMap;
+
+use super::fleet::Fleet;
+use super::model::Entries;
+use super::process::Process;
+use super::report::{Kind, Violations};
+use super::topic_log::read;
+use super::{ChaosError, Installation};
+use crate::kafka::Admin;
+use crate::stages::StageName;
+use crate::state::{Identity, StateDirectory, StateError};
+
+/// A changelog partition that was read to its end.
+#[derive(Default)]
+struct Folded {
+    entries: Entries,
+    /// Behind the last record.
+    next_offset: i64,
+    /// The end of the log, markers included.
+    log_end: i64,
+}
+
+/// Compares changelogs and stores with `expected`. Returns how many entries were compared.
+pub(super) fn check(
+    fleet: &mut Fleet<'_>,
+    expected: &BTreeMap<(StageName, i32), Entries>,
+) -> Result<u64, ChaosError> {
+    let installation = fleet.installation;
+    let admin = Admin::new(&installation.settings)?;
+    let cluster = admin.cluster_id();
+    let mut folded = BTreeMap::new();
+    for stage in StageName::ALL.into_iter().filter(|stage| stage.is_stateful()) {
+        let ends = admin.ends(&installation.config.changelog(stage).name)?;
+        for (partition, mut found) in fold(installation, stage)? {
+            found.log_end = ends.get(&partition).copied().unwrap_or_default();
+            folded.insert((stage, partition), found);
+        }
+    }
+    let mut compared = 0;
+    let no_entries = Entries::new();
+    for ((stage, partition), found) in &folded {
+        let wanted = expected.get(&(*stage, *partition)).unwrap_or(&no_entries);
+        compared += wanted.len() as u64;
+        let what = format!("changelog of {stage}/{partition}");
+        differences(&what, wanted, &found.entries, &mut fleet.violations);
+    }
+    let (processes, violations) = (&fleet.processes, &mut fleet.violations);
+    for process in processes {
+        compared += check_process(installation, process, (&folded, &cluster), violations);
+    }
+    Ok(compared)
+}
+
+/// Compares the stores in a process's state directory. Returns how many entries were compared.
+fn check_process(
+    installation: &Installation,
+    process: &Process,
+    (folded, cluster): (&BTreeMap<(StageName, i32), Folded>, &str),
+    violations: &mut Violations,
+) -> u64 {
+    // One that died before its first start was through has none.
+    if !process.state_dir.join("store").is_dir() {
+        return 0;
+    }
+    let number = process.number;
+    let directory = match StateDirectory::open(&process.state_dir) {
+        Ok(directory) => directory,
+        Err(_) if process.is_damaged => return 0,
+        Err(error) => {
+            violations.add(Kind::State, format!("state of process {number}: {error}"));
+            return 0;
+        }
+    };
+    let mut compared = 0;
+    for ((stage, partition), found) in folded {
+        let topic = installation.source(*stage);
+        let (stage_name, cluster) = (stage.to_string(), cluster.to_owned());
+        let identity = Identity { stage: stage_name, topic, partition: *partition, cluster };
+        let what = format!("store of {stage}/{partition} in process {number}");
+        match read_store(&directory, &identity, found) {
+            Ok(Found::Behind) => {}
+            Ok(Found::Ahead(offset)) => {
+                let log_end = found.log_end;
+                violations
+                    .add(Kind::State, format!("{what}: has {offset} of a changelog that ends at {log_end}"));
+            }
+            Ok(Found::Whole(entries)) => {
+                compared += entries.len() as u64;
+                differences(&what, &found.entries, &entries, violations);
+            }
+            // Damage that is found when it is read does no harm: the store is then built anew.
+            Err(_) if process.is_damaged => {}
+            Err(error) => violations.add(Kind::State, format!("{what}: {error}")),
+        }
+    }
+    compared
+}
+
+/// How far a store is.
+enum Found {
+    Behind,
+    Ahead(i64),
+    Whole(Entries),
+}
+
+/// The last value of each key.
+fn fold(installation: &Installation, stage: StageName) -> Result<BTreeMap<i32, Folded>, ChaosError> {
+    let mut folded: BTreeMap<i32, Folded> =
+        (0..installation.options.partitions).map(|partition| (partition, Folded::default())).collect();
+    for kept in read(installation, &installation.config.changelog(stage).name)? {
+        let (Some(found), Some(key)) = (folded.get_mut(&kept.partition), kept.key) else { continue };
+        match kept.value {
+            Some(value) => found.entries.insert(key, value),
+            None => found.entries.remove(&key),
+        };
+        found.next_offset = kept.offset + 1;
+    }
+    Ok(folded)
+}
+
+/// The entries of a store that has its changelog to the end. One that is behind belongs to a process that
+/// had given the partition up: it would be restored before it is used.
+fn read_store(
+    directory: &StateDirectory,
+    identity: &Identity,
+    changelog: &Folded,
+) -> Result<Found, StateError> {
+    let mut store = directory.store(identity, u32::MAX)?;
+    let offset = store.checkpoint().changelog_offset;
+    if offset > changelog.log_end {
+        return Ok(Found::Ahead(offset));
+    }
+    if changelog.next_offset == 0 || offset < changelog.next_offset {
+        return Ok(Found::Behind);
+    }
+    let mut entries = Entries::new();
+    store.scan(|key, value| drop(entries.insert(key.to_vec(), value.to_vec())))?;
+    Ok(Found::Whole(entries))
+}
+
+fn differences(what: &str, wanted: &Entries, found: &Entries, violations: &mut Violations) {
+    let text = |key: &[u8]| String::from_utf8_lossy(key).escape_debug().to_string();
+    for (key, value) in wanted {
+        match found.get(key) {
+            None => violations.add(Kind::State, format!("{what}: {} is missing", text(key))),
+            Some(other) if other != value => {
+                violations.add(Kind::State, format!("{what}: {} has another value", text(key)));
+            }
+            Some(_) => {}
+        }
+    }
+    for key in found.keys().filter(|key| !wanted.contains_key(*key)) {
+        violations.add(Kind::State, format!("{what}: {} should not be there", text(key)));
+    }
+}

@@ -1,0 +1,212 @@
+//! Carries out one fault.
+
+use std::fs;
+use std::io::{Read, Seek, SeekFrom, Write};
+use std::os::unix::process::ExitStatusExt;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+use std::time::{Duration, Instant};
+
+use rustix::process::Signal;
+
+use super::ChaosError;
+use super::fault_kind::FaultKind;
+use super::fleet::Fleet;
+use super::installation::SESSION_TIMEOUT_MS;
+use super::report::Kind;
+use crate::fault::Point;
+
+/// How long a process may work until it reaches its planted point.
+const POINT_PATIENCE: Duration = Duration::from_secs(15);
+/// Passages of a planted point, at most, before the process dies there.
+const PASSAGES_MAX: u32 = 30;
+/// Restores and revokes are rare.
+const RARE_PASSAGES_MAX: u32 = 2;
+const FLIPPED_BYTES: usize = 20;
+/// How long the command that restarts the broker may take.
+const BROKER_PATIENCE: Duration = Duration::from_secs(120);
+/// How many processes more than at the start there may be.
+const EXTRA_PROCESSES: usize = 2;
+/// SIGABRT: how a process dies at a planted point.
+const ABORT_SIGNAL: i32 = 6;
+
+/// What came of a fault.
+pub(super) struct Struck {
+    /// The fault that it was in the end: one process cannot be removed, and another takes its place.
+    pub(super) kind: FaultKind,
+    /// To whom, and how.
+    pub(super) detail: String,
+    /// Set where a planted point was not reached in time.
+    pub(super) is_missed: bool,
+}
+
+/// Does it, to a process picked at random.
+pub(super) fn strike(
+    fleet: &mut Fleet<'_>,
+    kind: FaultKind,
+    rng: &mut fastrand::Rng,
+) -> Result<Struck, ChaosError> {
+    let kind = possible(fleet, kind);
+    let index = pick(fleet, kind, rng)?;
+    let mut is_missed = false;
+    let mut detail = format!("process {}", fleet.processes[index].number);
+    match kind {
+        FaultKind::Kill => {
+            fleet.processes[index].kill();
+            fleet.restart(index, None)?;
+        }
+        FaultKind::Terminate => {
+            fleet.terminate(index)?;
+            if !fleet.processes[index].is_alive() {
+                fleet.restart(index, None)?;
+            }
+        }
+        FaultKind::Pause => {
+            let time = Duration::from_millis(SESSION_TIMEOUT_MS + rng.u64(1_000..3_000));
+            fleet.processes[index].signal(Signal::STOP);
+            fleet.processes[index].paused_until = Some(Instant::now() + time);
+            detail = format!("{detail} for {:.1} s", time.as_secs_f64());
+        }
+        FaultKind::Add => {
+            let index = fleet.add()?;
+            detail = format!("process {}", fleet.processes[index].number);
+        }
+        FaultKind::Remove => {
+            fleet.processes[index].is_member = false;
+            fleet.terminate(index)?;
+        }
+        FaultKind::DeleteState => {
+            fleet.processes[index].kill();
+            fleet.processes[index].delete_state()?;
+            fleet.restart(index, None)?;
+        }
+        FaultKind::FlipBytes => {
+            fleet.processes[index].kill();
+            let flipped = flip_bytes(&fleet.processes[index].state_dir.join("store"), rng)?;
+            fleet.processes[index].is_damaged = true;
+            fleet.restart(index, None)?;
+            detail = format!("{detail}, {flipped} bytes");
+        }
+        FaultKind::Point(point) => {
+            let (reached, planted) = die_at(fleet, index, point, rng)?;
+            is_missed = !reached;
+            detail = format!("{detail} at {planted}{}", if reached { "" } else { ", not reached" });
+        }
+        FaultKind::RestartBroker => {
+            detail = "the broker".to_owned();
+            restart_broker(fleet)?;
+        }
+    }
+    Ok(Struck { kind, detail, is_missed })
+}
+
+/// A process that runs and is not asleep; waits until there is one. Where one is put to sleep another must
+/// stay awake, since a zombie is one only if somebody has taken its place.
+fn pick(fleet: &mut Fleet<'_>, kind: FaultKind, rng: &mut fastrand::Rng) -> Result<usize, ChaosError> {
+    loop {
+        let targets = fleet.targets();
+        let is_enough = kind != FaultKind::Pause || targets.len() > 1 || fleet.members() == 1;
+        if let Some(index) = rng.choice(targets).filter(|_| is_enough) {
+            return Ok(index);
+        }
+        fleet.rest(Duration::from_millis(100))?;
+    }
+}
+
+/// The fault, or its opposite where the number of processes does not allow it.
+fn possible(fleet: &Fleet<'_>, kind: FaultKind) -> FaultKind {
+    let most = fleet.installation.options.processes + EXTRA_PROCESSES;
+    match kind {
+        FaultKind::Add if fleet.members() >= most => FaultKind::Remove,
+        FaultKind::Remove if fleet.members() < 2 => FaultKind::Add,
+        kind => kind,
+    }
+}
+
+/// Lets a process die at a named point, and starts it again. Also returns what was planted; `false`: it did
+/// not come by in time.
+fn die_at(
+    fleet: &mut Fleet<'_>,
+    index: usize,
+    point: Point,
+    rng: &mut fastrand::Rng,
+) -> Result<(bool, String), ChaosError> {
+    let is_rare = matches!(point, Point::InRestore | Point::InRevoke);
+    let passages = rng.u32(1..=if is_rare { RARE_PASSAGES_MAX } else { PASSAGES_MAX });
+    let planted = format!("{}:{passages}", point.name());
+    // In good order, so that its partitions come back at once and the point is reached soon.
+    fleet.terminate(index)?;
+    fleet.processes[index].kill();
+    if point == Point::InRestore {
+        fleet.processes[index].delete_state()?;
+    }
+    fleet.restart(index, Some(&planted))?;
+    if point == Point::InRevoke {
+        // It leaves in good order, and dies on the way.
+        fleet.wait_running(index)?;
+        fleet.rest(Duration::from_secs(1))?;
+        fleet.processes[index].signal(Signal::TERM);
+    }
+    let ended = fleet.wait_end(index, POINT_PATIENCE)?;
+    let reached = ended.is_some_and(|status| status.signal() == Some(ABORT_SIGNAL));
+    if let Some(status) = ended.filter(|status| !reached && !status.success()) {
+        let obituary = fleet.processes[index].obituary(status);
+        fleet.violations.add(Kind::Died, format!("with {planted}: {obituary}"));
+    }
+    fleet.processes[index].kill();
+    fleet.restart(index, None)?;
+    Ok((reached, planted))
+}
+
+/// Flips bits of some bytes at random places of the store's files. Returns how many.
+fn flip_bytes(store: &Path, rng: &mut fastrand::Rng) -> Result<usize, ChaosError> {
+    let Ok(entries) = fs::read_dir(store) else { return Ok(0) };
+    let mut files: Vec<PathBuf> = entries.flatten().map(|entry| entry.path()).collect();
+    files.retain(|path| path.metadata().is_ok_and(|found| found.is_file() && found.len() > 0));
+    // Also where the directory lists them in another order the same seed means the same.
+    files.sort();
+    let mut flipped = 0;
+    for _ in 0..FLIPPED_BYTES {
+        let Some(path) = rng.choice(&files) else { break };
+        flip_byte(path, rng).map_err(ChaosError::files("flipping bytes"))?;
+        flipped += 1;
+    }
+    Ok(flipped)
+}
+
+fn flip_byte(path: &Path, rng: &mut fastrand::Rng) -> std::io::Result<()> {
+    let mut file = fs::OpenOptions::new().read(true).write(true).open(path)?;
+    let place = rng.u64(..file.metadata()?.len());
+    let mut byte = [0];
+    file.seek(SeekFrom::Start(place))?;
+    file.read_exact(&mut byte)?;
+    byte[0] ^= rng.u8(1..);
+    file.seek(SeekFrom::Start(place))?;
+    file.write_all(&byte)
+}
+
+fn restart_broker(fleet: &mut Fleet<'_>) -> Result<(), ChaosError> {
+    let Some(command) = fleet.installation.options.restart_broker.clone() else { return Ok(()) };
+    let failed = |error| ChaosError::Files(format!("running {command:?}"), error);
+    let mut shell = Command::new("sh");
+    shell.arg("-c").arg(&command).stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
+    let mut child = shell.spawn().map_err(failed)?;
+    let deadline = Instant::now() + BROKER_PATIENCE;
+    loop {
+        match child.try_wait().map_err(failed)? {
+            Some(status) if status.success() => return Ok(()),
+            Some(status) => return Err(ChaosError::Broken(format!("{command:?} failed: {status}"))),
+            None if Instant::now() > deadline => {
+                let _ = child.kill();
+                let _ = child.wait();
+                return Err(ChaosError::Broken(format!("{command:?} did not end in {BROKER_PATIENCE:?}")));
+            }
+            None => {}
+        }
+        if let Err(error) = fleet.rest(Duration::from_millis(50)) {
+            let _ = child.kill();
+            let _ = child.wait();
+            return Err(error);
+        }
+    }
+}

@@ -1,0 +1,125 @@
+//! The checks at the end: outputs, dead letters, alert ids, state, and what was seen while faults happened.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use super::compare::{Item, compare};
+use super::live::Seen;
+use super::model::{Entries, Expected, Model};
+use super::report::{Kind, Violations};
+use super::topic_log::{Kept, mark, read};
+use super::{ChaosError, Installation, feed};
+use crate::config::topic;
+use crate::stages::StageName;
+
+/// What the checks found.
+#[derive(Default)]
+pub(super) struct Verdict {
+    /// Records that the model expects, by what wrote them.
+    pub(super) compared: BTreeMap<&'static str, u64>,
+    /// What each stage's changelog must come to, by stage and partition.
+    pub(super) stores: BTreeMap<(StageName, i32), Entries>,
+}
+
+/// Reads every topic and checks it. `seen`: what live readers saw, by topic.
+pub(super) fn check(
+    installation: &Installation,
+    seen: &BTreeMap<String, Seen>,
+    violations: &mut Violations,
+) -> Result<Verdict, ChaosError> {
+    let model = Model::new(installation)?;
+    let mut logs: BTreeMap<String, Vec<Kept>> = BTreeMap::new();
+    for logical in
+        [topic::CSV_RAW, topic::RAW, topic::JSON, topic::JSON_US_AZ, topic::ALERTS, topic::DEAD_LETTERS]
+    {
+        let name = installation.config.topic(logical).name;
+        let log = read(installation, &name)?;
+        logs.insert(name, log);
+    }
+    let mut verdict = Verdict::default();
+    let mut dead_letters = Vec::new();
+    for stage in StageName::ALL {
+        let (source, sink) = (installation.source(stage), installation.sink(stage));
+        let Expected { outputs, dead_letters: refused, stores } =
+            model.run(stage, &source, &logs[&source])?;
+        let written: Vec<Item> = logs[&sink]
+            .iter()
+            .filter(|kept| wrote(stage, kept))
+            .map(|kept| kept.item(&sink, kept.key_text()))
+            .collect();
+        compare(stage.as_str(), &outputs, &written, violations);
+        verdict.compared.insert(stage.as_str(), outputs.len() as u64);
+        verdict.stores.extend(stores.into_iter().map(|(partition, entries)| ((stage, partition), entries)));
+        dead_letters.extend(refused);
+    }
+    let letters_topic = installation.config.topic(topic::DEAD_LETTERS).name;
+    let letters: Vec<Item> = logs[&letters_topic]
+        .iter()
+        .map(|kept| kept.item(&letters_topic, super::topic_log::origin(&kept.headers.0)))
+        .collect();
+    compare("dead letters", &dead_letters, &letters, violations);
+    verdict.compared.insert("dead letters", dead_letters.len() as u64);
+    check_alert_ids(&logs[&installation.sink(StageName::Alert)], violations);
+    for (topic, seen) in seen {
+        check_seen(topic, &logs[topic], seen, violations);
+    }
+    Ok(verdict)
+}
+
+/// Whether a record of a stage's sink is the stage's own: assemble and enrich share one.
+fn wrote(stage: StageName, kept: &Kept) -> bool {
+    let is_json = feed::is_json_station(&kept.key_text());
+    match stage {
+        StageName::Assemble => !is_json,
+        StageName::Enrich => is_json,
+        StageName::Filter | StageName::Alert => true,
+    }
+}
+
+fn check_alert_ids(alerts: &[Kept], violations: &mut Violations) {
+    let mut ids = BTreeSet::new();
+    for alert in alerts {
+        let id = alert.header("alert-id");
+        if !ids.insert(id.clone()) {
+            violations.add(Kind::AlertTwice, format!("{id} again at {}@{}", alert.partition, alert.offset));
+        }
+    }
+}
+
+/// What a reader of committed records has seen must be there for ever.
+fn check_seen(topic: &str, log: &[Kept], seen: &Seen, violations: &mut Violations) {
+    let there: BTreeMap<(i32, i64), u64> = log
+        .iter()
+        .map(|kept| {
+            ((kept.partition, kept.offset), mark(kept.key.as_deref(), kept.value.as_deref(), None, &[]))
+        })
+        .collect();
+    for ((partition, offset), seen) in seen {
+        if there.get(&(*partition, *offset)) != Some(seen) {
+            violations.add(Kind::AbortedSeen, format!("{topic}/{partition}@{offset}"));
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::chaos::topic_log::Headers;
+
+    #[test]
+    fn what_was_seen_and_is_gone_is_told() {
+        let kept = |offset, value: &str| Kept {
+            partition: 0,
+            offset,
+            timestamp_ms: 0,
+            key: None,
+            value: Some(value.into()),
+            headers: Headers(Vec::new()),
+        };
+        let saw = |value: &str| mark(None, Some(value.as_bytes()), None, &[]);
+        let seen = Seen::from([((0, 1), saw("a")), ((0, 2), saw("b")), ((0, 3), saw("c"))]);
+        let mut violations = Violations::default();
+        check_seen("t", &[kept(1, "a"), kept(2, "other"), kept(4, "d")], &seen, &mut violations);
+        assert_eq!(violations.count(Kind::AbortedSeen), 2);
+        assert_eq!(violations.examples(Kind::AbortedSeen).len(), 2);
+    }
+}

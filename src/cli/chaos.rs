@@ -1,0 +1,199 @@
+//! `frostline chaos`: tries to break frostline on the user's own broker.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use clap::Args;
+use indicatif::ProgressBar;
+
+use super::output::{BOLD, DIM, GREEN, RED};
+use super::signals::Signals;
+use super::{Common, Failed, output, topics};
+use crate::chaos::{ChaosError, ChaosOptions, Installation, Kind, Progress, Report, run};
+use crate::fault::Sabotage;
+use crate::kafka::Admin;
+
+const EXAMPLES: &str = "\
+Examples:
+  frostline chaos --brokers 127.0.0.1:9092                 20 faults, on topics of its own
+  frostline chaos --rounds 200 --processes 5 --partitions 12
+  frostline chaos --seed 5eed                              the same input and faults once more
+  frostline chaos --restart-broker 'scripts/kafka restart'  the broker too
+  frostline chaos --break no-fencing                       does it find a protocol that is broken?
+
+The topics and groups are its own (chaos-SEED-…), and are deleted at the end. Real daemons run with
+your settings, short timeouts and its own topics, rules and filter excepted. Their logs are kept
+where a check fails.";
+
+/// Try to break it: kill, pause and damage real daemons under load, then check every record
+#[derive(Args)]
+#[command(after_help = EXAMPLES)]
+pub(super) struct ChaosArguments {
+    /// Faults to try
+    #[arg(long, value_name = "N", default_value_t = 20)]
+    rounds: u32,
+    /// Repeats a run: hexadecimal, as printed [default: random]
+    #[arg(long, value_name = "S", value_parser = parse_seed)]
+    seed: Option<u64>,
+    /// Daemons at the start
+    #[arg(long, value_name = "M", default_value_t = 3, value_parser = clap::value_parser!(u16).range(1..=20))]
+    processes: u16,
+    /// Partitions of each topic
+    #[arg(long, value_name = "P", default_value_t = 4, value_parser = clap::value_parser!(i32).range(1..=100))]
+    partitions: i32,
+    /// Shell command that restarts the broker; it becomes one of the faults
+    #[arg(long, value_name = "COMMAND")]
+    restart_broker: Option<String>,
+    /// Break a protocol on purpose, to see that it is found: commit-before-produce, sled-before-commit, no-fencing
+    #[arg(long = "break", value_name = "PROTOCOL", value_parser = parse_sabotage)]
+    sabotage: Option<Sabotage>,
+    /// Leave topics, logs and state there at the end
+    #[arg(long)]
+    keep: bool,
+}
+
+fn parse_seed(text: &str) -> Result<u64, String> {
+    u64::from_str_radix(text, 16).map_err(|_| "expected up to 16 hexadecimal digits".to_owned())
+}
+
+fn parse_sabotage(text: &str) -> Result<Sabotage, String> {
+    Sabotage::ALL
+        .into_iter()
+        .find(|sabotage| sabotage.name() == text)
+        .ok_or_else(|| format!("expected one of {}", Sabotage::ALL.map(Sabotage::name).join(", ")))
+}
+
+pub(super) async fn chaos(common: &Common, arguments: &ChaosArguments) -> Result<(), Failed> {
+    let user = common.load(&[])?;
+    let options = ChaosOptions {
+        rounds: arguments.rounds,
+        // Short enough to be typed.
+        seed: arguments.seed.unwrap_or_else(|| fastrand::u64(..1 << 32)),
+        processes: arguments.processes.into(),
+        partitions: arguments.partitions,
+        restart_broker: arguments.restart_broker.clone(),
+        sabotage: arguments.sabotage,
+        ..ChaosOptions::default()
+    };
+    let mut signals = Signals::listen()?;
+    let installation = Installation::new(&user, options.clone()).map_err(failed)?;
+    let admin = topics::connect(&installation.config).await?;
+    output::note(&format!("seed {BOLD}{:x}{BOLD:#}, {} rounds", options.seed, options.rounds));
+    if let Some(sabotage) = options.sabotage {
+        output::note(&format!("broken on purpose: {}. This run is expected to fail", sabotage.name()));
+    }
+    let made = topics::create_all(&installation.config, &admin).await;
+    let (mut installation, outcome) = match made {
+        Ok(()) => work(installation, &mut signals).await?,
+        Err(error) => (installation, Err(error.into())),
+    };
+    if !arguments.keep {
+        delete_topics(&installation, &admin).await;
+    }
+    // Where a check failed, or the checker did, people want to see the logs.
+    let is_clean = outcome.as_ref().map_or_else(|error| matches!(error, Failed::Interrupted(_)), |r| r.ok);
+    let is_kept = arguments.keep || !is_clean;
+    if is_kept {
+        installation.keep_dir();
+        output::note(&format!("logs and state are in {}", installation.dir().display()));
+    }
+    let mut report = outcome?;
+    report.kept = is_kept.then(|| installation.dir().to_owned());
+    print(common, &report)?;
+    if report.ok { Ok(()) } else { Err(Failed::Mistakes) }
+}
+
+/// Runs it beside the signals. The blocking part ends soon after the first one, with its processes.
+async fn work(
+    installation: Installation,
+    signals: &mut Signals,
+) -> Result<(Installation, Result<Report, Failed>), Failed> {
+    let stop = Arc::new(AtomicBool::new(false));
+    let (stopped, rounds) = (Arc::clone(&stop), installation.rounds());
+    let mut job = tokio::task::spawn_blocking(move || {
+        let spinner = output::spinner();
+        let report = run(&installation, &stopped, &mut |progress| show(&spinner, rounds, progress));
+        spinner.finish_and_clear();
+        (installation, report)
+    });
+    let (joined, interrupted) = tokio::select! {
+        joined = &mut job => (joined, None),
+        signal = signals.next() => {
+            stop.store(true, Ordering::Relaxed);
+            output::note("ending the processes and deleting the topics");
+            (job.await, Some(signal))
+        }
+    };
+    let (installation, report) = joined.map_err(|error| Failed::Working(error.into()))?;
+    let report = match interrupted {
+        Some(signal) => Err(Failed::Interrupted(signal)),
+        None => report.map_err(failed),
+    };
+    Ok((installation, report))
+}
+
+fn failed(error: ChaosError) -> Failed {
+    match error {
+        ChaosError::Kafka(error) => error.into(),
+        other => Failed::Working(other.into()),
+    }
+}
+
+/// What cannot be deleted is named, and is no failure of the run.
+async fn delete_topics(installation: &Installation, admin: &Admin) {
+    for plan in installation.config.all_topics() {
+        if let Err(error) = admin.delete(&plan.name).await {
+            output::note(&format!("{error}"));
+        }
+    }
+}
+
+/// A spinner on a terminal, plain lines elsewhere; steps that say the same again are said once.
+fn show(spinner: &ProgressBar, rounds: u32, progress: Progress) {
+    let text = match progress {
+        Progress::Step(text) => text,
+        Progress::Fault { round, kind, detail, lag } => {
+            let lag = output::grouped(lag.unsigned_abs());
+            format!("round {round}/{rounds}  {kind}: {detail}  lag {lag}")
+        }
+    };
+    if !spinner.is_hidden() {
+        spinner.set_message(text);
+    } else if !text.starts_with("draining") {
+        output::note(&text);
+    }
+}
+
+fn print(common: &Common, report: &Report) -> Result<(), Failed> {
+    if common.json {
+        return Ok(output::json(report)?);
+    }
+    let row = |name: &str, value: String| output::line(&format!("{name:>22}  {BOLD}{value:>12}{BOLD:#}"));
+    for (kind, count) in &report.faults {
+        row(kind, output::grouped(*count))?;
+    }
+    output::line("")?;
+    row("rounds", report.rounds.to_string())?;
+    row("points not reached", report.points_not_reached.to_string())?;
+    row("processes started", report.starts.to_string())?;
+    row("seconds", format!("{:.1}", report.seconds))?;
+    row("longest recovery, s", format!("{:.1}", report.longest_recovery_seconds))?;
+    row("records in", output::grouped(report.records_in))?;
+    for (what, count) in &report.compared {
+        row(&format!("compared: {what}"), output::grouped(*count))?;
+    }
+    row("compared: state", output::grouped(report.state_entries))?;
+    output::line("")?;
+    for kind in Kind::ALL {
+        let count = report.violations.get(&kind).copied().unwrap_or_default();
+        let colour = if count == 0 { GREEN } else { RED };
+        let (words, count) = (kind.words(), output::grouped(count));
+        output::line(&format!("{words:>22}  {colour}{count:>12}{colour:#}"))?;
+        for example in report.examples.get(&kind).into_iter().flatten() {
+            output::line(&format!("{DIM}    {example}{DIM:#}"))?;
+        }
+    }
+    let (mark, word) = if report.ok { (GREEN, "nothing was violated") } else { (RED, "VIOLATIONS") };
+    let (guarantee, seed) = (&report.guarantee, &report.seed);
+    Ok(output::line(&format!("\n{mark}{word}{mark:#}  {guarantee}; repeat it with --seed {seed}"))?)
+}

@@ -1,0 +1,35 @@
+//! What one assignment of a partition allows, shared by the thread that polls and the worker that consumes.
+
+use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
+
+/// One assignment of one partition.
+#[derive(Debug)]
+pub(super) struct Lease {
+    /// Ends when the partition is no longer ours: nothing may be taken or committed any more.
+    is_ours: AtomicBool,
+    /// The next offset that the worker must see; below 0: not known yet.
+    next_offset: AtomicI64,
+}
+
+impl Lease {
+    pub(super) fn new() -> Self {
+        Self { is_ours: AtomicBool::new(true), next_offset: AtomicI64::new(-1) }
+    }
+
+    pub(super) fn is_ours(&self) -> bool {
+        self.is_ours.load(Ordering::Acquire)
+    }
+
+    pub(super) fn end(&self) {
+        self.is_ours.store(false, Ordering::Release);
+    }
+
+    /// The worker has seen everything before this offset, or shall begin there.
+    pub(super) fn reached(&self, next_offset: i64) {
+        self.next_offset.store(next_offset, Ordering::Release);
+    }
+
+    pub(super) fn next_offset(&self) -> Option<i64> {
+        Some(self.next_offset.load(Ordering::Acquire)).filter(|offset| *offset >= 0)
+    }
+}

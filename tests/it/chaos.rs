@@ -1,0 +1,90 @@
+//! `frostline chaos` itself: it finds nothing where nothing is broken, and finds each protocol that is
+//! broken on purpose. The broker is shared with the other tests, so it is never restarted here.
+
+use std::time::Duration;
+
+use serde_json::Value;
+
+use crate::support::{Frostline, Needs, Test, Topics, broker, test};
+
+pub fn tests() -> Vec<Test> {
+    vec![
+        test("chaos_without_faults", &[Needs::Broker], chaos_without_faults),
+        test("chaos_short", &[Needs::Broker], chaos_short),
+        test("chaos_finds_commit_before_produce", &[Needs::Broker], || {
+            finds("commit-before-produce", "lost")
+        }),
+        test("chaos_finds_sled_before_commit", &[Needs::Broker], || finds("sled-before-commit", "lost")),
+        test("chaos_finds_no_fencing", &[Needs::Broker], || finds("no-fencing", "duplicated")),
+        test("chaos_interrupted_leaves_nothing", &[Needs::Broker], chaos_interrupted),
+    ]
+}
+
+/// Other tests may run on the same cores at the same time.
+const PATIENCE: Duration = Duration::from_secs(600);
+
+const VIOLATIONS: &[&str] = &[
+    "lost",
+    "duplicated",
+    "unexpected",
+    "out_of_order",
+    "aborted_seen",
+    "alert_twice",
+    "offset_back",
+    "state",
+    "died",
+    "not_drained",
+];
+
+fn chaos(arguments: &[&str]) -> Frostline {
+    let command = Frostline::new().args(["chaos", "--json", "--brokers", broker()]);
+    command.args(arguments.iter().copied()).patience(PATIENCE)
+}
+
+fn assert_sound(summary: &Value) {
+    assert_eq!(summary["ok"], true, "{summary:#}");
+    for violation in VIOLATIONS {
+        assert_eq!(summary[*violation], 0, "{violation}\n{summary:#}");
+    }
+    for written in ["assemble", "enrich", "filter", "alert", "dead letters"] {
+        let compared = summary["compared"][written].as_u64().unwrap();
+        assert!(compared > 10, "only {compared} of {written}: a weak test");
+    }
+    assert!(summary["state_entries"].as_u64().unwrap() > 100, "{summary:#}");
+}
+
+fn chaos_without_faults() {
+    let summary = chaos(&["--rounds", "0", "--processes", "2", "--seed", "1"]).run().expect_code(0).summary();
+    assert_sound(&summary);
+    assert_eq!(summary["starts"], 2);
+}
+
+fn chaos_short() {
+    let summary = chaos(&["--rounds", "20", "--seed", "5eed"]).run().expect_code(0).summary();
+    assert_sound(&summary);
+    let faults = summary["faults"].as_object().unwrap();
+    assert_eq!(faults.len(), 13, "{faults:?}");
+    assert_eq!(faults.values().map(|count| count.as_u64().unwrap()).sum::<u64>(), 20);
+}
+
+/// A broken protocol is found, and as what it is.
+fn finds(protocol: &str, violation: &str) {
+    let outcome = chaos(&["--rounds", "8", "--seed", "5eed", "--break", protocol]).run().expect_code(1);
+    let summary = outcome.summary();
+    assert_eq!(summary["ok"], false, "{summary:#}");
+    assert_eq!(summary["sabotage"], protocol);
+    assert!(summary[violation].as_u64().unwrap() > 0, "{summary:#}");
+    // Nobody will look at these logs.
+    std::fs::remove_dir_all(summary["kept"].as_str().unwrap()).unwrap();
+}
+
+fn chaos_interrupted() {
+    let running = chaos(&["--seed", "dead"]).start();
+    std::thread::sleep(Duration::from_secs(6));
+    running.signal("INT");
+    let outcome = running.wait().expect_code(130);
+    let mut topics = Topics::unmade();
+    topics.namespace = "chaos-dead-".into();
+    let described = topics.frostline().args(["topics", "describe", "--json"]).run();
+    assert!(described.json_lines().iter().all(|row| row["status"] == "missing"), "{outcome}{described}");
+}
