@@ -9,10 +9,12 @@
 mod bad_input;
 mod chaos;
 mod commands;
+mod exactly_once;
 mod goldens;
 mod layers;
 mod pipeline;
 mod rebalance;
+mod state;
 mod support;
 mod topology;
 
@@ -29,6 +31,8 @@ fn main() {
         bad_input::tests(),
         pipeline::tests(),
         rebalance::tests(),
+        exactly_once::tests(),
+        state::tests(),
         chaos::tests(),
     ]
     .into_iter()

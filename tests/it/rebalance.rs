@@ -21,15 +21,7 @@ pub fn tests() -> Vec<Test> {
 fn members_come_and_go(count: u32, rate: &str) {
     let topics = Topics::create();
     let dir = tempfile::tempdir().unwrap();
-    let lines: String = (0..count)
-        .map(|n| {
-            let station = n % 97;
-            format!(
-                "{{\"station\":{{\"id\":\"USC000{station:05}\",\"country_code\":\"US\",\"state_code\":\"AZ\"}},\"date\":\"2016-02-24T00:00:00\",\"SNOW\":{n}}}\n"
-            )
-        })
-        .collect();
-    std::fs::write(dir.path().join("numbered.jsonl"), lines).unwrap();
+    std::fs::write(dir.path().join("numbered.jsonl"), numbered(count)).unwrap();
     let replay = topics
         .frostline()
         .args(["replay", "numbered.jsonl", "--topic", "noaa-json", "--rate", rate])
@@ -71,4 +63,29 @@ fn members_come_and_go(count: u32, rate: &str) {
         assert!(numbers.is_sorted(), "{station} is out of order");
         assert!(numbers.windows(2).all(|pair| pair[0] < pair[1]), "{station} has a number twice");
     }
+}
+
+/// Numbered observations of many stations, as lines; the number is `SNOW`.
+pub fn numbered(count: u32) -> String {
+    let line = |n: u32| {
+        let station = n % 97;
+        format!(
+            "{{\"station\":{{\"id\":\"USC000{station:05}\",\"country_code\":\"US\",\"state_code\":\"AZ\"}},\"date\":\"2016-02-24T00:00:00\",\"SNOW\":{n}}}\n"
+        )
+    };
+    (0..count).map(line).collect()
+}
+
+/// Asserts that the filter has written each of `count` numbered observations once, in order for each station.
+pub fn assert_each_once_in_order(topics: &Topics, count: u32) {
+    let mut next: BTreeMap<u64, u64> = BTreeMap::new();
+    let mut seen = 0;
+    for value in topics.values("noaa-json-us-az") {
+        let n = value["SNOW"].as_u64().unwrap();
+        let expected = next.entry(n % 97).or_insert(n % 97);
+        assert_eq!(n, *expected, "station {}", n % 97);
+        *expected += 97;
+        seen += 1;
+    }
+    assert_eq!(seen, count);
 }

@@ -5,6 +5,9 @@ use std::process::Command;
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU32, Ordering};
 
+use frostline::config::Config;
+use frostline::kafka::{ClientSettings, Outgoing, Producer};
+
 use super::{Frostline, data};
 
 static BROKER: OnceLock<Result<Broker, String>> = OnceLock::new();
@@ -50,6 +53,9 @@ pub fn stop_broker() {
     }
 }
 
+/// A record's key and value.
+pub type KeyValue<'a> = (Option<&'a [u8]>, Option<&'a [u8]>);
+
 /// The topics of one test, under a namespace of their own. They are deleted at the end.
 pub struct Topics {
     pub namespace: String,
@@ -94,6 +100,33 @@ impl Topics {
     /// Replays one of NOAA's files into a topic.
     pub fn replay(&self, file: &str, topic: &str) {
         self.frostline().arg("replay").path(&data(file)).args(["--topic", topic]).run().expect_code(0);
+    }
+
+    /// Sends raw records into one of the topics, with the time of now.
+    pub fn send(&self, logical: &str, records: &[KeyValue<'_>]) {
+        self.send_at(-1, logical, records);
+    }
+
+    /// Sends raw records with this timestamp, in milliseconds since 1970.
+    pub fn send_at(&self, timestamp_ms: i64, logical: &str, records: &[KeyValue<'_>]) {
+        let mut config = Config::default();
+        config.kafka.brokers = broker().into();
+        config.kafka.namespace.clone_from(&self.namespace);
+        let producer = Producer::new(&ClientSettings::new(&config).unwrap(), None).unwrap();
+        for (key, value) in records {
+            producer
+                .send(&Outgoing {
+                    topic: &config.topic(logical).name,
+                    partition: None,
+                    key: *key,
+                    value: *value,
+                    timestamp_ms,
+                    headers: &[("trace".into(), Some(b"abc".to_vec()))],
+                    changelog: None,
+                })
+                .unwrap();
+        }
+        producer.wait_acknowledged().unwrap();
     }
 
     /// All records of a topic, as `frostline tail --json` shows them.

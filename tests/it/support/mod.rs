@@ -12,7 +12,7 @@ use flate2::read::MultiGzDecoder;
 use frostline::noaa::{Codes, Compat, Station};
 use frostline::stages::StationIndex;
 
-pub use broker::{Topics, broker, stop_broker};
+pub use broker::{KeyValue, Topics, broker, stop_broker};
 pub use program::{Frostline, Running};
 
 /// What a test cannot do without.

@@ -1,0 +1,93 @@
+//! Exactly once: who may commit, and what is said where it cannot be had. `frostline chaos` (see the tests
+//! of that name) has the crashes.
+
+use std::time::Duration;
+
+use frostline::config::Config;
+use frostline::kafka::{ClientSettings, KafkaError, Producer, TransactionSettings};
+
+use crate::rebalance::{assert_each_once_in_order, numbered};
+use crate::support::{Needs, Test, Topics, test};
+
+pub fn tests() -> Vec<Test> {
+    vec![
+        test("a_broker_without_transactions_is_named", &[], without_transactions),
+        test("a_paused_process_commits_nothing_late", &[Needs::Broker], paused_process),
+        test("a_static_member_gets_its_partitions_back", &[Needs::Broker], static_member),
+    ]
+}
+
+/// The embedded broker, told to know nothing of producer ids.
+fn without_transactions() {
+    let cluster = rdkafka::mocking::MockCluster::new(1).unwrap();
+    cluster.apiversion(rdkafka::types::RDKafkaApiKey::InitProducerId, Some(-1), Some(-1)).unwrap();
+    let mut config = Config::default();
+    config.kafka.brokers = cluster.bootstrap_servers();
+    let transaction = TransactionSettings { transactional_id: "t".into(), timeout_ms: 5_000 };
+    let settings = ClientSettings::new(&config).unwrap();
+    let producer = Producer::new(&settings, Some(&transaction)).unwrap();
+    let error = producer.ready().unwrap_err();
+    assert!(matches!(error, KafkaError::Fatal(_)), "{error}");
+    assert!(error.to_string().contains("runtime.guarantee = \"at_least_once\""), "{error}");
+}
+
+/// One of two processes sleeps through its session and wakes up as a zombie: what it then still wants to
+/// commit is refused, and nothing of it is seen.
+fn paused_process() {
+    let topics = Topics::create();
+    let dir = tempfile::tempdir().unwrap();
+    std::fs::write(dir.path().join("numbered.jsonl"), numbered(12_000)).unwrap();
+    let member = |state: &str| {
+        let quick = ["--set", "runtime.session_timeout_ms=6000"];
+        let command = topics.frostline().args(["run", "--stages", "filter", "--state-dir", state]).args(quick);
+        command.in_dir(dir.path()).start()
+    };
+    let (zombie, other) = (member("state-1"), member("state-2"));
+    std::thread::sleep(Duration::from_secs(4));
+    let replay = ["replay", "numbered.jsonl", "--topic", "noaa-json", "--rate", "600/s"];
+    let replay = topics.frostline().args(replay).in_dir(dir.path()).start();
+    std::thread::sleep(Duration::from_secs(4));
+    zombie.signal("STOP");
+    std::thread::sleep(Duration::from_secs(9));
+    zombie.signal("CONT");
+    replay.wait().expect_code(0);
+    other.signal("TERM");
+    other.wait().expect_code(0);
+    zombie.signal("TERM");
+    let outcome = zombie.wait().expect_code(0);
+    assert!(outcome.err.contains("partitions lost"), "it slept through its session\n{outcome}");
+    let rest = ["run", "--stages", "filter", "--until-caught-up", "--state-dir", "state-1"];
+    topics.frostline().args(rest).in_dir(dir.path()).run().expect_code(0);
+    assert_each_once_in_order(&topics, 12_000);
+}
+
+/// With static membership a killed process is back at work long before its session has ended.
+fn static_member() {
+    let topics = Topics::create();
+    let dir = tempfile::tempdir().unwrap();
+    std::fs::write(dir.path().join("numbered.jsonl"), numbered(500)).unwrap();
+    let daemon = || {
+        let settings = ["--set", "runtime.group_instance_id=one", "--set", "runtime.session_timeout_ms=120000"];
+        topics.frostline().args(["run", "--stages", "filter"]).args(settings).in_dir(dir.path()).start()
+    };
+    let replay = ["replay", "numbered.jsonl", "--topic", "noaa-json"];
+    let killed = daemon();
+    topics.frostline().args(replay).in_dir(dir.path()).run().expect_code(0);
+    wait_for(&topics, 500);
+    killed.signal("KILL");
+    killed.wait();
+    let _back = daemon();
+    topics.frostline().args(replay).in_dir(dir.path()).run().expect_code(0);
+    wait_for(&topics, 1_000);
+}
+
+/// Waits for so many records behind the filter, for much less than a session.
+fn wait_for(topics: &Topics, count: usize) {
+    for _ in 0..60 {
+        if topics.values("noaa-json-us-az").len() == count {
+            return;
+        }
+        std::thread::sleep(Duration::from_millis(500));
+    }
+    panic!("{} of {count} records", topics.values("noaa-json-us-az").len());
+}
