@@ -10,6 +10,7 @@ use super::output::{BOLD, DIM, GREEN, RED};
 use super::signals::Signals;
 use super::{Common, Failed, output, topics};
 use crate::chaos::{ChaosError, ChaosOptions, Installation, Kind, Progress, Report, run};
+use crate::config::topic;
 use crate::fault::Sabotage;
 use crate::kafka::Admin;
 
@@ -83,6 +84,7 @@ pub(super) async fn chaos(common: &Common, arguments: &ChaosArguments) -> Result
         output::note(&format!("broken on purpose: {}. This run is expected to fail", sabotage.name()));
     }
     let made = topics::create_all(&installation.config, &admin).await;
+    refuse_leftovers(&installation, &admin)?;
     let (mut installation, outcome) = match made {
         Ok(()) => work(installation, &mut signals).await?,
         Err(error) => (installation, Err(error.into())),
@@ -101,6 +103,19 @@ pub(super) async fn chaos(common: &Common, arguments: &ChaosArguments) -> Result
     report.kept = is_kept.then(|| installation.dir().to_owned());
     print(common, &report)?;
     if report.ok { Ok(()) } else { Err(Failed::Mistakes) }
+}
+
+/// Records of an earlier run would be compared with this one's.
+fn refuse_leftovers(installation: &Installation, admin: &Admin) -> Result<(), Failed> {
+    let source = installation.config.topic(topic::CSV_RAW).name;
+    if admin.ends(&source)?.values().all(|end| *end == 0) {
+        return Ok(());
+    }
+    let namespace = &installation.config.kafka.namespace;
+    Err(Failed::Usage(anyhow::anyhow!(
+        "an earlier run with this seed has left {source} behind: \
+         frostline topics delete --yes --set kafka.namespace={namespace}"
+    )))
 }
 
 /// Runs it beside the signals. The blocking part ends soon after the first one, with its processes.

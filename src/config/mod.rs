@@ -283,6 +283,12 @@ impl Config {
             return wrong("runtime.group_instance_id", "expected letters, digits, `.`, `_` or `-`".into());
         }
         within("runtime.stall_timeout_ms", self.runtime.stall_timeout_ms, 10_000, 86_400_000)?;
+        if self.runtime.stall_timeout_ms < 2 * self.runtime.transaction_timeout_ms {
+            return wrong(
+                "runtime.stall_timeout_ms",
+                "expected at least twice runtime.transaction_timeout_ms, for which a commit may wait".into(),
+            );
+        }
         within("runtime.remember_days", self.runtime.remember_days.into(), 1, 36_500)?;
         within("assemble.settle_records", self.assemble.settle_records.into(), 1, 10_000_000)?;
         within("assemble.settle_ms", self.assemble.settle_ms, 1, 3_600_000)

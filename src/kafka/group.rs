@@ -110,7 +110,8 @@ impl GroupConsumer {
                 match KafkaError::of_client(&format!("consumer of {}", self.topic), &error) {
                     fatal @ KafkaError::Fatal(_) => Err(fatal),
                     passing => {
-                        tracing::warn!(error = %passing, "kafka consumer");
+                        // The client has logged it, and connects again by itself.
+                        tracing::debug!(error = %passing, "kafka consumer");
                         Ok(())
                     }
                 }

@@ -150,7 +150,12 @@ impl Membership {
         match found {
             Ok(()) => (self.on_event)(GroupEvent::Assigned(assigned)),
             Err(KafkaError::Retry(reason)) => {
-                tracing::warn!(topic = &*self.topic, reason, "committed offsets cannot be read yet");
+                tracing::warn!(
+                    topic = &*self.topic,
+                    reason,
+                    "committed offsets cannot be read yet: a broker is busy, or the transaction of a former owner is \
+                     still open (should this go on for minutes, look for it with kafka-transactions find-hanging)"
+                );
                 (self.on_event)(GroupEvent::AssignedUnread(numbers));
             }
             Err(error) => return Err(error),
@@ -322,7 +327,7 @@ fn committed(
         match consumer.committed_offsets(partitions.clone(), COMMITTED_PATIENCE) {
             Ok(committed) => return Ok(committed),
             Err(error) if tries < COMMITTED_TRIES => {
-                tracing::warn!(%error, topic, "committed offsets cannot be read yet");
+                tracing::debug!(%error, topic, "committed offsets cannot be read yet");
             }
             Err(error) => return Err(KafkaError::of_client("reading committed offsets", &error)),
         }

@@ -1,10 +1,14 @@
 //! Transactions: the producer's side of exactly-once.
 //!
-//! Errors are sorted in librdkafka's own order: what requires an abort is aborted, and the producer is used
-//! again; what is retriable is the same call again; with anything else the outcome is unknown or the
-//! producer was fenced, and a new one takes its place, whose [`ready`](Producer::ready) settles what the old
-//! one left behind. librdkafka speaks the first version of the protocol, in which a late answer can strike
-//! the *next* transaction (KAFKA-17754); so an unclear outcome is never followed by another try.
+//! Errors are sorted by what must be done: what is retriable is the same call again; where the group refuses
+//! the offsets, and the client asks for an abort, the transaction is aborted and the producer used again; with
+//! anything else something is unclear, or the producer was fenced, and a new one takes its place, whose
+//! [`ready`](Producer::ready) settles what the old one left behind.
+//!
+//! An abort alone is not enough where an answer was late or lost. librdkafka speaks the first version of the
+//! protocol, in which the next transaction has the same epoch: a request that is still on its way can arrive
+//! after the abort's marker and strike the *next* transaction (KAFKA-17754), or stay open for ever (KIP-890;
+//! seen with offsets, when a broker was restarted). A new producer has a new epoch, which fences such requests.
 
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
@@ -162,7 +166,7 @@ impl Producer {
             if error.is_retriable && !error.requires_abort && Instant::now() < deadline {
                 continue;
             }
-            if !error.requires_abort {
+            if !error.requires_abort || !is_refused_by_group(error.code) {
                 transaction.is_spent.store(true, Ordering::Release);
             }
             // The record that failed says more than the transaction that failed with it.
@@ -193,17 +197,18 @@ fn of_crate(error: &RDKafkaError) -> TransactionError {
     }
 }
 
+/// Whether the group has answered, and plainly: it is another generation, or another member.
+fn is_refused_by_group(code: RDKafkaErrorCode) -> bool {
+    use RDKafkaErrorCode::{FencedInstanceId, IllegalGeneration, RebalanceInProgress, UnknownMemberId};
+    matches!(code, IllegalGeneration | UnknownMemberId | FencedInstanceId | RebalanceInProgress)
+}
+
 fn of_transaction(what: &str, error: &TransactionError) -> KafkaError {
-    use RDKafkaErrorCode::{
-        FencedInstanceId, IllegalGeneration, InvalidProducerEpoch, ProducerFenced, RebalanceInProgress,
-        UnknownMemberId,
-    };
+    use RDKafkaErrorCode::{Fenced, InvalidProducerEpoch, ProducerFenced};
     let message = format!("{what}: {}", error.reason);
     match error.code {
-        IllegalGeneration | UnknownMemberId | FencedInstanceId | RebalanceInProgress => {
-            KafkaError::Fenced(message)
-        }
-        RDKafkaErrorCode::Fenced | ProducerFenced | InvalidProducerEpoch => KafkaError::Replaced(format!(
+        code if is_refused_by_group(code) => KafkaError::Fenced(message),
+        Fenced | ProducerFenced | InvalidProducerEpoch => KafkaError::Replaced(format!(
             "{message} (the transaction timed out, or another process uses a copy of this state directory)"
         )),
         _ if error.requires_abort => KafkaError::Retry(message),

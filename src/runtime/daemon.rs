@@ -100,7 +100,11 @@ impl Daemon {
         };
         let common = Common {
             settings,
-            instance: state.instance()?,
+            // Stable over restarts, also of a process whose disk is gone, if it has a name of its own.
+            instance: match config.runtime.group_instance_id.as_str() {
+                "" => state.instance()?,
+                name => name.to_owned(),
+            },
             state,
             totals: Arc::new(Totals::new()),
             board: Arc::default(),

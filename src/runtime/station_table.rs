@@ -13,7 +13,7 @@ use crate::kafka::{ClientSettings, Polled, Reader, StartAt};
 use crate::noaa::{Station, StationId};
 use crate::record::Record;
 use crate::stages::StationIndex;
-use crate::state::{Change, Checkpoint, Identity, StateDirectory, Store};
+use crate::state::{Change, Checkpoint, Identity, StateDirectory, StateError, Store};
 
 /// Store keys of stations begin with this byte; the station id follows.
 const STATION_KEY: u8 = b's';
@@ -56,6 +56,7 @@ impl StationTable {
             let identity = Identity { stage, topic, partition, cluster };
             stores.push(Part {
                 store: state.store(&identity, u32::MAX)?,
+                identity,
                 pending: Vec::new(),
                 next_offset: -1,
                 is_at_end: false,
@@ -63,7 +64,8 @@ impl StationTable {
         }
         let stop = Arc::new(AtomicBool::new(false));
         let (loaded, receiver) = oneshot::channel();
-        let follower = Follower { settings, topic, parts: stores, index, stop: Arc::clone(&stop) };
+        let state = state.clone();
+        let follower = Follower { settings, topic, state, parts: stores, index, stop: Arc::clone(&stop) };
         let thread = std::thread::spawn(move || follower.run(loaded));
         Ok((Self { stop, thread: Some(thread) }, receiver))
     }
@@ -80,6 +82,7 @@ impl Drop for StationTable {
 
 /// One partition of the topic.
 struct Part {
+    identity: Identity,
     store: Store,
     pending: Vec<(Vec<u8>, Option<Vec<u8>>)>,
     next_offset: i64,
@@ -89,6 +92,7 @@ struct Part {
 struct Follower {
     settings: ClientSettings,
     topic: String,
+    state: StateDirectory,
     parts: Vec<Part>,
     index: Arc<StationIndex>,
     stop: Arc<AtomicBool>,
@@ -123,13 +127,16 @@ impl Follower {
 
     fn load_stores(&mut self) -> Result<(), Failure> {
         for part in &mut self.parts {
-            part.next_offset = part.store.checkpoint().changelog_offset;
-            let index = &self.index;
-            part.store.scan(|_, value| {
-                if let Ok(station) = serde_json::from_slice::<Station>(value) {
-                    index.insert(&station);
+            match part.load(&self.index) {
+                Err(damage @ StateError::Corrupted { .. }) => {
+                    tracing::warn!(error = %damage, "the damaged station table is read again from its topic");
+                    let name = part.identity.tree_name();
+                    self.state.drop_store(&name)?;
+                    part.store = self.state.store(&part.identity, u32::MAX)?;
+                    part.next_offset = -1;
                 }
-            })?;
+                outcome => outcome?,
+            }
         }
         Ok(())
     }
@@ -199,6 +206,16 @@ fn take(parts: &mut [Part], index: &StationIndex, topic: &str, record: &Record<'
 }
 
 impl Part {
+    /// Reads what the store has into memory.
+    fn load(&mut self, index: &StationIndex) -> Result<(), StateError> {
+        self.next_offset = self.store.checkpoint().changelog_offset;
+        self.store.scan(|_, value| {
+            if let Ok(station) = serde_json::from_slice::<Station>(value) {
+                index.insert(&station);
+            }
+        })
+    }
+
     fn write(&mut self) -> Result<(), Failure> {
         if self.pending.is_empty() {
             return Ok(());

@@ -226,7 +226,12 @@ impl Handler<WorkerFailed> for Supervisor {
         };
         let Some(delay) = delay else { return self.give_up(failure) };
         let stage = self.plan.stage.as_str();
-        tracing::warn!(stage, worker, error = %failure, ?delay, "worker failed, its partitions are opened again");
+        if let Failure::Kafka(KafkaError::Fenced(reason)) = &failure {
+            // Part of every rebalance under load; nothing is wrong.
+            tracing::info!(stage, worker, reason, "the group has moved on, partitions are opened again");
+        } else {
+            tracing::warn!(stage, worker, error = %failure, ?delay, "worker failed, its partitions are opened again");
+        }
         metrics::counter!("frostline_worker_restarts_total", "stage" => stage).increment(1);
         self.reopen_later(worker, delay, context);
     }

@@ -39,7 +39,8 @@ fn paused_process() {
     std::fs::write(dir.path().join("numbered.jsonl"), numbered(12_000)).unwrap();
     let member = |state: &str| {
         let quick = ["--set", "runtime.session_timeout_ms=6000"];
-        let command = topics.frostline().args(["run", "--stages", "filter", "--state-dir", state]).args(quick);
+        let command =
+            topics.frostline().args(["run", "--stages", "filter", "--state-dir", state]).args(quick);
         command.in_dir(dir.path()).start()
     };
     let (zombie, other) = (member("state-1"), member("state-2"));
@@ -67,7 +68,8 @@ fn static_member() {
     let dir = tempfile::tempdir().unwrap();
     std::fs::write(dir.path().join("numbered.jsonl"), numbered(500)).unwrap();
     let daemon = || {
-        let settings = ["--set", "runtime.group_instance_id=one", "--set", "runtime.session_timeout_ms=120000"];
+        let settings =
+            ["--set", "runtime.group_instance_id=one", "--set", "runtime.session_timeout_ms=120000"];
         topics.frostline().args(["run", "--stages", "filter"]).args(settings).in_dir(dir.path()).start()
     };
     let replay = ["replay", "numbered.jsonl", "--topic", "noaa-json"];
