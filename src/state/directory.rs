@@ -267,16 +267,12 @@ mod tests {
             let identity =
                 Identity { stage: "s".into(), topic: "t".into(), partition: 0, cluster: String::new() };
             let mut store = state.store(&identity, 30).unwrap();
-            for n in 0..20_000_u32 {
-                store.put(&[b"k", &n.to_be_bytes()[..]].concat(), 0, &[7; 40]);
-            }
+            store.put(b"key", 0, b"value");
             store.seal();
             store.commit(crate::state::Checkpoint::NONE).unwrap();
             state.instance().unwrap()
         };
-        let file = path.join(STORE).join("db");
-        let bytes = fs::metadata(&file).unwrap().len();
-        fs::File::options().write(true).open(&file).unwrap().set_len(bytes / 2).unwrap();
+        fs::write(path.join(STORE).join("conf"), "nothing that sled could have written").unwrap();
         let state = StateDirectory::open(&path).unwrap();
         assert!(path.join(DAMAGED).exists(), "the damaged one is kept for those who want to look at it");
         assert_eq!(state.instance().unwrap(), instance, "who we are is not lost with it");
