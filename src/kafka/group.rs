@@ -125,7 +125,8 @@ impl GroupConsumer {
     /// # Errors
     /// [`KafkaError::Fenced`] where this is no member just now.
     pub fn metadata(&self) -> Result<GroupMetadata, KafkaError> {
-        let metadata = self.consumer.group_metadata().map(GroupMetadata);
+        let is_lost = self.consumer.assignment_lost();
+        let metadata = self.consumer.group_metadata().filter(|_| !is_lost).map(GroupMetadata);
         metadata.ok_or_else(|| KafkaError::Fenced(format!("not in the group of {} just now", self.topic)))
     }
 
@@ -153,6 +154,19 @@ impl GroupConsumer {
 }
 
 impl GroupConsumer {
+    /// As [`reopen`](Self::reopen), one by one; those that cannot be read yet are left out.
+    pub fn reopen_each(&self, partitions: &[i32]) -> Result<Vec<Assigned>, KafkaError> {
+        let mut assigned = Vec::with_capacity(partitions.len());
+        for partition in partitions {
+            match self.reopen(&[*partition]) {
+                Ok(one) => assigned.extend(one),
+                Err(KafkaError::Retry(_)) => {}
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(assigned)
+    }
+
     /// Reads assigned partitions again from their committed (or rewound) offsets: the way back after a task
     /// failed. What was fetched before is dropped by the client.
     ///

@@ -1,6 +1,18 @@
 //! What one assignment of a partition allows, shared by the thread that polls and the worker that consumes.
 
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
+
+/// Tells whether an assignment has ended.
+#[derive(Clone, Debug)]
+pub struct Ownership(pub(super) Arc<Lease>);
+
+impl Ownership {
+    /// Whether the partition is still ours.
+    pub fn is_ours(&self) -> bool {
+        self.0.is_ours()
+    }
+}
 
 /// One assignment of one partition.
 #[derive(Debug)]

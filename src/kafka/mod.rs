@@ -19,6 +19,7 @@ pub use client::ClientSettings;
 pub use embedded::EmbeddedBroker;
 pub use error::KafkaError;
 pub use group::{GroupConsumer, GroupMetadata, GroupSettings};
+pub use lease::Ownership;
 pub use producer::{ChangelogSlot, Outgoing, Producer, TransactionSettings};
 pub use raw::{PartitionQueue, Row};
 pub use reader::{Polled, Reader, StartAt};

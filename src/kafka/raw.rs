@@ -15,10 +15,11 @@
 //! 2. A message belongs to librdkafka and lives for the call of [`visit_message`]; nothing borrowed from it
 //!    can outlive the visit, by the lifetime in [`Row`]. A visitor's panic never crosses C code: it is
 //!    caught in the callback and goes on when librdkafka has returned.
-//! 3. The wake-up callback gets a pointer to the `Notify` that the queue holds an `Arc` of. The callback is
-//!    switched off, under librdkafka's queue lock, before that is given back.
-//! 4. A queue is used by one thread at a time (`&mut self`); librdkafka's queues may be moved between
-//!    threads, hence `Send`.
+//! 3. The wake-up callback gets a pointer to a partition's `Notify`, which the consumer's own context keeps for
+//!    as long as the client lives. A partition has one callback, which its newest queue has set; it is never
+//!    switched off, since an older queue may be dropped after the newer one was made.
+//! 4. A queue is used by one thread at a time (`&mut self`), and may be moved between threads, hence `Send`.
+//!    Two queues of one partition may exist for a moment; librdkafka locks what they share.
 //!
 //! # Why not `rd_kafka_consume_batch_queue`
 //!
@@ -43,7 +44,7 @@ use rdkafka::types::RDKafkaRespErr;
 use tokio::sync::Notify;
 
 use super::KafkaError;
-use super::lease::Lease;
+use super::lease::{Lease, Ownership};
 use crate::record::{ReadHeaders, Record};
 
 /// What one row of a batch is.
@@ -85,16 +86,15 @@ impl PartitionQueue {
         consumer: Arc<dyn Send + Sync>,
         topic: &Arc<str>,
         partition: i32,
-        lease: Arc<Lease>,
+        (lease, wake): (Arc<Lease>, Arc<Notify>),
     ) -> Option<Self> {
         let name = CString::new(&**topic).ok()?;
         // SAFETY: the client is alive (borrowed), the name is a C string that the call copies.
         let queue =
             unsafe { sys::rd_kafka_queue_get_partition(client.native_ptr(), name.as_ptr(), partition) };
         let queue = ptr::NonNull::new(queue)?;
-        let wake = Arc::new(Notify::new());
         // SAFETY: the queue is ours (invariant 1). Forwarding to null ends the forwarding to the main queue.
-        // The callback's pointer stays valid until it is switched off (invariant 3).
+        // The callback's pointer stays valid (invariant 3).
         unsafe {
             sys::rd_kafka_queue_forward(queue.as_ptr(), ptr::null_mut());
             let opaque = Arc::as_ptr(&wake).cast_mut().cast::<c_void>();
@@ -107,6 +107,11 @@ impl PartitionQueue {
     /// Notified when the queue turns from empty to not empty. Poll on a tick as well.
     pub fn wake(&self) -> Arc<Notify> {
         Arc::clone(&self.wake)
+    }
+
+    /// Tells for as long as it is kept whether the partition is still ours.
+    pub fn ownership(&self) -> Ownership {
+        Ownership(Arc::clone(&self.lease))
     }
 
     /// Where the first record is expected.
@@ -274,11 +279,8 @@ unsafe extern "C" fn visit_message(message: *mut sys::rd_kafka_message_t, opaque
 
 impl Drop for PartitionQueue {
     fn drop(&mut self) {
-        // SAFETY: invariants 1 and 3: the callback is switched off first, then the reference is given back.
-        unsafe {
-            sys::rd_kafka_queue_cb_event_enable(self.queue.as_ptr(), None, ptr::null_mut());
-            sys::rd_kafka_queue_destroy(self.queue.as_ptr());
-        }
+        // SAFETY: invariant 1.
+        unsafe { sys::rd_kafka_queue_destroy(self.queue.as_ptr()) }
     }
 }
 

@@ -6,8 +6,9 @@
 //! * **Assigned**: the committed offsets are read, each partition's queue is split off before fetching
 //!   starts (later, records leak to the main queue), and the partitions are handed to the runtime.
 //! * **Revoked**: the runtime is told and must come back from the call only when it has stopped taking
-//!   records, committed, and dropped the queues; then the partitions are given up. If it does not come back,
-//!   the group's own timeout ends the membership, and the next owner starts from the last commit.
+//!   records, committed, and dropped the queues; then the partitions are given up. If that takes longer than
+//!   `runtime.shutdown_timeout_ms`, they are given up as they are: their leases end, what is not committed
+//!   never will be, and the next owner starts from the last commit.
 //! * **Lost**: they belong to somebody else already. The runtime forgets them, and commits nothing.
 //!
 //! Each assignment has a *lease* that ends here and at once: before the runtime hears of a loss, and
@@ -33,20 +34,22 @@ use rdkafka::consumer::{BaseConsumer, Consumer, ConsumerContext};
 use rdkafka::error::KafkaError as ClientError;
 use rdkafka::types::RDKafkaRespErr;
 use rdkafka::{Offset, TopicPartitionList};
+use tokio::sync::Notify;
 
 use super::lease::Lease;
 use super::{KafkaError, PartitionQueue};
 
-/// How long the committed offsets are waited for within a rebalance, for each of a few tries.
-const COMMITTED_PATIENCE: Duration = Duration::from_secs(5);
-const COMMITTED_TRIES: u32 = 2;
+/// How long the committed offsets are waited for: a rebalance, or a worker, stands still meanwhile.
+const COMMITTED_PATIENCE: Duration = Duration::from_secs(3);
 
 /// A partition that was given to this process.
 pub struct Assigned {
     /// The partition.
     pub partition: i32,
-    /// Its committed offset (the next to process), if the group has one.
-    pub committed_offset: Option<i64>,
+    /// What the group has committed, if anything.
+    pub committed: Option<OffsetCommit>,
+    /// The next offset to process: the committed one, unless the log does not have it any more.
+    pub next_offset: i64,
     /// Its records, from the rewind offset that was committed with it.
     pub queue: PartitionQueue,
 }
@@ -84,6 +87,8 @@ pub(super) struct Membership {
     begins_at_end: bool,
     /// The lease of each partition that is ours.
     leases: Mutex<HashMap<i32, Arc<Lease>>>,
+    /// What wakes the worker of each partition. Kept for as long as the client lives, which calls it.
+    wakes: Mutex<HashMap<i32, Arc<Notify>>>,
     /// The consumer that this context belongs to, so that queues can keep it alive.
     consumer: OnceLock<Weak<BaseConsumer<Membership>>>,
 }
@@ -109,8 +114,10 @@ impl ConsumerContext for Membership {
             RDKafkaRespErr::RD_KAFKA_RESP_ERR__ASSIGN_PARTITIONS => self.assign(consumer, partitions),
             _ => self.revoke(consumer, partitions),
         };
-        if let Err(error) = result {
-            (self.on_event)(GroupEvent::Failed(error));
+        match result {
+            Ok(()) => {}
+            Err(KafkaError::Retry(reason)) => tracing::warn!(reason, "rebalance"),
+            Err(error) => (self.on_event)(GroupEvent::Failed(error)),
         }
     }
 }
@@ -122,7 +129,14 @@ impl Membership {
         begins_at_end: bool,
         on_event: Box<dyn Fn(GroupEvent) + Send + Sync>,
     ) -> Self {
-        Self { on_event, topic, begins_at_end, leases: Mutex::default(), consumer: OnceLock::new() }
+        Self {
+            on_event,
+            topic,
+            begins_at_end,
+            leases: Mutex::default(),
+            wakes: Mutex::default(),
+            consumer: OnceLock::new(),
+        }
     }
 
     /// Tells the context whose it is; once, right after the consumer was made.
@@ -179,9 +193,14 @@ impl Membership {
                 older.end();
             }
             let owner: Arc<dyn Send + Sync> = owner.clone();
-            let queue = PartitionQueue::split(consumer.client(), owner, &self.topic, *partition, lease)
-                .ok_or_else(|| KafkaError::Fatal(format!("no queue for {}/{partition}", self.topic)))?;
-            assigned.push(Assigned { partition: *partition, committed_offset: None, queue });
+            let wake = {
+                let mut wakes = self.wakes.lock().unwrap_or_else(PoisonError::into_inner);
+                Arc::clone(wakes.entry(*partition).or_default())
+            };
+            let queue =
+                PartitionQueue::split(consumer.client(), owner, &self.topic, *partition, (lease, wake))
+                    .ok_or_else(|| KafkaError::Fatal(format!("no queue for {}/{partition}", self.topic)))?;
+            assigned.push(Assigned { partition: *partition, committed: None, next_offset: 0, queue });
         }
         Ok(assigned)
     }
@@ -193,17 +212,25 @@ impl Membership {
         partitions: &mut TopicPartitionList,
         assigned: &mut [Assigned],
     ) -> Result<(), KafkaError> {
-        let committed = committed(consumer, partitions, &self.topic)?;
+        let committed = committed(consumer, partitions)?;
         for one in assigned {
-            let found = committed.find_partition(&self.topic, one.partition);
-            one.committed_offset = found.as_ref().and_then(|found| match found.offset() {
-                Offset::Offset(offset) => Some(offset),
+            let partition = one.partition;
+            let found = committed.find_partition(&self.topic, partition);
+            one.committed = found.as_ref().and_then(|found| match found.offset() {
+                Offset::Offset(next_offset) => Some(OffsetCommit {
+                    partition,
+                    next_offset,
+                    rewind_offset: rewind_offset(found.metadata()),
+                }),
                 _ => None,
             });
-            let rewind = found.and_then(|found| rewind_offset(found.metadata()));
-            let start = match one.committed_offset {
-                Some(offset) => self.within_log(consumer, one, rewind.unwrap_or(offset).min(offset))?,
-                None => self.fresh_start(self.ends(consumer, one.partition)?),
+            let ends = self.ends(consumer, partition)?;
+            let start = match one.committed {
+                Some(committed) => self.within_log(ends, committed, one),
+                None => {
+                    one.next_offset = self.fresh_start(ends);
+                    one.next_offset
+                }
             };
             one.queue.begins_at(start);
             partitions
@@ -226,17 +253,13 @@ impl Membership {
         if self.begins_at_end { log_end } else { log_start }
     }
 
-    /// Checks a start against what the log still has; says what is gone, and where it goes on.
-    fn within_log(
-        &self,
-        consumer: &BaseConsumer<Self>,
-        assigned: &mut Assigned,
-        start: i64,
-    ) -> Result<i64, KafkaError> {
-        let (topic, partition) = (&*self.topic, assigned.partition);
-        let (log_start, log_end) = self.ends(consumer, partition)?;
-        let committed = assigned.committed_offset.unwrap_or(start);
-        if (log_start..=log_end).contains(&committed) {
+    /// Where reading begins, checked against what the log still has; says what is gone, and where it goes on.
+    fn within_log(&self, ends: (i64, i64), committed: OffsetCommit, assigned: &mut Assigned) -> i64 {
+        let (topic, partition, (log_start, log_end)) = (&*self.topic, assigned.partition, ends);
+        let next = committed.next_offset;
+        if (log_start..=log_end).contains(&next) {
+            assigned.next_offset = next;
+            let start = committed.rewind_offset.unwrap_or(next).min(next);
             if start < log_start {
                 tracing::warn!(
                     topic,
@@ -246,21 +269,20 @@ impl Membership {
                     "lines of open observations are gone from the log"
                 );
             }
-            return Ok(start.max(log_start));
+            return start.max(log_start);
         }
-        let next = self.fresh_start((log_start, log_end));
+        assigned.next_offset = self.fresh_start(ends);
         let place = if self.begins_at_end { "end" } else { "beginning" };
         tracing::error!(
             topic,
             partition,
-            committed,
+            committed = next,
             log_start,
             log_end,
             "the committed offset is not in the log: records were deleted unread, or the topic was made anew; \
              going on at its {place} (runtime.auto_offset_reset)"
         );
-        assigned.committed_offset = Some(next);
-        Ok(next)
+        assigned.next_offset
     }
 
     /// Ends the leases of partitions that are no longer ours.
@@ -279,13 +301,10 @@ impl Membership {
 
     /// Puts every partition but those in `others` where its worker is; see the module's description.
     fn seek_those_that_stay(&self, consumer: &BaseConsumer<Self>, others: &[i32]) {
-        let stay: Vec<(i32, i64)> = {
-            let leases = self.leases.lock().unwrap_or_else(PoisonError::into_inner);
-            let known =
-                leases.iter().filter_map(|(partition, lease)| Some((*partition, lease.next_offset()?)));
-            known.filter(|(partition, _)| !others.contains(partition)).collect()
-        };
-        for (partition, offset) in stay {
+        // Locked until all is done: a worker that opens a partition again meanwhile must seek after this.
+        let leases = self.leases.lock().unwrap_or_else(PoisonError::into_inner);
+        let known = leases.iter().filter_map(|(partition, lease)| Some((*partition, lease.next_offset()?)));
+        for (partition, offset) in known.filter(|(partition, _)| !others.contains(partition)) {
             if let Err(error) =
                 consumer.seek(&self.topic, partition, Offset::Offset(offset), COMMITTED_PATIENCE)
             {
@@ -315,23 +334,14 @@ impl Membership {
     }
 }
 
-/// The committed offsets of these partitions, tried a few times: without them nothing may start.
+/// The committed offsets of these partitions. The answer waits for transactions that are still open on them.
 fn committed(
     consumer: &BaseConsumer<Membership>,
     partitions: &TopicPartitionList,
-    topic: &str,
 ) -> Result<TopicPartitionList, KafkaError> {
-    let mut tries = 0;
-    loop {
-        tries += 1;
-        match consumer.committed_offsets(partitions.clone(), COMMITTED_PATIENCE) {
-            Ok(committed) => return Ok(committed),
-            Err(error) if tries < COMMITTED_TRIES => {
-                tracing::debug!(%error, topic, "committed offsets cannot be read yet");
-            }
-            Err(error) => return Err(KafkaError::of_client("reading committed offsets", &error)),
-        }
-    }
+    consumer
+        .committed_offsets(partitions.clone(), COMMITTED_PATIENCE)
+        .map_err(|error| KafkaError::of_client("reading committed offsets", &error))
 }
 
 /// What is committed beside an offset.

@@ -23,6 +23,8 @@ use super::{ClientSettings, GroupConsumer, GroupMetadata, KafkaError, OffsetComm
 
 /// One call of the client; repeated until the caller's patience ends. The client goes on where it stopped.
 const CALL: Duration = Duration::from_secs(1);
+/// Between two calls, where the first came back at once.
+const RETRY_DELAY: Duration = Duration::from_millis(10);
 /// How long an abort may take before the producer is given up instead.
 const ABORT_PATIENCE: Duration = Duration::from_secs(5);
 
@@ -164,6 +166,7 @@ impl Producer {
         loop {
             let Err(error) = call() else { return Ok(()) };
             if error.is_retriable && !error.requires_abort && Instant::now() < deadline {
+                std::thread::sleep(RETRY_DELAY);
                 continue;
             }
             if !error.requires_abort || !is_refused_by_group(error.code) {

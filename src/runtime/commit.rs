@@ -34,7 +34,7 @@ use std::time::{Duration, Instant};
 use super::failure::Failure;
 use crate::fault::{Point, Sabotage, is_sabotaged, reach};
 use crate::kafka::{
-    ChangelogSlot, GroupConsumer, GroupMetadata, KafkaError, OffsetCommit, Outgoing, Producer,
+    ChangelogSlot, GroupConsumer, GroupMetadata, KafkaError, OffsetCommit, Outgoing, Ownership, Producer,
 };
 use crate::state::Sealed;
 
@@ -53,6 +53,8 @@ pub(super) struct Commit {
     /// Sealed changes by partition.
     pub(super) changes: Vec<(i32, Sealed)>,
     pub(super) positions: Vec<OffsetCommit>,
+    /// Of each partition in the commit.
+    pub(super) ownerships: Vec<Ownership>,
 }
 
 impl Commit {
@@ -121,6 +123,10 @@ impl Commit {
         loop {
             match self.consumer.commit(&self.positions) {
                 Err(KafkaError::Retry(reason)) if Instant::now() < deadline => {
+                    // In the next generation it would be taken, although the partition may be another's then.
+                    if !self.ownerships.iter().all(Ownership::is_ours) {
+                        return Err(KafkaError::Fenced(reason).into());
+                    }
                     tracing::debug!(reason, "commit refused, tried again");
                     std::thread::sleep(REFUSAL_DELAY);
                 }

@@ -16,10 +16,11 @@ use super::plan::{Common, Ingredients, StagePlan};
 use super::station_table::{StationTable, TableProgress};
 use super::status::Board;
 use super::supervisor::{End, Supervisor};
+use super::topic_check::check_topics;
 use super::totals::{Summary, Totals};
-use crate::config::{Config, TopicPlan, topic};
+use crate::config::{Config, topic};
 use crate::fault;
-use crate::kafka::{Admin, ClientSettings, KafkaError, TopicState};
+use crate::kafka::{Admin, ClientSettings, KafkaError};
 use crate::rules::{Condition, RuleSet};
 use crate::stages::{StageName, StationIndex};
 use crate::state::{StateDirectory, StateError};
@@ -261,90 +262,6 @@ async fn reachable(settings: &ClientSettings) -> Result<(), StartError> {
     let probe = settings.clone();
     let checked = tokio::task::spawn_blocking(move || probe.check_reachable()).await;
     Ok(checked.map_err(|_| Failure::Panic("the look for a broker".into()))??)
-}
-
-struct TopicLimits {
-    dead_letter_bytes_max: usize,
-}
-
-/// Refuses to start on topics that are missing or do not fit together.
-async fn check_topics(
-    admin: &Admin,
-    config: &Config,
-    options: &RunOptions,
-) -> Result<TopicLimits, StartError> {
-    let mut plans: Vec<TopicPlan> = vec![config.topic(topic::DEAD_LETTERS)];
-    for stage in &options.stages {
-        plans.push(config.topic(config.source_of(*stage)));
-        plans.push(config.topic(config.sink_of(*stage)));
-        if stage.is_stateful() {
-            plans.push(config.changelog(*stage));
-        }
-    }
-    let states = look_up(admin, &plans, options).await?;
-    let state = |name: &str| states.iter().find(|state| state.name == name);
-    for stage in options.stages.iter().filter(|stage| stage.is_stateful()) {
-        let source = config.topic(config.source_of(*stage)).name;
-        let changelog = config.changelog(*stage).name;
-        if let (Some(source), Some(changelog)) = (state(&source), state(&changelog)) {
-            check_changelog(source, changelog)?;
-        }
-    }
-    let known = state(&config.topic(topic::DEAD_LETTERS).name).and_then(|state| state.record_bytes_max);
-    // Kafka's own default, where the broker does not tell.
-    Ok(TopicLimits { dead_letter_bytes_max: known.unwrap_or(1_048_588) })
-}
-
-async fn look_up(
-    admin: &Admin,
-    plans: &[TopicPlan],
-    options: &RunOptions,
-) -> Result<Vec<TopicState>, StartError> {
-    let mut names: Vec<&str> = plans.iter().map(|plan| plan.name.as_str()).collect();
-    names.sort_unstable();
-    names.dedup();
-    let found = if options.describe_topics {
-        admin.describe(&names).await?
-    } else {
-        let bare = |name: &str, partitions| TopicState {
-            name: name.to_owned(),
-            partitions,
-            cleanup_policy: None,
-            record_bytes_max: None,
-        };
-        let mut found = Vec::new();
-        for name in &names {
-            found.push(admin.partitions(name)?.map(|partitions| bare(name, partitions)));
-        }
-        found
-    };
-    let missing: Vec<&str> =
-        names.iter().zip(&found).filter(|(_, state)| state.is_none()).map(|(name, _)| *name).collect();
-    if !missing.is_empty() {
-        let message =
-            format!("no such topic: {}: make them with `frostline topics create`", missing.join(", "));
-        return Err(KafkaError::Topic(message).into());
-    }
-    Ok(found.into_iter().flatten().collect())
-}
-
-fn check_changelog(source: &TopicState, changelog: &TopicState) -> Result<(), KafkaError> {
-    if source.partitions != changelog.partitions {
-        return Err(KafkaError::Topic(format!(
-            "changelog {} has {} partitions, its source {} has {}: they must be equal, since each partition's \
-             state is in the partition of the same number. Make it anew (what was remembered is lost): \
-             kafka-topics --delete --topic {} && frostline topics create",
-            changelog.name, changelog.partitions, source.name, source.partitions, changelog.name
-        )));
-    }
-    match changelog.cleanup_policy.as_deref() {
-        None | Some("compact") => Ok(()),
-        Some(other) => Err(KafkaError::Topic(format!(
-            "changelog {} has cleanup.policy={other}: Kafka would delete state. Set it to compact: \
-             kafka-configs --alter --topic {} --add-config cleanup.policy=compact",
-            changelog.name, changelog.name
-        ))),
-    }
 }
 
 type Loaded = oneshot::Receiver<Result<TableProgress, Failure>>;

@@ -29,6 +29,7 @@ mod station_table;
 mod status;
 mod supervisor;
 mod task;
+mod topic_check;
 mod totals;
 mod worker;
 

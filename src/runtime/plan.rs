@@ -124,6 +124,15 @@ impl StagePlan {
         Identity { stage, topic: self.source.clone(), partition, cluster }
     }
 
+    /// After how long a commit is abandoned: by then the brokers have ended its transaction, or each step of a
+    /// plain commit has run into its own time-out.
+    pub(super) fn commit_patience(&self) -> Duration {
+        match &self.transactional_prefix {
+            Some(_) => Duration::from_millis(self.transaction_timeout_ms) + Duration::from_secs(5),
+            None => Duration::from_secs(90),
+        }
+    }
+
     /// How the producer of a worker takes part in transactions. Its id is made of what stays the same over
     /// restarts (the state directory's own name, the worker's number) and is nobody else's at the same time
     /// (the directory is locked).

@@ -9,7 +9,9 @@ use super::failure::Failure;
 use super::plan::StagePlan;
 use super::status::{Phase, TaskStatus};
 use super::worker::Outbox;
-use crate::kafka::{ChangelogSlot, OffsetCommit, Outgoing, PartitionQueue, Producer, Row};
+use crate::kafka::{
+    Assigned, ChangelogSlot, KafkaError, OffsetCommit, Outgoing, PartitionQueue, Producer, Row,
+};
 use crate::record::{Record, day_of};
 use crate::stages::{Collector, Context, Counts, HEADER_PREFIX, Output, OutputHeader, Processor, Sink};
 use crate::state::{Change, Checkpoint, StateError, Store};
@@ -23,6 +25,12 @@ const CHANGES_MAX: usize = 5_000;
 /// Outputs that may wait for a commit to end, in bytes, and changes, before the task waits as well.
 const HELD_BYTES_MAX: usize = 4 << 20;
 const HELD_CHANGES_MAX: usize = 4 * CHANGES_MAX;
+
+/// One day.
+const DAY_MS: i64 = 86_400_000;
+
+/// How long a task may stay open whose lease has ended.
+const FORGOTTEN_PATIENCE: Duration = Duration::from_secs(5);
 
 /// Entries looked at in one commit while old ones are swept out.
 const SWEEP_ENTRIES: usize = 1_000;
@@ -66,6 +74,8 @@ pub(super) struct Task {
     sealed: Option<(Option<OffsetCommit>, Counts)>,
     /// Set while the partition is being given up: nothing more is taken, what was taken is committed.
     is_stopped: bool,
+    /// Since when the lease has ended without anybody having closed the task.
+    ended_since: Option<Instant>,
     is_at_end: bool,
     last_taken_at: Instant,
     panics_in_a_row: u32,
@@ -83,16 +93,11 @@ impl Task {
     ///
     /// # Errors
     /// [`Failure::State`] where the store cannot be opened.
-    pub(super) fn open(
-        plan: &Arc<StagePlan>,
-        worker: usize,
-        partition: i32,
-        committed_offset: Option<i64>,
-        queue: PartitionQueue,
-    ) -> Result<Self, Failure> {
+    pub(super) fn open(plan: &Arc<StagePlan>, worker: usize, assigned: Assigned) -> Result<Self, Failure> {
+        let Assigned { partition, committed, next_offset, queue } = assigned;
         let identity = plan.identity(partition);
         let mut store = plan.state.store(&identity, plan.remember_days)?;
-        if committed_offset.is_none() && store.checkpoint().input_offset >= 0 {
+        if committed.is_none() && store.checkpoint().input_offset >= 0 {
             // The group knows nothing of what this store has seen committed: the topic was made anew. What the
             // changelog says is the truth.
             let (stage, source) = (plan.stage.as_str(), plan.source.as_str());
@@ -101,7 +106,6 @@ impl Task {
             plan.state.drop_store(&identity.tree_name())?;
             store = plan.state.store(&identity, plan.remember_days)?;
         }
-        let position = |next_offset| OffsetCommit { partition, next_offset, rewind_offset: None };
         Ok(Self {
             plan: Arc::clone(plan),
             partition,
@@ -111,8 +115,9 @@ impl Task {
             collector: Collector::default(),
             counts: Counts::default(),
             next_offset: None,
-            muted_below: committed_offset.unwrap_or(0),
-            committed: committed_offset.map(position),
+            muted_below: next_offset,
+            committed,
+            ended_since: None,
             sealed: None,
             is_stopped: false,
             is_at_end: false,
@@ -149,6 +154,7 @@ impl Task {
     /// Processes a batch and sends what it gave. Bounded, so that neighbours and timers live.
     pub(super) fn run_slice(&mut self, outbox: &Outbox) -> Result<Slice, Failure> {
         self.status.beat(Phase::Running);
+        self.heal_if_forgotten()?;
         let Some(mut queue) = self.queue.take() else { return Ok(Slice::Closed) };
         if self.is_stopped || outbox.is_held() && self.holds_enough() {
             self.queue = Some(queue);
@@ -179,6 +185,22 @@ impl Task {
             _ if self.store.changed() > CHANGES_MAX => Slice::CommitFirst,
             _ => Slice::Busy,
         })
+    }
+
+    /// A task whose lease has ended is closed within moments, unless the partition was lost and came back while
+    /// it was just being opened: then this is what opens it again.
+    fn heal_if_forgotten(&mut self) -> Result<(), Failure> {
+        if self.queue.is_none() || self.is_ours() {
+            self.ended_since = None;
+            return Ok(());
+        }
+        let since = *self.ended_since.get_or_insert_with(Instant::now);
+        if since.elapsed() < FORGOTTEN_PATIENCE {
+            return Ok(());
+        }
+        let what =
+            format!("partition {} of {} changed hands while it was opened", self.partition, self.plan.source);
+        Err(KafkaError::Fenced(what).into())
     }
 
     /// Whether so much waits for the commit under way that the task should wait too.
@@ -249,7 +271,8 @@ impl Task {
             tracing::debug!(stage, partition, offset, muted_below = self.muted_below, "first record");
         }
         self.next_offset = Some(record.offset + 1);
-        self.stream_day = self.stream_day.max(day_of(record.timestamp_ms));
+        // A timestamp from the future must not make everything old.
+        self.stream_day = self.stream_day.max(day_of(record.timestamp_ms.min(now_ms + DAY_MS)));
         self.is_at_end = false;
         self.is_settled = false;
         Ok(())
@@ -313,6 +336,7 @@ impl Task {
         let position = self.position();
         commit.positions.extend(position);
         commit.changes.push((self.partition, self.store.seal()));
+        commit.ownerships.extend(self.queue.as_ref().map(PartitionQueue::ownership));
         self.sealed = Some((position, std::mem::take(&mut self.counts)));
         Ok(())
     }
@@ -325,7 +349,10 @@ impl Task {
         let changelog_offset = producer
             .changelog_offset(ChangelogSlot(self.partition))
             .map_or(before.changelog_offset, |offset| offset.max(before.changelog_offset));
-        self.store.commit(Checkpoint { input_offset, changelog_offset })?;
+        // Another task may have the store by now; the changelog brings it what this one leaves out.
+        if self.is_ours() {
+            self.store.commit(Checkpoint { input_offset, changelog_offset })?;
+        }
         self.committed = position.or(self.committed);
         self.status.committed(input_offset);
         self.plan.totals.add(self.plan.stage, &counts);

@@ -13,6 +13,7 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use actix::prelude::*;
+use tokio::sync::oneshot;
 
 use super::commit::Commit;
 use super::failure::Failure;
@@ -105,8 +106,9 @@ impl Worker {
     fn open(&mut self, assigned: Vec<Assigned>, context: &mut actix::Context<Self>) -> Result<(), Failure> {
         self.outbox()?;
         let mut tasks = Vec::with_capacity(assigned.len());
-        for Assigned { partition, committed_offset, queue } in assigned {
-            let task = Task::open(&self.plan, self.index, partition, committed_offset, queue)?;
+        for assigned in assigned {
+            let partition = assigned.partition;
+            let task = Task::open(&self.plan, self.index, assigned)?;
             let task = Rc::new(RefCell::new(task));
             let hosted = Hosted { task: Rc::clone(&task), actor: None };
             if let Some(older) = self.hosted.insert(partition, hosted) {
@@ -184,6 +186,7 @@ impl Worker {
             changelog: self.plan.changelog.clone(),
             changes: Vec::with_capacity(changed.len()),
             positions: Vec::with_capacity(changed.len()),
+            ownerships: Vec::with_capacity(changed.len()),
         };
         for task in &changed {
             task.borrow_mut().seal(&mut commit)?;
@@ -196,17 +199,34 @@ impl Worker {
         tracing::debug!(stage, worker = self.index, ?positions, "commit begins");
         outbox.is_held.set(true);
         self.committing = Some(changed);
+        self.run_beside(commit, context);
+        Ok(true)
+    }
+
+    /// Runs a commit on a thread of its own. In librdkafka 2.12.1 `send_offsets_to_transaction` has no time-out
+    /// of its own, and never comes back where a broker that restarts has lost its request: then the commit is
+    /// abandoned with its thread and its producer. A new producer settles what became of it.
+    fn run_beside(&mut self, commit: Commit, context: &mut actix::Context<Self>) {
         let started = Instant::now();
-        let run = tokio::task::spawn_blocking(move || commit.run()).into_actor(self);
+        let patience = self.plan.commit_patience();
+        let (done, outcome) = oneshot::channel();
+        std::thread::spawn(move || drop(done.send(commit.run())));
+        let run = tokio::time::timeout(patience, outcome).into_actor(self);
         context.spawn(run.map(move |outcome, worker, context| {
-            let outcome = outcome.unwrap_or_else(|_| Err(Failure::Panic("a commit".into())));
+            let outcome = match outcome {
+                Ok(outcome) => outcome.unwrap_or_else(|_| Err(Failure::Panic("a commit".into()))),
+                Err(_) => {
+                    worker.outbox = None;
+                    let what = format!("a commit of {} has not ended in {patience:?}", worker.plan.stage);
+                    Err(KafkaError::Retry(what).into())
+                }
+            };
             let stage = worker.plan.stage.as_str();
             let (time, ok) = (started.elapsed(), outcome.is_ok());
             tracing::debug!(stage, worker = worker.index, ?time, ok, "commit ended");
             metrics::histogram!("frostline_commit_seconds", "stage" => stage).record(started.elapsed());
             worker.commit_ended(outcome, context);
         }));
-        Ok(true)
     }
 
     fn commit_ended(&mut self, outcome: Result<(), Failure>, context: &mut actix::Context<Self>) {
@@ -247,6 +267,7 @@ impl Worker {
         if self.closing.is_empty() || self.committing.is_some() {
             return;
         }
+        // This comes to an end, since the client has paused all partitions for as long as it waits for us.
         match self.begin_commit(context) {
             Ok(true) => return,
             Ok(false) => {}
@@ -352,10 +373,30 @@ impl Handler<Reopen> for Worker {
             return;
         }
         // The producer first: what an older one left open must be settled before offsets are read.
-        let outbox = self.outbox();
-        let assigned = outbox.and_then(|_| self.consumer.reopen(&partitions).map_err(Failure::from));
-        if let Err(failure) = assigned.and_then(|assigned| self.open(assigned, context)) {
-            self.fail(failure);
+        if let Err(failure) = self.outbox() {
+            return self.fail(failure);
+        }
+        let mut assigned = self.consumer.reopen(&partitions);
+        if matches!(assigned, Err(KafkaError::Retry(_))) && partitions.len() > 1 {
+            // One that cannot be read yet must not keep the others waiting.
+            assigned = self.consumer.reopen_each(&partitions);
+        }
+        match assigned.map_err(Failure::from) {
+            Ok(assigned) => {
+                let is_part = assigned.len() < partitions.len();
+                if let Err(failure) = self.open(assigned, context) {
+                    self.fail(failure);
+                } else if is_part {
+                    let reason = format!("some partitions of {} cannot be read yet", self.plan.source);
+                    let failure = KafkaError::Retry(reason).into();
+                    self.worker_failed.do_send(WorkerFailed { worker: self.index, failure });
+                }
+            }
+            // Those that work already go on; the others are asked for again.
+            Err(failure) if failure.is_passing() => {
+                self.worker_failed.do_send(WorkerFailed { worker: self.index, failure });
+            }
+            Err(failure) => self.fail(failure),
         }
     }
 }

@@ -7,8 +7,8 @@
 //!
 //! Each value begins with the day on which it was written, by the clock of the records. After
 //! `remember_days` the entry counts as gone, wherever in the log that happens; [`Store::expire`] deletes it
-//! some time later, and the changelog gets a tombstone. So what a task answers never depends on when the
-//! deletion came.
+//! some time later, and the changelog gets a tombstone. So as long as timestamps do not run backwards by days,
+//! what a task answers does not depend on when the deletion came.
 
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
