@@ -15,8 +15,6 @@ use crate::kafka::{ClientSettings, Producer};
 const PORTION_INTERVAL: Duration = Duration::from_millis(20);
 /// After a broker that did not take a record.
 const RETRY_DELAY: Duration = Duration::from_millis(500);
-/// How often a record is tried; a broker may be away for a while.
-const TRIES: u32 = 10;
 
 /// The sending thread.
 pub(super) struct Feeder {
@@ -108,13 +106,12 @@ impl Sender {
             Source::Json => &self.json,
         };
         let record = outgoing(topic, fed.key.as_bytes(), fed.value.as_deref());
-        let mut tried = 0;
+        // For as long as it takes: a broker that restarts may need half a minute.
         while let Err(error) = self.producer.send(&record) {
-            tried += 1;
-            if tried > TRIES {
-                return Err(error.into());
+            if self.stop.load(Ordering::Acquire) && !self.settle.load(Ordering::Relaxed) {
+                return Ok(());
             }
-            tracing::warn!(%error, "feeding is tried again");
+            tracing::debug!(%error, "feeding is tried again");
             std::thread::sleep(RETRY_DELAY);
             self.producer = producer(&self.settings)?;
         }

@@ -202,7 +202,7 @@ fn strike_all(
         report.points_not_reached += u64::from(struck.is_missed);
         let lag = monitor.watched().lag();
         on_progress(Progress::Fault { round, kind: struck.kind.name(), detail: struck.detail, lag });
-        fleet.rest(Duration::from_millis(rng.u64(300..3_000)))?;
+        fleet.rest(Duration::from_millis(rng.u64(300..2_000)))?;
     }
     Ok(())
 }
