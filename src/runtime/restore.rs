@@ -146,7 +146,7 @@ impl Restore {
         let target_offset = *restoring.target_offset.get_or_insert(high_watermark);
         if end_offset < target_offset {
             let changelog = &self.changelog;
-            tracing::debug!(
+            tracing::info!(
                 changelog,
                 partition,
                 end_offset,
