@@ -10,12 +10,9 @@ use std::sync::Arc;
 use super::compare::Item;
 use super::topic_log::{Kept, mark, origin};
 use super::{ChaosError, Installation, feed};
-use crate::config::Config;
 use crate::rules::{Condition, RuleSet, Scope};
 use crate::stages::driver::{TestDriver, Written};
-use crate::stages::{
-    Alert, Assemble, AssembleSettings, Enrich, Filter, Limits, Processor, Sink, StageName, StationIndex,
-};
+use crate::stages::{Recipe, Sink, StageName, StationIndex};
 
 /// The entries of a store, in key order.
 pub(super) type Entries = BTreeMap<Vec<u8>, Vec<u8>>;
@@ -31,16 +28,13 @@ pub(super) struct Expected {
 
 /// What the processors are made of.
 pub(super) struct Model {
-    config: Config,
     partitions: i32,
-    stations: Arc<StationIndex>,
-    filter: Arc<Condition>,
-    rules: Arc<RuleSet>,
+    recipe: Recipe,
 }
 
 impl Model {
     pub(super) fn new(installation: &Installation) -> Result<Self, ChaosError> {
-        let config = installation.config.clone();
+        let config = &installation.config;
         let filter = Condition::compile(&config.filter.expression, Scope::Filter)
             .map_err(|error| ChaosError::Broken(format!("the filter: {}", error.message)))?;
         let rules = RuleSet::parse(&feed::rules())
@@ -48,20 +42,21 @@ impl Model {
         let stations = StationIndex::new(config.assemble.compat);
         let partitions = installation.options.partitions;
         feed::stations(partitions).iter().for_each(|station| stations.insert(station));
-        Ok(Self {
-            config,
-            partitions,
+        let recipe = Recipe {
+            assemble: config.assemble_settings(),
+            limits: config.limits(),
             stations: Arc::new(stations),
             filter: Arc::new(filter),
             rules: Arc::new(rules),
-        })
+        };
+        Ok(Self { partitions, recipe })
     }
 
     /// What `stage` makes of the records of its source.
     pub(super) fn run(&self, stage: StageName, topic: &str, source: &[Kept]) -> Result<Expected, ChaosError> {
         let mut expected = Expected::default();
         for partition in 0..self.partitions {
-            let mut driver = TestDriver::new(stage, self.processor(stage));
+            let mut driver = TestDriver::new(stage, self.recipe.processor(stage));
             for record in source.iter().filter(|record| record.partition == partition) {
                 driver.pipe_record(&record.record(topic))?;
                 // Committed one by one, so that each output is known by the record that caused it.
@@ -74,27 +69,6 @@ impl Model {
             expected.stores.insert(partition, entries);
         }
         Ok(expected)
-    }
-
-    fn processor(&self, stage: StageName) -> Box<dyn Processor> {
-        let limits = Limits { value_bytes_max: self.config.runtime.value_bytes_max, ..Limits::default() };
-        let stations = || Arc::clone(&self.stations);
-        match stage {
-            StageName::Assemble => Box::new(Assemble::new(self.assemble(), stations(), limits)),
-            StageName::Enrich => Box::new(Enrich::new(stations(), limits)),
-            StageName::Filter => Box::new(Filter::new(Arc::clone(&self.filter), limits)),
-            StageName::Alert => Box::new(Alert::new(Arc::clone(&self.rules), limits)),
-        }
-    }
-
-    fn assemble(&self) -> AssembleSettings {
-        let config = &self.config.assemble;
-        AssembleSettings {
-            settle_records: config.settle_records.into(),
-            settle_ms: config.settle_ms,
-            compat: config.compat,
-            keep_failed_quality: config.keep_failed_quality,
-        }
     }
 }
 

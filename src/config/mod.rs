@@ -18,7 +18,7 @@ pub use secret::{OWNED_CLIENT_KEYS, is_sensitive, resolve_secret};
 pub use topics::{TopicConfig, TopicPlan, topic};
 
 use crate::noaa::Compat;
-use crate::stages::StageName;
+use crate::stages::{AssembleSettings, Limits, StageName};
 
 /// All settings.
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
@@ -226,6 +226,21 @@ impl Config {
             0 => std::thread::available_parallelism().map_or(1, std::num::NonZero::get),
             workers => workers,
         }
+    }
+
+    /// How assemble works.
+    pub fn assemble_settings(&self) -> AssembleSettings {
+        AssembleSettings {
+            settle_records: self.assemble.settle_records.into(),
+            settle_ms: self.assemble.settle_ms,
+            compat: self.assemble.compat,
+            keep_failed_quality: self.assemble.keep_failed_quality,
+        }
+    }
+
+    /// What a record may be.
+    pub fn limits(&self) -> Limits {
+        Limits { value_bytes_max: self.runtime.value_bytes_max, ..Limits::default() }
     }
 
     /// Checks what the types cannot say.

@@ -12,7 +12,7 @@ use tokio::sync::oneshot;
 use super::caught_up;
 use super::failure::Failure;
 use super::message::Leave;
-use super::plan::{Common, Ingredients, StagePlan};
+use super::plan::{Common, StagePlan};
 use super::station_table::{StationTable, TableProgress};
 use super::status::Board;
 use super::supervisor::{End, Supervisor};
@@ -22,7 +22,7 @@ use crate::config::{Config, topic};
 use crate::fault;
 use crate::kafka::{Admin, ClientSettings, KafkaError};
 use crate::rules::{Condition, RuleSet};
-use crate::stages::{StageName, StationIndex};
+use crate::stages::{Recipe, StageName, StationIndex};
 use crate::state::{StateDirectory, StateError};
 
 /// How often the watchdog looks.
@@ -109,7 +109,13 @@ impl Daemon {
             state,
             totals: Arc::new(Totals::new()),
             board: Arc::default(),
-            ingredients: Arc::new(Ingredients { stations, filter: Arc::new(filter), rules: Arc::new(rules) }),
+            recipe: Arc::new(Recipe {
+                assemble: config.assemble_settings(),
+                limits: config.limits(),
+                stations,
+                filter: Arc::new(filter),
+                rules: Arc::new(rules),
+            }),
             dead_letter_bytes_max: limits.dead_letter_bytes_max,
             cluster,
         };

@@ -7,18 +7,8 @@ use super::status::Board;
 use super::totals::Totals;
 use crate::config::{Config, Guarantee, OffsetReset, topic};
 use crate::kafka::{ClientSettings, GroupSettings, TransactionSettings};
-use crate::rules::{Condition, RuleSet};
-use crate::stages::{
-    Alert, Assemble, AssembleSettings, Enrich, Filter, Limits, Processor, StageName, StationIndex,
-};
+use crate::stages::{Processor, Recipe, StageName};
 use crate::state::{Identity, StateDirectory};
-
-/// Compiled inputs of the processors, shared by all partitions.
-pub(super) struct Ingredients {
-    pub(super) stations: Arc<StationIndex>,
-    pub(super) filter: Arc<Condition>,
-    pub(super) rules: Arc<RuleSet>,
-}
 
 /// What all stages of this process share.
 pub(super) struct Common {
@@ -26,7 +16,7 @@ pub(super) struct Common {
     pub(super) state: StateDirectory,
     pub(super) totals: Arc<Totals>,
     pub(super) board: Arc<Board>,
-    pub(super) ingredients: Arc<Ingredients>,
+    pub(super) recipe: Arc<Recipe>,
     pub(super) dead_letter_bytes_max: usize,
     /// The Kafka cluster's own id; empty where it tells none.
     pub(super) cluster: String,
@@ -60,14 +50,12 @@ pub(super) struct StagePlan {
     /// What transactional ids of this process begin with; `None` without transactions.
     transactional_prefix: Option<String>,
     transaction_timeout_ms: u64,
-    limits: Limits,
-    assemble: AssembleSettings,
-    ingredients: Arc<Ingredients>,
+    recipe: Arc<Recipe>,
 }
 
 impl StagePlan {
     pub(super) fn new(stage: StageName, config: &Config, common: &Common) -> Self {
-        let Common { settings, state, totals, board, ingredients, .. } = common;
+        let Common { settings, state, totals, board, recipe, .. } = common;
         let source = config.topic(config.source_of(stage)).name;
         Self {
             stage,
@@ -96,26 +84,13 @@ impl StagePlan {
             transactional_prefix: (config.runtime.guarantee == Guarantee::ExactlyOnce)
                 .then(|| format!("{}frostline-{stage}-{}", config.kafka.namespace, common.instance)),
             transaction_timeout_ms: config.runtime.transaction_timeout_ms,
-            limits: Limits { value_bytes_max: config.runtime.value_bytes_max, ..Limits::default() },
-            assemble: AssembleSettings {
-                settle_records: config.assemble.settle_records.into(),
-                settle_ms: config.assemble.settle_ms,
-                compat: config.assemble.compat,
-                keep_failed_quality: config.assemble.keep_failed_quality,
-            },
-            ingredients: Arc::clone(ingredients),
+            recipe: Arc::clone(recipe),
         }
     }
 
     /// Makes the processor of one partition.
     pub(super) fn processor(&self) -> Box<dyn Processor> {
-        let stations = || Arc::clone(&self.ingredients.stations);
-        match self.stage {
-            StageName::Assemble => Box::new(Assemble::new(self.assemble, stations(), self.limits)),
-            StageName::Enrich => Box::new(Enrich::new(stations(), self.limits)),
-            StageName::Filter => Box::new(Filter::new(Arc::clone(&self.ingredients.filter), self.limits)),
-            StageName::Alert => Box::new(Alert::new(Arc::clone(&self.ingredients.rules), self.limits)),
-        }
+        self.recipe.processor(self.stage)
     }
 
     /// Whose store a partition's is.

@@ -108,6 +108,9 @@ impl Restore {
                 }
             }
         }
+        for (partition, restoring) in &self.open {
+            restoring.show_progress(self.reader.high_watermark(*partition));
+        }
         self.tell();
         Ok(finished)
     }
@@ -127,9 +130,6 @@ impl Restore {
             }
             Polled::EndOfPartition { partition, offset } => ends.push((partition, offset)),
         })?;
-        for (partition, restoring) in open.iter() {
-            restoring.show_progress(reader.high_watermark(*partition));
-        }
         if *records > before {
             reach(Point::InRestore);
         }

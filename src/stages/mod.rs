@@ -15,6 +15,7 @@ mod counts;
 mod enrich;
 mod filter;
 mod json;
+mod recipe;
 mod station_index;
 
 use std::fmt;
@@ -26,6 +27,7 @@ pub use collector::{Collector, HEADER_PREFIX, Output, OutputHeader, Sink};
 pub use counts::Counts;
 pub use enrich::Enrich;
 pub use filter::Filter;
+pub use recipe::Recipe;
 pub use station_index::StationIndex;
 
 use crate::noaa::{Date, ObservationView};
