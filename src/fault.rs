@@ -6,7 +6,7 @@
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU32, Ordering};
 
-/// `after-commit:3`: die when the point is reached for the third time.
+/// `after-commit:3`: die when the point is reached for the third time; `after-commit:3:hang`: hang there for ever.
 pub const POINT_VARIABLE: &str = "FROSTLINE_FAULT_POINT";
 /// `no-fencing`: see [`Sabotage`].
 pub const SABOTAGE_VARIABLE: &str = "FROSTLINE_FAULT_SABOTAGE";
@@ -81,22 +81,32 @@ impl Sabotage {
 
 struct Planted {
     point: Point,
-    /// Passages left until the process dies.
+    /// Passages left until it happens.
     left: AtomicU32,
+    /// The thread hangs, where otherwise the process dies.
+    hangs: bool,
 }
 
-/// Dies here, without any clean-up, if that was asked for.
+/// Dies here without any clean-up, or hangs, if that was asked for.
 pub fn reach(point: Point) {
     static PLANTED: OnceLock<Option<Planted>> = OnceLock::new();
     let planted = PLANTED.get_or_init(|| {
         let wanted = std::env::var(POINT_VARIABLE).ok()?;
-        let (name, count) = wanted.split_once(':').unwrap_or((&wanted, "1"));
+        let mut parts = wanted.split(':');
+        let name = parts.next()?;
         let point = Point::ALL.into_iter().find(|point| point.name() == name)?;
-        Some(Planted { point, left: AtomicU32::new(count.parse().ok()?) })
+        let left = AtomicU32::new(parts.next().unwrap_or("1").parse().ok()?);
+        Some(Planted { point, left, hangs: parts.next() == Some("hang") })
     });
     if let Some(planted) = planted.as_ref().filter(|planted| planted.point == point)
         && planted.left.fetch_sub(1, Ordering::Relaxed) == 1
     {
+        if planted.hangs {
+            tracing::warn!(point = point.name(), "hanging here, as planted");
+            loop {
+                std::thread::park();
+            }
+        }
         tracing::warn!(point = point.name(), "dying here, as planted");
         std::process::abort();
     }

@@ -13,6 +13,7 @@ pub fn tests() -> Vec<Test> {
     vec![
         test("a_broker_without_transactions_is_named", &[], without_transactions),
         test("a_paused_process_commits_nothing_late", &[Needs::Broker], paused_process),
+        test("a_thread_that_hangs_ends_the_daemon", &[Needs::Broker], hanging_thread),
         test("a_static_member_gets_its_partitions_back", &[Needs::Broker], static_member),
     ]
 }
@@ -60,6 +61,27 @@ fn paused_process() {
     let rest = ["run", "--stages", "filter", "--until-caught-up", "--state-dir", "state-1"];
     topics.frostline().args(rest).in_dir(dir.path()).run().expect_code(0);
     assert_each_once_in_order(&topics, 12_000);
+}
+
+/// A worker's thread that hangs is noticed; the daemon names the task and ends, and the next one has lost
+/// nothing.
+fn hanging_thread() {
+    let topics = Topics::create();
+    let dir = tempfile::tempdir().unwrap();
+    std::fs::write(dir.path().join("numbered.jsonl"), numbered(500)).unwrap();
+    let replay = ["replay", "numbered.jsonl", "--topic", "noaa-json"];
+    topics.frostline().args(replay).in_dir(dir.path()).run().expect_code(0);
+    let impatient = ["runtime.transaction_timeout_ms=5000", "runtime.stall_timeout_ms=10000"];
+    let impatient = impatient.into_iter().chain(["runtime.shutdown_timeout_ms=1000"]);
+    let impatient = impatient.flat_map(|setting| ["--set", setting]);
+    let hanging = topics.frostline().args(["run", "--stages", "filter"]).args(impatient);
+    let hanging = hanging.env("FROSTLINE_FAULT_POINT", "after-sled:1:hang").in_dir(dir.path()).run();
+    let outcome = hanging.expect_code(1);
+    assert!(outcome.err.contains("hanging here, as planted"), "{outcome}");
+    assert!(outcome.err.contains("stage filter has not moved in partition"), "{outcome}");
+    let rest = ["run", "--stages", "filter", "--until-caught-up"];
+    topics.frostline().args(rest).in_dir(dir.path()).run().expect_code(0);
+    assert_each_once_in_order(&topics, 500);
 }
 
 /// With static membership a killed process is back at work long before its session has ended.
