@@ -46,8 +46,8 @@ impl Admin {
         consumer.set("group.id", settings.lookout("admin"));
         Ok(Self {
             settings: settings.clone(),
-            client: settings.base().create_with_context(Quiet).map_err(failed)?,
-            consumer: consumer.create_with_context(Quiet).map_err(failed)?,
+            client: settings.base().create_with_context(Quiet::new(settings)).map_err(failed)?,
+            consumer: consumer.create_with_context(Quiet::new(settings)).map_err(failed)?,
         })
     }
 
@@ -59,10 +59,7 @@ impl Admin {
     /// The partitions of a topic, or `None` where it does not exist.
     pub fn partitions(&self, topic: &str) -> Result<Option<i32>, KafkaError> {
         let what = format!("looking up topic {topic}");
-        let metadata = self
-            .consumer
-            .fetch_metadata(Some(topic), PATIENCE)
-            .map_err(|error| KafkaError::of_client(&what, &error))?;
+        let metadata = ask(&self.consumer, &what, |consumer| consumer.fetch_metadata(Some(topic), PATIENCE))?;
         let found = metadata.topics().iter().find(|found| found.name() == topic);
         let Some(found) = found else { return Ok(None) };
         match found.error() {
@@ -91,6 +88,7 @@ impl Admin {
         if present.is_empty() {
             return Ok(states);
         }
+        self.tend();
         let options = AdminOptions::new().request_timeout(Some(PATIENCE));
         let described = self
             .client
@@ -119,6 +117,7 @@ impl Admin {
         if let Some(bytes) = &bytes {
             topic = topic.set("max.message.bytes", bytes);
         }
+        self.tend();
         let options = AdminOptions::new().operation_timeout(Some(PATIENCE)).request_timeout(Some(PATIENCE));
         let what = format!("making topic {}", plan.name);
         let results = self
@@ -136,6 +135,7 @@ impl Admin {
 
     /// Deletes a topic. `false` where it did not exist.
     pub async fn delete(&self, topic: &str) -> Result<bool, KafkaError> {
+        self.tend();
         let options = AdminOptions::new().operation_timeout(Some(PATIENCE)).request_timeout(Some(PATIENCE));
         let what = format!("deleting topic {topic}");
         let results = self
@@ -166,12 +166,15 @@ impl Admin {
         Ok(())
     }
 
+    fn tend(&self) {
+        let client = self.client.inner();
+        client.context().lifeline.tend(client);
+    }
+
     /// First and end offset of a partition, asked of the broker.
     pub fn watermarks(&self, topic: &str, partition: i32) -> Result<(i64, i64), KafkaError> {
         let what = format!("reading the end of {topic}/{partition}");
-        self.consumer
-            .fetch_watermarks(topic, partition, PATIENCE)
-            .map_err(|error| KafkaError::of_client(&what, &error))
+        ask(&self.consumer, &what, |consumer| consumer.fetch_watermarks(topic, partition, PATIENCE))
     }
 
     /// End offsets of all partitions of a topic.
@@ -187,10 +190,25 @@ impl Admin {
         let mut config = self.settings.consumer();
         config.set("group.id", group);
         let what = format!("reading the offsets of group {group}");
+        let context = Quiet::new(&self.settings);
         let consumer =
-            config.create_with_context(Quiet).map_err(|error| KafkaError::of_client(&what, &error))?;
+            config.create_with_context(context).map_err(|error| KafkaError::of_client(&what, &error))?;
         Ok(GroupOffsets { consumer, what })
     }
+}
+
+/// Asks the brokers through a consumer that nobody polls, so that it cannot report by itself what it has lost.
+fn ask<T>(
+    consumer: &BaseConsumer<Quiet>,
+    what: &str,
+    question: impl FnOnce(&BaseConsumer<Quiet>) -> Result<T, ClientError>,
+) -> Result<T, KafkaError> {
+    let lifeline = &consumer.context().lifeline;
+    lifeline.tend(consumer.client());
+    question(consumer).map_err(|error| {
+        lifeline.suspect();
+        KafkaError::of_client(what, &error)
+    })
 }
 
 /// The committed offsets of a group.
@@ -204,10 +222,8 @@ impl GroupOffsets {
     pub fn committed(&self, topic: &str, partitions: i32) -> Result<Vec<OffsetCommit>, KafkaError> {
         let mut list = TopicPartitionList::new();
         list.add_partition_range(topic, 0, partitions - 1);
-        let committed = self
-            .consumer
-            .committed_offsets(list, PATIENCE)
-            .map_err(|error| KafkaError::of_client(&self.what, &error))?;
+        let committed =
+            ask(&self.consumer, &self.what, |consumer| consumer.committed_offsets(list, PATIENCE))?;
         Ok(committed
             .elements()
             .iter()

@@ -10,6 +10,7 @@ use rdkafka::consumer::{BaseConsumer, Consumer, ConsumerContext};
 use rdkafka::error::RDKafkaErrorCode;
 
 use super::KafkaError;
+use super::lifeline::Lifeline;
 use crate::config::{Config, resolve_secret};
 
 /// How to reach Kafka: addresses, and settings that pass through, secrets resolved.
@@ -143,7 +144,16 @@ impl ClientContext for LastError {
 impl ConsumerContext for LastError {}
 
 /// A client's context that sends its log and errors to `tracing`.
-pub(super) struct Quiet;
+pub(super) struct Quiet {
+    /// For clients that live long.
+    pub(super) lifeline: Lifeline,
+}
+
+impl Quiet {
+    pub(super) fn new(settings: &ClientSettings) -> Self {
+        Self { lifeline: Lifeline::new(settings.brokers()) }
+    }
+}
 
 impl ClientContext for Quiet {
     fn log(&self, level: RDKafkaLogLevel, facility: &str, message: &str) {
@@ -151,6 +161,7 @@ impl ClientContext for Quiet {
     }
 
     fn error(&self, error: rdkafka::error::KafkaError, reason: &str) {
+        self.lifeline.reported(&error);
         log_error("kafka client", &error, reason);
     }
 }

@@ -61,7 +61,7 @@ impl GroupConsumer {
         if !group.group_instance_id.is_empty() {
             config.set("group.instance.id", &group.group_instance_id);
         }
-        let context = Membership::new(Arc::clone(&topic), group.begins_at_end, Box::new(on_event));
+        let context = Membership::new(settings, Arc::clone(&topic), group.begins_at_end, Box::new(on_event));
         let consumer: BaseConsumer<Membership> = config
             .create_with_context(context)
             .map_err(|error| KafkaError::of_client("making a consumer", &error))?;
@@ -92,7 +92,9 @@ impl GroupConsumer {
     /// # Errors
     /// [`KafkaError::Fatal`] where the membership cannot go on. Passing errors are logged.
     pub fn poll(&self, timeout: Duration) -> Result<(), KafkaError> {
-        match self.consumer.poll(timeout) {
+        let polled = self.consumer.poll(timeout);
+        self.consumer.context().lifeline.tend(self.consumer.client());
+        match polled {
             None | Some(Err(ClientError::PartitionEOF(_))) => Ok(()),
             Some(Ok(record)) => {
                 use rdkafka::Message;

@@ -8,6 +8,7 @@ mod embedded;
 mod error;
 mod group;
 mod lease;
+mod lifeline;
 mod producer;
 mod raw;
 mod reader;

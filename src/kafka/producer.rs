@@ -12,12 +12,15 @@ use rdkafka::error::{KafkaError as ClientError, RDKafkaErrorCode};
 use rdkafka::message::{DeliveryResult, Header, Message, OwnedHeaders};
 use rdkafka::producer::{BaseRecord, Producer as _, ProducerContext, ThreadedProducer};
 
+use super::lifeline::Lifeline;
 use super::transaction::Transaction;
 use super::{ClientSettings, KafkaError, raw};
 
 /// How long a full send queue or a slow broker is waited for before the worker gives up and its tasks are
 /// opened again. Longer than `message.timeout.ms`, so that nothing is in flight any more by then.
 const SEND_PATIENCE: Duration = Duration::from_secs(25);
+/// One call of the client while acknowledgements are waited for.
+const FLUSH: Duration = Duration::from_secs(1);
 const DELIVERY_TIMEOUT_MS: u64 = 20_000;
 
 /// Which changelog partition a record belongs to, so that its offset is remembered when it is acknowledged.
@@ -70,7 +73,10 @@ pub(super) struct Reports {
     changelog: Mutex<HashMap<ChangelogSlot, i64>>,
 }
 
-pub(super) struct Deliveries(Arc<Reports>);
+pub(super) struct Deliveries {
+    reports: Arc<Reports>,
+    lifeline: Lifeline,
+}
 
 impl ClientContext for Deliveries {
     fn log(&self, level: RDKafkaLogLevel, facility: &str, message: &str) {
@@ -78,6 +84,7 @@ impl ClientContext for Deliveries {
     }
 
     fn error(&self, error: ClientError, reason: &str) {
+        self.lifeline.reported(&error);
         super::client::log_error("kafka producer", &error, reason);
     }
 }
@@ -90,18 +97,18 @@ impl ProducerContext for Deliveries {
         match result {
             Ok(message) => {
                 if let Some(partition) = slot.checked_sub(1).and_then(|slot| i32::try_from(slot).ok()) {
-                    let mut offsets = self.0.changelog.lock().unwrap_or_else(PoisonError::into_inner);
+                    let mut offsets = self.reports.changelog.lock().unwrap_or_else(PoisonError::into_inner);
                     let next = offsets.entry(ChangelogSlot(partition)).or_default();
                     *next = (*next).max(message.offset() + 1);
                 }
             }
             Err((error, message)) => {
-                let mut failure = self.0.first_failure.lock().unwrap_or_else(PoisonError::into_inner);
+                let mut failure = self.reports.first_failure.lock().unwrap_or_else(PoisonError::into_inner);
                 let what = format!("a record for {} was not acknowledged", message.topic());
                 failure.get_or_insert_with(|| KafkaError::of_client(&what, error));
             }
         }
-        self.0.finished.fetch_add(1, Ordering::Release);
+        self.reports.finished.fetch_add(1, Ordering::Release);
     }
 }
 
@@ -133,7 +140,10 @@ impl Producer {
         }
         let reports = Arc::new(Reports::default());
         let client = config
-            .create_with_context(Deliveries(Arc::clone(&reports)))
+            .create_with_context(Deliveries {
+                reports: Arc::clone(&reports),
+                lifeline: Lifeline::new(settings.brokers()),
+            })
             .map_err(|error| KafkaError::of_client("making a producer", &error))?;
         let transaction = transaction.map(Transaction::new);
         Ok(Self { client, reports, sent: AtomicU64::new(0), transaction })
@@ -144,6 +154,7 @@ impl Producer {
     /// # Errors
     /// [`KafkaError::Retry`] where the queue stays full, or the client refuses the record.
     pub fn send(&self, outgoing: &Outgoing<'_>) -> Result<(), KafkaError> {
+        self.tend();
         self.begin()?;
         let slot = outgoing
             .changelog
@@ -193,17 +204,23 @@ impl Producer {
     pub fn wait_acknowledged(&self) -> Result<(), KafkaError> {
         let deadline = Instant::now() + SEND_PATIENCE;
         while self.in_flight() > 0 {
+            self.tend();
             let left = deadline.saturating_duration_since(Instant::now());
             if left.is_zero() {
                 let open = self.in_flight();
                 return Err(KafkaError::Retry(format!("{open} records were not acknowledged in time")));
             }
-            if raw::flush(self.client.client(), left) && self.in_flight() > 0 {
+            if raw::flush(self.client.client(), left.min(FLUSH)) && self.in_flight() > 0 {
                 // The last reports are on their way through the polling thread.
                 std::thread::sleep(Duration::from_micros(200));
             }
         }
         self.take_failure().map_or(Ok(()), Err)
+    }
+
+    /// Brings the client back where it has forgotten all brokers.
+    pub(super) fn tend(&self) {
+        self.client.context().lifeline.tend(self.client.client());
     }
 
     /// Why the first record since the last look was not acknowledged, if any.

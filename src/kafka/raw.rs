@@ -5,6 +5,7 @@
 //! | `rd_kafka_consume_callback_queue` | 50 to 70 ns a record, where the crate's poll takes 270 to 300 ns |
 //! | `rd_kafka_flush` | 0.2 ms, where the crate's flush takes at least 100 ms when anything is in flight |
 //! | `rd_kafka_commit_transaction` | 2 to 4 ms, where the crate's, which flushes first, takes 100 ms |
+//! | `rd_kafka_brokers_add` | see [`super::lifeline`] |
 //! | `rd_kafka_get_watermark_offsets` | the end of a partition as the last fetch told it, without asking a broker |
 //!
 //! # Invariants
@@ -372,6 +373,12 @@ pub(super) fn flush<C: ClientContext>(client: &Client<C>, timeout: Duration) -> 
     // SAFETY: the client is alive (borrowed). Its delivery reports are served by the producer's own thread.
     let result = unsafe { sys::rd_kafka_flush(client.native_ptr(), timeout_ms) };
     result == RDKafkaRespErr::RD_KAFKA_RESP_ERR_NO_ERROR
+}
+
+/// Adds broker addresses to a client; returns how many there are now of these. See [`super::lifeline`].
+pub(super) fn add_brokers<C: ClientContext>(client: &Client<C>, addresses: &CStr) -> i32 {
+    // SAFETY: the client is alive (borrowed), the addresses are a C string that the call copies.
+    unsafe { sys::rd_kafka_brokers_add(client.native_ptr(), addresses.as_ptr()) }
 }
 
 /// Why a transaction call failed, sorted as librdkafka sorts it.

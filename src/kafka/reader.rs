@@ -57,7 +57,7 @@ impl Reader {
         // A group is required by the client, but never joined and never committed to.
         config.set("group.id", settings.lookout("reader")).set("auto.offset.reset", "earliest");
         let consumer: BaseConsumer<Quiet> = config
-            .create_with_context(Quiet)
+            .create_with_context(Quiet::new(settings))
             .map_err(|error| KafkaError::of_client("making a reader", &error))?;
         let mut assignment = TopicPartitionList::new();
         for (partition, start) in partitions {
@@ -115,6 +115,7 @@ impl Reader {
         if read == 0 {
             // Serves the error callback; records never come this way.
             drop(self.consumer.poll(Duration::ZERO));
+            self.consumer.context().lifeline.tend(self.consumer.client());
         }
         failure.map_or(Ok(read), Err)
     }

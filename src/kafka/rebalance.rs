@@ -37,7 +37,8 @@ use rdkafka::{Offset, TopicPartitionList};
 use tokio::sync::Notify;
 
 use super::lease::Lease;
-use super::{KafkaError, PartitionQueue};
+use super::lifeline::Lifeline;
+use super::{ClientSettings, KafkaError, PartitionQueue};
 
 /// How long the committed offsets are waited for: a rebalance, or a worker, stands still meanwhile.
 const COMMITTED_PATIENCE: Duration = Duration::from_secs(3);
@@ -91,6 +92,7 @@ pub(super) struct Membership {
     wakes: Mutex<HashMap<i32, Arc<Notify>>>,
     /// The consumer that this context belongs to, so that queues can keep it alive.
     consumer: OnceLock<Weak<BaseConsumer<Membership>>>,
+    pub(super) lifeline: Lifeline,
 }
 
 impl ClientContext for Membership {
@@ -99,6 +101,7 @@ impl ClientContext for Membership {
     }
 
     fn error(&self, error: ClientError, reason: &str) {
+        self.lifeline.reported(&error);
         super::client::log_error("kafka consumer", &error, reason);
     }
 }
@@ -125,6 +128,7 @@ impl ConsumerContext for Membership {
 impl Membership {
     /// `on_event` is called by the thread that polls.
     pub(super) fn new(
+        settings: &ClientSettings,
         topic: Arc<str>,
         begins_at_end: bool,
         on_event: Box<dyn Fn(GroupEvent) + Send + Sync>,
@@ -136,6 +140,7 @@ impl Membership {
             leases: Mutex::default(),
             wakes: Mutex::default(),
             consumer: OnceLock::new(),
+            lifeline: Lifeline::new(settings.brokers()),
         }
     }
 

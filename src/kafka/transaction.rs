@@ -86,6 +86,7 @@ impl Producer {
         if transaction.is_ready.load(Ordering::Acquire) {
             return Ok(());
         }
+        self.tend();
         // With a connection the next call takes milliseconds; without one it tries every half second.
         let _ = self.client.client().fetch_cluster_id(CALL);
         match self.client.init_transactions(CALL * 5) {
@@ -148,6 +149,7 @@ impl Producer {
         }
         let deadline = Instant::now() + ABORT_PATIENCE;
         loop {
+            self.tend();
             let Err(error) = self.client.abort_transaction(CALL) else { break };
             if !sorted(&error).is_retriable || Instant::now() > deadline {
                 tracing::debug!(%error, "transaction cannot be aborted; its producer is replaced");
@@ -164,6 +166,7 @@ impl Producer {
         // By then the brokers have ended the transaction themselves.
         let deadline = Instant::now() + transaction.timeout + CALL;
         loop {
+            self.tend();
             let Err(error) = call() else { return Ok(()) };
             if error.is_retriable && !error.requires_abort && Instant::now() < deadline {
                 std::thread::sleep(RETRY_DELAY);

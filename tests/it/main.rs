@@ -12,6 +12,7 @@ mod commands;
 mod exactly_once;
 mod goldens;
 mod layers;
+mod lost_brokers;
 mod pipeline;
 mod rebalance;
 mod state;
@@ -32,6 +33,7 @@ fn main() {
         pipeline::tests(),
         rebalance::tests(),
         exactly_once::tests(),
+        lost_brokers::tests(),
         state::tests(),
         chaos::tests(),
     ]

@@ -1,0 +1,113 @@
+//! Brings back a client that has forgotten all brokers.
+//!
+//! A broker that has just started can answer a metadata request with topics, but without any broker. librdkafka
+//! (2.10 and later, seen with 2.12.1; its issue 5301) then drops every broker that it knows; the re-bootstrap
+//! that ought to follow is cancelled by the same answer, and never tried again. Such a client is silent for
+//! ever: it sends nothing, receives nothing, and reports no error but "all brokers are down", once.
+//!
+//! So whenever a client reports that, its addresses are added again a moment later. In an ordinary outage that
+//! changes nothing, since an address that is there already is not added twice.
+
+use std::ffi::CString;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+use rdkafka::client::{Client, ClientContext};
+use rdkafka::error::{KafkaError as ClientError, RDKafkaErrorCode};
+
+use super::raw;
+
+/// From the report to the first try.
+const FIRST_DELAY: Duration = Duration::from_millis(500);
+/// In a long outage each try takes longer to come, since the client remembers all of them.
+const DELAY_MAX: Duration = Duration::from_secs(30);
+/// The outage before is over when there was no report for so long.
+const QUIET: Duration = Duration::from_secs(120);
+/// [`Lifeline::due_ms`] while nothing is to be done.
+const NEVER: u64 = u64::MAX;
+
+/// Part of a client's context: what was reported, and what is to be done about it.
+pub(super) struct Lifeline {
+    addresses: CString,
+    started: Instant,
+    /// When the addresses are to be added again, in milliseconds after `started`.
+    due_ms: AtomicU64,
+    pace: Mutex<Pace>,
+}
+
+struct Pace {
+    delay: Duration,
+    reported: Option<Instant>,
+}
+
+impl Lifeline {
+    /// For a client with these `bootstrap.servers`.
+    pub(super) fn new(addresses: &str) -> Self {
+        let started = Instant::now();
+        Self {
+            // An address with a zero byte is refused by the client itself.
+            addresses: CString::new(addresses).unwrap_or_default(),
+            started,
+            due_ms: AtomicU64::new(NEVER),
+            pace: Mutex::new(Pace { delay: FIRST_DELAY, reported: None }),
+        }
+    }
+
+    /// The client reports an error by itself.
+    pub(super) fn reported(&self, error: &ClientError) {
+        if error.rdkafka_error_code() == Some(RDKafkaErrorCode::AllBrokersDown) {
+            self.suspect();
+        }
+    }
+
+    /// The client may have forgotten its brokers.
+    pub(super) fn suspect(&self) {
+        let mut pace = self.pace.lock().unwrap_or_else(PoisonError::into_inner);
+        if self.due_ms.load(Ordering::Relaxed) != NEVER {
+            return;
+        }
+        let is_new = pace.reported.is_none_or(|at| at.elapsed() > QUIET);
+        pace.delay = if is_new { FIRST_DELAY } else { (pace.delay * 2).min(DELAY_MAX) };
+        pace.reported = Some(Instant::now());
+        let due = self.started.elapsed() + pace.delay;
+        self.due_ms.store(u64::try_from(due.as_millis()).unwrap_or(NEVER), Ordering::Relaxed);
+    }
+
+    /// Adds the addresses again where that is due. Called wherever the client is used; costs one load.
+    pub(super) fn tend<C: ClientContext>(&self, client: &Client<C>) {
+        let due_ms = self.due_ms.load(Ordering::Relaxed);
+        if due_ms == NEVER || self.started.elapsed() < Duration::from_millis(due_ms) {
+            return;
+        }
+        self.due_ms.store(NEVER, Ordering::Relaxed);
+        let brokers = raw::add_brokers(client, &self.addresses);
+        tracing::debug!(brokers, "all brokers were down: their addresses are added again");
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn due_in(lifeline: &Lifeline) -> Option<Duration> {
+        let due_ms = lifeline.due_ms.load(Ordering::Relaxed);
+        (due_ms != NEVER).then(|| Duration::from_millis(due_ms).saturating_sub(lifeline.started.elapsed()))
+    }
+
+    #[test]
+    fn only_a_lost_cluster_is_acted_upon_and_less_often_in_a_long_outage() {
+        let lifeline = Lifeline::new("127.0.0.1:1");
+        lifeline.reported(&ClientError::Global(RDKafkaErrorCode::BrokerTransportFailure));
+        assert_eq!(due_in(&lifeline), None);
+        let mut last = Duration::ZERO;
+        for _ in 0..10 {
+            lifeline.reported(&ClientError::Global(RDKafkaErrorCode::AllBrokersDown));
+            let due = due_in(&lifeline).expect("due");
+            assert!(due + Duration::from_millis(100) > last && due <= DELAY_MAX, "{due:?} after {last:?}");
+            last = due;
+            lifeline.due_ms.store(NEVER, Ordering::Relaxed);
+        }
+        assert!(last > DELAY_MAX / 2);
+    }
+}
