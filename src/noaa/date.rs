@@ -102,6 +102,12 @@ impl Date {
         Date::new(u16::from_be_bytes([high, low]), month, day)
     }
 
+    /// The eight bytes of `20160224`, NOAA's form.
+    pub(super) fn to_compact_bytes(self) -> [u8; 8] {
+        let [y1, y2, y3, y4, _, m1, m2, _, d1, d2] = self.to_iso_bytes();
+        [y1, y2, y3, y4, m1, m2, d1, d2]
+    }
+
     /// The ten bytes of `2016-02-24`.
     pub(super) fn to_iso_bytes(self) -> [u8; 10] {
         let tens = |number: u8| b'0' + number / 10 % 10;

@@ -59,6 +59,8 @@ impl Element {
     pub const TMIN: Element = Element(*b"TMIN");
     /// Temperature at the time of observation.
     pub const TOBS: Element = Element(*b"TOBS");
+    /// Fastest 2-minute wind speed.
+    pub const WSF2: Element = Element(*b"WSF2");
 
     /// Reads a code; `None` unless it is exactly four ASCII capital letters or digits.
     pub fn parse(text: &[u8]) -> Option<Element> {

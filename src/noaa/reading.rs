@@ -1,4 +1,4 @@
-use super::number::parse_i32;
+use super::number::{parse_i32, write_i32};
 use super::reading_error::ReadingError;
 use super::{Date, Element, StationId, shorten};
 
@@ -48,6 +48,27 @@ impl Reading {
     pub fn parse(line: &[u8]) -> Result<Line, ReadingError> {
         let line = without_line_end(line);
         parse_fields(line).or_else(|error| classify(line, error))
+    }
+
+    /// Appends the line that [`Reading::parse`] reads back as this reading, without an end of line.
+    pub fn to_line_into(&self, out: &mut Vec<u8>) {
+        out.extend_from_slice(self.station.as_bytes());
+        out.push(b',');
+        out.extend_from_slice(&self.date.to_compact_bytes());
+        out.push(b',');
+        out.extend_from_slice(self.element.as_bytes());
+        out.push(b',');
+        write_i32(self.value, out);
+        for flag in [self.measurement_flag, self.quality_flag, self.source_flag] {
+            out.push(b',');
+            if flag != 0 {
+                out.push(flag);
+            }
+        }
+        out.push(b',');
+        if let Some(time) = self.observation_time {
+            out.extend([1000, 100, 10, 1].map(|place| b'0' + (time / place % 10) as u8));
+        }
     }
 
     /// Whether NOAA's quality control rejected the value. Such values can be absurd (a frost in June), so

@@ -115,3 +115,17 @@ proptest! {
         );
     }
 }
+
+#[test]
+fn a_reading_is_written_as_it_was_read() {
+    for line in [
+        "XX000000001,20160224,TMIN,-44,T,S,7,0700",
+        "XX000000001,09991231,PRCP,0,,,W,",
+        "XX000000001,20160224,TOBS,2147483647,,I,,2400",
+        "XX000000001,20160224,WT01,-2147483648,H,,,0000",
+    ] {
+        let mut out = Vec::new();
+        reading(line).to_line_into(&mut out);
+        assert_eq!(String::from_utf8(out).unwrap(), line);
+    }
+}
