@@ -1,6 +1,7 @@
 //! How fast records are sent: as fast as possible, at a rate, or in bursts.
 
 use std::str::FromStr;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 /// Records in a time: `1000/s`, `1000` (a second), `500/1s`, `30/1m`, `5/250ms`.
@@ -47,6 +48,15 @@ pub(super) enum Pace {
 }
 
 impl Pace {
+    /// From the values of `--rate` and `--burst`.
+    pub(super) fn new(rate: Option<Rate>, burst: Option<Rate>) -> Self {
+        match (rate, burst) {
+            (Some(rate), _) => Self::Even(rate),
+            (_, Some(rate)) => Self::Bursts(rate),
+            _ => Self::Unbounded,
+        }
+    }
+
     /// How long to wait, when `sent` records have gone since `start`.
     pub(super) fn wait(&self, sent: u64, start: Instant) -> Duration {
         let due = match self {
@@ -57,6 +67,27 @@ impl Pace {
             }
         };
         due.saturating_sub(start.elapsed())
+    }
+
+    /// Sleeps until the next record may go, and calls `meanwhile` from time to time. `false`: `stop` was set.
+    pub(super) fn wait_turn(
+        &self,
+        sent: u64,
+        start: Instant,
+        stop: &AtomicBool,
+        mut meanwhile: impl FnMut(),
+    ) -> bool {
+        loop {
+            if stop.load(Ordering::Relaxed) {
+                return false;
+            }
+            let wait = self.wait(sent, start);
+            if wait.is_zero() {
+                return true;
+            }
+            meanwhile();
+            std::thread::sleep(wait.min(Duration::from_millis(100)));
+        }
     }
 }
 

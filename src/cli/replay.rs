@@ -4,7 +4,7 @@ use std::io::BufRead;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use anyhow::Context;
 use clap::Args;
@@ -12,7 +12,7 @@ use serde::{Deserialize, Serialize};
 
 use super::input::open_lines;
 use super::pace::{Pace, Rate};
-use super::signals::Signals;
+use super::signals::stoppable;
 use super::{Common, Failed, output, topics};
 use crate::kafka::{ClientSettings, Outgoing, Producer};
 
@@ -60,36 +60,19 @@ pub(super) async fn replay(common: &Common, arguments: &ReplayArguments) -> Resu
         file_bytes += found.len();
     }
     let topic = config.resolve_topic(&arguments.topic);
-    let admin = topics::connect(&config).await?;
-    if admin.partitions(&topic)?.is_none() {
-        let advice = "make the topics with `frostline topics create`";
-        return Err(Failed::Usage(anyhow::anyhow!("no such topic: {topic}: {advice}")));
-    }
+    topics::check_exists(&config, &topic).await?;
     let settings = ClientSettings::new(&config)?;
     let job = Job {
         files: arguments.files.clone(),
         topic,
-        pace: match (arguments.rate, arguments.burst) {
-            (Some(rate), _) => Pace::Even(rate),
-            (_, Some(rate)) => Pace::Bursts(rate),
-            _ => Pace::Unbounded,
-        },
+        pace: Pace::new(arguments.rate, arguments.burst),
         settings,
         stop: Arc::new(AtomicBool::new(false)),
         file_bytes,
     };
     let stop = Arc::clone(&job.stop);
-    let mut signals = Signals::listen()?;
-    let mut work = tokio::task::spawn_blocking(move || job.send_all());
-    let (joined, interrupted) = tokio::select! {
-        joined = &mut work => (joined, None),
-        signal = signals.next() => {
-            stop.store(true, Ordering::Relaxed);
-            signals.exit_on_next();
-            (work.await, Some(signal))
-        }
-    };
-    let summary = joined.map_err(|error| Failed::Working(error.into()))??;
+    let (summary, interrupted) = stoppable(stop, move || job.send_all()).await?;
+    let summary = summary?;
     if common.json {
         output::json(&summary)?;
     } else {
@@ -205,17 +188,7 @@ impl Job {
         if summary.records.is_multiple_of(4_096) {
             report(summary);
         }
-        loop {
-            if self.stop.load(Ordering::Relaxed) {
-                return false;
-            }
-            let wait = self.pace.wait(summary.records, start);
-            if wait.is_zero() {
-                return true;
-            }
-            report(summary);
-            std::thread::sleep(wait.min(Duration::from_millis(100)));
-        }
+        self.pace.wait_turn(summary.records, start, &self.stop, || report(summary))
     }
 }
 

@@ -1,5 +1,8 @@
 //! Ctrl-C and SIGTERM.
 
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
 use tokio::signal::unix::{Signal as Stream, SignalKind, signal};
 
 /// A signal that asks the process to end.
@@ -44,5 +47,23 @@ impl Signals {
             let signal = self.next().await;
             std::process::exit(i32::from(signal.exit_code()));
         });
+    }
+}
+
+/// Does work on a thread of its own. The first signal sets `stop` and waits for the work to end by itself; the
+/// second ends the process. Returns what the work returned, and the signal.
+pub(super) async fn stoppable<T: Send + 'static>(
+    stop: Arc<AtomicBool>,
+    work: impl FnOnce() -> T + Send + 'static,
+) -> anyhow::Result<(T, Option<Signal>)> {
+    let mut signals = Signals::listen()?;
+    let mut work = tokio::task::spawn_blocking(work);
+    tokio::select! {
+        done = &mut work => Ok((done?, None)),
+        signal = signals.next() => {
+            stop.store(true, Ordering::Relaxed);
+            signals.exit_on_next();
+            Ok((work.await?, Some(signal)))
+        }
     }
 }

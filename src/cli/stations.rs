@@ -52,12 +52,8 @@ pub(super) async fn stations(common: &Common, arguments: &StationsArguments) -> 
     let config = common.load(&[])?;
     // A bad file is found before anything is sent.
     let stations = read_inventory(file, countries, states).map_err(Failed::Usage)?;
-    let admin = topics::connect(&config).await?;
     let topic = config.topic(topic::STATIONS).name;
-    if admin.partitions(&topic)?.is_none() {
-        let advice = "make the topics with `frostline topics create`";
-        return Err(Failed::Usage(anyhow::anyhow!("no such topic: {topic}: {advice}")));
-    }
+    topics::check_exists(&config, &topic).await?;
     let settings = ClientSettings::new(&config)?;
     let start = Instant::now();
     let count = stations.len() as u64;

@@ -61,6 +61,15 @@ pub(super) async fn connect(config: &Config) -> Result<Admin, Failed> {
     Ok(Admin::new(&settings)?)
 }
 
+/// Connects, and makes sure that there is such a topic to write to.
+pub(super) async fn check_exists(config: &Config, topic: &str) -> Result<(), Failed> {
+    if connect(config).await?.partitions(topic)?.is_none() {
+        let advice = "make the topics with `frostline topics create`";
+        return Err(Failed::Usage(anyhow::anyhow!("no such topic: {topic}: {advice}")));
+    }
+    Ok(())
+}
+
 /// What happened to a topic, or how it is.
 #[derive(Serialize)]
 struct Row {
