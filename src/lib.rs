@@ -15,6 +15,7 @@
 //! | [`rules`] | conditions and who asked for them |
 //! | [`state`] | the store of a task: the only code that names sled |
 //! | [`demo`] | synthetic weather for the demo and for tests |
+//! | [`generate`] | synthetic data of any size, fast |
 //! | [`fault`] | faults that `frostline chaos` plants |
 //! | [`record`] | a Kafka record as the stages see it |
 //! | [`noaa`] | GHCN-Daily lines, stations, observations, units |
@@ -26,6 +27,7 @@ pub mod cli;
 pub mod config;
 pub mod demo;
 pub mod fault;
+pub mod generate;
 pub mod kafka;
 pub mod noaa;
 pub mod record;

@@ -1,0 +1,177 @@
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use super::*;
+use crate::generate::{code_lists, inventory};
+use crate::noaa::{Codes, Element, Line, Station};
+use crate::stages::driver::TestDriver;
+use crate::stages::{Assemble, AssembleSettings, Enrich, Limits, Sink, StageName, StationIndex};
+
+fn lines_settings() -> Settings {
+    Settings { seed: 2019, stations: 300, start: leap_eve(), days: 3, format: Format::Ghcn }
+}
+
+fn json_settings() -> Settings {
+    Settings { format: Format::Json, ..lines_settings() }
+}
+
+fn leap_eve() -> Date {
+    Date::new(2024, 2, 28).unwrap()
+}
+
+/// Everything that the settings give, each part with its station.
+fn parts(settings: Settings) -> Vec<(StationDay, String)> {
+    let mut generator = Generator::new(settings).unwrap();
+    let mut parts = Vec::new();
+    let mut out = Vec::new();
+    while let Some(part) = generator.append_next(&mut out) {
+        parts.push((part, String::from_utf8(std::mem::take(&mut out)).unwrap()));
+    }
+    assert_eq!(generator.append_next(&mut out), None, "it stays at its end");
+    assert!(out.is_empty());
+    parts
+}
+
+fn text(settings: Settings) -> String {
+    parts(settings).into_iter().map(|(_, text)| text).collect()
+}
+
+fn readings(settings: Settings) -> Vec<Reading> {
+    let reading = |line: &str| match Reading::parse(line.as_bytes()) {
+        Ok(Line::Reading(reading)) => reading,
+        other => panic!("{line}: {other:?}"),
+    };
+    text(settings).lines().map(reading).collect()
+}
+
+/// The table as `stations import` fills it from the files that are written.
+fn imported() -> Arc<StationIndex> {
+    let (countries, states) = code_lists();
+    let codes = |list: &str| Codes::parse(list.as_bytes()).unwrap();
+    let (countries, states) = (codes(&countries), codes(&states));
+    let index = StationIndex::new(Compat::None);
+    for line in inventory(&lines_settings()).collect::<String>().lines() {
+        index.insert(&Station::parse_line(line.as_bytes(), &countries, &states).unwrap());
+    }
+    Arc::new(index)
+}
+
+#[test]
+fn a_seed_gives_the_same_bytes() {
+    assert_eq!(text(lines_settings()), text(lines_settings()));
+    assert_eq!(text(json_settings()), text(json_settings()));
+    assert_ne!(text(lines_settings()), text(Settings { seed: 2020, ..lines_settings() }));
+    // Nor may another version or another machine change them.
+    let sum =
+        |text: &str| text.bytes().fold(0_u32, |sum, byte| sum.wrapping_mul(31).wrapping_add(byte.into()));
+    assert_eq!(sum(&text(lines_settings())), 1_447_799_405);
+}
+
+#[test]
+fn more_days_and_stations_repeat_what_fewer_gave() {
+    let more_days = text(Settings { days: 5, ..lines_settings() });
+    assert!(more_days.starts_with(&text(lines_settings())));
+    let few = Settings { stations: 10, days: 1, ..lines_settings() };
+    assert!(text(lines_settings()).starts_with(&text(few)));
+}
+
+#[test]
+fn lines_are_counted_and_go_by_date() {
+    let parts = parts(lines_settings());
+    assert_eq!(parts.len(), 900);
+    for (part, text) in &parts {
+        assert_eq!(part.records, text.lines().count() as u64);
+        assert!(text.lines().all(|line| line.starts_with(part.station.as_str())));
+    }
+    let readings = readings(lines_settings());
+    assert!(readings.is_sorted_by_key(|reading| reading.date));
+    assert_eq!(readings.first().unwrap().date, leap_eve());
+    assert_eq!(readings.last().unwrap().date, lines_settings().last_day().unwrap());
+    assert_eq!(lines_settings().last_day(), Date::new(2024, 3, 1));
+}
+
+#[test]
+fn the_weather_is_plausible_and_has_its_gaps() {
+    let year = readings(Settings { days: 366, start: Date::new(2024, 1, 1).unwrap(), ..lines_settings() });
+    let (failed, good): (Vec<&Reading>, Vec<&Reading>) =
+        year.iter().partition(|reading| reading.failed_quality());
+    let one_in = year.len() / failed.len();
+    assert!((400..1_200).contains(&one_in), "one reading in {one_in} failed");
+    for reading in &good {
+        let range = match reading.element {
+            Element::TMAX | Element::TMIN | Element::TAVG | Element::TOBS => -895..=565,
+            Element::PRCP => 0..=1_500,
+            Element::SNOW => 0..=1_500,
+            Element::SNWD => 0..=15_000,
+            _ => 0..=1_200,
+        };
+        assert!(range.contains(&reading.value), "{reading:?}");
+    }
+    let count = |element| year.iter().filter(|reading| reading.element == element).count();
+    assert!(count(Element::TMIN) < count(Element::TMAX) && count(Element::TMAX) < count(Element::PRCP));
+    assert!(good.iter().any(|reading| reading.measurement_flag == b'T' && reading.value == 0));
+}
+
+#[test]
+fn documents_are_those_that_assemble_makes_of_the_lines() {
+    let settings = AssembleSettings {
+        settle_records: 1_000,
+        settle_ms: 1_000,
+        compat: Compat::None,
+        keep_failed_quality: false,
+    };
+    let assemble = Assemble::new(settings, imported(), Limits::default());
+    let mut driver = TestDriver::new(StageName::Assemble, Box::new(assemble));
+    let mut failed = 0;
+    for (part, text) in parts(lines_settings()) {
+        for line in text.lines() {
+            driver.pipe(part.station.as_str(), line).unwrap();
+        }
+        failed += part.failed_quality;
+    }
+    driver.advance_ms(2_000).unwrap();
+    assert_eq!((driver.counts.dead_letters, driver.counts.duplicates), (0, 0));
+    assert_eq!(driver.counts.failed_quality, failed);
+    assert!(failed > 0);
+    let by_place = |text: &str| {
+        let value: serde_json::Value = serde_json::from_str(text).unwrap();
+        ((value["date"].to_string(), value["station"]["id"].to_string()), text.to_owned())
+    };
+    let assembled: BTreeMap<_, _> =
+        driver.commit().unwrap().iter().map(|written| by_place(&written.text())).collect();
+    let documents = text(json_settings());
+    let generated: BTreeMap<_, _> = documents.lines().map(by_place).collect();
+    assert_eq!(documents.lines().count(), generated.len());
+    assert_eq!(generated, assembled);
+}
+
+#[test]
+fn enrich_would_write_the_same_documents() {
+    let stations = imported();
+    let mut driver =
+        TestDriver::new(StageName::Enrich, Box::new(Enrich::new(Arc::clone(&stations), Limits::default())));
+    let mut expected = Vec::new();
+    for (part, document) in parts(json_settings()).into_iter().filter(|(part, _)| part.records > 0) {
+        let enriched = format!("{{\"station\":{}", stations.get(part.station).unwrap());
+        let fields = document.trim_end().strip_prefix(&enriched).unwrap();
+        let raw = format!("{{\"station_id\":\"{}\"{fields}", part.station);
+        driver.pipe(part.station.as_str(), &raw).unwrap();
+        expected.push(document.trim_end().to_owned());
+    }
+    let written = driver.commit().unwrap();
+    assert!(written.iter().all(|written| written.sink != Sink::DeadLetters));
+    assert_eq!(written.iter().map(|written| written.text()).collect::<Vec<_>>(), expected);
+}
+
+#[test]
+fn settings_have_limits() {
+    let error = |settings| Generator::new(settings).err();
+    assert_eq!(error(Settings { stations: 0, ..lines_settings() }), Some(SettingsError::Stations));
+    assert_eq!(error(Settings { stations: 10_000_001, ..lines_settings() }), Some(SettingsError::Stations));
+    assert_eq!(error(Settings { days: 0, ..lines_settings() }), Some(SettingsError::Days));
+    assert_eq!(error(Settings { days: 3_000_000, ..lines_settings() }), Some(SettingsError::Days));
+    assert_eq!(error(Settings { days: u32::MAX, ..lines_settings() }), Some(SettingsError::Days));
+    let last_of_all =
+        Settings { start: Date::new(9999, 12, 31).unwrap(), days: 1, stations: 2, ..lines_settings() };
+    assert!(text(last_of_all).contains(",99991231,"));
+}
