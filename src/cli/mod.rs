@@ -7,6 +7,9 @@
 mod chaos;
 mod config;
 mod demo;
+mod file_output;
+mod generate;
+mod generate_job;
 mod input;
 mod output;
 mod pace;
@@ -35,6 +38,7 @@ Examples:
   frostline stations import ghcnd-stations.txt --countries ghcnd-countries.txt --states ghcnd-states.txt
   frostline run --config frostline.toml        the daemon
   frostline replay 2016.csv.gz --topic noaa-csv-raw
+  frostline generate --days 7 --out week.csv   synthetic data of any size
   frostline tail noaa-json-alerts              look at the alerts as they come";
 
 /// Watches weather stations through Kafka and tells people before the frost does.
@@ -74,6 +78,7 @@ enum Command {
     Topics(topics::TopicsArguments),
     Stations(stations::StationsArguments),
     Replay(replay::ReplayArguments),
+    Generate(generate::GenerateArguments),
     Tail(tail::TailArguments),
     Rules(rules::RulesArguments),
     Config(config::ConfigArguments),
@@ -206,6 +211,7 @@ async fn dispatch(arguments: Arguments) -> Result<(), Failed> {
         Command::Topics(arguments) => topics::topics(&common, &arguments).await,
         Command::Stations(arguments) => stations::stations(&common, &arguments).await,
         Command::Replay(arguments) => replay::replay(&common, &arguments).await,
+        Command::Generate(arguments) => generate::generate(&common, arguments).await,
         Command::Tail(arguments) => tail::tail(&common, &arguments).await,
         Command::Rules(arguments) => rules::rules(&common, &arguments),
         Command::Config(arguments) => config::config(&common, &arguments),

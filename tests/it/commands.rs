@@ -33,6 +33,7 @@ fn help_has_examples() {
         &["topics", "delete"],
         &["stations", "import"],
         &["replay"],
+        &["generate"],
         &["tail"],
         &["rules", "check"],
         &["config", "check"],

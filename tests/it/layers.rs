@@ -19,6 +19,7 @@ const LAYERS: &[(&str, &[&str])] = &[
     ("record", &[]),
     ("fault", &[]),
     ("demo", &[]),
+    ("generate", &["noaa"]),
     ("state", &[]),
     ("rules", &["noaa"]),
     ("stages", &["noaa", "record", "rules", "state"]),
@@ -26,7 +27,13 @@ const LAYERS: &[(&str, &[&str])] = &[
     ("kafka", &["config", "record"]),
     ("runtime", &["config", "fault", "kafka", "noaa", "record", "rules", "stages", "state"]),
     ("chaos", &["config", "demo", "fault", "kafka", "noaa", "record", "rules", "stages", "state"]),
-    ("cli", &["chaos", "config", "demo", "fault", "kafka", "noaa", "record", "rules", "runtime", "stages"]),
+    (
+        "cli",
+        &[
+            "chaos", "config", "demo", "fault", "generate", "kafka", "noaa", "record", "rules", "runtime",
+            "stages",
+        ],
+    ),
 ];
 
 fn source() -> PathBuf {

@@ -10,6 +10,7 @@ mod bad_input;
 mod chaos;
 mod commands;
 mod exactly_once;
+mod generate;
 mod goldens;
 mod layers;
 mod lost_brokers;
@@ -29,6 +30,7 @@ fn main() {
         topology::tests(),
         goldens::tests(),
         commands::tests(),
+        generate::tests(),
         bad_input::tests(),
         pipeline::tests(),
         rebalance::tests(),
