@@ -65,10 +65,10 @@ pub(super) struct GenerateArguments {
     #[arg(long, value_name = "FILE", requires = "stations_file")]
     pub(super) states_file: Option<PathBuf>,
     /// Send evenly at this rate, as in 1000/s
-    #[arg(long, value_name = "N/s", conflicts_with = "burst", requires = "topic")]
+    #[arg(long, value_name = "N/s", conflicts_with_all = ["burst", "out"], requires = "topic")]
     pub(super) rate: Option<Rate>,
     /// Send in bursts, as in 500/1s
-    #[arg(long, value_name = "N/1s", requires = "topic")]
+    #[arg(long, value_name = "N/1s", conflicts_with = "out", requires = "topic")]
     pub(super) burst: Option<Rate>,
 }
 
