@@ -88,8 +88,8 @@ public final class Streams {
         });
         streams.start();
         done.await();
-        // Commits what is open.
-        streams.close();
+        // Commits what is open; leaves the group, so that it can be deleted.
+        streams.close(CloseOptions.groupMembershipOperation(CloseOptions.GroupMembershipOperation.LEAVE_GROUP));
         streams.cleanUp();
         Files.deleteIfExists(state.resolve(args[3]));
         Files.deleteIfExists(state);

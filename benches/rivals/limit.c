@@ -53,8 +53,10 @@ int main(int argc, char **argv) {
             rd_kafka_message_destroy(batch[i]);
         }
     }
+    double last = now();
+    rd_kafka_queue_destroy(queue);
+    rd_kafka_consumer_close(consumer);
     printf("{\"records\":%ld,\"alerts\":null,\"first_s\":%.6f,\"last_s\":%.6f,\"version\":\"librdkafka %s\"}\n",
-           records, first, now(), rd_kafka_version_str());
-    fflush(stdout);
-    _Exit(0);
+           records, first, last, rd_kafka_version_str());
+    return 0;
 }
