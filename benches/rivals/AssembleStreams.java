@@ -1,4 +1,3 @@
-import java.nio.file.*;
 import java.time.Duration;
 import java.util.*;
 import java.util.concurrent.CountDownLatch;
@@ -116,7 +115,6 @@ public final class AssembleStreams {
 
     public static void main(String[] args) throws Exception {
         long wanted = Long.parseLong(args[4]);
-        Path state = Files.createTempDirectory("rivals-streams");
         Properties p = new Properties();
         p.put("bootstrap.servers", args[0]);
         p.put("application.id", args[3]);
@@ -124,7 +122,7 @@ public final class AssembleStreams {
         p.put("commit.interval.ms", "100");
         p.put("num.stream.threads", "1");
         p.put("auto.offset.reset", "earliest");
-        p.put("state.dir", state.toString());
+        p.put("state.dir", "state");
 
         CountDownLatch done = new CountDownLatch(1);
         StreamsBuilder builder = new StreamsBuilder();
@@ -145,7 +143,6 @@ public final class AssembleStreams {
         streams.start();
         done.await();
         streams.close(CloseOptions.groupMembershipOperation(CloseOptions.GroupMembershipOperation.LEAVE_GROUP));
-        streams.cleanUp();
         System.out.printf(Locale.ROOT, "{\"records\":%d,\"alerts\":null,\"observations\":%d,\"first_s\":%.6f,"
             + "\"last_s\":%.6f}%n", records, observations, first, last);
         System.exit(0);

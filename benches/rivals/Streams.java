@@ -1,4 +1,3 @@
-import java.nio.file.*;
 import java.util.Properties;
 import java.util.concurrent.CountDownLatch;
 
@@ -55,7 +54,6 @@ public final class Streams {
 
     public static void main(String[] args) throws Exception {
         long wanted = Long.parseLong(args[4]);
-        Path state = Files.createTempDirectory("rivals-streams");
         Properties p = new Properties();
         p.put("bootstrap.servers", args[0]);
         p.put("application.id", args[3]);
@@ -63,7 +61,7 @@ public final class Streams {
         p.put("commit.interval.ms", "100");
         p.put("num.stream.threads", "1");
         p.put("auto.offset.reset", "earliest");
-        p.put("state.dir", state.toString());
+        p.put("state.dir", "state");
 
         CountDownLatch done = new CountDownLatch(1);
         JsonSerde json = new JsonSerde();
@@ -90,9 +88,6 @@ public final class Streams {
         done.await();
         // Commits what is open; leaves the group, so that it can be deleted.
         streams.close(CloseOptions.groupMembershipOperation(CloseOptions.GroupMembershipOperation.LEAVE_GROUP));
-        streams.cleanUp();
-        Files.deleteIfExists(state.resolve(args[3]));
-        Files.deleteIfExists(state);
         long cpu = SYSTEM.getProcessCpuTime();
         System.out.printf(java.util.Locale.ROOT,
             "{\"records\":%d,\"alerts\":%d,\"first_s\":%.6f,\"last_s\":%.6f,"

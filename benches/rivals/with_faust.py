@@ -7,19 +7,17 @@ import json
 import os
 import signal
 import sys
-import tempfile
 import time
 
 import faust
 
 brokers, source_name, sink_name, group, wanted = sys.argv[1:]
 wanted = int(wanted)
-folder = tempfile.TemporaryDirectory()
 app = faust.App(
     group,
     broker=f"kafka://{brokers}",
     store="memory://",
-    datadir=folder.name,
+    datadir="state",
     topic_allow_declare=False,
     topic_disable_leader=True,
     web_enabled=False,
