@@ -41,8 +41,10 @@ pub struct Record<'a> {
     pub headers: &'a dyn ReadHeaders,
 }
 
+/// One day, in milliseconds.
+pub const DAY_MS: i64 = 86_400_000;
+
 /// The day of a record's timestamp, in days since 1970: how old state is, is told by the records' own clock.
 pub fn day_of(timestamp_ms: i64) -> u32 {
-    const DAY_MS: i64 = 86_400_000;
     u32::try_from(timestamp_ms.max(0) / DAY_MS).unwrap_or(u32::MAX)
 }

@@ -18,7 +18,7 @@ pub use secret::{OWNED_CLIENT_KEYS, is_sensitive, resolve_secret};
 pub use topics::{TopicConfig, TopicPlan, topic};
 
 use crate::noaa::Compat;
-use crate::stages::{AssembleSettings, Limits, StageName};
+use crate::stages::{AssembleSettings, Limits, StageName, Validate};
 
 /// All settings.
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
@@ -86,6 +86,8 @@ pub struct RuntimeConfig {
     pub workers: usize,
     /// The daemon's data directory.
     pub state_dir: PathBuf,
+    /// Which records are read whole: `all`, or `needed` for those alone on which an output may depend.
+    pub validate: Validate,
     /// Largest value of a record that is processed, in bytes; a larger one is a dead letter.
     pub value_bytes_max: usize,
     /// What to read where a group has no committed offset: `earliest` or `latest`.
@@ -116,6 +118,7 @@ impl Default for RuntimeConfig {
             commit_interval_ms: 100,
             workers: 0,
             state_dir: "state".into(),
+            validate: Validate::All,
             value_bytes_max: 1_000_000,
             auto_offset_reset: OffsetReset::Earliest,
             session_timeout_ms: 45_000,
@@ -240,7 +243,8 @@ impl Config {
 
     /// What a record may be.
     pub fn limits(&self) -> Limits {
-        Limits { value_bytes_max: self.runtime.value_bytes_max, ..Limits::default() }
+        let (validate, value_bytes_max) = (self.runtime.validate, self.runtime.value_bytes_max);
+        Limits { validate, value_bytes_max, ..Limits::default() }
     }
 
     /// Checks what the types cannot say.

@@ -109,7 +109,7 @@ impl Date {
     }
 
     /// The ten bytes of `2016-02-24`.
-    pub(super) fn to_iso_bytes(self) -> [u8; 10] {
+    pub fn to_iso_bytes(self) -> [u8; 10] {
         let tens = |number: u8| b'0' + number / 10 % 10;
         let ones = |number: u8| b'0' + number % 10;
         let (century, year) = ((self.year / 100) as u8, (self.year % 100) as u8);

@@ -35,6 +35,7 @@ mod number;
 mod observation;
 mod reading;
 mod reading_error;
+mod scan;
 mod station;
 mod station_id;
 mod station_line;
@@ -51,7 +52,7 @@ pub use reading_error::ReadingError;
 pub use station::{Location, Station};
 pub use station_id::StationId;
 pub use station_line::StationError;
-pub use view::{ElementValue, ObservationView, StationView};
+pub use view::{ElementList, ElementValue, ObservationView, StationView};
 pub use view_error::ViewError;
 
 /// The first 40 characters of a text from outside, for an error message: the input may be of any length

@@ -1,8 +1,12 @@
 use super::json::{Fields, Object, Scalar};
-use super::{Date, Element, StationId, ViewError, shorten};
+use super::{Date, Element, StationId, ViewError, scan, shorten};
 use serde::de::MapAccess;
+use smallvec::SmallVec;
 use std::borrow::Cow;
 use std::fmt;
+
+/// Elements with their values. Most observations have few, and then nothing is allocated for them.
+pub type ElementList = SmallVec<[(Element, ElementValue); 12]>;
 
 /// An enriched observation as it lies in a record, read in one pass; texts borrow from the record unless
 /// they hold escapes.
@@ -18,7 +22,7 @@ pub struct ObservationView<'a> {
     /// 1 for the first document of a station and day, more for later ones.
     pub revision: u32,
     /// The values as the document has them (tenths are decimals), sorted by element, each element once.
-    pub elements: Vec<(Element, ElementValue)>,
+    pub elements: ElementList,
 }
 
 /// What an observation says about its station, as far as filters and rules ask for it.
@@ -85,7 +89,7 @@ impl ElementValue {
         }
     }
 
-    fn from_text(text: &str) -> Option<ElementValue> {
+    pub(super) fn from_text(text: &str) -> Option<ElementValue> {
         // Rust reads "inf" and "nan" too.
         let is_plain = text
             .bytes()
@@ -113,6 +117,12 @@ impl<'a> ObservationView<'a> {
     pub fn parse(value: &'a [u8]) -> Result<ObservationView<'a>, ViewError> {
         // Once for the whole value is cheaper than for each string in it.
         let text = std::str::from_utf8(value).map_err(|e| ViewError::NotUtf8 { byte: e.valid_up_to() })?;
+        scan::observation(text).map_or_else(|| ObservationView::parse_thoroughly(text), Ok)
+    }
+
+    /// Reads what is written in whatever way, and finds out what is wrong.
+    #[cold]
+    pub(super) fn parse_thoroughly(text: &'a str) -> Result<ObservationView<'a>, ViewError> {
         let document: Object<Document<'a>> =
             serde_json::from_str(text).map_err(|error| ViewError::from_json(text, &error))?;
         document.0.ok_or(ViewError::NotAnObject)?.check()
@@ -131,7 +141,7 @@ struct Document<'a> {
     station: Option<StationFields<'a>>,
     date: Option<Scalar<'a>>,
     revision: Option<Scalar<'a>>,
-    elements: Vec<(Element, ElementValue)>,
+    elements: ElementList,
     /// The first element that is not a number.
     not_a_number: Option<Element>,
 }
@@ -157,13 +167,7 @@ impl<'de> Fields<'de> for Document<'de> {
 impl<'a> Document<'a> {
     fn push(&mut self, element: Element, scalar: &Scalar<'_>) {
         match ElementValue::from_scalar(scalar) {
-            Some(value) => {
-                if self.elements.is_empty() {
-                    // Most observations have fewer, so one allocation is all.
-                    self.elements.reserve(16);
-                }
-                self.elements.push((element, value));
-            }
+            Some(value) => self.elements.push((element, value)),
             None => self.not_a_number = self.not_a_number.or(Some(element)),
         }
     }
@@ -175,7 +179,9 @@ impl<'a> Document<'a> {
         if let Some(element) = self.not_a_number {
             return Err(ViewError::NotANumber(element));
         }
-        Ok(ObservationView { station, date, revision, elements: sort(self.elements) })
+        let mut elements = self.elements;
+        sort(&mut elements);
+        Ok(ObservationView { station, date, revision, elements })
     }
 }
 
@@ -193,14 +199,13 @@ fn check_revision(revision: Option<Scalar<'_>>) -> Result<u32, ViewError> {
 }
 
 /// Sorts by element; of the same element the last is kept. Our own documents are sorted already.
-fn sort(mut elements: Vec<(Element, ElementValue)>) -> Vec<(Element, ElementValue)> {
+pub(super) fn sort(elements: &mut ElementList) {
     if !elements.is_sorted_by(|(before, _), (after, _)| before < after) {
         // Reversed and sorted stably, the last one comes first, which is the one that `dedup` keeps.
         elements.reverse();
         elements.sort_by_key(|&(element, _)| element);
-        elements.dedup_by_key(|&mut (element, _)| element);
+        elements.dedup_by_key(|(element, _)| *element);
     }
-    elements
 }
 
 #[derive(Default)]

@@ -5,6 +5,7 @@
 
 mod condition;
 mod file;
+mod native;
 mod position;
 
 use std::collections::HashMap;
@@ -34,7 +35,7 @@ pub struct Rule {
 #[derive(Debug, Default)]
 pub struct RuleSet {
     rules: Vec<Rule>,
-    by_station: HashMap<StationId, Vec<u32>>,
+    by_station: HashMap<StationId, Vec<u32>, foldhash::fast::RandomState>,
 }
 
 impl RuleSet {
@@ -48,7 +49,7 @@ impl RuleSet {
 
     /// Builds the index. The caller has checked that ids are unique.
     fn new(rules: Vec<Rule>) -> Self {
-        let mut by_station: HashMap<StationId, Vec<u32>> = HashMap::new();
+        let mut by_station: HashMap<StationId, Vec<u32>, foldhash::fast::RandomState> = HashMap::default();
         for (index, rule) in rules.iter().enumerate() {
             by_station.entry(rule.station).or_default().push(index as u32);
         }
@@ -59,6 +60,11 @@ impl RuleSet {
     pub fn of_station(&self, station: StationId) -> impl Iterator<Item = &Rule> {
         let indices = self.by_station.get(&station).map(Vec::as_slice).unwrap_or_default();
         indices.iter().map(|index| &self.rules[*index as usize])
+    }
+
+    /// Whether any rule watches this station.
+    pub fn watches(&self, station: StationId) -> bool {
+        self.by_station.contains_key(&station)
     }
 
     /// All rules, in the file's order.

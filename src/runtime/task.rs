@@ -12,7 +12,7 @@ use super::worker::Outbox;
 use crate::kafka::{
     Assigned, ChangelogSlot, KafkaError, OffsetCommit, Outgoing, PartitionQueue, Producer, Row,
 };
-use crate::record::{Record, day_of};
+use crate::record::{DAY_MS, Record, day_of};
 use crate::stages::{Collector, Context, Counts, HEADER_PREFIX, Output, OutputHeader, Processor, Sink};
 use crate::state::{Change, Checkpoint, StateError, Store};
 
@@ -25,9 +25,6 @@ const CHANGES_MAX: usize = 5_000;
 /// Outputs that may wait for a commit to end, in bytes, and changes, before the task waits as well.
 const HELD_BYTES_MAX: usize = 4 << 20;
 const HELD_CHANGES_MAX: usize = 4 * CHANGES_MAX;
-
-/// One day.
-const DAY_MS: i64 = 86_400_000;
 
 /// How long a task may stay open whose lease has ended.
 const FORGOTTEN_PATIENCE: Duration = Duration::from_secs(5);

@@ -8,8 +8,8 @@ use std::sync::Arc;
 
 use super::filter::write_origin;
 use super::json::{RawObject, write_string};
-use super::{Context, Limits, Processor, accepted_observation};
-use crate::noaa::{Element, ElementValue, ObservationView};
+use super::{Context, Limits, Processor, Validate, accepted_observation};
+use crate::noaa::{Element, ElementValue, ObservationView, StationId};
 use crate::record::{Record, day_of};
 use crate::rules::{Evaluator, Rule, RuleSet, Verdict};
 use crate::state::StateError;
@@ -32,10 +32,22 @@ impl Alert {
     pub fn new(rules: Arc<RuleSet>, limits: Limits) -> Self {
         Self { rules, evaluator: Evaluator::new(), limits }
     }
+
+    /// Whether the value need not be read: no rule watches the station that the key names.
+    fn is_needless(&self, record: &Record<'_>) -> bool {
+        let station = || record.key.and_then(StationId::parse);
+        self.limits.validate == Validate::Needed
+            && record.value.is_some_and(|value| !value.is_empty())
+            && station().is_some_and(|station| !self.rules.watches(station))
+    }
 }
 
 impl Processor for Alert {
     fn process(&mut self, record: &Record<'_>, context: &mut Context<'_>) -> Result<(), StateError> {
+        if self.is_needless(record) {
+            context.skip_unread();
+            return Ok(());
+        }
         let Some(view) = accepted_observation(record, &self.limits, context) else { return Ok(()) };
         // The key chose the partition; only with the station's own key does the station always meet the same
         // memory of what was alerted before.
@@ -46,8 +58,7 @@ impl Processor for Alert {
             context.reject(record, &format!("{key}: expected the station id {station}"));
             return Ok(());
         }
-        let rules = Arc::clone(&self.rules);
-        for rule in rules.of_station(station) {
+        for rule in self.rules.of_station(station) {
             match self.evaluator.evaluate(&rule.when, &view) {
                 Ok(Verdict::Holds) => fire(rule, record, &view, context)?,
                 Ok(Verdict::HoldsNot | Verdict::Unknown) => {}

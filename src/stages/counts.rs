@@ -21,6 +21,8 @@ pub struct Counts {
     pub duplicates: u64,
     /// Harmless records that need no work: tombstones and header lines.
     pub skipped: u64,
+    /// Records that were passed over unread, with `runtime.validate = "needed"`.
+    pub skipped_unread: u64,
     /// Readings left out because they failed NOAA's quality control.
     pub failed_quality: u64,
     /// Evaluations of a rule that failed on a record's values.
@@ -36,6 +38,7 @@ impl AddAssign for Counts {
         self.dead_letters += more.dead_letters;
         self.duplicates += more.duplicates;
         self.skipped += more.skipped;
+        self.skipped_unread += more.skipped_unread;
         self.failed_quality += more.failed_quality;
         self.rule_errors += more.rule_errors;
     }
@@ -43,7 +46,7 @@ impl AddAssign for Counts {
 
 impl Counts {
     /// Name and value of each count, in one place for metrics and summaries.
-    pub fn named(&self) -> [(&'static str, u64); 9] {
+    pub fn named(&self) -> [(&'static str, u64); 10] {
         [
             ("records_in", self.records_in),
             ("observations", self.observations),
@@ -52,6 +55,7 @@ impl Counts {
             ("dead_letters", self.dead_letters),
             ("duplicates", self.duplicates),
             ("skipped", self.skipped),
+            ("skipped_unread", self.skipped_unread),
             ("failed_quality", self.failed_quality),
             ("rule_errors", self.rule_errors),
         ]

@@ -1,9 +1,13 @@
 //! filter: keeps the observations that match an expression, and says where each came from.
 
 use std::io::Write;
+use std::sync::Arc;
+
+use memchr::memchr;
+use memchr::memmem::Finder;
 
 use super::json::{RawObject, write_string};
-use super::{Context, Limits, Processor, accepted_observation};
+use super::{Context, Limits, Processor, Validate, accepted_observation};
 use crate::noaa::ObservationView;
 use crate::record::Record;
 use crate::rules::{Condition, Evaluator, Verdict};
@@ -11,20 +15,35 @@ use crate::state::StateError;
 
 /// The processor. Stateless; a record without a key is accepted, and gets its station id as key.
 pub struct Filter {
-    condition: std::sync::Arc<Condition>,
+    condition: Arc<Condition>,
     evaluator: Evaluator,
     limits: Limits,
+    /// Set with [`Validate::Needed`]: a value in which this is not found cannot satisfy the condition.
+    required: Option<Finder<'static>>,
 }
 
 impl Filter {
     /// A filter that keeps what satisfies `condition`.
-    pub fn new(condition: std::sync::Arc<Condition>, limits: Limits) -> Self {
-        Self { condition, evaluator: Evaluator::new(), limits }
+    pub fn new(condition: Arc<Condition>, limits: Limits) -> Self {
+        let required = condition.required_text().filter(|_| limits.validate == Validate::Needed);
+        let required = required.map(|text| Finder::new(&format!("\"{text}\"")).into_owned());
+        Self { condition, evaluator: Evaluator::new(), limits, required }
+    }
+
+    /// Whether it can be told without reading the value that the condition does not hold. Where escapes are
+    /// used, a text can be written in many ways.
+    fn is_needless(&self, value: &[u8]) -> bool {
+        let lacks = |required: &Finder<'_>| required.find(value).is_none() && memchr(b'\\', value).is_none();
+        self.required.as_ref().is_some_and(lacks)
     }
 }
 
 impl Processor for Filter {
     fn process(&mut self, record: &Record<'_>, context: &mut Context<'_>) -> Result<(), StateError> {
+        if record.value.is_some_and(|value| !value.is_empty() && self.is_needless(value)) {
+            context.skip_unread();
+            return Ok(());
+        }
         let Some(view) = accepted_observation(record, &self.limits, context) else { return Ok(()) };
         match self.evaluator.evaluate(&self.condition, &view) {
             // An unknown state is not Arizona: what cannot be decided is not kept.

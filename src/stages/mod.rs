@@ -21,6 +21,8 @@ mod station_index;
 use std::fmt;
 use std::str::FromStr;
 
+use serde::{Deserialize, Serialize};
+
 pub use alert::Alert;
 pub use assemble::{Assemble, AssembleSettings};
 pub use collector::{Collector, HEADER_PREFIX, Output, OutputHeader, Sink};
@@ -31,11 +33,11 @@ pub use recipe::Recipe;
 pub use station_index::StationIndex;
 
 use crate::noaa::{Date, ObservationView};
-use crate::record::Record;
+use crate::record::{DAY_MS, Record};
 use crate::state::{StateError, Store};
 
 /// The stages, in the order in which records flow through them.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, serde::Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize)]
 #[serde(rename_all = "lowercase")]
 pub enum StageName {
     /// GHCN lines into observations.
@@ -88,9 +90,23 @@ impl FromStr for StageName {
 /// Longest key that is processed: no station id is near it, and keys are repeated in outputs.
 const KEY_BYTES_MAX: usize = 1_000;
 
-/// Smallest and largest things that a processor accepts.
+/// Which records are read whole.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Validate {
+    /// All: whatever is wrong with a record, it becomes a dead letter.
+    #[default]
+    All,
+    /// Those on which an output may depend. The others are passed over unread, and counted as such: a station
+    /// without rules, or a value that lacks a text which the filter asks for.
+    Needed,
+}
+
+/// What a processor accepts.
 #[derive(Clone, Copy, Debug)]
 pub struct Limits {
+    /// Which records are read whole.
+    pub validate: Validate,
     /// Largest value of a record, in bytes.
     pub value_bytes_max: usize,
     /// How far a date may lie ahead of the clock, in days.
@@ -99,7 +115,7 @@ pub struct Limits {
 
 impl Default for Limits {
     fn default() -> Self {
-        Self { value_bytes_max: 1_000_000, days_ahead_max: 1 }
+        Self { validate: Validate::All, value_bytes_max: 1_000_000, days_ahead_max: 1 }
     }
 }
 
@@ -134,6 +150,13 @@ impl Context<'_> {
         }
     }
 
+    /// Counts a record that was passed over unread (see [`Validate::Needed`]).
+    pub fn skip_unread(&mut self) {
+        if !self.muted {
+            self.counts.skipped_unread += 1;
+        }
+    }
+
     /// Counts a record that needs no work and is no mistake (a tombstone, a header line).
     pub fn skip(&mut self) {
         if !self.muted {
@@ -143,9 +166,8 @@ impl Context<'_> {
 
     /// Whether the date lies further ahead of the clock than `limits` allow.
     pub fn is_ahead(&self, date: Date, limits: &Limits) -> bool {
-        // A clock outside the calendar cannot tell; then nothing counts as ahead.
-        Date::from_unix_ms(self.now_ms)
-            .is_some_and(|today| date.days_since_1970() > today.days_since_1970() + limits.days_ahead_max)
+        let today = self.now_ms.div_euclid(DAY_MS);
+        i64::from(date.days_since_1970()) > today + i64::from(limits.days_ahead_max)
     }
 }
 

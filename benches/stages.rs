@@ -1,0 +1,231 @@
+//! Micro-benchmarks of what is done with a record, without a broker: `cargo bench --bench stages`.
+
+#![allow(missing_docs, clippy::unwrap_used)]
+
+use std::hint::black_box;
+use std::sync::Arc;
+
+use criterion::{BatchSize, Criterion, Throughput, criterion_group, criterion_main};
+use frostline::noaa::{Compat, ObservationView, Reading, Station};
+use frostline::record::{NO_HEADERS, ReadHeaders, Record};
+use frostline::rules::{Condition, Evaluator, RuleSet, Scope};
+use frostline::stages::{
+    Alert, Assemble, AssembleSettings, Collector, Context, Counts, Enrich, Filter, Limits, Processor, StageName,
+    StationIndex, Validate,
+};
+use frostline::state::{Change, Checkpoint, Identity, StateDirectory, Store};
+
+const STATION: &str = "USC00020080";
+const DOCUMENT: &str = r#"{"station":{"id":"USC00020080","country_code":"US","country":"United States","location":{"lat":32.3697,"lon":-112.8597},"elevation":533.7,"state_code":"AZ","state":"ARIZONA","name":"SYNTHETIC STATION 80","hcn_crn_flag":"HCN","wmo_id":"00080"},"date":"2016-02-24T00:00:00","PRCP":0.0,"SNOW":0,"SNWD":0,"TMAX":23.3,"TMIN":8.9,"TOBS":8.9,"TRANGE":{"gte":8.9,"lte":23.3}}"#;
+const ELSEWHERE: &str = r#"{"station":{"id":"MXC00000001","country_code":"MX","country":"Mexico","location":{"lat":32.3697,"lon":-112.8597},"elevation":533.7,"name":"SYNTHETIC STATION 80","hcn_crn_flag":"HCN","wmo_id":"00080"},"date":"2016-02-24T00:00:00","PRCP":0.0,"SNOW":0,"SNWD":0,"TMAX":23.3,"TMIN":8.9,"TOBS":8.9,"TRANGE":{"gte":8.9,"lte":23.3}}"#;
+const RAW: &str = r#"{"station_id":"USC00020080","date":"2016-02-24","PRCP":0.0,"TMAX":23.3,"TMIN":8.9}"#;
+const FILTER: &str = "station.country_code == 'US' && station.state_code == 'AZ'";
+
+/// One partition of a stage, its outputs thrown away.
+struct Bench {
+    processor: Box<dyn Processor>,
+    store: Store,
+    collector: Collector,
+    counts: Counts,
+    offset: i64,
+}
+
+impl Bench {
+    fn new(processor: impl Processor + 'static) -> Self {
+        let store = Store::in_memory();
+        let (collector, counts) = (Collector::default(), Counts::default());
+        Self { processor: Box::new(processor), store, collector, counts, offset: 0 }
+    }
+
+    fn process(&mut self, key: &str, value: &[u8]) {
+        self.offset += 1;
+        let record = Record {
+            topic: "noaa-json",
+            partition: 0,
+            offset: self.offset,
+            timestamp_ms: 1_456_272_000_000,
+            key: Some(key.as_bytes()),
+            value: Some(value),
+            headers: &NoHeaders,
+        };
+        let mut context = Context {
+            store: &mut self.store,
+            collector: &mut self.collector,
+            counts: &mut self.counts,
+            now_ms: 1_767_225_600_000,
+            muted: false,
+            stage: StageName::Filter,
+        };
+        self.processor.process(&record, &mut context).unwrap();
+        if self.offset % 1024 == 0 {
+            self.collector.clear();
+            self.store.abort();
+        }
+    }
+}
+
+struct NoHeaders;
+
+impl ReadHeaders for NoHeaders {
+    fn visit(&self, visit: &mut dyn FnMut(&str, Option<&[u8]>)) {
+        NO_HEADERS.visit(visit);
+    }
+}
+
+/// The station of [`DOCUMENT`].
+fn stations() -> Arc<StationIndex> {
+    let document: serde_json::Value = serde_json::from_str(DOCUMENT).unwrap();
+    let station: Station = serde_json::from_value(document["station"].clone()).unwrap();
+    let index = StationIndex::new(Compat::None);
+    index.insert(&station);
+    Arc::new(index)
+}
+
+fn rules(count: usize, when: &str) -> Arc<RuleSet> {
+    let rule = |n| format!("[[rule]]\nid = \"r{n}\"\nstation = \"{STATION}\"\nwhen = \"{when}\"\n");
+    Arc::new(RuleSet::parse(&(0..count).map(rule).collect::<String>()).unwrap())
+}
+
+fn reading(c: &mut Criterion) {
+    let mut group = c.benchmark_group("read");
+    let line = "USC00020080,20160224,TMIN,89,,,7,0700";
+    group.throughput(Throughput::Bytes(line.len() as u64));
+    group.bench_function("line", |b| b.iter(|| Reading::parse(black_box(line.as_bytes())).unwrap()));
+    group.throughput(Throughput::Bytes(DOCUMENT.len() as u64));
+    group.bench_function("observation", |b| {
+        b.iter(|| black_box(ObservationView::parse(black_box(DOCUMENT.as_bytes())).unwrap()).date);
+    });
+    group.bench_function("observation, JSON syntax alone, by serde_json", |b| {
+        b.iter(|| serde_json::from_slice::<&serde_json::value::RawValue>(black_box(DOCUMENT.as_bytes())).unwrap());
+    });
+    group.bench_function("observation, into a serde_json::Value", |b| {
+        b.iter(|| serde_json::from_slice::<serde_json::Value>(black_box(DOCUMENT.as_bytes())).unwrap());
+    });
+    group.finish();
+}
+
+fn conditions(c: &mut Criterion) {
+    let mut group = c.benchmark_group("rule");
+    let view = ObservationView::parse(DOCUMENT.as_bytes()).unwrap();
+    let evaluator = Evaluator::new();
+    for (name, text) in [
+        ("one comparison", "TMIN <= 10.0"),
+        ("with fields of the station", "TMIN <= 10.0 && station.country_code == 'US' && station.state_code == 'AZ'"),
+        ("left to the interpreter", "TMIN <= 10.0 && station.name.startsWith('S')"),
+    ] {
+        let condition = Condition::compile(text, Scope::Observation).unwrap();
+        group.bench_function(name, |b| b.iter(|| evaluator.evaluate(black_box(&condition), black_box(&view))));
+    }
+    group.finish();
+}
+
+fn stages(c: &mut Criterion) {
+    let mut group = c.benchmark_group("stage");
+    group.throughput(Throughput::Elements(1));
+    let needed = Limits { validate: Validate::Needed, ..Limits::default() };
+    let filter = Arc::new(Condition::compile(FILTER, Scope::Filter).unwrap());
+
+    let mut bench = Bench::new(Filter::new(Arc::clone(&filter), Limits::default()));
+    group.bench_function("filter, dropped", |b| b.iter(|| bench.process("MXC00000001", black_box(ELSEWHERE.as_bytes()))));
+    group.bench_function("filter, kept", |b| b.iter(|| bench.process(STATION, black_box(DOCUMENT.as_bytes()))));
+    let mut bench = Bench::new(Filter::new(filter, needed));
+    group.bench_function("filter, dropped unread", |b| {
+        b.iter(|| bench.process("MXC00000001", black_box(ELSEWHERE.as_bytes())));
+    });
+
+    let mut bench = Bench::new(Alert::new(rules(1, "TMIN <= 10.0"), Limits::default()));
+    group.bench_function("alert, station without rules", |b| {
+        b.iter(|| bench.process("MXC00000001", black_box(ELSEWHERE.as_bytes())));
+    });
+    group.bench_function("alert, known already", |b| b.iter(|| bench.process(STATION, black_box(DOCUMENT.as_bytes()))));
+    let mut bench = Bench::new(Alert::new(rules(1, "TMIN <= 10.0"), needed));
+    group.bench_function("alert, station without rules, unread", |b| {
+        b.iter(|| bench.process("MXC00000001", black_box(ELSEWHERE.as_bytes())));
+    });
+    let mut bench = Bench::new(Alert::new(rules(1_000, "TMIN <= -10.0 && TMAX - TMIN > 5.0"), Limits::default()));
+    group.bench_function("alert, 1,000 conditions", |b| b.iter(|| bench.process(STATION, black_box(DOCUMENT.as_bytes()))));
+
+    let mut bench = Bench::new(Enrich::new(stations(), Limits::default()));
+    group.bench_function("enrich", |b| b.iter(|| bench.process(STATION, black_box(RAW.as_bytes()))));
+
+    // Five lines are one observation; each iteration is one line.
+    let settings = AssembleSettings {
+        settle_records: 1_000,
+        settle_ms: 1_000,
+        compat: Compat::None,
+        keep_failed_quality: false,
+    };
+    let mut bench = Bench::new(Assemble::new(settings, stations(), Limits::default()));
+    let lines: Vec<String> = (0..336 * 5)
+        .map(|n| {
+            let (month, day) = (n / 5 / 28 + 1, n / 5 % 28 + 1);
+            let element = ["TMAX", "TMIN", "PRCP", "SNOW", "SNWD"][n % 5];
+            format!("{STATION},2016{month:02}{day:02},{element},89,,,7,0700")
+        })
+        .collect();
+    let mut lines = lines.iter().cycle();
+    group.bench_function("assemble, a line of five", |b| {
+        b.iter(|| bench.process(STATION, black_box(lines.next().unwrap().as_bytes())));
+    });
+    group.finish();
+}
+
+/// 1,000 new entries of the size that assemble keeps.
+fn entries(from: u64) -> Vec<([u8; 16], [u8; 48])> {
+    (from..from + 1_000)
+        .map(|n| {
+            let mut key = [b'o'; 16];
+            key[8..].copy_from_slice(&n.to_be_bytes());
+            (key, [7; 48])
+        })
+        .collect()
+}
+
+fn store(c: &mut Criterion) {
+    let directory = tempfile::tempdir().unwrap();
+    let state = StateDirectory::open(&directory.path().join("state")).unwrap();
+    let open = |partition| {
+        let (stage, topic, cluster) = ("assemble".into(), "noaa-csv-raw".into(), "bench".into());
+        state.store(&Identity { stage, topic, partition, cluster }, 400).unwrap()
+    };
+    let mut group = c.benchmark_group("store");
+    group.throughput(Throughput::Elements(1_000));
+
+    let (mut store, mut next) = (open(0), 0);
+    group.bench_function("commit of 1,000 entries", |b| {
+        b.iter_batched(
+            || {
+                next += 1_000;
+                entries(next)
+            },
+            |entries| {
+                entries.iter().for_each(|(key, value)| store.put(key, 1, value));
+                store.seal();
+                store.commit(Checkpoint { input_offset: 1, changelog_offset: 1 }).unwrap();
+            },
+            BatchSize::SmallInput,
+        );
+    });
+
+    let mut restored = open(1);
+    let mut next = 0;
+    group.bench_function("restore of 1,000 entries, into memory and on to the disk", |b| {
+        b.iter_batched(
+            || {
+                next += 1_000;
+                entries(next)
+            },
+            |entries| {
+                let changes: Vec<Change<'_>> =
+                    entries.iter().map(|(key, value)| Change { key, value: Some(value) }).collect();
+                restored.restore(&changes, Checkpoint { input_offset: 1, changelog_offset: 1 }).unwrap();
+                while restored.fill().unwrap() {}
+            },
+            BatchSize::SmallInput,
+        );
+    });
+    group.finish();
+}
+
+criterion_group!(benches, reading, conditions, stages, store);
+criterion_main!(benches);

@@ -1,0 +1,301 @@
+//! The fast way to read an observation: one pass over its bytes, for documents in the usual form.
+//!
+//! What is unusual (escapes, a field that comes twice, exponents, anything wrong) is not decided here: the
+//! answer is `None`, and the thorough reader of [`super::view`] looks at the whole document again. So this
+//! reader only has to be right about what it accepts: it accepts JSON alone, and reads from it what the
+//! thorough reader would (a property test holds one against the other).
+
+use std::borrow::Cow;
+
+use super::view::{ElementList, ElementValue, ObservationView, StationView, sort};
+use super::{Date, Element, StationId};
+
+/// Deepest nesting that is passed over here.
+const DEPTH_MAX: usize = 16;
+
+/// Largest whole number that an `f64` holds with all its neighbours.
+const EXACT_MAX: u64 = 1 << 53;
+
+/// Powers of ten that an `f64` holds exactly.
+const POWERS_OF_TEN: [f64; 23] = [
+    1e0, 1e1, 1e2, 1e3, 1e4, 1e5, 1e6, 1e7, 1e8, 1e9, 1e10, 1e11, 1e12, 1e13, 1e14, 1e15, 1e16, 1e17, 1e18,
+    1e19, 1e20, 1e21, 1e22,
+];
+
+/// Reads a document in the usual form; `None` says nothing about it.
+pub(super) fn observation(text: &str) -> Option<ObservationView<'_>> {
+    let mut scanner = Scanner { text, bytes: text.as_bytes(), at: 0 };
+    let (mut station, mut date, mut revision) = (None, None, None);
+    let mut elements = ElementList::new();
+    scanner.fields(|scanner, name| match name {
+        b"station" => set(&mut station, scanner.station()?),
+        b"date" => set(&mut date, Date::parse_iso(scanner.text()?)?),
+        b"revision" => set(&mut revision, u32::try_from(scanner.positive()?).ok()?),
+        _ => match Element::parse(name) {
+            Some(element) => {
+                // Two arms, so that the value is not put together somewhere else and then copied.
+                match scanner.element_value()? {
+                    ElementValue::Int(number) => elements.push((element, ElementValue::Int(number))),
+                    ElementValue::Float(number) => elements.push((element, ElementValue::Float(number))),
+                }
+                Some(())
+            }
+            None => scanner.skip(0),
+        },
+    })?;
+    scanner.end()?;
+    sort(&mut elements);
+    Some(ObservationView { station: station?, date: date?, revision: revision.unwrap_or(1), elements })
+}
+
+/// Of a field that comes twice the last counts: a case for the thorough reader.
+fn set<T>(field: &mut Option<T>, value: T) -> Option<()> {
+    field.replace(value).is_none().then_some(())
+}
+
+/// A position in a text; all that stands before it has been read.
+struct Scanner<'a> {
+    text: &'a str,
+    /// The same.
+    bytes: &'a [u8],
+    at: usize,
+}
+
+impl<'a> Scanner<'a> {
+    #[inline(always)]
+    /// The next byte that is not white space, left where it is.
+    fn peek(&mut self) -> Option<u8> {
+        loop {
+            let byte = *self.bytes.get(self.at)?;
+            if !matches!(byte, b' ' | b'\n' | b'\t' | b'\r') {
+                return Some(byte);
+            }
+            self.at += 1;
+        }
+    }
+
+    #[inline(always)]
+    /// Takes `wanted`, after white space.
+    fn take(&mut self, wanted: u8) -> Option<()> {
+        let found = self.peek()? == wanted;
+        self.at += 1;
+        found.then_some(())
+    }
+
+    /// Nothing but white space may follow.
+    fn end(&mut self) -> Option<()> {
+        self.peek().is_none().then_some(())
+    }
+
+    #[inline(always)]
+    /// Reads an object: `read` takes the value of each field.
+    fn fields(&mut self, mut read: impl FnMut(&mut Self, &'a [u8]) -> Option<()>) -> Option<()> {
+        self.take(b'{')?;
+        if self.peek()? == b'}' {
+            self.at += 1;
+            return Some(());
+        }
+        loop {
+            let name = self.string()?;
+            self.take(b':')?;
+            read(self, name)?;
+            match self.peek()? {
+                b',' => self.at += 1,
+                b'}' => {
+                    self.at += 1;
+                    return Some(());
+                }
+                _ => return None,
+            }
+        }
+    }
+
+    /// A string without escapes, as bytes: enough for names, and for what is passed over.
+    #[inline(always)]
+    fn string(&mut self) -> Option<&'a [u8]> {
+        self.take(b'"')?;
+        let rest = &self.bytes[self.at..];
+        let length = plain_length(rest);
+        self.at += length + 1;
+        // What ends the plain part must be the closing quote: escapes and control characters are unusual.
+        (rest.get(length) == Some(&b'"')).then(|| &rest[..length])
+    }
+
+    /// A string without escapes.
+    #[inline(always)]
+    fn text(&mut self) -> Option<&'a str> {
+        let length = self.string()?.len();
+        Some(&self.text[self.at - 1 - length..self.at - 1])
+    }
+
+    /// A number that is exact as an `f64`, or whole. Inlined, since what it returns would go through memory in
+    /// parts, which costs more than reading it.
+    #[inline(always)]
+    fn number(&mut self) -> Option<ElementValue> {
+        let is_negative = self.peek()? == b'-';
+        self.at += usize::from(is_negative);
+        let (whole, digits) = self.digits(0)?;
+        let begins_with_zero = self.bytes.get(self.at - digits) == Some(&b'0');
+        if begins_with_zero && digits > 1 {
+            return None;
+        }
+        let is_decimal = self.bytes.get(self.at) == Some(&b'.');
+        let (mantissa, decimals) = if is_decimal {
+            self.at += 1;
+            self.digits(whole)?
+        } else {
+            (whole, 0)
+        };
+        if matches!(self.bytes.get(self.at), Some(b'e' | b'E')) || mantissa > EXACT_MAX {
+            return None;
+        }
+        if !is_decimal {
+            // The thorough reader tells -0 from 0.
+            let number = i64::try_from(mantissa).ok().filter(|number| !is_negative || *number > 0)?;
+            return Some(ElementValue::Int(if is_negative { -number } else { number }));
+        }
+        // Both are exact, so that the quotient is the nearest `f64` to what is written.
+        let number = mantissa as f64 / POWERS_OF_TEN.get(decimals)?;
+        Some(ElementValue::Float(if is_negative { -number } else { number }))
+    }
+
+    #[inline(always)]
+    /// At least one digit: `number` with the digits behind it, and how many there were.
+    fn digits(&mut self, mut number: u64) -> Option<(u64, usize)> {
+        let start = self.at;
+        while let Some(digit) = self.bytes.get(self.at).map(|byte| byte.wrapping_sub(b'0'))
+            && digit <= 9
+        {
+            number = number.checked_mul(10)?.checked_add(digit.into())?;
+            self.at += 1;
+        }
+        (self.at > start).then_some((number, self.at - start))
+    }
+
+    fn decimal(&mut self) -> Option<f64> {
+        self.number().map(ElementValue::as_f64)
+    }
+
+    /// A whole number from 1 on.
+    fn positive(&mut self) -> Option<i64> {
+        match self.number()? {
+            ElementValue::Int(number) if number > 0 => Some(number),
+            _ => None,
+        }
+    }
+
+    /// A number, or the text of one.
+    #[inline(always)]
+    fn element_value(&mut self) -> Option<ElementValue> {
+        match self.peek()? {
+            b'"' => ElementValue::from_text(self.text()?),
+            _ => self.number(),
+        }
+    }
+
+    /// Passes over any value.
+    fn skip(&mut self, depth: usize) -> Option<()> {
+        if depth > DEPTH_MAX {
+            return None;
+        }
+        match self.peek()? {
+            b'"' => self.string().map(drop),
+            b'{' => self.fields(|scanner, _| scanner.skip(depth + 1)),
+            b'[' => self.items(depth),
+            b't' => self.word("true"),
+            b'f' => self.word("false"),
+            b'n' => self.word("null"),
+            _ => self.decimal().map(drop),
+        }
+    }
+
+    fn items(&mut self, depth: usize) -> Option<()> {
+        self.take(b'[')?;
+        if self.peek()? == b']' {
+            self.at += 1;
+            return Some(());
+        }
+        loop {
+            self.skip(depth + 1)?;
+            match self.peek()? {
+                b',' => self.at += 1,
+                b']' => {
+                    self.at += 1;
+                    return Some(());
+                }
+                _ => return None,
+            }
+        }
+    }
+
+    fn word(&mut self, word: &str) -> Option<()> {
+        let found = self.bytes[self.at..].starts_with(word.as_bytes());
+        self.at += word.len();
+        found.then_some(())
+    }
+
+    fn station(&mut self) -> Option<StationView<'a>> {
+        let mut id = None;
+        let (mut country_code, mut country, mut state_code) = (None, None, None);
+        let (mut state, mut name) = (None, None);
+        let (mut location, mut elevation) = (None, None);
+        self.fields(|scanner, field| match field {
+            b"id" => set(&mut id, StationId::parse(scanner.string()?)?),
+            b"country_code" => set(&mut country_code, Cow::Borrowed(scanner.text()?)),
+            b"country" => set(&mut country, Cow::Borrowed(scanner.text()?)),
+            b"state_code" => set(&mut state_code, Cow::Borrowed(scanner.text()?)),
+            b"state" => set(&mut state, Cow::Borrowed(scanner.text()?)),
+            b"name" => set(&mut name, Cow::Borrowed(scanner.text()?)),
+            b"elevation" => set(&mut elevation, scanner.decimal()?),
+            b"location" => set(&mut location, scanner.location()?),
+            _ => scanner.skip(1),
+        })?;
+        let (latitude, longitude) = location.unwrap_or_default();
+        let id = id?;
+        Some(StationView {
+            id, country_code, country, state_code, state, name, latitude, longitude, elevation,
+        })
+    }
+
+    /// Latitude and longitude.
+    fn location(&mut self) -> Option<(Option<f64>, Option<f64>)> {
+        let (mut latitude, mut longitude) = (None, None);
+        self.fields(|scanner, field| match field {
+            b"lat" => set(&mut latitude, scanner.decimal()?),
+            b"lon" => set(&mut longitude, scanner.decimal()?),
+            _ => scanner.skip(2),
+        })?;
+        Some((latitude, longitude))
+    }
+}
+
+#[inline(always)]
+/// How many bytes come before the first quote, backslash or control character, or the end. Eight at a time:
+/// of all that is done with a record this is done to the most bytes.
+fn plain_length(bytes: &[u8]) -> usize {
+    let (words, _) = bytes.as_chunks::<8>();
+    for (index, word) in words.iter().enumerate() {
+        let special = special_bytes(u64::from_le_bytes(*word));
+        if special != 0 {
+            return 8 * index + special.trailing_zeros() as usize / 8;
+        }
+    }
+    let start = 8 * words.len();
+    let is_special = |byte: &u8| matches!(byte, b'"' | b'\\' | 0..0x20);
+    bytes[start..].iter().position(is_special).map_or(bytes.len(), |position| start + position)
+}
+
+#[inline(always)]
+/// The high bit of each byte that is a quote, a backslash or a control character. Bytes above the lowest such
+/// one may be marked wrongly (a borrow), so only the lowest counts.
+fn special_bytes(word: u64) -> u64 {
+    const ONES: u64 = u64::MAX / 255;
+    const HIGH: u64 = ONES << 7;
+    let below = |word: u64, limit: u64| word.wrapping_sub(ONES * limit) & !word & HIGH;
+    let equal = |byte: u8| below(word ^ (ONES * u64::from(byte)), 1);
+    below(word, 0x20) | equal(b'"') | equal(b'\\')
+}
+
+#[cfg(test)]
+#[path = "scan_tests.rs"]
+mod tests;

@@ -1,0 +1,86 @@
+use super::*;
+use proptest::prelude::*;
+
+/// As assemble and the filter write it.
+const DOCUMENT: &str = r#"{"station":{"id":"XX000000001","country_code":"XX","country":"Xanadu","location":{"lat":33.6228,"lon":-111.9},"elevation":449.0,"state_code":"NB","state":"NÉW BOHEMIA","name":"TOWN","wmo_id":"00001"},"date":"2016-02-24T00:00:00","revision":2,"AWND":2.0,"PRCP":0.0,"SNOW":"0","SNWD":0,"TMAX":-1,"TMIN":-8.9,"WT01":1,"TRANGE":{"gte":-8.9,"lte":-1.0},"_id":"x","_meta":{"topic":"noaa-json","tags":[1,[true,{}],[],null,false]}}"#;
+
+/// Whatever is accepted is what the thorough reader reads.
+fn agrees(text: &str) -> Result<(), TestCaseError> {
+    if let Some(view) = observation(text) {
+        prop_assert_eq!(Ok(view), ObservationView::parse_thoroughly(text), "{}", text);
+    }
+    Ok(())
+}
+
+#[test]
+fn the_usual_form_is_accepted() {
+    for text in [DOCUMENT.to_owned(), DOCUMENT.replace(',', " ,\r\n\t").replace(':', " : ") + "\n"] {
+        let text = text.replace("00 : 00 : 00", "00:00:00");
+        let view = observation(&text).unwrap();
+        assert_eq!(ObservationView::parse_thoroughly(&text), Ok(view));
+    }
+}
+
+#[test]
+fn the_unusual_is_left_to_the_thorough_reader() {
+    for (from, to) in [
+        ("TOWN", "TO\\u0057N"),
+        ("TOWN", "TO\u{1}WN"),
+        ("-8.9", "-8.9e0"),
+        ("-8.9", "-08.9"),
+        ("-8.9", "-8."),
+        ("-8.9", "--8"),
+        ("-8.9", "9007199254740993.1"),
+        ("\"SNWD\":0", "\"SNWD\":-0"),
+        ("\"SNWD\":0", "\"SNWD\":null"),
+        ("\"revision\":2", "\"revision\":0"),
+        ("\"wmo_id\"", "\"name\""),
+        ("\"AWND\"", "\"date\""),
+        ("{}", &("[".repeat(20) + &"]".repeat(20))),
+        ("null", "nul"),
+        ("}}", "}},"),
+        ("}}", "}"),
+    ] {
+        let text = DOCUMENT.replacen(from, to, 1);
+        assert_ne!(text, DOCUMENT);
+        assert!(observation(&text).is_none(), "{text}");
+    }
+}
+
+#[test]
+fn plain_lengths_are_exact_at_every_place() {
+    for length in 0..40 {
+        for special in [b'"', b'\\', 0, 0x1f] {
+            for plain in [b'a', 0x20, 0x21, 0x23, 0x5b, 0x5d, 0x7f, 0x80, 0xa2, 0xdc, 0xff] {
+                let mut bytes = vec![plain; length];
+                assert_eq!(plain_length(&bytes), length);
+                bytes.push(special);
+                bytes.extend([special, b'a', b'"', b'b', b'c', b'd', b'e', b'f', b'g']);
+                assert_eq!(plain_length(&bytes), length, "{special} after {length} of {plain}");
+            }
+        }
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(2_000))]
+
+    #[test]
+    fn both_readers_agree_on_damaged_documents(position in 0..DOCUMENT.len(), with in "[\"\\\\{}\\[\\],:0-9.eE+ -]|\u{0}|[a-zA-Z]|é", cut in 0..4usize) {
+        let mut end = (position + cut).min(DOCUMENT.len());
+        let mut start = position;
+        while !DOCUMENT.is_char_boundary(start) { start -= 1; }
+        while !DOCUMENT.is_char_boundary(end) { end += 1; }
+        agrees(&format!("{}{with}{}", &DOCUMENT[..start], &DOCUMENT[end..]))?;
+    }
+
+    #[test]
+    fn both_readers_agree_on_numbers(number in r"-?[0-9]{1,20}(\.[0-9]{1,20})?([eE][+-]?[0-9]{1,2})?") {
+        agrees(&format!(r#"{{"station":{{"id":"XX000000001","elevation":{number}}},"date":"2016-02-24","TMIN":{number},"x":{number}}}"#))?;
+    }
+
+    #[test]
+    fn both_readers_agree_on_odd_documents(json in r#"\{("(station|date|TMIN|TMAX|revision|x)":(-?[0-9]{1,3}|"-?[0-9]{1,2}"|"x"|\{"id":"XX000000001"(,"(id|name)":("y"|1))?\}|"2016-02-24"|\[1,true\]),?){0,5}\}"#) {
+        agrees(&json)?;
+    }
+}
