@@ -120,6 +120,11 @@ impl Reader {
         failure.map_or(Ok(read), Err)
     }
 
+    /// Ends reading. Closing a consumer takes about 100 ms, for which this thread need not wait.
+    pub fn close(self) {
+        std::thread::spawn(move || drop(self));
+    }
+
     /// The end of a partition as the last fetch told it, open transactions included; `None` before that.
     pub fn high_watermark(&self, partition: i32) -> Option<i64> {
         self.queue.high_watermark(partition)

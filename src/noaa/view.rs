@@ -6,7 +6,7 @@ use std::borrow::Cow;
 use std::fmt;
 
 /// Elements with their values. Most observations have few, and then nothing is allocated for them.
-pub type ElementList = SmallVec<[(Element, ElementValue); 12]>;
+pub type ElementList = SmallVec<[(Element, ElementValue); 8]>;
 
 /// An enriched observation as it lies in a record, read in one pass; texts borrow from the record unless
 /// they hold escapes.
@@ -114,6 +114,7 @@ impl<'a> ObservationView<'a> {
     /// # Errors
     ///
     /// What the value lacks or has wrong, see [`ViewError`].
+    #[inline]
     pub fn parse(value: &'a [u8]) -> Result<ObservationView<'a>, ViewError> {
         // Once for the whole value is cheaper than for each string in it.
         let text = std::str::from_utf8(value).map_err(|e| ViewError::NotUtf8 { byte: e.valid_up_to() })?;

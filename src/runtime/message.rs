@@ -20,6 +20,11 @@ pub(super) struct GroupChanged {
 
 // From a worker to the supervisor.
 
+/// A worker has registered its producer, or has tried to: it can take partitions.
+#[derive(Message)]
+#[rtype(result = "()")]
+pub(super) struct WorkerReady;
+
 /// A worker has closed all its tasks.
 #[derive(Message)]
 #[rtype(result = "()")]

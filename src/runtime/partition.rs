@@ -11,8 +11,10 @@ use super::message::{CommitSoon, TaskFailed};
 use super::task::{Slice, Task};
 use super::worker::Outbox;
 
-/// A queue's wake-up is only a hint (edges get lost after an assign), so it is polled on a tick as well.
-const TICK: Duration = Duration::from_millis(100);
+/// A queue's wake-up is only a hint (edges get lost after an assign), so it is polled on a tick as well: soon at
+/// first, and less often the longer nothing comes, so that a thousand idle partitions cost nothing.
+const TICK_FIRST: Duration = Duration::from_millis(100);
+const TICK_MAX: Duration = Duration::from_secs(2);
 
 /// A thin shell round a [`Task`] that lives on its worker's thread.
 pub(super) struct PartitionActor {
@@ -20,6 +22,7 @@ pub(super) struct PartitionActor {
     outbox: Rc<Outbox>,
     commit_soon: Recipient<CommitSoon>,
     failed: Recipient<TaskFailed>,
+    tick: Duration,
 }
 
 impl PartitionActor {
@@ -28,14 +31,17 @@ impl PartitionActor {
         W: Actor<Context = actix::Context<W>> + Handler<CommitSoon> + Handler<TaskFailed>,
     {
         let (commit_soon, failed) = (worker.clone().recipient(), worker.clone().recipient());
-        Self { task, outbox, commit_soon, failed }
+        Self { task, outbox, commit_soon, failed, tick: TICK_FIRST }
     }
 
     /// Does one slice, and arranges the next: exactly one is arranged at any time.
     fn step(&mut self, context: &mut actix::Context<Self>) {
         let slice = self.task.borrow_mut().run_slice(&self.outbox);
         match slice {
-            Ok(Slice::Busy) => self.step_again(context),
+            Ok(Slice::Busy) => {
+                self.tick = TICK_FIRST;
+                self.step_again(context);
+            }
             Ok(Slice::CommitFirst) => {
                 self.commit_soon.do_send(CommitSoon);
                 self.step_again(context);
@@ -56,11 +62,14 @@ impl PartitionActor {
         context.spawn(turn.map(|(), actor, context| actor.step(context)));
     }
 
-    fn step_when_woken(&self, context: &mut actix::Context<Self>) {
+    fn step_when_woken(&mut self, context: &mut actix::Context<Self>) {
         let Some(wake) = self.task.borrow().wake() else { return context.stop() };
+        let tick = self.tick;
+        let is_open = self.task.borrow().is_waiting_to_settle();
+        self.tick = if is_open { TICK_FIRST } else { (2 * tick).min(TICK_MAX) };
         let woken = async move {
             // Woken or not, the queue is polled.
-            let _ = tokio::time::timeout(TICK, wake.notified()).await;
+            let _ = tokio::time::timeout(tick, wake.notified()).await;
         };
         context.spawn(woken.into_actor(self).map(|(), actor, context| actor.step(context)));
     }

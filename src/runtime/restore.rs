@@ -97,6 +97,11 @@ impl Restore {
         self.open.is_empty()
     }
 
+    /// Ends it, done or not.
+    pub(super) fn end(self) {
+        self.reader.close();
+    }
+
     /// Reads for a short while; returns the partitions that have reached their end.
     pub(super) fn step(&mut self) -> Result<Vec<i32>, Failure> {
         let deadline = Instant::now() + STEP_TIME;

@@ -28,7 +28,9 @@ use actix::prelude::*;
 use tokio::sync::oneshot;
 
 use super::failure::Failure;
-use super::message::{Close, GroupChanged, Leave, Open, PollEnded, Reopen, StageFailed, WorkerFailed};
+use super::message::{
+    Close, GroupChanged, Leave, Open, PollEnded, Reopen, StageFailed, WorkerFailed, WorkerReady,
+};
 use super::plan::StagePlan;
 use super::poll_thread;
 use super::worker::Worker;
@@ -54,6 +56,9 @@ struct Hand {
 pub(super) struct Supervisor {
     plan: Arc<StagePlan>,
     hands: Vec<Hand>,
+    /// How many workers are not ready yet, and the member that joins the group when all are.
+    workers_to_come: usize,
+    to_join: Option<GroupConsumer>,
     /// Set by [`Leave`]; read by the poll thread.
     leaving: Arc<AtomicBool>,
     poll_thread: Option<JoinHandle<()>>,
@@ -83,21 +88,21 @@ impl Supervisor {
             let arbiter = Arbiter::new();
             let (plan, consumer, supervisor) = (Arc::clone(&plan), consumer.clone(), address.clone());
             let worker = Worker::start_in_arbiter(&arbiter.handle(), move |_| {
-                let (worker_failed, stage_failed) = (supervisor.clone().recipient(), supervisor.recipient());
-                Worker::new(index, plan, consumer, worker_failed, stage_failed)
+                Worker::new(index, plan, consumer, &supervisor)
             });
             hands.push(Hand { worker, arbiter, partitions: BTreeSet::new() });
         }
-        consumer.subscribe()?;
         let leaving = Arc::new(AtomicBool::new(false));
         let poll_thread = poll_thread::start(
             plan.stage,
-            consumer,
+            consumer.clone(),
             (address.clone().recipient(), address.clone().recipient()),
             Arc::clone(&leaving),
             patience,
         );
         let supervisor = Self {
+            workers_to_come: plan.workers,
+            to_join: Some(consumer),
             plan,
             hands,
             leaving,
@@ -212,6 +217,23 @@ impl Handler<GroupChanged> for Supervisor {
     }
 }
 
+impl Handler<WorkerReady> for Supervisor {
+    type Result = ();
+
+    fn handle(&mut self, _: WorkerReady, _context: &mut Self::Context) {
+        self.workers_to_come = self.workers_to_come.saturating_sub(1);
+        if self.workers_to_come > 0 {
+            return;
+        }
+        // The consumer closes where its last handle goes, which must not be this thread: the poll thread has one.
+        let is_leaving = self.leaving.load(Ordering::Acquire);
+        let joined = self.to_join.take().filter(|_| !is_leaving).map_or(Ok(()), |consumer| consumer.subscribe());
+        if let Err(error) = joined {
+            self.give_up(error.into());
+        }
+    }
+}
+
 impl Handler<WorkerFailed> for Supervisor {
     type Result = ();
 
@@ -261,8 +283,10 @@ impl Handler<PollEnded> for Supervisor {
         let hands = std::mem::take(&mut self.hands);
         let result = self.failure.take().map_or(Ok(()), Err);
         let ended = self.ended.take();
+        let never_joined = self.to_join.take();
         // A worker may still wait for a broker; the System's thread must not wait with it.
         std::thread::spawn(move || {
+            drop(never_joined);
             let _ = poll_thread.map(JoinHandle::join);
             for hand in hands {
                 // What may still be in the mailbox concerns partitions that are gone.

@@ -132,6 +132,11 @@ impl Task {
         self.queue.as_ref().map(PartitionQueue::wake)
     }
 
+    /// Whether time itself may bring work: something is open that settles when nothing comes.
+    pub(super) fn is_waiting_to_settle(&self) -> bool {
+        self.processor.idle_ms().is_some() && !self.is_settled
+    }
+
     /// Where the changelog must be read from: behind what the store has.
     pub(super) fn changelog_offset(&self) -> i64 {
         self.store.checkpoint().changelog_offset
@@ -159,11 +164,16 @@ impl Task {
         }
         let now_ms = now_ms();
         let mut failure = None;
-        let taken = queue.consume(SLICE_ROWS, &mut |row| {
+        let mut visit = |row: Row<'_>| {
             if failure.is_none() {
                 failure = self.row(row, now_ms).err();
             }
-        });
+        };
+        let mut taken = queue.consume(SLICE_ROWS, &mut visit);
+        if taken == 0 {
+            // After an assign or a seek the first call finds only the mark that separates old from new.
+            taken = queue.consume(SLICE_ROWS, &mut visit);
+        }
         self.queue = Some(queue);
         if let Some(failure) = failure {
             return Err(failure);

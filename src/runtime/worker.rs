@@ -17,10 +17,11 @@ use tokio::sync::oneshot;
 
 use super::commit::Commit;
 use super::failure::Failure;
-use super::message::{Close, CommitSoon, Open, Reopen, StageFailed, TaskFailed, WorkerFailed};
+use super::message::{Close, CommitSoon, Open, Reopen, StageFailed, TaskFailed, WorkerFailed, WorkerReady};
 use super::partition::PartitionActor;
 use super::plan::StagePlan;
 use super::restore::Restore;
+use super::supervisor::Supervisor;
 use super::task::Task;
 use crate::fault::{Point, Sabotage, is_sabotaged, reach};
 use crate::kafka::{Assigned, GroupConsumer, KafkaError, Producer};
@@ -49,9 +50,10 @@ pub(super) struct Worker {
     index: usize,
     plan: Arc<StagePlan>,
     consumer: GroupConsumer,
+    worker_ready: Recipient<WorkerReady>,
     worker_failed: Recipient<WorkerFailed>,
     stage_failed: Recipient<StageFailed>,
-    /// `None` before the first partition comes, and after a producer was spent.
+    /// `None` where none could be made yet, and after a producer was spent.
     outbox: Option<Rc<Outbox>>,
     hosted: BTreeMap<i32, Hosted>,
     restores: Vec<Restore>,
@@ -68,15 +70,15 @@ impl Worker {
         index: usize,
         plan: Arc<StagePlan>,
         consumer: GroupConsumer,
-        worker_failed: Recipient<WorkerFailed>,
-        stage_failed: Recipient<StageFailed>,
+        supervisor: &Addr<Supervisor>,
     ) -> Self {
         Self {
             index,
             plan,
             consumer,
-            worker_failed,
-            stage_failed,
+            worker_ready: supervisor.clone().recipient(),
+            worker_failed: supervisor.clone().recipient(),
+            stage_failed: supervisor.clone().recipient(),
             outbox: None,
             hosted: BTreeMap::new(),
             restores: Vec::new(),
@@ -152,8 +154,14 @@ impl Worker {
         for restore in &mut self.restores {
             finished.extend(restore.step()?);
         }
-        self.restores.retain(|restore| !restore.is_done());
+        self.end_restores(Restore::is_done);
         Ok(finished)
+    }
+
+    fn end_restores(&mut self, which: impl Fn(&Restore) -> bool) {
+        let (ended, going_on): (Vec<Restore>, _) = std::mem::take(&mut self.restores).into_iter().partition(which);
+        self.restores = going_on;
+        ended.into_iter().for_each(Restore::end);
     }
 
     /// Begins a commit of everything that has changed, unless one is under way. Returns whether one is.
@@ -286,7 +294,7 @@ impl Worker {
             }
             self.restores.iter_mut().for_each(|restore| restore.forget(*partition));
         }
-        self.restores.retain(|restore| !restore.is_done());
+        self.end_restores(Restore::is_done);
     }
 
     fn close_all(&self) {
@@ -301,7 +309,7 @@ impl Worker {
     /// Stops everything, and gives it up as soon as no commit is under way.
     fn fail(&mut self, failure: Failure) {
         self.close_all();
-        self.restores.clear();
+        self.end_restores(|_| true);
         if self.committing.is_some() {
             self.failed.get_or_insert(failure);
         } else {
@@ -313,7 +321,7 @@ impl Worker {
     fn give_up(&mut self, failure: Failure) {
         self.close_all();
         self.hosted.clear();
-        self.restores.clear();
+        self.end_restores(|_| true);
         if let Some(outbox) = &self.outbox {
             outbox.producer.abort();
             if outbox.producer.is_spent() {
@@ -337,6 +345,12 @@ impl Actor for Worker {
     type Context = actix::Context<Self>;
 
     fn started(&mut self, context: &mut Self::Context) {
+        // Before the group is joined, since this can take a second for which partitions would stand still. What
+        // fails here is tried again when the first partitions come.
+        if let Err(failure) = self.outbox() {
+            tracing::debug!(stage = self.plan.stage.as_str(), error = %failure, "producer not ready yet");
+        }
+        self.worker_ready.do_send(WorkerReady);
         context.run_interval(self.plan.commit_interval, Self::commit_or_fail);
     }
 }

@@ -216,7 +216,8 @@ fn accepted_value<'a>(record: &Record<'a>, limits: &Limits, context: &mut Contex
     None
 }
 
-/// Reads an enriched observation, or rejects the record.
+/// Reads an enriched observation, or rejects the record. Inlined: a view is large, and would be copied.
+#[inline]
 fn accepted_observation<'a>(
     record: &Record<'a>,
     limits: &Limits,
