@@ -4,6 +4,7 @@
 //! found a mistake, 2 wrong usage or configuration (nothing was started), 130 and 143 after a signal that
 //! cut work short.
 
+mod bench;
 mod chaos;
 mod config;
 mod demo;
@@ -82,6 +83,7 @@ enum Command {
     Tail(tail::TailArguments),
     Rules(rules::RulesArguments),
     Config(config::ConfigArguments),
+    Bench(bench::BenchArguments),
     Chaos(chaos::ChaosArguments),
 }
 
@@ -91,7 +93,7 @@ impl Command {
     fn log_level(&self) -> &'static str {
         match self {
             Self::Run(_) => "info",
-            Self::Chaos(_) => "error",
+            Self::Bench(_) | Self::Chaos(_) => "error",
             _ => "warn",
         }
     }
@@ -215,6 +217,7 @@ async fn dispatch(arguments: Arguments) -> Result<(), Failed> {
         Command::Tail(arguments) => tail::tail(&common, &arguments).await,
         Command::Rules(arguments) => rules::rules(&common, &arguments),
         Command::Config(arguments) => config::config(&common, &arguments),
+        Command::Bench(arguments) => bench::bench(&common, &arguments).await,
         Command::Chaos(arguments) => chaos::chaos(&common, &arguments).await,
     }
 }

@@ -92,7 +92,7 @@ pub(super) fn summary(common: &Common, summary: &Summary) -> std::io::Result<()>
     if common.json {
         return json(summary);
     }
-    let Summary { counts, seconds } = summary;
+    let Summary { counts, seconds, .. } = summary;
     let rate = if *seconds > 0.0 { counts.records_in as f64 / seconds } else { 0.0 };
     let rows = [
         ("records in", counts.records_in, format!("{DIM}{} a second{DIM:#}", grouped(rate as u64))),

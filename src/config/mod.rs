@@ -64,7 +64,7 @@ impl Default for KafkaConfig {
 }
 
 /// What is promised about outputs when something dies.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Guarantee {
     /// Outputs, state and offsets are one transaction: nothing is lost and nothing appears twice.
@@ -72,6 +72,15 @@ pub enum Guarantee {
     ExactlyOnce,
     /// Nothing is lost; after a crash some outputs may be written twice, with the same ids.
     AtLeastOnce,
+}
+
+impl std::fmt::Display for Guarantee {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(match self {
+            Self::ExactlyOnce => "exactly_once",
+            Self::AtLeastOnce => "at_least_once",
+        })
+    }
 }
 
 /// How the daemon runs.

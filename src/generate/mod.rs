@@ -23,6 +23,14 @@ pub use generator::{Format, Generator, Settings, SettingsError, StationDay};
 
 use std::collections::BTreeMap;
 
+use crate::noaa::Station;
+
+/// The stations themselves.
+pub fn stations(settings: &Settings) -> impl Iterator<Item = Station> {
+    let Settings { seed, stations, .. } = *settings;
+    (0..stations).map_while(move |number| station::describe(seed, number))
+}
+
 /// The inventory in the form of `ghcnd-stations.txt`, in chunks of whole lines.
 pub fn inventory(settings: &Settings) -> impl Iterator<Item = String> {
     const CHUNK: u64 = 1_000;

@@ -151,6 +151,14 @@ impl Admin {
         }
     }
 
+    /// Deletes consumer groups; those that have members, or do not exist, stay as they are.
+    pub async fn delete_groups(&self, groups: &[&str]) -> Result<(), KafkaError> {
+        self.tend();
+        let options = AdminOptions::new().operation_timeout(Some(PATIENCE)).request_timeout(Some(PATIENCE));
+        let results = self.client.delete_groups(groups, &options).await;
+        results.map(drop).map_err(|error| KafkaError::of_client("deleting groups", &error))
+    }
+
     /// Waits until the brokers tell what the controller has done: a moment, or longer where they are busy.
     async fn wait_until(&self, topic: &str, is_there: bool) -> Result<(), KafkaError> {
         let deadline = Instant::now() + PATIENCE;

@@ -119,6 +119,11 @@ impl ClientSettings {
     }
 }
 
+/// The version of librdkafka that this program was built with.
+pub fn client_version() -> String {
+    rdkafka::util::get_rdkafka_version().1
+}
+
 /// Remembers what the client said last.
 #[derive(Default)]
 struct LastError(Mutex<String>);

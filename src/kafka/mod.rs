@@ -3,6 +3,7 @@
 //! Unsafe code is in [`raw`] alone, with its invariants written down.
 
 mod admin;
+mod bare_client;
 mod client;
 mod embedded;
 mod error;
@@ -16,7 +17,8 @@ mod rebalance;
 mod transaction;
 
 pub use admin::{Admin, GroupOffsets, TopicState};
-pub use client::ClientSettings;
+pub use bare_client::BareClient;
+pub use client::{ClientSettings, client_version};
 pub use embedded::EmbeddedBroker;
 pub use error::KafkaError;
 pub use group::{GroupConsumer, GroupMetadata, GroupSettings};

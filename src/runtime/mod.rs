@@ -36,4 +36,4 @@ mod worker;
 pub use daemon::{Daemon, RunOptions, StartError, Watcher};
 pub use failure::Failure;
 pub use status::{Board, Phase, TaskSnapshot};
-pub use totals::{Summary, Totals};
+pub use totals::{Summary, Timing, Totals};

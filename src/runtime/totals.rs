@@ -1,20 +1,44 @@
 //! What the stages of this process have done: sums for summaries, counters for metrics.
 
 use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicI64, Ordering};
 use std::sync::{Mutex, PoisonError};
-use std::time::Instant;
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
-use serde::Serialize;
+use hdrhistogram::Histogram;
+use serde::{Deserialize, Serialize};
 
 use crate::stages::{Counts, StageName};
 
 /// The name of the one metric of counts; labels say which stage and what was counted.
 const METRIC: &str = "frostline_stage_total";
 
+/// Longest commit that is told apart, in microseconds.
+const COMMIT_MICROSECONDS_MAX: u64 = 120_000_000;
+
 /// Sums of all committed counts, by stage. Updated once a commit, never a record.
 pub struct Totals {
-    by_stage: Mutex<BTreeMap<StageName, Counts>>,
+    stages: Mutex<BTreeMap<StageName, StageTotals>>,
+    /// In microseconds.
+    commits: Mutex<Histogram<u32>>,
     started: Instant,
+    /// In milliseconds since 1970; 0: not yet.
+    first_record_at_ms: AtomicI64,
+    last_commit_at_ms: AtomicI64,
+}
+
+struct StageTotals {
+    counts: Counts,
+    /// One for each kind, looked up once.
+    counters: Vec<metrics::Counter>,
+}
+
+impl StageTotals {
+    fn new(stage: StageName) -> Self {
+        let counter = |kind| metrics::counter!(METRIC, "stage" => stage.as_str(), "kind" => kind);
+        let counters = Counts::default().named().into_iter().map(|(kind, _)| counter(kind)).collect();
+        Self { counts: Counts::default(), counters }
+    }
 }
 
 impl Default for Totals {
@@ -27,36 +51,73 @@ impl Totals {
     /// Nothing has been done yet; the clock of the summary starts.
     pub fn new() -> Self {
         metrics::describe_counter!(METRIC, "What the stages have done, by stage and kind");
-        Self { by_stage: Mutex::default(), started: Instant::now() }
+        let commits = Histogram::new_with_max(COMMIT_MICROSECONDS_MAX, 2);
+        Self {
+            stages: Mutex::default(),
+            commits: Mutex::new(commits.expect("constant bounds that it takes")),
+            started: Instant::now(),
+            first_record_at_ms: AtomicI64::new(0),
+            last_commit_at_ms: AtomicI64::new(0),
+        }
+    }
+
+    /// Notes that a record was read for the first time, in milliseconds since 1970.
+    pub fn first_record(&self, now_ms: i64) {
+        let _ = self.first_record_at_ms.compare_exchange(0, now_ms, Ordering::Relaxed, Ordering::Relaxed);
+    }
+
+    /// Notes how long a commit took that has just ended.
+    pub fn commit_ended(&self, time: Duration) {
+        let microseconds = u64::try_from(time.as_micros()).unwrap_or(u64::MAX);
+        self.commits.lock().unwrap_or_else(PoisonError::into_inner).saturating_record(microseconds);
+        self.last_commit_at_ms.store(unix_ms(), Ordering::Relaxed);
     }
 
     /// Adds what a task has committed.
     pub fn add(&self, stage: StageName, counts: &Counts) {
-        let mut by_stage = self.by_stage.lock().unwrap_or_else(PoisonError::into_inner);
-        *by_stage.entry(stage).or_default() += *counts;
-        drop(by_stage);
-        for (kind, count) in counts.named().into_iter().filter(|(_, count)| *count > 0) {
-            metrics::counter!(METRIC, "stage" => stage.as_str(), "kind" => kind).increment(count);
+        let mut stages = self.stages.lock().unwrap_or_else(PoisonError::into_inner);
+        let totals = stages.entry(stage).or_insert_with(|| StageTotals::new(stage));
+        totals.counts += *counts;
+        for (counter, (_, count)) in totals.counters.iter().zip(counts.named()).filter(|(_, (_, n))| *n > 0) {
+            counter.increment(count);
         }
     }
 
     /// The counts of one stage.
     pub fn of(&self, stage: StageName) -> Counts {
-        let by_stage = self.by_stage.lock().unwrap_or_else(PoisonError::into_inner);
-        by_stage.get(&stage).copied().unwrap_or_default()
+        let stages = self.stages.lock().unwrap_or_else(PoisonError::into_inner);
+        stages.get(&stage).map(|totals| totals.counts).unwrap_or_default()
     }
 
     /// The sums over all stages. `sources`: the stages whose input no other stage of this process writes.
     pub fn summary(&self, sources: &[StageName]) -> Summary {
-        let by_stage = self.by_stage.lock().unwrap_or_else(PoisonError::into_inner);
+        let stages = self.stages.lock().unwrap_or_else(PoisonError::into_inner);
         let mut counts = Counts::default();
-        by_stage.values().for_each(|stage| counts += *stage);
+        stages.values().for_each(|stage| counts += stage.counts);
         // What one stage writes another reads; from outside came only what the first ones read.
         counts.records_in =
-            sources.iter().filter_map(|stage| by_stage.get(stage)).map(|counts| counts.records_in).sum();
+            sources.iter().filter_map(|stage| stages.get(stage)).map(|stage| stage.counts.records_in).sum();
         let seconds = (self.started.elapsed().as_secs_f64() * 1_000.0).round() / 1_000.0;
-        Summary { counts, seconds }
+        Summary { counts, seconds, timing: self.timing() }
     }
+
+    fn timing(&self) -> Timing {
+        let commits = self.commits.lock().unwrap_or_else(PoisonError::into_inner);
+        let quantile_ms = |quantile| commits.value_at_quantile(quantile) as f64 / 1_000.0;
+        let at_ms = |at: &AtomicI64| Some(at.load(Ordering::Relaxed)).filter(|at| *at > 0);
+        Timing {
+            first_record_at_ms: at_ms(&self.first_record_at_ms),
+            last_commit_at_ms: at_ms(&self.last_commit_at_ms),
+            commits: commits.len(),
+            commit_p50_ms: quantile_ms(0.5),
+            commit_p99_ms: quantile_ms(0.99),
+        }
+    }
+}
+
+fn unix_ms() -> i64 {
+    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    i64::try_from(since.as_millis()).unwrap_or(i64::MAX)
 }
 
 /// What a run has done, as printed at its end.
@@ -67,4 +128,22 @@ pub struct Summary {
     pub counts: Counts,
     /// Time since the start, in seconds.
     pub seconds: f64,
+    /// When the work was done, and how long commits took.
+    #[serde(flatten)]
+    pub timing: Timing,
+}
+
+/// When the work of a run was done. Instants are in milliseconds since 1970.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Timing {
+    /// When the first record was read; null where none came.
+    pub first_record_at_ms: Option<i64>,
+    /// When the last commit ended; null where there was none.
+    pub last_commit_at_ms: Option<i64>,
+    /// How many commits there were.
+    pub commits: u64,
+    /// Half of them took no longer, in milliseconds.
+    pub commit_p50_ms: f64,
+    /// 99 of 100 took no longer, in milliseconds.
+    pub commit_p99_ms: f64,
 }

@@ -232,7 +232,8 @@ impl Worker {
             let stage = worker.plan.stage.as_str();
             let (time, ok) = (started.elapsed(), outcome.is_ok());
             tracing::debug!(stage, worker = worker.index, ?time, ok, "commit ended");
-            metrics::histogram!("frostline_commit_seconds", "stage" => stage).record(started.elapsed());
+            worker.plan.totals.commit_ended(time);
+            metrics::histogram!("frostline_commit_seconds", "stage" => stage).record(time);
             worker.commit_ended(outcome, context);
         }));
     }

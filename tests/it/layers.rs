@@ -27,10 +27,11 @@ const LAYERS: &[(&str, &[&str])] = &[
     ("kafka", &["config", "record"]),
     ("runtime", &["config", "fault", "kafka", "noaa", "record", "rules", "stages", "state"]),
     ("chaos", &["config", "demo", "fault", "kafka", "noaa", "record", "rules", "stages", "state"]),
+    ("bench", &["config", "generate", "kafka", "noaa", "runtime", "stages"]),
     (
         "cli",
         &[
-            "chaos", "config", "demo", "fault", "generate", "kafka", "noaa", "record", "rules", "runtime",
+            "bench", "chaos", "config", "demo", "fault", "generate", "kafka", "noaa", "record", "rules", "runtime",
             "stages",
         ],
     ),

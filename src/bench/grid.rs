@@ -1,0 +1,264 @@
+//! What is measured: the grid, and for each run an installation with names of its own.
+
+use std::fmt;
+use std::path::PathBuf;
+
+use serde::Serialize;
+use tempfile::TempDir;
+
+use super::BenchError;
+use crate::config::{AlertConfig, Config, FilterConfig, Guarantee, OffsetReset, TopicConfig, TopicPlan, topic};
+use crate::generate::{Format, Settings, stations};
+use crate::kafka::ClientSettings;
+use crate::noaa::Date;
+use crate::stages::{StageName, Validate};
+
+/// More rules than this are too large a file.
+const RULES_MAX: u64 = 40_000;
+
+/// The work that is measured.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Job {
+    /// One stage: `noaa-json` straight into alerts, of stations of Arizona.
+    Alert,
+    /// One stage: keeps the observations of Arizona.
+    Filter,
+    /// One stage with state: lines into observations.
+    Assemble,
+    /// The whole path: lines into observations, filtered, into alerts.
+    Path,
+}
+
+impl Job {
+    /// The stages that run.
+    pub fn stages(self) -> &'static [StageName] {
+        match self {
+            Self::Alert => &[StageName::Alert],
+            Self::Filter => &[StageName::Filter],
+            Self::Assemble => &[StageName::Assemble],
+            Self::Path => &[StageName::Assemble, StageName::Filter, StageName::Alert],
+        }
+    }
+
+    fn reads_lines(self) -> bool {
+        matches!(self, Self::Assemble | Self::Path)
+    }
+
+    /// The logical name of the topic that is read.
+    pub(super) fn source(self) -> &'static str {
+        if self.reads_lines() { topic::CSV_RAW } else { topic::JSON }
+    }
+}
+
+/// What was asked for.
+#[derive(Clone, Debug)]
+pub struct Options {
+    /// The work.
+    pub job: Job,
+    /// Records to load, at least.
+    pub records: u64,
+    /// Counts of partitions.
+    pub partitions: Vec<i32>,
+    /// Counts of worker threads for each stage of a process.
+    pub workers: Vec<usize>,
+    /// Counts of processes that share the work.
+    pub processes: Vec<usize>,
+    /// Guarantees.
+    pub guarantees: Vec<Guarantee>,
+    /// Which records are read whole.
+    pub validate: Validate,
+    /// Conditions that are evaluated for each observation, where alerts are measured; 1: the talk's rule, for
+    /// the stations of Arizona.
+    pub conditions: u32,
+    /// How often each cell is run, the warm-up aside.
+    pub rounds: u32,
+    /// Whether the bare client is measured too.
+    pub limit: bool,
+    /// Records a second for measuring latency; 0: that is left out.
+    pub latency_rate: u32,
+    /// For how long latency is measured, in seconds.
+    pub latency_seconds: u32,
+    /// Part of all names.
+    pub seed: u64,
+}
+
+/// One point of the grid.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+pub struct Cell {
+    /// Of the topic that is read.
+    pub partitions: i32,
+    /// Threads for each stage of a process.
+    pub workers: usize,
+    /// Processes that share the work.
+    pub processes: usize,
+    /// See [`Guarantee`].
+    pub guarantee: Guarantee,
+}
+
+impl fmt::Display for Cell {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { partitions, workers, processes, guarantee } = self;
+        write!(f, "{partitions} partitions, {workers} workers, {processes} processes, {guarantee}")
+    }
+}
+
+impl Options {
+    /// The cells that read a topic with so many partitions.
+    pub(super) fn cells(&self, partitions: i32) -> Vec<Cell> {
+        let mut cells = Vec::new();
+        for &processes in &self.processes {
+            for &workers in &self.workers {
+                for &guarantee in &self.guarantees {
+                    cells.push(Cell { partitions, workers, processes, guarantee });
+                }
+            }
+        }
+        cells
+    }
+
+    /// Stands for all cells that read a topic.
+    pub(super) fn input_cell(&self, partitions: i32) -> Cell {
+        Cell { partitions, workers: 0, processes: 1, guarantee: Guarantee::AtLeastOnce }
+    }
+
+    /// What the generator makes: enough days for the records that were asked for.
+    pub(super) fn generated(&self) -> Settings {
+        let heavy = RULES_MAX / u64::from(self.conditions.max(1));
+        let stations = if self.conditions > 1 { heavy.clamp(1, 2_000) } else { 2_000 };
+        let format = if self.job.reads_lines() { Format::Ghcn } else { Format::Json };
+        // About one day of a station in ten has no report; a line holds one of four or five readings.
+        let days = u32::try_from(self.records / stations * 5 / 4 + 2).unwrap_or(u32::MAX);
+        // Long ago, so that even millions of days are none of the future, which would be dead letters.
+        let start = Date::new(1000, 1, 1).expect("a day that exists");
+        Settings { seed: self.seed, stations, start, days, format }
+    }
+}
+
+/// The names, files and settings of one run.
+pub(super) struct Installation {
+    pub(super) config: Config,
+    pub(super) settings: ClientSettings,
+    pub(super) cell: Cell,
+    pub(super) job: Job,
+    pub(super) config_file: PathBuf,
+    /// Whether it reads a topic that another made.
+    is_reader: bool,
+    pub(super) dir: TempDir,
+}
+
+impl Installation {
+    pub(super) fn new(user: &Config, options: &Options, cell: Cell, name: &str) -> Result<Self, BenchError> {
+        Self::make(user, options, cell, name, None)
+    }
+
+    /// One that reads the topics of `input`.
+    pub(super) fn reading(
+        user: &Config,
+        options: &Options,
+        cell: Cell,
+        name: &str,
+        input: &Self,
+    ) -> Result<Self, BenchError> {
+        Self::make(user, options, cell, name, Some(input))
+    }
+
+    fn make(
+        user: &Config,
+        options: &Options,
+        cell: Cell,
+        name: &str,
+        input: Option<&Self>,
+    ) -> Result<Self, BenchError> {
+        let dir = tempfile::Builder::new().prefix("frostline-bench-").tempdir();
+        let dir = dir.map_err(BenchError::files("making a temporary directory"))?;
+        let rules = dir.path().join("rules.toml");
+        let mut config = configure(user, options, cell, name, rules.clone());
+        for shared in [topic::STATIONS, options.job.source()] {
+            if let Some(input) = input {
+                let name = Some(input.config.topic(shared).name);
+                let plan = TopicConfig { name, partitions: Some(cell.partitions), replication: None };
+                config.topics.insert(shared.into(), plan);
+            }
+        }
+        let config_file = dir.path().join("frostline.toml");
+        let text = toml::to_string_pretty(&config).map_err(|error| BenchError::Daemon(error.to_string()))?;
+        for (path, text) in [(&rules, rules_text(options)), (&config_file, text)] {
+            std::fs::write(path, text).map_err(BenchError::files("writing the run's files"))?;
+        }
+        let settings = ClientSettings::new(&config)?;
+        Ok(Self { config, settings, cell, job: options.job, config_file, is_reader: input.is_some(), dir })
+    }
+
+    pub(super) fn source(&self) -> String {
+        self.config.topic(self.job.source()).name
+    }
+
+    /// The topics that it makes and deletes.
+    pub(super) fn own_topics(&self) -> Vec<TopicPlan> {
+        let shared = [topic::STATIONS, self.job.source()];
+        let shared: Vec<TopicPlan> = shared.into_iter().map(|name| self.config.topic(name)).collect();
+        let mut topics = if self.is_reader { Vec::new() } else { shared.clone() };
+        topics.push(self.config.topic(topic::DEAD_LETTERS));
+        for stage in self.job.stages() {
+            topics.push(self.config.topic(self.config.source_of(*stage)));
+            topics.push(self.config.topic(self.config.sink_of(*stage)));
+            if stage.is_stateful() {
+                topics.push(self.config.changelog(*stage));
+            }
+        }
+        topics.retain(|topic| !self.is_reader || !shared.contains(topic));
+        topics.sort_by(|a, b| a.name.cmp(&b.name));
+        topics.dedup();
+        topics
+    }
+
+    pub(super) fn groups(&self) -> Vec<String> {
+        self.job.stages().iter().map(|stage| self.config.group(*stage)).collect()
+    }
+}
+
+fn configure(user: &Config, options: &Options, cell: Cell, name: &str, rules: PathBuf) -> Config {
+    let mut config = user.clone();
+    config.kafka.namespace = format!("bench-{:x}-{name}-{}-", options.seed, cell.partitions);
+    // The user's own names must not be touched; where they are replicated is kept.
+    config.topics.clear();
+    for logical in topic::ALL {
+        let replication = user.topics.get(logical).and_then(|topic| topic.replication);
+        let partitions = if logical == topic::STATIONS { 1 } else { cell.partitions };
+        config.topics.insert(logical.into(), TopicConfig { name: None, partitions: Some(partitions), replication });
+    }
+    config.runtime.guarantee = cell.guarantee;
+    config.runtime.workers = cell.workers;
+    config.runtime.validate = options.validate;
+    config.runtime.auto_offset_reset = OffsetReset::Earliest;
+    // One name cannot be that of several processes.
+    config.runtime.group_instance_id.clear();
+    config.filter = FilterConfig::default();
+    let source = if options.job == Job::Path { topic::JSON_US_AZ } else { topic::JSON };
+    config.alert = AlertConfig { source: source.into(), rules };
+    config
+}
+
+/// The talk's rule for the stations of Arizona; or so many conditions for each station, none of which holds.
+fn rules_text(options: &Options) -> String {
+    use std::fmt::Write;
+    let mut text = String::new();
+    for station in stations(&options.generated()) {
+        let is_arizona = station.state_code.as_deref() == Some("AZ");
+        for condition in 0..options.conditions {
+            let when = match options.conditions {
+                1 if is_arizona => "TMIN <= 10.0 && station.country_code == 'US' && station.state_code == 'AZ'".into(),
+                1 => continue,
+                _ => format!("TMIN < {:.1} && TMAX - TMIN > 5.0", -100.0 - f64::from(condition)),
+            };
+            let id = station.id;
+            // Writing into a string cannot fail.
+            let _ = writeln!(
+                text,
+                "[[rule]]\nid = \"{id}-{condition}\"\nstation = \"{id}\"\nwhen = \"{when}\"\nemail = \"grower@example.org\""
+            );
+        }
+    }
+    text
+}
