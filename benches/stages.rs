@@ -10,8 +10,8 @@ use frostline::noaa::{Compat, ObservationView, Reading, Station};
 use frostline::record::{NO_HEADERS, ReadHeaders, Record};
 use frostline::rules::{Condition, Evaluator, RuleSet, Scope};
 use frostline::stages::{
-    Alert, Assemble, AssembleSettings, Collector, Context, Counts, Enrich, Filter, Limits, Processor, StageName,
-    StationIndex, Validate,
+    Alert, Assemble, AssembleSettings, Collector, Context, Counts, Enrich, Filter, Limits, Processor,
+    StageName, StationIndex, Validate,
 };
 use frostline::state::{Change, Checkpoint, Identity, StateDirectory, Store};
 
@@ -96,7 +96,9 @@ fn reading(c: &mut Criterion) {
         b.iter(|| black_box(ObservationView::parse(black_box(DOCUMENT.as_bytes())).unwrap()).date);
     });
     group.bench_function("observation, JSON syntax alone, by serde_json", |b| {
-        b.iter(|| serde_json::from_slice::<&serde_json::value::RawValue>(black_box(DOCUMENT.as_bytes())).unwrap());
+        b.iter(|| {
+            serde_json::from_slice::<&serde_json::value::RawValue>(black_box(DOCUMENT.as_bytes())).unwrap()
+        });
     });
     group.bench_function("observation, into a serde_json::Value", |b| {
         b.iter(|| serde_json::from_slice::<serde_json::Value>(black_box(DOCUMENT.as_bytes())).unwrap());
@@ -110,11 +112,15 @@ fn conditions(c: &mut Criterion) {
     let evaluator = Evaluator::new();
     for (name, text) in [
         ("one comparison", "TMIN <= 10.0"),
-        ("with fields of the station", "TMIN <= 10.0 && station.country_code == 'US' && station.state_code == 'AZ'"),
+        (
+            "with fields of the station",
+            "TMIN <= 10.0 && station.country_code == 'US' && station.state_code == 'AZ'",
+        ),
         ("left to the interpreter", "TMIN <= 10.0 && station.name.startsWith('S')"),
     ] {
         let condition = Condition::compile(text, Scope::Observation).unwrap();
-        group.bench_function(name, |b| b.iter(|| evaluator.evaluate(black_box(&condition), black_box(&view))));
+        group
+            .bench_function(name, |b| b.iter(|| evaluator.evaluate(black_box(&condition), black_box(&view))));
     }
     group.finish();
 }
@@ -126,8 +132,12 @@ fn stages(c: &mut Criterion) {
     let filter = Arc::new(Condition::compile(FILTER, Scope::Filter).unwrap());
 
     let mut bench = Bench::new(Filter::new(Arc::clone(&filter), Limits::default()));
-    group.bench_function("filter, dropped", |b| b.iter(|| bench.process("MXC00000001", black_box(ELSEWHERE.as_bytes()))));
-    group.bench_function("filter, kept", |b| b.iter(|| bench.process(STATION, black_box(DOCUMENT.as_bytes()))));
+    group.bench_function("filter, dropped", |b| {
+        b.iter(|| bench.process("MXC00000001", black_box(ELSEWHERE.as_bytes())))
+    });
+    group.bench_function("filter, kept", |b| {
+        b.iter(|| bench.process(STATION, black_box(DOCUMENT.as_bytes())))
+    });
     let mut bench = Bench::new(Filter::new(filter, needed));
     group.bench_function("filter, dropped unread", |b| {
         b.iter(|| bench.process("MXC00000001", black_box(ELSEWHERE.as_bytes())));
@@ -137,13 +147,18 @@ fn stages(c: &mut Criterion) {
     group.bench_function("alert, station without rules", |b| {
         b.iter(|| bench.process("MXC00000001", black_box(ELSEWHERE.as_bytes())));
     });
-    group.bench_function("alert, known already", |b| b.iter(|| bench.process(STATION, black_box(DOCUMENT.as_bytes()))));
+    group.bench_function("alert, known already", |b| {
+        b.iter(|| bench.process(STATION, black_box(DOCUMENT.as_bytes())))
+    });
     let mut bench = Bench::new(Alert::new(rules(1, "TMIN <= 10.0"), needed));
     group.bench_function("alert, station without rules, unread", |b| {
         b.iter(|| bench.process("MXC00000001", black_box(ELSEWHERE.as_bytes())));
     });
-    let mut bench = Bench::new(Alert::new(rules(1_000, "TMIN <= -10.0 && TMAX - TMIN > 5.0"), Limits::default()));
-    group.bench_function("alert, 1,000 conditions", |b| b.iter(|| bench.process(STATION, black_box(DOCUMENT.as_bytes()))));
+    let mut bench =
+        Bench::new(Alert::new(rules(1_000, "TMIN <= -10.0 && TMAX - TMIN > 5.0"), Limits::default()));
+    group.bench_function("alert, 1,000 conditions", |b| {
+        b.iter(|| bench.process(STATION, black_box(DOCUMENT.as_bytes())))
+    });
 
     let mut bench = Bench::new(Enrich::new(stations(), Limits::default()));
     group.bench_function("enrich", |b| b.iter(|| bench.process(STATION, black_box(RAW.as_bytes()))));

@@ -66,7 +66,13 @@ impl Plot<'_> {
             report.machine.cores,
             escaped(&report.machine.processor)
         );
-        let step = if self.top > 6.0 { 2.0 } else if self.top > 2.5 { 1.0 } else { 0.5 };
+        let step = if self.top > 6.0 {
+            2.0
+        } else if self.top > 2.5 {
+            1.0
+        } else {
+            0.5
+        };
         let mut mark = 0.0;
         while mark <= self.top {
             let y = self.y(mark);
@@ -87,7 +93,8 @@ impl Plot<'_> {
             let _ = writeln!(svg, "<text x=\"{x:.1}\" y=\"{y}\" text-anchor=\"middle\">{count}</text>");
         }
         let (x, y) = ((left + WIDTH - right) / 2.0, HEIGHT - 14.0);
-        let _ = writeln!(svg, "<text x=\"{x}\" y=\"{y}\" text-anchor=\"middle\" fill=\"#555\">partitions</text>");
+        let _ =
+            writeln!(svg, "<text x=\"{x}\" y=\"{y}\" text-anchor=\"middle\" fill=\"#555\">partitions</text>");
         debug_assert!(top > 42.0, "room for the title");
         svg
     }
@@ -127,10 +134,14 @@ impl Plot<'_> {
 fn legend(cell: Cell) -> String {
     let Cell { workers, processes, guarantee, .. } = cell;
     let count = |number: usize, word: &str| format!("{number} {word}{}", if number == 1 { "" } else { "s" });
-    format!("{}, {}", count(workers, "worker"), match processes {
-        1 => guarantee.to_string(),
-        _ => format!("{processes} processes, {guarantee}"),
-    })
+    format!(
+        "{}, {}",
+        count(workers, "worker"),
+        match processes {
+            1 => guarantee.to_string(),
+            _ => format!("{processes} processes, {guarantee}"),
+        }
+    )
 }
 
 fn escaped(text: &str) -> String {

@@ -99,8 +99,10 @@ impl Daemon {
         let read = |file: &str| std::fs::read_to_string(format!("/proc/{}/{file}", self.child.id()));
         // State, and CPU time in user and system mode, are the 3rd, 14th and 15th field; the 2nd may have blanks.
         let stat = read("stat").unwrap_or_default();
-        let fields: Vec<&str> = stat.rsplit_once(')').map_or("", |(_, rest)| rest).split_whitespace().collect();
-        let ticks = |index: usize| fields.get(index).and_then(|field| field.parse::<f64>().ok()).unwrap_or(0.0);
+        let fields: Vec<&str> =
+            stat.rsplit_once(')').map_or("", |(_, rest)| rest).split_whitespace().collect();
+        let ticks =
+            |index: usize| fields.get(index).and_then(|field| field.parse::<f64>().ok()).unwrap_or(0.0);
         self.cpu_seconds = (ticks(11) + ticks(12)) / TICKS_PER_SECOND;
         let status = read("status").unwrap_or_default();
         let number = |name: &str| {

@@ -7,7 +7,9 @@ use serde::Serialize;
 use tempfile::TempDir;
 
 use super::BenchError;
-use crate::config::{AlertConfig, Config, FilterConfig, Guarantee, OffsetReset, TopicConfig, TopicPlan, topic};
+use crate::config::{
+    AlertConfig, Config, FilterConfig, Guarantee, OffsetReset, TopicConfig, TopicPlan, topic,
+};
 use crate::generate::{Format, Settings, stations};
 use crate::kafka::ClientSettings;
 use crate::noaa::Date;
@@ -226,7 +228,9 @@ fn configure(user: &Config, options: &Options, cell: Cell, name: &str, rules: Pa
     for logical in topic::ALL {
         let replication = user.topics.get(logical).and_then(|topic| topic.replication);
         let partitions = if logical == topic::STATIONS { 1 } else { cell.partitions };
-        config.topics.insert(logical.into(), TopicConfig { name: None, partitions: Some(partitions), replication });
+        config
+            .topics
+            .insert(logical.into(), TopicConfig { name: None, partitions: Some(partitions), replication });
     }
     config.runtime.guarantee = cell.guarantee;
     config.runtime.workers = cell.workers;
@@ -248,7 +252,9 @@ fn rules_text(options: &Options) -> String {
         let is_arizona = station.state_code.as_deref() == Some("AZ");
         for condition in 0..options.conditions {
             let when = match options.conditions {
-                1 if is_arizona => "TMIN <= 10.0 && station.country_code == 'US' && station.state_code == 'AZ'".into(),
+                1 if is_arizona => {
+                    "TMIN <= 10.0 && station.country_code == 'US' && station.state_code == 'AZ'".into()
+                }
                 1 => continue,
                 _ => format!("TMIN < {:.1} && TMAX - TMIN > 5.0", -100.0 - f64::from(condition)),
             };

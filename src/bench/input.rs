@@ -2,13 +2,17 @@
 
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant};
 
 use super::BenchError;
 use super::grid::{Installation, Options};
 use crate::config::topic;
 use crate::generate::{Generator, stations};
-use crate::kafka::{ClientSettings, Outgoing, Producer};
+use crate::kafka::{Admin, ClientSettings, Outgoing, Producer};
 use crate::noaa::StationId;
+
+/// How long a topic may take until all its partitions answer.
+const LEADERS_PATIENCE: Duration = Duration::from_secs(120);
 
 /// Loads at least as many records as were asked for, and the station table. The stations take turns with the
 /// partitions, so that each has as many; a key's own partition would leave some with twice as many as others.
@@ -21,6 +25,7 @@ pub(super) fn load(
     let settings = options.generated();
     let mut generator = Generator::new(settings).map_err(|error| BenchError::Daemon(error.to_string()))?;
     let producer = Producer::new(&patient(input)?, None)?;
+    wait_for_leaders(input, stop)?;
     let table = input.config.topic(topic::STATIONS).name;
     let mut partitions: HashMap<StationId, i32> = HashMap::new();
     for (station, partition) in stations(&settings).zip((0..input.cell.partitions).cycle()) {
@@ -29,13 +34,14 @@ pub(super) fn load(
         partitions.insert(station.id, partition);
     }
     let (source, mut records, mut bytes) = (input.source(), 0, 0);
+    let mut waiting = Waiting::new(input.cell.partitions);
     let mut lines = Vec::new();
     while records < options.records
         && let Some(day) = generator.append_next(&mut lines)
     {
-        let partition = partitions.get(&day.station).copied();
+        let partition = partitions.get(&day.station).copied().unwrap_or(0);
         for line in lines.split(|byte| *byte == b'\n').filter(|line| !line.is_empty()) {
-            send(&producer, &source, partition, day.station, line)?;
+            waiting.push(&producer, &source, partition, (day.station, line))?;
             records += 1;
             bytes += line.len() as u64;
         }
@@ -44,14 +50,62 @@ pub(super) fn load(
             return Err(BenchError::Interrupted);
         }
     }
+    for partition in 0..input.cell.partitions {
+        waiting.send(&producer, &source, partition)?;
+    }
     producer.wait_acknowledged()?;
     Ok((records, bytes))
 }
 
-/// Large batches, also where there are many partitions: small ones would be what is measured.
+/// Waits until every partition answers. Brokers show a topic long before they have made the last of a thousand
+/// logs, and what is sent before that may time out.
+fn wait_for_leaders(input: &Installation, stop: &AtomicBool) -> Result<(), BenchError> {
+    let admin = Admin::new(&input.settings)?;
+    let deadline = Instant::now() + LEADERS_PATIENCE;
+    loop {
+        match admin.ends(&input.source()) {
+            Ok(_) => return Ok(()),
+            Err(error) if Instant::now() > deadline => return Err(error.into()),
+            Err(_) if stop.load(Ordering::Relaxed) => return Err(BenchError::Interrupted),
+            Err(_) => std::thread::sleep(Duration::from_millis(200)),
+        }
+    }
+}
+
+/// Records that wait until their partition has a batch: small batches would be what is measured, where there
+/// are many partitions.
+struct Waiting(Vec<Vec<(StationId, Vec<u8>)>>);
+
+impl Waiting {
+    const BATCH_RECORDS: usize = 500;
+
+    fn new(partitions: i32) -> Self {
+        Self((0..partitions).map(|_| Vec::with_capacity(Self::BATCH_RECORDS)).collect())
+    }
+
+    fn push(
+        &mut self,
+        producer: &Producer,
+        topic: &str,
+        partition: i32,
+        (station, value): (StationId, &[u8]),
+    ) -> Result<(), BenchError> {
+        let records = &mut self.0[partition as usize];
+        records.push((station, value.to_vec()));
+        if records.len() < Self::BATCH_RECORDS { Ok(()) } else { self.send(producer, topic, partition) }
+    }
+
+    fn send(&mut self, producer: &Producer, topic: &str, partition: i32) -> Result<(), BenchError> {
+        self.0[partition as usize]
+            .drain(..)
+            .try_for_each(|(station, value)| send(producer, topic, Some(partition), station, &value))
+    }
+}
+
+/// Time to fill batches.
 fn patient(input: &Installation) -> Result<ClientSettings, BenchError> {
     let mut config = input.config.clone();
-    for (key, value) in [("linger.ms", "1000"), ("batch.size", "500000"), ("queue.buffering.max.kbytes", "524288")] {
+    for (key, value) in [("linger.ms", "20"), ("batch.size", "500000")] {
         config.kafka.client.entry(key.into()).or_insert_with(|| value.into());
     }
     Ok(ClientSettings::new(&config)?)
@@ -65,5 +119,13 @@ fn send(
     value: &[u8],
 ) -> Result<(), BenchError> {
     let (key, value) = (Some(&station.as_bytes()[..]), Some(value));
-    Ok(producer.send(&Outgoing { topic, partition, key, value, timestamp_ms: -1, headers: &[], changelog: None })?)
+    Ok(producer.send(&Outgoing {
+        topic,
+        partition,
+        key,
+        value,
+        timestamp_ms: -1,
+        headers: &[],
+        changelog: None,
+    })?)
 }

@@ -49,7 +49,8 @@ pub(super) fn measure(
     stop: &AtomicBool,
 ) -> Result<Latency, BenchError> {
     let rules: String = (0..STATIONS).map(rule).collect();
-    std::fs::write(installation.dir.path().join("rules.toml"), rules).map_err(BenchError::files("writing rules"))?;
+    std::fs::write(installation.dir.path().join("rules.toml"), rules)
+        .map_err(BenchError::files("writing rules"))?;
     let mut config = installation.config.clone();
     config.kafka.client.insert("linger.ms".into(), "0".into());
     let producer = Producer::new(&ClientSettings::new(&config)?, None)?;
@@ -110,10 +111,8 @@ fn check(daemon: &mut Daemon, stop: &AtomicBool, deadline: Instant) -> Result<()
 }
 
 fn rule(station: u32) -> String {
-    format!("[[rule]]\nid = \"r\"\nstation = \"USC{station:08}\"\nwhen = \"TMIN <= 10.0\"\n").replace(
-        "\"r\"",
-        &format!("\"r{station}\""),
-    )
+    format!("[[rule]]\nid = \"r\"\nstation = \"USC{station:08}\"\nwhen = \"TMIN <= 10.0\"\n")
+        .replace("\"r\"", &format!("\"r{station}\""))
 }
 
 /// What was sent, and is not alerted yet.

@@ -26,7 +26,9 @@ pub(super) fn describe() -> Machine {
     let (cpuinfo, meminfo) = (read("/proc/cpuinfo"), read("/proc/meminfo"));
     let field = |text: &str, name: &str| {
         let line = text.lines().find(|line| line.starts_with(name));
-        line.and_then(|line| line.split_once(':')).map(|(_, value)| value.trim().to_owned()).unwrap_or_default()
+        line.and_then(|line| line.split_once(':'))
+            .map(|(_, value)| value.trim().to_owned())
+            .unwrap_or_default()
     };
     let kilobytes = field(&meminfo, "MemTotal").trim_end_matches(" kB").parse::<u64>().unwrap_or(0);
     Machine {

@@ -100,7 +100,11 @@ pub fn run(
     let mut bench = Bench { user, options, admin, runtime, stop, tell, runs: 0, measured, failed };
     let before = machine::describe();
     for partitions in &options.partitions {
-        bench.on_topic(*partitions)?;
+        match bench.on_topic(*partitions) {
+            Err(BenchError::Interrupted) => return Err(BenchError::Interrupted),
+            Err(error) => bench.failed.push((format!("{partitions} partitions"), error.to_string())),
+            Ok(()) => {}
+        }
     }
     let latencies = bench.latencies()?;
     Ok(Report::new(options, before, &bench.measured, latencies, bench.failed))
@@ -136,7 +140,10 @@ impl Bench<'_> {
                     }
                     Err(BenchError::Interrupted) => return Err(BenchError::Interrupted),
                     Err(error) => {
-                        (self.tell)(&format!("round {round}/{}  {subject} failed: {error}", self.options.rounds));
+                        (self.tell)(&format!(
+                            "round {round}/{}  {subject} failed: {error}",
+                            self.options.rounds
+                        ));
                         self.failed.push((subject.to_string(), error.to_string()));
                     }
                 }
@@ -156,7 +163,8 @@ impl Bench<'_> {
             Subject::Cell(cell) => cell,
         };
         self.runs += 1;
-        let installation = Installation::reading(self.user, self.options, cell, &self.runs.to_string(), input)?;
+        let installation =
+            Installation::reading(self.user, self.options, cell, &self.runs.to_string(), input)?;
         let outcome = self.create(&installation).and_then(|()| {
             let mut measured = daemons::run(&installation, self.stop)?;
             (measured.records, measured.bytes) = (records, bytes);
@@ -168,7 +176,8 @@ impl Bench<'_> {
 
     fn latencies(&mut self) -> Result<Vec<Latency>, BenchError> {
         let mut latencies = Vec::new();
-        let Some(partitions) = self.options.partitions.first().filter(|_| self.options.latency_rate > 0) else {
+        let Some(partitions) = self.options.partitions.first().filter(|_| self.options.latency_rate > 0)
+        else {
             return Ok(latencies);
         };
         for guarantee in &self.options.guarantees {
@@ -176,8 +185,9 @@ impl Bench<'_> {
             let cell = Cell { guarantee: *guarantee, ..self.options.input_cell(*partitions) };
             (self.tell)(&format!("latency at {} records/s, {cell}", self.options.latency_rate));
             let installation = Installation::new(self.user, self.options, cell, "latency")?;
-            let outcome =
-                self.create(&installation).and_then(|()| latency::measure(&installation, self.options, self.stop));
+            let outcome = self
+                .create(&installation)
+                .and_then(|()| latency::measure(&installation, self.options, self.stop));
             self.clean_up(&installation)?;
             match outcome {
                 Ok(latency) => latencies.push(latency),

@@ -69,7 +69,8 @@ impl Report {
         latencies: Vec<Latency>,
         failed: Vec<(String, String)>,
     ) -> Self {
-        let mut rows: Vec<Row> = measured.iter().map(|(subject, rounds)| Row::new(*subject, rounds)).collect();
+        let mut rows: Vec<Row> =
+            measured.iter().map(|(subject, rounds)| Row::new(*subject, rounds)).collect();
         let limits: BTreeMap<i32, f64> = rows
             .iter()
             .filter(|row| row.cell.is_none())
@@ -78,7 +79,9 @@ impl Report {
         for row in rows.iter_mut().filter(|row| row.cell.is_some()) {
             row.of_limit = limits.get(&row.partitions).map(|limit| row.records_per_cpu_second / limit);
         }
-        rows.sort_by_key(|row| (row.cell.map(|cell| (cell.processes, cell.workers, cell.guarantee)), row.partitions));
+        rows.sort_by_key(|row| {
+            (row.cell.map(|cell| (cell.processes, cell.workers, cell.guarantee)), row.partitions)
+        });
         Self {
             machine,
             job: options.job,
@@ -94,9 +97,10 @@ impl Report {
 
     /// The rows as a table for spreadsheets.
     pub fn csv(&self) -> String {
-        let mut text = "partitions,processes,workers,guarantee,records,records_per_second,megabytes_per_second,\
+        let mut text =
+            "partitions,processes,workers,guarantee,records,records_per_second,megabytes_per_second,\
                         records_per_cpu_second,of_limit,commit_p50_ms,commit_p99_ms,memory_bytes,threads\n"
-            .to_owned();
+                .to_owned();
         for row in &self.rows {
             let cell = row.cell.map_or_else(
                 || ",,bare client".to_owned(),

@@ -184,7 +184,8 @@ pub(super) async fn bench(common: &Common, arguments: &BenchArguments) -> Result
 
 /// Says what is to come, and what to expect of it.
 fn announce(options: &Options) {
-    let cells = options.partitions.len() * options.workers.len() * options.processes.len() * options.guarantees.len();
+    let cells =
+        options.partitions.len() * options.workers.len() * options.processes.len() * options.guarantees.len();
     let runs = cells as u64 * u64::from(options.rounds);
     let records = output::grouped(options.records);
     output::note(&format!("seed {BOLD}{:x}{BOLD:#}, {runs} runs over {records} records each", options.seed));
@@ -218,8 +219,18 @@ fn write_files(arguments: &BenchArguments, report: &Report) -> Result<(), Failed
 fn print(report: &Report) -> Result<(), Failed> {
     output::line(&format!(
         "{BOLD}{:>10} {:>9} {:>7}  {:<13} {:>11} {:>7} {:>13} {:>8} {:>10} {:>10} {:>8} {:>7}{BOLD:#}",
-        "partitions", "processes", "workers", "guarantee", "records/s", "MB/s", "records/CPU-s", "of limit",
-        "commit p50", "commit p99", "memory", "threads"
+        "partitions",
+        "processes",
+        "workers",
+        "guarantee",
+        "records/s",
+        "MB/s",
+        "records/CPU-s",
+        "of limit",
+        "commit p50",
+        "commit p99",
+        "memory",
+        "threads"
     ))?;
     for row in &report.rows {
         print_row(row)?;
@@ -228,7 +239,12 @@ fn print(report: &Report) -> Result<(), Failed> {
         output::line(&format!(
             "\nproduce to visible alert at {} records/s, {}: {BOLD}p50 {:.1} ms, p99 {:.1} ms, p99.9 {:.1} ms{BOLD:#}, \
              at most {:.1} ms, {} alerts",
-            latency.rate, latency.cell.guarantee, latency.p50_ms, latency.p99_ms, latency.p999_ms, latency.max_ms,
+            latency.rate,
+            latency.cell.guarantee,
+            latency.p50_ms,
+            latency.p99_ms,
+            latency.p999_ms,
+            latency.max_ms,
             output::grouped(latency.alerts)
         ))?;
     }
@@ -238,8 +254,14 @@ fn print(report: &Report) -> Result<(), Failed> {
     let machine = &report.machine;
     Ok(output::line(&format!(
         "\n{DIM}medians of {} rounds; {}, {} cores, {} GiB, Linux {}, load {} before; frostline {}, librdkafka {}{DIM:#}",
-        report.rounds, machine.processor, machine.cores, machine.memory_bytes >> 30, machine.kernel, machine.load,
-        machine.frostline, machine.librdkafka
+        report.rounds,
+        machine.processor,
+        machine.cores,
+        machine.memory_bytes >> 30,
+        machine.kernel,
+        machine.load,
+        machine.frostline,
+        machine.librdkafka
     ))?)
 }
 
@@ -252,7 +274,10 @@ fn print_row(row: &Row) -> Result<(), Failed> {
     let rest = match row.cell {
         Some(_) => format!(
             "{:>7.1} ms {:>7.1} ms {:>5} MB {:>7}",
-            row.commit_p50_ms, row.commit_p99_ms, row.memory_bytes >> 20, row.threads
+            row.commit_p50_ms,
+            row.commit_p99_ms,
+            row.memory_bytes >> 20,
+            row.threads
         ),
         None => String::new(),
     };

@@ -253,7 +253,10 @@ impl Producer {
 }
 
 /// Starts the thread that brings reports to the context. It outlives its producer by up to one call.
-fn serve_reports(client: Arc<BaseProducer<Deliveries>>, is_dropped: Arc<AtomicBool>) -> Result<(), KafkaError> {
+fn serve_reports(
+    client: Arc<BaseProducer<Deliveries>>,
+    is_dropped: Arc<AtomicBool>,
+) -> Result<(), KafkaError> {
     let serve = move || {
         while !is_dropped.load(Ordering::Acquire) {
             client.poll(POLL);

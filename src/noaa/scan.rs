@@ -304,7 +304,15 @@ impl<'a> Scanner<'a> {
         let (latitude, longitude) = location.unwrap_or_default();
         let id = id?;
         Some(StationView {
-            id, country_code, country, state_code, state, name, latitude, longitude, elevation,
+            id,
+            country_code,
+            country,
+            state_code,
+            state,
+            name,
+            latitude,
+            longitude,
+            elevation,
         })
     }
 

@@ -48,7 +48,10 @@ fn texts_are_borrowed_unless_escaped() {
 fn elements_are_sorted_and_the_last_of_a_name_counts() {
     let json = with(r#""TMIN":1,"AWND":3,"TMIN":2"#);
     let view = ObservationView::parse(json.as_bytes()).unwrap();
-    assert_eq!(view.elements[..], [(Element::AWND, ElementValue::Int(3)), (Element::TMIN, ElementValue::Int(2))]);
+    assert_eq!(
+        view.elements[..],
+        [(Element::AWND, ElementValue::Int(3)), (Element::TMIN, ElementValue::Int(2))]
+    );
 }
 
 #[test]

@@ -400,7 +400,8 @@ mod tests {
             assert!(Condition::compile(text, Scope::Observation).unwrap().native.is_some(), "{text}");
         }
         let filter = "station.country_code == 'US' && station.state_code == 'AZ'";
-        let required = |text| Condition::compile(text, Scope::Filter).unwrap().required_text().map(str::to_owned);
+        let required =
+            |text| Condition::compile(text, Scope::Filter).unwrap().required_text().map(str::to_owned);
         assert_eq!(required(filter).as_deref(), Some("AZ"));
         assert_eq!(required("station.state_code == 'AZ' || TMIN < 0.0"), None);
         assert_eq!(required("station.name != 'AZ'"), None);
@@ -410,14 +411,33 @@ mod tests {
     /// Conditions of the common kinds, and some that must be left to the interpreter.
     fn conditions() -> impl Strategy<Value = String> {
         let number = prop_oneof![
-            Just("TMIN"), Just("TMAX"), Just("SNOW"), Just("PRCP"), Just("station.lat"), Just("0"), Just("-3"),
-            Just("10.0"), Just("8.9"), Just("(TMAX - TMIN)"), Just("(TMIN * 2.0)"), Just("(SNOW + 1)"),
-            Just("(-TMIN)"), Just("(TMAX / PRCP)"), Just("(1 / SNOW)"), Just("9223372036854775807"),
-            Just("(SNOW + 9223372036854775807)"), Just("double(SNOW)"),
+            Just("TMIN"),
+            Just("TMAX"),
+            Just("SNOW"),
+            Just("PRCP"),
+            Just("station.lat"),
+            Just("0"),
+            Just("-3"),
+            Just("10.0"),
+            Just("8.9"),
+            Just("(TMAX - TMIN)"),
+            Just("(TMIN * 2.0)"),
+            Just("(SNOW + 1)"),
+            Just("(-TMIN)"),
+            Just("(TMAX / PRCP)"),
+            Just("(1 / SNOW)"),
+            Just("9223372036854775807"),
+            Just("(SNOW + 9223372036854775807)"),
+            Just("double(SNOW)"),
         ];
         let text = prop_oneof![
-            Just("station.state_code"), Just("station.name"), Just("station.id"), Just("date"), Just("'AZ'"),
-            Just("'2016-02-24'"), Just("''"),
+            Just("station.state_code"),
+            Just("station.name"),
+            Just("station.id"),
+            Just("date"),
+            Just("'AZ'"),
+            Just("'2016-02-24'"),
+            Just("''"),
         ];
         let compare = prop_oneof![Just("=="), Just("!="), Just("<"), Just("<="), Just(">"), Just(">=")];
         let leaf = prop_oneof![
@@ -440,12 +460,12 @@ mod tests {
     fn observations() -> impl Strategy<Value = String> {
         let value = prop_oneof![Just("0"), Just("0.0"), Just("-3.5"), Just("8.9"), Just("10"), Just("10.0")];
         let element = |name: &'static str| {
-            proptest::option::of(value.clone()).prop_map(move |value| {
-                value.map_or(String::new(), |value| format!(",\"{name}\":{value}"))
-            })
+            proptest::option::of(value.clone())
+                .prop_map(move |value| value.map_or(String::new(), |value| format!(",\"{name}\":{value}")))
         };
         let station = prop_oneof![
-            Just(""), Just(",\"state_code\":\"AZ\",\"state\":\"ARIZONA\""),
+            Just(""),
+            Just(",\"state_code\":\"AZ\",\"state\":\"ARIZONA\""),
             Just(",\"name\":\"AZ\",\"location\":{\"lat\":8.9}"),
         ];
         (station, element("TMIN"), element("TMAX"), element("SNOW"), element("PRCP")).prop_map(

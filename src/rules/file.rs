@@ -1,6 +1,7 @@
 //! The rule file: TOML with `[[rule]]` tables. All mistakes are gathered, each with its place.
 
 use std::collections::HashMap;
+use std::sync::Arc;
 
 use serde::Deserialize;
 use toml::Spanned;
@@ -29,7 +30,7 @@ pub(super) fn parse(text: &str) -> Result<RuleSet, Vec<Mistake>> {
         let offset = error.span().map_or(0, |span| span.start);
         vec![Mistake { position: Position::of_byte(text, offset), message: error.message().to_owned() }]
     })?;
-    let mut checker = Checker { text, mistakes: Vec::new(), ids: HashMap::new() };
+    let mut checker = Checker { text, mistakes: Vec::new(), ids: HashMap::new(), conditions: HashMap::new() };
     let rules: Vec<Rule> = file.rule.iter().filter_map(|entry| checker.rule(entry)).collect();
     if checker.mistakes.is_empty() { Ok(RuleSet::new(rules)) } else { Err(checker.mistakes) }
 }
@@ -39,6 +40,8 @@ struct Checker<'a> {
     mistakes: Vec<Mistake>,
     /// The line where each id was first used.
     ids: HashMap<String, usize>,
+    /// Those compiled so far: many rules share their text, and compiling takes most of a millisecond.
+    conditions: HashMap<String, Arc<Condition>>,
 }
 
 impl Checker<'_> {
@@ -89,9 +92,16 @@ impl Checker<'_> {
         found
     }
 
-    fn condition(&mut self, when: &Spanned<String>) -> Option<Condition> {
+    fn condition(&mut self, when: &Spanned<String>) -> Option<Arc<Condition>> {
+        if let Some(compiled) = self.conditions.get(when.get_ref()) {
+            return Some(Arc::clone(compiled));
+        }
         match Condition::compile(when.get_ref(), Scope::Observation) {
-            Ok(condition) => Some(condition),
+            Ok(condition) => {
+                let condition = Arc::new(condition);
+                self.conditions.insert(when.get_ref().clone(), Arc::clone(&condition));
+                Some(condition)
+            }
             Err(error) => {
                 self.mistake(self.inside(when, error.offset), error.message);
                 None

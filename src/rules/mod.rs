@@ -9,6 +9,7 @@ mod native;
 mod position;
 
 use std::collections::HashMap;
+use std::sync::Arc;
 
 pub use condition::{Condition, Evaluator, Scope, Verdict};
 pub use position::{Mistake, Position};
@@ -26,7 +27,7 @@ pub struct Rule {
     /// The station that it watches.
     pub station: StationId,
     /// When it fires.
-    pub when: Condition,
+    pub when: Arc<Condition>,
     /// Whom to tell. It goes into the alert, as in the talk; never into a log.
     pub email: Option<String>,
 }

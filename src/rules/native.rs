@@ -98,7 +98,8 @@ impl Test {
             name => {
                 let comparison = Comparison::of_operator(name)?;
                 let [left, right] = call.args.as_slice() else { return None };
-                let numbers = || Some(Self::Numbers(comparison, Number::compile(left)?, Number::compile(right)?));
+                let numbers =
+                    || Some(Self::Numbers(comparison, Number::compile(left)?, Number::compile(right)?));
                 let texts = || Some(Self::Texts(comparison, Text::compile(left)?, Text::compile(right)?));
                 numbers().or_else(texts)
             }
@@ -281,12 +282,14 @@ impl Operation {
                 Self::Divide => left.checked_div(right),
             }
             .map(ElementValue::Int),
-            (ElementValue::Float(left), ElementValue::Float(right)) => Some(ElementValue::Float(match self {
-                Self::Add => left + right,
-                Self::Subtract => left - right,
-                Self::Multiply => left * right,
-                Self::Divide => left / right,
-            })),
+            (ElementValue::Float(left), ElementValue::Float(right)) => {
+                Some(ElementValue::Float(match self {
+                    Self::Add => left + right,
+                    Self::Subtract => left - right,
+                    Self::Multiply => left * right,
+                    Self::Divide => left / right,
+                }))
+            }
             _ => None,
         }
     }

@@ -227,7 +227,8 @@ impl Handler<WorkerReady> for Supervisor {
         }
         // The consumer closes where its last handle goes, which must not be this thread: the poll thread has one.
         let is_leaving = self.leaving.load(Ordering::Acquire);
-        let joined = self.to_join.take().filter(|_| !is_leaving).map_or(Ok(()), |consumer| consumer.subscribe());
+        let joined =
+            self.to_join.take().filter(|_| !is_leaving).map_or(Ok(()), |consumer| consumer.subscribe());
         if let Err(error) = joined {
             self.give_up(error.into());
         }

@@ -159,7 +159,8 @@ impl Worker {
     }
 
     fn end_restores(&mut self, which: impl Fn(&Restore) -> bool) {
-        let (ended, going_on): (Vec<Restore>, _) = std::mem::take(&mut self.restores).into_iter().partition(which);
+        let (ended, going_on): (Vec<Restore>, _) =
+            std::mem::take(&mut self.restores).into_iter().partition(which);
         self.restores = going_on;
         ended.into_iter().for_each(Restore::end);
     }

@@ -31,8 +31,8 @@ const LAYERS: &[(&str, &[&str])] = &[
     (
         "cli",
         &[
-            "bench", "chaos", "config", "demo", "fault", "generate", "kafka", "noaa", "record", "rules", "runtime",
-            "stages",
+            "bench", "chaos", "config", "demo", "fault", "generate", "kafka", "noaa", "record", "rules",
+            "runtime", "stages",
         ],
     ),
 ];
