@@ -4,6 +4,7 @@ import java.util.concurrent.CountDownLatch;
 
 import com.fasterxml.jackson.databind.ObjectMapper;
 import com.fasterxml.jackson.databind.node.ObjectNode;
+import com.sun.management.OperatingSystemMXBean;
 import org.apache.kafka.common.serialization.Serdes;
 import org.apache.kafka.common.utils.Bytes;
 import org.apache.kafka.streams.*;
@@ -24,8 +25,11 @@ public final class AssembleStreams {
     private static final ObjectMapper JSON = new ObjectMapper();
     private static final Set<String> WHOLE = Set.of("SNOW", "SNWD");
 
-    private static volatile long records, observations;
-    private static volatile double first, last;
+    private static final OperatingSystemMXBean SYSTEM =
+        (OperatingSystemMXBean) java.lang.management.ManagementFactory.getOperatingSystemMXBean();
+
+    private static volatile long records, observations, warmCpu;
+    private static volatile double first, warmFirst, last;
 
     private static final class Assemble implements Processor<String, String, String, byte[]> {
         private final long wanted;
@@ -68,8 +72,13 @@ public final class AssembleStreams {
             } catch (java.io.IOException e) {
                 throw new java.io.UncheckedIOException(e);
             }
-            if (++records == 1) {
+            long n = ++records;
+            if (n == 1) {
                 first = System.nanoTime() / 1e9;
+            }
+            if (n == wanted / 4) {
+                warmFirst = System.nanoTime() / 1e9;
+                warmCpu = SYSTEM.getProcessCpuTime();
             }
         }
 
@@ -143,8 +152,10 @@ public final class AssembleStreams {
         streams.start();
         done.await();
         streams.close(CloseOptions.groupMembershipOperation(CloseOptions.GroupMembershipOperation.LEAVE_GROUP));
+        long cpu = SYSTEM.getProcessCpuTime();
         System.out.printf(Locale.ROOT, "{\"records\":%d,\"alerts\":null,\"observations\":%d,\"first_s\":%.6f,"
-            + "\"last_s\":%.6f}%n", records, observations, first, last);
+            + "\"last_s\":%.6f,\"warm\":{\"records\":%d,\"first_s\":%.6f,\"cpu_s\":%.6f}}%n",
+            records, observations, first, last, records - wanted / 4, warmFirst, (cpu - warmCpu) / 1e9);
         System.exit(0);
     }
 }

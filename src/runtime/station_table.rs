@@ -98,6 +98,10 @@ struct Follower {
     stop: Arc<AtomicBool>,
 }
 
+/// sled is made to keep up when a table is read for the first time: what it has not written yet is in memory, up
+/// to 100 MB of it (measured with 128,024 stations).
+const FLUSH_RECORDS: u32 = 5_000;
+
 impl Follower {
     fn run(mut self, loaded: oneshot::Sender<Result<TableProgress, Failure>>) {
         let started = Instant::now();
@@ -152,7 +156,8 @@ impl Follower {
             })
             .collect();
         let mut reader = Reader::new(&self.settings, &self.topic, &starts)?;
-        let Self { parts, index, stop, topic, .. } = self;
+        let Self { parts, index, stop, topic, state, .. } = self;
+        let mut taken = 0_u32;
         while !stop.load(Ordering::Acquire) {
             let polled = reader.poll(FOLLOW_TIMEOUT, |polled| match polled {
                 Polled::Record(record) => take(parts, index, topic, &record),
@@ -162,6 +167,10 @@ impl Follower {
                     part.write()
                 }
             })?;
+            taken += 1;
+            if taken.is_multiple_of(FLUSH_RECORDS) {
+                state.flush()?;
+            }
             match polled {
                 Some(result) => result?,
                 None => parts.iter_mut().try_for_each(Part::write)?,
