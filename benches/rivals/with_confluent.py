@@ -1,6 +1,6 @@
 """confluent-kafka (librdkafka's own Python client) and orjson, a thousand records a call.
 
-with_confluent.py BROKERS SOURCE SINK GROUP RECORDS
+with_confluent.py BROKERS SOURCE SINK GROUP RECORDS tuned|as-it-comes
 """
 
 import sys
@@ -10,14 +10,15 @@ import orjson
 from confluent_kafka import Consumer, Producer
 
 
-def main(brokers, source, sink, group, wanted):
+def main(brokers, source, sink, group, wanted, tuning):
     wanted = int(wanted)
+    # With the default of 1000 ms a full queue stops the fetcher for a second.
+    tuned = {"fetch.queue.backoff.ms": 10} if tuning == "tuned" else {}
     consumer = Consumer({
         "bootstrap.servers": brokers,
         "group.id": group,
         "auto.offset.reset": "earliest",
-        # With the default of 1000 ms a full queue stops the fetcher for a second.
-        "fetch.queue.backoff.ms": 10,
+        **tuned,
     })
     producer = Producer({"bootstrap.servers": brokers, "linger.ms": 5})
     consumer.subscribe([source])

@@ -44,6 +44,11 @@ impl Feeder {
         Ok(Self { stop, settle, sent, thread: Some(thread) })
     }
 
+    /// How many records have been sent so far.
+    pub(super) fn sent(&self) -> u64 {
+        self.sent.load(Ordering::Relaxed)
+    }
+
     /// Stops the feed, sends what lets everything settle, and waits until the broker has it all. Returns how
     /// many records were sent.
     pub(super) fn finish(mut self) -> Result<u64, ChaosError> {

@@ -157,7 +157,7 @@ pub fn run(
     let feeder = Feeder::start(installation)?;
     fleet.rest(CALM)?;
     let mut report = Report::new(installation);
-    strike_all(&mut fleet, &monitor, &mut report, on_progress)?;
+    strike_all(&mut fleet, (&monitor, &feeder), &mut report, on_progress)?;
 
     let mut step = |text: &str| on_progress(Progress::Step(text.to_owned()));
     step("the faults are over: feeding what lets everything settle");
@@ -187,13 +187,14 @@ pub fn run(
 /// One fault after the other, each at a random moment.
 fn strike_all(
     fleet: &mut Fleet<'_>,
-    monitor: &Monitor,
+    (monitor, feeder): (&Monitor, &Feeder),
     report: &mut Report,
     on_progress: &mut dyn FnMut(Progress),
 ) -> Result<(), ChaosError> {
     let options = &fleet.installation.options;
     let mut rng = fastrand::Rng::with_seed(options.seed);
     let mut deck = Deck::new(options.sabotage, options.restart_broker.is_some());
+    let mut fed_before = feeder.sent();
     for round in 1..=options.rounds {
         let kind = deck.draw(&mut rng);
         monitor.fault();
@@ -203,6 +204,9 @@ fn strike_all(
         let lag = monitor.watched().lag();
         on_progress(Progress::Fault { round, kind: struck.kind.name(), detail: struck.detail, lag });
         fleet.rest(Duration::from_millis(rng.u64(300..2_000)))?;
+        let fed = feeder.sent();
+        report.fed_in_round(fed - fed_before);
+        fed_before = fed;
     }
     Ok(())
 }

@@ -125,6 +125,11 @@ pub struct Report {
     pub seconds: f64,
     /// Records that were fed.
     pub records_in: u64,
+    /// Fewest records that were fed during one fault.
+    pub records_in_round_min: u64,
+    /// Faults during which nothing was fed: they struck daemons without work, and prove little. A broker that
+    /// restarts takes no records for a while.
+    pub idle_rounds: u64,
     /// Records that the model expects, by what wrote them.
     pub compared: BTreeMap<&'static str, u64>,
     /// Store entries that were compared.
@@ -159,6 +164,8 @@ impl Report {
             starts: 0,
             seconds: 0.0,
             records_in: 0,
+            records_in_round_min: u64::MAX,
+            idle_rounds: 0,
             compared: BTreeMap::new(),
             state_entries: 0,
             longest_recovery_seconds: 0.0,
@@ -166,6 +173,12 @@ impl Report {
             examples: BTreeMap::new(),
             kept: None,
         }
+    }
+
+    /// Notes how many records were fed during a fault.
+    pub(super) fn fed_in_round(&mut self, records: u64) {
+        self.records_in_round_min = self.records_in_round_min.min(records);
+        self.idle_rounds += u64::from(records == 0);
     }
 
     /// Takes in what was violated.

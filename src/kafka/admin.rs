@@ -151,6 +151,15 @@ impl Admin {
         }
     }
 
+    /// The topics whose names begin so.
+    pub fn names(&self, prefix: &str) -> Result<Vec<String>, KafkaError> {
+        self.tend();
+        let metadata = self.client.inner().fetch_metadata(None, PATIENCE);
+        let metadata = metadata.map_err(|error| KafkaError::of_client("listing topics", &error))?;
+        let names = metadata.topics().iter().map(|topic| topic.name());
+        Ok(names.filter(|name| name.starts_with(prefix)).map(str::to_owned).collect())
+    }
+
     /// Deletes consumer groups; those that have members, or do not exist, stay as they are.
     pub async fn delete_groups(&self, groups: &[&str]) -> Result<(), KafkaError> {
         self.tend();

@@ -137,7 +137,8 @@ impl Producer {
             .set("message.timeout.ms", delivery_timeout_ms(transaction).to_string())
             .set("message.max.bytes", "100000000")
             .set("queue.buffering.max.kbytes", "65536")
-            .set("linger.ms", "2")
+            // Nobody sees a transaction before its commit, which sends at once what still waits for company.
+            .set("linger.ms", if transaction.is_some() { "20" } else { "2" })
             .set("compression.type", "lz4");
         for key in ["message.max.bytes", "queue.buffering.max.kbytes", "linger.ms", "compression.type"] {
             if let Some(value) = settings.base().get(key) {

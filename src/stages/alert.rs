@@ -175,3 +175,36 @@ fn message(rule: &Rule, view: &ObservationView<'_>) -> String {
     };
     format!("{} at {place} on {}: {}", measured.join(", "), view.date, rule.when.text())
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::stages::StageName;
+    use crate::stages::driver::TestDriver;
+
+    #[test]
+    fn unread_records_are_those_of_stations_without_rules() {
+        let rules = "[[rule]]\nid = \"r\"\nstation = \"USC00020080\"\nwhen = \"TMIN <= 10.0\"\n";
+        let rules = Arc::new(RuleSet::parse(rules).unwrap());
+        for (validate, dead_letters, skipped_unread) in [(Validate::All, 3, 0), (Validate::Needed, 2, 2)] {
+            let limits = Limits { validate, ..Limits::default() };
+            let mut driver =
+                TestDriver::new(StageName::Alert, Box::new(Alert::new(Arc::clone(&rules), limits)));
+            let document =
+                |id: &str| format!(r#"{{"station":{{"id":"{id}"}},"date":"2016-02-24","TMIN":5.0}}"#);
+            driver.pipe("USC00020080", &document("USC00020080")).unwrap();
+            driver.pipe("USC00029999", &document("USC00029999")).unwrap();
+            // Broken, without rules; broken, with them; under a key that is no station id.
+            driver.pipe("USC00029999", "{").unwrap();
+            driver.pipe("USC00020080", "{").unwrap();
+            driver.pipe("ajo", &document("USC00020080")).unwrap();
+            assert_eq!(driver.counts.alerts, 1, "{validate:?}");
+            let counts = driver.counts;
+            assert_eq!(
+                (counts.dead_letters, counts.skipped_unread),
+                (dead_letters, skipped_unread),
+                "{validate:?}"
+            );
+        }
+    }
+}

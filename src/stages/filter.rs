@@ -84,3 +84,55 @@ pub(super) fn write_origin(out: &mut Vec<u8>, record: &Record<'_>, view: &Observ
     }
     let _ = write!(out, ",\"timestamp\":{}}}", record.timestamp_ms);
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::rules::Scope;
+    use crate::stages::driver::TestDriver;
+    use crate::stages::{Sink, StageName};
+
+    fn driver(validate: Validate) -> TestDriver {
+        let condition =
+            Condition::compile("station.country_code == 'US' && station.state_code == 'AZ'", Scope::Filter);
+        let limits = Limits { validate, ..Limits::default() };
+        TestDriver::new(StageName::Filter, Box::new(Filter::new(Arc::new(condition.unwrap()), limits)))
+    }
+
+    #[test]
+    fn unread_records_are_those_that_cannot_be_kept() {
+        let document = |code: &str, rest: &str| {
+            format!(
+                r#"{{"station":{{"id":"USC00020080","country_code":"US","state_code":"{code}"}},"date":"2016-02-24"{rest}}}"#
+            )
+        };
+        let records = [
+            document("AZ", ""),
+            document("NM", ""),
+            // The text stands elsewhere: it must be read, and is not kept.
+            document("NM", r#","network":"AZ""#),
+            // Written with an escape, it is the same text.
+            document("\\u0041Z", ""),
+            // Cut off: a dead letter where it is read.
+            document("AZ", "")[..60].to_owned(),
+            document("NM", "")[..60].to_owned(),
+        ];
+        let run = |validate| {
+            let mut driver = driver(validate);
+            for record in &records {
+                driver.pipe("USC00020080", record).unwrap();
+            }
+            let written = driver.commit().unwrap();
+            (
+                written.iter().filter(|w| w.sink == Sink::Output).map(|w| w.text()).collect::<Vec<_>>(),
+                driver.counts,
+            )
+        };
+        let (kept, counts) = run(Validate::All);
+        assert_eq!((kept.len(), counts.dead_letters, counts.skipped_unread), (2, 2, 0));
+        let (kept_of_needed, counts) = run(Validate::Needed);
+        assert_eq!(kept_of_needed, kept);
+        // The second and the last lack the text; the last would have been a dead letter.
+        assert_eq!((counts.dead_letters, counts.skipped_unread), (1, 2));
+    }
+}

@@ -168,10 +168,12 @@ impl Store {
     pub fn commit(&mut self, checkpoint: Checkpoint) -> Result<(), StateError> {
         let sealed = std::mem::take(&mut self.sealed);
         let known = self.checkpoint();
-        if sealed.0.is_empty()
-            && known.input_offset >= 0
-            && known.changelog_offset == checkpoint.changelog_offset
-        {
+        let is_idle = sealed.0.is_empty() && known.changelog_offset == checkpoint.changelog_offset;
+        if is_idle && known.input_offset >= 0 {
+            match &mut self.committed {
+                Committed::Disk(tree) => tree.note(checkpoint),
+                Committed::Memory(_, known) => *known = checkpoint,
+            }
             return Ok(());
         }
         let changes: Vec<Change<'_>> = sealed.changes().collect();

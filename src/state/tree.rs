@@ -75,6 +75,11 @@ impl Tree {
         self.checkpoint
     }
 
+    /// Takes a checkpoint that goes to the disk with the next write.
+    pub(super) fn note(&mut self, checkpoint: Checkpoint) {
+        self.checkpoint = checkpoint;
+    }
+
     pub(super) fn get<R>(&self, key: &[u8], read: impl FnOnce(&[u8]) -> R) -> Result<Option<R>, StateError> {
         if let Some(value) = self.waiting.get(key) {
             return Ok(value.as_deref().map(read));

@@ -7,6 +7,7 @@
 #![allow(missing_docs, clippy::unwrap_used, clippy::print_stdout, clippy::print_stderr, unreachable_pub)]
 
 mod bad_input;
+mod bench;
 mod chaos;
 mod commands;
 mod exactly_once;
@@ -33,6 +34,7 @@ fn main() {
         generate::tests(),
         bad_input::tests(),
         pipeline::tests(),
+        bench::tests(),
         rebalance::tests(),
         exactly_once::tests(),
         lost_brokers::tests(),
