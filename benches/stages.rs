@@ -234,7 +234,7 @@ fn store(c: &mut Criterion) {
             },
             |entries| {
                 let mut batch = sled::Batch::default();
-                entries.iter().for_each(|(key, value)| batch.insert(key, value));
+                entries.iter().for_each(|(key, value)| batch.insert(&key[..], &value[..]));
                 alone.apply_batch(batch).unwrap();
             },
             BatchSize::SmallInput,
