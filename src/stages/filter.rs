@@ -114,8 +114,8 @@ mod tests {
             // Written with an escape, it is the same text.
             document("\\u0041Z", ""),
             // Cut off: a dead letter where it is read.
-            document("AZ", "")[..60].to_owned(),
-            document("NM", "")[..60].to_owned(),
+            document("AZ", "")[..72].to_owned(),
+            document("NM", "")[..72].to_owned(),
         ];
         let run = |validate| {
             let mut driver = driver(validate);
