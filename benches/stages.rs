@@ -241,23 +241,6 @@ fn store(c: &mut Criterion) {
         );
     });
 
-    let mut in_memory = open(2);
-    let mut next = 0;
-    group.bench_function("restore of 1,000 entries into memory, from where a task works", |b| {
-        b.iter_batched(
-            || {
-                next += 1_000;
-                entries(next)
-            },
-            |entries| {
-                let changes: Vec<Change<'_>> =
-                    entries.iter().map(|(key, value)| Change { key, value: Some(value) }).collect();
-                in_memory.restore(&changes, Checkpoint { input_offset: 1, changelog_offset: 1 }).unwrap();
-            },
-            BatchSize::SmallInput,
-        );
-    });
-
     let mut restored = open(1);
     let mut next = 0;
     group.bench_function("restore of 1,000 entries, into memory and on to the disk", |b| {

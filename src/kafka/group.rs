@@ -20,6 +20,8 @@ pub struct GroupSettings {
     pub group: String,
     /// The topic's name in Kafka.
     pub topic: String,
+    /// Whether its values are GHCN lines, which are very short.
+    pub holds_lines: bool,
     /// Whether a partition without a committed offset is read from its end, not from its beginning.
     pub begins_at_end: bool,
     /// How long the group waits for a silent member, in milliseconds.
@@ -50,7 +52,7 @@ impl GroupConsumer {
         on_event: impl Fn(GroupEvent) + Send + Sync + 'static,
     ) -> Result<Self, KafkaError> {
         let topic: Arc<str> = group.topic.as_str().into();
-        let mut config = settings.consumer();
+        let mut config = if group.holds_lines { settings.consumer_of_lines() } else { settings.consumer() };
         config
             .set("group.id", &group.group)
             .set("partition.assignment.strategy", "cooperative-sticky")

@@ -66,6 +66,7 @@ impl StagePlan {
             group: GroupSettings {
                 group: config.group(stage),
                 topic: source.clone(),
+                holds_lines: stage == StageName::Assemble,
                 begins_at_end: config.runtime.auto_offset_reset == OffsetReset::Latest,
                 session_timeout_ms: config.runtime.session_timeout_ms,
                 group_instance_id: config.runtime.group_instance_id.clone(),
