@@ -111,8 +111,7 @@ fn check(daemon: &mut Daemon, stop: &AtomicBool, deadline: Instant) -> Result<()
 }
 
 fn rule(station: u32) -> String {
-    format!("[[rule]]\nid = \"r\"\nstation = \"USC{station:08}\"\nwhen = \"TMIN <= 10.0\"\n")
-        .replace("\"r\"", &format!("\"r{station}\""))
+    format!("[[rule]]\nid = \"r{station}\"\nstation = \"USC{station:08}\"\nwhen = \"TMIN <= 10.0\"\n")
 }
 
 /// What was sent, and is not alerted yet.
@@ -165,9 +164,9 @@ impl Feed {
                 let Some(id) = id else { return };
                 let key: Vec<&str> = id.split('/').skip(1).take(2).collect();
                 let Some(sent) = open.remove(&key.join("/")) else { return };
-                if let Some((after, histogram)) = timed.as_mut().filter(|(after, _)| sent >= *after) {
-                    let _ = after;
-                    histogram.saturating_record(u64::try_from((now - sent).as_micros()).unwrap_or(u64::MAX));
+                if let Some((_, histogram)) = timed.as_mut().filter(|(after, _)| sent >= *after) {
+                    let microseconds = (now - sent).as_micros();
+                    histogram.saturating_record(u64::try_from(microseconds).unwrap_or(u64::MAX));
                 }
             });
         })?;

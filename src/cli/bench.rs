@@ -8,7 +8,7 @@ use anyhow::Context;
 use clap::{Args, ValueEnum};
 
 use super::output::{BOLD, DIM, RED};
-use super::{Common, Failed, output, signals, topics};
+use super::{Common, Failed, chaos, output, signals, topics};
 use crate::bench::{BenchError, Job, Options, Report, Row, chart, run};
 use crate::config::Guarantee;
 use crate::stages::Validate;
@@ -69,7 +69,7 @@ pub(super) struct BenchArguments {
     #[arg(long, value_name = "DIR", default_value = ".")]
     out: PathBuf,
     /// Repeats the input: hexadecimal, as printed [default: random]
-    #[arg(long, value_name = "S", value_parser = parse_seed)]
+    #[arg(long, value_name = "S", value_parser = chaos::parse_seed)]
     seed: Option<u64>,
 }
 
@@ -92,10 +92,6 @@ enum GuaranteeName {
 enum ValidateName {
     All,
     Needed,
-}
-
-fn parse_seed(text: &str) -> Result<u64, String> {
-    u64::from_str_radix(text, 16).map_err(|_| "expected up to 16 hexadecimal digits".to_owned())
 }
 
 impl BenchArguments {

@@ -53,7 +53,7 @@ pub(super) struct ChaosArguments {
     keep: bool,
 }
 
-fn parse_seed(text: &str) -> Result<u64, String> {
+pub(super) fn parse_seed(text: &str) -> Result<u64, String> {
     u64::from_str_radix(text, 16).map_err(|_| "expected up to 16 hexadecimal digits".to_owned())
 }
 
