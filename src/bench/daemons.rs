@@ -97,13 +97,8 @@ impl Daemon {
     /// Notes what it takes. `false` once it has ended; its CPU time is complete then.
     fn look(&mut self) -> bool {
         let read = |file: &str| std::fs::read_to_string(format!("/proc/{}/{file}", self.child.id()));
-        // State, and CPU time in user and system mode, are the 3rd, 14th and 15th field; the 2nd may have blanks.
         let stat = read("stat").unwrap_or_default();
-        let fields: Vec<&str> =
-            stat.rsplit_once(')').map_or("", |(_, rest)| rest).split_whitespace().collect();
-        let ticks =
-            |index: usize| fields.get(index).and_then(|field| field.parse::<f64>().ok()).unwrap_or(0.0);
-        self.cpu_seconds = (ticks(11) + ticks(12)) / TICKS_PER_SECOND;
+        self.cpu_seconds = cpu_seconds(&stat);
         let status = read("status").unwrap_or_default();
         let number = |name: &str| {
             let line = status.lines().find_map(|line| line.strip_prefix(name))?;
@@ -112,7 +107,7 @@ impl Daemon {
         self.memory_bytes = self.memory_bytes.max(number("VmHWM:").unwrap_or(0) * 1024);
         self.threads = self.threads.max(number("Threads:").unwrap_or(0));
         // It stays as a zombie until it is waited for.
-        fields.first().is_some_and(|state| *state != "Z")
+        stat_fields(&stat).next().is_some_and(|state| state != "Z")
     }
 
     /// What it said at its end.
@@ -204,7 +199,16 @@ pub(super) fn measure_limit(
 }
 
 fn own_cpu_seconds() -> f64 {
-    let stat = std::fs::read_to_string("/proc/self/stat").unwrap_or_default();
-    let fields = stat.rsplit_once(')').map_or("", |(_, rest)| rest).split_whitespace();
-    fields.skip(11).take(2).filter_map(|ticks| ticks.parse::<f64>().ok()).sum::<f64>() / TICKS_PER_SECOND
+    cpu_seconds(&std::fs::read_to_string("/proc/self/stat").unwrap_or_default())
+}
+
+/// CPU time in user and system mode: the 14th and 15th field.
+fn cpu_seconds(stat: &str) -> f64 {
+    let ticks = stat_fields(stat).skip(11).take(2).filter_map(|ticks| ticks.parse::<f64>().ok());
+    ticks.sum::<f64>() / TICKS_PER_SECOND
+}
+
+/// The fields of `/proc/PID/stat` from the third, the state, on; the second, the name, may have blanks.
+fn stat_fields(stat: &str) -> impl Iterator<Item = &str> {
+    stat.rsplit_once(')').map_or("", |(_, rest)| rest).split_whitespace()
 }

@@ -6,7 +6,6 @@ use std::path::PathBuf;
 use serde::Serialize;
 
 use super::Installation;
-use crate::config::Guarantee;
 use crate::fault::Sabotage;
 
 /// Examples that are kept of each kind of violation.
@@ -125,8 +124,8 @@ pub struct Report {
     pub seconds: f64,
     /// Records that were fed.
     pub records_in: u64,
-    /// Fewest records that were fed during one fault.
-    pub records_in_round_min: u64,
+    /// Fewest records that were fed during one fault; null without faults.
+    pub records_in_round_min: Option<u64>,
     /// Faults during which nothing was fed: they struck daemons without work, and prove little. A broker that
     /// restarts takes no records for a while.
     pub idle_rounds: u64,
@@ -149,14 +148,10 @@ impl Report {
     /// Nothing has happened yet.
     pub(super) fn new(installation: &Installation) -> Self {
         let options = &installation.options;
-        let guarantee = match installation.config.runtime.guarantee {
-            Guarantee::ExactlyOnce => "exactly_once",
-            Guarantee::AtLeastOnce => "at_least_once",
-        };
         Self {
             ok: false,
             seed: format!("{:x}", options.seed),
-            guarantee: guarantee.to_owned(),
+            guarantee: installation.config.runtime.guarantee.to_string(),
             sabotage: options.sabotage.map(Sabotage::name),
             rounds: options.rounds,
             faults: BTreeMap::new(),
@@ -164,7 +159,7 @@ impl Report {
             starts: 0,
             seconds: 0.0,
             records_in: 0,
-            records_in_round_min: u64::MAX,
+            records_in_round_min: None,
             idle_rounds: 0,
             compared: BTreeMap::new(),
             state_entries: 0,
@@ -177,7 +172,8 @@ impl Report {
 
     /// Notes how many records were fed during a fault.
     pub(super) fn fed_in_round(&mut self, records: u64) {
-        self.records_in_round_min = self.records_in_round_min.min(records);
+        let fewest = self.records_in_round_min.map_or(records, |fewest| fewest.min(records));
+        self.records_in_round_min = Some(fewest);
         self.idle_rounds += u64::from(records == 0);
     }
 

@@ -194,8 +194,8 @@ fn print(common: &Common, report: &Report) -> Result<(), Failed> {
     row("seconds", format!("{:.1}", report.seconds))?;
     row("longest recovery, s", format!("{:.1}", report.longest_recovery_seconds))?;
     row("records in", output::grouped(report.records_in))?;
-    if report.rounds > 0 {
-        row("in a round, fewest", output::grouped(report.records_in_round_min))?;
+    if let Some(fewest) = report.records_in_round_min {
+        row("in a round, fewest", output::grouped(fewest))?;
         row("rounds without feed", output::grouped(report.idle_rounds))?;
     }
     for (what, count) in &report.compared {

@@ -2,12 +2,13 @@
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
-use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, Instant};
 
 use super::commit::Commit;
 use super::failure::Failure;
 use super::plan::StagePlan;
 use super::status::{Phase, TaskStatus};
+use super::totals::unix_ms;
 use super::worker::Outbox;
 use crate::kafka::{
     Assigned, ChangelogSlot, KafkaError, OffsetCommit, Outgoing, PartitionQueue, Producer, Row,
@@ -162,7 +163,7 @@ impl Task {
             self.queue = Some(queue);
             return Ok(Slice::Waiting);
         }
-        let now_ms = now_ms();
+        let now_ms = unix_ms();
         let mut failure = None;
         let mut visit = |row: Row<'_>| {
             if failure.is_none() {
@@ -419,9 +420,4 @@ fn send_dead_letter(plan: &StagePlan, output: &Output<'_>, producer: &Producer) 
     let value = output.value.map(|value| &value[..value.len().min(room)]);
     let record = Outgoing { headers: &headers, key, ..outgoing(&plan.dead_letters, output, value) };
     Ok(producer.send(&record)?)
-}
-
-fn now_ms() -> i64 {
-    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-    i64::try_from(since.as_millis()).unwrap_or(i64::MAX)
 }

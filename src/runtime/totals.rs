@@ -66,8 +66,8 @@ impl Totals {
         let _ = self.first_record_at_ms.compare_exchange(0, now_ms, Ordering::Relaxed, Ordering::Relaxed);
     }
 
-    /// Notes how long a commit took that has just ended.
-    pub fn commit_ended(&self, time: Duration) {
+    /// Notes how long a commit took that has just succeeded.
+    pub fn committed_in(&self, time: Duration) {
         let microseconds = u64::try_from(time.as_micros()).unwrap_or(u64::MAX);
         self.commits.lock().unwrap_or_else(PoisonError::into_inner).saturating_record(microseconds);
         self.last_commit_at_ms.store(unix_ms(), Ordering::Relaxed);
@@ -115,7 +115,8 @@ impl Totals {
     }
 }
 
-fn unix_ms() -> i64 {
+/// The wall clock, in milliseconds since 1970.
+pub(super) fn unix_ms() -> i64 {
     let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
     i64::try_from(since.as_millis()).unwrap_or(i64::MAX)
 }

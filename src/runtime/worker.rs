@@ -233,7 +233,9 @@ impl Worker {
             let stage = worker.plan.stage.as_str();
             let (time, ok) = (started.elapsed(), outcome.is_ok());
             tracing::debug!(stage, worker = worker.index, ?time, ok, "commit ended");
-            worker.plan.totals.commit_ended(time);
+            if ok {
+                worker.plan.totals.committed_in(time);
+            }
             metrics::histogram!("frostline_commit_seconds", "stage" => stage).record(time);
             worker.commit_ended(outcome, context);
         }));
