@@ -192,7 +192,7 @@ pub(super) fn stations(partitions: i32) -> Vec<Station> {
     lines.chain(json).chain(fillers).enumerate().filter_map(|(n, id)| station(&id, n)).collect()
 }
 
-/// A rule file: frost at every second station, two rules at some.
+/// A rule file: frost at every second station, two rules at some, episodes at others.
 pub(super) fn rules() -> String {
     let stations = (0..LINE_STATIONS).map(line_station).chain((0..JSON_STATIONS).map(json_station));
     let mut text = String::new();
@@ -200,6 +200,10 @@ pub(super) fn rules() -> String {
         text.push_str(&rule(&format!("cold-{number}"), &id, "TMIN <= 10.0"));
         if number % 8 == 0 {
             text.push_str(&rule(&format!("frost-{number}"), &id, "TMIN < 0.0"));
+        } else if number % 4 == 0 {
+            let episodes = "\nclear = \"TMIN > 8.0\"\nfor_days = 2\nrepeat_days = 3";
+            text.push_str(&rule(&format!("spell-{number}"), &id, "TMIN <= 4.0").replace("\n\n", episodes));
+            text.push_str("\n\n");
         }
     }
     text
@@ -279,7 +283,8 @@ mod tests {
         assert_eq!(stations.len(), LINE_STATIONS + JSON_STATIONS + 64);
         let rules = RuleSet::parse(&rules()).unwrap();
         for rule in rules.all() {
-            assert!(stations.iter().any(|station| station.id == rule.station));
+            let crate::rules::Place::Station(watched) = rule.place else { panic!("{rule:?}") };
+            assert!(stations.iter().any(|station| station.id == watched));
         }
     }
 }

@@ -5,7 +5,7 @@ use clap::{Args, Subcommand};
 use super::output::{BOLD, GREEN};
 use super::{Common, Failed, output};
 use crate::config::{Config, is_sensitive};
-use crate::rules::{Condition, RuleSet, Scope};
+use crate::rules::{Condition, Scope};
 
 const EXAMPLES: &str = "\
 Examples:
@@ -46,21 +46,16 @@ fn check(common: &Common, config: &Config) -> Result<(), Failed> {
             .map_err(|reason| Failed::Usage(anyhow::anyhow!("kafka.client.\"{key}\": {reason}")))?;
     }
     let path = &config.alert.rules;
-    let rules = if path.exists() {
-        let rules = RuleSet::parse(&super::rules::read_rule_file(path)?).map_err(|mistakes| {
-            let places: Vec<String> =
-                mistakes.iter().map(|mistake| format!("{}:{mistake}", path.display())).collect();
-            Failed::Usage(anyhow::anyhow!("{}", places.join("\n")))
-        })?;
-        Some(rules.all().len())
-    } else {
-        None
+    let rules = match config.alert.rule_file().filter(|path| path.exists()) {
+        Some(path) => Some(super::rules::source::rule_file(path)?.rules.len()),
+        None => None,
     };
     if common.json {
         return Ok(output::json(&serde_json::json!({ "ok": true, "rules": rules }))?);
     }
     let file = match (&common.config, rules) {
         (_, Some(rules)) => format!("{rules} rules in {}", path.display()),
+        (_, None) if config.alert.rule_file().is_none() => "rules in their topic".to_owned(),
         (_, None) => format!("no rule file at {} yet: the alert stage needs one", path.display()),
     };
     Ok(output::line(&format!("{GREEN}ok{GREEN:#}  brokers {BOLD}{}{BOLD:#}, {file}", config.kafka.brokers))?)

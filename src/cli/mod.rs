@@ -4,10 +4,12 @@
 //! found a mistake, 2 wrong usage or configuration (nothing was started), 130 and 143 after a signal that
 //! cut work short.
 
+mod alerts;
 mod bench;
 mod chaos;
 mod config;
 mod demo;
+mod explain;
 mod file_output;
 mod generate;
 mod generate_job;
@@ -82,6 +84,8 @@ enum Command {
     Generate(generate::GenerateArguments),
     Tail(tail::TailArguments),
     Rules(rules::RulesArguments),
+    Explain(explain::ExplainArguments),
+    Alerts(alerts::AlertsArguments),
     Config(config::ConfigArguments),
     Bench(bench::BenchArguments),
     Chaos(chaos::ChaosArguments),
@@ -215,7 +219,9 @@ async fn dispatch(arguments: Arguments) -> Result<(), Failed> {
         Command::Replay(arguments) => replay::replay(&common, &arguments).await,
         Command::Generate(arguments) => generate::generate(&common, arguments).await,
         Command::Tail(arguments) => tail::tail(&common, &arguments).await,
-        Command::Rules(arguments) => rules::rules(&common, &arguments),
+        Command::Rules(arguments) => rules::rules(&common, &arguments).await,
+        Command::Explain(arguments) => explain::explain(&common, &arguments).await,
+        Command::Alerts(arguments) => alerts::alerts(&common, &arguments).await,
         Command::Config(arguments) => config::config(&common, &arguments),
         Command::Bench(arguments) => bench::bench(&common, &arguments).await,
         Command::Chaos(arguments) => chaos::chaos(&common, &arguments).await,

@@ -4,10 +4,11 @@ use std::path::PathBuf;
 
 use clap::Args;
 
+use super::rules::source;
 use super::signals::{Signal, Signals};
 use super::{Common, Failed, output};
 use crate::config::Config;
-use crate::rules::RuleSet;
+use crate::rules::{Conditions, Published, RuleSet};
 use crate::runtime::{Daemon, RunOptions};
 use crate::stages::StageName;
 
@@ -47,7 +48,7 @@ pub(super) async fn run(common: &Common, arguments: &RunArguments) -> Result<(),
     }
     stages.sort_unstable();
     stages.dedup();
-    let rules = load_rules(&config, &stages)?;
+    let rules = load_rules(&config, &stages).await?;
     let mut signals = Signals::listen()?;
     let options = RunOptions { stages, describe_topics: true };
     let daemon = tokio::select! {
@@ -61,21 +62,26 @@ pub(super) async fn run(common: &Common, arguments: &RunArguments) -> Result<(),
     work_until_signal(common, daemon, signals).await
 }
 
-/// Reads the rule file, where a stage needs it.
-fn load_rules(config: &Config, stages: &[StageName]) -> Result<RuleSet, Failed> {
-    if !stages.contains(&StageName::Alert) {
+/// Reads the rule file, where a stage needs it. Rules that live in their topic are read by the daemon itself.
+async fn load_rules(config: &Config, stages: &[StageName]) -> Result<RuleSet, Failed> {
+    let Some(path) = config.alert.rule_file().filter(|_| stages.contains(&StageName::Alert)) else {
         return Ok(RuleSet::default());
+    };
+    let mut conditions = Conditions::default();
+    let mut rules = Published::of_file(source::rule_file(path)?);
+    if rules.asks_for_nearest() {
+        let without = rules.find_nearest(&source::reporting(config).await?, &mut conditions);
+        if !without.is_empty() {
+            return Err(Failed::Usage(anyhow::anyhow!(
+                "{}: no station near enough reports what these rules ask for: {} (by the newest records of {}): name a \
+                 station, or publish the rules with `frostline rules apply` once there are observations",
+                path.display(),
+                without.join(", "),
+                config.topic(&config.alert.source).name
+            )));
+        }
     }
-    let path = &config.alert.rules;
-    let text = super::rules::read_rule_file(path)?;
-    RuleSet::parse(&text).map_err(|mistakes| {
-        let places: Vec<String> =
-            mistakes.iter().map(|mistake| format!("{}:{mistake}", path.display())).collect();
-        Failed::Usage(anyhow::anyhow!(
-            "the rules have mistakes, nothing was started:\n  {}",
-            places.join("\n  ")
-        ))
-    })
+    Ok(rules.rule_set(&mut conditions))
 }
 
 async fn work_until_signal(common: &Common, mut daemon: Daemon, mut signals: Signals) -> Result<(), Failed> {

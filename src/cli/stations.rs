@@ -51,7 +51,7 @@ pub(super) async fn stations(common: &Common, arguments: &StationsArguments) -> 
     let StationsCommand::Import { file, countries, states } = &arguments.command;
     let config = common.load(&[])?;
     // A bad file is found before anything is sent.
-    let stations = read_inventory(file, countries, states).map_err(Failed::Usage)?;
+    let stations = read_inventory(file, Some(countries), Some(states)).map_err(Failed::Usage)?;
     let topic = config.topic(topic::STATIONS).name;
     topics::check_exists(&config, &topic).await?;
     let settings = ClientSettings::new(&config)?;
@@ -70,8 +70,14 @@ pub(super) async fn stations(common: &Common, arguments: &StationsArguments) -> 
     Ok(())
 }
 
-fn read_inventory(file: &Path, countries: &Path, states: &Path) -> anyhow::Result<Vec<Station>> {
-    let codes = |path: &Path| -> anyhow::Result<Codes> {
+/// Reads NOAA's inventory. Without the files of names, codes stand for countries, and states have none.
+pub(super) fn read_inventory(
+    file: &Path,
+    countries: Option<&Path>,
+    states: Option<&Path>,
+) -> anyhow::Result<Vec<Station>> {
+    let codes = |path: Option<&Path>| -> anyhow::Result<Codes> {
+        let Some(path) = path else { return Ok(Codes::parse(&b""[..])?) };
         let lines = open_lines(path, Arc::new(AtomicU64::new(0)))?;
         Codes::parse(lines).with_context(|| path.display().to_string())
     };

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use serde::Deserialize;
 use toml::{Table, Value};
 
-use super::Config;
+use super::{Config, RULES_IN_TOPIC};
 use crate::rules::Position;
 
 /// The file that is read where none is named, if it is there.
@@ -105,7 +105,9 @@ fn read_file(named: Option<&Path>) -> Result<Table, ConfigError> {
 /// A rule file stands beside the configuration that names it.
 fn anchor_rules(table: &mut Table, config: &Path) {
     let rules = table.get_mut("alert").and_then(|alert| alert.get_mut("rules"));
-    if let (Some(Value::String(rules)), Some(folder)) = (rules, config.parent()) {
+    if let (Some(Value::String(rules)), Some(folder)) = (rules, config.parent())
+        && rules != RULES_IN_TOPIC
+    {
         *rules = folder.join(&*rules).display().to_string();
     }
 }

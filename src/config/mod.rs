@@ -9,7 +9,7 @@ mod secret;
 mod topics;
 
 use std::collections::BTreeMap;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
@@ -197,8 +197,19 @@ impl Default for FilterConfig {
 pub struct AlertConfig {
     /// The topic that it reads; with `noaa-json`, no filter is needed.
     pub source: String,
-    /// The rule file; a relative path in a configuration file is relative to that file.
+    /// The rule file, or `topic`, which follows the topic `noaa-rules`; a relative path in a configuration file is
+    /// relative to that file.
     pub rules: PathBuf,
+}
+
+/// What `alert.rules` says where rules live in their topic.
+const RULES_IN_TOPIC: &str = "topic";
+
+impl AlertConfig {
+    /// The rule file; `None` where rules live in their topic.
+    pub fn rule_file(&self) -> Option<&Path> {
+        (self.rules != Path::new(RULES_IN_TOPIC)).then_some(&self.rules)
+    }
 }
 
 impl Default for AlertConfig {

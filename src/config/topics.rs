@@ -19,11 +19,13 @@ pub mod topic {
     pub const ALERTS: &str = "noaa-json-alerts";
     /// Station metadata; compacted.
     pub const STATIONS: &str = "noaa-stations";
+    /// Rules and subscribers; compacted.
+    pub const RULES: &str = "noaa-rules";
     /// Records that could not be processed.
     pub const DEAD_LETTERS: &str = "noaa-dead-letters";
 
     /// All of them, upstream first.
-    pub const ALL: [&str; 7] = [CSV_RAW, RAW, JSON, JSON_US_AZ, ALERTS, STATIONS, DEAD_LETTERS];
+    pub const ALL: [&str; 8] = [CSV_RAW, RAW, JSON, JSON_US_AZ, ALERTS, STATIONS, RULES, DEAD_LETTERS];
 }
 
 /// As in the talk.
@@ -63,9 +65,10 @@ impl Config {
         let is_dead_letters = logical == topic::DEAD_LETTERS;
         TopicPlan {
             name: found.name.unwrap_or_else(|| format!("{}{logical}", self.kafka.namespace)),
-            partitions: found.partitions.unwrap_or(PARTITIONS),
+            // One partition keeps all changes of rules in one order.
+            partitions: found.partitions.unwrap_or(if logical == topic::RULES { 1 } else { PARTITIONS }),
             replication: found.replication,
-            is_compacted: logical == topic::STATIONS,
+            is_compacted: matches!(logical, topic::STATIONS | topic::RULES),
             // A dead letter is the original and its headers: larger than the largest original.
             record_bytes_max: is_dead_letters.then_some(self.runtime.value_bytes_max + 1_100_000),
         }

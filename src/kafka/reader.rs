@@ -1,5 +1,6 @@
 //! A consumer without a group: reads partitions from chosen offsets. For tables, restores and people.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -10,6 +11,11 @@ use super::client::Quiet;
 use super::raw::{Row, SharedQueue};
 use super::{ClientSettings, KafkaError};
 use crate::record::Record;
+
+/// How long a poll waits while a topic is read to its end.
+const POLL_TIMEOUT: Duration = Duration::from_millis(100);
+/// Records taken at once then.
+const BATCH_RECORDS: usize = 1_000;
 
 /// Where reading a partition begins.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -118,6 +124,32 @@ impl Reader {
             self.consumer.context().lifeline.tend(self.consumer.client());
         }
         failure.map_or(Ok(read), Err)
+    }
+
+    /// Reads all partitions of a topic from `start` to the ends that they have now. Blocks.
+    ///
+    /// # Errors
+    /// [`KafkaError::Fatal`] with the topic.
+    pub fn read_to_end(
+        settings: &ClientSettings,
+        topic: &str,
+        partitions: i32,
+        start: StartAt,
+        visit: &mut dyn FnMut(&Record<'_>),
+    ) -> Result<(), KafkaError> {
+        let mut open: BTreeSet<i32> = (0..partitions).collect();
+        let starts: Vec<(i32, StartAt)> = open.iter().map(|partition| (*partition, start)).collect();
+        let mut reader = Self::new(settings, topic, &starts)?;
+        while !open.is_empty() {
+            reader.read(POLL_TIMEOUT, BATCH_RECORDS, &mut |polled| match polled {
+                // What came behind an end that was seen is for another time.
+                Polled::Record(record) if open.contains(&record.partition) => visit(&record),
+                Polled::Record(_) => {}
+                Polled::EndOfPartition { partition, .. } => drop(open.remove(&partition)),
+            })?;
+        }
+        reader.close();
+        Ok(())
     }
 
     /// Ends reading. Closing a consumer takes about 100 ms, for which this thread need not wait.

@@ -2,6 +2,7 @@
 //!
 //! Three outcomes: a condition holds, does not hold, or is *unknown*, because an element that decides it was
 //! not reported. Unknown never fires. CEL's own logic applies: `TMIN <= 10.0 || true` holds without `TMIN`.
+//! Values are metric; `f(TMIN) <= 28` compares degrees Fahrenheit (see [`Unit`]).
 
 use std::collections::HashMap;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -11,12 +12,13 @@ use cel::objects::{Key, Map};
 use cel::{Context, ExecutionError, Program, Value};
 
 use super::native::Test;
+use super::unit::Unit;
 use crate::noaa::{Element, ElementValue, ObservationView, Scale, StationView};
 
 /// Longest condition that is compiled, in bytes.
 const TEXT_BYTES_MAX: usize = 2_000;
 /// The functions and macros that a condition may call; the parser accepts any name.
-const FUNCTIONS: [&str; 18] = [
+const FUNCTIONS: [&str; 22] = [
     "all",
     "bool",
     "contains",
@@ -26,10 +28,14 @@ const FUNCTIONS: [&str; 18] = [
     "exists",
     "existsOne",
     "exists_one",
+    "f",
+    "feet",
     "filter",
     "has",
+    "inches",
     "int",
     "map",
+    "mph",
     "size",
     "startsWith",
     "string",
@@ -46,6 +52,25 @@ pub enum Scope {
     Observation,
     /// The same; kept apart so that messages can say "filter".
     Filter,
+    /// Only `station`: which stations a rule watches.
+    Station,
+}
+
+impl Scope {
+    fn subject(self) -> &'static str {
+        match self {
+            Self::Observation => "condition",
+            Self::Filter => "filter",
+            Self::Station => "choice of stations",
+        }
+    }
+
+    fn example(self) -> &'static str {
+        match self {
+            Self::Station => "station.state_code == 'AZ'",
+            Self::Observation | Self::Filter => "TMIN <= 10.0",
+        }
+    }
 }
 
 /// The outcome for one observation.
@@ -97,15 +122,12 @@ impl Condition {
     /// # Errors
     /// The first mistake, with its place in `text`.
     pub fn compile(text: &str, scope: Scope) -> Result<Self, ConditionError> {
-        let subject = match scope {
-            Scope::Observation => "condition",
-            Scope::Filter => "filter",
-        };
+        let subject = scope.subject();
         let mistake = |offset: usize, message: String| ConditionError { offset, message };
         if text.trim().is_empty() {
             return Err(mistake(
                 0,
-                format!("the {subject} is empty: expected a CEL expression such as TMIN <= 10.0"),
+                format!("the {subject} is empty: expected a CEL expression such as {}", scope.example()),
             ));
         }
         if text.len() > TEXT_BYTES_MAX {
@@ -120,9 +142,9 @@ impl Condition {
         // The parser has panicked on odd input before; a rule file must never bring the process down.
         let program = catch_unwind(|| Program::compile(text))
             .map_err(|_| mistake(0, format!("the {subject} cannot be parsed")))?
-            .map_err(|errors| syntax_mistake(text, subject, &errors))?;
+            .map_err(|errors| syntax_mistake(text, scope, &errors))?;
         check_functions(text, &program)?;
-        let variables = resolve_variables(text, &program)?;
+        let variables = resolve_variables(text, &program, scope)?;
         let native = Test::compile(program.expression());
         let condition = Self { text: text.to_owned(), program, variables, native };
         condition.check_type(subject)?;
@@ -138,6 +160,11 @@ impl Condition {
     /// written with escapes there.
     pub fn required_text(&self) -> Option<&str> {
         self.native.as_ref()?.required_text()
+    }
+
+    /// The same without the interpreter, where it is of a common kind.
+    pub(super) fn native(&self) -> Option<&Test> {
+        self.native.as_ref()
     }
 
     /// The elements that it reads, in the order of their names.
@@ -218,7 +245,13 @@ impl Default for Evaluator {
 impl Evaluator {
     /// Registers CEL's functions.
     pub fn new() -> Self {
-        Self { base: Context::default() }
+        let mut base = Context::default();
+        for unit in Unit::ALL {
+            // Fails only for a name that CEL has already.
+            let added = base.add_function(unit.function(), move |value: Value| unit.convert_value(&value));
+            debug_assert!(added.is_ok(), "{}", unit.function());
+        }
+        Self { base }
     }
 
     /// Decides `condition` for one observation.
@@ -296,7 +329,11 @@ fn check_functions(text: &str, program: &Program) -> Result<(), ConditionError> 
 }
 
 /// Checks the names that the expression uses against what an observation can have.
-fn resolve_variables(text: &str, program: &Program) -> Result<Vec<(String, Variable)>, ConditionError> {
+fn resolve_variables(
+    text: &str,
+    program: &Program,
+    scope: Scope,
+) -> Result<Vec<(String, Variable)>, ConditionError> {
     let references = program.references();
     let mut names: Vec<&str> = references.variables();
     names.sort_unstable();
@@ -304,6 +341,13 @@ fn resolve_variables(text: &str, program: &Program) -> Result<Vec<(String, Varia
     for name in names {
         let variable = match name {
             "station" => Variable::Station,
+            other if scope == Scope::Station => {
+                let message = format!(
+                    "`{other}` cannot be asked here: stations are chosen by `station` alone, as in {}",
+                    scope.example()
+                );
+                return Err(ConditionError { offset: text.find(other).unwrap_or(0), message });
+            }
             "date" => Variable::Date,
             other => match Element::parse(other.as_bytes()).filter(|element| element.is_known()) {
                 Some(element) => Variable::Element(element),
@@ -323,7 +367,8 @@ fn resolve_variables(text: &str, program: &Program) -> Result<Vec<(String, Varia
 }
 
 /// The parser's words are about grammar; users want the place and an example.
-fn syntax_mistake(text: &str, subject: &str, errors: &cel::ParseErrors) -> ConditionError {
+fn syntax_mistake(text: &str, scope: Scope, errors: &cel::ParseErrors) -> ConditionError {
+    let (subject, example) = (scope.subject(), scope.example());
     let Some(error) = errors.errors.first() else {
         return ConditionError { offset: 0, message: format!("the {subject} cannot be parsed") };
     };
@@ -333,9 +378,9 @@ fn syntax_mistake(text: &str, subject: &str, errors: &cel::ParseErrors) -> Condi
     let offset = (line_start + column).min(text.len());
     let found = text.get(offset..).and_then(|rest| rest.split_whitespace().next());
     let message = match found {
-        None => format!("the {subject} ends too early: expected a value or an operator, as in TMIN <= 10.0"),
+        None => format!("the {subject} ends too early: expected a value or an operator, as in {example}"),
         Some(word) => {
-            format!("the {subject} cannot be read at `{word}`: expected a CEL expression, as in TMIN <= 10.0")
+            format!("the {subject} cannot be read at `{word}`: expected a CEL expression, as in {example}")
         }
     };
     ConditionError { offset, message }

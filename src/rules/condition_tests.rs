@@ -61,6 +61,9 @@ fn conditions() -> impl Strategy<Value = String> {
         Just("9223372036854775807"),
         Just("(SNOW + 9223372036854775807)"),
         Just("double(SNOW)"),
+        Just("f(TMIN)"),
+        Just("inches(SNOW)"),
+        Just("f(PRCP + 1.0)"),
     ];
     let text = prop_oneof![
         Just("station.state_code"),

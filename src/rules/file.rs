@@ -1,176 +1,279 @@
-//! The rule file: TOML with `[[rule]]` tables. All mistakes are gathered, each with its place.
+//! The rule file: TOML with `[[rule]]` and `[[subscriber]]` tables, or the same as JSON, one object a line. All
+//! mistakes are gathered, each with its place.
 
-use std::collections::HashMap;
-use std::sync::Arc;
+use std::collections::{HashMap, HashSet};
 
-use serde::Deserialize;
+use serde::de::DeserializeOwned;
+use serde_json::{Map, Value};
 use toml::Spanned;
+use toml::de::{DeTable, DeValue};
 
-use super::{Condition, Mistake, Position, Rule, RuleSet, Scope};
-use crate::noaa::StationId;
+use super::{Conditions, Definition, Mistake, Position, Problem, Rule, Subscriber};
 
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-struct File {
-    #[serde(default)]
-    rule: Vec<Entry>,
+/// Most mistakes that are told: behind that a file is of another kind altogether.
+const MISTAKES_MAX: usize = 200;
+
+/// A rule file without mistakes.
+#[derive(Default)]
+pub struct RuleFile {
+    /// Those that the file names.
+    pub subscribers: Vec<Subscriber>,
+    /// In the file's order, as written and compiled.
+    pub rules: Vec<(Definition, Rule)>,
+    text: String,
+    places: Vec<Places>,
 }
 
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-struct Entry {
-    id: Spanned<String>,
-    station: Spanned<String>,
-    when: Spanned<String>,
-    email: Option<Spanned<String>>,
+/// Where the parts of one table are.
+#[derive(Default)]
+struct Places {
+    /// The table itself, as an offset in the text.
+    start: usize,
+    /// Of each field's value: its span.
+    fields: Vec<(String, std::ops::Range<usize>)>,
 }
 
-pub(super) fn parse(text: &str) -> Result<RuleSet, Vec<Mistake>> {
-    let file: File = toml::from_str(text).map_err(|error| {
-        let offset = error.span().map_or(0, |span| span.start);
-        vec![Mistake { position: Position::of_byte(text, offset), message: error.message().to_owned() }]
-    })?;
-    let mut checker = Checker { text, mistakes: Vec::new(), ids: HashMap::new(), conditions: HashMap::new() };
-    let rules: Vec<Rule> = file.rule.iter().filter_map(|entry| checker.rule(entry)).collect();
-    if checker.mistakes.is_empty() { Ok(RuleSet::new(rules)) } else { Err(checker.mistakes) }
+impl RuleFile {
+    /// Reads and checks a file. `is_known`: subscribers that need not be in it.
+    ///
+    /// # Errors
+    /// All mistakes that were found, each with its line and column; then no rule is used.
+    pub fn parse(
+        text: &str,
+        conditions: &mut Conditions,
+        is_known: &dyn Fn(&str) -> bool,
+    ) -> Result<Self, Vec<Mistake>> {
+        let mut reader = Reader { text, mistakes: Vec::new(), rules: Vec::new(), subscribers: Vec::new() };
+        if text.trim_start().starts_with('{') {
+            reader.json_lines();
+        } else {
+            reader.toml();
+        }
+        reader.finish(conditions, is_known)
+    }
+
+    /// The place of a problem with rule number `index`.
+    pub fn locate(&self, index: usize, problem: &Problem) -> Position {
+        self.places
+            .get(index)
+            .map_or(Position { line: 1, column: 1 }, |places| places.of(&self.text, problem))
+    }
 }
 
-struct Checker<'a> {
+impl Places {
+    /// Inside expressions and texts, where those are plain one-line strings; else where the value begins.
+    fn of(&self, text: &str, problem: &Problem) -> Position {
+        let span = self.fields.iter().find(|(name, _)| name == problem.field).map(|(_, span)| span.clone());
+        let Some(span) = span else { return Position::of_byte(text, self.start) };
+        let source = text.get(span.clone()).unwrap_or_default();
+        let is_plain = !source.contains(['\n', '\\']);
+        let is_text = matches!(problem.field, "when" | "clear" | "where" | "message");
+        let inside = if is_plain && is_text { 1 + problem.offset } else { 0 };
+        Position::of_byte(text, span.start + inside)
+    }
+}
+
+/// What is being read.
+struct Reader<'a> {
     text: &'a str,
     mistakes: Vec<Mistake>,
-    /// The line where each id was first used.
-    ids: HashMap<String, usize>,
-    /// Those compiled so far: many rules share their text, and compiling takes most of a millisecond.
-    conditions: HashMap<String, Arc<Condition>>,
+    rules: Vec<(Definition, Places)>,
+    subscribers: Vec<(Subscriber, Places)>,
 }
 
-impl Checker<'_> {
-    fn rule(&mut self, entry: &Entry) -> Option<Rule> {
-        let id = self.id(&entry.id);
-        let station = self.station(&entry.station);
-        let when = self.condition(&entry.when);
-        let email = entry.email.as_ref().map(|email| self.email(email));
-        Some(Rule {
-            id: id?,
-            station: station?,
-            when: when?,
-            email: email.map_or(Some(None), |e| e.map(Some))?,
+impl Reader<'_> {
+    fn mistake(&mut self, offset: usize, message: impl Into<String>) {
+        if self.mistakes.len() < MISTAKES_MAX {
+            let position = Position::of_byte(self.text, offset);
+            self.mistakes.push(Mistake { position, message: message.into() });
+        }
+    }
+
+    fn problem(&mut self, places: &Places, problem: &Problem) {
+        if self.mistakes.len() < MISTAKES_MAX {
+            let position = places.of(self.text, problem);
+            self.mistakes.push(Mistake { position, message: problem.message.clone() });
+        }
+    }
+
+    fn toml(&mut self) {
+        let (root, errors) = DeTable::parse_recoverable(self.text);
+        for error in &errors {
+            self.mistake(error.span().map_or(0, |span| span.start), error.message());
+        }
+        if !errors.is_empty() {
+            return;
+        }
+        for (key, value) in root.get_ref() {
+            match (key.get_ref().as_ref(), value.get_ref()) {
+                ("rule", DeValue::Array(tables)) => {
+                    for table in tables.iter() {
+                        if let Some(read) = self.table(table, &["id", "when"]) {
+                            self.rules.push(read);
+                        }
+                    }
+                }
+                ("subscriber", DeValue::Array(tables)) => {
+                    for table in tables.iter() {
+                        if let Some(read) = self.table(table, &["id"]) {
+                            self.subscribers.push(read);
+                        }
+                    }
+                }
+                (name @ ("rule" | "subscriber"), _) => {
+                    self.mistake(
+                        key.span().start,
+                        format!("`{name}`: expected tables that begin with [[{name}]]"),
+                    );
+                }
+                (other, _) => self.mistake(
+                    key.span().start,
+                    format!("unknown name `{other}`: expected [[rule]] and [[subscriber]] tables"),
+                ),
+            }
+        }
+    }
+
+    /// Reads one table, field by field, so that one mistake does not hide the next.
+    fn table<T: DeserializeOwned>(
+        &mut self,
+        table: &Spanned<DeValue<'_>>,
+        required: &[&str],
+    ) -> Option<(T, Places)> {
+        let Some(fields) = table.get_ref().as_table() else {
+            self.mistake(table.span().start, "expected a table");
+            return None;
+        };
+        let mut places = Places { start: table.span().start, fields: Vec::new() };
+        let (mut known, found_before) = (Map::new(), self.mistakes.len());
+        for (key, value) in fields {
+            let name = key.get_ref().to_string();
+            let field = Map::from_iter([(name.clone(), to_json(value.get_ref()))]);
+            places.fields.push((name, value.span()));
+            match serde_json::from_value::<T>(Value::Object(field.clone())) {
+                Ok(_) => known.extend(field),
+                Err(error) => {
+                    let reason = error.to_string();
+                    let is_unknown = reason.starts_with("unknown field");
+                    let at = if is_unknown { key.span().start } else { value.span().start };
+                    let name = if is_unknown { String::new() } else { format!("{}: ", key.get_ref()) };
+                    self.mistake(at, format!("{name}{reason}"));
+                }
+            }
+        }
+        for name in required.iter().filter(|name| !fields.keys().any(|key| key.get_ref() == *name)) {
+            self.mistake(places.start, format!("missing field `{name}`"));
+        }
+        if self.mistakes.len() > found_before {
+            return None;
+        }
+        serde_json::from_value(Value::Object(known)).ok().map(|read| (read, places))
+    }
+
+    fn json_lines(&mut self) {
+        #[derive(serde::Deserialize)]
+        #[serde(deny_unknown_fields, rename_all = "lowercase")]
+        enum Item {
+            Rule(Box<Definition>),
+            Subscriber(Subscriber),
+        }
+        let mut start = 0;
+        let text = self.text;
+        for line in text.split_inclusive('\n') {
+            let places = Places { start, fields: Vec::new() };
+            if !line.trim().is_empty() {
+                match serde_json::from_str(line) {
+                    Ok(Item::Rule(rule)) => self.rules.push((*rule, places)),
+                    Ok(Item::Subscriber(subscriber)) => self.subscribers.push((subscriber, places)),
+                    Err(error) => {
+                        let at = start + error.column().saturating_sub(1).min(line.len() - 1);
+                        let reason = error.to_string();
+                        let reason = reason.split(" at line ").next().unwrap_or_default();
+                        self.mistake(
+                            at,
+                            format!("{reason}: expected {{\"rule\": {{…}}}} or {{\"subscriber\": {{…}}}}"),
+                        );
+                    }
+                }
+            }
+            start += line.len();
+        }
+    }
+
+    fn finish(
+        mut self,
+        conditions: &mut Conditions,
+        is_known: &dyn Fn(&str) -> bool,
+    ) -> Result<RuleFile, Vec<Mistake>> {
+        let subscribers = std::mem::take(&mut self.subscribers);
+        let mut first_use: HashMap<&str, usize> = HashMap::new();
+        for (subscriber, places) in &subscribers {
+            for problem in subscriber.check().err().into_iter().flatten() {
+                self.problem(places, &problem);
+            }
+            self.unique("subscriber", &subscriber.id, places, &mut first_use);
+        }
+        let names: HashSet<&str> = subscribers.iter().map(|(subscriber, _)| subscriber.id.as_str()).collect();
+        let rules = std::mem::take(&mut self.rules);
+        let mut first_use: HashMap<&str, usize> = HashMap::new();
+        let mut compiled = Vec::with_capacity(rules.len());
+        for (definition, places) in &rules {
+            match definition.compile(0, None, conditions) {
+                Ok(rule) => compiled.push(rule),
+                Err(problems) => problems.iter().for_each(|problem| self.problem(places, problem)),
+            }
+            self.unique("rule", &definition.id, places, &mut first_use);
+            for id in definition.subscribers.iter().filter(|id| !names.contains(id.as_str()) && !is_known(id))
+            {
+                let message = format!("unknown subscriber `{id}`: expected a [[subscriber]] with that id");
+                self.problem(places, &Problem { field: "subscribers", offset: 0, message });
+            }
+        }
+        if !self.mistakes.is_empty() {
+            self.mistakes.sort_by_key(|mistake| mistake.position);
+            return Err(self.mistakes);
+        }
+        let (definitions, places): (Vec<Definition>, Vec<Places>) = rules.into_iter().unzip();
+        Ok(RuleFile {
+            subscribers: subscribers.into_iter().map(|(subscriber, _)| subscriber).collect(),
+            rules: definitions.into_iter().zip(compiled).collect(),
+            text: self.text.to_owned(),
+            places,
         })
     }
 
-    fn mistake(&mut self, offset: usize, message: String) {
-        self.mistakes.push(Mistake { position: Position::of_byte(self.text, offset), message });
-    }
-
-    fn id(&mut self, id: &Spanned<String>) -> Option<String> {
-        let (text, at) = (id.get_ref(), id.span().start);
-        // The id is part of alert ids, which are paths and headers: keep it plain.
-        let plain = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.');
-        if text.is_empty() || text.len() > 100 || !text.chars().all(plain) {
-            self.mistake(at, format!("rule id {text:?}: expected 1 to 100 letters, digits, `-`, `_` or `.`"));
-            return None;
-        }
-        let line = Position::of_byte(self.text, at).line;
-        if let Some(first) = self.ids.insert(text.clone(), line) {
-            self.mistake(at, format!("rule id `{text}` is used twice: first in line {first}"));
-            return None;
-        }
-        Some(text.clone())
-    }
-
-    fn station(&mut self, station: &Spanned<String>) -> Option<StationId> {
-        let found = StationId::parse(station.get_ref().as_bytes());
-        if found.is_none() {
-            self.mistake(
-                station.span().start,
-                format!(
-                    "station {:?}: expected a GHCN-Daily id of 11 characters, as in USW00003192",
-                    station.get_ref()
-                ),
-            );
-        }
-        found
-    }
-
-    fn condition(&mut self, when: &Spanned<String>) -> Option<Arc<Condition>> {
-        if let Some(compiled) = self.conditions.get(when.get_ref()) {
-            return Some(Arc::clone(compiled));
-        }
-        match Condition::compile(when.get_ref(), Scope::Observation) {
-            Ok(condition) => {
-                let condition = Arc::new(condition);
-                self.conditions.insert(when.get_ref().clone(), Arc::clone(&condition));
-                Some(condition)
-            }
-            Err(error) => {
-                self.mistake(self.inside(when, error.offset), error.message);
-                None
-            }
+    fn unique<'n>(
+        &mut self,
+        kind: &str,
+        id: &'n str,
+        places: &Places,
+        first_use: &mut HashMap<&'n str, usize>,
+    ) {
+        if let Some(first) = first_use.insert(id, places.start) {
+            let line = Position::of_byte(self.text, first).line;
+            let message = format!("{kind} id `{id}` is used twice: first in the table of line {line}");
+            self.problem(places, &Problem { field: "id", offset: 0, message });
         }
     }
+}
 
-    fn email(&mut self, email: &Spanned<String>) -> Option<String> {
-        let text = email.get_ref();
-        let parts = text.split_once('@');
-        let sound = parts
-            .is_some_and(|(local, domain)| !local.is_empty() && !domain.is_empty() && !domain.contains('@'))
-            && text.len() <= 254
-            && !text.chars().any(|c| c.is_control() || c.is_whitespace());
-        if !sound {
-            // The address itself is not repeated: messages end up in logs.
-            self.mistake(email.span().start, "email: expected one address, as in grower@example.org".into());
-            return None;
+/// TOML's values are JSON's, but for dates, which nothing here takes.
+fn to_json(value: &DeValue<'_>) -> Value {
+    match value {
+        DeValue::String(text) => Value::String(text.to_string()),
+        DeValue::Integer(number) => {
+            i64::from_str_radix(number.as_str(), number.radix()).map_or(Value::Null, Value::from)
         }
-        Some(text.clone())
-    }
-
-    /// The byte of the file at which byte `offset` of a string value stands. Exact for plain one-line
-    /// strings; with escapes or several lines, the place where the string begins.
-    fn inside(&self, value: &Spanned<String>, offset: usize) -> usize {
-        let span = value.span();
-        let source = &self.text[span.clone()];
-        let plain = source.len() == value.get_ref().len() + 2 && !source.contains('\n');
-        if plain { span.start + 1 + offset } else { span.start }
+        DeValue::Float(number) => number.as_str().parse::<f64>().map_or(Value::Null, Value::from),
+        DeValue::Boolean(value) => Value::Bool(*value),
+        DeValue::Datetime(time) => Value::String(time.to_string()),
+        DeValue::Array(items) => items.iter().map(|item| to_json(item.get_ref())).collect(),
+        DeValue::Table(fields) => {
+            fields.iter().map(|(key, value)| (key.get_ref().to_string(), to_json(value.get_ref()))).collect()
+        }
     }
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn the_talks_rule() {
-        let rules = RuleSet::parse(
-            "[[rule]]\nid = \"scottsdale-frost\"\nstation = \"USW00003192\"\nwhen = \"TMIN <= 10.0\"\nemail = \"a@example.org\"\n",
-        )
-        .unwrap();
-        let station = StationId::parse(b"USW00003192").unwrap();
-        let found: Vec<&Rule> = rules.of_station(station).collect();
-        assert_eq!(found.len(), 1);
-        assert_eq!(found[0].when.text(), "TMIN <= 10.0");
-        assert_eq!(rules.of_station(StationId::parse(b"USC00020080").unwrap()).count(), 0);
-    }
-
-    #[test]
-    fn every_mistake_is_reported_with_its_place() {
-        let text = "[[rule]]\nid = \"a b\"\nstation = \"nowhere\"\nwhen = \"TMIM <= 1\"\nemail = \"x\"\n\
-                    [[rule]]\nid = \"c\"\nstation = \"USW00003192\"\nwhen = \"TMIN <= \"\n\
-                    [[rule]]\nid = \"c\"\nstation = \"USW00003192\"\nwhen = \"TMIN <= 1.0\"\n";
-        let mistakes = RuleSet::parse(text).unwrap_err();
-        let places: Vec<(usize, usize)> =
-            mistakes.iter().map(|m| (m.position.line, m.position.column)).collect();
-        assert_eq!(places, [(2, 6), (3, 11), (4, 9), (5, 9), (9, 17), (11, 6)], "{mistakes:#?}");
-        assert!(mistakes[5].message.contains("first in line 7"), "{}", mistakes[5]);
-    }
-
-    #[test]
-    fn toml_mistakes_have_a_place() {
-        let unknown = RuleSet::parse("[[rule]]\nid = \"a\"\nstatoin = \"x\"\n").unwrap_err();
-        assert_eq!((unknown[0].position.line, unknown[0].position.column), (3, 1), "{}", unknown[0]);
-        assert!(unknown[0].message.contains("statoin"), "{}", unknown[0]);
-        let missing = RuleSet::parse("[[rule]]\nid = \"a\"\nstation = \"USW00003192\"\n").unwrap_err();
-        assert!(missing[0].message.contains("when"), "{}", missing[0]);
-        let broken = RuleSet::parse("[[rule]\nid = 3").unwrap_err();
-        assert_eq!(broken[0].position.line, 1);
-    }
-}
+#[path = "file_tests.rs"]
+mod tests;

@@ -11,6 +11,7 @@ use std::cmp::Ordering;
 use cel::common::ast::{CallExpr, Expr, IdedExpr, LiteralValue, SelectExpr, operators};
 
 use super::Verdict;
+use super::unit::Unit;
 use crate::noaa::{Element, ElementValue, ObservationView, StationView};
 
 /// A condition that can be run natively.
@@ -40,6 +41,8 @@ pub(super) enum Number {
     Element(Element),
     Field(fn(&StationView<'_>) -> Option<f64>),
     Negated(Box<Number>),
+    /// `f(TMIN)`
+    In(Unit, Box<Number>),
     Arithmetic(Operation, Box<[Number; 2]>),
 }
 
@@ -203,6 +206,11 @@ impl Comparison {
         })
     }
 
+    /// Whether it holds for small values on its left side.
+    pub(super) fn is_below(self) -> bool {
+        matches!(self, Self::Less | Self::LessOrEqual)
+    }
+
     fn holds(self, order: Ordering) -> bool {
         match self {
             Self::Equal => order.is_eq(),
@@ -239,7 +247,11 @@ impl Number {
             operators::SUBSTRACT => Operation::Subtract,
             operators::MULTIPLY => Operation::Multiply,
             operators::DIVIDE => Operation::Divide,
-            _ => return None,
+            name => {
+                let unit = Unit::of_function(name)?;
+                let [value] = call.args.as_slice() else { return None };
+                return Some(Self::In(unit, Box::new(Self::compile(value)?)));
+            }
         };
         let [left, right] = call.args.as_slice() else { return None };
         Some(Self::Arithmetic(operation, Box::new([Self::compile(left)?, Self::compile(right)?])))
@@ -256,6 +268,10 @@ impl Number {
                     .checked_neg()
                     .map_or(Outcome::Error, |value| Outcome::Known(ElementValue::Int(value))),
                 Outcome::Known(ElementValue::Float(value)) => Outcome::Known(ElementValue::Float(-value)),
+                other => other,
+            },
+            Self::In(unit, number) => match number.value(observation) {
+                Outcome::Known(value) => Outcome::Known(ElementValue::Float(unit.convert(value.as_f64()))),
                 other => other,
             },
             Self::Arithmetic(operation, numbers) => {

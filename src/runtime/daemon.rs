@@ -13,6 +13,7 @@ use super::caught_up;
 use super::failure::Failure;
 use super::message::Leave;
 use super::plan::{Common, StagePlan};
+use super::rule_table::RuleTable;
 use super::station_table::{StationTable, TableProgress};
 use super::status::Board;
 use super::supervisor::{End, Supervisor};
@@ -72,6 +73,8 @@ pub struct Daemon {
     board: Arc<Board>,
     /// Followed until it is dropped.
     table: Option<StationTable>,
+    /// The same, where rules live in their topic.
+    rule_table: Option<RuleTable>,
     state: StateDirectory,
 }
 
@@ -99,6 +102,8 @@ impl Daemon {
             }
             None => None,
         };
+        let rules = Arc::new(rules);
+        let rule_table = follow_rules(&admin, config, &settings, &rules, options).await?;
         let common = Common {
             settings,
             // Stable over restarts, also of a process whose disk is gone, if it has a name of its own.
@@ -114,7 +119,7 @@ impl Daemon {
                 limits: config.limits(),
                 stations,
                 filter: Arc::new(filter),
-                rules: Arc::new(rules),
+                rules,
             }),
             dead_letter_bytes_max: limits.dead_letter_bytes_max,
             cluster,
@@ -134,6 +139,7 @@ impl Daemon {
             totals,
             board,
             table,
+            rule_table,
             state,
         })
     }
@@ -201,6 +207,7 @@ impl Daemon {
             };
             result = result.and(ended);
         }
+        drop(self.rule_table);
         drop(self.table);
         let result = result.and(self.state.flush().map_err(Failure::from));
         (self.totals.summary(&sources(&self.config, &self.stages)), result)
@@ -268,6 +275,29 @@ async fn reachable(settings: &ClientSettings) -> Result<(), StartError> {
     let probe = settings.clone();
     let checked = tokio::task::spawn_blocking(move || probe.check_reachable()).await;
     Ok(checked.map_err(|_| Failure::Panic("the look for a broker".into()))??)
+}
+
+/// Reads the rules' topic where a stage needs it, and follows it.
+async fn follow_rules(
+    admin: &Admin,
+    config: &Config,
+    settings: &ClientSettings,
+    rules: &Arc<RuleSet>,
+    options: &RunOptions,
+) -> Result<Option<RuleTable>, StartError> {
+    if !options.stages.contains(&StageName::Alert) || config.alert.rule_file().is_some() {
+        return Ok(None);
+    }
+    let name = config.topic(topic::RULES).name;
+    let partitions = admin.partitions(&name)?.unwrap_or_default();
+    let (table, loaded) = RuleTable::start(settings.clone(), name, partitions, Arc::clone(rules));
+    let loaded = loaded.await.map_err(|_| Failure::Panic("the rules' topic".into()))??;
+    let (rules, quarantined, time) = (loaded.rules, loaded.quarantined, loaded.time);
+    tracing::info!(rules, quarantined, ?time, "rules loaded");
+    if rules == 0 {
+        tracing::warn!("no rule is in force: publish some with `frostline rules apply rules.toml`");
+    }
+    Ok(Some(table))
 }
 
 type Loaded = oneshot::Receiver<Result<TableProgress, Failure>>;

@@ -25,6 +25,7 @@ mod partition;
 mod plan;
 mod poll_thread;
 mod restore;
+mod rule_table;
 mod station_table;
 mod status;
 mod supervisor;

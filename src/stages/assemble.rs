@@ -24,6 +24,10 @@ use crate::noaa::{Compat, Date, Element, Line, Observation, Reading, StationId};
 use crate::record::{Record, day_of};
 use crate::state::{StateError, Store};
 
+/// The header that says of which lines an observation was made: `topic/partition@first-last`. Lines of others may be
+/// among them.
+pub const LINES_HEADER: &str = "frostline-lines";
+
 /// Store keys of emitted observations begin with this byte; date and station follow.
 const EMITTED_KEY: u8 = b'o';
 
@@ -66,12 +70,21 @@ pub struct Assemble {
     /// Each line's offset and observation, oldest first: the next to settle is at the front, unless a later
     /// line of the same observation stands further back.
     waiting: VecDeque<(i64, Key)>,
+    /// `topic/partition` of the lines, for the provenance of observations; empty before the first.
+    place: String,
 }
 
 impl Assemble {
     /// Looks stations up in `stations`.
     pub fn new(settings: AssembleSettings, stations: Arc<StationIndex>, limits: Limits) -> Self {
-        Self { settings, limits, stations, open: HashMap::default(), waiting: VecDeque::new() }
+        Self {
+            settings,
+            limits,
+            stations,
+            open: HashMap::default(),
+            waiting: VecDeque::new(),
+            place: String::new(),
+        }
     }
 
     /// Reads a line, or rejects it. `None` also for header lines.
@@ -155,12 +168,16 @@ impl Assemble {
         if self.open.get(&key).is_none_or(|open| open.last_offset != last) {
             return Ok(());
         }
-        self.open.remove(&key).map_or(Ok(()), |open| emit(&open, self.settings.compat, context))
+        let Some(open) = self.open.remove(&key) else { return Ok(()) };
+        emit(&open, self.settings.compat, &self.place, context)
     }
 }
 
 impl Processor for Assemble {
     fn process(&mut self, record: &Record<'_>, context: &mut Context<'_>) -> Result<(), StateError> {
+        if self.place.is_empty() {
+            self.place = format!("{}/{}", record.topic, record.partition);
+        }
         // While muted nothing settles: the first record after that settles what is due, and the store tells
         // what was emitted before. So it does not matter if `settle_records` was another then.
         if !context.muted {
@@ -194,7 +211,7 @@ impl Processor for Assemble {
 }
 
 /// Merges a settled observation with what was emitted before, and emits it if that changes anything.
-fn emit(open: &Open, compat: Compat, context: &mut Context<'_>) -> Result<(), StateError> {
+fn emit(open: &Open, compat: Compat, place: &str, context: &mut Context<'_>) -> Result<(), StateError> {
     let (station, date) = (open.observation.station(), open.observation.date());
     let store_key = emitted_key(station, date);
     let today = day_of(open.timestamp_ms);
@@ -225,6 +242,8 @@ fn emit(open: &Open, compat: Compat, context: &mut Context<'_>) -> Result<(), St
     context.collector.emit(station.as_bytes(), open.timestamp_ms, |out| {
         merged.to_json_into(&open.station, compat, revision, out);
     });
+    let lines = format!("{place}@{}-{}", open.first_offset, open.last_offset);
+    context.collector.header(LINES_HEADER, lines.as_bytes());
     Ok(())
 }
 

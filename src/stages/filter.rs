@@ -70,10 +70,15 @@ impl Processor for Filter {
 
 /// Writes `_id` (the same for each copy of an observation, so that an index can use it) and `_meta` (where
 /// the record was read), as the talk's consumer did.
-pub(super) fn write_origin(out: &mut Vec<u8>, record: &Record<'_>, view: &ObservationView<'_>) {
+fn write_origin(out: &mut Vec<u8>, record: &Record<'_>, view: &ObservationView<'_>) {
+    write_meta(out, record, &format!("{}/{}", view.station.id, view.date));
+}
+
+/// Writes `_id` as it is given, and `_meta`.
+pub(super) fn write_meta(out: &mut Vec<u8>, record: &Record<'_>, id: &str) {
     let key = record.key.map(String::from_utf8_lossy);
     out.extend_from_slice(b",\"_id\":");
-    write_string(out, &format!("{}/{}", view.station.id, view.date));
+    write_string(out, id);
     out.extend_from_slice(b",\"_meta\":{\"topic\":");
     write_string(out, record.topic);
     // Writing into a vector cannot fail.

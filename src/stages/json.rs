@@ -26,6 +26,11 @@ impl<'a> RawObject<'a> {
         serde_json::from_str(text).map_err(|error| format!("not a JSON object: {error}"))
     }
 
+    /// The bytes of a field's value, as they were written.
+    pub(super) fn raw(&self, name: &str) -> Option<&'a str> {
+        self.0.iter().find(|(key, _)| key == name).map(|(_, value)| value.get())
+    }
+
     /// The value of a field that is a string.
     pub(super) fn text(&self, name: &str) -> Option<Cow<'a, str>> {
         let raw: &'a RawValue = self.0.iter().find(|(key, _)| key == name)?.1;

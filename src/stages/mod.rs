@@ -9,7 +9,9 @@
 pub mod driver;
 
 mod alert;
+mod alert_record;
 mod assemble;
+mod calendar;
 mod collector;
 mod counts;
 mod enrich;
@@ -24,7 +26,7 @@ use std::str::FromStr;
 use serde::{Deserialize, Serialize};
 
 pub use alert::Alert;
-pub use assemble::{Assemble, AssembleSettings};
+pub use assemble::{Assemble, AssembleSettings, LINES_HEADER};
 pub use collector::{Collector, HEADER_PREFIX, Output, OutputHeader, Sink};
 pub use counts::Counts;
 pub use enrich::Enrich;

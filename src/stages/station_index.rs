@@ -24,6 +24,12 @@ impl StationIndex {
         self.stations.write().unwrap_or_else(PoisonError::into_inner).insert(station.id, json);
     }
 
+    /// Adds a station of which nothing but the id is known.
+    pub fn insert_unknown(&self, id: StationId) {
+        let json = format!("{{\"id\":\"{id}\",\"country_code\":\"{}\"}}", id.country_code());
+        self.stations.write().unwrap_or_else(PoisonError::into_inner).insert(id, json.into());
+    }
+
     /// Takes a station out (its tombstone was read).
     pub fn remove(&self, id: StationId) {
         self.stations.write().unwrap_or_else(PoisonError::into_inner).remove(&id);

@@ -239,6 +239,27 @@ impl Store {
         Ok(())
     }
 
+    /// Calls `visit` with each committed entry whose key begins with `prefix`, in no order; values without their
+    /// day. Entries that count as gone may be among them.
+    ///
+    /// # Errors
+    /// [`StateError::Corrupted`] at the first entry that cannot be read.
+    pub fn scan_prefix(&self, prefix: &[u8], mut visit: impl FnMut(&[u8], &[u8])) -> Result<(), StateError> {
+        let mut visit = |key: &[u8], stored: &[u8]| {
+            if let Some((_, value)) = split_day(stored) {
+                visit(key, value);
+            }
+        };
+        match &self.committed {
+            Committed::Disk(tree) => tree.visit_prefix(prefix, &mut visit),
+            Committed::Memory(map, _) => {
+                let entries = map.range(prefix.to_vec()..).take_while(|(key, _)| key.starts_with(prefix));
+                entries.for_each(|(key, value)| visit(key, value));
+                Ok(())
+            }
+        }
+    }
+
     /// The error that an entry of this store cannot be read.
     pub fn corrupted(&self, reason: &str) -> StateError {
         let store = match &self.committed {

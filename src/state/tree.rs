@@ -196,6 +196,27 @@ impl Tree {
         }
     }
 
+    /// Visits all entries whose key begins with `prefix`, also those that sled does not have yet, in no order.
+    pub(super) fn visit_prefix(
+        &self,
+        prefix: &[u8],
+        visit: &mut dyn FnMut(&[u8], &[u8]),
+    ) -> Result<(), StateError> {
+        let waiting = self.waiting.range(prefix.to_vec()..).take_while(|(key, _)| key.starts_with(prefix));
+        for (key, value) in waiting {
+            if let Some(value) = value {
+                visit(key, value);
+            }
+        }
+        self.visit_from(prefix, &mut |key, value| {
+            let is_ours = key.starts_with(prefix);
+            if is_ours && !self.waiting.contains_key(key) {
+                visit(key, value);
+            }
+            is_ours
+        })
+    }
+
     /// Checks an entry's checksum and takes it off.
     fn unseal<'a>(&self, sealed: &'a [u8]) -> Result<&'a [u8], StateError> {
         let intact = sealed.split_last_chunk::<4>().filter(|(value, sum)| checksum(value) == **sum);

@@ -36,6 +36,15 @@ fn help_has_examples() {
         &["generate"],
         &["tail"],
         &["rules", "check"],
+        &["rules", "apply"],
+        &["rules", "list"],
+        &["rules", "show"],
+        &["rules", "remove"],
+        &["rules", "export"],
+        &["rules", "backtest"],
+        &["explain"],
+        &["alerts"],
+        &["alerts", "show"],
         &["config", "check"],
         &["config", "show"],
         &["chaos"],
@@ -209,7 +218,7 @@ fn topics_create_describe_delete() {
     let describe = || topics.frostline().args(["topics", "describe", "--json"]).run();
     assert!(describe().expect_code(1).out.contains("missing"));
     let made = topics.frostline().args(["topics", "create", "--json"]).run().expect_code(0).json_lines();
-    assert_eq!(made.len(), 9);
+    assert_eq!(made.len(), 10);
     assert!(made.iter().all(|row| row["status"] == "created"), "{made:?}");
     let again = topics.frostline().args(["topics", "create", "--json"]).run().expect_code(0).json_lines();
     assert!(again.iter().all(|row| row["status"] == "exists"), "{again:?}");

@@ -27,12 +27,13 @@ const LAYERS: &[(&str, &[&str])] = &[
     ("kafka", &["config", "record"]),
     ("runtime", &["config", "fault", "kafka", "noaa", "record", "rules", "stages", "state"]),
     ("chaos", &["config", "demo", "fault", "kafka", "noaa", "record", "rules", "stages", "state"]),
+    ("backtest", &["noaa", "record", "rules", "stages", "state"]),
     ("bench", &["config", "generate", "kafka", "noaa", "runtime", "stages"]),
     (
         "cli",
         &[
-            "bench", "chaos", "config", "demo", "fault", "generate", "kafka", "noaa", "record", "rules",
-            "runtime", "stages",
+            "backtest", "bench", "chaos", "config", "demo", "fault", "generate", "kafka", "noaa", "record",
+            "rules", "runtime", "stages",
         ],
     ),
 ];

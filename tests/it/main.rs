@@ -14,9 +14,11 @@ mod exactly_once;
 mod generate;
 mod goldens;
 mod layers;
+mod live_rules;
 mod lost_brokers;
 mod pipeline;
 mod rebalance;
+mod rules;
 mod state;
 mod support;
 mod topology;
@@ -33,7 +35,9 @@ fn main() {
         commands::tests(),
         generate::tests(),
         bad_input::tests(),
+        live_rules::tests(),
         pipeline::tests(),
+        rules::tests(),
         bench::tests(),
         rebalance::tests(),
         exactly_once::tests(),

@@ -1,0 +1,145 @@
+//! Where history comes from: files of lines or documents, or whatever pushes them (a topic).
+
+use std::io::BufRead;
+use std::path::{Path, PathBuf};
+use std::sync::mpsc::SyncSender;
+
+use super::Setting;
+use crate::noaa::{Date, ObservationView};
+
+/// Bytes that a lane gets at once.
+const BLOCK_BYTES: usize = 256 * 1024;
+
+/// Opens a file for reading line by line.
+pub type Open<'a> = dyn Fn(&Path) -> anyhow::Result<Box<dyn BufRead + Send>> + Sync + 'a;
+
+/// History.
+pub enum Input<'a> {
+    /// Files, one after the other.
+    Files(&'a [PathBuf], &'a Open<'a>),
+    /// A topic of so many partitions: the function pushes each line or document, in order.
+    Topic(usize, &'a dyn Fn(&mut Feed<'_>) -> anyhow::Result<()>),
+}
+
+/// Lines or documents on their way to a lane, each behind its length.
+pub(super) struct Block {
+    pub(super) lane: usize,
+    bytes: Vec<u8>,
+}
+
+impl Block {
+    fn new(lane: usize) -> Self {
+        Self { lane, bytes: Vec::new() }
+    }
+
+    pub(super) fn items(&self) -> impl Iterator<Item = &[u8]> {
+        let mut rest = self.bytes.as_slice();
+        std::iter::from_fn(move || {
+            let (length, behind) = rest.split_first_chunk::<4>()?;
+            let (item, behind) = behind.split_at_checked(u32::from_le_bytes(*length) as usize)?;
+            rest = behind;
+            Some(item)
+        })
+    }
+
+    fn push(&mut self, item: &[u8]) {
+        self.bytes.extend_from_slice(&u32::try_from(item.len()).unwrap_or(u32::MAX).to_le_bytes());
+        self.bytes.extend_from_slice(item);
+    }
+}
+
+/// Spreads lines and documents over lanes.
+pub struct Feed<'a> {
+    /// By lane: what waits to be sent to its thread.
+    blocks: Vec<Block>,
+    /// Lane `n` belongs to thread `n` modulo their number.
+    threads: Vec<SyncSender<Block>>,
+    setting: &'a Setting,
+}
+
+impl Input<'_> {
+    /// How many lanes it needs.
+    pub(super) fn lanes(&self, setting: &Setting) -> usize {
+        match self {
+            Self::Files(..) => setting.lanes,
+            Self::Topic(partitions, _) => *partitions,
+        }
+    }
+
+    pub(super) fn read(
+        &self,
+        setting: &Setting,
+        lanes: usize,
+        threads: Vec<SyncSender<Block>>,
+    ) -> anyhow::Result<()> {
+        let mut feed = Feed { blocks: (0..lanes).map(Block::new).collect(), threads, setting };
+        match self {
+            Self::Topic(_, push) => push(&mut feed)?,
+            Self::Files(paths, open) => paths.iter().try_for_each(|path| feed.read_file(path, open))?,
+        }
+        feed.finish();
+        Ok(())
+    }
+}
+
+impl Feed<'_> {
+    fn read_file(&mut self, path: &Path, open: &Open<'_>) -> anyhow::Result<()> {
+        let mut lines = open(path)?;
+        let mut line = Vec::new();
+        loop {
+            line.clear();
+            let read = lines.read_until(b'\n', &mut line);
+            if read.map_err(|error| anyhow::anyhow!("{}: {error}", path.display()))? == 0 {
+                return Ok(());
+            }
+            let item = line.trim_ascii_end();
+            if let Some(station) = self.station_if_wanted(item) {
+                let fnv = |hash: u64, byte: &u8| (hash ^ u64::from(*byte)).wrapping_mul(0x0100_0000_01b3);
+                let hash = station.iter().fold(0xcbf2_9ce4_8422_2325, fnv);
+                let lane = usize::try_from((hash >> 20) % self.blocks.len() as u64).unwrap_or(0);
+                self.push(lane, item);
+            }
+        }
+    }
+
+    /// Takes a line or a document of a topic's partition; those of other days than asked for are left out.
+    pub fn push_of_partition(&mut self, partition: i32, item: &[u8]) {
+        let lane = usize::try_from(partition).unwrap_or(0);
+        if lane < self.blocks.len() && self.station_if_wanted(item).is_some() {
+            self.push(lane, item);
+        }
+    }
+
+    fn push(&mut self, lane: usize, item: &[u8]) {
+        self.blocks[lane].push(item);
+        if self.blocks[lane].bytes.len() >= BLOCK_BYTES {
+            let block = std::mem::replace(&mut self.blocks[lane], Block::new(lane));
+            // A thread that has panicked is told of when it is joined.
+            let _ = self.threads[lane % self.threads.len()].send(block);
+        }
+    }
+
+    /// The bytes that decide which lane gets the item; what cannot be read goes to some lane, which counts it.
+    fn station_if_wanted<'i>(&self, item: &'i [u8]) -> Option<&'i [u8]> {
+        let Setting { from, to, .. } = self.setting;
+        let is_wanted = |date: Date| from.is_none_or(|from| date >= from) && to.is_none_or(|to| date <= to);
+        if item.first() == Some(&b'{') {
+            let Ok(view) = ObservationView::parse(item) else { return Some(b"") };
+            let at = memchr::memmem::find(item, view.station.id.as_bytes()).unwrap_or(0);
+            return is_wanted(view.date).then(|| item.get(at..at + 11).unwrap_or_default());
+        }
+        if from.is_some() || to.is_some() {
+            let date = item.get(12..20).and_then(Date::parse_compact);
+            if date.is_some_and(|date| !is_wanted(date)) {
+                return None;
+            }
+        }
+        Some(item.get(..11).unwrap_or_default()).filter(|_| !item.is_empty())
+    }
+
+    fn finish(self) {
+        for block in self.blocks {
+            let _ = self.threads[block.lane % self.threads.len()].send(block);
+        }
+    }
+}

@@ -1,0 +1,253 @@
+//! What rules told, counted.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
+use serde::{Deserialize, Serialize};
+
+use crate::noaa::{Date, ObservationView};
+use crate::rules::{Condition, Evaluator, Published, Transition, Verdict};
+use crate::stages::Counts;
+
+/// A month of a year.
+pub type Month = (u16, u8);
+
+/// The longest time that a rule stood.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+pub struct Longest {
+    /// How many days, both ends included.
+    pub days: i32,
+    /// Where.
+    pub station: String,
+    /// Since when.
+    pub since: String,
+}
+
+/// What one rule told.
+#[derive(Clone, Debug, Default, PartialEq, Serialize)]
+pub struct RuleStats {
+    /// Alerts `fired`, those of episodes that last included.
+    pub fired: u64,
+    /// Alerts `resolved`.
+    pub resolved: u64,
+    /// Alerts `retracted`.
+    pub retracted: u64,
+    /// Alerts `stale`.
+    pub stale: u64,
+    /// At how many stations.
+    pub stations: usize,
+    /// Alerts of observations that the live filter does not let through.
+    pub outside_filter: u64,
+    /// The longest episode; of a rule without `clear`, the longest row of days.
+    pub longest: Option<Longest>,
+    /// Alerts `fired` by month.
+    #[serde(serialize_with = "months")]
+    pub by_month: BTreeMap<Month, u64>,
+}
+
+fn months<S: serde::Serializer>(months: &BTreeMap<Month, u64>, serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.collect_map(months.iter().map(|((year, month), count)| (format!("{year}-{month:02}"), count)))
+}
+
+/// Sums, as printed at the end.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize)]
+pub struct Summary {
+    /// Rules that were tried.
+    pub rules: usize,
+    /// Of these, those that told nothing.
+    pub silent_rules: usize,
+    /// Lines or documents read.
+    pub records_in: u64,
+    /// Observations judged.
+    pub observations: u64,
+    /// Lines or documents that cannot be processed, or are of unknown stations.
+    pub dead_letters: u64,
+    /// Alerts `fired`.
+    pub fired: u64,
+    /// Alerts `resolved`.
+    pub resolved: u64,
+    /// Alerts `retracted`.
+    pub retracted: u64,
+    /// Alerts `stale`.
+    pub stale: u64,
+    /// Evaluations that failed on the values.
+    pub rule_errors: u64,
+}
+
+/// What all rules told.
+#[derive(Debug, Default)]
+pub struct Stats {
+    /// By rule, also those that told nothing.
+    pub rules: BTreeMap<String, RuleStats>,
+    /// Messages by subscriber: all alerts of rules that name it.
+    pub messages: BTreeMap<String, u64>,
+    /// Sums.
+    pub summary: Summary,
+}
+
+/// The fields of an alert that count.
+#[derive(Deserialize)]
+struct Told<'a> {
+    #[serde(borrow)]
+    rule_id: &'a str,
+    transition: Transition,
+    date: &'a str,
+    #[serde(borrow)]
+    station: ToldStation<'a>,
+    #[serde(default)]
+    days: Option<i32>,
+    #[serde(borrow, default)]
+    retracts: Option<&'a str>,
+    #[serde(borrow, default)]
+    subscribers: Vec<&'a str>,
+}
+
+#[derive(Deserialize)]
+struct ToldStation<'a> {
+    #[serde(borrow)]
+    id: &'a str,
+}
+
+/// What a lane has counted.
+pub(super) struct LaneStats {
+    rules: BTreeMap<String, (RuleStats, Stretches)>,
+    messages: BTreeMap<String, u64>,
+    summary: Summary,
+    filter: Option<Arc<Condition>>,
+    evaluator: Evaluator,
+}
+
+/// Where and when a rule stood: of each station the days that fired, and the longest episodes.
+#[derive(Default)]
+struct Stretches {
+    fired_days: BTreeMap<String, BTreeSet<i32>>,
+    episode: Option<Longest>,
+    has_episodes: bool,
+}
+
+impl LaneStats {
+    pub(super) fn new(filter: Option<Arc<Condition>>) -> Self {
+        let (rules, messages, summary) = (BTreeMap::new(), BTreeMap::new(), Summary::default());
+        Self { rules, messages, summary, filter, evaluator: Evaluator::new() }
+    }
+
+    pub(super) fn count(&mut self, assemble: &Counts, alert: &Counts) {
+        // Documents come without lines.
+        let documents = alert.records_in - assemble.observations;
+        self.summary.records_in = assemble.records_in + documents;
+        self.summary.observations = alert.records_in - alert.dead_letters;
+        self.summary.dead_letters = assemble.dead_letters + alert.dead_letters;
+        self.summary.rule_errors = alert.rule_errors;
+    }
+
+    /// Counts one alert.
+    pub(super) fn alert(&mut self, value: &[u8]) {
+        // Our own writing: it is read back, unless a name holds escapes.
+        let Ok(told) = serde_json::from_slice::<Told<'_>>(value) else { return };
+        let Some(date) = Date::parse_iso(told.date) else { return };
+        let passes = match &self.filter {
+            Some(filter) if told.days.is_none() || told.transition != Transition::Stale => {
+                let view = ObservationView::parse(value);
+                view.is_ok_and(|view| self.evaluator.evaluate(filter, &view) == Ok(Verdict::Holds))
+            }
+            _ => true,
+        };
+        let (rule, stretches) = match self.rules.get_mut(told.rule_id) {
+            Some(found) => found,
+            None => self.rules.entry(told.rule_id.to_owned()).or_default(),
+        };
+        rule.outside_filter += u64::from(!passes);
+        let count = match told.transition {
+            Transition::Fired => &mut rule.fired,
+            Transition::Resolved => &mut rule.resolved,
+            Transition::Retracted => &mut rule.retracted,
+            Transition::Stale => &mut rule.stale,
+        };
+        *count += 1;
+        if told.transition == Transition::Fired {
+            *rule.by_month.entry((date.year(), date.month())).or_default() += 1;
+        }
+        stretches.take(&told, date.days_since_1970());
+        for subscriber in &told.subscribers {
+            *self.messages.entry((*subscriber).to_owned()).or_default() += 1;
+        }
+    }
+}
+
+impl Stretches {
+    fn take(&mut self, told: &Told<'_>, day: i32) {
+        let is_retracted_firing = told.retracts.is_some_and(|id| id.contains("/fired"));
+        let days = match self.fired_days.get_mut(told.station.id) {
+            Some(days) => days,
+            None => self.fired_days.entry(told.station.id.to_owned()).or_default(),
+        };
+        match told.transition {
+            Transition::Fired => drop(days.insert(day)),
+            Transition::Retracted if is_retracted_firing => drop(days.remove(&day)),
+            _ => {}
+        }
+        if let Some(days) = told.days {
+            self.has_episodes = true;
+            if told.transition != Transition::Retracted {
+                let since = Date::from_days_since_1970(day - days + 1)
+                    .map_or_else(String::new, |date| date.to_string());
+                let episode = Longest { days, station: told.station.id.to_owned(), since };
+                self.episode = self.episode.take().max(Some(episode));
+            }
+        }
+    }
+
+    fn longest(self) -> Option<Longest> {
+        if self.has_episodes {
+            return self.episode;
+        }
+        let of_station = |(station, days): (String, BTreeSet<i32>)| {
+            let (mut best, mut run, mut last) = ((0, 0), 0, i32::MIN);
+            for day in days {
+                run = if last.checked_add(1) == Some(day) { run + 1 } else { 1 };
+                last = day;
+                best = best.max((run, -(day - run + 1)));
+            }
+            let since = Date::from_days_since_1970(-best.1).map_or_else(String::new, |date| date.to_string());
+            Longest { days: best.0, station, since }
+        };
+        self.fired_days.into_iter().map(of_station).max().filter(|longest| longest.days > 0)
+    }
+}
+
+impl Stats {
+    pub(super) fn new(rules: &Published) -> Self {
+        let summary = Summary { rules: rules.rules.len(), ..Summary::default() };
+        let silent = rules.rules.keys().map(|id| (id.clone(), RuleStats::default())).collect();
+        let messages = rules.subscribers.keys().map(|id| (id.clone(), 0)).collect();
+        Self { rules: silent, messages, summary }
+    }
+
+    pub(super) fn add(&mut self, lane: LaneStats) {
+        for (id, (found, stretches)) in lane.rules {
+            let rule = self.rules.entry(id).or_default();
+            rule.fired += found.fired;
+            rule.resolved += found.resolved;
+            rule.retracted += found.retracted;
+            rule.stale += found.stale;
+            rule.outside_filter += found.outside_filter;
+            rule.stations += stretches.fired_days.len();
+            rule.longest = rule.longest.take().max(stretches.longest());
+            for (month, count) in found.by_month {
+                *rule.by_month.entry(month).or_default() += count;
+            }
+            self.summary.fired += found.fired;
+            self.summary.resolved += found.resolved;
+            self.summary.retracted += found.retracted;
+            self.summary.stale += found.stale;
+        }
+        for (subscriber, count) in lane.messages {
+            *self.messages.entry(subscriber).or_default() += count;
+        }
+        self.summary.records_in += lane.summary.records_in;
+        self.summary.observations += lane.summary.observations;
+        self.summary.dead_letters += lane.summary.dead_letters;
+        self.summary.rule_errors += lane.summary.rule_errors;
+        self.summary.silent_rules = self.rules.values().filter(|rule| rule.fired == 0).count();
+    }
+}

@@ -1,0 +1,373 @@
+//! `frostline rules apply` and `remove`: changes to the rules' topic, shown before they are made.
+
+use std::io::{BufRead, IsTerminal};
+use std::path::PathBuf;
+
+use clap::Args;
+use serde::Serialize;
+
+use super::super::output::{BOLD, DIM, GREEN, RED, YELLOW};
+use super::super::{Common, Failed, output};
+use super::check::{Known, print, warnings};
+use super::source;
+use crate::config::Config;
+use crate::rules::{Conditions, Definition, Item, Key, Published, PublishedRule, RuleFile};
+
+const APPLY_EXAMPLES: &str = "\
+Examples:
+  frostline rules apply rules.toml               shows the difference, asks, publishes
+  frostline rules apply rules.toml --dry-run     shows the difference only
+  frostline rules apply rules.toml --yes --json
+
+The file is the whole truth about rules: those that are published and not in it are removed. Subscribers are
+replaced and removed likewise, but a file without any [[subscriber]] leaves them alone.";
+
+/// Publish a rule file to the topic noaa-rules; all processes follow within a second
+#[derive(Args)]
+#[command(after_help = APPLY_EXAMPLES)]
+pub(super) struct ApplyArguments {
+    /// The rule file: TOML, or JSON lines
+    file: PathBuf,
+    /// Do not ask
+    #[arg(long)]
+    yes: bool,
+    /// Show the difference and change nothing
+    #[arg(long, conflicts_with = "yes")]
+    dry_run: bool,
+}
+
+const REMOVE_EXAMPLES: &str = "\
+Examples:
+  frostline rules remove scottsdale-frost phoenix-heat
+  frostline rules remove --subscriber saguaro-farm --yes";
+
+/// Remove published rules, or subscribers that no rule names
+#[derive(Args)]
+#[command(after_help = REMOVE_EXAMPLES)]
+pub(super) struct RemoveArguments {
+    /// Ids of rules
+    #[arg(required_unless_present = "subscriber")]
+    rules: Vec<String>,
+    /// A subscriber (may be repeated)
+    #[arg(long, value_name = "ID")]
+    subscriber: Vec<String>,
+    /// Do not ask
+    #[arg(long)]
+    yes: bool,
+}
+
+/// One change.
+struct Change {
+    key: Key,
+    /// `None` removes.
+    item: Option<Item>,
+    /// Whether something is replaced.
+    is_new: bool,
+    /// What is different, in a few words.
+    details: Vec<String>,
+}
+
+#[derive(Default, Serialize)]
+struct Outcome {
+    added: usize,
+    changed: usize,
+    removed: usize,
+    unchanged: usize,
+    published: bool,
+}
+
+pub(super) async fn apply(common: &Common, arguments: &ApplyArguments) -> Result<(), Failed> {
+    let config = common.load(&[])?;
+    let text = source::read_rule_file(&arguments.file)?;
+    let before = source::published(&config).await?;
+    let mut conditions = Conditions::default();
+    let is_known = |id: &str| before.subscribers.contains_key(id);
+    let file = match RuleFile::parse(&text, &mut conditions, &is_known) {
+        Ok(file) => file,
+        Err(mistakes) => {
+            mistakes.iter().try_for_each(|mistake| print(common, &arguments.file, mistake, true))?;
+            let count = mistakes.len();
+            return Err(Failed::Usage(anyhow::anyhow!(
+                "{count} mistakes in the rules, nothing was published"
+            )));
+        }
+    };
+    let names_subscribers = !file.subscribers.is_empty();
+    let known = if file.rules.is_empty() {
+        Known::default()
+    } else {
+        Known { table: Some(source::table(&config).await?), reporting: None }
+    };
+    for warning in warnings(&file, &known) {
+        output::note(&format!("{YELLOW}warning{YELLOW:#}  {}:{warning}", arguments.file.display()));
+    }
+    let mut wanted = Published::of_file(file);
+    find_nearest(&config, &mut wanted, &mut conditions).await?;
+    if !names_subscribers {
+        wanted.subscribers = before.subscribers.clone();
+    }
+    check_subscribers(&wanted)?;
+    let (changes, unchanged) = difference(&before, wanted);
+    make(common, &config, &changes, unchanged, arguments.yes, arguments.dry_run)
+}
+
+/// Finds the stations of rules that ask for the nearest.
+async fn find_nearest(
+    config: &Config,
+    wanted: &mut Published,
+    conditions: &mut Conditions,
+) -> Result<(), Failed> {
+    if !wanted.asks_for_nearest() {
+        return Ok(());
+    }
+    let reporting = source::reporting(config).await?;
+    let without = wanted.find_nearest(&reporting, conditions);
+    if without.is_empty() {
+        return Ok(());
+    }
+    let (topic, rules) = (config.topic(&config.alert.source).name, without.join(", "));
+    let advice = "replay observations first, raise max_km, or name a station";
+    Err(Failed::Usage(anyhow::anyhow!(
+        "no station near enough reports what these rules ask for: {rules} (the newest records of {topic} tell of {} \
+         stations): {advice}. Nothing was published",
+        reporting.len()
+    )))
+}
+
+/// Nobody may be removed whom a rule still names.
+fn check_subscribers(wanted: &Published) -> Result<(), Failed> {
+    for (id, rule) in &wanted.rules {
+        if let Some(missing) =
+            rule.definition.subscribers.iter().find(|id| !wanted.subscribers.contains_key(*id))
+        {
+            return Err(Failed::Usage(anyhow::anyhow!(
+                "rule `{id}` names subscriber `{missing}`, who would be removed: add a [[subscriber]] with that id. \
+                 Nothing was published"
+            )));
+        }
+    }
+    Ok(())
+}
+
+/// What must change to come from `before` to `wanted`, and how many items stay as they are.
+fn difference(before: &Published, wanted: Published) -> (Vec<Change>, usize) {
+    let (mut changes, mut unchanged) = (Vec::new(), 0);
+    for (id, subscriber) in wanted.subscribers {
+        let known = before.subscribers.get(&id);
+        if known == Some(&subscriber) {
+            unchanged += 1;
+            continue;
+        }
+        // The address itself is not shown.
+        let details = known.map(|_| vec!["email changed".to_owned()]).unwrap_or_default();
+        let (key, is_new) = (Key::Subscriber(id), known.is_none());
+        changes.push(Change { key, item: Some(Item::Subscriber(subscriber)), is_new, details });
+    }
+    let mut removed: Vec<Key> = Vec::new();
+    removed.extend(
+        before.rules.keys().filter(|id| !wanted.rules.contains_key(*id)).map(|id| Key::Rule(id.clone())),
+    );
+    let mut kept: Vec<Key> = changes.iter().map(|change| change.key.clone()).collect();
+    for (id, mut rule) in wanted.rules {
+        let known = before.rules.get(&id);
+        match known {
+            Some(known) if known.definition == rule.definition && known.nearest == rule.nearest => {
+                unchanged += 1;
+                kept.push(Key::Rule(id));
+                continue;
+            }
+            Some(known) => rule.version = known.version.saturating_add(1),
+            None => rule.version = 1,
+        }
+        let details = known.map_or_else(|| described(&rule), |known| differences(known, &rule));
+        let key = Key::Rule(id);
+        kept.push(key.clone());
+        changes.push(Change {
+            key,
+            item: Some(Item::Rule(Box::new(rule))),
+            is_new: known.is_none(),
+            details,
+        });
+    }
+    // What is quarantined goes with the rest, if the file does not have it.
+    let quarantined = before.quarantined.keys().filter(|key| matches!(key, Key::Rule(_)));
+    removed.extend(quarantined.filter(|key| !kept.contains(key)).cloned());
+    changes.extend(removed.into_iter().map(removal));
+    (changes, unchanged)
+}
+
+fn removal(key: Key) -> Change {
+    Change { key, item: None, is_new: false, details: Vec::new() }
+}
+
+/// A rule in a few words.
+pub(super) fn described(rule: &PublishedRule) -> Vec<String> {
+    vec![place(rule), rule.definition.when.clone()]
+}
+
+/// Where a rule watches, for people.
+pub(super) fn place(rule: &PublishedRule) -> String {
+    let Definition { station, near, stations, .. } = &rule.definition;
+    match (station, near, &rule.nearest) {
+        (Some(station), ..) => station.clone(),
+        (_, Some(_), Some(nearest)) => {
+            let name = nearest.name.as_deref().unwrap_or_default();
+            let higher = match nearest.higher_by_m {
+                Some(metres) if metres < 0.0 => format!(", {} m lower", -metres),
+                Some(metres) => format!(", {metres} m higher"),
+                None => String::new(),
+            };
+            format!("nearest: {} {name} ({} km{higher})", nearest.station, nearest.km)
+        }
+        (_, Some(near), None) => format!("near {}, {}: no station yet", near.lat, near.lon),
+        _ => format!("where {}", stations.as_deref().unwrap_or_default()),
+    }
+}
+
+/// The fields that differ, with both values.
+fn differences(before: &PublishedRule, now: &PublishedRule) -> Vec<String> {
+    let fields = |rule: &PublishedRule| {
+        let mut fields = match serde_json::to_value(&rule.definition) {
+            Ok(serde_json::Value::Object(fields)) => fields,
+            _ => serde_json::Map::new(),
+        };
+        // An address is not shown.
+        if let Some(email) = fields.get_mut("email") {
+            *email = "…".into();
+        }
+        if let Some(nearest) = &rule.nearest {
+            fields.insert("nearest station".into(), nearest.station.to_string().into());
+        }
+        fields
+    };
+    let (old, new) = (fields(before), fields(now));
+    let mut names: Vec<&String> = old.keys().chain(new.keys()).collect();
+    names.sort_unstable();
+    names.dedup();
+    let shown = |value: Option<&serde_json::Value>| match value {
+        None => "–".to_owned(),
+        Some(serde_json::Value::String(text)) => text.clone(),
+        Some(other) => other.to_string(),
+    };
+    let mut found: Vec<String> = names
+        .into_iter()
+        .filter(|name| old.get(*name) != new.get(*name))
+        .map(|name| format!("{name}: {} → {}", shown(old.get(name)), shown(new.get(name))))
+        .collect();
+    if before.definition.email != now.definition.email {
+        found.push("email changed".into());
+    }
+    found
+}
+
+pub(super) async fn remove(common: &Common, arguments: &RemoveArguments) -> Result<(), Failed> {
+    let config = common.load(&[])?;
+    let before = source::published(&config).await?;
+    let mut keys: Vec<Key> = arguments.rules.iter().map(|id| Key::Rule(id.clone())).collect();
+    keys.extend(arguments.subscriber.iter().map(|id| Key::Subscriber(id.clone())));
+    keys.sort();
+    keys.dedup();
+    for key in &keys {
+        let is_there = match key {
+            Key::Rule(id) => before.rules.contains_key(id),
+            Key::Subscriber(id) => before.subscribers.contains_key(id),
+        };
+        if !is_there && !before.quarantined.contains_key(key) {
+            return Err(Failed::Usage(anyhow::anyhow!("there is no {key}: see `frostline rules list`")));
+        }
+        if let Key::Subscriber(id) = key {
+            let naming = |(rule, published): (&String, &PublishedRule)| {
+                let stays = !keys.contains(&Key::Rule(rule.clone()));
+                (stays && published.definition.subscribers.contains(id)).then(|| rule.clone())
+            };
+            if let Some(rule) = before.rules.iter().find_map(naming) {
+                return Err(Failed::Usage(anyhow::anyhow!(
+                    "rule `{rule}` still names {key}: remove it there first"
+                )));
+            }
+        }
+    }
+    let unchanged = before.rules.len() + before.subscribers.len()
+        - keys.len().min(before.rules.len() + before.subscribers.len());
+    let changes: Vec<Change> = keys.into_iter().map(removal).collect();
+    make(common, &config, &changes, unchanged, arguments.yes, false)
+}
+
+/// Shows changes, asks, and publishes them.
+fn make(
+    common: &Common,
+    config: &Config,
+    changes: &[Change],
+    unchanged: usize,
+    yes: bool,
+    dry_run: bool,
+) -> Result<(), Failed> {
+    let mut outcome = Outcome { unchanged, ..Outcome::default() };
+    for change in changes {
+        let count = match &change.item {
+            None => &mut outcome.removed,
+            Some(_) if change.is_new => &mut outcome.added,
+            Some(_) => &mut outcome.changed,
+        };
+        *count += 1;
+        show(common, change)?;
+    }
+    if !dry_run && !changes.is_empty() {
+        if !yes && !confirmed(changes.len())? {
+            let advice = "nothing was published: say --yes to publish without a question";
+            return Err(Failed::Usage(anyhow::anyhow!(advice)));
+        }
+        let records: Vec<(String, Option<Vec<u8>>)> = changes
+            .iter()
+            .map(|change| (change.key.encode(), change.item.as_ref().map(Item::encode)))
+            .collect();
+        source::write(config, &records)?;
+        outcome.published = true;
+    }
+    if common.json {
+        return Ok(output::json(&outcome)?);
+    }
+    let Outcome { added, changed, removed, unchanged, published } = outcome;
+    let end = match (published, changes.is_empty()) {
+        (true, _) => ", published",
+        (false, true) => ": nothing to do",
+        (false, false) => ", nothing was published",
+    };
+    Ok(output::line(&format!(
+        "{added} added, {changed} changed, {removed} removed, {unchanged} unchanged{end}"
+    ))?)
+}
+
+fn show(common: &Common, change: &Change) -> Result<(), Failed> {
+    let version = match &change.item {
+        Some(Item::Rule(rule)) => Some(rule.version),
+        _ => None,
+    };
+    let (word, sign, colour) = match (&change.item, change.is_new) {
+        (None, _) => ("removed", '-', RED),
+        (Some(_), true) => ("added", '+', GREEN),
+        (Some(_), false) => ("changed", '~', YELLOW),
+    };
+    if common.json {
+        let (kind, id) = match &change.key {
+            Key::Rule(id) => ("rule", id),
+            Key::Subscriber(id) => ("subscriber", id),
+        };
+        return Ok(output::json(&serde_json::json!({
+            "change": word, "kind": kind, "id": id, "version": version, "details": change.details
+        }))?);
+    }
+    let version = version.map_or_else(String::new, |version| format!(" {DIM}v{version}{DIM:#}"));
+    let details = change.details.join("  ");
+    Ok(output::line(&format!("{colour}{sign} {}{colour:#}{version}  {BOLD}{details}{BOLD:#}", change.key))?)
+}
+
+fn confirmed(count: usize) -> Result<bool, Failed> {
+    if !std::io::stdin().is_terminal() {
+        return Ok(false);
+    }
+    output::note(&format!("Publish {count} changes? [y/N]"));
+    let mut answer = String::new();
+    std::io::stdin().lock().read_line(&mut answer)?;
+    Ok(matches!(answer.trim(), "y" | "Y" | "yes"))
+}

@@ -1,0 +1,152 @@
+//! `frostline rules check`: everything that can be said about a rule file before it goes live.
+
+use std::collections::HashSet;
+use std::path::{Path, PathBuf};
+
+use clap::Args;
+
+use super::super::output::{BOLD, GREEN, RED, YELLOW};
+use super::super::{Common, Failed, output};
+use super::{StationFiles, source};
+use crate::backtest::{self, Input};
+use crate::config::Config;
+use crate::noaa::StationId;
+use crate::rules::{Conditions, Mistake, Place, Problem, Reporting, RuleFile, lint};
+
+const EXAMPLES: &str = "\
+Examples:
+  frostline rules check rules.toml
+  frostline rules check rules.toml --stations ghcnd-stations.txt --data 2016.csv.gz
+  frostline rules check rules.toml --live                against the station table and observations of the broker
+  frostline rules check rules.toml --json --lenient      warnings do not fail
+
+Exit code 1 where anything was found. A mistake keeps a file from being used; a warning is about rules that
+are hardly meant so: another unit, never or always true, a station that is unknown or does not report that.";
+
+/// Find all mistakes in a rule file; exit code 1 where there are any
+#[derive(Args)]
+#[command(after_help = EXAMPLES)]
+pub(super) struct CheckArguments {
+    /// The rule file: TOML, or JSON lines
+    file: PathBuf,
+    #[command(flatten)]
+    stations: StationFiles,
+    /// Observations that tell which station reports what: by_year CSV or JSON lines (may be repeated)
+    #[arg(long, value_name = "FILE")]
+    data: Vec<PathBuf>,
+    /// Take stations and observations from the broker's topics
+    #[arg(long, conflicts_with_all = ["stations", "data"])]
+    live: bool,
+    /// Exit code 0 where there are warnings only
+    #[arg(long)]
+    lenient: bool,
+}
+
+/// What is known about stations; `None` where nobody was asked.
+#[derive(Default)]
+pub(super) struct Known {
+    pub(super) table: Option<HashSet<StationId>>,
+    pub(super) reporting: Option<Reporting>,
+}
+
+pub(super) async fn check(common: &Common, arguments: &CheckArguments) -> Result<(), Failed> {
+    let config = common.load(&[])?;
+    let file = &arguments.file;
+    let text = source::read_rule_file(file)?;
+    // Subscribers may live in the topic only.
+    let subscribers =
+        if arguments.live { source::published(&config).await?.subscribers } else { Default::default() };
+    let rules = match RuleFile::parse(&text, &mut Conditions::default(), &|id| subscribers.contains_key(id)) {
+        Ok(rules) => rules,
+        Err(mistakes) => {
+            mistakes.iter().try_for_each(|mistake| print(common, file, mistake, true))?;
+            if common.json {
+                let name = file.display().to_string();
+                output::json(
+                    &serde_json::json!({ "file": name, "mistakes": mistakes.len(), "warnings": 0 }),
+                )?;
+            }
+            return Err(Failed::Mistakes);
+        }
+    };
+    let known = known(&config, arguments).await?;
+    let warnings = warnings(&rules, &known);
+    warnings.iter().try_for_each(|warning| print(common, file, warning, false))?;
+    let (count, name) = (rules.rules.len(), file.display().to_string());
+    if common.json {
+        output::json(
+            &serde_json::json!({ "file": name, "rules": count, "mistakes": 0, "warnings": warnings.len() }),
+        )?;
+    } else if warnings.is_empty() {
+        output::line(&format!("{GREEN}ok{GREEN:#}  {BOLD}{name}{BOLD:#}: {count} rules"))?;
+    }
+    if warnings.is_empty() || arguments.lenient { Ok(()) } else { Err(Failed::Mistakes) }
+}
+
+async fn known(config: &Config, arguments: &CheckArguments) -> Result<Known, Failed> {
+    if arguments.live {
+        let (table, reporting) = (source::table(config).await?, source::reporting(config).await?);
+        return Ok(Known { table: Some(table), reporting: Some(reporting) });
+    }
+    let stations = arguments.stations.read()?;
+    let table = stations.as_ref().map(|stations| stations.iter().map(|station| station.id).collect());
+    let reporting = if arguments.data.is_empty() {
+        None
+    } else {
+        let setting = source::setting(config, stations.as_deref())?;
+        Some(backtest::reporting(&Input::Files(&arguments.data, &source::open), &setting)?)
+    };
+    Ok(Known { table, reporting })
+}
+
+/// What looks wrong with rules that are sound.
+pub(super) fn warnings(file: &RuleFile, known: &Known) -> Vec<Mistake> {
+    let mut found = Vec::new();
+    for (index, (definition, rule)) in file.rules.iter().enumerate() {
+        let mut problems = lint(rule);
+        let mut add = |field, message| problems.push(Problem { field, offset: 0, message });
+        if let Place::Station(station) = rule.place {
+            let is_in_table = known.table.as_ref().is_none_or(|table| table.contains(&station));
+            if !is_in_table {
+                add(
+                    "station",
+                    format!("station {station} is not in the station table: nothing will come from it"),
+                );
+            } else if let Some(reporting) = &known.reporting {
+                if !reporting.knows(station) {
+                    add("station", format!("nothing was found of station {station} in the observations"));
+                } else {
+                    for element in rule.elements() {
+                        if !reporting.reports(station, element) {
+                            add("station", format!("station {station} has never reported {element}"));
+                        }
+                    }
+                }
+            }
+        }
+        if let (Some(near), Some(reporting)) = (&definition.near, &known.reporting)
+            && reporting.nearest(near, &rule.elements()).is_none()
+        {
+            let elements: Vec<String> = rule.elements().iter().map(ToString::to_string).collect();
+            add("near", format!("no station near it reports {}", elements.join(" and ")));
+        }
+        found.extend(problems.into_iter().map(|problem| Mistake {
+            position: file.locate(index, &problem),
+            message: format!("rule `{}`: {}", rule.id, problem.message),
+        }));
+    }
+    found
+}
+
+/// Prints one finding.
+pub(super) fn print(common: &Common, file: &Path, found: &Mistake, is_mistake: bool) -> Result<(), Failed> {
+    let name = file.display().to_string();
+    let (level, colour) = if is_mistake { ("mistake", RED) } else { ("warning", YELLOW) };
+    if common.json {
+        let (line, column) = (found.position.line, found.position.column);
+        return Ok(output::json(&serde_json::json!({
+            "file": name, "line": line, "column": column, "level": level, "message": found.message
+        }))?);
+    }
+    Ok(output::line(&format!("{colour}{level}{colour:#}  {BOLD}{name}{BOLD:#}:{found}"))?)
+}

@@ -1,0 +1,70 @@
+//! `frostline rules`: for people who own rules.
+
+mod apply;
+mod backtest;
+mod check;
+pub(super) mod source;
+mod view;
+
+use std::path::PathBuf;
+
+use clap::{Args, Subcommand};
+
+use super::{Common, Failed};
+
+pub(super) use backtest::{History, date};
+
+const EXAMPLES: &str = "\
+Examples:
+  frostline rules check rules.toml                     every mistake with its line and column
+  frostline rules backtest 2016.csv.gz --rules rules.toml --stations ghcnd-stations.txt
+  frostline rules apply rules.toml                     shows what would change, asks, publishes
+  frostline rules list
+  frostline rules export > rules.toml
+
+Rules live in the topic noaa-rules where the daemon is told so: alert.rules = \"topic\".";
+
+/// Check, try, publish and look at rules
+#[derive(Args)]
+#[command(after_help = EXAMPLES)]
+pub(super) struct RulesArguments {
+    #[command(subcommand)]
+    command: RulesCommand,
+}
+
+#[derive(Subcommand)]
+enum RulesCommand {
+    Check(check::CheckArguments),
+    Apply(apply::ApplyArguments),
+    Remove(apply::RemoveArguments),
+    List(view::ListArguments),
+    Show(view::ShowArguments),
+    Export(view::ExportArguments),
+    Backtest(backtest::BacktestArguments),
+}
+
+pub(super) async fn rules(common: &Common, arguments: &RulesArguments) -> Result<(), Failed> {
+    match &arguments.command {
+        RulesCommand::Check(arguments) => check::check(common, arguments).await,
+        RulesCommand::Apply(arguments) => apply::apply(common, arguments).await,
+        RulesCommand::Remove(arguments) => apply::remove(common, arguments).await,
+        RulesCommand::List(arguments) => view::list(common, arguments).await,
+        RulesCommand::Show(arguments) => view::show(common, arguments).await,
+        RulesCommand::Export(arguments) => view::export(common, arguments).await,
+        RulesCommand::Backtest(arguments) => backtest::backtest(common, arguments).await,
+    }
+}
+
+/// The files of a station table.
+#[derive(Args, Clone)]
+pub(super) struct StationFiles {
+    /// NOAA's ghcnd-stations.txt, plain or gzipped
+    #[arg(long, value_name = "FILE")]
+    stations: Option<PathBuf>,
+    /// ghcnd-countries.txt [default: the one beside the stations, if there is one]
+    #[arg(long, value_name = "FILE", requires = "stations")]
+    countries: Option<PathBuf>,
+    /// ghcnd-states.txt [default: the one beside the stations, if there is one]
+    #[arg(long, value_name = "FILE", requires = "stations")]
+    states: Option<PathBuf>,
+}

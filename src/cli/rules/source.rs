@@ -1,0 +1,196 @@
+//! Where rules, stations and observations come from: files, or the topics of a broker.
+
+use std::path::Path;
+use std::sync::Arc;
+
+use super::super::{Failed, input, stations, topics};
+use super::StationFiles;
+use crate::backtest::{Feed, Setting};
+use crate::config::{Config, topic};
+use crate::kafka::{ClientSettings, Outgoing, Producer, Reader, StartAt};
+use crate::noaa::{ObservationView, Station, StationId};
+use crate::rules::{Condition, Conditions, FILE_BYTES_MAX, Mistake, Published, Reporting, RuleFile, Scope};
+use crate::stages::StationIndex;
+
+/// What stands for the rules' topic in place of a file.
+pub(in super::super) const LIVE: &str = "live";
+/// How many of the newest records of each partition tell who reports what.
+const TAIL_RECORDS: i64 = 200_000;
+
+/// Reads the text of a rule file.
+pub(in super::super) fn read_rule_file(path: &Path) -> Result<String, Failed> {
+    let failed = |reason: String| Failed::Usage(anyhow::anyhow!("{}: {reason}", path.display()));
+    let bytes =
+        std::fs::metadata(path).map_err(|error| failed(format!("the rules cannot be read: {error}")))?.len();
+    if bytes > FILE_BYTES_MAX {
+        return Err(failed(format!("the file has {bytes} bytes, the limit is {FILE_BYTES_MAX}")));
+    }
+    std::fs::read_to_string(path).map_err(|error| failed(format!("the rules cannot be read: {error}")))
+}
+
+/// Reads a rule file that must be right.
+pub(in super::super) fn rule_file(path: &Path) -> Result<RuleFile, Failed> {
+    let text = read_rule_file(path)?;
+    RuleFile::parse(&text, &mut Conditions::default(), &|_| false)
+        .map_err(|mistakes| unusable(path, &mistakes))
+}
+
+/// The error that a rule file has mistakes.
+pub(in super::super) fn unusable(path: &Path, mistakes: &[Mistake]) -> Failed {
+    let places: Vec<String> =
+        mistakes.iter().map(|mistake| format!("{}:{mistake}", path.display())).collect();
+    Failed::Usage(anyhow::anyhow!("the rules have mistakes, nothing was started:\n  {}", places.join("\n  ")))
+}
+
+/// The rules that a command shall work with: a file, `live` for the topic, or what the configuration says.
+pub(in super::super) async fn rules(config: &Config, named: Option<&Path>) -> Result<Published, Failed> {
+    let path = match named {
+        Some(path) if path == Path::new(LIVE) => None,
+        Some(path) => Some(path),
+        None => config.alert.rule_file(),
+    };
+    match path {
+        Some(path) => Ok(Published::of_file(rule_file(path)?)),
+        None => {
+            let mut published = published(config).await?;
+            published.quarantine_broken(&mut Conditions::default());
+            Ok(published)
+        }
+    }
+}
+
+/// All that is in the rules' topic.
+pub(in super::super) async fn published(config: &Config) -> Result<Published, Failed> {
+    let topic = config.topic(topic::RULES).name;
+    let mut published = Published::default();
+    read(config, &topic, StartAt::Beginning, &mut |record| {
+        if let Some(key) = record.key {
+            published.take(key, record.value);
+        }
+    })
+    .await?;
+    Ok(published)
+}
+
+/// Who reports what, by the newest records that the alert stage reads.
+pub(in super::super) async fn reporting(config: &Config) -> Result<Reporting, Failed> {
+    let topic = config.topic(&config.alert.source).name;
+    let mut reporting = Reporting::default();
+    read(config, &topic, StartAt::Tail(TAIL_RECORDS), &mut |record| {
+        if let Some(Ok(view)) = record.value.map(ObservationView::parse) {
+            reporting.take(&view);
+        }
+    })
+    .await?;
+    Ok(reporting)
+}
+
+/// The ids of the live station table.
+pub(in super::super) async fn table(config: &Config) -> Result<std::collections::HashSet<StationId>, Failed> {
+    let topic = config.topic(topic::STATIONS).name;
+    let mut ids = std::collections::HashSet::new();
+    read(config, &topic, StartAt::Beginning, &mut |record| {
+        let Some(id) = record.key.and_then(StationId::parse) else { return };
+        match record.value {
+            Some(_) => drop(ids.insert(id)),
+            None => drop(ids.remove(&id)),
+        }
+    })
+    .await?;
+    Ok(ids)
+}
+
+/// Reads a topic to its end.
+pub(in super::super) async fn read(
+    config: &Config,
+    topic: &str,
+    start: StartAt,
+    visit: &mut dyn FnMut(&crate::record::Record<'_>),
+) -> Result<(), Failed> {
+    let Some(partitions) = topics::connect(config).await?.partitions(topic)? else {
+        let advice = "make the topics with `frostline topics create`";
+        return Err(Failed::Usage(anyhow::anyhow!("no such topic: {topic}: {advice}")));
+    };
+    let settings = ClientSettings::new(config)?;
+    Ok(Reader::read_to_end(&settings, topic, partitions, start, visit)?)
+}
+
+/// Writes records to the rules' topic, and waits until all replicas have them.
+pub(super) fn write(config: &Config, records: &[(String, Option<Vec<u8>>)]) -> Result<(), Failed> {
+    let settings = ClientSettings::new(config)?;
+    let topic = config.topic(topic::RULES).name;
+    let producer = Producer::new(&settings, None)?;
+    let bar = super::super::output::bar(records.len() as u64, "{wide_bar} {pos}/{len} records  {eta} left");
+    for (key, value) in records {
+        producer.send(&Outgoing {
+            topic: &topic,
+            partition: None,
+            key: Some(key.as_bytes()),
+            value: value.as_deref(),
+            timestamp_ms: -1,
+            headers: &[],
+            changelog: None,
+        })?;
+        bar.inc(1);
+    }
+    producer.wait_acknowledged()?;
+    bar.finish_and_clear();
+    Ok(())
+}
+
+impl StationFiles {
+    /// Reads the stations, where a file is named.
+    pub(in super::super) fn read(&self) -> Result<Option<Vec<Station>>, Failed> {
+        let Some(file) = &self.stations else { return Ok(None) };
+        let beside = |name: &str| file.parent().map(|folder| folder.join(name)).filter(|path| path.is_file());
+        let countries = self.countries.clone().or_else(|| beside("ghcnd-countries.txt"));
+        let states = self.states.clone().or_else(|| beside("ghcnd-states.txt"));
+        stations::read_inventory(file, countries.as_deref(), states.as_deref())
+            .map(Some)
+            .map_err(Failed::Usage)
+    }
+}
+
+/// How history is gone through, by the configuration.
+pub(in super::super) fn setting(config: &Config, stations: Option<&[Station]>) -> Result<Setting, Failed> {
+    let filter = Condition::compile(&config.filter.expression, Scope::Filter)
+        .map_err(|error| Failed::Usage(anyhow::anyhow!("filter.where: {}", error.message)))?;
+    let is_filtered = config.alert.source == topic::JSON_US_AZ;
+    let index = stations.map(|stations| {
+        let index = StationIndex::new(config.assemble.compat);
+        stations.iter().for_each(|station| index.insert(station));
+        Arc::new(index)
+    });
+    let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap_or_default();
+    Ok(Setting {
+        assemble: config.assemble_settings(),
+        limits: config.limits(),
+        // Without a table nothing is known by which the filter could decide.
+        filter: (is_filtered && index.is_some()).then(|| Arc::new(filter)),
+        stations: index,
+        from: None,
+        to: None,
+        lanes: std::thread::available_parallelism().map_or(1, std::num::NonZero::get),
+        now_ms: i64::try_from(now.as_millis()).unwrap_or(i64::MAX),
+    })
+}
+
+/// Opens a file of history.
+pub(in super::super) fn open(path: &Path) -> anyhow::Result<Box<dyn std::io::BufRead + Send>> {
+    input::open_lines(path, Arc::default())
+}
+
+/// Pushes the history of a topic.
+pub(in super::super) fn push_topic(
+    settings: &ClientSettings,
+    topic: &str,
+    partitions: i32,
+    feed: &mut Feed<'_>,
+) -> anyhow::Result<()> {
+    let mut push = |record: &crate::record::Record<'_>| {
+        if let Some(value) = record.value {
+            feed.push_of_partition(record.partition, value);
+        }
+    };
+    Ok(Reader::read_to_end(settings, topic, partitions, StartAt::Beginning, &mut push)?)
+}

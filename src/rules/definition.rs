@@ -1,0 +1,316 @@
+//! A rule and a subscriber as they are written: in a file, and in records of the rules' topic.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use serde::{Deserialize, Serialize};
+
+use super::{Active, ActiveDefinition, Condition, ConditionError, Place, Rule, Scope, Severity, Template};
+use crate::noaa::StationId;
+
+/// Longest id of a rule or subscriber, in bytes.
+const ID_BYTES_MAX: usize = 100;
+/// Most subscribers of one rule.
+const SUBSCRIBERS_MAX: usize = 1_000;
+/// Longest `for_days` and `repeat_days`.
+const DAYS_MAX: u16 = 366;
+
+/// A rule as it is written.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Definition {
+    /// Unique among the rules.
+    pub id: String,
+    /// Whom to tell, by id.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub subscribers: Vec<String>,
+    /// An address, instead of a subscriber.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub email: Option<String>,
+    /// The station that it watches.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub station: Option<String>,
+    /// A point: the nearest station that reports what the rule asks for.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub near: Option<Near>,
+    /// A condition over `station`.
+    #[serde(rename = "where", skip_serializing_if = "Option::is_none")]
+    pub stations: Option<String>,
+    /// When it fires.
+    pub when: String,
+    /// When an episode is over.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub clear: Option<String>,
+    /// How many days in a row must match.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub for_days: Option<u16>,
+    /// After how many days an episode is told again.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub repeat_days: Option<u16>,
+    /// How urgent it is.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub severity: Option<Severity>,
+    /// The text of its alerts.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub message: Option<String>,
+    /// When in the year it may fire.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub active: Option<ActiveDefinition>,
+}
+
+/// A point on the earth, and how far from it a station may be.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Near {
+    /// Degrees, north positive.
+    pub lat: f64,
+    /// Degrees, east positive.
+    pub lon: f64,
+    /// Metres above sea level, to tell how much higher or lower the station is.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub elevation: Option<f64>,
+    /// How far away the station may be, in kilometres.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub max_km: Option<f64>,
+}
+
+/// Somebody who is told. Rules name the id, so that an address can change without them.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Subscriber {
+    /// Unique among the subscribers.
+    pub id: String,
+    /// The address. Never logged.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub email: Option<String>,
+}
+
+/// One mistake in a definition: in which field, how far into its text, and what is wrong.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Problem {
+    /// The field's name as it is written.
+    pub field: &'static str,
+    /// Bytes from the start of the field's text.
+    pub offset: usize,
+    /// What is wrong and what would be right, in a sentence.
+    pub message: String,
+}
+
+/// Conditions compiled so far: many rules share their text, and compiling one takes long.
+#[derive(Default)]
+pub struct Conditions {
+    of_observations: HashMap<Arc<str>, Arc<Condition>>,
+    of_stations: HashMap<Arc<str>, Arc<Condition>>,
+}
+
+impl Conditions {
+    fn compile(&mut self, text: &str, scope: Scope) -> Result<Arc<Condition>, ConditionError> {
+        let compiled = match scope {
+            Scope::Station => &mut self.of_stations,
+            Scope::Observation | Scope::Filter => &mut self.of_observations,
+        };
+        if let Some(condition) = compiled.get(text) {
+            return Ok(Arc::clone(condition));
+        }
+        let condition = Arc::new(Condition::compile(text, scope)?);
+        compiled.insert(text.into(), Arc::clone(&condition));
+        Ok(condition)
+    }
+}
+
+/// Gathers mistakes while a definition is read.
+#[derive(Default)]
+struct Problems(Vec<Problem>);
+
+impl Problems {
+    fn add(&mut self, field: &'static str, offset: usize, message: impl Into<String>) {
+        self.0.push(Problem { field, offset, message: message.into() });
+    }
+}
+
+impl Definition {
+    /// Checks the definition and compiles it. `nearest`: the station that was found for `near`.
+    ///
+    /// # Errors
+    /// All mistakes.
+    pub fn compile(
+        &self,
+        version: u32,
+        nearest: Option<StationId>,
+        conditions: &mut Conditions,
+    ) -> Result<Rule, Vec<Problem>> {
+        let mut problems = Problems::default();
+        check_id("rule", &self.id, &mut problems);
+        let place = self.place(nearest, conditions, &mut problems);
+        let mut condition = |field, text: &str, scope| match conditions.compile(text, scope) {
+            Ok(condition) => Some(condition),
+            Err(error) => {
+                problems.add(field, error.offset, error.message);
+                None
+            }
+        };
+        let when = condition("when", &self.when, Scope::Observation);
+        let clear = self.clear.as_ref().map(|clear| condition("clear", clear, Scope::Observation));
+        self.check_days(&mut problems);
+        self.check_subscribers(&mut problems);
+        let message = self.message.as_ref().and_then(|text| match Template::compile(text) {
+            Ok(template) => Some(Box::new(template)),
+            Err((offset, message)) => {
+                problems.add("message", offset, message);
+                None
+            }
+        });
+        let active = self.active.as_ref().and_then(|written| match Active::compile(written) {
+            Ok(active) => Some(Box::new(active)),
+            Err(message) => {
+                problems.add("active", 0, message);
+                None
+            }
+        });
+        let (Some(place), Some(when), true) = (place, when, problems.0.is_empty()) else {
+            return Err(problems.0);
+        };
+        Ok(Rule {
+            id: self.id.as_str().into(),
+            version,
+            place,
+            when,
+            clear: clear.flatten(),
+            for_days: self.for_days.unwrap_or(1),
+            repeat_days: self.repeat_days,
+            severity: self.severity,
+            message,
+            active,
+            subscribers: self.subscribers.iter().map(|id| id.as_str().into()).collect(),
+            email: self.email.as_deref().map(Into::into),
+            fingerprint: self.fingerprint(),
+        })
+    }
+
+    fn place(
+        &self,
+        nearest: Option<StationId>,
+        conditions: &mut Conditions,
+        problems: &mut Problems,
+    ) -> Option<Place> {
+        const EXPECTED: &str = "expected one of station = \"USW00003192\", near = { lat = 33.6, lon = -111.9 } and \
+                                where = \"station.state_code == 'AZ'\"";
+        match (&self.station, &self.near, &self.stations) {
+            (Some(id), None, None) => {
+                let station = StationId::parse(id.as_bytes());
+                if station.is_none() {
+                    let expected = "expected a GHCN-Daily id of 11 characters, as in USW00003192";
+                    problems.add("station", 0, format!("station {id:?}: {expected}"));
+                }
+                station.map(Place::Station)
+            }
+            (None, Some(near), None) => {
+                near.check(problems);
+                Some(nearest.map_or(Place::Unresolved, Place::Station))
+            }
+            (None, None, Some(text)) => match conditions.compile(text, Scope::Station) {
+                Ok(condition) => Some(Place::Where(condition)),
+                Err(error) => {
+                    problems.add("where", error.offset, error.message);
+                    None
+                }
+            },
+            (None, None, None) => {
+                problems.add("id", 0, format!("rule `{}` has no place: {EXPECTED}", self.id));
+                None
+            }
+            _ => {
+                problems.add("id", 0, format!("rule `{}` has more than one place: {EXPECTED}", self.id));
+                None
+            }
+        }
+    }
+
+    fn check_days(&self, problems: &mut Problems) {
+        for (field, days) in [("for_days", self.for_days), ("repeat_days", self.repeat_days)] {
+            let Some(days) = days else { continue };
+            if !(1..=DAYS_MAX).contains(&days) {
+                problems.add(field, 0, format!("{field} = {days}: expected 1 to {DAYS_MAX}"));
+            } else if self.clear.is_none() && (field == "repeat_days" || days > 1) {
+                let advice = "say when an episode is over, as in clear = \"TMIN > 12.0\"; without that each \
+                              matching day fires by itself";
+                problems.add(field, 0, format!("{field} needs `clear`: {advice}"));
+            }
+        }
+    }
+
+    fn check_subscribers(&self, problems: &mut Problems) {
+        if self.subscribers.len() > SUBSCRIBERS_MAX {
+            let found = self.subscribers.len();
+            problems.add("subscribers", 0, format!("{found} subscribers: the limit is {SUBSCRIBERS_MAX}"));
+        }
+        for (index, id) in self.subscribers.iter().enumerate() {
+            if self.subscribers[..index].contains(id) {
+                problems.add("subscribers", 0, format!("subscriber `{id}` is named twice"));
+            }
+        }
+        if let Some(email) = &self.email {
+            check_email(email, problems);
+        }
+    }
+
+    /// A number that changes with what decides the life cycle, and with nothing else.
+    fn fingerprint(&self) -> u32 {
+        let decides = (&self.when, &self.clear, self.for_days.unwrap_or(1), self.repeat_days, &self.active);
+        let mut crc = flate2::Crc::new();
+        // Strings and numbers into a vector: there is nothing that can fail.
+        crc.update(&serde_json::to_vec(&decides).unwrap_or_default());
+        crc.sum()
+    }
+}
+
+impl Near {
+    fn check(&self, problems: &mut Problems) {
+        let mut within = |name: &str, value: f64, min: f64, max: f64| {
+            if !(min..=max).contains(&value) {
+                problems.add("near", 0, format!("{name} = {value}: expected {min} to {max}"));
+            }
+        };
+        within("lat", self.lat, -90.0, 90.0);
+        within("lon", self.lon, -180.0, 180.0);
+        within("max_km", self.max_km.unwrap_or(1.0), 0.1, 20_000.0);
+        within("elevation", self.elevation.unwrap_or(0.0), -500.0, 9_000.0);
+    }
+}
+
+impl Subscriber {
+    /// Checks what is written.
+    ///
+    /// # Errors
+    /// All mistakes.
+    pub fn check(&self) -> Result<(), Vec<Problem>> {
+        let mut problems = Problems::default();
+        check_id("subscriber", &self.id, &mut problems);
+        match &self.email {
+            Some(email) => check_email(email, &mut problems),
+            None => problems.add("id", 0, format!("subscriber `{}` has no address: expected email", self.id)),
+        }
+        if problems.0.is_empty() { Ok(()) } else { Err(problems.0) }
+    }
+}
+
+/// Ids are part of alert ids, which are paths and headers: they are kept plain.
+fn check_id(kind: &str, id: &str, problems: &mut Problems) {
+    let plain = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.');
+    if id.is_empty() || id.len() > ID_BYTES_MAX || !id.chars().all(plain) {
+        let expected = format!("expected 1 to {ID_BYTES_MAX} letters, digits, `-`, `_` or `.`");
+        problems.add("id", 0, format!("{kind} id {id:?}: {expected}"));
+    }
+}
+
+fn check_email(email: &str, problems: &mut Problems) {
+    let parts = email.split_once('@');
+    let sound = parts
+        .is_some_and(|(local, domain)| !local.is_empty() && !domain.is_empty() && !domain.contains('@'))
+        && email.len() <= 254
+        && !email.chars().any(|c| c.is_control() || c.is_whitespace() || c == ',');
+    if !sound {
+        // The address itself is not repeated: messages end up in logs.
+        problems.add("email", 0, "email: expected one address, as in grower@example.org");
+    }
+}

@@ -1,0 +1,93 @@
+use super::*;
+
+fn parse(text: &str) -> Result<RuleFile, Vec<Mistake>> {
+    RuleFile::parse(text, &mut Conditions::default(), &|_| false)
+}
+
+fn mistakes(text: &str) -> Vec<Mistake> {
+    parse(text).err().unwrap_or_default()
+}
+
+#[test]
+fn a_full_rule() {
+    let file = parse(
+        r#"
+[[subscriber]]
+id = "farm"
+email = "grower@example.org"
+
+[[rule]]
+id = "frost"
+subscribers = ["farm"]
+where = "station.state_code == 'AZ' && station.elevation < 500.0"
+when = "f(TMIN) <= 32"
+clear = "TMIN > 2.0"
+for_days = 2
+repeat_days = 7
+severity = "critical"
+message = "Frost at {station.name}: {TMIN} °C"
+active = { months = [3, 4, 5] }
+"#,
+    )
+    .unwrap_or_else(|mistakes| panic!("{mistakes:#?}"));
+    let (definition, rule) = &file.rules[0];
+    assert_eq!((rule.for_days, rule.repeat_days, &*rule.subscribers[0]), (2, Some(7), "farm"));
+    assert_eq!(definition.when, "f(TMIN) <= 32");
+    let json = serde_json::to_string(&serde_json::json!({ "rule": definition })).unwrap();
+    let lines = format!("{{\"subscriber\":{{\"id\":\"farm\",\"email\":\"a@b\"}}}}\n{json}\n");
+    let again = parse(&lines).unwrap_or_else(|mistakes| panic!("{mistakes:#?}"));
+    assert_eq!(again.rules[0].0, *definition, "the same as JSON lines");
+}
+
+#[test]
+fn every_mistake_is_reported_with_its_place() {
+    let text = "[[rule]]\nid = \"a b\"\nstation = \"nowhere\"\nwhen = \"TMIM <= 1\"\nemail = \"x\"\n\
+                [[rule]]\nid = \"c\"\nstation = \"USW00003192\"\nwhen = \"TMIN <= \"\n\
+                [[rule]]\nid = \"c\"\nstation = \"USW00003192\"\nwhen = \"TMIN <= 1.0\"\n\
+                [[rule]]\nid = 3\nstatoin = \"USW00003192\"\nfor_days = \"two\"\n";
+    let mistakes = mistakes(text);
+    let places: Vec<(usize, usize)> = mistakes.iter().map(|m| (m.position.line, m.position.column)).collect();
+    // Tables whose fields are of the wrong kind are not looked at any further; all others are.
+    assert_eq!(
+        places,
+        [(2, 6), (3, 11), (4, 9), (5, 9), (9, 17), (11, 6), (14, 1), (15, 6), (16, 1), (17, 12)],
+        "{mistakes:#?}"
+    );
+    assert!(mistakes[5].message.contains("first in the table of line 6"), "{}", mistakes[5]);
+    assert!(mistakes[6].message.contains("missing field `when`"), "{}", mistakes[6]);
+    assert!(mistakes[8].message.contains("unknown field `statoin`, expected one of"), "{}", mistakes[8]);
+}
+
+#[test]
+fn toml_mistakes_have_a_place() {
+    let broken = mistakes("[[rule]\nid = 3\n[[rule]]\nid = \n");
+    assert_eq!(broken[0].position.line, 1);
+    assert!(broken.len() > 1, "not only the first: {broken:#?}");
+    let other = mistakes("rules = 3\nrule = 4\n");
+    assert!(other[0].message.contains("unknown name `rules`"), "{other:#?}");
+    assert!(other[1].message.contains("[[rule]]"), "{other:#?}");
+}
+
+#[test]
+fn what_does_not_fit_together_is_a_mistake() {
+    let rule = |fields: &str| {
+        mistakes(&format!("[[rule]]\nid = \"r\"\nwhen = \"TMIN <= 1.0\"\n{fields}\n"))
+            .iter()
+            .map(|mistake| mistake.message.clone())
+            .collect::<Vec<_>>()
+            .join("; ")
+    };
+    assert!(rule("").contains("no place"), "{}", rule(""));
+    assert!(rule("station = \"USW00003192\"\nwhere = \"true\"").contains("more than one place"));
+    assert!(rule("station = \"USW00003192\"\nrepeat_days = 3").contains("needs `clear`"));
+    assert!(rule("station = \"USW00003192\"\nfor_days = 2").contains("needs `clear`"));
+    assert_eq!(rule("station = \"USW00003192\"\nfor_days = 1"), "");
+    assert!(rule("near = { lat = 91, lon = 0 }").contains("lat = 91"));
+    assert!(rule("near = { lat = 9 }").contains("missing field `lon`"));
+    assert!(rule("where = \"TMIN < 3.0\"").contains("by `station` alone"));
+    assert!(rule("station = \"USW00003192\"\nsubscribers = [\"x\"]").contains("unknown subscriber `x`"));
+    assert!(rule("station = \"USW00003192\"\nmessage = \"{TMIX}\"").contains("unknown field {TMIX}"));
+    assert!(rule("station = \"USW00003192\"\nseverity = \"bad\"").contains("expected one of `info`"));
+    assert!(rule("station = \"USW00003192\"\nemail = \"secret\"").contains("one address"));
+    assert!(!rule("station = \"USW00003192\"\nemail = \"secret\"").contains("secret"));
+}

@@ -1,0 +1,209 @@
+use std::collections::{BTreeMap, BTreeSet};
+
+use super::*;
+use proptest::prelude::*;
+
+const TERMS: Terms = Terms { for_days: 1, repeat_days: None };
+
+/// Days given as letters, from day 0 on: Matches, Between, Clears, `.` for nothing.
+fn verdicts(letters: &str) -> Vec<(i32, DayVerdict)> {
+    let verdict = |letter| match letter {
+        'M' => Some(DayVerdict::Matches),
+        'B' => Some(DayVerdict::Between),
+        'C' => Some(DayVerdict::Clears),
+        _ => None,
+    };
+    (0..).zip(letters.chars()).filter_map(|(day, letter)| Some((day, verdict(letter)?))).collect()
+}
+
+/// What an orderly stream of these days tells.
+fn told(letters: &str, terms: Terms) -> Vec<(i32, Transition)> {
+    let (mut episodes, mut events) = (Episodes::new(1), Vec::new());
+    for (day, verdict) in verdicts(letters) {
+        episodes.judge((1, terms), day, 1, verdict, &mut events);
+    }
+    episodes.wait_until(letters.len() as i32 - 1, &mut events);
+    events.iter().map(|event| (event.day, event.transition)).collect()
+}
+
+#[test]
+fn episodes() {
+    use Transition::{Fired, Resolved, Stale};
+    assert_eq!(told("BMMBMCCB", TERMS), [(1, Fired), (5, Resolved)]);
+    assert_eq!(told("MCMC", TERMS), [(0, Fired), (1, Resolved), (2, Fired), (3, Resolved)]);
+    let three = Terms { for_days: 3, ..TERMS };
+    assert_eq!(
+        told("MMBMM.MC", three),
+        [(6, Fired), (7, Resolved)],
+        "a day without a report neither counts nor breaks"
+    );
+    assert!(told("MM.......M", three).is_empty(), "a silence breaks the row");
+    let weekly = Terms { repeat_days: Some(7), ..TERMS };
+    assert_eq!(told("MMMMMMMBMMMMMMMMC", weekly), [(0, Fired), (8, Fired), (15, Fired), (16, Resolved)]);
+    assert_eq!(told("BM...", TERMS), [(1, Fired)]);
+    assert_eq!(told("BM....", TERMS), [(1, Fired), (4, Stale)]);
+    assert_eq!(
+        told("BM......MM....C", TERMS),
+        [(1, Fired), (4, Stale), (14, Resolved)],
+        "slower stations get more patience"
+    );
+}
+
+#[test]
+fn a_station_that_reports_weekly_is_not_taken_for_silent_for_ever() {
+    let weekly = "M......".repeat(20);
+    let stale = told(&weekly, TERMS).iter().filter(|(_, what)| *what == Transition::Stale).count();
+    assert!(stale <= 3, "{stale}");
+}
+
+#[test]
+fn late_days_and_corrections_retract() {
+    let (mut episodes, mut events) = (Episodes::new(1), Vec::new());
+    let mut judge = |day, revision, verdict| {
+        events.clear();
+        let taken = episodes.judge((1, TERMS), day, revision, verdict, &mut events);
+        (
+            taken,
+            events
+                .iter()
+                .map(|event| (event.day, event.transition, event.of, event.times))
+                .collect::<Vec<_>>(),
+        )
+    };
+    use Transition::{Fired, Resolved, Retracted};
+    assert_eq!(judge(8, 1, DayVerdict::Matches).1, [(8, Fired, Fired, 1)]);
+    assert_eq!(judge(7, 1, DayVerdict::Matches).1, [(8, Retracted, Fired, 1), (7, Fired, Fired, 1)]);
+    assert_eq!(judge(9, 1, DayVerdict::Clears).1, [(9, Resolved, Resolved, 1)]);
+    assert_eq!(judge(9, 1, DayVerdict::Clears), (Taken::Known, vec![]));
+    assert_eq!(judge(9, 2, DayVerdict::Matches).1, [(9, Retracted, Resolved, 1)]);
+    assert_eq!(judge(9, 1, DayVerdict::Clears), (Taken::Outdated, vec![]));
+    // Now day 8 is the first again: it is told a second time, under another number.
+    assert_eq!(judge(7, 2, DayVerdict::Between).1, [(7, Retracted, Fired, 1), (8, Fired, Fired, 2)]);
+    assert_eq!(judge(-500, 1, DayVerdict::Matches).0, Taken::TooOld);
+}
+
+#[test]
+fn a_year_and_more_takes_little_room() {
+    let (mut episodes, mut events) = (Episodes::new(1), Vec::new());
+    for day in 0..5_000 {
+        let verdict = [DayVerdict::Matches, DayVerdict::Between, DayVerdict::Clears][day as usize / 20 % 3];
+        episodes.judge((1, TERMS), day, 1, verdict, &mut events);
+    }
+    assert_eq!(events.len(), 2 * 83 + 1);
+    let bytes = postcard::to_allocvec(&episodes).unwrap().len();
+    assert!(bytes < 300, "{bytes}");
+    assert_eq!(episodes.judge((1, TERMS), 4_590, 1, DayVerdict::Clears, &mut events), Taken::TooOld);
+}
+
+/// What stands at the end: all that was told and not retracted since.
+fn standing(events: &[Event]) -> BTreeSet<(i32, Transition, i32)> {
+    let mut standing = BTreeSet::new();
+    for event in events {
+        let key = (event.day, event.of, event.since);
+        if event.transition == Transition::Retracted {
+            assert!(standing.remove(&key), "what is retracted was told: {event:?}");
+        } else {
+            assert!(standing.insert(key), "nothing is told twice: {event:?}");
+        }
+    }
+    standing
+}
+
+/// The reference: episodes from the days in their order, in the simplest way.
+fn reference(days: &BTreeMap<i32, DayVerdict>, terms: Terms, today: i32) -> BTreeSet<(i32, Transition, i32)> {
+    let mut events = Vec::new();
+    let mut episodes = Episodes::new(1);
+    for (day, verdict) in days {
+        episodes.judge((1, terms), *day, 1, *verdict, &mut events);
+    }
+    episodes.wait_until(today, &mut events);
+    assert!(
+        events.iter().all(|event| event.transition != Transition::Retracted),
+        "an orderly stream never retracts"
+    );
+    standing(&events)
+}
+
+fn verdict() -> impl Strategy<Value = DayVerdict> {
+    prop_oneof![
+        3 => Just(DayVerdict::Matches),
+        2 => Just(DayVerdict::Between),
+        2 => Just(DayVerdict::Clears),
+        1 => Just(DayVerdict::Unknown),
+    ]
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(2_000))]
+
+    /// Any order, duplicates and revisions: what stands in the end is what the days in their order give.
+    #[test]
+    fn order_does_not_matter(
+        arrivals in proptest::collection::vec((0..40_i32, 1..4_u32, verdict()), 0..80),
+        for_days in 1..4_u16,
+        repeat_days in proptest::option::of(1..9_u16),
+    ) {
+        let terms = Terms { for_days, repeat_days };
+        let (mut episodes, mut events) = (Episodes::new(1), Vec::new());
+        let mut newest: BTreeMap<i32, (u32, DayVerdict)> = BTreeMap::new();
+        let mut today = 0;
+        for (day, revision, verdict) in arrivals {
+            if day > today {
+                today = day;
+                episodes.wait_until(today, &mut events);
+            }
+            episodes.judge((1, terms), day, revision, verdict, &mut events);
+            let known = newest.entry(day).or_insert((revision, verdict));
+            if revision >= known.0 {
+                *known = (revision, verdict);
+            }
+            // It must survive being written at any moment.
+            episodes = postcard::from_bytes(&postcard::to_allocvec(&episodes).unwrap()).unwrap();
+        }
+        episodes.wait_until(today, &mut events);
+        let days = newest.into_iter().map(|(day, (_, verdict))| (day, verdict)).collect();
+        prop_assert_eq!(standing(&events), reference(&days, terms, today));
+    }
+
+    /// In the order of the calendar no episode resolves that did not fire, and none fires twice but to be repeated.
+    #[test]
+    fn transitions_alternate(
+        days in proptest::collection::btree_map(0..60_i32, verdict(), 0..60),
+        for_days in 1..4_u16,
+        repeat_days in proptest::option::of(1..9_u16),
+    ) {
+        let mut open = None;
+        for (day, transition, since) in reference(&days, Terms { for_days, repeat_days }, 70) {
+            match transition {
+                Transition::Fired if day == since => {
+                    prop_assert!(open.is_none());
+                    open = Some(since);
+                }
+                Transition::Fired => prop_assert!(open == Some(since) && repeat_days.is_some()),
+                Transition::Stale => prop_assert!(open == Some(since)),
+                Transition::Resolved => prop_assert!(open.take() == Some(since)),
+                Transition::Retracted => prop_assert!(false),
+            }
+        }
+    }
+
+    /// A lone day: any order of revisions comes to the verdict of the newest.
+    #[test]
+    fn lone_days(arrivals in proptest::collection::vec((1..5_u32, proptest::bool::ANY), 1..12)) {
+        let (mut known, mut stands) = (None, false);
+        // A revision has one content.
+        let mut contents: BTreeMap<u32, bool> = BTreeMap::new();
+        for (revision, matches) in arrivals {
+            let matches = *contents.entry(revision).or_insert(matches);
+            let verdict = if matches { DayVerdict::Matches } else { DayVerdict::Between };
+            let (remembered, event, _) = LoneDay::judge(known, 7, revision, verdict);
+            known = remembered.or(known);
+            match event.map(|event| event.transition) {
+                Some(Transition::Fired) => { prop_assert!(!stands); stands = true; }
+                Some(Transition::Retracted) => { prop_assert!(stands); stands = false; }
+                _ => {}
+            }
+        }
+        prop_assert_eq!(stands, *contents.last_key_value().unwrap().1);
+    }
+}

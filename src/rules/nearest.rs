@@ -1,0 +1,145 @@
+//! The nearest station that really reports what a rule asks for.
+
+use std::collections::HashMap;
+
+use super::{Near, Nearest};
+use crate::noaa::{Date, Element, ObservationView, StationId};
+
+/// Mean radius of the earth, in kilometres (IUGG).
+const EARTH_KM: f64 = 6_371.009;
+/// How far away a station may be, in kilometres, where a rule does not say.
+const MAX_KM: f64 = 100.0;
+/// A station that has not reported an element for so many days before the newest date does not report it.
+const SILENT_DAYS: i32 = 30;
+
+/// Who reports what, as observations tell it.
+#[derive(Default)]
+pub struct Reporting {
+    stations: HashMap<StationId, Reporter, foldhash::fast::RandomState>,
+    newest: Option<Date>,
+}
+
+#[derive(Default)]
+struct Reporter {
+    name: Option<String>,
+    place: Option<(f64, f64)>,
+    elevation: Option<f64>,
+    /// With the newest date of each.
+    elements: Vec<(Element, Date)>,
+}
+
+impl Reporting {
+    /// Learns from an observation.
+    pub fn take(&mut self, view: &ObservationView<'_>) {
+        self.newest = self.newest.max(Some(view.date));
+        let reporter = self.stations.entry(view.station.id).or_default();
+        if let (Some(lat), Some(lon)) = (view.station.latitude, view.station.longitude) {
+            reporter.place = Some((lat, lon));
+        }
+        reporter.elevation = view.station.elevation.or(reporter.elevation);
+        if reporter.name.is_none() {
+            reporter.name = view.station.name.as_deref().map(str::to_owned);
+        }
+        for (element, _) in &view.elements {
+            match reporter.elements.iter_mut().find(|(known, _)| known == element) {
+                Some((_, date)) => *date = view.date.max(*date),
+                None => reporter.elements.push((*element, view.date)),
+            }
+        }
+    }
+
+    /// How many stations report anything.
+    pub fn len(&self) -> usize {
+        self.stations.len()
+    }
+
+    /// Whether none does.
+    pub fn is_empty(&self) -> bool {
+        self.stations.is_empty()
+    }
+
+    /// Whether anything was heard of this station.
+    pub fn knows(&self, station: StationId) -> bool {
+        self.stations.contains_key(&station)
+    }
+
+    /// Whether the station has reported the element at all.
+    pub fn reports(&self, station: StationId, element: Element) -> bool {
+        let reporter = self.stations.get(&station);
+        reporter.is_some_and(|reporter| reporter.elements.iter().any(|(known, _)| *known == element))
+    }
+
+    /// The nearest station that reports all `elements`.
+    pub fn nearest(&self, near: &Near, elements: &[Element]) -> Option<Nearest> {
+        let max_km = near.max_km.unwrap_or(MAX_KM);
+        let is_current = |date: Date| {
+            let newest = self.newest.map_or(0, Date::days_since_1970);
+            newest - date.days_since_1970() <= SILENT_DAYS
+        };
+        let reports = |reporter: &Reporter, element: &Element| {
+            reporter.elements.iter().any(|(known, date)| known == element && is_current(*date))
+        };
+        self.stations
+            .iter()
+            .filter(|(_, reporter)| elements.iter().all(|element| reports(reporter, element)))
+            .filter_map(|(id, reporter)| Some((km((near.lat, near.lon), reporter.place?), id, reporter)))
+            .filter(|(km, ..)| *km <= max_km)
+            .min_by(|(left, left_id, _), (right, right_id, _)| {
+                left.total_cmp(right).then(left_id.cmp(right_id))
+            })
+            .map(|(km, id, reporter)| Nearest {
+                station: *id,
+                name: reporter.name.clone(),
+                km: (km * 10.0).round() / 10.0,
+                higher_by_m: reporter
+                    .elevation
+                    .zip(near.elevation)
+                    .map(|(station, point)| (station - point).round()),
+            })
+    }
+}
+
+/// The distance of two places on a sphere, in kilometres (haversine).
+fn km((lat1, lon1): (f64, f64), (lat2, lon2): (f64, f64)) -> f64 {
+    let half = |from: f64, to: f64| ((to - from).to_radians() / 2.0).sin().powi(2);
+    let square = half(lat1, lat2) + lat1.to_radians().cos() * lat2.to_radians().cos() * half(lon1, lon2);
+    2.0 * EARTH_KM * square.sqrt().min(1.0).asin()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_nearest_is_one_that_reports_now() {
+        let mut reporting = Reporting::default();
+        for (id, lat, date, element) in [
+            ("USW00000001", 33.1, "2016-03-01", "PRCP"),
+            ("USW00000002", 33.2, "2016-01-01", "TMIN"),
+            ("USW00000003", 33.3, "2016-03-01", "TMIN"),
+            ("USW00000004", 33.4, "2016-03-02", "TMIN"),
+        ] {
+            let document = format!(
+                r#"{{"station":{{"id":"{id}","name":"N","location":{{"lat":{lat},"lon":-111.0}},"elevation":500.0}},"date":"{date}","{element}":1.0}}"#
+            );
+            reporting.take(&ObservationView::parse(document.as_bytes()).unwrap());
+        }
+        let tmin = [Element::TMIN];
+        let near = Near { lat: 33.0, lon: -111.0, elevation: Some(420.0), max_km: None };
+        let found = reporting.nearest(&near, &tmin).unwrap();
+        assert_eq!((found.station.as_str(), found.km, found.higher_by_m), ("USW00000003", 33.4, Some(80.0)));
+        assert!(reporting.nearest(&Near { max_km: Some(20.0), ..near }, &tmin).is_none());
+        assert!(reporting.nearest(&near, &[Element::SNOW]).is_none());
+        assert!(
+            reporting.reports(found.station, Element::TMIN)
+                && !reporting.reports(found.station, Element::PRCP)
+        );
+    }
+
+    #[test]
+    fn distances_are_those_of_the_earth() {
+        // Phoenix to Tucson, airport to airport, by the formula that pilots use: about 178 km.
+        assert!((km((33.43, -112.01), (32.13, -110.96)) - 175.0).abs() < 3.0);
+        assert!((km((0.0, 179.5), (0.0, -179.5)) - 111.2).abs() < 0.1);
+    }
+}

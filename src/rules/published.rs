@@ -1,0 +1,338 @@
+//! Rules and subscribers as records of the compacted topic `noaa-rules`.
+//!
+//! The key is `rule/ID` or `subscriber/ID`; the value one JSON object with its form, the version of the rule, and what
+//! people wrote. A tombstone removes. What cannot be used is *quarantined*: it does not work, all others do, and it stays
+//! in the topic for whoever can mend or understand it.
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+
+use super::{Conditions, Definition, Problem, Reporting, Rule, RuleFile, RuleSet, Subscriber};
+use crate::noaa::StationId;
+
+/// The form of value that this version writes, and the newest that it reads.
+const FORMAT: u32 = 1;
+
+/// What a record of the topic is about.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Key {
+    /// The rule with this id.
+    Rule(String),
+    /// The subscriber with this id.
+    Subscriber(String),
+}
+
+impl Key {
+    /// The record's key.
+    pub fn encode(&self) -> String {
+        match self {
+            Self::Rule(id) => format!("rule/{id}"),
+            Self::Subscriber(id) => format!("subscriber/{id}"),
+        }
+    }
+
+    /// Reads the key of a record; `None` where it is of another kind.
+    pub fn decode(key: &[u8]) -> Option<Self> {
+        match std::str::from_utf8(key).ok()?.split_once('/')? {
+            ("rule", id) => Some(Self::Rule(id.to_owned())),
+            ("subscriber", id) => Some(Self::Subscriber(id.to_owned())),
+            _ => None,
+        }
+    }
+}
+
+impl std::fmt::Display for Key {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Rule(id) => write!(f, "rule `{id}`"),
+            Self::Subscriber(id) => write!(f, "subscriber `{id}`"),
+        }
+    }
+}
+
+/// The station that was found for a rule's `near`.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Nearest {
+    /// Its id.
+    pub station: StationId,
+    /// Its name.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub name: Option<String>,
+    /// How far away it is, in kilometres.
+    pub km: f64,
+    /// How much higher it stands than the point, in metres, where both heights are known.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub higher_by_m: Option<f64>,
+}
+
+/// A rule as it is published.
+#[derive(Clone, Debug, PartialEq)]
+pub struct PublishedRule {
+    /// Counts its changes, from 1; 0: it is not published yet.
+    pub version: u32,
+    /// What people wrote.
+    pub definition: Definition,
+    /// What was found for `near`.
+    pub nearest: Option<Nearest>,
+}
+
+impl PublishedRule {
+    /// Compiles it.
+    ///
+    /// # Errors
+    /// The mistakes, in one sentence.
+    pub fn compile(&self, conditions: &mut Conditions) -> Result<Rule, String> {
+        let nearest = self.nearest.as_ref().map(|nearest| nearest.station);
+        let told = |problems: Vec<Problem>| {
+            let told: Vec<String> =
+                problems.iter().map(|problem| format!("{}: {}", problem.field, problem.message)).collect();
+            told.join("; ")
+        };
+        self.definition.compile(self.version, nearest, conditions).map_err(told)
+    }
+}
+
+/// What a record says.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Item {
+    /// A rule.
+    Rule(Box<PublishedRule>),
+    /// A subscriber.
+    Subscriber(Subscriber),
+}
+
+/// Why a record is not used.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Quarantine {
+    /// Another version of frostline may have written it.
+    NotUnderstood(String),
+    /// It cannot be right.
+    Broken(String),
+}
+
+impl Quarantine {
+    /// The reason.
+    pub fn reason(&self) -> &str {
+        match self {
+            Self::NotUnderstood(reason) | Self::Broken(reason) => reason,
+        }
+    }
+}
+
+#[derive(Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Value {
+    format: u32,
+    version: u32,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    rule: Option<Definition>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    nearest: Option<Nearest>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    subscriber: Option<Subscriber>,
+}
+
+impl Item {
+    /// The key of its record.
+    pub fn key(&self) -> Key {
+        match self {
+            Self::Rule(rule) => Key::Rule(rule.definition.id.clone()),
+            Self::Subscriber(subscriber) => Key::Subscriber(subscriber.id.clone()),
+        }
+    }
+
+    /// The value of its record.
+    pub fn encode(&self) -> Vec<u8> {
+        let bare = Value { format: FORMAT, version: 1, rule: None, nearest: None, subscriber: None };
+        let value = match self {
+            Self::Rule(rule) => Value {
+                version: rule.version,
+                rule: Some(rule.definition.clone()),
+                nearest: rule.nearest.clone(),
+                ..bare
+            },
+            Self::Subscriber(subscriber) => Value { subscriber: Some(subscriber.clone()), ..bare },
+        };
+        // Strings and numbers into a vector: there is nothing that can fail.
+        serde_json::to_vec(&value).unwrap_or_default()
+    }
+
+    /// Reads the value of a record.
+    ///
+    /// # Errors
+    /// Why it is not used.
+    pub fn decode(key: &Key, value: &[u8]) -> Result<Self, Quarantine> {
+        #[derive(Deserialize)]
+        struct Form {
+            format: Option<u32>,
+        }
+        let broken = |reason: String| Err(Quarantine::Broken(reason));
+        let form: Form = match serde_json::from_slice(value) {
+            Ok(form) => form,
+            Err(error) => return broken(format!("it is not a JSON object of ours: {error}")),
+        };
+        if form.format.is_none_or(|format| format > FORMAT) {
+            let found = form.format.map_or_else(|| "no format".into(), |format| format!("format {format}"));
+            return Err(Quarantine::NotUnderstood(format!("it has {found}, this version reads {FORMAT}")));
+        }
+        let value: Value = match serde_json::from_slice(value) {
+            Ok(value) => value,
+            Err(error) if error.to_string().contains("unknown field") => {
+                return Err(Quarantine::NotUnderstood(format!(
+                    "this version does not know all of it: {error}"
+                )));
+            }
+            Err(error) => return broken(format!("it cannot be read: {error}")),
+        };
+        let item = match (value.rule, value.subscriber) {
+            (Some(definition), None) => {
+                let (version, nearest) = (value.version, value.nearest);
+                Self::Rule(Box::new(PublishedRule { version, definition, nearest }))
+            }
+            (None, Some(subscriber)) => Self::Subscriber(subscriber),
+            _ => return broken("expected either a rule or a subscriber in it".into()),
+        };
+        let found = item.key();
+        if found != *key { broken(format!("its key says {key}, its value {found}")) } else { Ok(item) }
+    }
+}
+
+/// All that is in the topic.
+#[derive(Clone, Debug, Default)]
+pub struct Published {
+    /// By id.
+    pub rules: BTreeMap<String, PublishedRule>,
+    /// By id.
+    pub subscribers: BTreeMap<String, Subscriber>,
+    /// What is not used, and why.
+    pub quarantined: BTreeMap<Key, Quarantine>,
+}
+
+impl Published {
+    /// Takes a record of the topic. `None`: a tombstone.
+    pub fn take(&mut self, key: &[u8], value: Option<&[u8]>) {
+        let Some(key) = Key::decode(key) else { return };
+        self.quarantined.remove(&key);
+        match &key {
+            Key::Rule(id) => drop(self.rules.remove(id)),
+            Key::Subscriber(id) => drop(self.subscribers.remove(id)),
+        }
+        match value.map(|value| Item::decode(&key, value)) {
+            None => {}
+            Some(Ok(Item::Rule(rule))) => drop(self.rules.insert(rule.definition.id.clone(), *rule)),
+            Some(Ok(Item::Subscriber(subscriber))) => {
+                self.subscribers.insert(subscriber.id.clone(), subscriber);
+            }
+            Some(Err(quarantine)) => drop(self.quarantined.insert(key, quarantine)),
+        }
+    }
+
+    /// What a file says; its rules are not published yet.
+    pub fn of_file(file: RuleFile) -> Self {
+        let rule = |definition: Definition| PublishedRule { version: 0, definition, nearest: None };
+        Self {
+            rules: file.rules.into_iter().map(|(written, _)| (written.id.clone(), rule(written))).collect(),
+            subscribers: file.subscribers.into_iter().map(|found| (found.id.clone(), found)).collect(),
+            quarantined: BTreeMap::new(),
+        }
+    }
+
+    /// Whether rules ask for the nearest station.
+    pub fn asks_for_nearest(&self) -> bool {
+        self.rules.values().any(|rule| rule.definition.near.is_some())
+    }
+
+    /// Looks for the nearest stations. Returns the rules for which there is none.
+    pub fn find_nearest(&mut self, reporting: &Reporting, conditions: &mut Conditions) -> Vec<String> {
+        let mut without = Vec::new();
+        for (id, rule) in &mut self.rules {
+            let Some(near) = rule.definition.near else { continue };
+            let elements = rule.compile(conditions).map(|rule| rule.elements()).unwrap_or_default();
+            rule.nearest = reporting.nearest(&near, &elements);
+            if rule.nearest.is_none() {
+                without.push(id.clone());
+            }
+        }
+        without
+    }
+
+    /// All rules, compiled. Those that cannot be are left out; [`quarantine_broken`](Self::quarantine_broken) tells why.
+    pub fn rule_set(&self, conditions: &mut Conditions) -> RuleSet {
+        let rules = RuleSet::default();
+        self.subscribers.values().for_each(|subscriber| rules.put_subscriber(subscriber.clone()));
+        for published in self.rules.values() {
+            if let Ok(rule) = published.compile(conditions) {
+                rules.put(rule);
+            }
+        }
+        rules
+    }
+
+    /// Moves rules that do not compile to the quarantine.
+    pub fn quarantine_broken(&mut self, conditions: &mut Conditions) {
+        let broken = |rule: &PublishedRule, conditions: &mut Conditions| rule.compile(conditions).err();
+        let found: Vec<(String, String)> = self
+            .rules
+            .iter()
+            .filter_map(|(id, rule)| broken(rule, conditions).map(|reason| (id.clone(), reason)))
+            .collect();
+        for (id, reason) in found {
+            self.rules.remove(&id);
+            self.quarantined.insert(Key::Rule(id), Quarantine::Broken(reason));
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn rule() -> Item {
+        let definition = Definition {
+            id: "frost".into(),
+            station: Some("USW00003192".into()),
+            when: "TMIN <= 10.0".into(),
+            ..Definition::default()
+        };
+        Item::Rule(Box::new(PublishedRule { version: 3, definition, nearest: None }))
+    }
+
+    #[test]
+    fn items_come_back() {
+        let item = rule();
+        assert_eq!(item.key().encode(), "rule/frost");
+        assert_eq!(Key::decode(b"rule/frost"), Some(item.key()));
+        assert_eq!(Item::decode(&item.key(), &item.encode()), Ok(item.clone()));
+        let mut published = Published::default();
+        published.take(b"rule/frost", Some(&item.encode()));
+        assert_eq!(published.rules["frost"].version, 3);
+        published.take(b"rule/frost", None);
+        assert!(published.rules.is_empty());
+    }
+
+    #[test]
+    fn what_cannot_be_used_is_quarantined() {
+        let key = Key::Rule("frost".into());
+        let quarantine = |value: &str| Item::decode(&key, value.as_bytes()).unwrap_err();
+        assert!(matches!(quarantine(r#"{"format":2,"anything":1}"#), Quarantine::NotUnderstood(_)));
+        let newer = r#"{"format":1,"version":1,"rule":{"id":"frost","when":"true","threshold":3}}"#;
+        assert!(matches!(quarantine(newer), Quarantine::NotUnderstood(_)), "{:?}", quarantine(newer));
+        assert!(matches!(quarantine("{"), Quarantine::Broken(_)));
+        assert!(matches!(quarantine(r#"{"format":1,"version":1}"#), Quarantine::Broken(_)));
+        let other = String::from_utf8(rule().encode()).unwrap();
+        assert!(
+            Item::decode(&Key::Rule("other".into()), other.as_bytes())
+                .unwrap_err()
+                .reason()
+                .contains("other")
+        );
+        let mut published = Published::default();
+        published.take(b"rule/frost", Some(&rule().encode()));
+        published
+            .take(b"rule/frost", Some(br#"{"format":1,"version":4,"rule":{"id":"frost","when":"TMIN <"}}"#));
+        published.quarantine_broken(&mut Conditions::default());
+        assert!(published.rules.is_empty(), "the version before is gone from the topic too");
+        assert!(published.quarantined[&key].reason().contains("when"), "{:?}", published.quarantined);
+    }
+}

@@ -1,0 +1,224 @@
+//! All rules in force, with an index by station; changed while the stream runs.
+
+use std::collections::{BTreeMap, HashMap};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
+
+use smallvec::SmallVec;
+
+use super::{Condition, Conditions, Evaluator, Mistake, Place, Rule, RuleFile, Subscriber, Verdict};
+use crate::noaa::{ObservationView, StationId};
+
+type Hashed<K, V> = HashMap<K, V, foldhash::fast::RandomState>;
+/// Sorted by id, so that every process evaluates in the same order.
+type Rules = SmallVec<[Arc<Rule>; 1]>;
+
+/// The rules in force and their subscribers. Readers keep what they have found until [`generation`](Self::generation)
+/// changes, so a record costs no lock, and no more than its own station's rules.
+#[derive(Default)]
+pub struct RuleSet {
+    inner: RwLock<Inner>,
+    generation: AtomicU64,
+}
+
+#[derive(Default)]
+struct Inner {
+    rules: Hashed<Arc<str>, Arc<Rule>>,
+    by_station: Hashed<StationId, Rules>,
+    /// By the text of the condition, which is decided once for all rules that share it.
+    by_condition: BTreeMap<String, (Arc<Condition>, Rules)>,
+    subscribers: Hashed<Arc<str>, Arc<Subscriber>>,
+}
+
+impl RuleSet {
+    /// Reads a rule file.
+    ///
+    /// # Errors
+    /// All mistakes that were found, each with its line and column; then no rule is used.
+    pub fn parse(text: &str) -> Result<Self, Vec<Mistake>> {
+        Ok(Self::of_file(RuleFile::parse(text, &mut Conditions::default(), &|_| false)?))
+    }
+
+    /// The rules of a file.
+    pub fn of_file(file: RuleFile) -> Self {
+        let rules = Self::default();
+        file.subscribers.into_iter().for_each(|subscriber| rules.put_subscriber(subscriber));
+        file.rules.into_iter().for_each(|(_, rule)| rules.put(rule));
+        rules
+    }
+
+    /// Adds a rule, or replaces the one with its id.
+    pub fn put(&self, rule: Rule) {
+        let rule = Arc::new(rule);
+        let mut inner = self.write();
+        if let Some(older) = inner.rules.insert(Arc::clone(&rule.id), Arc::clone(&rule)) {
+            inner.unlink(&older);
+        }
+        inner.link(rule);
+        self.changed(inner);
+    }
+
+    /// Takes a rule out.
+    pub fn remove(&self, id: &str) {
+        let mut inner = self.write();
+        if let Some(rule) = inner.rules.remove(id) {
+            inner.unlink(&rule);
+        }
+        self.changed(inner);
+    }
+
+    /// Adds a subscriber, or replaces the one with this id.
+    pub fn put_subscriber(&self, subscriber: Subscriber) {
+        let mut inner = self.write();
+        inner.subscribers.insert(subscriber.id.as_str().into(), Arc::new(subscriber));
+        self.changed(inner);
+    }
+
+    /// Takes a subscriber out.
+    pub fn remove_subscriber(&self, id: &str) {
+        let mut inner = self.write();
+        inner.subscribers.remove(id);
+        self.changed(inner);
+    }
+
+    /// Counts changes.
+    pub fn generation(&self) -> u64 {
+        self.generation.load(Ordering::Acquire)
+    }
+
+    /// The rule with this id.
+    pub fn get(&self, id: &str) -> Option<Arc<Rule>> {
+        self.read().rules.get(id).cloned()
+    }
+
+    /// All rules, in no order.
+    pub fn all(&self) -> Vec<Arc<Rule>> {
+        self.read().rules.values().cloned().collect()
+    }
+
+    /// How many rules there are.
+    pub fn len(&self) -> usize {
+        self.read().rules.len()
+    }
+
+    /// Whether there is none.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// Whether some rules choose their stations by a condition, so that it takes an observation to know them.
+    pub fn has_conditions(&self) -> bool {
+        !self.read().by_condition.is_empty()
+    }
+
+    /// Whether a rule names this station.
+    pub fn names(&self, station: StationId) -> bool {
+        self.read().by_station.contains_key(&station)
+    }
+
+    /// The rules that watch the station of this observation, sorted by id.
+    pub fn of_station(&self, view: &ObservationView<'_>, evaluator: &Evaluator) -> Arc<[Arc<Rule>]> {
+        let inner = self.read();
+        let mut found: Rules = inner.by_station.get(&view.station.id).cloned().unwrap_or_default();
+        for (condition, rules) in inner.by_condition.values() {
+            if evaluator.evaluate(condition, view) == Ok(Verdict::Holds) {
+                found.extend(rules.iter().cloned());
+            }
+        }
+        found.sort_by(|left, right| left.id.cmp(&right.id));
+        found.into_iter().collect()
+    }
+
+    /// The addresses of whom a rule tells: its own, and those of its subscribers.
+    pub fn addresses(&self, rule: &Rule) -> Vec<String> {
+        let inner = self.read();
+        let of_subscriber = |id| inner.subscribers.get(id).and_then(|subscriber| subscriber.email.clone());
+        let own = rule.email.as_deref().map(str::to_owned);
+        own.into_iter().chain(rule.subscribers.iter().filter_map(of_subscriber)).collect()
+    }
+
+    // A poisoned lock only says that a reader panicked; what it guards is whole.
+    fn read(&self) -> RwLockReadGuard<'_, Inner> {
+        self.inner.read().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn write(&self) -> RwLockWriteGuard<'_, Inner> {
+        self.inner.write().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn changed(&self, guard: RwLockWriteGuard<'_, Inner>) {
+        // Before the lock is given up, so that nobody keeps the old under the new number.
+        self.generation.fetch_add(1, Ordering::AcqRel);
+        drop(guard);
+    }
+}
+
+impl Inner {
+    fn link(&mut self, rule: Arc<Rule>) {
+        match &rule.place {
+            Place::Station(station) => self.by_station.entry(*station).or_default().push(rule),
+            Place::Where(condition) => {
+                let group = || (Arc::clone(condition), Rules::new());
+                self.by_condition.entry(condition.text().to_owned()).or_insert_with(group).1.push(rule);
+            }
+            Place::Unresolved => {}
+        }
+    }
+
+    fn unlink(&mut self, rule: &Rule) {
+        match &rule.place {
+            Place::Station(station) => {
+                if let Some(rules) = self.by_station.get_mut(station) {
+                    rules.retain(|other| other.id != rule.id);
+                    if rules.is_empty() {
+                        self.by_station.remove(station);
+                    }
+                }
+            }
+            Place::Where(condition) => {
+                if let Some((_, rules)) = self.by_condition.get_mut(condition.text()) {
+                    rules.retain(|other| other.id != rule.id);
+                    if rules.is_empty() {
+                        self.by_condition.remove(condition.text());
+                    }
+                }
+            }
+            Place::Unresolved => {}
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn ids(rules: &RuleSet, document: &str) -> Vec<String> {
+        let view = ObservationView::parse(document.as_bytes()).unwrap();
+        rules.of_station(&view, &Evaluator::new()).iter().map(|rule| rule.id.to_string()).collect()
+    }
+
+    const SCOTTSDALE: &str = r#"{"station":{"id":"USW00003192","state_code":"AZ"},"date":"2016-02-24"}"#;
+    const AJO: &str = r#"{"station":{"id":"USC00020080","state_code":"AZ"},"date":"2016-02-24"}"#;
+
+    #[test]
+    fn rules_come_and_go() {
+        let rules = RuleSet::parse(
+            "[[rule]]\nid = \"b\"\nstation = \"USW00003192\"\nwhen = \"TMIN <= 10.0\"\nemail = \"a@example.org\"\n\
+             [[rule]]\nid = \"a\"\nwhere = \"station.state_code == 'AZ'\"\nwhen = \"TMIN <= 0.0\"\n",
+        )
+        .unwrap();
+        assert_eq!(ids(&rules, SCOTTSDALE), ["a", "b"]);
+        assert_eq!(ids(&rules, AJO), ["a"]);
+        assert_eq!(rules.addresses(&rules.get("b").unwrap()), ["a@example.org"]);
+        let before = rules.generation();
+        rules.remove("a");
+        assert!(rules.generation() > before);
+        assert!(ids(&rules, AJO).is_empty() && !rules.has_conditions());
+        let moved = "[[rule]]\nid = \"b\"\nstation = \"USC00020080\"\nwhen = \"TMIN <= 10.0\"\n";
+        let file = RuleFile::parse(moved, &mut Conditions::default(), &|_| false).unwrap();
+        file.rules.into_iter().for_each(|(_, rule)| rules.put(rule));
+        assert!(ids(&rules, SCOTTSDALE).is_empty());
+        assert_eq!(ids(&rules, AJO), ["b"]);
+        assert_eq!(rules.len(), 1);
+    }
+}

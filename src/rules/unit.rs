@@ -1,0 +1,93 @@
+//! Units that people think in: functions of conditions and messages, from the metric values of observations.
+
+use cel::{ExecutionError, Value};
+
+/// What a metric value can be converted to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Unit {
+    /// `f(TMIN)`: degrees Celsius to Fahrenheit.
+    Fahrenheit,
+    /// `inches(PRCP)`: millimetres to inches.
+    Inches,
+    /// `feet(station.elevation)`: metres to feet.
+    Feet,
+    /// `mph(AWND)`: metres a second to miles an hour.
+    MilesPerHour,
+}
+
+impl Unit {
+    pub(super) const ALL: [Self; 4] = [Self::Fahrenheit, Self::Inches, Self::Feet, Self::MilesPerHour];
+
+    /// The function's name in conditions and messages.
+    pub fn function(self) -> &'static str {
+        match self {
+            Self::Fahrenheit => "f",
+            Self::Inches => "inches",
+            Self::Feet => "feet",
+            Self::MilesPerHour => "mph",
+        }
+    }
+
+    /// The unit of this function.
+    pub fn of_function(name: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|unit| unit.function() == name)
+    }
+
+    /// How the unit is written behind a number.
+    pub fn symbol(self) -> &'static str {
+        match self {
+            Self::Fahrenheit => "°F",
+            Self::Inches => "in",
+            Self::Feet => "ft",
+            Self::MilesPerHour => "mph",
+        }
+    }
+
+    /// Converts a metric value.
+    pub fn convert(self, metric: f64) -> f64 {
+        match self {
+            // In this order 10.0 is 50.0 exactly, as for all tenths that have a whole number of degrees.
+            Self::Fahrenheit => metric * 9.0 / 5.0 + 32.0,
+            Self::Inches => metric / 25.4,
+            Self::Feet => metric / 0.3048,
+            Self::MilesPerHour => metric / 0.44704,
+        }
+    }
+
+    /// The metric value that converts to this one.
+    pub fn invert(self, value: f64) -> f64 {
+        match self {
+            Self::Fahrenheit => (value - 32.0) * 5.0 / 9.0,
+            Self::Inches => value * 25.4,
+            Self::Feet => value * 0.3048,
+            Self::MilesPerHour => value * 0.44704,
+        }
+    }
+
+    /// The same for CEL's interpreter.
+    pub(super) fn convert_value(self, value: &Value) -> Result<Value, ExecutionError> {
+        match value {
+            Value::Float(metric) => Ok(Value::Float(self.convert(*metric))),
+            Value::Int(metric) => Ok(Value::Float(self.convert(*metric as f64))),
+            Value::UInt(metric) => Ok(Value::Float(self.convert(*metric as f64))),
+            other => Err(ExecutionError::function_error(
+                self.function(),
+                format!("expected a number, not a {}", other.type_of()),
+            )),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn whole_degrees_are_exact() {
+        let fahrenheit: Vec<f64> = [-40.0, 0.0, 5.0, 10.0, 100.0].map(|c| Unit::Fahrenheit.convert(c)).into();
+        assert_eq!(fahrenheit, [-40.0, 32.0, 41.0, 50.0, 212.0]);
+        assert_eq!(Unit::Inches.convert(25.4), 1.0);
+        assert!((Unit::MilesPerHour.convert(10.0) - 22.369).abs() < 0.001);
+        assert_eq!(Unit::of_function("feet"), Some(Unit::Feet));
+    }
+}

@@ -1,0 +1,225 @@
+//! The value of an alert: the observation, and what makes it an alert.
+
+use std::io::Write;
+
+use super::filter::write_meta;
+use super::json::{RawObject, write_string};
+use crate::noaa::{Date, Element, ElementValue, ObservationView, StationId};
+use crate::record::Record;
+use crate::rules::{Event, Rule, Subject, Transition};
+
+/// What an alert came from.
+pub(super) enum Cause<'a> {
+    /// The observation that was read, about its own day or, where it came late, about another.
+    Observation,
+    /// Nothing was heard of a station for too long; another one's observation moved the calendar on.
+    Silence {
+        /// The silent station.
+        station: StationId,
+        /// Its name; empty where it is not known.
+        name: &'a str,
+    },
+}
+
+impl Cause<'_> {
+    /// The station that the alert is about.
+    pub(super) fn station(&self, view: &ObservationView<'_>) -> StationId {
+        match self {
+            Self::Observation => view.station.id,
+            Self::Silence { station, .. } => *station,
+        }
+    }
+}
+
+/// All that an alert is made of.
+pub(super) struct AlertRecord<'a> {
+    pub(super) alert_id: &'a str,
+    /// The id of the alert that is withdrawn.
+    pub(super) retracts: Option<&'a str>,
+    pub(super) rule: &'a Rule,
+    /// Addresses of whom it tells; empty where there are none.
+    pub(super) email: &'a str,
+    pub(super) event: &'a Event,
+    /// The event's.
+    pub(super) date: Date,
+    pub(super) cause: &'a Cause<'a>,
+    /// The observation that was read.
+    pub(super) object: &'a RawObject<'a>,
+    pub(super) record: &'a Record<'a>,
+    pub(super) view: &'a ObservationView<'a>,
+}
+
+/// Fields of the alert itself: where the observation has one of that name, the alert's wins.
+const OWN_FIELDS: [&str; 16] = [
+    "_id",
+    "_meta",
+    "email",
+    "subscribers",
+    "alert_id",
+    "rule_id",
+    "rule_version",
+    "transition",
+    "severity",
+    "episode",
+    "days",
+    "retracts",
+    "value",
+    "when",
+    "clear",
+    "message",
+];
+
+impl AlertRecord<'_> {
+    /// Appends the value.
+    pub(super) fn write(&self, out: &mut Vec<u8>) {
+        out.push(b'{');
+        self.write_observation(out);
+        let (station, rule) = (self.cause.station(self.view), self.rule);
+        write_meta(out, self.record, &format!("{station}/{}", self.date));
+        let mut field = |name: &str, text: &str| {
+            // Writing into a vector cannot fail.
+            let _ = write!(out, ",\"{name}\":");
+            write_string(out, text);
+        };
+        if !self.email.is_empty() {
+            field("email", self.email);
+        }
+        field("alert_id", self.alert_id);
+        field("rule_id", &rule.id);
+        field("transition", self.event.transition.as_str());
+        if let Some(severity) = rule.severity {
+            field("severity", severity.as_str());
+        }
+        if let Some(retracts) = self.retracts {
+            field("retracts", retracts);
+        }
+        if rule.has_episodes() {
+            let since = Date::from_days_since_1970(self.event.since).unwrap_or(self.date);
+            field("episode", &format!("{}/{station}/{since}", rule.id));
+        }
+        field("when", rule.when.text());
+        if let Some(clear) = &rule.clear {
+            field("clear", clear.text());
+        }
+        field("message", &self.message());
+        if rule.version > 0 {
+            let _ = write!(out, ",\"rule_version\":{}", rule.version);
+        }
+        if rule.has_episodes() {
+            let _ = write!(out, ",\"days\":{}", self.days());
+        }
+        if !rule.subscribers.is_empty() {
+            out.extend_from_slice(b",\"subscribers\":");
+            // Strings into a vector cannot fail.
+            let _ = serde_json::to_writer(
+                &mut *out,
+                &rule.subscribers.iter().map(|id| &**id).collect::<Vec<_>>(),
+            );
+        }
+        out.extend_from_slice(b",\"value\":");
+        self.write_value(out);
+        out.push(b'}');
+    }
+
+    /// Whether the observation that was read is the one that the alert is about.
+    fn is_about_the_observation(&self) -> bool {
+        matches!(self.cause, Cause::Observation) && self.date == self.view.date
+    }
+
+    /// The observation; of another one than that which was read, only station and day are known.
+    fn write_observation(&self, out: &mut Vec<u8>) {
+        if self.is_about_the_observation() {
+            return self.object.write_fields(out, |key| !OWN_FIELDS.contains(&key));
+        }
+        out.extend_from_slice(b"\"station\":");
+        match self.cause {
+            Cause::Observation => {
+                out.extend_from_slice(self.object.raw("station").unwrap_or("null").as_bytes())
+            }
+            Cause::Silence { station, name } => {
+                let _ = write!(out, "{{\"id\":\"{station}\"");
+                if !name.is_empty() {
+                    out.extend_from_slice(b",\"name\":");
+                    write_string(out, name);
+                }
+                out.push(b'}');
+            }
+        }
+        let _ = write!(out, ",\"date\":\"{}T00:00:00\"", self.date);
+    }
+
+    /// What the condition looked at: a number, an object where it looked at several elements, null where the
+    /// values of the day are not at hand.
+    fn write_value(&self, out: &mut Vec<u8>) {
+        let values = self.values();
+        let _ = match values.as_slice() {
+            _ if !self.is_about_the_observation() => write!(out, "null"),
+            [(_, value)] => write!(out, "{value}"),
+            values => {
+                let parts: Vec<String> =
+                    values.iter().map(|(element, value)| format!("\"{element}\":{value}")).collect();
+                write!(out, "{{{}}}", parts.join(","))
+            }
+        };
+    }
+
+    fn values(&self) -> Vec<(Element, ElementValue)> {
+        let elements = self.rule.when.elements();
+        elements.filter_map(|element| Some((element, self.view.element(element)?))).collect()
+    }
+
+    /// How many days the episode has lasted.
+    fn days(&self) -> i32 {
+        self.event.day - self.event.since + 1
+    }
+
+    /// One readable line: `TMIN 8.9 °C at SCOTTSDALE MUNI AP (USW00003192) on 2016-02-24: TMIN <= 10.0`.
+    fn message(&self) -> String {
+        let (rule, date) = (self.rule, self.date);
+        let (when, days) = (rule.when.text(), self.days());
+        let place = self.place();
+        match self.event.transition {
+            Transition::Fired => match &rule.message {
+                Some(template) if self.is_about_the_observation() => {
+                    let severity = rule.severity.unwrap_or_default().as_str();
+                    template.render(&Subject { rule: &rule.id, when, severity, date, days }, self.view)
+                }
+                _ if days > 1 => format!("{} at {place} on {date}: {when}, day {days}", self.measured()),
+                _ => format!("{} at {place} on {date}: {when}", self.measured()),
+            },
+            Transition::Resolved => {
+                let clear = rule.clear.as_ref().map_or("", |clear| clear.text());
+                format!("{} at {place} on {date}: over ({clear}) after {days} days", self.measured())
+            }
+            Transition::Stale => format!(
+                "No news from {place} up to {date}: whether {when} still holds is unknown; the episode began {days} days ago"
+            ),
+            Transition::Retracted => {
+                let what = self.retracts.unwrap_or_default();
+                format!("Withdrawn: {what}. What is now known of {place} does not bear it out")
+            }
+        }
+    }
+
+    fn place(&self) -> String {
+        let (station, name) = match self.cause {
+            Cause::Observation => {
+                (self.view.station.id, self.view.station.name.as_deref().unwrap_or_default())
+            }
+            Cause::Silence { station, name } => (*station, *name),
+        };
+        if name.is_empty() { station.to_string() } else { format!("{name} ({station})") }
+    }
+
+    /// The values that the condition looked at, with their units.
+    fn measured(&self) -> String {
+        if !self.is_about_the_observation() {
+            return "Known from a late report:".into();
+        }
+        let with_unit = |(element, value): &(Element, ElementValue)| match element.unit() {
+            Some(unit) => format!("{element} {value} {unit}"),
+            None => format!("{element} {value}"),
+        };
+        self.values().iter().map(with_unit).collect::<Vec<_>>().join(", ")
+    }
+}

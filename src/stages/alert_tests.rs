@@ -1,0 +1,228 @@
+use std::collections::{BTreeMap, BTreeSet};
+
+use super::*;
+use crate::stages::StageName;
+use crate::stages::driver::{TestDriver, Written};
+use proptest::prelude::*;
+
+fn driver(rules: &str) -> TestDriver {
+    let rules = Arc::new(RuleSet::parse(rules).unwrap_or_else(|mistakes| panic!("{mistakes:#?}")));
+    TestDriver::new(StageName::Alert, Box::new(Alert::new(rules, Limits::default())))
+}
+
+fn document(station: &str, date: &str, rest: &str) -> String {
+    format!(r#"{{"station":{{"id":"{station}","name":"X"}},"date":"{date}"{rest}}}"#)
+}
+
+fn ids(written: &[Written]) -> Vec<String> {
+    written.iter().map(|alert| alert.header("alert-id")).collect()
+}
+
+#[test]
+fn unread_records_are_those_of_stations_without_rules() {
+    let rules = "[[rule]]\nid = \"r\"\nstation = \"USC00020080\"\nwhen = \"TMIN <= 10.0\"\n";
+    let rules = Arc::new(RuleSet::parse(rules).unwrap());
+    for (validate, dead_letters, skipped_unread) in [(Validate::All, 3, 0), (Validate::Needed, 2, 2)] {
+        let limits = Limits { validate, ..Limits::default() };
+        let mut driver = TestDriver::new(StageName::Alert, Box::new(Alert::new(Arc::clone(&rules), limits)));
+        let document = |id: &str| document(id, "2016-02-24", ",\"TMIN\":5.0");
+        driver.pipe("USC00020080", &document("USC00020080")).unwrap();
+        driver.pipe("USC00029999", &document("USC00029999")).unwrap();
+        // Broken, without rules; broken, with them; under a key that is no station id.
+        driver.pipe("USC00029999", "{").unwrap();
+        driver.pipe("USC00020080", "{").unwrap();
+        driver.pipe("ajo", &document("USC00020080")).unwrap();
+        assert_eq!(driver.counts.alerts, 1, "{validate:?}");
+        let counts = driver.counts;
+        assert_eq!(
+            (counts.dead_letters, counts.skipped_unread),
+            (dead_letters, skipped_unread),
+            "{validate:?}"
+        );
+    }
+}
+
+const A: &str = "USC00020080";
+const B: &str = "USC00027716";
+
+#[test]
+fn a_correction_retracts_and_an_older_revision_changes_nothing() {
+    let mut driver = driver("[[rule]]\nid = \"r\"\nstation = \"USC00020080\"\nwhen = \"TMIN <= 10.0\"\n");
+    let mut pipe = |rest: &str| {
+        driver.pipe(A, &document(A, "2016-02-24", rest)).unwrap();
+        driver.commit().unwrap()
+    };
+    assert_eq!(ids(&pipe(",\"TMIN\":5.0")), ["r/USC00020080/2016-02-24/fired"]);
+    assert!(pipe(",\"TMIN\":5.0").is_empty());
+    let retracted = pipe(",\"revision\":2,\"TMIN\":15.0");
+    assert_eq!(ids(&retracted), ["r/USC00020080/2016-02-24/retracted"]);
+    assert_eq!(retracted[0].json()["retracts"], "r/USC00020080/2016-02-24/fired");
+    assert_eq!(retracted[0].json()["value"], 15.0);
+    assert!(pipe(",\"TMIN\":5.0").is_empty(), "delivered again");
+    assert_eq!(ids(&pipe(",\"revision\":3,\"TMIN\":4.0")), ["r/USC00020080/2016-02-24/fired/2"]);
+    // The reading failed its quality control, and left the observation.
+    assert_eq!(ids(&pipe(",\"revision\":4,\"PRCP\":0.0")), ["r/USC00020080/2016-02-24/retracted/2"]);
+}
+
+const EPISODES: &str = "[[rule]]\nid = \"r\"\nwhere = \"true\"\nwhen = \"TMIN <= 0.0\"\nclear = \"TMIN > 2.0\"\n\
+                        severity = \"critical\"\nmessage = \"{TMIN} at {station.name}\"\n";
+
+#[test]
+fn an_episode_is_told_with_what_people_need() {
+    let mut driver = driver(EPISODES);
+    for (day, tmin) in [(1, "-1.0"), (2, "-2.0"), (3, "1.0"), (4, "2.5")] {
+        driver.pipe(A, &document(A, &format!("2016-03-0{day}"), &format!(",\"TMIN\":{tmin}"))).unwrap();
+    }
+    let written = driver.commit().unwrap();
+    assert_eq!(ids(&written), ["r/USC00020080/2016-03-01/fired", "r/USC00020080/2016-03-04/resolved"]);
+    let (fired, resolved) = (written[0].json(), written[1].json());
+    assert_eq!((&fired["severity"], &fired["message"]), (&"critical".into(), &"-1.0 at X".into()));
+    assert_eq!((&resolved["episode"], &resolved["days"]), (&"r/USC00020080/2016-03-01".into(), &4.into()));
+    assert_eq!((&resolved["TMIN"], resolved.get("rule_version")), (&2.5.into(), None));
+}
+
+#[test]
+fn a_silent_station_becomes_stale_when_others_go_on_also_after_a_restart() {
+    let alert = || {
+        let rules = Arc::new(RuleSet::parse(EPISODES).unwrap());
+        Box::new(Alert::new(rules, Limits::default()))
+    };
+    let mut driver = TestDriver::new(StageName::Alert, alert());
+    let pipe = |driver: &mut TestDriver, station: &str, day: u32, tmin: &str| {
+        let document = document(station, &format!("2016-03-{day:02}"), &format!(",\"TMIN\":{tmin}"));
+        driver.pipe(station, &document).unwrap();
+        driver.commit().unwrap()
+    };
+    assert_eq!(pipe(&mut driver, A, 1, "-1.0").len(), 1);
+    assert!(pipe(&mut driver, B, 4, "5.0").is_empty(), "three days are no silence");
+    driver.restart(alert());
+    let stale = pipe(&mut driver, B, 5, "5.0");
+    assert_eq!(ids(&stale), ["r/USC00020080/2016-03-04/stale"]);
+    let stale = stale[0].json();
+    assert_eq!((&stale["station"]["name"], &stale["value"]), (&"X".into(), &serde_json::Value::Null));
+    assert!(pipe(&mut driver, B, 20, "5.0").is_empty(), "told once");
+    // A late report: it was not silent then, but after that day it was.
+    let late = pipe(&mut driver, A, 3, "1.0");
+    assert_eq!(ids(&late), ["r/USC00020080/2016-03-04/retracted-stale"]);
+    assert_eq!(late[0].json()["station"]["id"], A);
+    let back = ["r/USC00020080/2016-03-07/stale", "r/USC00020080/2016-03-21/resolved"];
+    assert_eq!(ids(&pipe(&mut driver, A, 21, "3.0")), back, "told as the calendar moves on");
+}
+
+#[test]
+fn rules_change_while_records_come() {
+    let rules = Arc::new(RuleSet::default());
+    let mut driver =
+        TestDriver::new(StageName::Alert, Box::new(Alert::new(Arc::clone(&rules), Limits::default())));
+    let day = |driver: &mut TestDriver, day: u32| {
+        driver.pipe(A, &document(A, &format!("2016-03-{day:02}"), ",\"TMIN\":-1.0,\"SNOW\":0")).unwrap();
+        driver.commit().unwrap().len()
+    };
+    let mut conditions = crate::rules::Conditions::default();
+    let mut put = |when: &str, clear: Option<&str>| {
+        let definition = crate::rules::Definition {
+            id: "r".into(),
+            station: Some(A.into()),
+            when: when.into(),
+            clear: clear.map(str::to_owned),
+            ..Default::default()
+        };
+        rules.put(definition.compile(1, None, &mut conditions).unwrap());
+    };
+    assert_eq!(day(&mut driver, 1), 0);
+    put("TMIN <= 0.0", None);
+    assert_eq!(day(&mut driver, 2), 1);
+    put("TMIN <= -5.0", None);
+    assert_eq!(day(&mut driver, 3), 0);
+    put("TMIN <= 0.0", Some("TMIN > 2.0"));
+    assert_eq!((day(&mut driver, 4), day(&mut driver, 5)), (1, 0));
+    // Another condition: the episode that stands goes on.
+    put("TMIN <= -0.5", Some("TMIN > 2.0"));
+    assert_eq!(day(&mut driver, 6), 0);
+    put("1 / SNOW > 0", None);
+    assert_eq!((day(&mut driver, 7), driver.counts.rule_errors), (0, 1));
+    rules.remove("r");
+    assert_eq!(day(&mut driver, 8), 0);
+}
+
+/// What stands at the end, from alerts alone: rule, station, day, transition.
+fn standing(written: &[Written]) -> BTreeSet<String> {
+    let mut standing = BTreeSet::new();
+    for alert in written {
+        let id = alert.header("alert-id");
+        let alert = alert.json();
+        // Without the number of a repeated telling.
+        let subject = |id: &str| id.split('/').take(4).collect::<Vec<_>>().join("/");
+        match alert["retracts"].as_str() {
+            Some(retracted) => assert!(standing.remove(&subject(retracted)), "{id} retracts what was told"),
+            None => assert!(standing.insert(subject(&id)), "{id} is told once"),
+        }
+    }
+    standing
+}
+
+fn property_driver() -> Box<Alert> {
+    let rules = "[[rule]]\nid = \"lone\"\nwhere = \"true\"\nwhen = \"TMIN <= 0.0\"\n\
+                 [[rule]]\nid = \"spell\"\nwhere = \"true\"\nwhen = \"TMIN <= 0.0\"\nclear = \"TMIN > 2.0\"\n\
+                 for_days = 2\nrepeat_days = 4\n";
+    Box::new(Alert::new(Arc::new(RuleSet::parse(rules).unwrap()), Limits::default()))
+}
+
+type Arrival = (u8, u8, u32, usize);
+
+/// The observation: its content is that of its revision, however often it is delivered.
+fn arrival_document((station, day, revision, tmin): Arrival) -> (String, String) {
+    let values = [",\"TMIN\":-1.0", ",\"TMIN\":1.0", ",\"TMIN\":3.0", ",\"PRCP\":0.0"];
+    let id = format!("USC0000000{station}");
+    let rest = format!(",\"revision\":{revision}{}", values[tmin]);
+    let document = document(&id, &format!("2016-03-{:02}", day + 1), &rest);
+    (id, document)
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(300))]
+
+    /// Any order of arrival, duplicates, revisions, and a crash at any record: what stands at the end is what an
+    /// orderly stream of the newest revisions gives.
+    #[test]
+    fn order_and_crashes_do_not_matter(
+        arrivals in proptest::collection::vec((0..3_u8, 0..20_u8, 1..4_u32, 0..4_usize), 1..80),
+        steps in proptest::collection::vec(0..10_u8, 400),
+    ) {
+        let mut contents: BTreeMap<(u8, u8, u32), usize> = BTreeMap::new();
+        let arrivals: Vec<Arrival> = arrivals
+            .into_iter()
+            .map(|(s, d, r, tmin)| (s, d, r, *contents.entry((s, d, r)).or_insert(tmin)))
+            .collect();
+        let mut driver = TestDriver::new(StageName::Alert, property_driver());
+        let (mut written, mut next, mut steps) = (Vec::new(), 0, steps.into_iter());
+        while next < arrivals.len() {
+            let (key, value) = arrival_document(arrivals[next]);
+            driver.pipe(&key, &value).unwrap();
+            next += 1;
+            match steps.next().unwrap_or(1) {
+                0 => next = usize::try_from(driver.restart(property_driver())).unwrap(),
+                1..4 => written.extend(driver.commit().unwrap()),
+                _ => {}
+            }
+        }
+        // Silence is told as the calendar moves on.
+        let end = ("USC00000009", document("USC00000009", "2016-03-22", ",\"PRCP\":0.0"));
+        driver.pipe(end.0, &end.1).unwrap();
+        written.extend(driver.commit().unwrap());
+        let mut newest: BTreeMap<(u8, u8), (u32, usize)> = BTreeMap::new();
+        for (s, d, r, tmin) in arrivals {
+            let known = newest.entry((d, s)).or_insert((r, tmin));
+            *known = (*known).max((r, tmin));
+        }
+        let mut reference = TestDriver::new(StageName::Alert, property_driver());
+        for ((d, s), (r, tmin)) in newest {
+            let (key, value) = arrival_document((s, d, r, tmin));
+            reference.pipe(&key, &value).unwrap();
+        }
+        reference.pipe(end.0, &end.1).unwrap();
+        let expected = reference.commit().unwrap();
+        prop_assert!(expected.iter().all(|alert| alert.json()["transition"] != "retracted"));
+        prop_assert_eq!(standing(&written), standing(&expected));
+    }
+}

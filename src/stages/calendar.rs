@@ -1,0 +1,107 @@
+//! The calendar of a partition: its newest date, and the episodes that become stale when it moves on.
+//!
+//! Kept in memory, and found again in the store when a task starts: the date under a key of its own, the episodes by
+//! their entries. So what becomes stale, and on which record, does not depend on restarts.
+
+use std::cmp::Reverse;
+use std::collections::{BinaryHeap, HashMap};
+
+use crate::noaa::StationId;
+use crate::rules::Episodes;
+use crate::state::{StateError, Store};
+
+/// The store key of the newest date.
+const TODAY_KEY: &[u8] = b"t";
+/// Store keys of episodes begin with this byte; the rule's id, `/` and the station follow.
+const EPISODES_KEY: u8 = b'e';
+
+/// See the module's description.
+pub(super) struct Calendar {
+    /// The newest date of the partition, in days since 1970.
+    today: i32,
+    /// The days on which silence would make an episode stale, or earlier ones, with its store key. What has been
+    /// heard of since is looked up when its day has come.
+    deadlines: BinaryHeap<Reverse<(i32, Vec<u8>)>>,
+    /// By store key: the day of its entry in `deadlines` that counts.
+    listed: HashMap<Vec<u8>, i32, foldhash::fast::RandomState>,
+}
+
+impl Calendar {
+    /// Finds what the store knows.
+    pub(super) fn load(store: &Store, today: u32) -> Result<Self, StateError> {
+        let mut calendar = Self { today: i32::MIN, deadlines: BinaryHeap::new(), listed: HashMap::default() };
+        let newest = store.get(TODAY_KEY, today, |value| value.try_into().map(i32::from_be_bytes).ok())?;
+        calendar.today = newest.flatten().unwrap_or(i32::MIN);
+        let mut unreadable = None;
+        store.scan_prefix(&[EPISODES_KEY], |key, value| match decode(value) {
+            Some(episodes) => calendar.list(key, &episodes),
+            None => unreadable = Some(String::from_utf8_lossy(key).into_owned()),
+        })?;
+        match unreadable {
+            Some(key) => Err(store.corrupted(&format!("the episodes {key:?} cannot be read"))),
+            None => Ok(calendar),
+        }
+    }
+
+    /// The newest date of the partition, in days since 1970.
+    pub(super) fn today(&self) -> i32 {
+        self.today
+    }
+
+    /// Moves on, if `day` is newer than all before.
+    pub(super) fn advance(&mut self, day: i32, store: &mut Store, record_day: u32) -> bool {
+        if day <= self.today {
+            return false;
+        }
+        self.today = day;
+        store.put(TODAY_KEY, record_day, &day.to_be_bytes());
+        true
+    }
+
+    /// Has an episode looked at when its station may have become silent.
+    pub(super) fn list(&mut self, key: &[u8], episodes: &Episodes) {
+        let Some(deadline) = episodes.deadline() else { return };
+        match self.listed.get_mut(key) {
+            // A later day is found when the earlier one has come.
+            Some(listed) if *listed <= deadline => return,
+            Some(listed) => *listed = deadline,
+            None => drop(self.listed.insert(key.to_vec(), deadline)),
+        }
+        self.deadlines.push(Reverse((deadline, key.to_vec())));
+    }
+
+    /// The next episode to look at, if its day has come, with that day. It is listed no more.
+    pub(super) fn next_due(&mut self) -> Option<(i32, Vec<u8>)> {
+        while self.deadlines.peek().is_some_and(|Reverse((deadline, _))| *deadline < self.today) {
+            let Reverse((deadline, key)) = self.deadlines.pop()?;
+            if self.listed.get(&key) == Some(&deadline) {
+                self.listed.remove(&key);
+                return Some((deadline, key));
+            }
+        }
+        None
+    }
+}
+
+/// The store key of a rule's episodes at a station.
+pub(super) fn episodes_key(rule: &str, station: StationId) -> Vec<u8> {
+    [&[EPISODES_KEY], rule.as_bytes(), b"/", station.as_bytes()].concat()
+}
+
+/// The rule and the station of a store key.
+pub(super) fn rule_and_station(key: &[u8]) -> Option<(&str, StationId)> {
+    let text = std::str::from_utf8(key.get(1..)?).ok()?;
+    let (rule, station) = text.rsplit_once('/')?;
+    Some((rule, StationId::parse(station.as_bytes())?))
+}
+
+/// Reads an entry.
+pub(super) fn decode(value: &[u8]) -> Option<Episodes> {
+    postcard::from_bytes(value).ok()
+}
+
+/// Writes an entry.
+pub(super) fn encode(episodes: &Episodes) -> Vec<u8> {
+    // Plain numbers and bytes into a vector: there is nothing that can fail.
+    postcard::to_allocvec(episodes).unwrap_or_default()
+}

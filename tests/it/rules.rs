@@ -1,0 +1,316 @@
+//! Rules as their owners meet them, without a broker: check, backtest, explain; on real data.
+
+use std::collections::BTreeSet;
+use std::path::Path;
+
+use serde_json::Value;
+use tempfile::TempDir;
+
+use crate::goldens::INVENTORY_2024;
+use crate::support::{Frostline, Needs, Test, data, read_data, test};
+
+const REAL: &[Needs] = &[Needs::Data];
+
+pub fn tests() -> Vec<Test> {
+    vec![
+        test("rules_check_finds_what_is_hardly_meant", &[], check_warns),
+        test("rules_check_knows_stations_and_their_elements", REAL, check_knows_stations),
+        test("backtest_june_frost_that_failed_quality", REAL, june_frost),
+        test("backtest_seligman_episodes_of_2016", REAL, seligman_episodes),
+        test("backtest_counts_what_the_lines_say", REAL, backtest_counts),
+        test("backtest_chooses_stations_and_finds_the_nearest", REAL, backtest_places),
+        test("backtest_against_other_rules", REAL, backtest_against),
+        test("backtest_of_documents_and_bad_input", &[], backtest_documents),
+        test("explain_tells_what_decided", REAL, explain),
+    ]
+}
+
+/// A folder with a rule file.
+fn folder(rules: &str) -> TempDir {
+    let dir = tempfile::tempdir().unwrap();
+    std::fs::write(dir.path().join("rules.toml"), rules).unwrap();
+    dir
+}
+
+fn in_dir(dir: &TempDir, arguments: &[&str]) -> Frostline {
+    Frostline::new().args(arguments.iter().copied()).in_dir(dir.path())
+}
+
+fn backtest(dir: &TempDir, file: &Path) -> Frostline {
+    in_dir(dir, &["rules", "backtest"]).path(file).args(["--rules", "rules.toml", "--json"])
+}
+
+fn rule(id: &str, place: &str, rest: &str) -> String {
+    format!("[[rule]]\nid = \"{id}\"\n{place}\n{rest}\n\n")
+}
+
+const SELIGMAN: &str = "station = \"USC00027716\"";
+
+fn check_warns() {
+    let rules = rule("fahrenheit", SELIGMAN, "when = \"TMIN <= 40\"")
+        + &rule("never", SELIGMAN, "when = \"TMIN < 0.0 && TMIN > 5.0\"")
+        + &rule("fine", SELIGMAN, "when = \"f(TMIN) <= 28\"\nclear = \"TMIN > 0.0\"");
+    let dir = folder(&rules);
+    let outcome = in_dir(&dir, &["rules", "check", "rules.toml"]).run().expect_code(1);
+    assert!(
+        outcome.out.contains("warning  rules.toml:4:9: rule `fahrenheit`: TMIN below 40.0 °C"),
+        "{outcome}"
+    );
+    assert!(outcome.out.contains("f(TMIN)"), "{outcome}");
+    assert!(outcome.out.contains("rules.toml:9:9: rule `never`: this never holds"), "{outcome}");
+    assert!(!outcome.out.contains("fine"), "{outcome}");
+    let lines = in_dir(&dir, &["rules", "check", "rules.toml", "--json", "--lenient"]).run().expect_code(0);
+    assert_eq!(lines.summary()["warnings"], 2);
+    // Too large, too deep: refused, like every other mistake.
+    let deep = format!("when = \"{}true\"", "!".repeat(100));
+    let large = format!("when = \"TMIN <= {}\"", "1".repeat(3_000));
+    let dir = folder(&(rule("deep", SELIGMAN, &deep) + &rule("large", SELIGMAN, &large)));
+    let outcome = in_dir(&dir, &["rules", "check", "rules.toml"]).run().expect_code(1);
+    assert!(outcome.out.contains("nested deeper") && outcome.out.contains("the limit is"), "{outcome}");
+}
+
+fn check_knows_stations() {
+    let rules = rule("nowhere", "station = \"USC00099999\"", "when = \"TMIN <= 0.0\"")
+        + &rule("no-wind", SELIGMAN, "when = \"AWND > 10.0\"")
+        + &rule("far", "near = { lat = 0.0, lon = -30.0 }", "when = \"TMIN <= 0.0\"")
+        + &rule("fine", SELIGMAN, "when = \"TMIN <= 0.0\"");
+    let dir = folder(&rules);
+    let outcome = in_dir(&dir, &["rules", "check", "rules.toml", "--stations"])
+        .path(&data(INVENTORY_2024))
+        .arg("--data")
+        .path(&data("2016-hcn-AZ.csv.gz"))
+        .run()
+        .expect_code(1);
+    assert!(
+        outcome.out.contains("rules.toml:3:11: rule `nowhere`: station USC00099999 is not in"),
+        "{outcome}"
+    );
+    assert!(outcome.out.contains("rule `no-wind`: station USC00027716 has never reported AWND"), "{outcome}");
+    assert!(outcome.out.contains("rule `far`: no station near it reports TMIN"), "{outcome}");
+    assert!(!outcome.out.contains("fine"), "{outcome}");
+}
+
+/// On 2016-06-15 Seligman reported -4.4 °C, which failed NOAA's spatial check: `USC00027716,20160615,TMIN,-44,,S,7,`.
+fn june_frost() {
+    let dir = folder(&rule("june", SELIGMAN, "when = \"TMIN <= 0.0\"\nactive = { months = [6] }"));
+    let file = data("2016-hcn-AZ.csv.gz");
+    let run = |more: &[&str]| backtest(&dir, &file).args(more.iter().copied()).run().expect_code(0);
+    assert_eq!(run(&[]).summary()["fired"], 0);
+    let kept = run(&["--keep-failed-quality", "--alerts"]);
+    assert_eq!(kept.summary()["fired"], 1);
+    assert_eq!(kept.json_lines()[0]["alert_id"], "june/USC00027716/2016-06-15/fired");
+}
+
+/// Read by hand from the file: the first day at or below -5.0 °C, and the first above 0.0 °C after it.
+const EPISODES: [(&str, &str); 10] = [
+    ("2016-01-01", "2016-01-04"),
+    ("2016-01-08", "2016-01-31"),
+    ("2016-02-02", "2016-02-15"),
+    ("2016-02-21", "2016-03-06"),
+    ("2016-03-07", "2016-03-11"),
+    ("2016-03-20", "2016-03-22"),
+    ("2016-03-30", "2016-04-04"),
+    ("2016-11-29", "2016-12-16"),
+    ("2016-12-18", "2016-12-23"),
+    ("2016-12-26", "2016-12-31"),
+];
+
+fn seligman_episodes() {
+    let dir = folder(&rule("hard", SELIGMAN, "when = \"TMIN <= -5.0\"\nclear = \"TMIN > 0.0\""));
+    let outcome = backtest(&dir, &data("2016-hcn-AZ.csv.gz")).arg("--alerts").run().expect_code(0);
+    let lines = outcome.json_lines();
+    let ids: Vec<&str> = lines.iter().filter_map(|line| line["alert_id"].as_str()).collect();
+    let expected: Vec<String> = EPISODES
+        .iter()
+        .flat_map(|(fired, resolved)| [(fired, "fired"), (resolved, "resolved")])
+        .map(|(date, transition)| format!("hard/USC00027716/{date}/{transition}"))
+        .collect();
+    assert_eq!(ids, expected);
+    let result = &lines[lines.len() - 2]["result"];
+    assert_eq!((&result["longest"]["days"], &result["longest"]["since"]), (&24.into(), &"2016-01-08".into()));
+    assert_eq!((&result["by_month"]["2016-03"], &result["stale"]), (&3.into(), &0.into()));
+}
+
+/// 1,000 rules over all of 2016, against a count of the lines in another way.
+fn backtest_counts() {
+    let text = read_data("2016-hcn.csv.gz");
+    let stations: BTreeSet<&str> = text.lines().map(|line| &line[..11]).collect();
+    let stations: Vec<&str> = stations.into_iter().collect();
+    let limit = |number: usize| -50 + i64::try_from(number % 20).unwrap();
+    let watched: Vec<&str> = (0..1_000).map(|number| stations[number % stations.len()]).collect();
+    let rules: String = watched
+        .iter()
+        .enumerate()
+        .map(|(number, id)| {
+            let when = format!("when = \"TMIN <= {:?}\"", limit(number) as f64 / 10.0);
+            rule(&format!("r{number}"), &format!("station = \"{id}\""), &when)
+        })
+        .collect();
+    let dir = folder(&rules);
+    let mut expected = 0;
+    let mut by_station: std::collections::HashMap<&str, Vec<usize>> = std::collections::HashMap::new();
+    watched.iter().enumerate().for_each(|(number, id)| by_station.entry(id).or_default().push(number));
+    for line in text.lines() {
+        let fields: Vec<&str> = line.split(',').collect();
+        let [id, _, "TMIN", value, _, "", ..] = fields[..] else { continue };
+        let value: i64 = value.parse().unwrap();
+        expected +=
+            by_station.get(id).into_iter().flatten().filter(|number| value <= limit(**number)).count();
+    }
+    let summary = backtest(&dir, &data("2016-hcn.csv.gz")).run().expect_code(0).summary();
+    assert_eq!(summary["fired"], expected);
+    assert_eq!((&summary["records_in"], &summary["rules"]), (&1_924_173.into(), &1_000.into()));
+    assert_eq!((&summary["retracted"], &summary["dead_letters"]), (&0.into(), &0.into()));
+    assert!(summary["seconds"].as_f64().unwrap() > 0.0);
+}
+
+fn backtest_places() {
+    let rules = "[[subscriber]]\nid = \"farm\"\nemail = \"a@example.org\"\n".to_owned()
+        + &rule(
+            "high",
+            "where = \"station.state_code == 'AZ' && station.elevation > 1500.0\"",
+            "when = \"TMIN <= 0.0\"\nsubscribers = [\"farm\"]",
+        )
+        + &rule(
+            "near",
+            "near = { lat = 35.3, lon = -112.9, elevation = 1600, max_km = 30 }",
+            "when = \"TMIN <= 0.0\"",
+        )
+        + &rule("same", SELIGMAN, "when = \"TMIN <= 0.0\"");
+    let dir = folder(&rules);
+    let file = data("2016-hcn-AZ.csv.gz");
+    let stations = data(INVENTORY_2024);
+    let with_stations = || backtest(&dir, &file).arg("--stations").path(&stations);
+    let outcome = with_stations().args(["--html", "page.html", "--svg", "chart.svg"]).run().expect_code(0);
+    let lines = outcome.json_lines();
+    let of = |id: &str| lines.iter().find(|line| line["rule"] == id).unwrap()["result"].clone();
+    // Seligman is the nearest; its frost is the same by either name.
+    assert_eq!(of("near")["fired"], of("same")["fired"]);
+    assert_eq!(of("same")["fired"], 134);
+    assert_eq!(of("same")["longest"]["days"], 25);
+    // Of the Arizona stations in the file, those above 1,500 m, by the inventory.
+    let high = of("high");
+    assert!(high["stations"].as_u64().unwrap() >= 2, "{high}");
+    let messages = outcome.summary()["messages"].clone();
+    assert_eq!(messages["farm"], high["fired"]);
+    let page = std::fs::read_to_string(dir.path().join("page.html")).unwrap();
+    assert!(page.contains("<svg") && page.contains("near"), "{page}");
+    assert!(std::fs::read_to_string(dir.path().join("chart.svg")).unwrap().contains("</svg>"));
+    // For people: the place that was found, and bars.
+    let shown =
+        in_dir(&dir, &["rules", "backtest", "--rules", "rules.toml", "--from", "2016-11-01", "--stations"])
+            .path(&stations)
+            .path(&file)
+            .run()
+            .expect_code(0);
+    assert!(shown.out.contains("nearest: USC00027716 SELIGMAN"), "{shown}");
+    assert!(shown.out.contains("2016  · · · · · · · · · · "), "{shown}");
+    // What asks for more than a station's id needs the stations.
+    let outcome = backtest(&dir, &file).run().expect_code(2);
+    assert!(outcome.err.contains("--stations"), "{outcome}");
+}
+
+fn backtest_against() {
+    let dir = folder(
+        &(rule("a", SELIGMAN, "when = \"TMIN <= 0.0\"") + &rule("b", SELIGMAN, "when = \"TMIN <= -5.0\"")),
+    );
+    let old =
+        rule("a", SELIGMAN, "when = \"TMIN <= -1.0\"") + &rule("c", SELIGMAN, "when = \"TMIN <= -9.0\"");
+    std::fs::write(dir.path().join("old.toml"), old).unwrap();
+    let outcome =
+        backtest(&dir, &data("2016-hcn-AZ.csv.gz")).args(["--against", "old.toml"]).run().expect_code(0);
+    let differences: Vec<Value> =
+        outcome.json_lines().iter().filter_map(|line| line.get("difference").cloned()).collect();
+    let words: Vec<(&str, &str)> = differences
+        .iter()
+        .map(|difference| (difference["rule"].as_str().unwrap(), difference["change"].as_str().unwrap()))
+        .collect();
+    assert_eq!(words, [("a", "changed"), ("b", "added"), ("c", "removed")]);
+    let a = &differences[0];
+    let number = |name: &str| a[name].as_u64().unwrap();
+    assert_eq!(number("fired"), number("fired_before") + number("gained"));
+    assert_eq!((number("fired"), number("lost")), (134, 0));
+}
+
+fn backtest_documents() {
+    let dir = folder(&rule("r", SELIGMAN, "when = \"TMIN <= 0.0\""));
+    let document = |day: u32, rest: &str| {
+        format!("{{\"station\": {{\"id\": \"USC00027716\"}}, \"date\": \"2016-03-{day:02}\"{rest}}}\n")
+    };
+    let text = document(1, ",\"TMIN\":-1.0")
+        + &document(2, ",\"TMIN\":3.0")
+        + &document(2, ",\"revision\":2,\"TMIN\":-3.0")
+        + &document(1, ",\"revision\":2,\"TMIN\":1.0")
+        + "{broken\nnot a line\n";
+    std::fs::write(dir.path().join("documents.jsonl"), text).unwrap();
+    let summary = backtest(&dir, Path::new("documents.jsonl")).run().expect_code(0).summary();
+    let counts =
+        ["fired", "retracted", "observations", "dead_letters"].map(|name| summary[name].as_u64().unwrap());
+    assert_eq!(counts, [2, 1, 4, 2], "{summary}");
+    backtest(&dir, Path::new("nowhere.csv")).run().expect_code(1);
+}
+
+fn explain() {
+    let rules = rule(
+        "hard",
+        SELIGMAN,
+        "when = \"TMIN <= -5.0 && (SNOW > 0 || TMAX < 5.0)\"\nclear = \"TMIN > 0.0\"\nfor_days = 2",
+    ) + &rule("lone", SELIGMAN, "when = \"TMIN <= 0.0\"");
+    let dir = folder(&rules);
+    let file = data("2016-hcn-AZ.csv.gz");
+    let explain = |rule: &str, date: &str, more: &[&str]| {
+        in_dir(
+            &dir,
+            &["explain", "--rule", rule, "--station", "USC00027716", "--date", date, "--rules", "rules.toml"],
+        )
+        .path(&file)
+        .args(more.iter().copied())
+        .run()
+        .expect_code(0)
+    };
+    let fired = explain("lone", "2016-01-15", &[]);
+    assert!(fired.out.contains("TMIN = -5.6"), "{fired}");
+    assert!(fired.out.contains("lone/USC00027716/2016-01-15/fired"), "{fired}");
+    let quality = explain("lone", "2016-06-15", &[]);
+    assert!(quality.out.contains("unknown: what decides was not reported"), "{quality}");
+    let nothing = explain("lone", "2017-01-01", &[]);
+    assert!(nothing.out.contains("nothing was observed"), "{nothing}");
+    let json = explain("hard", "2016-01-01", &["--json"]).summary();
+    let observation = &json["observations"][0];
+    let clauses: Vec<&str> = observation["clauses"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|clause| clause["clause"].as_str().unwrap())
+        .collect();
+    assert_eq!(
+        clauses,
+        [
+            "TMIN <= -5.0 && (SNOW > 0 || TMAX < 5.0)",
+            "TMIN <= -5.0",
+            "(SNOW > 0 || TMAX < 5.0)",
+            "SNOW > 0",
+            "TMAX < 5.0",
+            "TMIN > 0.0",
+        ]
+    );
+    assert_eq!(observation["before"], "no episode");
+    assert!(observation["why_nothing"].is_string(), "{json}");
+    in_dir(
+        &dir,
+        &[
+            "explain",
+            "--rule",
+            "none",
+            "--station",
+            "USC00027716",
+            "--date",
+            "2016-01-01",
+            "--rules",
+            "rules.toml",
+        ],
+    )
+    .path(&file)
+    .run()
+    .expect_code(2);
+}
