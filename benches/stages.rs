@@ -8,7 +8,7 @@ use std::sync::Arc;
 use criterion::{BatchSize, Criterion, Throughput, criterion_group, criterion_main};
 use frostline::noaa::{Compat, ObservationView, Reading, Station};
 use frostline::record::{NO_HEADERS, ReadHeaders, Record};
-use frostline::rules::{Condition, Evaluator, RuleSet, Scope};
+use frostline::rules::{Condition, Conditions, Definition, Evaluator, RuleSet, Scope};
 use frostline::stages::{
     Alert, Assemble, AssembleSettings, Collector, Context, Counts, Enrich, Filter, Limits, Processor,
     StageName, StationIndex, Validate,
@@ -160,6 +160,11 @@ fn stages(c: &mut Criterion) {
         b.iter(|| bench.process(STATION, black_box(DOCUMENT.as_bytes())))
     });
 
+    let mut bench = Bench::new(Alert::new(episode_rules(), Limits::default()));
+    group.bench_function("alert, a day of an episode, known already", |b| {
+        b.iter(|| bench.process(STATION, black_box(DOCUMENT.as_bytes())))
+    });
+
     let mut bench = Bench::new(Enrich::new(stations(), Limits::default()));
     group.bench_function("enrich", |b| b.iter(|| bench.process(STATION, black_box(RAW.as_bytes()))));
 
@@ -182,6 +187,48 @@ fn stages(c: &mut Criterion) {
     group.bench_function("assemble, a line of five", |b| {
         b.iter(|| bench.process(STATION, black_box(lines.next().unwrap().as_bytes())));
     });
+    group.finish();
+}
+
+fn episode_rules() -> Arc<RuleSet> {
+    let rule = format!(
+        "[[rule]]\nid = \"r\"\nstation = \"{STATION}\"\nwhen = \"TMIN <= 10.0\"\nclear = \"TMIN > 12.0\"\n"
+    );
+    Arc::new(RuleSet::parse(&rule).unwrap())
+}
+
+/// Records of 10,000 stations in turn, each with one rule: as the only rules, and among a million.
+fn many_rules(c: &mut Criterion) {
+    const STATIONS: usize = 10_000;
+    let documents: Vec<(String, String)> = (0..STATIONS)
+        .map(|n| {
+            let id = format!("USC{n:08}");
+            let document = DOCUMENT.replace(STATION, &id);
+            (id, document)
+        })
+        .collect();
+    let mut group = c.benchmark_group("rules in force");
+    group.throughput(Throughput::Elements(1));
+    for count in [STATIONS, 1_000_000] {
+        let (rules, mut conditions) = (RuleSet::default(), Conditions::default());
+        for n in 0..count {
+            let definition = Definition {
+                id: format!("r{n}"),
+                station: Some(format!("USC{n:08}")),
+                when: format!("TMIN <= {}.0", -20 - (n as i64) % 50),
+                ..Definition::default()
+            };
+            rules.put(definition.compile(1, None, &mut conditions).unwrap());
+        }
+        let mut bench = Bench::new(Alert::new(Arc::new(rules), Limits::default()));
+        let mut documents = documents.iter().cycle();
+        group.bench_function(format!("{count}"), |b| {
+            b.iter(|| {
+                let (key, document) = documents.next().unwrap();
+                bench.process(key, black_box(document.as_bytes()));
+            });
+        });
+    }
     group.finish();
 }
 
@@ -261,5 +308,5 @@ fn store(c: &mut Criterion) {
     group.finish();
 }
 
-criterion_group!(benches, reading, conditions, stages, store);
+criterion_group!(benches, reading, conditions, stages, store, many_rules);
 criterion_main!(benches);

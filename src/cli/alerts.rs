@@ -7,7 +7,7 @@ use clap::{Args, Subcommand};
 use serde_json::{Value, json};
 
 use super::output::{BOLD, CYAN, DIM, GREEN, RED, YELLOW};
-use super::rules::source;
+use super::rules::source::Live;
 use super::signals::Signals;
 use super::{Common, Failed, output, topics};
 use crate::config::{Config, topic};
@@ -195,24 +195,24 @@ struct Found {
 
 async fn show(common: &Common, config: &Config, id: &str) -> Result<(), Failed> {
     let topic = config.topic(topic::ALERTS).name;
+    let live = Live::connect(config).await?;
     let mut alert = None;
-    source::read(config, &topic, StartAt::Beginning, &mut |record| {
+    live.read(&topic, StartAt::Beginning, &mut |record| {
         let mut is_it = false;
         record.headers.visit(&mut |name, value| is_it |= name == "alert-id" && value == Some(id.as_bytes()));
         if is_it {
             alert = found(record);
         }
-    })
-    .await?;
+    })?;
     let Some(alert) = alert else {
         return Err(Failed::Working(anyhow::anyhow!("no alert {id:?} in {topic}: see `frostline alerts`")));
     };
-    let admin = topics::connect(config).await?;
+    let admin = live.admin();
     let mut chain = vec![alert];
     let mut notes = Vec::new();
     // From the alert to what the alert stage read, and on to what the filter read.
     while let Some((topic, partition, offset)) = chain.last().and_then(|found| origin(&found.value)) {
-        match record_at(config, &admin, &topic, partition, offset)? {
+        match record_at(config, admin, &topic, partition, offset)? {
             Some(found) => chain.push(found),
             None => {
                 notes.push(format!("{topic}/{partition}@{offset} is not kept any more"));
@@ -221,7 +221,7 @@ async fn show(common: &Common, config: &Config, id: &str) -> Result<(), Failed> 
         }
     }
     let lines = match chain.last().and_then(|found| found.lines.as_deref().and_then(parse_lines)) {
-        Some(range) => raw_lines(config, &admin, &range, &chain[0].value)?,
+        Some(range) => raw_lines(config, admin, &range, &chain[0].value)?,
         None => Vec::new(),
     };
     print_chain(common, &chain, &lines, &notes)

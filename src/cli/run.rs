@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use clap::Args;
 
-use super::rules::source;
+use super::rules::source::{self, Live};
 use super::signals::{Signal, Signals};
 use super::{Common, Failed, output};
 use crate::config::Config;
@@ -70,7 +70,7 @@ async fn load_rules(config: &Config, stages: &[StageName]) -> Result<RuleSet, Fa
     let mut conditions = Conditions::default();
     let mut rules = Published::of_file(source::rule_file(path)?);
     if rules.asks_for_nearest() {
-        let without = rules.find_nearest(&source::reporting(config).await?, &mut conditions);
+        let without = rules.find_nearest(&Live::connect(config).await?.reporting()?, &mut conditions);
         if !without.is_empty() {
             return Err(Failed::Usage(anyhow::anyhow!(
                 "{}: no station near enough reports what these rules ask for: {} (by the newest records of {}): name a \

@@ -1,6 +1,6 @@
 //! A rule and a subscriber as they are written: in a file, and in records of the rules' topic.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
@@ -101,6 +101,8 @@ pub struct Problem {
 pub struct Conditions {
     of_observations: HashMap<Arc<str>, Arc<Condition>>,
     of_stations: HashMap<Arc<str>, Arc<Condition>>,
+    /// Ids of subscribers, which rules share as well.
+    subscribers: HashSet<Arc<str>>,
 }
 
 impl Conditions {
@@ -115,6 +117,15 @@ impl Conditions {
         let condition = Arc::new(Condition::compile(text, scope)?);
         compiled.insert(text.into(), Arc::clone(&condition));
         Ok(condition)
+    }
+
+    fn subscriber(&mut self, id: &str) -> Arc<str> {
+        if let Some(known) = self.subscribers.get(id) {
+            return Arc::clone(known);
+        }
+        let id: Arc<str> = id.into();
+        self.subscribers.insert(Arc::clone(&id));
+        id
     }
 }
 
@@ -181,7 +192,7 @@ impl Definition {
             severity: self.severity,
             message,
             active,
-            subscribers: self.subscribers.iter().map(|id| id.as_str().into()).collect(),
+            subscribers: self.subscribers.iter().map(|id| conditions.subscriber(id)).collect(),
             email: self.email.as_deref().map(Into::into),
             fingerprint: self.fingerprint(),
         })

@@ -10,8 +10,8 @@ use toml::de::{DeTable, DeValue};
 
 use super::{Conditions, Definition, Mistake, Position, Problem, Rule, Subscriber};
 
-/// Most mistakes that are told: behind that a file is of another kind altogether.
-const MISTAKES_MAX: usize = 200;
+/// Most mistakes and warnings that are told: behind that a file is of another kind altogether.
+pub const MISTAKES_MAX: usize = 200;
 
 /// A rule file without mistakes.
 #[derive(Default)]
@@ -249,7 +249,9 @@ impl Reader<'_> {
         places: &Places,
         first_use: &mut HashMap<&'n str, usize>,
     ) {
-        if let Some(first) = first_use.insert(id, places.start) {
+        if let Some(first) = first_use.insert(id, places.start)
+            && self.mistakes.len() < MISTAKES_MAX
+        {
             let line = Position::of_byte(self.text, first).line;
             let message = format!("{kind} id `{id}` is used twice: first in the table of line {line}");
             self.problem(places, &Problem { field: "id", offset: 0, message });

@@ -47,7 +47,12 @@ fn units(field: &'static str, condition: &Condition, problems: &mut Vec<Problem>
     let Some(test) = condition.native() else { return };
     test.visit_thresholds(true, &mut |element, value, is_below| {
         let Some(unit) = element.unit() else { return };
-        let (low, high) = plausible(element, is_below);
+        let (mut low, mut high) = plausible(element, is_below);
+        if field == "clear" {
+            // An end may be looked for on either side.
+            let other = plausible(element, !is_below);
+            (low, high) = (low.min(other.0), high.max(other.1));
+        }
         if (low..=high).contains(&value) {
             return;
         }
@@ -250,6 +255,8 @@ mod tests {
     #[test]
     fn ends_of_episodes() {
         assert_eq!(lint_of("TMIN <= 10.0", Some("TMIN > 12.0")), "");
+        assert_eq!(lint_of("TMAX >= 45.0", Some("TMAX < 43.0")), "");
+        assert!(lint_of("TMIN <= 10.0", Some("TMIN > 54.0")).contains("Fahrenheit"));
         assert!(lint_of("TMIN <= 10.0", Some("TMIN > 8.0")).contains("leave a gap"));
         assert!(lint_of("TMIN <= 10.0", Some("TMIN < 8.0")).contains("never end"));
     }

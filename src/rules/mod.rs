@@ -25,7 +25,7 @@ pub use active::{Active, ActiveDefinition};
 pub use clauses::{Clause, clauses};
 pub use condition::{Condition, ConditionError, Evaluator, Scope, Verdict};
 pub use definition::{Conditions, Definition, Near, Problem, Subscriber};
-pub use file::RuleFile;
+pub use file::{MISTAKES_MAX, RuleFile};
 pub use lifecycle::{Episodes, Event, HORIZON_DAYS, LoneDay, Taken, Terms, Transition};
 pub use lint::lint;
 pub use message::{Subject, Template};

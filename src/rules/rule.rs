@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
+use smallvec::SmallVec;
 
 use super::{Active, Condition, Evaluator, Template, Verdict};
 use crate::noaa::{Element, ObservationView, StationId};
@@ -66,7 +67,7 @@ pub struct Rule {
     /// When in the year it may fire.
     pub active: Option<Box<Active>>,
     /// Whom to tell, by the ids of subscribers.
-    pub subscribers: Box<[Arc<str>]>,
+    pub subscribers: SmallVec<[Arc<str>; 1]>,
     /// An address that the rule itself names, as in the talk. It goes into the alert; never into a log.
     pub email: Option<Box<str>>,
     /// Of all that decides the life cycle: when it changes, days judged before are judged no more.

@@ -9,7 +9,7 @@ use serde::Serialize;
 use super::super::output::{BOLD, DIM, GREEN, RED, YELLOW};
 use super::super::{Common, Failed, output};
 use super::check::{Known, print, warnings};
-use super::source;
+use super::source::{self, Live};
 use crate::config::Config;
 use crate::rules::{Conditions, Definition, Item, Key, Published, PublishedRule, RuleFile};
 
@@ -79,7 +79,8 @@ struct Outcome {
 pub(super) async fn apply(common: &Common, arguments: &ApplyArguments) -> Result<(), Failed> {
     let config = common.load(&[])?;
     let text = source::read_rule_file(&arguments.file)?;
-    let before = source::published(&config).await?;
+    let live = Live::connect(&config).await?;
+    let before = live.published()?;
     let mut conditions = Conditions::default();
     let is_known = |id: &str| before.subscribers.contains_key(id);
     let file = match RuleFile::parse(&text, &mut conditions, &is_known) {
@@ -96,31 +97,32 @@ pub(super) async fn apply(common: &Common, arguments: &ApplyArguments) -> Result
     let known = if file.rules.is_empty() {
         Known::default()
     } else {
-        Known { table: Some(source::table(&config).await?), reporting: None }
+        Known { table: Some(live.table()?), reporting: None }
     };
     for warning in warnings(&file, &known) {
         output::note(&format!("{YELLOW}warning{YELLOW:#}  {}:{warning}", arguments.file.display()));
     }
     let mut wanted = Published::of_file(file);
-    find_nearest(&config, &mut wanted, &mut conditions).await?;
+    find_nearest(&config, &live, &mut wanted, &mut conditions)?;
     if !names_subscribers {
         wanted.subscribers = before.subscribers.clone();
     }
     check_subscribers(&wanted)?;
     let (changes, unchanged) = difference(&before, wanted);
-    make(common, &config, &changes, unchanged, arguments.yes, arguments.dry_run)
+    make(common, &live, &changes, unchanged, arguments.yes, arguments.dry_run)
 }
 
 /// Finds the stations of rules that ask for the nearest.
-async fn find_nearest(
+fn find_nearest(
     config: &Config,
+    live: &Live<'_>,
     wanted: &mut Published,
     conditions: &mut Conditions,
 ) -> Result<(), Failed> {
     if !wanted.asks_for_nearest() {
         return Ok(());
     }
-    let reporting = source::reporting(config).await?;
+    let reporting = live.reporting()?;
     let without = wanted.find_nearest(&reporting, conditions);
     if without.is_empty() {
         return Ok(());
@@ -262,7 +264,8 @@ fn differences(before: &PublishedRule, now: &PublishedRule) -> Vec<String> {
 
 pub(super) async fn remove(common: &Common, arguments: &RemoveArguments) -> Result<(), Failed> {
     let config = common.load(&[])?;
-    let before = source::published(&config).await?;
+    let live = Live::connect(&config).await?;
+    let before = live.published()?;
     let mut keys: Vec<Key> = arguments.rules.iter().map(|id| Key::Rule(id.clone())).collect();
     keys.extend(arguments.subscriber.iter().map(|id| Key::Subscriber(id.clone())));
     keys.sort();
@@ -290,13 +293,13 @@ pub(super) async fn remove(common: &Common, arguments: &RemoveArguments) -> Resu
     let unchanged = before.rules.len() + before.subscribers.len()
         - keys.len().min(before.rules.len() + before.subscribers.len());
     let changes: Vec<Change> = keys.into_iter().map(removal).collect();
-    make(common, &config, &changes, unchanged, arguments.yes, false)
+    make(common, &live, &changes, unchanged, arguments.yes, false)
 }
 
 /// Shows changes, asks, and publishes them.
 fn make(
     common: &Common,
-    config: &Config,
+    live: &Live<'_>,
     changes: &[Change],
     unchanged: usize,
     yes: bool,
@@ -321,7 +324,7 @@ fn make(
             .iter()
             .map(|change| (change.key.encode(), change.item.as_ref().map(Item::encode)))
             .collect();
-        source::write(config, &records)?;
+        live.write(&records)?;
         outcome.published = true;
     }
     if common.json {

@@ -7,11 +7,12 @@ use clap::Args;
 
 use super::super::output::{BOLD, GREEN, RED, YELLOW};
 use super::super::{Common, Failed, output};
-use super::{StationFiles, source};
+use super::StationFiles;
+use super::source::{self, Live};
 use crate::backtest::{self, Input};
 use crate::config::Config;
 use crate::noaa::StationId;
-use crate::rules::{Conditions, Mistake, Place, Problem, Reporting, RuleFile, lint};
+use crate::rules::{Conditions, MISTAKES_MAX, Mistake, Place, Problem, Reporting, RuleFile, lint};
 
 const EXAMPLES: &str = "\
 Examples:
@@ -53,9 +54,10 @@ pub(super) async fn check(common: &Common, arguments: &CheckArguments) -> Result
     let config = common.load(&[])?;
     let file = &arguments.file;
     let text = source::read_rule_file(file)?;
+    let live = if arguments.live { Some(Live::connect(&config).await?) } else { None };
     // Subscribers may live in the topic only.
-    let subscribers =
-        if arguments.live { source::published(&config).await?.subscribers } else { Default::default() };
+    let published = live.as_ref().map(Live::published).transpose()?.unwrap_or_default();
+    let subscribers = published.subscribers;
     let rules = match RuleFile::parse(&text, &mut Conditions::default(), &|id| subscribers.contains_key(id)) {
         Ok(rules) => rules,
         Err(mistakes) => {
@@ -69,7 +71,7 @@ pub(super) async fn check(common: &Common, arguments: &CheckArguments) -> Result
             return Err(Failed::Mistakes);
         }
     };
-    let known = known(&config, arguments).await?;
+    let known = known(&config, arguments, live.as_ref())?;
     let warnings = warnings(&rules, &known);
     warnings.iter().try_for_each(|warning| print(common, file, warning, false))?;
     let (count, name) = (rules.rules.len(), file.display().to_string());
@@ -83,10 +85,9 @@ pub(super) async fn check(common: &Common, arguments: &CheckArguments) -> Result
     if warnings.is_empty() || arguments.lenient { Ok(()) } else { Err(Failed::Mistakes) }
 }
 
-async fn known(config: &Config, arguments: &CheckArguments) -> Result<Known, Failed> {
-    if arguments.live {
-        let (table, reporting) = (source::table(config).await?, source::reporting(config).await?);
-        return Ok(Known { table: Some(table), reporting: Some(reporting) });
+fn known(config: &Config, arguments: &CheckArguments, live: Option<&Live<'_>>) -> Result<Known, Failed> {
+    if let Some(live) = live {
+        return Ok(Known { table: Some(live.table()?), reporting: Some(live.reporting()?) });
     }
     let stations = arguments.stations.read()?;
     let table = stations.as_ref().map(|stations| stations.iter().map(|station| station.id).collect());
@@ -99,7 +100,7 @@ async fn known(config: &Config, arguments: &CheckArguments) -> Result<Known, Fai
     Ok(Known { table, reporting })
 }
 
-/// What looks wrong with rules that are sound.
+/// What looks wrong with rules that are sound: the first of it, where there is very much.
 pub(super) fn warnings(file: &RuleFile, known: &Known) -> Vec<Mistake> {
     let mut found = Vec::new();
     for (index, (definition, rule)) in file.rules.iter().enumerate() {
@@ -130,7 +131,9 @@ pub(super) fn warnings(file: &RuleFile, known: &Known) -> Vec<Mistake> {
             let elements: Vec<String> = rule.elements().iter().map(ToString::to_string).collect();
             add("near", format!("no station near it reports {}", elements.join(" and ")));
         }
-        found.extend(problems.into_iter().map(|problem| Mistake {
+        // Finding a place takes long in a large file.
+        let room = MISTAKES_MAX.saturating_sub(found.len());
+        found.extend(problems.into_iter().take(room).map(|problem| Mistake {
             position: file.locate(index, &problem),
             message: format!("rule `{}`: {}", rule.id, problem.message),
         }));

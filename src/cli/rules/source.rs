@@ -1,14 +1,16 @@
 //! Where rules, stations and observations come from: files, or the topics of a broker.
 
+use std::collections::HashSet;
 use std::path::Path;
 use std::sync::Arc;
 
-use super::super::{Failed, input, stations, topics};
+use super::super::{Failed, input, output, stations, topics};
 use super::StationFiles;
 use crate::backtest::{Feed, Setting};
 use crate::config::{Config, topic};
-use crate::kafka::{ClientSettings, Outgoing, Producer, Reader, StartAt};
+use crate::kafka::{Admin, ClientSettings, Outgoing, Producer, Reader, StartAt};
 use crate::noaa::{ObservationView, Station, StationId};
+use crate::record::Record;
 use crate::rules::{Condition, Conditions, FILE_BYTES_MAX, Mistake, Published, Reporting, RuleFile, Scope};
 use crate::stages::StationIndex;
 
@@ -52,90 +54,105 @@ pub(in super::super) async fn rules(config: &Config, named: Option<&Path>) -> Re
     match path {
         Some(path) => Ok(Published::of_file(rule_file(path)?)),
         None => {
-            let mut published = published(config).await?;
+            let mut published = Live::connect(config).await?.published()?;
             published.quarantine_broken(&mut Conditions::default());
             Ok(published)
         }
     }
 }
 
-/// All that is in the rules' topic.
-pub(in super::super) async fn published(config: &Config) -> Result<Published, Failed> {
-    let topic = config.topic(topic::RULES).name;
-    let mut published = Published::default();
-    read(config, &topic, StartAt::Beginning, &mut |record| {
-        if let Some(key) = record.key {
-            published.take(key, record.value);
-        }
-    })
-    .await?;
-    Ok(published)
+/// The topics of a broker.
+pub(in super::super) struct Live<'a> {
+    config: &'a Config,
+    admin: Admin,
+    settings: ClientSettings,
 }
 
-/// Who reports what, by the newest records that the alert stage reads.
-pub(in super::super) async fn reporting(config: &Config) -> Result<Reporting, Failed> {
-    let topic = config.topic(&config.alert.source).name;
-    let mut reporting = Reporting::default();
-    read(config, &topic, StartAt::Tail(TAIL_RECORDS), &mut |record| {
-        if let Some(Ok(view)) = record.value.map(ObservationView::parse) {
-            reporting.take(&view);
-        }
-    })
-    .await?;
-    Ok(reporting)
-}
-
-/// The ids of the live station table.
-pub(in super::super) async fn table(config: &Config) -> Result<std::collections::HashSet<StationId>, Failed> {
-    let topic = config.topic(topic::STATIONS).name;
-    let mut ids = std::collections::HashSet::new();
-    read(config, &topic, StartAt::Beginning, &mut |record| {
-        let Some(id) = record.key.and_then(StationId::parse) else { return };
-        match record.value {
-            Some(_) => drop(ids.insert(id)),
-            None => drop(ids.remove(&id)),
-        }
-    })
-    .await?;
-    Ok(ids)
-}
-
-/// Reads a topic to its end.
-pub(in super::super) async fn read(
-    config: &Config,
-    topic: &str,
-    start: StartAt,
-    visit: &mut dyn FnMut(&crate::record::Record<'_>),
-) -> Result<(), Failed> {
-    let Some(partitions) = topics::connect(config).await?.partitions(topic)? else {
-        let advice = "make the topics with `frostline topics create`";
-        return Err(Failed::Usage(anyhow::anyhow!("no such topic: {topic}: {advice}")));
-    };
-    let settings = ClientSettings::new(config)?;
-    Ok(Reader::read_to_end(&settings, topic, partitions, start, visit)?)
-}
-
-/// Writes records to the rules' topic, and waits until all replicas have them.
-pub(super) fn write(config: &Config, records: &[(String, Option<Vec<u8>>)]) -> Result<(), Failed> {
-    let settings = ClientSettings::new(config)?;
-    let topic = config.topic(topic::RULES).name;
-    let producer = Producer::new(&settings, None)?;
-    let bar = super::super::output::bar(records.len() as u64, "{wide_bar} {pos}/{len} records  {eta} left");
-    for (key, value) in records {
-        producer.send(&Outgoing {
-            topic: &topic,
-            partition: None,
-            key: Some(key.as_bytes()),
-            value: value.as_deref(),
-            timestamp_ms: -1,
-            headers: &[],
-            changelog: None,
-        })?;
-        bar.inc(1);
+impl<'a> Live<'a> {
+    /// Connects, after a bounded wait for the broker.
+    pub(in super::super) async fn connect(config: &'a Config) -> Result<Self, Failed> {
+        let admin = topics::connect(config).await?;
+        Ok(Self { config, admin, settings: ClientSettings::new(config)? })
     }
-    producer.wait_acknowledged()?;
-    bar.finish_and_clear();
-    Ok(())
+
+    /// For other questions.
+    pub(in super::super) fn admin(&self) -> &Admin {
+        &self.admin
+    }
+
+    /// All that is in the rules' topic.
+    pub(in super::super) fn published(&self) -> Result<Published, Failed> {
+        let topic = self.config.topic(topic::RULES).name;
+        let mut published = Published::default();
+        self.read(&topic, StartAt::Beginning, &mut |record| {
+            if let Some(key) = record.key {
+                published.take(key, record.value);
+            }
+        })?;
+        Ok(published)
+    }
+
+    /// Who reports what, by the newest records that the alert stage reads.
+    pub(in super::super) fn reporting(&self) -> Result<Reporting, Failed> {
+        let topic = self.config.topic(&self.config.alert.source).name;
+        let mut reporting = Reporting::default();
+        self.read(&topic, StartAt::Tail(TAIL_RECORDS), &mut |record| {
+            if let Some(Ok(view)) = record.value.map(ObservationView::parse) {
+                reporting.take(&view);
+            }
+        })?;
+        Ok(reporting)
+    }
+
+    /// The ids of the station table.
+    pub(in super::super) fn table(&self) -> Result<HashSet<StationId>, Failed> {
+        let topic = self.config.topic(topic::STATIONS).name;
+        let mut ids = HashSet::new();
+        self.read(&topic, StartAt::Beginning, &mut |record| {
+            let Some(id) = record.key.and_then(StationId::parse) else { return };
+            match record.value {
+                Some(_) => drop(ids.insert(id)),
+                None => drop(ids.remove(&id)),
+            }
+        })?;
+        Ok(ids)
+    }
+
+    /// Reads a topic to its end.
+    pub(in super::super) fn read(
+        &self,
+        topic: &str,
+        start: StartAt,
+        visit: &mut dyn FnMut(&Record<'_>),
+    ) -> Result<(), Failed> {
+        let Some(partitions) = self.admin.partitions(topic)? else {
+            let advice = "make the topics with `frostline topics create`";
+            return Err(Failed::Usage(anyhow::anyhow!("no such topic: {topic}: {advice}")));
+        };
+        Ok(Reader::read_to_end(&self.settings, topic, partitions, start, visit)?)
+    }
+
+    /// Writes records to the rules' topic, and waits until all replicas have them.
+    pub(super) fn write(&self, records: &[(String, Option<Vec<u8>>)]) -> Result<(), Failed> {
+        let topic = self.config.topic(topic::RULES).name;
+        let producer = Producer::new(&self.settings, None)?;
+        let bar = output::bar(records.len() as u64, "{wide_bar} {pos}/{len} records  {eta} left");
+        for (key, value) in records {
+            producer.send(&Outgoing {
+                topic: &topic,
+                partition: None,
+                key: Some(key.as_bytes()),
+                value: value.as_deref(),
+                timestamp_ms: -1,
+                headers: &[],
+                changelog: None,
+            })?;
+            bar.inc(1);
+        }
+        producer.wait_acknowledged()?;
+        bar.finish_and_clear();
+        Ok(())
+    }
 }
 
 impl StationFiles {
@@ -187,7 +204,7 @@ pub(in super::super) fn push_topic(
     partitions: i32,
     feed: &mut Feed<'_>,
 ) -> anyhow::Result<()> {
-    let mut push = |record: &crate::record::Record<'_>| {
+    let mut push = |record: &Record<'_>| {
         if let Some(value) = record.value {
             feed.push_of_partition(record.partition, value);
         }

@@ -6,7 +6,7 @@ use serde::Serialize;
 use super::super::output::{BOLD, DIM, RED};
 use super::super::{Common, Failed, output};
 use super::apply::place;
-use super::source;
+use super::source::Live;
 use crate::rules::{Conditions, Definition, Published, Subscriber};
 
 const LIST_EXAMPLES: &str = "\
@@ -44,7 +44,7 @@ pub(super) struct ExportArguments {}
 /// All that is published, and can be used.
 async fn published(common: &Common) -> Result<Published, Failed> {
     let config = common.load(&[])?;
-    let mut published = source::published(&config).await?;
+    let mut published = Live::connect(&config).await?.published()?;
     published.quarantine_broken(&mut Conditions::default());
     Ok(published)
 }
