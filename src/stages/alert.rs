@@ -195,7 +195,7 @@ impl Alert {
             }
             for event in events {
                 let cause = Cause::Silence { station, name: &episodes.station_name };
-                emit(&self.rules, &rule, &event, &cause, record, view, context);
+                emit(&rule, &event, &cause, record, view, context);
             }
         }
         Ok(())
@@ -229,7 +229,7 @@ impl Alert {
         let (remembered, event, taken) = LoneDay::judge(known, day, view.revision, verdict);
         context.counts.duplicates += u64::from(taken == Taken::Known && verdict == DayVerdict::Matches);
         if let Some(event) = event {
-            emit(&self.rules, rule, &event, &Cause::Observation, record, view, context);
+            emit(rule, &event, &Cause::Observation, record, view, context);
         }
         if let Some(remembered) = remembered {
             // Plain numbers into a vector: there is nothing that can fail.
@@ -264,7 +264,7 @@ impl Alert {
             calendar.list(&key, &episodes);
         }
         for event in events {
-            emit(&self.rules, rule, &event, &Cause::Observation, record, view, context);
+            emit(rule, &event, &Cause::Observation, record, view, context);
         }
         Ok(())
     }
@@ -283,7 +283,6 @@ fn read_episodes(store: &Store, key: &[u8], today: u32) -> Result<Option<Episode
 
 /// Writes one alert.
 fn emit(
-    rules: &RuleSet,
     rule: &Rule,
     event: &Event,
     cause: &Cause<'_>,
@@ -308,12 +307,10 @@ fn emit(
         (transition, _) => id(transition.as_str()),
     };
     let retracts = (event.transition == Transition::Retracted).then(|| id(event.of.as_str()));
-    let email = rules.addresses(rule).join(", ");
     let alert = AlertRecord {
         alert_id: &alert_id,
         retracts: retracts.as_deref(),
         rule,
-        email: &email,
         event,
         date,
         cause,
