@@ -18,6 +18,7 @@
 //! | [`state`] | the store of a task: the only code that names sled |
 //! | [`demo`] | synthetic weather for the demo and for tests |
 //! | [`generate`] | synthetic data of any size, fast |
+//! | [`history`] | files of history, in any form and packing |
 //! | [`fault`] | faults that `frostline chaos` plants |
 //! | [`record`] | a Kafka record as the stages see it |
 //! | [`noaa`] | GHCN-Daily lines, stations, observations, units |
@@ -32,6 +33,7 @@ pub mod config;
 pub mod demo;
 pub mod fault;
 pub mod generate;
+pub mod history;
 pub mod kafka;
 pub mod noaa;
 pub mod record;

@@ -1,6 +1,5 @@
 //! Where history comes from: files of lines or documents, or whatever pushes them (a topic).
 
-use std::io::BufRead;
 use std::path::{Path, PathBuf};
 use std::sync::mpsc::SyncSender;
 
@@ -10,13 +9,13 @@ use crate::noaa::{Date, ObservationView};
 /// Bytes that a lane gets at once.
 const BLOCK_BYTES: usize = 256 * 1024;
 
-/// Opens a file for reading line by line.
-pub type Open<'a> = dyn Fn(&Path) -> anyhow::Result<Box<dyn BufRead + Send>> + Sync + 'a;
+/// Calls the function with each line or document of a file, in order.
+pub type ReadFile<'a> = dyn Fn(&Path, &mut dyn FnMut(&[u8])) -> anyhow::Result<()> + Sync + 'a;
 
 /// History.
 pub enum Input<'a> {
     /// Files, one after the other.
-    Files(&'a [PathBuf], &'a Open<'a>),
+    Files(&'a [PathBuf], &'a ReadFile<'a>),
     /// A topic of so many partitions: the function pushes each line or document, in order.
     Topic(usize, &'a dyn Fn(&mut Feed<'_>) -> anyhow::Result<()>),
 }
@@ -75,7 +74,9 @@ impl Input<'_> {
         let mut feed = Feed { blocks: (0..lanes).map(Block::new).collect(), threads, setting };
         match self {
             Self::Topic(_, push) => push(&mut feed)?,
-            Self::Files(paths, open) => paths.iter().try_for_each(|path| feed.read_file(path, open))?,
+            Self::Files(paths, read) => {
+                paths.iter().try_for_each(|path| read(path, &mut |item| feed.push_by_station(item)))?;
+            }
         }
         feed.finish();
         Ok(())
@@ -83,22 +84,12 @@ impl Input<'_> {
 }
 
 impl Feed<'_> {
-    fn read_file(&mut self, path: &Path, open: &Open<'_>) -> anyhow::Result<()> {
-        let mut lines = open(path)?;
-        let mut line = Vec::new();
-        loop {
-            line.clear();
-            let read = lines.read_until(b'\n', &mut line);
-            if read.map_err(|error| anyhow::anyhow!("{}: {error}", path.display()))? == 0 {
-                return Ok(());
-            }
-            let item = line.trim_ascii_end();
-            if let Some(station) = self.station_if_wanted(item) {
-                let fnv = |hash: u64, byte: &u8| (hash ^ u64::from(*byte)).wrapping_mul(0x0100_0000_01b3);
-                let hash = station.iter().fold(0xcbf2_9ce4_8422_2325, fnv);
-                let lane = usize::try_from((hash >> 20) % self.blocks.len() as u64).unwrap_or(0);
-                self.push(lane, item);
-            }
+    fn push_by_station(&mut self, item: &[u8]) {
+        if let Some(station) = self.station_if_wanted(item) {
+            let fnv = |hash: u64, byte: &u8| (hash ^ u64::from(*byte)).wrapping_mul(0x0100_0000_01b3);
+            let hash = station.iter().fold(0xcbf2_9ce4_8422_2325, fnv);
+            let lane = usize::try_from((hash >> 20) % self.blocks.len() as u64).unwrap_or(0);
+            self.push(lane, item);
         }
     }
 

@@ -11,7 +11,7 @@ mod stats;
 
 use std::sync::{Arc, Mutex, PoisonError};
 
-pub use input::{Feed, Input, Open};
+pub use input::{Feed, Input, ReadFile};
 pub use report::{Change, Difference, Picture};
 pub use stats::{Longest, Month, RuleStats, Stats, Summary};
 

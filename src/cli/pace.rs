@@ -36,6 +36,32 @@ impl FromStr for Rate {
     }
 }
 
+/// Days of the records' own calendar in a time: `1day/s`, `7days/s`, `1day/250ms`.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(super) struct Calendar {
+    day: Duration,
+}
+
+impl FromStr for Calendar {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let expected = || format!("{text:?}: expected days in a time, as in 1day/s");
+        let (days, time) = text.split_once('/').ok_or_else(expected)?;
+        let days = days.trim().trim_end_matches('s').strip_suffix("day").ok_or_else(expected)?.trim();
+        let rate: Rate =
+            format!("{}/{time}", if days.is_empty() { "1" } else { days }).parse().map_err(|_| expected())?;
+        Ok(Self { day: rate.per.div_f64(rate.records as f64) })
+    }
+}
+
+impl Calendar {
+    /// When a record may go that is about so many days after the first one.
+    pub(super) fn after(self, days: i32) -> Duration {
+        self.day.mul_f64(f64::from(days.max(0)))
+    }
+}
+
 /// When the next record may go.
 #[derive(Clone, Copy, Debug)]
 pub(super) enum Pace {
@@ -104,6 +130,17 @@ mod tests {
         assert_eq!(rate("30/1m"), Ok(Rate { records: 30, per: Duration::from_secs(60) }));
         for wrong in ["", "fast", "0/s", "5/0s", "5/fortnight", "-1/s"] {
             assert!(rate(wrong).unwrap_err().contains("1000/s"), "{wrong}");
+        }
+    }
+
+    #[test]
+    fn calendars_are_read() {
+        let day = |text: &str| text.parse::<Calendar>().map(|calendar| calendar.after(3));
+        assert_eq!(day("1day/s"), Ok(Duration::from_secs(3)));
+        assert_eq!(day("10days/s"), Ok(Duration::from_millis(300)));
+        assert_eq!(day("day/500ms"), Ok(Duration::from_millis(1_500)));
+        for wrong in ["", "1/s", "day", "0days/s", "1day/never"] {
+            assert!(day(wrong).unwrap_err().contains("1day/s"), "{wrong}");
         }
     }
 

@@ -3,15 +3,14 @@
 use std::io::BufRead;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::sync::atomic::AtomicU64;
 use std::time::Instant;
 
 use anyhow::{Context, bail};
 use clap::{Args, Subcommand};
 
-use super::input::open_lines;
 use super::{Common, Failed, output, topics};
 use crate::config::topic;
+use crate::history;
 use crate::kafka::{ClientSettings, Outgoing, Producer};
 use crate::noaa::{Codes, Compat, Station};
 
@@ -78,11 +77,11 @@ pub(super) fn read_inventory(
 ) -> anyhow::Result<Vec<Station>> {
     let codes = |path: Option<&Path>| -> anyhow::Result<Codes> {
         let Some(path) = path else { return Ok(Codes::parse(&b""[..])?) };
-        let lines = open_lines(path, Arc::new(AtomicU64::new(0)))?;
+        let lines = history::open(path, Arc::default())?;
         Codes::parse(lines).with_context(|| path.display().to_string())
     };
     let (countries, states) = (codes(countries)?, codes(states)?);
-    let mut lines = open_lines(file, Arc::new(AtomicU64::new(0)))?;
+    let mut lines = history::open(file, Arc::default())?;
     let mut stations = Vec::new();
     let mut line = Vec::new();
     for number in 1_u64.. {

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
 use rdkafka::admin::{AdminClient, AdminOptions, NewTopic, ResourceSpecifier, TopicReplication};
-use rdkafka::consumer::{BaseConsumer, Consumer};
+use rdkafka::consumer::{BaseConsumer, Consumer, ConsumerGroupMetadata};
 use rdkafka::error::{KafkaError as ClientError, RDKafkaErrorCode};
 use rdkafka::{Offset, TopicPartitionList};
 
@@ -235,6 +235,11 @@ pub struct GroupOffsets {
 }
 
 impl GroupOffsets {
+    /// Names the group to a transaction, as one that is no member of it: right for a group that nobody joins.
+    pub(super) fn metadata(&self) -> Option<ConsumerGroupMetadata> {
+        self.consumer.group_metadata()
+    }
+
     /// What the group has committed, partition by partition; those without a commit are missing.
     pub fn committed(&self, topic: &str, partitions: i32) -> Result<Vec<OffsetCommit>, KafkaError> {
         let mut list = TopicPartitionList::new();

@@ -16,10 +16,11 @@ use std::time::{Duration, Instant};
 use rdkafka::config::ClientConfig;
 use rdkafka::error::{KafkaError as ClientError, RDKafkaError, RDKafkaErrorCode};
 use rdkafka::producer::Producer as _;
+use rdkafka::{Offset, TopicPartitionList};
 
 use super::producer::TransactionSettings;
 use super::raw::{self, TransactionError};
-use super::{ClientSettings, GroupConsumer, GroupMetadata, KafkaError, OffsetCommit, Producer};
+use super::{ClientSettings, GroupConsumer, GroupMetadata, GroupOffsets, KafkaError, OffsetCommit, Producer};
 
 /// One call of the client; repeated until the caller's patience ends. The client goes on where it stopped.
 const CALL: Duration = Duration::from_secs(1);
@@ -125,6 +126,20 @@ impl Producer {
         let list = consumer.offsets(positions)?;
         self.repeat("sending offsets to the transaction", || {
             self.client.send_offsets_to_transaction(&list, &metadata.0, CALL).map_err(|error| sorted(&error))
+        })
+    }
+
+    /// Puts a position of our own into the transaction: an offset that `group`, which nobody joins, keeps for the
+    /// first partition of `topic`.
+    pub fn send_position(&self, group: &GroupOffsets, topic: &str, position: i64) -> Result<(), KafkaError> {
+        self.begin()?;
+        let what = "sending a position to the transaction";
+        let mut list = TopicPartitionList::new();
+        list.add_partition_offset(topic, 0, Offset::Offset(position))
+            .map_err(|error| KafkaError::of_client(what, &error))?;
+        let metadata = group.metadata().ok_or_else(|| KafkaError::Fatal(format!("{what}: no group")))?;
+        self.repeat(what, || {
+            self.client.send_offsets_to_transaction(&list, &metadata, CALL).map_err(|error| sorted(&error))
         })
     }
 

@@ -159,7 +159,7 @@ impl History {
         work: impl FnOnce(&Input<'_>) -> anyhow::Result<R>,
     ) -> Result<R, Failed> {
         let done = match self {
-            Self::Files(files) => work(&Input::Files(files, &source::open)),
+            Self::Files(files) => work(&Input::Files(files, &source::read_file)),
             Self::Topic(settings, topic, partitions) => {
                 let push = |feed: &mut Feed<'_>| source::push_topic(settings, topic, *partitions, feed);
                 work(&Input::Topic(usize::try_from(*partitions).unwrap_or(1), &push))

@@ -95,7 +95,7 @@ fn known(config: &Config, arguments: &CheckArguments, live: Option<&Live<'_>>) -
         None
     } else {
         let setting = source::setting(config, stations.as_deref())?;
-        Some(backtest::reporting(&Input::Files(&arguments.data, &source::open), &setting)?)
+        Some(backtest::reporting(&Input::Files(&arguments.data, &source::read_file), &setting)?)
     };
     Ok(Known { table, reporting })
 }

@@ -1,13 +1,15 @@
 //! Where rules, stations and observations come from: files, or the topics of a broker.
 
 use std::collections::HashSet;
+use std::ops::ControlFlow;
 use std::path::Path;
 use std::sync::Arc;
 
-use super::super::{Failed, input, output, stations, topics};
+use super::super::{Failed, output, stations, topics};
 use super::StationFiles;
 use crate::backtest::{Feed, Setting};
 use crate::config::{Config, topic};
+use crate::history;
 use crate::kafka::{Admin, ClientSettings, Outgoing, Producer, Reader, StartAt};
 use crate::noaa::{ObservationView, Station, StationId};
 use crate::record::Record;
@@ -192,9 +194,13 @@ pub(in super::super) fn setting(config: &Config, stations: Option<&[Station]>) -
     })
 }
 
-/// Opens a file of history.
-pub(in super::super) fn open(path: &Path) -> anyhow::Result<Box<dyn std::io::BufRead + Send>> {
-    input::open_lines(path, Arc::default())
+/// Reads a file of history; what is no record of it is left to the stages to reject.
+pub(in super::super) fn read_file(path: &Path, visit: &mut dyn FnMut(&[u8])) -> anyhow::Result<()> {
+    let read = history::read(path, Arc::default(), &mut |(item, _)| {
+        visit(item.text);
+        Ok(ControlFlow::Continue(()))
+    });
+    read.map(drop)
 }
 
 /// Pushes the history of a topic.

@@ -1,0 +1,170 @@
+//! What commands that read files of history have in common: which records, in which order, and what of bad ones.
+
+use std::path::{Path, PathBuf};
+use std::str::FromStr;
+
+use clap::{Args, ValueEnum};
+
+use super::Failed;
+use crate::history::{Order, Plan, Selection, is_stdin};
+use crate::noaa::{Date, Element, StationId};
+
+/// Files, selection and order
+#[derive(Args)]
+pub(super) struct HistoryArguments {
+    /// The files, in order: by_year CSV, .dly, station CSV, JSON lines or arrays; plain, gzip, bzip2, zstd or xz;
+    /// - is standard input
+    #[arg(required = true, value_name = "FILE")]
+    pub(super) files: Vec<PathBuf>,
+    /// Bring all records into the order of their days, with bounded memory
+    #[arg(long, value_name = "KEY", conflicts_with = "shuffle")]
+    pub(super) sort: Option<SortKey>,
+    /// Bring them into an order at random, the same for the same seed
+    #[arg(long, value_name = "SEED")]
+    pub(super) shuffle: Option<u64>,
+    /// How much memory sorting may take for records [default: 256MiB]
+    #[arg(long, value_name = "SIZE", default_value = "256MiB", hide_default_value = true)]
+    pub(super) memory: Size,
+    /// Where what does not fit into memory is meanwhile [default: the system's folder for temporary files]
+    #[arg(long, value_name = "DIR")]
+    pub(super) tmp: Option<PathBuf>,
+    /// Only this station (may be repeated)
+    #[arg(long, value_name = "ID", value_parser = station)]
+    pub(super) station: Vec<StationId>,
+    /// Only this element, as in TMIN (may be repeated)
+    #[arg(long, value_name = "ELEMENT", value_parser = element)]
+    pub(super) element: Vec<Element>,
+    /// Only from this date on
+    #[arg(long, value_name = "DATE", value_parser = super::rules::date)]
+    pub(super) from: Option<Date>,
+    /// Only up to this date
+    #[arg(long, value_name = "DATE", value_parser = super::rules::date)]
+    pub(super) to: Option<Date>,
+}
+
+/// What records can be sorted by.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(super) enum SortKey {
+    /// The day that they are about.
+    Date,
+}
+
+/// What is done with a record that is none.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(super) enum OnError {
+    /// It is passed on as it is: the stage that reads it makes it a dead letter
+    Pass,
+    /// The work stops there
+    Stop,
+    /// It is left out, and counted
+    Skip,
+    /// It goes to the dead letters, with file, line and reason
+    DeadLetter,
+}
+
+/// A size in bytes: `256MiB`, `1GiB`, `64k`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Size(pub(super) usize);
+
+impl FromStr for Size {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let expected = || format!("{text:?}: expected a size, as in 256MiB");
+        let text = text.trim();
+        let digits = text.find(|c: char| !c.is_ascii_digit()).unwrap_or(text.len());
+        let number: usize = text[..digits].parse().map_err(|_| expected())?;
+        let unit = match text[digits..].trim().to_ascii_lowercase().as_str() {
+            "" | "b" => 1,
+            "k" | "kb" | "kib" => 1 << 10,
+            "m" | "mb" | "mib" => 1 << 20,
+            "g" | "gb" | "gib" => 1 << 30,
+            _ => return Err(expected()),
+        };
+        number
+            .checked_mul(unit)
+            .filter(|bytes| *bytes >= 1 << 20)
+            .map(Self)
+            .ok_or_else(|| format!("{text:?}: expected at least 1MiB"))
+    }
+}
+
+pub(super) fn station(text: &str) -> Result<StationId, String> {
+    StationId::parse(text.as_bytes())
+        .ok_or_else(|| "expected a GHCN-Daily id of 11 characters, as in USW00003192".to_owned())
+}
+
+fn element(text: &str) -> Result<Element, String> {
+    Element::parse(text.as_bytes()).ok_or_else(|| "expected an element, as in TMIN".to_owned())
+}
+
+impl HistoryArguments {
+    /// What is read, and how.
+    ///
+    /// # Errors
+    /// A file that is not there.
+    pub(super) fn plan(&self) -> Result<Plan, Failed> {
+        self.files_bytes()?;
+        if let (Some(from), Some(to)) = (self.from, self.to)
+            && from > to
+        {
+            return Err(Failed::Usage(anyhow::anyhow!(
+                "--from {from} lies behind --to {to}: nothing would be read"
+            )));
+        }
+        let order = match (self.sort, self.shuffle) {
+            (Some(SortKey::Date), _) => Order::ByDay,
+            (None, Some(seed)) => Order::Shuffled(seed),
+            (None, None) => Order::AsGiven,
+        };
+        Ok(Plan {
+            files: self.files.clone(),
+            selection: Selection {
+                stations: self.station.clone(),
+                elements: self.element.clone(),
+                from: self.from,
+                to: self.to,
+            },
+            order,
+            memory_bytes: self.memory.0,
+            folder: self.tmp.clone().unwrap_or_else(std::env::temp_dir),
+        })
+    }
+
+    /// The bytes of all files together, for progress; 0 where standard input is among them.
+    pub(super) fn files_bytes(&self) -> Result<u64, Failed> {
+        let mut bytes = 0;
+        for file in &self.files {
+            if is_stdin(file) {
+                return Ok(0);
+            }
+            bytes += file_bytes(file)?;
+        }
+        Ok(bytes)
+    }
+}
+
+fn file_bytes(file: &Path) -> Result<u64, Failed> {
+    let found = std::fs::metadata(file).map_err(|error| {
+        Failed::Usage(anyhow::Error::new(error).context(format!("{} cannot be read", file.display())))
+    })?;
+    if found.is_dir() {
+        return Err(Failed::Usage(anyhow::anyhow!("{} is a folder: name the files in it", file.display())));
+    }
+    Ok(found.len())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn sizes_are_read() {
+        assert_eq!("256MiB".parse(), Ok(Size(256 << 20)));
+        assert_eq!("1 GB".parse(), Ok(Size(1 << 30)));
+        assert_eq!("2097152".parse(), Ok(Size(2 << 20)));
+        for wrong in ["", "MiB", "12 stones", "1k", "99999999999999999999g"] {
+            assert!(wrong.parse::<Size>().is_err(), "{wrong}");
+        }
+    }
+}

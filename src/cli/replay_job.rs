@@ -1,0 +1,331 @@
+//! Sends a sequence of records into a topic, block by block.
+//!
+//! A block is a transaction: its records, dead letters, and the position behind them, which is how many records of the
+//! sequence have been sent. The position is kept as an offset of a group that nobody joins, named by all that makes the
+//! sequence what it is. A replay that is resumed reads it, passes over as many records, and goes on. Its producer has
+//! the same transactional id, so what a killed one left open is aborted before the position is read.
+
+use std::borrow::Cow;
+use std::ops::ControlFlow;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::time::{Duration, Instant};
+
+use anyhow::Context;
+use indicatif::ProgressBar;
+
+use super::history_arguments::OnError;
+use super::output;
+use super::pace::{Calendar, Pace};
+use super::replay::ReplaySummary;
+use crate::history::{Bad, Place, Plan, Watch, date_of, station_of};
+use crate::kafka::{
+    Admin, ClientSettings, GroupOffsets, KafkaError, Outgoing, Producer, TransactionSettings,
+};
+
+/// A block ends after so many records,
+const BLOCK_RECORDS: u64 = 50_000;
+/// or after this time.
+const BLOCK_TIME: Duration = Duration::from_millis(250);
+/// A pause that is longer than this ends it as well: nobody should wait for what has been sent.
+const PAUSE: Duration = Duration::from_millis(20);
+/// How long registering with the brokers may take.
+const READY_PATIENCE: Duration = Duration::from_secs(60);
+/// Bad lines that are told one by one.
+const TOLD_MAX: u64 = 5;
+
+/// What is to be sent, and how.
+pub(super) struct Job {
+    pub(super) plan: Plan,
+    pub(super) file_bytes: u64,
+    pub(super) topic: String,
+    pub(super) dead_letters: String,
+    pub(super) pace: Pace,
+    pub(super) calendar: Option<Calendar>,
+    pub(super) resume: bool,
+    pub(super) on_error: OnError,
+    pub(super) is_exactly_once: bool,
+    pub(super) namespace: String,
+    pub(super) transaction_timeout_ms: u64,
+    pub(super) settings: ClientSettings,
+    pub(super) stop: Arc<AtomicBool>,
+}
+
+impl Job {
+    /// Sends all, or until told to stop. Returns where that was, in words.
+    pub(super) fn send_all(&self) -> anyhow::Result<(ReplaySummary, String)> {
+        let name = self.name();
+        let transaction =
+            TransactionSettings { transactional_id: name.clone(), timeout_ms: self.transaction_timeout_ms };
+        let producer = Producer::new(&self.settings, self.is_exactly_once.then_some(&transaction))?;
+        ready(&producer)?;
+        let group = Admin::new(&self.settings)?.group(&name)?;
+        let mut sender = Sender {
+            job: self,
+            producer,
+            group,
+            passed: 0,
+            start_after: 0,
+            in_block: 0,
+            block_since: Instant::now(),
+            start: Instant::now(),
+            first_day: None,
+            last_place: None,
+            summary: ReplaySummary { topic: self.topic.clone(), ..ReplaySummary::default() },
+            bar: output::bar(self.file_bytes, "{wide_bar} {percent}%  {msg}  {eta} left"),
+        };
+        sender.begin()?;
+        let position = Arc::<AtomicU64>::default();
+        let sender_cell = std::cell::RefCell::new(sender);
+        let outcome = self.plan.run(
+            Watch { position: &position, stop: &self.stop },
+            &mut |place, text, bad| sender_cell.borrow_mut().bad(place, text, bad),
+            &mut |place, text| sender_cell.borrow_mut().record(place, text, &position),
+        );
+        let mut sender = sender_cell.into_inner();
+        // What was sent counts, also where reading has failed; the user must know how much that is.
+        sender.commit()?;
+        sender.producer.wait_acknowledged()?;
+        sender.bar.finish_and_clear();
+        outcome.with_context(|| format!("{} records were sent before", sender.summary.records))?;
+        sender.summary.files = self.plan.files.len();
+        sender.summary.seconds = sender.start.elapsed().as_secs_f64();
+        let stopped_at = sender.stopped_at();
+        Ok((sender.summary, stopped_at))
+    }
+
+    /// Names the sequence: the same for the same topic, files, order and selection.
+    fn name(&self) -> String {
+        let files: Vec<PathBuf> = self
+            .plan
+            .files
+            .iter()
+            .map(|file| std::path::absolute(file).unwrap_or_else(|_| file.clone()))
+            .collect();
+        let sequence = format!("{} {files:?} {:?} {:?}", self.topic, self.plan.order, self.plan.selection);
+        let mut crc = flate2::Crc::new();
+        crc.update(sequence.as_bytes());
+        format!("{}frostline-replay-{:08x}", self.namespace, crc.sum())
+    }
+}
+
+/// Registers with the brokers, which first end what a killed replay left open.
+fn ready(producer: &Producer) -> Result<(), KafkaError> {
+    let deadline = Instant::now() + READY_PATIENCE;
+    loop {
+        match producer.ready() {
+            Err(KafkaError::Retry(_)) if Instant::now() < deadline => std::thread::sleep(PAUSE),
+            outcome => return outcome,
+        }
+    }
+}
+
+struct Sender<'a> {
+    job: &'a Job,
+    producer: Producer,
+    group: GroupOffsets,
+    /// Records of the sequence and dead letters that have been sent, by this run or before it.
+    passed: u64,
+    /// So many were sent before this run.
+    start_after: u64,
+    in_block: u64,
+    block_since: Instant,
+    start: Instant,
+    first_day: Option<i32>,
+    last_place: Option<(PathBuf, u64)>,
+    summary: ReplaySummary,
+    bar: ProgressBar,
+}
+
+impl Sender<'_> {
+    /// Reads the position, or begins a new one.
+    fn begin(&mut self) -> anyhow::Result<()> {
+        if !self.job.is_exactly_once {
+            return Ok(());
+        }
+        if self.job.resume {
+            let committed = self.group.committed(&self.job.topic, 1)?;
+            let position = committed.first().map_or(0, |commit| commit.next_offset);
+            self.start_after = u64::try_from(position).unwrap_or(0);
+            self.summary.resumed_after = self.start_after;
+            return Ok(());
+        }
+        // An older position of the same sequence must not count for this run.
+        self.producer.send_position(&self.group, &self.job.topic, 0)?;
+        Ok(self.producer.commit()?)
+    }
+
+    /// Takes the next record of the sequence.
+    fn record(
+        &mut self,
+        place: Option<Place<'_>>,
+        text: &[u8],
+        position: &AtomicU64,
+    ) -> anyhow::Result<ControlFlow<()>> {
+        if self.passed < self.start_after {
+            self.passed += 1;
+            return Ok(self.flow());
+        }
+        if self.summary.records.is_multiple_of(4_096) {
+            self.report(position);
+        }
+        if !self.wait_turn(text, position)? {
+            return Ok(ControlFlow::Break(()));
+        }
+        if let Some(place) =
+            place.filter(|place| self.last_place.as_ref().is_none_or(|(_, line)| *line != place.line))
+        {
+            match &mut self.last_place {
+                Some((file, line)) if file == place.file => *line = place.line,
+                last => *last = Some((place.file.to_owned(), place.line)),
+            }
+        }
+        let key = key_of(text);
+        self.summary.without_key += u64::from(key.is_none());
+        self.send(&self.job.topic, key.as_deref(), text, &[])?;
+        self.summary.records += 1;
+        self.summary.bytes += text.len() as u64;
+        self.count_sent()?;
+        Ok(self.flow())
+    }
+
+    /// Counts what was sent just now, and ends the block where it is time.
+    fn count_sent(&mut self) -> anyhow::Result<()> {
+        self.passed += 1;
+        self.in_block += 1;
+        let is_due = self.in_block.is_multiple_of(64) && self.block_since.elapsed() > BLOCK_TIME;
+        if is_due || self.in_block >= BLOCK_RECORDS { self.commit() } else { Ok(()) }
+    }
+
+    fn flow(&self) -> ControlFlow<()> {
+        if self.job.stop.load(Ordering::Relaxed) { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
+    }
+
+    fn send(
+        &self,
+        topic: &str,
+        key: Option<&[u8]>,
+        value: &[u8],
+        headers: &[(Cow<'static, str>, Option<Vec<u8>>)],
+    ) -> anyhow::Result<()> {
+        let (value, partition) = (Some(value), None);
+        let record = Outgoing { topic, partition, key, value, timestamp_ms: -1, headers, changelog: None };
+        Ok(self.producer.send(&record)?)
+    }
+
+    /// Waits until the record may go. `false`: stop.
+    fn wait_turn(&mut self, text: &[u8], position: &AtomicU64) -> anyhow::Result<bool> {
+        let by_calendar = match self.job.calendar {
+            None => Duration::ZERO,
+            Some(calendar) => match date_of(text) {
+                None => Duration::ZERO,
+                Some(date) => {
+                    let day = date.days_since_1970();
+                    let first = *self.first_day.get_or_insert(day);
+                    calendar.after(day - first)
+                }
+            },
+        };
+        loop {
+            if self.job.stop.load(Ordering::Relaxed) {
+                return Ok(false);
+            }
+            let by_rate = self.job.pace.wait(self.summary.records, self.start);
+            let wait = by_rate.max(by_calendar.saturating_sub(self.start.elapsed()));
+            if wait.is_zero() {
+                return Ok(true);
+            }
+            if wait > PAUSE || self.block_since.elapsed() > BLOCK_TIME {
+                self.commit()?;
+            }
+            self.report(position);
+            std::thread::sleep(wait.min(Duration::from_millis(100)));
+        }
+    }
+
+    /// Ends the block: from here on it counts.
+    fn commit(&mut self) -> anyhow::Result<()> {
+        if self.in_block > 0 && self.job.is_exactly_once {
+            let position = i64::try_from(self.passed).unwrap_or(i64::MAX);
+            self.producer.send_position(&self.group, &self.job.topic, position)?;
+            self.producer.commit()?;
+        }
+        self.in_block = 0;
+        self.block_since = Instant::now();
+        Ok(())
+    }
+
+    /// Decides about what is no record. `true`: it is sent all the same.
+    fn bad(&mut self, place: Place<'_>, text: &[u8], bad: &Bad) -> anyhow::Result<bool> {
+        let at = format!("{}:{}", place.file.display(), place.line);
+        self.summary.bad += 1;
+        match self.job.on_error {
+            OnError::Stop => anyhow::bail!("{at}: {}", bad.reason),
+            _ if self.summary.bad > TOLD_MAX => {}
+            _ => self.bar.suspend(|| tracing::warn!(at, reason = bad.reason, "no record of a known form")),
+        }
+        match self.job.on_error {
+            OnError::Pass => return Ok(true),
+            OnError::DeadLetter if self.passed < self.start_after => self.passed += 1,
+            OnError::DeadLetter => {
+                let own = |name: &'static str, value: String| (Cow::Borrowed(name), Some(value.into_bytes()));
+                let headers = [
+                    own("frostline-stage", "replay".into()),
+                    own("frostline-reason", bad.reason.clone()),
+                    own("frostline-file", place.file.display().to_string()),
+                    own("frostline-line", place.line.to_string()),
+                ];
+                self.send(&self.job.dead_letters, key_of(text).as_deref(), text, &headers)?;
+                self.summary.dead_letters += 1;
+                self.count_sent()?;
+            }
+            _ => {}
+        }
+        Ok(false)
+    }
+
+    fn report(&self, position: &AtomicU64) {
+        self.bar.set_position(position.load(Ordering::Relaxed));
+        let rate = self.summary.records as f64 / self.start.elapsed().as_secs_f64().max(0.001);
+        let (records, rate) = (output::grouped(self.summary.records), output::grouped(rate as u64));
+        self.bar.set_message(format!("{records} records  {rate}/s"));
+    }
+
+    fn stopped_at(&self) -> String {
+        let records = output::grouped(self.passed);
+        match &self.last_place {
+            Some((file, line)) => format!("after {records} records, at {}:{line}", file.display()),
+            None => format!("after {records} records"),
+        }
+    }
+}
+
+/// The station id of a line: the first field of CSV, `station.id` or `station_id` of JSON. A line without one
+/// is sent all the same, without a key: the stage that reads it knows what to say of it.
+fn key_of(text: &[u8]) -> Option<Vec<u8>> {
+    match text.first() {
+        Some(b'[') => None,
+        Some(b'{') => station_of(text).map(|station| station.as_bytes().to_vec()),
+        _ => memchr::memchr(b',', text).map(|comma| text[..comma].to_vec()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn lines_are_keyed_by_their_station() {
+        let key = |line: &str| key_of(line.as_bytes()).map(|key| String::from_utf8(key).unwrap());
+        assert_eq!(key("USW00003192,20160215,AWND,14,,,W,").as_deref(), Some("USW00003192"));
+        assert_eq!(
+            key(r#"{"station":{"id":"USC00020287","x":1},"date":""}"#).as_deref(),
+            Some("USC00020287")
+        );
+        assert_eq!(key(r#"{"station_id":"USC00020287"}"#).as_deref(), Some("USC00020287"));
+        assert_eq!(key(r#"{"other":1}"#), None);
+        assert_eq!(key("[{}]"), None);
+        assert_eq!(key("no comma"), None);
+    }
+}

@@ -1,0 +1,96 @@
+//! The objects of JSON arrays, one by one, however large the array is.
+
+use std::io::{self, BufRead};
+
+/// Largest object that is read, in bytes.
+const OBJECT_BYTES_MAX: usize = 64 * 1024 * 1024;
+
+/// Goes through one array, or several one after the other.
+pub(super) struct Objects<R> {
+    input: R,
+    /// The line in which it stands, from 1.
+    pub(super) line: u64,
+    object: Vec<u8>,
+}
+
+impl<R: BufRead> Objects<R> {
+    pub(super) fn new(input: R) -> Self {
+        Self { input, line: 1, object: Vec::new() }
+    }
+
+    /// The next element of the array, as it is written; whether it is JSON is for others to find out.
+    ///
+    /// # Errors
+    /// Where the file cannot be read, or ends within an element or before the closing bracket.
+    pub(super) fn next(&mut self) -> io::Result<Option<&[u8]>> {
+        let cut_off = |what: &str| io::Error::new(io::ErrorKind::UnexpectedEof, what.to_owned());
+        self.object.clear();
+        let (mut depth, mut in_string, mut is_escaped) = (0_usize, false, false);
+        loop {
+            let buffer = self.input.fill_buf()?;
+            if buffer.is_empty() {
+                return match (depth, self.object.is_empty()) {
+                    (0, true) => Ok(None),
+                    _ => Err(cut_off("the array ends within an object: is the file whole?")),
+                };
+            }
+            let mut used = 0;
+            let mut is_done = false;
+            for byte in buffer {
+                used += 1;
+                self.line += u64::from(*byte == b'\n');
+                let is_outside = depth == 0 && !in_string;
+                if is_outside && (matches!(byte, b'[' | b']' | b',') || byte.is_ascii_whitespace()) {
+                    // A bare value ends where a comma or a bracket comes.
+                    if self.object.is_empty() {
+                        continue;
+                    }
+                    is_done = true;
+                    break;
+                }
+                self.object.push(*byte);
+                match byte {
+                    _ if in_string && is_escaped => is_escaped = false,
+                    b'\\' if in_string => is_escaped = true,
+                    b'"' => in_string = !in_string,
+                    b'{' | b'[' if !in_string => depth += 1,
+                    b'}' | b']' if !in_string => depth = depth.saturating_sub(1),
+                    _ => {}
+                }
+                if depth == 0 && !in_string && *byte == b'}' {
+                    is_done = true;
+                    break;
+                }
+            }
+            self.input.consume(used);
+            if is_done {
+                return Ok(Some(&self.object));
+            }
+            if self.object.len() > OBJECT_BYTES_MAX {
+                return Err(io::Error::other(format!("an object has more than {OBJECT_BYTES_MAX} bytes")));
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn objects(text: &str) -> io::Result<Vec<String>> {
+        let mut objects = Objects::new(text.as_bytes());
+        let mut found = Vec::new();
+        while let Some(object) = objects.next()? {
+            found.push(String::from_utf8_lossy(object).into_owned());
+        }
+        Ok(found)
+    }
+
+    #[test]
+    fn elements_come_as_they_are_written() {
+        let text = "[\n {\"a\": [1, {\"b\": \"]}\\\"\"}]},\n{ },3]\n[{\"c\":1}]";
+        assert_eq!(objects(text).unwrap(), ["{\"a\": [1, {\"b\": \"]}\\\"\"}]}", "{ }", "3", "{\"c\":1}"]);
+        assert!(objects("[]").unwrap().is_empty());
+        assert!(objects("[{\"a\": 1}, {\"b\"").is_err());
+    }
+}

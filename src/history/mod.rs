@@ -1,0 +1,29 @@
+//! Files of weather history: whatever form and packing NOAA and people keep them in, read record by record.
+//!
+//! | form | what it is | what comes of it |
+//! |---|---|---|
+//! | by_year CSV | one element of one station-day a line, with or without a header | the line |
+//! | `.dly` | a month of one element of one station a line, in fixed columns | a by_year line for each day |
+//! | station CSV | a day of one station a line, with a column for each element | a by_year line for each element |
+//! | JSON lines | one object a line | the object |
+//! | JSON array | objects between brackets | each object |
+//!
+//! Packed with gzip, bzip2, zstd or xz, recognised by their first bytes, whatever the name says; `-` is standard
+//! input. [`DaySorter`] puts records in the order of their days with little memory.
+
+mod array;
+mod day_sorter;
+mod dly;
+mod form;
+mod open;
+mod plan;
+mod reader;
+mod selection;
+mod station_csv;
+
+pub use day_sorter::DaySorter;
+pub use form::Form;
+pub use open::{is_stdin, open};
+pub use plan::{OnBad, OnRecord, Order, Place, Plan, Watch};
+pub use reader::{Bad, Flow, Given, Item, read};
+pub use selection::{Selection, date_of, station_of};

@@ -1,0 +1,127 @@
+//! Opening files, packed or not, and standard input.
+
+use std::fs::File;
+use std::io::{self, BufRead, BufReader, Read};
+use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use anyhow::Context;
+
+const BUFFER_BYTES: usize = 1 << 18;
+
+/// How a file is packed: its name, its first bytes, and the endings of its names.
+const PACKINGS: [(Packing, &[u8], &[&str]); 4] = [
+    (Packing::Gzip, &[0x1f, 0x8b], &["gz"]),
+    (Packing::Bzip2, b"BZh", &["bz2"]),
+    (Packing::Zstd, &[0x28, 0xb5, 0x2f, 0xfd], &["zst", "zstd"]),
+    (Packing::Xz, &[0xfd, b'7', b'z', b'X', b'Z', 0], &["xz"]),
+];
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Packing {
+    Gzip,
+    Bzip2,
+    Zstd,
+    Xz,
+}
+
+/// Whether the path stands for standard input.
+pub fn is_stdin(path: &Path) -> bool {
+    path.as_os_str() == "-"
+}
+
+/// Opens a file for reading, unpacked. `position` counts the bytes of the file that have been read, for progress.
+///
+/// # Errors
+/// Where it cannot be opened. A file whose name says another packing than its bytes is read by its bytes, with a
+/// warning in the log.
+pub fn open(path: &Path, position: Arc<AtomicU64>) -> anyhow::Result<Box<dyn BufRead + Send>> {
+    let source: Box<dyn Read + Send> = if is_stdin(path) {
+        Box::new(io::stdin())
+    } else {
+        let file = File::open(path).with_context(|| format!("{} cannot be opened", path.display()))?;
+        let is_folder = file.metadata().is_ok_and(|found| found.is_dir());
+        anyhow::ensure!(!is_folder, "{} is a folder: name the files in it", path.display());
+        Box::new(file)
+    };
+    let mut reader = BufReader::with_capacity(BUFFER_BYTES, Counted { source, position });
+    let first = reader.fill_buf().with_context(|| format!("{} cannot be read", path.display()))?;
+    let found = PACKINGS.iter().find(|(_, magic, _)| first.starts_with(magic)).map(|(packing, ..)| *packing);
+    warn_of_name(path, found, first.is_empty());
+    let unpacked: Box<dyn Read + Send> = match found {
+        None => return Ok(Box::new(reader)),
+        Some(Packing::Gzip) => Box::new(flate2::bufread::MultiGzDecoder::new(reader)),
+        Some(Packing::Bzip2) => Box::new(bzip2::bufread::MultiBzDecoder::new(reader)),
+        Some(Packing::Zstd) => Box::new(zstd::stream::read::Decoder::with_buffer(reader)?),
+        Some(Packing::Xz) => Box::new(liblzma::bufread::XzDecoder::new_multi_decoder(reader)),
+    };
+    Ok(Box::new(BufReader::with_capacity(BUFFER_BYTES, unpacked)))
+}
+
+fn warn_of_name(path: &Path, found: Option<Packing>, is_empty: bool) {
+    let ending = path.extension().and_then(|ending| ending.to_str()).unwrap_or_default();
+    let named = PACKINGS.iter().find(|(.., endings)| endings.contains(&ending)).map(|(packing, ..)| *packing);
+    if named.is_some() && named != found && !is_empty {
+        let is = found.map_or("not packed".to_owned(), |found| format!("{found:?}"));
+        tracing::warn!(file = %path.display(), is, "packed otherwise than its name says; read as what it is");
+    }
+}
+
+struct Counted {
+    source: Box<dyn Read + Send>,
+    position: Arc<AtomicU64>,
+}
+
+impl Read for Counted {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        let read = self.source.read(buffer)?;
+        self.position.fetch_add(read as u64, Ordering::Relaxed);
+        Ok(read)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::Write;
+
+    use super::*;
+
+    #[test]
+    fn all_packings_give_the_same_text() {
+        let dir = tempfile::tempdir().unwrap();
+        let text = "USW00003192,20160215,AWND,14,,,W,\n".repeat(1_000);
+        let gzip = {
+            let mut packer = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
+            packer.write_all(text.as_bytes()).unwrap();
+            packer.finish().unwrap()
+        };
+        let bzip2 = {
+            let mut packer = bzip2::write::BzEncoder::new(Vec::new(), bzip2::Compression::fast());
+            packer.write_all(text.as_bytes()).unwrap();
+            packer.finish().unwrap()
+        };
+        let zstd = zstd::stream::encode_all(text.as_bytes(), 1).unwrap();
+        let xz = {
+            let mut packer = liblzma::write::XzEncoder::new(Vec::new(), 1);
+            packer.write_all(text.as_bytes()).unwrap();
+            packer.finish().unwrap()
+        };
+        for packed in [text.clone().into_bytes(), gzip, bzip2, zstd, xz] {
+            // In two pieces one after the other, as people join packed files; and under a wrong name.
+            let whole = [packed.clone(), packed.clone()].concat();
+            let path = dir.path().join("a.gz");
+            std::fs::write(&path, &whole).unwrap();
+            let position = Arc::<AtomicU64>::default();
+            let mut found = String::new();
+            open(&path, Arc::clone(&position)).unwrap().read_to_string(&mut found).unwrap();
+            assert_eq!(found.len(), 2 * text.len());
+            assert_eq!(position.load(Ordering::Relaxed), whole.len() as u64);
+            if packed.len() < text.len() {
+                std::fs::write(&path, &packed[..packed.len() / 2]).unwrap();
+                let mut lines = open(&path, Arc::default()).unwrap();
+                assert!(lines.read_to_string(&mut String::new()).is_err(), "cut off is an error");
+            }
+        }
+    }
+}

@@ -1,0 +1,217 @@
+//! Reading a file of any form, record by record.
+
+use std::io::BufRead;
+use std::ops::ControlFlow;
+use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::AtomicU64;
+
+use anyhow::Context;
+
+use super::array::Objects;
+use super::dly;
+use super::form::Form;
+use super::open::open;
+use super::station_csv::Columns;
+use crate::noaa::{Line, Reading};
+
+/// Longest line that is read, in bytes.
+const LINE_BYTES_MAX: usize = 64 * 1024 * 1024;
+
+/// A record of a file.
+#[derive(Clone, Copy, Debug)]
+pub struct Item<'a> {
+    /// A by_year line or a JSON document, without the end of line.
+    pub text: &'a [u8],
+    /// The line of the file in which it stands, from 1.
+    pub line: u64,
+}
+
+/// What is wrong with a record.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Bad {
+    /// In a sentence.
+    pub reason: String,
+}
+
+/// Whether to go on.
+pub type Flow = anyhow::Result<ControlFlow<()>>;
+
+/// A record, or what stands where one should be.
+pub type Given<'a> = (Item<'a>, Result<(), Bad>);
+
+/// Calls `visit` with each record of a file until it breaks off. Empty lines and headers are left out.
+///
+/// # Errors
+/// Where the file cannot be opened or read to its end (a packed file that is cut off, say), with the line.
+pub fn read(path: &Path, position: Arc<AtomicU64>, visit: &mut dyn FnMut(Given<'_>) -> Flow) -> Flow {
+    let mut input = open(path, position)?;
+    let start = input.fill_buf().with_context(|| format!("{} cannot be read", path.display()))?;
+    match Form::of(start) {
+        Form::JsonArray => read_array(path, input, visit),
+        form => read_lines(path, input, form, visit),
+    }
+}
+
+fn read_array(path: &Path, input: Box<dyn BufRead + Send>, visit: &mut dyn FnMut(Given<'_>) -> Flow) -> Flow {
+    let mut objects = Objects::new(input);
+    loop {
+        let line = objects.line;
+        let object = objects.next().with_context(|| format!("{}:{line} cannot be read", path.display()))?;
+        let Some(object) = object else { return Ok(ControlFlow::Continue(())) };
+        // Records are one line each, whatever the array's layout.
+        let text: Vec<u8> =
+            object.iter().map(|byte| if matches!(byte, b'\n' | b'\r') { b' ' } else { *byte }).collect();
+        if visit((Item { text: &text, line }, check_document(&text)))?.is_break() {
+            return Ok(ControlFlow::Break(()));
+        }
+    }
+}
+
+fn read_lines(
+    path: &Path,
+    mut input: Box<dyn BufRead + Send>,
+    form: Form,
+    visit: &mut dyn FnMut(Given<'_>) -> Flow,
+) -> Flow {
+    let (mut line, mut columns) = (Vec::with_capacity(512), None);
+    for number in 1_u64.. {
+        line.clear();
+        let mut limited = std::io::Read::take(&mut input, LINE_BYTES_MAX as u64);
+        let read = limited.read_until(b'\n', &mut line);
+        if read.with_context(|| format!("{}:{number} cannot be read", path.display()))? == 0 {
+            break;
+        }
+        anyhow::ensure!(
+            line.len() < LINE_BYTES_MAX,
+            "{}:{number} has more than {LINE_BYTES_MAX} bytes",
+            path.display()
+        );
+        let text = line.strip_prefix(b"\xef\xbb\xbf").filter(|_| number == 1).unwrap_or(&line);
+        let text = without_line_end(text);
+        if text.is_empty() {
+            continue;
+        }
+        let mut flow = ControlFlow::Continue(());
+        let mut give = |text: &[u8], checked: Result<(), Bad>| -> anyhow::Result<()> {
+            if flow.is_continue() {
+                flow = visit((Item { text, line: number }, checked))?;
+            }
+            Ok(())
+        };
+        match form {
+            Form::ByYear => match Reading::parse(text) {
+                Ok(Line::Header) => {}
+                Ok(Line::Reading(_)) => give(text, Ok(()))?,
+                Err(error) => give(text, Err(Bad { reason: error.to_string() }))?,
+            },
+            Form::JsonLines | Form::JsonArray => give(text, check_document(text))?,
+            Form::Dly => expand(text, &mut give, |visit| dly::read_line(text, visit))?,
+            Form::StationCsv => match &columns {
+                None => {
+                    let header = Columns::parse(&String::from_utf8_lossy(text));
+                    columns = Some(
+                        header.map_err(|reason| anyhow::anyhow!("{}:{number}: {reason}", path.display()))?,
+                    );
+                }
+                Some(columns) => {
+                    expand(text, &mut give, |visit| {
+                        columns.read_line(&String::from_utf8_lossy(text), visit)
+                    })?;
+                }
+            },
+        }
+        if flow.is_break() {
+            return Ok(flow);
+        }
+    }
+    Ok(ControlFlow::Continue(()))
+}
+
+fn without_line_end(line: &[u8]) -> &[u8] {
+    let end = line.iter().rposition(|byte| !matches!(byte, b'\n' | b'\r')).map_or(0, |last| last + 1);
+    &line[..end]
+}
+
+type Give<'a> = dyn FnMut(&[u8], Result<(), Bad>) -> anyhow::Result<()> + 'a;
+
+/// Gives the lines that a line of another form stands for, or that line itself, where it is wrong.
+fn expand(
+    text: &[u8],
+    give: &mut Give<'_>,
+    read: impl FnOnce(&mut dyn FnMut(&[u8])) -> Result<(), String>,
+) -> anyhow::Result<()> {
+    let mut lines: Vec<u8> = Vec::new();
+    let outcome = read(&mut |line| {
+        lines.extend_from_slice(line);
+        lines.push(b'\n');
+    });
+    match outcome {
+        Ok(()) => lines
+            .split(|byte| *byte == b'\n')
+            .filter(|line| !line.is_empty())
+            .try_for_each(|line| give(line, Ok(()))),
+        Err(reason) => give(text, Err(Bad { reason })),
+    }
+}
+
+/// A document must be a JSON object; what it says is for the stages to find out.
+fn check_document(text: &[u8]) -> Result<(), Bad> {
+    let bad = |reason: String| Err(Bad { reason });
+    match serde_json::from_slice::<&serde_json::value::RawValue>(text) {
+        Ok(value) if value.get().starts_with('{') => Ok(()),
+        Ok(_) => bad("it is no JSON object".into()),
+        Err(error) => bad(format!("it is no JSON: {error}")),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn items(name: &str, text: &str) -> Vec<(u64, String, bool)> {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join(name);
+        std::fs::write(&path, text).unwrap();
+        let mut found = Vec::new();
+        let _ = read(&path, Arc::default(), &mut |(item, checked)| {
+            found.push((item.line, String::from_utf8_lossy(item.text).into_owned(), checked.is_ok()));
+            Ok(ControlFlow::Continue(()))
+        })
+        .unwrap();
+        found
+    }
+
+    #[test]
+    fn lines_with_their_numbers() {
+        let text = "ID,DATE,ELEMENT,DATA_VALUE\nUSC00027716,20160615,TMIN,-44,,S,7,\r\n\n{\"a\":1}\n";
+        assert_eq!(
+            items("a.csv", text),
+            [(2, "USC00027716,20160615,TMIN,-44,,S,7,".to_owned(), true), (4, "{\"a\":1}".to_owned(), false)],
+            "a document among lines is none of them"
+        );
+        let documents = items("a.jsonl", "{\"a\":1}\n{\"a\"\n[1]\n");
+        assert_eq!(
+            documents.iter().map(|(.., is_sound)| *is_sound).collect::<Vec<_>>(),
+            [true, false, false]
+        );
+        assert_eq!(
+            items("a.json", "[{\"a\":\n1},{}]"),
+            [(1, "{\"a\": 1}".to_owned(), true), (2, "{}".to_owned(), true)]
+        );
+    }
+
+    #[test]
+    fn other_forms_become_lines() {
+        let dly = "USC00027716201602TMIN  -44 S7-9999   \n";
+        assert_eq!(items("a.dly", dly), [(1, "USC00027716,20160201,TMIN,-44,,S,7,".to_owned(), true)]);
+        let csv = "STATION,DATE,TMIN\nUSC00027716,2016-06-15,-44\nUSC00027716,nonsense,-44\n";
+        assert_eq!(
+            items("a.csv", csv),
+            [
+                (2, "USC00027716,20160615,TMIN,-44,,,,".to_owned(), true),
+                (3, "USC00027716,nonsense,-44".to_owned(), false)
+            ]
+        );
+    }
+}

@@ -1,0 +1,120 @@
+//! A station's own CSV, as NOAA's access folder has it: a line a day, a column an element, and beside most a column
+//! `…_ATTRIBUTES` with measurement, quality and source flag and the time of observation.
+
+use crate::noaa::{Date, Element, Line, Reading, StationId};
+
+/// Where things are, by the file's first line.
+pub(super) struct Columns {
+    station: usize,
+    date: usize,
+    /// Of each element: its value, and its attributes where there are any.
+    elements: Vec<(Element, usize, Option<usize>)>,
+}
+
+impl Columns {
+    /// Reads the names of the columns.
+    ///
+    /// # Errors
+    /// What is missing, in a sentence.
+    pub(super) fn parse(header: &str) -> Result<Self, String> {
+        let names = fields(header);
+        let at = |wanted: &str| names.iter().position(|name| name == wanted);
+        let elements = names.iter().enumerate().filter_map(|(index, name)| {
+            let element = Element::parse(name.as_bytes()).filter(|element| element.is_known())?;
+            Some((element, index, at(&format!("{name}_ATTRIBUTES"))))
+        });
+        Ok(Self {
+            station: at("STATION").ok_or("there is no column STATION")?,
+            date: at("DATE").ok_or("there is no column DATE")?,
+            elements: elements.collect(),
+        })
+    }
+
+    /// Calls `visit` with a by_year line for each element that has a value.
+    ///
+    /// # Errors
+    /// What is wrong, in a sentence.
+    pub(super) fn read_line(&self, line: &str, visit: &mut dyn FnMut(&[u8])) -> Result<(), String> {
+        let fields = fields(line);
+        let field = |index: usize| fields.get(index).map_or("", |field| field.trim());
+        let station = field(self.station);
+        let station =
+            StationId::parse(station.as_bytes()).ok_or_else(|| format!("{station:?} is no station id"))?;
+        let date = field(self.date);
+        let date = Date::parse_iso(date).ok_or_else(|| format!("{date:?} is no date"))?;
+        let mut text = Vec::with_capacity(48);
+        for (element, value, attributes) in &self.elements {
+            let value = field(*value);
+            if value.is_empty() {
+                continue;
+            }
+            let value =
+                value.parse().map_err(|_| format!("{element} is {value:?}, which is no whole number"))?;
+            let attributes: Vec<&str> = attributes.map_or("", field).split(',').collect();
+            let flag = |index: usize| attributes.get(index).and_then(|flag| flag.bytes().next()).unwrap_or(0);
+            let time = attributes.get(3).and_then(|time| time.parse().ok());
+            let reading = Reading {
+                station,
+                date,
+                element: *element,
+                value,
+                measurement_flag: flag(0),
+                quality_flag: flag(1),
+                source_flag: flag(2),
+                observation_time: time,
+            };
+            text.clear();
+            reading.to_line_into(&mut text);
+            match Reading::parse(&text) {
+                Ok(Line::Reading(_)) => visit(&text),
+                Ok(Line::Header) => {}
+                Err(error) => return Err(format!("{element}: {error}")),
+            }
+        }
+        Ok(())
+    }
+}
+
+/// The fields of a line of CSV; quotes may hold commas, and are doubled where they are meant.
+fn fields(line: &str) -> Vec<String> {
+    let (mut fields, mut field, mut is_quoted) = (Vec::new(), String::new(), false);
+    let mut chars = line.trim_end_matches(['\r', '\n']).chars().peekable();
+    while let Some(c) = chars.next() {
+        match c {
+            '"' if is_quoted && chars.peek() == Some(&'"') => {
+                field.push('"');
+                chars.next();
+            }
+            '"' => is_quoted = !is_quoted,
+            ',' if !is_quoted => fields.push(std::mem::take(&mut field)),
+            other => field.push(other),
+        }
+    }
+    fields.push(field);
+    fields
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_element_with_a_value_is_a_line() {
+        let header = "\"STATION\",\"DATE\",\"NAME\",\"TMIN\",\"TMIN_ATTRIBUTES\",\"PRCP\",\"PRCP_ATTRIBUTES\",\"SNOW\"";
+        let columns = Columns::parse(header).unwrap();
+        let read = |line: &str| {
+            let mut found = Vec::new();
+            columns
+                .read_line(line, &mut |line| found.push(String::from_utf8_lossy(line).into_owned()))
+                .map(|()| found)
+        };
+        let line = "\"USC00027716\",\"2016-06-15\",\"SELIGMAN, AZ\",\"  -44\",\",S,7,0700\",\"    0\",\"T,,7\",\"\"\r\n";
+        assert_eq!(
+            read(line).unwrap(),
+            ["USC00027716,20160615,TMIN,-44,,S,7,0700", "USC00027716,20160615,PRCP,0,T,,7,"]
+        );
+        assert!(read("\"USC00027716\",\"2016-06-31\"").unwrap_err().contains("no date"));
+        assert!(read("USC00027716,2016-06-15,x,1.5").unwrap_err().contains("whole number"));
+        assert!(Columns::parse("STATION,TMIN").is_err());
+    }
+}
