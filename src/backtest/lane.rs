@@ -6,10 +6,12 @@ use std::sync::Arc;
 use super::Setting;
 use super::input::Block;
 use super::stats::LaneStats;
-use crate::noaa::{ObservationView, StationId};
-use crate::record::{NO_HEADERS, Record};
+use crate::noaa::{Date, ObservationView, StationId};
+use crate::record::{NO_HEADERS, Record, day_of};
 use crate::rules::RuleSet;
-use crate::stages::{Alert, Assemble, Collector, Context, Counts, Processor, Sink, StageName, StationIndex};
+use crate::stages::{
+    Alert, Assemble, Collector, Context, Counts, Processor, Remembered, Sink, StageName, StationIndex,
+};
 use crate::state::Store;
 
 /// A processor with what it works on.
@@ -86,6 +88,39 @@ struct Alerting<'a> {
     part: Part,
     stats: LaneStats,
     each_alert: &'a (dyn Fn(&[u8]) + Sync),
+    /// Whoever wants to know more of one rule at one station.
+    trace: Option<&'a Trace<'a>>,
+}
+
+/// Follows one rule at one station.
+pub struct Trace<'a> {
+    /// The rule's id.
+    pub rule: &'a str,
+    /// The station.
+    pub station: StationId,
+    /// The day.
+    pub date: Date,
+    /// Called with each observation of the station, what is remembered before and after it, and the alerts that it gave,
+    /// and with alerts about the station that others gave.
+    pub visit: &'a (dyn Fn(Traced<'_>) + Sync),
+}
+
+/// One step of a [`Trace`].
+pub struct Traced<'a> {
+    /// The observation that was read, of whatever station.
+    pub document: &'a [u8],
+    /// Before it.
+    pub before: Remembered,
+    /// After it.
+    pub after: Remembered,
+    /// The values of alerts that it gave.
+    pub alerts: Vec<Vec<u8>>,
+}
+
+impl Trace<'_> {
+    fn remembered(&self, part: &Part, now_ms: i64) -> Remembered {
+        Remembered::read(&part.store, self.rule, self.station, self.date, day_of(now_ms))
+    }
 }
 
 pub(super) struct Lane<'a> {
@@ -102,10 +137,11 @@ impl<'a> Lane<'a> {
         setting: &Setting,
         rules: Arc<RuleSet>,
         each_alert: &'a (dyn Fn(&[u8]) + Sync),
+        trace: Option<&'a Trace<'a>>,
     ) -> Self {
         let stats = LaneStats::new(setting.filter.clone());
         let part = Part::new(StageName::Alert, Box::new(Alert::new(rules, setting.limits)));
-        Self::new(setting, Then::Alert(Box::new(Alerting { part, stats, each_alert })))
+        Self::new(setting, Then::Alert(Box::new(Alerting { part, stats, each_alert, trace })))
     }
 
     pub(super) fn visiting(setting: &Setting, visit: &'a (dyn Fn(&[u8]) + Sync)) -> Self {
@@ -178,13 +214,20 @@ impl Then<'_> {
         match self {
             Self::Visit(visit) => visit(value),
             Self::Alert(alerting) => {
-                let Alerting { part, stats, each_alert } = &mut **alerting;
+                let Alerting { part, stats, each_alert, trace } = &mut **alerting;
+                let before = trace.map(|trace| trace.remembered(part, now_ms));
                 part.process(key, value, now_ms);
                 for output in part.collector.outputs() {
                     if let (Sink::Output, Some(value)) = (output.sink, output.value) {
                         stats.alert(value);
                         each_alert(value);
                     }
+                }
+                if let Some((trace, before)) = trace.zip(before) {
+                    let alerts = part.collector.outputs().filter(|output| output.sink == Sink::Output);
+                    let alerts = alerts.filter_map(|output| output.value.map(<[u8]>::to_vec)).collect();
+                    let after = trace.remembered(part, now_ms);
+                    (trace.visit)(Traced { document: value, before, after, alerts });
                 }
                 part.collector.clear();
             }

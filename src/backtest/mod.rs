@@ -18,6 +18,8 @@ pub use stats::{Longest, Month, RuleStats, Stats, Summary};
 use crate::noaa::{Date, ObservationView};
 use crate::rules::{Condition, Conditions, Published, Reporting};
 use crate::stages::{AssembleSettings, Limits, StationIndex};
+pub use lane::{Trace, Traced};
+
 use lane::Lane;
 
 /// What a backtest works with, besides rules and input.
@@ -53,7 +55,7 @@ pub fn run(
     each_alert: &(dyn Fn(&[u8]) + Sync),
 ) -> anyhow::Result<Stats> {
     let rule_set = Arc::new(rules.rule_set(&mut Conditions::default()));
-    let alerting = || Lane::alerting(setting, Arc::clone(&rule_set), each_alert);
+    let alerting = || Lane::alerting(setting, Arc::clone(&rule_set), each_alert, None);
     let mut stats = Stats::new(rules);
     for lane in drive(input, setting, alerting, Lane::into_stats)? {
         stats.add(lane);
@@ -61,7 +63,23 @@ pub fn run(
     Ok(stats)
 }
 
-/// Calls `visit` with every observation, in order.
+/// Follows one rule at one station through all of `input`.
+///
+/// # Errors
+/// Where the input cannot be read.
+pub fn trace(
+    input: &Input<'_>,
+    rules: &Published,
+    setting: &Setting,
+    trace: &Trace<'_>,
+) -> anyhow::Result<()> {
+    let rule_set = Arc::new(rules.rule_set(&mut Conditions::default()));
+    let nobody: &(dyn Fn(&[u8]) + Sync) = &|_| ();
+    let tracing = || Lane::alerting(setting, Arc::clone(&rule_set), nobody, Some(trace));
+    drive(input, setting, tracing, drop).map(drop)
+}
+
+/// Calls `visit` with every observation; those of one station are in order.
 ///
 /// # Errors
 /// Where the input cannot be read.
@@ -96,7 +114,8 @@ fn drive<'a, R: Send>(
     end: impl Fn(Lane<'a>) -> R + Sync,
 ) -> anyhow::Result<Vec<R>> {
     let lanes = input.lanes(setting).max(1);
-    let threads = lanes.min(setting.lanes).max(1);
+    let cores = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
+    let threads = lanes.min(if setting.lanes == 1 { 1 } else { cores });
     std::thread::scope(|scope| {
         let (senders, receivers): (Vec<_>, Vec<_>) =
             (0..threads).map(|_| std::sync::mpsc::sync_channel::<input::Block>(4)).unzip();

@@ -100,6 +100,9 @@ struct Told<'a> {
     retracts: Option<&'a str>,
     #[serde(borrow, default)]
     subscribers: Vec<&'a str>,
+    /// An address is nobody's business here but that it is there.
+    #[serde(default)]
+    email: Option<serde::de::IgnoredAny>,
 }
 
 #[derive(Deserialize)]
@@ -123,6 +126,10 @@ struct Stretches {
     fired_days: BTreeMap<String, BTreeSet<i32>>,
     episode: Option<Longest>,
     has_episodes: bool,
+    /// Of episodes that have not ended: by station, the day of the first alert.
+    standing: BTreeMap<String, i32>,
+    /// The newest day of all alerts.
+    newest: i32,
 }
 
 impl LaneStats {
@@ -146,7 +153,7 @@ impl LaneStats {
         let Ok(told) = serde_json::from_slice::<Told<'_>>(value) else { return };
         let Some(date) = Date::parse_iso(told.date) else { return };
         let passes = match &self.filter {
-            Some(filter) if told.days.is_none() || told.transition != Transition::Stale => {
+            Some(filter) if told.transition != Transition::Stale => {
                 let view = ObservationView::parse(value);
                 view.is_ok_and(|view| self.evaluator.evaluate(filter, &view) == Ok(Verdict::Holds))
             }
@@ -168,6 +175,9 @@ impl LaneStats {
             *rule.by_month.entry((date.year(), date.month())).or_default() += 1;
         }
         stretches.take(&told, date.days_since_1970());
+        if told.email.is_some() {
+            *self.messages.entry(format!("(the address of {})", told.rule_id)).or_default() += 1;
+        }
         for subscriber in &told.subscribers {
             *self.messages.entry((*subscriber).to_owned()).or_default() += 1;
         }
@@ -186,8 +196,14 @@ impl Stretches {
             Transition::Retracted if is_retracted_firing => drop(days.remove(&day)),
             _ => {}
         }
+        self.newest = self.newest.max(day);
         if let Some(days) = told.days {
             self.has_episodes = true;
+            match told.transition {
+                Transition::Fired => drop(self.standing.insert(told.station.id.to_owned(), day - days + 1)),
+                Transition::Resolved => drop(self.standing.remove(told.station.id)),
+                Transition::Stale | Transition::Retracted => {}
+            }
             if told.transition != Transition::Retracted {
                 let since = Date::from_days_since_1970(day - days + 1)
                     .map_or_else(String::new, |date| date.to_string());
@@ -199,7 +215,13 @@ impl Stretches {
 
     fn longest(self) -> Option<Longest> {
         if self.has_episodes {
-            return self.episode;
+            let newest = self.newest;
+            let standing = self.standing.into_iter().map(|(station, since)| Longest {
+                days: newest - since + 1,
+                station,
+                since: Date::from_days_since_1970(since).map_or_else(String::new, |date| date.to_string()),
+            });
+            return self.episode.into_iter().chain(standing).max();
         }
         let of_station = |(station, days): (String, BTreeSet<i32>)| {
             let (mut best, mut run, mut last) = ((0, 0), 0, i32::MIN);

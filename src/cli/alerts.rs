@@ -25,6 +25,8 @@ Examples:
 
 /// How long a record that was named may take to come.
 const RECORD_PATIENCE: Duration = Duration::from_secs(10);
+/// Most records that are followed back: alert, kept observation, observation, and some that others may put between.
+const HOPS_MAX: usize = 6;
 /// Most raw lines that are shown.
 const LINES_MAX: usize = 50;
 
@@ -107,6 +109,11 @@ impl ListArguments {
 }
 
 async fn list(common: &Common, config: &Config, arguments: &ListArguments) -> Result<(), Failed> {
+    if let (Some(since), Some(until)) = (arguments.since, arguments.until)
+        && since > until
+    {
+        return Err(Failed::Usage(anyhow::anyhow!("--since {since} lies behind --until {until}")));
+    }
     let topic = config.topic(topic::ALERTS).name;
     let Some(partitions) = topics::connect(config).await?.partitions(&topic)? else {
         let advice = "make the topics with `frostline topics create`";
@@ -118,7 +125,7 @@ async fn list(common: &Common, config: &Config, arguments: &ListArguments) -> Re
     let mut reader = Reader::new(&settings, &topic, &starts)?;
     let mut open: BTreeSet<i32> = (0..partitions).collect();
     let mut found: Vec<((i64, i32, i64), Value)> = Vec::new();
-    let mut is_history = true;
+    let (mut is_history, mut skipped) = (true, 0);
     loop {
         let mut fresh = Vec::new();
         let read = reader.read(Duration::ZERO, 500, &mut |polled| match polled {
@@ -129,12 +136,22 @@ async fn list(common: &Common, config: &Config, arguments: &ListArguments) -> Re
         })?;
         if is_history {
             found.append(&mut fresh);
+            if found.len() > 2 * arguments.number + 10_000 {
+                found.sort_by_key(|(place, _)| *place);
+                let skip = found.len() - arguments.number;
+                skipped += skip;
+                drop(found.drain(..skip));
+            }
             if open.is_empty() {
                 is_history = false;
                 found.sort_by_key(|(place, _)| *place);
                 let skip = found.len().saturating_sub(arguments.number);
-                if skip > 0 && !common.json {
-                    output::note(&format!("{DIM}… {skip} earlier ones: -n shows more{DIM:#}"));
+                if skip + skipped > 0 && !common.json {
+                    let count = output::grouped((skip + skipped) as u64);
+                    output::note(&format!("{DIM}… {count} earlier ones: -n shows more{DIM:#}"));
+                }
+                if found.is_empty() && !arguments.follow {
+                    output::note(&format!("{DIM}no alert in {topic} matches{DIM:#}"));
                 }
                 found.drain(..).skip(skip).try_for_each(|(_, alert)| print(common, &alert))?;
             }
@@ -143,14 +160,14 @@ async fn list(common: &Common, config: &Config, arguments: &ListArguments) -> Re
         if !is_history && !arguments.follow {
             return Ok(());
         }
-        if read == 0 {
-            tokio::select! {
-                () = tokio::time::sleep(Duration::from_millis(20)) => {}
-                // Following ends so; that is no failure.
-                signal = signals.next() => {
-                    return if is_history { Err(Failed::Interrupted(signal)) } else { Ok(()) };
-                }
+        let pause = if read == 0 { Duration::from_millis(20) } else { Duration::ZERO };
+        tokio::select! {
+            biased;
+            // Following ends so; that is no failure.
+            signal = signals.next() => {
+                return if is_history { Err(Failed::Interrupted(signal)) } else { Ok(()) };
             }
+            () = tokio::time::sleep(pause) => {}
         }
     }
 }
@@ -211,7 +228,9 @@ async fn show(common: &Common, config: &Config, id: &str) -> Result<(), Failed> 
     let mut chain = vec![alert];
     let mut notes = Vec::new();
     // From the alert to what the alert stage read, and on to what the filter read.
-    while let Some((topic, partition, offset)) = chain.last().and_then(|found| origin(&found.value)) {
+    while chain.len() < HOPS_MAX
+        && let Some((topic, partition, offset)) = chain.last().and_then(|found| origin(&found.value))
+    {
         match record_at(config, admin, &topic, partition, offset)? {
             Some(found) => chain.push(found),
             None => {

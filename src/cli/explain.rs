@@ -10,12 +10,13 @@ use super::output::{BOLD, CYAN, DIM, GREEN, RED, YELLOW};
 use super::rules::source;
 use super::rules::{History, StationFiles};
 use super::{Common, Failed, output};
-use crate::backtest;
-use crate::noaa::{Date, ObservationView, StationId};
+use crate::backtest::{self, Trace, Traced};
+use crate::noaa::{Date, Element, ObservationView, StationId};
 use crate::rules::{
-    Condition, Conditions, DayVerdict, Episodes, Evaluator, Event, Judgement, LoneDay, Rule, Scope, Taken,
-    Terms, Verdict, clauses,
+    Condition, Conditions, DayVerdict, Episodes, Evaluator, Key, LoneDay, Rule, Scope, Taken, Verdict,
+    clauses,
 };
+use crate::stages::Remembered;
 
 const EXAMPLES: &str = "\
 Examples:
@@ -32,7 +33,7 @@ pub(super) struct ExplainArguments {
     #[arg(long)]
     rule: String,
     /// The station's id
-    #[arg(long, value_parser = station)]
+    #[arg(long, value_parser = super::history_arguments::station)]
     station: StationId,
     /// The day
     #[arg(long, value_parser = super::rules::date)]
@@ -52,214 +53,182 @@ pub(super) struct ExplainArguments {
     keep_failed_quality: bool,
 }
 
-fn station(text: &str) -> Result<StationId, String> {
-    StationId::parse(text.as_bytes())
-        .ok_or_else(|| "expected a GHCN-Daily id of 11 characters, as in USW00003192".to_owned())
-}
-
 pub(super) async fn explain(common: &Common, arguments: &ExplainArguments) -> Result<(), Failed> {
     let keep = arguments.keep_failed_quality.then(|| "true".to_owned());
     let config = common.load(&[("assemble.keep_failed_quality", keep)])?;
-    let published = source::rules(&config, arguments.rules.as_deref()).await?;
+    let mut published = source::rules(&config, arguments.rules.as_deref()).await?;
+    let key = Key::Rule(arguments.rule.clone());
+    if let Some(quarantine) = published.quarantined.get(&key) {
+        let reason = format!("rule `{}` is quarantined: {}", arguments.rule, quarantine.reason());
+        return Err(Failed::Usage(anyhow::anyhow!(reason)));
+    }
+    published.rules.retain(|id, _| *id == arguments.rule);
+    let history = if arguments.files.is_empty() {
+        let topic = arguments.topic.as_ref().unwrap_or(&config.alert.source);
+        History::of_topic(&config, topic).await?
+    } else {
+        History::of_files(&arguments.files)?
+    };
+    let stations = history.stations(&config, &arguments.stations).await?;
+    let setting = source::setting(&config, stations.as_deref())?;
+    history.find_nearest(&mut published, &setting)?;
     let Some(found) = published.rules.get(&arguments.rule) else {
         let reason = format!("there is no rule `{}`", arguments.rule);
         return Err(Failed::Usage(anyhow::anyhow!(reason)));
     };
     let rule =
         found.compile(&mut Conditions::default()).map_err(|reason| Failed::Usage(anyhow::anyhow!(reason)))?;
-    let history = if arguments.files.is_empty() {
-        let topic = arguments.topic.as_ref().unwrap_or(&config.alert.source);
-        History::of_topic(&config, topic).await?
-    } else {
-        History::Files(arguments.files.clone())
+    let findings = Mutex::new(Findings::default());
+    let trace = Trace {
+        rule: &arguments.rule,
+        station: arguments.station,
+        date: arguments.date,
+        visit: &|traced| {
+            let mut findings = findings.lock().unwrap_or_else(PoisonError::into_inner);
+            findings.take(&traced, arguments);
+        },
     };
-    let stations = arguments.stations.read()?;
-    let setting = source::setting(&config, stations.as_deref())?;
-    // Each observation of the station, with the newest date of all stations until then.
-    let gathered = Mutex::new((Vec::<(Vec<u8>, i32)>::new(), i32::MIN));
-    history.with_input(|input| {
-        backtest::visit_observations(input, &setting, &|value| {
-            let Ok(view) = ObservationView::parse(value) else { return };
-            let mut gathered = gathered.lock().unwrap_or_else(PoisonError::into_inner);
-            gathered.1 = gathered.1.max(view.date.days_since_1970());
-            if view.station.id == arguments.station {
-                let today = gathered.1;
-                gathered.0.push((value.to_vec(), today));
-            }
-        })
-    })?;
-    let (documents, today) = gathered.into_inner().unwrap_or_else(PoisonError::into_inner);
-    let mut walk = Walk::new(&rule, arguments);
-    for (document, today) in &documents {
-        walk.observe(document, *today);
-    }
-    walk.end(today);
-    print(common, arguments, &rule, &walk)
+    history.with_input(|input| backtest::trace(input, &published, &setting, &trace))?;
+    let findings = findings.into_inner().unwrap_or_else(PoisonError::into_inner);
+    let place = super::rules::place(found);
+    print(common, &Explanation { arguments, rule: &rule, place, evaluator: Evaluator::new() }, &findings)
 }
 
-/// Goes through the station's days as the alert stage does, and notes what happens on the day that is asked for.
-struct Walk<'a> {
-    rule: &'a Rule,
-    station: StationId,
-    date: Date,
-    evaluator: Evaluator,
-    episodes: Episodes,
-    /// The newest date of all stations.
-    today: i32,
-    lone_day: Option<LoneDay>,
-    /// How often the day was observed.
+/// What was found of the day.
+#[derive(Default)]
+struct Findings {
+    /// Its observations.
     notes: Vec<Note>,
-    /// What was told of the day by other days' observations.
-    later: Vec<Event>,
+    /// Alerts about the day that came from other observations.
+    later: Vec<Value>,
 }
 
 /// One observation of the day.
 struct Note {
-    revision: u32,
-    judgement: Result<Judgement, String>,
-    /// Text, value and verdict of each clause.
-    clauses: Vec<(usize, String, String, &'static str)>,
-    before: String,
-    after: String,
-    taken: Option<Taken>,
-    events: Vec<Event>,
+    document: Vec<u8>,
+    before: Remembered,
+    after: Remembered,
+    alerts: Vec<Value>,
 }
 
-impl<'a> Walk<'a> {
-    fn new(rule: &'a Rule, arguments: &ExplainArguments) -> Self {
-        Self {
-            rule,
-            station: arguments.station,
-            date: arguments.date,
-            evaluator: Evaluator::new(),
-            episodes: Episodes::new(rule.fingerprint),
-            today: i32::MIN,
-            lone_day: None,
-            notes: Vec::new(),
-            later: Vec::new(),
-        }
-    }
-
-    fn terms(&self) -> Terms {
-        Terms { for_days: self.rule.for_days, repeat_days: self.rule.repeat_days }
-    }
-
-    fn observe(&mut self, document: &[u8], today: i32) {
-        let Ok(view) = ObservationView::parse(document) else { return };
-        let is_asked = view.date == self.date;
-        let judgement = self.rule.judge(&self.evaluator, &view);
-        let (before, mut events) = (self.describe(), Vec::new());
-        let mut taken = None;
-        if let Ok(judgement) = &judgement {
-            let day = view.date.days_since_1970();
-            if self.rule.has_episodes() {
-                if today > self.today {
-                    self.today = today;
-                    self.episodes.wait_until(today, &mut events);
-                }
-                let terms = (self.rule.fingerprint, self.terms());
-                taken = Some(self.episodes.judge(terms, day, view.revision, judgement.verdict, &mut events));
-            } else if is_asked {
-                let (known, event, found) =
-                    LoneDay::judge(self.lone_day, day, view.revision, judgement.verdict);
-                self.lone_day = known.or(self.lone_day);
-                events.extend(event);
-                taken = Some(found);
-            }
-        }
-        let day = self.date.days_since_1970();
+impl Findings {
+    fn take(&mut self, traced: &Traced<'_>, arguments: &ExplainArguments) {
+        let parse = |alert: &Vec<u8>| serde_json::from_slice::<Value>(alert).ok();
+        let about_station =
+            |alert: &Value| alert["station"]["id"].as_str() == Some(arguments.station.as_str());
+        let alerts: Vec<Value> = traced.alerts.iter().filter_map(parse).filter(about_station).collect();
+        let view = ObservationView::parse(traced.document);
+        let is_asked =
+            view.is_ok_and(|view| view.station.id == arguments.station && view.date == arguments.date);
         if is_asked {
-            let clauses = self.clauses(&view);
-            let (revision, after) = (view.revision, self.describe());
-            self.notes.push(Note { revision, judgement, clauses, before, after, taken, events });
+            let (document, before, after) =
+                (traced.document.to_vec(), traced.before.clone(), traced.after.clone());
+            self.notes.push(Note { document, before, after, alerts });
         } else {
-            self.later.extend(events.into_iter().filter(|event| event.day == day));
+            let date = arguments.date.to_string();
+            let about_day =
+                |alert: &Value| alert["date"].as_str().is_some_and(|text| text.starts_with(&date));
+            self.later.extend(alerts.into_iter().filter(about_day));
+        }
+    }
+}
+
+/// What is explained.
+struct Explanation<'a> {
+    arguments: &'a ExplainArguments,
+    rule: &'a Rule,
+    place: String,
+    evaluator: Evaluator,
+}
+
+/// A clause of a condition, as a day has it.
+struct Clause {
+    depth: usize,
+    text: String,
+    values: String,
+    verdict: &'static str,
+}
+
+impl Explanation<'_> {
+    fn describe(&self, remembered: &Remembered) -> String {
+        match (&remembered.episodes, remembered.lone_day) {
+            (Some(episodes), _) => episodes.describe(self.rule.terms()),
+            (None, _) if self.rule.has_episodes() => "no episode".into(),
+            (None, Some(day)) if day.stands() => "fired".into(),
+            (None, _) => "not fired".into(),
         }
     }
 
-    /// What the end of history says: silence.
-    fn end(&mut self, today: i32) {
-        let mut events = Vec::new();
-        self.episodes.wait_until(today, &mut events);
-        let day = self.date.days_since_1970();
-        self.later.extend(events.into_iter().filter(|event| event.day == day));
-    }
-
-    fn describe(&self) -> String {
-        match (self.rule.has_episodes(), self.lone_day) {
-            (true, _) => self.episodes.describe(self.terms()),
-            (false, Some(day)) if day.stands() => "fired".into(),
-            (false, _) => "not fired".into(),
-        }
-    }
-
-    fn clauses(&self, view: &ObservationView<'_>) -> Vec<(usize, String, String, &'static str)> {
+    fn clauses(&self, view: &ObservationView<'_>) -> Vec<Clause> {
         let conditions = [Some(&self.rule.when), self.rule.clear.as_ref()];
-        let mut found = Vec::new();
-        for condition in conditions.into_iter().flatten() {
-            for clause in clauses(condition.text()) {
-                // A part of a condition that can be compiled is one itself.
-                let Ok(condition) = Condition::compile(&clause.text, Scope::Observation) else { continue };
-                let values: Vec<String> = condition
-                    .elements()
-                    .map(|element| match view.element(element) {
-                        Some(value) => format!("{element} = {value}"),
-                        None => format!("{element} was not reported"),
-                    })
-                    .collect();
-                let verdict = match self.evaluator.evaluate(&condition, view) {
-                    Ok(verdict) => word(verdict),
-                    Err(_) => "fails",
-                };
-                found.push((clause.depth, clause.text, values.join(", "), verdict));
-            }
-        }
-        found
+        let parts = conditions.into_iter().flatten().flat_map(|condition| clauses(condition.text()));
+        let decided = |part: crate::rules::Clause| {
+            // A part of a condition that can be compiled is one itself.
+            let condition = Condition::compile(&part.text, Scope::Observation).ok()?;
+            let value = |element: Element| match view.element(element) {
+                Some(value) => format!("{element} = {value}"),
+                None => format!("{element} was not reported"),
+            };
+            let values = condition.elements().map(value).collect::<Vec<_>>().join(", ");
+            let verdict = self.evaluator.evaluate(&condition, view).map_or("fails", word);
+            Some(Clause { depth: part.depth, text: part.text, values, verdict })
+        };
+        parts.filter_map(decided).collect()
     }
 
     /// Why nothing was told by an observation of the day.
-    fn why_nothing(&self, note: &Note) -> Option<String> {
-        if !note.events.is_empty() {
+    fn why_nothing(&self, note: &Note, view: &ObservationView<'_>) -> Option<String> {
+        if !note.alerts.is_empty() {
             return None;
         }
-        let judgement = match &note.judgement {
+        if !self.rule.watches(&self.evaluator, view) {
+            return Some(format!("the rule does not watch this station: {}", self.place));
+        }
+        let judgement = match self.rule.judge(&self.evaluator, view) {
             Err(reason) => return Some(format!("the condition fails on these values: {reason}")),
             Ok(judgement) => judgement,
         };
-        Some(match (note.taken, judgement.verdict) {
-            (Some(Taken::Outdated), _) => "a newer revision of this day was seen before".into(),
-            (Some(Taken::TooOld), _) => "expired: the day lies before those that are remembered".into(),
-            (Some(Taken::Known), DayVerdict::Matches) => "it was told when the day was first seen".into(),
+        Some(match (self.taken(note, view, judgement.verdict), judgement.verdict) {
+            (Taken::Outdated, _) => "a newer revision of this day was seen before".into(),
+            (Taken::TooOld, _) => "expired: the day lies before those that are remembered".into(),
             (_, DayVerdict::Unknown) => {
                 "unknown: what decides was not reported, which neither fires nor clears".into()
             }
+            (Taken::Known, _) => "nothing new: the same was known of this day before".into(),
             (_, DayVerdict::Matches) => self.why_no_firing(note),
             (_, _) if judgement.when == Verdict::Holds => {
                 "the condition holds, but the rule is not active on this day".into()
             }
             (_, DayVerdict::Clears) => "the condition does not hold, and there was no episode to end".into(),
-            (_, DayVerdict::Between)
-                if self.rule.has_episodes() && judgement.clear == Some(Verdict::HoldsNot) =>
-            {
+            (_, DayVerdict::Between) if judgement.clear == Some(Verdict::HoldsNot) => {
                 "the condition does not hold, and it is not over either".into()
             }
             (_, DayVerdict::Between) => "the condition does not hold".into(),
         })
     }
 
+    /// What became of the day: judged once more, on a copy of what was remembered.
+    fn taken(&self, note: &Note, view: &ObservationView<'_>, verdict: DayVerdict) -> Taken {
+        let day = view.date.days_since_1970();
+        if self.rule.has_episodes() {
+            let episodes = note.before.episodes.clone();
+            let mut episodes = episodes.unwrap_or_else(|| Episodes::new(self.rule.identity));
+            let terms = (self.rule.identity, self.rule.terms());
+            return episodes.judge(terms, day, view.revision, verdict, &mut Vec::new());
+        }
+        LoneDay::judge(note.before.lone_day, day, view.revision, verdict).2
+    }
+
     fn why_no_firing(&self, note: &Note) -> String {
+        let stands = note.after.episodes.as_ref().is_some_and(|episodes| episodes.standing_since().is_some());
         match self.rule.repeat_days {
-            _ if !note.after.starts_with("an episode") => {
-                format!("the condition must hold for {} days in a row", self.rule.for_days)
+            _ if !stands => {
+                let days = self.rule.for_days;
+                format!("the condition must hold on {days} reported days in a row, without a longer silence")
             }
             Some(days) => format!("cooling down: an episode that lasts is told every {days} days"),
             None => "the episode was told when it began, and the rule has no repeat_days".into(),
         }
-    }
-
-    fn id(&self, event: &Event) -> String {
-        let times = if event.times > 1 { format!("/{}", event.times) } else { String::new() };
-        format!("{}/{}/{}/{}{times}", self.rule.id, self.station, self.date, event.transition.as_str())
     }
 }
 
@@ -271,80 +240,81 @@ fn word(verdict: Verdict) -> &'static str {
     }
 }
 
-fn print(common: &Common, arguments: &ExplainArguments, rule: &Rule, walk: &Walk<'_>) -> Result<(), Failed> {
-    let ExplainArguments { station, date, .. } = arguments;
-    let told = |events: &[Event]| -> Vec<Value> {
-        events
-            .iter()
-            .map(|event| json!({ "transition": event.transition, "alert_id": walk.id(event) }))
-            .collect()
-    };
+fn print(common: &Common, explanation: &Explanation<'_>, findings: &Findings) -> Result<(), Failed> {
+    let ExplainArguments { rule, station, date, .. } = explanation.arguments;
     if common.json {
-        let observations: Vec<Value> = walk
-            .notes
-            .iter()
-            .map(|note| {
-                let clauses: Vec<Value> = note
-                    .clauses
-                    .iter()
-                    .map(|(depth, text, values, verdict)| json!({ "depth": depth, "clause": text, "values": values, "verdict": verdict }))
-                    .collect();
-                json!({
-                    "revision": note.revision, "clauses": clauses, "before": note.before, "after": note.after,
-                    "told": told(&note.events), "why_nothing": walk.why_nothing(note)
-                })
-            })
-            .collect();
+        let observations: Vec<Value> =
+            findings.notes.iter().filter_map(|note| note_as_json(explanation, note)).collect();
         return Ok(output::json(&json!({
-            "rule": &*rule.id, "version": rule.version, "station": station, "date": date.to_string(),
-            "observations": observations, "told_later": told(&walk.later)
+            "rule": rule, "version": explanation.rule.version, "place": explanation.place, "station": station,
+            "date": date.to_string(), "observations": observations, "told_later": told(&findings.later)
         }))?);
     }
-    output::line(&format!("{BOLD}{}{BOLD:#} at {BOLD}{station}{BOLD:#} on {BOLD}{date}{BOLD:#}", rule.id))?;
-    if walk.notes.is_empty() {
+    output::line(&format!("{BOLD}{rule}{BOLD:#} at {BOLD}{station}{BOLD:#} on {BOLD}{date}{BOLD:#}"))?;
+    if findings.notes.is_empty() {
         output::line(&format!(
             "  {YELLOW}nothing was observed there on that day{YELLOW:#}, so nothing was judged"
         ))?;
     }
-    for note in &walk.notes {
-        print_note(walk, note)?;
-    }
-    for event in &walk.later {
-        let id = walk.id(event);
+    findings.notes.iter().try_for_each(|note| print_note(explanation, note))?;
+    for alert in &findings.later {
+        let (transition, id) = (text(alert, "transition"), text(alert, "alert_id"));
         output::line(&format!(
-            "  {YELLOW}later{YELLOW:#}    {} {DIM}{id}, by what became known of other days{DIM:#}",
-            event.transition.as_str()
+            "  {YELLOW}later{YELLOW:#}    {transition} {DIM}{id}, by what became known of other days{DIM:#}"
         ))?;
     }
     Ok(())
 }
 
-fn print_note(walk: &Walk<'_>, note: &Note) -> Result<(), Failed> {
-    if note.revision > 1 {
-        output::line(&format!("  {DIM}revision {}{DIM:#}", note.revision))?;
+fn text<'a>(alert: &'a Value, name: &str) -> &'a str {
+    alert[name].as_str().unwrap_or_default()
+}
+
+fn told(alerts: &[Value]) -> Vec<Value> {
+    let told = |alert: &Value| json!({ "transition": alert["transition"], "alert_id": alert["alert_id"] });
+    alerts.iter().map(told).collect()
+}
+
+fn note_as_json(explanation: &Explanation<'_>, note: &Note) -> Option<Value> {
+    let view = ObservationView::parse(&note.document).ok()?;
+    let clauses: Vec<Value> = explanation
+        .clauses(&view)
+        .into_iter()
+        .map(|Clause { depth, text, values, verdict }| {
+            json!({ "depth": depth, "clause": text, "values": values, "verdict": verdict })
+        })
+        .collect();
+    Some(json!({
+        "revision": view.revision, "clauses": clauses, "before": explanation.describe(&note.before),
+        "after": explanation.describe(&note.after), "told": told(&note.alerts),
+        "why_nothing": explanation.why_nothing(note, &view)
+    }))
+}
+
+fn print_note(explanation: &Explanation<'_>, note: &Note) -> Result<(), Failed> {
+    let Ok(view) = ObservationView::parse(&note.document) else { return Ok(()) };
+    if view.revision > 1 {
+        output::line(&format!("  {DIM}revision {}{DIM:#}", view.revision))?;
     }
-    let width =
-        note.clauses.iter().map(|(depth, text, ..)| 2 * depth + text.chars().count()).max().unwrap_or(0);
-    for (depth, text, values, verdict) in &note.clauses {
-        let colour = match *verdict {
+    let clauses = explanation.clauses(&view);
+    let shown = |clause: &Clause| format!("{}{}", "  ".repeat(clause.depth), clause.text);
+    let width = clauses.iter().map(|clause| shown(clause).chars().count()).max().unwrap_or(0);
+    for clause in &clauses {
+        let colour = match clause.verdict {
             "holds" => GREEN,
             "does not hold" => RED,
             _ => YELLOW,
         };
-        let text = format!("{}{text}", "  ".repeat(*depth));
+        let (text, Clause { values, verdict, .. }) = (shown(clause), clause);
         output::line(&format!("  {text:<width$}  {colour}{verdict:<13}{colour:#}  {DIM}{values}{DIM:#}"))?;
     }
-    output::line(&format!("  {CYAN}before{CYAN:#}   {}", note.before))?;
-    output::line(&format!("  {CYAN}after{CYAN:#}    {}", note.after))?;
-    for event in &note.events {
-        let about =
-            if event.day == walk.date.days_since_1970() { walk.id(event) } else { "of another day".into() };
-        output::line(&format!(
-            "  {GREEN}told{GREEN:#}     {} {DIM}{about}{DIM:#}",
-            event.transition.as_str()
-        ))?;
+    output::line(&format!("  {CYAN}before{CYAN:#}   {}", explanation.describe(&note.before)))?;
+    output::line(&format!("  {CYAN}after{CYAN:#}    {}", explanation.describe(&note.after)))?;
+    for alert in &note.alerts {
+        let (transition, id) = (text(alert, "transition"), text(alert, "alert_id"));
+        output::line(&format!("  {GREEN}told{GREEN:#}     {transition} {DIM}{id}{DIM:#}"))?;
     }
-    if let Some(why) = walk.why_nothing(note) {
+    if let Some(why) = explanation.why_nothing(note, &view) {
         output::line(&format!("  {YELLOW}nothing{YELLOW:#}  {why}"))?;
     }
     Ok(())

@@ -70,7 +70,10 @@ async fn load_rules(config: &Config, stages: &[StageName]) -> Result<RuleSet, Fa
     let mut conditions = Conditions::default();
     let mut rules = Published::of_file(source::rule_file(path)?);
     if rules.asks_for_nearest() {
-        let without = rules.find_nearest(&Live::connect(config).await?.reporting()?, &mut conditions);
+        let without = {
+            let reporting = Live::connect(config).await?.reporting()?;
+            rules.find_nearest(&reporting, &Published::default(), &mut conditions)
+        };
         if !without.is_empty() {
             return Err(Failed::Usage(anyhow::anyhow!(
                 "{}: no station near enough reports what these rules ask for: {} (by the newest records of {}): name a \

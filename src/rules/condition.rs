@@ -11,6 +11,7 @@ use std::sync::Arc;
 use cel::objects::{Key, Map};
 use cel::{Context, ExecutionError, Program, Value};
 
+use super::clauses::clauses;
 use super::native::Test;
 use super::unit::Unit;
 use crate::noaa::{Element, ElementValue, ObservationView, Scale, StationView};
@@ -18,29 +19,20 @@ use crate::noaa::{Element, ElementValue, ObservationView, Scale, StationView};
 /// Longest condition that is compiled, in bytes.
 const TEXT_BYTES_MAX: usize = 2_000;
 /// The functions and macros that a condition may call; the parser accepts any name.
-const FUNCTIONS: [&str; 22] = [
-    "all",
+const FUNCTIONS: [&str; 13] = [
     "bool",
     "contains",
     "double",
-    "dyn",
     "endsWith",
-    "exists",
-    "existsOne",
-    "exists_one",
     "f",
     "feet",
-    "filter",
     "has",
     "inches",
     "int",
-    "map",
     "mph",
     "size",
     "startsWith",
     "string",
-    "type",
-    "uint",
 ];
 /// Deepest nesting that is compiled: brackets, and runs of unary operators, which nest as well.
 const DEPTH_MAX: usize = 32;
@@ -148,6 +140,9 @@ impl Condition {
         let native = Test::compile(program.expression());
         let condition = Self { text: text.to_owned(), program, variables, native };
         condition.check_type(subject)?;
+        if text.contains("&&") || text.contains("||") {
+            check_parts(text, scope)?;
+        }
         Ok(condition)
     }
 
@@ -203,6 +198,8 @@ impl Condition {
                 "the {subject} asks for something that does not exist: `station` has id, country_code, country, \
                  state_code, state, name, lat, lon and elevation"
             )),
+            // Of the made-up values; real ones may be others.
+            Err(Failure::Error(reason)) if reason.starts_with("Division by zero") => Ok(()),
             Err(Failure::Error(reason)) => mistake(format!("the {subject} cannot be evaluated: {reason}")),
         }
     }
@@ -315,6 +312,20 @@ fn station_value(station: &StationView<'_>) -> Value {
     Value::Map(Map { map: Arc::new(fields) })
 }
 
+/// Checks each part of a condition that is a condition itself: one that decides first would hide what is wrong with
+/// the others.
+fn check_parts(text: &str, scope: Scope) -> Result<(), ConditionError> {
+    let parts = clauses(text);
+    let is_leaf = |index: usize| parts.get(index + 1).is_none_or(|next| next.depth <= parts[index].depth);
+    for (_, part) in parts.iter().enumerate().skip(1).filter(|(index, _)| is_leaf(*index)) {
+        Condition::compile(&part.text, scope).map_err(|error| ConditionError {
+            offset: text.find(part.text.as_str()).unwrap_or(0) + error.offset,
+            message: error.message,
+        })?;
+    }
+    Ok(())
+}
+
 /// Checks the functions that the expression calls; operators are functions too, with names of other signs.
 fn check_functions(text: &str, program: &Program) -> Result<(), ConditionError> {
     let references = program.references();
@@ -379,6 +390,7 @@ fn syntax_mistake(text: &str, scope: Scope, errors: &cel::ParseErrors) -> Condit
     let found = text.get(offset..).and_then(|rest| rest.split_whitespace().next());
     let message = match found {
         None => format!("the {subject} ends too early: expected a value or an operator, as in {example}"),
+        Some("=") => format!("the {subject} has `=`, which compares nothing: write =="),
         Some(word) => {
             format!("the {subject} cannot be read at `{word}`: expected a CEL expression, as in {example}")
         }

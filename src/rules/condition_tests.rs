@@ -140,6 +140,12 @@ fn mistakes_say_where_and_what() {
     for sound in ["station.name.startsWith('A')", "size(station.name) > 3", "has(station.elevation)"] {
         Condition::compile(sound, Scope::Observation).unwrap();
     }
+    // What decides first must not hide what is wrong behind it.
+    assert!(mistake("TMAX > 30.0 && station.elev > 3.0").message.contains("does not exist"));
+    assert!(mistake("TMAX > 30.0 && TMAX - 3 > 1.0").message.contains("cannot be evaluated"));
+    assert_eq!(mistake("TMAX > 30.0 && (TMIN > 10.0 || TMIN < 'x')").offset, 31);
+    assert!(mistake("TMIN = 3.0").message.contains("write =="), "{:?}", mistake("TMIN = 3.0"));
+    Condition::compile("1 / SNOW > 0 && 1 / int(PRCP) > 0", Scope::Observation).unwrap();
     assert!(mistake(" ").message.contains("empty"));
     assert!(mistake(&"(".repeat(500)).message.contains("nested deeper"));
     assert!(mistake(&format!("{}true", "!".repeat(500))).message.contains("nested deeper"));

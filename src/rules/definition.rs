@@ -5,13 +5,17 @@ use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
-use super::{Active, ActiveDefinition, Condition, ConditionError, Place, Rule, Scope, Severity, Template};
+use super::{
+    Active, ActiveDefinition, Condition, ConditionError, Identity, Place, Rule, Scope, Severity, Template,
+};
 use crate::noaa::StationId;
 
 /// Longest id of a rule or subscriber, in bytes.
 const ID_BYTES_MAX: usize = 100;
 /// Most subscribers of one rule.
 const SUBSCRIBERS_MAX: usize = 1_000;
+/// Fewer conditions than this are never swept.
+const SWEEP_MIN: usize = 10_000;
 /// Longest `for_days` and `repeat_days`.
 const DAYS_MAX: u16 = 366;
 
@@ -26,7 +30,7 @@ pub struct Definition {
     pub subscribers: Vec<String>,
     /// An address, instead of a subscriber.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub email: Option<String>,
+    pub email: Option<Address>,
     /// The station that it watches.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub station: Option<String>,
@@ -82,7 +86,18 @@ pub struct Subscriber {
     pub id: String,
     /// The address. Never logged.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub email: Option<String>,
+    pub email: Option<Address>,
+}
+
+/// An address. It is shown to nobody but whoever owns it: not in logs, and not in messages about mistakes.
+#[derive(Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct Address(pub String);
+
+impl std::fmt::Debug for Address {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("(an address)")
+    }
 }
 
 /// One mistake in a definition: in which field, how far into its text, and what is wrong.
@@ -103,6 +118,8 @@ pub struct Conditions {
     of_stations: HashMap<Arc<str>, Arc<Condition>>,
     /// Ids of subscribers, which rules share as well.
     subscribers: HashSet<Arc<str>>,
+    /// At how many conditions those that nobody uses are dropped.
+    sweep_at: usize,
 }
 
 impl Conditions {
@@ -115,6 +132,11 @@ impl Conditions {
             return Ok(Arc::clone(condition));
         }
         let condition = Arc::new(Condition::compile(text, scope)?);
+        if compiled.len() >= self.sweep_at.max(SWEEP_MIN) {
+            // Those of rules that have changed since.
+            compiled.retain(|_, condition| Arc::strong_count(condition) > 1);
+            self.sweep_at = 2 * compiled.len();
+        }
         compiled.insert(text.into(), Arc::clone(&condition));
         Ok(condition)
     }
@@ -193,8 +215,12 @@ impl Definition {
             message,
             active,
             subscribers: self.subscribers.iter().map(|id| conditions.subscriber(id)).collect(),
-            email: self.email.as_deref().map(Into::into),
-            fingerprint: self.fingerprint(),
+            email: self.email.clone(),
+            identity: Identity {
+                fingerprint: self.fingerprint(),
+                incarnation: 0,
+                place: self.place_fingerprint(nearest),
+            },
         })
     }
 
@@ -254,24 +280,25 @@ impl Definition {
         if self.subscribers.len() > SUBSCRIBERS_MAX {
             let found = self.subscribers.len();
             problems.add("subscribers", 0, format!("{found} subscribers: the limit is {SUBSCRIBERS_MAX}"));
+            return;
         }
-        for (index, id) in self.subscribers.iter().enumerate() {
-            if self.subscribers[..index].contains(id) {
-                problems.add("subscribers", 0, format!("subscriber `{id}` is named twice"));
-            }
+        let mut seen = HashSet::new();
+        for id in self.subscribers.iter().filter(|id| !seen.insert(id.as_str())) {
+            problems.add("subscribers", 0, format!("subscriber {} is named twice", shown_id(id)));
         }
         if let Some(email) = &self.email {
-            check_email(email, problems);
+            check_email(&email.0, problems);
         }
     }
 
     /// A number that changes with what decides the life cycle, and with nothing else.
     fn fingerprint(&self) -> u32 {
-        let decides = (&self.when, &self.clear, self.for_days.unwrap_or(1), self.repeat_days, &self.active);
-        let mut crc = flate2::Crc::new();
-        // Strings and numbers into a vector: there is nothing that can fail.
-        crc.update(&serde_json::to_vec(&decides).unwrap_or_default());
-        crc.sum()
+        sum(&(&self.when, &self.clear, self.for_days.unwrap_or(1), self.repeat_days, &self.active))
+    }
+
+    /// A number that changes with the choice of stations.
+    fn place_fingerprint(&self, nearest: Option<StationId>) -> u32 {
+        sum(&(&self.station, &self.stations, nearest))
     }
 }
 
@@ -298,11 +325,18 @@ impl Subscriber {
         let mut problems = Problems::default();
         check_id("subscriber", &self.id, &mut problems);
         match &self.email {
-            Some(email) => check_email(email, &mut problems),
+            Some(email) => check_email(&email.0, &mut problems),
             None => problems.add("id", 0, format!("subscriber `{}` has no address: expected email", self.id)),
         }
         if problems.0.is_empty() { Ok(()) } else { Err(problems.0) }
     }
+}
+
+fn sum(value: &impl Serialize) -> u32 {
+    let mut crc = flate2::Crc::new();
+    // Strings and numbers into a vector: there is nothing that can fail.
+    crc.update(&serde_json::to_vec(value).unwrap_or_default());
+    crc.sum()
 }
 
 /// Ids are part of alert ids, which are paths and headers: they are kept plain.
@@ -310,8 +344,13 @@ fn check_id(kind: &str, id: &str, problems: &mut Problems) {
     let plain = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.');
     if id.is_empty() || id.len() > ID_BYTES_MAX || !id.chars().all(plain) {
         let expected = format!("expected 1 to {ID_BYTES_MAX} letters, digits, `-`, `_` or `.`");
-        problems.add("id", 0, format!("{kind} id {id:?}: {expected}"));
+        problems.add("id", 0, format!("{kind} id {}: {expected}", shown_id(id)));
     }
+}
+
+/// An id for a message; what looks like an address is not repeated, since messages end up in logs.
+pub(super) fn shown_id(id: &str) -> String {
+    if id.contains('@') { "(an address: name the id of a [[subscriber]])".into() } else { format!("`{id}`") }
 }
 
 fn check_email(email: &str, problems: &mut Problems) {

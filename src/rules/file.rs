@@ -8,6 +8,8 @@ use serde_json::{Map, Value};
 use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
+use super::definition::shown_id;
+use super::plain_words::without_values;
 use super::{Conditions, Definition, Mistake, Position, Problem, Rule, Subscriber};
 
 /// Most mistakes and warnings that are told: behind that a file is of another kind altogether.
@@ -43,6 +45,7 @@ impl RuleFile {
         conditions: &mut Conditions,
         is_known: &dyn Fn(&str) -> bool,
     ) -> Result<Self, Vec<Mistake>> {
+        let text = text.strip_prefix('\u{feff}').unwrap_or(text);
         let mut reader = Reader { text, mistakes: Vec::new(), rules: Vec::new(), subscribers: Vec::new() };
         if text.trim_start().starts_with('{') {
             reader.json_lines();
@@ -153,7 +156,7 @@ impl Reader<'_> {
             match serde_json::from_value::<T>(Value::Object(field.clone())) {
                 Ok(_) => known.extend(field),
                 Err(error) => {
-                    let reason = error.to_string();
+                    let reason = without_values(&error.to_string());
                     let is_unknown = reason.starts_with("unknown field");
                     let at = if is_unknown { key.span().start } else { value.span().start };
                     let name = if is_unknown { String::new() } else { format!("{}: ", key.get_ref()) };
@@ -187,7 +190,7 @@ impl Reader<'_> {
                     Ok(Item::Subscriber(subscriber)) => self.subscribers.push((subscriber, places)),
                     Err(error) => {
                         let at = start + error.column().saturating_sub(1).min(line.len() - 1);
-                        let reason = error.to_string();
+                        let reason = without_values(&error.to_string());
                         let reason = reason.split(" at line ").next().unwrap_or_default();
                         self.mistake(
                             at,
@@ -225,7 +228,8 @@ impl Reader<'_> {
             self.unique("rule", &definition.id, places, &mut first_use);
             for id in definition.subscribers.iter().filter(|id| !names.contains(id.as_str()) && !is_known(id))
             {
-                let message = format!("unknown subscriber `{id}`: expected a [[subscriber]] with that id");
+                let message =
+                    format!("unknown subscriber {}: expected a [[subscriber]] with that id", shown_id(id));
                 self.problem(places, &Problem { field: "subscribers", offset: 0, message });
             }
         }
@@ -263,10 +267,13 @@ impl Reader<'_> {
 fn to_json(value: &DeValue<'_>) -> Value {
     match value {
         DeValue::String(text) => Value::String(text.to_string()),
-        DeValue::Integer(number) => {
-            i64::from_str_radix(number.as_str(), number.radix()).map_or(Value::Null, Value::from)
-        }
-        DeValue::Float(number) => number.as_str().parse::<f64>().map_or(Value::Null, Value::from),
+        DeValue::Integer(number) => i64::from_str_radix(number.as_str(), number.radix())
+            .map_or_else(|_| number.as_str().into(), Value::from),
+        // Infinity and the like are no values of JSON, and nothing here takes them: as a text they are refused.
+        DeValue::Float(number) => match number.as_str().parse::<f64>() {
+            Ok(value) if value.is_finite() => value.into(),
+            _ => number.as_str().into(),
+        },
         DeValue::Boolean(value) => Value::Bool(*value),
         DeValue::Datetime(time) => Value::String(time.to_string()),
         DeValue::Array(items) => items.iter().map(|item| to_json(item.get_ref())).collect(),

@@ -1,6 +1,6 @@
 //! The life cycle of a rule at one station: from judged days to alerts.
 //!
-//! A rule without `clear` judges each day by itself ([`LoneDay`]): a day that matches fires once, and what fired is
+//! A rule without `clear` judges each day by itself ([`super::LoneDay`]): a day that matches fires once, and what fired is
 //! retracted when a correction no longer matches.
 //!
 //! A rule with `clear` has *episodes* ([`Episodes`]). What should be told is a pure function of the days that are
@@ -20,22 +20,19 @@
 //! more. When a rule's conditions change, the days before are not judged again: a standing episode goes on under the
 //! new ones.
 
+use std::cmp::Ordering;
+
 use serde::{Deserialize, Serialize};
 
 use super::DayVerdict;
 use super::days::Days;
-use crate::noaa::Date;
+use super::walk::{Due, Standing, Walk};
+use crate::noaa::{Date, StationId};
 
 /// For how long before the newest day a late day still changes something.
 pub const HORIZON_DAYS: i32 = 400;
 /// Days beyond the horizon are dropped in batches of this size.
 const TRIM_DAYS: i32 = 32;
-/// A station is silent after so many times its usual interval.
-const SILENT_INTERVALS: i32 = 3;
-/// At least so many days.
-const SILENT_DAYS_MIN: i32 = 3;
-/// The usual interval is counted in these parts of a day.
-const PARTS: i32 = 16;
 
 /// What decides about episodes, besides conditions.
 #[derive(Clone, Copy, Debug)]
@@ -88,6 +85,18 @@ pub struct Event {
 }
 
 impl Event {
+    /// The id of its alert, and of the one that it retracts, if it does.
+    pub fn alert_ids(&self, rule: &str, station: StationId) -> Option<(String, Option<String>)> {
+        let date = self.date()?;
+        let times = if self.times > 1 { format!("/{}", self.times) } else { String::new() };
+        let id = |transition: &str| format!("{rule}/{station}/{date}/{transition}{times}");
+        Some(match (self.transition, self.of) {
+            (Transition::Retracted, Transition::Fired) => (id("retracted"), Some(id("fired"))),
+            (Transition::Retracted, of) => (id(&format!("retracted-{}", of.as_str())), Some(id(of.as_str()))),
+            (transition, _) => (id(transition.as_str()), None),
+        })
+    }
+
     /// The date that it is about.
     pub fn date(&self) -> Option<Date> {
         Date::from_days_since_1970(self.day)
@@ -107,138 +116,23 @@ pub enum Taken {
     TooOld,
 }
 
-/// Of a rule without `clear`: what is remembered of one day that has fired, or was corrected.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct LoneDay {
-    /// The revision that was judged last.
-    revision: u32,
-    /// How often it has fired.
-    times: u16,
-    /// Whether the last firing has not been retracted.
-    stands: bool,
+/// What an entry belongs to; see the fields of [`Rule`](super::Rule).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Identity {
+    /// Of all that decides the life cycle.
+    pub fingerprint: u32,
+    /// Of the rule since it was published first.
+    pub incarnation: u32,
+    /// Of how stations are chosen.
+    pub place: u32,
 }
 
-impl LoneDay {
-    /// Judges a day. Returns what to remember, if that has changed, and what to tell.
-    pub fn judge(
-        known: Option<Self>,
-        day: i32,
-        revision: u32,
-        verdict: DayVerdict,
-    ) -> (Option<Self>, Option<Event>, Taken) {
-        let matches = verdict == DayVerdict::Matches;
-        let Some(before) = known else {
-            // A first revision that does not match leaves nothing to remember: most days are so.
-            let remembered = (matches || revision > 1).then_some(Self {
-                revision,
-                times: u16::from(matches),
-                stands: matches,
-            });
-            let event = matches.then_some(Self::event(Transition::Fired, day, 1));
-            return (remembered, event, Taken::Changed);
-        };
-        if revision < before.revision {
-            return (None, None, Taken::Outdated);
-        }
-        if matches == before.stands {
-            let newer = (revision > before.revision).then_some(Self { revision, ..before });
-            return (newer, None, Taken::Known);
-        }
-        let times = before.times.saturating_add(u16::from(matches));
-        let transition = if matches { Transition::Fired } else { Transition::Retracted };
-        let event = Self::event(transition, day, times);
-        (Some(Self { revision, times, stands: matches }), Some(event), Taken::Changed)
-    }
-
-    fn event(transition: Transition, day: i32, times: u16) -> Event {
-        Event { transition, of: Transition::Fired, day, since: day, times }
-    }
-
-    /// Whether it has fired and was not retracted.
-    pub fn stands(&self) -> bool {
-        self.stands
-    }
-}
-
-/// Where the walk through the calendar stands.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-struct Walk {
-    /// The last day that said something.
-    last_day: Option<i32>,
-    /// The usual interval between such days, in parts of a day.
-    interval: u16,
-    /// Matching days in a row that have not fired yet.
-    in_a_row: u16,
-    standing: Option<Standing>,
-}
-
-/// An episode that has fired and is not over.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-struct Standing {
-    since: i32,
-    told: i32,
-    is_stale: bool,
-}
-
-/// Something that should be told.
-type Due = (i32, Transition, i32);
-
-impl Walk {
-    const START: Self = Self { last_day: None, interval: PARTS as u16, in_a_row: 0, standing: None };
-
-    /// The last day of a silence that is still usual.
-    fn patience_ends(&self) -> Option<i32> {
-        let usual = (SILENT_INTERVALS * i32::from(self.interval) + PARTS - 1) / PARTS;
-        self.last_day.map(|last| last + usual.max(SILENT_DAYS_MIN))
-    }
-
-    /// Notices silence, if the calendar has come to `today`.
-    fn wait_until(&mut self, today: i32, tell: &mut impl FnMut(Due)) {
-        let Some(end) = self.patience_ends().filter(|end| today > *end) else { return };
-        if let Some(standing) = self.standing.as_mut().filter(|standing| !standing.is_stale) {
-            standing.is_stale = true;
-            tell((end, Transition::Stale, standing.since));
-        }
-    }
-
-    /// Takes the next day that says something.
-    fn step(&mut self, day: i32, verdict: DayVerdict, terms: Terms, tell: &mut impl FnMut(Due)) {
-        self.wait_until(day, tell);
-        if self.patience_ends().is_some_and(|end| day > end) {
-            self.in_a_row = 0;
-        }
-        if let Some(last) = self.last_day {
-            // A running mean, which one long silence does not move far.
-            let interval = i32::from(self.interval);
-            let found = ((day - last).min(i32::from(u16::MAX) / PARTS) * PARTS).min(2 * interval + PARTS);
-            self.interval = u16::try_from(interval + (found - interval) / 4).unwrap_or(u16::MAX);
-        }
-        self.last_day = Some(day);
-        match (verdict, &mut self.standing) {
-            (DayVerdict::Unknown, _) => {}
-            (DayVerdict::Matches, None) => {
-                self.in_a_row += 1;
-                if self.in_a_row >= terms.for_days {
-                    self.in_a_row = 0;
-                    self.standing = Some(Standing { since: day, told: day, is_stale: false });
-                    tell((day, Transition::Fired, day));
-                }
-            }
-            (DayVerdict::Matches, Some(standing)) => {
-                standing.is_stale = false;
-                if terms.repeat_days.is_some_and(|days| day - standing.told >= i32::from(days)) {
-                    standing.told = day;
-                    tell((day, Transition::Fired, standing.since));
-                }
-            }
-            (DayVerdict::Between, None) | (DayVerdict::Clears, None) => self.in_a_row = 0,
-            (DayVerdict::Between, Some(standing)) => standing.is_stale = false,
-            (DayVerdict::Clears, Some(standing)) => {
-                tell((day, Transition::Resolved, standing.since));
-                self.standing = None;
-            }
-        }
-    }
+/// A revision beside the newest one that is known.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Newness {
+    Older,
+    Same,
+    Newer,
 }
 
 /// Something that was told.
@@ -256,6 +150,10 @@ struct Told {
 pub struct Episodes {
     /// The rule's, under which the days were judged.
     fingerprint: u32,
+    /// The rule's: a rule that was removed and published again is another one.
+    incarnation: u32,
+    /// How the rule chose the station when it was heard of last.
+    place: u32,
     /// Before the first remembered day.
     start: Walk,
     /// Behind the last one.
@@ -272,9 +170,11 @@ pub struct Episodes {
 
 impl Episodes {
     /// Nothing is known yet.
-    pub fn new(fingerprint: u32) -> Self {
+    pub fn new(identity: Identity) -> Self {
         Self {
-            fingerprint,
+            fingerprint: identity.fingerprint,
+            incarnation: identity.incarnation,
+            place: identity.place,
             start: Walk::START,
             tip: Walk::START,
             days: Days::default(),
@@ -288,22 +188,23 @@ impl Episodes {
     /// Takes a judged day. What is to be told is pushed to `events`: first retractions, then the rest, each by date.
     pub fn judge(
         &mut self,
-        (fingerprint, terms): (u32, Terms),
+        (identity, terms): (Identity, Terms),
         day: i32,
         revision: u32,
         verdict: DayVerdict,
         events: &mut Vec<Event>,
     ) -> Taken {
-        if fingerprint != self.fingerprint {
-            self.begin_anew(fingerprint);
-        }
+        self.follow(identity);
         if !self.remembers(day) {
             return Taken::TooOld;
         }
-        if !self.take_revision(day, revision) {
-            return Taken::Outdated;
-        }
         let before = self.days.get(day);
+        match self.take_revision(day, revision, before != DayVerdict::Unknown) {
+            Newness::Older => return Taken::Outdated,
+            // One revision has one content; parts of an observation that come apart do not contradict each other.
+            Newness::Same if before != DayVerdict::Unknown => return Taken::Known,
+            Newness::Same | Newness::Newer => {}
+        }
         if before == verdict {
             return Taken::Known;
         }
@@ -359,14 +260,25 @@ impl Episodes {
         }
     }
 
-    /// Days judged by other conditions are not judged again; where they led to stays.
-    fn begin_anew(&mut self, fingerprint: u32) {
-        self.fingerprint = fingerprint;
-        self.tip.in_a_row = 0;
-        self.start = self.tip;
-        self.days = Days::default();
-        self.revisions.clear();
-        self.told.clear();
+    /// Whether the rule still chooses the station as it did when it was heard of last.
+    pub fn is_chosen_by(&self, identity: Identity) -> bool {
+        self.place == identity.place && self.incarnation == identity.incarnation
+    }
+
+    /// Days judged by other conditions are not judged again, where they led to stays; of another rule of the same id
+    /// nothing does.
+    fn follow(&mut self, identity: Identity) {
+        self.place = identity.place;
+        if identity.incarnation != self.incarnation {
+            *self = Self { station_name: std::mem::take(&mut self.station_name), ..Self::new(identity) };
+        } else if identity.fingerprint != self.fingerprint {
+            self.fingerprint = identity.fingerprint;
+            self.tip.in_a_row = 0;
+            self.start = self.tip;
+            self.days = Days::default();
+            self.revisions.clear();
+            self.told.clear();
+        }
     }
 
     fn remembers(&self, day: i32) -> bool {
@@ -374,15 +286,24 @@ impl Episodes {
         day > newest - HORIZON_DAYS && self.start.last_day.is_none_or(|last| day > last)
     }
 
-    /// `false` where a newer revision is known.
-    fn take_revision(&mut self, day: i32, revision: u32) -> bool {
-        match self.revisions.iter_mut().find(|(known, _)| *known == day) {
-            Some((_, newest)) if revision < *newest => return false,
+    fn take_revision(&mut self, day: i32, revision: u32, is_known: bool) -> Newness {
+        let known = self.revisions.iter_mut().find(|(known, _)| *known == day);
+        let newest = known.as_ref().map_or(u32::from(is_known), |(_, newest)| *newest);
+        match revision.cmp(&newest) {
+            Ordering::Less => return Newness::Older,
+            Ordering::Equal => return Newness::Same,
+            Ordering::Greater => {}
+        }
+        match known {
             Some((_, newest)) => *newest = revision,
-            None if revision > 1 => self.revisions.push((day, revision)),
+            None if revision > 1 => {
+                self.revisions.push((day, revision));
+                let horizon = self.revisions.iter().map(|(day, _)| *day).max().unwrap_or(day) - HORIZON_DAYS;
+                self.revisions.retain(|(day, _)| *day >= horizon);
+            }
             None => {}
         }
-        true
+        Newness::Newer
     }
 
     /// Walks through all remembered days, and compares with what was told.
@@ -434,6 +355,8 @@ impl Episodes {
         for (day, verdict) in self.days.take_before(horizon) {
             self.start.step(day, verdict, terms, &mut |_| ());
         }
+        // What was told of a silence before the horizon is not told again.
+        self.start.wait_until(horizon, &mut |_| ());
         self.revisions.retain(|(day, _)| *day >= horizon);
         self.told.retain(|told| told.day >= horizon);
     }

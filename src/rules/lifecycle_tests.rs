@@ -1,8 +1,10 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::*;
+use crate::rules::LoneDay;
 use proptest::prelude::*;
 
+const ID: Identity = Identity { fingerprint: 1, incarnation: 0, place: 0 };
 const TERMS: Terms = Terms { for_days: 1, repeat_days: None };
 
 /// Days given as letters, from day 0 on: Matches, Between, Clears, `.` for nothing.
@@ -18,9 +20,9 @@ fn verdicts(letters: &str) -> Vec<(i32, DayVerdict)> {
 
 /// What an orderly stream of these days tells.
 fn told(letters: &str, terms: Terms) -> Vec<(i32, Transition)> {
-    let (mut episodes, mut events) = (Episodes::new(1), Vec::new());
+    let (mut episodes, mut events) = (Episodes::new(ID), Vec::new());
     for (day, verdict) in verdicts(letters) {
-        episodes.judge((1, terms), day, 1, verdict, &mut events);
+        episodes.judge((ID, terms), day, 1, verdict, &mut events);
     }
     episodes.wait_until(letters.len() as i32 - 1, &mut events);
     events.iter().map(|event| (event.day, event.transition)).collect()
@@ -58,10 +60,10 @@ fn a_station_that_reports_weekly_is_not_taken_for_silent_for_ever() {
 
 #[test]
 fn late_days_and_corrections_retract() {
-    let (mut episodes, mut events) = (Episodes::new(1), Vec::new());
+    let (mut episodes, mut events) = (Episodes::new(ID), Vec::new());
     let mut judge = |day, revision, verdict| {
         events.clear();
-        let taken = episodes.judge((1, TERMS), day, revision, verdict, &mut events);
+        let taken = episodes.judge((ID, TERMS), day, revision, verdict, &mut events);
         (
             taken,
             events
@@ -84,15 +86,15 @@ fn late_days_and_corrections_retract() {
 
 #[test]
 fn a_year_and_more_takes_little_room() {
-    let (mut episodes, mut events) = (Episodes::new(1), Vec::new());
+    let (mut episodes, mut events) = (Episodes::new(ID), Vec::new());
     for day in 0..5_000 {
         let verdict = [DayVerdict::Matches, DayVerdict::Between, DayVerdict::Clears][day as usize / 20 % 3];
-        episodes.judge((1, TERMS), day, 1, verdict, &mut events);
+        episodes.judge((ID, TERMS), day, 1, verdict, &mut events);
     }
     assert_eq!(events.len(), 2 * 83 + 1);
     let bytes = postcard::to_allocvec(&episodes).unwrap().len();
     assert!(bytes < 300, "{bytes}");
-    assert_eq!(episodes.judge((1, TERMS), 4_590, 1, DayVerdict::Clears, &mut events), Taken::TooOld);
+    assert_eq!(episodes.judge((ID, TERMS), 4_590, 1, DayVerdict::Clears, &mut events), Taken::TooOld);
 }
 
 /// What stands at the end: all that was told and not retracted since.
@@ -112,9 +114,9 @@ fn standing(events: &[Event]) -> BTreeSet<(i32, Transition, i32)> {
 /// The reference: episodes from the days in their order, in the simplest way.
 fn reference(days: &BTreeMap<i32, DayVerdict>, terms: Terms, today: i32) -> BTreeSet<(i32, Transition, i32)> {
     let mut events = Vec::new();
-    let mut episodes = Episodes::new(1);
+    let mut episodes = Episodes::new(ID);
     for (day, verdict) in days {
-        episodes.judge((1, terms), *day, 1, *verdict, &mut events);
+        episodes.judge((ID, terms), *day, 1, *verdict, &mut events);
     }
     episodes.wait_until(today, &mut events);
     assert!(
@@ -144,15 +146,18 @@ proptest! {
         repeat_days in proptest::option::of(1..9_u16),
     ) {
         let terms = Terms { for_days, repeat_days };
-        let (mut episodes, mut events) = (Episodes::new(1), Vec::new());
+        let (mut episodes, mut events) = (Episodes::new(ID), Vec::new());
         let mut newest: BTreeMap<i32, (u32, DayVerdict)> = BTreeMap::new();
+        // A revision has one content, however often it is delivered.
+        let mut contents: BTreeMap<(i32, u32), DayVerdict> = BTreeMap::new();
         let mut today = 0;
         for (day, revision, verdict) in arrivals {
+            let verdict = *contents.entry((day, revision)).or_insert(verdict);
             if day > today {
                 today = day;
                 episodes.wait_until(today, &mut events);
             }
-            episodes.judge((1, terms), day, revision, verdict, &mut events);
+            episodes.judge((ID, terms), day, revision, verdict, &mut events);
             let known = newest.entry(day).or_insert((revision, verdict));
             if revision >= known.0 {
                 *known = (revision, verdict);
@@ -163,6 +168,27 @@ proptest! {
         episodes.wait_until(today, &mut events);
         let days = newest.into_iter().map(|(day, (_, verdict))| (day, verdict)).collect();
         prop_assert_eq!(standing(&events), reference(&days, terms, today));
+    }
+
+    /// The same over years, with gaps, late days and corrections: what lies beyond the horizon is told once, and stays.
+    #[test]
+    fn what_was_told_long_ago_is_not_told_again(
+        days in proptest::collection::vec((1..40_i32, verdict(), 0..300_i32, verdict()), 20..80),
+    ) {
+        let (mut episodes, mut events) = (Episodes::new(ID), Vec::new());
+        let (mut day, mut revision) = (0, 1);
+        let mut told = BTreeSet::new();
+        for (gap, verdict, lateness, late_verdict) in days {
+            day += gap;
+            revision += 1;
+            episodes.wait_until(day, &mut events);
+            episodes.judge((ID, TERMS), day, 1, verdict, &mut events);
+            episodes.judge((ID, TERMS), day - lateness, revision, late_verdict, &mut events);
+            for event in events.drain(..) {
+                let is_new = told.insert((event.day, event.transition, event.of, event.times));
+                prop_assert!(is_new, "{:?} twice", event);
+            }
+        }
     }
 
     /// In the order of the calendar no episode resolves that did not fire, and none fires twice but to be repeated.

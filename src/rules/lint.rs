@@ -4,7 +4,7 @@
 //! each of them, in all combinations: what holds nowhere there holds nowhere.
 
 use super::native::{Number, Test};
-use super::{Condition, Problem, Rule};
+use super::{Condition, Place, Problem, Rule};
 use crate::noaa::{Date, Element, ElementList, ElementValue, ObservationView, StationId, StationView};
 
 /// More combinations than this are not tried.
@@ -22,6 +22,11 @@ pub fn lint(rule: &Rule) -> Vec<Problem> {
     }
     let mut add =
         |field, message: &str| problems.push(Problem { field, offset: 0, message: message.to_owned() });
+    if let Place::Station(station) = rule.place
+        && station.country_code().bytes().any(|byte| byte.is_ascii_lowercase())
+    {
+        add("station", "stations' ids begin with a country code in capitals, as in USW00003192");
+    }
     let Some(tried) = try_all(&rule.when, clear) else { return problems };
     if tried.iter().all(|(when, _)| !when) {
         add("when", "this never holds, whatever is reported: the rule can never fire");

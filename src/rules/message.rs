@@ -7,6 +7,8 @@ use crate::noaa::{Date, Element, ObservationView};
 
 /// Longest text of a rule, in bytes.
 const TEXT_BYTES_MAX: usize = 1_000;
+/// Longest text of an alert, in characters.
+const RENDERED_CHARS_MAX: usize = 2_000;
 /// What stands for a value that was not reported.
 const MISSING: &str = "–";
 /// For messages about mistakes.
@@ -63,7 +65,7 @@ impl Template {
         if text.trim().is_empty() || text.len() > TEXT_BYTES_MAX {
             return Err((0, format!("expected a text of at most {TEXT_BYTES_MAX} bytes")));
         }
-        if let Some((at, control)) = text.char_indices().find(|(_, c)| c.is_control()) {
+        if let Some((at, control)) = text.char_indices().find(|(_, c)| is_steering(*c)) {
             return Err((at, format!("{control:?}: expected one line without control characters")));
         }
         let (mut parts, mut plain, mut at) = (Vec::new(), String::new(), 0);
@@ -109,8 +111,17 @@ impl Template {
                 Part::Field(field) => field.render(&mut out, subject, view),
             }
         }
-        out
+        // Texts of observations may be of any length; what people read is not.
+        match out.char_indices().nth(RENDERED_CHARS_MAX) {
+            Some((end, _)) => format!("{}…", &out[..end]),
+            None => out,
+        }
     }
+}
+
+/// Characters that change how text is shown, and are not seen themselves.
+fn is_steering(c: char) -> bool {
+    c.is_control() || matches!(c, '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
 }
 
 impl Field {

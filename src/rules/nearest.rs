@@ -69,19 +69,23 @@ impl Reporting {
         reporter.is_some_and(|reporter| reporter.elements.iter().any(|(known, _)| *known == element))
     }
 
+    /// Whether the station reports all `elements` now.
+    pub fn still_reports(&self, station: StationId, elements: &[Element]) -> bool {
+        let newest = self.newest.map_or(0, Date::days_since_1970);
+        let is_current = |date: &Date| newest - date.days_since_1970() <= SILENT_DAYS;
+        self.stations.get(&station).is_some_and(|reporter| {
+            elements.iter().all(|element| {
+                reporter.elements.iter().any(|(known, date)| known == element && is_current(date))
+            })
+        })
+    }
+
     /// The nearest station that reports all `elements`.
     pub fn nearest(&self, near: &Near, elements: &[Element]) -> Option<Nearest> {
         let max_km = near.max_km.unwrap_or(MAX_KM);
-        let is_current = |date: Date| {
-            let newest = self.newest.map_or(0, Date::days_since_1970);
-            newest - date.days_since_1970() <= SILENT_DAYS
-        };
-        let reports = |reporter: &Reporter, element: &Element| {
-            reporter.elements.iter().any(|(known, date)| known == element && is_current(*date))
-        };
         self.stations
             .iter()
-            .filter(|(_, reporter)| elements.iter().all(|element| reports(reporter, element)))
+            .filter(|(id, _)| self.still_reports(**id, elements))
             .filter_map(|(id, reporter)| Some((km((near.lat, near.lon), reporter.place?), id, reporter)))
             .filter(|(km, ..)| *km <= max_km)
             .min_by(|(left, left_id, _), (right, right_id, _)| {

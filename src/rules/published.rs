@@ -8,6 +8,7 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
+use super::plain_words::without_values;
 use super::{Conditions, Definition, Problem, Reporting, Rule, RuleFile, RuleSet, Subscriber};
 use crate::noaa::StationId;
 
@@ -71,6 +72,8 @@ pub struct Nearest {
 pub struct PublishedRule {
     /// Counts its changes, from 1; 0: it is not published yet.
     pub version: u32,
+    /// When it was published first, in milliseconds since 1970: one that was removed and comes again is another rule.
+    pub created_ms: i64,
     /// What people wrote.
     pub definition: Definition,
     /// What was found for `near`.
@@ -89,7 +92,10 @@ impl PublishedRule {
                 problems.iter().map(|problem| format!("{}: {}", problem.field, problem.message)).collect();
             told.join("; ")
         };
-        self.definition.compile(self.version, nearest, conditions).map_err(told)
+        let mut rule = self.definition.compile(self.version, nearest, conditions).map_err(told)?;
+        // As good as any other way to make it short: it is only compared.
+        rule.identity.incarnation = (self.created_ms ^ (self.created_ms >> 32)) as u32;
+        Ok(rule)
     }
 }
 
@@ -125,6 +131,8 @@ impl Quarantine {
 struct Value {
     format: u32,
     version: u32,
+    #[serde(default)]
+    created_ms: i64,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     rule: Option<Definition>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -144,10 +152,12 @@ impl Item {
 
     /// The value of its record.
     pub fn encode(&self) -> Vec<u8> {
-        let bare = Value { format: FORMAT, version: 1, rule: None, nearest: None, subscriber: None };
+        let bare =
+            Value { format: FORMAT, version: 1, created_ms: 0, rule: None, nearest: None, subscriber: None };
         let value = match self {
             Self::Rule(rule) => Value {
                 version: rule.version,
+                created_ms: rule.created_ms,
                 rule: Some(rule.definition.clone()),
                 nearest: rule.nearest.clone(),
                 ..bare
@@ -170,27 +180,41 @@ impl Item {
         let broken = |reason: String| Err(Quarantine::Broken(reason));
         let form: Form = match serde_json::from_slice(value) {
             Ok(form) => form,
-            Err(error) => return broken(format!("it is not a JSON object of ours: {error}")),
+            Err(error) => {
+                return broken(format!(
+                    "it is not a JSON object of ours: {}",
+                    without_values(&error.to_string())
+                ));
+            }
         };
         if form.format.is_none_or(|format| format > FORMAT) {
             let found = form.format.map_or_else(|| "no format".into(), |format| format!("format {format}"));
             return Err(Quarantine::NotUnderstood(format!("it has {found}, this version reads {FORMAT}")));
         }
-        let value: Value = match serde_json::from_slice(value) {
+        let mut value: Value = match serde_json::from_slice(value) {
             Ok(value) => value,
             Err(error) if error.to_string().contains("unknown field") => {
                 return Err(Quarantine::NotUnderstood(format!(
                     "this version does not know all of it: {error}"
                 )));
             }
-            Err(error) => return broken(format!("it cannot be read: {error}")),
-        };
-        let item = match (value.rule, value.subscriber) {
-            (Some(definition), None) => {
-                let (version, nearest) = (value.version, value.nearest);
-                Self::Rule(Box::new(PublishedRule { version, definition, nearest }))
+            Err(error) => {
+                return broken(format!("it cannot be read: {}", without_values(&error.to_string())));
             }
-            (None, Some(subscriber)) => Self::Subscriber(subscriber),
+        };
+        let (rule, subscriber) = (value.rule.take(), value.subscriber.take());
+        let value_rest = value;
+        let item = match (rule, subscriber) {
+            (Some(definition), None) => {
+                let Value { version, created_ms, nearest, .. } = value_rest;
+                Self::Rule(Box::new(PublishedRule { version, created_ms, definition, nearest }))
+            }
+            (None, Some(subscriber)) => match subscriber.check() {
+                Ok(()) => Self::Subscriber(subscriber),
+                Err(problems) => {
+                    return broken(problems.into_iter().map(|problem| problem.message).collect());
+                }
+            },
             _ => return broken("expected either a rule or a subscriber in it".into()),
         };
         let found = item.key();
@@ -230,7 +254,8 @@ impl Published {
 
     /// What a file says; its rules are not published yet.
     pub fn of_file(file: RuleFile) -> Self {
-        let rule = |definition: Definition| PublishedRule { version: 0, definition, nearest: None };
+        let rule =
+            |definition: Definition| PublishedRule { version: 0, created_ms: 0, definition, nearest: None };
         Self {
             rules: file.rules.into_iter().map(|(written, _)| (written.id.clone(), rule(written))).collect(),
             subscribers: file.subscribers.into_iter().map(|found| (found.id.clone(), found)).collect(),
@@ -243,13 +268,22 @@ impl Published {
         self.rules.values().any(|rule| rule.definition.near.is_some())
     }
 
-    /// Looks for the nearest stations. Returns the rules for which there is none.
-    pub fn find_nearest(&mut self, reporting: &Reporting, conditions: &mut Conditions) -> Vec<String> {
+    /// Looks for the nearest stations, where none was found before. One that `before` has for the same point stays, as
+    /// long as it reports. Returns the rules for which there is none.
+    pub fn find_nearest(
+        &mut self,
+        reporting: &Reporting,
+        before: &Self,
+        conditions: &mut Conditions,
+    ) -> Vec<String> {
         let mut without = Vec::new();
-        for (id, rule) in &mut self.rules {
+        for (id, rule) in self.rules.iter_mut().filter(|(_, rule)| rule.nearest.is_none()) {
             let Some(near) = rule.definition.near else { continue };
             let elements = rule.compile(conditions).map(|rule| rule.elements()).unwrap_or_default();
-            rule.nearest = reporting.nearest(&near, &elements);
+            let known = before.rules.get(id).filter(|known| known.definition.near == Some(near));
+            let known = known.and_then(|known| known.nearest.clone());
+            let still = known.filter(|known| reporting.still_reports(known.station, &elements));
+            rule.nearest = still.or_else(|| reporting.nearest(&near, &elements));
             if rule.nearest.is_none() {
                 without.push(id.clone());
             }
@@ -295,7 +329,7 @@ mod tests {
             when: "TMIN <= 10.0".into(),
             ..Definition::default()
         };
-        Item::Rule(Box::new(PublishedRule { version: 3, definition, nearest: None }))
+        Item::Rule(Box::new(PublishedRule { version: 3, created_ms: 7, definition, nearest: None }))
     }
 
     #[test]

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use serde::{Deserialize, Serialize};
 use smallvec::SmallVec;
 
-use super::{Active, Condition, Evaluator, Template, Verdict};
+use super::{Active, Address, Condition, Evaluator, Identity, Template, Terms, Verdict};
 use crate::noaa::{Element, ObservationView, StationId};
 
 /// How urgent an alert is; notifications may pass through quiet hours by it.
@@ -69,9 +69,9 @@ pub struct Rule {
     /// Whom to tell, by the ids of subscribers.
     pub subscribers: SmallVec<[Arc<str>; 1]>,
     /// An address that the rule itself names, as in the talk. It goes into the alert; never into a log.
-    pub email: Option<Box<str>>,
-    /// Of all that decides the life cycle: when it changes, days judged before are judged no more.
-    pub fingerprint: u32,
+    pub email: Option<Address>,
+    /// What memories of days belong to.
+    pub identity: Identity,
 }
 
 /// What a day says about a rule's condition.
@@ -104,6 +104,20 @@ impl Rule {
     /// Whether it has episodes, which need a memory of days.
     pub fn has_episodes(&self) -> bool {
         self.clear.is_some()
+    }
+
+    /// What decides about episodes, besides conditions.
+    pub fn terms(&self) -> Terms {
+        Terms { for_days: self.for_days, repeat_days: self.repeat_days }
+    }
+
+    /// Whether it watches the station of this observation.
+    pub fn watches(&self, evaluator: &Evaluator, view: &ObservationView<'_>) -> bool {
+        match &self.place {
+            Place::Station(station) => *station == view.station.id,
+            Place::Where(condition) => evaluator.evaluate(condition, view) == Ok(Verdict::Holds),
+            Place::Unresolved => false,
+        }
     }
 
     /// Judges one day.

@@ -10,7 +10,6 @@ use super::{Condition, Conditions, Evaluator, Mistake, Place, Rule, RuleFile, Su
 use crate::noaa::{ObservationView, StationId};
 
 type Hashed<K, V> = HashMap<K, V, foldhash::fast::RandomState>;
-/// Sorted by id, so that every process evaluates in the same order.
 type Rules = SmallVec<[Arc<Rule>; 1]>;
 
 /// The rules in force and their subscribers. Readers keep what they have found until [`generation`](Self::generation)
@@ -21,12 +20,15 @@ pub struct RuleSet {
     generation: AtomicU64,
 }
 
+/// Rules that choose their stations by one condition, by id.
+type Group = (Arc<Condition>, BTreeMap<Arc<str>, Arc<Rule>>);
+
 #[derive(Default)]
 struct Inner {
     rules: Hashed<Arc<str>, Arc<Rule>>,
     by_station: Hashed<StationId, Rules>,
     /// By the text of the condition, which is decided once for all rules that share it.
-    by_condition: BTreeMap<String, (Arc<Condition>, Rules)>,
+    by_condition: BTreeMap<String, Group>,
     subscribers: Hashed<Arc<str>, Arc<Subscriber>>,
 }
 
@@ -71,14 +73,12 @@ impl RuleSet {
     pub fn put_subscriber(&self, subscriber: Subscriber) {
         let mut inner = self.write();
         inner.subscribers.insert(subscriber.id.as_str().into(), Arc::new(subscriber));
-        self.changed(inner);
     }
 
     /// Takes a subscriber out.
     pub fn remove_subscriber(&self, id: &str) {
         let mut inner = self.write();
         inner.subscribers.remove(id);
-        self.changed(inner);
     }
 
     /// Counts changes.
@@ -122,7 +122,7 @@ impl RuleSet {
         let mut found: Rules = inner.by_station.get(&view.station.id).cloned().unwrap_or_default();
         for (condition, rules) in inner.by_condition.values() {
             if evaluator.evaluate(condition, view) == Ok(Verdict::Holds) {
-                found.extend(rules.iter().cloned());
+                found.extend(rules.values().cloned());
             }
         }
         found.sort_by(|left, right| left.id.cmp(&right.id));
@@ -155,8 +155,9 @@ impl Inner {
         match &rule.place {
             Place::Station(station) => self.by_station.entry(*station).or_default().push(rule),
             Place::Where(condition) => {
-                let group = || (Arc::clone(condition), Rules::new());
-                self.by_condition.entry(condition.text().to_owned()).or_insert_with(group).1.push(rule);
+                let group = || (Arc::clone(condition), BTreeMap::new());
+                let group = self.by_condition.entry(condition.text().to_owned()).or_insert_with(group);
+                group.1.insert(Arc::clone(&rule.id), rule);
             }
             Place::Unresolved => {}
         }
@@ -174,7 +175,7 @@ impl Inner {
             }
             Place::Where(condition) => {
                 if let Some((_, rules)) = self.by_condition.get_mut(condition.text()) {
-                    rules.retain(|other| other.id != rule.id);
+                    rules.remove(&rule.id);
                     if rules.is_empty() {
                         self.by_condition.remove(condition.text());
                     }

@@ -30,6 +30,9 @@ pub(super) async fn check_topics(
     }
     let states = look_up(admin, &plans, options).await?;
     let state = |name: &str| states.iter().find(|state| state.name == name);
+    if let Some(rules) = state(&config.topic(topic::RULES).name) {
+        check_compacted(rules, "rules")?;
+    }
     for stage in options.stages.iter().filter(|stage| stage.is_stateful()) {
         let source = config.topic(config.source_of(*stage)).name;
         let changelog = config.changelog(*stage).name;
@@ -84,12 +87,17 @@ fn check_changelog(source: &TopicState, changelog: &TopicState) -> Result<(), Ka
             changelog.name, changelog.partitions, source.name, source.partitions, changelog.name
         )));
     }
-    match changelog.cleanup_policy.as_deref() {
+    check_compacted(changelog, "state")
+}
+
+/// Refuses a topic from which Kafka deletes what is still needed.
+fn check_compacted(topic: &TopicState, holds: &str) -> Result<(), KafkaError> {
+    let name = &topic.name;
+    match topic.cleanup_policy.as_deref() {
         None | Some("compact") => Ok(()),
         Some(other) => Err(KafkaError::Topic(format!(
-            "changelog {} has cleanup.policy={other}: Kafka would delete state. Set it to compact: \
-             kafka-configs --alter --topic {} --add-config cleanup.policy=compact",
-            changelog.name, changelog.name
+            "topic {name} has cleanup.policy={other}: Kafka would delete {holds}. Set it to compact: \
+             kafka-configs --alter --topic {name} --add-config cleanup.policy=compact"
         ))),
     }
 }

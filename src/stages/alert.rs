@@ -11,16 +11,12 @@ use std::sync::Arc;
 use super::alert_record::{AlertRecord, Cause};
 use super::calendar::{self, Calendar, episodes_key, rule_and_station};
 use super::json::RawObject;
+use super::memory;
 use super::{Context, Limits, Processor, Validate, accepted_observation};
 use crate::noaa::{ObservationView, StationId};
-use crate::record::{Record, day_of};
-use crate::rules::{
-    DayVerdict, Episodes, Evaluator, Event, LoneDay, Rule, RuleSet, Taken, Terms, Transition,
-};
+use crate::record::{DAY_MS, Record, day_of};
+use crate::rules::{DayVerdict, Episodes, Evaluator, Event, LoneDay, Rule, RuleSet, Taken};
 use crate::state::{StateError, Store};
-
-/// Store keys of days that have fired begin with this byte; the rule's id, `/`, station and date follow.
-const LONE_DAY_KEY: u8 = b'a';
 
 /// The processor.
 pub struct Alert {
@@ -135,22 +131,81 @@ impl Processor for Alert {
         if context.muted {
             return Ok(());
         }
-        self.advance(record, &view, context)?;
-        for rule in self.rules_of(&view).iter() {
-            match rule.judge(&self.evaluator, &view) {
-                Ok(judgement) if rule.has_episodes() => {
-                    self.judge_episodes(rule, judgement.verdict, record, &view, context)?;
-                }
-                Ok(judgement) => self.judge_lone_day(rule, judgement.verdict, record, &view, context)?,
-                // One rule's mistake must not keep the others from firing.
-                Err(reason) => self.evaluation_failed(rule, &reason, context),
+        let mut observed = Observed::new(record, &view, context.now_ms);
+        let rules = self.rules_of(&view);
+        let outcome = self.judge_all(&rules, &mut observed, context);
+        match outcome {
+            // Nothing of it was remembered, so nothing is missing that was.
+            Err(Unfit::Record(reason)) => {
+                context.reject(record, &reason);
+                Ok(())
             }
+            Err(Unfit::State(error)) => Err(error),
+            Ok(()) => Ok(()),
+        }
+    }
+}
+
+/// Why a record cannot be worked on.
+enum Unfit {
+    Record(String),
+    State(StateError),
+}
+
+impl From<StateError> for Unfit {
+    fn from(error: StateError) -> Self {
+        Self::State(error)
+    }
+}
+
+/// An observation, with what alerts are made of.
+struct Observed<'a> {
+    record: &'a Record<'a>,
+    view: &'a ObservationView<'a>,
+    /// The day of the record's clock, as far as it can be believed.
+    record_day: u32,
+    /// Read when the first alert is written: most records give none.
+    object: Option<RawObject<'a>>,
+}
+
+impl<'a> Observed<'a> {
+    fn new(record: &'a Record<'a>, view: &'a ObservationView<'a>, now_ms: i64) -> Self {
+        // A timestamp from the future must not make what is remembered look old.
+        let record_day = day_of(record.timestamp_ms.min(now_ms + DAY_MS));
+        Self { record, view, record_day, object: None }
+    }
+
+    /// Reads what alerts repeat of the observation, before anything is remembered as told.
+    fn prepare(&mut self) -> Result<(), Unfit> {
+        if self.object.is_none() {
+            let value = self.record.value.unwrap_or_default();
+            self.object = Some(RawObject::parse(value).map_err(Unfit::Record)?);
         }
         Ok(())
     }
 }
 
 impl Alert {
+    fn judge_all(
+        &mut self,
+        rules: &[Arc<Rule>],
+        observed: &mut Observed<'_>,
+        context: &mut Context<'_>,
+    ) -> Result<(), Unfit> {
+        self.advance(observed, context)?;
+        for rule in rules {
+            match rule.judge(&self.evaluator, observed.view) {
+                Ok(judgement) if rule.has_episodes() => {
+                    self.judge_episodes(rule, judgement.verdict, observed, context)?;
+                }
+                Ok(judgement) => judge_lone_day(rule, judgement.verdict, observed, context)?,
+                // One rule's mistake must not keep the others from firing.
+                Err(reason) => self.evaluation_failed(rule, &reason, context),
+            }
+        }
+        Ok(())
+    }
+
     fn evaluation_failed(&mut self, rule: &Rule, reason: &str, context: &mut Context<'_>) {
         context.counts.rule_errors += 1;
         metrics::counter!("frostline_rule_errors_total", "rule" => rule.id.to_string()).increment(1);
@@ -164,24 +219,35 @@ impl Alert {
     }
 
     /// Moves the partition's calendar on; episodes of stations that have been silent for too long become stale.
-    fn advance(
-        &mut self,
-        record: &Record<'_>,
-        view: &ObservationView<'_>,
-        context: &mut Context<'_>,
-    ) -> Result<(), StateError> {
-        let record_day = day_of(record.timestamp_ms);
+    fn advance(&mut self, observed: &mut Observed<'_>, context: &mut Context<'_>) -> Result<(), Unfit> {
+        let (day, record_day) = (observed.view.date.days_since_1970(), observed.record_day);
         let calendar = match &mut self.calendar {
             Some(calendar) => calendar,
             None => self.calendar.insert(Calendar::load(context.store, record_day)?),
         };
-        if !calendar.advance(view.date.days_since_1970(), context.store, record_day) {
+        if day <= calendar.today() {
             return Ok(());
         }
+        if calendar.has_due(day) {
+            observed.prepare()?;
+        }
+        calendar.advance(day, context.store, record_day);
         while let Some((listed, key)) = calendar.next_due() {
             let Some((rule_id, station)) = rule_and_station(&key) else { continue };
-            let Some(rule) = self.rules.get(rule_id) else { continue };
+            let Some(rule) = self.rules.get(rule_id).filter(|rule| rule.has_episodes()) else {
+                // It may come back, as the same rule: by then the station may be silent still.
+                calendar.put_off(key);
+                continue;
+            };
             let Some(mut episodes) = read_episodes(context.store, &key, record_day)? else { continue };
+            let hears_nothing = self
+                .watched
+                .get(&station)
+                .is_some_and(|watched| !watched.rules.iter().any(|watching| watching.id == rule.id));
+            if hears_nothing || !episodes.is_chosen_by(rule.identity) {
+                // The rule has turned to other stations: that it hears nothing of this one says nothing.
+                continue;
+            }
             if episodes.deadline().is_some_and(|deadline| deadline > listed) {
                 // It was heard of since: its day is another.
                 calendar.list(&key, &episodes);
@@ -193,47 +259,8 @@ impl Alert {
             if !events.is_empty() {
                 context.store.put(&key, record_day, &calendar::encode(&episodes));
             }
-            for event in events {
-                let cause = Cause::Silence { station, name: &episodes.station_name };
-                emit(&rule, &event, &cause, record, view, context);
-            }
-        }
-        Ok(())
-    }
-
-    /// A rule without episodes: the day fires, or what it fired is retracted.
-    fn judge_lone_day(
-        &self,
-        rule: &Rule,
-        verdict: DayVerdict,
-        record: &Record<'_>,
-        view: &ObservationView<'_>,
-        context: &mut Context<'_>,
-    ) -> Result<(), StateError> {
-        // Nothing to tell, and nothing to withdraw: most days are so, and cost no look into the store.
-        if verdict != DayVerdict::Matches && view.revision == 1 {
-            return Ok(());
-        }
-        let record_day = day_of(record.timestamp_ms);
-        let key =
-            [&[LONE_DAY_KEY], rule.id.as_bytes(), b"/", view.station.id.as_bytes(), &view.date.to_be_bytes()]
-                .concat();
-        let known =
-            context.store.get(&key, record_day, |value| postcard::from_bytes::<LoneDay>(value).ok())?;
-        let known = match known {
-            None => None,
-            Some(Some(known)) => Some(known),
-            Some(None) => return Err(context.store.corrupted("a day that has fired cannot be read")),
-        };
-        let day = view.date.days_since_1970();
-        let (remembered, event, taken) = LoneDay::judge(known, day, view.revision, verdict);
-        context.counts.duplicates += u64::from(taken == Taken::Known && verdict == DayVerdict::Matches);
-        if let Some(event) = event {
-            emit(rule, &event, &Cause::Observation, record, view, context);
-        }
-        if let Some(remembered) = remembered {
-            // Plain numbers into a vector: there is nothing that can fail.
-            context.store.put(&key, record_day, &postcard::to_allocvec(&remembered).unwrap_or_default());
+            let cause = Cause::Silence { station, name: &episodes.station_name };
+            events.iter().for_each(|event| emit(&rule, event, &cause, observed, context));
         }
         Ok(())
     }
@@ -243,81 +270,78 @@ impl Alert {
         &mut self,
         rule: &Rule,
         verdict: DayVerdict,
-        record: &Record<'_>,
-        view: &ObservationView<'_>,
+        observed: &mut Observed<'_>,
         context: &mut Context<'_>,
-    ) -> Result<(), StateError> {
+    ) -> Result<(), Unfit> {
         let Some(calendar) = &mut self.calendar else { return Ok(()) };
-        let record_day = day_of(record.timestamp_ms);
+        let view = observed.view;
         let key = episodes_key(&rule.id, view.station.id);
-        let mut episodes = read_episodes(context.store, &key, record_day)?
-            .unwrap_or_else(|| Episodes::new(rule.fingerprint));
-        let terms = (rule.fingerprint, Terms { for_days: rule.for_days, repeat_days: rule.repeat_days });
+        let known = read_episodes(context.store, &key, observed.record_day)?;
+        let mut episodes = known.unwrap_or_else(|| Episodes::new(rule.identity));
         let (day, mut events) = (view.date.days_since_1970(), Vec::new());
+        let terms = (rule.identity, rule.terms());
         let taken = episodes.judge(terms, day, view.revision, verdict, &mut events);
+        if !events.is_empty() {
+            observed.prepare()?;
+        }
         context.counts.duplicates += u64::from(taken == Taken::Known && verdict == DayVerdict::Matches);
-        if taken == Taken::Changed || taken == Taken::Known && view.revision > 1 {
+        let is_newer = taken == Taken::Known && view.revision > 1;
+        if taken == Taken::Changed || is_newer {
             if let Some(name) = view.station.name.as_deref().filter(|name| *name != episodes.station_name) {
                 name.clone_into(&mut episodes.station_name);
             }
-            context.store.put(&key, record_day, &calendar::encode(&episodes));
+            context.store.put(&key, observed.record_day, &calendar::encode(&episodes));
             calendar.list(&key, &episodes);
         }
-        for event in events {
-            emit(rule, &event, &Cause::Observation, record, view, context);
-        }
+        events.iter().for_each(|event| emit(rule, event, &Cause::Observation, observed, context));
         Ok(())
     }
 }
 
-fn read_episodes(store: &Store, key: &[u8], today: u32) -> Result<Option<Episodes>, StateError> {
-    match store.get(key, today, calendar::decode)? {
-        None => Ok(None),
-        Some(Some(episodes)) => Ok(Some(episodes)),
-        Some(None) => {
-            let what = format!("the episodes {:?} cannot be read", String::from_utf8_lossy(key));
-            Err(store.corrupted(&what))
-        }
+/// A rule without episodes: the day fires, or what it fired is retracted.
+fn judge_lone_day(
+    rule: &Rule,
+    verdict: DayVerdict,
+    observed: &mut Observed<'_>,
+    context: &mut Context<'_>,
+) -> Result<(), Unfit> {
+    let view = observed.view;
+    // Nothing to tell, and nothing to withdraw: most days are so, and cost no look into the store.
+    if verdict != DayVerdict::Matches && view.revision == 1 {
+        return Ok(());
     }
+    let key = memory::lone_day_key(&rule.id, view.station.id, view.date);
+    let known = context.store.get(&key, observed.record_day, memory::decode::<LoneDay>)?;
+    let known =
+        known.transpose().map_err(|()| context.store.corrupted("a day that has fired cannot be read"))?;
+    let day = view.date.days_since_1970();
+    let (remembered, event, taken) = LoneDay::judge(known.flatten(), day, view.revision, verdict);
+    context.counts.duplicates += u64::from(taken == Taken::Known && verdict == DayVerdict::Matches);
+    if let Some(event) = event {
+        observed.prepare()?;
+        emit(rule, &event, &Cause::Observation, observed, context);
+    }
+    if let Some(remembered) = remembered {
+        context.store.put(&key, observed.record_day, &memory::encode(&remembered));
+    }
+    Ok(())
 }
 
-/// Writes one alert.
-fn emit(
-    rule: &Rule,
-    event: &Event,
-    cause: &Cause<'_>,
-    record: &Record<'_>,
-    view: &ObservationView<'_>,
-    context: &mut Context<'_>,
-) {
-    let object = match record.value.map(RawObject::parse) {
-        Some(Ok(object)) => object,
-        Some(Err(reason)) => return context.reject(record, &reason),
-        None => return,
-    };
-    let Some(date) = event.date() else { return };
+fn read_episodes(store: &Store, key: &[u8], today: u32) -> Result<Option<Episodes>, StateError> {
+    let found = store.get(key, today, memory::decode)?.transpose();
+    found.map(Option::flatten).map_err(|()| {
+        store.corrupted(&format!("the episodes {:?} cannot be read", String::from_utf8_lossy(key)))
+    })
+}
+
+/// Writes one alert, of an observation that was prepared for it.
+fn emit(rule: &Rule, event: &Event, cause: &Cause<'_>, observed: &Observed<'_>, context: &mut Context<'_>) {
+    let (view, record) = (observed.view, observed.record);
     let station = cause.station(view);
-    let id = |transition: &str| {
-        let times = if event.times > 1 { format!("/{}", event.times) } else { String::new() };
-        format!("{}/{station}/{date}/{transition}{times}", rule.id)
-    };
-    let alert_id = match (event.transition, event.of) {
-        (Transition::Retracted, Transition::Fired) => id("retracted"),
-        (Transition::Retracted, of) => id(&format!("retracted-{}", of.as_str())),
-        (transition, _) => id(transition.as_str()),
-    };
-    let retracts = (event.transition == Transition::Retracted).then(|| id(event.of.as_str()));
-    let alert = AlertRecord {
-        alert_id: &alert_id,
-        retracts: retracts.as_deref(),
-        rule,
-        event,
-        date,
-        cause,
-        object: &object,
-        record,
-        view,
-    };
+    let ids = event.alert_ids(&rule.id, station).zip(event.date());
+    let (Some(((alert_id, retracts), date)), Some(object)) = (ids, &observed.object) else { return };
+    let (alert_id, retracts) = (alert_id.as_str(), retracts.as_deref());
+    let alert = AlertRecord { alert_id, retracts, rule, event, date, cause, object, record, view };
     context.counts.alerts += 1;
     context.collector.emit(station.as_bytes(), record.timestamp_ms, |out| alert.write(out));
     context.collector.header("alert-id", alert_id.as_bytes());

@@ -82,7 +82,7 @@ impl AlertRecord<'_> {
         // Only what the rule itself names, as in the talk. Addresses of subscribers stay out of records, and are
         // looked up when something is sent.
         if let Some(email) = &rule.email {
-            field("email", email);
+            field("email", &email.0);
         }
         field("alert_id", self.alert_id);
         field("rule_id", &rule.id);
@@ -189,10 +189,11 @@ impl AlertRecord<'_> {
             },
             Transition::Resolved => {
                 let clear = rule.clear.as_ref().map_or("", |clear| clear.text());
-                format!("{} at {place} on {date}: over ({clear}) after {days} days", self.measured())
+                format!("{} at {place} on {date}: over ({clear}) after {} days", self.measured(), days - 1)
             }
             Transition::Stale => format!(
-                "No news from {place} up to {date}: whether {when} still holds is unknown; the episode began {days} days ago"
+                "No news from {place} up to {date}: whether {when} still holds is unknown; it was told first {} days before",
+                days - 1
             ),
             Transition::Retracted => {
                 let what = self.retracts.unwrap_or_default();

@@ -54,6 +54,7 @@ fn a_correction_retracts_and_an_older_revision_changes_nothing() {
     };
     assert_eq!(ids(&pipe(",\"TMIN\":5.0")), ["r/USC00020080/2016-02-24/fired"]);
     assert!(pipe(",\"TMIN\":5.0").is_empty());
+    assert!(pipe(",\"TMIN\":50.0").is_empty(), "one revision has one content");
     let retracted = pipe(",\"revision\":2,\"TMIN\":15.0");
     assert_eq!(ids(&retracted), ["r/USC00020080/2016-02-24/retracted"]);
     assert_eq!(retracted[0].json()["retracts"], "r/USC00020080/2016-02-24/fired");
@@ -107,6 +108,49 @@ fn a_silent_station_becomes_stale_when_others_go_on_also_after_a_restart() {
     assert_eq!(late[0].json()["station"]["id"], A);
     let back = ["r/USC00020080/2016-03-07/stale", "r/USC00020080/2016-03-21/resolved"];
     assert_eq!(ids(&pipe(&mut driver, A, 21, "3.0")), back, "told as the calendar moves on");
+}
+
+#[test]
+fn a_rule_that_turns_to_another_station_does_not_call_the_old_one_silent() {
+    let rules = Arc::new(RuleSet::default());
+    let mut conditions = crate::rules::Conditions::default();
+    let mut put = |station: &str, created_ms: i64| {
+        let definition = crate::rules::Definition {
+            id: "r".into(),
+            station: Some(station.into()),
+            when: "TMIN <= 0.0".into(),
+            clear: Some("TMIN > 2.0".into()),
+            ..Default::default()
+        };
+        let published = crate::rules::PublishedRule { version: 1, created_ms, definition, nearest: None };
+        rules.put(published.compile(&mut conditions).unwrap());
+    };
+    let mut driver =
+        TestDriver::new(StageName::Alert, Box::new(Alert::new(Arc::clone(&rules), Limits::default())));
+    let pipe = |driver: &mut TestDriver, station: &str, day: u32, tmin: &str| {
+        let document = document(station, &format!("2016-03-{day:02}"), &format!(",\"TMIN\":{tmin}"));
+        driver.pipe(station, &document).unwrap();
+        ids(&driver.commit().unwrap())
+    };
+    put(A, 1);
+    assert_eq!(pipe(&mut driver, A, 1, "-1.0"), ["r/USC00020080/2016-03-01/fired"]);
+    put(B, 1);
+    assert_eq!(pipe(&mut driver, B, 8, "-1.0"), ["r/USC00027716/2016-03-08/fired"]);
+    // Removed, and published again later: another rule of the same name, which knows of no episode.
+    rules.remove("r");
+    assert!(pipe(&mut driver, B, 9, "-1.0").is_empty());
+    put(B, 2);
+    assert_eq!(pipe(&mut driver, B, 20, "-1.0"), ["r/USC00027716/2016-03-20/fired"]);
+}
+
+#[test]
+fn a_record_that_cannot_be_repeated_is_rejected_before_anything_is_remembered() {
+    let mut driver = driver(EPISODES);
+    let deep = format!(",\"TMIN\":-1.0,\"x\":{}{}", "[".repeat(80), "]".repeat(80));
+    driver.pipe(A, &document(A, "2016-03-01", &deep)).unwrap();
+    assert_eq!((driver.counts.alerts, driver.counts.dead_letters), (0, 1));
+    driver.pipe(A, &document(A, "2016-03-01", ",\"TMIN\":-1.0")).unwrap();
+    assert_eq!(driver.counts.alerts, 1, "nothing was told of the day before");
 }
 
 #[test]

@@ -24,8 +24,8 @@ use crate::noaa::{Compat, Date, Element, Line, Observation, Reading, StationId};
 use crate::record::{Record, day_of};
 use crate::state::{StateError, Store};
 
-/// The header that says of which lines an observation was made: `topic/partition@first-last`. Lines of others may be
-/// among them.
+/// The header that says of which lines an observation, or this revision of it, was made:
+/// `topic/partition@first-last`. Lines of others may be among them.
 pub const LINES_HEADER: &str = "frostline-lines";
 
 /// Store keys of emitted observations begin with this byte; date and station follow.

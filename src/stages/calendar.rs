@@ -6,6 +6,7 @@
 use std::cmp::Reverse;
 use std::collections::{BinaryHeap, HashMap};
 
+use super::memory;
 use crate::noaa::StationId;
 use crate::rules::Episodes;
 use crate::state::{StateError, Store};
@@ -33,9 +34,10 @@ impl Calendar {
         let newest = store.get(TODAY_KEY, today, |value| value.try_into().map(i32::from_be_bytes).ok())?;
         calendar.today = newest.flatten().unwrap_or(i32::MIN);
         let mut unreadable = None;
-        store.scan_prefix(&[EPISODES_KEY], |key, value| match decode(value) {
-            Some(episodes) => calendar.list(key, &episodes),
-            None => unreadable = Some(String::from_utf8_lossy(key).into_owned()),
+        store.scan_prefix(&[EPISODES_KEY], |key, value| match memory::decode(value) {
+            Ok(Some(episodes)) => calendar.list(key, &episodes),
+            Ok(None) => {}
+            Err(()) => unreadable = Some(String::from_utf8_lossy(key).into_owned()),
         })?;
         match unreadable {
             Some(key) => Err(store.corrupted(&format!("the episodes {key:?} cannot be read"))),
@@ -48,14 +50,21 @@ impl Calendar {
         self.today
     }
 
-    /// Moves on, if `day` is newer than all before.
-    pub(super) fn advance(&mut self, day: i32, store: &mut Store, record_day: u32) -> bool {
-        if day <= self.today {
-            return false;
-        }
+    /// Moves on to a day that is newer than all before.
+    pub(super) fn advance(&mut self, day: i32, store: &mut Store, record_day: u32) {
         self.today = day;
         store.put(TODAY_KEY, record_day, &day.to_be_bytes());
-        true
+    }
+
+    /// Whether there will be episodes to look at on this day.
+    pub(super) fn has_due(&self, day: i32) -> bool {
+        self.deadlines.peek().is_some_and(|Reverse((deadline, _))| *deadline < day)
+    }
+
+    /// Lists an episode again that cannot be judged now, for the next day.
+    pub(super) fn put_off(&mut self, key: Vec<u8>) {
+        self.listed.insert(key.clone(), self.today);
+        self.deadlines.push(Reverse((self.today, key)));
     }
 
     /// Has an episode looked at when its station may have become silent.
@@ -95,13 +104,7 @@ pub(super) fn rule_and_station(key: &[u8]) -> Option<(&str, StationId)> {
     Some((rule, StationId::parse(station.as_bytes())?))
 }
 
-/// Reads an entry.
-pub(super) fn decode(value: &[u8]) -> Option<Episodes> {
-    postcard::from_bytes(value).ok()
-}
-
 /// Writes an entry.
 pub(super) fn encode(episodes: &Episodes) -> Vec<u8> {
-    // Plain numbers and bytes into a vector: there is nothing that can fail.
-    postcard::to_allocvec(episodes).unwrap_or_default()
+    memory::encode(episodes)
 }

@@ -82,7 +82,7 @@ impl Collector {
         let mut headers = Vec::new();
         record.headers.visit(&mut |name, value| {
             // A dead letter that was retried and failed again carries its newest reason only.
-            if !name.starts_with(HEADER_PREFIX) {
+            if !name.starts_with(HEADER_PREFIX) || name == super::LINES_HEADER {
                 headers.push((Cow::Owned(name.to_owned()), value.map(<[u8]>::to_vec)));
             }
         });

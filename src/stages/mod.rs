@@ -17,6 +17,7 @@ mod counts;
 mod enrich;
 mod filter;
 mod json;
+mod memory;
 mod recipe;
 mod station_index;
 
@@ -31,6 +32,7 @@ pub use collector::{Collector, HEADER_PREFIX, Output, OutputHeader, Sink};
 pub use counts::Counts;
 pub use enrich::Enrich;
 pub use filter::Filter;
+pub use memory::Remembered;
 pub use recipe::Recipe;
 pub use station_index::StationIndex;
 

@@ -84,6 +84,14 @@ fn apply_and_remove() {
     let other_address = one.replace("grower@", "boss@");
     let changed = apply(&topics, &dir, &other_address);
     assert_eq!((&changed["changed"], &changed["unchanged"]), (&1.into(), &1.into()));
+    // Whoever is not in the file any more is removed, unless it names nobody.
+    let other = other_address.replace("farm", "town");
+    let changed = apply(&topics, &dir, &other);
+    assert_eq!(
+        (&changed["added"], &changed["changed"], &changed["removed"]),
+        (&1.into(), &1.into(), &1.into())
+    );
+    apply(&topics, &dir, &other_address);
     let two = rule("frost", SCOTTSDALE, "when = \"TMIN <= 8.0\"\nsubscribers = [\"farm\"]")
         + &rule("heat", SCOTTSDALE, "when = \"TMAX >= 45.0\"");
     let changed = apply(&topics, &dir, &two);
@@ -94,9 +102,9 @@ fn apply_and_remove() {
     let list = command(&topics, &dir, &["rules", "list", "--json"]).run().expect_code(0).json_lines();
     let versions: Vec<(&str, u64)> =
         list.iter().map(|rule| (rule["id"].as_str().unwrap(), rule["version"].as_u64().unwrap())).collect();
-    assert_eq!(versions, [("frost", 2), ("heat", 1)]);
+    assert_eq!(versions, [("frost", 4), ("heat", 1)]);
     let shown = command(&topics, &dir, &["rules", "show", "frost"]).run().expect_code(0);
-    assert!(shown.out.contains("version 2") && shown.out.contains("TMIN <= 8.0"), "{shown}");
+    assert!(shown.out.contains("version 4") && shown.out.contains("TMIN <= 8.0"), "{shown}");
     command(&topics, &dir, &["rules", "show", "none"]).run().expect_code(1);
     // What is exported is what is published.
     for form in [&["rules", "export"][..], &["rules", "export", "--json"]] {
@@ -115,7 +123,12 @@ fn apply_and_remove() {
         command(&topics, &dir, &["rules", "remove", "frost", "--subscriber", "farm", "--yes", "--json"]);
     assert_eq!(removed.run().expect_code(0).summary()["removed"], 2);
     command(&topics, &dir, &["rules", "remove", "frost", "--yes"]).run().expect_code(2);
-    assert_eq!(apply(&topics, &dir, "")["removed"], 1);
+    std::fs::write(dir.path().join("rules.toml"), "").unwrap();
+    let empty = command(&topics, &dir, &["rules", "apply", "rules.toml", "--yes"]).run().expect_code(2);
+    assert!(
+        empty.err.contains("rules remove"),
+        "a file that was cut off must not remove everything: {empty}"
+    );
 }
 
 /// Waits until `done`, which looks at the alerts.
@@ -217,11 +230,11 @@ fn quarantine() {
     let list = command(&topics, &dir, &["rules", "list", "--json"]).run().expect_code(0).json_lines();
     let quarantined: Vec<&str> = list.iter().filter_map(|line| line["quarantined"].as_str()).collect();
     assert_eq!(quarantined, ["rule/bad", "rule/json", "rule/newer", "rule/worse"]);
-    // They stay in the topic for whoever can read them, until the file is applied without them.
-    assert_eq!(
-        apply(&topics, &dir, &rule("good", "where = \"true\"", "when = \"TMIN <= 0.0\""))["removed"],
-        4
-    );
+    // What another version wrote stays in the topic; what is broken goes, if the file is applied without it.
+    let good = rule("good", "where = \"true\"", "when = \"TMIN <= 0.0\"");
+    assert_eq!(apply(&topics, &dir, &good)["removed"], 3);
+    let list = command(&topics, &dir, &["rules", "list", "--json"]).run().expect_code(0).json_lines();
+    assert!(list.iter().any(|line| line["quarantined"] == "rule/newer"), "{list:?}");
 }
 
 fn nearest() {

@@ -247,7 +247,10 @@ fn backtest_documents() {
     let counts =
         ["fired", "retracted", "observations", "dead_letters"].map(|name| summary[name].as_u64().unwrap());
     assert_eq!(counts, [2, 1, 4, 2], "{summary}");
-    backtest(&dir, Path::new("nowhere.csv")).run().expect_code(1);
+    backtest(&dir, Path::new("nowhere.csv")).run().expect_code(2);
+    std::fs::write(dir.path().join("junk.csv"), "\0\0\0\n").unwrap();
+    let junk = backtest(&dir, Path::new("junk.csv")).run().expect_code(1);
+    assert!(junk.err.contains("none of 1 records"), "{junk}");
 }
 
 fn explain() {
@@ -271,6 +274,13 @@ fn explain() {
     let fired = explain("lone", "2016-01-15", &[]);
     assert!(fired.out.contains("TMIN = -5.6"), "{fired}");
     assert!(fired.out.contains("lone/USC00027716/2016-01-15/fired"), "{fired}");
+    let elsewhere =
+        in_dir(&dir, &["explain", "--rule", "lone", "--station", "USC00020080", "--date", "2016-01-15"])
+            .args(["--rules", "rules.toml"])
+            .path(&file)
+            .run()
+            .expect_code(0);
+    assert!(elsewhere.out.contains("does not watch this station: USC00027716"), "{elsewhere}");
     let quality = explain("lone", "2016-06-15", &[]);
     assert!(quality.out.contains("unknown: what decides was not reported"), "{quality}");
     let nothing = explain("lone", "2017-01-01", &[]);

@@ -11,7 +11,7 @@ use super::super::{Common, Failed, output};
 use super::check::{Known, print, warnings};
 use super::source::{self, Live};
 use crate::config::Config;
-use crate::rules::{Conditions, Definition, Item, Key, Published, PublishedRule, RuleFile};
+use crate::rules::{Conditions, Definition, Item, Key, Published, PublishedRule, Quarantine, RuleFile};
 
 const APPLY_EXAMPLES: &str = "\
 Examples:
@@ -93,6 +93,13 @@ pub(super) async fn apply(common: &Common, arguments: &ApplyArguments) -> Result
             )));
         }
     };
+    if file.rules.is_empty() && !before.rules.is_empty() {
+        let (name, count) = (arguments.file.display(), before.rules.len());
+        let advice = "to remove rules, name them to `frostline rules remove`";
+        return Err(Failed::Usage(anyhow::anyhow!(
+            "{name}: no rule in it, so all {count} published ones would be removed: {advice}"
+        )));
+    }
     let names_subscribers = !file.subscribers.is_empty();
     let known = if file.rules.is_empty() {
         Known::default()
@@ -103,12 +110,24 @@ pub(super) async fn apply(common: &Common, arguments: &ApplyArguments) -> Result
         output::note(&format!("{YELLOW}warning{YELLOW:#}  {}:{warning}", arguments.file.display()));
     }
     let mut wanted = Published::of_file(file);
-    find_nearest(&config, &live, &mut wanted, &mut conditions)?;
+    find_nearest(&config, &live, &before, &mut wanted, &mut conditions)?;
     if !names_subscribers {
         wanted.subscribers = before.subscribers.clone();
     }
     check_subscribers(&wanted)?;
-    let (changes, unchanged) = difference(&before, wanted);
+    for (key, quarantine) in &before.quarantined {
+        if let Quarantine::NotUnderstood(reason) = quarantine {
+            output::note(&format!("{YELLOW}left alone{YELLOW:#}  {key}: {reason}"));
+        }
+    }
+    if config.alert.rule_file().is_some() {
+        let advice =
+            "a daemon with this configuration reads a file: set alert.rules = \"topic\" to have it follow";
+        output::note(&format!("{YELLOW}note{YELLOW:#}  {advice}"));
+    }
+    let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap_or_default();
+    let now_ms = i64::try_from(now.as_millis()).unwrap_or(i64::MAX);
+    let (changes, unchanged) = difference(&before, wanted, now_ms);
     make(common, &live, &changes, unchanged, arguments.yes, arguments.dry_run)
 }
 
@@ -116,6 +135,7 @@ pub(super) async fn apply(common: &Common, arguments: &ApplyArguments) -> Result
 fn find_nearest(
     config: &Config,
     live: &Live<'_>,
+    before: &Published,
     wanted: &mut Published,
     conditions: &mut Conditions,
 ) -> Result<(), Failed> {
@@ -123,7 +143,7 @@ fn find_nearest(
         return Ok(());
     }
     let reporting = live.reporting()?;
-    let without = wanted.find_nearest(&reporting, conditions);
+    let without = wanted.find_nearest(&reporting, before, conditions);
     if without.is_empty() {
         return Ok(());
     }
@@ -152,7 +172,8 @@ fn check_subscribers(wanted: &Published) -> Result<(), Failed> {
 }
 
 /// What must change to come from `before` to `wanted`, and how many items stay as they are.
-fn difference(before: &Published, wanted: Published) -> (Vec<Change>, usize) {
+fn difference(before: &Published, wanted: Published, now_ms: i64) -> (Vec<Change>, usize) {
+    let removed = removed(before, &wanted);
     let (mut changes, mut unchanged) = (Vec::new(), 0);
     for (id, subscriber) in wanted.subscribers {
         let known = before.subscribers.get(&id);
@@ -165,37 +186,38 @@ fn difference(before: &Published, wanted: Published) -> (Vec<Change>, usize) {
         let (key, is_new) = (Key::Subscriber(id), known.is_none());
         changes.push(Change { key, item: Some(Item::Subscriber(subscriber)), is_new, details });
     }
-    let mut removed: Vec<Key> = Vec::new();
-    removed.extend(
-        before.rules.keys().filter(|id| !wanted.rules.contains_key(*id)).map(|id| Key::Rule(id.clone())),
-    );
-    let mut kept: Vec<Key> = changes.iter().map(|change| change.key.clone()).collect();
     for (id, mut rule) in wanted.rules {
         let known = before.rules.get(&id);
         match known {
             Some(known) if known.definition == rule.definition && known.nearest == rule.nearest => {
                 unchanged += 1;
-                kept.push(Key::Rule(id));
                 continue;
             }
-            Some(known) => rule.version = known.version.saturating_add(1),
-            None => rule.version = 1,
+            Some(known) => {
+                (rule.version, rule.created_ms) = (known.version.saturating_add(1), known.created_ms);
+            }
+            None => (rule.version, rule.created_ms) = (1, now_ms),
         }
         let details = known.map_or_else(|| described(&rule), |known| differences(known, &rule));
-        let key = Key::Rule(id);
-        kept.push(key.clone());
-        changes.push(Change {
-            key,
-            item: Some(Item::Rule(Box::new(rule))),
-            is_new: known.is_none(),
-            details,
-        });
+        let (key, is_new) = (Key::Rule(id), known.is_none());
+        changes.push(Change { key, item: Some(Item::Rule(Box::new(rule))), is_new, details });
     }
-    // What is quarantined goes with the rest, if the file does not have it.
-    let quarantined = before.quarantined.keys().filter(|key| matches!(key, Key::Rule(_)));
-    removed.extend(quarantined.filter(|key| !kept.contains(key)).cloned());
     changes.extend(removed.into_iter().map(removal));
     (changes, unchanged)
+}
+
+/// What is published, or broken, and not wanted. What another version wrote is left alone.
+fn removed(before: &Published, wanted: &Published) -> Vec<Key> {
+    let broken = |quarantine: &&Quarantine| matches!(quarantine, Quarantine::Broken(_));
+    let is_wanted = |key: &Key| match key {
+        Key::Rule(id) => wanted.rules.contains_key(id),
+        Key::Subscriber(id) => wanted.subscribers.contains_key(id),
+    };
+    let rules = before.rules.keys().map(|id| Key::Rule(id.clone()));
+    let subscribers = before.subscribers.keys().map(|id| Key::Subscriber(id.clone()));
+    let quarantined = before.quarantined.iter().filter(|(_, quarantine)| broken(quarantine));
+    let all = rules.chain(subscribers).chain(quarantined.map(|(key, _)| key.clone()));
+    all.filter(|key| !is_wanted(key)).collect()
 }
 
 fn removal(key: Key) -> Change {
@@ -208,7 +230,7 @@ pub(super) fn described(rule: &PublishedRule) -> Vec<String> {
 }
 
 /// Where a rule watches, for people.
-pub(super) fn place(rule: &PublishedRule) -> String {
+pub(in super::super) fn place(rule: &PublishedRule) -> String {
     let Definition { station, near, stations, .. } = &rule.definition;
     match (station, near, &rule.nearest) {
         (Some(station), ..) => station.clone(),
@@ -234,9 +256,7 @@ fn differences(before: &PublishedRule, now: &PublishedRule) -> Vec<String> {
             _ => serde_json::Map::new(),
         };
         // An address is not shown.
-        if let Some(email) = fields.get_mut("email") {
-            *email = "…".into();
-        }
+        fields.remove("email");
         if let Some(nearest) = &rule.nearest {
             fields.insert("nearest station".into(), nearest.station.to_string().into());
         }
@@ -316,7 +336,10 @@ fn make(
         show(common, change)?;
     }
     if !dry_run && !changes.is_empty() {
-        if !yes && !confirmed(changes.len())? {
+        if !yes && !confirmed(changes.len())? && std::io::stdin().is_terminal() {
+            return Ok(output::line("nothing was published")?);
+        }
+        if !yes && !std::io::stdin().is_terminal() {
             let advice = "nothing was published: say --yes to publish without a question";
             return Err(Failed::Usage(anyhow::anyhow!(advice)));
         }

@@ -10,11 +10,13 @@ use clap::Args;
 use super::super::file_output::FileOutput;
 use super::super::output::{BOLD, CYAN, DIM, GREEN, RED, YELLOW};
 use super::super::{Common, Failed, output, topics};
-use super::{StationFiles, source};
+use super::StationFiles;
+use super::source::{self, Live};
 use crate::backtest::{self, Change, Difference, Feed, Input, Picture, RuleStats, Setting, Stats};
 use crate::config::Config;
+use crate::history;
 use crate::kafka::ClientSettings;
-use crate::noaa::Date;
+use crate::noaa::{Date, Station};
 use crate::rules::{Conditions, Published};
 
 const EXAMPLES: &str = "\
@@ -82,11 +84,20 @@ pub(super) async fn backtest(common: &Common, arguments: &BacktestArguments) -> 
         Some(path) => Some(source::rules(&config, Some(path)).await?),
         None => None,
     };
-    let stations = arguments.stations.read()?;
-    check_needs(&rules, stations.is_some() || arguments.topic.is_some())?;
+    if let (Some(from), Some(to)) = (arguments.from, arguments.to)
+        && from > to
+    {
+        return Err(Failed::Usage(anyhow::anyhow!(
+            "--from {from} lies behind --to {to}: nothing would be read"
+        )));
+    }
+    let history = History::open(&config, arguments).await?;
+    let stations = history.stations(&config, &arguments.stations).await?;
+    for rules in [Some(&rules), against.as_ref()].into_iter().flatten() {
+        check_needs(rules, stations.is_some() || arguments.topic.is_some())?;
+    }
     let setting = source::setting(&config, stations.as_deref())?;
     let setting = Setting { from: arguments.from, to: arguments.to, ..setting };
-    let history = History::open(&config, arguments).await?;
     for rules in [Some(&mut rules), against.as_mut()].into_iter().flatten() {
         history.find_nearest(rules, &setting)?;
     }
@@ -98,6 +109,11 @@ pub(super) async fn backtest(common: &Common, arguments: &BacktestArguments) -> 
         None => None,
     };
     spinner.finish_and_clear();
+    if stats.summary.observations == 0 && stats.summary.records_in > 0 {
+        let count = output::grouped(stats.summary.records_in);
+        let reason = format!("none of {count} records is a line or an observation that can be judged");
+        return Err(Failed::Working(anyhow::anyhow!(reason)));
+    }
     write_pictures(arguments, &stats)?;
     let differences =
         before.map(|(before, ids_before)| Difference::between(&before, &stats, &ids_before, &ids));
@@ -140,8 +156,34 @@ pub(in super::super) enum History {
 impl History {
     async fn open(config: &Config, arguments: &BacktestArguments) -> Result<Self, Failed> {
         match &arguments.topic {
-            None => Ok(Self::Files(arguments.files.clone())),
+            None => Self::of_files(&arguments.files),
             Some(topic) => Self::of_topic(config, topic).await,
+        }
+    }
+
+    /// All of them must be there before anything is read.
+    pub(in super::super) fn of_files(files: &[PathBuf]) -> Result<Self, Failed> {
+        for file in files.iter().filter(|file| !history::is_stdin(file)) {
+            let found = std::fs::metadata(file);
+            found.map_err(|error| {
+                Failed::Usage(anyhow::anyhow!("{} cannot be read: {error}", file.display()))
+            })?;
+        }
+        Ok(Self::Files(files.to_vec()))
+    }
+
+    /// The stations: from the files that were named, else, for a topic, from the station table.
+    pub(in super::super) async fn stations(
+        &self,
+        config: &Config,
+        files: &StationFiles,
+    ) -> Result<Option<Vec<Station>>, Failed> {
+        match (files.read()?, self) {
+            (None, Self::Topic(..)) => {
+                let stations = Live::connect(config).await?.stations()?;
+                Ok(Some(stations).filter(|stations| !stations.is_empty()))
+            }
+            (found, _) => Ok(found),
         }
     }
 
@@ -168,12 +210,16 @@ impl History {
         Ok(done?)
     }
 
-    fn find_nearest(&self, rules: &mut Published, setting: &Setting) -> Result<(), Failed> {
-        if !rules.asks_for_nearest() {
+    pub(in super::super) fn find_nearest(
+        &self,
+        rules: &mut Published,
+        setting: &Setting,
+    ) -> Result<(), Failed> {
+        if rules.rules.values().all(|rule| rule.definition.near.is_none() || rule.nearest.is_some()) {
             return Ok(());
         }
         let reporting = self.with_input(|input| backtest::reporting(input, setting))?;
-        for id in rules.find_nearest(&reporting, &mut Conditions::default()) {
+        for id in rules.find_nearest(&reporting, &Published::default(), &mut Conditions::default()) {
             output::note(&format!(
                 "{YELLOW}warning{YELLOW:#}  rule `{id}`: no station near it reports what it asks for"
             ));

@@ -12,6 +12,7 @@ use clap::{Args, Subcommand};
 
 use super::{Common, Failed};
 
+pub(super) use apply::place;
 pub(super) use backtest::{History, date};
 
 const EXAMPLES: &str = "\

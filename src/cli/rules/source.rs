@@ -32,10 +32,10 @@ pub(in super::super) fn read_rule_file(path: &Path) -> Result<String, Failed> {
     std::fs::read_to_string(path).map_err(|error| failed(format!("the rules cannot be read: {error}")))
 }
 
-/// Reads a rule file that must be right.
+/// Reads a rule file that must be right. Its subscribers may live in the topic.
 pub(in super::super) fn rule_file(path: &Path) -> Result<RuleFile, Failed> {
     let text = read_rule_file(path)?;
-    RuleFile::parse(&text, &mut Conditions::default(), &|_| false)
+    RuleFile::parse(&text, &mut Conditions::default(), &|_| true)
         .map_err(|mistakes| unusable(path, &mistakes))
 }
 
@@ -54,6 +54,10 @@ pub(in super::super) async fn rules(config: &Config, named: Option<&Path>) -> Re
         None => config.alert.rule_file(),
     };
     match path {
+        Some(path) if named.is_none() && !path.exists() => Err(Failed::Usage(anyhow::anyhow!(
+            "{}: no such rule file: --rules names another, --rules live the published rules",
+            path.display()
+        ))),
         Some(path) => Ok(Published::of_file(rule_file(path)?)),
         None => {
             let mut published = Live::connect(config).await?.published()?;
@@ -104,6 +108,21 @@ impl<'a> Live<'a> {
             }
         })?;
         Ok(reporting)
+    }
+
+    /// The station table.
+    pub(in super::super) fn stations(&self) -> Result<Vec<Station>, Failed> {
+        let topic = self.config.topic(topic::STATIONS).name;
+        let mut stations = std::collections::BTreeMap::new();
+        self.read(&topic, StartAt::Beginning, &mut |record| {
+            let Some(id) = record.key.and_then(StationId::parse) else { return };
+            match record.value.map(serde_json::from_slice::<Station>) {
+                Some(Ok(station)) => drop(stations.insert(id, station)),
+                Some(Err(_)) => {}
+                None => drop(stations.remove(&id)),
+            }
+        })?;
+        Ok(stations.into_values().collect())
     }
 
     /// The ids of the station table.
@@ -189,7 +208,8 @@ pub(in super::super) fn setting(config: &Config, stations: Option<&[Station]>) -
         stations: index,
         from: None,
         to: None,
-        lanes: std::thread::available_parallelism().map_or(1, std::num::NonZero::get),
+        // As many as topics have partitions by default: the figures must not depend on the machine.
+        lanes: 5,
         now_ms: i64::try_from(now.as_millis()).unwrap_or(i64::MAX),
     })
 }

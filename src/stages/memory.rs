@@ -1,0 +1,56 @@
+//! How the alert stage writes what it remembers.
+
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+
+use super::calendar::episodes_key;
+use crate::noaa::{Date, StationId};
+use crate::rules::{Episodes, LoneDay};
+use crate::state::Store;
+
+/// Store keys of days that have fired begin with this byte; the rule's id, `/`, station and date follow.
+const LONE_DAY_KEY: u8 = b'a';
+
+/// What a task remembers of a rule at a station, for people who ask.
+#[derive(Clone, Debug, Default)]
+pub struct Remembered {
+    /// Of a rule with episodes.
+    pub episodes: Option<Episodes>,
+    /// Of a rule without, for one day.
+    pub lone_day: Option<LoneDay>,
+}
+
+impl Remembered {
+    /// Looks into a task's store. What cannot be read counts as not there.
+    pub fn read(store: &Store, rule: &str, station: StationId, date: Date, today: u32) -> Self {
+        let episodes = store.get(&episodes_key(rule, station), today, decode::<Episodes>);
+        let lone_day = store.get(&lone_day_key(rule, station, date), today, decode::<LoneDay>);
+        Self {
+            episodes: episodes.ok().flatten().and_then(Result::ok).flatten(),
+            lone_day: lone_day.ok().flatten().and_then(Result::ok).flatten(),
+        }
+    }
+}
+
+/// The store key of a day that has fired by itself.
+pub(super) fn lone_day_key(rule: &str, station: StationId, date: Date) -> Vec<u8> {
+    [&[LONE_DAY_KEY], rule.as_bytes(), b"/", station.as_bytes(), &date.to_be_bytes()].concat()
+}
+
+/// Stands before each value. Another one was written by another version, whose memory is not understood: it counts as
+/// none, rather than as damage that no changelog could mend.
+const VERSION: u8 = 1;
+
+/// Writes a value.
+pub(super) fn encode(value: &impl Serialize) -> Vec<u8> {
+    // Plain numbers and bytes into a vector: there is nothing that can fail.
+    postcard::to_extend(value, vec![VERSION]).unwrap_or_default()
+}
+
+/// Reads a value; `Ok(None)` where another version wrote it.
+pub(super) fn decode<T: DeserializeOwned>(stored: &[u8]) -> Result<Option<T>, ()> {
+    match stored.split_first() {
+        Some((&VERSION, value)) => postcard::from_bytes(value).map(Some).map_err(drop),
+        _ => Ok(None),
+    }
+}
