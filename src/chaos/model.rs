@@ -58,7 +58,10 @@ impl Model {
         for partition in 0..self.partitions {
             let mut driver = TestDriver::new(stage, self.recipe.processor(stage));
             for record in source.iter().filter(|record| record.partition == partition) {
-                driver.pipe_record(&record.record(topic))?;
+                let record_of_topic = record.record(topic);
+                // By then it had been written.
+                driver.now_ms = driver.now_ms.max(record_of_topic.timestamp_ms);
+                driver.pipe_record(&record_of_topic)?;
                 // Committed one by one, so that each output is known by the record that caused it.
                 for written in driver.commit()? {
                     expected.add(&written, &format!("{topic}/{partition}@{}", record.offset));

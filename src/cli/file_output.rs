@@ -1,7 +1,7 @@
 //! Writing a file that appears under its name only when it is whole.
 
 use std::fs::{File, OpenOptions, Permissions};
-use std::io::{self, StdoutLock, Write};
+use std::io::{self, Write};
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 
@@ -26,7 +26,7 @@ pub(super) struct FileOutput {
 enum Writer {
     Plain(File),
     Gzip(GzEncoder<File>),
-    Stdout(StdoutLock<'static>),
+    Stdout(io::Stdout),
 }
 
 /// Whether the path stands for stdout.
@@ -38,7 +38,7 @@ impl FileOutput {
     /// Opens it. What is there under this name stays as it is until [`finish`](Self::finish).
     pub(super) fn create(path: &Path) -> anyhow::Result<Self> {
         if is_stdout(path) {
-            let writer = Writer::Stdout(io::stdout().lock());
+            let writer = Writer::Stdout(io::stdout());
             return Ok(Self { path: path.to_owned(), writer, unfinished: None });
         }
         let (file, unfinished) = open(path).with_context(|| {

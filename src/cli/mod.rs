@@ -8,6 +8,7 @@ mod alerts;
 mod bench;
 mod chaos;
 mod config;
+mod convert;
 mod demo;
 mod explain;
 mod file_output;
@@ -21,6 +22,7 @@ mod replay_job;
 mod rules;
 mod run;
 mod signals;
+mod station_search;
 mod stations;
 mod tail;
 mod topics;
@@ -82,6 +84,7 @@ enum Command {
     Topics(topics::TopicsArguments),
     Stations(stations::StationsArguments),
     Replay(replay::ReplayArguments),
+    Convert(convert::ConvertArguments),
     Generate(generate::GenerateArguments),
     Tail(tail::TailArguments),
     Rules(rules::RulesArguments),
@@ -218,6 +221,7 @@ async fn dispatch(arguments: Arguments) -> Result<(), Failed> {
         Command::Topics(arguments) => topics::topics(&common, &arguments).await,
         Command::Stations(arguments) => stations::stations(&common, &arguments).await,
         Command::Replay(arguments) => replay::replay(&common, &arguments).await,
+        Command::Convert(arguments) => convert::convert(&common, arguments).await,
         Command::Generate(arguments) => generate::generate(&common, arguments).await,
         Command::Tail(arguments) => tail::tail(&common, &arguments).await,
         Command::Rules(arguments) => rules::rules(&common, &arguments).await,

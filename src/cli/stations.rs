@@ -8,6 +8,7 @@ use std::time::Instant;
 use anyhow::{Context, bail};
 use clap::{Args, Subcommand};
 
+use super::station_search::{self, SearchArguments, ShowArguments};
 use super::{Common, Failed, output, topics};
 use crate::config::topic;
 use crate::history;
@@ -17,12 +18,14 @@ use crate::noaa::{Codes, Compat, Station};
 const EXAMPLES: &str = "\
 Examples:
   frostline stations import ghcnd-stations.txt --countries ghcnd-countries.txt --states ghcnd-states.txt
-  frostline stations import ghcnd-stations.txt.gz --countries c.txt --states s.txt --json
+  frostline stations search seligman --stations ghcnd-stations.txt
+  frostline stations search --near 33.45,-112.07 -n 5             of the broker's station table
+  frostline stations show USC00027716 --stations ghcnd-stations.txt --data 2016.csv.gz
 
-The three files are NOAA's: ghcnd-stations.txt, ghcnd-countries.txt and ghcnd-states.txt of GHCN-Daily.
-Keep data and inventory of one age together: stations move, and ids change.";
+The files are NOAA's: ghcnd-stations.txt, ghcnd-countries.txt and ghcnd-states.txt of GHCN-Daily. Keep data and
+inventory of one age together: stations move, and ids change.";
 
-/// Fill the station table
+/// Fill the station table, search it, and show a station
 #[derive(Args)]
 #[command(after_help = EXAMPLES)]
 pub(super) struct StationsArguments {
@@ -35,7 +38,7 @@ enum StationsCommand {
     /// Publish NOAA's station inventory to the compacted topic noaa-stations
     #[command(after_help = EXAMPLES)]
     Import {
-        /// ghcnd-stations.txt, plain or gzipped
+        /// ghcnd-stations.txt, plain or packed
         file: PathBuf,
         /// ghcnd-countries.txt
         #[arg(long, value_name = "FILE")]
@@ -44,10 +47,19 @@ enum StationsCommand {
         #[arg(long, value_name = "FILE")]
         states: PathBuf,
     },
+    Search(SearchArguments),
+    Show(ShowArguments),
 }
 
 pub(super) async fn stations(common: &Common, arguments: &StationsArguments) -> Result<(), Failed> {
-    let StationsCommand::Import { file, countries, states } = &arguments.command;
+    match &arguments.command {
+        StationsCommand::Import { file, countries, states } => import(common, file, countries, states).await,
+        StationsCommand::Search(arguments) => station_search::search(common, arguments).await,
+        StationsCommand::Show(arguments) => station_search::show(common, arguments).await,
+    }
+}
+
+async fn import(common: &Common, file: &Path, countries: &Path, states: &Path) -> Result<(), Failed> {
     let config = common.load(&[])?;
     // A bad file is found before anything is sent.
     let stations = read_inventory(file, Some(countries), Some(states)).map_err(Failed::Usage)?;

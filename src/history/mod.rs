@@ -14,6 +14,7 @@
 mod array;
 mod day_sorter;
 mod dly;
+mod documents;
 mod form;
 mod open;
 mod plan;
@@ -22,6 +23,7 @@ mod selection;
 mod station_csv;
 
 pub use day_sorter::DaySorter;
+pub use documents::{DayBook, FindStation, OnDocument};
 pub use form::Form;
 pub use open::{is_stdin, open};
 pub use plan::{OnBad, OnRecord, Order, Place, Plan, Watch};

@@ -86,7 +86,9 @@ impl Reporting {
         self.stations
             .iter()
             .filter(|(id, _)| self.still_reports(**id, elements))
-            .filter_map(|(id, reporter)| Some((km((near.lat, near.lon), reporter.place?), id, reporter)))
+            .filter_map(|(id, reporter)| {
+                Some((km_between((near.lat, near.lon), reporter.place?), id, reporter))
+            })
             .filter(|(km, ..)| *km <= max_km)
             .min_by(|(left, left_id, _), (right, right_id, _)| {
                 left.total_cmp(right).then(left_id.cmp(right_id))
@@ -103,8 +105,8 @@ impl Reporting {
     }
 }
 
-/// The distance of two places on a sphere, in kilometres (haversine).
-fn km((lat1, lon1): (f64, f64), (lat2, lon2): (f64, f64)) -> f64 {
+/// The distance of two places, as latitude and longitude in degrees, in kilometres (haversine, on a sphere).
+pub fn km_between((lat1, lon1): (f64, f64), (lat2, lon2): (f64, f64)) -> f64 {
     let half = |from: f64, to: f64| ((to - from).to_radians() / 2.0).sin().powi(2);
     let square = half(lat1, lat2) + lat1.to_radians().cos() * lat2.to_radians().cos() * half(lon1, lon2);
     2.0 * EARTH_KM * square.sqrt().min(1.0).asin()
@@ -143,7 +145,7 @@ mod tests {
     #[test]
     fn distances_are_those_of_the_earth() {
         // Phoenix to Tucson, airport to airport, by the formula that pilots use: about 178 km.
-        assert!((km((33.43, -112.01), (32.13, -110.96)) - 175.0).abs() < 3.0);
-        assert!((km((0.0, 179.5), (0.0, -179.5)) - 111.2).abs() < 0.1);
+        assert!((km_between((33.43, -112.01), (32.13, -110.96)) - 175.0).abs() < 3.0);
+        assert!((km_between((0.0, 179.5), (0.0, -179.5)) - 111.2).abs() < 0.1);
     }
 }

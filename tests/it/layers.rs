@@ -20,6 +20,7 @@ const LAYERS: &[(&str, &[&str])] = &[
     ("fault", &[]),
     ("demo", &[]),
     ("generate", &["noaa"]),
+    ("history", &["noaa"]),
     ("state", &[]),
     ("rules", &["noaa"]),
     ("stages", &["noaa", "record", "rules", "state"]),
@@ -32,8 +33,8 @@ const LAYERS: &[(&str, &[&str])] = &[
     (
         "cli",
         &[
-            "backtest", "bench", "chaos", "config", "demo", "fault", "generate", "kafka", "noaa", "record",
-            "rules", "runtime", "stages",
+            "backtest", "bench", "chaos", "config", "demo", "fault", "generate", "history", "kafka", "noaa",
+            "record", "rules", "runtime", "stages",
         ],
     ),
 ];

@@ -13,6 +13,7 @@ mod commands;
 mod exactly_once;
 mod generate;
 mod goldens;
+mod history;
 mod layers;
 mod live_rules;
 mod lost_brokers;
@@ -35,6 +36,7 @@ fn main() {
         commands::tests(),
         generate::tests(),
         bad_input::tests(),
+        history::tests(),
         live_rules::tests(),
         pipeline::tests(),
         rules::tests(),

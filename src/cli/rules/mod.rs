@@ -69,3 +69,10 @@ pub(super) struct StationFiles {
     #[arg(long, value_name = "FILE", requires = "stations")]
     states: Option<PathBuf>,
 }
+
+impl StationFiles {
+    /// Whether none was named.
+    pub(super) fn are_missing(&self) -> bool {
+        self.stations.is_none()
+    }
+}

@@ -1,0 +1,226 @@
+//! `frostline stations search` and `show`: looking for a station, and at one.
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+use std::sync::{Mutex, PoisonError};
+
+use clap::Args;
+use serde_json::json;
+
+use super::output::{BOLD, CYAN, DIM};
+use super::rules::{History, StationFiles, source};
+use super::{Common, Failed, output};
+use crate::backtest;
+use crate::config::Config;
+use crate::noaa::{Date, Element, ObservationView, Station, StationId};
+use crate::rules::km_between;
+
+const SEARCH_EXAMPLES: &str = "\
+Examples:
+  frostline stations search seligman --stations ghcnd-stations.txt
+  frostline stations search airport --country US --state AZ
+  frostline stations search --near 33.45,-112.07 -n 5 --json";
+
+/// Search stations by name, id, place, country or state
+#[derive(Args)]
+#[command(after_help = SEARCH_EXAMPLES)]
+pub(super) struct SearchArguments {
+    /// Part of the name or the id, in any case
+    text: Option<String>,
+    /// The nearest to a point first
+    #[arg(long, value_name = "LAT,LON", value_parser = point, allow_hyphen_values = true)]
+    near: Option<(f64, f64)>,
+    /// Only of this country, as a FIPS code or part of its name
+    #[arg(long, value_name = "COUNTRY")]
+    country: Option<String>,
+    /// Only of this state, as a code or part of its name
+    #[arg(long, value_name = "STATE")]
+    state: Option<String>,
+    /// At most so many
+    #[arg(short = 'n', long, value_name = "N", default_value_t = 20)]
+    number: usize,
+    #[command(flatten)]
+    files: StationFiles,
+}
+
+const SHOW_EXAMPLES: &str = "\
+Examples:
+  frostline stations show USC00027716 --stations ghcnd-stations.txt
+  frostline stations show USC00027716 --stations ghcnd-stations.txt --data 2016.csv.gz
+  frostline stations show USC00027716                from the broker: its table, and what noaa-json has of it";
+
+/// Show a station, with its elements and the period of each
+#[derive(Args)]
+#[command(after_help = SHOW_EXAMPLES)]
+pub(super) struct ShowArguments {
+    /// The station's id
+    #[arg(value_parser = super::history_arguments::station)]
+    id: StationId,
+    #[command(flatten)]
+    files: StationFiles,
+    /// Files of history that tell its elements and their period (may be repeated) [default: without --stations, the
+    /// topic noaa-json]
+    #[arg(long, value_name = "FILE")]
+    data: Vec<PathBuf>,
+}
+
+fn point(text: &str) -> Result<(f64, f64), String> {
+    let expected = || "expected latitude and longitude in degrees, as in 33.45,-112.07".to_owned();
+    let (lat, lon) = text.split_once(',').ok_or_else(expected)?;
+    let (lat, lon): (f64, f64) =
+        (lat.trim().parse().map_err(|_| expected())?, lon.trim().parse().map_err(|_| expected())?);
+    if (-90.0..=90.0).contains(&lat) && (-180.0..=180.0).contains(&lon) {
+        Ok((lat, lon))
+    } else {
+        Err(expected())
+    }
+}
+
+/// The stations of the files that were named, else of the broker's table.
+async fn table(config: &Config, files: &StationFiles) -> Result<Vec<Station>, Failed> {
+    match files.read()? {
+        Some(stations) => Ok(stations),
+        None => source::Live::connect(config).await?.stations(),
+    }
+}
+
+pub(super) async fn search(common: &Common, arguments: &SearchArguments) -> Result<(), Failed> {
+    let config = common.load(&[])?;
+    let stations = table(&config, &arguments.files).await?;
+    let mut found: Vec<(Option<f64>, &Station)> = stations
+        .iter()
+        .filter(|station| arguments.matches(station))
+        .map(|station| {
+            let place = (station.location.lat, station.location.lon);
+            (arguments.near.map(|near| km_between(near, place)), station)
+        })
+        .collect();
+    found.sort_by(|(left_km, left), (right_km, right)| {
+        let by_distance = left_km.unwrap_or(0.0).total_cmp(&right_km.unwrap_or(0.0));
+        by_distance.then_with(|| left.id.cmp(&right.id))
+    });
+    for (km, station) in found.iter().take(arguments.number) {
+        print(common, *km, station)?;
+    }
+    if !common.json {
+        let (shown, all) = (found.len().min(arguments.number), output::grouped(found.len() as u64));
+        output::note(&format!("{DIM}{shown} of {all} stations that match{DIM:#}"));
+    }
+    if found.is_empty() { Err(Failed::Mistakes) } else { Ok(()) }
+}
+
+impl SearchArguments {
+    fn matches(&self, station: &Station) -> bool {
+        let has = |text: &str, part: &str| text.to_lowercase().contains(&part.to_lowercase());
+        let is = |code: Option<&str>, name: Option<&str>, wanted: &str| {
+            code.is_some_and(|code| code.eq_ignore_ascii_case(wanted))
+                || wanted.len() > 2 && name.is_some_and(|name| has(name, wanted))
+        };
+        self.text.as_ref().is_none_or(|text| has(&station.name, text) || has(station.id.as_str(), text))
+            && self
+                .country
+                .as_ref()
+                .is_none_or(|country| is(Some(&station.country_code), Some(&station.country), country))
+            && self
+                .state
+                .as_ref()
+                .is_none_or(|state| is(station.state_code.as_deref(), station.state.as_deref(), state))
+    }
+}
+
+fn print(common: &Common, km: Option<f64>, station: &Station) -> Result<(), Failed> {
+    if common.json {
+        let mut value = serde_json::to_value(station).map_err(|error| Failed::Working(error.into()))?;
+        if let Some(km) = km {
+            value["km"] = json!((km * 10.0).round() / 10.0);
+        }
+        return Ok(output::json(&value)?);
+    }
+    let km = km.map_or_else(String::new, |km| format!("{km:>8.1} km  "));
+    let height = station.elevation.map_or_else(String::new, |metres| format!("{metres:.0} m"));
+    let state = station.state.as_deref().unwrap_or_default();
+    let (lat, lon) = (station.location.lat, station.location.lon);
+    Ok(output::line(&format!(
+        "{km}{CYAN}{}{CYAN:#}  {BOLD}{:<30}{BOLD:#} {lat:>9.4} {lon:>10.4} {height:>7}  {state} {DIM}{}{DIM:#}",
+        station.id, station.name, station.country
+    ))?)
+}
+
+/// What a station has reported of one element.
+#[derive(Clone, Copy)]
+struct Period {
+    first: Date,
+    last: Date,
+    days: u64,
+}
+
+pub(super) async fn show(common: &Common, arguments: &ShowArguments) -> Result<(), Failed> {
+    let config = common.load(&[])?;
+    let stations = table(&config, &arguments.files).await?;
+    let Some(station) = stations.iter().find(|station| station.id == arguments.id) else {
+        return Err(Failed::Working(anyhow::anyhow!("there is no station {}", arguments.id)));
+    };
+    let is_live = arguments.files.are_missing();
+    let periods = if !arguments.data.is_empty() {
+        periods(&config, &History::of_files(&arguments.data)?, arguments.id)?
+    } else if is_live {
+        periods(&config, &History::of_topic(&config, "noaa-json").await?, arguments.id)?
+    } else {
+        BTreeMap::new()
+    };
+    if common.json {
+        let elements: Vec<serde_json::Value> = periods
+            .iter()
+            .map(|(element, Period { first, last, days })| {
+                let (first, last) = (first.to_string(), last.to_string());
+                json!({ "element": element.as_str(), "first": first, "last": last, "days": days })
+            })
+            .collect();
+        return Ok(output::json(&json!({ "station": station, "elements": elements }))?);
+    }
+    print(common, None, station)?;
+    for (element, Period { first, last, days }) in &periods {
+        let what = element.description().unwrap_or("not documented by NOAA");
+        let days = output::grouped(*days);
+        output::line(&format!(
+            "  {BOLD}{element}{BOLD:#}  {first} to {last}  {days:>8} days  {DIM}{what}{DIM:#}"
+        ))?;
+    }
+    Ok(())
+}
+
+/// The elements that a station has in some history.
+fn periods(config: &Config, history: &History, id: StationId) -> Result<BTreeMap<Element, Period>, Failed> {
+    let setting = source::setting(config, None)?;
+    let found = Mutex::new(BTreeMap::<Element, Period>::new());
+    history.with_input(|input| {
+        backtest::visit_observations(input, &setting, &|value| {
+            let Ok(view) = ObservationView::parse(value) else { return };
+            if view.station.id != id || view.revision > 1 {
+                return;
+            }
+            let mut found = found.lock().unwrap_or_else(PoisonError::into_inner);
+            for (element, _) in &view.elements {
+                let new = Period { first: view.date, last: view.date, days: 0 };
+                let period = found.entry(*element).or_insert(new);
+                period.first = period.first.min(view.date);
+                period.last = period.last.max(view.date);
+                period.days += 1;
+            }
+        })
+    })?;
+    Ok(found.into_inner().unwrap_or_else(PoisonError::into_inner))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn points_are_read() {
+        assert_eq!(point("33.45,-112.07"), Ok((33.45, -112.07)));
+        for wrong in ["", "33.45", "91,0", "0,181", "a,b"] {
+            assert!(point(wrong).is_err(), "{wrong}");
+        }
+    }
+}

@@ -1,0 +1,122 @@
+//! Observations from lines that come in the order of their days: complete at the end of each day, so that none has to be
+//! mended later, and sorted by station within it.
+
+use std::collections::BTreeMap;
+
+use crate::noaa::{Compat, Date, Line, Observation, Reading, StationId};
+
+/// What is written of a day.
+pub type OnDocument<'a> = dyn FnMut(&[u8]) -> anyhow::Result<()> + 'a;
+/// Finds the JSON of a station.
+pub type FindStation<'a> = dyn Fn(StationId) -> Option<std::sync::Arc<str>> + 'a;
+
+/// Puts the lines of one day together.
+pub struct DayBook<'a> {
+    find_station: &'a FindStation<'a>,
+    compat: Compat,
+    keep_failed_quality: bool,
+    day: Option<Date>,
+    observations: BTreeMap<StationId, Observation>,
+    document: Vec<u8>,
+    /// Readings left out because they failed NOAA's quality control.
+    pub failed_quality: u64,
+    /// Observations of stations that are not in the table: left out.
+    pub unknown_stations: u64,
+    /// Observations written.
+    pub documents: u64,
+}
+
+impl<'a> DayBook<'a> {
+    /// Nothing has come yet.
+    pub fn new(find_station: &'a FindStation<'a>, compat: Compat, keep_failed_quality: bool) -> Self {
+        Self {
+            find_station,
+            compat,
+            keep_failed_quality,
+            day: None,
+            observations: BTreeMap::new(),
+            document: Vec::new(),
+            failed_quality: 0,
+            unknown_stations: 0,
+            documents: 0,
+        }
+    }
+
+    /// Takes a line; one of another day than the line before ends that day.
+    ///
+    /// # Errors
+    /// Where a document cannot be written. A line that is none is passed over.
+    pub fn take(&mut self, line: &[u8], write: &mut OnDocument<'_>) -> anyhow::Result<()> {
+        let Ok(Line::Reading(reading)) = Reading::parse(line) else { return Ok(()) };
+        if self.day != Some(reading.date) {
+            self.end_day(write)?;
+            self.day = Some(reading.date);
+        }
+        if reading.failed_quality() && !self.keep_failed_quality {
+            self.failed_quality += 1;
+            return Ok(());
+        }
+        let new = || Observation::new(reading.station, reading.date);
+        self.observations.entry(reading.station).or_insert_with(new).insert(reading.element, reading.value);
+        Ok(())
+    }
+
+    /// Writes the documents of the day.
+    ///
+    /// # Errors
+    /// Where one cannot be written.
+    pub fn end_day(&mut self, write: &mut OnDocument<'_>) -> anyhow::Result<()> {
+        for (station, observation) in std::mem::take(&mut self.observations) {
+            let Some(json) = (self.find_station)(station) else {
+                self.unknown_stations += 1;
+                continue;
+            };
+            self.document.clear();
+            observation.to_json_into(&json, self.compat, 1, &mut self.document);
+            self.documents += 1;
+            write(&self.document)?;
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn lines_of_a_day_become_documents_by_station() {
+        let known = |station: StationId| {
+            (station.as_str() != "USC00000009").then(|| format!("{{\"id\":\"{station}\"}}").into())
+        };
+        let mut book = DayBook::new(&known, Compat::None, false);
+        let mut written = Vec::new();
+        let mut write = |document: &[u8]| {
+            written.push(String::from_utf8_lossy(document).into_owned());
+            Ok(())
+        };
+        for line in [
+            "USC00000002,20160301,TMIN,-44,,,7,",
+            "USC00000001,20160301,TMIN,10,,,7,",
+            "USC00000002,20160301,PRCP,0,,,7,",
+            "USC00000009,20160301,PRCP,0,,,7,",
+            "USC00000001,20160302,TMAX,999,,X,7,",
+            "USC00000001,20160302,TMIN,20,,,7,",
+        ] {
+            book.take(line.as_bytes(), &mut write).unwrap();
+        }
+        book.end_day(&mut write).unwrap();
+        assert_eq!((book.documents, book.unknown_stations, book.failed_quality), (3, 1, 1));
+        let values: Vec<serde_json::Value> =
+            written.iter().map(|text| serde_json::from_str(text).unwrap()).collect();
+        let seen: Vec<(&str, &str)> = values
+            .iter()
+            .map(|value| (value["station"]["id"].as_str().unwrap(), &value["date"].as_str().unwrap()[..10]))
+            .collect();
+        assert_eq!(
+            seen,
+            [("USC00000001", "2016-03-01"), ("USC00000002", "2016-03-01"), ("USC00000001", "2016-03-02")]
+        );
+        assert_eq!((&values[1]["TMIN"], &values[1]["PRCP"]), (&(-4.4).into(), &0.0.into()));
+    }
+}
