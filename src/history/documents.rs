@@ -1,7 +1,7 @@
 //! Observations from lines that come in the order of their days: complete at the end of each day, so that none has to be
 //! mended later, and sorted by station within it.
 
-use std::collections::BTreeMap;
+use std::collections::HashMap;
 
 use crate::noaa::{Compat, Date, Line, Observation, Reading, StationId};
 
@@ -16,7 +16,10 @@ pub struct DayBook<'a> {
     compat: Compat,
     keep_failed_quality: bool,
     day: Option<Date>,
-    observations: BTreeMap<StationId, Observation>,
+    /// Of the day, in the order of their first lines.
+    observations: Vec<Observation>,
+    /// Where each station's is.
+    places: HashMap<StationId, usize, foldhash::fast::RandomState>,
     document: Vec<u8>,
     /// Readings left out because they failed NOAA's quality control.
     pub failed_quality: u64,
@@ -34,7 +37,8 @@ impl<'a> DayBook<'a> {
             compat,
             keep_failed_quality,
             day: None,
-            observations: BTreeMap::new(),
+            observations: Vec::new(),
+            places: HashMap::default(),
             document: Vec::new(),
             failed_quality: 0,
             unknown_stations: 0,
@@ -56,8 +60,19 @@ impl<'a> DayBook<'a> {
             self.failed_quality += 1;
             return Ok(());
         }
-        let new = || Observation::new(reading.station, reading.date);
-        self.observations.entry(reading.station).or_insert_with(new).insert(reading.element, reading.value);
+        // Lines of one station and day are neighbours, mostly.
+        let is_next = self.observations.last().is_some_and(|last| last.station() == reading.station);
+        let place = if is_next {
+            self.observations.len() - 1
+        } else {
+            let end = self.observations.len();
+            let place = *self.places.entry(reading.station).or_insert(end);
+            if place == end {
+                self.observations.push(Observation::new(reading.station, reading.date));
+            }
+            place
+        };
+        self.observations[place].insert(reading.element, reading.value);
         Ok(())
     }
 
@@ -66,7 +81,11 @@ impl<'a> DayBook<'a> {
     /// # Errors
     /// Where one cannot be written.
     pub fn end_day(&mut self, write: &mut OnDocument<'_>) -> anyhow::Result<()> {
-        for (station, observation) in std::mem::take(&mut self.observations) {
+        self.places.clear();
+        let mut observations = std::mem::take(&mut self.observations);
+        observations.sort_unstable_by_key(Observation::station);
+        for observation in observations.drain(..) {
+            let station = observation.station();
             let Some(json) = (self.find_station)(station) else {
                 self.unknown_stations += 1;
                 continue;
@@ -76,6 +95,7 @@ impl<'a> DayBook<'a> {
             self.documents += 1;
             write(&self.document)?;
         }
+        self.observations = observations;
         Ok(())
     }
 }
