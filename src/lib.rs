@@ -7,6 +7,7 @@
 //! | module | what it is |
 //! |---|---|
 //! | [`cli`] | the command line: one file a command |
+//! | [`admin`] | HTTP for operators: health, metrics, stages and partitions |
 //! | [`backtest`] | what rules would have told, over history |
 //! | [`bench`] | measures how the work parallelises, on a real broker |
 //! | [`chaos`] | tries to break the daemon, and proves that nothing was lost or repeated |
@@ -25,6 +26,7 @@
 
 #![cfg_attr(test, allow(clippy::unwrap_used, clippy::print_stdout, clippy::print_stderr))]
 
+pub mod admin;
 pub mod backtest;
 pub mod bench;
 pub mod chaos;

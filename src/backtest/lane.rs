@@ -100,14 +100,13 @@ pub struct Trace<'a> {
     pub station: StationId,
     /// The day.
     pub date: Date,
-    /// Called with each observation of the station, what is remembered before and after it, and the alerts that it gave,
-    /// and with alerts about the station that others gave.
+    /// Called with each observation that the stage reads, of any station: another one's can move the calendar on.
     pub visit: &'a (dyn Fn(Traced<'_>) + Sync),
 }
 
 /// One step of a [`Trace`].
 pub struct Traced<'a> {
-    /// The observation that was read, of whatever station.
+    /// The observation.
     pub document: &'a [u8],
     /// Before it.
     pub before: Remembered,

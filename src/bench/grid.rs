@@ -241,6 +241,8 @@ fn configure(user: &Config, options: &Options, cell: Cell, name: &str, rules: Pa
     config.filter = FilterConfig::default();
     let source = if options.job == Job::Path { topic::JSON_US_AZ } else { topic::JSON };
     config.alert = AlertConfig { source: source.into(), rules };
+    // Several daemons may run side by side.
+    config.admin.listen.clear();
     config
 }
 

@@ -129,6 +129,8 @@ fn configure(user: &Config, options: &ChaosOptions, rules: PathBuf) -> Config {
         AssembleConfig { settle_records: SETTLE_RECORDS, settle_ms: SETTLE_MS, ..AssembleConfig::default() };
     config.filter = FilterConfig::default();
     config.alert = AlertConfig { rules, ..AlertConfig::default() };
+    // Several daemons run side by side.
+    config.admin.listen.clear();
     config
 }
 

@@ -367,8 +367,10 @@ fn print_chain(
         output::line(&format!("  {CYAN}{:<12}{CYAN:#} {version}", "rule version"))?;
     }
     output::line(&format!("  {CYAN}{:<12}{CYAN:#} {}", "alert", place(alert)))?;
+    // Silence has no observation of its own: what is named is the one that moved the calendar on.
+    let from = if alert.value["transition"] == "stale" { "calendar" } else { "observation" };
     for found in &chain[1..] {
-        output::line(&format!("  {CYAN}{:<12}{CYAN:#} {}", "observation", place(found)))?;
+        output::line(&format!("  {CYAN}{from:<12}{CYAN:#} {}", place(found)))?;
     }
     if let Some(raw) = raw {
         output::line(&format!("  {CYAN}{:<12}{CYAN:#} {raw}", "raw lines"))?;

@@ -62,6 +62,9 @@ fn check(common: &Common, config: &Config) -> Result<(), Failed> {
 }
 
 fn show(common: &Common, mut config: Config) -> Result<(), Failed> {
+    if !config.admin.token.is_empty() && !config.admin.token.starts_with("${") {
+        "***".clone_into(&mut config.admin.token);
+    }
     for (key, value) in &mut config.kafka.client {
         // A reference tells where the secret is, not what it is.
         if is_sensitive(key) && !value.starts_with("${") {

@@ -17,6 +17,7 @@ mod generate_job;
 mod history_arguments;
 mod output;
 mod pace;
+mod pages;
 mod replay;
 mod replay_job;
 mod rules;
@@ -91,6 +92,8 @@ enum Command {
     Explain(explain::ExplainArguments),
     Alerts(alerts::AlertsArguments),
     Config(config::ConfigArguments),
+    Completions(pages::CompletionsArguments),
+    Man(pages::ManArguments),
     Bench(bench::BenchArguments),
     Chaos(chaos::ChaosArguments),
 }
@@ -228,6 +231,8 @@ async fn dispatch(arguments: Arguments) -> Result<(), Failed> {
         Command::Explain(arguments) => explain::explain(&common, &arguments).await,
         Command::Alerts(arguments) => alerts::alerts(&common, &arguments).await,
         Command::Config(arguments) => config::config(&common, &arguments),
+        Command::Completions(arguments) => pages::completions(&arguments),
+        Command::Man(arguments) => pages::man(&arguments),
         Command::Bench(arguments) => bench::bench(&common, &arguments).await,
         Command::Chaos(arguments) => chaos::chaos(&common, &arguments).await,
     }

@@ -23,6 +23,11 @@ pub(super) fn line(text: &str) -> std::io::Result<()> {
     writeln!(anstream::stdout().lock(), "{text}")
 }
 
+/// Writes bytes to stdout as they are.
+pub(super) fn bytes(bytes: &[u8]) -> std::io::Result<()> {
+    std::io::stdout().lock().write_all(bytes)
+}
+
 /// Writes a value as one line of JSON to stdout.
 pub(super) fn json(value: &impl Serialize) -> std::io::Result<()> {
     let text = serde_json::to_string(value)?;

@@ -7,6 +7,7 @@ use clap::Args;
 use super::rules::source::{self, Live};
 use super::signals::{Signal, Signals};
 use super::{Common, Failed, output};
+use crate::admin::{Admin, Recorder, View};
 use crate::config::Config;
 use crate::rules::{Conditions, Published, RuleSet};
 use crate::runtime::{Daemon, RunOptions};
@@ -50,16 +51,60 @@ pub(super) async fn run(common: &Common, arguments: &RunArguments) -> Result<(),
     stages.dedup();
     let rules = load_rules(&config, &stages).await?;
     let mut signals = Signals::listen()?;
+    // Before anything counts.
+    let recorder = Recorder::install().map_err(|reason| Failed::Working(anyhow::anyhow!(reason)))?;
     let options = RunOptions { stages, describe_topics: true };
     let daemon = tokio::select! {
         daemon = Daemon::start(&config, rules, &options) => daemon?,
         signal = signals.next() => return Err(Failed::Interrupted(signal)),
     };
+    let admin = start_admin(&config, &daemon, &options.stages, recorder)?;
     if arguments.until_caught_up {
         let end = work_until_caught_up(common, daemon, signals).await;
+        drop(admin);
         return end;
     }
-    work_until_signal(common, daemon, signals).await
+    let end = work_until_signal(common, daemon, signals).await;
+    drop(admin);
+    end
+}
+
+/// Starts the admin server. Where its address is taken the daemon works all the same, and says so.
+fn start_admin(
+    config: &Config,
+    daemon: &Daemon,
+    stages: &[StageName],
+    recorder: Recorder,
+) -> Result<Option<Admin>, Failed> {
+    let Some(listen) = config.admin.address() else { return Ok(None) };
+    let token = match config.admin.token.as_str() {
+        "" => None,
+        token => {
+            let resolved = crate::config::resolve_secret(token);
+            Some(resolved.map_err(|reason| Failed::Usage(anyhow::anyhow!("admin.token: {reason}")))?)
+        }
+    };
+    let view = View {
+        stages: stages.to_vec(),
+        totals: daemon.totals(),
+        board: daemon.board(),
+        stall_timeout: std::time::Duration::from_millis(config.runtime.stall_timeout_ms),
+        recorder,
+    };
+    match Admin::start(listen, token, view) {
+        Ok(admin) => {
+            tracing::info!(address = %admin.address, "health and metrics");
+            Ok(Some(admin))
+        }
+        Err(reason) if !listen.ip().is_loopback() => Err(Failed::Usage(anyhow::anyhow!(reason))),
+        Err(reason) => {
+            tracing::warn!(
+                reason,
+                "no health and metrics: set admin.listen to another address, or to nothing"
+            );
+            Ok(None)
+        }
+    }
 }
 
 /// Reads the rule file, where a stage needs it. Rules that live in their topic are read by the daemon itself.

@@ -9,6 +9,7 @@ mod secret;
 mod topics;
 
 use std::collections::BTreeMap;
+use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
@@ -36,6 +37,8 @@ pub struct Config {
     pub filter: FilterConfig,
     /// The stage that writes alerts.
     pub alert: AlertConfig,
+    /// HTTP for operators.
+    pub admin: AdminConfig,
 }
 
 /// How to reach Kafka.
@@ -218,6 +221,29 @@ impl Default for AlertConfig {
     }
 }
 
+/// HTTP for operators.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct AdminConfig {
+    /// Where it listens; empty: nowhere.
+    pub listen: String,
+    /// What requests must bear, where it listens on another address than loopback. A reference to a secret.
+    pub token: String,
+}
+
+impl Default for AdminConfig {
+    fn default() -> Self {
+        Self { listen: "127.0.0.1:8080".into(), token: String::new() }
+    }
+}
+
+impl AdminConfig {
+    /// The address, if there is one.
+    pub fn address(&self) -> Option<SocketAddr> {
+        self.listen.parse().ok()
+    }
+}
+
 impl Config {
     /// The consumer group of a stage.
     pub fn group(&self, stage: StageName) -> String {
@@ -302,6 +328,10 @@ impl Config {
         }
         if self.filter.source == topic::JSON_US_AZ {
             return wrong("filter.source", format!("`{}` is what the filter writes", topic::JSON_US_AZ));
+        }
+        if !self.admin.listen.is_empty() && self.admin.address().is_none() {
+            let expected = "expected an address and a port, as in 127.0.0.1:8080, or nothing";
+            return wrong("admin.listen", format!("{:?}: {expected}", self.admin.listen));
         }
         within("kafka.connect_timeout_ms", self.kafka.connect_timeout_ms, 100, 600_000)?;
         within("runtime.commit_interval_ms", self.runtime.commit_interval_ms, 5, 60_000)?;

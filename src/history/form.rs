@@ -13,7 +13,7 @@ pub enum Form {
     StationCsv,
     /// One object a line.
     JsonLines,
-    /// Objects between brackets.
+    /// Objects between brackets, or one after the other, over any number of lines.
     JsonArray,
 }
 
@@ -25,6 +25,8 @@ impl Form {
         let line = start.split(|byte| *byte == b'\n').next().unwrap_or_default();
         match start.first() {
             Some(b'[') => Self::JsonArray,
+            // An object over several lines is read as an array is: by its brackets.
+            Some(b'{') if matches!(line.trim_ascii_end().last(), Some(b'{' | b'[' | b',')) => Self::JsonArray,
             Some(b'{') => Self::JsonLines,
             _ if line.starts_with(b"\"STATION\"") || line.starts_with(b"STATION,") => Self::StationCsv,
             _ if is_dly(line) => Self::Dly,
@@ -55,6 +57,7 @@ mod tests {
             ("\"STATION\",\"DATE\",\"LATITUDE\"\n", Form::StationCsv),
             ("STATION,DATE,LATITUDE\n", Form::StationCsv),
             ("{\"station_id\":\"x\"}\n", Form::JsonLines),
+            ("{\n  \"station_id\": \"x\"\n}\n", Form::JsonArray),
             ("\u{feff} [\n{", Form::JsonArray),
             ("", Form::ByYear),
             ("what?", Form::ByYear),

@@ -116,6 +116,12 @@ impl PartitionQueue {
         Ownership(Arc::clone(&self.lease))
     }
 
+    /// The end of the partition as the last fetch told it, open transactions included; `None` before the first one.
+    pub fn end(&self, partition: i32) -> Option<i64> {
+        // SAFETY: the client is alive while its queue is (invariant 1).
+        unsafe { high_watermark(self.client, &self.topic, partition) }
+    }
+
     /// Where the first record is expected.
     pub(super) fn begins_at(&self, offset: i64) {
         self.lease.reached(offset);
@@ -224,20 +230,23 @@ impl SharedQueue {
 
     /// The high watermark of a partition as the last fetch told it; `None` before the first one.
     pub(super) fn high_watermark(&self, partition: i32) -> Option<i64> {
-        let name = CString::new(&*self.topic).ok()?;
-        let (mut low, mut high) = (0, 0);
-        // SAFETY: the client is alive while its queue is; the offsets are written.
-        let found = unsafe {
-            sys::rd_kafka_get_watermark_offsets(
-                self.client,
-                name.as_ptr(),
-                partition,
-                &raw mut low,
-                &raw mut high,
-            )
-        };
-        (found == RDKafkaRespErr::RD_KAFKA_RESP_ERR_NO_ERROR && high >= 0).then_some(high)
+        // SAFETY: the client is alive while its queue is (invariant 1).
+        unsafe { high_watermark(self.client, &self.topic, partition) }
     }
+}
+
+/// The high watermark of a partition as the last fetch told it.
+///
+/// # Safety
+/// The client must be alive.
+unsafe fn high_watermark(client: *mut sys::rd_kafka_t, topic: &str, partition: i32) -> Option<i64> {
+    let name = CString::new(topic).ok()?;
+    let (mut low, mut high) = (0, 0);
+    // SAFETY: the client is alive, the name is a C string that the call reads, the offsets are written.
+    let found = unsafe {
+        sys::rd_kafka_get_watermark_offsets(client, name.as_ptr(), partition, &raw mut low, &raw mut high)
+    };
+    (found == RDKafkaRespErr::RD_KAFKA_RESP_ERR_NO_ERROR && high >= 0).then_some(high)
 }
 
 impl Drop for SharedQueue {

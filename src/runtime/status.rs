@@ -32,6 +32,7 @@ pub(super) struct TaskStatus {
     restored: AtomicU64,
     to_restore: AtomicU64,
     next_offset: AtomicI64,
+    end_offset: AtomicI64,
 }
 
 impl TaskStatus {
@@ -54,7 +55,13 @@ impl TaskStatus {
         self.next_offset.store(next_offset, Ordering::Relaxed);
     }
 
+    /// The end of the partition was seen there.
+    pub(super) fn ends_at(&self, end_offset: i64) {
+        self.end_offset.store(end_offset, Ordering::Relaxed);
+    }
+
     fn snapshot(&self) -> TaskSnapshot {
+        let known = |offset: &AtomicI64| Some(offset.load(Ordering::Relaxed)).filter(|offset| *offset >= 0);
         let restored = self.restored.load(Ordering::Relaxed);
         let beat_ms = self.beat_ms.load(Ordering::Relaxed);
         let phase = if self.phase.load(Ordering::Relaxed) == 0 { Phase::Restoring } else { Phase::Running };
@@ -63,7 +70,8 @@ impl TaskStatus {
             partition: self.partition,
             worker: self.worker,
             phase,
-            committed_offset: Some(self.next_offset.load(Ordering::Relaxed)).filter(|offset| *offset >= 0),
+            committed_offset: known(&self.next_offset),
+            end_offset: known(&self.end_offset),
             restored_records: restored,
             restore_records: self.to_restore.load(Ordering::Relaxed),
             silent_for: self.started.elapsed().saturating_sub(Duration::from_millis(beat_ms)),
@@ -84,6 +92,8 @@ pub struct TaskSnapshot {
     pub phase: Phase,
     /// The next input offset as of its last commit in this process.
     pub committed_offset: Option<i64>,
+    /// The end of the partition, as the last fetch told it.
+    pub end_offset: Option<i64>,
     /// Changelog records read back so far.
     pub restored_records: u64,
     /// About how many there are to read back.
@@ -91,6 +101,13 @@ pub struct TaskSnapshot {
     /// Since when it has had no turn.
     #[serde(skip)]
     pub silent_for: Duration,
+}
+
+impl TaskSnapshot {
+    /// Offsets between the last commit and the end, markers of transactions included; `None` while unknown.
+    pub fn lag(&self) -> Option<i64> {
+        self.end_offset.zip(self.committed_offset).map(|(end, committed)| (end - committed).max(0))
+    }
 }
 
 /// The tasks of this process.
@@ -110,6 +127,7 @@ impl Board {
             restored: AtomicU64::new(0),
             to_restore: AtomicU64::new(0),
             next_offset: AtomicI64::new(-1),
+            end_offset: AtomicI64::new(-1),
         });
         let mut tasks = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         tasks.retain(|_, task| task.strong_count() > 0);

@@ -175,6 +175,9 @@ impl Task {
             // After an assign or a seek the first call finds only the mark that separates old from new.
             taken = queue.consume(SLICE_ROWS, &mut visit);
         }
+        if let Some(end) = queue.end(self.partition) {
+            self.status.ends_at(end);
+        }
         self.queue = Some(queue);
         if let Some(failure) = failure {
             return Err(failure);

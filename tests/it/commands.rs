@@ -9,6 +9,7 @@ pub fn tests() -> Vec<Test> {
     vec![
         test("help_has_examples", &[], help_has_examples),
         test("rules_check_tells_every_mistake", &[], rules_check),
+        test("completions_and_man_pages", &[], completions_and_man),
         test("config_check_and_show", &[], config_check_and_show),
         test("secrets_are_never_printed", &[], secrets_are_never_printed),
         test("no_broker_is_a_clear_error", &[], no_broker),
@@ -51,6 +52,8 @@ fn help_has_examples() {
         &["config", "check"],
         &["config", "show"],
         &["chaos"],
+        &["completions"],
+        &["man"],
     ];
     for command in commands {
         let outcome = Frostline::new().args(command.iter().copied()).arg("--help").run().expect_code(0);
@@ -59,6 +62,19 @@ fn help_has_examples() {
     Frostline::new().run().expect_code(2);
     let outcome = Frostline::new().args(["run", "--stages", "assembel"]).run().expect_code(2);
     assert!(outcome.err.contains("assembel") && outcome.err.contains("assemble, enrich"), "{outcome}");
+}
+
+fn completions_and_man() {
+    for shell in ["bash", "zsh", "fish"] {
+        let outcome = Frostline::new().args(["completions", shell]).run().expect_code(0);
+        assert!(outcome.out.contains("backtest") && outcome.out.contains("frostline"), "{outcome}");
+    }
+    let page = Frostline::new().arg("man").run().expect_code(0);
+    assert!(page.out.contains(".TH frostline 1"), "{page}");
+    let dir = tempfile::tempdir().unwrap();
+    Frostline::new().args(["man", "--dir", "pages"]).in_dir(dir.path()).run().expect_code(0);
+    let backtest = std::fs::read_to_string(dir.path().join("pages/frostline-rules-backtest.1")).unwrap();
+    assert!(backtest.contains("\\-\\-against"), "{backtest}");
 }
 
 fn rules_check() {

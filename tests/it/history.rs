@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::io::Write;
 use std::path::Path;
+use std::process::Command;
 use std::time::Duration;
 
 use serde_json::Value;
@@ -180,17 +181,23 @@ fn convert_bad_input() {
 /// No room to sort: the program says so, and leaves nothing.
 fn convert_full_disk() {
     let dir = tempfile::tempdir().unwrap();
-    let outcome = in_dir(
-        &dir,
-        &["convert", "--sort", "date", "--memory", "1MiB", "--tmp", "/proc/self", "--out", "out.jsonl"],
-    )
-    .arg("--stations")
-    .path(&data(INVENTORY_2024))
-    .path(&data("2016-02-hcn.csv.gz"))
-    .run()
-    .expect_code(1);
-    assert!(outcome.err.contains("no room to sort in /proc/self"), "{outcome}");
-    assert_eq!(std::fs::read_dir(dir.path()).unwrap().count(), 0);
+    let convert = |limit: &str, folder: &str| {
+        let limited = format!(
+            "trap '' XFSZ; {limit} exec {} convert --sort date --memory 1MiB --tmp {folder} --out out.jsonl \
+             --stations {} {}",
+            env!("CARGO_BIN_EXE_frostline"),
+            data(INVENTORY_2024).display(),
+            data("2016-02-hcn.csv.gz").display()
+        );
+        Command::new("bash").args(["-c", &limited]).current_dir(dir.path()).output().unwrap()
+    };
+    for (limit, folder) in [("ulimit -f 600;", "."), ("", "/proc/self")] {
+        let outcome = convert(limit, folder);
+        let err = String::from_utf8_lossy(&outcome.stderr);
+        assert_eq!(outcome.status.code(), Some(1), "{err}");
+        assert!(err.contains("no room to sort in"), "{err}");
+        assert_eq!(std::fs::read_dir(dir.path()).unwrap().count(), 0, "nothing is left behind");
+    }
 }
 
 fn stations() {
@@ -229,21 +236,26 @@ fn stations() {
     stations(&["show", "USC99999999"]).run().expect_code(1);
 }
 
+/// Each file is sent whole; what was sent is counted against the file's own lines.
 fn every_real_file() {
     let topics = Topics::create();
-    let files = [
-        "1800.csv.gz",
-        "1872.csv.gz",
-        "20030101-global-first12570.csv.gz",
-        "2016-02-hcn.csv.gz",
-        "2016-hcn-AZ.csv.gz",
-        "USW00003192-2016-from-talk.csv",
+    let lines_and_documents = [
+        ("1800.csv.gz", "noaa-csv-raw"),
+        ("1872.csv.gz", "noaa-csv-raw"),
+        ("20030101-global-first12570.csv.gz", "noaa-csv-raw"),
+        ("2016-02-hcn.csv.gz", "noaa-csv-raw"),
+        ("2016-hcn-AZ.csv.gz", "noaa-csv-raw"),
+        ("2016-hcn.csv.gz", "noaa-csv-raw"),
+        ("USW00003192-2016-from-talk.csv", "noaa-csv-raw"),
+        ("golden-20030101-global-process.py.jsonl.gz", "noaa-json"),
+        ("golden-2016-hcn-AZ-process.py.jsonl.gz", "noaa-json"),
+        ("talk-readme-docs.jsonl", "noaa-json"),
+        ("talk-fresno-enriched.json", "noaa-json"),
     ];
-    for file in files {
+    for (file, topic) in lines_and_documents {
         let lines =
             read_data(file).lines().filter(|line| !line.is_empty() && !line.starts_with("ID,")).count();
-        let replay =
-            topics.frostline().arg("replay").path(&data(file)).args(["--topic", "noaa-csv-raw", "--json"]);
+        let replay = topics.frostline().arg("replay").path(&data(file)).args(["--topic", topic, "--json"]);
         let summary = replay.run().expect_code(0).summary();
         assert_eq!((&summary["records"], &summary["bad"]), (&lines.into(), &0.into()), "{file}");
     }

@@ -28,13 +28,14 @@ const LAYERS: &[(&str, &[&str])] = &[
     ("kafka", &["config", "record"]),
     ("runtime", &["config", "fault", "kafka", "noaa", "record", "rules", "stages", "state"]),
     ("chaos", &["config", "demo", "fault", "kafka", "noaa", "record", "rules", "stages", "state"]),
+    ("admin", &["runtime", "stages"]),
     ("backtest", &["noaa", "record", "rules", "stages", "state"]),
     ("bench", &["config", "generate", "kafka", "noaa", "runtime", "stages"]),
     (
         "cli",
         &[
-            "backtest", "bench", "chaos", "config", "demo", "fault", "generate", "history", "kafka", "noaa",
-            "record", "rules", "runtime", "stages",
+            "admin", "backtest", "bench", "chaos", "config", "demo", "fault", "generate", "history", "kafka",
+            "noaa", "record", "rules", "runtime", "stages",
         ],
     ),
 ];

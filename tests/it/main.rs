@@ -6,6 +6,7 @@
 // Tests may unwrap and print: a failed unwrap is a failed test.
 #![allow(missing_docs, clippy::unwrap_used, clippy::print_stdout, clippy::print_stderr, unreachable_pub)]
 
+mod admin;
 mod bad_input;
 mod bench;
 mod chaos;
@@ -35,6 +36,7 @@ fn main() {
         goldens::tests(),
         commands::tests(),
         generate::tests(),
+        admin::tests(),
         bad_input::tests(),
         history::tests(),
         live_rules::tests(),

@@ -103,9 +103,11 @@ pub(super) async fn backtest(common: &Common, arguments: &BacktestArguments) -> 
     }
     let spinner = output::spinner();
     spinner.set_message("reading history");
-    let (stats, ids) = history.run(&rules, &setting, common, arguments)?;
+    let gathers = against.is_some();
+    let each = EachAlert { prints: arguments.alerts, gathers };
+    let (stats, ids) = history.run(&rules, &setting, common, each)?;
     let before = match &against {
-        Some(rules) => Some(history.run(rules, &setting, common, &silent(arguments))?),
+        Some(rules) => Some(history.run(rules, &setting, common, EachAlert { prints: false, gathers })?),
         None => None,
     };
     spinner.finish_and_clear();
@@ -120,21 +122,6 @@ pub(super) async fn backtest(common: &Common, arguments: &BacktestArguments) -> 
     print(common, &rules, &stats, differences.as_deref(), started.elapsed().as_secs_f64())
 }
 
-/// The same without printing alerts.
-fn silent(arguments: &BacktestArguments) -> BacktestArguments {
-    BacktestArguments {
-        files: arguments.files.clone(),
-        topic: arguments.topic.clone(),
-        rules: None,
-        stations: arguments.stations.clone(),
-        alerts: false,
-        svg: None,
-        html: None,
-        against: arguments.against.clone(),
-        ..*arguments
-    }
-}
-
 /// Rules that ask what a station is cannot be tried where nothing is known of stations.
 fn check_needs(rules: &Published, knows_stations: bool) -> Result<(), Failed> {
     let asks =
@@ -145,6 +132,14 @@ fn check_needs(rules: &Published, knows_stations: bool) -> Result<(), Failed> {
         ))),
         _ => Ok(()),
     }
+}
+
+/// What is done with each alert.
+#[derive(Clone, Copy)]
+struct EachAlert {
+    prints: bool,
+    /// Its id is kept, to be compared.
+    gathers: bool,
 }
 
 /// Where history is read from; more than once, if need be.
@@ -233,17 +228,16 @@ impl History {
         rules: &Published,
         setting: &Setting,
         common: &Common,
-        arguments: &BacktestArguments,
+        EachAlert { prints, gathers }: EachAlert,
     ) -> Result<(Stats, BTreeSet<String>), Failed> {
-        let gathers = arguments.against.is_some();
         let ids = Mutex::new(BTreeSet::new());
         let each_alert = |value: &[u8]| {
-            if !gathers && !arguments.alerts {
+            if !gathers && !prints {
                 return;
             }
             let Ok(alert) = serde_json::from_slice::<serde_json::Value>(value) else { return };
             let id = alert["alert_id"].as_str().unwrap_or_default().to_owned();
-            if arguments.alerts {
+            if prints {
                 // Whoever closed stdout gets no more of it; the sums are told to nobody then.
                 let _ = print_alert(common, &alert);
             }

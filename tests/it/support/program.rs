@@ -72,6 +72,8 @@ impl Frostline {
         }
         let child = command
             .args(&self.arguments)
+            // Tests run side by side.
+            .env("FROSTLINE_ADMIN_LISTEN", "")
             .envs(self.environment)
             .current_dir(dir)
             .stdin(Stdio::null())
