@@ -197,6 +197,10 @@ impl<'a> Lane<'a> {
         self.pass_on();
     }
 
+    pub(super) fn into_counts(self) -> Counts {
+        self.assemble.counts
+    }
+
     pub(super) fn into_stats(self) -> LaneStats {
         match self.then {
             Then::Alert(mut alerting) => {

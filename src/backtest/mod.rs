@@ -17,7 +17,7 @@ pub use stats::{Longest, Month, RuleStats, Stats, Summary};
 
 use crate::noaa::{Date, ObservationView};
 use crate::rules::{Condition, Conditions, Published, Reporting};
-use crate::stages::{AssembleSettings, Limits, StationIndex};
+use crate::stages::{AssembleSettings, Counts, Limits, StationIndex};
 pub use lane::{Trace, Traced};
 
 use lane::Lane;
@@ -79,7 +79,7 @@ pub fn trace(
     drive(input, setting, tracing, drop).map(drop)
 }
 
-/// Calls `visit` with every observation; those of one station are in order.
+/// Calls `visit` with every observation; those of one station are in order. Returns what assemble has counted.
 ///
 /// # Errors
 /// Where the input cannot be read.
@@ -87,9 +87,13 @@ pub fn visit_observations(
     input: &Input<'_>,
     setting: &Setting,
     visit: &(dyn Fn(&[u8]) + Sync),
-) -> anyhow::Result<()> {
+) -> anyhow::Result<Counts> {
     let one = Setting { lanes: 1, ..setting.clone() };
-    drive(input, &one, || Lane::visiting(setting, visit), drop).map(drop)
+    let mut counts = Counts::default();
+    for lane in drive(input, &one, || Lane::visiting(setting, visit), Lane::into_counts)? {
+        counts += lane;
+    }
+    Ok(counts)
 }
 
 /// Learns who reports what, for rules that ask for the nearest station.

@@ -73,7 +73,7 @@ struct Summary {
     records_out: u64,
     bytes_out: u64,
     failed_quality: u64,
-    /// Observations of stations that are not among those given.
+    /// Observations of stations that are not among those given, or of days to come.
     unknown_stations: u64,
     bad: u64,
     seconds: f64,
@@ -85,6 +85,9 @@ pub(super) async fn convert(common: &Common, arguments: ConvertArguments) -> Res
     if arguments.on_error == OnError::Pass {
         let reason = "--on-error pass is for replay: here a bad line can stop the work, be skipped, or go to --dead-letters";
         return Err(Failed::Usage(anyhow::anyhow!(reason)));
+    }
+    if arguments.dead_letters.as_ref() == Some(&arguments.out) {
+        return Err(Failed::Usage(anyhow::anyhow!("--out and --dead-letters name the same file")));
     }
     let stations = arguments.stations.read()?;
     let setting = source::setting(&config, stations.as_deref())?;
@@ -104,13 +107,22 @@ pub(super) async fn convert(common: &Common, arguments: ConvertArguments) -> Res
         return Err(Failed::Interrupted(signal));
     }
     let (records, rate) = (summary.records_out, summary.records_in as f64 / summary.seconds.max(0.001));
-    let text = format!(
+    let mut text = format!(
         "{} records from {} in {:.1} s ({} a second)",
         output::grouped(records),
         output::grouped(summary.records_in),
         summary.seconds,
         output::grouped(rate as u64)
     );
+    for (count, what) in [
+        (summary.bad, "lines that are none"),
+        (summary.unknown_stations, "of unknown stations or days to come"),
+        (summary.failed_quality, "readings that failed quality control"),
+    ] {
+        if count > 0 {
+            text.push_str(&format!("; left out: {} {what}", output::grouped(count)));
+        }
+    }
     match (common.json, is_to_stdout) {
         (true, false) => Ok(output::json(&summary)?),
         (false, false) => Ok(output::line(&text)?),
@@ -135,6 +147,7 @@ struct Out {
     file: FileOutput,
     chunk: Vec<u8>,
     summary: Summary,
+    nobody_reads: bool,
 }
 
 impl Out {
@@ -151,7 +164,10 @@ impl Out {
         self.chunk.clear();
         written.map_err(|failed| match failed {
             Failed::Working(error) | Failed::Usage(error) => error,
-            _ => anyhow::anyhow!("nobody reads the output any more"),
+            _ => {
+                self.nobody_reads = true;
+                anyhow::anyhow!("nobody reads the output any more")
+            }
         })
     }
 }
@@ -160,16 +176,30 @@ impl Job {
     fn run(&self) -> Result<Summary, Failed> {
         let start = Instant::now();
         let file = FileOutput::create(&self.arguments.out)?;
-        let mut out =
-            Out { file, chunk: Vec::with_capacity(CHUNK_BYTES + 4_096), summary: Summary::default() };
+        let mut out = Out {
+            file,
+            chunk: Vec::with_capacity(CHUNK_BYTES + 4_096),
+            summary: Summary::default(),
+            nobody_reads: false,
+        };
         let bar = output::bar(self.file_bytes, "{wide_bar} {percent}%  {msg}  {eta} left");
         let (form, order) = (self.arguments.form, self.plan.order);
-        match (form, order) {
-            (Into::Documents, Order::ByDay) => self.documents_by_day(&mut out, &bar)?,
-            (Into::Documents, _) => self.documents(&mut out, &bar)?,
-            (Into::Lines, _) => self.lines(&mut out, &bar)?,
-        }
+        let done = match (form, order) {
+            (Into::Documents, Order::ByDay) => self.documents_by_day(&mut out, &bar),
+            (Into::Documents, _) => self.documents(&mut out, &bar),
+            (Into::Lines, _) => self.lines(&mut out, &bar),
+        };
         bar.finish_and_clear();
+        if out.nobody_reads {
+            return Err(Failed::NobodyReads);
+        }
+        if let Err(failed) = done {
+            // Whoever reads standard output gets what came before; a file appears whole or not at all.
+            if is_stdout(&self.arguments.out) {
+                out.flush()?;
+            }
+            return Err(failed);
+        }
         out.summary.seconds = start.elapsed().as_secs_f64();
         if self.stop.load(Ordering::Relaxed) {
             return Ok(out.summary);
@@ -280,7 +310,9 @@ impl Job {
         if let Some(error) = failed.into_inner().unwrap_or_else(PoisonError::into_inner) {
             return Err(error.into());
         }
-        visited?;
+        let counts = visited?;
+        out.summary.failed_quality = counts.failed_quality;
+        out.summary.unknown_stations = counts.dead_letters;
         out.add(&summary);
         Ok(())
     }

@@ -92,8 +92,9 @@ fn open(path: &Path) -> io::Result<(File, Option<(TempPath, PathBuf)>)> {
     // Through a link, the file that it points to is replaced, not the link.
     let place = std::fs::canonicalize(path).unwrap_or_else(|_| path.to_owned());
     let folder = place.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
-    // The mode of any new file: the umask takes from it what the user does not want.
-    let mode = Permissions::from_mode(0o666);
+    // What is there keeps its mode; of a new file the umask takes what the user does not want.
+    let mode =
+        std::fs::metadata(&place).map_or_else(|_| Permissions::from_mode(0o666), |found| found.permissions());
     let temporary = tempfile::Builder::new()
         .prefix(".frostline-")
         .suffix(".part")

@@ -44,7 +44,7 @@ pub(super) struct ReplayArguments {
     /// Send by the records' own calendar, as in 1day/s; best with --sort date
     #[arg(long, value_name = "DAYS/s")]
     speed: Option<Calendar>,
-    /// Go on where the same replay (topic, files, order, selection) stopped
+    /// Go on where the same replay (topic, files, order, selection, --on-error) stopped
     #[arg(long)]
     resume: bool,
     /// What is done with a line that is none
@@ -96,11 +96,12 @@ pub(super) async fn replay(common: &Common, arguments: &ReplayArguments) -> Resu
         settings: ClientSettings::new(&config)?,
         stop: Arc::new(AtomicBool::new(false)),
     };
-    let stop = Arc::clone(&job.stop);
+    let (stop, is_passed_on) = (Arc::clone(&job.stop), job.on_error == OnError::Pass);
     let (done, interrupted) = stoppable(stop, move || job.send_all()).await?;
     let (summary, stopped_at) = done?;
     if interrupted.is_some() {
-        output::note(&format!("stopped {stopped_at}: the same command with --resume goes on there"));
+        let advice = if is_exactly_once { ": the same command with --resume goes on there" } else { "" };
+        output::note(&format!("stopped {stopped_at}{advice}"));
     }
     if common.json {
         output::json(&summary)?;
@@ -113,6 +114,13 @@ pub(super) async fn replay(common: &Common, arguments: &ReplayArguments) -> Resu
             summary.seconds,
             output::grouped(rate as u64)
         ))?;
+        if summary.resumed_after > 0 {
+            output::note(&format!("went on after {} records", output::grouped(summary.resumed_after)));
+        }
+        if summary.bad > 0 {
+            let what = if is_passed_on { "passed on" } else { "left out" };
+            output::note(&format!("{} lines that are none {what}", output::grouped(summary.bad)));
+        }
     }
     interrupted.map_or(Ok(()), |signal| Err(Failed::Interrupted(signal)))
 }

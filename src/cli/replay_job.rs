@@ -8,8 +8,8 @@
 use std::borrow::Cow;
 use std::ops::ControlFlow;
 use std::path::PathBuf;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use anyhow::Context;
@@ -19,7 +19,7 @@ use super::history_arguments::OnError;
 use super::output;
 use super::pace::{Calendar, Pace};
 use super::replay::ReplaySummary;
-use crate::history::{Bad, Place, Plan, Watch, date_of, station_of};
+use crate::history::{Bad, Flow, Place, Plan, Watch, date_of, station_of};
 use crate::kafka::{
     Admin, ClientSettings, GroupOffsets, KafkaError, Outgoing, Producer, TransactionSettings,
 };
@@ -72,30 +72,52 @@ impl Job {
             start: Instant::now(),
             first_day: None,
             last_place: None,
+            failure: None,
             summary: ReplaySummary { topic: self.topic.clone(), ..ReplaySummary::default() },
             bar: output::bar(self.file_bytes, "{wide_bar} {percent}%  {msg}  {eta} left"),
         };
         sender.begin()?;
         let position = Arc::<AtomicU64>::default();
-        let sender_cell = std::cell::RefCell::new(sender);
-        let outcome = self.plan.run(
-            Watch { position: &position, stop: &self.stop },
-            &mut |place, text, bad| sender_cell.borrow_mut().bad(place, text, bad),
-            &mut |place, text| sender_cell.borrow_mut().record(place, text, &position),
-        );
-        let mut sender = sender_cell.into_inner();
+        let shared = Mutex::new(sender);
+        let lock = || shared.lock().unwrap_or_else(PoisonError::into_inner);
+        let (is_done, watch) = (AtomicBool::new(false), Watch { position: &position, stop: &self.stop });
+        let outcome = std::thread::scope(|scope| {
+            // While nothing comes to be sent, what has been sent must not wait, and not time out.
+            scope.spawn(|| {
+                while !is_done.load(Ordering::Relaxed) {
+                    std::thread::sleep(BLOCK_TIME);
+                    lock().commit_if_due();
+                }
+            });
+            let outcome = self.plan.run(
+                watch,
+                &mut |place, text, bad| lock().bad(place, text, bad),
+                &mut |place, text| record(&shared, place, text, &position),
+            );
+            is_done.store(true, Ordering::Relaxed);
+            outcome
+        });
+        let mut sender = shared.into_inner().unwrap_or_else(PoisonError::into_inner);
         // What was sent counts, also where reading has failed; the user must know how much that is.
         sender.commit()?;
         sender.producer.wait_acknowledged()?;
         sender.bar.finish_and_clear();
-        outcome.with_context(|| format!("{} records were sent before", sender.summary.records))?;
+        if sender.passed < sender.start_after && outcome.is_ok() && !self.stop.load(Ordering::Relaxed) {
+            anyhow::bail!(
+                "there are only {} records, but {} of the earlier replay had been sent: this is another input",
+                sender.passed,
+                sender.start_after
+            );
+        }
+        let resume = if self.is_exactly_once { ": --resume goes on there" } else { "" };
+        outcome.with_context(|| format!("{} records were sent before{resume}", sender.summary.records))?;
         sender.summary.files = self.plan.files.len();
         sender.summary.seconds = sender.start.elapsed().as_secs_f64();
         let stopped_at = sender.stopped_at();
         Ok((sender.summary, stopped_at))
     }
 
-    /// Names the sequence: the same for the same topic, files, order and selection.
+    /// Names the sequence: the same for the same topic, files, order, selection and treatment of bad lines.
     fn name(&self) -> String {
         let files: Vec<PathBuf> = self
             .plan
@@ -103,7 +125,10 @@ impl Job {
             .iter()
             .map(|file| std::path::absolute(file).unwrap_or_else(|_| file.clone()))
             .collect();
-        let sequence = format!("{} {files:?} {:?} {:?}", self.topic, self.plan.order, self.plan.selection);
+        let sequence = format!(
+            "{} {files:?} {:?} {:?} {:?}",
+            self.topic, self.plan.order, self.plan.selection, self.on_error
+        );
         let mut crc = flate2::Crc::new();
         crc.update(sequence.as_bytes());
         format!("{}frostline-replay-{:08x}", self.namespace, crc.sum())
@@ -121,6 +146,35 @@ fn ready(producer: &Producer) -> Result<(), KafkaError> {
     }
 }
 
+/// Takes the next record of the sequence. While it waits for its turn, others may end the block.
+fn record(sender: &Mutex<Sender<'_>>, place: Option<Place<'_>>, text: &[u8], position: &AtomicU64) -> Flow {
+    let lock = || sender.lock().unwrap_or_else(PoisonError::into_inner);
+    let mut locked = lock();
+    if locked.passed < locked.start_after {
+        locked.passed += 1;
+        return Ok(locked.flow());
+    }
+    if locked.summary.records.is_multiple_of(4_096) {
+        locked.report(position);
+    }
+    loop {
+        if locked.flow().is_break() {
+            return Ok(ControlFlow::Break(()));
+        }
+        let wait = locked.wait(text);
+        if wait.is_zero() {
+            return locked.send_next(place, text);
+        }
+        if wait > PAUSE {
+            locked.commit()?;
+        }
+        locked.report(position);
+        drop(locked);
+        std::thread::sleep(wait.min(Duration::from_millis(100)));
+        locked = lock();
+    }
+}
+
 struct Sender<'a> {
     job: &'a Job,
     producer: Producer,
@@ -134,6 +188,8 @@ struct Sender<'a> {
     start: Instant,
     first_day: Option<i32>,
     last_place: Option<(PathBuf, u64)>,
+    /// Of a block that was ended while nothing came.
+    failure: Option<anyhow::Error>,
     summary: ReplaySummary,
     bar: ProgressBar,
 }
@@ -146,6 +202,11 @@ impl Sender<'_> {
         }
         if self.job.resume {
             let committed = self.group.committed(&self.job.topic, 1)?;
+            if committed.is_empty() {
+                tracing::warn!(
+                    "nothing to resume: no such replay has stopped; it begins with the first record"
+                );
+            }
             let position = committed.first().map_or(0, |commit| commit.next_offset);
             self.start_after = u64::try_from(position).unwrap_or(0);
             self.summary.resumed_after = self.start_after;
@@ -156,26 +217,11 @@ impl Sender<'_> {
         Ok(self.producer.commit()?)
     }
 
-    /// Takes the next record of the sequence.
-    fn record(
-        &mut self,
-        place: Option<Place<'_>>,
-        text: &[u8],
-        position: &AtomicU64,
-    ) -> anyhow::Result<ControlFlow<()>> {
-        if self.passed < self.start_after {
-            self.passed += 1;
-            return Ok(self.flow());
-        }
-        if self.summary.records.is_multiple_of(4_096) {
-            self.report(position);
-        }
-        if !self.wait_turn(text, position)? {
-            return Ok(ControlFlow::Break(()));
-        }
-        if let Some(place) =
-            place.filter(|place| self.last_place.as_ref().is_none_or(|(_, line)| *line != place.line))
-        {
+    /// Sends the next record of the sequence.
+    fn send_next(&mut self, place: Option<Place<'_>>, text: &[u8]) -> Flow {
+        let is_other =
+            |place: &Place<'_>| self.last_place.as_ref().is_none_or(|(_, line)| *line != place.line);
+        if let Some(place) = place.filter(is_other) {
             match &mut self.last_place {
                 Some((file, line)) if file == place.file => *line = place.line,
                 last => *last = Some((place.file.to_owned(), place.line)),
@@ -214,38 +260,31 @@ impl Sender<'_> {
         Ok(self.producer.send(&record)?)
     }
 
-    /// Waits until the record may go. `false`: stop.
-    fn wait_turn(&mut self, text: &[u8], position: &AtomicU64) -> anyhow::Result<bool> {
-        let by_calendar = match self.job.calendar {
-            None => Duration::ZERO,
-            Some(calendar) => match date_of(text) {
-                None => Duration::ZERO,
-                Some(date) => {
-                    let day = date.days_since_1970();
-                    let first = *self.first_day.get_or_insert(day);
-                    calendar.after(day - first)
-                }
-            },
+    /// How long the record must wait before it may go.
+    fn wait(&mut self, text: &[u8]) -> Duration {
+        let by_calendar = match (self.job.calendar, self.job.calendar.and_then(|_| date_of(text))) {
+            (Some(calendar), Some(date)) => {
+                let day = date.days_since_1970();
+                let first = *self.first_day.get_or_insert(day);
+                calendar.after(day - first).saturating_sub(self.start.elapsed())
+            }
+            _ => Duration::ZERO,
         };
-        loop {
-            if self.job.stop.load(Ordering::Relaxed) {
-                return Ok(false);
-            }
-            let by_rate = self.job.pace.wait(self.summary.records, self.start);
-            let wait = by_rate.max(by_calendar.saturating_sub(self.start.elapsed()));
-            if wait.is_zero() {
-                return Ok(true);
-            }
-            if wait > PAUSE || self.block_since.elapsed() > BLOCK_TIME {
-                self.commit()?;
-            }
-            self.report(position);
-            std::thread::sleep(wait.min(Duration::from_millis(100)));
+        self.job.pace.wait(self.summary.records, self.start).max(by_calendar)
+    }
+
+    /// Ends a block that has lasted long enough. A failure comes again with the next record, or at the end.
+    fn commit_if_due(&mut self) {
+        if self.failure.is_none() && self.in_block > 0 && self.block_since.elapsed() > BLOCK_TIME {
+            self.failure = self.commit().err();
         }
     }
 
     /// Ends the block: from here on it counts.
     fn commit(&mut self) -> anyhow::Result<()> {
+        if let Some(failure) = self.failure.take() {
+            return Err(failure);
+        }
         if self.in_block > 0 && self.job.is_exactly_once {
             let position = i64::try_from(self.passed).unwrap_or(i64::MAX);
             self.producer.send_position(&self.group, &self.job.topic, position)?;

@@ -18,7 +18,7 @@ use crate::rules::km_between;
 const SEARCH_EXAMPLES: &str = "\
 Examples:
   frostline stations search seligman --stations ghcnd-stations.txt
-  frostline stations search airport --country US --state AZ
+  frostline stations search 'muni ap' --country US --state AZ
   frostline stations search --near 33.45,-112.07 -n 5 --json";
 
 /// Search stations by name, id, place, country or state

@@ -10,12 +10,14 @@ pub(super) struct Objects<R> {
     input: R,
     /// The line in which it stands, from 1.
     pub(super) line: u64,
+    /// Brackets that are open round the objects.
+    brackets: usize,
     object: Vec<u8>,
 }
 
 impl<R: BufRead> Objects<R> {
     pub(super) fn new(input: R) -> Self {
-        Self { input, line: 1, object: Vec::new() }
+        Self { input, line: 1, brackets: 0, object: Vec::new() }
     }
 
     /// The next element of the array, as it is written; whether it is JSON is for others to find out.
@@ -29,8 +31,9 @@ impl<R: BufRead> Objects<R> {
         loop {
             let buffer = self.input.fill_buf()?;
             if buffer.is_empty() {
-                return match (depth, self.object.is_empty()) {
+                return match (depth + self.brackets, self.object.is_empty()) {
                     (0, true) => Ok(None),
+                    (_, true) => Err(cut_off("the array is not closed: is the file whole?")),
                     _ => Err(cut_off("the array ends within an object: is the file whole?")),
                 };
             }
@@ -41,6 +44,11 @@ impl<R: BufRead> Objects<R> {
                 self.line += u64::from(*byte == b'\n');
                 let is_outside = depth == 0 && !in_string;
                 if is_outside && (matches!(byte, b'[' | b']' | b',') || byte.is_ascii_whitespace()) {
+                    match byte {
+                        b'[' => self.brackets += 1,
+                        b']' => self.brackets = self.brackets.saturating_sub(1),
+                        _ => {}
+                    }
                     // A bare value ends where a comma or a bracket comes.
                     if self.object.is_empty() {
                         continue;
@@ -91,6 +99,8 @@ mod tests {
         let text = "[\n {\"a\": [1, {\"b\": \"]}\\\"\"}]},\n{ },3]\n[{\"c\":1}]";
         assert_eq!(objects(text).unwrap(), ["{\"a\": [1, {\"b\": \"]}\\\"\"}]}", "{ }", "3", "{\"c\":1}"]);
         assert!(objects("[]").unwrap().is_empty());
-        assert!(objects("[{\"a\": 1}, {\"b\"").is_err());
+        for cut in ["[{\"a\": 1}, {\"b\"", "[{\"a\": 1},\n", "[{\"a\": 1}", "[["] {
+            assert!(objects(cut).is_err(), "{cut}");
+        }
     }
 }

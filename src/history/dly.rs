@@ -4,6 +4,8 @@ use crate::noaa::{Date, Element, Line, Reading, StationId};
 
 /// Columns of one day: value, measurement, quality and source flag.
 const DAY_COLUMNS: usize = 8;
+/// Of these, the value's.
+const VALUE_COLUMNS: usize = 5;
 /// Where the first day begins.
 const FIRST_DAY: usize = 21;
 /// Stands where there is no value.
@@ -28,6 +30,9 @@ pub(super) fn read_line(line: &[u8], visit: &mut dyn FnMut(&[u8])) -> Result<(),
         let mut cell = [b' '; DAY_COLUMNS];
         let found = columns(from, (from + DAY_COLUMNS).min(line.len()));
         cell[..found.len()].copy_from_slice(found);
+        if found.len() < VALUE_COLUMNS && !found.trim_ascii().is_empty() {
+            return Err(format!("it ends within the value of day {day}: is the file whole?"));
+        }
         let value = std::str::from_utf8(&cell[..5]).map_err(|_| format!("day {day} has no number"))?.trim();
         if value.is_empty() {
             continue;
@@ -89,6 +94,10 @@ mod tests {
         let days = format!("USC00027716201602TMIN{}    1   ", "-9999   ".repeat(29));
         assert!(lines(&days).unwrap_err().contains("day 30"));
         assert!(lines("USC00027716201602TMIN  x44  7").unwrap_err().contains("no number"));
+        for cut in [24, 25, 31, 33] {
+            let whole = "USC00027716201602TMIN  144  7-9999   ";
+            assert!(lines(&whole[..cut]).is_err(), "{cut}");
+        }
         assert!(lines("").is_err());
     }
 }

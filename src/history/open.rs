@@ -4,7 +4,7 @@ use std::fs::File;
 use std::io::{self, BufRead, BufReader, Read};
 use std::path::Path;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use anyhow::Context;
 
@@ -37,8 +37,17 @@ pub fn is_stdin(path: &Path) -> bool {
 /// Where it cannot be opened. A file whose name says another packing than its bytes is read by its bytes, with a
 /// warning in the log.
 pub fn open(path: &Path, position: Arc<AtomicU64>) -> anyhow::Result<Box<dyn BufRead + Send>> {
+    open_until(path, position, &Arc::default())
+}
+
+/// As [`open`]; standard input ends when `stop` is set, also while nothing comes.
+pub(super) fn open_until(
+    path: &Path,
+    position: Arc<AtomicU64>,
+    stop: &Arc<AtomicBool>,
+) -> anyhow::Result<Box<dyn BufRead + Send>> {
     let source: Box<dyn Read + Send> = if is_stdin(path) {
-        Box::new(io::stdin())
+        Box::new(Stdin { stop: Arc::clone(stop) })
     } else {
         let file = File::open(path).with_context(|| format!("{} cannot be opened", path.display()))?;
         let is_folder = file.metadata().is_ok_and(|found| found.is_dir());
@@ -65,6 +74,29 @@ fn warn_of_name(path: &Path, found: Option<Packing>, is_empty: bool) {
     if named.is_some() && named != found && !is_empty {
         let is = found.map_or("not packed".to_owned(), |found| format!("{found:?}"));
         tracing::warn!(file = %path.display(), is, "packed otherwise than its name says; read as what it is");
+    }
+}
+
+/// Standard input, without a buffer of its own.
+struct Stdin {
+    stop: Arc<AtomicBool>,
+}
+
+impl Read for Stdin {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        let stdin = rustix::stdio::stdin();
+        let wait = rustix::event::Timespec { tv_sec: 0, tv_nsec: 100_000_000 };
+        loop {
+            if self.stop.load(Ordering::Relaxed) {
+                return Ok(0);
+            }
+            let mut polled = [rustix::event::PollFd::new(&stdin, rustix::event::PollFlags::IN)];
+            match rustix::event::poll(&mut polled, Some(&wait)) {
+                Ok(0) | Err(rustix::io::Errno::INTR) => {}
+                Ok(_) => return Ok(rustix::io::read(stdin, buffer)?),
+                Err(error) => return Err(error.into()),
+            }
+        }
     }
 }
 

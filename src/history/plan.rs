@@ -55,7 +55,7 @@ pub struct Watch<'a> {
     /// Counts the bytes of files that have been read.
     pub position: &'a Arc<AtomicU64>,
     /// Set to break off.
-    pub stop: &'a AtomicBool,
+    pub stop: &'a Arc<AtomicBool>,
 }
 
 /// What is done with a record that is none.
@@ -143,21 +143,27 @@ impl Plan {
         on_item: &mut dyn FnMut(Place<'_>, &[u8]) -> Flow,
     ) -> Flow {
         for file in &self.files {
-            let flow = read(file, Arc::clone(watch.position), &mut |(Item { text, line }, checked)| {
-                if watch.stop.load(Ordering::Relaxed) {
-                    return Ok(ControlFlow::Break(()));
-                }
-                let place = Place { file, line };
-                let is_taken = match checked {
-                    Ok(()) => true,
-                    Err(bad) => on_bad(place, text, &bad)?,
-                };
-                if is_taken && self.selection.wants(text) {
-                    on_item(place, text)
-                } else {
-                    Ok(ControlFlow::Continue(()))
-                }
-            })?;
+            let read =
+                read(file, Arc::clone(watch.position), watch.stop, &mut |(Item { text, line }, checked)| {
+                    if watch.stop.load(Ordering::Relaxed) {
+                        return Ok(ControlFlow::Break(()));
+                    }
+                    let place = Place { file, line };
+                    let is_taken = match checked {
+                        Ok(()) => true,
+                        Err(bad) => on_bad(place, text, &bad)?,
+                    };
+                    if is_taken && self.selection.wants(text) {
+                        on_item(place, text)
+                    } else {
+                        Ok(ControlFlow::Continue(()))
+                    }
+                });
+            // What is packed cannot end well where it was broken off.
+            if watch.stop.load(Ordering::Relaxed) {
+                return Ok(ControlFlow::Break(()));
+            }
+            let flow = read?;
             if flow.is_break() {
                 return Ok(flow);
             }
@@ -186,7 +192,7 @@ mod tests {
             folder: dir.path().into(),
         };
         let mut found = Vec::new();
-        let watch = Watch { position: &Arc::default(), stop: &AtomicBool::new(false) };
+        let watch = Watch { position: &Arc::default(), stop: &Arc::default() };
         plan.run(watch, &mut |_, _, bad| panic!("{bad:?}"), &mut |_, text| {
             found.push(String::from_utf8_lossy(text).into_owned());
             Ok(ControlFlow::Continue(()))

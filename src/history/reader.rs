@@ -4,17 +4,19 @@ use std::io::BufRead;
 use std::ops::ControlFlow;
 use std::path::Path;
 use std::sync::Arc;
-use std::sync::atomic::AtomicU64;
+use std::sync::atomic::{AtomicBool, AtomicU64};
 
 use anyhow::Context;
 
 use super::array::Objects;
 use super::dly;
 use super::form::Form;
-use super::open::open;
+use super::open::open_until;
 use super::station_csv::Columns;
 use crate::noaa::{Line, Reading};
 
+/// What some editors put before a text.
+const BYTE_ORDER_MARK: &[u8] = b"\xef\xbb\xbf";
 /// Longest line that is read, in bytes.
 const LINE_BYTES_MAX: usize = 64 * 1024 * 1024;
 
@@ -40,13 +42,23 @@ pub type Flow = anyhow::Result<ControlFlow<()>>;
 /// A record, or what stands where one should be.
 pub type Given<'a> = (Item<'a>, Result<(), Bad>);
 
-/// Calls `visit` with each record of a file until it breaks off. Empty lines and headers are left out.
+/// Calls `visit` with each record of a file until it breaks off. Empty lines and headers are left out. Standard input
+/// counts as ended once `stop` is set.
 ///
 /// # Errors
 /// Where the file cannot be opened or read to its end (a packed file that is cut off, say), with the line.
-pub fn read(path: &Path, position: Arc<AtomicU64>, visit: &mut dyn FnMut(Given<'_>) -> Flow) -> Flow {
-    let mut input = open(path, position)?;
-    let start = input.fill_buf().with_context(|| format!("{} cannot be read", path.display()))?;
+pub fn read(
+    path: &Path,
+    position: Arc<AtomicU64>,
+    stop: &Arc<AtomicBool>,
+    visit: &mut dyn FnMut(Given<'_>) -> Flow,
+) -> Flow {
+    let mut input = open_until(path, position, stop)?;
+    let unreadable = || format!("{} cannot be read", path.display());
+    if input.fill_buf().with_context(unreadable)?.starts_with(BYTE_ORDER_MARK) {
+        input.consume(BYTE_ORDER_MARK.len());
+    }
+    let start = input.fill_buf().with_context(unreadable)?;
     match Form::of(start) {
         Form::JsonArray => read_array(path, input, visit),
         form => read_lines(path, input, form, visit),
@@ -87,8 +99,7 @@ fn read_lines(
             "{}:{number} has more than {LINE_BYTES_MAX} bytes",
             path.display()
         );
-        let text = line.strip_prefix(b"\xef\xbb\xbf").filter(|_| number == 1).unwrap_or(&line);
-        let text = without_line_end(text);
+        let text = without_line_end(&line);
         if text.is_empty() {
             continue;
         }
@@ -174,7 +185,7 @@ mod tests {
         let path = dir.path().join(name);
         std::fs::write(&path, text).unwrap();
         let mut found = Vec::new();
-        let _ = read(&path, Arc::default(), &mut |(item, checked)| {
+        let _ = read(&path, Arc::default(), &Arc::default(), &mut |(item, checked)| {
             found.push((item.line, String::from_utf8_lossy(item.text).into_owned(), checked.is_ok()));
             Ok(ControlFlow::Continue(()))
         })

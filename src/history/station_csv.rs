@@ -5,6 +5,7 @@ use crate::noaa::{Date, Element, Line, Reading, StationId};
 
 /// Where things are, by the file's first line.
 pub(super) struct Columns {
+    count: usize,
     station: usize,
     date: usize,
     /// Of each element: its value, and its attributes where there are any.
@@ -17,13 +18,14 @@ impl Columns {
     /// # Errors
     /// What is missing, in a sentence.
     pub(super) fn parse(header: &str) -> Result<Self, String> {
-        let names = fields(header);
+        let names = fields(header).ok_or("its names of columns end within quotes")?;
         let at = |wanted: &str| names.iter().position(|name| name == wanted);
         let elements = names.iter().enumerate().filter_map(|(index, name)| {
             let element = Element::parse(name.as_bytes()).filter(|element| element.is_known())?;
             Some((element, index, at(&format!("{name}_ATTRIBUTES"))))
         });
         Ok(Self {
+            count: names.len(),
             station: at("STATION").ok_or("there is no column STATION")?,
             date: at("DATE").ok_or("there is no column DATE")?,
             elements: elements.collect(),
@@ -35,7 +37,10 @@ impl Columns {
     /// # Errors
     /// What is wrong, in a sentence.
     pub(super) fn read_line(&self, line: &str, visit: &mut dyn FnMut(&[u8])) -> Result<(), String> {
-        let fields = fields(line);
+        let fields = fields(line).ok_or("it ends within quotes: is the file whole?")?;
+        if fields.len() != self.count {
+            return Err(format!("it has {} fields, the first line has {}", fields.len(), self.count));
+        }
         let field = |index: usize| fields.get(index).map_or("", |field| field.trim());
         let station = field(self.station);
         let station =
@@ -75,8 +80,9 @@ impl Columns {
     }
 }
 
-/// The fields of a line of CSV; quotes may hold commas, and are doubled where they are meant.
-fn fields(line: &str) -> Vec<String> {
+/// The fields of a line of CSV; quotes may hold commas, and are doubled where they are meant. `None`: it ends within
+/// quotes.
+fn fields(line: &str) -> Option<Vec<String>> {
     let (mut fields, mut field, mut is_quoted) = (Vec::new(), String::new(), false);
     let mut chars = line.trim_end_matches(['\r', '\n']).chars().peekable();
     while let Some(c) = chars.next() {
@@ -91,7 +97,7 @@ fn fields(line: &str) -> Vec<String> {
         }
     }
     fields.push(field);
-    fields
+    (!is_quoted).then_some(fields)
 }
 
 #[cfg(test)]
@@ -113,8 +119,10 @@ mod tests {
             read(line).unwrap(),
             ["USC00027716,20160615,TMIN,-44,,S,7,0700", "USC00027716,20160615,PRCP,0,T,,7,"]
         );
-        assert!(read("\"USC00027716\",\"2016-06-31\"").unwrap_err().contains("no date"));
-        assert!(read("USC00027716,2016-06-15,x,1.5").unwrap_err().contains("whole number"));
+        assert!(read("\"USC00027716\",\"2016-06-31\",,,,,,").unwrap_err().contains("no date"));
+        assert!(read("USC00027716,2016-06-15,x,1.5,,,,").unwrap_err().contains("whole number"));
+        assert!(read("USC00027716,2016-06-15").unwrap_err().contains("2 fields"));
+        assert!(read("USC00027716,2016-06-15,x,\"  14").unwrap_err().contains("within quotes"));
         assert!(Columns::parse("STATION,TMIN").is_err());
     }
 }

@@ -10,7 +10,7 @@ use serde_json::Value;
 use tempfile::TempDir;
 
 use crate::goldens::{INVENTORY_2020, INVENTORY_2024};
-use crate::support::{Frostline, Needs, Test, Topics, data, read_data, same, test};
+use crate::support::{Frostline, Needs, Test, Topics, broker, data, read_data, same, test};
 
 const REAL: &[Needs] = &[Needs::Data];
 const BROKER: &[Needs] = &[Needs::Broker];
@@ -26,6 +26,7 @@ pub fn tests() -> Vec<Test> {
         test("stations_are_searched_and_shown", REAL, stations),
         test("every_real_file_replays", ALL, every_real_file),
         test("a_killed_replay_goes_on_without_repeating_a_record", BROKER, killed_replay),
+        test("replay_of_a_pipe_that_pauses_and_of_one_that_is_interrupted", BROKER, replay_pipe),
         test("replay_sorts_shuffles_selects_and_keeps_the_calendar", BROKER, replay_orders),
         test("replay_makes_dead_letters_of_bad_lines", BROKER, replay_dead_letters),
     ]
@@ -302,6 +303,39 @@ fn killed_replay() {
     slow.signal("INT");
     let stopped = slow.wait().expect_code(130);
     assert!(stopped.err.contains("numbers.jsonl:") && stopped.err.contains("--resume"), "{stopped}");
+    // A shorter file of the same name is another input.
+    std::fs::write(dir.path().join("numbers.jsonl"), "{\"station_id\":\"USC00000001\",\"n\":0}\n").unwrap();
+    let other = replay(&["--resume"]).run().expect_code(1);
+    assert!(other.err.contains("this is another input"), "{other}");
+    let nothing = replay(&["--resume", "--shuffle", "9"]).run().expect_code(0);
+    assert!(nothing.err.contains("nothing to resume"), "{nothing}");
+}
+
+/// What comes through a pipe is in the topic while the pipe waits; a signal ends the waiting.
+fn replay_pipe() {
+    let topics = Topics::create();
+    let dir = tempfile::tempdir().unwrap();
+    let (program, namespace) = (env!("CARGO_BIN_EXE_frostline"), &topics.namespace);
+    let replay = format!(
+        "{program} replay - --topic noaa-csv-raw --brokers {} --set kafka.namespace={namespace} \
+         --set runtime.transaction_timeout_ms=2000",
+        broker()
+    );
+    let line = "USC00027716,20160201,TMIN,-44,,S,7,";
+    let bash =
+        |script: &str| Command::new("bash").args(["-c", script]).current_dir(dir.path()).output().unwrap();
+    let outcome = bash(&format!("(echo {line}; sleep 5; echo {line}) | {replay}"));
+    assert!(outcome.status.success(), "{}", String::from_utf8_lossy(&outcome.stderr));
+    assert_eq!(topics.values("noaa-csv-raw").len(), 2);
+    let interrupted =
+        bash(&format!("timeout --preserve-status -s INT 4 {replay} < <(echo {line}; sleep 20 2>/dev/null)"));
+    assert_eq!(interrupted.status.code(), Some(130), "{}", String::from_utf8_lossy(&interrupted.stderr));
+    assert_eq!(topics.values("noaa-csv-raw").len(), 3, "what came before counts");
+    let convert = format!(
+        "timeout --preserve-status -s INT 1 {program} convert - --into lines --out out.csv < <(sleep 20 2>/dev/null)"
+    );
+    assert_eq!(bash(&convert).status.code(), Some(130));
+    assert!(!dir.path().join("out.csv").exists());
 }
 
 fn replay_orders() {

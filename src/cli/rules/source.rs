@@ -216,7 +216,7 @@ pub(in super::super) fn setting(config: &Config, stations: Option<&[Station]>) -
 
 /// Reads a file of history; what is no record of it is left to the stages to reject.
 pub(in super::super) fn read_file(path: &Path, visit: &mut dyn FnMut(&[u8])) -> anyhow::Result<()> {
-    let read = history::read(path, Arc::default(), &mut |(item, _)| {
+    let read = history::read(path, Arc::default(), &Arc::default(), &mut |(item, _)| {
         visit(item.text);
         Ok(ControlFlow::Continue(()))
     });
