@@ -1,5 +1,7 @@
 //! A Kafka record as the stages see it: borrowed bytes, where they came from, and nothing of a client.
 
+use std::time::{SystemTime, UNIX_EPOCH};
+
 /// Reads the headers of a record, without copying them unless somebody looks.
 ///
 /// Implemented by the client's own record and by plain lists (tests, files).
@@ -43,6 +45,12 @@ pub struct Record<'a> {
 
 /// One day, in milliseconds.
 pub const DAY_MS: i64 = 86_400_000;
+
+/// The wall clock, in milliseconds since 1970.
+pub fn unix_ms() -> i64 {
+    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    i64::try_from(since.as_millis()).unwrap_or(i64::MAX)
+}
 
 /// The day of a record's timestamp, in days since 1970: how old state is, is told by the records' own clock.
 pub fn day_of(timestamp_ms: i64) -> u32 {

@@ -182,7 +182,7 @@ fn print(common: &Common, alert: &Value) -> Result<(), Failed> {
     if common.json {
         return Ok(output::json(alert)?);
     }
-    let text = |name: &str| clean(alert[name].as_str().unwrap_or_default());
+    let text = |name: &str| output::clean(alert[name].as_str().unwrap_or_default());
     let transition = text("transition");
     let colour = match transition.as_str() {
         "fired" => RED,
@@ -194,11 +194,6 @@ fn print(common: &Common, alert: &Value) -> Result<(), Failed> {
     Ok(output::line(&format!(
         "{date}  {colour}{transition:<9}{colour:#}  {BOLD}{rule:<24}{BOLD:#} {message}"
     ))?)
-}
-
-/// Text from a topic must not steer the terminal.
-fn clean(text: &str) -> String {
-    text.chars().map(|c| if c.is_control() { '\u{fffd}' } else { c }).collect()
 }
 
 /// A record that was read, with what provenance needs of it.
@@ -329,7 +324,7 @@ fn raw_lines(
     let mut lines = Vec::new();
     read_range(config, admin, (topic, *partition, *first, *last), &mut |record| {
         if let Some(value) = record.value.filter(|value| value.starts_with(prefix.as_bytes())) {
-            lines.push((record.offset, clean(&String::from_utf8_lossy(value))));
+            lines.push((record.offset, output::clean(&String::from_utf8_lossy(value))));
         }
     })?;
     Ok(lines)
@@ -360,7 +355,7 @@ fn print_chain(
     print(common, &alert.value)?;
     for name in ["alert_id", "severity", "when", "clear", "episode", "retracts"] {
         if let Some(text) = alert.value[name].as_str() {
-            output::line(&format!("  {CYAN}{name:<12}{CYAN:#} {}", clean(text)))?;
+            output::line(&format!("  {CYAN}{name:<12}{CYAN:#} {}", output::clean(text)))?;
         }
     }
     if let Some(version) = alert.value["rule_version"].as_u64() {

@@ -188,15 +188,17 @@ fn as_json(record: &Record<'_>) -> Value {
 fn as_text(record: &Record<'_>) -> String {
     let key = record.key.map_or("(no key)".into(), String::from_utf8_lossy);
     let (partition, offset, time) = (record.partition, record.offset, time(record));
-    let mut text =
-        format!("{DIM}{time}{DIM:#} {CYAN}{partition}@{offset}{CYAN:#} {BOLD}{}{BOLD:#} ", clean(&key));
+    let mut text = format!(
+        "{DIM}{time}{DIM:#} {CYAN}{partition}@{offset}{CYAN:#} {BOLD}{}{BOLD:#} ",
+        output::clean(&key)
+    );
     match record.value {
         None => text.push_str("(tombstone)"),
         Some(value) => text.push_str(&shown_value(&String::from_utf8_lossy(value))),
     }
     record.headers.visit(&mut |name, value| {
         let value = value.map_or("(null)".into(), String::from_utf8_lossy);
-        text.push_str(&format!("\n    {DIM}{}: {}{DIM:#}", clean(name), clean(&value)));
+        text.push_str(&format!("\n    {DIM}{}: {}{DIM:#}", output::clean(name), output::clean(&value)));
     });
     text
 }
@@ -205,12 +207,7 @@ fn as_text(record: &Record<'_>) -> String {
 fn shown_value(text: &str) -> String {
     let pretty = std::io::stdout().is_terminal().then(|| serde_json::from_str::<Value>(text).ok()).flatten();
     match pretty.and_then(|value| serde_json::to_string_pretty(&value).ok()) {
-        Some(pretty) => pretty.lines().map(clean).collect::<Vec<_>>().join("\n"),
-        None => clean(text),
+        Some(pretty) => pretty.lines().map(output::clean).collect::<Vec<_>>().join("\n"),
+        None => output::clean(text),
     }
-}
-
-/// Text from a topic must not steer the terminal.
-fn clean(text: &str) -> String {
-    text.chars().map(|c| if c.is_control() { '\u{fffd}' } else { c }).collect()
 }

@@ -8,12 +8,11 @@ use super::commit::Commit;
 use super::failure::Failure;
 use super::plan::StagePlan;
 use super::status::{Phase, TaskStatus};
-use super::totals::unix_ms;
 use super::worker::Outbox;
 use crate::kafka::{
     Assigned, ChangelogSlot, KafkaError, OffsetCommit, Outgoing, PartitionQueue, Producer, Row,
 };
-use crate::record::{DAY_MS, Record, day_of};
+use crate::record::{DAY_MS, Record, day_of, unix_ms};
 use crate::stages::{Collector, Context, Counts, HEADER_PREFIX, Output, OutputHeader, Processor, Sink};
 use crate::state::{Change, Checkpoint, StateError, Store};
 

@@ -3,11 +3,12 @@
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicI64, Ordering};
 use std::sync::{Mutex, PoisonError};
-use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, Instant};
 
 use hdrhistogram::Histogram;
 use serde::{Deserialize, Serialize};
 
+use crate::record::unix_ms;
 use crate::stages::{Counts, StageName};
 
 /// The name of the one metric of counts; labels say which stage and what was counted.
@@ -113,12 +114,6 @@ impl Totals {
             commit_p99_ms: quantile_ms(0.99),
         }
     }
-}
-
-/// The wall clock, in milliseconds since 1970.
-pub(super) fn unix_ms() -> i64 {
-    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-    i64::try_from(since.as_millis()).unwrap_or(i64::MAX)
 }
 
 /// What a run has done, as printed at its end.

@@ -11,6 +11,7 @@ use super::super::{Common, Failed, output};
 use super::check::{Known, print, warnings};
 use super::source::{self, Live};
 use crate::config::Config;
+use crate::record::unix_ms;
 use crate::rules::{Conditions, Definition, Item, Key, Published, PublishedRule, Quarantine, RuleFile};
 
 const APPLY_EXAMPLES: &str = "\
@@ -125,9 +126,7 @@ pub(super) async fn apply(common: &Common, arguments: &ApplyArguments) -> Result
             "a daemon with this configuration reads a file: set alert.rules = \"topic\" to have it follow";
         output::note(&format!("{YELLOW}note{YELLOW:#}  {advice}"));
     }
-    let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap_or_default();
-    let now_ms = i64::try_from(now.as_millis()).unwrap_or(i64::MAX);
-    let (changes, unchanged) = difference(&before, wanted, now_ms);
+    let (changes, unchanged) = difference(&before, wanted, unix_ms());
     make(common, &live, &changes, unchanged, arguments.yes, arguments.dry_run)
 }
 
@@ -347,7 +346,7 @@ fn make(
             .iter()
             .map(|change| (change.key.encode(), change.item.as_ref().map(Item::encode)))
             .collect();
-        live.write(&records)?;
+        live.write(records)?;
         outcome.published = true;
     }
     if common.json {

@@ -5,14 +5,14 @@ use std::ops::ControlFlow;
 use std::path::Path;
 use std::sync::Arc;
 
-use super::super::{Failed, output, stations, topics};
+use super::super::{Failed, stations, topics};
 use super::StationFiles;
 use crate::backtest::{Feed, Setting};
 use crate::config::{Config, topic};
 use crate::history;
-use crate::kafka::{Admin, ClientSettings, Outgoing, Producer, Reader, StartAt};
+use crate::kafka::{Admin, ClientSettings, Reader, StartAt};
 use crate::noaa::{ObservationView, Station, StationId};
-use crate::record::Record;
+use crate::record::{Record, unix_ms};
 use crate::rules::{Condition, Conditions, FILE_BYTES_MAX, Mistake, Published, Reporting, RuleFile, Scope};
 use crate::stages::StationIndex;
 
@@ -154,25 +154,10 @@ impl<'a> Live<'a> {
     }
 
     /// Writes records to the rules' topic, and waits until all replicas have them.
-    pub(super) fn write(&self, records: &[(String, Option<Vec<u8>>)]) -> Result<(), Failed> {
+    pub(super) fn write(&self, records: Vec<(String, Option<Vec<u8>>)>) -> Result<(), Failed> {
         let topic = self.config.topic(topic::RULES).name;
-        let producer = Producer::new(&self.settings, None)?;
-        let bar = output::bar(records.len() as u64, "{wide_bar} {pos}/{len} records  {eta} left");
-        for (key, value) in records {
-            producer.send(&Outgoing {
-                topic: &topic,
-                partition: None,
-                key: Some(key.as_bytes()),
-                value: value.as_deref(),
-                timestamp_ms: -1,
-                headers: &[],
-                changelog: None,
-            })?;
-            bar.inc(1);
-        }
-        producer.wait_acknowledged()?;
-        bar.finish_and_clear();
-        Ok(())
+        let records = records.into_iter().map(|(key, value)| (key.into_bytes(), value));
+        Ok(stations::publish_to_table(&self.settings, &topic, "records", records)?)
     }
 }
 
@@ -199,7 +184,6 @@ pub(in super::super) fn setting(config: &Config, stations: Option<&[Station]>) -
         stations.iter().for_each(|station| index.insert(station));
         Arc::new(index)
     });
-    let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap_or_default();
     Ok(Setting {
         assemble: config.assemble_settings(),
         limits: config.limits(),
@@ -210,7 +194,7 @@ pub(in super::super) fn setting(config: &Config, stations: Option<&[Station]>) -
         to: None,
         // As many as topics have partitions by default: the figures must not depend on the machine.
         lanes: 5,
-        now_ms: i64::try_from(now.as_millis()).unwrap_or(i64::MAX),
+        now_ms: unix_ms(),
     })
 }
 
