@@ -21,6 +21,15 @@ impl ReadHeaders for [Header] {
     }
 }
 
+/// Headers of a list, where a reader of headers of known size is asked for.
+pub struct HeaderList<'a>(pub &'a [Header]);
+
+impl ReadHeaders for HeaderList<'_> {
+    fn visit(&self, visit: &mut dyn FnMut(&str, Option<&[u8]>)) {
+        self.0.visit(visit);
+    }
+}
+
 /// No headers at all.
 pub const NO_HEADERS: &[Header] = &[];
 

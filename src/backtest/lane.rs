@@ -7,7 +7,7 @@ use super::Setting;
 use super::input::Block;
 use super::stats::LaneStats;
 use crate::noaa::{Date, ObservationView, StationId};
-use crate::record::{NO_HEADERS, Record, day_of};
+use crate::record::{HeaderList, NO_HEADERS, Record, day_of};
 use crate::rules::RuleSet;
 use crate::stages::{
     Alert, Assemble, Collector, Context, Counts, Processor, Remembered, Sink, StageName, StationIndex,
@@ -38,7 +38,7 @@ impl Part {
             timestamp_ms: now_ms,
             key: Some(key),
             value: Some(value),
-            headers: NO_HEADERS_LIST,
+            headers: &HeaderList(NO_HEADERS),
         };
         self.offset += 1;
         self.counts.records_in += 1;
@@ -62,16 +62,6 @@ impl Part {
         if let Err(error) = work(&mut *self.processor, &mut context) {
             tracing::error!(%error, "state of the backtest");
         }
-    }
-}
-
-const NO_HEADERS_LIST: &dyn crate::record::ReadHeaders = &Nothing;
-
-struct Nothing;
-
-impl crate::record::ReadHeaders for Nothing {
-    fn visit(&self, visit: &mut dyn FnMut(&str, Option<&[u8]>)) {
-        NO_HEADERS.visit(visit);
     }
 }
 

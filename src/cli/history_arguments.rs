@@ -105,13 +105,7 @@ impl HistoryArguments {
     /// A file that is not there.
     pub(super) fn plan(&self) -> Result<Plan, Failed> {
         self.files_bytes()?;
-        if let (Some(from), Some(to)) = (self.from, self.to)
-            && from > to
-        {
-            return Err(Failed::Usage(anyhow::anyhow!(
-                "--from {from} lies behind --to {to}: nothing would be read"
-            )));
-        }
+        check_period(self.from, self.to)?;
         let order = match (self.sort, self.shuffle) {
             (Some(SortKey::Date), _) => Order::ByDay,
             (None, Some(seed)) => Order::Shuffled(seed),
@@ -141,6 +135,16 @@ impl HistoryArguments {
             bytes += file_bytes(file)?;
         }
         Ok(bytes)
+    }
+}
+
+/// Refuses a period in which no day lies.
+pub(super) fn check_period(from: Option<Date>, to: Option<Date>) -> Result<(), Failed> {
+    match (from, to) {
+        (Some(from), Some(to)) if from > to => {
+            Err(Failed::Usage(anyhow::anyhow!("--from {from} lies behind --to {to}: nothing would be read")))
+        }
+        _ => Ok(()),
     }
 }
 

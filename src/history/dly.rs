@@ -1,6 +1,7 @@
 //! A line of a `.dly` file: a month of one element of one station, in fixed columns (GHCN-Daily readme, III).
 
-use crate::noaa::{Date, Element, Line, Reading, StationId};
+use super::reader::give_line;
+use crate::noaa::{Date, Element, Reading, StationId};
 
 /// Columns of one day: value, measurement, quality and source flag.
 const DAY_COLUMNS: usize = 8;
@@ -55,13 +56,7 @@ pub(super) fn read_line(line: &[u8], visit: &mut dyn FnMut(&[u8])) -> Result<(),
             source_flag: flag(7),
             observation_time: None,
         };
-        text.clear();
-        reading.to_line_into(&mut text);
-        match Reading::parse(&text) {
-            Ok(Line::Reading(_)) => visit(&text),
-            Ok(Line::Header) => {}
-            Err(error) => return Err(format!("day {day}: {error}")),
-        }
+        give_line(&reading, &mut text, visit).map_err(|error| format!("day {day}: {error}"))?;
     }
     Ok(())
 }

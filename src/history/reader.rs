@@ -13,7 +13,7 @@ use super::dly;
 use super::form::Form;
 use super::open::open_until;
 use super::station_csv::Columns;
-use crate::noaa::{Line, Reading};
+use crate::noaa::{Line, Reading, ReadingError};
 
 /// What some editors put before a text.
 const BYTE_ORDER_MARK: &[u8] = b"\xef\xbb\xbf";
@@ -164,6 +164,20 @@ fn expand(
             .try_for_each(|line| give(line, Ok(()))),
         Err(reason) => give(text, Err(Bad { reason })),
     }
+}
+
+/// Gives a reading of another form as a by_year line, if that is one which the stages take. `text`: a buffer.
+pub(super) fn give_line(
+    reading: &Reading,
+    text: &mut Vec<u8>,
+    visit: &mut dyn FnMut(&[u8]),
+) -> Result<(), ReadingError> {
+    text.clear();
+    reading.to_line_into(text);
+    if let Line::Reading(_) = Reading::parse(text)? {
+        visit(text);
+    }
+    Ok(())
 }
 
 /// A document must be a JSON object; what it says is for the stages to find out.

@@ -1,7 +1,8 @@
 //! A station's own CSV, as NOAA's access folder has it: a line a day, a column an element, and beside most a column
 //! `…_ATTRIBUTES` with measurement, quality and source flag and the time of observation.
 
-use crate::noaa::{Date, Element, Line, Reading, StationId};
+use super::reader::give_line;
+use crate::noaa::{Date, Element, Reading, StationId};
 
 /// Where things are, by the file's first line.
 pub(super) struct Columns {
@@ -68,13 +69,7 @@ impl Columns {
                 source_flag: flag(2),
                 observation_time: time,
             };
-            text.clear();
-            reading.to_line_into(&mut text);
-            match Reading::parse(&text) {
-                Ok(Line::Reading(_)) => visit(&text),
-                Ok(Line::Header) => {}
-                Err(error) => return Err(format!("{element}: {error}")),
-            }
+            give_line(&reading, &mut text, visit).map_err(|error| format!("{element}: {error}"))?;
         }
         Ok(())
     }

@@ -16,6 +16,7 @@
 //! The protocols are told beside their code: rebalance in [`crate::kafka`] (`rebalance.rs`) and [`supervisor`],
 //! commit in [`commit`], restore in [`restore`].
 
+mod background;
 mod caught_up;
 mod commit;
 mod daemon;

@@ -6,11 +6,11 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use tokio::sync::oneshot;
 
+use super::background::Background;
 use super::failure::Failure;
 use crate::kafka::{ClientSettings, Polled, Reader, StartAt};
 use crate::record::Record;
@@ -39,8 +39,7 @@ pub(super) struct RulesLoaded {
 
 /// Follows the topic until it is dropped.
 pub(super) struct RuleTable {
-    stop: Arc<AtomicBool>,
-    thread: Option<JoinHandle<()>>,
+    _thread: Background,
 }
 
 impl RuleTable {
@@ -53,31 +52,23 @@ impl RuleTable {
     ) -> (Self, oneshot::Receiver<Result<RulesLoaded, Failure>>) {
         metrics::describe_gauge!(RULES_METRIC, "Rules in force");
         metrics::describe_gauge!(QUARANTINED_METRIC, "Records of the rules' topic that are not used");
-        let stop = Arc::new(AtomicBool::new(false));
         let (loaded, receiver) = oneshot::channel();
-        let follower = Follower {
-            settings,
-            topic,
-            next_offsets: vec![0; usize::try_from(partitions).unwrap_or(0)],
-            taker: Taker {
-                rules,
-                conditions: Conditions::default(),
-                quarantined: BTreeSet::new(),
-                is_loaded: false,
-            },
-            stop: Arc::clone(&stop),
+        let follow = move |stop| {
+            let follower = Follower {
+                settings,
+                topic,
+                next_offsets: vec![0; usize::try_from(partitions).unwrap_or(0)],
+                taker: Taker {
+                    rules,
+                    conditions: Conditions::default(),
+                    quarantined: BTreeSet::new(),
+                    is_loaded: false,
+                },
+                stop,
+            };
+            follower.run(loaded);
         };
-        let thread = std::thread::spawn(move || follower.run(loaded));
-        (Self { stop, thread: Some(thread) }, receiver)
-    }
-}
-
-impl Drop for RuleTable {
-    fn drop(&mut self) {
-        self.stop.store(true, Ordering::Release);
-        if let Some(thread) = self.thread.take() {
-            let _ = thread.join();
-        }
+        (Self { _thread: Background::start(follow) }, receiver)
     }
 }
 

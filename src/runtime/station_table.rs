@@ -3,11 +3,11 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use tokio::sync::oneshot;
 
+use super::background::Background;
 use super::failure::Failure;
 use crate::kafka::{ClientSettings, Polled, Reader, StartAt};
 use crate::noaa::{Station, StationId};
@@ -37,8 +37,7 @@ pub(super) struct TableProgress {
 
 /// Follows the topic until it is dropped.
 pub(super) struct StationTable {
-    stop: Arc<AtomicBool>,
-    thread: Option<JoinHandle<()>>,
+    _thread: Background,
 }
 
 impl StationTable {
@@ -62,21 +61,12 @@ impl StationTable {
                 is_at_end: false,
             });
         }
-        let stop = Arc::new(AtomicBool::new(false));
         let (loaded, receiver) = oneshot::channel();
         let state = state.clone();
-        let follower = Follower { settings, topic, state, parts: stores, index, stop: Arc::clone(&stop) };
-        let thread = std::thread::spawn(move || follower.run(loaded));
-        Ok((Self { stop, thread: Some(thread) }, receiver))
-    }
-}
-
-impl Drop for StationTable {
-    fn drop(&mut self) {
-        self.stop.store(true, Ordering::Release);
-        if let Some(thread) = self.thread.take() {
-            let _ = thread.join();
-        }
+        let follow = move |stop| {
+            Follower { settings, topic, state, parts: stores, index, stop }.run(loaded);
+        };
+        Ok((Self { _thread: Background::start(follow) }, receiver))
     }
 }
 

@@ -9,7 +9,7 @@ use std::hash::{BuildHasher, Hash, Hasher};
 use std::sync::Arc;
 
 use super::alert_record::{AlertRecord, Cause};
-use super::calendar::{self, Calendar, episodes_key, rule_and_station};
+use super::calendar::{Calendar, episodes_key, rule_and_station};
 use super::json::RawObject;
 use super::memory;
 use super::{Context, Limits, Processor, Validate, accepted_observation};
@@ -257,7 +257,7 @@ impl Alert {
             episodes.wait_until(calendar.today(), &mut events);
             calendar.list(&key, &episodes);
             if !events.is_empty() {
-                context.store.put(&key, record_day, &calendar::encode(&episodes));
+                context.store.put(&key, record_day, &memory::encode(&episodes));
             }
             let cause = Cause::Silence { station, name: &episodes.station_name };
             events.iter().for_each(|event| emit(&rule, event, &cause, observed, context));
@@ -290,7 +290,7 @@ impl Alert {
             if let Some(name) = view.station.name.as_deref().filter(|name| *name != episodes.station_name) {
                 name.clone_into(&mut episodes.station_name);
             }
-            context.store.put(&key, observed.record_day, &calendar::encode(&episodes));
+            context.store.put(&key, observed.record_day, &memory::encode(&episodes));
             calendar.list(&key, &episodes);
         }
         events.iter().for_each(|event| emit(rule, event, &Cause::Observation, observed, context));

@@ -103,8 +103,3 @@ pub(super) fn rule_and_station(key: &[u8]) -> Option<(&str, StationId)> {
     let (rule, station) = text.rsplit_once('/')?;
     Some((rule, StationId::parse(station.as_bytes())?))
 }
-
-/// Writes an entry.
-pub(super) fn encode(episodes: &Episodes) -> Vec<u8> {
-    memory::encode(episodes)
-}

@@ -1,7 +1,7 @@
 //! Runs a processor without a broker: records in, records out, the store looked into, the clock moved by hand.
 
 use super::{Collector, Context, Counts, Processor, Sink, StageName};
-use crate::record::{Header, NO_HEADERS, Record};
+use crate::record::{Header, HeaderList, NO_HEADERS, Record};
 use crate::state::{Checkpoint, StateError, Store};
 
 /// One record that a processor wrote.
@@ -176,13 +176,5 @@ impl TestDriver {
         self.next_offset = self.rewind_offset;
         self.idle_since_ms = None;
         self.next_offset
-    }
-}
-
-struct HeaderList<'a>(&'a [Header]);
-
-impl crate::record::ReadHeaders for HeaderList<'_> {
-    fn visit(&self, visit: &mut dyn FnMut(&str, Option<&[u8]>)) {
-        self.0.visit(visit);
     }
 }

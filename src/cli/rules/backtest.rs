@@ -8,6 +8,7 @@ use std::time::Instant;
 use clap::Args;
 
 use super::super::file_output::FileOutput;
+use super::super::history_arguments::check_period;
 use super::super::output::{BOLD, CYAN, DIM, GREEN, RED, YELLOW};
 use super::super::{Common, Failed, output, topics};
 use super::StationFiles;
@@ -84,13 +85,7 @@ pub(super) async fn backtest(common: &Common, arguments: &BacktestArguments) -> 
         Some(path) => Some(source::rules(&config, Some(path)).await?),
         None => None,
     };
-    if let (Some(from), Some(to)) = (arguments.from, arguments.to)
-        && from > to
-    {
-        return Err(Failed::Usage(anyhow::anyhow!(
-            "--from {from} lies behind --to {to}: nothing would be read"
-        )));
-    }
+    check_period(arguments.from, arguments.to)?;
     let history = History::open(&config, arguments).await?;
     let stations = history.stations(&config, &arguments.stations).await?;
     for rules in [Some(&rules), against.as_ref()].into_iter().flatten() {
