@@ -253,7 +253,7 @@ impl Definition {
                 }
             },
             (None, None, None) => {
-                problems.add("id", 0, format!("rule `{}` has no place: {EXPECTED}", self.id));
+                problems.add("station", 0, format!("rule `{}` has no place: {EXPECTED}", self.id));
                 None
             }
             _ => {

@@ -33,6 +33,8 @@ struct Places {
     start: usize,
     /// Of each field's value: its span.
     fields: Vec<(String, std::ops::Range<usize>)>,
+    /// Fields that are missing, unknown, or of the wrong kind: told already, and left out of what is checked further.
+    broken: Vec<String>,
 }
 
 impl RuleFile {
@@ -64,6 +66,18 @@ impl RuleFile {
 }
 
 impl Places {
+    /// Whether a problem only follows from what is broken.
+    fn explain(&self, problem: &Problem) -> bool {
+        let is_broken = |names: &[&str]| self.broken.iter().any(|broken| names.contains(&broken.as_str()));
+        let is_written = |name: &str| self.fields.iter().any(|(written, _)| written == name);
+        match problem.field {
+            // A rule without any place: it may be what is broken.
+            "station" if !is_written("station") => !self.broken.is_empty(),
+            "for_days" | "repeat_days" => is_broken(&[problem.field, "clear"]),
+            field => is_broken(&[field]),
+        }
+    }
+
     /// Inside expressions and texts, where those are plain one-line strings; else where the value begins.
     fn of(&self, text: &str, problem: &Problem) -> Position {
         let span = self.fields.iter().find(|(name, _)| name == problem.field).map(|(_, span)| span.clone());
@@ -93,7 +107,7 @@ impl Reader<'_> {
     }
 
     fn problem(&mut self, places: &Places, problem: &Problem) {
-        if self.mistakes.len() < MISTAKES_MAX {
+        if self.mistakes.len() < MISTAKES_MAX && !places.explain(problem) {
             let position = places.of(self.text, problem);
             self.mistakes.push(Mistake { position, message: problem.message.clone() });
         }
@@ -147,8 +161,8 @@ impl Reader<'_> {
             self.mistake(table.span().start, "expected a table");
             return None;
         };
-        let mut places = Places { start: table.span().start, fields: Vec::new() };
-        let (mut known, found_before) = (Map::new(), self.mistakes.len());
+        let mut places = Places { start: table.span().start, ..Places::default() };
+        let mut known = Map::new();
         for (key, value) in fields {
             let name = key.get_ref().to_string();
             let field = Map::from_iter([(name.clone(), to_json(value.get_ref()))]);
@@ -161,15 +175,15 @@ impl Reader<'_> {
                     let at = if is_unknown { key.span().start } else { value.span().start };
                     let name = if is_unknown { String::new() } else { format!("{}: ", key.get_ref()) };
                     self.mistake(at, format!("{name}{reason}"));
+                    places.broken.push(key.get_ref().to_string());
                 }
             }
         }
         for name in required.iter().filter(|name| !fields.keys().any(|key| key.get_ref() == *name)) {
             self.mistake(places.start, format!("missing field `{name}`"));
+            places.broken.push((*name).to_owned());
         }
-        if self.mistakes.len() > found_before {
-            return None;
-        }
+        // With mistakes nothing of the file is used; the rest of the table is read on to find the others.
         serde_json::from_value(Value::Object(known)).ok().map(|read| (read, places))
     }
 
@@ -183,7 +197,7 @@ impl Reader<'_> {
         let mut start = 0;
         let text = self.text;
         for line in text.split_inclusive('\n') {
-            let places = Places { start, fields: Vec::new() };
+            let places = Places { start, ..Places::default() };
             if !line.trim().is_empty() {
                 match serde_json::from_str(line) {
                     Ok(Item::Rule(rule)) => self.rules.push((*rule, places)),

@@ -47,7 +47,6 @@ fn every_mistake_is_reported_with_its_place() {
                 [[rule]]\nid = 3\nstatoin = \"USW00003192\"\nfor_days = \"two\"\n";
     let mistakes = mistakes(text);
     let places: Vec<(usize, usize)> = mistakes.iter().map(|m| (m.position.line, m.position.column)).collect();
-    // Tables whose fields are of the wrong kind are not looked at any further; all others are.
     assert_eq!(
         places,
         [(2, 6), (3, 11), (4, 9), (5, 9), (9, 17), (11, 6), (14, 1), (15, 6), (16, 1), (17, 12)],
@@ -56,6 +55,15 @@ fn every_mistake_is_reported_with_its_place() {
     assert!(mistakes[5].message.contains("first in the table of line 6"), "{}", mistakes[5]);
     assert!(mistakes[6].message.contains("missing field `when`"), "{}", mistakes[6]);
     assert!(mistakes[8].message.contains("unknown field `statoin`, expected one of"), "{}", mistakes[8]);
+}
+
+#[test]
+fn a_field_of_the_wrong_kind_does_not_hide_other_mistakes() {
+    let rule = "[[rule]]\nid = \"a\"\nwhen = \"TMIN <\"\nstation = 7\nfor_days = 0\nmessage = \"{x}\"\n\
+                [[rule]]\nid = \"a\"\nwhen = 3\nstation = \"USW00003192\"\nemail = \"x\"\n";
+    let found = mistakes(rule);
+    let lines: Vec<usize> = found.iter().map(|mistake| mistake.position.line).collect();
+    assert_eq!(lines, [3, 4, 5, 6, 8, 9, 11], "{found:#?}");
 }
 
 #[test]
