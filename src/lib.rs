@@ -38,6 +38,7 @@ pub mod generate;
 pub mod history;
 pub mod kafka;
 pub mod noaa;
+pub mod notify;
 pub mod record;
 pub mod rules;
 pub mod runtime;

@@ -48,6 +48,7 @@ impl Model {
             stations: Arc::new(stations),
             filter: Arc::new(filter),
             rules: Arc::new(rules),
+            delivering: None,
         };
         Ok(Self { partitions, recipe })
     }

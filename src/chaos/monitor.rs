@@ -138,7 +138,7 @@ impl Looker {
     fn new(installation: &Installation) -> Result<Self, KafkaError> {
         let admin = Admin::new(&installation.settings)?;
         let mut groups = Vec::new();
-        for stage in StageName::ALL {
+        for stage in StageName::TO_ALERTS {
             let group = admin.group(&installation.config.group(stage))?;
             groups.push((stage, installation.source(stage), group));
         }

@@ -31,7 +31,7 @@ pub(super) fn check(
     let admin = Admin::new(&installation.settings)?;
     let cluster = admin.cluster_id();
     let mut folded = BTreeMap::new();
-    for stage in StageName::ALL.into_iter().filter(|stage| stage.is_stateful()) {
+    for stage in StageName::TO_ALERTS.into_iter().filter(|stage| stage.is_stateful()) {
         let ends = admin.ends(&installation.config.changelog(stage).name)?;
         for (partition, mut found) in fold(installation, stage)? {
             found.log_end = ends.get(&partition).copied().unwrap_or_default();

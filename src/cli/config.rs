@@ -1,11 +1,14 @@
 //! `frostline config`: what is set, and whether it can be.
 
+use std::sync::Arc;
+
 use clap::{Args, Subcommand};
 
 use super::output::{BOLD, GREEN};
 use super::{Common, Failed, output};
 use crate::config::{Config, is_sensitive};
-use crate::rules::{Condition, Scope};
+use crate::notify::Sender;
+use crate::rules::{Condition, RuleFile, Scope};
 
 const EXAMPLES: &str = "\
 Examples:
@@ -45,11 +48,16 @@ fn check(common: &Common, config: &Config) -> Result<(), Failed> {
         crate::config::resolve_secret(value)
             .map_err(|reason| Failed::Usage(anyhow::anyhow!("kafka.client.\"{key}\": {reason}")))?;
     }
+    // Its secrets and files, too.
+    Sender::new(&config.notify, Arc::default(), Arc::default())
+        .map_err(|reason| Failed::Usage(anyhow::anyhow!(reason)))?;
     let path = &config.alert.rules;
-    let rules = match config.alert.rule_file().filter(|path| path.exists()) {
-        Some(path) => Some(super::rules::source::rule_file(path)?.rules.len()),
-        None => None,
-    };
+    let file = config.alert.rule_file().filter(|path| path.exists());
+    let file = file.map(super::rules::source::rule_file).transpose()?;
+    if let Some(file) = file.as_ref().filter(|_| config.notify.is_on()) {
+        check_subscribers(config, file)?;
+    }
+    let rules = file.map(|file| file.rules.len());
     if common.json {
         return Ok(output::json(&serde_json::json!({ "ok": true, "rules": rules }))?);
     }
@@ -61,10 +69,22 @@ fn check(common: &Common, config: &Config) -> Result<(), Failed> {
     Ok(output::line(&format!("{GREEN}ok{GREEN:#}  brokers {BOLD}{}{BOLD:#}, {file}", config.kafka.brokers))?)
 }
 
+/// Everybody whom the rules name must be reachable somehow.
+fn check_subscribers(config: &Config, file: &RuleFile) -> Result<(), Failed> {
+    let settings = config.deliver_settings();
+    for subscriber in &file.subscribers {
+        settings
+            .channels_of(subscriber)
+            .map_err(|reason| Failed::Usage(anyhow::anyhow!("{}: {reason}", config.alert.rules.display())))?;
+    }
+    Ok(())
+}
+
 fn show(common: &Common, mut config: Config) -> Result<(), Failed> {
     if !config.admin.token.is_empty() && !config.admin.token.starts_with("${") {
         "***".clone_into(&mut config.admin.token);
     }
+    config.notify.mask_secrets();
     for (key, value) in &mut config.kafka.client {
         // A reference tells where the secret is, not what it is.
         if is_sensitive(key) && !value.starts_with("${") {

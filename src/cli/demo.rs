@@ -128,10 +128,10 @@ async fn show(
     let table: Vec<Station> = STATIONS.iter().filter_map(station).collect();
     stations::publish(&settings, &config.topic(topic::STATIONS).name, &table)?;
     let options = RunOptions {
-        stages: vec![StageName::Assemble, StageName::Filter, StageName::Alert],
         describe_topics: broker.is_real(),
+        ..RunOptions::of_stages(vec![StageName::Assemble, StageName::Filter, StageName::Alert])
     };
-    let mut daemon = Daemon::start(config, rules, &options).await?;
+    let mut daemon = Daemon::start(config, rules.into(), &options).await?;
     let spinner = output::spinner();
     let printer = Printer::start(common, config, &settings, spinner.clone())?;
     let feed = Feed::new(config, &settings)?;

@@ -15,6 +15,7 @@ mod file_output;
 mod generate;
 mod generate_job;
 mod history_arguments;
+mod notify;
 mod output;
 mod pace;
 mod pages;
@@ -91,6 +92,7 @@ enum Command {
     Rules(rules::RulesArguments),
     Explain(explain::ExplainArguments),
     Alerts(alerts::AlertsArguments),
+    Notify(notify::NotifyArguments),
     Config(config::ConfigArguments),
     Completions(pages::CompletionsArguments),
     Man(pages::ManArguments),
@@ -230,6 +232,7 @@ async fn dispatch(arguments: Arguments) -> Result<(), Failed> {
         Command::Rules(arguments) => rules::rules(&common, &arguments).await,
         Command::Explain(arguments) => explain::explain(&common, &arguments).await,
         Command::Alerts(arguments) => alerts::alerts(&common, &arguments).await,
+        Command::Notify(arguments) => notify::notify(&common, &arguments).await,
         Command::Config(arguments) => config::config(&common, &arguments),
         Command::Completions(arguments) => pages::completions(&arguments),
         Command::Man(arguments) => pages::man(&arguments),

@@ -1,6 +1,7 @@
 //! `frostline run`: the daemon.
 
 use std::path::PathBuf;
+use std::sync::Arc;
 
 use clap::Args;
 
@@ -9,9 +10,11 @@ use super::signals::{Signal, Signals};
 use super::{Common, Failed, output};
 use crate::admin::{Admin, Recorder, View};
 use crate::config::Config;
+use crate::noaa::RecentDays;
+use crate::notify::{Courier, Sender};
 use crate::rules::{Conditions, Published, RuleSet};
 use crate::runtime::{Daemon, RunOptions};
-use crate::stages::StageName;
+use crate::stages::{Delivering, StageName};
 
 const EXAMPLES: &str = "\
 Examples:
@@ -24,7 +27,8 @@ Examples:
 #[derive(Args)]
 #[command(after_help = EXAMPLES)]
 pub(super) struct RunArguments {
-    /// Stages to run, with commas: assemble, enrich, filter, alert [default: all]
+    /// Stages to run, with commas: assemble, enrich, filter, alert, notify, deliver [default: all;
+    /// the last two only where [notify] says how people are told]
     #[arg(long, value_delimiter = ',', value_name = "STAGES")]
     stages: Vec<StageName>,
     /// Process up to the end offsets seen at the start, downstream stages included; then commit and end
@@ -43,19 +47,15 @@ pub(super) async fn run(common: &Common, arguments: &RunArguments) -> Result<(),
         ("runtime.workers", arguments.workers.map(|workers| workers.to_string())),
         ("runtime.state_dir", arguments.state_dir.as_ref().map(|dir| dir.display().to_string())),
     ])?;
-    let mut stages = arguments.stages.clone();
-    if stages.is_empty() {
-        stages = StageName::ALL.to_vec();
-    }
-    stages.sort_unstable();
-    stages.dedup();
-    let rules = load_rules(&config, &stages).await?;
+    let stages = choose_stages(&config, &arguments.stages)?;
+    let rules = Arc::new(load_rules(&config, &stages).await?);
     let mut signals = Signals::listen()?;
     // Before anything counts.
     let recorder = Recorder::install().map_err(|reason| Failed::Working(anyhow::anyhow!(reason)))?;
-    let options = RunOptions { stages, describe_topics: true };
+    let mut options = RunOptions::of_stages(stages);
+    let courier = start_courier(&config, &rules, &mut options)?;
     let daemon = tokio::select! {
-        daemon = Daemon::start(&config, rules, &options) => daemon?,
+        daemon = Daemon::start(&config, Arc::clone(&rules), &options) => daemon?,
         signal = signals.next() => return Err(Failed::Interrupted(signal)),
     };
     let admin = start_admin(&config, &daemon, &options.stages, recorder)?;
@@ -66,7 +66,51 @@ pub(super) async fn run(common: &Common, arguments: &RunArguments) -> Result<(),
     }
     let end = work_until_signal(common, daemon, signals).await;
     drop(admin);
+    drop(courier);
     end
+}
+
+/// The stages that were asked for, upstream first.
+fn choose_stages(config: &Config, asked: &[StageName]) -> Result<Vec<StageName>, Failed> {
+    let tells = |stage: &StageName| matches!(stage, StageName::Notify | StageName::Deliver);
+    let is_on = config.notify.is_on();
+    if let Some(stage) = asked.iter().find(|stage| tells(stage) && !is_on) {
+        return Err(Failed::Usage(anyhow::anyhow!(
+            "stage {stage} has nobody to tell: configure [notify.email], [notify.sms], [notify.webhooks.NAME] or \
+             [notify.alertmanager]"
+        )));
+    }
+    let mut stages = match asked {
+        [] => StageName::ALL.into_iter().filter(|stage| is_on || !tells(stage)).collect(),
+        asked => asked.to_vec(),
+    };
+    stages.sort_unstable();
+    stages.dedup();
+    Ok(stages)
+}
+
+/// Starts what sends messages, where a stage needs it.
+fn start_courier(
+    config: &Config,
+    rules: &Arc<RuleSet>,
+    options: &mut RunOptions,
+) -> Result<Option<Courier>, Failed> {
+    if !config.notify.is_on() {
+        return Ok(None);
+    }
+    let recent: Arc<RecentDays> = Arc::default();
+    let sender = Sender::new(&config.notify, Arc::clone(rules), Arc::clone(&recent));
+    let sender = sender.map_err(|reason| Failed::Usage(anyhow::anyhow!(reason)))?;
+    let courier = Courier::start(sender)?;
+    options.delivering = Some(Delivering {
+        settings: Arc::new(config.deliver_settings()),
+        tells_alertmanager: config.notify.alertmanager.is_some(),
+        outlet: courier.outlet(),
+    });
+    if options.stages.contains(&StageName::Deliver) && config.notify.email.is_some() {
+        options.recent = Some(recent);
+    }
+    Ok(Some(courier))
 }
 
 /// Starts the admin server. Where its address is taken the daemon works all the same, and says so.
@@ -109,7 +153,8 @@ fn start_admin(
 
 /// Reads the rule file, where a stage needs it. Rules that live in their topic are read by the daemon itself.
 async fn load_rules(config: &Config, stages: &[StageName]) -> Result<RuleSet, Failed> {
-    let Some(path) = config.alert.rule_file().filter(|_| stages.contains(&StageName::Alert)) else {
+    let needs_rules = |stages: &[StageName]| RunOptions::of_stages(stages.to_vec()).needs_rules();
+    let Some(path) = config.alert.rule_file().filter(|_| needs_rules(stages)) else {
         return Ok(RuleSet::default());
     };
     let mut conditions = Conditions::default();

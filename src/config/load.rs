@@ -12,7 +12,7 @@ use crate::rules::Position;
 /// The file that is read where none is named, if it is there.
 const DEFAULT_FILE: &str = "frostline.toml";
 /// Sections that `FROSTLINE_SECTION_KEY` may set.
-const ENV_SECTIONS: [&str; 6] = ["kafka", "runtime", "assemble", "filter", "alert", "admin"];
+const ENV_SECTIONS: [&str; 7] = ["kafka", "runtime", "assemble", "filter", "alert", "notify", "admin"];
 
 /// What is laid over the file.
 #[derive(Clone, Debug, Default)]

@@ -5,6 +5,7 @@
 //! itself, and files that secrets refer to.
 
 mod load;
+mod notify;
 mod secret;
 mod topics;
 
@@ -15,6 +16,9 @@ use std::path::{Path, PathBuf};
 use serde::{Deserialize, Serialize};
 
 pub use load::{ConfigError, Overrides, load};
+pub use notify::{
+    AlertmanagerConfig, EmailConfig, MailTls, NotifyConfig, SUBJECT_FIELDS, SmsConfig, WebhookConfig,
+};
 pub use secret::{OWNED_CLIENT_KEYS, is_sensitive, resolve_secret};
 pub use topics::{TopicConfig, TopicPlan, topic};
 
@@ -37,6 +41,8 @@ pub struct Config {
     pub filter: FilterConfig,
     /// The stage that writes alerts.
     pub alert: AlertConfig,
+    /// How people are told.
+    pub notify: NotifyConfig,
     /// HTTP for operators.
     pub admin: AdminConfig,
 }
@@ -257,6 +263,8 @@ impl Config {
             StageName::Enrich => topic::RAW,
             StageName::Filter => &self.filter.source,
             StageName::Alert => &self.alert.source,
+            StageName::Notify => topic::ALERTS,
+            StageName::Deliver => topic::NOTICES,
         }
     }
 
@@ -266,6 +274,8 @@ impl Config {
             StageName::Assemble | StageName::Enrich => topic::JSON,
             StageName::Filter => topic::JSON_US_AZ,
             StageName::Alert => topic::ALERTS,
+            StageName::Notify => topic::NOTICES,
+            StageName::Deliver => topic::DELIVERIES,
         }
     }
 
@@ -333,6 +343,7 @@ impl Config {
             let expected = "expected an address and a port, as in 127.0.0.1:8080, or nothing";
             return wrong("admin.listen", format!("{:?}: {expected}", self.admin.listen));
         }
+        self.notify.validate()?;
         within("kafka.connect_timeout_ms", self.kafka.connect_timeout_ms, 100, 600_000)?;
         within("runtime.commit_interval_ms", self.runtime.commit_interval_ms, 5, 60_000)?;
         within("runtime.workers", self.runtime.workers as u64, 0, 256)?;

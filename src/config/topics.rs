@@ -17,6 +17,10 @@ pub mod topic {
     pub const JSON_US_AZ: &str = "noaa-json-us-az";
     /// Alerts.
     pub const ALERTS: &str = "noaa-json-alerts";
+    /// What each recipient is told of each alert, keyed by recipient.
+    pub const NOTICES: &str = "noaa-notices";
+    /// What became of messages.
+    pub const DELIVERIES: &str = "noaa-deliveries";
     /// Station metadata; compacted.
     pub const STATIONS: &str = "noaa-stations";
     /// Rules and subscribers; compacted.
@@ -25,7 +29,8 @@ pub mod topic {
     pub const DEAD_LETTERS: &str = "noaa-dead-letters";
 
     /// All of them, upstream first.
-    pub const ALL: [&str; 8] = [CSV_RAW, RAW, JSON, JSON_US_AZ, ALERTS, STATIONS, RULES, DEAD_LETTERS];
+    pub const ALL: [&str; 10] =
+        [CSV_RAW, RAW, JSON, JSON_US_AZ, ALERTS, NOTICES, DELIVERIES, STATIONS, RULES, DEAD_LETTERS];
 }
 
 /// As in the talk.

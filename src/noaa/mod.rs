@@ -9,6 +9,7 @@
 //! | [`Observation`] | all readings of one station and day, written out as JSON |
 //! | [`ObservationView`] | an observation read back from a topic, borrowing from the record |
 //! | [`Station`] | one line of the station inventory, with names from [`Codes`] |
+//! | [`RecentDays`] | the last days of every station, for charts and maps |
 //! | [`StationId`], [`Date`], [`Element`] | the small values that make up keys; all are `Copy` |
 //!
 //! # Units
@@ -35,6 +36,7 @@ mod number;
 mod observation;
 mod reading;
 mod reading_error;
+mod recent;
 mod scan;
 mod station;
 mod station_id;
@@ -49,6 +51,7 @@ pub use element::{Element, Scale};
 pub use observation::{DecodeError, Observation};
 pub use reading::{Line, Reading};
 pub use reading_error::ReadingError;
+pub use recent::{RECENT_DAYS, RecentDay, RecentDays, RecentStation};
 pub use station::{Location, Station};
 pub use station_id::StationId;
 pub use station_line::StationError;

@@ -1,4 +1,4 @@
-//! A rule and a subscriber as they are written: in a file, and in records of the rules' topic.
+//! A rule as it is written: in a file, and in records of the rules' topic.
 
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
@@ -6,7 +6,8 @@ use std::sync::Arc;
 use serde::{Deserialize, Serialize};
 
 use super::{
-    Active, ActiveDefinition, Condition, ConditionError, Identity, Place, Rule, Scope, Severity, Template,
+    Active, ActiveDefinition, Address, Condition, ConditionError, Identity, Place, Rule, Scope, Severity,
+    Template,
 };
 use crate::noaa::StationId;
 
@@ -78,28 +79,6 @@ pub struct Near {
     pub max_km: Option<f64>,
 }
 
-/// Somebody who is told. Rules name the id, so that an address can change without them.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(default, deny_unknown_fields)]
-pub struct Subscriber {
-    /// Unique among the subscribers.
-    pub id: String,
-    /// The address. Never logged.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub email: Option<Address>,
-}
-
-/// An address. It is shown to nobody but whoever owns it: not in logs, and not in messages about mistakes.
-#[derive(Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(transparent)]
-pub struct Address(pub String);
-
-impl std::fmt::Debug for Address {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str("(an address)")
-    }
-}
-
 /// One mistake in a definition: in which field, how far into its text, and what is wrong.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Problem {
@@ -153,10 +132,10 @@ impl Conditions {
 
 /// Gathers mistakes while a definition is read.
 #[derive(Default)]
-struct Problems(Vec<Problem>);
+pub(super) struct Problems(pub(super) Vec<Problem>);
 
 impl Problems {
-    fn add(&mut self, field: &'static str, offset: usize, message: impl Into<String>) {
+    pub(super) fn add(&mut self, field: &'static str, offset: usize, message: impl Into<String>) {
         self.0.push(Problem { field, offset, message: message.into() });
     }
 }
@@ -316,22 +295,6 @@ impl Near {
     }
 }
 
-impl Subscriber {
-    /// Checks what is written.
-    ///
-    /// # Errors
-    /// All mistakes.
-    pub fn check(&self) -> Result<(), Vec<Problem>> {
-        let mut problems = Problems::default();
-        check_id("subscriber", &self.id, &mut problems);
-        match &self.email {
-            Some(email) => check_email(&email.0, &mut problems),
-            None => problems.add("id", 0, format!("subscriber `{}` has no address: expected email", self.id)),
-        }
-        if problems.0.is_empty() { Ok(()) } else { Err(problems.0) }
-    }
-}
-
 fn sum(value: &impl Serialize) -> u32 {
     let mut crc = flate2::Crc::new();
     // Strings and numbers into a vector: there is nothing that can fail.
@@ -340,7 +303,7 @@ fn sum(value: &impl Serialize) -> u32 {
 }
 
 /// Ids are part of alert ids, which are paths and headers: they are kept plain.
-fn check_id(kind: &str, id: &str, problems: &mut Problems) {
+pub(super) fn check_id(kind: &str, id: &str, problems: &mut Problems) {
     let plain = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.');
     if id.is_empty() || id.len() > ID_BYTES_MAX || !id.chars().all(plain) {
         let expected = format!("expected 1 to {ID_BYTES_MAX} letters, digits, `-`, `_` or `.`");
@@ -353,7 +316,7 @@ pub(super) fn shown_id(id: &str) -> String {
     if id.contains('@') { "(an address: name the id of a [[subscriber]])".into() } else { format!("`{id}`") }
 }
 
-fn check_email(email: &str, problems: &mut Problems) {
+pub(super) fn check_email(email: &str, problems: &mut Problems) {
     let parts = email.split_once('@');
     let sound = parts
         .is_some_and(|(local, domain)| !local.is_empty() && !domain.is_empty() && !domain.contains('@'))

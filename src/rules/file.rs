@@ -24,6 +24,7 @@ pub struct RuleFile {
     pub rules: Vec<(Definition, Rule)>,
     text: String,
     places: Vec<Places>,
+    subscriber_places: Vec<Places>,
 }
 
 /// Where the parts of one table are.
@@ -59,9 +60,16 @@ impl RuleFile {
 
     /// The place of a problem with rule number `index`.
     pub fn locate(&self, index: usize, problem: &Problem) -> Position {
-        self.places
-            .get(index)
-            .map_or(Position { line: 1, column: 1 }, |places| places.of(&self.text, problem))
+        self.locate_in(self.places.get(index), problem)
+    }
+
+    /// The place of a problem with subscriber number `index`.
+    pub fn locate_subscriber(&self, index: usize, problem: &Problem) -> Position {
+        self.locate_in(self.subscriber_places.get(index), problem)
+    }
+
+    fn locate_in(&self, places: Option<&Places>, problem: &Problem) -> Position {
+        places.map_or(Position { line: 1, column: 1 }, |places| places.of(&self.text, problem))
     }
 }
 
@@ -252,8 +260,10 @@ impl Reader<'_> {
             return Err(self.mistakes);
         }
         let (definitions, places): (Vec<Definition>, Vec<Places>) = rules.into_iter().unzip();
+        let (subscribers, subscriber_places) = subscribers.into_iter().unzip();
         Ok(RuleFile {
-            subscribers: subscribers.into_iter().map(|(subscriber, _)| subscriber).collect(),
+            subscribers,
+            subscriber_places,
             rules: definitions.into_iter().zip(compiled).collect(),
             text: self.text.to_owned(),
             places,

@@ -21,13 +21,14 @@ mod position;
 mod published;
 mod rule;
 mod rule_set;
+mod subscriber;
 mod unit;
 mod walk;
 
 pub use active::{Active, ActiveDefinition};
 pub use clauses::{Clause, clauses};
 pub use condition::{Condition, ConditionError, Evaluator, Scope, Verdict};
-pub use definition::{Address, Conditions, Definition, Near, Problem, Subscriber};
+pub use definition::{Conditions, Definition, Near, Problem};
 pub use file::{MISTAKES_MAX, RuleFile};
 pub use lifecycle::{Episodes, Event, HORIZON_DAYS, Identity, Taken, Terms, Transition};
 pub use lint::lint;
@@ -38,6 +39,7 @@ pub use position::{Mistake, Position};
 pub use published::{Item, Key, Nearest, Published, PublishedRule, Quarantine};
 pub use rule::{DayVerdict, Judgement, Place, Rule, Severity};
 pub use rule_set::RuleSet;
+pub use subscriber::{Address, QuietHours, Subscriber};
 pub use unit::Unit;
 
 /// Longest rule file that is read, in bytes: about a million rules as JSON lines.

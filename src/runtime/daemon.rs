@@ -18,24 +18,44 @@ use super::station_table::{StationTable, TableProgress};
 use super::status::Board;
 use super::supervisor::{End, Supervisor};
 use super::topic_check::check_topics;
+use super::topic_tail::TopicTail;
 use super::totals::{Summary, Totals};
 use crate::config::{Config, topic};
 use crate::fault;
 use crate::kafka::{Admin, ClientSettings, KafkaError};
+use crate::noaa::{ObservationView, RecentDays};
 use crate::rules::{Condition, RuleSet};
-use crate::stages::{Recipe, StageName, StationIndex};
+use crate::stages::{Delivering, Recipe, StageName, StationIndex};
 use crate::state::{StateDirectory, StateError};
 
+/// How many observations are read back for charts and maps: more than all stations report in thirty days.
+const RECENT_OBSERVATIONS: i64 = 2_000_000;
 /// How often the watchdog looks.
 const WATCHDOG_INTERVAL: Duration = Duration::from_secs(1);
 
 /// What `frostline run` was asked for.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub struct RunOptions {
     /// The stages, upstream first.
     pub stages: Vec<StageName>,
     /// Whether the broker can be asked for settings of topics (the embedded one cannot).
     pub describe_topics: bool,
+    /// How messages are delivered; needed by the stages `notify` and `deliver`.
+    pub delivering: Option<Delivering>,
+    /// Filled with the last days of every station, where somebody looks at them.
+    pub recent: Option<Arc<RecentDays>>,
+}
+
+impl RunOptions {
+    /// Only `stages`: nobody is told, and nobody looks.
+    pub fn of_stages(stages: Vec<StageName>) -> Self {
+        Self { stages, describe_topics: true, delivering: None, recent: None }
+    }
+
+    /// Whether a stage works with rules or their subscribers.
+    pub fn needs_rules(&self) -> bool {
+        self.stages.iter().any(|stage| matches!(stage, StageName::Alert | StageName::Deliver))
+    }
 }
 
 /// Why the daemon did not start. Nothing was processed.
@@ -75,6 +95,8 @@ pub struct Daemon {
     table: Option<StationTable>,
     /// The same, where rules live in their topic.
     rule_table: Option<RuleTable>,
+    /// The observations that are looked at.
+    recent: Option<TopicTail>,
     state: StateDirectory,
 }
 
@@ -84,7 +106,11 @@ impl Daemon {
     ///
     /// # Errors
     /// See [`StartError`]; nothing runs then.
-    pub async fn start(config: &Config, rules: RuleSet, options: &RunOptions) -> Result<Self, StartError> {
+    pub async fn start(
+        config: &Config,
+        rules: Arc<RuleSet>,
+        options: &RunOptions,
+    ) -> Result<Self, StartError> {
         refuse_sabotage(config)?;
         let filter = Condition::compile(&config.filter.expression, crate::rules::Scope::Filter)
             .map_err(|error| StartError::Config(format!("filter.where: {}", error.message)))?;
@@ -102,7 +128,6 @@ impl Daemon {
             }
             None => None,
         };
-        let rules = Arc::new(rules);
         let rule_table = follow_rules(&admin, config, &settings, &rules, options).await?;
         let common = Common {
             settings,
@@ -120,6 +145,7 @@ impl Daemon {
                 stations,
                 filter: Arc::new(filter),
                 rules,
+                delivering: options.delivering.clone(),
             }),
             dead_letter_bytes_max: limits.dead_letter_bytes_max,
             cluster,
@@ -131,6 +157,7 @@ impl Daemon {
             running.push(Running { stage: *stage, supervisor, ended, has_ended: false });
         }
         let Common { settings, state, totals, board, .. } = common;
+        let recent = options.recent.clone().map(|recent| follow_observations(config, &settings, recent));
         Ok(Self {
             config: config.clone(),
             settings,
@@ -140,6 +167,7 @@ impl Daemon {
             board,
             table,
             rule_table,
+            recent,
             state,
         })
     }
@@ -207,6 +235,7 @@ impl Daemon {
             };
             result = result.and(ended);
         }
+        drop(self.recent);
         drop(self.rule_table);
         drop(self.table);
         let result = result.and(self.state.flush().map_err(Failure::from));
@@ -285,7 +314,7 @@ async fn follow_rules(
     rules: &Arc<RuleSet>,
     options: &RunOptions,
 ) -> Result<Option<RuleTable>, StartError> {
-    if !options.stages.contains(&StageName::Alert) || config.alert.rule_file().is_some() {
+    if !options.needs_rules() || config.alert.rule_file().is_some() {
         return Ok(None);
     }
     let name = config.topic(topic::RULES).name;
@@ -298,6 +327,18 @@ async fn follow_rules(
         tracing::warn!("no rule is in force: publish some with `frostline rules apply rules.toml`");
     }
     Ok(Some(table))
+}
+
+/// Follows the observations for charts and maps.
+fn follow_observations(config: &Config, settings: &ClientSettings, recent: Arc<RecentDays>) -> TopicTail {
+    let plan = config.topic(topic::JSON);
+    let tail = RECENT_OBSERVATIONS / i64::from(plan.partitions.max(1));
+    TopicTail::start(settings.clone(), plan.name, tail, move |record| {
+        // What cannot be read is a dead letter of a stage.
+        if let Some(view) = record.value.and_then(|value| ObservationView::parse(value).ok()) {
+            recent.observe(&view);
+        }
+    })
 }
 
 type Loaded = oneshot::Receiver<Result<TableProgress, Failure>>;

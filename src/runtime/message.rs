@@ -1,6 +1,7 @@
 //! What the actors of the runtime say to each other. Control only: records never travel this way.
 
 use std::sync::mpsc;
+use std::time::Instant;
 
 use actix::Message;
 
@@ -67,6 +68,8 @@ pub(super) struct Close {
     pub(super) partitions: Vec<i32>,
     /// Commit first (revoked), or forget (lost).
     pub(super) commit: bool,
+    /// When that was decided.
+    pub(super) since: Instant,
     pub(super) done: Option<mpsc::Sender<()>>,
 }
 

@@ -32,10 +32,12 @@ mod status;
 mod supervisor;
 mod task;
 mod topic_check;
+mod topic_tail;
 mod totals;
 mod worker;
 
 pub use daemon::{Daemon, RunOptions, StartError, Watcher};
 pub use failure::Failure;
 pub use status::{Board, Phase, TaskSnapshot};
+pub use topic_tail::TopicTail;
 pub use totals::{Summary, Timing, Totals};

@@ -160,7 +160,12 @@ impl Supervisor {
             let own: Vec<i32> =
                 partitions.iter().copied().filter(|partition| hand.partitions.remove(partition)).collect();
             if !own.is_empty() {
-                hand.worker.do_send(Close { partitions: own, commit, done: done.cloned() });
+                hand.worker.do_send(Close {
+                    partitions: own,
+                    commit,
+                    since: Instant::now(),
+                    done: done.cloned(),
+                });
             }
         }
     }

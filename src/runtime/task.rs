@@ -103,11 +103,13 @@ impl Task {
             plan.state.drop_store(&identity.tree_name())?;
             store = plan.state.store(&identity, plan.remember_days)?;
         }
+        let (mut processor, wake) = (plan.processor(), queue.wake());
+        processor.wake_by(Arc::new(move || wake.notify_one()));
         Ok(Self {
             plan: Arc::clone(plan),
             partition,
             queue: Some(queue),
-            processor: plan.processor(),
+            processor,
             store,
             collector: Collector::default(),
             counts: Counts::default(),
@@ -134,7 +136,7 @@ impl Task {
 
     /// Whether time itself may bring work: something is open that settles when nothing comes.
     pub(super) fn is_waiting_to_settle(&self) -> bool {
-        self.processor.idle_ms().is_some() && !self.is_settled
+        self.processor.is_waiting() || self.processor.idle_ms().is_some() && !self.is_settled
     }
 
     /// Where the changelog must be read from: behind what the store has.
@@ -158,11 +160,14 @@ impl Task {
         self.status.beat(Phase::Running);
         self.heal_if_forgotten()?;
         let Some(mut queue) = self.queue.take() else { return Ok(Slice::Closed) };
+        let now_ms = unix_ms();
         if self.is_stopped || outbox.is_held() && self.holds_enough() {
             self.queue = Some(queue);
+            if self.is_stopped {
+                self.processor_turn(now_ms)?;
+            }
             return Ok(Slice::Waiting);
         }
-        let now_ms = unix_ms();
         let mut failure = None;
         let mut visit = |row: Row<'_>| {
             if failure.is_none() {
@@ -185,6 +190,7 @@ impl Task {
             0 => self.punctuate_if_idle(now_ms)?,
             _ => self.last_taken_at = Instant::now(),
         }
+        self.processor_turn(now_ms)?;
         if !outbox.is_held() {
             self.send_outputs(&outbox.producer)?;
         }
@@ -308,6 +314,18 @@ impl Task {
         Ok(())
     }
 
+    fn processor_turn(&mut self, now_ms: i64) -> Result<(), Failure> {
+        let mut context = Context {
+            store: &mut self.store,
+            collector: &mut self.collector,
+            counts: &mut self.counts,
+            now_ms,
+            muted: false,
+            stage: self.plan.stage,
+        };
+        Ok(self.processor.turn(&mut context)?)
+    }
+
     fn send_outputs(&mut self, producer: &Producer) -> Result<(), Failure> {
         for output in self.collector.outputs() {
             match output.sink {
@@ -347,6 +365,7 @@ impl Task {
         let position = self.position();
         commit.positions.extend(position);
         commit.changes.push((self.partition, self.store.seal()));
+        self.processor.sealed();
         commit.ownerships.extend(self.queue.as_ref().map(PartitionQueue::ownership));
         self.sealed = Some((position, std::mem::take(&mut self.counts)));
         Ok(())
@@ -363,6 +382,7 @@ impl Task {
         // Another task may have the store by now; the changelog brings it what this one leaves out.
         if self.is_ours() {
             self.store.commit(Checkpoint { input_offset, changelog_offset })?;
+            self.processor.committed();
         }
         self.committed = position.or(self.committed);
         self.status.committed(input_offset);
@@ -373,6 +393,12 @@ impl Task {
     /// Takes no more records, but stays until what was taken is committed.
     pub(super) fn stop_taking(&mut self) {
         self.is_stopped = true;
+        self.processor.stop();
+    }
+
+    /// Whether something that has left the process may still come back with its outcome.
+    pub(super) fn is_draining(&mut self) -> bool {
+        self.is_stopped && self.is_ours() && self.processor.stop() > 0
     }
 
     /// Has the task look at its queue at once.

@@ -3,7 +3,6 @@
 use super::daemon::{RunOptions, StartError};
 use crate::config::{Config, TopicPlan, topic};
 use crate::kafka::{Admin, KafkaError, TopicState};
-use crate::stages::StageName;
 
 /// What the topics allow.
 pub(super) struct TopicLimits {
@@ -18,7 +17,7 @@ pub(super) async fn check_topics(
     options: &RunOptions,
 ) -> Result<TopicLimits, StartError> {
     let mut plans: Vec<TopicPlan> = vec![config.topic(topic::DEAD_LETTERS)];
-    if options.stages.contains(&StageName::Alert) && config.alert.rule_file().is_none() {
+    if options.needs_rules() && config.alert.rule_file().is_none() {
         plans.push(config.topic(topic::RULES));
     }
     for stage in &options.stages {

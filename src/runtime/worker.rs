@@ -10,7 +10,7 @@ use std::cell::{Cell, RefCell};
 use std::collections::BTreeMap;
 use std::rc::Rc;
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use actix::prelude::*;
 use tokio::sync::oneshot;
@@ -25,6 +25,10 @@ use super::supervisor::Supervisor;
 use super::task::Task;
 use crate::fault::{Point, Sabotage, is_sabotaged, reach};
 use crate::kafka::{Assigned, GroupConsumer, KafkaError, Producer};
+
+/// How long a partition waits for the outcome of what is on its way outside before it is given up.
+const DRAIN_PATIENCE: Duration = Duration::from_secs(3);
+const DRAIN_LOOK_INTERVAL: Duration = Duration::from_millis(20);
 
 struct Hosted {
     task: Rc<RefCell<Task>>,
@@ -279,6 +283,11 @@ impl Worker {
         if self.closing.is_empty() || self.committing.is_some() {
             return;
         }
+        if self.is_draining() {
+            let later = tokio::time::sleep(DRAIN_LOOK_INTERVAL).into_actor(self);
+            context.spawn(later.map(|(), worker, context| worker.close_committed(context)));
+            return;
+        }
         // This comes to an end, since the client has paused all partitions for as long as it waits for us.
         match self.begin_commit(context) {
             Ok(true) => return,
@@ -289,6 +298,16 @@ impl Worker {
             self.forget(&close.partitions);
             drop(close.done);
         }
+    }
+
+    /// Whether a partition that shall go still has something on its way outside, whose outcome would be unknown. It is
+    /// waited for only so long.
+    fn is_draining(&mut self) -> bool {
+        let is_late = |close: &Close| close.since.elapsed() > DRAIN_PATIENCE;
+        let waiting = self.closing.iter().filter(|close| !is_late(close)).flat_map(|close| &close.partitions);
+        waiting
+            .filter_map(|partition| self.hosted.get(partition))
+            .any(|hosted| hosted.task.borrow_mut().is_draining())
     }
 
     fn forget(&mut self, partitions: &[i32]) {

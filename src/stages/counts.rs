@@ -27,6 +27,16 @@ pub struct Counts {
     pub failed_quality: u64,
     /// Evaluations of a rule that failed on a record's values.
     pub rule_errors: u64,
+    /// Notices written, one for each recipient of an alert.
+    pub notices: u64,
+    /// Messages that a server has taken.
+    pub sent: u64,
+    /// Attempts to send that failed and are made again.
+    pub retried: u64,
+    /// Messages that were given up: each is a dead letter.
+    pub failed: u64,
+    /// Notices that nobody is told, since they are too old.
+    pub suppressed: u64,
 }
 
 impl AddAssign for Counts {
@@ -41,12 +51,17 @@ impl AddAssign for Counts {
         self.skipped_unread += more.skipped_unread;
         self.failed_quality += more.failed_quality;
         self.rule_errors += more.rule_errors;
+        self.notices += more.notices;
+        self.sent += more.sent;
+        self.retried += more.retried;
+        self.failed += more.failed;
+        self.suppressed += more.suppressed;
     }
 }
 
 impl Counts {
     /// Name and value of each count, in one place for metrics and summaries.
-    pub fn named(&self) -> [(&'static str, u64); 10] {
+    pub fn named(&self) -> [(&'static str, u64); 15] {
         [
             ("records_in", self.records_in),
             ("observations", self.observations),
@@ -58,6 +73,11 @@ impl Counts {
             ("skipped_unread", self.skipped_unread),
             ("failed_quality", self.failed_quality),
             ("rule_errors", self.rule_errors),
+            ("notices", self.notices),
+            ("sent", self.sent),
+            ("retried", self.retried),
+            ("failed", self.failed),
+            ("suppressed", self.suppressed),
         ]
     }
 }

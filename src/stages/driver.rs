@@ -125,6 +125,7 @@ impl TestDriver {
         self.now_ms += ms;
         let idle_ms = self.processor.idle_ms().and_then(|ms| i64::try_from(ms).ok());
         let due = self.idle_since_ms.zip(idle_ms).is_some_and(|(since, idle)| self.now_ms - since >= idle);
+        self.turn()?;
         if due {
             self.idle_since_ms = None;
             let mut context = Context {
@@ -140,12 +141,32 @@ impl TestDriver {
         Ok(())
     }
 
+    /// Gives the processor a turn, as the runtime does again and again.
+    pub fn turn(&mut self) -> Result<(), StateError> {
+        let mut context = Context {
+            store: &mut self.store,
+            collector: &mut self.collector,
+            counts: &mut self.counts,
+            now_ms: self.now_ms,
+            muted: false,
+            stage: self.stage,
+        };
+        self.processor.turn(&mut context)
+    }
+
+    /// Tells the processor that its task will end; see [`Processor::stop`].
+    pub fn stop(&mut self) -> usize {
+        self.processor.stop()
+    }
+
     /// Commits, and takes what was written since the last commit.
     pub fn commit(&mut self) -> Result<Vec<Written>, StateError> {
         self.rewind_offset = self.processor.rewind_offset().unwrap_or(self.next_offset);
         let input_offset = self.next_offset;
         self.store.seal();
+        self.processor.sealed();
         self.store.commit(Checkpoint { input_offset, changelog_offset: 0 })?;
+        self.processor.committed();
         let written = self
             .collector
             .outputs()

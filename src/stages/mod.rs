@@ -4,6 +4,8 @@
 //! ```text
 //! noaa-csv-raw ─► assemble ─► noaa-json ─► filter ─► noaa-json-us-az ─► alert ─► noaa-json-alerts
 //! noaa-raw ─────► enrich ──┘
+//!
+//! noaa-json-alerts ─► notify ─► noaa-notices ─► deliver ─► people, noaa-deliveries
 //! ```
 
 pub mod driver;
@@ -14,10 +16,13 @@ mod assemble;
 mod calendar;
 mod collector;
 mod counts;
+mod deliver;
 mod enrich;
 mod filter;
 mod json;
 mod memory;
+mod notice;
+mod notify;
 mod recipe;
 mod station_index;
 
@@ -30,10 +35,15 @@ pub use alert::Alert;
 pub use assemble::{Assemble, AssembleSettings, LINES_HEADER};
 pub use collector::{Collector, HEADER_PREFIX, Output, OutputHeader, Sink};
 pub use counts::Counts;
+pub use deliver::{
+    Channel, Deliver, DeliverSettings, Message, Outlet, Parcel, Reply, Told, Wake, rule_address,
+};
 pub use enrich::Enrich;
 pub use filter::Filter;
 pub use memory::Remembered;
-pub use recipe::Recipe;
+pub use notice::{Addressed, Notice, Recipient};
+pub use notify::Notify;
+pub use recipe::{Delivering, Recipe};
 pub use station_index::StationIndex;
 
 use crate::noaa::{Date, ObservationView};
@@ -52,11 +62,19 @@ pub enum StageName {
     Filter,
     /// Evaluates rules and writes alerts.
     Alert,
+    /// Alerts into notices, one for each recipient.
+    Notify,
+    /// Notices into messages that reach people.
+    Deliver,
 }
 
 impl StageName {
     /// All stages, upstream first.
-    pub const ALL: [Self; 4] = [Self::Assemble, Self::Enrich, Self::Filter, Self::Alert];
+    pub const ALL: [Self; 6] =
+        [Self::Assemble, Self::Enrich, Self::Filter, Self::Alert, Self::Notify, Self::Deliver];
+
+    /// The stages that lead to alerts. They write to Kafka alone.
+    pub const TO_ALERTS: [Self; 4] = [Self::Assemble, Self::Enrich, Self::Filter, Self::Alert];
 
     /// The name as written in configuration, groups and headers.
     pub fn as_str(self) -> &'static str {
@@ -65,12 +83,14 @@ impl StageName {
             Self::Enrich => "enrich",
             Self::Filter => "filter",
             Self::Alert => "alert",
+            Self::Notify => "notify",
+            Self::Deliver => "deliver",
         }
     }
 
     /// Whether the stage keeps state that its changelog must carry.
     pub fn is_stateful(self) -> bool {
-        matches!(self, Self::Assemble | Self::Alert)
+        matches!(self, Self::Assemble | Self::Alert | Self::Deliver)
     }
 }
 
@@ -191,6 +211,31 @@ pub trait Processor {
     /// Called when the partition has been read to its end and nothing came for [`idle_ms`](Self::idle_ms).
     fn punctuate(&mut self, _context: &mut Context<'_>) -> Result<(), StateError> {
         Ok(())
+    }
+
+    /// Called in each turn of the task, with or without records: for what time brings, and what comes from elsewhere.
+    fn turn(&mut self, _context: &mut Context<'_>) -> Result<(), StateError> {
+        Ok(())
+    }
+
+    /// Whether [`turn`](Self::turn) may have something to do soon, though no record comes.
+    fn is_waiting(&self) -> bool {
+        false
+    }
+
+    /// How the task is given a turn at once.
+    fn wake_by(&mut self, _wake: Wake) {}
+
+    /// A commit of everything until now begins.
+    fn sealed(&mut self) {}
+
+    /// Everything up to the last [`sealed`](Self::sealed) is committed.
+    fn committed(&mut self) {}
+
+    /// The task takes no more records and will end. Returns how much is still on its way outside, whose outcome is
+    /// worth a moment's wait.
+    fn stop(&mut self) -> usize {
+        0
     }
 
     /// The first offset whose record is still needed to rebuild what is open in memory, if anything is.

@@ -28,6 +28,7 @@ const LAYERS: &[(&str, &[&str])] = &[
     ("kafka", &["config", "record"]),
     ("runtime", &["config", "fault", "kafka", "noaa", "record", "rules", "stages", "state"]),
     ("chaos", &["config", "demo", "fault", "kafka", "noaa", "record", "rules", "stages", "state"]),
+    ("notify", &["config", "noaa", "record", "rules", "stages"]),
     ("admin", &["runtime", "stages"]),
     ("backtest", &["noaa", "record", "rules", "stages", "state"]),
     ("bench", &["config", "generate", "kafka", "noaa", "runtime", "stages"]),
@@ -35,7 +36,7 @@ const LAYERS: &[(&str, &[&str])] = &[
         "cli",
         &[
             "admin", "backtest", "bench", "chaos", "config", "demo", "fault", "generate", "history", "kafka",
-            "noaa", "record", "rules", "runtime", "stages",
+            "noaa", "notify", "record", "rules", "runtime", "stages",
         ],
     ),
 ];

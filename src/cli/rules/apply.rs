@@ -12,7 +12,9 @@ use super::check::{Known, print, warnings};
 use super::source::{self, Live};
 use crate::config::Config;
 use crate::record::unix_ms;
-use crate::rules::{Conditions, Definition, Item, Key, Published, PublishedRule, Quarantine, RuleFile};
+use crate::rules::{
+    Conditions, Definition, Item, Key, Published, PublishedRule, Quarantine, RuleFile, Subscriber,
+};
 
 const APPLY_EXAMPLES: &str = "\
 Examples:
@@ -105,8 +107,9 @@ pub(super) async fn apply(common: &Common, arguments: &ApplyArguments) -> Result
     let known = if file.rules.is_empty() {
         Known::default()
     } else {
-        Known { table: Some(live.table()?), reporting: None }
-    };
+        Known { table: Some(live.table()?), ..Known::default() }
+    }
+    .with_channels(&config);
     for warning in warnings(&file, &known) {
         output::note(&format!("{YELLOW}warning{YELLOW:#}  {}:{warning}", arguments.file.display()));
     }
@@ -180,8 +183,7 @@ fn difference(before: &Published, wanted: Published, now_ms: i64) -> (Vec<Change
             unchanged += 1;
             continue;
         }
-        // The address itself is not shown.
-        let details = known.map(|_| vec!["email changed".to_owned()]).unwrap_or_default();
+        let details = known.map(|known| changed_fields(known, &subscriber)).unwrap_or_default();
         let (key, is_new) = (Key::Subscriber(id), known.is_none());
         changes.push(Change { key, item: Some(Item::Subscriber(subscriber)), is_new, details });
     }
@@ -203,6 +205,14 @@ fn difference(before: &Published, wanted: Published, now_ms: i64) -> (Vec<Change
     }
     changes.extend(removed.into_iter().map(removal));
     (changes, unchanged)
+}
+
+/// The fields of a subscriber that differ. Their values are addresses, and not shown.
+fn changed_fields(before: &Subscriber, now: &Subscriber) -> Vec<String> {
+    let fields = |subscriber: &Subscriber| serde_json::to_value(subscriber).unwrap_or_default();
+    let (old, new) = (fields(before), fields(now));
+    let names = ["name", "email", "phone", "webhook", "timezone", "quiet", "per_hour"];
+    names.iter().filter(|name| old[**name] != new[**name]).map(|name| format!("{name} changed")).collect()
 }
 
 /// What is published, or broken, and not wanted. What another version wrote is left alone.

@@ -13,6 +13,7 @@ use crate::backtest::{self, Input};
 use crate::config::Config;
 use crate::noaa::StationId;
 use crate::rules::{Conditions, MISTAKES_MAX, Mistake, Place, Problem, Reporting, RuleFile, lint};
+use crate::stages::DeliverSettings;
 
 const EXAMPLES: &str = "\
 Examples:
@@ -48,6 +49,15 @@ pub(super) struct CheckArguments {
 pub(super) struct Known {
     pub(super) table: Option<HashSet<StationId>>,
     pub(super) reporting: Option<Reporting>,
+    /// Where people can be told at all.
+    pub(super) channels: Option<DeliverSettings>,
+}
+
+impl Known {
+    /// What the configuration says about channels, if any is configured.
+    pub(super) fn with_channels(self, config: &Config) -> Self {
+        Self { channels: config.notify.is_on().then(|| config.deliver_settings()), ..self }
+    }
 }
 
 pub(super) async fn check(common: &Common, arguments: &CheckArguments) -> Result<(), Failed> {
@@ -71,7 +81,7 @@ pub(super) async fn check(common: &Common, arguments: &CheckArguments) -> Result
             return Err(Failed::Mistakes);
         }
     };
-    let known = known(&config, arguments, live.as_ref())?;
+    let known = known(&config, arguments, live.as_ref())?.with_channels(&config);
     let warnings = warnings(&rules, &known);
     warnings.iter().try_for_each(|warning| print(common, file, warning, false))?;
     let (count, name) = (rules.rules.len(), file.display().to_string());
@@ -87,7 +97,7 @@ pub(super) async fn check(common: &Common, arguments: &CheckArguments) -> Result
 
 fn known(config: &Config, arguments: &CheckArguments, live: Option<&Live<'_>>) -> Result<Known, Failed> {
     if let Some(live) = live {
-        return Ok(Known { table: Some(live.table()?), reporting: Some(live.reporting()?) });
+        return Ok(Known { table: Some(live.table()?), reporting: Some(live.reporting()?), channels: None });
     }
     let stations = arguments.stations.read()?;
     let table = stations.as_ref().map(|stations| stations.iter().map(|station| station.id).collect());
@@ -97,12 +107,12 @@ fn known(config: &Config, arguments: &CheckArguments, live: Option<&Live<'_>>) -
         let setting = source::setting(config, stations.as_deref())?;
         Some(backtest::reporting(&Input::Files(&arguments.data, &source::read_file), &setting)?)
     };
-    Ok(Known { table, reporting })
+    Ok(Known { table, reporting, channels: None })
 }
 
 /// What looks wrong with rules that are sound: the first of it, where there is very much.
 pub(super) fn warnings(file: &RuleFile, known: &Known) -> Vec<Mistake> {
-    let mut found = Vec::new();
+    let mut found = known.channels.as_ref().map_or_else(Vec::new, |channels| unreachable_by(channels, file));
     for (index, (definition, rule)) in file.rules.iter().enumerate() {
         let mut problems = lint(rule);
         let mut add = |field, message| problems.push(Problem { field, offset: 0, message });
@@ -139,6 +149,21 @@ pub(super) fn warnings(file: &RuleFile, known: &Known) -> Vec<Mistake> {
         }));
     }
     found
+}
+
+/// Subscribers with addresses of channels that are not configured.
+fn unreachable_by(channels: &DeliverSettings, file: &RuleFile) -> Vec<Mistake> {
+    let of_subscriber = |(index, subscriber)| {
+        let (_, missing) = channels.channels_and_missing(subscriber);
+        missing.into_iter().map(move |(field, section)| Mistake {
+            position: file.locate_subscriber(index, &Problem { field, offset: 0, message: String::new() }),
+            message: format!(
+                "subscriber `{}`: no {section} is configured: nobody is told there",
+                subscriber.id
+            ),
+        })
+    };
+    file.subscribers.iter().enumerate().flat_map(of_subscriber).take(MISTAKES_MAX).collect()
 }
 
 /// Prints one finding.

@@ -1,0 +1,151 @@
+//! `frostline notify`: does what is sent arrive?
+
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use clap::{Args, Subcommand};
+
+use super::output::{BOLD, DIM, GREEN, RED};
+use super::rules::source;
+use super::{Common, Failed, output};
+use crate::config::Config;
+use crate::noaa::{Date, RecentDays};
+use crate::notify::Sender;
+use crate::record::unix_ms;
+use crate::rules::{Conditions, RuleSet, Severity, Transition};
+use crate::stages::{Channel, Message, Notice, Recipient, Reply, Told};
+
+const EXAMPLES: &str = "\
+Examples:
+  frostline notify test anna                      one message on each of her channels
+  frostline notify test anna --channel sms        only on this one
+  frostline notify test alertmanager              an alert that is over within a minute
+
+The message says that it is a test. Nothing is written to any topic. Exit code 1 where a server did not take it.";
+
+/// Try how people are told
+#[derive(Args)]
+#[command(after_help = EXAMPLES)]
+pub(super) struct NotifyArguments {
+    #[command(subcommand)]
+    command: NotifyCommand,
+}
+
+#[derive(Subcommand)]
+enum NotifyCommand {
+    /// Send one test message on each channel of a subscriber, and say what the server answered
+    #[command(after_help = EXAMPLES)]
+    Test(TestArguments),
+}
+
+#[derive(Args)]
+struct TestArguments {
+    /// The subscriber's id, or `alertmanager`
+    #[arg(value_name = "SUBSCRIBER")]
+    subscriber: String,
+    /// Only on these channels, with commas: email, sms, webhook
+    #[arg(long, value_delimiter = ',', value_name = "CHANNELS")]
+    channel: Vec<String>,
+    /// Where the subscriber is: a rule file, or `live` for the published ones [default: what alert.rules says]
+    #[arg(long, value_name = "FILE")]
+    rules: Option<PathBuf>,
+}
+
+pub(super) async fn notify(common: &Common, arguments: &NotifyArguments) -> Result<(), Failed> {
+    let NotifyCommand::Test(arguments) = &arguments.command;
+    let config = common.load(&[])?;
+    if !config.notify.is_on() {
+        return Err(usage(
+            "nobody can be told: configure [notify.email], [notify.sms], [notify.webhooks.NAME] or [notify.alertmanager]"
+                .into(),
+        ));
+    }
+    let is_alertmanager = arguments.subscriber == "alertmanager" && config.notify.alertmanager.is_some();
+    let rules = if is_alertmanager {
+        RuleSet::default()
+    } else {
+        source::rules(&config, arguments.rules.as_deref()).await?.rule_set(&mut Conditions::default())
+    };
+    let (recipient, channels) = if is_alertmanager {
+        (Recipient::Alertmanager, vec![Channel::Alertmanager])
+    } else {
+        (Recipient::Subscriber(arguments.subscriber.clone()), channels(&config, arguments, &rules)?)
+    };
+    let sender =
+        Sender::new(&config.notify, Arc::new(rules), Arc::new(RecentDays::default())).map_err(usage)?;
+    let mut has_failed = false;
+    for channel in channels {
+        let message =
+            Message::of_notices(recipient.clone(), channel, vec![Told::of_notice(notice(&recipient))]);
+        let reply = sender.send(&message).await;
+        has_failed |= !matches!(reply, Reply::Sent(_));
+        tell(common, channel, &message.id, &reply)?;
+    }
+    if has_failed { Err(Failed::Mistakes) } else { Ok(()) }
+}
+
+/// The channels of the subscriber that were asked for.
+fn channels(config: &Config, arguments: &TestArguments, rules: &RuleSet) -> Result<Vec<Channel>, Failed> {
+    let id = &arguments.subscriber;
+    let subscriber = rules
+        .subscriber(id)
+        .ok_or_else(|| usage(format!("there is no subscriber `{id}` among the rules")))?;
+    let mut channels = config.deliver_settings().channels_of(&subscriber).map_err(usage)?;
+    for name in &arguments.channel {
+        if !channels.iter().any(|channel| channel.as_str() == name) {
+            let known: Vec<&str> = channels.iter().map(|channel| channel.as_str()).collect();
+            return Err(usage(format!("{id} has no channel `{name}`: expected {}", known.join(" or "))));
+        }
+    }
+    channels.retain(|channel| {
+        arguments.channel.is_empty() || arguments.channel.iter().any(|name| name == channel.as_str())
+    });
+    Ok(channels)
+}
+
+/// A notice of today that is about nothing. It says so, and its id is another one each time.
+fn notice(recipient: &Recipient) -> Notice {
+    let now_ms = unix_ms();
+    let date = Date::from_unix_ms(now_ms).map(|date| date.to_string()).unwrap_or_default();
+    Notice {
+        alert_id: format!("frostline-test/{recipient}/{now_ms}"),
+        rule_id: "frostline-test".into(),
+        transition: if *recipient == Recipient::Alertmanager {
+            Transition::Resolved
+        } else {
+            Transition::Fired
+        },
+        severity: Severity::Info,
+        station: "TEST".into(),
+        station_name: Some("no station".into()),
+        date,
+        message: "This is a test of frostline: no frost is near. You would be told here.".into(),
+        when: "a test".into(),
+        clear: None,
+        values: Vec::new(),
+        episode: None,
+        retracts: None,
+        days: None,
+    }
+}
+
+fn tell(common: &Common, channel: Channel, message_id: &str, reply: &Reply) -> Result<(), Failed> {
+    let (outcome, colour, answer) = match reply {
+        Reply::Sent(answer) => ("sent", GREEN, answer),
+        Reply::Again(reason) | Reply::Postponed { reason, .. } => ("failed", RED, reason),
+        Reply::Refused(reason) => ("refused", RED, reason),
+    };
+    if common.json {
+        return Ok(output::json(&serde_json::json!({
+            "channel": channel, "outcome": outcome, "answer": answer, "message_id": message_id
+        }))?);
+    }
+    let answer = output::clean(answer);
+    Ok(output::line(&format!(
+        "{BOLD}{channel:<12}{BOLD:#} {colour}{outcome}{colour:#}  {answer}  {DIM}{message_id}{DIM:#}"
+    ))?)
+}
+
+fn usage(reason: String) -> Failed {
+    Failed::Usage(anyhow::anyhow!(reason))
+}

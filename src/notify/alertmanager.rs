@@ -1,0 +1,100 @@
+//! Alertmanager, through its v2 API.
+//!
+//! Its alerts are states, not events: one with the same labels is the same alert. So the labels of an alert and of what
+//! ends it are the same, and `endsAt` says when it is over: at once for what is resolved, withdrawn or stale; otherwise
+//! when it would be stale anyway, so that a word that never comes does not leave it standing for ever.
+
+use serde_json::{Value, json};
+
+use super::http::{self, Target};
+use super::{Attempt, Attempts};
+use crate::config::{AlertmanagerConfig, resolve_secret};
+use crate::record::{DAY_MS, unix_ms};
+use crate::stages::{Message, Notice};
+
+/// An alert of a rule without episodes is about one day: it stands for as long from when it was told.
+const LONE_DAY_MS: i64 = DAY_MS;
+/// An episode of which nothing more is heard.
+const EPISODE_MS: i64 = 30 * DAY_MS;
+
+pub(super) struct Alertmanager {
+    target: Target,
+    user: String,
+    password: String,
+}
+
+impl Alertmanager {
+    /// # Errors
+    /// What is wrong with the configuration.
+    pub(super) fn new(config: &AlertmanagerConfig, attempts: &Attempts) -> Result<Self, String> {
+        let url = format!("{}/api/v2/alerts", config.url.trim_end_matches('/'));
+        let target = Target::new(&url, config.allow_private, attempts.timeout)
+            .map_err(|reason| format!("notify.alertmanager.url: {reason}"))?;
+        let password = resolve_secret(&config.password);
+        let password = password.map_err(|reason| format!("notify.alertmanager.password: {reason}"))?;
+        Ok(Self { target, user: config.user.clone(), password })
+    }
+
+    /// Sends all alerts of a message.
+    pub(super) async fn send(&self, message: &Message) -> Attempt {
+        let now_ms = unix_ms();
+        let alerts: Vec<Value> = message.notices.iter().map(|told| alert(&told.notice, now_ms)).collect();
+        let mut request = self.target.client.post(self.target.url.clone());
+        if !self.user.is_empty() {
+            request = request.basic_auth(&self.user, Some(&self.password));
+        }
+        let request = request.header("Content-Type", "application/json");
+        http::send(request.body(Value::from(alerts).to_string())).await
+    }
+}
+
+fn alert(notice: &Notice, now_ms: i64) -> Value {
+    let time =
+        |ms: i64| jiff::Timestamp::from_millisecond(ms).map(|time| time.to_string()).unwrap_or_default();
+    let ends_ms = match (notice.is_over(), &notice.episode) {
+        (true, _) => now_ms,
+        (false, Some(_)) => now_ms + EPISODE_MS,
+        (false, None) => now_ms + LONE_DAY_MS,
+    };
+    let mut alert = json!({
+        "labels": {
+            "alertname": notice.rule_id,
+            "station": notice.station,
+            "severity": notice.severity,
+            "event": notice.thread(),
+        },
+        "annotations": {
+            "summary": notice.message,
+            "description": format!("{} ({})", notice.when, notice.transition.as_str()),
+            "station_name": notice.station_name.as_deref().unwrap_or_default(),
+            "date": notice.date,
+            "alert_id": notice.alert_id,
+        },
+        "endsAt": time(ends_ms),
+    });
+    if !notice.is_over() {
+        alert["startsAt"] = time(now_ms).into();
+    }
+    alert
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::notify::samples::told;
+    use crate::rules::Transition;
+
+    #[test]
+    fn what_ends_an_alert_has_its_labels() {
+        let mut fired = told("frost", "X").notice;
+        fired.episode = Some("frost/USW00003192/2016-02-24".into());
+        let mut resolved = fired.clone();
+        resolved.transition = Transition::Resolved;
+        resolved.alert_id = "frost/USW00003192/2016-02-27/resolved".into();
+        let (fired, resolved) = (alert(&fired, 0), alert(&resolved, 0));
+        assert_eq!(fired["labels"], resolved["labels"]);
+        assert_eq!(resolved["endsAt"], "1970-01-01T00:00:00Z");
+        assert_eq!(fired["endsAt"], "1970-01-31T00:00:00Z");
+        assert!(resolved.get("startsAt").is_none());
+    }
+}

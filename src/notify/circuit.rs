@@ -1,0 +1,77 @@
+//! A circuit breaker: a server that fails all the time is left alone for a while, and then tried by one message.
+
+use std::time::{Duration, Instant};
+
+/// So many failures in a row open the circuit.
+const FAILURES_MAX: u32 = 5;
+/// For how long, at first; it doubles with each trial that fails.
+const OPEN_FIRST: Duration = Duration::from_secs(2);
+const OPEN_MAX: Duration = Duration::from_secs(120);
+
+/// See the module's description.
+#[derive(Debug, Default)]
+pub(super) struct Circuit {
+    failures: u32,
+    open_until: Option<Instant>,
+    opened: u32,
+    /// Set while one message tries whether the server is back.
+    is_tried: bool,
+}
+
+impl Circuit {
+    /// Whether something may be sent now; else how long to wait.
+    pub(super) fn admit(&mut self, now: Instant) -> Result<(), Duration> {
+        match self.open_until {
+            None => Ok(()),
+            Some(until) if now >= until && !self.is_tried => {
+                self.is_tried = true;
+                Ok(())
+            }
+            // A trial is under way.
+            Some(until) => Err(until.saturating_duration_since(now).max(Duration::from_millis(500))),
+        }
+    }
+
+    /// What became of something that was admitted. Returns whether the circuit is open now, if that has changed.
+    pub(super) fn ended(&mut self, is_ill: bool, now: Instant) -> Option<bool> {
+        let (was_open, was_tried) = (self.open_until.is_some(), std::mem::take(&mut self.is_tried));
+        if !is_ill {
+            *self = Self::default();
+            return was_open.then_some(false);
+        }
+        self.failures += 1;
+        // Those that were on their way when it opened change nothing.
+        if was_tried || !was_open && self.failures >= FAILURES_MAX {
+            let open = (OPEN_FIRST * (1 << self.opened.min(10))).min(OPEN_MAX);
+            self.opened += 1;
+            self.open_until = Some(now + open);
+            return (!was_open).then_some(true);
+        }
+        None
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_dead_server_is_left_alone_and_tried_by_one() {
+        let (mut circuit, start) = (Circuit::default(), Instant::now());
+        for _ in 1..FAILURES_MAX {
+            assert!(circuit.admit(start).is_ok());
+            assert_eq!(circuit.ended(true, start), None);
+        }
+        assert_eq!(circuit.ended(true, start), Some(true));
+        assert!(circuit.admit(start).is_err());
+        let later = start + OPEN_FIRST;
+        assert!(circuit.admit(later).is_ok(), "one tries");
+        assert!(circuit.admit(later).is_err(), "the others wait");
+        assert_eq!(circuit.ended(true, later), None);
+        assert!(circuit.admit(later + OPEN_FIRST).is_err(), "longer now");
+        let later = later + 2 * OPEN_FIRST;
+        assert!(circuit.admit(later).is_ok());
+        assert_eq!(circuit.ended(false, later), Some(false));
+        assert!(circuit.admit(later).is_ok() && circuit.admit(later).is_ok());
+    }
+}

@@ -1,0 +1,322 @@
+//! Sends messages: mail, SMS, webhooks, Alertmanager.
+//!
+//! One thread with its own event loop, so that no partition ever waits for a server. Each server has a *lane*: so many
+//! messages at once, and a circuit breaker. A server that is dead or slow fills its own lane and no other.
+//!
+//! Addresses and secrets are looked up here, when something is sent, and nowhere else; what servers say is repeated
+//! without them.
+
+mod alertmanager;
+mod circuit;
+mod email;
+mod http;
+mod page;
+mod sms;
+mod webhook;
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
+
+use tokio::sync::{Semaphore, mpsc};
+
+use self::alertmanager::Alertmanager;
+use self::circuit::Circuit;
+use self::email::{Email, To};
+use self::sms::Sms;
+use self::webhook::Webhook;
+use crate::config::NotifyConfig;
+use crate::noaa::RecentDays;
+use crate::rules::{Address, RuleSet, Subscriber};
+use crate::stages::{Channel, Message, Outlet, Parcel, Recipient, Reply, rule_address};
+
+/// Longest answer or reason that is kept, in characters.
+const ANSWER_CHARS_MAX: usize = 200;
+
+const SECONDS_METRIC: &str = "frostline_delivery_seconds";
+const CIRCUIT_METRIC: &str = "frostline_circuit_open";
+const PENDING_METRIC: &str = "frostline_deliveries_pending";
+
+/// What bounds an attempt.
+struct Attempts {
+    timeout: Duration,
+    concurrency: usize,
+}
+
+/// What became of an attempt.
+struct Attempt {
+    reply: Reply,
+    /// Whether it is the server's fault, so that other messages would fail as well.
+    is_ill: bool,
+}
+
+impl Attempt {
+    fn ill(reason: String) -> Self {
+        Self { reply: Reply::Again(shorten(&reason)), is_ill: true }
+    }
+
+    /// Servers like to repeat addresses, and answers end up in logs and topics.
+    fn without(mut self, address: &str) -> Self {
+        let (Reply::Sent(text)
+        | Reply::Again(text)
+        | Reply::Refused(text)
+        | Reply::Postponed { reason: text, .. }) = &mut self.reply;
+        *text = text.replace(address, "(the address)");
+        self
+    }
+}
+
+/// One line of bounded length.
+fn shorten(text: &str) -> String {
+    text.chars().map(|c| if c.is_control() { ' ' } else { c }).take(ANSWER_CHARS_MAX).collect()
+}
+
+/// All channels that are configured, and where addresses are found.
+pub struct Sender {
+    rules: Arc<RuleSet>,
+    recent: Arc<RecentDays>,
+    email: Option<Email>,
+    sms: Option<Sms>,
+    webhooks: BTreeMap<String, Webhook>,
+    alertmanager: Option<Alertmanager>,
+    concurrency: usize,
+}
+
+impl Sender {
+    /// Prepares the channels. Nothing is connected yet.
+    ///
+    /// # Errors
+    /// The key of the configuration, and what is wrong with its value: a secret that cannot be read, an address that is
+    /// not allowed.
+    pub fn new(config: &NotifyConfig, rules: Arc<RuleSet>, recent: Arc<RecentDays>) -> Result<Self, String> {
+        // Another part of the process may have chosen already.
+        let _ = rustls::crypto::ring::default_provider().install_default();
+        let attempts =
+            Attempts { timeout: Duration::from_millis(config.timeout_ms), concurrency: config.concurrency };
+        let webhooks = config
+            .webhooks
+            .iter()
+            .map(|(name, webhook)| Ok((name.clone(), Webhook::new(name, webhook, &attempts)?)));
+        Ok(Self {
+            rules,
+            recent,
+            email: config.email.as_ref().map(|email| Email::new(email, config, &attempts)).transpose()?,
+            sms: config.sms.as_ref().map(|sms| Sms::new(sms, &attempts)).transpose()?,
+            webhooks: webhooks.collect::<Result<_, String>>()?,
+            alertmanager: config
+                .alertmanager
+                .as_ref()
+                .map(|a| Alertmanager::new(a, &attempts))
+                .transpose()?,
+            concurrency: config.concurrency,
+        })
+    }
+
+    /// Tries once to send a message.
+    pub async fn send(&self, message: &Message) -> Reply {
+        self.attempt(message).await.reply
+    }
+
+    async fn attempt(&self, message: &Message) -> Attempt {
+        let subscriber = self.subscriber(&message.recipient);
+        let gone = |what: &str| {
+            let reason = format!("{} has no {what} any more", message.recipient);
+            Attempt { reply: Reply::Refused(reason), is_ill: false }
+        };
+        match message.channel {
+            Channel::Email => match (&self.email, self.mail_to(message, subscriber.as_deref())) {
+                (Some(email), Some((address, name, why))) => {
+                    let to = To { address: &address, name: name.as_deref(), why };
+                    email.send(message, &to, &self.recent).await
+                }
+                _ => gone("address for mail"),
+            },
+            Channel::Sms => match (&self.sms, subscriber.as_deref().and_then(|s| s.phone.as_ref())) {
+                (Some(sms), Some(phone)) => sms.send(message, phone).await,
+                _ => gone("number for SMS"),
+            },
+            Channel::Webhook => match self.webhook_of(subscriber.as_deref()) {
+                Some((_, webhook)) => webhook.send(message).await,
+                None => gone("webhook"),
+            },
+            Channel::Alertmanager => match &self.alertmanager {
+                Some(alertmanager) => alertmanager.send(message).await,
+                None => gone("address"),
+            },
+        }
+    }
+
+    fn subscriber(&self, recipient: &Recipient) -> Option<Arc<Subscriber>> {
+        match recipient {
+            Recipient::Subscriber(id) => self.rules.subscriber(id),
+            _ => None,
+        }
+    }
+
+    fn webhook_of(&self, subscriber: Option<&Subscriber>) -> Option<(&str, &Webhook)> {
+        let name = subscriber?.webhook.as_deref()?;
+        self.webhooks.get_key_value(name).map(|(name, webhook)| (name.as_str(), webhook))
+    }
+
+    /// The address, the name that goes with it, and why this mail comes.
+    fn mail_to(
+        &self,
+        message: &Message,
+        subscriber: Option<&Subscriber>,
+    ) -> Option<(Address, Option<String>, String)> {
+        let mut rules: Vec<&str> = message.notices.iter().map(|told| told.notice.rule_id.as_str()).collect();
+        rules.sort_unstable();
+        rules.dedup();
+        let named = format!("You are told because of {}", rules.join(", "));
+        match subscriber {
+            Some(found) => {
+                let why = format!("{named} (subscriber {}).", found.id);
+                Some((found.email.clone()?, found.name.clone(), why))
+            }
+            None => {
+                let found = rules.iter().find_map(|rule| rule_address(&message.recipient, rule, &self.rules));
+                Some((found?, None, format!("{named}, which names your address.")))
+            }
+        }
+    }
+
+    /// The server that a message goes to.
+    fn lane_of(&self, message: &Message) -> String {
+        match message.channel {
+            Channel::Webhook => {
+                let subscriber = self.subscriber(&message.recipient);
+                let name = self.webhook_of(subscriber.as_deref()).map_or("", |(name, _)| name);
+                format!("webhook {name}")
+            }
+            channel => channel.to_string(),
+        }
+    }
+}
+
+/// Sends what tasks hand out, until it is dropped.
+pub struct Courier {
+    outlet: Option<Outlet>,
+    thread: Option<JoinHandle<()>>,
+}
+
+impl Courier {
+    /// Starts the thread.
+    ///
+    /// # Errors
+    /// Where the system gives no thread or no event loop.
+    pub fn start(sender: Sender) -> Result<Self, std::io::Error> {
+        metrics::describe_histogram!(SECONDS_METRIC, "How long servers took to answer, by channel");
+        metrics::describe_gauge!(
+            CIRCUIT_METRIC,
+            "1 while a server is left alone because it fails all the time"
+        );
+        metrics::describe_gauge!(PENDING_METRIC, "Messages that wait for their server, by channel");
+        let (parcels, incoming) = mpsc::unbounded_channel::<Parcel>();
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+        let thread = std::thread::Builder::new().name("courier".into()).spawn(move || {
+            let local = tokio::task::LocalSet::new();
+            local.block_on(&runtime, carry(sender, incoming));
+        })?;
+        // A parcel that nobody takes any more answers for itself.
+        let outlet: Outlet = Arc::new(move |parcel| drop(parcels.send(parcel)));
+        Ok(Self { outlet: Some(outlet), thread: Some(thread) })
+    }
+
+    /// Takes what is to be sent.
+    pub fn outlet(&self) -> Outlet {
+        self.outlet.clone().unwrap_or_else(|| Arc::new(drop))
+    }
+}
+
+impl Drop for Courier {
+    fn drop(&mut self) {
+        self.outlet = None;
+        // Tasks that still hold the outlet keep the thread alive; it is not waited for then.
+        if let Some(thread) = self.thread.take_if(|thread| thread.is_finished()) {
+            let _ = thread.join();
+        }
+    }
+}
+
+/// One server.
+struct Lane {
+    name: String,
+    permits: Semaphore,
+    circuit: Mutex<Circuit>,
+}
+
+async fn carry(sender: Sender, mut incoming: mpsc::UnboundedReceiver<Parcel>) {
+    let (sender, mut lanes) = (Arc::new(sender), BTreeMap::<String, Arc<Lane>>::new());
+    while let Some(parcel) = incoming.recv().await {
+        let name = sender.lane_of(&parcel.message);
+        let lane = lanes.entry(name).or_insert_with_key(|name| {
+            let permits = Semaphore::new(sender.concurrency);
+            Arc::new(Lane { name: name.clone(), permits, circuit: Mutex::default() })
+        });
+        tokio::task::spawn_local(deliver(Arc::clone(&sender), Arc::clone(lane), parcel));
+    }
+}
+
+async fn deliver(sender: Arc<Sender>, lane: Arc<Lane>, parcel: Parcel) {
+    let channel = parcel.message.channel.as_str();
+    let pending = metrics::gauge!(PENDING_METRIC, "channel" => channel);
+    pending.increment(1.0);
+    // It is never closed.
+    let permit = lane.permits.acquire().await;
+    pending.decrement(1.0);
+    if !parcel.is_wanted() {
+        return;
+    }
+    let circuit = || lane.circuit.lock().unwrap_or_else(PoisonError::into_inner);
+    let admitted = circuit().admit(Instant::now());
+    if let Err(wait) = admitted {
+        let reason = format!("{} fails all the time and is left alone for a while", lane.name);
+        return parcel.reply(Reply::Postponed { reason, wait });
+    }
+    let started = Instant::now();
+    let Attempt { reply, is_ill } = sender.attempt(&parcel.message).await;
+    drop(permit);
+    metrics::histogram!(SECONDS_METRIC, "channel" => channel).record(started.elapsed());
+    let changed = circuit().ended(is_ill, Instant::now());
+    if let Some(is_open) = changed {
+        metrics::gauge!(CIRCUIT_METRIC, "server" => lane.name.clone()).set(f64::from(u8::from(is_open)));
+        let server = lane.name.as_str();
+        match &reply {
+            Reply::Again(reason) if is_open => {
+                tracing::warn!(server, reason, "it fails: left alone for a while")
+            }
+            _ => tracing::info!(server, "it works again"),
+        }
+    }
+    parcel.reply(reply);
+}
+
+#[cfg(test)]
+mod samples {
+    use crate::rules::{Severity, Transition};
+    use crate::stages::{Channel, Message, Notice, Recipient, Told};
+
+    pub(super) fn told(rule: &str, station_name: &str) -> Told {
+        Told::of_notice(Notice {
+            alert_id: format!("{rule}/USW00003192/2016-02-24/fired"),
+            rule_id: rule.into(),
+            transition: Transition::Fired,
+            severity: Severity::Warning,
+            station: "USW00003192".into(),
+            station_name: Some(station_name.into()),
+            date: "2016-02-24".into(),
+            message: format!("TMIN 8.9 °C at {station_name} (USW00003192) on 2016-02-24: TMIN <= 10.0"),
+            when: "TMIN <= 10.0".into(),
+            clear: None,
+            values: vec![("TMIN".into(), 8.9), ("TMAX".into(), 25.6)],
+            episode: None,
+            retracts: None,
+            days: None,
+        })
+    }
+
+    pub(super) fn message(notices: Vec<Told>) -> Message {
+        Message::of_notices(Recipient::Subscriber("anna".into()), Channel::Email, notices)
+    }
+}

@@ -1,0 +1,239 @@
+//! What a mail says, as plain text and as HTML that every mail program shows: tables, no pictures, nothing from elsewhere.
+
+use std::fmt::Write;
+
+use maud::{DOCTYPE, Markup, html};
+
+use crate::noaa::{Date, Element, RecentDay};
+use crate::stages::{Message, Notice};
+
+/// Charts are large: only the first of a message have one.
+const CHARTS_MAX: usize = 5;
+/// Days of a chart.
+const CHART_DAYS: usize = 30;
+const CHART_HEIGHT_PX: f64 = 96.0;
+
+/// Why people get it, and how they change that.
+pub(super) struct Footer<'a> {
+    pub(super) why: &'a str,
+    pub(super) manage_url: &'a str,
+    pub(super) unsubscribe: &'a str,
+}
+
+/// See the module's description.
+pub(super) struct Page<'a> {
+    pub(super) message: &'a Message,
+    pub(super) footer: Footer<'a>,
+    /// The last days of a station, oldest first.
+    pub(super) days: &'a dyn Fn(&str) -> Vec<RecentDay>,
+}
+
+impl Page<'_> {
+    /// The plain text.
+    pub(super) fn text(&self) -> String {
+        let mut text = String::new();
+        for (index, told) in self.message.notices.iter().enumerate() {
+            let notice = &told.notice;
+            // Writing into a string cannot fail.
+            let _ = writeln!(text, "{}\n", notice.message);
+            for (name, value) in facts(notice) {
+                let _ = writeln!(text, "  {name:<10} {value}");
+            }
+            let days = self.chart_days(index, notice);
+            for (name, pick) in [("TMIN", tmin as fn(&RecentDay) -> Option<f64>), ("TMAX", tmax)] {
+                if let Some(line) = sparkline(&days, pick) {
+                    let _ = writeln!(text, "  {name:<10} {line}");
+                }
+            }
+            text.push('\n');
+        }
+        let Footer { why, manage_url, unsubscribe } = &self.footer;
+        let _ = write!(text, "-- \n{why}\n{}\nUnsubscribe: {unsubscribe}\n", how_to_change(manage_url));
+        text
+    }
+
+    /// The HTML.
+    pub(super) fn html(&self) -> String {
+        let Footer { why, manage_url, unsubscribe } = &self.footer;
+        let page = html! {
+            (DOCTYPE)
+            html lang="en" {
+                head { meta charset="utf-8"; meta name="viewport" content="width=device-width"; title { "frostline" } }
+                body style="margin:0;padding:16px;background:#f3f6f9;color:#16222e;font:15px/1.5 system-ui,Arial,sans-serif" {
+                    @for (index, told) in self.message.notices.iter().enumerate() {
+                        (self.card(&told.notice, &self.chart_days(index, &told.notice)))
+                    }
+                    p style="max-width:560px;margin:16px auto;color:#5b6b7a;font-size:13px" {
+                        (why) br;
+                        @if manage_url.is_empty() { (how_to_change("")) }
+                        @else { "To change what you are told: " a href=(manage_url) { (manage_url) } }
+                        br;
+                        a href=(unsubscribe) { "Unsubscribe" }
+                    }
+                }
+            }
+        };
+        page.into_string()
+    }
+
+    fn card(&self, notice: &Notice, days: &[RecentDay]) -> Markup {
+        let edge = if notice.is_over() { "#5b8c5a" } else { "#1f6fb5" };
+        html! {
+            div style=(format!("max-width:560px;margin:0 auto 16px;padding:16px 20px;background:#ffffff;border-radius:8px;border-top:4px solid {edge}")) {
+                p style="margin:0 0 12px;font-size:17px;font-weight:600" { (notice.message) }
+                table role="presentation" cellpadding="0" cellspacing="0" style="font-size:14px" {
+                    @for (name, value) in facts(notice) {
+                        tr {
+                            td style="padding:2px 16px 2px 0;color:#5b6b7a;vertical-align:top" { (name) }
+                            td style="padding:2px 0" { (value) }
+                        }
+                    }
+                }
+                @if days.len() > 1 { (chart(days)) }
+            }
+        }
+    }
+
+    /// Up to the day of the notice; what came later is another message's.
+    fn chart_days(&self, index: usize, notice: &Notice) -> Vec<RecentDay> {
+        if index >= CHARTS_MAX {
+            return Vec::new();
+        }
+        let last = Date::parse_iso(&notice.date);
+        let mut days = (self.days)(&notice.station);
+        days.retain(|day| last.is_none_or(|last| day.date <= last));
+        days.split_off(days.len().saturating_sub(CHART_DAYS))
+    }
+}
+
+/// What there is to know of an alert, one line each.
+fn facts(notice: &Notice) -> Vec<(&'static str, String)> {
+    let mut facts = vec![("Station", notice.place()), ("Day", notice.date.clone())];
+    if !notice.values.is_empty() {
+        facts.push(("Values", notice.values.iter().map(with_unit).collect::<Vec<_>>().join(", ")));
+    }
+    let mut why = notice.when.clone();
+    if let Some(clear) = &notice.clear {
+        let _ = write!(why, ", over when {clear}");
+    }
+    if let Some(days) = notice.days.filter(|days| *days > 1) {
+        let _ = write!(why, ", day {days}");
+    }
+    facts.push(("Rule", format!("{}: {why}", notice.rule_id)));
+    facts.push(("Event", format!("{}, {}", notice.transition.as_str(), notice.severity.as_str())));
+    facts.push(("Alert", notice.alert_id.clone()));
+    facts
+}
+
+fn with_unit((name, value): &(String, f64)) -> String {
+    match Element::parse(name.as_bytes()).and_then(Element::unit) {
+        Some(unit) => format!("{name} {value} {unit}"),
+        None => format!("{name} {value}"),
+    }
+}
+
+fn how_to_change(manage_url: &str) -> String {
+    if manage_url.is_empty() {
+        "To change what you are told, answer this mail.".into()
+    } else {
+        format!("To change what you are told: {manage_url}")
+    }
+}
+
+fn tmin(day: &RecentDay) -> Option<f64> {
+    day.tmin
+}
+
+fn tmax(day: &RecentDay) -> Option<f64> {
+    day.tmax
+}
+
+fn bounds(values: impl Iterator<Item = f64>) -> Option<(f64, f64)> {
+    values.fold(None, |bounds, value| match bounds {
+        None => Some((value, value)),
+        Some((low, high)) => Some((low.min(value), high.max(value))),
+    })
+}
+
+/// A chart of one line, with its bounds.
+fn sparkline(days: &[RecentDay], pick: fn(&RecentDay) -> Option<f64>) -> Option<String> {
+    const BARS: [char; 8] = ['▁', '▂', '▃', '▄', '▅', '▆', '▇', '█'];
+    let (low, high) = bounds(days.iter().filter_map(pick))?;
+    let (first, last) = (days.first()?.date, days.last()?.date);
+    let bar =
+        |value: f64| BARS[(((value - low) / (high - low).max(0.1)) * 7.0).round().clamp(0.0, 7.0) as usize];
+    let line: String = days.iter().map(|day| pick(day).map_or(' ', bar)).collect();
+    Some(format!("{line}  {low:.1} to {high:.1} °C, {first} to {last}"))
+}
+
+/// Each day a bar from its lowest to its highest temperature, blue where it froze.
+fn chart(days: &[RecentDay]) -> Markup {
+    let values = days.iter().flat_map(|day| [day.tmin, day.tmax]).flatten();
+    let (low, high) = bounds(values).unwrap_or_default();
+    let px_per_degree = CHART_HEIGHT_PX / (high - low).max(1.0);
+    let bar = |day: &RecentDay| {
+        let low_of_day = day.tmin.or(day.tmax).unwrap_or(low);
+        let high_of_day = day.tmax.unwrap_or(low_of_day).max(low_of_day);
+        let above = ((high - high_of_day) * px_per_degree).round();
+        let height = ((high_of_day - low_of_day) * px_per_degree).round().max(3.0);
+        (above, height, if low_of_day <= 0.0 { "#2f7fd0" } else { "#9db4c8" })
+    };
+    let (first, last) = (days.first().map(|day| day.date), days.last().map(|day| day.date));
+    html! {
+        table role="presentation" cellpadding="0" cellspacing="0" style="margin-top:14px;border-collapse:collapse" {
+            tr {
+                @for day in days {
+                    @let (above, height, colour) = bar(day);
+                    td style="vertical-align:top;padding:0 1px" title=(title(day)) {
+                        div style=(format!("height:{above}px;line-height:0;font-size:0")) {}
+                        div style=(format!("width:10px;height:{height}px;line-height:0;font-size:0;background:{colour}")) {}
+                    }
+                }
+            }
+        }
+        p style="margin:4px 0 0;color:#5b6b7a;font-size:12px" {
+            "TMIN to TMAX, " (format!("{low:.1} to {high:.1} °C"))
+            @if let (Some(first), Some(last)) = (first, last) { ", " (first) " to " (last) }
+            ". Blue: frost."
+        }
+    }
+}
+
+fn title(day: &RecentDay) -> String {
+    let value = |value: Option<f64>| value.map_or("–".into(), |value| format!("{value:.1} °C"));
+    format!("{}: {} to {}", day.date, value(day.tmin), value(day.tmax))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::notify::samples::{message, told};
+
+    fn days(_: &str) -> Vec<RecentDay> {
+        let day = |n| RecentDay {
+            date: Date::new(2016, 2, n).unwrap(),
+            tmin: Some(f64::from(n) - 10.0),
+            tmax: Some(f64::from(n) + 5.0),
+        };
+        (1..=28).map(day).collect()
+    }
+
+    #[test]
+    fn both_forms_say_what_happened_why_and_how_to_change_it() {
+        let message = message(vec![told("frost", "<b>&Co"), told("frost-2", "OTHER")]);
+        let footer = Footer { why: "You are told since …", manage_url: "", unsubscribe: "mailto:a@b.c" };
+        let page = Page { message: &message, footer, days: &days };
+        let (text, html) = (page.text(), page.html());
+        for form in [&text, &html] {
+            for part in
+                ["TMIN 8.9 °C", "frost: TMIN &lt;= 10.0", "You are told", "answer this mail", "mailto:a@b.c"]
+            {
+                assert!(form.contains(part) || form.contains(&part.replace("&lt;", "<")), "{part} in {form}");
+            }
+        }
+        assert!(html.contains("&lt;b&gt;&amp;Co") && !html.contains("<b>&"));
+        assert!(text.contains("▁") && text.contains("2016-02-01 to 2016-02-24"), "{text}");
+        assert_eq!(html.matches("#2f7fd0").count(), 20, "ten days with frost, twice");
+        assert!(!html.contains("2016-02-25"), "days after the alert's are left out");
+    }
+}

@@ -1,0 +1,219 @@
+//! Who is told: addresses, channels, and when not to be woken.
+
+use jiff::tz::TimeZone;
+use serde::{Deserialize, Serialize};
+
+use super::definition::{Problems, check_email, check_id};
+use super::{Problem, Severity};
+
+/// Most characters of a name.
+const NAME_CHARS_MAX: usize = 100;
+
+/// Somebody who is told. Rules name the id, so that an address can change without them.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Subscriber {
+    /// Unique among the subscribers.
+    pub id: String,
+    /// How to address them in mails.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub name: Option<String>,
+    /// The address for mails. Never logged.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub email: Option<Address>,
+    /// The number for SMS, as in `+15551234567`. Never logged.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub phone: Option<Address>,
+    /// The name of a webhook of the operator's configuration.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub webhook: Option<String>,
+    /// Their time zone, as in `America/Phoenix`; for quiet hours.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub timezone: Option<String>,
+    /// When mails and SMS wait.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub quiet: Option<QuietHours>,
+    /// Most messages within an hour on each channel; what is too much waits, and comes as one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub per_hour: Option<u16>,
+}
+
+/// Hours of the day in which mails and SMS wait, unless an alert is severe.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct QuietHours {
+    /// When they begin, as in `22:00`.
+    pub from: String,
+    /// When they end, as in `06:30`; over midnight where it is the earlier one.
+    pub to: String,
+    /// Alerts at least as severe come through.
+    #[serde(default = "critical", skip_serializing_if = "is_critical")]
+    pub pass: Severity,
+}
+
+fn critical() -> Severity {
+    Severity::Critical
+}
+
+fn is_critical(severity: &Severity) -> bool {
+    *severity == Severity::Critical
+}
+
+/// An address. It is shown to nobody but whoever owns it: not in logs, and not in messages about mistakes.
+#[derive(Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct Address(pub String);
+
+impl std::fmt::Debug for Address {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("(an address)")
+    }
+}
+
+impl Subscriber {
+    /// Checks what is written.
+    ///
+    /// # Errors
+    /// All mistakes.
+    pub fn check(&self) -> Result<(), Vec<Problem>> {
+        let mut problems = Problems::default();
+        check_id("subscriber", &self.id, &mut problems);
+        if let Some(name) = &self.name {
+            let sound = !name.trim().is_empty() && name.chars().count() <= NAME_CHARS_MAX;
+            if !sound || name.chars().any(char::is_control) {
+                let expected = format!("expected one line of at most {NAME_CHARS_MAX} characters");
+                problems.add("name", 0, format!("name: {expected}"));
+            }
+        }
+        if let Some(email) = &self.email {
+            check_email(&email.0, &mut problems);
+        }
+        if self.phone.as_ref().is_some_and(|phone| !is_phone(&phone.0)) {
+            // Like addresses, numbers are not repeated.
+            problems.add("phone", 0, "phone: expected a number with its country, as in +15551234567");
+        }
+        if let Some(webhook) = &self.webhook {
+            check_id("webhook", webhook, &mut problems);
+        }
+        if self.email.is_none() && self.phone.is_none() && self.webhook.is_none() {
+            let expected = "expected email, phone or webhook";
+            problems.add("id", 0, format!("subscriber `{}` has no address: {expected}", self.id));
+        }
+        self.check_times(&mut problems);
+        if problems.0.is_empty() { Ok(()) } else { Err(problems.0) }
+    }
+
+    fn check_times(&self, problems: &mut Problems) {
+        if let Some(name) = &self.timezone
+            && TimeZone::get(name).is_err()
+        {
+            let expected = "expected a name as in America/Phoenix or Europe/Vienna";
+            problems.add("timezone", 0, format!("timezone {name:?}: {expected}"));
+        }
+        if self.per_hour == Some(0) {
+            problems.add("per_hour", 0, "per_hour = 0: expected 1 or more");
+        }
+        let Some(quiet) = &self.quiet else { return };
+        for time in [&quiet.from, &quiet.to] {
+            if minute_of_day(time).is_none() {
+                problems.add("quiet", 0, format!("{time:?}: expected a time of day as in 22:00"));
+            }
+        }
+        if quiet.from == quiet.to {
+            problems.add("quiet", 0, "from and to are the same: expected two times of day");
+        }
+        if self.timezone.is_none() {
+            let advice = "say in which, as in timezone = \"America/Phoenix\"";
+            problems.add("quiet", 0, format!("quiet hours need a time zone: {advice}"));
+        }
+    }
+
+    /// When quiet hours that hold at `now_ms` end, in milliseconds since 1970; `None` outside of them, and where an alert
+    /// is as severe as `severity` and passes.
+    pub fn quiet_until_ms(&self, now_ms: i64, severity: Severity) -> Option<i64> {
+        let quiet = self.quiet.as_ref().filter(|quiet| severity < quiet.pass)?;
+        let zone = TimeZone::get(self.timezone.as_deref()?).ok()?;
+        let (from, to) = (minute_of_day(&quiet.from)?, minute_of_day(&quiet.to)?);
+        let now = jiff::Timestamp::from_millisecond(now_ms).ok()?.to_zoned(zone);
+        let minute = i16::from(now.hour()) * 60 + i16::from(now.minute());
+        let (is_quiet, ends_tomorrow) = match from < to {
+            true => ((from..to).contains(&minute), false),
+            false => (minute >= from || minute < to, minute >= from),
+        };
+        if !is_quiet {
+            return None;
+        }
+        let day = if ends_tomorrow { now.date().tomorrow().ok()? } else { now.date() };
+        let end = day.at(i8::try_from(to / 60).ok()?, i8::try_from(to % 60).ok()?, 0, 0);
+        // An end that a change of clocks leaves out is taken as the moment after it.
+        let end = end.to_zoned(now.time_zone().clone()).ok()?.timestamp().as_millisecond();
+        Some(end.max(now_ms + 60_000))
+    }
+}
+
+fn is_phone(phone: &str) -> bool {
+    let digits = phone.strip_prefix('+').unwrap_or_default();
+    (7..=15).contains(&digits.len()) && digits.bytes().all(|byte| byte.is_ascii_digit())
+}
+
+fn minute_of_day(text: &str) -> Option<i16> {
+    let (hour, minute) = text.split_once(':').filter(|(_, minute)| minute.len() == 2)?;
+    let (hour, minute): (i16, i16) = (hour.parse().ok()?, minute.parse().ok()?);
+    ((0..24).contains(&hour) && (0..60).contains(&minute)).then_some(hour * 60 + minute)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn anna() -> Subscriber {
+        Subscriber {
+            id: "anna".into(),
+            email: Some(Address("anna@example.org".into())),
+            timezone: Some("America/Phoenix".into()),
+            quiet: Some(QuietHours { from: "22:00".into(), to: "06:00".into(), pass: Severity::Critical }),
+            ..Subscriber::default()
+        }
+    }
+
+    fn at(text: &str) -> i64 {
+        text.parse::<jiff::Timestamp>().unwrap().as_millisecond()
+    }
+
+    #[test]
+    fn quiet_hours_are_those_of_the_subscribers_clock() {
+        let anna = anna();
+        let until = |now: &str, severity| anna.quiet_until_ms(at(now), severity);
+        // 23:30 in Phoenix, which is seven hours behind.
+        assert_eq!(until("2026-01-10T06:30:00Z", Severity::Warning), Some(at("2026-01-10T13:00:00Z")));
+        assert_eq!(until("2026-01-10T12:59:00Z", Severity::Warning), Some(at("2026-01-10T13:00:00Z")));
+        assert_eq!(until("2026-01-10T13:00:00Z", Severity::Warning), None);
+        assert_eq!(until("2026-01-10T06:30:00Z", Severity::Critical), None);
+        let mut vienna = anna.clone();
+        vienna.timezone = Some("Europe/Vienna".into());
+        vienna.quiet =
+            Some(QuietHours { from: "01:00".into(), to: "02:30".into(), pass: Severity::Critical });
+        // The night in which 02:30 does not exist.
+        let end = vienna.quiet_until_ms(at("2026-03-29T00:30:00Z"), Severity::Info).unwrap();
+        assert!((at("2026-03-29T01:00:00Z")..=at("2026-03-29T01:30:00Z")).contains(&end), "{end}");
+    }
+
+    #[test]
+    fn what_cannot_be_is_told_without_addresses() {
+        let wrong = Subscriber {
+            id: "a".into(),
+            name: Some("x\r\nBcc: y".into()),
+            phone: Some(Address("0664 9876543".into())),
+            timezone: Some("Mars/Olympus".into()),
+            quiet: Some(QuietHours { from: "25:00".into(), to: "6".into(), pass: Severity::Critical }),
+            ..Subscriber::default()
+        };
+        let problems = wrong.check().unwrap_err();
+        let fields: Vec<&str> = problems.iter().map(|problem| problem.field).collect();
+        assert_eq!(fields, ["name", "phone", "timezone", "quiet", "quiet"]);
+        assert!(problems.iter().all(|problem| !problem.message.contains("9876543")));
+        let nowhere = Subscriber { id: "b".into(), ..Subscriber::default() };
+        assert!(nowhere.check().unwrap_err()[0].message.contains("no address"));
+        assert!(anna().check().is_ok());
+    }
+}

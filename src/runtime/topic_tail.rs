@@ -1,0 +1,87 @@
+//! Follows a topic for whoever wants to see what is written: from some way before its end, for ever after. Nothing is
+//! committed and nothing depends on it; where it falls behind or the brokers are away, only the view is late.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use super::background::Background;
+use super::failure::Failure;
+use crate::kafka::{Admin, ClientSettings, Polled, Reader, StartAt};
+use crate::record::Record;
+
+/// How long a poll waits: stopping takes as long at most.
+const POLL_TIMEOUT: Duration = Duration::from_millis(100);
+/// Records taken at once.
+const BATCH_RECORDS: usize = 500;
+/// How long a broken reader rests before it is made again.
+const RETRY_DELAY: Duration = Duration::from_secs(2);
+
+/// Takes the records, on the tail's own thread.
+pub(super) type Visit = Box<dyn FnMut(&Record<'_>) + Send>;
+
+/// Ends when it is dropped.
+pub struct TopicTail {
+    _thread: Background,
+}
+
+impl TopicTail {
+    /// Follows `topic`, beginning up to `tail` records before the end of each partition.
+    pub fn start(
+        settings: ClientSettings,
+        topic: String,
+        tail: i64,
+        visit: impl FnMut(&Record<'_>) + Send + 'static,
+    ) -> Self {
+        let visit: Visit = Box::new(visit);
+        let follow = move |stop| Follower { settings, topic, next: Vec::new(), tail, visit, stop }.run();
+        Self { _thread: Background::start(follow) }
+    }
+}
+
+struct Follower {
+    settings: ClientSettings,
+    topic: String,
+    /// Where each partition goes on, once it has been seen.
+    next: Vec<Option<i64>>,
+    tail: i64,
+    visit: Visit,
+    stop: Arc<AtomicBool>,
+}
+
+impl Follower {
+    fn run(mut self) {
+        while !self.stop.load(Ordering::Acquire) {
+            let Err(failure) = self.follow() else { return };
+            tracing::debug!(topic = self.topic, error = %failure, "looked at again soon");
+            let rested = std::time::Instant::now();
+            while rested.elapsed() < RETRY_DELAY && !self.stop.load(Ordering::Acquire) {
+                std::thread::sleep(POLL_TIMEOUT);
+            }
+        }
+    }
+
+    fn follow(&mut self) -> Result<(), Failure> {
+        if self.next.is_empty() {
+            let partitions = Admin::new(&self.settings)?.partitions(&self.topic)?.unwrap_or_default();
+            self.next = vec![None; usize::try_from(partitions).unwrap_or(0)];
+        }
+        let start = |next: &Option<i64>| next.map_or(StartAt::Tail(self.tail), StartAt::Offset);
+        let starts: Vec<(i32, StartAt)> = (0..).zip(self.next.iter().map(start)).collect();
+        let mut reader = Reader::new(&self.settings, &self.topic, &starts)?;
+        let Self { next, visit, stop, .. } = self;
+        while !stop.load(Ordering::Acquire) {
+            reader.read(POLL_TIMEOUT, BATCH_RECORDS, &mut |polled| {
+                if let Polled::Record(record) = polled {
+                    let index = usize::try_from(record.partition).unwrap_or(usize::MAX);
+                    if let Some(next) = next.get_mut(index) {
+                        *next = Some(record.offset + 1);
+                    }
+                    visit(&record);
+                }
+            })?;
+        }
+        reader.close();
+        Ok(())
+    }
+}

@@ -1,0 +1,123 @@
+//! What a task of `deliver` keeps in its store.
+//!
+//! | key | what |
+//! |---|---|
+//! | `m` offset channel | a message that is not done: its notices, attempts, next try |
+//! | `i` alert `\0` recipient `\0` channel | the notice is known; when it was sent, and the server's answer |
+//! | `r` recipient `\0` channel | when messages were sent in the last hour |
+//! | `t` recipient `\0` thread | the message that began a thread |
+
+use serde::{Deserialize, Serialize};
+
+use super::super::memory::{decode, encode};
+use super::super::notice::Recipient;
+use super::message::{Channel, Message, MessageKey};
+use crate::record::day_of;
+use crate::state::{StateError, Store};
+
+const MESSAGE_KEY: &[u8] = b"m";
+
+/// What is known of a notice on one channel.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) enum Known {
+    /// It waits, or is being sent.
+    Pending,
+    /// It was sent.
+    Sent {
+        /// When, in milliseconds since 1970.
+        at_ms: i64,
+        /// What the server said.
+        answer: String,
+    },
+    /// It was not sent, for this reason.
+    Suppressed(String),
+}
+
+/// The store with the task's own entries, as of a moment.
+pub(super) struct Memory<'a> {
+    pub(super) store: &'a mut Store,
+    pub(super) now_ms: i64,
+}
+
+impl Memory<'_> {
+    fn put(&mut self, key: &[u8], value: &impl Serialize) {
+        self.store.put(key, day_of(self.now_ms), &encode(value));
+    }
+
+    fn get<T: serde::de::DeserializeOwned>(&self, key: &[u8]) -> Result<Option<T>, StateError> {
+        let found = self.store.get(key, day_of(self.now_ms), decode::<T>)?;
+        match found {
+            None => Ok(None),
+            Some(Ok(value)) => Ok(value),
+            Some(Err(())) => {
+                let key = String::from_utf8_lossy(key).into_owned();
+                Err(self.store.corrupted(&format!("the entry {key:?} cannot be read")))
+            }
+        }
+    }
+
+    pub(super) fn messages(&self) -> Result<Vec<Message>, StateError> {
+        let (mut found, mut is_broken) = (Vec::new(), false);
+        self.store.scan_prefix(MESSAGE_KEY, |_, value| match decode::<Message>(value) {
+            Ok(message) => found.extend(message),
+            Err(()) => is_broken = true,
+        })?;
+        if is_broken { Err(self.store.corrupted("a message cannot be read")) } else { Ok(found) }
+    }
+
+    pub(super) fn put_message(&mut self, key: MessageKey, message: &Message) {
+        self.put(&message_key(key), message);
+    }
+
+    pub(super) fn drop_message(&mut self, key: MessageKey) {
+        self.store.delete(&message_key(key));
+    }
+
+    pub(super) fn known(
+        &self,
+        alert_id: &str,
+        to: &Recipient,
+        channel: Channel,
+    ) -> Result<Option<Known>, StateError> {
+        self.get(&known_key(alert_id, to, channel))
+    }
+
+    pub(super) fn know(&mut self, alert_id: &str, to: &Recipient, channel: Channel, known: &Known) {
+        self.put(&known_key(alert_id, to, channel), known);
+    }
+
+    /// So that the notice counts as new when it comes again.
+    pub(super) fn forget(&mut self, alert_id: &str, to: &Recipient, channel: Channel) {
+        self.store.delete(&known_key(alert_id, to, channel));
+    }
+
+    /// When messages were sent lately, oldest first.
+    pub(super) fn sent_times(&self, to: &Recipient, channel: Channel) -> Result<Vec<i64>, StateError> {
+        Ok(self.get(&format_key('r', to, channel.as_str()))?.unwrap_or_default())
+    }
+
+    pub(super) fn put_sent_times(&mut self, to: &Recipient, channel: Channel, times: &[i64]) {
+        self.put(&format_key('r', to, channel.as_str()), &times);
+    }
+
+    /// The message that began a thread.
+    pub(super) fn thread(&self, to: &Recipient, thread: &str) -> Result<Option<String>, StateError> {
+        self.get(&format_key('t', to, thread))
+    }
+
+    pub(super) fn begin_thread(&mut self, to: &Recipient, thread: &str, message_id: &str) {
+        self.put(&format_key('t', to, thread), &message_id);
+    }
+}
+
+fn message_key(key: MessageKey) -> Vec<u8> {
+    [MESSAGE_KEY, &key.offset.to_be_bytes(), key.channel.as_str().as_bytes()].concat()
+}
+
+fn known_key(alert_id: &str, to: &Recipient, channel: Channel) -> Vec<u8> {
+    format!("i{alert_id}\0{to}\0{channel}").into_bytes()
+}
+
+fn format_key(kind: char, to: &Recipient, what: &str) -> Vec<u8> {
+    format!("{kind}{to}\0{what}").into_bytes()
+}

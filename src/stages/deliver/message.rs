@@ -1,0 +1,149 @@
+//! A message to one recipient over one channel, made of one notice or several.
+
+use std::fmt;
+
+use serde::{Deserialize, Serialize};
+use sha2::{Digest, Sha256};
+
+use super::super::notice::{Notice, Recipient};
+use crate::rules::Severity;
+
+/// Most notices of one message.
+const NOTICES_MAX: usize = 100;
+
+/// A way to reach somebody.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Channel {
+    /// SMTP.
+    Email,
+    /// An HTTP gateway.
+    Sms,
+    /// HTTP, to an address of the operator's configuration.
+    Webhook,
+    /// The Alertmanager of the operator's configuration.
+    Alertmanager,
+}
+
+impl Channel {
+    /// As written in records and metrics.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Email => "email",
+            Self::Sms => "sms",
+            Self::Webhook => "webhook",
+            Self::Alertmanager => "alertmanager",
+        }
+    }
+
+    /// Whether people read it, so that quiet hours and rates count and several notices become one message.
+    pub fn is_for_people(self) -> bool {
+        matches!(self, Self::Email | Self::Sms)
+    }
+
+    /// Most notices of one message. A webhook gets one, since its key is the alert's id.
+    pub(super) fn notices_max(self) -> usize {
+        if self == Self::Webhook { 1 } else { NOTICES_MAX }
+    }
+}
+
+impl fmt::Display for Channel {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
+
+/// What a message is known by in its task: the offset of its first notice, and its channel.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub(super) struct MessageKey {
+    pub(super) offset: i64,
+    pub(super) channel: Channel,
+}
+
+/// A notice, and where it was read.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Told {
+    /// What is told.
+    pub notice: Notice,
+    pub(super) partition: i32,
+    pub(super) offset: i64,
+    pub(super) timestamp_ms: i64,
+}
+
+impl Told {
+    /// A notice that was read nowhere.
+    pub fn of_notice(notice: Notice) -> Self {
+        Self { notice, partition: 0, offset: 0, timestamp_ms: 0 }
+    }
+}
+
+/// See the module's description.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Message {
+    /// Stays the same however often it is sent: made of the recipient, the channel and the alerts. Empty while notices
+    /// may still join.
+    pub id: String,
+    /// Who is told.
+    pub recipient: Recipient,
+    /// How.
+    pub channel: Channel,
+    /// What, oldest first.
+    pub notices: Vec<Told>,
+    /// The message that began the thread, if this one continues it.
+    pub answers: Option<String>,
+    /// Since when it gathers notices or, once closed, is being sent, in milliseconds since 1970.
+    pub since_ms: i64,
+    /// When it is looked at next: closed and sent, or sent again.
+    pub due_ms: i64,
+    /// How often sending it has failed.
+    pub attempts: u32,
+    /// Why it failed last.
+    pub error: String,
+}
+
+impl Message {
+    /// A message with an id, that waits for nothing: for tests of the channels.
+    pub fn of_notices(recipient: Recipient, channel: Channel, notices: Vec<Told>) -> Self {
+        let mut message = Self::begin(recipient, channel, notices, 0, 0);
+        message.close();
+        message
+    }
+
+    pub(super) fn begin(
+        recipient: Recipient,
+        channel: Channel,
+        notices: Vec<Told>,
+        since_ms: i64,
+        due_ms: i64,
+    ) -> Self {
+        let (id, answers, error) = (String::new(), None, String::new());
+        Self { id, recipient, channel, notices, answers, since_ms, due_ms, attempts: 0, error }
+    }
+
+    pub(super) fn key(&self) -> Option<MessageKey> {
+        self.notices.first().map(|told| MessageKey { offset: told.offset, channel: self.channel })
+    }
+
+    /// Whether no more notices may join.
+    pub(super) fn is_closed(&self) -> bool {
+        !self.id.is_empty()
+    }
+
+    /// Fixes what it is made of, and with that its id.
+    pub(super) fn close(&mut self) {
+        let mut digest = Sha256::new();
+        digest.update(format!("{}\0{}", self.recipient, self.channel));
+        self.notices.iter().for_each(|told| digest.update(format!("\0{}", told.notice.alert_id)));
+        self.id = digest.finalize()[..12].iter().map(|byte| format!("{byte:02x}")).collect();
+    }
+
+    /// How urgent the most urgent of its notices is.
+    pub fn severity(&self) -> Severity {
+        self.notices.iter().map(|told| told.notice.severity).max().unwrap_or_default()
+    }
+
+    /// The ids of its alerts.
+    pub fn alert_ids(&self) -> impl Iterator<Item = &str> {
+        self.notices.iter().map(|told| told.notice.alert_id.as_str())
+    }
+}

@@ -1,0 +1,448 @@
+//! deliver: notices become messages, and messages reach people, once as far as we can know.
+//!
+//! # The way of a message
+//!
+//! ```text
+//! notice ─► gathering ──due──► closed ──committed──► handed out ──► reply ─► sent, or given up
+//!            ▲      │            ▲                                    │
+//!            └──────┘            └───────────── later ◄───────────────┘
+//!        quiet hours, rate
+//! ```
+//!
+//! 1. A notice opens a message to its recipient on each channel, or joins the one that is gathering (`group_wait`). The
+//!    message is written to the store, and with the commit to the changelog.
+//! 2. When it is due it is *closed*: from now on its alerts, and so its id, are fixed. It is handed to whoever sends it
+//!    only when that is committed. So whatever dies, it is sent again as the same message with the same id, never with
+//!    other alerts under an id that a receiver has seen.
+//! 3. Replies come back on any thread and are taken here. *Sent* and *refused* end it: the message leaves the store, its
+//!    outcome goes to the stage's topic, and what could not be sent is one dead letter for each notice, whose retry counts
+//!    as new. *Again* puts it off, with the number of attempts and the next time in the store.
+//!
+//! | dies | then |
+//! |---|---|
+//! | before 1 is committed | the notice is read again |
+//! | between 1 and sending | the message is found in the store and sent |
+//! | after sending, before the outcome is committed | it is sent again, with the same id: nobody can know here whether it arrived |
+//! | after that | nothing is left to do |
+//!
+//! A partition that is given up takes no more replies; what is on its way then is sent again by its next owner, as the
+//! same message.
+
+mod memory;
+mod message;
+mod outlet;
+mod settings;
+
+use std::cmp::Reverse;
+use std::collections::{BinaryHeap, HashMap, HashSet};
+use std::sync::Arc;
+use std::time::Duration;
+
+use serde::Serialize;
+
+use memory::{Known, Memory};
+use message::MessageKey;
+pub use message::{Channel, Message, Told};
+use outlet::Replies;
+pub use outlet::{Outlet, Parcel, Reply, Wake};
+pub use settings::{DeliverSettings, rule_address};
+
+use super::notice::{Addressed, Recipient};
+use super::{Context, Limits, Processor, accepted_value};
+use crate::record::{HeaderList, NO_HEADERS, Record};
+use crate::rules::{RuleSet, Subscriber};
+use crate::state::StateError;
+
+/// Outcomes of messages, counted when they are committed.
+const DELIVERIES_METRIC: &str = "frostline_deliveries_total";
+
+/// The processor.
+pub struct Deliver {
+    settings: Arc<DeliverSettings>,
+    rules: Arc<RuleSet>,
+    limits: Limits,
+    outlet: Outlet,
+    replies: Arc<Replies>,
+    is_loaded: bool,
+    /// All that are not done.
+    messages: HashMap<MessageKey, Arc<Message>>,
+    /// Those that notices may still join.
+    gathering: HashMap<(Recipient, Channel), MessageKey>,
+    due: BinaryHeap<Reverse<(i64, MessageKey)>>,
+    on_their_way: HashSet<MessageKey>,
+    /// Closed since the last commit began; and those whose commit is under way.
+    closed: Vec<MessageKey>,
+    sealed: Vec<MessageKey>,
+    /// The same for what is counted.
+    outcomes: Vec<(Channel, &'static str)>,
+    sealed_outcomes: Vec<(Channel, &'static str)>,
+}
+
+/// What became of a message: the value of a record of `noaa-deliveries`.
+#[derive(Serialize)]
+struct OutcomeRecord<'a> {
+    message_id: &'a str,
+    channel: Channel,
+    recipient: &'a Recipient,
+    outcome: &'static str,
+    reason: Option<&'a str>,
+    answer: Option<&'a str>,
+    attempts: u32,
+    alert_ids: Vec<&'a str>,
+    at_ms: i64,
+}
+
+impl Deliver {
+    /// Sends through `outlet` what the notices say, to whom the rules say.
+    pub fn new(settings: Arc<DeliverSettings>, rules: Arc<RuleSet>, limits: Limits, outlet: Outlet) -> Self {
+        Self {
+            settings,
+            rules,
+            limits,
+            outlet,
+            replies: Arc::default(),
+            is_loaded: false,
+            messages: HashMap::new(),
+            gathering: HashMap::new(),
+            due: BinaryHeap::new(),
+            on_their_way: HashSet::new(),
+            closed: Vec::new(),
+            sealed: Vec::new(),
+            outcomes: Vec::new(),
+            sealed_outcomes: Vec::new(),
+        }
+    }
+
+    /// Finds what was not done when the task ended last.
+    fn load(&mut self, memory: &Memory<'_>) -> Result<(), StateError> {
+        if self.is_loaded {
+            return Ok(());
+        }
+        self.is_loaded = true;
+        for message in memory.messages()? {
+            let Some(key) = message.key() else { continue };
+            if !message.is_closed() {
+                self.gathering.insert((message.recipient.clone(), message.channel), key);
+            }
+            self.due.push(Reverse((message.due_ms, key)));
+            self.messages.insert(key, Arc::new(message));
+        }
+        Ok(())
+    }
+
+    fn subscriber(&self, recipient: &Recipient) -> Option<Arc<Subscriber>> {
+        match recipient {
+            Recipient::Subscriber(id) => self.rules.subscriber(id),
+            _ => None,
+        }
+    }
+
+    /// Adds a notice to the message that gathers on this channel, or begins one.
+    fn tell(&mut self, recipient: &Recipient, channel: Channel, told: Told, memory: &mut Memory<'_>) {
+        let place = (recipient.clone(), channel);
+        let open = self.gathering.get(&place).copied();
+        if let Some((key, message)) = open.and_then(|key| Some((key, self.messages.get_mut(&key)?)))
+            && message.notices.len() < channel.notices_max()
+        {
+            let message = Arc::make_mut(message);
+            message.notices.push(told);
+            memory.put_message(key, message);
+            // Somebody who must be told at once does not wait for the morning with the others.
+            let soon = memory.now_ms + self.settings.group_wait_ms;
+            if message.due_ms > soon {
+                self.due.push(Reverse((soon, key)));
+                message.due_ms = soon;
+            }
+            return;
+        }
+        let wait_ms = if channel.notices_max() > 1 { self.settings.group_wait_ms } else { 0 };
+        let key = MessageKey { offset: told.offset, channel };
+        let due_ms = memory.now_ms + wait_ms;
+        let message = Message::begin(recipient.clone(), channel, vec![told], memory.now_ms, due_ms);
+        memory.put_message(key, &message);
+        self.due.push(Reverse((message.due_ms, key)));
+        self.messages.insert(key, Arc::new(message));
+        self.gathering.insert(place, key);
+    }
+
+    /// Looks at messages whose time has come.
+    fn work_on_due(&mut self, memory: &mut Memory<'_>) -> Result<(), StateError> {
+        while let Some(Reverse((due_ms, key))) = self.due.peek().copied().filter(|d| d.0.0 <= memory.now_ms) {
+            self.due.pop();
+            let Some(message) = self.messages.get(&key) else { continue };
+            if message.due_ms != due_ms || self.on_their_way.contains(&key) {
+                continue;
+            }
+            if message.is_closed() {
+                self.hand_out(key);
+            } else {
+                self.close_or_hold(key, memory)?;
+            }
+        }
+        Ok(())
+    }
+
+    fn close_or_hold(&mut self, key: MessageKey, memory: &mut Memory<'_>) -> Result<(), StateError> {
+        let Some(message) = self.messages.get(&key) else { return Ok(()) };
+        let (recipient, channel) = (message.recipient.clone(), message.channel);
+        let subscriber = self.subscriber(&recipient);
+        let mut sent_times = memory.sent_times(&recipient, channel)?;
+        sent_times.retain(|sent_ms| memory.now_ms - sent_ms < settings::HOUR_MS);
+        let hold = self.settings.hold_until_ms(message, subscriber.as_ref(), &sent_times, memory.now_ms);
+        let Some(message) = self.messages.get_mut(&key).map(Arc::make_mut) else { return Ok(()) };
+        if let Some(until_ms) = hold {
+            message.due_ms = until_ms;
+            memory.put_message(key, message);
+            self.due.push(Reverse((until_ms, key)));
+            return Ok(());
+        }
+        message.close();
+        message.since_ms = memory.now_ms;
+        for told in &message.notices {
+            match memory.thread(&recipient, told.notice.thread())? {
+                Some(began) => drop(message.answers.get_or_insert(began)),
+                None => memory.begin_thread(&recipient, told.notice.thread(), &message.id),
+            }
+        }
+        memory.put_message(key, message);
+        if channel.is_for_people() {
+            sent_times.push(memory.now_ms);
+            memory.put_sent_times(&recipient, channel, &sent_times);
+        }
+        self.gathering.remove(&(recipient, channel));
+        self.closed.push(key);
+        self.on_their_way.insert(key);
+        Ok(())
+    }
+
+    fn hand_out(&mut self, key: MessageKey) {
+        if let Some(message) = self.messages.get(&key) {
+            self.on_their_way.insert(key);
+            let (message, replies) = (Arc::clone(message), Arc::clone(&self.replies));
+            (self.outlet)(Parcel::new(message, key, replies));
+        }
+    }
+
+    fn take_reply(&mut self, key: MessageKey, reply: Reply, context: &mut Context<'_>) {
+        self.on_their_way.remove(&key);
+        let Some(message) = self.messages.get(&key).cloned() else { return };
+        match reply {
+            Reply::Sent(answer) => {
+                context.counts.sent += 1;
+                self.done(key, &message, Ok(&answer), context);
+            }
+            Reply::Refused(reason) => self.fail(key, &message, &reason, context),
+            Reply::Again(reason) => self.put_off((key, (*message).clone()), reason, None, context),
+            Reply::Postponed { reason, wait } => {
+                self.put_off((key, (*message).clone()), reason, Some(wait), context);
+            }
+        }
+    }
+
+    /// Arranges the next attempt. With `wait` nothing was tried: that is not worth an entry in the changelog.
+    fn put_off(
+        &mut self,
+        (key, mut message): (MessageKey, Message),
+        reason: String,
+        wait: Option<Duration>,
+        context: &mut Context<'_>,
+    ) {
+        message.attempts += u32::from(wait.is_none());
+        message.error = reason;
+        if self.settings.is_hopeless(&message, context.now_ms) {
+            let reason = format!("{} after {} attempts", message.error, message.attempts);
+            return self.fail(key, &message, &reason, context);
+        }
+        let delay_ms = match wait {
+            Some(wait) => settings::jittered_ms(i64::try_from(wait.as_millis()).unwrap_or(i64::MAX)),
+            None => self.settings.retry_delay_ms(message.attempts),
+        };
+        message.due_ms = context.now_ms + delay_ms;
+        if wait.is_none() {
+            context.counts.retried += 1;
+            self.outcomes.push((message.channel, "retried"));
+            Memory { store: context.store, now_ms: context.now_ms }.put_message(key, &message);
+        }
+        self.due.push(Reverse((message.due_ms, key)));
+        self.messages.insert(key, Arc::new(message));
+    }
+
+    /// It will not be sent: each notice becomes a dead letter that can be retried, on this channel alone.
+    fn fail(&mut self, key: MessageKey, message: &Message, reason: &str, context: &mut Context<'_>) {
+        context.counts.failed += 1;
+        for told in &message.notices {
+            let addressed = Addressed { recipient: message.recipient.clone(), notice: told.notice.clone() };
+            // Strings and numbers into a vector cannot fail.
+            let value = serde_json::to_vec(&addressed).unwrap_or_default();
+            let key = message.recipient.to_string();
+            let record = Record {
+                topic: &self.settings.source,
+                partition: told.partition,
+                offset: told.offset,
+                timestamp_ms: told.timestamp_ms,
+                key: Some(key.as_bytes()),
+                value: Some(&value),
+                headers: &HeaderList(NO_HEADERS),
+            };
+            context.reject(&record, &format!("{} to {}: {reason}", message.channel, message.recipient));
+        }
+        self.done(key, message, Err(reason), context);
+    }
+
+    fn done(
+        &mut self,
+        key: MessageKey,
+        message: &Message,
+        outcome: Result<&str, &str>,
+        context: &mut Context<'_>,
+    ) {
+        let mut memory = Memory { store: context.store, now_ms: context.now_ms };
+        for alert_id in message.alert_ids() {
+            match outcome {
+                Ok(answer) => {
+                    let known = Known::Sent { at_ms: memory.now_ms, answer: answer.to_owned() };
+                    memory.know(alert_id, &message.recipient, message.channel, &known);
+                }
+                Err(_) => memory.forget(alert_id, &message.recipient, message.channel),
+            }
+        }
+        memory.drop_message(key);
+        self.messages.remove(&key);
+        let name = if outcome.is_ok() { "sent" } else { "failed" };
+        self.tell_outcome(message, name, outcome, context);
+    }
+
+    fn tell_outcome(
+        &mut self,
+        message: &Message,
+        name: &'static str,
+        outcome: Result<&str, &str>,
+        context: &mut Context<'_>,
+    ) {
+        self.outcomes.push((message.channel, name));
+        let record = OutcomeRecord {
+            message_id: &message.id,
+            channel: message.channel,
+            recipient: &message.recipient,
+            outcome: name,
+            reason: outcome.err(),
+            answer: outcome.ok(),
+            attempts: message.attempts + u32::from(name == "sent"),
+            alert_ids: message.alert_ids().collect(),
+            at_ms: context.now_ms,
+        };
+        let key = message.recipient.to_string();
+        context.collector.emit(key.as_bytes(), context.now_ms, |out| {
+            // Strings and numbers into a vector cannot fail.
+            let _ = serde_json::to_writer(out, &record);
+        });
+    }
+
+    /// A notice that nobody is told, with the reason.
+    fn suppress(
+        &mut self,
+        to: &Recipient,
+        channel: Channel,
+        told: Told,
+        reason: &str,
+        context: &mut Context<'_>,
+    ) {
+        context.counts.suppressed += 1;
+        let mut memory = Memory { store: context.store, now_ms: context.now_ms };
+        memory.know(&told.notice.alert_id, to, channel, &Known::Suppressed(reason.to_owned()));
+        let message = Message::begin(to.clone(), channel, vec![told], context.now_ms, 0);
+        self.tell_outcome(&message, "suppressed", Err(reason), context);
+    }
+}
+
+impl Processor for Deliver {
+    fn process(&mut self, record: &Record<'_>, context: &mut Context<'_>) -> Result<(), StateError> {
+        self.load(&Memory { store: context.store, now_ms: context.now_ms })?;
+        let Some(value) = accepted_value(record, &self.limits, context) else { return Ok(()) };
+        let addressed: Addressed = match serde_json::from_slice(value) {
+            Ok(addressed) => addressed,
+            Err(error) => {
+                context.reject(record, &format!("it is not a notice: {error}"));
+                return Ok(());
+            }
+        };
+        let Addressed { recipient, notice } = addressed;
+        if record.key != Some(recipient.to_string().as_bytes()) {
+            context.reject(record, &format!("expected the key {recipient}"));
+            return Ok(());
+        }
+        let channels = match self.settings.channels(&recipient, &notice, &self.rules) {
+            Ok(channels) => channels,
+            Err(reason) => {
+                context.reject(record, &reason);
+                return Ok(());
+            }
+        };
+        let too_old = self.settings.too_old(&notice, context.now_ms);
+        let (partition, offset, timestamp_ms) = (record.partition, record.offset, record.timestamp_ms);
+        for channel in channels {
+            let mut memory = Memory { store: context.store, now_ms: context.now_ms };
+            if memory.known(&notice.alert_id, &recipient, channel)?.is_some() {
+                context.counts.duplicates += 1;
+                continue;
+            }
+            let told = Told { notice: notice.clone(), partition, offset, timestamp_ms };
+            if let Some(reason) = &too_old {
+                self.suppress(&recipient, channel, told, reason, context);
+                continue;
+            }
+            memory.know(&notice.alert_id, &recipient, channel, &Known::Pending);
+            self.tell(&recipient, channel, told, &mut memory);
+        }
+        Ok(())
+    }
+
+    fn turn(&mut self, context: &mut Context<'_>) -> Result<(), StateError> {
+        self.load(&Memory { store: context.store, now_ms: context.now_ms })?;
+        for (key, reply) in self.replies.take() {
+            self.take_reply(key, reply, context);
+        }
+        if self.replies.is_closed() {
+            return Ok(());
+        }
+        self.work_on_due(&mut Memory { store: context.store, now_ms: context.now_ms })
+    }
+
+    fn wake_by(&mut self, wake: Wake) {
+        self.replies.wake_by(wake);
+    }
+
+    fn is_waiting(&self) -> bool {
+        !self.messages.is_empty()
+    }
+
+    fn stop(&mut self) -> usize {
+        self.replies.close();
+        self.on_their_way.len() - self.closed.len() - self.sealed.len()
+    }
+
+    fn sealed(&mut self) {
+        self.sealed.append(&mut self.closed);
+        self.sealed_outcomes.append(&mut self.outcomes);
+    }
+
+    fn committed(&mut self) {
+        for key in std::mem::take(&mut self.sealed) {
+            self.hand_out(key);
+        }
+        for (channel, outcome) in self.sealed_outcomes.drain(..) {
+            metrics::counter!(DELIVERIES_METRIC, "channel" => channel.as_str(), "outcome" => outcome)
+                .increment(1);
+        }
+    }
+}
+
+impl Drop for Deliver {
+    fn drop(&mut self) {
+        self.replies.close();
+    }
+}
+
+#[cfg(test)]
+#[path = "deliver_tests.rs"]
+mod tests;

@@ -1,0 +1,169 @@
+//! How messages are made, timed and given up.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
+use super::super::notice::{Notice, Recipient};
+use super::message::{Channel, Message};
+use crate::rules::{Address, RuleSet, Subscriber};
+
+/// One hour, in milliseconds.
+pub(super) const HOUR_MS: i64 = 3_600_000;
+
+/// See the module's description.
+#[derive(Clone, Debug)]
+pub struct DeliverSettings {
+    /// The topic that the notices are read from, for dead letters.
+    pub source: String,
+    /// For how long notices to the same recipient are gathered, in milliseconds.
+    pub group_wait_ms: i64,
+    /// Alerts on days longer ago than this many are not sent.
+    pub max_age_days: i64,
+    /// How often sending is tried.
+    pub attempts_max: u32,
+    /// The delay after the first failure, in milliseconds; it doubles with each further one.
+    pub retry_first_ms: i64,
+    /// The longest delay, in milliseconds.
+    pub retry_max_ms: i64,
+    /// After how long a message is given up that no server could even be asked about, in milliseconds.
+    pub give_up_ms: i64,
+    /// Most messages within an hour to one recipient on one channel, where a subscriber says nothing else.
+    pub per_hour: u16,
+    /// What the operator has configured.
+    pub has_email: bool,
+    /// The same for SMS.
+    pub has_sms: bool,
+    /// The names of webhooks.
+    pub webhooks: BTreeSet<String>,
+}
+
+impl DeliverSettings {
+    /// The channels to a recipient.
+    ///
+    /// # Errors
+    /// Why there is none, and what to do.
+    pub(super) fn channels(
+        &self,
+        recipient: &Recipient,
+        notice: &Notice,
+        rules: &RuleSet,
+    ) -> Result<Vec<Channel>, String> {
+        match recipient {
+            Recipient::Alertmanager => Ok(vec![Channel::Alertmanager]),
+            Recipient::Address(_) if rule_address(recipient, &notice.rule_id, rules).is_none() => {
+                Err(format!(
+                    "rule `{}` does not name this address any more: nobody knows what it was",
+                    notice.rule_id
+                ))
+            }
+            Recipient::Address(_) if !self.has_email => {
+                Err("no mail server is configured: see [notify.email]".to_owned())
+            }
+            Recipient::Address(_) => Ok(vec![Channel::Email]),
+            Recipient::Subscriber(id) => match rules.subscriber(id) {
+                None => {
+                    Err(format!("there is no subscriber `{id}`: publish it with `frostline rules apply`"))
+                }
+                Some(subscriber) => self.channels_of(&subscriber),
+            },
+        }
+    }
+
+    /// The channels of a subscriber that are configured here.
+    ///
+    /// # Errors
+    /// Why there is none.
+    pub fn channels_of(&self, subscriber: &Subscriber) -> Result<Vec<Channel>, String> {
+        let (channels, missing) = self.channels_and_missing(subscriber);
+        if channels.is_empty() {
+            let missing: Vec<String> = missing.into_iter().map(|(_, section)| section).collect();
+            let missing = missing.join(", ");
+            return Err(format!("no channel of subscriber `{}` is configured: {missing}", subscriber.id));
+        }
+        Ok(channels)
+    }
+
+    /// The same, and for each channel that is not configured the subscriber's field and the section that is missing.
+    pub fn channels_and_missing(
+        &self,
+        subscriber: &Subscriber,
+    ) -> (Vec<Channel>, Vec<(&'static str, String)>) {
+        let mut missing = Vec::new();
+        let webhook = subscriber.webhook.as_deref();
+        let wanted = [
+            (
+                Channel::Email,
+                "email",
+                subscriber.email.is_some(),
+                self.has_email,
+                "[notify.email]".to_owned(),
+            ),
+            (Channel::Sms, "phone", subscriber.phone.is_some(), self.has_sms, "[notify.sms]".to_owned()),
+            (
+                Channel::Webhook,
+                "webhook",
+                webhook.is_some(),
+                webhook.is_some_and(|name| self.webhooks.contains(name)),
+                format!("[notify.webhooks.{}]", webhook.unwrap_or_default()),
+            ),
+        ];
+        let mut channels = Vec::new();
+        for (channel, field, is_wanted, is_configured, section) in wanted {
+            match (is_wanted, is_configured) {
+                (true, true) => channels.push(channel),
+                (true, false) => missing.push((field, section)),
+                (false, _) => {}
+            }
+        }
+        (channels, missing)
+    }
+
+    /// Why an alert is not sent at all, if it is too old.
+    pub(super) fn too_old(&self, notice: &Notice, now_ms: i64) -> Option<String> {
+        let days = notice.age_days(now_ms);
+        let limit = self.max_age_days;
+        (days > limit).then(|| {
+            format!("its day is {days} days ago: nobody is told after {limit} (notify.max_age_days)")
+        })
+    }
+
+    /// When a message may be sent at the earliest, if not now: quiet hours, and how many were sent lately.
+    pub(super) fn hold_until_ms(
+        &self,
+        message: &Message,
+        subscriber: Option<&Arc<Subscriber>>,
+        sent_times: &[i64],
+        now_ms: i64,
+    ) -> Option<i64> {
+        if !message.channel.is_for_people() {
+            return None;
+        }
+        let quiet = subscriber.and_then(|subscriber| subscriber.quiet_until_ms(now_ms, message.severity()));
+        let per_hour = subscriber.and_then(|subscriber| subscriber.per_hour).unwrap_or(self.per_hour);
+        let index = sent_times.len().checked_sub(per_hour.into());
+        let rate = index.and_then(|index| sent_times.get(index)).map(|oldest| oldest + HOUR_MS);
+        quiet.max(rate.filter(|until| *until > now_ms))
+    }
+
+    /// The delay before the next attempt: growing, with jitter.
+    pub(super) fn retry_delay_ms(&self, attempts: u32) -> i64 {
+        let doubled = self.retry_first_ms.saturating_mul(1 << attempts.saturating_sub(1).min(30));
+        jittered_ms(doubled.min(self.retry_max_ms))
+    }
+
+    /// Whether a message is given up.
+    pub(super) fn is_hopeless(&self, message: &Message, now_ms: i64) -> bool {
+        message.attempts >= self.attempts_max || now_ms - message.since_ms > self.give_up_ms
+    }
+}
+
+/// Up to a quarter more or less, so that a server which comes back is not met by all at once.
+pub(super) fn jittered_ms(delay_ms: i64) -> i64 {
+    delay_ms / 4 * 3 + fastrand::i64(0..=(delay_ms / 2).max(1))
+}
+
+/// The address that a rule names, if it is the one that was meant.
+pub fn rule_address(recipient: &Recipient, rule_id: &str, rules: &RuleSet) -> Option<Address> {
+    let address = rules.get(rule_id)?.email.clone()?;
+    (Recipient::of_address(&address) == *recipient).then_some(address)
+}

@@ -1,0 +1,206 @@
+//! What one recipient is told of one alert: the record between `notify` and `deliver`.
+
+use std::fmt;
+use std::str::FromStr;
+
+use serde::{Deserialize, Serialize};
+use sha2::{Digest, Sha256};
+
+use crate::noaa::{Date, Element, StationId};
+use crate::rules::{Address, Severity, Transition};
+
+/// Who is told. As text it is the key of a notice, so that all notices of a recipient meet in one partition.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(into = "String", try_from = "String")]
+pub enum Recipient {
+    /// A subscriber, by id.
+    Subscriber(String),
+    /// An address that a rule itself names, by the beginning of its SHA-256: addresses stay out of records.
+    Address(String),
+    /// The Alertmanager of the operator's configuration.
+    Alertmanager,
+}
+
+impl Recipient {
+    /// The recipient that an address stands for.
+    pub fn of_address(address: &Address) -> Self {
+        let digest = Sha256::digest(address.0.as_bytes());
+        Self::Address(digest[..8].iter().map(|byte| format!("{byte:02x}")).collect())
+    }
+}
+
+impl fmt::Display for Recipient {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Subscriber(id) => write!(f, "subscriber/{id}"),
+            Self::Address(digest) => write!(f, "address/{digest}"),
+            Self::Alertmanager => f.write_str("alertmanager"),
+        }
+    }
+}
+
+impl From<Recipient> for String {
+    fn from(recipient: Recipient) -> Self {
+        recipient.to_string()
+    }
+}
+
+impl FromStr for Recipient {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        match text.split_once('/') {
+            Some(("subscriber", id)) if !id.is_empty() => Ok(Self::Subscriber(id.to_owned())),
+            Some(("address", digest)) if !digest.is_empty() => Ok(Self::Address(digest.to_owned())),
+            None if text == "alertmanager" => Ok(Self::Alertmanager),
+            _ => Err(format!("recipient {text:?}: expected subscriber/ID, address/DIGEST or alertmanager")),
+        }
+    }
+}
+
+impl TryFrom<String> for Recipient {
+    type Error = String;
+
+    fn try_from(text: String) -> Result<Self, String> {
+        text.parse()
+    }
+}
+
+/// The value of a record of `noaa-notices`.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Addressed {
+    /// Who is told.
+    pub recipient: Recipient,
+    /// What.
+    pub notice: Notice,
+}
+
+/// What an alert says, without the observation it came from.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Notice {
+    /// Unique among alerts.
+    pub alert_id: String,
+    /// The rule.
+    pub rule_id: String,
+    /// What has happened.
+    pub transition: Transition,
+    /// How urgent it is; `warning` where the rule does not say.
+    pub severity: Severity,
+    /// The station's id.
+    pub station: String,
+    /// The station's name.
+    pub station_name: Option<String>,
+    /// The day, as in `2016-02-24`.
+    pub date: String,
+    /// The alert in one readable line.
+    pub message: String,
+    /// The rule's condition.
+    pub when: String,
+    /// When the rule's episodes are over, if it has episodes.
+    pub clear: Option<String>,
+    /// What was measured on that day, in the observation's order: element and value in the element's unit.
+    pub values: Vec<(String, f64)>,
+    /// What ties the alerts of one episode together.
+    pub episode: Option<String>,
+    /// The id of the alert that is withdrawn.
+    pub retracts: Option<String>,
+    /// How many days the episode has lasted.
+    pub days: Option<i32>,
+}
+
+/// An alert as its record has it: what a notice is made of, and who is told.
+#[derive(Debug)]
+pub(super) struct AlertText {
+    pub(super) notice: Notice,
+    pub(super) subscribers: Vec<String>,
+    pub(super) email: Option<Address>,
+}
+
+impl AlertText {
+    /// Reads the value of an alert's record.
+    ///
+    /// # Errors
+    /// What is missing or wrong, in a sentence.
+    pub(super) fn parse(value: &[u8]) -> Result<Self, String> {
+        #[derive(Deserialize)]
+        struct Station {
+            id: String,
+            name: Option<String>,
+        }
+        #[derive(Deserialize)]
+        struct Alert {
+            alert_id: String,
+            rule_id: String,
+            transition: Transition,
+            severity: Option<Severity>,
+            station: Station,
+            date: String,
+            message: String,
+            when: String,
+            clear: Option<String>,
+            episode: Option<String>,
+            retracts: Option<String>,
+            days: Option<i32>,
+            #[serde(default)]
+            subscribers: Vec<String>,
+            email: Option<Address>,
+            #[serde(flatten)]
+            rest: serde_json::Map<String, serde_json::Value>,
+        }
+        let alert: Alert =
+            serde_json::from_slice(value).map_err(|error| format!("it is not an alert: {error}"))?;
+        let date = Date::parse_iso(&alert.date)
+            .ok_or_else(|| format!("date {:?}: expected a day as in 2016-02-24", alert.date))?;
+        if StationId::parse(alert.station.id.as_bytes()).is_none() {
+            return Err(format!("station {:?}: expected a GHCN-Daily id", alert.station.id));
+        }
+        let values = alert.rest.iter().filter_map(|(name, value)| {
+            Element::parse(name.as_bytes()).filter(|element| element.is_known())?;
+            Some((name.clone(), value.as_f64()?))
+        });
+        let notice = Notice {
+            values: values.collect(),
+            alert_id: alert.alert_id,
+            rule_id: alert.rule_id,
+            transition: alert.transition,
+            severity: alert.severity.unwrap_or_default(),
+            station: alert.station.id,
+            station_name: alert.station.name,
+            date: date.to_string(),
+            message: alert.message,
+            when: alert.when,
+            clear: alert.clear,
+            episode: alert.episode,
+            retracts: alert.retracts,
+            days: alert.days,
+        };
+        Ok(Self { notice, subscribers: alert.subscribers, email: alert.email })
+    }
+}
+
+impl Notice {
+    /// What ties the messages about one event together: those of an episode, or an alert and its withdrawal.
+    pub fn thread(&self) -> &str {
+        self.episode.as_deref().or(self.retracts.as_deref()).unwrap_or(&self.alert_id)
+    }
+
+    /// Whether it says that something is over.
+    pub fn is_over(&self) -> bool {
+        self.transition != Transition::Fired
+    }
+
+    /// The station's name and id.
+    pub fn place(&self) -> String {
+        match &self.station_name {
+            Some(name) => format!("{name} ({})", self.station),
+            None => self.station.clone(),
+        }
+    }
+
+    /// How many days ago the day is; 0 for today and what lies ahead.
+    pub fn age_days(&self, now_ms: i64) -> i64 {
+        let today = Date::from_unix_ms(now_ms).map_or(0, Date::days_since_1970);
+        let day = Date::parse_iso(&self.date).map_or(today, Date::days_since_1970);
+        i64::from(today - day).max(0)
+    }
+}
