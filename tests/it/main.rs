@@ -18,6 +18,7 @@ mod history;
 mod layers;
 mod live_rules;
 mod lost_brokers;
+mod notify;
 mod pipeline;
 mod rebalance;
 mod rules;
@@ -42,6 +43,7 @@ fn main() {
         live_rules::tests(),
         pipeline::tests(),
         rules::tests(),
+        notify::tests(),
         bench::tests(),
         rebalance::tests(),
         exactly_once::tests(),

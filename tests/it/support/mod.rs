@@ -2,11 +2,12 @@
 
 mod broker;
 mod program;
+mod servers;
 
 use std::fs::File;
 use std::io::Read;
 use std::path::PathBuf;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use flate2::read::MultiGzDecoder;
 use frostline::noaa::{Codes, Compat, Station};
@@ -14,6 +15,9 @@ use frostline::stages::StationIndex;
 
 pub use broker::{KeyValue, Topics, broker, stop_broker};
 pub use program::{Frostline, Running};
+pub use servers::{
+    Alertmanager, Doing, HttpServer, MailServer, Request, wait_for,
+};
 
 /// What a test cannot do without.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -22,6 +26,10 @@ pub enum Needs {
     Broker,
     /// NOAA's data in `../shared/noaa`, or in `FROSTLINE_NOAA`.
     Data,
+    /// `scripts/mail-server`.
+    MailServer,
+    /// Debian's Alertmanager.
+    Alertmanager,
 }
 
 impl Needs {
@@ -29,6 +37,11 @@ impl Needs {
     pub fn missing(&self) -> Option<String> {
         match self {
             Self::Broker => broker::missing(),
+            Self::MailServer => {
+                static MISSING: OnceLock<Option<String>> = OnceLock::new();
+                MISSING.get_or_init(MailServer::missing).clone()
+            }
+            Self::Alertmanager => Alertmanager::missing(),
             Self::Data => {
                 let dir = data_dir();
                 let is_there = dir.join("ghcnd-stations.txt.gz").is_file();
