@@ -1,4 +1,4 @@
-//! Metrics in Prometheus' text form: what the program counts, and where each partition stands just now.
+//! Metrics in Prometheus' text form: what the program counts, and where each partition and the process stand just now.
 
 use std::fmt::Write;
 
@@ -6,8 +6,15 @@ use metrics_exporter_prometheus::{Matcher, PrometheusBuilder, PrometheusHandle};
 
 use crate::runtime::{Phase, TaskSnapshot};
 
-/// Bounds of the buckets of commit times, in seconds.
-const COMMIT_SECONDS: [f64; 11] = [0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.25, 0.5, 1.0, 5.0];
+/// Bounds of the buckets of times, in seconds.
+const SECONDS: [f64; 14] = [0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 15.0, 60.0];
+
+const HISTOGRAMS: [(&str, &str); 4] = [
+    ("frostline_commit_seconds", "How long commits took, by stage"),
+    ("frostline_latency_seconds", "From the timestamp of the oldest record of a commit to its end, by stage"),
+    ("frostline_restore_seconds", "How long it took to read state back from its changelog, by stage"),
+    ("frostline_delivery_seconds", "How long servers took to answer, by channel"),
+];
 
 /// Gathers what is counted. Made before anything counts.
 #[derive(Clone)]
@@ -19,44 +26,101 @@ impl Recorder {
     /// # Errors
     /// Where others take them already.
     pub fn install() -> Result<Self, String> {
-        let commit_seconds = Matcher::Full("frostline_commit_seconds".into());
-        let builder = PrometheusBuilder::new().set_buckets_for_metric(commit_seconds, &COMMIT_SECONDS);
+        let builder = HISTOGRAMS.iter().try_fold(PrometheusBuilder::new(), |builder, (name, _)| {
+            builder.set_buckets_for_metric(Matcher::Full((*name).into()), &SECONDS)
+        });
         let handle = builder.and_then(PrometheusBuilder::install_recorder);
-        Ok(Self(handle.map_err(|error| error.to_string())?))
+        let handle = handle.map_err(|error| error.to_string())?;
+        HISTOGRAMS.iter().for_each(|(name, help)| metrics::describe_histogram!(*name, *help));
+        metrics::describe_counter!(
+            "frostline_worker_restarts_total",
+            "Workers that failed and were started again"
+        );
+        metrics::describe_counter!(
+            "frostline_deliveries_total",
+            "What became of messages, by channel and outcome"
+        );
+        Ok(Self(handle))
     }
 
-    /// All of it as text, with the partitions of this moment.
-    pub fn render(&self, tasks: &[TaskSnapshot]) -> String {
+    /// All of it as text, with the partitions and the process of this moment.
+    pub fn render(&self, tasks: &[TaskSnapshot], is_ready: bool, state_bytes: u64) -> String {
         self.0.run_upkeep();
         let mut text = self.0.render();
-        type Value = fn(&TaskSnapshot) -> Option<i64>;
-        let gauges: [(&str, &str, Value); 5] = [
-            ("frostline_partition_restoring", "1 while the partition's state is read back", |task| {
-                Some((task.phase == Phase::Restoring).into())
-            }),
-            ("frostline_partition_committed_offset", "The next input offset as of the last commit", |task| {
-                task.committed_offset
-            }),
-            ("frostline_partition_lag_records", "Offsets between the last commit and the end", |task| {
-                task.lag()
-            }),
-            ("frostline_partition_restored_records", "Changelog records read back", |task| {
-                i64::try_from(task.restored_records).ok()
-            }),
-            ("frostline_partition_silent_seconds", "Since when the partition has had no turn", |task| {
-                i64::try_from(task.silent_for.as_secs()).ok()
-            }),
-        ];
-        for (name, help, value) in gauges {
-            // Writing into a string cannot fail.
-            let _ = write!(text, "# HELP {name} {help}\n# TYPE {name} gauge\n");
-            for task in tasks {
-                if let Some(value) = value(task) {
-                    let (stage, partition) = (task.stage, task.partition);
-                    let _ = writeln!(text, "{name}{{stage=\"{stage}\",partition=\"{partition}\"}} {value}");
-                }
-            }
+        partitions(&mut text, tasks);
+        let version = env!("CARGO_PKG_VERSION");
+        gauge(
+            &mut text,
+            "frostline_build_info",
+            "1, with the version",
+            &[(format!("{{version=\"{version}\"}}"), 1.0)],
+        );
+        let mut plain = |name, help, value: f64| gauge(&mut text, name, help, &[(String::new(), value)]);
+        plain(
+            "frostline_ready",
+            "1 when all partitions are restored and move",
+            f64::from(u8::from(is_ready)),
+        );
+        plain("frostline_state_bytes", "What the state takes on disk", state_bytes as f64);
+        for (name, help, value) in process() {
+            plain(name, help, value);
         }
         text
     }
+}
+
+type Value = fn(&TaskSnapshot) -> Option<f64>;
+
+fn partitions(text: &mut String, tasks: &[TaskSnapshot]) {
+    let gauges: [(&str, &str, Value); 6] = [
+        ("frostline_partition_restoring", "1 while the partition's state is read back", |task| {
+            Some(u8::from(task.phase == Phase::Restoring).into())
+        }),
+        ("frostline_partition_committed_offset", "The next input offset as of the last commit", |task| {
+            task.committed_offset.map(|offset| offset as f64)
+        }),
+        ("frostline_partition_lag_records", "Offsets between the last commit and the end", |task| {
+            task.lag().map(|lag| lag as f64)
+        }),
+        ("frostline_partition_lag_seconds", "How old what is worked on is; 0 when caught up", |task| {
+            task.lag_seconds()
+        }),
+        ("frostline_partition_restored_records", "Changelog records read back", |task| {
+            Some(task.restored_records as f64)
+        }),
+        ("frostline_partition_silent_seconds", "Since when the partition has had no turn", |task| {
+            Some(task.silent_for.as_secs_f64().floor())
+        }),
+    ];
+    for (name, help, value) in gauges {
+        let labelled = |task: &TaskSnapshot| {
+            let labels = format!("{{stage=\"{}\",partition=\"{}\"}}", task.stage, task.partition);
+            Some((labels, value(task)?))
+        };
+        gauge(text, name, help, &tasks.iter().filter_map(labelled).collect::<Vec<_>>());
+    }
+}
+
+fn gauge(text: &mut String, name: &str, help: &str, values: &[(String, f64)]) {
+    // Writing into a string cannot fail.
+    let _ = write!(text, "# HELP {name} {help}\n# TYPE {name} gauge\n");
+    for (labels, value) in values {
+        let _ = writeln!(text, "{name}{labels} {value}");
+    }
+}
+
+/// What Linux tells of the process; nothing elsewhere.
+fn process() -> Vec<(&'static str, &'static str, f64)> {
+    let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
+    let number = |field: &str| {
+        let line = status.lines().find_map(|line| line.strip_prefix(field))?;
+        line.split_whitespace().next()?.parse::<f64>().ok()
+    };
+    let files = std::fs::read_dir("/proc/self/fd").map(|files| files.count() as f64).ok();
+    let found = [
+        ("process_resident_memory_bytes", "Resident memory", number("VmRSS:").map(|kb| kb * 1_024.0)),
+        ("process_threads", "Threads", number("Threads:")),
+        ("process_open_fds", "Open files", files),
+    ];
+    found.into_iter().filter_map(|(name, help, value)| Some((name, help, value?))).collect()
 }

@@ -1,68 +1,63 @@
-//! HTTP for whoever operates the daemon: health, metrics, and what each stage and partition is doing.
+//! HTTP for whoever operates the daemon: a page, health, metrics, and an API.
 //!
 //! | path | what |
 //! |---|---|
+//! | `/` | the page: map, pipeline, alerts, rules, dead letters, notifications |
 //! | `/health/live` | 200 while the process answers |
 //! | `/health/ready` | 200 when all partitions that it has are restored and move; 503 with the reasons otherwise |
 //! | `/metrics` | Prometheus' text form |
-//! | `/api/v1/stages` | what each stage has done |
-//! | `/api/v1/partitions` | where each partition stands: phase, worker, offsets, lag |
+//! | `/api/v1/…` | what the page shows, as JSON; described by `/api/v1/openapi.json` |
 //!
-//! It listens on loopback. On another address everything but health asks for a token, and on loopback requests must name
-//! it as their host, so that no page in a browser reaches it under a name of its own.
+//! It listens on loopback. On another address the API and metrics ask for a token, and on loopback requests must name it
+//! as their host, so that no page in a browser reaches it under a name of its own. It has a thread of its own: neither
+//! many requests nor slow ones are felt by the stages.
 
+mod access;
+mod api;
+mod live;
 mod metrics;
+mod page;
+mod view;
 
 use std::net::{SocketAddr, TcpListener};
 use std::sync::Arc;
 use std::time::Duration;
 
 use actix_web::dev::{Server, ServerHandle};
-use actix_web::http::header::{AUTHORIZATION, HOST, HeaderMap};
-use actix_web::{App, HttpRequest, HttpResponse, HttpServer, web};
-use serde_json::json;
+use actix_web::middleware::{DefaultHeaders, from_fn};
+use actix_web::{App, HttpServer, web};
 
+use access::Access;
 pub use metrics::Recorder;
-
-use crate::runtime::{Board, Phase, Totals};
-use crate::stages::StageName;
+use view::Shown;
+pub use view::View;
 
 /// Shorter tokens can be guessed.
 pub const TOKEN_BYTES_MIN: usize = 32;
 /// How long a slow client may take to send its request.
 const REQUEST_TIMEOUT: Duration = Duration::from_secs(5);
+/// More connections wait until others have ended: files are for the stream first.
+const CONNECTIONS_MAX: usize = 256;
+/// Nothing here takes a body.
+const BODY_BYTES_MAX: usize = 4_096;
 
-/// What is shown.
-pub struct View {
-    /// The stages of this process.
-    pub stages: Vec<StageName>,
-    /// What they have done.
-    pub totals: Arc<Totals>,
-    /// Where each task stands.
-    pub board: Arc<Board>,
-    /// After how long without a turn a task counts as hanging.
-    pub stall_timeout: Duration,
-    /// Where metrics are gathered.
-    pub recorder: Recorder,
-}
+const OPENAPI: &str = include_str!("openapi.json");
 
 /// A running server; it ends when this is dropped.
 pub struct Admin {
     handle: ServerHandle,
+    shown: Arc<Shown>,
+    ticker: tokio::task::JoinHandle<()>,
     /// Where it listens.
     pub address: SocketAddr,
 }
 
 impl Drop for Admin {
     fn drop(&mut self) {
+        self.ticker.abort();
+        self.shown.live.end();
         drop(self.handle.stop(false));
     }
-}
-
-/// Who may ask.
-struct Access {
-    is_loopback: bool,
-    token: Option<String>,
 }
 
 impl Admin {
@@ -81,129 +76,63 @@ impl Admin {
         }
         let listener = TcpListener::bind(listen).map_err(|error| format!("{listen}: {error}"))?;
         let address = listener.local_addr().map_err(|error| error.to_string())?;
-        let (view, access) = (web::Data::new(view), web::Data::new(Access { is_loopback, token }));
+        let (shown, access) =
+            (web::Data::new(Shown::new(view)), web::Data::new(Access { is_loopback, token }));
+        let data = shown.clone();
         let server: Server = HttpServer::new(move || {
+            let headers = DefaultHeaders::new()
+                .add(("Content-Security-Policy", page::CONTENT_SECURITY_POLICY))
+                .add(("X-Content-Type-Options", "nosniff"))
+                .add(("Referrer-Policy", "no-referrer"))
+                .add(("Cache-Control", "no-store"));
             App::new()
-                .app_data(view.clone())
+                .app_data(data.clone())
                 .app_data(access.clone())
-                .route("/health/live", web::get().to(live))
-                .route("/health/ready", web::get().to(ready))
-                .route("/metrics", web::get().to(metrics_text))
-                .route("/api/v1/stages", web::get().to(stages))
-                .route("/api/v1/partitions", web::get().to(partitions))
+                .app_data(web::PayloadConfig::new(BODY_BYTES_MAX))
+                .wrap(from_fn(access::check))
+                .wrap(headers)
+                .configure(routes)
         })
         .workers(1)
+        .max_connections(CONNECTIONS_MAX)
         .client_request_timeout(REQUEST_TIMEOUT)
+        .client_disconnect_timeout(REQUEST_TIMEOUT)
         .disable_signals()
         .listen(listener)
         .map_err(|error| error.to_string())?
         .run();
-        let handle = server.handle();
+        let (handle, shown) = (server.handle(), shown.into_inner());
         actix::spawn(server);
-        Ok(Self { handle, address })
+        let ticker = actix::spawn(api::tick(Arc::clone(&shown)));
+        Ok(Self { handle, shown, ticker, address })
     }
 }
 
-impl Access {
-    /// Why a request is refused, if it is.
-    fn refusal(&self, headers: &HeaderMap, asks_token: bool) -> Option<HttpResponse> {
-        let text = |name| headers.get(name).and_then(|value| value.to_str().ok());
-        if self.is_loopback && !text(HOST).is_some_and(is_loopback_name) {
-            return Some(HttpResponse::Forbidden().body("ask by 127.0.0.1, [::1] or localhost\n"));
-        }
-        let token = self.token.as_ref().filter(|_| asks_token)?;
-        let given = text(AUTHORIZATION).and_then(|value| value.strip_prefix("Bearer "));
-        let is_right = given.is_some_and(|given| is_same(given.as_bytes(), token.as_bytes()));
-        (!is_right)
-            .then(|| HttpResponse::Unauthorized().body("expected Authorization: Bearer and the token\n"))
-    }
+fn routes(app: &mut web::ServiceConfig) {
+    app.route("/health/live", web::get().to(api::live))
+        .route("/health/ready", web::get().to(api::ready))
+        .route("/metrics", web::get().to(api::metrics))
+        .service(
+            web::scope("/api/v1")
+                .route("/status", web::get().to(api::status))
+                .route("/stages", web::get().to(api::stages))
+                .route("/partitions", web::get().to(api::partitions))
+                .route("/stations", web::get().to(api::stations))
+                .route("/stations/{id}", web::get().to(api::station))
+                .route("/stations/{id}/observations", web::get().to(api::observations))
+                .route("/alerts", web::get().to(api::alerts))
+                .route("/rules", web::get().to(api::rules))
+                .route("/dead-letters", web::get().to(api::dead_letters))
+                .route("/deliveries", web::get().to(api::deliveries))
+                .route("/events", web::get().to(api::events))
+                .route("/openapi.json", web::get().to(openapi))
+                .default_service(web::to(|| async {
+                    api::not_found("there is no such request: see /api/v1/openapi.json")
+                })),
+        )
+        .default_service(web::get().to(page::file));
 }
 
-/// Whether a Host header names this machine itself.
-fn is_loopback_name(host: &str) -> bool {
-    let name = match host.rsplit_once(':') {
-        Some((name, port)) if port.bytes().all(|byte| byte.is_ascii_digit()) => name,
-        _ => host,
-    };
-    matches!(name, "127.0.0.1" | "[::1]" | "localhost")
-}
-
-/// Compares in a time that does not depend on where they differ.
-fn is_same(left: &[u8], right: &[u8]) -> bool {
-    left.len() == right.len() && left.iter().zip(right).fold(0, |sum, (l, r)| sum | (l ^ r)) == 0
-}
-
-async fn live(request: HttpRequest, access: web::Data<Access>) -> HttpResponse {
-    let refused = access.refusal(request.headers(), false);
-    refused.unwrap_or_else(|| HttpResponse::Ok().json(json!({ "status": "live" })))
-}
-
-async fn ready(request: HttpRequest, access: web::Data<Access>, view: web::Data<View>) -> HttpResponse {
-    if let Some(refused) = access.refusal(request.headers(), false) {
-        return refused;
-    }
-    let tasks = view.board.snapshot();
-    let mut reasons = Vec::new();
-    let restoring = tasks.iter().filter(|task| task.phase == Phase::Restoring).count();
-    if restoring > 0 {
-        reasons.push(format!("{restoring} partitions are being restored"));
-    }
-    for task in tasks.iter().filter(|task| task.silent_for > view.stall_timeout) {
-        reasons.push(format!("stage {} has not moved in partition {}", task.stage, task.partition));
-    }
-    let status = if reasons.is_empty() { "ready" } else { "not ready" };
-    let body = json!({ "status": status, "partitions": tasks.len(), "reasons": reasons });
-    if reasons.is_empty() {
-        HttpResponse::Ok().json(body)
-    } else {
-        HttpResponse::ServiceUnavailable().json(body)
-    }
-}
-
-async fn metrics_text(
-    request: HttpRequest,
-    access: web::Data<Access>,
-    view: web::Data<View>,
-) -> HttpResponse {
-    if let Some(refused) = access.refusal(request.headers(), true) {
-        return refused;
-    }
-    let text = view.recorder.render(&view.board.snapshot());
-    HttpResponse::Ok().content_type("text/plain; version=0.0.4; charset=utf-8").body(text)
-}
-
-async fn stages(request: HttpRequest, access: web::Data<Access>, view: web::Data<View>) -> HttpResponse {
-    if let Some(refused) = access.refusal(request.headers(), true) {
-        return refused;
-    }
-    let of = |stage: &StageName| json!({ "stage": stage, "counts": view.totals.of(*stage) });
-    HttpResponse::Ok().json(view.stages.iter().map(of).collect::<Vec<_>>())
-}
-
-async fn partitions(request: HttpRequest, access: web::Data<Access>, view: web::Data<View>) -> HttpResponse {
-    if let Some(refused) = access.refusal(request.headers(), true) {
-        return refused;
-    }
-    HttpResponse::Ok().json(view.board.snapshot())
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn only_this_machine_is_named() {
-        for good in ["127.0.0.1:8080", "localhost", "localhost:1", "[::1]:8080", "[::1]"] {
-            assert!(is_loopback_name(good), "{good}");
-        }
-        for bad in ["", "evil.example", "127.0.0.1.evil.example:8080", "localhost.evil:80", "::1"] {
-            assert!(!is_loopback_name(bad), "{bad}");
-        }
-    }
-
-    #[test]
-    fn tokens_are_compared_whole() {
-        assert!(is_same(b"abc", b"abc"));
-        assert!(!is_same(b"abc", b"abd") && !is_same(b"abc", b"ab") && !is_same(b"", b"a"));
-    }
+async fn openapi() -> actix_web::HttpResponse {
+    actix_web::HttpResponse::Ok().content_type("application/json").body(OPENAPI)
 }

@@ -1,5 +1,6 @@
 //! `frostline demo`: the whole path on synthetic weather, without anything to install.
 
+use std::net::TcpListener;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::JoinHandle;
@@ -11,7 +12,8 @@ use serde_json::Value;
 
 use super::output::{BOLD, CYAN, DIM, GREEN};
 use super::signals::{Signal, Signals};
-use super::{Common, Failed, output, stations, topics};
+use super::{Common, Failed, admin, output, stations, topics};
+use crate::admin::{Admin as Server, Recorder};
 use crate::config::{Config, Guarantee, topic};
 use crate::demo::{CivilDay, DemoStation, Generator, Line, STATIONS};
 use crate::kafka::{
@@ -115,6 +117,25 @@ impl Broker {
     }
 }
 
+/// Starts the page, at its usual address or, where that is taken, at another one.
+fn start_page(
+    config: &Config,
+    daemon: &Daemon,
+    options: &RunOptions,
+    rules: Arc<RuleSet>,
+    recorder: Recorder,
+) -> Result<Option<Server>, Failed> {
+    let mut config = config.clone();
+    if config.admin.address().is_some_and(|address| TcpListener::bind(address).is_err()) {
+        config.admin.listen = "127.0.0.1:0".into();
+    }
+    let server = admin::start(&config, daemon, options, rules, recorder)?;
+    if let Some(server) = &server {
+        output::note(&format!("Look at it: {BOLD}http://{}/{BOLD:#}", server.address));
+    }
+    Ok(server)
+}
+
 /// Runs the pipeline while the weather is fed in, then sums up.
 async fn show(
     common: &Common,
@@ -131,7 +152,10 @@ async fn show(
         describe_topics: broker.is_real(),
         ..RunOptions::of_stages(vec![StageName::Assemble, StageName::Filter, StageName::Alert])
     };
-    let mut daemon = Daemon::start(config, rules.into(), &options).await?;
+    let recorder = Recorder::install().map_err(|reason| anyhow::anyhow!(reason))?;
+    let rules: Arc<RuleSet> = Arc::new(rules);
+    let mut daemon = Daemon::start(config, Arc::clone(&rules), &options).await?;
+    let admin = start_page(config, &daemon, &options, rules, recorder)?;
     let spinner = output::spinner();
     let printer = Printer::start(common, config, &settings, spinner.clone())?;
     let feed = Feed::new(config, &settings)?;
@@ -142,6 +166,7 @@ async fn show(
         // It ends by itself only when nobody reads any more, or the alerts cannot be read.
         () = printer.ended() => None,
     };
+    drop(admin);
     spinner.set_message("committing");
     let (summary, stopped) = daemon.stop().await;
     let printed = printer.finish();

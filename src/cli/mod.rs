@@ -4,6 +4,7 @@
 //! found a mistake, 2 wrong usage or configuration (nothing was started), 130 and 143 after a signal that
 //! cut work short.
 
+mod admin;
 mod alerts;
 mod bench;
 mod chaos;

@@ -7,8 +7,8 @@ use clap::Args;
 
 use super::rules::source::{self, Live};
 use super::signals::{Signal, Signals};
-use super::{Common, Failed, output};
-use crate::admin::{Admin, Recorder, View};
+use super::{Common, Failed, admin, output};
+use crate::admin::Recorder;
 use crate::config::Config;
 use crate::noaa::RecentDays;
 use crate::notify::{Courier, Sender};
@@ -58,7 +58,7 @@ pub(super) async fn run(common: &Common, arguments: &RunArguments) -> Result<(),
         daemon = Daemon::start(&config, Arc::clone(&rules), &options) => daemon?,
         signal = signals.next() => return Err(Failed::Interrupted(signal)),
     };
-    let admin = start_admin(&config, &daemon, &options.stages, recorder)?;
+    let admin = admin::start(&config, &daemon, &options, rules, recorder)?;
     if arguments.until_caught_up {
         let end = work_until_caught_up(common, daemon, signals).await;
         drop(admin);
@@ -111,44 +111,6 @@ fn start_courier(
         options.recent = Some(recent);
     }
     Ok(Some(courier))
-}
-
-/// Starts the admin server. Where its address is taken the daemon works all the same, and says so.
-fn start_admin(
-    config: &Config,
-    daemon: &Daemon,
-    stages: &[StageName],
-    recorder: Recorder,
-) -> Result<Option<Admin>, Failed> {
-    let Some(listen) = config.admin.address() else { return Ok(None) };
-    let token = match config.admin.token.as_str() {
-        "" => None,
-        token => {
-            let resolved = crate::config::resolve_secret(token);
-            Some(resolved.map_err(|reason| Failed::Usage(anyhow::anyhow!("admin.token: {reason}")))?)
-        }
-    };
-    let view = View {
-        stages: stages.to_vec(),
-        totals: daemon.totals(),
-        board: daemon.board(),
-        stall_timeout: std::time::Duration::from_millis(config.runtime.stall_timeout_ms),
-        recorder,
-    };
-    match Admin::start(listen, token, view) {
-        Ok(admin) => {
-            tracing::info!(address = %admin.address, "health and metrics");
-            Ok(Some(admin))
-        }
-        Err(reason) if !listen.ip().is_loopback() => Err(Failed::Usage(anyhow::anyhow!(reason))),
-        Err(reason) => {
-            tracing::warn!(
-                reason,
-                "no health and metrics: set admin.listen to another address, or to nothing"
-            );
-            Ok(None)
-        }
-    }
 }
 
 /// Reads the rule file, where a stage needs it. Rules that live in their topic are read by the daemon itself.

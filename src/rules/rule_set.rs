@@ -30,6 +30,8 @@ struct Inner {
     /// By the text of the condition, which is decided once for all rules that share it.
     by_condition: BTreeMap<String, Group>,
     subscribers: Hashed<Arc<str>, Arc<Subscriber>>,
+    /// Records of the topic that are not used, by key, with the reason.
+    quarantined: BTreeMap<String, String>,
 }
 
 impl RuleSet {
@@ -132,6 +134,20 @@ impl RuleSet {
     /// The subscriber with this id.
     pub fn subscriber(&self, id: &str) -> Option<Arc<Subscriber>> {
         self.read().subscribers.get(id).cloned()
+    }
+
+    /// Notes that a record of the topic is not used, or with no reason that it is gone or used again.
+    pub fn quarantine(&self, key: &str, reason: Option<&str>) {
+        let mut inner = self.write();
+        match reason {
+            Some(reason) => drop(inner.quarantined.insert(key.to_owned(), reason.to_owned())),
+            None => drop(inner.quarantined.remove(key)),
+        }
+    }
+
+    /// What is not used, and why.
+    pub fn quarantined(&self) -> BTreeMap<String, String> {
+        self.read().quarantined.clone()
     }
 
     // A poisoned lock only says that a reader panicked; what it guards is whole.

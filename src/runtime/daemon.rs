@@ -18,7 +18,7 @@ use super::station_table::{StationTable, TableProgress};
 use super::status::Board;
 use super::supervisor::{End, Supervisor};
 use super::topic_check::check_topics;
-use super::topic_tail::TopicTail;
+use super::topic_tail::{TailSource, TopicTail};
 use super::totals::{Summary, Totals};
 use crate::config::{Config, topic};
 use crate::fault;
@@ -95,6 +95,9 @@ pub struct Daemon {
     table: Option<StationTable>,
     /// The same, where rules live in their topic.
     rule_table: Option<RuleTable>,
+    stations: Arc<StationIndex>,
+    cluster: String,
+    instance: String,
     /// The observations that are looked at.
     recent: Option<TopicTail>,
     state: StateDirectory,
@@ -142,7 +145,7 @@ impl Daemon {
             recipe: Arc::new(Recipe {
                 assemble: config.assemble_settings(),
                 limits: config.limits(),
-                stations,
+                stations: Arc::clone(&stations),
                 filter: Arc::new(filter),
                 rules,
                 delivering: options.delivering.clone(),
@@ -156,7 +159,7 @@ impl Daemon {
             let (supervisor, ended) = Supervisor::start_stage(Arc::new(plan))?;
             running.push(Running { stage: *stage, supervisor, ended, has_ended: false });
         }
-        let Common { settings, state, totals, board, .. } = common;
+        let Common { settings, state, totals, board, cluster, instance, .. } = common;
         let recent = options.recent.clone().map(|recent| follow_observations(config, &settings, recent));
         Ok(Self {
             config: config.clone(),
@@ -167,6 +170,9 @@ impl Daemon {
             board,
             table,
             rule_table,
+            stations,
+            cluster,
+            instance,
             recent,
             state,
         })
@@ -180,6 +186,32 @@ impl Daemon {
     /// What each task is doing.
     pub fn board(&self) -> Arc<Board> {
         Arc::clone(&self.board)
+    }
+
+    /// The station table, as far as a stage needs it.
+    pub fn stations(&self) -> Arc<StationIndex> {
+        Arc::clone(&self.stations)
+    }
+
+    /// The Kafka cluster's id; empty where it tells none.
+    pub fn cluster(&self) -> &str {
+        &self.cluster
+    }
+
+    /// What this process is called among others.
+    pub fn instance(&self) -> &str {
+        &self.instance
+    }
+
+    /// Follows topics of this installation.
+    pub fn tail_source(&self) -> TailSource {
+        TailSource { settings: self.settings.clone(), config: Arc::new(self.config.clone()) }
+    }
+
+    /// Tells how many bytes the state takes on disk.
+    pub fn state_bytes(&self) -> impl Fn() -> u64 + Send + Sync + use<> {
+        let state = self.state.clone();
+        move || state.bytes()
     }
 
     /// Watches whether the stages have caught up, apart from the daemon itself.

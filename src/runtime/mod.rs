@@ -39,5 +39,5 @@ mod worker;
 pub use daemon::{Daemon, RunOptions, StartError, Watcher};
 pub use failure::Failure;
 pub use status::{Board, Phase, TaskSnapshot};
-pub use topic_tail::TopicTail;
+pub use topic_tail::{TailSource, TopicTail};
 pub use totals::{Summary, Timing, Totals};

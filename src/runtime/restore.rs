@@ -170,6 +170,7 @@ impl Restore {
         let seconds = self.started.elapsed().as_secs_f64().max(0.001);
         let per_second = (records as f64 / seconds) as u64;
         if self.is_done() {
+            metrics::histogram!("frostline_restore_seconds", "stage" => stage).record(seconds);
             tracing::info!(stage, worker, records, per_second, time = ?self.started.elapsed(), "state restored");
         } else if self.told.elapsed() >= TELL_INTERVAL {
             self.told = Instant::now();

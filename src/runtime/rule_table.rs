@@ -154,7 +154,9 @@ impl Taker {
             );
             return;
         };
-        self.quarantined.remove(&key);
+        if self.quarantined.remove(&key) {
+            self.rules.quarantine(&key.encode(), None);
+        }
         match record.value.map(|value| Item::decode(&key, value)) {
             None => self.remove(&key),
             Some(Ok(Item::Subscriber(subscriber))) => {
@@ -197,6 +199,7 @@ impl Taker {
             Key::Rule(id) => self.rules.remove(id),
             Key::Subscriber(id) => self.rules.remove_subscriber(id),
         }
+        self.rules.quarantine(&key.encode(), Some(reason));
         self.quarantined.insert(key);
     }
 

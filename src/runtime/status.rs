@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 
 use serde::Serialize;
 
+use crate::record::unix_ms;
 use crate::stages::StageName;
 
 /// Where a task stands.
@@ -33,6 +34,8 @@ pub(super) struct TaskStatus {
     to_restore: AtomicU64,
     next_offset: AtomicI64,
     end_offset: AtomicI64,
+    /// Everything that was written before this is processed, in milliseconds since 1970; 0: not known.
+    fresh_ms: AtomicI64,
 }
 
 impl TaskStatus {
@@ -55,6 +58,11 @@ impl TaskStatus {
         self.next_offset.store(next_offset, Ordering::Relaxed);
     }
 
+    /// Everything that was written before this, in milliseconds since 1970, is processed.
+    pub(super) fn fresh_at(&self, ms: i64) {
+        self.fresh_ms.fetch_max(ms, Ordering::Relaxed);
+    }
+
     /// The end of the partition was seen there.
     pub(super) fn ends_at(&self, end_offset: i64) {
         self.end_offset.store(end_offset, Ordering::Relaxed);
@@ -74,6 +82,7 @@ impl TaskStatus {
             end_offset: known(&self.end_offset),
             restored_records: restored,
             restore_records: self.to_restore.load(Ordering::Relaxed),
+            fresh_ms: Some(self.fresh_ms.load(Ordering::Relaxed)).filter(|ms| *ms > 0),
             silent_for: self.started.elapsed().saturating_sub(Duration::from_millis(beat_ms)),
         }
     }
@@ -98,6 +107,9 @@ pub struct TaskSnapshot {
     pub restored_records: u64,
     /// About how many there are to read back.
     pub restore_records: u64,
+    /// Everything that was written before this, in milliseconds since 1970, is processed.
+    #[serde(skip)]
+    pub fresh_ms: Option<i64>,
     /// Since when it has had no turn.
     #[serde(skip)]
     pub silent_for: Duration,
@@ -107,6 +119,14 @@ impl TaskSnapshot {
     /// Offsets between the last commit and the end, markers of transactions included; `None` while unknown.
     pub fn lag(&self) -> Option<i64> {
         self.end_offset.zip(self.committed_offset).map(|(end, committed)| (end - committed).max(0))
+    }
+
+    /// How old what it works on is, in seconds; 0 when it has caught up, `None` while unknown.
+    pub fn lag_seconds(&self) -> Option<f64> {
+        match self.lag()? {
+            0 => Some(0.0),
+            _ => Some((unix_ms() - self.fresh_ms?).max(0) as f64 / 1_000.0),
+        }
     }
 }
 
@@ -128,6 +148,7 @@ impl Board {
             to_restore: AtomicU64::new(0),
             next_offset: AtomicI64::new(-1),
             end_offset: AtomicI64::new(-1),
+            fresh_ms: AtomicI64::new(0),
         });
         let mut tasks = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         tasks.retain(|_, task| task.strong_count() > 0);

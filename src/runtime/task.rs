@@ -82,6 +82,10 @@ pub(super) struct Task {
     stream_day: u32,
     swept_day: u32,
     pub(super) status: Arc<TaskStatus>,
+    /// The oldest record since the last commit began, in milliseconds since 1970; and that of the commit under way.
+    oldest_ms: Option<i64>,
+    sealed_oldest_ms: Option<i64>,
+    latency: metrics::Histogram,
 }
 
 impl Task {
@@ -126,6 +130,9 @@ impl Task {
             stream_day: 0,
             swept_day: 0,
             status: plan.board.register(plan.stage, partition, worker),
+            oldest_ms: None,
+            sealed_oldest_ms: None,
+            latency: metrics::histogram!("frostline_latency_seconds", "stage" => plan.stage.as_str()),
         })
     }
 
@@ -189,6 +196,9 @@ impl Task {
         match taken {
             0 => self.punctuate_if_idle(now_ms)?,
             _ => self.last_taken_at = Instant::now(),
+        }
+        if self.is_at_end {
+            self.status.fresh_at(now_ms);
         }
         self.processor_turn(now_ms)?;
         if !outbox.is_held() {
@@ -288,6 +298,9 @@ impl Task {
             self.plan.totals.first_record(now_ms);
         }
         self.next_offset = Some(record.offset + 1);
+        if !muted && self.oldest_ms.is_none_or(|oldest| record.timestamp_ms < oldest) {
+            self.oldest_ms = Some(record.timestamp_ms);
+        }
         // A timestamp from the future must not make everything old.
         self.stream_day = self.stream_day.max(day_of(record.timestamp_ms.min(now_ms + DAY_MS)));
         self.is_at_end = false;
@@ -367,6 +380,7 @@ impl Task {
         commit.changes.push((self.partition, self.store.seal()));
         self.processor.sealed();
         commit.ownerships.extend(self.queue.as_ref().map(PartitionQueue::ownership));
+        self.sealed_oldest_ms = self.oldest_ms.take();
         self.sealed = Some((position, std::mem::take(&mut self.counts)));
         Ok(())
     }
@@ -386,6 +400,10 @@ impl Task {
         }
         self.committed = position.or(self.committed);
         self.status.committed(input_offset);
+        if let Some(oldest_ms) = self.sealed_oldest_ms.take() {
+            self.status.fresh_at(oldest_ms);
+            self.latency.record((unix_ms() - oldest_ms).max(0) as f64 / 1_000.0);
+        }
         self.plan.totals.add(self.plan.stage, &counts);
         Ok(())
     }

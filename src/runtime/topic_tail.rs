@@ -7,7 +7,8 @@ use std::time::Duration;
 
 use super::background::Background;
 use super::failure::Failure;
-use crate::kafka::{Admin, ClientSettings, Polled, Reader, StartAt};
+use crate::config::Config;
+use crate::kafka::{Admin, ClientSettings, KafkaError, Polled, Reader, StartAt};
 use crate::record::Record;
 
 /// How long a poll waits: stopping takes as long at most.
@@ -19,6 +20,25 @@ const RETRY_DELAY: Duration = Duration::from_secs(2);
 
 /// Takes the records, on the tail's own thread.
 pub(super) type Visit = Box<dyn FnMut(&Record<'_>) + Send>;
+
+/// Follows topics of this installation.
+#[derive(Clone)]
+pub struct TailSource {
+    pub(super) settings: ClientSettings,
+    pub(super) config: Arc<Config>,
+}
+
+impl TailSource {
+    /// Follows the topic with this logical name, beginning up to `tail` records before the end of each partition.
+    pub fn tail(
+        &self,
+        logical: &str,
+        tail: i64,
+        visit: impl FnMut(&Record<'_>) + Send + 'static,
+    ) -> TopicTail {
+        TopicTail::start(self.settings.clone(), self.config.topic(logical).name, tail, visit)
+    }
+}
 
 /// Ends when it is dropped.
 pub struct TopicTail {
@@ -63,7 +83,10 @@ impl Follower {
 
     fn follow(&mut self) -> Result<(), Failure> {
         if self.next.is_empty() {
-            let partitions = Admin::new(&self.settings)?.partitions(&self.topic)?.unwrap_or_default();
+            // It may be made later.
+            let partitions = Admin::new(&self.settings)?.partitions(&self.topic)?;
+            let partitions =
+                partitions.ok_or_else(|| KafkaError::Retry(format!("no topic {}", self.topic)))?;
             self.next = vec![None; usize::try_from(partitions).unwrap_or(0)];
         }
         let start = |next: &Option<i64>| next.map_or(StartAt::Tail(self.tail), StartAt::Offset);

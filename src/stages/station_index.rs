@@ -40,6 +40,11 @@ impl StationIndex {
         self.stations.read().unwrap_or_else(PoisonError::into_inner).get(&id).cloned()
     }
 
+    /// The ids of all stations, in no order.
+    pub fn ids(&self) -> Vec<StationId> {
+        self.stations.read().unwrap_or_else(PoisonError::into_inner).keys().copied().collect()
+    }
+
     /// How many stations there are.
     pub fn len(&self) -> usize {
         self.stations.read().unwrap_or_else(PoisonError::into_inner).len()

@@ -122,6 +122,11 @@ impl StateDirectory {
         Ok(name)
     }
 
+    /// What it takes on disk, in bytes; 0 where that cannot be told.
+    pub fn bytes(&self) -> u64 {
+        self.database.size_on_disk().unwrap_or_default()
+    }
+
     /// Pushes all that was written to the operating system: it survives the death of this process.
     ///
     /// One call serves every store of the process, since sled has one log.

@@ -29,7 +29,7 @@ const LAYERS: &[(&str, &[&str])] = &[
     ("runtime", &["config", "fault", "kafka", "noaa", "record", "rules", "stages", "state"]),
     ("chaos", &["config", "demo", "fault", "kafka", "noaa", "record", "rules", "stages", "state"]),
     ("notify", &["config", "noaa", "record", "rules", "stages"]),
-    ("admin", &["runtime", "stages"]),
+    ("admin", &["config", "noaa", "record", "rules", "runtime", "stages"]),
     ("backtest", &["noaa", "record", "rules", "stages", "state"]),
     ("bench", &["config", "generate", "kafka", "noaa", "runtime", "stages"]),
     (

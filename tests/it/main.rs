@@ -19,6 +19,7 @@ mod layers;
 mod live_rules;
 mod lost_brokers;
 mod notify;
+mod page;
 mod pipeline;
 mod rebalance;
 mod rules;
@@ -44,6 +45,7 @@ fn main() {
         pipeline::tests(),
         rules::tests(),
         notify::tests(),
+        page::tests(),
         bench::tests(),
         rebalance::tests(),
         exactly_once::tests(),

@@ -16,7 +16,7 @@ use frostline::stages::StationIndex;
 pub use broker::{KeyValue, Topics, broker, stop_broker};
 pub use program::{Frostline, Running};
 pub use servers::{
-    Alertmanager, Doing, HttpServer, MailServer, Request, wait_for,
+    Alertmanager, Browser, Doing, HttpServer, MailServer, Request, free_port, http_get, wait_for,
 };
 
 /// What a test cannot do without.
@@ -30,6 +30,8 @@ pub enum Needs {
     MailServer,
     /// Debian's Alertmanager.
     Alertmanager,
+    /// Chromium and its driver.
+    Browser,
 }
 
 impl Needs {
@@ -42,6 +44,7 @@ impl Needs {
                 MISSING.get_or_init(MailServer::missing).clone()
             }
             Self::Alertmanager => Alertmanager::missing(),
+            Self::Browser => Browser::missing(),
             Self::Data => {
                 let dir = data_dir();
                 let is_there = dir.join("ghcnd-stations.txt.gz").is_file();

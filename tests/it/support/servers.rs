@@ -199,6 +199,8 @@ impl Drop for HttpServer {
 
 /// Serves one connection, for as long as the client keeps it.
 fn serve(mut stream: TcpStream, requests: &Mutex<Vec<Request>>, doing: &Mutex<Doing>) -> Option<()> {
+    // Answers are written in parts.
+    stream.set_nodelay(true).ok()?;
     let mut reader = BufReader::new(stream.try_clone().ok()?);
     loop {
         let mut line = String::new();
@@ -273,6 +275,57 @@ impl Alertmanager {
     }
 }
 
+/// Chromium, driven by its own driver.
+pub struct Browser {
+    _driver: Owned,
+    port: u16,
+    pub client: fantoccini::Client,
+}
+
+impl Browser {
+    pub fn missing() -> Option<String> {
+        let found = |name| Command::new(name).arg("--version").output().is_ok();
+        let is_there = found("chromedriver") && found("chromium");
+        (!is_there).then(|| "no chromium with chromedriver (Debian's chromium and chromium-driver)".into())
+    }
+
+    pub async fn start() -> Self {
+        let port = free_port();
+        let child = Command::new("chromedriver")
+            .arg(format!("--port={port}"))
+            .stdin(Stdio::null())
+            .stdout(Stdio::null())
+            .stderr(Stdio::null())
+            .spawn()
+            .unwrap();
+        let driver = Owned(child);
+        wait_for("chromedriver", Duration::from_secs(30), || http_get(port, "/status", &[]));
+        let capabilities = serde_json::json!({
+            "goog:chromeOptions": { "args": [
+                "--headless=new", "--no-sandbox", "--disable-dev-shm-usage", "--window-size=1440,1100", "--hide-scrollbars",
+            ] },
+            "goog:loggingPrefs": { "browser": "ALL", "performance": "ALL" },
+        });
+        let serde_json::Value::Object(capabilities) = capabilities else { unreachable!() };
+        let client =
+            fantoccini::ClientBuilder::new(hyper_util::client::legacy::connect::HttpConnector::new())
+                .capabilities(capabilities)
+                .connect(&format!("http://127.0.0.1:{port}"))
+                .await
+                .unwrap();
+        Self { _driver: driver, port, client }
+    }
+
+    /// What the browser has logged since the last call: `browser` for the console, `performance` for the network.
+    pub async fn log(&self, kind: &str) -> Vec<serde_json::Value> {
+        let session = self.client.session_id().await.unwrap().unwrap();
+        let body = serde_json::json!({ "type": kind }).to_string();
+        let (_, text) = http(self.port, "POST", &format!("/session/{session}/se/log"), &[], &body).unwrap();
+        let answer: serde_json::Value = serde_json::from_str(&text).unwrap();
+        answer["value"].as_array().cloned().unwrap_or_default()
+    }
+}
+
 /// A port that was free a moment ago.
 pub fn free_port() -> u16 {
     TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port()
@@ -293,15 +346,36 @@ pub fn http(
 ) -> Option<(u16, String)> {
     let mut stream = TcpStream::connect(("127.0.0.1", port)).ok()?;
     stream.set_read_timeout(Some(Duration::from_secs(20))).ok()?;
-    let mut head = format!("{method} {path} HTTP/1.0\r\nContent-Length: {}\r\n", body.len());
+    let mut head = format!("{method} {path} HTTP/1.1\r\nContent-Length: {}\r\n", body.len());
     if !headers.iter().any(|(name, _)| name.eq_ignore_ascii_case("host")) {
         head.push_str(&format!("Host: 127.0.0.1:{port}\r\n"));
     }
     headers.iter().for_each(|(name, value)| head.push_str(&format!("{name}: {value}\r\n")));
-    write!(stream, "{head}\r\n{body}").ok()?;
+    stream.write_all(format!("{head}Connection: close\r\n\r\n{body}").as_bytes()).ok()?;
+    let (mut reader, mut status, mut length, mut is_chunked) =
+        (BufReader::new(stream), String::new(), None, false);
+    reader.read_line(&mut status).ok()?;
+    loop {
+        let mut line = String::new();
+        reader.read_line(&mut line).ok()?;
+        let Some((name, value)) = line.trim_end().split_once(':') else { break };
+        if name.eq_ignore_ascii_case("content-length") {
+            length = value.trim().parse::<u64>().ok();
+        }
+        is_chunked |= name.eq_ignore_ascii_case("transfer-encoding") && value.contains("chunked");
+    }
     let mut bytes = Vec::new();
-    stream.read_to_end(&mut bytes).ok()?;
-    let text = String::from_utf8_lossy(&bytes).into_owned();
-    let (head, body) = text.split_once("\r\n\r\n")?;
-    Some((head.split(' ').nth(1)?.parse().ok()?, body.to_owned()))
+    while is_chunked {
+        let (mut size, mut end) = (String::new(), [0; 2]);
+        reader.read_line(&mut size).ok()?;
+        match u64::from_str_radix(size.trim(), 16).ok()? {
+            0 => length = Some(0),
+            size => drop((&mut reader).take(size).read_to_end(&mut bytes).ok()?),
+        }
+        reader.read_exact(&mut end).ok()?;
+        is_chunked = length.is_none();
+    }
+    // Some servers do not hang up.
+    reader.take(length.unwrap_or(u64::MAX)).read_to_end(&mut bytes).ok()?;
+    Some((status.split(' ').nth(1)?.parse().ok()?, String::from_utf8_lossy(&bytes).into_owned()))
 }

@@ -1,0 +1,415 @@
+// Puts the page together: what is loaded when, and what goes where as it comes.
+
+import { follow, get } from './api.js';
+import { ago, brief, byId, count, day, degrees, el, hideTip, now, plural, rate, say, setClock, setText, showTip, span, tickTimes } from './dom.js';
+import { alertList, deadLetterList, deliveryList, ROWS_MAX, ruleList } from './lists.js';
+import { StationMap } from './map.js';
+import { Pipeline } from './pipeline.js';
+import { LEGEND, PALETTE, Points } from './points.js';
+import { knownStation, StationPanel, stationOf } from './station.js';
+
+const STATUS_EVERY_MS = 10_000;
+const PARTITIONS_EVERY_MS = 3_000;
+const RULES_EVERY_MS = 30_000;
+const TICK_MS = 5_000;
+const STANDING_MAX = 200;
+const SUGGESTIONS = 12;
+// The stations are megabytes: a browser that keeps missing events must not ask for them each time.
+const STATIONS_AGAIN_MS = 60_000;
+const HOVER_ASKS_AFTER_MS = 220;
+const STREAM_WAIT_MS = 2_000;
+
+const root = document.documentElement;
+const page = { points: new Points({}), stages: [], status: null, statusError: null, stationsAt: 0, isLive: false };
+
+// ---- colours ----------------------------------------------------------------------------------------------------
+
+const prefersDark = matchMedia('(prefers-color-scheme: dark)');
+const THEME_KEY = 'frostline-theme';
+
+function keptTheme() {
+  try { return localStorage.getItem(THEME_KEY); } catch { return null; }
+}
+
+const theme = () => root.dataset.theme ?? (prefersDark.matches ? 'dark' : 'light');
+
+function applyTheme() {
+  byId('theme').setAttribute('aria-pressed', String(theme() === 'dark'));
+  map.setTheme(theme());
+  drawLegend();
+}
+
+function toggleTheme() {
+  root.dataset.theme = theme() === 'dark' ? 'light' : 'dark';
+  try { localStorage.setItem(THEME_KEY, root.dataset.theme); } catch { /* It holds until the page is left. */ }
+  applyTheme();
+}
+
+function swatch(colour, name) {
+  const box = el('i', { class: 'swatch', 'aria-hidden': 'true' });
+  box.style.backgroundColor = colour;
+  return el('span', { class: 'step' }, box, name ? el('span', {}, name) : null);
+}
+
+function drawLegend() {
+  const colours = PALETTE[theme()];
+  const bound = (value) => String(value).replace('-', '−');
+  byId('legend').replaceChildren(
+    el('div', { class: 'scale', role: 'img', 'aria-label': 'Colours from dark blue, below −20 °C, over light blue and light orange at the frost line, to brown, above 20 °C' },
+      ...colours.scale.map((colour, index) => swatch(colour, index < LEGEND.length ? bound(LEGEND[index]) : null)), el('span', { class: 'unit' }, '°C')),
+    el('span', { class: 'legend-entry' }, swatch(colours.unknown, null), 'not known'),
+    el('span', { class: 'legend-entry' }, el('i', { class: 'ring', 'aria-hidden': 'true' }), 'an alert stands'));
+}
+
+// ---- the map and the panel ----------------------------------------------------------------------------------------
+
+const isNarrow = () => innerWidth <= 760;
+
+const panel = new StationPanel(byId('station'), {
+  points: () => page.points,
+  alerts: (id) => alerts.records.filter(({ alert }) => alert?.station?.id === id),
+  onOpen(id) {
+    history.replaceState(null, '', `#station/${encodeURIComponent(id)}`);
+    map.rightInset = isNarrow() ? 0 : byId('station').offsetWidth;
+    const at = page.points.find(id) ?? -1;
+    map.select(at);
+    map.reveal(at);
+  },
+  onClose() {
+    history.replaceState(null, '', location.pathname + location.search);
+    map.rightInset = 0;
+    map.select(-1);
+  },
+});
+
+function openStation(id) {
+  if (!id) return;
+  hideTip();
+  // On a phone the map may be far above the row that was touched.
+  byId('map-stage').scrollIntoView({ block: 'nearest', behavior: 'auto' });
+  panel.open(id);
+}
+
+let hoverTimer = 0;
+function hover(at, event) {
+  clearTimeout(hoverTimer);
+  if (at < 0) return hideTip();
+  const id = page.points.ids[at];
+  const show = () => {
+    const celsius = page.points.celsius[at];
+    const name = knownStation(id)?.name;
+    showTip([
+      el('strong', {}, name || id), name ? el('span', { class: 'mono' }, id) : null,
+      el('span', {}, Number.isNaN(celsius) ? 'TMIN not known' : `TMIN ${degrees(celsius)} on ${day(page.points.dates[at])}`),
+      page.points.standing.has(at) ? el('span', { class: 'some' }, 'An alert stands') : null,
+    ].filter(Boolean), event.clientX, event.clientY);
+  };
+  show();
+  if (!knownStation(id)) {
+    hoverTimer = setTimeout(() => stationOf(id).then(() => { if (map.hovered === at) show(); }, () => {}), HOVER_ASKS_AFTER_MS);
+  }
+}
+
+const map = new StationMap(byId('map'), {
+  onPick: (at) => panel.open(page.points.ids[at]),
+  onHover: hover,
+  onView(name) {
+    byId('view-world').setAttribute('aria-pressed', String(name === 'world'));
+    byId('view-arizona').setAttribute('aria-pressed', String(name === 'arizona'));
+  },
+});
+
+const alerts = alertList(byId('alerts-list'), { onOpen: openStation });
+const deadLetters = deadLetterList(byId('dead-list'), byId('dead-groups'));
+const deliveries = deliveryList(byId('deliveries-list'), { onOpen: openStation });
+const rules = ruleList(byId('rules-list'), byId('rules-filter'), byId('rules-note'));
+const pipeline = new Pipeline({ flow: byId('flow'), key: byId('pipeline-key'), note: byId('pipeline-note') });
+
+function drawStanding() {
+  const { points } = page;
+  const stations = [...points.standing.keys()].sort((a, b) => (Number.isNaN(points.celsius[a]) ? 99 : points.celsius[a]) - (Number.isNaN(points.celsius[b]) ? 99 : points.celsius[b]));
+  const all = stations.length;
+  setText(byId('standing-title'), all ? `${plural(all, 'station')} where an alert stands${all > STANDING_MAX ? ` (the ${STANDING_MAX} coldest are listed)` : ''}` : 'No alert stands at any station');
+  byId('map').setAttribute('aria-label', `Map of ${plural(points.placed, 'station')}, ${count(all)} with a standing alert`);
+  setText(byId('sub-stations'), all ? `${count(all)} with an alert` : 'no alert stands');
+  if (!byId('standing').open) return;
+  const focused = byId('standing-list').contains(document.activeElement) ? document.activeElement.dataset.station : null;
+  byId('standing-list').replaceChildren(...stations.slice(0, STANDING_MAX).map((at) => el('li', {},
+    el('button', { type: 'button', 'data-station': points.ids[at], onclick: () => openStation(points.ids[at]) }, el('span', { class: 'mono' }, points.ids[at]), el('span', {}, degrees(points.celsius[at]))))));
+  if (focused) [...byId('standing-list').querySelectorAll('button')].find((button) => button.dataset.station === focused)?.focus();
+}
+
+// ---- what was told of standing alerts -------------------------------------------------------------------------------
+
+const ENDS = new Set(['resolved', 'retracted']);
+
+/** A rule without `clear` tells each day by itself, and nothing stands after. */
+const leavesStanding = (ruleId) => rules.rules().find(({ id }) => id === ruleId)?.clear !== null;
+
+function takeAlert(record) {
+  const alert = record.alert ?? {};
+  const id = alert.station?.id;
+  if (!alerts.add(record)) return;
+  if (ENDS.has(alert.transition)) page.points.settle(id, alert.rule_id);
+  else if (leavesStanding(alert.rule_id)) page.points.raise(id, alert.rule_id);
+  const at = page.points.find(id);
+  if (at !== undefined) map.ping(at);
+  page.standingIsOld = true;
+  page.untold = (page.untold ?? 0) + 1;
+  say(() => {
+    const told = `${plural(page.untold, 'new alert')}. ${alert.transition}: ${alert.message ?? alert.rule_id}`;
+    page.untold = 0;
+    return told;
+  });
+}
+
+/** The list of stations tells where alerts stand, the list of alerts which: each station's newest of a rule counts. */
+function nameStanding() {
+  const seen = new Set();
+  for (const { alert } of alerts.records) {
+    const key = `${alert?.rule_id}/${alert?.station?.id}`;
+    if (seen.has(key)) continue;
+    seen.add(key);
+    if (alert && !ENDS.has(alert.transition) && leavesStanding(alert.rule_id)) page.points.name(alert.station?.id, alert.rule_id);
+  }
+}
+
+// ---- header and sums --------------------------------------------------------------------------------------------------
+
+const GUARANTEES = { exactly_once: 'exactly once', at_least_once: 'at least once' };
+
+function drawStatus() {
+  const { status, statusError } = page;
+  const isReady = status?.is_ready === true && !statusError;
+  byId('readiness').dataset.state = statusError ? 'unknown' : isReady ? 'ready' : 'not-ready';
+  const reasons = (status?.reasons ?? []).join('; ');
+  setText(byId('readiness').querySelector('[data-words]'), statusError ? `Not known: ${statusError}` : isReady ? 'Ready' : `Not ready${reasons ? `: ${reasons}` : ''}`);
+  if (!status) return;
+  const entries = [
+    ['version', status.version], ['guarantee', GUARANTEES[status.guarantee] ?? status.guarantee], ['cluster', status.cluster],
+    ['instance', status.instance], ['up', span((now() - status.started_at_ms) / 1000)],
+  ].filter(([, value]) => value !== null && value !== undefined && value !== '');
+  byId('facts').replaceChildren(...entries.map(([name, value]) => el('div', { title: `${name}: ${value}` }, el('dt', {}, name), el('dd', {}, String(value)))));
+}
+
+const sum = (stages, read) => stages.reduce((all, stage) => all + (read(stage) ?? 0), 0);
+const newest = (records) => (records.length ? `newest ${ago(records[0].timestamp_ms)}` : 'none so far');
+
+function drawSums() {
+  const { stages, points } = page;
+  const lags = stages.map(({ lag_seconds: lag }) => lag).filter(Number.isFinite);
+  setText(byId('sum-stations'), count(points.length));
+  setText(byId('sum-pipeline'), `${rate(sum(stages, (stage) => stage.records_per_second))}/s`);
+  setText(byId('sub-pipeline'), lags.length ? `lag ${span(Math.max(...lags), true)}` : 'lag not known');
+  // Counts begin with the process; the topics may hold more than it has made.
+  setText(byId('sum-alerts'), brief(Math.max(sum(stages, ({ counts }) => counts?.alerts), alerts.records.length)));
+  setText(byId('sub-alerts'), newest(alerts.records));
+  const all = rules.rules();
+  const quarantined = all.filter((rule) => rule.quarantined).length;
+  setText(byId('sum-rules'), count(all.length));
+  setText(byId('sub-rules'), [`${count(sum(all, (rule) => rule.standing))} standing`, quarantined ? `${count(quarantined)} quarantined` : null].filter(Boolean).join(', '));
+  setText(byId('sum-dead'), brief(Math.max(sum(stages, ({ counts }) => counts?.dead_letters), deadLetters.records().length)));
+  setText(byId('sub-dead'), newest(deadLetters.records()));
+  setText(byId('sum-deliveries'), brief(Math.max(sum(stages, ({ counts }) => counts?.deliveries), deliveries.records.length)));
+  const failed = deliveries.records.filter(({ outcome }) => outcome === 'failed').length;
+  setText(byId('sub-deliveries'), failed ? `${count(failed)} of the newest failed` : newest(deliveries.records));
+  setText(byId('alerts-note'), alerts.records.length >= ROWS_MAX ? `the newest ${ROWS_MAX}` : '');
+}
+
+// ---- loading --------------------------------------------------------------------------------------------------------
+
+const array = (value) => (Array.isArray(value) ? value : []);
+
+async function loadStatus() {
+  try {
+    page.status = await get('status');
+    page.statusError = null;
+    setClock(page.status.now_ms);
+  } catch (error) {
+    page.statusError = error.message;
+  }
+  drawStatus();
+}
+
+function takeStages(stages) {
+  page.stages = array(stages);
+  pipeline.setStages(page.stages);
+  drawSums();
+}
+
+async function loadPartitions() {
+  pipeline.setPartitions(array(await get('partitions')));
+}
+
+async function loadStations() {
+  try {
+    page.points = new Points(await get('stations'));
+    page.stationsAt = Date.now();
+    map.setPoints(page.points);
+    tellIfMapIsEmpty('No station is known yet. Fill the table: frostline stations import ghcnd-stations.txt');
+  } catch (error) {
+    tellIfMapIsEmpty(`The stations could not be loaded: ${error.message}`);
+  }
+  drawStanding();
+}
+
+function tellIfMapIsEmpty(words) {
+  byId('map-empty').hidden = page.points.length > 0;
+  setText(byId('map-empty'), words);
+}
+
+/** A list that fails says so in its place, and the rest of the page works. */
+async function loadInto(list, path) {
+  try {
+    list.load(array(await get(path)));
+  } catch (error) {
+    list.fail(error.message);
+  }
+}
+
+const loadRules = () => loadInto(rules, 'rules');
+
+async function loadLists() {
+  await Promise.all([
+    get('stages').then(takeStages, () => {}),
+    loadPartitions().catch(() => {}),
+    loadRules(),
+    loadInto(alerts, `alerts?limit=${ROWS_MAX}`),
+    loadInto(deadLetters, `dead-letters?limit=${ROWS_MAX}`),
+    loadInto(deliveries, `deliveries?limit=${ROWS_MAX}`),
+  ]);
+}
+
+async function loadAgain({ withStations }) {
+  const isDue = Date.now() - page.stationsAt > STATIONS_AGAIN_MS;
+  await Promise.all([loadStatus(), loadLists(), withStations && isDue ? loadStations() : null]);
+  nameStanding();
+  drawStanding();
+  drawSums();
+}
+
+// ---- the stream -------------------------------------------------------------------------------------------------------
+
+function takeObservations(changes) {
+  if (page.points.observe(array(changes))) map.coloursChanged();
+  if (panel.id !== null && array(changes).some(([id]) => id === panel.id)) panel.refresh();
+}
+
+const EVENTS = {
+  stages: takeStages,
+  observations: takeObservations,
+  alert: takeAlert,
+  delivery: (record) => deliveries.add(record),
+  dead_letter: (record) => deadLetters.add(record),
+  gap: () => loadAgain({ withStations: true }),
+};
+
+let countdown = 0;
+
+function drawStream({ state, seconds, again }) {
+  clearInterval(countdown);
+  page.isLive = state === 'live';
+  const shown = state === 'live' ? 'live' : again || state === 'waiting' ? 'reconnecting' : 'connecting';
+  byId('stream').dataset.state = shown;
+  document.body.classList.toggle('is-behind', shown === 'reconnecting');
+  setText(byId('stream').querySelector('[data-words]'), shown);
+  byId('banner').hidden = shown !== 'reconnecting';
+  const words = byId('banner').querySelector('[data-words]');
+  const until = Date.now() + (seconds ?? 0) * 1000;
+  const tell = () => {
+    const left = Math.ceil((until - Date.now()) / 1000);
+    setText(words, left > 0 ? `Reconnecting in ${left} s. What you see may be out of date.` : 'Reconnecting… What you see may be out of date.');
+  };
+  if (shown === 'reconnecting') {
+    tell();
+    countdown = setInterval(tell, 1000);
+  }
+  if (state === 'live' && again) loadAgain({ withStations: true });
+}
+
+// ---- the start ----------------------------------------------------------------------------------------------------
+
+function suggest() {
+  byId('search-ids').replaceChildren(...page.points.search(byId('search-id').value, SUGGESTIONS).map((id) => el('option', { value: id })));
+}
+
+function submitSearch(event) {
+  event.preventDefault();
+  const wanted = byId('search-id').value.trim();
+  if (!wanted) return;
+  openStation(page.points.find(wanted.toUpperCase()) === undefined ? page.points.search(wanted, 1)[0] ?? wanted : wanted.toUpperCase());
+}
+
+function listen() {
+  byId('theme').addEventListener('click', toggleTheme);
+  prefersDark.addEventListener('change', applyTheme);
+  byId('view-world').addEventListener('click', () => map.show('world'));
+  byId('view-arizona').addEventListener('click', () => map.show('arizona'));
+  byId('zoom-in').addEventListener('click', () => map.zoomBy(2));
+  byId('zoom-out').addEventListener('click', () => map.zoomBy(0.5));
+  byId('search').addEventListener('submit', submitSearch);
+  byId('search-id').addEventListener('input', suggest);
+  byId('standing').addEventListener('toggle', drawStanding);
+  addEventListener('keydown', (event) => { if (event.key === 'Escape') hideTip(); });
+  addEventListener('scroll', hideTip, { passive: true });
+  addEventListener('hashchange', openFromAddress);
+}
+
+function openFromAddress() {
+  const id = /^#station\/(.+)$/.exec(location.hash)?.[1];
+  if (!id) return;
+  try { openStation(decodeURIComponent(id)); } catch { /* A broken address opens nothing. */ }
+}
+
+/** Calls again and again, never twice at a time, and not while nobody looks. */
+function every(ms, act) {
+  setTimeout(async function turn() {
+    if (!document.hidden) await Promise.resolve().then(act).catch(() => {});
+    setTimeout(turn, ms);
+  }, ms);
+}
+
+function keepUp() {
+  every(STATUS_EVERY_MS, loadStatus);
+  every(PARTITIONS_EVERY_MS, () => (page.isLive ? loadPartitions() : null));
+  every(RULES_EVERY_MS, () => (page.isLive ? loadRules() : null));
+  every(TICK_MS, tickTimes);
+  every(1_000, () => {
+    if (!page.standingIsOld) return;
+    page.standingIsOld = false;
+    map.coloursChanged();
+    drawStanding();
+  });
+}
+
+/** The stream first, then the lists: nothing is missed in between. A daemon whose stream does not come is shown all the same. */
+function followFirst() {
+  return new Promise((resolve) => {
+    const { retryNow } = follow((name, data) => EVENTS[name]?.(data), (told) => {
+      drawStream(told);
+      if (told.state !== 'connecting') resolve();
+    });
+    byId('retry').addEventListener('click', retryNow);
+    setTimeout(resolve, STREAM_WAIT_MS);
+  });
+}
+
+async function start() {
+  const kept = keptTheme();
+  if (kept === 'dark' || kept === 'light') root.dataset.theme = kept;
+  listen();
+  map.show('world', { jump: true });
+  applyTheme();
+  await loadStatus();
+  await followFirst();
+  const world = fetch('world.json').then((answer) => answer.json()).then((lines) => map.setWorld(lines)).catch(() => {});
+  await Promise.all([world, loadStations(), loadLists()]);
+  nameStanding();
+  drawStanding();
+  drawSums();
+  keepUp();
+  openFromAddress();
+  requestAnimationFrame(() => requestAnimationFrame(() => { root.dataset.ready = 'true'; }));
+}
+
+start();

@@ -1,0 +1,181 @@
+// The pipeline as a picture: topics as pipes, stages as cards, a square for each partition.
+
+import { brief, count, el, hideTip, plural, rate, setText, showTip, span, svg } from './dom.js';
+
+// Where each thing stands in the picture, and the names of topics until the daemon tells its own.
+const STAGES = [
+  { stage: 'assemble', does: 'lines to observations', source: 'noaa-csv-raw', sink: 'noaa-json' },
+  { stage: 'enrich', does: 'JSON with stations', source: 'noaa-raw', sink: 'noaa-json' },
+  { stage: 'filter', does: 'keeps what is asked', source: 'noaa-json', sink: 'noaa-json-us-az' },
+  { stage: 'alert', does: 'applies the rules', source: 'noaa-json-us-az', sink: 'noaa-json-alerts' },
+  { stage: 'notify', does: 'alerts to notices', source: 'noaa-json-alerts', sink: 'noaa-notices' },
+  { stage: 'deliver', does: 'sends to people', source: 'noaa-notices', sink: 'noaa-deliveries' },
+];
+const TOPICS = [['assemble', 'source'], ['enrich', 'source'], ['filter', 'source'], ['alert', 'source'], ['notify', 'source'], ['deliver', 'source'], ['deliver', 'sink']];
+const OUTPUTS = { assemble: 'observations', enrich: 'observations', filter: 'kept', alert: 'alerts', notify: null, deliver: 'deliveries' };
+
+const HISTORY = 60;
+const SQUARES_MAX = 512;
+// More than this many partitions get small squares without a number.
+const NUMBERED_MAX = 30;
+// A partition lags when it has more waiting than the stage does in ten seconds; a few hundred are in flight anyway.
+const LAG_SECONDS = 10;
+const LAG_RECORDS_LEAST = 500;
+
+function stateOf(partition, stage) {
+  if (partition.phase === 'restoring') return 'restoring';
+  const ownRate = (stage?.records_per_second ?? 0) / Math.max(1, stage?.partitions ?? 1);
+  return partition.lag_records > Math.max(LAG_RECORDS_LEAST, LAG_SECONDS * ownRate) ? 'lagging' : 'running';
+}
+
+const restored = ({ restored_records: done, restore_records: all }) => (all > 0 ? Math.min(1, done / all) : 0);
+
+function partitionInWords(partition, state) {
+  const lines = [`worker ${partition.worker}, ${state}`];
+  if (state === 'restoring') lines.push(`${count(partition.restored_records)} of ${count(partition.restore_records)} records restored`);
+  lines.push(`committed ${count(partition.committed_offset)} of ${count(partition.end_offset)}`, `lag ${plural(partition.lag_records, 'record')}`);
+  return lines;
+}
+
+class StageCard {
+  constructor({ stage, does }) {
+    this.name = stage;
+    this.history = [];
+    this.squares = new Map();
+    this.partitions = new Map();
+    this.state = null;
+    this.rate = el('b', {}, '–');
+    this.lag = el('span', { class: 'lag' }, '–');
+    this.note = el('span', { class: 'counts' });
+    this.spark = svg('path', { class: 'spark-line' });
+    this.sparkFill = svg('path', { class: 'spark-fill' });
+    this.grid = el('div', { class: 'squares', role: 'group', 'aria-label': `Partitions of ${stage}` });
+    this.node = el('article', { class: `stage stage-${stage} absent`, 'aria-label': `Stage ${stage}` },
+      el('header', {}, el('h3', {}, stage), el('span', { class: 'soft' }, does)),
+      el('p', { class: 'figure' }, this.rate, el('span', {}, ' records/s')),
+      svg('svg', { class: 'spark', viewBox: '0 0 120 24', preserveAspectRatio: 'none', 'aria-hidden': 'true' }, this.sparkFill, this.spark),
+      this.lag, this.grid, this.note);
+    this.grid.addEventListener('keydown', (event) => this.#step(event));
+  }
+
+  update(stage) {
+    this.state = stage ?? null;
+    this.node.classList.toggle('absent', !stage);
+    if (!stage) {
+      setText(this.rate, '–');
+      setText(this.lag, 'not in this process');
+      setText(this.note, '');
+      return;
+    }
+    setText(this.rate, rate(stage.records_per_second));
+    const late = stage.lag_seconds > LAG_SECONDS;
+    setText(this.lag, stage.lag_records === null || stage.lag_records === undefined ? 'lag not known' : `lag ${brief(stage.lag_records)} · ${span(stage.lag_seconds, true)}`);
+    this.lag.classList.toggle('late', late);
+    setText(this.note, this.#countsInWords(stage.counts ?? {}));
+    this.#drawSpark(stage.records_per_second);
+    this.#paint();
+  }
+
+  #countsInWords(counts) {
+    const output = OUTPUTS[this.name];
+    const parts = [`${brief(counts.records_in)} in`];
+    if (output) parts.push(`${brief(counts[output])} ${output}`);
+    if (counts.dead_letters) parts.push(`${brief(counts.dead_letters)} dead`);
+    return parts.join(' · ');
+  }
+
+  #drawSpark(value) {
+    this.history.push(value ?? 0);
+    if (this.history.length > HISTORY) this.history.shift();
+    const most = Math.max(1, ...this.history);
+    const step = 120 / (HISTORY - 1);
+    const first = 120 - step * (this.history.length - 1);
+    const line = this.history.map((each, index) => `${index ? 'L' : 'M'}${(first + index * step).toFixed(1)} ${(22 - (each / most) * 19).toFixed(1)}`).join('');
+    this.spark.setAttribute('d', line);
+    this.sparkFill.setAttribute('d', `${line}L120 24L${first.toFixed(1)} 24Z`);
+  }
+
+  setPartitions(partitions) {
+    this.partitions = new Map(partitions.slice(0, SQUARES_MAX).map((partition) => [partition.partition, partition]));
+    for (const [number, square] of this.squares) if (!this.partitions.has(number)) { square.remove(); this.squares.delete(number); }
+    this.grid.classList.toggle('many', this.partitions.size > NUMBERED_MAX);
+    for (const number of [...this.partitions.keys()].sort((a, b) => a - b)) {
+      if (!this.squares.has(number)) this.squares.set(number, this.#square(number));
+      this.grid.append(...(this.squares.get(number).isConnected ? [] : [this.squares.get(number)]));
+    }
+    // One stop for the Tab key; arrow keys go from square to square.
+    const squares = [...this.squares.values()];
+    if (squares.length && !squares.some((square) => square.tabIndex === 0)) squares[0].tabIndex = 0;
+    this.#paint();
+  }
+
+  #square(number) {
+    const bar = el('i', { 'aria-hidden': 'true' });
+    const worker = el('span', { 'aria-hidden': 'true' });
+    const square = el('button', { type: 'button', class: 'square', tabindex: -1 }, bar, worker);
+    const show = () => {
+      const partition = this.partitions.get(number);
+      if (!partition) return;
+      const box = square.getBoundingClientRect();
+      showTip([el('strong', {}, `${this.name}, partition ${number}`), ...partitionInWords(partition, stateOf(partition, this.state)).map((line) => el('span', {}, line))], box.right - 8, box.bottom - 8);
+    };
+    for (const name of ['pointerenter', 'focus', 'click']) square.addEventListener(name, show);
+    for (const name of ['pointerleave', 'blur']) square.addEventListener(name, hideTip);
+    return square;
+  }
+
+  #paint() {
+    for (const [number, square] of this.squares) {
+      const partition = this.partitions.get(number);
+      const state = stateOf(partition, this.state);
+      square.dataset.state = state;
+      square.setAttribute('aria-label', `Partition ${number}: ${partitionInWords(partition, state).join(', ')}`);
+      square.firstChild.style.height = state === 'restoring' ? `${Math.round(restored(partition) * 100)}%` : '';
+      setText(square.lastChild, String(partition.worker));
+    }
+  }
+
+  #step(event) {
+    const squares = [...this.grid.children];
+    const at = squares.indexOf(document.activeElement);
+    const to = { ArrowRight: at + 1, ArrowDown: at + 1, ArrowLeft: at - 1, ArrowUp: at - 1, Home: 0, End: squares.length - 1 }[event.key];
+    if (at < 0 || !squares[to]) return;
+    event.preventDefault();
+    squares[at].tabIndex = -1;
+    squares[to].tabIndex = 0;
+    squares[to].focus();
+  }
+}
+
+const KEY = [['running', 'running'], ['lagging', 'lagging'], ['restoring', 'being restored']];
+
+export class Pipeline {
+  constructor({ flow, key, note }) {
+    this.note = note;
+    this.cards = new Map(STAGES.map((stage) => [stage.stage, new StageCard(stage)]));
+    this.topics = TOPICS.map(([stage, side]) => ({ stage, side, name: el('span', { class: 'mono' }, STAGES.find((each) => each.stage === stage)[side]) }));
+    this.dead = el('b', {}, '0');
+    this.deadOf = el('span', { class: 'dead-of' });
+    flow.append(
+      ...this.topics.map(({ stage, side, name }) => el('div', { class: `topic topic-${stage}-${side}` }, el('span', { class: 'pipe', 'aria-hidden': 'true' }), name)),
+      ...[...this.cards.values()].map((card) => card.node),
+      el('i', { class: 'join join-upper', 'aria-hidden': 'true' }), el('i', { class: 'join join-lower', 'aria-hidden': 'true' }),
+      el('a', { class: 'dead-topic', href: '#dead-letters' }, el('span', { class: 'mono' }, 'noaa-dead-letters'), this.dead, this.deadOf));
+    key.append(...KEY.map(([state, name]) => el('span', {}, el('i', { class: 'square sample', 'data-state': state, 'aria-hidden': 'true' }), name)), el('span', {}, 'number = worker'));
+  }
+
+  setStages(stages) {
+    const byName = new Map(stages.map((stage) => [stage.stage, stage]));
+    for (const [name, card] of this.cards) card.update(byName.get(name));
+    for (const { stage, side, name } of this.topics) if (byName.get(stage)?.[side]) setText(name, byName.get(stage)[side]);
+    const dead = stages.filter(({ counts }) => counts?.dead_letters > 0);
+    setText(this.dead, count(dead.reduce((sum, { counts }) => sum + counts.dead_letters, 0)));
+    setText(this.deadOf, dead.length ? dead.map(({ stage, counts }) => `${stage} ${brief(counts.dead_letters)}`).join(' · ') : 'nothing that could not be processed');
+    const restoring = stages.reduce((sum, stage) => sum + (stage.restoring ?? 0), 0);
+    setText(this.note, stages.length === 0 ? 'No stage runs in this process: frostline run' : restoring ? `${plural(restoring, 'partition')} being restored` : '');
+  }
+
+  setPartitions(partitions) {
+    for (const [name, card] of this.cards) card.setPartitions(partitions.filter(({ stage }) => stage === name));
+  }
+}

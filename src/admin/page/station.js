@@ -1,0 +1,115 @@
+// The panel of one station: who it is, what was observed there, and which alerts it had.
+
+import { get } from './api.js';
+import { chartOf } from './chart.js';
+import { day, degrees, el, timeOf } from './dom.js';
+
+const NAMES_MAX = 500;
+const ALERTS_MAX = 5;
+
+const cache = new Map();
+
+/** A station's data; asked once, for hovering asks again and again. */
+export async function stationOf(id) {
+  if (cache.has(id)) return cache.get(id);
+  const station = await get(`stations/${encodeURIComponent(id)}`);
+  if (cache.size >= NAMES_MAX) cache.delete(cache.keys().next().value);
+  cache.set(id, station);
+  return station;
+}
+
+export const knownStation = (id) => cache.get(id);
+
+const isKnown = (value) => typeof value === 'number' && Number.isFinite(value);
+const angle = (value, plus, minus) => (isKnown(value) ? `${Math.abs(value).toFixed(4)}° ${value < 0 ? minus : plus}` : '–');
+
+function facts(station) {
+  // NOAA writes −999.9 where the elevation is not known.
+  const elevation = isKnown(station.elevation) && station.elevation > -900 ? `${station.elevation.toFixed(0)} m` : '–';
+  const entries = [['Place', `${angle(station.latitude, 'N', 'S')}, ${angle(station.longitude, 'E', 'W')}`], ['Elevation', elevation]];
+  return el('dl', { class: 'station-facts' }, ...entries.map(([name, value]) => el('div', {}, el('dt', {}, name), el('dd', {}, value))));
+}
+
+function latest(points, id) {
+  const at = points?.find(id);
+  const celsius = at === undefined ? NaN : points.celsius[at];
+  const stands = at !== undefined && points.standing.has(at);
+  return el('p', { class: 'latest' },
+    el('b', { class: celsius < 0 ? 'freezing' : null }, degrees(celsius)),
+    el('span', {}, Number.isNaN(celsius) ? 'no TMIN known' : `TMIN of ${day(points.dates[at])}`),
+    stands ? el('span', { class: 'chip standing-chip' }, 'alert stands') : null);
+}
+
+function alertsOf(records) {
+  if (!records.length) return null;
+  return el('div', { class: 'station-alerts' },
+    el('h4', {}, 'Newest alerts here'),
+    el('ul', {}, ...records.slice(0, ALERTS_MAX).map(({ alert, timestamp_ms: at }) => el('li', {},
+      el('span', { class: `word ${alert.transition}` }, String(alert.transition)), ' ', el('span', { class: 'mono' }, String(alert.rule_id)), ' ', el('span', { class: 'soft' }, day(alert.date)), ' ', timeOf(at)))));
+}
+
+export class StationPanel {
+  #root;
+  #opener = null;
+  #asked = 0;
+
+  /** hooks: points(), alerts(id), onOpen(id), onClose() */
+  constructor(root, hooks) {
+    this.#root = root;
+    this.hooks = hooks;
+    this.id = null;
+    root.addEventListener('keydown', (event) => { if (event.key === 'Escape') this.close(); });
+  }
+
+  async open(id, { focus = true } = {}) {
+    if (this.#root.hidden) this.#opener = document.activeElement;
+    this.id = id;
+    this.#frame(id, knownStation(id), [el('p', { class: 'empty small' }, 'Loading…')]);
+    this.#root.hidden = false;
+    this.hooks.onOpen(id);
+    if (focus) this.#root.querySelector('h3').focus({ preventScroll: innerWidth > 760 });
+    await this.#load(id);
+  }
+
+  /** Something new is known of the station that is shown. Whoever is in the middle of it is not disturbed. */
+  async refresh() {
+    const inside = document.activeElement;
+    const isTitle = inside?.tagName === 'H3';
+    if (this.id !== null && (isTitle || !this.#root.contains(inside))) await this.#load(this.id);
+  }
+
+  async #load(id) {
+    const asked = ++this.#asked;
+    const isOld = () => asked !== this.#asked;
+    const hadFocus = () => this.#root.contains(document.activeElement);
+    try {
+      const [station, observations] = await Promise.all([stationOf(id), get(`stations/${encodeURIComponent(id)}/observations`)]);
+      if (isOld()) return;
+      const refocus = hadFocus();
+      this.#frame(id, station, [latest(this.hooks.points(), id), chartOf(observations?.days, Math.max(260, this.#root.clientWidth - 32)), alertsOf(this.hooks.alerts(id)), facts(station)]);
+      if (refocus) this.#root.querySelector('h3').focus({ preventScroll: true });
+    } catch (error) {
+      if (!isOld()) this.#frame(id, knownStation(id), [el('p', { class: 'empty small wrong' }, `This station could not be loaded: ${error.message}`)]);
+    }
+  }
+
+  close() {
+    if (this.#root.hidden) return;
+    this.#asked += 1;
+    this.#root.hidden = true;
+    this.id = null;
+    this.hooks.onClose();
+    if (this.#opener?.isConnected) this.#opener.focus({ preventScroll: true });
+  }
+
+  #frame(id, station, children) {
+    const place = [station?.state, station?.country].filter(Boolean).join(', ');
+    this.#root.replaceChildren(
+      el('div', { class: 'station-head' },
+        el('div', {},
+          el('h3', { id: 'station-title', tabindex: -1 }, station?.name || id),
+          el('p', { class: 'soft' }, el('span', { class: 'mono' }, id), place ? ` · ${place}` : '')),
+        el('button', { type: 'button', class: 'icon-button', 'aria-label': 'Close the station', onclick: () => this.close() }, '×')),
+      ...children.filter(Boolean));
+  }
+}

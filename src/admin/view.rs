@@ -1,0 +1,241 @@
+//! What the daemon shows of itself.
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+use serde::Serialize;
+use serde_json::{Value, json};
+
+use super::Recorder;
+use super::live::Live;
+use crate::noaa::{RecentDays, Station, StationId};
+use crate::record::unix_ms;
+use crate::rules::{Place, RuleSet};
+use crate::runtime::{Board, Phase, TailSource, TaskSnapshot, Totals};
+use crate::stages::{Counts, StageName, StationIndex};
+
+/// What is shown, and where it comes from.
+pub struct View {
+    /// The stages of this process, with the topics that they read and write.
+    pub stages: Vec<(StageName, String, String)>,
+    /// What they have done.
+    pub totals: Arc<Totals>,
+    /// Where each task stands.
+    pub board: Arc<Board>,
+    /// The station table, as far as a stage here needs it.
+    pub stations: Arc<StationIndex>,
+    /// The rules in force.
+    pub rules: Arc<RuleSet>,
+    /// The last days of every station, where the daemon fills it; else it is filled while somebody looks.
+    pub recent: Option<Arc<RecentDays>>,
+    /// How topics are followed.
+    pub source: TailSource,
+    /// After how long without a turn a task counts as hanging.
+    pub stall_timeout: Duration,
+    /// Where metrics are gathered.
+    pub recorder: Recorder,
+    /// How many bytes the state takes on disk.
+    pub state_bytes: Box<dyn Fn() -> u64 + Send + Sync>,
+    /// What is promised about outputs.
+    pub guarantee: String,
+    /// The Kafka cluster's id.
+    pub cluster: String,
+    /// The state directory's own name.
+    pub instance: String,
+}
+
+/// [`View`], with what is measured while it is shown.
+pub(super) struct Shown {
+    pub(super) view: View,
+    pub(super) live: Arc<Live>,
+    started_at_ms: i64,
+    rates: Mutex<Rates>,
+}
+
+/// Records a second, as of the last look.
+#[derive(Default)]
+struct Rates {
+    last: HashMap<StageName, (Instant, u64)>,
+    per_second: HashMap<StageName, f64>,
+}
+
+#[derive(Serialize)]
+struct StageRow<'a> {
+    stage: StageName,
+    source: &'a str,
+    sink: &'a str,
+    counts: Counts,
+    records_per_second: f64,
+    lag_records: Option<i64>,
+    lag_seconds: Option<f64>,
+    partitions: usize,
+    restoring: usize,
+}
+
+impl Shown {
+    pub(super) fn new(view: View) -> Self {
+        let has_observations = view.recent.is_some();
+        let recent = view.recent.clone().unwrap_or_default();
+        let live = Live::new(view.source.clone(), recent, has_observations);
+        Self { view, live, started_at_ms: unix_ms(), rates: Mutex::default() }
+    }
+
+    /// Notes how much has been done since the last call.
+    pub(super) fn measure(&self) {
+        let mut rates = self.rates.lock().unwrap_or_else(PoisonError::into_inner);
+        let now = Instant::now();
+        for (stage, ..) in &self.view.stages {
+            let records = self.view.totals.of(*stage).records_in;
+            if let Some((then, before)) = rates.last.insert(*stage, (now, records)) {
+                let seconds = (now - then).as_secs_f64().max(0.001);
+                rates.per_second.insert(*stage, (records - before) as f64 / seconds);
+            }
+        }
+    }
+
+    pub(super) fn stages(&self) -> Value {
+        let tasks = self.view.board.snapshot();
+        let rates = self.rates.lock().unwrap_or_else(PoisonError::into_inner);
+        let row = |(stage, source, sink): &(StageName, String, String)| {
+            let own: Vec<&TaskSnapshot> = tasks.iter().filter(|task| task.stage == *stage).collect();
+            let rate = rates.per_second.get(stage).copied().unwrap_or_default();
+            json!(StageRow {
+                stage: *stage,
+                source,
+                sink,
+                counts: self.view.totals.of(*stage),
+                records_per_second: (rate * 10.0).round() / 10.0,
+                lag_records: own.iter().filter_map(|task| task.lag()).reduce(|sum, lag| sum + lag),
+                lag_seconds: own.iter().filter_map(|task| task.lag_seconds()).reduce(f64::max),
+                partitions: own.len(),
+                restoring: own.iter().filter(|task| task.phase == Phase::Restoring).count(),
+            })
+        };
+        self.view.stages.iter().map(row).collect()
+    }
+
+    pub(super) fn partitions(&self) -> Value {
+        let row = |task: &TaskSnapshot| {
+            let mut row = json!(task);
+            row["lag_records"] = json!(task.lag());
+            row["lag_seconds"] = json!(task.lag_seconds());
+            row
+        };
+        self.view.board.snapshot().iter().map(row).collect()
+    }
+
+    pub(super) fn status(&self) -> Value {
+        let reasons = self.reasons();
+        let View { guarantee, cluster, instance, .. } = &self.view;
+        json!({
+            "version": env!("CARGO_PKG_VERSION"),
+            "instance": instance,
+            "process_id": std::process::id(),
+            "started_at_ms": self.started_at_ms,
+            "now_ms": unix_ms(),
+            "guarantee": guarantee,
+            "cluster": cluster,
+            "is_ready": reasons.is_empty(),
+            "reasons": reasons,
+        })
+    }
+
+    /// Why the daemon is not ready; empty when it is.
+    pub(super) fn reasons(&self) -> Vec<String> {
+        let tasks = self.view.board.snapshot();
+        let mut reasons = Vec::new();
+        let restoring = tasks.iter().filter(|task| task.phase == Phase::Restoring).count();
+        if restoring > 0 {
+            reasons.push(format!("{restoring} partitions are being restored"));
+        }
+        for task in tasks.iter().filter(|task| task.silent_for > self.view.stall_timeout) {
+            reasons.push(format!("stage {} has not moved in partition {}", task.stage, task.partition));
+        }
+        reasons
+    }
+
+    /// The map, by columns: all stations of the table, and others that have reported.
+    pub(super) fn stations(&self) -> Value {
+        let reported = self.live.recent.stations();
+        let days: HashMap<StationId, (Option<f64>, String)> =
+            reported.iter().map(|station| (station.id, (station.tmin, station.date.to_string()))).collect();
+        let table = self.view.stations.ids();
+        let place = |id: StationId| {
+            let station: Option<Station> =
+                self.view.stations.get(id).and_then(|json| serde_json::from_str(&json).ok());
+            station.map(|station| (station.location.lat, station.location.lon))
+        };
+        let known: Vec<(StationId, (f64, f64))> =
+            table.into_iter().filter_map(|id| Some((id, place(id)?))).collect();
+        let in_table: std::collections::HashSet<StationId> = known.iter().map(|(id, _)| *id).collect();
+        // Its place is what its observations say, as single precision.
+        let precise = |degrees: f32| (f64::from(degrees) * 10_000.0).round() / 10_000.0;
+        let others = reported
+            .iter()
+            .filter(|station| !in_table.contains(&station.id) && station.latitude.is_finite())
+            .map(|station| (station.id, (precise(station.latitude), precise(station.longitude))));
+        let rows: Vec<(StationId, (f64, f64))> = known.iter().copied().chain(others).collect();
+        let day = |id: &StationId| days.get(id);
+        json!({
+            "id": rows.iter().map(|(id, _)| id).collect::<Vec<_>>(),
+            "latitude": rows.iter().map(|(_, place)| place.0).collect::<Vec<_>>(),
+            "longitude": rows.iter().map(|(_, place)| place.1).collect::<Vec<_>>(),
+            "tmin": rows.iter().map(|(id, _)| day(id).and_then(|day| day.0)).collect::<Vec<_>>(),
+            "date": rows.iter().map(|(id, _)| day(id).map(|day| day.1.as_str())).collect::<Vec<_>>(),
+            "alerts": self.live.standing(),
+        })
+    }
+
+    /// A station of the table; of another one only what its observations say.
+    pub(super) fn station(&self, id: StationId) -> Option<Value> {
+        let table = self.view.stations.get(id).and_then(|json| serde_json::from_str::<Value>(&json).ok());
+        if let Some(mut station) = table {
+            station["latitude"] = station["location"]["lat"].clone();
+            station["longitude"] = station["location"]["lon"].clone();
+            return Some(station);
+        }
+        let found = self.live.recent.stations().into_iter().find(|station| station.id == id)?;
+        let degrees = |degrees: f32| Some(f64::from(degrees)).filter(|degrees| degrees.is_finite());
+        Some(json!({
+            "id": id, "latitude": degrees(found.latitude), "longitude": degrees(found.longitude),
+        }))
+    }
+
+    pub(super) fn observations(&self, id: StationId) -> Value {
+        let day = |day: &crate::noaa::RecentDay| json!({ "date": day.date.to_string(), "TMIN": day.tmin, "TMAX": day.tmax });
+        json!({ "station": id, "days": self.live.recent.days(id).iter().map(day).collect::<Vec<_>>() })
+    }
+
+    /// The rules in force, and those that are not used.
+    pub(super) fn rules(&self) -> Value {
+        let standing = self.live.standing_by_rule();
+        let mut rules = self.view.rules.all();
+        rules.sort_by(|left, right| left.id.cmp(&right.id));
+        let row = |rule: &Arc<crate::rules::Rule>| {
+            let place = match &rule.place {
+                Place::Station(station) => format!("station {station}"),
+                Place::Where(condition) => format!("where {}", condition.text()),
+                Place::Unresolved => "near a point: no station yet".to_owned(),
+            };
+            json!({
+                "id": &*rule.id,
+                "version": rule.version,
+                "place": place,
+                "when": rule.when.text(),
+                "clear": rule.clear.as_ref().map(|clear| clear.text()),
+                "for_days": rule.for_days,
+                "repeat_days": rule.repeat_days,
+                "severity": rule.severity,
+                "subscribers": rule.subscribers.iter().map(|id| &**id).collect::<Vec<_>>(),
+                "standing": standing.get(&*rule.id).copied().unwrap_or_default(),
+                "quarantined": null,
+            })
+        };
+        let broken = self.view.rules.quarantined().into_iter().map(|(id, reason)| {
+            json!({ "id": id, "version": 0, "place": "", "when": "", "subscribers": [], "standing": 0,
+                    "quarantined": reason })
+        });
+        rules.iter().map(row).chain(broken).collect()
+    }
+}
