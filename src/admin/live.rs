@@ -238,8 +238,9 @@ impl Live {
     }
 
     fn take_observation(&self, record: &Record<'_>) {
-        if let Some(view) = record.value.and_then(|value| ObservationView::parse(value).ok()) {
-            self.recent.observe(&view);
+        let view = record.value.and_then(|value| ObservationView::parse(value).ok());
+        if let Some((view, today)) = view.zip(Date::from_unix_ms(unix_ms())) {
+            self.recent.observe(&view, today);
         }
     }
 }

@@ -71,13 +71,19 @@ fn check(common: &Common, config: &Config) -> Result<(), Failed> {
 
 /// Everybody whom the rules name must be reachable somehow.
 fn check_subscribers(config: &Config, file: &RuleFile) -> Result<(), Failed> {
-    let settings = config.deliver_settings();
+    let (settings, name) = (config.deliver_settings(), config.alert.rules.display());
     for subscriber in &file.subscribers {
-        settings
-            .channels_of(subscriber)
-            .map_err(|reason| Failed::Usage(anyhow::anyhow!("{}: {reason}", config.alert.rules.display())))?;
+        let reachable = settings.channels_of(subscriber);
+        reachable.map_err(|reason| Failed::Usage(anyhow::anyhow!("{name}: {reason}")))?;
     }
-    Ok(())
+    let with_email = file.rules.iter().find(|(definition, _)| definition.email.is_some());
+    match with_email.filter(|_| !settings.has_email) {
+        Some((rule, _)) => Err(Failed::Usage(anyhow::anyhow!(
+            "{name}: rule `{}` names an address, and no [notify.email] is configured",
+            rule.id
+        ))),
+        None => Ok(()),
+    }
 }
 
 fn show(common: &Common, mut config: Config) -> Result<(), Failed> {

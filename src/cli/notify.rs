@@ -10,7 +10,7 @@ use super::rules::source;
 use super::{Common, Failed, output};
 use crate::config::Config;
 use crate::noaa::{Date, RecentDays};
-use crate::notify::Sender;
+use crate::notify::{Sender, TEST_RULE};
 use crate::record::unix_ms;
 use crate::rules::{Conditions, RuleSet, Severity, Transition};
 use crate::stages::{Channel, Message, Notice, Recipient, Reply, Told};
@@ -60,7 +60,13 @@ pub(super) async fn notify(common: &Common, arguments: &NotifyArguments) -> Resu
                 .into(),
         ));
     }
-    let is_alertmanager = arguments.subscriber == "alertmanager" && config.notify.alertmanager.is_some();
+    let is_alertmanager = arguments.subscriber == "alertmanager";
+    if is_alertmanager && config.notify.alertmanager.is_none() {
+        return Err(usage("no Alertmanager is configured: see [notify.alertmanager]".into()));
+    }
+    if is_alertmanager && !arguments.channel.is_empty() {
+        return Err(usage("the Alertmanager is a channel of its own: leave --channel out".into()));
+    }
     let rules = if is_alertmanager {
         RuleSet::default()
     } else {
@@ -90,7 +96,11 @@ fn channels(config: &Config, arguments: &TestArguments, rules: &RuleSet) -> Resu
     let subscriber = rules
         .subscriber(id)
         .ok_or_else(|| usage(format!("there is no subscriber `{id}` among the rules")))?;
-    let mut channels = config.deliver_settings().channels_of(&subscriber).map_err(usage)?;
+    let settings = config.deliver_settings();
+    let mut channels = settings.channels_of(&subscriber).map_err(usage)?;
+    for (field, section) in settings.channels_and_missing(&subscriber).1 {
+        output::note(&format!("{field}: not tried, since no {section} is configured"));
+    }
     for name in &arguments.channel {
         if !channels.iter().any(|channel| channel.as_str() == name) {
             let known: Vec<&str> = channels.iter().map(|channel| channel.as_str()).collect();
@@ -109,12 +119,8 @@ fn notice(recipient: &Recipient) -> Notice {
     let date = Date::from_unix_ms(now_ms).map(|date| date.to_string()).unwrap_or_default();
     Notice {
         alert_id: format!("frostline-test/{recipient}/{now_ms}"),
-        rule_id: "frostline-test".into(),
-        transition: if *recipient == Recipient::Alertmanager {
-            Transition::Resolved
-        } else {
-            Transition::Fired
-        },
+        rule_id: TEST_RULE.into(),
+        transition: Transition::Fired,
         severity: Severity::Info,
         station: "TEST".into(),
         station_name: Some("no station".into()),
@@ -132,7 +138,9 @@ fn notice(recipient: &Recipient) -> Notice {
 fn tell(common: &Common, channel: Channel, message_id: &str, reply: &Reply) -> Result<(), Failed> {
     let (outcome, colour, answer) = match reply {
         Reply::Sent(answer) => ("sent", GREEN, answer),
-        Reply::Again(reason) | Reply::Postponed { reason, .. } => ("failed", RED, reason),
+        Reply::Again(reason) | Reply::Down(reason) | Reply::Postponed { reason, .. } => {
+            ("failed", RED, reason)
+        }
         Reply::Refused(reason) => ("refused", RED, reason),
     };
     if common.json {

@@ -14,6 +14,9 @@ const DEFAULT_FILE: &str = "frostline.toml";
 /// Sections that `FROSTLINE_SECTION_KEY` may set.
 const ENV_SECTIONS: [&str; 7] = ["kafka", "runtime", "assemble", "filter", "alert", "notify", "admin"];
 
+/// Tables of `[notify]`, whose keys `FROSTLINE_NOTIFY_PART_KEY` may set.
+const NOTIFY_PARTS: [&str; 3] = ["email", "sms", "alertmanager"];
+
 /// What is laid over the file.
 #[derive(Clone, Debug, Default)]
 pub struct Overrides {
@@ -116,6 +119,9 @@ fn anchor_rules(table: &mut Table, config: &Path) {
 fn env_key(name: &str) -> Option<String> {
     let rest = name.strip_prefix("FROSTLINE_")?.to_ascii_lowercase();
     let (section, key) = rest.split_once('_')?;
+    // Below `notify` there is one more level.
+    let nested = key.split_once('_').filter(|(part, _)| section == "notify" && NOTIFY_PARTS.contains(part));
+    let key = nested.map_or_else(|| key.to_owned(), |(part, key)| format!("{part}.{key}"));
     ENV_SECTIONS.contains(&section).then(|| format!("{section}.{key}"))
 }
 
@@ -195,6 +201,18 @@ mod tests {
         assert_eq!(config.runtime.workers, 3);
         assert_eq!(config.kafka.client["socket.timeout.ms"], "5000");
         assert_eq!(config.kafka.client["socket.keepalive.enable"], "true");
+    }
+
+    #[test]
+    fn a_password_may_come_from_the_environment() {
+        let text = "[notify.email]\nserver = \"a.example.org\"\nfrom = \"a@example.org\"\n";
+        let env = [("FROSTLINE_NOTIFY_EMAIL_PASSWORD", "dew"), ("FROSTLINE_NOTIFY_PER_HOUR", "7")];
+        let config = load_text(text, &env, &["notify.email.user=frost"]).unwrap();
+        let email = config.notify.email.unwrap();
+        assert_eq!(
+            (email.password.as_str(), email.user.as_str(), config.notify.per_hour),
+            ("dew", "frost", 7)
+        );
     }
 
     #[test]

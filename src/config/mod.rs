@@ -18,6 +18,7 @@ use serde::{Deserialize, Serialize};
 pub use load::{ConfigError, Overrides, load};
 pub use notify::{
     AlertmanagerConfig, EmailConfig, MailTls, NotifyConfig, SUBJECT_FIELDS, SmsConfig, WebhookConfig,
+    check_url,
 };
 pub use secret::{OWNED_CLIENT_KEYS, is_sensitive, resolve_secret};
 pub use topics::{TopicConfig, TopicPlan, topic};

@@ -79,43 +79,48 @@ pub enum MailTls {
 
 /// The mail server.
 #[derive(Clone, Debug, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
+#[serde(default, deny_unknown_fields)]
 pub struct EmailConfig {
     /// `HOST` or `HOST:PORT`.
     pub server: String,
     /// How it is spoken to.
-    #[serde(default)]
     pub tls: MailTls,
     /// A PEM file with the authority that has signed the server's certificate, where the system does not know it.
-    #[serde(default)]
     pub ca: Option<PathBuf>,
     /// The sender, as in `Frostline <frost@example.org>`.
     pub from: String,
     /// The user to authenticate as; empty: nobody.
-    #[serde(default)]
     pub user: String,
     /// The password. A reference to a secret.
-    #[serde(default)]
     pub password: String,
     /// Where people unsubscribe, a `mailto:` or `https:` address; by default a mail to the sender.
-    #[serde(default)]
     pub unsubscribe: String,
     /// The subject, with the fields of [`SUBJECT_FIELDS`] in braces.
-    #[serde(default = "default_subject")]
     pub subject: String,
+}
+
+impl Default for EmailConfig {
+    fn default() -> Self {
+        Self {
+            server: String::new(),
+            tls: MailTls::default(),
+            ca: None,
+            from: String::new(),
+            user: String::new(),
+            password: String::new(),
+            unsubscribe: String::new(),
+            subject: "{message}".into(),
+        }
+    }
 }
 
 /// What a subject may speak of.
 pub const SUBJECT_FIELDS: [&str; 7] =
     ["message", "rule", "station", "date", "severity", "transition", "count"];
 
-fn default_subject() -> String {
-    "{message}".into()
-}
-
 /// A gateway that takes SMS as Twilio does: a form with `To`, `From` and `Body`, and basic authentication.
-#[derive(Clone, Debug, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
 pub struct SmsConfig {
     /// Where messages are posted.
     pub url: String,
@@ -126,37 +131,32 @@ pub struct SmsConfig {
     /// The sender's number.
     pub from: String,
     /// Whether the gateway may be on this machine or in a private network, and without TLS.
-    #[serde(default)]
     pub allow_private: bool,
 }
 
 /// An address for signed JSON.
-#[derive(Clone, Debug, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
 pub struct WebhookConfig {
     /// Where alerts are posted.
     pub url: String,
     /// The key of the signatures. A reference to a secret.
     pub secret: String,
     /// Whether it may be on this machine or in a private network, and without TLS.
-    #[serde(default)]
     pub allow_private: bool,
 }
 
 /// An Alertmanager.
-#[derive(Clone, Debug, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
 pub struct AlertmanagerConfig {
     /// Its address, without `/api/v2`.
     pub url: String,
     /// The user to authenticate as; empty: nobody.
-    #[serde(default)]
     pub user: String,
     /// The password. A reference to a secret.
-    #[serde(default)]
     pub password: String,
     /// Whether it may be on this machine or in a private network, and without TLS.
-    #[serde(default)]
     pub allow_private: bool,
 }
 
@@ -172,8 +172,16 @@ impl NotifyConfig {
         let secrets = secrets.chain(self.sms.iter_mut().map(|sms| &mut sms.password));
         let secrets = secrets.chain(self.webhooks.values_mut().map(|webhook| &mut webhook.secret));
         let secrets = secrets.chain(self.alertmanager.iter_mut().map(|found| &mut found.password));
-        for secret in secrets.filter(|secret| !secret.is_empty() && !secret.starts_with("${")) {
+        for secret in secrets.filter(|secret| !secret.is_empty() && !is_reference(secret)) {
             "***".clone_into(secret);
+        }
+        // Whoever knows the whole address of a webhook can often post to it.
+        let urls = self.webhooks.values_mut().map(|webhook| &mut webhook.url);
+        for url in urls.chain(self.sms.iter_mut().map(|sms| &mut sms.url)).filter(|url| !is_reference(url)) {
+            let host_end = url.find("://").and_then(|at| Some(at + 3 + url[at + 3..].find('/')?));
+            if let Some(end) = host_end.filter(|end| end + 1 < url.len()) {
+                url.replace_range(end + 1.., "***");
+            }
         }
     }
 
@@ -187,25 +195,33 @@ impl NotifyConfig {
         within("notify.per_hour", self.per_hour.into(), 1, 10_000)?;
         within("notify.timeout_ms", self.timeout_ms, 100, 60_000)?;
         within("notify.concurrency", self.concurrency as u64, 1, 1_000)?;
+        if !self.manage_url.is_empty() && !is_link(&self.manage_url) {
+            return Err(wrong("notify.manage_url", "expected a https: or mailto: address"));
+        }
         if let Some(email) = &self.email {
             email.validate()?;
         }
         if let Some(sms) = &self.sms {
-            check_url("notify.sms.url", &sms.url, sms.allow_private)?;
+            checked_url("notify.sms.url", &sms.url, sms.allow_private)?;
             let is_sender = |c: char| c.is_ascii_alphanumeric() || matches!(c, '+' | ' ');
             if sms.from.is_empty() || !sms.from.chars().all(is_sender) {
                 return Err(wrong("notify.sms.from", "expected a number or a name of letters and digits"));
             }
         }
         for (name, webhook) in &self.webhooks {
-            check_url(&format!("notify.webhooks.{name}.url"), &webhook.url, webhook.allow_private)?;
+            let plain = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.');
+            if name.is_empty() || !name.chars().all(plain) {
+                let expected = "expected a name of letters, digits, `-`, `_` or `.`";
+                return Err(wrong(&format!("notify.webhooks.{name:?}"), expected));
+            }
+            checked_url(&format!("notify.webhooks.{name}.url"), &webhook.url, webhook.allow_private)?;
             if webhook.secret.is_empty() {
                 let expected = "expected a key, as in \"${file:/run/secrets/webhook}\"";
                 return Err(wrong(&format!("notify.webhooks.{name}.secret"), expected));
             }
         }
         match &self.alertmanager {
-            Some(found) => check_url("notify.alertmanager.url", &found.url, found.allow_private),
+            Some(found) => checked_url("notify.alertmanager.url", &found.url, found.allow_private),
             None => Ok(()),
         }
     }
@@ -226,9 +242,7 @@ impl EmailConfig {
             let expected = "expected a sender, as in Frostline <frost@example.org>";
             return Err(wrong("notify.email.from", expected));
         }
-        let is_address = |text: &str| text.starts_with("mailto:") || text.starts_with("https:");
-        let is_wrong = !self.unsubscribe.is_empty() && !is_address(&self.unsubscribe);
-        if is_wrong || !is_line(&self.unsubscribe) || self.unsubscribe.contains(['<', '>', ' ']) {
+        if !self.unsubscribe.is_empty() && !is_link(&self.unsubscribe) {
             return Err(wrong("notify.email.unsubscribe", "expected a mailto: or https: address"));
         }
         check_template("notify.email.subject", &self.subject)
@@ -273,27 +287,47 @@ fn wrong(key: &str, message: &str) -> ConfigError {
     ConfigError::of_key(key, message.to_owned())
 }
 
+/// An address that people follow.
+fn is_link(text: &str) -> bool {
+    let is_plain = !text.chars().any(|c| c.is_control() || matches!(c, '<' | '>' | '"' | ' '));
+    is_plain && (text.starts_with("https://") || text.starts_with("mailto:"))
+}
+
 fn is_loopback(host: &str) -> bool {
     let bare = host.trim_start_matches('[').trim_end_matches(']');
     host == "localhost" || bare.parse::<IpAddr>().is_ok_and(|address| address.is_loopback())
 }
 
-fn check_url(key: &str, url: &str, allow_private: bool) -> Result<(), ConfigError> {
+fn checked_url(key: &str, url: &str, allow_private: bool) -> Result<(), ConfigError> {
+    // A reference is looked at when it is resolved.
+    let checked = if is_reference(url) { Ok(()) } else { check_url(url, allow_private) };
+    checked.map_err(|message| ConfigError::of_key(key, message))
+}
+
+/// Whether a whole value stands for a secret elsewhere.
+fn is_reference(value: &str) -> bool {
+    value.starts_with("${") && value.ends_with('}')
+}
+
+/// Checks an address that something is posted to.
+///
+/// # Errors
+/// What was expected, without the address, which may be a secret.
+pub fn check_url(url: &str, allow_private: bool) -> Result<(), String> {
     let rest = match url.split_once("://") {
         Some(("https", rest)) => rest,
         Some(("http", rest)) if allow_private => rest,
         Some(("http", _)) => {
-            let expected = "expected https:// (http:// is for private networks: set allow_private)";
-            return Err(wrong(key, expected));
+            return Err("expected https:// (http:// is for private networks: set allow_private)".into());
         }
-        _ => return Err(wrong(key, "expected an address that begins with https://")),
+        _ => return Err("expected an address that begins with https://".into()),
     };
     let authority = rest.split(['/', '?', '#']).next().unwrap_or_default();
     if authority.is_empty() || authority.contains('@') || url.chars().any(|c| c.is_control() || c == ' ') {
-        return Err(wrong(key, "expected https://HOST/PATH, without a user or password in it"));
+        return Err("expected https://HOST/PATH, without a user or password in it".into());
     }
     if is_loopback(authority.rsplit_once(':').map_or(authority, |(host, _)| host)) && !allow_private {
-        return Err(wrong(key, "it is on this machine: set allow_private if that is meant"));
+        return Err("it is on this machine: set allow_private if that is meant".into());
     }
     Ok(())
 }
@@ -331,6 +365,11 @@ mod tests {
         let mail = |more: &str| format!("[email]\nserver = \"smtp.example.org\"\nfrom = \"a@b.c\"\n{more}");
         assert!(error(&mail("tls = \"none\"")).contains("loopback"));
         assert!(error(&mail("subject = \"{message} {statoin}\"")).contains("{statoin}"));
+        assert!(error("manage_url = \"javascript:alert(1)\"").contains("https"));
+        assert!(
+            error("[webhooks.\"my barn\"]\nurl = \"https://a.b/\"\nsecret = \"s\"")
+                .contains("name of letters")
+        );
         assert!(error(&mail("unsubscribe = \"javascript:x\"")).contains("mailto"));
         let hook =
             |url: &str, more: &str| format!("[webhooks.barn]\nurl = \"{url}\"\nsecret = \"s\"\n{more}");

@@ -63,8 +63,12 @@ pub struct RecentStation {
 }
 
 impl RecentDays {
-    /// Takes an observation; a later one of the same day replaces it. What lies before the kept days is passed over.
-    pub fn observe(&self, view: &ObservationView<'_>) {
+    /// Takes an observation; a later one of the same day replaces it. What lies before the kept days, or more than a day
+    /// after `today`, is passed over: one wrong date must not make all others old.
+    pub fn observe(&self, view: &ObservationView<'_>, today: Date) {
+        if view.date.days_since_1970() > today.days_since_1970() + 1 {
+            return;
+        }
         let value = |name: &[u8]| {
             let value = Element::parse(name).and_then(|element| view.element(element));
             value.map_or(NONE, |value| (value.as_f64() * 10.0).round().clamp(-32_000.0, 32_000.0) as i16)
@@ -155,7 +159,8 @@ mod tests {
         let document = format!(
             r#"{{"station":{{"id":"USW00003192","latitude":33.6,"longitude":-111.9}},"date":"{date}T00:00:00"{values}}}"#
         );
-        recent.observe(&ObservationView::parse(document.as_bytes()).unwrap());
+        let today = Date::new(2017, 3, 1).unwrap();
+        recent.observe(&ObservationView::parse(document.as_bytes()).unwrap(), today);
     }
 
     #[test]
@@ -166,6 +171,7 @@ mod tests {
         observe(&recent, "2016-02-23", r#","TMAX":24"#);
         observe(&recent, "2016-02-24", r#","TMIN":8.3,"TMAX":25.6"#);
         observe(&recent, "2016-01-01", r#","TMIN":1"#);
+        observe(&recent, "2099-01-01", r#","TMIN":1"#);
         let days = recent.days(id);
         let shown: Vec<_> = days.iter().map(|day| (day.date.to_string(), day.tmin, day.tmax)).collect();
         assert_eq!(

@@ -7,13 +7,15 @@
 use serde_json::{Value, json};
 
 use super::http::{self, Target};
-use super::{Attempt, Attempts};
+use super::{Attempt, Attempts, TEST_RULE};
 use crate::config::{AlertmanagerConfig, resolve_secret};
 use crate::record::{DAY_MS, unix_ms};
 use crate::stages::{Message, Notice};
 
 /// An alert of a rule without episodes is about one day: it stands for as long from when it was told.
 const LONE_DAY_MS: i64 = DAY_MS;
+/// One that only tries whether it arrives.
+const TEST_MS: i64 = 60_000;
 /// An episode of which nothing more is heard.
 const EPISODE_MS: i64 = 30 * DAY_MS;
 
@@ -53,6 +55,7 @@ fn alert(notice: &Notice, now_ms: i64) -> Value {
         |ms: i64| jiff::Timestamp::from_millisecond(ms).map(|time| time.to_string()).unwrap_or_default();
     let ends_ms = match (notice.is_over(), &notice.episode) {
         (true, _) => now_ms,
+        (false, _) if notice.rule_id == TEST_RULE => now_ms + TEST_MS,
         (false, Some(_)) => now_ms + EPISODE_MS,
         (false, None) => now_ms + LONE_DAY_MS,
     };

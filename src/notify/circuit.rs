@@ -7,6 +7,8 @@ const FAILURES_MAX: u32 = 5;
 /// For how long, at first; it doubles with each trial that fails.
 const OPEN_FIRST: Duration = Duration::from_secs(2);
 const OPEN_MAX: Duration = Duration::from_secs(120);
+/// Longer than any attempt takes.
+const TRIAL_MAX: Duration = Duration::from_secs(130);
 
 /// See the module's description.
 #[derive(Debug, Default)]
@@ -15,7 +17,7 @@ pub(super) struct Circuit {
     open_until: Option<Instant>,
     opened: u32,
     /// Set while one message tries whether the server is back.
-    is_tried: bool,
+    tried_at: Option<Instant>,
 }
 
 impl Circuit {
@@ -23,8 +25,8 @@ impl Circuit {
     pub(super) fn admit(&mut self, now: Instant) -> Result<(), Duration> {
         match self.open_until {
             None => Ok(()),
-            Some(until) if now >= until && !self.is_tried => {
-                self.is_tried = true;
+            Some(until) if now >= until && !self.is_tried(now) => {
+                self.tried_at = Some(now);
                 Ok(())
             }
             // A trial is under way.
@@ -32,9 +34,14 @@ impl Circuit {
         }
     }
 
+    /// A trial that never ended is not waited for.
+    fn is_tried(&self, now: Instant) -> bool {
+        self.tried_at.is_some_and(|at| now - at < TRIAL_MAX)
+    }
+
     /// What became of something that was admitted. Returns whether the circuit is open now, if that has changed.
     pub(super) fn ended(&mut self, is_ill: bool, now: Instant) -> Option<bool> {
-        let (was_open, was_tried) = (self.open_until.is_some(), std::mem::take(&mut self.is_tried));
+        let (was_open, was_tried) = (self.open_until.is_some(), self.tried_at.take().is_some());
         if !is_ill {
             *self = Self::default();
             return was_open.then_some(false);

@@ -9,7 +9,7 @@ use lettre::transport::smtp::extension::ClientId;
 use lettre::{AsyncSmtpTransport, AsyncTransport, Tokio1Executor};
 
 use super::page::{Footer, Page};
-use super::{Attempt, Attempts, shorten};
+use super::{Attempt, Attempts};
 use crate::config::{EmailConfig, MailTls, NotifyConfig, resolve_secret};
 use crate::noaa::{RecentDays, StationId};
 use crate::rules::Address;
@@ -51,7 +51,7 @@ impl Email {
             given => given.to_owned(),
         };
         Ok(Self {
-            transport: transport(config, attempts)?,
+            transport: transport(config, attempts, from.email.domain())?,
             from,
             unsubscribe,
             manage_url: notify.manage_url.clone(),
@@ -63,21 +63,15 @@ impl Email {
     pub(super) async fn send(&self, message: &Message, to: &To<'_>, recent: &RecentDays) -> Attempt {
         let mail = match self.mail(message, to, recent) {
             Ok(mail) => mail,
-            Err(reason) => {
-                return Attempt { reply: Reply::Refused(reason), is_ill: false }.without(&to.address.0);
-            }
+            Err(reason) => return Attempt::refused(reason),
         };
-        let attempt = match self.transport.send(mail).await {
+        match self.transport.send(mail).await {
             Ok(response) => {
                 let answer = response.message().collect::<Vec<_>>().join(" ");
-                Attempt {
-                    reply: Reply::Sent(shorten(&format!("{} {answer}", response.code()))),
-                    is_ill: false,
-                }
+                Attempt { reply: Reply::Sent(format!("{} {answer}", response.code())), is_ill: false }
             }
             Err(error) => judge(&error),
-        };
-        attempt.without(&to.address.0)
+        }
     }
 
     fn mail(&self, message: &Message, to: &To<'_>, recent: &RecentDays) -> Result<lettre::Message, String> {
@@ -128,6 +122,7 @@ impl Email {
 fn transport(
     config: &EmailConfig,
     attempts: &Attempts,
+    domain: &str,
 ) -> Result<AsyncSmtpTransport<Tokio1Executor>, String> {
     let (host, port) = config.host_and_port();
     let mut tls = TlsParameters::builder(host.to_owned());
@@ -142,7 +137,7 @@ fn transport(
     let mut builder = AsyncSmtpTransport::<Tokio1Executor>::builder_dangerous(host)
         .port(port)
         .timeout(Some(attempts.timeout))
-        .hello_name(ClientId::default())
+        .hello_name(ClientId::Domain(domain.to_owned()))
         .pool_config(PoolConfig::new().max_size(u32::try_from(attempts.concurrency).unwrap_or(8)))
         .tls(match config.tls {
             MailTls::Starttls => Tls::Required(tls),
@@ -165,11 +160,12 @@ fn judge(error: &lettre::transport::smtp::Error) -> Attempt {
     {
         reason = format!("{reason}: {source}");
     }
-    let reason = shorten(&reason);
     match code {
+        // It cannot even be put as this server wants it, which says nothing about other mails.
+        None if error.is_client() && !reason.contains("authentication") => Attempt::refused(reason),
         None => Attempt::ill(reason),
         Some(code) if ANSWERS_TO_OPERATORS.contains(&code) => Attempt::ill(reason),
-        Some(500..=599) => Attempt { reply: Reply::Refused(reason), is_ill: false },
+        Some(500..=599) => Attempt::refused(reason),
         Some(_) => Attempt { reply: Reply::Again(reason), is_ill: false },
     }
 }

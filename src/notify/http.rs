@@ -8,7 +8,8 @@ use std::time::Duration;
 use reqwest::dns::{Addrs, Name, Resolve, Resolving};
 use reqwest::{Client, RequestBuilder, StatusCode, Url};
 
-use super::{Attempt, shorten};
+use super::Attempt;
+use crate::config::{check_url, resolve_secret};
 use crate::stages::Reply;
 
 /// As much of an answer is read.
@@ -24,21 +25,26 @@ impl Target {
     /// # Errors
     /// Where the address cannot be, or is one of a private network that is not allowed.
     pub(super) fn new(url: &str, allow_private: bool, timeout: Duration) -> Result<Self, String> {
-        let url = Url::parse(url).map_err(|error| error.to_string())?;
+        let url = resolve_secret(url)?;
+        check_url(&url, allow_private)?;
+        let url = Url::parse(&url).map_err(|error| error.to_string())?;
+        let reach = match (url.scheme(), allow_private) {
+            (_, false) => Reach::Public,
+            // In clear, and perhaps with a password: not over other people's networks.
+            ("http", true) => Reach::Private,
+            (_, true) => Reach::Any,
+        };
         // Numbers are not looked up, so the resolver never sees them.
         let literal = url.host_str().map(|host| host.trim_start_matches('[').trim_end_matches(']'));
-        if let Some(address) = literal.and_then(|host| host.parse::<IpAddr>().ok())
-            && !allow_private
-            && is_private(address)
-        {
-            return Err(format!("{address} is in a private network: set allow_private if that is meant"));
+        if let Some(address) = literal.and_then(|host| host.parse::<IpAddr>().ok()) {
+            reach.check(address)?;
         }
         let client = Client::builder()
             .redirect(reqwest::redirect::Policy::none())
             .no_proxy()
             .timeout(timeout)
             .connect_timeout(timeout)
-            .dns_resolver(Arc::new(Guarded { allow_private }))
+            .dns_resolver(Arc::new(Guarded(reach)))
             .user_agent(concat!("frostline/", env!("CARGO_PKG_VERSION")))
             .build();
         Ok(Self { client: client.map_err(|error| error.to_string())?, url })
@@ -49,6 +55,7 @@ impl Target {
 pub(super) async fn send(request: RequestBuilder) -> Attempt {
     let mut response = match request.send().await {
         Ok(response) => response,
+        Err(error) if error.is_builder() => return Attempt::refused(cause(&error.without_url())),
         Err(error) => return Attempt::ill(cause(&error.without_url())),
     };
     let (status, mut body) = (response.status(), Vec::new());
@@ -59,8 +66,7 @@ pub(super) async fn send(request: RequestBuilder) -> Attempt {
             break;
         }
     }
-    let answer = shorten(format!("{status} {}", String::from_utf8_lossy(&body)).trim_end());
-    judge(status, answer)
+    judge(status, format!("{status} {}", String::from_utf8_lossy(&body)).trim_end().to_owned())
 }
 
 fn judge(status: StatusCode, answer: String) -> Attempt {
@@ -69,7 +75,7 @@ fn judge(status: StatusCode, answer: String) -> Attempt {
         408 | 425 | 429 => Attempt { reply: Reply::Again(answer), is_ill: false },
         // What the operator has to mend: the same happens to every message until then.
         300..=399 | 401 | 403 | 404 | 407 | 500..=599 => Attempt::ill(answer),
-        _ => Attempt { reply: Reply::Refused(answer), is_ill: false },
+        _ => Attempt::refused(answer),
     }
 }
 
@@ -84,21 +90,44 @@ fn cause(error: &dyn std::error::Error) -> String {
 }
 
 /// Looks names up once, and gives only addresses that may be spoken to; what was checked is what is connected to.
-struct Guarded {
-    allow_private: bool,
+struct Guarded(Reach);
+
+/// Which addresses may be spoken to.
+#[derive(Clone, Copy)]
+enum Reach {
+    Public,
+    Private,
+    Any,
+}
+
+impl Reach {
+    fn check(self, address: IpAddr) -> Result<(), String> {
+        match (self, is_private(address)) {
+            (Self::Public, true) => {
+                Err(format!("{address} is in a private network: set allow_private if that is meant"))
+            }
+            (Self::Private, false) => {
+                Err(format!("{address} is not in a private network: expected https://"))
+            }
+            _ => Ok(()),
+        }
+    }
 }
 
 impl Resolve for Guarded {
     fn resolve(&self, name: Name) -> Resolving {
-        let allow_private = self.allow_private;
+        let reach = self.0;
         Box::pin(async move {
             let found = tokio::net::lookup_host((name.as_str(), 0)).await?;
-            let allowed: Vec<SocketAddr> =
-                found.filter(|found| allow_private || !is_private(found.ip())).collect();
-            if allowed.is_empty() {
-                let reason =
-                    format!("{} is in a private network: set allow_private if that is meant", name.as_str());
-                return Err(reason.into());
+            let (mut allowed, mut refusal) = (Vec::<SocketAddr>::new(), None);
+            for found in found {
+                match reach.check(found.ip()) {
+                    Ok(()) => allowed.push(found),
+                    Err(reason) => refusal = Some(reason),
+                }
+            }
+            if let Some(reason) = refusal.filter(|_| allowed.is_empty()) {
+                return Err(format!("{}: {reason}", name.as_str()).into());
             }
             Ok(Box::new(allowed.into_iter()) as Addrs)
         })
@@ -178,8 +207,12 @@ mod tests {
 
     #[test]
     fn a_literal_is_checked_too() {
+        let _ = rustls::crypto::ring::default_provider().install_default();
         let refused = |url: &str| Target::new(url, false, Duration::from_secs(1)).is_err();
         assert!(refused("https://10.0.0.1/") && refused("https://[::1]/x") && refused("https://0x7f.1/"));
+        let in_clear = |url: &str| Target::new(url, true, Duration::from_secs(1));
+        assert!(in_clear("http://93.184.216.34/").is_err_and(|reason| reason.contains("https")));
+        assert!(in_clear("http://10.0.0.1/").is_ok() && in_clear("https://93.184.216.34/").is_ok());
     }
 
     #[test]
@@ -187,8 +220,8 @@ mod tests {
         let reply = |status| judge(StatusCode::from_u16(status).unwrap(), String::new());
         assert!(matches!(reply(201).reply, Reply::Sent(_)));
         assert!(matches!(reply(429).reply, Reply::Again(_)) && !reply(429).is_ill);
-        assert!(matches!(reply(503).reply, Reply::Again(_)) && reply(503).is_ill);
-        assert!(matches!(reply(302).reply, Reply::Again(_)));
+        assert!(matches!(reply(503).reply, Reply::Down(_)) && reply(503).is_ill);
+        assert!(matches!(reply(302).reply, Reply::Down(_)));
         assert!(matches!(reply(422).reply, Reply::Refused(_)));
     }
 }

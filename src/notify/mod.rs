@@ -31,12 +31,13 @@ use crate::noaa::RecentDays;
 use crate::rules::{Address, RuleSet, Subscriber};
 use crate::stages::{Channel, Message, Outlet, Parcel, Recipient, Reply, rule_address};
 
+/// The rule of messages that only try whether they arrive.
+pub const TEST_RULE: &str = "frostline-test";
 /// Longest answer or reason that is kept, in characters.
 const ANSWER_CHARS_MAX: usize = 200;
 
 const SECONDS_METRIC: &str = "frostline_delivery_seconds";
 const CIRCUIT_METRIC: &str = "frostline_circuit_open";
-const PENDING_METRIC: &str = "frostline_deliveries_pending";
 
 /// What bounds an attempt.
 struct Attempts {
@@ -53,23 +54,52 @@ struct Attempt {
 
 impl Attempt {
     fn ill(reason: String) -> Self {
-        Self { reply: Reply::Again(shorten(&reason)), is_ill: true }
+        Self { reply: Reply::Down(reason), is_ill: true }
     }
 
-    /// Servers like to repeat addresses, and answers end up in logs and topics.
-    fn without(mut self, address: &str) -> Self {
+    fn refused(reason: String) -> Self {
+        Self { reply: Reply::Refused(reason), is_ill: false }
+    }
+
+    /// With what the server said made fit for logs and topics: one short line, without the address that servers like to
+    /// repeat.
+    fn cleaned(mut self, addresses: &[&Address]) -> Self {
         let (Reply::Sent(text)
         | Reply::Again(text)
+        | Reply::Down(text)
         | Reply::Refused(text)
         | Reply::Postponed { reason: text, .. }) = &mut self.reply;
-        *text = text.replace(address, "(the address)");
+        *text = clean(text, addresses);
         self
     }
 }
 
-/// One line of bounded length.
-fn shorten(text: &str) -> String {
-    text.chars().map(|c| if c.is_control() { ' ' } else { c }).take(ANSWER_CHARS_MAX).collect()
+/// See [`Attempt::cleaned`].
+fn clean(text: &str, addresses: &[&Address]) -> String {
+    let mut text: String = text.chars().map(|c| if c.is_control() { ' ' } else { c }).collect();
+    for Address(address) in addresses {
+        // As it is, as forms write it, and a number without its plus.
+        let escaped = address.replace('@', "%40").replace('+', "%2B");
+        for form in [address.as_str(), &escaped, address.trim_start_matches('+')] {
+            text = without(&text, form);
+        }
+    }
+    text.chars().take(ANSWER_CHARS_MAX).collect()
+}
+
+/// Replaces a text in whatever letters, small or large.
+fn without(text: &str, secret: &str) -> String {
+    let (small, secret) = (text.to_ascii_lowercase(), secret.to_ascii_lowercase());
+    if secret.is_empty() {
+        return text.to_owned();
+    }
+    let (mut clean, mut end) = (String::new(), 0);
+    for (at, found) in small.match_indices(&secret) {
+        clean.push_str(&text[end..at]);
+        clean.push_str("(the address)");
+        end = at + found.len();
+    }
+    clean + &text[end..]
 }
 
 /// All channels that are configured, and where addresses are found.
@@ -120,10 +150,15 @@ impl Sender {
 
     async fn attempt(&self, message: &Message) -> Attempt {
         let subscriber = self.subscriber(&message.recipient);
-        let gone = |what: &str| {
-            let reason = format!("{} has no {what} any more", message.recipient);
-            Attempt { reply: Reply::Refused(reason), is_ill: false }
-        };
+        let mail_to = self.mail_to(message, subscriber.as_deref()).map(|(address, ..)| address);
+        let phone = subscriber.as_deref().and_then(|subscriber| subscriber.phone.as_ref());
+        let addresses: Vec<&Address> = mail_to.iter().chain(phone).collect();
+        self.attempt_raw(message).await.cleaned(&addresses)
+    }
+
+    async fn attempt_raw(&self, message: &Message) -> Attempt {
+        let subscriber = self.subscriber(&message.recipient);
+        let gone = |what: &str| Attempt::refused(format!("{} has no {what} any more", message.recipient));
         match message.channel {
             Channel::Email => match (&self.email, self.mail_to(message, subscriber.as_deref())) {
                 (Some(email), Some((address, name, why))) => {
@@ -211,7 +246,6 @@ impl Courier {
             CIRCUIT_METRIC,
             "1 while a server is left alone because it fails all the time"
         );
-        metrics::describe_gauge!(PENDING_METRIC, "Messages that wait for their server, by channel");
         let (parcels, incoming) = mpsc::unbounded_channel::<Parcel>();
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
         let thread = std::thread::Builder::new().name("courier".into()).spawn(move || {
@@ -260,11 +294,8 @@ async fn carry(sender: Sender, mut incoming: mpsc::UnboundedReceiver<Parcel>) {
 
 async fn deliver(sender: Arc<Sender>, lane: Arc<Lane>, parcel: Parcel) {
     let channel = parcel.message.channel.as_str();
-    let pending = metrics::gauge!(PENDING_METRIC, "channel" => channel);
-    pending.increment(1.0);
     // It is never closed.
     let permit = lane.permits.acquire().await;
-    pending.decrement(1.0);
     if !parcel.is_wanted() {
         return;
     }
@@ -283,13 +314,30 @@ async fn deliver(sender: Arc<Sender>, lane: Arc<Lane>, parcel: Parcel) {
         metrics::gauge!(CIRCUIT_METRIC, "server" => lane.name.clone()).set(f64::from(u8::from(is_open)));
         let server = lane.name.as_str();
         match &reply {
-            Reply::Again(reason) if is_open => {
+            Reply::Down(reason) if is_open => {
                 tracing::warn!(server, reason, "it fails: left alone for a while")
             }
             _ => tracing::info!(server, "it works again"),
         }
     }
     parcel.reply(reply);
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_servers_repeat_is_not_repeated() {
+        let (mail, phone) = (Address("Anna@example.org".into()), Address("+15551234567".into()));
+        let said =
+            format!("{} <anna@EXAMPLE.org> To=%2B15551234567 15551234567 anna%40example.org", "x".repeat(50));
+        let cleaned = clean(&said, &[&mail, &phone]);
+        assert!(!cleaned.to_lowercase().contains("anna") && !cleaned.contains("5551234567"), "{cleaned}");
+        // The end is cut after it was cleaned, not before.
+        let edge = format!("{}+15551234567", "x".repeat(ANSWER_CHARS_MAX - 5));
+        assert!(!clean(&edge, &[&phone]).contains("1555"));
+    }
 }
 
 #[cfg(test)]

@@ -40,7 +40,7 @@ impl Sms {
         // Twilio itself does not look at the key; gateways that do send nothing twice.
         let request =
             request.basic_auth(&self.user, Some(&self.password)).header("Idempotency-Key", &message.id);
-        http::send(request.form(&form)).await.without(&to.0)
+        http::send(request.form(&form)).await
     }
 }
 
@@ -78,7 +78,9 @@ fn short(told: &Told) -> String {
     let values = notice.values.iter().filter(|(name, _)| notice.when.contains(name.as_str()));
     let values: Vec<String> = values.map(|(name, value)| format!("{name} {value}")).collect();
     let values = if values.is_empty() { String::new() } else { format!(" {},", values.join(" ")) };
-    format!("{} {}:{values} {place}, {}", notice.rule_id, notice.transition.as_str(), notice.date)
+    let text = format!("{} {}:{values} {place}, {}", notice.rule_id, notice.transition.as_str(), notice.date);
+    // What is longer is cut again below, and marked.
+    text.chars().take(GSM_UNITS_MAX + 1).collect()
 }
 
 /// Without the characters that would halve the room.

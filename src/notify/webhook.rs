@@ -2,7 +2,7 @@
 //!
 //! The signature is HMAC-SHA256 over the time in the header, a point, and the body, so that a receiver can refuse what
 //! somebody else has sent, or has sent before. The key of idempotency is the alert's id: a receiver that has seen it can
-//! drop the second copy.
+//! drop the second copy. Where several subscribers share a webhook, each of them is a copy; the body says whose.
 
 use hmac::{Hmac, KeyInit, Mac};
 use serde_json::json;

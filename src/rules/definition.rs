@@ -317,12 +317,8 @@ pub(super) fn shown_id(id: &str) -> String {
 }
 
 pub(super) fn check_email(email: &str, problems: &mut Problems) {
-    let parts = email.split_once('@');
-    let sound = parts
-        .is_some_and(|(local, domain)| !local.is_empty() && !domain.is_empty() && !domain.contains('@'))
-        && email.len() <= 254
-        && !email.chars().any(|c| c.is_control() || c.is_whitespace() || c == ',');
-    if !sound {
+    let is_plain = email.len() <= 254 && !email.chars().any(|c| c.is_control() || c.is_whitespace());
+    if !is_plain || email.parse::<lettre::Address>().is_err() {
         // The address itself is not repeated: messages end up in logs.
         problems.add("email", 0, "email: expected one address, as in grower@example.org");
     }

@@ -6,6 +6,8 @@ use serde::{Deserialize, Serialize};
 use super::definition::{Problems, check_email, check_id};
 use super::{Problem, Severity};
 
+/// Most messages within an hour that can be asked for.
+const PER_HOUR_MAX: u16 = 1_000;
 /// Most characters of a name.
 const NAME_CHARS_MAX: usize = 100;
 
@@ -110,8 +112,8 @@ impl Subscriber {
             let expected = "expected a name as in America/Phoenix or Europe/Vienna";
             problems.add("timezone", 0, format!("timezone {name:?}: {expected}"));
         }
-        if self.per_hour == Some(0) {
-            problems.add("per_hour", 0, "per_hour = 0: expected 1 or more");
+        if self.per_hour.is_some_and(|per_hour| !(1..=PER_HOUR_MAX).contains(&per_hour)) {
+            problems.add("per_hour", 0, format!("per_hour: expected 1 to {PER_HOUR_MAX}"));
         }
         let Some(quiet) = &self.quiet else { return };
         for time in [&quiet.from, &quiet.to] {
@@ -119,13 +121,19 @@ impl Subscriber {
                 problems.add("quiet", 0, format!("{time:?}: expected a time of day as in 22:00"));
             }
         }
-        if quiet.from == quiet.to {
+        let (from, to) = (minute_of_day(&quiet.from), minute_of_day(&quiet.to));
+        if from.is_some() && from == to {
             problems.add("quiet", 0, "from and to are the same: expected two times of day");
         }
         if self.timezone.is_none() {
             let advice = "say in which, as in timezone = \"America/Phoenix\"";
             problems.add("quiet", 0, format!("quiet hours need a time zone: {advice}"));
         }
+    }
+
+    /// Alerts at least as severe come at any time, however many there were before.
+    pub fn passes(&self, severity: Severity) -> bool {
+        severity >= self.quiet.as_ref().map_or(Severity::Critical, |quiet| quiet.pass)
     }
 
     /// When quiet hours that hold at `now_ms` end, in milliseconds since 1970; `None` outside of them, and where an alert
@@ -157,9 +165,13 @@ fn is_phone(phone: &str) -> bool {
 }
 
 fn minute_of_day(text: &str) -> Option<i16> {
-    let (hour, minute) = text.split_once(':').filter(|(_, minute)| minute.len() == 2)?;
-    let (hour, minute): (i16, i16) = (hour.parse().ok()?, minute.parse().ok()?);
-    ((0..24).contains(&hour) && (0..60).contains(&minute)).then_some(hour * 60 + minute)
+    let [h1, h2, b':', m1, m2] = *text.as_bytes() else { return None };
+    let two = |tens: u8, ones: u8| {
+        let is_number = tens.is_ascii_digit() && ones.is_ascii_digit();
+        is_number.then(|| i16::from(tens - b'0') * 10 + i16::from(ones - b'0'))
+    };
+    let (hour, minute) = (two(h1, h2)?, two(m1, m2)?);
+    (hour < 24 && minute < 60).then_some(hour * 60 + minute)
 }
 
 #[cfg(test)]

@@ -23,7 +23,8 @@ use super::totals::{Summary, Totals};
 use crate::config::{Config, topic};
 use crate::fault;
 use crate::kafka::{Admin, ClientSettings, KafkaError};
-use crate::noaa::{ObservationView, RecentDays};
+use crate::noaa::{Date, ObservationView, RecentDays};
+use crate::record::unix_ms;
 use crate::rules::{Condition, RuleSet};
 use crate::stages::{Delivering, Recipe, StageName, StationIndex};
 use crate::state::{StateDirectory, StateError};
@@ -367,8 +368,9 @@ fn follow_observations(config: &Config, settings: &ClientSettings, recent: Arc<R
     let tail = RECENT_OBSERVATIONS / i64::from(plan.partitions.max(1));
     TopicTail::start(settings.clone(), plan.name, tail, move |record| {
         // What cannot be read is a dead letter of a stage.
-        if let Some(view) = record.value.and_then(|value| ObservationView::parse(value).ok()) {
-            recent.observe(&view);
+        let view = record.value.and_then(|value| ObservationView::parse(value).ok());
+        if let Some((view, today)) = view.zip(Date::from_unix_ms(unix_ms())) {
+            recent.observe(&view, today);
         }
     })
 }

@@ -38,6 +38,8 @@ pub(super) struct StagePlan {
     pub(super) group: GroupSettings,
     pub(super) commit_interval: Duration,
     pub(super) shutdown_timeout: Duration,
+    /// How long a partition that is given up waits for the outcome of what has left the process.
+    pub(super) drain_patience: Duration,
     pub(super) restarts_max: u32,
     pub(super) workers: usize,
     pub(super) settings: ClientSettings,
@@ -73,6 +75,9 @@ impl StagePlan {
             },
             source,
             commit_interval: Duration::from_millis(config.runtime.commit_interval_ms),
+            drain_patience: Duration::from_millis(
+                (config.notify.timeout_ms + 500).min(config.runtime.shutdown_timeout_ms / 2),
+            ),
             shutdown_timeout: Duration::from_millis(config.runtime.shutdown_timeout_ms),
             restarts_max: config.runtime.restarts_max,
             workers: config.workers(),

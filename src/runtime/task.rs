@@ -415,8 +415,8 @@ impl Task {
     }
 
     /// Whether something that has left the process may still come back with its outcome.
-    pub(super) fn is_draining(&mut self) -> bool {
-        self.is_stopped && self.is_ours() && self.processor.stop() > 0
+    pub(super) fn is_draining(&self) -> bool {
+        self.is_stopped && self.is_ours() && self.processor.on_its_way() > 0
     }
 
     /// Has the task look at its queue at once.
@@ -428,6 +428,7 @@ impl Task {
 
     /// Takes no more records. What is not committed is dropped with the task.
     pub(super) fn close(&mut self) {
+        self.processor.stop();
         self.queue = None;
     }
 }

@@ -26,8 +26,7 @@ use super::task::Task;
 use crate::fault::{Point, Sabotage, is_sabotaged, reach};
 use crate::kafka::{Assigned, GroupConsumer, KafkaError, Producer};
 
-/// How long a partition waits for the outcome of what is on its way outside before it is given up.
-const DRAIN_PATIENCE: Duration = Duration::from_secs(3);
+/// How often is looked whether what is on its way outside has an outcome.
 const DRAIN_LOOK_INTERVAL: Duration = Duration::from_millis(20);
 
 struct Hosted {
@@ -65,6 +64,8 @@ pub(super) struct Worker {
     committing: Option<Vec<Rc<RefCell<Task>>>>,
     /// Partitions to be given up as soon as what they have done is committed.
     closing: Vec<Close>,
+    /// Set while a look at `closing` is arranged.
+    looks_again: bool,
     /// Why everything is given up as soon as the commit under way has ended.
     failed: Option<Failure>,
 }
@@ -88,6 +89,7 @@ impl Worker {
             restores: Vec::new(),
             committing: None,
             closing: Vec::new(),
+            looks_again: false,
             failed: None,
         }
     }
@@ -284,9 +286,7 @@ impl Worker {
             return;
         }
         if self.is_draining() {
-            let later = tokio::time::sleep(DRAIN_LOOK_INTERVAL).into_actor(self);
-            context.spawn(later.map(|(), worker, context| worker.close_committed(context)));
-            return;
+            return self.look_again(context);
         }
         // This comes to an end, since the client has paused all partitions for as long as it waits for us.
         match self.begin_commit(context) {
@@ -300,14 +300,26 @@ impl Worker {
         }
     }
 
+    /// Looks again soon, once, whoever asks for it.
+    fn look_again(&mut self, context: &mut actix::Context<Self>) {
+        if std::mem::replace(&mut self.looks_again, true) {
+            return;
+        }
+        let later = tokio::time::sleep(DRAIN_LOOK_INTERVAL).into_actor(self);
+        context.spawn(later.map(|(), worker, context| {
+            worker.looks_again = false;
+            worker.close_committed(context);
+        }));
+    }
+
     /// Whether a partition that shall go still has something on its way outside, whose outcome would be unknown. It is
     /// waited for only so long.
-    fn is_draining(&mut self) -> bool {
-        let is_late = |close: &Close| close.since.elapsed() > DRAIN_PATIENCE;
+    fn is_draining(&self) -> bool {
+        let is_late = |close: &Close| close.since.elapsed() > self.plan.drain_patience;
         let waiting = self.closing.iter().filter(|close| !is_late(close)).flat_map(|close| &close.partitions);
         waiting
             .filter_map(|partition| self.hosted.get(partition))
-            .any(|hosted| hosted.task.borrow_mut().is_draining())
+            .any(|hosted| hosted.task.borrow().is_draining())
     }
 
     fn forget(&mut self, partitions: &[i32]) {

@@ -155,8 +155,13 @@ impl TestDriver {
     }
 
     /// Tells the processor that its task will end; see [`Processor::stop`].
-    pub fn stop(&mut self) -> usize {
-        self.processor.stop()
+    pub fn stop(&mut self) {
+        self.processor.stop();
+    }
+
+    /// See [`Processor::on_its_way`].
+    pub fn on_its_way(&self) -> usize {
+        self.processor.on_its_way()
     }
 
     /// Commits, and takes what was written since the last commit.

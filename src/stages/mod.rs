@@ -232,9 +232,11 @@ pub trait Processor {
     /// Everything up to the last [`sealed`](Self::sealed) is committed.
     fn committed(&mut self) {}
 
-    /// The task takes no more records and will end. Returns how much is still on its way outside, whose outcome is
-    /// worth a moment's wait.
-    fn stop(&mut self) -> usize {
+    /// The task takes no more records and will end: nothing more shall leave the process.
+    fn stop(&mut self) {}
+
+    /// How much has left the process whose outcome is not known yet, and worth a moment's wait.
+    fn on_its_way(&self) -> usize {
         0
     }
 

@@ -9,6 +9,11 @@ use sha2::{Digest, Sha256};
 use crate::noaa::{Date, Element, StationId};
 use crate::rules::{Address, Severity, Transition};
 
+/// Longest text of an alert, in bytes: a rule's own message may have 2,000 characters.
+const TEXT_BYTES_MAX: usize = 8_000;
+/// Most values of an alert.
+const VALUES_MAX: usize = 200;
+
 /// Who is told. As text it is the key of a notice, so that all notices of a recipient meet in one partition.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(into = "String", try_from = "String")]
@@ -154,12 +159,34 @@ impl AlertText {
         if StationId::parse(alert.station.id.as_bytes()).is_none() {
             return Err(format!("station {:?}: expected a GHCN-Daily id", alert.station.id));
         }
+        let texts = [
+            ("alert_id", Some(&alert.alert_id)),
+            ("rule_id", Some(&alert.rule_id)),
+            ("message", Some(&alert.message)),
+            ("when", Some(&alert.when)),
+            ("clear", alert.clear.as_ref()),
+            ("episode", alert.episode.as_ref()),
+            ("retracts", alert.retracts.as_ref()),
+            ("station.name", alert.station.name.as_ref()),
+        ];
+        for (name, text) in texts {
+            if text.is_some_and(|text| text.len() > TEXT_BYTES_MAX) {
+                return Err(format!("{name} has more than {TEXT_BYTES_MAX} bytes"));
+            }
+        }
+        // It goes into headers.
+        if alert.alert_id.is_empty() || !alert.alert_id.bytes().all(|byte| byte.is_ascii_graphic()) {
+            return Err(format!(
+                "alert_id {:?}: expected letters, digits and signs of ASCII",
+                alert.alert_id
+            ));
+        }
         let values = alert.rest.iter().filter_map(|(name, value)| {
             Element::parse(name.as_bytes()).filter(|element| element.is_known())?;
             Some((name.clone(), value.as_f64()?))
         });
         let notice = Notice {
-            values: values.collect(),
+            values: values.take(VALUES_MAX).collect(),
             alert_id: alert.alert_id,
             rule_id: alert.rule_id,
             transition: alert.transition,
@@ -195,6 +222,16 @@ impl Notice {
             Some(name) => format!("{name} ({})", self.station),
             None => self.station.clone(),
         }
+    }
+
+    /// How many bytes its texts take, about.
+    pub(super) fn bytes(&self) -> usize {
+        let texts = [&self.alert_id, &self.rule_id, &self.message, &self.when];
+        let more = [&self.station_name, &self.clear, &self.episode, &self.retracts];
+        texts.iter().map(|text| text.len()).sum::<usize>()
+            + more.iter().flat_map(|text| text.as_ref().map(String::len)).sum::<usize>()
+            + self.values.len() * 16
+            + 100
     }
 
     /// How many days ago the day is; 0 for today and what lies ahead.

@@ -113,8 +113,13 @@ fn known(config: &Config, arguments: &CheckArguments, live: Option<&Live<'_>>) -
 /// What looks wrong with rules that are sound: the first of it, where there is very much.
 pub(super) fn warnings(file: &RuleFile, known: &Known) -> Vec<Mistake> {
     let mut found = known.channels.as_ref().map_or_else(Vec::new, |channels| unreachable_by(channels, file));
+    let lacks_email = known.channels.as_ref().is_some_and(|channels| !channels.has_email);
     for (index, (definition, rule)) in file.rules.iter().enumerate() {
         let mut problems = lint(rule);
+        if lacks_email && definition.email.is_some() {
+            let message = "no [notify.email] is configured: nobody is told there".to_owned();
+            problems.push(Problem { field: "email", offset: 0, message });
+        }
         let mut add = |field, message| problems.push(Problem { field, offset: 0, message });
         if let Place::Station(station) = rule.place {
             let is_in_table = known.table.as_ref().is_none_or(|table| table.contains(&station));

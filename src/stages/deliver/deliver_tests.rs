@@ -235,11 +235,98 @@ fn too_many_messages_become_fewer() {
     for alert in ["a", "b", "c", "d"] {
         bench.tell("subscriber/anna", alert);
         bench.later(MINUTE_MS);
+        let sent = bench.reply_all(&Reply::Sent(String::new()));
+        assert_eq!(sent.len(), usize::from(matches!(alert, "a" | "b")));
     }
-    assert_eq!(bench.handed_out().len(), 2);
-    bench.reply_all(&Reply::Sent(String::new()));
     bench.later(57 * MINUTE_MS);
     assert_eq!(bench.handed_out(), [(Channel::Email, vec!["c".to_owned(), "d".to_owned()])]);
+    bench.reply_all(&Reply::Sent(String::new()));
+    bench
+        .driver
+        .pipe("subscriber/anna", &Bench::notice("subscriber/anna", "e", "critical", "2026-01-01"))
+        .unwrap();
+    bench.later(10_000);
+    assert_eq!(bench.handed_out().len(), 1, "what is critical is never too much");
+}
+
+#[test]
+fn a_critical_notice_that_joins_a_held_message_is_not_held_again_by_a_restart() {
+    let mut bench = Bench::new(|settings| settings.has_sms = false);
+    bench.driver.now_ms += 11 * 60 * MINUTE_MS;
+    bench.tell("subscriber/anna", "a");
+    bench.later(MINUTE_MS);
+    bench
+        .driver
+        .pipe("subscriber/anna", &Bench::notice("subscriber/anna", "c", "critical", "2026-01-01"))
+        .unwrap();
+    bench.later(4_000);
+    bench.restart();
+    bench.later(10_000);
+    assert_eq!(bench.handed_out(), [(Channel::Email, vec!["a".to_owned(), "c".to_owned()])]);
+}
+
+#[test]
+fn a_failure_is_not_tried_again_in_the_night() {
+    let mut bench = Bench::new(|settings| settings.has_sms = false);
+    // 21:59.
+    bench.driver.now_ms += 10 * 60 * MINUTE_MS - MINUTE_MS;
+    bench.tell("subscriber/anna", "a");
+    bench.later(10_000);
+    bench.reply_all(&Reply::Down("it is dead".into()));
+    bench.later(0);
+    bench.later(10 * MINUTE_MS);
+    bench.restart();
+    bench.later(7 * 60 * MINUTE_MS);
+    assert!(bench.handed_out().is_empty());
+    bench.later(2 * 60 * MINUTE_MS);
+    assert_eq!(bench.handed_out().len(), 1);
+}
+
+#[test]
+fn one_message_waits_for_the_one_before_it_and_nobody_hears_the_end_of_what_they_never_heard_of() {
+    let mut bench = Bench::new(|settings| settings.has_sms = false);
+    let over = |alert: &str, episode: &str| {
+        Bench::notice("subscriber/anna", alert, "info", "2025-01-01")
+            .replace(r#""episode":null"#, &format!(r#""episode":"{episode}""#))
+            .replace(r#""transition":"fired""#, r#""transition":"resolved""#)
+    };
+    let fired = Bench::notice("subscriber/anna", "a", "info", "2026-01-01")
+        .replace(r#""episode":null"#, r#""episode":"e""#);
+    bench.driver.pipe("subscriber/anna", &fired).unwrap();
+    bench.later(10_000);
+    bench.reply_all(&Reply::Down("away".into()));
+    // A year late, and told all the same, since the beginning was.
+    bench.driver.pipe("subscriber/anna", &over("b", "e")).unwrap();
+    bench.driver.pipe("subscriber/anna", &over("x", "other")).unwrap();
+    let written = bench.later(0);
+    assert_eq!(outcomes(&written), [("email".into(), "suppressed".into())]);
+    assert!(written[0].json()["reason"].as_str().unwrap().contains("nobody was told"), "{written:?}");
+    bench.later(30_000);
+    assert_eq!(bench.handed_out(), [(Channel::Email, vec!["a".to_owned()])], "the first comes first");
+    bench.restart();
+    bench.later(30_000);
+    assert_eq!(bench.handed_out(), [(Channel::Email, vec!["a".to_owned()])]);
+    bench.reply_all(&Reply::Sent(String::new()));
+    bench.later(10_000);
+    assert_eq!(bench.handed_out(), [(Channel::Email, vec!["b".to_owned()])]);
+}
+
+#[test]
+fn a_message_takes_only_so_much() {
+    let mut bench = Bench::new(|settings| settings.has_sms = false);
+    for alert in 0..60 {
+        let long = Bench::notice("subscriber/anna", &format!("a{alert}"), "info", "2026-01-01")
+            .replace(r#""message":"cold""#, &format!(r#""message":"{}""#, "x".repeat(7_000)));
+        bench.driver.pipe("subscriber/anna", &long).unwrap();
+    }
+    let mut told = 0;
+    for _ in 0..5 {
+        bench.later(10_000);
+        told += bench.handed_out().iter().map(|(_, alerts)| alerts.len()).sum::<usize>();
+        bench.reply_all(&Reply::Sent(String::new()));
+    }
+    assert_eq!(told, 60, "in several messages");
+    assert_eq!(bench.driver.counts.sent, 3);
 }
 
 #[test]
@@ -308,12 +395,13 @@ fn a_task_that_stops_waits_for_what_is_on_its_way_and_begins_nothing() {
     bench.tell("subscriber/barn", "a");
     bench.later(0);
     bench.tell("subscriber/barn", "b");
-    assert_eq!(bench.driver.stop(), 1);
+    bench.driver.stop();
+    assert_eq!(bench.driver.on_its_way(), 1);
     bench.later(MINUTE_MS);
     assert_eq!(bench.handed_out().len(), 1, "the second is the next owner's");
     assert!(!bench.sent.lock().unwrap()[0].is_wanted(), "what has not begun shall not begin");
     bench.reply_all(&Reply::Sent("200 OK".into()));
     let written = bench.later(0);
     assert_eq!(outcomes(&written), [("webhook".into(), "sent".into())]);
-    assert_eq!(bench.driver.stop(), 0);
+    assert_eq!(bench.driver.on_its_way(), 0);
 }

@@ -57,11 +57,15 @@ impl Memory<'_> {
     }
 
     pub(super) fn messages(&self) -> Result<Vec<Message>, StateError> {
-        let (mut found, mut is_broken) = (Vec::new(), false);
+        let (mut found, mut is_broken, mut strange) = (Vec::new(), false, 0_u32);
         self.store.scan_prefix(MESSAGE_KEY, |_, value| match decode::<Message>(value) {
-            Ok(message) => found.extend(message),
+            Ok(Some(message)) => found.push(message),
+            Ok(None) => strange += 1,
             Err(()) => is_broken = true,
         })?;
+        if strange > 0 {
+            tracing::error!(messages = strange, "another version wrote them: they are not sent");
+        }
         if is_broken { Err(self.store.corrupted("a message cannot be read")) } else { Ok(found) }
     }
 

@@ -8,6 +8,8 @@ use sha2::{Digest, Sha256};
 use super::super::notice::{Notice, Recipient};
 use crate::rules::Severity;
 
+/// Most bytes of one message's texts: it is a record of the changelog.
+const MESSAGE_BYTES_MAX: usize = 200_000;
 /// Most notices of one message.
 const NOTICES_MAX: usize = 100;
 
@@ -41,9 +43,10 @@ impl Channel {
         matches!(self, Self::Email | Self::Sms)
     }
 
-    /// Most notices of one message. A webhook gets one, since its key is the alert's id.
-    pub(super) fn notices_max(self) -> usize {
-        if self == Self::Webhook { 1 } else { NOTICES_MAX }
+    /// Whether several notices become one message, and one message waits for the one before it: so that what ends an
+    /// event never arrives before what began it. A webhook gets each alert for itself, since its key is the alert's id.
+    pub(super) fn gathers(self) -> bool {
+        self != Self::Webhook
     }
 }
 
@@ -97,6 +100,8 @@ pub struct Message {
     pub due_ms: i64,
     /// How often sending it has failed.
     pub attempts: u32,
+    /// How often of these it was the message that was not taken, while the server worked.
+    pub refusals: u32,
     /// Why it failed last.
     pub error: String,
 }
@@ -117,7 +122,7 @@ impl Message {
         due_ms: i64,
     ) -> Self {
         let (id, answers, error) = (String::new(), None, String::new());
-        Self { id, recipient, channel, notices, answers, since_ms, due_ms, attempts: 0, error }
+        Self { id, recipient, channel, notices, answers, since_ms, due_ms, attempts: 0, refusals: 0, error }
     }
 
     pub(super) fn key(&self) -> Option<MessageKey> {
@@ -137,9 +142,23 @@ impl Message {
         self.id = digest.finalize()[..12].iter().map(|byte| format!("{byte:02x}")).collect();
     }
 
-    /// How urgent the most urgent of its notices is.
+    /// Whether one more notice may join.
+    pub(super) fn has_room(&self, notice: &Notice) -> bool {
+        let bytes: usize = self.notices.iter().map(|told| told.notice.bytes()).sum();
+        self.channel.gathers()
+            && self.notices.len() < NOTICES_MAX
+            && bytes + notice.bytes() <= MESSAGE_BYTES_MAX
+    }
+
+    /// How severe the most severe of its notices is.
     pub fn severity(&self) -> Severity {
         self.notices.iter().map(|told| told.notice.severity).max().unwrap_or_default()
+    }
+
+    /// How urgent it is to be told: what is over wakes nobody.
+    pub(super) fn urgency(&self) -> Severity {
+        let begins = self.notices.iter().filter(|told| !told.notice.is_over());
+        begins.map(|told| told.notice.severity).max().unwrap_or(Severity::Info)
     }
 
     /// The ids of its alerts.

@@ -16,7 +16,11 @@
 //!    other alerts under an id that a receiver has seen.
 //! 3. Replies come back on any thread and are taken here. *Sent* and *refused* end it: the message leaves the store, its
 //!    outcome goes to the stage's topic, and what could not be sent is one dead letter for each notice, whose retry counts
-//!    as new. *Again* puts it off, with the number of attempts and the next time in the store.
+//!    as new on the channels that failed. *Again* and *down* put it off, with the number of attempts and the next time in
+//!    the store.
+//!
+//! One message to a recipient on a channel waits for the one before it, webhooks excepted: *resolved* never arrives
+//! before *fired*. What ends an event is told to those who were told that it began, and to nobody else.
 //!
 //! | dies | then |
 //! |---|---|
@@ -56,6 +60,13 @@ use crate::state::StateError;
 /// Outcomes of messages, counted when they are committed.
 const DELIVERIES_METRIC: &str = "frostline_deliveries_total";
 
+/// Messages that are not done.
+const PENDING_METRIC: &str = "frostline_deliveries_pending";
+
+fn pending(channel: Channel) -> metrics::Gauge {
+    metrics::gauge!(PENDING_METRIC, "channel" => channel.as_str())
+}
+
 /// The processor.
 pub struct Deliver {
     settings: Arc<DeliverSettings>,
@@ -70,6 +81,10 @@ pub struct Deliver {
     gathering: HashMap<(Recipient, Channel), MessageKey>,
     due: BinaryHeap<Reverse<(i64, MessageKey)>>,
     on_their_way: HashSet<MessageKey>,
+    /// Where a closed message is not done yet, and those that wait for it.
+    busy: HashMap<(Recipient, Channel), Vec<MessageKey>>,
+    /// When a message that was given up was last logged, and how many were not since.
+    logged_failure: (i64, u32),
     /// Closed since the last commit began; and those whose commit is under way.
     closed: Vec<MessageKey>,
     sealed: Vec<MessageKey>,
@@ -106,6 +121,8 @@ impl Deliver {
             gathering: HashMap::new(),
             due: BinaryHeap::new(),
             on_their_way: HashSet::new(),
+            busy: HashMap::new(),
+            logged_failure: (0, 0),
             closed: Vec::new(),
             sealed: Vec::new(),
             outcomes: Vec::new(),
@@ -121,13 +138,23 @@ impl Deliver {
         self.is_loaded = true;
         for message in memory.messages()? {
             let Some(key) = message.key() else { continue };
-            if !message.is_closed() {
-                self.gathering.insert((message.recipient.clone(), message.channel), key);
+            let place = (message.recipient.clone(), message.channel);
+            if message.channel.gathers() && message.is_closed() {
+                self.busy.entry(place).or_default();
+            } else if message.channel.gathers() {
+                // Notices join the newest.
+                let newest = self.gathering.entry(place).or_insert(key);
+                *newest = key.max(*newest);
             }
             self.due.push(Reverse((message.due_ms, key)));
-            self.messages.insert(key, Arc::new(message));
+            self.add(key, message);
         }
         Ok(())
+    }
+
+    fn add(&mut self, key: MessageKey, message: Message) {
+        pending(message.channel).increment(1.0);
+        self.messages.insert(key, Arc::new(message));
     }
 
     fn subscriber(&self, recipient: &Recipient) -> Option<Arc<Subscriber>> {
@@ -142,27 +169,29 @@ impl Deliver {
         let place = (recipient.clone(), channel);
         let open = self.gathering.get(&place).copied();
         if let Some((key, message)) = open.and_then(|key| Some((key, self.messages.get_mut(&key)?)))
-            && message.notices.len() < channel.notices_max()
+            && message.has_room(&told.notice)
         {
             let message = Arc::make_mut(message);
             message.notices.push(told);
-            memory.put_message(key, message);
             // Somebody who must be told at once does not wait for the morning with the others.
             let soon = memory.now_ms + self.settings.group_wait_ms;
             if message.due_ms > soon {
-                self.due.push(Reverse((soon, key)));
                 message.due_ms = soon;
+                self.due.push(Reverse((soon, key)));
             }
+            memory.put_message(key, message);
             return;
         }
-        let wait_ms = if channel.notices_max() > 1 { self.settings.group_wait_ms } else { 0 };
+        let wait_ms = if channel.gathers() { self.settings.group_wait_ms } else { 0 };
         let key = MessageKey { offset: told.offset, channel };
         let due_ms = memory.now_ms + wait_ms;
         let message = Message::begin(recipient.clone(), channel, vec![told], memory.now_ms, due_ms);
         memory.put_message(key, &message);
         self.due.push(Reverse((message.due_ms, key)));
-        self.messages.insert(key, Arc::new(message));
-        self.gathering.insert(place, key);
+        self.add(key, message);
+        if channel.gathers() {
+            self.gathering.insert(place, key);
+        }
     }
 
     /// Looks at messages whose time has come.
@@ -174,12 +203,30 @@ impl Deliver {
                 continue;
             }
             if message.is_closed() {
-                self.hand_out(key);
+                self.hand_out_or_hold(key, memory);
+            } else if let Some(waiting) = self.busy.get_mut(&(message.recipient.clone(), message.channel)) {
+                waiting.push(key);
             } else {
                 self.close_or_hold(key, memory)?;
             }
         }
         Ok(())
+    }
+
+    /// Sends again what failed before, but not into the night.
+    fn hand_out_or_hold(&mut self, key: MessageKey, memory: &mut Memory<'_>) {
+        let Some(message) = self.messages.get(&key) else { return };
+        let subscriber = self.subscriber(&message.recipient);
+        let Some(until_ms) = DeliverSettings::quiet_until_ms(message, subscriber.as_ref(), memory.now_ms)
+        else {
+            return self.hand_out(key);
+        };
+        let mut message = (**message).clone();
+        // The time in which nobody tried does not count.
+        (message.due_ms, message.since_ms) = (until_ms, until_ms);
+        memory.put_message(key, &message);
+        self.due.push(Reverse((until_ms, key)));
+        self.messages.insert(key, Arc::new(message));
     }
 
     fn close_or_hold(&mut self, key: MessageKey, memory: &mut Memory<'_>) -> Result<(), StateError> {
@@ -199,7 +246,7 @@ impl Deliver {
         message.close();
         message.since_ms = memory.now_ms;
         for told in &message.notices {
-            match memory.thread(&recipient, told.notice.thread())? {
+            match memory.thread(&recipient, told.notice.thread())?.filter(|began| !began.is_empty()) {
                 Some(began) => drop(message.answers.get_or_insert(began)),
                 None => memory.begin_thread(&recipient, told.notice.thread(), &message.id),
             }
@@ -209,7 +256,13 @@ impl Deliver {
             sent_times.push(memory.now_ms);
             memory.put_sent_times(&recipient, channel, &sent_times);
         }
-        self.gathering.remove(&(recipient, channel));
+        let place = (recipient, channel);
+        if self.gathering.get(&place) == Some(&key) {
+            self.gathering.remove(&place);
+        }
+        if channel.gathers() {
+            self.busy.entry(place).or_default();
+        }
         self.closed.push(key);
         self.on_their_way.insert(key);
         Ok(())
@@ -226,13 +279,19 @@ impl Deliver {
     fn take_reply(&mut self, key: MessageKey, reply: Reply, context: &mut Context<'_>) {
         self.on_their_way.remove(&key);
         let Some(message) = self.messages.get(&key).cloned() else { return };
+        let is_refusal = matches!(reply, Reply::Again(_));
         match reply {
             Reply::Sent(answer) => {
                 context.counts.sent += 1;
                 self.done(key, &message, Ok(&answer), context);
             }
             Reply::Refused(reason) => self.fail(key, &message, &reason, context),
-            Reply::Again(reason) => self.put_off((key, (*message).clone()), reason, None, context),
+            Reply::Again(reason) | Reply::Down(reason) => {
+                let mut message = (*message).clone();
+                message.attempts += 1;
+                message.refusals += u32::from(is_refusal);
+                self.put_off((key, message), reason, None, context);
+            }
             Reply::Postponed { reason, wait } => {
                 self.put_off((key, (*message).clone()), reason, Some(wait), context);
             }
@@ -247,7 +306,6 @@ impl Deliver {
         wait: Option<Duration>,
         context: &mut Context<'_>,
     ) {
-        message.attempts += u32::from(wait.is_none());
         message.error = reason;
         if self.settings.is_hopeless(&message, context.now_ms) {
             let reason = format!("{} after {} attempts", message.error, message.attempts);
@@ -270,6 +328,7 @@ impl Deliver {
     /// It will not be sent: each notice becomes a dead letter that can be retried, on this channel alone.
     fn fail(&mut self, key: MessageKey, message: &Message, reason: &str, context: &mut Context<'_>) {
         context.counts.failed += 1;
+        self.log_failure(message, reason, context.now_ms);
         for told in &message.notices {
             let addressed = Addressed { recipient: message.recipient.clone(), notice: told.notice.clone() };
             // Strings and numbers into a vector cannot fail.
@@ -308,8 +367,26 @@ impl Deliver {
         }
         memory.drop_message(key);
         self.messages.remove(&key);
+        pending(message.channel).decrement(1.0);
+        let place = (message.recipient.clone(), message.channel);
+        for waiting in self.busy.remove(&place).into_iter().flatten() {
+            let due_ms = self.messages.get(&waiting).map_or(0, |waiting| waiting.due_ms);
+            self.due.push(Reverse((due_ms, waiting)));
+        }
         let name = if outcome.is_ok() { "sent" } else { "failed" };
         self.tell_outcome(message, name, outcome, context);
+    }
+
+    /// A dead server gives up thousands: one line in ten seconds tells of them.
+    fn log_failure(&mut self, message: &Message, reason: &str, now_ms: i64) {
+        let (last_ms, unlogged) = &mut self.logged_failure;
+        if now_ms - *last_ms < 10_000 {
+            *unlogged += 1;
+            return;
+        }
+        let (channel, recipient, also) = (message.channel.as_str(), &message.recipient, *unlogged);
+        tracing::warn!(channel, %recipient, reason, also, "a message was given up: it is a dead letter");
+        self.logged_failure = (now_ms, 0);
     }
 
     fn tell_outcome(
@@ -378,7 +455,7 @@ impl Processor for Deliver {
                 return Ok(());
             }
         };
-        let too_old = self.settings.too_old(&notice, context.now_ms);
+        let too_old = self.settings.too_old(&notice, context.now_ms).filter(|_| !notice.is_over());
         let (partition, offset, timestamp_ms) = (record.partition, record.offset, record.timestamp_ms);
         for channel in channels {
             let mut memory = Memory { store: context.store, now_ms: context.now_ms };
@@ -387,9 +464,16 @@ impl Processor for Deliver {
                 continue;
             }
             let told = Told { notice: notice.clone(), partition, offset, timestamp_ms };
-            if let Some(reason) = &too_old {
+            let began = memory.thread(&recipient, notice.thread())?;
+            let unheard =
+                (notice.is_over() && began.is_none()).then_some("nobody was told that it had begun");
+            if let Some(reason) = too_old.as_deref().or(unheard) {
                 self.suppress(&recipient, channel, told, reason, context);
                 continue;
+            }
+            if began.is_none() {
+                // With the id of a message as soon as it has one.
+                memory.begin_thread(&recipient, notice.thread(), "");
             }
             memory.know(&notice.alert_id, &recipient, channel, &Known::Pending);
             self.tell(&recipient, channel, told, &mut memory);
@@ -416,8 +500,11 @@ impl Processor for Deliver {
         !self.messages.is_empty()
     }
 
-    fn stop(&mut self) -> usize {
+    fn stop(&mut self) {
         self.replies.close();
+    }
+
+    fn on_its_way(&self) -> usize {
         self.on_their_way.len() - self.closed.len() - self.sealed.len()
     }
 
@@ -440,6 +527,7 @@ impl Processor for Deliver {
 impl Drop for Deliver {
     fn drop(&mut self) {
         self.replies.close();
+        self.messages.values().for_each(|message| pending(message.channel).decrement(1.0));
     }
 }
 

@@ -20,8 +20,10 @@ pub type Wake = Arc<dyn Fn() + Send + Sync>;
 pub enum Reply {
     /// The server took it, and said this.
     Sent(String),
-    /// It may or may not have arrived, or may be taken later: it is sent again.
+    /// It was not taken, but may be later: it is sent again.
     Again(String),
+    /// The server does not work, or nobody knows whether it took it: it is sent again.
+    Down(String),
     /// Nothing was tried.
     Postponed {
         /// Why.

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use super::super::notice::{Notice, Recipient};
 use super::message::{Channel, Message};
-use crate::rules::{Address, RuleSet, Subscriber};
+use crate::rules::{Address, RuleSet, Severity, Subscriber};
 
 /// One hour, in milliseconds.
 pub(super) const HOUR_MS: i64 = 3_600_000;
@@ -19,13 +19,13 @@ pub struct DeliverSettings {
     pub group_wait_ms: i64,
     /// Alerts on days longer ago than this many are not sent.
     pub max_age_days: i64,
-    /// How often sending is tried.
+    /// How often a server that works may fail to take a message.
     pub attempts_max: u32,
     /// The delay after the first failure, in milliseconds; it doubles with each further one.
     pub retry_first_ms: i64,
     /// The longest delay, in milliseconds.
     pub retry_max_ms: i64,
-    /// After how long a message is given up that no server could even be asked about, in milliseconds.
+    /// After how long a message is given up whose server does not work, in milliseconds.
     pub give_up_ms: i64,
     /// Most messages within an hour to one recipient on one channel, where a subscriber says nothing else.
     pub per_hour: u16,
@@ -138,11 +138,27 @@ impl DeliverSettings {
         if !message.channel.is_for_people() {
             return None;
         }
-        let quiet = subscriber.and_then(|subscriber| subscriber.quiet_until_ms(now_ms, message.severity()));
+        let passes =
+            subscriber.map_or(message.urgency() == Severity::Critical, |s| s.passes(message.urgency()));
+        if passes {
+            return None;
+        }
+        let quiet = Self::quiet_until_ms(message, subscriber, now_ms);
         let per_hour = subscriber.and_then(|subscriber| subscriber.per_hour).unwrap_or(self.per_hour);
         let index = sent_times.len().checked_sub(per_hour.into());
         let rate = index.and_then(|index| sent_times.get(index)).map(|oldest| oldest + HOUR_MS);
         quiet.max(rate.filter(|until| *until > now_ms))
+    }
+
+    /// When quiet hours end, if they keep a message from being sent now.
+    pub(super) fn quiet_until_ms(
+        message: &Message,
+        subscriber: Option<&Arc<Subscriber>>,
+        now_ms: i64,
+    ) -> Option<i64> {
+        subscriber
+            .filter(|_| message.channel.is_for_people())
+            .and_then(|subscriber| subscriber.quiet_until_ms(now_ms, message.urgency()))
     }
 
     /// The delay before the next attempt: growing, with jitter.
@@ -153,7 +169,7 @@ impl DeliverSettings {
 
     /// Whether a message is given up.
     pub(super) fn is_hopeless(&self, message: &Message, now_ms: i64) -> bool {
-        message.attempts >= self.attempts_max || now_ms - message.since_ms > self.give_up_ms
+        message.refusals >= self.attempts_max || now_ms - message.since_ms > self.give_up_ms
     }
 }
 
