@@ -13,6 +13,7 @@ use tokio::sync::broadcast;
 use crate::noaa::{Date, ObservationView, RecentDays, StationId};
 use crate::record::{Record, unix_ms};
 use crate::runtime::{TailSource, TopicTail};
+use crate::stages::RETRIED_HEADER;
 
 /// Elements that are kept of each list.
 const KEPT: usize = 500;
@@ -217,6 +218,9 @@ impl Live {
             let value = String::from_utf8_lossy(value.unwrap_or_default()).into_owned();
             headers.insert(name.to_owned(), value);
         });
+        if headers.contains_key(RETRIED_HEADER) {
+            return;
+        }
         let text = |name: &str| headers.get(name).cloned();
         let number = |name: &str| text(name).and_then(|text| text.parse::<i64>().ok());
         let shown = |bytes: &[u8]| -> String {

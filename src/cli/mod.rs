@@ -10,6 +10,7 @@ mod bench;
 mod chaos;
 mod config;
 mod convert;
+mod dead_letters;
 mod demo;
 mod explain;
 mod file_output;
@@ -93,6 +94,7 @@ enum Command {
     Rules(rules::RulesArguments),
     Explain(explain::ExplainArguments),
     Alerts(alerts::AlertsArguments),
+    DeadLetters(dead_letters::DeadLettersArguments),
     Notify(notify::NotifyArguments),
     Config(config::ConfigArguments),
     Completions(pages::CompletionsArguments),
@@ -233,6 +235,7 @@ async fn dispatch(arguments: Arguments) -> Result<(), Failed> {
         Command::Rules(arguments) => rules::rules(&common, &arguments).await,
         Command::Explain(arguments) => explain::explain(&common, &arguments).await,
         Command::Alerts(arguments) => alerts::alerts(&common, &arguments).await,
+        Command::DeadLetters(arguments) => dead_letters::dead_letters(&common, &arguments).await,
         Command::Notify(arguments) => notify::notify(&common, &arguments).await,
         Command::Config(arguments) => config::config(&common, &arguments),
         Command::Completions(arguments) => pages::completions(&arguments),

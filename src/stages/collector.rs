@@ -9,6 +9,9 @@ use crate::record::Record;
 /// Headers that begin so are frostline's own.
 pub const HEADER_PREFIX: &str = "frostline-";
 
+/// A record of the dead letters that bears this header is none: it says that the one at this place was retried.
+pub const RETRIED_HEADER: &str = "frostline-retried";
+
 /// Which of a stage's topics an output goes to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Sink {

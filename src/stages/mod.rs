@@ -33,7 +33,7 @@ use serde::{Deserialize, Serialize};
 
 pub use alert::Alert;
 pub use assemble::{Assemble, AssembleSettings, LINES_HEADER};
-pub use collector::{Collector, HEADER_PREFIX, Output, OutputHeader, Sink};
+pub use collector::{Collector, HEADER_PREFIX, Output, OutputHeader, RETRIED_HEADER, Sink};
 pub use counts::Counts;
 pub use deliver::{
     Channel, Deliver, DeliverSettings, Message, Outlet, Parcel, Reply, Told, Wake, rule_address,

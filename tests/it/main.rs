@@ -11,6 +11,7 @@ mod bad_input;
 mod bench;
 mod chaos;
 mod commands;
+mod dead_letters;
 mod exactly_once;
 mod generate;
 mod goldens;
@@ -37,6 +38,7 @@ fn main() {
         topology::tests(),
         goldens::tests(),
         commands::tests(),
+        dead_letters::tests(),
         generate::tests(),
         admin::tests(),
         bad_input::tests(),

@@ -1,0 +1,411 @@
+//! `frostline dead-letters`: what could not be processed, why, and back to where it came from.
+//!
+//! A retry is one transaction: the record goes to its source again, and a mark with the place of the dead letter goes to
+//! the dead letters. So a dead letter is retried once, whatever dies and whoever else retries.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use clap::{Args, Subcommand};
+use serde_json::{Value, json};
+
+use super::output::{BOLD, CYAN, DIM, YELLOW};
+use super::rules::source::Live;
+use super::{Common, Failed, output, topics};
+use crate::config::{Config, Guarantee, topic};
+use crate::kafka::{ClientSettings, Outgoing, Producer, StartAt, TransactionSettings};
+use crate::record::Record;
+use crate::stages::{HEADER_PREFIX, LINES_HEADER, OutputHeader, RETRIED_HEADER};
+
+const EXAMPLES: &str = "\
+Examples:
+  frostline dead-letters list                              the newest twenty, and how many there are by reason
+  frostline dead-letters list --stage assemble -n 100
+  frostline dead-letters show 2@17                         one of them, whole
+  frostline dead-letters retry 2@17 3@4                    these
+  frostline dead-letters retry --all --reason 'station table' --dry-run
+
+A retry puts the record back into the topic it came from, once, with a header `frostline-retried-from`. What fails again
+becomes a new dead letter.";
+
+/// See, understand and retry records that could not be processed
+#[derive(Args)]
+#[command(after_help = EXAMPLES)]
+pub(super) struct DeadLettersArguments {
+    #[command(subcommand)]
+    command: DeadLettersCommand,
+}
+
+#[derive(Subcommand)]
+enum DeadLettersCommand {
+    /// List them, newest first, with a count by reason
+    #[command(after_help = EXAMPLES)]
+    List(ListArguments),
+    /// Show one, with its headers and its whole value
+    #[command(after_help = EXAMPLES)]
+    Show {
+        /// Its place in the dead letters, as `list` tells it
+        #[arg(value_name = "PARTITION@OFFSET")]
+        place: Place,
+    },
+    /// Put records back into the topics they came from
+    #[command(after_help = EXAMPLES)]
+    Retry(RetryArguments),
+}
+
+#[derive(Args)]
+struct ListArguments {
+    #[command(flatten)]
+    choice: Choice,
+    /// At most so many
+    #[arg(short = 'n', long, default_value_t = 20, value_name = "N")]
+    number: usize,
+    /// Also those that were retried
+    #[arg(long)]
+    retried: bool,
+}
+
+#[derive(Args)]
+struct RetryArguments {
+    /// Which ones, as `list` tells them
+    #[arg(value_name = "PARTITION@OFFSET", required_unless_present = "all", conflicts_with = "all")]
+    places: Vec<Place>,
+    /// All that were not retried yet and fit the other options
+    #[arg(long)]
+    all: bool,
+    #[command(flatten)]
+    choice: Choice,
+    /// Only tell what would be retried
+    #[arg(long)]
+    dry_run: bool,
+}
+
+/// Which dead letters.
+#[derive(Args)]
+struct Choice {
+    /// Of this stage only
+    #[arg(long, value_name = "STAGE")]
+    stage: Option<String>,
+    /// Whose reason holds this text
+    #[arg(long, value_name = "TEXT")]
+    reason: Option<String>,
+}
+
+/// The place of a dead letter.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+struct Place {
+    partition: i32,
+    offset: i64,
+}
+
+impl std::str::FromStr for Place {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let place = text
+            .split_once('@')
+            .and_then(|(partition, offset)| Some((partition.parse().ok()?, offset.parse().ok()?)));
+        let (partition, offset) = place.ok_or("expected PARTITION@OFFSET, as in 2@17")?;
+        Ok(Self { partition, offset })
+    }
+}
+
+impl std::fmt::Display for Place {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{}@{}", self.partition, self.offset)
+    }
+}
+
+/// A dead letter as it is in the topic.
+struct Letter {
+    place: Place,
+    timestamp_ms: i64,
+    key: Option<Vec<u8>>,
+    value: Option<Vec<u8>>,
+    headers: Vec<OutputHeader>,
+    is_retried: bool,
+}
+
+impl Letter {
+    fn header(&self, name: &str) -> String {
+        let found = self.headers.iter().find(|(found, _)| found == name);
+        let value = found.and_then(|(_, value)| value.as_deref()).unwrap_or_default();
+        String::from_utf8_lossy(value).into_owned()
+    }
+
+    fn source(&self) -> String {
+        format!(
+            "{}/{}@{}",
+            self.header("frostline-topic"),
+            self.header("frostline-partition"),
+            self.header("frostline-offset")
+        )
+    }
+
+    fn as_json(&self) -> Value {
+        let text =
+            |bytes: &Option<Vec<u8>>| bytes.as_deref().map(|b| String::from_utf8_lossy(b).into_owned());
+        json!({
+            "place": self.place.to_string(),
+            "timestamp_ms": self.timestamp_ms,
+            "stage": self.header("frostline-stage"),
+            "reason": self.header("frostline-reason"),
+            "source": self.source(),
+            "retried": self.is_retried,
+            "key": text(&self.key),
+            "value": text(&self.value),
+        })
+    }
+}
+
+impl Choice {
+    fn fits(&self, letter: &Letter) -> bool {
+        self.stage.as_ref().is_none_or(|stage| letter.header("frostline-stage") == *stage)
+            && self.reason.as_ref().is_none_or(|part| letter.header("frostline-reason").contains(part))
+    }
+}
+
+pub(super) async fn dead_letters(common: &Common, arguments: &DeadLettersArguments) -> Result<(), Failed> {
+    let config = common.load(&[])?;
+    // The producer comes first: it ends whoever else retries, and what they had committed is read.
+    let producer = match &arguments.command {
+        DeadLettersCommand::Retry(retry) if !retry.dry_run => Some(producer(&config).await?),
+        _ => None,
+    };
+    let letters = read(&config).await?;
+    match &arguments.command {
+        DeadLettersCommand::List(arguments) => list(common, &letters, arguments),
+        DeadLettersCommand::Show { place } => show(common, find(&letters, *place)?),
+        DeadLettersCommand::Retry(arguments) => {
+            let chosen: Vec<&Letter> = if arguments.all {
+                letters.values().filter(|l| !l.is_retried && arguments.choice.fits(l)).collect()
+            } else {
+                let found: Result<Vec<&Letter>, Failed> =
+                    arguments.places.iter().map(|place| find(&letters, *place)).collect();
+                found?
+            };
+            retry(common, &config, &chosen, producer.as_ref())
+        }
+    }
+}
+
+/// All dead letters, oldest place first. Marks of retries are not letters themselves.
+async fn read(config: &Config) -> Result<BTreeMap<Place, Letter>, Failed> {
+    let live = Live::connect(config).await?;
+    let (mut letters, mut retried) = (BTreeMap::new(), BTreeSet::new());
+    live.read(&config.topic(topic::DEAD_LETTERS).name, StartAt::Beginning, &mut |record| {
+        let letter = letter(record);
+        match letter.header(RETRIED_HEADER).parse::<Place>() {
+            Ok(place) => drop(retried.insert(place)),
+            Err(_) => drop(letters.insert(letter.place, letter)),
+        }
+    })?;
+    for place in retried {
+        if let Some(letter) = letters.get_mut(&place) {
+            letter.is_retried = true;
+        }
+    }
+    Ok(letters)
+}
+
+fn letter(record: &Record<'_>) -> Letter {
+    let mut headers: Vec<OutputHeader> = Vec::new();
+    record
+        .headers
+        .visit(&mut |name, value| headers.push((name.to_owned().into(), value.map(<[u8]>::to_vec))));
+    Letter {
+        place: Place { partition: record.partition, offset: record.offset },
+        timestamp_ms: record.timestamp_ms,
+        key: record.key.map(<[u8]>::to_vec),
+        value: record.value.map(<[u8]>::to_vec),
+        headers,
+        is_retried: false,
+    }
+}
+
+fn find(letters: &BTreeMap<Place, Letter>, place: Place) -> Result<&Letter, Failed> {
+    letters.get(&place).ok_or_else(|| {
+        Failed::Usage(anyhow::anyhow!("there is no dead letter {place}: see `frostline dead-letters list`"))
+    })
+}
+
+fn list(common: &Common, letters: &BTreeMap<Place, Letter>, arguments: &ListArguments) -> Result<(), Failed> {
+    let chosen = letters.values().filter(|letter| arguments.retried || !letter.is_retried);
+    let mut chosen: Vec<&Letter> = chosen.filter(|letter| arguments.choice.fits(letter)).collect();
+    chosen.sort_by_key(|letter| std::cmp::Reverse((letter.timestamp_ms, letter.place)));
+    if common.json {
+        return Ok(chosen
+            .iter()
+            .take(arguments.number)
+            .try_for_each(|letter| output::json(&letter.as_json()))?);
+    }
+    for letter in chosen.iter().take(arguments.number) {
+        let mark = if letter.is_retried { format!("  {DIM}retried{DIM:#}") } else { String::new() };
+        output::line(&format!(
+            "{BOLD}{:<8}{BOLD:#} {CYAN}{:<9}{CYAN:#} {}  {DIM}{}{DIM:#}{mark}",
+            letter.place.to_string(),
+            output::clean(&letter.header("frostline-stage")),
+            output::clean(&letter.header("frostline-reason")),
+            output::clean(&letter.source()),
+        ))?;
+    }
+    let mut reasons: BTreeMap<String, usize> = BTreeMap::new();
+    chosen
+        .iter()
+        .for_each(|letter| *reasons.entry(kind(&letter.header("frostline-reason"))).or_default() += 1);
+    let mut reasons: Vec<(String, usize)> = reasons.into_iter().collect();
+    reasons.sort_by_key(|(_, count)| std::cmp::Reverse(*count));
+    output::line(&format!("{BOLD}{}{BOLD:#} dead letters", output::grouped(chosen.len() as u64)))?;
+    for (reason, count) in reasons.iter().take(10) {
+        output::line(&format!("{:>10}  {}", output::grouped(*count as u64), output::clean(reason)))?;
+    }
+    Ok(())
+}
+
+/// A reason without what differs from record to record: numbers, ids, quoted text.
+fn kind(reason: &str) -> String {
+    let is_own = |word: &str| word.chars().any(|c| c.is_ascii_digit()) || word.starts_with(['\'', '"', '`']);
+    let words: Vec<&str> = reason.split(' ').map(|word| if is_own(word) { "…" } else { word }).collect();
+    words.join(" ")
+}
+
+fn show(common: &Common, letter: &Letter) -> Result<(), Failed> {
+    if common.json {
+        let mut shown = letter.as_json();
+        let headers = letter.headers.iter().map(|(name, _)| (name.to_string(), letter.header(name).into()));
+        shown["headers"] = Value::Object(headers.collect());
+        return Ok(output::json(&shown)?);
+    }
+    let text = |bytes: &Option<Vec<u8>>| match bytes {
+        Some(bytes) => output::clean(&String::from_utf8_lossy(bytes)),
+        None => format!("{DIM}none{DIM:#}"),
+    };
+    let row = |name: &str, value: &str| output::line(&format!("{name:>10}  {value}"));
+    row("place", &letter.place.to_string())?;
+    row("stage", &output::clean(&letter.header("frostline-stage")))?;
+    row("reason", &format!("{YELLOW}{}{YELLOW:#}", output::clean(&letter.header("frostline-reason"))))?;
+    row("source", &output::clean(&letter.source()))?;
+    row("retried", if letter.is_retried { "yes" } else { "no" })?;
+    for (name, _) in letter.headers.iter().filter(|(name, _)| !name.starts_with(HEADER_PREFIX)) {
+        row("header", &format!("{}: {}", output::clean(name), output::clean(&letter.header(name))))?;
+    }
+    row("key", &text(&letter.key))?;
+    Ok(row("value", &text(&letter.value))?)
+}
+
+/// Why a dead letter cannot go back, if it cannot.
+fn obstacle(letter: &Letter) -> Option<String> {
+    let place = letter.place;
+    if letter.is_retried {
+        return Some(format!("{place} was retried before"));
+    }
+    if !letter.header("frostline-cut-from-bytes").is_empty() {
+        return Some(format!("{place} was cut, since it was too large: the original is {}", letter.source()));
+    }
+    letter.header("frostline-topic").is_empty().then(|| format!("{place} does not say where it came from"))
+}
+
+/// Puts them back; without a producer only tells what it would do.
+fn retry(
+    common: &Common,
+    config: &Config,
+    chosen: &[&Letter],
+    producer: Option<&Producer>,
+) -> Result<(), Failed> {
+    let (mut sound, mut obstacles) = (Vec::new(), Vec::new());
+    for letter in chosen {
+        match obstacle(letter) {
+            Some(obstacle) => obstacles.push(obstacle),
+            None => sound.push(*letter),
+        }
+    }
+    obstacles.iter().for_each(|obstacle| output::note(&format!("{YELLOW}not retried{YELLOW:#}  {obstacle}")));
+    if let Some(producer) = producer.filter(|_| !sound.is_empty()) {
+        send(config, producer, &sound)?;
+    }
+    let mut by_topic: BTreeMap<String, usize> = BTreeMap::new();
+    sound.iter().for_each(|letter| *by_topic.entry(letter.header("frostline-topic")).or_default() += 1);
+    if common.json {
+        output::json(&json!({
+            "retried": if producer.is_some() { sound.len() } else { 0 }, "chosen": chosen.len(),
+            "not_retried": obstacles.len(), "topics": by_topic,
+        }))?;
+    } else {
+        let verb = if producer.is_some() { "went back to" } else { "would go back to" };
+        for (topic, count) in &by_topic {
+            output::line(&format!("{BOLD}{}{BOLD:#} {verb} {topic}", output::grouped(*count as u64)))?;
+        }
+        if chosen.is_empty() {
+            output::line("no dead letter fits")?;
+        }
+    }
+    if obstacles.is_empty() { Ok(()) } else { Err(Failed::Mistakes) }
+}
+
+async fn producer(config: &Config) -> Result<Producer, Failed> {
+    topics::connect(config).await?;
+    let transaction = TransactionSettings {
+        // One for all: who retries at the same time is fenced off.
+        transactional_id: format!("{}frostline-dead-letters", config.kafka.namespace),
+        timeout_ms: config.runtime.transaction_timeout_ms,
+    };
+    let is_exactly_once = config.runtime.guarantee == Guarantee::ExactlyOnce;
+    let producer = Producer::new(&ClientSettings::new(config)?, is_exactly_once.then_some(&transaction))?;
+    producer.ready()?;
+    Ok(producer)
+}
+
+/// Sends them back in transactions of a bounded size, each with its marks.
+fn send(config: &Config, producer: &Producer, letters: &[&Letter]) -> Result<(), Failed> {
+    const BLOCK: usize = 500;
+    let dead_letters = config.topic(topic::DEAD_LETTERS).name;
+    for block in letters.chunks(BLOCK) {
+        for letter in block {
+            send_back(producer, letter)?;
+            let headers: [OutputHeader; 1] =
+                [(RETRIED_HEADER.into(), Some(letter.place.to_string().into_bytes()))];
+            producer.send(&Outgoing {
+                topic: &dead_letters,
+                partition: Some(letter.place.partition),
+                key: letter.key.as_deref(),
+                value: None,
+                timestamp_ms: -1,
+                headers: &headers,
+                changelog: None,
+            })?;
+        }
+        if producer.is_transactional() { producer.commit()? } else { producer.wait_acknowledged()? }
+    }
+    Ok(())
+}
+
+fn send_back(producer: &Producer, letter: &Letter) -> Result<(), Failed> {
+    let is_original = |(name, _): &&OutputHeader| !name.starts_with(HEADER_PREFIX) || *name == LINES_HEADER;
+    let mut headers: Vec<OutputHeader> = letter.headers.iter().filter(is_original).cloned().collect();
+    headers.push(("frostline-retried-from".into(), Some(letter.place.to_string().into_bytes())));
+    Ok(producer.send(&Outgoing {
+        topic: &letter.header("frostline-topic"),
+        // Where it was: another producer may have placed it in another way than ours.
+        partition: letter.header("frostline-partition").parse().ok(),
+        key: letter.key.as_deref(),
+        value: letter.value.as_deref(),
+        timestamp_ms: letter.header("frostline-timestamp-ms").parse().unwrap_or(-1),
+        headers: &headers,
+        changelog: None,
+    })?)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn reasons_of_one_kind_are_counted_together() {
+        assert_eq!(kind("2 fields instead of 8"), kind("3 fields instead of 8"));
+        assert_eq!(
+            kind("station ZZ000000001 is not in the station table"),
+            "station … is not in the station table"
+        );
+        assert_eq!("3@17".parse::<Place>(), Ok(Place { partition: 3, offset: 17 }));
+        assert!("3/17".parse::<Place>().is_err());
+    }
+}
