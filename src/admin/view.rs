@@ -31,8 +31,8 @@ pub struct View {
     pub recent: Option<Arc<RecentDays>>,
     /// How topics are followed.
     pub source: TailSource,
-    /// After how long without a turn a task counts as hanging.
-    pub stall_timeout: Duration,
+    /// A task that has had no turn for longer makes the daemon not ready.
+    pub patience: Duration,
     /// Where metrics are gathered.
     pub recorder: Recorder,
     /// How many bytes the state takes on disk.
@@ -106,7 +106,12 @@ impl Shown {
                 sink,
                 counts: self.view.totals.of(*stage),
                 records_per_second: (rate * 10.0).round() / 10.0,
-                lag_records: own.iter().filter_map(|task| task.lag()).reduce(|sum, lag| sum + lag),
+                // Unknown as long as it is of one of them: part of a lag is no lag.
+                lag_records: own
+                    .iter()
+                    .map(|task| task.lag())
+                    .sum::<Option<i64>>()
+                    .filter(|_| !own.is_empty()),
                 lag_seconds: own.iter().filter_map(|task| task.lag_seconds()).reduce(f64::max),
                 partitions: own.len(),
                 restoring: own.iter().filter(|task| task.phase == Phase::Restoring).count(),
@@ -149,7 +154,7 @@ impl Shown {
         if restoring > 0 {
             reasons.push(format!("{restoring} partitions are being restored"));
         }
-        for task in tasks.iter().filter(|task| task.silent_for > self.view.stall_timeout) {
+        for task in tasks.iter().filter(|task| task.silent_for > self.view.patience) {
             reasons.push(format!("stage {} has not moved in partition {}", task.stage, task.partition));
         }
         reasons

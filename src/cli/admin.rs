@@ -37,7 +37,8 @@ pub(super) fn start(
         rules,
         recent: options.recent.clone(),
         source: daemon.tail_source(),
-        stall_timeout: Duration::from_millis(config.runtime.stall_timeout_ms),
+        // Before the watchdog ends the daemon, whoever looks at its health has been told.
+        patience: Duration::from_millis(config.runtime.stall_timeout_ms / 2),
         recorder,
         state_bytes: Box::new(daemon.state_bytes()),
         guarantee: config.runtime.guarantee.to_string(),

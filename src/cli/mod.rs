@@ -29,6 +29,7 @@ mod signals;
 mod station_search;
 mod stations;
 mod tail;
+mod top;
 mod topics;
 
 use std::ffi::OsString;
@@ -79,6 +80,9 @@ struct Common {
     /// What to log to stderr: error, warn, info, debug, or a filter as in frostline=debug
     #[arg(long, global = true, value_name = "LEVEL", env = "FROSTLINE_LOG", hide_env_values = true)]
     log: Option<String>,
+    /// How to log [default: text; JSON where `run` has no terminal]
+    #[arg(long, global = true, value_name = "FORMAT", env = "FROSTLINE_LOG_FORMAT", hide_env_values = true)]
+    log_format: Option<output::LogFormat>,
 }
 
 #[derive(Subcommand)]
@@ -95,6 +99,7 @@ enum Command {
     Explain(explain::ExplainArguments),
     Alerts(alerts::AlertsArguments),
     DeadLetters(dead_letters::DeadLettersArguments),
+    Top(top::TopArguments),
     Notify(notify::NotifyArguments),
     Config(config::ConfigArguments),
     Completions(pages::CompletionsArguments),
@@ -177,7 +182,8 @@ impl From<std::io::Error> for Failed {
 /// Reads the arguments, runs the command, and turns its end into an exit code.
 pub fn main() -> ExitCode {
     let arguments = Arguments::parse_from(settings_last(std::env::args_os()));
-    output::start_log(&arguments.common, arguments.command.log_level());
+    let is_daemon = matches!(arguments.command, Command::Run(_));
+    output::start_log(&arguments.common, arguments.command.log_level(), is_daemon);
     let common = arguments.common.clone();
     let result = actix::System::new().block_on(dispatch(arguments));
     match result {
@@ -235,6 +241,7 @@ async fn dispatch(arguments: Arguments) -> Result<(), Failed> {
         Command::Rules(arguments) => rules::rules(&common, &arguments).await,
         Command::Explain(arguments) => explain::explain(&common, &arguments).await,
         Command::Alerts(arguments) => alerts::alerts(&common, &arguments).await,
+        Command::Top(arguments) => top::top(&common, &arguments).await,
         Command::DeadLetters(arguments) => dead_letters::dead_letters(&common, &arguments).await,
         Command::Notify(arguments) => notify::notify(&common, &arguments).await,
         Command::Config(arguments) => config::config(&common, &arguments),

@@ -48,12 +48,27 @@ pub(super) fn error(common: &Common, error: &anyhow::Error) {
     note(&format!("{RED}error:{RED:#} {error:#}"));
 }
 
-/// Starts logging to stderr, at the level `default` unless the user asks for another.
-pub(super) fn start_log(common: &Common, default: &str) {
+/// How the log is written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+pub(super) enum LogFormat {
+    /// Lines for people.
+    Text,
+    /// An object a line.
+    Json,
+}
+
+/// Starts logging to stderr, at the level `default` unless the user asks for another. A daemon without a terminal is
+/// read by programs.
+pub(super) fn start_log(common: &Common, default: &str, is_daemon: bool) {
     let filter = common.log.as_deref().unwrap_or(default);
     let filter = EnvFilter::try_new(filter).unwrap_or_else(|_| EnvFilter::new(default));
     let ansi = std::io::stderr().is_terminal() && std::env::var_os("NO_COLOR").is_none();
-    tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).with_ansi(ansi).init();
+    let usual = if is_daemon && !std::io::stderr().is_terminal() { LogFormat::Json } else { LogFormat::Text };
+    let log = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).with_ansi(ansi);
+    match common.log_format.unwrap_or(usual) {
+        LogFormat::Text => log.init(),
+        LogFormat::Json => log.json().flatten_event(true).init(),
+    }
 }
 
 /// A bar on stderr for work of known length; nothing where that is no terminal.

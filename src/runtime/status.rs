@@ -99,7 +99,7 @@ pub struct TaskSnapshot {
     pub worker: usize,
     /// Where it stands.
     pub phase: Phase,
-    /// The next input offset as of its last commit in this process.
+    /// The next input offset as of the last commit.
     pub committed_offset: Option<i64>,
     /// The end of the partition, as the last fetch told it.
     pub end_offset: Option<i64>,

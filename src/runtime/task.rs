@@ -107,6 +107,9 @@ impl Task {
             plan.state.drop_store(&identity.tree_name())?;
             store = plan.state.store(&identity, plan.remember_days)?;
         }
+        let status = plan.board.register(plan.stage, partition, worker);
+        // Known from the beginning, so that one which never commits is seen to lag.
+        status.committed(next_offset);
         let (mut processor, wake) = (plan.processor(), queue.wake());
         processor.wake_by(Arc::new(move || wake.notify_one()));
         Ok(Self {
@@ -129,7 +132,7 @@ impl Task {
             is_settled: false,
             stream_day: 0,
             swept_day: 0,
-            status: plan.board.register(plan.stage, partition, worker),
+            status,
             oldest_ms: None,
             sealed_oldest_ms: None,
             latency: metrics::histogram!("frostline_latency_seconds", "stage" => plan.stage.as_str()),

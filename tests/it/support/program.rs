@@ -15,6 +15,7 @@ const PATIENCE: Duration = Duration::from_secs(180);
 pub struct Frostline {
     arguments: Vec<OsString>,
     environment: Vec<(String, String)>,
+    removed: Vec<String>,
     dir: Option<std::path::PathBuf>,
     patience: Duration,
     fresh: TempDir,
@@ -25,6 +26,7 @@ impl Frostline {
         Self {
             arguments: Vec::new(),
             environment: Vec::new(),
+            removed: Vec::new(),
             dir: None,
             patience: PATIENCE,
             fresh: tempfile::tempdir().unwrap(),
@@ -51,6 +53,12 @@ impl Frostline {
         self
     }
 
+    /// Leaves a variable out that tests set otherwise.
+    pub fn env_remove(mut self, name: &str) -> Self {
+        self.removed.push(name.into());
+        self
+    }
+
     /// Runs in this folder instead of a fresh one.
     pub fn in_dir(mut self, dir: &Path) -> Self {
         self.dir = Some(dir.to_owned());
@@ -68,6 +76,10 @@ impl Frostline {
         let dir = self.dir.clone().unwrap_or_else(|| self.fresh.path().to_owned());
         let mut command = Command::new(env!("CARGO_BIN_EXE_frostline"));
         for (name, _) in std::env::vars().filter(|(name, _)| name.starts_with("FROSTLINE_")) {
+            command.env_remove(name);
+        }
+        command.env("FROSTLINE_LOG_FORMAT", "text");
+        for name in &self.removed {
             command.env_remove(name);
         }
         let child = command
