@@ -134,7 +134,7 @@ fn at_work(topics: &Topics, dir: &tempfile::TempDir) -> (Running, u16) {
 }
 
 fn hostile() {
-    const SLOW: usize = 2_000;
+    const SLOW: usize = 10_000;
     let (topics, dir) = (Topics::create(), tempfile::tempdir().unwrap());
     let (running, port) = at_work(&topics, &dir);
     let raw = |bytes: &[u8]| -> String {
