@@ -36,6 +36,7 @@ impl Recorder {
             "frostline_worker_restarts_total",
             "Workers that failed and were started again"
         );
+        metrics::describe_gauge!("frostline_deliveries_pending", "Messages that are not done, by channel");
         metrics::describe_counter!(
             "frostline_deliveries_total",
             "What became of messages, by channel and outcome"

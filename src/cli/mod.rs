@@ -50,7 +50,10 @@ Examples:
   frostline run --config frostline.toml        the daemon
   frostline replay 2016.csv.gz --topic noaa-csv-raw
   frostline generate --days 7 --out week.csv   synthetic data of any size
-  frostline tail noaa-json-alerts              look at the alerts as they come";
+  frostline tail noaa-json-alerts              look at the alerts as they come
+  frostline notify test anna                   does what is sent arrive?
+  frostline dead-letters list                  what could not be processed, and why
+  frostline top                                a running daemon in the terminal";
 
 /// Watches weather stations through Kafka and tells people before the frost does.
 #[derive(Parser)]

@@ -132,8 +132,17 @@ pub(super) fn summary(common: &Common, summary: &Summary) -> std::io::Result<()>
     for (name, value, remark) in rows {
         line(&format!("{name:>20}  {BOLD}{:>12}{BOLD:#}  {remark}", grouped(value)))?;
     }
-    if counts.rule_errors > 0 {
-        line(&format!("{:>20}  {BOLD}{:>12}{BOLD:#}", "rule errors", grouped(counts.rule_errors)))?;
+    // What most runs have none of.
+    let rare = [
+        ("rule errors", counts.rule_errors),
+        ("notices", counts.notices),
+        ("messages sent", counts.sent),
+        ("sent again", counts.retried),
+        ("given up", counts.failed),
+        ("suppressed", counts.suppressed),
+    ];
+    for (name, value) in rare.iter().filter(|(_, value)| *value > 0) {
+        line(&format!("{name:>20}  {BOLD}{:>12}{BOLD:#}", grouped(*value)))?;
     }
     line(&format!("{:>20}  {BOLD}{:>12.1}{BOLD:#}", "seconds", seconds))
 }

@@ -17,13 +17,13 @@ pub struct NotifyConfig {
     pub group_wait_ms: u64,
     /// Alerts on days longer ago than this many are recorded, and nobody is told.
     pub max_age_days: u32,
-    /// How often sending a message is tried before it becomes a dead letter.
+    /// How often a server that works may put a message off before it becomes a dead letter.
     pub attempts_max: u32,
     /// The delay after the first failure, in milliseconds; it doubles with each further one.
     pub retry_first_ms: u64,
     /// The longest delay between two attempts, in milliseconds.
     pub retry_max_ms: u64,
-    /// After how many hours a message becomes a dead letter that no server could even be asked about.
+    /// After how many hours a message becomes a dead letter whose server does not work.
     pub give_up_hours: u32,
     /// Most messages within an hour to one recipient on one channel.
     pub per_hour: u16,

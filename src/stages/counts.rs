@@ -35,7 +35,7 @@ pub struct Counts {
     pub retried: u64,
     /// Messages that were given up: each is a dead letter.
     pub failed: u64,
-    /// Notices that nobody is told, since they are too old.
+    /// Notices that nobody is told: too old, or the end of what they were not told.
     pub suppressed: u64,
 }
 

@@ -11,6 +11,8 @@ import { knownStation, StationPanel, stationOf } from './station.js';
 const STATUS_EVERY_MS = 10_000;
 const PARTITIONS_EVERY_MS = 3_000;
 const RULES_EVERY_MS = 30_000;
+// What stands of a rule changes with its alerts.
+const RULES_AFTER_ALERT_MS = 2_000;
 const TICK_MS = 5_000;
 const STANDING_MAX = 200;
 const SUGGESTIONS = 12;
@@ -155,6 +157,7 @@ function takeAlert(record) {
   const at = page.points.find(id);
   if (at !== undefined) map.ping(at);
   page.standingIsOld = true;
+  page.rulesAreOld = true;
   page.untold = (page.untold ?? 0) + 1;
   say(() => {
     const told = `${plural(page.untold, 'new alert')}. ${alert.transition}: ${alert.message ?? alert.rule_id}`;
@@ -373,6 +376,11 @@ function keepUp() {
   every(STATUS_EVERY_MS, loadStatus);
   every(PARTITIONS_EVERY_MS, () => (page.isLive ? loadPartitions() : null));
   every(RULES_EVERY_MS, () => (page.isLive ? loadRules() : null));
+  every(RULES_AFTER_ALERT_MS, () => {
+    if (!page.isLive || !page.rulesAreOld) return null;
+    page.rulesAreOld = false;
+    return loadRules();
+  });
   every(TICK_MS, tickTimes);
   every(1_000, () => {
     if (!page.standingIsOld) return;

@@ -387,6 +387,14 @@ fn what_ends_an_event_answers_the_message_that_began_it() {
     bench.driver.pipe("subscriber/anna", &episode("b", "resolved")).unwrap();
     bench.later(MINUTE_MS);
     assert_eq!(bench.sent.lock().unwrap()[0].message.answers.as_deref(), Some(first[0].as_str()));
+    bench.reply_all(&Reply::Sent(String::new()));
+    // Begun and ended in one message, which answers nothing.
+    let other = |alert: &str, transition: &str| episode(alert, transition).replace(r#":"e""#, r#":"f""#);
+    bench.driver.pipe("subscriber/anna", &other("c", "fired")).unwrap();
+    bench.driver.pipe("subscriber/anna", &other("d", "resolved")).unwrap();
+    bench.later(MINUTE_MS);
+    let sent = bench.sent.lock().unwrap();
+    assert_eq!((sent.len(), sent[0].message.notices.len(), &sent[0].message.answers), (1, 2, &None));
 }
 
 #[test]

@@ -5,7 +5,7 @@
 //! | `m` offset channel | a message that is not done: its notices, attempts, next try |
 //! | `i` alert `\0` recipient `\0` channel | the notice is known; when it was sent, and the server's answer |
 //! | `r` recipient `\0` channel | when messages were sent in the last hour |
-//! | `t` recipient `\0` thread | the message that began a thread |
+//! | `t` recipient `\0` channel `\0` thread | the message that began a thread |
 
 use serde::{Deserialize, Serialize};
 
@@ -104,13 +104,18 @@ impl Memory<'_> {
         self.put(&format_key('r', to, channel.as_str()), &times);
     }
 
-    /// The message that began a thread.
-    pub(super) fn thread(&self, to: &Recipient, thread: &str) -> Result<Option<String>, StateError> {
-        self.get(&format_key('t', to, thread))
+    /// The message that began a thread; empty while it has no id yet.
+    pub(super) fn thread(
+        &self,
+        to: &Recipient,
+        channel: Channel,
+        thread: &str,
+    ) -> Result<Option<String>, StateError> {
+        self.get(&format_key('t', to, &format!("{channel}\0{thread}")))
     }
 
-    pub(super) fn begin_thread(&mut self, to: &Recipient, thread: &str, message_id: &str) {
-        self.put(&format_key('t', to, thread), &message_id);
+    pub(super) fn begin_thread(&mut self, to: &Recipient, channel: Channel, thread: &str, message_id: &str) {
+        self.put(&format_key('t', to, &format!("{channel}\0{thread}")), &message_id);
     }
 }
 

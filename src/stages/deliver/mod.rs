@@ -246,9 +246,13 @@ impl Deliver {
         message.close();
         message.since_ms = memory.now_ms;
         for told in &message.notices {
-            match memory.thread(&recipient, told.notice.thread())?.filter(|began| !began.is_empty()) {
+            let thread = told.notice.thread();
+            let began = memory.thread(&recipient, channel, thread)?.filter(|began| !began.is_empty());
+            match began {
+                // Begun and ended in one message.
+                Some(began) if began == message.id => {}
                 Some(began) => drop(message.answers.get_or_insert(began)),
-                None => memory.begin_thread(&recipient, told.notice.thread(), &message.id),
+                None => memory.begin_thread(&recipient, channel, thread, &message.id),
             }
         }
         memory.put_message(key, message);
@@ -285,7 +289,11 @@ impl Deliver {
                 context.counts.sent += 1;
                 self.done(key, &message, Ok(&answer), context);
             }
-            Reply::Refused(reason) => self.fail(key, &message, &reason, context),
+            Reply::Refused(reason) => {
+                let mut message = (*message).clone();
+                message.attempts += 1;
+                self.fail(key, &message, &reason, context);
+            }
             Reply::Again(reason) | Reply::Down(reason) => {
                 let mut message = (*message).clone();
                 message.attempts += 1;
@@ -464,7 +472,7 @@ impl Processor for Deliver {
                 continue;
             }
             let told = Told { notice: notice.clone(), partition, offset, timestamp_ms };
-            let began = memory.thread(&recipient, notice.thread())?;
+            let began = memory.thread(&recipient, channel, notice.thread())?;
             let unheard =
                 (notice.is_over() && began.is_none()).then_some("nobody was told that it had begun");
             if let Some(reason) = too_old.as_deref().or(unheard) {
@@ -473,7 +481,7 @@ impl Processor for Deliver {
             }
             if began.is_none() {
                 // With the id of a message as soon as it has one.
-                memory.begin_thread(&recipient, notice.thread(), "");
+                memory.begin_thread(&recipient, channel, notice.thread(), "");
             }
             memory.know(&notice.alert_id, &recipient, channel, &Known::Pending);
             self.tell(&recipient, channel, told, &mut memory);
