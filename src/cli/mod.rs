@@ -116,7 +116,7 @@ impl Command {
     /// news that a broker is away.
     fn log_level(&self) -> &'static str {
         match self {
-            Self::Run(_) => "info",
+            Self::Run(_) => "info,actix_server=warn",
             Self::Bench(_) | Self::Chaos(_) => "error",
             _ => "warn",
         }

@@ -144,7 +144,9 @@ async fn show(daemon: &Daemon, heard: &mut Heard, terminal: &mut DefaultTerminal
                             return Ok(());
                         }
                     }
-                    Event::Resize(..) => drop(terminal.draw(|frame| draw(frame, heard))?),
+                    Event::Resize(..) => {
+                        terminal.draw(|frame| draw(frame, heard))?;
+                    }
                     _ => {}
                 }
             }

@@ -18,6 +18,11 @@ pub fn tests() -> Vec<Test> {
         test("hostile_requests_are_answered_or_dropped_and_the_stream_goes_on", BROKER, hostile),
         test("lag_is_what_kafka_itself_says", BROKER, lag),
         test("top_shows_a_running_daemon", BROKER, top),
+        test(
+            "a_partition_that_is_held_turns_readiness_red_before_the_watchdog_ends_the_daemon",
+            BROKER,
+            held,
+        ),
         test("a_daemon_without_a_terminal_logs_json", BROKER, json_log),
     ]
 }
@@ -312,4 +317,28 @@ fn json_log() {
     }
     let text = run(Some("text")).expect_code(0);
     assert!(!text.err.contains('{') || !text.err.starts_with('{'), "{text}");
+}
+
+fn held() {
+    let (topics, dir) = (Topics::create(), tempfile::tempdir().unwrap());
+    std::fs::write(dir.path().join("rules.toml"), RULES).unwrap();
+    let port = free_port();
+    // The thread of all partitions hangs in its second commit; after half of the time-out that shows.
+    let running = daemon(&topics, &format!("127.0.0.1:{port}"))
+        .args(["--set", "runtime.stall_timeout_ms=10000", "--set", "runtime.transaction_timeout_ms=5000"])
+        .args(["--set", "runtime.shutdown_timeout_ms=1000"])
+        .env("FROSTLINE_FAULT_POINT", "after-sled:2:hang")
+        .in_dir(dir.path())
+        .start();
+    wait_for(port, "/health/ready", |status, body| status == 200 && body.contains(":5,"));
+    let sent = Instant::now();
+    for day in 1..=2 {
+        let value = format!(r#"{{"station":{{"id":"USC00020080"}},"date":"2016-02-0{day}","TMIN":1.5}}"#);
+        topics.send("noaa-json", &[(Some(b"USC00020080"), Some(value.as_bytes()))]);
+    }
+    let body = wait_for(port, "/health/ready", |status, _| status == 503);
+    println!("readiness was red {:?} after the first record: {body}", sent.elapsed());
+    assert!(body.contains("stage alert has not moved in partition"), "{body}");
+    let outcome = running.wait().expect_code(1);
+    assert!(outcome.err.contains("error: ") && outcome.err.contains("stage alert"), "{outcome}");
 }
