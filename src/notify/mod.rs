@@ -8,6 +8,7 @@
 
 mod alertmanager;
 mod circuit;
+mod courier;
 mod email;
 mod http;
 mod page;
@@ -15,29 +16,23 @@ mod sms;
 mod webhook;
 
 use std::collections::BTreeMap;
-use std::sync::{Arc, Mutex, PoisonError};
-use std::thread::JoinHandle;
-use std::time::{Duration, Instant};
-
-use tokio::sync::{Semaphore, mpsc};
+use std::sync::Arc;
+use std::time::Duration;
 
 use self::alertmanager::Alertmanager;
-use self::circuit::Circuit;
+pub use self::courier::Courier;
 use self::email::{Email, To};
 use self::sms::Sms;
 use self::webhook::Webhook;
 use crate::config::NotifyConfig;
 use crate::noaa::RecentDays;
 use crate::rules::{Address, RuleSet, Subscriber};
-use crate::stages::{Channel, Message, Outlet, Parcel, Recipient, Reply, rule_address};
+use crate::stages::{Channel, Message, Recipient, Reply, rule_address};
 
 /// The rule of messages that only try whether they arrive.
 pub const TEST_RULE: &str = "frostline-test";
 /// Longest answer or reason that is kept, in characters.
 const ANSWER_CHARS_MAX: usize = 200;
-
-const SECONDS_METRIC: &str = "frostline_delivery_seconds";
-const CIRCUIT_METRIC: &str = "frostline_circuit_open";
 
 /// What bounds an attempt.
 struct Attempts {
@@ -227,100 +222,6 @@ impl Sender {
             channel => channel.to_string(),
         }
     }
-}
-
-/// Sends what tasks hand out, until it is dropped.
-pub struct Courier {
-    outlet: Option<Outlet>,
-    thread: Option<JoinHandle<()>>,
-}
-
-impl Courier {
-    /// Starts the thread.
-    ///
-    /// # Errors
-    /// Where the system gives no thread or no event loop.
-    pub fn start(sender: Sender) -> Result<Self, std::io::Error> {
-        metrics::describe_histogram!(SECONDS_METRIC, "How long servers took to answer, by channel");
-        metrics::describe_gauge!(
-            CIRCUIT_METRIC,
-            "1 while a server is left alone because it fails all the time"
-        );
-        let (parcels, incoming) = mpsc::unbounded_channel::<Parcel>();
-        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-        let thread = std::thread::Builder::new().name("courier".into()).spawn(move || {
-            let local = tokio::task::LocalSet::new();
-            local.block_on(&runtime, carry(sender, incoming));
-        })?;
-        // A parcel that nobody takes any more answers for itself.
-        let outlet: Outlet = Arc::new(move |parcel| drop(parcels.send(parcel)));
-        Ok(Self { outlet: Some(outlet), thread: Some(thread) })
-    }
-
-    /// Takes what is to be sent.
-    pub fn outlet(&self) -> Outlet {
-        self.outlet.clone().unwrap_or_else(|| Arc::new(drop))
-    }
-}
-
-impl Drop for Courier {
-    fn drop(&mut self) {
-        self.outlet = None;
-        // Tasks that still hold the outlet keep the thread alive; it is not waited for then.
-        if let Some(thread) = self.thread.take_if(|thread| thread.is_finished()) {
-            let _ = thread.join();
-        }
-    }
-}
-
-/// One server.
-struct Lane {
-    name: String,
-    permits: Semaphore,
-    circuit: Mutex<Circuit>,
-}
-
-async fn carry(sender: Sender, mut incoming: mpsc::UnboundedReceiver<Parcel>) {
-    let (sender, mut lanes) = (Arc::new(sender), BTreeMap::<String, Arc<Lane>>::new());
-    while let Some(parcel) = incoming.recv().await {
-        let name = sender.lane_of(&parcel.message);
-        let lane = lanes.entry(name).or_insert_with_key(|name| {
-            let permits = Semaphore::new(sender.concurrency);
-            Arc::new(Lane { name: name.clone(), permits, circuit: Mutex::default() })
-        });
-        tokio::task::spawn_local(deliver(Arc::clone(&sender), Arc::clone(lane), parcel));
-    }
-}
-
-async fn deliver(sender: Arc<Sender>, lane: Arc<Lane>, parcel: Parcel) {
-    let channel = parcel.message.channel.as_str();
-    // It is never closed.
-    let permit = lane.permits.acquire().await;
-    if !parcel.is_wanted() {
-        return;
-    }
-    let circuit = || lane.circuit.lock().unwrap_or_else(PoisonError::into_inner);
-    let admitted = circuit().admit(Instant::now());
-    if let Err(wait) = admitted {
-        let reason = format!("{} fails all the time and is left alone for a while", lane.name);
-        return parcel.reply(Reply::Postponed { reason, wait });
-    }
-    let started = Instant::now();
-    let Attempt { reply, is_ill } = sender.attempt(&parcel.message).await;
-    drop(permit);
-    metrics::histogram!(SECONDS_METRIC, "channel" => channel).record(started.elapsed());
-    let changed = circuit().ended(is_ill, Instant::now());
-    if let Some(is_open) = changed {
-        metrics::gauge!(CIRCUIT_METRIC, "server" => lane.name.clone()).set(f64::from(u8::from(is_open)));
-        let server = lane.name.as_str();
-        match &reply {
-            Reply::Down(reason) if is_open => {
-                tracing::warn!(server, reason, "it fails: left alone for a while")
-            }
-            _ => tracing::info!(server, "it works again"),
-        }
-    }
-    parcel.reply(reply);
 }
 
 #[cfg(test)]

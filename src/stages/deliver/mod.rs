@@ -34,15 +34,13 @@
 
 mod memory;
 mod message;
+mod outcome;
 mod outlet;
 mod settings;
 
 use std::cmp::Reverse;
 use std::collections::{BinaryHeap, HashMap, HashSet};
 use std::sync::Arc;
-use std::time::Duration;
-
-use serde::Serialize;
 
 use memory::{Known, Memory};
 use message::MessageKey;
@@ -53,7 +51,7 @@ pub use settings::{DeliverSettings, rule_address};
 
 use super::notice::{Addressed, Recipient};
 use super::{Context, Limits, Processor, accepted_value};
-use crate::record::{HeaderList, NO_HEADERS, Record};
+use crate::record::Record;
 use crate::rules::{RuleSet, Subscriber};
 use crate::state::StateError;
 
@@ -91,20 +89,6 @@ pub struct Deliver {
     /// The same for what is counted.
     outcomes: Vec<(Channel, &'static str)>,
     sealed_outcomes: Vec<(Channel, &'static str)>,
-}
-
-/// What became of a message: the value of a record of `noaa-deliveries`.
-#[derive(Serialize)]
-struct OutcomeRecord<'a> {
-    message_id: &'a str,
-    channel: Channel,
-    recipient: &'a Recipient,
-    outcome: &'static str,
-    reason: Option<&'a str>,
-    answer: Option<&'a str>,
-    attempts: u32,
-    alert_ids: Vec<&'a str>,
-    at_ms: i64,
 }
 
 impl Deliver {
@@ -278,165 +262,6 @@ impl Deliver {
             let (message, replies) = (Arc::clone(message), Arc::clone(&self.replies));
             (self.outlet)(Parcel::new(message, key, replies));
         }
-    }
-
-    fn take_reply(&mut self, key: MessageKey, reply: Reply, context: &mut Context<'_>) {
-        self.on_their_way.remove(&key);
-        let Some(message) = self.messages.get(&key).cloned() else { return };
-        let is_refusal = matches!(reply, Reply::Again(_));
-        match reply {
-            Reply::Sent(answer) => {
-                context.counts.sent += 1;
-                self.done(key, &message, Ok(&answer), context);
-            }
-            Reply::Refused(reason) => {
-                let mut message = (*message).clone();
-                message.attempts += 1;
-                self.fail(key, &message, &reason, context);
-            }
-            Reply::Again(reason) | Reply::Down(reason) => {
-                let mut message = (*message).clone();
-                message.attempts += 1;
-                message.refusals += u32::from(is_refusal);
-                self.put_off((key, message), reason, None, context);
-            }
-            Reply::Postponed { reason, wait } => {
-                self.put_off((key, (*message).clone()), reason, Some(wait), context);
-            }
-        }
-    }
-
-    /// Arranges the next attempt. With `wait` nothing was tried: that is not worth an entry in the changelog.
-    fn put_off(
-        &mut self,
-        (key, mut message): (MessageKey, Message),
-        reason: String,
-        wait: Option<Duration>,
-        context: &mut Context<'_>,
-    ) {
-        message.error = reason;
-        if self.settings.is_hopeless(&message, context.now_ms) {
-            let reason = format!("{} after {} attempts", message.error, message.attempts);
-            return self.fail(key, &message, &reason, context);
-        }
-        let delay_ms = match wait {
-            Some(wait) => settings::jittered_ms(i64::try_from(wait.as_millis()).unwrap_or(i64::MAX)),
-            None => self.settings.retry_delay_ms(message.attempts),
-        };
-        message.due_ms = context.now_ms + delay_ms;
-        if wait.is_none() {
-            context.counts.retried += 1;
-            self.outcomes.push((message.channel, "retried"));
-            Memory { store: context.store, now_ms: context.now_ms }.put_message(key, &message);
-        }
-        self.due.push(Reverse((message.due_ms, key)));
-        self.messages.insert(key, Arc::new(message));
-    }
-
-    /// It will not be sent: each notice becomes a dead letter that can be retried, on this channel alone.
-    fn fail(&mut self, key: MessageKey, message: &Message, reason: &str, context: &mut Context<'_>) {
-        context.counts.failed += 1;
-        self.log_failure(message, reason, context.now_ms);
-        for told in &message.notices {
-            let addressed = Addressed { recipient: message.recipient.clone(), notice: told.notice.clone() };
-            // Strings and numbers into a vector cannot fail.
-            let value = serde_json::to_vec(&addressed).unwrap_or_default();
-            let key = message.recipient.to_string();
-            let record = Record {
-                topic: &self.settings.source,
-                partition: told.partition,
-                offset: told.offset,
-                timestamp_ms: told.timestamp_ms,
-                key: Some(key.as_bytes()),
-                value: Some(&value),
-                headers: &HeaderList(NO_HEADERS),
-            };
-            context.reject(&record, &format!("{} to {}: {reason}", message.channel, message.recipient));
-        }
-        self.done(key, message, Err(reason), context);
-    }
-
-    fn done(
-        &mut self,
-        key: MessageKey,
-        message: &Message,
-        outcome: Result<&str, &str>,
-        context: &mut Context<'_>,
-    ) {
-        let mut memory = Memory { store: context.store, now_ms: context.now_ms };
-        for alert_id in message.alert_ids() {
-            match outcome {
-                Ok(answer) => {
-                    let known = Known::Sent { at_ms: memory.now_ms, answer: answer.to_owned() };
-                    memory.know(alert_id, &message.recipient, message.channel, &known);
-                }
-                Err(_) => memory.forget(alert_id, &message.recipient, message.channel),
-            }
-        }
-        memory.drop_message(key);
-        self.messages.remove(&key);
-        pending(message.channel).decrement(1.0);
-        let place = (message.recipient.clone(), message.channel);
-        for waiting in self.busy.remove(&place).into_iter().flatten() {
-            let due_ms = self.messages.get(&waiting).map_or(0, |waiting| waiting.due_ms);
-            self.due.push(Reverse((due_ms, waiting)));
-        }
-        let name = if outcome.is_ok() { "sent" } else { "failed" };
-        self.tell_outcome(message, name, outcome, context);
-    }
-
-    /// A dead server gives up thousands: one line in ten seconds tells of them.
-    fn log_failure(&mut self, message: &Message, reason: &str, now_ms: i64) {
-        let (last_ms, unlogged) = &mut self.logged_failure;
-        if now_ms - *last_ms < 10_000 {
-            *unlogged += 1;
-            return;
-        }
-        let (channel, recipient, also) = (message.channel.as_str(), &message.recipient, *unlogged);
-        tracing::warn!(channel, %recipient, reason, also, "a message was given up: it is a dead letter");
-        self.logged_failure = (now_ms, 0);
-    }
-
-    fn tell_outcome(
-        &mut self,
-        message: &Message,
-        name: &'static str,
-        outcome: Result<&str, &str>,
-        context: &mut Context<'_>,
-    ) {
-        self.outcomes.push((message.channel, name));
-        let record = OutcomeRecord {
-            message_id: &message.id,
-            channel: message.channel,
-            recipient: &message.recipient,
-            outcome: name,
-            reason: outcome.err(),
-            answer: outcome.ok(),
-            attempts: message.attempts + u32::from(name == "sent"),
-            alert_ids: message.alert_ids().collect(),
-            at_ms: context.now_ms,
-        };
-        let key = message.recipient.to_string();
-        context.collector.emit(key.as_bytes(), context.now_ms, |out| {
-            // Strings and numbers into a vector cannot fail.
-            let _ = serde_json::to_writer(out, &record);
-        });
-    }
-
-    /// A notice that nobody is told, with the reason.
-    fn suppress(
-        &mut self,
-        to: &Recipient,
-        channel: Channel,
-        told: Told,
-        reason: &str,
-        context: &mut Context<'_>,
-    ) {
-        context.counts.suppressed += 1;
-        let mut memory = Memory { store: context.store, now_ms: context.now_ms };
-        memory.know(&told.notice.alert_id, to, channel, &Known::Suppressed(reason.to_owned()));
-        let message = Message::begin(to.clone(), channel, vec![told], context.now_ms, 0);
-        self.tell_outcome(&message, "suppressed", Err(reason), context);
     }
 }
 

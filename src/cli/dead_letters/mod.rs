@@ -3,6 +3,8 @@
 //! A retry is one transaction: the record goes to its source again, and a mark with the place of the dead letter goes to
 //! the dead letters. So a dead letter is retried once, whatever dies and whoever else retries.
 
+mod retry;
+
 use std::collections::{BTreeMap, BTreeSet};
 
 use clap::{Args, Subcommand};
@@ -10,11 +12,11 @@ use serde_json::{Value, json};
 
 use super::output::{BOLD, CYAN, DIM, YELLOW};
 use super::rules::source::Live;
-use super::{Common, Failed, output, topics};
-use crate::config::{Config, Guarantee, topic};
-use crate::kafka::{ClientSettings, Outgoing, Producer, StartAt, TransactionSettings};
+use super::{Common, Failed, output};
+use crate::config::{Config, topic};
+use crate::kafka::StartAt;
 use crate::record::Record;
-use crate::stages::{HEADER_PREFIX, LINES_HEADER, OutputHeader, RETRIED_HEADER};
+use crate::stages::{HEADER_PREFIX, OutputHeader, RETRIED_HEADER};
 
 const EXAMPLES: &str = "\
 Examples:
@@ -168,7 +170,7 @@ pub(super) async fn dead_letters(common: &Common, arguments: &DeadLettersArgumen
     let config = common.load(&[])?;
     // The producer comes first: it ends whoever else retries, and what they had committed is read.
     let producer = match &arguments.command {
-        DeadLettersCommand::Retry(retry) if !retry.dry_run => Some(producer(&config).await?),
+        DeadLettersCommand::Retry(arguments) if !arguments.dry_run => Some(retry::producer(&config).await?),
         _ => None,
     };
     let letters = read(&config).await?;
@@ -183,7 +185,7 @@ pub(super) async fn dead_letters(common: &Common, arguments: &DeadLettersArgumen
                     arguments.places.iter().map(|place| find(&letters, *place)).collect();
                 found?
             };
-            retry(common, &config, &chosen, producer.as_ref())
+            retry::retry(common, &config, &chosen, producer.as_ref())
         }
     }
 }
@@ -290,108 +292,6 @@ fn show(common: &Common, letter: &Letter) -> Result<(), Failed> {
     }
     row("key", &text(&letter.key))?;
     Ok(row("value", &text(&letter.value))?)
-}
-
-/// Why a dead letter cannot go back, if it cannot.
-fn obstacle(letter: &Letter) -> Option<String> {
-    let place = letter.place;
-    if letter.is_retried {
-        return Some(format!("{place} was retried before"));
-    }
-    if !letter.header("frostline-cut-from-bytes").is_empty() {
-        return Some(format!("{place} was cut, since it was too large: the original is {}", letter.source()));
-    }
-    letter.header("frostline-topic").is_empty().then(|| format!("{place} does not say where it came from"))
-}
-
-/// Puts them back; without a producer only tells what it would do.
-fn retry(
-    common: &Common,
-    config: &Config,
-    chosen: &[&Letter],
-    producer: Option<&Producer>,
-) -> Result<(), Failed> {
-    let (mut sound, mut obstacles) = (Vec::new(), Vec::new());
-    for letter in chosen {
-        match obstacle(letter) {
-            Some(obstacle) => obstacles.push(obstacle),
-            None => sound.push(*letter),
-        }
-    }
-    obstacles.iter().for_each(|obstacle| output::note(&format!("{YELLOW}not retried{YELLOW:#}  {obstacle}")));
-    if let Some(producer) = producer.filter(|_| !sound.is_empty()) {
-        send(config, producer, &sound)?;
-    }
-    let mut by_topic: BTreeMap<String, usize> = BTreeMap::new();
-    sound.iter().for_each(|letter| *by_topic.entry(letter.header("frostline-topic")).or_default() += 1);
-    if common.json {
-        output::json(&json!({
-            "retried": if producer.is_some() { sound.len() } else { 0 }, "chosen": chosen.len(),
-            "not_retried": obstacles.len(), "topics": by_topic,
-        }))?;
-    } else {
-        let verb = if producer.is_some() { "went back to" } else { "would go back to" };
-        for (topic, count) in &by_topic {
-            output::line(&format!("{BOLD}{}{BOLD:#} {verb} {topic}", output::grouped(*count as u64)))?;
-        }
-        if chosen.is_empty() {
-            output::line("no dead letter fits")?;
-        }
-    }
-    if obstacles.is_empty() { Ok(()) } else { Err(Failed::Mistakes) }
-}
-
-async fn producer(config: &Config) -> Result<Producer, Failed> {
-    topics::connect(config).await?;
-    let transaction = TransactionSettings {
-        // One for all: who retries at the same time is fenced off.
-        transactional_id: format!("{}frostline-dead-letters", config.kafka.namespace),
-        timeout_ms: config.runtime.transaction_timeout_ms,
-    };
-    let is_exactly_once = config.runtime.guarantee == Guarantee::ExactlyOnce;
-    let producer = Producer::new(&ClientSettings::new(config)?, is_exactly_once.then_some(&transaction))?;
-    producer.ready()?;
-    Ok(producer)
-}
-
-/// Sends them back in transactions of a bounded size, each with its marks.
-fn send(config: &Config, producer: &Producer, letters: &[&Letter]) -> Result<(), Failed> {
-    const BLOCK: usize = 500;
-    let dead_letters = config.topic(topic::DEAD_LETTERS).name;
-    for block in letters.chunks(BLOCK) {
-        for letter in block {
-            send_back(producer, letter)?;
-            let headers: [OutputHeader; 1] =
-                [(RETRIED_HEADER.into(), Some(letter.place.to_string().into_bytes()))];
-            producer.send(&Outgoing {
-                topic: &dead_letters,
-                partition: Some(letter.place.partition),
-                key: letter.key.as_deref(),
-                value: None,
-                timestamp_ms: -1,
-                headers: &headers,
-                changelog: None,
-            })?;
-        }
-        if producer.is_transactional() { producer.commit()? } else { producer.wait_acknowledged()? }
-    }
-    Ok(())
-}
-
-fn send_back(producer: &Producer, letter: &Letter) -> Result<(), Failed> {
-    let is_original = |(name, _): &&OutputHeader| !name.starts_with(HEADER_PREFIX) || *name == LINES_HEADER;
-    let mut headers: Vec<OutputHeader> = letter.headers.iter().filter(is_original).cloned().collect();
-    headers.push(("frostline-retried-from".into(), Some(letter.place.to_string().into_bytes())));
-    Ok(producer.send(&Outgoing {
-        topic: &letter.header("frostline-topic"),
-        // Where it was: another producer may have placed it in another way than ours.
-        partition: letter.header("frostline-partition").parse().ok(),
-        key: letter.key.as_deref(),
-        value: letter.value.as_deref(),
-        timestamp_ms: letter.header("frostline-timestamp-ms").parse().unwrap_or(-1),
-        headers: &headers,
-        changelog: None,
-    })?)
 }
 
 #[cfg(test)]
