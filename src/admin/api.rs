@@ -4,6 +4,7 @@ use std::io::Write;
 use std::sync::Arc;
 use std::time::Duration;
 
+use actix_web::http::StatusCode;
 use actix_web::http::header::{ACCEPT_ENCODING, CONTENT_ENCODING, VARY};
 use actix_web::{HttpRequest, HttpResponse, web};
 use serde::Deserialize;
@@ -11,7 +12,7 @@ use serde_json::{Value, json};
 use tokio::sync::broadcast::error::RecvError;
 
 use super::live::List;
-use super::view::Shown;
+use super::view::{RuleChange, Shown};
 use crate::noaa::StationId;
 
 /// Elements of a list, where nobody asks for another number.
@@ -130,6 +131,35 @@ fn list(list: List, page: &Page, shown: &State) -> HttpResponse {
 pub(super) async fn rules(shown: State) -> HttpResponse {
     shown.live.look();
     HttpResponse::Ok().json(shown.rules())
+}
+
+/// Publishes a rule file.
+pub(super) async fn apply_rules(body: web::Bytes, shown: State) -> HttpResponse {
+    match String::from_utf8(body.into()) {
+        Ok(text) => change(RuleChange::Apply(text), shown).await,
+        Err(_) => HttpResponse::BadRequest().json(json!({ "error": "expected a rule file in UTF-8" })),
+    }
+}
+
+/// Removes a published rule.
+pub(super) async fn remove_rule(id: web::Path<String>, shown: State) -> HttpResponse {
+    change(RuleChange::Remove(id.into_inner()), shown).await
+}
+
+async fn change(change: RuleChange, shown: State) -> HttpResponse {
+    let Some(change_rules) = shown.view.change_rules.clone() else {
+        let reason =
+            "rules are changed over HTTP only where admin.token is set, or with `frostline rules apply`";
+        return HttpResponse::Forbidden().json(json!({ "error": reason }));
+    };
+    match web::block(move || change_rules(change)).await {
+        Ok(Ok(changed)) => HttpResponse::Ok().json(changed),
+        Ok(Err((status, reason))) => {
+            let status = StatusCode::from_u16(status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
+            HttpResponse::build(status).json(reason)
+        }
+        Err(_) => HttpResponse::InternalServerError().json(json!({ "error": "it was cut short" })),
+    }
 }
 
 /// Server-sent events, until the reader goes.

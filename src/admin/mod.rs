@@ -8,6 +8,8 @@
 //! | `/metrics` | Prometheus' text form |
 //! | `/api/v1/…` | what the page shows, as JSON; described by `/api/v1/openapi.json` |
 //!
+//! Rules can be changed (`POST /api/v1/rules`, `DELETE /api/v1/rules/ID`) where there is a token, and nothing else can.
+//!
 //! It listens on loopback. On another address the API and metrics ask for a token, and on loopback requests must name it
 //! as their host, so that no page in a browser reaches it under a name of its own. It has a thread of its own: neither
 //! many requests nor slow ones are felt by the stages.
@@ -30,7 +32,7 @@ use actix_web::{App, HttpServer, web};
 use access::Access;
 pub use metrics::Recorder;
 use view::Shown;
-pub use view::View;
+pub use view::{ChangeRules, RuleChange, View};
 
 /// Shorter tokens can be guessed.
 pub const TOKEN_BYTES_MIN: usize = 32;
@@ -38,8 +40,9 @@ pub const TOKEN_BYTES_MIN: usize = 32;
 const REQUEST_TIMEOUT: Duration = Duration::from_secs(5);
 /// More connections wait until others have ended: files are for the stream first.
 const CONNECTIONS_MAX: usize = 256;
-/// Nothing here takes a body.
+/// Nothing but rules takes a body.
 const BODY_BYTES_MAX: usize = 4_096;
+const RULES_BYTES_MAX: usize = 4 << 20;
 
 const OPENAPI: &str = include_str!("openapi.json");
 
@@ -121,7 +124,13 @@ fn routes(app: &mut web::ServiceConfig) {
                 .route("/stations/{id}", web::get().to(api::station))
                 .route("/stations/{id}/observations", web::get().to(api::observations))
                 .route("/alerts", web::get().to(api::alerts))
-                .route("/rules", web::get().to(api::rules))
+                .service(
+                    web::resource("/rules")
+                        .app_data(web::PayloadConfig::new(RULES_BYTES_MAX))
+                        .route(web::get().to(api::rules))
+                        .route(web::post().to(api::apply_rules)),
+                )
+                .route("/rules/{id}", web::delete().to(api::remove_rule))
                 .route("/dead-letters", web::get().to(api::dead_letters))
                 .route("/deliveries", web::get().to(api::deliveries))
                 .route("/events", web::get().to(api::events))

@@ -15,6 +15,17 @@ use crate::rules::{Place, RuleSet};
 use crate::runtime::{Board, Phase, TailSource, TaskSnapshot, Totals};
 use crate::stages::{Counts, StageName, StationIndex};
 
+/// What somebody asks to be changed.
+pub enum RuleChange {
+    /// The text of a rule file, which is then the whole truth about rules.
+    Apply(String),
+    /// The id of a rule that shall go.
+    Remove(String),
+}
+
+/// Changes rules; it blocks. What was changed, or an HTTP status and the reason.
+pub type ChangeRules = Arc<dyn Fn(RuleChange) -> Result<Value, (u16, Value)> + Send + Sync>;
+
 /// What is shown, and where it comes from.
 pub struct View {
     /// The stages of this process, with the topics that they read and write.
@@ -27,6 +38,8 @@ pub struct View {
     pub stations: Arc<StationIndex>,
     /// The rules in force.
     pub rules: Arc<RuleSet>,
+    /// Changes the published rules, where there is a token for those who may.
+    pub change_rules: Option<ChangeRules>,
     /// The last days of every station, where the daemon fills it; else it is filled while somebody looks.
     pub recent: Option<Arc<RecentDays>>,
     /// How topics are followed.

@@ -3,10 +3,14 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use serde_json::{Value, json};
+
 use super::Failed;
-use crate::admin::{Admin, Recorder, View};
+use super::rules::apply::{Unfit, mistake_json, plan, plan_removal};
+use super::rules::source::Live;
+use crate::admin::{Admin, ChangeRules, Recorder, RuleChange, View};
 use crate::config::Config;
-use crate::rules::RuleSet;
+use crate::rules::{Key, RuleSet};
 use crate::runtime::{Daemon, RunOptions};
 
 /// Starts the admin server. Where its address is taken the daemon works all the same, and says so.
@@ -35,6 +39,7 @@ pub(super) fn start(
         board: daemon.board(),
         stations: daemon.stations(),
         rules,
+        change_rules: token.is_some().then(|| change_rules(config)),
         recent: options.recent.clone(),
         source: daemon.tail_source(),
         // Before the watchdog ends the daemon, whoever looks at its health has been told.
@@ -59,4 +64,39 @@ pub(super) fn start(
             Ok(None)
         }
     }
+}
+
+/// Changes the published rules as `frostline rules apply` and `remove` do.
+fn change_rules(config: &Config) -> ChangeRules {
+    let config = config.clone();
+    Arc::new(move |change| {
+        let broken = |reason: String| (500, json!({ "error": reason }));
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+        let runtime = runtime.map_err(|error| broken(error.to_string()))?;
+        runtime.block_on(make(&config, change)).map_err(|unfit| match unfit {
+            Unfit::Mistakes(mistakes) => {
+                let mistakes: Vec<Value> = mistakes.iter().map(mistake_json).collect();
+                (
+                    422,
+                    json!({ "error": "mistakes in the rules, nothing was published", "mistakes": mistakes }),
+                )
+            }
+            Unfit::Failed(Failed::Usage(error)) => (422, json!({ "error": format!("{error:#}") })),
+            Unfit::Failed(Failed::Working(error)) => broken(format!("{error:#}")),
+            Unfit::Failed(_) => broken("it was cut short".into()),
+        })
+    })
+}
+
+async fn make(config: &Config, change: RuleChange) -> Result<Value, Unfit> {
+    let live = Live::connect(config).await?;
+    let plan = match change {
+        RuleChange::Apply(text) => plan(config, &live, &text)?,
+        RuleChange::Remove(id) => plan_removal(&live, vec![Key::Rule(id)])?,
+    };
+    plan.publish(&live)?;
+    let changed = plan.as_json(true);
+    let (added, removed) = (&changed["added"], &changed["removed"]);
+    tracing::info!(%added, changed = %changed["changed"], %removed, "rules were changed over HTTP");
+    Ok(changed)
 }

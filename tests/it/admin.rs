@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use serde_json::Value;
 
-use crate::support::{Frostline, Needs, Running, Test, Topics, broker, free_port, http_get, test};
+use crate::support::{Frostline, Needs, Running, Test, Topics, broker, free_port, http, http_get, test};
 
 const BROKER: &[Needs] = &[Needs::Broker];
 
@@ -18,6 +18,7 @@ pub fn tests() -> Vec<Test> {
         test("hostile_requests_are_answered_or_dropped_and_the_stream_goes_on", BROKER, hostile),
         test("lag_is_what_kafka_itself_says", BROKER, lag),
         test("top_shows_a_running_daemon", BROKER, top),
+        test("rules_are_changed_over_http_by_those_who_have_the_token", BROKER, change_rules),
         test(
             "a_partition_that_is_held_turns_readiness_red_before_the_watchdog_ends_the_daemon",
             BROKER,
@@ -341,4 +342,59 @@ fn held() {
     assert!(body.contains("stage alert has not moved in partition"), "{body}");
     let outcome = running.wait().expect_code(1);
     assert!(outcome.err.contains("error: ") && outcome.err.contains("stage alert"), "{outcome}");
+}
+
+fn change_rules() {
+    let (topics, dir) = (Topics::create(), tempfile::tempdir().unwrap());
+    let (port, token) = (free_port(), "a-token-of-more-than-thirty-two-bytes");
+    let start = |token: &str| {
+        daemon(&topics, &format!("127.0.0.1:{port}"))
+            .args(["--set", "alert.rules=topic", "--set", &format!("admin.token={token}")])
+            .in_dir(dir.path())
+            .start()
+    };
+    let bearer = format!("Bearer {token}");
+    let ask = |method: &str, path: &str, body: &str| -> (u16, Value) {
+        let (status, body) = http(port, method, path, &[("Authorization", &bearer)], body).unwrap();
+        (status, serde_json::from_str(&body).unwrap())
+    };
+    // Without a token nobody can, not even from here.
+    let running = start("");
+    wait_for(port, "/health/live", |status, _| status == 200);
+    let (status, body) = ask("POST", "/api/v1/rules", RULES);
+    assert!(status == 403 && body["error"].as_str().unwrap().contains("admin.token"), "{body}");
+    running.signal("TERM");
+    running.wait().expect_code(0);
+
+    let running = start(token);
+    wait_for(port, "/health/live", |status, _| status == 200);
+    assert_eq!(http(port, "POST", "/api/v1/rules", &[], RULES).unwrap().0, 401);
+    let (status, body) =
+        ask("POST", "/api/v1/rules", "[[rule]]\nid = \"r\"\nwhere = \"true\"\nwhen = \"TMIM < 1\"\n");
+    assert!(status == 422 && body["mistakes"][0]["line"] == 4, "{body}");
+    let (status, body) = ask("POST", "/api/v1/rules", RULES);
+    assert_eq!((status, &body["added"], &body["published"]), (200, &1.into(), &true.into()), "{body}");
+    // In force at once.
+    let value = br#"{"station":{"id":"USC00020080"},"date":"2016-02-24","TMIN":1.5}"#;
+    topics.send("noaa-json", &[(Some(b"USC00020080"), Some(value))]);
+    crate::support::wait_for("the alert", Duration::from_secs(30), || {
+        (topics.records("noaa-json-alerts").len() == 1).then_some(())
+    });
+    let rules = ask("GET", "/api/v1/rules", "").1;
+    assert_eq!((&rules[0]["id"], &rules[0]["version"]), (&"r".into(), &1.into()));
+    let (status, body) = ask("DELETE", "/api/v1/rules/nobody", "");
+    assert!(status == 422 && body["error"].as_str().unwrap().contains("nobody"), "{body}");
+    let (status, body) = ask("DELETE", "/api/v1/rules/r", "");
+    assert_eq!((status, &body["removed"]), (200, &1.into()), "{body}");
+    let too_much = "#".repeat(5 << 20);
+    assert!(
+        http(port, "POST", "/api/v1/rules", &[("Authorization", &bearer)], &too_much)
+            .is_none_or(|(s, _)| s == 413)
+    );
+    running.signal("TERM");
+    let outcome = running.wait().expect_code(0);
+    assert!(
+        outcome.err.contains("rules were changed over HTTP") && !outcome.err.contains(token),
+        "{outcome}"
+    );
 }

@@ -13,7 +13,7 @@ use super::source::{self, Live};
 use crate::config::Config;
 use crate::record::unix_ms;
 use crate::rules::{
-    Conditions, Definition, Item, Key, Published, PublishedRule, Quarantine, RuleFile, Subscriber,
+    Conditions, Definition, Item, Key, Mistake, Published, PublishedRule, Quarantine, RuleFile, Subscriber,
 };
 
 const APPLY_EXAMPLES: &str = "\
@@ -79,16 +79,37 @@ struct Outcome {
     published: bool,
 }
 
+/// What a file, or a removal, would change.
+pub(in super::super) struct Plan {
+    changes: Vec<Change>,
+    unchanged: usize,
+    warnings: Vec<Mistake>,
+    /// What another version has written.
+    left_alone: Vec<String>,
+}
+
+/// Why nothing can be changed.
+pub(in super::super) enum Unfit {
+    /// Mistakes in the file.
+    Mistakes(Vec<Mistake>),
+    /// Another reason.
+    Failed(Failed),
+}
+
+impl<E: Into<Failed>> From<E> for Unfit {
+    fn from(error: E) -> Self {
+        Self::Failed(error.into())
+    }
+}
+
 pub(super) async fn apply(common: &Common, arguments: &ApplyArguments) -> Result<(), Failed> {
     let config = common.load(&[])?;
-    let text = source::read_rule_file(&arguments.file)?;
+    let (text, name) = (source::read_rule_file(&arguments.file)?, arguments.file.display());
     let live = Live::connect(&config).await?;
-    let before = live.published()?;
-    let mut conditions = Conditions::default();
-    let is_known = |id: &str| before.subscribers.contains_key(id);
-    let file = match RuleFile::parse(&text, &mut conditions, &is_known) {
-        Ok(file) => file,
-        Err(mistakes) => {
+    let plan = match plan(&config, &live, &text) {
+        Ok(plan) => plan,
+        Err(Unfit::Failed(failed)) => return Err(failed),
+        Err(Unfit::Mistakes(mistakes)) => {
             mistakes.iter().try_for_each(|mistake| print(common, &arguments.file, mistake, true))?;
             let count = mistakes.len();
             return Err(Failed::Usage(anyhow::anyhow!(
@@ -96,41 +117,52 @@ pub(super) async fn apply(common: &Common, arguments: &ApplyArguments) -> Result
             )));
         }
     };
-    if file.rules.is_empty() && !before.rules.is_empty() {
-        let (name, count) = (arguments.file.display(), before.rules.len());
-        let advice = "to remove rules, name them to `frostline rules remove`";
-        return Err(Failed::Usage(anyhow::anyhow!(
-            "{name}: no rule in it, so all {count} published ones would be removed: {advice}"
-        )));
+    for warning in &plan.warnings {
+        output::note(&format!("{YELLOW}warning{YELLOW:#}  {name}:{warning}"));
     }
-    let names_subscribers = !file.subscribers.is_empty();
-    let known = if file.rules.is_empty() {
-        Known::default()
-    } else {
-        Known { table: Some(live.table()?), ..Known::default() }
-    }
-    .with_channels(&config);
-    for warning in warnings(&file, &known) {
-        output::note(&format!("{YELLOW}warning{YELLOW:#}  {}:{warning}", arguments.file.display()));
-    }
-    let mut wanted = Published::of_file(file);
-    find_nearest(&config, &live, &before, &mut wanted, &mut conditions)?;
-    if !names_subscribers {
-        wanted.subscribers = before.subscribers.clone();
-    }
-    check_subscribers(&wanted)?;
-    for (key, quarantine) in &before.quarantined {
-        if let Quarantine::NotUnderstood(reason) = quarantine {
-            output::note(&format!("{YELLOW}left alone{YELLOW:#}  {key}: {reason}"));
-        }
+    for left_alone in &plan.left_alone {
+        output::note(&format!("{YELLOW}left alone{YELLOW:#}  {left_alone}"));
     }
     if config.alert.rule_file().is_some() {
         let advice =
             "a daemon with this configuration reads a file: set alert.rules = \"topic\" to have it follow";
         output::note(&format!("{YELLOW}note{YELLOW:#}  {advice}"));
     }
+    make(common, &live, &plan, arguments.yes, arguments.dry_run)
+}
+
+/// What must change for the text of a rule file to be in force.
+pub(in super::super) fn plan(config: &Config, live: &Live<'_>, text: &str) -> Result<Plan, Unfit> {
+    let before = live.published()?;
+    let mut conditions = Conditions::default();
+    let is_known = |id: &str| before.subscribers.contains_key(id);
+    let file = RuleFile::parse(text, &mut conditions, &is_known).map_err(Unfit::Mistakes)?;
+    if file.rules.is_empty() && !before.rules.is_empty() {
+        let count = before.rules.len();
+        let advice = "to remove rules, name them to `frostline rules remove`";
+        let reason = format!("no rule in it, so all {count} published ones would be removed: {advice}");
+        return Err(Unfit::Failed(Failed::Usage(anyhow::anyhow!(reason))));
+    }
+    let names_subscribers = !file.subscribers.is_empty();
+    let known = if file.rules.is_empty() {
+        Known::default()
+    } else {
+        Known { table: Some(live.table()?), ..Known::default() }
+    };
+    let warnings = warnings(&file, &known.with_channels(config));
+    let mut wanted = Published::of_file(file);
+    find_nearest(config, live, &before, &mut wanted, &mut conditions)?;
+    if !names_subscribers {
+        wanted.subscribers = before.subscribers.clone();
+    }
+    check_subscribers(&wanted)?;
+    let not_understood = |(key, quarantine): (&Key, &Quarantine)| match quarantine {
+        Quarantine::NotUnderstood(reason) => Some(format!("{key}: {reason}")),
+        Quarantine::Broken(_) => None,
+    };
+    let left_alone = before.quarantined.iter().filter_map(not_understood).collect();
     let (changes, unchanged) = difference(&before, wanted, unix_ms());
-    make(common, &live, &changes, unchanged, arguments.yes, arguments.dry_run)
+    Ok(Plan { changes, unchanged, warnings, left_alone })
 }
 
 /// Finds the stations of rules that ask for the nearest.
@@ -294,9 +326,15 @@ fn differences(before: &PublishedRule, now: &PublishedRule) -> Vec<String> {
 pub(super) async fn remove(common: &Common, arguments: &RemoveArguments) -> Result<(), Failed> {
     let config = common.load(&[])?;
     let live = Live::connect(&config).await?;
+    let rules = arguments.rules.iter().map(|id| Key::Rule(id.clone()));
+    let keys = rules.chain(arguments.subscriber.iter().map(|id| Key::Subscriber(id.clone())));
+    let plan = plan_removal(&live, keys.collect())?;
+    make(common, &live, &plan, arguments.yes, false)
+}
+
+/// What must change for these to be gone.
+pub(in super::super) fn plan_removal(live: &Live<'_>, mut keys: Vec<Key>) -> Result<Plan, Failed> {
     let before = live.published()?;
-    let mut keys: Vec<Key> = arguments.rules.iter().map(|id| Key::Rule(id.clone())).collect();
-    keys.extend(arguments.subscriber.iter().map(|id| Key::Subscriber(id.clone())));
     keys.sort();
     keys.dedup();
     for key in &keys {
@@ -322,28 +360,77 @@ pub(super) async fn remove(common: &Common, arguments: &RemoveArguments) -> Resu
     let unchanged = before.rules.len() + before.subscribers.len()
         - keys.len().min(before.rules.len() + before.subscribers.len());
     let changes: Vec<Change> = keys.into_iter().map(removal).collect();
-    make(common, &live, &changes, unchanged, arguments.yes, false)
+    Ok(Plan { changes, unchanged, warnings: Vec::new(), left_alone: Vec::new() })
+}
+
+impl Plan {
+    /// How much it changes; nothing is published yet.
+    fn outcome(&self) -> Outcome {
+        let mut outcome = Outcome { unchanged: self.unchanged, ..Outcome::default() };
+        for change in &self.changes {
+            let count = match &change.item {
+                None => &mut outcome.removed,
+                Some(_) if change.is_new => &mut outcome.added,
+                Some(_) => &mut outcome.changed,
+            };
+            *count += 1;
+        }
+        outcome
+    }
+
+    /// Makes the changes.
+    pub(in super::super) fn publish(&self, live: &Live<'_>) -> Result<(), Failed> {
+        let record = |change: &Change| (change.key.encode(), change.item.as_ref().map(Item::encode));
+        live.write(self.changes.iter().map(record).collect())
+    }
+
+    /// All of it, for programs.
+    pub(in super::super) fn as_json(&self, is_published: bool) -> serde_json::Value {
+        let outcome = Outcome { published: is_published, ..self.outcome() };
+        let mut all = serde_json::json!(outcome);
+        all["changes"] = self.changes.iter().map(Change::as_json).collect();
+        all["warnings"] = self.warnings.iter().map(mistake_json).collect();
+        all
+    }
+}
+
+/// A mistake with its place, for programs.
+pub(in super::super) fn mistake_json(mistake: &Mistake) -> serde_json::Value {
+    let (line, column) = (mistake.position.line, mistake.position.column);
+    serde_json::json!({ "line": line, "column": column, "message": mistake.message })
+}
+
+impl Change {
+    fn word(&self) -> &'static str {
+        match (&self.item, self.is_new) {
+            (None, _) => "removed",
+            (Some(_), true) => "added",
+            (Some(_), false) => "changed",
+        }
+    }
+
+    fn version(&self) -> Option<u32> {
+        match &self.item {
+            Some(Item::Rule(rule)) => Some(rule.version),
+            _ => None,
+        }
+    }
+
+    fn as_json(&self) -> serde_json::Value {
+        let (kind, id) = match &self.key {
+            Key::Rule(id) => ("rule", id),
+            Key::Subscriber(id) => ("subscriber", id),
+        };
+        serde_json::json!({
+            "change": self.word(), "kind": kind, "id": id, "version": self.version(), "details": self.details
+        })
+    }
 }
 
 /// Shows changes, asks, and publishes them.
-fn make(
-    common: &Common,
-    live: &Live<'_>,
-    changes: &[Change],
-    unchanged: usize,
-    yes: bool,
-    dry_run: bool,
-) -> Result<(), Failed> {
-    let mut outcome = Outcome { unchanged, ..Outcome::default() };
-    for change in changes {
-        let count = match &change.item {
-            None => &mut outcome.removed,
-            Some(_) if change.is_new => &mut outcome.added,
-            Some(_) => &mut outcome.changed,
-        };
-        *count += 1;
-        show(common, change)?;
-    }
+fn make(common: &Common, live: &Live<'_>, plan: &Plan, yes: bool, dry_run: bool) -> Result<(), Failed> {
+    let (mut outcome, changes) = (plan.outcome(), &plan.changes);
+    changes.iter().try_for_each(|change| show(common, change))?;
     if !dry_run && !changes.is_empty() {
         if !yes && !confirmed(changes.len())? && std::io::stdin().is_terminal() {
             return Ok(output::line("nothing was published")?);
@@ -352,11 +439,7 @@ fn make(
             let advice = "nothing was published: say --yes to publish without a question";
             return Err(Failed::Usage(anyhow::anyhow!(advice)));
         }
-        let records: Vec<(String, Option<Vec<u8>>)> = changes
-            .iter()
-            .map(|change| (change.key.encode(), change.item.as_ref().map(Item::encode)))
-            .collect();
-        live.write(records)?;
+        plan.publish(live)?;
         outcome.published = true;
     }
     if common.json {
@@ -374,25 +457,15 @@ fn make(
 }
 
 fn show(common: &Common, change: &Change) -> Result<(), Failed> {
-    let version = match &change.item {
-        Some(Item::Rule(rule)) => Some(rule.version),
-        _ => None,
-    };
-    let (word, sign, colour) = match (&change.item, change.is_new) {
-        (None, _) => ("removed", '-', RED),
-        (Some(_), true) => ("added", '+', GREEN),
-        (Some(_), false) => ("changed", '~', YELLOW),
-    };
     if common.json {
-        let (kind, id) = match &change.key {
-            Key::Rule(id) => ("rule", id),
-            Key::Subscriber(id) => ("subscriber", id),
-        };
-        return Ok(output::json(&serde_json::json!({
-            "change": word, "kind": kind, "id": id, "version": version, "details": change.details
-        }))?);
+        return Ok(output::json(&change.as_json())?);
     }
-    let version = version.map_or_else(String::new, |version| format!(" {DIM}v{version}{DIM:#}"));
+    let (sign, colour) = match change.word() {
+        "removed" => ('-', RED),
+        "added" => ('+', GREEN),
+        _ => ('~', YELLOW),
+    };
+    let version = change.version().map_or_else(String::new, |version| format!(" {DIM}v{version}{DIM:#}"));
     let details = change.details.join("  ");
     Ok(output::line(&format!("{colour}{sign} {}{colour:#}{version}  {BOLD}{details}{BOLD:#}", change.key))?)
 }

@@ -1,6 +1,6 @@
 //! `frostline rules`: for people who own rules.
 
-mod apply;
+pub(super) mod apply;
 mod backtest;
 mod check;
 pub(super) mod source;

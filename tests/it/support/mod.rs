@@ -16,7 +16,7 @@ use frostline::stages::StationIndex;
 pub use broker::{KeyValue, Topics, broker, stop_broker};
 pub use program::{Frostline, Running};
 pub use servers::{
-    Alertmanager, Browser, Doing, HttpServer, MailServer, Request, free_port, http_get, wait_for,
+    Alertmanager, Browser, Doing, HttpServer, MailServer, Request, free_port, http, http_get, wait_for,
 };
 
 /// What a test cannot do without.
