@@ -237,7 +237,7 @@ fn topics_create_describe_delete() {
     let describe = || topics.frostline().args(["topics", "describe", "--json"]).run();
     assert!(describe().expect_code(1).out.contains("missing"));
     let made = topics.frostline().args(["topics", "create", "--json"]).run().expect_code(0).json_lines();
-    assert_eq!(made.len(), 10);
+    assert_eq!(made.len(), 13);
     assert!(made.iter().all(|row| row["status"] == "created"), "{made:?}");
     let again = topics.frostline().args(["topics", "create", "--json"]).run().expect_code(0).json_lines();
     assert!(again.iter().all(|row| row["status"] == "exists"), "{again:?}");
