@@ -81,7 +81,17 @@ impl Daemon {
             }
         }
         let stages: Vec<&str> = installation.job.stages().iter().map(|stage| stage.as_str()).collect();
-        command.args(["run", "--json", "--log", "info", "--stages", &stages.join(","), "--config"]);
+        command.args([
+            "run",
+            "--json",
+            "--log",
+            "info",
+            "--log-format",
+            "text",
+            "--stages",
+            &stages.join(","),
+            "--config",
+        ]);
         command.arg(&installation.config_file).arg("--state-dir");
         command.arg(installation.dir.path().join(format!("state-{number}")));
         if until_caught_up {

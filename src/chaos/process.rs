@@ -80,7 +80,7 @@ impl Process {
         if let Some(sabotage) = installation.options.sabotage {
             command.env(SABOTAGE_VARIABLE, sabotage.name());
         }
-        command.arg("run").arg("--config").arg(&installation.config_file);
+        command.args(["run", "--log-format", "text", "--config"]).arg(&installation.config_file);
         command.arg("--state-dir").arg(&self.state_dir);
         command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(log);
         // Ctrl-C at the terminal is for chaos alone.
