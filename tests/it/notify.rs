@@ -238,12 +238,13 @@ fn mail_faults() {
         server.mails().iter().find(|mail| mail.to == "s3@example.org").map(drop)
     });
     server.mode("ok");
-    // Away, and back.
+    // Away for a minute, and back.
     server.down();
     (4..8).for_each(tell);
-    std::thread::sleep(Duration::from_secs(4));
+    std::thread::sleep(Duration::from_secs(60));
     server.up();
-    wait_for("all outcomes", PATIENCE, || {
+    // Its circuit may have just been opened for a minute.
+    wait_for("all outcomes", 2 * PATIENCE, || {
         Some(topics.values("noaa-deliveries")).filter(|outcomes| outcomes.len() == 8)
     });
     let told: BTreeSet<String> = server.mails().into_iter().map(|mail| mail.to).collect();
