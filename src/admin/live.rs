@@ -10,7 +10,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use serde_json::{Value, json};
 use tokio::sync::broadcast;
 
-use crate::noaa::{Date, ObservationView, RecentDays, StationId};
+use crate::noaa::{Date, RecentDays, StationId};
 use crate::record::{Record, unix_ms};
 use crate::runtime::{TailSource, TopicTail};
 use crate::stages::RETRIED_HEADER;
@@ -242,9 +242,8 @@ impl Live {
     }
 
     fn take_observation(&self, record: &Record<'_>) {
-        let view = record.value.and_then(|value| ObservationView::parse(value).ok());
-        if let Some((view, today)) = view.zip(Date::from_unix_ms(unix_ms())) {
-            self.recent.observe(&view, today);
+        if let Some(document) = record.value {
+            self.recent.observe_document(document, unix_ms());
         }
     }
 }

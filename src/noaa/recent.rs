@@ -65,7 +65,7 @@ pub struct RecentStation {
 impl RecentDays {
     /// Takes an observation; a later one of the same day replaces it. What lies before the kept days, or more than a day
     /// after `today`, is passed over: one wrong date must not make all others old.
-    pub fn observe(&self, view: &ObservationView<'_>, today: Date) {
+    fn observe(&self, view: &ObservationView<'_>, today: Date) {
         if view.date.days_since_1970() > today.days_since_1970() + 1 {
             return;
         }
@@ -85,6 +85,15 @@ impl RecentDays {
         });
         if window.take(day, tmin, tmax) && inner.changed.len() < CHANGES_MAX {
             inner.changed.push_back(station.id);
+        }
+    }
+
+    /// Takes a document as it is in a topic, by the clock in milliseconds since 1970. One that cannot be read is a dead
+    /// letter of a stage, and none of ours.
+    pub fn observe_document(&self, document: &[u8], now_ms: i64) {
+        let view = ObservationView::parse(document).ok();
+        if let Some((view, today)) = view.zip(Date::from_unix_ms(now_ms)) {
+            self.observe(&view, today);
         }
     }
 

@@ -7,8 +7,8 @@ use std::time::Instant;
 
 use tokio::sync::{Semaphore, mpsc};
 
+use super::Sender;
 use super::circuit::Circuit;
-use super::{Attempt, Sender};
 use crate::stages::{Outlet, Parcel, Reply};
 
 const SECONDS_METRIC: &str = "frostline_delivery_seconds";
@@ -26,7 +26,6 @@ impl Courier {
     /// # Errors
     /// Where the system gives no thread or no event loop.
     pub fn start(sender: Sender) -> Result<Self, std::io::Error> {
-        metrics::describe_histogram!(SECONDS_METRIC, "How long servers took to answer, by channel");
         metrics::describe_gauge!(
             CIRCUIT_METRIC,
             "1 while a server is left alone because it fails all the time"
@@ -91,19 +90,19 @@ async fn deliver(sender: Arc<Sender>, lane: Arc<Lane>, parcel: Parcel) {
         return parcel.reply(Reply::Postponed { reason, wait });
     }
     let started = Instant::now();
-    let Attempt { reply, is_ill } = sender.attempt(&parcel.message).await;
+    let attempt = sender.attempt(&parcel.message).await;
     drop(permit);
     metrics::histogram!(SECONDS_METRIC, "channel" => channel).record(started.elapsed());
-    let changed = circuit().ended(is_ill, Instant::now());
+    let changed = circuit().ended(attempt.is_ill(), Instant::now());
     if let Some(is_open) = changed {
         metrics::gauge!(CIRCUIT_METRIC, "server" => lane.name.clone()).set(f64::from(u8::from(is_open)));
         let server = lane.name.as_str();
-        match &reply {
+        match &attempt.reply {
             Reply::Down(reason) if is_open => {
                 tracing::warn!(server, reason, "it fails: left alone for a while")
             }
             _ => tracing::info!(server, "it works again"),
         }
     }
-    parcel.reply(reply);
+    parcel.reply(attempt.reply);
 }

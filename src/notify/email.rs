@@ -34,7 +34,7 @@ pub(super) struct To<'a> {
     pub(super) address: &'a Address,
     pub(super) name: Option<&'a str>,
     /// Why it comes to them, in words.
-    pub(super) why: String,
+    pub(super) why: &'a str,
 }
 
 impl Email {
@@ -68,7 +68,7 @@ impl Email {
         match self.transport.send(mail).await {
             Ok(response) => {
                 let answer = response.message().collect::<Vec<_>>().join(" ");
-                Attempt { reply: Reply::Sent(format!("{} {answer}", response.code())), is_ill: false }
+                Attempt { reply: Reply::Sent(format!("{} {answer}", response.code())) }
             }
             Err(error) => judge(&error),
         }
@@ -80,7 +80,7 @@ impl Email {
         let days = |station: &str| {
             StationId::parse(station.as_bytes()).map(|station| recent.days(station)).unwrap_or_default()
         };
-        let footer = Footer { why: &to.why, manage_url: &self.manage_url, unsubscribe: &self.unsubscribe };
+        let footer = Footer { why: to.why, manage_url: &self.manage_url, unsubscribe: &self.unsubscribe };
         let page = Page { message, footer, days: &days };
         let mut mail = lettre::Message::builder()
             .from(self.from.clone())
@@ -166,7 +166,7 @@ fn judge(error: &lettre::transport::smtp::Error) -> Attempt {
         None => Attempt::ill(reason),
         Some(code) if ANSWERS_TO_OPERATORS.contains(&code) => Attempt::ill(reason),
         Some(500..=599) => Attempt::refused(reason),
-        Some(_) => Attempt { reply: Reply::Again(reason), is_ill: false },
+        Some(_) => Attempt { reply: Reply::Again(reason) },
     }
 }
 

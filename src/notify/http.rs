@@ -71,8 +71,8 @@ pub(super) async fn send(request: RequestBuilder) -> Attempt {
 
 fn judge(status: StatusCode, answer: String) -> Attempt {
     match status.as_u16() {
-        200..=299 => Attempt { reply: Reply::Sent(answer), is_ill: false },
-        408 | 425 | 429 => Attempt { reply: Reply::Again(answer), is_ill: false },
+        200..=299 => Attempt { reply: Reply::Sent(answer) },
+        408 | 425 | 429 => Attempt { reply: Reply::Again(answer) },
         // What the operator has to mend: the same happens to every message until then.
         300..=399 | 401 | 403 | 404 | 407 | 500..=599 => Attempt::ill(answer),
         _ => Attempt::refused(answer),
@@ -219,8 +219,8 @@ mod tests {
     fn what_can_be_mended_is_tried_again() {
         let reply = |status| judge(StatusCode::from_u16(status).unwrap(), String::new());
         assert!(matches!(reply(201).reply, Reply::Sent(_)));
-        assert!(matches!(reply(429).reply, Reply::Again(_)) && !reply(429).is_ill);
-        assert!(matches!(reply(503).reply, Reply::Down(_)) && reply(503).is_ill);
+        assert!(matches!(reply(429).reply, Reply::Again(_)) && !reply(429).is_ill());
+        assert!(matches!(reply(503).reply, Reply::Down(_)) && reply(503).is_ill());
         assert!(matches!(reply(302).reply, Reply::Down(_)));
         assert!(matches!(reply(422).reply, Reply::Refused(_)));
     }

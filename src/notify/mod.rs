@@ -27,7 +27,7 @@ use self::webhook::Webhook;
 use crate::config::NotifyConfig;
 use crate::noaa::RecentDays;
 use crate::rules::{Address, RuleSet, Subscriber};
-use crate::stages::{Channel, Message, Recipient, Reply, rule_address};
+use crate::stages::{Channel, Message, Reply, rule_address};
 
 /// The rule of messages that only try whether they arrive.
 pub const TEST_RULE: &str = "frostline-test";
@@ -43,17 +43,20 @@ struct Attempts {
 /// What became of an attempt.
 struct Attempt {
     reply: Reply,
-    /// Whether it is the server's fault, so that other messages would fail as well.
-    is_ill: bool,
 }
 
 impl Attempt {
     fn ill(reason: String) -> Self {
-        Self { reply: Reply::Down(reason), is_ill: true }
+        Self { reply: Reply::Down(reason) }
     }
 
     fn refused(reason: String) -> Self {
-        Self { reply: Reply::Refused(reason), is_ill: false }
+        Self { reply: Reply::Refused(reason) }
+    }
+
+    /// Whether it is the server's fault, so that other messages would fail as well.
+    fn is_ill(&self) -> bool {
+        matches!(self.reply, Reply::Down(_))
     }
 
     /// With what the server said made fit for logs and topics: one short line, without the address that servers like to
@@ -96,6 +99,9 @@ fn without(text: &str, secret: &str) -> String {
     }
     clean + &text[end..]
 }
+
+/// Address, name, and why a mail comes.
+type MailTo = (Address, Option<String>, String);
 
 /// All channels that are configured, and where addresses are found.
 pub struct Sender {
@@ -144,29 +150,34 @@ impl Sender {
     }
 
     async fn attempt(&self, message: &Message) -> Attempt {
-        let subscriber = self.subscriber(&message.recipient);
-        let mail_to = self.mail_to(message, subscriber.as_deref()).map(|(address, ..)| address);
-        let phone = subscriber.as_deref().and_then(|subscriber| subscriber.phone.as_ref());
-        let addresses: Vec<&Address> = mail_to.iter().chain(phone).collect();
-        self.attempt_raw(message).await.cleaned(&addresses)
+        let subscriber = message.recipient.subscriber(&self.rules);
+        let subscriber = subscriber.as_deref();
+        let mail_to = self.mail_to(message, subscriber);
+        let phone = subscriber.and_then(|subscriber| subscriber.phone.as_ref());
+        let addresses: Vec<&Address> = mail_to.iter().map(|(address, ..)| address).chain(phone).collect();
+        self.attempt_to(message, subscriber, mail_to.as_ref()).await.cleaned(&addresses)
     }
 
-    async fn attempt_raw(&self, message: &Message) -> Attempt {
-        let subscriber = self.subscriber(&message.recipient);
+    async fn attempt_to(
+        &self,
+        message: &Message,
+        subscriber: Option<&Subscriber>,
+        mail_to: Option<&MailTo>,
+    ) -> Attempt {
         let gone = |what: &str| Attempt::refused(format!("{} has no {what} any more", message.recipient));
         match message.channel {
-            Channel::Email => match (&self.email, self.mail_to(message, subscriber.as_deref())) {
+            Channel::Email => match (&self.email, mail_to) {
                 (Some(email), Some((address, name, why))) => {
-                    let to = To { address: &address, name: name.as_deref(), why };
+                    let to = To { address, name: name.as_deref(), why };
                     email.send(message, &to, &self.recent).await
                 }
                 _ => gone("address for mail"),
             },
-            Channel::Sms => match (&self.sms, subscriber.as_deref().and_then(|s| s.phone.as_ref())) {
+            Channel::Sms => match (&self.sms, subscriber.and_then(|s| s.phone.as_ref())) {
                 (Some(sms), Some(phone)) => sms.send(message, phone).await,
                 _ => gone("number for SMS"),
             },
-            Channel::Webhook => match self.webhook_of(subscriber.as_deref()) {
+            Channel::Webhook => match self.webhook_of(subscriber) {
                 Some((_, webhook)) => webhook.send(message).await,
                 None => gone("webhook"),
             },
@@ -177,24 +188,13 @@ impl Sender {
         }
     }
 
-    fn subscriber(&self, recipient: &Recipient) -> Option<Arc<Subscriber>> {
-        match recipient {
-            Recipient::Subscriber(id) => self.rules.subscriber(id),
-            _ => None,
-        }
-    }
-
     fn webhook_of(&self, subscriber: Option<&Subscriber>) -> Option<(&str, &Webhook)> {
         let name = subscriber?.webhook.as_deref()?;
         self.webhooks.get_key_value(name).map(|(name, webhook)| (name.as_str(), webhook))
     }
 
     /// The address, the name that goes with it, and why this mail comes.
-    fn mail_to(
-        &self,
-        message: &Message,
-        subscriber: Option<&Subscriber>,
-    ) -> Option<(Address, Option<String>, String)> {
+    fn mail_to(&self, message: &Message, subscriber: Option<&Subscriber>) -> Option<MailTo> {
         let mut rules: Vec<&str> = message.notices.iter().map(|told| told.notice.rule_id.as_str()).collect();
         rules.sort_unstable();
         rules.dedup();
@@ -215,7 +215,7 @@ impl Sender {
     fn lane_of(&self, message: &Message) -> String {
         match message.channel {
             Channel::Webhook => {
-                let subscriber = self.subscriber(&message.recipient);
+                let subscriber = message.recipient.subscriber(&self.rules);
                 let name = self.webhook_of(subscriber.as_deref()).map_or("", |(name, _)| name);
                 format!("webhook {name}")
             }

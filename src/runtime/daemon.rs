@@ -23,7 +23,7 @@ use super::totals::{Summary, Totals};
 use crate::config::{Config, topic};
 use crate::fault;
 use crate::kafka::{Admin, ClientSettings, KafkaError};
-use crate::noaa::{Date, ObservationView, RecentDays};
+use crate::noaa::RecentDays;
 use crate::record::unix_ms;
 use crate::rules::{Condition, RuleSet};
 use crate::stages::{Delivering, Recipe, StageName, StationIndex};
@@ -367,10 +367,8 @@ fn follow_observations(config: &Config, settings: &ClientSettings, recent: Arc<R
     let plan = config.topic(topic::JSON);
     let tail = RECENT_OBSERVATIONS / i64::from(plan.partitions.max(1));
     TopicTail::start(settings.clone(), plan.name, tail, move |record| {
-        // What cannot be read is a dead letter of a stage.
-        let view = record.value.and_then(|value| ObservationView::parse(value).ok());
-        if let Some((view, today)) = view.zip(Date::from_unix_ms(unix_ms())) {
-            recent.observe(&view, today);
+        if let Some(document) = record.value {
+            recent.observe_document(document, unix_ms());
         }
     })
 }

@@ -317,20 +317,21 @@ impl Task {
         if !is_due || self.is_settled {
             return Ok(());
         }
-        let mut context = Context {
-            store: &mut self.store,
-            collector: &mut self.collector,
-            counts: &mut self.counts,
-            now_ms,
-            muted: false,
-            stage: self.plan.stage,
-        };
-        self.processor.punctuate(&mut context)?;
+        self.with_processor(now_ms, |processor, context| processor.punctuate(context))?;
         self.is_settled = true;
         Ok(())
     }
 
     fn processor_turn(&mut self, now_ms: i64) -> Result<(), Failure> {
+        self.with_processor(now_ms, |processor, context| processor.turn(context))
+    }
+
+    /// Lets the processor work without a record.
+    fn with_processor(
+        &mut self,
+        now_ms: i64,
+        work: impl FnOnce(&mut dyn Processor, &mut Context<'_>) -> Result<(), StateError>,
+    ) -> Result<(), Failure> {
         let mut context = Context {
             store: &mut self.store,
             collector: &mut self.collector,
@@ -339,7 +340,7 @@ impl Task {
             muted: false,
             stage: self.plan.stage,
         };
-        Ok(self.processor.turn(&mut context)?)
+        Ok(work(&mut *self.processor, &mut context)?)
     }
 
     fn send_outputs(&mut self, producer: &Producer) -> Result<(), Failure> {

@@ -109,15 +109,7 @@ impl TestDriver {
         self.idle_since_ms = Some(self.now_ms);
         let muted = record.offset < self.muted_below;
         self.counts.records_in += u64::from(!muted);
-        let mut context = Context {
-            store: &mut self.store,
-            collector: &mut self.collector,
-            counts: &mut self.counts,
-            now_ms: self.now_ms,
-            muted,
-            stage: self.stage,
-        };
-        self.processor.process(record, &mut context)
+        self.with_processor(muted, |processor, context| processor.process(record, context))
     }
 
     /// Moves the clock; a partition that has been idle for long enough is punctuated, as in the runtime.
@@ -128,30 +120,30 @@ impl TestDriver {
         self.turn()?;
         if due {
             self.idle_since_ms = None;
-            let mut context = Context {
-                store: &mut self.store,
-                collector: &mut self.collector,
-                counts: &mut self.counts,
-                now_ms: self.now_ms,
-                muted: false,
-                stage: self.stage,
-            };
-            self.processor.punctuate(&mut context)?;
+            self.with_processor(false, |processor, context| processor.punctuate(context))?;
         }
         Ok(())
     }
 
     /// Gives the processor a turn, as the runtime does again and again.
     pub fn turn(&mut self) -> Result<(), StateError> {
+        self.with_processor(false, |processor, context| processor.turn(context))
+    }
+
+    fn with_processor(
+        &mut self,
+        muted: bool,
+        work: impl FnOnce(&mut dyn Processor, &mut Context<'_>) -> Result<(), StateError>,
+    ) -> Result<(), StateError> {
         let mut context = Context {
             store: &mut self.store,
             collector: &mut self.collector,
             counts: &mut self.counts,
             now_ms: self.now_ms,
-            muted: false,
+            muted,
             stage: self.stage,
         };
-        self.processor.turn(&mut context)
+        work(&mut *self.processor, &mut context)
     }
 
     /// Tells the processor that its task will end; see [`Processor::stop`].

@@ -2,12 +2,13 @@
 
 use std::fmt;
 use std::str::FromStr;
+use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
 use crate::noaa::{Date, Element, StationId};
-use crate::rules::{Address, Severity, Transition};
+use crate::rules::{Address, RuleSet, Severity, Subscriber, Transition};
 
 /// Longest text of an alert, in bytes: a rule's own message may have 2,000 characters.
 const TEXT_BYTES_MAX: usize = 8_000;
@@ -31,6 +32,16 @@ impl Recipient {
     pub fn of_address(address: &Address) -> Self {
         let digest = Sha256::digest(address.0.as_bytes());
         Self::Address(digest[..8].iter().map(|byte| format!("{byte:02x}")).collect())
+    }
+}
+
+impl Recipient {
+    /// The subscriber, as the rules have it now.
+    pub fn subscriber(&self, rules: &RuleSet) -> Option<Arc<Subscriber>> {
+        match self {
+            Self::Subscriber(id) => rules.subscriber(id),
+            Self::Address(_) | Self::Alertmanager => None,
+        }
     }
 }
 

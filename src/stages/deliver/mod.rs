@@ -52,7 +52,7 @@ pub use settings::{DeliverSettings, rule_address};
 use super::notice::{Addressed, Recipient};
 use super::{Context, Limits, Processor, accepted_value};
 use crate::record::Record;
-use crate::rules::{RuleSet, Subscriber};
+use crate::rules::RuleSet;
 use crate::state::StateError;
 
 /// Outcomes of messages, counted when they are committed.
@@ -141,13 +141,6 @@ impl Deliver {
         self.messages.insert(key, Arc::new(message));
     }
 
-    fn subscriber(&self, recipient: &Recipient) -> Option<Arc<Subscriber>> {
-        match recipient {
-            Recipient::Subscriber(id) => self.rules.subscriber(id),
-            _ => None,
-        }
-    }
-
     /// Adds a notice to the message that gathers on this channel, or begins one.
     fn tell(&mut self, recipient: &Recipient, channel: Channel, told: Told, memory: &mut Memory<'_>) {
         let place = (recipient.clone(), channel);
@@ -200,7 +193,7 @@ impl Deliver {
     /// Sends again what failed before, but not into the night.
     fn hand_out_or_hold(&mut self, key: MessageKey, memory: &mut Memory<'_>) {
         let Some(message) = self.messages.get(&key) else { return };
-        let subscriber = self.subscriber(&message.recipient);
+        let subscriber = message.recipient.subscriber(&self.rules);
         let Some(until_ms) = DeliverSettings::quiet_until_ms(message, subscriber.as_ref(), memory.now_ms)
         else {
             return self.hand_out(key);
@@ -216,7 +209,7 @@ impl Deliver {
     fn close_or_hold(&mut self, key: MessageKey, memory: &mut Memory<'_>) -> Result<(), StateError> {
         let Some(message) = self.messages.get(&key) else { return Ok(()) };
         let (recipient, channel) = (message.recipient.clone(), message.channel);
-        let subscriber = self.subscriber(&recipient);
+        let subscriber = recipient.subscriber(&self.rules);
         let mut sent_times = memory.sent_times(&recipient, channel)?;
         sent_times.retain(|sent_ms| memory.now_ms - sent_ms < settings::HOUR_MS);
         let hold = self.settings.hold_until_ms(message, subscriber.as_ref(), &sent_times, memory.now_ms);
