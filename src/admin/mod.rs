@@ -19,6 +19,7 @@ mod api;
 mod live;
 mod metrics;
 mod page;
+mod state;
 mod view;
 
 use std::net::{SocketAddr, TcpListener};
@@ -46,6 +47,38 @@ const RULES_BYTES_MAX: usize = 4 << 20;
 
 const OPENAPI: &str = include_str!("openapi.json");
 
+/// The address, taken; requests wait until [`Admin::start`].
+pub struct Listening {
+    listener: TcpListener,
+    token: Option<String>,
+    /// Where it listens.
+    pub address: SocketAddr,
+}
+
+impl Listening {
+    /// Takes the address.
+    ///
+    /// # Errors
+    /// Where the address cannot be listened on, or is not loopback and there is no token of [`TOKEN_BYTES_MIN`] bytes.
+    pub fn at(listen: SocketAddr, token: Option<String>) -> Result<Self, String> {
+        let is_strong = token.as_ref().is_some_and(|token| token.len() >= TOKEN_BYTES_MIN);
+        if !listen.ip().is_loopback() && !is_strong {
+            return Err(format!(
+                "admin.listen = {listen} is open to others: set admin.token to at least {TOKEN_BYTES_MIN} bytes, as in \
+                 \"${{file:/run/secrets/frostline-token}}\""
+            ));
+        }
+        let listener = TcpListener::bind(listen).map_err(|error| format!("{listen}: {error}"))?;
+        let address = listener.local_addr().map_err(|error| error.to_string())?;
+        Ok(Self { listener, token, address })
+    }
+
+    /// Whether it asks for a token.
+    pub fn has_token(&self) -> bool {
+        self.token.is_some()
+    }
+}
+
 /// A running server; it ends when this is dropped.
 pub struct Admin {
     handle: ServerHandle,
@@ -67,18 +100,9 @@ impl Admin {
     /// Starts the server on the current actix System.
     ///
     /// # Errors
-    /// Where the address cannot be listened on, or is not loopback and there is no token of [`TOKEN_BYTES_MIN`] bytes.
-    pub fn start(listen: SocketAddr, token: Option<String>, view: View) -> Result<Self, String> {
-        let is_loopback = listen.ip().is_loopback();
-        let is_strong = token.as_ref().is_some_and(|token| token.len() >= TOKEN_BYTES_MIN);
-        if !is_loopback && !is_strong {
-            return Err(format!(
-                "admin.listen = {listen} is open to others: set admin.token to at least {TOKEN_BYTES_MIN} bytes, as in \
-                 \"${{file:/run/secrets/frostline-token}}\""
-            ));
-        }
-        let listener = TcpListener::bind(listen).map_err(|error| format!("{listen}: {error}"))?;
-        let address = listener.local_addr().map_err(|error| error.to_string())?;
+    /// Where the server cannot be made.
+    pub fn start(Listening { listener, token, address }: Listening, view: View) -> Result<Self, String> {
+        let is_loopback = address.ip().is_loopback();
         let (shown, access) =
             (web::Data::new(Shown::new(view)), web::Data::new(Access { is_loopback, token }));
         let data = shown.clone();
@@ -133,6 +157,7 @@ fn routes(app: &mut web::ServiceConfig) {
                 .route("/rules/{id}", web::delete().to(api::remove_rule))
                 .route("/dead-letters", web::get().to(api::dead_letters))
                 .route("/deliveries", web::get().to(api::deliveries))
+                .route("/state/{stage}/{key:.+}", web::get().to(state::state))
                 .route("/events", web::get().to(api::events))
                 .route("/openapi.json", web::get().to(openapi))
                 .default_service(web::to(|| async {

@@ -12,7 +12,7 @@ use super::live::Live;
 use crate::noaa::{RecentDays, Station, StationId};
 use crate::record::unix_ms;
 use crate::rules::{Place, RuleSet};
-use crate::runtime::{Board, Phase, TailSource, TaskSnapshot, Totals};
+use crate::runtime::{Board, Inspector, Phase, TailSource, TaskSnapshot, Totals};
 use crate::stages::{Counts, StageName, StationIndex};
 
 /// What somebody asks to be changed.
@@ -42,6 +42,8 @@ pub struct View {
     pub change_rules: Option<ChangeRules>,
     /// The last days of every station, where the daemon fills it; else it is filled while somebody looks.
     pub recent: Option<Arc<RecentDays>>,
+    /// Answers questions about the state of tasks.
+    pub inspector: Inspector,
     /// How topics are followed.
     pub source: TailSource,
     /// A task that has had no turn for longer makes the daemon not ready.

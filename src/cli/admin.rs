@@ -8,19 +8,14 @@ use serde_json::{Value, json};
 use super::Failed;
 use super::rules::apply::{Unfit, mistake_json, plan, plan_removal};
 use super::rules::source::Live;
-use crate::admin::{Admin, ChangeRules, Recorder, RuleChange, View};
+use crate::admin::{Admin, ChangeRules, Listening, Recorder, RuleChange, View};
 use crate::config::Config;
 use crate::rules::{Key, RuleSet};
 use crate::runtime::{Daemon, RunOptions};
 
-/// Starts the admin server. Where its address is taken the daemon works all the same, and says so.
-pub(super) fn start(
-    config: &Config,
-    daemon: &Daemon,
-    options: &RunOptions,
-    rules: Arc<RuleSet>,
-    recorder: Recorder,
-) -> Result<Option<Admin>, Failed> {
+/// Takes the address of the admin server, before the daemon joins its groups and tells them where it answers. Where the
+/// address is taken the daemon works all the same, and says so.
+pub(super) fn listen(config: &Config) -> Result<Option<Listening>, Failed> {
     let Some(listen) = config.admin.address() else { return Ok(None) };
     let token = match config.admin.token.as_str() {
         "" => None,
@@ -29,6 +24,28 @@ pub(super) fn start(
             Some(resolved.map_err(|reason| Failed::Usage(anyhow::anyhow!("admin.token: {reason}")))?)
         }
     };
+    match Listening::at(listen, token) {
+        Ok(listening) => Ok(Some(listening)),
+        Err(reason) if !listen.ip().is_loopback() => Err(Failed::Usage(anyhow::anyhow!(reason))),
+        Err(reason) => {
+            tracing::warn!(
+                reason,
+                "no health and metrics: set admin.listen to another address, or to nothing"
+            );
+            Ok(None)
+        }
+    }
+}
+
+/// Starts the admin server.
+pub(super) fn start(
+    config: &Config,
+    listening: Listening,
+    daemon: &Daemon,
+    options: &RunOptions,
+    rules: Arc<RuleSet>,
+    recorder: Recorder,
+) -> Result<Admin, Failed> {
     let topics = |stage| {
         let (source, sink) = (config.source_of(stage), config.sink_of(stage));
         (stage, config.topic(source).name, config.topic(sink).name)
@@ -39,8 +56,9 @@ pub(super) fn start(
         board: daemon.board(),
         stations: daemon.stations(),
         rules,
-        change_rules: token.is_some().then(|| change_rules(config)),
+        change_rules: listening.has_token().then(|| change_rules(config)),
         recent: options.recent.clone(),
+        inspector: daemon.inspector(),
         source: daemon.tail_source(),
         // Before the watchdog ends the daemon, whoever looks at its health has been told.
         patience: Duration::from_millis(config.runtime.stall_timeout_ms / 2),
@@ -50,20 +68,9 @@ pub(super) fn start(
         cluster: daemon.cluster().to_owned(),
         instance: daemon.instance().to_owned(),
     };
-    match Admin::start(listen, token, view) {
-        Ok(admin) => {
-            tracing::info!(page = format!("http://{}/", admin.address), "page, health and metrics");
-            Ok(Some(admin))
-        }
-        Err(reason) if !listen.ip().is_loopback() => Err(Failed::Usage(anyhow::anyhow!(reason))),
-        Err(reason) => {
-            tracing::warn!(
-                reason,
-                "no health and metrics: set admin.listen to another address, or to nothing"
-            );
-            Ok(None)
-        }
-    }
+    let admin = Admin::start(listening, view).map_err(|reason| Failed::Working(anyhow::anyhow!(reason)))?;
+    tracing::info!(page = format!("http://{}/", admin.address), "page, health and metrics");
+    Ok(admin)
 }
 
 /// Changes the published rules as `frostline rules apply` and `remove` do.

@@ -129,11 +129,10 @@ fn start_page(
     if config.admin.address().is_some_and(|address| TcpListener::bind(address).is_err()) {
         config.admin.listen = "127.0.0.1:0".into();
     }
-    let server = admin::start(&config, daemon, options, rules, recorder)?;
-    if let Some(server) = &server {
-        output::note(&format!("Look at it: {BOLD}http://{}/{BOLD:#}", server.address));
-    }
-    Ok(server)
+    let Some(listening) = admin::listen(&config)? else { return Ok(None) };
+    let server = admin::start(&config, listening, daemon, options, rules, recorder)?;
+    output::note(&format!("Look at it: {BOLD}http://{}/{BOLD:#}", server.address));
+    Ok(Some(server))
 }
 
 /// Runs the pipeline while the weather is fed in, then sums up.

@@ -54,11 +54,17 @@ pub(super) async fn run(common: &Common, arguments: &RunArguments) -> Result<(),
     let recorder = Recorder::install().map_err(|reason| Failed::Working(anyhow::anyhow!(reason)))?;
     let mut options = RunOptions::of_stages(stages);
     let courier = start_courier(&config, &rules, &mut options)?;
+    let listening = admin::listen(&config)?;
+    options.advertised =
+        listening.as_ref().map(|listening| config.admin.advertised(listening.address)).unwrap_or_default();
     let daemon = tokio::select! {
         daemon = Daemon::start(&config, Arc::clone(&rules), &options) => daemon?,
         signal = signals.next() => return Err(Failed::Interrupted(signal)),
     };
-    let admin = admin::start(&config, &daemon, &options, rules, recorder)?;
+    let admin = match listening {
+        Some(listening) => Some(admin::start(&config, listening, &daemon, &options, rules, recorder)?),
+        None => None,
+    };
     if arguments.until_caught_up {
         let end = work_until_caught_up(common, daemon, signals).await;
         drop(admin);

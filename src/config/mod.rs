@@ -234,13 +234,15 @@ impl Default for AlertConfig {
 pub struct AdminConfig {
     /// Where it listens; empty: nowhere.
     pub listen: String,
+    /// Where other processes of the installation find it, as `host:port`; empty: where it listens.
+    pub advertise: String,
     /// What requests must bear, where it listens on another address than loopback. A reference to a secret.
     pub token: String,
 }
 
 impl Default for AdminConfig {
     fn default() -> Self {
-        Self { listen: "127.0.0.1:8080".into(), token: String::new() }
+        Self { listen: "127.0.0.1:8080".into(), advertise: String::new(), token: String::new() }
     }
 }
 
@@ -248,6 +250,15 @@ impl AdminConfig {
     /// The address, if there is one.
     pub fn address(&self) -> Option<SocketAddr> {
         self.listen.parse().ok()
+    }
+
+    /// What others are told, where it listens on `address`. Without a host where that is all addresses.
+    pub fn advertised(&self, address: SocketAddr) -> String {
+        match self.advertise.as_str() {
+            "" if address.ip().is_unspecified() => format!(":{}", address.port()),
+            "" => address.to_string(),
+            advertise => advertise.to_owned(),
+        }
     }
 }
 
@@ -343,6 +354,16 @@ impl Config {
         if !self.admin.listen.is_empty() && self.admin.address().is_none() {
             let expected = "expected an address and a port, as in 127.0.0.1:8080, or nothing";
             return wrong("admin.listen", format!("{:?}: {expected}", self.admin.listen));
+        }
+        if !self.admin.advertise.is_empty() && !is_host_and_port(&self.admin.advertise) {
+            let expected = "expected a host and a port, as in frostline-0.example:8080, or nothing";
+            return wrong("admin.advertise", format!("{:?}: {expected}", self.admin.advertise));
+        }
+        if self.admin.token.is_empty()
+            && self.admin.address().is_some_and(|address| !address.ip().is_loopback())
+        {
+            let reason = "is open to others: set admin.token, as in \"${file:/run/secrets/frostline-token}\"";
+            return wrong("admin.listen", format!("{} {reason}", self.admin.listen));
         }
         self.notify.validate()?;
         within("kafka.connect_timeout_ms", self.kafka.connect_timeout_ms, 100, 600_000)?;

@@ -100,7 +100,7 @@ impl ClientSettings {
     }
 
     /// A user's own setting wins.
-    fn set_defaults(&self, config: &mut ClientConfig, defaults: &[(&str, &str)]) {
+    pub(super) fn set_defaults(&self, config: &mut ClientConfig, defaults: &[(&str, &str)]) {
         for (key, value) in defaults {
             if !self.client.contains_key(*key) {
                 config.set(*key, *value);

@@ -8,7 +8,7 @@ use rdkafka::error::KafkaError as ClientError;
 use rdkafka::{Offset, TopicPartitionList};
 
 use super::rebalance::{Assigned, GroupEvent, Membership, OffsetCommit, commit_metadata};
-use super::{ClientSettings, KafkaError};
+use super::{ClientSettings, KafkaError, members};
 
 /// How long a question to the broker may take when partitions are opened again.
 const PATIENCE: Duration = Duration::from_secs(5);
@@ -28,6 +28,8 @@ pub struct GroupSettings {
     pub session_timeout_ms: u64,
     /// Static membership: the member's name; empty for none.
     pub group_instance_id: String,
+    /// Where this process answers, for the others to find it in the group; empty for nowhere.
+    pub advertised: String,
 }
 
 /// Names this member in its present generation of the group; see [`GroupConsumer::metadata`].
@@ -60,6 +62,9 @@ impl GroupConsumer {
             .set("auto.offset.reset", "error")
             .set("session.timeout.ms", group.session_timeout_ms.to_string())
             .set("heartbeat.interval.ms", (group.session_timeout_ms / 10).max(100).to_string());
+        if let Some(id) = members::client_id(&group.advertised) {
+            settings.set_defaults(&mut config, &[("client.id", &id)]);
+        }
         if !group.group_instance_id.is_empty() {
             config.set("group.instance.id", &group.group_instance_id);
         }

@@ -7,6 +7,7 @@
 //! | `rd_kafka_flush` | 0.2 ms, where the crate's flush takes at least 100 ms when anything is in flight |
 //! | `rd_kafka_commit_transaction` | 2 to 4 ms, where the crate's, which flushes first, takes 100 ms |
 //! | `rd_kafka_brokers_add` | see [`super::lifeline`] |
+//! | `rd_kafka_msg_partitioner_murmur2` | the partition of a key, as our producers choose it |
 //! | `rd_kafka_get_watermark_offsets` | the end of a partition as the last fetch told it, without asking a broker |
 //!
 //! # Invariants
@@ -62,6 +63,27 @@ pub enum Row<'a> {
     },
     /// The client reports an error of this partition.
     Error(KafkaError),
+}
+
+/// The partition into which a producer with `partitioner = murmur2_random` puts a record with this key; `None` where
+/// there are no partitions.
+pub(super) fn partition_of_key(key: &[u8], partitions: i32) -> Option<i32> {
+    if partitions <= 0 {
+        return None;
+    }
+    let (topic, opaque) = (ptr::null(), ptr::null_mut());
+    // SAFETY: it reads the key's bytes and nothing else; the topic is not looked at.
+    let partition = unsafe {
+        sys::rd_kafka_msg_partitioner_murmur2(
+            topic,
+            key.as_ptr().cast(),
+            key.len(),
+            partitions,
+            opaque,
+            opaque,
+        )
+    };
+    Some(partition)
 }
 
 /// The queue of one assigned partition, split from the consumer's main queue.

@@ -11,6 +11,7 @@ use tokio::sync::oneshot;
 
 use super::caught_up;
 use super::failure::Failure;
+use super::inspect::Inspector;
 use super::message::Leave;
 use super::plan::{Common, StagePlan};
 use super::rule_table::RuleTable;
@@ -45,12 +46,15 @@ pub struct RunOptions {
     pub delivering: Option<Delivering>,
     /// Filled with the last days of every station, where somebody looks at them.
     pub recent: Option<Arc<RecentDays>>,
+    /// Where this process answers, as `host:port`, for the others of the installation; empty for nowhere.
+    pub advertised: String,
 }
 
 impl RunOptions {
     /// Only `stages`: nobody is told, and nobody looks.
     pub fn of_stages(stages: Vec<StageName>) -> Self {
-        Self { stages, describe_topics: true, delivering: None, recent: None }
+        let (delivering, recent, advertised) = (None, None, String::new());
+        Self { stages, describe_topics: true, delivering, recent, advertised }
     }
 
     /// Whether a stage works with rules or their subscribers.
@@ -153,6 +157,7 @@ impl Daemon {
             }),
             dead_letter_bytes_max: limits.dead_letter_bytes_max,
             cluster,
+            advertised: options.advertised.clone(),
         };
         let mut running = Vec::new();
         for stage in &options.stages {
@@ -207,6 +212,17 @@ impl Daemon {
     /// Follows topics of this installation.
     pub fn tail_source(&self) -> TailSource {
         TailSource { settings: self.settings.clone(), config: Arc::new(self.config.clone()) }
+    }
+
+    /// Answers questions about the state of tasks.
+    pub fn inspector(&self) -> Inspector {
+        let supervisors = self.running.iter().map(|running| (running.stage, running.supervisor.clone()));
+        Inspector {
+            supervisors: supervisors.collect(),
+            board: self.board(),
+            config: Arc::new(self.config.clone()),
+            settings: self.settings.clone(),
+        }
     }
 
     /// Tells how many bytes the state takes on disk.

@@ -6,7 +6,9 @@ use std::time::Instant;
 use actix::Message;
 
 use super::failure::Failure;
+use super::inspect::Found;
 use crate::kafka::{Assigned, GroupEvent};
+use crate::stages::Question;
 
 // From the poll thread and the daemon to the supervisor.
 
@@ -43,6 +45,11 @@ pub(super) struct StageFailed(pub(super) Failure);
 #[derive(Message)]
 #[rtype(result = "()")]
 pub(super) struct Leave;
+
+/// Look into the stores of restored tasks. From outside to the supervisor, and from there to each worker.
+#[derive(Message)]
+#[rtype(result = "Result<Vec<Found>, Failure>")]
+pub(super) struct Inspect(pub(super) Question);
 
 /// The poll thread has ended: no partition is left.
 #[derive(Message)]

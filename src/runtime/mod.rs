@@ -21,6 +21,7 @@ mod caught_up;
 mod commit;
 mod daemon;
 mod failure;
+mod inspect;
 mod message;
 mod partition;
 mod plan;
@@ -38,6 +39,7 @@ mod worker;
 
 pub use daemon::{Daemon, RunOptions, StartError, Watcher};
 pub use failure::Failure;
+pub use inspect::{Answer, Found, Inspector};
 pub use status::{Board, Phase, TaskSnapshot};
 pub use topic_tail::{TailSource, TopicTail};
 pub use totals::{Summary, Timing, Totals};

@@ -3,12 +3,14 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use serde_json::Value;
+
 use super::status::Board;
 use super::totals::Totals;
 use crate::config::{Config, Guarantee, OffsetReset, topic};
 use crate::kafka::{ClientSettings, GroupSettings, TransactionSettings};
-use crate::stages::{Processor, Recipe, StageName};
-use crate::state::{Identity, StateDirectory};
+use crate::stages::{Processor, Question, Recipe, StageName};
+use crate::state::{Identity, StateDirectory, StateError, Store};
 
 /// What all stages of this process share.
 pub(super) struct Common {
@@ -22,6 +24,8 @@ pub(super) struct Common {
     pub(super) cluster: String,
     /// The state directory's own name.
     pub(super) instance: String,
+    /// Where this process answers, for the others.
+    pub(super) advertised: String,
 }
 
 /// One stage of this process.
@@ -72,6 +76,7 @@ impl StagePlan {
                 begins_at_end: config.runtime.auto_offset_reset == OffsetReset::Latest,
                 session_timeout_ms: config.runtime.session_timeout_ms,
                 group_instance_id: config.runtime.group_instance_id.clone(),
+                advertised: common.advertised.clone(),
             },
             source,
             commit_interval: Duration::from_millis(config.runtime.commit_interval_ms),
@@ -97,6 +102,11 @@ impl StagePlan {
     /// Makes the processor of one partition.
     pub(super) fn processor(&self) -> Box<dyn Processor> {
         self.recipe.processor(self.stage)
+    }
+
+    /// What the store of a task says of a key.
+    pub(super) fn look_into(&self, store: &Store, question: &Question) -> Result<Vec<Value>, StateError> {
+        question.answer(store, &self.recipe.rules)
     }
 
     /// Whose store a partition's is.

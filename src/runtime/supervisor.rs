@@ -28,8 +28,9 @@ use actix::prelude::*;
 use tokio::sync::oneshot;
 
 use super::failure::Failure;
+use super::inspect::Found;
 use super::message::{
-    Close, GroupChanged, Leave, Open, PollEnded, Reopen, StageFailed, WorkerFailed, WorkerReady,
+    Close, GroupChanged, Inspect, Leave, Open, PollEnded, Reopen, StageFailed, WorkerFailed, WorkerReady,
 };
 use super::plan::StagePlan;
 use super::poll_thread;
@@ -278,6 +279,22 @@ impl Handler<Leave> for Supervisor {
 
     fn handle(&mut self, _: Leave, _context: &mut Self::Context) {
         self.leaving.store(true, Ordering::Release);
+    }
+}
+
+impl Handler<Inspect> for Supervisor {
+    type Result = ResponseFuture<Result<Vec<Found>, Failure>>;
+
+    fn handle(&mut self, Inspect(question): Inspect, _context: &mut Self::Context) -> Self::Result {
+        let asked: Vec<_> =
+            self.hands.iter().map(|hand| hand.worker.send(Inspect(question.clone()))).collect();
+        Box::pin(async move {
+            let mut found = Vec::new();
+            for answer in futures_util::future::join_all(asked).await {
+                found.extend(answer.map_err(|_| Failure::Panic("a worker that was asked".into()))??);
+            }
+            Ok(found)
+        })
     }
 }
 

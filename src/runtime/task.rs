@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 
 use super::commit::Commit;
 use super::failure::Failure;
+use super::inspect::Found;
 use super::plan::StagePlan;
 use super::status::{Phase, TaskStatus};
 use super::worker::Outbox;
@@ -13,7 +14,9 @@ use crate::kafka::{
     Assigned, ChangelogSlot, KafkaError, OffsetCommit, Outgoing, PartitionQueue, Producer, Row,
 };
 use crate::record::{DAY_MS, Record, day_of, unix_ms};
-use crate::stages::{Collector, Context, Counts, HEADER_PREFIX, Output, OutputHeader, Processor, Sink};
+use crate::stages::{
+    Collector, Context, Counts, HEADER_PREFIX, Output, OutputHeader, Processor, Question, Sink,
+};
 use crate::state::{Change, Checkpoint, StateError, Store};
 
 /// Rows taken in one slice.
@@ -421,6 +424,14 @@ impl Task {
     /// Whether something that has left the process may still come back with its outcome.
     pub(super) fn is_draining(&self) -> bool {
         self.is_stopped && self.is_ours() && self.processor.on_its_way() > 0
+    }
+
+    /// Looks for what it remembers of a key.
+    pub(super) fn inspect(&self, question: &Question) -> Result<Found, Failure> {
+        let (partition, committed) = (self.partition, self.store.checkpoint().input_offset);
+        let committed_offset = Some(committed).filter(|offset| *offset >= 0);
+        let entries = self.plan.look_into(&self.store, question)?;
+        Ok(Found { partition, committed_offset, entries })
     }
 
     /// Has the task look at its queue at once.

@@ -17,7 +17,10 @@ use tokio::sync::oneshot;
 
 use super::commit::Commit;
 use super::failure::Failure;
-use super::message::{Close, CommitSoon, Open, Reopen, StageFailed, TaskFailed, WorkerFailed, WorkerReady};
+use super::inspect::Found;
+use super::message::{
+    Close, CommitSoon, Inspect, Open, Reopen, StageFailed, TaskFailed, WorkerFailed, WorkerReady,
+};
 use super::partition::PartitionActor;
 use super::plan::StagePlan;
 use super::restore::Restore;
@@ -483,6 +486,16 @@ impl Handler<TaskFailed> for Worker {
         if self.hosted.contains_key(&partition) {
             self.fail(failure);
         }
+    }
+}
+
+impl Handler<Inspect> for Worker {
+    type Result = Result<Vec<Found>, Failure>;
+
+    fn handle(&mut self, Inspect(question): Inspect, _context: &mut Self::Context) -> Self::Result {
+        let running = self.hosted.values().filter(|hosted| hosted.actor.is_some());
+        // None is borrowed now: a slice of work is over before the next message is taken.
+        running.map(|hosted| hosted.task.borrow().inspect(&question)).collect()
     }
 }
 

@@ -260,6 +260,31 @@ fn emitted_key(station: StationId, date: Date) -> [u8; 16] {
     key
 }
 
+/// What a store says of a station and date, for people who ask.
+pub(super) fn remembered(
+    store: &Store,
+    station: StationId,
+    date: Date,
+) -> Result<Vec<serde_json::Value>, StateError> {
+    let mut found = Vec::new();
+    store.scan_prefix(&emitted_key(station, date), |_, value| {
+        let Some(emitted) = decode_emitted(value, station, date) else { return };
+        let mut document = Vec::new();
+        let id = serde_json::json!({ "id": station }).to_string();
+        emitted.observation.to_json_into(&id, Compat::None, emitted.revision, &mut document);
+        found.extend(serde_json::from_slice(&document).ok().map(|document: serde_json::Value| {
+            serde_json::json!({ "kind": "observation", "revision": emitted.revision, "observation": document })
+        }));
+    })?;
+    Ok(found)
+}
+
+fn decode_emitted(value: &[u8], station: StationId, date: Date) -> Option<Emitted> {
+    let (revision, readings) = value.split_first_chunk::<4>()?;
+    let observation = Observation::decode(station, date, readings).ok()?;
+    Some(Emitted { revision: u32::from_be_bytes(*revision), observation })
+}
+
 fn read_emitted(
     store: &Store,
     key: &[u8],
@@ -267,11 +292,7 @@ fn read_emitted(
     station: StationId,
     date: Date,
 ) -> Result<Option<Emitted>, StateError> {
-    let decoded = store.get(key, today, |value| {
-        let (revision, readings) = value.split_first_chunk::<4>()?;
-        let observation = Observation::decode(station, date, readings).ok()?;
-        Some(Emitted { revision: u32::from_be_bytes(*revision), observation })
-    })?;
+    let decoded = store.get(key, today, |value| decode_emitted(value, station, date))?;
     match decoded {
         None => Ok(None),
         Some(Some(emitted)) => Ok(Some(emitted)),

@@ -34,7 +34,12 @@ impl Remembered {
 
 /// The store key of a day that has fired by itself.
 pub(super) fn lone_day_key(rule: &str, station: StationId, date: Date) -> Vec<u8> {
-    [&[LONE_DAY_KEY], rule.as_bytes(), b"/", station.as_bytes(), &date.to_be_bytes()].concat()
+    [&lone_day_prefix(rule, station)[..], &date.to_be_bytes()].concat()
+}
+
+/// What the store keys of all such days begin with.
+pub(super) fn lone_day_prefix(rule: &str, station: StationId) -> Vec<u8> {
+    [&[LONE_DAY_KEY], rule.as_bytes(), b"/", station.as_bytes()].concat()
 }
 
 /// Stands before each value. Another one was written by another version, whose memory is not understood: it counts as

@@ -19,6 +19,7 @@ mod counts;
 mod deliver;
 mod enrich;
 mod filter;
+mod inspect;
 mod json;
 mod memory;
 mod notice;
@@ -40,6 +41,7 @@ pub use deliver::{
 };
 pub use enrich::Enrich;
 pub use filter::Filter;
+pub use inspect::Question;
 pub use memory::Remembered;
 pub use notice::{Addressed, Notice, Recipient};
 pub use notify::Notify;

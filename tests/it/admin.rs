@@ -2,11 +2,16 @@
 
 use std::io::{Read, Write};
 use std::net::TcpStream;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 use serde_json::Value;
+use tokio::io::AsyncWriteExt;
 
-use crate::support::{Frostline, Needs, Running, Test, Topics, broker, free_port, http, http_get, test};
+use crate::support::{
+    Frostline, Needs, Running, Test, Topics, broker, free_port, http, http_get, test, wait_for,
+};
 
 const BROKER: &[Needs] = &[Needs::Broker];
 
@@ -25,37 +30,20 @@ pub fn tests() -> Vec<Test> {
             held,
         ),
         test("a_daemon_without_a_terminal_logs_json", BROKER, json_log),
+        test("each_process_answers_for_its_own_keys_and_names_who_has_the_others", BROKER, state_by_key),
     ]
 }
 
 const RULES: &str = "[[rule]]\nid = \"r\"\nwhere = \"true\"\nwhen = \"TMIN <= 10.0\"\n";
 
-/// Status and body of a request with these headers.
-fn get(port: u16, path: &str, headers: &str) -> Option<(u16, String)> {
-    let mut stream = TcpStream::connect(("127.0.0.1", port)).ok()?;
-    stream.set_read_timeout(Some(Duration::from_secs(10))).unwrap();
-    write!(stream, "GET {path} HTTP/1.1\r\n{headers}Connection: close\r\n\r\n").ok()?;
-    let mut text = String::new();
-    stream.read_to_string(&mut text).ok()?;
-    let (head, body) = text.split_once("\r\n\r\n")?;
-    Some((head.split(' ').nth(1)?.parse().ok()?, body.to_owned()))
-}
-
 const HOST: &str = "Host: 127.0.0.1\r\n";
 
 /// Asks until the answer is right.
-fn wait_for(port: u16, path: &str, is_right: impl Fn(u16, &str) -> bool) -> String {
-    let deadline = Instant::now() + Duration::from_secs(60);
-    loop {
-        let answer = get(port, path, HOST);
-        if let Some((status, body)) = &answer
-            && is_right(*status, body)
-        {
-            return body.clone();
-        }
-        assert!(Instant::now() < deadline, "{path}: {answer:?}");
-        std::thread::sleep(Duration::from_millis(100));
-    }
+#[track_caller]
+fn wait_until(port: u16, path: &str, is_right: impl Fn(u16, &str) -> bool) -> String {
+    wait_for(&format!("the right answer to {path}"), Duration::from_secs(60), || {
+        http_get(port, path, &[]).filter(|(status, body)| is_right(*status, body)).map(|(_, body)| body)
+    })
 }
 
 fn daemon(topics: &Topics, listen: &str) -> Frostline {
@@ -69,31 +57,31 @@ fn over_http() {
     std::fs::write(dir.path().join("rules.toml"), RULES).unwrap();
     let port = free_port();
     let running = daemon(&topics, &format!("127.0.0.1:{port}")).in_dir(dir.path()).start();
-    wait_for(port, "/health/live", |status, body| status == 200 && body.contains("live"));
+    wait_until(port, "/health/live", |status, body| status == 200 && body.contains("live"));
     let value = br#"{"station":{"id":"USC00020080"},"date":"2016-02-24","TMIN":1.5}"#;
     topics.send("noaa-json", &[(Some(b"USC00020080"), Some(value))]);
-    wait_for(port, "/metrics", |status, body| {
+    wait_until(port, "/metrics", |status, body| {
         status == 200 && body.contains("frostline_stage_total{stage=\"alert\",kind=\"alerts\"} 1")
     });
-    let metrics = wait_for(port, "/metrics", |_, body| body.contains("frostline_commit_seconds_bucket"));
+    let metrics = wait_until(port, "/metrics", |_, body| body.contains("frostline_commit_seconds_bucket"));
     assert!(metrics.contains("# HELP frostline_stage_total"), "{metrics}");
     assert!(
         metrics.contains("frostline_partition_lag_records{stage=\"alert\",partition=\"0\"} 0"),
         "{metrics}"
     );
-    let ready = wait_for(port, "/health/ready", |status, _| status == 200);
+    let ready = wait_until(port, "/health/ready", |status, _| status == 200);
     let ready: Value = serde_json::from_str(&ready).unwrap();
     assert_eq!((&ready["partitions"], &ready["status"]), (&5.into(), &"ready".into()));
     let partitions: Value =
-        serde_json::from_str(&wait_for(port, "/api/v1/partitions", |status, _| status == 200)).unwrap();
+        serde_json::from_str(&wait_until(port, "/api/v1/partitions", |status, _| status == 200)).unwrap();
     assert_eq!(partitions.as_array().unwrap().len(), 5);
     assert!(partitions[0]["phase"] == "running" && partitions[0]["stage"] == "alert", "{partitions}");
     let stages: Value =
-        serde_json::from_str(&wait_for(port, "/api/v1/stages", |status, _| status == 200)).unwrap();
+        serde_json::from_str(&wait_until(port, "/api/v1/stages", |status, _| status == 200)).unwrap();
     assert_eq!(stages[0]["counts"]["alerts"], 1);
     // A page in a browser that reaches us under a name of its own is none of us.
-    assert_eq!(get(port, "/metrics", "Host: evil.example\r\n").unwrap().0, 403);
-    assert_eq!(get(port, "/nowhere", HOST).unwrap().0, 404);
+    assert_eq!(http_get(port, "/metrics", &[("Host", "evil.example")]).unwrap().0, 403);
+    assert_eq!(http_get(port, "/nowhere", &[]).unwrap().0, 404);
     running.signal("TERM");
     running.wait().expect_code(0);
 }
@@ -111,10 +99,10 @@ fn needs_a_token() {
         .args(["--set", "admin.token=${env:TOKEN_OF_TEST}"])
         .in_dir(dir.path())
         .start();
-    wait_for(port, "/health/live", |status, _| status == 200);
-    assert_eq!(get(port, "/metrics", HOST).unwrap().0, 401);
-    assert_eq!(get(port, "/metrics", &format!("{HOST}Authorization: Bearer wrong\r\n")).unwrap().0, 401);
-    assert_eq!(get(port, "/metrics", &format!("{HOST}Authorization: Bearer {token}\r\n")).unwrap().0, 200);
+    wait_until(port, "/health/live", |status, _| status == 200);
+    assert_eq!(http_get(port, "/metrics", &[]).unwrap().0, 401);
+    assert_eq!(http_get(port, "/metrics", &[("Authorization", "Bearer wrong")]).unwrap().0, 401);
+    assert_eq!(http_get(port, "/metrics", &[("Authorization", &format!("Bearer {token}"))]).unwrap().0, 200);
     running.signal("TERM");
     let outcome = running.wait().expect_code(0);
     assert!(!outcome.err.contains(token), "{outcome}");
@@ -135,8 +123,43 @@ fn at_work(topics: &Topics, dir: &tempfile::TempDir) -> (Running, u16) {
     std::fs::write(dir.path().join("rules.toml"), RULES).unwrap();
     let port = free_port();
     let running = daemon(topics, &format!("127.0.0.1:{port}")).in_dir(dir.path()).start();
-    wait_for(port, "/health/ready", |status, body| status == 200 && body.contains(":5,"));
+    wait_until(port, "/health/ready", |status, body| status == 200 && body.contains(":5,"));
     (running, port)
+}
+
+/// Connections that say nothing, or only half of it, on a thread of their own until this is dropped.
+struct SlowConnections(Option<tokio::sync::oneshot::Sender<()>>, Option<std::thread::JoinHandle<()>>);
+
+impl SlowConnections {
+    /// Tries to open so many at once; `open` counts those that the server's system has taken. Most of the others wait in
+    /// its queue for all of the test.
+    fn open(port: u16, count: usize, open: &Arc<AtomicUsize>) -> Self {
+        let (end, ended) = tokio::sync::oneshot::channel();
+        let open = Arc::clone(open);
+        let run = move || {
+            let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+            for number in 0..count {
+                let open = Arc::clone(&open);
+                runtime.spawn(async move {
+                    let mut stream = tokio::net::TcpStream::connect(("127.0.0.1", port)).await?;
+                    if number % 2 == 0 {
+                        stream.write_all(b"GET / HTT").await?;
+                    }
+                    open.fetch_add(1, Ordering::Relaxed);
+                    std::future::pending::<std::io::Result<()>>().await
+                });
+            }
+            let _ = runtime.block_on(ended);
+        };
+        Self(Some(end), Some(std::thread::spawn(run)))
+    }
+}
+
+impl Drop for SlowConnections {
+    fn drop(&mut self) {
+        drop(self.0.take());
+        let _ = self.1.take().map(std::thread::JoinHandle::join);
+    }
 }
 
 fn hostile() {
@@ -182,16 +205,11 @@ fn hostile() {
         );
     }
     // Thousands of connections that say nothing, or only half of it.
-    let slow: Vec<TcpStream> = (0..SLOW)
-        .filter_map(|number| {
-            let mut stream = TcpStream::connect(("127.0.0.1", port)).ok()?;
-            if number % 2 == 0 {
-                stream.write_all(b"GET / HTT").ok()?;
-            }
-            Some(stream)
-        })
-        .collect();
-    println!("{} slow connections were open", slow.len());
+    let open = Arc::new(AtomicUsize::new(0));
+    let slow = SlowConnections::open(port, SLOW, &open);
+    wait_for("a thousand of them", Duration::from_secs(30), || {
+        (open.load(Ordering::Relaxed) > 1_000).then_some(())
+    });
     let before = Instant::now();
     let values: Vec<String> = (0..200)
         .map(|n| format!(r#"{{"station":{{"id":"USC{n:08}"}},"date":"2016-02-24","TMIN":1.5}}"#))
@@ -204,9 +222,10 @@ fn hostile() {
     while alerts() < 200 {
         assert!(before.elapsed() < Duration::from_secs(30), "the stream stands still");
     }
-    println!("200 alerts beside them after {:?}", before.elapsed());
+    let (after, open) = (before.elapsed(), open.load(Ordering::Relaxed));
+    println!("200 alerts after {after:?}, beside {SLOW} slow connections, {open} of them open");
     drop(slow);
-    wait_for(port, "/health/live", |status, _| status == 200);
+    wait_until(port, "/health/live", |status, _| status == 200);
     running.signal("TERM");
     running.wait().expect_code(0);
 }
@@ -265,10 +284,9 @@ fn lag() {
         // Nothing new is written, so what Kafka says lies between two looks of ours.
         let Some(kafka) = kafka_lag(&group) else { continue };
         // The daemon knows of its commit a moment after Kafka does.
-        let after =
-            crate::support::wait_for("the commit that Kafka tells of", Duration::from_secs(10), || {
-                own_lag(port).filter(|after| *after <= kafka)
-            });
+        let after = wait_for("the commit that Kafka tells of", Duration::from_secs(10), || {
+            own_lag(port).filter(|after| *after <= kafka)
+        });
         assert!(kafka <= before, "{after} <= {kafka} <= {before}");
         compared.push((before, kafka, after));
         if before == 0 {
@@ -280,13 +298,100 @@ fn lag() {
     running.wait().expect_code(0);
 }
 
+/// Asks one of two processes for a station, and the other one where that is told to have it. Status of the first answer,
+/// and the right answer.
+fn ask_either(port: u16, station: &str, other: u16) -> Option<(u16, Value)> {
+    let path = format!("/api/v1/state/alert/{station}");
+    let (status, body) = http_get(port, &path, &[])?;
+    let answer: Value = serde_json::from_str(&body).unwrap();
+    match status {
+        200 => Some((200, answer)),
+        307 => {
+            assert_eq!(answer["owner"]["address"], format!("127.0.0.1:{other}"), "{answer}");
+            let (status, body) = http_get(other, &path, &[])?;
+            (status == 200).then(|| (307, serde_json::from_str(&body).unwrap()))
+        }
+        // A rebalance is under way.
+        503 => None,
+        _ => panic!("{status}: {answer}"),
+    }
+}
+
+fn state_by_key() {
+    let topics = Topics::create();
+    let rules = format!(
+        "{RULES}[[rule]]\nid = \"e\"\nwhere = \"true\"\nwhen = \"TMIN <= 10.0\"\nclear = \"TMIN > 12.0\"\n"
+    );
+    let start = |port: u16| {
+        let dir = tempfile::tempdir().unwrap();
+        std::fs::write(dir.path().join("rules.toml"), &rules).unwrap();
+        (daemon(&topics, &format!("127.0.0.1:{port}")).in_dir(dir.path()).start(), dir)
+    };
+    let (one, two) = (free_port(), free_port());
+    let (first, _first_dir) = start(one);
+    wait_until(one, "/health/ready", |status, body| status == 200 && body.contains(":5,"));
+    let (second, _second_dir) = start(two);
+    wait_until(two, "/health/ready", |status, body| status == 200 && !body.contains(":0,"));
+    let stations: Vec<String> = (0..40).map(|n| format!("USC{n:08}")).collect();
+    let value =
+        |station: &String| format!(r#"{{"station":{{"id":"{station}"}},"date":"2016-02-24","TMIN":1.5}}"#);
+    let values: Vec<String> = stations.iter().map(value).collect();
+    let records: Vec<_> =
+        stations.iter().zip(&values).map(|(k, v)| (Some(k.as_bytes()), Some(v.as_bytes()))).collect();
+    topics.send("noaa-json", &records);
+    wait_for("the alerts", Duration::from_secs(30), || {
+        (topics.records("noaa-json-alerts").len() == 80).then_some(())
+    });
+    let ask_all = |port: u16, other: u16| -> Vec<u16> {
+        let ask = |station: &String| {
+            let what = format!("the state of {station}");
+            let (status, answer) =
+                wait_for(&what, Duration::from_secs(30), || ask_either(port, station, other));
+            let entries = answer["entries"].as_array().unwrap();
+            assert_eq!((answer["key"].as_str(), entries.len()), (Some(station.as_str()), 2), "{answer}");
+            let episode = entries.iter().find(|entry| entry["rule"] == "e").unwrap();
+            assert_eq!(episode["standing_since"], "2016-02-24", "{answer}");
+            let day = entries.iter().find(|entry| entry["rule"] == "r").unwrap();
+            assert_eq!((&day["date"], &day["stands"]), (&"2016-02-24".into(), &true.into()), "{answer}");
+            status
+        };
+        stations.iter().map(ask).collect()
+    };
+    let here = |statuses: &[u16]| statuses.iter().filter(|status| **status == 200).count();
+    let (of_one, of_two) = (ask_all(one, two), ask_all(two, one));
+    println!(
+        "of 40 stations {} are with the first process, {} with the second",
+        here(&of_one),
+        here(&of_two)
+    );
+    assert!(here(&of_one) > 0 && here(&of_two) > 0 && here(&of_one) + here(&of_two) == 40);
+    for (path, expected) in [
+        ("/api/v1/state/alert/USC99999999", "entries"),
+        ("/api/v1/state/alert/short", "11 characters"),
+        ("/api/v1/state/filter/USC00000001", "keeps no state"),
+        ("/api/v1/state/nothing/USC00000001", "unknown stage"),
+        ("/api/v1/state/deliver/subscriber/ops", "no process has partition"),
+    ] {
+        let (status, body) = http_get(one, path, &[]).unwrap();
+        let is_elsewhere = status == 307 && path.contains("99999999");
+        assert!(body.contains(expected) || is_elsewhere, "{path}: {status} {body}");
+    }
+    // The one that stays takes over what the other one had.
+    second.signal("TERM");
+    second.wait().expect_code(0);
+    wait_until(one, "/health/ready", |status, body| status == 200 && body.contains(":5,"));
+    assert_eq!(here(&ask_all(one, two)), 40);
+    first.signal("TERM");
+    first.wait().expect_code(0);
+}
+
 fn top() {
     let (topics, dir) = (Topics::create(), tempfile::tempdir().unwrap());
     let (running, port) = at_work(&topics, &dir);
     let url = format!("http://127.0.0.1:{port}");
     let value = br#"{"station":{"id":"USC00020080"},"date":"2016-02-24","TMIN":1.5}"#;
     topics.send("noaa-json", &[(Some(b"USC00020080"), Some(value))]);
-    wait_for(port, "/api/v1/alerts", |_, body| body.contains("USC00020080"));
+    wait_until(port, "/api/v1/alerts", |_, body| body.contains("USC00020080"));
     let shown = Frostline::new().args(["top", "--once", "--url", &url]).run().expect_code(0);
     assert!(
         shown.out.contains("ready") && shown.out.contains("1 alerts") && shown.out.contains("TMIN 1.5"),
@@ -335,13 +440,13 @@ fn held() {
         .env("FROSTLINE_FAULT_POINT", "after-sled:2:hang")
         .in_dir(dir.path())
         .start();
-    wait_for(port, "/health/ready", |status, body| status == 200 && body.contains(":5,"));
+    wait_until(port, "/health/ready", |status, body| status == 200 && body.contains(":5,"));
     let sent = Instant::now();
     for day in 1..=2 {
         let value = format!(r#"{{"station":{{"id":"USC00020080"}},"date":"2016-02-0{day}","TMIN":1.5}}"#);
         topics.send("noaa-json", &[(Some(b"USC00020080"), Some(value.as_bytes()))]);
     }
-    let body = wait_for(port, "/health/ready", |status, _| status == 503);
+    let body = wait_until(port, "/health/ready", |status, _| status == 503);
     println!("readiness was red {:?} after the first record: {body}", sent.elapsed());
     assert!(body.contains("stage alert has not moved in partition"), "{body}");
     let outcome = running.wait().expect_code(1);
@@ -364,14 +469,14 @@ fn change_rules() {
     };
     // Without a token nobody can, not even from here.
     let running = start("");
-    wait_for(port, "/health/live", |status, _| status == 200);
+    wait_until(port, "/health/live", |status, _| status == 200);
     let (status, body) = ask("POST", "/api/v1/rules", RULES);
     assert!(status == 403 && body["error"].as_str().unwrap().contains("admin.token"), "{body}");
     running.signal("TERM");
     running.wait().expect_code(0);
 
     let running = start(token);
-    wait_for(port, "/health/live", |status, _| status == 200);
+    wait_until(port, "/health/live", |status, _| status == 200);
     assert_eq!(http(port, "POST", "/api/v1/rules", &[], RULES).unwrap().0, 401);
     let (status, body) =
         ask("POST", "/api/v1/rules", "[[rule]]\nid = \"r\"\nwhere = \"true\"\nwhen = \"TMIM < 1\"\n");
@@ -381,7 +486,7 @@ fn change_rules() {
     // In force at once.
     let value = br#"{"station":{"id":"USC00020080"},"date":"2016-02-24","TMIN":1.5}"#;
     topics.send("noaa-json", &[(Some(b"USC00020080"), Some(value))]);
-    crate::support::wait_for("the alert", Duration::from_secs(30), || {
+    wait_for("the alert", Duration::from_secs(30), || {
         (topics.records("noaa-json-alerts").len() == 1).then_some(())
     });
     let rules = ask("GET", "/api/v1/rules", "").1;

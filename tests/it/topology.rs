@@ -4,12 +4,12 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use frostline::demo::{CivilDay, Generator, Line, STATIONS};
-use frostline::noaa::{Compat, Location, Station, StationId};
+use frostline::noaa::{Compat, Date, Location, Station, StationId};
 use frostline::record::NO_HEADERS;
 use frostline::rules::{Condition, RuleSet, Scope};
 use frostline::stages::driver::{TestDriver, Written};
 use frostline::stages::{
-    Alert, Assemble, AssembleSettings, Enrich, Filter, Limits, Sink, StageName, StationIndex,
+    Alert, Assemble, AssembleSettings, Enrich, Filter, Limits, Question, Sink, StageName, StationIndex,
 };
 use proptest::prelude::*;
 use proptest::test_runner::{Config as PropertyConfig, TestRunner};
@@ -112,6 +112,14 @@ fn a_late_line_makes_a_revision() {
     let third = driver.commit().unwrap();
     assert_eq!(third[0].json()["revision"], 3);
     assert!(third[0].json().get("TMIN").is_none());
+    let date = Date::new(2016, 2, 24).unwrap();
+    let question = Question::Observation(StationId::parse(SCOTTSDALE.as_bytes()).unwrap(), date);
+    let remembered = question.answer(&driver.store, &RuleSet::default()).unwrap();
+    assert_eq!(remembered.len(), 1);
+    assert_eq!(
+        (&remembered[0]["revision"], &remembered[0]["observation"]["TMAX"]),
+        (&3.into(), &23.3.into())
+    );
     let mut entries = 0;
     driver.store.scan(|_, _| entries += 1).unwrap();
     assert_eq!(entries, 1, "one entry for each observation, whatever happened to it");

@@ -128,6 +128,13 @@ fn notices_within_the_wait_are_one_message_a_channel_and_known_ones_are_not_told
     bench.tell("subscriber/anna", "a");
     assert!(bench.handed_out().is_empty());
     bench.later(6_000);
+    let question = crate::stages::Question::Recipient("subscriber/anna".parse().unwrap());
+    let remembered = |bench: &Bench, kind: &str| {
+        let found = question.answer(&bench.driver.store, &bench.rules).unwrap();
+        found.into_iter().filter(|entry| entry["kind"] == kind).collect::<Vec<_>>()
+    };
+    let messages = remembered(&bench, "message");
+    assert_eq!((messages.len(), &messages[0]["alert_ids"]), (2, &json!(["a", "b"])), "{messages:?}");
     let both = vec!["a".to_owned(), "b".to_owned()];
     assert_eq!(bench.handed_out(), [(Channel::Email, both.clone()), (Channel::Sms, both)]);
     assert_eq!(bench.driver.counts.duplicates, 2);
@@ -136,6 +143,7 @@ fn notices_within_the_wait_are_one_message_a_channel_and_known_ones_are_not_told
     assert_eq!(outcomes(&written), [("email".into(), "sent".into()), ("sms".into(), "sent".into())]);
     assert_eq!(written[0].json()["alert_ids"], json!(["a", "b"]));
     assert_eq!(written[0].json()["answer"], "250 OK");
+    assert_eq!((remembered(&bench, "message").len(), remembered(&bench, "sent").len()), (0, 2));
     bench.tell("subscriber/anna", "a");
     bench.later(MINUTE_MS);
     assert!(bench.handed_out().is_empty(), "known after it was sent, too");

@@ -8,6 +8,7 @@
 //! | `t` recipient `\0` channel `\0` thread | the message that began a thread |
 
 use serde::{Deserialize, Serialize};
+use serde_json::{Value, json};
 
 use super::super::memory::{decode, encode};
 use super::super::notice::Recipient;
@@ -117,6 +118,32 @@ impl Memory<'_> {
     pub(super) fn begin_thread(&mut self, to: &Recipient, channel: Channel, thread: &str, message_id: &str) {
         self.put(&format_key('t', to, &format!("{channel}\0{thread}")), &message_id);
     }
+}
+
+/// What a store still has for a recipient: messages that are not done, and how many were sent lately.
+pub(in super::super) fn remembered(store: &Store, recipient: &Recipient) -> Result<Vec<Value>, StateError> {
+    let mut found = Vec::new();
+    store.scan_prefix(MESSAGE_KEY, |_, value| {
+        let message = decode::<Message>(value).ok().flatten();
+        if let Some(message) = message.filter(|message| message.recipient == *recipient) {
+            found.push(json!({
+                "kind": "message",
+                "channel": message.channel,
+                "message_id": message.id,
+                "alert_ids": message.alert_ids().collect::<Vec<_>>(),
+                "due_ms": message.due_ms,
+                "attempts": message.attempts,
+                "error": message.error,
+            }));
+        }
+    })?;
+    store.scan_prefix(&format_key('r', recipient, ""), |key, value| {
+        let channel = key.rsplit(|byte| *byte == 0).next().map(String::from_utf8_lossy);
+        if let Ok(Some(times)) = decode::<Vec<i64>>(value) {
+            found.push(json!({ "kind": "sent", "channel": channel, "at_ms": times }));
+        }
+    })?;
+    Ok(found)
 }
 
 fn message_key(key: MessageKey) -> Vec<u8> {

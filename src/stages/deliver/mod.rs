@@ -42,6 +42,7 @@ use std::cmp::Reverse;
 use std::collections::{BinaryHeap, HashMap, HashSet};
 use std::sync::Arc;
 
+pub(super) use memory::remembered;
 use memory::{Known, Memory};
 use message::MessageKey;
 pub use message::{Channel, Message, Told};

@@ -1,0 +1,61 @@
+//! What tasks remember of a key, whichever process has it.
+
+use actix_web::http::header::LOCATION;
+use actix_web::{HttpRequest, HttpResponse, web};
+use serde::Deserialize;
+use serde_json::json;
+
+use super::view::Shown;
+use crate::runtime::{Answer, Found};
+use crate::stages::{Question, StageName};
+
+/// What goes with the path.
+#[derive(Deserialize)]
+pub(super) struct Asked {
+    date: Option<String>,
+}
+
+/// `GET /api/v1/state/STAGE/KEY`: the entries; or 307 to the process that has the key's partition; or 421 where that
+/// does not say where it answers, and 503 while nobody has it.
+pub(super) async fn state(
+    path: web::Path<(String, String)>,
+    asked: web::Query<Asked>,
+    request: HttpRequest,
+    shown: web::Data<Shown>,
+) -> HttpResponse {
+    let (stage, key) = path.into_inner();
+    let parsed = stage.parse::<StageName>();
+    let question = match parsed.and_then(|stage| Question::parse(stage, &key, asked.date.as_deref())) {
+        Ok(question) => question,
+        Err(reason) => return HttpResponse::BadRequest().json(json!({ "error": reason })),
+    };
+    match shown.view.inspector.ask(question).await {
+        Ok(Answer::Here(Found { partition, committed_offset, entries })) => HttpResponse::Ok().json(json!({
+            "stage": stage, "key": key, "partition": partition, "committed_offset": committed_offset,
+            "entries": entries,
+        })),
+        Ok(Answer::Restoring(partition)) => HttpResponse::ServiceUnavailable().json(json!({
+            "error": format!("partition {partition} of {stage} is still being restored here: ask again"),
+            "partition": partition,
+        })),
+        Ok(Answer::Elsewhere(partition, None)) => HttpResponse::ServiceUnavailable().json(json!({
+            "error": format!("no process has partition {partition} of {stage} just now: ask again"),
+            "partition": partition, "owner": null,
+        })),
+        Ok(Answer::Elsewhere(partition, Some(owner))) => {
+            let body = json!({
+                "error": format!("partition {partition} of {stage} is in another process"),
+                "partition": partition,
+                "owner": { "address": owner.address, "host": owner.host },
+            });
+            match owner.address {
+                Some(address) => {
+                    let there = format!("http://{address}{}", request.uri());
+                    HttpResponse::TemporaryRedirect().insert_header((LOCATION, there)).json(body)
+                }
+                None => HttpResponse::MisdirectedRequest().json(body),
+            }
+        }
+        Err(failure) => HttpResponse::InternalServerError().json(json!({ "error": failure.to_string() })),
+    }
+}

@@ -1,0 +1,135 @@
+//! Which process of a group has which partition, and where it answers questions.
+//!
+//! A group tells of its members what they said of themselves, and of that librdkafka lets only `client.id` be chosen
+//! freely. So a member of a stage's group is called `frostline@HOST:PORT`, after its own admin address. The host is left
+//! out where it listens on all addresses: then it is where the brokers see the member.
+
+use std::time::Duration;
+
+use rdkafka::consumer::{BaseConsumer, Consumer};
+
+use super::{ClientSettings, KafkaError, raw};
+
+const PATIENCE: Duration = Duration::from_secs(5);
+/// What the name of a member begins with that says where it answers.
+const NAME: &str = "frostline@";
+
+/// The member of a group that has a partition.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Member {
+    /// Where it answers, as `host:port`; `None` where it does not say.
+    pub address: Option<String>,
+    /// Where the brokers see it.
+    pub host: String,
+}
+
+/// The `client.id` of a member that answers at `advertised`; nothing special where that is empty.
+pub(super) fn client_id(advertised: &str) -> Option<String> {
+    (!advertised.is_empty()).then(|| format!("{NAME}{advertised}"))
+}
+
+/// The partition of a topic into which a record with this key goes, and which member of the group has it just now.
+///
+/// # Errors
+/// [`KafkaError::Topic`] where the topic does not exist, others where no broker answers.
+pub fn owner_of_key(
+    settings: &ClientSettings,
+    (group, topic): (&str, &str),
+    key: &[u8],
+) -> Result<(i32, Option<Member>), KafkaError> {
+    let what = format!("asking who has which partition of {topic}");
+    let failed = |error| KafkaError::of_client(&what, &error);
+    let mut config = settings.consumer();
+    config.set("group.id", group);
+    let consumer: BaseConsumer = config.create().map_err(failed)?;
+    let metadata = consumer.fetch_metadata(Some(topic), PATIENCE).map_err(failed)?;
+    let partitions = metadata.topics().iter().find(|found| found.name() == topic);
+    let partitions = partitions.map_or(0, |found| i32::try_from(found.partitions().len()).unwrap_or(0));
+    let Some(partition) = raw::partition_of_key(key, partitions) else {
+        return Err(KafkaError::Topic(format!("topic {topic} does not exist")));
+    };
+    let groups = consumer.fetch_group_list(Some(group), PATIENCE).map_err(failed)?;
+    let mut members = groups.groups().iter().flat_map(|group| group.members());
+    let owner = members.find(|member| {
+        let assignment = member.assignment().unwrap_or_default();
+        assigned(assignment, topic).is_some_and(|partitions| partitions.contains(&partition))
+    });
+    Ok((partition, owner.map(|member| member_of(member.client_id(), member.client_host()))))
+}
+
+fn member_of(client_id: &str, client_host: &str) -> Member {
+    // Brokers write it as `/127.0.0.1`.
+    let host = client_host.trim_start_matches('/').to_owned();
+    let address = client_id.strip_prefix(NAME).map(|advertised| match advertised.strip_prefix(':') {
+        Some(port) if host.contains(':') => format!("[{host}]:{port}"),
+        Some(port) => format!("{host}:{port}"),
+        None => advertised.to_owned(),
+    });
+    Member { address, host }
+}
+
+/// The partitions of a topic in an assignment of the consumer protocol: version, then topics by name with their
+/// partitions. `None` where it cannot be read, as of a member that is about to join.
+fn assigned(mut bytes: &[u8], topic: &str) -> Option<Vec<i32>> {
+    fn take<const N: usize>(bytes: &mut &[u8]) -> Option<[u8; N]> {
+        let (head, tail) = bytes.split_first_chunk()?;
+        *bytes = tail;
+        Some(*head)
+    }
+    let _version = take::<2>(&mut bytes)?;
+    let mut found = Vec::new();
+    for _ in 0..i32::from_be_bytes(take(&mut bytes)?) {
+        let length = usize::from(u16::from_be_bytes(take(&mut bytes)?));
+        let (name, tail) = bytes.split_at_checked(length)?;
+        bytes = tail;
+        for _ in 0..i32::from_be_bytes(take(&mut bytes)?) {
+            let partition = i32::from_be_bytes(take(&mut bytes)?);
+            if name == topic.as_bytes() {
+                found.push(partition);
+            }
+        }
+    }
+    Some(found)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_member_says_where_it_answers() {
+        let address = |id, host| member_of(id, host).address;
+        assert_eq!(address("frostline@127.0.0.1:8080", "/127.0.0.1").as_deref(), Some("127.0.0.1:8080"));
+        assert_eq!(address("frostline@:8080", "/10.0.0.7").as_deref(), Some("10.0.0.7:8080"));
+        assert_eq!(
+            address("frostline@:8080", "/fe80:0:0:0:0:0:0:1").as_deref(),
+            Some("[fe80:0:0:0:0:0:0:1]:8080")
+        );
+        assert_eq!(address("frostline", "/10.0.0.7"), None);
+        assert_eq!(client_id("a:1").as_deref(), Some("frostline@a:1"));
+        assert_eq!(client_id(""), None);
+    }
+
+    #[test]
+    fn assignments_are_read_and_cut_ones_are_not() {
+        let one = [
+            0, 1, 0, 0, 0, 2, 0, 1, b'a', 0, 0, 0, 2, 0, 0, 0, 3, 0, 0, 0, 7, 0, 1, b'b', 0, 0, 0, 1, 0, 0,
+            0, 9,
+        ];
+        assert_eq!(assigned(&one, "a"), Some(vec![3, 7]));
+        assert_eq!(assigned(&one, "b"), Some(vec![9]));
+        assert_eq!(assigned(&one, "c"), Some(vec![]));
+        assert_eq!(assigned(&one[..one.len() - 1], "a"), None);
+        assert_eq!(assigned(&[], "a"), None);
+    }
+
+    #[test]
+    fn keys_are_placed_as_java_clients_place_them() {
+        // Of Kafka's own UtilsTest.testMurmur2, made positive, by 1,000 partitions.
+        for (key, hash) in [("21", -973_932_308_i32), ("foobar", -790_332_482), ("abc", 479_470_107)] {
+            let partition = (hash & 0x7fff_ffff) % 1_000;
+            assert_eq!(raw::partition_of_key(key.as_bytes(), 1_000), Some(partition), "{key}");
+        }
+        assert_eq!(raw::partition_of_key(b"a", 0), None);
+    }
+}
