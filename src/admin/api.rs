@@ -34,6 +34,13 @@ pub(super) fn not_found(reason: &str) -> HttpResponse {
     HttpResponse::NotFound().json(json!({ "error": reason }))
 }
 
+/// What is wrong with a request, in the form of all answers.
+pub(super) fn bad_request(error: impl std::fmt::Display) -> actix_web::Error {
+    let reason = error.to_string();
+    let answer = HttpResponse::BadRequest().json(json!({ "error": reason }));
+    actix_web::error::InternalError::from_response(reason, answer).into()
+}
+
 pub(super) async fn live() -> HttpResponse {
     HttpResponse::Ok().json(json!({ "status": "live" }))
 }
@@ -70,7 +77,7 @@ pub(super) async fn partitions(shown: State) -> HttpResponse {
 
 /// The map is megabytes, so it is made beside the event loop, and packed for whoever takes that.
 pub(super) async fn stations(request: HttpRequest, shown: State) -> HttpResponse {
-    shown.live.look();
+    shown.live.look_and_read().await;
     let accepts = request.headers().get(ACCEPT_ENCODING).and_then(|value| value.to_str().ok());
     let packs = accepts.is_some_and(|accepts| accepts.contains("gzip"));
     let made = web::block(move || {
@@ -94,7 +101,7 @@ fn gzip(bytes: &[u8]) -> std::io::Result<Vec<u8>> {
 }
 
 pub(super) async fn station(id: web::Path<String>, shown: State) -> HttpResponse {
-    shown.live.look();
+    shown.live.look_and_read().await;
     match StationId::parse(id.as_bytes()).and_then(|id| shown.station(id)) {
         Some(station) => HttpResponse::Ok().json(station),
         None => not_found("no such station: neither in the station table nor in the newest observations"),
@@ -102,7 +109,7 @@ pub(super) async fn station(id: web::Path<String>, shown: State) -> HttpResponse
 }
 
 pub(super) async fn observations(id: web::Path<String>, shown: State) -> HttpResponse {
-    shown.live.look();
+    shown.live.look_and_read().await;
     match StationId::parse(id.as_bytes()) {
         Some(id) => HttpResponse::Ok().json(shown.observations(id)),
         None => not_found("expected a GHCN-Daily id of 11 characters, as in USW00003192"),
@@ -110,26 +117,26 @@ pub(super) async fn observations(id: web::Path<String>, shown: State) -> HttpRes
 }
 
 pub(super) async fn alerts(page: web::Query<Page>, shown: State) -> HttpResponse {
-    list(List::Alerts, &page, &shown)
+    list(List::Alerts, &page, &shown).await
 }
 
 pub(super) async fn dead_letters(page: web::Query<Page>, shown: State) -> HttpResponse {
-    list(List::DeadLetters, &page, &shown)
+    list(List::DeadLetters, &page, &shown).await
 }
 
 pub(super) async fn deliveries(page: web::Query<Page>, shown: State) -> HttpResponse {
-    list(List::Deliveries, &page, &shown)
+    list(List::Deliveries, &page, &shown).await
 }
 
-fn list(list: List, page: &Page, shown: &State) -> HttpResponse {
-    shown.live.look();
+async fn list(list: List, page: &Page, shown: &State) -> HttpResponse {
+    shown.live.look_and_read().await;
     let elements = shown.live.newest(list, page.limit.unwrap_or(LIMIT).min(LIMIT_MAX));
     let elements: Vec<&str> = elements.iter().map(|element| &**element).collect();
     HttpResponse::Ok().content_type("application/json").body(format!("[{}]", elements.join(",")))
 }
 
 pub(super) async fn rules(shown: State) -> HttpResponse {
-    shown.live.look();
+    shown.live.look_and_read().await;
     HttpResponse::Ok().json(shown.rules())
 }
 

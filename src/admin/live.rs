@@ -6,6 +6,7 @@
 use std::collections::{BTreeSet, HashMap, VecDeque};
 use std::sync::atomic::{AtomicI64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
 use tokio::sync::broadcast;
@@ -21,6 +22,10 @@ const KEPT: usize = 500;
 const EVENTS_MAX: usize = 256;
 /// Longest part of a dead letter's value that is shown, in characters.
 const VALUE_CHARS_MAX: usize = 2_000;
+/// How many lists there are; their tails come first.
+const LISTS: usize = 3;
+/// How long whoever looks first waits for them.
+const READ_PATIENCE: Duration = Duration::from_secs(3);
 /// How many records before the end of each partition are read at first.
 const ALERTS_TAIL: i64 = 20_000;
 const LIST_TAIL: i64 = 200;
@@ -60,7 +65,7 @@ struct Standing {
 
 /// See the module's description.
 pub(super) struct Live {
-    lists: [Mutex<VecDeque<Arc<str>>>; 3],
+    lists: [Mutex<VecDeque<Arc<str>>>; LISTS],
     /// What stands, by what ties its alerts together: the station, and the day if it stands for that day only.
     standing: Mutex<HashMap<String, Standing>>,
     pub(super) recent: Arc<RecentDays>,
@@ -106,6 +111,16 @@ impl Live {
         tails.push(follow(topic::DEAD_LETTERS, LIST_TAIL, Self::take_dead_letter));
         if !self.has_observations {
             tails.push(follow(topic::JSON, OBSERVATIONS_TAIL, Self::take_observation));
+        }
+    }
+
+    /// [`look`](Self::look), and waits a moment until the lists have what was there before.
+    pub(super) async fn look_and_read(self: &Arc<Self>) {
+        self.look();
+        let since = Instant::now();
+        let is_read = || lock(&self.tails).iter().take(LISTS).all(TopicTail::is_current);
+        while !is_read() && since.elapsed() < READ_PATIENCE {
+            tokio::time::sleep(Duration::from_millis(10)).await;
         }
     }
 
@@ -231,12 +246,13 @@ impl Live {
             "offset": record.offset,
             "timestamp_ms": record.timestamp_ms,
             "stage": text("frostline-stage"),
-            "reason": text("frostline-reason"),
+            "reason": text("frostline-reason").map(|reason| without_addresses(&reason)),
             "source_topic": text("frostline-topic"),
             "source_partition": number("frostline-partition"),
             "source_offset": number("frostline-offset"),
             "key": record.key.map(shown),
-            "value": record.value.map(shown).unwrap_or_default(),
+            // Addresses are for nobody's eyes.
+            "value": without_addresses(&record.value.map(shown).unwrap_or_default()),
         });
         self.add(List::DeadLetters, &element);
     }
@@ -248,7 +264,38 @@ impl Live {
     }
 }
 
+/// Puts dots for what stands before an `@`.
+fn without_addresses(text: &str) -> String {
+    let is_local = |c: char| c.is_alphanumeric() || "!#$%&'*+-/=?^_`{|}~.".contains(c);
+    let mut parts = text.split('@');
+    let mut shown = parts.next().unwrap_or_default().to_owned();
+    for part in parts {
+        let kept = shown.trim_end_matches(is_local).len();
+        if kept < shown.len() {
+            shown.truncate(kept);
+            shown.push('…');
+        }
+        shown.push('@');
+        shown.push_str(part);
+    }
+    shown
+}
+
 // A poisoned lock only says that somebody panicked; what it guards is whole.
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn addresses_are_not_shown() {
+        assert_eq!(
+            without_addresses(r#"{"email":"anna.b+x@example.org","TMIN":1.5} @ 2@17"#),
+            r#"{"email":"…@example.org","TMIN":1.5} @ …@17"#
+        );
+        assert_eq!(without_addresses("nothing"), "nothing");
+    }
 }

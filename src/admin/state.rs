@@ -1,4 +1,4 @@
-//! What tasks remember of a key, whichever process has it.
+//! Which process has what, and what tasks remember of a key, whichever process has it.
 
 use actix_web::http::header::LOCATION;
 use actix_web::{HttpRequest, HttpResponse, web};
@@ -6,7 +6,7 @@ use serde::Deserialize;
 use serde_json::json;
 
 use super::view::Shown;
-use crate::runtime::{Answer, Found};
+use crate::runtime::{Answer, Failure, Found};
 use crate::stages::{Question, StageName};
 
 /// What goes with the path.
@@ -56,6 +56,18 @@ pub(super) async fn state(
                 None => HttpResponse::MisdirectedRequest().json(body),
             }
         }
-        Err(failure) => HttpResponse::InternalServerError().json(json!({ "error": failure.to_string() })),
+        Err(failure) => failed(&failure),
     }
+}
+
+/// `GET /api/v1/processes`: all processes of the installation, with their partitions.
+pub(super) async fn processes(shown: web::Data<Shown>) -> HttpResponse {
+    match shown.view.inspector.processes().await {
+        Ok(processes) => HttpResponse::Ok().json(processes),
+        Err(failure) => failed(&failure),
+    }
+}
+
+fn failed(failure: &Failure) -> HttpResponse {
+    HttpResponse::InternalServerError().json(json!({ "error": failure.to_string() }))
 }

@@ -26,7 +26,7 @@ use crate::stages::StageName;
 
 const EXAMPLES: &str = "\
 Examples:
-  frostline demo                               a year of weather, then a new day each second until Ctrl-C
+  frostline demo                               a year of weather, then a new day every two seconds until Ctrl-C
   frostline demo --once                        the year only
   frostline demo --once --json                 alerts and summary for scripts
   frostline demo --brokers 127.0.0.1:9092      on a real broker; its topics are deleted at the end";
@@ -35,8 +35,8 @@ Examples:
 const RULES: &str = include_str!("../../examples/rules.toml");
 const SEED: u64 = 2019;
 const YEAR: i16 = 2024;
-/// A new day comes so often once the year is done.
-const DAY_INTERVAL: Duration = Duration::from_secs(1);
+/// A new day comes so often once the year is done: observations settle when their partition has been idle for a second.
+const DAY_INTERVAL: Duration = Duration::from_secs(2);
 
 /// Show the whole path on synthetic weather: lines into observations, the filter, rules, alerts
 #[derive(Args)]
@@ -221,10 +221,10 @@ async fn work(
     stream(daemon, feed, spinner).await
 }
 
-/// A new day each second, up to today.
+/// A new day every two seconds, up to today.
 async fn stream(daemon: &mut Daemon, mut feed: Feed, spinner: &ProgressBar) -> Result<(), Failed> {
     spinner.suspend(|| {
-        output::note(&format!("{DIM}the year is done; now a new day each second, until Ctrl-C{DIM:#}"))
+        output::note(&format!("{DIM}the year is done; now a new day every two seconds, until Ctrl-C{DIM:#}"))
     });
     let mut next = tokio::time::interval(DAY_INTERVAL);
     loop {

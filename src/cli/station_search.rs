@@ -17,7 +17,7 @@ use crate::rules::km_between;
 
 const SEARCH_EXAMPLES: &str = "\
 Examples:
-  frostline stations search seligman --stations ghcnd-stations.txt
+  frostline stations search 'phoenix arizona' --stations ghcnd-stations.txt
   frostline stations search 'muni ap' --country US --state AZ
   frostline stations search --near 33.45,-112.07 -n 5 --json";
 
@@ -25,7 +25,7 @@ Examples:
 #[derive(Args)]
 #[command(after_help = SEARCH_EXAMPLES)]
 pub(super) struct SearchArguments {
-    /// Part of the name or the id, in any case
+    /// Words, in any case: each is part of the name, the id, the state or the country
     text: Option<String>,
     /// The nearest to a point first
     #[arg(long, value_name = "LAT,LON", value_parser = point, allow_hyphen_values = true)]
@@ -116,7 +116,16 @@ impl SearchArguments {
             code.is_some_and(|code| code.eq_ignore_ascii_case(wanted))
                 || wanted.len() > 2 && name.is_some_and(|name| has(name, wanted))
         };
-        self.text.as_ref().is_none_or(|text| has(&station.name, text) || has(station.id.as_str(), text))
+        let names = [
+            &station.name,
+            station.id.as_str(),
+            &station.country,
+            station.state.as_deref().unwrap_or_default(),
+        ];
+        let text = self.text.as_deref().unwrap_or_default();
+        // Each word may be in another of them: "phoenix arizona".
+        let is_named = |word: &str| names.iter().any(|name| has(name, word));
+        (text.split_whitespace().all(is_named) || has(&station.name, text))
             && self
                 .country
                 .as_ref()

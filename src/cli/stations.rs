@@ -84,15 +84,15 @@ async fn import(common: &Common, file: &Path, countries: &Path, states: &Path) -
 /// Reads NOAA's inventory. Without the files of names, codes stand for countries, and states have none.
 pub(super) fn read_inventory(
     file: &Path,
-    countries: Option<&Path>,
-    states: Option<&Path>,
+    countries_file: Option<&Path>,
+    states_file: Option<&Path>,
 ) -> anyhow::Result<Vec<Station>> {
     let codes = |path: Option<&Path>| -> anyhow::Result<Codes> {
         let Some(path) = path else { return Ok(Codes::parse(&b""[..])?) };
         let lines = history::open(path, Arc::default())?;
         Codes::parse(lines).with_context(|| path.display().to_string())
     };
-    let (countries, states) = (codes(countries)?, codes(states)?);
+    let (countries, states) = (codes(countries_file)?, codes(states_file)?);
     let mut lines = history::open(file, Arc::default())?;
     let mut stations = Vec::new();
     let mut line = Vec::new();
@@ -109,7 +109,24 @@ pub(super) fn read_inventory(
     if stations.is_empty() {
         bail!("{}: no station in it", file.display());
     }
+    if let Some((countries_file, states_file)) = countries_file.zip(states_file)
+        && known_names(&stations, &states, &countries) > known_names(&stations, &countries, &states)
+    {
+        bail!(
+            "{} knows fewer countries of these stations than {} does: are the two exchanged?",
+            countries_file.display(),
+            states_file.display()
+        );
+    }
     Ok(stations)
+}
+
+/// How many codes of the stations have a name.
+fn known_names(stations: &[Station], countries: &Codes, states: &Codes) -> usize {
+    let has_country = |station: &&Station| countries.name(&station.country_code).is_some();
+    let has_state =
+        |station: &&Station| station.state_code.as_ref().is_some_and(|code| states.name(code).is_some());
+    stations.iter().filter(has_country).count() + stations.iter().filter(has_state).count()
 }
 
 /// Sends stations to the table's topic, and waits until the broker has them.

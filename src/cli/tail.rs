@@ -1,6 +1,6 @@
 //! `frostline tail`: look into a topic. Committed records only.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::io::IsTerminal;
 use std::time::Duration;
 
@@ -10,7 +10,7 @@ use serde_json::{Map, Value, json};
 use super::output::{BOLD, CYAN, DIM};
 use super::signals::Signals;
 use super::{Common, Failed, output, topics};
-use crate::kafka::{ClientSettings, Polled, Reader, StartAt};
+use crate::kafka::{ClientSettings, KafkaError, Polled, Reader, StartAt};
 use crate::record::Record;
 
 const EXAMPLES: &str = "\
@@ -51,7 +51,15 @@ pub(super) async fn tail(common: &Common, arguments: &TailArguments) -> Result<(
     let mut signals = Signals::listen()?;
     let shown = Shown { json: common.json };
     match arguments.number.filter(|_| !arguments.from_beginning) {
-        Some(number) => last(&settings, &topic, partitions, number, &mut signals, &shown).await,
+        Some(number) => {
+            let spans = (0..partitions).map(|partition| {
+                let (first, end) = admin.watermarks(&topic, partition)?;
+                Ok((partition, end - first))
+            });
+            let spans = spans.collect::<Result<Vec<_>, KafkaError>>()?;
+            let number = usize::try_from(number).unwrap_or(usize::MAX);
+            last(&settings, &topic, spans, number, &mut signals, &shown).await
+        }
         None => follow(arguments, &settings, &topic, partitions, &mut signals, &shown).await,
     }
 }
@@ -95,35 +103,70 @@ async fn follow(
     }
 }
 
-/// The last records of all partitions together, by their timestamps.
+/// Timestamp, partition and offset of a record, and how it is shown.
+type Found = ((i64, i32, i64), String);
+
+/// The last records of all partitions together, by their timestamps. `spans` says how many offsets each partition has:
+/// some of them are markers of transactions, so one that gives too few records is read again from further back.
 async fn last(
     settings: &ClientSettings,
     topic: &str,
-    partitions: i32,
-    number: u64,
+    mut spans: Vec<(i32, i64)>,
+    number: usize,
     signals: &mut Signals,
     shown: &Shown,
 ) -> Result<(), Failed> {
-    let each = i64::try_from(number).unwrap_or(i64::MAX);
-    let starts: Vec<_> = (0..partitions).map(|partition| (partition, StartAt::Tail(each))).collect();
-    let mut reader = Reader::new(settings, topic, &starts)?;
-    let mut found: Vec<((i64, i32, i64), String)> = Vec::new();
-    let mut open: BTreeSet<i32> = (0..partitions).collect();
+    let mut offsets = i64::try_from(number).unwrap_or(i64::MAX).saturating_mul(2);
+    let mut found: Vec<Found> = Vec::new();
+    while !spans.is_empty() {
+        let starts: Vec<_> =
+            spans.iter().map(|(partition, _)| (*partition, StartAt::Tail(offsets))).collect();
+        let mut tails = tails(settings, topic, &starts, number, signals, shown).await?;
+        spans.retain(|(partition, span)| {
+            let tail = tails.remove(partition).unwrap_or_default();
+            let is_enough = tail.len() >= number || *span <= offsets;
+            if is_enough {
+                found.extend(tail);
+            }
+            !is_enough
+        });
+        offsets = offsets.saturating_mul(8);
+    }
+    found.sort_unstable();
+    for (_, text) in found.iter().skip(found.len().saturating_sub(number)) {
+        output::line(text)?;
+    }
+    Ok(())
+}
+
+/// Reads partitions to their ends, and keeps the last `number` records of each.
+async fn tails(
+    settings: &ClientSettings,
+    topic: &str,
+    starts: &[(i32, StartAt)],
+    number: usize,
+    signals: &mut Signals,
+    shown: &Shown,
+) -> Result<BTreeMap<i32, VecDeque<Found>>, Failed> {
+    let mut reader = Reader::new(settings, topic, starts)?;
+    let mut open: BTreeSet<i32> = starts.iter().map(|(partition, _)| *partition).collect();
+    let mut tails: BTreeMap<i32, VecDeque<Found>> = BTreeMap::new();
     while !open.is_empty() {
         step(&mut reader, signals, |polled| match polled {
             Polled::Record(record) => {
-                found.push(((record.timestamp_ms, record.partition, record.offset), text(&record, shown)));
+                let tail = tails.entry(record.partition).or_default();
+                if tail.len() >= number {
+                    tail.pop_front();
+                }
+                let place = (record.timestamp_ms, record.partition, record.offset);
+                tail.push_back((place, text(&record, shown)));
             }
             Polled::EndOfPartition { partition, .. } => drop(open.remove(&partition)),
         })
         .await?;
     }
-    found.sort_unstable();
-    let skip = found.len().saturating_sub(usize::try_from(number).unwrap_or(usize::MAX));
-    for (_, text) in found.iter().skip(skip) {
-        output::line(text)?;
-    }
-    Ok(())
+    reader.close();
+    Ok(tails)
 }
 
 /// Polls once, in a short blocking step, so that signals are heard in between.

@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use rdkafka::consumer::{BaseConsumer, Consumer};
 
+use super::client::Quiet;
 use super::{ClientSettings, KafkaError, raw};
 
 const PATIENCE: Duration = Duration::from_secs(5);
@@ -15,7 +16,7 @@ const PATIENCE: Duration = Duration::from_secs(5);
 const NAME: &str = "frostline@";
 
 /// The member of a group that has a partition.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Member {
     /// Where it answers, as `host:port`; `None` where it does not say.
     pub address: Option<String>,
@@ -28,33 +29,55 @@ pub(super) fn client_id(advertised: &str) -> Option<String> {
     (!advertised.is_empty()).then(|| format!("{NAME}{advertised}"))
 }
 
-/// The partition of a topic into which a record with this key goes, and which member of the group has it just now.
-///
-/// # Errors
-/// [`KafkaError::Topic`] where the topic does not exist, others where no broker answers.
-pub fn owner_of_key(
-    settings: &ClientSettings,
-    (group, topic): (&str, &str),
-    key: &[u8],
-) -> Result<(i32, Option<Member>), KafkaError> {
-    let what = format!("asking who has which partition of {topic}");
-    let failed = |error| KafkaError::of_client(&what, &error);
-    let mut config = settings.consumer();
-    config.set("group.id", group);
-    let consumer: BaseConsumer = config.create().map_err(failed)?;
-    let metadata = consumer.fetch_metadata(Some(topic), PATIENCE).map_err(failed)?;
-    let partitions = metadata.topics().iter().find(|found| found.name() == topic);
-    let partitions = partitions.map_or(0, |found| i32::try_from(found.partitions().len()).unwrap_or(0));
-    let Some(partition) = raw::partition_of_key(key, partitions) else {
-        return Err(KafkaError::Topic(format!("topic {topic} does not exist")));
-    };
-    let groups = consumer.fetch_group_list(Some(group), PATIENCE).map_err(failed)?;
-    let mut members = groups.groups().iter().flat_map(|group| group.members());
-    let owner = members.find(|member| {
-        let assignment = member.assignment().unwrap_or_default();
-        assigned(assignment, topic).is_some_and(|partitions| partitions.contains(&partition))
-    });
-    Ok((partition, owner.map(|member| member_of(member.client_id(), member.client_host()))))
+/// Asks the brokers about members of groups.
+pub struct Groups {
+    consumer: BaseConsumer<Quiet>,
+}
+
+impl Groups {
+    /// Connects.
+    ///
+    /// # Errors
+    /// [`KafkaError::Settings`] where the client refuses its settings.
+    pub fn new(settings: &ClientSettings) -> Result<Self, KafkaError> {
+        let mut config = settings.consumer();
+        config.set("group.id", settings.lookout("members"));
+        let consumer = config
+            .create_with_context(Quiet::new(settings))
+            .map_err(|error| KafkaError::of_client("connecting", &error))?;
+        Ok(Self { consumer })
+    }
+
+    /// The members of a group that have partitions of a topic just now.
+    ///
+    /// # Errors
+    /// [`KafkaError::Retry`] where no broker answers.
+    pub fn members(&self, group: &str, topic: &str) -> Result<Vec<(Member, Vec<i32>)>, KafkaError> {
+        let what = format!("asking who is in group {group}");
+        let groups = self.consumer.fetch_group_list(Some(group), PATIENCE);
+        let groups = groups.map_err(|error| KafkaError::of_client(&what, &error))?;
+        let members = groups.groups().iter().flat_map(|group| group.members());
+        let with_partitions = members.filter_map(|member| {
+            let partitions = assigned(member.assignment().unwrap_or_default(), topic)?;
+            (!partitions.is_empty())
+                .then(|| (member_of(member.client_id(), member.client_host()), partitions))
+        });
+        Ok(with_partitions.collect())
+    }
+
+    /// The partition of a topic into which a record with this key goes.
+    ///
+    /// # Errors
+    /// [`KafkaError::Topic`] where the topic does not exist, [`KafkaError::Retry`] where no broker answers.
+    pub fn partition_of_key(&self, topic: &str, key: &[u8]) -> Result<i32, KafkaError> {
+        let metadata = self.consumer.fetch_metadata(Some(topic), PATIENCE);
+        let metadata =
+            metadata.map_err(|error| KafkaError::of_client(&format!("looking up topic {topic}"), &error))?;
+        let found = metadata.topics().iter().find(|found| found.name() == topic);
+        let partitions = found.map_or(0, |found| i32::try_from(found.partitions().len()).unwrap_or(0));
+        raw::partition_of_key(key, partitions)
+            .ok_or_else(|| KafkaError::Topic(format!("topic {topic} does not exist")))
+    }
 }
 
 fn member_of(client_id: &str, client_host: &str) -> Member {

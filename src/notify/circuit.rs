@@ -10,6 +10,17 @@ const OPEN_MAX: Duration = Duration::from_secs(120);
 /// Longer than any attempt takes.
 const TRIAL_MAX: Duration = Duration::from_secs(130);
 
+/// What has changed about a server.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Health {
+    /// It has failed, after it worked.
+    Fails,
+    /// The circuit is open.
+    LeftAlone,
+    /// It works again.
+    Works,
+}
+
 /// See the module's description.
 #[derive(Debug, Default)]
 pub(super) struct Circuit {
@@ -39,12 +50,13 @@ impl Circuit {
         self.tried_at.is_some_and(|at| now - at < TRIAL_MAX)
     }
 
-    /// What became of something that was admitted. Returns whether the circuit is open now, if that has changed.
-    pub(super) fn ended(&mut self, is_ill: bool, now: Instant) -> Option<bool> {
+    /// What became of something that was admitted. Returns what that changes.
+    pub(super) fn ended(&mut self, is_ill: bool, now: Instant) -> Option<Health> {
         let (was_open, was_tried) = (self.open_until.is_some(), self.tried_at.take().is_some());
         if !is_ill {
+            let was_ill = self.failures > 0;
             *self = Self::default();
-            return was_open.then_some(false);
+            return was_ill.then_some(Health::Works);
         }
         self.failures += 1;
         // Those that were on their way when it opened change nothing.
@@ -52,9 +64,9 @@ impl Circuit {
             let open = (OPEN_FIRST * (1 << self.opened.min(10))).min(OPEN_MAX);
             self.opened += 1;
             self.open_until = Some(now + open);
-            return (!was_open).then_some(true);
+            return (!was_open).then_some(Health::LeftAlone);
         }
-        None
+        (self.failures == 1).then_some(Health::Fails)
     }
 }
 
@@ -65,11 +77,11 @@ mod tests {
     #[test]
     fn a_dead_server_is_left_alone_and_tried_by_one() {
         let (mut circuit, start) = (Circuit::default(), Instant::now());
-        for _ in 1..FAILURES_MAX {
+        for failure in 1..FAILURES_MAX {
             assert!(circuit.admit(start).is_ok());
-            assert_eq!(circuit.ended(true, start), None);
+            assert_eq!(circuit.ended(true, start), (failure == 1).then_some(Health::Fails));
         }
-        assert_eq!(circuit.ended(true, start), Some(true));
+        assert_eq!(circuit.ended(true, start), Some(Health::LeftAlone));
         assert!(circuit.admit(start).is_err());
         let later = start + OPEN_FIRST;
         assert!(circuit.admit(later).is_ok(), "one tries");
@@ -78,7 +90,7 @@ mod tests {
         assert!(circuit.admit(later + OPEN_FIRST).is_err(), "longer now");
         let later = later + 2 * OPEN_FIRST;
         assert!(circuit.admit(later).is_ok());
-        assert_eq!(circuit.ended(false, later), Some(false));
+        assert_eq!(circuit.ended(false, later), Some(Health::Works));
         assert!(circuit.admit(later).is_ok() && circuit.admit(later).is_ok());
     }
 }

@@ -8,7 +8,7 @@ use std::time::Instant;
 use tokio::sync::{Semaphore, mpsc};
 
 use super::Sender;
-use super::circuit::Circuit;
+use super::circuit::{Circuit, Health};
 use crate::stages::{Outlet, Parcel, Reply};
 
 const SECONDS_METRIC: &str = "frostline_delivery_seconds";
@@ -94,15 +94,24 @@ async fn deliver(sender: Arc<Sender>, lane: Arc<Lane>, parcel: Parcel) {
     drop(permit);
     metrics::histogram!(SECONDS_METRIC, "channel" => channel).record(started.elapsed());
     let changed = circuit().ended(attempt.is_ill(), Instant::now());
-    if let Some(is_open) = changed {
-        metrics::gauge!(CIRCUIT_METRIC, "server" => lane.name.clone()).set(f64::from(u8::from(is_open)));
-        let server = lane.name.as_str();
-        match &attempt.reply {
-            Reply::Down(reason) if is_open => {
-                tracing::warn!(server, reason, "it fails: left alone for a while")
-            }
-            _ => tracing::info!(server, "it works again"),
-        }
+    if let Some(health) = changed {
+        tell(&lane, health, &attempt.reply);
     }
     parcel.reply(attempt.reply);
+}
+
+/// Says how a server is now.
+fn tell(lane: &Lane, health: Health, reply: &Reply) {
+    let is_open = health == Health::LeftAlone;
+    metrics::gauge!(CIRCUIT_METRIC, "server" => lane.name.clone()).set(f64::from(u8::from(is_open)));
+    let server = lane.name.as_str();
+    let reason = match reply {
+        Reply::Down(reason) | Reply::Again(reason) => reason.as_str(),
+        _ => "",
+    };
+    match health {
+        Health::Fails => tracing::warn!(server, reason, "it fails: its messages are sent later"),
+        Health::LeftAlone => tracing::warn!(server, reason, "it fails all the time: left alone for a while"),
+        Health::Works => tracing::info!(server, "it works again"),
+    }
 }

@@ -4,10 +4,12 @@
 //! workers, and each looks into the stores of its restored tasks, between two slices of work. A key that is not found
 //! here may be in another process: then the group is asked who has its partition.
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
 use actix::Addr;
+use serde::Serialize;
 use serde_json::Value;
 
 use super::Board;
@@ -16,7 +18,7 @@ use super::message::Inspect;
 use super::status::Phase;
 use super::supervisor::Supervisor;
 use crate::config::Config;
-use crate::kafka::{ClientSettings, KafkaError, Member, owner_of_key};
+use crate::kafka::{ClientSettings, Groups, KafkaError, Member};
 use crate::stages::{Question, StageName};
 
 /// How long the workers may take to answer.
@@ -44,6 +46,25 @@ pub enum Answer {
     Elsewhere(i32, Option<Member>),
 }
 
+/// A process of the installation, as its groups tell. Those on one host that do not say where they answer count as one.
+#[derive(Clone, Debug, Serialize)]
+pub struct Process {
+    /// Where it answers, as `host:port`; `None` where it does not say.
+    pub address: Option<String>,
+    /// Where the brokers see it.
+    pub host: String,
+    /// Whether it is the one that is asked.
+    pub is_this: bool,
+    /// What it has of each stage.
+    pub partitions: BTreeMap<StageName, Vec<i32>>,
+}
+
+impl Process {
+    fn new(Member { address, host }: Member) -> Self {
+        Self { address, host, is_this: false, partitions: BTreeMap::new() }
+    }
+}
+
 /// Asks the tasks of this process, and knows about the others.
 #[derive(Clone)]
 pub struct Inspector {
@@ -64,13 +85,15 @@ impl Inspector {
         if let Some(found) = found.iter().find(|found| !found.entries.is_empty()) {
             return Ok(Answer::Here(found.clone()));
         }
-        let (config, settings) = (Arc::clone(&self.config), self.settings.clone());
-        let asked = tokio::task::spawn_blocking(move || {
-            let topic = config.topic(config.source_of(stage)).name;
-            owner_of_key(&settings, (&config.group(stage), &topic), question.key().as_bytes())
-        });
-        let (partition, owner) =
-            asked.await.map_err(|_| Failure::Panic("a question to a group".into()))??;
+        let (partition, members) = self
+            .ask_kafka(move |groups, config| {
+                let topic = config.topic(config.source_of(stage)).name;
+                let partition = groups.partition_of_key(&topic, question.key().as_bytes())?;
+                Ok((partition, groups.members(&config.group(stage), &topic)?))
+            })
+            .await?;
+        let has_it = |(_, partitions): &(Member, Vec<i32>)| partitions.contains(&partition);
+        let owner = members.into_iter().find(has_it).map(|(member, _)| member);
         if let Some(found) = found.into_iter().find(|found| found.partition == partition) {
             return Ok(Answer::Here(found));
         }
@@ -82,6 +105,44 @@ impl Inspector {
             Some(_) => Answer::Elsewhere(partition, None),
             None => Answer::Elsewhere(partition, owner),
         })
+    }
+
+    /// The processes of this installation, in the order of their addresses.
+    ///
+    /// # Errors
+    /// Where Kafka does not answer.
+    pub async fn processes(&self) -> Result<Vec<Process>, Failure> {
+        let members = self.ask_kafka(|groups, config| {
+            let of_stage = |stage: StageName| {
+                let topic = config.topic(config.source_of(stage)).name;
+                Ok((stage, groups.members(&config.group(stage), &topic)?))
+            };
+            StageName::ALL.into_iter().map(of_stage).collect::<Result<Vec<_>, KafkaError>>()
+        });
+        let members = members.await?;
+        let own: BTreeSet<(StageName, i32)> =
+            self.board.snapshot().iter().map(|task| (task.stage, task.partition)).collect();
+        let mut processes: BTreeMap<Member, Process> = BTreeMap::new();
+        for (stage, members) in members {
+            for (member, mut partitions) in members {
+                partitions.sort_unstable();
+                let process = processes.entry(member.clone()).or_insert_with(|| Process::new(member));
+                process.is_this |= partitions.iter().any(|partition| own.contains(&(stage, *partition)));
+                process.partitions.entry(stage).or_default().extend(partitions);
+            }
+        }
+        Ok(processes.into_values().collect())
+    }
+
+    /// Asks in a thread that may block.
+    async fn ask_kafka<T: Send + 'static>(
+        &self,
+        question: impl FnOnce(&Groups, &Config) -> Result<T, KafkaError> + Send + 'static,
+    ) -> Result<T, Failure> {
+        let (config, settings) = (Arc::clone(&self.config), self.settings.clone());
+        let asked =
+            tokio::task::spawn_blocking(move || Groups::new(&settings).and_then(|g| question(&g, &config)));
+        Ok(asked.await.map_err(|_| Failure::Panic("a question to a group".into()))??)
     }
 
     async fn ask_here(&self, question: &Question) -> Result<Vec<Found>, Failure> {

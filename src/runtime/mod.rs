@@ -39,7 +39,7 @@ mod worker;
 
 pub use daemon::{Daemon, RunOptions, StartError, Watcher};
 pub use failure::Failure;
-pub use inspect::{Answer, Found, Inspector};
+pub use inspect::{Answer, Found, Inspector, Process};
 pub use status::{Board, Phase, TaskSnapshot};
 pub use topic_tail::{TailSource, TopicTail};
 pub use totals::{Summary, Timing, Totals};

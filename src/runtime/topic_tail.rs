@@ -1,6 +1,7 @@
 //! Follows a topic for whoever wants to see what is written: from some way before its end, for ever after. Nothing is
 //! committed and nothing depends on it; where it falls behind or the brokers are away, only the view is late.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
@@ -43,6 +44,7 @@ impl TailSource {
 /// Ends when it is dropped.
 pub struct TopicTail {
     _thread: Background,
+    is_current: Arc<AtomicBool>,
 }
 
 impl TopicTail {
@@ -54,8 +56,18 @@ impl TopicTail {
         visit: impl FnMut(&Record<'_>) + Send + 'static,
     ) -> Self {
         let visit: Visit = Box::new(visit);
-        let follow = move |stop| Follower { settings, topic, next: Vec::new(), tail, visit, stop }.run();
-        Self { _thread: Background::start(follow) }
+        let is_current = Arc::new(AtomicBool::new(false));
+        let told = Arc::clone(&is_current);
+        let follow = move |stop| {
+            let (next, unread) = (Vec::new(), BTreeSet::new());
+            Follower { settings, topic, next, unread, is_current: told, tail, visit, stop }.run();
+        };
+        Self { _thread: Background::start(follow), is_current }
+    }
+
+    /// Whether it has come to the end that the topic had at the start; also where there is no topic.
+    pub fn is_current(&self) -> bool {
+        self.is_current.load(Ordering::Acquire)
     }
 }
 
@@ -64,6 +76,9 @@ struct Follower {
     topic: String,
     /// Where each partition goes on, once it has been seen.
     next: Vec<Option<i64>>,
+    /// The partitions that have not been read to their end yet.
+    unread: BTreeSet<i32>,
+    is_current: Arc<AtomicBool>,
     tail: i64,
     visit: Visit,
     stop: Arc<AtomicBool>,
@@ -85,22 +100,29 @@ impl Follower {
         if self.next.is_empty() {
             // It may be made later.
             let partitions = Admin::new(&self.settings)?.partitions(&self.topic)?;
-            let partitions =
-                partitions.ok_or_else(|| KafkaError::Retry(format!("no topic {}", self.topic)))?;
+            let Some(partitions) = partitions else {
+                self.is_current.store(true, Ordering::Release);
+                return Err(KafkaError::Retry(format!("no topic {}", self.topic)).into());
+            };
             self.next = vec![None; usize::try_from(partitions).unwrap_or(0)];
+            self.unread = (0..partitions).collect();
         }
         let start = |next: &Option<i64>| next.map_or(StartAt::Tail(self.tail), StartAt::Offset);
         let starts: Vec<(i32, StartAt)> = (0..).zip(self.next.iter().map(start)).collect();
         let mut reader = Reader::new(&self.settings, &self.topic, &starts)?;
-        let Self { next, visit, stop, .. } = self;
+        let Self { next, unread, is_current, visit, stop, .. } = self;
         while !stop.load(Ordering::Acquire) {
-            reader.read(POLL_TIMEOUT, BATCH_RECORDS, &mut |polled| {
-                if let Polled::Record(record) = polled {
+            reader.read(POLL_TIMEOUT, BATCH_RECORDS, &mut |polled| match polled {
+                Polled::Record(record) => {
                     let index = usize::try_from(record.partition).unwrap_or(usize::MAX);
                     if let Some(next) = next.get_mut(index) {
                         *next = Some(record.offset + 1);
                     }
                     visit(&record);
+                }
+                Polled::EndOfPartition { partition, .. } => {
+                    unread.remove(&partition);
+                    is_current.store(unread.is_empty(), Ordering::Release);
                 }
             })?;
         }

@@ -188,7 +188,8 @@ fn hostile() {
         assert!(answer.contains("404") || answer.contains("400"), "{path}: {answer}");
     }
     assert!(get("/api/v1/stations/..%2f..%2fx").contains("404"));
-    assert!(get("/api/v1/alerts?limit=minus").contains("400"));
+    let (status, body) = http_get(port, "/api/v1/alerts?limit=minus", &[]).unwrap();
+    assert!(status == 400 && serde_json::from_str::<Value>(&body).unwrap()["error"].is_string(), "{body}");
     assert!(get("/api/v1/alerts?limit=99999999").contains("200"), "more than there is");
     let huge = format!("GET / HTTP/1.1\r\n{HOST}X: {}\r\n\r\n", "x".repeat(1 << 20));
     let answer = raw(huge.as_bytes());
@@ -376,6 +377,18 @@ fn state_by_key() {
         let is_elsewhere = status == 307 && path.contains("99999999");
         assert!(body.contains(expected) || is_elsewhere, "{path}: {status} {body}");
     }
+    let processes: Value = serde_json::from_str(&http_get(one, "/api/v1/processes", &[]).unwrap().1).unwrap();
+    let processes = processes.as_array().unwrap();
+    let of = |port: u16| {
+        let address = format!("127.0.0.1:{port}");
+        processes
+            .iter()
+            .find(|process| process["address"] == address.as_str())
+            .unwrap_or_else(|| panic!("{processes:?}"))
+    };
+    let partitions = |port: u16| of(port)["partitions"]["alert"].as_array().unwrap().len();
+    assert_eq!((processes.len(), partitions(one) + partitions(two)), (2, 5));
+    assert_eq!((&of(one)["is_this"], &of(two)["is_this"]), (&true.into(), &false.into()));
     // The one that stays takes over what the other one had.
     second.signal("TERM");
     second.wait().expect_code(0);

@@ -11,6 +11,7 @@ import { knownStation, StationPanel, stationOf } from './station.js';
 const STATUS_EVERY_MS = 10_000;
 const PARTITIONS_EVERY_MS = 3_000;
 const RULES_EVERY_MS = 30_000;
+const PROCESSES_EVERY_MS = 15_000;
 // What stands of a rule changes with its alerts.
 const RULES_AFTER_ALERT_MS = 2_000;
 const TICK_MS = 5_000;
@@ -125,7 +126,7 @@ const alerts = alertList(byId('alerts-list'), { onOpen: openStation });
 const deadLetters = deadLetterList(byId('dead-list'), byId('dead-groups'));
 const deliveries = deliveryList(byId('deliveries-list'), { onOpen: openStation });
 const rules = ruleList(byId('rules-list'), byId('rules-filter'), byId('rules-note'));
-const pipeline = new Pipeline({ flow: byId('flow'), key: byId('pipeline-key'), note: byId('pipeline-note') });
+const pipeline = new Pipeline({ flow: byId('flow'), key: byId('pipeline-key'), note: byId('pipeline-note'), processes: byId('processes') });
 
 function drawStanding() {
   const { points } = page;
@@ -213,7 +214,7 @@ function drawSums() {
   setText(byId('sub-rules'), [`${count(sum(all, (rule) => rule.standing))} standing`, quarantined ? `${count(quarantined)} quarantined` : null].filter(Boolean).join(', '));
   setText(byId('sum-dead'), brief(Math.max(sum(stages, ({ counts }) => counts?.dead_letters), deadLetters.records().length)));
   setText(byId('sub-dead'), newest(deadLetters.records()));
-  setText(byId('sum-deliveries'), brief(Math.max(sum(stages, ({ counts }) => counts?.deliveries), deliveries.records.length)));
+  setText(byId('sum-deliveries'), brief(Math.max(sum(stages, ({ counts }) => counts?.sent), deliveries.records.length)));
   const failed = deliveries.records.filter(({ outcome }) => outcome === 'failed').length;
   setText(byId('sub-deliveries'), failed ? `${count(failed)} of the newest failed` : newest(deliveries.records));
   setText(byId('alerts-note'), alerts.records.length >= ROWS_MAX ? `the newest ${ROWS_MAX}` : '');
@@ -232,6 +233,10 @@ async function loadStatus() {
     page.statusError = error.message;
   }
   drawStatus();
+}
+
+async function loadProcesses() {
+  pipeline.setProcesses(array(await get('processes')));
 }
 
 function takeStages(stages) {
@@ -276,6 +281,7 @@ async function loadLists() {
   await Promise.all([
     get('stages').then(takeStages, () => {}),
     loadPartitions().catch(() => {}),
+    loadProcesses().catch(() => {}),
     loadRules(),
     loadInto(alerts, `alerts?limit=${ROWS_MAX}`),
     loadInto(deadLetters, `dead-letters?limit=${ROWS_MAX}`),
@@ -376,6 +382,7 @@ function keepUp() {
   every(STATUS_EVERY_MS, loadStatus);
   every(PARTITIONS_EVERY_MS, () => (page.isLive ? loadPartitions() : null));
   every(RULES_EVERY_MS, () => (page.isLive ? loadRules() : null));
+  every(PROCESSES_EVERY_MS, () => (page.isLive ? loadProcesses() : null));
   every(RULES_AFTER_ALERT_MS, () => {
     if (!page.isLive || !page.rulesAreOld) return null;
     page.rulesAreOld = false;

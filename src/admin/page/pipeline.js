@@ -12,7 +12,7 @@ const STAGES = [
   { stage: 'deliver', does: 'sends to people', source: 'noaa-notices', sink: 'noaa-deliveries' },
 ];
 const TOPICS = [['assemble', 'source'], ['enrich', 'source'], ['filter', 'source'], ['alert', 'source'], ['notify', 'source'], ['deliver', 'source'], ['deliver', 'sink']];
-const OUTPUTS = { assemble: 'observations', enrich: 'observations', filter: 'kept', alert: 'alerts', notify: null, deliver: 'deliveries' };
+const OUTPUTS = { assemble: 'observations', enrich: 'observations', filter: 'kept', alert: 'alerts', notify: 'notices', deliver: 'sent' };
 
 const HISTORY = 60;
 const SQUARES_MAX = 512;
@@ -149,9 +149,30 @@ class StageCard {
 
 const KEY = [['running', 'running'], ['lagging', 'lagging'], ['restoring', 'being restored']];
 
+// What a process says of itself becomes an address only where it looks like one.
+const ADDRESS = /^[\w.-]+:\d+$|^\[[\da-f:.]+\]:\d+$/i;
+
+/** [0, 1, 2, 5] → "0–2, 5" */
+function ranges(numbers) {
+  const found = [];
+  for (const number of numbers) {
+    const last = found.at(-1);
+    if (last && number === last[1] + 1) last[1] = number;
+    else found.push([number, number]);
+  }
+  return found.map(([from, to]) => (from === to ? String(from) : `${from}–${to}`)).join(', ');
+}
+
+function processRow({ address, host, is_this: isThis, partitions }) {
+  const name = isThis ? 'this process' : address ?? `a process on ${host}`;
+  const title = !isThis && ADDRESS.test(address ?? '') ? el('a', { href: `http://${address}/`, class: 'mono' }, name) : el('b', {}, name);
+  return el('li', {}, title, ...STAGES.filter(({ stage }) => partitions[stage]).map(({ stage }) => el('span', { class: 'soft' }, `${stage} ${ranges(partitions[stage])}`)));
+}
+
 export class Pipeline {
-  constructor({ flow, key, note }) {
+  constructor({ flow, key, note, processes }) {
     this.note = note;
+    this.processes = processes;
     this.cards = new Map(STAGES.map((stage) => [stage.stage, new StageCard(stage)]));
     this.topics = TOPICS.map(([stage, side]) => ({ stage, side, name: el('span', { class: 'mono' }, STAGES.find((each) => each.stage === stage)[side]) }));
     this.dead = el('b', {}, '0');
@@ -173,6 +194,15 @@ export class Pipeline {
     setText(this.deadOf, dead.length ? dead.map(({ stage, counts }) => `${stage} ${brief(counts.dead_letters)}`).join(' · ') : 'nothing that could not be processed');
     const restoring = stages.reduce((sum, stage) => sum + (stage.restoring ?? 0), 0);
     setText(this.note, stages.length === 0 ? 'No stage runs in this process: frostline run' : restoring ? `${plural(restoring, 'partition')} being restored` : '');
+  }
+
+  /** Who has what, where there is more than this process. */
+  setProcesses(processes) {
+    this.processes.hidden = processes.length < 2;
+    const told = JSON.stringify(processes);
+    if (this.told === told) return;
+    this.told = told;
+    this.processes.replaceChildren(...processes.map(processRow));
   }
 
   setPartitions(partitions) {

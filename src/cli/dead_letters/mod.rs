@@ -16,7 +16,7 @@ use super::{Common, Failed, output};
 use crate::config::{Config, topic};
 use crate::kafka::StartAt;
 use crate::record::Record;
-use crate::stages::{HEADER_PREFIX, OutputHeader, RETRIED_HEADER};
+use crate::stages::{HEADER_PREFIX, OutputHeader, RETRIED_HEADER, StageName};
 
 const EXAMPLES: &str = "\
 Examples:
@@ -86,7 +86,7 @@ struct RetryArguments {
 struct Choice {
     /// Of this stage only
     #[arg(long, value_name = "STAGE")]
-    stage: Option<String>,
+    stage: Option<StageName>,
     /// Whose reason holds this text
     #[arg(long, value_name = "TEXT")]
     reason: Option<String>,
@@ -161,7 +161,7 @@ impl Letter {
 
 impl Choice {
     fn fits(&self, letter: &Letter) -> bool {
-        self.stage.as_ref().is_none_or(|stage| letter.header("frostline-stage") == *stage)
+        self.stage.is_none_or(|stage| letter.header("frostline-stage") == stage.as_str())
             && self.reason.as_ref().is_none_or(|part| letter.header("frostline-reason").contains(part))
     }
 }

@@ -8,7 +8,7 @@ use serde::Serialize;
 
 use super::super::output::{BOLD, DIM, GREEN, RED, YELLOW};
 use super::super::{Common, Failed, output};
-use super::check::{Known, print, warnings};
+use super::check::{Known, by_id, print, warnings};
 use super::source::{self, Live};
 use crate::config::Config;
 use crate::record::unix_ms;
@@ -147,7 +147,7 @@ pub(in super::super) fn plan(config: &Config, live: &Live<'_>, text: &str) -> Re
     let known = if file.rules.is_empty() {
         Known::default()
     } else {
-        Known { table: Some(live.table()?), ..Known::default() }
+        Known { table: Some(by_id(live.stations()?)), ..Known::default() }
     };
     let warnings = warnings(&file, &known.with_channels(config));
     let mut wanted = Published::of_file(file);

@@ -1,6 +1,6 @@
 //! `frostline rules check`: everything that can be said about a rule file before it goes live.
 
-use std::collections::HashSet;
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use clap::Args;
@@ -11,8 +11,10 @@ use super::StationFiles;
 use super::source::{self, Live};
 use crate::backtest::{self, Input};
 use crate::config::Config;
-use crate::noaa::StationId;
-use crate::rules::{Conditions, MISTAKES_MAX, Mistake, Place, Problem, Reporting, RuleFile, lint};
+use crate::noaa::{Compat, ObservationView, Station, StationId};
+use crate::rules::{
+    Conditions, Evaluator, MISTAKES_MAX, Mistake, Place, Problem, Reporting, RuleFile, Verdict, lint,
+};
 use crate::stages::DeliverSettings;
 
 const EXAMPLES: &str = "\
@@ -47,7 +49,7 @@ pub(super) struct CheckArguments {
 /// What is known about stations; `None` where nobody was asked.
 #[derive(Default)]
 pub(super) struct Known {
-    pub(super) table: Option<HashSet<StationId>>,
+    pub(super) table: Option<BTreeMap<StationId, Station>>,
     pub(super) reporting: Option<Reporting>,
     /// Where people can be told at all.
     pub(super) channels: Option<DeliverSettings>,
@@ -97,23 +99,55 @@ pub(super) async fn check(common: &Common, arguments: &CheckArguments) -> Result
 
 fn known(config: &Config, arguments: &CheckArguments, live: Option<&Live<'_>>) -> Result<Known, Failed> {
     if let Some(live) = live {
-        return Ok(Known { table: Some(live.table()?), reporting: Some(live.reporting()?), channels: None });
+        return Ok(Known {
+            table: Some(by_id(live.stations()?)),
+            reporting: Some(live.reporting()?),
+            channels: None,
+        });
     }
     let stations = arguments.stations.read()?;
-    let table = stations.as_ref().map(|stations| stations.iter().map(|station| station.id).collect());
     let reporting = if arguments.data.is_empty() {
         None
     } else {
         let setting = source::setting(config, stations.as_deref())?;
         Some(backtest::reporting(&Input::Files(&arguments.data, &source::read_file), &setting)?)
     };
-    Ok(Known { table, reporting, channels: None })
+    Ok(Known { table: stations.map(by_id), reporting, channels: None })
+}
+
+/// A table of stations.
+pub(super) fn by_id(stations: Vec<Station>) -> BTreeMap<StationId, Station> {
+    stations.into_iter().map(|station| (station.id, station)).collect()
+}
+
+/// Which of the rules choose stations by a condition that no station of the table meets.
+fn choose_nobody(file: &RuleFile, table: &BTreeMap<StationId, Station>) -> Vec<bool> {
+    let mut choose_nobody: Vec<bool> =
+        file.rules.iter().map(|(_, rule)| matches!(rule.place, Place::Where(_))).collect();
+    let evaluator = Evaluator::new();
+    for station in table.values() {
+        if !choose_nobody.contains(&true) {
+            break;
+        }
+        // Conditions are about observations; of this one only the station counts.
+        let document = format!(r#"{{"station":{},"date":"2016-01-01"}}"#, station.to_json(Compat::None));
+        let Ok(view) = ObservationView::parse(document.as_bytes()) else { continue };
+        for ((_, rule), is_alone) in file.rules.iter().zip(&mut choose_nobody) {
+            if let Place::Where(condition) = &rule.place
+                && *is_alone
+            {
+                *is_alone = evaluator.evaluate(condition, &view) != Ok(Verdict::Holds);
+            }
+        }
+    }
+    choose_nobody
 }
 
 /// What looks wrong with rules that are sound: the first of it, where there is very much.
 pub(super) fn warnings(file: &RuleFile, known: &Known) -> Vec<Mistake> {
     let mut found = known.channels.as_ref().map_or_else(Vec::new, |channels| unreachable_by(channels, file));
     let lacks_email = known.channels.as_ref().is_some_and(|channels| !channels.has_email);
+    let choose_nobody = known.table.as_ref().map(|table| choose_nobody(file, table)).unwrap_or_default();
     for (index, (definition, rule)) in file.rules.iter().enumerate() {
         let mut problems = lint(rule);
         if lacks_email && definition.email.is_some() {
@@ -121,8 +155,11 @@ pub(super) fn warnings(file: &RuleFile, known: &Known) -> Vec<Mistake> {
             problems.push(Problem { field: "email", offset: 0, message });
         }
         let mut add = |field, message| problems.push(Problem { field, offset: 0, message });
+        if choose_nobody.get(index) == Some(&true) {
+            add("where", "no station of the station table is chosen by it: nothing will ever match".into());
+        }
         if let Place::Station(station) = rule.place {
-            let is_in_table = known.table.as_ref().is_none_or(|table| table.contains(&station));
+            let is_in_table = known.table.as_ref().is_none_or(|table| table.contains_key(&station));
             if !is_in_table {
                 add(
                     "station",

@@ -1,6 +1,5 @@
 //! Where rules, stations and observations come from: files, or the topics of a broker.
 
-use std::collections::HashSet;
 use std::ops::ControlFlow;
 use std::path::Path;
 use std::sync::Arc;
@@ -123,20 +122,6 @@ impl<'a> Live<'a> {
             }
         })?;
         Ok(stations.into_values().collect())
-    }
-
-    /// The ids of the station table.
-    pub(in super::super) fn table(&self) -> Result<HashSet<StationId>, Failed> {
-        let topic = self.config.topic(topic::STATIONS).name;
-        let mut ids = HashSet::new();
-        self.read(&topic, StartAt::Beginning, &mut |record| {
-            let Some(id) = record.key.and_then(StationId::parse) else { return };
-            match record.value {
-                Some(_) => drop(ids.insert(id)),
-                None => drop(ids.remove(&id)),
-            }
-        })?;
-        Ok(ids)
     }
 
     /// Reads a topic to its end.

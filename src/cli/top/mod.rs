@@ -70,7 +70,10 @@ pub(super) async fn top(common: &Common, arguments: &TopArguments) -> Result<(),
     let _ = rustls::crypto::ring::default_provider().install_default();
     let client = reqwest::Client::builder().timeout(PATIENCE).no_proxy().build();
     let client = client.map_err(|error| Failed::Working(error.into()))?;
-    let url = arguments.url.clone().unwrap_or_else(|| format!("http://{}", config.admin.listen));
+    let mut url = arguments.url.clone().unwrap_or_else(|| config.admin.listen.clone());
+    if !url.contains("://") {
+        url.insert_str(0, "http://");
+    }
     let daemon = Daemon { client, url: url.trim_end_matches('/').to_owned(), token };
     let mut heard = Heard::default();
     daemon.hear(&mut heard).await?;
