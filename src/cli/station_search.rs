@@ -123,8 +123,12 @@ impl SearchArguments {
             station.state.as_deref().unwrap_or_default(),
         ];
         let text = self.text.as_deref().unwrap_or_default();
-        // Each word may be in another of them: "phoenix arizona".
-        let is_named = |word: &str| names.iter().any(|name| has(name, word));
+        // Each word may be in another of them: "phoenix arizona", "phoenix az".
+        let codes = [Some(station.country_code.as_str()), station.state_code.as_deref()];
+        let is_named = |word: &str| {
+            names.iter().any(|name| has(name, word))
+                || codes.iter().flatten().any(|code| code.eq_ignore_ascii_case(word))
+        };
         (text.split_whitespace().all(is_named) || has(&station.name, text))
             && self
                 .country

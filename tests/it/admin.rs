@@ -343,6 +343,9 @@ fn state_by_key() {
     wait_for("the alerts", Duration::from_secs(30), || {
         (topics.records("noaa-json-alerts").len() == 80).then_some(())
     });
+    // Where partitions end with the marks of transactions, the last records are found all the same.
+    let tail = topics.frostline().args(["tail", "noaa-json-alerts", "-n", "7", "--json"]).run();
+    assert_eq!(tail.expect_code(0).json_lines().len(), 7);
     let ask_all = |port: u16, other: u16| -> Vec<u16> {
         let ask = |station: &String| {
             let what = format!("the state of {station}");

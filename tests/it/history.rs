@@ -218,6 +218,16 @@ fn stations() {
     assert!(near[0]["km"].as_f64().unwrap() <= near[2]["km"].as_f64().unwrap());
     let of_state = stations(&["search", "--state", "AZ", "-n", "5000"]).run().expect_code(0).json_lines();
     assert!(of_state.len() > 500 && of_state.iter().all(|station| station["state_code"] == "AZ"));
+    let found = stations(&["search", "seligman az"]).run().expect_code(0).json_lines();
+    assert!(found.iter().any(|station| station["id"] == "USC00027716"), "{found:?}");
+    let named = stations(&["search", "seligman arizona states"]);
+    let (countries, states) = (data("ghcnd-countries.txt"), data("ghcnd-states.txt"));
+    let named = named.arg("--countries").path(&countries).arg("--states").path(&states).run().expect_code(0);
+    assert!(named.json_lines().iter().any(|station| station["id"] == "USC00027716"), "{named}");
+    let exchanged = stations(&["search", "seligman"]);
+    let exchanged = exchanged.arg("--countries").path(&states).arg("--states").path(&countries).run();
+    let exchanged = exchanged.expect_code(2);
+    assert!(exchanged.err.contains("are the two exchanged?"), "{exchanged}");
     stations(&["search", "no such place anywhere"]).run().expect_code(1);
     stations(&["search", "--near", "91,0"]).run().expect_code(2);
     let file = data("2016-hcn-AZ.csv.gz");

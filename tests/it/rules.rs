@@ -73,7 +73,9 @@ fn check_knows_stations() {
     let rules = rule("nowhere", "station = \"USC00099999\"", "when = \"TMIN <= 0.0\"")
         + &rule("no-wind", SELIGMAN, "when = \"AWND > 10.0\"")
         + &rule("far", "near = { lat = 0.0, lon = -30.0 }", "when = \"TMIN <= 0.0\"")
-        + &rule("fine", SELIGMAN, "when = \"TMIN <= 0.0\"");
+        + &rule("atlantis", "where = \"station.state_code == 'QQ'\"", "when = \"TMIN <= 0.0\"")
+        + &rule("fine", SELIGMAN, "when = \"TMIN <= 0.0\"")
+        + &rule("fine-too", "where = \"station.state_code == 'AZ'\"", "when = \"TMIN <= 0.0\"");
     let dir = folder(&rules);
     let outcome = in_dir(&dir, &["rules", "check", "rules.toml", "--stations"])
         .path(&data(INVENTORY_2024))
@@ -87,6 +89,7 @@ fn check_knows_stations() {
     );
     assert!(outcome.out.contains("rule `no-wind`: station USC00027716 has never reported AWND"), "{outcome}");
     assert!(outcome.out.contains("rule `far`: no station near it reports TMIN"), "{outcome}");
+    assert!(outcome.out.contains("rule `atlantis`: no station of the station table is chosen"), "{outcome}");
     assert!(!outcome.out.contains("fine"), "{outcome}");
 }
 
