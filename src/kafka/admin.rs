@@ -59,7 +59,7 @@ impl Admin {
     /// The partitions of a topic, or `None` where it does not exist.
     pub fn partitions(&self, topic: &str) -> Result<Option<i32>, KafkaError> {
         let what = format!("looking up topic {topic}");
-        let metadata = ask(&self.consumer, &what, |consumer| consumer.fetch_metadata(Some(topic), PATIENCE))?;
+        let metadata = self.ask(&what, |consumer| consumer.fetch_metadata(Some(topic), PATIENCE))?;
         let found = metadata.topics().iter().find(|found| found.name() == topic);
         let Some(found) = found else { return Ok(None) };
         match found.error() {
@@ -183,6 +183,15 @@ impl Admin {
         Ok(())
     }
 
+    /// Asks the brokers through the consumer.
+    pub(super) fn ask<T>(
+        &self,
+        what: &str,
+        question: impl FnOnce(&BaseConsumer<Quiet>) -> Result<T, ClientError>,
+    ) -> Result<T, KafkaError> {
+        ask(&self.consumer, what, question)
+    }
+
     fn tend(&self) {
         let client = self.client.inner();
         client.context().lifeline.tend(client);
@@ -191,7 +200,7 @@ impl Admin {
     /// First and end offset of a partition, asked of the broker.
     pub fn watermarks(&self, topic: &str, partition: i32) -> Result<(i64, i64), KafkaError> {
         let what = format!("reading the end of {topic}/{partition}");
-        ask(&self.consumer, &what, |consumer| consumer.fetch_watermarks(topic, partition, PATIENCE))
+        self.ask(&what, |consumer| consumer.fetch_watermarks(topic, partition, PATIENCE))
     }
 
     /// End offsets of all partitions of a topic.

@@ -6,10 +6,9 @@
 
 use std::time::Duration;
 
-use rdkafka::consumer::{BaseConsumer, Consumer};
+use rdkafka::consumer::Consumer;
 
-use super::client::Quiet;
-use super::{ClientSettings, KafkaError, raw};
+use super::{Admin, KafkaError, raw};
 
 const PATIENCE: Duration = Duration::from_secs(5);
 /// What the name of a member begins with that says where it answers.
@@ -29,33 +28,14 @@ pub(super) fn client_id(advertised: &str) -> Option<String> {
     (!advertised.is_empty()).then(|| format!("{NAME}{advertised}"))
 }
 
-/// Asks the brokers about members of groups.
-pub struct Groups {
-    consumer: BaseConsumer<Quiet>,
-}
-
-impl Groups {
-    /// Connects.
-    ///
-    /// # Errors
-    /// [`KafkaError::Settings`] where the client refuses its settings.
-    pub fn new(settings: &ClientSettings) -> Result<Self, KafkaError> {
-        let mut config = settings.consumer();
-        config.set("group.id", settings.lookout("members"));
-        let consumer = config
-            .create_with_context(Quiet::new(settings))
-            .map_err(|error| KafkaError::of_client("connecting", &error))?;
-        Ok(Self { consumer })
-    }
-
+impl Admin {
     /// The members of a group that have partitions of a topic just now.
     ///
     /// # Errors
     /// [`KafkaError::Retry`] where no broker answers.
     pub fn members(&self, group: &str, topic: &str) -> Result<Vec<(Member, Vec<i32>)>, KafkaError> {
         let what = format!("asking who is in group {group}");
-        let groups = self.consumer.fetch_group_list(Some(group), PATIENCE);
-        let groups = groups.map_err(|error| KafkaError::of_client(&what, &error))?;
+        let groups = self.ask(&what, |consumer| consumer.fetch_group_list(Some(group), PATIENCE))?;
         let members = groups.groups().iter().flat_map(|group| group.members());
         let with_partitions = members.filter_map(|member| {
             let partitions = assigned(member.assignment().unwrap_or_default(), topic)?;
@@ -70,11 +50,7 @@ impl Groups {
     /// # Errors
     /// [`KafkaError::Topic`] where the topic does not exist, [`KafkaError::Retry`] where no broker answers.
     pub fn partition_of_key(&self, topic: &str, key: &[u8]) -> Result<i32, KafkaError> {
-        let metadata = self.consumer.fetch_metadata(Some(topic), PATIENCE);
-        let metadata =
-            metadata.map_err(|error| KafkaError::of_client(&format!("looking up topic {topic}"), &error))?;
-        let found = metadata.topics().iter().find(|found| found.name() == topic);
-        let partitions = found.map_or(0, |found| i32::try_from(found.partitions().len()).unwrap_or(0));
+        let partitions = self.partitions(topic)?.unwrap_or_default();
         raw::partition_of_key(key, partitions)
             .ok_or_else(|| KafkaError::Topic(format!("topic {topic} does not exist")))
     }

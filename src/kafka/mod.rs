@@ -24,7 +24,7 @@ pub use embedded::EmbeddedBroker;
 pub use error::KafkaError;
 pub use group::{GroupConsumer, GroupMetadata, GroupSettings};
 pub use lease::Ownership;
-pub use members::{Groups, Member};
+pub use members::Member;
 pub use producer::{ChangelogSlot, Outgoing, Producer, TransactionSettings};
 pub use raw::{PartitionQueue, Row};
 pub use reader::{Polled, Reader, StartAt};

@@ -18,7 +18,7 @@ use super::message::Inspect;
 use super::status::Phase;
 use super::supervisor::Supervisor;
 use crate::config::Config;
-use crate::kafka::{ClientSettings, Groups, KafkaError, Member};
+use crate::kafka::{Admin, ClientSettings, KafkaError, Member};
 use crate::stages::{Question, StageName};
 
 /// How long the workers may take to answer.
@@ -86,10 +86,10 @@ impl Inspector {
             return Ok(Answer::Here(found.clone()));
         }
         let (partition, members) = self
-            .ask_kafka(move |groups, config| {
+            .ask_kafka(move |admin, config| {
                 let topic = config.topic(config.source_of(stage)).name;
-                let partition = groups.partition_of_key(&topic, question.key().as_bytes())?;
-                Ok((partition, groups.members(&config.group(stage), &topic)?))
+                let partition = admin.partition_of_key(&topic, question.key().as_bytes())?;
+                Ok((partition, admin.members(&config.group(stage), &topic)?))
             })
             .await?;
         let has_it = |(_, partitions): &(Member, Vec<i32>)| partitions.contains(&partition);
@@ -112,10 +112,10 @@ impl Inspector {
     /// # Errors
     /// Where Kafka does not answer.
     pub async fn processes(&self) -> Result<Vec<Process>, Failure> {
-        let members = self.ask_kafka(|groups, config| {
+        let members = self.ask_kafka(|admin, config| {
             let of_stage = |stage: StageName| {
                 let topic = config.topic(config.source_of(stage)).name;
-                Ok((stage, groups.members(&config.group(stage), &topic)?))
+                Ok((stage, admin.members(&config.group(stage), &topic)?))
             };
             StageName::ALL.into_iter().map(of_stage).collect::<Result<Vec<_>, KafkaError>>()
         });
@@ -137,11 +137,12 @@ impl Inspector {
     /// Asks in a thread that may block.
     async fn ask_kafka<T: Send + 'static>(
         &self,
-        question: impl FnOnce(&Groups, &Config) -> Result<T, KafkaError> + Send + 'static,
+        question: impl FnOnce(&Admin, &Config) -> Result<T, KafkaError> + Send + 'static,
     ) -> Result<T, Failure> {
         let (config, settings) = (Arc::clone(&self.config), self.settings.clone());
-        let asked =
-            tokio::task::spawn_blocking(move || Groups::new(&settings).and_then(|g| question(&g, &config)));
+        let asked = tokio::task::spawn_blocking(move || {
+            Admin::new(&settings).and_then(|admin| question(&admin, &config))
+        });
         Ok(asked.await.map_err(|_| Failure::Panic("a question to a group".into()))??)
     }
 
