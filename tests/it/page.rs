@@ -92,11 +92,20 @@ async fn look(port: u16, send: &dyn Fn(&str)) {
 
     // Its station with its chart.
     row.find(Locator::Css("button")).await.unwrap().click().await.unwrap();
-    let chart =
-        client.wait().at_most(PATIENCE).for_element(Locator::Css("#station svg.chart")).await.unwrap();
-    assert!(chart.attr("aria-label").await.unwrap().unwrap().contains("TMIN and TMAX"));
-    let rows = client.find_all(Locator::Css("#station details.values tbody tr")).await.unwrap();
-    assert!(rows.len() >= 30, "{} days in the table", rows.len());
+    // The panel is drawn again when something new is known of its station: each look at it is one script.
+    until("the chart and its table", async || {
+        let found = client
+            .execute(
+                "return [document.querySelector('#station svg.chart')?.getAttribute('aria-label') ?? '', \
+                 document.querySelectorAll('#station details.values tbody tr').length]",
+                vec![],
+            )
+            .await
+            .unwrap();
+        let (label, days) = (found[0].as_str().unwrap(), found[1].as_u64().unwrap());
+        (label.contains("TMIN and TMAX") && days >= 30).then_some(())
+    })
+    .await;
 
     until("the newest day in the panel", async || {
         let text = client.find(Locator::Css("#station")).await.unwrap().text().await.unwrap();
