@@ -1,6 +1,6 @@
 //! `frostline demo`: the whole path on synthetic weather, without anything to install.
 
-use std::net::TcpListener;
+use std::net::{SocketAddr, TcpListener};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::JoinHandle;
@@ -117,7 +117,7 @@ impl Broker {
     }
 }
 
-/// Starts the page, at its usual address or, where that is taken, at another one.
+/// Starts the page for this machine, at its usual address or, where that is taken or open to others, at another one.
 fn start_page(
     config: &Config,
     daemon: &Daemon,
@@ -126,7 +126,9 @@ fn start_page(
     recorder: Recorder,
 ) -> Result<Option<Server>, Failed> {
     let mut config = config.clone();
-    if config.admin.address().is_some_and(|address| TcpListener::bind(address).is_err()) {
+    config.admin.token.clear();
+    let is_usable = |address: SocketAddr| address.ip().is_loopback() && TcpListener::bind(address).is_ok();
+    if config.admin.address().is_some_and(|address| !is_usable(address)) {
         config.admin.listen = "127.0.0.1:0".into();
     }
     let Some(listening) = admin::listen(&config)? else { return Ok(None) };
@@ -153,23 +155,26 @@ async fn show(
     };
     let recorder = Recorder::install().map_err(|reason| anyhow::anyhow!(reason))?;
     let rules: Arc<RuleSet> = Arc::new(rules);
-    let mut daemon = Daemon::start(config, Arc::clone(&rules), &options).await?;
-    let admin = start_page(config, &daemon, &options, rules, recorder)?;
     let spinner = output::spinner();
     let printer = Printer::start(common, config, &settings, spinner.clone())?;
     let feed = Feed::new(config, &settings)?;
-    let work = work(arguments, &mut daemon, feed, &spinner);
-    let interrupted: Option<Signal> = tokio::select! {
-        worked = work => worked.map(|()| None)?,
-        signal = signals.next() => Some(signal),
-        // It ends by itself only when nobody reads any more, or the alerts cannot be read.
-        () = printer.ended() => None,
+    let mut daemon = Daemon::start(config, Arc::clone(&rules), &options).await?;
+    let work = async {
+        let _page = start_page(config, &daemon, &options, rules, recorder)?;
+        work(arguments, &mut daemon, feed, &spinner).await
     };
-    drop(admin);
+    // No `?` before the daemon has stopped: what failed, too, is told only when nothing uses the topics any more.
+    let worked: Result<Option<Signal>, Failed> = tokio::select! {
+        worked = work => worked.map(|()| None),
+        signal = signals.next() => Ok(Some(signal)),
+        // It ends by itself only when nobody reads any more, or the alerts cannot be read.
+        () = printer.ended() => Ok(None),
+    };
     spinner.set_message("committing");
     let (summary, stopped) = daemon.stop().await;
     let printed = printer.finish();
     spinner.finish_and_clear();
+    let interrupted = worked?;
     printed?;
     stopped?;
     if !common.json {

@@ -125,6 +125,13 @@ async fn load_rules(config: &Config, stages: &[StageName]) -> Result<RuleSet, Fa
     let Some(path) = config.alert.rule_file().filter(|_| needs_rules(stages)) else {
         return Ok(RuleSet::default());
     };
+    if !path.exists() {
+        return Err(Failed::Usage(anyhow::anyhow!(
+            "{}: there is no such rule file: alert.rules names it; with alert.rules = \"topic\" rules are those that \
+             `frostline rules apply` has published",
+            path.display()
+        )));
+    }
     let mut conditions = Conditions::default();
     let mut rules = Published::of_file(source::rule_file(path)?);
     if rules.asks_for_nearest() {

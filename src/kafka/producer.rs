@@ -63,8 +63,6 @@ pub struct TransactionSettings {
 /// One thread at a time uses it: the worker's, or the one that commits for it.
 pub struct Producer {
     pub(super) client: Arc<BaseProducer<Deliveries>>,
-    /// Ends the thread that serves the client's reports.
-    is_dropped: Arc<AtomicBool>,
     reports: Arc<Reports>,
     sent: AtomicU64,
     transaction: Option<Transaction>,
@@ -73,6 +71,8 @@ pub struct Producer {
 /// What came back, shared with librdkafka's threads.
 #[derive(Default)]
 pub(super) struct Reports {
+    /// Ends the thread that serves them.
+    is_dropped: AtomicBool,
     finished: AtomicU64,
     first_failure: Mutex<Option<KafkaError>>,
     /// Next offset of each changelog partition.
@@ -90,6 +90,10 @@ impl ClientContext for Deliveries {
     }
 
     fn error(&self, error: ClientError, reason: &str) {
+        // Nobody needs the brokers any more, which may end before this client's last connection.
+        if self.reports.is_dropped.load(Ordering::Acquire) {
+            return;
+        }
         self.lifeline.reported(&error);
         super::client::log_error("kafka producer", &error, reason);
     }
@@ -152,10 +156,10 @@ impl Producer {
                 lifeline: Lifeline::new(settings.brokers()),
             })
             .map_err(|error| KafkaError::of_client("making a producer", &error))?;
-        let (client, is_dropped) = (Arc::new(client), Arc::<AtomicBool>::default());
-        serve_reports(Arc::clone(&client), Arc::clone(&is_dropped))?;
+        let client = Arc::new(client);
+        serve_reports(Arc::clone(&client), Arc::clone(&reports))?;
         let transaction = transaction.map(Transaction::new);
-        Ok(Self { client, is_dropped, reports, sent: AtomicU64::new(0), transaction })
+        Ok(Self { client, reports, sent: AtomicU64::new(0), transaction })
     }
 
     /// Hands a record to the client, which copies it. Waits while the client's queue is full.
@@ -254,12 +258,9 @@ impl Producer {
 }
 
 /// Starts the thread that brings reports to the context. It outlives its producer by up to one call.
-fn serve_reports(
-    client: Arc<BaseProducer<Deliveries>>,
-    is_dropped: Arc<AtomicBool>,
-) -> Result<(), KafkaError> {
+fn serve_reports(client: Arc<BaseProducer<Deliveries>>, reports: Arc<Reports>) -> Result<(), KafkaError> {
     let serve = move || {
-        while !is_dropped.load(Ordering::Acquire) {
+        while !reports.is_dropped.load(Ordering::Acquire) {
             client.poll(POLL);
         }
     };
@@ -270,7 +271,7 @@ fn serve_reports(
 impl Drop for Producer {
     /// Nothing that is still waiting may be sent any more: a new producer may have taken this one's place.
     fn drop(&mut self) {
-        self.is_dropped.store(true, Ordering::Release);
+        self.reports.is_dropped.store(true, Ordering::Release);
         self.client.purge(PurgeConfig::default().queue().inflight());
     }
 }
