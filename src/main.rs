@@ -1,5 +1,10 @@
 //! The `frostline` program; see [`frostline::cli`].
 
+/// sled makes and drops many small pieces with each entry, and glibc's allocator takes a third of that work: with this one
+/// assembling does 1.4 times as many lines a CPU-second.
+#[global_allocator]
+static ALLOCATOR: tikv_jemallocator::Jemalloc = tikv_jemallocator::Jemalloc;
+
 fn main() -> std::process::ExitCode {
     frostline::cli::main()
 }

@@ -13,23 +13,20 @@
 //! observations, because settling depends on offsets alone. The one exception is settling on idleness, and
 //! that settles everything, so nothing is left to rebuild.
 //!
-//! What was *emitted* is in the store, once for each observation: `o`, date, station to revision and
-//! readings. It tells a late line (merge, next revision) from a repeated one (nothing new, a duplicate).
+//! What was *emitted* is in the store: revision and readings of each observation. It tells a late line (merge, next revision) from a repeated one (nothing new, a duplicate).
 
 use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
 
+use super::emitted::{Emitted, Span};
 use super::{Context, Limits, Processor, StationIndex, accepted_value};
 use crate::noaa::{Compat, Date, Element, Line, Observation, Reading, StationId};
 use crate::record::{Record, day_of};
-use crate::state::{StateError, Store};
+use crate::state::StateError;
 
 /// The header that says of which lines an observation, or this revision of it, was made:
 /// `topic/partition@first-last`. Lines of others may be among them.
 pub const LINES_HEADER: &str = "frostline-lines";
-
-/// Store keys of emitted observations begin with this byte; date and station follow.
-const EMITTED_KEY: u8 = b'o';
 
 /// How assemble works.
 #[derive(Clone, Copy, Debug)]
@@ -169,7 +166,7 @@ impl Assemble {
             return Ok(());
         }
         let Some(open) = self.open.remove(&key) else { return Ok(()) };
-        emit(&open, self.settings.compat, &self.place, context)
+        emit(open, self.settings.compat, &self.place, context)
     }
 }
 
@@ -211,17 +208,21 @@ impl Processor for Assemble {
 }
 
 /// Merges a settled observation with what was emitted before, and emits it if that changes anything.
-fn emit(open: &Open, compat: Compat, place: &str, context: &mut Context<'_>) -> Result<(), StateError> {
+fn emit(open: Open, compat: Compat, place: &str, context: &mut Context<'_>) -> Result<(), StateError> {
     let (station, date) = (open.observation.station(), open.observation.date());
-    let store_key = emitted_key(station, date);
     let today = day_of(open.timestamp_ms);
-    let before = read_emitted(context.store, &store_key, today, station, date)?;
-    let mut merged =
-        before.as_ref().map_or_else(|| Observation::new(station, date), |b| b.observation.clone());
-    let mut changed = before.is_none();
-    for (element, value) in open.observation.readings() {
-        changed |= merged.insert(*element, *value);
-    }
+    let span = Span::read(context.store, station, date, today)?;
+    let before = span.emitted(date, context.store)?;
+    let (mut merged, mut changed, revision) = match before {
+        None => (open.observation, true, 1),
+        Some(before) => {
+            let (mut merged, mut changed) = (before.observation, false);
+            for (element, value) in open.observation.readings() {
+                changed |= merged.insert(*element, *value);
+            }
+            (merged, changed, before.revision + 1)
+        }
+    };
     for element in &open.withdrawn {
         changed |= merged.remove(*element);
     }
@@ -229,73 +230,16 @@ fn emit(open: &Open, compat: Compat, place: &str, context: &mut Context<'_>) -> 
         context.counts.duplicates += u64::from(!open.is_rebuilt);
         return Ok(());
     }
-    if before.is_none() && merged.readings().is_empty() {
+    if revision == 1 && merged.readings().is_empty() {
         // All its readings failed quality control: there is nothing to tell.
         return Ok(());
     }
-    let revision = before.map_or(1, |before| before.revision + 1);
-    let mut value = Vec::with_capacity(4 + 8 * merged.readings().len());
-    value.extend_from_slice(&revision.to_be_bytes());
-    merged.encode_into(&mut value);
-    context.store.put(&store_key, today, &value);
     context.counts.observations += 1;
     context.collector.emit(station.as_bytes(), open.timestamp_ms, |out| {
         merged.to_json_into(&open.station, compat, revision, out);
     });
+    span.remember(&Emitted { revision, observation: merged }, today, context.store);
     let lines = format!("{place}@{}-{}", open.first_offset, open.last_offset);
     context.collector.header(LINES_HEADER, lines.as_bytes());
     Ok(())
-}
-
-/// What was last emitted for a station and date.
-struct Emitted {
-    revision: u32,
-    observation: Observation,
-}
-
-fn emitted_key(station: StationId, date: Date) -> [u8; 16] {
-    let mut key = [EMITTED_KEY; 16];
-    key[1..5].copy_from_slice(&date.to_be_bytes());
-    key[5..].copy_from_slice(station.as_bytes());
-    key
-}
-
-/// What a store says of a station and date, for people who ask.
-pub(super) fn remembered(
-    store: &Store,
-    station: StationId,
-    date: Date,
-) -> Result<Vec<serde_json::Value>, StateError> {
-    let mut found = Vec::new();
-    store.scan_prefix(&emitted_key(station, date), |_, value| {
-        let Some(emitted) = decode_emitted(value, station, date) else { return };
-        let mut document = Vec::new();
-        let id = serde_json::json!({ "id": station }).to_string();
-        emitted.observation.to_json_into(&id, Compat::None, emitted.revision, &mut document);
-        found.extend(serde_json::from_slice(&document).ok().map(|document: serde_json::Value| {
-            serde_json::json!({ "kind": "observation", "revision": emitted.revision, "observation": document })
-        }));
-    })?;
-    Ok(found)
-}
-
-fn decode_emitted(value: &[u8], station: StationId, date: Date) -> Option<Emitted> {
-    let (revision, readings) = value.split_first_chunk::<4>()?;
-    let observation = Observation::decode(station, date, readings).ok()?;
-    Some(Emitted { revision: u32::from_be_bytes(*revision), observation })
-}
-
-fn read_emitted(
-    store: &Store,
-    key: &[u8],
-    today: u32,
-    station: StationId,
-    date: Date,
-) -> Result<Option<Emitted>, StateError> {
-    let decoded = store.get(key, today, |value| decode_emitted(value, station, date))?;
-    match decoded {
-        None => Ok(None),
-        Some(Some(emitted)) => Ok(Some(emitted)),
-        Some(None) => Err(store.corrupted(&format!("the entry of {station} {date} cannot be read"))),
-    }
 }

@@ -3,9 +3,9 @@
 use serde_json::{Value, json};
 
 use super::StageName;
-use super::assemble;
 use super::calendar::episodes_key;
 use super::deliver;
+use super::emitted;
 use super::memory::{decode, lone_day_prefix};
 use super::notice::Recipient;
 use crate::noaa::{Date, StationId};
@@ -72,7 +72,7 @@ impl Question {
     /// [`StateError::Corrupted`] where the store cannot be read.
     pub fn answer(&self, store: &Store, rules: &RuleSet) -> Result<Vec<Value>, StateError> {
         match self {
-            Self::Observation(station, date) => assemble::remembered(store, *station, *date),
+            Self::Observation(station, date) => emitted::remembered(store, *station, *date),
             Self::Station(station) => of_station(store, rules, *station),
             Self::Recipient(recipient) => deliver::remembered(store, recipient),
         }

@@ -17,6 +17,7 @@ mod calendar;
 mod collector;
 mod counts;
 mod deliver;
+mod emitted;
 mod enrich;
 mod filter;
 mod inspect;

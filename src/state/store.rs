@@ -176,7 +176,9 @@ impl Store {
             }
             return Ok(());
         }
-        let changes: Vec<Change<'_>> = sealed.changes().collect();
+        // In key order sled finds the page at hand that it has just written.
+        let mut changes: Vec<Change<'_>> = sealed.changes().collect();
+        changes.sort_unstable_by_key(|change| change.key);
         self.write(&changes, checkpoint)
     }
 

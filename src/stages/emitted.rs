@@ -1,0 +1,193 @@
+//! What assemble has emitted, as its store remembers it: the days of a station that lie together, in one entry.
+//!
+//! sled's cost is one for each entry, whatever its size, and days of one station often come together: where history is read,
+//! or a file is sorted by station. So up to eight days share an entry (two entries would do for half a month), and the changelog
+//! has a record for as many. It is remembered for `remember_days` after the *newest* of them was emitted.
+//!
+//! An entry's key is `e`, year, month, which eight days of it, station. Its value is a run of days in no order: the day of the
+//! month (1 byte), revision and number of readings (4 bytes each), the readings as [`Observation::encode_into`] writes them.
+
+use crate::noaa::{Compat, Date, Observation, StationId};
+use crate::state::{StateError, Store};
+
+/// Store keys of emitted observations begin with this byte.
+const KEY: u8 = b'e';
+/// How many days of a month share an entry.
+const SPAN_DAYS: u8 = 8;
+/// Day, revision, number of readings.
+const HEAD_BYTES: usize = 9;
+/// Bytes of a reading.
+const READING_BYTES: usize = 8;
+
+/// An observation as it was last emitted.
+pub(super) struct Emitted {
+    pub(super) revision: u32,
+    pub(super) observation: Observation,
+}
+
+/// The entry in which a day of a station is, or will be.
+pub(super) struct Span {
+    station: StationId,
+    key: [u8; 16],
+    value: Vec<u8>,
+}
+
+impl Span {
+    /// Reads the entry; an empty one where there is none. `today` as in [`Store::get`].
+    ///
+    /// # Errors
+    /// As [`Store::get`].
+    pub(super) fn read(
+        store: &Store,
+        station: StationId,
+        date: Date,
+        today: u32,
+    ) -> Result<Self, StateError> {
+        let key = key(station, date);
+        let value = store.get(&key, today, <[u8]>::to_vec)?.unwrap_or_default();
+        Ok(Self { station, key, value })
+    }
+
+    /// What was emitted for a date of this span.
+    ///
+    /// # Errors
+    /// [`StateError::Corrupted`] where the entry cannot be read.
+    pub(super) fn emitted(&self, date: Date, store: &Store) -> Result<Option<Emitted>, StateError> {
+        find(&self.value, self.station, date).map_err(|Unreadable| {
+            store.corrupted(&format!("the entry of {} {date} cannot be read", self.station))
+        })
+    }
+
+    /// Remembers what is emitted for its date in place of what was.
+    pub(super) fn remember(mut self, emitted: &Emitted, today: u32, store: &mut Store) {
+        let day = emitted.observation.date().day();
+        let before = days(&self.value).flatten().find(|(_, bytes)| bytes[0] == day);
+        if let Some((start, length)) = before.map(|(start, bytes)| (start, bytes.len())) {
+            self.value.drain(start..start + length);
+        }
+        let count = u32::try_from(emitted.observation.readings().len()).unwrap_or(u32::MAX);
+        self.value.push(day);
+        self.value.extend_from_slice(&emitted.revision.to_be_bytes());
+        self.value.extend_from_slice(&count.to_be_bytes());
+        emitted.observation.encode_into(&mut self.value);
+        store.put(&self.key, today, &self.value);
+    }
+}
+
+/// What a store says of a station and date, for people who ask.
+pub(super) fn remembered(
+    store: &Store,
+    station: StationId,
+    date: Date,
+) -> Result<Vec<serde_json::Value>, StateError> {
+    let mut found = Vec::new();
+    store.scan_prefix(&key(station, date), |_, value| {
+        let Ok(Some(emitted)) = find(value, station, date) else { return };
+        let mut document = Vec::new();
+        let id = serde_json::json!({ "id": station }).to_string();
+        emitted.observation.to_json_into(&id, Compat::None, emitted.revision, &mut document);
+        found.extend(serde_json::from_slice(&document).ok().map(|document: serde_json::Value| {
+            serde_json::json!({ "kind": "observation", "revision": emitted.revision, "observation": document })
+        }));
+    })?;
+    Ok(found)
+}
+
+fn key(station: StationId, date: Date) -> [u8; 16] {
+    let mut key = [KEY; 16];
+    key[1..5].copy_from_slice(&date.to_be_bytes());
+    key[4] = (date.day() - 1) / SPAN_DAYS;
+    key[5..].copy_from_slice(station.as_bytes());
+    key
+}
+
+/// The bytes are not those of a span.
+struct Unreadable;
+
+/// The days of a span: where each begins, and its bytes.
+fn days(value: &[u8]) -> impl Iterator<Item = Result<(usize, &[u8]), Unreadable>> {
+    let mut start = 0;
+    std::iter::from_fn(move || {
+        let rest = value.get(start..).filter(|rest| !rest.is_empty())?;
+        let length = rest.first_chunk::<HEAD_BYTES>().and_then(|&[.., c1, c2, c3, c4]| {
+            let count = usize::try_from(u32::from_be_bytes([c1, c2, c3, c4])).ok()?;
+            HEAD_BYTES.checked_add(count.checked_mul(READING_BYTES)?)
+        });
+        let Some(bytes) = length.and_then(|length| rest.get(..length)) else {
+            start = value.len();
+            return Some(Err(Unreadable));
+        };
+        start += bytes.len();
+        Some(Ok((start - bytes.len(), bytes)))
+    })
+}
+
+fn find(value: &[u8], station: StationId, date: Date) -> Result<Option<Emitted>, Unreadable> {
+    for day in days(value) {
+        let (_, bytes) = day?;
+        let Some((&[day, r1, r2, r3, r4, ..], readings)) = bytes.split_first_chunk::<HEAD_BYTES>() else {
+            return Err(Unreadable);
+        };
+        if day == date.day() {
+            let observation = Observation::decode(station, date, readings).map_err(|_| Unreadable)?;
+            let revision = u32::from_be_bytes([r1, r2, r3, r4]);
+            return Ok(Some(Emitted { revision, observation }));
+        }
+    }
+    Ok(None)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::noaa::Element;
+
+    fn emitted(station: StationId, day: u8, revision: u32, values: &[i32]) -> Emitted {
+        let mut observation = Observation::new(station, Date::new(2024, 2, day).unwrap());
+        for (at, value) in values.iter().enumerate() {
+            observation.insert(Element::parse(format!("EL{at:02}").as_bytes()).unwrap(), *value);
+        }
+        Emitted { revision, observation }
+    }
+
+    #[test]
+    fn days_of_one_span_share_an_entry_and_change_each_for_itself() {
+        let station = StationId::parse(b"USC00026250").unwrap();
+        let mut store = Store::in_memory();
+        let mut remember = |day: u8, revision: u32, values: &[i32]| {
+            let date = Date::new(2024, 2, day).unwrap();
+            let span = Span::read(&store, station, date, 0).unwrap();
+            span.remember(&emitted(station, day, revision, values), 0, &mut store);
+        };
+        for day in 1..=29 {
+            remember(day, 1, &[i32::from(day), 2]);
+        }
+        remember(7, 2, &[]);
+        remember(9, 2, &[1, 2, 3]);
+        assert_eq!(store.changed(), 4);
+        for day in 1..=29 {
+            let date = Date::new(2024, 2, day).unwrap();
+            let span = Span::read(&store, station, date, 0).unwrap();
+            let found = span.emitted(date, &store).unwrap().unwrap();
+            let (revision, count) = match day {
+                7 => (2, 0),
+                9 => (2, 3),
+                _ => (1, 2),
+            };
+            assert_eq!((found.revision, found.observation.readings().len()), (revision, count), "day {day}");
+        }
+        let other = StationId::parse(b"USC00026251").unwrap();
+        let span = Span::read(&store, other, Date::new(2024, 2, 1).unwrap(), 0).unwrap();
+        assert!(span.emitted(Date::new(2024, 2, 1).unwrap(), &store).unwrap().is_none());
+    }
+
+    #[test]
+    fn bytes_that_are_no_span_are_an_error() {
+        let station = StationId::parse(b"USC00026250").unwrap();
+        let date = Date::new(2024, 2, 2).unwrap();
+        for bytes in [&[1][..], &[1, 0, 0, 0, 1, 0, 0, 0, 1, 7], &[2, 0, 0, 0, 1, 255, 255, 255, 255]] {
+            assert!(find(bytes, station, date).is_err(), "{bytes:?}");
+        }
+        assert!(matches!(find(&[], station, date), Ok(None)));
+    }
+}
