@@ -15,6 +15,10 @@ use frostline::stages::{
 };
 use frostline::state::{Change, Checkpoint, Identity, StateDirectory, Store};
 
+/// As in the program itself.
+#[global_allocator]
+static ALLOCATOR: tikv_jemallocator::Jemalloc = tikv_jemallocator::Jemalloc;
+
 const STATION: &str = "USC00020080";
 const DOCUMENT: &str = r#"{"station":{"id":"USC00020080","country_code":"US","country":"United States","location":{"lat":32.3697,"lon":-112.8597},"elevation":533.7,"state_code":"AZ","state":"ARIZONA","name":"SYNTHETIC STATION 80","hcn_crn_flag":"HCN","wmo_id":"00080"},"date":"2016-02-24T00:00:00","PRCP":0.0,"SNOW":0,"SNWD":0,"TMAX":23.3,"TMIN":8.9,"TOBS":8.9,"TRANGE":{"gte":8.9,"lte":23.3}}"#;
 const ELSEWHERE: &str = r#"{"station":{"id":"MXC00000001","country_code":"MX","country":"Mexico","location":{"lat":32.3697,"lon":-112.8597},"elevation":533.7,"name":"SYNTHETIC STATION 80","hcn_crn_flag":"HCN","wmo_id":"00080"},"date":"2016-02-24T00:00:00","PRCP":0.0,"SNOW":0,"SNWD":0,"TMAX":23.3,"TMIN":8.9,"TOBS":8.9,"TRANGE":{"gte":8.9,"lte":23.3}}"#;

@@ -20,6 +20,8 @@ pub struct GroupSettings {
     pub group: String,
     /// The topic's name in Kafka.
     pub topic: String,
+    /// How many partitions it is configured to have.
+    pub partitions: i32,
     /// Whether its values are GHCN lines, which are very short.
     pub holds_lines: bool,
     /// Whether a partition without a committed offset is read from its end, not from its beginning.
@@ -34,6 +36,16 @@ pub struct GroupSettings {
 
 /// Names this member in its present generation of the group; see [`GroupConsumer::metadata`].
 pub struct GroupMetadata(pub(super) ConsumerGroupMetadata);
+
+/// How long a broker may wait for records before it answers that there are none.
+///
+/// The client has one question at a time under way with a broker. One that it asks while the queues of all partitions with a
+/// backlog are full is about those at their end alone, and until it is answered nothing more is fetched: with 100 ms the
+/// last two of five partitions came at 140,000 records a second instead of a million. But each question costs, and the
+/// more the more partitions there are: 500 idle ones 1 % of a core with 100 ms, 2.4 % with 20.
+fn fetch_wait_ms(partitions: i32) -> String {
+    partitions.clamp(20, 100).to_string()
+}
 
 /// The consumer of one stage. Clones share it; it closes when the last clone and queue are gone.
 #[derive(Clone)]
@@ -62,6 +74,7 @@ impl GroupConsumer {
             .set("auto.offset.reset", "error")
             .set("session.timeout.ms", group.session_timeout_ms.to_string())
             .set("heartbeat.interval.ms", (group.session_timeout_ms / 10).max(100).to_string());
+        settings.set_defaults(&mut config, &[("fetch.wait.max.ms", &fetch_wait_ms(group.partitions))]);
         if let Some(id) = members::client_id(&group.advertised) {
             settings.set_defaults(&mut config, &[("client.id", &id)]);
         }

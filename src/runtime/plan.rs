@@ -7,7 +7,7 @@ use serde_json::Value;
 
 use super::status::Board;
 use super::totals::Totals;
-use crate::config::{Config, Guarantee, OffsetReset, topic};
+use crate::config::{Config, Guarantee, OffsetReset, TopicPlan, topic};
 use crate::kafka::{ClientSettings, GroupSettings, TransactionSettings};
 use crate::stages::{Processor, Question, Recipe, StageName};
 use crate::state::{Identity, StateDirectory, StateError, Store};
@@ -62,7 +62,7 @@ pub(super) struct StagePlan {
 impl StagePlan {
     pub(super) fn new(stage: StageName, config: &Config, common: &Common) -> Self {
         let Common { settings, state, totals, board, recipe, .. } = common;
-        let source = config.topic(config.source_of(stage)).name;
+        let TopicPlan { name: source, partitions, .. } = config.topic(config.source_of(stage));
         Self {
             stage,
             sink: config.topic(config.sink_of(stage)).name,
@@ -72,6 +72,7 @@ impl StagePlan {
             group: GroupSettings {
                 group: config.group(stage),
                 topic: source.clone(),
+                partitions,
                 holds_lines: stage == StageName::Assemble,
                 begins_at_end: config.runtime.auto_offset_reset == OffsetReset::Latest,
                 session_timeout_ms: config.runtime.session_timeout_ms,
