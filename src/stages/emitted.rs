@@ -1,11 +1,13 @@
 //! What assemble has emitted, as its store remembers it: the days of a station that lie together, in one entry.
 //!
 //! sled's cost is one for each entry, whatever its size, and days of one station often come together: where history is read,
-//! or a file is sorted by station. So up to eight days share an entry (two entries would do for half a month), and the changelog
-//! has a record for as many. It is remembered for `remember_days` after the *newest* of them was emitted.
+//! or a file is sorted by station. So up to eight days of a month share an entry, and a record of the changelog. They are
+//! remembered for `remember_days` after the newest of them was emitted.
 //!
 //! An entry's key is `e`, year, month, which eight days of it, station. Its value is a run of days in no order: the day of the
 //! month (1 byte), revision and number of readings (4 bytes each), the readings as [`Observation::encode_into`] writes them.
+
+use std::ops::Range;
 
 use crate::noaa::{Compat, Date, Observation, StationId};
 use crate::state::{StateError, Store};
@@ -61,9 +63,9 @@ impl Span {
     /// Remembers what is emitted for its date in place of what was.
     pub(super) fn remember(mut self, emitted: &Emitted, today: u32, store: &mut Store) {
         let day = emitted.observation.date().day();
-        let before = days(&self.value).flatten().find(|(_, bytes)| bytes[0] == day);
-        if let Some((start, length)) = before.map(|(start, bytes)| (start, bytes.len())) {
-            self.value.drain(start..start + length);
+        let before = days(&self.value).flatten().find(|found| found.day == day).map(|found| found.place);
+        if let Some(place) = before {
+            self.value.drain(place);
         }
         let count = u32::try_from(emitted.observation.readings().len()).unwrap_or(u32::MAX);
         self.value.push(day);
@@ -104,33 +106,38 @@ fn key(station: StationId, date: Date) -> [u8; 16] {
 /// The bytes are not those of a span.
 struct Unreadable;
 
-/// The days of a span: where each begins, and its bytes.
-fn days(value: &[u8]) -> impl Iterator<Item = Result<(usize, &[u8]), Unreadable>> {
+/// One day in the value of a span.
+struct Day<'a> {
+    place: Range<usize>,
+    day: u8,
+    revision: u32,
+    readings: &'a [u8],
+}
+
+/// The days of a span; after one that cannot be read there is nothing more.
+fn days(value: &[u8]) -> impl Iterator<Item = Result<Day<'_>, Unreadable>> {
     let mut start = 0;
     std::iter::from_fn(move || {
         let rest = value.get(start..).filter(|rest| !rest.is_empty())?;
-        let length = rest.first_chunk::<HEAD_BYTES>().and_then(|&[.., c1, c2, c3, c4]| {
-            let count = usize::try_from(u32::from_be_bytes([c1, c2, c3, c4])).ok()?;
-            HEAD_BYTES.checked_add(count.checked_mul(READING_BYTES)?)
-        });
-        let Some(bytes) = length.and_then(|length| rest.get(..length)) else {
-            start = value.len();
-            return Some(Err(Unreadable));
-        };
-        start += bytes.len();
-        Some(Ok((start - bytes.len(), bytes)))
+        let day = first_day(start, rest);
+        start = day.as_ref().map_or(value.len(), |day| day.place.end);
+        Some(day.ok_or(Unreadable))
     })
+}
+
+fn first_day(start: usize, bytes: &[u8]) -> Option<Day<'_>> {
+    let (&[day, r1, r2, r3, r4, c1, c2, c3, c4], rest) = bytes.split_first_chunk::<HEAD_BYTES>()?;
+    let count = usize::try_from(u32::from_be_bytes([c1, c2, c3, c4])).ok()?;
+    let readings = rest.get(..count.checked_mul(READING_BYTES)?)?;
+    let place = start..start + HEAD_BYTES + readings.len();
+    Some(Day { place, day, revision: u32::from_be_bytes([r1, r2, r3, r4]), readings })
 }
 
 fn find(value: &[u8], station: StationId, date: Date) -> Result<Option<Emitted>, Unreadable> {
     for day in days(value) {
-        let (_, bytes) = day?;
-        let Some((&[day, r1, r2, r3, r4, ..], readings)) = bytes.split_first_chunk::<HEAD_BYTES>() else {
-            return Err(Unreadable);
-        };
+        let Day { day, revision, readings, .. } = day?;
         if day == date.day() {
             let observation = Observation::decode(station, date, readings).map_err(|_| Unreadable)?;
-            let revision = u32::from_be_bytes([r1, r2, r3, r4]);
             return Ok(Some(Emitted { revision, observation }));
         }
     }

@@ -101,6 +101,8 @@ fn rules_check() {
         Frostline::new().args(["run", "--brokers", "127.0.0.1:1"]).in_dir(dir.path()).run().expect_code(2);
     assert!(outcome.err.contains("rules.toml:3:11"), "{outcome}");
     assert!(!dir.path().join("state").exists(), "nothing was started");
+    let without = Frostline::new().args(["run", "--brokers", "127.0.0.1:1"]).run().expect_code(2);
+    assert!(without.err.contains("no such rule file") && without.err.contains("rules apply"), "{without}");
     // The rules that are shipped are sound.
     let shipped = Path::new(env!("CARGO_MANIFEST_DIR")).join("examples/rules.toml");
     Frostline::new().args(["rules", "check"]).path(&shipped).run().expect_code(0);
@@ -206,8 +208,13 @@ fn demo_embedded() {
     check_demo(lines.last().unwrap(), lines.len() - 1);
     assert!(lines[0]["alert_id"].is_string());
     assert!(outcome.err.contains("toy") && outcome.err.contains("--brokers"), "{}", outcome.err);
-    // For people: one readable line for each alert, and the talk's rule among them.
-    let outcome = Frostline::new().args(["demo", "--once"]).run().expect_code(0);
+    // For people: one readable line for each alert, and the talk's rule among them. The page is for this machine, whatever
+    // is configured for the daemon.
+    let open = ["--set", "admin.token=${file:/nowhere}"];
+    let demo =
+        Frostline::new().args(["demo", "--once"]).args(open).env("FROSTLINE_ADMIN_LISTEN", "0.0.0.0:8080");
+    let outcome = demo.run().expect_code(0);
+    assert!(outcome.err.contains("http://127.0.0.1:"), "{outcome}");
     assert!(outcome.out.contains("scottsdale-frost") && outcome.out.contains("TMIN <= 10.0"), "{outcome}");
     assert!(outcome.out.contains("dead letters"), "{outcome}");
     assert!(!outcome.out.contains('\u{1b}'), "no colours where there is no terminal");
