@@ -13,7 +13,8 @@
 //! observations, because settling depends on offsets alone. The one exception is settling on idleness, and
 //! that settles everything, so nothing is left to rebuild.
 //!
-//! What was *emitted* is in the store: revision and readings of each observation. It tells a late line (merge, next revision) from a repeated one (nothing new, a duplicate).
+//! What was *emitted* is in the store: revision and readings of each observation (see `emitted.rs`). It tells a
+//! late line (merge, next revision) from a repeated one (nothing new, a duplicate).
 
 use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
