@@ -196,10 +196,14 @@ impl Installation {
         self.config.topic(self.job.source()).name
     }
 
+    /// The topics that are loaded, for all who read them.
+    pub(super) fn loaded_topics(&self) -> Vec<TopicPlan> {
+        [topic::STATIONS, self.job.source()].map(|name| self.config.topic(name)).into()
+    }
+
     /// The topics that it makes and deletes.
     pub(super) fn own_topics(&self) -> Vec<TopicPlan> {
-        let shared = [topic::STATIONS, self.job.source()];
-        let shared: Vec<TopicPlan> = shared.into_iter().map(|name| self.config.topic(name)).collect();
+        let shared = self.loaded_topics();
         let mut topics = if self.is_reader { Vec::new() } else { shared.clone() };
         topics.push(self.config.topic(topic::DEAD_LETTERS));
         for stage in self.job.stages() {

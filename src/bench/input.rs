@@ -2,17 +2,13 @@
 
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::{Duration, Instant};
 
 use super::BenchError;
 use super::grid::{Installation, Options};
 use crate::config::topic;
 use crate::generate::{Generator, stations};
-use crate::kafka::{Admin, ClientSettings, Outgoing, Producer};
+use crate::kafka::{ClientSettings, Outgoing, Producer};
 use crate::noaa::StationId;
-
-/// How long a topic may take until all its partitions answer.
-const LEADERS_PATIENCE: Duration = Duration::from_secs(120);
 
 /// Loads at least as many records as were asked for, and the station table. The stations take turns with the
 /// partitions, so that each has as many; a key's own partition would leave some with twice as many as others.
@@ -25,7 +21,6 @@ pub(super) fn load(
     let settings = options.generated();
     let mut generator = Generator::new(settings).map_err(|error| BenchError::Daemon(error.to_string()))?;
     let producer = Producer::new(&patient(input)?, None)?;
-    wait_for_leaders(input, stop)?;
     let table = input.config.topic(topic::STATIONS).name;
     let mut partitions: HashMap<StationId, i32> = HashMap::new();
     for (station, partition) in stations(&settings).zip((0..input.cell.partitions).cycle()) {
@@ -55,21 +50,6 @@ pub(super) fn load(
     }
     producer.wait_acknowledged()?;
     Ok((records, bytes))
-}
-
-/// Waits until every partition answers. Brokers show a topic long before they have made the last of a thousand
-/// logs, and what is sent before that may time out.
-fn wait_for_leaders(input: &Installation, stop: &AtomicBool) -> Result<(), BenchError> {
-    let admin = Admin::new(&input.settings)?;
-    let deadline = Instant::now() + LEADERS_PATIENCE;
-    loop {
-        match admin.ends(&input.source()) {
-            Ok(_) => return Ok(()),
-            Err(error) if Instant::now() > deadline => return Err(error.into()),
-            Err(_) if stop.load(Ordering::Relaxed) => return Err(BenchError::Interrupted),
-            Err(_) => std::thread::sleep(Duration::from_millis(200)),
-        }
-    }
 }
 
 /// Records that wait until their partition has a batch: small batches would be what is measured, where there
@@ -102,10 +82,12 @@ impl Waiting {
     }
 }
 
-/// Time to fill batches.
+/// Time to fill batches, but not too many records under way: a broker that makes the files of a thousand partitions
+/// when their first records come takes longer for all of them than a record is waited for.
 fn patient(input: &Installation) -> Result<ClientSettings, BenchError> {
     let mut config = input.config.clone();
-    for (key, value) in [("linger.ms", "20"), ("batch.size", "500000")] {
+    let patience = [("linger.ms", "20"), ("batch.size", "500000"), ("queue.buffering.max.messages", "20000")];
+    for (key, value) in patience {
         config.kafka.client.entry(key.into()).or_insert_with(|| value.into());
     }
     Ok(ClientSettings::new(&config)?)

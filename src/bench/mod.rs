@@ -24,17 +24,21 @@ mod report;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 pub use chart::chart;
 pub use grid::{Cell, Job, Options};
 pub use latency::Latency;
 pub use report::{Report, Row};
 
-use crate::config::Config;
+use crate::config::{Config, TopicPlan};
 use crate::kafka::{Admin, KafkaError};
 use daemons::{Measured, measure_limit};
 use grid::Installation;
+
+/// How long a topic may take until all its partitions answer, and how often it is asked.
+const LEADERS_PATIENCE: Duration = Duration::from_secs(120);
+const LEADERS_INTERVAL: Duration = Duration::from_millis(200);
 
 /// Why a measurement has no result.
 #[derive(Debug, thiserror::Error)]
@@ -121,7 +125,7 @@ impl Bench<'_> {
     }
 
     fn load_and_measure(&mut self, input: &Installation, partitions: i32) -> Result<(), BenchError> {
-        self.create(input)?;
+        self.create(&input.loaded_topics())?;
         let (records, bytes) = input::load(input, self.options, self.stop)?;
         let cells = self.options.cells(partitions);
         // Not counted: it fills the page cache, and the broker's JIT.
@@ -165,7 +169,7 @@ impl Bench<'_> {
         self.runs += 1;
         let installation =
             Installation::reading(self.user, self.options, cell, &self.runs.to_string(), input)?;
-        let outcome = self.create(&installation).and_then(|()| {
+        let outcome = self.create(&installation.own_topics()).and_then(|()| {
             let mut measured = daemons::run(&installation, self.stop)?;
             (measured.records, measured.bytes) = (records, bytes);
             Ok(measured)
@@ -186,7 +190,7 @@ impl Bench<'_> {
             (self.tell)(&format!("latency at {} records/s, {cell}", self.options.latency_rate));
             let installation = Installation::new(self.user, self.options, cell, "latency")?;
             let outcome = self
-                .create(&installation)
+                .create(&installation.own_topics())
                 .and_then(|()| latency::measure(&installation, self.options, self.stop));
             self.clean_up(&installation)?;
             match outcome {
@@ -202,13 +206,23 @@ impl Bench<'_> {
         if self.stop.load(Ordering::Relaxed) { Err(BenchError::Interrupted) } else { Ok(()) }
     }
 
-    fn create(&self, installation: &Installation) -> Result<(), BenchError> {
-        self.runtime.block_on(async {
-            for plan in installation.own_topics() {
-                self.admin.create(&plan).await?;
+    /// Makes topics, and waits until all their partitions answer: brokers show a topic long before they have made
+    /// the last of a thousand logs, and what is asked or sent before that costs time, or times out.
+    fn create(&self, topics: &[TopicPlan]) -> Result<(), BenchError> {
+        for plan in topics {
+            self.runtime.block_on(self.admin.create(plan))?;
+        }
+        let deadline = Instant::now() + LEADERS_PATIENCE;
+        for plan in topics {
+            while let Err(error) = self.admin.ends(&plan.name) {
+                self.interrupted()?;
+                if Instant::now() > deadline {
+                    return Err(error.into());
+                }
+                std::thread::sleep(LEADERS_INTERVAL);
             }
-            Ok(())
-        })
+        }
+        Ok(())
     }
 
     /// Topics and groups. What cannot be deleted is named.
