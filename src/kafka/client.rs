@@ -11,6 +11,7 @@ use rdkafka::error::RDKafkaErrorCode;
 
 use super::KafkaError;
 use super::lifeline::Lifeline;
+use super::raw::SLICE_ROWS;
 use crate::config::{Config, resolve_secret};
 
 /// How to reach Kafka: addresses, and settings that pass through, secrets resolved.
@@ -85,7 +86,8 @@ impl ClientSettings {
             .set("enable.auto.commit", "false")
             .set("enable.auto.offset.store", "false")
             .set("isolation.level", "read_committed")
-            .set("enable.partition.eof", "true");
+            .set("enable.partition.eof", "true")
+            .set("consume.callback.max.messages", SLICE_ROWS.to_string());
         config
     }
 

@@ -2,8 +2,8 @@
 //!
 //! | call | why |
 //! |---|---|
-//! | `rd_kafka_consume_callback_queue` | 50 to 70 ns a record, where the crate's poll takes 270 to 300 ns |
-//! | `rd_kafka_consume_batch_queue` | for [`super::BareClient`] alone, see below |
+//! | `rd_kafka_consume_callback` | 50 to 70 ns a record, where the crate's poll takes 270 to 300 ns |
+//! | `rd_kafka_consume_batch_queue` | the same for readers without a group, see below |
 //! | `rd_kafka_flush` | 0.2 ms, where the crate's flush takes at least 100 ms when anything is in flight |
 //! | `rd_kafka_commit_transaction` | 2 to 4 ms, where the crate's, which flushes first, takes 100 ms |
 //! | `rd_kafka_brokers_add` | see [`super::lifeline`] |
@@ -12,24 +12,29 @@
 //!
 //! # Invariants
 //!
-//! 1. A [`PartitionQueue`] or [`SharedQueue`] owns references to librdkafka queues and an `Arc` of the
-//!    consumer that they belong to; the references are given back in `Drop`, before the `Arc` goes, so a queue
-//!    never outlives its consumer.
-//! 2. A message belongs to librdkafka and lives for the call of [`visit_message`]; nothing borrowed from it
-//!    can outlive the visit, by the lifetime in [`Row`]. A visitor's panic never crosses C code: it is
-//!    caught in the callback and goes on when librdkafka has returned.
+//! 1. A [`PartitionQueue`] or [`SharedQueue`] owns references to librdkafka queues (and a topic) and an `Arc` of
+//!    the consumer that they belong to; the references are given back in `Drop`, before the `Arc` goes, so none
+//!    outlives its consumer.
+//! 2. A message belongs to librdkafka and lives for the call of [`visit_message`], or as long as its [`Batch`];
+//!    nothing borrowed from it can outlive the visit, by the lifetime in [`Row`]. A visitor's panic never crosses C
+//!    code: it is caught in the callback and goes on when librdkafka has returned.
 //! 3. The wake-up callback gets a pointer to a partition's `Notify`, which the consumer's own context keeps for
 //!    as long as the client lives. A partition has one callback, which its newest queue has set; it is never
 //!    switched off, since an older queue may be dropped after the newer one was made.
 //! 4. A queue is used by one thread at a time (`&mut self`), and may be moved between threads, hence `Send`.
 //!    Two queues of one partition may exist for a moment; librdkafka locks what they share.
 //!
-//! # Why not `rd_kafka_consume_batch_queue`
+//! # Why these two of librdkafka's calls
 //!
-//! It is as fast, but in librdkafka 2.12.1 it moves the application's position past the end when it returns
-//! an end-of-partition row (librdkafka issue 4844). A rebalance pauses and resumes every partition at that
-//! position, so the next record of each partition that was read to its end is never delivered. The callback
-//! call moves the position for records only.
+//! `rd_kafka_consume_batch_queue` is as fast, but in librdkafka 2.12.1 it moves the application's position past the
+//! end when it returns an end-of-partition row (librdkafka issue 4844). A rebalance pauses and resumes every
+//! partition at that position, so the next record of each partition that was read to its end is never delivered.
+//! It is for readers that no rebalance can touch.
+//!
+//! `rd_kafka_consume_callback_queue` takes all that is in the queue for itself and puts back at its end what was not
+//! visited. Meanwhile the queue looks empty, and the client fetches more, however much `queued.max.messages.kbytes`
+//! and `queued.min.messages` allow: a worker that is slower than the network collects its whole backlog in memory.
+//! `rd_kafka_consume_callback`, of the older interface, takes [`SLICE_ROWS`] and leaves the others in the queue.
 #![allow(unsafe_code)]
 
 use std::any::Any;
@@ -49,6 +54,9 @@ use tokio::sync::Notify;
 use super::KafkaError;
 use super::lease::{Lease, Ownership};
 use crate::record::{ReadHeaders, Record};
+
+/// Rows that a partition gives at once. All but these stay in the client's queue, and count for its limits.
+pub(super) const SLICE_ROWS: usize = 1_024;
 
 /// What one row of a batch is.
 pub enum Row<'a> {
@@ -91,6 +99,9 @@ pub struct PartitionQueue {
     queue: ptr::NonNull<sys::rd_kafka_queue_t>,
     /// The client that the queue belongs to, for yielding.
     client: *mut sys::rd_kafka_t,
+    /// The client's own topic, which the partition is asked of.
+    handle: ptr::NonNull<sys::rd_kafka_topic_t>,
+    partition: i32,
     topic: Arc<str>,
     /// Woken when the queue turns from empty to not empty. Only a hint: edges get lost after an assign.
     wake: Arc<Notify>,
@@ -117,6 +128,13 @@ impl PartitionQueue {
         let queue =
             unsafe { sys::rd_kafka_queue_get_partition(client.native_ptr(), name.as_ptr(), partition) };
         let queue = ptr::NonNull::new(queue)?;
+        // SAFETY: the client is alive, the name is copied; without settings the topic has the client's own.
+        let handle = unsafe { sys::rd_kafka_topic_new(client.native_ptr(), name.as_ptr(), ptr::null_mut()) };
+        let Some(handle) = ptr::NonNull::new(handle) else {
+            // SAFETY: the queue is ours, and goes nowhere.
+            unsafe { sys::rd_kafka_queue_destroy(queue.as_ptr()) };
+            return None;
+        };
         // SAFETY: the queue is ours (invariant 1). Forwarding to null ends the forwarding to the main queue.
         // The callback's pointer stays valid (invariant 3).
         unsafe {
@@ -125,7 +143,7 @@ impl PartitionQueue {
             sys::rd_kafka_queue_cb_event_enable(queue.as_ptr(), Some(wake_up), opaque);
         }
         let (client, topic) = (client.native_ptr(), Arc::clone(topic));
-        Some(Self { queue, client, topic, wake, lease, _consumer: consumer })
+        Some(Self { queue, client, handle, partition, topic, wake, lease, _consumer: consumer })
     }
 
     /// Notified when the queue turns from empty to not empty. Poll on a tick as well.
@@ -139,9 +157,9 @@ impl PartitionQueue {
     }
 
     /// The end of the partition as the last fetch told it, open transactions included; `None` before the first one.
-    pub fn end(&self, partition: i32) -> Option<i64> {
+    pub fn end(&self) -> Option<i64> {
         // SAFETY: the client is alive while its queue is (invariant 1).
-        unsafe { high_watermark(self.client, &self.topic, partition) }
+        unsafe { high_watermark(self.client, &self.topic, self.partition) }
     }
 
     /// Where the first record is expected.
@@ -154,8 +172,8 @@ impl PartitionQueue {
         self.lease.is_ours()
     }
 
-    /// Takes what is there, up to about `max` rows, without waiting, and visits each. Returns how many.
-    pub fn consume(&mut self, max: usize, visit: &mut dyn FnMut(Row<'_>)) -> usize {
+    /// Takes what is there, up to [`SLICE_ROWS`], without waiting, and visits each. Returns how many.
+    pub fn consume(&mut self, visit: &mut dyn FnMut(Row<'_>)) -> usize {
         if !self.is_ours() {
             return 0;
         }
@@ -166,16 +184,23 @@ impl PartitionQueue {
             }
             visit(row);
         };
-        let visits = Visits {
-            visit: &mut visit_and_note,
-            topic: &self.topic,
-            client: self.client,
-            left: max,
-            visited: 0,
-            panic: None,
-        };
-        // SAFETY: the queue is ours (invariant 1).
-        let visited = unsafe { consume(self.queue, Duration::ZERO, visits) };
+        let (visit, topic, client) = (&mut visit_and_note, &*self.topic, self.client);
+        let mut visits = Visits { visit, topic, client, visited: 0, panic: None };
+        let opaque = (&raw mut visits).cast::<c_void>();
+        // SAFETY: topic and queue are ours (invariant 1); `visits` outlives the call, which is over when it returns.
+        unsafe {
+            sys::rd_kafka_consume_callback(
+                self.handle.as_ptr(),
+                self.partition,
+                0,
+                Some(visit_message),
+                opaque,
+            );
+        }
+        let Visits { visited, panic, .. } = visits;
+        if let Some(panic) = panic {
+            resume_unwind(panic);
+        }
         if let Some(next_offset) = next_offset {
             self.lease.reached(next_offset);
         }
@@ -221,33 +246,36 @@ impl SharedQueue {
         Some(shared)
     }
 
-    /// Waits up to `timeout` for the first row, takes what is there up to `max`, and visits each.
+    /// Waits up to `timeout` for the first row, takes what is there up to `max`, and visits each. Returns how many.
     pub(super) fn consume(&mut self, timeout: Duration, max: usize, visit: &mut dyn FnMut(Row<'_>)) -> usize {
-        let visits =
-            Visits { visit, topic: &self.topic, client: self.client, left: max, visited: 0, panic: None };
-        // SAFETY: the queue is ours (invariant 1).
-        unsafe { consume(self.queue, timeout, visits) }
-    }
-
-    /// Takes up to `BATCH` records, waiting up to `timeout` for the first, and throws them away unread. Returns
-    /// how many there were. Nothing can be faster: it is what everything else is compared with.
-    pub(super) fn discard<const BATCH: usize>(&mut self, timeout: Duration) -> u64 {
-        let mut batch = [ptr::null_mut::<sys::rd_kafka_message_t>(); BATCH];
-        let timeout_ms = i32::try_from(timeout.as_millis()).unwrap_or(i32::MAX);
-        // SAFETY: the queue is ours (invariant 1), the batch has room for as many as are asked for.
-        let taken = unsafe {
-            sys::rd_kafka_consume_batch_queue(self.queue.as_ptr(), timeout_ms, batch.as_mut_ptr(), BATCH)
-        };
-        let taken = usize::try_from(taken).unwrap_or(0);
-        let mut records = 0;
-        for message in &batch[..taken] {
-            // SAFETY: each of these was just given to us; it is looked at once and given back once.
-            unsafe {
-                records += u64::from((**message).err == RDKafkaRespErr::RD_KAFKA_RESP_ERR_NO_ERROR);
-                sys::rd_kafka_message_destroy(*message);
+        let mut visited = 0;
+        // The call waits until it has as many as are asked for: one is waited for, the others may be there.
+        for (max, timeout) in [(1, timeout), (max.saturating_sub(1), Duration::ZERO)] {
+            let batch = self.take::<SLICE_ROWS>(max, timeout);
+            batch.messages().for_each(|message| visit(row(message, &self.topic)));
+            visited += batch.taken;
+            if batch.taken == 0 {
+                break;
             }
         }
-        records
+        visited
+    }
+
+    /// Takes up to `BATCH` records, waiting up to `timeout` for so many, and throws them away unread. Returns
+    /// how many there were. Nothing can be faster: it is what everything else is compared with.
+    pub(super) fn discard<const BATCH: usize>(&mut self, timeout: Duration) -> u64 {
+        let batch = self.take::<BATCH>(BATCH, timeout);
+        batch.messages().map(|message| u64::from(is_record(message))).sum()
+    }
+
+    fn take<const ROOM: usize>(&mut self, max: usize, timeout: Duration) -> Batch<ROOM> {
+        let mut batch = Batch { messages: [ptr::null_mut(); ROOM], taken: 0 };
+        let (room, max) = (batch.messages.as_mut_ptr(), max.min(ROOM));
+        let timeout_ms = i32::try_from(timeout.as_millis()).unwrap_or(i32::MAX);
+        // SAFETY: the queue is ours (invariant 1), the batch has room for as many as are asked for.
+        let taken = unsafe { sys::rd_kafka_consume_batch_queue(self.queue.as_ptr(), timeout_ms, room, max) };
+        batch.taken = usize::try_from(taken).unwrap_or(0);
+        batch
     }
 
     /// The high watermark of a partition as the last fetch told it; `None` before the first one.
@@ -284,32 +312,33 @@ impl Drop for SharedQueue {
     }
 }
 
-/// Takes rows from a queue; see the callers.
-///
-/// # Safety
-/// The caller owns a reference to the queue, and nobody else consumes from it meanwhile.
-unsafe fn consume(
-    queue: ptr::NonNull<sys::rd_kafka_queue_t>,
-    timeout: Duration,
-    mut visits: Visits<'_>,
-) -> usize {
-    let opaque = (&raw mut visits).cast::<c_void>();
-    let timeout_ms = i32::try_from(timeout.as_millis()).unwrap_or(i32::MAX);
-    // SAFETY: the caller's promise; `visits` outlives the call, which is over when it returns.
-    unsafe { sys::rd_kafka_consume_callback_queue(queue.as_ptr(), timeout_ms, Some(visit_message), opaque) };
-    let Visits { visited, panic, .. } = visits;
-    if let Some(panic) = panic {
-        resume_unwind(panic);
-    }
-    visited
+/// Messages that are given back when this is dropped.
+struct Batch<const ROOM: usize> {
+    messages: [*mut sys::rd_kafka_message_t; ROOM],
+    taken: usize,
 }
 
-/// One call of [`consume`].
+impl<const ROOM: usize> Batch<ROOM> {
+    fn messages(&self) -> impl Iterator<Item = &sys::rd_kafka_message_t> {
+        // SAFETY: each of these was given to us, and is given back in `Drop` (invariant 2).
+        self.messages[..self.taken].iter().map(|message| unsafe { &**message })
+    }
+}
+
+impl<const ROOM: usize> Drop for Batch<ROOM> {
+    fn drop(&mut self) {
+        for message in &self.messages[..self.taken] {
+            // SAFETY: it was given to us, and nobody looks at it any more (invariant 2).
+            unsafe { sys::rd_kafka_message_destroy(*message) };
+        }
+    }
+}
+
+/// One call of [`PartitionQueue::consume`].
 struct Visits<'a> {
     visit: &'a mut dyn FnMut(Row<'_>),
     topic: &'a str,
     client: *mut sys::rd_kafka_t,
-    left: usize,
     visited: usize,
     panic: Option<Box<dyn Any + Send>>,
 }
@@ -319,13 +348,12 @@ unsafe extern "C" fn visit_message(message: *mut sys::rd_kafka_message_t, opaque
     // SAFETY: `opaque` is the `Visits` of the running call, the message is valid (invariant 2).
     let (visits, message) = unsafe { (&mut *opaque.cast::<Visits<'_>>(), &*message) };
     visits.visited += 1;
-    visits.left = visits.left.saturating_sub(1);
     prefetch_next(message);
     if visits.panic.is_none() {
         let visit = AssertUnwindSafe(|| (visits.visit)(row(message, visits.topic)));
         visits.panic = catch_unwind(visit).err();
     }
-    if visits.left == 0 || visits.panic.is_some() {
+    if visits.panic.is_some() {
         // SAFETY: the client is alive while its queue is. Ends the running call after this row; what was
         // not visited stays in the queue.
         unsafe { sys::rd_kafka_yield(visits.client) };
@@ -352,7 +380,10 @@ fn prefetch_next(message: &sys::rd_kafka_message_t) {
 impl Drop for PartitionQueue {
     fn drop(&mut self) {
         // SAFETY: invariant 1.
-        unsafe { sys::rd_kafka_queue_destroy(self.queue.as_ptr()) }
+        unsafe {
+            sys::rd_kafka_queue_destroy(self.queue.as_ptr());
+            sys::rd_kafka_topic_destroy(self.handle.as_ptr());
+        }
     }
 }
 
@@ -361,6 +392,10 @@ unsafe extern "C" fn wake_up(_client: *mut sys::rd_kafka_t, opaque: *mut c_void)
     // SAFETY: invariant 3.
     let wake = unsafe { &*opaque.cast::<Notify>() };
     wake.notify_one();
+}
+
+fn is_record(message: &sys::rd_kafka_message_t) -> bool {
+    message.err == RDKafkaRespErr::RD_KAFKA_RESP_ERR_NO_ERROR
 }
 
 fn row<'a>(message: &'a sys::rd_kafka_message_t, topic: &'a str) -> Row<'a> {

@@ -19,9 +19,6 @@ use crate::stages::{
 };
 use crate::state::{Change, Checkpoint, StateError, Store};
 
-/// Rows taken in one slice.
-const SLICE_ROWS: usize = 1_024;
-
 /// More uncommitted changes than this are committed before the interval is over.
 const CHANGES_MAX: usize = 5_000;
 
@@ -187,12 +184,12 @@ impl Task {
                 failure = self.row(row, now_ms).err();
             }
         };
-        let mut taken = queue.consume(SLICE_ROWS, &mut visit);
+        let mut taken = queue.consume(&mut visit);
         if taken == 0 {
             // After an assign or a seek the first call finds only the mark that separates old from new.
-            taken = queue.consume(SLICE_ROWS, &mut visit);
+            taken = queue.consume(&mut visit);
         }
-        if let Some(end) = queue.end(self.partition) {
+        if let Some(end) = queue.end() {
             self.status.ends_at(end);
         }
         self.queue = Some(queue);
