@@ -70,9 +70,9 @@ impl ClientSettings {
     /// A consumer configuration: committed records only, nothing automatic, ends of partitions reported.
     pub(super) fn consumer(&self) -> ClientConfig {
         let mut config = self.base();
-        // Per partition, and small, so that a thousand of them fit. One answer holds 2 MB: what stays in the
-        // processor's cache is read faster (500 partitions: 1.1 to 1.3 million records a CPU-second with the
-        // client's own 50 MB, 1.3 to 1.5 million with 2 MB).
+        // For readers of few partitions; those of a group have their own, see `fetching`. One answer holds 2 MB:
+        // what stays in the processor's cache is read faster (500 partitions: 1.1 to 1.3 million records a
+        // CPU-second with the client's own 50 MB, 1.3 to 1.5 million with 2 MB).
         let defaults = [
             ("queued.max.messages.kbytes", "1024"),
             ("queued.min.messages", "5000"),
@@ -88,16 +88,6 @@ impl ClientSettings {
             .set("isolation.level", "read_committed")
             .set("enable.partition.eof", "true")
             .set("consume.callback.max.messages", SLICE_ROWS.to_string());
-        config
-    }
-
-    /// The same for a topic of GHCN lines, of 40 bytes each: the client spends ten times that on each, so what it
-    /// may fetch ahead is less by that much (measured over 2.2 million lines with 128,024 stations: peak 360 MB
-    /// instead of 860, and a tenth less CPU time; with half of this it is 330 MB, at five sixths of the rate).
-    pub(super) fn consumer_of_lines(&self) -> ClientConfig {
-        let mut config = self.consumer();
-        let defaults = [("queued.max.messages.kbytes", "256"), ("fetch.message.max.bytes", "131072")];
-        self.set_defaults(&mut config, &defaults);
         config
     }
 

@@ -7,6 +7,7 @@ use rdkafka::consumer::{BaseConsumer, CommitMode, Consumer, ConsumerGroupMetadat
 use rdkafka::error::KafkaError as ClientError;
 use rdkafka::{Offset, TopicPartitionList};
 
+use super::fetching::fetching;
 use super::rebalance::{Assigned, GroupEvent, Membership, OffsetCommit, commit_metadata};
 use super::{ClientSettings, KafkaError, members};
 
@@ -37,19 +38,6 @@ pub struct GroupSettings {
 /// Names this member in its present generation of the group; see [`GroupConsumer::metadata`].
 pub struct GroupMetadata(pub(super) ConsumerGroupMetadata);
 
-/// How a consumer asks for records, in milliseconds: how long a broker may wait before it answers that there are none,
-/// and for how long a partition whose queue is full is left out.
-///
-/// The client has one question at a time under way with a broker. One that it asks while the queues of all partitions with a
-/// backlog are full is about those at their end alone, and until it is answered nothing more is fetched: with 100 ms the
-/// last two of five partitions came at 140,000 records a second instead of a million. Likewise a single partition gives
-/// 0.8 million records a second when it is left out for 10 ms, and 2.2 million with 2 ms. But each question costs, the more
-/// the more partitions there are: 500 idle ones 1 % of a core with 100 ms, 2.4 % with 20; under load 500 take 15 % more
-/// CPU time with 2 ms than with 10.
-fn fetch_pace(partitions: i32) -> (String, String) {
-    (partitions.clamp(20, 100).to_string(), (partitions / 5).clamp(2, 10).to_string())
-}
-
 /// The consumer of one stage. Clones share it; it closes when the last clone and queue are gone.
 #[derive(Clone)]
 pub struct GroupConsumer {
@@ -69,7 +57,7 @@ impl GroupConsumer {
         on_event: impl Fn(GroupEvent) + Send + Sync + 'static,
     ) -> Result<Self, KafkaError> {
         let topic: Arc<str> = group.topic.as_str().into();
-        let mut config = if group.holds_lines { settings.consumer_of_lines() } else { settings.consumer() };
+        let mut config = settings.consumer();
         config
             .set("group.id", &group.group)
             .set("partition.assignment.strategy", "cooperative-sticky")
@@ -77,9 +65,9 @@ impl GroupConsumer {
             .set("auto.offset.reset", "error")
             .set("session.timeout.ms", group.session_timeout_ms.to_string())
             .set("heartbeat.interval.ms", (group.session_timeout_ms / 10).max(100).to_string());
-        let (wait_ms, backoff_ms) = fetch_pace(group.partitions);
-        let pace = [("fetch.wait.max.ms", wait_ms.as_str()), ("fetch.queue.backoff.ms", backoff_ms.as_str())];
-        settings.set_defaults(&mut config, &pace);
+        for (key, value) in fetching(group.partitions, group.holds_lines) {
+            settings.set_defaults(&mut config, &[(key, &value)]);
+        }
         if let Some(id) = members::client_id(&group.advertised) {
             settings.set_defaults(&mut config, &[("client.id", &id)]);
         }

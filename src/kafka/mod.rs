@@ -7,6 +7,7 @@ mod bare_client;
 mod client;
 mod embedded;
 mod error;
+mod fetching;
 mod group;
 mod lease;
 mod lifeline;
