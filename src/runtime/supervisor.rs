@@ -117,8 +117,8 @@ impl Supervisor {
     }
 
     fn assign(&mut self, assigned: Vec<Assigned>) {
-        let partitions: Vec<i32> = assigned.iter().map(|assigned| assigned.partition).collect();
-        tracing::info!(stage = self.plan.stage.as_str(), ?partitions, "partitions assigned");
+        let partitions = ranges(assigned.iter().map(|assigned| assigned.partition));
+        tracing::info!(stage = self.plan.stage.as_str(), partitions, "partitions assigned");
         let mut shares: Vec<Vec<Assigned>> = self.hands.iter().map(|_| Vec::new()).collect();
         for one in assigned {
             let fewest = (0..self.hands.len()).min_by_key(|index| self.hands[*index].partitions.len());
@@ -156,7 +156,8 @@ impl Supervisor {
 
     fn release(&mut self, partitions: &[i32], commit: bool, done: Option<&mpsc::Sender<()>>) {
         let word = if commit { "partitions revoked" } else { "partitions lost" };
-        tracing::info!(stage = self.plan.stage.as_str(), ?partitions, "{word}");
+        let named = ranges(partitions.iter().copied());
+        tracing::info!(stage = self.plan.stage.as_str(), partitions = named, "{word}");
         for hand in &mut self.hands {
             let own: Vec<i32> =
                 partitions.iter().copied().filter(|partition| hand.partitions.remove(partition)).collect();
@@ -320,5 +321,33 @@ impl Handler<PollEnded> for Supervisor {
             let _ = ended.map(|ended| ended.send(result));
         });
         context.stop();
+    }
+}
+
+/// Partitions for people: `0-4,7`. A thousand of them fit on a line.
+fn ranges(partitions: impl Iterator<Item = i32>) -> String {
+    let mut runs: Vec<(i32, i32)> = Vec::new();
+    for partition in partitions.collect::<BTreeSet<_>>() {
+        match runs.last_mut() {
+            Some((_, last)) if *last + 1 == partition => *last = partition,
+            _ => runs.push((partition, partition)),
+        }
+    }
+    let named = runs.iter().map(|(first, last)| match first == last {
+        true => first.to_string(),
+        false => format!("{first}-{last}"),
+    });
+    named.collect::<Vec<_>>().join(",")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::ranges;
+
+    #[test]
+    fn partitions_are_named_in_ranges() {
+        assert_eq!(ranges([7, 2, 0, 1, 3, 9, 8].into_iter()), "0-3,7-9");
+        assert_eq!(ranges([5].into_iter()), "5");
+        assert_eq!(ranges(std::iter::empty()), "");
     }
 }

@@ -9,9 +9,26 @@ use crate::support::{Frostline, Needs, Test, broker, test};
 pub fn tests() -> Vec<Test> {
     vec![
         test("bench_measures_and_leaves_nothing", &[Needs::Broker], measures),
+        test("a_slow_worker_does_not_collect_its_backlog", &[Needs::Broker], slow_worker),
         test("bench_interrupted_leaves_nothing", &[Needs::Broker], interrupted),
         test("bench_refuses_what_cannot_be", &[], refused),
     ]
+}
+
+/// A worker that is slower than the network has no more in memory than it may fetch ahead: about 20 MB of 180.
+fn slow_worker() {
+    let dir = tempfile::tempdir().unwrap();
+    let report = bench(&["--records", "300000", "--partitions", "1", "--workers", "1", "--conditions", "10"])
+        .args(["--rounds", "1", "--seed", "510e", "--json", "--latency-rate", "0"])
+        .args(["--guarantees", "at_least_once"])
+        .in_dir(dir.path())
+        .run()
+        .expect_code(0)
+        .summary();
+    assert_eq!(report["failed"], serde_json::json!([]), "{report:#}");
+    let memory_mb = report["rows"][0]["memory_bytes"].as_u64().unwrap() / 1_000_000;
+    println!("a backlog of 300,000 records: {memory_mb} MB at most");
+    assert!(memory_mb < 130, "{report:#}");
 }
 
 /// Other tests may run on the same cores at the same time.
