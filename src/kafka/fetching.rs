@@ -5,7 +5,7 @@
 //! The client fetches ahead into a queue for each partition. It asks for more while a queue holds less than
 //! `queued.max.messages.kbytes`, so a queue may hold that and one answer more, and each record costs about 350 bytes
 //! beside its own. Where the workers are slower than the network, all queues are full: a thousand partitions with the
-//! limits of five took 1.2 GB (4 million documents, 20 conditions each), with these 0.5 GB. So all partitions share
+//! limits of five took 1.2 GB (4 million documents, 20 conditions each), with these 0.7 GB. So all partitions share
 //! one budget. An answer holds at least one of the producer's batches, however large, so none is too large to be read.
 //!
 //! GHCN lines have 40 bytes each, and what the client spends on one is ten times that: their budget is an eighth.
