@@ -333,10 +333,11 @@ fn ranges(partitions: impl Iterator<Item = i32>) -> String {
             _ => runs.push((partition, partition)),
         }
     }
-    let named = runs.iter().map(|(first, last)| match first == last {
-        true => first.to_string(),
-        false => format!("{first}-{last}"),
-    });
+    let named = runs.iter().map(
+        |(first, last)| {
+            if first == last { first.to_string() } else { format!("{first}-{last}") }
+        },
+    );
     named.collect::<Vec<_>>().join(",")
 }
 
