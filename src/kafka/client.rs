@@ -70,9 +70,9 @@ impl ClientSettings {
     /// A consumer configuration: committed records only, nothing automatic, ends of partitions reported.
     pub(super) fn consumer(&self) -> ClientConfig {
         let mut config = self.base();
-        // For readers of few partitions; those of a group have their own, see `fetching`. One answer holds 2 MB:
-        // what stays in the processor's cache is read faster (500 partitions: 1.1 to 1.3 million records a
-        // CPU-second with the client's own 50 MB, 1.3 to 1.5 million with 2 MB).
+        // Readers have few partitions; members of a group have limits and pace by their number, see
+        // `fetching`. One answer holds 2 MB: what stays in the processor's cache is read faster (500 partitions:
+        // 1.1 to 1.3 million records a CPU-second with the client's own 50 MB, 1.3 to 1.5 million with 2 MB).
         let defaults = [
             ("queued.max.messages.kbytes", "1024"),
             ("queued.min.messages", "5000"),

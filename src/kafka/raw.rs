@@ -29,7 +29,8 @@
 //! `rd_kafka_consume_batch_queue` is as fast, but in librdkafka 2.12.1 it moves the application's position past the
 //! end when it returns an end-of-partition row (librdkafka issue 4844). A rebalance pauses and resumes every
 //! partition at that position, so the next record of each partition that was read to its end is never delivered.
-//! It is for readers that no rebalance can touch.
+//! Only a resume and the question for the position look at it, so it does no harm to readers without a group, which
+//! never do either.
 //!
 //! `rd_kafka_consume_callback_queue` takes all that is in the queue for itself and puts back at its end what was not
 //! visited. Meanwhile the queue looks empty, and the client fetches more, however much `queued.max.messages.kbytes`
@@ -246,7 +247,8 @@ impl SharedQueue {
         Some(shared)
     }
 
-    /// Waits up to `timeout` for the first row, takes what is there up to `max`, and visits each. Returns how many.
+    /// Waits up to `timeout` for the first row, takes what is there up to `max`, or a slice more than the first, and
+    /// visits each. Returns how many.
     pub(super) fn consume(&mut self, timeout: Duration, max: usize, visit: &mut dyn FnMut(Row<'_>)) -> usize {
         let mut visited = 0;
         // The call waits until it has as many as are asked for: one is waited for, the others may be there.
