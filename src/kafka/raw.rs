@@ -173,7 +173,7 @@ impl PartitionQueue {
         self.lease.is_ours()
     }
 
-    /// Takes what is there, up to [`SLICE_ROWS`], without waiting, and visits each. Returns how many.
+    /// Takes what is there, up to `SLICE_ROWS`, without waiting, and visits each. Returns how many.
     pub fn consume(&mut self, visit: &mut dyn FnMut(Row<'_>)) -> usize {
         if !self.is_ours() {
             return 0;
