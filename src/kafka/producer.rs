@@ -2,7 +2,7 @@
 
 use std::borrow::Cow;
 use std::collections::HashMap;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -19,8 +19,9 @@ use super::{ClientSettings, KafkaError, raw};
 /// How long a full send queue or a slow broker is waited for before the worker gives up and its tasks are
 /// opened again. Longer than `message.timeout.ms`, so that nothing is in flight any more by then.
 const SEND_PATIENCE: Duration = Duration::from_secs(25);
-/// One call of the client while acknowledgements are waited for.
-const FLUSH: Duration = Duration::from_secs(1);
+/// One call of the client while acknowledgements are waited for. It comes back early when nothing at all is in flight,
+/// which may never be where others go on sending.
+const FLUSH: Duration = Duration::from_millis(2);
 const DELIVERY_TIMEOUT_MS: u64 = 20_000;
 /// One call of the thread that serves reports; they end it early, inside. The crate's own such thread waits for
 /// 100 ms at a time, and at the end of each wait it spins for up to a millisecond: 1 % of a core for each
@@ -60,11 +61,12 @@ pub struct TransactionSettings {
 
 /// An idempotent producer that counts acknowledgements; with [`TransactionSettings`], a transactional one.
 ///
-/// One thread at a time uses it: the worker's, or the one that commits for it.
+/// A worker's thread and the one that commits for it may send at the same time; one at a time waits.
 pub struct Producer {
     pub(super) client: Arc<BaseProducer<Deliveries>>,
     reports: Arc<Reports>,
-    sent: AtomicU64,
+    /// Which count of [`Reports::in_flight`] a record belongs to that is sent now.
+    turn: AtomicUsize,
     transaction: Option<Transaction>,
 }
 
@@ -73,7 +75,9 @@ pub struct Producer {
 pub(super) struct Reports {
     /// Ends the thread that serves them.
     is_dropped: AtomicBool,
-    finished: AtomicU64,
+    /// Records that are not acknowledged yet, in two counts that take turns: while those of one are waited for, what
+    /// is sent belongs to the other.
+    in_flight: [AtomicU64; 2],
     first_failure: Mutex<Option<KafkaError>>,
     /// Next offset of each changelog partition.
     changelog: Mutex<HashMap<ChangelogSlot, i64>>,
@@ -100,15 +104,15 @@ impl ClientContext for Deliveries {
 }
 
 impl ProducerContext for Deliveries {
-    /// 0, or the changelog partition + 1.
     type DeliveryOpaque = usize;
 
-    fn delivery(&self, result: &DeliveryResult<'_>, slot: usize) {
+    fn delivery(&self, result: &DeliveryResult<'_>, opaque: usize) {
+        let (changelog, turn) = from_opaque(opaque);
         match result {
             Ok(message) => {
-                if let Some(partition) = slot.checked_sub(1).and_then(|slot| i32::try_from(slot).ok()) {
+                if let Some(slot) = changelog {
                     let mut offsets = self.reports.changelog.lock().unwrap_or_else(PoisonError::into_inner);
-                    let next = offsets.entry(ChangelogSlot(partition)).or_default();
+                    let next = offsets.entry(slot).or_default();
                     *next = (*next).max(message.offset() + 1);
                 }
             }
@@ -118,8 +122,19 @@ impl ProducerContext for Deliveries {
                 failure.get_or_insert_with(|| KafkaError::of_client(&what, error));
             }
         }
-        self.reports.finished.fetch_add(1, Ordering::Release);
+        self.reports.in_flight[turn].fetch_sub(1, Ordering::Release);
     }
+}
+
+/// What comes back with a record's report: 0 or the changelog partition + 1, and in the lowest bit the turn.
+fn to_opaque(changelog: Option<ChangelogSlot>, turn: usize) -> usize {
+    let partition = changelog.and_then(|ChangelogSlot(partition)| usize::try_from(partition).ok());
+    partition.map_or(0, |partition| partition + 1) << 1 | turn
+}
+
+fn from_opaque(opaque: usize) -> (Option<ChangelogSlot>, usize) {
+    let partition = (opaque >> 1).checked_sub(1).and_then(|partition| i32::try_from(partition).ok());
+    (partition.map(ChangelogSlot), opaque & 1)
 }
 
 impl Producer {
@@ -159,7 +174,7 @@ impl Producer {
         let client = Arc::new(client);
         serve_reports(Arc::clone(&client), Arc::clone(&reports))?;
         let transaction = transaction.map(Transaction::new);
-        Ok(Self { client, reports, sent: AtomicU64::new(0), transaction })
+        Ok(Self { client, reports, turn: AtomicUsize::new(0), transaction })
     }
 
     /// Hands a record to the client, which copies it. Waits while the client's queue is full.
@@ -169,11 +184,9 @@ impl Producer {
     pub fn send(&self, outgoing: &Outgoing<'_>) -> Result<(), KafkaError> {
         self.tend();
         self.begin()?;
-        let slot = outgoing
-            .changelog
-            .and_then(|ChangelogSlot(partition)| usize::try_from(partition).ok())
-            .map_or(0, |partition| partition + 1);
-        let mut record = BaseRecord::<[u8], [u8], usize>::with_opaque_to(outgoing.topic, slot);
+        let turn = self.turn.load(Ordering::Acquire);
+        let opaque = to_opaque(outgoing.changelog, turn);
+        let mut record = BaseRecord::<[u8], [u8], usize>::with_opaque_to(outgoing.topic, opaque);
         record.partition = outgoing.partition;
         record.key = outgoing.key;
         record.payload = outgoing.value;
@@ -184,51 +197,58 @@ impl Producer {
             });
             record.headers = Some(headers);
         }
+        // Counted first, since its report may come before `send` has returned.
+        self.reports.in_flight[turn].fetch_add(1, Ordering::AcqRel);
+        self.hand_over(record).map_err(|error| {
+            self.reports.in_flight[turn].fetch_sub(1, Ordering::AcqRel);
+            KafkaError::of_client(&format!("producing to {}", outgoing.topic), &error)
+        })
+    }
+
+    fn hand_over(&self, mut record: BaseRecord<'_, [u8], [u8], usize>) -> Result<(), ClientError> {
         let deadline = Instant::now() + SEND_PATIENCE;
         loop {
             match self.client.send(record) {
-                Ok(()) => {
-                    self.sent.fetch_add(1, Ordering::Relaxed);
-                    return Ok(());
-                }
                 Err((ClientError::MessageProduction(RDKafkaErrorCode::QueueFull), refused))
                     if Instant::now() < deadline =>
                 {
                     record = refused;
                     std::thread::sleep(Duration::from_millis(1));
                 }
-                Err((error, _)) => {
-                    let what = format!("producing to {}", outgoing.topic);
-                    return Err(KafkaError::of_client(&what, &error));
-                }
+                outcome => return outcome.map_err(|(error, _)| error),
             }
         }
     }
 
-    /// How many records are not acknowledged yet.
-    pub fn in_flight(&self) -> u64 {
-        self.sent.load(Ordering::Relaxed) - self.reports.finished.load(Ordering::Acquire)
-    }
-
-    /// Waits until everything sent so far is acknowledged by all replicas.
+    /// Waits until everything sent so far is acknowledged by all replicas; what is sent meanwhile is not waited for.
     ///
     /// # Errors
     /// [`KafkaError::Retry`] where a record failed, or the broker did not answer in time.
     pub fn wait_acknowledged(&self) -> Result<(), KafkaError> {
         let deadline = Instant::now() + SEND_PATIENCE;
-        while self.in_flight() > 0 {
+        let turn = self.turn.load(Ordering::Acquire);
+        // Empty, unless an earlier wait has failed.
+        self.wait_for(1 - turn, deadline)?;
+        self.turn.store(1 - turn, Ordering::Release);
+        self.wait_for(turn, deadline)?;
+        self.take_failure().map_or(Ok(()), Err)
+    }
+
+    fn wait_for(&self, turn: usize, deadline: Instant) -> Result<(), KafkaError> {
+        loop {
+            let open = self.reports.in_flight[turn].load(Ordering::Acquire);
+            if open == 0 {
+                return Ok(());
+            }
             self.tend();
-            let left = deadline.saturating_duration_since(Instant::now());
-            if left.is_zero() {
-                let open = self.in_flight();
+            if Instant::now() > deadline {
                 return Err(KafkaError::Retry(format!("{open} records were not acknowledged in time")));
             }
-            if raw::flush(self.client.client(), left.min(FLUSH)) && self.in_flight() > 0 {
+            if raw::flush(self.client.client(), FLUSH) {
                 // The last reports are on their way through the polling thread.
                 std::thread::sleep(Duration::from_micros(200));
             }
         }
-        self.take_failure().map_or(Ok(()), Err)
     }
 
     /// Brings the client back where it has forgotten all brokers.

@@ -273,7 +273,8 @@ impl SharedQueue {
     fn take<const ROOM: usize>(&mut self, max: usize, timeout: Duration) -> Batch<ROOM> {
         let mut batch = Batch { messages: [ptr::null_mut(); ROOM], taken: 0 };
         let (room, max) = (batch.messages.as_mut_ptr(), max.min(ROOM));
-        let timeout_ms = i32::try_from(timeout.as_millis()).unwrap_or(i32::MAX);
+        // Rounded up: who waits for less than a millisecond, in a loop, would not wait at all.
+        let timeout_ms = i32::try_from(timeout.as_micros().div_ceil(1_000)).unwrap_or(i32::MAX);
         // SAFETY: the queue is ours (invariant 1), the batch has room for as many as are asked for.
         let taken = unsafe { sys::rd_kafka_consume_batch_queue(self.queue.as_ptr(), timeout_ms, room, max) };
         batch.taken = usize::try_from(taken).unwrap_or(0);

@@ -5,8 +5,9 @@
 //! Every `commit_interval`, or sooner when much has changed, and always before partitions are given up:
 //!
 //! 1. **Seal** (on the worker's thread): outputs that were held back are sent, each task's uncommitted changes
-//!    are sealed, its position is noted. From here on the tasks go on with a new overlay, and nothing they
-//!    emit is sent before the commit has ended: it would land in this transaction.
+//!    are sealed, its position is noted. From here on the tasks go on with a new overlay. With `exactly_once`
+//!    nothing they emit is sent before the commit has ended: it would land in this transaction. With
+//!    `at_least_once` it is sent at once, as between two commits, and waited for by the next one.
 //! 2. **Commit** (here). With `exactly_once`, changelog records and input offsets join the outputs in the
 //!    worker's open transaction, which is committed: the moment that counts. With `at_least_once`, outputs
 //!    are waited for until every replica has them, then the changelog records are sent and waited for (a

@@ -22,7 +22,8 @@ use crate::state::{Change, Checkpoint, StateError, Store};
 /// More uncommitted changes than this are committed before the interval is over.
 const CHANGES_MAX: usize = 5_000;
 
-/// Outputs that may wait for a commit to end, in bytes, and changes, before the task waits as well.
+/// Outputs that may wait for a commit to end, in bytes, and changes that may come up meanwhile, before the task waits as
+/// well.
 const HELD_BYTES_MAX: usize = 4 << 20;
 const HELD_CHANGES_MAX: usize = 4 * CHANGES_MAX;
 
@@ -171,7 +172,7 @@ impl Task {
         self.heal_if_forgotten()?;
         let Some(mut queue) = self.queue.take() else { return Ok(Slice::Closed) };
         let now_ms = unix_ms();
-        if self.is_stopped || outbox.is_held() && self.holds_enough() {
+        if self.is_stopped || outbox.is_committing() && self.holds_enough() {
             self.queue = Some(queue);
             if self.is_stopped {
                 self.processor_turn(now_ms)?;

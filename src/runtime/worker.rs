@@ -41,13 +41,18 @@ struct Hosted {
 /// What the tasks of a worker send through.
 pub(super) struct Outbox {
     pub(super) producer: Arc<Producer>,
-    /// Set while a commit is under way: what is sent then would land in its transaction.
-    is_held: Cell<bool>,
+    is_committing: Cell<bool>,
 }
 
 impl Outbox {
+    /// Whether a commit is under way.
+    pub(super) fn is_committing(&self) -> bool {
+        self.is_committing.get()
+    }
+
+    /// Whether outputs must wait until the commit under way has ended: what is sent now would land in its transaction.
     pub(super) fn is_held(&self) -> bool {
-        self.is_held.get()
+        self.is_committing() && self.producer.is_transactional()
     }
 }
 
@@ -105,7 +110,7 @@ impl Worker {
             None => {
                 let transaction = self.plan.transaction(self.index);
                 let producer = Arc::new(Producer::new(&self.plan.settings, transaction.as_ref())?);
-                let fresh = Rc::new(Outbox { producer, is_held: Cell::new(false) });
+                let fresh = Rc::new(Outbox { producer, is_committing: Cell::new(false) });
                 Rc::clone(self.outbox.insert(fresh))
             }
         };
@@ -215,7 +220,7 @@ impl Worker {
         }
         let (stage, positions) = (self.plan.stage.as_str(), &commit.positions);
         tracing::debug!(stage, worker = self.index, ?positions, "commit begins");
-        outbox.is_held.set(true);
+        outbox.is_committing.set(true);
         self.committing = Some(changed);
         self.run_beside(commit, context);
         Ok(true)
@@ -253,7 +258,7 @@ impl Worker {
     fn commit_ended(&mut self, outcome: Result<(), Failure>, context: &mut actix::Context<Self>) {
         let committed = self.committing.take().unwrap_or_default();
         if let Some(outbox) = &self.outbox {
-            outbox.is_held.set(false);
+            outbox.is_committing.set(false);
         }
         let stored = outcome.and_then(|()| self.store(&committed));
         if let Err(failure) = stored {
@@ -466,8 +471,8 @@ impl Handler<Close> for Worker {
             self.closing.push(close);
             return self.close_committed(context);
         }
-        // Lost. What they have sent shares a transaction with the work of all others here; while a commit is
-        // under way it is held back, and goes with them.
+        // Lost. What they have sent shares a transaction with the work of all others here; while one is being
+        // committed it is held back, and goes with them.
         let has_sent = self.committing.is_none()
             && close.partitions.iter().filter_map(hosted).any(|hosted| hosted.task.borrow().has_changed());
         self.forget(&close.partitions);
