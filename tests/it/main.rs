@@ -12,6 +12,7 @@ mod bench;
 mod chaos;
 mod commands;
 mod dead_letters;
+mod engine;
 mod exactly_once;
 mod generate;
 mod goldens;
@@ -39,6 +40,7 @@ fn main() {
         goldens::tests(),
         commands::tests(),
         dead_letters::tests(),
+        engine::tests(),
         generate::tests(),
         admin::tests(),
         bad_input::tests(),

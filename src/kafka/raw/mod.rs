@@ -1,0 +1,143 @@
+//! The calls of librdkafka that the crate does not offer, or offers too slowly. All unsafe code is here.
+//!
+//! | call | why |
+//! |---|---|
+//! | `rd_kafka_consume_callback` | 50 to 70 ns a record, where the crate's poll takes 270 to 300 ns |
+//! | `rd_kafka_consume_batch_queue` | the same for readers without a group, see below |
+//! | `rd_kafka_flush` | 0.2 ms, where the crate's flush takes at least 100 ms when anything is in flight |
+//! | `rd_kafka_commit_transaction` | 2 to 4 ms, where the crate's, which flushes first, takes 100 ms |
+//! | `rd_kafka_brokers_add` | see [`super::lifeline`] |
+//! | `rd_kafka_msg_partitioner_murmur2` | the partition of a key, as our producers choose it |
+//! | `rd_kafka_get_watermark_offsets` | the end of a partition as the last fetch told it, without asking a broker |
+//!
+//! # Invariants
+//!
+//! 1. A [`PartitionQueue`] or [`SharedQueue`] owns references to librdkafka queues (and a topic) and an `Arc` of
+//!    the consumer that they belong to; the references are given back in `Drop`, before the `Arc` goes, so none
+//!    outlives its consumer.
+//! 2. A message belongs to librdkafka and lives for the call of `visit_message`, or as long as its `Batch`;
+//!    nothing borrowed from it can outlive the visit, by the lifetime in [`Row`]. A visitor's panic never crosses C
+//!    code: it is caught in the callback and goes on when librdkafka has returned.
+//! 3. The wake-up callback gets a pointer to a partition's `Notify`, which the consumer's own context keeps for
+//!    as long as the client lives. A partition has one callback, which its newest queue has set; it is never
+//!    switched off, since an older queue may be dropped after the newer one was made.
+//! 4. A queue is used by one thread at a time (`&mut self`), and may be moved between threads, hence `Send`.
+//!    Two queues of one partition may exist for a moment; librdkafka locks what they share.
+//!
+//! # Why these two of librdkafka's calls
+//!
+//! `rd_kafka_consume_batch_queue` is as fast, but in librdkafka 2.12.1 it moves the application's position past the
+//! end when it returns an end-of-partition row (librdkafka issue 4844). A rebalance pauses and resumes every
+//! partition at that position, so the next record of each partition that was read to its end is never delivered.
+//! Only a resume and the question for the position look at it, so it does no harm to readers without a group, which
+//! never do either.
+//!
+//! `rd_kafka_consume_callback_queue` takes all that is in the queue for itself and puts back at its end what was not
+//! visited. Meanwhile the queue looks empty, and the client fetches more, however much `queued.max.messages.kbytes`
+//! and `queued.min.messages` allow: a worker that is slower than the network collects its whole backlog in memory.
+//! `rd_kafka_consume_callback`, of the older interface, takes [`SLICE_ROWS`] and leaves the others in the queue.
+#![allow(unsafe_code)]
+
+mod message;
+mod partition_queue;
+mod shared_queue;
+
+use std::ffi::{CStr, CString};
+use std::ptr;
+use std::time::Duration;
+
+use rdkafka::bindings as sys;
+use rdkafka::client::{Client, ClientContext};
+use rdkafka::error::RDKafkaErrorCode;
+use rdkafka::types::RDKafkaRespErr;
+
+pub use message::Row;
+pub use partition_queue::PartitionQueue;
+pub(super) use shared_queue::SharedQueue;
+
+/// Rows that a partition gives at once. All but these stay in the client's queue, and count for its limits.
+pub(super) const SLICE_ROWS: usize = 1_024;
+
+/// The partition into which a producer with `partitioner = murmur2_random` puts a record with this key; `None` where
+/// there are no partitions.
+pub(super) fn partition_of_key(key: &[u8], partitions: i32) -> Option<i32> {
+    if partitions <= 0 {
+        return None;
+    }
+    let (topic, opaque) = (ptr::null(), ptr::null_mut());
+    // SAFETY: it reads the key's bytes and nothing else; the topic is not looked at.
+    let partition = unsafe {
+        sys::rd_kafka_msg_partitioner_murmur2(
+            topic,
+            key.as_ptr().cast(),
+            key.len(),
+            partitions,
+            opaque,
+            opaque,
+        )
+    };
+    Some(partition)
+}
+
+/// The high watermark of a partition as the last fetch told it.
+///
+/// # Safety
+/// The client must be alive.
+unsafe fn high_watermark(client: *mut sys::rd_kafka_t, topic: &str, partition: i32) -> Option<i64> {
+    let name = CString::new(topic).ok()?;
+    let (mut low, mut high) = (0, 0);
+    // SAFETY: the client is alive, the name is a C string that the call reads, the offsets are written.
+    let found = unsafe {
+        sys::rd_kafka_get_watermark_offsets(client, name.as_ptr(), partition, &raw mut low, &raw mut high)
+    };
+    (found == RDKafkaRespErr::RD_KAFKA_RESP_ERR_NO_ERROR && high >= 0).then_some(high)
+}
+
+/// Waits until all that was produced has been acknowledged or has failed. `false`: not within `timeout`.
+pub(super) fn flush<C: ClientContext>(client: &Client<C>, timeout: Duration) -> bool {
+    let timeout_ms = i32::try_from(timeout.as_millis()).unwrap_or(i32::MAX);
+    // SAFETY: the client is alive (borrowed). Its delivery reports are served by the producer's own thread.
+    let result = unsafe { sys::rd_kafka_flush(client.native_ptr(), timeout_ms) };
+    result == RDKafkaRespErr::RD_KAFKA_RESP_ERR_NO_ERROR
+}
+
+/// Adds broker addresses to a client; returns how many there are now of these. See [`super::lifeline`].
+pub(super) fn add_brokers<C: ClientContext>(client: &Client<C>, addresses: &CStr) -> i32 {
+    // SAFETY: the client is alive (borrowed), the addresses are a C string that the call copies.
+    unsafe { sys::rd_kafka_brokers_add(client.native_ptr(), addresses.as_ptr()) }
+}
+
+/// Why a transaction call failed, sorted as librdkafka sorts it.
+#[derive(Debug)]
+pub(super) struct TransactionError {
+    pub(super) code: RDKafkaErrorCode,
+    pub(super) reason: String,
+    /// The transaction is lost; aborting it makes the producer usable again.
+    pub(super) requires_abort: bool,
+    /// The same call may be made again.
+    pub(super) is_retriable: bool,
+}
+
+/// Commits the open transaction; what was produced is flushed first. The producer's own thread must serve
+/// delivery reports meanwhile. After a time-out the same call goes on where this one stopped.
+pub(super) fn commit_transaction<C: ClientContext>(
+    client: &Client<C>,
+    timeout: Duration,
+) -> Result<(), TransactionError> {
+    let timeout_ms = i32::try_from(timeout.as_millis()).unwrap_or(i32::MAX);
+    // SAFETY: the client is alive (borrowed); a returned error is ours, and is given back after it was read.
+    unsafe {
+        let error = sys::rd_kafka_commit_transaction(client.native_ptr(), timeout_ms);
+        if error.is_null() {
+            return Ok(());
+        }
+        let found = TransactionError {
+            code: sys::rd_kafka_error_code(error).into(),
+            reason: CStr::from_ptr(sys::rd_kafka_error_string(error)).to_string_lossy().into_owned(),
+            requires_abort: sys::rd_kafka_error_txn_requires_abort(error) != 0,
+            is_retriable: sys::rd_kafka_error_is_retriable(error) != 0,
+        };
+        sys::rd_kafka_error_destroy(error);
+        Err(found)
+    }
+}
