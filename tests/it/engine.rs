@@ -4,10 +4,10 @@ use std::fmt::Write as _;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
-use frostline::config::{Config, topic};
+use frostline::config::topic;
 use frostline::kafka::{ClientSettings, Outgoing, Producer};
 
-use crate::support::{Needs, Test, Topics, broker, test};
+use crate::support::{Needs, Test, Topics, test};
 
 pub fn tests() -> Vec<Test> {
     vec![
@@ -19,9 +19,7 @@ pub fn tests() -> Vec<Test> {
 /// A commit waits for what was sent before it, while the worker goes on sending.
 fn waiting_ends() {
     let topics = Topics::create();
-    let mut config = Config::default();
-    config.kafka.brokers = broker().into();
-    config.kafka.namespace.clone_from(&topics.namespace);
+    let config = topics.config();
     let name = config.topic(topic::DEAD_LETTERS).name;
     let producer = Producer::new(&ClientSettings::new(&config).unwrap(), None).unwrap();
     let (is_over, sent) = (AtomicBool::new(false), AtomicU64::new(0));

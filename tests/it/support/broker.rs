@@ -84,6 +84,14 @@ impl Topics {
             .args(["--set", &format!("kafka.namespace={}", self.namespace)])
     }
 
+    /// The configuration that names these topics.
+    pub fn config(&self) -> Config {
+        let mut config = Config::default();
+        config.kafka.brokers = broker().into();
+        config.kafka.namespace.clone_from(&self.namespace);
+        config
+    }
+
     /// Fills the station table from one of NOAA's inventories.
     pub fn import_stations(&self, inventory: &str) {
         self.frostline()
@@ -109,9 +117,7 @@ impl Topics {
 
     /// Sends raw records with this timestamp, in milliseconds since 1970.
     pub fn send_at(&self, timestamp_ms: i64, logical: &str, records: &[KeyValue<'_>]) {
-        let mut config = Config::default();
-        config.kafka.brokers = broker().into();
-        config.kafka.namespace.clone_from(&self.namespace);
+        let config = self.config();
         let producer = Producer::new(&ClientSettings::new(&config).unwrap(), None).unwrap();
         for (key, value) in records {
             producer
