@@ -227,7 +227,7 @@ impl Producer {
     pub fn wait_acknowledged(&self) -> Result<(), KafkaError> {
         let deadline = Instant::now() + SEND_PATIENCE;
         let turn = self.turn.load(Ordering::Acquire);
-        // Empty, unless an earlier wait has failed.
+        // Empty, unless an earlier wait has failed, or a neighbour looked at the turn just before it changed.
         self.wait_for(1 - turn, deadline)?;
         self.turn.store(1 - turn, Ordering::Release);
         self.wait_for(turn, deadline)?;

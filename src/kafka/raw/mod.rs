@@ -58,6 +58,11 @@ pub(super) use shared_queue::SharedQueue;
 /// Rows that a partition gives at once. All but these stay in the client's queue, and count for its limits.
 pub(super) const SLICE_ROWS: usize = 1_024;
 
+/// A time-out as librdkafka takes it. Rounded up: who waits for less than a millisecond, in a loop, would not wait at all.
+fn milliseconds(timeout: Duration) -> i32 {
+    i32::try_from(timeout.as_micros().div_ceil(1_000)).unwrap_or(i32::MAX)
+}
+
 /// The partition into which a producer with `partitioner = murmur2_random` puts a record with this key; `None` where
 /// there are no partitions.
 pub(super) fn partition_of_key(key: &[u8], partitions: i32) -> Option<i32> {
@@ -95,9 +100,8 @@ unsafe fn high_watermark(client: *mut sys::rd_kafka_t, topic: &str, partition: i
 
 /// Waits until all that was produced has been acknowledged or has failed. `false`: not within `timeout`.
 pub(super) fn flush<C: ClientContext>(client: &Client<C>, timeout: Duration) -> bool {
-    let timeout_ms = i32::try_from(timeout.as_millis()).unwrap_or(i32::MAX);
     // SAFETY: the client is alive (borrowed). Its delivery reports are served by the producer's own thread.
-    let result = unsafe { sys::rd_kafka_flush(client.native_ptr(), timeout_ms) };
+    let result = unsafe { sys::rd_kafka_flush(client.native_ptr(), milliseconds(timeout)) };
     result == RDKafkaRespErr::RD_KAFKA_RESP_ERR_NO_ERROR
 }
 
@@ -124,10 +128,9 @@ pub(super) fn commit_transaction<C: ClientContext>(
     client: &Client<C>,
     timeout: Duration,
 ) -> Result<(), TransactionError> {
-    let timeout_ms = i32::try_from(timeout.as_millis()).unwrap_or(i32::MAX);
     // SAFETY: the client is alive (borrowed); a returned error is ours, and is given back after it was read.
     unsafe {
-        let error = sys::rd_kafka_commit_transaction(client.native_ptr(), timeout_ms);
+        let error = sys::rd_kafka_commit_transaction(client.native_ptr(), milliseconds(timeout));
         if error.is_null() {
             return Ok(());
         }

@@ -8,8 +8,8 @@ use std::time::Duration;
 use rdkafka::bindings as sys;
 use rdkafka::client::{Client, ClientContext};
 
-use super::SLICE_ROWS;
 use super::message::{Row, is_record, row};
+use super::{SLICE_ROWS, high_watermark, milliseconds};
 
 /// The queues of several partitions of one topic, read as one. For readers without a group.
 pub(in crate::kafka) struct SharedQueue {
@@ -80,8 +80,7 @@ impl SharedQueue {
     fn take<const ROOM: usize>(&mut self, max: usize, timeout: Duration) -> Batch<ROOM> {
         let mut batch = Batch { messages: [ptr::null_mut(); ROOM], taken: 0 };
         let (room, max) = (batch.messages.as_mut_ptr(), max.min(ROOM));
-        // Rounded up: who waits for less than a millisecond, in a loop, would not wait at all.
-        let timeout_ms = i32::try_from(timeout.as_micros().div_ceil(1_000)).unwrap_or(i32::MAX);
+        let timeout_ms = milliseconds(timeout);
         // SAFETY: the queue is ours (invariant 1), the batch has room for as many as are asked for.
         let taken = unsafe { sys::rd_kafka_consume_batch_queue(self.queue.as_ptr(), timeout_ms, room, max) };
         batch.taken = usize::try_from(taken).unwrap_or(0);
@@ -91,7 +90,7 @@ impl SharedQueue {
     /// The high watermark of a partition as the last fetch told it; `None` before the first one.
     pub(in crate::kafka) fn high_watermark(&self, partition: i32) -> Option<i64> {
         // SAFETY: the client is alive while its queue is (invariant 1).
-        unsafe { super::high_watermark(self.client, &self.topic, partition) }
+        unsafe { high_watermark(self.client, &self.topic, partition) }
     }
 }
 
