@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 use std::sync::mpsc::SyncSender;
 
 use super::Setting;
-use crate::noaa::{Date, ObservationView};
+use crate::noaa::{Date, KnownStations};
 
 /// Bytes that a lane gets at once.
 const BLOCK_BYTES: usize = 256 * 1024;
@@ -53,6 +53,7 @@ pub struct Feed<'a> {
     blocks: Vec<Block>,
     /// Lane `n` belongs to thread `n` modulo their number.
     threads: Vec<SyncSender<Block>>,
+    known: KnownStations,
     setting: &'a Setting,
 }
 
@@ -71,7 +72,12 @@ impl Input<'_> {
         lanes: usize,
         threads: Vec<SyncSender<Block>>,
     ) -> anyhow::Result<()> {
-        let mut feed = Feed { blocks: (0..lanes).map(Block::new).collect(), threads, setting };
+        let mut feed = Feed {
+            blocks: (0..lanes).map(Block::new).collect(),
+            threads,
+            known: KnownStations::default(),
+            setting,
+        };
         match self {
             Self::Topic(_, push) => push(&mut feed)?,
             Self::Files(paths, read) => {
@@ -111,11 +117,11 @@ impl Feed<'_> {
     }
 
     /// The bytes that decide which lane gets the item; what cannot be read goes to some lane, which counts it.
-    fn station_if_wanted<'i>(&self, item: &'i [u8]) -> Option<&'i [u8]> {
+    fn station_if_wanted<'i>(&mut self, item: &'i [u8]) -> Option<&'i [u8]> {
         let Setting { from, to, .. } = self.setting;
         let is_wanted = |date: Date| from.is_none_or(|from| date >= from) && to.is_none_or(|to| date <= to);
         if item.first() == Some(&b'{') {
-            let Ok(view) = ObservationView::parse(item) else { return Some(b"") };
+            let Ok(view) = self.known.parse(item) else { return Some(b"") };
             let at = memchr::memmem::find(item, view.station.id.as_bytes()).unwrap_or(0);
             return is_wanted(view.date).then(|| item.get(at..at + 11).unwrap_or_default());
         }

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use super::Setting;
 use super::input::Block;
 use super::stats::LaneStats;
-use crate::noaa::{Date, ObservationView, StationId};
+use crate::noaa::{Date, KnownStations, StationId};
 use crate::record::{HeaderList, NO_HEADERS, Record, day_of};
 use crate::rules::RuleSet;
 use crate::stages::{
@@ -118,6 +118,7 @@ pub(super) struct Lane<'a> {
     stations: Arc<StationIndex>,
     /// Stations that were taken as they came; `None` where there is a table.
     taken: Option<HashSet<StationId, foldhash::fast::RandomState>>,
+    known: KnownStations,
     now_ms: i64,
 }
 
@@ -143,14 +144,14 @@ impl<'a> Lane<'a> {
         let stations = stations.unwrap_or_else(|| Arc::new(StationIndex::new(setting.assemble.compat)));
         let assemble = Assemble::new(setting.assemble, Arc::clone(&stations), setting.limits);
         let assemble = Part::new(StageName::Assemble, Box::new(assemble));
-        Self { assemble, then, stations, taken, now_ms: setting.now_ms }
+        Self { assemble, then, stations, taken, known: KnownStations::default(), now_ms: setting.now_ms }
     }
 
     pub(super) fn take(&mut self, block: &Block) {
         for item in block.items() {
             if item.first() == Some(&b'{') {
                 // What cannot be read is rejected by the stage, under whatever key.
-                let station = ObservationView::parse(item).map(|view| view.station.id);
+                let station = self.known.parse(item).map(|view| view.station.id);
                 let key = station.as_ref().map_or(&b""[..], |id| id.as_bytes());
                 self.then.document(key, item, self.now_ms);
             } else {

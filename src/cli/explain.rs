@@ -159,7 +159,7 @@ impl Explanation<'_> {
         }
     }
 
-    fn clauses(&self, view: &ObservationView<'_>) -> Vec<Clause> {
+    fn clauses(&self, view: &ObservationView) -> Vec<Clause> {
         let conditions = [Some(&self.rule.when), self.rule.clear.as_ref()];
         let parts = conditions.into_iter().flatten().flat_map(|condition| clauses(condition.text()));
         let decided = |part: crate::rules::Clause| {
@@ -177,7 +177,7 @@ impl Explanation<'_> {
     }
 
     /// Why nothing was told by an observation of the day.
-    fn why_nothing(&self, note: &Note, view: &ObservationView<'_>) -> Option<String> {
+    fn why_nothing(&self, note: &Note, view: &ObservationView) -> Option<String> {
         if !note.alerts.is_empty() {
             return None;
         }
@@ -208,7 +208,7 @@ impl Explanation<'_> {
     }
 
     /// What became of the day: judged once more, on a copy of what was remembered.
-    fn taken(&self, note: &Note, view: &ObservationView<'_>, verdict: DayVerdict) -> Taken {
+    fn taken(&self, note: &Note, view: &ObservationView, verdict: DayVerdict) -> Taken {
         let day = view.date.days_since_1970();
         if self.rule.has_episodes() {
             let episodes = note.before.episodes.clone();

@@ -112,7 +112,7 @@ impl Reader {
     ) -> Result<usize, KafkaError> {
         let mut failure = None;
         let read = self.queue.consume(timeout, max, &mut |row| match row {
-            Row::Record(record) => visit(Polled::Record(record)),
+            Row::Record(record) => visit(Polled::Record(*record)),
             Row::EndOfPartition { partition, offset } => visit(Polled::EndOfPartition { partition, offset }),
             // The client connects again by itself, and goes on where it was.
             Row::Error(KafkaError::Retry(reason)) => tracing::debug!(reason, "reader"),

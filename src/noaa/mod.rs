@@ -7,7 +7,8 @@
 //! | --- | --- |
 //! | [`Reading`] | one line of a `by_year` file: one element of one station on one day |
 //! | [`Observation`] | all readings of one station and day, written out as JSON |
-//! | [`ObservationView`] | an observation read back from a topic, borrowing from the record |
+//! | [`ObservationView`] | an observation read back from a topic |
+//! | [`KnownStations`] | reads many of them, and each station's text once |
 //! | [`Station`] | one line of the station inventory, with names from [`Codes`] |
 //! | [`RecentDays`] | the last days of every station, for charts and maps |
 //! | [`StationId`], [`Date`], [`Element`] | the small values that make up keys; all are `Copy` |
@@ -32,6 +33,7 @@ mod date;
 mod element;
 mod element_description;
 mod json;
+mod known_stations;
 mod number;
 mod observation;
 mod reading;
@@ -48,6 +50,7 @@ pub use codes::{Codes, CodesError};
 pub use compat::Compat;
 pub use date::Date;
 pub use element::{Element, Scale};
+pub use known_stations::KnownStations;
 pub use observation::{DecodeError, Observation};
 pub use reading::{Line, Reading};
 pub use reading_error::ReadingError;

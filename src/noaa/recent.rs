@@ -65,7 +65,7 @@ pub struct RecentStation {
 impl RecentDays {
     /// Takes an observation; a later one of the same day replaces it. What lies before the kept days, or more than a day
     /// after `today`, is passed over: one wrong date must not make all others old.
-    fn observe(&self, view: &ObservationView<'_>, today: Date) {
+    fn observe(&self, view: &ObservationView, today: Date) {
         if view.date.days_since_1970() > today.days_since_1970() + 1 {
             return;
         }

@@ -5,10 +5,10 @@
 //! reader only has to be right about what it accepts: it accepts JSON alone, and reads from it what the
 //! thorough reader would (a property test holds one against the other).
 
-use std::borrow::Cow;
+use std::rc::Rc;
 
 use super::view::{ElementList, ElementValue, ObservationView, StationView, sort};
-use super::{Date, Element, StationId};
+use super::{Date, Element, KnownStations, StationId};
 
 /// Deepest nesting that is passed over here.
 const DEPTH_MAX: usize = 16;
@@ -42,9 +42,10 @@ const STATION_NAMES: [&str; 10] = [
 const LOCATION_NAMES: [&str; 2] = ["\"lat\":", "\"lon\":"];
 const RANGE_NAMES: [&str; 2] = ["\"gte\":", "\"lte\":"];
 
-/// Reads a document in the usual form; `None` says nothing about it.
-pub(super) fn observation(text: &str) -> Option<ObservationView<'_>> {
-    let mut scanner = Scanner { text, bytes: text.as_bytes(), at: 0 };
+/// Reads a document in the usual form; `None` says nothing about it. With `known`, what was read before about the
+/// same station is not read again.
+pub(super) fn observation(value: &[u8], known: Option<&mut KnownStations>) -> Option<ObservationView> {
+    let mut scanner = Scanner { bytes: value, at: 0, known };
     let (mut station, mut date, mut revision) = (None, None, None);
     let mut elements = ElementList::new();
     scanner.fields(&DOCUMENT_NAMES, |scanner, name| match name {
@@ -73,15 +74,15 @@ fn set<T>(field: &mut Option<T>, value: T) -> Option<()> {
     field.replace(value).is_none().then_some(())
 }
 
-/// A position in a text; all that stands before it has been read.
-struct Scanner<'a> {
-    text: &'a str,
-    /// The same.
+/// A position in a value; all that stands before it has been read, and is UTF-8: within strings that is looked at,
+/// and elsewhere nothing but ASCII is accepted.
+struct Scanner<'a, 'k> {
     bytes: &'a [u8],
     at: usize,
+    known: Option<&'k mut KnownStations>,
 }
 
-impl<'a> Scanner<'a> {
+impl<'a> Scanner<'a, '_> {
     /// The next byte that is not white space, left where it is.
     #[inline(always)]
     fn peek(&mut self) -> Option<u8> {
@@ -150,33 +151,56 @@ impl<'a> Scanner<'a> {
             self.at += 7;
             return Some(&rest[1..5]);
         }
-        let name = self.string()?;
+        let name = self.text()?;
         self.take(b':')?;
-        Some(name)
-    }
-
-    /// A string without escapes, as bytes: enough for names, and for what is passed over.
-    #[inline(always)]
-    fn string(&mut self) -> Option<&'a [u8]> {
-        self.take(b'"')?;
-        let rest = &self.bytes[self.at..];
-        let length = plain_length(rest);
-        self.at += length + 1;
-        // What ends the plain part must be the closing quote: escapes and control characters are unusual.
-        (rest.get(length) == Some(&b'"')).then(|| &rest[..length])
+        Some(name.as_bytes())
     }
 
     /// A string without escapes.
     #[inline(always)]
     fn text(&mut self) -> Option<&'a str> {
-        let length = self.string()?.len();
-        Some(&self.text[self.at - 1 - length..self.at - 1])
+        self.take(b'"')?;
+        let rest = &self.bytes[self.at..];
+        let length = plain_length(rest);
+        self.at += length + 1;
+        // What ends the plain part must be the closing quote: escapes and control characters are unusual.
+        if rest.get(length) != Some(&b'"') {
+            return None;
+        }
+        std::str::from_utf8(&rest[..length]).ok()
     }
 
     /// A number that is exact as an `f64`, or whole. Inlined, since what it returns would go through memory in
     /// parts, which costs more than reading it.
     #[inline(always)]
     fn number(&mut self) -> Option<ElementValue> {
+        self.peek()?;
+        match self.chunk().and_then(short_number) {
+            Some((number, length)) => {
+                self.at += length;
+                Some(number)
+            }
+            None => self.long_number(),
+        }
+    }
+
+    /// The next eight bytes, with zeros behind the end of the value.
+    #[inline(always)]
+    fn chunk(&self) -> Option<[u8; 8]> {
+        let rest = &self.bytes[self.at..];
+        match rest.first_chunk() {
+            Some(chunk) => Some(*chunk),
+            None if rest.is_empty() => None,
+            None => {
+                let last = u64::from_le_bytes(*self.bytes.last_chunk()?);
+                Some((last >> (8 * (8 - rest.len()))).to_le_bytes())
+            }
+        }
+    }
+
+    /// One of any length.
+    #[inline(never)]
+    fn long_number(&mut self) -> Option<ElementValue> {
         let is_negative = self.peek()? == b'-';
         self.at += usize::from(is_negative);
         let (whole, digits) = self.digits(0)?;
@@ -250,7 +274,7 @@ impl<'a> Scanner<'a> {
             return None;
         }
         match self.peek()? {
-            b'"' => self.string().map(drop),
+            b'"' => self.text().map(drop),
             b'{' => self.fields(&RANGE_NAMES, |scanner, _| scanner.skip(depth + 1)),
             b'[' => self.items(depth),
             b't' => self.word("true"),
@@ -285,31 +309,47 @@ impl<'a> Scanner<'a> {
         found.then_some(())
     }
 
-    fn station(&mut self) -> Option<StationView<'a>> {
+    /// The station: looked up, or read.
+    #[inline(always)]
+    fn station(&mut self) -> Option<Rc<StationView>> {
+        self.peek()?;
+        let text = &self.bytes[self.at..];
+        if let Some((station, length)) = self.known.as_ref().and_then(|known| known.find(text)) {
+            self.at += length;
+            return Some(station);
+        }
+        let begins_at = self.at;
+        let station = Rc::new(self.read_station()?);
+        if let Some(known) = &mut self.known {
+            known.keep(&self.bytes[begins_at..self.at], Rc::clone(&station));
+        }
+        Some(station)
+    }
+
+    fn read_station(&mut self) -> Option<StationView> {
         let mut id = None;
         let (mut country_code, mut country, mut state_code) = (None, None, None);
         let (mut state, mut name) = (None, None);
         let (mut location, mut elevation) = (None, None);
         self.fields(&STATION_NAMES, |scanner, field| match field {
-            b"id" => set(&mut id, StationId::parse(scanner.string()?)?),
-            b"country_code" => set(&mut country_code, Cow::Borrowed(scanner.text()?)),
-            b"country" => set(&mut country, Cow::Borrowed(scanner.text()?)),
-            b"state_code" => set(&mut state_code, Cow::Borrowed(scanner.text()?)),
-            b"state" => set(&mut state, Cow::Borrowed(scanner.text()?)),
-            b"name" => set(&mut name, Cow::Borrowed(scanner.text()?)),
+            b"id" => set(&mut id, StationId::parse(scanner.text()?.as_bytes())?),
+            b"country_code" => set(&mut country_code, scanner.text()?),
+            b"country" => set(&mut country, scanner.text()?),
+            b"state_code" => set(&mut state_code, scanner.text()?),
+            b"state" => set(&mut state, scanner.text()?),
+            b"name" => set(&mut name, scanner.text()?),
             b"elevation" => set(&mut elevation, scanner.decimal()?),
             b"location" => set(&mut location, scanner.location()?),
             _ => scanner.skip(1),
         })?;
         let (latitude, longitude) = location.unwrap_or_default();
-        let id = id?;
         Some(StationView {
-            id,
-            country_code,
-            country,
-            state_code,
-            state,
-            name,
+            id: id?,
+            country_code: country_code.map(Box::from),
+            country: country.map(Box::from),
+            state_code: state_code.map(Box::from),
+            state: state.map(Box::from),
+            name: name.map(Box::from),
             latitude,
             longitude,
             elevation,
@@ -326,6 +366,68 @@ impl<'a> Scanner<'a> {
         })?;
         Some((latitude, longitude))
     }
+}
+
+/// Reads a number that ends within eight bytes, as most do (`-12.3,`): how many bytes it has depends on the data, and a
+/// loop over them would be guessed wrongly by the processor half of the time. `None` says nothing about it.
+#[inline(always)]
+fn short_number(chunk: [u8; 8]) -> Option<(ElementValue, usize)> {
+    let is_negative = chunk[0] == b'-';
+    let sign = usize::from(is_negative);
+    // The bytes that follow are no digits, so that nothing is missed where the sign has left room.
+    let word = (u64::from_le_bytes(chunk) >> (8 * sign)) ^ DIGIT_ZEROS;
+    let ends = not_digits(word);
+    let whole = bytes_below(ends);
+    if whole == 0 || whole == 8 || (whole > 1 && word & 0xff == 0) {
+        return None;
+    }
+    if (word >> (8 * whole)) & 0xff != u64::from(b'.' ^ b'0') {
+        let number = i64::try_from(value_of(word, whole)).ok()?;
+        let is_whole = !matches!(chunk.get(whole + sign), None | Some(b'e' | b'E'));
+        // The thorough reader tells -0 from 0.
+        let is_usual = is_whole && !(is_negative && number == 0);
+        return is_usual
+            .then_some((ElementValue::Int(if is_negative { -number } else { number }), whole + sign));
+    }
+    // The point is taken out of the digits.
+    let before = (1 << (8 * whole)) - 1;
+    let digits = (word & before) | ((word >> 8) & !before);
+    let all = bytes_below(ends & (ends - 1)).wrapping_sub(1);
+    let decimals = all.wrapping_sub(whole);
+    let length = all + 1 + sign;
+    if decimals == 0 || length >= 8 || matches!(chunk[length], b'e' | b'E') {
+        return None;
+    }
+    let number = value_of(digits, all) as f64 / POWERS_OF_TEN[decimals];
+    Some((ElementValue::Float(if is_negative { -number } else { number }), length))
+}
+
+/// Eight times the digit 0: digits less these are their values.
+const DIGIT_ZEROS: u64 = u64::MAX / 255 * b'0' as u64;
+
+/// The high bit of each byte that is more than 9. Bytes above the lowest such one may be marked wrongly (a carry).
+#[inline(always)]
+fn not_digits(word: u64) -> u64 {
+    const ONES: u64 = u64::MAX / 255;
+    (word.wrapping_add(ONES * (0x80 - 10)) | word) & (ONES << 7)
+}
+
+/// How many bytes lie below the lowest mark.
+#[inline(always)]
+fn bytes_below(marks: u64) -> usize {
+    marks.trailing_zeros() as usize / 8
+}
+
+/// The number that the lowest `count` bytes are the digits of, the first one lowest; 1 to 8 of them. Pairs of digits,
+/// then of pairs, then of fours: three multiplications for all.
+#[inline(always)]
+fn value_of(digits: u64, count: usize) -> u64 {
+    const PAIR: u64 = 0x0000_00ff_0000_00ff;
+    let digits = digits << (64 - 8 * count);
+    let pairs = digits.wrapping_mul(10).wrapping_add(digits >> 8);
+    let high = (pairs & PAIR).wrapping_mul(100 + (1_000_000 << 32));
+    let low = ((pairs >> 16) & PAIR).wrapping_mul(1 + (10_000 << 32));
+    high.wrapping_add(low) >> 32
 }
 
 /// How many bytes come before the first quote, backslash or control character, or the end. Eight at a time:

@@ -4,10 +4,17 @@ use proptest::prelude::*;
 /// As assemble and the filter write it.
 const DOCUMENT: &str = r#"{"station":{"id":"XX000000001","country_code":"XX","country":"Xanadu","location":{"lat":33.6228,"lon":-111.9},"elevation":449.0,"state_code":"NB","state":"NÉW BOHEMIA","name":"TOWN","wmo_id":"00001"},"date":"2016-02-24T00:00:00","revision":2,"AWND":2.0,"PRCP":0.0,"SNOW":"0","SNWD":0,"TMAX":-1,"TMIN":-8.9,"WT01":1,"TRANGE":{"gte":-8.9,"lte":-1.0},"_id":"x","_meta":{"topic":"noaa-json","tags":[1,[true,{}],[],null,false]}}"#;
 
-/// Whatever is accepted is what the thorough reader reads.
-fn agrees(text: &str) -> Result<(), TestCaseError> {
-    if let Some(view) = observation(text) {
-        prop_assert_eq!(Ok(view), ObservationView::parse_thoroughly(text), "{}", text);
+/// Whatever is accepted is what the thorough reader reads, whether the station is known or not.
+fn agrees(value: impl AsRef<[u8]>) -> Result<(), TestCaseError> {
+    let value = value.as_ref();
+    let thoroughly = ObservationView::parse_thoroughly(value);
+    if let Some(view) = &observation(value, None) {
+        prop_assert_eq!(Ok(view), thoroughly.as_ref(), "{}", String::from_utf8_lossy(value));
+    }
+    let mut known = KnownStations::default();
+    observation(DOCUMENT.as_bytes(), Some(&mut known)).unwrap();
+    for _ in 0..2 {
+        prop_assert_eq!(&known.parse(value), &thoroughly, "{}", String::from_utf8_lossy(value));
     }
     Ok(())
 }
@@ -16,8 +23,8 @@ fn agrees(text: &str) -> Result<(), TestCaseError> {
 fn the_usual_form_is_accepted() {
     for text in [DOCUMENT.to_owned(), DOCUMENT.replace(',', " ,\r\n\t").replace(':', " : ") + "\n"] {
         let text = text.replace("00 : 00 : 00", "00:00:00");
-        let view = observation(&text).unwrap();
-        assert_eq!(ObservationView::parse_thoroughly(&text), Ok(view));
+        let view = observation(text.as_bytes(), None).unwrap();
+        assert_eq!(ObservationView::parse_thoroughly(text.as_bytes()), Ok(view));
     }
 }
 
@@ -43,7 +50,7 @@ fn the_unusual_is_left_to_the_thorough_reader() {
     ] {
         let text = DOCUMENT.replacen(from, to, 1);
         assert_ne!(text, DOCUMENT);
-        assert!(observation(&text).is_none(), "{text}");
+        assert!(observation(text.as_bytes(), None).is_none(), "{text}");
     }
 }
 
@@ -62,6 +69,32 @@ fn plain_lengths_are_exact_at_every_place() {
     }
 }
 
+#[test]
+fn short_numbers_are_exact() {
+    assert_eq!(short_number(*b"-12.3,\"T"), Some((ElementValue::Float(-12.3), 5)));
+    assert_eq!(short_number(*b"0}}     "), Some((ElementValue::Int(0), 1)));
+    for whole in ["0", "7", "12", "305", "9999", "12345", "999999", "1234567", "12345678"] {
+        for decimals in ["", ".", ".0", ".4", ".05", ".25", ".375", ".1234", ".99999", ".123456"] {
+            for (sign, end) in
+                [("", ","), ("-", ","), ("", "}"), ("-", "}"), ("", "e"), ("-", "E"), ("", "/"), ("", ":")]
+            {
+                // At the end of a value, and within.
+                for rest in ["", "1.2", "\"TOBS\":12.5"] {
+                    let text = format!("\"TMIN\": {sign}{whole}{decimals}{end}{rest}");
+                    let number = text.as_bytes()[8..].first_chunk().and_then(|chunk| short_number(*chunk));
+                    let mut scanner = Scanner { bytes: text.as_bytes(), at: 8, known: None };
+                    assert!(
+                        number.is_none() || number == scanner.long_number().zip(Some(scanner.at - 8)),
+                        "{text}"
+                    );
+                    let mut scanners = [8, 8].map(|at| Scanner { bytes: text.as_bytes(), at, known: None });
+                    assert_eq!(scanners[0].number(), scanners[1].long_number(), "{text}");
+                }
+            }
+        }
+    }
+}
+
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(2_000))]
 
@@ -71,12 +104,19 @@ proptest! {
         let mut start = position;
         while !DOCUMENT.is_char_boundary(start) { start -= 1; }
         while !DOCUMENT.is_char_boundary(end) { end += 1; }
-        agrees(&format!("{}{with}{}", &DOCUMENT[..start], &DOCUMENT[end..]))?;
+        agrees(format!("{}{with}{}", &DOCUMENT[..start], &DOCUMENT[end..]))?;
+    }
+
+    #[test]
+    fn both_readers_agree_on_any_byte(position in 0..DOCUMENT.len(), byte: u8) {
+        let mut value = DOCUMENT.as_bytes().to_vec();
+        value[position] = byte;
+        agrees(&value)?;
     }
 
     #[test]
     fn both_readers_agree_on_numbers(number in r"-?[0-9]{1,20}(\.[0-9]{1,20})?([eE][+-]?[0-9]{1,2})?") {
-        agrees(&format!(r#"{{"station":{{"id":"XX000000001","elevation":{number}}},"date":"2016-02-24","TMIN":{number},"x":{number}}}"#))?;
+        agrees(format!(r#"{{"station":{{"id":"XX000000001","elevation":{number}}},"date":"2016-02-24","TMIN":{number},"x":{number}}}"#))?;
     }
 
     #[test]

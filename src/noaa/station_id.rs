@@ -1,5 +1,6 @@
 use serde::de::{Deserialize, Deserializer, Error, Unexpected, Visitor};
 use serde::{Serialize, Serializer};
+use std::borrow::Borrow;
 use std::fmt;
 
 /// A station's identification code: 11 bytes such as `USW00003192`.
@@ -35,6 +36,13 @@ impl StationId {
 
 fn is_id_byte(byte: u8) -> bool {
     byte.is_ascii_alphanumeric() || byte == b'-' || byte == b'_'
+}
+
+/// A map by id is asked with bytes that need not be one.
+impl Borrow<[u8; 11]> for StationId {
+    fn borrow(&self) -> &[u8; 11] {
+        &self.0
+    }
 }
 
 impl fmt::Display for StationId {

@@ -2,21 +2,20 @@ use super::json::{Fields, Object, Scalar};
 use super::{Date, Element, StationId, ViewError, scan, shorten};
 use serde::de::MapAccess;
 use smallvec::SmallVec;
-use std::borrow::Cow;
 use std::fmt;
+use std::rc::Rc;
 
 /// Elements with their values. Most observations have few, and then nothing is allocated for them.
 pub type ElementList = SmallVec<[(Element, ElementValue); 8]>;
 
-/// An enriched observation as it lies in a record, read in one pass; texts borrow from the record unless
-/// they hold escapes.
+/// An enriched observation as it lies in a record, read in one pass.
 ///
 /// The whole value is checked to be JSON, also the parts that are not looked at, so that what passes here can
 /// be spliced into another document.
 #[derive(Debug, Clone, PartialEq)]
-pub struct ObservationView<'a> {
+pub struct ObservationView {
     /// Where it was observed.
-    pub station: StationView<'a>,
+    pub station: Rc<StationView>,
     /// The day, in the station's own time.
     pub date: Date,
     /// 1 for the first document of a station and day, more for later ones.
@@ -29,19 +28,19 @@ pub struct ObservationView<'a> {
 ///
 /// A field that is absent, or not of the type that it should have, is `None`.
 #[derive(Debug, Clone, PartialEq)]
-pub struct StationView<'a> {
+pub struct StationView {
     /// The identification code.
     pub id: StationId,
     /// FIPS code of the country.
-    pub country_code: Option<Cow<'a, str>>,
+    pub country_code: Option<Box<str>>,
     /// Name of the country.
-    pub country: Option<Cow<'a, str>>,
+    pub country: Option<Box<str>>,
     /// Postal code of the state.
-    pub state_code: Option<Cow<'a, str>>,
+    pub state_code: Option<Box<str>>,
     /// Name of the state.
-    pub state: Option<Cow<'a, str>>,
+    pub state: Option<Box<str>>,
     /// Name of the station.
-    pub name: Option<Cow<'a, str>>,
+    pub name: Option<Box<str>>,
     /// Degrees, north positive.
     pub latitude: Option<f64>,
     /// Degrees, east positive.
@@ -105,7 +104,7 @@ impl ElementValue {
     }
 }
 
-impl<'a> ObservationView<'a> {
+impl ObservationView {
     /// Reads the value of a record of topic `noaa-json`.
     ///
     /// Every field whose name has the form of an element must hold a number or the text of one. Other
@@ -115,16 +114,15 @@ impl<'a> ObservationView<'a> {
     ///
     /// What the value lacks or has wrong, see [`ViewError`].
     #[inline]
-    pub fn parse(value: &'a [u8]) -> Result<ObservationView<'a>, ViewError> {
-        // Once for the whole value is cheaper than for each string in it.
-        let text = std::str::from_utf8(value).map_err(|e| ViewError::NotUtf8 { byte: e.valid_up_to() })?;
-        scan::observation(text).map_or_else(|| ObservationView::parse_thoroughly(text), Ok)
+    pub fn parse(value: &[u8]) -> Result<ObservationView, ViewError> {
+        scan::observation(value, None).map_or_else(|| ObservationView::parse_thoroughly(value), Ok)
     }
 
     /// Reads what is written in whatever way, and finds out what is wrong.
     #[cold]
-    pub(super) fn parse_thoroughly(text: &'a str) -> Result<ObservationView<'a>, ViewError> {
-        let document: Object<Document<'a>> =
+    pub(super) fn parse_thoroughly(value: &[u8]) -> Result<ObservationView, ViewError> {
+        let text = std::str::from_utf8(value).map_err(|e| ViewError::NotUtf8 { byte: e.valid_up_to() })?;
+        let document: Object<Document<'_>> =
             serde_json::from_str(text).map_err(|error| ViewError::from_json(text, &error))?;
         document.0.ok_or(ViewError::NotAnObject)?.check()
     }
@@ -174,7 +172,7 @@ impl<'a> Document<'a> {
         }
     }
 
-    fn check(self) -> Result<ObservationView<'a>, ViewError> {
+    fn check(self) -> Result<ObservationView, ViewError> {
         let station = self.station.ok_or(ViewError::StationMissing)?.check()?;
         let date = check_date(self.date)?;
         let revision = check_revision(self.revision)?;
@@ -183,7 +181,7 @@ impl<'a> Document<'a> {
         }
         let mut elements = self.elements;
         sort(&mut elements);
-        Ok(ObservationView { station, date, revision, elements })
+        Ok(ObservationView { station: Rc::new(station), date, revision, elements })
     }
 }
 
@@ -213,11 +211,11 @@ pub(super) fn sort(elements: &mut ElementList) {
 #[derive(Default)]
 struct StationFields<'a> {
     id: Option<Scalar<'a>>,
-    country_code: Option<Cow<'a, str>>,
-    country: Option<Cow<'a, str>>,
-    state_code: Option<Cow<'a, str>>,
-    state: Option<Cow<'a, str>>,
-    name: Option<Cow<'a, str>>,
+    country_code: Option<Box<str>>,
+    country: Option<Box<str>>,
+    state_code: Option<Box<str>>,
+    state: Option<Box<str>>,
+    name: Option<Box<str>>,
     location: LocationFields,
     elevation: Option<f64>,
 }
@@ -231,11 +229,11 @@ impl<'de> Fields<'de> for StationFields<'de> {
         let scalar: Scalar<'de> = value.next_value()?;
         match name {
             "id" => self.id = Some(scalar),
-            "country_code" => self.country_code = scalar.into_text(),
-            "country" => self.country = scalar.into_text(),
-            "state_code" => self.state_code = scalar.into_text(),
-            "state" => self.state = scalar.into_text(),
-            "name" => self.name = scalar.into_text(),
+            "country_code" => self.country_code = scalar.into_text().map(Box::from),
+            "country" => self.country = scalar.into_text().map(Box::from),
+            "state_code" => self.state_code = scalar.into_text().map(Box::from),
+            "state" => self.state = scalar.into_text().map(Box::from),
+            "name" => self.name = scalar.into_text().map(Box::from),
             "elevation" => self.elevation = scalar.as_f64(),
             _ => {}
         }
@@ -244,7 +242,7 @@ impl<'de> Fields<'de> for StationFields<'de> {
 }
 
 impl<'a> StationFields<'a> {
-    fn check(self) -> Result<StationView<'a>, ViewError> {
+    fn check(self) -> Result<StationView, ViewError> {
         let id_text = self.id.and_then(Scalar::into_text).ok_or(ViewError::StationIdMissing)?;
         let id = StationId::parse(id_text.as_bytes())
             .ok_or_else(|| ViewError::BadStationId(shorten(id_text.as_bytes())))?;

@@ -255,11 +255,7 @@ impl Evaluator {
     ///
     /// # Errors
     /// A sentence, where the expression fails on these values (a division by zero, say).
-    pub fn evaluate(
-        &self,
-        condition: &Condition,
-        observation: &ObservationView<'_>,
-    ) -> Result<Verdict, String> {
+    pub fn evaluate(&self, condition: &Condition, observation: &ObservationView) -> Result<Verdict, String> {
         match condition.native.as_ref().and_then(|test| test.run(observation)) {
             Some(verdict) => Ok(verdict),
             None => self.interpret(condition, observation),
@@ -267,7 +263,7 @@ impl Evaluator {
     }
 
     /// Runs CEL's interpreter.
-    fn interpret(&self, condition: &Condition, observation: &ObservationView<'_>) -> Result<Verdict, String> {
+    fn interpret(&self, condition: &Condition, observation: &ObservationView) -> Result<Verdict, String> {
         let mut scope = self.base.new_inner_scope();
         for (name, variable) in &condition.variables {
             let value = match variable {
@@ -292,7 +288,7 @@ impl Evaluator {
 }
 
 /// The `station` of a condition: a map of the fields that are present.
-fn station_value(station: &StationView<'_>) -> Value {
+fn station_value(station: &StationView) -> Value {
     let text = |value: &str| Value::String(Arc::new(value.to_owned()));
     let mut fields: HashMap<Key, Value> = HashMap::with_capacity(9);
     let mut put = |name: &str, value: Option<Value>| {

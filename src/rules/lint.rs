@@ -3,6 +3,8 @@
 //! A condition of comparisons with literals changes only at those literals, so it is tried at, below and above
 //! each of them, in all combinations: what holds nowhere there holds nowhere.
 
+use std::rc::Rc;
+
 use super::native::{Number, Test};
 use super::{Condition, Place, Problem, Rule};
 use crate::noaa::{Date, Element, ElementList, ElementValue, ObservationView, StationId, StationView};
@@ -144,9 +146,9 @@ fn try_all(when: &Condition, clear: Option<&Condition>) -> Option<Vec<(bool, boo
     (0..combinations).map(try_one).collect()
 }
 
-fn nowhere(elements: ElementList) -> Option<ObservationView<'static>> {
+fn nowhere(elements: ElementList) -> Option<ObservationView> {
     Some(ObservationView {
-        station: StationView {
+        station: Rc::new(StationView {
             id: StationId::parse(b"USW00000000")?,
             country_code: None,
             country: None,
@@ -156,7 +158,7 @@ fn nowhere(elements: ElementList) -> Option<ObservationView<'static>> {
             latitude: None,
             longitude: None,
             elevation: None,
-        },
+        }),
         date: Date::new(2016, 1, 1)?,
         revision: 1,
         elements,

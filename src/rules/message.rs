@@ -103,7 +103,7 @@ impl Template {
     }
 
     /// The text for one alert.
-    pub fn render(&self, subject: &Subject<'_>, view: &ObservationView<'_>) -> String {
+    pub fn render(&self, subject: &Subject<'_>, view: &ObservationView) -> String {
         let mut out = String::new();
         for part in &self.0 {
             match part {
@@ -147,7 +147,7 @@ impl Field {
         })
     }
 
-    fn render(self, out: &mut String, subject: &Subject<'_>, view: &ObservationView<'_>) {
+    fn render(self, out: &mut String, subject: &Subject<'_>, view: &ObservationView) {
         let station = &view.station;
         // Writing into a string cannot fail.
         let _ = match self {

@@ -39,7 +39,7 @@ pub(super) enum Comparison {
 pub(super) enum Number {
     Literal(ElementValue),
     Element(Element),
-    Field(fn(&StationView<'_>) -> Option<f64>),
+    Field(fn(&StationView) -> Option<f64>),
     Negated(Box<Number>),
     /// `f(TMIN)`
     In(Unit, Box<Number>),
@@ -60,12 +60,12 @@ pub(super) enum Text {
     Date,
 }
 
-type TextField = for<'a> fn(&'a StationView<'_>) -> Option<&'a str>;
+type TextField = for<'a> fn(&'a StationView) -> Option<&'a str>;
 
 #[derive(Clone, Copy)]
 pub(super) enum Field {
     Text(TextField),
-    Number(fn(&StationView<'_>) -> Option<f64>),
+    Number(fn(&StationView) -> Option<f64>),
 }
 
 /// What a value is for one observation.
@@ -143,7 +143,7 @@ impl Test {
     }
 
     /// Decides; `None` leaves it to the interpreter.
-    pub(super) fn run(&self, observation: &ObservationView<'_>) -> Option<Verdict> {
+    pub(super) fn run(&self, observation: &ObservationView) -> Option<Verdict> {
         let of = |holds: bool| if holds { Verdict::Holds } else { Verdict::HoldsNot };
         let verdict = match self {
             Self::Literal(value) => of(*value),
@@ -177,7 +177,7 @@ impl Test {
 }
 
 /// `&&` and `||`: `decisive` decides whatever the other one is.
-fn both(tests: &[Test; 2], decisive: Verdict, observation: &ObservationView<'_>) -> Option<Verdict> {
+fn both(tests: &[Test; 2], decisive: Verdict, observation: &ObservationView) -> Option<Verdict> {
     let left = tests[0].run(observation)?;
     if left == decisive {
         return Some(decisive);
@@ -257,7 +257,7 @@ impl Number {
         Some(Self::Arithmetic(operation, Box::new([Self::compile(left)?, Self::compile(right)?])))
     }
 
-    fn value(&self, observation: &ObservationView<'_>) -> Outcome<ElementValue> {
+    fn value(&self, observation: &ObservationView) -> Outcome<ElementValue> {
         let reported = |value: Option<ElementValue>| value.map_or(Outcome::Missing, Outcome::Known);
         match self {
             Self::Literal(value) => Outcome::Known(*value),
@@ -325,7 +325,7 @@ impl Text {
     }
 
     /// `date`: the ten bytes of the observation's date.
-    fn value<'a>(&'a self, station: &'a StationView<'_>, date: &'a [u8; 10]) -> Option<&'a [u8]> {
+    fn value<'a>(&'a self, station: &'a StationView, date: &'a [u8; 10]) -> Option<&'a [u8]> {
         match self {
             Self::Literal(text) => Some(text.as_bytes()),
             Self::Field(field) => field(station).map(str::as_bytes),
@@ -335,7 +335,7 @@ impl Text {
 }
 
 impl Field {
-    fn is_present(self, station: &StationView<'_>) -> bool {
+    fn is_present(self, station: &StationView) -> bool {
         match self {
             Self::Text(field) => field(station).is_some(),
             Self::Number(field) => field(station).is_some(),

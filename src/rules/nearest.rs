@@ -30,7 +30,7 @@ struct Reporter {
 
 impl Reporting {
     /// Learns from an observation.
-    pub fn take(&mut self, view: &ObservationView<'_>) {
+    pub fn take(&mut self, view: &ObservationView) {
         self.newest = self.newest.max(Some(view.date));
         let reporter = self.stations.entry(view.station.id).or_default();
         if let (Some(lat), Some(lon)) = (view.station.latitude, view.station.longitude) {

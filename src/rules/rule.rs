@@ -112,7 +112,7 @@ impl Rule {
     }
 
     /// Whether it watches the station of this observation.
-    pub fn watches(&self, evaluator: &Evaluator, view: &ObservationView<'_>) -> bool {
+    pub fn watches(&self, evaluator: &Evaluator, view: &ObservationView) -> bool {
         match &self.place {
             Place::Station(station) => *station == view.station.id,
             Place::Where(condition) => evaluator.evaluate(condition, view) == Ok(Verdict::Holds),
@@ -124,7 +124,7 @@ impl Rule {
     ///
     /// # Errors
     /// A sentence, where a condition fails on these values (a division by zero, say).
-    pub fn judge(&self, evaluator: &Evaluator, view: &ObservationView<'_>) -> Result<Judgement, String> {
+    pub fn judge(&self, evaluator: &Evaluator, view: &ObservationView) -> Result<Judgement, String> {
         let when = evaluator.evaluate(&self.when, view)?;
         let is_active = self.active.as_ref().is_none_or(|active| active.contains(view.date));
         let mut judgement = Judgement { when, clear: None, is_active, verdict: DayVerdict::Unknown };

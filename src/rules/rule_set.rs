@@ -1,6 +1,7 @@
 //! All rules in force, with an index by station; changed while the stream runs.
 
 use std::collections::{BTreeMap, HashMap};
+use std::rc::Rc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 
@@ -119,7 +120,7 @@ impl RuleSet {
     }
 
     /// The rules that watch the station of this observation, sorted by id.
-    pub fn of_station(&self, view: &ObservationView<'_>, evaluator: &Evaluator) -> Arc<[Arc<Rule>]> {
+    pub fn of_station(&self, view: &ObservationView, evaluator: &Evaluator) -> Rc<[Arc<Rule>]> {
         let inner = self.read();
         let mut found: Rules = inner.by_station.get(&view.station.id).cloned().unwrap_or_default();
         for (condition, rules) in inner.by_condition.values() {

@@ -221,10 +221,13 @@ impl Task {
     fn take_rows(&mut self, queue: &mut PartitionQueue, now_ms: i64) -> Result<usize, Failure> {
         let (mut failure, mut rows, begun) = (None, 0_u32, Instant::now());
         let taken = queue.consume(&mut |row| {
-            failure = self.row(row, now_ms).err();
+            if let Err(error) = self.row(row, now_ms) {
+                failure = Some(error);
+                return ControlFlow::Break(());
+            }
             rows += 1;
             let is_long = rows.is_multiple_of(SLICE_LOOK_ROWS) && begun.elapsed() > SLICE_TIME;
-            if failure.is_some() || is_long { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
+            if is_long { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
         });
         failure.map_or(Ok(taken), Err)
     }
@@ -252,7 +255,7 @@ impl Task {
 
     fn row(&mut self, row: Row<'_>, now_ms: i64) -> Result<(), Failure> {
         match row {
-            Row::Record(record) => self.process(&record, now_ms),
+            Row::Record(record) => self.process(record, now_ms),
             Row::EndOfPartition { offset, .. } => {
                 self.is_at_end = true;
                 if self.next_offset.is_none() {

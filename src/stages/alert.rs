@@ -5,7 +5,7 @@
 //! episodes the days that have fired, of the others the days and alerts of a year (see [`crate::rules::Episodes`]).
 
 use std::collections::{HashMap, HashSet};
-use std::hash::{BuildHasher, Hash, Hasher};
+use std::rc::Rc;
 use std::sync::Arc;
 
 use super::alert_record::{AlertRecord, Cause};
@@ -13,7 +13,7 @@ use super::calendar::{Calendar, episodes_key, rule_and_station};
 use super::json::RawObject;
 use super::memory;
 use super::{Context, Limits, Processor, Validate, accepted_observation};
-use crate::noaa::{ObservationView, StationId};
+use crate::noaa::{KnownStations, ObservationView, StationId, StationView};
 use crate::record::{DAY_MS, Record, day_of};
 use crate::rules::{DayVerdict, Episodes, Evaluator, Event, LoneDay, Rule, RuleSet, Taken};
 use crate::state::{StateError, Store};
@@ -23,6 +23,7 @@ pub struct Alert {
     rules: Arc<RuleSet>,
     evaluator: Evaluator,
     limits: Limits,
+    known: KnownStations,
     /// Of `rules`, when what follows was found.
     generation: u64,
     has_conditions: bool,
@@ -31,14 +32,20 @@ pub struct Alert {
     calendar: Option<Calendar>,
     /// Rules whose evaluation has failed since they were last changed: each is logged once.
     failing: HashSet<Arc<str>>,
-    hasher: foldhash::fast::FixedState,
 }
 
 /// The rules of a station.
 struct Watched {
-    /// Of what rules may ask of a station, while some rules do.
-    fields: u64,
-    rules: Arc<[Arc<Rule>]>,
+    /// While some rules ask what a station is: the one for which `rules` were found.
+    station: Option<Rc<StationView>>,
+    rules: Rc<[Arc<Rule>]>,
+}
+
+impl Watched {
+    /// Whether the rules that watch this station are known.
+    fn is_of(&self, station: &Rc<StationView>) -> bool {
+        self.station.as_ref().is_none_or(|known| Rc::ptr_eq(known, station) || known == station)
+    }
 }
 
 impl Alert {
@@ -49,12 +56,12 @@ impl Alert {
             rules,
             evaluator: Evaluator::new(),
             limits,
+            known: KnownStations::default(),
             generation,
             has_conditions,
             watched: HashMap::default(),
             calendar: None,
             failing: HashSet::new(),
-            hasher: foldhash::fast::FixedState::default(),
         }
     }
 
@@ -74,40 +81,30 @@ impl Alert {
         if self.limits.validate != Validate::Needed || record.value.is_none_or(<[u8]>::is_empty) {
             return false;
         }
-        let Some(station) = record.key.and_then(StationId::parse) else { return false };
-        match self.watched.get(&station) {
-            Some(watched) => watched.rules.is_empty(),
-            None if self.has_conditions || self.rules.names(station) => false,
-            None => {
-                self.watched.insert(station, Watched { fields: 0, rules: Arc::default() });
+        let Some(key) = record.key.and_then(|key| <&[u8; 11]>::try_from(key).ok()) else { return false };
+        if let Some(watched) = self.watched.get(key) {
+            return watched.rules.is_empty();
+        }
+        match StationId::parse(key) {
+            Some(station) if !self.has_conditions && !self.rules.names(station) => {
+                self.watched.insert(station, Watched { station: None, rules: Rc::default() });
                 true
             }
+            _ => false,
         }
     }
 
     /// The rules that watch the observation's station.
-    fn rules_of(&mut self, view: &ObservationView<'_>) -> Arc<[Arc<Rule>]> {
-        let fields = if self.has_conditions { self.station_fields(view) } else { 0 };
+    fn rules_of(&mut self, view: &ObservationView) -> Rc<[Arc<Rule>]> {
         match self.watched.get(&view.station.id) {
-            Some(watched) if watched.fields == fields => Arc::clone(&watched.rules),
+            Some(watched) if watched.is_of(&view.station) => Rc::clone(&watched.rules),
             _ => {
                 let rules = self.rules.of_station(view, &self.evaluator);
-                self.watched.insert(view.station.id, Watched { fields, rules: Arc::clone(&rules) });
+                let station = self.has_conditions.then(|| Rc::clone(&view.station));
+                self.watched.insert(view.station.id, Watched { station, rules: Rc::clone(&rules) });
                 rules
             }
         }
-    }
-
-    /// A number that changes when the station does.
-    fn station_fields(&self, view: &ObservationView<'_>) -> u64 {
-        let station = &view.station;
-        let mut hasher = self.hasher.build_hasher();
-        (&station.country_code, &station.country, &station.state_code, &station.state, &station.name)
-            .hash(&mut hasher);
-        for number in [station.latitude, station.longitude, station.elevation] {
-            number.map(f64::to_bits).hash(&mut hasher);
-        }
-        hasher.finish()
     }
 }
 
@@ -118,7 +115,9 @@ impl Processor for Alert {
             context.skip_unread();
             return Ok(());
         }
-        let Some(view) = accepted_observation(record, &self.limits, context) else { return Ok(()) };
+        let Some(view) = accepted_observation(record, &self.limits, &mut self.known, context) else {
+            return Ok(());
+        };
         // The key chose the partition; only with the station's own key does the station always meet the same
         // memory of what was alerted before.
         let station = view.station.id;
@@ -161,7 +160,7 @@ impl From<StateError> for Unfit {
 /// An observation, with what alerts are made of.
 struct Observed<'a> {
     record: &'a Record<'a>,
-    view: &'a ObservationView<'a>,
+    view: &'a ObservationView,
     /// The day of the record's clock, as far as it can be believed.
     record_day: u32,
     /// Read when the first alert is written: most records give none.
@@ -169,7 +168,7 @@ struct Observed<'a> {
 }
 
 impl<'a> Observed<'a> {
-    fn new(record: &'a Record<'a>, view: &'a ObservationView<'a>, now_ms: i64) -> Self {
+    fn new(record: &'a Record<'a>, view: &'a ObservationView, now_ms: i64) -> Self {
         // A timestamp from the future must not make what is remembered look old.
         let record_day = day_of(record.timestamp_ms.min(now_ms + DAY_MS));
         Self { record, view, record_day, object: None }

@@ -23,7 +23,7 @@ pub(super) enum Cause<'a> {
 
 impl Cause<'_> {
     /// The station that the alert is about.
-    pub(super) fn station(&self, view: &ObservationView<'_>) -> StationId {
+    pub(super) fn station(&self, view: &ObservationView) -> StationId {
         match self {
             Self::Observation => view.station.id,
             Self::Silence { station, .. } => *station,
@@ -44,7 +44,7 @@ pub(super) struct AlertRecord<'a> {
     /// The observation that was read.
     pub(super) object: &'a RawObject<'a>,
     pub(super) record: &'a Record<'a>,
-    pub(super) view: &'a ObservationView<'a>,
+    pub(super) view: &'a ObservationView,
 }
 
 /// Fields of the alert itself: where the observation has one of that name, the alert's wins.

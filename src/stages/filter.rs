@@ -8,7 +8,7 @@ use memchr::memmem::Finder;
 
 use super::json::{RawObject, write_string};
 use super::{Context, Limits, Processor, Validate, accepted_observation};
-use crate::noaa::ObservationView;
+use crate::noaa::{KnownStations, ObservationView};
 use crate::record::Record;
 use crate::rules::{Condition, Evaluator, Verdict};
 use crate::state::StateError;
@@ -18,6 +18,7 @@ pub struct Filter {
     condition: Arc<Condition>,
     evaluator: Evaluator,
     limits: Limits,
+    known: KnownStations,
     /// Set with [`Validate::Needed`]: a value in which this is not found cannot satisfy the condition.
     required: Option<Finder<'static>>,
 }
@@ -27,7 +28,7 @@ impl Filter {
     pub fn new(condition: Arc<Condition>, limits: Limits) -> Self {
         let required = condition.required_text().filter(|_| limits.validate == Validate::Needed);
         let required = required.map(|text| Finder::new(&format!("\"{text}\"")).into_owned());
-        Self { condition, evaluator: Evaluator::new(), limits, required }
+        Self { condition, evaluator: Evaluator::new(), limits, known: KnownStations::default(), required }
     }
 
     /// Whether it can be told without reading the value that the condition does not hold. Where escapes are
@@ -44,7 +45,9 @@ impl Processor for Filter {
             context.skip_unread();
             return Ok(());
         }
-        let Some(view) = accepted_observation(record, &self.limits, context) else { return Ok(()) };
+        let Some(view) = accepted_observation(record, &self.limits, &mut self.known, context) else {
+            return Ok(());
+        };
         match self.evaluator.evaluate(&self.condition, &view) {
             // An unknown state is not Arizona: what cannot be decided is not kept.
             Ok(Verdict::HoldsNot | Verdict::Unknown) => {}
@@ -70,7 +73,7 @@ impl Processor for Filter {
 
 /// Writes `_id` (the same for each copy of an observation, so that an index can use it) and `_meta` (where
 /// the record was read), as the talk's consumer did.
-fn write_origin(out: &mut Vec<u8>, record: &Record<'_>, view: &ObservationView<'_>) {
+fn write_origin(out: &mut Vec<u8>, record: &Record<'_>, view: &ObservationView) {
     write_meta(out, record, &format!("{}/{}", view.station.id, view.date));
 }
 

@@ -49,7 +49,7 @@ pub use notify::Notify;
 pub use recipe::{Delivering, Recipe};
 pub use station_index::StationIndex;
 
-use crate::noaa::{Date, ObservationView};
+use crate::noaa::{Date, KnownStations, ObservationView};
 use crate::record::{DAY_MS, Record};
 use crate::state::{StateError, Store};
 
@@ -271,14 +271,15 @@ fn accepted_value<'a>(record: &Record<'a>, limits: &Limits, context: &mut Contex
 }
 
 /// Reads an enriched observation, or rejects the record. Inlined: a view is large, and would be copied.
-#[inline]
-fn accepted_observation<'a>(
-    record: &Record<'a>,
+#[inline(always)]
+fn accepted_observation(
+    record: &Record<'_>,
     limits: &Limits,
+    known: &mut KnownStations,
     context: &mut Context<'_>,
-) -> Option<ObservationView<'a>> {
+) -> Option<ObservationView> {
     let value = accepted_value(record, limits, context)?;
-    match ObservationView::parse(value) {
+    match known.parse(value) {
         Err(error) => context.reject(record, &error.to_string()),
         Ok(view) if context.is_ahead(view.date, limits) => {
             context.reject(record, &format!("the date {} lies more than a day ahead", view.date));

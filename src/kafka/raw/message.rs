@@ -13,8 +13,8 @@ use crate::record::{ReadHeaders, Record};
 
 /// What one row of a batch is.
 pub enum Row<'a> {
-    /// A record.
-    Record(Record<'a>),
+    /// A record. By reference, since what is copied right after it was written is waited for.
+    Record(&'a Record<'a>),
     /// The partition has been read to its end; the next record will have this offset, or a later one.
     EndOfPartition {
         /// Which one.
@@ -30,20 +30,38 @@ pub(super) fn is_record(message: &sys::rd_kafka_message_t) -> bool {
     message.err == RDKafkaRespErr::RD_KAFKA_RESP_ERR_NO_ERROR
 }
 
-/// What it is; `topic` is the name of its topic.
-pub(super) fn row<'a>(message: &'a sys::rd_kafka_message_t, topic: &'a str) -> Row<'a> {
+/// Visits it; `topic` is the name of its topic.
+#[inline]
+pub(super) fn visit_row<T>(
+    message: &sys::rd_kafka_message_t,
+    topic: &str,
+    visit: impl FnOnce(Row<'_>) -> T,
+) -> T {
+    if is_record(message) {
+        visit(Row::Record(&record(message, topic)))
+    } else {
+        visit(event(message, topic))
+    }
+}
+
+fn record<'a>(message: &'a sys::rd_kafka_message_t, topic: &'a str) -> Record<'a> {
+    Record {
+        topic,
+        partition: message.partition,
+        offset: message.offset,
+        timestamp_ms: timestamp_ms(message),
+        // SAFETY: key and payload are valid for their lengths for as long as the message is.
+        key: unsafe { bytes(message.key, message.key_len) },
+        // SAFETY: as above.
+        value: unsafe { bytes(message.payload, message.len) },
+        headers: as_headers(message),
+    }
+}
+
+/// What it is, since it is no record.
+#[cold]
+fn event<'a>(message: &'a sys::rd_kafka_message_t, topic: &str) -> Row<'a> {
     match message.err {
-        RDKafkaRespErr::RD_KAFKA_RESP_ERR_NO_ERROR => Row::Record(Record {
-            topic,
-            partition: message.partition,
-            offset: message.offset,
-            timestamp_ms: timestamp_ms(message),
-            // SAFETY: key and payload are valid for their lengths for as long as the message is.
-            key: unsafe { bytes(message.key, message.key_len) },
-            // SAFETY: as above.
-            value: unsafe { bytes(message.payload, message.len) },
-            headers: as_headers(message),
-        }),
         RDKafkaRespErr::RD_KAFKA_RESP_ERR__PARTITION_EOF => {
             Row::EndOfPartition { partition: message.partition, offset: message.offset }
         }
@@ -106,9 +124,10 @@ impl ReadHeaders for Headers {
     }
 }
 
-/// Has the processor fetch the key of the record behind this one while this one is worked on. In a batch they lie
-/// one behind the other, written by a thread of librdkafka on another core: without this, the first look at each
-/// key costs as much as all the rest of a record that is passed over.
+/// Has the processor fetch the keys of the two records behind this one while this one is worked on. In a batch they
+/// lie one behind the other, written by a thread of librdkafka on another core: without this, the first look at each
+/// key costs as much as all the rest of a record that is passed over. Where the second key lies is guessed: that the
+/// record before it is as long as this one.
 pub(super) fn prefetch_next(message: &sys::rd_kafka_message_t) {
     /// Headers of this record, then length, attributes, timestamp and offset of the next.
     const FRAMING_BYTES: usize = 10;
@@ -116,8 +135,12 @@ pub(super) fn prefetch_next(message: &sys::rd_kafka_message_t) {
     {
         use std::arch::x86_64::{_MM_HINT_T0, _mm_prefetch};
         let next = message.payload.cast::<i8>().wrapping_add(message.len + FRAMING_BYTES);
-        // SAFETY: a hint; it never faults, whatever the address.
-        unsafe { _mm_prefetch::<_MM_HINT_T0>(next) };
+        let after_next = next.wrapping_add(message.key_len + message.len + FRAMING_BYTES);
+        // SAFETY: hints; they never fault, whatever the address.
+        unsafe {
+            _mm_prefetch::<_MM_HINT_T0>(next);
+            _mm_prefetch::<_MM_HINT_T0>(after_next);
+        }
     }
     #[cfg(not(target_arch = "x86_64"))]
     let _ = (message, FRAMING_BYTES);

@@ -11,7 +11,7 @@ use rdkafka::bindings as sys;
 use rdkafka::client::{Client, ClientContext};
 use tokio::sync::Notify;
 
-use super::message::{Row, prefetch_next, row};
+use super::message::{Row, is_record, prefetch_next, visit_row};
 use crate::kafka::lease::{Lease, Ownership};
 
 /// The queue of one assigned partition, split from the consumer's main queue.
@@ -98,15 +98,9 @@ impl PartitionQueue {
         if !self.is_ours() {
             return 0;
         }
-        let mut next_offset = None;
-        let mut visit_and_note = |row: Row<'_>| {
-            if let Row::Record(record) = &row {
-                next_offset = Some(record.offset + 1);
-            }
-            visit(row)
-        };
-        let (visit, topic, client) = (&mut visit_and_note, &*self.topic, self.client);
-        let mut visits = Visits { visit, topic, client, visited: 0, is_over: false, panic: None };
+        let (topic, client) = (&*self.topic, self.client);
+        let mut visits =
+            Visits { visit, topic, client, visited: 0, next_offset: None, is_over: false, panic: None };
         let opaque = (&raw mut visits).cast::<c_void>();
         // SAFETY: topic and queue are ours (invariant 1); `visits` outlives the call, which is over when it returns.
         unsafe {
@@ -118,7 +112,7 @@ impl PartitionQueue {
                 opaque,
             );
         }
-        let Visits { visited, panic, .. } = visits;
+        let Visits { visited, next_offset, panic, .. } = visits;
         if let Some(panic) = panic {
             resume_unwind(panic);
         }
@@ -145,6 +139,8 @@ struct Visits<'a> {
     topic: &'a str,
     client: *mut sys::rd_kafka_t,
     visited: usize,
+    /// Behind the last record that was visited.
+    next_offset: Option<i64>,
     is_over: bool,
     panic: Option<Box<dyn Any + Send>>,
 }
@@ -156,7 +152,10 @@ unsafe extern "C" fn visit_message(message: *mut sys::rd_kafka_message_t, opaque
     debug_assert!(!visits.is_over, "librdkafka visits nothing after a yield");
     visits.visited += 1;
     prefetch_next(message);
-    match catch_unwind(AssertUnwindSafe(|| (visits.visit)(row(message, visits.topic)))) {
+    if is_record(message) {
+        visits.next_offset = Some(message.offset + 1);
+    }
+    match catch_unwind(AssertUnwindSafe(|| visit_row(message, visits.topic, &mut *visits.visit))) {
         Ok(going_on) => visits.is_over = going_on.is_break(),
         Err(panic) => (visits.panic, visits.is_over) = (Some(panic), true),
     }

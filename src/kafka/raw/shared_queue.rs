@@ -8,7 +8,7 @@ use std::time::Duration;
 use rdkafka::bindings as sys;
 use rdkafka::client::{Client, ClientContext};
 
-use super::message::{Row, is_record, row};
+use super::message::{Row, is_record, visit_row};
 use super::{SLICE_ROWS, high_watermark, milliseconds};
 
 /// The queues of several partitions of one topic, read as one. For readers without a group.
@@ -61,7 +61,7 @@ impl SharedQueue {
         // The call waits until it has as many as are asked for: one is waited for, the others may be there.
         for (max, timeout) in [(1, timeout), (max.saturating_sub(1), Duration::ZERO)] {
             let batch = self.take::<SLICE_ROWS>(max, timeout);
-            batch.messages().for_each(|message| visit(row(message, &self.topic)));
+            batch.messages().for_each(|message| visit_row(message, &self.topic, &mut *visit));
             visited += batch.taken;
             if batch.taken == 0 {
                 break;

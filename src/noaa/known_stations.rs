@@ -1,0 +1,123 @@
+//! Stations that were read before: what is said about them again, in the same bytes, is not read again.
+//!
+//! Two thirds of a document tell of its station, and all documents of a station tell the same, until the inventory
+//! changes. So of each station the text that was read last is kept, with what was read from it. Where a document has
+//! these very bytes, they need not be checked: they are what was found right before.
+
+use std::collections::HashMap;
+use std::rc::Rc;
+
+use super::view::{ObservationView, StationView};
+use super::{StationId, ViewError, scan};
+
+/// Stations that are kept, so that whatever comes takes a few megabytes: a partition of eight has 5,000 of those that
+/// report today.
+const STATIONS_MAX: usize = 8_192;
+
+/// Longest text that is kept, in bytes; usual ones have 250.
+const TEXT_BYTES_MAX: usize = 1_000;
+
+/// How the text of a station begins, before its id.
+const BEGINNING: &[u8] = b"{\"id\":\"";
+
+/// The stations that a reader of many observations has met.
+#[derive(Default)]
+pub struct KnownStations(HashMap<StationId, Known, foldhash::fast::RandomState>);
+
+struct Known {
+    /// The whole object, as it was read.
+    text: Box<[u8]>,
+    station: Rc<StationView>,
+}
+
+impl KnownStations {
+    /// As [`ObservationView::parse`].
+    ///
+    /// # Errors
+    /// What the value lacks or has wrong, see [`ViewError`].
+    #[inline(always)] // a view is large, and would be copied
+    pub fn parse(&mut self, value: &[u8]) -> Result<ObservationView, ViewError> {
+        match scan::observation(value, Some(self)) {
+            Some(view) => Ok(view),
+            None => ObservationView::parse_thoroughly(value),
+        }
+    }
+
+    /// The station that `text` begins with, and how many bytes tell of it, if they were read before.
+    #[inline]
+    pub(super) fn find(&self, text: &[u8]) -> Option<(Rc<StationView>, usize)> {
+        let id = text.strip_prefix(BEGINNING)?.first_chunk::<11>()?;
+        let known = self.0.get(id)?;
+        text.starts_with(&known.text).then(|| (Rc::clone(&known.station), known.text.len()))
+    }
+
+    /// Keeps what was read from `text`, in place of what was known of this station.
+    #[cold]
+    pub(super) fn keep(&mut self, text: &[u8], station: Rc<StationView>) {
+        let is_room = self.0.len() < STATIONS_MAX || self.0.contains_key(&station.id);
+        if is_room && text.len() <= TEXT_BYTES_MAX {
+            self.0.insert(station.id, Known { text: text.into(), station });
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn document(id: &str, name: &str) -> String {
+        format!(r#"{{"station":{{"id":"{id}","name":"{name}"}},"date":"2016-02-24","TMIN":1.5}}"#)
+    }
+
+    #[test]
+    fn the_same_bytes_are_read_once() {
+        let mut known = KnownStations::default();
+        let first = known.parse(document("XX000000001", "TOWN").as_bytes()).unwrap();
+        let again = known.parse(document("XX000000001", "TOWN").as_bytes()).unwrap();
+        assert!(Rc::ptr_eq(&first.station, &again.station));
+        assert_eq!(first, again);
+        let other = known.parse(document("XX000000002", "TOWN").as_bytes()).unwrap();
+        assert_eq!(other.station.id.as_str(), "XX000000002");
+    }
+
+    #[test]
+    fn a_station_that_has_changed_is_read_again() {
+        let mut known = KnownStations::default();
+        for name in ["TOWN", "TOWN", "CITY", "CIT", "CITY HALL", "TOWN"] {
+            let view = known.parse(document("XX000000001", name).as_bytes()).unwrap();
+            assert_eq!(view.station.name.as_deref(), Some(name));
+        }
+        assert_eq!(known.0.len(), 1);
+    }
+
+    #[test]
+    fn what_comes_behind_known_bytes_is_checked() {
+        let mut known = KnownStations::default();
+        let good = document("XX000000001", "TOWN");
+        known.parse(good.as_bytes()).unwrap();
+        for (from, to) in
+            [("},", "}},"), ("1.5", "1.5.5"), ("02-24", "02-31"), ("1.5}", "1.5}}"), ("date", "d\te")]
+        {
+            let bad = good.replacen(from, to, 1);
+            assert_ne!(bad, good);
+            assert_eq!(known.parse(bad.as_bytes()), ObservationView::parse(bad.as_bytes()), "{bad}");
+            assert!(known.parse(bad.as_bytes()).is_err(), "{bad}");
+        }
+        let twice = good.replace("\"date\"", "\"station\":{\"id\":\"XX000000002\"},\"date\"");
+        assert_eq!(known.parse(twice.as_bytes()).unwrap().station.id.as_str(), "XX000000002");
+    }
+
+    #[test]
+    fn few_are_kept_and_all_are_read() {
+        let mut known = KnownStations::default();
+        for _ in 0..2 {
+            for n in 0..STATIONS_MAX + 10 {
+                let id = format!("XX{n:09}");
+                assert_eq!(known.parse(document(&id, "TOWN").as_bytes()).unwrap().station.id.as_str(), id);
+            }
+        }
+        let long = document("XX000000001", &"TOWN".repeat(TEXT_BYTES_MAX));
+        assert_eq!(known.parse(long.as_bytes()), ObservationView::parse(long.as_bytes()));
+        assert_eq!(known.0.len(), STATIONS_MAX);
+    }
+}
