@@ -37,7 +37,8 @@ impl Date {
         let &[y1, y2, y3, y4, b'-', m1, m2, b'-', d1, d2] = date else { return None };
         let date = Date::parse_compact(&[y1, y2, y3, y4, m1, m2, d1, d2])?;
         match time {
-            [] => Some(date),
+            // As frostline and the talk write it.
+            [] | b"T00:00:00" => Some(date),
             [b'T' | b't' | b' ', time @ ..] if is_time_of_day(time) => Some(date),
             _ => None,
         }

@@ -369,7 +369,7 @@ impl<'a> Scanner<'a, '_> {
 }
 
 /// Reads a number that ends within eight bytes, as most do (`-12.3,`): how many bytes it has depends on the data, and a
-/// loop over them would be guessed wrongly by the processor half of the time. `None` says nothing about it.
+/// loop over them would be guessed wrongly by the processor half of the time, and so would a branch on the sign. `None` says nothing about it.
 #[inline(always)]
 fn short_number(chunk: [u8; 8]) -> Option<(ElementValue, usize)> {
     let is_negative = chunk[0] == b'-';
@@ -383,11 +383,11 @@ fn short_number(chunk: [u8; 8]) -> Option<(ElementValue, usize)> {
     }
     if (word >> (8 * whole)) & 0xff != u64::from(b'.' ^ b'0') {
         let number = i64::try_from(value_of(word, whole)).ok()?;
+        let minus = -i64::from(is_negative);
         let is_whole = !matches!(chunk.get(whole + sign), None | Some(b'e' | b'E'));
         // The thorough reader tells -0 from 0.
         let is_usual = is_whole && !(is_negative && number == 0);
-        return is_usual
-            .then_some((ElementValue::Int(if is_negative { -number } else { number }), whole + sign));
+        return is_usual.then_some((ElementValue::Int((number ^ minus) - minus), whole + sign));
     }
     // The point is taken out of the digits.
     let before = (1 << (8 * whole)) - 1;
@@ -399,7 +399,8 @@ fn short_number(chunk: [u8; 8]) -> Option<(ElementValue, usize)> {
         return None;
     }
     let number = value_of(digits, all) as f64 / POWERS_OF_TEN[decimals];
-    Some((ElementValue::Float(if is_negative { -number } else { number }), length))
+    let signed = f64::from_bits(number.to_bits() | (u64::from(is_negative) << 63));
+    Some((ElementValue::Float(signed), length))
 }
 
 /// Eight times the digit 0: digits less these are their values.

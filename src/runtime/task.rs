@@ -28,6 +28,11 @@ const CHANGES_MAX: usize = 5_000;
 const HELD_BYTES_MAX: usize = 4 << 20;
 const HELD_CHANGES_MAX: usize = 4 * CHANGES_MAX;
 
+/// While there is a backlog, outputs are handed to the producer in bunches: the client makes a batch of what it has, and
+/// each costs as much as ten small records. With an empty queue, and at a commit, they go at once.
+const BUNCH_BYTES: usize = 64 << 10;
+const BUNCH_TIME: Duration = Duration::from_millis(20);
+
 /// A slice ends after this time: under 5,000 conditions a record, the rows that a queue gives at once take 150 ms, and
 /// neighbours, commits and rebalances wait for each other's. Not sooner, since each partition has rules of its own to
 /// bring into the processor's cache: with 5 ms, a thousand conditions a record take 8 % more time. It is looked at after
@@ -84,6 +89,7 @@ pub(super) struct Task {
     ended_since: Option<Instant>,
     is_at_end: bool,
     last_taken_at: Instant,
+    last_sent_at: Instant,
     panics_in_a_row: u32,
     /// Whether everything that was open has settled since the last record.
     is_settled: bool,
@@ -137,6 +143,7 @@ impl Task {
             is_stopped: false,
             is_at_end: false,
             last_taken_at: Instant::now(),
+            last_sent_at: Instant::now(),
             panics_in_a_row: 0,
             is_settled: false,
             stream_day: 0,
@@ -205,7 +212,8 @@ impl Task {
             self.status.fresh_at(now_ms);
         }
         self.processor_turn(now_ms)?;
-        if !outbox.is_held() {
+        let is_bunch = self.collector.bytes() > BUNCH_BYTES || self.last_sent_at.elapsed() > BUNCH_TIME;
+        if (taken == 0 || is_bunch) && !outbox.is_held() {
             self.send_outputs(&outbox.producer)?;
         }
         let is_filling = self.store.fill()?;
@@ -369,6 +377,7 @@ impl Task {
             }
         }
         self.collector.clear();
+        self.last_sent_at = Instant::now();
         Ok(())
     }
 

@@ -120,7 +120,7 @@ impl Processor for Alert {
         };
         // The key chose the partition; only with the station's own key does the station always meet the same
         // memory of what was alerted before.
-        let station = view.station.id;
+        let station = &view.station.id;
         if record.key != Some(station.as_bytes()) {
             let key =
                 record.key.map_or("no key".into(), |key| format!("key {:?}", String::from_utf8_lossy(key)));
