@@ -6,7 +6,7 @@ use std::hint::black_box;
 use std::sync::Arc;
 
 use criterion::{BatchSize, Criterion, Throughput, criterion_group, criterion_main};
-use frostline::noaa::{Compat, ObservationView, Reading, Station};
+use frostline::noaa::{Compat, KnownStations, ObservationView, Reading, Station};
 use frostline::record::{NO_HEADERS, ReadHeaders, Record};
 use frostline::rules::{Condition, Conditions, Definition, Evaluator, RuleSet, Scope};
 use frostline::stages::{
@@ -98,6 +98,10 @@ fn reading(c: &mut Criterion) {
     group.throughput(Throughput::Bytes(DOCUMENT.len() as u64));
     group.bench_function("observation", |b| {
         b.iter(|| black_box(ObservationView::parse(black_box(DOCUMENT.as_bytes())).unwrap()).date);
+    });
+    let mut known = KnownStations::default();
+    group.bench_function("observation of a known station", |b| {
+        b.iter(|| black_box(known.parse(black_box(DOCUMENT.as_bytes())).unwrap()).date);
     });
     group.bench_function("observation, JSON syntax alone, by serde_json", |b| {
         b.iter(|| {

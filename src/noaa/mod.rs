@@ -40,6 +40,7 @@ mod reading;
 mod reading_error;
 mod recent;
 mod scan;
+mod short_number;
 mod station;
 mod station_id;
 mod station_line;

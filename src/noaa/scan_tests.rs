@@ -70,9 +70,7 @@ fn plain_lengths_are_exact_at_every_place() {
 }
 
 #[test]
-fn short_numbers_are_exact() {
-    assert_eq!(short_number(*b"-12.3,\"T"), Some((ElementValue::Float(-12.3), 5)));
-    assert_eq!(short_number(*b"0}}     "), Some((ElementValue::Int(0), 1)));
+fn short_numbers_are_what_long_ones_are() {
     for whole in ["0", "7", "12", "305", "9999", "12345", "999999", "1234567", "12345678"] {
         for decimals in ["", ".", ".0", ".4", ".05", ".25", ".375", ".1234", ".99999", ".123456"] {
             for (sign, end) in
