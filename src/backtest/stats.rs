@@ -117,7 +117,6 @@ pub(super) struct LaneStats {
     messages: BTreeMap<String, u64>,
     summary: Summary,
     filter: Option<Arc<Condition>>,
-    evaluator: Evaluator,
 }
 
 /// Where and when a rule stood: of each station the days that fired, and the longest episodes.
@@ -135,7 +134,7 @@ struct Stretches {
 impl LaneStats {
     pub(super) fn new(filter: Option<Arc<Condition>>) -> Self {
         let (rules, messages, summary) = (BTreeMap::new(), BTreeMap::new(), Summary::default());
-        Self { rules, messages, summary, filter, evaluator: Evaluator::new() }
+        Self { rules, messages, summary, filter }
     }
 
     pub(super) fn count(&mut self, assemble: &Counts, alert: &Counts) {
@@ -155,7 +154,7 @@ impl LaneStats {
         let passes = match &self.filter {
             Some(filter) if told.transition != Transition::Stale => {
                 let view = ObservationView::parse(value);
-                view.is_ok_and(|view| self.evaluator.evaluate(filter, &view) == Ok(Verdict::Holds))
+                view.is_ok_and(|view| Evaluator::new().evaluate(filter, &view) == Ok(Verdict::Holds))
             }
             _ => true,
         };

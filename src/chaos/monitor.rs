@@ -131,7 +131,6 @@ fn lock(watched: &Mutex<Watched>) -> MutexGuard<'_, Watched> {
 struct Looker {
     admin: Admin,
     groups: Vec<(StageName, String, GroupOffsets)>,
-    partitions: i32,
 }
 
 impl Looker {
@@ -142,7 +141,7 @@ impl Looker {
             let group = admin.group(&installation.config.group(stage))?;
             groups.push((stage, installation.source(stage), group));
         }
-        Ok(Self { admin, groups, partitions: installation.options.partitions })
+        Ok(Self { admin, groups })
     }
 
     /// Upstream first, ends before offsets: when all lags are 0, all that was there at the begin of the look
@@ -150,11 +149,12 @@ impl Looker {
     fn look(&self) -> Result<BTreeMap<Place, Position>, KafkaError> {
         let mut look = BTreeMap::new();
         for (stage, source, group) in &self.groups {
-            for partition in 0..self.partitions {
-                let (_, end) = self.admin.watermarks(source, partition)?;
+            let ends = self.admin.ends(source)?;
+            let partitions: Vec<i32> = ends.keys().copied().collect();
+            for (partition, end) in ends {
                 look.insert((*stage, partition), Position { committed: 0, end });
             }
-            for committed in group.committed(source, self.partitions)? {
+            for committed in group.committed(source, &partitions)? {
                 if let Some(position) = look.get_mut(&(*stage, committed.partition)) {
                     position.committed = committed.next_offset;
                 }

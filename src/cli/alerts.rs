@@ -280,15 +280,15 @@ fn read_range(
     (topic, partition, first, last): (&str, i32, i64, i64),
     visit: &mut dyn FnMut(&Record<'_>),
 ) -> Result<(), Failed> {
-    if admin.partitions(topic)?.is_none_or(|partitions| partition >= partitions) {
+    if admin.partitions(topic)?.is_none() {
         return Ok(());
     }
-    let (start, end) = admin.watermarks(topic, partition)?;
-    if last < start || first >= end {
+    let mut kept = admin.log_offsets(topic)?;
+    let Some(kept) = kept.remove(&partition).filter(|kept| last >= kept.start && first < kept.end) else {
         return Ok(());
-    }
+    };
     let settings = ClientSettings::new(config)?;
-    let mut reader = Reader::new(&settings, topic, &[(partition, StartAt::Offset(first.max(start)))])?;
+    let mut reader = Reader::new(&settings, topic, &[(partition, StartAt::Offset(first.max(kept.start)))])?;
     let (deadline, mut is_done) = (std::time::Instant::now() + RECORD_PATIENCE, false);
     while !is_done && std::time::Instant::now() < deadline {
         reader.read(Duration::from_millis(100), 500, &mut |polled| match polled {

@@ -201,7 +201,7 @@ impl Sender<'_> {
             return Ok(());
         }
         if self.job.resume {
-            let committed = self.group.committed(&self.job.topic, 1)?;
+            let committed = self.group.committed(&self.job.topic, &[0])?;
             if committed.is_empty() {
                 tracing::warn!(
                     "nothing to resume: no such replay has stopped; it begins with the first record"

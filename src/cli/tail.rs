@@ -10,7 +10,7 @@ use serde_json::{Map, Value, json};
 use super::output::{BOLD, CYAN, DIM};
 use super::signals::Signals;
 use super::{Common, Failed, output, topics};
-use crate::kafka::{ClientSettings, KafkaError, Polled, Reader, StartAt};
+use crate::kafka::{ClientSettings, Polled, Reader, StartAt};
 use crate::record::Record;
 
 const EXAMPLES: &str = "\
@@ -52,11 +52,8 @@ pub(super) async fn tail(common: &Common, arguments: &TailArguments) -> Result<(
     let shown = Shown { json: common.json };
     match arguments.number.filter(|_| !arguments.from_beginning) {
         Some(number) => {
-            let spans = (0..partitions).map(|partition| {
-                let (first, end) = admin.watermarks(&topic, partition)?;
-                Ok((partition, end - first))
-            });
-            let spans = spans.collect::<Result<Vec<_>, KafkaError>>()?;
+            let kept = admin.log_offsets(&topic)?.into_iter();
+            let spans = kept.map(|(partition, offsets)| (partition, offsets.end - offsets.start)).collect();
             let number = usize::try_from(number).unwrap_or(usize::MAX);
             last(&settings, &topic, spans, number, &mut signals, &shown).await
         }

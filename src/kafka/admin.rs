@@ -1,6 +1,7 @@
 //! Topics and offsets, looked at and changed from outside a group.
 
 use std::collections::BTreeMap;
+use std::ops::Range;
 use std::time::{Duration, Instant};
 
 use rdkafka::admin::{AdminClient, AdminOptions, NewTopic, ResourceSpecifier, TopicReplication};
@@ -9,6 +10,7 @@ use rdkafka::error::{KafkaError as ClientError, RDKafkaErrorCode};
 use rdkafka::{Offset, TopicPartitionList};
 
 use super::client::Quiet;
+use super::log_offsets::log_offsets;
 use super::rebalance::rewind_offset;
 use super::{ClientSettings, KafkaError, OffsetCommit};
 use crate::config::TopicPlan;
@@ -197,18 +199,19 @@ impl Admin {
         client.context().lifeline.tend(client);
     }
 
-    /// First and end offset of a partition, asked of the broker.
-    pub fn watermarks(&self, topic: &str, partition: i32) -> Result<(i64, i64), KafkaError> {
-        let what = format!("reading the end of {topic}/{partition}");
-        self.ask(&what, |consumer| consumer.fetch_watermarks(topic, partition, PATIENCE))
+    /// The offsets that the log of each partition has, asked of the brokers: from the first that is kept to the end.
+    pub fn log_offsets(&self, topic: &str) -> Result<BTreeMap<i32, Range<i64>>, KafkaError> {
+        let partitions = self
+            .partitions(topic)?
+            .ok_or_else(|| KafkaError::Topic(format!("topic {topic} does not exist")))?;
+        let partitions: Vec<i32> = (0..partitions).collect();
+        let what = format!("reading where the log of {topic} begins and ends");
+        self.ask(&what, |consumer| log_offsets(consumer, topic, &partitions, PATIENCE))
     }
 
     /// End offsets of all partitions of a topic.
     pub fn ends(&self, topic: &str) -> Result<BTreeMap<i32, i64>, KafkaError> {
-        let partitions = self
-            .partitions(topic)?
-            .ok_or_else(|| KafkaError::Topic(format!("topic {topic} does not exist")))?;
-        (0..partitions).map(|partition| Ok((partition, self.watermarks(topic, partition)?.1))).collect()
+        Ok(self.log_offsets(topic)?.into_iter().map(|(partition, kept)| (partition, kept.end)).collect())
     }
 
     /// Looks at a group without becoming a member.
@@ -250,9 +253,11 @@ impl GroupOffsets {
     }
 
     /// What the group has committed, partition by partition; those without a commit are missing.
-    pub fn committed(&self, topic: &str, partitions: i32) -> Result<Vec<OffsetCommit>, KafkaError> {
-        let mut list = TopicPartitionList::new();
-        list.add_partition_range(topic, 0, partitions - 1);
+    pub fn committed(&self, topic: &str, partitions: &[i32]) -> Result<Vec<OffsetCommit>, KafkaError> {
+        let mut list = TopicPartitionList::with_capacity(partitions.len());
+        for partition in partitions {
+            list.add_partition(topic, *partition);
+        }
         let committed =
             ask(&self.consumer, &self.what, |consumer| consumer.committed_offsets(list, PATIENCE))?;
         Ok(committed

@@ -11,6 +11,7 @@ mod fetching;
 mod group;
 mod lease;
 mod lifeline;
+mod log_offsets;
 mod members;
 mod producer;
 mod raw;

@@ -25,6 +25,7 @@
 //! they are resumed. What comes twice by that is recognised by its offset.
 
 use std::collections::HashMap;
+use std::ops::Range;
 use std::sync::{Arc, Mutex, OnceLock, PoisonError, Weak};
 use std::time::Duration;
 
@@ -38,6 +39,7 @@ use tokio::sync::Notify;
 
 use super::lease::Lease;
 use super::lifeline::Lifeline;
+use super::log_offsets::log_offsets;
 use super::{ClientSettings, KafkaError, PartitionQueue};
 
 /// How long the committed offsets are waited for: a rebalance, or a worker, stands still meanwhile.
@@ -218,6 +220,10 @@ impl Membership {
         assigned: &mut [Assigned],
     ) -> Result<(), KafkaError> {
         let committed = committed(consumer, partitions)?;
+        let numbers: Vec<i32> = assigned.iter().map(|one| one.partition).collect();
+        let kept = log_offsets(consumer, &self.topic, &numbers, COMMITTED_PATIENCE).map_err(|error| {
+            KafkaError::of_client(&format!("reading where the log of {} begins and ends", self.topic), &error)
+        })?;
         for one in assigned {
             let partition = one.partition;
             let found = committed.find_partition(&self.topic, partition);
@@ -229,11 +235,11 @@ impl Membership {
                 }),
                 _ => None,
             });
-            let ends = self.ends(consumer, partition)?;
+            let kept = kept.get(&partition).cloned().unwrap_or_default();
             let start = match one.committed {
-                Some(committed) => self.within_log(ends, committed, one),
+                Some(committed) => self.within_log(&kept, committed, one),
                 None => {
-                    one.next_offset = self.fresh_start(ends);
+                    one.next_offset = self.fresh_start(&kept);
                     one.next_offset
                 }
             };
@@ -245,22 +251,15 @@ impl Membership {
         Ok(())
     }
 
-    /// The first offset that the log has, and the end.
-    fn ends(&self, consumer: &BaseConsumer<Self>, partition: i32) -> Result<(i64, i64), KafkaError> {
-        let what = format!("reading the ends of {}/{partition}", self.topic);
-        let ends = consumer.fetch_watermarks(&self.topic, partition, COMMITTED_PATIENCE);
-        ends.map_err(|error| KafkaError::of_client(&what, &error))
-    }
-
     /// Where a partition without a committed offset begins. A number, since for "the beginning" the client asks
     /// the broker later, and again after each pause.
-    fn fresh_start(&self, (log_start, log_end): (i64, i64)) -> i64 {
-        if self.begins_at_end { log_end } else { log_start }
+    fn fresh_start(&self, kept: &Range<i64>) -> i64 {
+        if self.begins_at_end { kept.end } else { kept.start }
     }
 
     /// Where reading begins, checked against what the log still has; says what is gone, and where it goes on.
-    fn within_log(&self, ends: (i64, i64), committed: OffsetCommit, assigned: &mut Assigned) -> i64 {
-        let (topic, partition, (log_start, log_end)) = (&*self.topic, assigned.partition, ends);
+    fn within_log(&self, kept: &Range<i64>, committed: OffsetCommit, assigned: &mut Assigned) -> i64 {
+        let (topic, partition, log_start, log_end) = (&*self.topic, assigned.partition, kept.start, kept.end);
         let next = committed.next_offset;
         if (log_start..=log_end).contains(&next) {
             assigned.next_offset = next;
@@ -276,7 +275,7 @@ impl Membership {
             }
             return start.max(log_start);
         }
-        assigned.next_offset = self.fresh_start(ends);
+        assigned.next_offset = self.fresh_start(kept);
         let place = if self.begins_at_end { "end" } else { "beginning" };
         tracing::error!(
             topic,

@@ -11,8 +11,9 @@ use std::time::{Duration, Instant};
 
 use super::StateError;
 use super::checkpoint::Identity;
+use super::database::Database;
 use super::store::Store;
-use super::tree::{Tree, WaitingBytes};
+use super::tree::Tree;
 
 /// sled's page cache. Not a memory cap: expect a few times this much (measured; see the README).
 const CACHE_BYTES: u64 = 8 * 1024 * 1024;
@@ -35,8 +36,7 @@ const INSTANCE: &str = "instance";
 #[derive(Clone)]
 pub struct StateDirectory {
     path: Arc<Path>,
-    database: sled::Db,
-    waiting_bytes: WaitingBytes,
+    database: Arc<Database>,
 }
 
 impl StateDirectory {
@@ -63,7 +63,7 @@ impl StateDirectory {
             }
             other => other?,
         };
-        Ok(Self { path: path.into(), database, waiting_bytes: WaitingBytes::default() })
+        Ok(Self { path: path.into(), database: Arc::new(Database::new(database)) })
     }
 
     /// Opens the store of one task or table. One that belongs to another topic or cluster, or is of another
@@ -73,10 +73,7 @@ impl StateDirectory {
     /// [`StateError::Corrupted`] where it cannot be read.
     pub fn store(&self, identity: &Identity, remember_days: u32) -> Result<Store, StateError> {
         let name = identity.tree_name();
-        let open = || {
-            let tree = self.database.open_tree(&name).map_err(|error| StateError::from_sled(&name, error))?;
-            Tree::open(tree, identity, Arc::clone(&self.waiting_bytes))
-        };
+        let open = || Tree::open(Arc::clone(&self.database), identity);
         if let Some(tree) = open()? {
             return Ok(Store::of_tree(tree, remember_days));
         }
@@ -91,15 +88,12 @@ impl StateDirectory {
 
     /// Deletes the store of this name. Its changelog brings it back.
     pub fn drop_store(&self, name: &str) -> Result<(), StateError> {
-        let dropped = catch_unwind(AssertUnwindSafe(|| self.database.drop_tree(name)));
-        let reason = match dropped {
-            Ok(Ok(_)) => return Ok(()),
-            Ok(Err(error)) => StateError::from_sled(name, error),
-            Err(_) => StateError::Corrupted { store: name.into(), reason: "sled panicked on it".into() },
-        };
-        // What cannot even be deleted is moved aside by the next start.
-        let _ = fs::write(self.path.join(DAMAGE_MARK), b"");
-        Err(reason)
+        let dropped = self.database.drop_tree(name);
+        if dropped.is_err() {
+            // What cannot even be deleted is moved aside by the next start.
+            let _ = fs::write(self.path.join(DAMAGE_MARK), b"");
+        }
+        dropped
     }
 
     /// A name for this directory that no other has, the same in every run.
@@ -124,15 +118,14 @@ impl StateDirectory {
 
     /// What it takes on disk, in bytes; 0 where that cannot be told.
     pub fn bytes(&self) -> u64 {
-        self.database.size_on_disk().unwrap_or_default()
+        self.database.bytes()
     }
 
     /// Pushes all that was written to the operating system: it survives the death of this process.
     ///
     /// One call serves every store of the process, since sled has one log.
     pub fn flush(&self) -> Result<(), StateError> {
-        self.database.flush().map_err(|error| StateError::from_sled("all stores", error))?;
-        Ok(())
+        self.database.flush()
     }
 }
 

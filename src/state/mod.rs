@@ -4,6 +4,7 @@
 //! Deleting the state directory is therefore always safe; it only costs the time of a restore.
 
 mod checkpoint;
+mod database;
 mod directory;
 mod error;
 mod store;

@@ -119,6 +119,14 @@ impl Store {
         self.overlay.insert(key.to_vec(), None);
     }
 
+    /// Whether committed state has anything that says whose it is.
+    fn is_written(&self) -> bool {
+        match &self.committed {
+            Committed::Disk(tree) => tree.is_written(),
+            Committed::Memory(..) => true,
+        }
+    }
+
     /// How many entries have changed since the last commit began.
     pub fn changed(&self) -> usize {
         self.overlay.len()
@@ -163,13 +171,13 @@ impl Store {
 
     /// Last step, when Kafka has the sealed changes: makes them and `checkpoint` durable together. Where nothing has
     /// changed, an input offset that is behind on disk does no harm, and the disk is left alone: a thousand
-    /// partitions that only read would be a thousand batches a commit. The first one is always written, since
-    /// it says that the store has been in use.
+    /// partitions that only read would be a thousand batches a commit. Where the disk has anything, the first one is
+    /// always written, since it says that the store has been in use.
     pub fn commit(&mut self, checkpoint: Checkpoint) -> Result<(), StateError> {
         let sealed = std::mem::take(&mut self.sealed);
         let known = self.checkpoint();
         let is_idle = sealed.0.is_empty() && known.changelog_offset == checkpoint.changelog_offset;
-        if is_idle && known.input_offset >= 0 {
+        if is_idle && (known.input_offset >= 0 || !self.is_written()) {
             match &mut self.committed {
                 Committed::Disk(tree) => tree.note(checkpoint),
                 Committed::Memory(_, known) => *known = checkpoint,
@@ -363,6 +371,46 @@ mod tests {
         let mut seen = 0;
         store.scan(|_, _| seen += 1).unwrap();
         assert_eq!(seen, 2_499);
+    }
+
+    #[test]
+    fn a_store_is_on_the_disk_from_its_first_entry_on() {
+        let dir = tempfile::tempdir().unwrap();
+        let state = StateDirectory::open(&dir.path().join("state")).unwrap();
+        let commit = |offset| {
+            let mut store = state.store(&identity(), 30).unwrap();
+            store.seal();
+            store.commit(at(offset)).unwrap();
+            assert_eq!(store.checkpoint(), at(offset));
+        };
+        let of_disk = || state.store(&identity(), 30).unwrap().checkpoint();
+        let seen_changelog = Checkpoint { input_offset: -1, changelog_offset: 0 };
+        {
+            let mut store = state.store(&identity(), 30).unwrap();
+            store.restore(&[], seen_changelog).unwrap();
+            store.seal();
+            store.commit(at(5)).unwrap();
+            assert_eq!(store.checkpoint(), at(5));
+        }
+        assert_eq!(of_disk(), Checkpoint::NONE, "nothing to remember");
+        {
+            let mut store = state.store(&identity(), 30).unwrap();
+            let change = Change { key: b"key", value: Some(&[0, 0, 0, 0, 1]) };
+            store.restore(&[change], seen_changelog).unwrap();
+            while store.fill().unwrap() {}
+        }
+        assert_eq!(of_disk(), seen_changelog);
+        commit(6);
+        assert_eq!(of_disk(), at(6), "it says that it has been in use, though nothing has changed");
+        commit(7);
+        assert_eq!(of_disk(), at(6), "and is left alone from then on");
+        state.drop_store(&identity().tree_name()).unwrap();
+        assert_eq!(of_disk(), Checkpoint::NONE);
+        let mut store = state.store(&identity(), 30).unwrap();
+        store.put(b"key", 0, b"value");
+        store.seal();
+        store.commit(at(1)).unwrap();
+        assert_eq!((of_disk(), value(&store, b"key")), (at(1), Some(b"value".to_vec())));
     }
 
     #[test]

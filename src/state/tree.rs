@@ -6,10 +6,10 @@
 //! where it was: a crash in between only means that the same part of the changelog is read again.
 
 use std::collections::BTreeMap;
-use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::Ordering;
 
+use super::database::{Database, guarded};
 use super::{Change, Checkpoint, Identity, StateError};
 
 /// Version of the layout of a tree. Another version is dropped and rebuilt.
@@ -25,46 +25,60 @@ const WAITING_BYTES_MAX: usize = 256 << 20;
 /// What an entry takes in the map beside its key and value, in bytes (estimated).
 const ENTRY_OVERHEAD_BYTES: usize = 112;
 
-/// What all stores of a process have waiting, in bytes.
-pub(super) type WaitingBytes = Arc<AtomicUsize>;
-
 /// See the module's description.
 pub(super) struct Tree {
     name: String,
-    tree: sled::Tree,
+    /// What says whose it is.
+    mark: String,
+    database: Arc<Database>,
+    /// `None`: nothing has been written yet.
+    tree: Option<sled::Tree>,
     /// Restored, and not in sled yet. `None`: deleted.
     waiting: BTreeMap<Vec<u8>, Option<Vec<u8>>>,
     waiting_bytes: usize,
-    all_waiting_bytes: WaitingBytes,
     /// What the checkpoint will be when nothing waits any more.
     checkpoint: Checkpoint,
 }
 
 impl Tree {
     /// Opens a tree; `None` where it belongs to somebody else, or is of another version.
-    pub(super) fn open(
-        tree: sled::Tree,
-        identity: &Identity,
-        all_waiting_bytes: WaitingBytes,
-    ) -> Result<Option<Self>, StateError> {
+    pub(super) fn open(database: Arc<Database>, identity: &Identity) -> Result<Option<Self>, StateError> {
         let name = identity.tree_name();
-        let expected = format!("{FORMAT_VERSION}/{}/{name}", identity.cluster);
-        let checkpoint = guarded(&name, || {
-            match tree.get(IDENTITY_KEY)? {
-                None if tree.is_empty() => drop(tree.insert(IDENTITY_KEY, expected.as_bytes())?),
-                Some(found) if found.as_ref() == expected.as_bytes() => {}
-                _ => return Ok(None),
-            }
-            Ok(Some(tree.get(CHECKPOINT_KEY)?))
-        })?;
-        let Some(bytes) = checkpoint else { return Ok(None) };
-        let checkpoint = match bytes.map(|bytes| Checkpoint::decode(&bytes)) {
-            None => Checkpoint::NONE,
-            Some(Some(checkpoint)) => checkpoint,
-            Some(None) => return Err(corrupted(&name, "its checkpoint cannot be read")),
+        let mark = format!("{FORMAT_VERSION}/{}/{name}", identity.cluster);
+        let mut opened = Self {
+            tree: None,
+            waiting: BTreeMap::new(),
+            waiting_bytes: 0,
+            checkpoint: Checkpoint::NONE,
+            name,
+            mark,
+            database,
         };
-        let waiting = BTreeMap::new();
-        Ok(Some(Self { name, tree, waiting, waiting_bytes: 0, all_waiting_bytes, checkpoint }))
+        let Some(tree) = opened.database.find(&opened.name)? else { return Ok(Some(opened)) };
+        let found = guarded(&opened.name, || {
+            Ok(if tree.is_empty() {
+                None
+            } else {
+                Some((tree.get(IDENTITY_KEY)?, tree.get(CHECKPOINT_KEY)?))
+            })
+        })?;
+        // One that is empty was made by a process that died before it wrote to it.
+        let Some((mark, checkpoint)) = found else { return Ok(Some(opened)) };
+        if mark.as_deref() != Some(opened.mark.as_bytes()) {
+            return Ok(None);
+        }
+        if let Some(bytes) = checkpoint {
+            let decoded = Checkpoint::decode(&bytes);
+            opened.checkpoint =
+                decoded.ok_or_else(|| corrupted(&opened.name, "its checkpoint cannot be read"))?;
+        }
+        opened.tree = Some(tree);
+        Ok(Some(opened))
+    }
+
+    /// Whether there is anything of it on the disk.
+    pub(super) fn is_written(&self) -> bool {
+        self.tree.is_some()
     }
 
     pub(super) fn name(&self) -> &str {
@@ -84,7 +98,8 @@ impl Tree {
         if let Some(value) = self.waiting.get(key) {
             return Ok(value.as_deref().map(read));
         }
-        let sealed = guarded(&self.name, || self.tree.get(key))?;
+        let Some(tree) = &self.tree else { return Ok(None) };
+        let sealed = guarded(&self.name, || tree.get(key))?;
         sealed.map(|sealed| self.unseal(&sealed).map(read)).transpose()
     }
 
@@ -114,7 +129,9 @@ impl Tree {
     ) -> Result<(), StateError> {
         self.checkpoint = checkpoint;
         changes.iter().for_each(|change| self.wait(change));
-        while !self.waiting.is_empty() && self.all_waiting_bytes.load(Ordering::Relaxed) > WAITING_BYTES_MAX {
+        while !self.waiting.is_empty()
+            && self.database.waiting_bytes.load(Ordering::Relaxed) > WAITING_BYTES_MAX
+        {
             self.fill()?;
         }
         Ok(())
@@ -129,7 +146,7 @@ impl Tree {
             }
             None => self.waiting_bytes += entry_bytes(change),
         }
-        self.all_waiting_bytes.fetch_add(self.waiting_bytes.wrapping_sub(before), Ordering::Relaxed);
+        self.database.waiting_bytes.fetch_add(self.waiting_bytes.wrapping_sub(before), Ordering::Relaxed);
     }
 
     /// How many restored entries sled does not have yet.
@@ -158,15 +175,18 @@ impl Tree {
     fn waiting_gone(&mut self, bytes: usize) {
         let bytes = bytes.min(self.waiting_bytes);
         self.waiting_bytes -= bytes;
-        self.all_waiting_bytes.fetch_sub(bytes, Ordering::Relaxed);
+        self.database.waiting_bytes.fetch_sub(bytes, Ordering::Relaxed);
     }
 
     fn apply<'a>(
-        &self,
+        &mut self,
         changes: impl Iterator<Item = Change<'a>>,
         checkpoint: Option<Checkpoint>,
     ) -> Result<(), StateError> {
         let mut batch = sled::Batch::default();
+        if self.tree.is_none() {
+            batch.insert(IDENTITY_KEY, self.mark.as_bytes());
+        }
         for change in changes {
             match change.value {
                 Some(value) => batch.insert(change.key, seal(value)),
@@ -176,7 +196,12 @@ impl Tree {
         if let Some(checkpoint) = checkpoint {
             batch.insert(CHECKPOINT_KEY, &checkpoint.encode());
         }
-        guarded(&self.name, || self.tree.apply_batch(batch))
+        let tree = match self.tree.take() {
+            Some(tree) => tree,
+            None => self.database.make(&self.name)?,
+        };
+        let tree = self.tree.insert(tree);
+        guarded(&self.name, || tree.apply_batch(batch))
     }
 
     /// Visits entries that sled has from `start` on, in key order, until `visit` says `false`.
@@ -186,7 +211,8 @@ impl Tree {
         visit: &mut dyn FnMut(&[u8], &[u8]) -> bool,
     ) -> Result<(), StateError> {
         let start = if start.is_empty() { &[RESERVED + 1][..] } else { start };
-        let mut entries = self.tree.range::<&[u8], _>(start..);
+        let Some(tree) = &self.tree else { return Ok(()) };
+        let mut entries = tree.range::<&[u8], _>(start..);
         loop {
             let entry = guarded(&self.name, || entries.next().transpose())?;
             let Some((key, sealed)) = entry else { return Ok(()) };
@@ -227,13 +253,13 @@ impl Tree {
 
     #[cfg(test)]
     pub(super) fn damage(&self, key: &[u8]) {
-        self.tree.insert(key, b"valuf0000").unwrap();
+        self.tree.as_ref().unwrap().insert(key, b"valuf0000").unwrap();
     }
 }
 
 impl Drop for Tree {
     fn drop(&mut self) {
-        self.all_waiting_bytes.fetch_sub(self.waiting_bytes, Ordering::Relaxed);
+        self.database.waiting_bytes.fetch_sub(self.waiting_bytes, Ordering::Relaxed);
     }
 }
 
@@ -243,14 +269,6 @@ fn entry_bytes(change: &Change<'_>) -> usize {
 
 fn corrupted(store: &str, reason: &str) -> StateError {
     StateError::Corrupted { store: store.to_owned(), reason: reason.to_owned() }
-}
-
-/// Runs a call of sled. On damaged files it may panic where it should fail; both mean the same.
-fn guarded<R>(name: &str, call: impl FnOnce() -> Result<R, sled::Error>) -> Result<R, StateError> {
-    match catch_unwind(AssertUnwindSafe(call)) {
-        Ok(result) => result.map_err(|error| StateError::from_sled(name, error)),
-        Err(_) => Err(corrupted(name, "sled panicked on it")),
-    }
 }
 
 /// sled finds a flipped byte only sometimes, so every value carries a checksum.
