@@ -63,9 +63,12 @@ struct Standing {
     day: Option<Date>,
 }
 
+/// Elements of a list with their timestamps in milliseconds, newest first.
+type Elements = VecDeque<(i64, Arc<str>)>;
+
 /// See the module's description.
 pub(super) struct Live {
-    lists: [Mutex<VecDeque<Arc<str>>>; LISTS],
+    lists: [Mutex<Elements>; LISTS],
     /// What stands, by what ties its alerts together: the station, and the day if it stands for that day only.
     standing: Mutex<HashMap<String, Standing>>,
     pub(super) recent: Arc<RecentDays>,
@@ -143,7 +146,7 @@ impl Live {
 
     /// The newest elements, newest first.
     pub(super) fn newest(&self, list: List, limit: usize) -> Vec<Arc<str>> {
-        lock(&self.lists[list as usize]).iter().take(limit).cloned().collect()
+        lock(&self.lists[list as usize]).iter().take(limit).map(|(_, element)| Arc::clone(element)).collect()
     }
 
     pub(super) fn subscribe(&self) -> broadcast::Receiver<Event> {
@@ -185,11 +188,9 @@ impl Live {
         found.map(|standing| (standing.rule.clone(), standing.station)).collect()
     }
 
-    fn add(&self, list: List, element: &Value) {
+    fn add(&self, list: List, timestamp_ms: i64, element: &Value) {
         let element: Arc<str> = element.to_string().into();
-        let mut elements = lock(&self.lists[list as usize]);
-        elements.push_front(Arc::clone(&element));
-        elements.truncate(KEPT);
+        insert(&mut lock(&self.lists[list as usize]), timestamp_ms, Arc::clone(&element));
         let _ = self.events.send((list.event(), element));
     }
 
@@ -215,7 +216,7 @@ impl Live {
         let Record { partition, offset, timestamp_ms, .. } = *record;
         let element =
             json!({ "partition": partition, "offset": offset, "timestamp_ms": timestamp_ms, "alert": alert });
-        self.add(List::Alerts, &element);
+        self.add(List::Alerts, timestamp_ms, &element);
     }
 
     fn take_delivery(&self, record: &Record<'_>) {
@@ -224,7 +225,7 @@ impl Live {
         delivery.insert("partition".into(), record.partition.into());
         delivery.insert("offset".into(), record.offset.into());
         delivery.insert("timestamp_ms".into(), record.timestamp_ms.into());
-        self.add(List::Deliveries, &delivery.into());
+        self.add(List::Deliveries, record.timestamp_ms, &delivery.into());
     }
 
     fn take_dead_letter(&self, record: &Record<'_>) {
@@ -254,7 +255,7 @@ impl Live {
             // Addresses are for nobody's eyes.
             "value": without_addresses(&record.value.map(shown).unwrap_or_default()),
         });
-        self.add(List::DeadLetters, &element);
+        self.add(List::DeadLetters, record.timestamp_ms, &element);
     }
 
     fn take_observation(&self, record: &Record<'_>) {
@@ -262,6 +263,13 @@ impl Live {
             self.recent.observe_document(document, unix_ms());
         }
     }
+}
+
+/// What was there before is read partition by partition, so the next one may belong behind others.
+fn insert(newest_first: &mut Elements, timestamp_ms: i64, element: Arc<str>) {
+    let place = newest_first.partition_point(|(other_ms, _)| *other_ms > timestamp_ms);
+    newest_first.insert(place, (timestamp_ms, element));
+    newest_first.truncate(KEPT);
 }
 
 /// Puts dots for what stands before an `@`.
@@ -289,6 +297,21 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_newest_come_first_whatever_partition_is_read_first() {
+        let mut list = VecDeque::new();
+        let take = |list: &mut Elements, times: std::ops::Range<i64>| {
+            times.for_each(|ms| insert(list, ms, format!("{ms}").into()));
+        };
+        take(&mut list, 400..1_000);
+        take(&mut list, 0..450);
+        take(&mut list, 990..992);
+        let newest: Vec<&str> = list.iter().take(12).map(|(_, element)| &**element).collect();
+        let expected = ["999", "998", "997", "996", "995", "994", "993", "992", "991", "991", "990", "990"];
+        assert_eq!(newest, expected);
+        assert_eq!((list.len(), list.back().map(|(ms, _)| *ms)), (KEPT, Some(502)));
+    }
 
     #[test]
     fn addresses_are_not_shown() {

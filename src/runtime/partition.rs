@@ -37,6 +37,9 @@ impl PartitionActor {
     /// Does one slice, and arranges the next: exactly one is arranged at any time.
     fn step(&mut self, context: &mut actix::Context<Self>) {
         let slice = self.task.borrow_mut().run_slice(&self.outbox);
+        if self.task.borrow().has_changed() {
+            self.outbox.changed();
+        }
         match slice {
             Ok(Slice::Busy) => {
                 self.tick = TICK_FIRST;

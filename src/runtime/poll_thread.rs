@@ -14,7 +14,7 @@ use crate::kafka::GroupConsumer;
 use crate::stages::StageName;
 
 /// How often the thread looks whether it shall leave.
-const POLL_TIMEOUT: Duration = Duration::from_millis(50);
+const POLL_TIMEOUT: Duration = Duration::from_millis(100);
 
 /// Starts the thread. It ends when `leaving` is set and all partitions have been given up, or after
 /// `patience`, and then sends [`PollEnded`].

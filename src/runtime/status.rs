@@ -68,10 +68,15 @@ impl TaskStatus {
         self.end_offset.store(end_offset, Ordering::Relaxed);
     }
 
+    /// For how long it has had no turn.
+    fn silent_for(&self) -> Duration {
+        let beat_ms = self.beat_ms.load(Ordering::Relaxed);
+        self.started.elapsed().saturating_sub(Duration::from_millis(beat_ms))
+    }
+
     fn snapshot(&self) -> TaskSnapshot {
         let known = |offset: &AtomicI64| Some(offset.load(Ordering::Relaxed)).filter(|offset| *offset >= 0);
         let restored = self.restored.load(Ordering::Relaxed);
-        let beat_ms = self.beat_ms.load(Ordering::Relaxed);
         let phase = if self.phase.load(Ordering::Relaxed) == 0 { Phase::Restoring } else { Phase::Running };
         TaskSnapshot {
             stage: self.stage,
@@ -83,7 +88,7 @@ impl TaskStatus {
             restored_records: restored,
             restore_records: self.to_restore.load(Ordering::Relaxed),
             fresh_ms: Some(self.fresh_ms.load(Ordering::Relaxed)).filter(|ms| *ms > 0),
-            silent_for: self.started.elapsed().saturating_sub(Duration::from_millis(beat_ms)),
+            silent_for: self.silent_for(),
         }
     }
 }
@@ -164,7 +169,9 @@ impl Board {
 
     /// A task that has had no turn for longer than `patience`: its thread hangs.
     pub fn stalled(&self, patience: Duration) -> Option<TaskSnapshot> {
-        self.snapshot().into_iter().find(|task| task.silent_for > patience)
+        let tasks = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let stalled = tasks.values().filter_map(Weak::upgrade).find(|task| task.silent_for() > patience);
+        stalled.map(|task| task.snapshot())
     }
 }
 

@@ -42,9 +42,16 @@ struct Hosted {
 pub(super) struct Outbox {
     pub(super) producer: Arc<Producer>,
     is_committing: Cell<bool>,
+    /// Set where a task may have something to commit: looking at hundreds that have nothing costs, ten times a second.
+    has_changes: Cell<bool>,
 }
 
 impl Outbox {
+    /// Has the worker look at its tasks at the next commit interval.
+    pub(super) fn changed(&self) {
+        self.has_changes.set(true);
+    }
+
     /// Whether a commit is under way.
     pub(super) fn is_committing(&self) -> bool {
         self.is_committing.get()
@@ -110,7 +117,11 @@ impl Worker {
             None => {
                 let transaction = self.plan.transaction(self.index);
                 let producer = Arc::new(Producer::new(&self.plan.settings, transaction.as_ref())?);
-                let fresh = Rc::new(Outbox { producer, is_committing: Cell::new(false) });
+                let fresh = Rc::new(Outbox {
+                    producer,
+                    is_committing: Cell::new(false),
+                    has_changes: Cell::new(false),
+                });
                 Rc::clone(self.outbox.insert(fresh))
             }
         };
@@ -185,6 +196,7 @@ impl Worker {
         if self.committing.is_some() {
             return Ok(true);
         }
+        outbox.has_changes.set(false);
         let running = self.hosted.values().filter(|hosted| hosted.actor.is_some());
         let changed: Vec<Rc<RefCell<Task>>> = running
             .map(|hosted| Rc::clone(&hosted.task))
@@ -283,6 +295,9 @@ impl Worker {
     }
 
     fn commit_or_fail(&mut self, context: &mut actix::Context<Self>) {
+        if !self.outbox.as_ref().is_some_and(|outbox| outbox.has_changes.get()) {
+            return;
+        }
         if let Err(failure) = self.begin_commit(context) {
             self.fail(failure);
         }

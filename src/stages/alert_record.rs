@@ -168,7 +168,7 @@ impl AlertRecord<'_> {
         elements.filter_map(|element| Some((element, self.view.element(element)?))).collect()
     }
 
-    /// How many days the episode has lasted.
+    /// Which day of the episode this is; the one on which it fired is 1.
     fn days(&self) -> i32 {
         self.event.day - self.event.since + 1
     }
@@ -189,11 +189,15 @@ impl AlertRecord<'_> {
             },
             Transition::Resolved => {
                 let clear = rule.clear.as_ref().map_or("", |clear| clear.text());
-                format!("{} at {place} on {date}: over ({clear}) after {} days", self.measured(), days - 1)
+                format!(
+                    "{} at {place} on {date}: over ({clear}) after {}",
+                    self.measured(),
+                    counted(days - 1)
+                )
             }
             Transition::Stale => format!(
-                "No news from {place} up to {date}: whether {when} still holds is unknown; it was told first {} days before",
-                days - 1
+                "No news from {place} up to {date}: whether {when} still holds is unknown; it was told first {} before",
+                counted(days - 1)
             ),
             Transition::Retracted => {
                 let what = self.retracts.unwrap_or_default();
@@ -223,4 +227,8 @@ impl AlertRecord<'_> {
         };
         self.values().iter().map(with_unit).collect::<Vec<_>>().join(", ")
     }
+}
+
+fn counted(days: i32) -> String {
+    if days == 1 { "1 day".into() } else { format!("{days} days") }
 }

@@ -120,7 +120,7 @@ pub struct Notice {
     pub episode: Option<String>,
     /// The id of the alert that is withdrawn.
     pub retracts: Option<String>,
-    /// How many days the episode has lasted.
+    /// Which day of the episode this is; the one on which it fired is 1.
     pub days: Option<i32>,
 }
 

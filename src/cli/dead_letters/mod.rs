@@ -265,8 +265,18 @@ fn list(common: &Common, letters: &BTreeMap<Place, Letter>, arguments: &ListArgu
 
 /// A reason without what differs from record to record: numbers, ids, quoted text.
 fn kind(reason: &str) -> String {
-    let is_own = |word: &str| word.chars().any(|c| c.is_ascii_digit()) || word.starts_with(['\'', '"', '`']);
-    let words: Vec<&str> = reason.split(' ').map(|word| if is_own(word) { "…" } else { word }).collect();
+    let mut words = Vec::new();
+    let mut quoted_until: Option<char> = None;
+    for word in reason.split(' ') {
+        if let Some(quote) = quoted_until {
+            quoted_until = quoted_until.filter(|_| !word.contains(quote));
+            continue;
+        }
+        quoted_until = word.chars().next().filter(|first| "'\"`".contains(*first));
+        let is_own = quoted_until.is_some() || word.chars().any(|c| c.is_ascii_digit());
+        words.push(if is_own { "…" } else { word });
+        quoted_until = quoted_until.filter(|quote| !word[1..].contains(*quote));
+    }
     words.join(" ")
 }
 
@@ -304,6 +314,10 @@ mod tests {
         assert_eq!(
             kind("station ZZ000000001 is not in the station table"),
             "station … is not in the station table"
+        );
+        assert_eq!(
+            kind("there is no subscriber `orchard`: publish it with `frostline rules apply`, or not"),
+            "there is no subscriber … publish it with … or not"
         );
         assert_eq!("3@17".parse::<Place>(), Ok(Place { partition: 3, offset: 17 }));
         assert!("3/17".parse::<Place>().is_err());
