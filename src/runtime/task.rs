@@ -29,9 +29,12 @@ const HELD_BYTES_MAX: usize = 4 << 20;
 const HELD_CHANGES_MAX: usize = 4 * CHANGES_MAX;
 
 /// While there is a backlog, outputs are handed to the producer in bunches: the client makes a batch of what it has, and
-/// each costs as much as ten small records. With an empty queue, and at a commit, they go at once.
+/// each costs as much as ten small records. Near the partition's end, and at a commit, they go at once.
 const BUNCH_BYTES: usize = 64 << 10;
 const BUNCH_TIME: Duration = Duration::from_millis(20);
+/// So many rows before its end a partition has a backlog, though its queue be empty: it is so after each answer, until
+/// the next one is there.
+const BACKLOG_ROWS: i64 = 1_000;
 
 /// A slice ends after this time: under 5,000 conditions a record, the rows that a queue gives at once take 150 ms, and
 /// neighbours, commits and rebalances wait for each other's. Not sooner, since each partition has rules of its own to
@@ -199,7 +202,8 @@ impl Task {
             Ok(0) => self.take_rows(&mut queue, now_ms),
             taken => taken,
         };
-        if let Some(end) = queue.end() {
+        let end = queue.end();
+        if let Some(end) = end {
             self.status.ends_at(end);
         }
         self.queue = Some(queue);
@@ -212,8 +216,7 @@ impl Task {
             self.status.fresh_at(now_ms);
         }
         self.processor_turn(now_ms)?;
-        let is_bunch = self.collector.bytes() > BUNCH_BYTES || self.last_sent_at.elapsed() > BUNCH_TIME;
-        if (taken == 0 || is_bunch) && !outbox.is_held() {
+        if self.is_bunch(taken, end) && !outbox.is_held() {
             self.send_outputs(&outbox.producer)?;
         }
         let is_filling = self.store.fill()?;
@@ -223,6 +226,13 @@ impl Task {
             _ if self.store.changed() > CHANGES_MAX => Slice::CommitFirst,
             _ => Slice::Busy,
         })
+    }
+
+    /// Whether the outputs are worth a batch, or nothing is worth waiting for.
+    fn is_bunch(&self, taken: usize, end: Option<i64>) -> bool {
+        let behind = end.zip(self.next_offset).map_or(0, |(end, next_offset)| end - next_offset);
+        let is_last = taken == 0 && behind < BACKLOG_ROWS;
+        is_last || self.collector.bytes() > BUNCH_BYTES || self.last_sent_at.elapsed() > BUNCH_TIME
     }
 
     /// Processes what the queue has, for one slice. Returns how many rows that were.

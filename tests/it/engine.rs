@@ -1,16 +1,22 @@
 //! What the engine's parts promise to each other, on a real broker.
 
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
 
 use frostline::config::topic;
-use frostline::kafka::{ClientSettings, Outgoing, Producer};
+use frostline::kafka::{ClientSettings, Outgoing, Producer, TransactionSettings};
 
-use crate::support::{Needs, Test, Topics, test};
+use crate::support::{Needs, Test, Topics, test, wait_for};
 
 pub fn tests() -> Vec<Test> {
     vec![
         test("waiting_for_acknowledgements_ends_while_others_send", &[Needs::Broker], waiting_ends),
         test("slices_that_end_early_lose_nothing", &[Needs::Broker], slices_end_early),
+        test(
+            "an_alert_does_not_wait_for_a_backlog_that_does_not_come",
+            &[Needs::Broker],
+            backlog_does_not_come,
+        ),
     ]
 }
 
@@ -77,4 +83,54 @@ fn slices_end_early() {
     let summary = frostline(&["run", "--stages", "alert", "--until-caught-up", "--json"]).summary();
     let counted = (summary["records_in"].as_u64(), summary["alerts"].as_u64());
     assert_eq!(counted, (Some(records), Some(records)), "{summary}");
+}
+
+/// Outputs are sent in bunches while a partition goes on; but where nothing more comes (here somebody's transaction is
+/// open) they go out soon, long before the commit.
+fn backlog_does_not_come() {
+    let topics = Topics::unmade();
+    let dir = tempfile::tempdir().unwrap();
+    std::fs::write(
+        dir.path().join("rules.toml"),
+        "[[rule]]\nid = \"r\"\nstation = \"USC00000001\"\nwhen = \"TMIN <= 10.0\"\n",
+    )
+    .unwrap();
+    std::fs::write(
+        dir.path().join("frostline.toml"),
+        "[alert]\nsource = \"noaa-json\"\n[topics]\nnoaa-json = { partitions = 1 }\n\
+         [runtime]\nguarantee = \"at_least_once\"\ncommit_interval_ms = 60000\ntransaction_timeout_ms = 240000\nstall_timeout_ms = 480000\n",
+    )
+    .unwrap();
+    let frostline = || topics.frostline().in_dir(dir.path());
+    frostline().args(["topics", "create"]).run().expect_code(0);
+    let value =
+        r#"{"station":{"id":"USC00000001","country_code":"US"},"date":"2024-01-01T00:00:00","TMIN":5.0}"#;
+    topics.send(topic::JSON, &[(Some(b"USC00000001"), Some(value.as_bytes()))]);
+    let config = topics.config();
+    let transaction =
+        TransactionSettings { transactional_id: format!("{}open", topics.namespace), timeout_ms: 60_000 };
+    let somebody = Producer::new(&ClientSettings::new(&config).unwrap(), Some(&transaction)).unwrap();
+    somebody.ready().unwrap();
+    let name = config.topic(topic::JSON).name;
+    for _ in 0..2_000 {
+        let record = Outgoing {
+            topic: &name,
+            partition: None,
+            key: Some(b"USC00000001"),
+            value: Some(value.as_bytes()),
+            timestamp_ms: -1,
+            headers: &[],
+            changelog: None,
+        };
+        somebody.send(&record).unwrap();
+    }
+    somebody.wait_acknowledged().unwrap();
+    let daemon = frostline().args(["run", "--stages", "alert"]).start();
+    wait_for("the alert", Duration::from_secs(20), || {
+        let alerts = topics.records(topic::ALERTS);
+        (alerts.len() == 1).then_some(())
+    });
+    daemon.signal("TERM");
+    daemon.wait().expect_code(0);
+    somebody.abort();
 }
