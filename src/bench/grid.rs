@@ -15,8 +15,10 @@ use crate::kafka::ClientSettings;
 use crate::noaa::Date;
 use crate::stages::{StageName, Validate};
 
-/// More rules than this are too large a file.
-const RULES_MAX: u64 = 40_000;
+/// Enough that partitions are about as large as each other: with forty, one of two workers has up to a quarter more to do.
+const STATIONS_MAX: u64 = 2_000;
+/// Rules of all stations together: each station keeps a list of its own.
+const RULES_MAX: u64 = 4_000_000;
 
 /// The work that is measured.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
@@ -126,8 +128,7 @@ impl Options {
 
     /// What the generator makes: enough days for the records that were asked for.
     pub(super) fn generated(&self) -> Settings {
-        let heavy = RULES_MAX / u64::from(self.conditions.max(1));
-        let stations = if self.conditions > 1 { heavy.clamp(1, 2_000) } else { 2_000 };
+        let stations = (RULES_MAX / u64::from(self.conditions.max(1))).clamp(1, STATIONS_MAX);
         let format = if self.job.reads_lines() { Format::Ghcn } else { Format::Json };
         // About one day of a station in ten has no report; a line holds one of four or five readings.
         let days = u32::try_from(self.records / stations * 5 / 4 + 2).unwrap_or(u32::MAX);
@@ -250,27 +251,22 @@ fn configure(user: &Config, options: &Options, cell: Cell, name: &str, rules: Pa
     config
 }
 
-/// The talk's rule for the stations of Arizona; or so many conditions for each station, none of which holds.
+/// The talk's rule for the stations of Arizona; or so many conditions, which all stations share and none of which holds.
 fn rules_text(options: &Options) -> String {
-    use std::fmt::Write;
-    let mut text = String::new();
-    for station in stations(&options.generated()) {
-        let is_arizona = station.state_code.as_deref() == Some("AZ");
-        for condition in 0..options.conditions {
-            let when = match options.conditions {
-                1 if is_arizona => {
-                    "TMIN <= 10.0 && station.country_code == 'US' && station.state_code == 'AZ'".into()
-                }
-                1 => continue,
-                _ => format!("TMIN < {:.1} && TMAX - TMIN > 5.0", -100.0 - f64::from(condition)),
-            };
-            let id = station.id;
-            // Writing into a string cannot fail.
-            let _ = writeln!(
-                text,
-                "[[rule]]\nid = \"{id}-{condition}\"\nstation = \"{id}\"\nwhen = \"{when}\"\nemail = \"grower@example.org\""
-            );
-        }
+    if options.conditions > 1 {
+        let heavy = |condition| {
+            let when = format!("TMIN < {:.1} && TMAX - TMIN > 5.0", -100.0 - f64::from(condition));
+            rule_text(&format!("c{condition}"), "where = \"station.id != ''\"", &when)
+        };
+        return (0..options.conditions).map(heavy).collect();
     }
-    text
+    let when = "TMIN <= 10.0 && station.country_code == 'US' && station.state_code == 'AZ'";
+    stations(&options.generated())
+        .filter(|station| station.state_code.as_deref() == Some("AZ"))
+        .map(|station| rule_text(station.id.as_str(), &format!("station = \"{}\"", station.id), when))
+        .collect()
+}
+
+fn rule_text(id: &str, which: &str, when: &str) -> String {
+    format!("[[rule]]\nid = \"{id}\"\n{which}\nwhen = \"{when}\"\nemail = \"grower@example.org\"\n")
 }

@@ -31,7 +31,7 @@ const HELD_CHANGES_MAX: usize = 4 * CHANGES_MAX;
 /// While there is a backlog, outputs are handed to the producer in bunches: the client makes a batch of what it has, and
 /// each costs as much as ten small records. Near the partition's end, and at a commit, they go at once.
 const BUNCH_BYTES: usize = 64 << 10;
-const BUNCH_TIME: Duration = Duration::from_millis(20);
+const BUNCH_TIME: Duration = Duration::from_millis(50);
 /// So many rows before its end a partition has a backlog, though its queue be empty: it is so after each answer, until
 /// the next one is there.
 const BACKLOG_ROWS: i64 = 1_000;
