@@ -6,7 +6,7 @@ use std::time::Duration;
 use frostline::config::topic;
 use frostline::kafka::{ClientSettings, Outgoing, Producer, TransactionSettings};
 
-use crate::support::{Needs, Test, Topics, test, wait_for};
+use crate::support::{KeyValue, Needs, Test, Topics, test, wait_for};
 
 pub fn tests() -> Vec<Test> {
     vec![
@@ -98,33 +98,22 @@ fn backlog_does_not_come() {
     std::fs::write(
         dir.path().join("frostline.toml"),
         "[alert]\nsource = \"noaa-json\"\n[topics]\nnoaa-json = { partitions = 1 }\n\
-         [runtime]\nguarantee = \"at_least_once\"\ncommit_interval_ms = 60000\ntransaction_timeout_ms = 240000\nstall_timeout_ms = 480000\n",
+         [runtime]\nguarantee = \"at_least_once\"\ncommit_interval_ms = 60000\n\
+         transaction_timeout_ms = 240000\nstall_timeout_ms = 480000\n",
     )
     .unwrap();
     let frostline = || topics.frostline().in_dir(dir.path());
     frostline().args(["topics", "create"]).run().expect_code(0);
     let value =
         r#"{"station":{"id":"USC00000001","country_code":"US"},"date":"2024-01-01T00:00:00","TMIN":5.0}"#;
-    topics.send(topic::JSON, &[(Some(b"USC00000001"), Some(value.as_bytes()))]);
-    let config = topics.config();
+    let record: KeyValue<'_> = (Some(b"USC00000001"), Some(value.as_bytes()));
+    topics.send(topic::JSON, &[record]);
     let transaction =
         TransactionSettings { transactional_id: format!("{}open", topics.namespace), timeout_ms: 60_000 };
-    let somebody = Producer::new(&ClientSettings::new(&config).unwrap(), Some(&transaction)).unwrap();
+    let settings = ClientSettings::new(&topics.config()).unwrap();
+    let somebody = Producer::new(&settings, Some(&transaction)).unwrap();
     somebody.ready().unwrap();
-    let name = config.topic(topic::JSON).name;
-    for _ in 0..2_000 {
-        let record = Outgoing {
-            topic: &name,
-            partition: None,
-            key: Some(b"USC00000001"),
-            value: Some(value.as_bytes()),
-            timestamp_ms: -1,
-            headers: &[],
-            changelog: None,
-        };
-        somebody.send(&record).unwrap();
-    }
-    somebody.wait_acknowledged().unwrap();
+    topics.send_through(&somebody, -1, topic::JSON, &[record; 2_000]);
     let daemon = frostline().args(["run", "--stages", "alert"]).start();
     wait_for("the alert", Duration::from_secs(20), || {
         let alerts = topics.records(topic::ALERTS);

@@ -117,12 +117,23 @@ impl Topics {
 
     /// Sends raw records with this timestamp, in milliseconds since 1970.
     pub fn send_at(&self, timestamp_ms: i64, logical: &str, records: &[KeyValue<'_>]) {
-        let config = self.config();
-        let producer = Producer::new(&ClientSettings::new(&config).unwrap(), None).unwrap();
+        let producer = Producer::new(&ClientSettings::new(&self.config()).unwrap(), None).unwrap();
+        self.send_through(&producer, timestamp_ms, logical, records);
+    }
+
+    /// Sends raw records through a producer, and waits until the broker has them.
+    pub fn send_through(
+        &self,
+        producer: &Producer,
+        timestamp_ms: i64,
+        logical: &str,
+        records: &[KeyValue<'_>],
+    ) {
+        let name = self.config().topic(logical).name;
         for (key, value) in records {
             producer
                 .send(&Outgoing {
-                    topic: &config.topic(logical).name,
+                    topic: &name,
                     partition: None,
                     key: *key,
                     value: *value,
