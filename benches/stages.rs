@@ -256,7 +256,8 @@ fn store(c: &mut Criterion) {
     let state = StateDirectory::open(&directory.path().join("state")).unwrap();
     let open = |partition| {
         let (stage, topic, cluster) = ("assemble".into(), "noaa-csv-raw".into(), "bench".into());
-        state.store(&Identity { stage, topic, partition, cluster }, 400).unwrap()
+        let topic_ids = String::new();
+        state.store(&Identity { stage, topic, partition, cluster, topic_ids }, 400).unwrap()
     };
     let mut group = c.benchmark_group("store");
     group.throughput(Throughput::Elements(1_000));
@@ -271,7 +272,7 @@ fn store(c: &mut Criterion) {
             |entries| {
                 entries.iter().for_each(|(key, value)| store.put(key, 1, value));
                 store.seal();
-                store.commit(Checkpoint { input_offset: 1, changelog_offset: 1 }).unwrap();
+                store.commit(Checkpoint { input_offset: 1, changelog_offset: 1, at_ms: 0 }).unwrap();
             },
             BatchSize::SmallInput,
         );
@@ -307,7 +308,9 @@ fn store(c: &mut Criterion) {
             |entries| {
                 let changes: Vec<Change<'_>> =
                     entries.iter().map(|(key, value)| Change { key, value: Some(value) }).collect();
-                restored.restore(&changes, Checkpoint { input_offset: 1, changelog_offset: 1 }).unwrap();
+                restored
+                    .restore(&changes, Checkpoint { input_offset: 1, changelog_offset: 1, at_ms: 0 })
+                    .unwrap();
                 while restored.fill().unwrap() {}
             },
             BatchSize::SmallInput,

@@ -21,6 +21,7 @@
 //! | [`generate`] | synthetic data of any size, fast |
 //! | [`history`] | files of history, in any form and packing |
 //! | [`fault`] | faults that `frostline chaos` plants |
+//! | [`random`] | randomness of the operating system |
 //! | [`record`] | a Kafka record as the stages see it |
 //! | [`noaa`] | GHCN-Daily lines, stations, observations, units |
 
@@ -39,6 +40,7 @@ pub mod history;
 pub mod kafka;
 pub mod noaa;
 pub mod notify;
+pub mod random;
 pub mod record;
 pub mod rules;
 pub mod runtime;

@@ -163,16 +163,7 @@ impl Shown {
 
     /// Why the daemon is not ready; empty when it is.
     pub(super) fn reasons(&self) -> Vec<String> {
-        let tasks = self.view.board.snapshot();
-        let mut reasons = Vec::new();
-        let restoring = tasks.iter().filter(|task| task.phase == Phase::Restoring).count();
-        if restoring > 0 {
-            reasons.push(format!("{restoring} partitions are being restored"));
-        }
-        for task in tasks.iter().filter(|task| task.silent_for > self.view.patience) {
-            reasons.push(format!("stage {} has not moved in partition {}", task.stage, task.partition));
-        }
-        reasons
+        self.view.board.unready(self.view.patience)
     }
 
     /// The map, by columns: all stations of the table, and others that have reported.

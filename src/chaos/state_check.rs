@@ -22,6 +22,13 @@ struct Folded {
     log_end: i64,
 }
 
+/// What tells the installation's topics from others of the same names.
+struct Topics<'a> {
+    cluster: &'a str,
+    /// Of source and changelog, by stage.
+    ids: &'a BTreeMap<StageName, String>,
+}
+
 /// Compares changelogs and stores with `expected`. Returns how many entries were compared.
 pub(super) fn check(
     fleet: &mut Fleet<'_>,
@@ -30,9 +37,13 @@ pub(super) fn check(
     let installation = fleet.installation;
     let admin = Admin::new(&installation.settings)?;
     let cluster = admin.cluster_id();
+    let mut topic_ids = BTreeMap::new();
     let mut folded = BTreeMap::new();
     for stage in StageName::TO_ALERTS.into_iter().filter(|stage| stage.is_stateful()) {
-        let ends = admin.ends(&installation.config.changelog(stage).name)?;
+        let changelog = installation.config.changelog(stage).name;
+        let ids = admin.identify(&[&installation.source(stage), &changelog])?;
+        topic_ids.insert(stage, ids.into_iter().map(|topic| topic.id).collect::<Vec<_>>().join("+"));
+        let ends = admin.ends(&changelog)?;
         for (partition, mut found) in fold(installation, stage)? {
             found.log_end = ends.get(&partition).copied().unwrap_or_default();
             folded.insert((stage, partition), found);
@@ -48,7 +59,8 @@ pub(super) fn check(
     }
     let (processes, violations) = (&fleet.processes, &mut fleet.violations);
     for process in processes {
-        compared += check_process(installation, process, (&folded, &cluster), violations);
+        let topics = Topics { cluster: &cluster, ids: &topic_ids };
+        compared += check_process(installation, process, (&folded, &topics), violations);
     }
     Ok(compared)
 }
@@ -57,7 +69,7 @@ pub(super) fn check(
 fn check_process(
     installation: &Installation,
     process: &Process,
-    (folded, cluster): (&BTreeMap<(StageName, i32), Folded>, &str),
+    (folded, topics): (&BTreeMap<(StageName, i32), Folded>, &Topics<'_>),
     violations: &mut Violations,
 ) -> u64 {
     // One that died before its first start was through has none.
@@ -76,8 +88,13 @@ fn check_process(
     let mut compared = 0;
     for ((stage, partition), found) in folded {
         let topic = installation.source(*stage);
-        let (stage_name, cluster) = (stage.to_string(), cluster.to_owned());
-        let identity = Identity { stage: stage_name, topic, partition: *partition, cluster };
+        let identity = Identity {
+            stage: stage.to_string(),
+            topic,
+            partition: *partition,
+            cluster: topics.cluster.to_owned(),
+            topic_ids: topics.ids.get(stage).cloned().unwrap_or_default(),
+        };
         let what = format!("store of {stage}/{partition} in process {number}");
         match read_store(&directory, &identity, found) {
             Ok(Found::Behind) => {}

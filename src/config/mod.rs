@@ -140,7 +140,7 @@ impl Default for RuntimeConfig {
             validate: Validate::All,
             value_bytes_max: 1_000_000,
             auto_offset_reset: OffsetReset::Earliest,
-            session_timeout_ms: 45_000,
+            session_timeout_ms: 10_000,
             restarts_max: 10,
             shutdown_timeout_ms: 30_000,
             transaction_timeout_ms: 10_000,

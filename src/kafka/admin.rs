@@ -28,6 +28,8 @@ pub struct TopicState {
     pub cleanup_policy: Option<String>,
     /// Its `max.message.bytes`, where the broker tells.
     pub record_bytes_max: Option<usize>,
+    /// How long it keeps tombstones (`delete.retention.ms`), where the broker tells.
+    pub tombstones_kept: Option<Duration>,
 }
 
 /// Looks at and changes topics; reads offsets of groups that it is no member of.
@@ -83,6 +85,7 @@ impl Admin {
                 partitions,
                 cleanup_policy: None,
                 record_bytes_max: None,
+                tombstones_kept: None,
             }));
         }
         let present =
@@ -104,6 +107,8 @@ impl Admin {
             let value = |name: &str| resource.get(name).and_then(|entry| entry.value.clone());
             state.cleanup_policy = value("cleanup.policy");
             state.record_bytes_max = value("max.message.bytes").and_then(|value| value.parse().ok());
+            state.tombstones_kept =
+                value("delete.retention.ms").and_then(|value| value.parse().ok()).map(Duration::from_millis);
         }
         Ok(states)
     }
@@ -194,7 +199,11 @@ impl Admin {
         ask(&self.consumer, what, question)
     }
 
-    fn tend(&self) {
+    pub(super) fn client(&self) -> &rdkafka::client::Client<Quiet> {
+        self.client.inner()
+    }
+
+    pub(super) fn tend(&self) {
         let client = self.client.inner();
         client.context().lifeline.tend(client);
     }

@@ -31,6 +31,14 @@ pub enum KafkaError {
     /// The producer cannot be used any more: its transaction timed out, or another one has its id.
     #[error("{0}")]
     Replaced(String),
+    /// The brokers refuse this machine's time. Other processes can do the work.
+    #[error(
+        "{0}: the clock of this machine says {now}, which differs from the brokers' by more than they allow \
+         (message.timestamp.after.max.ms, one hour by default): set it right (`timedatectl set-ntp true`), and start \
+         again; nothing is lost, and other processes take over meanwhile",
+        now = jiff::Timestamp::now().strftime("%Y-%m-%dT%H:%M:%SZ")
+    )]
+    Clock(String),
     /// Trying again in this process cannot help.
     #[error("{0}")]
     Fatal(String),
@@ -54,6 +62,7 @@ impl KafkaError {
                 Some(RDKafkaErrorCode::FencedInstanceId) => Self::Fatal(format!(
                     "{what}: {other}: another process has the same runtime.group_instance_id"
                 )),
+                Some(RDKafkaErrorCode::InvalidTimestamp) => Self::Clock(format!("{what}: {other}")),
                 Some(RDKafkaErrorCode::Fatal | RDKafkaErrorCode::Fenced) => {
                     Self::Fatal(format!("{what}: {other}"))
                 }

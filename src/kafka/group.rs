@@ -1,5 +1,6 @@
 //! The consumer of one stage in this process: a member of the stage's group.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -8,11 +9,14 @@ use rdkafka::error::KafkaError as ClientError;
 use rdkafka::{Offset, TopicPartitionList};
 
 use super::fetching::fetching;
+use super::log_offsets::log_offsets;
 use super::rebalance::{Assigned, GroupEvent, Membership, OffsetCommit, commit_metadata};
 use super::{ClientSettings, KafkaError, members};
 
 /// How long a question to the broker may take when partitions are opened again.
 const PATIENCE: Duration = Duration::from_secs(5);
+/// How long a broker may take to show that one is there again: rebalances are not served meanwhile.
+const ABSENCE_PATIENCE: Duration = Duration::from_millis(500);
 
 /// What a member needs to know.
 #[derive(Clone, Debug)]
@@ -33,6 +37,8 @@ pub struct GroupSettings {
     pub group_instance_id: String,
     /// Where this process answers, for the others to find it in the group; empty for nowhere.
     pub advertised: String,
+    /// What this process is called, so that another of the same name is noticed.
+    pub instance: String,
 }
 
 /// Names this member in its present generation of the group; see [`GroupConsumer::metadata`].
@@ -43,6 +49,7 @@ pub struct GroupMetadata(pub(super) ConsumerGroupMetadata);
 pub struct GroupConsumer {
     consumer: Arc<BaseConsumer<Membership>>,
     topic: Arc<str>,
+    group: Arc<str>,
 }
 
 impl GroupConsumer {
@@ -68,9 +75,12 @@ impl GroupConsumer {
         for (key, value) in fetching(group.partitions, group.holds_lines) {
             settings.set_defaults(&mut config, &[(key, &value)]);
         }
-        if let Some(id) = members::client_id(&group.advertised) {
-            settings.set_defaults(&mut config, &[("client.id", &id)]);
-        }
+        let client_id = members::client_id(&group.advertised, &group.instance);
+        settings.set_defaults(
+            &mut config,
+            // New partitions are noticed by the group's leader when it asks for the topic's metadata.
+            &[("client.id", &client_id), ("topic.metadata.refresh.interval.ms", "10000")],
+        );
         if !group.group_instance_id.is_empty() {
             config.set("group.instance.id", &group.group_instance_id);
         }
@@ -80,7 +90,15 @@ impl GroupConsumer {
             .map_err(|error| KafkaError::of_client("making a consumer", &error))?;
         let consumer = Arc::new(consumer);
         consumer.context().belongs_to(&consumer);
-        Ok(Self { consumer, topic })
+        Ok(Self { consumer, topic, group: group.group.as_str().into() })
+    }
+
+    pub(super) fn group(&self) -> &str {
+        &self.group
+    }
+
+    pub(super) fn consumer(&self) -> &BaseConsumer<Membership> {
+        &self.consumer
     }
 
     /// Joins the group.
@@ -98,6 +116,18 @@ impl GroupConsumer {
     /// Whether this member still has partitions.
     pub fn has_partitions(&self) -> bool {
         self.consumer.assignment().is_ok_and(|assignment| assignment.count() > 0)
+    }
+
+    /// Why this process is not in its group; `None` where it is, as far as is known. Asks the brokers only after none
+    /// could be reached.
+    pub fn absence(&self) -> Option<&'static str> {
+        let context = self.consumer.context();
+        let absence = context.absence()?;
+        if self.consumer.fetch_metadata(Some(&self.topic), ABSENCE_PATIENCE).is_err() {
+            return Some(absence);
+        }
+        context.brokers_are_back();
+        context.absence()
     }
 
     /// Serves the main queue: rebalances, errors, statistics. Records never come this way.
@@ -169,6 +199,17 @@ impl GroupConsumer {
 }
 
 impl GroupConsumer {
+    /// Where partitions of any topic end: at the first record that is not committed yet, if there is one.
+    ///
+    /// # Errors
+    /// [`KafkaError::Retry`] where no broker answers.
+    pub fn ends_of(&self, topic: &str, partitions: &[i32]) -> Result<BTreeMap<i32, i64>, KafkaError> {
+        let found = log_offsets(&self.consumer, topic, partitions, PATIENCE).map_err(|error| {
+            KafkaError::of_client(&format!("reading where the log of {topic} ends"), &error)
+        })?;
+        Ok(found.into_iter().map(|(partition, kept)| (partition, kept.end)).collect())
+    }
+
     /// As [`reopen`](Self::reopen), one by one; those that cannot be read yet are left out.
     pub fn reopen_each(&self, partitions: &[i32]) -> Result<Vec<Assigned>, KafkaError> {
         let mut assigned = Vec::with_capacity(partitions.len());

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use rdkafka::consumer::Consumer;
 
-use super::{Admin, KafkaError, raw};
+use super::{Admin, GroupConsumer, KafkaError, raw};
 
 const PATIENCE: Duration = Duration::from_secs(5);
 /// What the name of a member begins with that says where it answers.
@@ -23,9 +23,24 @@ pub struct Member {
     pub host: String,
 }
 
-/// The `client.id` of a member that answers at `advertised`; nothing special where that is empty.
-pub(super) fn client_id(advertised: &str) -> Option<String> {
-    (!advertised.is_empty()).then(|| format!("{NAME}{advertised}"))
+/// What ends a member's name: the name of its process, see [`GroupConsumer::is_name_shared`].
+const INSTANCE_MARK: char = '#';
+
+/// The `client.id` of a member of this process that answers at `advertised`, or nowhere where that is empty.
+pub(super) fn client_id(advertised: &str, instance: &str) -> String {
+    let name = if advertised.is_empty() { "frostline".to_owned() } else { format!("{NAME}{advertised}") };
+    if instance.is_empty() { name } else { format!("{name}{INSTANCE_MARK}{instance}") }
+}
+
+impl GroupConsumer {
+    /// Whether the group has several members whose process is called `instance`; `false` while no broker answers.
+    pub fn is_name_shared(&self, instance: &str) -> bool {
+        let found = self.consumer().fetch_group_list(Some(self.group()), PATIENCE);
+        let Ok(groups) = found else { return false };
+        let members = groups.groups().iter().flat_map(|group| group.members());
+        let names = members.filter_map(|member| member.client_id().rsplit_once(INSTANCE_MARK));
+        names.filter(|(_, name)| *name == instance).count() > 1
+    }
 }
 
 impl Admin {
@@ -59,6 +74,7 @@ impl Admin {
 fn member_of(client_id: &str, client_host: &str) -> Member {
     // Brokers write it as `/127.0.0.1`.
     let host = client_host.trim_start_matches('/').to_owned();
+    let client_id = client_id.rsplit_once(INSTANCE_MARK).map_or(client_id, |(name, _)| name);
     let address = client_id.strip_prefix(NAME).map(|advertised| match advertised.strip_prefix(':') {
         Some(port) if host.contains(':') => format!("[{host}]:{port}"),
         Some(port) => format!("{host}:{port}"),
@@ -105,8 +121,10 @@ mod tests {
             Some("[fe80:0:0:0:0:0:0:1]:8080")
         );
         assert_eq!(address("frostline", "/10.0.0.7"), None);
-        assert_eq!(client_id("a:1").as_deref(), Some("frostline@a:1"));
-        assert_eq!(client_id(""), None);
+        assert_eq!(client_id("a:1", ""), "frostline@a:1");
+        assert_eq!(client_id("", "4f2a"), "frostline#4f2a");
+        assert_eq!(member_of(&client_id("a:1", "4f2a"), "/10.0.0.7").address.as_deref(), Some("a:1"));
+        assert_eq!(member_of(&client_id("", "4f2a"), "/10.0.0.7").address, None);
     }
 
     #[test]

@@ -17,6 +17,7 @@ mod producer;
 mod raw;
 mod reader;
 mod rebalance;
+mod topic_identity;
 mod transaction;
 
 pub use admin::{Admin, GroupOffsets, TopicState};
@@ -31,3 +32,4 @@ pub use producer::{ChangelogSlot, Outgoing, Producer, TransactionSettings};
 pub use raw::{PartitionQueue, Row};
 pub use reader::{Polled, Reader, StartAt};
 pub use rebalance::{Assigned, GroupEvent, OffsetCommit};
+pub use topic_identity::TopicIdentity;

@@ -201,7 +201,8 @@ impl Producer {
         self.reports.in_flight[turn].fetch_add(1, Ordering::AcqRel);
         self.hand_over(record).map_err(|error| {
             self.reports.in_flight[turn].fetch_sub(1, Ordering::AcqRel);
-            KafkaError::of_client(&format!("producing to {}", outgoing.topic), &error)
+            let what = format!("producing to {}", outgoing.topic);
+            self.fenced(&what).unwrap_or_else(|| KafkaError::of_client(&what, &error))
         })
     }
 

@@ -26,13 +26,14 @@
 
 use std::collections::HashMap;
 use std::ops::Range;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError, Weak};
 use std::time::Duration;
 
 use rdkafka::client::ClientContext;
 use rdkafka::config::RDKafkaLogLevel;
 use rdkafka::consumer::{BaseConsumer, Consumer, ConsumerContext};
-use rdkafka::error::KafkaError as ClientError;
+use rdkafka::error::{KafkaError as ClientError, RDKafkaErrorCode};
 use rdkafka::types::RDKafkaRespErr;
 use rdkafka::{Offset, TopicPartitionList};
 use tokio::sync::Notify;
@@ -94,6 +95,11 @@ pub(super) struct Membership {
     wakes: Mutex<HashMap<i32, Arc<Notify>>>,
     /// The consumer that this context belongs to, so that queues can keep it alive.
     consumer: OnceLock<Weak<BaseConsumer<Membership>>>,
+    /// Whether the group counts this process among its members, as far as is known: from an assignment, even of no
+    /// partition, until one is lost.
+    is_member: AtomicBool,
+    /// Whether the client has reported that it reaches no broker, and none has answered since.
+    are_brokers_away: AtomicBool,
     pub(super) lifeline: Lifeline,
 }
 
@@ -104,6 +110,9 @@ impl ClientContext for Membership {
 
     fn error(&self, error: ClientError, reason: &str) {
         self.lifeline.reported(&error);
+        if error.rdkafka_error_code() == Some(RDKafkaErrorCode::AllBrokersDown) {
+            self.are_brokers_away.store(true, Ordering::Relaxed);
+        }
         super::client::log_error("kafka consumer", &error, reason);
     }
 }
@@ -116,7 +125,11 @@ impl ConsumerContext for Membership {
         partitions: &mut TopicPartitionList,
     ) {
         let result = match cause {
-            RDKafkaRespErr::RD_KAFKA_RESP_ERR__ASSIGN_PARTITIONS => self.assign(consumer, partitions),
+            RDKafkaRespErr::RD_KAFKA_RESP_ERR__ASSIGN_PARTITIONS => {
+                self.is_member.store(true, Ordering::Relaxed);
+                self.are_brokers_away.store(false, Ordering::Relaxed);
+                self.assign(consumer, partitions)
+            }
             _ => self.revoke(consumer, partitions),
         };
         match result {
@@ -142,6 +155,8 @@ impl Membership {
             leases: Mutex::default(),
             wakes: Mutex::default(),
             consumer: OnceLock::new(),
+            is_member: AtomicBool::new(false),
+            are_brokers_away: AtomicBool::new(false),
             lifeline: Lifeline::new(settings.brokers()),
         }
     }
@@ -149,6 +164,22 @@ impl Membership {
     /// Tells the context whose it is; once, right after the consumer was made.
     pub(super) fn belongs_to(&self, consumer: &Arc<BaseConsumer<Self>>) {
         let _ = self.consumer.set(Arc::downgrade(consumer));
+    }
+
+    /// Why this process is not in its group, as far as is known.
+    pub(super) fn absence(&self) -> Option<&'static str> {
+        if self.are_brokers_away.load(Ordering::Relaxed) {
+            Some("no broker answers")
+        } else if !self.is_member.load(Ordering::Relaxed) {
+            Some("it has not joined, or has lost its place and is joining again")
+        } else {
+            None
+        }
+    }
+
+    /// A broker has answered.
+    pub(super) fn brokers_are_back(&self) {
+        self.are_brokers_away.store(false, Ordering::Relaxed);
     }
 
     fn assign(
@@ -325,6 +356,7 @@ impl Membership {
     ) -> Result<(), KafkaError> {
         let numbers: Vec<i32> = partitions.elements().iter().map(|element| element.partition()).collect();
         if consumer.assignment_lost() {
+            self.is_member.store(false, Ordering::Relaxed);
             self.end_leases(&numbers);
             (self.on_event)(GroupEvent::Lost(numbers.clone()));
         } else if !numbers.is_empty() {

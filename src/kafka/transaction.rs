@@ -175,6 +175,17 @@ impl Producer {
         self.forget_reports();
     }
 
+    /// The error that another producer has this one's transactional id by now, if that is so: the client reports it for
+    /// whatever it is asked for next, as a fatal error without a reason.
+    pub(super) fn fenced(&self, what: &str) -> Option<KafkaError> {
+        let transaction = self.transaction()?;
+        let (code, reason) = self.client.client().fatal_error()?;
+        is_fenced(code).then(|| {
+            transaction.is_spent.store(true, Ordering::Release);
+            KafkaError::Replaced(format!("{what}: {reason} {FENCED_HINT}"))
+        })
+    }
+
     /// Repeats a call while it is retriable, and sorts what else may come of it.
     fn repeat(&self, what: &str, call: impl Fn() -> Result<(), TransactionError>) -> Result<(), KafkaError> {
         let Some(transaction) = self.transaction() else { return Ok(()) };
@@ -190,8 +201,13 @@ impl Producer {
             if !error.requires_abort || !is_refused_by_group(error.code) {
                 transaction.is_spent.store(true, Ordering::Release);
             }
+            if let Some(fenced) = self.fenced(what) {
+                return Err(fenced);
+            }
             // The record that failed says more than the transaction that failed with it.
-            let cause = self.take_failure().filter(|cause| matches!(cause, KafkaError::Fatal(_)));
+            let is_lasting =
+                |cause: &KafkaError| matches!(cause, KafkaError::Fatal(_) | KafkaError::Clock(_));
+            let cause = self.take_failure().filter(is_lasting);
             return Err(cause.unwrap_or_else(|| of_transaction(what, &error)));
         }
     }
@@ -224,14 +240,21 @@ fn is_refused_by_group(code: RDKafkaErrorCode) -> bool {
     matches!(code, IllegalGeneration | UnknownMemberId | FencedInstanceId | RebalanceInProgress)
 }
 
-fn of_transaction(what: &str, error: &TransactionError) -> KafkaError {
+/// Whether another producer has the transactional id.
+fn is_fenced(code: RDKafkaErrorCode) -> bool {
     use RDKafkaErrorCode::{Fenced, InvalidProducerEpoch, ProducerFenced};
+    matches!(code, Fenced | ProducerFenced | InvalidProducerEpoch)
+}
+
+const FENCED_HINT: &str = "(the transaction timed out, or another process has the same transactional id, as with a copy \
+                           of this state directory)";
+
+fn of_transaction(what: &str, error: &TransactionError) -> KafkaError {
     let message = format!("{what}: {}", error.reason);
     match error.code {
         code if is_refused_by_group(code) => KafkaError::Fenced(message),
-        Fenced | ProducerFenced | InvalidProducerEpoch => KafkaError::Replaced(format!(
-            "{message} (the transaction timed out, or another process uses a copy of this state directory)"
-        )),
+        code if is_fenced(code) => KafkaError::Replaced(format!("{message} {FENCED_HINT}")),
+        RDKafkaErrorCode::InvalidTimestamp => KafkaError::Clock(message),
         _ if error.requires_abort => KafkaError::Retry(message),
         _ => KafkaError::Retry(format!("{message}: the outcome is unknown and is found out by a restore")),
     }

@@ -140,10 +140,12 @@ impl Daemon {
         let common = Common {
             settings,
             // Stable over restarts, also of a process whose disk is gone, if it has a name of its own.
+            configured_instance: config.runtime.group_instance_id.clone(),
             instance: match config.runtime.group_instance_id.as_str() {
                 "" => state.instance()?,
                 name => name.to_owned(),
             },
+            tombstones_kept: limits.tombstones_kept,
             state,
             totals: Arc::new(Totals::new()),
             board: Arc::default(),
@@ -405,11 +407,10 @@ fn start_table(
         return Ok(None);
     }
     let name = config.topic(topic::STATIONS).name;
-    let partitions = admin.partitions(&name)?.ok_or_else(|| {
-        KafkaError::Topic(format!("no such topic: {name}: make it with `frostline topics create`"))
-    })?;
+    let found = admin.identify(&[&name])?.into_iter().next();
+    let found = found.ok_or_else(|| KafkaError::Topic(format!("no broker describes topic {name}")))?;
     let index = Arc::clone(stations);
-    Ok(Some(StationTable::start(settings.clone(), (state, cluster), name, partitions, index)?))
+    Ok(Some(StationTable::start(settings.clone(), (state, cluster), name, &found, index)?))
 }
 
 async fn table_loaded(loaded: Loaded, config: &Config) -> Result<(), StartError> {

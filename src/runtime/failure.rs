@@ -34,10 +34,12 @@ impl Failure {
         matches!(self, Self::Kafka(KafkaError::Retry(_) | KafkaError::Fenced(_)))
     }
 
-    /// The store that must be rebuilt from its changelog.
-    pub fn damaged_store(&self) -> Option<&str> {
+    /// The store that must be restored from the beginning of its changelog.
+    pub fn unusable_store(&self) -> Option<&str> {
         match self {
-            Self::State(StateError::Corrupted { store, .. }) => Some(store),
+            Self::State(StateError::Corrupted { store, .. } | StateError::Outdated { store, .. }) => {
+                Some(store)
+            }
             _ => None,
         }
     }
@@ -49,7 +51,9 @@ impl Failure {
                 !matches!(error, KafkaError::Retry(_) | KafkaError::Fenced(_) | KafkaError::Replaced(_))
             }
             // sled refuses everything after the first failed write.
-            Self::State(error) => !matches!(error, StateError::Corrupted { .. }),
+            Self::State(error) => {
+                !matches!(error, StateError::Corrupted { .. } | StateError::Outdated { .. })
+            }
             Self::Stalled { .. } => true,
             Self::Panic(_) => false,
         }

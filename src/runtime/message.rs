@@ -28,12 +28,14 @@ pub(super) struct GroupChanged {
 #[rtype(result = "()")]
 pub(super) struct WorkerReady;
 
-/// A worker has closed all its tasks.
+/// A worker has closed its tasks, or could not open some.
 #[derive(Message)]
 #[rtype(result = "()")]
 pub(super) struct WorkerFailed {
     pub(super) worker: usize,
     pub(super) failure: Failure,
+    /// Those that do not work; `None`: all that the worker has.
+    pub(super) partitions: Option<Vec<i32>>,
 }
 
 /// The membership of the group cannot go on.

@@ -26,6 +26,7 @@ mod message;
 mod partition;
 mod plan;
 mod poll_thread;
+mod provenance;
 mod restore;
 mod rule_table;
 mod station_table;

@@ -1,5 +1,6 @@
 //! What a stage needs to run: topics, processor, state, clients. Made once at the start.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -12,6 +13,9 @@ use crate::kafka::{ClientSettings, GroupSettings, TransactionSettings};
 use crate::stages::{Processor, Question, Recipe, StageName};
 use crate::state::{Identity, StateDirectory, StateError, Store};
 
+/// Kafka's own default of `delete.retention.ms`, for brokers that do not tell it.
+const TOMBSTONES_KEPT_DEFAULT: Duration = Duration::from_secs(24 * 60 * 60);
+
 /// What all stages of this process share.
 pub(super) struct Common {
     pub(super) settings: ClientSettings,
@@ -22,8 +26,12 @@ pub(super) struct Common {
     pub(super) dead_letter_bytes_max: usize,
     /// The Kafka cluster's own id; empty where it tells none.
     pub(super) cluster: String,
-    /// The state directory's own name.
+    /// `runtime.group_instance_id`; empty where the state directory's own name is used.
+    pub(super) configured_instance: String,
+    /// What this process is called at its start.
     pub(super) instance: String,
+    /// How long each changelog keeps tombstones, by its name in Kafka.
+    pub(super) tombstones_kept: BTreeMap<String, Duration>,
     /// Where this process answers, for the others.
     pub(super) advertised: String,
 }
@@ -53,8 +61,12 @@ pub(super) struct StagePlan {
     pub(super) remember_days: u32,
     /// The Kafka cluster's own id.
     cluster: String,
-    /// What transactional ids of this process begin with; `None` without transactions.
+    /// How long the changelog keeps tombstones.
+    pub(super) tombstones_kept: Duration,
+    /// What the transactional ids of the stage begin with; `None` without transactions.
     transactional_prefix: Option<String>,
+    /// `runtime.group_instance_id`; empty where the state directory's own name is used.
+    configured_instance: String,
     transaction_timeout_ms: u64,
     recipe: Arc<Recipe>,
 }
@@ -63,11 +75,14 @@ impl StagePlan {
     pub(super) fn new(stage: StageName, config: &Config, common: &Common) -> Self {
         let Common { settings, state, totals, board, recipe, .. } = common;
         let TopicPlan { name: source, partitions, .. } = config.topic(config.source_of(stage));
+        let changelog = stage.is_stateful().then(|| config.changelog(stage).name);
+        let kept = changelog.as_ref().and_then(|changelog| common.tombstones_kept.get(changelog));
         Self {
             stage,
             sink: config.topic(config.sink_of(stage)).name,
             dead_letters: config.topic(topic::DEAD_LETTERS).name,
-            changelog: stage.is_stateful().then(|| config.changelog(stage).name),
+            tombstones_kept: kept.copied().unwrap_or(TOMBSTONES_KEPT_DEFAULT),
+            changelog,
             dead_letter_bytes_max: common.dead_letter_bytes_max,
             group: GroupSettings {
                 group: config.group(stage),
@@ -78,6 +93,7 @@ impl StagePlan {
                 session_timeout_ms: config.runtime.session_timeout_ms,
                 group_instance_id: config.runtime.group_instance_id.clone(),
                 advertised: common.advertised.clone(),
+                instance: common.instance.clone(),
             },
             source,
             commit_interval: Duration::from_millis(config.runtime.commit_interval_ms),
@@ -94,7 +110,8 @@ impl StagePlan {
             remember_days: config.runtime.remember_days,
             cluster: common.cluster.clone(),
             transactional_prefix: (config.runtime.guarantee == Guarantee::ExactlyOnce)
-                .then(|| format!("{}frostline-{stage}-{}", config.kafka.namespace, common.instance)),
+                .then(|| format!("{}frostline-{stage}-", config.kafka.namespace)),
+            configured_instance: common.configured_instance.clone(),
             transaction_timeout_ms: config.runtime.transaction_timeout_ms,
             recipe: Arc::clone(recipe),
         }
@@ -110,10 +127,26 @@ impl StagePlan {
         question.answer(store, &self.recipe.rules)
     }
 
-    /// Whose store a partition's is.
-    pub(super) fn identity(&self, partition: i32) -> Identity {
+    /// Whose store a partition's is; for the ids see [`super::provenance`].
+    pub(super) fn identity(&self, partition: i32, topic_ids: &str) -> Identity {
         let (stage, cluster) = (self.stage.to_string(), self.cluster.clone());
-        Identity { stage, topic: self.source.clone(), partition, cluster }
+        Identity { stage, topic: self.source.clone(), partition, cluster, topic_ids: topic_ids.to_owned() }
+    }
+
+    /// What this process is called among those of the installation.
+    ///
+    /// # Errors
+    /// [`StateError::Unusable`] where the state directory's name can neither be read nor written.
+    pub(super) fn instance(&self) -> Result<String, StateError> {
+        match self.configured_instance.as_str() {
+            "" => self.state.instance(),
+            name => Ok(name.to_owned()),
+        }
+    }
+
+    /// Whether another name may be taken, where two processes have the same.
+    pub(super) fn can_be_renamed(&self) -> bool {
+        self.configured_instance.is_empty()
     }
 
     /// After how long a commit is abandoned: by then the brokers have ended its transaction, or each step of a
@@ -127,11 +160,13 @@ impl StagePlan {
 
     /// How the producer of a worker takes part in transactions. Its id is made of what stays the same over
     /// restarts (the state directory's own name, the worker's number) and is nobody else's at the same time
-    /// (the directory is locked).
-    pub(super) fn transaction(&self, worker: usize) -> Option<TransactionSettings> {
-        self.transactional_prefix.as_ref().map(|prefix| TransactionSettings {
-            transactional_id: format!("{prefix}-{worker}"),
-            timeout_ms: self.transaction_timeout_ms,
-        })
+    /// (the directory is locked; of a copied one see [`super::worker`]).
+    ///
+    /// # Errors
+    /// As [`instance`](Self::instance).
+    pub(super) fn transaction(&self, worker: usize) -> Result<Option<TransactionSettings>, StateError> {
+        let Some(prefix) = &self.transactional_prefix else { return Ok(None) };
+        let transactional_id = format!("{prefix}{}-{worker}", self.instance()?);
+        Ok(Some(TransactionSettings { transactional_id, timeout_ms: self.transaction_timeout_ms }))
     }
 }

@@ -29,7 +29,7 @@ use super::plan::StagePlan;
 use super::task::Task;
 use crate::fault::{Point, reach};
 use crate::kafka::{Polled, Reader, StartAt};
-use crate::record::Record;
+use crate::record::{Record, unix_ms};
 use crate::stages::StageName;
 use crate::state::{Change, StateError};
 
@@ -48,6 +48,8 @@ pub(super) struct Restore {
     reader: Reader,
     open: BTreeMap<i32, Restoring>,
     started: Instant,
+    /// The same, in milliseconds since 1970.
+    started_ms: i64,
     told: Instant,
     records: u64,
 }
@@ -57,6 +59,8 @@ struct Restoring {
     start_offset: i64,
     next_offset: i64,
     records: u64,
+    /// Until when the store could be believed, in milliseconds since 1970; see [`super::provenance`].
+    believed_until_ms: i64,
     /// What must be reached: the high watermark when the first end was seen.
     target_offset: Option<i64>,
 }
@@ -72,19 +76,29 @@ impl Restore {
         let mut starts = Vec::with_capacity(tasks.len());
         let mut open = BTreeMap::new();
         for (partition, task) in tasks {
-            let start_offset = task.borrow().changelog_offset().max(0);
+            let (start_offset, believed_until_ms) = {
+                let task = task.borrow();
+                (task.changelog_offset().max(0), task.believed_until_ms())
+            };
             // A number even for the beginning: the client asks for others, and waits half a second between tries.
             starts.push((partition, StartAt::Offset(start_offset)));
             let next_offset = start_offset;
             open.insert(
                 partition,
-                Restoring { task, start_offset, next_offset, records: 0, target_offset: None },
+                Restoring {
+                    task,
+                    start_offset,
+                    next_offset,
+                    records: 0,
+                    believed_until_ms,
+                    target_offset: None,
+                },
             );
         }
         let reader = Reader::new(&plan.settings, changelog, &starts)?;
-        let (stage, now) = (plan.stage, Instant::now());
+        let (stage, started, started_ms) = (plan.stage, Instant::now(), unix_ms());
         let changelog = changelog.to_owned();
-        Ok(Self { stage, worker, changelog, reader, open, started: now, told: now, records: 0 })
+        Ok(Self { stage, worker, changelog, reader, open, started, started_ms, told: started, records: 0 })
     }
 
     /// Forgets a partition that was taken away, or is opened again.
@@ -160,7 +174,9 @@ impl Restore {
             );
             return Ok(false);
         }
-        self.open.remove(&partition);
+        if let Some(restored) = self.open.remove(&partition) {
+            restored.task.borrow_mut().restored(self.started_ms);
+        }
         Ok(true)
     }
 
@@ -196,6 +212,9 @@ impl Restoring {
         if record.offset < self.start_offset {
             return Err(self.made_anew(record.offset).into());
         }
+        if record.timestamp_ms > self.believed_until_ms {
+            return Err(self.missed_tombstones(record).into());
+        }
         let unreadable = |reason: &str| StateError::Changelog {
             place: format!("{changelog}/{}@{}", record.partition, record.offset),
             reason: reason.to_owned(),
@@ -212,9 +231,18 @@ impl Restoring {
 
     /// The changelog has been deleted and made again since the store was written.
     fn made_anew(&self, found_offset: i64) -> StateError {
-        self.task.borrow().corrupted(&format!(
-            "it has the changelog up to {}, which now has {found_offset} there: the topic was made anew",
+        self.task.borrow().outdated(format!(
+            "it has the changelog up to {}, which now has {found_offset} there: the topic was made again, or cut",
             self.start_offset
+        ))
+    }
+
+    /// By this machine's clock the store was young enough, by the changelog's own records it is not.
+    fn missed_tombstones(&self, record: &Record<'_>) -> StateError {
+        self.task.borrow().outdated(format!(
+            "offset {} of its changelog was written when tombstones that it has not seen may have been gone: is the \
+             clock of this machine right?",
+            record.offset
         ))
     }
 

@@ -9,9 +9,9 @@ use tokio::sync::oneshot;
 
 use super::background::Background;
 use super::failure::Failure;
-use crate::kafka::{ClientSettings, Polled, Reader, StartAt};
+use crate::kafka::{ClientSettings, Polled, Reader, StartAt, TopicIdentity};
 use crate::noaa::{Station, StationId};
-use crate::record::Record;
+use crate::record::{Record, unix_ms};
 use crate::stages::StationIndex;
 use crate::state::{Change, Checkpoint, Identity, StateDirectory, StateError, Store};
 
@@ -46,13 +46,13 @@ impl StationTable {
         settings: ClientSettings,
         (state, cluster): (&StateDirectory, &str),
         topic: String,
-        partitions: i32,
+        found: &TopicIdentity,
         index: Arc<StationIndex>,
     ) -> Result<(Self, oneshot::Receiver<Result<TableProgress, Failure>>), Failure> {
         let mut stores = Vec::new();
-        for partition in 0..partitions {
+        for partition in 0..found.partitions {
             let (stage, topic, cluster) = ("stations".to_owned(), topic.clone(), cluster.to_owned());
-            let identity = Identity { stage, topic, partition, cluster };
+            let identity = Identity { stage, topic, partition, cluster, topic_ids: found.id.clone() };
             stores.push(Part {
                 store: state.store(&identity, u32::MAX)?,
                 identity,
@@ -221,7 +221,8 @@ impl Part {
         }
         let changes: Vec<Change<'_>> =
             self.pending.iter().map(|(key, value)| Change { key, value: value.as_deref() }).collect();
-        let checkpoint = Checkpoint { changelog_offset: self.next_offset, ..Checkpoint::NONE };
+        let at_ms = unix_ms();
+        let checkpoint = Checkpoint { changelog_offset: self.next_offset, at_ms, ..Checkpoint::NONE };
         self.store.write(&changes, checkpoint)?;
         self.pending.clear();
         Ok(())

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicI64, AtomicU8, AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, PoisonError, Weak};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use serde::Serialize;
@@ -10,7 +10,10 @@ use serde::Serialize;
 use crate::record::unix_ms;
 use crate::stages::StageName;
 
-/// Where a task stands.
+/// After so long without a turn nobody looks at the end of a task's partition any more.
+const UNWATCHED_AFTER: Duration = Duration::from_secs(5);
+
+/// Where the task of an assigned partition stands.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Phase {
@@ -18,6 +21,19 @@ pub enum Phase {
     Restoring = 0,
     /// It processes records, or waits for some.
     Running = 1,
+    /// The group has given it to this process; its worker has not opened it yet.
+    Assigned = 2,
+    /// Its worker has failed and closed it; it is opened again after a while.
+    Failed = 3,
+}
+
+impl Phase {
+    fn of(number: u8) -> Self {
+        [Self::Restoring, Self::Running, Self::Assigned]
+            .into_iter()
+            .find(|phase| *phase as u8 == number)
+            .unwrap_or(Self::Failed)
+    }
 }
 
 /// One task's entry on the [`Board`]; written by its worker, read by anybody.
@@ -30,6 +46,8 @@ pub(super) struct TaskStatus {
     phase: AtomicU8,
     /// When it last had its turn, in milliseconds after `started`.
     beat_ms: AtomicU64,
+    /// Why its worker failed last, and when it began to: until it runs again.
+    failure: Mutex<Option<(Instant, String)>>,
     restored: AtomicU64,
     to_restore: AtomicU64,
     next_offset: AtomicI64,
@@ -39,11 +57,39 @@ pub(super) struct TaskStatus {
 }
 
 impl TaskStatus {
+    fn new(stage: StageName, partition: i32, worker: usize) -> Self {
+        Self {
+            stage,
+            partition,
+            worker,
+            started: Instant::now(),
+            phase: AtomicU8::new(Phase::Assigned as u8),
+            beat_ms: AtomicU64::new(0),
+            failure: Mutex::new(None),
+            restored: AtomicU64::new(0),
+            to_restore: AtomicU64::new(0),
+            next_offset: AtomicI64::new(-1),
+            end_offset: AtomicI64::new(-1),
+            fresh_ms: AtomicI64::new(0),
+        }
+    }
+
     /// The task has its turn.
     pub(super) fn beat(&self, phase: Phase) {
         let now = u64::try_from(self.started.elapsed().as_millis()).unwrap_or(u64::MAX);
         self.beat_ms.store(now, Ordering::Relaxed);
-        self.phase.store(phase as u8, Ordering::Relaxed);
+        let before = self.phase.swap(phase as u8, Ordering::Relaxed);
+        if phase == Phase::Running && before != phase as u8 {
+            *self.failure.lock().unwrap_or_else(PoisonError::into_inner) = None;
+        }
+    }
+
+    /// Its worker has failed. The age is that of the first failure since it last ran.
+    fn failed(&self, reason: &str) {
+        self.beat(Phase::Failed);
+        let mut failure = self.failure.lock().unwrap_or_else(PoisonError::into_inner);
+        let since = failure.take().map_or_else(Instant::now, |(since, _)| since);
+        *failure = Some((since, reason.to_owned()));
     }
 
     /// How many changelog records have been read back, of how many (markers and gaps included).
@@ -77,12 +123,15 @@ impl TaskStatus {
     fn snapshot(&self) -> TaskSnapshot {
         let known = |offset: &AtomicI64| Some(offset.load(Ordering::Relaxed)).filter(|offset| *offset >= 0);
         let restored = self.restored.load(Ordering::Relaxed);
-        let phase = if self.phase.load(Ordering::Relaxed) == 0 { Phase::Restoring } else { Phase::Running };
+        let failure = self.failure.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        let (failed_for, failure) = failure.map(|(since, reason)| (since.elapsed(), reason)).unzip();
         TaskSnapshot {
             stage: self.stage,
             partition: self.partition,
             worker: self.worker,
-            phase,
+            phase: Phase::of(self.phase.load(Ordering::Relaxed)),
+            failure,
+            failed_for,
             committed_offset: known(&self.next_offset),
             end_offset: known(&self.end_offset),
             restored_records: restored,
@@ -104,6 +153,12 @@ pub struct TaskSnapshot {
     pub worker: usize,
     /// Where it stands.
     pub phase: Phase,
+    /// Why its worker failed last; `None` while it runs.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub failure: Option<String>,
+    /// For how long it has not run since that first failure.
+    #[serde(skip)]
+    pub failed_for: Option<Duration>,
     /// The next input offset as of the last commit.
     pub committed_offset: Option<i64>,
     /// The end of the partition, as the last fetch told it.
@@ -135,54 +190,153 @@ impl TaskSnapshot {
     }
 }
 
-/// The tasks of this process.
+/// The partitions that the groups have given to this process, from their assignment until they are given up, and
+/// whether the groups can be reached.
 #[derive(Debug, Default)]
-pub struct Board(Mutex<BTreeMap<(StageName, i32), Weak<TaskStatus>>>);
+pub struct Board {
+    tasks: Mutex<BTreeMap<(StageName, i32), Arc<TaskStatus>>>,
+    /// Why a stage is not in its group just now, and since when; `None`: it is.
+    absences: Mutex<BTreeMap<StageName, Option<(Instant, String)>>>,
+}
 
 impl Board {
-    /// Adds a task; it leaves the board when its entry is dropped.
-    pub(super) fn register(&self, stage: StageName, partition: i32, worker: usize) -> Arc<TaskStatus> {
-        let status = Arc::new(TaskStatus {
-            stage,
-            partition,
-            worker,
-            started: Instant::now(),
-            phase: AtomicU8::new(Phase::Restoring as u8),
-            beat_ms: AtomicU64::new(0),
-            restored: AtomicU64::new(0),
-            to_restore: AtomicU64::new(0),
-            next_offset: AtomicI64::new(-1),
-            end_offset: AtomicI64::new(-1),
-            fresh_ms: AtomicI64::new(0),
-        });
-        let mut tasks = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        tasks.retain(|_, task| task.strong_count() > 0);
-        tasks.insert((stage, partition), Arc::downgrade(&status));
+    /// The group has given a partition to this process.
+    pub(super) fn assigned(&self, stage: StageName, partition: i32, worker: usize) {
+        let status = Arc::new(TaskStatus::new(stage, partition, worker));
+        lock(&self.tasks).insert((stage, partition), status);
+    }
+
+    /// Partitions are given up.
+    pub(super) fn released(&self, stage: StageName, partitions: &[i32]) {
+        let mut tasks = lock(&self.tasks);
+        partitions.iter().for_each(|partition| drop(tasks.remove(&(stage, *partition))));
+    }
+
+    /// The stage has ended.
+    pub(super) fn ended(&self, stage: StageName) {
+        lock(&self.tasks).retain(|(of, _), _| *of != stage);
+        lock(&self.absences).remove(&stage);
+    }
+
+    /// A worker opens a partition: its entry, or one that nobody sees where the partition has just been given up.
+    pub(super) fn opened(&self, stage: StageName, partition: i32, worker: usize) -> Arc<TaskStatus> {
+        let known = lock(&self.tasks).get(&(stage, partition)).cloned();
+        let status = known.unwrap_or_else(|| Arc::new(TaskStatus::new(stage, partition, worker)));
+        status.restored(0, 0);
         status
     }
 
-    /// All tasks, by stage and partition.
-    pub fn snapshot(&self) -> Vec<TaskSnapshot> {
-        let tasks = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        tasks.values().filter_map(Weak::upgrade).map(|task| task.snapshot()).collect()
+    /// The worker of these partitions has failed, and closed them.
+    pub(super) fn failed<'a>(
+        &self,
+        stage: StageName,
+        partitions: impl IntoIterator<Item = &'a i32>,
+        reason: &str,
+    ) {
+        let tasks = lock(&self.tasks);
+        let failed = partitions.into_iter().filter_map(|partition| tasks.get(&(stage, *partition)));
+        failed.for_each(|task| task.failed(reason));
     }
 
-    /// A task that has had no turn for longer than `patience`: its thread hangs.
+    /// Whether the stage is in its group, or why not.
+    pub(super) fn membership(&self, stage: StageName, absence: Option<&str>) {
+        let mut absences = lock(&self.absences);
+        let known = absences.entry(stage).or_default();
+        match (absence, &mut *known) {
+            (None, known) => *known = None,
+            (Some(reason), Some((_, before))) => reason.clone_into(before),
+            (Some(reason), known) => *known = Some((Instant::now(), reason.to_owned())),
+        }
+    }
+
+    /// All partitions, by stage and number.
+    pub fn snapshot(&self) -> Vec<TaskSnapshot> {
+        lock(&self.tasks).values().map(|task| task.snapshot()).collect()
+    }
+
+    /// A task that has had no turn for longer than `patience`: its thread hangs. One that failed waits for another try.
     pub fn stalled(&self, patience: Duration) -> Option<TaskSnapshot> {
-        let tasks = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        let stalled = tasks.values().filter_map(Weak::upgrade).find(|task| task.silent_for() > patience);
+        let tasks = lock(&self.tasks);
+        let stalled = tasks.values().find(|task| {
+            task.phase.load(Ordering::Relaxed) != Phase::Failed as u8 && task.silent_for() > patience
+        });
         stalled.map(|task| task.snapshot())
     }
+
+    /// The partitions of a stage whose end nobody is looking at: their tasks do not run, or have had no turn for a while.
+    pub(super) fn unwatched(&self, stage: StageName) -> Vec<i32> {
+        let tasks = lock(&self.tasks);
+        let own = tasks.range((stage, i32::MIN)..=(stage, i32::MAX));
+        let is_unwatched = |task: &TaskStatus| {
+            task.phase.load(Ordering::Relaxed) != Phase::Running as u8 || task.silent_for() > UNWATCHED_AFTER
+        };
+        own.filter(|(_, task)| is_unwatched(task)).map(|((_, partition), _)| *partition).collect()
+    }
+
+    /// Where partitions of a stage end, as the brokers say.
+    pub(super) fn ends_at(&self, stage: StageName, ends: &BTreeMap<i32, i64>) {
+        let tasks = lock(&self.tasks);
+        for (partition, end) in ends {
+            if let Some(task) = tasks.get(&(stage, *partition)) {
+                task.ends_at(*end);
+            }
+        }
+    }
+
+    /// Why this process is not ready, in sentences; empty when it is. Ready means: every stage is in its group, and each
+    /// partition that it was given is restored and has had its turn within `patience`.
+    pub fn unready(&self, patience: Duration) -> Vec<String> {
+        let mut reasons = Vec::new();
+        for (stage, absence) in &*lock(&self.absences) {
+            if let Some((since, reason)) = absence {
+                reasons.push(format!(
+                    "stage {stage} is not in its group for {} s: {reason}",
+                    since.elapsed().as_secs()
+                ));
+            }
+        }
+        let tasks = self.snapshot();
+        let restoring = tasks.iter().filter(|task| task.phase == Phase::Restoring).count();
+        if restoring > 0 {
+            reasons.push(format!("{restoring} partitions are being restored"));
+        }
+        let waiting = tasks.iter().filter(|task| task.phase == Phase::Assigned).count();
+        if waiting > 0 {
+            reasons.push(format!("{waiting} partitions wait for their worker"));
+        }
+        let mut failures: BTreeMap<(StageName, &str), (usize, u64)> = BTreeMap::new();
+        for task in &tasks {
+            if let (Some(reason), Some(age)) = (&task.failure, task.failed_for) {
+                let (count, seconds) = failures.entry((task.stage, reason)).or_default();
+                (*count, *seconds) = (*count + 1, (*seconds).max(age.as_secs()));
+            }
+        }
+        for ((stage, reason), (count, seconds)) in failures {
+            reasons.push(format!("stage {stage}: {count} partitions do not work for {seconds} s: {reason}"));
+        }
+        let is_silent = |task: &&TaskSnapshot| task.phase != Phase::Failed && task.silent_for > patience;
+        for task in tasks.iter().filter(is_silent) {
+            reasons.push(format!("stage {} has not moved in partition {}", task.stage, task.partition));
+        }
+        reasons
+    }
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
+    const SECOND: Duration = Duration::from_secs(1);
+
     #[test]
-    fn a_task_without_a_turn_is_found_and_a_dropped_one_is_gone() {
+    fn a_task_without_a_turn_is_found_and_one_that_was_given_up_is_gone() {
         let board = Board::default();
-        let task = board.register(StageName::Alert, 3, 0);
+        board.assigned(StageName::Alert, 3, 0);
+        let task = board.opened(StageName::Alert, 3, 0);
         task.restored(10, 40);
         assert!(board.stalled(Duration::from_secs(60)).is_none());
         std::thread::sleep(Duration::from_millis(30));
@@ -191,7 +345,33 @@ mod tests {
         assert_eq!((stalled.restored_records, stalled.restore_records), (10, 40));
         task.beat(Phase::Running);
         assert!(board.stalled(Duration::from_millis(20)).is_none());
-        drop(task);
+        board.released(StageName::Alert, &[3]);
         assert!(board.snapshot().is_empty());
+        board.opened(StageName::Alert, 3, 0);
+        assert!(board.snapshot().is_empty(), "it was given up before its worker opened it");
+    }
+
+    #[test]
+    fn a_process_is_ready_when_it_is_in_its_groups_and_all_that_it_was_given_works() {
+        let board = Board::default();
+        let unready = || board.unready(SECOND).join("; ");
+        board.membership(StageName::Filter, Some("it has not joined yet"));
+        assert!(unready().contains("stage filter is not in its group"), "{}", unready());
+        board.membership(StageName::Filter, None);
+        assert_eq!(unready(), "");
+        board.assigned(StageName::Filter, 0, 0);
+        assert!(unready().contains("1 partitions wait for their worker"), "{}", unready());
+        let task = board.opened(StageName::Filter, 0, 0);
+        assert!(unready().contains("being restored"), "{}", unready());
+        task.beat(Phase::Running);
+        assert_eq!(unready(), "");
+        board.failed(StageName::Filter, &[0], "the broker is away");
+        assert!(unready().contains("1 partitions do not work for 0 s: the broker is away"), "{}", unready());
+        assert_eq!(board.unwatched(StageName::Filter), [0]);
+        board.opened(StageName::Filter, 0, 0);
+        assert!(unready().contains("the broker is away"), "until it runs again: {}", unready());
+        task.beat(Phase::Running);
+        assert_eq!(unready(), "");
+        assert!(board.unwatched(StageName::Filter).is_empty());
     }
 }

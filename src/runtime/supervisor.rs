@@ -36,6 +36,7 @@ use super::plan::StagePlan;
 use super::poll_thread;
 use super::worker::Worker;
 use crate::kafka::{Assigned, GroupConsumer, GroupEvent, KafkaError};
+use crate::state::StateError;
 
 /// Failures older than this no longer count against the budget.
 const BUDGET_WINDOW: Duration = Duration::from_secs(600);
@@ -95,11 +96,10 @@ impl Supervisor {
         }
         let leaving = Arc::new(AtomicBool::new(false));
         let poll_thread = poll_thread::start(
-            plan.stage,
+            Arc::clone(&plan),
             consumer.clone(),
             (address.clone().recipient(), address.clone().recipient()),
             Arc::clone(&leaving),
-            patience,
         );
         let supervisor = Self {
             workers_to_come: plan.workers,
@@ -124,6 +124,7 @@ impl Supervisor {
             let fewest = (0..self.hands.len()).min_by_key(|index| self.hands[*index].partitions.len());
             let Some(index) = fewest else { continue };
             self.hands[index].partitions.insert(one.partition);
+            self.plan.board.assigned(self.plan.stage, one.partition, index);
             shares[index].push(one);
         }
         for (hand, share) in self.hands.iter().zip(shares) {
@@ -136,8 +137,10 @@ impl Supervisor {
     /// Takes partitions whose start is not known yet; their worker asks again.
     fn assign_unread(&mut self, partitions: &[i32], context: &mut Context<Self>) {
         for partition in partitions {
-            if let Some(hand) = self.hands.iter_mut().min_by_key(|hand| hand.partitions.len()) {
+            let fewest = self.hands.iter_mut().enumerate().min_by_key(|(_, hand)| hand.partitions.len());
+            if let Some((index, hand)) = fewest {
                 hand.partitions.insert(*partition);
+                self.plan.board.assigned(self.plan.stage, *partition, index);
             }
         }
         for worker in 0..self.hands.len() {
@@ -158,6 +161,7 @@ impl Supervisor {
         let word = if commit { "partitions revoked" } else { "partitions lost" };
         let named = ranges(partitions.iter().copied());
         tracing::info!(stage = self.plan.stage.as_str(), partitions = named, "{word}");
+        self.plan.board.released(self.plan.stage, partitions);
         for hand in &mut self.hands {
             let own: Vec<i32> =
                 partitions.iter().copied().filter(|partition| hand.partitions.remove(partition)).collect();
@@ -245,12 +249,18 @@ impl Handler<WorkerReady> for Supervisor {
 impl Handler<WorkerFailed> for Supervisor {
     type Result = ();
 
-    fn handle(&mut self, WorkerFailed { worker, failure }: WorkerFailed, context: &mut Self::Context) {
+    fn handle(&mut self, failed: WorkerFailed, context: &mut Self::Context) {
+        let WorkerFailed { worker, failure, partitions } = failed;
+        let all = self.hands.get(worker).map(|hand| hand.partitions.iter().copied().collect());
+        let partitions = partitions.or(all).unwrap_or_default();
+        self.plan.board.failed(self.plan.stage, &partitions, &failure.to_string());
         if failure.is_fatal() {
             return self.give_up(failure);
         }
         let delay = match &failure {
-            Failure::Kafka(KafkaError::Fenced(_)) => Some(DELAY_FIRST),
+            Failure::Kafka(KafkaError::Fenced(_)) | Failure::State(StateError::Outdated { .. }) => {
+                Some(DELAY_FIRST)
+            }
             passing if passing.is_passing() => Some(DELAY_AWAY),
             _ => self.next_delay(),
         };
@@ -303,6 +313,7 @@ impl Handler<PollEnded> for Supervisor {
     type Result = ();
 
     fn handle(&mut self, _: PollEnded, context: &mut Self::Context) {
+        self.plan.board.ended(self.plan.stage);
         let poll_thread = self.poll_thread.take();
         let hands = std::mem::take(&mut self.hands);
         let result = self.failure.take().map_or(Ok(()), Err);
@@ -325,7 +336,7 @@ impl Handler<PollEnded> for Supervisor {
 }
 
 /// Partitions for people: `0-4,7`. A thousand of them fit on a line.
-fn ranges(partitions: impl Iterator<Item = i32>) -> String {
+pub(super) fn ranges(partitions: impl Iterator<Item = i32>) -> String {
     let mut runs: Vec<(i32, i32)> = Vec::new();
     for partition in partitions.collect::<BTreeSet<_>>() {
         match runs.last_mut() {

@@ -18,7 +18,7 @@ use crate::record::{DAY_MS, Record, day_of, unix_ms};
 use crate::stages::{
     Collector, Context, Counts, HEADER_PREFIX, Output, OutputHeader, Processor, Question, Sink,
 };
-use crate::state::{Change, Checkpoint, StateError, Store};
+use crate::state::{Change, Checkpoint, Identity, StateError, Store};
 
 /// More uncommitted changes than this are committed before the interval is over.
 const CHANGES_MAX: usize = 5_000;
@@ -72,6 +72,8 @@ pub(super) enum Slice {
 pub(super) struct Task {
     plan: Arc<StagePlan>,
     pub(super) partition: i32,
+    /// Whose the store is.
+    identity: Identity,
     /// Gone once the task is closed: nothing can be taken any more.
     queue: Option<PartitionQueue>,
     processor: Box<dyn Processor>,
@@ -103,6 +105,8 @@ pub(super) struct Task {
     /// The oldest record since the last commit began, in milliseconds since 1970; and that of the commit under way.
     oldest_ms: Option<i64>,
     sealed_oldest_ms: Option<i64>,
+    /// When the commit under way began, in milliseconds since 1970: the store is right as of then.
+    sealed_at_ms: i64,
     latency: metrics::Histogram,
 }
 
@@ -112,20 +116,29 @@ impl Task {
     ///
     /// # Errors
     /// [`Failure::State`] where the store cannot be opened.
-    pub(super) fn open(plan: &Arc<StagePlan>, worker: usize, assigned: Assigned) -> Result<Self, Failure> {
+    pub(super) fn open(
+        plan: &Arc<StagePlan>,
+        worker: usize,
+        topic_ids: &str,
+        assigned: Assigned,
+    ) -> Result<Self, Failure> {
         let Assigned { partition, committed, next_offset, queue } = assigned;
-        let identity = plan.identity(partition);
+        let identity = plan.identity(partition, topic_ids);
         let mut store = plan.state.store(&identity, plan.remember_days)?;
         if committed.is_none() && store.checkpoint().input_offset >= 0 {
-            // The group knows nothing of what this store has seen committed: the topic was made anew. What the
-            // changelog says is the truth.
-            let (stage, source) = (plan.stage.as_str(), plan.source.as_str());
-            tracing::warn!(stage, source, partition, "state of an earlier topic of this name is dropped");
-            drop(store);
-            plan.state.drop_store(&identity.tree_name())?;
-            store = plan.state.store(&identity, plan.remember_days)?;
+            // The group knows nothing of what this store has seen committed. What the changelog says is the truth.
+            let (stage, source, group) = (plan.stage.as_str(), plan.source.as_str(), &plan.group.group);
+            tracing::warn!(
+                stage,
+                group,
+                source,
+                partition,
+                "the committed offset of this partition is gone (deleted, or expired after offsets.retention.minutes): it \
+                 is read again from where runtime.auto_offset_reset says, and its state is restored from its changelog"
+            );
+            store = emptied(plan, store, &identity)?;
         }
-        let status = plan.board.register(plan.stage, partition, worker);
+        let status = plan.board.opened(plan.stage, partition, worker);
         // Known from the beginning, so that one which never commits is seen to lag.
         status.committed(next_offset);
         let (mut processor, wake) = (plan.processor(), queue.wake());
@@ -133,6 +146,7 @@ impl Task {
         Ok(Self {
             plan: Arc::clone(plan),
             partition,
+            identity,
             queue: Some(queue),
             processor,
             store,
@@ -154,6 +168,7 @@ impl Task {
             status,
             oldest_ms: None,
             sealed_oldest_ms: None,
+            sealed_at_ms: 0,
             latency: metrics::histogram!("frostline_latency_seconds", "stage" => plan.stage.as_str()),
         })
     }
@@ -179,9 +194,32 @@ impl Task {
         self.store.restore(&[change], checkpoint)
     }
 
+    /// Whether the store is too old to be read on from where it is; see [`Store::is_outdated`].
+    pub(super) fn is_outdated(&self, now_ms: i64) -> bool {
+        self.store.is_outdated(now_ms, self.plan.tombstones_kept)
+    }
+
+    /// Until when the store may be read on from where it is, in milliseconds since 1970; one without anything in it,
+    /// always.
+    pub(super) fn believed_until_ms(&self) -> i64 {
+        self.store.believed_until_ms(self.plan.tombstones_kept)
+    }
+
+    /// Empties the store, before it is restored.
+    pub(super) fn start_over(&mut self) -> Result<(), StateError> {
+        let store = std::mem::replace(&mut self.store, Store::in_memory());
+        self.store = emptied(&self.plan, store, &self.identity)?;
+        Ok(())
+    }
+
+    /// The store has all of its changelog, as of `at_ms`.
+    pub(super) fn restored(&mut self, at_ms: i64) {
+        self.store.confirm(at_ms);
+    }
+
     /// The error that the store does not fit its changelog.
-    pub(super) fn corrupted(&self, reason: &str) -> StateError {
-        self.store.corrupted(reason)
+    pub(super) fn outdated(&self, reason: String) -> StateError {
+        StateError::Outdated { store: self.identity.tree_name(), reason }
     }
 
     /// Processes a batch and sends what it gave. Bounded, so that neighbours and timers live.
@@ -420,6 +458,7 @@ impl Task {
         self.processor.sealed();
         commit.ownerships.extend(self.queue.as_ref().map(PartitionQueue::ownership));
         self.sealed_oldest_ms = self.oldest_ms.take();
+        self.sealed_at_ms = unix_ms();
         self.sealed = Some((position, std::mem::take(&mut self.counts)));
         Ok(())
     }
@@ -434,7 +473,7 @@ impl Task {
             .map_or(before.changelog_offset, |offset| offset.max(before.changelog_offset));
         // Another task may have the store by now; the changelog brings it what this one leaves out.
         if self.is_ours() {
-            self.store.commit(Checkpoint { input_offset, changelog_offset })?;
+            self.store.commit(Checkpoint { input_offset, changelog_offset, at_ms: self.sealed_at_ms })?;
             self.processor.committed();
         }
         self.committed = position.or(self.committed);
@@ -478,6 +517,13 @@ impl Task {
         self.processor.stop();
         self.queue = None;
     }
+}
+
+/// The store of a task with nothing in it.
+fn emptied(plan: &StagePlan, store: Store, identity: &Identity) -> Result<Store, StateError> {
+    drop(store);
+    plan.state.drop_store(&identity.tree_name())?;
+    plan.state.store(identity, plan.remember_days)
 }
 
 fn outgoing<'a>(topic: &'a str, output: &Output<'a>, value: Option<&'a [u8]>) -> Outgoing<'a> {

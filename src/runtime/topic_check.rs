@@ -1,6 +1,10 @@
 //! Looks at the topics before anything starts: all there, and changelogs that fit their sources.
 
+use std::collections::BTreeMap;
+use std::time::Duration;
+
 use super::daemon::{RunOptions, StartError};
+use super::provenance::different_partitions;
 use crate::config::{Config, TopicPlan, topic};
 use crate::kafka::{Admin, KafkaError, TopicState};
 
@@ -8,6 +12,9 @@ use crate::kafka::{Admin, KafkaError, TopicState};
 pub(super) struct TopicLimits {
     /// The largest record that the dead-letter topic takes.
     pub(super) dead_letter_bytes_max: usize,
+    /// How long each changelog keeps tombstones, by its name in Kafka; those of which the broker does not tell it are
+    /// missing.
+    pub(super) tombstones_kept: BTreeMap<String, Duration>,
 }
 
 /// Refuses to start on topics that are missing or do not fit together.
@@ -41,7 +48,8 @@ pub(super) async fn check_topics(
     }
     let known = state(&config.topic(topic::DEAD_LETTERS).name).and_then(|state| state.record_bytes_max);
     // Kafka's own default, where the broker does not tell.
-    Ok(TopicLimits { dead_letter_bytes_max: known.unwrap_or(1_048_588) })
+    let kept = states.iter().filter_map(|state| Some((state.name.clone(), state.tombstones_kept?)));
+    Ok(TopicLimits { dead_letter_bytes_max: known.unwrap_or(1_048_588), tombstones_kept: kept.collect() })
 }
 
 async fn look_up(
@@ -60,6 +68,7 @@ async fn look_up(
             partitions,
             cleanup_policy: None,
             record_bytes_max: None,
+            tombstones_kept: None,
         };
         let mut found = Vec::new();
         for name in &names {
@@ -79,12 +88,10 @@ async fn look_up(
 
 fn check_changelog(source: &TopicState, changelog: &TopicState) -> Result<(), KafkaError> {
     if source.partitions != changelog.partitions {
-        return Err(KafkaError::Topic(format!(
-            "changelog {} has {} partitions, its source {} has {}: they must be equal, since each partition's \
-             state is in the partition of the same number. Make it anew (what was remembered is lost): \
-             kafka-topics --delete --topic {} && frostline topics create",
-            changelog.name, changelog.partitions, source.name, source.partitions, changelog.name
-        )));
+        return Err(different_partitions(
+            (&source.name, source.partitions),
+            (&changelog.name, changelog.partitions),
+        ));
     }
     check_compacted(changelog, "state")
 }

@@ -23,6 +23,7 @@ use super::message::{
 };
 use super::partition::PartitionActor;
 use super::plan::StagePlan;
+use super::provenance;
 use super::restore::Restore;
 use super::supervisor::Supervisor;
 use super::task::Task;
@@ -115,7 +116,7 @@ impl Worker {
         let outbox = match &self.outbox {
             Some(outbox) => Rc::clone(outbox),
             None => {
-                let transaction = self.plan.transaction(self.index);
+                let transaction = self.plan.transaction(self.index)?;
                 let producer = Arc::new(Producer::new(&self.plan.settings, transaction.as_ref())?);
                 let fresh = Rc::new(Outbox {
                     producer,
@@ -132,10 +133,11 @@ impl Worker {
     /// Opens tasks, and starts or restores them.
     fn open(&mut self, assigned: Vec<Assigned>, context: &mut actix::Context<Self>) -> Result<(), Failure> {
         self.outbox()?;
+        let topic_ids = provenance::topic_ids(&self.plan, &self.consumer)?;
         let mut tasks = Vec::with_capacity(assigned.len());
         for assigned in assigned {
             let partition = assigned.partition;
-            let task = Task::open(&self.plan, self.index, assigned)?;
+            let task = Task::open(&self.plan, self.index, &topic_ids, assigned)?;
             let task = Rc::new(RefCell::new(task));
             let hosted = Hosted { task: Rc::clone(&task), actor: None };
             if let Some(older) = self.hosted.insert(partition, hosted) {
@@ -147,6 +149,7 @@ impl Worker {
         match &self.plan.changelog {
             None => tasks.iter().for_each(|(partition, _)| self.run(*partition, context)),
             Some(changelog) => {
+                provenance::drop_outdated(&self.plan, &self.consumer, changelog, &tasks)?;
                 self.restores.push(Restore::start(&self.plan, self.index, changelog, tasks)?);
                 self.restore_on(context);
             }
@@ -375,6 +378,32 @@ impl Worker {
         }
     }
 
+    /// Where two processes have one name, as after a state directory was copied, they have the same transactional ids
+    /// and fence each other again and again. The one that notices takes another name. A former life of this very
+    /// process, which the group has not forgotten yet, has the same effect and does no harm.
+    fn rename_if_shared(&self) {
+        let Ok(instance) = self.plan.instance() else { return };
+        if !self.plan.can_be_renamed() || !self.consumer.is_name_shared(&instance) {
+            return;
+        }
+        let stage = self.plan.stage.as_str();
+        match self.plan.state.rename_instance() {
+            Ok(name) => tracing::warn!(
+                stage,
+                shared = instance,
+                name,
+                "another process has the name of this state directory, as a copy of it has: this one takes a new name"
+            ),
+            Err(error) => tracing::error!(stage, %error, "this state directory cannot take another name"),
+        }
+    }
+
+    /// Has the supervisor open partitions later, while the others go on.
+    fn ask_again(&self, failure: Failure, partitions: Vec<i32>) {
+        let failed = WorkerFailed { worker: self.index, failure, partitions: Some(partitions) };
+        self.worker_failed.do_send(failed);
+    }
+
     /// Drops all tasks with what they have not committed, and tells the supervisor, which knows whose they are.
     fn give_up(&mut self, failure: Failure) {
         self.close_all();
@@ -386,8 +415,11 @@ impl Worker {
                 self.outbox = None;
             }
         }
-        if let Some(store) = failure.damaged_store() {
-            tracing::warn!(store, error = %failure, "damaged state is dropped and rebuilt from its changelog");
+        if matches!(failure, Failure::Kafka(KafkaError::Replaced(_))) {
+            self.rename_if_shared();
+        }
+        if let Some(store) = failure.unusable_store() {
+            tracing::warn!(store, error = %failure, "local state is dropped and restored from its changelog");
             if let Err(error) = self.plan.state.drop_store(store) {
                 tracing::error!(store, %error, "it cannot be dropped either: the next start moves the whole store aside");
                 self.stage_failed.do_send(StageFailed(error.into()));
@@ -395,7 +427,7 @@ impl Worker {
         }
         // Whoever waits for a revoke need not wait any longer: nothing of it will be committed.
         self.closing.clear();
-        self.worker_failed.do_send(WorkerFailed { worker: self.index, failure });
+        self.worker_failed.do_send(WorkerFailed { worker: self.index, failure, partitions: None });
     }
 }
 
@@ -455,19 +487,18 @@ impl Handler<Reopen> for Worker {
         }
         match assigned.map_err(Failure::from) {
             Ok(assigned) => {
-                let is_part = assigned.len() < partitions.len();
+                let opened: Vec<i32> = assigned.iter().map(|one| one.partition).collect();
+                let mut unread = partitions;
+                unread.retain(|partition| !opened.contains(partition));
                 if let Err(failure) = self.open(assigned, context) {
                     self.fail(failure);
-                } else if is_part {
+                } else if !unread.is_empty() {
                     let reason = format!("some partitions of {} cannot be read yet", self.plan.source);
-                    let failure = KafkaError::Retry(reason).into();
-                    self.worker_failed.do_send(WorkerFailed { worker: self.index, failure });
+                    self.ask_again(KafkaError::Retry(reason).into(), unread);
                 }
             }
             // Those that work already go on; the others are asked for again.
-            Err(failure) if failure.is_passing() => {
-                self.worker_failed.do_send(WorkerFailed { worker: self.index, failure });
-            }
+            Err(failure) if failure.is_passing() => self.ask_again(failure, partitions),
             Err(failure) => self.fail(failure),
         }
     }

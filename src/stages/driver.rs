@@ -162,7 +162,7 @@ impl TestDriver {
         let input_offset = self.next_offset;
         self.store.seal();
         self.processor.sealed();
-        self.store.commit(Checkpoint { input_offset, changelog_offset: 0 })?;
+        self.store.commit(Checkpoint { input_offset, changelog_offset: 0, at_ms: 0 })?;
         self.processor.committed();
         let written = self
             .collector

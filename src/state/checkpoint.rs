@@ -11,6 +11,9 @@ pub struct Identity {
     pub partition: i32,
     /// The Kafka cluster's own id: topics of the same name elsewhere are others. Empty where it tells none.
     pub cluster: String,
+    /// The ids of the topics that made the state and that restore it: a topic that was deleted and made again has
+    /// another one, and offsets of the earlier topic mean nothing in it.
+    pub topic_ids: String,
 }
 
 impl Identity {
@@ -21,32 +24,38 @@ impl Identity {
 }
 
 /// How far a store is known to be right; written in the same batch as the state itself.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Checkpoint {
     /// The next input offset: everything before it is in the state. -1: none yet, or not known (restored).
     /// The group's committed offset is the authority for where work goes on; this is for people and checks.
     pub input_offset: i64,
     /// The next changelog offset: everything before it is in the state. -1: none yet.
     pub changelog_offset: i64,
+    /// When that was so, in milliseconds since 1970 by this machine's clock; see [`Store::is_outdated`].
+    ///
+    /// [`Store::is_outdated`]: super::Store::is_outdated
+    pub at_ms: i64,
 }
 
 impl Checkpoint {
     /// Nothing is known: read the changelog from its start.
-    pub const NONE: Self = Self { input_offset: -1, changelog_offset: -1 };
+    pub const NONE: Self = Self { input_offset: -1, changelog_offset: -1, at_ms: 0 };
 
-    pub(super) fn encode(self) -> [u8; 16] {
-        let mut bytes = [0; 16];
+    pub(super) fn encode(self) -> [u8; 24] {
+        let mut bytes = [0; 24];
         bytes[..8].copy_from_slice(&self.input_offset.to_be_bytes());
-        bytes[8..].copy_from_slice(&self.changelog_offset.to_be_bytes());
+        bytes[8..16].copy_from_slice(&self.changelog_offset.to_be_bytes());
+        bytes[16..].copy_from_slice(&self.at_ms.to_be_bytes());
         bytes
     }
 
     pub(super) fn decode(bytes: &[u8]) -> Option<Self> {
-        let (input, changelog) = bytes.split_first_chunk::<8>()?;
-        let changelog: [u8; 8] = changelog.try_into().ok()?;
+        let (input, rest) = bytes.split_first_chunk::<8>()?;
+        let (changelog, at) = rest.split_first_chunk::<8>()?;
         Some(Self {
             input_offset: i64::from_be_bytes(*input),
-            changelog_offset: i64::from_be_bytes(changelog),
+            changelog_offset: i64::from_be_bytes(*changelog),
+            at_ms: i64::from_be_bytes(at.try_into().ok()?),
         })
     }
 }

@@ -14,6 +14,7 @@ use super::checkpoint::Identity;
 use super::database::Database;
 use super::store::Store;
 use super::tree::Tree;
+use crate::random;
 
 /// sled's page cache. Not a memory cap: expect a few times this much (measured; see the README).
 const CACHE_BYTES: u64 = 8 * 1024 * 1024;
@@ -66,8 +67,8 @@ impl StateDirectory {
         Ok(Self { path: path.into(), database: Arc::new(Database::new(database)) })
     }
 
-    /// Opens the store of one task or table. One that belongs to another topic or cluster, or is of another
-    /// version, is emptied first. Entries count as gone `remember_days` after they were written.
+    /// Opens the store of one task or table. One that belongs to another topic (also an earlier one of the same name) or
+    /// cluster, or is of another version, is emptied first. Entries count as gone `remember_days` after they were written.
     ///
     /// # Errors
     /// [`StateError::Corrupted`] where it cannot be read.
@@ -77,7 +78,10 @@ impl StateDirectory {
         if let Some(tree) = open()? {
             return Ok(Store::of_tree(tree, remember_days));
         }
-        tracing::warn!(store = name, "state of another cluster or version is dropped and restored");
+        tracing::warn!(
+            store = name,
+            "state of an earlier topic of this name, another cluster or another version is dropped and restored"
+        );
         self.drop_store(&name)?;
         let tree = open()?.ok_or_else(|| StateError::Corrupted {
             store: name.clone(),
@@ -96,20 +100,24 @@ impl StateDirectory {
         dropped
     }
 
-    /// A name for this directory that no other has, the same in every run.
+    /// A name for this directory, the same in every run. No other has it, unless the directory was copied.
     ///
     /// # Errors
     /// [`StateError::Unusable`] where it can neither be read nor written.
     pub fn instance(&self) -> Result<String, StateError> {
-        let file = self.path.join(INSTANCE);
-        match fs::read_to_string(&file) {
-            Ok(found) if found.len() == 8 && found.bytes().all(|b| b.is_ascii_hexdigit()) => {
-                return Ok(found);
-            }
-            _ => {}
+        match fs::read_to_string(self.path.join(INSTANCE)) {
+            Ok(found) if is_instance(&found) => Ok(found),
+            _ => self.rename_instance(),
         }
-        let name = format!("{:08x}", fastrand::u32(..));
-        let fresh = self.path.join("instance.new");
+    }
+
+    /// Takes another name, where a directory elsewhere has the same one.
+    ///
+    /// # Errors
+    /// [`StateError::Unusable`] where it cannot be written.
+    pub fn rename_instance(&self) -> Result<String, StateError> {
+        let (file, fresh) = (self.path.join(INSTANCE), self.path.join("instance.new"));
+        let name = format!("{:032x}", random::bits_128());
         fs::write(&fresh, &name).and_then(|()| fs::rename(&fresh, &file)).map_err(|error| {
             StateError::Unusable { path: file, reason: format!("it cannot be written: {error}") }
         })?;
@@ -127,6 +135,11 @@ impl StateDirectory {
     pub fn flush(&self) -> Result<(), StateError> {
         self.database.flush()
     }
+}
+
+/// Names of eight digits are those of earlier versions; they stay, and with them the transactional ids.
+fn is_instance(name: &str) -> bool {
+    matches!(name.len(), 8 | 32) && name.bytes().all(|byte| byte.is_ascii_hexdigit())
 }
 
 fn open_database(path: &Path) -> Result<sled::Db, StateError> {
@@ -235,6 +248,18 @@ mod tests {
     }
 
     #[test]
+    fn a_name_is_long_stays_and_can_be_changed() {
+        let dir = tempfile::tempdir().unwrap();
+        let state = StateDirectory::open(&dir.path().join("state")).unwrap();
+        let name = state.instance().unwrap();
+        assert!(name.len() == 32 && name == state.instance().unwrap(), "{name}");
+        let renamed = state.rename_instance().unwrap();
+        assert!(renamed != name && renamed == state.instance().unwrap(), "{renamed}");
+        fs::write(dir.path().join("state").join(INSTANCE), "f0ecb778").unwrap();
+        assert_eq!(state.instance().unwrap(), "f0ecb778", "a name that an earlier version gave stays");
+    }
+
+    #[test]
     fn a_directory_that_everyone_can_write_is_refused() {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("state");
@@ -262,8 +287,13 @@ mod tests {
         let path = dir.path().join("state");
         let instance = {
             let state = StateDirectory::open(&path).unwrap();
-            let identity =
-                Identity { stage: "s".into(), topic: "t".into(), partition: 0, cluster: String::new() };
+            let identity = Identity {
+                stage: "s".into(),
+                topic: "t".into(),
+                partition: 0,
+                cluster: String::new(),
+                topic_ids: String::new(),
+            };
             let mut store = state.store(&identity, 30).unwrap();
             store.put(b"key", 0, b"value");
             store.seal();

@@ -27,6 +27,14 @@ pub enum StateError {
         /// What did not fit.
         reason: String,
     },
+    /// The store has missed something that its changelog no longer has. It is restored from the beginning.
+    #[error("state of {store} is out of date ({reason})")]
+    Outdated {
+        /// The store's tree.
+        store: String,
+        /// What shows it.
+        reason: String,
+    },
     /// A record of a changelog cannot be read. No restart mends that.
     #[error(
         "corrupted changelog: {place} cannot be read ({reason}): something else writes to this topic. Stop that, and \

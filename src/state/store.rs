@@ -12,6 +12,7 @@
 
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
+use std::time::Duration;
 
 use super::tree::{RESERVED, Tree};
 use super::{Checkpoint, StateError};
@@ -76,6 +77,36 @@ impl Store {
         match &self.committed {
             Committed::Disk(tree) => tree.checkpoint(),
             Committed::Memory(_, checkpoint) => *checkpoint,
+        }
+    }
+
+    /// Whether the changelog may have lost tombstones that this store has never seen, if anything was written to it
+    /// since: Kafka keeps a tombstone for `kept` (the topic's `delete.retention.ms`), and a key whose tombstone is gone
+    /// looks as if it had not changed. A tenth of `kept` is set aside for the time that a restore takes. A clock that was
+    /// set back says nothing about the time that has passed, so then the answer is yes as well.
+    pub fn is_outdated(&self, now_ms: i64, kept: Duration) -> bool {
+        let checkpoint = self.checkpoint();
+        checkpoint.changelog_offset > 0
+            && !(checkpoint.at_ms..=self.believed_until_ms(kept)).contains(&now_ms)
+    }
+
+    /// The last moment at which the store is not outdated, in milliseconds since 1970; for one without anything in it
+    /// there is none.
+    pub fn believed_until_ms(&self, kept: Duration) -> i64 {
+        let checkpoint = self.checkpoint();
+        if checkpoint.changelog_offset <= 0 {
+            return i64::MAX;
+        }
+        let kept_ms = i64::try_from(kept.as_millis()).unwrap_or(i64::MAX);
+        checkpoint.at_ms.saturating_add(kept_ms - kept_ms / 10)
+    }
+
+    /// Says that the store is still right at `at_ms`, with the next write.
+    pub fn confirm(&mut self, at_ms: i64) {
+        let checkpoint = Checkpoint { at_ms, ..self.checkpoint() };
+        match &mut self.committed {
+            Committed::Disk(tree) => tree.note(checkpoint),
+            Committed::Memory(_, known) => *known = checkpoint,
         }
     }
 
@@ -290,11 +321,17 @@ mod tests {
     use crate::state::{Identity, StateDirectory};
 
     fn identity() -> Identity {
-        Identity { stage: "alert".into(), topic: "t".into(), partition: 3, cluster: "c".into() }
+        Identity {
+            stage: "alert".into(),
+            topic: "t".into(),
+            partition: 3,
+            cluster: "c".into(),
+            topic_ids: "1+2".into(),
+        }
     }
 
     fn at(input_offset: i64) -> Checkpoint {
-        Checkpoint { input_offset, changelog_offset: 0 }
+        Checkpoint { input_offset, changelog_offset: 0, at_ms: 0 }
     }
 
     fn value(store: &Store, key: &[u8]) -> Option<Vec<u8>> {
@@ -346,7 +383,7 @@ mod tests {
     fn restored_entries_are_read_before_the_disk_has_them_and_reach_it() {
         let dir = tempfile::tempdir().unwrap();
         let state = StateDirectory::open(&dir.path().join("state")).unwrap();
-        let restored = Checkpoint { input_offset: -1, changelog_offset: 9 };
+        let restored = Checkpoint { input_offset: -1, changelog_offset: 9, at_ms: 0 };
         {
             let mut store = state.store(&identity(), 30).unwrap();
             let old = [0, 0, 0, 0, 1];
@@ -361,16 +398,46 @@ mod tests {
             store.put(&entries[0], 0, b"new");
             store.delete(&entries[2_400]);
             store.seal();
-            store.commit(Checkpoint { input_offset: 5, changelog_offset: 12 }).unwrap();
-            assert_eq!(state.store(&identity(), 30).unwrap().checkpoint(), Checkpoint::NONE, "not whole yet");
+            store.commit(Checkpoint { input_offset: 5, changelog_offset: 12, at_ms: 0 }).unwrap();
             while store.fill().unwrap() {}
         }
         let mut store = state.store(&identity(), 30).unwrap();
-        assert_eq!(store.checkpoint(), Checkpoint { input_offset: 5, changelog_offset: 12 });
+        assert_eq!(store.checkpoint(), Checkpoint { input_offset: 5, changelog_offset: 12, at_ms: 0 });
         assert_eq!(value(&store, &[b"k", &0_u32.to_be_bytes()[..]].concat()), Some(b"new".to_vec()));
         let mut seen = 0;
         store.scan(|_, _| seen += 1).unwrap();
         assert_eq!(seen, 2_499);
+    }
+
+    /// Tombstones of what is in it may be gone from the changelog by the time of the next try.
+    #[test]
+    fn a_first_restore_that_was_cut_short_begins_again_with_nothing() {
+        let dir = tempfile::tempdir().unwrap();
+        let state = StateDirectory::open(&dir.path().join("state")).unwrap();
+        let entries: Vec<Vec<u8>> = (0..2_500_u32).map(|n| [b"k", &n.to_be_bytes()[..]].concat()).collect();
+        let changes = entries.iter().map(|key| Change { key, value: Some(&[0, 0, 0, 0, 1]) });
+        let mut store = state.store(&identity(), 30).unwrap();
+        store.restore(&changes.collect::<Vec<_>>(), at(1)).unwrap();
+        assert!(store.fill().unwrap(), "one batch of three");
+        drop(store);
+        let mut store = state.store(&identity(), 30).unwrap();
+        assert_eq!(store.checkpoint(), Checkpoint::NONE);
+        store.scan(|key, _| panic!("{key:?} is still there")).unwrap();
+    }
+
+    #[test]
+    fn a_store_that_may_have_missed_tombstones_is_outdated() {
+        let hour = |hour: i64| hour * 3_600_000;
+        let mut store = Store::in_memory();
+        let kept = Duration::from_secs(24 * 3_600);
+        assert!(!store.is_outdated(hour(1_000), kept), "there is nothing in it");
+        assert_eq!(store.believed_until_ms(kept), i64::MAX);
+        store.commit(Checkpoint { input_offset: 1, changelog_offset: 1, at_ms: hour(100) }).unwrap();
+        assert!(!store.is_outdated(hour(100), kept) && !store.is_outdated(hour(121), kept));
+        assert!(store.is_outdated(hour(122), kept), "the restore would not be done in time");
+        assert!(store.is_outdated(hour(99), kept), "the clock was set back");
+        store.confirm(hour(110));
+        assert!(!store.is_outdated(hour(122), kept));
     }
 
     #[test]
@@ -384,7 +451,7 @@ mod tests {
             assert_eq!(store.checkpoint(), at(offset));
         };
         let of_disk = || state.store(&identity(), 30).unwrap().checkpoint();
-        let seen_changelog = Checkpoint { input_offset: -1, changelog_offset: 0 };
+        let seen_changelog = Checkpoint { input_offset: -1, changelog_offset: 0, at_ms: 0 };
         {
             let mut store = state.store(&identity(), 30).unwrap();
             store.restore(&[], seen_changelog).unwrap();
@@ -462,6 +529,23 @@ mod tests {
         drop(store);
         let elsewhere = Identity { cluster: "d".into(), ..identity() };
         let store = state.store(&elsewhere, 30).unwrap();
+        assert_eq!((store.checkpoint(), value(&store, b"key")), (Checkpoint::NONE, None));
+    }
+
+    #[test]
+    fn a_store_of_topics_that_were_made_again_is_emptied() {
+        let dir = tempfile::tempdir().unwrap();
+        let state = StateDirectory::open(&dir.path().join("state")).unwrap();
+        let mut store = state.store(&identity(), 30).unwrap();
+        store.put(b"key", 0, b"value");
+        store.seal();
+        store.commit(at(1)).unwrap();
+        drop(store);
+        let store = state.store(&identity(), 30).unwrap();
+        assert_eq!(store.checkpoint(), at(1), "the same topics");
+        drop(store);
+        let made_again = Identity { topic_ids: "1+3".into(), ..identity() };
+        let store = state.store(&made_again, 30).unwrap();
         assert_eq!((store.checkpoint(), value(&store, b"key")), (Checkpoint::NONE, None));
     }
 }

@@ -13,7 +13,7 @@ use super::database::{Database, guarded};
 use super::{Change, Checkpoint, Identity, StateError};
 
 /// Version of the layout of a tree. Another version is dropped and rebuilt.
-const FORMAT_VERSION: u8 = 2;
+const FORMAT_VERSION: u8 = 3;
 /// Keys that begin with this byte are frostline's own; data keys begin with a letter.
 pub(super) const RESERVED: u8 = 0;
 const IDENTITY_KEY: &[u8] = &[RESERVED, b'i'];
@@ -41,10 +41,11 @@ pub(super) struct Tree {
 }
 
 impl Tree {
-    /// Opens a tree; `None` where it belongs to somebody else, or is of another version.
+    /// Opens a tree; `None` where it belongs to somebody else, is of another version, or was being restored for the
+    /// first time when its process died: entries may be in it whose tombstones are gone from the changelog by now.
     pub(super) fn open(database: Arc<Database>, identity: &Identity) -> Result<Option<Self>, StateError> {
         let name = identity.tree_name();
-        let mark = format!("{FORMAT_VERSION}/{}/{name}", identity.cluster);
+        let mark = format!("{FORMAT_VERSION}/{}/{}/{name}", identity.cluster, identity.topic_ids);
         let mut opened = Self {
             tree: None,
             waiting: BTreeMap::new(),
@@ -67,11 +68,9 @@ impl Tree {
         if mark.as_deref() != Some(opened.mark.as_bytes()) {
             return Ok(None);
         }
-        if let Some(bytes) = checkpoint {
-            let decoded = Checkpoint::decode(&bytes);
-            opened.checkpoint =
-                decoded.ok_or_else(|| corrupted(&opened.name, "its checkpoint cannot be read"))?;
-        }
+        let Some(checkpoint) = checkpoint else { return Ok(None) };
+        opened.checkpoint = Checkpoint::decode(&checkpoint)
+            .ok_or_else(|| corrupted(&opened.name, "its checkpoint cannot be read"))?;
         opened.tree = Some(tree);
         Ok(Some(opened))
     }

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use frostline::config::topic;
 
-use crate::support::{Frostline, KeyValue, Needs, Test, Topics, broker, test};
+use crate::support::{Frostline, KeyValue, Needs, Test, Topics, broker, free_port, http_get, test, wait_for};
 
 pub fn tests() -> Vec<Test> {
     vec![
@@ -261,12 +261,26 @@ fn broker_goes_away() {
         std::fs::write(dir.path().join(name), numbers.map(line).collect::<String>()).unwrap();
         frostline().args(["replay", name, "--topic", "noaa-json"]).run().expect_code(0);
     };
-    let mut daemon = frostline().args(["run", "--stages", "filter"]).start();
+    let port = free_port();
+    let daemon = frostline().args(["run", "--stages", "filter"]);
+    let mut daemon = daemon.env("FROSTLINE_ADMIN_LISTEN", &format!("127.0.0.1:{port}")).start();
+    let readiness = |wanted: u16, text: &str| {
+        let found = || {
+            http_get(port, "/health/ready", &[])
+                .filter(|(status, body)| *status == wanted && body.contains(text))
+        };
+        wait_for(&format!("readiness {wanted} with {text:?}"), Duration::from_secs(60), found)
+    };
+    readiness(200, "\"partitions\":5");
     replay("first.jsonl", 0..500);
     std::thread::sleep(Duration::from_secs(2));
     kafka("kill");
-    std::thread::sleep(Duration::from_secs(2));
+    // Until the group's patience has ended the partitions stay, and afterwards there is none: never ready.
+    readiness(503, "stage filter");
+    std::thread::sleep(Duration::from_secs(1));
+    readiness(503, "stage filter");
     kafka("start");
+    readiness(200, "\"partitions\":5");
     replay("second.jsonl", 500..1_000);
     std::thread::sleep(Duration::from_secs(3));
     assert!(daemon.is_running());

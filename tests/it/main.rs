@@ -25,6 +25,7 @@ mod page;
 mod pipeline;
 mod rebalance;
 mod rules;
+mod stale_state;
 mod state;
 mod support;
 mod topology;
@@ -54,6 +55,7 @@ fn main() {
         rebalance::tests(),
         exactly_once::tests(),
         lost_brokers::tests(),
+        stale_state::tests(),
         state::tests(),
         chaos::tests(),
     ]

@@ -8,6 +8,7 @@
 //! | `rd_kafka_commit_transaction` | 2 to 4 ms, where the crate's, which flushes first, takes 100 ms |
 //! | `rd_kafka_brokers_add` | see [`super::lifeline`] |
 //! | `rd_kafka_msg_partitioner_murmur2` | the partition of a key, as our producers choose it |
+//! | `rd_kafka_DescribeTopics` | the crate does not offer the ids of topics |
 //! | `rd_kafka_get_watermark_offsets` | the end of a partition as the last fetch told it, without asking a broker |
 //!
 //! # Invariants
@@ -38,6 +39,7 @@
 //! `rd_kafka_consume_callback`, of the older interface, takes [`SLICE_ROWS`] and leaves the others in the queue.
 #![allow(unsafe_code)]
 
+mod describe_topics;
 mod message;
 mod partition_queue;
 mod shared_queue;
@@ -51,6 +53,7 @@ use rdkafka::client::{Client, ClientContext};
 use rdkafka::error::RDKafkaErrorCode;
 use rdkafka::types::RDKafkaRespErr;
 
+pub(super) use describe_topics::describe_topics;
 pub use message::Row;
 pub use partition_queue::PartitionQueue;
 pub(super) use shared_queue::SharedQueue;
