@@ -21,6 +21,8 @@
 //! | [`generate`] | synthetic data of any size, fast |
 //! | [`history`] | files of history, in any form and packing |
 //! | [`fault`] | faults that `frostline chaos` plants |
+//! | [`bounded`] | lines and small files of bounded size |
+//! | [`printable`] | text from outside, without what steers a terminal |
 //! | [`record`] | a Kafka record as the stages see it |
 //! | [`noaa`] | GHCN-Daily lines, stations, observations, units |
 
@@ -29,6 +31,7 @@
 pub mod admin;
 pub mod backtest;
 pub mod bench;
+pub mod bounded;
 pub mod chaos;
 pub mod cli;
 pub mod config;
@@ -39,6 +42,7 @@ pub mod history;
 pub mod kafka;
 pub mod noaa;
 pub mod notify;
+pub mod printable;
 pub mod record;
 pub mod rules;
 pub mod runtime;
