@@ -8,6 +8,8 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use anyhow::Context;
 
+use super::gunzip::Gunzip;
+
 const BUFFER_BYTES: usize = 1 << 18;
 
 /// How a file is packed: its name, its first bytes, and the endings of its names.
@@ -60,7 +62,7 @@ pub(super) fn open_until(
     warn_of_name(path, found, first.is_empty());
     let unpacked: Box<dyn Read + Send> = match found {
         None => return Ok(Box::new(reader)),
-        Some(Packing::Gzip) => Box::new(flate2::bufread::MultiGzDecoder::new(reader)),
+        Some(Packing::Gzip) => Box::new(Gunzip::new(reader)),
         Some(Packing::Bzip2) => Box::new(bzip2::bufread::MultiBzDecoder::new(reader)),
         Some(Packing::Zstd) => Box::new(zstd::stream::read::Decoder::with_buffer(reader)?),
         Some(Packing::Xz) => Box::new(liblzma::bufread::XzDecoder::new_multi_decoder(reader)),
