@@ -102,7 +102,7 @@ fn read_lines(
     (form, units): (Form, Option<Units>),
     visit: &mut dyn FnMut(Given<'_>) -> Flow,
 ) -> Flow {
-    let (mut line, mut columns) = (Vec::with_capacity(512), None);
+    let (mut line, mut columns) = (Vec::with_capacity(512), None::<Columns>);
     for number in 1_u64.. {
         let read = read_line(&mut input, &mut line, LINE_BYTES_MAX);
         if !read.with_context(|| format!("{}:{number} cannot be read", path.display()))? {
@@ -130,16 +130,11 @@ fn read_lines(
             Form::Dly => expand(text, &mut give, |visit| dly::read_line(text, visit))?,
             Form::StationCsv => {
                 let text_line = String::from_utf8_lossy(text);
-                match &columns {
-                    Some(columns) if !Columns::is_header(&text_line) => {
-                        expand(text, &mut give, |visit| Columns::read_line(columns, &text_line, visit))?;
-                    }
-                    _ => {
-                        let header = Columns::parse(&text_line, units);
-                        columns =
-                            Some(header.map_err(|reason| {
-                                anyhow::anyhow!("{}:{number}: {reason}", path.display())
-                            })?);
+                match columns.as_ref().filter(|_| !Columns::is_header(&text_line)) {
+                    Some(columns) => expand(text, &mut give, |visit| columns.read_line(&text_line, visit))?,
+                    None => {
+                        let header = Columns::parse(&text_line, units).map_err(anyhow::Error::msg);
+                        columns = Some(header.with_context(|| format!("{}:{number}", path.display()))?);
                     }
                 }
             }
@@ -281,7 +276,7 @@ mod tests {
             });
             flow.map(|_| found)
         };
-        let error = read(None).unwrap_err().to_string();
+        let error = format!("{:#}", read(None).unwrap_err());
         assert!(error.contains("cdo.csv:1: the units"), "{error}");
         assert_eq!(read(Some(Units::Standard)).unwrap(), ["USC00020080,20160101,TMIN,11,,,,"]);
     }
