@@ -1,5 +1,5 @@
 //! Observations from lines that come in the order of their days: complete at the end of each day, so that none has to be
-//! mended later, and sorted by station within it.
+//! corrected later, and sorted by station within it.
 
 use std::collections::HashMap;
 
@@ -49,7 +49,7 @@ impl<'a> DayBook<'a> {
     /// Takes a line; one of another day than the line before ends that day.
     ///
     /// # Errors
-    /// Where a document cannot be written. A line that is none is passed over.
+    /// Where a document cannot be written. A line that cannot be parsed is passed over.
     pub fn take(&mut self, line: &[u8], write: &mut OnDocument<'_>) -> anyhow::Result<()> {
         let Ok(Line::Reading(reading)) = Reading::parse(line) else { return Ok(()) };
         if self.day != Some(reading.date) {

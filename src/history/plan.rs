@@ -60,7 +60,7 @@ pub struct Watch<'a> {
     pub stop: &'a Arc<AtomicBool>,
 }
 
-/// What is done with a record that is none.
+/// What to do with a record that cannot be parsed.
 pub type OnBad<'a> = dyn FnMut(Place<'_>, &[u8], &Bad) -> anyhow::Result<bool> + 'a;
 /// What is done with a record. Without a place where the order is not the files' own.
 pub type OnRecord<'a> = dyn FnMut(Option<Place<'_>>, &[u8]) -> Flow + 'a;
