@@ -49,7 +49,8 @@ impl StateDirectory {
     ///
     /// # Errors
     /// [`StateError::Busy`] where another process holds it, [`StateError::Unusable`] where it is a symbolic
-    /// link, belongs to somebody else, can be written by others or holds other files, [`StateError::Io`] where the disk fails.
+    /// link, belongs to somebody else, can be written by others or holds other files, [`StateError::Io`] where the
+    /// disk fails.
     pub fn open(path: &Path) -> Result<Self, StateError> {
         prepare(path)?;
         let is_marked = path.join(DAMAGE_MARK).exists();
