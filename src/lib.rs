@@ -22,6 +22,8 @@
 //! | [`history`] | files of history, in any form and packing |
 //! | [`fault`] | faults that `frostline chaos` plants |
 //! | [`random`] | randomness of the operating system |
+//! | [`bounded`] | lines and small files of bounded size |
+//! | [`printable`] | text from outside, without what steers a terminal |
 //! | [`record`] | a Kafka record as the stages see it |
 //! | [`noaa`] | GHCN-Daily lines, stations, observations, units |
 
@@ -30,6 +32,7 @@
 pub mod admin;
 pub mod backtest;
 pub mod bench;
+pub mod bounded;
 pub mod chaos;
 pub mod cli;
 pub mod config;
@@ -41,6 +44,7 @@ pub mod kafka;
 pub mod noaa;
 pub mod notify;
 pub mod random;
+pub mod printable;
 pub mod record;
 pub mod rules;
 pub mod runtime;

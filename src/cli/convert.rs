@@ -33,7 +33,7 @@ as the daemon does: one that comes after assemble.settle_records others makes a 
 
 /// Bytes that are gathered before they are written.
 const CHUNK_BYTES: usize = 1 << 20;
-/// Bad lines that are told one by one.
+/// Invalid lines that are logged one by one.
 const TOLD_MAX: u64 = 5;
 
 /// Convert files of history: by_year CSV and others into enriched documents, sorted or not, with little memory
@@ -50,7 +50,7 @@ pub(super) struct ConvertArguments {
     form: Into,
     #[command(flatten)]
     stations: StationFiles,
-    /// What is done with a line that is none
+    /// What to do with a line that cannot be parsed
     #[arg(long, value_name = "WHAT", default_value = "stop")]
     on_error: OnError,
     /// Where --on-error dead-letter writes them, as JSON lines with file, line and reason
@@ -115,7 +115,7 @@ pub(super) async fn convert(common: &Common, arguments: ConvertArguments) -> Res
         output::grouped(rate as u64)
     );
     for (count, what) in [
-        (summary.bad, "lines that are none"),
+        (summary.bad, "invalid lines"),
         (summary.unknown_stations, "of unknown stations or days to come"),
         (summary.failed_quality, "readings that failed quality control"),
     ] {

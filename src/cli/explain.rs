@@ -13,7 +13,7 @@ use super::{Common, Failed, output};
 use crate::backtest::{self, Trace, Traced};
 use crate::noaa::{Date, Element, ObservationView, StationId};
 use crate::rules::{
-    Condition, Conditions, DayVerdict, Episodes, Evaluator, Key, LoneDay, Rule, Scope, Taken, Verdict,
+    Condition, Conditions, DayVerdict, Episodes, Evaluator, Key, LoneDay, Place, Rule, Scope, Taken, Verdict,
     clauses,
 };
 use crate::stages::Remembered;
@@ -70,6 +70,7 @@ pub(super) async fn explain(common: &Common, arguments: &ExplainArguments) -> Re
         History::of_files(&arguments.files)?
     };
     let stations = history.stations(&config, &arguments.stations).await?;
+    super::rules::check_needs(&published, stations.is_some() || arguments.files.is_empty())?;
     let setting = source::setting(&config, stations.as_deref())?;
     history.find_nearest(&mut published, &setting)?;
     let Some(found) = published.rules.get(&arguments.rule) else {
@@ -176,7 +177,18 @@ impl Explanation<'_> {
         parts.filter_map(decided).collect()
     }
 
-    /// Why nothing was told by an observation of the day.
+    /// Why there is no observation to judge.
+    fn why_unobserved(&self) -> String {
+        match self.rule.place {
+            Place::Station(station) if station != self.arguments.station => {
+                format!("the rule does not watch this station: {}", self.place)
+            }
+            Place::Unresolved => format!("the rule watches no station yet: {}", self.place),
+            _ => "nothing was observed there on that day, so nothing was judged".into(),
+        }
+    }
+
+    /// Why no alert was sent for an observation of the day.
     fn why_nothing(&self, note: &Note, view: &ObservationView) -> Option<String> {
         if !note.alerts.is_empty() {
             return None;
@@ -247,14 +259,13 @@ fn print(common: &Common, explanation: &Explanation<'_>, findings: &Findings) ->
             findings.notes.iter().filter_map(|note| note_as_json(explanation, note)).collect();
         return Ok(output::json(&json!({
             "rule": rule, "version": explanation.rule.version, "place": explanation.place, "station": station,
-            "date": date.to_string(), "observations": observations, "told_later": told(&findings.later)
+            "date": date.to_string(), "observations": observations, "told_later": told(&findings.later),
+            "why_nothing": findings.notes.is_empty().then(|| explanation.why_unobserved())
         }))?);
     }
     output::line(&format!("{BOLD}{rule}{BOLD:#} at {BOLD}{station}{BOLD:#} on {BOLD}{date}{BOLD:#}"))?;
     if findings.notes.is_empty() {
-        output::line(&format!(
-            "  {YELLOW}nothing was observed there on that day{YELLOW:#}, so nothing was judged"
-        ))?;
+        output::line(&format!("  {YELLOW}nothing{YELLOW:#}  {}", explanation.why_unobserved()))?;
     }
     findings.notes.iter().try_for_each(|note| print_note(explanation, note))?;
     for alert in &findings.later {

@@ -6,7 +6,7 @@ use std::str::FromStr;
 use clap::{Args, ValueEnum};
 
 use super::Failed;
-use crate::history::{Order, Plan, Selection, is_stdin};
+use crate::history::{Order, Plan, Selection, Units, is_stdin};
 use crate::noaa::{Date, Element, StationId};
 
 /// Files, selection and order
@@ -16,6 +16,9 @@ pub(super) struct HistoryArguments {
     /// - is standard input
     #[arg(required = true, value_name = "FILE")]
     pub(super) files: Vec<PathBuf>,
+    /// The units of a station CSV without columns of attributes, such as one of Climate Data Online
+    #[arg(long, value_name = "UNITS")]
+    pub(super) units: Option<UnitsArgument>,
     /// Bring all records into the order of their days, with bounded memory
     #[arg(long, value_name = "KEY", conflicts_with = "shuffle")]
     pub(super) sort: Option<SortKey>,
@@ -25,7 +28,7 @@ pub(super) struct HistoryArguments {
     /// How much memory sorting may take for records [default: 256MiB]
     #[arg(long, value_name = "SIZE", default_value = "256MiB", hide_default_value = true)]
     pub(super) memory: Size,
-    /// Where what does not fit into memory is meanwhile [default: the system's folder for temporary files]
+    /// Directory for temporary files [default: the system's]
     #[arg(long, value_name = "DIR")]
     pub(super) tmp: Option<PathBuf>,
     /// Only this station (may be repeated)
@@ -42,6 +45,27 @@ pub(super) struct HistoryArguments {
     pub(super) to: Option<Date>,
 }
 
+/// See [`Units`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(super) enum UnitsArgument {
+    /// Whole numbers as NOAA stores them: tenths of °C, of mm, of m/s
+    Tenths,
+    /// °C, mm, m/s
+    Metric,
+    /// °F, inches, miles per hour
+    Standard,
+}
+
+impl From<UnitsArgument> for Units {
+    fn from(units: UnitsArgument) -> Self {
+        match units {
+            UnitsArgument::Tenths => Self::Tenths,
+            UnitsArgument::Metric => Self::Metric,
+            UnitsArgument::Standard => Self::Standard,
+        }
+    }
+}
+
 /// What records can be sorted by.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub(super) enum SortKey {
@@ -49,7 +73,7 @@ pub(super) enum SortKey {
     Date,
 }
 
-/// What is done with a record that is none.
+/// What to do with a record that cannot be parsed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub(super) enum OnError {
     /// It is passed on as it is: the stage that reads it makes it a dead letter
@@ -113,6 +137,7 @@ impl HistoryArguments {
         };
         Ok(Plan {
             files: self.files.clone(),
+            units: self.units.map(Units::from),
             selection: Selection {
                 stations: self.station.clone(),
                 elements: self.element.clone(),

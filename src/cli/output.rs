@@ -1,6 +1,9 @@
 //! What people and scripts see: results on stdout, everything else on stderr, colours only on a terminal.
+//!
+//! Everything for people passes here, and loses what would steer their terminal: rules, names and reasons come from files
+//! and topics.
 
-use std::io::{IsTerminal, Write};
+use std::io::{self, IsTerminal, Write};
 use std::time::Duration;
 
 use anstyle::{AnsiColor, Style};
@@ -9,6 +12,7 @@ use serde::Serialize;
 use tracing_subscriber::EnvFilter;
 
 use super::Common;
+use crate::printable::{printable, printable_json, printable_lines};
 use crate::runtime::Summary;
 
 pub(super) const BOLD: Style = Style::new().bold();
@@ -20,7 +24,7 @@ pub(super) const CYAN: Style = AnsiColor::Cyan.on_default();
 
 /// Writes a line to stdout. Colours are left out where it is no terminal.
 pub(super) fn line(text: &str) -> std::io::Result<()> {
-    writeln!(anstream::stdout().lock(), "{text}")
+    writeln!(anstream::stdout().lock(), "{}", printable_lines(text))
 }
 
 /// Writes bytes to stdout as they are.
@@ -30,14 +34,18 @@ pub(super) fn bytes(bytes: &[u8]) -> std::io::Result<()> {
 
 /// Writes a value as one line of JSON to stdout.
 pub(super) fn json(value: &impl Serialize) -> std::io::Result<()> {
-    let text = serde_json::to_string(value)?;
-    writeln!(std::io::stdout().lock(), "{text}")
+    writeln!(std::io::stdout().lock(), "{}", json_text(value)?)
+}
+
+/// A value as one line of JSON, in which nothing steers a terminal.
+pub(super) fn json_text(value: &impl Serialize) -> std::io::Result<String> {
+    Ok(printable_json(&serde_json::to_string(value)?).into_owned())
 }
 
 /// Writes a line to stderr, for people.
 pub(super) fn note(text: &str) {
     // Whoever closed stderr does not want to know.
-    let _ = writeln!(anstream::stderr().lock(), "{text}");
+    let _ = writeln!(anstream::stderr().lock(), "{}", printable_lines(text));
 }
 
 /// Says why the command failed: what, and each cause behind it.
@@ -64,10 +72,33 @@ pub(super) fn start_log(common: &Common, default: &str, is_daemon: bool) {
     let filter = EnvFilter::try_new(filter).unwrap_or_else(|_| EnvFilter::new(default));
     let ansi = std::io::stderr().is_terminal() && std::env::var_os("NO_COLOR").is_none();
     let usual = if is_daemon && !std::io::stderr().is_terminal() { LogFormat::Json } else { LogFormat::Text };
-    let log = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).with_ansi(ansi);
-    match common.log_format.unwrap_or(usual) {
+    let format = common.log_format.unwrap_or(usual);
+    let log = tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_writer(move || LogWriter(format))
+        .with_ansi(ansi);
+    match format {
         LogFormat::Text => log.init(),
         LogFormat::Json => log.json().flatten_event(true).init(),
+    }
+}
+
+/// Stderr for the log, which comes a whole line at a time: its fields may hold what came from outside.
+struct LogWriter(LogFormat);
+
+impl Write for LogWriter {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        let text = String::from_utf8_lossy(bytes);
+        let cleaned = match self.0 {
+            LogFormat::Text => printable_lines(&text),
+            LogFormat::Json => printable_json(&text),
+        };
+        std::io::stderr().lock().write_all(cleaned.as_bytes())?;
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        std::io::stderr().flush()
     }
 }
 
@@ -95,9 +126,9 @@ fn target() -> ProgressDrawTarget {
     }
 }
 
-/// Text from a topic must not steer the terminal.
+/// Text from outside as a part of a line: its line ends are replaced, too.
 pub(super) fn clean(text: &str) -> String {
-    text.chars().map(|c| if c.is_control() { '\u{fffd}' } else { c }).collect()
+    printable(text).into_owned()
 }
 
 /// A number with its thousands apart.

@@ -47,7 +47,7 @@ pub(super) struct ReplayArguments {
     /// Go on where the same replay (topic, files, order, selection, --on-error) stopped
     #[arg(long)]
     resume: bool,
-    /// What is done with a line that is none
+    /// What to do with a line that cannot be parsed
     #[arg(long, value_name = "WHAT", default_value = "pass")]
     on_error: OnError,
 }
@@ -118,8 +118,9 @@ pub(super) async fn replay(common: &Common, arguments: &ReplayArguments) -> Resu
             output::note(&format!("went on after {} records", output::grouped(summary.resumed_after)));
         }
         if summary.bad > 0 {
-            let what = if is_passed_on { "passed on" } else { "left out" };
-            output::note(&format!("{} lines that are none {what}", output::grouped(summary.bad)));
+            let what = if is_passed_on { "passed through" } else { "left out" };
+            let lines = if summary.bad == 1 { "line" } else { "lines" };
+            output::note(&format!("{} invalid {lines} {what}", output::grouped(summary.bad)));
         }
     }
     interrupted.map_or(Ok(()), |signal| Err(Failed::Interrupted(signal)))

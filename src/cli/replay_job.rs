@@ -32,7 +32,7 @@ const BLOCK_TIME: Duration = Duration::from_millis(250);
 const PAUSE: Duration = Duration::from_millis(20);
 /// How long registering with the brokers may take.
 const READY_PATIENCE: Duration = Duration::from_secs(60);
-/// Bad lines that are told one by one.
+/// Invalid lines that are logged one by one.
 const TOLD_MAX: u64 = 5;
 
 /// What is to be sent, and how.
@@ -125,10 +125,14 @@ impl Job {
             .iter()
             .map(|file| std::path::absolute(file).unwrap_or_else(|_| file.clone()))
             .collect();
-        let sequence = format!(
+        let mut sequence = format!(
             "{} {files:?} {:?} {:?} {:?}",
             self.topic, self.plan.order, self.plan.selection, self.on_error
         );
+        // Without, the name is that of earlier versions, whose replays can be resumed.
+        if let Some(units) = self.plan.units {
+            sequence.push_str(&format!(" {units:?}"));
+        }
         let mut crc = flate2::Crc::new();
         crc.update(sequence.as_bytes());
         format!("{}frostline-replay-{:08x}", self.namespace, crc.sum())
@@ -302,7 +306,7 @@ impl Sender<'_> {
         match self.job.on_error {
             OnError::Stop => anyhow::bail!("{at}: {}", bad.reason),
             _ if self.summary.bad > TOLD_MAX => {}
-            _ => self.bar.suspend(|| tracing::warn!(at, reason = bad.reason, "no record of a known form")),
+            _ => self.bar.suspend(|| tracing::warn!(at, reason = bad.reason, "this line cannot be parsed")),
         }
         match self.job.on_error {
             OnError::Pass => return Ok(true),

@@ -1,6 +1,5 @@
 //! `frostline stations`: the station table.
 
-use std::io::BufRead;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Instant;
@@ -10,6 +9,7 @@ use clap::{Args, Subcommand};
 
 use super::station_search::{self, SearchArguments, ShowArguments};
 use super::{Common, Failed, output, topics};
+use crate::bounded::read_line;
 use crate::config::topic;
 use crate::history;
 use crate::kafka::{ClientSettings, Outgoing, Producer};
@@ -24,6 +24,11 @@ Examples:
 
 The files are NOAA's: ghcnd-stations.txt, ghcnd-countries.txt and ghcnd-states.txt of GHCN-Daily. Keep data and
 inventory of one age together: stations move, and ids change.";
+
+/// Longest line of an inventory that is read, in bytes.
+const LINE_BYTES_MAX: usize = 4_096;
+/// What some editors put before a text.
+const BYTE_ORDER_MARK: &[u8] = b"\xef\xbb\xbf";
 
 /// Fill the station table, search it, and show a station
 #[derive(Args)]
@@ -97,13 +102,13 @@ pub(super) fn read_inventory(
     let mut stations = Vec::new();
     let mut line = Vec::new();
     for number in 1_u64.. {
-        line.clear();
         let place = || format!("{}:{number}", file.display());
-        if lines.read_until(b'\n', &mut line).with_context(place)? == 0 {
+        if !read_line(&mut lines, &mut line, LINE_BYTES_MAX).with_context(place)? {
             break;
         }
-        if !line.trim_ascii().is_empty() {
-            stations.push(Station::parse_line(&line, &countries, &states).with_context(place)?);
+        let text = line.strip_prefix(BYTE_ORDER_MARK).unwrap_or(&line);
+        if !text.trim_ascii().is_empty() {
+            stations.push(Station::parse_line(text, &countries, &states).with_context(place)?);
         }
     }
     if stations.is_empty() {

@@ -11,6 +11,7 @@ use super::output::{BOLD, CYAN, DIM};
 use super::signals::Signals;
 use super::{Common, Failed, output, topics};
 use crate::kafka::{ClientSettings, Polled, Reader, StartAt};
+use crate::printable::printable_json;
 use crate::record::Record;
 
 const EXAMPLES: &str = "\
@@ -187,7 +188,7 @@ fn print(record: &Record<'_>, shown: &Shown) -> std::io::Result<()> {
 }
 
 fn text(record: &Record<'_>, shown: &Shown) -> String {
-    if shown.json { as_json(record).to_string() } else { as_text(record) }
+    if shown.json { printable_json(&as_json(record).to_string()).into_owned() } else { as_text(record) }
 }
 
 fn time(record: &Record<'_>) -> String {

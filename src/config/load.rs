@@ -7,10 +7,13 @@ use serde::Deserialize;
 use toml::{Table, Value};
 
 use super::{Config, RULES_IN_TOPIC};
+use crate::bounded::read_text;
 use crate::rules::Position;
 
 /// The file that is read where none is named, if it is there.
 const DEFAULT_FILE: &str = "frostline.toml";
+/// Largest configuration file, in bytes.
+const FILE_BYTES_MAX: u64 = 16 << 20;
 /// Sections that `FROSTLINE_SECTION_KEY` may set.
 const ENV_SECTIONS: [&str; 7] = ["kafka", "runtime", "assemble", "filter", "alert", "notify", "admin"];
 
@@ -87,7 +90,7 @@ pub fn load(
 /// Reads the file, and checks it on its own, since only then is the line of a mistake known.
 fn read_file(named: Option<&Path>) -> Result<Table, ConfigError> {
     let path = named.unwrap_or(Path::new(DEFAULT_FILE));
-    let text = match std::fs::read_to_string(path) {
+    let text = match read_text(path, FILE_BYTES_MAX) {
         Ok(text) => text,
         Err(error) if error.kind() == std::io::ErrorKind::NotFound && named.is_none() => String::new(),
         Err(error) => return Err(ConfigError::of_file(path, error.to_string())),

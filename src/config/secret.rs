@@ -2,6 +2,12 @@
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
+use std::path::Path;
+
+use crate::bounded::read_text;
+
+/// Largest file that holds a secret, in bytes.
+const FILE_BYTES_MAX: u64 = 1 << 20;
 
 /// Client settings that frostline sets itself, and why.
 pub const OWNED_CLIENT_KEYS: &[(&str, &str)] = &[
@@ -66,7 +72,7 @@ pub fn resolve_secret(value: &str) -> Result<String, String> {
             if mode & 0o004 != 0 {
                 return Err(format!("{path}: everyone can read it: chmod 600 {path}"));
             }
-            let text = fs::read_to_string(path).map_err(failed)?;
+            let text = read_text(Path::new(path), FILE_BYTES_MAX).map_err(failed)?;
             Ok(text.strip_suffix('\n').unwrap_or(&text).to_owned())
         }
         _ => Err(format!("{value:?}: expected ${{env:NAME}} or ${{file:PATH}}")),

@@ -43,7 +43,7 @@ impl<R: BufRead> Objects<R> {
                 used += 1;
                 self.line += u64::from(*byte == b'\n');
                 let is_outside = depth == 0 && !in_string;
-                if is_outside && (matches!(byte, b'[' | b']' | b',') || byte.is_ascii_whitespace()) {
+                if is_outside && (matches!(byte, b'[' | b']' | b',') || is_blank(*byte)) {
                     match byte {
                         b'[' => self.brackets += 1,
                         b']' => self.brackets = self.brackets.saturating_sub(1),
@@ -81,6 +81,11 @@ impl<R: BufRead> Objects<R> {
     }
 }
 
+/// White space, and the bytes of the mark that some editors put before a text: files may have been joined.
+fn is_blank(byte: u8) -> bool {
+    byte.is_ascii_whitespace() || matches!(byte, 0xef | 0xbb | 0xbf)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -99,6 +104,7 @@ mod tests {
         let text = "[\n {\"a\": [1, {\"b\": \"]}\\\"\"}]},\n{ },3]\n[{\"c\":1}]";
         assert_eq!(objects(text).unwrap(), ["{\"a\": [1, {\"b\": \"]}\\\"\"}]}", "{ }", "3", "{\"c\":1}"]);
         assert!(objects("[]").unwrap().is_empty());
+        assert_eq!(objects("[{}]\n\u{feff}[{}]").unwrap(), ["{}", "{}"]);
         for cut in ["[{\"a\": 1}, {\"b\"", "[{\"a\": 1},\n", "[{\"a\": 1}", "[["] {
             assert!(objects(cut).is_err(), "{cut}");
         }

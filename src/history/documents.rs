@@ -1,5 +1,5 @@
 //! Observations from lines that come in the order of their days: complete at the end of each day, so that none has to be
-//! mended later, and sorted by station within it.
+//! corrected later, and sorted by station within it.
 
 use std::collections::HashMap;
 
@@ -49,7 +49,7 @@ impl<'a> DayBook<'a> {
     /// Takes a line; one of another day than the line before ends that day.
     ///
     /// # Errors
-    /// Where a document cannot be written. A line that is none is passed over.
+    /// Where a document cannot be written. A line that cannot be parsed is passed over.
     pub fn take(&mut self, line: &[u8], write: &mut OnDocument<'_>) -> anyhow::Result<()> {
         let Ok(Line::Reading(reading)) = Reading::parse(line) else { return Ok(()) };
         if self.day != Some(reading.date) {
@@ -58,22 +58,29 @@ impl<'a> DayBook<'a> {
         }
         if reading.failed_quality() && !self.keep_failed_quality {
             self.failed_quality += 1;
+            // A later line withdraws what an earlier one said, as in the stages.
+            if let Some(place) = self.find(reading.station) {
+                self.observations[place].remove(reading.element);
+            }
             return Ok(());
         }
-        // Lines of one station and day are neighbours, mostly.
-        let is_next = self.observations.last().is_some_and(|last| last.station() == reading.station);
-        let place = if is_next {
-            self.observations.len() - 1
-        } else {
+        let place = self.find(reading.station).unwrap_or_else(|| {
             let end = self.observations.len();
-            let place = *self.places.entry(reading.station).or_insert(end);
-            if place == end {
-                self.observations.push(Observation::new(reading.station, reading.date));
-            }
-            place
-        };
+            self.places.insert(reading.station, end);
+            self.observations.push(Observation::new(reading.station, reading.date));
+            end
+        });
         self.observations[place].insert(reading.element, reading.value);
         Ok(())
+    }
+
+    /// Where the day's observation of a station is.
+    fn find(&self, station: StationId) -> Option<usize> {
+        // Lines of one station and day are neighbours, mostly.
+        match self.observations.last() {
+            Some(last) if last.station() == station => Some(self.observations.len() - 1),
+            _ => self.places.get(&station).copied(),
+        }
     }
 
     /// Writes the documents of the day.
@@ -84,7 +91,8 @@ impl<'a> DayBook<'a> {
         self.places.clear();
         let mut observations = std::mem::take(&mut self.observations);
         observations.sort_unstable_by_key(Observation::station);
-        for observation in observations.drain(..) {
+        // Where all readings were withdrawn there is nothing to say.
+        for observation in observations.drain(..).filter(|observation| !observation.readings().is_empty()) {
             let station = observation.station();
             let Some(json) = (self.find_station)(station) else {
                 self.unknown_stations += 1;
@@ -103,6 +111,35 @@ impl<'a> DayBook<'a> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_later_line_withdraws_or_restores_a_reading() {
+        let known = |station: StationId| Some(format!("{{\"id\":\"{station}\"}}").into());
+        let mut book = DayBook::new(&known, Compat::None, false);
+        let mut written = Vec::new();
+        let mut write = |document: &[u8]| {
+            written.push(serde_json::from_slice::<serde_json::Value>(document).unwrap());
+            Ok(())
+        };
+        for line in [
+            "USC00000001,20160101,TMIN,-50,,,7,",
+            "USC00000001,20160101,TMAX,90,,,7,",
+            "USC00000002,20160101,TMIN,-20,,,7,",
+            "USC00000003,20160101,TMIN,-30,,I,7,",
+            "USC00000001,20160101,TMIN,-50,,I,7,",
+            "USC00000002,20160101,TMIN,-20,,I,7,",
+            "USC00000003,20160101,TMIN,-30,,,7,",
+        ] {
+            book.take(line.as_bytes(), &mut write).unwrap();
+        }
+        book.end_day(&mut write).unwrap();
+        assert_eq!(written.len(), 2, "of station 2 nothing is left");
+        assert_eq!((written[0].get("TMIN"), &written[0]["TMAX"]), (None, &9.0.into()));
+        assert_eq!(
+            (&written[1]["station"]["id"], &written[1]["TMIN"]),
+            (&"USC00000003".into(), &(-3.0).into())
+        );
+    }
 
     #[test]
     fn lines_of_a_day_become_documents_by_station() {

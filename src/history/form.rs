@@ -1,5 +1,6 @@
 //! Which form a file has, by its first line.
 
+use super::station_csv::Columns;
 use crate::noaa::{Date, StationId};
 
 /// The form of a file.
@@ -29,6 +30,7 @@ impl Form {
             Some(b'{') if matches!(line.trim_ascii_end().last(), Some(b'{' | b'[' | b',')) => Self::JsonArray,
             Some(b'{') => Self::JsonLines,
             _ if line.starts_with(b"\"STATION\"") || line.starts_with(b"STATION,") => Self::StationCsv,
+            _ if Columns::is_header(&String::from_utf8_lossy(line)) => Self::StationCsv,
             _ if is_dly(line) => Self::Dly,
             _ => Self::ByYear,
         }
@@ -56,6 +58,7 @@ mod tests {
             ("USC00027716201601TMAX   83  7  100  7", Form::Dly),
             ("\"STATION\",\"DATE\",\"LATITUDE\"\n", Form::StationCsv),
             ("STATION,DATE,LATITUDE\n", Form::StationCsv),
+            ("\"DATE\",\"STATION\",\"TMIN\"\n", Form::StationCsv),
             ("{\"station_id\":\"x\"}\n", Form::JsonLines),
             ("{\n  \"station_id\": \"x\"\n}\n", Form::JsonArray),
             ("\u{feff} [\n{", Form::JsonArray),

@@ -1,12 +1,16 @@
 //! Opening files, packed or not, and standard input.
 
-use std::fs::File;
+use std::fs::{File, OpenOptions};
 use std::io::{self, BufRead, BufReader, Read};
+use std::os::fd::AsFd;
+use std::os::unix::fs::{FileTypeExt, OpenOptionsExt};
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use anyhow::Context;
+
+use super::gunzip::Gunzip;
 
 const BUFFER_BYTES: usize = 1 << 18;
 
@@ -40,14 +44,20 @@ pub fn open(path: &Path, position: Arc<AtomicU64>) -> anyhow::Result<Box<dyn Buf
     open_until(path, position, &Arc::default())
 }
 
-/// As [`open`]; standard input ends when `stop` is set, also while nothing comes.
+/// As [`open`]; standard input and named pipes end when `stop` is set, also while nothing comes.
 pub(super) fn open_until(
     path: &Path,
     position: Arc<AtomicU64>,
     stop: &Arc<AtomicBool>,
 ) -> anyhow::Result<Box<dyn BufRead + Send>> {
     let source: Box<dyn Read + Send> = if is_stdin(path) {
-        Box::new(Stdin { stop: Arc::clone(stop) })
+        Box::new(Pipe { named: None, stop: Arc::clone(stop) })
+    } else if is_named_pipe(path) {
+        // Otherwise nobody could end it before there is a writer.
+        let flags = rustix::fs::OFlags::NONBLOCK.bits().cast_signed();
+        let file = OpenOptions::new().read(true).custom_flags(flags).open(path);
+        let file = file.with_context(|| format!("{} cannot be opened", path.display()))?;
+        Box::new(Pipe { named: Some(file), stop: Arc::clone(stop) })
     } else {
         let file = File::open(path).with_context(|| format!("{} cannot be opened", path.display()))?;
         let is_folder = file.metadata().is_ok_and(|found| found.is_dir());
@@ -60,7 +70,7 @@ pub(super) fn open_until(
     warn_of_name(path, found, first.is_empty());
     let unpacked: Box<dyn Read + Send> = match found {
         None => return Ok(Box::new(reader)),
-        Some(Packing::Gzip) => Box::new(flate2::bufread::MultiGzDecoder::new(reader)),
+        Some(Packing::Gzip) => Box::new(Gunzip::new(reader)),
         Some(Packing::Bzip2) => Box::new(bzip2::bufread::MultiBzDecoder::new(reader)),
         Some(Packing::Zstd) => Box::new(zstd::stream::read::Decoder::with_buffer(reader)?),
         Some(Packing::Xz) => Box::new(liblzma::bufread::XzDecoder::new_multi_decoder(reader)),
@@ -77,23 +87,36 @@ fn warn_of_name(path: &Path, found: Option<Packing>, is_empty: bool) {
     }
 }
 
-/// Standard input, without a buffer of its own.
-struct Stdin {
+fn is_named_pipe(path: &Path) -> bool {
+    std::fs::metadata(path).is_ok_and(|found| found.file_type().is_fifo())
+}
+
+/// Standard input or a named pipe, without a buffer of its own.
+struct Pipe {
+    /// `None`: standard input. It does not block.
+    named: Option<File>,
     stop: Arc<AtomicBool>,
 }
 
-impl Read for Stdin {
+impl Read for Pipe {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        let stdin = rustix::stdio::stdin();
+        let pipe = match &self.named {
+            Some(file) => file.as_fd(),
+            None => rustix::stdio::stdin(),
+        };
         let wait = rustix::event::Timespec { tv_sec: 0, tv_nsec: 100_000_000 };
         loop {
             if self.stop.load(Ordering::Relaxed) {
                 return Ok(0);
             }
-            let mut polled = [rustix::event::PollFd::new(&stdin, rustix::event::PollFlags::IN)];
+            let mut polled = [rustix::event::PollFd::new(&pipe, rustix::event::PollFlags::IN)];
             match rustix::event::poll(&mut polled, Some(&wait)) {
                 Ok(0) | Err(rustix::io::Errno::INTR) => {}
-                Ok(_) => return Ok(rustix::io::read(stdin, buffer)?),
+                Ok(_) => match rustix::io::read(pipe, &mut *buffer) {
+                    // Another reader was faster.
+                    Err(rustix::io::Errno::AGAIN | rustix::io::Errno::INTR) => {}
+                    read => return Ok(read?),
+                },
                 Err(error) => return Err(error.into()),
             }
         }
@@ -118,6 +141,25 @@ mod tests {
     use std::io::Write;
 
     use super::*;
+
+    #[test]
+    fn a_named_pipe_is_read_to_its_end_and_can_be_stopped_before_anybody_writes() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("pipe");
+        let mode = rustix::fs::Mode::RUSR | rustix::fs::Mode::WUSR;
+        rustix::fs::mkfifoat(rustix::fs::CWD, &path, mode).unwrap();
+        let read = |stop: &Arc<AtomicBool>| {
+            let mut text = String::new();
+            open_until(&path, Arc::default(), stop).unwrap().read_to_string(&mut text).map(|_| text).unwrap()
+        };
+        assert_eq!(read(&Arc::new(AtomicBool::new(true))), "", "stopped");
+        let writer = {
+            let path = path.clone();
+            std::thread::spawn(move || std::fs::write(path, "a line\n").unwrap())
+        };
+        assert_eq!(read(&Arc::default()), "a line\n");
+        writer.join().unwrap();
+    }
 
     #[test]
     fn all_packings_give_the_same_text() {

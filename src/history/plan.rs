@@ -5,9 +5,9 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
-use super::DaySorter;
-use super::reader::{Bad, Flow, Item, read};
+use super::reader::{Bad, Flow, Item, read_in};
 use super::selection::{Selection, date_of};
+use super::{DaySorter, Units};
 
 /// Behind all days: what has none.
 const NO_DAY: i32 = i32::MAX;
@@ -30,6 +30,8 @@ pub enum Order {
 pub struct Plan {
     /// The files, in order.
     pub files: Vec<PathBuf>,
+    /// The units of station CSVs that do not say theirs.
+    pub units: Option<Units>,
     /// What is wanted of them.
     pub selection: Selection,
     /// In which order.
@@ -58,7 +60,7 @@ pub struct Watch<'a> {
     pub stop: &'a Arc<AtomicBool>,
 }
 
-/// What is done with a record that is none.
+/// What to do with a record that cannot be parsed.
 pub type OnBad<'a> = dyn FnMut(Place<'_>, &[u8], &Bad) -> anyhow::Result<bool> + 'a;
 /// What is done with a record. Without a place where the order is not the files' own.
 pub type OnRecord<'a> = dyn FnMut(Option<Place<'_>>, &[u8]) -> Flow + 'a;
@@ -143,22 +145,23 @@ impl Plan {
         on_item: &mut dyn FnMut(Place<'_>, &[u8]) -> Flow,
     ) -> Flow {
         for file in &self.files {
-            let read =
-                read(file, Arc::clone(watch.position), watch.stop, &mut |(Item { text, line }, checked)| {
-                    if watch.stop.load(Ordering::Relaxed) {
-                        return Ok(ControlFlow::Break(()));
-                    }
-                    let place = Place { file, line };
-                    let is_taken = match checked {
-                        Ok(()) => true,
-                        Err(bad) => on_bad(place, text, &bad)?,
-                    };
-                    if is_taken && self.selection.wants(text) {
-                        on_item(place, text)
-                    } else {
-                        Ok(ControlFlow::Continue(()))
-                    }
-                });
+            let position = Arc::clone(watch.position);
+            let read = read_in(self.units, file, position, watch.stop, &mut |(item, checked)| {
+                let Item { text, line } = item;
+                if watch.stop.load(Ordering::Relaxed) {
+                    return Ok(ControlFlow::Break(()));
+                }
+                let place = Place { file, line };
+                let is_taken = match checked {
+                    Ok(()) => true,
+                    Err(bad) => on_bad(place, text, &bad)?,
+                };
+                if is_taken && self.selection.wants(text) {
+                    on_item(place, text)
+                } else {
+                    Ok(ControlFlow::Continue(()))
+                }
+            });
             // What is packed cannot end well where it was broken off.
             if watch.stop.load(Ordering::Relaxed) {
                 return Ok(ControlFlow::Break(()));
@@ -186,6 +189,7 @@ mod tests {
         std::fs::write(&path, text).unwrap();
         let plan = Plan {
             files: vec![path],
+            units: None,
             selection: Selection::default(),
             order,
             memory_bytes,

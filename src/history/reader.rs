@@ -13,9 +13,11 @@ use super::dly;
 use super::form::Form;
 use super::open::open_until;
 use super::station_csv::Columns;
-use crate::noaa::{Line, Reading, ReadingError};
+use super::units::Units;
+use crate::bounded::read_line;
+use crate::noaa::{Line, Reading, ReadingError, ViewError, check_json};
 
-/// What some editors put before a text.
+/// What some editors put before a text; in files that were joined it also stands before a line.
 const BYTE_ORDER_MARK: &[u8] = b"\xef\xbb\xbf";
 /// Longest line that is read, in bytes.
 const LINE_BYTES_MAX: usize = 64 * 1024 * 1024;
@@ -53,6 +55,20 @@ pub fn read(
     stop: &Arc<AtomicBool>,
     visit: &mut dyn FnMut(Given<'_>) -> Flow,
 ) -> Flow {
+    read_in(None, path, position, stop, visit)
+}
+
+/// As [`read`]; a station CSV that does not say its units has these.
+///
+/// # Errors
+/// As [`read`].
+pub fn read_in(
+    units: Option<Units>,
+    path: &Path,
+    position: Arc<AtomicU64>,
+    stop: &Arc<AtomicBool>,
+    visit: &mut dyn FnMut(Given<'_>) -> Flow,
+) -> Flow {
     let mut input = open_until(path, position, stop)?;
     let unreadable = || format!("{} cannot be read", path.display());
     if input.fill_buf().with_context(unreadable)?.starts_with(BYTE_ORDER_MARK) {
@@ -61,7 +77,7 @@ pub fn read(
     let start = input.fill_buf().with_context(unreadable)?;
     match Form::of(start) {
         Form::JsonArray => read_array(path, input, visit),
-        form => read_lines(path, input, form, visit),
+        form => read_lines(path, input, (form, units), visit),
     }
 }
 
@@ -83,23 +99,17 @@ fn read_array(path: &Path, input: Box<dyn BufRead + Send>, visit: &mut dyn FnMut
 fn read_lines(
     path: &Path,
     mut input: Box<dyn BufRead + Send>,
-    form: Form,
+    (form, units): (Form, Option<Units>),
     visit: &mut dyn FnMut(Given<'_>) -> Flow,
 ) -> Flow {
-    let (mut line, mut columns) = (Vec::with_capacity(512), None);
+    let (mut line, mut columns) = (Vec::with_capacity(512), None::<Columns>);
     for number in 1_u64.. {
-        line.clear();
-        let mut limited = std::io::Read::take(&mut input, LINE_BYTES_MAX as u64);
-        let read = limited.read_until(b'\n', &mut line);
-        if read.with_context(|| format!("{}:{number} cannot be read", path.display()))? == 0 {
+        let read = read_line(&mut input, &mut line, LINE_BYTES_MAX);
+        if !read.with_context(|| format!("{}:{number} cannot be read", path.display()))? {
             break;
         }
-        anyhow::ensure!(
-            line.len() < LINE_BYTES_MAX,
-            "{}:{number} has more than {LINE_BYTES_MAX} bytes",
-            path.display()
-        );
         let text = without_line_end(&line);
+        let text = text.strip_prefix(BYTE_ORDER_MARK).unwrap_or(text);
         if text.is_empty() {
             continue;
         }
@@ -118,19 +128,16 @@ fn read_lines(
             },
             Form::JsonLines | Form::JsonArray => give(text, check_document(text))?,
             Form::Dly => expand(text, &mut give, |visit| dly::read_line(text, visit))?,
-            Form::StationCsv => match &columns {
-                None => {
-                    let header = Columns::parse(&String::from_utf8_lossy(text));
-                    columns = Some(
-                        header.map_err(|reason| anyhow::anyhow!("{}:{number}: {reason}", path.display()))?,
-                    );
+            Form::StationCsv => {
+                let text_line = String::from_utf8_lossy(text);
+                match columns.as_ref().filter(|_| !Columns::is_header(&text_line)) {
+                    Some(columns) => expand(text, &mut give, |visit| columns.read_line(&text_line, visit))?,
+                    None => {
+                        let header = Columns::parse(&text_line, units).map_err(anyhow::Error::msg);
+                        columns = Some(header.with_context(|| format!("{}:{number}", path.display()))?);
+                    }
                 }
-                Some(columns) => {
-                    expand(text, &mut give, |visit| {
-                        columns.read_line(&String::from_utf8_lossy(text), visit)
-                    })?;
-                }
-            },
+            }
         }
         if flow.is_break() {
             return Ok(flow);
@@ -180,14 +187,9 @@ pub(super) fn give_line(
     Ok(())
 }
 
-/// A document must be a JSON object; what it says is for the stages to find out.
+/// A document must be a JSON object, as the stages read it; what it says is for them to find out.
 fn check_document(text: &[u8]) -> Result<(), Bad> {
-    let bad = |reason: String| Err(Bad { reason });
-    match serde_json::from_slice::<&serde_json::value::RawValue>(text) {
-        Ok(value) if value.get().starts_with('{') => Ok(()),
-        Ok(_) => bad("it is no JSON object".into()),
-        Err(error) => bad(format!("it is no JSON: {error}")),
-    }
+    check_json(text).map_err(|error: ViewError| Bad { reason: error.to_string() })
 }
 
 #[cfg(test)]
@@ -230,13 +232,66 @@ mod tests {
     fn other_forms_become_lines() {
         let dly = "USC00027716201602TMIN  -44 S7-9999   \n";
         assert_eq!(items("a.dly", dly), [(1, "USC00027716,20160201,TMIN,-44,,S,7,".to_owned(), true)]);
-        let csv = "STATION,DATE,TMIN\nUSC00027716,2016-06-15,-44\nUSC00027716,nonsense,-44\n";
+        let csv =
+            "STATION,DATE,TMIN,TMIN_ATTRIBUTES\nUSC00027716,2016-06-15,-44,\nUSC00027716,nonsense,-44,\n";
         assert_eq!(
             items("a.csv", csv),
             [
                 (2, "USC00027716,20160615,TMIN,-44,,,,".to_owned(), true),
-                (3, "USC00027716,nonsense,-44".to_owned(), false)
+                (3, "USC00027716,nonsense,-44,".to_owned(), false)
             ]
         );
+    }
+
+    #[test]
+    fn joined_files_are_read_each_by_its_own_header() {
+        let first = "\u{feff}STATION,DATE,PRCP,TMAX,TMIN,TMIN_ATTRIBUTES\nUSC00020080,2016-01-01,0,144,11,\n";
+        let second = "\u{feff}DATE,STATION,TMIN,TMIN_ATTRIBUTES\n2016-01-01,USC00021248,11,\n";
+        let read: Vec<String> =
+            items("ab.csv", &format!("{first}{second}")).into_iter().map(|(_, text, _)| text).collect();
+        assert_eq!(
+            read,
+            [
+                "USC00020080,20160101,PRCP,0,,,,",
+                "USC00020080,20160101,TMAX,144,,,,",
+                "USC00020080,20160101,TMIN,11,,,,",
+                "USC00021248,20160101,TMIN,11,,,,",
+            ]
+        );
+        let by_year = "\u{feff}ID,DATE,ELEMENT,DATA_VALUE\nUSC00027716,20160615,TMIN,-44,,,7,\n";
+        assert_eq!(items("a.csv", &by_year.repeat(2)).len(), 2);
+    }
+
+    #[test]
+    fn a_station_csv_in_unknown_units_is_refused() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("cdo.csv");
+        std::fs::write(&path, "\"STATION\",\"DATE\",\"TMIN\"\n\"USC00020080\",\"2016-01-01\",\"34\"\n")
+            .unwrap();
+        let read = |units| {
+            let mut found = Vec::new();
+            let flow = read_in(units, &path, Arc::default(), &Arc::default(), &mut |(item, _)| {
+                found.push(String::from_utf8_lossy(item.text).into_owned());
+                Ok(ControlFlow::Continue(()))
+            });
+            flow.map(|_| found)
+        };
+        let error = format!("{:#}", read(None).unwrap_err());
+        assert!(error.contains("cdo.csv:1: the units"), "{error}");
+        assert_eq!(read(Some(Units::Standard)).unwrap(), ["USC00020080,20160101,TMIN,11,,,,"]);
+    }
+
+    #[test]
+    fn documents_that_no_stage_reads_are_refused() {
+        for (text, is_sound) in [
+            ("{\"a\":{\"b\":[1,\"\\ud83d\\ude00\"]}}", true),
+            ("{\"TMIN\":1e999}", false),
+            ("{\"a\":[{\"b\":-1e999}]}", false),
+            ("{\"name\":\"\\ud800\"}", false),
+            ("[1]", false),
+            ("{\"a\":1} x", false),
+        ] {
+            assert_eq!(check_document(text.as_bytes()).is_ok(), is_sound, "{text}");
+        }
     }
 }

@@ -1,36 +1,63 @@
 //! A station's own CSV, as NOAA's access folder has it: a line a day, a column an element, and beside most a column
 //! `…_ATTRIBUTES` with measurement, quality and source flag and the time of observation.
+//!
+//! Climate Data Online gives files that look the same, in degrees Fahrenheit or Celsius, without these columns unless they
+//! are asked for. Whole numbers look alike in all of them, so a file without them is read only where [`Units`] are named.
 
 use super::reader::give_line;
+use super::units::Units;
 use crate::noaa::{Date, Element, Reading, StationId};
 
-/// Where things are, by the file's first line.
+/// Where things are, by the header line.
 pub(super) struct Columns {
     count: usize,
     station: usize,
     date: usize,
     /// Of each element: its value, and its attributes where there are any.
     elements: Vec<(Element, usize, Option<usize>)>,
+    units: Units,
 }
 
 impl Columns {
-    /// Reads the names of the columns.
+    /// Whether a line is the names of the columns, in whatever order: such a line in the middle of a file begins another
+    /// one, as in files that were joined.
+    pub(super) fn is_header(line: &str) -> bool {
+        line.contains("STATION")
+            && line.contains("DATE")
+            && fields(line).is_some_and(|names| {
+                ["STATION", "DATE"].iter().all(|wanted| names.iter().any(|name| name == wanted))
+            })
+    }
+
+    /// Reads the names of the columns. Without `units` the file must be NOAA's own.
     ///
     /// # Errors
     /// What is missing, in a sentence.
-    pub(super) fn parse(header: &str) -> Result<Self, String> {
+    pub(super) fn parse(header: &str, units: Option<Units>) -> Result<Self, String> {
         let names = fields(header).ok_or("its names of columns end within quotes")?;
         let at = |wanted: &str| names.iter().position(|name| name == wanted);
         let elements = names.iter().enumerate().filter_map(|(index, name)| {
             let element = Element::parse(name.as_bytes()).filter(|element| element.is_known())?;
             Some((element, index, at(&format!("{name}_ATTRIBUTES"))))
         });
-        Ok(Self {
-            count: names.len(),
-            station: at("STATION").ok_or("there is no column STATION")?,
-            date: at("DATE").ok_or("there is no column DATE")?,
-            elements: elements.collect(),
-        })
+        let elements: Vec<_> = elements.collect();
+        let (station, date) = (
+            at("STATION").ok_or("there is no column STATION")?,
+            at("DATE").ok_or("there is no column DATE")?,
+        );
+        if elements.is_empty() {
+            return Err(
+                "none of its columns is an element of GHCN-Daily, such as TMIN: is this another data set?"
+                    .into(),
+            );
+        }
+        let has_attributes = elements.iter().any(|(.., attributes)| attributes.is_some());
+        let units = units.or(has_attributes.then_some(Units::Tenths)).ok_or(
+            "the units of its values are unknown, since no column has attributes, as in NOAA's own station CSV: \
+             `frostline convert --into lines` with --units tenths (of °C and mm), metric (°C, mm) or standard (°F, \
+             inches) makes a file that says it",
+        )?;
+        Ok(Self { count: names.len(), station, date, elements, units })
     }
 
     /// Calls `visit` with a by_year line for each element that has a value.
@@ -40,7 +67,7 @@ impl Columns {
     pub(super) fn read_line(&self, line: &str, visit: &mut dyn FnMut(&[u8])) -> Result<(), String> {
         let fields = fields(line).ok_or("it ends within quotes: is the file whole?")?;
         if fields.len() != self.count {
-            return Err(format!("it has {} fields, the first line has {}", fields.len(), self.count));
+            return Err(format!("it has {} fields, the header has {}", fields.len(), self.count));
         }
         let field = |index: usize| fields.get(index).map_or("", |field| field.trim());
         let station = field(self.station);
@@ -54,8 +81,7 @@ impl Columns {
             if value.is_empty() {
                 continue;
             }
-            let value =
-                value.parse().map_err(|_| format!("{element} is {value:?}, which is no whole number"))?;
+            let Some(value) = self.units.stored(*element, value)? else { continue };
             let attributes: Vec<&str> = attributes.map_or("", field).split(',').collect();
             let flag = |index: usize| attributes.get(index).and_then(|flag| flag.bytes().next()).unwrap_or(0);
             let time = attributes.get(3).and_then(|time| time.parse().ok());
@@ -102,7 +128,7 @@ mod tests {
     #[test]
     fn each_element_with_a_value_is_a_line() {
         let header = "\"STATION\",\"DATE\",\"NAME\",\"TMIN\",\"TMIN_ATTRIBUTES\",\"PRCP\",\"PRCP_ATTRIBUTES\",\"SNOW\"";
-        let columns = Columns::parse(header).unwrap();
+        let columns = Columns::parse(header, None).unwrap();
         let read = |line: &str| {
             let mut found = Vec::new();
             columns
@@ -118,6 +144,28 @@ mod tests {
         assert!(read("USC00027716,2016-06-15,x,1.5,,,,").unwrap_err().contains("whole number"));
         assert!(read("USC00027716,2016-06-15").unwrap_err().contains("2 fields"));
         assert!(read("USC00027716,2016-06-15,x,\"  14").unwrap_err().contains("within quotes"));
-        assert!(Columns::parse("STATION,TMIN").is_err());
+        assert_eq!(
+            read("USC00027716,2016-06-15,x,-9999,,11,,-9999").unwrap(),
+            ["USC00027716,20160615,PRCP,11,,,,"],
+            "one that is missing is left out alone"
+        );
+    }
+
+    #[test]
+    fn headers_that_say_too_little_are_refused() {
+        let error = |header: &str, units| Columns::parse(header, units).err().unwrap();
+        assert!(error("STATION,TMIN", None).contains("no column DATE"));
+        assert!(error("STATION,DATE,SOURCE,TMP", None).contains("none of its columns"));
+        assert!(error("STATION,NAME,DATE,TMAX,TMIN", None).contains("--units"));
+        assert!(Columns::parse("STATION,NAME,DATE,TMAX,TMIN", Some(Units::Standard)).is_ok());
+        assert!(Columns::parse("STATION,DATE,TMAX,TMIN,TMIN_ATTRIBUTES", None).is_ok());
+        for (line, is_header) in [
+            ("\"STATION\",\"DATE\",\"TMIN\"", true),
+            ("DATE,STATION,TMIN", true),
+            ("USC00027716,2016-06-15,\"FIRE STATION, DATE CREEK\",-44", false),
+            ("STATION,TMIN", false),
+        ] {
+            assert_eq!(Columns::is_header(line), is_header, "{line}");
+        }
     }
 }

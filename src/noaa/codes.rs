@@ -2,6 +2,13 @@ use std::collections::HashMap;
 use std::fmt;
 use std::io::{self, BufRead};
 
+use crate::bounded::read_line;
+
+/// Longest line that is read, in bytes.
+const LINE_BYTES_MAX: usize = 4_096;
+/// What some editors put before a text.
+const BYTE_ORDER_MARK: char = '\u{feff}';
+
 /// The names behind two-letter codes: NOAA's `ghcnd-countries.txt` or `ghcnd-states.txt`.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Codes {
@@ -50,11 +57,12 @@ impl Codes {
         let mut names = HashMap::new();
         let mut bytes = Vec::new();
         for line in 1.. {
-            bytes.clear();
-            if input.read_until(b'\n', &mut bytes).map_err(|source| CodesError::Io { line, source })? == 0 {
+            let read = read_line(&mut input, &mut bytes, LINE_BYTES_MAX);
+            if !read.map_err(|source| CodesError::Io { line, source })? {
                 break;
             }
             let text = std::str::from_utf8(&bytes).map_err(|_| CodesError::NotUtf8 { line })?.trim_end();
+            let text = text.trim_start_matches(BYTE_ORDER_MARK);
             if text.is_empty() {
                 continue;
             }
@@ -122,7 +130,7 @@ mod tests {
 
     #[test]
     fn names_are_whole_and_trimmed() {
-        let codes = Codes::parse(&b"XA Xanadu [Far Lands]   \r\n\nXB New Bohemia"[..]).unwrap();
+        let codes = Codes::parse("\u{feff}XA Xanadu [Far Lands]   \r\n\nXB New Bohemia".as_bytes()).unwrap();
         assert_eq!(codes.name("XA"), Some("Xanadu [Far Lands]"));
         assert_eq!(codes.name("XB"), Some("New Bohemia"));
         assert_eq!(codes.name("XC"), None);

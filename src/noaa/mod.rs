@@ -59,7 +59,7 @@ pub use recent::{RECENT_DAYS, RecentDay, RecentDays, RecentStation};
 pub use station::{Location, Station};
 pub use station_id::StationId;
 pub use station_line::StationError;
-pub use view::{ElementList, ElementValue, ObservationView, StationView};
+pub use view::{ElementList, ElementValue, ObservationView, StationView, check_json};
 pub use view_error::ViewError;
 
 /// The first 40 characters of a text from outside, for an error message: the input may be of any length

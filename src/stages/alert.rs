@@ -14,7 +14,7 @@ use super::json::RawObject;
 use super::memory;
 use super::{Context, Limits, Processor, Validate, accepted_observation};
 use crate::noaa::{KnownStations, ObservationView, StationId, StationView};
-use crate::record::{DAY_MS, Record, day_of};
+use crate::record::Record;
 use crate::rules::{DayVerdict, Episodes, Evaluator, Event, LoneDay, Rule, RuleSet, Taken};
 use crate::state::{StateError, Store};
 
@@ -130,7 +130,7 @@ impl Processor for Alert {
         if context.muted {
             return Ok(());
         }
-        let mut observed = Observed::new(record, &view, context.now_ms);
+        let mut observed = Observed::new(record, &view, context.record_day(record.timestamp_ms));
         let rules = self.rules_of(&view);
         let outcome = self.judge_all(&rules, &mut observed, context);
         match outcome {
@@ -161,16 +161,14 @@ impl From<StateError> for Unfit {
 struct Observed<'a> {
     record: &'a Record<'a>,
     view: &'a ObservationView,
-    /// The day of the record's clock, as far as it can be believed.
+    /// See [`Context::record_day`].
     record_day: u32,
     /// Read when the first alert is written: most records give none.
     object: Option<RawObject<'a>>,
 }
 
 impl<'a> Observed<'a> {
-    fn new(record: &'a Record<'a>, view: &'a ObservationView, now_ms: i64) -> Self {
-        // A timestamp from the future must not make what is remembered look old.
-        let record_day = day_of(record.timestamp_ms.min(now_ms + DAY_MS));
+    fn new(record: &'a Record<'a>, view: &'a ObservationView, record_day: u32) -> Self {
         Self { record, view, record_day, object: None }
     }
 
@@ -238,7 +236,9 @@ impl Alert {
                 calendar.put_off(key);
                 continue;
             };
-            let Some(mut episodes) = read_episodes(context.store, &key, record_day)? else { continue };
+            let (Some(mut episodes), written_day) = read_episodes(context.store, &key, record_day)? else {
+                continue;
+            };
             let hears_nothing = self
                 .watched
                 .get(&station)
@@ -256,7 +256,7 @@ impl Alert {
             episodes.wait_until(calendar.today(), &mut events);
             calendar.list(&key, &episodes);
             if !events.is_empty() {
-                context.store.put(&key, record_day, &memory::encode(&episodes));
+                context.store.put(&key, written_day, &memory::encode(&episodes));
             }
             let cause = Cause::Silence { station, name: &episodes.station_name };
             events.iter().for_each(|event| emit(&rule, event, &cause, observed, context));
@@ -275,7 +275,7 @@ impl Alert {
         let Some(calendar) = &mut self.calendar else { return Ok(()) };
         let view = observed.view;
         let key = episodes_key(&rule.id, view.station.id);
-        let known = read_episodes(context.store, &key, observed.record_day)?;
+        let (known, written_day) = read_episodes(context.store, &key, observed.record_day)?;
         let mut episodes = known.unwrap_or_else(|| Episodes::new(rule.identity));
         let (day, mut events) = (view.date.days_since_1970(), Vec::new());
         let terms = (rule.identity, rule.terms());
@@ -289,7 +289,7 @@ impl Alert {
             if let Some(name) = view.station.name.as_deref().filter(|name| *name != episodes.station_name) {
                 name.clone_into(&mut episodes.station_name);
             }
-            context.store.put(&key, observed.record_day, &memory::encode(&episodes));
+            context.store.put(&key, written_day, &memory::encode(&episodes));
             calendar.list(&key, &episodes);
         }
         events.iter().for_each(|event| emit(rule, event, &Cause::Observation, observed, context));
@@ -310,7 +310,8 @@ fn judge_lone_day(
         return Ok(());
     }
     let key = memory::lone_day_key(&rule.id, view.station.id, view.date);
-    let known = context.store.get(&key, observed.record_day, memory::decode::<LoneDay>)?;
+    let (known, written_day) =
+        context.store.get_for_update(&key, observed.record_day, memory::decode::<LoneDay>)?;
     let known =
         known.transpose().map_err(|()| context.store.corrupted("a day that has fired cannot be read"))?;
     let day = view.date.days_since_1970();
@@ -321,16 +322,18 @@ fn judge_lone_day(
         emit(rule, &event, &Cause::Observation, observed, context);
     }
     if let Some(remembered) = remembered {
-        context.store.put(&key, observed.record_day, &memory::encode(&remembered));
+        context.store.put(&key, written_day, &memory::encode(&remembered));
     }
     Ok(())
 }
 
-fn read_episodes(store: &Store, key: &[u8], today: u32) -> Result<Option<Episodes>, StateError> {
-    let found = store.get(key, today, memory::decode)?.transpose();
-    found.map(Option::flatten).map_err(|()| {
+/// The episodes under a key, with the day under which to write them again.
+fn read_episodes(store: &Store, key: &[u8], today: u32) -> Result<(Option<Episodes>, u32), StateError> {
+    let (found, day) = store.get_for_update(key, today, memory::decode)?;
+    let found = found.transpose().map_err(|()| {
         store.corrupted(&format!("the episodes {:?} cannot be read", String::from_utf8_lossy(key)))
-    })
+    })?;
+    Ok((found.flatten(), day))
 }
 
 /// Writes one alert, of an observation that was prepared for it.

@@ -22,7 +22,7 @@ use std::sync::Arc;
 use super::emitted::{Emitted, Span};
 use super::{Context, Limits, Processor, StationIndex, accepted_value};
 use crate::noaa::{Compat, Date, Element, Line, Observation, Reading, StationId};
-use crate::record::{Record, day_of};
+use crate::record::Record;
 use crate::state::StateError;
 
 /// The header that says of which lines an observation, or this revision of it, was made:
@@ -211,7 +211,7 @@ impl Processor for Assemble {
 /// Merges a settled observation with what was emitted before, and emits it if that changes anything.
 fn emit(open: Open, compat: Compat, place: &str, context: &mut Context<'_>) -> Result<(), StateError> {
     let (station, date) = (open.observation.station(), open.observation.date());
-    let today = day_of(open.timestamp_ms);
+    let today = context.record_day(open.timestamp_ms);
     let span = Span::read(context.store, station, date, today)?;
     let before = span.emitted(date, context.store)?;
     let (mut merged, mut changed, revision) = match before {
@@ -239,7 +239,7 @@ fn emit(open: Open, compat: Compat, place: &str, context: &mut Context<'_>) -> R
     context.collector.emit(station.as_bytes(), open.timestamp_ms, |out| {
         merged.to_json_into(&open.station, compat, revision, out);
     });
-    span.remember(&Emitted { revision, observation: merged }, today, context.store);
+    span.remember(&Emitted { revision, observation: merged }, context.store);
     let lines = format!("{place}@{}-{}", open.first_offset, open.last_offset);
     context.collector.header(LINES_HEADER, lines.as_bytes());
     Ok(())

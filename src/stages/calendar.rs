@@ -20,6 +20,8 @@ const EPISODES_KEY: u8 = b'e';
 pub(super) struct Calendar {
     /// The newest date of the partition, in days since 1970.
     today: i32,
+    /// The day of its entry in the store, which never goes down.
+    written_day: u32,
     /// The days on which silence would make an episode stale, or earlier ones, with its store key. What has been
     /// heard of since is looked up when its day has come.
     deadlines: BinaryHeap<Reverse<(i32, Vec<u8>)>>,
@@ -30,9 +32,14 @@ pub(super) struct Calendar {
 impl Calendar {
     /// Finds what the store knows.
     pub(super) fn load(store: &Store, today: u32) -> Result<Self, StateError> {
-        let mut calendar = Self { today: i32::MIN, deadlines: BinaryHeap::new(), listed: HashMap::default() };
-        let newest = store.get(TODAY_KEY, today, |value| value.try_into().map(i32::from_be_bytes).ok())?;
-        calendar.today = newest.flatten().unwrap_or(i32::MIN);
+        let read = |value: &[u8]| value.try_into().map(i32::from_be_bytes).ok();
+        let (newest, written_day) = store.get_for_update(TODAY_KEY, today, read)?;
+        let mut calendar = Self {
+            today: newest.flatten().unwrap_or(i32::MIN),
+            written_day,
+            deadlines: BinaryHeap::new(),
+            listed: HashMap::default(),
+        };
         let mut unreadable = None;
         store.scan_prefix(&[EPISODES_KEY], |key, value| match memory::decode(value) {
             Ok(Some(episodes)) => calendar.list(key, &episodes),
@@ -53,7 +60,8 @@ impl Calendar {
     /// Moves on to a day that is newer than all before.
     pub(super) fn advance(&mut self, day: i32, store: &mut Store, record_day: u32) {
         self.today = day;
-        store.put(TODAY_KEY, record_day, &day.to_be_bytes());
+        self.written_day = self.written_day.max(record_day);
+        store.put(TODAY_KEY, self.written_day, &day.to_be_bytes());
     }
 
     /// Whether there will be episodes to look at on this day.

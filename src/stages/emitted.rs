@@ -2,7 +2,8 @@
 //!
 //! sled's cost is one for each entry, whatever its size, and days of one station often come together: where history is read,
 //! or a file is sorted by station. So up to eight days of a month share an entry, and a record of the changelog. They are
-//! remembered for `remember_days` after the newest of them was emitted.
+//! remembered for `remember_days` after the newest of them was emitted: the day of an entry never goes down, or one line
+//! with an old timestamp would take its neighbours along.
 //!
 //! An entry's key is `e`, year, month, which eight days of it, station. Its value is a run of days in no order: the day of the
 //! month (1 byte), revision and number of readings (4 bytes each), the readings as [`Observation::encode_into`] writes them.
@@ -32,6 +33,8 @@ pub(super) struct Span {
     station: StationId,
     key: [u8; 16],
     value: Vec<u8>,
+    /// The day under which the entry is written again.
+    day: u32,
 }
 
 impl Span {
@@ -46,8 +49,8 @@ impl Span {
         today: u32,
     ) -> Result<Self, StateError> {
         let key = key(station, date);
-        let value = store.get(&key, today, <[u8]>::to_vec)?.unwrap_or_default();
-        Ok(Self { station, key, value })
+        let (value, day) = store.get_for_update(&key, today, <[u8]>::to_vec)?;
+        Ok(Self { station, key, value: value.unwrap_or_default(), day })
     }
 
     /// What was emitted for a date of this span.
@@ -61,7 +64,7 @@ impl Span {
     }
 
     /// Remembers what is emitted for its date in place of what was.
-    pub(super) fn remember(mut self, emitted: &Emitted, today: u32, store: &mut Store) {
+    pub(super) fn remember(mut self, emitted: &Emitted, store: &mut Store) {
         let day = emitted.observation.date().day();
         let before = days(&self.value).flatten().find(|found| found.day == day).map(|found| found.place);
         if let Some(place) = before {
@@ -72,7 +75,7 @@ impl Span {
         self.value.extend_from_slice(&emitted.revision.to_be_bytes());
         self.value.extend_from_slice(&count.to_be_bytes());
         emitted.observation.encode_into(&mut self.value);
-        store.put(&self.key, today, &self.value);
+        store.put(&self.key, self.day, &self.value);
     }
 }
 
@@ -164,7 +167,7 @@ mod tests {
         let mut remember = |day: u8, revision: u32, values: &[i32]| {
             let date = Date::new(2024, 2, day).unwrap();
             let span = Span::read(&store, station, date, 0).unwrap();
-            span.remember(&emitted(station, day, revision, values), 0, &mut store);
+            span.remember(&emitted(station, day, revision, values), &mut store);
         };
         for day in 1..=29 {
             remember(day, 1, &[i32::from(day), 2]);
@@ -186,6 +189,22 @@ mod tests {
         let other = StationId::parse(b"USC00026251").unwrap();
         let span = Span::read(&store, other, Date::new(2024, 2, 1).unwrap(), 0).unwrap();
         assert!(span.emitted(Date::new(2024, 2, 1).unwrap(), &store).unwrap().is_none());
+    }
+
+    #[test]
+    fn a_day_emitted_under_an_old_clock_takes_no_neighbour_along() {
+        let station = StationId::parse(b"USC00026250").unwrap();
+        let mut store = Store::in_memory_for(400);
+        for (day, today) in [(1, 20_000), (3, 0)] {
+            let date = Date::new(2024, 2, day).unwrap();
+            let span = Span::read(&store, station, date, today).unwrap();
+            span.remember(&emitted(station, day, 1, &[1]), &mut store);
+        }
+        for day in [1, 3] {
+            let date = Date::new(2024, 2, day).unwrap();
+            let span = Span::read(&store, station, date, 20_400).unwrap();
+            assert!(span.emitted(date, &store).unwrap().is_some(), "day {day}");
+        }
     }
 
     #[test]

@@ -50,7 +50,7 @@ pub use recipe::{Delivering, Recipe};
 pub use station_index::StationIndex;
 
 use crate::noaa::{Date, KnownStations, ObservationView};
-use crate::record::{DAY_MS, Record};
+use crate::record::{DAY_MS, Record, day_of};
 use crate::state::{StateError, Store};
 
 /// The stages, in the order in which records flow through them.
@@ -189,6 +189,12 @@ impl Context<'_> {
         if !self.muted {
             self.counts.skipped += 1;
         }
+    }
+
+    /// The day of a record's timestamp, for the store, as far as it can be believed: one from the future must not make
+    /// everything that is remembered look old.
+    pub fn record_day(&self, timestamp_ms: i64) -> u32 {
+        day_of(timestamp_ms.min(self.now_ms + DAY_MS))
     }
 
     /// Whether the date lies further ahead of the clock than `limits` allow.

@@ -32,6 +32,10 @@ const DAMAGED: &str = "store.damaged";
 const DAMAGE_MARK: &str = "damaged";
 /// Names this directory in transactional ids.
 const INSTANCE: &str = "instance";
+/// What may be in a state directory that others can read: our own files, those of a checkout, and what a fresh file system
+/// has.
+const EXPECTED: [&str; 8] =
+    [STORE, DAMAGED, DAMAGE_MARK, INSTANCE, "instance.new", "README.md", ".gitignore", "lost+found"];
 
 /// The open state directory of this process. Clones share one database.
 #[derive(Clone)]
@@ -46,7 +50,8 @@ impl StateDirectory {
     ///
     /// # Errors
     /// [`StateError::Busy`] where another process holds it, [`StateError::Unusable`] where it is a symbolic
-    /// link, belongs to somebody else or can be written by others, [`StateError::Io`] where the disk fails.
+    /// link, belongs to somebody else, can be written by others or holds other files, [`StateError::Io`] where the
+    /// disk fails.
     pub fn open(path: &Path) -> Result<Self, StateError> {
         prepare(path)?;
         let is_marked = path.join(DAMAGE_MARK).exists();
@@ -193,7 +198,7 @@ fn is_locked(error: &sled::Error) -> bool {
         if io.kind() == ErrorKind::WouldBlock || io.to_string().contains("could not acquire lock"))
 }
 
-/// Makes the directory private, or refuses one that is not.
+/// Makes the directory private, or refuses one that is not ours to make so.
 fn prepare(path: &Path) -> Result<(), StateError> {
     let unusable = |reason: String| StateError::Unusable { path: path.to_owned(), reason };
     match fs::symlink_metadata(path) {
@@ -224,11 +229,28 @@ fn prepare(path: &Path) -> Result<(), StateError> {
         )));
     }
     if mode != 0o700 {
+        if let Some(name) = foreign_entry(path).map_err(|error| unusable(error.to_string()))? {
+            return Err(unusable(format!(
+                "others can read it (mode {mode:o}), and it would be made private, but it holds files that are not \
+                 frostline's (such as {name}): name a directory for frostline alone, with --state-dir"
+            )));
+        }
         // A fresh checkout or `mkdir` leaves it readable by others; what is in it is nobody else's business.
         fs::set_permissions(path, fs::Permissions::from_mode(0o700))
             .map_err(|error| unusable(format!("it cannot be made private: {error}")))?;
     }
     Ok(())
+}
+
+/// The name of something in the directory that frostline does not expect there.
+fn foreign_entry(path: &Path) -> std::io::Result<Option<String>> {
+    for entry in fs::read_dir(path)? {
+        let name = entry?.file_name();
+        if !EXPECTED.iter().any(|expected| name.as_os_str() == *expected) {
+            return Ok(Some(format!("{:?}", name.to_string_lossy())));
+        }
+    }
+    Ok(None)
 }
 
 #[cfg(test)]
@@ -279,6 +301,26 @@ mod tests {
         fs::set_permissions(&path, fs::Permissions::from_mode(0o755)).unwrap();
         let _open = StateDirectory::open(&path).unwrap();
         assert_eq!(mode(), 0o700, "one that is ours is made private");
+    }
+
+    #[test]
+    fn a_directory_of_others_is_not_made_private() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("data");
+        let mode = || fs::metadata(&path).unwrap().permissions().mode() & 0o777;
+        fs::create_dir(&path).unwrap();
+        fs::set_permissions(&path, fs::Permissions::from_mode(0o755)).unwrap();
+        fs::write(path.join("README.md"), "of a checkout").unwrap();
+        fs::write(path.join("data.txt"), "somebody else's").unwrap();
+        let error = StateDirectory::open(&path).err().expect("must be refused");
+        assert!(
+            error.to_string().contains("data.txt") && error.to_string().contains("--state-dir"),
+            "{error}"
+        );
+        assert_eq!(mode(), 0o755);
+        fs::remove_file(path.join("data.txt")).unwrap();
+        drop(StateDirectory::open(&path).unwrap());
+        assert_eq!(mode(), 0o700);
     }
 
     #[test]

@@ -9,6 +9,10 @@
 //! `remember_days` the entry counts as gone, wherever in the log that happens; [`Store::expire`] deletes it
 //! some time later, and the changelog gets a tombstone. So as long as timestamps do not run backwards by days,
 //! what a task answers does not depend on when the deletion came.
+//!
+//! An entry's day never goes down: a record with an old timestamp must not take along what newer records have written
+//! under the same key. Whoever changes an entry has read it before, so [`Store::get_for_update`] gives the day to write it
+//! under, and [`Store::put`] needs no look of its own.
 
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
@@ -60,7 +64,12 @@ pub struct Store {
 impl Store {
     /// An empty store in memory, for tests, that forgets nothing.
     pub fn in_memory() -> Self {
-        Self::new(Committed::Memory(BTreeMap::new(), Checkpoint::NONE), u32::MAX)
+        Self::in_memory_for(u32::MAX)
+    }
+
+    /// An empty store in memory, for tests, whose entries count as gone after `remember_days`.
+    pub fn in_memory_for(remember_days: u32) -> Self {
+        Self::new(Committed::Memory(BTreeMap::new(), Checkpoint::NONE), remember_days)
     }
 
     pub(super) fn of_tree(tree: Tree, remember_days: u32) -> Self {
@@ -121,10 +130,34 @@ impl Store {
         today: u32,
         read: impl FnOnce(&[u8]) -> R,
     ) -> Result<Option<R>, StateError> {
+        Ok(self.get_with_day(key, today, read)?.map(|(_, value)| value))
+    }
+
+    /// As [`get`](Self::get), with the day under which to [`put`](Self::put) what takes its place: `today`, or the
+    /// entry's own day where that is newer.
+    ///
+    /// # Errors
+    /// As [`get`](Self::get).
+    pub fn get_for_update<R>(
+        &self,
+        key: &[u8],
+        today: u32,
+        read: impl FnOnce(&[u8]) -> R,
+    ) -> Result<(Option<R>, u32), StateError> {
+        let found = self.get_with_day(key, today, read)?;
+        Ok(found.map_or((None, today), |(day, value)| (Some(value), day.max(today))))
+    }
+
+    fn get_with_day<R>(
+        &self,
+        key: &[u8],
+        today: u32,
+        read: impl FnOnce(&[u8]) -> R,
+    ) -> Result<Option<(u32, R)>, StateError> {
         debug_assert!(key.first() != Some(&RESERVED));
         let oldest = today.saturating_sub(self.remember_days);
         let read = |stored: &[u8]| match split_day(stored) {
-            Some((day, value)) => (day >= oldest).then(|| read(value)).map(Ok),
+            Some((day, value)) => (day >= oldest).then(|| Ok((day, read(value)))),
             None => Some(Err(self.corrupted("an entry has no day"))),
         };
         if let Some(value) = self.overlay.get(key).or_else(|| self.sealed.0.get(key)) {
@@ -136,11 +169,12 @@ impl Store {
         }
     }
 
-    /// Sets `key` in the overlay, as of the day `today`.
-    pub fn put(&mut self, key: &[u8], today: u32, value: &[u8]) {
+    /// Sets `key` in the overlay, as of `day`: that of [`get_for_update`](Self::get_for_update), so that it never goes
+    /// down.
+    pub fn put(&mut self, key: &[u8], day: u32, value: &[u8]) {
         debug_assert!(key.first().is_some_and(|first| *first != RESERVED));
         let mut stored = Vec::with_capacity(4 + value.len());
-        stored.extend_from_slice(&today.to_be_bytes());
+        stored.extend_from_slice(&day.to_be_bytes());
         stored.extend_from_slice(value);
         self.overlay.insert(key.to_vec(), Some(stored));
     }
@@ -503,6 +537,26 @@ mod tests {
         let mut left = Vec::new();
         store.scan(|key, _| left.push(key[1])).unwrap();
         assert_eq!(left, [140]);
+    }
+
+    #[test]
+    fn an_old_record_reads_newer_entries_and_writes_under_their_day() {
+        let mut store = Store::in_memory_for(30);
+        let update = |store: &mut Store, today: u32, value: &[u8]| {
+            let (before, day) = store.get_for_update(b"key", today, <[u8]>::to_vec).unwrap();
+            store.put(b"key", day, value);
+            (before, day)
+        };
+        assert_eq!(update(&mut store, 100, b"a"), (None, 100));
+        assert_eq!(update(&mut store, 1, b"b"), (Some(b"a".to_vec()), 100), "from the overlay");
+        store.seal();
+        assert_eq!(update(&mut store, 2, b"c"), (Some(b"b".to_vec()), 100), "from what is sealed");
+        store.commit(at(1)).unwrap();
+        store.seal();
+        store.commit(at(2)).unwrap();
+        assert_eq!(update(&mut store, 3, b"d"), (Some(b"c".to_vec()), 100), "from what is committed");
+        assert!(store.get(b"key", 130, |_| ()).unwrap().is_some());
+        assert_eq!(update(&mut store, 131, b"e"), (None, 131), "what is gone says nothing of its day");
     }
 
     #[test]

@@ -11,6 +11,7 @@ pub fn tests() -> Vec<Test> {
         test("rules_check_tells_every_mistake", &[], rules_check),
         test("completions_and_man_pages", &[], completions_and_man),
         test("config_check_and_show", &[], config_check_and_show),
+        test("nothing_from_a_file_steers_the_terminal", &[], nothing_steers),
         test("secrets_are_never_printed", &[], secrets_are_never_printed),
         test("no_broker_is_a_clear_error", &[], no_broker),
         test("demo_once_on_the_embedded_broker", &[], demo_embedded),
@@ -316,6 +317,38 @@ fn replay_keeps_its_pace() {
     let outcome = slow.wait().expect_code(130);
     assert!(outcome.summary()["records"].as_u64().unwrap() < 300, "{outcome}");
     replay(&["--rate", "fast"]).run().expect_code(2);
+}
+
+fn nothing_steers() {
+    let dir = tempfile::tempdir().unwrap();
+    let rule = "[[rule]]\nid = \"a\\u001b[2J\\u001b]0;pwned\\u0007\\u202e\\u009b\"\nstation = \"USC00020080\"\nwhen = \"x\"\n";
+    std::fs::write(dir.path().join("rules.toml"), rule).unwrap();
+    let line = "USC00020080,20160101,TMIN,-50,,,7,\n\u{1b}[2J\u{202e}\u{7f},x\n";
+    let name = "\u{202e}\u{1b}]0;x\u{7}.csv";
+    std::fs::write(dir.path().join(name), line).unwrap();
+    let steers = |text: &str| text.contains(|c: char| frostline::printable::is_steering(c) && c != '\n');
+    for (arguments, code) in [
+        (&["rules", "check", "rules.toml"][..], 1),
+        (&["config", "check", "--set", "alert.rules=rules.toml"], 2),
+        (&["convert", name, "--into", "lines", "--on-error", "skip"], 0),
+        (&["convert", name, "--into", "lines", "--on-error", "skip", "--log-format", "json"], 0),
+        (&["convert", name, "--into", "lines"], 1),
+    ] {
+        for more in [&[][..], &["--json"]] {
+            let frostline = Frostline::new().args(arguments.iter().chain(more).copied()).in_dir(dir.path());
+            let outcome = frostline.run().expect_code(code);
+            assert!(!steers(&outcome.out) && !steers(&outcome.err), "{arguments:?} {outcome}");
+        }
+        // As on a terminal: colours are our own.
+        let frostline = Frostline::new().args(arguments.iter().copied()).in_dir(dir.path());
+        let outcome = frostline.env("CLICOLOR_FORCE", "1").run().expect_code(code);
+        let rest = ["0", "1", "2", "31", "32", "33", "36"]
+            .iter()
+            .fold(outcome.out.clone() + &outcome.err, |text, style| {
+                text.replace(&format!("\u{1b}[{style}m"), "")
+            });
+        assert!(!steers(&rest), "{arguments:?} {outcome}");
+    }
 }
 
 fn missing_topic() {

@@ -22,6 +22,8 @@ pub fn tests() -> Vec<Test> {
         test("convert_sorts_within_little_memory", REAL, convert_sorts),
         test("convert_takes_every_form_and_packing", &[], convert_forms),
         test("convert_stops_at_bad_input_and_leaves_nothing", &[], convert_bad_input),
+        test("devices_and_endless_lines_are_refused", &[], endless_input),
+        test("a_station_csv_needs_its_units_stated", &[], convert_units),
         test("convert_leaves_no_files_where_the_disk_is_full", REAL, convert_full_disk),
         test("stations_are_searched_and_shown", REAL, stations),
         test("every_real_file_replays", ALL, every_real_file),
@@ -177,6 +179,43 @@ fn convert_bad_input() {
     convert(&["."]).run().expect_code(2);
     convert(&["nowhere.csv"]).run().expect_code(2);
     convert(&["mixed.csv", "--from", "2016-02-02", "--to", "2016-02-01"]).run().expect_code(2);
+}
+
+fn endless_input() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut packer = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
+    packer.write_all(&vec![b'x'; 50 << 20]).unwrap();
+    std::fs::write(dir.path().join("line.gz"), packer.finish().unwrap()).unwrap();
+    let zero = "/dev/zero";
+    for (arguments, code) in [
+        (&["rules", "check", zero][..], 2),
+        (&["config", "check", "--config", zero], 2),
+        (&["stations", "search", "x", "--stations", zero], 2),
+        (&["stations", "search", "x", "--stations", "line.gz"], 2),
+        (&["stations", "search", "x", "--stations", "line.gz", "--countries", "line.gz"], 2),
+        (&["convert", zero, "--into", "lines"], 1),
+    ] {
+        let outcome = in_dir(&dir, arguments).patience(Duration::from_secs(20)).run().expect_code(code);
+        let name = if arguments.contains(&zero) { zero } else { "line.gz" };
+        assert!(outcome.err.contains(name), "{outcome}");
+    }
+}
+
+fn convert_units() {
+    let dir = tempfile::tempdir().unwrap();
+    let write = |name: &str, text: &str| std::fs::write(dir.path().join(name), text).unwrap();
+    write(
+        "cdo.csv",
+        "\"STATION\",\"NAME\",\"DATE\",\"TMIN\"\n\"USC00020080\",\"AJO, AZ US\",\"2016-01-01\",\"34\"\n",
+    );
+    write("isd.csv", "STATION,DATE,SOURCE,TMP\n72278023183,2016-01-01T00:51:00,7,+0067\n");
+    let convert = |more: &[&str]| in_dir(&dir, &["convert", "--into", "lines"]).args(more.iter().copied());
+    let unknown = convert(&["cdo.csv"]).run().expect_code(1);
+    assert!(unknown.err.contains("cdo.csv:1: the units") && unknown.err.contains("--units"), "{unknown}");
+    let known = convert(&["cdo.csv", "--units", "standard"]).run().expect_code(0);
+    assert_eq!(known.out, "USC00020080,20160101,TMIN,11,,,,\n");
+    let other = convert(&["isd.csv"]).run().expect_code(1);
+    assert!(other.err.contains("none of its columns"), "{other}");
 }
 
 /// No room to sort: the program says so, and leaves nothing.

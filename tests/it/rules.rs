@@ -284,6 +284,22 @@ fn explain() {
             .run()
             .expect_code(0);
     assert!(elsewhere.out.contains("does not watch this station: USC00027716"), "{elsewhere}");
+    let unobserved =
+        in_dir(&dir, &["explain", "--rule", "lone", "--station", "USC00029999", "--date", "2016-01-15"])
+            .args(["--rules", "rules.toml"])
+            .path(&file)
+            .run()
+            .expect_code(0);
+    assert!(unobserved.out.contains("does not watch this station: USC00027716"), "{unobserved}");
+    let near = "[[rule]]\nid = \"near\"\nnear = { lat = 35.3, lon = -112.9 }\nwhen = \"TMIN <= 0.0\"\n";
+    std::fs::write(dir.path().join("near.toml"), near).unwrap();
+    let unknown =
+        in_dir(&dir, &["explain", "--rule", "near", "--station", "USC00027716", "--date", "2016-01-15"])
+            .args(["--rules", "near.toml"])
+            .path(&file)
+            .run()
+            .expect_code(2);
+    assert!(unknown.err.contains("say --stations ghcnd-stations.txt"), "{unknown}");
     let quality = explain("lone", "2016-06-15", &[]);
     assert!(quality.out.contains("unknown: what decides was not reported"), "{quality}");
     let nothing = explain("lone", "2017-01-01", &[]);

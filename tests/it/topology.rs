@@ -5,12 +5,13 @@ use std::sync::Arc;
 
 use frostline::demo::{CivilDay, Generator, Line, STATIONS};
 use frostline::noaa::{Compat, Date, Location, Station, StationId};
-use frostline::record::NO_HEADERS;
+use frostline::record::{HeaderList, NO_HEADERS, Record};
 use frostline::rules::{Condition, RuleSet, Scope};
 use frostline::stages::driver::{TestDriver, Written};
 use frostline::stages::{
     Alert, Assemble, AssembleSettings, Enrich, Filter, Limits, Question, Sink, StageName, StationIndex,
 };
+use frostline::state::Store;
 use proptest::prelude::*;
 use proptest::test_runner::{Config as PropertyConfig, TestRunner};
 
@@ -20,6 +21,8 @@ pub fn tests() -> Vec<Test> {
     vec![
         test("assemble_settles_by_offsets_and_by_idleness", &[], assemble_settles),
         test("a_late_line_makes_a_revision", &[], a_late_line_makes_a_revision),
+        test("a_line_with_an_old_timestamp_takes_no_neighbour_along", &[], old_timestamp),
+        test("an_episode_survives_an_observation_with_an_old_timestamp", &[], old_timestamp_of_an_episode),
         test("repeated_lines_change_nothing", &[], repeated_lines_change_nothing),
         test("failed_quality_is_left_out_or_kept", &[], failed_quality),
         test("a_restart_at_any_record_gives_the_same_observations", &[], restart_at_any_record),
@@ -123,6 +126,63 @@ fn a_late_line_makes_a_revision() {
     let mut entries = 0;
     driver.store.scan(|_, _| entries += 1).unwrap();
     assert_eq!(entries, 1, "one entry for each observation, whatever happened to it");
+}
+
+/// Pipes a record in whose timestamp is another than the clock's.
+fn pipe_at(driver: &mut TestDriver, offset: i64, timestamp_ms: i64, key: &str, value: &str) {
+    let headers = HeaderList(NO_HEADERS);
+    let record = Record {
+        topic: "source",
+        partition: 0,
+        offset,
+        timestamp_ms,
+        key: Some(key.as_bytes()),
+        value: Some(value.as_bytes()),
+        headers: &headers,
+    };
+    driver.pipe_record(&record).unwrap();
+}
+
+fn old_timestamp() {
+    // Much too old, of some years ago, and from a clock that is years ahead.
+    for odd in [1, 1_700_000_000_000, 1_999_999_999_999] {
+        let mut driver = assemble(SETTINGS);
+        driver.store = Store::in_memory_for(400);
+        let now_ms = driver.now_ms;
+        let mut written = Vec::new();
+        for (offset, timestamp_ms, line) in [
+            (0, now_ms, "USW00003192,20251101,TMIN,50,,,7,"),
+            (1, now_ms, "USW00003192,20251101,TMAX,150,,,7,"),
+            (2, odd, "USW00003192,20251103,TMIN,60,,,7,"),
+            (3, now_ms, "USW00003192,20251101,TMIN,-31,,,7,"),
+        ] {
+            pipe_at(&mut driver, offset, timestamp_ms, SCOTTSDALE, line);
+            driver.advance_ms(1_000).unwrap();
+            written.extend(driver.commit().unwrap());
+        }
+        let last = written[3].json();
+        assert_eq!((written.len(), &last["revision"]), (4, &3.into()), "timestamp {odd}: {last}");
+        assert_eq!((&last["TMAX"], &last["TMIN"]), (&15.0.into(), &(-3.1).into()), "timestamp {odd}");
+    }
+}
+
+fn old_timestamp_of_an_episode() {
+    let text = "[[rule]]\nid = \"frost\"\nstation = \"USC00020080\"\nwhen = \"TMIN <= 0.0\"\nclear = \"TMIN > 2.0\"\n";
+    let alert = || {
+        let rules = RuleSet::parse(text).unwrap();
+        Box::new(Alert::new(Arc::new(rules), Limits::default()))
+    };
+    let mut driver = TestDriver::new(StageName::Alert, alert());
+    driver.store = Store::in_memory_for(400);
+    let now_ms = driver.now_ms;
+    let days = [("2025-12-28", now_ms), ("2025-12-29", 1), ("2025-12-30", now_ms)];
+    for (offset, (date, timestamp_ms)) in (0..).zip(days) {
+        let frost = observation("USC00020080", "AZ", date, "\"TMIN\":-1.5,");
+        pipe_at(&mut driver, offset, timestamp_ms, "USC00020080", &frost);
+        let written = driver.commit().unwrap();
+        assert_eq!(written.len(), usize::from(offset == 0), "the episode goes on: {date}");
+        driver.restart(alert());
+    }
 }
 
 fn repeated_lines_change_nothing() {

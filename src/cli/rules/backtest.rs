@@ -118,7 +118,7 @@ pub(super) async fn backtest(common: &Common, arguments: &BacktestArguments) -> 
 }
 
 /// Rules that ask what a station is cannot be tried where nothing is known of stations.
-fn check_needs(rules: &Published, knows_stations: bool) -> Result<(), Failed> {
+pub(in super::super) fn check_needs(rules: &Published, knows_stations: bool) -> Result<(), Failed> {
     let asks =
         |definition: &crate::rules::Definition| definition.stations.is_some() || definition.near.is_some();
     match rules.rules.iter().find(|(_, rule)| asks(&rule.definition)) {

@@ -13,7 +13,7 @@ use clap::{Args, Subcommand};
 use super::{Common, Failed};
 
 pub(super) use apply::place;
-pub(super) use backtest::{History, date};
+pub(super) use backtest::{History, check_needs, date};
 
 const EXAMPLES: &str = "\
 Examples:

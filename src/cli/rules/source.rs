@@ -7,6 +7,7 @@ use std::sync::Arc;
 use super::super::{Failed, stations, topics};
 use super::StationFiles;
 use crate::backtest::{Feed, Setting};
+use crate::bounded::read_text;
 use crate::config::{Config, topic};
 use crate::history;
 use crate::kafka::{Admin, ClientSettings, Reader, StartAt};
@@ -23,12 +24,7 @@ const TAIL_RECORDS: i64 = 200_000;
 /// Reads the text of a rule file.
 pub(in super::super) fn read_rule_file(path: &Path) -> Result<String, Failed> {
     let failed = |reason: String| Failed::Usage(anyhow::anyhow!("{}: {reason}", path.display()));
-    let bytes =
-        std::fs::metadata(path).map_err(|error| failed(format!("the rules cannot be read: {error}")))?.len();
-    if bytes > FILE_BYTES_MAX {
-        return Err(failed(format!("the file has {bytes} bytes, the limit is {FILE_BYTES_MAX}")));
-    }
-    std::fs::read_to_string(path).map_err(|error| failed(format!("the rules cannot be read: {error}")))
+    read_text(path, FILE_BYTES_MAX).map_err(|error| failed(format!("the rules cannot be read: {error}")))
 }
 
 /// Reads a rule file that must be right. Its subscribers may live in the topic.

@@ -30,6 +30,7 @@ pub(super) fn draw(frame: &mut Frame<'_>, heard: &Heard) {
     draw_alerts(frame, alerts, heard);
     let foot_line = match &heard.silence {
         Some((reason, since)) => {
+            let reason = output::clean(reason);
             Line::from(format!("silent for {} s: {reason}", since.elapsed().as_secs())).red()
         }
         None => Line::from("q ends").dim(),

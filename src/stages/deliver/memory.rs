@@ -41,8 +41,12 @@ pub(super) struct Memory<'a> {
 }
 
 impl Memory<'_> {
+    /// Under the day that the entry has, where that is newer: a clock that is wrong for a while must not make what is
+    /// known look old. An entry that cannot be read is replaced.
     fn put(&mut self, key: &[u8], value: &impl Serialize) {
-        self.store.put(key, day_of(self.now_ms), &encode(value));
+        let today = day_of(self.now_ms);
+        let day = self.store.get_for_update(key, today, |_| ()).map_or(today, |(_, day)| day);
+        self.store.put(key, day, &encode(value));
     }
 
     fn get<T: serde::de::DeserializeOwned>(&self, key: &[u8]) -> Result<Option<T>, StateError> {
