@@ -21,6 +21,15 @@ pub struct TopicIdentity {
     pub partitions: i32,
 }
 
+impl TopicIdentity {
+    /// Of a topic of which no broker tells more than this; see [`id`](Self::id).
+    pub fn of_this_process(partitions: i32) -> Self {
+        static ID: OnceLock<String> = OnceLock::new();
+        let id = ID.get_or_init(|| format!("process-{:032x}", crate::random::bits_128())).clone();
+        Self { id, partitions }
+    }
+}
+
 impl Admin {
     /// Identifies topics.
     ///
@@ -54,10 +63,11 @@ fn identify<C: ClientContext>(client: &Client<C>, topics: &[&str]) -> Result<Vec
         let found = described.iter().find(|found| found.name == *topic);
         let found = found.ok_or_else(|| KafkaError::Topic(format!("no broker describes topic {topic}")))?;
         match found.error {
-            None => Ok(TopicIdentity {
-                id: found.id.map_or_else(|| of_this_process().to_owned(), |id| format!("{id:032x}")),
-                partitions: i32::try_from(found.partitions).unwrap_or(i32::MAX),
-            }),
+            None => {
+                let partitions = i32::try_from(found.partitions).unwrap_or(i32::MAX);
+                let known = found.id.map(|id| TopicIdentity { id: format!("{id:032x}"), partitions });
+                Ok(known.unwrap_or_else(|| TopicIdentity::of_this_process(partitions)))
+            }
             Some(RDKafkaErrorCode::UnknownTopicOrPartition | RDKafkaErrorCode::UnknownTopic) => {
                 let message = format!("topic {topic} does not exist: make it with `frostline topics create`");
                 Err(KafkaError::Topic(message))
@@ -71,9 +81,4 @@ fn identify<C: ClientContext>(client: &Client<C>, topics: &[&str]) -> Result<Vec
         }
     };
     topics.iter().map(one).collect()
-}
-
-fn of_this_process() -> &'static str {
-    static ID: OnceLock<String> = OnceLock::new();
-    ID.get_or_init(|| format!("process-{:032x}", crate::random::bits_128()))
 }

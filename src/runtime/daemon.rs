@@ -23,7 +23,7 @@ use super::topic_tail::{TailSource, TopicTail};
 use super::totals::{Summary, Totals};
 use crate::config::{Config, topic};
 use crate::fault;
-use crate::kafka::{Admin, ClientSettings, KafkaError};
+use crate::kafka::{Admin, ClientSettings, KafkaError, TopicIdentity};
 use crate::noaa::RecentDays;
 use crate::record::unix_ms;
 use crate::rules::{Condition, RuleSet};
@@ -160,6 +160,7 @@ impl Daemon {
             dead_letter_bytes_max: limits.dead_letter_bytes_max,
             cluster,
             advertised: options.advertised.clone(),
+            describes_topics: options.describe_topics,
         };
         let mut running = Vec::new();
         for stage in &options.stages {
@@ -407,7 +408,11 @@ fn start_table(
         return Ok(None);
     }
     let name = config.topic(topic::STATIONS).name;
-    let found = admin.identify(&[&name])?.into_iter().next();
+    let found = if options.describe_topics {
+        admin.identify(&[&name])?.pop()
+    } else {
+        admin.partitions(&name)?.map(TopicIdentity::of_this_process)
+    };
     let found = found.ok_or_else(|| KafkaError::Topic(format!("no broker describes topic {name}")))?;
     let index = Arc::clone(stations);
     Ok(Some(StationTable::start(settings.clone(), (state, cluster), name, &found, index)?))

@@ -34,6 +34,8 @@ pub(super) struct Common {
     pub(super) tombstones_kept: BTreeMap<String, Duration>,
     /// Where this process answers, for the others.
     pub(super) advertised: String,
+    /// Whether the brokers can describe topics.
+    pub(super) describes_topics: bool,
 }
 
 /// One stage of this process.
@@ -61,6 +63,8 @@ pub(super) struct StagePlan {
     pub(super) remember_days: u32,
     /// The Kafka cluster's own id.
     cluster: String,
+    /// Whether the brokers can describe topics.
+    pub(super) describes_topics: bool,
     /// How long the changelog keeps tombstones.
     pub(super) tombstones_kept: Duration,
     /// What the transactional ids of the stage begin with; `None` without transactions.
@@ -83,6 +87,7 @@ impl StagePlan {
             dead_letters: config.topic(topic::DEAD_LETTERS).name,
             tombstones_kept: kept.copied().unwrap_or(TOMBSTONES_KEPT_DEFAULT),
             changelog,
+            describes_topics: common.describes_topics,
             dead_letter_bytes_max: common.dead_letter_bytes_max,
             group: GroupSettings {
                 group: config.group(stage),

@@ -23,7 +23,7 @@ use super::failure::Failure;
 use super::plan::StagePlan;
 use super::supervisor::ranges;
 use super::task::Task;
-use crate::kafka::{GroupConsumer, KafkaError};
+use crate::kafka::{GroupConsumer, KafkaError, TopicIdentity};
 use crate::record::unix_ms;
 
 /// The ids of the topics that a stage's stores belong to just now; empty for a stage without state.
@@ -32,6 +32,9 @@ use crate::record::unix_ms;
 /// [`KafkaError::Topic`] where the partitions of source and changelog do not match, or one of them is gone.
 pub(super) fn topic_ids(plan: &StagePlan, consumer: &GroupConsumer) -> Result<String, Failure> {
     let Some(changelog) = &plan.changelog else { return Ok(String::new()) };
+    if !plan.describes_topics {
+        return Ok(TopicIdentity::of_this_process(plan.group.partitions).id);
+    }
     let found = consumer.identify(&[&plan.source, changelog])?;
     let [source_found, changelog_found] = found.as_slice() else { return Ok(String::new()) };
     if source_found.partitions != changelog_found.partitions {
