@@ -1,9 +1,12 @@
 //! The requests of the API.
 
+use std::collections::BTreeMap;
 use std::io::Write;
 use std::sync::Arc;
 use std::time::Duration;
 
+use actix_web::body::{BodyStream, SizedStream, to_bytes_limited};
+use actix_web::dev::Payload;
 use actix_web::http::StatusCode;
 use actix_web::http::header::{ACCEPT_ENCODING, CONTENT_ENCODING, VARY};
 use actix_web::{HttpRequest, HttpResponse, web};
@@ -11,16 +14,26 @@ use serde::Deserialize;
 use serde_json::{Value, json};
 use tokio::sync::broadcast::error::RecvError;
 
+use super::access::NO_CHANGES;
+use super::connection::Connections;
+use super::limit::{self, Limits};
 use super::live::List;
 use super::view::{RuleChange, Shown};
-use crate::noaa::StationId;
+use crate::noaa::{RecentStation, StationId};
 
 /// Elements of a list, where nobody asks for another number.
 const LIMIT: usize = 100;
 /// Most elements of a list.
 const LIMIT_MAX: usize = 500;
+/// How long a rule file may take to arrive.
+const BODY_TIMEOUT: Duration = Duration::from_secs(10);
+pub(super) const RULES_BYTES_MAX: usize = 4 << 20;
+/// Most stations in one event; the others come with the next.
+const EVENT_ROWS_MAX: usize = 5_000;
 /// How often a silent stream says that it is alive.
 const HEARTBEAT: Duration = Duration::from_secs(15);
+
+pub(super) const OPENAPI: &str = include_str!("openapi.json");
 
 type State = web::Data<Shown>;
 
@@ -39,6 +52,11 @@ pub(super) fn bad_request(error: impl std::fmt::Display) -> actix_web::Error {
     let reason = error.to_string();
     let answer = HttpResponse::BadRequest().json(json!({ "error": reason }));
     actix_web::error::InternalError::from_response(reason, answer).into()
+}
+
+/// The description of all this.
+pub(super) async fn openapi() -> HttpResponse {
+    HttpResponse::Ok().content_type("application/json").body(OPENAPI)
 }
 
 pub(super) async fn live() -> HttpResponse {
@@ -76,12 +94,14 @@ pub(super) async fn partitions(shown: State) -> HttpResponse {
 }
 
 /// The map is megabytes, so it is made beside the event loop, and packed for whoever takes that.
-pub(super) async fn stations(request: HttpRequest, shown: State) -> HttpResponse {
+pub(super) async fn stations(request: HttpRequest, shown: State, limits: web::Data<Limits>) -> HttpResponse {
     shown.live.look_and_read().await;
     let accepts = request.headers().get(ACCEPT_ENCODING).and_then(|value| value.to_str().ok());
     let packs = accepts.is_some_and(|accepts| accepts.contains("gzip"));
+    let permit = limits.map().await;
     let made = web::block(move || {
         let text = shown.stations().to_string();
+        drop(permit);
         if packs { gzip(text.as_bytes()) } else { Ok(text.into_bytes()) }
     })
     .await;
@@ -130,9 +150,26 @@ pub(super) async fn deliveries(page: web::Query<Page>, shown: State) -> HttpResp
 
 async fn list(list: List, page: &Page, shown: &State) -> HttpResponse {
     shown.live.look_and_read().await;
-    let elements = shown.live.newest(list, page.limit.unwrap_or(LIMIT).min(LIMIT_MAX));
-    let elements: Vec<&str> = elements.iter().map(|element| &**element).collect();
-    HttpResponse::Ok().content_type("application/json").body(format!("[{}]", elements.join(",")))
+    written(shown.live.newest(list, page.limit.unwrap_or(LIMIT).min(LIMIT_MAX)))
+}
+
+/// The elements are written one after the other from where they are kept, so that an answer takes no memory of its own.
+fn written(elements: Vec<Arc<str>>) -> HttpResponse {
+    struct Shared(Arc<str>);
+    impl AsRef<[u8]> for Shared {
+        fn as_ref(&self) -> &[u8] {
+            self.0.as_bytes()
+        }
+    }
+    let mut parts = Vec::with_capacity(2 * elements.len() + 1);
+    for (place, element) in elements.into_iter().enumerate() {
+        parts.push(web::Bytes::from_static(if place == 0 { b"[" } else { b"," }));
+        parts.push(web::Bytes::from_owner(Shared(element)));
+    }
+    parts.push(web::Bytes::from_static(if parts.is_empty() { b"[]" } else { b"]" }));
+    let bytes: usize = parts.iter().map(web::Bytes::len).sum();
+    let stream = futures_util::stream::iter(parts.into_iter().map(Ok::<_, actix_web::Error>));
+    HttpResponse::Ok().content_type("application/json").body(SizedStream::new(bytes as u64, stream))
 }
 
 pub(super) async fn rules(shown: State) -> HttpResponse {
@@ -141,31 +178,63 @@ pub(super) async fn rules(shown: State) -> HttpResponse {
 }
 
 /// Publishes a rule file.
-pub(super) async fn apply_rules(body: web::Bytes, shown: State) -> HttpResponse {
-    match String::from_utf8(body.into()) {
-        Ok(text) => change(RuleChange::Apply(text), shown).await,
-        Err(_) => HttpResponse::BadRequest().json(json!({ "error": "expected a rule file in UTF-8" })),
+pub(super) async fn apply_rules(body: web::Payload, shown: State, limits: web::Data<Limits>) -> HttpResponse {
+    match rule_file(body.into_inner(), BODY_TIMEOUT).await {
+        Ok(text) => change(RuleChange::Apply(text), shown, &limits).await,
+        Err((status, reason)) => HttpResponse::build(status).json(json!({ "error": reason })),
     }
 }
 
-/// Removes a published rule.
-pub(super) async fn remove_rule(id: web::Path<String>, shown: State) -> HttpResponse {
-    change(RuleChange::Remove(id.into_inner()), shown).await
+/// The text of a rule file, or why there is none.
+pub(super) async fn rule_file(body: Payload, timeout: Duration) -> Result<String, (StatusCode, String)> {
+    let bytes =
+        match tokio::time::timeout(timeout, to_bytes_limited(BodyStream::new(body), RULES_BYTES_MAX)).await {
+            Ok(Ok(Ok(bytes))) => bytes,
+            Ok(Ok(Err(error))) => {
+                return Err((StatusCode::BAD_REQUEST, format!("the body cannot be read: {error}")));
+            }
+            Ok(Err(_)) => {
+                let reason = format!("the rule file is too large: expected at most {RULES_BYTES_MAX} bytes");
+                return Err((StatusCode::PAYLOAD_TOO_LARGE, reason));
+            }
+            Err(_) => {
+                let reason = format!("the rule file did not arrive within {timeout:?}: send it again");
+                return Err((StatusCode::REQUEST_TIMEOUT, reason));
+            }
+        };
+    let not_text = |_| (StatusCode::BAD_REQUEST, "expected a rule file in UTF-8".to_owned());
+    String::from_utf8(bytes.into()).map_err(not_text)
 }
 
-async fn change(change: RuleChange, shown: State) -> HttpResponse {
+/// Removes a published rule.
+pub(super) async fn remove_rule(
+    id: web::Path<String>,
+    shown: State,
+    limits: web::Data<Limits>,
+) -> HttpResponse {
+    change(RuleChange::Remove(id.into_inner()), shown, &limits).await
+}
+
+async fn change(change: RuleChange, shown: State, limits: &Limits) -> HttpResponse {
     let Some(change_rules) = shown.view.change_rules.clone() else {
-        let reason =
-            "rules are changed over HTTP only where admin.token is set, or with `frostline rules apply`";
-        return HttpResponse::Forbidden().json(json!({ "error": reason }));
+        return HttpResponse::Forbidden().json(json!({ "error": NO_CHANGES }));
     };
-    match web::block(move || change_rules(change)).await {
+    let Some(permit) = limits.rule_change() else {
+        return limit::busy("other changes of rules are being made: try again in a few seconds");
+    };
+    // The permit goes with the work, which goes on when the client has gone.
+    let work = move || {
+        let changed = change_rules(change);
+        drop(permit);
+        changed
+    };
+    match web::block(work).await {
         Ok(Ok(changed)) => HttpResponse::Ok().json(changed),
         Ok(Err((status, reason))) => {
             let status = StatusCode::from_u16(status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
             HttpResponse::build(status).json(reason)
         }
-        Err(_) => HttpResponse::InternalServerError().json(json!({ "error": "it was cut short" })),
+        Err(_) => HttpResponse::InternalServerError().json(json!({ "error": "the change was cut short" })),
     }
 }
 
@@ -195,23 +264,51 @@ fn message(name: &str, data: &str) -> String {
     format!("event: {name}\ndata: {data}\n\n")
 }
 
-/// Tells those who read the stream, once a second, how far the stages are and what has changed on the map.
-pub(super) async fn tick(shown: Arc<Shown>) {
+/// Sends to the readers of the stream, once a second, how far the stages are and what has changed on the map. Closes
+/// connections whose clients do not read.
+pub(super) async fn tick(shown: Arc<Shown>, connections: Arc<Connections>) {
     let mut second = tokio::time::interval(Duration::from_secs(1));
     second.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+    let mut changed = BTreeMap::new();
     loop {
         second.tick().await;
+        connections.close_stalled();
         shown.measure();
         shown.live.rest();
         if !shown.live.is_read() {
+            changed.clear();
             continue;
         }
-        shown.live.tell("stages", &shown.stages());
-        let changed = shown.live.recent.take_changed();
-        if !changed.is_empty() {
-            let rows: Vec<Value> =
-                changed.iter().map(|s| json!([s.id, s.date.to_string(), s.tmin])).collect();
-            shown.live.tell("observations", &Value::from(rows));
+        shown.live.send("stages", &shown.stages());
+        changed.extend(shown.live.recent.take_changed().into_iter().map(|station| (station.id, station)));
+        let rows = observation_rows(&mut changed);
+        if !rows.is_empty() {
+            shown.live.send("observations", &rows.into());
         }
+    }
+}
+
+/// Takes as many stations as go into one event: hundreds of events wait for a slow reader.
+fn observation_rows(changed: &mut BTreeMap<StationId, RecentStation>) -> Vec<Value> {
+    let next = std::iter::from_fn(|| changed.pop_first()).take(EVENT_ROWS_MAX);
+    next.map(|(id, station)| json!([id, station.date.to_string(), station.tmin])).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_burst_of_observations_is_spread_over_events() {
+        let recent = crate::noaa::RecentDays::default();
+        for number in 0..EVENT_ROWS_MAX + 3 {
+            let document =
+                format!(r#"{{"station":{{"id":"USC{number:08}"}},"date":"2016-02-24","TMIN":1.5}}"#);
+            recent.observe_document(document.as_bytes(), 1_456_300_000_000);
+        }
+        let stations = recent.take_changed();
+        let mut changed = stations.into_iter().map(|station| (station.id, station)).collect();
+        let sizes: Vec<usize> = (0..3).map(|_| observation_rows(&mut changed).len()).collect();
+        assert_eq!(sizes, [EVENT_ROWS_MAX, 3, 0]);
     }
 }

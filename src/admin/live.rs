@@ -8,9 +8,10 @@ use std::sync::atomic::{AtomicI64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-use serde_json::{Value, json};
+use serde_json::{Map, Value};
 use tokio::sync::broadcast;
 
+use super::shorten::json_within;
 use crate::noaa::{Date, RecentDays, StationId};
 use crate::record::{Record, unix_ms};
 use crate::runtime::{TailSource, TopicTail};
@@ -18,6 +19,14 @@ use crate::stages::RETRIED_HEADER;
 
 /// Elements that are kept of each list.
 const KEPT: usize = 500;
+/// Larger elements are shortened. Alerts of the stages have one or two thousand bytes.
+const ELEMENT_BYTES_MAX: usize = 16 << 10;
+/// Bytes that are kept of each list, and so the limit of an answer.
+const LIST_BYTES_MAX: usize = 4 << 20;
+/// Longest id of an alert, episode or rule that is followed until the alert is over.
+const NAME_BYTES_MAX: usize = 256;
+/// Most standing alerts that are followed; further ones are only in the list.
+const STANDING_MAX: usize = 100_000;
 /// Events that wait for a slow reader.
 const EVENTS_MAX: usize = 256;
 /// Longest part of a dead letter's value that is shown, in characters.
@@ -64,7 +73,11 @@ struct Standing {
 }
 
 /// Elements of a list with their timestamps in milliseconds, newest first.
-type Elements = VecDeque<(i64, Arc<str>)>;
+#[derive(Default)]
+struct Elements {
+    newest_first: VecDeque<(i64, Arc<str>)>,
+    bytes: usize,
+}
 
 /// See the module's description.
 pub(super) struct Live {
@@ -102,7 +115,7 @@ impl Live {
             return;
         }
         // They are read again from the beginning of the tail.
-        self.lists.iter().for_each(|list| lock(list).clear());
+        self.lists.iter().for_each(|list| *lock(list) = Elements::default());
         lock(&self.standing).clear();
         use crate::config::topic;
         let follow = |logical, tail, take: fn(&Self, &Record<'_>)| {
@@ -146,7 +159,8 @@ impl Live {
 
     /// The newest elements, newest first.
     pub(super) fn newest(&self, list: List, limit: usize) -> Vec<Arc<str>> {
-        lock(&self.lists[list as usize]).iter().take(limit).map(|(_, element)| Arc::clone(element)).collect()
+        let list = lock(&self.lists[list as usize]);
+        list.newest_first.iter().take(limit).map(|(_, element)| Arc::clone(element)).collect()
     }
 
     pub(super) fn subscribe(&self) -> broadcast::Receiver<Event> {
@@ -158,8 +172,8 @@ impl Live {
         self.events.receiver_count() > 0
     }
 
-    /// Tells those who read the stream.
-    pub(super) fn tell(&self, name: &'static str, data: &Value) {
+    /// Sends those who read the stream an event.
+    pub(super) fn send(&self, name: &'static str, data: &Value) {
         // Nobody may be there.
         let _ = self.events.send((name, data.to_string().into()));
     }
@@ -183,14 +197,15 @@ impl Live {
         let stands = |station: StationId, day: Option<Date>| {
             day.is_none_or(|day| newest.get(&station).is_none_or(|newest| *newest <= day))
         };
-        let standing = lock(&self.standing);
-        let found = standing.values().filter(|standing| stands(standing.station, standing.day));
-        found.map(|standing| (standing.rule.clone(), standing.station)).collect()
+        let mut standing = lock(&self.standing);
+        // A station's newest day only grows.
+        standing.retain(|_, standing| stands(standing.station, standing.day));
+        standing.values().map(|standing| (standing.rule.clone(), standing.station)).collect()
     }
 
-    fn add(&self, list: List, timestamp_ms: i64, element: &Value) {
-        let element: Arc<str> = element.to_string().into();
-        insert(&mut lock(&self.lists[list as usize]), timestamp_ms, Arc::clone(&element));
+    fn add(&self, list: List, timestamp_ms: i64, element: &Map<String, Value>) {
+        let element: Arc<str> = json_within(element, ELEMENT_BYTES_MAX).into();
+        lock(&self.lists[list as usize]).insert(timestamp_ms, Arc::clone(&element));
         let _ = self.events.send((list.event(), element));
     }
 
@@ -199,24 +214,35 @@ impl Live {
         let Some(Ok(Value::Object(mut alert))) = value else { return };
         // Addresses are for nobody's eyes.
         alert.remove("email");
-        let text = |name: &str| alert.get(name).and_then(Value::as_str).unwrap_or_default().to_owned();
-        let station = alert.get("station").and_then(|station| station["id"].as_str()).unwrap_or_default();
-        if let Some(station) = StationId::parse(station.as_bytes()) {
-            let (episode, retracts) = (text("episode"), text("retracts"));
-            let thread = [&episode, &retracts].into_iter().find(|thread| !thread.is_empty()).cloned();
-            let thread = thread.unwrap_or_else(|| text("alert_id"));
-            let mut standing = lock(&self.standing);
-            if text("transition") == "fired" {
-                let day = if episode.is_empty() { Date::parse_iso(&text("date")) } else { None };
-                standing.insert(thread, Standing { rule: text("rule_id"), station, day });
-            } else {
-                standing.remove(&thread);
-            }
-        }
+        self.note_standing(&alert);
         let Record { partition, offset, timestamp_ms, .. } = *record;
-        let element =
-            json!({ "partition": partition, "offset": offset, "timestamp_ms": timestamp_ms, "alert": alert });
+        let element = members([
+            ("partition", partition.into()),
+            ("offset", offset.into()),
+            ("timestamp_ms", timestamp_ms.into()),
+            ("alert", alert.into()),
+        ]);
         self.add(List::Alerts, timestamp_ms, &element);
+    }
+
+    /// Notes that an alert stands, or that one is over.
+    fn note_standing(&self, alert: &Map<String, Value>) {
+        let text = |name: &str| alert.get(name).and_then(Value::as_str).unwrap_or_default();
+        let station = alert.get("station").and_then(|station| station["id"].as_str()).unwrap_or_default();
+        let Some(station) = StationId::parse(station.as_bytes()) else { return };
+        let (episode, rule) = (text("episode"), text("rule_id"));
+        let names = [episode, text("retracts"), text("alert_id")];
+        let thread = names.into_iter().find(|name| !name.is_empty()).unwrap_or_default();
+        if thread.len() > NAME_BYTES_MAX || rule.len() > NAME_BYTES_MAX {
+            return;
+        }
+        let mut standing = lock(&self.standing);
+        if text("transition") != "fired" {
+            standing.remove(thread);
+        } else if standing.len() < STANDING_MAX {
+            let day = if episode.is_empty() { Date::parse_iso(text("date")) } else { None };
+            standing.insert(thread.to_owned(), Standing { rule: rule.to_owned(), station, day });
+        }
     }
 
     fn take_delivery(&self, record: &Record<'_>) {
@@ -225,7 +251,7 @@ impl Live {
         delivery.insert("partition".into(), record.partition.into());
         delivery.insert("offset".into(), record.offset.into());
         delivery.insert("timestamp_ms".into(), record.timestamp_ms.into());
-        self.add(List::Deliveries, record.timestamp_ms, &delivery.into());
+        self.add(List::Deliveries, record.timestamp_ms, &delivery);
     }
 
     fn take_dead_letter(&self, record: &Record<'_>) {
@@ -242,19 +268,19 @@ impl Live {
         let shown = |bytes: &[u8]| -> String {
             String::from_utf8_lossy(bytes).chars().take(VALUE_CHARS_MAX).collect()
         };
-        let element = json!({
-            "partition": record.partition,
-            "offset": record.offset,
-            "timestamp_ms": record.timestamp_ms,
-            "stage": text("frostline-stage"),
-            "reason": text("frostline-reason").map(|reason| without_addresses(&reason)),
-            "source_topic": text("frostline-topic"),
-            "source_partition": number("frostline-partition"),
-            "source_offset": number("frostline-offset"),
-            "key": record.key.map(shown),
+        let element = members([
+            ("partition", record.partition.into()),
+            ("offset", record.offset.into()),
+            ("timestamp_ms", record.timestamp_ms.into()),
+            ("stage", text("frostline-stage").into()),
+            ("reason", text("frostline-reason").map(|reason| without_addresses(&reason)).into()),
+            ("source_topic", text("frostline-topic").into()),
+            ("source_partition", number("frostline-partition").into()),
+            ("source_offset", number("frostline-offset").into()),
+            ("key", record.key.map(shown).into()),
             // Addresses are for nobody's eyes.
-            "value": without_addresses(&record.value.map(shown).unwrap_or_default()),
-        });
+            ("value", without_addresses(&record.value.map(shown).unwrap_or_default()).into()),
+        ]);
         self.add(List::DeadLetters, record.timestamp_ms, &element);
     }
 
@@ -265,11 +291,21 @@ impl Live {
     }
 }
 
-/// What was there before is read partition by partition, so the next one may belong behind others.
-fn insert(newest_first: &mut Elements, timestamp_ms: i64, element: Arc<str>) {
-    let place = newest_first.partition_point(|(other_ms, _)| *other_ms > timestamp_ms);
-    newest_first.insert(place, (timestamp_ms, element));
-    newest_first.truncate(KEPT);
+impl Elements {
+    /// What was there before is read partition by partition, so the next one may belong behind others.
+    fn insert(&mut self, timestamp_ms: i64, element: Arc<str>) {
+        let place = self.newest_first.partition_point(|(other_ms, _)| *other_ms > timestamp_ms);
+        self.bytes += element.len();
+        self.newest_first.insert(place, (timestamp_ms, element));
+        while self.newest_first.len() > KEPT || self.bytes > LIST_BYTES_MAX {
+            let Some((_, oldest)) = self.newest_first.pop_back() else { break };
+            self.bytes -= oldest.len();
+        }
+    }
+}
+
+fn members<const N: usize>(members: [(&str, Value); N]) -> Map<String, Value> {
+    members.into_iter().map(|(name, value)| (name.to_owned(), value)).collect()
 }
 
 /// Puts dots for what stands before an `@`.
@@ -300,17 +336,81 @@ mod tests {
 
     #[test]
     fn the_newest_come_first_whatever_partition_is_read_first() {
-        let mut list = VecDeque::new();
+        let mut list = Elements::default();
         let take = |list: &mut Elements, times: std::ops::Range<i64>| {
-            times.for_each(|ms| insert(list, ms, format!("{ms}").into()));
+            times.for_each(|ms| list.insert(ms, format!("{ms}").into()));
         };
         take(&mut list, 400..1_000);
         take(&mut list, 0..450);
         take(&mut list, 990..992);
+        let list = list.newest_first;
         let newest: Vec<&str> = list.iter().take(12).map(|(_, element)| &**element).collect();
         let expected = ["999", "998", "997", "996", "995", "994", "993", "992", "991", "991", "990", "990"];
         assert_eq!(newest, expected);
         assert_eq!((list.len(), list.back().map(|(ms, _)| *ms)), (KEPT, Some(502)));
+    }
+
+    /// Lists of a daemon, whose topics are not followed.
+    fn lists() -> Arc<Live> {
+        Live::new(TailSource::of(Arc::default()), Arc::default(), true)
+    }
+
+    fn record(value: &[u8], offset: i64) -> Record<'_> {
+        let headers = &crate::record::HeaderList(crate::record::NO_HEADERS);
+        Record {
+            topic: "t",
+            partition: 0,
+            offset,
+            timestamp_ms: offset,
+            key: None,
+            value: Some(value),
+            headers,
+        }
+    }
+
+    fn bytes(live: &Live, list: List) -> usize {
+        live.newest(list, KEPT).iter().map(|element| element.len()).sum()
+    }
+
+    #[test]
+    fn large_elements_are_cut_and_lists_are_bounded_in_bytes() {
+        let live = lists();
+        let alert = |id: usize, filling: usize| {
+            let station = r#"{"id":"USC00020080","name":"AJO"}"#;
+            let more = vec![format!("\"{}\"", "x".repeat(900)); filling / 900].join(",");
+            format!(
+                r#"{{"alert_id":"a{id}","rule_id":"r","station":{station},"transition":"fired","episode":"e{id}","more":[{more}]}}"#
+            )
+        };
+        let large = alert(0, 900_000);
+        live.take_alert(&record(large.as_bytes(), 1));
+        live.take_delivery(&record(large.as_bytes(), 1));
+        let newest: Value = serde_json::from_str(&live.newest(List::Alerts, 1)[0]).unwrap();
+        assert!(newest["cut_bytes"].as_u64().unwrap() > 890_000, "{newest}");
+        assert_eq!(newest["alert"]["station"]["name"], "AJO");
+        assert!(live.newest(List::Deliveries, 1)[0].len() <= ELEMENT_BYTES_MAX);
+        assert_eq!(live.standing_by_rule()["r"], 1);
+        for number in 1..400 {
+            live.take_alert(&record(alert(number, 15_000).as_bytes(), number as i64));
+        }
+        let kept = bytes(&live, List::Alerts);
+        assert!(kept <= LIST_BYTES_MAX && kept > LIST_BYTES_MAX - ELEMENT_BYTES_MAX, "{kept}");
+        assert!(live.newest(List::Alerts, 1)[0].contains("a399"), "the newest is there");
+    }
+
+    #[test]
+    fn headers_of_dead_letters_and_names_of_alerts_are_bounded() {
+        let live = lists();
+        let reason = vec![b'r'; 900_000];
+        let headers = [("frostline-reason".to_owned(), Some(reason))];
+        let letter = Record { headers: &crate::record::HeaderList(&headers), ..record(b"x", 1) };
+        live.take_dead_letter(&letter);
+        assert!(bytes(&live, List::DeadLetters) <= ELEMENT_BYTES_MAX);
+        let name = "n".repeat(NAME_BYTES_MAX + 1);
+        let alert =
+            format!(r#"{{"alert_id":"{name}","station":{{"id":"USC00020080"}},"transition":"fired"}}"#);
+        live.take_alert(&record(alert.as_bytes(), 1));
+        assert!(live.standing().is_empty() && bytes(&live, List::Alerts) > 0);
     }
 
     #[test]

@@ -44,6 +44,12 @@ impl Recorder {
         Ok(Self(handle))
     }
 
+    /// One that takes no metrics.
+    #[cfg(test)]
+    pub(super) fn idle() -> Self {
+        Self(PrometheusBuilder::new().build_recorder().handle())
+    }
+
     /// All of it as text, with the partitions and the process of this moment.
     pub fn render(&self, tasks: &[TaskSnapshot], is_ready: bool, state_bytes: u64) -> String {
         self.0.run_upkeep();

@@ -11,14 +11,19 @@
 //! Rules can be changed (`POST /api/v1/rules`, `DELETE /api/v1/rules/ID`) where there is a token, and nothing else can.
 //!
 //! It listens on loopback. On another address the API and metrics ask for a token, and on loopback requests must name it
-//! as their host, so that no page in a browser reaches it under a name of its own. It has a thread of its own: neither
-//! many requests nor slow ones are felt by the stages.
+//! as their host, so that no page in a browser reaches it under a name of its own. Requests
+//! from pages of other sites are refused everywhere. It has a thread of its own, so that neither many requests nor slow
+//! ones slow the stages down, and health answers while all other limits are reached.
 
 mod access;
 mod api;
+mod connection;
+mod limit;
 mod live;
 mod metrics;
 mod page;
+mod routes;
+mod shorten;
 mod state;
 mod view;
 
@@ -27,10 +32,11 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use actix_web::dev::{Server, ServerHandle};
-use actix_web::middleware::{DefaultHeaders, from_fn};
-use actix_web::{App, HttpServer, web};
+use actix_web::{HttpServer, web};
 
 use access::Access;
+use connection::Connections;
+use limit::Limits;
 pub use metrics::Recorder;
 use view::Shown;
 pub use view::{ChangeRules, RuleChange, View};
@@ -39,13 +45,6 @@ pub use view::{ChangeRules, RuleChange, View};
 pub const TOKEN_BYTES_MIN: usize = 32;
 /// How long a slow client may take to send its request.
 const REQUEST_TIMEOUT: Duration = Duration::from_secs(5);
-/// More connections wait until others have ended: files are for the stream first.
-const CONNECTIONS_MAX: usize = 256;
-/// Nothing but rules takes a body.
-const BODY_BYTES_MAX: usize = 4_096;
-const RULES_BYTES_MAX: usize = 4 << 20;
-
-const OPENAPI: &str = include_str!("openapi.json");
 
 /// The address, taken; requests wait until [`Admin::start`].
 pub struct Listening {
@@ -105,71 +104,34 @@ impl Admin {
         let is_loopback = address.ip().is_loopback();
         let (shown, access) =
             (web::Data::new(Shown::new(view)), web::Data::new(Access { is_loopback, token }));
-        let data = shown.clone();
-        let server: Server = HttpServer::new(move || {
-            let headers = DefaultHeaders::new()
-                .add(("Content-Security-Policy", page::CONTENT_SECURITY_POLICY))
-                .add(("X-Content-Type-Options", "nosniff"))
-                .add(("Referrer-Policy", "no-referrer"))
-                .add(("Cache-Control", "no-store"));
-            App::new()
-                .app_data(data.clone())
-                .app_data(access.clone())
-                .app_data(web::PayloadConfig::new(BODY_BYTES_MAX))
-                .app_data(web::QueryConfig::default().error_handler(|error, _| api::bad_request(error)))
-                .app_data(web::PathConfig::default().error_handler(|error, _| api::bad_request(error)))
-                .wrap(from_fn(access::check))
-                .wrap(headers)
-                .configure(routes)
-        })
-        .workers(1)
-        .max_connections(CONNECTIONS_MAX)
-        .client_request_timeout(REQUEST_TIMEOUT)
-        .client_disconnect_timeout(REQUEST_TIMEOUT)
-        .disable_signals()
-        .listen(listener)
-        .map_err(|error| error.to_string())?
-        .run();
+        let (server, connections) =
+            serve(listener, shown.clone(), access).map_err(|error| error.to_string())?;
         let (handle, shown) = (server.handle(), shown.into_inner());
         actix::spawn(server);
-        let ticker = actix::spawn(api::tick(Arc::clone(&shown)));
+        let ticker = actix::spawn(api::tick(Arc::clone(&shown), connections));
         Ok(Self { handle, shown, ticker, address })
     }
 }
 
-fn routes(app: &mut web::ServiceConfig) {
-    app.route("/health/live", web::get().to(api::live))
-        .route("/health/ready", web::get().to(api::ready))
-        .route("/metrics", web::get().to(api::metrics))
-        .service(
-            web::scope("/api/v1")
-                .route("/status", web::get().to(api::status))
-                .route("/stages", web::get().to(api::stages))
-                .route("/partitions", web::get().to(api::partitions))
-                .route("/stations", web::get().to(api::stations))
-                .route("/stations/{id}", web::get().to(api::station))
-                .route("/stations/{id}/observations", web::get().to(api::observations))
-                .route("/alerts", web::get().to(api::alerts))
-                .service(
-                    web::resource("/rules")
-                        .app_data(web::PayloadConfig::new(RULES_BYTES_MAX))
-                        .route(web::get().to(api::rules))
-                        .route(web::post().to(api::apply_rules)),
-                )
-                .route("/rules/{id}", web::delete().to(api::remove_rule))
-                .route("/dead-letters", web::get().to(api::dead_letters))
-                .route("/deliveries", web::get().to(api::deliveries))
-                .route("/processes", web::get().to(state::processes))
-                .route("/state/{stage}/{key:.+}", web::get().to(state::state))
-                .route("/events", web::get().to(api::events))
-                .route("/openapi.json", web::get().to(openapi))
-                .default_service(web::to(|| async {
-                    api::not_found("there is no such request: see /api/v1/openapi.json")
-                })),
-        )
-        .default_service(web::get().to(page::file));
+/// The server, not yet running, and its connections.
+fn serve(
+    listener: TcpListener,
+    shown: web::Data<Shown>,
+    access: web::Data<Access>,
+) -> std::io::Result<(Server, Arc<Connections>)> {
+    let (limits, connections) = (web::Data::new(Limits::default()), Arc::new(Connections::default()));
+    let watched = Arc::clone(&connections);
+    let server = HttpServer::new(move || routes::app(shown.clone(), access.clone(), limits.clone()))
+        .on_connect(move |stream, extensions| watched.accept(stream, extensions))
+        .workers(1)
+        .max_connections(connection::CONNECTIONS_MAX + connection::CONNECTIONS_RESERVE)
+        .client_request_timeout(REQUEST_TIMEOUT)
+        .client_disconnect_timeout(REQUEST_TIMEOUT)
+        .disable_signals()
+        .listen(listener)?
+        .run();
+    Ok((server, connections))
 }
 
-async fn openapi() -> actix_web::HttpResponse {
-    actix_web::HttpResponse::Ok().content_type("application/json").body(OPENAPI)
-}
+#[cfg(test)]
+mod tests;

@@ -50,7 +50,7 @@ pub(super) async fn state(
             });
             match owner.address {
                 Some(address) => {
-                    let there = format!("http://{address}{}", request.uri());
+                    let there = format!("http://{address}{}", path_and_query(&request));
                     HttpResponse::TemporaryRedirect().insert_header((LOCATION, there)).json(body)
                 }
                 None => HttpResponse::MisdirectedRequest().json(body),
@@ -66,6 +66,11 @@ pub(super) async fn processes(shown: web::Data<Shown>) -> HttpResponse {
         Ok(processes) => HttpResponse::Ok().json(processes),
         Err(failure) => failed(&failure),
     }
+}
+
+/// As sent, but without the authority that an absolute request target has.
+fn path_and_query(request: &HttpRequest) -> &str {
+    request.uri().path_and_query().map_or("/", |found| found.as_str())
 }
 
 fn failed(failure: &Failure) -> HttpResponse {

@@ -6,7 +6,7 @@ use clap::{Args, Subcommand};
 
 use super::output::{BOLD, GREEN};
 use super::{Common, Failed, output};
-use crate::config::{Config, is_sensitive};
+use crate::config::{Config, is_reference, is_sensitive};
 use crate::notify::Sender;
 use crate::rules::{Condition, RuleFile, Scope};
 
@@ -87,13 +87,13 @@ fn check_subscribers(config: &Config, file: &RuleFile) -> Result<(), Failed> {
 }
 
 fn show(common: &Common, mut config: Config) -> Result<(), Failed> {
-    if !config.admin.token.is_empty() && !config.admin.token.starts_with("${") {
+    if !config.admin.token.is_empty() && !is_reference(&config.admin.token) {
         "***".clone_into(&mut config.admin.token);
     }
     config.notify.mask_secrets();
     for (key, value) in &mut config.kafka.client {
         // A reference tells where the secret is, not what it is.
-        if is_sensitive(key) && !value.starts_with("${") {
+        if is_sensitive(key) && !is_reference(value) {
             "***".clone_into(value);
         }
     }

@@ -20,7 +20,7 @@ pub use notify::{
     AlertmanagerConfig, EmailConfig, MailTls, NotifyConfig, SUBJECT_FIELDS, SmsConfig, WebhookConfig,
     check_url,
 };
-pub use secret::{OWNED_CLIENT_KEYS, is_sensitive, resolve_secret};
+pub use secret::{OWNED_CLIENT_KEYS, is_reference, is_sensitive, resolve_secret};
 pub use topics::{TopicConfig, TopicPlan, topic};
 
 use crate::noaa::Compat;

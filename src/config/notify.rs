@@ -6,7 +6,7 @@ use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
 
-use super::{Config, ConfigError, topic, within};
+use super::{Config, ConfigError, is_reference, topic, within};
 use crate::stages::DeliverSettings;
 
 /// How people are told. Nobody is, unless a channel is configured.
@@ -175,12 +175,15 @@ impl NotifyConfig {
         for secret in secrets.filter(|secret| !secret.is_empty() && !is_reference(secret)) {
             "***".clone_into(secret);
         }
-        // Whoever knows the whole address of a webhook can often post to it.
+        // Whoever knows the whole address of a server can often post to it.
         let urls = self.webhooks.values_mut().map(|webhook| &mut webhook.url);
-        for url in urls.chain(self.sms.iter_mut().map(|sms| &mut sms.url)).filter(|url| !is_reference(url)) {
-            let host_end = url.find("://").and_then(|at| Some(at + 3 + url[at + 3..].find('/')?));
-            if let Some(end) = host_end.filter(|end| end + 1 < url.len()) {
-                url.replace_range(end + 1.., "***");
+        let urls = urls.chain(self.sms.iter_mut().map(|sms| &mut sms.url));
+        let urls = urls.chain(self.alertmanager.iter_mut().map(|found| &mut found.url));
+        for url in urls.filter(|url| !is_reference(url)) {
+            let host = url.find("://").map_or(0, |at| at + 3);
+            let host_end = url[host..].find(['/', '?', '#']).map(|at| host + at);
+            if let Some(end) = host_end.filter(|end| &url[*end..] != "/") {
+                url.replace_range(end.., "/***");
             }
         }
     }
@@ -304,11 +307,6 @@ fn checked_url(key: &str, url: &str, allow_private: bool) -> Result<(), ConfigEr
     checked.map_err(|message| ConfigError::of_key(key, message))
 }
 
-/// Whether a whole value stands for a secret elsewhere.
-fn is_reference(value: &str) -> bool {
-    value.starts_with("${") && value.ends_with('}')
-}
-
 /// Checks an address that something is posted to.
 ///
 /// # Errors
@@ -379,6 +377,26 @@ mod tests {
         assert!(error(&hook("https://example.org/", "[alertmanager]\nurl = \"ftp://x\"")).contains("https"));
         let good = hook("http://127.0.0.1:9/x", "allow_private = true");
         toml::from_str::<NotifyConfig>(&good).unwrap().validate().unwrap();
+    }
+
+    #[test]
+    fn only_the_hosts_of_servers_are_shown() {
+        let text = "[sms]\nurl = \"https://sms.example.org/Accounts/AC-SECRET/Messages\"\n\
+            [webhooks.barn]\nurl = \"https://hooks.example.org?key=SECRET\"\n\
+            [webhooks.field]\nurl = \"${file:/run/secrets/url}\"\n\
+            [alertmanager]\nurl = \"https://alerts.example.org/tenant/SECRET\"\npassword = \"SECRET\"";
+        let mut config: NotifyConfig = toml::from_str(text).unwrap();
+        config.mask_secrets();
+        let shown = toml::to_string(&config).unwrap();
+        assert!(!shown.contains("SECRET"), "{shown}");
+        for url in ["sms.example.org/***", "hooks.example.org/***", "alerts.example.org/***"] {
+            assert!(shown.contains(&format!("\"https://{url}\"")), "{url}: {shown}");
+        }
+        assert!(shown.contains("${file:/run/secrets/url}"), "{shown}");
+        let mut plain: NotifyConfig =
+            toml::from_str("[alertmanager]\nurl = \"https://alerts.example.org:9093/\"").unwrap();
+        plain.mask_secrets();
+        assert_eq!(plain.alertmanager.unwrap().url, "https://alerts.example.org:9093/");
     }
 
     #[test]

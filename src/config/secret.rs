@@ -56,6 +56,11 @@ pub fn is_sensitive(key: &str) -> bool {
     SENSITIVE_KEYS.contains(&key) || key.contains("password") || key.contains("secret")
 }
 
+/// Whether a whole value stands for a secret elsewhere: it may be printed, a secret itself may not.
+pub fn is_reference(value: &str) -> bool {
+    value.starts_with("${") && value.ends_with('}')
+}
+
 /// Replaces `${env:NAME}` and `${file:PATH}` by what they stand for; any other value is itself.
 ///
 /// # Errors

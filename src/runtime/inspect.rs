@@ -74,6 +74,15 @@ pub struct Inspector {
     pub(super) settings: ClientSettings,
 }
 
+#[cfg(test)]
+impl Inspector {
+    /// One without any stages.
+    pub(crate) fn of_nothing(config: Arc<Config>) -> Self {
+        let settings = ClientSettings::new(&config).unwrap();
+        Self { supervisors: Vec::new(), board: Arc::default(), config, settings }
+    }
+}
+
 impl Inspector {
     /// Asks.
     ///

@@ -29,6 +29,14 @@ pub struct TailSource {
     pub(super) config: Arc<Config>,
 }
 
+#[cfg(test)]
+impl TailSource {
+    /// Follows topics of the brokers that are configured.
+    pub(crate) fn of(config: Arc<Config>) -> Self {
+        Self { settings: ClientSettings::new(&config).unwrap(), config }
+    }
+}
+
 impl TailSource {
     /// Follows the topic with this logical name, beginning up to `tail` records before the end of each partition.
     pub fn tail(

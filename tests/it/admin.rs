@@ -211,6 +211,7 @@ fn hostile() {
     wait_for("a thousand of them", Duration::from_secs(30), || {
         (open.load(Ordering::Relaxed) > 1_000).then_some(())
     });
+    wait_until(port, "/health/live", |status, _| status == 200);
     let before = Instant::now();
     let values: Vec<String> = (0..200)
         .map(|n| format!(r#"{{"station":{{"id":"USC{n:08}"}},"date":"2016-02-24","TMIN":1.5}}"#))

@@ -94,6 +94,9 @@ const transitionClass = (transition) => (TRANSITIONS.has(transition) ? transitio
 
 const severityOf = (severity) => (severity ? el('span', { class: `severity ${severityClass(severity)}` }, text(severity)) : null);
 
+/** Elements above the size limit come without their long parts. */
+const shortened = ({ cut_bytes: bytes }) => (bytes > 0 ? el('span', { class: 'soft' }, ` shortened: it has ${count(bytes)} bytes`) : null);
+
 export function alertList(root, { onOpen }) {
   const row = (record) => {
     const alert = record.alert ?? {};
@@ -106,7 +109,7 @@ export function alertList(root, { onOpen }) {
         el('span', { class: 'line' },
           el('b', { class: 'cut' }, text(station.name || station.id)), el('span', { class: 'value' }, Number.isFinite(alert.TMIN) ? degrees(alert.TMIN) : '')),
         el('span', { class: 'message' }, text(alert.message)),
-        el('span', { class: 'line soft' }, el('span', { class: 'mono' }, text(station.id)), el('span', {}, day(alert.date)), alert.days > 1 ? el('span', {}, `${count(alert.days)} days in a row`) : null)));
+        el('span', { class: 'line soft' }, el('span', { class: 'mono' }, text(station.id)), el('span', {}, day(alert.date)), alert.days > 1 ? el('span', {}, `${count(alert.days)} days in a row`) : null, shortened(record))));
   };
   return new Feed({ root, row, label: 'Newest alerts', empty: {
     title: 'No alerts yet',
@@ -134,7 +137,7 @@ export function deadLetterList(root, groups) {
       el('dl', { class: 'letter' },
         el('dt', {}, 'Key'), el('dd', { class: 'mono' }, letter.key === null ? el('i', {}, 'none') : text(letter.key)),
         el('dt', {}, 'Value'), el('dd', {}, el('pre', { tabindex: 0 }, text(letter.value) || '(empty)')),
-        el('dt', {}, 'Dead letter'), el('dd', { class: 'mono' }, `${letter.partition}@${letter.offset}`))));
+        el('dt', {}, 'Dead letter'), el('dd', { class: 'mono' }, `${letter.partition}@${letter.offset}`, shortened(letter)))));
   };
   const feed = new Feed({ root, row, label: 'Dead letters', empty: {
     title: 'No dead letters: good news',
@@ -183,7 +186,7 @@ export function deliveryList(root, { onOpen }) {
     el('span', { class: 'line' },
       el('span', { class: `outcome ${OUTCOMES.has(delivery.outcome) ? delivery.outcome : 'failed'}` }, text(delivery.outcome)),
       el('b', { class: 'cut' }, text(delivery.recipient)), el('span', { class: 'soft' }, `by ${text(delivery.channel)}`), timeOf(delivery.timestamp_ms)),
-    el('span', { class: 'why' }, [delivery.reason, delivery.answer].filter(Boolean).map(text).join(' · '), delivery.attempts > 1 ? ` (${plural(delivery.attempts, 'attempt')})` : ''),
+    el('span', { class: 'why' }, [delivery.reason, delivery.answer].filter(Boolean).map(text).join(' · '), delivery.attempts > 1 ? ` (${plural(delivery.attempts, 'attempt')})` : '', shortened(delivery)),
     about(delivery.alert_ids));
   return new Feed({ root, row, label: 'Notifications', empty: {
     title: 'No notifications yet',

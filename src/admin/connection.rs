@@ -1,0 +1,155 @@
+//! The open connections, and which of them is closed when there are too many.
+//!
+//! A server that stops accepting at its limit leaves health unanswered for as long as others keep their connections
+//! open. So a new connection is always accepted, and at the limit the oldest one without a request in progress is closed
+//! for it: a silent one, one that sends slowly, or one that is kept for later requests. Requests in progress are limited
+//! to far fewer than there are connections (see `limit.rs`). If a client does not read its answer, its connection is
+//! closed after [`STALL`].
+
+use std::any::Any;
+use std::collections::BTreeMap;
+use std::net::{Shutdown, TcpStream};
+use std::os::fd::AsFd;
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+
+use actix_web::dev::Extensions;
+
+/// From so many connections on, a new one closes another.
+pub(super) const CONNECTIONS_MAX: usize = 256;
+/// Connections beyond [`CONNECTIONS_MAX`], which exist until those that were closed for them are gone.
+pub(super) const CONNECTIONS_RESERVE: usize = 32;
+/// For how long a client may read nothing of its answer. Streams say that they are alive more often.
+pub(super) const STALL: Duration = Duration::from_secs(60);
+
+/// All open connections, by the order in which they came.
+pub(super) struct Connections {
+    open: Mutex<BTreeMap<u64, Arc<Connection>>>,
+    next: AtomicU64,
+    started: Instant,
+}
+
+struct Connection {
+    /// A second handle to its socket: closing that wakes whoever waits on the first.
+    socket: TcpStream,
+    /// Requests that are being answered.
+    answers: AtomicUsize,
+    /// When its client last took some of an answer, in milliseconds since the start.
+    moved_at_ms: AtomicU64,
+}
+
+impl Default for Connections {
+    fn default() -> Self {
+        Self { open: Mutex::default(), next: AtomicU64::new(0), started: Instant::now() }
+    }
+}
+
+impl Connections {
+    /// Takes note of a new connection, until what is left in `extensions` is dropped with it.
+    pub(super) fn accept(self: &Arc<Self>, stream: &dyn Any, extensions: &mut Extensions) {
+        let Some(stream) = stream.downcast_ref::<tokio::net::TcpStream>() else { return };
+        match stream.as_fd().try_clone_to_owned() {
+            Ok(handle) => drop(extensions.insert(self.add(handle.into()))),
+            Err(error) => tracing::debug!(%error, "an admin connection is not watched"),
+        }
+    }
+
+    pub(super) fn add(self: &Arc<Self>, socket: TcpStream) -> Guard {
+        let id = self.next.fetch_add(1, Ordering::Relaxed);
+        let (answers, moved_at_ms) = (AtomicUsize::new(0), AtomicU64::new(0));
+        let connection = Arc::new(Connection { socket, answers, moved_at_ms });
+        let mut open = self.lock();
+        if open.len() >= CONNECTIONS_MAX {
+            let idle = |(id, other): (&u64, &Arc<Connection>)| (!other.is_answered()).then_some(*id);
+            if let Some(oldest) = open.iter().find_map(idle).and_then(|id| open.remove(&id)) {
+                oldest.close();
+            }
+        }
+        open.insert(id, Arc::clone(&connection));
+        Guard { id, connection, all: Arc::clone(self) }
+    }
+
+    /// Closes connections whose clients do not read their answers; called again and again.
+    pub(super) fn close_stalled(&self) {
+        self.close_stalled_at(self.now_ms());
+    }
+
+    pub(super) fn close_stalled_at(&self, now_ms: u64) {
+        self.lock().retain(|_, connection| {
+            let silent_ms = now_ms.saturating_sub(connection.moved_at_ms.load(Ordering::Relaxed));
+            let is_stalled = connection.is_answered() && u128::from(silent_ms) > STALL.as_millis();
+            if is_stalled {
+                connection.close();
+            }
+            !is_stalled
+        });
+    }
+
+    #[cfg(test)]
+    pub(super) fn count(&self) -> usize {
+        self.lock().len()
+    }
+
+    fn now_ms(&self) -> u64 {
+        u64::try_from(self.started.elapsed().as_millis()).unwrap_or(u64::MAX)
+    }
+
+    // A poisoned lock only says that somebody panicked; what it guards is whole.
+    fn lock(&self) -> MutexGuard<'_, BTreeMap<u64, Arc<Connection>>> {
+        self.open.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Connection {
+    fn is_answered(&self) -> bool {
+        self.answers.load(Ordering::Relaxed) > 0
+    }
+
+    fn close(&self) {
+        // It may have been closed from the other side already.
+        let _ = self.socket.shutdown(Shutdown::Both);
+    }
+}
+
+/// Lives as long as its connection.
+pub(super) struct Guard {
+    id: u64,
+    connection: Arc<Connection>,
+    all: Arc<Connections>,
+}
+
+impl Guard {
+    /// A request is being answered until the result is dropped.
+    pub(super) fn answering(&self) -> Answering {
+        self.connection.answers.fetch_add(1, Ordering::Relaxed);
+        let answering = Answering { connection: Arc::clone(&self.connection), all: Arc::clone(&self.all) };
+        answering.moves();
+        answering
+    }
+}
+
+impl Drop for Guard {
+    fn drop(&mut self) {
+        self.all.lock().remove(&self.id);
+    }
+}
+
+/// A request that is being answered.
+pub(super) struct Answering {
+    connection: Arc<Connection>,
+    all: Arc<Connections>,
+}
+
+impl Answering {
+    /// The client has taken some of the answer.
+    pub(super) fn moves(&self) {
+        self.connection.moved_at_ms.store(self.all.now_ms(), Ordering::Relaxed);
+    }
+}
+
+impl Drop for Answering {
+    fn drop(&mut self) {
+        self.connection.answers.fetch_sub(1, Ordering::Relaxed);
+    }
+}

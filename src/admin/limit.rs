@@ -1,0 +1,163 @@
+//! Limits how much is answered at the same time, so that no number of clients takes the memory or the connections that
+//! health and the stages need.
+
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use actix_web::body::{BodySize, BoxBody, MessageBody};
+use actix_web::dev::{ServiceRequest, ServiceResponse};
+use actix_web::http::header::RETRY_AFTER;
+use actix_web::middleware::Next;
+use actix_web::{Error, HttpResponse, web};
+use serde_json::json;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+
+use super::connection::{Answering, Guard};
+
+/// Most streams of events.
+pub(super) const STREAMS_MAX: usize = 64;
+/// Most other requests that are being answered; each may hold a few megabytes.
+pub(super) const REQUESTS_MAX: usize = 32;
+/// Most changes of rules: each reads all rules and evaluates new ones, and goes on when its client has gone.
+pub(super) const RULE_CHANGES_MAX: usize = 2;
+/// How long a request waits for one of the others to end.
+const PATIENCE: Duration = Duration::from_secs(2);
+/// Bodies are written in parts of at most this size: the next part is only taken when the client has read the ones before.
+const PART_BYTES: usize = 64 << 10;
+
+/// One semaphore for each kind of work that is limited.
+pub(super) struct Limits {
+    requests: Arc<Semaphore>,
+    streams: Arc<Semaphore>,
+    rule_changes: Arc<Semaphore>,
+    maps: Arc<Semaphore>,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        let of = |most| Arc::new(Semaphore::new(most));
+        Self {
+            requests: of(REQUESTS_MAX),
+            streams: of(STREAMS_MAX),
+            rule_changes: of(RULE_CHANGES_MAX),
+            maps: of(1),
+        }
+    }
+}
+
+impl Limits {
+    /// Allows one change of rules until the permit is dropped.
+    pub(super) fn rule_change(&self) -> Option<OwnedSemaphorePermit> {
+        Arc::clone(&self.rule_changes).try_acquire_owned().ok()
+    }
+
+    /// Waits until no other map is being made: one takes far more memory than its answer.
+    pub(super) async fn map(&self) -> Option<OwnedSemaphorePermit> {
+        Arc::clone(&self.maps).acquire_owned().await.ok()
+    }
+}
+
+/// Wraps resources that answer at once.
+pub(super) async fn request<B: MessageBody + 'static>(
+    limits: web::Data<Limits>,
+    request: ServiceRequest,
+    next: Next<B>,
+) -> Result<ServiceResponse<BoxBody>, Error> {
+    let permit = tokio::time::timeout(PATIENCE, Arc::clone(&limits.requests).acquire_owned()).await;
+    let reason = "too many requests are being answered: ask again in a few seconds";
+    limited(permit.ok().and_then(Result::ok), reason, request, next).await
+}
+
+/// Wraps the stream of events.
+pub(super) async fn stream<B: MessageBody + 'static>(
+    limits: web::Data<Limits>,
+    request: ServiceRequest,
+    next: Next<B>,
+) -> Result<ServiceResponse<BoxBody>, Error> {
+    let permit = Arc::clone(&limits.streams).try_acquire_owned().ok();
+    let reason =
+        format!("{STREAMS_MAX} streams of events are open, and no more are allowed: close one first");
+    limited(permit, &reason, request, next).await
+}
+
+async fn limited<B: MessageBody + 'static>(
+    permit: Option<OwnedSemaphorePermit>,
+    reason: &str,
+    request: ServiceRequest,
+    next: Next<B>,
+) -> Result<ServiceResponse<BoxBody>, Error> {
+    let Some(permit) = permit else { return Ok(request.into_response(busy(reason))) };
+    let answering = request.conn_data::<Guard>().map(Guard::answering);
+    let response = next.call(request).await?;
+    Ok(response.map_body(|_, body| {
+        BoxBody::new(Held { body: body.boxed(), part: web::Bytes::new(), answering, _permit: permit })
+    }))
+}
+
+/// The answer to a request that is one too many.
+pub(super) fn busy(reason: &str) -> HttpResponse {
+    let mut response = HttpResponse::ServiceUnavailable();
+    response.insert_header((RETRY_AFTER, "5")).json(json!({ "error": reason }))
+}
+
+/// A body that counts as being answered until its client has read it.
+struct Held {
+    body: BoxBody,
+    /// The rest of the last chunk of the body.
+    part: web::Bytes,
+    /// Not there where a test has no connection.
+    answering: Option<Answering>,
+    _permit: OwnedSemaphorePermit,
+}
+
+impl MessageBody for Held {
+    type Error = <BoxBody as MessageBody>::Error;
+
+    fn size(&self) -> BodySize {
+        self.body.size()
+    }
+
+    fn poll_next(
+        self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+    ) -> Poll<Option<Result<web::Bytes, Self::Error>>> {
+        let held = self.get_mut();
+        if let Some(answering) = &held.answering {
+            answering.moves();
+        }
+        if held.part.is_empty() {
+            match Pin::new(&mut held.body).poll_next(context) {
+                Poll::Ready(Some(Ok(bytes))) => held.part = bytes,
+                other => return other,
+            }
+        }
+        let next = held.part.split_to(held.part.len().min(PART_BYTES));
+        Poll::Ready(Some(Ok(next)))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[actix_web::test]
+    async fn a_large_body_is_given_in_parts_and_counts_until_its_end() {
+        let requests = Arc::new(Semaphore::new(1));
+        let text: String = (0..50_000).map(|number| format!("{number},")).collect();
+        let permit = Arc::clone(&requests).try_acquire_owned().unwrap();
+        let (body, part) = (text.clone().boxed(), web::Bytes::new());
+        let mut held = Held { body, part, answering: None, _permit: permit };
+        assert_eq!(held.size(), BodySize::Sized(text.len() as u64));
+        let mut parts = Vec::new();
+        while let Some(part) = std::future::poll_fn(|context| Pin::new(&mut held).poll_next(context)).await {
+            let part = part.unwrap();
+            assert!(part.len() <= PART_BYTES && requests.available_permits() == 0);
+            parts.extend_from_slice(&part);
+        }
+        assert_eq!(parts, text.as_bytes());
+        drop(held);
+        assert_eq!(requests.available_permits(), 1);
+    }
+}

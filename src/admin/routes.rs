@@ -1,0 +1,107 @@
+//! Which path is answered by what, and who may ask for it.
+//!
+//! [`OPEN`] and the page's files are for everybody. All the rest lies within one scope that asks for the token, including
+//! paths that do not exist.
+
+use actix_web::body::MessageBody;
+use actix_web::dev::{ServiceFactory, ServiceRequest, ServiceResponse};
+use actix_web::middleware::{DefaultHeaders, from_fn};
+use actix_web::{App, Error, HttpResponse, Resource, web};
+
+use super::access::{self, Access};
+use super::limit::{self, Limits};
+use super::view::Shown;
+use super::{api, page, state};
+
+/// A path, and the methods that it answers.
+pub(super) type Route = (&'static str, fn(Resource) -> Resource);
+
+/// Health says nothing that is secret, and probes have no token.
+pub(super) const OPEN: [Route; 2] = [
+    ("/health/live", |resource| resource.get(api::live)),
+    ("/health/ready", |resource| resource.get(api::ready)),
+];
+
+/// Answered until the client goes, so counted apart from the others.
+pub(super) const STREAMS: [Route; 1] = [("/api/v1/events", |resource| resource.get(api::events))];
+
+pub(super) const GUARDED: [Route; 15] = [
+    ("/metrics", |resource| resource.get(api::metrics)),
+    ("/api/v1/status", |resource| resource.get(api::status)),
+    ("/api/v1/stages", |resource| resource.get(api::stages)),
+    ("/api/v1/partitions", |resource| resource.get(api::partitions)),
+    ("/api/v1/stations", |resource| resource.get(api::stations)),
+    ("/api/v1/stations/{id}", |resource| resource.get(api::station)),
+    ("/api/v1/stations/{id}/observations", |resource| resource.get(api::observations)),
+    ("/api/v1/alerts", |resource| resource.get(api::alerts)),
+    ("/api/v1/rules", |resource| resource.get(api::rules).post(api::apply_rules)),
+    ("/api/v1/rules/{id}", |resource| resource.delete(api::remove_rule)),
+    ("/api/v1/dead-letters", |resource| resource.get(api::dead_letters)),
+    ("/api/v1/deliveries", |resource| resource.get(api::deliveries)),
+    ("/api/v1/processes", |resource| resource.get(state::processes)),
+    ("/api/v1/state/{stage}/{key:.+}", |resource| resource.get(state::state)),
+    ("/api/v1/openapi.json", |resource| resource.get(api::openapi)),
+];
+
+/// The whole server, without its socket.
+pub(super) fn app(
+    shown: web::Data<Shown>,
+    access: web::Data<Access>,
+    limits: web::Data<Limits>,
+) -> App<
+    impl ServiceFactory<
+        ServiceRequest,
+        Config = (),
+        Response = ServiceResponse<impl MessageBody>,
+        Error = Error,
+        InitError = (),
+    >,
+> {
+    let headers = DefaultHeaders::new()
+        .add(("Content-Security-Policy", page::CONTENT_SECURITY_POLICY))
+        .add(("X-Content-Type-Options", "nosniff"))
+        .add(("X-Frame-Options", "DENY"))
+        .add(("Cross-Origin-Opener-Policy", "same-origin"))
+        .add(("Cross-Origin-Resource-Policy", "same-origin"))
+        .add(("Referrer-Policy", "no-referrer"))
+        .add(("Cache-Control", "no-store"));
+    let (mut streams, mut guarded) = (web::scope(""), web::scope(""));
+    for route in &STREAMS {
+        streams = streams.service(resource(route).wrap(from_fn(limit::stream)));
+    }
+    for route in &GUARDED {
+        guarded = guarded.service(resource(route));
+    }
+    let guarded = guarded.default_service(web::to(nothing_here)).wrap(from_fn(limit::request));
+    App::new()
+        .app_data(shown)
+        .app_data(access)
+        .app_data(limits)
+        .app_data(web::QueryConfig::default().error_handler(|error, _| api::bad_request(error)))
+        .app_data(web::PathConfig::default().error_handler(|error, _| api::bad_request(error)))
+        .wrap(from_fn(access::check))
+        .wrap(headers)
+        .configure(open)
+        .service(streams.service(guarded).wrap(from_fn(access::authorize)))
+        .default_service(web::to(nothing_here))
+}
+
+fn open(app: &mut web::ServiceConfig) {
+    for route in &OPEN {
+        app.service(resource(route));
+    }
+    for file in &page::FILES {
+        let answer =
+            move || async move { HttpResponse::Ok().content_type(file.content_type).body(file.text) };
+        app.service(web::resource(file.path).get(answer));
+    }
+}
+
+/// It answers other methods with 405 and the header Allow.
+fn resource((path, methods): &Route) -> Resource {
+    methods(web::resource(*path))
+}
+
+async fn nothing_here() -> HttpResponse {
+    api::not_found("there is nothing under this path: see /api/v1/openapi.json")
+}
