@@ -64,7 +64,12 @@ pub(super) fn start_log(common: &Common, default: &str, is_daemon: bool) {
     let filter = EnvFilter::try_new(filter).unwrap_or_else(|_| EnvFilter::new(default));
     let ansi = std::io::stderr().is_terminal() && std::env::var_os("NO_COLOR").is_none();
     let usual = if is_daemon && !std::io::stderr().is_terminal() { LogFormat::Json } else { LogFormat::Text };
-    let log = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).with_ansi(ansi);
+    let log = tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_writer(std::io::stderr)
+        // Where a terminal was closed it would panic in saying that it cannot write.
+        .log_internal_errors(false)
+        .with_ansi(ansi);
     match common.log_format.unwrap_or(usual) {
         LogFormat::Text => log.init(),
         LogFormat::Json => log.json().flatten_event(true).init(),

@@ -17,9 +17,10 @@ mod producer;
 mod raw;
 mod reader;
 mod rebalance;
+mod settings_check;
 mod transaction;
 
-pub use admin::{Admin, GroupOffsets, TopicState};
+pub use admin::{Admin, GroupOffsets, TopicDetails, TopicState};
 pub use bare_client::BareClient;
 pub use client::{ClientSettings, client_version};
 pub use embedded::EmbeddedBroker;

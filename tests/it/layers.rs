@@ -36,7 +36,7 @@ const LAYERS: &[(&str, &[&str])] = &[
         "cli",
         &[
             "admin", "backtest", "bench", "chaos", "config", "demo", "fault", "generate", "history", "kafka",
-            "noaa", "notify", "record", "rules", "runtime", "stages",
+            "noaa", "notify", "record", "rules", "runtime", "stages", "state",
         ],
     ),
 ];
