@@ -180,7 +180,7 @@ impl Installation {
         for shared in [topic::STATIONS, options.job.source()] {
             if let Some(input) = input {
                 let name = Some(input.config.topic(shared).name);
-                let plan = TopicConfig { name, partitions: Some(cell.partitions), replication: None };
+                let plan = TopicConfig { name, partitions: Some(cell.partitions), ..TopicConfig::default() };
                 config.topics.insert(shared.into(), plan);
             }
         }
@@ -233,9 +233,10 @@ fn configure(user: &Config, options: &Options, cell: Cell, name: &str, rules: Pa
     for logical in topic::ALL {
         let replication = user.topics.get(logical).and_then(|topic| topic.replication);
         let partitions = if logical == topic::STATIONS { 1 } else { cell.partitions };
-        config
-            .topics
-            .insert(logical.into(), TopicConfig { name: None, partitions: Some(partitions), replication });
+        config.topics.insert(
+            logical.into(),
+            TopicConfig { partitions: Some(partitions), replication, ..TopicConfig::default() },
+        );
     }
     config.runtime.guarantee = cell.guarantee;
     config.runtime.workers = cell.workers;

@@ -116,7 +116,9 @@ fn configure(user: &Config, options: &ChaosOptions, rules: PathBuf) -> Config {
     for logical in topic::ALL {
         let replication = user.topics.get(logical).and_then(|topic| topic.replication);
         let partitions = Some(options.partitions);
-        config.topics.insert(logical.into(), TopicConfig { name: None, partitions, replication });
+        config
+            .topics
+            .insert(logical.into(), TopicConfig { partitions, replication, ..TopicConfig::default() });
     }
     let is_unfenced = options.sabotage == Some(Sabotage::NoFencing);
     config.runtime.session_timeout_ms = SESSION_TIMEOUT_MS;
@@ -142,8 +144,10 @@ mod tests {
     fn the_users_topics_are_never_named() {
         let mut user = Config::default();
         let name = Some("weather.enriched".to_owned());
-        user.topics
-            .insert(topic::JSON.into(), TopicConfig { name, partitions: Some(12), replication: Some(3) });
+        user.topics.insert(
+            topic::JSON.into(),
+            TopicConfig { name, partitions: Some(12), replication: Some(3), ..TopicConfig::default() },
+        );
         let options = ChaosOptions { seed: 255, partitions: 4, ..ChaosOptions::default() };
         let installation = Installation::new(&user, options).unwrap();
         for plan in installation.config.all_topics() {

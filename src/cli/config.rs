@@ -6,9 +6,11 @@ use clap::{Args, Subcommand};
 
 use super::output::{BOLD, GREEN};
 use super::{Common, Failed, output};
-use crate::config::{Config, is_reference, is_sensitive};
+use crate::config::{Config, is_reference, is_sensitive, topic};
+use crate::kafka::{ClientSettings, GroupSettings, TransactionSettings};
 use crate::notify::Sender;
 use crate::rules::{Condition, RuleFile, Scope};
+use crate::stages::StageName;
 
 const EXAMPLES: &str = "\
 Examples:
@@ -28,7 +30,7 @@ enum ConfigCommand {
     /// Find mistakes in the configuration and in the files that it names; exit code 2 where there are any
     #[command(after_help = EXAMPLES)]
     Check,
-    /// Print the configuration that results, secrets masked
+    /// Print the configuration that results, secrets masked, with what holds for every topic
     #[command(after_help = EXAMPLES)]
     Show,
 }
@@ -44,10 +46,7 @@ pub(super) fn config(common: &Common, arguments: &ConfigArguments) -> Result<(),
 fn check(common: &Common, config: &Config) -> Result<(), Failed> {
     Condition::compile(&config.filter.expression, Scope::Filter)
         .map_err(|error| Failed::Usage(anyhow::anyhow!("filter.where: {}", error.message)))?;
-    for (key, value) in &config.kafka.client {
-        crate::config::resolve_secret(value)
-            .map_err(|reason| Failed::Usage(anyhow::anyhow!("kafka.client.\"{key}\": {reason}")))?;
-    }
+    check_client(config)?;
     // Its secrets and files, too.
     Sender::new(&config.notify, Arc::default(), Arc::default())
         .map_err(|reason| Failed::Usage(anyhow::anyhow!(reason)))?;
@@ -67,6 +66,26 @@ fn check(common: &Common, config: &Config) -> Result<(), Failed> {
         (_, None) => format!("no rule file at {} yet: the alert stage needs one", path.display()),
     };
     Ok(output::line(&format!("{GREEN}ok{GREEN:#}  brokers {BOLD}{}{BOLD:#}, {file}", config.kafka.brokers))?)
+}
+
+/// Whether Kafka's client takes `[kafka.client]`, and its secrets can be read. No broker is asked.
+pub(super) fn check_client(config: &Config) -> Result<(), Failed> {
+    let group = GroupSettings {
+        group: config.group(StageName::Assemble),
+        topic: config.topic(topic::CSV_RAW).name,
+        partitions: config.topic(topic::CSV_RAW).partitions,
+        holds_lines: true,
+        begins_at_end: false,
+        session_timeout_ms: config.runtime.session_timeout_ms,
+        group_instance_id: config.runtime.group_instance_id.clone(),
+        advertised: String::new(),
+        instance: String::new(),
+    };
+    let transaction = TransactionSettings {
+        transactional_id: config.group(StageName::Assemble),
+        timeout_ms: config.runtime.transaction_timeout_ms,
+    };
+    Ok(ClientSettings::new(config)?.check(&group, &transaction)?)
 }
 
 /// Everybody whom the rules name must be reachable somehow.
@@ -91,6 +110,7 @@ fn show(common: &Common, mut config: Config) -> Result<(), Failed> {
         "***".clone_into(&mut config.admin.token);
     }
     config.notify.mask_secrets();
+    config.spell_out_topics();
     for (key, value) in &mut config.kafka.client {
         // A reference tells where the secret is, not what it is.
         if is_sensitive(key) && !is_reference(value) {

@@ -1,7 +1,7 @@
 //! The command line: one file a command.
 //!
 //! Results go to stdout, progress and logs to stderr. Exit codes: 0 done, 1 failed while working or a check
-//! found a mistake, 2 wrong usage or configuration (nothing was started), 130 and 143 after a signal that
+//! found a mistake, 2 wrong usage or configuration (nothing was started), 129, 130 and 143 after a signal that
 //! cut work short.
 
 mod admin;
@@ -12,6 +12,7 @@ mod config;
 mod convert;
 mod dead_letters;
 mod demo;
+mod descriptors;
 mod explain;
 mod file_output;
 mod generate;
@@ -39,7 +40,9 @@ use std::process::ExitCode;
 use clap::{Args, Parser, Subcommand};
 
 use crate::config::{Config, Overrides};
-use crate::runtime::StartError;
+use crate::kafka::KafkaError;
+use crate::runtime::{Failure, StartError};
+use crate::state::StateError;
 use signals::Signal;
 
 const EXAMPLES: &str = "\
@@ -65,26 +68,43 @@ struct Arguments {
     command: Command,
 }
 
+/// What `--help` calls the options of [`Common`], after those of the command itself.
+const GLOBAL: &str = "Global options";
+
 /// What every command takes.
 #[derive(Args, Clone)]
 struct Common {
     /// Configuration file [default: frostline.toml in the current directory, if there is one]
-    #[arg(long, global = true, value_name = "FILE")]
+    #[arg(long, global = true, help_heading = GLOBAL, value_name = "FILE")]
     config: Option<PathBuf>,
     /// Any setting, as in --set kafka.namespace=test. (may be repeated)
-    #[arg(long = "set", global = true, value_name = "KEY=VALUE")]
+    #[arg(long = "set", global = true, help_heading = GLOBAL, value_name = "KEY=VALUE")]
     settings: Vec<String>,
     /// Kafka's address, HOST:PORT (the same as --set kafka.brokers=…; the demo runs embedded without it)
-    #[arg(long, global = true, value_name = "HOST:PORT")]
+    #[arg(long, global = true, help_heading = GLOBAL, value_name = "HOST:PORT")]
     brokers: Option<String>,
     /// Results as JSON, one object a line
-    #[arg(long, global = true)]
+    #[arg(long, global = true, help_heading = GLOBAL)]
     json: bool,
     /// What to log to stderr: error, warn, info, debug, or a filter as in frostline=debug
-    #[arg(long, global = true, value_name = "LEVEL", env = "FROSTLINE_LOG", hide_env_values = true)]
+    #[arg(
+        long,
+        global = true,
+        help_heading = GLOBAL,
+        value_name = "LEVEL",
+        env = "FROSTLINE_LOG",
+        hide_env_values = true
+    )]
     log: Option<String>,
     /// How to log [default: text; JSON where `run` has no terminal]
-    #[arg(long, global = true, value_name = "FORMAT", env = "FROSTLINE_LOG_FORMAT", hide_env_values = true)]
+    #[arg(
+        long,
+        global = true,
+        help_heading = GLOBAL,
+        value_name = "FORMAT",
+        env = "FROSTLINE_LOG_FORMAT",
+        hide_env_values = true
+    )]
     log_format: Option<output::LogFormat>,
 }
 
@@ -131,7 +151,7 @@ enum Failed {
     Working(anyhow::Error),
     /// A check found mistakes, which have been printed. Exit code 1.
     Mistakes,
-    /// A signal cut the work short. Exit code 130 or 143.
+    /// A signal cut the work short. Exit code 129, 130 or 143.
     Interrupted(Signal),
     /// Whoever read our output has gone: nothing more to say.
     NobodyReads,
@@ -145,24 +165,34 @@ impl From<crate::config::ConfigError> for Failed {
 
 impl From<StartError> for Failed {
     fn from(error: StartError) -> Self {
+        if is_for_people(&error) { Self::Usage(error.into()) } else { Self::Working(error.into()) }
+    }
+}
+
+/// Whether the same start fails again until somebody has changed something: exit code 2, after which a service manager
+/// does not start the daemon again. Brokers that cannot be reached come back, and so does a directory that is in use.
+fn is_for_people(error: &StartError) -> bool {
+    let of_kafka = |error: &KafkaError| matches!(error, KafkaError::Settings(_) | KafkaError::Topic(_));
+    let of_state = |error: &StateError| matches!(error, StateError::Unusable { .. });
+    match error {
+        StartError::Config(_) => true,
+        StartError::Kafka(error) | StartError::Part(Failure::Kafka(error)) => of_kafka(error),
+        StartError::State(error) | StartError::Part(Failure::State(error)) => of_state(error),
+        StartError::Part(Failure::Stalled { .. } | Failure::Panic(_)) => false,
+    }
+}
+
+impl From<KafkaError> for Failed {
+    fn from(error: KafkaError) -> Self {
         match error {
-            StartError::Config(_) => Self::Usage(error.into()),
+            KafkaError::Settings(_) => Self::Usage(error.into()),
             other => Self::Working(other.into()),
         }
     }
 }
 
-impl From<crate::kafka::KafkaError> for Failed {
-    fn from(error: crate::kafka::KafkaError) -> Self {
-        match error {
-            crate::kafka::KafkaError::Settings(_) => Self::Usage(error.into()),
-            other => Self::Working(other.into()),
-        }
-    }
-}
-
-impl From<crate::runtime::Failure> for Failed {
-    fn from(error: crate::runtime::Failure) -> Self {
+impl From<Failure> for Failed {
+    fn from(error: Failure) -> Self {
         Self::Working(error.into())
     }
 }
@@ -274,7 +304,44 @@ impl Common {
 
 #[cfg(test)]
 mod tests {
+    use clap::CommandFactory;
+
     use super::*;
+
+    #[test]
+    fn a_refused_start_is_for_people_unless_it_may_pass() {
+        let code_of = |error: StartError| match Failed::from(error) {
+            Failed::Usage(_) => 2,
+            _ => 1,
+        };
+        let message = String::new;
+        assert_eq!(code_of(StartError::Config(message())), 2);
+        // A property that the client does not know; a topic that is missing, or a changelog that does not fit.
+        assert_eq!(code_of(KafkaError::Settings(message()).into()), 2);
+        assert_eq!(code_of(KafkaError::Topic(message()).into()), 2);
+        assert_eq!(code_of(Failure::from(KafkaError::Settings(message())).into()), 2);
+        let unusable = StateError::Unusable { path: "state".into(), reason: message() };
+        assert_eq!(code_of(unusable.into()), 2);
+        let away = KafkaError::Unreachable { brokers: message(), waited_ms: 1, last: message() };
+        assert_eq!(code_of(away.into()), 1);
+        assert_eq!(code_of(KafkaError::Retry(message()).into()), 1);
+        assert_eq!(code_of(StateError::Busy("state".into()).into()), 1);
+        assert_eq!(code_of(Failure::Panic(message()).into()), 1);
+    }
+
+    #[test]
+    fn global_options_have_a_heading_of_their_own() {
+        let mut command = Arguments::command();
+        command.build();
+        let demo = command.find_subcommand_mut("demo").unwrap();
+        let help = demo.render_long_help().to_string();
+        let (own, global) = help.split_once("Global options:").unwrap();
+        assert!(own.contains("--once") && own.contains("--keep"), "{help}");
+        for option in ["--config", "--set", "--brokers", "--json", "--log", "--log-format"] {
+            assert!(global.contains(option), "{option} in {help}");
+        }
+        assert!(!own.contains("--config") && !global.contains("--keep"), "{help}");
+    }
 
     #[test]
     fn settings_before_and_after_the_command_all_count() {

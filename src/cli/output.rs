@@ -76,6 +76,8 @@ pub(super) fn start_log(common: &Common, default: &str, is_daemon: bool) {
     let log = tracing_subscriber::fmt()
         .with_env_filter(filter)
         .with_writer(move || LogWriter(format))
+        // Where a terminal was closed it would panic in saying that it cannot write.
+        .log_internal_errors(false)
         .with_ansi(ansi);
     match format {
         LogFormat::Text => log.init(),

@@ -5,9 +5,10 @@ use std::sync::Arc;
 
 use clap::Args;
 
+use super::config::check_client;
 use super::rules::source::{self, Live};
 use super::signals::{Signal, Signals};
-use super::{Common, Failed, admin, output};
+use super::{Common, Failed, admin, descriptors, output};
 use crate::admin::Recorder;
 use crate::config::Config;
 use crate::noaa::RecentDays;
@@ -23,7 +24,7 @@ Examples:
   frostline run --until-caught-up --json                   process what is there, then end
   frostline run --state-dir /var/lib/frostline --workers 4";
 
-/// The daemon: runs stages until SIGTERM or Ctrl-C, which drain, commit and exit 0
+/// The daemon: runs stages until SIGTERM, SIGHUP or Ctrl-C, which drain, commit and exit 0
 #[derive(Args)]
 #[command(after_help = EXAMPLES)]
 pub(super) struct RunArguments {
@@ -48,6 +49,8 @@ pub(super) async fn run(common: &Common, arguments: &RunArguments) -> Result<(),
         ("runtime.state_dir", arguments.state_dir.as_ref().map(|dir| dir.display().to_string())),
     ])?;
     let stages = choose_stages(&config, &arguments.stages)?;
+    check_client(&config)?;
+    descriptors::ensure(&config, &stages)?;
     let rules = Arc::new(load_rules(&config, &stages).await?);
     let mut signals = Signals::listen()?;
     // Before anything counts.
@@ -96,7 +99,7 @@ fn choose_stages(config: &Config, asked: &[StageName]) -> Result<Vec<StageName>,
 }
 
 /// Starts what sends messages, where a stage needs it.
-fn start_courier(
+pub(super) fn start_courier(
     config: &Config,
     rules: &Arc<RuleSet>,
     options: &mut RunOptions,
@@ -154,20 +157,19 @@ async fn load_rules(config: &Config, stages: &[StageName]) -> Result<RuleSet, Fa
 
 async fn work_until_signal(common: &Common, mut daemon: Daemon, mut signals: Signals) -> Result<(), Failed> {
     tracing::info!("running");
-    let failure = tokio::select! {
-        failure = daemon.failed() => Some(failure),
+    let ended_by = tokio::select! {
+        failure = daemon.failed() => Err(failure),
         signal = signals.next() => {
-            tracing::info!(?signal, "draining: a second signal ends at once");
-            None
+            tracing::info!(?signal, "draining: a second Ctrl-C or SIGTERM ends at once");
+            Ok(signal)
         }
     };
-    signals.exit_on_next();
     let (summary, stopped) = daemon.stop().await;
-    output::summary(common, &summary)?;
-    match failure {
-        Some(failure) => Err(failure.into()),
-        None => Ok(stopped?),
-    }
+    let printed = output::summary(common, &summary);
+    let signal = ended_by?;
+    stopped?;
+    // Nobody reads what is printed to a terminal that has been closed.
+    if signal == Signal::Hangup { Ok(()) } else { Ok(printed?) }
 }
 
 async fn work_until_caught_up(
@@ -188,12 +190,14 @@ async fn work_until_caught_up(
         signal = signals.next() => interrupted = Some(signal),
     }
     spinner.finish_and_clear();
-    signals.exit_on_next();
     let (summary, stopped) = daemon.stop().await;
-    output::summary(common, &summary)?;
+    let printed = output::summary(common, &summary);
     match (failure, interrupted) {
         (Some(failure), _) => Err(failure.into()),
         (None, Some(signal)) => Err(Failed::Interrupted(signal)),
-        (None, None) => Ok(stopped?),
+        (None, None) => {
+            stopped?;
+            Ok(printed?)
+        }
     }
 }

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use serde::Deserialize;
 use toml::{Table, Value};
 
-use super::{Config, RULES_IN_TOPIC};
+use super::{Config, RULES_IN_TOPIC, client_keys};
 use crate::bounded::read_text;
 use crate::rules::Position;
 
@@ -105,6 +105,7 @@ fn read_file(named: Option<&Path>) -> Result<Table, ConfigError> {
     toml::from_str::<Config>(&text).map_err(with_line)?;
     let mut table = toml::from_str::<Table>(&text).map_err(with_line)?;
     anchor_rules(&mut table, path);
+    client_keys::normalise(&mut table);
     Ok(table)
 }
 
@@ -142,7 +143,8 @@ fn parse_setting(setting: &str) -> Result<Table, String> {
 
 /// Checks one setting by itself, so that the message names where it came from. A number given for a text
 /// (`kafka.namespace=7`) is taken as text.
-fn check_alone(setting: Table) -> Result<Table, String> {
+fn check_alone(mut setting: Table) -> Result<Table, String> {
+    client_keys::normalise(&mut setting);
     match Config::deserialize(setting.clone()) {
         Ok(_) => Ok(setting),
         Err(error) => {
@@ -204,6 +206,24 @@ mod tests {
         assert_eq!(config.runtime.workers, 3);
         assert_eq!(config.kafka.client["socket.timeout.ms"], "5000");
         assert_eq!(config.kafka.client["socket.keepalive.enable"], "true");
+    }
+
+    #[test]
+    fn keys_of_the_client_need_no_quotes() {
+        let text = "[kafka.client]\nsocket.timeout.ms = 5000\nsocket.keepalive.enable = true\n\"client.rack\" = \"a\"\n";
+        let settings = ["kafka.client.client.rack=b", "kafka.client.\"socket.timeout.ms\"=6000"];
+        let config = load_text(text, &[], &settings).unwrap();
+        let client: Vec<(&str, &str)> =
+            config.kafka.client.iter().map(|(key, value)| (key.as_str(), value.as_str())).collect();
+        let expected =
+            [("client.rack", "b"), ("socket.keepalive.enable", "true"), ("socket.timeout.ms", "6000")];
+        assert_eq!(client, expected, "the later source wins, however it is written");
+        let owned = load_text("", &[], &["kafka.client.group.protocol=consumer"]).unwrap_err().to_string();
+        assert!(owned.contains("group.protocol") && owned.contains("classic"), "{owned}");
+        let twice = "[kafka.client]\nclient.rack = \"a\"\n\"client.rack\" = \"b\"\n";
+        assert!(load_text(twice, &[], &[]).unwrap_err().to_string().contains("set twice"));
+        let list = load_text("[kafka.client]\nclient.rack = [1]\n", &[], &[]).unwrap_err().to_string();
+        assert!(list.contains("client.rack") && list.contains("expected a text"), "{list}");
     }
 
     #[test]

@@ -4,6 +4,7 @@
 //! Unknown keys of the file and of `--set` are errors. Nothing here touches Kafka; of the disk only the file
 //! itself, and files that secrets refer to.
 
+mod client_keys;
 mod load;
 mod notify;
 mod secret;
@@ -32,7 +33,7 @@ use crate::stages::{AssembleSettings, Limits, StageName, Validate};
 pub struct Config {
     /// How to reach Kafka.
     pub kafka: KafkaConfig,
-    /// Names and partitions of topics, where they differ from the defaults.
+    /// Names, partitions, replication and retention of topics, where they differ from the defaults.
     pub topics: BTreeMap<String, TopicConfig>,
     /// How the daemon runs.
     pub runtime: RuntimeConfig,
@@ -59,6 +60,7 @@ pub struct KafkaConfig {
     /// How long to wait for a broker that does not answer before giving up at the start, in milliseconds.
     pub connect_timeout_ms: u64,
     /// Settings for librdkafka, as they are. Values may be `${env:NAME}` or `${file:PATH}`.
+    #[serde(deserialize_with = "client_keys::deserialize")]
     pub client: BTreeMap<String, String>,
 }
 

@@ -22,6 +22,8 @@ pub const OWNED_CLIENT_KEYS: &[(&str, &str)] = &[
     ("session.timeout.ms", "use runtime.session_timeout_ms"),
     ("heartbeat.interval.ms", "a tenth of runtime.session_timeout_ms"),
     ("group.instance.id", "use runtime.group_instance_id"),
+    ("group.protocol", "always classic, whose hand-over of partitions frostline relies on"),
+    ("group.remote.assignor", "the group protocol is always classic"),
     ("transactional.id", "each worker has its own"),
     ("transaction.timeout.ms", "use runtime.transaction_timeout_ms"),
     ("message.timeout.ms", "nothing is on its way for longer than a transaction"),

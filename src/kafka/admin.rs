@@ -32,6 +32,17 @@ pub struct TopicState {
     pub tombstones_kept: Option<Duration>,
 }
 
+/// A topic with what does not decide whether the daemon can work with it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct TopicDetails {
+    /// What decides it.
+    pub state: TopicState,
+    /// The replication factor of its first partition.
+    pub replication: i32,
+    /// Its `retention.ms`, where the broker tells; -1: for good.
+    pub retention_ms: Option<i64>,
+}
+
 /// Looks at and changes topics; reads offsets of groups that it is no member of.
 pub struct Admin {
     settings: ClientSettings,
@@ -62,12 +73,20 @@ impl Admin {
 
     /// The partitions of a topic, or `None` where it does not exist.
     pub fn partitions(&self, topic: &str) -> Result<Option<i32>, KafkaError> {
+        Ok(self.partitions_and_replication(topic)?.map(|(partitions, _)| partitions))
+    }
+
+    fn partitions_and_replication(&self, topic: &str) -> Result<Option<(i32, i32)>, KafkaError> {
         let what = format!("looking up topic {topic}");
         let metadata = self.ask(&what, |consumer| consumer.fetch_metadata(Some(topic), PATIENCE))?;
         let found = metadata.topics().iter().find(|found| found.name() == topic);
         let Some(found) = found else { return Ok(None) };
         match found.error() {
-            None => Ok(i32::try_from(found.partitions().len()).ok().filter(|partitions| *partitions > 0)),
+            None => {
+                let count = |length: usize| i32::try_from(length).unwrap_or(i32::MAX);
+                let first = found.partitions().first();
+                Ok(first.map(|first| (count(found.partitions().len()), count(first.replicas().len()))))
+            }
             Some(error) => match RDKafkaErrorCode::from(error) {
                 RDKafkaErrorCode::UnknownTopicOrPartition | RDKafkaErrorCode::UnknownTopic => Ok(None),
                 code => Err(KafkaError::Fatal(format!("{what}: {code}"))),
@@ -77,21 +96,31 @@ impl Admin {
 
     /// Topics as they are, `None` for each that does not exist.
     pub async fn describe(&self, topics: &[&str]) -> Result<Vec<Option<TopicState>>, KafkaError> {
-        let mut states = Vec::with_capacity(topics.len());
+        let details = self.describe_in_detail(topics).await?;
+        Ok(details.into_iter().map(|topic| topic.map(|details| details.state)).collect())
+    }
+
+    /// The same with replication and retention.
+    pub async fn describe_in_detail(&self, topics: &[&str]) -> Result<Vec<Option<TopicDetails>>, KafkaError> {
+        let mut found = Vec::with_capacity(topics.len());
         for topic in topics {
-            let partitions = self.partitions(topic)?;
-            states.push(partitions.map(|partitions| TopicState {
-                name: (*topic).to_owned(),
-                partitions,
-                cleanup_policy: None,
-                record_bytes_max: None,
-                tombstones_kept: None,
+            let size = self.partitions_and_replication(topic)?;
+            found.push(size.map(|(partitions, replication)| TopicDetails {
+                state: TopicState {
+                    name: (*topic).to_owned(),
+                    partitions,
+                    cleanup_policy: None,
+                    record_bytes_max: None,
+                    tombstones_kept: None,
+                },
+                replication,
+                retention_ms: None,
             }));
         }
-        let present =
-            states.iter().flatten().map(|state| ResourceSpecifier::Topic(&state.name)).collect::<Vec<_>>();
+        let present = found.iter().flatten().map(|topic| ResourceSpecifier::Topic(&topic.state.name));
+        let present = present.collect::<Vec<_>>();
         if present.is_empty() {
-            return Ok(states);
+            return Ok(found);
         }
         self.tend();
         let options = AdminOptions::new().request_timeout(Some(PATIENCE));
@@ -101,16 +130,17 @@ impl Admin {
             .await
             .map_err(|error| KafkaError::of_client("describing topics", &error))?;
         let mut settings = described.into_iter();
-        for state in states.iter_mut().flatten() {
+        for topic in found.iter_mut().flatten() {
             // A user without the right to describe settings still gets names and partitions.
             let Some(Ok(resource)) = settings.next() else { continue };
             let value = |name: &str| resource.get(name).and_then(|entry| entry.value.clone());
-            state.cleanup_policy = value("cleanup.policy");
-            state.record_bytes_max = value("max.message.bytes").and_then(|value| value.parse().ok());
-            state.tombstones_kept =
+            topic.state.cleanup_policy = value("cleanup.policy");
+            topic.state.record_bytes_max = value("max.message.bytes").and_then(|value| value.parse().ok());
+            topic.state.tombstones_kept =
                 value("delete.retention.ms").and_then(|value| value.parse().ok()).map(Duration::from_millis);
+            topic.retention_ms = value("retention.ms").and_then(|value| value.parse().ok());
         }
-        Ok(states)
+        Ok(found)
     }
 
     /// Makes a topic. `false` where it existed already.
@@ -123,6 +153,10 @@ impl Admin {
         let bytes = plan.record_bytes_max.map(|bytes| bytes.to_string());
         if let Some(bytes) = &bytes {
             topic = topic.set("max.message.bytes", bytes);
+        }
+        let retention = plan.retention_ms().map(|retention| retention.to_string());
+        if let Some(retention) = &retention {
+            topic = topic.set("retention.ms", retention);
         }
         self.tend();
         let options = AdminOptions::new().operation_timeout(Some(PATIENCE)).request_timeout(Some(PATIENCE));

@@ -48,6 +48,16 @@ impl ClientSettings {
         &self.brokers
     }
 
+    /// The names of the user's own settings.
+    pub(super) fn names(&self) -> impl Iterator<Item = &str> {
+        self.client.keys().map(String::as_str)
+    }
+
+    /// A setting of the user's own.
+    pub(super) fn get(&self, name: &str) -> Option<&str> {
+        self.client.get(name).map(String::as_str)
+    }
+
     /// A group that is named but never joined: the client wants one, and access rights go by the namespace.
     pub(super) fn lookout(&self, name: &str) -> String {
         format!("{}frostline-{name}", self.namespace)

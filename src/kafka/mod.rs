@@ -17,10 +17,11 @@ mod producer;
 mod raw;
 mod reader;
 mod rebalance;
+mod settings_check;
 mod topic_identity;
 mod transaction;
 
-pub use admin::{Admin, GroupOffsets, TopicState};
+pub use admin::{Admin, GroupOffsets, TopicDetails, TopicState};
 pub use bare_client::BareClient;
 pub use client::{ClientSettings, client_version};
 pub use embedded::EmbeddedBroker;

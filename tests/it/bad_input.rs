@@ -140,8 +140,8 @@ fn changelog_that_does_not_fit() {
         topics.frostline().args(["--set", &wide]).args(arguments.iter().copied()).in_dir(dir.path()).run()
     };
     let created = frostline(&["topics", "create"]).expect_code(1);
-    assert!(created.out.contains("has 5 partitions, 12 were expected"), "{created}");
-    let outcome = frostline(&["run", "--stages", "alert"]).expect_code(1);
+    assert!(created.out.contains("5 partitions do not match the 12 of its source"), "{created}");
+    let outcome = frostline(&["run", "--stages", "alert"]).expect_code(2);
     let said = &outcome.err;
     assert!(
         said.contains("frostline-alert-changelog has 5 partitions") && said.contains("has 12"),
@@ -152,7 +152,7 @@ fn changelog_that_does_not_fit() {
 
 fn empty_station_table() {
     let topics = Topics::create();
-    let outcome = topics.frostline().args(["run", "--stages", "assemble"]).run().expect_code(1);
+    let outcome = topics.frostline().args(["run", "--stages", "assemble"]).run().expect_code(2);
     assert!(outcome.err.contains("noaa-stations is empty"), "{outcome}");
     assert!(outcome.err.contains("stations import"), "{outcome}");
 }

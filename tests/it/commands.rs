@@ -3,7 +3,7 @@
 use std::path::Path;
 use std::time::Duration;
 
-use crate::support::{Frostline, Needs, Test, Topics, broker, test};
+use crate::support::{Frostline, MailServer, Needs, Test, Topics, broker, test};
 
 pub fn tests() -> Vec<Test> {
     vec![
@@ -15,6 +15,7 @@ pub fn tests() -> Vec<Test> {
         test("secrets_are_never_printed", &[], secrets_are_never_printed),
         test("no_broker_is_a_clear_error", &[], no_broker),
         test("demo_once_on_the_embedded_broker", &[], demo_embedded),
+        test("demo_with_rules_and_a_mail_server_of_ones_own", &[Needs::MailServer], demo_with_mail),
         test("demo_is_cut_short_by_ctrl_c", &[], demo_interrupted),
         test("demo_once_on_a_real_broker", &[Needs::Broker], demo_real),
         test("topics_create_describe_delete", &[Needs::Broker], topics_create_describe_delete),
@@ -126,6 +127,12 @@ fn config_check_and_show() {
     assert_eq!(shown["kafka"]["namespace"], "x.");
     assert_eq!(shown["runtime"]["workers"], 3);
     assert_eq!(shown["topics"]["noaa-json"]["partitions"], 12);
+    // What holds is shown, whether it was set or not.
+    let raw = &shown["topics"]["noaa-csv-raw"];
+    let expected = serde_json::json!({
+        "name": "x.noaa-csv-raw", "partitions": 5, "replication": -1, "retention_days": 30
+    });
+    assert_eq!(raw, &expected);
     frostline().args(["config", "check"]).run().expect_code(0);
     for (text, place) in [
         ("[kafka]\nbroker = \"a:1\"\n", "frostline.toml:2:1"),
@@ -133,6 +140,8 @@ fn config_check_and_show() {
         ("[runtime]\ncommit_interval_ms = 0\n", "runtime.commit_interval_ms"),
         ("[filter]\nwhere = \"station.state_code = 'AZ'\"\n", "filter.where"),
         ("[kafka.client]\n\"group.id\" = \"x\"\n", "group.id"),
+        ("[kafka.client]\ngroup.protocol = \"consumer\"\n", "always classic"),
+        ("[kafka.client]\n\"ssl.ca.locatoin\" = \"/x\"\n", "ssl.ca.locatoin"),
         ("[kafka\n", "frostline.toml:1"),
     ] {
         write(text);
@@ -219,6 +228,32 @@ fn demo_embedded() {
     assert!(outcome.out.contains("scottsdale-frost") && outcome.out.contains("TMIN <= 10.0"), "{outcome}");
     assert!(outcome.out.contains("dead letters"), "{outcome}");
     assert!(!outcome.out.contains('\u{1b}'), "no colours where there is no terminal");
+    assert!(outcome.err.contains("Next:") && outcome.err.contains("--set alert.rules="), "{outcome}");
+}
+
+fn demo_with_mail() {
+    let (server, dir) = (MailServer::start(), tempfile::tempdir().unwrap());
+    let rules = "[[subscriber]]\nid = \"grower\"\nemail = \"grower@example.org\"\n\
+                 [[rule]]\nid = \"own\"\nnear = { lat = 33.5, lon = -112.0 }\nwhen = \"TMIN <= 4.0\"\n\
+                 clear = \"TMIN > 6.0\"\nsubscribers = [\"grower\"]\n";
+    std::fs::write(dir.path().join("own.toml"), rules).unwrap();
+    let mail = format!(
+        "[notify.email]\nserver = \"localhost:{}\"\nca = {:?}\nfrom = \"frost@example.org\"\nuser = \"frost\"\n\
+         password = \"dew\"\n[alert]\nrules = \"own.toml\"\n",
+        server.port,
+        server.ca()
+    );
+    std::fs::write(dir.path().join("try.toml"), &mail).unwrap();
+    let demo = |more: &[&str]| {
+        let demo = Frostline::new().args(["demo", "--once", "--json"]).args(more.iter().copied());
+        demo.in_dir(dir.path()).run().expect_code(0).json_lines()
+    };
+    let lines = demo(&["--config", "try.toml"]);
+    let (summary, alerts) = lines.split_last().unwrap();
+    assert!(!alerts.is_empty() && alerts.iter().all(|alert| alert["rule_id"] == "own"), "{lines:?}");
+    let mails = server.mails();
+    assert!(!mails.is_empty() && mails.iter().all(|mail| mail.to == "grower@example.org"));
+    assert_eq!(summary["sent"], mails.len(), "{summary}");
 }
 
 fn demo_interrupted() {
@@ -257,9 +292,21 @@ fn topics_create_describe_delete() {
     assert_eq!(row("noaa-csv-raw")["partitions"], 5);
     assert_eq!(row("noaa-stations")["cleanup_policy"], "compact");
     assert_eq!(row("frostline-assemble-changelog")["cleanup_policy"], "compact");
+    let day_ms = 86_400_000_u64;
+    assert_eq!(row("noaa-json")["retention_ms"], 30 * day_ms);
+    assert_eq!(row("noaa-dead-letters")["retention_ms"], 400 * day_ms);
+    assert!(row("noaa-rules").get("retention_ms").is_none() && row("noaa-rules")["replication"] == 1);
+    // Another wish changes nothing, and is shown with the way to it.
+    let longer = ["--set", "topics.noaa-json.retention_days=90"];
+    for command in ["create", "describe"] {
+        let shown = topics.frostline().args(["topics", command]).args(longer).run().expect_code(0);
+        let part = "keeps records for 30 days, 90 days are configured: kafka-configs --alter";
+        assert!(shown.out.contains(part), "{shown}");
+    }
     let refused = topics.frostline().args(["topics", "delete"]).run().expect_code(2);
     assert!(refused.err.contains("--yes"), "{refused}");
-    topics.frostline().args(["topics", "delete", "--yes"]).run().expect_code(0);
+    let deleted = topics.frostline().args(["topics", "delete", "--yes"]).run().expect_code(0);
+    assert!(deleted.err.contains("State directories"), "{deleted}");
     describe().expect_code(1);
 }
 
@@ -358,7 +405,8 @@ fn missing_topic() {
     let frostline = || topics.frostline().in_dir(dir.path());
     let outcome = frostline().args(["replay", "lines.csv", "--topic", "noaa-csv-raw"]).run().expect_code(2);
     assert!(outcome.err.contains("noaa-csv-raw") && outcome.err.contains("topics create"), "{outcome}");
-    let outcome = frostline().args(["run", "--stages", "filter"]).run().expect_code(1);
+    // A service manager does not try that again.
+    let outcome = frostline().args(["run", "--stages", "filter"]).run().expect_code(2);
     assert!(outcome.err.contains("noaa-json") && outcome.err.contains("topics create"), "{outcome}");
     frostline().args(["tail", "no-such-topic"]).run().expect_code(2);
     frostline().args(["replay", "nowhere.csv", "--topic", "noaa-csv-raw"]).run().expect_code(2);

@@ -55,6 +55,7 @@ const LAYERS: &[(&str, &[&str])] = &[
             "rules",
             "runtime",
             "stages",
+            "state",
         ],
     ),
 ];

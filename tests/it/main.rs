@@ -12,6 +12,7 @@ mod bench;
 mod chaos;
 mod commands;
 mod dead_letters;
+mod ending;
 mod engine;
 mod exactly_once;
 mod generate;
@@ -41,6 +42,7 @@ fn main() {
         goldens::tests(),
         commands::tests(),
         dead_letters::tests(),
+        ending::tests(),
         engine::tests(),
         generate::tests(),
         admin::tests(),

@@ -20,14 +20,15 @@ use crate::stages::{HEADER_PREFIX, OutputHeader, RETRIED_HEADER, StageName};
 
 const EXAMPLES: &str = "\
 Examples:
-  frostline dead-letters list                              the newest twenty, and how many there are by reason
+  frostline dead-letters list                              the newest twenty, and a count by reason
   frostline dead-letters list --stage assemble -n 100
   frostline dead-letters show 2@17                         one of them, whole
   frostline dead-letters retry 2@17 3@4                    these
   frostline dead-letters retry --all --reason 'station table' --dry-run
 
-A retry puts the record back into the topic it came from, once, with a header `frostline-retried-from`. What fails again
-becomes a new dead letter.";
+A retry puts the record back into the topic it came from, once, with a header
+`frostline-retried-from`. What fails again becomes a new dead letter. A letter goes back only
+to the topic that its stage reads; the others are listed with the reason, and the exit code is 1.";
 
 /// See, understand and retry records that could not be processed
 #[derive(Args)]
@@ -169,8 +170,10 @@ impl Choice {
 pub(super) async fn dead_letters(common: &Common, arguments: &DeadLettersArguments) -> Result<(), Failed> {
     let config = common.load(&[])?;
     // The producer comes first: it ends whoever else retries, and what they had committed is read.
-    let producer = match &arguments.command {
-        DeadLettersCommand::Retry(arguments) if !arguments.dry_run => Some(retry::producer(&config).await?),
+    let sender = match &arguments.command {
+        DeadLettersCommand::Retry(arguments) if !arguments.dry_run => {
+            Some(retry::Sender::new(&config).await?)
+        }
         _ => None,
     };
     let letters = read(&config).await?;
@@ -185,28 +188,41 @@ pub(super) async fn dead_letters(common: &Common, arguments: &DeadLettersArgumen
                     arguments.places.iter().map(|place| find(&letters, *place)).collect();
                 found?
             };
-            retry::retry(common, &config, &chosen, producer.as_ref())
+            let sources = retry::sources(&config).await?;
+            retry::retry(common, &config, &sources, &chosen, sender).await
         }
     }
 }
 
 /// All dead letters, oldest place first. Marks of retries are not letters themselves.
 async fn read(config: &Config) -> Result<BTreeMap<Place, Letter>, Failed> {
-    let live = Live::connect(config).await?;
-    let (mut letters, mut retried) = (BTreeMap::new(), BTreeSet::new());
-    live.read(&config.topic(topic::DEAD_LETTERS).name, StartAt::Beginning, &mut |record| {
-        let letter = letter(record);
-        match letter.header(RETRIED_HEADER).parse::<Place>() {
-            Ok(place) => drop(retried.insert(place)),
-            Err(_) => drop(letters.insert(letter.place, letter)),
-        }
-    })?;
+    let mut letters = BTreeMap::new();
+    let retried = read_each(config, |letter| drop(letters.insert(letter.place, letter))).await?;
     for place in retried {
         if let Some(letter) = letters.get_mut(&place) {
             letter.is_retried = true;
         }
     }
     Ok(letters)
+}
+
+/// The places of the letters that have been retried.
+async fn retried_places(config: &Config) -> Result<BTreeSet<Place>, Failed> {
+    read_each(config, drop).await
+}
+
+/// Reads the topic: hands over each letter, and returns the places that marks of retries name.
+async fn read_each(config: &Config, mut on_letter: impl FnMut(Letter)) -> Result<BTreeSet<Place>, Failed> {
+    let live = Live::connect(config).await?;
+    let mut retried = BTreeSet::new();
+    live.read(&config.topic(topic::DEAD_LETTERS).name, StartAt::Beginning, &mut |record| {
+        let letter = letter(record);
+        match letter.header(RETRIED_HEADER).parse::<Place>() {
+            Ok(place) => drop(retried.insert(place)),
+            Err(_) => on_letter(letter),
+        }
+    })?;
+    Ok(retried)
 }
 
 fn letter(record: &Record<'_>) -> Letter {

@@ -1,67 +1,258 @@
 //! `frostline dead-letters retry`: back to where they came from, once.
+//!
+//! A letter's headers say where it came from, and anybody who may write to the dead letters can write such headers. So they
+//! are believed only as far as they fit this installation: a letter goes back to the topic that its stage reads, or nowhere.
 
 use std::collections::BTreeMap;
 
-use serde_json::json;
+use serde_json::{Value, json};
 
 use super::super::output::{BOLD, YELLOW};
 use super::super::{Common, Failed, output, topics};
-use super::Letter;
+use super::{Letter, Place};
 use crate::config::{Config, Guarantee, topic};
-use crate::kafka::{ClientSettings, Outgoing, Producer, TransactionSettings};
-use crate::stages::{HEADER_PREFIX, LINES_HEADER, OutputHeader, RETRIED_HEADER};
+use crate::kafka::{ClientSettings, KafkaError, Outgoing, Producer, TransactionSettings};
+use crate::stages::{HEADER_PREFIX, LINES_HEADER, OutputHeader, RETRIED_HEADER, StageName};
 
-/// Why a dead letter cannot go back, if it cannot.
-fn obstacle(letter: &Letter) -> Option<String> {
-    let place = letter.place;
+/// Letters in one transaction.
+const BLOCK: usize = 500;
+
+/// Partitions of the topics that stages read; a topic that does not exist is missing.
+pub(super) type Sources = BTreeMap<String, i32>;
+
+/// What is retried with: none of it exists for a dry run.
+pub(super) struct Sender {
+    config: Config,
+    producer: Producer,
+}
+
+/// Where a letter goes.
+#[derive(Debug)]
+struct Destination {
+    topic: String,
+    partition: i32,
+}
+
+/// A letter that may go back.
+struct Sound<'a> {
+    letter: &'a Letter,
+    to: Destination,
+}
+
+/// A letter that stays where it is, and why.
+struct Refused {
+    place: Place,
+    reason: String,
+}
+
+/// Looks up the topics that stages of this installation read.
+pub(super) async fn sources(config: &Config) -> Result<Sources, Failed> {
+    let admin = topics::connect(config).await?;
+    let mut sources = Sources::new();
+    for stage in StageName::ALL {
+        let name = config.topic(config.source_of(stage)).name;
+        if let Some(partitions) = admin.partitions(&name)? {
+            sources.insert(name, partitions);
+        }
+    }
+    Ok(sources)
+}
+
+/// Where a letter goes, or why it cannot go back.
+fn destination(config: &Config, sources: &Sources, letter: &Letter) -> Result<Destination, String> {
     if letter.is_retried {
-        return Some(format!("{place} was retried before"));
+        return Err("it was retried before".into());
     }
     if !letter.header("frostline-cut-from-bytes").is_empty() {
-        return Some(format!("{place} was cut, since it was too large: the original is {}", letter.source()));
+        return Err(format!("it was cut, since it was too large: the original is {}", letter.source()));
     }
-    letter.header("frostline-topic").is_empty().then(|| format!("{place} does not say where it came from"))
+    let topic = letter.header("frostline-topic");
+    if topic.is_empty() {
+        return Err("it does not say where it came from".into());
+    }
+    let stage: StageName = letter.header("frostline-stage").parse().map_err(|reason| {
+        format!("it says that it came from {topic}, but names no stage that reads it: {reason}")
+    })?;
+    let source = config.topic(config.source_of(stage)).name;
+    if topic != source {
+        return Err(format!(
+            "it says that it came from {topic}, but stage {stage} of this installation reads {source}"
+        ));
+    }
+    let partitions = sources.get(&source).ok_or_else(|| format!("topic {source} does not exist"))?;
+    // Where it was: another producer may have placed it in another way than ours.
+    let partition = letter.header("frostline-partition");
+    match partition.parse::<i32>() {
+        Ok(partition) if (0..*partitions).contains(&partition) => Ok(Destination { topic, partition }),
+        _ => Err(format!(
+            "it says that it came from partition {partition:?} of {topic}, which has partitions 0 to {}",
+            partitions - 1
+        )),
+    }
 }
 
-/// Puts them back; without a producer only tells what it would do.
-pub(super) fn retry(
+/// Puts them back; without a sender only shows what it would do. Letters that cannot go back do not stop the others.
+pub(super) async fn retry(
     common: &Common,
     config: &Config,
+    sources: &Sources,
     chosen: &[&Letter],
-    producer: Option<&Producer>,
+    mut sender: Option<Sender>,
 ) -> Result<(), Failed> {
-    let (mut sound, mut obstacles) = (Vec::new(), Vec::new());
+    let (mut sound, mut refused) = (Vec::new(), Vec::new());
     for letter in chosen {
-        match obstacle(letter) {
-            Some(obstacle) => obstacles.push(obstacle),
-            None => sound.push(*letter),
+        match destination(config, sources, letter) {
+            Ok(to) => sound.push(Sound { letter, to }),
+            Err(reason) => refused.push(Refused { place: letter.place, reason }),
         }
     }
-    obstacles.iter().for_each(|obstacle| output::note(&format!("{YELLOW}not retried{YELLOW:#}  {obstacle}")));
-    if let Some(producer) = producer.filter(|_| !sound.is_empty()) {
-        send(config, producer, &sound)?;
-    }
-    let mut by_topic: BTreeMap<String, usize> = BTreeMap::new();
-    sound.iter().for_each(|letter| *by_topic.entry(letter.header("frostline-topic")).or_default() += 1);
-    if common.json {
-        output::json(&json!({
-            "retried": if producer.is_some() { sound.len() } else { 0 }, "chosen": chosen.len(),
-            "not_retried": obstacles.len(), "topics": by_topic,
-        }))?;
-    } else {
-        let verb = if producer.is_some() { "went back to" } else { "would go back to" };
-        for (topic, count) in &by_topic {
-            output::line(&format!("{BOLD}{}{BOLD:#} {verb} {topic}", output::grouped(*count as u64)))?;
+    let mut failure = None;
+    let back = match &mut sender {
+        None => sound.iter().collect(),
+        Some(sender) => {
+            let mut back = Vec::new();
+            failure = sender.send(&sound, &mut back, &mut refused).await.err();
+            back
         }
-        if chosen.is_empty() {
-            output::line("no dead letter fits")?;
-        }
+    };
+    report(common, (chosen.len(), sender.is_some()), &back, &refused)?;
+    match failure {
+        Some(failure) => Err(failure),
+        None if refused.is_empty() => Ok(()),
+        None => Err(Failed::Mistakes),
     }
-    if obstacles.is_empty() { Ok(()) } else { Err(Failed::Mistakes) }
 }
 
-pub(super) async fn producer(config: &Config) -> Result<Producer, Failed> {
-    topics::connect(config).await?;
+fn report(
+    common: &Common,
+    (chosen, is_done): (usize, bool),
+    back: &[&Sound<'_>],
+    refused: &[Refused],
+) -> Result<(), Failed> {
+    let mut by_topic: BTreeMap<&str, usize> = BTreeMap::new();
+    back.iter().for_each(|sound| *by_topic.entry(&sound.to.topic).or_default() += 1);
+    if common.json {
+        let reasons: Vec<Value> = refused
+            .iter()
+            .map(|refused| json!({ "place": refused.place.to_string(), "reason": refused.reason }))
+            .collect();
+        return Ok(output::json(&json!({
+            "retried": if is_done { back.len() } else { 0 }, "chosen": chosen,
+            "not_retried": refused.len(), "topics": by_topic, "refused": reasons,
+        }))?);
+    }
+    let verb = if is_done { "went back to" } else { "would go back to" };
+    for (topic, count) in &by_topic {
+        output::line(&format!("{BOLD}{}{BOLD:#} {verb} {topic}", output::grouped(*count as u64)))?;
+    }
+    if chosen == 0 {
+        output::line("no dead letter fits")?;
+    }
+    for Refused { place, reason } in refused {
+        // Reasons quote headers.
+        output::note(&format!("{YELLOW}not retried{YELLOW:#}  {place}  {}", output::clean(reason)));
+    }
+    if !refused.is_empty() {
+        let count = output::grouped(refused.len() as u64);
+        output::line(&format!("{BOLD}{count}{BOLD:#} not retried, for the reasons given"))?;
+    }
+    Ok(())
+}
+
+impl Sender {
+    pub(super) async fn new(config: &Config) -> Result<Self, Failed> {
+        topics::connect(config).await?;
+        Ok(Self { config: config.clone(), producer: producer(config)? })
+    }
+
+    /// Sends letters back in transactions of a bounded size, each with its marks, and sorts them.
+    ///
+    /// # Errors
+    /// Kafka is away, or somebody else retries: what is in neither list was not looked at.
+    async fn send<'a>(
+        &mut self,
+        sound: &'a [Sound<'a>],
+        back: &mut Vec<&'a Sound<'a>>,
+        refused: &mut Vec<Refused>,
+    ) -> Result<(), Failed> {
+        for block in sound.chunks(BLOCK) {
+            match self.send_block(block) {
+                Ok(()) => back.extend(block),
+                Err(error) => {
+                    self.begin_again(error).await?;
+                    self.send_each(block, back, refused).await?;
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Finds the letter that Kafka does not take, and sends the others.
+    async fn send_each<'a>(
+        &mut self,
+        block: &'a [Sound<'a>],
+        back: &mut Vec<&'a Sound<'a>>,
+        refused: &mut Vec<Refused>,
+    ) -> Result<(), Failed> {
+        // A commit whose answer was lost may have counted all the same.
+        let mut marked = super::retried_places(&self.config).await?;
+        for sound in block {
+            let place = sound.letter.place;
+            if !marked.contains(&place)
+                && let Err(error) = self.send_block(std::slice::from_ref(sound))
+            {
+                let reason = error.to_string();
+                self.begin_again(error).await?;
+                marked = super::retried_places(&self.config).await?;
+                if !marked.contains(&place) {
+                    refused.push(Refused { place, reason: format!("Kafka does not take it: {reason}") });
+                    continue;
+                }
+            }
+            back.push(sound);
+        }
+        Ok(())
+    }
+
+    fn send_block(&self, block: &[Sound<'_>]) -> Result<(), KafkaError> {
+        let dead_letters = self.config.topic(topic::DEAD_LETTERS).name;
+        for Sound { letter, to } in block {
+            send_back(&self.producer, letter, to)?;
+            let headers: [OutputHeader; 1] =
+                [(RETRIED_HEADER.into(), Some(letter.place.to_string().into_bytes()))];
+            self.producer.send(&Outgoing {
+                topic: &dead_letters,
+                partition: Some(letter.place.partition),
+                key: letter.key.as_deref(),
+                value: None,
+                timestamp_ms: -1,
+                headers: &headers,
+                changelog: None,
+            })?;
+        }
+        if self.producer.is_transactional() {
+            self.producer.commit()
+        } else {
+            self.producer.wait_acknowledged()
+        }
+    }
+
+    /// Takes back what was sent and does not count. A new producer settles what became of the old one's transaction.
+    ///
+    /// # Errors
+    /// Trying again cannot help: Kafka is away, or somebody else has taken over.
+    async fn begin_again(&mut self, error: KafkaError) -> Result<(), Failed> {
+        if matches!(error, KafkaError::Replaced(_) | KafkaError::Fenced(_)) {
+            return Err(error.into());
+        }
+        self.producer.abort();
+        topics::connect(&self.config).await?;
+        self.producer = producer(&self.config)?;
+        Ok(())
+    }
+}
+
+fn producer(config: &Config) -> Result<Producer, Failed> {
     let transaction = TransactionSettings {
         // One for all: who retries at the same time is fenced off.
         transactional_id: format!("{}frostline-dead-letters", config.kafka.namespace),
@@ -73,42 +264,96 @@ pub(super) async fn producer(config: &Config) -> Result<Producer, Failed> {
     Ok(producer)
 }
 
-/// Sends them back in transactions of a bounded size, each with its marks.
-fn send(config: &Config, producer: &Producer, letters: &[&Letter]) -> Result<(), Failed> {
-    const BLOCK: usize = 500;
-    let dead_letters = config.topic(topic::DEAD_LETTERS).name;
-    for block in letters.chunks(BLOCK) {
-        for letter in block {
-            send_back(producer, letter)?;
-            let headers: [OutputHeader; 1] =
-                [(RETRIED_HEADER.into(), Some(letter.place.to_string().into_bytes()))];
-            producer.send(&Outgoing {
-                topic: &dead_letters,
-                partition: Some(letter.place.partition),
-                key: letter.key.as_deref(),
-                value: None,
-                timestamp_ms: -1,
-                headers: &headers,
-                changelog: None,
-            })?;
-        }
-        if producer.is_transactional() { producer.commit()? } else { producer.wait_acknowledged()? }
-    }
-    Ok(())
-}
-
-fn send_back(producer: &Producer, letter: &Letter) -> Result<(), Failed> {
+fn send_back(producer: &Producer, letter: &Letter, to: &Destination) -> Result<(), KafkaError> {
     let is_original = |(name, _): &&OutputHeader| !name.starts_with(HEADER_PREFIX) || *name == LINES_HEADER;
     let mut headers: Vec<OutputHeader> = letter.headers.iter().filter(is_original).cloned().collect();
     headers.push(("frostline-retried-from".into(), Some(letter.place.to_string().into_bytes())));
-    Ok(producer.send(&Outgoing {
-        topic: &letter.header("frostline-topic"),
-        // Where it was: another producer may have placed it in another way than ours.
-        partition: letter.header("frostline-partition").parse().ok(),
+    producer.send(&Outgoing {
+        topic: &to.topic,
+        partition: Some(to.partition),
         key: letter.key.as_deref(),
         value: letter.value.as_deref(),
         timestamp_ms: letter.header("frostline-timestamp-ms").parse().unwrap_or(-1),
         headers: &headers,
         changelog: None,
-    })?)
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A letter with these headers, without `frostline-` before their names.
+    fn letter(headers: &[(&str, &str)]) -> Letter {
+        let headers = headers
+            .iter()
+            .map(|(name, value)| (format!("frostline-{name}").into(), Some(value.as_bytes().to_vec())));
+        Letter {
+            place: Place { partition: 3, offset: 17 },
+            timestamp_ms: 0,
+            key: None,
+            value: None,
+            headers: headers.collect(),
+            is_retried: false,
+        }
+    }
+
+    #[test]
+    fn a_letter_goes_back_only_to_the_topic_that_its_stage_reads() {
+        let mut config = Config::default();
+        config.kafka.namespace = "north.".into();
+        let sources = Sources::from([("north.noaa-csv-raw".into(), 5), ("north.noaa-json-us-az".into(), 5)]);
+        let goes = |stage: &str, topic: &str, partition: &str| {
+            let letter = letter(&[("stage", stage), ("topic", topic), ("partition", partition)]);
+            destination(&config, &sources, &letter).map(|to| (to.topic, to.partition))
+        };
+        let reason = |stage: &str, topic: &str, partition: &str| goes(stage, topic, partition).unwrap_err();
+        assert_eq!(goes("assemble", "north.noaa-csv-raw", "4"), Ok(("north.noaa-csv-raw".into(), 4)));
+        assert_eq!(goes("alert", "north.noaa-json-us-az", "0"), Ok(("north.noaa-json-us-az".into(), 0)));
+        for topic in [
+            "north.noaa-rules",
+            "north.noaa-stations",
+            "north.noaa-json-alerts",
+            "north.frostline-alert-changelog",
+            "south.noaa-csv-raw",
+            "noaa-csv-raw",
+            "__consumer_offsets",
+            "../../x",
+        ] {
+            let reason = reason("assemble", topic, "0");
+            assert!(reason.contains(topic) && reason.contains("reads north.noaa-csv-raw"), "{reason}");
+        }
+        // Another stage's topic is not its own.
+        assert!(reason("alert", "north.noaa-csv-raw", "0").contains("reads north.noaa-json-us-az"));
+        assert!(reason("replay", "north.noaa-csv-raw", "0").contains("unknown stage `replay`"));
+        assert!(reason("", "north.noaa-csv-raw", "0").contains("names no stage"));
+        assert!(reason("assemble", "", "0").contains("does not say"));
+        assert!(reason("deliver", "north.noaa-notices", "0").contains("does not exist"));
+        for partition in ["5", "-1", "", "x", "99999999999"] {
+            assert!(reason("assemble", "north.noaa-csv-raw", partition).contains("partitions 0 to 4"));
+        }
+    }
+
+    #[test]
+    fn a_topic_that_was_renamed_is_the_one_that_the_stage_reads() {
+        let mut config = Config::default();
+        let renamed = crate::config::TopicConfig { name: Some("weather.raw".into()), ..Default::default() };
+        config.topics.insert(topic::CSV_RAW.into(), renamed);
+        let sources = Sources::from([("weather.raw".into(), 5)]);
+        let from = |topic: &str| letter(&[("stage", "assemble"), ("topic", topic), ("partition", "0")]);
+        assert!(destination(&config, &sources, &from("weather.raw")).is_ok());
+        assert!(destination(&config, &sources, &from("noaa-csv-raw")).is_err());
+    }
+
+    #[test]
+    fn letters_that_were_cut_or_retried_stay() {
+        let (config, sources) = (Config::default(), Sources::from([("noaa-csv-raw".into(), 5)]));
+        let sound = [("stage", "assemble"), ("topic", "noaa-csv-raw"), ("partition", "0"), ("offset", "9")];
+        let mut retried = letter(&sound);
+        assert!(destination(&config, &sources, &retried).is_ok());
+        retried.is_retried = true;
+        assert!(destination(&config, &sources, &retried).unwrap_err().contains("retried before"));
+        let cut = letter(&[sound.as_slice(), &[("cut-from-bytes", "2000000")]].concat());
+        assert!(destination(&config, &sources, &cut).unwrap_err().contains("noaa-csv-raw/0@9"));
+    }
 }

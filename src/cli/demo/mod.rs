@@ -1,24 +1,26 @@
 //! `frostline demo`: the whole path on synthetic weather, without anything to install.
 
+mod choice;
+mod feed;
+mod printer;
+
 use std::net::{SocketAddr, TcpListener};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::thread::JoinHandle;
 use std::time::Duration;
 
 use clap::Args;
 use indicatif::ProgressBar;
-use serde_json::Value;
 
-use super::output::{BOLD, CYAN, DIM, GREEN};
+use feed::{Feed, YEAR};
+use printer::Printer;
+
+use super::output::{BOLD, DIM};
 use super::signals::{Signal, Signals};
-use super::{Common, Failed, admin, output, stations, topics};
+use super::{Common, Failed, admin, descriptors, output, run, stations, topics};
 use crate::admin::{Admin as Server, Recorder};
 use crate::config::{Config, Guarantee, topic};
-use crate::demo::{CivilDay, DemoStation, Generator, Line, STATIONS};
-use crate::kafka::{
-    Admin, ClientSettings, EmbeddedBroker, KafkaError, Outgoing, Polled, Producer, Reader, StartAt,
-};
+use crate::demo::{DemoStation, STATIONS};
+use crate::kafka::{Admin, ClientSettings, EmbeddedBroker};
 use crate::noaa::{Location, Station, StationId};
 use crate::rules::RuleSet;
 use crate::runtime::{Daemon, RunOptions};
@@ -26,15 +28,31 @@ use crate::stages::StageName;
 
 const EXAMPLES: &str = "\
 Examples:
-  frostline demo                               a year of weather, then a new day every two seconds until Ctrl-C
+  frostline demo                               a year of weather, then day after day until Ctrl-C
   frostline demo --once                        the year only
   frostline demo --once --json                 alerts and summary for scripts
-  frostline demo --brokers 127.0.0.1:9092      on a real broker; its topics are deleted at the end";
+  frostline demo --brokers 127.0.0.1:9092      on a real broker; topics are deleted at the end
+  frostline demo --set alert.rules=rules.toml  rules of your own
+  frostline demo --config try.toml             rules and mail server that this file names
 
-/// The rules of the demo: the same file that users start from.
-const RULES: &str = include_str!("../../examples/rules.toml");
-const SEED: u64 = 2019;
-const YEAR: i16 = 2024;
+Mail is sent only where --set, or the file of --config, names notify.email.server.
+With `scripts/mail-server mails 2525` running, that file is:
+  [notify.email]
+  server = \"localhost:2525\"
+  ca = \"mails/ca.pem\"
+  from = \"frost@example.org\"
+  user = \"frost\"
+  password = \"dew\"";
+
+/// What to try after the demo.
+const NEXT: &str = "\
+Next:
+  cp examples/rules.toml rules.toml            change it, and see what your rules do on this weather:
+  frostline demo --set alert.rules=rules.toml
+  frostline demo --help                        the same with mails, or on a real broker
+  frostline topics create                      the real thing, on a real broker: then `stations import`,
+                                               `run` and `replay`, as in the README";
+
 /// A new day comes so often once the year is done: observations settle when their partition has been idle for a second.
 const DAY_INTERVAL: Duration = Duration::from_secs(2);
 
@@ -54,8 +72,8 @@ pub(super) async fn demo(common: &Common, arguments: &DemoArguments) -> Result<(
     let mut config = common.load(&[])?;
     let state = tempfile::tempdir()?;
     config.runtime.state_dir = state.path().join("state");
-    let rules =
-        RuleSet::parse(RULES).map_err(|mistakes| anyhow::anyhow!("the demo's rules: {}", mistakes[0]))?;
+    let rules = choice::rules(common, &config)?;
+    choice::restrict_notify(common, &mut config.notify);
     let mut signals = Signals::listen()?;
     let broker = Broker::prepare(common, &mut config).await?;
     let outcome = show(common, arguments, &config, rules, &broker, &mut signals).await;
@@ -149,12 +167,15 @@ async fn show(
     let settings = ClientSettings::new(config)?;
     let table: Vec<Station> = STATIONS.iter().filter_map(station).collect();
     stations::publish(&settings, &config.topic(topic::STATIONS).name, &table)?;
-    let options = RunOptions {
-        describe_topics: broker.is_real(),
-        ..RunOptions::of_stages(vec![StageName::Assemble, StageName::Filter, StageName::Alert])
-    };
+    let mut stages = vec![StageName::Assemble, StageName::Filter, StageName::Alert];
+    if config.notify.is_on() {
+        stages.extend([StageName::Notify, StageName::Deliver]);
+    }
+    descriptors::ensure(config, &stages)?;
+    let mut options = RunOptions { describe_topics: broker.is_real(), ..RunOptions::of_stages(stages) };
     let recorder = Recorder::install().map_err(|reason| anyhow::anyhow!(reason))?;
     let rules: Arc<RuleSet> = Arc::new(rules);
+    let courier = run::start_courier(config, &rules, &mut options)?;
     let spinner = output::spinner();
     let printer = Printer::start(common, config, &settings, spinner.clone())?;
     let feed = Feed::new(config, &settings)?;
@@ -172,6 +193,7 @@ async fn show(
     };
     spinner.set_message("committing");
     let (summary, stopped) = daemon.stop().await;
+    drop(courier);
     let printed = printer.finish();
     spinner.finish_and_clear();
     let interrupted = worked?;
@@ -181,6 +203,9 @@ async fn show(
         output::line("")?;
     }
     output::summary(common, &summary)?;
+    if !common.json {
+        output::note(&format!("\n{DIM}{NEXT}{DIM:#}"));
+    }
     match interrupted {
         // Streaming ends by Ctrl-C: that is no failure. `--once` was cut short by it.
         Some(signal) if arguments.once => Err(Failed::Interrupted(signal)),
@@ -197,7 +222,11 @@ async fn work(
 ) -> Result<(), Failed> {
     while feed.generator.day().year() == YEAR {
         let day = feed.next_day()?;
-        spinner.set_message(format!("{} lines written, up to {day}", output::grouped(feed.lines_count)));
+        spinner.set_message(format!(
+            "{} lines written, up to {}",
+            output::grouped(feed.lines_count),
+            feed::date(day)
+        ));
         // Rebalances and signals are served in between.
         tokio::task::yield_now().await;
     }
@@ -237,135 +266,22 @@ async fn stream(daemon: &mut Daemon, mut feed: Feed, spinner: &ProgressBar) -> R
             _ = next.tick() => {}
             failure = daemon.failed() => return Err(failure.into()),
         }
-        if feed.generator.day().to_string() > today() {
+        if feed::date(feed.generator.day()) > today() {
             spinner.set_message("today is reached: no more days; Ctrl-C ends the demo");
             continue;
         }
         let day = feed.next_day()?;
         spinner.set_message(format!(
-            "{day}: {} lines so far; Ctrl-C ends the demo",
+            "{}: {} lines so far; Ctrl-C ends the demo",
+            feed::date(day),
             output::grouped(feed.lines_count)
         ));
     }
 }
 
-/// As [`CivilDay`] is written: `20240215`.
+/// As [`feed::date`] writes days.
 fn today() -> String {
-    jiff::Zoned::now().date().strftime("%Y%m%d").to_string()
-}
-
-/// Writes the generated lines into `noaa-csv-raw`.
-struct Feed {
-    generator: Generator,
-    producer: Producer,
-    topic: String,
-    lines: Vec<Line>,
-    lines_count: u64,
-}
-
-impl Feed {
-    fn new(config: &Config, settings: &ClientSettings) -> Result<Self, Failed> {
-        let start =
-            CivilDay::new(YEAR, 1, 1).ok_or_else(|| anyhow::anyhow!("the demo's year has no first day"))?;
-        Ok(Self {
-            generator: Generator::new(SEED, start, STATIONS),
-            producer: Producer::new(settings, None)?,
-            topic: config.topic(topic::CSV_RAW).name,
-            lines: Vec::new(),
-            lines_count: 0,
-        })
-    }
-
-    /// Writes one day's lines, and returns the day.
-    fn next_day(&mut self) -> Result<CivilDay, KafkaError> {
-        let day = self.generator.day();
-        self.lines.clear();
-        self.generator.next_day(&mut self.lines);
-        for line in &self.lines {
-            self.producer.send(&Outgoing {
-                topic: &self.topic,
-                partition: None,
-                key: Some(line.station_id.as_bytes()),
-                value: Some(line.text.as_bytes()),
-                timestamp_ms: -1,
-                headers: &[],
-                changelog: None,
-            })?;
-        }
-        self.lines_count += self.lines.len() as u64;
-        // The embedded broker reads its log from the front; small steps keep the end of the log near.
-        self.producer.wait_acknowledged()?;
-        Ok(day)
-    }
-}
-
-/// Prints alerts as they come, from the topic itself.
-struct Printer {
-    thread: JoinHandle<Result<(), Failed>>,
-    finish: Arc<AtomicBool>,
-}
-
-impl Printer {
-    fn start(
-        common: &Common,
-        config: &Config,
-        settings: &ClientSettings,
-        spinner: ProgressBar,
-    ) -> Result<Self, Failed> {
-        let plan = config.topic(topic::ALERTS);
-        let starts: Vec<_> = (0..plan.partitions).map(|partition| (partition, StartAt::Beginning)).collect();
-        let mut reader = Reader::new(settings, &plan.name, &starts)?;
-        let finish = Arc::new(AtomicBool::new(false));
-        let (stop, json) = (Arc::clone(&finish), common.json);
-        let thread = std::thread::spawn(move || print_alerts(&mut reader, json, &spinner, &stop));
-        Ok(Self { thread, finish })
-    }
-
-    /// Returns when the printer has ended by itself.
-    async fn ended(&self) {
-        while !self.thread.is_finished() {
-            tokio::time::sleep(Duration::from_millis(100)).await;
-        }
-    }
-
-    /// Prints what is still to come, and ends.
-    fn finish(self) -> Result<(), Failed> {
-        self.finish.store(true, Ordering::Release);
-        self.thread.join().unwrap_or_else(|_| Err(anyhow::anyhow!("the printer of alerts panicked").into()))
-    }
-}
-
-fn print_alerts(
-    reader: &mut Reader,
-    json: bool,
-    spinner: &ProgressBar,
-    finish: &AtomicBool,
-) -> Result<(), Failed> {
-    loop {
-        // Nothing for this long after the last commit: that was the last alert.
-        let wait = Duration::from_millis(300);
-        let is_last_round = finish.load(Ordering::Acquire);
-        let printed = reader.poll(wait, |polled| match polled {
-            Polled::Record(record) => {
-                let value = record.value.unwrap_or_default();
-                let alert: Value = serde_json::from_slice(value).unwrap_or_default();
-                spinner
-                    .suspend(|| if json { output::json(&alert) } else { output::line(&alert_line(&alert)) })
-            }
-            Polled::EndOfPartition { .. } => Ok(()),
-        })?;
-        match printed {
-            Some(result) => result?,
-            None if is_last_round => return Ok(()),
-            None => {}
-        }
-    }
-}
-
-fn alert_line(alert: &Value) -> String {
-    let text = |name: &str| alert.get(name).and_then(Value::as_str).unwrap_or_default();
-    let date = text("date").get(..10).unwrap_or_default();
-    format!("{GREEN}{date}{GREEN:#}  {BOLD}{:<22}{BOLD:#} {CYAN}{}{CYAN:#}", text("rule_id"), text("message"))
+    jiff::Zoned::now().date().to_string()
 }
 
 /// A station of the demo as the station table has it.

@@ -1,0 +1,178 @@
+//! What the user brings to the demo: rules, and a mail server.
+//!
+//! Only what the command line says counts. A `frostline.toml` that happens to be in the directory is somebody's real
+//! installation, and nobody of it is to get mail about invented weather.
+
+use std::path::Path;
+
+use super::super::output::{BOLD, DIM};
+use super::super::rules::source;
+use super::super::{Common, Failed, output};
+use super::feed;
+use crate::config::{Config, NotifyConfig};
+use crate::demo::STATIONS;
+use crate::noaa::ObservationView;
+use crate::rules::{Conditions, Published, Reporting, RuleSet};
+
+/// The rules of the demo: the same file that users start from.
+const RULES: &str = include_str!("../../../examples/rules.toml");
+/// Days of weather after which every station has reported what it ever does.
+const DAYS: usize = 31;
+
+/// The user's rules where the command line names some, else those of the demo.
+pub(super) fn rules(common: &Common, config: &Config) -> Result<RuleSet, Failed> {
+    if !says(common, &["alert", "rules"]) {
+        let mistake = |mistakes: Vec<_>| anyhow::anyhow!("the demo's rules: {}", mistakes[0]);
+        return Ok(RuleSet::parse(RULES).map_err(mistake)?);
+    }
+    let path = config.alert.rule_file().ok_or_else(|| {
+        usage("the demo has no published rules: name a rule file, as in --set alert.rules=rules.toml".into())
+    })?;
+    let mut conditions = Conditions::default();
+    let mut rules = Published::of_file(source::rule_file(path)?);
+    let without = rules.find_nearest(&reporting()?, &Published::default(), &mut conditions);
+    if !without.is_empty() {
+        return Err(usage(format!(
+            "{}: no station of the demo is near enough for these rules: {}. It has these stations:\n{}",
+            path.display(),
+            without.join(", "),
+            station_list()
+        )));
+    }
+    let rules = rules.rule_set(&mut conditions);
+    if !rules.has_conditions() && !STATIONS.iter().any(|station| is_watched(&rules, station.id)) {
+        output::note(&format!(
+            "{BOLD}none of these rules watches a station of the demo{BOLD:#}, which has these:\n{DIM}{}{DIM:#}",
+            station_list()
+        ));
+    }
+    Ok(rules)
+}
+
+fn is_watched(rules: &RuleSet, id: &str) -> bool {
+    crate::noaa::StationId::parse(id.as_bytes()).is_some_and(|id| rules.names(id))
+}
+
+fn station_list() -> String {
+    let names: Vec<String> = STATIONS.iter().map(|station| format!("  {station}")).collect();
+    names.join("\n")
+}
+
+/// What each station reports, by a month of the weather to come.
+fn reporting() -> Result<Reporting, Failed> {
+    let mut reporting = Reporting::default();
+    let (mut generator, mut lines) = (feed::generator()?, Vec::new());
+    for _ in 0..DAYS {
+        generator.next_day(&mut lines);
+    }
+    for line in &lines {
+        let mut fields = line.text.split(',');
+        let id = fields.next();
+        let Some(station) = STATIONS.iter().find(|station| id == Some(station.id)) else { continue };
+        let (Some(date), Some(element)) = (fields.next().filter(|date| date.len() == 8), fields.next())
+        else {
+            continue;
+        };
+        let document = serde_json::json!({
+            "station": {
+                "id": station.id,
+                "name": station.name,
+                "location": { "lat": station.latitude, "lon": station.longitude },
+                "elevation": station.elevation_m,
+            },
+            "date": format!("{}-{}-{}", &date[..4], &date[4..6], &date[6..]),
+            element: 1.0,
+        });
+        // Lines that nobody can read are part of the weather.
+        if let Ok(view) = ObservationView::parse(document.to_string().as_bytes()) {
+            reporting.take(&view);
+        }
+    }
+    Ok(reporting)
+}
+
+/// Keeps the mail server that the command line names, and nothing else by which anybody could be notified.
+pub(super) fn restrict_notify(common: &Common, notify: &mut NotifyConfig) {
+    let email = notify.email.take().filter(|_| says(common, &["notify", "email", "server"]));
+    *notify = NotifyConfig {
+        email,
+        // The demo's year is long ago, and passes within seconds.
+        max_age_days: 1_000_000,
+        per_hour: 10_000,
+        group_wait_ms: notify.group_wait_ms.min(1_000),
+        ..NotifyConfig::default()
+    };
+}
+
+/// Whether the command line says this: with `--set`, or in the file that `--config` names.
+fn says(common: &Common, key: &[&str]) -> bool {
+    let dotted = key.join(".");
+    let sets = |setting: &String| setting.split('=').next().is_some_and(|name| name.trim() == dotted);
+    common.settings.iter().any(sets) || common.config.as_deref().is_some_and(|path| file_says(path, key))
+}
+
+/// The file has been read before: it is sound.
+fn file_says(path: &Path, key: &[&str]) -> bool {
+    let text = std::fs::read_to_string(path).unwrap_or_default();
+    let Ok(table) = text.parse::<toml::Table>() else { return false };
+    let (first, rest) = (table.get(key[0]), &key[1..]);
+    rest.iter().fold(first, |value, name| value.and_then(|value| value.get(name))).is_some()
+}
+
+fn usage(reason: String) -> Failed {
+    Failed::Usage(anyhow::anyhow!(reason))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::EmailConfig;
+    use crate::noaa::{Element, StationId};
+
+    fn common(settings: &[&str], config: Option<&Path>) -> Common {
+        Common {
+            config: config.map(Path::to_owned),
+            settings: settings.iter().map(|setting| (*setting).to_owned()).collect(),
+            brokers: None,
+            json: false,
+            log: None,
+            log_format: None,
+        }
+    }
+
+    #[test]
+    fn only_the_command_line_names_rules_and_a_mail_server() {
+        let dir = tempfile::tempdir().unwrap();
+        let file = dir.path().join("try.toml");
+        std::fs::write(&file, "[alert]\nrules = \"own.toml\"\n").unwrap();
+        assert!(says(&common(&["alert.rules=own.toml"], None), &["alert", "rules"]));
+        assert!(says(&common(&[], Some(&file)), &["alert", "rules"]));
+        assert!(!says(&common(&["alert.source=noaa-json"], None), &["alert", "rules"]));
+        let notify = || NotifyConfig { email: Some(EmailConfig::default()), ..NotifyConfig::default() };
+        let mut of_a_file_nearby = notify();
+        restrict_notify(&common(&[], None), &mut of_a_file_nearby);
+        assert!(!of_a_file_nearby.is_on());
+        let mut asked_for = notify();
+        restrict_notify(&common(&["notify.email.server=localhost:2525"], None), &mut asked_for);
+        assert!(asked_for.is_on() && asked_for.sms.is_none());
+    }
+
+    #[test]
+    fn rules_of_the_users_own_take_the_place_of_the_demos() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("own.toml");
+        let near = "[[rule]]\nid = \"near-phoenix\"\nnear = { lat = 33.5, lon = -112.0 }\nwhen = \"TMIN <= 5.0\"\nemail = \"a@example.org\"\n";
+        std::fs::write(&path, near).unwrap();
+        let mut config = Config::default();
+        let shipped = rules(&common(&[], None), &config).ok().unwrap();
+        assert!(shipped.get("scottsdale-frost").is_some());
+        config.alert.rules = path;
+        let own = rules(&common(&["alert.rules=own.toml"], None), &config).ok().unwrap();
+        assert_eq!(own.len(), 1);
+        assert!(STATIONS.iter().any(|station| is_watched(&own, station.id)), "near was resolved");
+        config.alert.rules = dir.path().join("none.toml");
+        assert!(matches!(rules(&common(&["alert.rules=x"], None), &config), Err(Failed::Usage(_))));
+        let reporting = reporting().ok().unwrap();
+        assert!(reporting.reports(StationId::parse(b"USW00003192").unwrap(), Element::TMIN));
+    }
+}

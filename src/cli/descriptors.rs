@@ -1,0 +1,62 @@
+//! File descriptors: a daemon that runs out of them fails somewhere, later, and without a word on the cause.
+
+use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+
+use super::Failed;
+use crate::config::Config;
+use crate::stages::StageName;
+
+// Measured with one broker; each further one takes about three for each stage and worker. So this is the least with which a
+// start can succeed, and not what a large installation needs: the soft limit is raised as far as it goes in any case.
+
+/// What a process without stages has open: standard streams, log, state, its first runtime, the client that looks around.
+const BASE: u64 = 32;
+/// What a stage has open: its supervisor's thread and its consumer.
+const EACH_STAGE: u64 = 10;
+/// What a worker of a stage has open: its thread's runtime and its producer.
+const EACH_WORKER: u64 = 14;
+/// The page's threads and a few connections, where it is on.
+const PAGE: u64 = 16;
+
+/// Raises the limit as far as the system lets us, and refuses to start on one that is too low.
+pub(super) fn ensure(config: &Config, stages: &[StageName]) -> Result<(), Failed> {
+    let limit = raise(getrlimit(Resource::Nofile));
+    let needed = needed(stages.len() as u64, config.workers() as u64, !config.admin.listen.is_empty());
+    match limit {
+        Some(limit) if limit < needed => Err(Failed::Usage(anyhow::anyhow!(
+            "this process may open {limit} files, and {} stages with {} workers each need at least {needed}: raise the limit \
+             (`ulimit -n {}`, LimitNOFILE= of systemd), or lower runtime.workers",
+            stages.len(),
+            config.workers(),
+            4 * needed
+        ))),
+        _ => Ok(()),
+    }
+}
+
+/// Sets the soft limit to the hard one; returns the limit that holds, `None` for no limit.
+fn raise(limit: Rlimit) -> Option<u64> {
+    let raised = Rlimit { current: limit.maximum, maximum: limit.maximum };
+    match setrlimit(Resource::Nofile, raised) {
+        Ok(()) => limit.maximum,
+        Err(_) => limit.current,
+    }
+}
+
+fn needed(stages: u64, workers: u64, has_page: bool) -> u64 {
+    BASE + stages * (EACH_STAGE + workers * EACH_WORKER) + if has_page { PAGE } else { 0 }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_known_to_work_is_not_refused() {
+        // Four stages with two workers each had 151 to 163 files open, and 7 more with the page.
+        assert!((163..256).contains(&needed(4, 2, true)));
+        assert!((44..90).contains(&needed(1, 2, false)));
+        // A small machine's limit, and all cores of a large one.
+        assert!(needed(6, 64, true) > 4_096);
+    }
+}

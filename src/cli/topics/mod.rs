@@ -1,0 +1,248 @@
+//! `frostline topics`: the topics of this installation.
+
+mod fit;
+
+use std::io::{BufRead, IsTerminal};
+
+use clap::{Args, Subcommand};
+use serde::Serialize;
+
+use fit::{Fit, Source};
+
+use super::output::{BOLD, DIM, GREEN, RED, YELLOW};
+use super::{Common, Failed, output};
+use crate::config::{Config, TopicPlan};
+use crate::kafka::{Admin, ClientSettings, KafkaError, TopicDetails};
+
+const EXAMPLES: &str = "\
+Examples:
+  frostline topics create                      make those that are missing
+  frostline topics describe --json
+  frostline topics delete --yes --set kafka.namespace=test.
+
+Topics that exist are never changed. How long each keeps its records is set under [topics],
+as in --set topics.noaa-json.retention_days=90";
+
+/// Make, look at or delete the topics
+#[derive(Args)]
+#[command(after_help = EXAMPLES)]
+pub(super) struct TopicsArguments {
+    #[command(subcommand)]
+    command: TopicsCommand,
+}
+
+#[derive(Subcommand)]
+enum TopicsCommand {
+    /// Make the topics that are missing; exit code 1 where one that is there does not fit
+    #[command(after_help = EXAMPLES)]
+    Create,
+    /// Show each topic with its partitions, replicas, retention and size; exit code 1 where one is missing or does not fit
+    #[command(after_help = EXAMPLES)]
+    Describe,
+    /// Delete all topics of this installation, with everything in them
+    #[command(after_help = EXAMPLES)]
+    Delete {
+        /// Do not ask
+        #[arg(long)]
+        yes: bool,
+    },
+}
+
+pub(super) async fn topics(common: &Common, arguments: &TopicsArguments) -> Result<(), Failed> {
+    let config = common.load(&[])?;
+    let admin = connect(&config).await?;
+    match arguments.command {
+        TopicsCommand::Create => create(common, &config, &admin).await,
+        TopicsCommand::Describe => describe(common, &config, &admin).await,
+        TopicsCommand::Delete { yes } => delete(common, &config, &admin, yes).await,
+    }
+}
+
+/// Connects, after a bounded wait for the broker.
+pub(super) async fn connect(config: &Config) -> Result<Admin, Failed> {
+    let settings = ClientSettings::new(config)?;
+    let probe = settings.clone();
+    tokio::task::spawn_blocking(move || probe.check_reachable())
+        .await
+        .map_err(|error| Failed::Working(error.into()))??;
+    Ok(Admin::new(&settings)?)
+}
+
+/// Connects, and makes sure that there is such a topic to write to.
+pub(super) async fn check_exists(config: &Config, topic: &str) -> Result<(), Failed> {
+    if connect(config).await?.partitions(topic)?.is_none() {
+        let advice = "make the topics with `frostline topics create`";
+        return Err(Failed::Usage(anyhow::anyhow!("no such topic: {topic}: {advice}")));
+    }
+    Ok(())
+}
+
+/// What happened to a topic, or how it is.
+#[derive(Serialize)]
+struct Row {
+    topic: String,
+    partitions: i32,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    replication: Option<i32>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    cleanup_policy: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    retention_ms: Option<i64>,
+    /// Offsets between start and end. Markers of transactions have offsets too, so records are fewer.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    offsets: Option<i64>,
+    status: String,
+    /// In what it is another topic than the configured one, and how to change that.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    differences: Vec<String>,
+}
+
+impl Row {
+    fn bare(topic: String, partitions: i32, status: &str) -> Self {
+        Self {
+            topic,
+            partitions,
+            replication: None,
+            cleanup_policy: None,
+            retention_ms: None,
+            offsets: None,
+            status: status.to_owned(),
+            differences: Vec::new(),
+        }
+    }
+
+    /// A topic that is there; `sound` is its status where nothing is wrong with it.
+    fn of_topic(details: TopicDetails, fit: Fit, sound: &str) -> Self {
+        let is_compacted = details.state.cleanup_policy.as_deref() == Some("compact");
+        let status = if fit.faults.is_empty() { sound.to_owned() } else { fit.faults.join("; ") };
+        Self {
+            replication: Some(details.replication),
+            cleanup_policy: details.state.cleanup_policy,
+            retention_ms: details.retention_ms.filter(|_| !is_compacted),
+            differences: fit.differences,
+            ..Self::bare(details.state.name, details.state.partitions, &status)
+        }
+    }
+}
+
+async fn create(common: &Common, config: &Config, admin: &Admin) -> Result<(), Failed> {
+    let mut is_sound = true;
+    // Sources come before their changelogs.
+    for plan in config.all_topics() {
+        let source = source(config, admin, &plan)?;
+        let row = match admin.describe_in_detail(&[&plan.name]).await?.into_iter().flatten().next() {
+            Some(details) => {
+                let fit = fit::fit(&plan, &details, source.as_ref());
+                Row::of_topic(details, fit, "exists")
+            }
+            None => make(admin, plan, source.as_ref()).await?,
+        };
+        is_sound &= matches!(row.status.as_str(), "created" | "exists");
+        print(common, &row)?;
+    }
+    if is_sound { Ok(()) } else { Err(Failed::Mistakes) }
+}
+
+/// Makes a topic; no changelog that its source could not use.
+async fn make(admin: &Admin, plan: TopicPlan, source: Option<&Source>) -> Result<Row, Failed> {
+    if let Some(refusal) = source.and_then(|source| source.refusal(&plan)) {
+        return Ok(Row::bare(plan.name, 0, &refusal));
+    }
+    // Somebody else may just have made it.
+    let status = if admin.create(&plan).await? { "created" } else { "exists" };
+    let row = Row::bare(plan.name.clone(), plan.partitions, status);
+    Ok(Row {
+        replication: plan.replication,
+        cleanup_policy: plan.is_compacted.then(|| "compact".to_owned()),
+        retention_ms: plan.retention_ms(),
+        ..row
+    })
+}
+
+/// The source of a changelog as it is in Kafka; `None` for other topics.
+fn source(config: &Config, admin: &Admin, plan: &TopicPlan) -> Result<Option<Source>, KafkaError> {
+    fit::source_of_changelog(config, &plan.name, |source| admin.partitions(source))
+}
+
+async fn describe(common: &Common, config: &Config, admin: &Admin) -> Result<(), Failed> {
+    let plans = config.all_topics();
+    let names: Vec<&str> = plans.iter().map(|plan| plan.name.as_str()).collect();
+    let mut is_sound = true;
+    for (plan, found) in plans.iter().zip(admin.describe_in_detail(&names).await?) {
+        let row = match found {
+            None => Row::bare(plan.name.clone(), 0, "missing"),
+            Some(details) => {
+                let kept = admin.log_offsets(&plan.name)?;
+                let offsets = kept.values().map(|offsets| offsets.end - offsets.start).sum();
+                let fit = fit::fit(plan, &details, source(config, admin, plan)?.as_ref());
+                Row { offsets: Some(offsets), ..Row::of_topic(details, fit, "ok") }
+            }
+        };
+        is_sound &= row.status == "ok";
+        print(common, &row)?;
+    }
+    if is_sound { Ok(()) } else { Err(Failed::Mistakes) }
+}
+
+async fn delete(common: &Common, config: &Config, admin: &Admin, yes: bool) -> Result<(), Failed> {
+    let plans = config.all_topics();
+    if !yes && !confirmed(plans.len())? {
+        return Err(Failed::Usage(anyhow::anyhow!(
+            "nothing was deleted: say --yes to delete without a question"
+        )));
+    }
+    for plan in plans {
+        let was_there = admin.delete(&plan.name).await?;
+        let status = if was_there { "deleted" } else { "missing" };
+        print(common, &Row::bare(plan.name, plan.partitions, status))?;
+    }
+    output::note(
+        "State directories that were used with these topics are recognised as outdated at the next start, and emptied.",
+    );
+    Ok(())
+}
+
+fn confirmed(count: usize) -> Result<bool, Failed> {
+    if !std::io::stdin().is_terminal() {
+        return Ok(false);
+    }
+    output::note(&format!("Delete {count} topics with everything in them? [y/N]"));
+    let mut answer = String::new();
+    std::io::stdin().lock().read_line(&mut answer)?;
+    Ok(matches!(answer.trim(), "y" | "Y" | "yes"))
+}
+
+fn print(common: &Common, row: &Row) -> Result<(), Failed> {
+    if common.json {
+        return Ok(output::json(row)?);
+    }
+    let colour =
+        if matches!(row.status.as_str(), "ok" | "created" | "exists" | "deleted") { GREEN } else { RED };
+    let replicas =
+        row.replication.map_or_else(String::new, |replication| format!(" × {replication} replicas"));
+    let kept = match (row.cleanup_policy.as_deref(), row.retention_ms) {
+        (Some("compact"), _) => "compact".to_owned(),
+        (_, Some(retention)) => format!("kept for {}", fit::in_days(retention)),
+        (policy, None) => policy.unwrap_or_default().to_owned(),
+    };
+    let size = row.offsets.map_or_else(String::new, |offsets| {
+        format!("  up to {:>11} records", output::grouped(offsets.unsigned_abs()))
+    });
+    let partitions = format!("{} partitions{replicas}", row.partitions);
+    output::line(&format!(
+        "{BOLD}{:<40}{BOLD:#} {partitions:<27} {DIM}{kept:<17}{DIM:#}{size}  {colour}{}{colour:#}",
+        row.topic, row.status
+    ))?;
+    for difference in &row.differences {
+        output::line(&format!("    {YELLOW}differs{YELLOW:#}  {difference}"))?;
+    }
+    Ok(())
+}
+
+/// Makes all topics of an installation, quietly.
+pub(super) async fn create_all(config: &Config, admin: &Admin) -> Result<(), KafkaError> {
+    for plan in config.all_topics() {
+        admin.create(&plan).await?;
+    }
+    Ok(())
+}

@@ -1,0 +1,62 @@
+//! How the program begins and ends: signals, and limits of the system.
+
+use std::process::Command;
+use std::time::Duration;
+
+use crate::support::{Needs, Test, Topics, test, wait_for};
+
+pub fn tests() -> Vec<Test> {
+    vec![
+        test("a_terminal_that_is_closed_drains_the_daemon", &[Needs::Broker], hangup),
+        test("too_few_file_descriptors_are_refused_at_the_start", &[], descriptors),
+    ]
+}
+
+/// Whether the tests themselves run under `nohup`, which their children inherit.
+fn is_under_nohup() -> bool {
+    let status = std::fs::read_to_string("/proc/self/status").unwrap();
+    let mask = status.lines().find_map(|line| line.strip_prefix("SigIgn:")).unwrap();
+    u64::from_str_radix(mask.trim(), 16).unwrap() & 1 != 0
+}
+
+fn hangup() {
+    let topics = Topics::create();
+    let dir = tempfile::tempdir().unwrap();
+    if is_under_nohup() {
+        return;
+    }
+    let daemon = topics.frostline().args(["run", "--stages", "filter", "--json"]).in_dir(dir.path()).start();
+    wait_for("the state directory", Duration::from_secs(30), || {
+        dir.path().join("state/store/db").exists().then_some(())
+    });
+    std::thread::sleep(Duration::from_secs(2));
+    // As a terminal that is closed does: once through the shell, once by itself.
+    daemon.signal("HUP");
+    daemon.signal("HUP");
+    let outcome = daemon.wait().expect_code(0);
+    assert!(outcome.err.contains("draining") && outcome.err.contains("Hangup"), "{outcome}");
+    let tail = topics.frostline().args(["tail", "noaa-raw"]).start();
+    std::thread::sleep(Duration::from_secs(2));
+    tail.signal("HUP");
+    tail.wait().expect_code(129);
+}
+
+fn descriptors() {
+    let dir = tempfile::tempdir().unwrap();
+    let run = |limits: &str| {
+        let command = format!(
+            "ulimit {limits} && exec {} run --stages filter --workers 2 --brokers 127.0.0.1:1 --set \
+             kafka.connect_timeout_ms=100 --set admin.listen=",
+            env!("CARGO_BIN_EXE_frostline")
+        );
+        let output = Command::new("sh").args(["-c", &command]).current_dir(dir.path()).output().unwrap();
+        (output.status.code(), String::from_utf8_lossy(&output.stderr).into_owned())
+    };
+    let (code, err) = run("-n 60");
+    assert_eq!(code, Some(2), "{err}");
+    assert!(err.contains("may open 60 files") && err.contains("ulimit -n"), "{err}");
+    // The soft limit alone is no obstacle: it is raised, and the start goes on, up to the broker that is not there.
+    let (code, err) = run("-S -n 60");
+    assert_eq!(code, Some(1), "{err}");
+    assert!(err.contains("no Kafka broker answers"), "{err}");
+}
