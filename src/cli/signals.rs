@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use tokio::signal::unix::{Signal as Stream, SignalKind, signal};
+use tokio::sync::mpsc;
 
 /// A signal that asks the process to end.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -23,30 +24,75 @@ impl Signal {
 }
 
 /// Both signals; make it before the work starts.
+///
+/// A thread of its own waits for them: the first one is passed on, so that the work can end properly; the second one
+/// ends the process at once, whatever the other threads hang in.
 pub(super) struct Signals {
-    interrupt: Stream,
-    terminate: Stream,
+    first: mpsc::UnboundedReceiver<Signal>,
+    /// Set when the work is ending already: then the next signal ends the process.
+    is_ending: Arc<AtomicBool>,
 }
 
 impl Signals {
     pub(super) fn listen() -> std::io::Result<Self> {
-        Ok(Self { interrupt: signal(SignalKind::interrupt())?, terminate: signal(SignalKind::terminate())? })
+        let (sender, first) = mpsc::unbounded_channel();
+        let is_ending = Arc::new(AtomicBool::new(false));
+        let seen = Arc::clone(&is_ending);
+        let (started, has_started) = std::sync::mpsc::channel();
+        let listen = move || {
+            let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+            let streams = runtime.and_then(|runtime| {
+                let streams = {
+                    let _entered = runtime.enter();
+                    (signal(SignalKind::interrupt())?, signal(SignalKind::terminate())?)
+                };
+                Ok((runtime, streams))
+            });
+            match streams {
+                Ok((runtime, (interrupt, terminate))) => {
+                    let _ = started.send(Ok(()));
+                    runtime.block_on(pass_on(interrupt, terminate, &sender, &seen));
+                }
+                Err(error) => drop(started.send(Err(error))),
+            }
+        };
+        std::thread::Builder::new().name("signals".into()).spawn(listen)?;
+        has_started.recv().map_err(std::io::Error::other)??;
+        Ok(Self { first, is_ending })
     }
 
-    /// Waits for the next one.
+    /// Waits for the first one.
     pub(super) async fn next(&mut self) -> Signal {
-        tokio::select! {
-            _ = self.interrupt.recv() => Signal::Interrupt,
-            _ = self.terminate.recv() => Signal::Terminate,
+        match self.first.recv().await {
+            Some(signal) => signal,
+            // The thread ends with the process only.
+            None => std::future::pending().await,
         }
     }
 
-    /// From now on a signal ends the process at once: the user has asked twice.
-    pub(super) fn exit_on_next(mut self) {
-        actix::spawn(async move {
-            let signal = self.next().await;
+    /// The work is ending: the next signal ends the process at once, also if it is the first one.
+    pub(super) fn exit_on_next(self) {
+        self.is_ending.store(true, Ordering::Release);
+    }
+}
+
+/// Passes the first signal on; any other one ends the process, also one that nobody waits for.
+async fn pass_on(
+    mut interrupt: Stream,
+    mut terminate: Stream,
+    first: &mpsc::UnboundedSender<Signal>,
+    is_ending: &AtomicBool,
+) {
+    let mut has_passed = false;
+    loop {
+        let signal = tokio::select! {
+            _ = interrupt.recv() => Signal::Interrupt,
+            _ = terminate.recv() => Signal::Terminate,
+        };
+        if has_passed || is_ending.load(Ordering::Acquire) || first.send(signal).is_err() {
             std::process::exit(i32::from(signal.exit_code()));
-        });
+        }
+        has_passed = true;
     }
 }
 

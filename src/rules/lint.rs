@@ -74,7 +74,7 @@ fn units(field: &'static str, condition: &Condition, problems: &mut Vec<Problem>
         let word = if is_below { "below" } else { "above" };
         problems.push(Problem {
             field,
-            offset: condition.text().find(element.as_str()).unwrap_or(0),
+            offset: condition.offset_of(element),
             message: format!("{element} {word} {value:.1} {unit} looks like another unit: {advice}"),
         });
     });
@@ -173,7 +173,7 @@ impl Test {
             Self::Not(test) => test.is_of_thresholds(),
             Self::And(tests) | Self::Or(tests) => tests.iter().all(Self::is_of_thresholds),
             Self::Numbers(_, left, right) => threshold(left, right).or(threshold(right, left)).is_some(),
-            Self::Texts(..) | Self::Has(_) => false,
+            Self::Texts(..) | Self::OneOf(..) | Self::Has(_) => false,
         }
     }
 
@@ -181,7 +181,7 @@ impl Test {
     /// it holds below it. `is_asked`: not within an odd number of negations.
     fn visit_thresholds(&self, is_asked: bool, visit: &mut impl FnMut(Element, f64, bool)) {
         match self {
-            Self::Literal(_) | Self::Texts(..) | Self::Has(_) => {}
+            Self::Literal(_) | Self::Texts(..) | Self::OneOf(..) | Self::Has(_) => {}
             Self::Not(test) => test.visit_thresholds(!is_asked, visit),
             Self::And(tests) | Self::Or(tests) => {
                 tests.iter().for_each(|test| test.visit_thresholds(is_asked, visit));
