@@ -136,8 +136,8 @@ impl<'a> Syntax<'a> {
 
     /// Where the token of a node begins, in bytes: of a call its operator or bracket.
     pub(super) fn token_at(&self, node: &IdedExpr) -> usize {
-        let characters = self.source.offset_for(node.id).map_or(0, |(start, _)| start as usize);
-        self.text.char_indices().nth(characters).map_or(self.text.len(), |(byte, _)| byte)
+        let start = self.source.offset_for(node.id).map_or(0, |(start, _)| start as usize);
+        (0..=start.min(self.text.len())).rev().find(|at| self.text.is_char_boundary(*at)).unwrap_or(0)
     }
 
     /// Where the name of a called function begins: right before its bracket.
