@@ -123,6 +123,11 @@ proptest! {
         if let Some(verdict) = native {
             prop_assert_eq!(Ok(verdict), interpreted, "{} on {}", text, observation);
         }
+        // Each part is a condition too.
+        for clause in condition.clauses() {
+            let part = Condition::compile(&clause.text, Scope::Observation);
+            prop_assert!(part.is_ok(), "{:?} of {}: {:?}", clause, text, part);
+        }
     }
 }
 

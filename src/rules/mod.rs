@@ -44,7 +44,7 @@ pub use nearest::{Reporting, km_between};
 pub use position::{Mistake, Position};
 pub use published::{Item, Key, Nearest, Published, PublishedRule, Quarantine};
 pub use rule::{DayVerdict, Judgement, Place, Rule, Severity};
-pub use rule_set::RuleSet;
+pub use rule_set::{QUARANTINED_METRIC, RuleSet};
 pub use subscriber::{Address, QuietHours, Subscriber};
 pub use unit::Unit;
 

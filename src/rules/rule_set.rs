@@ -13,6 +13,9 @@ use super::{
 };
 use crate::noaa::{ObservationView, StationId};
 
+/// Counts rules and subscribers that are not used.
+pub const QUARANTINED_METRIC: &str = "frostline_rules_quarantined";
+
 type Hashed<K, V> = HashMap<K, V, foldhash::fast::RandomState>;
 type Rules = SmallVec<[Arc<Rule>; 1]>;
 
@@ -166,6 +169,7 @@ impl RuleSet {
         let is_in_force = self.get(&rule.id).is_some_and(|known| Arc::ptr_eq(&known, rule));
         if is_in_force {
             self.quarantine(&Key::Rule(rule.id.to_string()), reason);
+            metrics::gauge!(QUARANTINED_METRIC).set(self.quarantined_count() as f64);
             tracing::error!(
                 rule = &*rule.id,
                 reason,

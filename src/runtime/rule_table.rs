@@ -17,7 +17,9 @@ use super::background::Background;
 use super::failure::Failure;
 use crate::kafka::{ClientSettings, Polled, Reader, StartAt};
 use crate::record::Record;
-use crate::rules::{Conditions, Item, Key, Place, PublishedRule, Quarantine, Rule, RuleSet};
+use crate::rules::{
+    Conditions, Item, Key, Place, PublishedRule, QUARANTINED_METRIC, Quarantine, Rule, RuleSet,
+};
 
 /// How long a poll waits: stopping takes as long at most.
 const POLL_TIMEOUT: Duration = Duration::from_millis(200);
@@ -26,7 +28,6 @@ const BATCH_RECORDS: usize = 1_000;
 /// How long a broken reader rests before it is made again.
 const RETRY_DELAY: Duration = Duration::from_secs(1);
 
-const QUARANTINED_METRIC: &str = "frostline_rules_quarantined";
 const RULES_METRIC: &str = "frostline_rules";
 
 /// What loading came to.
@@ -54,7 +55,7 @@ impl RuleTable {
         rules: Arc<RuleSet>,
     ) -> (Self, oneshot::Receiver<Result<RulesLoaded, Failure>>) {
         metrics::describe_gauge!(RULES_METRIC, "Rules in force");
-        metrics::describe_gauge!(QUARANTINED_METRIC, "Records of the rules' topic that are not used");
+        metrics::describe_gauge!(QUARANTINED_METRIC, "Rules and subscribers that are not used");
         let (loaded, receiver) = oneshot::channel();
         let follow = move |stop| {
             let follower = Follower {
@@ -117,10 +118,8 @@ impl Follower {
                 }
                 Polled::EndOfPartition { partition, .. } => drop(open.remove(&partition)),
             })?;
-            if open.is_empty() && !taker.is_loaded {
-                if taker.load(&|| stop.load(Ordering::Acquire)) {
-                    at_end(taker);
-                }
+            if open.is_empty() && !taker.is_loaded && taker.load(&|| stop.load(Ordering::Acquire)) {
+                at_end(taker);
             }
         }
         Ok(())
