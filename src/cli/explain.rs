@@ -14,7 +14,6 @@ use crate::backtest::{self, Trace, Traced};
 use crate::noaa::{Date, Element, ObservationView, StationId};
 use crate::rules::{
     Condition, Conditions, DayVerdict, Episodes, Evaluator, Key, LoneDay, Place, Rule, Scope, Taken, Verdict,
-    clauses,
 };
 use crate::stages::Remembered;
 
@@ -162,7 +161,7 @@ impl Explanation<'_> {
 
     fn clauses(&self, view: &ObservationView) -> Vec<Clause> {
         let conditions = [Some(&self.rule.when), self.rule.clear.as_ref()];
-        let parts = conditions.into_iter().flatten().flat_map(|condition| clauses(condition.text()));
+        let parts = conditions.into_iter().flatten().flat_map(|condition| condition.clauses());
         let decided = |part: crate::rules::Clause| {
             // A part of a condition that can be compiled is one itself.
             let condition = Condition::compile(&part.text, Scope::Observation).ok()?;

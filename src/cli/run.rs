@@ -6,6 +6,7 @@ use std::sync::Arc;
 use clap::Args;
 
 use super::config::check_client;
+use super::rules::placement::{self, Placement};
 use super::rules::source::{self, Live};
 use super::signals::{Signal, Signals};
 use super::{Common, Failed, admin, descriptors, output};
@@ -152,7 +153,21 @@ async fn load_rules(config: &Config, stages: &[StageName]) -> Result<RuleSet, Fa
             )));
         }
     }
+    warn_about_places(config, &rules).await?;
     Ok(rules.rule_set(&mut conditions))
+}
+
+/// Warns about rules that cannot fire here, or watch a station that is far away.
+async fn warn_about_places(config: &Config, rules: &Published) -> Result<(), Failed> {
+    let mut placement = None;
+    if placement::is_filtered(config) && !rules.rules.is_empty() {
+        // Whether there are topics at all is checked, and said, later.
+        if let Ok(stations) = Live::connect(config).await?.stations() {
+            placement = Placement::new(config, &super::rules::by_id(stations));
+        }
+    }
+    placement::log(rules, placement.as_ref());
+    Ok(())
 }
 
 async fn work_until_signal(common: &Common, mut daemon: Daemon, mut signals: Signals) -> Result<(), Failed> {

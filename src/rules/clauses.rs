@@ -1,88 +1,97 @@
 //! Takes a condition apart, for people who ask which part of it decided.
+//!
+//! The syntax tree says what the parts are; the places of its operators and the pairs of brackets, where their texts
+//! begin and end.
+
+use cel::common::ast::{Expr, IdedExpr, operators};
+
+use super::outline::Outline;
+use super::syntax::Syntax;
 
 /// One part of a condition.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Clause {
     /// How deep it lies within others.
     pub depth: usize,
-    /// Its text.
+    /// Its text, which is a condition too.
     pub text: String,
 }
 
+/// Length of `&&` and `||`.
+const OPERATOR_BYTES: usize = 2;
+
+/// Where a part begins and ends, in bytes.
+type Range = (usize, usize);
+
 /// The parts that `&&` and `||` join, each followed by its own parts. A condition without them is one part.
-pub fn clauses(text: &str) -> Vec<Clause> {
+pub(super) fn clauses(syntax: &Syntax<'_>, outline: &Outline) -> Vec<Clause> {
     let mut found = Vec::new();
-    push(text.trim(), 0, &mut found);
+    let parts = Parts { syntax, outline };
+    parts.push(syntax.root, parts.trim((0, syntax.text.len())), 0, &mut found);
     found
 }
 
-fn push(text: &str, depth: usize, found: &mut Vec<Clause>) {
-    found.push(Clause { depth, text: text.to_owned() });
-    let inner = without_brackets(text);
-    let parts = [split(inner, "||"), split(inner, "&&")].into_iter().find(|parts| parts.len() > 1);
-    for part in parts.into_iter().flatten() {
-        push(part.trim(), depth + 1, found);
+struct Parts<'a> {
+    syntax: &'a Syntax<'a>,
+    outline: &'a Outline,
+}
+
+impl<'a> Parts<'a> {
+    fn push(&self, node: &'a IdedExpr, range: Range, depth: usize, found: &mut Vec<Clause>) {
+        found.push(Clause { depth, text: self.syntax.text[range.0..range.1].to_owned() });
+        if let Some((operator, _)) = joined(node) {
+            self.split(node, operator, self.without_brackets(range), depth + 1, found);
+        }
+    }
+
+    /// Pushes what the operator joins. The parser makes a tree of `a && b && c`, which is one row.
+    fn split(&self, node: &'a IdedExpr, operator: &str, range: Range, depth: usize, found: &mut Vec<Clause>) {
+        let Some((_, [left, right])) = joined(node).filter(|(name, _)| *name == operator) else { return };
+        let at = self.syntax.token_at(node);
+        for (part, range) in [(left, (range.0, at)), (right, (at + OPERATOR_BYTES, range.1))] {
+            let range = self.trim(range);
+            let is_row =
+                joined(part).is_some_and(|(name, _)| name == operator) && !self.outline.encloses(range);
+            if is_row {
+                self.split(part, operator, range, depth, found);
+            } else {
+                self.push(part, range, depth, found);
+            }
+        }
+    }
+
+    fn trim(&self, (start, end): Range) -> Range {
+        let text = &self.syntax.text[start..end];
+        (start + text.len() - text.trim_start().len(), start + text.trim_end().len())
+    }
+
+    /// The range within brackets that go round all of it.
+    fn without_brackets(&self, range: Range) -> Range {
+        if !self.outline.encloses(range) {
+            return range;
+        }
+        self.without_brackets(self.trim((range.0 + 1, range.1 - 1)))
     }
 }
 
-/// The text within brackets that go round all of it.
-fn without_brackets(text: &str) -> &str {
-    let Some(inner) = text.strip_prefix('(').and_then(|rest| rest.strip_suffix(')')) else { return text };
-    let mut depth = 0_i32;
-    let is_whole = outside_strings(inner).all(|(_, c)| {
-        depth += i32::from(c == '(') - i32::from(c == ')');
-        depth >= 0
-    });
-    if is_whole { without_brackets(inner.trim()) } else { text }
-}
-
-/// Splits at an operator that lies in no bracket and no string.
-fn split<'a>(text: &'a str, operator: &str) -> Vec<&'a str> {
-    let (mut parts, mut start, mut depth) = (Vec::new(), 0, 0_i32);
-    for (at, c) in outside_strings(text) {
-        match c {
-            '(' | '[' | '{' => depth += 1,
-            ')' | ']' | '}' => depth -= 1,
-            _ if depth == 0 && at >= start && text[at..].starts_with(operator) => {
-                parts.push(&text[start..at]);
-                start = at + operator.len();
-            }
-            _ => {}
-        }
-    }
-    parts.push(&text[start..]);
-    parts
-}
-
-/// The characters that stand in no string, with their places.
-fn outside_strings(text: &str) -> impl Iterator<Item = (usize, char)> {
-    let (mut quote, mut is_escaped) = (None, false);
-    text.char_indices().filter(move |(_, c)| match quote {
-        Some(_) if is_escaped => {
-            is_escaped = false;
-            false
-        }
-        Some(open) => {
-            is_escaped = *c == '\\';
-            if *c == open {
-                quote = None;
-            }
-            false
-        }
-        None if matches!(c, '\'' | '"') => {
-            quote = Some(*c);
-            false
-        }
-        None => true,
-    })
+/// The operator `&&` or `||`, and what it joins.
+fn joined(node: &IdedExpr) -> Option<(&str, &[IdedExpr; 2])> {
+    let Expr::Call(call) = &node.expr else { return None };
+    let name = call.func_name.as_str();
+    let is_joint = call.target.is_none() && matches!(name, operators::LOGICAL_AND | operators::LOGICAL_OR);
+    is_joint.then_some(name).zip(call.args.as_slice().try_into().ok())
 }
 
 #[cfg(test)]
 mod tests {
-    use super::*;
+    use crate::rules::{Condition, Scope};
 
     fn shown(text: &str) -> Vec<String> {
-        clauses(text).iter().map(|clause| format!("{}{}", " ".repeat(clause.depth), clause.text)).collect()
+        let condition = Condition::compile(text, Scope::Observation).unwrap();
+        let clauses = condition.clauses();
+        // Each part can be asked by itself.
+        clauses.iter().for_each(|clause| drop(Condition::compile(&clause.text, Scope::Observation).unwrap()));
+        clauses.iter().map(|clause| format!("{}{}", " ".repeat(clause.depth), clause.text)).collect()
     }
 
     #[test]
@@ -98,6 +107,44 @@ mod tests {
                 "  !(SNOW > 0 || PRCP > 0.0)",
             ]
         );
-        assert_eq!(shown("(a) || (b)"), ["(a) || (b)", " (a)", " (b)"]);
+        assert_eq!(
+            shown(" ((TMIN < 1.0)) || (TMAX < 2.0) "),
+            ["((TMIN < 1.0)) || (TMAX < 2.0)", " ((TMIN < 1.0))", " (TMAX < 2.0)"]
+        );
+    }
+
+    #[test]
+    fn rows_and_mixtures() {
+        let row = "TMIN < 1.0 && TMAX < 2.0 && PRCP < 3.0 && SNOW < 4";
+        assert_eq!(shown(row), [row, " TMIN < 1.0", " TMAX < 2.0", " PRCP < 3.0", " SNOW < 4"]);
+        assert_eq!(
+            shown("(TMIN < 1.0 && TMAX < 2.0) && PRCP < 3.0 || SNOW < 4"),
+            [
+                "(TMIN < 1.0 && TMAX < 2.0) && PRCP < 3.0 || SNOW < 4",
+                " (TMIN < 1.0 && TMAX < 2.0) && PRCP < 3.0",
+                "  (TMIN < 1.0 && TMAX < 2.0)",
+                "   TMIN < 1.0",
+                "   TMAX < 2.0",
+                "  PRCP < 3.0",
+                " SNOW < 4",
+            ]
+        );
+    }
+
+    #[test]
+    fn a_conditional_is_one_part() {
+        let whole = "TMIN > 0.0 ? TMAX > 1.0 && TMAX > 2.0 : false";
+        assert_eq!(shown(whole), [whole]);
+        let joined = format!("({whole}) && 'é' != station.name || PRCP > 1.0");
+        assert_eq!(
+            shown(&joined),
+            [
+                joined.as_str(),
+                &format!(" ({whole}) && 'é' != station.name"),
+                &format!("  ({whole})"),
+                "  'é' != station.name",
+                " PRCP > 1.0"
+            ]
+        );
     }
 }

@@ -5,38 +5,22 @@
 //! Values are metric; `f(TMIN) <= 28` compares degrees Fahrenheit (see [`Unit`]).
 
 use std::collections::HashMap;
-use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::panic::catch_unwind;
 use std::rc::Rc;
 use std::sync::Arc;
 
 use cel::objects::{Key, Map};
-use cel::{Context, ExecutionError, Program, Value};
+use cel::{Context, Program, Value};
 
-use super::clauses::clauses;
+use super::clauses::{Clause, clauses};
+use super::cost::{self, COST_MAX, STATION_BYTES_MAX};
+use super::execution::{EvaluationError, Failure, resolve};
 use super::native::Test;
+use super::outline::Outline;
+use super::sample;
+use super::syntax::Syntax;
 use super::unit::Unit;
-use crate::noaa::{Element, ElementValue, ObservationView, Scale, StationView};
-
-/// Longest condition that is compiled, in bytes.
-const TEXT_BYTES_MAX: usize = 2_000;
-/// The functions and macros that a condition may call; the parser accepts any name.
-const FUNCTIONS: [&str; 13] = [
-    "bool",
-    "contains",
-    "double",
-    "endsWith",
-    "f",
-    "feet",
-    "has",
-    "inches",
-    "int",
-    "mph",
-    "size",
-    "startsWith",
-    "string",
-];
-/// Deepest nesting that is compiled: brackets, and runs of unary operators, which nest as well.
-const DEPTH_MAX: usize = 32;
+use crate::noaa::{Element, ElementValue, ObservationView, StationView};
 
 /// What a condition may speak of.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -50,7 +34,7 @@ pub enum Scope {
 }
 
 impl Scope {
-    fn subject(self) -> &'static str {
+    pub(super) fn subject(self) -> &'static str {
         match self {
             Self::Observation => "condition",
             Self::Filter => "filter",
@@ -79,17 +63,28 @@ pub enum Verdict {
 
 /// What the condition reads.
 #[derive(Clone, Debug, PartialEq, Eq)]
-enum Variable {
+pub(super) enum Variable {
     Element(Element),
     Station,
     Date,
+}
+
+/// A name that a condition uses.
+pub(super) struct Used {
+    pub(super) name: String,
+    pub(super) variable: Variable,
+    /// Where it is used first, in bytes.
+    offset: usize,
 }
 
 /// A compiled condition.
 pub struct Condition {
     text: String,
     program: Program,
-    variables: Vec<(String, Variable)>,
+    /// Where its brackets are, to take it apart.
+    outline: Outline,
+    /// What it reads, in the order of the names.
+    variables: Vec<Used>,
     /// The same without the interpreter, where it is of a common kind.
     native: Option<Test>,
 }
@@ -123,28 +118,32 @@ impl Condition {
                 format!("the {subject} is empty: expected a CEL expression such as {}", scope.example()),
             ));
         }
-        if text.len() > TEXT_BYTES_MAX {
-            return Err(mistake(
-                0,
-                format!("the {subject} has {} bytes, the limit is {TEXT_BYTES_MAX}", text.len()),
-            ));
-        }
-        if let Some(offset) = too_deep_at(text) {
-            return Err(mistake(offset, format!("the {subject} is nested deeper than {DEPTH_MAX} levels")));
-        }
+        // Before the parser sees it: that calls itself for each level of nesting.
+        let outline = Outline::of(text)
+            .map_err(|(offset, reason)| mistake(offset, format!("the {subject} {reason}")))?;
         // The parser has panicked on odd input before; a rule file must never bring the process down.
         let program = catch_unwind(|| Program::compile(text))
             .map_err(|_| mistake(0, format!("the {subject} cannot be parsed")))?
             .map_err(|errors| syntax_mistake(text, scope, &errors))?;
-        check_functions(text, &program)?;
-        let variables = resolve_variables(text, &program, scope)?;
-        let native = Test::compile(program.expression());
-        let condition = Self { text: text.to_owned(), program, variables, native };
-        condition.check_type(subject)?;
-        if text.contains("&&") || text.contains("||") {
-            check_parts(text, scope)?;
+        let syntax = Syntax { text, root: program.expression(), source: program.source_info() };
+        let names = syntax.check(subject).map_err(|(offset, message)| mistake(offset, message))?;
+        let variables = resolve_variables(names, scope)?;
+        let cost = cost::cost(syntax.root);
+        if cost > COST_MAX {
+            let reason = format!(
+                "the {subject} may take {cost} steps for one observation, the limit is {COST_MAX}: join fewer texts with +"
+            );
+            return Err(mistake(0, reason));
         }
-        Ok(condition)
+        sample::check(&syntax, &variables, subject)?;
+        let native = Test::compile(program.expression());
+        Ok(Self { text: text.to_owned(), program, outline, variables, native })
+    }
+
+    /// The parts that `&&` and `||` join, each followed by its own parts. A condition without them is one part.
+    pub fn clauses(&self) -> Vec<Clause> {
+        let (root, source) = (self.program.expression(), self.program.source_info());
+        clauses(&Syntax { text: &self.text, root, source }, &self.outline)
     }
 
     /// The text it was compiled from.
@@ -165,69 +164,18 @@ impl Condition {
 
     /// The elements that it reads, in the order of their names.
     pub fn elements(&self) -> impl Iterator<Item = Element> {
-        self.variables.iter().filter_map(|(_, variable)| match variable {
-            Variable::Element(element) => Some(*element),
+        self.variables.iter().filter_map(|used| match used.variable {
+            Variable::Element(element) => Some(element),
             _ => None,
         })
     }
 
-    /// Runs the condition once on made-up values: `TMIN + 1` is found here, not at 4 a.m.
-    fn check_type(&self, subject: &str) -> Result<(), ConditionError> {
-        let mistake = |message: String| Err(ConditionError { offset: 0, message });
-        let sample = match ObservationView::parse(SAMPLE) {
-            Ok(sample) => sample,
-            Err(error) => return mistake(format!("the sample observation cannot be read: {error}")),
-        };
-        let evaluator = Evaluator::new();
-        let mut scope = evaluator.base.new_inner_scope();
-        for (name, variable) in &self.variables {
-            let value = match variable {
-                Variable::Element(element) => match element.scale() {
-                    Scale::Tenths => Value::Float(0.5),
-                    Scale::Whole => Value::Int(1),
-                },
-                Variable::Station => station_value(&sample.station),
-                Variable::Date => Value::String(Arc::new(sample.date.to_string())),
-            };
-            scope.add_variable_from_value(name.as_str(), value);
-        }
-        match self.execute(&scope) {
-            Ok(Value::Bool(_)) => Ok(()),
-            Ok(other) => mistake(format!("the {subject} gives a {}, not true or false", other.type_of())),
-            // Everything that may be missing is there, so what is not found does not exist.
-            Err(Failure::Unknown) => mistake(format!(
-                "the {subject} asks for something that does not exist: `station` has id, country_code, country, \
-                 state_code, state, name, lat, lon and elevation"
-            )),
-            // Of the made-up values; real ones may be others.
-            Err(Failure::Error(reason)) if reason.starts_with("Division by zero") => Ok(()),
-            Err(Failure::Error(reason)) => mistake(format!("the {subject} cannot be evaluated: {reason}")),
-        }
-    }
-
-    fn execute(&self, scope: &Context<'_, '_>) -> Result<Value, Failure> {
-        // A panic in the interpreter is one failed evaluation, not a dead partition.
-        let outcome = catch_unwind(AssertUnwindSafe(|| self.program.execute(scope)));
-        match outcome {
-            Err(_) => Err(Failure::Error("the evaluation panicked".into())),
-            Ok(Ok(value)) => Ok(value),
-            Ok(Err(ExecutionError::UndeclaredReference(_) | ExecutionError::NoSuchKey(_))) => {
-                Err(Failure::Unknown)
-            }
-            Ok(Err(error)) => Err(Failure::Error(error.to_string())),
-        }
+    /// Where an element is used first, in bytes from the start of the text.
+    pub(super) fn offset_of(&self, element: Element) -> usize {
+        let used = self.variables.iter().find(|used| used.variable == Variable::Element(element));
+        used.map_or(0, |used| used.offset)
     }
 }
-
-enum Failure {
-    Unknown,
-    Error(String),
-}
-
-/// A station with every field, for the check of types.
-const SAMPLE: &[u8] = br#"{"station":{"id":"USW00003192","country_code":"US","country":"United States",
-    "location":{"lat":33.6,"lon":-111.9},"elevation":449.0,"state_code":"AZ","state":"ARIZONA",
-    "name":"SCOTTSDALE MUNI AP"},"date":"2016-02-24"}"#;
 
 thread_local! {
     /// CEL's functions and ours, which take 33 µs to register, shared by all tasks of a thread.
@@ -261,11 +209,20 @@ impl Evaluator {
         Self { base: BASE.with(Rc::clone) }
     }
 
+    /// Functions, without variables.
+    pub(super) fn scope(&self) -> Context<'_, 'static> {
+        self.base.new_inner_scope()
+    }
+
     /// Decides `condition` for one observation.
     ///
     /// # Errors
-    /// A sentence, where the expression fails on these values (a division by zero, say).
-    pub fn evaluate(&self, condition: &Condition, observation: &ObservationView) -> Result<Verdict, String> {
+    /// Where the expression fails on these values (a division by zero, say).
+    pub fn evaluate(
+        &self,
+        condition: &Condition,
+        observation: &ObservationView,
+    ) -> Result<Verdict, EvaluationError> {
         match condition.native.as_ref().and_then(|test| test.run(observation)) {
             Some(verdict) => Ok(verdict),
             None => self.interpret(condition, observation),
@@ -273,9 +230,19 @@ impl Evaluator {
     }
 
     /// Runs CEL's interpreter.
-    fn interpret(&self, condition: &Condition, observation: &ObservationView) -> Result<Verdict, String> {
-        let mut scope = self.base.new_inner_scope();
-        for (name, variable) in &condition.variables {
+    fn interpret(
+        &self,
+        condition: &Condition,
+        observation: &ObservationView,
+    ) -> Result<Verdict, EvaluationError> {
+        let reads_station = condition.variables.iter().any(|used| used.variable == Variable::Station);
+        // The bound of the condition's cost holds for stations up to this size.
+        if reads_station && station_bytes(&observation.station) > STATION_BYTES_MAX {
+            let reason = format!("the fields of the station have more than {STATION_BYTES_MAX} bytes");
+            return Err(EvaluationError::Failed(reason));
+        }
+        let mut scope = self.scope();
+        for Used { name, variable, .. } in &condition.variables {
             let value = match variable {
                 Variable::Element(element) => match observation.element(*element) {
                     Some(ElementValue::Int(value)) => Value::Int(value),
@@ -287,18 +254,29 @@ impl Evaluator {
             };
             scope.add_variable_from_value(name.as_str(), value);
         }
-        match condition.execute(&scope) {
+        match resolve(condition.program.expression(), &scope) {
             Ok(Value::Bool(true)) => Ok(Verdict::Holds),
             Ok(Value::Bool(false)) => Ok(Verdict::HoldsNot),
-            Ok(other) => Err(format!("it gave a {}, not true or false", other.type_of())),
+            Ok(other) => {
+                Err(EvaluationError::Failed(format!("it gave a {}, not true or false", other.type_of())))
+            }
             Err(Failure::Unknown) => Ok(Verdict::Unknown),
-            Err(Failure::Error(reason)) => Err(reason),
+            Err(Failure::DividesByZero) => Err(EvaluationError::Failed("it divides by zero".into())),
+            Err(Failure::OutOfBounds) => Err(EvaluationError::Failed("a list has too few items".into())),
+            Err(Failure::Other(reason)) => Err(EvaluationError::Failed(reason)),
+            Err(Failure::Panicked) => Err(EvaluationError::Panicked),
         }
     }
 }
 
+/// The bytes of all texts of a station.
+fn station_bytes(station: &StationView) -> usize {
+    let texts = [&station.country_code, &station.country, &station.state_code, &station.state, &station.name];
+    texts.into_iter().map(|text| text.as_deref().map_or(0, str::len)).sum()
+}
+
 /// The `station` of a condition: a map of the fields that are present.
-fn station_value(station: &StationView) -> Value {
+pub(super) fn station_value(station: &StationView) -> Value {
     let text = |value: &str| Value::String(Arc::new(value.to_owned()));
     let mut fields: HashMap<Key, Value> = HashMap::with_capacity(9);
     let mut put = |name: &str, value: Option<Value>| {
@@ -318,68 +296,35 @@ fn station_value(station: &StationView) -> Value {
     Value::Map(Map { map: Arc::new(fields) })
 }
 
-/// Checks each part of a condition that is a condition itself: one that decides first would hide what is wrong with
-/// the others.
-fn check_parts(text: &str, scope: Scope) -> Result<(), ConditionError> {
-    let parts = clauses(text);
-    let is_leaf = |index: usize| parts.get(index + 1).is_none_or(|next| next.depth <= parts[index].depth);
-    for (_, part) in parts.iter().enumerate().skip(1).filter(|(index, _)| is_leaf(*index)) {
-        Condition::compile(&part.text, scope).map_err(|error| ConditionError {
-            offset: text.find(part.text.as_str()).unwrap_or(0) + error.offset,
-            message: error.message,
-        })?;
-    }
-    Ok(())
-}
-
-/// Checks the functions that the expression calls; operators are functions too, with names of other signs.
-fn check_functions(text: &str, program: &Program) -> Result<(), ConditionError> {
-    let references = program.references();
-    let is_name = |name: &str| name.starts_with(|first: char| first.is_ascii_alphabetic());
-    match references.functions().into_iter().find(|name| is_name(name) && !FUNCTIONS.contains(name)) {
-        None => Ok(()),
-        Some(name) => Err(ConditionError {
-            offset: text.find(name).unwrap_or(0),
-            message: format!("unknown function `{name}`: expected one of {}", FUNCTIONS.join(", ")),
-        }),
-    }
-}
-
-/// Checks the names that the expression uses against what an observation can have.
-fn resolve_variables(
-    text: &str,
-    program: &Program,
-    scope: Scope,
-) -> Result<Vec<(String, Variable)>, ConditionError> {
-    let references = program.references();
-    let mut names: Vec<&str> = references.variables();
-    names.sort_unstable();
+/// Checks the names that the expression uses, with their places, against what an observation can have.
+fn resolve_variables(mut names: Vec<(&str, usize)>, scope: Scope) -> Result<Vec<Used>, ConditionError> {
     let mut variables = Vec::with_capacity(names.len());
-    for name in names {
+    // In the order of the text, so that the first mistake is reported.
+    names.sort_by_key(|(_, offset)| *offset);
+    for (name, offset) in names {
+        let mistake = |message: String| ConditionError { offset, message };
         let variable = match name {
             "station" => Variable::Station,
             other if scope == Scope::Station => {
-                let message = format!(
-                    "`{other}` cannot be asked here: stations are chosen by `station` alone, as in {}",
+                return Err(mistake(format!(
+                    "`{other}` cannot be used here: stations are chosen by `station` alone, as in {}",
                     scope.example()
-                );
-                return Err(ConditionError { offset: text.find(other).unwrap_or(0), message });
+                )));
             }
             "date" => Variable::Date,
             other => match Element::parse(other.as_bytes()).filter(|element| element.is_known()) {
                 Some(element) => Variable::Element(element),
                 None => {
-                    return Err(ConditionError {
-                        offset: text.find(other).unwrap_or(0),
-                        message: format!(
-                            "unknown name `{other}`: expected a GHCN-Daily element (TMIN, TMAX, PRCP, …), `station` or `date`"
-                        ),
-                    });
+                    return Err(mistake(format!(
+                        "unknown name `{other}`: expected a GHCN-Daily element (TMIN, TMAX, PRCP, …), `station` or \
+                         `date`"
+                    )));
                 }
             },
         };
-        variables.push((name.to_owned(), variable));
+        variables.push(Used { name: name.to_owned(), variable, offset });
     }
+    variables.sort_unstable_by(|left, right| left.name.cmp(&right.name));
     Ok(variables)
 }
 
@@ -389,10 +334,12 @@ fn syntax_mistake(text: &str, scope: Scope, errors: &cel::ParseErrors) -> Condit
     let Some(error) = errors.errors.first() else {
         return ConditionError { offset: 0, message: format!("the {subject} cannot be parsed") };
     };
-    let line_start: usize =
-        text.split_inclusive('\n').take(usize::try_from(error.pos.0 - 1).unwrap_or(0)).map(str::len).sum();
+    let lines = text.split_inclusive('\n').take(usize::try_from(error.pos.0 - 1).unwrap_or(0));
+    let line_start: usize = lines.map(str::len).sum();
+    // The parser counts characters.
+    let line = &text[line_start..];
     let column = usize::try_from(error.pos.1 - 1).unwrap_or(0);
-    let offset = (line_start + column).min(text.len());
+    let offset = line_start + line.char_indices().nth(column).map_or(line.len(), |(byte, _)| byte);
     let found = text.get(offset..).and_then(|rest| rest.split_whitespace().next());
     let message = match found {
         None => format!("the {subject} ends too early: expected a value or an operator, as in {example}"),
@@ -404,28 +351,10 @@ fn syntax_mistake(text: &str, scope: Scope, errors: &cel::ParseErrors) -> Condit
     ConditionError { offset, message }
 }
 
-/// The byte at which the text nests too deep, if it does.
-fn too_deep_at(text: &str) -> Option<usize> {
-    let mut depth = 0_usize;
-    let mut unary = 0_usize;
-    for (offset, byte) in text.bytes().enumerate() {
-        match byte {
-            b'(' | b'[' | b'{' => depth += 1,
-            b')' | b']' | b'}' => depth = depth.saturating_sub(1),
-            _ => {}
-        }
-        match byte {
-            b'-' | b'!' | b'?' => unary += 1,
-            byte if byte.is_ascii_whitespace() || byte == b'(' => {}
-            _ => unary = 0,
-        }
-        if depth > DEPTH_MAX || unary > DEPTH_MAX {
-            return Some(offset);
-        }
-    }
-    None
-}
-
 #[cfg(test)]
 #[path = "condition_tests.rs"]
 mod tests;
+
+#[cfg(test)]
+#[path = "budget_tests.rs"]
+mod budget_tests;

@@ -78,7 +78,8 @@ fn conditions() -> impl Strategy<Value = String> {
     let leaf = prop_oneof![
         8 => (number.clone(), compare.clone(), number).prop_map(|(l, c, r)| format!("{l} {c} {r}")),
         4 => (text.clone(), compare, text.clone()).prop_map(|(l, c, r)| format!("{l} {c} {r}")),
-        1 => text.prop_map(|text| format!("{text} in ['AZ', 'NM', 'X']")),
+        1 => text.clone().prop_map(|text| format!("{text} in ['AZ', 'NM', 'X']")),
+        1 => text.prop_map(|text| format!("{text} in ['AZ']")),
         1 => Just("has(station.state)".to_owned()),
         1 => Just("station.name.startsWith('A')".to_owned()),
         1 => Just("true".to_owned()),
@@ -121,6 +122,11 @@ proptest! {
         let interpreted = Evaluator::new().interpret(&condition, &view);
         if let Some(verdict) = native {
             prop_assert_eq!(Ok(verdict), interpreted, "{} on {}", text, observation);
+        }
+        // Each part is a condition too.
+        for clause in condition.clauses() {
+            let part = Condition::compile(&clause.text, Scope::Observation);
+            prop_assert!(part.is_ok(), "{:?} of {}: {:?}", clause, text, part);
         }
     }
 }

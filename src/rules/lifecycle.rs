@@ -14,7 +14,9 @@
 //! the station's usual interval between such reports (three days at least), a standing episode becomes *stale*, as of the
 //! last day on which it could still have been heard of. The calendar that decides is the newest date of the whole
 //! partition, and it decides as it moves on: history that comes station by station is not taken for silence. A stale
-//! episode goes on when the station is back. A row of matching days that has not fired yet does not survive a silence.
+//! episode goes on when the station is back, and fires again on the first day that matches: nobody knows what happened in
+//! between, so whoever was warned before the silence is warned again. A row of matching days that has not fired yet does
+//! not survive a silence.
 //!
 //! **Bounds**: days are remembered up to [`HORIZON_DAYS`] before the station's newest one; older ones change nothing any
 //! more. When a rule's conditions change, the days before are not judged again: a standing episode goes on under the
@@ -26,7 +28,7 @@ use serde::{Deserialize, Serialize};
 
 use super::DayVerdict;
 use super::days::Days;
-use super::walk::{Due, Standing, Walk};
+use super::walk::{Contact, Due, Standing, Walk};
 use crate::noaa::{Date, StationId};
 
 /// For how long before the newest day a late day still changes something.
@@ -82,6 +84,8 @@ pub struct Event {
     pub since: i32,
     /// How often this has been told of this day, from 1: more than once only after a retraction.
     pub times: u16,
+    /// Where its episode fires again after a silence: the last day before that.
+    pub silent_from: Option<i32>,
 }
 
 impl Event {
@@ -212,7 +216,7 @@ impl Episodes {
         // Behind all days, and not within a silence that was told already.
         let is_next = before == DayVerdict::Unknown
             && self.tip.last_day.is_none_or(|last| day > last)
-            && (!self.tip.standing.is_some_and(|standing| standing.is_stale)
+            && (!self.tip.standing.is_some_and(|standing| standing.is_stale())
                 || self.tip.patience_ends().is_some_and(|end| day > end));
         if is_next {
             let mut due = Vec::new();
@@ -236,7 +240,7 @@ impl Episodes {
 
     /// The last day on which silence says nothing yet; `None` where no episode stands, or it is stale already.
     pub fn deadline(&self) -> Option<i32> {
-        self.tip.standing.filter(|standing| !standing.is_stale).and_then(|_| self.tip.patience_ends())
+        self.tip.standing.filter(|standing| !standing.is_stale()).and_then(|_| self.tip.patience_ends())
     }
 
     /// Whether an episode stands, and since which day.
@@ -249,9 +253,15 @@ impl Episodes {
         let date =
             |day: i32| Date::from_days_since_1970(day).map_or_else(|| "?".into(), |date| date.to_string());
         match self.tip.standing {
-            Some(Standing { since, told, is_stale }) => {
-                let stale = if is_stale { ", stale" } else { "" };
-                format!("an episode stands since {}, last told on {}{stale}", date(since), date(told))
+            Some(Standing { since, told, contact }) => {
+                let silence = match contact {
+                    Contact::Heard => String::new(),
+                    Contact::Stale => ", stale".into(),
+                    Contact::Back(day) => {
+                        format!(", no day has matched since the silence after {}", date(day))
+                    }
+                };
+                format!("an episode stands since {}, last alerted on {}{silence}", date(since), date(told))
             }
             None if self.tip.in_a_row > 0 => {
                 format!("no episode; {} of {} days in a row match", self.tip.in_a_row, terms.for_days)
@@ -316,10 +326,13 @@ impl Episodes {
         walk.wait_until(self.waited_until, &mut |told| due.push(told));
         self.tip = walk;
         for told in self.told.iter_mut().filter(|told| told.stands) {
-            if !due.contains(&(told.day, told.transition, told.since)) {
+            let is_due =
+                |due: &Due| (due.day, due.transition, due.since) == (told.day, told.transition, told.since);
+            if !due.iter().any(is_due) {
                 told.stands = false;
                 let Told { day, transition, since, times, .. } = *told;
-                events.push(Event { transition: Transition::Retracted, of: transition, day, since, times });
+                let (of, transition, silent_from) = (transition, Transition::Retracted, None);
+                events.push(Event { transition, of, day, since, times, silent_from });
             }
         }
         for due in due {
@@ -329,7 +342,8 @@ impl Episodes {
     }
 
     /// Tells what has not been told.
-    fn tell(&mut self, (day, transition, since): Due, events: &mut Vec<Event>) {
+    fn tell(&mut self, due: Due, events: &mut Vec<Event>) {
+        let Due { day, transition, since, silent_from } = due;
         let known = self.told.iter_mut().find(|told| (told.day, told.transition) == (day, transition));
         let times = match known {
             Some(told) if told.stands && told.since == since => return,
@@ -342,7 +356,7 @@ impl Episodes {
                 1
             }
         };
-        events.push(Event { transition, of: transition, day, since, times });
+        events.push(Event { transition, of: transition, day, since, times, silent_from });
     }
 
     /// Drops what lies beyond the horizon.

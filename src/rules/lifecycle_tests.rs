@@ -46,9 +46,134 @@ fn episodes() {
     assert_eq!(told("BM....", TERMS), [(1, Fired), (4, Stale)]);
     assert_eq!(
         told("BM......MM....C", TERMS),
-        [(1, Fired), (4, Stale), (14, Resolved)],
+        [(1, Fired), (4, Stale), (8, Fired), (14, Resolved)],
         "slower stations get more patience"
     );
+}
+
+#[test]
+fn after_a_silence_the_first_day_that_matches_fires() {
+    use Transition::{Fired, Resolved, Stale};
+    let silence = ".".repeat(250);
+    let told_after = |back: &str, terms| {
+        let letters = format!("MMMMM{silence}{back}");
+        let of_back = told(&letters, terms).into_iter().filter(|(day, _)| *day > 5);
+        of_back.map(|(day, what)| (day - 255, what)).collect::<Vec<_>>()
+    };
+    let stale = (-248, Stale);
+    assert_eq!(told_after("MMMMM", TERMS), [stale, (0, Fired)]);
+    assert_eq!(told_after("BBMM", TERMS), [stale, (2, Fired)], "also where the first days back do not match");
+    assert_eq!(told_after("BBCM", TERMS), [stale, (2, Resolved), (3, Fired)]);
+    let often = Terms { repeat_days: Some(3), ..TERMS };
+    assert_eq!(told_after("BMMMM", often), [stale, (1, Fired), (4, Fired)], "repeats count from there");
+    let once_more = told_after(&format!("B{}M", ".".repeat(200)), TERMS);
+    assert_eq!(once_more.iter().map(|(_, what)| *what).collect::<Vec<_>>(), [Stale, Stale, Fired]);
+    let three = Terms { for_days: 3, ..TERMS };
+    assert_eq!(told_after("MM", three), [stale, (0, Fired)], "the episode stands: no new row is asked for");
+}
+
+#[test]
+fn late_days_of_a_silence_move_the_alert_after_it() {
+    let (mut episodes, mut events) = (Episodes::new(ID), Vec::new());
+    let mut judge = |day, revision, verdict| {
+        events.clear();
+        episodes.judge((ID, TERMS), day, revision, verdict, &mut events);
+        let seen = events.iter().map(|event| (event.day, event.transition, event.silent_from));
+        seen.collect::<Vec<_>>()
+    };
+    use Transition::{Fired, Resolved, Retracted, Stale};
+    assert_eq!(judge(0, 1, DayVerdict::Matches), [(0, Fired, None)]);
+    assert_eq!(judge(100, 1, DayVerdict::Matches), [(3, Stale, None), (100, Fired, Some(0))]);
+    // The day before it is the first after the silence now.
+    assert_eq!(judge(99, 1, DayVerdict::Matches), [(100, Retracted, None), (99, Fired, Some(0))]);
+    // Corrected: it did not match.
+    assert_eq!(judge(99, 2, DayVerdict::Between), [(99, Retracted, None), (100, Fired, Some(0))]);
+    // It was over in between, and another episode began.
+    assert_eq!(
+        judge(50, 1, DayVerdict::Clears),
+        [(100, Retracted, None), (50, Resolved, None), (100, Fired, None)]
+    );
+}
+
+/// The structs whose bytes the version before has stored, with `is_stale` in place of `contact`.
+mod before {
+    use serde::Serialize;
+
+    #[derive(Serialize)]
+    pub(super) struct Standing {
+        pub(super) since: i32,
+        pub(super) told: i32,
+        pub(super) is_stale: bool,
+    }
+
+    #[derive(Serialize)]
+    pub(super) struct Walk {
+        pub(super) last_day: Option<i32>,
+        pub(super) interval: u16,
+        pub(super) in_a_row: u16,
+        pub(super) standing: Option<Standing>,
+    }
+
+    #[derive(Serialize)]
+    pub(super) struct Told {
+        pub(super) day: i32,
+        pub(super) transition: super::Transition,
+        pub(super) since: i32,
+        pub(super) times: u16,
+        pub(super) stands: bool,
+    }
+
+    #[derive(Serialize)]
+    pub(super) struct Episodes {
+        pub(super) fingerprint: u32,
+        pub(super) incarnation: u32,
+        pub(super) place: u32,
+        pub(super) start: Walk,
+        pub(super) tip: Walk,
+        pub(super) days: super::Days,
+        pub(super) revisions: Vec<(i32, u32)>,
+        pub(super) told: Vec<Told>,
+        pub(super) waited_until: i32,
+        pub(super) station_name: String,
+    }
+}
+
+/// An episode that has stood since day 0 at a station that has been silent since.
+fn stored_before(is_stale: bool) -> Vec<u8> {
+    let walk = |last_day, standing| before::Walk { last_day, interval: 16, in_a_row: 0, standing };
+    let told = |day, transition| before::Told { day, transition, since: 0, times: 1, stands: true };
+    let mut all_told = vec![told(0, Transition::Fired)];
+    all_told.extend(is_stale.then(|| told(3, Transition::Stale)));
+    let mut days = Days::default();
+    days.set(0, DayVerdict::Matches);
+    let episodes = before::Episodes {
+        fingerprint: ID.fingerprint,
+        incarnation: ID.incarnation,
+        place: ID.place,
+        start: walk(None, None),
+        tip: walk(Some(0), Some(before::Standing { since: 0, told: 0, is_stale })),
+        days,
+        revisions: Vec::new(),
+        told: all_told,
+        waited_until: if is_stale { 200 } else { 0 },
+        station_name: "FT VALLEY".into(),
+    };
+    postcard::to_allocvec(&episodes).unwrap()
+}
+
+#[test]
+fn what_the_version_before_has_stored_goes_on() {
+    let next = |is_stale, day| {
+        let bytes = stored_before(is_stale);
+        let mut episodes: Episodes = postcard::from_bytes(&bytes).unwrap();
+        assert_eq!(postcard::to_allocvec(&episodes).unwrap(), bytes, "it is written as before");
+        assert_eq!(episodes.station_name, "FT VALLEY");
+        let mut events = Vec::new();
+        episodes.judge((ID, TERMS), day, 1, DayVerdict::Matches, &mut events);
+        events.iter().map(|event| (event.day, event.transition, event.silent_from)).collect::<Vec<_>>()
+    };
+    assert_eq!(next(true, 201), [(201, Transition::Fired, Some(0))]);
+    assert_eq!(next(false, 1), []);
 }
 
 #[test]
@@ -141,7 +266,11 @@ proptest! {
     /// Any order, duplicates and revisions: what stands in the end is what the days in their order give.
     #[test]
     fn order_does_not_matter(
-        arrivals in proptest::collection::vec((0..40_i32, 1..4_u32, verdict()), 0..80),
+        arrivals in prop_oneof![
+            proptest::collection::vec((0..40_i32, 1..4_u32, verdict()), 0..80),
+            // With silences between the days.
+            proptest::collection::vec((0..300_i32, 1..4_u32, verdict()), 0..30),
+        ],
         for_days in 1..4_u16,
         repeat_days in proptest::option::of(1..9_u16),
     ) {
@@ -194,20 +323,32 @@ proptest! {
     /// In the order of the calendar no episode resolves that did not fire, and none fires twice but to be repeated.
     #[test]
     fn transitions_alternate(
-        days in proptest::collection::btree_map(0..60_i32, verdict(), 0..60),
+        days in prop_oneof![
+            proptest::collection::btree_map(0..60_i32, verdict(), 0..60),
+            proptest::collection::btree_map(0..300_i32, verdict(), 0..20),
+        ],
         for_days in 1..4_u16,
         repeat_days in proptest::option::of(1..9_u16),
     ) {
-        let mut open = None;
+        let (mut open, mut is_stale) = (None, false);
         for (day, transition, since) in reference(&days, Terms { for_days, repeat_days }, 70) {
             match transition {
                 Transition::Fired if day == since => {
                     prop_assert!(open.is_none());
                     open = Some(since);
                 }
-                Transition::Fired => prop_assert!(open == Some(since) && repeat_days.is_some()),
-                Transition::Stale => prop_assert!(open == Some(since)),
-                Transition::Resolved => prop_assert!(open.take() == Some(since)),
+                Transition::Fired => {
+                    prop_assert!(open == Some(since) && (repeat_days.is_some() || is_stale));
+                    is_stale = false;
+                }
+                Transition::Stale => {
+                    prop_assert!(open == Some(since));
+                    is_stale = true;
+                }
+                Transition::Resolved => {
+                    prop_assert!(open.take() == Some(since));
+                    is_stale = false;
+                }
                 Transition::Retracted => prop_assert!(false),
             }
         }

@@ -1,4 +1,4 @@
-//! Rules that are sound but hardly meant so: units that look wrong, conditions that never or always hold.
+//! Rules that are valid but probably a mistake: units that look wrong, conditions that never or always hold.
 //!
 //! A condition of comparisons with literals changes only at those literals, so it is tried at, below and above
 //! each of them, in all combinations: what holds nowhere there holds nowhere.
@@ -11,6 +11,9 @@ use crate::noaa::{Date, Element, ElementList, ElementValue, ObservationView, Sta
 
 /// More combinations than this are not tried.
 const COMBINATIONS_MAX: usize = 20_000;
+/// The same, times the bytes of the conditions: one that is long is tried with fewer, so that a file of many such
+/// conditions does not keep a check, or whoever posts it, busy for minutes.
+const WORK_MAX: usize = 2_000_000;
 /// The smallest step of values in tenths, halved.
 const STEP: f64 = 0.05;
 
@@ -74,7 +77,7 @@ fn units(field: &'static str, condition: &Condition, problems: &mut Vec<Problem>
         let word = if is_below { "below" } else { "above" };
         problems.push(Problem {
             field,
-            offset: condition.text().find(element.as_str()).unwrap_or(0),
+            offset: condition.offset_of(element),
             message: format!("{element} {word} {value:.1} {unit} looks like another unit: {advice}"),
         });
     });
@@ -129,7 +132,8 @@ fn try_all(when: &Condition, clear: Option<&Condition>) -> Option<Vec<(bool, boo
         values.dedup();
     }
     let combinations = axes.iter().map(|(_, values)| values.len()).try_fold(1, usize::checked_mul)?;
-    if combinations > COMBINATIONS_MAX || axes.is_empty() {
+    let bytes = when.text().len() + clear.map_or(0, |clear| clear.text().len());
+    if combinations > COMBINATIONS_MAX || combinations.saturating_mul(bytes) > WORK_MAX || axes.is_empty() {
         return None;
     }
     let try_one = |mut number: usize| {
@@ -173,7 +177,7 @@ impl Test {
             Self::Not(test) => test.is_of_thresholds(),
             Self::And(tests) | Self::Or(tests) => tests.iter().all(Self::is_of_thresholds),
             Self::Numbers(_, left, right) => threshold(left, right).or(threshold(right, left)).is_some(),
-            Self::Texts(..) | Self::Has(_) => false,
+            Self::Texts(..) | Self::OneOf(..) | Self::Has(_) => false,
         }
     }
 
@@ -181,7 +185,7 @@ impl Test {
     /// it holds below it. `is_asked`: not within an odd number of negations.
     fn visit_thresholds(&self, is_asked: bool, visit: &mut impl FnMut(Element, f64, bool)) {
         match self {
-            Self::Literal(_) | Self::Texts(..) | Self::Has(_) => {}
+            Self::Literal(_) | Self::Texts(..) | Self::OneOf(..) | Self::Has(_) => {}
             Self::Not(test) => test.visit_thresholds(!is_asked, visit),
             Self::And(tests) | Self::Or(tests) => {
                 tests.iter().for_each(|test| test.visit_thresholds(is_asked, visit));
@@ -257,6 +261,12 @@ mod tests {
         assert!(lint_of("PRCP >= 0.0", None).contains("always holds"));
         assert_eq!(lint_of("TMIN > 5.0 && TMIN < 5.1 || TMAX > 40.0", None), "");
         assert_eq!(lint_of("TMAX - TMIN > 200.0", None), "", "arithmetic is not looked into");
+        let elements =
+            ["TMIN", "TMAX", "PRCP", "SNWD"].map(|element| format!("{element} > 1.0 && {element} > 2.0"));
+        let long = vec![elements.join(" && "); 15].join(" || ");
+        let begun = std::time::Instant::now();
+        assert_eq!(lint_of(&long, None), "");
+        assert!(begun.elapsed() < std::time::Duration::from_secs(2), "{:?}", begun.elapsed());
     }
 
     #[test]

@@ -49,7 +49,7 @@ impl LoneDay {
     }
 
     fn event(transition: Transition, day: i32, times: u16) -> Event {
-        Event { transition, of: Transition::Fired, day, since: day, times }
+        Event { transition, of: Transition::Fired, day, since: day, times, silent_from: None }
     }
 
     /// Whether it has fired and was not retracted.

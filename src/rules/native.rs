@@ -22,6 +22,8 @@ pub(super) enum Test {
     Or(Box<[Test; 2]>),
     Numbers(Comparison, Number, Number),
     Texts(Comparison, Text, Text),
+    /// `station.state_code in ['AZ', 'NM']`
+    OneOf(Text, Box<[Box<str>]>),
     /// `has(station.elevation)`
     Has(Field),
 }
@@ -113,14 +115,14 @@ impl Test {
     fn one_of(call: &CallExpr) -> Option<Self> {
         let [text, list] = call.args.as_slice() else { return None };
         let Expr::List(list) = &list.expr else { return None };
-        let mut items = list.elements.iter().map(|item| match &item.expr {
-            Expr::Literal(LiteralValue::String(_)) => {
-                Some(Self::Texts(Comparison::Equal, Text::compile(text)?, Text::compile(item)?))
-            }
+        if list.elements.is_empty() {
+            return None;
+        }
+        let items = list.elements.iter().map(|item| match &item.expr {
+            Expr::Literal(LiteralValue::String(text)) => Some(text.inner().into()),
             _ => None,
         });
-        let first = items.next()??;
-        items.try_fold(first, |tests, item| Some(Self::Or(Box::new([tests, item?]))))
+        Some(Self::OneOf(Text::compile(text)?, items.collect::<Option<_>>()?))
     }
 
     /// A text that stands in every document for which this holds, if there is one: as a whole string, unless
@@ -134,10 +136,11 @@ impl Test {
                 texts.max_by_key(|text| text.len())
             }
             Self::Texts(Comparison::Equal, Text::Field(_), Text::Literal(text))
-            | Self::Texts(Comparison::Equal, Text::Literal(text), Text::Field(_)) => {
-                let is_plain = |c: char| c != '"' && c != '\\' && c >= ' ';
-                text.chars().all(is_plain).then_some(text)
-            }
+            | Self::Texts(Comparison::Equal, Text::Literal(text), Text::Field(_)) => plain(text),
+            Self::OneOf(Text::Field(_), texts) => match &**texts {
+                [text] => plain(text),
+                _ => None,
+            },
             _ => None,
         }
     }
@@ -164,6 +167,11 @@ impl Test {
                     _ => Verdict::Unknown,
                 }
             }
+            Self::OneOf(text, items) => {
+                let date = observation.date.to_iso_bytes();
+                text.value(&observation.station, &date)
+                    .map_or(Verdict::Unknown, |text| of(items.iter().any(|item| item.as_bytes() == text)))
+            }
             Self::Texts(comparison, left, right) => {
                 let date = observation.date.to_iso_bytes();
                 match (left.value(&observation.station, &date), right.value(&observation.station, &date)) {
@@ -174,6 +182,11 @@ impl Test {
         };
         Some(verdict)
     }
+}
+
+/// A text that stands in JSON as it is.
+fn plain(text: &str) -> Option<&str> {
+    text.chars().all(|c| c != '"' && c != '\\' && c >= ' ').then_some(text)
 }
 
 /// `&&` and `||`: `decisive` decides whatever the other one is.

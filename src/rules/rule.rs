@@ -5,7 +5,7 @@ use std::sync::Arc;
 use serde::{Deserialize, Serialize};
 use smallvec::SmallVec;
 
-use super::{Active, Address, Condition, Evaluator, Identity, Template, Terms, Verdict};
+use super::{Active, Address, Condition, EvaluationError, Evaluator, Identity, Template, Terms, Verdict};
 use crate::noaa::{Element, ObservationView, StationId};
 
 /// How urgent an alert is; notifications may pass through quiet hours by it.
@@ -123,8 +123,8 @@ impl Rule {
     /// Judges one day.
     ///
     /// # Errors
-    /// A sentence, where a condition fails on these values (a division by zero, say).
-    pub fn judge(&self, evaluator: &Evaluator, view: &ObservationView) -> Result<Judgement, String> {
+    /// Where a condition fails on these values (a division by zero, say).
+    pub fn judge(&self, evaluator: &Evaluator, view: &ObservationView) -> Result<Judgement, EvaluationError> {
         let when = evaluator.evaluate(&self.when, view)?;
         let is_active = self.active.as_ref().is_none_or(|active| active.contains(view.date));
         let mut judgement = Judgement { when, clear: None, is_active, verdict: DayVerdict::Unknown };

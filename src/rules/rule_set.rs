@@ -7,8 +7,14 @@ use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 
 use smallvec::SmallVec;
 
-use super::{Condition, Conditions, Evaluator, Mistake, Place, Rule, RuleFile, Subscriber, Verdict};
+use super::{
+    Condition, Conditions, EvaluationError, Evaluator, Key, Mistake, Place, Rule, RuleFile, Subscriber,
+    Verdict,
+};
 use crate::noaa::{ObservationView, StationId};
+
+/// Counts rules and subscribers that are not used.
+pub const QUARANTINED_METRIC: &str = "frostline_rules_quarantined";
 
 type Hashed<K, V> = HashMap<K, V, foldhash::fast::RandomState>;
 type Rules = SmallVec<[Arc<Rule>; 1]>;
@@ -31,7 +37,7 @@ struct Inner {
     /// By the text of the condition, which is decided once for all rules that share it.
     by_condition: BTreeMap<String, Group>,
     subscribers: Hashed<Arc<str>, Arc<Subscriber>>,
-    /// Records of the topic that are not used, by key, with the reason.
+    /// Rules and subscribers that are not used, by key, with the reason.
     quarantined: BTreeMap<String, String>,
 }
 
@@ -56,6 +62,7 @@ impl RuleSet {
     pub fn put(&self, rule: Rule) {
         let rule = Arc::new(rule);
         let mut inner = self.write();
+        inner.forgive(|| Key::Rule(rule.id.to_string()));
         if let Some(older) = inner.rules.insert(Arc::clone(&rule.id), Arc::clone(&rule)) {
             inner.unlink(&older);
         }
@@ -66,21 +73,22 @@ impl RuleSet {
     /// Takes a rule out.
     pub fn remove(&self, id: &str) {
         let mut inner = self.write();
-        if let Some(rule) = inner.rules.remove(id) {
-            inner.unlink(&rule);
-        }
+        inner.forgive(|| Key::Rule(id.to_owned()));
+        inner.remove_rule(id);
         self.changed(inner);
     }
 
     /// Adds a subscriber, or replaces the one with this id.
     pub fn put_subscriber(&self, subscriber: Subscriber) {
         let mut inner = self.write();
+        inner.forgive(|| Key::Subscriber(subscriber.id.clone()));
         inner.subscribers.insert(subscriber.id.as_str().into(), Arc::new(subscriber));
     }
 
     /// Takes a subscriber out.
     pub fn remove_subscriber(&self, id: &str) {
         let mut inner = self.write();
+        inner.forgive(|| Key::Subscriber(id.to_owned()));
         inner.subscribers.remove(id);
     }
 
@@ -123,10 +131,17 @@ impl RuleSet {
     pub fn of_station(&self, view: &ObservationView, evaluator: &Evaluator) -> Rc<[Arc<Rule>]> {
         let inner = self.read();
         let mut found: Rules = inner.by_station.get(&view.station.id).cloned().unwrap_or_default();
+        let mut broken = Rules::new();
         for (condition, rules) in inner.by_condition.values() {
-            if evaluator.evaluate(condition, view) == Ok(Verdict::Holds) {
-                found.extend(rules.values().cloned());
+            match evaluator.evaluate(condition, view) {
+                Ok(Verdict::Holds) => found.extend(rules.values().cloned()),
+                Err(EvaluationError::Panicked) => broken.extend(rules.values().cloned()),
+                Ok(Verdict::HoldsNot | Verdict::Unknown) | Err(EvaluationError::Failed(_)) => {}
             }
+        }
+        drop(inner);
+        for rule in broken {
+            self.set_aside(&rule, &format!("its `where`: {}", EvaluationError::Panicked));
         }
         found.sort_by(|left, right| left.id.cmp(&right.id));
         found.into_iter().collect()
@@ -137,13 +152,35 @@ impl RuleSet {
         self.read().subscribers.get(id).cloned()
     }
 
-    /// Notes that a record of the topic is not used, or with no reason that it is gone or used again.
-    pub fn quarantine(&self, key: &str, reason: Option<&str>) {
+    /// Takes a rule or a subscriber out, and notes why, until it is put again or removed.
+    pub fn quarantine(&self, key: &Key, reason: &str) {
         let mut inner = self.write();
-        match reason {
-            Some(reason) => drop(inner.quarantined.insert(key.to_owned(), reason.to_owned())),
-            None => drop(inner.quarantined.remove(key)),
+        match key {
+            Key::Rule(id) => inner.remove_rule(id),
+            Key::Subscriber(id) => drop(inner.subscribers.remove(id.as_str())),
         }
+        inner.quarantined.insert(key.encode(), reason.to_owned());
+        self.changed(inner);
+    }
+
+    /// Quarantines a rule that has shown while it was evaluated that it must not be evaluated again. One that has
+    /// replaced it meanwhile stays. Logged once, since the second who asks finds it gone.
+    pub fn set_aside(&self, rule: &Arc<Rule>, reason: &str) {
+        let is_in_force = self.get(&rule.id).is_some_and(|known| Arc::ptr_eq(&known, rule));
+        if is_in_force {
+            self.quarantine(&Key::Rule(rule.id.to_string()), reason);
+            metrics::gauge!(QUARANTINED_METRIC).set(self.quarantined_count() as f64);
+            tracing::error!(
+                rule = &*rule.id,
+                reason,
+                "rule quarantined: it is not evaluated until it is changed"
+            );
+        }
+    }
+
+    /// How many rules and subscribers are not used.
+    pub fn quarantined_count(&self) -> usize {
+        self.read().quarantined.len()
     }
 
     /// What is not used, and why.
@@ -168,6 +205,19 @@ impl RuleSet {
 }
 
 impl Inner {
+    /// Drops the note on something that is put again or removed.
+    fn forgive(&mut self, key: impl FnOnce() -> Key) {
+        if !self.quarantined.is_empty() {
+            self.quarantined.remove(&key().encode());
+        }
+    }
+
+    fn remove_rule(&mut self, id: &str) {
+        if let Some(rule) = self.rules.remove(id) {
+            self.unlink(&rule);
+        }
+    }
+
     fn link(&mut self, rule: Arc<Rule>) {
         match &rule.place {
             Place::Station(station) => self.by_station.entry(*station).or_default().push(rule),
@@ -234,5 +284,22 @@ mod tests {
         assert!(ids(&rules, SCOTTSDALE).is_empty());
         assert_eq!(ids(&rules, AJO), ["b"]);
         assert_eq!(rules.len(), 1);
+    }
+
+    #[test]
+    fn a_rule_that_is_set_aside_comes_back_only_changed() {
+        let text = "[[rule]]\nid = \"a\"\nstation = \"USW00003192\"\nwhen = \"TMIN <= 0.0\"\n\
+                    [[rule]]\nid = \"b\"\nstation = \"USW00003192\"\nwhen = \"TMIN <= 0.0\"\n";
+        let rules = RuleSet::parse(text).unwrap();
+        let (rule, generation) = (rules.get("a").unwrap(), rules.generation());
+        rules.set_aside(&rule, "it panicked");
+        assert!(rules.generation() > generation, "tasks must look again");
+        assert_eq!(ids(&rules, SCOTTSDALE), ["b"]);
+        assert_eq!(rules.quarantined()["rule/a"], "it panicked");
+        let file = RuleFile::parse(text, &mut Conditions::default(), &|_| false).unwrap();
+        file.rules.into_iter().for_each(|(_, rule)| rules.put(rule));
+        assert_eq!((ids(&rules, SCOTTSDALE).len(), rules.quarantined_count()), (2, 0));
+        rules.set_aside(&rule, "it panicked");
+        assert_eq!(ids(&rules, SCOTTSDALE).len(), 2, "the one that has replaced it stays");
     }
 }

@@ -28,11 +28,51 @@ pub(super) struct Walk {
 pub(super) struct Standing {
     pub(super) since: i32,
     pub(super) told: i32,
-    pub(super) is_stale: bool,
+    pub(super) contact: Contact,
+}
+
+/// Whether the station of a standing episode is heard of. The first two are stored as the bytes of `false` and `true`:
+/// earlier versions stored only whether the episode is stale.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) enum Contact {
+    /// It reports.
+    Heard,
+    /// It is silent, which was told.
+    Stale,
+    /// It reports again, but no day has matched since: the next one that does is told. The last day before the silence.
+    Back(i32),
+}
+
+impl Standing {
+    pub(super) fn is_stale(&self) -> bool {
+        self.contact == Contact::Stale
+    }
+
+    /// The last day before a silence after which nothing was told yet; `before`: the last day that said something.
+    fn silent_from(&self, before: Option<i32>) -> Option<i32> {
+        match self.contact {
+            Contact::Heard => None,
+            Contact::Stale => before,
+            Contact::Back(day) => Some(day),
+        }
+    }
 }
 
 /// Something that should be told.
-pub(super) type Due = (i32, Transition, i32);
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Due {
+    pub(super) day: i32,
+    pub(super) transition: Transition,
+    pub(super) since: i32,
+    /// Where an episode fires again after a silence: the last day before it.
+    pub(super) silent_from: Option<i32>,
+}
+
+impl Due {
+    fn new(day: i32, transition: Transition, since: i32) -> Self {
+        Self { day, transition, since, silent_from: None }
+    }
+}
 
 impl Walk {
     pub(super) const START: Self =
@@ -47,9 +87,9 @@ impl Walk {
     /// Notices silence, if the calendar has come to `today`.
     pub(super) fn wait_until(&mut self, today: i32, tell: &mut impl FnMut(Due)) {
         let Some(end) = self.patience_ends().filter(|end| today > *end) else { return };
-        if let Some(standing) = self.standing.as_mut().filter(|standing| !standing.is_stale) {
-            standing.is_stale = true;
-            tell((end, Transition::Stale, standing.since));
+        if let Some(standing) = self.standing.as_mut().filter(|standing| !standing.is_stale()) {
+            standing.contact = Contact::Stale;
+            tell(Due::new(end, Transition::Stale, standing.since));
         }
     }
 
@@ -65,28 +105,32 @@ impl Walk {
             let found = ((day - last).min(i32::from(u16::MAX) / PARTS) * PARTS).min(2 * interval + PARTS);
             self.interval = u16::try_from(interval + (found - interval) / 4).unwrap_or(u16::MAX);
         }
-        self.last_day = Some(day);
+        let before = self.last_day.replace(day);
         match (verdict, &mut self.standing) {
             (DayVerdict::Unknown, _) => {}
             (DayVerdict::Matches, None) => {
                 self.in_a_row += 1;
                 if self.in_a_row >= terms.for_days {
                     self.in_a_row = 0;
-                    self.standing = Some(Standing { since: day, told: day, is_stale: false });
-                    tell((day, Transition::Fired, day));
+                    self.standing = Some(Standing { since: day, told: day, contact: Contact::Heard });
+                    tell(Due::new(day, Transition::Fired, day));
                 }
             }
             (DayVerdict::Matches, Some(standing)) => {
-                standing.is_stale = false;
-                if terms.repeat_days.is_some_and(|days| day - standing.told >= i32::from(days)) {
+                let silent_from = standing.silent_from(before);
+                let is_again = terms.repeat_days.is_some_and(|days| day - standing.told >= i32::from(days));
+                standing.contact = Contact::Heard;
+                if silent_from.is_some() || is_again {
                     standing.told = day;
-                    tell((day, Transition::Fired, standing.since));
+                    tell(Due { silent_from, ..Due::new(day, Transition::Fired, standing.since) });
                 }
             }
             (DayVerdict::Between, None) | (DayVerdict::Clears, None) => self.in_a_row = 0,
-            (DayVerdict::Between, Some(standing)) => standing.is_stale = false,
+            (DayVerdict::Between, Some(standing)) => {
+                standing.contact = standing.silent_from(before).map_or(Contact::Heard, Contact::Back);
+            }
             (DayVerdict::Clears, Some(standing)) => {
-                tell((day, Transition::Resolved, standing.since));
+                tell(Due::new(day, Transition::Resolved, standing.since));
                 self.standing = None;
             }
         }

@@ -15,7 +15,7 @@ use super::memory;
 use super::{Context, Limits, Processor, Validate, accepted_observation};
 use crate::noaa::{KnownStations, ObservationView, StationId, StationView};
 use crate::record::Record;
-use crate::rules::{DayVerdict, Episodes, Evaluator, Event, LoneDay, Rule, RuleSet, Taken};
+use crate::rules::{DayVerdict, Episodes, EvaluationError, Evaluator, Event, LoneDay, Rule, RuleSet, Taken};
 use crate::state::{StateError, Store};
 
 /// The processor.
@@ -197,20 +197,24 @@ impl Alert {
                 }
                 Ok(judgement) => judge_lone_day(rule, judgement.verdict, observed, context)?,
                 // One rule's mistake must not keep the others from firing.
-                Err(reason) => self.evaluation_failed(rule, &reason, context),
+                Err(error) => self.evaluation_failed(rule, &error, context),
             }
         }
         Ok(())
     }
 
-    fn evaluation_failed(&mut self, rule: &Rule, reason: &str, context: &mut Context<'_>) {
+    fn evaluation_failed(&mut self, rule: &Arc<Rule>, error: &EvaluationError, context: &mut Context<'_>) {
         context.counts.rule_errors += 1;
         metrics::counter!("frostline_rule_errors_total", "rule" => rule.id.to_string()).increment(1);
+        let reason = error.to_string();
+        if *error == EvaluationError::Panicked {
+            return self.rules.set_aside(rule, &reason);
+        }
         if self.failing.insert(Arc::clone(&rule.id)) {
             tracing::warn!(
                 rule = &*rule.id,
                 reason,
-                "a rule cannot be evaluated; told once until rules change"
+                "a rule cannot be evaluated; logged once until rules change"
             );
         }
     }

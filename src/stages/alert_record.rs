@@ -179,29 +179,30 @@ impl AlertRecord<'_> {
         let (when, days) = (rule.when.text(), self.days());
         let place = self.place();
         match self.event.transition {
-            Transition::Fired => match &rule.message {
-                Some(template) if self.is_about_the_observation() => {
-                    let severity = rule.severity.unwrap_or_default().as_str();
-                    template.render(&Subject { rule: &rule.id, when, severity, date, days }, self.view)
+            Transition::Fired => {
+                let text = match &rule.message {
+                    Some(template) if self.is_about_the_observation() => {
+                        let severity = rule.severity.unwrap_or_default().as_str();
+                        template.render(&Subject { rule: &rule.id, when, severity, date, days }, self.view)
+                    }
+                    _ if days > 1 => format!("{} at {place} on {date}: {when}, day {days}", self.measured()),
+                    _ => format!("{} at {place} on {date}: {when}", self.measured()),
+                };
+                match self.event.silent_from.and_then(Date::from_days_since_1970) {
+                    Some(last) => format!("{text} (first alert since the station fell silent after {last})"),
+                    None => text,
                 }
-                _ if days > 1 => format!("{} at {place} on {date}: {when}, day {days}", self.measured()),
-                _ => format!("{} at {place} on {date}: {when}", self.measured()),
-            },
+            }
             Transition::Resolved => {
                 let clear = rule.clear.as_ref().map_or("", |clear| clear.text());
-                format!(
-                    "{} at {place} on {date}: over ({clear}) after {}",
-                    self.measured(),
-                    counted(days - 1)
-                )
+                format!("{} at {place} on {date}: over ({clear}) on day {days}", self.measured())
             }
             Transition::Stale => format!(
-                "No news from {place} up to {date}: whether {when} still holds is unknown; it was told first {} before",
-                counted(days - 1)
+                "No report from {place} up to {date}: whether {when} still holds on day {days} is unknown"
             ),
             Transition::Retracted => {
                 let what = self.retracts.unwrap_or_default();
-                format!("Withdrawn: {what}. What is now known of {place} does not bear it out")
+                format!("Withdrawn: {what}. Newer data for {place} no longer supports it")
             }
         }
     }
@@ -227,8 +228,4 @@ impl AlertRecord<'_> {
         };
         self.values().iter().map(with_unit).collect::<Vec<_>>().join(", ")
     }
-}
-
-fn counted(days: i32) -> String {
-    if days == 1 { "1 day".into() } else { format!("{days} days") }
 }

@@ -82,6 +82,84 @@ fn an_episode_is_told_with_what_people_need() {
     assert_eq!((&resolved["TMIN"], resolved.get("rule_version")), (&2.5.into(), None));
 }
 
+/// What people read counts days as `days` does: the day on which the episode fired is day 1.
+#[test]
+fn texts_count_days_as_the_alert_does() {
+    let rules = "[[rule]]\nid = \"r\"\nwhere = \"true\"\nwhen = \"TMIN <= 0.0\"\nclear = \"TMIN > 2.0\"\nrepeat_days = 3\n";
+    let mut driver = driver(rules);
+    for (day, tmin) in
+        [(1, "-1.0"), (2, "-1.0"), (3, "-1.0"), (4, "-1.0"), (5, "2.5"), (6, "-1.0"), (20, "-1.0")]
+    {
+        driver.pipe(A, &document(A, &format!("2016-03-{day:02}"), &format!(",\"TMIN\":{tmin}"))).unwrap();
+    }
+    let written: Vec<serde_json::Value> = driver.commit().unwrap().iter().map(Written::json).collect();
+    let texts: Vec<(i64, &str)> = written
+        .iter()
+        .map(|alert| (alert["days"].as_i64().unwrap(), alert["message"].as_str().unwrap()))
+        .collect();
+    let place = "at X (USC00020080) on 2016-03";
+    assert_eq!(
+        texts,
+        [
+            (1, format!("TMIN -1.0 °C {place}-01: TMIN <= 0.0")),
+            (4, format!("TMIN -1.0 °C {place}-04: TMIN <= 0.0, day 4")),
+            (5, format!("TMIN 2.5 °C {place}-05: over (TMIN > 2.0) on day 5")),
+            (1, format!("TMIN -1.0 °C {place}-06: TMIN <= 0.0")),
+            (
+                4,
+                "No report from X (USC00020080) up to 2016-03-09: whether TMIN <= 0.0 still holds on day 4 is unknown"
+                    .to_owned()
+            ),
+            (
+                15,
+                format!(
+                    "TMIN -1.0 °C {place}-20: TMIN <= 0.0, day 15 (first alert since the station fell silent after \
+                     2016-03-06)"
+                )
+            ),
+        ]
+        .each_ref()
+        .map(|(days, text)| (*days, text.as_str()))
+    );
+}
+
+/// Frost in February, silence until November: who was warned then is warned again.
+#[test]
+fn frost_after_a_long_silence_is_an_alert() {
+    let mut driver = driver(EPISODES);
+    for date in ["2016-02-20", "2016-02-21", "2016-11-05", "2016-11-06", "2016-11-07"] {
+        driver.pipe(A, &document(A, date, ",\"TMIN\":-4.0")).unwrap();
+    }
+    let written = driver.commit().unwrap();
+    assert_eq!(
+        ids(&written),
+        [
+            "r/USC00020080/2016-02-20/fired",
+            "r/USC00020080/2016-02-24/stale",
+            "r/USC00020080/2016-11-05/fired"
+        ]
+    );
+    let again = written[2].json();
+    assert_eq!(again["episode"], "r/USC00020080/2016-02-20");
+    assert_eq!(again["message"], "-4.0 at X (first alert since the station fell silent after 2016-02-21)");
+}
+
+#[test]
+fn a_rule_that_is_set_aside_is_not_evaluated_and_the_others_go_on() {
+    let text = "[[rule]]\nid = \"a\"\nwhere = \"true\"\nwhen = \"TMIN <= 0.0\"\n\
+                [[rule]]\nid = \"b\"\nwhere = \"true\"\nwhen = \"TMIN <= 0.0\"\n";
+    let rules = Arc::new(RuleSet::parse(text).unwrap());
+    let mut driver =
+        TestDriver::new(StageName::Alert, Box::new(Alert::new(Arc::clone(&rules), Limits::default())));
+    let mut pipe = |date: &str| {
+        driver.pipe(A, &document(A, date, ",\"TMIN\":-4.0")).unwrap();
+        driver.commit().unwrap().len()
+    };
+    assert_eq!(pipe("2016-02-20"), 2);
+    rules.set_aside(&rules.get("a").unwrap(), "the interpreter panicked");
+    assert_eq!(pipe("2016-02-21"), 1);
+}
+
 #[test]
 fn a_silent_station_becomes_stale_when_others_go_on_also_after_a_restart() {
     let alert = || {

@@ -88,7 +88,7 @@ fn rules_check() {
     };
     let good = "[[rule]]\nid = \"frost\"\nstation = \"USW00003192\"\nwhen = \"TMIN <= 10.0\"\n";
     let outcome = check(good).run().expect_code(0);
-    assert!(outcome.out.contains("1 rules"), "{outcome}");
+    assert!(outcome.out.trim_end().ends_with("1 rule"), "{outcome}");
     let bad = "[[rule]]\nid = \"frost\"\nstation = \"USW3192\"\nwhen = \"TMIN <= \"\n";
     let outcome = check(bad).run().expect_code(1);
     assert!(outcome.out.contains("rules.toml:3:11: station"), "{outcome}");

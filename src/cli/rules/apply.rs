@@ -1,5 +1,6 @@
 //! `frostline rules apply` and `remove`: changes to the rules' topic, shown before they are made.
 
+use std::collections::BTreeMap;
 use std::io::{BufRead, IsTerminal};
 use std::path::PathBuf;
 
@@ -9,11 +10,13 @@ use serde::Serialize;
 use super::super::output::{BOLD, DIM, GREEN, RED, YELLOW};
 use super::super::{Common, Failed, output};
 use super::check::{Known, by_id, print, warnings};
+use super::placement;
 use super::source::{self, Live};
 use crate::config::Config;
 use crate::record::unix_ms;
 use crate::rules::{
-    Conditions, Definition, Item, Key, Mistake, Published, PublishedRule, Quarantine, RuleFile, Subscriber,
+    Conditions, Definition, Item, Key, MISTAKES_MAX, Mistake, Position, Problem, Published, PublishedRule,
+    Quarantine, RuleFile, Subscriber,
 };
 
 const APPLY_EXAMPLES: &str = "\
@@ -149,9 +152,11 @@ pub(in super::super) fn plan(config: &Config, live: &Live<'_>, text: &str) -> Re
     } else {
         Known { table: Some(by_id(live.stations()?)), ..Known::default() }
     };
-    let warnings = warnings(&file, &known.with_channels(config));
+    let mut warnings = warnings(&file, &known.with_config(config));
+    let places = near_places(&file);
     let mut wanted = Published::of_file(file);
     find_nearest(config, live, &before, &mut wanted, &mut conditions)?;
+    warnings.extend(far_warnings(&wanted, &places));
     if !names_subscribers {
         wanted.subscribers = before.subscribers.clone();
     }
@@ -163,6 +168,25 @@ pub(in super::super) fn plan(config: &Config, live: &Live<'_>, text: &str) -> Re
     let left_alone = before.quarantined.iter().filter_map(not_understood).collect();
     let (changes, unchanged) = difference(&before, wanted, unix_ms());
     Ok(Plan { changes, unchanged, warnings, left_alone })
+}
+
+/// Where in the file rules ask for the nearest station.
+fn near_places(file: &RuleFile) -> BTreeMap<String, Position> {
+    let problem = || Problem { field: "near", offset: 0, message: String::new() };
+    let rules = file.rules.iter().enumerate().filter(|(_, (written, _))| written.near.is_some());
+    rules
+        .map(|(index, (written, _))| (written.id.clone(), file.locate(index, &problem())))
+        .take(MISTAKES_MAX)
+        .collect()
+}
+
+/// Stations that were found, but far away.
+fn far_warnings(wanted: &Published, places: &BTreeMap<String, Position>) -> Vec<Mistake> {
+    let warning = |(id, position): (&String, &Position)| {
+        let reason = placement::far(wanted.rules.get(id)?.nearest.as_ref()?)?;
+        Some(Mistake { position: *position, message: format!("rule `{id}`: {reason}") })
+    };
+    places.iter().filter_map(warning).collect()
 }
 
 /// Finds the stations of rules that ask for the nearest.

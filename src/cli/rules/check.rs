@@ -8,12 +8,14 @@ use clap::Args;
 use super::super::output::{BOLD, GREEN, RED, YELLOW};
 use super::super::{Common, Failed, output};
 use super::StationFiles;
+use super::placement::{self, Placement};
 use super::source::{self, Live};
 use crate::backtest::{self, Input};
 use crate::config::Config;
-use crate::noaa::{Compat, ObservationView, Station, StationId};
+use crate::noaa::{Station, StationId};
 use crate::rules::{
-    Conditions, Evaluator, MISTAKES_MAX, Mistake, Place, Problem, Reporting, RuleFile, Verdict, lint,
+    Conditions, Evaluator, MISTAKES_MAX, Mistake, Near, Place, Problem, Reporting, Rule, RuleFile, Verdict,
+    lint,
 };
 use crate::stages::DeliverSettings;
 
@@ -24,8 +26,9 @@ Examples:
   frostline rules check rules.toml --live                against the station table and observations of the broker
   frostline rules check rules.toml --json --lenient      warnings do not fail
 
-Exit code 1 where anything was found. A mistake keeps a file from being used; a warning is about rules that
-are hardly meant so: another unit, never or always true, a station that is unknown or does not report that.";
+Exit code 1 where anything was found. A mistake keeps a file from being used; a warning is about a rule
+that is probably a mistake: another unit, never or always true, a station that is unknown, does not report that,
+does not get through filter.where, or is far away.";
 
 /// Find all mistakes in a rule file; exit code 1 where there are any
 #[derive(Args)]
@@ -51,14 +54,20 @@ pub(super) struct CheckArguments {
 pub(super) struct Known {
     pub(super) table: Option<BTreeMap<StationId, Station>>,
     pub(super) reporting: Option<Reporting>,
-    /// Where people can be told at all.
+    /// Where people can be notified at all.
     pub(super) channels: Option<DeliverSettings>,
+    /// Which stations of the table get through the filter; `None` where all do, or there is no table.
+    pub(super) placement: Option<Placement>,
 }
 
 impl Known {
-    /// What the configuration says about channels, if any is configured.
-    pub(super) fn with_channels(self, config: &Config) -> Self {
-        Self { channels: config.notify.is_on().then(|| config.deliver_settings()), ..self }
+    /// What the configuration says about channels, if any is configured, and about the filter.
+    pub(super) fn with_config(self, config: &Config) -> Self {
+        Self {
+            channels: config.notify.is_on().then(|| config.deliver_settings()),
+            placement: self.table.as_ref().and_then(|table| Placement::new(config, table)),
+            ..self
+        }
     }
 }
 
@@ -83,7 +92,7 @@ pub(super) async fn check(common: &Common, arguments: &CheckArguments) -> Result
             return Err(Failed::Mistakes);
         }
     };
-    let known = known(&config, arguments, live.as_ref())?.with_channels(&config);
+    let known = known(&config, arguments, live.as_ref())?.with_config(&config);
     let warnings = warnings(&rules, &known);
     warnings.iter().try_for_each(|warning| print(common, file, warning, false))?;
     let (count, name) = (rules.rules.len(), file.display().to_string());
@@ -92,7 +101,7 @@ pub(super) async fn check(common: &Common, arguments: &CheckArguments) -> Result
             &serde_json::json!({ "file": name, "rules": count, "mistakes": 0, "warnings": warnings.len() }),
         )?;
     } else if warnings.is_empty() {
-        output::line(&format!("{GREEN}ok{GREEN:#}  {BOLD}{name}{BOLD:#}: {count} rules"))?;
+        output::line(&format!("{GREEN}ok{GREEN:#}  {BOLD}{name}{BOLD:#}: {count} {}", plural(count)))?;
     }
     if warnings.is_empty() || arguments.lenient { Ok(()) } else { Err(Failed::Mistakes) }
 }
@@ -102,7 +111,7 @@ fn known(config: &Config, arguments: &CheckArguments, live: Option<&Live<'_>>) -
         return Ok(Known {
             table: Some(by_id(live.stations()?)),
             reporting: Some(live.reporting()?),
-            channels: None,
+            ..Known::default()
         });
     }
     let stations = arguments.stations.read()?;
@@ -112,11 +121,11 @@ fn known(config: &Config, arguments: &CheckArguments, live: Option<&Live<'_>>) -
         let setting = source::setting(config, stations.as_deref())?;
         Some(backtest::reporting(&Input::Files(&arguments.data, &source::read_file), &setting)?)
     };
-    Ok(Known { table: stations.map(by_id), reporting, channels: None })
+    Ok(Known { table: stations.map(by_id), reporting, ..Known::default() })
 }
 
 /// A table of stations.
-pub(super) fn by_id(stations: Vec<Station>) -> BTreeMap<StationId, Station> {
+pub(in super::super) fn by_id(stations: Vec<Station>) -> BTreeMap<StationId, Station> {
     stations.into_iter().map(|station| (station.id, station)).collect()
 }
 
@@ -129,9 +138,7 @@ fn choose_nobody(file: &RuleFile, table: &BTreeMap<StationId, Station>) -> Vec<b
         if !choose_nobody.contains(&true) {
             break;
         }
-        // Conditions are about observations; of this one only the station counts.
-        let document = format!(r#"{{"station":{},"date":"2016-01-01"}}"#, station.to_json(Compat::None));
-        let Ok(view) = ObservationView::parse(document.as_bytes()) else { continue };
+        let Some(view) = placement::as_view(station) else { continue };
         for ((_, rule), is_alone) in file.rules.iter().zip(&mut choose_nobody) {
             if let Place::Where(condition) = &rule.place
                 && *is_alone
@@ -155,33 +162,20 @@ pub(super) fn warnings(file: &RuleFile, known: &Known) -> Vec<Mistake> {
             problems.push(Problem { field: "email", offset: 0, message });
         }
         let mut add = |field, message| problems.push(Problem { field, offset: 0, message });
+        let placement = known.placement.as_ref();
         if choose_nobody.get(index) == Some(&true) {
             add("where", "no station of the station table is chosen by it: nothing will ever match".into());
+        } else if matches!(rule.place, Place::Where(_)) {
+            placement
+                .and_then(|placement| placement.shut_out(rule))
+                .into_iter()
+                .for_each(|reason| add("where", reason));
         }
         if let Place::Station(station) = rule.place {
-            let is_in_table = known.table.as_ref().is_none_or(|table| table.contains_key(&station));
-            if !is_in_table {
-                add(
-                    "station",
-                    format!("station {station} is not in the station table: nothing will come from it"),
-                );
-            } else if let Some(reporting) = &known.reporting {
-                if !reporting.knows(station) {
-                    add("station", format!("nothing was found of station {station} in the observations"));
-                } else {
-                    for element in rule.elements() {
-                        if !reporting.reports(station, element) {
-                            add("station", format!("station {station} has never reported {element}"));
-                        }
-                    }
-                }
-            }
+            of_station(station, rule, known).into_iter().for_each(|reason| add("station", reason));
         }
-        if let (Some(near), Some(reporting)) = (&definition.near, &known.reporting)
-            && reporting.nearest(near, &rule.elements()).is_none()
-        {
-            let elements: Vec<String> = rule.elements().iter().map(ToString::to_string).collect();
-            add("near", format!("no station near it reports {}", elements.join(" and ")));
+        if let (Some(near), Some(reporting)) = (&definition.near, &known.reporting) {
+            of_near(near, rule, reporting, placement).into_iter().for_each(|reason| add("near", reason));
         }
         // Finding a place takes long in a large file.
         let room = MISTAKES_MAX.saturating_sub(found.len());
@@ -191,6 +185,40 @@ pub(super) fn warnings(file: &RuleFile, known: &Known) -> Vec<Mistake> {
         }));
     }
     found
+}
+
+/// What looks wrong with a rule's station.
+fn of_station(station: StationId, rule: &Rule, known: &Known) -> Vec<String> {
+    if known.table.as_ref().is_some_and(|table| !table.contains_key(&station)) {
+        return vec![format!("station {station} is not in the station table: nothing will come from it")];
+    }
+    let shut_out = known.placement.as_ref().and_then(|placement| placement.shut_out(rule));
+    let mut reasons: Vec<String> = shut_out.into_iter().collect();
+    match &known.reporting {
+        Some(reporting) if !reporting.knows(station) => {
+            reasons.push(format!("nothing was found of station {station} in the observations"));
+        }
+        Some(reporting) => {
+            let missing = rule.elements().into_iter().filter(|element| !reporting.reports(station, *element));
+            reasons.extend(missing.map(|element| format!("station {station} has never reported {element}")));
+        }
+        None => {}
+    }
+    reasons
+}
+
+/// What looks wrong with the station that is nearest.
+fn of_near(near: &Near, rule: &Rule, reporting: &Reporting, placement: Option<&Placement>) -> Option<String> {
+    match reporting.nearest(near, &rule.elements()) {
+        Some(nearest) => {
+            let shut_out = placement.and_then(|placement| placement.shuts_out_nearest(nearest.station));
+            shut_out.or_else(|| placement::far(&nearest))
+        }
+        None => {
+            let elements: Vec<String> = rule.elements().iter().map(ToString::to_string).collect();
+            Some(format!("no station near it reports {}", elements.join(" and ")))
+        }
+    }
 }
 
 /// Subscribers with addresses of channels that are not configured.
@@ -206,6 +234,10 @@ fn unreachable_by(channels: &DeliverSettings, file: &RuleFile) -> Vec<Mistake> {
         })
     };
     file.subscribers.iter().enumerate().flat_map(of_subscriber).take(MISTAKES_MAX).collect()
+}
+
+fn plural(rules: usize) -> &'static str {
+    if rules == 1 { "rule" } else { "rules" }
 }
 
 /// Prints one finding.

@@ -3,6 +3,7 @@
 pub(super) mod apply;
 mod backtest;
 mod check;
+pub(super) mod placement;
 pub(super) mod source;
 mod view;
 
@@ -14,6 +15,7 @@ use super::{Common, Failed};
 
 pub(super) use apply::place;
 pub(super) use backtest::{History, check_needs, date};
+pub(super) use check::by_id;
 
 const EXAMPLES: &str = "\
 Examples:

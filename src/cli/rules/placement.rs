@@ -1,0 +1,165 @@
+//! Warnings about where rules watch: stations whose observations the alert stage never reads, and "nearest" stations
+//! that are far away.
+
+use std::collections::{BTreeMap, HashSet};
+
+use crate::config::{Config, topic};
+use crate::noaa::{Compat, ObservationView, Station, StationId};
+use crate::rules::{Condition, Conditions, Evaluator, Nearest, Place, Published, Rule, Scope, Verdict};
+
+/// A station further away than this has other weather, in kilometres.
+const FAR_KM: f64 = 50.0;
+/// The same for how much higher or lower it stands, in metres: about two degrees.
+const FAR_M: f64 = 300.0;
+
+/// What an alert stage that reads the filtered topic does not see.
+const ADVICE: &str = "change filter.where, or set alert.source = \"noaa-json\" to judge all stations";
+
+/// The stations of the table, where the filter decides whose observations reach the alert stage.
+pub(in super::super) struct Placement {
+    kept: Vec<ObservationView>,
+    /// The others.
+    shut_out: HashSet<StationId>,
+    evaluator: Evaluator,
+}
+
+impl Placement {
+    /// `None` where the alert stage reads all observations.
+    pub(in super::super) fn new(config: &Config, table: &BTreeMap<StationId, Station>) -> Option<Self> {
+        if !is_filtered(config) {
+            return None;
+        }
+        // A filter that cannot be compiled is reported when it is used.
+        let filter = Condition::compile(&config.filter.expression, Scope::Filter).ok()?;
+        let evaluator = Evaluator::new();
+        // Where it asks for elements too, nothing is known yet.
+        let is_kept = |view: &ObservationView| evaluator.evaluate(&filter, view) != Ok(Verdict::HoldsNot);
+        let (kept, others): (Vec<_>, Vec<_>) = table.values().filter_map(as_view).partition(is_kept);
+        let shut_out = others.into_iter().map(|view| view.station.id).collect();
+        Some(Self { kept, shut_out, evaluator })
+    }
+
+    /// Why a rule never fires, if none of its stations gets through the filter. It watches some.
+    pub(in super::super) fn shut_out(&self, rule: &Rule) -> Option<String> {
+        match &rule.place {
+            Place::Station(station) if self.shut_out.contains(station) => Some(format!(
+                "station {station} does not get through filter.where, so this rule never fires: {ADVICE}"
+            )),
+            Place::Where(condition) => {
+                let is_watched =
+                    |view: &ObservationView| self.evaluator.evaluate(condition, view) == Ok(Verdict::Holds);
+                (!self.kept.iter().any(is_watched)).then(|| {
+                    format!(
+                        "none of its stations gets through filter.where, so this rule never fires: {ADVICE}"
+                    )
+                })
+            }
+            Place::Station(_) | Place::Unresolved => None,
+        }
+    }
+
+    /// The same for the station that was found for `near`.
+    pub(super) fn shuts_out_nearest(&self, station: StationId) -> Option<String> {
+        self.shut_out.contains(&station).then(|| {
+            format!("the nearest station, {station}, does not get through filter.where, so it is not used: {ADVICE}")
+        })
+    }
+}
+
+/// Whether the alert stage reads only what the filter keeps.
+pub(in super::super) fn is_filtered(config: &Config) -> bool {
+    config.alert.source == topic::JSON_US_AZ
+}
+
+/// A station as conditions see it; elements and the date are not asked.
+pub(super) fn as_view(station: &Station) -> Option<ObservationView> {
+    let document = format!(r#"{{"station":{},"date":"2016-01-01"}}"#, station.to_json(Compat::None));
+    ObservationView::parse(document.as_bytes()).ok()
+}
+
+/// What is wrong with the station that was found for `near`, if it is far away, or much higher or lower.
+pub(in super::super) fn far(nearest: &Nearest) -> Option<String> {
+    let is_far = nearest.km > FAR_KM || nearest.higher_by_m.is_some_and(|metres| metres.abs() > FAR_M);
+    is_far.then(|| {
+        let height = match nearest.higher_by_m {
+            Some(metres) if metres < 0.0 => format!("{} m lower", -metres),
+            Some(metres) => format!("{metres} m higher"),
+            None => "at an unknown difference in elevation (near.elevation is not set)".into(),
+        };
+        let name = nearest.name.as_deref().map(|name| format!(" {name}")).unwrap_or_default();
+        format!(
+            "the nearest station that reports it is {}{name}, {} km away and {height}: its weather may differ; name a \
+             station, or lower max_km",
+            nearest.station, nearest.km
+        )
+    })
+}
+
+/// Logs what looks wrong with the places of rules that start.
+pub(in super::super) fn log(rules: &Published, placement: Option<&Placement>) {
+    let mut conditions = Conditions::default();
+    for (id, published) in &rules.rules {
+        let shut_out = placement.and_then(|placement| {
+            published.compile(&mut conditions).ok().and_then(|rule| placement.shut_out(&rule))
+        });
+        for reason in shut_out.into_iter().chain(published.nearest.as_ref().and_then(far)) {
+            tracing::warn!(rule = id, reason, "this rule is probably a mistake");
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::rules::Definition;
+
+    fn station(id: &str, state: &str) -> (StationId, Station) {
+        let document = format!(
+            r#"{{"id":"{id}","country_code":"US","country":"United States","location":{{"lat":36.7,"lon":-119.8}},
+                "elevation":100.0,"state_code":"{state}","state":"X","name":"A STATION"}}"#
+        );
+        let station: Station = serde_json::from_str(&document).unwrap();
+        (station.id, station)
+    }
+
+    fn shut_out(placement: &Placement, definition: Definition) -> Option<String> {
+        let definition = Definition { id: "r".into(), when: "TMIN <= 0.0".into(), ..definition };
+        placement.shut_out(&definition.compile(1, None, &mut Conditions::default()).unwrap())
+    }
+
+    #[test]
+    fn rules_outside_the_filter_never_fire() {
+        let table = BTreeMap::from([station("USW00003192", "AZ"), station("USC00043747", "CA")]);
+        let config = Config::default();
+        let placement = Placement::new(&config, &table).unwrap();
+        let at = |id: &str| Definition { station: Some(id.into()), ..Definition::default() };
+        let in_state = |state: &str| Definition {
+            stations: Some(format!("station.state_code == '{state}'")),
+            ..Definition::default()
+        };
+        assert_eq!(shut_out(&placement, at("USW00003192")), None);
+        assert_eq!(shut_out(&placement, in_state("AZ")), None);
+        for outside in [at("USC00043747"), in_state("CA")] {
+            let reason = shut_out(&placement, outside).unwrap();
+            assert!(reason.contains("filter.where") && reason.contains("alert.source"), "{reason}");
+        }
+        let mut all = Config::default();
+        all.alert.source = topic::JSON.into();
+        assert!(Placement::new(&all, &table).is_none());
+    }
+
+    #[test]
+    fn far_stations_are_named_with_both_figures() {
+        let found = |km, higher_by_m| Nearest {
+            station: StationId::parse(b"USC00027281").unwrap(),
+            name: Some("ROOSEVELT".into()),
+            km,
+            higher_by_m,
+        };
+        assert_eq!(far(&found(12.0, Some(-80.0))), None);
+        let away = far(&found(91.8, Some(12.0))).unwrap();
+        assert!(away.contains("91.8 km") && away.contains("12 m higher"), "{away}");
+        let lower = far(&found(3.0, Some(-412.0))).unwrap();
+        assert!(lower.contains("3 km") && lower.contains("412 m lower"), "{lower}");
+    }
+}

@@ -1,0 +1,125 @@
+//! Tries a condition on made-up values, so that `TMIN + 1` is found when it is written, not at 4 a.m.
+//!
+//! Each part of the tree is tried by itself, innermost first: what decides first (`||`, `? :`) hides nothing of what
+//! stands behind it, and a mistake is reported at the smallest part that has it. What depends on the made-up values
+//! (a division by what happens to be zero, a place in a list) is left to the day on which it happens.
+
+use std::sync::Arc;
+
+use cel::common::ast::{CallExpr, Expr, IdedExpr, operators};
+use cel::{Context, Value};
+
+use super::Evaluator;
+use super::condition::{ConditionError, Used, Variable, station_value};
+use super::execution::{Failure, resolve};
+use super::syntax::{Syntax, children, has_variables};
+use crate::noaa::{ObservationView, Scale};
+
+/// A station with every field.
+const SAMPLE: &[u8] = br#"{"station":{"id":"USW00003192","country_code":"US","country":"United States",
+    "location":{"lat":33.6,"lon":-111.9},"elevation":449.0,"state_code":"AZ","state":"ARIZONA",
+    "name":"SCOTTSDALE MUNI AP"},"date":"2016-02-24"}"#;
+
+/// Checks that each part can be evaluated, and that the whole gives true or false.
+///
+/// # Errors
+/// The first mistake, innermost first.
+pub(super) fn check(syntax: &Syntax<'_>, variables: &[Used], subject: &str) -> Result<(), ConditionError> {
+    let sample = ObservationView::parse(SAMPLE).map_err(|error| ConditionError {
+        offset: 0,
+        message: format!("the sample observation cannot be read: {error}"),
+    })?;
+    let evaluator = Evaluator::new();
+    let mut scope = evaluator.scope();
+    for Used { name, variable, .. } in variables {
+        let value = match variable {
+            Variable::Element(element) => match element.scale() {
+                Scale::Tenths => Value::Float(0.5),
+                Scale::Whole => Value::Int(1),
+            },
+            Variable::Station => station_value(&sample.station),
+            Variable::Date => Value::String(Arc::new(sample.date.to_string())),
+        };
+        scope.add_variable_from_value(name.as_str(), value);
+    }
+    let trial = Trial { syntax, scope: &scope, subject };
+    let value = trial.value(syntax.root)?;
+    trial.must_be_bool(syntax.root, value.as_ref(), &format!("the {subject} gives"))
+}
+
+struct Trial<'a> {
+    syntax: &'a Syntax<'a>,
+    scope: &'a Context<'a, 'static>,
+    subject: &'a str,
+}
+
+impl Trial<'_> {
+    /// The value of a part; `None` where only real values decide. The tree's depth is limited.
+    fn value(&self, node: &IdedExpr) -> Result<Option<Value>, ConditionError> {
+        let mut values = Vec::new();
+        for child in children(&node.expr) {
+            values.push((child, self.value(child)?));
+        }
+        if let Expr::Call(call) = &node.expr {
+            for (child, value) in &values[..asks(call).min(values.len())] {
+                self.must_be_bool(child, value.as_ref(), "this gives")?;
+            }
+        }
+        let is_open = values.iter().any(|(_, value)| value.is_none());
+        match resolve(node, self.scope) {
+            Ok(value) => Ok(Some(value)),
+            Err(_) if is_open => Ok(None),
+            Err(Failure::DividesByZero) if has_variables(node) => Ok(None),
+            Err(Failure::Unknown | Failure::OutOfBounds) if is_variable_index(node) => Ok(None),
+            Err(failure) => Err(self.mistake(node, failure)),
+        }
+    }
+
+    fn must_be_bool(
+        &self,
+        node: &IdedExpr,
+        value: Option<&Value>,
+        gives: &str,
+    ) -> Result<(), ConditionError> {
+        match value {
+            None | Some(Value::Bool(_)) => Ok(()),
+            Some(other) => Err(ConditionError {
+                offset: self.syntax.start(node),
+                message: format!("{gives} a {}, not true or false", other.type_of()),
+            }),
+        }
+    }
+
+    fn mistake(&self, node: &IdedExpr, failure: Failure) -> ConditionError {
+        let subject = self.subject;
+        let message = match failure {
+            // Everything that may be missing is there, so what is not found does not exist.
+            Failure::Unknown => format!(
+                "the {subject} asks for something that does not exist: `station` has id, country_code, country, \
+                 state_code, state, name, lat, lon and elevation"
+            ),
+            Failure::DividesByZero => format!("the {subject} divides by zero"),
+            Failure::OutOfBounds => format!("the {subject} asks for an item that the list does not have"),
+            Failure::Panicked => format!("the {subject} cannot be evaluated: the interpreter panicked"),
+            Failure::Other(reason) => format!("the {subject} cannot be evaluated: {reason}"),
+        };
+        ConditionError { offset: self.syntax.start(node), message }
+    }
+}
+
+/// How many of the first arguments must be true or false.
+fn asks(call: &CallExpr) -> usize {
+    match call.func_name.as_str() {
+        operators::LOGICAL_AND | operators::LOGICAL_OR => 2,
+        operators::LOGICAL_NOT | operators::CONDITIONAL => 1,
+        _ => 0,
+    }
+}
+
+/// `[1, 2][SNOW]`, `{'AZ': 1.0}[station.state_code]`
+fn is_variable_index(node: &IdedExpr) -> bool {
+    match &node.expr {
+        Expr::Call(call) if call.func_name == operators::INDEX => call.args.get(1).is_some_and(has_variables),
+        _ => false,
+    }
+}

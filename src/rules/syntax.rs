@@ -1,0 +1,158 @@
+//! The syntax tree of a condition: what may stand in it, and where each part of it stands in the text.
+
+use cel::common::ast::{EntryExpr, Expr, IdedExpr, SourceInfo, operators};
+
+use super::unit::Unit;
+
+/// Most nodes of a tree.
+const NODES_MAX: usize = 1_000;
+/// Deepest tree. Whoever goes through one calls itself for each level.
+const TREE_DEPTH_MAX: usize = 64;
+/// CEL's functions that a condition may call, besides those of units; the parser accepts any name.
+const FUNCTIONS: [&str; 9] =
+    ["bool", "contains", "double", "endsWith", "has", "int", "size", "startsWith", "string"];
+/// Operators, which are calls of functions with names of other signs.
+const OPERATORS: [&str; 17] = [
+    operators::CONDITIONAL,
+    operators::LOGICAL_AND,
+    operators::LOGICAL_OR,
+    operators::LOGICAL_NOT,
+    operators::SUBSTRACT,
+    operators::ADD,
+    operators::MULTIPLY,
+    operators::DIVIDE,
+    operators::MODULO,
+    operators::EQUALS,
+    operators::NOT_EQUALS,
+    operators::GREATER_EQUALS,
+    operators::LESS_EQUALS,
+    operators::GREATER,
+    operators::LESS,
+    operators::NEGATE,
+    operators::INDEX,
+];
+
+/// All functions that a condition may call, sorted.
+pub(super) fn functions() -> Vec<&'static str> {
+    let mut names: Vec<&str> = FUNCTIONS.into_iter().chain(Unit::ALL.map(Unit::function)).collect();
+    names.sort_unstable();
+    names
+}
+
+fn is_allowed(function: &str) -> bool {
+    OPERATORS.contains(&function)
+        || function == operators::IN
+        || FUNCTIONS.contains(&function)
+        || Unit::of_function(function).is_some()
+}
+
+/// The nodes directly under a node, in the order of the text.
+pub(super) fn children(node: &Expr) -> Vec<&IdedExpr> {
+    match node {
+        Expr::Call(call) => call.target.as_deref().into_iter().chain(&call.args).collect(),
+        Expr::List(list) => list.elements.iter().collect(),
+        Expr::Select(select) => vec![&select.operand],
+        Expr::Map(map) => {
+            let entries = map.entries.iter().map(|entry| match &entry.expr {
+                EntryExpr::MapEntry(entry) => vec![&entry.key, &entry.value],
+                EntryExpr::StructField(field) => vec![&field.value],
+            });
+            entries.flatten().collect()
+        }
+        // Refused by `Syntax::check`, which looks at each node before its children.
+        Expr::Comprehension(_) | Expr::Struct(_) => Vec::new(),
+        Expr::Ident(_) | Expr::Literal(_) | Expr::Unspecified => Vec::new(),
+    }
+}
+
+/// Whether a value that observations decide stands in it.
+pub(super) fn has_variables(node: &IdedExpr) -> bool {
+    matches!(node.expr, Expr::Ident(_)) || children(&node.expr).into_iter().any(has_variables)
+}
+
+/// A text and its tree.
+#[derive(Clone, Copy)]
+pub(super) struct Syntax<'a> {
+    pub(super) text: &'a str,
+    pub(super) root: &'a IdedExpr,
+    pub(super) source: &'a SourceInfo,
+}
+
+impl<'a> Syntax<'a> {
+    /// Checks what stands in the tree. Returns the names of variables, each with the place of its first use.
+    ///
+    /// # Errors
+    /// The first mistake: its place in bytes, and a sentence with `subject`.
+    pub(super) fn check(&self, subject: &str) -> Result<Vec<(&'a str, usize)>, (usize, String)> {
+        let (mut names, mut nodes): (Vec<(&str, usize)>, _) = (Vec::new(), 0);
+        // Not by recursion: the depth is not known yet.
+        let mut open = vec![(self.root, 1)];
+        while let Some((node, depth)) = open.pop() {
+            nodes += 1;
+            if depth > TREE_DEPTH_MAX {
+                let reason = format!("the {subject} is nested deeper than {TREE_DEPTH_MAX} levels");
+                return Err((self.token_at(node), reason));
+            }
+            if nodes > NODES_MAX {
+                return Err((self.token_at(node), format!("the {subject} has more than {NODES_MAX} parts")));
+            }
+            match &node.expr {
+                Expr::Comprehension(_) => return Err(self.refused_macro(node)),
+                Expr::Struct(_) => {
+                    return Err((
+                        self.token_at(node),
+                        format!("the {subject} makes an object: only lists and maps can be written"),
+                    ));
+                }
+                Expr::Call(call) if !is_allowed(&call.func_name) => {
+                    let reason = format!(
+                        "unknown function `{}`: expected one of {}",
+                        call.func_name,
+                        functions().join(", ")
+                    );
+                    return Err((self.name_at(node, &call.func_name), reason));
+                }
+                Expr::Ident(name) if !names.iter().any(|(known, _)| known == name) => {
+                    names.push((name, self.token_at(node)));
+                }
+                _ => {}
+            }
+            open.extend(children(&node.expr).into_iter().rev().map(|child| (child, depth + 1)));
+        }
+        Ok(names)
+    }
+
+    /// Macros run over lists, one in another as often as one likes: 60 numbers in eight levels never end.
+    fn refused_macro(&self, node: &IdedExpr) -> (usize, String) {
+        let before = self.text[..self.token_at(node)].trim_end();
+        let start = before.rfind(|c: char| !c.is_ascii_alphanumeric() && c != '_').map_or(0, |at| at + 1);
+        let reason = format!(
+            "`{}` runs over a list, which conditions may not do: write the comparisons out, joined with && or ||, or \
+             use `in`, as in station.state_code in ['AZ', 'NM']",
+            &before[start..]
+        );
+        (start, reason)
+    }
+
+    /// Where the token of a node begins, in bytes: of a call its operator or bracket.
+    pub(super) fn token_at(&self, node: &IdedExpr) -> usize {
+        let start = self.source.offset_for(node.id).map_or(0, |(start, _)| start as usize);
+        (0..=start.min(self.text.len())).rev().find(|at| self.text.is_char_boundary(*at)).unwrap_or(0)
+    }
+
+    /// Where the name of a called function begins: right before its bracket.
+    fn name_at(&self, node: &IdedExpr, name: &str) -> usize {
+        let bracket = self.token_at(node);
+        let before = self.text[..bracket].trim_end();
+        if before.ends_with(name) { before.len() - name.len() } else { bracket }
+    }
+
+    /// Where the text of a node begins, in bytes, without brackets round it.
+    pub(super) fn start(&self, node: &IdedExpr) -> usize {
+        let own = match &node.expr {
+            Expr::Call(call) => self.name_at(node, &call.func_name),
+            _ => self.token_at(node),
+        };
+        children(&node.expr).into_iter().map(|child| self.start(child)).fold(own, usize::min)
+    }
+}
