@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 use super::output::{BOLD, CYAN, DIM, GREEN, RED, YELLOW};
 use super::rules::source::Live;
 use super::signals::Signals;
-use super::{Common, Failed, output, topics};
+use super::{Common, Failed, notified, output, topics};
 use crate::config::{Config, topic};
 use crate::kafka::{Admin, ClientSettings, Polled, Reader, StartAt};
 use crate::noaa::Date;
@@ -45,7 +45,7 @@ enum AlertsCommand {
     /// List alerts (the same as without a subcommand)
     #[command(after_help = EXAMPLES)]
     List(ListArguments),
-    /// Show one alert, and where it came from: observation, and raw lines
+    /// Show one alert, where it came from (observation and raw lines), and who was notified
     #[command(after_help = EXAMPLES)]
     Show {
         /// The alert's id, as in scottsdale-frost/USW00003192/2016-02-24/fired
@@ -238,7 +238,8 @@ async fn show(common: &Common, config: &Config, id: &str) -> Result<(), Failed> 
         Some(range) => raw_lines(config, admin, &range, &chain[0].value)?,
         None => Vec::new(),
     };
-    print_chain(common, &chain, &lines, &notes)
+    let outcomes = notified::outcomes(config, &live, id)?;
+    print_chain(common, &chain, &lines, &notes, &outcomes)
 }
 
 fn found(record: &Record<'_>) -> Option<Found> {
@@ -335,6 +336,7 @@ fn print_chain(
     chain: &[Found],
     lines: &[(i64, String)],
     notes: &[String],
+    outcomes: &[Value],
 ) -> Result<(), Failed> {
     let Some(alert) = chain.first() else { return Ok(()) };
     let place = |found: &Found| format!("{}/{}@{}", found.topic, found.partition, found.offset);
@@ -349,7 +351,8 @@ fn print_chain(
         let lines: Vec<Value> =
             lines.iter().map(|(offset, line)| json!({ "offset": offset, "line": line })).collect();
         return Ok(output::json(&json!({
-            "alert": alert.value, "at": place(alert), "from": from, "raw_lines": raw, "lines": lines, "notes": notes
+            "alert": alert.value, "at": place(alert), "from": from, "raw_lines": raw, "lines": lines, "notes": notes,
+            "deliveries": outcomes
         }))?);
     }
     print(common, &alert.value)?;
@@ -367,6 +370,7 @@ fn print_chain(
     for found in &chain[1..] {
         output::line(&format!("  {CYAN}{from:<12}{CYAN:#} {}", place(found)))?;
     }
+    notified::print(outcomes)?;
     if let Some(raw) = raw {
         output::line(&format!("  {CYAN}{:<12}{CYAN:#} {raw}", "raw lines"))?;
     }

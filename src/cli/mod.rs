@@ -18,6 +18,7 @@ mod file_output;
 mod generate;
 mod generate_job;
 mod history_arguments;
+mod notified;
 mod notify;
 mod output;
 mod pace;

@@ -1,7 +1,7 @@
 //! How people are told: mail, SMS, webhooks, Alertmanager.
 
 use std::collections::BTreeMap;
-use std::net::IpAddr;
+use std::net::{IpAddr, Ipv6Addr};
 use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
@@ -81,7 +81,7 @@ pub enum MailTls {
 #[derive(Clone, Debug, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct EmailConfig {
-    /// `HOST` or `HOST:PORT`.
+    /// `HOST` or `HOST:PORT`; an IPv6 address with a port is `[ADDRESS]:PORT`.
     pub server: String,
     /// How it is spoken to.
     pub tls: MailTls,
@@ -232,10 +232,8 @@ impl NotifyConfig {
 
 impl EmailConfig {
     fn validate(&self) -> Result<(), ConfigError> {
-        let (host, port) = self.host_and_port();
-        if host.is_empty() || host.contains(char::is_whitespace) || port == 0 {
-            return Err(wrong("notify.email.server", "expected HOST or HOST:PORT, as in smtp.example.org"));
-        }
+        let parsed = self.host_and_port();
+        let (host, _) = parsed.map_err(|reason| ConfigError::of_key("notify.email.server", reason))?;
         if self.tls == MailTls::None && !is_loopback(host) {
             let expected = "mail in clear is for a server on loopback: expected `starttls` or `tls`";
             return Err(wrong("notify.email.tls", expected));
@@ -251,17 +249,43 @@ impl EmailConfig {
         check_template("notify.email.subject", &self.subject)
     }
 
-    /// The server's name, and its port: the usual one where none is named, 0 where it is no number.
-    pub fn host_and_port(&self) -> (&str, u16) {
+    /// The server's name or address, without brackets, and its port: the usual one where none is named.
+    ///
+    /// # Errors
+    /// What was expected.
+    pub fn host_and_port(&self) -> Result<(&str, u16), String> {
         let usual = match self.tls {
             MailTls::Starttls => 587,
             MailTls::Tls => 465,
             MailTls::None => 25,
         };
-        match self.server.rsplit_once(':') {
-            Some((host, port)) => (host, port.parse().unwrap_or(0)),
-            None => (&self.server, usual),
+        let server = self.server.as_str();
+        let (host, port) = if let Some(rest) = server.strip_prefix('[') {
+            let (host, rest) =
+                rest.split_once(']').ok_or("a bracket is not closed: expected [IPV6] or [IPV6]:PORT")?;
+            if host.parse::<Ipv6Addr>().is_err() {
+                return Err("expected an IPv6 address in the brackets, as in [fd00::25]:587".into());
+            }
+            let port = match rest {
+                "" => None,
+                rest => Some(rest.strip_prefix(':').ok_or("expected [IPV6] or [IPV6]:PORT")?),
+            };
+            (host, port)
+        } else if server.parse::<Ipv6Addr>().is_ok() {
+            // All of it is the address: a port needs brackets.
+            (server, None)
+        } else {
+            server.split_once(':').map_or((server, None), |(host, port)| (host, Some(port)))
+        };
+        let is_part = |c: char| c.is_alphanumeric() || matches!(c, '-' | '_' | '.' | ':');
+        if host.is_empty() || !host.chars().all(is_part) {
+            return Err("expected HOST or HOST:PORT, as in smtp.example.org".into());
         }
+        let port = port.map_or(Some(usual), |port| port.parse().ok().filter(|port| *port != 0));
+        let port = port.ok_or(
+            "expected a port from 1 to 65535 behind the colon (an IPv6 address with a port is written [ADDRESS]:PORT)",
+        )?;
+        Ok((host, port))
     }
 }
 
@@ -404,8 +428,40 @@ mod tests {
         let email = |more: &str| -> EmailConfig {
             toml::from_str(&format!("server = \"mail.example.org{more}\nfrom = \"a@b.c\"")).unwrap()
         };
-        assert_eq!(email("\"").host_and_port(), ("mail.example.org", 587));
-        assert_eq!(email("\"\ntls = \"tls\"").host_and_port(), ("mail.example.org", 465));
-        assert_eq!(email(":2525\"").host_and_port(), ("mail.example.org", 2525));
+        assert_eq!(email("\"").host_and_port(), Ok(("mail.example.org", 587)));
+        assert_eq!(email("\"\ntls = \"tls\"").host_and_port(), Ok(("mail.example.org", 465)));
+        assert_eq!(email(":2525\"").host_and_port(), Ok(("mail.example.org", 2525)));
+    }
+
+    #[test]
+    fn ipv6_addresses_are_hosts() {
+        let email = |server: &str| EmailConfig { server: server.into(), ..EmailConfig::default() };
+        for (server, expected) in [
+            ("[::1]:2525", ("::1", 2525)),
+            ("[fd00::25]", ("fd00::25", 587)),
+            ("fd00::25", ("fd00::25", 587)),
+            ("::1", ("::1", 587)),
+            ("127.0.0.1:25", ("127.0.0.1", 25)),
+        ] {
+            assert_eq!(email(server).host_and_port(), Ok(expected), "{server}");
+        }
+        for server in [
+            "",
+            ":25",
+            "a:0",
+            "a:x",
+            "a:65536",
+            "a b",
+            "[::1",
+            "[a]:25",
+            "[::1]25",
+            "a:b:c",
+            "fd00::x:25",
+            "[127.0.0.1]",
+        ] {
+            assert!(email(server).host_and_port().is_err(), "{server}");
+        }
+        let in_clear = EmailConfig { tls: MailTls::None, from: "a@b.c".into(), ..email("[::1]:2525") };
+        in_clear.validate().unwrap();
     }
 }

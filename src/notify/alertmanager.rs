@@ -4,10 +4,12 @@
 //! ends it are the same, and `endsAt` says when it is over: at once for what is resolved, withdrawn or stale; otherwise
 //! when it would be stale anyway, so that a word that never comes does not leave it standing for ever.
 
+use std::time::Duration;
+
 use serde_json::{Value, json};
 
 use super::http::{self, Target};
-use super::{Attempt, Attempts, TEST_RULE};
+use super::{Attempt, TEST_RULE};
 use crate::config::{AlertmanagerConfig, resolve_secret};
 use crate::record::{DAY_MS, unix_ms};
 use crate::stages::{Message, Notice};
@@ -28,9 +30,9 @@ pub(super) struct Alertmanager {
 impl Alertmanager {
     /// # Errors
     /// What is wrong with the configuration.
-    pub(super) fn new(config: &AlertmanagerConfig, attempts: &Attempts) -> Result<Self, String> {
+    pub(super) fn new(config: &AlertmanagerConfig, timeout: Duration) -> Result<Self, String> {
         let url = format!("{}/api/v2/alerts", config.url.trim_end_matches('/'));
-        let target = Target::new(&url, config.allow_private, attempts.timeout)
+        let target = Target::new(&url, config.allow_private, timeout)
             .map_err(|reason| format!("notify.alertmanager.url: {reason}"))?;
         let password = resolve_secret(&config.password);
         let password = password.map_err(|reason| format!("notify.alertmanager.password: {reason}"))?;

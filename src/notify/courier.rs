@@ -3,16 +3,20 @@
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use tokio::sync::{Semaphore, mpsc};
 
-use super::Sender;
 use super::circuit::{Circuit, Health};
+use super::{Attempt, Sender};
 use crate::stages::{Outlet, Parcel, Reply};
 
 const SECONDS_METRIC: &str = "frostline_delivery_seconds";
 const CIRCUIT_METRIC: &str = "frostline_circuit_open";
+
+/// An attempt that has not ended by then has failed. Each channel has bounds of its own, which are shorter; this one holds
+/// also where one of them is forgotten. A circuit waits longer than this for a trial.
+const ATTEMPT_MAX: Duration = Duration::from_secs(125);
 
 /// Sends what tasks hand out, until it is dropped.
 pub struct Courier {
@@ -35,6 +39,12 @@ impl Courier {
         let thread = std::thread::Builder::new().name("courier".into()).spawn(move || {
             let local = tokio::task::LocalSet::new();
             local.block_on(&runtime, carry(sender, incoming));
+            // What is still under way ends here. It may need the runtime for that.
+            let inside = runtime.enter();
+            drop(local);
+            drop(inside);
+            // The system's lookup of a name cannot be interrupted, and is not waited for.
+            runtime.shutdown_background();
         })?;
         // A parcel that nobody takes any more answers for itself.
         let outlet: Outlet = Arc::new(move |parcel| drop(parcels.send(parcel)));
@@ -87,17 +97,18 @@ async fn deliver(sender: Arc<Sender>, lane: Arc<Lane>, parcel: Parcel) {
     let admitted = circuit().admit(Instant::now());
     if let Err(wait) = admitted {
         let reason = format!("{} fails all the time and is left alone for a while", lane.name);
-        return parcel.reply(Reply::Postponed { reason, wait });
+        return parcel.reply(Reply::Postponed { reason, wait }, None);
     }
     let started = Instant::now();
-    let attempt = sender.attempt(&parcel.message).await;
+    let attempt = tokio::time::timeout(ATTEMPT_MAX, sender.attempt(&parcel.message)).await;
+    let attempt = attempt.unwrap_or_else(|_| Attempt::ill(format!("not done within {ATTEMPT_MAX:?}")));
     drop(permit);
     metrics::histogram!(SECONDS_METRIC, "channel" => channel).record(started.elapsed());
     let changed = circuit().ended(attempt.is_ill(), Instant::now());
     if let Some(health) = changed {
         tell(&lane, health, &attempt.reply);
     }
-    parcel.reply(attempt.reply);
+    parcel.reply(attempt.reply, attempt.retry_after);
 }
 
 /// Says how a server is now.

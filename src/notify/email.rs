@@ -1,15 +1,15 @@
-//! Mail over SMTP: TLS from the start or STARTTLS, never in clear but to this machine.
+//! Mails: how they are put together, and what servers' answers to them mean.
+
+use std::time::Duration;
 
 use lettre::message::header::{HeaderName, HeaderValue};
 use lettre::message::{Mailbox, MultiPart};
-use lettre::transport::smtp::PoolConfig;
-use lettre::transport::smtp::authentication::Credentials;
-use lettre::transport::smtp::client::{Certificate, Tls, TlsParameters};
-use lettre::transport::smtp::extension::ClientId;
-use lettre::{AsyncSmtpTransport, AsyncTransport, Tokio1Executor};
+use rustls::pki_types::ServerName;
+use tokio_rustls::TlsConnector;
 
 use super::page::{Footer, Page};
-use super::{Attempt, Attempts};
+use super::smtp::{Envelope, Failure, Idle, Login, Secure, Server, Step};
+use super::{Attempt, tls};
 use crate::config::{EmailConfig, MailTls, NotifyConfig, resolve_secret};
 use crate::noaa::{RecentDays, StationId};
 use crate::rules::Address;
@@ -22,7 +22,7 @@ const SUBJECT_CHARS_MAX: usize = 150;
 const ANSWERS_TO_OPERATORS: [u16; 6] = [421, 454, 530, 534, 535, 538];
 
 pub(super) struct Email {
-    transport: AsyncSmtpTransport<Tokio1Executor>,
+    server: Server,
     from: Mailbox,
     unsubscribe: String,
     manage_url: String,
@@ -43,15 +43,19 @@ impl Email {
     pub(super) fn new(
         config: &EmailConfig,
         notify: &NotifyConfig,
-        attempts: &Attempts,
+        timeout: Duration,
     ) -> Result<Self, String> {
-        let from: Mailbox = config.from.parse().map_err(|error| format!("notify.email.from: {error}"))?;
+        let wrong = |reason: String| format!("notify.email.from: {reason}");
+        let from: Mailbox = config.from.parse().map_err(|error| wrong(format!("{error}")))?;
+        let address =
+            with_ascii_domain(&from.email).ok_or_else(|| wrong("its domain cannot be one".into()))?;
+        let from = Mailbox::new(from.name, address);
         let unsubscribe = match config.unsubscribe.as_str() {
             "" => format!("mailto:{}?subject=unsubscribe", from.email),
             given => given.to_owned(),
         };
         Ok(Self {
-            transport: transport(config, attempts, from.email.domain())?,
+            server: server(config, timeout, from.email.domain())?,
             from,
             unsubscribe,
             manage_url: notify.manage_url.clone(),
@@ -65,17 +69,19 @@ impl Email {
             Ok(mail) => mail,
             Err(reason) => return Attempt::refused(reason),
         };
-        match self.transport.send(mail).await {
-            Ok(response) => {
-                let answer = response.message().collect::<Vec<_>>().join(" ");
-                Attempt { reply: Reply::Sent(format!("{} {answer}", response.code())) }
-            }
-            Err(error) => judge(&error),
+        let [Some(from), Some(to)] = [mail.envelope().from(), mail.envelope().to().first()] else {
+            return Attempt::refused("the mail has no sender or no recipient".into());
+        };
+        let envelope = Envelope { from: from.as_ref(), to: to.as_ref() };
+        match self.server.send(&envelope, &mail.formatted()).await {
+            Ok(answer) => Attempt::of(Reply::Sent(answer.to_string())),
+            Err(failure) => judge(&failure),
         }
     }
 
     fn mail(&self, message: &Message, to: &To<'_>, recent: &RecentDays) -> Result<lettre::Message, String> {
-        let address = to.address.0.parse().map_err(|_| "the address cannot be used in a mail".to_owned())?;
+        let address = to.address.0.parse().ok().and_then(|address| with_ascii_domain(&address));
+        let address = address.ok_or("the address cannot be used in a mail")?;
         let id = |id: &str| format!("<{id}@{}>", self.from.email.domain());
         let days = |station: &str| {
             StationId::parse(station.as_bytes()).map(|station| recent.days(station)).unwrap_or_default()
@@ -119,57 +125,149 @@ impl Email {
     }
 }
 
-fn transport(
-    config: &EmailConfig,
-    attempts: &Attempts,
-    domain: &str,
-) -> Result<AsyncSmtpTransport<Tokio1Executor>, String> {
-    let (host, port) = config.host_and_port();
-    let mut tls = TlsParameters::builder(host.to_owned());
-    if let Some(path) = &config.ca {
-        let wrong = |error: String| format!("notify.email.ca: {}: {error}", path.display());
-        let pem = std::fs::read(path).map_err(|error| wrong(error.to_string()))?;
-        let certificate = Certificate::from_pem(&pem).map_err(|error| wrong(error.to_string()))?;
-        tls = tls.add_root_certificate(certificate);
-    }
-    let tls = tls.build_rustls().map_err(|error| format!("notify.email: {error}"))?;
-    // Dangerous alone: what follows says how it is secured, and the configuration allows `none` to loopback only.
-    let mut builder = AsyncSmtpTransport::<Tokio1Executor>::builder_dangerous(host)
-        .port(port)
-        .timeout(Some(attempts.timeout))
-        .hello_name(ClientId::Domain(domain.to_owned()))
-        .pool_config(PoolConfig::new().max_size(u32::try_from(attempts.concurrency).unwrap_or(8)))
-        .tls(match config.tls {
-            MailTls::Starttls => Tls::Required(tls),
-            MailTls::Tls => Tls::Wrapper(tls),
-            MailTls::None => Tls::None,
-        });
-    if !config.user.is_empty() {
+fn server(config: &EmailConfig, timeout: Duration, domain: &str) -> Result<Server, String> {
+    let (host, port) = config.host_and_port().map_err(|reason| format!("notify.email.server: {reason}"))?;
+    let host = match host.is_ascii() {
+        true => host.to_owned(),
+        false => {
+            idna::domain_to_ascii(host).map_err(|_| "notify.email.server: it cannot be a host's name")?
+        }
+    };
+    let secure = match config.tls {
+        MailTls::None => Secure::Not,
+        is_tls => {
+            let tls = tls::client_config(config.ca.as_deref());
+            let tls = TlsConnector::from(tls.map_err(|reason| format!("notify.email.ca: {reason}"))?);
+            let name = ServerName::try_from(host.clone())
+                .map_err(|_| "notify.email.server: expected a host's name or an IP address".to_owned())?;
+            if is_tls == MailTls::Tls { Secure::Tls(tls, name) } else { Secure::Starttls(tls, name) }
+        }
+    };
+    let login = if config.user.is_empty() {
+        None
+    } else {
         let password = resolve_secret(&config.password);
         let password = password.map_err(|reason| format!("notify.email.password: {reason}"))?;
-        builder = builder.credentials(Credentials::new(config.user.clone(), password));
-    }
-    Ok(builder.build())
+        Some(Login { user: config.user.clone(), password })
+    };
+    let (hello, idle) = (domain.to_owned(), Idle::default());
+    Ok(Server { host, port, secure, login, hello, timeout, idle })
 }
 
-fn judge(error: &lettre::transport::smtp::Error) -> Attempt {
-    let code = error.status().map(u16::from);
-    let mut reason = error.to_string();
-    if let Some(source) = std::error::Error::source(error)
-        && code.is_none()
-    {
-        reason = format!("{reason}: {source}");
+/// The domain as every mail server takes it: in punycode, where it is in another script.
+fn with_ascii_domain(address: &lettre::Address) -> Option<lettre::Address> {
+    match address.domain().is_ascii() {
+        true => Some(address.clone()),
+        false => ascii_form(address.as_ref())?.parse().ok(),
     }
-    match code {
-        // It cannot even be put as this server wants it, which says nothing about other mails.
-        None if error.is_client() && !reason.contains("authentication") => Attempt::refused(reason),
-        None => Attempt::ill(reason),
-        Some(code) if ANSWERS_TO_OPERATORS.contains(&code) => Attempt::ill(reason),
-        Some(500..=599) => Attempt::refused(reason),
-        Some(_) => Attempt { reply: Reply::Again(reason) },
+}
+
+/// The same for the text of an address; `None` where the domain cannot be one.
+pub(super) fn ascii_form(address: &str) -> Option<String> {
+    let (user, domain) = address.rsplit_once('@')?;
+    Some(format!("{user}@{}", idna::domain_to_ascii(domain).ok()?))
+}
+
+/// What a failure says of this mail, and what of the server.
+fn judge(failure: &Failure) -> Attempt {
+    let reason = failure.to_string();
+    let Failure::Answered { step, answer, is_extended } = failure else {
+        return match failure {
+            Failure::Unsendable(_) => Attempt::refused(reason),
+            _ => Attempt::ill(reason),
+        };
+    };
+    // Before the recipient is named, the server knows nothing of this mail that is not so of all others.
+    let is_about_mail = matches!(step, Step::Recipient | Step::Data | Step::Mail);
+    match answer.code {
+        code if ANSWERS_TO_OPERATORS.contains(&code) => Attempt::ill(reason),
+        500..=599 if is_about_mail || *is_extended => Attempt::refused(reason),
+        400..=499 if is_about_mail || *step == Step::Sender => Attempt::of(Reply::Again(reason)),
+        _ => Attempt::ill(reason),
     }
 }
 
 fn header(name: &'static str, value: String) -> HeaderValue {
     HeaderValue::new(HeaderName::new_from_ascii_str(name), value)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::notify::samples;
+    use crate::notify::smtp::scripted::Act::{self, Hang, HearMail, On, Say};
+    use crate::notify::smtp::scripted::Scripted;
+
+    /// What becomes of a mail to a server that plays this.
+    async fn reply(tls: &str, address: &str, script: &[Act]) -> (Reply, Scripted) {
+        let scripted = Scripted::start(vec![script.to_vec()]).await;
+        let config = format!(
+            "server = \"127.0.0.1:{}\"\ntls = \"{tls}\"\nfrom = \"Frost <frost@exämple.org>\"",
+            scripted.port
+        );
+        let config: EmailConfig = toml::from_str(&config).unwrap();
+        let email = Email::new(&config, &NotifyConfig::default(), Duration::from_millis(500)).unwrap();
+        let address = Address(address.into());
+        let to = To { address: &address, name: None, why: "a test" };
+        let message = samples::message(vec![samples::told("frost", "X")]);
+        (email.send(&message, &to, &RecentDays::default()).await.reply, scripted)
+    }
+
+    const GREETING: Act = Say("220 test");
+    const EHLO: Act = On("EHLO", "250 test");
+    const MAIL: Act = On("MAIL", "250 ok");
+    const RCPT: Act = On("RCPT", "250 ok");
+    const DATA: Act = On("DATA", "354 go on");
+
+    #[tokio::test]
+    async fn what_says_nothing_about_the_mail_is_tried_again() {
+        for (tls, script) in [
+            ("none", vec![Say("554 you are on a list"), Hang]),
+            ("none", vec![GREETING, On("EHLO", "550 no"), Hang]),
+            ("starttls", vec![GREETING, EHLO, Hang]),
+            ("starttls", vec![GREETING, On("EHLO", "502 what"), Hang]),
+            ("starttls", vec![GREETING, On("EHLO", "250-a\r\n250 STARTTLS"), On("STARTTLS", "502 no"), Hang]),
+            ("none", vec![GREETING, EHLO, On("MAIL", "553 this sender may not"), Hang]),
+            ("none", vec![GREETING, EHLO, MAIL, On("RCPT", "421 closing"), Hang]),
+            ("none", vec![GREETING, EHLO, MAIL, RCPT, On("DATA", "250 what"), Hang]),
+            ("none", vec![GREETING, EHLO, MAIL, RCPT, DATA, HearMail]),
+        ] {
+            let (reply, _) = reply(tls, "anna@example.org", &script).await;
+            assert!(matches!(reply, Reply::Down(_)), "{script:?}: {reply:?}");
+        }
+        let busy = [GREETING, EHLO, MAIL, On("RCPT", "451 later"), Hang];
+        assert!(matches!(reply("none", "a@example.org", &busy).await.0, Reply::Again(_)));
+        let unknown = [GREETING, EHLO, MAIL, On("RCPT", "550 no such user"), Hang];
+        assert!(matches!(reply("none", "a@example.org", &unknown).await.0, Reply::Refused(_)));
+        let spam = [GREETING, EHLO, MAIL, RCPT, DATA, HearMail, Say("554 spam"), Hang];
+        assert!(matches!(reply("none", "a@example.org", &spam).await.0, Reply::Refused(_)));
+    }
+
+    #[tokio::test]
+    async fn a_domain_in_another_script_goes_to_any_server() {
+        let script = [
+            GREETING,
+            On("EHLO xn--exmple-cua.org", "250 test"),
+            On("MAIL FROM:<frost@xn--exmple-cua.org>", "250 ok"),
+            On("RCPT TO:<anna@xn--exmple-cua.org>", "250 ok"),
+            DATA,
+            HearMail,
+            Say("250 kept"),
+        ];
+        assert_eq!(reply("none", "anna@exämple.org", &script).await.0, Reply::Sent("250 kept".into()));
+        // What is before the @ has no other spelling.
+        let (refused, scripted) = reply("none", "änna@exämple.org", &[GREETING, EHLO, Hang]).await;
+        assert!(matches!(&refused, Reply::Refused(reason) if reason.contains("SMTPUTF8")), "{refused:?}");
+        assert_eq!(scripted.count("MAIL"), 0);
+        let script = [
+            GREETING,
+            On("EHLO", "250-test\r\n250-8BITMIME\r\n250 SMTPUTF8"),
+            On("MAIL FROM:<frost@xn--exmple-cua.org> SMTPUTF8 BODY=8BITMIME", "250 ok"),
+            On("RCPT TO:<änna@xn--exmple-cua.org>", "250 ok"),
+            DATA,
+            HearMail,
+            Say("250 kept"),
+        ];
+        assert_eq!(reply("none", "änna@exämple.org", &script).await.0, Reply::Sent("250 kept".into()));
+    }
 }

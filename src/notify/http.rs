@@ -3,12 +3,13 @@
 
 use std::net::{IpAddr, Ipv6Addr, SocketAddr};
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use reqwest::dns::{Addrs, Name, Resolve, Resolving};
+use reqwest::header::RETRY_AFTER;
 use reqwest::{Client, RequestBuilder, StatusCode, Url};
 
-use super::Attempt;
+use super::{Attempt, tls};
 use crate::config::{check_url, resolve_secret};
 use crate::stages::Reply;
 
@@ -51,7 +52,8 @@ impl Target {
     }
 }
 
-/// Sends, and says what became of it.
+/// Sends, and returns what became of it. The client's time limit covers all of it, from looking up the name to the end of
+/// the answer's body.
 pub(super) async fn send(request: RequestBuilder) -> Attempt {
     let mut response = match request.send().await {
         Ok(response) => response,
@@ -59,6 +61,8 @@ pub(super) async fn send(request: RequestBuilder) -> Attempt {
         Err(error) => return Attempt::ill(cause(&error.without_url())),
     };
     let (status, mut body) = (response.status(), Vec::new());
+    let retry_after = response.headers().get(RETRY_AFTER).and_then(|value| value.to_str().ok());
+    let retry_after = retry_after.and_then(|value| parse_retry_after(value, SystemTime::now()));
     // A body that breaks off does not change what the status says.
     while let Ok(Some(chunk)) = response.chunk().await {
         body.extend_from_slice(&chunk[..chunk.len().min(ANSWER_BYTES_MAX - body.len())]);
@@ -66,21 +70,35 @@ pub(super) async fn send(request: RequestBuilder) -> Attempt {
             break;
         }
     }
-    judge(status, format!("{status} {}", String::from_utf8_lossy(&body)).trim_end().to_owned())
+    let answer = format!("{status} {}", String::from_utf8_lossy(&body)).trim_end().to_owned();
+    Attempt { retry_after, ..judge(status, answer) }
 }
 
 fn judge(status: StatusCode, answer: String) -> Attempt {
     match status.as_u16() {
-        200..=299 => Attempt { reply: Reply::Sent(answer) },
-        408 | 425 | 429 => Attempt { reply: Reply::Again(answer) },
-        // What the operator has to mend: the same happens to every message until then.
+        200..=299 => Attempt::of(Reply::Sent(answer)),
+        // 409: a gateway that looks at keys still works on the message's last attempt.
+        408 | 409 | 425 | 429 => Attempt::of(Reply::Again(answer)),
+        // The operator has to act: the same happens to every message until then.
         300..=399 | 401 | 403 | 404 | 407 | 500..=599 => Attempt::ill(answer),
         _ => Attempt::refused(answer),
     }
 }
 
-/// The error with all that is behind it.
-fn cause(error: &dyn std::error::Error) -> String {
+/// The time that an answer asks for: seconds, or a date of HTTP.
+fn parse_retry_after(value: &str, now: SystemTime) -> Option<Duration> {
+    let value = value.trim();
+    if let Ok(seconds) = value.parse() {
+        return Some(Duration::from_secs(seconds));
+    }
+    httpdate::parse_http_date(value).ok()?.duration_since(now).ok()
+}
+
+/// The error with all that is behind it; a TLS error in words that say what to do.
+fn cause(error: &(dyn std::error::Error + 'static)) -> String {
+    if let Some(sentence) = tls::explained(error) {
+        return sentence;
+    }
     let (mut text, mut source) = (error.to_string(), error.source());
     while let Some(error) = source {
         text = format!("{text}: {error}");
@@ -156,25 +174,34 @@ fn is_private(address: IpAddr) -> bool {
 }
 
 fn is_private_v6(address: Ipv6Addr) -> bool {
-    if let Some(v4) = address.to_ipv4() {
+    if let Some(v4) = address.to_ipv4_mapped() {
         return is_private(v4.into());
     }
-    let [first, second, ..] = address.segments();
-    // An IPv4 address may be inside of these: 64:ff9b::/96 and 2002::/16.
-    let is_translated = (first == 0x64 && second == 0xff9b) || first == 0x2002;
-    is_translated
-        || address.is_unspecified()
-        || address.is_loopback()
-        || address.is_multicast()
-        || (first & 0xfe00) == 0xfc00
-        || (first & 0xffc0) == 0xfe80
-        || (first & 0xffc0) == 0xfec0
+    let [first, second, third, _, fifth, sixth, ..] = address.segments();
+    // Public addresses are in 2000::/3. Outside are loopback, link and site, but also IPv4 addresses in disguise:
+    // ::a.b.c.d, ::ffff:0:a.b.c.d (IPv4-translated) and 64:ff9b::a.b.c.d (NAT64).
+    let is_global = (first & 0xe000) == 0x2000;
+    !is_global
+        // Protocols of the IETF: Teredo, which holds an IPv4 address too, benchmarks, ORCHID.
+        || (first == 0x2001 && second < 0x200)
+        // 6to4: the IPv4 address follows.
+        || first == 0x2002
+        // ISATAP: it ends with one.
+        || (matches!(fifth, 0 | 0x200) && sixth == 0x5efe)
+        // Documentation.
         || (first == 0x2001 && second == 0xdb8)
+        || (first == 0x3fff && second < 0x1000)
+        // The addresses of DNS servers that ask for themselves, AS112.
+        || (first == 0x2620 && second == 0x4f && third == 0x8000)
 }
 
 #[cfg(test)]
 mod tests {
+    use std::time::Instant;
+
     use super::*;
+    use crate::notify::smtp::scripted::Act::{self, Drip, Hang, HearRequest, Repeat, Say};
+    use crate::notify::smtp::scripted::Scripted;
 
     #[test]
     fn only_public_addresses_are_spoken_to() {
@@ -197,10 +224,32 @@ mod tests {
             "64:ff9b::a00:1",
             "2002:a00:1::",
             "ff02::1",
+            // IPv4 addresses in disguise: translated, compatible, NAT64 with a prefix of one's own, 6to4, Teredo, ISATAP.
+            "::ffff:0:127.0.0.1",
+            "::ffff:0:8.8.8.8",
+            "::127.0.0.1",
+            "64:ff9b::7f00:1",
+            "64:ff9b:1::a00:1",
+            "2002:7f00:1::1",
+            "2001::1",
+            "2001:0:4136:e378:8000:63bf:3fff:fdd2",
+            "2620:0:1::5efe:10.0.0.1",
+            "100::1",
+            "fec0::1",
+            "5f00::1",
+            "3fff::1",
         ] {
             assert!(is_private(private.parse().unwrap()), "{private}");
         }
-        for public in ["93.184.216.34", "2606:2800:220:1::1", "100.128.0.1", "172.32.0.1"] {
+        for public in [
+            "93.184.216.34",
+            "2606:2800:220:1::1",
+            "2001:4860:4860::8888",
+            "2a00:1450:4001:81b::2004",
+            "::ffff:93.184.216.34",
+            "100.128.0.1",
+            "172.32.0.1",
+        ] {
             assert!(!is_private(public.parse().unwrap()), "{public}");
         }
     }
@@ -222,6 +271,72 @@ mod tests {
         assert!(matches!(reply(429).reply, Reply::Again(_)) && !reply(429).is_ill());
         assert!(matches!(reply(503).reply, Reply::Down(_)) && reply(503).is_ill());
         assert!(matches!(reply(302).reply, Reply::Down(_)));
+        assert!(matches!(reply(409).reply, Reply::Again(_)));
         assert!(matches!(reply(422).reply, Reply::Refused(_)));
+    }
+
+    #[test]
+    fn a_server_says_when_to_come_again() {
+        let now = SystemTime::UNIX_EPOCH + Duration::from_secs(784_111_777);
+        let asked = |value| parse_retry_after(value, now).map(|time| time.as_secs());
+        assert_eq!(asked("120"), Some(120));
+        assert_eq!(asked("Sun, 06 Nov 1994 08:51:37 GMT"), Some(120));
+        assert_eq!(asked("Sun, 06 Nov 1994 08:49:36 GMT"), None, "it is over");
+        assert_eq!((asked("soon"), asked("-1"), asked("1.5")), (None, None, None));
+    }
+
+    /// What becomes of a request to a server that plays this once it has the request.
+    async fn answered(script: &[Act]) -> (Attempt, Duration) {
+        let scripted = Scripted::start(vec![[&[HearRequest], script].concat()]).await;
+        let target = Target::new(&format!("http://127.0.0.1:{}/", scripted.port), true, TIMEOUT).unwrap();
+        let started = Instant::now();
+        (send(target.client.post(target.url.clone())).await, started.elapsed())
+    }
+
+    const TIMEOUT: Duration = Duration::from_millis(400);
+
+    #[tokio::test]
+    async fn a_slow_or_endless_answer_ends_in_time() {
+        let ok = Say("HTTP/1.1 200 OK\r\nContent-Length: 100000\r\n");
+        for (script, is_sent) in [
+            (vec![Hang], false),
+            (vec![Drip("HTTP/1.1 200 OK\r\nX: yyyyyyyyyyyyyyyy", 50), Hang], false),
+            (vec![Say("HTTP/1.1 200 OK"), Repeat("X: y\r\n")], false),
+            (vec![Repeat("HTTP/1.1 103 Early Hints\r\n\r\n")], false),
+            // The status has said it all.
+            (vec![ok, Drip("kept, but who reads on", 50), Hang], true),
+            (vec![ok, Repeat("kept ")], true),
+        ] {
+            let (attempt, took) = answered(&script).await;
+            assert!(took < 3 * TIMEOUT, "{script:?} {took:?}");
+            match &attempt.reply {
+                Reply::Sent(answer) => assert!(is_sent && answer.len() < 5_000, "{script:?} {answer}"),
+                Reply::Down(_) => assert!(!is_sent, "{script:?}"),
+                other => panic!("{script:?} {other:?}"),
+            }
+        }
+    }
+
+    #[tokio::test]
+    async fn what_is_wrong_with_tls_is_explained() {
+        let scripted = Scripted::start(vec![vec![Act::Tls, Hang], vec![Say("220 test ESMTP"), Hang]]).await;
+        for expected in ["an authority that this machine does not know", "does not speak TLS here"] {
+            let target =
+                Target::new(&format!("https://127.0.0.1:{}/", scripted.port), true, 5 * TIMEOUT).unwrap();
+            let attempt = send(target.client.post(target.url.clone())).await;
+            assert!(
+                matches!(&attempt.reply, Reply::Down(reason) if reason.contains(expected)),
+                "{:?}",
+                attempt.reply
+            );
+        }
+    }
+
+    #[tokio::test]
+    async fn retry_after_is_read() {
+        let busy = Say("HTTP/1.1 429 Too Many Requests\r\nRetry-After: 7\r\nContent-Length: 0\r\n");
+        let (attempt, _) = answered(&[busy]).await;
+        assert_eq!(attempt.retry_after, Some(Duration::from_secs(7)));
+        assert!(matches!(attempt.reply, Reply::Again(_)));
     }
 }

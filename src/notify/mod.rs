@@ -13,6 +13,9 @@ mod email;
 mod http;
 mod page;
 mod sms;
+mod smtp;
+mod texts;
+mod tls;
 mod webhook;
 
 use std::collections::BTreeMap;
@@ -34,24 +37,24 @@ pub const TEST_RULE: &str = "frostline-test";
 /// Longest answer or reason that is kept, in characters.
 const ANSWER_CHARS_MAX: usize = 200;
 
-/// What bounds an attempt.
-struct Attempts {
-    timeout: Duration,
-    concurrency: usize,
-}
-
 /// What became of an attempt.
 struct Attempt {
     reply: Reply,
+    /// The earliest next attempt, where the server has said so (`Retry-After`).
+    retry_after: Option<Duration>,
 }
 
 impl Attempt {
+    fn of(reply: Reply) -> Self {
+        Self { reply, retry_after: None }
+    }
+
     fn ill(reason: String) -> Self {
-        Self { reply: Reply::Down(reason) }
+        Self::of(Reply::Down(reason))
     }
 
     fn refused(reason: String) -> Self {
-        Self { reply: Reply::Refused(reason) }
+        Self::of(Reply::Refused(reason))
     }
 
     /// Whether it is the server's fault, so that other messages would fail as well.
@@ -76,9 +79,10 @@ impl Attempt {
 fn clean(text: &str, addresses: &[&Address]) -> String {
     let mut text: String = text.chars().map(|c| if c.is_control() { ' ' } else { c }).collect();
     for Address(address) in addresses {
-        // As it is, as forms write it, and a number without its plus.
+        // As it is, as forms write it, with its domain as mails go to, and a number without its plus.
         let escaped = address.replace('@', "%40").replace('+', "%2B");
-        for form in [address.as_str(), &escaped, address.trim_start_matches('+')] {
+        let ascii = email::ascii_form(address).unwrap_or_default();
+        for form in [address.as_str(), &escaped, &ascii, address.trim_start_matches('+')] {
             text = without(&text, form);
         }
     }
@@ -123,23 +127,18 @@ impl Sender {
     pub fn new(config: &NotifyConfig, rules: Arc<RuleSet>, recent: Arc<RecentDays>) -> Result<Self, String> {
         // Another part of the process may have chosen already.
         let _ = rustls::crypto::ring::default_provider().install_default();
-        let attempts =
-            Attempts { timeout: Duration::from_millis(config.timeout_ms), concurrency: config.concurrency };
+        let timeout = Duration::from_millis(config.timeout_ms);
         let webhooks = config
             .webhooks
             .iter()
-            .map(|(name, webhook)| Ok((name.clone(), Webhook::new(name, webhook, &attempts)?)));
+            .map(|(name, webhook)| Ok((name.clone(), Webhook::new(name, webhook, timeout)?)));
         Ok(Self {
             rules,
             recent,
-            email: config.email.as_ref().map(|email| Email::new(email, config, &attempts)).transpose()?,
-            sms: config.sms.as_ref().map(|sms| Sms::new(sms, &attempts)).transpose()?,
+            email: config.email.as_ref().map(|email| Email::new(email, config, timeout)).transpose()?,
+            sms: config.sms.as_ref().map(|sms| Sms::new(sms, timeout)).transpose()?,
             webhooks: webhooks.collect::<Result<_, String>>()?,
-            alertmanager: config
-                .alertmanager
-                .as_ref()
-                .map(|a| Alertmanager::new(a, &attempts))
-                .transpose()?,
+            alertmanager: config.alertmanager.as_ref().map(|a| Alertmanager::new(a, timeout)).transpose()?,
             concurrency: config.concurrency,
         })
     }
@@ -150,6 +149,7 @@ impl Sender {
     }
 
     async fn attempt(&self, message: &Message) -> Attempt {
+        let message = &texts::cleaned(message);
         let subscriber = message.recipient.subscriber(&self.rules);
         let subscriber = subscriber.as_deref();
         let mail_to = self.mail_to(message, subscriber);
@@ -235,11 +235,16 @@ mod tests {
             format!("{} <anna@EXAMPLE.org> To=%2B15551234567 15551234567 anna%40example.org", "x".repeat(50));
         let cleaned = clean(&said, &[&mail, &phone]);
         assert!(!cleaned.to_lowercase().contains("anna") && !cleaned.contains("5551234567"), "{cleaned}");
+        let other_script = clean("550 <anna@xn--exmple-cua.org>", &[&Address("anna@exämple.org".into())]);
+        assert!(!other_script.contains("anna"), "{other_script}");
         // The end is cut after it was cleaned, not before.
         let edge = format!("{}+15551234567", "x".repeat(ANSWER_CHARS_MAX - 5));
         assert!(!clean(&edge, &[&phone]).contains("1555"));
     }
 }
+
+#[cfg(test)]
+mod channel_tests;
 
 #[cfg(test)]
 mod samples {

@@ -1,18 +1,23 @@
 //! SMS through an HTTP gateway in Twilio's form.
 
+use std::time::Duration;
+
+use super::Attempt;
 use super::http::{self, Target};
-use super::{Attempt, Attempts};
 use crate::config::{SmsConfig, resolve_secret};
 use crate::rules::Address;
 use crate::stages::{Message, Told};
 
-/// Characters of one segment, and what fits where a character is outside of GSM's own alphabet.
+/// Septets of one segment, and UTF-16 units of one where a character is outside of GSM's own alphabet.
 const GSM_UNITS_MAX: usize = 160;
 const UCS2_UNITS_MAX: usize = 70;
 
 /// GSM 03.38, without those that take two places.
 const GSM_ALPHABET: &str = "@£$¥èéùìòÇ\nØø\rÅåΔ_ΦΓΛΩΠΨΣΘΞÆæßÉ !\"#¤%&'()*+,-./0123456789:;<=>?¡\
                             ABCDEFGHIJKLMNOPQRSTUVWXYZÄÖÑÜ§¿abcdefghijklmnopqrstuvwxyzäöñüà";
+
+/// The alphabet's extension: each of these is sent as two septets.
+const GSM_EXTENSION: &str = "^{}\\[~]|€";
 
 pub(super) struct Sms {
     target: Target,
@@ -24,8 +29,8 @@ pub(super) struct Sms {
 impl Sms {
     /// # Errors
     /// What is wrong with the configuration.
-    pub(super) fn new(config: &SmsConfig, attempts: &Attempts) -> Result<Self, String> {
-        let target = Target::new(&config.url, config.allow_private, attempts.timeout)
+    pub(super) fn new(config: &SmsConfig, timeout: Duration) -> Result<Self, String> {
+        let target = Target::new(&config.url, config.allow_private, timeout)
             .map_err(|reason| format!("notify.sms.url: {reason}"))?;
         let password = resolve_secret(&config.password);
         let password = password.map_err(|reason| format!("notify.sms.password: {reason}"))?;
@@ -92,11 +97,18 @@ fn plain(text: &str) -> String {
 }
 
 fn fits(text: &str) -> bool {
-    if text.chars().all(|c| GSM_ALPHABET.contains(c)) {
-        text.chars().count() <= GSM_UNITS_MAX
-    } else {
-        text.encode_utf16().count() <= UCS2_UNITS_MAX
+    match text.chars().map(septets).sum::<Option<usize>>() {
+        Some(septets) => septets <= GSM_UNITS_MAX,
+        None => text.encode_utf16().count() <= UCS2_UNITS_MAX,
     }
+}
+
+/// How much of a segment a character of GSM takes.
+fn septets(c: char) -> Option<usize> {
+    if GSM_ALPHABET.contains(c) {
+        return Some(1);
+    }
+    GSM_EXTENSION.contains(c).then_some(2)
 }
 
 #[cfg(test)]
@@ -116,5 +128,18 @@ mod tests {
         assert!(fits(&greek), "{greek}");
         let long = text(&[told(&"x".repeat(90), &"Y".repeat(200))]);
         assert!(fits(&long) && long.ends_with("..."), "{long}");
+    }
+
+    #[test]
+    fn characters_of_the_extension_take_two_places() {
+        for c in GSM_EXTENSION.chars() {
+            assert!(fits(&c.to_string().repeat(80)), "{c}");
+            assert!(!fits(&format!("{}!", c.to_string().repeat(80))), "{c}");
+        }
+        let mut own = told("frost", "RED SANDS TRADING POST");
+        own.notice.message = "[FROST] -6.0 C at RED SANDS TRADING POST on 2026-11-28: cover the citrus, start the fans and call \
+                              the night crew now please"
+            .into();
+        assert_eq!(text(std::slice::from_ref(&own)), own.notice.message);
     }
 }

@@ -4,12 +4,14 @@
 //! somebody else has sent, or has sent before. The key of idempotency is the alert's id: a receiver that has seen it can
 //! drop the second copy. Where several subscribers share a webhook, each of them is a copy; the body says whose.
 
+use std::time::Duration;
+
 use hmac::{Hmac, KeyInit, Mac};
 use serde_json::json;
 use sha2::Sha256;
 
+use super::Attempt;
 use super::http::{self, Target};
-use super::{Attempt, Attempts};
 use crate::config::{WebhookConfig, resolve_secret};
 use crate::record::unix_ms;
 use crate::stages::Message;
@@ -22,9 +24,9 @@ pub(super) struct Webhook {
 impl Webhook {
     /// # Errors
     /// What is wrong with the configuration.
-    pub(super) fn new(name: &str, config: &WebhookConfig, attempts: &Attempts) -> Result<Self, String> {
+    pub(super) fn new(name: &str, config: &WebhookConfig, timeout: Duration) -> Result<Self, String> {
         let key = format!("notify.webhooks.{name}");
-        let target = Target::new(&config.url, config.allow_private, attempts.timeout)
+        let target = Target::new(&config.url, config.allow_private, timeout)
             .map_err(|reason| format!("{key}.url: {reason}"))?;
         let secret = resolve_secret(&config.secret).map_err(|reason| format!("{key}.secret: {reason}"))?;
         Ok(Self { target, secret })

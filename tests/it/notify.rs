@@ -23,6 +23,7 @@ pub fn tests() -> Vec<Test> {
     vec![
         test("an_alert_becomes_a_mail_with_both_parts_a_chart_and_a_thread", MAIL, mail),
         test("a_mail_server_that_refuses_hangs_up_or_is_away_loses_nothing", MAIL, mail_faults),
+        test("a_silent_mail_server_is_reported_and_the_daemon_ends_in_good_order", BROKER, silent),
         test("sms_and_webhooks_are_signed_and_have_keys", BROKER, sms_and_webhooks),
         test("alertmanager_shows_an_alert_and_its_end", ALERTMANAGER, alertmanager),
         test("a_notifier_that_is_killed_fifty_times_tells_each_alert", BROKER, killed),
@@ -259,6 +260,29 @@ fn mail_faults() {
     assert_eq!(by_alert.len(), 7, "one id for each alert: {by_alert:?}");
     end(notifier);
     assert_eq!(dead(1).len(), 1);
+}
+
+fn silent() {
+    // It accepts connections, and says nothing.
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let config = format!(
+        "{}[notify.email]\nserver = \"{}\"\ntls = \"none\"\nfrom = \"frost@example.org\"\n",
+        SOON.replace("timeout_ms = 2000", "timeout_ms = 500"),
+        listener.local_addr().unwrap()
+    );
+    let topics = Topics::create();
+    let dir = folder(&config, &subscriber("anna", "email = \"anna@example.org\""));
+    let notifier = notifier(&topics, &dir).start();
+    send_alerts(&topics, &[alert(1, &["anna".to_owned()])]);
+    // The second attempt of the same message: the first one has ended.
+    let first = listener.accept().unwrap();
+    let second = listener.accept().unwrap();
+    let said = end(notifier);
+    let err = said["err"].as_str().unwrap();
+    assert!(err.contains("fell silent at the greeting"), "{err}");
+    assert!(!err.contains("panicked"), "{err}");
+    drop((first, second));
+    assert!(topics.values("noaa-deliveries").is_empty() && topics.records("noaa-dead-letters").is_empty());
 }
 
 fn sms_and_webhooks() {

@@ -100,9 +100,13 @@ impl Bench {
     }
 
     fn reply_all(&mut self, reply: &Reply) -> Vec<String> {
+        self.reply_all_after(reply, None)
+    }
+
+    fn reply_all_after(&mut self, reply: &Reply, retry_after: Option<Duration>) -> Vec<String> {
         let parcels = std::mem::take(&mut *self.sent.lock().unwrap());
         let ids = parcels.iter().map(|parcel| parcel.message.id.clone()).collect();
-        parcels.into_iter().for_each(|parcel| parcel.reply(reply.clone()));
+        parcels.into_iter().for_each(|parcel| parcel.reply(reply.clone(), retry_after));
         ids
     }
 
@@ -421,4 +425,25 @@ fn a_task_that_stops_waits_for_what_is_on_its_way_and_begins_nothing() {
     let written = bench.later(0);
     assert_eq!(outcomes(&written), [("webhook".into(), "sent".into())]);
     assert_eq!(bench.driver.on_its_way(), 0);
+}
+
+#[test]
+fn a_server_that_says_when_to_come_again_is_left_alone_until_then() {
+    let mut bench = Bench::new(|settings| {
+        settings.has_sms = false;
+        settings.retry_max_ms = 10 * MINUTE_MS;
+    });
+    bench.tell("subscriber/anna", "a");
+    bench.later(10_000);
+    bench.reply_all_after(&Reply::Again("429 slow down".into()), Some(Duration::from_secs(120)));
+    bench.later(0);
+    bench.later(2 * MINUTE_MS - 1_000);
+    assert!(bench.handed_out().is_empty(), "not before the time that it asked for");
+    bench.later(MINUTE_MS);
+    assert_eq!(bench.handed_out().len(), 1);
+    // A day is too long.
+    bench.reply_all_after(&Reply::Down("503 closed".into()), Some(Duration::from_secs(86_400)));
+    bench.later(0);
+    bench.later(13 * MINUTE_MS);
+    assert_eq!(bench.handed_out().len(), 1);
 }

@@ -32,6 +32,7 @@
 //! A partition that is given up takes no more replies; what is on its way then is sent again by its next owner, as the
 //! same message.
 
+mod log;
 mod memory;
 mod message;
 mod outcome;
@@ -82,8 +83,7 @@ pub struct Deliver {
     on_their_way: HashSet<MessageKey>,
     /// Where a closed message is not done yet, and those that wait for it.
     busy: HashMap<(Recipient, Channel), Vec<MessageKey>>,
-    /// When a message that was given up was last logged, and how many were not since.
-    logged_failure: (i64, u32),
+    logged: log::Logged,
     /// Closed since the last commit began; and those whose commit is under way.
     closed: Vec<MessageKey>,
     sealed: Vec<MessageKey>,
@@ -107,7 +107,7 @@ impl Deliver {
             due: BinaryHeap::new(),
             on_their_way: HashSet::new(),
             busy: HashMap::new(),
-            logged_failure: (0, 0),
+            logged: log::Logged::default(),
             closed: Vec::new(),
             sealed: Vec::new(),
             outcomes: Vec::new(),
@@ -310,8 +310,8 @@ impl Processor for Deliver {
 
     fn turn(&mut self, context: &mut Context<'_>) -> Result<(), StateError> {
         self.load(&Memory { store: context.store, now_ms: context.now_ms })?;
-        for (key, reply) in self.replies.take() {
-            self.take_reply(key, reply, context);
+        for replied in self.replies.take() {
+            self.take_reply(replied, context);
         }
         if self.replies.is_closed() {
             return Ok(());

@@ -8,7 +8,7 @@ use serde::Serialize;
 
 use super::memory::{Known, Memory};
 use super::message::MessageKey;
-use super::outlet::Reply;
+use super::outlet::{Replied, Reply};
 use super::{Channel, Deliver, Message, Told, pending, settings};
 use crate::record::{HeaderList, NO_HEADERS, Record};
 use crate::stages::Context;
@@ -28,8 +28,18 @@ struct OutcomeRecord<'a> {
     at_ms: i64,
 }
 
+/// Why a message waits.
+#[derive(Clone, Copy)]
+enum Delay {
+    /// Nothing was tried, and is not for so long.
+    Untried(Duration),
+    /// It failed, and the server may have said when to come again.
+    Tried { retry_after: Option<Duration> },
+}
+
 impl Deliver {
-    pub(super) fn take_reply(&mut self, key: MessageKey, reply: Reply, context: &mut Context<'_>) {
+    pub(super) fn take_reply(&mut self, replied: Replied, context: &mut Context<'_>) {
+        let Replied { key, reply, retry_after } = replied;
         self.on_their_way.remove(&key);
         let Some(message) = self.messages.get(&key).cloned() else { return };
         let is_refusal = matches!(reply, Reply::Again(_));
@@ -47,20 +57,20 @@ impl Deliver {
                 let mut message = (*message).clone();
                 message.attempts += 1;
                 message.refusals += u32::from(is_refusal);
-                self.put_off((key, message), reason, None, context);
+                self.put_off((key, message), reason, Delay::Tried { retry_after }, context);
             }
             Reply::Postponed { reason, wait } => {
-                self.put_off((key, (*message).clone()), reason, Some(wait), context);
+                self.put_off((key, (*message).clone()), reason, Delay::Untried(wait), context);
             }
         }
     }
 
-    /// Arranges the next attempt. With `wait` nothing was tried: that is not worth an entry in the changelog.
+    /// Arranges the next attempt.
     fn put_off(
         &mut self,
         (key, mut message): (MessageKey, Message),
         reason: String,
-        wait: Option<Duration>,
+        delay: Delay,
         context: &mut Context<'_>,
     ) {
         message.error = reason;
@@ -68,12 +78,16 @@ impl Deliver {
             let reason = format!("{} after {} attempts", message.error, message.attempts);
             return self.fail(key, &message, &reason, context);
         }
-        let delay_ms = match wait {
-            Some(wait) => settings::jittered_ms(i64::try_from(wait.as_millis()).unwrap_or(i64::MAX)),
-            None => self.settings.retry_delay_ms(message.attempts),
+        let ms = |time: Duration| i64::try_from(time.as_millis()).unwrap_or(i64::MAX);
+        let delay_ms = match delay {
+            Delay::Untried(wait) => settings::jittered_ms(ms(wait)),
+            Delay::Tried { retry_after } => {
+                self.settings.retry_delay_ms(message.attempts, retry_after.map_or(0, ms))
+            }
         };
         message.due_ms = context.now_ms + delay_ms;
-        if wait.is_none() {
+        // What was not tried is not worth an entry in the changelog.
+        if matches!(delay, Delay::Tried { .. }) {
             context.counts.retried += 1;
             self.outcomes.push((message.channel, "retried"));
             Memory { store: context.store, now_ms: context.now_ms }.put_message(key, &message);
@@ -85,7 +99,6 @@ impl Deliver {
     /// It will not be sent: each notice becomes a dead letter that can be retried, on this channel alone.
     fn fail(&mut self, key: MessageKey, message: &Message, reason: &str, context: &mut Context<'_>) {
         context.counts.failed += 1;
-        self.log_failure(message, reason, context.now_ms);
         for told in &message.notices {
             let addressed = Addressed { recipient: message.recipient.clone(), notice: told.notice.clone() };
             // Strings and numbers into a vector cannot fail.
@@ -134,18 +147,6 @@ impl Deliver {
         self.tell_outcome(message, name, outcome, context);
     }
 
-    /// A dead server gives up thousands: one line in ten seconds tells of them.
-    fn log_failure(&mut self, message: &Message, reason: &str, now_ms: i64) {
-        let (last_ms, unlogged) = &mut self.logged_failure;
-        if now_ms - *last_ms < 10_000 {
-            *unlogged += 1;
-            return;
-        }
-        let (channel, recipient, also) = (message.channel.as_str(), &message.recipient, *unlogged);
-        tracing::warn!(channel, %recipient, reason, also, "a message was given up: it is a dead letter");
-        self.logged_failure = (now_ms, 0);
-    }
-
     fn tell_outcome(
         &mut self,
         message: &Message,
@@ -154,6 +155,8 @@ impl Deliver {
         context: &mut Context<'_>,
     ) {
         self.outcomes.push((message.channel, name));
+        let attempts = message.attempts + u32::from(name == "sent");
+        self.logged.outcome(message, name, attempts, outcome.err().unwrap_or_default(), context.now_ms);
         let record = OutcomeRecord {
             message_id: &message.id,
             channel: message.channel,
@@ -161,7 +164,7 @@ impl Deliver {
             outcome: name,
             reason: outcome.err(),
             answer: outcome.ok(),
-            attempts: message.attempts + u32::from(name == "sent"),
+            attempts,
             alert_ids: message.alert_ids().collect(),
             at_ms: context.now_ms,
         };

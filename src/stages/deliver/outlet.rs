@@ -54,10 +54,10 @@ impl Parcel {
         !self.replies.is_closed.load(Ordering::Acquire)
     }
 
-    /// Tells the task what became of it.
-    pub fn reply(mut self, reply: Reply) {
+    /// Hands the task what became of it, and how long the server asks to be left alone, if it has said so.
+    pub fn reply(mut self, reply: Reply, retry_after: Option<Duration>) {
         self.is_answered = true;
-        self.replies.put(self.key, reply);
+        self.replies.put(Replied { key: self.key, reply, retry_after });
     }
 }
 
@@ -65,23 +65,30 @@ impl Drop for Parcel {
     fn drop(&mut self) {
         // One that got lost on the way must not wait for ever.
         if !self.is_answered {
-            self.replies
-                .put(self.key, Reply::Postponed { reason: "it was not tried".into(), wait: LOST_WAIT });
+            let reply = Reply::Postponed { reason: "it was not tried".into(), wait: LOST_WAIT };
+            self.replies.put(Replied { key: self.key, reply, retry_after: None });
         }
     }
+}
+
+/// What became of one message.
+pub(super) struct Replied {
+    pub(super) key: MessageKey,
+    pub(super) reply: Reply,
+    pub(super) retry_after: Option<Duration>,
 }
 
 /// Where replies wait for their task.
 #[derive(Default)]
 pub(super) struct Replies {
-    inbox: Mutex<Vec<(MessageKey, Reply)>>,
+    inbox: Mutex<Vec<Replied>>,
     wake: OnceLock<Wake>,
     is_closed: AtomicBool,
 }
 
 impl Replies {
-    fn put(&self, key: MessageKey, reply: Reply) {
-        self.inbox.lock().unwrap_or_else(PoisonError::into_inner).push((key, reply));
+    fn put(&self, replied: Replied) {
+        self.inbox.lock().unwrap_or_else(PoisonError::into_inner).push(replied);
         if let Some(wake) = self.wake.get() {
             wake();
         }
@@ -100,7 +107,7 @@ impl Replies {
         self.is_closed.load(Ordering::Acquire)
     }
 
-    pub(super) fn take(&self) -> Vec<(MessageKey, Reply)> {
+    pub(super) fn take(&self) -> Vec<Replied> {
         std::mem::take(&mut *self.inbox.lock().unwrap_or_else(PoisonError::into_inner))
     }
 }

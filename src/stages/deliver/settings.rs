@@ -161,10 +161,14 @@ impl DeliverSettings {
             .and_then(|subscriber| subscriber.quiet_until_ms(now_ms, message.urgency()))
     }
 
-    /// The delay before the next attempt: growing, with jitter.
-    pub(super) fn retry_delay_ms(&self, attempts: u32) -> i64 {
+    /// The delay before the next attempt: growing, with jitter. A server that asks for more gets it, up to the longest
+    /// delay; one that asks for less does not, or it would use up the attempts.
+    pub(super) fn retry_delay_ms(&self, attempts: u32, asked_ms: i64) -> i64 {
         let doubled = self.retry_first_ms.saturating_mul(1 << attempts.saturating_sub(1).min(30));
-        jittered_ms(doubled.min(self.retry_max_ms))
+        let asked_ms = asked_ms.min(self.retry_max_ms);
+        // Everybody was given the same time: they come over the quarter after it.
+        let asked_ms = if asked_ms > 0 { asked_ms + fastrand::i64(0..=asked_ms / 4) } else { 0 };
+        jittered_ms(doubled.min(self.retry_max_ms)).max(asked_ms)
     }
 
     /// Whether a message is given up.
