@@ -7,13 +7,12 @@ use std::sync::Arc;
 
 use criterion::{BatchSize, Criterion, Throughput, criterion_group, criterion_main};
 use frostline::noaa::{Compat, KnownStations, ObservationView, Reading, Station};
-use frostline::record::{NO_HEADERS, ReadHeaders, Record};
 use frostline::rules::{Condition, Conditions, Definition, Evaluator, RuleSet, Scope};
-use frostline::stages::{
-    Alert, Assemble, AssembleSettings, Collector, Context, Counts, Enrich, Filter, Limits, Processor,
-    StageName, StationIndex, Validate,
-};
-use frostline::state::{Change, Checkpoint, Identity, StateDirectory, Store};
+use frostline::stages;
+use frostline::stages::{Alert, Assemble, AssembleSettings, Enrich, Filter, Limits, StationIndex, Validate};
+use frostline_engine::record::{NO_HEADERS, ReadHeaders, Record};
+use frostline_engine::store::{Change, Checkpoint, Identity, StateDirectory, Store};
+use frostline_engine::{Collector, Context, Counts, Processor};
 
 /// As in the program itself.
 #[global_allocator]
@@ -58,7 +57,7 @@ impl Bench {
             counts: &mut self.counts,
             now_ms: 1_767_225_600_000,
             muted: false,
-            stage: StageName::Filter,
+            stage: stages::FILTER,
         };
         self.processor.process(&record, &mut context).unwrap();
         if self.offset % 1024 == 0 {

@@ -8,14 +8,15 @@ use std::sync::atomic::{AtomicI64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
+use frostline_engine::RETRIED_HEADER;
+use frostline_engine::record::{Record, unix_ms};
+use frostline_engine::runtime::TopicTail;
 use serde_json::{Map, Value};
 use tokio::sync::broadcast;
 
 use super::shorten::json_within;
+use crate::app::TailSource;
 use crate::noaa::{Date, RecentDays, StationId};
-use crate::record::{Record, unix_ms};
-use crate::runtime::{TailSource, TopicTail};
-use crate::stages::RETRIED_HEADER;
 
 /// Elements that are kept of each list.
 const KEPT: usize = 500;
@@ -352,11 +353,13 @@ mod tests {
 
     /// Lists of a daemon, whose topics are not followed.
     fn lists() -> Arc<Live> {
-        Live::new(TailSource::of(Arc::default()), Arc::default(), true)
+        let config = crate::config::Config::default();
+        let clients = frostline_engine::kafka::ClientSettings::new(&config.kafka).unwrap();
+        Live::new(TailSource::new(clients, config), Arc::default(), true)
     }
 
     fn record(value: &[u8], offset: i64) -> Record<'_> {
-        let headers = &crate::record::HeaderList(crate::record::NO_HEADERS);
+        let headers = &frostline_engine::record::HeaderList(frostline_engine::record::NO_HEADERS);
         Record {
             topic: "t",
             partition: 0,
@@ -403,7 +406,7 @@ mod tests {
         let live = lists();
         let reason = vec![b'r'; 900_000];
         let headers = [("frostline-reason".to_owned(), Some(reason))];
-        let letter = Record { headers: &crate::record::HeaderList(&headers), ..record(b"x", 1) };
+        let letter = Record { headers: &frostline_engine::record::HeaderList(&headers), ..record(b"x", 1) };
         live.take_dead_letter(&letter);
         assert!(bytes(&live, List::DeadLetters) <= ELEMENT_BYTES_MAX);
         let name = "n".repeat(NAME_BYTES_MAX + 1);

@@ -2,9 +2,8 @@
 
 use std::fmt::Write;
 
+use frostline_engine::runtime::{Phase, TaskSnapshot};
 use metrics_exporter_prometheus::{Matcher, PrometheusBuilder, PrometheusHandle};
-
-use crate::runtime::{Phase, TaskSnapshot};
 
 /// Bounds of the buckets of times, in seconds.
 const SECONDS: [f64; 14] = [0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 15.0, 60.0];

@@ -2,12 +2,12 @@
 
 use actix_web::http::header::LOCATION;
 use actix_web::{HttpRequest, HttpResponse, web};
+use frostline_engine::runtime::{Answer, Failure, Found};
 use serde::Deserialize;
 use serde_json::json;
 
 use super::view::Shown;
-use crate::runtime::{Answer, Failure, Found};
-use crate::stages::{Question, StageName};
+use crate::stages::Question;
 
 /// What goes with the path.
 #[derive(Deserialize)]
@@ -24,12 +24,13 @@ pub(super) async fn state(
     shown: web::Data<Shown>,
 ) -> HttpResponse {
     let (stage, key) = path.into_inner();
-    let parsed = stage.parse::<StageName>();
-    let question = match parsed.and_then(|stage| Question::parse(stage, &key, asked.date.as_deref())) {
+    let known = shown.view.topology.find(&stage).map_err(|error| error.to_string());
+    let parsed = known.and_then(|stage| Question::parse(stage.id, &key, asked.date.as_deref()));
+    let question = match parsed {
         Ok(question) => question,
         Err(reason) => return HttpResponse::BadRequest().json(json!({ "error": reason })),
     };
-    match shown.view.inspector.ask(question).await {
+    match shown.view.inspector.ask(question.to_engine(&shown.view.rules)).await {
         Ok(Answer::Here(Found { partition, committed_offset, entries })) => HttpResponse::Ok().json(json!({
             "stage": stage, "key": key, "partition": partition, "committed_offset": committed_offset,
             "entries": entries,

@@ -4,16 +4,18 @@ use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
+use frostline_engine::record::unix_ms;
+use frostline_engine::runtime::{Board, Inspector, Phase, TaskSnapshot, Totals};
+use frostline_engine::{NamedCounts, Stage, StageId, Topology};
 use serde::Serialize;
 use serde_json::{Value, json};
 
 use super::Recorder;
 use super::live::Live;
+use crate::app::TailSource;
 use crate::noaa::{RecentDays, Station, StationId};
-use crate::record::unix_ms;
 use crate::rules::{Place, RuleSet};
-use crate::runtime::{Board, Inspector, Phase, TailSource, TaskSnapshot, Totals};
-use crate::stages::{Counts, StageName, StationIndex};
+use crate::stages::{StationIndex, count};
 
 /// What somebody asks to be changed.
 pub enum RuleChange {
@@ -28,8 +30,10 @@ pub type ChangeRules = Arc<dyn Fn(RuleChange) -> Result<Value, (u16, Value)> + S
 
 /// What is shown, and where it comes from.
 pub struct View {
-    /// The stages of this process, with the topics that they read and write.
-    pub stages: Vec<(StageName, String, String)>,
+    /// All stages of the installation.
+    pub topology: Arc<Topology>,
+    /// Those of this process, upstream first.
+    pub stages: Vec<StageId>,
     /// What they have done.
     pub totals: Arc<Totals>,
     /// Where each task stands.
@@ -71,16 +75,16 @@ pub(super) struct Shown {
 /// Records a second, as of the last look.
 #[derive(Default)]
 struct Rates {
-    last: HashMap<StageName, (Instant, u64)>,
-    per_second: HashMap<StageName, f64>,
+    last: HashMap<StageId, (Instant, u64)>,
+    per_second: HashMap<StageId, f64>,
 }
 
 #[derive(Serialize)]
 struct StageRow<'a> {
-    stage: StageName,
+    stage: StageId,
     source: &'a str,
     sink: &'a str,
-    counts: Counts,
+    counts: NamedCounts,
     records_per_second: f64,
     lag_records: Option<i64>,
     lag_seconds: Option<f64>,
@@ -100,8 +104,8 @@ impl Shown {
     pub(super) fn measure(&self) {
         let mut rates = self.rates.lock().unwrap_or_else(PoisonError::into_inner);
         let now = Instant::now();
-        for (stage, ..) in &self.view.stages {
-            let records = self.view.totals.of(*stage).records_in;
+        for stage in &self.view.stages {
+            let records = self.view.totals.of(*stage)[count::RECORDS_IN];
             if let Some((then, before)) = rates.last.insert(*stage, (now, records)) {
                 let seconds = (now - then).as_secs_f64().max(0.001);
                 rates.per_second.insert(*stage, (records - before) as f64 / seconds);
@@ -112,14 +116,15 @@ impl Shown {
     pub(super) fn stages(&self) -> Value {
         let tasks = self.view.board.snapshot();
         let rates = self.rates.lock().unwrap_or_else(PoisonError::into_inner);
-        let row = |(stage, source, sink): &(StageName, String, String)| {
-            let own: Vec<&TaskSnapshot> = tasks.iter().filter(|task| task.stage == *stage).collect();
-            let rate = rates.per_second.get(stage).copied().unwrap_or_default();
+        let row = |stage: &Stage| {
+            let own: Vec<&TaskSnapshot> = tasks.iter().filter(|task| task.stage == stage.id).collect();
+            let rate = rates.per_second.get(&stage.id).copied().unwrap_or_default();
+            let counters = self.view.totals.counters().to_vec();
             json!(StageRow {
-                stage: *stage,
-                source,
-                sink,
-                counts: self.view.totals.of(*stage),
+                stage: stage.id,
+                source: &stage.source.name,
+                sink: &stage.sink.name,
+                counts: NamedCounts { counts: self.view.totals.of(stage.id), counters },
                 records_per_second: (rate * 10.0).round() / 10.0,
                 // Unknown as long as it is of one of them: part of a lag is no lag.
                 lag_records: own
@@ -132,7 +137,8 @@ impl Shown {
                 restoring: own.iter().filter(|task| task.phase == Phase::Restoring).count(),
             })
         };
-        self.view.stages.iter().map(row).collect()
+        let stages = self.view.stages.iter().filter_map(|stage| self.view.topology.stage(*stage));
+        stages.map(row).collect()
     }
 
     pub(super) fn partitions(&self) -> Value {

@@ -3,20 +3,22 @@
 use std::collections::HashSet;
 use std::sync::Arc;
 
+use frostline_engine::record::{HeaderList, NO_HEADERS, Record, day_of};
+use frostline_engine::store::Store;
+use frostline_engine::{Collector, Context, Counts, Processor, Sink, StageId};
+
 use super::Setting;
 use super::input::Block;
 use super::stats::LaneStats;
 use crate::noaa::{Date, KnownStations, StationId};
-use crate::record::{HeaderList, NO_HEADERS, Record, day_of};
 use crate::rules::RuleSet;
-use crate::stages::{
-    Alert, Assemble, Collector, Context, Counts, Processor, Remembered, Sink, StageName, StationIndex,
-};
-use crate::state::Store;
+use crate::stages;
+use crate::stages::count;
+use crate::stages::{Alert, Assemble, Remembered, StationIndex};
 
 /// A processor with what it works on.
 struct Part {
-    stage: StageName,
+    stage: StageId,
     processor: Box<dyn Processor>,
     store: Store,
     collector: Collector,
@@ -25,7 +27,7 @@ struct Part {
 }
 
 impl Part {
-    fn new(stage: StageName, processor: Box<dyn Processor>) -> Self {
+    fn new(stage: StageId, processor: Box<dyn Processor>) -> Self {
         let (collector, counts) = (Collector::default(), Counts::default());
         Self { stage, processor, store: Store::in_memory(), collector, counts, offset: 0 }
     }
@@ -41,14 +43,14 @@ impl Part {
             headers: &HeaderList(NO_HEADERS),
         };
         self.offset += 1;
-        self.counts.records_in += 1;
+        self.counts[count::RECORDS_IN] += 1;
         self.with_context(now_ms, |processor, context| processor.process(&record, context));
     }
 
     fn with_context(
         &mut self,
         now_ms: i64,
-        work: impl FnOnce(&mut dyn Processor, &mut Context<'_>) -> Result<(), crate::state::StateError>,
+        work: impl FnOnce(&mut dyn Processor, &mut Context<'_>) -> Result<(), frostline_engine::store::StateError>,
     ) {
         let mut context = Context {
             store: &mut self.store,
@@ -130,7 +132,7 @@ impl<'a> Lane<'a> {
         trace: Option<&'a Trace<'a>>,
     ) -> Self {
         let stats = LaneStats::new(setting.filter.clone());
-        let part = Part::new(StageName::Alert, Box::new(Alert::new(rules, setting.limits)));
+        let part = Part::new(stages::ALERT, Box::new(Alert::new(rules, setting.limits)));
         Self::new(setting, Then::Alert(Box::new(Alerting { part, stats, each_alert, trace })))
     }
 
@@ -143,7 +145,7 @@ impl<'a> Lane<'a> {
         let stations = setting.stations.clone();
         let stations = stations.unwrap_or_else(|| Arc::new(StationIndex::new(setting.assemble.compat)));
         let assemble = Assemble::new(setting.assemble, Arc::clone(&stations), setting.limits);
-        let assemble = Part::new(StageName::Assemble, Box::new(assemble));
+        let assemble = Part::new(stages::ASSEMBLE, Box::new(assemble));
         Self { assemble, then, stations, taken, known: KnownStations::default(), now_ms: setting.now_ms }
     }
 

@@ -17,9 +17,10 @@ pub use stats::{Longest, Month, RuleStats, Stats, Summary};
 
 use crate::noaa::{Date, ObservationView};
 use crate::rules::{Condition, Conditions, Published, Reporting};
-use crate::stages::{AssembleSettings, Counts, Limits, StationIndex};
+use crate::stages::{AssembleSettings, Limits, StationIndex};
 pub use lane::{Trace, Traced};
 
+use frostline_engine::Counts;
 use lane::Lane;
 
 /// What a backtest works with, besides rules and input.

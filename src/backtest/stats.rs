@@ -3,11 +3,12 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
+use frostline_engine::Counts;
 use serde::{Deserialize, Serialize};
 
 use crate::noaa::{Date, ObservationView};
 use crate::rules::{Condition, Evaluator, Published, Transition, Verdict};
-use crate::stages::Counts;
+use crate::stages::count;
 
 /// A month of a year.
 pub type Month = (u16, u8);
@@ -139,11 +140,11 @@ impl LaneStats {
 
     pub(super) fn count(&mut self, assemble: &Counts, alert: &Counts) {
         // Documents come without lines.
-        let documents = alert.records_in - assemble.observations;
-        self.summary.records_in = assemble.records_in + documents;
-        self.summary.observations = alert.records_in - alert.dead_letters;
-        self.summary.dead_letters = assemble.dead_letters + alert.dead_letters;
-        self.summary.rule_errors = alert.rule_errors;
+        let documents = alert[count::RECORDS_IN] - assemble[count::OBSERVATIONS];
+        self.summary.records_in = assemble[count::RECORDS_IN] + documents;
+        self.summary.observations = alert[count::RECORDS_IN] - alert[count::DEAD_LETTERS];
+        self.summary.dead_letters = assemble[count::DEAD_LETTERS] + alert[count::DEAD_LETTERS];
+        self.summary.rule_errors = alert[count::RULE_ERRORS];
     }
 
     /// Counts one alert.

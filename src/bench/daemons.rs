@@ -8,13 +8,13 @@ use std::process::{Child, Command, Stdio};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
+use frostline_engine::kafka::BareClient;
+use frostline_engine::runtime::Timing;
 use rustix::process::{Pid, Signal, kill_process};
 use serde::Deserialize;
 
 use super::BenchError;
 use super::grid::Installation;
-use crate::kafka::BareClient;
-use crate::runtime::Timing;
 
 /// How often a process is looked at.
 const LOOK_INTERVAL: Duration = Duration::from_millis(20);

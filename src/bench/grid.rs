@@ -3,17 +3,20 @@
 use std::fmt;
 use std::path::PathBuf;
 
+use frostline_engine::kafka::ClientSettings;
+use frostline_engine::{StageId, Topology};
 use serde::Serialize;
 use tempfile::TempDir;
 
 use super::BenchError;
+use crate::app;
 use crate::config::{
     AlertConfig, Config, FilterConfig, Guarantee, OffsetReset, TopicConfig, TopicPlan, topic,
 };
 use crate::generate::{Format, Settings, stations};
-use crate::kafka::ClientSettings;
 use crate::noaa::Date;
-use crate::stages::{StageName, Validate};
+use crate::stages;
+use crate::stages::Validate;
 
 /// Enough that partitions are about as large as each other: with forty, one of two workers has up to a quarter more to do.
 const STATIONS_MAX: u64 = 2_000;
@@ -36,12 +39,12 @@ pub enum Job {
 
 impl Job {
     /// The stages that run.
-    pub fn stages(self) -> &'static [StageName] {
+    pub fn stages(self) -> &'static [StageId] {
         match self {
-            Self::Alert => &[StageName::Alert],
-            Self::Filter => &[StageName::Filter],
-            Self::Assemble => &[StageName::Assemble],
-            Self::Path => &[StageName::Assemble, StageName::Filter, StageName::Alert],
+            Self::Alert => &[stages::ALERT],
+            Self::Filter => &[stages::FILTER],
+            Self::Assemble => &[stages::ASSEMBLE],
+            Self::Path => &[stages::ASSEMBLE, stages::FILTER, stages::ALERT],
         }
     }
 
@@ -141,6 +144,8 @@ impl Options {
 /// The names, files and settings of one run.
 pub(super) struct Installation {
     pub(super) config: Config,
+    /// Its stages and their topics.
+    topology: Topology,
     pub(super) settings: ClientSettings,
     pub(super) cell: Cell,
     pub(super) job: Job,
@@ -189,8 +194,10 @@ impl Installation {
         for (path, text) in [(&rules, rules_text(options)), (&config_file, text)] {
             std::fs::write(path, text).map_err(BenchError::files("writing the run's files"))?;
         }
-        let settings = ClientSettings::new(&config)?;
-        Ok(Self { config, settings, cell, job: options.job, config_file, is_reader: input.is_some(), dir })
+        let settings = ClientSettings::new(&config.kafka)?;
+        let topology = app::outline(&config).map_err(|error| BenchError::Daemon(error.to_string()))?;
+        let (job, is_reader) = (options.job, input.is_some());
+        Ok(Self { config, topology, settings, cell, job, config_file, is_reader, dir })
     }
 
     pub(super) fn source(&self) -> String {
@@ -207,12 +214,9 @@ impl Installation {
         let shared = self.loaded_topics();
         let mut topics = if self.is_reader { Vec::new() } else { shared.clone() };
         topics.push(self.config.topic(topic::DEAD_LETTERS));
-        for stage in self.job.stages() {
-            topics.push(self.config.topic(self.config.source_of(*stage)));
-            topics.push(self.config.topic(self.config.sink_of(*stage)));
-            if stage.is_stateful() {
-                topics.push(self.config.changelog(*stage));
-            }
+        for stage in self.job.stages().iter().filter_map(|stage| self.topology.stage(*stage)) {
+            topics.extend([stage.source.clone(), stage.sink.clone()]);
+            topics.extend(stage.changelog.clone());
         }
         topics.retain(|topic| !self.is_reader || !shared.contains(topic));
         topics.sort_by(|a, b| a.name.cmp(&b.name));
@@ -221,7 +225,7 @@ impl Installation {
     }
 
     pub(super) fn groups(&self) -> Vec<String> {
-        self.job.stages().iter().map(|stage| self.config.group(*stage)).collect()
+        self.job.stages().iter().map(|stage| self.topology.group(*stage)).collect()
     }
 }
 

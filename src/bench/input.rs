@@ -3,11 +3,12 @@
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicBool, Ordering};
 
+use frostline_engine::kafka::{ClientSettings, Outgoing, Producer};
+
 use super::BenchError;
 use super::grid::{Installation, Options};
 use crate::config::topic;
 use crate::generate::{Generator, stations};
-use crate::kafka::{ClientSettings, Outgoing, Producer};
 use crate::noaa::StationId;
 
 /// Loads at least as many records as were asked for, and the station table. The stations take turns with the
@@ -90,7 +91,7 @@ fn patient(input: &Installation) -> Result<ClientSettings, BenchError> {
     for (key, value) in patience {
         config.kafka.client.entry(key.into()).or_insert_with(|| value.into());
     }
-    Ok(ClientSettings::new(&config)?)
+    Ok(ClientSettings::new(&config.kafka)?)
 }
 
 fn send(

@@ -4,6 +4,7 @@ use std::collections::HashMap;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
+use frostline_engine::kafka::{ClientSettings, Outgoing, Polled, Producer, Reader, StartAt};
 use hdrhistogram::Histogram;
 use serde::Serialize;
 
@@ -11,7 +12,6 @@ use super::BenchError;
 use super::daemons::Daemon;
 use super::grid::{Cell, Installation, Options};
 use crate::config::topic;
-use crate::kafka::{ClientSettings, Outgoing, Polled, Producer, Reader, StartAt};
 use crate::noaa::Date;
 
 /// Stations that take turns, each with a rule that always fires.
@@ -56,7 +56,7 @@ pub(super) fn measure(
         .map_err(BenchError::files("writing rules"))?;
     let mut config = installation.config.clone();
     config.kafka.client.insert("linger.ms".into(), "0".into());
-    let producer = Producer::new(&ClientSettings::new(&config)?, None)?;
+    let producer = Producer::new(&ClientSettings::new(&config.kafka)?, None)?;
     let alerts = config.topic(topic::ALERTS);
     let partitions: Vec<(i32, StartAt)> =
         (0..alerts.partitions).map(|partition| (partition, StartAt::Beginning)).collect();

@@ -38,6 +38,6 @@ pub(super) fn describe() -> Machine {
         kernel: read("/proc/sys/kernel/osrelease").trim().to_owned(),
         load: read("/proc/loadavg").split(' ').next().unwrap_or_default().to_owned(),
         frostline: env!("CARGO_PKG_VERSION"),
-        librdkafka: crate::kafka::client_version(),
+        librdkafka: frostline_engine::kafka::client_version(),
     }
 }

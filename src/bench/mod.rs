@@ -26,13 +26,14 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
+use frostline_engine::kafka::{Admin, KafkaError};
+
 pub use chart::chart;
 pub use grid::{Cell, Job, Options};
 pub use latency::Latency;
 pub use report::{Report, Row};
 
 use crate::config::{Config, TopicPlan};
-use crate::kafka::{Admin, KafkaError};
 use daemons::{Measured, measure_limit};
 use grid::Installation;
 

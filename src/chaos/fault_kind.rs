@@ -1,6 +1,6 @@
 //! The kinds of faults, and in which order they come.
 
-use crate::fault::{Point, Sabotage};
+use frostline_engine::fault::{Point, Sabotage};
 
 /// What is done to a process, or to the broker.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

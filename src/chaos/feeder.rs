@@ -5,11 +5,12 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
+use frostline_engine::kafka::{ClientSettings, Producer};
+
 use super::feed::{Fed, Feed, Source, filler};
 use super::installation::{SETTLE_RECORDS, outgoing, producer};
 use super::{ChaosError, Installation};
 use crate::config::topic;
-use crate::kafka::{ClientSettings, Producer};
 
 /// Records are sent in small portions.
 const PORTION_INTERVAL: Duration = Duration::from_millis(20);

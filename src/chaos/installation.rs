@@ -3,13 +3,14 @@
 
 use std::path::{Path, PathBuf};
 
+use frostline_engine::fault::{NAMESPACE, Sabotage};
+use frostline_engine::kafka::{ClientSettings, Outgoing, Producer};
+use frostline_engine::{Stage, StageId, Topology};
 use tempfile::TempDir;
 
 use super::{ChaosError, ChaosOptions, feed};
+use crate::app;
 use crate::config::{AlertConfig, AssembleConfig, Config, FilterConfig, OffsetReset, TopicConfig, topic};
-use crate::fault::{NAMESPACE, Sabotage};
-use crate::kafka::{ClientSettings, Outgoing, Producer};
-use crate::stages::StageName;
 
 /// Short, so that a paused process is taken for dead soon.
 pub(super) const SESSION_TIMEOUT_MS: u64 = 6_000;
@@ -25,6 +26,8 @@ const SETTLE_MS: u64 = 3_600_000;
 pub struct Installation {
     /// The effective configuration, as the daemons read it.
     pub config: Config,
+    /// Its stages and their topics.
+    pub(super) topology: Topology,
     pub(super) settings: ClientSettings,
     pub(super) options: ChaosOptions,
     pub(super) config_file: PathBuf,
@@ -51,8 +54,9 @@ impl Installation {
         for (path, text) in [(&rules, feed::rules()), (&config_file, text)] {
             std::fs::write(path, text).map_err(ChaosError::files("writing the run's files"))?;
         }
-        let settings = ClientSettings::new(&config)?;
-        Ok(Self { config, settings, options, config_file, dir })
+        let settings = ClientSettings::new(&config.kafka)?;
+        let topology = app::outline(&config).map_err(|error| ChaosError::Broken(error.to_string()))?;
+        Ok(Self { config, topology, settings, options, config_file, dir })
     }
 
     /// Where logs, state and configuration are.
@@ -81,12 +85,21 @@ impl Installation {
         Ok(producer.wait_acknowledged()?)
     }
 
-    pub(super) fn source(&self, stage: StageName) -> String {
-        self.config.topic(self.config.source_of(stage)).name
+    /// A stage that leads to alerts.
+    pub(super) fn stage(&self, stage: StageId) -> &Stage {
+        self.topology.stage(stage).expect("the application has it")
     }
 
-    pub(super) fn sink(&self, stage: StageName) -> String {
-        self.config.topic(self.config.sink_of(stage)).name
+    pub(super) fn changelog(&self, stage: StageId) -> String {
+        self.stage(stage).changelog.as_ref().map(|topic| topic.name.clone()).unwrap_or_default()
+    }
+
+    pub(super) fn source(&self, stage: StageId) -> String {
+        self.stage(stage).source.name.clone()
+    }
+
+    pub(super) fn sink(&self, stage: StageId) -> String {
+        self.stage(stage).sink.name.clone()
     }
 }
 

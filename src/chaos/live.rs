@@ -6,9 +6,10 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
+use frostline_engine::kafka::{KafkaError, Polled, Reader, StartAt};
+
 use super::topic_log::mark;
 use super::{ChaosError, Installation};
-use crate::kafka::{KafkaError, Polled, Reader, StartAt};
 
 /// What was seen: partition and offset to a hash of key and value.
 pub(super) type Seen = HashMap<(i32, i64), u64>;

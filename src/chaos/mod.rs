@@ -37,13 +37,14 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 use std::time::{Duration, Instant};
 
+use frostline_engine::fault::Sabotage;
+use frostline_engine::kafka::KafkaError;
+use frostline_engine::store::StateError;
+
 pub use installation::Installation;
 pub use report::{Kind, Report, Violations};
 
 use crate::config::topic;
-use crate::fault::Sabotage;
-use crate::kafka::KafkaError;
-use crate::state::StateError;
 use fault_kind::Deck;
 use feeder::Feeder;
 use fleet::Fleet;
@@ -238,7 +239,7 @@ fn drain(fleet: &mut Fleet<'_>, monitor: &Monitor, step: &mut dyn FnMut(&str)) -
         last.iter().filter(|(_, position)| position.committed < position.end)
     {
         let (committed, end) = (position.committed, position.end);
-        let group = fleet.installation.config.group(*stage);
+        let group = fleet.installation.topology.group(*stage);
         fleet
             .violations
             .add(Kind::NotDrained, format!("{group}, partition {partition}: committed {committed} of {end}"));

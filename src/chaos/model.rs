@@ -7,12 +7,14 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use frostline_engine::driver::{TestDriver, Written};
+use frostline_engine::{Sink, StageId, StartError, Topology};
+
 use super::compare::Item;
 use super::topic_log::{Kept, mark, origin};
 use super::{ChaosError, Installation, feed};
-use crate::rules::{Condition, RuleSet, Scope};
-use crate::stages::driver::{TestDriver, Written};
-use crate::stages::{Recipe, Sink, StageName, StationIndex};
+use crate::app::{self, Ingredients};
+use crate::rules::RuleSet;
 
 /// The entries of a store, in key order.
 pub(super) type Entries = BTreeMap<Vec<u8>, Vec<u8>>;
@@ -29,35 +31,28 @@ pub(super) struct Expected {
 /// What the processors are made of.
 pub(super) struct Model {
     partitions: i32,
-    recipe: Recipe,
+    topology: Topology,
 }
 
 impl Model {
     pub(super) fn new(installation: &Installation) -> Result<Self, ChaosError> {
         let config = &installation.config;
-        let filter = Condition::compile(&config.filter.expression, Scope::Filter)
-            .map_err(|error| ChaosError::Broken(format!("the filter: {}", error.message)))?;
         let rules = RuleSet::parse(&feed::rules())
             .map_err(|mistakes| ChaosError::Broken(format!("the rules: {mistakes:?}")))?;
-        let stations = StationIndex::new(config.assemble.compat);
+        let broken = |error: StartError| ChaosError::Broken(error.to_string());
+        let ingredients = Ingredients::new(config, Arc::new(rules), None).map_err(broken)?;
         let partitions = installation.options.partitions;
-        feed::stations(partitions).iter().for_each(|station| stations.insert(station));
-        let recipe = Recipe {
-            assemble: config.assemble_settings(),
-            limits: config.limits(),
-            stations: Arc::new(stations),
-            filter: Arc::new(filter),
-            rules: Arc::new(rules),
-            delivering: None,
-        };
-        Ok(Self { partitions, recipe })
+        feed::stations(partitions).iter().for_each(|station| ingredients.stations.insert(station));
+        Ok(Self { partitions, topology: app::topology(config, &ingredients).map_err(broken)? })
     }
 
     /// What `stage` makes of the records of its source.
-    pub(super) fn run(&self, stage: StageName, topic: &str, source: &[Kept]) -> Result<Expected, ChaosError> {
+    pub(super) fn run(&self, stage: StageId, topic: &str, source: &[Kept]) -> Result<Expected, ChaosError> {
+        let declared = self.topology.stage(stage);
+        let declared = declared.ok_or_else(|| ChaosError::Broken(format!("there is no stage {stage}")))?;
         let mut expected = Expected::default();
         for partition in 0..self.partitions {
-            let mut driver = TestDriver::new(stage, self.recipe.processor(stage));
+            let mut driver = TestDriver::of_stage(declared);
             for record in source.iter().filter(|record| record.partition == partition) {
                 let record_of_topic = record.record(topic);
                 // By then it had been written.
@@ -82,7 +77,7 @@ impl Expected {
         let mark = mark(written.key.as_deref(), written.value.as_deref(), timestamp_ms, &written.headers);
         let place = cause.to_owned();
         match written.sink {
-            Sink::Output => {
+            Sink::Output | Sink::Named(_) => {
                 let key = written.key.as_deref().map(String::from_utf8_lossy).unwrap_or_default();
                 self.outputs.push(Item { key: key.into_owned(), mark, place });
             }

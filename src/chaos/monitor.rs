@@ -6,14 +6,16 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
+use frostline_engine::StageId;
+use frostline_engine::kafka::{Admin, GroupOffsets, KafkaError};
+
 use super::{ChaosError, Installation};
-use crate::kafka::{Admin, GroupOffsets, KafkaError};
-use crate::stages::StageName;
+use crate::stages;
 
 const LOOK_INTERVAL: Duration = Duration::from_millis(200);
 
 /// One partition of a stage's source.
-pub(super) type Place = (StageName, i32);
+pub(super) type Place = (StageId, i32);
 
 /// How far a group is in a partition.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -130,15 +132,15 @@ fn lock(watched: &Mutex<Watched>) -> MutexGuard<'_, Watched> {
 
 struct Looker {
     admin: Admin,
-    groups: Vec<(StageName, String, GroupOffsets)>,
+    groups: Vec<(StageId, String, GroupOffsets)>,
 }
 
 impl Looker {
     fn new(installation: &Installation) -> Result<Self, KafkaError> {
         let admin = Admin::new(&installation.settings)?;
         let mut groups = Vec::new();
-        for stage in StageName::TO_ALERTS {
-            let group = admin.group(&installation.config.group(stage))?;
+        for stage in stages::TO_ALERTS {
+            let group = admin.group(&installation.topology.group(stage))?;
             groups.push((stage, installation.source(stage), group));
         }
         Ok(Self { admin, groups })
@@ -169,7 +171,7 @@ mod tests {
     use super::*;
 
     fn look(positions: &[(i32, i64, i64)]) -> BTreeMap<Place, Position> {
-        let place = |partition| (StageName::Filter, partition);
+        let place = |partition| (stages::FILTER, partition);
         positions
             .iter()
             .map(|(partition, committed, end)| {

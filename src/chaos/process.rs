@@ -7,10 +7,10 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::time::Instant;
 
+use frostline_engine::fault::{POINT_VARIABLE, SABOTAGE_VARIABLE};
 use rustix::process::{Pid, Signal, kill_process};
 
 use super::{ChaosError, Installation};
-use crate::fault::{POINT_VARIABLE, SABOTAGE_VARIABLE};
 
 /// What the daemon logs when all its parts run. Before that a SIGTERM cuts its start short (143).
 const RUNNING_MARK: &str = "cli::run: running";

@@ -3,10 +3,10 @@
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 
+use frostline_engine::fault::Sabotage;
 use serde::Serialize;
 
 use super::Installation;
-use crate::fault::Sabotage;
 
 /// Examples that are kept of each kind of violation.
 const EXAMPLES_MAX: usize = 5;

@@ -2,15 +2,17 @@
 
 use std::collections::BTreeMap;
 
+use frostline_engine::StageId;
+use frostline_engine::kafka::Admin;
+use frostline_engine::store::{Identity, StateDirectory, StateError};
+
 use super::fleet::Fleet;
 use super::model::Entries;
 use super::process::Process;
 use super::report::{Kind, Violations};
 use super::topic_log::read;
 use super::{ChaosError, Installation};
-use crate::kafka::Admin;
-use crate::stages::StageName;
-use crate::state::{Identity, StateDirectory, StateError};
+use crate::stages;
 
 /// A changelog partition that was read to its end.
 #[derive(Default)]
@@ -26,21 +28,21 @@ struct Folded {
 struct Topics<'a> {
     cluster: &'a str,
     /// Of source and changelog, by stage.
-    ids: &'a BTreeMap<StageName, String>,
+    ids: &'a BTreeMap<StageId, String>,
 }
 
 /// Compares changelogs and stores with `expected`. Returns how many entries were compared.
 pub(super) fn check(
     fleet: &mut Fleet<'_>,
-    expected: &BTreeMap<(StageName, i32), Entries>,
+    expected: &BTreeMap<(StageId, i32), Entries>,
 ) -> Result<u64, ChaosError> {
     let installation = fleet.installation;
     let admin = Admin::new(&installation.settings)?;
     let cluster = admin.cluster_id();
     let mut topic_ids = BTreeMap::new();
     let mut folded = BTreeMap::new();
-    for stage in StageName::TO_ALERTS.into_iter().filter(|stage| stage.is_stateful()) {
-        let changelog = installation.config.changelog(stage).name;
+    for stage in stages::TO_ALERTS.into_iter().filter(|stage| installation.stage(*stage).is_stateful()) {
+        let changelog = installation.changelog(stage);
         let ids = admin.identify(&[&installation.source(stage), &changelog])?;
         topic_ids.insert(stage, ids.into_iter().map(|topic| topic.id).collect::<Vec<_>>().join("+"));
         let ends = admin.ends(&changelog)?;
@@ -69,7 +71,7 @@ pub(super) fn check(
 fn check_process(
     installation: &Installation,
     process: &Process,
-    (folded, topics): (&BTreeMap<(StageName, i32), Folded>, &Topics<'_>),
+    (folded, topics): (&BTreeMap<(StageId, i32), Folded>, &Topics<'_>),
     violations: &mut Violations,
 ) -> u64 {
     // One that died before its first start was through has none.
@@ -123,10 +125,10 @@ enum Found {
 }
 
 /// The last value of each key.
-fn fold(installation: &Installation, stage: StageName) -> Result<BTreeMap<i32, Folded>, ChaosError> {
+fn fold(installation: &Installation, stage: StageId) -> Result<BTreeMap<i32, Folded>, ChaosError> {
     let mut folded: BTreeMap<i32, Folded> =
         (0..installation.options.partitions).map(|partition| (partition, Folded::default())).collect();
-    for kept in read(installation, &installation.config.changelog(stage).name)? {
+    for kept in read(installation, &installation.changelog(stage))? {
         let (Some(found), Some(key)) = (folded.get_mut(&kept.partition), kept.key) else { continue };
         match kept.value {
             Some(value) => found.entries.insert(key, value),

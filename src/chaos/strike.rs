@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
+use frostline_engine::fault::Point;
 use rustix::process::Signal;
 
 use super::ChaosError;
@@ -14,7 +15,6 @@ use super::fault_kind::FaultKind;
 use super::fleet::Fleet;
 use super::installation::SESSION_TIMEOUT_MS;
 use super::report::Kind;
-use crate::fault::Point;
 
 /// How long a process may work until it reaches its planted point.
 const POINT_PATIENCE: Duration = Duration::from_secs(15);

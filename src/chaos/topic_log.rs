@@ -4,10 +4,11 @@ use std::collections::BTreeSet;
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::time::{Duration, Instant};
 
+use frostline_engine::kafka::{Polled, Reader, StartAt};
+use frostline_engine::record::{Header, ReadHeaders, Record};
+
 use super::compare::Item;
 use super::{ChaosError, Installation};
-use crate::kafka::{Polled, Reader, StartAt};
-use crate::record::{Header, ReadHeaders, Record};
 use crate::stages::LINES_HEADER;
 
 /// Longer than a dead process's transaction stays open.

@@ -2,6 +2,8 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use frostline_engine::StageId;
+
 use super::compare::{Item, compare};
 use super::live::Seen;
 use super::model::{Entries, Expected, Model};
@@ -9,7 +11,7 @@ use super::report::{Kind, Violations};
 use super::topic_log::{Kept, mark, read};
 use super::{ChaosError, Installation, feed};
 use crate::config::topic;
-use crate::stages::StageName;
+use crate::stages;
 
 /// What the checks found.
 #[derive(Default)]
@@ -17,7 +19,7 @@ pub(super) struct Verdict {
     /// Records that the model expects, by what wrote them.
     pub(super) compared: BTreeMap<&'static str, u64>,
     /// What each stage's changelog must come to, by stage and partition.
-    pub(super) stores: BTreeMap<(StageName, i32), Entries>,
+    pub(super) stores: BTreeMap<(StageId, i32), Entries>,
 }
 
 /// Reads every topic and checks it. `seen`: what live readers saw, by topic.
@@ -37,7 +39,7 @@ pub(super) fn check(
     }
     let mut verdict = Verdict::default();
     let mut dead_letters = Vec::new();
-    for stage in StageName::TO_ALERTS {
+    for stage in stages::TO_ALERTS {
         let (source, sink) = (installation.source(stage), installation.sink(stage));
         let Expected { outputs, dead_letters: refused, stores } =
             model.run(stage, &source, &logs[&source])?;
@@ -58,7 +60,7 @@ pub(super) fn check(
         .collect();
     compare("dead letters", &dead_letters, &letters, violations);
     verdict.compared.insert("dead letters", dead_letters.len() as u64);
-    check_alert_ids(&logs[&installation.sink(StageName::Alert)], violations);
+    check_alert_ids(&logs[&installation.sink(stages::ALERT)], violations);
     for (topic, seen) in seen {
         check_seen(topic, &logs[topic], seen, violations);
     }
@@ -66,11 +68,11 @@ pub(super) fn check(
 }
 
 /// Whether a record of a stage's sink is the stage's own: assemble and enrich share one.
-fn wrote(stage: StageName, kept: &Kept) -> bool {
+fn wrote(stage: StageId, kept: &Kept) -> bool {
     let is_json = feed::is_json_station(&kept.key_text());
     match stage {
-        StageName::Assemble => !is_json,
-        StageName::Enrich => is_json,
+        stages::ASSEMBLE => !is_json,
+        stages::ENRICH => is_json,
         _ => true,
     }
 }

@@ -9,9 +9,9 @@ use super::Failed;
 use super::rules::apply::{Unfit, mistake_json, plan, plan_removal};
 use super::rules::source::Live;
 use crate::admin::{Admin, ChangeRules, Listening, Recorder, RuleChange, View};
+use crate::app::{App, AppOptions};
 use crate::config::Config;
 use crate::rules::{Key, RuleSet};
-use crate::runtime::{Daemon, RunOptions};
 
 /// Takes the address of the admin server, before the daemon joins its groups and tells them where it answers. Where the
 /// address is taken the daemon works all the same, and says so.
@@ -41,32 +41,29 @@ pub(super) fn listen(config: &Config) -> Result<Option<Listening>, Failed> {
 pub(super) fn start(
     config: &Config,
     listening: Listening,
-    daemon: &Daemon,
-    options: &RunOptions,
+    daemon: &App,
+    options: &AppOptions,
     rules: Arc<RuleSet>,
     recorder: Recorder,
 ) -> Result<Admin, Failed> {
-    let topics = |stage| {
-        let (source, sink) = (config.source_of(stage), config.sink_of(stage));
-        (stage, config.topic(source).name, config.topic(sink).name)
-    };
     let view = View {
-        stages: options.stages.iter().copied().map(topics).collect(),
-        totals: daemon.totals(),
-        board: daemon.board(),
-        stations: daemon.stations(),
+        topology: daemon.engine.topology(),
+        stages: daemon.engine.stages().to_vec(),
+        totals: daemon.engine.totals(),
+        board: daemon.engine.board(),
+        stations: Arc::clone(&daemon.stations),
         rules,
         change_rules: listening.has_token().then(|| change_rules(config)),
         recent: options.recent.clone(),
-        inspector: daemon.inspector(),
-        source: daemon.tail_source(),
+        inspector: daemon.engine.inspector(),
+        source: daemon.tails.clone(),
         // Before the watchdog ends the daemon, whoever looks at its health has been told.
         patience: Duration::from_millis(config.runtime.stall_timeout_ms / 2),
         recorder,
-        state_bytes: Box::new(daemon.state_bytes()),
+        state_bytes: Box::new(daemon.engine.state_bytes()),
         guarantee: config.runtime.guarantee.to_string(),
-        cluster: daemon.cluster().to_owned(),
-        instance: daemon.instance().to_owned(),
+        cluster: daemon.engine.cluster().to_owned(),
+        instance: daemon.engine.instance().to_owned(),
     };
     let admin = Admin::start(listening, view).map_err(|reason| Failed::Working(anyhow::anyhow!(reason)))?;
     tracing::info!(page = format!("http://{}/", admin.address), "page, health and metrics");

@@ -4,6 +4,8 @@ use std::collections::BTreeSet;
 use std::time::Duration;
 
 use clap::{Args, Subcommand};
+use frostline_engine::kafka::{Admin, ClientSettings, Polled, Reader, StartAt};
+use frostline_engine::record::Record;
 use serde_json::{Value, json};
 
 use super::output::{BOLD, CYAN, DIM, GREEN, RED, YELLOW};
@@ -11,9 +13,7 @@ use super::rules::source::Live;
 use super::signals::Signals;
 use super::{Common, Failed, notified, output, topics};
 use crate::config::{Config, topic};
-use crate::kafka::{Admin, ClientSettings, Polled, Reader, StartAt};
 use crate::noaa::Date;
-use crate::record::Record;
 use crate::stages::LINES_HEADER;
 
 const EXAMPLES: &str = "\
@@ -119,7 +119,7 @@ async fn list(common: &Common, config: &Config, arguments: &ListArguments) -> Re
         let advice = "make the topics with `frostline topics create`";
         return Err(Failed::Usage(anyhow::anyhow!("no such topic: {topic}: {advice}")));
     };
-    let settings = ClientSettings::new(config)?;
+    let settings = ClientSettings::new(&config.kafka)?;
     let mut signals = Signals::listen()?;
     let starts: Vec<_> = (0..partitions).map(|partition| (partition, StartAt::Beginning)).collect();
     let mut reader = Reader::new(&settings, &topic, &starts)?;
@@ -288,7 +288,7 @@ fn read_range(
     let Some(kept) = kept.remove(&partition).filter(|kept| last >= kept.start && first < kept.end) else {
         return Ok(());
     };
-    let settings = ClientSettings::new(config)?;
+    let settings = ClientSettings::new(&config.kafka)?;
     let mut reader = Reader::new(&settings, topic, &[(partition, StartAt::Offset(first.max(kept.start)))])?;
     let (deadline, mut is_done) = (std::time::Instant::now() + RECORD_PATIENCE, false);
     while !is_done && std::time::Instant::now() < deadline {

@@ -4,6 +4,8 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use clap::Args;
+use frostline_engine::fault::Sabotage;
+use frostline_engine::kafka::Admin;
 use indicatif::ProgressBar;
 
 use super::output::{BOLD, DIM, GREEN, RED};
@@ -11,8 +13,6 @@ use super::signals::Signals;
 use super::{Common, Failed, output, topics};
 use crate::chaos::{ChaosError, ChaosOptions, Installation, Kind, Progress, Report, run};
 use crate::config::topic;
-use crate::fault::Sabotage;
-use crate::kafka::Admin;
 
 const EXAMPLES: &str = "\
 Examples:

@@ -2,15 +2,19 @@
 
 use std::sync::Arc;
 
+use std::time::Duration;
+
 use clap::{Args, Subcommand};
+use frostline_engine::RecordSize;
+use frostline_engine::kafka::{ClientSettings, GroupSettings, TransactionSettings};
 
 use super::output::{BOLD, GREEN};
 use super::{Common, Failed, output};
+use crate::app;
 use crate::config::{Config, is_reference, is_sensitive, topic};
-use crate::kafka::{ClientSettings, GroupSettings, TransactionSettings};
 use crate::notify::Sender;
 use crate::rules::{Condition, RuleFile, Scope};
-use crate::stages::StageName;
+use crate::stages;
 
 const EXAMPLES: &str = "\
 Examples:
@@ -70,22 +74,23 @@ fn check(common: &Common, config: &Config) -> Result<(), Failed> {
 
 /// Whether Kafka's client takes `[kafka.client]`, and its secrets can be read. No broker is asked.
 pub(super) fn check_client(config: &Config) -> Result<(), Failed> {
+    let outline = app::outline(config)?;
     let group = GroupSettings {
-        group: config.group(StageName::Assemble),
+        group: outline.group(stages::ASSEMBLE),
         topic: config.topic(topic::CSV_RAW).name,
         partitions: config.topic(topic::CSV_RAW).partitions,
-        holds_lines: true,
+        records: RecordSize::Tiny,
         begins_at_end: false,
-        session_timeout_ms: config.runtime.session_timeout_ms,
+        session_timeout: Duration::from_millis(config.runtime.session_timeout_ms),
         group_instance_id: config.runtime.group_instance_id.clone(),
         advertised: String::new(),
         instance: String::new(),
     };
     let transaction = TransactionSettings {
-        transactional_id: config.group(StageName::Assemble),
+        transactional_id: outline.group(stages::ASSEMBLE),
         timeout_ms: config.runtime.transaction_timeout_ms,
     };
-    Ok(ClientSettings::new(config)?.check(&group, &transaction)?)
+    Ok(ClientSettings::new(&config.kafka)?.check(&group, &transaction)?)
 }
 
 /// Everybody whom the rules name must be reachable somehow.

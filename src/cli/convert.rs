@@ -18,6 +18,7 @@ use super::signals::stoppable;
 use super::{Common, Failed, output};
 use crate::backtest::{self, Input, Setting};
 use crate::history::{Bad, DayBook, Order, Place, Plan, Watch};
+use crate::stages::count;
 
 use crate::stages::StationIndex;
 
@@ -311,8 +312,8 @@ impl Job {
             return Err(error.into());
         }
         let counts = visited?;
-        out.summary.failed_quality = counts.failed_quality;
-        out.summary.unknown_stations = counts.dead_letters;
+        out.summary.failed_quality = counts[count::FAILED_QUALITY];
+        out.summary.unknown_stations = counts[count::DEAD_LETTERS];
         out.add(&summary);
         Ok(())
     }

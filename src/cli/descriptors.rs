@@ -1,10 +1,10 @@
 //! File descriptors: a daemon that runs out of them fails somewhere, later, and without a word on the cause.
 
+use frostline_engine::StageId;
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
 use super::Failed;
 use crate::config::Config;
-use crate::stages::StageName;
 
 // Measured with one broker; each further one takes about three for each stage and worker. So this is the least with which a
 // start can succeed, and not what a large installation needs: the soft limit is raised as far as it goes in any case.
@@ -19,7 +19,7 @@ const EACH_WORKER: u64 = 14;
 const PAGE: u64 = 16;
 
 /// Raises the limit as far as the system lets us, and refuses to start on one that is too low.
-pub(super) fn ensure(config: &Config, stages: &[StageName]) -> Result<(), Failed> {
+pub(super) fn ensure(config: &Config, stages: &[StageId]) -> Result<(), Failed> {
     let limit = raise(getrlimit(Resource::Nofile));
     let needed = needed(stages.len() as u64, config.workers() as u64, !config.admin.listen.is_empty());
     match limit {

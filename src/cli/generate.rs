@@ -7,6 +7,7 @@ use std::time::SystemTime;
 
 use anyhow::anyhow;
 use clap::{ArgGroup, Args, ValueEnum};
+use frostline_engine::kafka::ClientSettings;
 use serde::Serialize;
 
 use super::file_output::is_stdout;
@@ -15,7 +16,6 @@ use super::pace::Rate;
 use super::signals::stoppable;
 use super::{Common, Failed, output, topics};
 use crate::generate::{Format, Settings};
-use crate::kafka::ClientSettings;
 use crate::noaa::Date;
 
 const EXAMPLES: &str = "\
@@ -100,7 +100,7 @@ pub(super) async fn generate(common: &Common, arguments: GenerateArguments) -> R
             let config = common.load(&[])?;
             let topic = config.resolve_topic(name);
             topics::check_exists(&config, &topic).await?;
-            Some((topic, ClientSettings::new(&config)?))
+            Some((topic, ClientSettings::new(&config.kafka)?))
         }
     };
     warn_of_days_ahead(&settings);

@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Instant;
 
+use frostline_engine::kafka::{ClientSettings, Outgoing, Producer};
 use indicatif::ProgressBar;
 use serde::Serialize;
 
@@ -12,7 +13,6 @@ use super::generate::{FormatName, GenerateArguments};
 use super::pace::Pace;
 use super::{Failed, output};
 use crate::generate::{Generator, Settings, code_lists, inventory};
-use crate::kafka::{ClientSettings, Outgoing, Producer};
 use crate::noaa::StationId;
 
 /// How much is gathered before it is written, in bytes.

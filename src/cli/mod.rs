@@ -39,11 +39,11 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::{Args, Parser, Subcommand};
+use frostline_engine::kafka::KafkaError;
+use frostline_engine::runtime::{Failure, StartError};
+use frostline_engine::store::StateError;
 
 use crate::config::{Config, Overrides};
-use crate::kafka::KafkaError;
-use crate::runtime::{Failure, StartError};
-use crate::state::StateError;
 use signals::Signal;
 
 const EXAMPLES: &str = "\
@@ -176,7 +176,7 @@ fn is_for_people(error: &StartError) -> bool {
     let of_kafka = |error: &KafkaError| matches!(error, KafkaError::Settings(_) | KafkaError::Topic(_));
     let of_state = |error: &StateError| matches!(error, StateError::Unusable { .. });
     match error {
-        StartError::Config(_) => true,
+        StartError::Usage(_) => true,
         StartError::Kafka(error) | StartError::Part(Failure::Kafka(error)) => of_kafka(error),
         StartError::State(error) | StartError::Part(Failure::State(error)) => of_state(error),
         StartError::Part(Failure::Stalled { .. } | Failure::Panic(_)) => false,
@@ -316,7 +316,7 @@ mod tests {
             _ => 1,
         };
         let message = String::new;
-        assert_eq!(code_of(StartError::Config(message())), 2);
+        assert_eq!(code_of(StartError::Usage(message())), 2);
         // A property that the client does not know; a topic that is missing, or a changelog that does not fit.
         assert_eq!(code_of(KafkaError::Settings(message()).into()), 2);
         assert_eq!(code_of(KafkaError::Topic(message()).into()), 2);

@@ -4,6 +4,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use clap::{Args, Subcommand};
+use frostline_engine::record::unix_ms;
 
 use super::output::{BOLD, DIM, GREEN, RED};
 use super::rules::source;
@@ -11,7 +12,6 @@ use super::{Common, Failed, output};
 use crate::config::Config;
 use crate::noaa::{Date, RecentDays};
 use crate::notify::{Sender, TEST_RULE};
-use crate::record::unix_ms;
 use crate::rules::{Conditions, RuleSet, Severity, Transition};
 use crate::stages::{Channel, Message, Notice, Recipient, Reply, Told};
 

@@ -7,13 +7,14 @@ use std::io::{self, IsTerminal, Write};
 use std::time::Duration;
 
 use anstyle::{AnsiColor, Style};
+use frostline_engine::Counter;
+use frostline_engine::runtime::Summary;
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use serde::Serialize;
 use tracing_subscriber::EnvFilter;
 
 use super::Common;
 use crate::printable::{printable, printable_json, printable_lines};
-use crate::runtime::Summary;
 
 pub(super) const BOLD: Style = Style::new().bold();
 pub(super) const DIM: Style = Style::new().dimmed();
@@ -152,30 +153,19 @@ pub(super) fn summary(common: &Common, summary: &Summary) -> std::io::Result<()>
         return json(summary);
     }
     let Summary { counts, seconds, .. } = summary;
-    let rate = if *seconds > 0.0 { counts.records_in as f64 / seconds } else { 0.0 };
-    let rows = [
-        ("records in", counts.records_in, format!("{DIM}{} a second{DIM:#}", grouped(rate as u64))),
-        ("observations", counts.observations, String::new()),
-        ("kept by the filter", counts.kept, String::new()),
-        ("alerts", counts.alerts, String::new()),
-        ("dead letters", counts.dead_letters, String::new()),
-        ("duplicates", counts.duplicates, format!("{DIM}known already, not repeated{DIM:#}")),
-        ("failed quality", counts.failed_quality, format!("{DIM}readings left out{DIM:#}")),
-    ];
-    for (name, value, remark) in rows {
-        line(&format!("{name:>20}  {BOLD}{:>12}{BOLD:#}  {remark}", grouped(value)))?;
-    }
-    // What most runs have none of.
-    let rare = [
-        ("rule errors", counts.rule_errors),
-        ("notices", counts.notices),
-        ("messages sent", counts.sent),
-        ("sent again", counts.retried),
-        ("given up", counts.failed),
-        ("suppressed", counts.suppressed),
-    ];
-    for (name, value) in rare.iter().filter(|(_, value)| *value > 0) {
-        line(&format!("{name:>20}  {BOLD}{:>12}{BOLD:#}", grouped(*value)))?;
+    let rate = if *seconds > 0.0 { counts[Counter::RECORDS_IN] as f64 / seconds } else { 0.0 };
+    for counter in &counts.counters {
+        let value = counts[*counter];
+        let is_always_shown = [Counter::RECORDS_IN, Counter::DEAD_LETTERS].contains(counter);
+        if value == 0 && !is_always_shown {
+            continue;
+        }
+        let remark = match *counter {
+            Counter::RECORDS_IN => format!("{} a second", grouped(rate as u64)),
+            other => other.meaning().to_owned(),
+        };
+        let name = counter.name().replace('_', " ");
+        line(&format!("{name:>20}  {BOLD}{:>12}{BOLD:#}  {DIM}{remark}{DIM:#}", grouped(value)))?;
     }
     line(&format!("{:>20}  {BOLD}{:>12.1}{BOLD:#}", "seconds", seconds))
 }

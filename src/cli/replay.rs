@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 
 use clap::Args;
+use frostline_engine::kafka::ClientSettings;
 use serde::Serialize;
 
 use super::history_arguments::{HistoryArguments, OnError};
@@ -12,7 +13,6 @@ use super::replay_job::Job;
 use super::signals::stoppable;
 use super::{Common, Failed, output, topics};
 use crate::config::{Guarantee, topic};
-use crate::kafka::ClientSettings;
 
 const EXAMPLES: &str = "\
 Examples:
@@ -93,7 +93,7 @@ pub(super) async fn replay(common: &Common, arguments: &ReplayArguments) -> Resu
         is_exactly_once,
         namespace: config.kafka.namespace.clone(),
         transaction_timeout_ms: config.runtime.transaction_timeout_ms,
-        settings: ClientSettings::new(&config)?,
+        settings: ClientSettings::new(&config.kafka)?,
         stop: Arc::new(AtomicBool::new(false)),
     };
     let (stop, is_passed_on) = (Arc::clone(&job.stop), job.on_error == OnError::Pass);

@@ -13,6 +13,9 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use anyhow::Context;
+use frostline_engine::kafka::{
+    Admin, ClientSettings, GroupOffsets, KafkaError, Outgoing, Producer, TransactionSettings,
+};
 use indicatif::ProgressBar;
 
 use super::history_arguments::OnError;
@@ -20,9 +23,6 @@ use super::output;
 use super::pace::{Calendar, Pace};
 use super::replay::ReplaySummary;
 use crate::history::{Bad, Flow, Place, Plan, Watch, date_of, station_of};
-use crate::kafka::{
-    Admin, ClientSettings, GroupOffsets, KafkaError, Outgoing, Producer, TransactionSettings,
-};
 
 /// A block ends after so many records,
 const BLOCK_RECORDS: u64 = 50_000;

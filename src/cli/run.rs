@@ -4,6 +4,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use clap::Args;
+use frostline_engine::StageId;
 
 use super::config::check_client;
 use super::rules::placement::{self, Placement};
@@ -11,12 +12,12 @@ use super::rules::source::{self, Live};
 use super::signals::{Signal, Signals};
 use super::{Common, Failed, admin, descriptors, output};
 use crate::admin::Recorder;
+use crate::app::{self, App, AppOptions, Delivering};
 use crate::config::Config;
 use crate::noaa::RecentDays;
 use crate::notify::{Courier, Sender};
 use crate::rules::{Conditions, Published, RuleSet};
-use crate::runtime::{Daemon, RunOptions};
-use crate::stages::{Delivering, StageName};
+use crate::stages;
 
 const EXAMPLES: &str = "\
 Examples:
@@ -32,7 +33,7 @@ pub(super) struct RunArguments {
     /// Stages to run, with commas: assemble, enrich, filter, alert, notify, deliver [default: all;
     /// the last two only where [notify] says how people are told]
     #[arg(long, value_delimiter = ',', value_name = "STAGES")]
-    stages: Vec<StageName>,
+    stages: Vec<String>,
     /// Process up to the end offsets seen at the start, downstream stages included; then commit and end
     #[arg(long)]
     until_caught_up: bool,
@@ -56,13 +57,13 @@ pub(super) async fn run(common: &Common, arguments: &RunArguments) -> Result<(),
     let mut signals = Signals::listen()?;
     // Before anything counts.
     let recorder = Recorder::install().map_err(|reason| Failed::Working(anyhow::anyhow!(reason)))?;
-    let mut options = RunOptions::of_stages(stages);
+    let mut options = AppOptions::of_stages(stages);
     let courier = start_courier(&config, &rules, &mut options)?;
     let listening = admin::listen(&config)?;
-    options.advertised =
+    options.run.advertised =
         listening.as_ref().map(|listening| config.admin.advertised(listening.address)).unwrap_or_default();
     let daemon = tokio::select! {
-        daemon = Daemon::start(&config, Arc::clone(&rules), &options) => daemon?,
+        daemon = App::start(&config, Arc::clone(&rules), &options) => daemon?,
         signal = signals.next() => return Err(Failed::Interrupted(signal)),
     };
     let admin = match listening {
@@ -80,30 +81,37 @@ pub(super) async fn run(common: &Common, arguments: &RunArguments) -> Result<(),
     end
 }
 
-/// The stages that were asked for, upstream first.
-fn choose_stages(config: &Config, asked: &[StageName]) -> Result<Vec<StageName>, Failed> {
-    let tells = |stage: &StageName| matches!(stage, StageName::Notify | StageName::Deliver);
+/// The stages that were asked for; without any, all that have something to do.
+fn choose_stages(config: &Config, asked: &[String]) -> Result<Vec<StageId>, Failed> {
+    let topology = app::outline(config)?;
     let is_on = config.notify.is_on();
-    if let Some(stage) = asked.iter().find(|stage| tells(stage) && !is_on) {
-        return Err(Failed::Usage(anyhow::anyhow!(
-            "stage {stage} has nobody to tell: configure [notify.email], [notify.sms], [notify.webhooks.NAME] or \
-             [notify.alertmanager]"
-        )));
+    let sends = |stage: StageId| stages::TO_PEOPLE.contains(&stage);
+    if asked.is_empty() {
+        let all = topology.stages().iter().map(|stage| stage.id);
+        return Ok(all.filter(|stage| is_on || !sends(*stage)).collect());
     }
-    let mut stages = match asked {
-        [] => StageName::ALL.into_iter().filter(|stage| is_on || !tells(stage)).collect(),
-        asked => asked.to_vec(),
-    };
-    stages.sort_unstable();
-    stages.dedup();
-    Ok(stages)
+    let mut chosen = Vec::new();
+    for name in asked {
+        let stage =
+            topology.find(name).map_err(|error| Failed::Usage(anyhow::anyhow!("--stages: {error}")))?.id;
+        if sends(stage) && !is_on {
+            return Err(Failed::Usage(anyhow::anyhow!(
+                "stage {stage} has nobody to notify: configure [notify.email], [notify.sms], [notify.webhooks.NAME] or \
+                 [notify.alertmanager]"
+            )));
+        }
+        if !chosen.contains(&stage) {
+            chosen.push(stage);
+        }
+    }
+    Ok(chosen)
 }
 
 /// Starts what sends messages, where a stage needs it.
 pub(super) fn start_courier(
     config: &Config,
     rules: &Arc<RuleSet>,
-    options: &mut RunOptions,
+    options: &mut AppOptions,
 ) -> Result<Option<Courier>, Failed> {
     if !config.notify.is_on() {
         return Ok(None);
@@ -114,18 +122,18 @@ pub(super) fn start_courier(
     let courier = Courier::start(sender)?;
     options.delivering = Some(Delivering {
         settings: Arc::new(config.deliver_settings()),
-        tells_alertmanager: config.notify.alertmanager.is_some(),
+        has_alertmanager: config.notify.alertmanager.is_some(),
         outlet: courier.outlet(),
     });
-    if options.stages.contains(&StageName::Deliver) && config.notify.email.is_some() {
+    if options.run.stages.contains(&stages::DELIVER) && config.notify.email.is_some() {
         options.recent = Some(recent);
     }
     Ok(Some(courier))
 }
 
 /// Reads the rule file, where a stage needs it. Rules that live in their topic are read by the daemon itself.
-async fn load_rules(config: &Config, stages: &[StageName]) -> Result<RuleSet, Failed> {
-    let needs_rules = |stages: &[StageName]| RunOptions::of_stages(stages.to_vec()).needs_rules();
+async fn load_rules(config: &Config, stages: &[StageId]) -> Result<RuleSet, Failed> {
+    let needs_rules = |stages: &[StageId]| AppOptions::of_stages(stages.to_vec()).needs_rules();
     let Some(path) = config.alert.rule_file().filter(|_| needs_rules(stages)) else {
         return Ok(RuleSet::default());
     };
@@ -170,10 +178,10 @@ async fn warn_about_places(config: &Config, rules: &Published) -> Result<(), Fai
     Ok(())
 }
 
-async fn work_until_signal(common: &Common, mut daemon: Daemon, mut signals: Signals) -> Result<(), Failed> {
+async fn work_until_signal(common: &Common, mut daemon: App, mut signals: Signals) -> Result<(), Failed> {
     tracing::info!("running");
     let ended_by = tokio::select! {
-        failure = daemon.failed() => Err(failure),
+        failure = daemon.engine.failed() => Err(failure),
         signal = signals.next() => {
             tracing::info!(?signal, "draining: a second Ctrl-C or SIGTERM ends at once");
             Ok(signal)
@@ -187,21 +195,17 @@ async fn work_until_signal(common: &Common, mut daemon: Daemon, mut signals: Sig
     if signal == Signal::Hangup { Ok(()) } else { Ok(printed?) }
 }
 
-async fn work_until_caught_up(
-    common: &Common,
-    mut daemon: Daemon,
-    mut signals: Signals,
-) -> Result<(), Failed> {
+async fn work_until_caught_up(common: &Common, mut daemon: App, mut signals: Signals) -> Result<(), Failed> {
     let spinner = output::spinner();
     spinner.set_message("joining the groups");
     let mut interrupted: Option<Signal> = None;
     let mut failure = None;
-    let watched = daemon.watcher();
+    let watched = daemon.engine.watcher();
     tokio::select! {
         caught_up = watched.caught_up(|stage, behind| {
             spinner.set_message(format!("{stage}: {} records to go", output::grouped(behind.unsigned_abs())));
         }) => failure = caught_up.err(),
-        failed = daemon.failed() => failure = Some(failed),
+        failed = daemon.engine.failed() => failure = Some(failed),
         signal = signals.next() => interrupted = Some(signal),
     }
     spinner.finish_and_clear();

@@ -6,13 +6,13 @@ use std::time::Instant;
 
 use anyhow::{Context, bail};
 use clap::{Args, Subcommand};
+use frostline_engine::kafka::{ClientSettings, Outgoing, Producer};
 
 use super::station_search::{self, SearchArguments, ShowArguments};
 use super::{Common, Failed, output, topics};
 use crate::bounded::read_line;
 use crate::config::topic;
 use crate::history;
-use crate::kafka::{ClientSettings, Outgoing, Producer};
 use crate::noaa::{Codes, Compat, Station};
 
 const EXAMPLES: &str = "\
@@ -70,7 +70,7 @@ async fn import(common: &Common, file: &Path, countries: &Path, states: &Path) -
     let stations = read_inventory(file, Some(countries), Some(states)).map_err(Failed::Usage)?;
     let topic = config.topic(topic::STATIONS).name;
     topics::check_exists(&config, &topic).await?;
-    let settings = ClientSettings::new(&config)?;
+    let settings = ClientSettings::new(&config.kafka)?;
     let start = Instant::now();
     let count = stations.len() as u64;
     let sent = topic.clone();

@@ -5,14 +5,14 @@ use std::io::IsTerminal;
 use std::time::Duration;
 
 use clap::Args;
+use frostline_engine::kafka::{ClientSettings, Polled, Reader, StartAt};
+use frostline_engine::record::Record;
 use serde_json::{Map, Value, json};
 
 use super::output::{BOLD, CYAN, DIM};
 use super::signals::Signals;
 use super::{Common, Failed, output, topics};
-use crate::kafka::{ClientSettings, Polled, Reader, StartAt};
 use crate::printable::printable_json;
-use crate::record::Record;
 
 const EXAMPLES: &str = "\
 Examples:
@@ -45,7 +45,7 @@ pub(super) async fn tail(common: &Common, arguments: &TailArguments) -> Result<(
     let Some(partitions) = admin.partitions(&topic)? else {
         return Err(Failed::Usage(anyhow::anyhow!("no such topic: {topic}")));
     };
-    let settings = ClientSettings::new(&config)?;
+    let settings = ClientSettings::new(&config.kafka)?;
     if arguments.number == Some(0) {
         return Ok(());
     }

@@ -7,13 +7,17 @@
 mod client_keys;
 mod load;
 mod notify;
-mod secret;
 mod topics;
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
+use frostline_engine::EngineSettings;
+
+pub use frostline_engine::kafka::{OWNED_CLIENT_KEYS, is_reference, is_sensitive, resolve_secret};
+pub use frostline_engine::{Guarantee, KafkaSettings, OffsetReset};
 use serde::{Deserialize, Serialize};
 
 pub use load::{ConfigError, Overrides, load};
@@ -21,18 +25,17 @@ pub use notify::{
     AlertmanagerConfig, EmailConfig, MailTls, NotifyConfig, SUBJECT_FIELDS, SmsConfig, WebhookConfig,
     check_url,
 };
-pub use secret::{OWNED_CLIENT_KEYS, is_reference, is_sensitive, resolve_secret};
 pub use topics::{TopicConfig, TopicPlan, topic};
 
 use crate::noaa::Compat;
-use crate::stages::{AssembleSettings, Limits, StageName, Validate};
+use crate::stages::{AssembleSettings, Limits, Validate};
 
 /// All settings.
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Config {
     /// How to reach Kafka.
-    pub kafka: KafkaConfig,
+    pub kafka: KafkaSettings,
     /// Names, partitions, replication and retention of topics, where they differ from the defaults.
     pub topics: BTreeMap<String, TopicConfig>,
     /// How the daemon runs.
@@ -47,52 +50,6 @@ pub struct Config {
     pub notify: NotifyConfig,
     /// HTTP for operators.
     pub admin: AdminConfig,
-}
-
-/// How to reach Kafka.
-#[derive(Clone, Debug, Serialize, Deserialize)]
-#[serde(default, deny_unknown_fields)]
-pub struct KafkaConfig {
-    /// `HOST:PORT`, or several of them with commas.
-    pub brokers: String,
-    /// Put before every topic, group and transactional id as it stands (end it with a separator).
-    pub namespace: String,
-    /// How long to wait for a broker that does not answer before giving up at the start, in milliseconds.
-    pub connect_timeout_ms: u64,
-    /// Settings for librdkafka, as they are. Values may be `${env:NAME}` or `${file:PATH}`.
-    #[serde(deserialize_with = "client_keys::deserialize")]
-    pub client: BTreeMap<String, String>,
-}
-
-impl Default for KafkaConfig {
-    fn default() -> Self {
-        Self {
-            brokers: "127.0.0.1:9092".into(),
-            namespace: String::new(),
-            connect_timeout_ms: 10_000,
-            client: BTreeMap::new(),
-        }
-    }
-}
-
-/// What is promised about outputs when something dies.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Guarantee {
-    /// Outputs, state and offsets are one transaction: nothing is lost and nothing appears twice.
-    #[default]
-    ExactlyOnce,
-    /// Nothing is lost; after a crash some outputs may be written twice, with the same ids.
-    AtLeastOnce,
-}
-
-impl std::fmt::Display for Guarantee {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str(match self {
-            Self::ExactlyOnce => "exactly_once",
-            Self::AtLeastOnce => "at_least_once",
-        })
-    }
 }
 
 /// How the daemon runs.
@@ -151,16 +108,6 @@ impl Default for RuntimeConfig {
             remember_days: 400,
         }
     }
-}
-
-/// Where to begin without a committed offset.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum OffsetReset {
-    /// At the oldest record that is kept.
-    Earliest,
-    /// At the records to come.
-    Latest,
 }
 
 /// The stage that turns lines into observations.
@@ -265,31 +212,23 @@ impl AdminConfig {
 }
 
 impl Config {
-    /// The consumer group of a stage.
-    pub fn group(&self, stage: StageName) -> String {
-        format!("{}frostline-{stage}", self.kafka.namespace)
-    }
-
-    /// The logical name of the topic that a stage reads.
-    pub fn source_of(&self, stage: StageName) -> &str {
-        match stage {
-            StageName::Assemble => topic::CSV_RAW,
-            StageName::Enrich => topic::RAW,
-            StageName::Filter => &self.filter.source,
-            StageName::Alert => &self.alert.source,
-            StageName::Notify => topic::ALERTS,
-            StageName::Deliver => topic::NOTICES,
-        }
-    }
-
-    /// The logical name of the topic that a stage writes.
-    pub fn sink_of(&self, stage: StageName) -> &'static str {
-        match stage {
-            StageName::Assemble | StageName::Enrich => topic::JSON,
-            StageName::Filter => topic::JSON_US_AZ,
-            StageName::Alert => topic::ALERTS,
-            StageName::Notify => topic::NOTICES,
-            StageName::Deliver => topic::DELIVERIES,
+    /// How the engine reaches Kafka and runs.
+    pub fn engine_settings(&self) -> EngineSettings {
+        let runtime = &self.runtime;
+        EngineSettings {
+            kafka: self.kafka.clone(),
+            guarantee: runtime.guarantee,
+            commit_interval: Duration::from_millis(runtime.commit_interval_ms),
+            workers: self.workers(),
+            state_dir: runtime.state_dir.clone(),
+            auto_offset_reset: runtime.auto_offset_reset,
+            session_timeout: Duration::from_millis(runtime.session_timeout_ms),
+            restarts_max: runtime.restarts_max,
+            shutdown_timeout: Duration::from_millis(runtime.shutdown_timeout_ms),
+            transaction_timeout: Duration::from_millis(runtime.transaction_timeout_ms),
+            group_instance_id: runtime.group_instance_id.clone(),
+            stall_timeout: Duration::from_millis(runtime.stall_timeout_ms),
+            remember_days: runtime.remember_days,
         }
     }
 

@@ -1,9 +1,9 @@
 //! The topics: their logical names, what Kafka calls them, partitions and cleanup.
 
+pub use frostline_engine::TopicPlan;
 use serde::{Deserialize, Serialize};
 
 use super::{Config, ConfigError};
-use crate::stages::StageName;
 
 /// Logical names of topics; what Kafka calls them may differ.
 pub mod topic {
@@ -28,9 +28,29 @@ pub mod topic {
     /// Records that could not be processed.
     pub const DEAD_LETTERS: &str = "noaa-dead-letters";
 
-    /// All of them, upstream first.
-    pub const ALL: [&str; 10] =
-        [CSV_RAW, RAW, JSON, JSON_US_AZ, ALERTS, NOTICES, DELIVERIES, STATIONS, RULES, DEAD_LETTERS];
+    /// What `assemble` remembers; compacted.
+    pub const ASSEMBLE_CHANGELOG: &str = "frostline-assemble-changelog";
+    /// What `alert` remembers; compacted.
+    pub const ALERT_CHANGELOG: &str = "frostline-alert-changelog";
+    /// What `deliver` remembers; compacted.
+    pub const DELIVER_CHANGELOG: &str = "frostline-deliver-changelog";
+
+    /// All of them, upstream first; changelogs come last.
+    pub const ALL: [&str; 13] = [
+        CSV_RAW,
+        RAW,
+        JSON,
+        JSON_US_AZ,
+        ALERTS,
+        NOTICES,
+        DELIVERIES,
+        STATIONS,
+        RULES,
+        DEAD_LETTERS,
+        ASSEMBLE_CHANGELOG,
+        ALERT_CHANGELOG,
+        DELIVER_CHANGELOG,
+    ];
 }
 
 /// As in the talk.
@@ -58,83 +78,50 @@ pub struct TopicConfig {
     pub retention_days: Option<u32>,
 }
 
-impl TopicPlan {
-    /// Its `retention.ms`.
-    pub fn retention_ms(&self) -> Option<i64> {
-        self.retention_days.map(|days| i64::from(days) * 86_400_000)
-    }
-}
-
-/// A topic as it is to be in Kafka.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct TopicPlan {
-    /// Its name in Kafka.
-    pub name: String,
-    /// Its partitions.
-    pub partitions: i32,
-    /// Its replication factor; `None`: the brokers' default.
-    pub replication: Option<i32>,
-    /// For how many days its records are kept; `None` where it is compacted.
-    pub retention_days: Option<u32>,
-    /// Whether only the newest record of each key is kept.
-    pub is_compacted: bool,
-    /// Largest record, in bytes, where it differs from the broker's default.
-    pub record_bytes_max: Option<usize>,
-}
-
 impl Config {
     /// The topic with this logical name.
     pub fn topic(&self, logical: &str) -> TopicPlan {
         let found = self.topics.get(logical).cloned().unwrap_or_default();
-        let is_dead_letters = logical == topic::DEAD_LETTERS;
+        // A changelog has as many partitions as the topic whose records made the state, and unless somebody wishes
+        // otherwise as many replicas.
+        let source = self.source_of_changelog(logical).map(|source| self.topic(source));
+        let default_partitions = match &source {
+            Some(source) => source.partitions,
+            // One partition keeps all changes of rules in one order.
+            None if logical == topic::RULES => 1,
+            None => PARTITIONS,
+        };
+        let replication = match (found.replication, &source) {
+            (None, Some(source)) => source.replication,
+            (own, _) => own.filter(|replication| *replication != BROKER_DEFAULT),
+        };
         let is_compacted = is_compacted(logical);
         TopicPlan {
             name: found.name.unwrap_or_else(|| format!("{}{logical}", self.kafka.namespace)),
-            // One partition keeps all changes of rules in one order.
-            partitions: found.partitions.unwrap_or(if logical == topic::RULES { 1 } else { PARTITIONS }),
-            replication: found.replication.filter(|replication| *replication != BROKER_DEFAULT),
+            partitions: found.partitions.unwrap_or(default_partitions),
+            replication,
             retention_days: (!is_compacted)
                 .then(|| found.retention_days.unwrap_or_else(|| retention_days(logical))),
             is_compacted,
             // A dead letter is the original and its headers: larger than the largest original.
-            record_bytes_max: is_dead_letters.then_some(self.runtime.value_bytes_max + 1_100_000),
+            record_bytes_max: (logical == topic::DEAD_LETTERS)
+                .then_some(self.runtime.value_bytes_max + 1_100_000),
         }
     }
 
-    /// The changelog of a stateful stage: as many partitions as its source.
-    pub fn changelog(&self, stage: StageName) -> TopicPlan {
-        let logical = changelog_name(stage);
-        let source = self.topic(self.source_of(stage));
-        let found = self.topics.get(&logical).cloned().unwrap_or_default();
-        TopicPlan {
-            name: found.name.unwrap_or_else(|| format!("{}{logical}", self.kafka.namespace)),
-            partitions: found.partitions.unwrap_or(source.partitions),
-            replication: match found.replication {
-                None => source.replication,
-                own => own.filter(|replication| *replication != BROKER_DEFAULT),
-            },
-            retention_days: None,
-            is_compacted: true,
-            record_bytes_max: None,
+    /// The logical name of the topic whose records made what this changelog carries; `None` for any other topic.
+    pub fn source_of_changelog(&self, logical: &str) -> Option<&str> {
+        match logical {
+            topic::ASSEMBLE_CHANGELOG => Some(topic::CSV_RAW),
+            topic::ALERT_CHANGELOG => Some(&self.alert.source),
+            topic::DELIVER_CHANGELOG => Some(topic::NOTICES),
+            _ => None,
         }
     }
 
     /// Every topic of this installation; changelogs come last.
     pub fn all_topics(&self) -> Vec<TopicPlan> {
-        self.named_topics().into_iter().map(|(_, plan)| plan).collect()
-    }
-
-    /// The logical name and the plan of every topic.
-    fn named_topics(&self) -> Vec<(String, TopicPlan)> {
-        let data = topic::ALL.iter().map(|logical| ((*logical).to_owned(), self.topic(logical)));
-        let changelogs = self.changelogs().into_iter();
-        data.chain(changelogs.map(|(stage, plan)| (changelog_name(stage), plan))).collect()
-    }
-
-    /// The changelogs of all stages that have one.
-    pub fn changelogs(&self) -> Vec<(StageName, TopicPlan)> {
-        let stateful = StageName::ALL.into_iter().filter(|stage| stage.is_stateful());
-        stateful.map(|stage| (stage, self.changelog(stage))).collect()
+        topic::ALL.iter().map(|logical| self.topic(logical)).collect()
     }
 
     /// Writes out what `[topics]` leaves to the defaults, so that it is seen.
@@ -145,32 +132,30 @@ impl Config {
             replication: Some(plan.replication.unwrap_or(BROKER_DEFAULT)),
             retention_days: plan.retention_days,
         };
-        let topics = self.named_topics().into_iter().map(|(name, plan)| (name, spelled_out(plan)));
+        let topics = topic::ALL.iter().map(|name| ((*name).to_owned(), spelled_out(self.topic(name))));
         self.topics = topics.collect();
     }
 
     /// The logical name of the topic that Kafka knows by this one.
-    pub fn logical_name(&self, name: &str) -> Option<String> {
-        self.named_topics().into_iter().find(|(_, plan)| plan.name == name).map(|(logical, _)| logical)
+    pub fn logical_name(&self, name: &str) -> Option<&'static str> {
+        topic::ALL.into_iter().find(|logical| self.topic(logical).name == name)
     }
 
     /// What Kafka calls the topic that a user names: a logical name is resolved, any other stands as it is.
     pub fn resolve_topic(&self, name: &str) -> String {
-        let changelog = StageName::ALL.into_iter().find(|stage| changelog_name(*stage) == name);
-        match changelog {
-            Some(stage) if stage.is_stateful() => self.changelog(stage).name,
-            _ if topic::ALL.contains(&name) => self.topic(name).name,
-            _ => name.to_owned(),
-        }
+        if topic::ALL.contains(&name) { self.topic(name).name } else { name.to_owned() }
     }
 }
 
-fn changelog_name(stage: StageName) -> String {
-    format!("frostline-{stage}-changelog")
-}
-
 fn is_compacted(logical: &str) -> bool {
-    matches!(logical, topic::STATIONS | topic::RULES)
+    matches!(
+        logical,
+        topic::STATIONS
+            | topic::RULES
+            | topic::ASSEMBLE_CHANGELOG
+            | topic::ALERT_CHANGELOG
+            | topic::DELIVER_CHANGELOG
+    )
 }
 
 /// Where the configuration says nothing.
@@ -183,9 +168,7 @@ fn retention_days(logical: &str) -> u32 {
 
 pub(super) fn validate(name: &str, config: &TopicConfig) -> Result<(), ConfigError> {
     let key = format!("topics.{name}");
-    let is_changelog =
-        StageName::ALL.into_iter().any(|stage| stage.is_stateful() && changelog_name(stage) == name);
-    if !topic::ALL.contains(&name) && !is_changelog {
+    if !topic::ALL.contains(&name) {
         let known = topic::ALL.join(", ");
         return Err(ConfigError::of_key(&key, format!("unknown topic: expected one of {known}")));
     }
@@ -197,7 +180,7 @@ pub(super) fn validate(name: &str, config: &TopicConfig) -> Result<(), ConfigErr
         let expected = "expected 1 to 100, or -1 for the brokers' default";
         return Err(ConfigError::of_key(&format!("{key}.replication"), expected.into()));
     }
-    validate_retention(name, is_changelog, config.retention_days)
+    validate_retention(name, config.retention_days)
         .map_err(|expected| ConfigError::of_key(&format!("{key}.retention_days"), expected.into()))?;
     let plain = |c: char| c.is_ascii_alphanumeric() || matches!(c, '.' | '_' | '-');
     let is_sound = |name: &String| !name.is_empty() && name.len() <= 249 && name.chars().all(plain);
@@ -208,9 +191,9 @@ pub(super) fn validate(name: &str, config: &TopicConfig) -> Result<(), ConfigErr
     Ok(())
 }
 
-fn validate_retention(name: &str, is_changelog: bool, days: Option<u32>) -> Result<(), &'static str> {
+fn validate_retention(name: &str, days: Option<u32>) -> Result<(), &'static str> {
     match days {
-        Some(_) if is_changelog || is_compacted(name) => {
+        Some(_) if is_compacted(name) => {
             Err("the topic is compacted: the newest record of each key stays for good")
         }
         Some(days) if !(1..=36_500).contains(&days) => Err("expected 1 to 36500"),
@@ -232,7 +215,7 @@ mod tests {
             assert_eq!(days(&config, logical), Some(400), "{logical}");
         }
         assert_eq!((days(&config, topic::RULES), days(&config, topic::STATIONS)), (None, None));
-        assert!(config.changelogs().iter().all(|(_, plan)| plan.retention_days.is_none()));
+        assert_eq!(days(&config, topic::ALERT_CHANGELOG), None);
         let own = TopicConfig { retention_days: Some(7), ..TopicConfig::default() };
         config.topics.insert(topic::JSON.into(), own.clone());
         assert_eq!(config.topic(topic::JSON).retention_ms(), Some(604_800_000));
@@ -251,13 +234,13 @@ mod tests {
         let wide = TopicConfig { partitions: Some(8), replication: Some(3), ..TopicConfig::default() };
         config.topics.insert(topic::CSV_RAW.into(), wide);
         let plans = config.all_topics();
-        assert_eq!(config.changelog(StageName::Assemble).replication, Some(3));
+        assert_eq!(config.topic(topic::ASSEMBLE_CHANGELOG).replication, Some(3));
         config.spell_out_topics();
         assert_eq!(config.topics.len(), 13);
         assert_eq!(config.topics[topic::JSON].replication, Some(BROKER_DEFAULT));
         config.validate().unwrap();
         assert_eq!(config.all_topics(), plans);
-        assert_eq!(config.logical_name("test.noaa-json").as_deref(), Some(topic::JSON));
+        assert_eq!(config.logical_name("test.noaa-json"), Some(topic::JSON));
     }
 
     #[test]
@@ -272,10 +255,9 @@ mod tests {
         config.topics.insert(topic::JSON.into(), given);
         assert_eq!(config.topic(topic::CSV_RAW).name, "test.noaa-csv-raw");
         assert_eq!(config.topic(topic::JSON).name, "weather.enriched");
-        assert_eq!(config.group(StageName::Filter), "test.frostline-filter");
-        assert_eq!(config.changelog(StageName::Assemble).name, "test.frostline-assemble-changelog");
+        assert_eq!(config.topic(topic::ASSEMBLE_CHANGELOG).name, "test.frostline-assemble-changelog");
         config.alert.source = topic::JSON.into();
-        assert_eq!(config.changelog(StageName::Alert).partitions, 12);
+        assert_eq!(config.topic(topic::ALERT_CHANGELOG).partitions, 12);
         assert_eq!(config.resolve_topic("noaa-raw"), "test.noaa-raw");
         assert_eq!(config.resolve_topic("other"), "other");
     }

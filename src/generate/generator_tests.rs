@@ -1,11 +1,15 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use frostline_engine::Sink;
+use frostline_engine::driver::TestDriver;
+
 use super::*;
 use crate::generate::{code_lists, inventory};
 use crate::noaa::{Codes, Element, Line, Station};
-use crate::stages::driver::TestDriver;
-use crate::stages::{Assemble, AssembleSettings, Enrich, Limits, Sink, StageName, StationIndex};
+use crate::stages;
+use crate::stages::count;
+use crate::stages::{Assemble, AssembleSettings, Enrich, Limits, StationIndex};
 
 fn lines_settings() -> Settings {
     Settings { seed: 2019, stations: 300, start: leap_eve(), days: 3, format: Format::Ghcn }
@@ -121,7 +125,7 @@ fn documents_are_those_that_assemble_makes_of_the_lines() {
         keep_failed_quality: false,
     };
     let assemble = Assemble::new(settings, imported(), Limits::default());
-    let mut driver = TestDriver::new(StageName::Assemble, Box::new(assemble));
+    let mut driver = TestDriver::new(stages::ASSEMBLE, Box::new(assemble));
     let mut failed = 0;
     for (part, text) in parts(lines_settings()) {
         for line in text.lines() {
@@ -130,8 +134,8 @@ fn documents_are_those_that_assemble_makes_of_the_lines() {
         failed += part.failed_quality;
     }
     driver.advance_ms(2_000).unwrap();
-    assert_eq!((driver.counts.dead_letters, driver.counts.duplicates), (0, 0));
-    assert_eq!(driver.counts.failed_quality, failed);
+    assert_eq!((driver.counts[count::DEAD_LETTERS], driver.counts[count::DUPLICATES]), (0, 0));
+    assert_eq!(driver.counts[count::FAILED_QUALITY], failed);
     assert!(failed > 0);
     let by_place = |text: &str| {
         let value: serde_json::Value = serde_json::from_str(text).unwrap();
@@ -149,7 +153,7 @@ fn documents_are_those_that_assemble_makes_of_the_lines() {
 fn enrich_would_write_the_same_documents() {
     let stations = imported();
     let mut driver =
-        TestDriver::new(StageName::Enrich, Box::new(Enrich::new(Arc::clone(&stations), Limits::default())));
+        TestDriver::new(stages::ENRICH, Box::new(Enrich::new(Arc::clone(&stations), Limits::default())));
     let mut expected = Vec::new();
     for (part, document) in parts(json_settings()).into_iter().filter(|(part, _)| part.records > 0) {
         let enriched = format!("{{\"station\":{}", stations.get(part.station).unwrap());

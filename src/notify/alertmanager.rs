@@ -6,12 +6,12 @@
 
 use std::time::Duration;
 
+use frostline_engine::record::{DAY_MS, unix_ms};
 use serde_json::{Value, json};
 
 use super::http::{self, Target};
 use super::{Attempt, TEST_RULE};
 use crate::config::{AlertmanagerConfig, resolve_secret};
-use crate::record::{DAY_MS, unix_ms};
 use crate::stages::{Message, Notice};
 
 /// An alert of a rule without episodes is about one day: it stands for as long from when it was told.

@@ -6,6 +6,7 @@
 
 use std::time::Duration;
 
+use frostline_engine::record::unix_ms;
 use hmac::{Hmac, KeyInit, Mac};
 use serde_json::json;
 use sha2::Sha256;
@@ -13,7 +14,6 @@ use sha2::Sha256;
 use super::Attempt;
 use super::http::{self, Target};
 use crate::config::{WebhookConfig, resolve_secret};
-use crate::record::unix_ms;
 use crate::stages::Message;
 
 pub(super) struct Webhook {

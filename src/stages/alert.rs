@@ -8,15 +8,18 @@ use std::collections::{HashMap, HashSet};
 use std::rc::Rc;
 use std::sync::Arc;
 
+use frostline_engine::record::Record;
+use frostline_engine::store::{StateError, Store};
+use frostline_engine::{Context, Processor};
+
 use super::alert_record::{AlertRecord, Cause};
 use super::calendar::{Calendar, episodes_key, rule_and_station};
 use super::json::RawObject;
 use super::memory;
-use super::{Context, Limits, Processor, Validate, accepted_observation};
+use super::{Limits, Validate, accepted_observation};
 use crate::noaa::{KnownStations, ObservationView, StationId, StationView};
-use crate::record::Record;
 use crate::rules::{DayVerdict, Episodes, EvaluationError, Evaluator, Event, LoneDay, Rule, RuleSet, Taken};
-use crate::state::{StateError, Store};
+use crate::stages::count;
 
 /// The processor.
 pub struct Alert {
@@ -204,7 +207,7 @@ impl Alert {
     }
 
     fn evaluation_failed(&mut self, rule: &Arc<Rule>, error: &EvaluationError, context: &mut Context<'_>) {
-        context.counts.rule_errors += 1;
+        context.counts[count::RULE_ERRORS] += 1;
         metrics::counter!("frostline_rule_errors_total", "rule" => rule.id.to_string()).increment(1);
         let reason = error.to_string();
         if *error == EvaluationError::Panicked {
@@ -287,7 +290,8 @@ impl Alert {
         if !events.is_empty() {
             observed.prepare()?;
         }
-        context.counts.duplicates += u64::from(taken == Taken::Known && verdict == DayVerdict::Matches);
+        context.counts[count::DUPLICATES] +=
+            u64::from(taken == Taken::Known && verdict == DayVerdict::Matches);
         let is_newer = taken == Taken::Known && view.revision > 1;
         if taken == Taken::Changed || is_newer {
             if let Some(name) = view.station.name.as_deref().filter(|name| *name != episodes.station_name) {
@@ -320,7 +324,7 @@ fn judge_lone_day(
         known.transpose().map_err(|()| context.store.corrupted("a day that has fired cannot be read"))?;
     let day = view.date.days_since_1970();
     let (remembered, event, taken) = LoneDay::judge(known.flatten(), day, view.revision, verdict);
-    context.counts.duplicates += u64::from(taken == Taken::Known && verdict == DayVerdict::Matches);
+    context.counts[count::DUPLICATES] += u64::from(taken == Taken::Known && verdict == DayVerdict::Matches);
     if let Some(event) = event {
         observed.prepare()?;
         emit(rule, &event, &Cause::Observation, observed, context);
@@ -348,7 +352,7 @@ fn emit(rule: &Rule, event: &Event, cause: &Cause<'_>, observed: &Observed<'_>, 
     let (Some(((alert_id, retracts), date)), Some(object)) = (ids, &observed.object) else { return };
     let (alert_id, retracts) = (alert_id.as_str(), retracts.as_deref());
     let alert = AlertRecord { alert_id, retracts, rule, event, date, cause, object, record, view };
-    context.counts.alerts += 1;
+    context.counts[count::ALERTS] += 1;
     context.collector.emit(station.as_bytes(), record.timestamp_ms, |out| alert.write(out));
     context.collector.header("alert-id", alert_id.as_bytes());
 }

@@ -2,10 +2,11 @@
 
 use std::io::Write;
 
+use frostline_engine::record::Record;
+
 use super::filter::write_meta;
 use super::json::{RawObject, write_string};
 use crate::noaa::{Date, Element, ElementValue, ObservationView, StationId};
-use crate::record::Record;
 use crate::rules::{Event, Rule, Subject, Transition};
 
 /// What an alert came from.

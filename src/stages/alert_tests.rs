@@ -1,13 +1,15 @@
 use std::collections::{BTreeMap, BTreeSet};
 
+use frostline_engine::driver::{TestDriver, Written};
+
 use super::*;
-use crate::stages::StageName;
-use crate::stages::driver::{TestDriver, Written};
+use crate::stages;
+use crate::stages::count;
 use proptest::prelude::*;
 
 fn driver(rules: &str) -> TestDriver {
     let rules = Arc::new(RuleSet::parse(rules).unwrap_or_else(|mistakes| panic!("{mistakes:#?}")));
-    TestDriver::new(StageName::Alert, Box::new(Alert::new(rules, Limits::default())))
+    TestDriver::new(stages::ALERT, Box::new(Alert::new(rules, Limits::default())))
 }
 
 fn document(station: &str, date: &str, rest: &str) -> String {
@@ -24,7 +26,7 @@ fn unread_records_are_those_of_stations_without_rules() {
     let rules = Arc::new(RuleSet::parse(rules).unwrap());
     for (validate, dead_letters, skipped_unread) in [(Validate::All, 3, 0), (Validate::Needed, 2, 2)] {
         let limits = Limits { validate, ..Limits::default() };
-        let mut driver = TestDriver::new(StageName::Alert, Box::new(Alert::new(Arc::clone(&rules), limits)));
+        let mut driver = TestDriver::new(stages::ALERT, Box::new(Alert::new(Arc::clone(&rules), limits)));
         let document = |id: &str| document(id, "2016-02-24", ",\"TMIN\":5.0");
         driver.pipe("USC00020080", &document("USC00020080")).unwrap();
         driver.pipe("USC00029999", &document("USC00029999")).unwrap();
@@ -32,10 +34,10 @@ fn unread_records_are_those_of_stations_without_rules() {
         driver.pipe("USC00029999", "{").unwrap();
         driver.pipe("USC00020080", "{").unwrap();
         driver.pipe("ajo", &document("USC00020080")).unwrap();
-        assert_eq!(driver.counts.alerts, 1, "{validate:?}");
+        assert_eq!(driver.counts[count::ALERTS], 1, "{validate:?}");
         let counts = driver.counts;
         assert_eq!(
-            (counts.dead_letters, counts.skipped_unread),
+            (counts[count::DEAD_LETTERS], counts[count::SKIPPED_UNREAD]),
             (dead_letters, skipped_unread),
             "{validate:?}"
         );
@@ -150,7 +152,7 @@ fn a_rule_that_is_set_aside_is_not_evaluated_and_the_others_go_on() {
                 [[rule]]\nid = \"b\"\nwhere = \"true\"\nwhen = \"TMIN <= 0.0\"\n";
     let rules = Arc::new(RuleSet::parse(text).unwrap());
     let mut driver =
-        TestDriver::new(StageName::Alert, Box::new(Alert::new(Arc::clone(&rules), Limits::default())));
+        TestDriver::new(stages::ALERT, Box::new(Alert::new(Arc::clone(&rules), Limits::default())));
     let mut pipe = |date: &str| {
         driver.pipe(A, &document(A, date, ",\"TMIN\":-4.0")).unwrap();
         driver.commit().unwrap().len()
@@ -166,7 +168,7 @@ fn a_silent_station_becomes_stale_when_others_go_on_also_after_a_restart() {
         let rules = Arc::new(RuleSet::parse(EPISODES).unwrap());
         Box::new(Alert::new(rules, Limits::default()))
     };
-    let mut driver = TestDriver::new(StageName::Alert, alert());
+    let mut driver = TestDriver::new(stages::ALERT, alert());
     let pipe = |driver: &mut TestDriver, station: &str, day: u32, tmin: &str| {
         let document = document(station, &format!("2016-03-{day:02}"), &format!(",\"TMIN\":{tmin}"));
         driver.pipe(station, &document).unwrap();
@@ -204,7 +206,7 @@ fn a_rule_that_turns_to_another_station_does_not_call_the_old_one_silent() {
         rules.put(published.compile(&mut conditions).unwrap());
     };
     let mut driver =
-        TestDriver::new(StageName::Alert, Box::new(Alert::new(Arc::clone(&rules), Limits::default())));
+        TestDriver::new(stages::ALERT, Box::new(Alert::new(Arc::clone(&rules), Limits::default())));
     let pipe = |driver: &mut TestDriver, station: &str, day: u32, tmin: &str| {
         let document = document(station, &format!("2016-03-{day:02}"), &format!(",\"TMIN\":{tmin}"));
         driver.pipe(station, &document).unwrap();
@@ -226,16 +228,16 @@ fn a_record_that_cannot_be_repeated_is_rejected_before_anything_is_remembered() 
     let mut driver = driver(EPISODES);
     let deep = format!(",\"TMIN\":-1.0,\"x\":{}{}", "[".repeat(80), "]".repeat(80));
     driver.pipe(A, &document(A, "2016-03-01", &deep)).unwrap();
-    assert_eq!((driver.counts.alerts, driver.counts.dead_letters), (0, 1));
+    assert_eq!((driver.counts[count::ALERTS], driver.counts[count::DEAD_LETTERS]), (0, 1));
     driver.pipe(A, &document(A, "2016-03-01", ",\"TMIN\":-1.0")).unwrap();
-    assert_eq!(driver.counts.alerts, 1, "nothing was told of the day before");
+    assert_eq!(driver.counts[count::ALERTS], 1, "nothing was told of the day before");
 }
 
 #[test]
 fn rules_change_while_records_come() {
     let rules = Arc::new(RuleSet::default());
     let mut driver =
-        TestDriver::new(StageName::Alert, Box::new(Alert::new(Arc::clone(&rules), Limits::default())));
+        TestDriver::new(stages::ALERT, Box::new(Alert::new(Arc::clone(&rules), Limits::default())));
     let day = |driver: &mut TestDriver, day: u32| {
         driver.pipe(A, &document(A, &format!("2016-03-{day:02}"), ",\"TMIN\":-1.0,\"SNOW\":0")).unwrap();
         driver.commit().unwrap().len()
@@ -262,7 +264,7 @@ fn rules_change_while_records_come() {
     put("TMIN <= -0.5", Some("TMIN > 2.0"));
     assert_eq!(day(&mut driver, 6), 0);
     put("1 / SNOW > 0", None);
-    assert_eq!((day(&mut driver, 7), driver.counts.rule_errors), (0, 1));
+    assert_eq!((day(&mut driver, 7), driver.counts[count::RULE_ERRORS]), (0, 1));
     rules.remove("r");
     assert_eq!(day(&mut driver, 8), 0);
 }
@@ -316,7 +318,7 @@ proptest! {
             .into_iter()
             .map(|(s, d, r, tmin)| (s, d, r, *contents.entry((s, d, r)).or_insert(tmin)))
             .collect();
-        let mut driver = TestDriver::new(StageName::Alert, property_driver());
+        let mut driver = TestDriver::new(stages::ALERT, property_driver());
         let (mut written, mut next, mut steps) = (Vec::new(), 0, steps.into_iter());
         while next < arrivals.len() {
             let (key, value) = arrival_document(arrivals[next]);
@@ -337,7 +339,7 @@ proptest! {
             let known = newest.entry((d, s)).or_insert((r, tmin));
             *known = (*known).max((r, tmin));
         }
-        let mut reference = TestDriver::new(StageName::Alert, property_driver());
+        let mut reference = TestDriver::new(stages::ALERT, property_driver());
         for ((d, s), (r, tmin)) in newest {
             let (key, value) = arrival_document((s, d, r, tmin));
             reference.pipe(&key, &value).unwrap();

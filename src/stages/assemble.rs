@@ -19,11 +19,14 @@
 use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
 
+use frostline_engine::record::Record;
+use frostline_engine::store::StateError;
+use frostline_engine::{Context, Processor};
+
 use super::emitted::{Emitted, Span};
-use super::{Context, Limits, Processor, StationIndex, accepted_value};
+use super::{Limits, StationIndex, accepted_value};
 use crate::noaa::{Compat, Date, Element, Line, Observation, Reading, StationId};
-use crate::record::Record;
-use crate::state::StateError;
+use crate::stages::count;
 
 /// The header that says of which lines an observation, or this revision of it, was made:
 /// `topic/partition@first-last`. Lines of others may be among them.
@@ -104,7 +107,7 @@ impl Assemble {
             Some(key) if key != station.as_bytes() => {
                 format!("key {:?}: expected the station id {station}", String::from_utf8_lossy(key))
             }
-            Some(_) if context.is_ahead(reading.date, &self.limits) => {
+            Some(_) if super::is_ahead(context, reading.date, &self.limits) => {
                 format!("the date {} lies more than a day ahead", reading.date)
             }
             Some(_) => return Some(reading),
@@ -187,7 +190,7 @@ impl Processor for Assemble {
             let reason = format!("station {} is not in the station table", reading.station);
             context.reject(record, &reason);
         } else if reading.failed_quality() && !self.settings.keep_failed_quality && !context.muted {
-            context.counts.failed_quality += 1;
+            context.counts[count::FAILED_QUALITY] += 1;
         }
         Ok(())
     }
@@ -228,14 +231,14 @@ fn emit(open: Open, compat: Compat, place: &str, context: &mut Context<'_>) -> R
         changed |= merged.remove(*element);
     }
     if !changed {
-        context.counts.duplicates += u64::from(!open.is_rebuilt);
+        context.counts[count::DUPLICATES] += u64::from(!open.is_rebuilt);
         return Ok(());
     }
     if revision == 1 && merged.readings().is_empty() {
         // All its readings failed quality control: there is nothing to tell.
         return Ok(());
     }
-    context.counts.observations += 1;
+    context.counts[count::OBSERVATIONS] += 1;
     context.collector.emit(station.as_bytes(), open.timestamp_ms, |out| {
         merged.to_json_into(&open.station, compat, revision, out);
     });

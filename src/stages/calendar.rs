@@ -6,10 +6,11 @@
 use std::cmp::Reverse;
 use std::collections::{BinaryHeap, HashMap};
 
+use frostline_engine::store::{StateError, Store};
+
 use super::memory;
 use crate::noaa::StationId;
 use crate::rules::Episodes;
-use crate::state::{StateError, Store};
 
 /// The store key of the newest date.
 const TODAY_KEY: &[u8] = b"t";

@@ -10,8 +10,9 @@
 
 use std::ops::Range;
 
+use frostline_engine::store::{StateError, Store};
+
 use crate::noaa::{Compat, Date, Observation, StationId};
-use crate::state::{StateError, Store};
 
 /// Store keys of emitted observations begin with this byte.
 const KEY: u8 = b'e';

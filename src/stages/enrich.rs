@@ -2,13 +2,15 @@
 
 use std::sync::Arc;
 
+use frostline_engine::record::Record;
+use frostline_engine::store::StateError;
+use frostline_engine::{Context, Processor};
 use serde_json::value::RawValue;
 
 use super::json::{RawObject, is_too_deep};
-use super::{Context, Limits, Processor, StationIndex, accepted_value};
+use super::{Limits, StationIndex, accepted_value};
 use crate::noaa::{Date, StationId};
-use crate::record::Record;
-use crate::state::StateError;
+use crate::stages::count;
 
 /// The processor. Stateless; the key of the input does not matter, that of the output is the station id.
 pub struct Enrich {
@@ -29,13 +31,13 @@ impl Enrich {
             .ok_or_else(|| format!("station_id {id:?} is not a GHCN-Daily station id"))?;
         let date = object.text("date").ok_or("date is missing or not a string")?;
         let date = Date::parse_iso(&date).ok_or_else(|| format!("date {date:?} is not a date"))?;
-        if context.is_ahead(date, &self.limits) {
+        if super::is_ahead(context, date, &self.limits) {
             return Err(format!("the date {date} lies more than a day ahead"));
         }
         let station =
             self.stations.get(id).ok_or_else(|| format!("station {id} is not in the station table"))?;
         if !context.muted {
-            context.counts.observations += 1;
+            context.counts[count::OBSERVATIONS] += 1;
             context.collector.emit(id.as_bytes(), record.timestamp_ms, |out| {
                 out.extend_from_slice(b"{\"station\":");
                 out.extend_from_slice(station.as_bytes());

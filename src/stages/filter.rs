@@ -3,15 +3,17 @@
 use std::io::Write;
 use std::sync::Arc;
 
+use frostline_engine::record::Record;
+use frostline_engine::store::StateError;
+use frostline_engine::{Context, Processor};
 use memchr::memchr;
 use memchr::memmem::Finder;
 
 use super::json::{RawObject, write_string};
-use super::{Context, Limits, Processor, Validate, accepted_observation};
+use super::{Limits, Validate, accepted_observation};
 use crate::noaa::{KnownStations, ObservationView};
-use crate::record::Record;
 use crate::rules::{Condition, Evaluator, Verdict};
-use crate::state::StateError;
+use crate::stages::count;
 
 /// The processor. Stateless; a record without a key is accepted, and gets its station id as key.
 pub struct Filter {
@@ -53,7 +55,7 @@ impl Processor for Filter {
             Ok(Verdict::HoldsNot | Verdict::Unknown) => {}
             Ok(Verdict::Holds) => match record.value.map(RawObject::parse) {
                 Some(Ok(object)) if !context.muted => {
-                    context.counts.kept += 1;
+                    context.counts[count::KEPT] += 1;
                     let key = view.station.id;
                     context.collector.emit(key.as_bytes(), record.timestamp_ms, |out| {
                         out.push(b'{');
@@ -97,14 +99,15 @@ pub(super) fn write_meta(out: &mut Vec<u8>, record: &Record<'_>, id: &str) {
 mod tests {
     use super::*;
     use crate::rules::Scope;
-    use crate::stages::driver::TestDriver;
-    use crate::stages::{Sink, StageName};
+    use crate::stages;
+    use frostline_engine::Sink;
+    use frostline_engine::driver::TestDriver;
 
     fn driver(validate: Validate) -> TestDriver {
         let condition =
             Condition::compile("station.country_code == 'US' && station.state_code == 'AZ'", Scope::Filter);
         let limits = Limits { validate, ..Limits::default() };
-        TestDriver::new(StageName::Filter, Box::new(Filter::new(Arc::new(condition.unwrap()), limits)))
+        TestDriver::new(stages::FILTER, Box::new(Filter::new(Arc::new(condition.unwrap()), limits)))
     }
 
     #[test]
@@ -137,10 +140,10 @@ mod tests {
             )
         };
         let (kept, counts) = run(Validate::All);
-        assert_eq!((kept.len(), counts.dead_letters, counts.skipped_unread), (2, 2, 0));
+        assert_eq!((kept.len(), counts[count::DEAD_LETTERS], counts[count::SKIPPED_UNREAD]), (2, 2, 0));
         let (kept_of_needed, counts) = run(Validate::Needed);
         assert_eq!(kept_of_needed, kept);
         // The second and the last lack the text; the last would have been a dead letter.
-        assert_eq!((counts.dead_letters, counts.skipped_unread), (1, 2));
+        assert_eq!((counts[count::DEAD_LETTERS], counts[count::SKIPPED_UNREAD]), (1, 2));
     }
 }

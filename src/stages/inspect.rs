@@ -1,8 +1,11 @@
 //! What a task's store says of one key, for people who ask. Only what is committed; what counts as gone may still be there.
 
+use std::sync::Arc;
+
+use frostline_engine::runtime::StateQuestion;
+use frostline_engine::{StageId, StateError, Store};
 use serde_json::{Value, json};
 
-use super::StageName;
 use super::calendar::episodes_key;
 use super::deliver;
 use super::emitted;
@@ -10,7 +13,6 @@ use super::memory::{decode, lone_day_prefix};
 use super::notice::Recipient;
 use crate::noaa::{Date, StationId};
 use crate::rules::{Episodes, LoneDay, RuleSet};
-use crate::state::{StateError, Store};
 
 /// Whose memory is asked for.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -28,7 +30,7 @@ impl Question {
     ///
     /// # Errors
     /// What is expected instead, in plain words.
-    pub fn parse(stage: StageName, key: &str, date: Option<&str>) -> Result<Self, String> {
+    pub fn parse(stage: StageId, key: &str, date: Option<&str>) -> Result<Self, String> {
         let station = || {
             StationId::parse(key.as_bytes()).ok_or_else(|| {
                 format!("{key:?}: expected a GHCN-Daily id of 11 characters, as in USW00003192")
@@ -38,23 +40,33 @@ impl Question {
             Date::parse_iso(text).ok_or_else(|| format!("date {text:?}: expected a day, as in 2018-01-05"))
         });
         match (stage, date.transpose()?) {
-            (StageName::Assemble, Some(date)) => Ok(Self::Observation(station()?, date)),
-            (StageName::Assemble, None) => Err("assemble remembers day by day: add ?date=2018-01-05".into()),
-            (StageName::Alert, None) => station().map(Self::Station),
-            (StageName::Deliver, None) => key.parse().map(Self::Recipient),
-            (StageName::Alert | StageName::Deliver, Some(_)) => {
+            (super::ASSEMBLE, Some(date)) => Ok(Self::Observation(station()?, date)),
+            (super::ASSEMBLE, None) => Err("assemble remembers day by day: add ?date=2018-01-05".into()),
+            (super::ALERT, None) => station().map(Self::Station),
+            (super::DELIVER, None) => key.parse().map(Self::Recipient),
+            (super::ALERT | super::DELIVER, Some(_)) => {
                 Err(format!("{stage} is asked for all days at once: leave the date out"))
             }
             _ => Err(format!("stage {stage} keeps no state: ask assemble, alert or deliver")),
         }
     }
 
+    /// The question as the engine asks it.
+    pub fn to_engine(&self, rules: &Arc<RuleSet>) -> StateQuestion {
+        let (question, rules) = (self.clone(), Arc::clone(rules));
+        StateQuestion {
+            stage: self.stage(),
+            key: self.key().into_bytes(),
+            look: Arc::new(move |store| question.answer(store, &rules)),
+        }
+    }
+
     /// The stage that knows.
-    pub fn stage(&self) -> StageName {
+    pub fn stage(&self) -> StageId {
         match self {
-            Self::Observation(..) => StageName::Assemble,
-            Self::Station(_) => StageName::Alert,
-            Self::Recipient(_) => StageName::Deliver,
+            Self::Observation(..) => super::ASSEMBLE,
+            Self::Station(_) => super::ALERT,
+            Self::Recipient(_) => super::DELIVER,
         }
     }
 
@@ -118,18 +130,18 @@ mod tests {
         let station = StationId::parse(b"USW00003192").unwrap();
         let date = Date::new(2018, 1, 5).unwrap();
         let parse = Question::parse;
-        assert_eq!(parse(StageName::Alert, "USW00003192", None), Ok(Question::Station(station)));
-        let day = parse(StageName::Assemble, "USW00003192", Some("2018-01-05"));
+        assert_eq!(parse(crate::stages::ALERT, "USW00003192", None), Ok(Question::Station(station)));
+        let day = parse(crate::stages::ASSEMBLE, "USW00003192", Some("2018-01-05"));
         assert_eq!(day, Ok(Question::Observation(station, date)));
-        let recipient = parse(StageName::Deliver, "subscriber/ops", None).unwrap();
-        assert_eq!((recipient.stage(), recipient.key()), (StageName::Deliver, "subscriber/ops".into()));
+        let recipient = parse(crate::stages::DELIVER, "subscriber/ops", None).unwrap();
+        assert_eq!((recipient.stage(), recipient.key()), (crate::stages::DELIVER, "subscriber/ops".into()));
         for (stage, key, date, reason) in [
-            (StageName::Alert, "USW", None, "11 characters"),
-            (StageName::Alert, "USW00003192", Some("2018-01-05"), "leave the date out"),
-            (StageName::Assemble, "USW00003192", None, "?date="),
-            (StageName::Assemble, "USW00003192", Some("5.1.2018"), "expected a day"),
-            (StageName::Deliver, "ops", None, "subscriber/ID"),
-            (StageName::Filter, "USW00003192", None, "keeps no state"),
+            (crate::stages::ALERT, "USW", None, "11 characters"),
+            (crate::stages::ALERT, "USW00003192", Some("2018-01-05"), "leave the date out"),
+            (crate::stages::ASSEMBLE, "USW00003192", None, "?date="),
+            (crate::stages::ASSEMBLE, "USW00003192", Some("5.1.2018"), "expected a day"),
+            (crate::stages::DELIVER, "ops", None, "subscriber/ID"),
+            (crate::stages::FILTER, "USW00003192", None, "keeps no state"),
         ] {
             let refused = parse(stage, key, date).unwrap_err();
             assert!(refused.contains(reason), "{refused}");

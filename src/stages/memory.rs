@@ -1,12 +1,12 @@
 //! How the alert stage writes what it remembers.
 
+use frostline_engine::store::Store;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 use super::calendar::episodes_key;
 use crate::noaa::{Date, StationId};
 use crate::rules::{Episodes, LoneDay};
-use crate::state::Store;
 
 /// Store keys of days that have fired begin with this byte; the rule's id, `/`, station and date follow.
 const LONE_DAY_KEY: u8 = b'a';

@@ -1,22 +1,25 @@
 //! notify: an alert becomes one notice for each recipient, keyed by the recipient. What was told before, and when and
 //! how something is sent, is the business of `deliver`, where all notices of a recipient meet.
 
+use frostline_engine::record::Record;
+use frostline_engine::store::StateError;
+use frostline_engine::{Context, Processor};
+
 use super::notice::{Addressed, AlertText, Recipient};
-use super::{Context, Limits, Processor, accepted_value};
-use crate::record::Record;
-use crate::state::StateError;
+use super::{Limits, accepted_value};
+use crate::stages::count;
 
 /// The processor.
 pub struct Notify {
     limits: Limits,
     /// Whether each alert also goes to an Alertmanager.
-    tells_alertmanager: bool,
+    has_alertmanager: bool,
 }
 
 impl Notify {
     /// Tells subscribers, the addresses of rules, and the Alertmanager if there is one.
-    pub fn new(limits: Limits, tells_alertmanager: bool) -> Self {
-        Self { limits, tells_alertmanager }
+    pub fn new(limits: Limits, has_alertmanager: bool) -> Self {
+        Self { limits, has_alertmanager }
     }
 }
 
@@ -32,13 +35,13 @@ impl Processor for Notify {
         };
         let recipients = subscribers.into_iter().map(Recipient::Subscriber);
         let recipients = recipients.chain(email.iter().map(Recipient::of_address));
-        let recipients = recipients.chain(self.tells_alertmanager.then_some(Recipient::Alertmanager));
+        let recipients = recipients.chain(self.has_alertmanager.then_some(Recipient::Alertmanager));
         let (mut addressed, mut is_told) = (Addressed { recipient: Recipient::Alertmanager, notice }, false);
         for recipient in recipients {
             let key = recipient.to_string();
             addressed.recipient = recipient;
             is_told = true;
-            context.counts.notices += 1;
+            context.counts[count::NOTICES] += 1;
             context.collector.emit(key.as_bytes(), record.timestamp_ms, |out| {
                 // Strings and numbers into a vector cannot fail.
                 let _ = serde_json::to_writer(out, &addressed);
@@ -54,8 +57,8 @@ impl Processor for Notify {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::stages::StageName;
-    use crate::stages::driver::TestDriver;
+    use crate::stages;
+    use frostline_engine::driver::TestDriver;
 
     const ALERT: &str = r#"{"station":{"id":"USW00003192","name":"SCOTTSDALE"},"date":"2016-02-24T00:00:00","TMIN":8.9,
         "PRCP":0,"email":"a@example.org","alert_id":"frost/USW00003192/2016-02-24/fired","rule_id":"frost",
@@ -63,7 +66,7 @@ mod tests {
 
     #[test]
     fn each_recipient_gets_a_notice_without_any_address() {
-        let mut driver = TestDriver::new(StageName::Notify, Box::new(Notify::new(Limits::default(), true)));
+        let mut driver = TestDriver::new(stages::NOTIFY, Box::new(Notify::new(Limits::default(), true)));
         driver.pipe("USW00003192", ALERT).unwrap();
         let written = driver.commit().unwrap();
         let keys: Vec<_> = written.iter().map(|w| String::from_utf8_lossy(w.key.as_ref().unwrap())).collect();
@@ -72,12 +75,12 @@ mod tests {
         assert!(written.iter().all(|written| !written.text().contains("example.org")));
         let notice = &written[0].json()["notice"];
         assert_eq!(notice["values"], serde_json::json!([["TMIN", 8.9], ["PRCP", 0.0]]));
-        assert_eq!((driver.counts.notices, driver.counts.dead_letters), (4, 0));
+        assert_eq!((driver.counts[count::NOTICES], driver.counts[count::DEAD_LETTERS]), (4, 0));
     }
 
     #[test]
     fn what_is_no_alert_is_a_dead_letter_and_an_alert_for_nobody_is_not() {
-        let mut driver = TestDriver::new(StageName::Notify, Box::new(Notify::new(Limits::default(), false)));
+        let mut driver = TestDriver::new(stages::NOTIFY, Box::new(Notify::new(Limits::default(), false)));
         driver.pipe("k", "{}").unwrap();
         driver.pipe("k", "no json").unwrap();
         driver.pipe("k", &ALERT.replace("2016-02-24T", "2016-02-31T")).unwrap();
@@ -85,7 +88,7 @@ mod tests {
         let nobody =
             ALERT.replace(r#""email":"a@example.org","#, "").replace(r#","subscribers":["anna","bob"]"#, "");
         driver.pipe("k", &nobody).unwrap();
-        assert_eq!((driver.counts.dead_letters, driver.counts.skipped), (4, 1));
+        assert_eq!((driver.counts[count::DEAD_LETTERS], driver.counts[count::SKIPPED]), (4, 1));
         let reasons: Vec<String> =
             driver.commit().unwrap().iter().map(|w| w.header("frostline-reason")).collect();
         assert!(reasons[0].contains("alert_id") && reasons[2].contains("2016-02-31"), "{reasons:?}");

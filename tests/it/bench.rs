@@ -41,11 +41,11 @@ fn bench(arguments: &[&str]) -> Frostline {
 /// Whether any topic of the run with this seed is there.
 fn leftovers(seed: &str) -> Vec<String> {
     let config = frostline::config::Config {
-        kafka: frostline::config::KafkaConfig { brokers: broker().into(), ..Default::default() },
+        kafka: frostline::config::KafkaSettings { brokers: broker().into(), ..Default::default() },
         ..Default::default()
     };
-    let settings = frostline::kafka::ClientSettings::new(&config).unwrap();
-    let admin = frostline::kafka::Admin::new(&settings).unwrap();
+    let settings = frostline_engine::kafka::ClientSettings::new(&config.kafka).unwrap();
+    let admin = frostline_engine::kafka::Admin::new(&settings).unwrap();
     let mut found = admin.names(&format!("bench-{seed}-")).unwrap();
     // A deletion shows a moment later.
     for _ in 0..50 {

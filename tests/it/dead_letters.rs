@@ -1,6 +1,6 @@
 //! Dead letters seen and retried, on a real broker.
 
-use frostline::kafka::{ClientSettings, Outgoing, Producer};
+use frostline_engine::kafka::{ClientSettings, Outgoing, Producer};
 
 use crate::support::{Frostline, Needs, Test, Topics, test};
 
@@ -82,7 +82,7 @@ fn retried_once() {
 /// Writes a dead letter with these headers, `frostline-` before each name.
 fn forge(topics: &Topics, headers: &[(&str, &str)]) {
     let config = topics.config();
-    let producer = Producer::new(&ClientSettings::new(&config).unwrap(), None).unwrap();
+    let producer = Producer::new(&ClientSettings::new(&config.kafka).unwrap(), None).unwrap();
     let headers = headers
         .iter()
         .map(|(name, value)| (format!("frostline-{name}").into(), Some(value.as_bytes().to_vec())))

@@ -4,7 +4,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use frostline::config::topic;
-use frostline::kafka::{ClientSettings, Outgoing, Producer, TransactionSettings};
+use frostline_engine::kafka::{ClientSettings, Outgoing, Producer, TransactionSettings};
 
 use crate::support::{KeyValue, Needs, Test, Topics, test, wait_for};
 
@@ -25,7 +25,7 @@ fn waiting_ends() {
     let topics = Topics::create();
     let config = topics.config();
     let name = config.topic(topic::DEAD_LETTERS).name;
-    let producer = Producer::new(&ClientSettings::new(&config).unwrap(), None).unwrap();
+    let producer = Producer::new(&ClientSettings::new(&config.kafka).unwrap(), None).unwrap();
     let is_over = AtomicBool::new(false);
     let send = |text: &str| {
         let record = Outgoing {
@@ -110,7 +110,7 @@ fn backlog_does_not_come() {
     topics.send(topic::JSON, &[record]);
     let transaction =
         TransactionSettings { transactional_id: format!("{}open", topics.namespace), timeout_ms: 60_000 };
-    let settings = ClientSettings::new(&topics.config()).unwrap();
+    let settings = ClientSettings::new(&topics.config().kafka).unwrap();
     let somebody = Producer::new(&settings, Some(&transaction)).unwrap();
     somebody.ready().unwrap();
     topics.send_through(&somebody, -1, topic::JSON, &[record; 2_000]);

@@ -4,7 +4,7 @@
 use std::time::Duration;
 
 use frostline::config::Config;
-use frostline::kafka::{ClientSettings, KafkaError, Producer, TransactionSettings};
+use frostline_engine::kafka::{ClientSettings, KafkaError, Producer, TransactionSettings};
 
 use crate::rebalance::{assert_each_once_in_order, numbered};
 use crate::support::{Needs, Test, Topics, test};
@@ -25,7 +25,7 @@ fn without_transactions() {
     let mut config = Config::default();
     config.kafka.brokers = cluster.bootstrap_servers();
     let transaction = TransactionSettings { transactional_id: "t".into(), timeout_ms: 5_000 };
-    let settings = ClientSettings::new(&config).unwrap();
+    let settings = ClientSettings::new(&config.kafka).unwrap();
     let producer = Producer::new(&settings, Some(&transaction)).unwrap();
     let error = producer.ready().unwrap_err();
     assert!(matches!(error, KafkaError::Fatal(_)), "{error}");

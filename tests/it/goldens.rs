@@ -4,8 +4,11 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use frostline::noaa::Compat;
-use frostline::stages::driver::{TestDriver, Written};
-use frostline::stages::{Assemble, AssembleSettings, Limits, Sink, StageName};
+use frostline::stages;
+use frostline::stages::count;
+use frostline::stages::{Assemble, AssembleSettings, Limits};
+use frostline_engine::Sink;
+use frostline_engine::driver::{TestDriver, Written};
 use serde_json::Value;
 
 use crate::support::{Needs, Test, read_data, same, station_index, test};
@@ -24,7 +27,7 @@ pub fn tests() -> Vec<Test> {
 pub fn assemble(file: &str, inventory: &str, settings: AssembleSettings) -> (Vec<Written>, TestDriver) {
     let stations = station_index(inventory, settings.compat);
     let processor = Assemble::new(settings, Arc::clone(&stations), Limits::default());
-    let mut driver = TestDriver::new(StageName::Assemble, Box::new(processor));
+    let mut driver = TestDriver::new(stages::ASSEMBLE, Box::new(processor));
     let mut written = Vec::new();
     for (number, line) in read_data(file).lines().enumerate() {
         driver.pipe(line.get(..11).unwrap_or_default(), line).unwrap();
@@ -92,7 +95,7 @@ fn golden_2003_global() {
     assert_eq!(more, [("ZI000067775".to_owned(), "2003-01-01T00:00:00".to_owned())]);
     let letters: Vec<&Written> = written.iter().filter(|written| written.sink == Sink::DeadLetters).collect();
     assert_eq!(letters.len(), 2);
-    assert_eq!(driver.counts.dead_letters, 2);
+    assert_eq!(driver.counts[count::DEAD_LETTERS], 2);
     for letter in letters {
         assert!(letter.text().starts_with("MX000003035,20030101,"), "{}", letter.text());
         assert!(letter.header("frostline-reason").contains("not in the station table"));
@@ -109,7 +112,7 @@ fn default_documents() {
     assert_eq!(at("USW00093729")["station"]["hcn_crn_flag"], "HCN");
     assert!(at("ASN00035053")["station"].get("elevation").is_none(), "-999.9 means missing");
     // 84 readings of this file failed quality control.
-    assert_eq!(driver.counts.failed_quality, 84);
+    assert_eq!(driver.counts[count::FAILED_QUALITY], 84);
     let elements = |document: &Value| -> Vec<(String, Value)> {
         let object = document.as_object().unwrap().clone();
         object.into_iter().filter(|(key, _)| key.len() == 4 && key != "date").collect()
@@ -138,12 +141,12 @@ fn leap_day() {
     let found = by_station_day(outputs.map(Written::json));
     let found: BTreeSet<StationDay> = found.into_keys().collect();
     assert_eq!(found, expected);
-    assert_eq!(driver.counts.dead_letters, 0);
+    assert_eq!(driver.counts[count::DEAD_LETTERS], 0);
 }
 
 fn every_line_of_2016_is_read() {
     let (written, driver) = assemble("2016-02-hcn.csv.gz", INVENTORY_2024, DEFAULT);
-    assert_eq!(driver.counts.dead_letters, 0);
-    assert_eq!(driver.counts.failed_quality, 396);
-    assert_eq!(driver.counts.observations as usize, written.len());
+    assert_eq!(driver.counts[count::DEAD_LETTERS], 0);
+    assert_eq!(driver.counts[count::FAILED_QUALITY], 396);
+    assert_eq!(driver.counts[count::OBSERVATIONS] as usize, written.len());
 }

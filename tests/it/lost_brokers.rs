@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::time::{Duration, Instant};
 
 use frostline::config::Config;
-use frostline::kafka::{ClientSettings, Reader, StartAt};
+use frostline_engine::kafka::{ClientSettings, Reader, StartAt};
 
 use crate::support::{Test, test};
 
@@ -42,7 +42,7 @@ fn comes_back() {
     for (key, value) in old_and_impatient {
         config.kafka.client.insert(key.into(), value.into());
     }
-    let settings = ClientSettings::new(&config).unwrap();
+    let settings = ClientSettings::new(&config.kafka).unwrap();
     let mut reader = Reader::new(&settings, "t", &[(0, StartAt::Offset(0))]).unwrap();
     let deadline = Instant::now() + Duration::from_secs(20);
     while !seen.has_come_back.load(Ordering::Relaxed) {

@@ -5,13 +5,14 @@ use std::sync::Arc;
 
 use frostline::demo::{CivilDay, Generator, Line, STATIONS};
 use frostline::noaa::{Compat, Date, Location, Station, StationId};
-use frostline::record::{HeaderList, NO_HEADERS, Record};
 use frostline::rules::{Condition, RuleSet, Scope};
-use frostline::stages::driver::{TestDriver, Written};
-use frostline::stages::{
-    Alert, Assemble, AssembleSettings, Enrich, Filter, Limits, Question, Sink, StageName, StationIndex,
-};
-use frostline::state::Store;
+use frostline::stages;
+use frostline::stages::count;
+use frostline::stages::{Alert, Assemble, AssembleSettings, Enrich, Filter, Limits, Question, StationIndex};
+use frostline_engine::Sink;
+use frostline_engine::driver::{TestDriver, Written};
+use frostline_engine::record::{HeaderList, NO_HEADERS, Record};
+use frostline_engine::store::Store;
 use proptest::prelude::*;
 use proptest::test_runner::{Config as PropertyConfig, TestRunner};
 
@@ -69,7 +70,7 @@ const SETTINGS: AssembleSettings = AssembleSettings {
 
 fn assemble(settings: AssembleSettings) -> TestDriver {
     let processor = Assemble::new(settings, stations(), Limits::default());
-    TestDriver::new(StageName::Assemble, Box::new(processor))
+    TestDriver::new(stages::ASSEMBLE, Box::new(processor))
 }
 
 fn assemble_settles() {
@@ -172,7 +173,7 @@ fn old_timestamp_of_an_episode() {
         let rules = RuleSet::parse(text).unwrap();
         Box::new(Alert::new(Arc::new(rules), Limits::default()))
     };
-    let mut driver = TestDriver::new(StageName::Alert, alert());
+    let mut driver = TestDriver::new(stages::ALERT, alert());
     driver.store = Store::in_memory_for(400);
     let now_ms = driver.now_ms;
     let days = [("2025-12-28", now_ms), ("2025-12-29", 1), ("2025-12-30", now_ms)];
@@ -192,7 +193,7 @@ fn repeated_lines_change_nothing() {
         driver.advance_ms(1_000).unwrap();
     }
     assert_eq!(driver.commit().unwrap().len(), 1);
-    assert_eq!(driver.counts.duplicates, 1);
+    assert_eq!(driver.counts[count::DUPLICATES], 1);
 }
 
 fn failed_quality() {
@@ -205,7 +206,7 @@ fn failed_quality() {
         driver.advance_ms(1_000).unwrap();
         let written = driver.commit().unwrap();
         assert_eq!(written[0].json().get("TMIN").is_some(), keep_failed_quality);
-        assert_eq!(driver.counts.failed_quality, u64::from(!keep_failed_quality));
+        assert_eq!(driver.counts[count::FAILED_QUALITY], u64::from(!keep_failed_quality));
     }
 }
 
@@ -304,8 +305,8 @@ fn assemble_rejects() {
     driver.pipe_bytes(Some(SCOTTSDALE.as_bytes()), None, NO_HEADERS).unwrap();
     driver.pipe(SCOTTSDALE, "USW00003192,20260102,TMIN,89,,,W,").unwrap();
     assert_eq!(driver.commit().unwrap().len(), 0);
-    assert_eq!(driver.counts.skipped, 2);
-    assert_eq!(driver.counts.dead_letters, cases.len() as u64);
+    assert_eq!(driver.counts[count::SKIPPED], 2);
+    assert_eq!(driver.counts[count::DEAD_LETTERS], cases.len() as u64);
     let too_large = vec![b'x'; 1_000_001];
     driver.pipe_bytes(Some(SCOTTSDALE.as_bytes()), Some(&too_large), NO_HEADERS).unwrap();
     assert!(driver.commit().unwrap()[0].header("frostline-reason").contains("1000001 bytes"));
@@ -313,7 +314,7 @@ fn assemble_rejects() {
 
 fn enrich_joins() {
     let processor = Enrich::new(stations(), Limits::default());
-    let mut driver = TestDriver::new(StageName::Enrich, Box::new(processor));
+    let mut driver = TestDriver::new(stages::ENRICH, Box::new(processor));
     let one = r#"{"station_id":"USW00003192","date":"2016-02-24T00:00:00","TMIN":8.9,"note":{"a":[1]}}"#;
     driver.pipe_bytes(None, Some(one.as_bytes()), NO_HEADERS).unwrap();
     let written = driver.commit().unwrap();
@@ -364,7 +365,7 @@ fn filter_keeps() {
     let condition =
         Condition::compile("station.country_code == 'US' && station.state_code == 'AZ'", Scope::Filter);
     let filter = Filter::new(Arc::new(condition.unwrap()), Limits::default());
-    let mut driver = TestDriver::new(StageName::Filter, Box::new(filter));
+    let mut driver = TestDriver::new(stages::FILTER, Box::new(filter));
     driver.pipe("USC00020080", &observation("USC00020080", "AZ", "2016-02-24", "\"TMIN\":1.5,")).unwrap();
     driver.pipe("USC00011084", &observation("USC00011084", "AL", "2016-02-24", "")).unwrap();
     // No state at all: unknown is not Arizona.
@@ -378,7 +379,7 @@ fn filter_keeps() {
     assert_eq!(json["_meta"]["topic"], "source");
     assert_eq!(json["_meta"]["offset"], 0);
     assert_eq!(json["TMIN"], 1.5);
-    assert_eq!(driver.counts.kept, 1);
+    assert_eq!(driver.counts[count::KEPT], 1);
     let with_element = |element: &str| observation("USC00020080", "AZ", "2016-02-24", element);
     for (bad, reason) in [
         (r#"{"station":{"id":"USC00020080""#.to_owned(), ""),
@@ -405,8 +406,7 @@ fn alert_fires_once() {
          [[rule]]\nid = \"cold\"\nstation = \"USC00020080\"\nwhen = \"TMIN <= 0.0 || TMAX <= 0.0\"\n",
     )
     .unwrap();
-    let mut driver =
-        TestDriver::new(StageName::Alert, Box::new(Alert::new(Arc::new(rules), Limits::default())));
+    let mut driver = TestDriver::new(stages::ALERT, Box::new(Alert::new(Arc::new(rules), Limits::default())));
     let frost = observation("USC00020080", "AZ", "2016-02-24", "\"TMIN\":1.5,\"SNOW\":0,");
     driver.pipe("USC00020080", &frost).unwrap();
     let written = driver.commit().unwrap();
@@ -420,11 +420,11 @@ fn alert_fires_once() {
     assert_eq!(json["when"], "TMIN <= 10.0");
     assert_eq!(json["_meta"]["offset"], 0);
     assert!(json["message"].as_str().unwrap().contains("TMIN 1.5 °C"), "{}", json["message"]);
-    assert_eq!(driver.counts.rule_errors, 1, "one rule's mistake is counted, the others go on");
+    assert_eq!(driver.counts[count::RULE_ERRORS], 1, "one rule's mistake is counted, the others go on");
     // The same observation again, after a restart even: nothing new.
     driver.pipe("USC00020080", &frost).unwrap();
     assert_eq!(driver.commit().unwrap().len(), 0);
-    assert_eq!(driver.counts.duplicates, 1);
+    assert_eq!(driver.counts[count::DUPLICATES], 1);
     // A missing element is unknown: no alert. Without a key, or with another's, a dead letter.
     driver.pipe("USC00020080", &observation("USC00020080", "AZ", "2016-02-25", "")).unwrap();
     assert_eq!(driver.commit().unwrap().len(), 0);

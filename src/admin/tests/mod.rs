@@ -4,11 +4,13 @@ use actix_web::body::to_bytes;
 use actix_web::dev::Service;
 use actix_web::http::Method;
 use actix_web::test::{TestRequest, init_service};
+use frostline_engine::kafka::ClientSettings;
+use frostline_engine::runtime::{Inspector, Totals};
 use serde_json::{Value, json};
 
 use super::*;
+use crate::app::{self, TailSource};
 use crate::config::Config;
-use crate::runtime::{Inspector, TailSource};
 use crate::stages::StationIndex;
 
 const TOKEN: &str = "a-token-of-more-than-thirty-two-bytes";
@@ -21,17 +23,19 @@ fn change_nothing() -> ChangeRules {
 fn shown(change_rules: Option<ChangeRules>) -> web::Data<Shown> {
     let mut config = Config::default();
     config.kafka.brokers = "127.0.0.1:9".into();
-    let config = Arc::new(config);
+    let topology = Arc::new(app::outline(&config).unwrap());
+    let clients = ClientSettings::new(&config.kafka).unwrap();
     web::Data::new(Shown::new(View {
+        topology: Arc::clone(&topology),
         stages: Vec::new(),
-        totals: Arc::default(),
+        totals: Arc::new(Totals::new(topology.counters())),
         board: Arc::default(),
         stations: Arc::new(StationIndex::new(Default::default())),
         rules: Arc::default(),
         change_rules,
         recent: Some(Arc::default()),
-        inspector: Inspector::of_nothing(Arc::clone(&config)),
-        source: TailSource::of(config),
+        inspector: Inspector::of_others(topology, clients.clone()),
+        source: TailSource::new(clients, config),
         patience: Duration::from_secs(60),
         recorder: Recorder::idle(),
         state_bytes: Box::new(|| 0),

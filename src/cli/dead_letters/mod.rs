@@ -8,15 +8,15 @@ mod retry;
 use std::collections::{BTreeMap, BTreeSet};
 
 use clap::{Args, Subcommand};
+use frostline_engine::kafka::StartAt;
+use frostline_engine::record::Record;
+use frostline_engine::{HEADER_PREFIX, OutputHeader, RETRIED_HEADER};
 use serde_json::{Value, json};
 
 use super::output::{BOLD, CYAN, DIM, YELLOW};
 use super::rules::source::Live;
 use super::{Common, Failed, output};
 use crate::config::{Config, topic};
-use crate::kafka::StartAt;
-use crate::record::Record;
-use crate::stages::{HEADER_PREFIX, OutputHeader, RETRIED_HEADER, StageName};
 
 const EXAMPLES: &str = "\
 Examples:
@@ -87,7 +87,7 @@ struct RetryArguments {
 struct Choice {
     /// Of this stage only
     #[arg(long, value_name = "STAGE")]
-    stage: Option<StageName>,
+    stage: Option<String>,
     /// Whose reason holds this text
     #[arg(long, value_name = "TEXT")]
     reason: Option<String>,
@@ -162,7 +162,7 @@ impl Letter {
 
 impl Choice {
     fn fits(&self, letter: &Letter) -> bool {
-        self.stage.is_none_or(|stage| letter.header("frostline-stage") == stage.as_str())
+        self.stage.as_ref().is_none_or(|stage| letter.header("frostline-stage") == *stage)
             && self.reason.as_ref().is_none_or(|part| letter.header("frostline-reason").contains(part))
     }
 }

@@ -5,14 +5,16 @@
 
 use std::collections::BTreeMap;
 
+use frostline_engine::kafka::{ClientSettings, KafkaError, Outgoing, Producer, TransactionSettings};
+use frostline_engine::{HEADER_PREFIX, OutputHeader, RETRIED_HEADER, Topology};
 use serde_json::{Value, json};
 
 use super::super::output::{BOLD, YELLOW};
 use super::super::{Common, Failed, output, topics};
 use super::{Letter, Place};
+use crate::app;
 use crate::config::{Config, Guarantee, topic};
-use crate::kafka::{ClientSettings, KafkaError, Outgoing, Producer, TransactionSettings};
-use crate::stages::{HEADER_PREFIX, LINES_HEADER, OutputHeader, RETRIED_HEADER, StageName};
+use crate::stages::LINES_HEADER;
 
 /// Letters in one transaction.
 const BLOCK: usize = 500;
@@ -49,8 +51,8 @@ struct Refused {
 pub(super) async fn sources(config: &Config) -> Result<Sources, Failed> {
     let admin = topics::connect(config).await?;
     let mut sources = Sources::new();
-    for stage in StageName::ALL {
-        let name = config.topic(config.source_of(stage)).name;
+    for stage in app::outline(config)?.stages() {
+        let name = stage.source.name.clone();
         if let Some(partitions) = admin.partitions(&name)? {
             sources.insert(name, partitions);
         }
@@ -59,7 +61,7 @@ pub(super) async fn sources(config: &Config) -> Result<Sources, Failed> {
 }
 
 /// Where a letter goes, or why it cannot go back.
-fn destination(config: &Config, sources: &Sources, letter: &Letter) -> Result<Destination, String> {
+fn destination(topology: &Topology, sources: &Sources, letter: &Letter) -> Result<Destination, String> {
     if letter.is_retried {
         return Err("it was retried before".into());
     }
@@ -70,11 +72,12 @@ fn destination(config: &Config, sources: &Sources, letter: &Letter) -> Result<De
     if topic.is_empty() {
         return Err("it does not say where it came from".into());
     }
-    let stage: StageName = letter.header("frostline-stage").parse().map_err(|reason| {
+    let stage = topology.find(&letter.header("frostline-stage")).map_err(|reason| {
         format!("it says that it came from {topic}, but names no stage that reads it: {reason}")
     })?;
-    let source = config.topic(config.source_of(stage)).name;
+    let source = stage.source.name.clone();
     if topic != source {
+        let stage = stage.id;
         return Err(format!(
             "it says that it came from {topic}, but stage {stage} of this installation reads {source}"
         ));
@@ -99,9 +102,10 @@ pub(super) async fn retry(
     chosen: &[&Letter],
     mut sender: Option<Sender>,
 ) -> Result<(), Failed> {
+    let topology = app::outline(config)?;
     let (mut sound, mut refused) = (Vec::new(), Vec::new());
     for letter in chosen {
-        match destination(config, sources, letter) {
+        match destination(&topology, sources, letter) {
             Ok(to) => sound.push(Sound { letter, to }),
             Err(reason) => refused.push(Refused { place: letter.place, reason }),
         }
@@ -259,7 +263,8 @@ fn producer(config: &Config) -> Result<Producer, Failed> {
         timeout_ms: config.runtime.transaction_timeout_ms,
     };
     let is_exactly_once = config.runtime.guarantee == Guarantee::ExactlyOnce;
-    let producer = Producer::new(&ClientSettings::new(config)?, is_exactly_once.then_some(&transaction))?;
+    let producer =
+        Producer::new(&ClientSettings::new(&config.kafka)?, is_exactly_once.then_some(&transaction))?;
     producer.ready()?;
     Ok(producer)
 }
@@ -305,7 +310,7 @@ mod tests {
         let sources = Sources::from([("north.noaa-csv-raw".into(), 5), ("north.noaa-json-us-az".into(), 5)]);
         let goes = |stage: &str, topic: &str, partition: &str| {
             let letter = letter(&[("stage", stage), ("topic", topic), ("partition", partition)]);
-            destination(&config, &sources, &letter).map(|to| (to.topic, to.partition))
+            destination(&app::outline(&config).unwrap(), &sources, &letter).map(|to| (to.topic, to.partition))
         };
         let reason = |stage: &str, topic: &str, partition: &str| goes(stage, topic, partition).unwrap_err();
         assert_eq!(goes("assemble", "north.noaa-csv-raw", "4"), Ok(("north.noaa-csv-raw".into(), 4)));
@@ -341,8 +346,8 @@ mod tests {
         config.topics.insert(topic::CSV_RAW.into(), renamed);
         let sources = Sources::from([("weather.raw".into(), 5)]);
         let from = |topic: &str| letter(&[("stage", "assemble"), ("topic", topic), ("partition", "0")]);
-        assert!(destination(&config, &sources, &from("weather.raw")).is_ok());
-        assert!(destination(&config, &sources, &from("noaa-csv-raw")).is_err());
+        assert!(destination(&app::outline(&config).unwrap(), &sources, &from("weather.raw")).is_ok());
+        assert!(destination(&app::outline(&config).unwrap(), &sources, &from("noaa-csv-raw")).is_err());
     }
 
     #[test]
@@ -350,10 +355,18 @@ mod tests {
         let (config, sources) = (Config::default(), Sources::from([("noaa-csv-raw".into(), 5)]));
         let sound = [("stage", "assemble"), ("topic", "noaa-csv-raw"), ("partition", "0"), ("offset", "9")];
         let mut retried = letter(&sound);
-        assert!(destination(&config, &sources, &retried).is_ok());
+        assert!(destination(&app::outline(&config).unwrap(), &sources, &retried).is_ok());
         retried.is_retried = true;
-        assert!(destination(&config, &sources, &retried).unwrap_err().contains("retried before"));
+        assert!(
+            destination(&app::outline(&config).unwrap(), &sources, &retried)
+                .unwrap_err()
+                .contains("retried before")
+        );
         let cut = letter(&[sound.as_slice(), &[("cut-from-bytes", "2000000")]].concat());
-        assert!(destination(&config, &sources, &cut).unwrap_err().contains("noaa-csv-raw/0@9"));
+        assert!(
+            destination(&app::outline(&config).unwrap(), &sources, &cut)
+                .unwrap_err()
+                .contains("noaa-csv-raw/0@9")
+        );
     }
 }

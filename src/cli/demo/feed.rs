@@ -1,9 +1,10 @@
 //! The weather of the demo, on its way into Kafka.
 
+use frostline_engine::kafka::{ClientSettings, KafkaError, Outgoing, Producer};
+
 use super::super::Failed;
 use crate::config::{Config, topic};
 use crate::demo::{CivilDay, Generator, Line, STATIONS};
-use crate::kafka::{ClientSettings, KafkaError, Outgoing, Producer};
 
 const SEED: u64 = 2019;
 /// The year that is there at once; days after it come one by one.

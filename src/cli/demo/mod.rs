@@ -9,6 +9,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use clap::Args;
+use frostline_engine::RunOptions;
+use frostline_engine::kafka::{Admin, ClientSettings, EmbeddedBroker};
 use indicatif::ProgressBar;
 
 use feed::{Feed, YEAR};
@@ -18,13 +20,12 @@ use super::output::{BOLD, DIM};
 use super::signals::{Signal, Signals};
 use super::{Common, Failed, admin, descriptors, output, run, stations, topics};
 use crate::admin::{Admin as Server, Recorder};
+use crate::app::{App, AppOptions};
 use crate::config::{Config, Guarantee, topic};
 use crate::demo::{DemoStation, STATIONS};
-use crate::kafka::{Admin, ClientSettings, EmbeddedBroker};
 use crate::noaa::{Location, Station, StationId};
 use crate::rules::RuleSet;
-use crate::runtime::{Daemon, RunOptions};
-use crate::stages::StageName;
+use crate::stages::{self, count};
 
 const EXAMPLES: &str = "\
 Examples:
@@ -138,8 +139,8 @@ impl Broker {
 /// Starts the page for this machine, at its usual address or, where that is taken or open to others, at another one.
 fn start_page(
     config: &Config,
-    daemon: &Daemon,
-    options: &RunOptions,
+    daemon: &App,
+    options: &AppOptions,
     rules: Arc<RuleSet>,
     recorder: Recorder,
 ) -> Result<Option<Server>, Failed> {
@@ -164,22 +165,23 @@ async fn show(
     broker: &Broker,
     signals: &mut Signals,
 ) -> Result<(), Failed> {
-    let settings = ClientSettings::new(config)?;
+    let settings = ClientSettings::new(&config.kafka)?;
     let table: Vec<Station> = STATIONS.iter().filter_map(station).collect();
     stations::publish(&settings, &config.topic(topic::STATIONS).name, &table)?;
-    let mut stages = vec![StageName::Assemble, StageName::Filter, StageName::Alert];
+    let mut stages = vec![stages::ASSEMBLE, stages::FILTER, stages::ALERT];
     if config.notify.is_on() {
-        stages.extend([StageName::Notify, StageName::Deliver]);
+        stages.extend([stages::NOTIFY, stages::DELIVER]);
     }
     descriptors::ensure(config, &stages)?;
-    let mut options = RunOptions { describe_topics: broker.is_real(), ..RunOptions::of_stages(stages) };
+    let mut options = AppOptions::of_stages(stages);
+    options.run = RunOptions { describe_topics: broker.is_real(), ..options.run };
     let recorder = Recorder::install().map_err(|reason| anyhow::anyhow!(reason))?;
     let rules: Arc<RuleSet> = Arc::new(rules);
     let courier = run::start_courier(config, &rules, &mut options)?;
     let spinner = output::spinner();
     let printer = Printer::start(common, config, &settings, spinner.clone())?;
     let feed = Feed::new(config, &settings)?;
-    let mut daemon = Daemon::start(config, Arc::clone(&rules), &options).await?;
+    let mut daemon = App::start(config, Arc::clone(&rules), &options).await?;
     let work = async {
         let _page = start_page(config, &daemon, &options, rules, recorder)?;
         work(arguments, &mut daemon, feed, &spinner).await
@@ -216,7 +218,7 @@ async fn show(
 /// Feeds the year, waits until it has been processed, then feeds day after day.
 async fn work(
     arguments: &DemoArguments,
-    daemon: &mut Daemon,
+    daemon: &mut App,
     mut feed: Feed,
     spinner: &ProgressBar,
 ) -> Result<(), Failed> {
@@ -231,10 +233,10 @@ async fn work(
         tokio::task::yield_now().await;
     }
     let lines = output::grouped(feed.lines_count);
-    let watcher = daemon.watcher();
-    let totals = daemon.totals();
+    let watcher = daemon.engine.watcher();
+    let totals = daemon.engine.totals();
     let caught_up = watcher.caught_up(|stage, behind| {
-        let done = totals.of(StageName::Assemble).records_in;
+        let done = totals.of(stages::ASSEMBLE)[count::RECORDS_IN];
         spinner.set_message(if done == 0 {
             format!("{lines} lines wait; joining the groups takes about 3 s")
         } else {
@@ -247,7 +249,7 @@ async fn work(
     });
     tokio::select! {
         caught_up = caught_up => caught_up?,
-        failure = daemon.failed() => return Err(failure.into()),
+        failure = daemon.engine.failed() => return Err(failure.into()),
     }
     if arguments.once {
         return Ok(());
@@ -256,7 +258,7 @@ async fn work(
 }
 
 /// A new day every two seconds, up to today.
-async fn stream(daemon: &mut Daemon, mut feed: Feed, spinner: &ProgressBar) -> Result<(), Failed> {
+async fn stream(daemon: &mut App, mut feed: Feed, spinner: &ProgressBar) -> Result<(), Failed> {
     spinner.suspend(|| {
         output::note(&format!("{DIM}the year is done; now a new day every two seconds, until Ctrl-C{DIM:#}"))
     });
@@ -264,7 +266,7 @@ async fn stream(daemon: &mut Daemon, mut feed: Feed, spinner: &ProgressBar) -> R
     loop {
         tokio::select! {
             _ = next.tick() => {}
-            failure = daemon.failed() => return Err(failure.into()),
+            failure = daemon.engine.failed() => return Err(failure.into()),
         }
         if feed::date(feed.generator.day()) > today() {
             spinner.set_message("today is reached: no more days; Ctrl-C ends the demo");

@@ -5,13 +5,13 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
+use frostline_engine::kafka::{ClientSettings, Polled, Reader, StartAt};
 use indicatif::ProgressBar;
 use serde_json::Value;
 
 use super::super::output::{BOLD, CYAN, GREEN};
 use super::super::{Common, Failed, output};
 use crate::config::{Config, topic};
-use crate::kafka::{ClientSettings, Polled, Reader, StartAt};
 
 /// Prints alerts as they come, from the topic itself.
 pub(super) struct Printer {

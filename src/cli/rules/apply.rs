@@ -5,6 +5,7 @@ use std::io::{BufRead, IsTerminal};
 use std::path::PathBuf;
 
 use clap::Args;
+use frostline_engine::record::unix_ms;
 use serde::Serialize;
 
 use super::super::output::{BOLD, DIM, GREEN, RED, YELLOW};
@@ -13,7 +14,6 @@ use super::check::{Known, by_id, print, warnings};
 use super::placement;
 use super::source::{self, Live};
 use crate::config::Config;
-use crate::record::unix_ms;
 use crate::rules::{
     Conditions, Definition, Item, Key, MISTAKES_MAX, Mistake, Position, Problem, Published, PublishedRule,
     Quarantine, RuleFile, Subscriber,

@@ -6,6 +6,7 @@ use std::sync::{Mutex, PoisonError};
 use std::time::Instant;
 
 use clap::Args;
+use frostline_engine::kafka::ClientSettings;
 
 use super::super::file_output::FileOutput;
 use super::super::history_arguments::check_period;
@@ -16,7 +17,6 @@ use super::source::{self, Live};
 use crate::backtest::{self, Change, Difference, Feed, Input, Picture, RuleStats, Setting, Stats};
 use crate::config::Config;
 use crate::history;
-use crate::kafka::ClientSettings;
 use crate::noaa::{Date, Station};
 use crate::rules::{Conditions, Published};
 
@@ -182,7 +182,7 @@ impl History {
         let Some(partitions) = topics::connect(config).await?.partitions(&topic)? else {
             return Err(Failed::Usage(anyhow::anyhow!("no such topic: {topic}")));
         };
-        Ok(Self::Topic(Box::new(ClientSettings::new(config)?), topic, partitions))
+        Ok(Self::Topic(Box::new(ClientSettings::new(&config.kafka)?), topic, partitions))
     }
 
     /// Calls `work` with the input.

@@ -4,15 +4,16 @@ use std::ops::ControlFlow;
 use std::path::Path;
 use std::sync::Arc;
 
+use frostline_engine::kafka::{Admin, ClientSettings, Reader, StartAt};
+use frostline_engine::record::{Record, unix_ms};
+
 use super::super::{Failed, stations, topics};
 use super::StationFiles;
 use crate::backtest::{Feed, Setting};
 use crate::bounded::read_text;
 use crate::config::{Config, topic};
 use crate::history;
-use crate::kafka::{Admin, ClientSettings, Reader, StartAt};
 use crate::noaa::{ObservationView, Station, StationId};
-use crate::record::{Record, unix_ms};
 use crate::rules::{Condition, Conditions, FILE_BYTES_MAX, Mistake, Published, Reporting, RuleFile, Scope};
 use crate::stages::StationIndex;
 
@@ -73,7 +74,7 @@ impl<'a> Live<'a> {
     /// Connects, after a bounded wait for the broker.
     pub(in super::super) async fn connect(config: &'a Config) -> Result<Self, Failed> {
         let admin = topics::connect(config).await?;
-        Ok(Self { config, admin, settings: ClientSettings::new(config)? })
+        Ok(Self { config, admin, settings: ClientSettings::new(&config.kafka)? })
     }
 
     /// For other questions.

@@ -1,7 +1,8 @@
 //! Whether a topic that is there is as the configuration has it.
 
+use frostline_engine::kafka::TopicDetails;
+
 use crate::config::{Config, TopicPlan};
-use crate::kafka::TopicDetails;
 
 const DAY_MS: i64 = 86_400_000;
 
@@ -27,9 +28,8 @@ pub(super) fn source_of_changelog<E>(
     changelog: &str,
     partitions: impl FnOnce(&str) -> Result<Option<i32>, E>,
 ) -> Result<Option<Source>, E> {
-    let found = config.changelogs().into_iter().find(|(_, plan)| plan.name == changelog);
-    let Some((stage, _)) = found else { return Ok(None) };
-    let logical = config.source_of(stage);
+    let source = config.logical_name(changelog).and_then(|logical| config.source_of_changelog(logical));
+    let Some(logical) = source else { return Ok(None) };
     let plan = config.topic(logical);
     let partitions = partitions(&plan.name)?;
     Ok(Some(Source { plan, logical: logical.to_owned(), partitions }))
@@ -120,7 +120,7 @@ pub(super) fn in_days(retention_ms: i64) -> String {
 mod tests {
     use super::*;
     use crate::config::{TopicConfig, topic};
-    use crate::kafka::TopicState;
+    use frostline_engine::kafka::TopicState;
 
     fn found(plan: &TopicPlan, partitions: i32, retention_ms: Option<i64>) -> TopicDetails {
         let policy = if plan.is_compacted { "compact" } else { "delete" };
@@ -140,7 +140,7 @@ mod tests {
     #[test]
     fn a_changelog_must_match_its_source_as_it_is() {
         let config = Config::default();
-        let (_, plan) = config.changelogs().remove(0);
+        let plan = config.topic(topic::ASSEMBLE_CHANGELOG);
         let source = |partitions| {
             source_of_changelog::<()>(&config, &plan.name, |_| Ok(Some(partitions))).unwrap().unwrap()
         };

@@ -5,6 +5,7 @@ mod fit;
 use std::io::{BufRead, IsTerminal};
 
 use clap::{Args, Subcommand};
+use frostline_engine::kafka::{Admin, ClientSettings, KafkaError, TopicDetails};
 use serde::Serialize;
 
 use fit::{Fit, Source};
@@ -12,7 +13,6 @@ use fit::{Fit, Source};
 use super::output::{BOLD, DIM, GREEN, RED, YELLOW};
 use super::{Common, Failed, output};
 use crate::config::{Config, TopicPlan};
-use crate::kafka::{Admin, ClientSettings, KafkaError, TopicDetails};
 
 const EXAMPLES: &str = "\
 Examples:
@@ -60,7 +60,7 @@ pub(super) async fn topics(common: &Common, arguments: &TopicsArguments) -> Resu
 
 /// Connects, after a bounded wait for the broker.
 pub(super) async fn connect(config: &Config) -> Result<Admin, Failed> {
-    let settings = ClientSettings::new(config)?;
+    let settings = ClientSettings::new(&config.kafka)?;
     let probe = settings.clone();
     tokio::task::spawn_blocking(move || probe.check_reachable())
         .await

@@ -1,11 +1,12 @@
 use std::sync::Mutex;
 use std::time::Duration;
 
+use frostline_engine::driver::{TestDriver, Written};
 use serde_json::json;
 
 use super::*;
-use crate::stages::StageName;
-use crate::stages::driver::{TestDriver, Written};
+use crate::stages;
+use crate::stages::count;
 
 const MINUTE_MS: i64 = 60_000;
 
@@ -55,7 +56,7 @@ impl Bench {
         let rules = Arc::new(RuleSet::parse(RULES).unwrap());
         let sent = Arc::default();
         let deliver = Self::processor(&settings, &rules, &sent);
-        let mut driver = TestDriver::new(StageName::Deliver, deliver);
+        let mut driver = TestDriver::new(stages::DELIVER, deliver);
         // 2026-01-01 at noon.
         driver.now_ms += 12 * 60 * MINUTE_MS;
         Self { driver, sent, rules, settings }
@@ -119,7 +120,7 @@ impl Bench {
 
 fn outcomes(written: &[Written]) -> Vec<(String, String)> {
     let text = |written: &Written, name: &str| written.json()[name].as_str().unwrap_or_default().to_owned();
-    let of_stage = written.iter().filter(|written| written.sink == crate::stages::Sink::Output);
+    let of_stage = written.iter().filter(|written| written.sink == frostline_engine::Sink::Output);
     of_stage.map(|written| (text(written, "channel"), text(written, "outcome"))).collect()
 }
 
@@ -141,7 +142,7 @@ fn notices_within_the_wait_are_one_message_a_channel_and_known_ones_are_not_told
     assert_eq!((messages.len(), &messages[0]["alert_ids"]), (2, &json!(["a", "b"])), "{messages:?}");
     let both = vec!["a".to_owned(), "b".to_owned()];
     assert_eq!(bench.handed_out(), [(Channel::Email, both.clone()), (Channel::Sms, both)]);
-    assert_eq!(bench.driver.counts.duplicates, 2);
+    assert_eq!(bench.driver.counts[count::DUPLICATES], 2);
     bench.reply_all(&Reply::Sent("250 OK".into()));
     let written = bench.later(0);
     assert_eq!(outcomes(&written), [("email".into(), "sent".into()), ("sms".into(), "sent".into())]);
@@ -196,9 +197,9 @@ fn a_failure_is_tried_again_with_the_same_id_and_given_up_in_the_end() {
     bench.reply_all(&Reply::Again("421 busy".into()));
     let written = bench.later(0);
     let counts = bench.driver.counts;
-    assert_eq!((counts.retried, counts.failed, counts.dead_letters), (2, 1, 1));
+    assert_eq!((counts[count::RETRIED], counts[count::FAILED], counts[count::DEAD_LETTERS]), (2, 1, 1));
     assert_eq!(outcomes(&written), [("email".into(), "failed".into())]);
-    let dead = written.iter().find(|written| written.sink == crate::stages::Sink::DeadLetters).unwrap();
+    let dead = written.iter().find(|written| written.sink == frostline_engine::Sink::DeadLetters).unwrap();
     assert!(dead.header("frostline-reason").contains("421 busy after 3 attempts"), "{dead:?}");
     assert_eq!(dead.header("frostline-topic"), "noaa-notices");
     // The dead letter goes back to where it came from, and counts as new.
@@ -212,7 +213,7 @@ fn a_failure_is_tried_again_with_the_same_id_and_given_up_in_the_end() {
         "the same id, for receivers"
     );
     bench.later(0);
-    assert_eq!(bench.driver.counts.failed, 2, "what is refused is not tried again");
+    assert_eq!(bench.driver.counts[count::FAILED], 2, "what is refused is not tried again");
 }
 
 #[test]
@@ -339,7 +340,7 @@ fn a_message_takes_only_so_much() {
         bench.reply_all(&Reply::Sent(String::new()));
     }
     assert_eq!(told, 60, "in several messages");
-    assert_eq!(bench.driver.counts.sent, 3);
+    assert_eq!(bench.driver.counts[count::SENT], 3);
 }
 
 #[test]

@@ -7,14 +7,14 @@
 //! | `r` recipient `\0` channel | when messages were sent in the last hour |
 //! | `t` recipient `\0` channel `\0` thread | the message that began a thread |
 
+use frostline_engine::record::day_of;
+use frostline_engine::store::{StateError, Store};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
 use super::super::memory::{decode, encode};
 use super::super::notice::Recipient;
 use super::message::{Channel, Message, MessageKey};
-use crate::record::day_of;
-use crate::state::{StateError, Store};
 
 const MESSAGE_KEY: &[u8] = b"m";
 

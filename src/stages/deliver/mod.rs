@@ -43,19 +43,21 @@ use std::cmp::Reverse;
 use std::collections::{BinaryHeap, HashMap, HashSet};
 use std::sync::Arc;
 
+use frostline_engine::record::Record;
+use frostline_engine::store::StateError;
+use frostline_engine::{Context, Processor, Wake};
 pub(super) use memory::remembered;
 use memory::{Known, Memory};
 use message::MessageKey;
 pub use message::{Channel, Message, Told};
 use outlet::Replies;
-pub use outlet::{Outlet, Parcel, Reply, Wake};
+pub use outlet::{Outlet, Parcel, Reply};
 pub use settings::{DeliverSettings, rule_address};
 
 use super::notice::{Addressed, Recipient};
-use super::{Context, Limits, Processor, accepted_value};
-use crate::record::Record;
+use super::{Limits, accepted_value};
 use crate::rules::RuleSet;
-use crate::state::StateError;
+use crate::stages::count;
 
 /// Outcomes of messages, counted when they are committed.
 const DELIVERIES_METRIC: &str = "frostline_deliveries_total";
@@ -287,7 +289,7 @@ impl Processor for Deliver {
         for channel in channels {
             let mut memory = Memory { store: context.store, now_ms: context.now_ms };
             if memory.known(&notice.alert_id, &recipient, channel)?.is_some() {
-                context.counts.duplicates += 1;
+                context.counts[count::DUPLICATES] += 1;
                 continue;
             }
             let told = Told { notice: notice.clone(), partition, offset, timestamp_ms };

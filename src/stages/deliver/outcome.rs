@@ -4,14 +4,15 @@ use std::cmp::Reverse;
 use std::sync::Arc;
 use std::time::Duration;
 
+use frostline_engine::Context;
+use frostline_engine::record::{HeaderList, NO_HEADERS, Record};
 use serde::Serialize;
 
 use super::memory::{Known, Memory};
 use super::message::MessageKey;
 use super::outlet::{Replied, Reply};
 use super::{Channel, Deliver, Message, Told, pending, settings};
-use crate::record::{HeaderList, NO_HEADERS, Record};
-use crate::stages::Context;
+use crate::stages::count;
 use crate::stages::notice::{Addressed, Recipient};
 
 /// What became of a message: the value of a record of `noaa-deliveries`.
@@ -45,7 +46,7 @@ impl Deliver {
         let is_refusal = matches!(reply, Reply::Again(_));
         match reply {
             Reply::Sent(answer) => {
-                context.counts.sent += 1;
+                context.counts[count::SENT] += 1;
                 self.done(key, &message, Ok(&answer), context);
             }
             Reply::Refused(reason) => {
@@ -88,7 +89,7 @@ impl Deliver {
         message.due_ms = context.now_ms + delay_ms;
         // What was not tried is not worth an entry in the changelog.
         if matches!(delay, Delay::Tried { .. }) {
-            context.counts.retried += 1;
+            context.counts[count::RETRIED] += 1;
             self.outcomes.push((message.channel, "retried"));
             Memory { store: context.store, now_ms: context.now_ms }.put_message(key, &message);
         }
@@ -98,7 +99,7 @@ impl Deliver {
 
     /// It will not be sent: each notice becomes a dead letter that can be retried, on this channel alone.
     fn fail(&mut self, key: MessageKey, message: &Message, reason: &str, context: &mut Context<'_>) {
-        context.counts.failed += 1;
+        context.counts[count::FAILED] += 1;
         for told in &message.notices {
             let addressed = Addressed { recipient: message.recipient.clone(), notice: told.notice.clone() };
             // Strings and numbers into a vector cannot fail.
@@ -184,7 +185,7 @@ impl Deliver {
         reason: &str,
         context: &mut Context<'_>,
     ) {
-        context.counts.suppressed += 1;
+        context.counts[count::SUPPRESSED] += 1;
         let mut memory = Memory { store: context.store, now_ms: context.now_ms };
         memory.know(&told.notice.alert_id, to, channel, &Known::Suppressed(reason.to_owned()));
         let message = Message::begin(to.clone(), channel, vec![told], context.now_ms, 0);

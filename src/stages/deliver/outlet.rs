@@ -4,6 +4,8 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::Duration;
 
+use frostline_engine::Wake;
+
 use super::message::{Message, MessageKey};
 
 /// When one is tried again that got lost on the way.
@@ -11,9 +13,6 @@ const LOST_WAIT: Duration = Duration::from_secs(2);
 
 /// Takes what is to be sent. It must not block.
 pub type Outlet = Arc<dyn Fn(Parcel) + Send + Sync>;
-
-/// Has a task look at its replies soon.
-pub type Wake = Arc<dyn Fn() + Send + Sync>;
 
 /// What became of an attempt to send.
 #[derive(Clone, Debug, PartialEq, Eq)]

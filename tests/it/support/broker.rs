@@ -6,7 +6,7 @@ use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU32, Ordering};
 
 use frostline::config::Config;
-use frostline::kafka::{ClientSettings, Outgoing, Producer};
+use frostline_engine::kafka::{ClientSettings, Outgoing, Producer};
 
 use super::{Frostline, data};
 
@@ -117,7 +117,7 @@ impl Topics {
 
     /// Sends raw records with this timestamp, in milliseconds since 1970.
     pub fn send_at(&self, timestamp_ms: i64, logical: &str, records: &[KeyValue<'_>]) {
-        let producer = Producer::new(&ClientSettings::new(&self.config()).unwrap(), None).unwrap();
+        let producer = Producer::new(&ClientSettings::new(&self.config().kafka).unwrap(), None).unwrap();
         self.send_through(&producer, timestamp_ms, logical, records);
     }
 

@@ -1,0 +1,147 @@
+//! Gathers what a task writes, in one growing buffer, until the worker hands it to the producer.
+
+use std::borrow::Cow;
+use std::ops::Range;
+
+use crate::record::Record;
+use crate::topology::StageId;
+
+/// Headers that begin so are the engine's own, and those of stages that run on it.
+pub const HEADER_PREFIX: &str = "frostline-";
+
+/// Marks a record of the dead-letter topic that is not itself a dead letter: it says that the one at the place in this
+/// header's value was retried.
+pub const RETRIED_HEADER: &str = "frostline-retried";
+
+/// Which of a stage's topics an output goes to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Sink {
+    /// The stage's own topic.
+    Output,
+    /// A further topic of the stage, by its name in the topology; see [`Stage::named_sink`](crate::Stage::named_sink).
+    Named(&'static str),
+    /// The dead letters.
+    DeadLetters,
+}
+
+/// A header of an output: its name, and its value.
+pub type OutputHeader = (Cow<'static, str>, Option<Vec<u8>>);
+
+/// Longest reason of a dead letter, in characters.
+const REASON_CHARS_MAX: usize = 500;
+
+struct Entry {
+    sink: Sink,
+    /// Within `bytes`. The keys of dead letters may be null.
+    key: Option<Range<usize>>,
+    value: Option<Range<usize>>,
+    timestamp_ms: i64,
+    headers: Vec<OutputHeader>,
+}
+
+/// One gathered output.
+pub struct Output<'a> {
+    /// Where it goes.
+    pub sink: Sink,
+    /// Its key.
+    pub key: Option<&'a [u8]>,
+    /// Its value.
+    pub value: Option<&'a [u8]>,
+    /// Its timestamp: that of the record that caused it.
+    pub timestamp_ms: i64,
+    /// Its headers; mostly none.
+    pub headers: &'a [OutputHeader],
+}
+
+/// The outputs of one task since they were last taken.
+#[derive(Default)]
+pub struct Collector {
+    bytes: Vec<u8>,
+    entries: Vec<Entry>,
+    /// Headers with the engine's own prefix that dead letters keep.
+    kept_headers: &'static [&'static str],
+}
+
+impl Collector {
+    /// One whose dead letters keep these headers of the record, though they have the engine's prefix.
+    pub fn keeping(kept_headers: &'static [&'static str]) -> Self {
+        Self { kept_headers, ..Self::default() }
+    }
+
+    /// Adds an output to the stage's topic; `write` appends the value to the buffer.
+    pub fn emit(&mut self, key: &[u8], timestamp_ms: i64, write: impl FnOnce(&mut Vec<u8>)) {
+        self.emit_to(Sink::Output, key, timestamp_ms, write);
+    }
+
+    /// As [`emit`](Self::emit), to any topic of the stage.
+    pub fn emit_to(&mut self, sink: Sink, key: &[u8], timestamp_ms: i64, write: impl FnOnce(&mut Vec<u8>)) {
+        let key = self.append(key);
+        let start = self.bytes.len();
+        write(&mut self.bytes);
+        let value = Some(start..self.bytes.len());
+        self.entries.push(Entry { sink, key: Some(key), value, timestamp_ms, headers: Vec::new() });
+    }
+
+    /// Adds a header to the output that was emitted last.
+    pub fn header(&mut self, name: &'static str, value: &[u8]) {
+        if let Some(entry) = self.entries.last_mut() {
+            entry.headers.push((Cow::Borrowed(name), Some(value.to_vec())));
+        }
+    }
+
+    /// Adds a dead letter: original key, `value` and headers as they were, origin and reason in headers.
+    pub fn dead_letter(&mut self, stage: StageId, record: &Record<'_>, value: Option<&[u8]>, reason: &str) {
+        let (mut headers, kept_headers) = (Vec::new(), self.kept_headers);
+        record.headers.visit(&mut |name, value| {
+            // A dead letter that was retried and failed again carries its newest reason only.
+            if !name.starts_with(HEADER_PREFIX) || kept_headers.contains(&name) {
+                headers.push((Cow::Owned(name.to_owned()), value.map(<[u8]>::to_vec)));
+            }
+        });
+        let mut own = |name: &'static str, value: String| {
+            headers.push((Cow::Borrowed(name), Some(value.into_bytes())));
+        };
+        own("frostline-stage", stage.to_string());
+        own("frostline-reason", reason.chars().take(REASON_CHARS_MAX).collect());
+        own("frostline-topic", record.topic.to_owned());
+        own("frostline-partition", record.partition.to_string());
+        own("frostline-offset", record.offset.to_string());
+        own("frostline-timestamp-ms", record.timestamp_ms.to_string());
+        let key = record.key.map(|key| self.append(key));
+        let value = value.map(|value| self.append(value));
+        let timestamp_ms = record.timestamp_ms;
+        self.entries.push(Entry { sink: Sink::DeadLetters, key, value, timestamp_ms, headers });
+    }
+
+    /// The outputs, in the order in which they were emitted.
+    pub fn outputs(&self) -> impl Iterator<Item = Output<'_>> {
+        let bytes = &self.bytes;
+        self.entries.iter().map(move |entry| Output {
+            sink: entry.sink,
+            key: entry.key.clone().map(|range| &bytes[range]),
+            value: entry.value.clone().map(|range| &bytes[range]),
+            timestamp_ms: entry.timestamp_ms,
+            headers: &entry.headers,
+        })
+    }
+
+    /// What the outputs take, in bytes, headers aside.
+    pub fn bytes(&self) -> usize {
+        self.bytes.len()
+    }
+
+    /// Forgets all outputs and keeps the memory, unless a burst has made it large.
+    pub fn clear(&mut self) {
+        const KEEP_BYTES: usize = 1 << 20;
+        self.bytes.clear();
+        self.bytes.shrink_to(KEEP_BYTES);
+        self.entries.clear();
+        self.entries.shrink_to(KEEP_BYTES / 64);
+    }
+
+    fn append(&mut self, bytes: &[u8]) -> Range<usize> {
+        let start = self.bytes.len();
+        self.bytes.extend_from_slice(bytes);
+        start..self.bytes.len()
+    }
+}

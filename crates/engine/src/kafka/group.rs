@@ -1,0 +1,260 @@
+//! The consumer of one stage in this process: a member of the stage's group.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use rdkafka::consumer::{BaseConsumer, CommitMode, Consumer, ConsumerGroupMetadata};
+use rdkafka::error::KafkaError as ClientError;
+use rdkafka::{Offset, TopicPartitionList};
+
+use super::fetching::fetching;
+use super::log_offsets::log_offsets;
+use super::rebalance::{Assigned, GroupEvent, Membership, OffsetCommit, commit_metadata};
+use super::{ClientSettings, KafkaError, members};
+use crate::RecordSize;
+
+/// How long a question to the broker may take when partitions are opened again.
+const PATIENCE: Duration = Duration::from_secs(5);
+/// How long a broker may take to show that one is there again: rebalances are not served meanwhile.
+const ABSENCE_PATIENCE: Duration = Duration::from_millis(500);
+
+/// What a member needs to know.
+#[derive(Clone, Debug)]
+pub struct GroupSettings {
+    /// The group.
+    pub group: String,
+    /// The topic's name in Kafka.
+    pub topic: String,
+    /// How many partitions it is configured to have.
+    pub partitions: i32,
+    /// How large its records are.
+    pub records: RecordSize,
+    /// Whether a partition without a committed offset is read from its end, not from its beginning.
+    pub begins_at_end: bool,
+    /// How long the group waits for a silent member.
+    pub session_timeout: Duration,
+    /// Static membership: the member's name; empty for none.
+    pub group_instance_id: String,
+    /// Where this process answers, for the others to find it in the group; empty for nowhere.
+    pub advertised: String,
+    /// What this process is called, so that another of the same name is noticed.
+    pub instance: String,
+}
+
+/// Names this member in its present generation of the group; see [`GroupConsumer::metadata`].
+pub struct GroupMetadata(pub(super) ConsumerGroupMetadata);
+
+/// The consumer of one stage. Clones share it; it closes when the last clone and queue are gone.
+#[derive(Clone)]
+pub struct GroupConsumer {
+    consumer: Arc<BaseConsumer<Membership>>,
+    topic: Arc<str>,
+    group: Arc<str>,
+}
+
+impl GroupConsumer {
+    /// Makes the member; it joins with [`subscribe`](Self::subscribe). `on_event` is called by the thread
+    /// that polls.
+    ///
+    /// # Errors
+    /// [`KafkaError::Settings`] where the client refuses its settings.
+    pub fn new(
+        settings: &ClientSettings,
+        group: &GroupSettings,
+        on_event: impl Fn(GroupEvent) + Send + Sync + 'static,
+    ) -> Result<Self, KafkaError> {
+        let topic: Arc<str> = group.topic.as_str().into();
+        let mut config = settings.consumer();
+        config
+            .set("group.id", &group.group)
+            .set("partition.assignment.strategy", "cooperative-sticky")
+            // An offset that is not in the log is an error that `reopen` resolves, and says so.
+            .set("auto.offset.reset", "error")
+            .set("session.timeout.ms", group.session_timeout.as_millis().to_string())
+            .set("heartbeat.interval.ms", (group.session_timeout.as_millis() / 10).max(100).to_string());
+        for (key, value) in fetching(group.partitions, group.records) {
+            settings.set_defaults(&mut config, &[(key, &value)]);
+        }
+        let client_id = members::client_id(&group.advertised, &group.instance);
+        settings.set_defaults(
+            &mut config,
+            // New partitions are noticed by the group's leader when it asks for the topic's metadata.
+            &[("client.id", &client_id), ("topic.metadata.refresh.interval.ms", "10000")],
+        );
+        if !group.group_instance_id.is_empty() {
+            config.set("group.instance.id", &group.group_instance_id);
+        }
+        let context = Membership::new(settings, Arc::clone(&topic), group.begins_at_end, Box::new(on_event));
+        let consumer: BaseConsumer<Membership> = config
+            .create_with_context(context)
+            .map_err(|error| KafkaError::of_client("making a consumer", &error))?;
+        let consumer = Arc::new(consumer);
+        consumer.context().belongs_to(&consumer);
+        Ok(Self { consumer, topic, group: group.group.as_str().into() })
+    }
+
+    pub(super) fn group(&self) -> &str {
+        &self.group
+    }
+
+    pub(super) fn consumer(&self) -> &BaseConsumer<Membership> {
+        &self.consumer
+    }
+
+    /// Joins the group.
+    pub fn subscribe(&self) -> Result<(), KafkaError> {
+        self.consumer
+            .subscribe(&[&self.topic])
+            .map_err(|error| KafkaError::of_client(&format!("subscribing to {}", self.topic), &error))
+    }
+
+    /// Begins to leave the group: all partitions are revoked by the next polls.
+    pub fn unsubscribe(&self) {
+        self.consumer.unsubscribe();
+    }
+
+    /// Whether this member still has partitions.
+    pub fn has_partitions(&self) -> bool {
+        self.consumer.assignment().is_ok_and(|assignment| assignment.count() > 0)
+    }
+
+    /// Why this process is not in its group; `None` where it is, as far as is known. Asks the brokers only after none
+    /// could be reached.
+    pub fn absence(&self) -> Option<&'static str> {
+        let context = self.consumer.context();
+        let absence = context.absence()?;
+        if self.consumer.fetch_metadata(Some(&self.topic), ABSENCE_PATIENCE).is_err() {
+            return Some(absence);
+        }
+        context.brokers_are_back();
+        context.absence()
+    }
+
+    /// Serves the main queue: rebalances, errors, statistics. Records never come this way.
+    ///
+    /// # Errors
+    /// [`KafkaError::Fatal`] where the membership cannot go on. Passing errors are logged.
+    pub fn poll(&self, timeout: Duration) -> Result<(), KafkaError> {
+        let polled = self.consumer.poll(timeout);
+        self.consumer.context().lifeline.tend(self.consumer.client());
+        match polled {
+            None | Some(Err(ClientError::PartitionEOF(_))) => Ok(()),
+            Some(Ok(record)) => {
+                use rdkafka::Message;
+                let (partition, offset) = (record.partition(), record.offset());
+                // All queues are split, so this is a bug; processing it would break the partition's order.
+                Err(KafkaError::Fatal(format!(
+                    "record {}/{partition}@{offset} came through the main queue",
+                    self.topic
+                )))
+            }
+            Some(Err(error)) => {
+                if let Some((code, reason)) = self.consumer.client().fatal_error() {
+                    return Err(KafkaError::Fatal(format!("consumer of {}: {code}: {reason}", self.topic)));
+                }
+                match KafkaError::of_client(&format!("consumer of {}", self.topic), &error) {
+                    fatal @ KafkaError::Fatal(_) => Err(fatal),
+                    passing => {
+                        // The client has logged it, and connects again by itself.
+                        tracing::debug!(error = %passing, "kafka consumer");
+                        Ok(())
+                    }
+                }
+            }
+        }
+    }
+
+    /// Which member of which generation of the group this is, for a transaction. Take it *before* asking
+    /// whether partitions are still ours: then it is of a generation in which they were, or the brokers refuse it.
+    ///
+    /// # Errors
+    /// [`KafkaError::Fenced`] where this is no member just now.
+    pub fn metadata(&self) -> Result<GroupMetadata, KafkaError> {
+        let is_lost = self.consumer.assignment_lost();
+        let metadata = self.consumer.group_metadata().filter(|_| !is_lost).map(GroupMetadata);
+        metadata.ok_or_else(|| KafkaError::Fenced(format!("not in the group of {} just now", self.topic)))
+    }
+
+    /// Commits positions, and waits for the answer.
+    ///
+    /// # Errors
+    /// [`KafkaError::Retry`] where the group is just rebalancing or the broker does not answer.
+    pub fn commit(&self, positions: &[OffsetCommit]) -> Result<(), KafkaError> {
+        let list = self.offsets(positions)?;
+        let what = format!("committing offsets of {}", self.topic);
+        self.consumer.commit(&list, CommitMode::Sync).map_err(|error| KafkaError::of_client(&what, &error))
+    }
+
+    /// Positions as the client wants them: next offsets, with where to rewind to.
+    pub(super) fn offsets(&self, positions: &[OffsetCommit]) -> Result<TopicPartitionList, KafkaError> {
+        let mut list = TopicPartitionList::with_capacity(positions.len());
+        for position in positions {
+            let failed = |error: ClientError| KafkaError::of_client("committing", &error);
+            let mut entry = list.add_partition(&self.topic, position.partition);
+            entry.set_offset(Offset::Offset(position.next_offset)).map_err(failed)?;
+            entry.set_metadata(commit_metadata(*position));
+        }
+        Ok(list)
+    }
+}
+
+impl GroupConsumer {
+    /// Where partitions of any topic end: at the first record that is not committed yet, if there is one.
+    ///
+    /// # Errors
+    /// [`KafkaError::Retry`] where no broker answers.
+    pub fn ends_of(&self, topic: &str, partitions: &[i32]) -> Result<BTreeMap<i32, i64>, KafkaError> {
+        let found = log_offsets(&self.consumer, topic, partitions, PATIENCE).map_err(|error| {
+            KafkaError::of_client(&format!("reading where the log of {topic} ends"), &error)
+        })?;
+        Ok(found.into_iter().map(|(partition, kept)| (partition, kept.end)).collect())
+    }
+
+    /// As [`reopen`](Self::reopen), one by one; those that cannot be read yet are left out.
+    pub fn reopen_each(&self, partitions: &[i32]) -> Result<Vec<Assigned>, KafkaError> {
+        let mut assigned = Vec::with_capacity(partitions.len());
+        for partition in partitions {
+            match self.reopen(&[*partition]) {
+                Ok(one) => assigned.extend(one),
+                Err(KafkaError::Retry(_)) => {}
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(assigned)
+    }
+
+    /// Reads assigned partitions again from their committed (or rewound) offsets: the way back after a task
+    /// failed. What was fetched before is dropped by the client.
+    ///
+    /// # Errors
+    /// [`KafkaError::Retry`] where the broker does not answer, or a partition has just been taken away.
+    pub fn reopen(&self, partitions: &[i32]) -> Result<Vec<Assigned>, KafkaError> {
+        let what = format!("reading {} again", self.topic);
+        let failed = |error: ClientError| KafkaError::of_client(&what, &error);
+        let context = self.consumer.context();
+        let partitions = context.still_ours(partitions);
+        let mut list = TopicPartitionList::with_capacity(partitions.len());
+        for partition in &partitions {
+            list.add_partition(&self.topic, *partition);
+        }
+        let mut assigned = context.split(&self.consumer, &partitions)?;
+        context.find_starts(&self.consumer, &mut list, &mut assigned)?;
+        for element in list.elements() {
+            let (partition, start) = (element.partition(), element.offset());
+            if self.consumer.seek(&self.topic, partition, start, PATIENCE).is_ok() {
+                continue;
+            }
+            // A partition whose fetching has stopped on an error cannot seek; taken anew, it can be read.
+            let mut one = TopicPartitionList::with_capacity(1);
+            one.add_partition_offset(&self.topic, partition, start).map_err(failed)?;
+            self.consumer.incremental_unassign(&one).map_err(failed)?;
+            self.consumer.incremental_assign(&one).map_err(failed)?;
+            if context.still_ours(&[partition]).is_empty() {
+                // Lost in this very moment: it must not stay.
+                self.consumer.incremental_unassign(&one).map_err(failed)?;
+            }
+        }
+        Ok(assigned)
+    }
+}

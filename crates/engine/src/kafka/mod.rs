@@ -1,0 +1,38 @@
+//! Everything that knows Kafka's client. The only code that names rdkafka.
+//!
+//! Unsafe code is in [`raw`] alone, with its invariants written down.
+
+mod admin;
+mod bare_client;
+mod client;
+mod embedded;
+mod error;
+mod fetching;
+mod group;
+mod lease;
+mod lifeline;
+mod log_offsets;
+mod members;
+mod producer;
+mod raw;
+mod reader;
+mod rebalance;
+mod secret;
+mod settings_check;
+mod topic_identity;
+mod transaction;
+
+pub use admin::{Admin, GroupOffsets, TopicDetails, TopicState};
+pub use bare_client::BareClient;
+pub use client::{ClientSettings, client_version};
+pub use embedded::EmbeddedBroker;
+pub use error::KafkaError;
+pub use group::{GroupConsumer, GroupMetadata, GroupSettings};
+pub use lease::Ownership;
+pub use members::Member;
+pub use producer::{ChangelogSlot, Outgoing, Producer, TransactionSettings};
+pub use raw::{PartitionQueue, Row};
+pub use reader::{Polled, Reader, StartAt};
+pub use rebalance::{Assigned, GroupEvent, OffsetCommit};
+pub use secret::{OWNED_CLIENT_KEYS, is_reference, is_sensitive, resolve_secret};
+pub use topic_identity::TopicIdentity;

@@ -1,0 +1,318 @@
+//! The producer of a worker: everything that its tasks write, acknowledged by all replicas, in order.
+
+use std::borrow::Cow;
+use std::collections::HashMap;
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+use rdkafka::client::ClientContext;
+use rdkafka::config::RDKafkaLogLevel;
+use rdkafka::error::{KafkaError as ClientError, RDKafkaErrorCode};
+use rdkafka::message::{DeliveryResult, Header, Message, OwnedHeaders};
+use rdkafka::producer::{BaseProducer, BaseRecord, Producer as _, ProducerContext, PurgeConfig};
+
+use super::lifeline::Lifeline;
+use super::transaction::Transaction;
+use super::{ClientSettings, KafkaError, raw};
+
+/// How long a full send queue or a slow broker is waited for before the worker gives up and its tasks are
+/// opened again. Longer than `message.timeout.ms`, so that nothing is in flight any more by then.
+const SEND_PATIENCE: Duration = Duration::from_secs(25);
+/// One call of the client while acknowledgements are waited for. It comes back early when nothing at all is in flight,
+/// which may never be where others go on sending.
+const FLUSH: Duration = Duration::from_millis(2);
+const DELIVERY_TIMEOUT_MS: u64 = 20_000;
+/// One call of the thread that serves reports; they end it early, inside. The crate's own such thread waits for
+/// 100 ms at a time, and at the end of each wait it spins for up to a millisecond: 1 % of a core for each
+/// producer at rest (rdkafka 0.39).
+const POLL: Duration = Duration::from_secs(1);
+
+/// Which changelog partition a record belongs to, so that its offset is remembered when it is acknowledged.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct ChangelogSlot(pub i32);
+
+/// One record to send.
+pub struct Outgoing<'a> {
+    /// The topic's name in Kafka.
+    pub topic: &'a str,
+    /// The partition; `None`: chosen by the key.
+    pub partition: Option<i32>,
+    /// The key.
+    pub key: Option<&'a [u8]>,
+    /// The value; `None` is a tombstone.
+    pub value: Option<&'a [u8]>,
+    /// The timestamp in milliseconds since 1970; negative: now.
+    pub timestamp_ms: i64,
+    /// The headers.
+    pub headers: &'a [(Cow<'static, str>, Option<Vec<u8>>)],
+    /// Set for changelog records.
+    pub changelog: Option<ChangelogSlot>,
+}
+
+impl<'a> Outgoing<'a> {
+    /// A record with the time of now, in the partition of its key.
+    pub fn keyed(topic: &'a str, key: &'a [u8], value: &'a [u8]) -> Self {
+        Self {
+            topic,
+            partition: None,
+            key: Some(key),
+            value: Some(value),
+            timestamp_ms: -1,
+            headers: &[],
+            changelog: None,
+        }
+    }
+}
+
+/// How a producer takes part in transactions.
+#[derive(Clone, Debug)]
+pub struct TransactionSettings {
+    /// Stable over restarts, and of one living producer at a time: a second one fences the first.
+    pub transactional_id: String,
+    /// After how long the brokers abort a transaction whose producer is silent, in milliseconds.
+    pub timeout_ms: u64,
+}
+
+/// An idempotent producer that counts acknowledgements; with [`TransactionSettings`], a transactional one.
+///
+/// A worker's thread and the one that commits for it may send at the same time; one at a time waits.
+pub struct Producer {
+    pub(super) client: Arc<BaseProducer<Deliveries>>,
+    reports: Arc<Reports>,
+    /// Which count of [`Reports::in_flight`] a record belongs to that is sent now.
+    turn: AtomicUsize,
+    transaction: Option<Transaction>,
+}
+
+/// What came back, shared with librdkafka's threads.
+#[derive(Default)]
+pub(super) struct Reports {
+    /// Ends the thread that serves them.
+    is_dropped: AtomicBool,
+    /// Records that are not acknowledged yet, in two counts that take turns: while those of one are waited for, what
+    /// is sent belongs to the other.
+    in_flight: [AtomicU64; 2],
+    first_failure: Mutex<Option<KafkaError>>,
+    /// Next offset of each changelog partition.
+    changelog: Mutex<HashMap<ChangelogSlot, i64>>,
+}
+
+pub(super) struct Deliveries {
+    reports: Arc<Reports>,
+    lifeline: Lifeline,
+}
+
+impl ClientContext for Deliveries {
+    fn log(&self, level: RDKafkaLogLevel, facility: &str, message: &str) {
+        super::client::log(level, facility, message);
+    }
+
+    fn error(&self, error: ClientError, reason: &str) {
+        // Nobody needs the brokers any more, which may end before this client's last connection.
+        if self.reports.is_dropped.load(Ordering::Acquire) {
+            return;
+        }
+        self.lifeline.reported(&error);
+        super::client::log_error("kafka producer", &error, reason);
+    }
+}
+
+impl ProducerContext for Deliveries {
+    type DeliveryOpaque = usize;
+
+    fn delivery(&self, result: &DeliveryResult<'_>, opaque: usize) {
+        let (changelog, turn) = from_opaque(opaque);
+        match result {
+            Ok(message) => {
+                if let Some(slot) = changelog {
+                    let mut offsets = self.reports.changelog.lock().unwrap_or_else(PoisonError::into_inner);
+                    let next = offsets.entry(slot).or_default();
+                    *next = (*next).max(message.offset() + 1);
+                }
+            }
+            Err((error, message)) => {
+                let mut failure = self.reports.first_failure.lock().unwrap_or_else(PoisonError::into_inner);
+                let what = format!("a record for {} was not acknowledged", message.topic());
+                failure.get_or_insert_with(|| KafkaError::of_client(&what, error));
+            }
+        }
+        self.reports.in_flight[turn].fetch_sub(1, Ordering::Release);
+    }
+}
+
+/// What comes back with a record's report: 0 or the changelog partition + 1, and in the lowest bit the turn.
+fn to_opaque(changelog: Option<ChangelogSlot>, turn: usize) -> usize {
+    let partition = changelog.and_then(|ChangelogSlot(partition)| usize::try_from(partition).ok());
+    partition.map_or(0, |partition| partition + 1) << 1 | turn
+}
+
+fn from_opaque(opaque: usize) -> (Option<ChangelogSlot>, usize) {
+    let partition = (opaque >> 1).checked_sub(1).and_then(|partition| i32::try_from(partition).ok());
+    (partition.map(ChangelogSlot), opaque & 1)
+}
+
+impl Producer {
+    /// Makes a producer.
+    ///
+    /// # Errors
+    /// [`KafkaError::Settings`] where the client refuses its settings.
+    pub fn new(
+        settings: &ClientSettings,
+        transaction: Option<&TransactionSettings>,
+    ) -> Result<Self, KafkaError> {
+        let mut config = settings.base();
+        if let Some(transaction) = transaction {
+            Transaction::configure(transaction, settings, &mut config);
+        }
+        config
+            .set("enable.idempotence", "true")
+            .set("partitioner", "murmur2_random")
+            .set("message.timeout.ms", delivery_timeout_ms(transaction).to_string())
+            .set("message.max.bytes", "100000000")
+            .set("queue.buffering.max.kbytes", "65536")
+            // Nobody sees a transaction before its commit, which sends at once what still waits for company.
+            .set("linger.ms", if transaction.is_some() { "20" } else { "2" })
+            .set("compression.type", "lz4");
+        for key in ["message.max.bytes", "queue.buffering.max.kbytes", "linger.ms", "compression.type"] {
+            if let Some(value) = settings.base().get(key) {
+                config.set(key, value);
+            }
+        }
+        let reports = Arc::new(Reports::default());
+        let client: BaseProducer<Deliveries> = config
+            .create_with_context(Deliveries {
+                reports: Arc::clone(&reports),
+                lifeline: Lifeline::new(settings.brokers()),
+            })
+            .map_err(|error| KafkaError::of_client("making a producer", &error))?;
+        let client = Arc::new(client);
+        serve_reports(Arc::clone(&client), Arc::clone(&reports))?;
+        let transaction = transaction.map(Transaction::new);
+        Ok(Self { client, reports, turn: AtomicUsize::new(0), transaction })
+    }
+
+    /// Hands a record to the client, which copies it. Waits while the client's queue is full.
+    ///
+    /// # Errors
+    /// [`KafkaError::Retry`] where the queue stays full, or the client refuses the record.
+    pub fn send(&self, outgoing: &Outgoing<'_>) -> Result<(), KafkaError> {
+        self.tend();
+        self.begin()?;
+        let turn = self.turn.load(Ordering::Acquire);
+        let opaque = to_opaque(outgoing.changelog, turn);
+        let mut record = BaseRecord::<[u8], [u8], usize>::with_opaque_to(outgoing.topic, opaque);
+        record.partition = outgoing.partition;
+        record.key = outgoing.key;
+        record.payload = outgoing.value;
+        record.timestamp = (outgoing.timestamp_ms >= 0).then_some(outgoing.timestamp_ms);
+        if !outgoing.headers.is_empty() {
+            let headers = outgoing.headers.iter().fold(OwnedHeaders::new(), |headers, (key, value)| {
+                headers.insert(Header { key, value: value.as_deref() })
+            });
+            record.headers = Some(headers);
+        }
+        // Counted first, since its report may come before `send` has returned.
+        self.reports.in_flight[turn].fetch_add(1, Ordering::AcqRel);
+        self.hand_over(record).map_err(|error| {
+            self.reports.in_flight[turn].fetch_sub(1, Ordering::AcqRel);
+            let what = format!("producing to {}", outgoing.topic);
+            self.fenced(&what).unwrap_or_else(|| KafkaError::of_client(&what, &error))
+        })
+    }
+
+    fn hand_over(&self, mut record: BaseRecord<'_, [u8], [u8], usize>) -> Result<(), ClientError> {
+        let deadline = Instant::now() + SEND_PATIENCE;
+        loop {
+            match self.client.send(record) {
+                Err((ClientError::MessageProduction(RDKafkaErrorCode::QueueFull), refused))
+                    if Instant::now() < deadline =>
+                {
+                    record = refused;
+                    std::thread::sleep(Duration::from_millis(1));
+                }
+                outcome => return outcome.map_err(|(error, _)| error),
+            }
+        }
+    }
+
+    /// Waits until everything sent so far is acknowledged by all replicas; what is sent meanwhile is not waited for.
+    ///
+    /// # Errors
+    /// [`KafkaError::Retry`] where a record failed, or the broker did not answer in time.
+    pub fn wait_acknowledged(&self) -> Result<(), KafkaError> {
+        let deadline = Instant::now() + SEND_PATIENCE;
+        let turn = self.turn.load(Ordering::Acquire);
+        // Empty, unless an earlier wait has failed, or a neighbour looked at the turn just before it changed.
+        self.wait_for(1 - turn, deadline)?;
+        self.turn.store(1 - turn, Ordering::Release);
+        self.wait_for(turn, deadline)?;
+        self.take_failure().map_or(Ok(()), Err)
+    }
+
+    fn wait_for(&self, turn: usize, deadline: Instant) -> Result<(), KafkaError> {
+        loop {
+            let open = self.reports.in_flight[turn].load(Ordering::Acquire);
+            if open == 0 {
+                return Ok(());
+            }
+            self.tend();
+            if Instant::now() > deadline {
+                return Err(KafkaError::Retry(format!("{open} records were not acknowledged in time")));
+            }
+            if raw::flush(self.client.client(), FLUSH) {
+                // The last reports are on their way through the polling thread.
+                std::thread::sleep(Duration::from_micros(200));
+            }
+        }
+    }
+
+    /// Brings the client back where it has forgotten all brokers.
+    pub(super) fn tend(&self) {
+        self.client.context().lifeline.tend(self.client.client());
+    }
+
+    /// Why the first record since the last look was not acknowledged, if any.
+    pub(super) fn take_failure(&self) -> Option<KafkaError> {
+        self.reports.first_failure.lock().unwrap_or_else(PoisonError::into_inner).take()
+    }
+
+    /// The next offset of a changelog partition, as far as this producer's acknowledged records tell.
+    pub fn changelog_offset(&self, slot: ChangelogSlot) -> Option<i64> {
+        self.reports.changelog.lock().unwrap_or_else(PoisonError::into_inner).get(&slot).copied()
+    }
+
+    /// Forgets what was reported of records that an abort has taken back.
+    pub(super) fn forget_reports(&self) {
+        drop(self.take_failure());
+        self.reports.changelog.lock().unwrap_or_else(PoisonError::into_inner).clear();
+    }
+
+    pub(super) fn transaction(&self) -> Option<&Transaction> {
+        self.transaction.as_ref()
+    }
+}
+
+/// Starts the thread that brings reports to the context. It outlives its producer by up to one call.
+fn serve_reports(client: Arc<BaseProducer<Deliveries>>, reports: Arc<Reports>) -> Result<(), KafkaError> {
+    let serve = move || {
+        while !reports.is_dropped.load(Ordering::Acquire) {
+            client.poll(POLL);
+        }
+    };
+    let started = std::thread::Builder::new().name("kafka reports".into()).spawn(serve);
+    started.map(drop).map_err(|error| KafkaError::Retry(format!("starting a thread for a producer: {error}")))
+}
+
+impl Drop for Producer {
+    /// Nothing that is still waiting may be sent any more: a new producer may have taken this one's place.
+    fn drop(&mut self) {
+        self.reports.is_dropped.store(true, Ordering::Release);
+        self.client.purge(PurgeConfig::default().queue().inflight());
+    }
+}
+
+/// Nothing may still be on its way when its transaction has timed out.
+fn delivery_timeout_ms(transaction: Option<&TransactionSettings>) -> u64 {
+    transaction.map_or(DELIVERY_TIMEOUT_MS, |transaction| transaction.timeout_ms.min(DELIVERY_TIMEOUT_MS))
+}

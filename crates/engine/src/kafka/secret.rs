@@ -1,0 +1,116 @@
+//! Settings of the Kafka client that are secret, or that are frostline's own.
+
+use std::fs::{self, File};
+use std::io::Read as _;
+use std::os::unix::fs::PermissionsExt;
+
+/// Largest file that holds a secret, in bytes.
+const FILE_BYTES_MAX: u64 = 1 << 20;
+
+/// Client settings that frostline sets itself, and why.
+pub const OWNED_CLIENT_KEYS: &[(&str, &str)] = &[
+    ("bootstrap.servers", "use kafka.brokers"),
+    ("metadata.broker.list", "use kafka.brokers"),
+    ("group.id", "each stage has its own group, made of kafka.namespace and its name"),
+    ("enable.auto.commit", "offsets are committed after their outputs"),
+    ("enable.auto.offset.store", "offsets are committed after their outputs"),
+    ("enable.partition.eof", "the end of a restore is found by it"),
+    ("isolation.level", "input is always read_committed"),
+    ("auto.offset.reset", "use runtime.auto_offset_reset"),
+    ("session.timeout.ms", "use runtime.session_timeout_ms"),
+    ("heartbeat.interval.ms", "a tenth of runtime.session_timeout_ms"),
+    ("group.instance.id", "use runtime.group_instance_id"),
+    ("group.protocol", "always classic, whose hand-over of partitions frostline relies on"),
+    ("group.remote.assignor", "the group protocol is always classic"),
+    ("transactional.id", "each worker has its own"),
+    ("transaction.timeout.ms", "use runtime.transaction_timeout_ms"),
+    ("message.timeout.ms", "nothing is on its way for longer than a transaction"),
+    ("delivery.timeout.ms", "nothing is on its way for longer than a transaction"),
+    ("enable.idempotence", "always on"),
+    ("acks", "always all"),
+    ("request.required.acks", "always all"),
+    ("partition.assignment.strategy", "always cooperative-sticky"),
+    ("partitioner", "keys are placed as Java clients place them (murmur2_random)"),
+];
+
+/// The settings whose values librdkafka itself marks as sensitive, and those that carry keys in plain text.
+const SENSITIVE_KEYS: &[&str] = &[
+    "sasl.username",
+    "sasl.password",
+    "sasl.oauthbearer.config",
+    "sasl.oauthbearer.client.secret",
+    "sasl.oauthbearer.client.credentials.client.secret",
+    "sasl.oauthbearer.assertion.private.key.file",
+    "sasl.oauthbearer.assertion.private.key.passphrase",
+    "sasl.oauthbearer.assertion.private.key.pem",
+    "ssl.key.password",
+    "ssl.key.pem",
+    "ssl.key.location",
+    "ssl.ca.pem",
+    "ssl.keystore.password",
+    "ssl.truststore.password",
+];
+
+/// Whether the value of this client setting must never be printed.
+pub fn is_sensitive(key: &str) -> bool {
+    SENSITIVE_KEYS.contains(&key) || key.contains("password") || key.contains("secret")
+}
+
+/// Whether a whole value stands for a secret elsewhere: it may be printed, a secret itself may not.
+pub fn is_reference(value: &str) -> bool {
+    value.starts_with("${") && value.ends_with('}')
+}
+
+/// Replaces `${env:NAME}` and `${file:PATH}` by what they stand for; any other value is itself.
+///
+/// # Errors
+/// A sentence without the secret: the variable is not set, the file cannot be read or everyone can read it.
+pub fn resolve_secret(value: &str) -> Result<String, String> {
+    let Some(reference) = value.strip_prefix("${").and_then(|rest| rest.strip_suffix('}')) else {
+        return Ok(value.to_owned());
+    };
+    match reference.split_once(':') {
+        Some(("env", name)) => std::env::var(name).map_err(|_| format!("the variable {name} is not set")),
+        Some(("file", path)) => {
+            let failed = |error: std::io::Error| format!("{path}: {error}");
+            let mode = fs::metadata(path).map_err(failed)?.permissions().mode();
+            if mode & 0o004 != 0 {
+                return Err(format!("{path}: everyone can read it: chmod 600 {path}"));
+            }
+            let mut text = String::new();
+            let read =
+                File::open(path).and_then(|file| file.take(FILE_BYTES_MAX + 1).read_to_string(&mut text));
+            if read.map_err(failed)? as u64 > FILE_BYTES_MAX {
+                return Err(format!("{path}: it has more than {FILE_BYTES_MAX} bytes"));
+            }
+            Ok(text.strip_suffix('\n').unwrap_or(&text).to_owned())
+        }
+        _ => Err(format!("{value:?}: expected ${{env:NAME}} or ${{file:PATH}}")),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn secrets_come_from_files_that_are_private() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("password");
+        fs::write(&path, "hunter2\n").unwrap();
+        let reference = format!("${{file:{}}}", path.display());
+        fs::set_permissions(&path, fs::Permissions::from_mode(0o644)).unwrap();
+        assert!(resolve_secret(&reference).unwrap_err().contains("chmod 600"));
+        fs::set_permissions(&path, fs::Permissions::from_mode(0o600)).unwrap();
+        assert_eq!(resolve_secret(&reference).unwrap(), "hunter2");
+        assert_eq!(resolve_secret("plain").unwrap(), "plain");
+        assert!(resolve_secret("${env:FROSTLINE_NO_SUCH_VARIABLE}").unwrap_err().contains("not set"));
+        assert!(resolve_secret("${vault:x}").unwrap_err().contains("expected"));
+    }
+
+    #[test]
+    fn keys_and_passwords_are_sensitive() {
+        assert!(is_sensitive("sasl.password") && is_sensitive("ssl.key.pem"));
+        assert!(!is_sensitive("socket.keepalive.enable"));
+    }
+}

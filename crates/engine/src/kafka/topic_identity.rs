@@ -1,0 +1,83 @@
+//! Which topic a name means just now: a topic that was deleted and made again is another one.
+
+use std::sync::OnceLock;
+use std::time::Duration;
+
+use rdkafka::client::{Client, ClientContext};
+use rdkafka::consumer::Consumer as _;
+use rdkafka::error::RDKafkaErrorCode;
+
+use super::{Admin, GroupConsumer, KafkaError, raw};
+
+const PATIENCE: Duration = Duration::from_secs(5);
+
+/// What tells a topic from others of its name, before and after it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct TopicIdentity {
+    /// The id that the brokers gave it. Where they give none (before Kafka 2.8, and the embedded one), an id that
+    /// holds in this process only, so that nothing which an earlier process left behind is taken for this topic's.
+    pub id: String,
+    /// Its partitions: 0 up to this.
+    pub partitions: i32,
+}
+
+impl TopicIdentity {
+    /// Of a topic of which no broker tells more than this; see [`id`](Self::id).
+    pub fn of_this_process(partitions: i32) -> Self {
+        static ID: OnceLock<String> = OnceLock::new();
+        let id = ID.get_or_init(|| format!("process-{:032x}", crate::random::bits_128())).clone();
+        Self { id, partitions }
+    }
+}
+
+impl Admin {
+    /// Identifies topics.
+    ///
+    /// # Errors
+    /// [`KafkaError::Topic`] where one does not exist, [`KafkaError::Retry`] where no broker answers.
+    pub fn identify(&self, topics: &[&str]) -> Result<Vec<TopicIdentity>, KafkaError> {
+        self.tend();
+        identify(self.client(), topics)
+    }
+}
+
+impl GroupConsumer {
+    /// As [`Admin::identify`], through this member's connections.
+    ///
+    /// # Errors
+    /// As [`Admin::identify`].
+    pub fn identify(&self, topics: &[&str]) -> Result<Vec<TopicIdentity>, KafkaError> {
+        identify(self.consumer().client(), topics)
+    }
+}
+
+/// In the order of `topics`.
+fn identify<C: ClientContext>(client: &Client<C>, topics: &[&str]) -> Result<Vec<TopicIdentity>, KafkaError> {
+    let described = match raw::describe_topics(client, topics, PATIENCE) {
+        Ok(described) => described,
+        Err(code) => {
+            return Err(KafkaError::Retry(format!("identifying topics {}: {code}", topics.join(", "))));
+        }
+    };
+    let one = |topic: &&str| {
+        let found = described.iter().find(|found| found.name == *topic);
+        let found = found.ok_or_else(|| KafkaError::Topic(format!("no broker describes topic {topic}")))?;
+        match found.error {
+            None => {
+                let partitions = i32::try_from(found.partitions).unwrap_or(i32::MAX);
+                let known = found.id.map(|id| TopicIdentity { id: format!("{id:032x}"), partitions });
+                Ok(known.unwrap_or_else(|| TopicIdentity::of_this_process(partitions)))
+            }
+            Some(RDKafkaErrorCode::UnknownTopicOrPartition | RDKafkaErrorCode::UnknownTopic) => {
+                Err(KafkaError::Topic(format!("topic {topic} does not exist")))
+            }
+            Some(code @ RDKafkaErrorCode::TopicAuthorizationFailed) => {
+                let message =
+                    format!("identifying topic {topic}: {code}: check the permissions of this client");
+                Err(KafkaError::Fatal(message))
+            }
+            Some(code) => Err(KafkaError::Retry(format!("identifying topic {topic}: {code}"))),
+        }
+    };
+    topics.iter().map(one).collect()
+}

@@ -1,0 +1,374 @@
+//! The engine: starts the stages of a topology in this process, watches them, and stops them in reverse.
+
+use std::future::Future;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::Poll;
+use std::time::Duration;
+
+use actix::Addr;
+
+use super::caught_up;
+use super::failure::Failure;
+use super::inspect::Inspector;
+use super::message::Leave;
+use super::plan::{Common, StagePlan};
+use super::status::Board;
+use super::supervisor::{End, Supervisor};
+use super::table_follower::TableFollower;
+use super::topic_check::{TopicLimits, check_topics};
+use super::totals::{Summary, Totals};
+use crate::fault;
+use crate::kafka::{Admin, ClientSettings, KafkaError, TopicIdentity};
+use crate::store::{StateDirectory, StateError};
+use crate::table::Opening;
+use crate::{EngineSettings, StageId, Topology};
+
+/// How often the watchdog looks.
+const WATCHDOG_INTERVAL: Duration = Duration::from_secs(1);
+
+/// What this process does of a topology.
+#[derive(Clone, Debug)]
+pub struct RunOptions {
+    /// The stages that run here, in any order.
+    pub stages: Vec<StageId>,
+    /// Whether the broker can be asked for settings of topics (the embedded one cannot).
+    pub describe_topics: bool,
+    /// Where this process answers, as `host:port`, for the others of the installation; empty for nowhere.
+    pub advertised: String,
+}
+
+impl RunOptions {
+    /// All stages of a topology.
+    pub fn all(topology: &Topology) -> Self {
+        Self::of_stages(topology.stages().iter().map(|stage| stage.id).collect())
+    }
+
+    /// Only these stages.
+    pub fn of_stages(stages: Vec<StageId>) -> Self {
+        Self { stages, describe_topics: true, advertised: String::new() }
+    }
+}
+
+/// Why the engine did not start. Nothing was processed.
+#[derive(Debug, thiserror::Error)]
+pub enum StartError {
+    /// What was asked for cannot be done: see the message.
+    #[error("{0}")]
+    Usage(String),
+    /// Kafka is not there, or not as it must be.
+    #[error(transparent)]
+    Kafka(#[from] KafkaError),
+    /// The state directory cannot be used.
+    #[error(transparent)]
+    State(#[from] StateError),
+    /// A part failed while it started.
+    #[error(transparent)]
+    Part(#[from] Failure),
+}
+
+struct Running {
+    stage: StageId,
+    supervisor: Addr<Supervisor>,
+    ended: End,
+    /// Set when `ended` has been received.
+    has_ended: bool,
+}
+
+/// Running stages.
+pub struct Engine {
+    settings: EngineSettings,
+    topology: Arc<Topology>,
+    clients: ClientSettings,
+    /// Upstream first.
+    stages: Vec<StageId>,
+    running: Vec<Running>,
+    /// Followed until they are dropped.
+    _tables: Vec<TableFollower>,
+    totals: Arc<Totals>,
+    board: Arc<Board>,
+    cluster: String,
+    instance: String,
+    state: StateDirectory,
+}
+
+/// What is open before the first stage starts.
+struct Opened<'a> {
+    clients: &'a ClientSettings,
+    state: &'a StateDirectory,
+    admin: &'a Admin,
+    limits: &'a TopicLimits,
+    cluster: &'a str,
+}
+
+impl Opened<'_> {
+    /// Reads the tables that the stages need, all at once.
+    async fn read_tables(
+        &self,
+        topology: &Topology,
+        options: &RunOptions,
+    ) -> Result<Vec<TableFollower>, StartError> {
+        let (mut followers, mut waiting) = (Vec::new(), Vec::new());
+        for spec in topology.tables_of(&options.stages) {
+            let topic = spec.topic.name.as_str();
+            let identity = if options.describe_topics {
+                self.admin.identify(&[topic])?.pop()
+            } else {
+                self.admin.partitions(topic)?.map(TopicIdentity::of_this_process)
+            };
+            let identity =
+                identity.ok_or_else(|| KafkaError::Topic(format!("topic {topic} does not exist")))?;
+            let mut table = (spec.table)();
+            let opening = Opening {
+                state: self.state,
+                topic,
+                identity: &identity,
+                cluster: self.cluster,
+                tombstones_kept: self.limits.tombstones_kept(topic),
+            };
+            let starts = table.open(&opening)?;
+            let (follower, loaded) =
+                TableFollower::start(self.clients.clone(), topic.to_owned(), starts, table);
+            followers.push(follower);
+            waiting.push((spec.name, loaded));
+        }
+        for (table, loaded) in waiting {
+            let time = loaded.await.map_err(|_| Failure::Panic(format!("table {table}")))??;
+            tracing::info!(table, ?time, "table loaded");
+        }
+        Ok(followers)
+    }
+}
+
+impl Engine {
+    /// Starts stages of `topology` on the current actix System (see [`block_on`]), after the tables that they need have
+    /// been read. On return every part runs; partitions come when the group gives them.
+    ///
+    /// # Errors
+    /// See [`StartError`]; nothing runs then.
+    pub async fn start(
+        settings: &EngineSettings,
+        topology: Topology,
+        options: &RunOptions,
+    ) -> Result<Self, StartError> {
+        refuse_sabotage(settings)?;
+        if let Some(unknown) = options.stages.iter().find(|stage| topology.stage(**stage).is_none()) {
+            return Err(StartError::Usage(format!("there is no stage {unknown} in the topology")));
+        }
+        let clients = ClientSettings::new(&settings.kafka)?;
+        let state = StateDirectory::open(&settings.state_dir)?;
+        reachable(&clients).await?;
+        let admin = Admin::new(&clients)?;
+        let limits = check_topics(&admin, &topology, options).await?;
+        let cluster = admin.cluster_id();
+        let opened =
+            Opened { clients: &clients, state: &state, admin: &admin, limits: &limits, cluster: &cluster };
+        let tables = opened.read_tables(&topology, options).await?;
+        let common = Common {
+            // Stable over restarts, also of a process whose disk is gone, if it has a name of its own.
+            instance: match settings.group_instance_id.as_str() {
+                "" => state.instance()?,
+                name => name.to_owned(),
+            },
+            state,
+            totals: Arc::new(Totals::new(topology.counters())),
+            board: Arc::default(),
+            limits,
+            cluster,
+            advertised: options.advertised.clone(),
+            describes_topics: options.describe_topics,
+            clients,
+        };
+        let mut running = Vec::new();
+        for stage in topology.stages().iter().filter(|stage| options.stages.contains(&stage.id)) {
+            let plan = StagePlan::new(stage, &topology, settings, &common);
+            let (supervisor, ended) = Supervisor::start_stage(Arc::new(plan))?;
+            running.push(Running { stage: stage.id, supervisor, ended, has_ended: false });
+        }
+        let Common { clients, state, totals, board, cluster, instance, .. } = common;
+        let stages = running.iter().map(|running| running.stage).collect();
+        Ok(Self {
+            settings: settings.clone(),
+            topology: Arc::new(topology),
+            clients,
+            stages,
+            running,
+            _tables: tables,
+            totals,
+            board,
+            cluster,
+            instance,
+            state,
+        })
+    }
+
+    /// What the stages have done so far.
+    pub fn totals(&self) -> Arc<Totals> {
+        Arc::clone(&self.totals)
+    }
+
+    /// What each task is doing.
+    pub fn board(&self) -> Arc<Board> {
+        Arc::clone(&self.board)
+    }
+
+    /// The topology of which stages run here.
+    pub fn topology(&self) -> Arc<Topology> {
+        Arc::clone(&self.topology)
+    }
+
+    /// The stages that run here, upstream first.
+    pub fn stages(&self) -> &[StageId] {
+        &self.stages
+    }
+
+    /// How Kafka is reached.
+    pub fn clients(&self) -> &ClientSettings {
+        &self.clients
+    }
+
+    /// The Kafka cluster's id; empty where it tells none.
+    pub fn cluster(&self) -> &str {
+        &self.cluster
+    }
+
+    /// What this process is called among others.
+    pub fn instance(&self) -> &str {
+        &self.instance
+    }
+
+    /// Answers questions about the state of tasks.
+    pub fn inspector(&self) -> Inspector {
+        let supervisors = self.running.iter().map(|running| (running.stage, running.supervisor.clone()));
+        Inspector {
+            supervisors: supervisors.collect(),
+            board: self.board(),
+            topology: self.topology(),
+            clients: self.clients.clone(),
+        }
+    }
+
+    /// How many bytes the state takes on disk, asked again with each call.
+    pub fn state_bytes(&self) -> impl Fn() -> u64 + Send + Sync + use<> {
+        let state = self.state.clone();
+        move || state.bytes()
+    }
+
+    /// Watches whether the stages have caught up, apart from the engine itself.
+    pub fn watcher(&self) -> Watcher {
+        Watcher { topology: self.topology(), clients: self.clients.clone(), stages: self.stages.clone() }
+    }
+
+    /// Returns when a stage has ended by itself, or the watchdog found one that hangs: always a failure.
+    pub async fn failed(&mut self) -> Failure {
+        let patience = self.settings.stall_timeout;
+        let mut look = tokio::time::interval(WATCHDOG_INTERVAL);
+        loop {
+            tokio::select! {
+                failure = stage_ended(&mut self.running) => return failure,
+                _ = look.tick() => {}
+            }
+            if let Some(stalled) = self.board.stalled(patience) {
+                let (stage, partition) = (stalled.stage, stalled.partition);
+                return Failure::Stalled { stage, partition, seconds: stalled.silent_for.as_secs() };
+            }
+        }
+    }
+
+    /// Leaves the groups in good order (commits first), stops all parts, and sums up.
+    ///
+    /// # Errors
+    /// The first failure of a stage.
+    pub async fn stop(self) -> (Summary, Result<(), Failure>) {
+        for running in &self.running {
+            running.supervisor.do_send(Leave);
+        }
+        // Patience for leaving is inside the parts; this only bounds a part that hangs.
+        let patience = self.settings.shutdown_timeout + Duration::from_secs(5);
+        let deadline = tokio::time::Instant::now() + patience;
+        let mut result = Ok(());
+        for running in self.running {
+            // A stage that has ended before has its receiver used up.
+            if running.has_ended {
+                continue;
+            }
+            let ended = match tokio::time::timeout_at(deadline, running.ended).await {
+                Ok(Ok(ended)) => ended,
+                Ok(Err(_)) => Err(Failure::Panic(format!("stage {}", running.stage))),
+                Err(_) => {
+                    let message = format!(
+                        "stage {} did not stop in time ({} is slow or away): what was not committed is done again \
+                         by the next start",
+                        running.stage, self.settings.kafka.brokers
+                    );
+                    Err(KafkaError::Fatal(message).into())
+                }
+            };
+            result = result.and(ended);
+        }
+        let result = result.and(self.state.flush().map_err(Failure::from));
+        (self.totals.summary(&self.topology.first_of(&self.stages)), result)
+    }
+}
+
+/// Runs a future on an actix System of its own, as [`Engine::start`] needs it.
+pub fn block_on<F: Future>(future: F) -> F::Output {
+    actix::System::new().block_on(future)
+}
+
+/// Returns when a stage has ended by itself.
+async fn stage_ended(stages: &mut [Running]) -> Failure {
+    std::future::poll_fn(|context| {
+        for running in stages.iter_mut().filter(|running| !running.has_ended) {
+            if let Poll::Ready(ended) = Pin::new(&mut running.ended).poll(context) {
+                running.has_ended = true;
+                return Poll::Ready(match ended {
+                    Ok(Err(failure)) => failure,
+                    Ok(Ok(())) | Err(_) => Failure::Panic(format!("stage {}", running.stage)),
+                });
+            }
+        }
+        Poll::Pending
+    })
+    .await
+}
+
+/// A protocol is broken on purpose only where nothing but a test of the engine itself can suffer.
+fn refuse_sabotage(settings: &EngineSettings) -> Result<(), StartError> {
+    match fault::planted_sabotage() {
+        Some(sabotage) if !settings.kafka.namespace.starts_with(fault::NAMESPACE) => {
+            Err(StartError::Usage(format!(
+                "{}={} breaks the engine on purpose, and is for tests in namespaces that begin with {:?} only",
+                fault::SABOTAGE_VARIABLE,
+                sabotage.name(),
+                fault::NAMESPACE
+            )))
+        }
+        Some(sabotage) => {
+            tracing::error!(sabotage = sabotage.name(), "broken on purpose");
+            Ok(())
+        }
+        None => Ok(()),
+    }
+}
+
+/// Waits until the stages have caught up.
+pub struct Watcher {
+    topology: Arc<Topology>,
+    clients: ClientSettings,
+    stages: Vec<StageId>,
+}
+
+impl Watcher {
+    /// Returns when everything that was there at the call has been processed, downstream included.
+    /// `on_progress` gets the stage that is watched, and how many records it is behind.
+    pub async fn caught_up(&self, mut on_progress: impl FnMut(StageId, i64)) -> Result<(), Failure> {
+        caught_up::wait(&self.topology, &self.clients, &self.stages, &mut on_progress).await
+    }
+}
+
+async fn reachable(clients: &ClientSettings) -> Result<(), StartError> {
+    let probe = clients.clone();
+    let checked = tokio::task::spawn_blocking(move || probe.check_reachable()).await;
+    Ok(checked.map_err(|_| Failure::Panic("the look for a broker".into()))??)
+}

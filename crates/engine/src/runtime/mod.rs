@@ -1,0 +1,46 @@
+//! The runtime: actors that move records from Kafka through the stages and back.
+//!
+//! ```text
+//! System arbiter            Supervisor (one a stage): starts, watches, restarts
+//!                                │ control messages only
+//! worker threads            Worker (an arbiter): one producer, commits for all its partitions
+//!                                │ hosts
+//!                           PartitionActor (one a partition): pulls from its own queue ─► Task
+//! poll thread (a stage)     serves the consumer's main queue: rebalances, errors
+//! ```
+//!
+//! Records never travel through mailboxes: a partition's actor pulls batches from its queue, and librdkafka's
+//! bounded queue is the back-pressure. [`Task`](task::Task) is a plain struct with all that happens in one
+//! partition; the actor is a thin shell round it.
+//!
+//! The protocols are told beside their code: rebalance in [`crate::kafka`] (`rebalance.rs`) and [`supervisor`],
+//! commit in [`commit`], restore in [`restore`].
+
+mod background;
+mod caught_up;
+mod commit;
+mod engine;
+mod failure;
+mod inspect;
+mod message;
+mod partition;
+mod plan;
+mod poll_thread;
+mod provenance;
+mod restore;
+mod status;
+mod supervisor;
+mod table_follower;
+mod task;
+mod topic_check;
+mod topic_tail;
+mod totals;
+mod worker;
+
+pub use background::Background;
+pub use engine::{Engine, RunOptions, StartError, Watcher, block_on};
+pub use failure::Failure;
+pub use inspect::{Answer, Found, Inspector, Look, Process, StateQuestion};
+pub use status::{Board, Phase, TaskSnapshot};
+pub use topic_tail::TopicTail;
+pub use totals::{Summary, Timing, Totals};

@@ -1,0 +1,183 @@
+//! What a stage needs to run: topics, processor, state, clients. Made once at the start.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::status::Board;
+use super::topic_check::TopicLimits;
+use super::totals::Totals;
+use crate::kafka::{ClientSettings, GroupSettings, TransactionSettings};
+use crate::store::{Identity, StateDirectory, StateError};
+use crate::{Collector, EngineSettings, Guarantee, OffsetReset, Processor, Sink, Stage, StageId, Topology};
+
+/// What all stages of this process share.
+pub(super) struct Common {
+    pub(super) clients: ClientSettings,
+    pub(super) state: StateDirectory,
+    pub(super) totals: Arc<Totals>,
+    pub(super) board: Arc<Board>,
+    pub(super) limits: TopicLimits,
+    /// The Kafka cluster's own id; empty where it tells none.
+    pub(super) cluster: String,
+    /// What this process is called at its start.
+    pub(super) instance: String,
+    /// Where this process answers, for the others.
+    pub(super) advertised: String,
+    /// Whether the brokers can describe topics.
+    pub(super) describes_topics: bool,
+}
+
+/// One stage of this process.
+pub(super) struct StagePlan {
+    pub(super) stage: StageId,
+    /// Names in Kafka.
+    pub(super) source: String,
+    pub(super) dead_letters: String,
+    /// Where state changes go; `None` for stages without state.
+    pub(super) changelog: Option<String>,
+    /// Largest record that the dead-letter topic takes, in bytes.
+    pub(super) dead_letter_bytes_max: usize,
+    pub(super) group: GroupSettings,
+    pub(super) commit_interval: Duration,
+    pub(super) shutdown_timeout: Duration,
+    /// How long a partition that is given up waits for the outcome of what has left the process.
+    pub(super) drain_patience: Duration,
+    pub(super) restarts_max: u32,
+    pub(super) workers: usize,
+    pub(super) clients: ClientSettings,
+    pub(super) state: StateDirectory,
+    pub(super) totals: Arc<Totals>,
+    pub(super) board: Arc<Board>,
+    pub(super) remember_days: u32,
+    /// How long the changelog keeps tombstones.
+    pub(super) tombstones_kept: Duration,
+    /// Whether the brokers can describe topics.
+    pub(super) describes_topics: bool,
+    /// How missing topics are made, as the end of a sentence.
+    pub(super) topics_advice: String,
+    /// As the topology has it.
+    declared: Stage,
+    /// The Kafka cluster's own id.
+    cluster: String,
+    /// What the transactional ids of the stage begin with; `None` without transactions.
+    transactional_prefix: Option<String>,
+    transaction_timeout: Duration,
+    /// The name of this process in its groups; empty where the state directory's own name is used.
+    configured_instance: String,
+}
+
+impl StagePlan {
+    pub(super) fn new(
+        stage: &Stage,
+        topology: &Topology,
+        settings: &EngineSettings,
+        common: &Common,
+    ) -> Self {
+        let changelog = stage.changelog.as_ref().map(|changelog| changelog.name.clone());
+        let tombstones_kept = common.limits.tombstones_kept(changelog.as_deref().unwrap_or_default());
+        let is_transactional = settings.guarantee == Guarantee::ExactlyOnce;
+        Self {
+            stage: stage.id,
+            source: stage.source.name.clone(),
+            dead_letters: topology.dead_letters().name.clone(),
+            dead_letter_bytes_max: common.limits.dead_letter_bytes_max,
+            group: GroupSettings {
+                group: topology.group(stage.id),
+                topic: stage.source.name.clone(),
+                partitions: stage.source.partitions,
+                records: stage.records,
+                begins_at_end: settings.auto_offset_reset == OffsetReset::Latest,
+                session_timeout: settings.session_timeout,
+                group_instance_id: settings.group_instance_id.clone(),
+                advertised: common.advertised.clone(),
+                instance: common.instance.clone(),
+            },
+            commit_interval: settings.commit_interval,
+            drain_patience: stage.drain.min(settings.shutdown_timeout / 2),
+            shutdown_timeout: settings.shutdown_timeout,
+            restarts_max: settings.restarts_max,
+            workers: settings.workers.max(1),
+            clients: common.clients.clone(),
+            state: common.state.clone(),
+            totals: Arc::clone(&common.totals),
+            board: Arc::clone(&common.board),
+            remember_days: settings.remember_days,
+            tombstones_kept,
+            changelog,
+            describes_topics: common.describes_topics,
+            topics_advice: topology.advice(),
+            declared: stage.clone(),
+            cluster: common.cluster.clone(),
+            transactional_prefix: is_transactional.then(|| topology.transactional_prefix(stage.id)),
+            transaction_timeout: settings.transaction_timeout,
+            configured_instance: settings.group_instance_id.clone(),
+        }
+    }
+
+    /// Makes the processor of one partition.
+    pub(super) fn processor(&self) -> Box<dyn Processor> {
+        (self.declared.processor)()
+    }
+
+    /// Makes the collector of one partition.
+    pub(super) fn collector(&self) -> Collector {
+        Collector::keeping(self.declared.kept_headers)
+    }
+
+    /// The name in Kafka of one of the stage's topics; `None` for a sink that the topology does not name.
+    pub(super) fn sink(&self, sink: Sink) -> Option<&str> {
+        let stage = &self.declared;
+        match sink {
+            Sink::Output => Some(&stage.sink.name),
+            Sink::DeadLetters => Some(&self.dead_letters),
+            Sink::Named(name) => {
+                let found = stage.named_sinks.iter().find(|(known, _)| *known == name);
+                found.map(|(_, topic)| topic.name.as_str())
+            }
+        }
+    }
+
+    /// Whose store a partition's is; for the ids see [`super::provenance`].
+    pub(super) fn identity(&self, partition: i32, topic_ids: &str) -> Identity {
+        let (stage, cluster) = (self.stage.to_string(), self.cluster.clone());
+        Identity { stage, topic: self.source.clone(), partition, cluster, topic_ids: topic_ids.to_owned() }
+    }
+
+    /// What this process is called among those of the installation.
+    ///
+    /// # Errors
+    /// [`StateError::Unusable`] where the state directory's name can neither be read nor written.
+    pub(super) fn instance(&self) -> Result<String, StateError> {
+        match self.configured_instance.as_str() {
+            "" => self.state.instance(),
+            name => Ok(name.to_owned()),
+        }
+    }
+
+    /// Whether another name may be taken, where two processes have the same.
+    pub(super) fn can_be_renamed(&self) -> bool {
+        self.configured_instance.is_empty()
+    }
+
+    /// After how long a commit is abandoned: by then the brokers have ended its transaction, or each step of a
+    /// plain commit has run into its own time-out.
+    pub(super) fn commit_patience(&self) -> Duration {
+        match &self.transactional_prefix {
+            Some(_) => self.transaction_timeout + Duration::from_secs(5),
+            None => Duration::from_secs(90),
+        }
+    }
+
+    /// How the producer of a worker takes part in transactions. Its id is made of what stays the same over
+    /// restarts (the state directory's own name, the worker's number) and is nobody else's at the same time
+    /// (the directory is locked; of a copied one see [`super::worker`]).
+    ///
+    /// # Errors
+    /// As [`instance`](Self::instance).
+    pub(super) fn transaction(&self, worker: usize) -> Result<Option<TransactionSettings>, StateError> {
+        let Some(prefix) = &self.transactional_prefix else { return Ok(None) };
+        let transactional_id = format!("{prefix}{}-{worker}", self.instance()?);
+        let timeout_ms = u64::try_from(self.transaction_timeout.as_millis()).unwrap_or(u64::MAX);
+        Ok(Some(TransactionSettings { transactional_id, timeout_ms }))
+    }
+}

@@ -1,0 +1,102 @@
+//! Whether the stores of newly assigned partitions may be believed.
+//!
+//! A store is a cache of its changelog, and it may have been away: on a machine that was off, in a directory that was
+//! copied back. Before it is read on from its changelog offset, three things must hold; where one does not, the store is
+//! dropped and restored from the beginning.
+//!
+//! 1. It was made from *these* topics. A topic that was deleted and made again has another id, which is part of the
+//!    store's [`Identity`](crate::store::Identity); offsets of the earlier topic would point anywhere in the new one.
+//! 2. Source and changelog have as many partitions as each other. Otherwise keys have moved and their state has not:
+//!    the stage ends, and says how to go on.
+//! 3. It has seen every tombstone that the changelog may have lost. Kafka removes a tombstone some time
+//!    (`delete.retention.ms`) after it was written; a store that was away for longer would keep the entry for good. A
+//!    changelog to which nobody else has written is exempt, however old the store is.
+//!
+//! The age of a store is measured with this machine's clock, which may be wrong after a long time without power. So a
+//! clock that was set back counts as too old, and while the store is restored, a record that was written after the store
+//! had become too old has the same effect ([`super::restore`]).
+
+use std::cell::RefCell;
+use std::rc::Rc;
+
+use super::failure::Failure;
+use super::plan::StagePlan;
+use super::supervisor::ranges;
+use super::task::Task;
+use crate::kafka::{GroupConsumer, KafkaError, TopicIdentity};
+use crate::record::unix_ms;
+
+/// The ids of the topics that a stage's stores belong to just now; empty for a stage without state.
+///
+/// # Errors
+/// [`KafkaError::Topic`] where the partitions of source and changelog do not match, or one of them is gone.
+pub(super) fn topic_ids(plan: &StagePlan, consumer: &GroupConsumer) -> Result<String, Failure> {
+    let Some(changelog) = &plan.changelog else { return Ok(String::new()) };
+    if !plan.describes_topics {
+        return Ok(TopicIdentity::of_this_process(plan.group.partitions).id);
+    }
+    let found = consumer.identify(&[&plan.source, changelog])?;
+    let [source_found, changelog_found] = found.as_slice() else { return Ok(String::new()) };
+    if source_found.partitions != changelog_found.partitions {
+        let source = (plan.source.as_str(), source_found.partitions);
+        let changelog = (changelog.as_str(), changelog_found.partitions);
+        return Err(different_partitions(source, changelog, &plan.topics_advice).into());
+    }
+    Ok(format!("{}+{}", source_found.id, changelog_found.id))
+}
+
+/// The error that a changelog does not have as many partitions as its source: each a name in Kafka and a count, then how
+/// topics are made.
+pub(super) fn different_partitions(
+    (source, source_partitions): (&str, i32),
+    (changelog, changelog_partitions): (&str, i32),
+    advice: &str,
+) -> KafkaError {
+    KafkaError::Topic(format!(
+        "topic {source} has {source_partitions} partitions, its changelog {changelog} has {changelog_partitions} partitions: they \
+         must be equal, since the state of a partition is in the changelog's partition of the same number. Where \
+         partitions were added, keys have moved and their state has not. Stop all processes, configure \
+         {source_partitions} partitions for this topic and for those that follow it, delete the changelog (kafka-topics \
+         --delete --topic {changelog}) and other topics with fewer partitions, {advice}, and start again: the stage begins \
+         without memory, so records that come again are processed again"
+    ))
+}
+
+/// Drops the stores of those tasks that are too old for their changelog.
+///
+/// # Errors
+/// [`KafkaError::Retry`] where the brokers do not say how far the changelog goes.
+pub(super) fn drop_outdated(
+    plan: &StagePlan,
+    consumer: &GroupConsumer,
+    changelog: &str,
+    tasks: &[(i32, Rc<RefCell<Task>>)],
+) -> Result<(), Failure> {
+    let now_ms = unix_ms();
+    let is_old = |task: &Rc<RefCell<Task>>| task.borrow().is_outdated(now_ms);
+    let old: Vec<&(i32, Rc<RefCell<Task>>)> = tasks.iter().filter(|(_, task)| is_old(task)).collect();
+    if old.is_empty() {
+        return Ok(());
+    }
+    let partitions: Vec<i32> = old.iter().map(|(partition, _)| *partition).collect();
+    let ends = consumer.ends_of(changelog, &partitions)?;
+    let mut dropped = Vec::new();
+    for (partition, task) in old {
+        let mut task = task.borrow_mut();
+        // The last commit of the store's own process may have left a marker behind its last record.
+        let is_alone = ends.get(partition).is_some_and(|end| *end <= task.changelog_offset() + 1);
+        if !is_alone {
+            task.start_over()?;
+            dropped.push(*partition);
+        }
+    }
+    if !dropped.is_empty() {
+        tracing::info!(
+            stage = plan.stage.as_str(),
+            partitions = ranges(dropped.into_iter()),
+            changelog,
+            "local state is older than the changelog keeps tombstones (delete.retention.ms): restored from the beginning"
+        );
+    }
+    Ok(())
+}

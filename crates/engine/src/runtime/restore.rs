@@ -1,0 +1,260 @@
+//! Brings the stores of newly assigned partitions to the end of their changelog.
+//!
+//! # The restore protocol
+//!
+//! 1. The committed input offsets were read before, and are stable (the group answers only when no
+//!    transaction on them is open). Whatever made them committed is therefore in the changelog already, below
+//!    its high watermark.
+//! 2. Each store says how far it has the changelog (an offset in the same batch as the state, so the two
+//!    never disagree). A store that is new or was deleted says nothing: the changelog is read whole.
+//! 3. The changelog is read from there, committed records only, until the client reports the end of the
+//!    partition *at or behind the high watermark*. The end alone is not enough: it is that of the last stable
+//!    offset, and a transaction that is committed already can lack its marker here for a moment, or a former
+//!    owner's can stay open until it times out, with newer commits behind it. Ends are told by the client and
+//!    never reckoned, since the last offsets may be markers.
+//! 4. Changes wait in memory, and reach the disk while the task already works (see `state::tree`). A crash in
+//!    between is no harm: the next restore reads from where the disk says.
+//! 5. Only then the partition's first record is processed.
+//!
+//! A partition that is taken away meanwhile is simply no longer written to. A changelog that ends before
+//! where the store says it was has been made anew: the store is dropped.
+
+use std::cell::RefCell;
+use std::collections::BTreeMap;
+use std::rc::Rc;
+use std::time::{Duration, Instant};
+
+use super::failure::Failure;
+use super::plan::StagePlan;
+use super::task::Task;
+use crate::StageId;
+use crate::fault::{Point, reach};
+use crate::kafka::{Polled, Reader, StartAt};
+use crate::record::{Record, unix_ms};
+use crate::store::{Change, StateError};
+
+/// Rows taken at once.
+const BATCH_ROWS: usize = 1_000;
+/// How long a step may keep its thread from the neighbours.
+const STEP_TIME: Duration = Duration::from_millis(20);
+/// How often progress is told in the log.
+const TELL_INTERVAL: Duration = Duration::from_secs(5);
+
+/// The restore of partitions that were assigned together.
+pub(super) struct Restore {
+    stage: StageId,
+    worker: usize,
+    changelog: String,
+    reader: Reader,
+    open: BTreeMap<i32, Restoring>,
+    started: Instant,
+    /// The same, in milliseconds since 1970.
+    started_ms: i64,
+    told: Instant,
+    records: u64,
+}
+
+struct Restoring {
+    task: Rc<RefCell<Task>>,
+    start_offset: i64,
+    next_offset: i64,
+    records: u64,
+    /// Until when the store could be believed, in milliseconds since 1970; see [`super::provenance`].
+    believed_until_ms: i64,
+    /// What must be reached: the high watermark when the first end was seen.
+    target_offset: Option<i64>,
+}
+
+impl Restore {
+    /// Starts reading the changelog for these tasks.
+    pub(super) fn start(
+        plan: &StagePlan,
+        worker: usize,
+        changelog: &str,
+        tasks: Vec<(i32, Rc<RefCell<Task>>)>,
+    ) -> Result<Self, Failure> {
+        let mut starts = Vec::with_capacity(tasks.len());
+        let mut open = BTreeMap::new();
+        for (partition, task) in tasks {
+            let (start_offset, believed_until_ms) = {
+                let task = task.borrow();
+                (task.changelog_offset().max(0), task.believed_until_ms())
+            };
+            // A number even for the beginning: the client asks for others, and waits half a second between tries.
+            starts.push((partition, StartAt::Offset(start_offset)));
+            let next_offset = start_offset;
+            open.insert(
+                partition,
+                Restoring {
+                    task,
+                    start_offset,
+                    next_offset,
+                    records: 0,
+                    believed_until_ms,
+                    target_offset: None,
+                },
+            );
+        }
+        let reader = Reader::new(&plan.clients, changelog, &starts)?;
+        let (stage, started, started_ms) = (plan.stage, Instant::now(), unix_ms());
+        let changelog = changelog.to_owned();
+        Ok(Self { stage, worker, changelog, reader, open, started, started_ms, told: started, records: 0 })
+    }
+
+    /// Forgets a partition that was taken away, or is opened again.
+    pub(super) fn forget(&mut self, partition: i32) {
+        self.open.remove(&partition);
+    }
+
+    /// Whether all partitions have been restored.
+    pub(super) fn is_done(&self) -> bool {
+        self.open.is_empty()
+    }
+
+    /// Ends it, done or not.
+    pub(super) fn end(self) {
+        self.reader.close();
+    }
+
+    /// Reads for a short while; returns the partitions that have reached their end.
+    pub(super) fn step(&mut self) -> Result<Vec<i32>, Failure> {
+        let deadline = Instant::now() + STEP_TIME;
+        let mut finished = Vec::new();
+        while Instant::now() < deadline && !self.is_done() {
+            for (partition, end_offset) in self.read()? {
+                if self.has_reached_end(partition, end_offset)? {
+                    finished.push(partition);
+                }
+            }
+        }
+        for (partition, restoring) in &self.open {
+            restoring.show_progress(self.reader.high_watermark(*partition));
+        }
+        self.tell();
+        Ok(finished)
+    }
+
+    /// Takes a batch; returns the ends that came with it.
+    fn read(&mut self) -> Result<Vec<(i32, i64)>, Failure> {
+        let Self { reader, open, records, changelog, .. } = self;
+        let (mut ends, mut outcome) = (Vec::new(), Ok(()));
+        let before = *records;
+        reader.read(Duration::from_millis(1), BATCH_ROWS, &mut |polled| match polled {
+            // Those that have reached their end are still read here, and work already.
+            Polled::Record(record) => {
+                if let Some(restoring) = open.get_mut(&record.partition).filter(|_| outcome.is_ok()) {
+                    *records += 1;
+                    outcome = restoring.take(&record, changelog);
+                }
+            }
+            Polled::EndOfPartition { partition, offset } => ends.push((partition, offset)),
+        })?;
+        if *records > before {
+            reach(Point::InRestore);
+        }
+        outcome?;
+        Ok(ends)
+    }
+
+    fn has_reached_end(&mut self, partition: i32, end_offset: i64) -> Result<bool, Failure> {
+        let high_watermark = self.reader.high_watermark(partition).unwrap_or(end_offset);
+        let Some(restoring) = self.open.get_mut(&partition) else { return Ok(false) };
+        if end_offset < restoring.start_offset {
+            return Err(restoring.made_anew(end_offset).into());
+        }
+        let target_offset = *restoring.target_offset.get_or_insert(high_watermark);
+        if end_offset < target_offset {
+            let changelog = &self.changelog;
+            tracing::info!(
+                changelog,
+                partition,
+                end_offset,
+                target_offset,
+                "waiting for an open transaction"
+            );
+            return Ok(false);
+        }
+        if let Some(restored) = self.open.remove(&partition) {
+            restored.task.borrow_mut().restored(self.started_ms);
+        }
+        Ok(true)
+    }
+
+    /// Tells how far it is, now and then and at the end.
+    fn tell(&mut self) {
+        let (stage, worker, records) = (self.stage.as_str(), self.worker, self.records);
+        let seconds = self.started.elapsed().as_secs_f64().max(0.001);
+        let per_second = (records as f64 / seconds) as u64;
+        if self.is_done() {
+            metrics::histogram!("frostline_restore_seconds", "stage" => stage).record(seconds);
+            tracing::info!(stage, worker, records, per_second, time = ?self.started.elapsed(), "state restored");
+        } else if self.told.elapsed() >= TELL_INTERVAL {
+            self.told = Instant::now();
+            let left: u64 = self.open.values().map(Restoring::left).sum();
+            let seconds_left = left / per_second.max(1);
+            let partitions = self.open.len();
+            tracing::info!(
+                stage,
+                worker,
+                partitions,
+                records,
+                per_second,
+                left,
+                seconds_left,
+                "restoring state"
+            );
+        }
+    }
+}
+
+impl Restoring {
+    fn take(&mut self, record: &Record<'_>, changelog: &str) -> Result<(), Failure> {
+        if record.offset < self.start_offset {
+            return Err(self.made_anew(record.offset).into());
+        }
+        if record.timestamp_ms > self.believed_until_ms {
+            return Err(self.missed_tombstones(record).into());
+        }
+        let unreadable = |reason: &str| StateError::Changelog {
+            place: format!("{changelog}/{}@{}", record.partition, record.offset),
+            reason: reason.to_owned(),
+        };
+        let key = record.key.filter(|key| key.first().is_some_and(u8::is_ascii_lowercase));
+        let key = key.ok_or_else(|| unreadable("its key is none of a store"))?;
+        if record.value.is_some_and(|value| value.len() < 4) {
+            return Err(unreadable("its value is too short").into());
+        }
+        self.next_offset = record.offset + 1;
+        self.records += 1;
+        Ok(self.task.borrow_mut().restore(Change { key, value: record.value }, self.next_offset)?)
+    }
+
+    /// The changelog has been deleted and made again since the store was written.
+    fn made_anew(&self, found_offset: i64) -> StateError {
+        self.task.borrow().outdated(format!(
+            "it has the changelog up to {}, which now has {found_offset} there: the topic was made again, or cut",
+            self.start_offset
+        ))
+    }
+
+    /// By this machine's clock the store was young enough, by the changelog's own records it is not.
+    fn missed_tombstones(&self, record: &Record<'_>) -> StateError {
+        self.task.borrow().outdated(format!(
+            "offset {} of its changelog was written when tombstones that it has not seen may have been gone: is the \
+             clock of this machine right?",
+            record.offset
+        ))
+    }
+
+    /// About how many records are left.
+    fn left(&self) -> u64 {
+        let end = self.target_offset.unwrap_or(self.next_offset);
+        u64::try_from(end - self.next_offset).unwrap_or(0)
+    }
+
+    fn show_progress(&self, high_watermark: Option<i64>) {
+        let end = high_watermark.unwrap_or(self.next_offset);
+        let of = u64::try_from(end - self.start_offset).unwrap_or(0);
+        self.task.borrow().status.restored(self.records, of);
+    }
+}

@@ -1,0 +1,378 @@
+//! What each task of the process is doing: for the watchdog, the log and whoever asks.
+
+use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicI64, AtomicU8, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+
+use serde::Serialize;
+
+use crate::StageId;
+use crate::record::unix_ms;
+
+/// After so long without a turn nobody looks at the end of a task's partition any more.
+const UNWATCHED_AFTER: Duration = Duration::from_secs(5);
+
+/// Where the task of an assigned partition stands.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Phase {
+    /// Its store is being brought to the end of its changelog.
+    Restoring = 0,
+    /// It processes records, or waits for some.
+    Running = 1,
+    /// The group has given it to this process; its worker has not opened it yet.
+    Assigned = 2,
+    /// Its worker has failed and closed it; it is opened again after a while.
+    Failed = 3,
+}
+
+impl Phase {
+    fn of(number: u8) -> Self {
+        [Self::Restoring, Self::Running, Self::Assigned]
+            .into_iter()
+            .find(|phase| *phase as u8 == number)
+            .unwrap_or(Self::Failed)
+    }
+}
+
+/// One task's entry on the [`Board`]; written by its worker, read by anybody.
+#[derive(Debug)]
+pub(super) struct TaskStatus {
+    stage: StageId,
+    partition: i32,
+    worker: usize,
+    started: Instant,
+    phase: AtomicU8,
+    /// When it last had its turn, in milliseconds after `started`.
+    beat_ms: AtomicU64,
+    /// Why its worker failed last, and when it began to: until it runs again.
+    failure: Mutex<Option<(Instant, String)>>,
+    restored: AtomicU64,
+    to_restore: AtomicU64,
+    next_offset: AtomicI64,
+    end_offset: AtomicI64,
+    /// Everything that was written before this is processed, in milliseconds since 1970; 0: not known.
+    fresh_ms: AtomicI64,
+}
+
+impl TaskStatus {
+    fn new(stage: StageId, partition: i32, worker: usize) -> Self {
+        Self {
+            stage,
+            partition,
+            worker,
+            started: Instant::now(),
+            phase: AtomicU8::new(Phase::Assigned as u8),
+            beat_ms: AtomicU64::new(0),
+            failure: Mutex::new(None),
+            restored: AtomicU64::new(0),
+            to_restore: AtomicU64::new(0),
+            next_offset: AtomicI64::new(-1),
+            end_offset: AtomicI64::new(-1),
+            fresh_ms: AtomicI64::new(0),
+        }
+    }
+
+    /// The task has its turn.
+    pub(super) fn beat(&self, phase: Phase) {
+        let now = u64::try_from(self.started.elapsed().as_millis()).unwrap_or(u64::MAX);
+        self.beat_ms.store(now, Ordering::Relaxed);
+        let before = self.phase.swap(phase as u8, Ordering::Relaxed);
+        if phase == Phase::Running && before != phase as u8 {
+            *self.failure.lock().unwrap_or_else(PoisonError::into_inner) = None;
+        }
+    }
+
+    /// Its worker has failed. The age is that of the first failure since it last ran.
+    fn failed(&self, reason: &str) {
+        self.beat(Phase::Failed);
+        let mut failure = self.failure.lock().unwrap_or_else(PoisonError::into_inner);
+        let since = failure.take().map_or_else(Instant::now, |(since, _)| since);
+        *failure = Some((since, reason.to_owned()));
+    }
+
+    /// How many changelog records have been read back, of how many (markers and gaps included).
+    pub(super) fn restored(&self, records: u64, of: u64) {
+        self.restored.store(records, Ordering::Relaxed);
+        self.to_restore.store(of.max(records), Ordering::Relaxed);
+        self.beat(Phase::Restoring);
+    }
+
+    /// A commit reached this input offset.
+    pub(super) fn committed(&self, next_offset: i64) {
+        self.next_offset.store(next_offset, Ordering::Relaxed);
+    }
+
+    /// Everything that was written before this, in milliseconds since 1970, is processed.
+    pub(super) fn fresh_at(&self, ms: i64) {
+        self.fresh_ms.fetch_max(ms, Ordering::Relaxed);
+    }
+
+    /// The end of the partition was seen there.
+    pub(super) fn ends_at(&self, end_offset: i64) {
+        self.end_offset.store(end_offset, Ordering::Relaxed);
+    }
+
+    /// For how long it has had no turn.
+    fn silent_for(&self) -> Duration {
+        let beat_ms = self.beat_ms.load(Ordering::Relaxed);
+        self.started.elapsed().saturating_sub(Duration::from_millis(beat_ms))
+    }
+
+    fn snapshot(&self) -> TaskSnapshot {
+        let known = |offset: &AtomicI64| Some(offset.load(Ordering::Relaxed)).filter(|offset| *offset >= 0);
+        let restored = self.restored.load(Ordering::Relaxed);
+        let failure = self.failure.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        let (failed_for, failure) = failure.map(|(since, reason)| (since.elapsed(), reason)).unzip();
+        TaskSnapshot {
+            stage: self.stage,
+            partition: self.partition,
+            worker: self.worker,
+            phase: Phase::of(self.phase.load(Ordering::Relaxed)),
+            failure,
+            failed_for,
+            committed_offset: known(&self.next_offset),
+            end_offset: known(&self.end_offset),
+            restored_records: restored,
+            restore_records: self.to_restore.load(Ordering::Relaxed),
+            fresh_ms: Some(self.fresh_ms.load(Ordering::Relaxed)).filter(|ms| *ms > 0),
+            silent_for: self.silent_for(),
+        }
+    }
+}
+
+/// What a task is doing at a moment.
+#[derive(Clone, Debug, Serialize)]
+pub struct TaskSnapshot {
+    /// Its stage.
+    pub stage: StageId,
+    /// Its partition.
+    pub partition: i32,
+    /// The worker that hosts it.
+    pub worker: usize,
+    /// Where it stands.
+    pub phase: Phase,
+    /// Why its worker failed last; `None` while it runs.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub failure: Option<String>,
+    /// For how long it has not run since that first failure.
+    #[serde(skip)]
+    pub failed_for: Option<Duration>,
+    /// The next input offset as of the last commit.
+    pub committed_offset: Option<i64>,
+    /// The end of the partition, as the last fetch told it.
+    pub end_offset: Option<i64>,
+    /// Changelog records read back so far.
+    pub restored_records: u64,
+    /// About how many there are to read back.
+    pub restore_records: u64,
+    /// Everything that was written before this, in milliseconds since 1970, is processed.
+    #[serde(skip)]
+    pub fresh_ms: Option<i64>,
+    /// Since when it has had no turn.
+    #[serde(skip)]
+    pub silent_for: Duration,
+}
+
+impl TaskSnapshot {
+    /// Offsets between the last commit and the end, markers of transactions included; `None` while unknown.
+    pub fn lag(&self) -> Option<i64> {
+        self.end_offset.zip(self.committed_offset).map(|(end, committed)| (end - committed).max(0))
+    }
+
+    /// How old what it works on is, in seconds; 0 when it has caught up, `None` while unknown.
+    pub fn lag_seconds(&self) -> Option<f64> {
+        match self.lag()? {
+            0 => Some(0.0),
+            _ => Some((unix_ms() - self.fresh_ms?).max(0) as f64 / 1_000.0),
+        }
+    }
+}
+
+/// The partitions that the groups have given to this process, from their assignment until they are given up, and
+/// whether the groups can be reached.
+#[derive(Debug, Default)]
+pub struct Board {
+    tasks: Mutex<BTreeMap<(StageId, i32), Arc<TaskStatus>>>,
+    /// Why a stage is not in its group just now, and since when; `None`: it is.
+    absences: Mutex<BTreeMap<StageId, Option<(Instant, String)>>>,
+}
+
+impl Board {
+    /// The group has given a partition to this process.
+    pub(super) fn assigned(&self, stage: StageId, partition: i32, worker: usize) {
+        let status = Arc::new(TaskStatus::new(stage, partition, worker));
+        lock(&self.tasks).insert((stage, partition), status);
+    }
+
+    /// Partitions are given up.
+    pub(super) fn released(&self, stage: StageId, partitions: &[i32]) {
+        let mut tasks = lock(&self.tasks);
+        partitions.iter().for_each(|partition| drop(tasks.remove(&(stage, *partition))));
+    }
+
+    /// The stage has ended.
+    pub(super) fn ended(&self, stage: StageId) {
+        lock(&self.tasks).retain(|(of, _), _| *of != stage);
+        lock(&self.absences).remove(&stage);
+    }
+
+    /// A worker opens a partition: its entry, or one that nobody sees where the partition has just been given up.
+    pub(super) fn opened(&self, stage: StageId, partition: i32, worker: usize) -> Arc<TaskStatus> {
+        let known = lock(&self.tasks).get(&(stage, partition)).cloned();
+        let status = known.unwrap_or_else(|| Arc::new(TaskStatus::new(stage, partition, worker)));
+        status.restored(0, 0);
+        status
+    }
+
+    /// The worker of these partitions has failed, and closed them.
+    pub(super) fn failed<'a>(
+        &self,
+        stage: StageId,
+        partitions: impl IntoIterator<Item = &'a i32>,
+        reason: &str,
+    ) {
+        let tasks = lock(&self.tasks);
+        let failed = partitions.into_iter().filter_map(|partition| tasks.get(&(stage, *partition)));
+        failed.for_each(|task| task.failed(reason));
+    }
+
+    /// Whether the stage is in its group, or why not.
+    pub(super) fn membership(&self, stage: StageId, absence: Option<&str>) {
+        let mut absences = lock(&self.absences);
+        let known = absences.entry(stage).or_default();
+        match (absence, &mut *known) {
+            (None, known) => *known = None,
+            (Some(reason), Some((_, before))) => reason.clone_into(before),
+            (Some(reason), known) => *known = Some((Instant::now(), reason.to_owned())),
+        }
+    }
+
+    /// All partitions, by stage and number.
+    pub fn snapshot(&self) -> Vec<TaskSnapshot> {
+        lock(&self.tasks).values().map(|task| task.snapshot()).collect()
+    }
+
+    /// A task that has had no turn for longer than `patience`: its thread hangs. One that failed waits for another try.
+    pub fn stalled(&self, patience: Duration) -> Option<TaskSnapshot> {
+        let tasks = lock(&self.tasks);
+        let stalled = tasks.values().find(|task| {
+            task.phase.load(Ordering::Relaxed) != Phase::Failed as u8 && task.silent_for() > patience
+        });
+        stalled.map(|task| task.snapshot())
+    }
+
+    /// The partitions of a stage whose end nobody is looking at: their tasks do not run, or have had no turn for a while.
+    pub(super) fn unwatched(&self, stage: StageId) -> Vec<i32> {
+        let tasks = lock(&self.tasks);
+        let own = tasks.range((stage, i32::MIN)..=(stage, i32::MAX));
+        let is_unwatched = |task: &TaskStatus| {
+            task.phase.load(Ordering::Relaxed) != Phase::Running as u8 || task.silent_for() > UNWATCHED_AFTER
+        };
+        own.filter(|(_, task)| is_unwatched(task)).map(|((_, partition), _)| *partition).collect()
+    }
+
+    /// Where partitions of a stage end, as the brokers say.
+    pub(super) fn ends_at(&self, stage: StageId, ends: &BTreeMap<i32, i64>) {
+        let tasks = lock(&self.tasks);
+        for (partition, end) in ends {
+            if let Some(task) = tasks.get(&(stage, *partition)) {
+                task.ends_at(*end);
+            }
+        }
+    }
+
+    /// Why this process is not ready, in sentences; empty when it is. Ready means: every stage is in its group, and each
+    /// partition that it was given is restored and has had its turn within `patience`.
+    pub fn unready(&self, patience: Duration) -> Vec<String> {
+        let mut reasons = Vec::new();
+        for (stage, absence) in &*lock(&self.absences) {
+            if let Some((since, reason)) = absence {
+                reasons.push(format!(
+                    "stage {stage} is not in its group for {} s: {reason}",
+                    since.elapsed().as_secs()
+                ));
+            }
+        }
+        let tasks = self.snapshot();
+        let restoring = tasks.iter().filter(|task| task.phase == Phase::Restoring).count();
+        if restoring > 0 {
+            reasons.push(format!("{restoring} partitions are being restored"));
+        }
+        let waiting = tasks.iter().filter(|task| task.phase == Phase::Assigned).count();
+        if waiting > 0 {
+            reasons.push(format!("{waiting} partitions wait for their worker"));
+        }
+        let mut failures: BTreeMap<(StageId, &str), (usize, u64)> = BTreeMap::new();
+        for task in &tasks {
+            if let (Some(reason), Some(age)) = (&task.failure, task.failed_for) {
+                let (count, seconds) = failures.entry((task.stage, reason)).or_default();
+                (*count, *seconds) = (*count + 1, (*seconds).max(age.as_secs()));
+            }
+        }
+        for ((stage, reason), (count, seconds)) in failures {
+            reasons.push(format!("stage {stage}: {count} partitions do not work for {seconds} s: {reason}"));
+        }
+        let is_silent = |task: &&TaskSnapshot| task.phase != Phase::Failed && task.silent_for > patience;
+        for task in tasks.iter().filter(is_silent) {
+            reasons.push(format!("stage {} has not moved in partition {}", task.stage, task.partition));
+        }
+        reasons
+    }
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const STAGE: StageId = StageId::new("filter");
+    const SECOND: Duration = Duration::from_secs(1);
+
+    #[test]
+    fn a_task_without_a_turn_is_found_and_one_that_was_given_up_is_gone() {
+        let board = Board::default();
+        board.assigned(STAGE, 3, 0);
+        let task = board.opened(STAGE, 3, 0);
+        task.restored(10, 40);
+        assert!(board.stalled(Duration::from_secs(60)).is_none());
+        std::thread::sleep(Duration::from_millis(30));
+        let stalled = board.stalled(Duration::from_millis(20)).expect("no turn for 30 ms");
+        assert_eq!((stalled.partition, stalled.phase), (3, Phase::Restoring));
+        assert_eq!((stalled.restored_records, stalled.restore_records), (10, 40));
+        task.beat(Phase::Running);
+        assert!(board.stalled(Duration::from_millis(20)).is_none());
+        board.released(STAGE, &[3]);
+        assert!(board.snapshot().is_empty());
+        board.opened(STAGE, 3, 0);
+        assert!(board.snapshot().is_empty(), "it was given up before its worker opened it");
+    }
+
+    #[test]
+    fn a_process_is_ready_when_it_is_in_its_groups_and_all_that_it_was_given_works() {
+        let board = Board::default();
+        let unready = || board.unready(SECOND).join("; ");
+        board.membership(STAGE, Some("it has not joined yet"));
+        assert!(unready().contains("stage filter is not in its group"), "{}", unready());
+        board.membership(STAGE, None);
+        assert_eq!(unready(), "");
+        board.assigned(STAGE, 0, 0);
+        assert!(unready().contains("1 partitions wait for their worker"), "{}", unready());
+        let task = board.opened(STAGE, 0, 0);
+        assert!(unready().contains("being restored"), "{}", unready());
+        task.beat(Phase::Running);
+        assert_eq!(unready(), "");
+        board.failed(STAGE, &[0], "the broker is away");
+        assert!(unready().contains("1 partitions do not work for 0 s: the broker is away"), "{}", unready());
+        assert_eq!(board.unwatched(STAGE), [0]);
+        board.opened(STAGE, 0, 0);
+        assert!(unready().contains("the broker is away"), "until it runs again: {}", unready());
+        task.beat(Phase::Running);
+        assert_eq!(unready(), "");
+        assert!(board.unwatched(STAGE).is_empty());
+    }
+}

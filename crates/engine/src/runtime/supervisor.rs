@@ -1,0 +1,365 @@
+//! The supervisor of one stage: owns the consumer, spreads partitions over workers, starts and restarts.
+//!
+//! # The rebalance protocol, this side (see `kafka::rebalance` for the other)
+//!
+//! The poll thread brings the group's decisions as messages, and waits for the answer to a revoke.
+//!
+//! * **Assigned**: each partition goes to the worker with the fewest; the worker restores, then runs it.
+//! * **Revoked**: its workers commit all that they have, close the partitions and drop their queues; when the
+//!   last worker has done so, the poll thread goes on and the group may give the partitions away. A worker
+//!   that dies in between drops its end of the channel, which counts as an answer: its work was not committed
+//!   and the new owner does it again.
+//! * **Lost**: the same without a commit, and nobody waits.
+//!
+//! # Restarts
+//!
+//! A failed worker has closed all its tasks without a commit. They are opened again, from their last commit,
+//! after a delay that doubles with each failure; more than `restarts_max` failures within ten minutes end the
+//! stage, and with it the process, since something is wrong that restarting does not mend. A broker that is
+//! away is no such thing: it is waited for, however long it takes.
+
+use std::collections::{BTreeSet, VecDeque};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, mpsc};
+use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
+
+use actix::prelude::*;
+use tokio::sync::oneshot;
+
+use super::failure::Failure;
+use super::inspect::Found;
+use super::message::{
+    Close, GroupChanged, Inspect, Leave, Open, PollEnded, Reopen, StageFailed, WorkerFailed, WorkerReady,
+};
+use super::plan::StagePlan;
+use super::poll_thread;
+use super::worker::Worker;
+use crate::kafka::{Assigned, GroupConsumer, GroupEvent, KafkaError};
+use crate::store::StateError;
+
+/// Failures older than this no longer count against the budget.
+const BUDGET_WINDOW: Duration = Duration::from_secs(600);
+const DELAY_FIRST: Duration = Duration::from_millis(200);
+const DELAY_MAX: Duration = Duration::from_secs(15);
+/// Between two tries while Kafka is away.
+const DELAY_AWAY: Duration = Duration::from_secs(2);
+
+/// Told when a stage has ended, and why.
+pub(super) type End = oneshot::Receiver<Result<(), Failure>>;
+
+struct Hand {
+    worker: Addr<Worker>,
+    arbiter: Arbiter,
+    partitions: BTreeSet<i32>,
+}
+
+/// See the module's description.
+pub(super) struct Supervisor {
+    plan: Arc<StagePlan>,
+    hands: Vec<Hand>,
+    /// How many workers are not ready yet, and the member that joins the group when all are.
+    workers_to_come: usize,
+    to_join: Option<GroupConsumer>,
+    /// Set by [`Leave`]; read by the poll thread.
+    leaving: Arc<AtomicBool>,
+    poll_thread: Option<JoinHandle<()>>,
+    failures: VecDeque<Instant>,
+    /// Why the stage ends, where it does not end in good order.
+    failure: Option<Failure>,
+    /// Told when the stage has ended.
+    ended: Option<oneshot::Sender<Result<(), Failure>>>,
+}
+
+impl Supervisor {
+    /// Starts the stage. The receiver is told when it has ended, and why.
+    ///
+    /// # Errors
+    /// [`Failure::Kafka`] where a client cannot be made.
+    pub(super) fn start_stage(plan: Arc<StagePlan>) -> Result<(Addr<Self>, End), Failure> {
+        let (ended, end) = oneshot::channel();
+        let context = Context::<Self>::new();
+        let address = context.address();
+        let events = address.clone();
+        let patience = plan.shutdown_timeout;
+        let consumer = GroupConsumer::new(&plan.clients, &plan.group, move |event| {
+            announce(&events, event, patience);
+        })?;
+        let mut hands = Vec::with_capacity(plan.workers);
+        for index in 0..plan.workers {
+            let arbiter = Arbiter::new();
+            let (plan, consumer, supervisor) = (Arc::clone(&plan), consumer.clone(), address.clone());
+            let worker = Worker::start_in_arbiter(&arbiter.handle(), move |_| {
+                Worker::new(index, plan, consumer, &supervisor)
+            });
+            hands.push(Hand { worker, arbiter, partitions: BTreeSet::new() });
+        }
+        let leaving = Arc::new(AtomicBool::new(false));
+        let poll_thread = poll_thread::start(
+            Arc::clone(&plan),
+            consumer.clone(),
+            (address.clone().recipient(), address.clone().recipient()),
+            Arc::clone(&leaving),
+        );
+        let supervisor = Self {
+            workers_to_come: plan.workers,
+            to_join: Some(consumer),
+            plan,
+            hands,
+            leaving,
+            poll_thread: Some(poll_thread),
+            failures: VecDeque::new(),
+            failure: None,
+            ended: Some(ended),
+        };
+        context.run(supervisor);
+        Ok((address, end))
+    }
+
+    fn assign(&mut self, assigned: Vec<Assigned>) {
+        let partitions = ranges(assigned.iter().map(|assigned| assigned.partition));
+        tracing::info!(stage = self.plan.stage.as_str(), partitions, "partitions assigned");
+        let mut shares: Vec<Vec<Assigned>> = self.hands.iter().map(|_| Vec::new()).collect();
+        for one in assigned {
+            let fewest = (0..self.hands.len()).min_by_key(|index| self.hands[*index].partitions.len());
+            let Some(index) = fewest else { continue };
+            self.hands[index].partitions.insert(one.partition);
+            self.plan.board.assigned(self.plan.stage, one.partition, index);
+            shares[index].push(one);
+        }
+        for (hand, share) in self.hands.iter().zip(shares) {
+            if !share.is_empty() {
+                hand.worker.do_send(Open(share));
+            }
+        }
+    }
+
+    /// Takes partitions whose start is not known yet; their worker asks again.
+    fn assign_unread(&mut self, partitions: &[i32], context: &mut Context<Self>) {
+        for partition in partitions {
+            let fewest = self.hands.iter_mut().enumerate().min_by_key(|(_, hand)| hand.partitions.len());
+            if let Some((index, hand)) = fewest {
+                hand.partitions.insert(*partition);
+                self.plan.board.assigned(self.plan.stage, *partition, index);
+            }
+        }
+        for worker in 0..self.hands.len() {
+            self.reopen_later(worker, DELAY_FIRST, context);
+        }
+    }
+
+    fn reopen_later(&self, worker: usize, delay: Duration, context: &mut Context<Self>) {
+        context.run_later(delay, move |supervisor, _| {
+            // Those that were taken away meanwhile are no longer in the set; after the end there is no hand.
+            if let Some(hand) = supervisor.hands.get(worker).filter(|hand| !hand.partitions.is_empty()) {
+                hand.worker.do_send(Reopen(hand.partitions.iter().copied().collect()));
+            }
+        });
+    }
+
+    fn release(&mut self, partitions: &[i32], commit: bool, done: Option<&mpsc::Sender<()>>) {
+        let word = if commit { "partitions revoked" } else { "partitions lost" };
+        let named = ranges(partitions.iter().copied());
+        tracing::info!(stage = self.plan.stage.as_str(), partitions = named, "{word}");
+        self.plan.board.released(self.plan.stage, partitions);
+        for hand in &mut self.hands {
+            let own: Vec<i32> =
+                partitions.iter().copied().filter(|partition| hand.partitions.remove(partition)).collect();
+            if !own.is_empty() {
+                hand.worker.do_send(Close {
+                    partitions: own,
+                    commit,
+                    since: Instant::now(),
+                    done: done.cloned(),
+                });
+            }
+        }
+    }
+
+    /// Ends the stage: gives up everything, and reports `failure` at the end.
+    fn give_up(&mut self, failure: Failure) {
+        tracing::error!(stage = self.plan.stage.as_str(), error = %failure, "stage ends");
+        self.failure.get_or_insert(failure);
+        self.leaving.store(true, Ordering::Release);
+    }
+
+    /// How long to wait before the next start; `None` when the budget is spent.
+    fn next_delay(&mut self) -> Option<Duration> {
+        let now = Instant::now();
+        while self.failures.front().is_some_and(|at| now.duration_since(*at) > BUDGET_WINDOW) {
+            self.failures.pop_front();
+        }
+        self.failures.push_back(now);
+        let failures = u32::try_from(self.failures.len()).unwrap_or(u32::MAX);
+        let delay = DELAY_FIRST.saturating_mul(2_u32.saturating_pow(failures - 1));
+        (failures <= self.plan.restarts_max).then_some(delay.min(DELAY_MAX))
+    }
+}
+
+/// Brings a decision of the group to the supervisor; waits until a revoke has been carried out.
+fn announce(supervisor: &Addr<Supervisor>, event: GroupEvent, patience: Duration) {
+    if !matches!(event, GroupEvent::Revoked(_)) {
+        supervisor.do_send(GroupChanged { event, done: None });
+        return;
+    }
+    let (done, carried_out) = mpsc::channel();
+    supervisor.do_send(GroupChanged { event, done: Some(done) });
+    // All senders dropped: done. The group's own timeout is longer than this wait.
+    if carried_out.recv_timeout(patience) == Err(mpsc::RecvTimeoutError::Timeout) {
+        tracing::warn!("partitions could not be committed in time and are given up as they are");
+    }
+}
+
+impl Actor for Supervisor {
+    type Context = Context<Self>;
+}
+
+impl Handler<GroupChanged> for Supervisor {
+    type Result = ();
+
+    fn handle(&mut self, GroupChanged { event, done }: GroupChanged, context: &mut Self::Context) {
+        match event {
+            GroupEvent::Assigned(assigned) => self.assign(assigned),
+            GroupEvent::AssignedUnread(partitions) => self.assign_unread(&partitions, context),
+            GroupEvent::Revoked(partitions) => self.release(&partitions, true, done.as_ref()),
+            GroupEvent::Lost(partitions) => self.release(&partitions, false, None),
+            GroupEvent::Failed(error) => self.give_up(error.into()),
+        }
+    }
+}
+
+impl Handler<WorkerReady> for Supervisor {
+    type Result = ();
+
+    fn handle(&mut self, _: WorkerReady, _context: &mut Self::Context) {
+        self.workers_to_come = self.workers_to_come.saturating_sub(1);
+        if self.workers_to_come > 0 {
+            return;
+        }
+        // The consumer closes where its last handle goes, which must not be this thread: the poll thread has one.
+        let is_leaving = self.leaving.load(Ordering::Acquire);
+        let joined =
+            self.to_join.take().filter(|_| !is_leaving).map_or(Ok(()), |consumer| consumer.subscribe());
+        if let Err(error) = joined {
+            self.give_up(error.into());
+        }
+    }
+}
+
+impl Handler<WorkerFailed> for Supervisor {
+    type Result = ();
+
+    fn handle(&mut self, failed: WorkerFailed, context: &mut Self::Context) {
+        let WorkerFailed { worker, failure, partitions } = failed;
+        let all = self.hands.get(worker).map(|hand| hand.partitions.iter().copied().collect());
+        let partitions = partitions.or(all).unwrap_or_default();
+        self.plan.board.failed(self.plan.stage, &partitions, &failure.to_string());
+        if failure.is_fatal() {
+            return self.give_up(failure);
+        }
+        let delay = match &failure {
+            Failure::Kafka(KafkaError::Fenced(_)) | Failure::State(StateError::Outdated { .. }) => {
+                Some(DELAY_FIRST)
+            }
+            passing if passing.is_passing() => Some(DELAY_AWAY),
+            _ => self.next_delay(),
+        };
+        let Some(delay) = delay else { return self.give_up(failure) };
+        let stage = self.plan.stage.as_str();
+        if let Failure::Kafka(KafkaError::Fenced(reason)) = &failure {
+            // Part of every rebalance under load; nothing is wrong.
+            tracing::info!(stage, worker, reason, "the group has moved on, partitions are opened again");
+        } else {
+            tracing::warn!(stage, worker, error = %failure, ?delay, "worker failed, its partitions are opened again");
+        }
+        metrics::counter!("frostline_worker_restarts_total", "stage" => stage).increment(1);
+        self.reopen_later(worker, delay, context);
+    }
+}
+
+impl Handler<StageFailed> for Supervisor {
+    type Result = ();
+
+    fn handle(&mut self, StageFailed(failure): StageFailed, _context: &mut Self::Context) {
+        self.give_up(failure);
+    }
+}
+
+impl Handler<Leave> for Supervisor {
+    type Result = ();
+
+    fn handle(&mut self, _: Leave, _context: &mut Self::Context) {
+        self.leaving.store(true, Ordering::Release);
+    }
+}
+
+impl Handler<Inspect> for Supervisor {
+    type Result = ResponseFuture<Result<Vec<Found>, Failure>>;
+
+    fn handle(&mut self, Inspect(question): Inspect, _context: &mut Self::Context) -> Self::Result {
+        let asked: Vec<_> =
+            self.hands.iter().map(|hand| hand.worker.send(Inspect(question.clone()))).collect();
+        Box::pin(async move {
+            let mut found = Vec::new();
+            for answer in futures_util::future::join_all(asked).await {
+                found.extend(answer.map_err(|_| Failure::Panic("a worker that was asked".into()))??);
+            }
+            Ok(found)
+        })
+    }
+}
+
+impl Handler<PollEnded> for Supervisor {
+    type Result = ();
+
+    fn handle(&mut self, _: PollEnded, context: &mut Self::Context) {
+        self.plan.board.ended(self.plan.stage);
+        let poll_thread = self.poll_thread.take();
+        let hands = std::mem::take(&mut self.hands);
+        let result = self.failure.take().map_or(Ok(()), Err);
+        let ended = self.ended.take();
+        let never_joined = self.to_join.take();
+        // A worker may still wait for a broker; the System's thread must not wait with it.
+        std::thread::spawn(move || {
+            drop(never_joined);
+            let _ = poll_thread.map(JoinHandle::join);
+            for hand in hands {
+                // What may still be in the mailbox concerns partitions that are gone.
+                hand.arbiter.stop();
+                drop(hand.worker);
+                let _ = hand.arbiter.join();
+            }
+            let _ = ended.map(|ended| ended.send(result));
+        });
+        context.stop();
+    }
+}
+
+/// Partitions for people: `0-4,7`. A thousand of them fit on a line.
+pub(super) fn ranges(partitions: impl Iterator<Item = i32>) -> String {
+    let mut runs: Vec<(i32, i32)> = Vec::new();
+    for partition in partitions.collect::<BTreeSet<_>>() {
+        match runs.last_mut() {
+            Some((_, last)) if *last + 1 == partition => *last = partition,
+            _ => runs.push((partition, partition)),
+        }
+    }
+    let named = runs.iter().map(
+        |(first, last)| {
+            if first == last { first.to_string() } else { format!("{first}-{last}") }
+        },
+    );
+    named.collect::<Vec<_>>().join(",")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::ranges;
+
+    #[test]
+    fn partitions_are_named_in_ranges() {
+        assert_eq!(ranges([7, 2, 0, 1, 3, 9, 8].into_iter()), "0-3,7-9");
+        assert_eq!(ranges([5].into_iter()), "5");
+        assert_eq!(ranges(std::iter::empty()), "");
+    }
+}

@@ -1,0 +1,125 @@
+//! Looks at the topics before anything starts: all there, and changelogs that fit their sources.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use super::engine::{RunOptions, StartError};
+use super::provenance::different_partitions;
+use crate::kafka::{Admin, KafkaError, TopicState};
+use crate::{Stage, Topology};
+
+/// Kafka's own default of `delete.retention.ms`, for brokers that do not tell it.
+const TOMBSTONES_KEPT_DEFAULT: Duration = Duration::from_secs(24 * 60 * 60);
+
+/// What the topics allow.
+pub(super) struct TopicLimits {
+    /// The largest record that the dead-letter topic takes.
+    pub(super) dead_letter_bytes_max: usize,
+    /// How long each topic keeps tombstones, by its name in Kafka; those of which the broker does not tell it are
+    /// missing.
+    tombstones_kept: BTreeMap<String, Duration>,
+}
+
+impl TopicLimits {
+    /// How long a compacted topic keeps tombstones.
+    pub(super) fn tombstones_kept(&self, topic: &str) -> Duration {
+        self.tombstones_kept.get(topic).copied().unwrap_or(TOMBSTONES_KEPT_DEFAULT)
+    }
+}
+
+/// Refuses to start on topics that are missing or do not fit together.
+pub(super) async fn check_topics(
+    admin: &Admin,
+    topology: &Topology,
+    options: &RunOptions,
+) -> Result<TopicLimits, StartError> {
+    let stages: Vec<&Stage> = options.stages.iter().filter_map(|stage| topology.stage(*stage)).collect();
+    let mut names: Vec<&str> = vec![&topology.dead_letters().name];
+    for stage in &stages {
+        names.push(&stage.source.name);
+        names.push(&stage.sink.name);
+        names.extend(stage.named_sinks.iter().map(|(_, topic)| topic.name.as_str()));
+        names.extend(stage.changelog.as_ref().map(|changelog| changelog.name.as_str()));
+    }
+    let tables: Vec<&str> =
+        topology.tables_of(&options.stages).map(|table| table.topic.name.as_str()).collect();
+    names.extend(&tables);
+    let states = look_up(admin, names, options.describe_topics, topology).await?;
+    let state = |name: &str| states.iter().find(|state| state.name == name);
+    for table in tables.into_iter().filter_map(state) {
+        check_compacted(table, "what a table has")?;
+    }
+    for stage in stages {
+        let changelog = stage.changelog.as_ref().and_then(|changelog| state(&changelog.name));
+        if let Some((source, changelog)) = state(&stage.source.name).zip(changelog) {
+            check_changelog(source, changelog, topology)?;
+        }
+    }
+    let known = state(&topology.dead_letters().name).and_then(|state| state.record_bytes_max);
+    let kept = states.iter().filter_map(|state| Some((state.name.clone(), state.tombstones_kept?)));
+    Ok(TopicLimits {
+        // Kafka's own default, where the broker does not tell.
+        dead_letter_bytes_max: known.unwrap_or(1_048_588),
+        tombstones_kept: kept.collect(),
+    })
+}
+
+async fn look_up(
+    admin: &Admin,
+    mut names: Vec<&str>,
+    describe_topics: bool,
+    topology: &Topology,
+) -> Result<Vec<TopicState>, StartError> {
+    names.sort_unstable();
+    names.dedup();
+    let found = if describe_topics {
+        admin.describe(&names).await?
+    } else {
+        let bare = |name: &str, partitions| TopicState {
+            name: name.to_owned(),
+            partitions,
+            cleanup_policy: None,
+            record_bytes_max: None,
+            tombstones_kept: None,
+        };
+        let mut found = Vec::new();
+        for name in &names {
+            found.push(admin.partitions(name)?.map(|partitions| bare(name, partitions)));
+        }
+        found
+    };
+    let missing: Vec<&str> =
+        names.iter().zip(&found).filter(|(_, state)| state.is_none()).map(|(name, _)| *name).collect();
+    if !missing.is_empty() {
+        let message = format!("no such topic: {}: {}", missing.join(", "), topology.advice());
+        return Err(KafkaError::Topic(message).into());
+    }
+    Ok(found.into_iter().flatten().collect())
+}
+
+fn check_changelog(
+    source: &TopicState,
+    changelog: &TopicState,
+    topology: &Topology,
+) -> Result<(), KafkaError> {
+    if source.partitions != changelog.partitions {
+        return Err(different_partitions(
+            (&source.name, source.partitions),
+            (&changelog.name, changelog.partitions),
+            &topology.advice(),
+        ));
+    }
+    check_compacted(changelog, "state")
+}
+
+/// Refuses a topic from which Kafka deletes what is still needed.
+fn check_compacted(topic: &TopicState, holds: &str) -> Result<(), KafkaError> {
+    let name = &topic.name;
+    match topic.cleanup_policy.as_deref() {
+        None | Some("compact") => Ok(()),
+        Some(other) => Err(KafkaError::Topic(format!(
+            "topic {name} has cleanup.policy={other}: Kafka would delete {holds}. Set it to compact: \
+             kafka-configs --alter --topic {name} --add-config cleanup.policy=compact"
+        ))),
+    }
+}

@@ -1,0 +1,350 @@
+//! The state directory: made with mode 0700, checked, and locked for one process by sled's own lock.
+
+use std::fs;
+use std::io::ErrorKind;
+use std::os::unix::fs::{DirBuilderExt, MetadataExt, PermissionsExt};
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::thread::sleep;
+use std::time::{Duration, Instant};
+
+use super::StateError;
+use super::checkpoint::Identity;
+use super::database::Database;
+use super::store::Store;
+use super::tree::Tree;
+use crate::random;
+
+/// sled's page cache. Not a memory cap: expect a few times this much (measured; see the README).
+const CACHE_BYTES: u64 = 8 * 1024 * 1024;
+/// Smaller than sled's default of 512 KiB: its write buffers are as large (measured: 20 MB less).
+const SEGMENT_BYTES: usize = 128 * 1024;
+
+/// sled keeps its lock some milliseconds after the last handle is dropped; a restart must not fail on that.
+const LOCK_PATIENCE: Duration = Duration::from_secs(2);
+
+/// sled's own folder in the directory: it writes its files straight into its path.
+const STORE: &str = "store";
+/// Where a damaged store is put, replacing the one before.
+const DAMAGED: &str = "store.damaged";
+/// Left by a process that found damage it could not mend while it ran.
+const DAMAGE_MARK: &str = "damaged";
+/// Names this directory in transactional ids.
+const INSTANCE: &str = "instance";
+/// What may be in a state directory that others can read: our own files, those of a checkout, and what a fresh file system
+/// has.
+const EXPECTED: [&str; 8] =
+    [STORE, DAMAGED, DAMAGE_MARK, INSTANCE, "instance.new", "README.md", ".gitignore", "lost+found"];
+
+/// The open state directory of this process. Clones share one database.
+#[derive(Clone)]
+pub struct StateDirectory {
+    path: Arc<Path>,
+    database: Arc<Database>,
+}
+
+impl StateDirectory {
+    /// Opens the directory at `path`, making it where it is missing. A database that cannot be opened is moved
+    /// aside, and an empty one takes its place: the changelogs fill it again.
+    ///
+    /// # Errors
+    /// [`StateError::Busy`] where another process holds it, [`StateError::Unusable`] where it is a symbolic
+    /// link, belongs to somebody else, can be written by others or holds other files, [`StateError::Io`] where the
+    /// disk fails.
+    pub fn open(path: &Path) -> Result<Self, StateError> {
+        prepare(path)?;
+        let is_marked = path.join(DAMAGE_MARK).exists();
+        let opened = if is_marked {
+            let reason = "an earlier run found damage".to_owned();
+            Err(StateError::Corrupted { store: path.display().to_string(), reason })
+        } else {
+            open_database(path)
+        };
+        let database = match opened {
+            Err(damage @ StateError::Corrupted { .. }) => {
+                let aside = move_aside(path)?;
+                tracing::warn!(error = %damage, moved_to = %aside.display(), "state is rebuilt from its changelogs");
+                open_database(path)?
+            }
+            other => other?,
+        };
+        Ok(Self { path: path.into(), database: Arc::new(Database::new(database)) })
+    }
+
+    /// Opens the store of one task or table. One that belongs to another topic (also an earlier one of the same name) or
+    /// cluster, or is of another version, is emptied first. Entries count as gone `remember_days` after they were written.
+    ///
+    /// # Errors
+    /// [`StateError::Corrupted`] where it cannot be read.
+    pub fn store(&self, identity: &Identity, remember_days: u32) -> Result<Store, StateError> {
+        let name = identity.tree_name();
+        let open = || Tree::open(Arc::clone(&self.database), identity);
+        if let Some(tree) = open()? {
+            return Ok(Store::of_tree(tree, remember_days));
+        }
+        tracing::warn!(
+            store = name,
+            "state of an earlier topic of this name, another cluster or another version is dropped and restored"
+        );
+        self.drop_store(&name)?;
+        let tree = open()?.ok_or_else(|| StateError::Corrupted {
+            store: name.clone(),
+            reason: "it cannot be emptied".into(),
+        })?;
+        Ok(Store::of_tree(tree, remember_days))
+    }
+
+    /// Deletes the store of this name. Its changelog brings it back.
+    pub fn drop_store(&self, name: &str) -> Result<(), StateError> {
+        let dropped = self.database.drop_tree(name);
+        if dropped.is_err() {
+            // What cannot even be deleted is moved aside by the next start.
+            let _ = fs::write(self.path.join(DAMAGE_MARK), b"");
+        }
+        dropped
+    }
+
+    /// A name for this directory, the same in every run. No other has it, unless the directory was copied.
+    ///
+    /// # Errors
+    /// [`StateError::Unusable`] where it can neither be read nor written.
+    pub fn instance(&self) -> Result<String, StateError> {
+        match fs::read_to_string(self.path.join(INSTANCE)) {
+            Ok(found) if is_instance(&found) => Ok(found),
+            _ => self.rename_instance(),
+        }
+    }
+
+    /// Takes another name, where a directory elsewhere has the same one.
+    ///
+    /// # Errors
+    /// [`StateError::Unusable`] where it cannot be written.
+    pub fn rename_instance(&self) -> Result<String, StateError> {
+        let (file, fresh) = (self.path.join(INSTANCE), self.path.join("instance.new"));
+        let name = format!("{:032x}", random::bits_128());
+        fs::write(&fresh, &name).and_then(|()| fs::rename(&fresh, &file)).map_err(|error| {
+            StateError::Unusable { path: file, reason: format!("it cannot be written: {error}") }
+        })?;
+        Ok(name)
+    }
+
+    /// What it takes on disk, in bytes; 0 where that cannot be told.
+    pub fn bytes(&self) -> u64 {
+        self.database.bytes()
+    }
+
+    /// Pushes all that was written to the operating system: it survives the death of this process.
+    ///
+    /// One call serves every store of the process, since sled has one log.
+    pub fn flush(&self) -> Result<(), StateError> {
+        self.database.flush()
+    }
+}
+
+/// Names of eight digits are those of earlier versions; they stay, and with them the transactional ids.
+fn is_instance(name: &str) -> bool {
+    matches!(name.len(), 8 | 32) && name.bytes().all(|byte| byte.is_ascii_hexdigit())
+}
+
+fn open_database(path: &Path) -> Result<sled::Db, StateError> {
+    let config = sled::Config::new()
+        .path(path.join(STORE))
+        .cache_capacity(CACHE_BYTES)
+        .flush_every_ms(Some(500))
+        .segment_size(SEGMENT_BYTES)
+        .mode(sled::Mode::LowSpace);
+    let deadline = Instant::now() + LOCK_PATIENCE;
+    loop {
+        // A damaged file can make sled panic while opening.
+        let opened = catch_unwind(AssertUnwindSafe(|| config.open()));
+        return match opened {
+            Ok(Ok(database)) => Ok(database),
+            Ok(Err(error)) if is_locked(&error) => {
+                if Instant::now() < deadline {
+                    sleep(Duration::from_millis(50));
+                    continue;
+                }
+                Err(StateError::Busy(path.to_owned()))
+            }
+            Ok(Err(error)) => Err(StateError::from_sled(&path.display().to_string(), error)),
+            Err(_) => Err(StateError::Corrupted {
+                store: path.display().to_string(),
+                reason: "sled panicked while opening it".into(),
+            }),
+        };
+    }
+}
+
+/// Moves a damaged database out of the way; people may want to look at it. One is kept.
+fn move_aside(path: &Path) -> Result<PathBuf, StateError> {
+    let aside = path.join(DAMAGED);
+    let failed = |error: std::io::Error| StateError::Unusable {
+        path: path.to_owned(),
+        reason: format!("its damaged store cannot be moved aside: {error}"),
+    };
+    let ignore_missing = |result: std::io::Result<()>| match result {
+        Err(error) if error.kind() != ErrorKind::NotFound => Err(failed(error)),
+        _ => Ok(()),
+    };
+    ignore_missing(fs::remove_dir_all(&aside))?;
+    ignore_missing(fs::rename(path.join(STORE), &aside))?;
+    ignore_missing(fs::remove_file(path.join(DAMAGE_MARK)))?;
+    Ok(aside)
+}
+
+fn is_locked(error: &sled::Error) -> bool {
+    matches!(error, sled::Error::Io(io)
+        if io.kind() == ErrorKind::WouldBlock || io.to_string().contains("could not acquire lock"))
+}
+
+/// Makes the directory private, or refuses one that is not ours to make so.
+fn prepare(path: &Path) -> Result<(), StateError> {
+    let unusable = |reason: String| StateError::Unusable { path: path.to_owned(), reason };
+    match fs::symlink_metadata(path) {
+        Err(error) if error.kind() == ErrorKind::NotFound => {
+            return fs::DirBuilder::new()
+                .recursive(true)
+                .mode(0o700)
+                .create(path)
+                .map_err(|error| unusable(format!("it cannot be made: {error}")));
+        }
+        Err(error) => return Err(unusable(error.to_string())),
+        Ok(found) if found.is_symlink() => {
+            return Err(unusable("it is a symbolic link: name the directory itself".into()));
+        }
+        Ok(found) if !found.is_dir() => return Err(unusable("it is not a directory".into())),
+        Ok(_) => {}
+    }
+    let found = fs::metadata(path).map_err(|error| unusable(error.to_string()))?;
+    let me = fs::metadata("/proc/self").map(|me| me.uid());
+    if me.is_ok_and(|me| me != found.uid() && me != 0) {
+        return Err(unusable(format!("it belongs to another user (uid {})", found.uid())));
+    }
+    let mode = found.permissions().mode() & 0o777;
+    if mode & 0o002 != 0 {
+        return Err(unusable(format!(
+            "everyone can write to it (mode {mode:o}): chmod 700 {}",
+            path.display()
+        )));
+    }
+    if mode != 0o700 {
+        if let Some(name) = foreign_entry(path).map_err(|error| unusable(error.to_string()))? {
+            return Err(unusable(format!(
+                "others can read it (mode {mode:o}), and it would be made private, but it holds files that are not \
+                 frostline's (such as {name}): name a directory for frostline alone, with --state-dir"
+            )));
+        }
+        // A fresh checkout or `mkdir` leaves it readable by others; what is in it is nobody else's business.
+        fs::set_permissions(path, fs::Permissions::from_mode(0o700))
+            .map_err(|error| unusable(format!("it cannot be made private: {error}")))?;
+    }
+    Ok(())
+}
+
+/// The name of something in the directory that frostline does not expect there.
+fn foreign_entry(path: &Path) -> std::io::Result<Option<String>> {
+    for entry in fs::read_dir(path)? {
+        let name = entry?.file_name();
+        if !EXPECTED.iter().any(|expected| name.as_os_str() == *expected) {
+            return Ok(Some(format!("{:?}", name.to_string_lossy())));
+        }
+    }
+    Ok(None)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_second_open_is_refused_by_name() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("state");
+        let first = StateDirectory::open(&path).unwrap();
+        let error = StateDirectory::open(&path).err().expect("the second must be refused");
+        assert!(matches!(error, StateError::Busy(_)), "{error}");
+        assert!(error.to_string().contains("--state-dir"), "{error}");
+        drop(first);
+        StateDirectory::open(&path).unwrap();
+    }
+
+    #[test]
+    fn a_name_is_long_stays_and_can_be_changed() {
+        let dir = tempfile::tempdir().unwrap();
+        let state = StateDirectory::open(&dir.path().join("state")).unwrap();
+        let name = state.instance().unwrap();
+        assert!(name.len() == 32 && name == state.instance().unwrap(), "{name}");
+        let renamed = state.rename_instance().unwrap();
+        assert!(renamed != name && renamed == state.instance().unwrap(), "{renamed}");
+        fs::write(dir.path().join("state").join(INSTANCE), "f0ecb778").unwrap();
+        assert_eq!(state.instance().unwrap(), "f0ecb778", "a name that an earlier version gave stays");
+    }
+
+    #[test]
+    fn a_directory_that_everyone_can_write_is_refused() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("state");
+        fs::create_dir(&path).unwrap();
+        fs::set_permissions(&path, fs::Permissions::from_mode(0o777)).unwrap();
+        let error = StateDirectory::open(&path).err().expect("must be refused");
+        assert!(error.to_string().contains("chmod 700"), "{error}");
+    }
+
+    #[test]
+    fn the_directory_is_private() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("deep/state");
+        let mode = || fs::metadata(&path).unwrap().permissions().mode() & 0o777;
+        drop(StateDirectory::open(&path).unwrap());
+        assert_eq!(mode(), 0o700);
+        fs::set_permissions(&path, fs::Permissions::from_mode(0o755)).unwrap();
+        let _open = StateDirectory::open(&path).unwrap();
+        assert_eq!(mode(), 0o700, "one that is ours is made private");
+    }
+
+    #[test]
+    fn a_directory_of_others_is_not_made_private() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("data");
+        let mode = || fs::metadata(&path).unwrap().permissions().mode() & 0o777;
+        fs::create_dir(&path).unwrap();
+        fs::set_permissions(&path, fs::Permissions::from_mode(0o755)).unwrap();
+        fs::write(path.join("README.md"), "of a checkout").unwrap();
+        fs::write(path.join("data.txt"), "somebody else's").unwrap();
+        let error = StateDirectory::open(&path).err().expect("must be refused");
+        assert!(
+            error.to_string().contains("data.txt") && error.to_string().contains("--state-dir"),
+            "{error}"
+        );
+        assert_eq!(mode(), 0o755);
+        fs::remove_file(path.join("data.txt")).unwrap();
+        drop(StateDirectory::open(&path).unwrap());
+        assert_eq!(mode(), 0o700);
+    }
+
+    #[test]
+    fn a_database_that_does_not_open_is_moved_aside() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("state");
+        let instance = {
+            let state = StateDirectory::open(&path).unwrap();
+            let identity = Identity {
+                stage: "s".into(),
+                topic: "t".into(),
+                partition: 0,
+                cluster: String::new(),
+                topic_ids: String::new(),
+            };
+            let mut store = state.store(&identity, 30).unwrap();
+            store.put(b"key", 0, b"value");
+            store.seal();
+            store.commit(crate::store::Checkpoint::NONE).unwrap();
+            state.instance().unwrap()
+        };
+        fs::write(path.join(STORE).join("conf"), "nothing that sled could have written").unwrap();
+        let state = StateDirectory::open(&path).unwrap();
+        assert!(path.join(DAMAGED).exists(), "the damaged one is kept for those who want to look at it");
+        assert_eq!(state.instance().unwrap(), instance, "who we are is not lost with it");
+    }
+}

@@ -1,0 +1,605 @@
+//! One task's key/value store: what is committed, under an overlay of what is not.
+//!
+//! Reads see the overlay first. A commit *seals* the overlay: its changes go to Kafka while the task goes on
+//! with a new overlay, and only when Kafka has them they are written, as one atomic step together with the
+//! [`Checkpoint`]; so the disk never holds what the changelog does not, and state never disagrees with its own
+//! offsets. Dropping overlay and sealed changes is the whole of an abort.
+//!
+//! Each value begins with the day on which it was written, by the clock of the records. After
+//! `remember_days` the entry counts as gone, wherever in the log that happens; [`Store::expire`] deletes it
+//! some time later, and the changelog gets a tombstone. So as long as timestamps do not run backwards by days,
+//! what a task answers does not depend on when the deletion came.
+//!
+//! An entry's day never goes down: a record with an old timestamp must not take along what newer records have written
+//! under the same key. Whoever changes an entry has read it before, so [`Store::get_for_update`] gives the day to write it
+//! under, and [`Store::put`] needs no look of its own.
+
+use std::collections::{BTreeMap, HashMap};
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::tree::{RESERVED, Tree};
+use super::{Checkpoint, StateError};
+
+/// One change of state as the changelog topic carries it. `None` deletes the key (a tombstone).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Change<'a> {
+    /// The store key.
+    pub key: &'a [u8],
+    /// The new value.
+    pub value: Option<&'a [u8]>,
+}
+
+type Overlay = HashMap<Vec<u8>, Option<Vec<u8>>, foldhash::fast::RandomState>;
+
+/// The changes of one commit; clones share them, so that another thread can send them.
+#[derive(Clone, Default)]
+pub struct Sealed(Arc<Overlay>);
+
+impl Sealed {
+    /// The changes, in no order.
+    pub fn changes(&self) -> impl Iterator<Item = Change<'_>> {
+        self.0.iter().map(|(key, value)| Change { key, value: value.as_deref() })
+    }
+}
+
+/// Where committed entries live.
+enum Committed {
+    Disk(Tree),
+    /// For tests without a disk.
+    Memory(BTreeMap<Vec<u8>, Vec<u8>>, Checkpoint),
+}
+
+/// The state of one task. See the module's description.
+pub struct Store {
+    committed: Committed,
+    overlay: Overlay,
+    /// Changes of the commit that is under way.
+    sealed: Sealed,
+    remember_days: u32,
+    /// Where the sweep of old entries goes on.
+    sweep_from: Vec<u8>,
+}
+
+impl Store {
+    /// An empty store in memory, for tests, that forgets nothing.
+    pub fn in_memory() -> Self {
+        Self::in_memory_for(u32::MAX)
+    }
+
+    /// An empty store in memory, for tests, whose entries count as gone after `remember_days`.
+    pub fn in_memory_for(remember_days: u32) -> Self {
+        Self::new(Committed::Memory(BTreeMap::new(), Checkpoint::NONE), remember_days)
+    }
+
+    pub(super) fn of_tree(tree: Tree, remember_days: u32) -> Self {
+        Self::new(Committed::Disk(tree), remember_days)
+    }
+
+    fn new(committed: Committed, remember_days: u32) -> Self {
+        let (overlay, sealed) = (Overlay::default(), Sealed::default());
+        Self { committed, overlay, sealed, remember_days, sweep_from: Vec::new() }
+    }
+
+    /// How far the committed state is known to be right.
+    pub fn checkpoint(&self) -> Checkpoint {
+        match &self.committed {
+            Committed::Disk(tree) => tree.checkpoint(),
+            Committed::Memory(_, checkpoint) => *checkpoint,
+        }
+    }
+
+    /// Whether the changelog may have lost tombstones that this store has never seen, if anything was written to it
+    /// since: Kafka keeps a tombstone for `kept` (the topic's `delete.retention.ms`), and a key whose tombstone is gone
+    /// looks as if it had not changed. A tenth of `kept` is set aside for the time that a restore takes. A clock that was
+    /// set back says nothing about the time that has passed, so then the answer is yes as well.
+    pub fn is_outdated(&self, now_ms: i64, kept: Duration) -> bool {
+        let checkpoint = self.checkpoint();
+        checkpoint.changelog_offset > 0
+            && !(checkpoint.at_ms..=self.believed_until_ms(kept)).contains(&now_ms)
+    }
+
+    /// The last moment at which the store is not outdated, in milliseconds since 1970; for one without anything in it
+    /// there is none.
+    pub fn believed_until_ms(&self, kept: Duration) -> i64 {
+        let checkpoint = self.checkpoint();
+        if checkpoint.changelog_offset <= 0 {
+            return i64::MAX;
+        }
+        let kept_ms = i64::try_from(kept.as_millis()).unwrap_or(i64::MAX);
+        checkpoint.at_ms.saturating_add(kept_ms - kept_ms / 10)
+    }
+
+    /// Says that the store is still right at `at_ms`, with the next write.
+    pub fn confirm(&mut self, at_ms: i64) {
+        let checkpoint = Checkpoint { at_ms, ..self.checkpoint() };
+        match &mut self.committed {
+            Committed::Disk(tree) => tree.note(checkpoint),
+            Committed::Memory(_, known) => *known = checkpoint,
+        }
+    }
+
+    /// Reads the value of `key` (uncommitted changes first) and hands it to `read`. `today` is the day of the
+    /// record that is being processed: what was written too long before it counts as gone.
+    ///
+    /// # Errors
+    /// [`StateError::Corrupted`] where the bytes are not those that were written.
+    pub fn get<R>(
+        &self,
+        key: &[u8],
+        today: u32,
+        read: impl FnOnce(&[u8]) -> R,
+    ) -> Result<Option<R>, StateError> {
+        Ok(self.get_with_day(key, today, read)?.map(|(_, value)| value))
+    }
+
+    /// As [`get`](Self::get), with the day under which to [`put`](Self::put) what takes its place: `today`, or the
+    /// entry's own day where that is newer.
+    ///
+    /// # Errors
+    /// As [`get`](Self::get).
+    pub fn get_for_update<R>(
+        &self,
+        key: &[u8],
+        today: u32,
+        read: impl FnOnce(&[u8]) -> R,
+    ) -> Result<(Option<R>, u32), StateError> {
+        let found = self.get_with_day(key, today, read)?;
+        Ok(found.map_or((None, today), |(day, value)| (Some(value), day.max(today))))
+    }
+
+    fn get_with_day<R>(
+        &self,
+        key: &[u8],
+        today: u32,
+        read: impl FnOnce(&[u8]) -> R,
+    ) -> Result<Option<(u32, R)>, StateError> {
+        debug_assert!(key.first() != Some(&RESERVED));
+        let oldest = today.saturating_sub(self.remember_days);
+        let read = |stored: &[u8]| match split_day(stored) {
+            Some((day, value)) => (day >= oldest).then(|| Ok((day, read(value)))),
+            None => Some(Err(self.corrupted("an entry has no day"))),
+        };
+        if let Some(value) = self.overlay.get(key).or_else(|| self.sealed.0.get(key)) {
+            return value.as_deref().and_then(read).transpose();
+        }
+        match &self.committed {
+            Committed::Memory(map, _) => map.get(key).and_then(|value| read(value)).transpose(),
+            Committed::Disk(tree) => tree.get(key, read)?.flatten().transpose(),
+        }
+    }
+
+    /// Sets `key` in the overlay, as of `day`: that of [`get_for_update`](Self::get_for_update), so that it never goes
+    /// down.
+    pub fn put(&mut self, key: &[u8], day: u32, value: &[u8]) {
+        debug_assert!(key.first().is_some_and(|first| *first != RESERVED));
+        let mut stored = Vec::with_capacity(4 + value.len());
+        stored.extend_from_slice(&day.to_be_bytes());
+        stored.extend_from_slice(value);
+        self.overlay.insert(key.to_vec(), Some(stored));
+    }
+
+    /// Deletes `key` in the overlay; the changelog gets a tombstone.
+    pub fn delete(&mut self, key: &[u8]) {
+        self.overlay.insert(key.to_vec(), None);
+    }
+
+    /// Whether committed state has anything that says whose it is.
+    fn is_written(&self) -> bool {
+        match &self.committed {
+            Committed::Disk(tree) => tree.is_written(),
+            Committed::Memory(..) => true,
+        }
+    }
+
+    /// How many entries have changed since the last commit began.
+    pub fn changed(&self) -> usize {
+        self.overlay.len()
+    }
+
+    /// Looks at up to `max` committed entries and deletes those that count as gone on the day `today`. Returns
+    /// `true` when all entries have been looked at; the next call begins again.
+    pub fn expire(&mut self, today: u32, max: usize) -> Result<bool, StateError> {
+        let oldest = today.saturating_sub(self.remember_days);
+        let Committed::Disk(tree) = &self.committed else { return Ok(true) };
+        if oldest == 0 || tree.waiting() > 0 {
+            return Ok(oldest == 0);
+        }
+        let (mut left, mut gone, mut next) = (max, Vec::new(), None);
+        tree.visit_from(&self.sweep_from, &mut |key, stored| {
+            if left == 0 {
+                next = Some(key.to_vec());
+                return false;
+            }
+            left -= 1;
+            if split_day(stored).is_some_and(|(day, _)| day < oldest) {
+                gone.push(key.to_vec());
+            }
+            true
+        })?;
+        for key in gone {
+            // What is being written again just now is not old any more.
+            if !self.overlay.contains_key(&key) && !self.sealed.0.contains_key(&key) {
+                self.overlay.insert(key, None);
+            }
+        }
+        self.sweep_from = next.unwrap_or_default();
+        Ok(self.sweep_from.is_empty())
+    }
+
+    /// First step of a commit: what has changed until now, for the changelog. The task may go on meanwhile.
+    pub fn seal(&mut self) -> Sealed {
+        debug_assert!(self.sealed.0.is_empty(), "one commit at a time");
+        self.sealed = Sealed(Arc::new(std::mem::take(&mut self.overlay)));
+        self.sealed.clone()
+    }
+
+    /// Last step, when Kafka has the sealed changes: makes them and `checkpoint` durable together. Where nothing has
+    /// changed, an input offset that is behind on disk does no harm, and the disk is left alone: a thousand
+    /// partitions that only read would be a thousand batches a commit. Where the disk has anything, the first one is
+    /// always written, since it says that the store has been in use.
+    pub fn commit(&mut self, checkpoint: Checkpoint) -> Result<(), StateError> {
+        let sealed = std::mem::take(&mut self.sealed);
+        let known = self.checkpoint();
+        let is_idle = sealed.0.is_empty() && known.changelog_offset == checkpoint.changelog_offset;
+        if is_idle && (known.input_offset >= 0 || !self.is_written()) {
+            match &mut self.committed {
+                Committed::Disk(tree) => tree.note(checkpoint),
+                Committed::Memory(_, known) => *known = checkpoint,
+            }
+            return Ok(());
+        }
+        // In key order sled finds the page at hand that it has just written.
+        let mut changes: Vec<Change<'_>> = sealed.changes().collect();
+        changes.sort_unstable_by_key(|change| change.key);
+        self.write(&changes, checkpoint)
+    }
+
+    /// Takes changes that were read back from the changelog, before the store is used.
+    pub fn restore(&mut self, changes: &[Change<'_>], checkpoint: Checkpoint) -> Result<(), StateError> {
+        debug_assert!(self.overlay.is_empty(), "a store is restored before it is used");
+        match &mut self.committed {
+            Committed::Disk(tree) => tree.restore(changes, checkpoint),
+            Committed::Memory(..) => self.write(changes, checkpoint),
+        }
+    }
+
+    /// Writes changes at once, past overlay and restore: for tables, which have no commits.
+    pub fn write(&mut self, changes: &[Change<'_>], checkpoint: Checkpoint) -> Result<(), StateError> {
+        match &mut self.committed {
+            Committed::Disk(tree) => tree.write(changes, checkpoint),
+            Committed::Memory(map, known) => {
+                *known = checkpoint;
+                for change in changes {
+                    match change.value {
+                        Some(value) => map.insert(change.key.to_vec(), value.to_vec()),
+                        None => map.remove(change.key),
+                    };
+                }
+                Ok(())
+            }
+        }
+    }
+
+    /// Brings a batch of restored entries to the disk. `true` while there is more.
+    pub fn fill(&mut self) -> Result<bool, StateError> {
+        match &mut self.committed {
+            Committed::Disk(tree) if tree.waiting() > 0 => tree.fill(),
+            _ => Ok(false),
+        }
+    }
+
+    /// Forgets all uncommitted changes.
+    pub fn abort(&mut self) {
+        self.overlay.clear();
+        self.sealed = Sealed::default();
+    }
+
+    /// Calls `visit` with each committed entry, in key order, as the changelog has it: a task's values with
+    /// their day in front.
+    ///
+    /// # Errors
+    /// [`StateError::Corrupted`] at the first entry that cannot be read.
+    pub fn scan(&mut self, mut visit: impl FnMut(&[u8], &[u8])) -> Result<(), StateError> {
+        while self.fill()? {}
+        match &self.committed {
+            Committed::Memory(map, _) => map.iter().for_each(|(key, value)| visit(key, value)),
+            Committed::Disk(tree) => {
+                tree.visit_from(&[], &mut |key, value| {
+                    visit(key, value);
+                    true
+                })?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Calls `visit` with each committed entry whose key begins with `prefix`, in no order; values without their
+    /// day. Entries that count as gone may be among them.
+    ///
+    /// # Errors
+    /// [`StateError::Corrupted`] at the first entry that cannot be read.
+    pub fn scan_prefix(&self, prefix: &[u8], mut visit: impl FnMut(&[u8], &[u8])) -> Result<(), StateError> {
+        let mut visit = |key: &[u8], stored: &[u8]| {
+            if let Some((_, value)) = split_day(stored) {
+                visit(key, value);
+            }
+        };
+        match &self.committed {
+            Committed::Disk(tree) => tree.visit_prefix(prefix, &mut visit),
+            Committed::Memory(map, _) => {
+                let entries = map.range(prefix.to_vec()..).take_while(|(key, _)| key.starts_with(prefix));
+                entries.for_each(|(key, value)| visit(key, value));
+                Ok(())
+            }
+        }
+    }
+
+    /// The error that an entry of this store cannot be read.
+    pub fn corrupted(&self, reason: &str) -> StateError {
+        let store = match &self.committed {
+            Committed::Disk(tree) => tree.name().to_owned(),
+            Committed::Memory(..) => "memory".to_owned(),
+        };
+        StateError::Corrupted { store, reason: reason.to_owned() }
+    }
+}
+
+fn split_day(stored: &[u8]) -> Option<(u32, &[u8])> {
+    stored.split_first_chunk::<4>().map(|(day, value)| (u32::from_be_bytes(*day), value))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::store::{Identity, StateDirectory};
+
+    fn identity() -> Identity {
+        Identity {
+            stage: "alert".into(),
+            topic: "t".into(),
+            partition: 3,
+            cluster: "c".into(),
+            topic_ids: "1+2".into(),
+        }
+    }
+
+    fn at(input_offset: i64) -> Checkpoint {
+        Checkpoint { input_offset, changelog_offset: 0, at_ms: 0 }
+    }
+
+    fn value(store: &Store, key: &[u8]) -> Option<Vec<u8>> {
+        store.get(key, 0, <[u8]>::to_vec).unwrap()
+    }
+
+    #[test]
+    fn state_and_offset_survive_together_and_an_abort_leaves_nothing() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("state");
+        {
+            let state = StateDirectory::open(&path).unwrap();
+            let mut store = state.store(&identity(), 30).unwrap();
+            assert_eq!(store.checkpoint(), Checkpoint::NONE);
+            store.put(b"a1", 0, b"one");
+            store.put(b"a2", 0, b"two");
+            store.seal();
+            store.put(b"a3", 0, b"three");
+            assert_eq!(value(&store, b"a1"), Some(b"one".to_vec()), "sealed changes are seen");
+            store.commit(at(7)).unwrap();
+            store.delete(b"a1");
+            assert_eq!(value(&store, b"a1"), None);
+            assert_eq!(value(&store, b"a3"), Some(b"three".to_vec()));
+            store.abort();
+        }
+        let state = StateDirectory::open(&path).unwrap();
+        let store = state.store(&identity(), 30).unwrap();
+        assert_eq!(store.checkpoint(), at(7));
+        assert_eq!(value(&store, b"a1"), Some(b"one".to_vec()));
+        assert_eq!(value(&store, b"a3"), None);
+    }
+
+    #[test]
+    fn a_large_commit_is_whole() {
+        let dir = tempfile::tempdir().unwrap();
+        let state = StateDirectory::open(&dir.path().join("state")).unwrap();
+        let mut store = state.store(&identity(), 30).unwrap();
+        for n in 0..2_500_u32 {
+            store.put(&[b"k".as_slice(), &n.to_be_bytes()].concat(), 0, &n.to_be_bytes());
+        }
+        store.seal();
+        store.commit(at(1)).unwrap();
+        let mut seen = 0;
+        store.scan(|_, _| seen += 1).unwrap();
+        assert_eq!(seen, 2_500);
+    }
+
+    #[test]
+    fn restored_entries_are_read_before_the_disk_has_them_and_reach_it() {
+        let dir = tempfile::tempdir().unwrap();
+        let state = StateDirectory::open(&dir.path().join("state")).unwrap();
+        let restored = Checkpoint { input_offset: -1, changelog_offset: 9, at_ms: 0 };
+        {
+            let mut store = state.store(&identity(), 30).unwrap();
+            let old = [0, 0, 0, 0, 1];
+            let entries: Vec<Vec<u8>> =
+                (0..2_500_u32).map(|n| [b"k", &n.to_be_bytes()[..]].concat()).collect();
+            let changes: Vec<Change<'_>> =
+                entries.iter().map(|key| Change { key, value: Some(&old) }).collect();
+            store.restore(&changes, restored).unwrap();
+            assert_eq!(value(&store, &entries[1]), Some(vec![1]));
+            assert!(store.fill().unwrap(), "one batch of three");
+            // A commit in the middle: its changes must win over what still waits.
+            store.put(&entries[0], 0, b"new");
+            store.delete(&entries[2_400]);
+            store.seal();
+            store.commit(Checkpoint { input_offset: 5, changelog_offset: 12, at_ms: 0 }).unwrap();
+            while store.fill().unwrap() {}
+        }
+        let mut store = state.store(&identity(), 30).unwrap();
+        assert_eq!(store.checkpoint(), Checkpoint { input_offset: 5, changelog_offset: 12, at_ms: 0 });
+        assert_eq!(value(&store, &[b"k", &0_u32.to_be_bytes()[..]].concat()), Some(b"new".to_vec()));
+        let mut seen = 0;
+        store.scan(|_, _| seen += 1).unwrap();
+        assert_eq!(seen, 2_499);
+    }
+
+    /// Tombstones of what is in it may be gone from the changelog by the time of the next try.
+    #[test]
+    fn a_first_restore_that_was_cut_short_begins_again_with_nothing() {
+        let dir = tempfile::tempdir().unwrap();
+        let state = StateDirectory::open(&dir.path().join("state")).unwrap();
+        let entries: Vec<Vec<u8>> = (0..2_500_u32).map(|n| [b"k", &n.to_be_bytes()[..]].concat()).collect();
+        let changes = entries.iter().map(|key| Change { key, value: Some(&[0, 0, 0, 0, 1]) });
+        let mut store = state.store(&identity(), 30).unwrap();
+        store.restore(&changes.collect::<Vec<_>>(), at(1)).unwrap();
+        assert!(store.fill().unwrap(), "one batch of three");
+        drop(store);
+        let mut store = state.store(&identity(), 30).unwrap();
+        assert_eq!(store.checkpoint(), Checkpoint::NONE);
+        store.scan(|key, _| panic!("{key:?} is still there")).unwrap();
+    }
+
+    #[test]
+    fn a_store_that_may_have_missed_tombstones_is_outdated() {
+        let hour = |hour: i64| hour * 3_600_000;
+        let mut store = Store::in_memory();
+        let kept = Duration::from_secs(24 * 3_600);
+        assert!(!store.is_outdated(hour(1_000), kept), "there is nothing in it");
+        assert_eq!(store.believed_until_ms(kept), i64::MAX);
+        store.commit(Checkpoint { input_offset: 1, changelog_offset: 1, at_ms: hour(100) }).unwrap();
+        assert!(!store.is_outdated(hour(100), kept) && !store.is_outdated(hour(121), kept));
+        assert!(store.is_outdated(hour(122), kept), "the restore would not be done in time");
+        assert!(store.is_outdated(hour(99), kept), "the clock was set back");
+        store.confirm(hour(110));
+        assert!(!store.is_outdated(hour(122), kept));
+    }
+
+    #[test]
+    fn a_store_is_on_the_disk_from_its_first_entry_on() {
+        let dir = tempfile::tempdir().unwrap();
+        let state = StateDirectory::open(&dir.path().join("state")).unwrap();
+        let commit = |offset| {
+            let mut store = state.store(&identity(), 30).unwrap();
+            store.seal();
+            store.commit(at(offset)).unwrap();
+            assert_eq!(store.checkpoint(), at(offset));
+        };
+        let of_disk = || state.store(&identity(), 30).unwrap().checkpoint();
+        let seen_changelog = Checkpoint { input_offset: -1, changelog_offset: 0, at_ms: 0 };
+        {
+            let mut store = state.store(&identity(), 30).unwrap();
+            store.restore(&[], seen_changelog).unwrap();
+            store.seal();
+            store.commit(at(5)).unwrap();
+            assert_eq!(store.checkpoint(), at(5));
+        }
+        assert_eq!(of_disk(), Checkpoint::NONE, "nothing to remember");
+        {
+            let mut store = state.store(&identity(), 30).unwrap();
+            let change = Change { key: b"key", value: Some(&[0, 0, 0, 0, 1]) };
+            store.restore(&[change], seen_changelog).unwrap();
+            while store.fill().unwrap() {}
+        }
+        assert_eq!(of_disk(), seen_changelog);
+        commit(6);
+        assert_eq!(of_disk(), at(6), "it says that it has been in use, though nothing has changed");
+        commit(7);
+        assert_eq!(of_disk(), at(6), "and is left alone from then on");
+        state.drop_store(&identity().tree_name()).unwrap();
+        assert_eq!(of_disk(), Checkpoint::NONE);
+        let mut store = state.store(&identity(), 30).unwrap();
+        store.put(b"key", 0, b"value");
+        store.seal();
+        store.commit(at(1)).unwrap();
+        assert_eq!((of_disk(), value(&store, b"key")), (at(1), Some(b"value".to_vec())));
+    }
+
+    #[test]
+    fn old_entries_count_as_gone_and_are_swept() {
+        let dir = tempfile::tempdir().unwrap();
+        let state = StateDirectory::open(&dir.path().join("state")).unwrap();
+        let mut store = state.store(&identity(), 30).unwrap();
+        for day in [100, 120, 140] {
+            store.put(&[b'k', day], day.into(), b"v");
+        }
+        store.seal();
+        store.commit(at(1)).unwrap();
+        assert!(store.get(&[b'k', 100], 130, |_| ()).unwrap().is_some());
+        assert!(store.get(&[b'k', 100], 131, |_| ()).unwrap().is_none());
+        assert!(!store.expire(155, 2).unwrap(), "two of three were looked at");
+        assert!(store.expire(155, 2).unwrap());
+        let sealed = store.seal();
+        let mut gone: Vec<u8> = sealed.changes().map(|change| change.key[1]).collect();
+        gone.sort_unstable();
+        assert_eq!(gone, [100, 120], "tombstones for the changelog");
+        assert!(sealed.changes().all(|change| change.value.is_none()));
+        store.commit(at(2)).unwrap();
+        let mut left = Vec::new();
+        store.scan(|key, _| left.push(key[1])).unwrap();
+        assert_eq!(left, [140]);
+    }
+
+    #[test]
+    fn an_old_record_reads_newer_entries_and_writes_under_their_day() {
+        let mut store = Store::in_memory_for(30);
+        let update = |store: &mut Store, today: u32, value: &[u8]| {
+            let (before, day) = store.get_for_update(b"key", today, <[u8]>::to_vec).unwrap();
+            store.put(b"key", day, value);
+            (before, day)
+        };
+        assert_eq!(update(&mut store, 100, b"a"), (None, 100));
+        assert_eq!(update(&mut store, 1, b"b"), (Some(b"a".to_vec()), 100), "from the overlay");
+        store.seal();
+        assert_eq!(update(&mut store, 2, b"c"), (Some(b"b".to_vec()), 100), "from what is sealed");
+        store.commit(at(1)).unwrap();
+        store.seal();
+        store.commit(at(2)).unwrap();
+        assert_eq!(update(&mut store, 3, b"d"), (Some(b"c".to_vec()), 100), "from what is committed");
+        assert!(store.get(b"key", 130, |_| ()).unwrap().is_some());
+        assert_eq!(update(&mut store, 131, b"e"), (None, 131), "what is gone says nothing of its day");
+    }
+
+    #[test]
+    fn a_flipped_byte_is_found() {
+        let dir = tempfile::tempdir().unwrap();
+        let state = StateDirectory::open(&dir.path().join("state")).unwrap();
+        let mut store = state.store(&identity(), 30).unwrap();
+        store.put(b"key", 0, b"value");
+        store.seal();
+        store.commit(at(1)).unwrap();
+        let Committed::Disk(tree) = &store.committed else { panic!("on disk") };
+        tree.damage(b"key");
+        assert!(matches!(store.get(b"key", 0, |_| ()), Err(StateError::Corrupted { .. })));
+    }
+
+    #[test]
+    fn a_store_of_another_cluster_is_emptied() {
+        let dir = tempfile::tempdir().unwrap();
+        let state = StateDirectory::open(&dir.path().join("state")).unwrap();
+        let mut store = state.store(&identity(), 30).unwrap();
+        store.put(b"key", 0, b"value");
+        store.seal();
+        store.commit(at(1)).unwrap();
+        drop(store);
+        let elsewhere = Identity { cluster: "d".into(), ..identity() };
+        let store = state.store(&elsewhere, 30).unwrap();
+        assert_eq!((store.checkpoint(), value(&store, b"key")), (Checkpoint::NONE, None));
+    }
+
+    #[test]
+    fn a_store_of_topics_that_were_made_again_is_emptied() {
+        let dir = tempfile::tempdir().unwrap();
+        let state = StateDirectory::open(&dir.path().join("state")).unwrap();
+        let mut store = state.store(&identity(), 30).unwrap();
+        store.put(b"key", 0, b"value");
+        store.seal();
+        store.commit(at(1)).unwrap();
+        drop(store);
+        let store = state.store(&identity(), 30).unwrap();
+        assert_eq!(store.checkpoint(), at(1), "the same topics");
+        drop(store);
+        let made_again = Identity { topic_ids: "1+3".into(), ..identity() };
+        let store = state.store(&made_again, 30).unwrap();
+        assert_eq!((store.checkpoint(), value(&store, b"key")), (Checkpoint::NONE, None));
+    }
+}

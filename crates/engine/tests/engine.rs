@@ -1,0 +1,107 @@
+//! Somebody's own stages on the embedded broker: where outputs go, and what is refused before anything starts.
+
+// A failed unwrap is a failed test.
+#![allow(missing_docs, clippy::unwrap_used)]
+
+use std::collections::BTreeMap;
+
+use frostline_engine::kafka::{EmbeddedBroker, Outgoing, Producer, Reader, StartAt};
+use frostline_engine::{
+    Context, Counter, Engine, EngineSettings, Guarantee, Processor, Record, RunOptions, Sink, Stage, StageId,
+    StartError, StateError, TopicPlan, Topology, block_on,
+};
+
+const SORT: StageId = StageId::new("sort");
+const ODD: Counter = Counter::new(0, "odd", "numbers");
+
+/// Even numbers to the stage's topic, odd ones to another, the rest to the dead letters.
+struct Sort;
+
+impl Processor for Sort {
+    fn process(&mut self, record: &Record<'_>, context: &mut Context<'_>) -> Result<(), StateError> {
+        let text = record.value.and_then(|value| str::from_utf8(value).ok()).unwrap_or_default();
+        let key = record.key.unwrap_or_default();
+        match text.parse::<u64>() {
+            Ok(number) if number % 2 == 0 => {
+                context.collector.emit(key, record.timestamp_ms, |value| value.extend(text.bytes()));
+            }
+            Ok(_) => {
+                context.counts[ODD] += 1;
+                let sink = Sink::Named("odd");
+                context.collector.emit_to(sink, key, record.timestamp_ms, |value| value.extend(text.bytes()));
+            }
+            Err(_) => context.reject(record, "not a number"),
+        }
+        Ok(())
+    }
+}
+
+fn topology() -> Topology {
+    let stage = Stage::new(SORT, TopicPlan::new("numbers", 2), TopicPlan::new("even", 2), || Sort)
+        .named_sink("odd", TopicPlan::new("odd", 2))
+        .counting(&[ODD]);
+    Topology::builder("sorter", "", TopicPlan::new("dead-letters", 1)).stage(stage).build().unwrap()
+}
+
+fn settings(broker: &EmbeddedBroker, state: &tempfile::TempDir) -> EngineSettings {
+    let mut settings = EngineSettings {
+        guarantee: Guarantee::AtLeastOnce,
+        state_dir: state.path().join("state"),
+        ..EngineSettings::default()
+    };
+    settings.kafka.brokers = broker.brokers().to_owned();
+    settings
+}
+
+fn options(topology: &Topology) -> RunOptions {
+    RunOptions { describe_topics: false, ..RunOptions::all(topology) }
+}
+
+#[test]
+fn outputs_go_to_the_sink_that_they_name_and_are_counted() {
+    let (topology, state) = (topology(), tempfile::tempdir().unwrap());
+    let broker = EmbeddedBroker::start(topology.topics()).unwrap();
+    block_on(async {
+        let options = options(&topology);
+        let engine = Engine::start(&settings(&broker, &state), topology, &options).await.unwrap();
+        let producer = Producer::new(engine.clients(), None).unwrap();
+        for value in ["1", "2", "3", "four"] {
+            producer.send(&Outgoing::keyed("numbers", value.as_bytes(), value.as_bytes())).unwrap();
+        }
+        producer.wait_acknowledged().unwrap();
+        engine.watcher().caught_up(|_, _| ()).await.unwrap();
+        let mut found: BTreeMap<&str, Vec<String>> = BTreeMap::new();
+        for (topic, partitions) in [("even", 2), ("odd", 2), ("dead-letters", 1)] {
+            Reader::read_to_end(engine.clients(), topic, partitions, StartAt::Beginning, &mut |record| {
+                let value = String::from_utf8_lossy(record.value.unwrap()).into_owned();
+                found.entry(topic).or_default().push(value);
+            })
+            .unwrap();
+        }
+        found.values_mut().for_each(|values| values.sort_unstable());
+        assert_eq!(found["even"], ["2"]);
+        assert_eq!(found["odd"], ["1", "3"]);
+        assert_eq!(found["dead-letters"], ["four"]);
+        let (summary, stopped) = engine.stop().await;
+        stopped.unwrap();
+        assert_eq!((summary.counts[Counter::RECORDS_IN], summary.counts[ODD]), (4, 2));
+        let text = serde_json::to_string(&summary).unwrap();
+        assert!(text.contains(r#""counts":{"records_in":4"#) || text.contains(r#""odd":2"#), "{text}");
+    });
+}
+
+#[test]
+fn what_cannot_run_is_refused_before_anything_starts() {
+    let (topology, state) = (topology(), tempfile::tempdir().unwrap());
+    // The topics of another application.
+    let broker = EmbeddedBroker::start(vec![TopicPlan::new("numbers", 2)]).unwrap();
+    block_on(async {
+        let settings = settings(&broker, &state);
+        let unknown = RunOptions::of_stages(vec![StageId::new("shuffle")]);
+        let refused = Engine::start(&settings, topology.clone(), &unknown).await.err().unwrap();
+        assert!(matches!(&refused, StartError::Usage(reason) if reason.contains("shuffle")), "{refused}");
+        let options = options(&topology);
+        let refused = Engine::start(&settings, topology, &options).await.err().unwrap().to_string();
+        assert!(refused.contains("no such topic: dead-letters, even, odd"), "{refused}");
+    });
+}

@@ -1,0 +1,286 @@
+//! The weather application: its stages, tables and topics as one topology of the engine, made from the configuration.
+//!
+//! Whoever lists stages or topics asks the topology. A new stage needs its processor in [`crate::stages`], its topics in
+//! `config/topics.rs` and its entry here.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use frostline_engine::kafka::ClientSettings;
+use frostline_engine::record::{Record, unix_ms};
+use frostline_engine::runtime::{Failure, Summary, TopicTail};
+use frostline_engine::{Engine, RecordSize, RunOptions, Stage, StageId, StartError, Topology};
+
+use crate::config::{Config, topic};
+use crate::noaa::RecentDays;
+use crate::rules::{Condition, RuleSet, Scope};
+use crate::stages::{
+    self, Alert, Assemble, AssembleSettings, Deliver, DeliverSettings, Enrich, Filter, LINES_HEADER, Limits,
+    Notify, Outlet, StationIndex, count,
+};
+use crate::tables::{RULES, RuleTable, STATIONS, StationTable};
+
+/// How many observations are read back for charts and maps: more than all stations report in thirty days.
+const RECENT_OBSERVATIONS: i64 = 2_000_000;
+/// What a delivery may take beyond `notify.timeout_ms` before a partition that is given up stops waiting for it.
+const DRAIN_MARGIN: Duration = Duration::from_millis(500);
+
+/// Settings and compiled inputs of all processors; partitions share them.
+#[derive(Clone)]
+pub struct Ingredients {
+    /// How assemble works.
+    pub assemble: AssembleSettings,
+    /// What a record may be.
+    pub limits: Limits,
+    /// The station table.
+    pub stations: Arc<StationIndex>,
+    /// What the filter keeps.
+    pub filter: Arc<Condition>,
+    /// What alerts.
+    pub rules: Arc<RuleSet>,
+    /// How messages are delivered, where this process does that.
+    pub delivering: Option<Delivering>,
+}
+
+/// What `notify` and `deliver` work with.
+#[derive(Clone)]
+pub struct Delivering {
+    /// How messages are made, timed and given up.
+    pub settings: Arc<DeliverSettings>,
+    /// Whether alerts also go to an Alertmanager.
+    pub has_alertmanager: bool,
+    /// Takes what is to be sent.
+    pub outlet: Outlet,
+}
+
+impl Delivering {
+    /// Where nothing can be sent: for processes that only need to know the stages.
+    fn nowhere(config: &Config) -> Self {
+        // A parcel that is dropped says by itself that it was not tried.
+        let settings = Arc::new(config.deliver_settings());
+        Self { settings, has_alertmanager: config.notify.alertmanager.is_some(), outlet: Arc::new(drop) }
+    }
+}
+
+impl Ingredients {
+    /// Those of a configuration, with an empty station table.
+    ///
+    /// # Errors
+    /// [`StartError::Usage`] where `filter.where` cannot be compiled.
+    pub fn new(
+        config: &Config,
+        rules: Arc<RuleSet>,
+        delivering: Option<Delivering>,
+    ) -> Result<Self, StartError> {
+        let filter = Condition::compile(&config.filter.expression, Scope::Filter)
+            .map_err(|error| StartError::Usage(format!("filter.where: {}", error.message)))?;
+        Ok(Self {
+            assemble: config.assemble_settings(),
+            limits: config.limits(),
+            stations: Arc::new(StationIndex::new(config.assemble.compat)),
+            filter: Arc::new(filter),
+            rules,
+            delivering,
+        })
+    }
+}
+
+/// The stages of a configuration with their topics, for whoever only looks at them: they keep everything, know no rule and
+/// send nothing.
+///
+/// # Errors
+/// As [`topology`].
+pub fn outline(config: &Config) -> Result<Topology, StartError> {
+    let everything = Condition::compile("true", Scope::Filter);
+    topology(
+        config,
+        &Ingredients {
+            assemble: config.assemble_settings(),
+            limits: config.limits(),
+            stations: Arc::new(StationIndex::new(config.assemble.compat)),
+            filter: Arc::new(everything.map_err(|error| StartError::Usage(error.message))?),
+            rules: Arc::default(),
+            delivering: None,
+        },
+    )
+}
+
+/// The stages with their topics.
+///
+/// # Errors
+/// [`StartError::Usage`] where the configuration ties them together in a way that cannot work.
+pub fn topology(config: &Config, ingredients: &Ingredients) -> Result<Topology, StartError> {
+    let topic = |logical| config.topic(logical);
+    let Ingredients { assemble, limits, stations, filter, rules, delivering } = ingredients.clone();
+    let builder = Topology::builder("frostline", &*config.kafka.namespace, topic(topic::DEAD_LETTERS))
+        .topics_made_by("frostline topics create")
+        .stage(Stage {
+            records: RecordSize::Tiny,
+            kept_headers: &[LINES_HEADER],
+            ..Stage::new(stages::ASSEMBLE, topic(topic::CSV_RAW), topic(topic::JSON), {
+                let stations = Arc::clone(&stations);
+                move || Assemble::new(assemble, Arc::clone(&stations), limits)
+            })
+            .stateful(topic(topic::ASSEMBLE_CHANGELOG))
+            .counting(&[count::OBSERVATIONS, count::DUPLICATES, count::FAILED_QUALITY])
+            .needing(&[STATIONS])
+        })
+        .stage(
+            Stage::new(stages::ENRICH, topic(topic::RAW), topic(topic::JSON), {
+                let stations = Arc::clone(&stations);
+                move || Enrich::new(Arc::clone(&stations), limits)
+            })
+            .counting(&[count::OBSERVATIONS])
+            .needing(&[STATIONS]),
+        )
+        .stage(
+            Stage::new(stages::FILTER, topic(&config.filter.source), topic(topic::JSON_US_AZ), move || {
+                Filter::new(Arc::clone(&filter), limits)
+            })
+            .counting(&[count::KEPT]),
+        )
+        .stage(
+            Stage::new(stages::ALERT, topic(&config.alert.source), topic(topic::ALERTS), {
+                let rules = Arc::clone(&rules);
+                move || Alert::new(Arc::clone(&rules), limits)
+            })
+            .stateful(topic(topic::ALERT_CHANGELOG))
+            .counting(&[count::ALERTS, count::DUPLICATES, count::RULE_ERRORS])
+            .needing(needed_rules(config)),
+        )
+        .table(STATIONS, topic(topic::STATIONS), {
+            let stations = Arc::clone(&stations);
+            move || StationTable::new(Arc::clone(&stations))
+        });
+    let builder = builder.table(RULES, topic(topic::RULES), {
+        let rules = Arc::clone(&rules);
+        move || RuleTable::new(Arc::clone(&rules))
+    });
+    let delivering = delivering.unwrap_or_else(|| Delivering::nowhere(config));
+    let builder =
+        builder.stage(notify(config, limits, &delivering)).stage(deliver(config, rules, limits, delivering));
+    builder.build().map_err(|error| StartError::Usage(error.to_string()))
+}
+
+fn notify(config: &Config, limits: Limits, delivering: &Delivering) -> Stage {
+    let has_alertmanager = delivering.has_alertmanager;
+    let (source, sink) = (config.topic(topic::ALERTS), config.topic(topic::NOTICES));
+    Stage::new(stages::NOTIFY, source, sink, move || Notify::new(limits, has_alertmanager))
+        .counting(&[count::NOTICES])
+}
+
+fn deliver(config: &Config, rules: Arc<RuleSet>, limits: Limits, delivering: Delivering) -> Stage {
+    let Delivering { settings, outlet, .. } = delivering;
+    let (source, sink) = (config.topic(topic::NOTICES), config.topic(topic::DELIVERIES));
+    let processor = move || Deliver::new(Arc::clone(&settings), Arc::clone(&rules), limits, outlet.clone());
+    Stage {
+        drain: Duration::from_millis(config.notify.timeout_ms) + DRAIN_MARGIN,
+        ..Stage::new(stages::DELIVER, source, sink, processor)
+            .stateful(config.topic(topic::DELIVER_CHANGELOG))
+            .counting(&[count::SENT, count::RETRIED, count::FAILED, count::SUPPRESSED, count::DUPLICATES])
+            .needing(needed_rules(config))
+    }
+}
+
+/// The rules' topic is a table of the stages that use rules, unless rules are in a file.
+fn needed_rules(config: &Config) -> &'static [&'static str] {
+    if config.alert.rule_file().is_none() { &[RULES] } else { &[] }
+}
+
+/// What a process of the application does.
+#[derive(Clone)]
+pub struct AppOptions {
+    /// The stages that run here, and what their brokers can do.
+    pub run: RunOptions,
+    /// How messages are delivered; needed by the stages `notify` and `deliver`.
+    pub delivering: Option<Delivering>,
+    /// Filled with the last days of every station, where somebody looks at them.
+    pub recent: Option<Arc<RecentDays>>,
+}
+
+impl AppOptions {
+    /// Only these stages: nothing is sent, and nobody looks.
+    pub fn of_stages(stages: Vec<StageId>) -> Self {
+        Self { run: RunOptions::of_stages(stages), delivering: None, recent: None }
+    }
+
+    /// Whether a stage works with rules or their subscribers.
+    pub fn needs_rules(&self) -> bool {
+        self.run.stages.iter().any(|stage| [stages::ALERT, stages::DELIVER].contains(stage))
+    }
+}
+
+/// The running application: the engine, and what is looked at beside it.
+pub struct App {
+    /// The stages.
+    pub engine: Engine,
+    /// The station table, as far as a stage needs it.
+    pub stations: Arc<StationIndex>,
+    /// How topics of this installation are followed.
+    pub tails: TailSource,
+    /// The observations that are looked at.
+    recent: Option<TopicTail>,
+}
+
+impl App {
+    /// Starts the stages on the current actix System, as [`Engine::start`] does.
+    ///
+    /// # Errors
+    /// See [`StartError`]; nothing runs then.
+    pub async fn start(
+        config: &Config,
+        rules: Arc<RuleSet>,
+        options: &AppOptions,
+    ) -> Result<Self, StartError> {
+        let ingredients = Ingredients::new(config, rules, options.delivering.clone())?;
+        let topology = topology(config, &ingredients)?;
+        let engine = Engine::start(&config.engine_settings(), topology, &options.run).await?;
+        let tails = TailSource::new(engine.clients().clone(), config.clone());
+        let recent = options.recent.clone().map(|recent| follow_observations(&tails, recent));
+        Ok(Self { engine, stations: ingredients.stations, tails, recent })
+    }
+
+    /// Leaves the groups in good order (commits first), stops all parts, and sums up.
+    ///
+    /// # Errors
+    /// The first failure of a stage.
+    pub async fn stop(self) -> (Summary, Result<(), Failure>) {
+        drop(self.recent);
+        self.engine.stop().await
+    }
+}
+
+/// Follows topics of this installation.
+#[derive(Clone)]
+pub struct TailSource {
+    clients: ClientSettings,
+    config: Arc<Config>,
+}
+
+impl TailSource {
+    /// Follows topics of this configuration.
+    pub fn new(clients: ClientSettings, config: Config) -> Self {
+        Self { clients, config: Arc::new(config) }
+    }
+
+    /// Follows the topic with this logical name, beginning up to `tail` records before the end of each partition.
+    pub fn tail(
+        &self,
+        logical: &str,
+        tail: i64,
+        visit: impl FnMut(&Record<'_>) + Send + 'static,
+    ) -> TopicTail {
+        TopicTail::start(self.clients.clone(), self.config.topic(logical).name, tail, visit)
+    }
+}
+
+/// Follows the observations for charts and maps.
+fn follow_observations(tails: &TailSource, recent: Arc<RecentDays>) -> TopicTail {
+    let partitions = tails.config.topic(topic::JSON).partitions;
+    let tail = RECENT_OBSERVATIONS / i64::from(partitions.max(1));
+    tails.tail(topic::JSON, tail, move |record| {
+        if let Some(document) = record.value {
+            recent.observe_document(document, unix_ms());
+        }
+    })
+}
