@@ -78,9 +78,12 @@ impl Recorder {
 type Value = fn(&TaskSnapshot) -> Option<f64>;
 
 fn partitions(text: &mut String, tasks: &[TaskSnapshot]) {
-    let gauges: [(&str, &str, Value); 6] = [
+    let gauges: [(&str, &str, Value); 7] = [
         ("frostline_partition_restoring", "1 while the partition's state is read back", |task| {
             Some(u8::from(task.phase == Phase::Restoring).into())
+        }),
+        ("frostline_partition_failed", "1 while the partition does not work, since its worker failed", |task| {
+            Some(u8::from(task.phase == Phase::Failed).into())
         }),
         ("frostline_partition_committed_offset", "The next input offset as of the last commit", |task| {
             task.committed_offset.map(|offset| offset as f64)

@@ -90,6 +90,10 @@ struct StageRow<'a> {
     lag_seconds: Option<f64>,
     partitions: usize,
     restoring: usize,
+    /// Partitions that do not work, since their worker has failed.
+    failed: usize,
+    /// The count of what the stage has written.
+    written: Option<&'static str>,
 }
 
 impl Shown {
@@ -135,6 +139,8 @@ impl Shown {
                 lag_seconds: own.iter().filter_map(|task| task.lag_seconds()).reduce(f64::max),
                 partitions: own.len(),
                 restoring: own.iter().filter(|task| task.phase == Phase::Restoring).count(),
+                failed: own.iter().filter(|task| task.phase == Phase::Failed).count(),
+                written: stage.counters.first().map(|counter| counter.name()),
             })
         };
         let stages = self.view.stages.iter().filter_map(|stage| self.view.topology.stage(*stage));

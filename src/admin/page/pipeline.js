@@ -12,7 +12,6 @@ const STAGES = [
   { stage: 'deliver', does: 'sends to people', source: 'noaa-notices', sink: 'noaa-deliveries' },
 ];
 const TOPICS = [['assemble', 'source'], ['enrich', 'source'], ['filter', 'source'], ['alert', 'source'], ['notify', 'source'], ['deliver', 'source'], ['deliver', 'sink']];
-const OUTPUTS = { assemble: 'observations', enrich: 'observations', filter: 'kept', alert: 'alerts', notify: 'notices', deliver: 'sent' };
 
 const HISTORY = 60;
 const SQUARES_MAX = 512;
@@ -23,7 +22,7 @@ const LAG_SECONDS = 10;
 const LAG_RECORDS_LEAST = 500;
 
 function stateOf(partition, stage) {
-  if (partition.phase === 'restoring') return 'restoring';
+  if (partition.phase !== 'running') return partition.phase;
   const ownRate = (stage?.records_per_second ?? 0) / Math.max(1, stage?.partitions ?? 1);
   return partition.lag_records > Math.max(LAG_RECORDS_LEAST, LAG_SECONDS * ownRate) ? 'lagging' : 'running';
 }
@@ -33,6 +32,7 @@ const restored = ({ restored_records: done, restore_records: all }) => (all > 0 
 function partitionInWords(partition, state) {
   const lines = [`worker ${partition.worker}, ${state}`];
   if (state === 'restoring') lines.push(`${count(partition.restored_records)} of ${count(partition.restore_records)} records restored`);
+  if (partition.failure) lines.push(partition.failure);
   lines.push(`committed ${count(partition.committed_offset)} of ${count(partition.end_offset)}`, `lag ${plural(partition.lag_records, 'record')}`);
   return lines;
 }
@@ -77,7 +77,7 @@ class StageCard {
   }
 
   #countsInWords(counts) {
-    const output = OUTPUTS[this.name];
+    const output = this.state?.written;
     const parts = [`${brief(counts.records_in)} in`];
     if (output) parts.push(`${brief(counts[output])} ${output}`);
     if (counts.dead_letters) parts.push(`${brief(counts.dead_letters)} dead`);
@@ -147,7 +147,7 @@ class StageCard {
   }
 }
 
-const KEY = [['running', 'running'], ['lagging', 'lagging'], ['restoring', 'being restored']];
+const KEY = [['running', 'running'], ['lagging', 'lagging'], ['restoring', 'being restored'], ['failed', 'not working']];
 
 // What a process says of itself becomes an address only where it looks like one.
 const ADDRESS = /^[\w.-]+:\d+$|^\[[\da-f:.]+\]:\d+$/i;

@@ -180,23 +180,12 @@ fn uptime(status: &Value) -> String {
     }
 }
 
-/// What a stage has written, by the count that is its own.
-fn written(stage: &Value) -> &'static str {
-    match stage["stage"].as_str() {
-        Some("assemble" | "enrich") => "observations",
-        Some("filter") => "kept",
-        Some("alert") => "alerts",
-        Some("notify") => "notices",
-        _ => "sent",
-    }
-}
-
 /// The cells of a stage's row, partitions aside.
 fn cells(stage: &Value) -> [String; 7] {
     let counts = &stage["counts"];
     let rate = stage["records_per_second"].as_f64().unwrap_or(0.0).round() as u64;
     let lag_seconds = stage["lag_seconds"].as_f64();
-    let what = written(stage);
+    let what = stage["written"].as_str().unwrap_or_default();
     [
         text(stage, "stage"),
         output::grouped(rate),

@@ -114,7 +114,7 @@ mod tests {
             status: json!({ "version": "0.1.0", "is_ready": false, "reasons": ["2 partitions are being restored"],
                             "guarantee": "exactly_once", "now_ms": 70_000, "started_at_ms": 10_000 }),
             stages: vec![json!({ "stage": "alert", "records_per_second": 12_345.6, "lag_records": 1_000,
-                "lag_seconds": 12.5, "counts": { "records_in": 5_000, "alerts": 7, "dead_letters": 2 } })],
+                "lag_seconds": 12.5, "written": "alerts", "counts": { "records_in": 5_000, "alerts": 7, "dead_letters": 2 } })],
             partitions: vec![
                 json!({ "stage": "alert", "phase": "running", "lag_seconds": 0.0 }),
                 json!({ "stage": "alert", "phase": "restoring" }),

@@ -268,6 +268,7 @@ impl Engine {
                 failure = stage_ended(&mut self.running) => return failure,
                 _ = look.tick() => {}
             }
+            self.board.state_is_there(self.state.is_there());
             if let Some(stalled) = self.board.stalled(patience) {
                 let (stage, partition) = (stalled.stage, stalled.partition);
                 return Failure::Stalled { stage, partition, seconds: stalled.silent_for.as_secs() };

@@ -1,7 +1,7 @@
 //! What each task of the process is doing: for the watchdog, the log and whoever asks.
 
 use std::collections::BTreeMap;
-use std::sync::atomic::{AtomicI64, AtomicU8, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU8, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -190,6 +190,9 @@ impl TaskSnapshot {
     }
 }
 
+const STATE_GONE: &str = "the state directory was removed while this process uses it: nothing is lost, but after the next start \
+                          all state is restored from its changelogs; restart when that suits";
+
 /// The partitions that the groups have given to this process, from their assignment until they are given up, and
 /// whether the groups can be reached.
 #[derive(Debug, Default)]
@@ -197,6 +200,8 @@ pub struct Board {
     tasks: Mutex<BTreeMap<(StageId, i32), Arc<TaskStatus>>>,
     /// Why a stage is not in its group just now, and since when; `None`: it is.
     absences: Mutex<BTreeMap<StageId, Option<(Instant, String)>>>,
+    /// Whether the state directory was removed under this process.
+    is_state_gone: AtomicBool,
 }
 
 impl Board {
@@ -249,6 +254,14 @@ impl Board {
         }
     }
 
+    /// Notes whether the state directory is still there; says so in the log when that changes.
+    pub(super) fn state_is_there(&self, is_there: bool) {
+        let was_gone = self.is_state_gone.swap(!is_there, Ordering::Relaxed);
+        if !is_there && !was_gone {
+            tracing::error!("{STATE_GONE}");
+        }
+    }
+
     /// All partitions, by stage and number.
     pub fn snapshot(&self) -> Vec<TaskSnapshot> {
         lock(&self.tasks).values().map(|task| task.snapshot()).collect()
@@ -294,6 +307,9 @@ impl Board {
                     since.elapsed().as_secs()
                 ));
             }
+        }
+        if self.is_state_gone.load(Ordering::Relaxed) {
+            reasons.push(STATE_GONE.to_owned());
         }
         let tasks = self.snapshot();
         let restoring = tasks.iter().filter(|task| task.phase == Phase::Restoring).count();
@@ -346,6 +362,9 @@ mod tests {
         assert_eq!((stalled.restored_records, stalled.restore_records), (10, 40));
         task.beat(Phase::Running);
         assert!(board.stalled(Duration::from_millis(20)).is_none());
+        board.state_is_there(false);
+        assert!(board.unready(SECOND).join("").contains("state directory was removed"));
+        board.state_is_there(true);
         board.released(STAGE, &[3]);
         assert!(board.snapshot().is_empty());
         board.opened(STAGE, 3, 0);

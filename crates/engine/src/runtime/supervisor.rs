@@ -42,8 +42,11 @@ use crate::store::StateError;
 const BUDGET_WINDOW: Duration = Duration::from_secs(600);
 const DELAY_FIRST: Duration = Duration::from_millis(200);
 const DELAY_MAX: Duration = Duration::from_secs(15);
-/// Between two tries while Kafka is away.
-const DELAY_AWAY: Duration = Duration::from_secs(2);
+/// Between two tries while Kafka is away: short at first, since most outages are, such as the move of a coordinator.
+const DELAY_AWAY_FIRST: Duration = Duration::from_millis(250);
+const DELAY_AWAY_MAX: Duration = Duration::from_secs(2);
+/// An outage is over when a worker has not failed for so long.
+const AWAY_QUIET: Duration = Duration::from_secs(30);
 
 /// Told when a stage has ended, and why.
 pub(super) type End = oneshot::Receiver<Result<(), Failure>>;
@@ -52,6 +55,18 @@ struct Hand {
     worker: Addr<Worker>,
     arbiter: Arbiter,
     partitions: BTreeSet<i32>,
+    /// When Kafka was away for it last, and for how long it then rested.
+    away: Option<(Instant, Duration)>,
+}
+
+impl Hand {
+    /// How long it rests while Kafka is away.
+    fn rest(&mut self) -> Duration {
+        let before = self.away.filter(|(at, _)| at.elapsed() < AWAY_QUIET).map(|(_, delay)| delay);
+        let delay = before.map_or(DELAY_AWAY_FIRST, |before| (2 * before).min(DELAY_AWAY_MAX));
+        self.away = Some((Instant::now(), delay));
+        delay
+    }
 }
 
 /// See the module's description.
@@ -92,7 +107,7 @@ impl Supervisor {
             let worker = Worker::start_in_arbiter(&arbiter.handle(), move |_| {
                 Worker::new(index, plan, consumer, &supervisor)
             });
-            hands.push(Hand { worker, arbiter, partitions: BTreeSet::new() });
+            hands.push(Hand { worker, arbiter, partitions: BTreeSet::new(), away: None });
         }
         let leaving = Arc::new(AtomicBool::new(false));
         let poll_thread = poll_thread::start(
@@ -261,7 +276,9 @@ impl Handler<WorkerFailed> for Supervisor {
             Failure::Kafka(KafkaError::Fenced(_)) | Failure::State(StateError::Outdated { .. }) => {
                 Some(DELAY_FIRST)
             }
-            passing if passing.is_passing() => Some(DELAY_AWAY),
+            passing if passing.is_passing() => {
+                Some(self.hands.get_mut(worker).map_or(DELAY_AWAY_MAX, Hand::rest))
+            }
             _ => self.next_delay(),
         };
         let Some(delay) = delay else { return self.give_up(failure) };

@@ -129,6 +129,11 @@ impl StateDirectory {
         Ok(name)
     }
 
+    /// Whether it is still there: a directory that is removed under a running process goes on working, until it ends.
+    pub fn is_there(&self) -> bool {
+        self.path.join(STORE).is_dir()
+    }
+
     /// What it takes on disk, in bytes; 0 where that cannot be told.
     pub fn bytes(&self) -> u64 {
         self.database.bytes()
