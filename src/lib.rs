@@ -2,24 +2,28 @@
 //!
 //! # Layout
 //!
-//! A layer uses only the layers under it; a test checks that.
+//! The stream processor is a crate of its own, `frostline-engine`; here is its first user. A layer uses only the layers
+//! under it; a test checks that.
 //!
 //! | module | what it is |
 //! |---|---|
 //! | [`cli`] | the command line: one file a command |
-//! | [`admin`] | HTTP for operators: health, metrics, stages and partitions |
-//! | [`backtest`] | what rules would have told, over history |
-//! | [`bench`] | measures how the work parallelises, on a real broker |
+//! | [`mod@bench`] | measures how the work parallelises, on a real broker |
+//! | [`backtest`] | what rules would have fired, over history |
+//! | [`admin`] | HTTP for operators: health, metrics, stages and partitions; the page |
+//! | [`notify`] | hands messages to mail servers, gateways and webhooks |
 //! | [`chaos`] | tries to break the daemon, and proves that nothing was lost or repeated |
-//! | [`stages`] | the processors, pure; [`stages::driver`] runs them without a broker |
+//! | [`app`] | the stages and tables as one topology, made from the configuration |
 //! | [`config`] | settings, and where they come from |
+//! | [`tables`] | stations and rules, as their topics have them |
+//! | [`stages`] | the processors: pure functions from records to records |
 //! | [`rules`] | conditions and who asked for them |
-//! | [`demo`] | synthetic weather for the demo and for tests |
-//! | [`generate`] | synthetic data of any size, fast |
 //! | [`history`] | files of history, in any form and packing |
-//! | [`bounded`] | lines and small files of bounded size |
-//! | [`printable`] | text from outside, without what steers a terminal |
+//! | [`generate`] | synthetic data of any size, fast |
+//! | [`demo`] | synthetic weather for the demo and for tests |
 //! | [`noaa`] | GHCN-Daily lines, stations, observations, units |
+//! | [`printable`] | text from outside, without what steers a terminal |
+//! | [`bounded`] | lines and small files of bounded size |
 
 #![cfg_attr(test, allow(clippy::unwrap_used, clippy::print_stdout, clippy::print_stderr))]
 

@@ -82,9 +82,11 @@ fn partitions(text: &mut String, tasks: &[TaskSnapshot]) {
         ("frostline_partition_restoring", "1 while the partition's state is read back", |task| {
             Some(u8::from(task.phase == Phase::Restoring).into())
         }),
-        ("frostline_partition_failed", "1 while the partition does not work, since its worker failed", |task| {
-            Some(u8::from(task.phase == Phase::Failed).into())
-        }),
+        (
+            "frostline_partition_failed",
+            "1 while the partition does not work, since its worker failed",
+            |task| Some(u8::from(task.phase == Phase::Failed).into()),
+        ),
         ("frostline_partition_committed_offset", "The next input offset as of the last commit", |task| {
             task.committed_offset.map(|offset| offset as f64)
         }),

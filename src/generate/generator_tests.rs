@@ -1,3 +1,5 @@
+//! The generator: seeded, in order, and the same through the stages as through the files.
+
 use std::collections::BTreeMap;
 use std::sync::Arc;
 

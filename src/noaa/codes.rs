@@ -1,3 +1,5 @@
+//! Lists of codes, as NOAA's `ghcnd-countries.txt` and `ghcnd-states.txt` have them.
+
 use std::collections::HashMap;
 use std::fmt;
 use std::io::{self, BufRead};

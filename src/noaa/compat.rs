@@ -1,3 +1,5 @@
+//! Which form documents have: today's, or the talk's.
+
 use serde::{Deserialize, Serialize};
 
 /// Which form of documents is written.

@@ -1,3 +1,5 @@
+//! Calendar days, small and quick to read: one for each line of a file.
+
 use std::fmt;
 
 /// A calendar day, from 0001-01-01 to 9999-12-31, without a time zone: GHCN-Daily days are local days of

@@ -1,3 +1,5 @@
+//! What is measured: element codes, their units and names.
+
 use std::fmt;
 
 /// What is measured: GHCN-Daily's element code of four capital letters or digits, such as `TMIN`.

@@ -1,3 +1,5 @@
+//! An observation: all readings of one station and date, and the document made of them.
+
 use super::number::{write_i32, write_tenths, write_u32};
 use super::{Compat, Date, Element, Scale, StationId};
 use std::fmt;

@@ -1,3 +1,5 @@
+//! Observations: documents, ranges, and the form in which a store keeps them.
+
 use super::*;
 use proptest::prelude::*;
 

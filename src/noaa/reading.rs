@@ -1,3 +1,5 @@
+//! A reading: one line of a by_year file.
+
 use super::number::{parse_i32, write_i32};
 use super::reading_error::ReadingError;
 use super::{Date, Element, StationId, shorten};

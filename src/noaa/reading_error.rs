@@ -1,3 +1,5 @@
+//! Why a line is not a reading.
+
 use std::fmt;
 
 /// Why a line is not a reading. Texts from the line are shortened and escaped.

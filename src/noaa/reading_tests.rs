@@ -1,3 +1,5 @@
+//! Readings: lines that are right, and everything that can be wrong with one.
+
 use super::*;
 use proptest::prelude::*;
 

@@ -1,3 +1,5 @@
+//! The last days of every station in memory, for charts and maps.
+
 use std::collections::{HashMap, VecDeque};
 use std::sync::{PoisonError, RwLock, RwLockReadGuard};
 

@@ -1,3 +1,5 @@
+//! The fast reader of documents gives what the careful one gives.
+
 use super::*;
 use proptest::prelude::*;
 

@@ -1,3 +1,5 @@
+//! What is known of a station, and its line in the inventory.
+
 use super::{Compat, StationId};
 use serde::{Deserialize, Serialize};
 

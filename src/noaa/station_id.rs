@@ -1,3 +1,5 @@
+//! A station's identification code.
+
 use serde::de::{Deserialize, Deserializer, Error, Unexpected, Visitor};
 use serde::{Serialize, Serializer};
 use std::borrow::Borrow;

@@ -1,3 +1,5 @@
+//! An enriched observation as the stages read it.
+
 use super::json::{Fields, Object, Scalar};
 use super::{Date, Element, StationId, ViewError, scan, shorten};
 use serde::de::MapAccess;

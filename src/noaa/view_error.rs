@@ -1,3 +1,5 @@
+//! Why the value of a record is not an observation.
+
 use super::Element;
 use std::fmt;
 

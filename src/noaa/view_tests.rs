@@ -1,3 +1,5 @@
+//! Views: documents in any order of keys, and everything that can be wrong with one.
+
 use super::*;
 use proptest::prelude::*;
 

@@ -1,3 +1,5 @@
+//! Conditions: what they accept, and what they say of an observation.
+
 use super::*;
 use proptest::prelude::*;
 

@@ -1,3 +1,5 @@
+//! Rule files: every mistake is found with its place.
+
 use super::*;
 
 fn parse(text: &str) -> Result<RuleFile, Vec<Mistake>> {

@@ -1,3 +1,5 @@
+//! The life cycle of rules: any order of days comes to the same alerts.
+
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::*;

@@ -1,3 +1,5 @@
+//! The alert stage on the test driver.
+
 use std::collections::{BTreeMap, BTreeSet};
 
 use frostline_engine::driver::{TestDriver, Written};

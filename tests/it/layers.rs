@@ -8,6 +8,7 @@ use crate::support::{Test, test};
 pub fn tests() -> Vec<Test> {
     vec![
         test("layers_use_only_what_is_beneath", &[], layers_use_only_what_is_beneath),
+        test("the_layout_is_told_as_it_is", &[], the_layout_is_told_as_it_is),
         test("clients_are_named_in_one_place", &[], clients_are_named_in_one_place),
         test("the_engine_knows_no_weather", &[], the_engine_knows_no_weather),
         test("no_shared_data_in_the_repository", &[], no_shared_data_in_the_repository),
@@ -112,6 +113,18 @@ fn code(file: &Path) -> String {
 fn layers_use_only_what_is_beneath() {
     let seen = check_layers(&source(), LAYERS) + check_layers(&engine_source(), ENGINE_LAYERS);
     assert!(seen > 100, "only {seen} uses were found: does the search still work?");
+}
+
+/// The table on the crate's front page has the modules that there are.
+fn the_layout_is_told_as_it_is() {
+    let text = fs::read_to_string(source().join("lib.rs")).unwrap();
+    let rows = text.lines().filter_map(|line| line.strip_prefix("//! | [`"));
+    let mut shown: Vec<&str> =
+        rows.filter_map(|row| row.split('`').next()).map(|name| name.trim_start_matches("mod@")).collect();
+    let mut there: Vec<&str> = LAYERS.iter().map(|(name, _)| *name).collect();
+    shown.sort_unstable();
+    there.sort_unstable();
+    assert_eq!(shown, there);
 }
 
 /// Returns how many uses were looked at.

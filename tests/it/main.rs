@@ -29,15 +29,20 @@ mod rules;
 mod stale_state;
 mod state;
 mod support;
+mod tidy;
 mod topology;
 
 use libtest_mimic::{Arguments, Failed, Trial};
 use support::{Needs, Test};
 
 fn main() {
-    let arguments = Arguments::from_args();
+    let mut arguments = Arguments::from_args();
+    // Most of them wait most of the time: for brokers, sessions, processes.
+    let cores = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
+    arguments.test_threads.get_or_insert(2 * cores);
     let tests: Vec<Test> = [
         layers::tests(),
+        tidy::tests(),
         topology::tests(),
         goldens::tests(),
         commands::tests(),

@@ -1,3 +1,5 @@
+//! The SMTP client against scripted servers: silent, slow, hostile, and right.
+
 use std::path::PathBuf;
 use std::time::Instant as Clock;
 

@@ -1,3 +1,5 @@
+//! The deliver stage on the test driver, with a clock moved by hand.
+
 use std::sync::Mutex;
 use std::time::Duration;
 

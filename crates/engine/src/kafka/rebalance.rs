@@ -62,7 +62,7 @@ pub struct Assigned {
 pub enum GroupEvent {
     /// These partitions are ours now.
     Assigned(Vec<Assigned>),
-    /// These are ours, but the broker did not say where to begin: [`GroupConsumer::reopen`] them.
+    /// These are ours, but the broker did not say where to begin: [`reopen`](super::GroupConsumer::reopen) them.
     AssignedUnread(Vec<i32>),
     /// These go: commit, and come back when that is done.
     Revoked(Vec<i32>),

@@ -10,11 +10,11 @@
 //! ```
 //!
 //! Records never travel through mailboxes: a partition's actor pulls batches from its queue, and librdkafka's
-//! bounded queue is the back-pressure. [`Task`](task::Task) is a plain struct with all that happens in one
+//! bounded queue is the back-pressure. `Task` is a plain struct with all that happens in one
 //! partition; the actor is a thin shell round it.
 //!
-//! The protocols are told beside their code: rebalance in [`crate::kafka`] (`rebalance.rs`) and [`supervisor`],
-//! commit in [`commit`], restore in [`restore`].
+//! The protocols are told beside their code: rebalance in [`crate::kafka`] (`rebalance.rs`) and `supervisor.rs`,
+//! commit in `commit.rs`, restore in `restore.rs`.
 
 mod background;
 mod caught_up;

@@ -1,0 +1,82 @@
+//! A task's part of a commit; the whole of it is told in `runtime/commit.rs`.
+
+use super::Task;
+use crate::Counts;
+use crate::kafka::{ChangelogSlot, OffsetCommit, PartitionQueue, Producer};
+use crate::record::unix_ms;
+use crate::runtime::commit::Commit;
+use crate::runtime::failure::Failure;
+use crate::store::Checkpoint;
+
+/// Entries looked at in one commit while old ones are swept out.
+const SWEEP_ENTRIES: usize = 1_000;
+
+/// What a commit will make of a task, once Kafka has it.
+pub(super) struct SealedWork {
+    /// What will be committed; `None` while the position is not known.
+    position: Option<OffsetCommit>,
+    counts: Counts,
+    /// The oldest record in it, in milliseconds since 1970.
+    oldest_ms: Option<i64>,
+    /// When it was sealed, in milliseconds since 1970: the store will be right as of then.
+    at_ms: i64,
+}
+
+impl Task {
+    /// Whether there is anything to commit; always so when anything was sent since the last commit.
+    pub(in crate::runtime) fn has_changed(&self) -> bool {
+        self.store.changed() > 0 || self.position().is_some_and(|position| Some(position) != self.committed)
+    }
+
+    /// The position to commit; `None` while it is unknown, or what was open is still being rebuilt.
+    fn position(&self) -> Option<OffsetCommit> {
+        let next_offset = self.next_offset.filter(|next| *next >= self.muted_below)?;
+        let rewind_offset = self.processor.rewind_offset().filter(|rewind| *rewind < next_offset);
+        Some(OffsetCommit { partition: self.partition, next_offset, rewind_offset })
+    }
+
+    /// First step of a commit: sends what was held back, and adds changes and position to the commit.
+    pub(in crate::runtime) fn seal(&mut self, commit: &mut Commit) -> Result<(), Failure> {
+        self.send_outputs(&commit.producer)?;
+        if self.stream_day > self.swept_day && self.store.expire(self.stream_day, SWEEP_ENTRIES)? {
+            self.swept_day = self.stream_day;
+        }
+        let position = self.position();
+        commit.positions.extend(position);
+        commit.changes.push((self.partition, self.store.seal()));
+        self.processor.sealed();
+        commit.ownerships.extend(self.life.queue().map(PartitionQueue::ownership));
+        self.sealed = Some(SealedWork {
+            position,
+            counts: std::mem::take(&mut self.counts),
+            oldest_ms: self.oldest_ms.take(),
+            at_ms: unix_ms(),
+        });
+        Ok(())
+    }
+
+    /// Last step, when Kafka has it: state and offsets into the store, in one batch.
+    pub(in crate::runtime) fn committed(&mut self, producer: &Producer) -> Result<(), Failure> {
+        let Some(SealedWork { position, counts, oldest_ms, at_ms }) = self.sealed.take() else {
+            return Ok(());
+        };
+        let before = self.store.checkpoint();
+        let input_offset = position.map_or(before.input_offset, |position| position.next_offset);
+        let changelog_offset = producer
+            .changelog_offset(ChangelogSlot(self.partition))
+            .map_or(before.changelog_offset, |offset| offset.max(before.changelog_offset));
+        // Another task may have the store by now; the changelog brings it what this one leaves out.
+        if self.is_ours() {
+            self.store.commit(Checkpoint { input_offset, changelog_offset, at_ms })?;
+            self.processor.committed();
+        }
+        self.committed = position.or(self.committed);
+        self.status.committed(input_offset);
+        if let Some(oldest_ms) = oldest_ms {
+            self.status.fresh_at(oldest_ms);
+            self.latency.record((unix_ms() - oldest_ms).max(0) as f64 / 1_000.0);
+        }
+        self.plan.totals.add(self.plan.stage, &counts);
+        Ok(())
+    }
+}

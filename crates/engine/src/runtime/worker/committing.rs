@@ -1,0 +1,236 @@
+//! A worker's commits, and giving up partitions after the last one.
+
+use std::cell::RefCell;
+use std::rc::Rc;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use actix::prelude::*;
+use tokio::sync::oneshot;
+
+use super::Worker;
+use crate::fault::{Point, Sabotage, is_sabotaged, reach};
+use crate::kafka::KafkaError;
+use crate::runtime::commit::Commit;
+use crate::runtime::failure::Failure;
+use crate::runtime::message::Close;
+use crate::runtime::task::Task;
+
+/// How often is looked whether what is on its way outside has an outcome.
+const DRAIN_LOOK_INTERVAL: Duration = Duration::from_millis(20);
+
+/// Where a worker's commit stands. There is one at a time, of all its tasks that have changed.
+pub(super) enum CommitState {
+    /// None is under way.
+    Idle,
+    /// One runs beside the worker's thread.
+    UnderWay {
+        tasks: Vec<Rc<RefCell<Task>>>,
+        /// Why everything is given up as soon as its outcome is known.
+        failed: Option<Failure>,
+    },
+}
+
+impl CommitState {
+    pub(super) fn is_under_way(&self) -> bool {
+        matches!(self, Self::UnderWay { .. })
+    }
+
+    /// Whether everything will be given up when the commit under way has ended.
+    pub(super) fn will_fail(&self) -> bool {
+        matches!(self, Self::UnderWay { failed: Some(_), .. })
+    }
+
+    /// The worker cannot go on. While a commit is under way the first such failure waits for its end; otherwise it is given
+    /// back, to be acted on at once.
+    pub(super) fn fail(&mut self, failure: Failure) -> Option<Failure> {
+        match self {
+            Self::Idle => Some(failure),
+            Self::UnderWay { failed, .. } => {
+                failed.get_or_insert(failure);
+                None
+            }
+        }
+    }
+
+    /// The commit under way has ended: its tasks, and why the worker cannot go on, if so.
+    fn end(&mut self) -> (Vec<Rc<RefCell<Task>>>, Option<Failure>) {
+        match std::mem::replace(self, Self::Idle) {
+            Self::Idle => (Vec::new(), None),
+            Self::UnderWay { tasks, failed } => (tasks, failed),
+        }
+    }
+}
+
+impl Worker {
+    /// Begins a commit of everything that has changed, unless one is under way. Returns whether one is.
+    pub(super) fn begin_commit(&mut self, context: &mut actix::Context<Self>) -> Result<bool, Failure> {
+        let Some(outbox) = self.outbox.clone() else { return Ok(false) };
+        if self.commit.is_under_way() {
+            return Ok(true);
+        }
+        outbox.has_changes.set(false);
+        let running = self.hosted.values().filter(|hosted| hosted.actor.is_some());
+        let changed: Vec<Rc<RefCell<Task>>> = running
+            .map(|hosted| Rc::clone(&hosted.task))
+            .filter(|task| task.borrow().has_changed())
+            .collect();
+        if changed.is_empty() {
+            return Ok(false);
+        }
+        // First the metadata, then the leases: see `super::commit`.
+        let metadata = outbox.producer.is_transactional().then(|| self.consumer.metadata()).transpose()?;
+        let not_ours = changed.iter().find(|task| !task.borrow().is_ours());
+        if let Some(partition) = not_ours.map(|task| task.borrow().partition)
+            && !is_sabotaged(Sabotage::NoFencing)
+        {
+            let what = format!("partition {partition} of {} was taken away", self.plan.source);
+            return Err(KafkaError::Fenced(what).into());
+        }
+        let mut commit = Commit {
+            producer: Arc::clone(&outbox.producer),
+            consumer: self.consumer.clone(),
+            metadata,
+            changelog: self.plan.changelog.clone(),
+            changes: Vec::with_capacity(changed.len()),
+            positions: Vec::with_capacity(changed.len()),
+            ownerships: Vec::with_capacity(changed.len()),
+        };
+        for task in &changed {
+            task.borrow_mut().seal(&mut commit)?;
+            if is_sabotaged(Sabotage::SledBeforeCommit) {
+                task.borrow_mut().committed(&outbox.producer)?;
+                self.plan.state.flush()?;
+            }
+        }
+        let (stage, positions) = (self.plan.stage.as_str(), &commit.positions);
+        tracing::debug!(stage, worker = self.index, ?positions, "commit begins");
+        outbox.is_committing.set(true);
+        self.commit = CommitState::UnderWay { tasks: changed, failed: None };
+        self.run_beside(commit, context);
+        Ok(true)
+    }
+
+    /// Runs a commit on a thread of its own. In librdkafka 2.12.1 `send_offsets_to_transaction` has no time-out
+    /// of its own, and never comes back where a broker that restarts has lost its request: then the commit is
+    /// abandoned with its thread and its producer. A new producer settles what became of it.
+    fn run_beside(&mut self, commit: Commit, context: &mut actix::Context<Self>) {
+        let started = Instant::now();
+        let patience = self.plan.commit_patience();
+        let (done, outcome) = oneshot::channel();
+        std::thread::spawn(move || drop(done.send(commit.run())));
+        let run = tokio::time::timeout(patience, outcome).into_actor(self);
+        context.spawn(run.map(move |outcome, worker, context| {
+            let outcome = match outcome {
+                Ok(outcome) => outcome.unwrap_or_else(|_| Err(Failure::Panic("a commit".into()))),
+                Err(_) => {
+                    worker.outbox = None;
+                    let what = format!("a commit of {} has not ended in {patience:?}", worker.plan.stage);
+                    Err(KafkaError::Retry(what).into())
+                }
+            };
+            let stage = worker.plan.stage.as_str();
+            let (time, ok) = (started.elapsed(), outcome.is_ok());
+            tracing::debug!(stage, worker = worker.index, ?time, ok, "commit ended");
+            if ok {
+                worker.plan.totals.committed_in(time);
+            }
+            metrics::histogram!("frostline_commit_seconds", "stage" => stage).record(time);
+            worker.commit_ended(outcome, context);
+        }));
+    }
+
+    fn commit_ended(&mut self, outcome: Result<(), Failure>, context: &mut actix::Context<Self>) {
+        let (committed, failed) = self.commit.end();
+        if let Some(outbox) = &self.outbox {
+            outbox.is_committing.set(false);
+        }
+        let stored = outcome.and_then(|()| self.store(&committed));
+        match failed.or(stored.err()) {
+            Some(failure) => self.give_up(failure),
+            None => self.close_committed(context),
+        }
+    }
+
+    /// Last step of a commit: what Kafka has goes into the stores.
+    fn store(&self, committed: &[Rc<RefCell<Task>>]) -> Result<(), Failure> {
+        let Some(outbox) = &self.outbox else { return Ok(()) };
+        for task in committed {
+            let mut task = task.borrow_mut();
+            task.committed(&outbox.producer)?;
+            task.wake_up();
+        }
+        reach(Point::AfterSled);
+        Ok(())
+    }
+
+    pub(super) fn commit_or_fail(&mut self, context: &mut actix::Context<Self>) {
+        if !self.outbox.as_ref().is_some_and(|outbox| outbox.has_changes.get()) {
+            return;
+        }
+        if let Err(failure) = self.begin_commit(context) {
+            self.fail(failure);
+        }
+    }
+
+    /// Gives up the partitions that shall go: at once, or when a last commit has ended.
+    pub(super) fn close_committed(&mut self, context: &mut actix::Context<Self>) {
+        if self.closing.is_empty() || self.commit.is_under_way() {
+            return;
+        }
+        if self.is_draining() {
+            return self.look_again(context);
+        }
+        // This comes to an end, since the client has paused all partitions for as long as it waits for us.
+        match self.begin_commit(context) {
+            Ok(true) => return,
+            Ok(false) => {}
+            Err(failure) => return self.fail(failure),
+        }
+        for close in std::mem::take(&mut self.closing) {
+            self.forget(&close.partitions);
+            drop(close.done);
+        }
+    }
+
+    /// Looks again soon, once, whoever asks for it.
+    fn look_again(&mut self, context: &mut actix::Context<Self>) {
+        if std::mem::replace(&mut self.looks_again, true) {
+            return;
+        }
+        let later = tokio::time::sleep(DRAIN_LOOK_INTERVAL).into_actor(self);
+        context.spawn(later.map(|(), worker, context| {
+            worker.looks_again = false;
+            worker.close_committed(context);
+        }));
+    }
+
+    /// Whether a partition that shall go still has something on its way outside, whose outcome would be unknown. It is
+    /// waited for only so long.
+    pub(super) fn is_draining(&self) -> bool {
+        let is_late = |close: &Close| close.since.elapsed() > self.plan.drain_patience;
+        let waiting = self.closing.iter().filter(|close| !is_late(close)).flat_map(|close| &close.partitions);
+        waiting
+            .filter_map(|partition| self.hosted.get(partition))
+            .any(|hosted| hosted.task.borrow().is_draining())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_failure_waits_for_the_commit_under_way_and_the_first_one_counts() {
+        let failure = |text: &str| Failure::Panic(text.to_owned());
+        let mut state = CommitState::Idle;
+        assert!(state.fail(failure("at once")).is_some() && !state.will_fail());
+        state = CommitState::UnderWay { tasks: Vec::new(), failed: None };
+        assert!(state.is_under_way() && !state.will_fail());
+        assert!(state.fail(failure("first")).is_none() && state.fail(failure("second")).is_none());
+        assert!(state.will_fail());
+        let (_, failed) = state.end();
+        assert_eq!(failed.unwrap().to_string(), "first panicked");
+        assert!(!state.is_under_way() && state.end().1.is_none());
+    }
+}

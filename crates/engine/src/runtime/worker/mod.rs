@@ -1,0 +1,265 @@
+//! A worker: one thread that hosts many partitions, owns one producer, and commits for all of them.
+//!
+//! What a commit is, and what a crash at any point of it means, is told in [`super::commit`].
+//!
+//! Any failure of a task, of a commit or of the producer closes *all* tasks of the worker without a commit,
+//! since they share the open transaction: it is aborted, and the supervisor has the tasks opened again. A
+//! commit that is under way is waited for first, so that its outcome is known.
+//!
+//! Committing, and giving partitions up after a last commit, is in `committing.rs`; what others ask of a worker in
+//! `requests.rs`.
+
+mod committing;
+mod outbox;
+mod requests;
+
+use std::cell::RefCell;
+use std::collections::BTreeMap;
+use std::rc::Rc;
+use std::sync::Arc;
+
+use actix::prelude::*;
+
+use self::committing::CommitState;
+pub(super) use self::outbox::Outbox;
+use super::failure::Failure;
+use super::message::{Close, StageFailed, WorkerFailed, WorkerReady};
+use super::partition::PartitionActor;
+use super::plan::StagePlan;
+use super::provenance;
+use super::restore::Restore;
+use super::supervisor::Supervisor;
+use super::task::Task;
+use crate::kafka::{Assigned, GroupConsumer, KafkaError, Producer};
+
+struct Hosted {
+    task: Rc<RefCell<Task>>,
+    /// Not before the task is restored.
+    actor: Option<Addr<PartitionActor>>,
+}
+
+/// See the module's description.
+pub(in crate::runtime) struct Worker {
+    index: usize,
+    plan: Arc<StagePlan>,
+    consumer: GroupConsumer,
+    worker_ready: Recipient<WorkerReady>,
+    worker_failed: Recipient<WorkerFailed>,
+    stage_failed: Recipient<StageFailed>,
+    /// `None` where none could be made yet, and after a producer was spent.
+    outbox: Option<Rc<Outbox>>,
+    hosted: BTreeMap<i32, Hosted>,
+    restores: Vec<Restore>,
+    commit: CommitState,
+    /// Partitions to be given up as soon as what they have done is committed.
+    closing: Vec<Close>,
+    /// Set while a look at `closing` is arranged.
+    looks_again: bool,
+}
+
+impl Worker {
+    pub(in crate::runtime) fn new(
+        index: usize,
+        plan: Arc<StagePlan>,
+        consumer: GroupConsumer,
+        supervisor: &Addr<Supervisor>,
+    ) -> Self {
+        Self {
+            index,
+            plan,
+            consumer,
+            worker_ready: supervisor.clone().recipient(),
+            worker_failed: supervisor.clone().recipient(),
+            stage_failed: supervisor.clone().recipient(),
+            outbox: None,
+            hosted: BTreeMap::new(),
+            restores: Vec::new(),
+            commit: CommitState::Idle,
+            closing: Vec::new(),
+            looks_again: false,
+        }
+    }
+
+    /// The producer, made and registered where that has not happened yet. It comes before anything is restored:
+    /// registering settles what an earlier producer of this worker left open.
+    fn outbox(&mut self) -> Result<Rc<Outbox>, Failure> {
+        let outbox = match &self.outbox {
+            Some(outbox) => Rc::clone(outbox),
+            None => {
+                let transaction = self.plan.transaction(self.index)?;
+                let producer = Arc::new(Producer::new(&self.plan.clients, transaction.as_ref())?);
+                Rc::clone(self.outbox.insert(Rc::new(Outbox::new(producer))))
+            }
+        };
+        outbox.producer.ready()?;
+        Ok(outbox)
+    }
+
+    /// Opens tasks, and starts or restores them.
+    fn open(&mut self, assigned: Vec<Assigned>, context: &mut actix::Context<Self>) -> Result<(), Failure> {
+        self.outbox()?;
+        let topic_ids = provenance::topic_ids(&self.plan, &self.consumer)?;
+        let mut tasks = Vec::with_capacity(assigned.len());
+        for assigned in assigned {
+            let partition = assigned.partition;
+            let task = Task::open(&self.plan, self.index, &topic_ids, assigned)?;
+            let task = Rc::new(RefCell::new(task));
+            let hosted = Hosted { task: Rc::clone(&task), actor: None };
+            if let Some(older) = self.hosted.insert(partition, hosted) {
+                older.task.borrow_mut().close();
+            }
+            self.restores.iter_mut().for_each(|restore| restore.forget(partition));
+            tasks.push((partition, task));
+        }
+        match &self.plan.changelog {
+            None => tasks.iter().for_each(|(partition, _)| self.run(*partition, context)),
+            Some(changelog) => {
+                provenance::drop_outdated(&self.plan, &self.consumer, changelog, &tasks)?;
+                self.restores.push(Restore::start(&self.plan, self.index, changelog, tasks)?);
+                self.restore_on(context);
+            }
+        }
+        Ok(())
+    }
+
+    /// Starts the actor of a restored partition.
+    fn run(&mut self, partition: i32, context: &mut actix::Context<Self>) {
+        if let Some((hosted, outbox)) = self.hosted.get_mut(&partition).zip(self.outbox.as_ref()) {
+            let actor = PartitionActor::new(Rc::clone(&hosted.task), Rc::clone(outbox), &context.address());
+            hosted.actor = Some(actor.start());
+        }
+    }
+
+    /// Does a step of the restores, and arranges the next.
+    fn restore_on(&mut self, context: &mut actix::Context<Self>) {
+        match self.restore_step() {
+            Err(failure) => return self.fail(failure),
+            Ok(finished) => finished.into_iter().for_each(|partition| self.run(partition, context)),
+        }
+        if !self.restores.is_empty() {
+            let turn = tokio::task::yield_now().into_actor(self);
+            context.spawn(turn.map(|(), worker, context| worker.restore_on(context)));
+        }
+    }
+
+    fn restore_step(&mut self) -> Result<Vec<i32>, Failure> {
+        let mut finished = Vec::new();
+        for restore in &mut self.restores {
+            finished.extend(restore.step()?);
+        }
+        self.end_restores(Restore::is_done);
+        Ok(finished)
+    }
+
+    fn end_restores(&mut self, which: impl Fn(&Restore) -> bool) {
+        let (ended, going_on): (Vec<Restore>, _) =
+            std::mem::take(&mut self.restores).into_iter().partition(which);
+        self.restores = going_on;
+        ended.into_iter().for_each(Restore::end);
+    }
+
+    fn forget(&mut self, partitions: &[i32]) {
+        for partition in partitions {
+            if let Some(hosted) = self.hosted.remove(partition) {
+                hosted.task.borrow_mut().close();
+            }
+            self.restores.iter_mut().for_each(|restore| restore.forget(*partition));
+        }
+        self.end_restores(Restore::is_done);
+    }
+
+    fn close_all(&self) {
+        for hosted in self.hosted.values() {
+            // A task that is borrowed belongs to the slice that is just panicking.
+            if let Ok(mut task) = hosted.task.try_borrow_mut() {
+                task.close();
+            }
+        }
+    }
+
+    /// Stops everything, and gives it up as soon as no commit is under way.
+    fn fail(&mut self, failure: Failure) {
+        self.close_all();
+        self.end_restores(|_| true);
+        if let Some(failure) = self.commit.fail(failure) {
+            self.give_up(failure);
+        }
+    }
+
+    /// Where two processes have one name, as after a state directory was copied, they have the same transactional ids
+    /// and fence each other again and again. The one that notices takes another name. A former life of this very
+    /// process, which the group has not forgotten yet, has the same effect and does no harm.
+    fn rename_if_shared(&self) {
+        let Ok(instance) = self.plan.instance() else { return };
+        if !self.plan.can_be_renamed() || !self.consumer.is_name_shared(&instance) {
+            return;
+        }
+        let stage = self.plan.stage.as_str();
+        match self.plan.state.rename_instance() {
+            Ok(name) => tracing::warn!(
+                stage,
+                shared = instance,
+                name,
+                "another process has the name of this state directory, as a copy of it has: this one takes a new name"
+            ),
+            Err(error) => tracing::error!(stage, %error, "this state directory cannot take another name"),
+        }
+    }
+
+    /// Has the supervisor open partitions later, while the others go on.
+    fn ask_again(&self, failure: Failure, partitions: Vec<i32>) {
+        let failed = WorkerFailed { worker: self.index, failure, partitions: Some(partitions) };
+        self.worker_failed.do_send(failed);
+    }
+
+    /// Drops all tasks with what they have not committed, and tells the supervisor, which knows whose they are.
+    fn give_up(&mut self, failure: Failure) {
+        self.close_all();
+        self.hosted.clear();
+        self.end_restores(|_| true);
+        if let Some(outbox) = &self.outbox {
+            outbox.producer.abort();
+            if outbox.producer.is_spent() {
+                self.outbox = None;
+            }
+        }
+        if matches!(failure, Failure::Kafka(KafkaError::Replaced(_))) {
+            self.rename_if_shared();
+        }
+        if let Some(store) = failure.unusable_store() {
+            tracing::warn!(store, error = %failure, "local state is dropped and restored from its changelog");
+            if let Err(error) = self.plan.state.drop_store(store) {
+                tracing::error!(store, %error, "it cannot be dropped either: the next start moves the whole store aside");
+                self.stage_failed.do_send(StageFailed(error.into()));
+            }
+        }
+        // Whoever waits for a revoke need not wait any longer: nothing of it will be committed.
+        self.closing.clear();
+        self.worker_failed.do_send(WorkerFailed { worker: self.index, failure, partitions: None });
+    }
+}
+
+impl Actor for Worker {
+    type Context = actix::Context<Self>;
+
+    fn started(&mut self, context: &mut Self::Context) {
+        // Before the group is joined, since this can take a second for which partitions would stand still. What
+        // fails here is tried again when the first partitions come.
+        if let Err(failure) = self.outbox() {
+            tracing::debug!(stage = self.plan.stage.as_str(), error = %failure, "producer not ready yet");
+        }
+        self.worker_ready.do_send(WorkerReady);
+        context.run_interval(self.plan.commit_interval, Self::commit_or_fail);
+    }
+}
+
+impl Drop for Worker {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            // Without its worker a partition would be read for ever and never committed.
+            self.close_all();
+            let failure = Failure::Panic(format!("worker {} of stage {}", self.index, self.plan.stage));
+            self.stage_failed.do_send(StageFailed(failure));
+        }
+    }
+}

@@ -1,0 +1,112 @@
+//! What others ask of a worker: the supervisor, its partitions, and whoever wants to know what tasks remember.
+
+use actix::prelude::*;
+
+use super::Worker;
+use crate::fault::{Point, reach};
+use crate::kafka::KafkaError;
+use crate::runtime::failure::Failure;
+use crate::runtime::inspect::Found;
+use crate::runtime::message::{Close, CommitSoon, Inspect, Open, Reopen, TaskFailed};
+
+impl Handler<Open> for Worker {
+    type Result = ();
+
+    fn handle(&mut self, Open(assigned): Open, context: &mut Self::Context) {
+        if let Err(failure) = self.open(assigned, context) {
+            self.fail(failure);
+        }
+    }
+}
+
+impl Handler<Reopen> for Worker {
+    type Result = ();
+
+    fn handle(&mut self, Reopen(partitions): Reopen, context: &mut Self::Context) {
+        // Some may have come back by themselves meanwhile.
+        let partitions: Vec<i32> =
+            partitions.into_iter().filter(|partition| !self.hosted.contains_key(partition)).collect();
+        if partitions.is_empty() || self.commit.will_fail() {
+            return;
+        }
+        // The producer first: what an older one left open must be settled before offsets are read.
+        if let Err(failure) = self.outbox() {
+            return self.fail(failure);
+        }
+        let mut assigned = self.consumer.reopen(&partitions);
+        if matches!(assigned, Err(KafkaError::Retry(_))) && partitions.len() > 1 {
+            // One that cannot be read yet must not keep the others waiting.
+            assigned = self.consumer.reopen_each(&partitions);
+        }
+        match assigned.map_err(Failure::from) {
+            Ok(assigned) => {
+                let opened: Vec<i32> = assigned.iter().map(|one| one.partition).collect();
+                let mut unread = partitions;
+                unread.retain(|partition| !opened.contains(partition));
+                if let Err(failure) = self.open(assigned, context) {
+                    self.fail(failure);
+                } else if !unread.is_empty() {
+                    let reason = format!("some partitions of {} cannot be read yet", self.plan.source);
+                    self.ask_again(KafkaError::Retry(reason).into(), unread);
+                }
+            }
+            // Those that work already go on; the others are asked for again.
+            Err(failure) if failure.is_passing() => self.ask_again(failure, partitions),
+            Err(failure) => self.fail(failure),
+        }
+    }
+}
+
+impl Handler<Close> for Worker {
+    type Result = ();
+
+    fn handle(&mut self, close: Close, context: &mut Self::Context) {
+        let hosted = |partition: &i32| self.hosted.get(partition);
+        for hosted in close.partitions.iter().filter_map(hosted) {
+            hosted.task.borrow_mut().stop_taking();
+        }
+        if close.commit {
+            reach(Point::InRevoke);
+            self.closing.push(close);
+            return self.close_committed(context);
+        }
+        // Lost. What they have sent shares a transaction with the work of all others here; while one is being
+        // committed it is held back, and goes with them.
+        let has_sent = !self.commit.is_under_way()
+            && close.partitions.iter().filter_map(hosted).any(|hosted| hosted.task.borrow().has_changed());
+        self.forget(&close.partitions);
+        if has_sent {
+            let what = format!("partitions {:?} of {} were lost", close.partitions, self.plan.source);
+            self.fail(KafkaError::Fenced(what).into());
+        }
+    }
+}
+
+impl Handler<TaskFailed> for Worker {
+    type Result = ();
+
+    fn handle(&mut self, TaskFailed { partition, failure }: TaskFailed, _context: &mut Self::Context) {
+        // A task that was closed in the meantime is nobody's concern any more.
+        if self.hosted.contains_key(&partition) {
+            self.fail(failure);
+        }
+    }
+}
+
+impl Handler<Inspect> for Worker {
+    type Result = Result<Vec<Found>, Failure>;
+
+    fn handle(&mut self, Inspect(question): Inspect, _context: &mut Self::Context) -> Self::Result {
+        let running = self.hosted.values().filter(|hosted| hosted.actor.is_some());
+        // None is borrowed now: a slice of work is over before the next message is taken.
+        running.map(|hosted| hosted.task.borrow().inspect(&question)).collect()
+    }
+}
+
+impl Handler<CommitSoon> for Worker {
+    type Result = ();
+
+    fn handle(&mut self, _: CommitSoon, context: &mut Self::Context) {
+        self.commit_or_fail(context);
+    }
+}
