@@ -11,7 +11,8 @@ use tempfile::TempDir;
 use super::BenchError;
 use crate::app;
 use crate::config::{
-    AlertConfig, Config, FilterConfig, Guarantee, OffsetReset, TopicConfig, TopicPlan, topic,
+    AlertConfig, Config, FilterConfig, Guarantee, NotifyConfig, OffsetReset, Secret, TopicConfig, TopicPlan,
+    topic,
 };
 use crate::generate::{Format, Settings, stations};
 use crate::noaa::Date;
@@ -232,6 +233,9 @@ impl Installation {
 fn configure(user: &Config, options: &Options, cell: Cell, name: &str, rules: PathBuf) -> Config {
     let mut config = user.clone();
     config.kafka.namespace = format!("bench-{:x}-{name}-{}-", options.seed, cell.partitions);
+    // The daemons' file needs no secrets: nobody is notified.
+    config.admin.token = Secret::default();
+    config.notify = NotifyConfig::default();
     // The user's own names must not be touched; where they are replicated is kept.
     config.topics.clear();
     for logical in topic::ALL {

@@ -10,7 +10,9 @@ use tempfile::TempDir;
 
 use super::{ChaosError, ChaosOptions, feed};
 use crate::app;
-use crate::config::{AlertConfig, AssembleConfig, Config, FilterConfig, OffsetReset, TopicConfig, topic};
+use crate::config::{
+    AlertConfig, AssembleConfig, Config, FilterConfig, NotifyConfig, OffsetReset, Secret, TopicConfig, topic,
+};
 
 /// Short, so that a paused process is taken for dead soon.
 pub(super) const SESSION_TIMEOUT_MS: u64 = 6_000;
@@ -146,6 +148,9 @@ fn configure(user: &Config, options: &ChaosOptions, rules: PathBuf) -> Config {
     config.alert = AlertConfig { rules, ..AlertConfig::default() };
     // Several daemons run side by side.
     config.admin.listen.clear();
+    // Their file needs no secrets: nobody is notified.
+    config.admin.token = Secret::default();
+    config.notify = NotifyConfig::default();
     config
 }
 

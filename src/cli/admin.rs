@@ -10,20 +10,16 @@ use super::rules::apply::{Unfit, mistake_json, plan, plan_removal};
 use super::rules::source::Live;
 use crate::admin::{Admin, ChangeRules, Listening, Recorder, RuleChange, View};
 use crate::app::{App, AppOptions};
-use crate::config::Config;
+use crate::config::{Config, Secret};
 use crate::rules::{Key, RuleSet};
 
 /// Takes the address of the admin server, before the daemon joins its groups and tells them where it answers. Where the
 /// address is taken the daemon works all the same, and says so.
 pub(super) fn listen(config: &Config) -> Result<Option<Listening>, Failed> {
     let Some(listen) = config.admin.address() else { return Ok(None) };
-    let token = match config.admin.token.as_str() {
-        "" => None,
-        token => {
-            let resolved = crate::config::resolve_secret(token);
-            Some(resolved.map_err(|reason| Failed::Usage(anyhow::anyhow!("admin.token: {reason}")))?)
-        }
-    };
+    let token = Some(&config.admin.token).filter(|token| !token.is_empty());
+    let token = token.map(Secret::resolve).transpose();
+    let token = token.map_err(|reason| Failed::Usage(anyhow::anyhow!("admin.token: {reason}")))?;
     match Listening::at(listen, token) {
         Ok(listening) => Ok(Some(listening)),
         Err(reason) if !listen.ip().is_loopback() => Err(Failed::Usage(anyhow::anyhow!(reason))),

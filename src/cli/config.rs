@@ -13,7 +13,7 @@ use super::{Common, Failed, output};
 use crate::app;
 use crate::config::{Config, is_reference, is_sensitive, topic};
 use crate::notify::Sender;
-use crate::rules::{Condition, RuleFile, Scope};
+use crate::rules::{Channel, Condition, RuleFile, Scope};
 use crate::stages;
 
 const EXAMPLES: &str = "\
@@ -101,7 +101,7 @@ fn check_subscribers(config: &Config, file: &RuleFile) -> Result<(), Failed> {
         reachable.map_err(|reason| Failed::Usage(anyhow::anyhow!("{name}: {reason}")))?;
     }
     let with_email = file.rules.iter().find(|(definition, _)| definition.email.is_some());
-    match with_email.filter(|_| !settings.has_email) {
+    match with_email.filter(|_| !settings.has(Channel::Email)) {
         Some((rule, _)) => Err(Failed::Usage(anyhow::anyhow!(
             "{name}: rule `{}` names an address, and no [notify.email] is configured",
             rule.id
@@ -111,10 +111,6 @@ fn check_subscribers(config: &Config, file: &RuleFile) -> Result<(), Failed> {
 }
 
 fn show(common: &Common, mut config: Config) -> Result<(), Failed> {
-    if !config.admin.token.is_empty() && !is_reference(&config.admin.token) {
-        "***".clone_into(&mut config.admin.token);
-    }
-    config.notify.mask_secrets();
     config.spell_out_topics();
     for (key, value) in &mut config.kafka.client {
         // A reference tells where the secret is, not what it is.

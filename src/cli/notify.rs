@@ -12,8 +12,8 @@ use super::{Common, Failed, output};
 use crate::config::Config;
 use crate::noaa::{Date, RecentDays};
 use crate::notify::{Sender, TEST_RULE};
-use crate::rules::{Conditions, RuleSet, Severity, Transition};
-use crate::stages::{Channel, Message, Notice, Recipient, Reply, Told};
+use crate::rules::{Channel, Conditions, RuleSet, Severity, Transition};
+use crate::stages::{Message, Notice, Recipient, Reply, Told};
 
 const EXAMPLES: &str = "\
 Examples:
@@ -43,22 +43,23 @@ struct TestArguments {
     /// The subscriber's id, or `alertmanager`
     #[arg(value_name = "SUBSCRIBER")]
     subscriber: String,
-    /// Only on these channels, with commas: email, sms, webhook
-    #[arg(long, value_delimiter = ',', value_name = "CHANNELS")]
+    #[arg(long, value_delimiter = ',', value_name = "CHANNELS", help = channel_help())]
     channel: Vec<String>,
     /// Where the subscriber is: a rule file, or `live` for the published ones [default: what alert.rules says]
     #[arg(long, value_name = "FILE")]
     rules: Option<PathBuf>,
 }
 
+fn channel_help() -> String {
+    let names = Channel::all().filter(|channel| channel.descriptor().field.is_some()).map(Channel::as_str);
+    format!("Only on these channels, with commas: {}", names.collect::<Vec<_>>().join(", "))
+}
+
 pub(super) async fn notify(common: &Common, arguments: &NotifyArguments) -> Result<(), Failed> {
     let NotifyCommand::Test(arguments) = &arguments.command;
     let config = common.load(&[])?;
     if !config.notify.is_on() {
-        return Err(usage(
-            "nobody can be told: configure [notify.email], [notify.sms], [notify.webhooks.NAME] or [notify.alertmanager]"
-                .into(),
-        ));
+        return Err(usage(format!("nobody can be notified: configure {}", Channel::sections())));
     }
     let is_alertmanager = arguments.subscriber == "alertmanager";
     if is_alertmanager && config.notify.alertmanager.is_none() {

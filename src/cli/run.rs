@@ -16,7 +16,7 @@ use crate::app::{self, App, AppOptions, Delivering};
 use crate::config::Config;
 use crate::noaa::RecentDays;
 use crate::notify::{Courier, Sender};
-use crate::rules::{Conditions, Published, RuleSet};
+use crate::rules::{Channel, Conditions, Published, RuleSet};
 use crate::stages;
 
 const EXAMPLES: &str = "\
@@ -96,8 +96,8 @@ fn choose_stages(config: &Config, asked: &[String]) -> Result<Vec<StageId>, Fail
             topology.find(name).map_err(|error| Failed::Usage(anyhow::anyhow!("--stages: {error}")))?.id;
         if sends(stage) && !is_on {
             return Err(Failed::Usage(anyhow::anyhow!(
-                "stage {stage} has nobody to notify: configure [notify.email], [notify.sms], [notify.webhooks.NAME] or \
-                 [notify.alertmanager]"
+                "stage {stage} has nobody to notify: configure {}",
+                Channel::sections()
             )));
         }
         if !chosen.contains(&stage) {

@@ -8,7 +8,7 @@ use toml::{Table, Value};
 
 use super::{Config, RULES_IN_TOPIC, client_keys};
 use crate::bounded::read_text;
-use crate::rules::Position;
+use crate::rules::{CHANNELS, Position};
 
 /// The file that is read where none is named, if it is there.
 const DEFAULT_FILE: &str = "frostline.toml";
@@ -16,9 +16,6 @@ const DEFAULT_FILE: &str = "frostline.toml";
 const FILE_BYTES_MAX: u64 = 16 << 20;
 /// Sections that `FROSTLINE_SECTION_KEY` may set.
 const ENV_SECTIONS: [&str; 7] = ["kafka", "runtime", "assemble", "filter", "alert", "notify", "admin"];
-
-/// Tables of `[notify]`, whose keys `FROSTLINE_NOTIFY_PART_KEY` may set.
-const NOTIFY_PARTS: [&str; 3] = ["email", "sms", "alertmanager"];
 
 /// What is laid over the file.
 #[derive(Clone, Debug, Default)]
@@ -123,8 +120,10 @@ fn anchor_rules(table: &mut Table, config: &Path) {
 fn env_key(name: &str) -> Option<String> {
     let rest = name.strip_prefix("FROSTLINE_")?.to_ascii_lowercase();
     let (section, key) = rest.split_once('_')?;
-    // Below `notify` there is one more level.
-    let nested = key.split_once('_').filter(|(part, _)| section == "notify" && NOTIFY_PARTS.contains(part));
+    // Below `notify` there is one more level: FROSTLINE_NOTIFY_EMAIL_PASSWORD sets notify.email.password. Sections that
+    // operators name are left to the file, since the name may have any form.
+    let is_channel = |part: &str| CHANNELS.iter().any(|channel| !channel.is_named && channel.section == part);
+    let nested = key.split_once('_').filter(|(part, _)| section == "notify" && is_channel(part));
     let key = nested.map_or_else(|| key.to_owned(), |(part, key)| format!("{part}.{key}"));
     ENV_SECTIONS.contains(&section).then(|| format!("{section}.{key}"))
 }
@@ -233,9 +232,22 @@ mod tests {
         let config = load_text(text, &env, &["notify.email.user=frost"]).unwrap();
         let email = config.notify.email.unwrap();
         assert_eq!(
-            (email.password.as_str(), email.user.as_str(), config.notify.per_hour),
+            (email.password.resolve().unwrap().as_str(), email.user.as_str(), config.notify.per_hour),
             ("dew", "frost", 7)
         );
+    }
+
+    #[test]
+    fn variables_reach_the_section_of_each_channel() {
+        for channel in CHANNELS.iter().filter(|channel| !channel.is_named) {
+            let name = format!("FROSTLINE_NOTIFY_{}_NO_SUCH_KEY", channel.section.to_ascii_uppercase());
+            assert_eq!(env_key(&name).unwrap(), format!("notify.{}.no_such_key", channel.section));
+            let error = load_text("", &[(&name, "x")], &[]).unwrap_err().to_string();
+            // The section's own keys, not those of [notify].
+            assert!(error.contains("`no_such_key`") && !error.contains("per_hour"), "{error}");
+        }
+        let config = load_text("", &[("FROSTLINE_NOTIFY_NTFY_TOKEN", "123")], &[]).unwrap();
+        assert_eq!(config.notify.ntfy.unwrap().token.resolve().unwrap(), "123");
     }
 
     #[test]

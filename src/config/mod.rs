@@ -4,9 +4,14 @@
 //! Unknown keys of the file and of `--set` are errors. Nothing here touches Kafka; of the disk only the file
 //! itself, and files that secrets refer to.
 
+mod body;
 mod client_keys;
+mod email;
 mod load;
 mod notify;
+#[cfg(test)]
+mod notify_tests;
+mod secret;
 mod topics;
 
 use std::collections::BTreeMap;
@@ -20,11 +25,11 @@ pub use frostline_engine::kafka::{OWNED_CLIENT_KEYS, is_reference, is_sensitive,
 pub use frostline_engine::{Guarantee, KafkaSettings, OffsetReset};
 use serde::{Deserialize, Serialize};
 
+pub use body::{BODY_FIELDS, BodyField, BodyTemplate};
+pub use email::{EmailConfig, MailTls, SUBJECT_FIELDS};
 pub use load::{ConfigError, Overrides, load};
-pub use notify::{
-    AlertmanagerConfig, EmailConfig, MailTls, NotifyConfig, SUBJECT_FIELDS, SmsConfig, WebhookConfig,
-    check_url,
-};
+pub use notify::{AlertmanagerConfig, NotifyConfig, NtfyConfig, SmsConfig, WebhookConfig, check_url};
+pub use secret::{Secret, ServerUrl};
 pub use topics::{TopicConfig, TopicPlan, topic};
 
 use crate::noaa::Compat;
@@ -185,13 +190,13 @@ pub struct AdminConfig {
     pub listen: String,
     /// Where other processes of the installation find it, as `host:port`; empty: where it listens.
     pub advertise: String,
-    /// What requests must bear, where it listens on another address than loopback. A reference to a secret.
-    pub token: String,
+    /// What requests must bear, where it listens on another address than loopback.
+    pub token: Secret,
 }
 
 impl Default for AdminConfig {
     fn default() -> Self {
-        Self { listen: "127.0.0.1:8080".into(), advertise: String::new(), token: String::new() }
+        Self { listen: "127.0.0.1:8080".into(), advertise: String::new(), token: Secret::default() }
     }
 }
 

@@ -9,9 +9,9 @@ use std::time::Duration;
 use frostline_engine::record::{DAY_MS, unix_ms};
 use serde_json::{Value, json};
 
-use super::http::{self, Target};
+use super::http::Target;
 use super::{Attempt, TEST_RULE};
-use crate::config::{AlertmanagerConfig, resolve_secret};
+use crate::config::AlertmanagerConfig;
 use crate::stages::{Message, Notice};
 
 /// An alert of a rule without episodes is about one day: it stands for as long from when it was told.
@@ -31,11 +31,11 @@ impl Alertmanager {
     /// # Errors
     /// What is wrong with the configuration.
     pub(super) fn new(config: &AlertmanagerConfig, timeout: Duration) -> Result<Self, String> {
-        let url = format!("{}/api/v2/alerts", config.url.trim_end_matches('/'));
-        let target = Target::new(&url, config.allow_private, timeout)
+        let target = Target::new(&config.url, config.allow_private, timeout)
+            .and_then(|target| target.below("/api/v2/alerts"))
             .map_err(|reason| format!("notify.alertmanager.url: {reason}"))?;
-        let password = resolve_secret(&config.password);
-        let password = password.map_err(|reason| format!("notify.alertmanager.password: {reason}"))?;
+        let password =
+            config.password.resolve().map_err(|reason| format!("notify.alertmanager.password: {reason}"))?;
         Ok(Self { target, user: config.user.clone(), password })
     }
 
@@ -43,12 +43,12 @@ impl Alertmanager {
     pub(super) async fn send(&self, message: &Message) -> Attempt {
         let now_ms = unix_ms();
         let alerts: Vec<Value> = message.notices.iter().map(|told| alert(&told.notice, now_ms)).collect();
-        let mut request = self.target.client.post(self.target.url.clone());
+        let mut request = self.target.post();
         if !self.user.is_empty() {
             request = request.basic_auth(&self.user, Some(&self.password));
         }
         let request = request.header("Content-Type", "application/json");
-        http::send(request.body(Value::from(alerts).to_string())).await
+        self.target.send(request.body(Value::from(alerts).to_string())).await
     }
 }
 

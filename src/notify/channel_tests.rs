@@ -17,6 +17,7 @@ const RULES: &str = r#"
     email = "anna@example.org"
     phone = "+15551234567"
     webhook = "barn"
+    ntfy = "orchard-7Hq"
 "#;
 
 /// What arrives over a channel.
@@ -39,7 +40,8 @@ async fn arrived(channel: Channel, recipient: Recipient) -> String {
         "[email]\nserver = \"127.0.0.1:{port}\"\ntls = \"none\"\nfrom = \"frost@example.org\"\n\
          [sms]\nurl = \"http://127.0.0.1:{port}/\"\nfrom = \"+15550000000\"\nallow_private = true\n\
          [webhooks.barn]\nurl = \"http://127.0.0.1:{port}/\"\nsecret = \"dew\"\nallow_private = true\n\
-         [alertmanager]\nurl = \"http://127.0.0.1:{port}\"\nallow_private = true\n"
+         [alertmanager]\nurl = \"http://127.0.0.1:{port}\"\nallow_private = true\n\
+         [ntfy]\nurl = \"http://127.0.0.1:{port}\"\nallow_private = true\n"
     );
     let config: NotifyConfig = toml::from_str(&config).unwrap();
     let rules = Arc::new(RuleSet::parse(RULES).unwrap());
@@ -103,4 +105,23 @@ async fn names_of_stations_are_plain_text_in_alertmanager() {
     let alerts: serde_json::Value = serde_json::from_str(&body).unwrap();
     assert_eq!(alerts[0]["annotations"]["station_name"], CLEAN);
     assert_clean(alerts[0]["annotations"]["summary"].as_str().unwrap());
+}
+
+#[tokio::test]
+async fn names_of_stations_are_plain_text_in_a_push() {
+    let body: serde_json::Value = serde_json::from_str(&arrived(Channel::Ntfy, anna()).await).unwrap();
+    assert_eq!(body["title"], format!("frost fired: {CLEAN}"));
+    assert_clean(body["message"].as_str().unwrap());
+}
+
+#[tokio::test]
+async fn no_channel_repeats_an_address() {
+    let config = "[ntfy]\nurl = \"http://127.0.0.1:PORT\"\nallow_private = true\n";
+    let answer = "HTTP/1.1 400 No\r\nContent-Length: 27\r\n\r\ntopic orchard-7hq is closed";
+    let server = Scripted::start(vec![vec![HearRequest, Say(answer), Hang]]).await;
+    let config = toml::from_str(&config.replace("PORT", &server.port.to_string())).unwrap();
+    let sender = Sender::new(&config, Arc::new(RuleSet::parse(RULES).unwrap()), Arc::default()).unwrap();
+    let message = Message::of_notices(anna(), Channel::Ntfy, vec![samples::told("frost", "BARN")]);
+    let Reply::Refused(reason) = sender.send(&message).await else { panic!("it was not refused") };
+    assert!(reason.contains("is closed") && !reason.contains("7hq"), "{reason}");
 }

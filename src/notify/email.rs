@@ -10,7 +10,7 @@ use tokio_rustls::TlsConnector;
 use super::page::{Footer, Page};
 use super::smtp::{Envelope, Failure, Idle, Login, Secure, Server, Step};
 use super::{Attempt, tls};
-use crate::config::{EmailConfig, MailTls, NotifyConfig, resolve_secret};
+use crate::config::{EmailConfig, MailTls, NotifyConfig};
 use crate::noaa::{RecentDays, StationId};
 use crate::rules::Address;
 use crate::stages::{Message, Reply};
@@ -146,8 +146,8 @@ fn server(config: &EmailConfig, timeout: Duration, domain: &str) -> Result<Serve
     let login = if config.user.is_empty() {
         None
     } else {
-        let password = resolve_secret(&config.password);
-        let password = password.map_err(|reason| format!("notify.email.password: {reason}"))?;
+        let password =
+            config.password.resolve().map_err(|reason| format!("notify.email.password: {reason}"))?;
         Some(Login { user: config.user.clone(), password })
     };
     let (hello, idle) = (domain.to_owned(), Idle::default());

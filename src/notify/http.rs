@@ -9,24 +9,28 @@ use reqwest::dns::{Addrs, Name, Resolve, Resolving};
 use reqwest::header::RETRY_AFTER;
 use reqwest::{Client, RequestBuilder, StatusCode, Url};
 
-use super::{Attempt, tls};
-use crate::config::{check_url, resolve_secret};
+use super::{Attempt, tls, without};
+use crate::config::{ServerUrl, check_url};
 use crate::stages::Reply;
 
 /// As much of an answer is read.
 const ANSWER_BYTES_MAX: usize = 4_096;
+/// A part of an address with so many characters may be a secret.
+const SECRET_CHARS_MIN: usize = 12;
 
 /// A server that is spoken to.
 pub(super) struct Target {
     pub(super) client: Client,
     pub(super) url: Url,
+    /// What an answer means for the message.
+    pub(super) judge: fn(StatusCode, String) -> Attempt,
 }
 
 impl Target {
     /// # Errors
     /// Where the address cannot be, or is one of a private network that is not allowed.
-    pub(super) fn new(url: &str, allow_private: bool, timeout: Duration) -> Result<Self, String> {
-        let url = resolve_secret(url)?;
+    pub(super) fn new(url: &ServerUrl, allow_private: bool, timeout: Duration) -> Result<Self, String> {
+        let url = url.resolve()?;
         check_url(&url, allow_private)?;
         let url = Url::parse(&url).map_err(|error| error.to_string())?;
         let reach = match (url.scheme(), allow_private) {
@@ -48,13 +52,38 @@ impl Target {
             .dns_resolver(Arc::new(Guarded(reach)))
             .user_agent(concat!("frostline/", env!("CARGO_PKG_VERSION")))
             .build();
-        Ok(Self { client: client.map_err(|error| error.to_string())?, url })
+        Ok(Self { client: client.map_err(|error| error.to_string())?, url, judge })
+    }
+
+    /// The same server with a path below its own.
+    ///
+    /// # Errors
+    /// Where that is no address.
+    pub(super) fn below(mut self, path: &str) -> Result<Self, String> {
+        let url = format!("{}{path}", self.url.as_str().trim_end_matches('/'));
+        self.url = Url::parse(&url).map_err(|error| error.to_string())?;
+        Ok(self)
+    }
+
+    /// A request to it.
+    pub(super) fn post(&self) -> RequestBuilder {
+        self.client.post(self.url.clone())
+    }
+
+    /// Sends, and returns what became of it. The answer is repeated without what may be a secret of the address.
+    pub(super) async fn send(&self, request: RequestBuilder) -> Attempt {
+        let mut attempt = send(request, self.judge).await;
+        let parts = self.url.path().split('/').chain(self.url.query());
+        for part in parts.filter(|part| part.len() >= SECRET_CHARS_MIN) {
+            let text = attempt.text_mut();
+            *text = without(text, part);
+        }
+        attempt
     }
 }
 
-/// Sends, and returns what became of it. The client's time limit covers all of it, from looking up the name to the end of
-/// the answer's body.
-pub(super) async fn send(request: RequestBuilder) -> Attempt {
+/// The client's time limit covers all of it, from looking up the name to the end of the answer's body.
+async fn send(request: RequestBuilder, judge: fn(StatusCode, String) -> Attempt) -> Attempt {
     let mut response = match request.send().await {
         Ok(response) => response,
         Err(error) if error.is_builder() => return Attempt::refused(cause(&error.without_url())),
@@ -74,7 +103,8 @@ pub(super) async fn send(request: RequestBuilder) -> Attempt {
     Attempt { retry_after, ..judge(status, answer) }
 }
 
-fn judge(status: StatusCode, answer: String) -> Attempt {
+/// What an answer means, for most servers.
+pub(super) fn judge(status: StatusCode, answer: String) -> Attempt {
     match status.as_u16() {
         200..=299 => Attempt::of(Reply::Sent(answer)),
         // 409: a gateway that looks at keys still works on the message's last attempt.
@@ -257,9 +287,9 @@ mod tests {
     #[test]
     fn a_literal_is_checked_too() {
         let _ = rustls::crypto::ring::default_provider().install_default();
-        let refused = |url: &str| Target::new(url, false, Duration::from_secs(1)).is_err();
+        let refused = |url: &str| Target::new(&url.into(), false, Duration::from_secs(1)).is_err();
         assert!(refused("https://10.0.0.1/") && refused("https://[::1]/x") && refused("https://0x7f.1/"));
-        let in_clear = |url: &str| Target::new(url, true, Duration::from_secs(1));
+        let in_clear = |url: &str| Target::new(&url.into(), true, Duration::from_secs(1));
         assert!(in_clear("http://93.184.216.34/").is_err_and(|reason| reason.contains("https")));
         assert!(in_clear("http://10.0.0.1/").is_ok() && in_clear("https://93.184.216.34/").is_ok());
     }
@@ -288,9 +318,10 @@ mod tests {
     /// What becomes of a request to a server that plays this once it has the request.
     async fn answered(script: &[Act]) -> (Attempt, Duration) {
         let scripted = Scripted::start(vec![[&[HearRequest], script].concat()]).await;
-        let target = Target::new(&format!("http://127.0.0.1:{}/", scripted.port), true, TIMEOUT).unwrap();
+        let url = format!("http://127.0.0.1:{}/bot12:SECRET-TOKEN/send", scripted.port);
+        let target = Target::new(&url.as_str().into(), true, TIMEOUT).unwrap();
         let started = Instant::now();
-        (send(target.client.post(target.url.clone())).await, started.elapsed())
+        (target.send(target.post()).await, started.elapsed())
     }
 
     const TIMEOUT: Duration = Duration::from_millis(400);
@@ -321,9 +352,13 @@ mod tests {
     async fn what_is_wrong_with_tls_is_explained() {
         let scripted = Scripted::start(vec![vec![Act::Tls, Hang], vec![Say("220 test ESMTP"), Hang]]).await;
         for expected in ["an authority that this machine does not know", "does not speak TLS here"] {
-            let target =
-                Target::new(&format!("https://127.0.0.1:{}/", scripted.port), true, 5 * TIMEOUT).unwrap();
-            let attempt = send(target.client.post(target.url.clone())).await;
+            let target = Target::new(
+                &format!("https://127.0.0.1:{}/", scripted.port).as_str().into(),
+                true,
+                5 * TIMEOUT,
+            )
+            .unwrap();
+            let attempt = target.send(target.post()).await;
             assert!(
                 matches!(&attempt.reply, Reply::Down(reason) if reason.contains(expected)),
                 "{:?}",

@@ -1,4 +1,4 @@
-//! Sends messages: mail, SMS, webhooks, Alertmanager.
+//! Sends messages: mail, SMS, webhooks, Alertmanager, ntfy.
 //!
 //! One thread with its own event loop, so that no partition ever waits for a server. Each server has a *lane*: so many
 //! messages at once, and a circuit breaker. A server that is dead or slow fills its own lane and no other.
@@ -11,6 +11,7 @@ mod circuit;
 mod courier;
 mod email;
 mod http;
+mod ntfy;
 mod page;
 mod sms;
 mod smtp;
@@ -25,12 +26,13 @@ use std::time::Duration;
 use self::alertmanager::Alertmanager;
 pub use self::courier::Courier;
 use self::email::{Email, To};
+use self::ntfy::Ntfy;
 use self::sms::Sms;
 use self::webhook::Webhook;
 use crate::config::NotifyConfig;
 use crate::noaa::RecentDays;
-use crate::rules::{Address, RuleSet, Subscriber};
-use crate::stages::{Channel, Message, Reply, rule_address};
+use crate::rules::{Address, Channel, RuleSet, Subscriber};
+use crate::stages::{Message, Reply, rule_address};
 
 /// The rule of messages that only try whether they arrive.
 pub const TEST_RULE: &str = "frostline-test";
@@ -62,27 +64,33 @@ impl Attempt {
         matches!(self.reply, Reply::Down(_))
     }
 
-    /// With what the server said made fit for logs and topics: one short line, without the address that servers like to
-    /// repeat.
-    fn cleaned(mut self, addresses: &[&Address]) -> Self {
+    /// What the server said, or what went wrong.
+    fn text_mut(&mut self) -> &mut String {
         let (Reply::Sent(text)
         | Reply::Again(text)
         | Reply::Down(text)
         | Reply::Refused(text)
         | Reply::Postponed { reason: text, .. }) = &mut self.reply;
+        text
+    }
+
+    /// With what the server said made fit for logs and topics: one short line, without the address that servers like to
+    /// repeat.
+    fn cleaned(mut self, addresses: &[&str]) -> Self {
+        let text = self.text_mut();
         *text = clean(text, addresses);
         self
     }
 }
 
 /// See [`Attempt::cleaned`].
-fn clean(text: &str, addresses: &[&Address]) -> String {
+fn clean(text: &str, addresses: &[&str]) -> String {
     let mut text: String = text.chars().map(|c| if c.is_control() { ' ' } else { c }).collect();
-    for Address(address) in addresses {
+    for address in addresses {
         // As it is, as forms write it, with its domain as mails go to, and a number without its plus.
         let escaped = address.replace('@', "%40").replace('+', "%2B");
         let ascii = email::ascii_form(address).unwrap_or_default();
-        for form in [address.as_str(), &escaped, &ascii, address.trim_start_matches('+')] {
+        for form in [*address, &escaped, &ascii, address.trim_start_matches('+')] {
             text = without(&text, form);
         }
     }
@@ -104,6 +112,12 @@ fn without(text: &str, secret: &str) -> String {
     clean + &text[end..]
 }
 
+/// The address that must not be repeated; the name of a section may be.
+fn private_address(subscriber: &Subscriber, channel: Channel) -> Option<&str> {
+    let descriptor = channel.descriptor();
+    (descriptor.field.as_ref()?.of)(subscriber).filter(|_| !descriptor.is_named)
+}
+
 /// Address, name, and why a mail comes.
 type MailTo = (Address, Option<String>, String);
 
@@ -115,6 +129,7 @@ pub struct Sender {
     sms: Option<Sms>,
     webhooks: BTreeMap<String, Webhook>,
     alertmanager: Option<Alertmanager>,
+    ntfy: Option<Ntfy>,
     concurrency: usize,
 }
 
@@ -139,6 +154,7 @@ impl Sender {
             sms: config.sms.as_ref().map(|sms| Sms::new(sms, timeout)).transpose()?,
             webhooks: webhooks.collect::<Result<_, String>>()?,
             alertmanager: config.alertmanager.as_ref().map(|a| Alertmanager::new(a, timeout)).transpose()?,
+            ntfy: config.ntfy.as_ref().map(|ntfy| Ntfy::new(ntfy, timeout)).transpose()?,
             concurrency: config.concurrency,
         })
     }
@@ -153,8 +169,9 @@ impl Sender {
         let subscriber = message.recipient.subscriber(&self.rules);
         let subscriber = subscriber.as_deref();
         let mail_to = self.mail_to(message, subscriber);
-        let phone = subscriber.and_then(|subscriber| subscriber.phone.as_ref());
-        let addresses: Vec<&Address> = mail_to.iter().map(|(address, ..)| address).chain(phone).collect();
+        let addresses = mail_to.iter().map(|(Address(address), ..)| address.as_str());
+        let addresses: Vec<&str> =
+            addresses.chain(subscriber.and_then(|s| private_address(s, message.channel))).collect();
         self.attempt_to(message, subscriber, mail_to.as_ref()).await.cleaned(&addresses)
     }
 
@@ -185,6 +202,10 @@ impl Sender {
                 Some(alertmanager) => alertmanager.send(message).await,
                 None => gone("address"),
             },
+            Channel::Ntfy => match (&self.ntfy, subscriber.and_then(|s| s.ntfy.as_ref())) {
+                (Some(ntfy), Some(topic)) => ntfy.send(message, topic).await,
+                _ => gone("topic for ntfy"),
+            },
         }
     }
 
@@ -211,7 +232,7 @@ impl Sender {
         }
     }
 
-    /// The server that a message goes to.
+    /// The server that a message goes to: one for each section of the configuration.
     fn lane_of(&self, message: &Message) -> String {
         match message.channel {
             Channel::Webhook => {
@@ -230,26 +251,28 @@ mod tests {
 
     #[test]
     fn what_servers_repeat_is_not_repeated() {
-        let (mail, phone) = (Address("Anna@example.org".into()), Address("+15551234567".into()));
+        let (mail, phone) = ("Anna@example.org", "+15551234567");
         let said =
             format!("{} <anna@EXAMPLE.org> To=%2B15551234567 15551234567 anna%40example.org", "x".repeat(50));
-        let cleaned = clean(&said, &[&mail, &phone]);
+        let cleaned = clean(&said, &[mail, phone]);
         assert!(!cleaned.to_lowercase().contains("anna") && !cleaned.contains("5551234567"), "{cleaned}");
-        let other_script = clean("550 <anna@xn--exmple-cua.org>", &[&Address("anna@exämple.org".into())]);
+        let other_script = clean("550 <anna@xn--exmple-cua.org>", &["anna@exämple.org"]);
         assert!(!other_script.contains("anna"), "{other_script}");
         // The end is cut after it was cleaned, not before.
         let edge = format!("{}+15551234567", "x".repeat(ANSWER_CHARS_MAX - 5));
-        assert!(!clean(&edge, &[&phone]).contains("1555"));
+        assert!(!clean(&edge, &[phone]).contains("1555"));
     }
 }
 
 #[cfg(test)]
 mod channel_tests;
+#[cfg(test)]
+mod template_tests;
 
 #[cfg(test)]
 mod samples {
-    use crate::rules::{Severity, Transition};
-    use crate::stages::{Channel, Message, Notice, Recipient, Told};
+    use crate::rules::{Channel, Severity, Transition};
+    use crate::stages::{Message, Notice, Recipient, Told};
 
     pub(super) fn told(rule: &str, station_name: &str) -> Told {
         Told::of_notice(Notice {

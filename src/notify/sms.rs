@@ -3,8 +3,8 @@
 use std::time::Duration;
 
 use super::Attempt;
-use super::http::{self, Target};
-use crate::config::{SmsConfig, resolve_secret};
+use super::http::Target;
+use crate::config::SmsConfig;
 use crate::rules::Address;
 use crate::stages::{Message, Told};
 
@@ -32,8 +32,8 @@ impl Sms {
     pub(super) fn new(config: &SmsConfig, timeout: Duration) -> Result<Self, String> {
         let target = Target::new(&config.url, config.allow_private, timeout)
             .map_err(|reason| format!("notify.sms.url: {reason}"))?;
-        let password = resolve_secret(&config.password);
-        let password = password.map_err(|reason| format!("notify.sms.password: {reason}"))?;
+        let password =
+            config.password.resolve().map_err(|reason| format!("notify.sms.password: {reason}"))?;
         Ok(Self { target, user: config.user.clone(), password, from: config.from.clone() })
     }
 
@@ -41,11 +41,11 @@ impl Sms {
     pub(super) async fn send(&self, message: &Message, to: &Address) -> Attempt {
         let text = text(&message.notices);
         let form = [("To", to.0.as_str()), ("From", &self.from), ("Body", &text)];
-        let request = self.target.client.post(self.target.url.clone());
+        let request = self.target.post();
         // Twilio itself does not look at the key; gateways that do send nothing twice.
         let request =
             request.basic_auth(&self.user, Some(&self.password)).header("Idempotency-Key", &message.id);
-        http::send(request.form(&form)).await
+        self.target.send(request.form(&form)).await
     }
 }
 

@@ -1,8 +1,11 @@
-//! Webhooks: an alert as signed JSON.
+//! Webhooks: an alert as signed JSON, or as a template of the operator has it.
 //!
 //! The signature is HMAC-SHA256 over the time in the header, a point, and the body, so that a receiver can refuse what
 //! somebody else has sent, or has sent before. The key of idempotency is the alert's id: a receiver that has seen it can
 //! drop the second copy. Where several subscribers share a webhook, each of them is a copy; the body says whose.
+//!
+//! A body of its own lets alerts reach what takes no other: chats such as Slack, Discord, Teams and Telegram. They know
+//! their senders by the secret in the address, so a signature is not needed there.
 
 use std::time::Duration;
 
@@ -12,13 +15,18 @@ use serde_json::json;
 use sha2::Sha256;
 
 use super::Attempt;
-use super::http::{self, Target};
-use crate::config::{WebhookConfig, resolve_secret};
-use crate::stages::Message;
+use super::http::Target;
+use crate::config::{BodyField, BodyTemplate, WebhookConfig};
+use crate::stages::{Message, Notice};
+
+/// Most characters of a field: chats take about 2,000 in a message.
+const FIELD_CHARS_MAX: usize = 1_500;
 
 pub(super) struct Webhook {
     target: Target,
     secret: String,
+    template: Option<BodyTemplate>,
+    content_type: String,
 }
 
 impl Webhook {
@@ -28,26 +36,55 @@ impl Webhook {
         let key = format!("notify.webhooks.{name}");
         let target = Target::new(&config.url, config.allow_private, timeout)
             .map_err(|reason| format!("{key}.url: {reason}"))?;
-        let secret = resolve_secret(&config.secret).map_err(|reason| format!("{key}.secret: {reason}"))?;
-        Ok(Self { target, secret })
+        let secret = config.secret.resolve().map_err(|reason| format!("{key}.secret: {reason}"))?;
+        let template = config.template().map_err(|reason| format!("{key}.body: {reason}"))?;
+        Ok(Self { target, secret, template, content_type: config.content_type().to_owned() })
     }
 
     /// Sends one alert.
     pub(super) async fn send(&self, message: &Message) -> Attempt {
         let Some(told) = message.notices.first() else { return Attempt::ill("nothing to send".into()) };
-        let body = json!({
-            "message_id": message.id,
-            "recipient": message.recipient,
-            "alert": told.notice,
-        });
-        let (body, seconds) = (body.to_string(), unix_ms() / 1_000);
-        let request = self.target.client.post(self.target.url.clone());
-        let request = request
-            .header("Content-Type", "application/json")
-            .header("Idempotency-Key", &told.notice.alert_id)
-            .header("Frostline-Timestamp", seconds)
-            .header("Frostline-Signature", format!("v1={}", sign(&self.secret, seconds, &body)));
-        http::send(request.body(body)).await
+        let notice = &told.notice;
+        let body = match &self.template {
+            Some(template) => template.render(|field| value(field, message, notice)),
+            None => json!({ "message_id": message.id, "recipient": message.recipient, "alert": notice })
+                .to_string(),
+        };
+        let mut request = self.target.post();
+        if !self.secret.is_empty() {
+            let seconds = unix_ms() / 1_000;
+            request = request
+                .header("Frostline-Timestamp", seconds)
+                .header("Frostline-Signature", format!("v1={}", sign(&self.secret, seconds, &body)));
+        }
+        let request =
+            request.header("Content-Type", &self.content_type).header("Idempotency-Key", &notice.alert_id);
+        self.target.send(request.body(body)).await
+    }
+}
+
+/// What a field of a template stands for.
+fn value(field: BodyField, message: &Message, notice: &Notice) -> String {
+    let text = match field {
+        BodyField::Text => notice.message.clone(),
+        BodyField::Rule => notice.rule_id.clone(),
+        BodyField::Severity => notice.severity.as_str().to_owned(),
+        BodyField::Transition => notice.transition.as_str().to_owned(),
+        BodyField::Station => notice.station.clone(),
+        BodyField::StationName => notice.station_name.clone().unwrap_or_else(|| notice.station.clone()),
+        BodyField::Date => notice.date.clone(),
+        BodyField::When => notice.when.clone(),
+        BodyField::Values => {
+            let values = notice.values.iter().map(|(name, value)| format!("{name} {value:?}"));
+            values.collect::<Vec<_>>().join(", ")
+        }
+        BodyField::AlertId => notice.alert_id.clone(),
+        BodyField::MessageId => message.id.clone(),
+        BodyField::Recipient => message.recipient.to_string(),
+    };
+    match text.char_indices().nth(FIELD_CHARS_MAX) {
+        Some((at, _)) => format!("{}…", &text[..at]),
+        None => text,
     }
 }
 

@@ -200,7 +200,7 @@ impl Reader<'_> {
         #[serde(deny_unknown_fields, rename_all = "lowercase")]
         enum Item {
             Rule(Box<Definition>),
-            Subscriber(Subscriber),
+            Subscriber(Box<Subscriber>),
         }
         let mut start = 0;
         let text = self.text;
@@ -209,7 +209,7 @@ impl Reader<'_> {
             if !line.trim().is_empty() {
                 match serde_json::from_str(line) {
                     Ok(Item::Rule(rule)) => self.rules.push((*rule, places)),
-                    Ok(Item::Subscriber(subscriber)) => self.subscribers.push((subscriber, places)),
+                    Ok(Item::Subscriber(subscriber)) => self.subscribers.push((*subscriber, places)),
                     Err(error) => {
                         let at = start + error.column().saturating_sub(1).min(line.len() - 1);
                         let reason = without_values(&error.to_string());

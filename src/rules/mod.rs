@@ -45,7 +45,7 @@ pub use position::{Mistake, Position};
 pub use published::{Item, Key, Nearest, Published, PublishedRule, Quarantine};
 pub use rule::{DayVerdict, Judgement, Place, Rule, Severity};
 pub use rule_set::{QUARANTINED_METRIC, RuleSet};
-pub use subscriber::{Address, QuietHours, Subscriber};
+pub use subscriber::{Address, AddressField, CHANNELS, Channel, ChannelDescriptor, QuietHours, Subscriber};
 pub use unit::Unit;
 
 /// Longest rule file that is read, in bytes: about a million rules as JSON lines.

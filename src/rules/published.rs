@@ -105,7 +105,7 @@ pub enum Item {
     /// A rule.
     Rule(Box<PublishedRule>),
     /// A subscriber.
-    Subscriber(Subscriber),
+    Subscriber(Box<Subscriber>),
 }
 
 /// Why a record is not used.
@@ -162,7 +162,7 @@ impl Item {
                 nearest: rule.nearest.clone(),
                 ..bare
             },
-            Self::Subscriber(subscriber) => Value { subscriber: Some(subscriber.clone()), ..bare },
+            Self::Subscriber(subscriber) => Value { subscriber: Some((**subscriber).clone()), ..bare },
         };
         // Strings and numbers into a vector: there is nothing that can fail.
         serde_json::to_vec(&value).unwrap_or_default()
@@ -210,7 +210,7 @@ impl Item {
                 Self::Rule(Box::new(PublishedRule { version, created_ms, definition, nearest }))
             }
             (None, Some(subscriber)) => match subscriber.check() {
-                Ok(()) => Self::Subscriber(subscriber),
+                Ok(()) => Self::Subscriber(Box::new(subscriber)),
                 Err(problems) => {
                     return broken(problems.into_iter().map(|problem| problem.message).collect());
                 }
@@ -246,7 +246,7 @@ impl Published {
             None => {}
             Some(Ok(Item::Rule(rule))) => drop(self.rules.insert(rule.definition.id.clone(), *rule)),
             Some(Ok(Item::Subscriber(subscriber))) => {
-                self.subscribers.insert(subscriber.id.clone(), subscriber);
+                self.subscribers.insert(subscriber.id.clone(), *subscriber);
             }
             Some(Err(quarantine)) => drop(self.quarantined.insert(key, quarantine)),
         }

@@ -1,4 +1,8 @@
-//! Who is told: addresses, channels, and when not to be woken.
+//! Who is notified: channels, addresses, and when not to be woken.
+//!
+//! [`CHANNELS`] states what the program knows about each channel; everything that lists channels reads it there.
+
+use std::fmt;
 
 use jiff::tz::TimeZone;
 use serde::{Deserialize, Serialize};
@@ -10,6 +14,165 @@ use super::{Problem, Severity};
 const PER_HOUR_MAX: u16 = 1_000;
 /// Most characters of a name.
 const NAME_CHARS_MAX: usize = 100;
+
+/// A way to reach somebody. Stored messages have the position: a new one goes to the end.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Channel {
+    /// SMTP.
+    Email,
+    /// An HTTP gateway.
+    Sms,
+    /// HTTP, to an address of the operator's configuration.
+    Webhook,
+    /// The Alertmanager of the operator's configuration.
+    Alertmanager,
+    /// Push to phones.
+    Ntfy,
+}
+
+/// What the program knows about a channel, apart from how it sends.
+pub struct ChannelDescriptor {
+    /// Which one it is.
+    pub channel: Channel,
+    /// As written in records, metrics and `--channel`.
+    pub name: &'static str,
+    /// Its section within `[notify]`.
+    pub section: &'static str,
+    /// Whether operators name several sections, of which a subscriber names one.
+    pub is_named: bool,
+    /// What a subscriber needs for it; `None` where it has no subscribers.
+    pub field: Option<AddressField>,
+    /// Whether people read it, so that quiet hours and rates count.
+    pub is_for_people: bool,
+    /// Whether several alerts become one message, and one message waits for the one before it: so that what ends an event
+    /// never arrives before what began it.
+    pub gathers: bool,
+}
+
+/// The field of a subscriber that leads to a channel.
+pub struct AddressField {
+    /// As written in rule files.
+    pub name: &'static str,
+    /// What a subscriber has there.
+    pub of: fn(&Subscriber) -> Option<&str>,
+    /// Adds what is wrong with a value.
+    check: fn(&str, &mut Problems),
+}
+
+/// All channels, in the order of [`Channel`].
+pub const CHANNELS: [ChannelDescriptor; 5] = [
+    ChannelDescriptor {
+        channel: Channel::Email,
+        name: "email",
+        section: "email",
+        is_named: false,
+        field: Some(AddressField {
+            name: "email",
+            of: |subscriber| Some(&subscriber.email.as_ref()?.0),
+            check: check_email,
+        }),
+        is_for_people: true,
+        gathers: true,
+    },
+    ChannelDescriptor {
+        channel: Channel::Sms,
+        name: "sms",
+        section: "sms",
+        is_named: false,
+        field: Some(AddressField {
+            name: "phone",
+            of: |subscriber| Some(&subscriber.phone.as_ref()?.0),
+            check: check_phone,
+        }),
+        is_for_people: true,
+        gathers: true,
+    },
+    ChannelDescriptor {
+        channel: Channel::Webhook,
+        name: "webhook",
+        section: "webhooks",
+        is_named: true,
+        field: Some(AddressField {
+            name: "webhook",
+            of: |subscriber| subscriber.webhook.as_deref(),
+            check: |name, problems| check_id("webhook", name, problems),
+        }),
+        is_for_people: false,
+        // Its key is the alert's id.
+        gathers: false,
+    },
+    ChannelDescriptor {
+        channel: Channel::Alertmanager,
+        name: "alertmanager",
+        section: "alertmanager",
+        is_named: false,
+        field: None,
+        is_for_people: false,
+        gathers: true,
+    },
+    ChannelDescriptor {
+        channel: Channel::Ntfy,
+        name: "ntfy",
+        section: "ntfy",
+        is_named: false,
+        field: Some(AddressField {
+            name: "ntfy",
+            of: |subscriber| Some(&subscriber.ntfy.as_ref()?.0),
+            check: check_topic,
+        }),
+        is_for_people: true,
+        gathers: true,
+    },
+];
+
+impl Channel {
+    /// All channels.
+    pub fn all() -> impl Iterator<Item = Self> {
+        CHANNELS.iter().map(|descriptor| descriptor.channel)
+    }
+
+    /// What is known about it.
+    pub const fn descriptor(self) -> &'static ChannelDescriptor {
+        const TABLE: &[ChannelDescriptor] = &CHANNELS;
+        &TABLE[self as usize]
+    }
+
+    /// As written in records and metrics.
+    pub fn as_str(self) -> &'static str {
+        self.descriptor().name
+    }
+
+    /// Its section of the configuration, for people; of several one with this name.
+    pub fn section(self, name: &str) -> String {
+        let ChannelDescriptor { section, is_named, .. } = self.descriptor();
+        if *is_named { format!("[notify.{section}.{name}]") } else { format!("[notify.{section}]") }
+    }
+
+    /// The sections of all channels, for a sentence.
+    pub fn sections() -> String {
+        one_of(&Self::all().map(|channel| channel.section("NAME")).collect::<Vec<_>>())
+    }
+}
+
+impl fmt::Display for Channel {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
+
+/// The fields that lead to a channel.
+fn address_fields() -> impl Iterator<Item = &'static AddressField> {
+    Channel::all().filter_map(|channel| channel.descriptor().field.as_ref())
+}
+
+/// `a, b or c`.
+fn one_of(names: &[impl std::borrow::Borrow<str>]) -> String {
+    match names.split_last() {
+        Some((last, rest)) if !rest.is_empty() => format!("{} or {}", rest.join(", "), last.borrow()),
+        _ => names.join(""),
+    }
+}
 
 /// Somebody who is told. Rules name the id, so that an address can change without them.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -29,10 +192,13 @@ pub struct Subscriber {
     /// The name of a webhook of the operator's configuration.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub webhook: Option<String>,
+    /// The topic for pushes. Who knows it can read along, so it is never logged.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub ntfy: Option<Address>,
     /// Their time zone, as in `America/Phoenix`; for quiet hours.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub timezone: Option<String>,
-    /// When mails and SMS wait.
+    /// When mails, SMS and pushes wait.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub quiet: Option<QuietHours>,
     /// Most messages within an hour on each channel; what is too much waits, and comes as one.
@@ -40,7 +206,7 @@ pub struct Subscriber {
     pub per_hour: Option<u16>,
 }
 
-/// Hours of the day in which mails and SMS wait, unless an alert is severe.
+/// Hours of the day in which mails, SMS and pushes wait, unless an alert is severe.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct QuietHours {
@@ -66,8 +232,8 @@ fn is_critical(severity: &Severity) -> bool {
 #[serde(transparent)]
 pub struct Address(pub String);
 
-impl std::fmt::Debug for Address {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+impl fmt::Debug for Address {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("(an address)")
     }
 }
@@ -87,19 +253,17 @@ impl Subscriber {
                 problems.add("name", 0, format!("name: {expected}"));
             }
         }
-        if let Some(email) = &self.email {
-            check_email(&email.0, &mut problems);
+        let mut has_address = false;
+        for field in address_fields() {
+            if let Some(value) = (field.of)(self) {
+                has_address = true;
+                (field.check)(value, &mut problems);
+            }
         }
-        if self.phone.as_ref().is_some_and(|phone| !is_phone(&phone.0)) {
-            // Like addresses, numbers are not repeated.
-            problems.add("phone", 0, "phone: expected a number with its country, as in +15551234567");
-        }
-        if let Some(webhook) = &self.webhook {
-            check_id("webhook", webhook, &mut problems);
-        }
-        if self.email.is_none() && self.phone.is_none() && self.webhook.is_none() {
-            let expected = "expected email, phone or webhook";
-            problems.add("id", 0, format!("subscriber `{}` has no address: {expected}", self.id));
+        if !has_address {
+            let expected = one_of(&address_fields().map(|field| field.name).collect::<Vec<_>>());
+            let message = format!("subscriber `{}` has no address: expected {expected}", self.id);
+            problems.add("id", 0, message);
         }
         self.check_times(&mut problems);
         if problems.0.is_empty() { Ok(()) } else { Err(problems.0) }
@@ -159,9 +323,19 @@ impl Subscriber {
     }
 }
 
-fn is_phone(phone: &str) -> bool {
+fn check_phone(phone: &str, problems: &mut Problems) {
     let digits = phone.strip_prefix('+').unwrap_or_default();
-    (7..=15).contains(&digits.len()) && digits.bytes().all(|byte| byte.is_ascii_digit())
+    if !(7..=15).contains(&digits.len()) || !digits.bytes().all(|byte| byte.is_ascii_digit()) {
+        // Like addresses, numbers are not repeated.
+        problems.add("phone", 0, "phone: expected a number with its country, as in +15551234567");
+    }
+}
+
+fn check_topic(topic: &str, problems: &mut Problems) {
+    let is_plain = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_');
+    if !(1..=64).contains(&topic.len()) || !topic.chars().all(is_plain) {
+        problems.add("ntfy", 0, "ntfy: expected a topic of 1 to 64 letters, digits, `-` or `_`");
+    }
 }
 
 fn minute_of_day(text: &str) -> Option<i16> {
@@ -208,6 +382,38 @@ mod tests {
         // The night in which 02:30 does not exist.
         let end = vienna.quiet_until_ms(at("2026-03-29T00:30:00Z"), Severity::Info).unwrap();
         assert!((at("2026-03-29T01:00:00Z")..=at("2026-03-29T01:30:00Z")).contains(&end), "{end}");
+    }
+
+    #[test]
+    fn the_table_has_each_channel_at_its_place() {
+        // serde knows all variants of the enum.
+        let known = serde_json::from_str::<Channel>("\"?\"").unwrap_err().to_string();
+        let named: Vec<&str> = known.split('`').skip(3).step_by(2).collect();
+        assert_eq!(named, CHANNELS.map(|channel| channel.name), "{known}");
+        for channel in Channel::all() {
+            assert_eq!(channel.descriptor().channel, channel);
+            assert_eq!(serde_json::to_value(channel).unwrap(), channel.as_str());
+        }
+        // What stored messages have.
+        assert_eq!(postcard::to_allocvec(&[Channel::Email, Channel::Ntfy]).unwrap(), [0, 4]);
+        let expected =
+            "[notify.email], [notify.sms], [notify.webhooks.NAME], [notify.alertmanager] or [notify.ntfy]";
+        assert_eq!(Channel::sections(), expected);
+    }
+
+    #[test]
+    fn each_address_is_checked_and_leads_to_its_channel() {
+        for channel in Channel::all() {
+            let Some(field) = &channel.descriptor().field else { continue };
+            let wrong = serde_json::json!({ "id": "a", field.name: "not an address" });
+            let wrong: Subscriber = serde_json::from_value(wrong).unwrap();
+            assert_eq!((field.of)(&wrong), Some("not an address"));
+            let problems = wrong.check().unwrap_err();
+            assert_eq!(problems.len(), 1, "{channel}");
+            let is_private = !channel.descriptor().is_named;
+            assert_eq!(format!("{wrong:?}").contains("not an address"), !is_private, "{channel}");
+            assert_eq!(problems[0].message.contains("not an address"), !is_private, "{channel}");
+        }
     }
 
     #[test]

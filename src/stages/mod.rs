@@ -31,7 +31,7 @@ use serde::{Deserialize, Serialize};
 
 pub use alert::Alert;
 pub use assemble::{Assemble, AssembleSettings, LINES_HEADER};
-pub use deliver::{Channel, Deliver, DeliverSettings, Message, Outlet, Parcel, Reply, Told, rule_address};
+pub use deliver::{Deliver, DeliverSettings, Message, Outlet, Parcel, Reply, Told, rule_address};
 pub use enrich::Enrich;
 pub use filter::Filter;
 pub use inspect::Question;

@@ -44,7 +44,7 @@ impl RuleTable {
         let Source { partition, offset } = source;
         match Item::decode(&key, value) {
             Ok(Item::Subscriber(subscriber)) => {
-                self.rules.put_subscriber(subscriber);
+                self.rules.put_subscriber(*subscriber);
                 self.log(|| tracing::info!(%key, partition, offset, "subscriber changed"));
             }
             Ok(Item::Rule(published)) => match self.compile(&published) {

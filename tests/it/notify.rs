@@ -31,6 +31,7 @@ pub fn tests() -> Vec<Test> {
         test("a_restart_in_good_order_sends_nothing_twice", BROKER, restart),
         test("many_alerts_to_many_subscribers", BROKER, many),
         test("notify_test_says_what_the_servers_answer", MAIL, notify_test),
+        test("chats_and_phones_are_reached_and_their_secrets_stay_inside", &[], chats),
         test("nobody_is_told_of_history", BROKER, history),
         test("mistakes_in_channels_are_found_before_anything_starts", &[], mistakes),
     ]
@@ -535,6 +536,62 @@ fn notify_test() {
     assert!(run(&["anna", "--channel", "sms"]).expect_code(2).err.contains("email or webhook"));
 }
 
+fn chats() {
+    let server = HttpServer::start();
+    let example = std::fs::read_to_string("examples/webhooks.toml").unwrap();
+    let chats = ["slack", "discord", "teams", "telegram"];
+    let mut config = example.replace("\nbody =", "\nallow_private = true\nbody =");
+    config += &format!(
+        "[notify.ntfy]\nurl = \"{}\"\ntoken = \"tk-SECRET\"\nallow_private = true\n",
+        server.url("/SECRET-path")
+    );
+    let mut rules: String = chats.iter().map(|id| subscriber(id, &format!("webhook = \"{id}\""))).collect();
+    rules += &subscriber("anna", "ntfy = \"SECRET-topic\"");
+    let dir = folder(&config, &rules);
+    let run = |arguments: &[&str]| {
+        let program = Frostline::new().in_dir(dir.path()).env("FROSTLINE_LOG", "trace");
+        let mut program = program.args(arguments.iter().copied());
+        for chat in chats {
+            let variable = format!("{}_URL", chat.to_uppercase());
+            program = program.env(&variable, &server.url(&format!("/{chat}/bot12:SECRET-token/send")));
+        }
+        let outcome = program.run();
+        assert!(!outcome.to_string().contains("SECRET"), "{outcome}");
+        outcome
+    };
+    run(&["config", "check"]).expect_code(0);
+    let shown = run(&["config", "show"]).expect_code(0);
+    assert!(
+        shown.out.contains("url = \"${env:TELEGRAM_URL}\"") && shown.out.contains("token = \"***\""),
+        "{shown}"
+    );
+    let plain = server.url("/bot12:SECRET-token/send");
+    let set = format!("notify.webhooks.telegram.url={plain}");
+    let shown = run(&["config", "show", "--json", "--set", &set]).expect_code(0);
+    assert!(shown.out.contains(&format!("\"{}\"", server.url("/***"))), "{shown}");
+    for chat in chats {
+        run(&["notify", "test", chat]).expect_code(0);
+        let request = server.requests().pop().unwrap();
+        assert!(request.path.starts_with(&format!("/{chat}/")), "{request:?}");
+        assert_eq!(request.header("content-type"), "application/json");
+        assert!(request.header("idempotency-key").starts_with("frostline-test/"), "{request:?}");
+        assert_eq!(request.header("frostline-signature"), "", "it has no key");
+        assert!(serde_json::from_str::<Value>(&request.body).unwrap().to_string().contains("This is a test"));
+    }
+    run(&["notify", "test", "anna", "--channel", "ntfy"]).expect_code(0);
+    let request = server.requests().pop().unwrap();
+    assert_eq!(
+        (request.path.as_str(), request.header("authorization")),
+        ("/SECRET-path", "Bearer tk-SECRET")
+    );
+    let body: Value = serde_json::from_str(&request.body).unwrap();
+    assert_eq!((&body["topic"], &body["priority"]), (&json!("SECRET-topic"), &json!(3)));
+    server.doing(Doing::Answer(404));
+    assert!(run(&["notify", "test", "telegram"]).expect_code(1).out.contains("404"));
+    server.doing(Doing::Drop);
+    run(&["notify", "test", "slack"]).expect_code(1);
+}
+
 fn history() {
     let (server, topics) = (HttpServer::start(), Topics::create());
     let config = SOON.replace("max_age_days = 100000\n", "") + &webhook("barn", &server);
@@ -576,6 +633,11 @@ fn mistakes() {
     let subject =
         "[notify.email]\nserver = \"a.example.org\"\nfrom = \"a@example.org\"\nsubject = \"{statoin}\"\n";
     assert!(check(subject, "", &config).expect_code(2).err.contains("unknown field {statoin}"));
+    let template = hook.to_owned() + "body = '{ \"text\": \"{txet}\" }'\n";
+    let outcome = check(&template, "", &config).expect_code(2);
+    assert!(outcome.err.contains("notify.webhooks.barn.body: unknown field {txet}"), "{outcome}");
+    let broken = check(&template.replace("\"{txet}\"", "{text}"), "", &config).expect_code(2);
+    assert!(broken.err.contains("valid JSON"), "{broken}");
     let outcome = check("", "", &["run", "--stages", "deliver"]).expect_code(2);
     assert!(outcome.err.contains("[notify.email]"), "{outcome}");
     let shown = check(hook, "", &["config", "show"]).expect_code(0);

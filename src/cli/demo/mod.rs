@@ -21,7 +21,7 @@ use super::signals::{Signal, Signals};
 use super::{Common, Failed, admin, descriptors, output, run, stations, topics};
 use crate::admin::{Admin as Server, Recorder};
 use crate::app::{App, AppOptions};
-use crate::config::{Config, Guarantee, topic};
+use crate::config::{Config, Guarantee, Secret, topic};
 use crate::demo::{DemoStation, STATIONS};
 use crate::noaa::{Location, Station, StationId};
 use crate::rules::RuleSet;
@@ -145,7 +145,7 @@ fn start_page(
     recorder: Recorder,
 ) -> Result<Option<Server>, Failed> {
     let mut config = config.clone();
-    config.admin.token.clear();
+    config.admin.token = Secret::default();
     let is_usable = |address: SocketAddr| address.ip().is_loopback() && TcpListener::bind(address).is_ok();
     if config.admin.address().is_some_and(|address| !is_usable(address)) {
         config.admin.listen = "127.0.0.1:0".into();

@@ -1,6 +1,6 @@
 //! `frostline rules apply` and `remove`: changes to the rules' topic, shown before they are made.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::io::{BufRead, IsTerminal};
 use std::path::PathBuf;
 
@@ -241,7 +241,7 @@ fn difference(before: &Published, wanted: Published, now_ms: i64) -> (Vec<Change
         }
         let details = known.map(|known| changed_fields(known, &subscriber)).unwrap_or_default();
         let (key, is_new) = (Key::Subscriber(id), known.is_none());
-        changes.push(Change { key, item: Some(Item::Subscriber(subscriber)), is_new, details });
+        changes.push(Change { key, item: Some(Item::Subscriber(Box::new(subscriber))), is_new, details });
     }
     for (id, mut rule) in wanted.rules {
         let known = before.rules.get(&id);
@@ -265,10 +265,15 @@ fn difference(before: &Published, wanted: Published, now_ms: i64) -> (Vec<Change
 
 /// The fields of a subscriber that differ. Their values are addresses, and not shown.
 fn changed_fields(before: &Subscriber, now: &Subscriber) -> Vec<String> {
-    let fields = |subscriber: &Subscriber| serde_json::to_value(subscriber).unwrap_or_default();
+    let fields = |subscriber: &Subscriber| match serde_json::to_value(subscriber) {
+        Ok(serde_json::Value::Object(fields)) => fields,
+        _ => serde_json::Map::new(),
+    };
     let (old, new) = (fields(before), fields(now));
-    let names = ["name", "email", "phone", "webhook", "timezone", "quiet", "per_hour"];
-    names.iter().filter(|name| old[**name] != new[**name]).map(|name| format!("{name} changed")).collect()
+    // All that either has: a list of names here would be one more place to forget a field.
+    let names: BTreeSet<&String> = old.keys().chain(new.keys()).collect();
+    let changed = names.into_iter().filter(|name| old.get(*name) != new.get(*name));
+    changed.map(|name| format!("{name} changed")).collect()
 }
 
 /// What is published, or broken, and not wanted. What another version wrote is left alone.
@@ -502,4 +507,33 @@ fn confirmed(count: usize) -> Result<bool, Failed> {
     let mut answer = String::new();
     std::io::stdin().lock().read_line(&mut answer)?;
     Ok(matches!(answer.trim(), "y" | "Y" | "yes"))
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+    use crate::rules::Channel;
+
+    #[test]
+    fn a_change_of_any_field_of_a_subscriber_is_shown_without_its_value() {
+        let address_fields = Channel::all().filter_map(|channel| channel.descriptor().field.as_ref());
+        let changes = address_fields.map(|field| (field.name, json!("old"), json!("new"))).chain([
+            ("name", json!("Anna"), json!("Änna")),
+            ("timezone", json!("Europe/Vienna"), json!("UTC")),
+            ("quiet", json!({ "from": "22:00", "to": "06:00" }), json!({ "from": "23:00", "to": "06:00" })),
+            ("per_hour", json!(3), json!(4)),
+        ]);
+        for (name, old, new) in changes {
+            let subscriber = |value: &serde_json::Value| -> Subscriber {
+                serde_json::from_value(json!({ "id": "anna", name: value })).unwrap()
+            };
+            let nothing: Subscriber = serde_json::from_value(json!({ "id": "anna" })).unwrap();
+            let expected = [format!("{name} changed")];
+            assert_eq!(changed_fields(&subscriber(&old), &subscriber(&new)), expected);
+            assert_eq!(changed_fields(&subscriber(&old), &nothing), expected);
+            assert_eq!(changed_fields(&nothing, &subscriber(&new)), expected);
+        }
+    }
 }

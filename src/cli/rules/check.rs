@@ -14,8 +14,8 @@ use crate::backtest::{self, Input};
 use crate::config::Config;
 use crate::noaa::{Station, StationId};
 use crate::rules::{
-    Conditions, Evaluator, MISTAKES_MAX, Mistake, Near, Place, Problem, Reporting, Rule, RuleFile, Verdict,
-    lint,
+    Channel, Conditions, Evaluator, MISTAKES_MAX, Mistake, Near, Place, Problem, Reporting, Rule, RuleFile,
+    Verdict, lint,
 };
 use crate::stages::DeliverSettings;
 
@@ -153,7 +153,7 @@ fn choose_nobody(file: &RuleFile, table: &BTreeMap<StationId, Station>) -> Vec<b
 /// What looks wrong with rules that are sound: the first of it, where there is very much.
 pub(super) fn warnings(file: &RuleFile, known: &Known) -> Vec<Mistake> {
     let mut found = known.channels.as_ref().map_or_else(Vec::new, |channels| unreachable_by(channels, file));
-    let lacks_email = known.channels.as_ref().is_some_and(|channels| !channels.has_email);
+    let lacks_email = known.channels.as_ref().is_some_and(|channels| !channels.has(Channel::Email));
     let choose_nobody = known.table.as_ref().map(|table| choose_nobody(file, table)).unwrap_or_default();
     for (index, (definition, rule)) in file.rules.iter().enumerate() {
         let mut problems = lint(rule);

@@ -13,7 +13,6 @@ use serde_json::Value;
 use super::output::{BOLD, DIM};
 use super::signals::Signals;
 use super::{Common, Failed, output};
-use crate::config::resolve_secret;
 
 const EXAMPLES: &str = "\
 Examples:
@@ -64,8 +63,8 @@ struct Daemon {
 
 pub(super) async fn top(common: &Common, arguments: &TopArguments) -> Result<(), Failed> {
     let config = common.load(&[])?;
-    let token = resolve_secret(&config.admin.token)
-        .map_err(|reason| Failed::Usage(anyhow::anyhow!("admin.token: {reason}")))?;
+    let token = config.admin.token.resolve();
+    let token = token.map_err(|reason| Failed::Usage(anyhow::anyhow!("admin.token: {reason}")))?;
     // Another part of the process may have chosen already.
     let _ = rustls::crypto::ring::default_provider().install_default();
     let client = reqwest::Client::builder().timeout(PATIENCE).no_proxy().build();

@@ -20,6 +20,11 @@ const RULES: &str = r#"
     timezone = "UTC"
     quiet = { from = "22:00", to = "06:00" }
     [[subscriber]]
+    id = "pat"
+    ntfy = "orchard-7Hq"
+    timezone = "UTC"
+    quiet = { from = "22:00", to = "06:00" }
+    [[subscriber]]
     id = "barn"
     webhook = "barn"
     [[subscriber]]
@@ -50,9 +55,13 @@ impl Bench {
             retry_max_ms: 60_000,
             give_up_ms: 24 * 60 * MINUTE_MS,
             per_hour: 20,
-            has_email: true,
-            has_sms: true,
-            webhooks: ["barn".to_owned()].into(),
+            channels: [
+                (Channel::Email, [String::new()].into()),
+                (Channel::Sms, [String::new()].into()),
+                (Channel::Webhook, ["barn".to_owned()].into()),
+                (Channel::Ntfy, [String::new()].into()),
+            ]
+            .into(),
         };
         change(&mut settings);
         let rules = Arc::new(RuleSet::parse(RULES).unwrap());
@@ -120,6 +129,10 @@ impl Bench {
     }
 }
 
+fn without_sms(settings: &mut DeliverSettings) {
+    settings.channels.remove(&Channel::Sms);
+}
+
 fn outcomes(written: &[Written]) -> Vec<(String, String)> {
     let text = |written: &Written, name: &str| written.json()[name].as_str().unwrap_or_default().to_owned();
     let of_stage = written.iter().filter(|written| written.sink == frostline_engine::Sink::Output);
@@ -179,7 +192,7 @@ fn nothing_is_handed_out_before_its_commit_and_a_restart_sends_the_same_message(
 
 #[test]
 fn a_failure_is_tried_again_with_the_same_id_and_given_up_in_the_end() {
-    let mut bench = Bench::new(|settings| settings.has_sms = false);
+    let mut bench = Bench::new(without_sms);
     bench.tell("subscriber/anna", "a");
     bench.later(10_000);
     let first = bench.reply_all(&Reply::Again("421 busy".into()));
@@ -220,7 +233,7 @@ fn a_failure_is_tried_again_with_the_same_id_and_given_up_in_the_end() {
 
 #[test]
 fn quiet_hours_hold_people_back_but_not_what_is_critical() {
-    let mut bench = Bench::new(|settings| settings.has_sms = false);
+    let mut bench = Bench::new(without_sms);
     // 23:00.
     bench.driver.now_ms += 11 * 60 * MINUTE_MS;
     bench.tell("subscriber/anna", "a");
@@ -247,7 +260,10 @@ fn quiet_hours_hold_people_back_but_not_what_is_critical() {
 
 #[test]
 fn too_many_messages_become_fewer() {
-    let mut bench = Bench::new(|settings| (settings.has_sms, settings.per_hour) = (false, 2));
+    let mut bench = Bench::new(|settings| {
+        without_sms(settings);
+        settings.per_hour = 2;
+    });
     for alert in ["a", "b", "c", "d"] {
         bench.tell("subscriber/anna", alert);
         bench.later(MINUTE_MS);
@@ -267,7 +283,7 @@ fn too_many_messages_become_fewer() {
 
 #[test]
 fn a_critical_notice_that_joins_a_held_message_is_not_held_again_by_a_restart() {
-    let mut bench = Bench::new(|settings| settings.has_sms = false);
+    let mut bench = Bench::new(without_sms);
     bench.driver.now_ms += 11 * 60 * MINUTE_MS;
     bench.tell("subscriber/anna", "a");
     bench.later(MINUTE_MS);
@@ -283,7 +299,7 @@ fn a_critical_notice_that_joins_a_held_message_is_not_held_again_by_a_restart() 
 
 #[test]
 fn a_failure_is_not_tried_again_in_the_night() {
-    let mut bench = Bench::new(|settings| settings.has_sms = false);
+    let mut bench = Bench::new(without_sms);
     // 21:59.
     bench.driver.now_ms += 10 * 60 * MINUTE_MS - MINUTE_MS;
     bench.tell("subscriber/anna", "a");
@@ -300,7 +316,7 @@ fn a_failure_is_not_tried_again_in_the_night() {
 
 #[test]
 fn one_message_waits_for_the_one_before_it_and_nobody_hears_the_end_of_what_they_never_heard_of() {
-    let mut bench = Bench::new(|settings| settings.has_sms = false);
+    let mut bench = Bench::new(without_sms);
     let over = |alert: &str, episode: &str| {
         Bench::notice("subscriber/anna", alert, "info", "2025-01-01")
             .replace(r#""episode":null"#, &format!(r#""episode":"{episode}""#))
@@ -329,7 +345,7 @@ fn one_message_waits_for_the_one_before_it_and_nobody_hears_the_end_of_what_they
 
 #[test]
 fn a_message_takes_only_so_much() {
-    let mut bench = Bench::new(|settings| settings.has_sms = false);
+    let mut bench = Bench::new(without_sms);
     for alert in 0..60 {
         let long = Bench::notice("subscriber/anna", &format!("a{alert}"), "info", "2026-01-01")
             .replace(r#""message":"cold""#, &format!(r#""message":"{}""#, "x".repeat(7_000)));
@@ -347,7 +363,7 @@ fn a_message_takes_only_so_much() {
 
 #[test]
 fn history_is_recorded_and_nobody_is_told() {
-    let mut bench = Bench::new(|settings| settings.has_sms = false);
+    let mut bench = Bench::new(without_sms);
     bench
         .driver
         .pipe("subscriber/anna", &Bench::notice("subscriber/anna", "a", "critical", "2016-02-24"))
@@ -391,7 +407,7 @@ fn whom_nobody_can_reach_is_a_dead_letter_with_advice() {
 
 #[test]
 fn what_ends_an_event_answers_the_message_that_began_it() {
-    let mut bench = Bench::new(|settings| settings.has_sms = false);
+    let mut bench = Bench::new(without_sms);
     let episode = |alert: &str, transition: &str| {
         Bench::notice("subscriber/anna", alert, "info", "2026-01-01")
             .replace(r#""episode":null"#, r#""episode":"e""#)
@@ -433,7 +449,7 @@ fn a_task_that_stops_waits_for_what_is_on_its_way_and_begins_nothing() {
 #[test]
 fn a_server_that_says_when_to_come_again_is_left_alone_until_then() {
     let mut bench = Bench::new(|settings| {
-        settings.has_sms = false;
+        without_sms(settings);
         settings.retry_max_ms = 10 * MINUTE_MS;
     });
     bench.tell("subscriber/anna", "a");
@@ -449,4 +465,20 @@ fn a_server_that_says_when_to_come_again_is_left_alone_until_then() {
     bench.later(0);
     bench.later(13 * MINUTE_MS);
     assert_eq!(bench.handed_out().len(), 1);
+}
+
+#[test]
+fn a_phone_does_not_ring_at_night_and_gets_several_alerts_at_once() {
+    let mut bench = Bench::new(|_| {});
+    // 23:00.
+    bench.later(11 * 60 * MINUTE_MS);
+    bench.tell("subscriber/pat", "a");
+    bench.tell("subscriber/pat", "b");
+    bench.later(10_000);
+    assert_eq!(bench.handed_out(), [], "quiet hours");
+    bench.later(7 * 60 * MINUTE_MS);
+    assert_eq!(bench.handed_out(), [(Channel::Ntfy, vec!["a".to_owned(), "b".to_owned()])]);
+    bench.reply_all(&Reply::Sent("200 OK".into()));
+    let written = bench.later(1);
+    assert_eq!(outcomes(&written), [("ntfy".to_owned(), "sent".to_owned())]);
 }

@@ -14,7 +14,8 @@ use serde_json::{Value, json};
 
 use super::super::memory::{decode, encode};
 use super::super::notice::Recipient;
-use super::message::{Channel, Message, MessageKey};
+use super::message::{Message, MessageKey};
+use crate::rules::Channel;
 
 const MESSAGE_KEY: &[u8] = b"m";
 

@@ -1,60 +1,15 @@
 //! A message to one recipient over one channel, made of one notice or several.
 
-use std::fmt;
-
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
 use super::super::notice::{Notice, Recipient};
-use crate::rules::Severity;
+use crate::rules::{Channel, Severity};
 
 /// Most bytes of one message's texts: it is a record of the changelog.
 const MESSAGE_BYTES_MAX: usize = 200_000;
 /// Most notices of one message.
 const NOTICES_MAX: usize = 100;
-
-/// A way to reach somebody.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum Channel {
-    /// SMTP.
-    Email,
-    /// An HTTP gateway.
-    Sms,
-    /// HTTP, to an address of the operator's configuration.
-    Webhook,
-    /// The Alertmanager of the operator's configuration.
-    Alertmanager,
-}
-
-impl Channel {
-    /// As written in records and metrics.
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::Email => "email",
-            Self::Sms => "sms",
-            Self::Webhook => "webhook",
-            Self::Alertmanager => "alertmanager",
-        }
-    }
-
-    /// Whether people read it, so that quiet hours and rates count and several notices become one message.
-    pub fn is_for_people(self) -> bool {
-        matches!(self, Self::Email | Self::Sms)
-    }
-
-    /// Whether several notices become one message, and one message waits for the one before it: so that what ends an
-    /// event never arrives before what began it. A webhook gets each alert for itself, since its key is the alert's id.
-    pub(super) fn gathers(self) -> bool {
-        self != Self::Webhook
-    }
-}
-
-impl fmt::Display for Channel {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(self.as_str())
-    }
-}
 
 /// What a message is known by in its task: the offset of its first notice, and its channel.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -145,7 +100,7 @@ impl Message {
     /// Whether one more notice may join.
     pub(super) fn has_room(&self, notice: &Notice) -> bool {
         let bytes: usize = self.notices.iter().map(|told| told.notice.bytes()).sum();
-        self.channel.gathers()
+        self.channel.descriptor().gathers
             && self.notices.len() < NOTICES_MAX
             && bytes + notice.bytes() <= MESSAGE_BYTES_MAX
     }
@@ -159,6 +114,11 @@ impl Message {
     pub(super) fn urgency(&self) -> Severity {
         let begins = self.notices.iter().filter(|told| !told.notice.is_over());
         begins.map(|told| told.notice.severity).max().unwrap_or(Severity::Info)
+    }
+
+    /// Whether nothing of it begins or goes on.
+    pub fn is_over(&self) -> bool {
+        self.notices.iter().all(|told| told.notice.is_over())
     }
 
     /// The ids of its alerts.

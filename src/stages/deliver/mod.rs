@@ -49,14 +49,14 @@ use frostline_engine::{Context, Processor, Wake};
 pub(super) use memory::remembered;
 use memory::{Known, Memory};
 use message::MessageKey;
-pub use message::{Channel, Message, Told};
+pub use message::{Message, Told};
 use outlet::Replies;
 pub use outlet::{Outlet, Parcel, Reply};
 pub use settings::{DeliverSettings, rule_address};
 
 use super::notice::{Addressed, Recipient};
 use super::{Limits, accepted_value};
-use crate::rules::RuleSet;
+use crate::rules::{Channel, RuleSet};
 use crate::stages::count;
 
 /// Outcomes of messages, counted when they are committed.
@@ -126,9 +126,9 @@ impl Deliver {
         for message in memory.messages()? {
             let Some(key) = message.key() else { continue };
             let place = (message.recipient.clone(), message.channel);
-            if message.channel.gathers() && message.is_closed() {
+            if message.channel.descriptor().gathers && message.is_closed() {
                 self.busy.entry(place).or_default();
-            } else if message.channel.gathers() {
+            } else if message.channel.descriptor().gathers {
                 // Notices join the newest.
                 let newest = self.gathering.entry(place).or_insert(key);
                 *newest = key.max(*newest);
@@ -162,14 +162,14 @@ impl Deliver {
             memory.put_message(key, message);
             return;
         }
-        let wait_ms = if channel.gathers() { self.settings.group_wait_ms } else { 0 };
+        let wait_ms = if channel.descriptor().gathers { self.settings.group_wait_ms } else { 0 };
         let key = MessageKey { offset: told.offset, channel };
         let due_ms = memory.now_ms + wait_ms;
         let message = Message::begin(recipient.clone(), channel, vec![told], memory.now_ms, due_ms);
         memory.put_message(key, &message);
         self.due.push(Reverse((message.due_ms, key)));
         self.add(key, message);
-        if channel.gathers() {
+        if channel.descriptor().gathers {
             self.gathering.insert(place, key);
         }
     }
@@ -236,7 +236,7 @@ impl Deliver {
             }
         }
         memory.put_message(key, message);
-        if channel.is_for_people() {
+        if channel.descriptor().is_for_people {
             sent_times.push(memory.now_ms);
             memory.put_sent_times(&recipient, channel, &sent_times);
         }
@@ -244,7 +244,7 @@ impl Deliver {
         if self.gathering.get(&place) == Some(&key) {
             self.gathering.remove(&place);
         }
-        if channel.gathers() {
+        if channel.descriptor().gathers {
             self.busy.entry(place).or_default();
         }
         self.closed.push(key);

@@ -1,11 +1,11 @@
 //! How messages are made, timed and given up.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use super::super::notice::{Notice, Recipient};
-use super::message::{Channel, Message};
-use crate::rules::{Address, RuleSet, Severity, Subscriber};
+use super::message::Message;
+use crate::rules::{Address, Channel, RuleSet, Severity, Subscriber};
 
 /// One hour, in milliseconds.
 pub(super) const HOUR_MS: i64 = 3_600_000;
@@ -29,15 +29,16 @@ pub struct DeliverSettings {
     pub give_up_ms: i64,
     /// Most messages within an hour to one recipient on one channel, where a subscriber says nothing else.
     pub per_hour: u16,
-    /// What the operator has configured.
-    pub has_email: bool,
-    /// The same for SMS.
-    pub has_sms: bool,
-    /// The names of webhooks.
-    pub webhooks: BTreeSet<String>,
+    /// The channels that the operator has configured, with the names of their sections.
+    pub channels: BTreeMap<Channel, BTreeSet<String>>,
 }
 
 impl DeliverSettings {
+    /// Whether the operator has configured this channel.
+    pub fn has(&self, channel: Channel) -> bool {
+        self.channels.contains_key(&channel)
+    }
+
     /// The channels to a recipient.
     ///
     /// # Errors
@@ -56,7 +57,7 @@ impl DeliverSettings {
                     notice.rule_id
                 ))
             }
-            Recipient::Address(_) if !self.has_email => {
+            Recipient::Address(_) if !self.has(Channel::Email) => {
                 Err("no mail server is configured: see [notify.email]".to_owned())
             }
             Recipient::Address(_) => Ok(vec![Channel::Email]),
@@ -88,31 +89,16 @@ impl DeliverSettings {
         &self,
         subscriber: &Subscriber,
     ) -> (Vec<Channel>, Vec<(&'static str, String)>) {
-        let mut missing = Vec::new();
-        let webhook = subscriber.webhook.as_deref();
-        let wanted = [
-            (
-                Channel::Email,
-                "email",
-                subscriber.email.is_some(),
-                self.has_email,
-                "[notify.email]".to_owned(),
-            ),
-            (Channel::Sms, "phone", subscriber.phone.is_some(), self.has_sms, "[notify.sms]".to_owned()),
-            (
-                Channel::Webhook,
-                "webhook",
-                webhook.is_some(),
-                webhook.is_some_and(|name| self.webhooks.contains(name)),
-                format!("[notify.webhooks.{}]", webhook.unwrap_or_default()),
-            ),
-        ];
-        let mut channels = Vec::new();
-        for (channel, field, is_wanted, is_configured, section) in wanted {
-            match (is_wanted, is_configured) {
-                (true, true) => channels.push(channel),
-                (true, false) => missing.push((field, section)),
-                (false, _) => {}
+        let (mut channels, mut missing) = (Vec::new(), Vec::new());
+        for channel in Channel::all() {
+            let descriptor = channel.descriptor();
+            let Some(field) = &descriptor.field else { continue };
+            let Some(address) = (field.of)(subscriber) else { continue };
+            let section = if descriptor.is_named { address } else { "" };
+            if self.channels.get(&channel).is_some_and(|names| names.contains(section)) {
+                channels.push(channel);
+            } else {
+                missing.push((field.name, channel.section(section)));
             }
         }
         (channels, missing)
@@ -135,7 +121,7 @@ impl DeliverSettings {
         sent_times: &[i64],
         now_ms: i64,
     ) -> Option<i64> {
-        if !message.channel.is_for_people() {
+        if !message.channel.descriptor().is_for_people {
             return None;
         }
         let passes =
@@ -157,7 +143,7 @@ impl DeliverSettings {
         now_ms: i64,
     ) -> Option<i64> {
         subscriber
-            .filter(|_| message.channel.is_for_people())
+            .filter(|_| message.channel.descriptor().is_for_people)
             .and_then(|subscriber| subscriber.quiet_until_ms(now_ms, message.urgency()))
     }
 
