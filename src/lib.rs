@@ -12,6 +12,7 @@
 //! | [`bench`] | measures how the work parallelises, on a real broker |
 //! | [`chaos`] | tries to break the daemon, and proves that nothing was lost or repeated |
 //! | [`stages`] | the processors, pure; [`stages::driver`] runs them without a broker |
+//! | [`near_search`] | finds the stations of rules with `near` as observations come |
 //! | [`config`] | settings, and where they come from |
 //! | [`rules`] | conditions and who asked for them |
 //! | [`demo`] | synthetic weather for the demo and for tests |
@@ -34,6 +35,7 @@ pub mod config;
 pub mod demo;
 pub mod generate;
 pub mod history;
+pub mod near_search;
 pub mod noaa;
 pub mod notify;
 pub mod printable;

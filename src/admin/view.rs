@@ -233,7 +233,7 @@ impl Shown {
             let place = match &rule.place {
                 Place::Station(station) => format!("station {station}"),
                 Place::Where(condition) => format!("where {}", condition.text()),
-                Place::Unresolved => "near a point: no station yet".to_owned(),
+                Place::Unresolved(near) => format!("near {}, {}: no station yet", near.lat, near.lon),
             };
             json!({
                 "id": &*rule.id,

@@ -182,7 +182,7 @@ impl Explanation<'_> {
             Place::Station(station) if station != self.arguments.station => {
                 format!("the rule does not watch this station: {}", self.place)
             }
-            Place::Unresolved => format!("the rule watches no station yet: {}", self.place),
+            Place::Unresolved(_) => format!("the rule watches no station yet: {}", self.place),
             _ => "nothing was observed there on that day, so nothing was judged".into(),
         }
     }

@@ -131,11 +131,18 @@ pub(super) fn start_courier(
     Ok(Some(courier))
 }
 
-/// Reads the rule file, where a stage needs it. Rules that live in their topic are read by the daemon itself.
+/// Reads the rule file, where a stage needs it. Rules that live in their topic are read by the daemon itself; only the
+/// stations near them are looked for before.
 async fn load_rules(config: &Config, stages: &[StageId]) -> Result<RuleSet, Failed> {
-    let needs_rules = |stages: &[StageId]| AppOptions::of_stages(stages.to_vec()).needs_rules();
-    let Some(path) = config.alert.rule_file().filter(|_| needs_rules(stages)) else {
+    if !AppOptions::of_stages(stages.to_vec()).needs_rules() {
         return Ok(RuleSet::default());
+    }
+    let Some(path) = config.alert.rule_file() else {
+        let rules = RuleSet::default();
+        if stages.contains(&stages::ALERT) {
+            prepare_published(config, &rules).await?;
+        }
+        return Ok(rules);
     };
     if !path.exists() {
         return Err(Failed::Usage(anyhow::anyhow!(
@@ -147,22 +154,38 @@ async fn load_rules(config: &Config, stages: &[StageId]) -> Result<RuleSet, Fail
     let mut conditions = Conditions::default();
     let mut rules = Published::of_file(source::rule_file(path)?);
     if rules.asks_for_nearest() {
-        let without = {
-            let reporting = Live::connect(config).await?.reporting()?;
-            rules.find_nearest(&reporting, &Published::default(), &mut conditions)
-        };
-        if !without.is_empty() {
-            return Err(Failed::Usage(anyhow::anyhow!(
-                "{}: no station near enough reports what these rules ask for: {} (by the newest records of {}): name a \
-                 station, or publish the rules with `frostline rules apply` once there are observations",
-                path.display(),
-                without.join(", "),
-                config.topic(&config.alert.source).name
-            )));
-        }
+        let reporting = Live::connect(config).await?.reporting()?;
+        // At a first start nobody has reported yet: the daemon goes on looking for those that have no station.
+        rules.find_nearest(&reporting, &Published::default(), &mut conditions);
     }
     warn_about_places(config, &rules).await?;
     Ok(rules.rule_set(&mut conditions))
+}
+
+/// Looks at the published rules before the daemon does: notes the stations near those that were published without one, so
+/// that they are judged from the first record, and warns about places as `rules apply` does.
+async fn prepare_published(config: &Config, rules: &RuleSet) -> Result<(), Failed> {
+    let live = Live::connect(config).await?;
+    // Whether there is such a topic is checked, and reported, when the stages start.
+    let Ok(mut published) = live.published() else { return Ok(()) };
+    let (mut conditions, mut sought) = (Conditions::default(), Vec::new());
+    for rule in published.rules.values().filter(|rule| rule.nearest.is_none()) {
+        let Some(near) = rule.definition.near else { continue };
+        if let Ok(compiled) = rule.compile(&mut conditions) {
+            sought.push((compiled, near));
+        }
+    }
+    if !sought.is_empty() {
+        let Ok(reporting) = live.reporting() else { return Ok(()) };
+        published.find_nearest(&reporting, &Published::default(), &mut conditions);
+        for (rule, near) in sought {
+            let nearest = published.rules.get(&*rule.id).and_then(|found| found.nearest.as_ref());
+            if let Some(nearest) = nearest {
+                rules.note_nearest(&rule, near, nearest.station);
+            }
+        }
+    }
+    warn_about_places(config, &published).await
 }
 
 /// Warns about rules that cannot fire here, or watch a station that is far away.

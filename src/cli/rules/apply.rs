@@ -11,12 +11,11 @@ use serde::Serialize;
 use super::super::output::{BOLD, DIM, GREEN, RED, YELLOW};
 use super::super::{Common, Failed, output};
 use super::check::{Known, by_id, print, warnings};
-use super::placement;
 use super::source::{self, Live};
 use crate::config::Config;
 use crate::rules::{
     Conditions, Definition, Item, Key, MISTAKES_MAX, Mistake, Position, Problem, Published, PublishedRule,
-    Quarantine, RuleFile, Subscriber,
+    Quarantine, RuleFile, Subscriber, far,
 };
 
 const APPLY_EXAMPLES: &str = "\
@@ -155,7 +154,7 @@ pub(in super::super) fn plan(config: &Config, live: &Live<'_>, text: &str) -> Re
     let mut warnings = warnings(&file, &known.with_config(config));
     let places = near_places(&file);
     let mut wanted = Published::of_file(file);
-    find_nearest(config, live, &before, &mut wanted, &mut conditions)?;
+    warnings.extend(find_nearest(config, live, &before, &mut wanted, &places)?);
     warnings.extend(far_warnings(&wanted, &places));
     if !names_subscribers {
         wanted.subscribers = before.subscribers.clone();
@@ -183,35 +182,35 @@ fn near_places(file: &RuleFile) -> BTreeMap<String, Position> {
 /// Stations that were found, but far away.
 fn far_warnings(wanted: &Published, places: &BTreeMap<String, Position>) -> Vec<Mistake> {
     let warning = |(id, position): (&String, &Position)| {
-        let reason = placement::far(wanted.rules.get(id)?.nearest.as_ref()?)?;
+        let reason = far(wanted.rules.get(id)?.nearest.as_ref()?)?;
         Some(Mistake { position: *position, message: format!("rule `{id}`: {reason}") })
     };
     places.iter().filter_map(warning).collect()
 }
 
-/// Finds the stations of rules that ask for the nearest.
+/// Finds the stations of rules that ask for the nearest, and warns about those for which there is none yet.
 fn find_nearest(
     config: &Config,
     live: &Live<'_>,
     before: &Published,
     wanted: &mut Published,
-    conditions: &mut Conditions,
-) -> Result<(), Failed> {
+    places: &BTreeMap<String, Position>,
+) -> Result<Vec<Mistake>, Failed> {
     if !wanted.asks_for_nearest() {
-        return Ok(());
+        return Ok(Vec::new());
     }
     let reporting = live.reporting()?;
-    let without = wanted.find_nearest(&reporting, before, conditions);
-    if without.is_empty() {
-        return Ok(());
-    }
-    let (topic, rules) = (config.topic(&config.alert.source).name, without.join(", "));
-    let advice = "replay observations first, raise max_km, or name a station";
-    Err(Failed::Usage(anyhow::anyhow!(
-        "no station near enough reports what these rules ask for: {rules} (the newest records of {topic} tell of {} \
-         stations): {advice}. Nothing was published",
-        reporting.len()
-    )))
+    let without = wanted.find_nearest(&reporting, before, &mut Conditions::default());
+    let (topic, stations) = (config.topic(&config.alert.source).name, reporting.len());
+    let warning = |id: String| {
+        let message = format!(
+            "rule `{id}`: no station near enough reports what it asks for (the newest records of {topic} are of \
+             {stations} stations): it cannot fire until one does. Running daemons look again as observations come; if \
+             none is found, raise max_km or name a station"
+        );
+        Some(Mistake { position: *places.get(&id)?, message })
+    };
+    Ok(without.into_iter().filter_map(warning).collect())
 }
 
 /// Nobody may be removed whom a rule still names.
@@ -308,7 +307,7 @@ pub(in super::super) fn place(rule: &PublishedRule) -> String {
             };
             format!("nearest: {} {name} ({} km{higher})", nearest.station, nearest.km)
         }
-        (_, Some(near), None) => format!("near {}, {}: no station yet", near.lat, near.lon),
+        (_, Some(near), None) => format!("near {}, {}: no station known when published", near.lat, near.lon),
         _ => format!("where {}", stations.as_deref().unwrap_or_default()),
     }
 }

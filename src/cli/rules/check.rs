@@ -15,7 +15,7 @@ use crate::config::Config;
 use crate::noaa::{Station, StationId};
 use crate::rules::{
     Conditions, Evaluator, MISTAKES_MAX, Mistake, Near, Place, Problem, Reporting, Rule, RuleFile, Verdict,
-    lint,
+    far, lint,
 };
 use crate::stages::DeliverSettings;
 
@@ -212,7 +212,7 @@ fn of_near(near: &Near, rule: &Rule, reporting: &Reporting, placement: Option<&P
     match reporting.nearest(near, &rule.elements()) {
         Some(nearest) => {
             let shut_out = placement.and_then(|placement| placement.shuts_out_nearest(nearest.station));
-            shut_out.or_else(|| placement::far(&nearest))
+            shut_out.or_else(|| far(&nearest))
         }
         None => {
             let elements: Vec<String> = rule.elements().iter().map(ToString::to_string).collect();

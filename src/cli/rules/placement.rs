@@ -5,12 +5,7 @@ use std::collections::{BTreeMap, HashSet};
 
 use crate::config::{Config, topic};
 use crate::noaa::{Compat, ObservationView, Station, StationId};
-use crate::rules::{Condition, Conditions, Evaluator, Nearest, Place, Published, Rule, Scope, Verdict};
-
-/// A station further away than this has other weather, in kilometres.
-const FAR_KM: f64 = 50.0;
-/// The same for how much higher or lower it stands, in metres: about two degrees.
-const FAR_M: f64 = 300.0;
+use crate::rules::{Condition, Conditions, Evaluator, Place, Published, Rule, Scope, Verdict, far};
 
 /// What an alert stage that reads the filtered topic does not see.
 const ADVICE: &str = "change filter.where, or set alert.source = \"noaa-json\" to judge all stations";
@@ -54,7 +49,7 @@ impl Placement {
                     )
                 })
             }
-            Place::Station(_) | Place::Unresolved => None,
+            Place::Station(_) | Place::Unresolved(_) => None,
         }
     }
 
@@ -75,24 +70,6 @@ pub(in super::super) fn is_filtered(config: &Config) -> bool {
 pub(super) fn as_view(station: &Station) -> Option<ObservationView> {
     let document = format!(r#"{{"station":{},"date":"2016-01-01"}}"#, station.to_json(Compat::None));
     ObservationView::parse(document.as_bytes()).ok()
-}
-
-/// What is wrong with the station that was found for `near`, if it is far away, or much higher or lower.
-pub(in super::super) fn far(nearest: &Nearest) -> Option<String> {
-    let is_far = nearest.km > FAR_KM || nearest.higher_by_m.is_some_and(|metres| metres.abs() > FAR_M);
-    is_far.then(|| {
-        let height = match nearest.higher_by_m {
-            Some(metres) if metres < 0.0 => format!("{} m lower", -metres),
-            Some(metres) => format!("{metres} m higher"),
-            None => "at an unknown difference in elevation (near.elevation is not set)".into(),
-        };
-        let name = nearest.name.as_deref().map(|name| format!(" {name}")).unwrap_or_default();
-        format!(
-            "the nearest station that reports it is {}{name}, {} km away and {height}: its weather may differ; name a \
-             station, or lower max_km",
-            nearest.station, nearest.km
-        )
-    })
 }
 
 /// Logs what looks wrong with the places of rules that start.
@@ -146,20 +123,5 @@ mod tests {
         let mut all = Config::default();
         all.alert.source = topic::JSON.into();
         assert!(Placement::new(&all, &table).is_none());
-    }
-
-    #[test]
-    fn far_stations_are_named_with_both_figures() {
-        let found = |km, higher_by_m| Nearest {
-            station: StationId::parse(b"USC00027281").unwrap(),
-            name: Some("ROOSEVELT".into()),
-            km,
-            higher_by_m,
-        };
-        assert_eq!(far(&found(12.0, Some(-80.0))), None);
-        let away = far(&found(91.8, Some(12.0))).unwrap();
-        assert!(away.contains("91.8 km") && away.contains("12 m higher"), "{away}");
-        let lower = far(&found(3.0, Some(-412.0))).unwrap();
-        assert!(lower.contains("3 km") && lower.contains("412 m lower"), "{lower}");
     }
 }

@@ -14,13 +14,13 @@ use crate::bounded::read_text;
 use crate::config::{Config, topic};
 use crate::history;
 use crate::noaa::{ObservationView, Station, StationId};
-use crate::rules::{Condition, Conditions, FILE_BYTES_MAX, Mistake, Published, Reporting, RuleFile, Scope};
+use crate::rules::{
+    Condition, Conditions, FILE_BYTES_MAX, Mistake, Published, REPORTING_RECORDS, Reporting, RuleFile, Scope,
+};
 use crate::stages::StationIndex;
 
 /// What stands for the rules' topic in place of a file.
 pub(in super::super) const LIVE: &str = "live";
-/// How many of the newest records of each partition tell who reports what.
-const TAIL_RECORDS: i64 = 200_000;
 
 /// Reads the text of a rule file.
 pub(in super::super) fn read_rule_file(path: &Path) -> Result<String, Failed> {
@@ -98,7 +98,7 @@ impl<'a> Live<'a> {
     pub(in super::super) fn reporting(&self) -> Result<Reporting, Failed> {
         let topic = self.config.topic(&self.config.alert.source).name;
         let mut reporting = Reporting::default();
-        self.read(&topic, StartAt::Tail(TAIL_RECORDS), &mut |record| {
+        self.read(&topic, StartAt::Tail(REPORTING_RECORDS), &mut |record| {
             if let Some(Ok(view)) = record.value.map(ObservationView::parse) {
                 reporting.take(&view);
             }
