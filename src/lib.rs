@@ -12,6 +12,7 @@
 //! | [`bench`] | measures how the work parallelises, on a real broker |
 //! | [`chaos`] | tries to break the daemon, and proves that nothing was lost or repeated |
 //! | [`stages`] | the processors, pure; [`stages::driver`] runs them without a broker |
+//! | [`publishing`] | changes the published rules, for the command line and for HTTP |
 //! | [`near_search`] | finds the stations of rules with `near` as observations come |
 //! | [`config`] | settings, and where they come from |
 //! | [`rules`] | conditions and who asked for them |
@@ -39,6 +40,7 @@ pub mod near_search;
 pub mod noaa;
 pub mod notify;
 pub mod printable;
+pub mod publishing;
 pub mod rules;
 pub mod stages;
 pub mod tables;

@@ -90,7 +90,7 @@ pub(super) async fn explain(common: &Common, arguments: &ExplainArguments) -> Re
     };
     history.with_input(|input| backtest::trace(input, &published, &setting, &trace))?;
     let findings = findings.into_inner().unwrap_or_else(PoisonError::into_inner);
-    let place = super::rules::place(found);
+    let place = crate::publishing::place(found);
     print(common, &Explanation { arguments, rule: &rule, place, evaluator: Evaluator::new() }, &findings)
 }
 

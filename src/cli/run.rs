@@ -7,8 +7,7 @@ use clap::Args;
 use frostline_engine::StageId;
 
 use super::config::check_client;
-use super::rules::placement::{self, Placement};
-use super::rules::source::{self, Live};
+use super::rules::source;
 use super::signals::{Signal, Signals};
 use super::{Common, Failed, admin, descriptors, output};
 use crate::admin::Recorder;
@@ -16,6 +15,8 @@ use crate::app::{self, App, AppOptions, Delivering};
 use crate::config::Config;
 use crate::noaa::RecentDays;
 use crate::notify::{Courier, Sender};
+use crate::publishing::placement::{self, Placement};
+use crate::publishing::{Live, by_id};
 use crate::rules::{Conditions, Published, RuleSet};
 use crate::stages;
 
@@ -194,7 +195,7 @@ async fn warn_about_places(config: &Config, rules: &Published) -> Result<(), Fai
     if placement::is_filtered(config) && !rules.rules.is_empty() {
         // Whether there are topics at all is checked, and said, later.
         if let Ok(stations) = Live::connect(config).await?.stations() {
-            placement = Placement::new(config, &super::rules::by_id(stations));
+            placement = Placement::new(config, &by_id(stations));
         }
     }
     placement::log(rules, placement.as_ref());

@@ -267,20 +267,25 @@ fn first_start() {
     let near = "near = { lat = 40.2, lon = -111.0, max_km = 150 }";
     for source in ["rules.toml", "topic"] {
         let topics = Topics::create();
-        let dir = folder(&rule("near", near, "when = \"TMIN <= 0.0\""));
+        let far = rule("far", "station = \"USC00000005\"", "when = \"TMIN <= 0.0\"");
+        let dir = folder(&(far + &rule("near", near, "when = \"TMIN <= 0.0\"")));
         let config = format!("[alert]\nsource = \"noaa-json\"\nrules = \"{source}\"\n");
         std::fs::write(dir.path().join("frostline.toml"), config).unwrap();
         if source == "topic" {
             command(&topics, &dir, &["rules", "apply", "rules.toml", "--yes"]).run().expect_code(0);
         }
         let process = start(&topics, &dir, "state");
+        // It works, and none near it has reported.
+        send(&topics, &[document(5, 0, -1.0)]);
+        wait_for_alerts(&topics, |alerts| alerts.len() == 1);
         let mut day = 0;
         let alerts = wait_for_alerts(&topics, |alerts| {
             send(&topics, &[document(41, day, -1.0), document(39, day, -1.0)]);
             day += 1;
-            !alerts.is_empty()
+            alerts.len() > 1
         });
-        assert_eq!(alerts[0]["station"]["id"], "USC00000041", "the nearer of the two");
+        assert_eq!(alerts[1]["rule_id"], "near", "{alerts:?}");
+        assert!(alerts[1..].iter().all(|alert| alert["station"]["id"] == "USC00000041"), "{alerts:?}");
         process.signal("TERM");
         let outcome = process.wait().expect_code(0);
         assert_eq!(outcome.err.matches("no station near this rule").count(), 1, "{outcome}");

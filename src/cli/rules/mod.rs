@@ -1,9 +1,8 @@
 //! `frostline rules`: for people who own rules.
 
-pub(super) mod apply;
+mod apply;
 mod backtest;
 mod check;
-pub(super) mod placement;
 pub(super) mod source;
 mod view;
 
@@ -13,9 +12,7 @@ use clap::{Args, Subcommand};
 
 use super::{Common, Failed};
 
-pub(super) use apply::place;
 pub(super) use backtest::{History, check_needs, date};
-pub(super) use check::by_id;
 
 const EXAMPLES: &str = "\
 Examples:

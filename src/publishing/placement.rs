@@ -11,7 +11,7 @@ use crate::rules::{Condition, Conditions, Evaluator, Place, Published, Rule, Sco
 const ADVICE: &str = "change filter.where, or set alert.source = \"noaa-json\" to judge all stations";
 
 /// The stations of the table, where the filter decides whose observations reach the alert stage.
-pub(in super::super) struct Placement {
+pub struct Placement {
     kept: Vec<ObservationView>,
     /// The others.
     shut_out: HashSet<StationId>,
@@ -20,7 +20,7 @@ pub(in super::super) struct Placement {
 
 impl Placement {
     /// `None` where the alert stage reads all observations.
-    pub(in super::super) fn new(config: &Config, table: &BTreeMap<StationId, Station>) -> Option<Self> {
+    pub fn new(config: &Config, table: &BTreeMap<StationId, Station>) -> Option<Self> {
         if !is_filtered(config) {
             return None;
         }
@@ -35,7 +35,7 @@ impl Placement {
     }
 
     /// Why a rule never fires, if none of its stations gets through the filter. It watches some.
-    pub(in super::super) fn shut_out(&self, rule: &Rule) -> Option<String> {
+    pub fn shut_out(&self, rule: &Rule) -> Option<String> {
         match &rule.place {
             Place::Station(station) if self.shut_out.contains(station) => Some(format!(
                 "station {station} does not get through filter.where, so this rule never fires: {ADVICE}"
@@ -54,7 +54,7 @@ impl Placement {
     }
 
     /// The same for the station that was found for `near`.
-    pub(super) fn shuts_out_nearest(&self, station: StationId) -> Option<String> {
+    pub fn shuts_out_nearest(&self, station: StationId) -> Option<String> {
         self.shut_out.contains(&station).then(|| {
             format!("the nearest station, {station}, does not get through filter.where, so it is not used: {ADVICE}")
         })
@@ -62,18 +62,18 @@ impl Placement {
 }
 
 /// Whether the alert stage reads only what the filter keeps.
-pub(in super::super) fn is_filtered(config: &Config) -> bool {
+pub fn is_filtered(config: &Config) -> bool {
     config.alert.source == topic::JSON_US_AZ
 }
 
 /// A station as conditions see it; elements and the date are not asked.
-pub(super) fn as_view(station: &Station) -> Option<ObservationView> {
+pub fn as_view(station: &Station) -> Option<ObservationView> {
     let document = format!(r#"{{"station":{},"date":"2016-01-01"}}"#, station.to_json(Compat::None));
     ObservationView::parse(document.as_bytes()).ok()
 }
 
 /// Logs what looks wrong with the places of rules that start.
-pub(in super::super) fn log(rules: &Published, placement: Option<&Placement>) {
+pub fn log(rules: &Published, placement: Option<&Placement>) {
     let mut conditions = Conditions::default();
     for (id, published) in &rules.rules {
         let shut_out = placement.and_then(|placement| {
