@@ -7,7 +7,7 @@ use clap::Args;
 use frostline_engine::StageId;
 
 use super::config::check_client;
-use super::rules::source;
+use super::rules::at_start;
 use super::signals::{Signal, Signals};
 use super::{Common, Failed, admin, descriptors, output};
 use crate::admin::Recorder;
@@ -15,9 +15,7 @@ use crate::app::{self, App, AppOptions, Delivering};
 use crate::config::Config;
 use crate::noaa::RecentDays;
 use crate::notify::{Courier, Sender};
-use crate::publishing::placement::{self, Placement};
-use crate::publishing::{Live, by_id};
-use crate::rules::{Conditions, Published, RuleSet};
+use crate::rules::RuleSet;
 use crate::stages;
 
 const EXAMPLES: &str = "\
@@ -54,7 +52,7 @@ pub(super) async fn run(common: &Common, arguments: &RunArguments) -> Result<(),
     let stages = choose_stages(&config, &arguments.stages)?;
     check_client(&config)?;
     descriptors::ensure(&config, &stages)?;
-    let rules = Arc::new(load_rules(&config, &stages).await?);
+    let rules = Arc::new(at_start::load(&config, &stages).await?);
     let mut signals = Signals::listen()?;
     // Before anything counts.
     let recorder = Recorder::install().map_err(|reason| Failed::Working(anyhow::anyhow!(reason)))?;
@@ -130,76 +128,6 @@ pub(super) fn start_courier(
         options.recent = Some(recent);
     }
     Ok(Some(courier))
-}
-
-/// Reads the rule file, where a stage needs it. Rules that live in their topic are read by the daemon itself; only the
-/// stations near them are looked for before.
-async fn load_rules(config: &Config, stages: &[StageId]) -> Result<RuleSet, Failed> {
-    if !AppOptions::of_stages(stages.to_vec()).needs_rules() {
-        return Ok(RuleSet::default());
-    }
-    let Some(path) = config.alert.rule_file() else {
-        let rules = RuleSet::default();
-        if stages.contains(&stages::ALERT) {
-            prepare_published(config, &rules).await?;
-        }
-        return Ok(rules);
-    };
-    if !path.exists() {
-        return Err(Failed::Usage(anyhow::anyhow!(
-            "{}: there is no such rule file: alert.rules names it; with alert.rules = \"topic\" rules are those that \
-             `frostline rules apply` has published",
-            path.display()
-        )));
-    }
-    let mut conditions = Conditions::default();
-    let mut rules = Published::of_file(source::rule_file(path)?);
-    if rules.asks_for_nearest() {
-        let reporting = Live::connect(config).await?.reporting()?;
-        // At a first start nobody has reported yet: the daemon goes on looking for those that have no station.
-        rules.find_nearest(&reporting, &Published::default(), &mut conditions);
-    }
-    warn_about_places(config, &rules).await?;
-    Ok(rules.rule_set(&mut conditions))
-}
-
-/// Looks at the published rules before the daemon does: notes the stations near those that were published without one, so
-/// that they are judged from the first record, and warns about places as `rules apply` does.
-async fn prepare_published(config: &Config, rules: &RuleSet) -> Result<(), Failed> {
-    let live = Live::connect(config).await?;
-    // Whether there is such a topic is checked, and reported, when the stages start.
-    let Ok(mut published) = live.published() else { return Ok(()) };
-    let (mut conditions, mut sought) = (Conditions::default(), Vec::new());
-    for rule in published.rules.values().filter(|rule| rule.nearest.is_none()) {
-        let Some(near) = rule.definition.near else { continue };
-        if let Ok(compiled) = rule.compile(&mut conditions) {
-            sought.push((compiled, near));
-        }
-    }
-    if !sought.is_empty() {
-        let Ok(reporting) = live.reporting() else { return Ok(()) };
-        published.find_nearest(&reporting, &Published::default(), &mut conditions);
-        for (rule, near) in sought {
-            let nearest = published.rules.get(&*rule.id).and_then(|found| found.nearest.as_ref());
-            if let Some(nearest) = nearest {
-                rules.note_nearest(&rule, near, nearest.station);
-            }
-        }
-    }
-    warn_about_places(config, &published).await
-}
-
-/// Warns about rules that cannot fire here, or watch a station that is far away.
-async fn warn_about_places(config: &Config, rules: &Published) -> Result<(), Failed> {
-    let mut placement = None;
-    if placement::is_filtered(config) && !rules.rules.is_empty() {
-        // Whether there are topics at all is checked, and said, later.
-        if let Ok(stations) = Live::connect(config).await?.stations() {
-            placement = Placement::new(config, &by_id(stations));
-        }
-    }
-    placement::log(rules, placement.as_ref());
-    Ok(())
 }
 
 async fn work_until_signal(common: &Common, mut daemon: App, mut signals: Signals) -> Result<(), Failed> {

@@ -2,10 +2,14 @@
 //! that are far away.
 
 use std::collections::{BTreeMap, HashSet};
+use std::time::{Duration, Instant};
 
 use crate::config::{Config, topic};
 use crate::noaa::{Compat, ObservationView, Station, StationId};
 use crate::rules::{Condition, Conditions, Evaluator, Place, Published, Rule, Scope, Verdict, far};
+
+/// How long a start may take to check places: with very many conditions over very many stations it would take minutes.
+const LOG_PATIENCE: Duration = Duration::from_secs(2);
 
 /// What an alert stage that reads the filtered topic does not see.
 const ADVICE: &str = "change filter.where, or set alert.source = \"noaa-json\" to judge all stations";
@@ -74,8 +78,17 @@ pub fn as_view(station: &Station) -> Option<ObservationView> {
 
 /// Logs what looks wrong with the places of rules that start.
 pub fn log(rules: &Published, placement: Option<&Placement>) {
-    let mut conditions = Conditions::default();
-    for (id, published) in &rules.rules {
+    let (mut conditions, begun) = (Conditions::default(), Instant::now());
+    for (checked, (id, published)) in rules.rules.iter().enumerate() {
+        if begun.elapsed() > LOG_PATIENCE {
+            let unchecked = rules.rules.len() - checked;
+            tracing::info!(
+                checked,
+                unchecked,
+                "not all places are checked at a start: see `frostline rules check`"
+            );
+            return;
+        }
         let shut_out = placement.and_then(|placement| {
             published.compile(&mut conditions).ok().and_then(|rule| placement.shut_out(&rule))
         });

@@ -1,6 +1,7 @@
 //! `frostline rules`: for people who own rules.
 
 mod apply;
+pub(super) mod at_start;
 mod backtest;
 mod check;
 pub(super) mod source;
