@@ -12,6 +12,7 @@ use frostline_engine::runtime::{Failure, Summary, TopicTail};
 use frostline_engine::{Engine, RecordSize, RunOptions, Stage, StageId, StartError, Topology};
 
 use crate::config::{Config, topic};
+use crate::near_search::NearSearch;
 use crate::noaa::RecentDays;
 use crate::rules::{Condition, RuleSet, Scope};
 use crate::stages::{
@@ -220,6 +221,8 @@ pub struct App {
     pub tails: TailSource,
     /// The observations that are looked at.
     recent: Option<TopicTail>,
+    /// Looks for stations near rules, where rules are judged here.
+    near_search: Option<NearSearch>,
 }
 
 impl App {
@@ -232,12 +235,14 @@ impl App {
         rules: Arc<RuleSet>,
         options: &AppOptions,
     ) -> Result<Self, StartError> {
-        let ingredients = Ingredients::new(config, rules, options.delivering.clone())?;
+        let ingredients = Ingredients::new(config, Arc::clone(&rules), options.delivering.clone())?;
         let topology = topology(config, &ingredients)?;
         let engine = Engine::start(&config.engine_settings(), topology, &options.run).await?;
         let tails = TailSource::new(engine.clients().clone(), config.clone());
         let recent = options.recent.clone().map(|recent| follow_observations(&tails, recent));
-        Ok(Self { engine, stations: ingredients.stations, tails, recent })
+        let judges = options.run.stages.contains(&stages::ALERT);
+        let near_search = judges.then(|| search_near(&tails, rules));
+        Ok(Self { engine, stations: ingredients.stations, tails, recent, near_search })
     }
 
     /// Leaves the groups in good order (commits first), stops all parts, and sums up.
@@ -246,7 +251,9 @@ impl App {
     /// The first failure of a stage.
     pub async fn stop(self) -> (Summary, Result<(), Failure>) {
         drop(self.recent);
-        self.engine.stop().await
+        let ended = self.engine.stop().await;
+        drop(self.near_search);
+        ended
     }
 }
 
@@ -272,6 +279,14 @@ impl TailSource {
     ) -> TopicTail {
         TopicTail::start(self.clients.clone(), self.config.topic(logical).name, tail, visit)
     }
+}
+
+/// Looks for stations near rules in what the alert stage reads.
+fn search_near(tails: &TailSource, rules: Arc<RuleSet>) -> NearSearch {
+    let (source, tails) = (tails.config.alert.source.clone(), tails.clone());
+    let topic = tails.config.topic(&source).name;
+    let follow = move |tail, visit| tails.tail(&source, tail, visit);
+    NearSearch::start(rules, topic, Box::new(follow))
 }
 
 /// Follows the observations for charts and maps.

@@ -14,6 +14,9 @@
 //! | [`notify`] | hands messages to mail servers, gateways and webhooks |
 //! | [`chaos`] | tries to break the daemon, and proves that nothing was lost or repeated |
 //! | [`app`] | the stages and tables as one topology, made from the configuration |
+//! | [`stages`] | the processors, pure; [`stages::driver`] runs them without a broker |
+//! | [`publishing`] | changes the published rules, for the command line and for HTTP |
+//! | [`near_search`] | finds the stations of rules with `near` as observations come |
 //! | [`config`] | settings, and where they come from |
 //! | [`tables`] | stations and rules, as their topics have them |
 //! | [`stages`] | the processors: pure functions from records to records |
@@ -38,9 +41,11 @@ pub mod config;
 pub mod demo;
 pub mod generate;
 pub mod history;
+pub mod near_search;
 pub mod noaa;
 pub mod notify;
 pub mod printable;
+pub mod publishing;
 pub mod rules;
 pub mod stages;
 pub mod tables;

@@ -20,6 +20,7 @@ use super::limit::{self, Limits};
 use super::live::List;
 use super::view::{RuleChange, Shown};
 use crate::noaa::{RecentStation, StationId};
+use crate::publishing::{PublishError, mistake_json};
 
 /// Elements of a list, where nobody asks for another number.
 const LIMIT: usize = 100;
@@ -230,11 +231,24 @@ async fn change(change: RuleChange, shown: State, limits: &Limits) -> HttpRespon
     };
     match web::block(work).await {
         Ok(Ok(changed)) => HttpResponse::Ok().json(changed),
-        Ok(Err((status, reason))) => {
-            let status = StatusCode::from_u16(status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
-            HttpResponse::build(status).json(reason)
-        }
+        Ok(Err(error)) => refused(&error),
         Err(_) => HttpResponse::InternalServerError().json(json!({ "error": "the change was cut short" })),
+    }
+}
+
+/// The answer to a change of rules that is not made.
+pub(super) fn refused(error: &PublishError) -> HttpResponse {
+    let body = match error {
+        PublishError::Mistakes(mistakes) => json!({
+            "error": "mistakes in the rules, nothing was published",
+            "mistakes": mistakes.iter().map(mistake_json).collect::<Vec<_>>(),
+        }),
+        other => json!({ "error": other.to_string() }),
+    };
+    if error.is_for_people() {
+        HttpResponse::UnprocessableEntity().json(body)
+    } else {
+        HttpResponse::InternalServerError().json(body)
     }
 }
 

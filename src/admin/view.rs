@@ -14,6 +14,7 @@ use super::Recorder;
 use super::live::Live;
 use crate::app::TailSource;
 use crate::noaa::{RecentDays, Station, StationId};
+use crate::publishing::PublishError;
 use crate::rules::{Place, RuleSet};
 use crate::stages::{StationIndex, count};
 
@@ -25,8 +26,8 @@ pub enum RuleChange {
     Remove(String),
 }
 
-/// Changes rules; it blocks. What was changed, or an HTTP status and the reason.
-pub type ChangeRules = Arc<dyn Fn(RuleChange) -> Result<Value, (u16, Value)> + Send + Sync>;
+/// Changes rules, and returns what was changed. It blocks.
+pub type ChangeRules = Arc<dyn Fn(RuleChange) -> Result<Value, PublishError> + Send + Sync>;
 
 /// What is shown, and where it comes from.
 pub struct View {
@@ -239,7 +240,7 @@ impl Shown {
             let place = match &rule.place {
                 Place::Station(station) => format!("station {station}"),
                 Place::Where(condition) => format!("where {}", condition.text()),
-                Place::Unresolved => "near a point: no station yet".to_owned(),
+                Place::Unresolved(near) => format!("near {}, {}: no station yet", near.lat, near.lon),
             };
             json!({
                 "id": &*rule.id,

@@ -3,14 +3,11 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use serde_json::{Value, json};
-
 use super::Failed;
-use super::rules::apply::{Unfit, mistake_json, plan, plan_removal};
-use super::rules::source::Live;
 use crate::admin::{Admin, ChangeRules, Listening, Recorder, RuleChange, View};
 use crate::app::{App, AppOptions};
 use crate::config::{Config, Secret};
+use crate::publishing::{Live, Outcome, plan, plan_removal};
 use crate::rules::{Key, RuleSet};
 
 /// Takes the address of the admin server, before the daemon joins its groups and tells them where it answers. Where the
@@ -70,33 +67,14 @@ pub(super) fn start(
 fn change_rules(config: &Config) -> ChangeRules {
     let config = config.clone();
     Arc::new(move |change| {
-        let broken = |reason: String| (500, json!({ "error": reason }));
-        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
-        let runtime = runtime.map_err(|error| broken(error.to_string()))?;
-        runtime.block_on(make(&config, change)).map_err(|unfit| match unfit {
-            Unfit::Mistakes(mistakes) => {
-                let mistakes: Vec<Value> = mistakes.iter().map(mistake_json).collect();
-                (
-                    422,
-                    json!({ "error": "mistakes in the rules, nothing was published", "mistakes": mistakes }),
-                )
-            }
-            Unfit::Failed(Failed::Usage(error)) => (422, json!({ "error": format!("{error:#}") })),
-            Unfit::Failed(Failed::Working(error)) => broken(format!("{error:#}")),
-            Unfit::Failed(_) => broken("it was cut short".into()),
-        })
+        let live = Live::connect_blocking(&config)?;
+        let plan = match change {
+            RuleChange::Apply(text) => plan(&config, &live, &text)?,
+            RuleChange::Remove(id) => plan_removal(&live, vec![Key::Rule(id)])?,
+        };
+        plan.publish(&live, &mut || ())?;
+        let Outcome { added, changed, removed, .. } = plan.outcome();
+        tracing::info!(added, changed, removed, "rules were changed over HTTP");
+        Ok(plan.as_json(true))
     })
-}
-
-async fn make(config: &Config, change: RuleChange) -> Result<Value, Unfit> {
-    let live = Live::connect(config).await?;
-    let plan = match change {
-        RuleChange::Apply(text) => plan(config, &live, &text)?,
-        RuleChange::Remove(id) => plan_removal(&live, vec![Key::Rule(id)])?,
-    };
-    plan.publish(&live)?;
-    let changed = plan.as_json(true);
-    let (added, removed) = (&changed["added"], &changed["removed"]);
-    tracing::info!(%added, changed = %changed["changed"], %removed, "rules were changed over HTTP");
-    Ok(changed)
 }

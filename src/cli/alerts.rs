@@ -9,11 +9,11 @@ use frostline_engine::record::Record;
 use serde_json::{Value, json};
 
 use super::output::{BOLD, CYAN, DIM, GREEN, RED, YELLOW};
-use super::rules::source::Live;
 use super::signals::Signals;
 use super::{Common, Failed, notified, output, topics};
 use crate::config::{Config, topic};
 use crate::noaa::Date;
+use crate::publishing::Live;
 use crate::stages::LINES_HEADER;
 
 const EXAMPLES: &str = "\

@@ -90,7 +90,7 @@ pub(super) async fn explain(common: &Common, arguments: &ExplainArguments) -> Re
     };
     history.with_input(|input| backtest::trace(input, &published, &setting, &trace))?;
     let findings = findings.into_inner().unwrap_or_else(PoisonError::into_inner);
-    let place = super::rules::place(found);
+    let place = crate::publishing::place(found);
     print(common, &Explanation { arguments, rule: &rule, place, evaluator: Evaluator::new() }, &findings)
 }
 
@@ -182,7 +182,7 @@ impl Explanation<'_> {
             Place::Station(station) if station != self.arguments.station => {
                 format!("the rule does not watch this station: {}", self.place)
             }
-            Place::Unresolved => format!("the rule watches no station yet: {}", self.place),
+            Place::Unresolved(_) => format!("the rule watches no station yet: {}", self.place),
             _ => "nothing was observed there on that day, so nothing was judged".into(),
         }
     }

@@ -44,6 +44,7 @@ use frostline_engine::runtime::{Failure, StartError};
 use frostline_engine::store::StateError;
 
 use crate::config::{Config, Overrides};
+use crate::publishing::PublishError;
 use signals::Signal;
 
 const EXAMPLES: &str = "\
@@ -189,6 +190,12 @@ impl From<KafkaError> for Failed {
             KafkaError::Settings(_) => Self::Usage(error.into()),
             other => Self::Working(other.into()),
         }
+    }
+}
+
+impl From<PublishError> for Failed {
+    fn from(error: PublishError) -> Self {
+        if error.is_for_people() { Self::Usage(error.into()) } else { Self::Working(error.into()) }
     }
 }
 

@@ -4,9 +4,9 @@ use frostline_engine::kafka::StartAt;
 use serde_json::Value;
 
 use super::output::{CYAN, DIM, GREEN, RED, YELLOW};
-use super::rules::source::Live;
 use super::{Failed, output};
 use crate::config::{Config, topic};
+use crate::publishing::Live;
 
 /// What became of the messages with this alert, oldest first. Nothing where the topic does not exist.
 pub(super) fn outcomes(config: &Config, live: &Live<'_>, alert_id: &str) -> Result<Vec<Value>, Failed> {

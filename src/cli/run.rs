@@ -7,8 +7,7 @@ use clap::Args;
 use frostline_engine::StageId;
 
 use super::config::check_client;
-use super::rules::placement::{self, Placement};
-use super::rules::source::{self, Live};
+use super::rules::at_start;
 use super::signals::{Signal, Signals};
 use super::{Common, Failed, admin, descriptors, output};
 use crate::admin::Recorder;
@@ -16,7 +15,7 @@ use crate::app::{self, App, AppOptions, Delivering};
 use crate::config::Config;
 use crate::noaa::RecentDays;
 use crate::notify::{Courier, Sender};
-use crate::rules::{Channel, Conditions, Published, RuleSet};
+use crate::rules::{Channel, RuleSet};
 use crate::stages;
 
 const EXAMPLES: &str = "\
@@ -53,7 +52,7 @@ pub(super) async fn run(common: &Common, arguments: &RunArguments) -> Result<(),
     let stages = choose_stages(&config, &arguments.stages)?;
     check_client(&config)?;
     descriptors::ensure(&config, &stages)?;
-    let rules = Arc::new(load_rules(&config, &stages).await?);
+    let rules = Arc::new(at_start::load(&config, &stages).await?);
     let mut signals = Signals::listen()?;
     // Before anything counts.
     let recorder = Recorder::install().map_err(|reason| Failed::Working(anyhow::anyhow!(reason)))?;
@@ -129,53 +128,6 @@ pub(super) fn start_courier(
         options.recent = Some(recent);
     }
     Ok(Some(courier))
-}
-
-/// Reads the rule file, where a stage needs it. Rules that live in their topic are read by the daemon itself.
-async fn load_rules(config: &Config, stages: &[StageId]) -> Result<RuleSet, Failed> {
-    let needs_rules = |stages: &[StageId]| AppOptions::of_stages(stages.to_vec()).needs_rules();
-    let Some(path) = config.alert.rule_file().filter(|_| needs_rules(stages)) else {
-        return Ok(RuleSet::default());
-    };
-    if !path.exists() {
-        return Err(Failed::Usage(anyhow::anyhow!(
-            "{}: there is no such rule file: alert.rules names it; with alert.rules = \"topic\" rules are those that \
-             `frostline rules apply` has published",
-            path.display()
-        )));
-    }
-    let mut conditions = Conditions::default();
-    let mut rules = Published::of_file(source::rule_file(path)?);
-    if rules.asks_for_nearest() {
-        let without = {
-            let reporting = Live::connect(config).await?.reporting()?;
-            rules.find_nearest(&reporting, &Published::default(), &mut conditions)
-        };
-        if !without.is_empty() {
-            return Err(Failed::Usage(anyhow::anyhow!(
-                "{}: no station near enough reports what these rules ask for: {} (by the newest records of {}): name a \
-                 station, or publish the rules with `frostline rules apply` once there are observations",
-                path.display(),
-                without.join(", "),
-                config.topic(&config.alert.source).name
-            )));
-        }
-    }
-    warn_about_places(config, &rules).await?;
-    Ok(rules.rule_set(&mut conditions))
-}
-
-/// Warns about rules that cannot fire here, or watch a station that is far away.
-async fn warn_about_places(config: &Config, rules: &Published) -> Result<(), Failed> {
-    let mut placement = None;
-    if placement::is_filtered(config) && !rules.rules.is_empty() {
-        // Whether there are topics at all is checked, and said, later.
-        if let Ok(stations) = Live::connect(config).await?.stations() {
-            placement = Placement::new(config, &super::rules::by_id(stations));
-        }
-    }
-    placement::log(rules, placement.as_ref());
-    Ok(())
 }
 
 async fn work_until_signal(common: &Common, mut daemon: App, mut signals: Signals) -> Result<(), Failed> {

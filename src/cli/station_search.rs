@@ -13,6 +13,7 @@ use super::{Common, Failed, output};
 use crate::backtest;
 use crate::config::Config;
 use crate::noaa::{Date, Element, ObservationView, Station, StationId};
+use crate::publishing::Live;
 use crate::rules::km_between;
 
 const SEARCH_EXAMPLES: &str = "\
@@ -80,7 +81,7 @@ fn point(text: &str) -> Result<(f64, f64), String> {
 async fn table(config: &Config, files: &StationFiles) -> Result<Vec<Station>, Failed> {
     match files.read()? {
         Some(stations) => Ok(stations),
-        None => source::Live::connect(config).await?.stations(),
+        None => Ok(Live::connect(config).await?.stations()?),
     }
 }
 

@@ -136,28 +136,15 @@ fn known_names(stations: &[Station], countries: &Codes, states: &Codes) -> usize
 
 /// Sends stations to the table's topic, and waits until the broker has them.
 pub(super) fn publish(settings: &ClientSettings, topic: &str, stations: &[Station]) -> anyhow::Result<()> {
-    let records = stations
-        .iter()
-        .map(|station| (station.id.as_bytes().to_vec(), Some(station.to_json(Compat::None).into_bytes())));
-    publish_to_table(settings, topic, "stations", records)
-}
-
-/// Sends records to the topic of a table, and waits until the broker has them.
-pub(super) fn publish_to_table(
-    settings: &ClientSettings,
-    topic: &str,
-    what: &str,
-    records: impl ExactSizeIterator<Item = (Vec<u8>, Option<Vec<u8>>)>,
-) -> anyhow::Result<()> {
     let producer = Producer::new(settings, None)?;
-    let bar =
-        output::bar(records.len() as u64, &format!("{{wide_bar}} {{pos}}/{{len}} {what}  {{eta}} left"));
-    for (key, value) in records {
+    let bar = output::bar(stations.len() as u64, "{wide_bar} {pos}/{len} stations  {eta} left");
+    for station in stations {
+        let value = station.to_json(Compat::None);
         producer.send(&Outgoing {
             topic,
             partition: None,
-            key: Some(&key),
-            value: value.as_deref(),
+            key: Some(station.id.as_bytes()),
+            value: Some(value.as_bytes()),
             timestamp_ms: -1,
             headers: &[],
             changelog: None,

@@ -17,6 +17,8 @@ const ID_BYTES_MAX: usize = 100;
 const SUBSCRIBERS_MAX: usize = 1_000;
 /// Fewer conditions than this are never swept.
 const SWEEP_MIN: usize = 10_000;
+/// How far away a station may be, in kilometres, where a rule does not say.
+const MAX_KM: f64 = 100.0;
 /// Longest `for_days` and `repeat_days`.
 const DAYS_MAX: u16 = 366;
 
@@ -222,7 +224,7 @@ impl Definition {
             }
             (None, Some(near), None) => {
                 near.check(problems);
-                Some(nearest.map_or(Place::Unresolved, Place::Station))
+                Some(nearest.map_or(Place::Unresolved(*near), Place::Station))
             }
             (None, None, Some(text)) => match conditions.compile(text, Scope::Station) {
                 Ok(condition) => Some(Place::Where(condition)),
@@ -277,11 +279,19 @@ impl Definition {
 
     /// A number that changes with the choice of stations.
     fn place_fingerprint(&self, nearest: Option<StationId>) -> u32 {
-        sum(&(&self.station, &self.stations, nearest))
+        match &self.near {
+            Some(_) => nearest_fingerprint(nearest),
+            None => sum(&(&self.station, &self.stations, nearest)),
+        }
     }
 }
 
 impl Near {
+    /// How far away a station may be, in kilometres.
+    pub fn max_km(&self) -> f64 {
+        self.max_km.unwrap_or(MAX_KM)
+    }
+
     fn check(&self, problems: &mut Problems) {
         let mut within = |name: &str, value: f64, min: f64, max: f64| {
             if !(min..=max).contains(&value) {
@@ -293,6 +303,11 @@ impl Near {
         within("max_km", self.max_km.unwrap_or(1.0), 0.1, 20_000.0);
         within("elevation", self.elevation.unwrap_or(0.0), -500.0, 9_000.0);
     }
+}
+
+/// The number that stands for the place of a rule with `near`.
+pub(super) fn nearest_fingerprint(nearest: Option<StationId>) -> u32 {
+    sum(&(None::<&str>, None::<&str>, nearest))
 }
 
 fn sum(value: &impl Serialize) -> u32 {

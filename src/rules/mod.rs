@@ -40,7 +40,7 @@ pub use lifecycle::{Episodes, Event, HORIZON_DAYS, Identity, Taken, Terms, Trans
 pub use lint::lint;
 pub use lone_day::LoneDay;
 pub use message::{Subject, Template};
-pub use nearest::{Reporting, km_between};
+pub use nearest::{REPORTING_RECORDS, Reporting, far, km_between};
 pub use position::{Mistake, Position};
 pub use published::{Item, Key, Nearest, Published, PublishedRule, Quarantine};
 pub use rule::{DayVerdict, Judgement, Place, Rule, Severity};

@@ -7,10 +7,17 @@ use crate::noaa::{Date, Element, ObservationView, StationId};
 
 /// Mean radius of the earth, in kilometres (IUGG).
 const EARTH_KM: f64 = 6_371.009;
-/// How far away a station may be, in kilometres, where a rule does not say.
-const MAX_KM: f64 = 100.0;
 /// A station that has not reported an element for so many days before the newest date does not report it.
 const SILENT_DAYS: i32 = 30;
+
+/// A station further away than this has other weather, in kilometres.
+const FAR_KM: f64 = 50.0;
+/// The same for how much higher or lower it stands, in metres: about two degrees.
+const FAR_M: f64 = 300.0;
+
+/// How many of the newest records of each partition say who reports what. All who look for the nearest station look at
+/// as many: so they find the same one.
+pub const REPORTING_RECORDS: i64 = 200_000;
 
 /// Who reports what, as observations tell it.
 #[derive(Default)]
@@ -82,7 +89,7 @@ impl Reporting {
 
     /// The nearest station that reports all `elements`.
     pub fn nearest(&self, near: &Near, elements: &[Element]) -> Option<Nearest> {
-        let max_km = near.max_km.unwrap_or(MAX_KM);
+        let max_km = near.max_km();
         self.stations
             .iter()
             .filter(|(id, _)| self.still_reports(**id, elements))
@@ -103,6 +110,24 @@ impl Reporting {
                     .map(|(station, point)| (station - point).round()),
             })
     }
+}
+
+/// What is wrong with the station that was found for `near`, if it is far away, or much higher or lower.
+pub fn far(nearest: &Nearest) -> Option<String> {
+    let is_far = nearest.km > FAR_KM || nearest.higher_by_m.is_some_and(|metres| metres.abs() > FAR_M);
+    is_far.then(|| {
+        let height = match nearest.higher_by_m {
+            Some(metres) if metres < 0.0 => format!("{} m lower", -metres),
+            Some(metres) => format!("{metres} m higher"),
+            None => "at an unknown difference in elevation (near.elevation is not set)".into(),
+        };
+        let name = nearest.name.as_deref().map(|name| format!(" {name}")).unwrap_or_default();
+        format!(
+            "the nearest station that reports it is {}{name}, {} km away and {height}: its weather may differ; name a \
+             station, or lower max_km",
+            nearest.station, nearest.km
+        )
+    })
 }
 
 /// The distance of two places, as latitude and longitude in degrees, in kilometres (haversine, on a sphere).
@@ -147,5 +172,20 @@ mod tests {
         // Phoenix to Tucson, airport to airport, by the formula that pilots use: about 178 km.
         assert!((km_between((33.43, -112.01), (32.13, -110.96)) - 175.0).abs() < 3.0);
         assert!((km_between((0.0, 179.5), (0.0, -179.5)) - 111.2).abs() < 0.1);
+    }
+
+    #[test]
+    fn far_stations_are_named_with_both_figures() {
+        let found = |km, higher_by_m| Nearest {
+            station: StationId::parse(b"USC00027281").unwrap(),
+            name: Some("ROOSEVELT".into()),
+            km,
+            higher_by_m,
+        };
+        assert_eq!(far(&found(12.0, Some(-80.0))), None);
+        let away = far(&found(91.8, Some(12.0))).unwrap();
+        assert!(away.contains("91.8 km") && away.contains("12 m higher"), "{away}");
+        let lower = far(&found(3.0, Some(-412.0))).unwrap();
+        assert!(lower.contains("3 km") && lower.contains("412 m lower"), "{lower}");
     }
 }

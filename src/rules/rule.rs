@@ -5,7 +5,10 @@ use std::sync::Arc;
 use serde::{Deserialize, Serialize};
 use smallvec::SmallVec;
 
-use super::{Active, Address, Condition, EvaluationError, Evaluator, Identity, Template, Terms, Verdict};
+use super::definition::nearest_fingerprint;
+use super::{
+    Active, Address, Condition, EvaluationError, Evaluator, Identity, Near, Template, Terms, Verdict,
+};
 use crate::noaa::{Element, ObservationView, StationId};
 
 /// How urgent an alert is; notifications may pass through quiet hours by it.
@@ -39,12 +42,12 @@ pub enum Place {
     Station(StationId),
     /// All that satisfy a condition over `station`.
     Where(Arc<Condition>),
-    /// The nearest to a point, which nobody has looked for yet.
-    Unresolved,
+    /// The nearest to a point, as long as no station near enough is known to report what the rule asks for.
+    Unresolved(Near),
 }
 
 /// One rule: a condition at some place, and whom to tell.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct Rule {
     /// Unique among the rules; part of each alert's id.
     pub id: Arc<str>,
@@ -106,6 +109,13 @@ impl Rule {
         self.clear.is_some()
     }
 
+    /// The same rule at the station that was found for its `near`, exactly as if it had been compiled with that station.
+    #[must_use]
+    pub fn at(&self, station: StationId) -> Self {
+        let identity = Identity { place: nearest_fingerprint(Some(station)), ..self.identity };
+        Self { place: Place::Station(station), identity, ..self.clone() }
+    }
+
     /// What decides about episodes, besides conditions.
     pub fn terms(&self) -> Terms {
         Terms { for_days: self.for_days, repeat_days: self.repeat_days }
@@ -116,7 +126,7 @@ impl Rule {
         match &self.place {
             Place::Station(station) => *station == view.station.id,
             Place::Where(condition) => evaluator.evaluate(condition, view) == Ok(Verdict::Holds),
-            Place::Unresolved => false,
+            Place::Unresolved(_) => false,
         }
     }
 

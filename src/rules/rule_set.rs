@@ -8,10 +8,10 @@ use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 use smallvec::SmallVec;
 
 use super::{
-    Condition, Conditions, EvaluationError, Evaluator, Key, Mistake, Place, Rule, RuleFile, Subscriber,
+    Condition, Conditions, EvaluationError, Evaluator, Key, Mistake, Near, Place, Rule, RuleFile, Subscriber,
     Verdict,
 };
-use crate::noaa::{ObservationView, StationId};
+use crate::noaa::{Element, ObservationView, StationId};
 
 /// Counts rules and subscribers that are not used.
 pub const QUARANTINED_METRIC: &str = "frostline_rules_quarantined";
@@ -39,6 +39,21 @@ struct Inner {
     subscribers: Hashed<Arc<str>, Arc<Subscriber>>,
     /// Rules and subscribers that are not used, by key, with the reason.
     quarantined: BTreeMap<String, String>,
+    /// Stations that were found in this process for rules with `near`, by the rule's id.
+    found: BTreeMap<Arc<str>, Found>,
+}
+
+/// A station that was found for a rule's `near`. It holds for later versions of the rule too, if they ask the same.
+struct Found {
+    near: Near,
+    elements: Vec<Element>,
+    station: StationId,
+}
+
+impl Found {
+    fn is_for(&self, near: &Near, rule: &Rule) -> bool {
+        self.near == *near && self.elements == rule.elements()
+    }
 }
 
 impl RuleSet {
@@ -58,15 +73,15 @@ impl RuleSet {
         rules
     }
 
-    /// Adds a rule, or replaces the one with its id.
+    /// Adds a rule, or replaces the one with its id. If a station was found before for its `near`, it watches that.
     pub fn put(&self, rule: Rule) {
-        let rule = Arc::new(rule);
         let mut inner = self.write();
-        inner.forgive(|| Key::Rule(rule.id.to_string()));
-        if let Some(older) = inner.rules.insert(Arc::clone(&rule.id), Arc::clone(&rule)) {
-            inner.unlink(&older);
-        }
-        inner.link(rule);
+        let found = match &rule.place {
+            Place::Unresolved(near) => inner.found.get(&rule.id).filter(|found| found.is_for(near, &rule)),
+            Place::Station(_) | Place::Where(_) => None,
+        };
+        let rule = found.map(|found| rule.at(found.station)).unwrap_or(rule);
+        inner.put(Arc::new(rule));
         self.changed(inner);
     }
 
@@ -75,7 +90,35 @@ impl RuleSet {
         let mut inner = self.write();
         inner.forgive(|| Key::Rule(id.to_owned()));
         inner.remove_rule(id);
+        inner.found.remove(id);
         self.changed(inner);
+    }
+
+    /// The rules whose `near` has no station yet.
+    pub fn unresolved(&self) -> Vec<(Arc<Rule>, Near)> {
+        let near = |rule: &Arc<Rule>| match rule.place {
+            Place::Unresolved(near) => Some((Arc::clone(rule), near)),
+            Place::Station(_) | Place::Where(_) => None,
+        };
+        self.read().rules.values().filter_map(near).collect()
+    }
+
+    /// Notes the station of a rule that is not in force yet.
+    pub fn note_nearest(&self, rule: &Rule, near: Near, station: StationId) {
+        let found = Found { near, elements: rule.elements(), station };
+        self.write().found.insert(Arc::clone(&rule.id), found);
+    }
+
+    /// Has a rule with `near` watch this station. `None` where another version of it has come into force.
+    pub fn place_nearest(&self, rule: &Arc<Rule>, near: Near, station: StationId) -> Option<Arc<Rule>> {
+        let mut inner = self.write();
+        inner.rules.get(&rule.id).filter(|known| Arc::ptr_eq(known, rule))?;
+        let found = Found { near, elements: rule.elements(), station };
+        inner.found.insert(Arc::clone(&rule.id), found);
+        let placed = Arc::new(rule.at(station));
+        inner.put(Arc::clone(&placed));
+        self.changed(inner);
+        Some(placed)
     }
 
     /// Adds a subscriber, or replaces the one with this id.
@@ -205,6 +248,14 @@ impl RuleSet {
 }
 
 impl Inner {
+    fn put(&mut self, rule: Arc<Rule>) {
+        self.forgive(|| Key::Rule(rule.id.to_string()));
+        if let Some(older) = self.rules.insert(Arc::clone(&rule.id), Arc::clone(&rule)) {
+            self.unlink(&older);
+        }
+        self.link(rule);
+    }
+
     /// Drops the note on something that is put again or removed.
     fn forgive(&mut self, key: impl FnOnce() -> Key) {
         if !self.quarantined.is_empty() {
@@ -226,7 +277,7 @@ impl Inner {
                 let group = self.by_condition.entry(condition.text().to_owned()).or_insert_with(group);
                 group.1.insert(Arc::clone(&rule.id), rule);
             }
-            Place::Unresolved => {}
+            Place::Unresolved(_) => {}
         }
     }
 
@@ -248,7 +299,7 @@ impl Inner {
                     }
                 }
             }
-            Place::Unresolved => {}
+            Place::Unresolved(_) => {}
         }
     }
 }
@@ -284,6 +335,36 @@ mod tests {
         assert!(ids(&rules, SCOTTSDALE).is_empty());
         assert_eq!(ids(&rules, AJO), ["b"]);
         assert_eq!(rules.len(), 1);
+    }
+
+    fn put(rules: &RuleSet, text: &str) {
+        let file = RuleFile::parse(text, &mut Conditions::default(), &|_| false).unwrap();
+        file.rules.into_iter().for_each(|(_, rule)| rules.put(rule));
+    }
+
+    #[test]
+    fn a_station_that_was_found_for_near_stays_until_something_else_is_asked() {
+        let near = "[[rule]]\nid = \"n\"\nnear = { lat = 33.6, lon = -111.9 }\nwhen = \"TMIN <= 0.0\"\n";
+        let rules = RuleSet::parse(near).unwrap();
+        assert!(ids(&rules, SCOTTSDALE).is_empty());
+        let (rule, point) = rules.unresolved().pop().unwrap();
+        let station = StationId::parse(b"USW00003192").unwrap();
+        let (placed, generation) = (rules.place_nearest(&rule, point, station).unwrap(), rules.generation());
+        assert_eq!((ids(&rules, SCOTTSDALE), rules.unresolved().len(), generation), (vec!["n".into()], 0, 2));
+        assert!(rules.place_nearest(&rule, point, station).is_none(), "it is not in force any more");
+        let definition =
+            crate::rules::Definition { near: Some(point), ..crate::rules::Definition::default() };
+        let definition =
+            crate::rules::Definition { id: "n".into(), when: "TMIN <= 0.0".into(), ..definition };
+        let compiled = definition.compile(0, Some(station), &mut Conditions::default()).unwrap();
+        assert_eq!(placed.identity, compiled.identity, "memories of days stay");
+        put(&rules, &near.replace("0.0", "-2.0"));
+        assert_eq!(ids(&rules, SCOTTSDALE), ["n"], "other limits, the same place");
+        put(&rules, &near.replace("TMIN", "TMAX"));
+        assert_eq!(rules.unresolved().len(), 1, "the station was found for another element");
+        rules.note_nearest(&rule, point, station);
+        put(&rules, near);
+        assert_eq!(ids(&rules, SCOTTSDALE), ["n"]);
     }
 
     #[test]

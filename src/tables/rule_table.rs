@@ -10,9 +10,7 @@ use std::sync::Arc;
 
 use frostline_engine::{Record, StateError, Table};
 
-use crate::rules::{
-    Conditions, Item, Key, Place, PublishedRule, QUARANTINED_METRIC, Quarantine, Rule, RuleSet,
-};
+use crate::rules::{Conditions, Item, Key, PublishedRule, QUARANTINED_METRIC, Quarantine, Rule, RuleSet};
 
 const RULES_METRIC: &str = "frostline_rules";
 
@@ -50,9 +48,6 @@ impl RuleTable {
             Ok(Item::Rule(published)) => match self.compile(&published) {
                 Ok(rule) => {
                     let version = rule.version;
-                    if matches!(rule.place, Place::Unresolved) {
-                        tracing::warn!(%key, partition, offset, "no station was found near it: it cannot fire");
-                    }
                     self.rules.put(rule);
                     self.log(|| tracing::info!(%key, version, partition, offset, "rule changed"));
                 }

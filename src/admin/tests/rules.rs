@@ -50,6 +50,33 @@ async fn a_rule_file_that_is_too_large_or_too_slow_is_refused_as_json() {
     assert_eq!(refused.0, StatusCode::REQUEST_TIMEOUT);
 }
 
+#[actix_web::test]
+async fn a_change_that_is_refused_says_whose_turn_it_is() {
+    use crate::publishing::PublishError;
+    use crate::rules::{Key, Mistake, Position};
+    use frostline_engine::kafka::KafkaError;
+
+    let answer = async |error: PublishError| {
+        let response = api::refused(&error);
+        let status = response.status().as_u16();
+        let body = actix_web::body::to_bytes(response.into_body()).await.unwrap();
+        (status, serde_json::from_slice::<Value>(&body).unwrap())
+    };
+    let mistake = Mistake { position: Position { line: 4, column: 8 }, message: "unknown element".into() };
+    let (status, body) = answer(PublishError::Mistakes(vec![mistake])).await;
+    assert_eq!(
+        (status, &body["mistakes"][0]["line"], &body["mistakes"][0]["column"]),
+        (422, &json!(4), &json!(8))
+    );
+    let (status, body) = answer(PublishError::Unknown(Key::Rule("frost".into()))).await;
+    assert_eq!(
+        (status, body["error"].as_str()),
+        (422, Some("there is no rule `frost`: see `frostline rules list`"))
+    );
+    assert_eq!(answer(KafkaError::Settings("x".into()).into()).await.0, 422);
+    assert_eq!(answer(KafkaError::Retry("the broker is away".into()).into()).await.0, 500);
+}
+
 /// Two changes compute; a third is refused, also when the clients of the two have gone.
 #[actix_web::test]
 async fn two_changes_of_rules_compute_at_a_time() {

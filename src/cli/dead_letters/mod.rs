@@ -14,9 +14,9 @@ use frostline_engine::{HEADER_PREFIX, OutputHeader, RETRIED_HEADER};
 use serde_json::{Value, json};
 
 use super::output::{BOLD, CYAN, DIM, YELLOW};
-use super::rules::source::Live;
 use super::{Common, Failed, output};
 use crate::config::{Config, topic};
+use crate::publishing::Live;
 
 const EXAMPLES: &str = "\
 Examples:

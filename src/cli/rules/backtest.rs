@@ -13,11 +13,12 @@ use super::super::history_arguments::check_period;
 use super::super::output::{BOLD, CYAN, DIM, GREEN, RED, YELLOW};
 use super::super::{Common, Failed, output, topics};
 use super::StationFiles;
-use super::source::{self, Live};
+use super::source;
 use crate::backtest::{self, Change, Difference, Feed, Input, Picture, RuleStats, Setting, Stats};
 use crate::config::Config;
 use crate::history;
 use crate::noaa::{Date, Station};
+use crate::publishing::Live;
 use crate::rules::{Conditions, Published};
 
 const EXAMPLES: &str = "\
@@ -314,7 +315,7 @@ fn print(
 
 fn print_rule(id: &str, rule: &RuleStats, rules: &Published) -> Result<(), Failed> {
     let published = rules.rules.get(id);
-    let place = published.map(super::apply::place).unwrap_or_default();
+    let place = published.map(crate::publishing::place).unwrap_or_default();
     let when = published.map(|rule| rule.definition.when.as_str()).unwrap_or_default();
     output::line(&format!("{BOLD}{id}{BOLD:#}  {DIM}{place}{DIM:#}  {when}"))?;
     let mut facts = vec![format!("fired {}", output::grouped(rule.fired))];

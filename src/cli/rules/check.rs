@@ -1,6 +1,5 @@
 //! `frostline rules check`: everything that can be said about a rule file before it goes live.
 
-use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use clap::Args;
@@ -8,16 +7,11 @@ use clap::Args;
 use super::super::output::{BOLD, GREEN, RED, YELLOW};
 use super::super::{Common, Failed, output};
 use super::StationFiles;
-use super::placement::{self, Placement};
-use super::source::{self, Live};
+use super::source;
 use crate::backtest::{self, Input};
 use crate::config::Config;
-use crate::noaa::{Station, StationId};
-use crate::rules::{
-    Channel, Conditions, Evaluator, MISTAKES_MAX, Mistake, Near, Place, Problem, Reporting, Rule, RuleFile,
-    Verdict, lint,
-};
-use crate::stages::DeliverSettings;
+use crate::publishing::{Known, Live, by_id, warnings};
+use crate::rules::{Conditions, Mistake, RuleFile};
 
 const EXAMPLES: &str = "\
 Examples:
@@ -47,28 +41,6 @@ pub(super) struct CheckArguments {
     /// Exit code 0 where there are warnings only
     #[arg(long)]
     lenient: bool,
-}
-
-/// What is known about stations; `None` where nobody was asked.
-#[derive(Default)]
-pub(super) struct Known {
-    pub(super) table: Option<BTreeMap<StationId, Station>>,
-    pub(super) reporting: Option<Reporting>,
-    /// Where people can be notified at all.
-    pub(super) channels: Option<DeliverSettings>,
-    /// Which stations of the table get through the filter; `None` where all do, or there is no table.
-    pub(super) placement: Option<Placement>,
-}
-
-impl Known {
-    /// What the configuration says about channels, if any is configured, and about the filter.
-    pub(super) fn with_config(self, config: &Config) -> Self {
-        Self {
-            channels: config.notify.is_on().then(|| config.deliver_settings()),
-            placement: self.table.as_ref().and_then(|table| Placement::new(config, table)),
-            ..self
-        }
-    }
 }
 
 pub(super) async fn check(common: &Common, arguments: &CheckArguments) -> Result<(), Failed> {
@@ -122,118 +94,6 @@ fn known(config: &Config, arguments: &CheckArguments, live: Option<&Live<'_>>) -
         Some(backtest::reporting(&Input::Files(&arguments.data, &source::read_file), &setting)?)
     };
     Ok(Known { table: stations.map(by_id), reporting, ..Known::default() })
-}
-
-/// A table of stations.
-pub(in super::super) fn by_id(stations: Vec<Station>) -> BTreeMap<StationId, Station> {
-    stations.into_iter().map(|station| (station.id, station)).collect()
-}
-
-/// Which of the rules choose stations by a condition that no station of the table meets.
-fn choose_nobody(file: &RuleFile, table: &BTreeMap<StationId, Station>) -> Vec<bool> {
-    let mut choose_nobody: Vec<bool> =
-        file.rules.iter().map(|(_, rule)| matches!(rule.place, Place::Where(_))).collect();
-    let evaluator = Evaluator::new();
-    for station in table.values() {
-        if !choose_nobody.contains(&true) {
-            break;
-        }
-        let Some(view) = placement::as_view(station) else { continue };
-        for ((_, rule), is_alone) in file.rules.iter().zip(&mut choose_nobody) {
-            if let Place::Where(condition) = &rule.place
-                && *is_alone
-            {
-                *is_alone = evaluator.evaluate(condition, &view) != Ok(Verdict::Holds);
-            }
-        }
-    }
-    choose_nobody
-}
-
-/// What looks wrong with rules that are sound: the first of it, where there is very much.
-pub(super) fn warnings(file: &RuleFile, known: &Known) -> Vec<Mistake> {
-    let mut found = known.channels.as_ref().map_or_else(Vec::new, |channels| unreachable_by(channels, file));
-    let lacks_email = known.channels.as_ref().is_some_and(|channels| !channels.has(Channel::Email));
-    let choose_nobody = known.table.as_ref().map(|table| choose_nobody(file, table)).unwrap_or_default();
-    for (index, (definition, rule)) in file.rules.iter().enumerate() {
-        let mut problems = lint(rule);
-        if lacks_email && definition.email.is_some() {
-            let message = "no [notify.email] is configured: nobody is told there".to_owned();
-            problems.push(Problem { field: "email", offset: 0, message });
-        }
-        let mut add = |field, message| problems.push(Problem { field, offset: 0, message });
-        let placement = known.placement.as_ref();
-        if choose_nobody.get(index) == Some(&true) {
-            add("where", "no station of the station table is chosen by it: nothing will ever match".into());
-        } else if matches!(rule.place, Place::Where(_)) {
-            placement
-                .and_then(|placement| placement.shut_out(rule))
-                .into_iter()
-                .for_each(|reason| add("where", reason));
-        }
-        if let Place::Station(station) = rule.place {
-            of_station(station, rule, known).into_iter().for_each(|reason| add("station", reason));
-        }
-        if let (Some(near), Some(reporting)) = (&definition.near, &known.reporting) {
-            of_near(near, rule, reporting, placement).into_iter().for_each(|reason| add("near", reason));
-        }
-        // Finding a place takes long in a large file.
-        let room = MISTAKES_MAX.saturating_sub(found.len());
-        found.extend(problems.into_iter().take(room).map(|problem| Mistake {
-            position: file.locate(index, &problem),
-            message: format!("rule `{}`: {}", rule.id, problem.message),
-        }));
-    }
-    found
-}
-
-/// What looks wrong with a rule's station.
-fn of_station(station: StationId, rule: &Rule, known: &Known) -> Vec<String> {
-    if known.table.as_ref().is_some_and(|table| !table.contains_key(&station)) {
-        return vec![format!("station {station} is not in the station table: nothing will come from it")];
-    }
-    let shut_out = known.placement.as_ref().and_then(|placement| placement.shut_out(rule));
-    let mut reasons: Vec<String> = shut_out.into_iter().collect();
-    match &known.reporting {
-        Some(reporting) if !reporting.knows(station) => {
-            reasons.push(format!("nothing was found of station {station} in the observations"));
-        }
-        Some(reporting) => {
-            let missing = rule.elements().into_iter().filter(|element| !reporting.reports(station, *element));
-            reasons.extend(missing.map(|element| format!("station {station} has never reported {element}")));
-        }
-        None => {}
-    }
-    reasons
-}
-
-/// What looks wrong with the station that is nearest.
-fn of_near(near: &Near, rule: &Rule, reporting: &Reporting, placement: Option<&Placement>) -> Option<String> {
-    match reporting.nearest(near, &rule.elements()) {
-        Some(nearest) => {
-            let shut_out = placement.and_then(|placement| placement.shuts_out_nearest(nearest.station));
-            shut_out.or_else(|| placement::far(&nearest))
-        }
-        None => {
-            let elements: Vec<String> = rule.elements().iter().map(ToString::to_string).collect();
-            Some(format!("no station near it reports {}", elements.join(" and ")))
-        }
-    }
-}
-
-/// Subscribers with addresses of channels that are not configured.
-fn unreachable_by(channels: &DeliverSettings, file: &RuleFile) -> Vec<Mistake> {
-    let of_subscriber = |(index, subscriber)| {
-        let (_, missing) = channels.channels_and_missing(subscriber);
-        missing.into_iter().map(move |(field, section)| Mistake {
-            position: file.locate_subscriber(index, &Problem { field, offset: 0, message: String::new() }),
-            message: format!(
-                "subscriber `{}`: no {section} is configured: nobody is told there",
-                subscriber.id
-            ),
-        })
-    };
-    file.subscribers.iter().enumerate().flat_map(of_subscriber).take(MISTAKES_MAX).collect()
 }
 
 fn plural(rules: usize) -> &'static str {

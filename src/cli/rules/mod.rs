@@ -1,9 +1,9 @@
 //! `frostline rules`: for people who own rules.
 
-pub(super) mod apply;
+mod apply;
+pub(super) mod at_start;
 mod backtest;
 mod check;
-pub(super) mod placement;
 pub(super) mod source;
 mod view;
 
@@ -13,9 +13,7 @@ use clap::{Args, Subcommand};
 
 use super::{Common, Failed};
 
-pub(super) use apply::place;
 pub(super) use backtest::{History, check_needs, date};
-pub(super) use check::by_id;
 
 const EXAMPLES: &str = "\
 Examples:

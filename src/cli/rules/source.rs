@@ -4,23 +4,22 @@ use std::ops::ControlFlow;
 use std::path::Path;
 use std::sync::Arc;
 
-use frostline_engine::kafka::{Admin, ClientSettings, Reader, StartAt};
+use frostline_engine::kafka::{ClientSettings, Reader, StartAt};
 use frostline_engine::record::{Record, unix_ms};
 
-use super::super::{Failed, stations, topics};
+use super::super::{Failed, stations};
 use super::StationFiles;
 use crate::backtest::{Feed, Setting};
 use crate::bounded::read_text;
 use crate::config::{Config, topic};
 use crate::history;
-use crate::noaa::{ObservationView, Station, StationId};
-use crate::rules::{Condition, Conditions, FILE_BYTES_MAX, Mistake, Published, Reporting, RuleFile, Scope};
+use crate::noaa::Station;
+use crate::publishing::Live;
+use crate::rules::{Condition, Conditions, FILE_BYTES_MAX, Mistake, Published, RuleFile, Scope};
 use crate::stages::StationIndex;
 
 /// What stands for the rules' topic in place of a file.
 pub(in super::super) const LIVE: &str = "live";
-/// How many of the newest records of each partition tell who reports what.
-const TAIL_RECORDS: i64 = 200_000;
 
 /// Reads the text of a rule file.
 pub(in super::super) fn read_rule_file(path: &Path) -> Result<String, Failed> {
@@ -60,86 +59,6 @@ pub(in super::super) async fn rules(config: &Config, named: Option<&Path>) -> Re
             published.quarantine_broken(&mut Conditions::default());
             Ok(published)
         }
-    }
-}
-
-/// The topics of a broker.
-pub(in super::super) struct Live<'a> {
-    config: &'a Config,
-    admin: Admin,
-    settings: ClientSettings,
-}
-
-impl<'a> Live<'a> {
-    /// Connects, after a bounded wait for the broker.
-    pub(in super::super) async fn connect(config: &'a Config) -> Result<Self, Failed> {
-        let admin = topics::connect(config).await?;
-        Ok(Self { config, admin, settings: ClientSettings::new(&config.kafka)? })
-    }
-
-    /// For other questions.
-    pub(in super::super) fn admin(&self) -> &Admin {
-        &self.admin
-    }
-
-    /// All that is in the rules' topic.
-    pub(in super::super) fn published(&self) -> Result<Published, Failed> {
-        let topic = self.config.topic(topic::RULES).name;
-        let mut published = Published::default();
-        self.read(&topic, StartAt::Beginning, &mut |record| {
-            if let Some(key) = record.key {
-                published.take(key, record.value);
-            }
-        })?;
-        Ok(published)
-    }
-
-    /// Who reports what, by the newest records that the alert stage reads.
-    pub(in super::super) fn reporting(&self) -> Result<Reporting, Failed> {
-        let topic = self.config.topic(&self.config.alert.source).name;
-        let mut reporting = Reporting::default();
-        self.read(&topic, StartAt::Tail(TAIL_RECORDS), &mut |record| {
-            if let Some(Ok(view)) = record.value.map(ObservationView::parse) {
-                reporting.take(&view);
-            }
-        })?;
-        Ok(reporting)
-    }
-
-    /// The station table.
-    pub(in super::super) fn stations(&self) -> Result<Vec<Station>, Failed> {
-        let topic = self.config.topic(topic::STATIONS).name;
-        let mut stations = std::collections::BTreeMap::new();
-        self.read(&topic, StartAt::Beginning, &mut |record| {
-            let Some(id) = record.key.and_then(StationId::parse) else { return };
-            match record.value.map(serde_json::from_slice::<Station>) {
-                Some(Ok(station)) => drop(stations.insert(id, station)),
-                Some(Err(_)) => {}
-                None => drop(stations.remove(&id)),
-            }
-        })?;
-        Ok(stations.into_values().collect())
-    }
-
-    /// Reads a topic to its end.
-    pub(in super::super) fn read(
-        &self,
-        topic: &str,
-        start: StartAt,
-        visit: &mut dyn FnMut(&Record<'_>),
-    ) -> Result<(), Failed> {
-        let Some(partitions) = self.admin.partitions(topic)? else {
-            let advice = "make the topics with `frostline topics create`";
-            return Err(Failed::Usage(anyhow::anyhow!("no such topic: {topic}: {advice}")));
-        };
-        Ok(Reader::read_to_end(&self.settings, topic, partitions, start, visit)?)
-    }
-
-    /// Writes records to the rules' topic, and waits until all replicas have them.
-    pub(super) fn write(&self, records: Vec<(String, Option<Vec<u8>>)>) -> Result<(), Failed> {
-        let topic = self.config.topic(topic::RULES).name;
-        let records = records.into_iter().map(|(key, value)| (key.into_bytes(), value));
-        Ok(stations::publish_to_table(&self.settings, &topic, "records", records)?)
     }
 }
 

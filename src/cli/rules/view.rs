@@ -5,8 +5,7 @@ use serde::Serialize;
 
 use super::super::output::{BOLD, DIM, RED};
 use super::super::{Common, Failed, output};
-use super::apply::place;
-use super::source::Live;
+use crate::publishing::{Live, place};
 use crate::rules::{Conditions, Definition, Published, Subscriber};
 
 const LIST_EXAMPLES: &str = "\

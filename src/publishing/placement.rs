@@ -2,21 +2,20 @@
 //! that are far away.
 
 use std::collections::{BTreeMap, HashSet};
+use std::time::{Duration, Instant};
 
 use crate::config::{Config, topic};
 use crate::noaa::{Compat, ObservationView, Station, StationId};
-use crate::rules::{Condition, Conditions, Evaluator, Nearest, Place, Published, Rule, Scope, Verdict};
+use crate::rules::{Condition, Conditions, Evaluator, Place, Published, Rule, Scope, Verdict, far};
 
-/// A station further away than this has other weather, in kilometres.
-const FAR_KM: f64 = 50.0;
-/// The same for how much higher or lower it stands, in metres: about two degrees.
-const FAR_M: f64 = 300.0;
+/// How long a start may take to check places: with very many conditions over very many stations it would take minutes.
+const LOG_PATIENCE: Duration = Duration::from_secs(2);
 
 /// What an alert stage that reads the filtered topic does not see.
 const ADVICE: &str = "change filter.where, or set alert.source = \"noaa-json\" to judge all stations";
 
 /// The stations of the table, where the filter decides whose observations reach the alert stage.
-pub(in super::super) struct Placement {
+pub struct Placement {
     kept: Vec<ObservationView>,
     /// The others.
     shut_out: HashSet<StationId>,
@@ -25,7 +24,7 @@ pub(in super::super) struct Placement {
 
 impl Placement {
     /// `None` where the alert stage reads all observations.
-    pub(in super::super) fn new(config: &Config, table: &BTreeMap<StationId, Station>) -> Option<Self> {
+    pub fn new(config: &Config, table: &BTreeMap<StationId, Station>) -> Option<Self> {
         if !is_filtered(config) {
             return None;
         }
@@ -40,7 +39,7 @@ impl Placement {
     }
 
     /// Why a rule never fires, if none of its stations gets through the filter. It watches some.
-    pub(in super::super) fn shut_out(&self, rule: &Rule) -> Option<String> {
+    pub fn shut_out(&self, rule: &Rule) -> Option<String> {
         match &rule.place {
             Place::Station(station) if self.shut_out.contains(station) => Some(format!(
                 "station {station} does not get through filter.where, so this rule never fires: {ADVICE}"
@@ -54,12 +53,12 @@ impl Placement {
                     )
                 })
             }
-            Place::Station(_) | Place::Unresolved => None,
+            Place::Station(_) | Place::Unresolved(_) => None,
         }
     }
 
     /// The same for the station that was found for `near`.
-    pub(super) fn shuts_out_nearest(&self, station: StationId) -> Option<String> {
+    pub fn shuts_out_nearest(&self, station: StationId) -> Option<String> {
         self.shut_out.contains(&station).then(|| {
             format!("the nearest station, {station}, does not get through filter.where, so it is not used: {ADVICE}")
         })
@@ -67,38 +66,29 @@ impl Placement {
 }
 
 /// Whether the alert stage reads only what the filter keeps.
-pub(in super::super) fn is_filtered(config: &Config) -> bool {
+pub fn is_filtered(config: &Config) -> bool {
     config.alert.source == topic::JSON_US_AZ
 }
 
 /// A station as conditions see it; elements and the date are not asked.
-pub(super) fn as_view(station: &Station) -> Option<ObservationView> {
+pub fn as_view(station: &Station) -> Option<ObservationView> {
     let document = format!(r#"{{"station":{},"date":"2016-01-01"}}"#, station.to_json(Compat::None));
     ObservationView::parse(document.as_bytes()).ok()
 }
 
-/// What is wrong with the station that was found for `near`, if it is far away, or much higher or lower.
-pub(in super::super) fn far(nearest: &Nearest) -> Option<String> {
-    let is_far = nearest.km > FAR_KM || nearest.higher_by_m.is_some_and(|metres| metres.abs() > FAR_M);
-    is_far.then(|| {
-        let height = match nearest.higher_by_m {
-            Some(metres) if metres < 0.0 => format!("{} m lower", -metres),
-            Some(metres) => format!("{metres} m higher"),
-            None => "at an unknown difference in elevation (near.elevation is not set)".into(),
-        };
-        let name = nearest.name.as_deref().map(|name| format!(" {name}")).unwrap_or_default();
-        format!(
-            "the nearest station that reports it is {}{name}, {} km away and {height}: its weather may differ; name a \
-             station, or lower max_km",
-            nearest.station, nearest.km
-        )
-    })
-}
-
 /// Logs what looks wrong with the places of rules that start.
-pub(in super::super) fn log(rules: &Published, placement: Option<&Placement>) {
-    let mut conditions = Conditions::default();
-    for (id, published) in &rules.rules {
+pub fn log(rules: &Published, placement: Option<&Placement>) {
+    let (mut conditions, begun) = (Conditions::default(), Instant::now());
+    for (checked, (id, published)) in rules.rules.iter().enumerate() {
+        if begun.elapsed() > LOG_PATIENCE {
+            let unchecked = rules.rules.len() - checked;
+            tracing::info!(
+                checked,
+                unchecked,
+                "not all places are checked at a start: see `frostline rules check`"
+            );
+            return;
+        }
         let shut_out = placement.and_then(|placement| {
             published.compile(&mut conditions).ok().and_then(|rule| placement.shut_out(&rule))
         });
@@ -146,20 +136,5 @@ mod tests {
         let mut all = Config::default();
         all.alert.source = topic::JSON.into();
         assert!(Placement::new(&all, &table).is_none());
-    }
-
-    #[test]
-    fn far_stations_are_named_with_both_figures() {
-        let found = |km, higher_by_m| Nearest {
-            station: StationId::parse(b"USC00027281").unwrap(),
-            name: Some("ROOSEVELT".into()),
-            km,
-            higher_by_m,
-        };
-        assert_eq!(far(&found(12.0, Some(-80.0))), None);
-        let away = far(&found(91.8, Some(12.0))).unwrap();
-        assert!(away.contains("91.8 km") && away.contains("12 m higher"), "{away}");
-        let lower = far(&found(3.0, Some(-412.0))).unwrap();
-        assert!(lower.contains("3 km") && lower.contains("412 m lower"), "{lower}");
     }
 }

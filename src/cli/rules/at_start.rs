@@ -1,0 +1,95 @@
+//! The rules that a daemon starts with.
+
+use frostline_engine::StageId;
+
+use super::super::Failed;
+use super::source;
+use crate::app::AppOptions;
+use crate::config::Config;
+use crate::publishing::placement::{self, Placement};
+use crate::publishing::{Live, PublishError, by_id};
+use crate::rules::{Conditions, Near, Published, Rule, RuleSet};
+use crate::stages;
+
+/// The rules of the file, where a stage needs them. Rules that live in their topic are read by the daemon itself: of these
+/// only the stations near them are looked for here.
+///
+/// A station that is found here watches from the first record. Rules for which there is none yet are left to the daemon.
+pub(in super::super) async fn load(config: &Config, stages: &[StageId]) -> Result<RuleSet, Failed> {
+    if !AppOptions::of_stages(stages.to_vec()).needs_rules() {
+        return Ok(RuleSet::default());
+    }
+    match config.alert.rule_file() {
+        Some(path) if path.exists() => of_file(config, Published::of_file(source::rule_file(path)?)).await,
+        Some(path) => Err(Failed::Usage(anyhow::anyhow!(
+            "{}: there is no such rule file: alert.rules names it; with alert.rules = \"topic\" rules are those that \
+             `frostline rules apply` has published",
+            path.display()
+        ))),
+        None if stages.contains(&stages::ALERT) => of_topic(config).await,
+        None => Ok(RuleSet::default()),
+    }
+}
+
+async fn of_file(config: &Config, mut rules: Published) -> Result<RuleSet, Failed> {
+    let mut conditions = Conditions::default();
+    let is_filtered = placement::is_filtered(config) && !rules.rules.is_empty();
+    if rules.asks_for_nearest() || is_filtered {
+        let live = Live::connect(config).await?;
+        if rules.asks_for_nearest() {
+            rules.find_nearest(&live.reporting()?, &Published::default(), &mut conditions);
+        }
+        warn_about_places(config, &live, &rules)?;
+    }
+    Ok(rules.rule_set(&mut conditions))
+}
+
+/// Notes the stations near rules that were published without one, and warns about places as `rules apply` does.
+async fn of_topic(config: &Config) -> Result<RuleSet, Failed> {
+    let (rules, mut conditions) = (RuleSet::default(), Conditions::default());
+    let live = Live::connect(config).await?;
+    let Some(mut published) = if_there(live.published())? else { return Ok(rules) };
+    let sought = without_station(&published, &mut conditions);
+    if !sought.is_empty()
+        && let Some(reporting) = if_there(live.reporting())?
+    {
+        published.find_nearest(&reporting, &Published::default(), &mut conditions);
+        for (rule, near) in sought {
+            let nearest = published.rules.get(&*rule.id).and_then(|found| found.nearest.as_ref());
+            nearest.into_iter().for_each(|nearest| rules.note_nearest(&rule, near, nearest.station));
+        }
+    }
+    warn_about_places(config, &live, &published)?;
+    Ok(rules)
+}
+
+/// The rules that were published before a station near them was known. Broken ones are quarantined later.
+fn without_station(published: &Published, conditions: &mut Conditions) -> Vec<(Rule, Near)> {
+    let mut found = Vec::new();
+    for rule in published.rules.values().filter(|rule| rule.nearest.is_none()) {
+        if let Some(near) = rule.definition.near
+            && let Ok(compiled) = rule.compile(conditions)
+        {
+            found.push((compiled, near));
+        }
+    }
+    found
+}
+
+/// Warns about rules that cannot fire here, or watch a station that is far away.
+fn warn_about_places(config: &Config, live: &Live<'_>, rules: &Published) -> Result<(), Failed> {
+    let is_filtered = placement::is_filtered(config) && !rules.rules.is_empty();
+    let stations = if is_filtered { if_there(live.stations())? } else { None };
+    let placement = stations.and_then(|stations| Placement::new(config, &by_id(stations)));
+    placement::log(rules, placement.as_ref());
+    Ok(())
+}
+
+/// Whether all topics are there is checked, and reported, when the stages start.
+fn if_there<T>(read: Result<T, PublishError>) -> Result<Option<T>, Failed> {
+    match read {
+        Ok(found) => Ok(Some(found)),
+        Err(PublishError::NoTopic(_)) => Ok(None),
+        Err(error) => Err(error.into()),
+    }
+}

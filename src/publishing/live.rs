@@ -1,0 +1,138 @@
+//! The topics of a broker that say which rules there are, and what is known about their stations.
+
+use std::collections::BTreeMap;
+
+use frostline_engine::kafka::{Admin, ClientSettings, KafkaError, Outgoing, Producer, Reader, StartAt};
+use frostline_engine::record::Record;
+
+use super::PublishError;
+use crate::config::{Config, topic};
+use crate::noaa::{ObservationView, Station, StationId};
+use crate::rules::{Published, REPORTING_RECORDS, Reporting};
+
+/// The topics of a broker.
+pub struct Live<'a> {
+    config: &'a Config,
+    admin: Admin,
+    settings: ClientSettings,
+}
+
+impl<'a> Live<'a> {
+    /// Connects, after a bounded wait for the broker.
+    ///
+    /// # Errors
+    /// Where no broker answers in time, or the client's settings are wrong.
+    pub async fn connect(config: &'a Config) -> Result<Self, PublishError> {
+        let settings = ClientSettings::new(&config.kafka)?;
+        let probe = settings.clone();
+        let reached = tokio::task::spawn_blocking(move || probe.check_reachable()).await;
+        reached.map_err(|error| KafkaError::Fatal(error.to_string()))??;
+        Self::of_reachable(config, settings)
+    }
+
+    /// The same for threads that may block.
+    ///
+    /// # Errors
+    /// As [`connect`](Self::connect).
+    pub fn connect_blocking(config: &'a Config) -> Result<Self, PublishError> {
+        let settings = ClientSettings::new(&config.kafka)?;
+        settings.check_reachable()?;
+        Self::of_reachable(config, settings)
+    }
+
+    fn of_reachable(config: &'a Config, settings: ClientSettings) -> Result<Self, PublishError> {
+        Ok(Self { config, admin: Admin::new(&settings)?, settings })
+    }
+
+    /// For other questions.
+    pub fn admin(&self) -> &Admin {
+        &self.admin
+    }
+
+    /// All that is in the rules' topic.
+    ///
+    /// # Errors
+    /// Where the topic is missing or cannot be read.
+    pub fn published(&self) -> Result<Published, PublishError> {
+        let topic = self.config.topic(topic::RULES).name;
+        let mut published = Published::default();
+        self.read(&topic, StartAt::Beginning, &mut |record| {
+            if let Some(key) = record.key {
+                published.take(key, record.value);
+            }
+        })?;
+        Ok(published)
+    }
+
+    /// Who reports what, by the newest records that the alert stage reads.
+    ///
+    /// # Errors
+    /// Where the topic is missing or cannot be read.
+    pub fn reporting(&self) -> Result<Reporting, PublishError> {
+        let topic = self.config.topic(&self.config.alert.source).name;
+        let mut reporting = Reporting::default();
+        self.read(&topic, StartAt::Tail(REPORTING_RECORDS), &mut |record| {
+            if let Some(Ok(view)) = record.value.map(ObservationView::parse) {
+                reporting.take(&view);
+            }
+        })?;
+        Ok(reporting)
+    }
+
+    /// The station table.
+    ///
+    /// # Errors
+    /// Where the topic is missing or cannot be read.
+    pub fn stations(&self) -> Result<Vec<Station>, PublishError> {
+        let topic = self.config.topic(topic::STATIONS).name;
+        let mut stations = BTreeMap::new();
+        self.read(&topic, StartAt::Beginning, &mut |record| {
+            let Some(id) = record.key.and_then(StationId::parse) else { return };
+            match record.value.map(serde_json::from_slice::<Station>) {
+                Some(Ok(station)) => drop(stations.insert(id, station)),
+                Some(Err(_)) => {}
+                None => drop(stations.remove(&id)),
+            }
+        })?;
+        Ok(stations.into_values().collect())
+    }
+
+    /// Reads a topic to its end.
+    ///
+    /// # Errors
+    /// Where the topic is missing or cannot be read.
+    pub fn read(
+        &self,
+        topic: &str,
+        start: StartAt,
+        visit: &mut dyn FnMut(&Record<'_>),
+    ) -> Result<(), PublishError> {
+        let Some(partitions) = self.admin.partitions(topic)? else {
+            return Err(PublishError::NoTopic(topic.to_owned()));
+        };
+        Ok(Reader::read_to_end(&self.settings, topic, partitions, start, visit)?)
+    }
+
+    /// Writes records to the rules' topic, and waits until all replicas have them.
+    pub(super) fn write(
+        &self,
+        records: impl Iterator<Item = (String, Option<Vec<u8>>)>,
+        sent: &mut dyn FnMut(),
+    ) -> Result<(), PublishError> {
+        let topic = self.config.topic(topic::RULES).name;
+        let producer = Producer::new(&self.settings, None)?;
+        for (key, value) in records {
+            producer.send(&Outgoing {
+                topic: &topic,
+                partition: None,
+                key: Some(key.as_bytes()),
+                value: value.as_deref(),
+                timestamp_ms: -1,
+                headers: &[],
+                changelog: None,
+            })?;
+            sent();
+        }
+        Ok(producer.wait_acknowledged()?)
+    }
+}

@@ -1,0 +1,82 @@
+//! Publishing rules: reads what is published, plans what must change, and changes it, for the command line and for HTTP.
+//!
+//! Each maps [`PublishError`] its own way. Calls block, except [`Live::connect`].
+
+mod difference;
+mod live;
+pub mod placement;
+mod plan;
+mod warnings;
+
+use frostline_engine::kafka::KafkaError;
+use serde_json::{Value, json};
+
+pub use difference::{Change, place};
+pub use live::Live;
+pub use plan::{Outcome, Plan, plan, plan_removal};
+pub use warnings::{Known, by_id, warnings};
+
+use crate::rules::{Key, Mistake};
+
+/// Why rules are not published.
+#[derive(Debug, thiserror::Error)]
+pub enum PublishError {
+    /// The rule file has mistakes.
+    #[error("{} mistakes in the rules, nothing was published", .0.len())]
+    Mistakes(Vec<Mistake>),
+    /// The rule file is empty, as one that was cut off.
+    #[error(
+        "no rule in it, so all {0} published ones would be removed: to remove rules, name them to `frostline rules \
+         remove`"
+    )]
+    RemovesAll(usize),
+    /// A rule names a subscriber that the file does not have.
+    #[error(
+        "rule `{rule}` names subscriber `{subscriber}`, who would be removed: add a [[subscriber]] with that id. Nothing \
+         was published"
+    )]
+    NamesRemoved {
+        /// The rule's id.
+        rule: String,
+        /// The subscriber's id.
+        subscriber: String,
+    },
+    /// What is to be removed is not there.
+    #[error("there is no {0}: see `frostline rules list`")]
+    Unknown(Key),
+    /// A rule that stays names what is to be removed.
+    #[error("rule `{rule}` still names {key}: remove it there first")]
+    StillNamed {
+        /// The rule's id.
+        rule: String,
+        /// The subscriber.
+        key: Key,
+    },
+    /// A topic of the installation is missing.
+    #[error("no such topic: {0}: make the topics with `frostline topics create`")]
+    NoTopic(String),
+    /// The brokers, or the client.
+    #[error(transparent)]
+    Kafka(#[from] KafkaError),
+}
+
+impl PublishError {
+    /// Whether the same request fails again until somebody changes it, or the installation.
+    pub fn is_for_people(&self) -> bool {
+        match self {
+            Self::Kafka(error) => matches!(error, KafkaError::Settings(_)),
+            Self::Mistakes(_)
+            | Self::RemovesAll(_)
+            | Self::NamesRemoved { .. }
+            | Self::Unknown(_)
+            | Self::StillNamed { .. }
+            | Self::NoTopic(_) => true,
+        }
+    }
+}
+
+/// A mistake with its place, for programs.
+pub fn mistake_json(mistake: &Mistake) -> Value {
+    let (line, column) = (mistake.position.line, mistake.position.column);
+    json!({ "line": line, "column": column, "message": mistake.message })
+}

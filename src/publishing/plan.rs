@@ -1,0 +1,230 @@
+//! What a rule file, or a removal, would change, and whether it may.
+
+use std::collections::BTreeMap;
+
+use frostline_engine::record::unix_ms;
+use serde::Serialize;
+use serde_json::Value;
+
+use super::difference::{Change, difference, removal};
+use super::{Known, Live, PublishError, by_id, mistake_json, warnings};
+use crate::config::Config;
+use crate::rules::{
+    Conditions, Item, Key, MISTAKES_MAX, Mistake, Position, Problem, Published, PublishedRule, Quarantine,
+    RuleFile, far,
+};
+
+/// How much is changed.
+#[derive(Debug, Default, Serialize)]
+pub struct Outcome {
+    /// Rules and subscribers that are new.
+    pub added: usize,
+    /// Those that are replaced.
+    pub changed: usize,
+    /// Those that go.
+    pub removed: usize,
+    /// Those that stay as they are.
+    pub unchanged: usize,
+    /// Whether the changes have been made.
+    pub published: bool,
+}
+
+/// What a file, or a removal, would change.
+pub struct Plan {
+    /// In the order in which they are published: nobody is named before they are there.
+    pub changes: Vec<Change>,
+    unchanged: usize,
+    /// What is probably a mistake in the file.
+    pub warnings: Vec<Mistake>,
+    /// What another version has written.
+    pub left_alone: Vec<String>,
+}
+
+/// What must change for the text of a rule file to be in force.
+///
+/// # Errors
+/// Why it cannot be published, or that the topics cannot be read.
+pub fn plan(config: &Config, live: &Live<'_>, text: &str) -> Result<Plan, PublishError> {
+    let before = live.published()?;
+    let mut conditions = Conditions::default();
+    let is_known = |id: &str| before.subscribers.contains_key(id);
+    let file = RuleFile::parse(text, &mut conditions, &is_known).map_err(PublishError::Mistakes)?;
+    if file.rules.is_empty() && !before.rules.is_empty() {
+        return Err(PublishError::RemovesAll(before.rules.len()));
+    }
+    let names_subscribers = !file.subscribers.is_empty();
+    let known = if file.rules.is_empty() {
+        Known::default()
+    } else {
+        Known { table: Some(by_id(live.stations()?)), ..Known::default() }
+    };
+    let mut warnings = warnings(&file, &known.with_config(config));
+    let places = near_places(&file);
+    let mut wanted = Published::of_file(file);
+    warnings.extend(find_nearest(config, live, &before, &mut wanted, &places)?);
+    warnings.extend(far_warnings(&wanted, &places));
+    if !names_subscribers {
+        wanted.subscribers = before.subscribers.clone();
+    }
+    check_subscribers(&wanted)?;
+    let not_understood = |(key, quarantine): (&Key, &Quarantine)| match quarantine {
+        Quarantine::NotUnderstood(reason) => Some(format!("{key}: {reason}")),
+        Quarantine::Broken(_) => None,
+    };
+    let left_alone = before.quarantined.iter().filter_map(not_understood).collect();
+    let (changes, unchanged) = difference(&before, wanted, unix_ms());
+    Ok(Plan { changes, unchanged, warnings, left_alone })
+}
+
+/// Where in the file rules ask for the nearest station.
+fn near_places(file: &RuleFile) -> BTreeMap<String, Position> {
+    let problem = || Problem { field: "near", offset: 0, message: String::new() };
+    let rules = file.rules.iter().enumerate().filter(|(_, (written, _))| written.near.is_some());
+    rules
+        .map(|(index, (written, _))| (written.id.clone(), file.locate(index, &problem())))
+        .take(MISTAKES_MAX)
+        .collect()
+}
+
+/// Stations that were found, but far away.
+fn far_warnings(wanted: &Published, places: &BTreeMap<String, Position>) -> Vec<Mistake> {
+    let warning = |(id, position): (&String, &Position)| {
+        let reason = far(wanted.rules.get(id)?.nearest.as_ref()?)?;
+        Some(Mistake { position: *position, message: format!("rule `{id}`: {reason}") })
+    };
+    places.iter().filter_map(warning).collect()
+}
+
+/// Finds the stations of rules that ask for the nearest, and warns about those for which there is none yet.
+fn find_nearest(
+    config: &Config,
+    live: &Live<'_>,
+    before: &Published,
+    wanted: &mut Published,
+    places: &BTreeMap<String, Position>,
+) -> Result<Vec<Mistake>, PublishError> {
+    if !wanted.asks_for_nearest() {
+        return Ok(Vec::new());
+    }
+    let reporting = live.reporting()?;
+    let without = wanted.find_nearest(&reporting, before, &mut Conditions::default());
+    let (topic, stations) = (config.topic(&config.alert.source).name, reporting.len());
+    let warning = |id: String| {
+        let message = format!(
+            "rule `{id}`: no station near enough reports what it asks for (the newest records of {topic} are of \
+             {stations} stations): it cannot fire until one does. Running daemons look again as observations come; if \
+             none is found, raise max_km or name a station"
+        );
+        Some(Mistake { position: *places.get(&id)?, message })
+    };
+    Ok(without.into_iter().filter_map(warning).collect())
+}
+
+/// Nobody may be removed whom a rule still names.
+fn check_subscribers(wanted: &Published) -> Result<(), PublishError> {
+    for (id, rule) in &wanted.rules {
+        if let Some(missing) =
+            rule.definition.subscribers.iter().find(|id| !wanted.subscribers.contains_key(*id))
+        {
+            return Err(PublishError::NamesRemoved { rule: id.clone(), subscriber: missing.clone() });
+        }
+    }
+    Ok(())
+}
+
+/// What must change for these to be gone.
+///
+/// # Errors
+/// Why they cannot go, or that the topic cannot be read.
+pub fn plan_removal(live: &Live<'_>, keys: Vec<Key>) -> Result<Plan, PublishError> {
+    removal_of(&live.published()?, keys)
+}
+
+fn removal_of(before: &Published, mut keys: Vec<Key>) -> Result<Plan, PublishError> {
+    keys.sort();
+    keys.dedup();
+    for key in &keys {
+        let is_there = match key {
+            Key::Rule(id) => before.rules.contains_key(id),
+            Key::Subscriber(id) => before.subscribers.contains_key(id),
+        };
+        if !is_there && !before.quarantined.contains_key(key) {
+            return Err(PublishError::Unknown(key.clone()));
+        }
+        if let Key::Subscriber(id) = key {
+            let naming = |(rule, published): (&String, &PublishedRule)| {
+                let stays = !keys.contains(&Key::Rule(rule.clone()));
+                (stays && published.definition.subscribers.contains(id)).then(|| rule.clone())
+            };
+            if let Some(rule) = before.rules.iter().find_map(naming) {
+                return Err(PublishError::StillNamed { rule, key: key.clone() });
+            }
+        }
+    }
+    let unchanged = before.rules.len() + before.subscribers.len()
+        - keys.len().min(before.rules.len() + before.subscribers.len());
+    let changes: Vec<Change> = keys.into_iter().map(removal).collect();
+    Ok(Plan { changes, unchanged, warnings: Vec::new(), left_alone: Vec::new() })
+}
+
+impl Plan {
+    /// How much it changes; nothing is published yet.
+    pub fn outcome(&self) -> Outcome {
+        let mut outcome = Outcome { unchanged: self.unchanged, ..Outcome::default() };
+        for change in &self.changes {
+            let count = match &change.item {
+                None => &mut outcome.removed,
+                Some(_) if change.is_new => &mut outcome.added,
+                Some(_) => &mut outcome.changed,
+            };
+            *count += 1;
+        }
+        outcome
+    }
+
+    /// Makes the changes, and waits until all replicas have them. `sent` is called for each as it goes out.
+    ///
+    /// # Errors
+    /// Where the brokers do not take them all.
+    pub fn publish(&self, live: &Live<'_>, sent: &mut dyn FnMut()) -> Result<(), PublishError> {
+        let record = |change: &Change| (change.key.encode(), change.item.as_ref().map(Item::encode));
+        live.write(self.changes.iter().map(record), sent)
+    }
+
+    /// All of it, for programs.
+    pub fn as_json(&self, is_published: bool) -> Value {
+        let outcome = Outcome { published: is_published, ..self.outcome() };
+        let mut all = serde_json::json!(outcome);
+        all["changes"] = self.changes.iter().map(Change::as_json).collect();
+        all["warnings"] = self.warnings.iter().map(mistake_json).collect();
+        all
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::rules::Definition;
+
+    #[test]
+    fn a_subscriber_who_is_named_cannot_go_alone() {
+        let station = Some("USW00003192".to_owned());
+        let named =
+            Definition { id: "frost".into(), station, when: "TMIN <= 0.0".into(), ..Definition::default() };
+        let definition = Definition { subscribers: vec!["farm".into()], ..named };
+        let rule = PublishedRule { version: 1, created_ms: 0, definition, nearest: None };
+        let farm = serde_json::from_str(r#"{"id":"farm","email":"grower@example.org"}"#).unwrap();
+        let before = Published {
+            rules: [("frost".to_owned(), rule)].into(),
+            subscribers: [("farm".to_owned(), farm)].into(),
+            ..Published::default()
+        };
+        let (rule, farm) = (Key::Rule("frost".into()), Key::Subscriber("farm".into()));
+        let refused = removal_of(&before, vec![farm.clone()]).err().unwrap();
+        assert!(matches!(&refused, PublishError::StillNamed { rule, .. } if rule == "frost"), "{refused}");
+        let unknown = removal_of(&before, vec![Key::Rule("none".into())]).err().unwrap();
+        assert!(matches!(unknown, PublishError::Unknown(_)) && unknown.is_for_people());
+        let both = removal_of(&before, vec![farm, rule]).unwrap().outcome();
+        assert_eq!((both.removed, both.unchanged, both.published), (2, 0, false));
+    }
+}
