@@ -386,6 +386,9 @@ impl Worker {
         if !self.plan.can_be_renamed() || !self.consumer.is_name_shared(&instance) {
             return;
         }
+        if is_sabotaged(Sabotage::NoRenaming) {
+            return;
+        }
         let stage = self.plan.stage.as_str();
         match self.plan.state.rename_instance() {
             Ok(name) => tracing::warn!(
