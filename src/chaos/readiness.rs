@@ -29,8 +29,8 @@ const IDLE_PATIENCE: Duration = Duration::from_secs(10);
 /// How long a process may say that it is ready while no broker can be reached.
 const AWAY_PATIENCE: Duration = Duration::from_secs(5);
 
-/// A process's partitions of a stage.
-type Owned = (u16, StageId, Vec<i32>);
+/// A process's partitions of a stage. Processes are numbered from 1.
+type Owned = (usize, StageId, Vec<i32>);
 
 /// The asking thread.
 pub(super) struct Readiness {
@@ -40,6 +40,7 @@ pub(super) struct Readiness {
 
 #[derive(Default)]
 struct Watchlist {
+    /// In the order of the processes.
     ports: Mutex<Vec<u16>>,
     is_broker_restarting: AtomicBool,
     /// Untrue answers, in words.
@@ -121,14 +122,14 @@ impl Asker {
         let mut owners_at = Instant::now();
         while !watchlist.stop.load(Ordering::Relaxed) {
             let ports = locked(&watchlist.ports).clone();
-            for port in ports {
-                self.judge.answered(Instant::now(), port, says_ready(port));
+            for (number, port) in (1..).zip(&ports) {
+                self.judge.answered(Instant::now(), number, says_ready(*port));
             }
             let is_away = watchlist.is_broker_restarting.load(Ordering::Relaxed) && are_away(&self.brokers);
             let mut found = self.judge.brokers(Instant::now(), is_away);
             if !is_away && owners_at.elapsed() > OWNERS_INTERVAL {
                 owners_at = Instant::now();
-                found.extend(self.compare());
+                found.extend(self.compare(&ports));
             }
             locked(&watchlist.found).extend(found);
             std::thread::sleep(ASK_INTERVAL);
@@ -136,7 +137,7 @@ impl Asker {
     }
 
     /// Compares with a look of the monitor that is new.
-    fn compare(&mut self) -> Vec<String> {
+    fn compare(&mut self, ports: &[u16]) -> Vec<String> {
         let (looks, positions) = {
             let watched = lock(&self.positions);
             (watched.looks, watched.positions.clone())
@@ -148,8 +149,9 @@ impl Asker {
         for (stage, group, source) in &self.groups {
             match self.admin.members(group, source) {
                 Ok(members) => owned.extend(members.into_iter().filter_map(|(member, partitions)| {
-                    let (_, port) = member.address.as_deref()?.rsplit_once(':')?;
-                    Some((port.parse().ok()?, *stage, partitions))
+                    let port: u16 = member.address.as_deref()?.rsplit_once(':')?.1.parse().ok()?;
+                    let index = ports.iter().position(|known| *known == port)?;
+                    Some((index + 1, *stage, partitions))
                 })),
                 Err(error) => tracing::debug!(%error, "no look at the members of a group"),
             }
@@ -177,22 +179,22 @@ fn are_away(brokers: &str) -> bool {
     !addresses.into_iter().any(|address| TcpStream::connect_timeout(&address, ANSWER_PATIENCE).is_ok())
 }
 
-/// What is known of all processes, each by its port.
+/// What is known of all processes, by their numbers.
 #[derive(Default)]
 struct Judge {
     /// Since when it has said without a break that it is ready.
-    ready_since: HashMap<u16, Instant>,
+    ready_since: HashMap<usize, Instant>,
     /// Since when a process has had work in a stage and committed none of it, and its offsets then.
-    idle_since: HashMap<(u16, StageId), (Instant, BTreeMap<i32, i64>)>,
+    idle_since: HashMap<(usize, StageId), (Instant, BTreeMap<i32, i64>)>,
     away_since: Option<Instant>,
 }
 
 impl Judge {
-    fn answered(&mut self, now: Instant, port: u16, is_ready: bool) {
+    fn answered(&mut self, now: Instant, number: usize, is_ready: bool) {
         if is_ready {
-            self.ready_since.entry(port).or_insert(now);
+            self.ready_since.entry(number).or_insert(now);
         } else {
-            self.ready_since.remove(&port);
+            self.ready_since.remove(&number);
         }
     }
 
@@ -204,7 +206,7 @@ impl Judge {
     ) -> Vec<String> {
         let mut found = Vec::new();
         let mut before = std::mem::take(&mut self.idle_since);
-        for (port, stage, partitions) in owned {
+        for (number, stage, partitions) in owned {
             let own = partitions
                 .iter()
                 .filter_map(|partition| Some((*partition, positions.get(&(*stage, *partition))?)));
@@ -212,19 +214,19 @@ impl Judge {
             let committed: BTreeMap<i32, i64> =
                 own.iter().map(|(partition, at)| (*partition, at.committed)).collect();
             let has_work = own.values().any(|position| position.lag() > 0);
-            let known = before.remove(&(*port, *stage));
+            let known = before.remove(&(*number, *stage));
             let mut since =
                 known.filter(|(_, then)| has_work && *then == committed).map_or(now, |(since, _)| since);
-            let ready_since = self.ready_since.get(port).copied().unwrap_or(now);
+            let ready_since = self.ready_since.get(number).copied().unwrap_or(now);
             let time = now.saturating_duration_since(since.max(ready_since));
             if time > IDLE_PATIENCE {
                 let seconds = time.as_secs();
                 found.push(format!(
-                    "the process at port {port} has been ready for {seconds} s, and {stage} has committed nothing in {partitions:?}"
+                    "process {number} has been ready for {seconds} s, and {stage} has committed nothing in {partitions:?}"
                 ));
                 since = now;
             }
-            self.idle_since.insert((*port, *stage), (since, committed));
+            self.idle_since.insert((*number, *stage), (since, committed));
         }
         found
     }
@@ -236,12 +238,12 @@ impl Judge {
         }
         let away_since = *self.away_since.get_or_insert(now);
         let mut found = Vec::new();
-        for (port, ready_since) in &mut self.ready_since {
+        for (number, ready_since) in &mut self.ready_since {
             let time = now.saturating_duration_since(away_since.max(*ready_since));
             if time > AWAY_PATIENCE {
                 *ready_since = now;
                 found.push(format!(
-                    "the process at port {port} is ready, without a broker for {} s",
+                    "process {number} is ready, without a broker for {} s",
                     time.as_secs()
                 ));
             }
