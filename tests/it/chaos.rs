@@ -12,10 +12,10 @@ pub fn tests() -> Vec<Test> {
         test("chaos_without_faults", &[Needs::Broker], chaos_without_faults),
         test("chaos_short", &[Needs::Broker], chaos_short),
         test("chaos_finds_commit_before_produce", &[Needs::Broker], || {
-            finds("commit-before-produce", &["--rounds", "5", "--seed", "c0"], "lost")
+            finds("commit-before-produce", &["--rounds", "3", "--seed", "c0"], "lost")
         }),
         test("chaos_finds_sled_before_commit", &[Needs::Broker], || {
-            finds("sled-before-commit", &["--rounds", "6", "--seed", "51ed"], "lost")
+            finds("sled-before-commit", &["--rounds", "3", "--seed", "51ed"], "lost")
         }),
         test("chaos_finds_no_fencing", &[Needs::Broker], || {
             finds("no-fencing", &["--rounds", "5", "--seed", "f0"], "duplicated")
