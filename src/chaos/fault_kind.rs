@@ -19,6 +19,16 @@ pub(super) enum FaultKind {
     DeleteState,
     /// SIGKILL, and a start on damaged state.
     FlipBytes,
+    /// SIGKILL; some time later its state directory is again what it was.
+    OldState,
+    /// Takes the name of another process's state directory, as a copy of that has it.
+    SharedName,
+    /// A new start, after which all its commits fail for a while.
+    Outage,
+    /// A new start with a clock that is a day ahead, which brokers refuse.
+    ClockAhead,
+    /// A new start with a clock that is a day behind.
+    ClockBehind,
     /// Dies by itself at a named point.
     Point(Point),
     /// The user's own command for the broker.
@@ -36,11 +46,31 @@ impl FaultKind {
             Self::Remove => "remove".into(),
             Self::DeleteState => "delete-state".into(),
             Self::FlipBytes => "flip-bytes".into(),
+            Self::OldState => "old-state".into(),
+            Self::SharedName => "shared-name".into(),
+            Self::Outage => "outage".into(),
+            Self::ClockAhead => "clock-ahead".into(),
+            Self::ClockBehind => "clock-behind".into(),
             Self::Point(point) => format!("point:{}", point.name()),
             Self::RestartBroker => "restart-broker".into(),
         }
     }
 }
+
+/// The kinds that every run has.
+const ORDINARY: [FaultKind; 11] = [
+    FaultKind::Kill,
+    FaultKind::Terminate,
+    FaultKind::Pause,
+    FaultKind::Add,
+    FaultKind::Remove,
+    FaultKind::DeleteState,
+    FaultKind::FlipBytes,
+    FaultKind::OldState,
+    FaultKind::Outage,
+    FaultKind::ClockAhead,
+    FaultKind::ClockBehind,
+];
 
 /// Faults in random order, each kind as often as the deck says before any comes again.
 pub(super) struct Deck {
@@ -49,10 +79,11 @@ pub(super) struct Deck {
 }
 
 impl Deck {
-    /// All kinds; with a protocol broken on purpose, those that show it.
-    pub(super) fn new(sabotage: Option<Sabotage>, can_restart_broker: bool) -> Self {
+    /// All kinds; with a protocol broken on purpose, those that show it. Only `with_transactions` a name that two
+    /// processes have does harm.
+    pub(super) fn new(sabotage: Option<Sabotage>, can_restart_broker: bool, with_transactions: bool) -> Self {
         let point = FaultKind::Point;
-        let kinds = match sabotage {
+        let mut kinds = match sabotage {
             Some(Sabotage::CommitBeforeProduce) => {
                 vec![point(Point::AfterProduce), point(Point::AfterOffsetsSent), FaultKind::Kill]
             }
@@ -60,21 +91,17 @@ impl Deck {
                 vec![point(Point::AfterProduce), point(Point::AfterOffsetsSent)]
             }
             Some(Sabotage::NoFencing) => vec![FaultKind::Pause],
+            Some(Sabotage::OldState) => vec![FaultKind::OldState],
+            Some(Sabotage::NoRenaming) => vec![FaultKind::SharedName],
+            Some(Sabotage::BlindReadiness) => vec![FaultKind::Outage],
             None => {
-                let mut kinds = vec![
-                    FaultKind::Kill,
-                    FaultKind::Terminate,
-                    FaultKind::Pause,
-                    FaultKind::Add,
-                    FaultKind::Remove,
-                    FaultKind::DeleteState,
-                    FaultKind::FlipBytes,
-                ];
+                let mut kinds = ORDINARY.to_vec();
+                kinds.extend(with_transactions.then_some(FaultKind::SharedName));
                 kinds.extend(Point::ALL.map(point));
-                kinds.extend(can_restart_broker.then_some(FaultKind::RestartBroker));
                 kinds
             }
         };
+        kinds.extend(can_restart_broker.then_some(FaultKind::RestartBroker));
         Self { kinds, left: Vec::new() }
     }
 
@@ -96,7 +123,7 @@ mod tests {
     fn twenty_rounds_see_every_kind() {
         for seed in 0..50 {
             let mut rng = fastrand::Rng::with_seed(seed);
-            let mut deck = Deck::new(None, true);
+            let mut deck = Deck::new(None, true, true);
             let drawn: Vec<FaultKind> = (0..20).map(|_| deck.draw(&mut rng)).collect();
             assert!(deck.kinds.iter().all(|kind| drawn.contains(kind)), "{drawn:?}");
         }

@@ -7,7 +7,8 @@ use std::time::{Duration, Instant};
 
 use rustix::process::Signal;
 
-use super::process::Process;
+use super::process::{Planted, Process};
+use super::readiness::Readiness;
 use super::report::{Kind, Violations};
 use super::{ChaosError, Installation};
 
@@ -24,6 +25,7 @@ pub(super) struct Fleet<'a> {
     pub(super) installation: &'a Installation,
     pub(super) processes: Vec<Process>,
     pub(super) violations: Violations,
+    pub(super) readiness: Readiness,
     /// How many were started.
     pub(super) starts: u64,
     stop: Arc<AtomicBool>,
@@ -31,9 +33,13 @@ pub(super) struct Fleet<'a> {
 
 impl<'a> Fleet<'a> {
     /// Starts as many processes as the options say.
-    pub(super) fn start(installation: &'a Installation, stop: Arc<AtomicBool>) -> Result<Self, ChaosError> {
-        let mut fleet =
-            Self { installation, processes: Vec::new(), violations: Violations::default(), starts: 0, stop };
+    pub(super) fn start(
+        installation: &'a Installation,
+        readiness: Readiness,
+        stop: Arc<AtomicBool>,
+    ) -> Result<Self, ChaosError> {
+        let (processes, violations) = (Vec::new(), Violations::default());
+        let mut fleet = Self { installation, processes, violations, readiness, starts: 0, stop };
         for _ in 0..installation.options.processes {
             fleet.add()?;
         }
@@ -46,7 +52,8 @@ impl<'a> Fleet<'a> {
             Some(index) => index,
             None => {
                 let number = self.processes.len() + 1;
-                self.processes.push(Process::new(number, self.installation.dir()));
+                let port = self.readiness.watch()?;
+                self.processes.push(Process::new(number, port, self.installation.dir()));
                 self.processes.len() - 1
             }
         };
@@ -56,9 +63,16 @@ impl<'a> Fleet<'a> {
     }
 
     /// Starts a process that does not run.
-    pub(super) fn restart(&mut self, index: usize, point: Option<&str>) -> Result<(), ChaosError> {
+    pub(super) fn restart(&mut self, index: usize, planted: Option<Planted<'_>>) -> Result<(), ChaosError> {
         self.starts += 1;
-        self.processes[index].start(self.installation, point)
+        self.processes[index].start(self.installation, planted)
+    }
+
+    /// Starts a process that is to end by itself.
+    pub(super) fn start_doomed(&mut self, index: usize, planted: Planted<'_>) -> Result<(), ChaosError> {
+        self.restart(index, Some(planted))?;
+        self.processes[index].is_planted = true;
+        Ok(())
     }
 
     /// How many belong to the groups.

@@ -5,14 +5,16 @@ use std::path::{Path, PathBuf};
 
 use frostline_engine::fault::{NAMESPACE, Sabotage};
 use frostline_engine::kafka::{ClientSettings, Outgoing, Producer};
-use frostline_engine::{Stage, StageId, Topology};
+use frostline_engine::{Stage, StageId, TopicPlan, Topology};
 use tempfile::TempDir;
 
+use super::old_state::TOMBSTONES_KEPT;
 use super::{ChaosError, ChaosOptions, feed};
 use crate::app;
 use crate::config::{
     AlertConfig, AssembleConfig, Config, FilterConfig, NotifyConfig, OffsetReset, Secret, TopicConfig, topic,
 };
+use crate::stages;
 
 /// Short, so that a paused process is taken for dead soon.
 pub(super) const SESSION_TIMEOUT_MS: u64 = 6_000;
@@ -69,6 +71,19 @@ impl Installation {
     /// Faults that will be tried.
     pub fn rounds(&self) -> u32 {
         self.options.rounds
+    }
+
+    /// Its topics. Changelogs keep tombstones so shortly that a state directory which was away is too old, except where
+    /// another protocol is broken that shows only in state which is believed.
+    pub fn topics(&self) -> Vec<TopicPlan> {
+        let mut topics = self.config.all_topics();
+        if matches!(self.options.sabotage, None | Some(Sabotage::OldState)) {
+            let changelogs = stages::TO_ALERTS.map(|stage| self.changelog(stage));
+            for topic in topics.iter_mut().filter(|topic| changelogs.contains(&topic.name)) {
+                topic.tombstones_kept = Some(TOMBSTONES_KEPT);
+            }
+        }
+        topics
     }
 
     /// Leaves the directory there for people to look at.
@@ -146,7 +161,7 @@ fn configure(user: &Config, options: &ChaosOptions, rules: PathBuf) -> Config {
         AssembleConfig { settle_records: SETTLE_RECORDS, settle_ms: SETTLE_MS, ..AssembleConfig::default() };
     config.filter = FilterConfig::default();
     config.alert = AlertConfig { rules, ..AlertConfig::default() };
-    // Several daemons run side by side.
+    // Several daemons run side by side, each with a port of its own.
     config.admin.listen.clear();
     // Their file needs no secrets: nobody is notified.
     config.admin.token = Secret::default();

@@ -12,7 +12,8 @@
 //! | `feed`, `feeder` | the input, and the thread that sends it |
 //! | `process`, `fleet` | the daemons: started, watched, never left behind |
 //! | `fault_kind`, `strike` | which fault comes next, and how it is done |
-//! | `monitor`, `live` | what is watched while faults happen: offsets, committed outputs |
+//! | `old_state`, `shared_name` | faults that take a while |
+//! | `monitor`, `live`, `readiness` | what is watched while faults happen: offsets, committed outputs, who says that it works |
 //! | `model`, `compare`, `verdict`, `state_check` | what must be there, and whether it is |
 //! | `report` | what it came to |
 
@@ -25,8 +26,11 @@ mod installation;
 mod live;
 mod model;
 mod monitor;
+mod old_state;
 mod process;
+mod readiness;
 mod report;
+mod shared_name;
 mod state_check;
 mod strike;
 mod topic_log;
@@ -44,12 +48,13 @@ use frostline_engine::store::StateError;
 pub use installation::Installation;
 pub use report::{Kind, Report, Violations};
 
-use crate::config::topic;
+use crate::config::{Guarantee, topic};
 use fault_kind::Deck;
 use feeder::Feeder;
 use fleet::Fleet;
 use live::LiveReader;
 use monitor::Monitor;
+use readiness::Readiness;
 
 /// Before the first fault and after the last one.
 const CALM: Duration = Duration::from_secs(3);
@@ -153,7 +158,8 @@ pub fn run(
     for logical in [topic::JSON, topic::JSON_US_AZ, topic::ALERTS, topic::DEAD_LETTERS] {
         readers.push(LiveReader::start(installation, installation.config.topic(logical).name)?);
     }
-    let mut fleet = Fleet::start(installation, Arc::clone(stop))?;
+    let readiness = Readiness::start(installation, &monitor)?;
+    let mut fleet = Fleet::start(installation, readiness, Arc::clone(stop))?;
     fleet.heal()?;
     let feeder = Feeder::start(installation)?;
     fleet.rest(CALM)?;
@@ -176,6 +182,9 @@ pub fn run(
     let verdict = verdict::check(installation, &seen, &mut fleet.violations)?;
     report.compared = verdict.compared;
     report.state_entries = state_check::check(&mut fleet, &verdict.stores)?;
+    for answer in fleet.readiness.finish() {
+        fleet.violations.add(Kind::Readiness, answer);
+    }
     let watched = monitor.watched();
     watched.back.iter().for_each(|back| fleet.violations.add(Kind::OffsetBack, back.clone()));
     report.longest_recovery_seconds = rounded(watched.longest_recovery);
@@ -194,9 +203,11 @@ fn strike_all(
 ) -> Result<(), ChaosError> {
     let options = &fleet.installation.options;
     let mut rng = fastrand::Rng::with_seed(options.seed);
-    let mut deck = Deck::new(options.sabotage, options.restart_broker.is_some());
+    let with_transactions = fleet.installation.config.runtime.guarantee == Guarantee::ExactlyOnce;
+    let mut deck = Deck::new(options.sabotage, options.restart_broker.is_some(), with_transactions);
     let mut fed_before = feeder.sent();
     for round in 1..=options.rounds {
+        old_state::give_back(fleet, false)?;
         let kind = deck.draw(&mut rng);
         monitor.fault();
         let struck = strike::strike(fleet, kind, &mut rng)?;
@@ -209,7 +220,7 @@ fn strike_all(
         report.fed_in_round(fed - fed_before);
         fed_before = fed;
     }
-    Ok(())
+    old_state::give_back(fleet, true)
 }
 
 /// Waits until all groups have reached the ends of their sources and nothing moves any more.

@@ -28,7 +28,7 @@ pub(super) struct Position {
 
 impl Position {
     /// Records (and transaction markers) still to be processed. The daemon commits ends of partitions too.
-    fn lag(self) -> i64 {
+    pub(super) fn lag(self) -> i64 {
         (self.end - self.committed).max(0)
     }
 }
@@ -77,9 +77,12 @@ impl Watched {
     }
 }
 
+/// What has been seen, for all who look at it.
+pub(super) type Shared = Arc<Mutex<Watched>>;
+
 /// The watching thread.
 pub(super) struct Monitor {
-    watched: Arc<Mutex<Watched>>,
+    watched: Shared,
     stop: Arc<AtomicBool>,
     thread: Option<JoinHandle<()>>,
 }
@@ -108,6 +111,11 @@ impl Monitor {
         lock(&self.watched)
     }
 
+    /// The same, for another thread.
+    pub(super) fn share(&self) -> Shared {
+        Arc::clone(&self.watched)
+    }
+
     /// A fault happens now.
     pub(super) fn fault(&self) {
         let mut watched = self.watched();
@@ -126,7 +134,7 @@ impl Drop for Monitor {
 }
 
 /// A poisoned lock only says that a thread panicked; each look is taken in whole.
-fn lock(watched: &Mutex<Watched>) -> MutexGuard<'_, Watched> {
+pub(super) fn lock(watched: &Mutex<Watched>) -> MutexGuard<'_, Watched> {
     watched.lock().unwrap_or_else(PoisonError::into_inner)
 }
 

@@ -7,9 +7,10 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::time::Instant;
 
-use frostline_engine::fault::{POINT_VARIABLE, SABOTAGE_VARIABLE};
+use frostline_engine::fault::SABOTAGE_VARIABLE;
 use rustix::process::{Pid, Signal, kill_process};
 
+use super::old_state::OldState;
 use super::{ChaosError, Installation};
 
 /// What the daemon logs when all its parts run. Before that a SIGTERM cuts its start short (143).
@@ -17,15 +18,22 @@ const RUNNING_MARK: &str = "cli::run: running";
 /// Lines of a log that are quoted when a process dies.
 const QUOTED_LINES: usize = 6;
 
+/// A variable of [`frostline_engine::fault`] and its value, for one life of a process.
+pub(super) type Planted<'a> = (&'a str, &'a str);
+
 /// One process, over all its lives. The state directory and the log stay the same.
 pub(super) struct Process {
     pub(super) number: usize,
     pub(super) state_dir: PathBuf,
+    /// Where it says whether it is ready, on the loopback interface.
+    pub(super) port: u16,
+    /// Its state directory as it was, to be given back.
+    pub(super) old_state: Option<OldState>,
     log: PathBuf,
     child: Option<Child>,
     /// How it ended, until somebody has asked.
     status: Option<ExitStatus>,
-    /// Whether it is to die by itself, at a planted point.
+    /// Whether it is to end by itself, as planted.
     pub(super) is_planted: bool,
     /// Where in the log the present life begins.
     log_start: u64,
@@ -40,9 +48,11 @@ pub(super) struct Process {
 }
 
 impl Process {
-    pub(super) fn new(number: usize, dir: &Path) -> Self {
+    pub(super) fn new(number: usize, port: u16, dir: &Path) -> Self {
         Self {
             number,
+            port,
+            old_state: None,
             state_dir: dir.join(format!("state-{number}")),
             log: dir.join(format!("process-{number}.log")),
             child: None,
@@ -56,11 +66,11 @@ impl Process {
         }
     }
 
-    /// Starts it; `point` as in [`POINT_VARIABLE`].
+    /// Starts it, perhaps with a fault planted in it.
     pub(super) fn start(
         &mut self,
         installation: &Installation,
-        point: Option<&str>,
+        planted: Option<Planted<'_>>,
     ) -> Result<(), ChaosError> {
         let failed = |error| ChaosError::Files("starting a process".into(), error);
         let program = std::env::current_exe().map_err(failed)?;
@@ -74,20 +84,21 @@ impl Process {
                 command.env_remove(&*name);
             }
         }
-        if let Some(point) = point {
-            command.env(POINT_VARIABLE, point);
+        if let Some((variable, value)) = planted {
+            command.env(variable, value);
         }
         if let Some(sabotage) = installation.options.sabotage {
             command.env(SABOTAGE_VARIABLE, sabotage.name());
         }
         command.args(["run", "--log-format", "text", "--config"]).arg(&installation.config_file);
         command.arg("--state-dir").arg(&self.state_dir);
+        command.arg("--set").arg(format!("admin.listen=127.0.0.1:{}", self.port));
         command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(log);
         // Ctrl-C at the terminal is for chaos alone.
         command.process_group(0);
         self.child = Some(command.spawn().map_err(failed)?);
         self.status = None;
-        self.is_planted = point.is_some();
+        self.is_planted = false;
         self.paused_until = None;
         Ok(())
     }
@@ -151,7 +162,7 @@ impl Process {
         format!("process {}: {}\n    {last}", self.number, described(status))
     }
 
-    fn log_of_this_life(&self) -> String {
+    pub(super) fn log_of_this_life(&self) -> String {
         let mut bytes = Vec::new();
         let read = File::open(&self.log).and_then(|mut log| {
             log.seek(SeekFrom::Start(self.log_start))?;

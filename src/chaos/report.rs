@@ -35,11 +35,15 @@ pub enum Kind {
     Died,
     /// Lag that did not reach 0 after the faults had stopped.
     NotDrained,
+    /// A process that said it was ready, and was not.
+    Readiness,
+    /// Two processes that kept one name.
+    NotParted,
 }
 
 impl Kind {
     /// All of them.
-    pub const ALL: [Self; 10] = [
+    pub const ALL: [Self; 12] = [
         Self::Lost,
         Self::Duplicated,
         Self::Unexpected,
@@ -50,6 +54,8 @@ impl Kind {
         Self::State,
         Self::Died,
         Self::NotDrained,
+        Self::Readiness,
+        Self::NotParted,
     ];
 
     /// In words, for people.
@@ -65,6 +71,8 @@ impl Kind {
             Self::State => "state differences",
             Self::Died => "processes that died",
             Self::NotDrained => "partitions not drained",
+            Self::Readiness => "ready and at rest",
+            Self::NotParted => "names not parted",
         }
     }
 }

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
-use frostline_engine::fault::Point;
+use frostline_engine::fault::{CLOCK_VARIABLE, OUTAGE_VARIABLE, POINT_VARIABLE, Point};
 use rustix::process::Signal;
 
 use super::ChaosError;
@@ -15,6 +15,7 @@ use super::fault_kind::FaultKind;
 use super::fleet::Fleet;
 use super::installation::SESSION_TIMEOUT_MS;
 use super::report::Kind;
+use super::{old_state, shared_name};
 
 /// How long a process may work until it reaches its planted point.
 const POINT_PATIENCE: Duration = Duration::from_secs(15);
@@ -27,6 +28,14 @@ const FLIPPED_BYTES: usize = 20;
 const BROKER_PATIENCE: Duration = Duration::from_secs(120);
 /// How many processes more than at the start there may be.
 const EXTRA_PROCESSES: usize = 2;
+/// How long all commits of a process fail. Longer than one may say that it is ready without committing.
+const OUTAGE: Duration = Duration::from_secs(15);
+/// How far a clock is off.
+const DAY_MS: i64 = 86_400_000;
+/// How long a process whose clock is ahead may work until a broker refuses its time.
+const CLOCK_PATIENCE: Duration = Duration::from_secs(30);
+/// What the process must then say.
+const CLOCK_MARK: &str = "the clock of this machine says";
 /// SIGABRT: how a process dies at a planted point.
 const ABORT_SIGNAL: i32 = 6;
 
@@ -87,6 +96,27 @@ pub(super) fn strike(
             fleet.restart(index, None)?;
             detail = format!("{detail}, {flipped} bytes");
         }
+        FaultKind::OldState => {
+            fleet.processes[index].kill();
+            let note = old_state::keep(&mut fleet.processes[index])?;
+            fleet.restart(index, None)?;
+            detail = format!("{detail}, {note}");
+        }
+        FaultKind::SharedName => detail = shared_name::share(fleet, index, rng)?,
+        FaultKind::Outage => {
+            fleet.processes[index].kill();
+            fleet.restart(index, Some((OUTAGE_VARIABLE, &OUTAGE.as_millis().to_string())))?;
+            detail = format!("{detail}, whose commits fail for {} s", OUTAGE.as_secs());
+        }
+        FaultKind::ClockAhead => {
+            let is_refused = clock_ahead(fleet, index)?;
+            is_missed = !is_refused;
+            detail = format!("{detail}{}", if is_refused { "" } else { ", not refused" });
+        }
+        FaultKind::ClockBehind => {
+            fleet.processes[index].kill();
+            fleet.restart(index, Some((CLOCK_VARIABLE, &(-DAY_MS).to_string())))?;
+        }
         FaultKind::Point(point) => {
             let (reached, planted) = die_at(fleet, index, point, rng)?;
             is_missed = !reached;
@@ -105,7 +135,8 @@ pub(super) fn strike(
 fn pick(fleet: &mut Fleet<'_>, kind: FaultKind, rng: &mut fastrand::Rng) -> Result<usize, ChaosError> {
     loop {
         let targets = fleet.targets();
-        let is_enough = kind != FaultKind::Pause || targets.len() > 1 || fleet.members() == 1;
+        let needs_two = matches!(kind, FaultKind::Pause | FaultKind::SharedName);
+        let is_enough = !needs_two || targets.len() > 1 || fleet.members() == 1;
         if let Some(index) = rng.choice(targets).filter(|_| is_enough) {
             return Ok(index);
         }
@@ -116,8 +147,12 @@ fn pick(fleet: &mut Fleet<'_>, kind: FaultKind, rng: &mut fastrand::Rng) -> Resu
 /// The fault, or its opposite where the number of processes does not allow it.
 fn possible(fleet: &Fleet<'_>, kind: FaultKind) -> FaultKind {
     let most = fleet.installation.options.processes + EXTRA_PROCESSES;
+    let partitions = usize::try_from(fleet.installation.options.partitions).unwrap_or(usize::MAX);
     match kind {
         FaultKind::Add if fleet.members() >= most => FaultKind::Remove,
+        // A process that has no partition commits nothing, and notices neither.
+        FaultKind::SharedName | FaultKind::ClockAhead if fleet.members() > partitions => FaultKind::Remove,
+        FaultKind::SharedName if fleet.members() < 2 => FaultKind::Add,
         FaultKind::Remove if fleet.members() < 2 => FaultKind::Add,
         kind => kind,
     }
@@ -140,7 +175,7 @@ fn die_at(
     if point == Point::InRestore {
         fleet.processes[index].delete_state()?;
     }
-    fleet.restart(index, Some(&planted))?;
+    fleet.start_doomed(index, (POINT_VARIABLE, &planted))?;
     if point == Point::InRevoke {
         // It leaves in good order, and dies on the way.
         fleet.wait_running(index)?;
@@ -156,6 +191,23 @@ fn die_at(
     fleet.processes[index].kill();
     fleet.restart(index, None)?;
     Ok((reached, planted))
+}
+
+/// Starts a process with a clock that brokers refuse, and later with the right one. It must end by itself and say why;
+/// `false`: nobody refused it, as brokers can be told to.
+fn clock_ahead(fleet: &mut Fleet<'_>, index: usize) -> Result<bool, ChaosError> {
+    fleet.processes[index].kill();
+    fleet.start_doomed(index, (CLOCK_VARIABLE, &DAY_MS.to_string()))?;
+    let ended = fleet.wait_end(index, CLOCK_PATIENCE)?;
+    if let Some(status) = ended
+        && !fleet.processes[index].log_of_this_life().contains(CLOCK_MARK)
+    {
+        let obituary = fleet.processes[index].obituary(status);
+        fleet.violations.add(Kind::Died, format!("with a clock that is ahead: {obituary}"));
+    }
+    fleet.processes[index].kill();
+    fleet.restart(index, None)?;
+    Ok(ended.is_some())
 }
 
 /// Flips bits of some bytes at random places of the store's files. Returns how many.
@@ -191,6 +243,7 @@ fn restart_broker(fleet: &mut Fleet<'_>) -> Result<(), ChaosError> {
     let mut shell = Command::new("sh");
     shell.arg("-c").arg(&command).stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
     let mut child = shell.spawn().map_err(failed)?;
+    let _watched = fleet.readiness.broker_restarts();
     let deadline = Instant::now() + BROKER_PATIENCE;
     loop {
         match child.try_wait().map_err(failed)? {

@@ -45,7 +45,8 @@ pub(super) struct ChaosArguments {
     /// Shell command that restarts the broker; it becomes one of the faults
     #[arg(long, value_name = "COMMAND")]
     restart_broker: Option<String>,
-    /// Break a protocol on purpose, to see that it is found: commit-before-produce, sled-before-commit, no-fencing
+    /// Break a protocol on purpose, to see that it is found: commit-before-produce, sled-before-commit, no-fencing,
+    /// old-state, no-renaming, blind-readiness. Only faults that show it are tried, and --restart-broker
     #[arg(long = "break", value_name = "PROTOCOL", value_parser = parse_sabotage)]
     sabotage: Option<Sabotage>,
     /// Leave topics, logs and state there at the end
@@ -83,7 +84,7 @@ pub(super) async fn chaos(common: &Common, arguments: &ChaosArguments) -> Result
     if let Some(sabotage) = options.sabotage {
         output::note(&format!("broken on purpose: {}. This run is expected to fail", sabotage.name()));
     }
-    let made = topics::create_all(&installation.config, &admin).await;
+    let made = topics::create_each(installation.topics(), &admin).await;
     refuse_leftovers(&installation, &admin)?;
     let (mut installation, outcome) = match made {
         Ok(()) => work(installation, &mut signals).await?,

@@ -103,6 +103,7 @@ impl Config {
             retention_days: (!is_compacted)
                 .then(|| found.retention_days.unwrap_or_else(|| retention_days(logical))),
             is_compacted,
+            tombstones_kept: None,
             // A dead letter is the original and its headers: larger than the largest original.
             record_bytes_max: (logical == topic::DEAD_LETTERS)
                 .then_some(self.runtime.value_bytes_max + 1_100_000),

@@ -5,11 +5,16 @@
 
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU32, Ordering};
+use std::time::{Duration, Instant};
 
 /// `after-commit:3`: die when the point is reached for the third time; `after-commit:3:hang`: hang there for ever.
 pub const POINT_VARIABLE: &str = "FROSTLINE_FAULT_POINT";
 /// `no-fencing`: see [`Sabotage`].
 pub const SABOTAGE_VARIABLE: &str = "FROSTLINE_FAULT_SABOTAGE";
+/// `15000`: from the first commit on, every commit fails for so many milliseconds.
+pub const OUTAGE_VARIABLE: &str = "FROSTLINE_FAULT_OUTAGE";
+/// `-86400000`: this process's clock differs from the machine's by so many milliseconds.
+pub const CLOCK_VARIABLE: &str = "FROSTLINE_FAULT_CLOCK";
 /// Only daemons whose namespace begins so can be sabotaged.
 pub const NAMESPACE: &str = "chaos-";
 
@@ -63,11 +68,25 @@ pub enum Sabotage {
     SledBeforeCommit,
     /// Neither the group's generation nor the lease keeps a former owner from committing.
     NoFencing,
+    /// The age of a store is not looked at, and changes that were written after it had become too old are missing, as
+    /// compaction removes tombstones.
+    OldState,
+    /// A state directory keeps its name, although another process has the same.
+    NoRenaming,
+    /// The process says that it is ready, however little works.
+    BlindReadiness,
 }
 
 impl Sabotage {
     /// All of them.
-    pub const ALL: [Self; 3] = [Self::CommitBeforeProduce, Self::SledBeforeCommit, Self::NoFencing];
+    pub const ALL: [Self; 6] = [
+        Self::CommitBeforeProduce,
+        Self::SledBeforeCommit,
+        Self::NoFencing,
+        Self::OldState,
+        Self::NoRenaming,
+        Self::BlindReadiness,
+    ];
 
     /// The name in the variable and on the command line.
     pub fn name(self) -> &'static str {
@@ -75,6 +94,9 @@ impl Sabotage {
             Self::CommitBeforeProduce => "commit-before-produce",
             Self::SledBeforeCommit => "sled-before-commit",
             Self::NoFencing => "no-fencing",
+            Self::OldState => "old-state",
+            Self::NoRenaming => "no-renaming",
+            Self::BlindReadiness => "blind-readiness",
         }
     }
 }
@@ -124,4 +146,27 @@ pub fn planted_sabotage() -> Option<Sabotage> {
         let wanted = std::env::var(SABOTAGE_VARIABLE).ok()?;
         Sabotage::ALL.into_iter().find(|sabotage| sabotage.name() == wanted)
     })
+}
+
+/// Whether commits fail just now, as planted.
+pub fn fails_commits() -> bool {
+    static OUTAGE: OnceLock<Option<(Instant, Duration)>> = OnceLock::new();
+    let outage = OUTAGE.get_or_init(|| milliseconds(OUTAGE_VARIABLE).map(|time| (Instant::now(), time)));
+    outage.is_some_and(|(since, time)| since.elapsed() < time)
+}
+
+/// How far this process's clock is ahead of the machine's, in milliseconds.
+pub fn clock_shift_ms() -> i64 {
+    static SHIFT: OnceLock<i64> = OnceLock::new();
+    *SHIFT.get_or_init(|| std::env::var(CLOCK_VARIABLE).ok().and_then(|text| text.parse().ok()).unwrap_or(0))
+}
+
+/// The variables of this module that are set, where they change what the process does for longer than a moment.
+pub fn planted_variables() -> Vec<&'static str> {
+    let all = [SABOTAGE_VARIABLE, OUTAGE_VARIABLE, CLOCK_VARIABLE];
+    all.into_iter().filter(|name| std::env::var_os(name).is_some()).collect()
+}
+
+fn milliseconds(variable: &str) -> Option<Duration> {
+    std::env::var(variable).ok()?.parse().ok().map(Duration::from_millis)
 }

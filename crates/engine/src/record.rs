@@ -2,6 +2,8 @@
 
 use std::time::{SystemTime, UNIX_EPOCH};
 
+use crate::fault::clock_shift_ms;
+
 /// Reads the headers of a record, without copying them unless somebody looks.
 ///
 /// Implemented by the client's own record and by plain lists (tests, files).
@@ -58,7 +60,7 @@ pub const DAY_MS: i64 = 86_400_000;
 /// The wall clock, in milliseconds since 1970.
 pub fn unix_ms() -> i64 {
     let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-    i64::try_from(since.as_millis()).unwrap_or(i64::MAX)
+    i64::try_from(since.as_millis()).unwrap_or(i64::MAX).saturating_add(clock_shift_ms())
 }
 
 /// The day of a record's timestamp, in days since 1970: how old state is, is told by the records' own clock.

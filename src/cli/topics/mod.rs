@@ -241,7 +241,12 @@ fn print(common: &Common, row: &Row) -> Result<(), Failed> {
 
 /// Makes all topics of an installation, quietly.
 pub(super) async fn create_all(config: &Config, admin: &Admin) -> Result<(), KafkaError> {
-    for plan in config.all_topics() {
+    create_each(config.all_topics(), admin).await
+}
+
+/// Makes these topics, where they do not exist.
+pub(super) async fn create_each(topics: Vec<TopicPlan>, admin: &Admin) -> Result<(), KafkaError> {
+    for plan in topics {
         admin.create(&plan).await?;
     }
     Ok(())

@@ -150,6 +150,10 @@ impl Admin {
         if plan.is_compacted {
             topic = topic.set("cleanup.policy", "compact");
         }
+        let tombstones_kept = plan.tombstones_kept.map(|kept| kept.as_millis().to_string());
+        if let Some(kept) = &tombstones_kept {
+            topic = topic.set("delete.retention.ms", kept);
+        }
         let bytes = plan.record_bytes_max.map(|bytes| bytes.to_string());
         if let Some(bytes) = &bytes {
             topic = topic.set("max.message.bytes", bytes);

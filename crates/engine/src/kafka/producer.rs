@@ -15,6 +15,8 @@ use rdkafka::producer::{BaseProducer, BaseRecord, Producer as _, ProducerContext
 use super::lifeline::Lifeline;
 use super::transaction::Transaction;
 use super::{ClientSettings, KafkaError, raw};
+use crate::fault::clock_shift_ms;
+use crate::record::unix_ms;
 
 /// How long a full send queue or a slow broker is waited for before the worker gives up and its tasks are
 /// opened again. Longer than `message.timeout.ms`, so that nothing is in flight any more by then.
@@ -205,7 +207,9 @@ impl Producer {
         record.partition = outgoing.partition;
         record.key = outgoing.key;
         record.payload = outgoing.value;
-        record.timestamp = (outgoing.timestamp_ms >= 0).then_some(outgoing.timestamp_ms);
+        // The client has the machine's clock; only a planted fault gives this process another one.
+        let now_ms = (clock_shift_ms() != 0).then(unix_ms);
+        record.timestamp = Some(outgoing.timestamp_ms).filter(|given| *given >= 0).or(now_ms);
         if !outgoing.headers.is_empty() {
             let headers = outgoing.headers.iter().fold(OwnedHeaders::new(), |headers, (key, value)| {
                 headers.insert(Header { key, value: value.as_deref() })

@@ -33,7 +33,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use super::failure::Failure;
-use crate::fault::{Point, Sabotage, is_sabotaged, reach};
+use crate::fault::{Point, Sabotage, fails_commits, is_sabotaged, reach};
 use crate::kafka::{
     ChangelogSlot, GroupConsumer, GroupMetadata, KafkaError, OffsetCommit, Outgoing, Ownership, Producer,
 };
@@ -61,6 +61,9 @@ pub(super) struct Commit {
 impl Commit {
     /// Commits; blocks while the brokers work.
     pub(super) fn run(self) -> Result<(), Failure> {
+        if fails_commits() {
+            return Err(KafkaError::Retry("commits fail, as planted".into()).into());
+        }
         match &self.metadata {
             Some(metadata) => self.as_transaction(metadata),
             None => self.in_steps(),

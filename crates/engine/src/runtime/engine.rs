@@ -334,23 +334,20 @@ async fn stage_ended(stages: &mut [Running]) -> Failure {
     .await
 }
 
-/// A protocol is broken on purpose only where nothing but a test of the engine itself can suffer.
+/// Faults are planted only where nothing but a test of the engine itself can suffer.
 fn refuse_sabotage(settings: &EngineSettings) -> Result<(), StartError> {
-    match fault::planted_sabotage() {
-        Some(sabotage) if !settings.kafka.namespace.starts_with(fault::NAMESPACE) => {
-            Err(StartError::Usage(format!(
-                "{}={} breaks the engine on purpose, and is for tests in namespaces that begin with {:?} only",
-                fault::SABOTAGE_VARIABLE,
-                sabotage.name(),
-                fault::NAMESPACE
-            )))
-        }
-        Some(sabotage) => {
-            tracing::error!(sabotage = sabotage.name(), "broken on purpose");
-            Ok(())
-        }
-        None => Ok(()),
+    let planted = fault::planted_variables();
+    if !planted.is_empty() && !settings.kafka.namespace.starts_with(fault::NAMESPACE) {
+        return Err(StartError::Usage(format!(
+            "{} breaks the engine on purpose, and is for tests in namespaces that begin with {:?} only",
+            planted.join(", "),
+            fault::NAMESPACE
+        )));
     }
+    if let Some(sabotage) = fault::planted_sabotage() {
+        tracing::error!(sabotage = sabotage.name(), "broken on purpose");
+    }
+    Ok(())
 }
 
 /// Waits until the stages have caught up.

@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 use serde::Serialize;
 
 use crate::StageId;
+use crate::fault::{Sabotage, is_sabotaged};
 use crate::record::unix_ms;
 
 /// After so long without a turn nobody looks at the end of a task's partition any more.
@@ -300,6 +301,9 @@ impl Board {
     /// partition that it was given is restored and has had its turn within `patience`.
     pub fn unready(&self, patience: Duration) -> Vec<String> {
         let mut reasons = Vec::new();
+        if is_sabotaged(Sabotage::BlindReadiness) {
+            return reasons;
+        }
         for (stage, absence) in &*lock(&self.absences) {
             if let Some((since, reason)) = absence {
                 reasons.push(format!(

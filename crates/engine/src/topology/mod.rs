@@ -66,6 +66,8 @@ pub struct TopicPlan {
     pub retention_days: Option<u32>,
     /// Whether only the newest record of each key is kept.
     pub is_compacted: bool,
+    /// Its `delete.retention.ms`, where it differs from the broker's default.
+    pub tombstones_kept: Option<Duration>,
     /// Largest record, in bytes, where it differs from the broker's default.
     pub record_bytes_max: Option<usize>,
 }
@@ -79,6 +81,7 @@ impl TopicPlan {
             replication: None,
             retention_days: None,
             is_compacted: false,
+            tombstones_kept: None,
             record_bytes_max: None,
         }
     }

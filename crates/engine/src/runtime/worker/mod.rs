@@ -30,6 +30,7 @@ use super::provenance;
 use super::restore::Restore;
 use super::supervisor::Supervisor;
 use super::task::Task;
+use crate::fault::{Sabotage, is_sabotaged};
 use crate::kafka::{Assigned, GroupConsumer, KafkaError, Producer};
 
 struct Hosted {
@@ -192,6 +193,9 @@ impl Worker {
     fn rename_if_shared(&self) {
         let Ok(instance) = self.plan.instance() else { return };
         if !self.plan.can_be_renamed() || !self.consumer.is_name_shared(&instance) {
+            return;
+        }
+        if is_sabotaged(Sabotage::NoRenaming) {
             return;
         }
         let stage = self.plan.stage.as_str();

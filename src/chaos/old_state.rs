@@ -1,0 +1,106 @@
+//! A state directory that is given back: a process goes on from what it had some time ago, as after a machine was
+//! restored from a backup. The others, and it itself, have written to its changelogs since.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
+
+use super::ChaosError;
+use super::fleet::Fleet;
+use super::process::Process;
+
+/// How long the changelogs of a run keep tombstones: too short for a directory that was away.
+pub(super) const TOMBSTONES_KEPT: Duration = Duration::from_secs(10);
+/// After how long a directory is given back at the earliest. Some seconds of changes must be newer than the age at which
+/// a store is too old.
+const AWAY: Duration = Duration::from_secs(14);
+/// How long a process that sleeps or starts is waited for.
+const PATIENCE: Duration = Duration::from_secs(60);
+
+/// A copy of a state directory.
+pub(super) struct OldState {
+    dir: PathBuf,
+    due: Instant,
+    /// Whether bytes of it had been flipped.
+    is_damaged: bool,
+}
+
+/// Copies the state directory of a process that does not run. Returns what was done, in words.
+pub(super) fn keep(process: &mut Process) -> Result<String, ChaosError> {
+    if process.old_state.is_some() {
+        return Ok("whose state is kept already".into());
+    }
+    let dir = process.state_dir.with_extension("old");
+    copy(&process.state_dir, &dir).map_err(ChaosError::files("copying state"))?;
+    let (due, is_damaged) = (Instant::now() + AWAY, process.is_damaged);
+    process.old_state = Some(OldState { dir, due, is_damaged });
+    Ok(format!("which gets its state of now back in {} s", AWAY.as_secs()))
+}
+
+/// Gives back what is due. `all`: waits for what is not due yet.
+pub(super) fn give_back(fleet: &mut Fleet<'_>, all: bool) -> Result<(), ChaosError> {
+    let deadline = Instant::now() + PATIENCE;
+    for index in 0..fleet.processes.len() {
+        loop {
+            let process = &mut fleet.processes[index];
+            let Some(due) = process.old_state.as_ref().map(|old| old.due).filter(|_| process.is_member)
+            else {
+                break;
+            };
+            if due <= Instant::now() && process.is_alive() && process.paused_until.is_none() {
+                process.kill();
+                put_back(process).map_err(ChaosError::files("giving back state"))?;
+                fleet.restart(index, None)?;
+            } else if all && Instant::now() < deadline {
+                fleet.rest(Duration::from_millis(100))?;
+            } else {
+                break;
+            }
+        }
+    }
+    Ok(())
+}
+
+fn put_back(process: &mut Process) -> std::io::Result<()> {
+    let Some(old) = process.old_state.take() else { return Ok(()) };
+    fs::remove_dir_all(&process.state_dir)?;
+    fs::rename(&old.dir, &process.state_dir)?;
+    process.is_damaged = old.is_damaged;
+    Ok(())
+}
+
+fn copy(from: &Path, to: &Path) -> std::io::Result<()> {
+    fs::create_dir(to)?;
+    fs::set_permissions(to, fs::metadata(from)?.permissions())?;
+    for entry in fs::read_dir(from)? {
+        let entry = entry?;
+        let target = to.join(entry.file_name());
+        if entry.file_type()?.is_dir() {
+            copy(&entry.path(), &target)?;
+        } else {
+            fs::copy(entry.path(), target)?;
+        }
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_given_back_is_what_was_kept() {
+        let dir = tempfile::tempdir().unwrap();
+        let mut process = Process::new(1, 1, dir.path());
+        let file = process.state_dir.join("store/db");
+        fs::create_dir_all(file.parent().unwrap()).unwrap();
+        fs::write(&file, "then").unwrap();
+        keep(&mut process).unwrap();
+        fs::write(&file, "now").unwrap();
+        fs::write(process.state_dir.join("more"), "").unwrap();
+        process.is_damaged = true;
+        put_back(&mut process).unwrap();
+        assert_eq!(fs::read_to_string(&file).unwrap(), "then");
+        assert!(!process.state_dir.join("more").exists() && !process.is_damaged);
+    }
+}
