@@ -18,7 +18,8 @@ pub fn tests() -> Vec<Test> {
         test("a_rule_works_in_three_processes_without_a_restart", BROKER, three_processes),
         test("a_broken_rule_in_the_topic_is_quarantined", BROKER, quarantine),
         test("the_nearest_station_is_one_that_reports", BROKER, nearest),
-        test("rules_near_a_point_work_from_a_first_start", BROKER, first_start),
+        test("rules_near_a_point_work_from_a_first_start", BROKER, || drop(first_start("rules.toml"))),
+        test("published_rules_near_a_point_work_from_a_first_start", BROKER, first_start_and_restart),
         test("live_alerts_are_those_of_the_backtest", REAL, live_equals_backtest),
         test("an_alert_is_shown_with_its_raw_lines", REAL, provenance),
     ]
@@ -262,47 +263,46 @@ fn nearest() {
     assert!(outcome.err.contains("USC00000041 S41, 89 km away"), "a start warns as apply does: {outcome}");
 }
 
-/// The order of a newcomer: rules, the daemon, observations; with rules in a file and in the topic. A restart knows the
-/// station before the first record.
-fn first_start() {
+/// The order of a newcomer: rules, the daemon, observations.
+fn first_start(source: &str) -> (Topics, TempDir) {
+    let topics = Topics::create();
     let near = "near = { lat = 40.2, lon = -111.0, max_km = 150 }";
-    for source in ["rules.toml", "topic"] {
-        let topics = Topics::create();
-        let far = rule("far", "station = \"USC00000005\"", "when = \"TMIN <= 0.0\"");
-        let dir = folder(&(far + &rule("near", near, "when = \"TMIN <= 0.0\"")));
-        let config = format!("[alert]\nsource = \"noaa-json\"\nrules = \"{source}\"\n");
-        std::fs::write(dir.path().join("frostline.toml"), config).unwrap();
-        if source == "topic" {
-            command(&topics, &dir, &["rules", "apply", "rules.toml", "--yes"]).run().expect_code(0);
-        }
-        let process = start(&topics, &dir, "state");
-        // It works, and none near it has reported.
-        send(&topics, &[document(5, 0, -1.0)]);
-        wait_for_alerts(&topics, |alerts| alerts.len() == 1);
-        let mut day = 0;
-        let alerts = wait_for_alerts(&topics, |alerts| {
-            send(&topics, &[document(41, day, -1.0), document(39, day, -1.0)]);
-            day += 1;
-            alerts.len() > 1
-        });
-        let mut of_near = alerts.iter().filter(|alert| alert["rule_id"] == "near");
-        assert!(of_near.all(|alert| alert["station"]["id"] == "USC00000041"), "{alerts:?}");
-        process.signal("TERM");
-        let outcome = process.wait().expect_code(0);
-        assert_eq!(outcome.err.matches("no station near this rule").count(), 1, "{outcome}");
-        assert_eq!(outcome.err.matches("station found near this rule").count(), 1, "{outcome}");
-        assert!(outcome.err.contains("frostline rules backtest --topic"), "{outcome}");
-        if source != "topic" {
-            continue;
-        }
-        // What is written while it is down is judged by the restarted one.
-        send(&topics, &[document(41, day, -1.0)]);
-        command(&topics, &dir, &["run", "--stages", "alert", "--until-caught-up"]).run().expect_code(0);
-        let alerts = topics.values("noaa-json-alerts");
-        let last = document(41, day, -1.0).1;
-        let date = alerts.iter().filter_map(|alert| alert["date"].as_str()).max().unwrap();
-        assert!(last.contains(date), "{source}: {date} is the newest alert, not that of {last}");
+    let far = rule("far", "station = \"USC00000005\"", "when = \"TMIN <= 0.0\"");
+    let dir = folder(&(far + &rule("near", near, "when = \"TMIN <= 0.0\"")));
+    let config = format!("[alert]\nsource = \"noaa-json\"\nrules = \"{source}\"\n");
+    std::fs::write(dir.path().join("frostline.toml"), config).unwrap();
+    if source == "topic" {
+        command(&topics, &dir, &["rules", "apply", "rules.toml", "--yes"]).run().expect_code(0);
     }
+    let process = start(&topics, &dir, "state");
+    // It works, and none near it has reported.
+    send(&topics, &[document(5, 0, -1.0)]);
+    wait_for_alerts(&topics, |alerts| alerts.len() == 1);
+    let mut day = 0;
+    let alerts = wait_for_alerts(&topics, |alerts| {
+        send(&topics, &[document(41, day, -1.0), document(39, day, -1.0)]);
+        day += 1;
+        alerts.len() > 1
+    });
+    let mut of_near = alerts.iter().filter(|alert| alert["rule_id"] == "near");
+    assert!(of_near.all(|alert| alert["station"]["id"] == "USC00000041"), "{alerts:?}");
+    process.signal("TERM");
+    let outcome = process.wait().expect_code(0);
+    assert_eq!(outcome.err.matches("no station near this rule").count(), 1, "{outcome}");
+    assert_eq!(outcome.err.matches("station found near this rule").count(), 1, "{outcome}");
+    assert!(outcome.err.contains("frostline rules backtest --topic"), "{outcome}");
+    (topics, dir)
+}
+
+/// A daemon that starts again knows the station before the first record, also where the topic does not.
+fn first_start_and_restart() {
+    let (topics, dir) = first_start("topic");
+    let meanwhile = [document(41, 250, -1.0)];
+    send(&topics, &meanwhile);
+    command(&topics, &dir, &["run", "--stages", "alert", "--until-caught-up"]).run().expect_code(0);
+    let alerts = topics.values("noaa-json-alerts");
+    let date = alerts.iter().filter_map(|alert| alert["date"].as_str()).max().unwrap();
+    assert!(meanwhile[0].1.contains(date), "{date} is the newest alert");
 }
 
 /// 1,000 rules of both kinds over all of 2016 through the real broker: the same alerts, one by one, as the backtest.
