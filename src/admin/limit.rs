@@ -70,6 +70,14 @@ pub(super) async fn request<B: MessageBody + 'static>(
     limited(permit.ok().and_then(Result::ok), reason, request, next).await
 }
 
+/// Wraps files, which are answered at once and without a limit of their own: only whether the client reads is watched.
+pub(super) async fn file<B: MessageBody + 'static>(
+    request: ServiceRequest,
+    next: Next<B>,
+) -> Result<ServiceResponse<BoxBody>, Error> {
+    held(None, request, next).await
+}
+
 /// Wraps the stream of events.
 pub(super) async fn stream<B: MessageBody + 'static>(
     limits: web::Data<Limits>,
@@ -89,6 +97,14 @@ async fn limited<B: MessageBody + 'static>(
     next: Next<B>,
 ) -> Result<ServiceResponse<BoxBody>, Error> {
     let Some(permit) = permit else { return Ok(request.into_response(busy(reason))) };
+    held(Some(permit), request, next).await
+}
+
+async fn held<B: MessageBody + 'static>(
+    permit: Option<OwnedSemaphorePermit>,
+    request: ServiceRequest,
+    next: Next<B>,
+) -> Result<ServiceResponse<BoxBody>, Error> {
     let answering = request.conn_data::<Guard>().map(Guard::answering);
     let response = next.call(request).await?;
     Ok(response.map_body(|_, body| {
@@ -109,7 +125,7 @@ struct Held {
     part: web::Bytes,
     /// Not there where a test has no connection.
     answering: Option<Answering>,
-    _permit: OwnedSemaphorePermit,
+    _permit: Option<OwnedSemaphorePermit>,
 }
 
 impl MessageBody for Held {
@@ -148,7 +164,7 @@ mod tests {
         let text: String = (0..50_000).map(|number| format!("{number},")).collect();
         let permit = Arc::clone(&requests).try_acquire_owned().unwrap();
         let (body, part) = (text.clone().boxed(), web::Bytes::new());
-        let mut held = Held { body, part, answering: None, _permit: permit };
+        let mut held = Held { body, part, answering: None, _permit: Some(permit) };
         assert_eq!(held.size(), BodySize::Sized(text.len() as u64));
         let mut parts = Vec::new();
         while let Some(part) = std::future::poll_fn(|context| Pin::new(&mut held).poll_next(context)).await {

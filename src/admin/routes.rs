@@ -93,7 +93,7 @@ fn open(app: &mut web::ServiceConfig) {
     for file in &page::FILES {
         let answer =
             move || async move { HttpResponse::Ok().content_type(file.content_type).body(file.text) };
-        app.service(web::resource(file.path).get(answer));
+        app.service(web::resource(file.path).get(answer).wrap(from_fn(limit::file)));
     }
 }
 

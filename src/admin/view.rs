@@ -256,8 +256,8 @@ impl Shown {
                 "quarantined": null,
             })
         };
-        let broken = self.view.rules.quarantined().into_iter().map(|(id, reason)| {
-            json!({ "id": id, "version": 0, "place": "", "when": "", "subscribers": [], "standing": 0,
+        let broken = self.view.rules.quarantined().into_iter().map(|(key, reason)| {
+            json!({ "id": key.shown(), "version": 0, "place": "", "when": "", "subscribers": [], "standing": 0,
                     "quarantined": reason })
         });
         rules.iter().map(row).chain(broken).collect()

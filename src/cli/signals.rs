@@ -8,7 +8,7 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
+use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM, SIGXFSZ};
 use signal_hook::flag;
 use tokio::signal::unix::{Signal as Stream, SignalKind, signal};
 
@@ -77,6 +77,9 @@ fn end_on_second(listens_to_hangup: bool) -> std::io::Result<()> {
     if listens_to_hangup {
         flag::register(SIGHUP, asked)?;
     }
+    // A file that would outgrow the limit of its size is an error of the write, and told as one; without a handler this
+    // signal ends the process without a word.
+    flag::register(SIGXFSZ, Arc::default())?;
     Ok(())
 }
 

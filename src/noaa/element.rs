@@ -2,6 +2,8 @@
 
 use std::fmt;
 
+use super::ElementValue;
+
 /// What is measured: GHCN-Daily's element code of four capital letters or digits, such as `TMIN`.
 ///
 /// A code need not be one that we know ([`Element::is_known`]): NOAA adds elements from time to time,
@@ -16,6 +18,21 @@ pub enum Scale {
     Tenths,
     /// The value counts whole units.
     Whole,
+}
+
+impl Scale {
+    /// A value as conditions compute with it. Many writers of JSON write 30.0 as 30, and 3 as 3.0; which of the two it
+    /// is must not decide what can be added to it.
+    #[inline]
+    pub fn typed(self, value: ElementValue) -> ElementValue {
+        match (self, value) {
+            (Self::Tenths, ElementValue::Int(number)) => ElementValue::Float(number as f64),
+            (Self::Whole, ElementValue::Float(number)) if number.fract() == 0.0 && number.abs() < 1e15 => {
+                ElementValue::Int(number as i64)
+            }
+            (_, value) => value,
+        }
+    }
 }
 
 /// What an element's value measures; scale and unit follow from it.

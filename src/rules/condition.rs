@@ -244,11 +244,13 @@ impl Evaluator {
         let mut scope = self.scope();
         for Used { name, variable, .. } in &condition.variables {
             let value = match variable {
-                Variable::Element(element) => match observation.element(*element) {
-                    Some(ElementValue::Int(value)) => Value::Int(value),
-                    Some(ElementValue::Float(value)) => Value::Float(value),
-                    None => continue,
-                },
+                Variable::Element(element) => {
+                    match observation.element(*element).map(|v| element.scale().typed(v)) {
+                        Some(ElementValue::Int(value)) => Value::Int(value),
+                        Some(ElementValue::Float(value)) => Value::Float(value),
+                        None => continue,
+                    }
+                }
                 Variable::Station => station_value(&observation.station),
                 Variable::Date => Value::String(Arc::new(observation.date.to_string())),
             };

@@ -133,6 +133,32 @@ proptest! {
     }
 }
 
+/// Many writers of JSON write 30.0 as 30, and some write 3 as 3.0.
+#[test]
+fn how_a_number_is_written_decides_nothing() {
+    let forms = [["30", "5.5", "3"], ["30.0", "5.50", "3.0"], ["\"30\"", "\"5.5\"", "\"3\""]];
+    for text in [
+        "TMAX - TMIN > 24.0",
+        "-TMAX + 1.0 < 0.0",
+        "f(TMAX + TMIN) > 95.0",
+        "SNOW + 1 == 4",
+        "TMAX / 4.0 == 7.5",
+    ] {
+        let texts = [text.to_owned(), format!("[{text}][0]")];
+        for condition in texts.map(|text| Condition::compile(&text, Scope::Observation).unwrap()) {
+            for [tmax, tmin, snow] in forms {
+                let observation = format!(
+                    "{{\"station\":{{\"id\":\"USW00003192\"}},\"date\":\"2016-02-24\",\"TMAX\":{tmax},\
+                     \"TMIN\":{tmin},\"SNOW\":{snow}}}"
+                );
+                let view = ObservationView::parse(observation.as_bytes()).unwrap();
+                let verdict = Evaluator::new().evaluate(&condition, &view);
+                assert_eq!(verdict, Ok(Verdict::Holds), "{} on {observation}", condition.text());
+            }
+        }
+    }
+}
+
 #[test]
 fn mistakes_say_where_and_what() {
     let mistake = |text: &str| Condition::compile(text, Scope::Observation).unwrap_err();

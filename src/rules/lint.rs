@@ -213,9 +213,9 @@ fn threshold(variable: &Number, literal: &Number) -> Option<(Element, f64)> {
         _ => return None,
     };
     match variable {
-        Number::Element(element) => Some((*element, value)),
+        Number::Element(element, _) => Some((*element, value)),
         Number::In(unit, number) => match number.as_ref() {
-            Number::Element(element) => Some((*element, unit.invert(value))),
+            Number::Element(element, _) => Some((*element, unit.invert(value))),
             _ => None,
         },
         _ => None,

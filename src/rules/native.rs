@@ -12,7 +12,7 @@ use cel::common::ast::{CallExpr, Expr, IdedExpr, LiteralValue, SelectExpr, opera
 
 use super::Verdict;
 use super::unit::Unit;
-use crate::noaa::{Element, ElementValue, ObservationView, StationView};
+use crate::noaa::{Element, ElementValue, ObservationView, Scale, StationView};
 
 /// A condition that can be run natively.
 pub(super) enum Test {
@@ -40,7 +40,7 @@ pub(super) enum Comparison {
 
 pub(super) enum Number {
     Literal(ElementValue),
-    Element(Element),
+    Element(Element, Scale),
     Field(fn(&StationView) -> Option<f64>),
     Negated(Box<Number>),
     /// `f(TMIN)`
@@ -243,7 +243,10 @@ impl Number {
             Expr::Literal(LiteralValue::Double(value)) => {
                 Some(Self::Literal(ElementValue::Float(*value.inner())))
             }
-            Expr::Ident(name) => Element::parse(name.as_bytes()).map(Self::Element),
+            Expr::Ident(name) => {
+                let element = Element::parse(name.as_bytes())?;
+                Some(Self::Element(element, element.scale()))
+            }
             Expr::Select(select) if !select.test => match station_field(select)? {
                 Field::Number(field) => Some(Self::Field(field)),
                 Field::Text(_) => None,
@@ -274,7 +277,9 @@ impl Number {
         let reported = |value: Option<ElementValue>| value.map_or(Outcome::Missing, Outcome::Known);
         match self {
             Self::Literal(value) => Outcome::Known(*value),
-            Self::Element(element) => reported(observation.element(*element)),
+            Self::Element(element, scale) => {
+                reported(observation.element(*element).map(|value| scale.typed(value)))
+            }
             Self::Field(field) => reported(field(&observation.station).map(ElementValue::Float)),
             Self::Negated(number) => match number.value(observation) {
                 Outcome::Known(ElementValue::Int(value)) => value

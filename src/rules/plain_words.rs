@@ -1,9 +1,15 @@
 //! What a deserialiser says, in words for people, and without the values: they may be addresses, and messages end up
 //! in logs.
 
+/// What stands before a value in the messages of serde.
+const VALUES: [&str; 6] =
+    ["string \"", "integer `", "floating point `", "character `", "unknown variant `", "unknown field `"];
+const HIDDEN: &str = "(not shown)";
+
 /// Words of Rust, and what they mean to whoever writes a rule.
-const WORDS: [(&str, &str); 9] = [
+const WORDS: [(&str, &str); 10] = [
     ("struct Near", "a table, as in { lat = 33.6, lon = -111.9 }"),
+    ("struct Nearest", "a table"),
     ("struct ActiveDefinition", "a table, as in { months = [4, 5] }"),
     ("struct Definition", "a table"),
     ("struct Subscriber", "a table"),
@@ -16,20 +22,60 @@ const WORDS: [(&str, &str); 9] = [
 
 /// The message of an error of serde's.
 pub(super) fn without_values(message: &str) -> String {
-    let mut plain = message.to_owned();
-    for kind in ["string \"", "unknown variant `"] {
-        let close = if kind.ends_with('"') { "\", expected" } else { "`, expected" };
-        if let Some(at) = plain.find(kind) {
-            let start = at + kind.len();
-            let end = plain[start..].find(close).map_or(plain.len(), |end| start + end);
-            let is_harmless =
-                plain[start..end].chars().all(|c| c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.'));
-            if !is_harmless {
-                plain.replace_range(start..end, "…");
-            }
-        }
+    let mut plain = String::with_capacity(message.len());
+    let mut rest = message;
+    while let Some((at, open, end)) = next_value(rest) {
+        let value = &rest[at + open.len()..end];
+        plain.push_str(&rest[..at + open.len()]);
+        plain.push_str(if is_harmless(value) { value } else { "…" });
+        rest = &rest[end..];
     }
-    WORDS.iter().fold(plain, |plain, (rust, word)| plain.replace(rust, word))
+    plain.push_str(rest);
+    WORDS.iter().fold(plain, |plain, (rust, word)| replace_word(&plain, rust, word))
+}
+
+/// The next place where serde repeats what it read: where it is, what comes before the value, and where the value ends.
+fn next_value(text: &str) -> Option<(usize, &'static str, usize)> {
+    let (at, open) = VALUES.iter().filter_map(|open| Some((text.find(open)?, *open))).min()?;
+    let start = at + open.len();
+    let quote = if open.ends_with('"') { '"' } else { '`' };
+    // The value itself may have quotes: what is expected stands behind the last one.
+    let close = format!("{quote}, expected");
+    let end = text[start..].find(&close).or_else(|| text[start..].rfind(quote));
+    Some((at, open, end.map_or(text.len(), |end| start + end)))
+}
+
+/// A word that was mistaken for another, or a small number: no address, and no telephone number.
+fn is_harmless(value: &str) -> bool {
+    value.chars().all(|c| c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.'))
+        && value.bytes().filter(u8::is_ascii_digit).count() < 6
+}
+
+/// A word of somebody's for a message, in quotes; nothing of it where it may be an address.
+pub(super) fn shown(word: &str) -> String {
+    match unquoted(word) {
+        HIDDEN => HIDDEN.into(),
+        word => format!("`{word}`"),
+    }
+}
+
+/// The same without quotes.
+pub(super) fn unquoted(word: &str) -> &str {
+    let is_word = word.chars().all(|c| c.is_ascii_alphanumeric() || "-_./".contains(c))
+        && word.contains(|c: char| c.is_ascii_alphabetic());
+    if is_word { word } else { HIDDEN }
+}
+
+fn replace_word(text: &str, from: &str, to: &str) -> String {
+    let mut replaced = String::with_capacity(text.len());
+    let mut rest = text;
+    while let Some(at) = rest.find(from) {
+        let after = &rest[at + from.len()..];
+        replaced.push_str(&rest[..at]);
+        replaced.push_str(if after.starts_with(|c: char| c.is_alphanumeric()) { from } else { to });
+        rest = after;
+    }
+    replaced + rest
 }
 
 #[cfg(test)]
@@ -46,5 +92,19 @@ mod tests {
             without_values("invalid type: string \"two\", expected u16"),
             "invalid type: string \"two\", expected a whole number"
         );
+        for (value, kept) in [("15551234567", "…"), ("42", "42")] {
+            let told =
+                without_values(&format!("invalid type: integer `{value}`, expected a string at line 1"));
+            assert_eq!(told, format!("invalid type: integer `{kept}`, expected a string at line 1"));
+        }
+        let told =
+            without_values("unknown field `a`, expected one of`@person.org`, expected one of `id`, `name`");
+        assert!(told.ends_with("expected one of `id`, `name`"), "{told}");
+        let told = without_values("unknown field `secret@person.org`, there are no fields");
+        assert_eq!(told, "unknown field `…`, there are no fields");
+        let told = without_values("invalid type: string \"../x\", expected struct Nearest at line 1");
+        assert_eq!(told, "invalid type: string \"…\", expected a table at line 1");
+        let told = ["America/Phoenix", "a@example.org", "+15551234567", "15551234567"].map(shown);
+        assert_eq!(told, ["`America/Phoenix`", HIDDEN, HIDDEN, HIDDEN]);
     }
 }

@@ -8,7 +8,7 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
-use super::plain_words::without_values;
+use super::plain_words::{shown, unquoted, without_values};
 use super::{Conditions, Definition, Problem, Reporting, Rule, RuleFile, RuleSet, Subscriber};
 use crate::noaa::StationId;
 
@@ -33,6 +33,14 @@ impl Key {
         }
     }
 
+    /// The key for a page or a log: somebody may have made a record by hand, with an address for an id.
+    pub fn shown(&self) -> String {
+        match self {
+            Self::Rule(id) => format!("rule/{}", unquoted(id)),
+            Self::Subscriber(id) => format!("subscriber/{}", unquoted(id)),
+        }
+    }
+
     /// Reads the key of a record; `None` where it is of another kind.
     pub fn decode(key: &[u8]) -> Option<Self> {
         match std::str::from_utf8(key).ok()?.split_once('/')? {
@@ -46,8 +54,8 @@ impl Key {
 impl std::fmt::Display for Key {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self {
-            Self::Rule(id) => write!(f, "rule `{id}`"),
-            Self::Subscriber(id) => write!(f, "subscriber `{id}`"),
+            Self::Rule(id) => write!(f, "rule {}", shown(id)),
+            Self::Subscriber(id) => write!(f, "subscriber {}", shown(id)),
         }
     }
 }
@@ -195,7 +203,8 @@ impl Item {
             Ok(value) => value,
             Err(error) if error.to_string().contains("unknown field") => {
                 return Err(Quarantine::NotUnderstood(format!(
-                    "this version does not know all of it: {error}"
+                    "this version does not know all of it: {}",
+                    without_values(&error.to_string())
                 )));
             }
             Err(error) => {

@@ -38,7 +38,7 @@ struct Inner {
     by_condition: BTreeMap<String, Group>,
     subscribers: Hashed<Arc<str>, Arc<Subscriber>>,
     /// Rules and subscribers that are not used, by key, with the reason.
-    quarantined: BTreeMap<String, String>,
+    quarantined: BTreeMap<Key, String>,
     /// Stations that were found in this process for rules with `near`, by the rule's id.
     found: BTreeMap<Arc<str>, Found>,
 }
@@ -202,7 +202,7 @@ impl RuleSet {
             Key::Rule(id) => inner.remove_rule(id),
             Key::Subscriber(id) => drop(inner.subscribers.remove(id.as_str())),
         }
-        inner.quarantined.insert(key.encode(), reason.to_owned());
+        inner.quarantined.insert(key.clone(), reason.to_owned());
         self.changed(inner);
     }
 
@@ -227,7 +227,7 @@ impl RuleSet {
     }
 
     /// What is not used, and why.
-    pub fn quarantined(&self) -> BTreeMap<String, String> {
+    pub fn quarantined(&self) -> BTreeMap<Key, String> {
         self.read().quarantined.clone()
     }
 
@@ -259,7 +259,7 @@ impl Inner {
     /// Drops the note on something that is put again or removed.
     fn forgive(&mut self, key: impl FnOnce() -> Key) {
         if !self.quarantined.is_empty() {
-            self.quarantined.remove(&key().encode());
+            self.quarantined.remove(&key());
         }
     }
 
@@ -376,7 +376,7 @@ mod tests {
         rules.set_aside(&rule, "it panicked");
         assert!(rules.generation() > generation, "tasks must look again");
         assert_eq!(ids(&rules, SCOTTSDALE), ["b"]);
-        assert_eq!(rules.quarantined()["rule/a"], "it panicked");
+        assert_eq!(rules.quarantined()[&Key::Rule("a".into())], "it panicked");
         let file = RuleFile::parse(text, &mut Conditions::default(), &|_| false).unwrap();
         file.rules.into_iter().for_each(|(_, rule)| rules.put(rule));
         assert_eq!((ids(&rules, SCOTTSDALE).len(), rules.quarantined_count()), (2, 0));

@@ -8,6 +8,7 @@ use jiff::tz::TimeZone;
 use serde::{Deserialize, Serialize};
 
 use super::definition::{Problems, check_email, check_id};
+use super::plain_words::shown;
 use super::{Problem, Severity};
 
 /// Most messages within an hour that can be asked for.
@@ -274,7 +275,7 @@ impl Subscriber {
             && TimeZone::get(name).is_err()
         {
             let expected = "expected a name as in America/Phoenix or Europe/Vienna";
-            problems.add("timezone", 0, format!("timezone {name:?}: {expected}"));
+            problems.add("timezone", 0, format!("timezone {}: {expected}", shown(name)));
         }
         if self.per_hour.is_some_and(|per_hour| !(1..=PER_HOUR_MAX).contains(&per_hour)) {
             problems.add("per_hour", 0, format!("per_hour: expected 1 to {PER_HOUR_MAX}"));

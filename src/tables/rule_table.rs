@@ -190,7 +190,11 @@ mod tests {
         take(&mut table, 1, &good_key, Some(&good));
         table.loaded().unwrap();
         assert!(rules.get("good").is_some() && rules.get("bomb").is_none());
-        assert!(rules.quarantined()["rule/bomb"].contains("`all`"), "{:?}", rules.quarantined());
+        assert!(
+            rules.quarantined()[&Key::Rule("bomb".into())].contains("`all`"),
+            "{:?}",
+            rules.quarantined()
+        );
         let (_, mended) = value("bomb", 2, "TMIN > 0.0");
         take(&mut table, 2, &key, Some(&mended));
         assert!(rules.get("bomb").is_some() && rules.quarantined().is_empty());

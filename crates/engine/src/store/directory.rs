@@ -206,6 +206,8 @@ fn is_locked(error: &sled::Error) -> bool {
 /// Makes the directory private, or refuses one that is not ours to make so.
 fn prepare(path: &Path) -> Result<(), StateError> {
     let unusable = |reason: String| StateError::Unusable { path: path.to_owned(), reason };
+    // With a slash at its end, a path is what a link leads to.
+    let path: &Path = &path.components().collect::<PathBuf>();
     match fs::symlink_metadata(path) {
         Err(error) if error.kind() == ErrorKind::NotFound => {
             return fs::DirBuilder::new()
@@ -220,6 +222,15 @@ fn prepare(path: &Path) -> Result<(), StateError> {
         }
         Ok(found) if !found.is_dir() => return Err(unusable("it is not a directory".into())),
         Ok(_) => {}
+    }
+    for (name, is_directory) in [(STORE, true), (INSTANCE, false)] {
+        // A link would have its target overwritten; to read from a pipe would wait for ever.
+        if let Ok(found) = fs::symlink_metadata(path.join(name))
+            && (if is_directory { !found.is_dir() } else { !found.is_file() })
+        {
+            let expected = if is_directory { "a directory" } else { "a file" };
+            return Err(unusable(format!("{name} in it is not {expected}: move it away")));
+        }
     }
     let found = fs::metadata(path).map_err(|error| unusable(error.to_string()))?;
     let me = fs::metadata("/proc/self").map(|me| me.uid());
@@ -294,6 +305,26 @@ mod tests {
         fs::set_permissions(&path, fs::Permissions::from_mode(0o777)).unwrap();
         let error = StateDirectory::open(&path).err().expect("must be refused");
         assert!(error.to_string().contains("chmod 700"), "{error}");
+    }
+
+    #[test]
+    fn links_and_pipes_in_the_place_of_its_parts_are_refused() {
+        let dir = tempfile::tempdir().unwrap();
+        let (path, elsewhere) = (dir.path().join("state"), dir.path().join("elsewhere"));
+        fs::create_dir(&elsewhere).unwrap();
+        let refused = |path: &Path| StateDirectory::open(path).err().expect("must be refused").to_string();
+        std::os::unix::fs::symlink(&elsewhere, &path).unwrap();
+        for path in [&path, &path.join(""), &path.join(".")] {
+            assert!(refused(path).contains("symbolic link"), "{}", path.display());
+        }
+        fs::remove_file(&path).unwrap();
+        fs::create_dir(&path).unwrap();
+        std::os::unix::fs::symlink(&elsewhere, path.join(STORE)).unwrap();
+        assert!(refused(&path).contains("store in it is not a directory"), "{}", refused(&path));
+        fs::remove_file(path.join(STORE)).unwrap();
+        fs::create_dir(path.join(INSTANCE)).unwrap();
+        assert!(refused(&path).contains("instance in it is not a file"), "{}", refused(&path));
+        assert_eq!(fs::read_dir(&elsewhere).unwrap().count(), 0);
     }
 
     #[test]

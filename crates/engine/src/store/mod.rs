@@ -7,10 +7,10 @@ mod checkpoint;
 mod database;
 mod directory;
 mod error;
-mod store;
+mod overlay;
 mod tree;
 
 pub use checkpoint::{Checkpoint, Identity};
 pub use directory::StateDirectory;
 pub use error::StateError;
-pub use store::{Change, Sealed, Store};
+pub use overlay::{Change, Sealed, Store};

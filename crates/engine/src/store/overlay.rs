@@ -350,5 +350,5 @@ fn split_day(stored: &[u8]) -> Option<(u32, &[u8])> {
 }
 
 #[cfg(test)]
-#[path = "store_tests.rs"]
+#[path = "overlay_tests.rs"]
 mod tests;
