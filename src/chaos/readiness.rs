@@ -242,10 +242,7 @@ impl Judge {
             let time = now.saturating_duration_since(away_since.max(*ready_since));
             if time > AWAY_PATIENCE {
                 *ready_since = now;
-                found.push(format!(
-                    "process {number} is ready, without a broker for {} s",
-                    time.as_secs()
-                ));
+                found.push(format!("process {number} is ready, without a broker for {} s", time.as_secs()));
             }
         }
         found
