@@ -72,6 +72,21 @@ const ORDINARY: [FaultKind; 11] = [
     FaultKind::ClockBehind,
 ];
 
+/// The faults that show a broken protocol.
+fn showing(sabotage: Sabotage) -> &'static [FaultKind] {
+    use FaultKind::{Kill, OldState, Outage, Pause, SharedName};
+    const PRODUCED: FaultKind = FaultKind::Point(Point::AfterProduce);
+    const OFFSETS_SENT: FaultKind = FaultKind::Point(Point::AfterOffsetsSent);
+    match sabotage {
+        Sabotage::CommitBeforeProduce => &[PRODUCED, OFFSETS_SENT, Kill],
+        Sabotage::SledBeforeCommit => &[PRODUCED, OFFSETS_SENT],
+        Sabotage::NoFencing => &[Pause],
+        Sabotage::OldState => &[OldState],
+        Sabotage::NoRenaming => &[SharedName],
+        Sabotage::BlindReadiness => &[Outage],
+    }
+}
+
 /// Faults in random order, each kind as often as the deck says before any comes again.
 pub(super) struct Deck {
     kinds: Vec<FaultKind>,
@@ -79,28 +94,16 @@ pub(super) struct Deck {
 }
 
 impl Deck {
-    /// All kinds; with a protocol broken on purpose, those that show it. Only `with_transactions` a name that two
+    /// All kinds; with protocols broken on purpose, those that show them. Only `with_transactions` a name that two
     /// processes have does harm.
-    pub(super) fn new(sabotage: Option<Sabotage>, can_restart_broker: bool, with_transactions: bool) -> Self {
-        let point = FaultKind::Point;
-        let mut kinds = match sabotage {
-            Some(Sabotage::CommitBeforeProduce) => {
-                vec![point(Point::AfterProduce), point(Point::AfterOffsetsSent), FaultKind::Kill]
-            }
-            Some(Sabotage::SledBeforeCommit) => {
-                vec![point(Point::AfterProduce), point(Point::AfterOffsetsSent)]
-            }
-            Some(Sabotage::NoFencing) => vec![FaultKind::Pause],
-            Some(Sabotage::OldState) => vec![FaultKind::OldState],
-            Some(Sabotage::NoRenaming) => vec![FaultKind::SharedName],
-            Some(Sabotage::BlindReadiness) => vec![FaultKind::Outage],
-            None => {
-                let mut kinds = ORDINARY.to_vec();
-                kinds.extend(with_transactions.then_some(FaultKind::SharedName));
-                kinds.extend(Point::ALL.map(point));
-                kinds
-            }
-        };
+    pub(super) fn new(sabotage: &[Sabotage], can_restart_broker: bool, with_transactions: bool) -> Self {
+        let mut kinds: Vec<FaultKind> =
+            sabotage.iter().flat_map(|sabotage| showing(*sabotage)).copied().collect();
+        if sabotage.is_empty() {
+            kinds.extend(ORDINARY);
+            kinds.extend(with_transactions.then_some(FaultKind::SharedName));
+            kinds.extend(Point::ALL.map(FaultKind::Point));
+        }
         kinds.extend(can_restart_broker.then_some(FaultKind::RestartBroker));
         Self { kinds, left: Vec::new() }
     }
@@ -123,7 +126,7 @@ mod tests {
     fn twenty_rounds_see_every_kind() {
         for seed in 0..50 {
             let mut rng = fastrand::Rng::with_seed(seed);
-            let mut deck = Deck::new(None, true, true);
+            let mut deck = Deck::new(&[], true, true);
             let drawn: Vec<FaultKind> = (0..20).map(|_| deck.draw(&mut rng)).collect();
             assert!(deck.kinds.iter().all(|kind| drawn.contains(kind)), "{drawn:?}");
         }

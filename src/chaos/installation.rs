@@ -77,7 +77,8 @@ impl Installation {
     /// another protocol is broken that shows only in state which is believed.
     pub fn topics(&self) -> Vec<TopicPlan> {
         let mut topics = self.config.all_topics();
-        if matches!(self.options.sabotage, None | Some(Sabotage::OldState)) {
+        let needs_belief = [Sabotage::CommitBeforeProduce, Sabotage::SledBeforeCommit, Sabotage::NoFencing];
+        if !self.options.sabotage.iter().any(|sabotage| needs_belief.contains(sabotage)) {
             let changelogs = stages::TO_ALERTS.map(|stage| self.changelog(stage));
             for topic in topics.iter_mut().filter(|topic| changelogs.contains(&topic.name)) {
                 topic.tombstones_kept = Some(TOMBSTONES_KEPT);
@@ -150,7 +151,7 @@ fn configure(user: &Config, options: &ChaosOptions, rules: PathBuf) -> Config {
             .topics
             .insert(logical.into(), TopicConfig { partitions, replication, ..TopicConfig::default() });
     }
-    let is_unfenced = options.sabotage == Some(Sabotage::NoFencing);
+    let is_unfenced = options.sabotage.contains(&Sabotage::NoFencing);
     config.runtime.session_timeout_ms = SESSION_TIMEOUT_MS;
     config.runtime.transaction_timeout_ms =
         if is_unfenced { TRANSACTION_TIMEOUT_UNFENCED_MS } else { TRANSACTION_TIMEOUT_MS };

@@ -78,8 +78,15 @@ pub struct ChaosOptions {
     pub rate: u64,
     /// A shell command that restarts the broker; without it, the broker is left alone.
     pub restart_broker: Option<String>,
-    /// A protocol to break on purpose. The run must then find violations.
-    pub sabotage: Option<Sabotage>,
+    /// Protocols to break on purpose. The run must then find violations.
+    pub sabotage: Vec<Sabotage>,
+}
+
+impl ChaosOptions {
+    /// What is broken on purpose, with commas; empty where nothing is.
+    pub fn broken(&self) -> String {
+        self.sabotage.iter().map(|sabotage| sabotage.name()).collect::<Vec<_>>().join(",")
+    }
 }
 
 impl Default for ChaosOptions {
@@ -91,7 +98,7 @@ impl Default for ChaosOptions {
             partitions: 4,
             rate: 500,
             restart_broker: None,
-            sabotage: None,
+            sabotage: Vec::new(),
         }
     }
 }
@@ -204,7 +211,7 @@ fn strike_all(
     let options = &fleet.installation.options;
     let mut rng = fastrand::Rng::with_seed(options.seed);
     let with_transactions = fleet.installation.config.runtime.guarantee == Guarantee::ExactlyOnce;
-    let mut deck = Deck::new(options.sabotage, options.restart_broker.is_some(), with_transactions);
+    let mut deck = Deck::new(&options.sabotage, options.restart_broker.is_some(), with_transactions);
     let mut fed_before = feeder.sent();
     for round in 1..=options.rounds {
         old_state::give_back(fleet, false)?;

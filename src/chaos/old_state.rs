@@ -43,10 +43,8 @@ pub(super) fn give_back(fleet: &mut Fleet<'_>, all: bool) -> Result<(), ChaosErr
     for index in 0..fleet.processes.len() {
         loop {
             let process = &mut fleet.processes[index];
-            let Some(due) = process.old_state.as_ref().map(|old| old.due).filter(|_| process.is_member)
-            else {
-                break;
-            };
+            let Some(old) = process.old_state.as_ref().filter(|_| process.is_member) else { break };
+            let due = old.due.max(process.fails_until);
             if due <= Instant::now() && process.is_alive() && process.paused_until.is_none() {
                 process.kill();
                 put_back(process).map_err(ChaosError::files("giving back state"))?;

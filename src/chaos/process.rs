@@ -27,8 +27,10 @@ pub(super) struct Process {
     pub(super) state_dir: PathBuf,
     /// Where it says whether it is ready, on the loopback interface.
     pub(super) port: u16,
-    /// Its state directory as it was, to be given back.
+    /// Its state directory as it was, to be given back, but not before `fails_until`.
     pub(super) old_state: Option<OldState>,
+    /// Until when its commits fail.
+    pub(super) fails_until: Instant,
     log: PathBuf,
     child: Option<Child>,
     /// How it ended, until somebody has asked.
@@ -53,6 +55,7 @@ impl Process {
             number,
             port,
             old_state: None,
+            fails_until: Instant::now(),
             state_dir: dir.join(format!("state-{number}")),
             log: dir.join(format!("process-{number}.log")),
             child: None,
@@ -87,8 +90,9 @@ impl Process {
         if let Some((variable, value)) = planted {
             command.env(variable, value);
         }
-        if let Some(sabotage) = installation.options.sabotage {
-            command.env(SABOTAGE_VARIABLE, sabotage.name());
+        let broken = installation.options.broken();
+        if !broken.is_empty() {
+            command.env(SABOTAGE_VARIABLE, broken);
         }
         command.args(["run", "--log-format", "text", "--config"]).arg(&installation.config_file);
         command.arg("--state-dir").arg(&self.state_dir);

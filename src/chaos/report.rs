@@ -3,7 +3,6 @@
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 
-use frostline_engine::fault::Sabotage;
 use serde::Serialize;
 
 use super::Installation;
@@ -118,8 +117,8 @@ pub struct Report {
     pub seed: String,
     /// What the daemons promised.
     pub guarantee: String,
-    /// The protocol that was broken on purpose, if one was.
-    pub sabotage: Option<&'static str>,
+    /// The protocols that were broken on purpose, with commas, if any were.
+    pub sabotage: Option<String>,
     /// Faults that were tried.
     pub rounds: u32,
     /// Faults by kind.
@@ -160,7 +159,7 @@ impl Report {
             ok: false,
             seed: format!("{:x}", options.seed),
             guarantee: installation.config.runtime.guarantee.to_string(),
-            sabotage: options.sabotage.map(Sabotage::name),
+            sabotage: Some(options.broken()).filter(|broken| !broken.is_empty()),
             rounds: options.rounds,
             faults: BTreeMap::new(),
             points_not_reached: 0,

@@ -10,7 +10,7 @@ use super::fleet::Fleet;
 use super::report::Kind;
 
 /// How long they may take to part. They notice when they commit, so moments are enough.
-const PARTING_PATIENCE: Duration = Duration::from_secs(30);
+const PARTING_PATIENCE: Duration = Duration::from_secs(25);
 const LOOK_INTERVAL: Duration = Duration::from_millis(100);
 
 /// Gives a process the name of another one. Waits until their names differ; returns what happened, in words.

@@ -106,6 +106,7 @@ pub(super) fn strike(
         FaultKind::Outage => {
             fleet.processes[index].kill();
             fleet.restart(index, Some((OUTAGE_VARIABLE, &OUTAGE.as_millis().to_string())))?;
+            fleet.processes[index].fails_until = Instant::now() + OUTAGE;
             detail = format!("{detail}, whose commits fail for {} s", OUTAGE.as_secs());
         }
         FaultKind::ClockAhead => {

@@ -45,10 +45,10 @@ pub(super) struct ChaosArguments {
     /// Shell command that restarts the broker; it becomes one of the faults
     #[arg(long, value_name = "COMMAND")]
     restart_broker: Option<String>,
-    /// Break a protocol on purpose, to see that it is found: commit-before-produce, sled-before-commit, no-fencing,
+    /// Break protocols on purpose (with commas), to see that it is found: commit-before-produce, sled-before-commit, no-fencing,
     /// old-state, no-renaming, blind-readiness. Only faults that show it are tried, and --restart-broker
-    #[arg(long = "break", value_name = "PROTOCOL", value_parser = parse_sabotage)]
-    sabotage: Option<Sabotage>,
+    #[arg(long = "break", value_name = "PROTOCOLS", value_delimiter = ',', value_parser = parse_sabotage)]
+    sabotage: Vec<Sabotage>,
     /// Leave topics, logs and state there at the end
     #[arg(long)]
     keep: bool,
@@ -74,15 +74,15 @@ pub(super) async fn chaos(common: &Common, arguments: &ChaosArguments) -> Result
         processes: arguments.processes.into(),
         partitions: arguments.partitions,
         restart_broker: arguments.restart_broker.clone(),
-        sabotage: arguments.sabotage,
+        sabotage: arguments.sabotage.clone(),
         ..ChaosOptions::default()
     };
     let mut signals = Signals::listen()?;
     let installation = Installation::new(&user, options.clone()).map_err(failed)?;
     let admin = topics::connect(&installation.config).await?;
     output::note(&format!("seed {BOLD}{:x}{BOLD:#}, {} rounds", options.seed, options.rounds));
-    if let Some(sabotage) = options.sabotage {
-        output::note(&format!("broken on purpose: {}. This run is expected to fail", sabotage.name()));
+    if !options.sabotage.is_empty() {
+        output::note(&format!("broken on purpose: {}. This run is expected to fail", options.broken()));
     }
     let made = topics::create_each(installation.topics(), &admin).await;
     refuse_leftovers(&installation, &admin)?;

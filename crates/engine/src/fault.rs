@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 
 /// `after-commit:3`: die when the point is reached for the third time; `after-commit:3:hang`: hang there for ever.
 pub const POINT_VARIABLE: &str = "FROSTLINE_FAULT_POINT";
-/// `no-fencing`: see [`Sabotage`].
+/// `no-fencing`, or several with commas: see [`Sabotage`].
 pub const SABOTAGE_VARIABLE: &str = "FROSTLINE_FAULT_SABOTAGE";
 /// `15000`: from the first commit on, every commit fails for so many milliseconds.
 pub const OUTAGE_VARIABLE: &str = "FROSTLINE_FAULT_OUTAGE";
@@ -134,17 +134,18 @@ pub fn reach(point: Point) {
     }
 }
 
-/// Whether this protocol shall be broken.
+/// Whether this protocol is to be broken.
 pub fn is_sabotaged(sabotage: Sabotage) -> bool {
-    planted_sabotage() == Some(sabotage)
+    planted_sabotage().contains(&sabotage)
 }
 
-/// What shall be broken, if anything.
-pub fn planted_sabotage() -> Option<Sabotage> {
-    static PLANTED: OnceLock<Option<Sabotage>> = OnceLock::new();
-    *PLANTED.get_or_init(|| {
-        let wanted = std::env::var(SABOTAGE_VARIABLE).ok()?;
-        Sabotage::ALL.into_iter().find(|sabotage| sabotage.name() == wanted)
+/// What is to be broken, if anything.
+pub fn planted_sabotage() -> &'static [Sabotage] {
+    static PLANTED: OnceLock<Vec<Sabotage>> = OnceLock::new();
+    PLANTED.get_or_init(|| {
+        let wanted = std::env::var(SABOTAGE_VARIABLE).unwrap_or_default();
+        let is_wanted = |sabotage: &Sabotage| wanted.split(',').any(|name| name == sabotage.name());
+        Sabotage::ALL.into_iter().filter(is_wanted).collect()
     })
 }
 

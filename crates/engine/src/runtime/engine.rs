@@ -344,7 +344,7 @@ fn refuse_sabotage(settings: &EngineSettings) -> Result<(), StartError> {
             fault::NAMESPACE
         )));
     }
-    if let Some(sabotage) = fault::planted_sabotage() {
+    for sabotage in fault::planted_sabotage() {
         tracing::error!(sabotage = sabotage.name(), "broken on purpose");
     }
     Ok(())
