@@ -5,6 +5,8 @@
 //!
 //! `cargo run -p frostline-engine --example silent_sensors` needs nothing else: it brings a broker inside the process.
 
+#![allow(clippy::print_stdout)] // a program whose output is its result
+
 use std::collections::{BTreeMap, HashMap};
 use std::error::Error;
 use std::sync::{Arc, PoisonError, RwLock};

@@ -2,6 +2,8 @@
 //!
 //! `cargo run -p frostline-engine --example word_count` needs nothing else: it brings a broker inside the process.
 
+#![allow(clippy::print_stdout)] // a program whose output is its result
+
 use std::collections::BTreeMap;
 use std::error::Error;
 
@@ -34,7 +36,10 @@ struct Count;
 
 impl Processor for Count {
     fn process(&mut self, record: &Record<'_>, context: &mut Context<'_>) -> Result<(), StateError> {
-        let Some(word) = record.key else { return Ok(context.reject(record, "there is no word")) };
+        let Some(word) = record.key else {
+            context.reject(record, "there is no word");
+            return Ok(());
+        };
         // Keys of a store begin with a small letter: what they are about.
         let key = [b"w", word].concat();
         let number = |stored: &[u8]| stored.try_into().map_or(0, u64::from_be_bytes);

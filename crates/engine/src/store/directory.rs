@@ -12,7 +12,7 @@ use std::time::{Duration, Instant};
 use super::StateError;
 use super::checkpoint::Identity;
 use super::database::Database;
-use super::store::Store;
+use super::overlay::Store;
 use super::tree::Tree;
 use crate::random;
 
