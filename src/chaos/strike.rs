@@ -30,6 +30,8 @@ const BROKER_PATIENCE: Duration = Duration::from_secs(120);
 const EXTRA_PROCESSES: usize = 2;
 /// How long all commits of a process fail. Longer than one may say that it is ready without committing.
 const OUTAGE: Duration = Duration::from_secs(15);
+/// Until the first commit of a process that was started: an outage begins with it.
+const JOINING: Duration = Duration::from_secs(4);
 /// How far a clock is off.
 const DAY_MS: i64 = 86_400_000;
 /// How long a process whose clock is ahead may work until a broker refuses its time.
@@ -104,9 +106,11 @@ pub(super) fn strike(
         }
         FaultKind::SharedName => detail = shared_name::share(fleet, index, rng)?,
         FaultKind::Outage => {
+            // In good order, so that partitions come back at once.
+            fleet.terminate(index)?;
             fleet.processes[index].kill();
             fleet.restart(index, Some((OUTAGE_VARIABLE, &OUTAGE.as_millis().to_string())))?;
-            fleet.processes[index].fails_until = Instant::now() + OUTAGE;
+            fleet.processes[index].fails_until = Instant::now() + OUTAGE + JOINING;
             detail = format!("{detail}, whose commits fail for {} s", OUTAGE.as_secs());
         }
         FaultKind::ClockAhead => {
