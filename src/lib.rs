@@ -19,7 +19,6 @@
 //! | [`near_search`] | finds the stations of rules with `near` as observations come |
 //! | [`config`] | settings, and where they come from |
 //! | [`tables`] | stations and rules, as their topics have them |
-//! | [`stages`] | the processors: pure functions from records to records |
 //! | [`rules`] | conditions and who asked for them |
 //! | [`history`] | files of history, in any form and packing |
 //! | [`generate`] | synthetic data of any size, fast |

@@ -5,6 +5,7 @@
 //! [`Rule::judge`]; what becomes of that is told in the documentation of `lifecycle.rs`.
 
 mod active;
+mod channel;
 mod clauses;
 mod condition;
 mod cost;
@@ -31,6 +32,7 @@ mod unit;
 mod walk;
 
 pub use active::{Active, ActiveDefinition};
+pub use channel::{AddressField, CHANNELS, Channel, ChannelDescriptor};
 pub use clauses::Clause;
 pub use condition::{Condition, ConditionError, Evaluator, Scope, Verdict};
 pub use definition::{Conditions, Definition, Near, Problem};
@@ -45,7 +47,7 @@ pub use position::{Mistake, Position};
 pub use published::{Item, Key, Nearest, Published, PublishedRule, Quarantine};
 pub use rule::{DayVerdict, Judgement, Place, Rule, Severity};
 pub use rule_set::{QUARANTINED_METRIC, RuleSet};
-pub use subscriber::{Address, AddressField, CHANNELS, Channel, ChannelDescriptor, QuietHours, Subscriber};
+pub use subscriber::{Address, QuietHours, Subscriber};
 pub use unit::Unit;
 
 /// Longest rule file that is read, in bytes: about a million rules as JSON lines.

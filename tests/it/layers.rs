@@ -60,9 +60,9 @@ const LAYERS: &[(&str, &[&str])] = &[
 
 /// The same for the engine, whose compiler does not know of the application at all.
 const ENGINE_LAYERS: &[(&str, &[&str])] = &[
-    ("record", &[]),
     ("random", &[]),
     ("fault", &[]),
+    ("record", &["fault"]),
     ("settings", &[]),
     ("counters", &[]),
     ("store", &["random", "Store"]),

@@ -306,10 +306,8 @@ impl Board {
         }
         for (stage, absence) in &*lock(&self.absences) {
             if let Some((since, reason)) = absence {
-                reasons.push(format!(
-                    "stage {stage} is not in its group for {} s: {reason}",
-                    since.elapsed().as_secs()
-                ));
+                let seconds = since.elapsed().as_secs();
+                reasons.push(format!("stage {stage} is not in its group for {seconds} s: {reason}"));
             }
         }
         if self.is_state_gone.load(Ordering::Relaxed) {
