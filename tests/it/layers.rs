@@ -69,7 +69,7 @@ const ENGINE_LAYERS: &[(&str, &[&str])] = &[
     ("collector", &["record", "topology", "Stage"]),
     ("processor", &["collector", "counters", "record", "store", "topology"]),
     ("topology", &["Sink", "TopicPlan", "counters", "processor", "record", "table"]),
-    ("kafka", &["KafkaSettings", "RecordSize", "TopicPlan", "random", "record", "settings"]),
+    ("kafka", &["KafkaSettings", "RecordSize", "TopicPlan", "fault", "random", "record", "settings"]),
     ("table", &["Stage", "Store", "TopicPlan", "kafka", "record", "store"]),
     ("driver", ANY),
     ("runtime", ANY),

@@ -35,6 +35,21 @@ fn send_days(topics: &Topics, days: std::ops::Range<u32>) {
     topics.send(topic::JSON_US_AZ, &records);
 }
 
+/// Something that no rule is about into each partition, so that both of two processes commit.
+fn send_other_stations(topics: &Topics) {
+    let stations: Vec<String> = (10..40).map(|number| format!("USC000200{number}")).collect();
+    let observation = |id: &String| {
+        format!("{{\"station\":{{\"id\":\"{id}\"}},\"date\":\"2016-01-01\",\"TMIN\":1.5}}").into_bytes()
+    };
+    let values: Vec<Vec<u8>> = stations.iter().map(observation).collect();
+    let records: Vec<_> = stations
+        .iter()
+        .zip(&values)
+        .map(|(id, value)| (Some(id.as_bytes()), Some(value.as_slice())))
+        .collect();
+    topics.send(topic::JSON_US_AZ, &records);
+}
+
 fn rules(dir: &Path) {
     let rules = "[[rule]]\nid = \"r\"\nstation = \"USC00020080\"\nwhen = \"TMIN <= 10.0\"\n";
     fs::write(dir.join("rules.toml"), rules).unwrap();
@@ -119,6 +134,7 @@ fn shared_name() {
     for round in 0..60 {
         assert!(round < 59, "both are still called {}", name("a"));
         send_days(&topics, round..round + 1);
+        send_other_stations(&topics);
         std::thread::sleep(Duration::from_millis(500));
         if name("a") != name("b") {
             break;

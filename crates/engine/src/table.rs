@@ -21,7 +21,7 @@ pub struct Opening<'a> {
     pub topic: &'a str,
     /// Which topic that is just now, and its partitions.
     pub identity: &'a TopicIdentity,
-    /// The Kafka cluster's id; empty where it tells none.
+    /// The Kafka cluster's id; empty where it has none.
     pub cluster: &'a str,
     /// How long the topic keeps tombstones: a copy that is older has missed some ([`Store::is_outdated`]).
     ///

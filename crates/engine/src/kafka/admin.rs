@@ -24,11 +24,11 @@ pub struct TopicState {
     pub name: String,
     /// Its partitions: 0 up to this.
     pub partitions: i32,
-    /// Its `cleanup.policy`, where the broker tells.
+    /// Its `cleanup.policy`, where the broker reports it.
     pub cleanup_policy: Option<String>,
-    /// Its `max.message.bytes`, where the broker tells.
+    /// Its `max.message.bytes`, where the broker reports it.
     pub record_bytes_max: Option<usize>,
-    /// How long it keeps tombstones (`delete.retention.ms`), where the broker tells.
+    /// How long it keeps tombstones (`delete.retention.ms`), where the broker reports it.
     pub tombstones_kept: Option<Duration>,
 }
 
@@ -39,7 +39,7 @@ pub struct TopicDetails {
     pub state: TopicState,
     /// The replication factor of its first partition.
     pub replication: i32,
-    /// Its `retention.ms`, where the broker tells; -1: for good.
+    /// Its `retention.ms`, where the broker reports it; -1: for good.
     pub retention_ms: Option<i64>,
 }
 
@@ -66,7 +66,7 @@ impl Admin {
         })
     }
 
-    /// The cluster's own id; empty where it tells none in time.
+    /// The cluster's own id; empty where it has none in time.
     pub fn cluster_id(&self) -> String {
         self.consumer.client().fetch_cluster_id(PATIENCE).unwrap_or_default()
     }

@@ -22,7 +22,7 @@ pub struct TopicIdentity {
 }
 
 impl TopicIdentity {
-    /// Of a topic of which no broker tells more than this; see [`id`](Self::id).
+    /// Of a topic of which a broker has reported no more than this; see [`id`](Self::id).
     pub fn of_this_process(partitions: i32) -> Self {
         static ID: OnceLock<String> = OnceLock::new();
         let id = ID.get_or_init(|| format!("process-{:032x}", crate::random::bits_128())).clone();

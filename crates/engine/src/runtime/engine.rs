@@ -227,7 +227,7 @@ impl Engine {
         &self.clients
     }
 
-    /// The Kafka cluster's id; empty where it tells none.
+    /// The Kafka cluster's id; empty where it has none.
     pub fn cluster(&self) -> &str {
         &self.cluster
     }

@@ -17,7 +17,7 @@ pub(super) struct Common {
     pub(super) totals: Arc<Totals>,
     pub(super) board: Arc<Board>,
     pub(super) limits: TopicLimits,
-    /// The Kafka cluster's own id; empty where it tells none.
+    /// The Kafka cluster's own id; empty where it has none.
     pub(super) cluster: String,
     /// What this process is called at its start.
     pub(super) instance: String,
