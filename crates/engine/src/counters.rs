@@ -43,7 +43,7 @@ impl Counter {
         self.name
     }
 
-    /// A remark for people.
+    /// What a summary says beside the number, such as "known already"; may be empty.
     pub fn meaning(self) -> &'static str {
         self.meaning
     }

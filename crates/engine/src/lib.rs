@@ -140,7 +140,7 @@
 //! * In a **rebalance** the group moves partitions between processes. What is given up is committed first; who has lost a
 //!   partition cannot commit any more, since the brokers refuse its generation of the group.
 //!
-//! The protocols are told beside their code, crash cases included: `runtime/commit.rs`, `runtime/restore.rs`,
+//! The protocols are described beside their code, crash cases included: `runtime/commit.rs`, `runtime/restore.rs`,
 //! `runtime/provenance.rs`, `kafka/rebalance.rs`.
 //!
 //! # What is guaranteed, and what is not

@@ -157,7 +157,7 @@ impl Reader {
         std::thread::spawn(move || drop(self));
     }
 
-    /// The end of a partition as the last fetch told it, open transactions included; `None` before that.
+    /// The end of a partition as of the last fetch, open transactions included; `None` before that.
     pub fn high_watermark(&self, partition: i32) -> Option<i64> {
         self.queue.high_watermark(partition)
     }

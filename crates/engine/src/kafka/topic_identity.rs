@@ -11,7 +11,7 @@ use super::{Admin, GroupConsumer, KafkaError, raw};
 
 const PATIENCE: Duration = Duration::from_secs(5);
 
-/// What tells a topic from others of its name, before and after it.
+/// What distinguishes a topic from others of its name, before and after it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct TopicIdentity {
     /// The id that the brokers gave it. Where they give none (before Kafka 2.8, and the embedded one), an id that

@@ -13,7 +13,7 @@
 //! bounded queue is the back-pressure. `Task` is a plain struct with all that happens in one
 //! partition; the actor is a thin shell round it.
 //!
-//! The protocols are told beside their code: rebalance in [`crate::kafka`] (`rebalance.rs`) and `supervisor.rs`,
+//! The protocols are described beside their code: rebalance in [`crate::kafka`] (`rebalance.rs`) and `supervisor.rs`,
 //! commit in `commit.rs`, restore in `restore.rs`.
 
 mod background;

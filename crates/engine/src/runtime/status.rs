@@ -162,7 +162,7 @@ pub struct TaskSnapshot {
     pub failed_for: Option<Duration>,
     /// The next input offset as of the last commit.
     pub committed_offset: Option<i64>,
-    /// The end of the partition, as the last fetch told it.
+    /// The end of the partition, as of the last fetch.
     pub end_offset: Option<i64>,
     /// Changelog records read back so far.
     pub restored_records: u64,

@@ -21,7 +21,7 @@ const BATCH_RECORDS: usize = 1_000;
 /// How long a broken reader rests before it is made again.
 const RETRY_DELAY: Duration = Duration::from_secs(1);
 
-/// Told once: the table has been read, and how long that took; or why it cannot be.
+/// Sent once: the table has been read, and how long that took; or why it cannot be.
 pub(super) type Loaded = oneshot::Receiver<Result<Duration, Failure>>;
 
 /// Follows a table until it is dropped.

@@ -9,7 +9,7 @@
 //! | `rd_kafka_brokers_add` | see [`super::lifeline`] |
 //! | `rd_kafka_msg_partitioner_murmur2` | the partition of a key, as our producers choose it |
 //! | `rd_kafka_DescribeTopics` | the crate does not offer the ids of topics |
-//! | `rd_kafka_get_watermark_offsets` | the end of a partition as the last fetch told it, without asking a broker |
+//! | `rd_kafka_get_watermark_offsets` | the end of a partition as of the last fetch, without asking a broker |
 //!
 //! # Invariants
 //!
@@ -87,7 +87,7 @@ pub(super) fn partition_of_key(key: &[u8], partitions: i32) -> Option<i32> {
     Some(partition)
 }
 
-/// The high watermark of a partition as the last fetch told it.
+/// The high watermark of a partition as of the last fetch.
 ///
 /// # Safety
 /// The client must be alive.

@@ -76,7 +76,7 @@ impl PartitionQueue {
         Ownership(Arc::clone(&self.lease))
     }
 
-    /// The end of the partition as the last fetch told it, open transactions included; `None` before the first one.
+    /// The end of the partition as of the last fetch, open transactions included; `None` before the first one.
     pub fn end(&self) -> Option<i64> {
         // SAFETY: the client is alive while its queue is (invariant 1).
         unsafe { super::high_watermark(self.client, &self.topic, self.partition) }

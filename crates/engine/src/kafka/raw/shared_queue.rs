@@ -87,7 +87,7 @@ impl SharedQueue {
         batch
     }
 
-    /// The high watermark of a partition as the last fetch told it; `None` before the first one.
+    /// The high watermark of a partition as of the last fetch; `None` before the first one.
     pub(in crate::kafka) fn high_watermark(&self, partition: i32) -> Option<i64> {
         // SAFETY: the client is alive while its queue is (invariant 1).
         unsafe { high_watermark(self.client, &self.topic, partition) }

@@ -1,6 +1,6 @@
 //! All that happens in one partition of one stage. A plain struct: its actor only decides when.
 //!
-//! Where its [`Life`] stands is told in `life.rs`; one slice of work is in `slice.rs`, what becomes of outputs in `outputs.rs`,
+//! Where its [`Life`] stands is described in `life.rs`; one slice of work is in `slice.rs`, what becomes of outputs in `outputs.rs`,
 //! its part of a commit in `sealing.rs`.
 
 mod life;
@@ -62,7 +62,7 @@ pub(in crate::runtime) struct Task {
 
 impl Task {
     /// Opens the task: its store, and where its work begins. The group's committed offset is the authority;
-    /// the store only tells how much of the changelog it has.
+    /// the store only says how much of the changelog it has.
     ///
     /// # Errors
     /// [`Failure::State`] where the store cannot be opened.
