@@ -23,6 +23,7 @@
 //! | [`history`] | files of history, in any form and packing |
 //! | [`generate`] | synthetic data of any size, fast |
 //! | [`demo`] | synthetic weather for the demo and for tests |
+//! | [`hourly`] | hourly observations, the sun and nights |
 //! | [`noaa`] | GHCN-Daily lines, stations, observations, units |
 //! | [`printable`] | text from outside, without what steers a terminal |
 //! | [`bounded`] | lines and small files of bounded size |
@@ -40,6 +41,7 @@ pub mod config;
 pub mod demo;
 pub mod generate;
 pub mod history;
+pub mod hourly;
 pub mod near_search;
 pub mod noaa;
 pub mod notify;

@@ -1,0 +1,225 @@
+//! One observation, and its document in `noaa-hourly`.
+
+use serde::{Deserialize, Serialize};
+
+use super::night::{iso_time, parse_time};
+use crate::noaa::StationId;
+
+/// Lowest and highest air temperature, in °C, that is believed: a little beyond the records of the world.
+const TEMPERATURE_C: (f64, f64) = (-95.0, 60.0);
+/// The same for the dew point.
+const DEW_POINT_C: (f64, f64) = (-110.0, 40.0);
+/// By how much a dew point may lie above the temperature, in K: both are rounded.
+const SUPERSATURATION_K: f64 = 1.0;
+/// Strongest wind, in m/s.
+const WIND_M_S: (f64, f64) = (0.0, 120.0);
+/// Pressure at the station or at sea level, in hPa.
+const PRESSURE_HPA: (f64, f64) = (450.0, 1_100.0);
+/// Longest text of a field, in bytes.
+const TEXT_BYTES_MAX: usize = 1_000;
+
+/// What a station's instruments showed at one moment.
+///
+/// As JSON it is the value of a record in `noaa-hourly`, whose key is the station id.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Hour {
+    /// The station, by its GHCN id.
+    pub station: StationId,
+    /// When it was observed, in seconds since 1970.
+    pub time: i64,
+    /// Air temperature, in °C. An observation without it tells nothing of frost and is not made.
+    pub temperature_c: f64,
+    /// Dew point, in °C.
+    pub dew_point_c: Option<f64>,
+    /// Mean wind, in m/s.
+    pub wind_m_s: Option<f64>,
+    /// Pressure, in hPa.
+    pub pressure_hpa: Option<f64>,
+    /// How much of the sky is covered, 0 to 8 eighths.
+    pub cloud_oktas: Option<u8>,
+    /// Present weather as the source writes it: `-RA`, `FG`.
+    pub weather: Option<String>,
+    /// Where it comes from: `hourly-csv`, `ghcnh`, `metar`.
+    pub source: Option<String>,
+    /// The text it was read from, where that says more than the fields.
+    pub raw: Option<String>,
+}
+
+/// Why a text is no observation, in a sentence.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{0}")]
+pub struct HourError(pub String);
+
+#[derive(Serialize, Deserialize)]
+struct Document {
+    station_id: String,
+    time: String,
+    temperature_c: f64,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    dew_point_c: Option<f64>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    wind_m_s: Option<f64>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pressure_hpa: Option<f64>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    cloud_oktas: Option<u8>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    weather: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    source: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    raw: Option<String>,
+}
+
+impl Hour {
+    /// An observation of nothing but the temperature.
+    pub fn new(station: StationId, time: i64, temperature_c: f64) -> Self {
+        Self {
+            station,
+            time,
+            temperature_c,
+            dew_point_c: None,
+            wind_m_s: None,
+            pressure_hpa: None,
+            cloud_oktas: None,
+            weather: None,
+            source: None,
+            raw: None,
+        }
+    }
+
+    /// Reads a document.
+    ///
+    /// # Errors
+    /// A text of another form, a time or station that is none, or a value out of bounds.
+    pub fn parse(value: &[u8]) -> Result<Self, HourError> {
+        let document: Document = serde_json::from_slice(value)
+            .map_err(|error| HourError(format!("not an hourly observation: {error}")))?;
+        let station = StationId::parse(document.station_id.as_bytes()).ok_or_else(|| {
+            HourError(format!("station_id {:?}: expected a GHCN-Daily id", short(&document.station_id)))
+        })?;
+        let time = parse_time(&document.time).ok_or_else(|| {
+            let found = short(&document.time);
+            HourError(format!("time {found:?}: expected a time in UTC, as in 2026-11-28T17:53:00Z"))
+        })?;
+        let hour = Self {
+            station,
+            time,
+            temperature_c: document.temperature_c,
+            dew_point_c: document.dew_point_c,
+            wind_m_s: document.wind_m_s,
+            pressure_hpa: document.pressure_hpa,
+            cloud_oktas: document.cloud_oktas,
+            weather: document.weather,
+            source: document.source,
+            raw: document.raw,
+        };
+        hour.check()?;
+        Ok(hour)
+    }
+
+    /// Checks all values against what is possible on earth.
+    ///
+    /// # Errors
+    /// The first value out of bounds.
+    pub fn check(&self) -> Result<(), HourError> {
+        within("temperature_c", Some(self.temperature_c), TEMPERATURE_C)?;
+        within("dew_point_c", self.dew_point_c, DEW_POINT_C)?;
+        within("wind_m_s", self.wind_m_s, WIND_M_S)?;
+        within("pressure_hpa", self.pressure_hpa, PRESSURE_HPA)?;
+        if let Some(dew_point) = self.dew_point_c
+            && dew_point > self.temperature_c + SUPERSATURATION_K
+        {
+            let temperature = self.temperature_c;
+            return Err(HourError(format!("dew_point_c {dew_point} lies above temperature_c {temperature}")));
+        }
+        if self.cloud_oktas.is_some_and(|oktas| oktas > 8) {
+            return Err(HourError("cloud_oktas: expected 0 to 8".into()));
+        }
+        let texts = [("weather", &self.weather), ("source", &self.source), ("raw", &self.raw)];
+        match texts
+            .into_iter()
+            .find(|(_, text)| text.as_ref().is_some_and(|text| text.len() > TEXT_BYTES_MAX))
+        {
+            Some((name, _)) => Err(HourError(format!("{name} has more than {TEXT_BYTES_MAX} bytes"))),
+            None => Ok(()),
+        }
+    }
+
+    /// The document.
+    pub fn to_json(&self) -> String {
+        let document = Document {
+            station_id: self.station.to_string(),
+            time: iso_time(self.time),
+            temperature_c: self.temperature_c,
+            dew_point_c: self.dew_point_c,
+            wind_m_s: self.wind_m_s,
+            pressure_hpa: self.pressure_hpa,
+            cloud_oktas: self.cloud_oktas,
+            weather: self.weather.clone(),
+            source: self.source.clone(),
+            raw: self.raw.clone(),
+        };
+        // Strings and numbers within bounds: there is nothing that can fail.
+        serde_json::to_string(&document).unwrap_or_default()
+    }
+
+    /// Relative humidity, in percent, where the dew point is known.
+    pub fn humidity_percent(&self) -> Option<f64> {
+        self.dew_point_c.map(|dew_point| super::moisture::humidity_percent(self.temperature_c, dew_point))
+    }
+
+    /// Wet-bulb temperature, in °C, where the dew point is known.
+    pub fn wet_bulb_c(&self) -> Option<f64> {
+        self.dew_point_c.map(|dew_point| super::moisture::wet_bulb_c(self.temperature_c, dew_point))
+    }
+}
+
+fn within(name: &str, value: Option<f64>, (min, max): (f64, f64)) -> Result<(), HourError> {
+    match value {
+        Some(value) if !(min..=max).contains(&value) => {
+            Err(HourError(format!("{name} {value}: expected {min} to {max}")))
+        }
+        _ => Ok(()),
+    }
+}
+
+/// The first characters of a text from outside.
+fn short(text: &str) -> String {
+    text.chars().take(40).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_document_comes_back_as_it_was() {
+        let text = r#"{"station_id":"USW00014734","time":"2013-01-01T06:00:00Z","temperature_c":3.9,"dew_point_c":-3.3,"wind_m_s":4.6}"#;
+        let hour = Hour::parse(text.as_bytes()).unwrap();
+        assert_eq!(hour.to_json(), text);
+        assert_eq!(hour.time, 1_357_020_000);
+    }
+
+    #[test]
+    fn impossible_values_are_refused_with_their_name() {
+        let parse = |rest: &str| {
+            let text = format!(r#"{{"station_id":"USW00014734","time":"2013-01-01T06:00:00Z",{rest}}}"#);
+            Hour::parse(text.as_bytes()).map_err(|error| error.to_string())
+        };
+        for (rest, name) in [
+            (r#""temperature_c":99.9"#, "temperature_c"),
+            (r#""temperature_c":1e999"#, "not an hourly"),
+            (r#""dew_point_c":1.0"#, "temperature_c"),
+            (r#""temperature_c":1.0,"dew_point_c":9.0"#, "dew_point_c"),
+            (r#""temperature_c":1.0,"wind_m_s":-1.0"#, "wind_m_s"),
+            (r#""temperature_c":1.0,"pressure_hpa":29.92"#, "pressure_hpa"),
+            (r#""temperature_c":1.0,"cloud_oktas":9"#, "cloud_oktas"),
+        ] {
+            let error = parse(rest).unwrap_err();
+            assert!(error.contains(name), "{error}");
+        }
+        let late = r#"{"station_id":"USW00014734","time":"yesterday","temperature_c":1.0}"#;
+        assert!(Hour::parse(late.as_bytes()).unwrap_err().0.contains("yesterday"));
+    }
+}
