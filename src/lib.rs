@@ -23,6 +23,7 @@
 //! | [`history`] | files of history, in any form and packing |
 //! | [`generate`] | synthetic data of any size, fast |
 //! | [`demo`] | synthetic weather for the demo and for tests |
+//! | [`outlook`] | how cold the coming night becomes |
 //! | [`hourly`] | hourly observations, the sun and nights |
 //! | [`noaa`] | GHCN-Daily lines, stations, observations, units |
 //! | [`printable`] | text from outside, without what steers a terminal |
@@ -45,6 +46,7 @@ pub mod hourly;
 pub mod near_search;
 pub mod noaa;
 pub mod notify;
+pub mod outlook;
 pub mod printable;
 pub mod publishing;
 pub mod rules;
