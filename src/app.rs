@@ -17,7 +17,7 @@ use crate::noaa::RecentDays;
 use crate::rules::{Condition, RuleSet, Scope};
 use crate::stages::{
     self, Alert, Assemble, AssembleSettings, Deliver, DeliverSettings, Enrich, Filter, LINES_HEADER, Limits,
-    Notify, Outlet, StationIndex, count,
+    Notify, Outlet, Outlook, StationIndex, Watch, count,
 };
 use crate::tables::{RULES, RuleTable, STATIONS, StationTable};
 
@@ -149,6 +149,24 @@ pub fn topology(config: &Config, ingredients: &Ingredients) -> Result<Topology, 
             .counting(&[count::ALERTS, count::DUPLICATES, count::RULE_ERRORS])
             .needing(needed_rules(config)),
         )
+        .stage(
+            Stage::new(stages::OUTLOOK, topic(topic::HOURLY), topic(topic::OUTLOOKS), {
+                let stations = Arc::clone(&stations);
+                move || Outlook::new(Arc::clone(&stations), limits)
+            })
+            .stateful(topic(topic::OUTLOOK_CHANGELOG))
+            .counting(&[count::OUTLOOKS, count::DUPLICATES])
+            .needing(&[STATIONS]),
+        )
+        .stage(
+            Stage::new(stages::WATCH, topic(topic::OUTLOOKS), topic(topic::ALERTS), {
+                let rules = Arc::clone(&rules);
+                move || Watch::new(Arc::clone(&rules), limits)
+            })
+            .stateful(topic(topic::WATCH_CHANGELOG))
+            .counting(&[count::ALERTS, count::RULE_ERRORS])
+            .needing(needed_rules(config)),
+        )
         .table(STATIONS, topic(topic::STATIONS), {
             let stations = Arc::clone(&stations);
             move || StationTable::new(Arc::clone(&stations))
@@ -207,7 +225,7 @@ impl AppOptions {
 
     /// Whether a stage works with rules or their subscribers.
     pub fn needs_rules(&self) -> bool {
-        self.run.stages.iter().any(|stage| [stages::ALERT, stages::DELIVER].contains(stage))
+        self.run.stages.iter().any(|stage| [stages::ALERT, stages::WATCH, stages::DELIVER].contains(stage))
     }
 }
 

@@ -169,6 +169,10 @@ impl LaneStats {
             Transition::Resolved => &mut rule.resolved,
             Transition::Retracted => &mut rule.retracted,
             Transition::Stale => &mut rule.stale,
+            // Of nights; rules over days have none of these.
+            Transition::Expected | Transition::Confirmed | Transition::Averted | Transition::Withdrawn => {
+                return;
+            }
         };
         *count += 1;
         if told.transition == Transition::Fired {
@@ -202,7 +206,7 @@ impl Stretches {
             match told.transition {
                 Transition::Fired => drop(self.standing.insert(told.station.id.to_owned(), day - days + 1)),
                 Transition::Resolved => drop(self.standing.remove(told.station.id)),
-                Transition::Stale | Transition::Retracted => {}
+                _ => {}
             }
             if told.transition != Transition::Retracted {
                 let since = Date::from_days_since_1970(day - days + 1)

@@ -20,6 +20,7 @@ mod generate_job;
 mod history_arguments;
 mod notified;
 mod notify;
+mod outlook;
 mod output;
 mod pace;
 mod pages;
@@ -121,6 +122,7 @@ enum Command {
     Generate(generate::GenerateArguments),
     Tail(tail::TailArguments),
     Rules(rules::RulesArguments),
+    Outlook(outlook::OutlookArguments),
     Explain(explain::ExplainArguments),
     Alerts(alerts::AlertsArguments),
     DeadLetters(dead_letters::DeadLettersArguments),
@@ -280,6 +282,7 @@ async fn dispatch(arguments: Arguments) -> Result<(), Failed> {
         Command::Generate(arguments) => generate::generate(&common, arguments).await,
         Command::Tail(arguments) => tail::tail(&common, &arguments).await,
         Command::Rules(arguments) => rules::rules(&common, &arguments).await,
+        Command::Outlook(arguments) => outlook::outlook(&common, &arguments).await,
         Command::Explain(arguments) => explain::explain(&common, &arguments).await,
         Command::Alerts(arguments) => alerts::alerts(&common, &arguments).await,
         Command::Top(arguments) => top::top(&common, &arguments).await,

@@ -13,6 +13,10 @@ pub mod topic {
     pub const RAW: &str = "noaa-raw";
     /// Enriched observations.
     pub const JSON: &str = "noaa-json";
+    /// Hourly observations, keyed by station id.
+    pub const HOURLY: &str = "noaa-hourly";
+    /// How cold the coming night becomes, with each hourly observation.
+    pub const OUTLOOKS: &str = "noaa-outlooks";
     /// The observations that the filter kept.
     pub const JSON_US_AZ: &str = "noaa-json-us-az";
     /// Alerts.
@@ -32,15 +36,21 @@ pub mod topic {
     pub const ASSEMBLE_CHANGELOG: &str = "frostline-assemble-changelog";
     /// What `alert` remembers; compacted.
     pub const ALERT_CHANGELOG: &str = "frostline-alert-changelog";
+    /// The nights so far and the models of `outlook`; compacted.
+    pub const OUTLOOK_CHANGELOG: &str = "frostline-outlook-changelog";
+    /// The warnings of `watch`; compacted.
+    pub const WATCH_CHANGELOG: &str = "frostline-watch-changelog";
     /// What `deliver` remembers; compacted.
     pub const DELIVER_CHANGELOG: &str = "frostline-deliver-changelog";
 
     /// All of them, upstream first; changelogs come last.
-    pub const ALL: [&str; 13] = [
+    pub const ALL: [&str; 17] = [
         CSV_RAW,
         RAW,
         JSON,
         JSON_US_AZ,
+        HOURLY,
+        OUTLOOKS,
         ALERTS,
         NOTICES,
         DELIVERIES,
@@ -49,6 +59,8 @@ pub mod topic {
         DEAD_LETTERS,
         ASSEMBLE_CHANGELOG,
         ALERT_CHANGELOG,
+        OUTLOOK_CHANGELOG,
+        WATCH_CHANGELOG,
         DELIVER_CHANGELOG,
     ];
 }
@@ -115,6 +127,8 @@ impl Config {
         match logical {
             topic::ASSEMBLE_CHANGELOG => Some(topic::CSV_RAW),
             topic::ALERT_CHANGELOG => Some(&self.alert.source),
+            topic::OUTLOOK_CHANGELOG => Some(topic::HOURLY),
+            topic::WATCH_CHANGELOG => Some(topic::OUTLOOKS),
             topic::DELIVER_CHANGELOG => Some(topic::NOTICES),
             _ => None,
         }
@@ -155,6 +169,8 @@ fn is_compacted(logical: &str) -> bool {
             | topic::RULES
             | topic::ASSEMBLE_CHANGELOG
             | topic::ALERT_CHANGELOG
+            | topic::OUTLOOK_CHANGELOG
+            | topic::WATCH_CHANGELOG
             | topic::DELIVER_CHANGELOG
     )
 }
@@ -162,7 +178,9 @@ fn is_compacted(logical: &str) -> bool {
 /// Where the configuration says nothing.
 fn retention_days(logical: &str) -> u32 {
     match logical {
-        topic::ALERTS | topic::NOTICES | topic::DELIVERIES | topic::DEAD_LETTERS => RECORD_DAYS,
+        topic::OUTLOOKS | topic::ALERTS | topic::NOTICES | topic::DELIVERIES | topic::DEAD_LETTERS => {
+            RECORD_DAYS
+        }
         _ => DATA_DAYS,
     }
 }
@@ -237,7 +255,7 @@ mod tests {
         let plans = config.all_topics();
         assert_eq!(config.topic(topic::ASSEMBLE_CHANGELOG).replication, Some(3));
         config.spell_out_topics();
-        assert_eq!(config.topics.len(), 13);
+        assert_eq!(config.topics.len(), topic::ALL.len());
         assert_eq!(config.topics[topic::JSON].replication, Some(BROKER_DEFAULT));
         config.validate().unwrap();
         assert_eq!(config.all_topics(), plans);

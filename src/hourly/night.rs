@@ -8,8 +8,10 @@ pub const HOUR: i64 = 3_600;
 const DAY: i64 = 24 * HOUR;
 /// Outlooks for a night begin at this local standard time of its evening, in seconds after midnight.
 const OUTLOOKS_FROM: i64 = 15 * HOUR;
-/// A night begins at this local standard time where the sun does not set.
+/// A night begins at this local standard time where the sun does not set, and never before noon or after two.
 const EVENING: i64 = 18 * HOUR;
+/// The sun counts as risen at this local standard time of the morning where it does not rise, and never before two.
+const SUNRISE: i64 = 6 * HOUR;
 /// A night ends at this local standard time: the minimum of clear nights comes after sunrise, that of a front any time.
 const MORNING: i64 = 9 * HOUR;
 
@@ -28,40 +30,42 @@ pub struct Night {
     pub outlooks_from: i64,
     /// When it begins: sunset; 18:00 local standard time where the sun does not set or rise.
     pub begins: i64,
-    /// Sunrise after it; the end of the night where there is none.
+    /// Sunrise after it; 06:00 local standard time where the sun does not set or rise.
     pub sunrise: i64,
-    /// When it ends, exclusive: 09:00 local standard time.
+    /// When it ends, inclusive: 09:00 local standard time.
     pub ends: i64,
 }
 
 impl Night {
-    /// The night whose evening is on `date`; `None` at the end of the calendar.
+    /// The night whose evening is on `date`.
     pub fn of(date: Date, latitude: f64, longitude: f64) -> Self {
         let midnight = i64::from(date.days_since_1970()) * DAY - standard_offset(longitude);
         let (outlooks_from, ends) = (midnight + OUTLOOKS_FROM, midnight + DAY + MORNING);
         let (begins, sunrise) = match darkness(date.days_since_1970(), latitude, longitude) {
-            // Far from the middle of a time zone the sun may set late: a night is never empty.
-            Darkness::Night { sunset, sunrise } => (sunset.min(ends - 6 * HOUR), sunrise.min(ends)),
-            Darkness::AlwaysDay | Darkness::AlwaysNight => (midnight + EVENING, ends),
+            Darkness::Night { sunset, sunrise } => (sunset, sunrise),
+            Darkness::AlwaysDay | Darkness::AlwaysNight => (midnight + EVENING, midnight + DAY + SUNRISE),
         };
+        // Far from the middle of a time zone the sun may set late: a night is never empty.
+        let two = midnight + 26 * HOUR;
+        let (begins, sunrise) = (begins.clamp(midnight + 12 * HOUR, two), sunrise.clamp(two, ends));
         Self { date, outlooks_from: outlooks_from.min(begins), begins, sunrise, ends }
     }
 
-    /// The night to which an observation at `time` belongs, or the next one: the first that ends after it.
+    /// The night to which an observation at `time` belongs, or the next one: the first that has not ended before it.
     pub fn at(time: i64, latitude: f64, longitude: f64) -> Option<Self> {
-        let local = time + standard_offset(longitude) - MORNING;
+        let local = time + standard_offset(longitude) - MORNING - 1;
         let day = i32::try_from(local.div_euclid(DAY)).ok()?;
         Some(Self::of(Date::from_days_since_1970(day)?, latitude, longitude))
     }
 
     /// Whether outlooks for it are issued at `time`.
     pub fn is_open(&self, time: i64) -> bool {
-        (self.outlooks_from..self.ends).contains(&time)
+        (self.outlooks_from..=self.ends).contains(&time)
     }
 
     /// Whether what is observed at `time` counts for its lowest temperature.
     pub fn contains(&self, time: i64) -> bool {
-        (self.begins..self.ends).contains(&time)
+        (self.begins..=self.ends).contains(&time)
     }
 
     /// The seconds since 1970 of a local standard time, given in seconds after the midnight of its evening's date.
@@ -94,7 +98,8 @@ mod tests {
         for (time, date) in [
             ("2013-01-01T23:00:00Z", "2013-01-01"),
             ("2013-01-02T13:59:00Z", "2013-01-01"),
-            ("2013-01-02T14:00:00Z", "2013-01-02"),
+            ("2013-01-02T14:00:00Z", "2013-01-01"),
+            ("2013-01-02T14:00:01Z", "2013-01-02"),
         ] {
             assert_eq!(at(time, 40.68, -74.17).date.to_string(), date, "{time}");
         }
@@ -125,9 +130,9 @@ mod tests {
                     let time = 1_767_225_600 + day * DAY + 3 * HOUR;
                     let night = Night::at(time, latitude, longitude).unwrap();
                     assert!(night.begins < night.sunrise && night.sunrise <= night.ends, "{night:?}");
-                    assert!(night.outlooks_from <= night.begins && time < night.ends, "{night:?}");
+                    assert!(night.outlooks_from <= night.begins && time <= night.ends, "{night:?}");
                     assert_eq!(
-                        Night::at(night.ends, latitude, longitude).unwrap().date.days_since_1970(),
+                        Night::at(night.ends + 1, latitude, longitude).unwrap().date.days_since_1970(),
                         night.date.days_since_1970() + 1
                     );
                 }

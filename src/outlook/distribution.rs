@@ -5,52 +5,113 @@
 
 use serde::{Deserialize, Serialize};
 
-/// The probabilities whose quantiles the table holds.
-pub const PROBABILITIES: [f64; 19] = [
+/// How many quantiles the table holds.
+const LEN: usize = 19;
+/// Their probabilities,
+pub const PROBABILITIES: [f64; LEN] = [
     0.005, 0.01, 0.025, 0.05, 0.1, 0.15, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.85, 0.9, 0.95, 0.975, 0.99,
     0.995,
+];
+/// and the normal scores of these.
+pub(super) const SCORES: [f64; LEN] = [
+    -2.575_829, -2.326_348, -1.959_964, -1.644_854, -1.281_552, -1.036_433, -0.841_621, -0.524_401,
+    -0.253_347, 0.0, 0.253_347, 0.524_401, 0.841_621, 1.036_433, 1.281_552, 1.644_854, 1.959_964, 2.326_348,
+    2.575_829,
 ];
 /// Quantiles in a document have this many steps in a degree.
 const STEPS: f64 = 100.0;
 
-/// Quantiles of a night's lowest temperature, in °C, at [`PROBABILITIES`]; they never go down.
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub struct Distribution([f64; PROBABILITIES.len()]);
+/// The whole degrees in which a station reports, where it does. A report "at or below" a limit then begins half a degree
+/// above the last whole one: a station that reports 0 °C has measured anything up to 0.5.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Degrees {
+    /// Whole degrees Celsius.
+    C,
+    /// Whole degrees Fahrenheit.
+    F,
+}
+
+/// The lowest temperature that a station will report of a night.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Distribution {
+    /// At [`PROBABILITIES`], in °C, of what would be without `lowest_so_far_c`; they never go down.
+    #[serde(deserialize_with = "ascending")]
+    quantiles_c: [f64; LEN],
+    /// The lowest of the night so far, in °C: it will not be higher.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    lowest_so_far_c: Option<f64>,
+    /// See [`Degrees`].
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    reported_in: Option<Degrees>,
+}
 
 impl Distribution {
-    /// From the quantile of each probability. Values are rounded to hundredths, and made to go up.
-    pub fn of(mut quantile: impl FnMut(f64) -> f64) -> Self {
-        let mut table = PROBABILITIES.map(|probability| (quantile(probability) * STEPS).round() / STEPS);
-        for at in 1..table.len() {
-            table[at] = table[at].max(table[at - 1]);
+    /// From the quantile of each of [`PROBABILITIES`], given by its place. Values are rounded to hundredths, and made to go up.
+    pub(super) fn of_places(quantile: impl FnMut(usize) -> f64) -> Self {
+        let mut table: [f64; LEN] = std::array::from_fn(quantile);
+        for at in 0..LEN {
+            let rounded = (table[at] * STEPS).round() / STEPS;
+            table[at] = if at == 0 { rounded } else { rounded.max(table[at - 1]) };
         }
-        Self(table)
+        Self { quantiles_c: table, lowest_so_far_c: None, reported_in: None }
+    }
+
+    /// From the quantile of each probability.
+    pub fn of(mut quantile: impl FnMut(f64) -> f64) -> Self {
+        Self::of_places(|at| quantile(PROBABILITIES[at]))
     }
 
     /// A night whose lowest temperature is known.
     pub fn known(lowest_c: f64) -> Self {
-        Self::of(|_| lowest_c)
+        Self { lowest_so_far_c: Some(lowest_c), ..Self::of(|_| lowest_c) }
+    }
+
+    /// The same, where so low a temperature has been seen, by a station that reports in whole degrees or not.
+    pub(super) fn seen(self, lowest_so_far_c: Option<f64>, reported_in: Option<Degrees>) -> Self {
+        Self { lowest_so_far_c, reported_in, ..self }
+    }
+
+    /// The lowest of the night so far, in °C.
+    pub fn lowest_so_far_c(&self) -> Option<f64> {
+        self.lowest_so_far_c
     }
 
     /// The value that the lowest temperature falls below with this probability: between the table's points on a straight line,
     /// outside them the outermost point.
     pub fn quantile(&self, probability: f64) -> f64 {
         let above = PROBABILITIES.partition_point(|known| *known < probability);
-        match above {
-            0 => self.0[0],
-            PROBABILITIES_LEN.. => self.0[PROBABILITIES.len() - 1],
-            _ => {
-                let (low, high) = (PROBABILITIES[above - 1], PROBABILITIES[above]);
-                let part = (probability - low) / (high - low);
-                self.0[above - 1] + part * (self.0[above] - self.0[above - 1])
-            }
-        }
+        let found = if above == 0 {
+            self.quantiles_c[0]
+        } else if above == LEN {
+            self.quantiles_c[LEN - 1]
+        } else {
+            let (low, high) = (PROBABILITIES[above - 1], PROBABILITIES[above]);
+            let part = (probability - low) / (high - low);
+            self.quantiles_c[above - 1] + part * (self.quantiles_c[above] - self.quantiles_c[above - 1])
+        };
+        self.lowest_so_far_c.map_or(found, |lowest| found.min(lowest))
     }
 
-    /// The chance, 0 to 1, that the night gets as cold as `limit_c` or colder. Outside the table it goes to 0 and 1 within
-    /// as many degrees as the outermost two points lie apart.
+    /// The chance, 0 to 1, that the night's lowest report is `limit_c` or colder; 1 once it has been.
     pub fn chance(&self, limit_c: f64) -> f64 {
-        let (table, last) = (&self.0, PROBABILITIES.len() - 1);
+        if self.lowest_so_far_c.is_some_and(|lowest| lowest <= limit_c) {
+            return 1.0;
+        }
+        let reaches = match self.reported_in {
+            None => limit_c,
+            Some(Degrees::C) => (limit_c + 0.05).floor() + 0.5,
+            Some(Degrees::F) => ((limit_c * 1.8 + 0.1).floor() + 0.5) / 1.8,
+        };
+        // A report that has not come yet lies below the lowest so far.
+        let reaches =
+            self.lowest_so_far_c.map_or(reaches, |lowest| reaches.min(f64::midpoint(limit_c, lowest)));
+        self.below(reaches)
+    }
+
+    /// The table read the other way. Outside it the chance goes to 0 and 1 within as many degrees as the outermost two
+    /// points lie apart.
+    fn below(&self, limit_c: f64) -> f64 {
+        let (table, last) = (&self.quantiles_c, LEN - 1);
         if limit_c >= table[last] {
             let width = table[last] - table[last - 1];
             let part = if width > 0.0 { ((limit_c - table[last]) / width).min(1.0) } else { 1.0 };
@@ -69,22 +130,13 @@ impl Distribution {
     }
 }
 
-const PROBABILITIES_LEN: usize = PROBABILITIES.len();
-
-impl Serialize for Distribution {
-    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        self.0.serialize(serializer)
-    }
-}
-
-impl<'de> Deserialize<'de> for Distribution {
-    fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        let table = <[f64; PROBABILITIES_LEN]>::deserialize(deserializer)?;
-        if table.iter().any(|value| !value.is_finite()) || table.windows(2).any(|pair| pair[0] > pair[1]) {
-            return Err(serde::de::Error::custom("quantiles: expected numbers that never go down"));
-        }
-        Ok(Self(table))
-    }
+fn ascending<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<[f64; LEN], D::Error> {
+    let table = <[f64; LEN]>::deserialize(deserializer)?;
+    let is_sound =
+        table.iter().all(|value| value.is_finite()) && table.windows(2).all(|pair| pair[0] <= pair[1]);
+    is_sound.then_some(table).ok_or_else(|| {
+        serde::de::Error::custom(format!("quantiles_c: expected {LEN} numbers that never go down"))
+    })
 }
 
 #[cfg(test)]
@@ -99,6 +151,20 @@ mod tests {
         assert_eq!(night.quantile(0.5), -2.6);
     }
 
+    #[test]
+    fn whole_degrees_reach_half_a_degree_further() {
+        let night = Distribution::of(|p| 10.0 * p - 5.0);
+        let chance = |degrees, limit| night.seen(None, degrees).chance(limit);
+        assert!((chance(None, 0.0) - 0.5).abs() < 1e-9);
+        assert!((chance(Some(Degrees::C), 0.0) - 0.55).abs() < 1e-9);
+        assert!((chance(Some(Degrees::C), 0.9) - 0.55).abs() < 1e-9, "0.9 is a report of 0");
+        assert!((chance(Some(Degrees::F), 0.0) - (0.5 + 0.05 / 1.8)).abs() < 1e-9);
+        // 1.0 so far: what is still to come lies below.
+        let night = night.seen(Some(1.0), Some(Degrees::C));
+        assert_eq!((night.chance(1.0), night.quantile(0.99)), (1.0, 1.0));
+        assert!((night.chance(0.0) - 0.55).abs() < 1e-9);
+    }
+
     proptest! {
         #[test]
         fn chances_go_up_with_the_limit_and_agree_with_quantiles(
@@ -107,7 +173,12 @@ mod tests {
             // A logistic distribution: its quantiles have a closed form.
             let night = Distribution::of(|p| mean + spread * (p / (1.0 - p)).ln());
             let (low, high) = (limits[0].min(limits[1]), limits[0].max(limits[1]));
-            prop_assert!((0.0..=1.0).contains(&night.chance(low)) && night.chance(low) <= night.chance(high));
+            for degrees in [None, Some(Degrees::C), Some(Degrees::F)] {
+                for lowest in [None, Some(mean)] {
+                    let night = night.seen(lowest, degrees);
+                    prop_assert!((0.0..=1.0).contains(&night.chance(low)) && night.chance(low) <= night.chance(high));
+                }
+            }
             for p in [0.01, 0.1, 0.37, 0.5, 0.9] {
                 prop_assert!((night.chance(night.quantile(p)) - p).abs() < 0.01, "{p}");
             }

@@ -1,8 +1,21 @@
 //! Outlooks: how cold the coming night becomes, from what a station has shown so far.
 //!
 //! Pure functions on plain values, like [`hourly`](crate::hourly): the stage, the back-test and the page work with the same
-//! ones.
+//! ones. A station's [`Nights`] take its observations in the order of time. From 15:00 local standard time on each gives
+//! what is [`Expected`] of the coming night, as a [`Distribution`] of its lowest temperature; the first one after 09:00 the
+//! next morning gives the [`Outcome`], and [`Lessons`] for the nights to come. So a prediction never knows what was
+//! observed later.
 
+mod backtest;
+mod course;
 mod distribution;
+mod model;
+mod record;
+mod score;
+mod station;
 
-pub use distribution::{Distribution, PROBABILITIES};
+pub use backtest::{BacktestQuestion, scored_nights};
+pub use distribution::{Degrees, Distribution, PROBABILITIES};
+pub use record::{CurvePoint, Expected, NightBounds, Observed, Outcome, OutlookRecord};
+pub use score::{ReliabilityBin, Score, ScoredNight};
+pub use station::{Lessons, News, Nights, Spot, Taken};

@@ -57,6 +57,14 @@ pub enum Transition {
     Stale,
     /// Something that was told is withdrawn.
     Retracted,
+    /// The coming night may reach a limit.
+    Expected,
+    /// The limit is reached.
+    Confirmed,
+    /// The night is over, and the limit was not reached.
+    Averted,
+    /// A warning about the coming night no longer holds.
+    Withdrawn,
 }
 
 impl Transition {
@@ -67,6 +75,10 @@ impl Transition {
             Self::Resolved => "resolved",
             Self::Stale => "stale",
             Self::Retracted => "retracted",
+            Self::Expected => "expected",
+            Self::Confirmed => "confirmed",
+            Self::Averted => "averted",
+            Self::Withdrawn => "withdrawn",
         }
     }
 }

@@ -205,6 +205,10 @@ impl AlertRecord<'_> {
                 let what = self.retracts.unwrap_or_default();
                 format!("Withdrawn: {what}. Newer data for {place} no longer supports it")
             }
+            // Of nights: they have alerts of another kind.
+            Transition::Expected | Transition::Confirmed | Transition::Averted | Transition::Withdrawn => {
+                format!("{} at {place} on {date}: {when}", self.measured())
+            }
         }
     }
 

@@ -32,3 +32,5 @@ pub const RETRIED: Counter = Counter::new(8, "retried", "attempts to send");
 pub const FAILED: Counter = Counter::new(9, "failed", "messages given up");
 /// Notices that are not sent: too old, or the end of an event whose beginning was not sent.
 pub const SUPPRESSED: Counter = Counter::new(10, "suppressed", "notices not sent");
+/// Outlooks written, and outcomes of nights.
+pub const OUTLOOKS: Counter = Counter::new(11, "outlooks", "");

@@ -5,6 +5,8 @@
 //! noaa-csv-raw ─► assemble ─► noaa-json ─► filter ─► noaa-json-us-az ─► alert ─► noaa-json-alerts
 //! noaa-raw ─────► enrich ──┘
 //!
+//! noaa-hourly ─► outlook ─► noaa-outlooks ─► watch ─► noaa-json-alerts
+//!
 //! noaa-json-alerts ─► notify ─► noaa-notices ─► deliver ─► people, noaa-deliveries
 //! ```
 
@@ -21,9 +23,15 @@ mod filter;
 mod inspect;
 mod json;
 mod memory;
+mod moment;
+mod moment_alert;
 mod notice;
 mod notify;
+mod outlook;
+mod silence;
 mod station_index;
+mod watch;
+mod words;
 
 use frostline_engine::record::DAY_MS;
 use frostline_engine::{Context, Record, StageId};
@@ -36,9 +44,13 @@ pub use enrich::Enrich;
 pub use filter::Filter;
 pub use inspect::Question;
 pub use memory::Remembered;
+pub use moment::{Moment, NightFacts};
 pub use notice::{Addressed, Notice, Recipient};
 pub use notify::Notify;
+pub use outlook::Outlook;
 pub use station_index::StationIndex;
+pub use watch::Watch;
+pub use words::{Speech, Units};
 
 use crate::noaa::{Date, KnownStations, ObservationView};
 
@@ -48,15 +60,21 @@ pub const ASSEMBLE: StageId = StageId::new("assemble");
 pub const ENRICH: StageId = StageId::new("enrich");
 /// Keeps the observations that matter.
 pub const FILTER: StageId = StageId::new("filter");
-/// Evaluates rules and writes alerts.
+/// Hourly observations into outlooks on the coming night.
+pub const OUTLOOK: StageId = StageId::new("outlook");
+/// Evaluates rules over hours and nights, and writes alerts.
+pub const WATCH: StageId = StageId::new("watch");
+/// Evaluates rules over days and writes alerts.
 pub const ALERT: StageId = StageId::new("alert");
 /// Alerts into notices, one for each recipient.
 pub const NOTIFY: StageId = StageId::new("notify");
 /// Notices into messages that reach people.
 pub const DELIVER: StageId = StageId::new("deliver");
 
-/// The stages that lead to alerts. They write to Kafka alone.
+/// The stages that lead from days to alerts. They write to Kafka alone.
 pub const TO_ALERTS: [StageId; 4] = [ASSEMBLE, ENRICH, FILTER, ALERT];
+/// The stages that lead from hours to alerts. They write to Kafka alone.
+pub const TONIGHT: [StageId; 2] = [OUTLOOK, WATCH];
 /// The stages that lead from alerts to people.
 pub const TO_PEOPLE: [StageId; 2] = [NOTIFY, DELIVER];
 

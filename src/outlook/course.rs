@@ -1,0 +1,254 @@
+//! The course of a night at one station so far: what is remembered of its observations until it is over.
+
+use serde::{Deserialize, Serialize};
+
+use super::distribution::Degrees;
+use super::model::{INPUTS, Inputs, NODES};
+use crate::hourly::{HOUR, Night};
+
+/// Dew point and wind may be this old, and two observations this far apart, to be used together, in seconds.
+const FRESH: i64 = 3 * HOUR;
+/// The trend is taken over this time, in seconds.
+const TREND: i64 = 3 * HOUR;
+/// How many of the last clock hours are remembered for it.
+const RECENT_MAX: usize = 5;
+/// A jump from one observation to the next, in K, that is only believed once another one confirms it.
+const JUMP_K: f64 = 10.0;
+/// How far from the hour of a node an observation may be to teach it, in hours.
+const NODE_HOURS: f64 = 1.25;
+/// Weight of the newest observation in the share of whole degrees.
+const GRID_WEIGHT: f64 = 0.01;
+
+/// An observation as the model uses it.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(super) struct Seen {
+    pub(super) time: i64,
+    pub(super) temperature_c: f64,
+    pub(super) dew_point_c: Option<f64>,
+    pub(super) wind_m_s: Option<f64>,
+}
+
+/// A value and when it was observed.
+type Timed = (i64, f64);
+
+/// What was known at the hour of a node, to learn from once the night is over.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+pub(super) struct Snapshot {
+    /// How far it was from the node's hour, in hours.
+    distance: f32,
+    pub(super) inputs: Inputs,
+    pub(super) lowest_c: f64,
+}
+
+/// See the module's description.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub(super) struct Course {
+    /// The night, in days since 1970; `None` before the first observation.
+    pub(super) day: Option<i32>,
+    /// The lowest since the night began.
+    pub(super) lowest: Option<Timed>,
+    /// The highest since the night before ended.
+    highest_c: Option<f64>,
+    /// The first and the newest observation since the night began.
+    first: Option<i64>,
+    newest: Option<i64>,
+    /// The longest time between two observations of the night, in seconds.
+    gap: i64,
+    snapshots: [Option<Snapshot>; NODES.len()],
+    /// The newest observation of each of the last clock hours.
+    recent: Vec<Timed>,
+    pub(super) last: Option<Timed>,
+    doubtful: Option<Timed>,
+    dew_point: Option<Timed>,
+    wind: Option<Timed>,
+    /// The lowest of the night before, and when that ended.
+    night_before: Option<Timed>,
+    /// Of the temperatures, how many are whole degrees Celsius and Fahrenheit: running shares.
+    whole_c: f64,
+    whole_f: f64,
+}
+
+impl Course {
+    pub(super) fn new() -> Self {
+        Self { whole_c: 0.5, whole_f: 0.5, ..Self::default() }
+    }
+
+    /// Whether the observation lies too far from the one before to be believed at once. A second one near it confirms it.
+    pub(super) fn doubts(&mut self, seen: Seen) -> bool {
+        // Strictly later: a repetition confirms nothing.
+        let near = |known: Option<Timed>, distance: f64| {
+            known
+                .filter(|(time, _)| seen.time - time <= FRESH && seen.time > *time)
+                .map(|(_, temperature)| (seen.temperature_c - temperature).abs() <= distance)
+        };
+        let is_doubtful =
+            near(self.last, JUMP_K) == Some(false) && near(self.doubtful, JUMP_K / 2.0) != Some(true);
+        self.doubtful = is_doubtful.then_some((seen.time, seen.temperature_c));
+        is_doubtful
+    }
+
+    /// Takes an observation of this night, newer than all before. Returns what a prediction is made from.
+    pub(super) fn take(&mut self, night: &Night, latitude: f64, seen: Seen) -> Inputs {
+        let Seen { time, temperature_c, .. } = seen;
+        self.last = Some((time, temperature_c));
+        self.note_grid(temperature_c);
+        if let Some(dew_point) = seen.dew_point_c {
+            self.dew_point = Some((time, dew_point));
+        }
+        if let Some(wind) = seen.wind_m_s {
+            self.wind = Some((time, wind));
+        }
+        if night.contains(time) {
+            self.first.get_or_insert(time);
+            self.gap = self.gap.max(self.newest.map_or(0, |newest| time - newest));
+            self.newest = Some(time);
+            self.lower(time, temperature_c);
+        }
+        self.highest_c = Some(self.highest_c.map_or(temperature_c, |highest| highest.max(temperature_c)));
+        match self.recent.last_mut() {
+            Some(last) if last.0.div_euclid(HOUR) == time.div_euclid(HOUR) => *last = (time, temperature_c),
+            _ => self.recent.push((time, temperature_c)),
+        }
+        let excess = self.recent.len().saturating_sub(RECENT_MAX);
+        self.recent.drain(..excess);
+        let inputs = self.inputs(night, latitude, seen);
+        self.keep_snapshot(night, time, &inputs);
+        inputs
+    }
+
+    /// Takes a temperature that came late; whether it changes the lowest so far.
+    pub(super) fn lower(&mut self, time: i64, temperature_c: f64) -> bool {
+        let is_lower = self.lowest.is_none_or(|(_, lowest)| temperature_c < lowest);
+        if is_lower {
+            self.lowest = Some((time, temperature_c));
+        }
+        is_lower
+    }
+
+    /// What a prediction from the newest observation is made from, after a late one has changed the lowest so far.
+    pub(super) fn inputs_again(&self, night: &Night, latitude: f64, (time, temperature_c): Timed) -> Inputs {
+        self.inputs(night, latitude, Seen { time, temperature_c, dew_point_c: None, wind_m_s: None })
+    }
+
+    /// The lowest so far; before the night begins the newest temperature.
+    pub(super) fn reference_c(&self) -> f64 {
+        let newest = self.last.map_or(0.0, |(_, temperature)| temperature);
+        self.lowest.map_or(newest, |(_, lowest)| lowest.min(newest))
+    }
+
+    /// The longest time without an observation between sunset and morning, in seconds.
+    pub(super) fn longest_gap(&self, night: &Night) -> i64 {
+        match (self.first, self.newest) {
+            (Some(first), Some(newest)) => self.gap.max(first - night.begins).max(night.ends - newest),
+            _ => night.ends - night.begins,
+        }
+    }
+
+    /// What was known at each node's hour.
+    pub(super) fn snapshots(&self) -> impl Iterator<Item = (usize, &Snapshot)> {
+        self.snapshots.iter().enumerate().filter_map(|(node, snapshot)| Some((node, snapshot.as_ref()?)))
+    }
+
+    /// The course of the next night, which begins with what the last one leaves.
+    pub(super) fn next(&self, ended: &Night) -> Self {
+        Self {
+            recent: self.recent.clone(),
+            last: self.last,
+            doubtful: self.doubtful,
+            dew_point: self.dew_point,
+            wind: self.wind,
+            night_before: self.lowest.map(|(_, lowest)| (ended.ends, lowest)),
+            whole_c: self.whole_c,
+            whole_f: self.whole_f,
+            ..Self::default()
+        }
+    }
+
+    /// The whole degrees in which the station reports, if it does.
+    pub(super) fn reported_in(&self) -> Option<Degrees> {
+        if self.whole_c > 0.8 { Some(Degrees::C) } else { (self.whole_f > 0.75).then_some(Degrees::F) }
+    }
+
+    /// Which inputs a prediction has beside the temperature, by name.
+    pub(super) fn names_of_inputs(&self, time: i64) -> Vec<String> {
+        let is_fresh = |value: Option<Timed>| value.is_some_and(|(at, _)| time - at <= FRESH);
+        let named = [("dew point", is_fresh(self.dew_point)), ("wind", is_fresh(self.wind))];
+        std::iter::once("temperature")
+            .chain(named.into_iter().filter(|(_, is)| *is).map(|(name, _)| name))
+            .map(str::to_owned)
+            .collect()
+    }
+
+    fn note_grid(&mut self, temperature_c: f64) {
+        let is_whole = |value: f64, within: f64| f64::from(u8::from((value - value.round()).abs() < within));
+        self.whole_f += GRID_WEIGHT * (is_whole(temperature_c * 1.8, 0.1) - self.whole_f);
+        self.whole_c += GRID_WEIGHT * (is_whole(temperature_c, 0.01) - self.whole_c);
+    }
+
+    fn keep_snapshot(&mut self, night: &Night, time: i64, inputs: &Inputs) {
+        let hour = hour_of(night, time);
+        let lowest_c = self.reference_c();
+        for (snapshot, node) in self.snapshots.iter_mut().zip(NODES) {
+            let distance = (hour - node).abs();
+            let is_nearer = snapshot.is_none_or(|known| distance < f64::from(known.distance));
+            if distance <= NODE_HOURS && is_nearer {
+                *snapshot = Some(Snapshot { distance: distance as f32, inputs: *inputs, lowest_c });
+            }
+        }
+    }
+
+    fn inputs(&self, night: &Night, latitude: f64, seen: Seen) -> Inputs {
+        let Seen { time, temperature_c, .. } = seen;
+        let fresh = |value: Option<Timed>| value.filter(|(at, _)| time - at <= FRESH).map(|(_, value)| value);
+        let depression =
+            fresh(self.dew_point).map_or(0.0, |dew| (temperature_c - dew).clamp(0.0, 25.0) / 5.0 - 1.0);
+        let wind = fresh(self.wind).map_or(0.0, |wind| (wind.clamp(0.0, 12.0) - 3.0) / 3.0);
+        let length_hours = (night.sunrise - night.begins) as f64 / HOUR as f64;
+        let inputs: [f64; INPUTS] = [
+            1.0,
+            (temperature_c - 8.0) / 10.0,
+            depression,
+            wind,
+            season(night, latitude),
+            (length_hours - 12.0) / 2.5,
+            self.range(time),
+            self.trend(time, temperature_c),
+            (temperature_c - self.reference_c()).clamp(0.0, 6.0),
+        ];
+        inputs.map(|input| input as f32)
+    }
+
+    /// From the lowest of the night before to the highest of the day.
+    fn range(&self, time: i64) -> f64 {
+        let before = self.night_before.filter(|(ended, _)| *ended > time - 26 * HOUR);
+        let (Some(highest), Some((_, before))) = (self.highest_c, before) else { return 0.0 };
+        let lowest = self.lowest.map_or(before, |(_, lowest)| lowest.min(before));
+        ((highest - lowest) / 5.0 - 1.5).clamp(-1.5, 3.0)
+    }
+
+    /// The change over three hours, by the observation that is nearest to three hours ago.
+    fn trend(&self, time: i64, temperature_c: f64) -> f64 {
+        let distance = |known: &Timed| (time - known.0 - TREND).abs();
+        let Some((at, before)) = self.recent.iter().min_by_key(|known| distance(known)).copied() else {
+            return 0.0;
+        };
+        if distance(&(at, before)) > HOUR {
+            return 0.0;
+        }
+        let change = (temperature_c - before) * TREND as f64 / (time - at) as f64;
+        change.clamp(-8.0, 4.0) / 2.0 + 1.0
+    }
+}
+
+/// Hours since midnight before the evening, local standard time.
+pub(super) fn hour_of(night: &Night, time: i64) -> f64 {
+    (time - night.local(0)) as f64 / HOUR as f64
+}
+
+/// The sine of the season, 0 at the equator; the southern half of the world has it half a year later.
+fn season(night: &Night, latitude: f64) -> f64 {
+    let new_year = crate::noaa::Date::new(night.date.year(), 1, 1).map_or(0, |date| date.days_since_1970());
+    let day_of_year = night.date.days_since_1970() - new_year + 1 + if latitude < 0.0 { 183 } else { 0 };
+    let angle = std::f64::consts::TAU * f64::from(day_of_year) / 365.25;
+    angle.sin() * (latitude.abs() / 40.0).min(1.0)
+}

@@ -1,0 +1,285 @@
+//! What a station's nights have taught: how much colder it becomes from here, and how sure that is.
+//!
+//! For each of six hours of the night ([`NODES`]) a linear model gives the *drop*: from the lowest temperature so far to the
+//! night's lowest. Its coefficients are learnt night by night by recursive least squares with forgetting, beginning with
+//! a first guess that all stations share, so that a station is useful in its first week. Between the hours the
+//! predictions of the two neighbours are mixed, so an outlook moves smoothly.
+//!
+//! How sure it is: the spread of the last errors, wider where a large drop is expected and where the inputs are unlike those
+//! seen before; the form of the distribution is fixed for each hour (late in the night most of it lies just below the
+//! lowest so far). Bounded everywhere: an error beyond three spreads teaches as one of three spreads, and a model is
+//! never less sure than at the start, so no outlier throws it.
+//!
+//! Numbers are kept in 32 bits and computed in 64, in the stage as in back-tests, so both give the same digits.
+
+use serde::{Deserialize, Serialize};
+
+/// Hours of the models, local standard time counted from midnight before the evening.
+pub(super) const NODES: [f64; 6] = [16.0, 18.0, 21.0, 24.0, 27.0, 30.0];
+/// When nights end, counted likewise.
+const END: f64 = 33.0;
+/// Inputs of a model; see [`Inputs`].
+pub(super) const INPUTS: usize = 9;
+const TRIANGLE: usize = INPUTS * (INPUTS + 1) / 2;
+
+/// Variance of each coefficient at the start, in units of the error's variance.
+const PRIOR_VARIANCE: f64 = 0.05;
+/// Weight of each night against the one after it.
+const FORGETTING: f64 = 0.998;
+/// An error beyond so many spreads teaches as one of so many.
+const CLIP: f64 = 3.0;
+/// Weight of the newest night in the spread.
+const SPREAD_WEIGHT: f64 = 0.03;
+/// Least spread, in K.
+const SPREAD_MIN_K: f64 = 0.15;
+/// Least and largest drop that is predicted, in K: what is observed may already have been the lowest.
+const DROP_K: (f64, f64) = (-8.0, 25.0);
+
+/// The first guess: coefficients in the order of [`Inputs`], one row an hour of [`NODES`].
+const FIRST_GUESS: [[f32; INPUTS]; NODES.len()] = [
+    [3.48, 1.9, 1.43, 0.28, 0.48, 0.86, 0.83, 0.08, 0.0],
+    [3.26, 1.55, 1.38, 0.06, 0.36, 0.57, 0.81, 0.01, -0.15],
+    [2.47, 0.86, 1.07, -0.05, 0.24, 0.52, 0.53, -0.27, -0.32],
+    [1.47, 0.6, 0.75, -0.07, 0.15, 0.44, 0.26, -0.19, -0.21],
+    [0.57, 0.27, 0.23, 0.0, 0.13, 0.33, 0.05, -0.14, -0.08],
+    [0.15, 0.05, -0.01, 0.05, 0.04, 0.04, 0.01, -0.1, 0.01],
+];
+/// The first spread at the usual drop, in K.
+const FIRST_SPREAD_K: [f32; NODES.len()] = [2.0, 1.9, 1.5, 1.1, 0.75, 0.5];
+/// The usual drop, in K.
+const USUAL_DROP_K: [f64; NODES.len()] = [6.7, 5.2, 3.1, 1.5, 0.45, 0.06];
+/// The larger, the less the spread depends on the expected drop, in K.
+const SOFTNESS_K: [f64; NODES.len()] = [10.0, 10.0, 2.0, 0.7, 0.4, 0.3];
+
+/// Normal scores of five points of a distribution,
+const SCORES: [f64; 5] = [-2.05, -1.28, 0.0, 1.28, 2.05];
+/// and where those points lie for each hour, in spreads from the prediction.
+const SHAPES: [[f64; 5]; NODES.len()] = [
+    [-2.3, -1.3, 0.05, 1.3, 1.9],
+    [-2.3, -1.3, 0.05, 1.3, 1.9],
+    [-2.3, -1.3, 0.05, 1.3, 1.9],
+    [-2.8, -1.4, 0.15, 1.1, 1.6],
+    [-3.4, -1.55, 0.3, 0.95, 1.2],
+    [-4.0, -1.0, 0.15, 0.7, 1.2],
+];
+
+/// What a prediction is made from; each about between -2 and 3.
+///
+/// In order: one; temperature; dew-point depression; wind; season; length of the night; the day's range; the last three
+/// hours' trend; how far it is above the lowest so far.
+pub(super) type Inputs = [f32; INPUTS];
+
+/// The model of one hour.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+struct HourModel {
+    coefficients: [f32; INPUTS],
+    /// Of the coefficients, in units of the error's variance: the upper triangle, row by row.
+    covariance: Vec<f32>,
+    /// Variance of the error at the usual drop, in K².
+    variance: f32,
+}
+
+/// What a station's nights have taught.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub(super) struct Model {
+    hours: Vec<HourModel>,
+    /// How many nights it has learnt from.
+    pub(super) nights: u32,
+}
+
+/// What a model says.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(super) struct Prediction {
+    /// From the lowest so far to the night's lowest, in K.
+    drop_k: f64,
+    spread_k: f64,
+    shape: [f64; 5],
+}
+
+impl Model {
+    /// The first guess.
+    pub(super) fn new() -> Self {
+        let hours = FIRST_GUESS.iter().zip(FIRST_SPREAD_K).map(|(coefficients, spread)| HourModel {
+            coefficients: *coefficients,
+            covariance: triangle(|row, column| if row == column { PRIOR_VARIANCE } else { 0.0 }),
+            variance: spread * spread,
+        });
+        Self { hours: hours.collect(), nights: 0 }
+    }
+
+    /// Whether it has the form that this version writes.
+    pub(super) fn is_sound(&self) -> bool {
+        self.hours.len() == NODES.len()
+            && self.hours.iter().all(|hour| {
+                hour.covariance.len() == TRIANGLE
+                    && hour.variance.is_finite()
+                    && hour.coefficients.iter().chain(&hour.covariance).all(|value| value.is_finite())
+            })
+    }
+
+    /// The prediction at an hour of the night (see [`NODES`]).
+    pub(super) fn predict(&self, hour: f64, inputs: &Inputs) -> Prediction {
+        let last = NODES.len() - 1;
+        if hour <= NODES[0] {
+            return self.at_node(0, inputs);
+        }
+        if hour >= NODES[last] {
+            // Nothing more comes after the end.
+            let left = ((END - hour) / (END - NODES[last])).max(0.0);
+            let at = self.at_node(last, inputs);
+            return Prediction { drop_k: at.drop_k * left, spread_k: at.spread_k * left.sqrt(), ..at }
+                .bounded();
+        }
+        let node = NODES.partition_point(|node| *node < hour) - 1;
+        let part = (hour - NODES[node]) / (NODES[node + 1] - NODES[node]);
+        let (before, after) = (self.at_node(node, inputs), self.at_node(node + 1, inputs));
+        let mix = |before: f64, after: f64| before + part * (after - before);
+        Prediction {
+            drop_k: mix(before.drop_k, after.drop_k),
+            spread_k: mix(before.spread_k, after.spread_k),
+            shape: std::array::from_fn(|at| mix(before.shape[at], after.shape[at])),
+        }
+        .bounded()
+    }
+
+    fn at_node(&self, node: usize, inputs: &Inputs) -> Prediction {
+        let model = &self.hours[node];
+        let drop = model.drop(inputs);
+        let spread = (f64::from(model.variance) * model.leverage(inputs).1 * widening(node, drop)).sqrt();
+        Prediction { drop_k: drop.clamp(DROP_K.0, DROP_K.1), spread_k: spread, shape: SHAPES[node] }.bounded()
+    }
+
+    /// Learns what the drop has been after these inputs at the hour of a node.
+    pub(super) fn learn(&mut self, node: usize, inputs: &Inputs, drop_k: f64) {
+        let model = &mut self.hours[node];
+        let (gains, leverage) = model.leverage(inputs);
+        let predicted = model.drop(inputs);
+        let (error, widening) = (drop_k - predicted, widening(node, predicted));
+        let spread = (f64::from(model.variance) * leverage * widening).sqrt();
+        let lesson = error.clamp(-CLIP * spread, CLIP * spread);
+        for (coefficient, gain) in model.coefficients.iter_mut().zip(gains) {
+            *coefficient = (f64::from(*coefficient) + gain * lesson / leverage) as f32;
+        }
+        let mut covariance: [[f64; INPUTS]; INPUTS] = std::array::from_fn(|row| {
+            std::array::from_fn(|column| {
+                (f64::from(model.covariance[index(row, column)]) - gains[row] * gains[column] / leverage)
+                    / FORGETTING
+            })
+        });
+        let (trace, most) =
+            ((0..INPUTS).map(|at| covariance[at][at]).sum::<f64>(), INPUTS as f64 * PRIOR_VARIANCE);
+        if trace > most {
+            covariance.iter_mut().flatten().for_each(|value| *value *= most / trace);
+        }
+        model.covariance = triangle(|row, column| covariance[row][column]);
+        let variance = f64::from(model.variance);
+        let seen = (error * error / (leverage * widening)).clamp(0.0, CLIP * CLIP * variance);
+        model.variance =
+            (variance + SPREAD_WEIGHT * (seen - variance)).max(SPREAD_MIN_K * SPREAD_MIN_K) as f32;
+    }
+}
+
+impl HourModel {
+    fn drop(&self, inputs: &Inputs) -> f64 {
+        self.coefficients.iter().zip(inputs).map(|(one, other)| f64::from(*one) * f64::from(*other)).sum()
+    }
+
+    /// Covariance times inputs, and the factor by which doubt about the coefficients widens the error's variance.
+    fn leverage(&self, inputs: &Inputs) -> ([f64; INPUTS], f64) {
+        let gains: [f64; INPUTS] = std::array::from_fn(|row| {
+            (0..INPUTS)
+                .map(|column| f64::from(self.covariance[index(row, column)]) * f64::from(inputs[column]))
+                .sum()
+        });
+        let doubt: f64 = gains.iter().zip(inputs).map(|(gain, input)| gain * f64::from(*input)).sum();
+        (gains, 1.0 + doubt.max(0.0))
+    }
+}
+
+/// By how much a drop widens the variance, against the usual one.
+fn widening(node: usize, drop_k: f64) -> f64 {
+    (SOFTNESS_K[node] + drop_k.max(0.0)) / (SOFTNESS_K[node] + USUAL_DROP_K[node])
+}
+
+fn triangle(value: impl Fn(usize, usize) -> f64) -> Vec<f32> {
+    (0..INPUTS)
+        .flat_map(|row| (row..INPUTS).map(move |column| (row, column)))
+        .map(|(row, column)| value(row, column) as f32)
+        .collect()
+}
+
+/// The place of an entry in a triangle.
+fn index(row: usize, column: usize) -> usize {
+    let (row, column) = (row.min(column), row.max(column));
+    row * INPUTS - row * row.saturating_sub(1) / 2 + column - row
+}
+
+impl Prediction {
+    fn bounded(self) -> Self {
+        Self { spread_k: self.spread_k.max(SPREAD_MIN_K), ..self }
+    }
+
+    /// How many K below the lowest so far the night's lowest is, with this normal score (negative: colder).
+    pub(super) fn drop_at(&self, score: f64) -> f64 {
+        self.drop_k - warp(score, &SCORES, &self.shape) * self.spread_k
+    }
+}
+
+/// A line through points, its outer pieces continued.
+fn warp(at: f64, from: &[f64; 5], to: &[f64; 5]) -> f64 {
+    let piece = from[1..4].iter().filter(|point| at > **point).count();
+    to[piece] + (at - from[piece]) * (to[piece + 1] - to[piece]) / (from[piece + 1] - from[piece])
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    #[test]
+    fn the_triangle_holds_each_pair_once() {
+        let mut seen = vec![0; TRIANGLE];
+        for row in 0..INPUTS {
+            for column in row..INPUTS {
+                assert_eq!(index(row, column), index(column, row));
+                seen[index(row, column)] += 1;
+            }
+        }
+        assert!(seen.iter().all(|count| *count == 1));
+    }
+
+    #[test]
+    fn it_learns_what_comes_again() {
+        let mut model = Model::new();
+        let inputs: Inputs = [1.0, 0.5, 0.3, -0.5, 0.2, 0.1, 0.4, -0.3, 0.0];
+        let before = model.predict(18.0, &inputs);
+        for _ in 0..100 {
+            model.learn(1, &inputs, 9.0);
+        }
+        let after = model.predict(18.0, &inputs);
+        assert!((after.drop_k - 9.0).abs() < 0.3 && after.spread_k < before.spread_k, "{after:?}");
+        assert_eq!(
+            model.predict(24.0, &inputs),
+            Model::new().predict(24.0, &inputs),
+            "other hours learn nothing"
+        );
+    }
+
+    proptest! {
+        #[test]
+        fn nothing_throws_it(
+            nights in proptest::collection::vec((proptest::array::uniform9(-3.0..3.0_f32), -80.0..80.0_f64), 0..200),
+            hour in 14.0..34.0_f64,
+        ) {
+            let mut model = Model::new();
+            for (at, (inputs, drop)) in nights.iter().enumerate() {
+                model.learn(at % NODES.len(), inputs, *drop);
+            }
+            prop_assert!(model.is_sound());
+            let inputs = [1.0; INPUTS];
+            let prediction = model.predict(hour, &inputs);
+            prop_assert!(prediction.spread_k.is_finite() && prediction.spread_k >= SPREAD_MIN_K);
+            prop_assert!(prediction.drop_at(-1.0) >= prediction.drop_at(1.0));
+        }
+    }
+}

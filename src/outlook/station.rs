@@ -1,0 +1,273 @@
+//! A station's outlooks: its course of the night, and the model that its nights have taught.
+
+use serde::{Deserialize, Serialize};
+
+use super::course::{Course, Seen, hour_of};
+use super::distribution::{Distribution, SCORES};
+use super::model::Model;
+use super::record::{CurvePoint, Expected, NightBounds, Outcome};
+use crate::hourly::{HOUR, Hour, Night};
+use crate::noaa::Date;
+
+/// A night with a longer gap between observations teaches nothing, and does not say that a limit was not reached.
+const GAP_MAX: i64 = 4 * HOUR;
+/// Between two points of an expected curve, in seconds.
+const CURVE_STEP: i64 = HOUR;
+
+/// Where a station stands.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Spot {
+    /// In degrees, north positive.
+    pub latitude: f64,
+    /// In degrees, east positive.
+    pub longitude: f64,
+}
+
+/// What a station's nights have taught, and its present night: all that is remembered of a station.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Nights {
+    course: Course,
+    /// The course without the newest observation, in case that is corrected.
+    before: Course,
+    /// The newest observation, to tell a repetition from a correction.
+    newest: Option<(i64, f64, Option<f64>, Option<f64>)>,
+    /// How often the newest time was observed: 1, more after corrections and late observations.
+    revision: u32,
+}
+
+/// What a station's nights have taught. It changes once a night, the rest with each observation.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Lessons(Model);
+
+impl Default for Lessons {
+    fn default() -> Self {
+        Self(Model::new())
+    }
+}
+
+impl Lessons {
+    /// Whether it has the form that this version writes.
+    pub fn is_sound(&self) -> bool {
+        self.0.is_sound()
+    }
+
+    /// How many nights it has learnt from.
+    pub fn nights(&self) -> u32 {
+        self.0.nights
+    }
+}
+
+/// What became of an observation.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Taken {
+    /// It is the newest: here is what follows from it.
+    Newest(Box<News>),
+    /// It was known, or came too late to change anything.
+    Known,
+    /// It lies so far from the one before that another one must confirm it.
+    Doubtful,
+    /// No night can be computed for its time.
+    OutOfTime,
+}
+
+/// What follows from an observation.
+#[derive(Clone, Debug, PartialEq)]
+pub struct News {
+    /// A night that has ended before it.
+    pub outcome: Option<Outcome>,
+    /// The newest observation's time, in seconds since 1970: later than its own where it came late.
+    pub time: i64,
+    /// The night that it belongs to, or that comes.
+    pub night: Night,
+    /// What is expected of that night, from the afternoon on.
+    pub expected: Option<Expected>,
+    /// 1, or more where an observation of this time, or a late one, was corrected.
+    pub revision: u32,
+    /// Whether a night has taught something.
+    pub has_learnt: bool,
+}
+
+impl Default for Nights {
+    fn default() -> Self {
+        Self { course: Course::new(), before: Course::new(), newest: None, revision: 0 }
+    }
+}
+
+impl Nights {
+    /// The newest observation's time, in seconds since 1970.
+    pub fn newest(&self) -> Option<i64> {
+        self.newest.map(|(time, ..)| time)
+    }
+
+    /// Takes an observation, which must have passed [`Hour::check`].
+    pub fn observe(&mut self, lessons: &mut Lessons, spot: Spot, hour: &Hour) -> Taken {
+        let Some(night) = Night::at(hour.time, spot.latitude, spot.longitude) else {
+            return Taken::OutOfTime;
+        };
+        let seen = Seen {
+            time: hour.time,
+            temperature_c: hour.temperature_c,
+            dew_point_c: hour.dew_point_c,
+            wind_m_s: hour.wind_m_s,
+        };
+        let fingerprint = (hour.time, hour.temperature_c, hour.dew_point_c, hour.wind_m_s);
+        match self.newest {
+            Some((newest, ..)) if hour.time < newest => return self.take_late(lessons, spot, seen),
+            Some(known) if known == fingerprint => return Taken::Known,
+            Some((newest, ..)) if newest == hour.time => {
+                self.course = self.before.clone();
+                if self.course.doubts(seen) {
+                    return Taken::Doubtful;
+                }
+                self.revision += 1;
+            }
+            _ => {
+                if self.course.doubts(seen) {
+                    return Taken::Doubtful;
+                }
+                self.revision = 1;
+            }
+        }
+        let (outcome, has_learnt) = self.turn_to(&night, lessons, spot);
+        self.before = self.course.clone();
+        self.newest = Some(fingerprint);
+        let inputs = self.course.take(&night, spot.latitude, seen);
+        let expected = night.is_open(hour.time).then(|| self.expect(lessons, &night, hour.time, &inputs));
+        Taken::Newest(Box::new(News {
+            outcome,
+            time: hour.time,
+            night,
+            expected,
+            revision: self.revision,
+            has_learnt,
+        }))
+    }
+
+    /// An observation that is older than the newest can still be the lowest of the night.
+    fn take_late(&mut self, lessons: &Lessons, spot: Spot, seen: Seen) -> Taken {
+        let (Some(day), Some(last)) = (self.course.day, self.course.last) else { return Taken::Known };
+        let Some(night) = night_of(day, spot) else { return Taken::Known };
+        let is_far = (seen.temperature_c - last.1).abs() > 25.0;
+        if !night.contains(seen.time) || is_far || !self.course.lower(seen.time, seen.temperature_c) {
+            return Taken::Known;
+        }
+        self.before.lower(seen.time, seen.temperature_c);
+        self.revision += 1;
+        let inputs = self.course.inputs_again(&night, spot.latitude, last);
+        let expected = night.is_open(last.0).then(|| self.expect(lessons, &night, last.0, &inputs));
+        let revision = self.revision;
+        Taken::Newest(Box::new(News {
+            outcome: None,
+            time: last.0,
+            night,
+            expected,
+            revision,
+            has_learnt: false,
+        }))
+    }
+
+    /// Ends the night before, if there is one, and begins this one.
+    fn turn_to(&mut self, night: &Night, lessons: &mut Lessons, spot: Spot) -> (Option<Outcome>, bool) {
+        let day = night.date.days_since_1970();
+        if self.course.day == Some(day) {
+            return (None, false);
+        }
+        let ended = self.course.day.and_then(|day| night_of(day, spot));
+        let (mut outcome, mut has_learnt) = (None, false);
+        if let Some(ended) = ended {
+            let gap = self.course.longest_gap(&ended);
+            if let Some((time, lowest)) = self.course.lowest {
+                let is_complete = gap <= GAP_MAX;
+                outcome = Some(Outcome::new(&ended, lowest, time, gap, is_complete));
+                if is_complete {
+                    has_learnt = true;
+                    lessons.0.nights += 1;
+                    for (node, snapshot) in self.course.snapshots() {
+                        lessons.0.learn(node, &snapshot.inputs, snapshot.lowest_c - lowest);
+                    }
+                }
+            }
+            self.course = self.course.next(&ended);
+        }
+        self.course.day = Some(day);
+        (outcome, has_learnt)
+    }
+
+    fn expect(&self, lessons: &Lessons, night: &Night, time: i64, inputs: &super::model::Inputs) -> Expected {
+        let prediction = lessons.0.predict(hour_of(night, time), inputs);
+        let reference = self.course.reference_c();
+        let lowest = self.course.lowest.map(|(_, lowest)| lowest);
+        let distribution = Distribution::of_places(|at| reference - prediction.drop_at(SCORES[at]))
+            .seen(lowest, self.course.reported_in());
+        let now = self.course.last.map_or(reference, |(_, temperature)| temperature);
+        let course = Fall { time, now, lowest_at: night.sunrise.max(time) };
+        let curve = course.curve(&distribution, night);
+        Expected {
+            night: NightBounds::of(night),
+            lowest_at: match self.course.lowest {
+                Some((at, lowest)) if lowest <= distribution.quantile(0.5) => at,
+                _ => course.lowest_at,
+            },
+            distribution,
+            temperature_c: now,
+            curve,
+            nights: lessons.0.nights,
+            inputs: self.course.names_of_inputs(time),
+        }
+    }
+}
+
+fn night_of(day: i32, spot: Spot) -> Option<Night> {
+    Some(Night::of(Date::from_days_since_1970(day)?, spot.latitude, spot.longitude))
+}
+
+/// How the temperature falls from now to the lowest: fast at first, as the square root of the time (Snyder and de Melo-Abreu,
+/// Frost Protection, FAO 2005, after sunset).
+struct Fall {
+    time: i64,
+    now: f64,
+    lowest_at: i64,
+}
+
+impl Fall {
+    /// What is expected at a time, on the way to `lowest`.
+    fn at(&self, time: i64, lowest: f64) -> f64 {
+        let lowest = lowest.min(self.now);
+        if time >= self.lowest_at || self.lowest_at <= self.time {
+            return lowest;
+        }
+        let part = (time - self.time).max(0) as f64 / (self.lowest_at - self.time) as f64;
+        self.now + (lowest - self.now) * part.sqrt()
+    }
+
+    /// Each full hour until the lowest is expected.
+    fn curve(&self, night: &Distribution, bounds: &Night) -> Vec<CurvePoint> {
+        let [p10, p50, p90] = [0.1, 0.5, 0.9].map(|probability| night.quantile(probability));
+        let first = (self.time.div_euclid(CURVE_STEP) + 1) * CURVE_STEP;
+        let hours = (first..self.lowest_at.min(bounds.ends)).step_by(CURVE_STEP as usize);
+        let times = hours.chain((self.lowest_at > self.time).then_some(self.lowest_at));
+        times
+            .map(|time| CurvePoint {
+                time,
+                p10_c: self.at(time, p10),
+                p50_c: self.at(time, p50),
+                p90_c: self.at(time, p90),
+            })
+            .collect()
+    }
+}
+
+impl Expected {
+    /// When the temperature is expected to come down to `limit_c`; now, where it has; `None` where it is not expected.
+    pub fn crossing(&self, limit_c: f64, time: i64) -> Option<i64> {
+        let lowest = self.distribution.quantile(0.5).min(self.temperature_c);
+        if self.temperature_c <= limit_c {
+            return Some(time);
+        }
+        if lowest > limit_c || self.lowest_at <= time {
+            return None;
+        }
+        let part = (self.temperature_c - limit_c) / (self.temperature_c - lowest);
+        Some(time + ((self.lowest_at - time) as f64 * part * part) as i64)
+    }
+}

@@ -1,0 +1,172 @@
+//! The life cycle of a rule over hours at one station: from observations to alerts.
+//!
+//! A rule with `clear` *fires* when its condition holds, and *resolves* when `clear` does; three hours without an observation
+//! meanwhile make it *stale*. A rule without `clear` fires once a night. Ids count on within a night, which goes from one
+//! morning to the next.
+
+use serde::{Deserialize, Serialize};
+
+use super::{DayVerdict, Identity, NightEvent, Transition};
+use crate::noaa::Date;
+
+/// For how long a station may be silent while an alert stands, in seconds.
+const SILENCE: i64 = 3 * 3_600;
+
+/// Of a rule over hours at one station: whether an alert stands, and what was alerted in the present night.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct HourWatch {
+    incarnation: u32,
+    /// Days since 1970.
+    night: i32,
+    stands: bool,
+    is_stale: bool,
+    /// The newest observation, in seconds since 1970.
+    heard: i64,
+    /// How often each transition was alerted in this night.
+    times: Vec<(Transition, u16)>,
+    /// For alerts that come when the station itself is silent; empty where it is not known.
+    pub station_name: String,
+}
+
+impl HourWatch {
+    /// Nothing is known yet.
+    pub fn new(identity: Identity) -> Self {
+        Self {
+            incarnation: identity.incarnation,
+            night: i32::MIN,
+            stands: false,
+            is_stale: false,
+            heard: i64::MIN,
+            times: Vec::new(),
+            station_name: String::new(),
+        }
+    }
+
+    /// Whether an alert stands, in a word for people.
+    pub fn describe(&self) -> &'static str {
+        match (self.stands, self.is_stale) {
+            (true, true) => "stands; the station is silent",
+            (true, false) => "stands",
+            (false, _) => "nothing stands",
+        }
+    }
+
+    /// Takes an observation of `night` at `time`. Alerts are pushed to `events`.
+    pub fn judge(
+        &mut self,
+        (identity, has_clear): (Identity, bool),
+        (night, time): (Date, i64),
+        verdict: DayVerdict,
+        events: &mut Vec<NightEvent>,
+    ) {
+        if identity.incarnation != self.incarnation {
+            *self = Self { station_name: std::mem::take(&mut self.station_name), ..Self::new(identity) };
+        }
+        if time < self.heard {
+            return;
+        }
+        self.heard = time;
+        let day = night.days_since_1970();
+        if day > self.night {
+            self.night = day;
+            self.times.clear();
+            self.stands &= has_clear;
+        }
+        match verdict {
+            DayVerdict::Matches if !self.stands || self.is_stale => {
+                // After a silence nobody knows what happened in between: it fires again.
+                (self.stands, self.is_stale) = (true, false);
+                self.push(Transition::Fired, events);
+            }
+            DayVerdict::Clears if self.stands => {
+                (self.stands, self.is_stale) = (false, false);
+                self.push(Transition::Resolved, events);
+            }
+            _ => {}
+        }
+        if !has_clear {
+            self.is_stale = false;
+        }
+    }
+
+    /// The newest observation of the whole partition, or the clock, has come to `now` (seconds since 1970).
+    pub fn wait_until(&mut self, has_clear: bool, now: i64, events: &mut Vec<NightEvent>) {
+        if has_clear && self.deadline().is_some_and(|deadline| now > deadline) {
+            self.is_stale = true;
+            self.push(Transition::Stale, events);
+        }
+    }
+
+    /// The newest observation, in seconds since 1970.
+    pub fn heard(&self) -> i64 {
+        self.heard
+    }
+
+    /// Until when silence says nothing, in seconds since 1970; `None` where nothing stands, or it is stale already.
+    pub fn deadline(&self) -> Option<i64> {
+        (self.stands && !self.is_stale).then_some(self.heard + SILENCE)
+    }
+
+    fn push(&mut self, transition: Transition, events: &mut Vec<NightEvent>) {
+        let Some(night) = Date::from_days_since_1970(self.night) else { return };
+        events.push(NightEvent {
+            transition,
+            night,
+            times: super::night_watch::count(&mut self.times, transition),
+        });
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const IDENTITY: Identity = Identity { fingerprint: 1, incarnation: 0, place: 0 };
+
+    fn judge(
+        watch: &mut HourWatch,
+        has_clear: bool,
+        day: i32,
+        hour: i64,
+        verdict: DayVerdict,
+    ) -> Vec<String> {
+        let (mut events, night) = (Vec::new(), Date::from_days_since_1970(day).unwrap());
+        watch.judge((IDENTITY, has_clear), (night, hour * 3_600), verdict, &mut events);
+        events.iter().map(|event| format!("{} {}", event.transition.as_str(), event.times)).collect()
+    }
+
+    #[test]
+    fn with_clear_it_fires_and_resolves_again_and_again() {
+        let mut watch = HourWatch::new(IDENTITY);
+        assert_eq!(judge(&mut watch, true, 1, 40, DayVerdict::Matches), ["fired 1"]);
+        assert!(judge(&mut watch, true, 1, 41, DayVerdict::Matches).is_empty());
+        assert!(judge(&mut watch, true, 1, 41, DayVerdict::Between).is_empty());
+        assert_eq!(judge(&mut watch, true, 1, 42, DayVerdict::Clears), ["resolved 1"]);
+        assert_eq!(judge(&mut watch, true, 1, 43, DayVerdict::Matches), ["fired 2"]);
+        assert!(judge(&mut watch, true, 1, 42, DayVerdict::Clears).is_empty(), "late");
+        // It goes on into the next night, whose ids begin at one.
+        assert_eq!(judge(&mut watch, true, 2, 60, DayVerdict::Clears), ["resolved 1"]);
+    }
+
+    #[test]
+    fn without_clear_it_fires_once_a_night() {
+        let mut watch = HourWatch::new(IDENTITY);
+        assert_eq!(judge(&mut watch, false, 1, 40, DayVerdict::Matches), ["fired 1"]);
+        assert!(judge(&mut watch, false, 1, 41, DayVerdict::Between).is_empty());
+        assert!(judge(&mut watch, false, 1, 42, DayVerdict::Matches).is_empty());
+        assert_eq!(judge(&mut watch, false, 2, 60, DayVerdict::Matches), ["fired 1"]);
+    }
+
+    #[test]
+    fn silence_makes_what_stands_stale_once() {
+        let mut watch = HourWatch::new(IDENTITY);
+        judge(&mut watch, true, 1, 40, DayVerdict::Matches);
+        let mut until = |watch: &mut HourWatch, hour: i64| {
+            let mut events = Vec::new();
+            watch.wait_until(true, hour * 3_600, &mut events);
+            events.len()
+        };
+        assert_eq!((until(&mut watch, 43), until(&mut watch, 44), until(&mut watch, 45)), (0, 1, 0));
+        assert_eq!(judge(&mut watch, true, 1, 46, DayVerdict::Matches), ["fired 2"]);
+    }
+}

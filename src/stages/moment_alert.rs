@@ -1,0 +1,199 @@
+//! The value of an alert about an hour or a night: like one about a day, with [`Moment`] in place of elements.
+
+use frostline_engine::record::Record;
+use serde::Serialize;
+use serde_json::Value;
+use serde_json::value::RawValue;
+
+use super::words::{Speech, Units};
+use super::{Moment, NightFacts};
+use crate::hourly::standard_offset;
+use crate::noaa::{StationId, StationView};
+use crate::outlook::OutlookRecord;
+use crate::rules::{NightEvent, Rule, TrackRecord};
+
+/// What an alert came from.
+pub(super) enum About<'a> {
+    /// A record of the station.
+    Outlook {
+        /// The record.
+        record: &'a OutlookRecord<&'a RawValue>,
+        /// Its station.
+        station: &'a StationView,
+        /// How the rule's last warnings turned out here.
+        track: TrackRecord,
+    },
+    /// Nothing was heard of the station for too long.
+    Silence {
+        /// The silent station.
+        station: StationId,
+        /// Its name; empty where it is not known.
+        name: &'a str,
+        /// The last observation, in seconds since 1970.
+        since: i64,
+    },
+}
+
+/// An alert to write.
+pub(super) struct MomentAlert<'a> {
+    rule: &'a Rule,
+    event: &'a NightEvent,
+    about: &'a About<'a>,
+}
+
+#[derive(Serialize)]
+struct Document<'a> {
+    station: Value,
+    date: String,
+    #[serde(rename = "_id")]
+    id: String,
+    #[serde(rename = "_meta", skip_serializing_if = "Option::is_none")]
+    meta: Option<Value>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    email: Option<&'a str>,
+    alert_id: String,
+    rule_id: &'a str,
+    transition: &'a str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    severity: Option<&'a str>,
+    episode: String,
+    when: &'a str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    clear: Option<&'a str>,
+    message: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    rule_version: Option<u32>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    subscribers: Vec<&'a str>,
+    value: Option<f64>,
+    moment: Moment,
+}
+
+impl<'a> MomentAlert<'a> {
+    pub(super) fn new(rule: &'a Rule, event: &'a NightEvent, about: &'a About<'a>) -> Self {
+        Self { rule, event, about }
+    }
+
+    pub(super) fn id(&self) -> String {
+        self.event.alert_id(&self.rule.id, self.station())
+    }
+
+    pub(super) fn station(&self) -> StationId {
+        match self.about {
+            About::Outlook { station, .. } => station.id,
+            About::Silence { station, .. } => *station,
+        }
+    }
+
+    /// Appends the value.
+    pub(super) fn write(&self, record: Option<&Record<'_>>, out: &mut Vec<u8>) {
+        let (rule, station, night) = (self.rule, self.station(), self.event.night);
+        let moment = self.moment();
+        let value = match &moment.night {
+            Some(night) => night.chance,
+            None => moment.observed.map(|observed| observed.temperature_c),
+        };
+        let speech = Speech::new(Units::Metric, None, moment.offset);
+        let message = speech.sentence(self.event.transition, &moment, &self.place(), rule.when.text());
+        let document = Document {
+            station: self.station_json(),
+            date: format!("{night}T00:00:00"),
+            id: format!("{station}/{night}"),
+            meta: record.map(meta),
+            email: rule.email.as_ref().map(|email| email.0.as_str()),
+            alert_id: self.id(),
+            rule_id: &rule.id,
+            transition: self.event.transition.as_str(),
+            severity: rule.severity.map(|severity| severity.as_str()),
+            episode: format!("{}/{station}/{night}", rule.id),
+            when: rule.when.text(),
+            clear: rule.clear.as_ref().map(|clear| clear.text()),
+            message,
+            rule_version: (rule.version > 0).then_some(rule.version),
+            subscribers: rule.subscribers.iter().map(|id| &**id).collect(),
+            value,
+            moment,
+        };
+        // Strings and numbers into a vector cannot fail.
+        let _ = serde_json::to_writer(out, &document);
+    }
+
+    fn station_json(&self) -> Value {
+        match self.about {
+            About::Outlook { record, .. } => serde_json::from_str(record.station.get()).unwrap_or_default(),
+            About::Silence { station, name, .. } => match *name {
+                "" => serde_json::json!({ "id": station }),
+                name => serde_json::json!({ "id": station, "name": name }),
+            },
+        }
+    }
+
+    fn place(&self) -> String {
+        let name = match self.about {
+            About::Outlook { station, .. } => station.name.as_deref().unwrap_or_default(),
+            About::Silence { name, .. } => name,
+        };
+        if name.is_empty() { self.station().to_string() } else { name.to_owned() }
+    }
+
+    fn moment(&self) -> Moment {
+        let limit_c = self.rule.night_limit();
+        match self.about {
+            About::Silence { since, .. } => Moment {
+                time: *since,
+                night: limit_c.map(|limit_c| NightFacts { limit_c, ..NightFacts::default() }),
+                ..Moment::default()
+            },
+            About::Outlook { record, station, track } => Moment {
+                time: record.time,
+                offset: station.longitude.map_or(0, |longitude| standard_offset(longitude) as i32),
+                observed: record.observed,
+                night: limit_c.map(|limit_c| facts(limit_c, record, *track)),
+                crop: self.rule.crop.as_ref().map(|crop| crop.sentence()),
+            },
+        }
+    }
+}
+
+fn facts(limit_c: f64, record: &OutlookRecord<&RawValue>, track: TrackRecord) -> NightFacts {
+    let facts = NightFacts {
+        limit_c,
+        warnings: track.warnings(),
+        came_true: track.came_true(),
+        ..NightFacts::default()
+    };
+    if let Some(outcome) = &record.outcome {
+        return NightFacts {
+            ends: outcome.night.ends,
+            lowest_so_far_c: Some(outcome.lowest_c),
+            lowest_at: Some(outcome.lowest_at),
+            ..facts
+        };
+    }
+    let Some(expected) = &record.expected else { return facts };
+    let distribution = &expected.distribution;
+    NightFacts {
+        ends: expected.night.ends,
+        chance: Some((distribution.chance(limit_c) * 1_000.0).round() / 1_000.0),
+        p10_c: Some(distribution.quantile(0.1)),
+        p50_c: Some(distribution.quantile(0.5)),
+        p90_c: Some(distribution.quantile(0.9)),
+        lowest_at: Some(expected.lowest_at),
+        crossing_at: expected.crossing(limit_c, record.time),
+        lowest_so_far_c: distribution.lowest_so_far_c(),
+        nights_learnt: expected.nights,
+        inputs: expected.inputs.clone(),
+        ..facts
+    }
+}
+
+/// Where the record was read.
+fn meta(record: &Record<'_>) -> Value {
+    serde_json::json!({
+        "topic": record.topic,
+        "partition": record.partition,
+        "offset": record.offset,
+        "key": record.key.map(String::from_utf8_lossy),
+        "timestamp": record.timestamp_ms,
+    })
+}

@@ -1,0 +1,193 @@
+//! outlook: with each hourly observation, how cold the coming night becomes.
+//!
+//! A station's night so far and what its nights have taught are in the store (see [`Nights`] and [`Lessons`]); both are made of
+//! observations alone, taken in the order of their times, so any process that reads the same records makes the same
+//! outlooks. An observation that is older than the newest one of its station changes something only if it is the
+//! lowest of the night.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use frostline_engine::record::Record;
+use frostline_engine::store::StateError;
+use frostline_engine::{Context, Processor};
+use serde::Deserialize;
+use serde_json::value::RawValue;
+
+use super::{Limits, StationIndex, accepted_value, memory};
+use crate::hourly::Hour;
+use crate::noaa::{Location, StationId};
+use crate::outlook::{Lessons, News, Nights, Observed, OutlookRecord, Spot, Taken};
+use crate::stages::count;
+
+/// How far an observation may lie ahead of the clock, in seconds: clocks differ, and some stations round up.
+const AHEAD_MAX: i64 = 2 * 3_600;
+/// Store keys of nights begin with this byte, and the station follows;
+const NIGHTS_KEY: u8 = b'n';
+/// those of lessons with this one.
+const LESSONS_KEY: u8 = b'l';
+
+/// The processor.
+pub struct Outlook {
+    stations: Arc<StationIndex>,
+    limits: Limits,
+    /// Stations as they were read last.
+    known: HashMap<StationId, Known, foldhash::fast::RandomState>,
+}
+
+/// A station of the table.
+#[derive(Clone)]
+struct Known {
+    json: Arc<str>,
+    spot: Spot,
+}
+
+impl Outlook {
+    /// Looks stations up in `stations`.
+    pub fn new(stations: Arc<StationIndex>, limits: Limits) -> Self {
+        Self { stations, limits, known: HashMap::default() }
+    }
+
+    /// Reads an observation, or says why it cannot be used.
+    fn hour(&self, value: &[u8], record: &Record<'_>, now_ms: i64) -> Result<Hour, String> {
+        let hour = Hour::parse(value).map_err(|error| error.to_string())?;
+        match record.key {
+            Some(key) if key == hour.station.as_bytes() => {}
+            Some(key) => {
+                let key = String::from_utf8_lossy(key);
+                return Err(format!("key {key:?}: expected the station id {}", hour.station));
+            }
+            None => return Err(format!("no key: expected the station id {}", hour.station)),
+        }
+        if hour.time > now_ms / 1_000 + AHEAD_MAX {
+            return Err(format!("it is of {}, which is to come", crate::hourly::iso_time(hour.time)));
+        }
+        Ok(hour)
+    }
+
+    /// The station's place and JSON.
+    fn station(&mut self, id: StationId) -> Result<Known, String> {
+        let json =
+            self.stations.get(id).ok_or_else(|| format!("station {id} is not in the station table"))?;
+        if let Some(known) = self.known.get(&id).filter(|known| Arc::ptr_eq(&known.json, &json)) {
+            return Ok(known.clone());
+        }
+        #[derive(Deserialize)]
+        struct Place {
+            location: Option<Location>,
+        }
+        let place: Place = serde_json::from_str(&json).map_err(|error| format!("station {id}: {error}"))?;
+        let location = place.location.ok_or_else(|| {
+            format!("the station table does not say where {id} stands: without that its nights are unknown")
+        })?;
+        let known = Known { json, spot: Spot { latitude: location.lat, longitude: location.lon } };
+        self.known.insert(id, known.clone());
+        Ok(known)
+    }
+}
+
+impl Processor for Outlook {
+    fn process(&mut self, record: &Record<'_>, context: &mut Context<'_>) -> Result<(), StateError> {
+        let Some(value) = accepted_value(record, &self.limits, context) else { return Ok(()) };
+        let found = self.hour(value, record, context.now_ms);
+        let found = found.and_then(|hour| Ok((self.station(hour.station)?, hour)));
+        let (station, hour) = match found {
+            Ok(found) => found,
+            Err(reason) => {
+                context.reject(record, &reason);
+                return Ok(());
+            }
+        };
+        let mut memory = Memory::read(hour.station, record, context)?;
+        match memory.nights.observe(&mut memory.lessons, station.spot, &hour) {
+            Taken::Newest(news) => {
+                emit(&station, &hour, &news, record, context);
+                memory.write(news.has_learnt, context);
+            }
+            Taken::Doubtful => {
+                memory.write(false, context);
+                let reason = format!(
+                    "{} °C is more than 10 K from the observation before: it counts once another one is near it",
+                    hour.temperature_c
+                );
+                context.reject(record, &reason);
+            }
+            Taken::Known => context.counts[count::DUPLICATES] += 1,
+            Taken::OutOfTime => context.reject(record, "no night can be computed for its time"),
+        }
+        Ok(())
+    }
+}
+
+/// What the store has of a station, with the day under which each is written again.
+struct Memory {
+    station: StationId,
+    nights: Nights,
+    nights_day: u32,
+    lessons: Lessons,
+    lessons_day: u32,
+}
+
+impl Memory {
+    fn read(station: StationId, record: &Record<'_>, context: &Context<'_>) -> Result<Self, StateError> {
+        let today = context.record_day(record.timestamp_ms);
+        let unreadable =
+            |()| context.store.corrupted(&format!("the nights of station {station} cannot be read"));
+        let (nights, nights_day) =
+            context.store.get_for_update(&key(NIGHTS_KEY, station), today, memory::decode::<Nights>)?;
+        let (lessons, lessons_day) =
+            context.store.get_for_update(&key(LESSONS_KEY, station), today, memory::decode::<Lessons>)?;
+        let nights = nights.transpose().map_err(unreadable)?.flatten().unwrap_or_default();
+        let lessons = lessons.transpose().map_err(unreadable)?.flatten().filter(Lessons::is_sound);
+        Ok(Self { station, nights, nights_day, lessons: lessons.unwrap_or_default(), lessons_day })
+    }
+
+    fn write(&self, has_learnt: bool, context: &mut Context<'_>) {
+        let Self { station, nights, nights_day, lessons, lessons_day } = self;
+        context.store.put(&key(NIGHTS_KEY, *station), *nights_day, &memory::encode(nights));
+        if has_learnt {
+            context.store.put(&key(LESSONS_KEY, *station), *lessons_day, &memory::encode(lessons));
+        }
+    }
+}
+
+fn key(kind: u8, station: StationId) -> Vec<u8> {
+    [&[kind], station.as_bytes().as_slice()].concat()
+}
+
+/// Writes how the night before went, where that is known now, and what the observation says of the coming one.
+fn emit(station: &Known, hour: &Hour, news: &News, record: &Record<'_>, context: &mut Context<'_>) {
+    // It was read when the table was: it is JSON.
+    let Ok(json) = serde_json::from_str::<&RawValue>(&station.json) else { return };
+    let of_night = |date: String| OutlookRecord {
+        station: json,
+        time: hour.time,
+        date,
+        revision: news.revision,
+        observed: None,
+        expected: None,
+        outcome: None,
+    };
+    let outcome = news.outcome.clone().map(|outcome| OutlookRecord {
+        revision: 1,
+        outcome: Some(outcome.clone()),
+        ..of_night(outcome.night.date)
+    });
+    let now = OutlookRecord {
+        time: news.time,
+        observed: (news.time == hour.time).then(|| Observed::of(hour)),
+        expected: news.expected.clone(),
+        ..of_night(news.night.date.to_string())
+    };
+    for document in outcome.into_iter().chain([now]) {
+        context.counts[count::OUTLOOKS] += 1;
+        context.collector.emit(hour.station.as_bytes(), record.timestamp_ms, |out| {
+            // Strings and numbers into a vector cannot fail.
+            let _ = serde_json::to_writer(out, &document);
+        });
+    }
+}
+
+#[cfg(test)]
+#[path = "outlook_tests.rs"]
+mod tests;

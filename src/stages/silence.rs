@@ -1,0 +1,66 @@
+//! How far a partition's observations have come, and which alerts become stale when nothing more is heard.
+//!
+//! Kept in memory, and found again in the store when a task starts: the time under a key of its own, what may become stale by
+//! its entry. So what becomes stale, and with which record, does not depend on restarts.
+
+use std::cmp::Reverse;
+use std::collections::{BinaryHeap, HashMap};
+
+/// Moments in seconds since 1970, by store key.
+#[derive(Default)]
+pub(super) struct Silence {
+    /// The newest observation of the partition.
+    pub(super) now: i64,
+    deadlines: BinaryHeap<Reverse<(i64, Vec<u8>)>>,
+    /// By store key: the moment of its entry in `deadlines` that counts.
+    listed: HashMap<Vec<u8>, i64, foldhash::fast::RandomState>,
+}
+
+impl Silence {
+    /// Has an entry looked at once `deadline` has passed. What has been heard of since is found then.
+    pub(super) fn list(&mut self, key: &[u8], deadline: Option<i64>) {
+        let Some(deadline) = deadline else { return };
+        match self.listed.get_mut(key) {
+            Some(listed) if *listed <= deadline => return,
+            Some(listed) => *listed = deadline,
+            None => drop(self.listed.insert(key.to_vec(), deadline)),
+        }
+        self.deadlines.push(Reverse((deadline, key.to_vec())));
+    }
+
+    /// Whether something is to be looked at by `now`.
+    pub(super) fn has_due(&self, now: i64) -> bool {
+        self.deadlines.peek().is_some_and(|Reverse((deadline, _))| *deadline < now)
+    }
+
+    /// The next entry to look at by `now`. It is listed no more.
+    pub(super) fn next_due(&mut self, now: i64) -> Option<Vec<u8>> {
+        while self.has_due(now) {
+            let Reverse((deadline, key)) = self.deadlines.pop()?;
+            if self.listed.get(&key) == Some(&deadline) {
+                self.listed.remove(&key);
+                return Some(key);
+            }
+        }
+        None
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_entry_is_looked_at_once_its_moment_has_passed() {
+        let mut silence = Silence::default();
+        silence.list(b"a", Some(10));
+        silence.list(b"a", Some(20));
+        silence.list(b"b", Some(15));
+        silence.list(b"b", Some(5));
+        silence.list(b"c", None);
+        assert!(!silence.has_due(5));
+        assert_eq!(silence.next_due(6).as_deref(), Some(&b"b"[..]));
+        assert_eq!(silence.next_due(16).as_deref(), Some(&b"a"[..]));
+        assert_eq!(silence.next_due(100), None);
+    }
+}

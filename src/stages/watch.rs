@@ -1,0 +1,412 @@
+//! watch: evaluates the rules over hours and nights with each record of `noaa-outlooks`, walks each rule's life cycle (see
+//! [`NightWatch`] and [`HourWatch`]), and writes each alert once.
+//!
+//! What was alerted is remembered in the task's store, by rule and station. Silence is noticed by the times of others: when the
+//! partition's newest observation is three hours past a station's. Where a whole partition falls silent, the clock
+//! decides, but only beside a live stream: one whose newest observation is less than a day and a half old. A replay
+//! of history is not taken for silence.
+
+use std::collections::{HashMap, HashSet};
+use std::rc::Rc;
+use std::sync::Arc;
+
+use frostline_engine::record::Record;
+use frostline_engine::store::{StateError, Store};
+use frostline_engine::{Context, Processor};
+use serde_json::value::RawValue;
+
+use super::moment_alert::{About, MomentAlert};
+use super::silence::Silence;
+use super::{Limits, accepted_value, memory};
+use crate::noaa::{Date, ObservationView, StationId, StationView};
+use crate::outlook::OutlookRecord;
+use crate::rules::{
+    DayVerdict, EvaluationError, Evaluator, Feed, HourValues, HourWatch, Judgement, MomentView, NightEvent,
+    NightWatch, Rule, RuleSet, Settled, Sight, Verdict,
+};
+use crate::stages::count;
+
+/// Store key of the partition's newest observation.
+const NOW_KEY: &[u8] = b"t";
+/// Store keys of rules over nights begin with this byte; the rule's id, `/` and the station follow.
+const NIGHT_KEY: u8 = b'n';
+/// The same of rules over hours.
+const HOUR_KEY: u8 = b'h';
+/// A partition without records for so long may be silent, in milliseconds.
+const QUIET_MS: i64 = 60_000;
+/// A stream is live while its newest observation is not older, in seconds.
+const LIVE: i64 = 36 * 3_600;
+
+type Parsed<'a> = OutlookRecord<&'a RawValue>;
+
+/// The processor.
+pub struct Watch {
+    rules: Arc<RuleSet>,
+    evaluator: Evaluator,
+    limits: Limits,
+    /// Of `rules`, when what follows was found.
+    generation: u64,
+    has_conditions: bool,
+    watched: HashMap<StationId, Watched, foldhash::fast::RandomState>,
+    /// Found in the store with the first record or turn.
+    silence: Option<Silence>,
+    /// When the last record came, by the clock, in milliseconds since 1970.
+    last_record_ms: i64,
+    /// Rules whose evaluation has failed since they were last changed: each is logged once.
+    failing: HashSet<Arc<str>>,
+}
+
+/// A station's rules.
+struct Watched {
+    /// The bytes of its JSON, and what they say.
+    json: Box<str>,
+    station: Rc<StationView>,
+    rules: Rc<[Arc<Rule>]>,
+}
+
+impl Watch {
+    /// Evaluates `rules`, and follows their changes.
+    pub fn new(rules: Arc<RuleSet>, limits: Limits) -> Self {
+        let (generation, has_conditions) = (rules.generation(), rules.has_conditions(Feed::MOMENTS));
+        Self {
+            rules,
+            evaluator: Evaluator::new(),
+            limits,
+            generation,
+            has_conditions,
+            watched: HashMap::default(),
+            silence: None,
+            last_record_ms: i64::MAX,
+            failing: HashSet::new(),
+        }
+    }
+
+    fn follow_changes(&mut self) {
+        let generation = self.rules.generation();
+        if generation != self.generation {
+            self.generation = generation;
+            self.has_conditions = self.rules.has_conditions(Feed::MOMENTS);
+            self.watched.clear();
+            self.failing.clear();
+        }
+    }
+
+    /// The station of a record, and the rules that watch it.
+    fn rules_of(&mut self, record: &Parsed<'_>) -> Result<(Rc<StationView>, Rc<[Arc<Rule>]>), String> {
+        let json = record.station.get();
+        let station = read_station(json, &record.date)?;
+        if let Some(watched) = self.watched.get(&station.id).filter(|watched| *watched.json == *json) {
+            return Ok((Rc::clone(&watched.station), Rc::clone(&watched.rules)));
+        }
+        let rules = self.rules.of_station(&station, &self.evaluator, Feed::MOMENTS);
+        let (found, json) = ((Rc::clone(&station), Rc::clone(&rules)), json.into());
+        self.watched.insert(station.id, Watched { json, station, rules });
+        Ok(found)
+    }
+
+    fn silence(&mut self, store: &Store, today: u32) -> Result<&mut Silence, StateError> {
+        if self.silence.is_none() {
+            self.silence = Some(load(store, today)?);
+        }
+        // It was set just now.
+        self.silence.as_mut().ok_or_else(|| store.corrupted("there is no calendar"))
+    }
+
+    /// The partition's observations have come to `now`: what has been silent for too long becomes stale.
+    fn advance(
+        &mut self,
+        now: i64,
+        record: Option<&Record<'_>>,
+        context: &mut Context<'_>,
+    ) -> Result<(), StateError> {
+        let timestamp_ms = record.map_or(context.now_ms, |record| record.timestamp_ms);
+        let today = context.record_day(timestamp_ms);
+        let silence = self.silence(context.store, today)?;
+        if now <= silence.now {
+            return Ok(());
+        }
+        silence.now = now;
+        context.store.put(NOW_KEY, today, &now.to_be_bytes());
+        while let Some(key) = self.silence(context.store, today)?.next_due(now) {
+            let Some((rule_id, station)) = rule_and_station(&key) else { continue };
+            let Some(rule) = self.rules.get(rule_id) else { continue };
+            let (deadline, events, name, heard) = match key[0] {
+                NIGHT_KEY => {
+                    let Some((mut watch, day)) = read::<NightWatch>(context.store, &key, today)? else { continue };
+                    let (mut events, heard) = (Vec::new(), watch.heard());
+                    watch.wait_until(now, &mut events);
+                    write(&watch, day, &key, !events.is_empty(), context);
+                    (watch.deadline(), events, watch.station_name, heard)
+                }
+                _ => {
+                    let Some((mut watch, day)) = read::<HourWatch>(context.store, &key, today)? else { continue };
+                    let (mut events, heard) = (Vec::new(), watch.heard());
+                    watch.wait_until(rule.clear.is_some(), now, &mut events);
+                    write(&watch, day, &key, !events.is_empty(), context);
+                    (watch.deadline(), events, watch.station_name, heard)
+                }
+            };
+            self.silence(context.store, today)?.list(&key, deadline);
+            let about = About::Silence { station, name: &name, since: heard };
+            for event in &events {
+                emit(&MomentAlert::new(&rule, event, &about), record, timestamp_ms, context);
+            }
+        }
+        Ok(())
+    }
+
+    /// Judges what was observed and what is expected by one rule.
+    fn judge(
+        &mut self,
+        rule: &Arc<Rule>,
+        parsed: &Parsed<'_>,
+        moment: &MomentView,
+        record: &Record<'_>,
+        context: &mut Context<'_>,
+    ) -> Result<(), StateError> {
+        let judgement = match rule.judge_moment(&self.evaluator, moment) {
+            Ok(judgement) => judgement,
+            Err(error) => {
+                self.evaluation_failed(rule, &error, context);
+                return Ok(());
+            }
+        };
+        let today = context.record_day(record.timestamp_ms);
+        let key = key_of(rule, moment.station.id);
+        let name = moment.station.name.as_deref().unwrap_or_default();
+        let (mut events, is_night) = (Vec::new(), rule.feed() == Feed::Night);
+        let (deadline, track) = if is_night {
+            let Some(sight) = sight(rule, parsed, moment, judgement) else { return Ok(()) };
+            let (mut watch, day) = read_or(context.store, &key, today, || NightWatch::new(rule.identity))?;
+            let before = watch.clone();
+            name.clone_into(&mut watch.station_name);
+            watch.judge(rule.identity, sight, &mut events);
+            write(&watch, day, &key, watch != before, context);
+            (watch.deadline(), watch.track())
+        } else {
+            let (mut watch, day) = read_or(context.store, &key, today, || HourWatch::new(rule.identity))?;
+            let before = watch.clone();
+            name.clone_into(&mut watch.station_name);
+            let at = (moment.date, parsed.time);
+            watch.judge((rule.identity, rule.clear.is_some()), at, judgement.verdict, &mut events);
+            // That it was heard of matters only while something stands.
+            write(&watch, day, &key, !events.is_empty() || watch.deadline() != before.deadline(), context);
+            (watch.deadline(), Default::default())
+        };
+        self.silence(context.store, today)?.list(&key, deadline);
+        let about = About::Outlook { record: parsed, station: &moment.station, track };
+        for event in &events {
+            emit(&MomentAlert::new(rule, event, &about), Some(record), record.timestamp_ms, context);
+        }
+        Ok(())
+    }
+
+    /// A night is over.
+    fn settle(
+        &mut self,
+        rule: &Arc<Rule>,
+        parsed: &Parsed<'_>,
+        station: &Rc<StationView>,
+        record: &Record<'_>,
+        context: &mut Context<'_>,
+    ) -> Result<(), StateError> {
+        let Some((outcome, limit)) = parsed.outcome.as_ref().zip(rule.night_limit()) else { return Ok(()) };
+        let Some(night) = outcome.night.date() else { return Ok(()) };
+        let (is_reached, is_complete) = (outcome.lowest_c <= limit, outcome.is_complete);
+        let today = context.record_day(record.timestamp_ms);
+        let key = key_of(rule, station.id);
+        let Some((mut watch, day)) = read::<NightWatch>(context.store, &key, today)? else { return Ok(()) };
+        let (mut events, before) = (Vec::new(), watch.clone());
+        watch.settle(rule.identity, Settled { night, is_reached, is_complete }, &mut events);
+        write(&watch, day, &key, watch != before, context);
+        let about = About::Outlook { record: parsed, station, track: watch.track() };
+        for event in &events {
+            emit(&MomentAlert::new(rule, event, &about), Some(record), record.timestamp_ms, context);
+        }
+        Ok(())
+    }
+
+    fn evaluation_failed(&mut self, rule: &Arc<Rule>, error: &EvaluationError, context: &mut Context<'_>) {
+        context.counts[count::RULE_ERRORS] += 1;
+        metrics::counter!("frostline_rule_errors_total", "rule" => rule.id.to_string()).increment(1);
+        let reason = error.to_string();
+        if *error == EvaluationError::Panicked {
+            return self.rules.set_aside(rule, &reason);
+        }
+        if self.failing.insert(Arc::clone(&rule.id)) {
+            tracing::warn!(
+                rule = &*rule.id,
+                reason,
+                "a rule cannot be evaluated; logged once until rules change"
+            );
+        }
+    }
+}
+
+impl Processor for Watch {
+    fn process(&mut self, record: &Record<'_>, context: &mut Context<'_>) -> Result<(), StateError> {
+        self.follow_changes();
+        self.last_record_ms = context.now_ms;
+        let Some(value) = accepted_value(record, &self.limits, context) else { return Ok(()) };
+        let parsed: Parsed<'_> = match serde_json::from_slice(value) {
+            Ok(parsed) => parsed,
+            Err(error) => {
+                context.reject(record, &format!("it is not an outlook: {error}"));
+                return Ok(());
+            }
+        };
+        let found = self.rules_of(&parsed).and_then(|(station, rules)| {
+            let date = Date::parse_iso(&parsed.date).ok_or_else(|| format!("date {:?}", parsed.date))?;
+            let is_key = record.key == Some(station.id.as_bytes());
+            is_key.then_some((station, rules, date)).ok_or_else(|| "the key is not the station's id".to_owned())
+        });
+        let (station, rules, date) = match found {
+            Ok(found) => found,
+            Err(reason) => {
+                context.reject(record, &reason);
+                return Ok(());
+            }
+        };
+        self.advance(parsed.time, Some(record), context)?;
+        if parsed.outcome.is_some() {
+            for rule in rules.iter().filter(|rule| rule.feed() == Feed::Night) {
+                self.settle(rule, &parsed, &station, record, context)?;
+            }
+            return Ok(());
+        }
+        let moment = moment(&parsed, station, date);
+        for rule in rules.iter() {
+            // A late observation changes what is expected, not what is measured now.
+            if parsed.observed.is_some() || rule.feed() == Feed::Night {
+                self.judge(rule, &parsed, &moment, record, context)?;
+            }
+        }
+        Ok(())
+    }
+
+    fn turn(&mut self, context: &mut Context<'_>) -> Result<(), StateError> {
+        let now = context.now_ms / 1_000;
+        if self.last_record_ms == i64::MAX {
+            self.last_record_ms = context.now_ms;
+        }
+        if context.now_ms - self.last_record_ms < QUIET_MS {
+            return Ok(());
+        }
+        let today = context.record_day(context.now_ms);
+        let silence = self.silence(context.store, today)?;
+        let is_live = (0..LIVE).contains(&(now - silence.now));
+        if is_live && silence.has_due(now) { self.advance(now, None, context) } else { Ok(()) }
+    }
+}
+
+/// Finds what the store knows.
+fn load(store: &Store, today: u32) -> Result<Silence, StateError> {
+    let mut silence = Silence::default();
+    let now = store.get(NOW_KEY, today, |value| value.try_into().map(i64::from_be_bytes).ok())?;
+    silence.now = now.flatten().unwrap_or(i64::MIN);
+    store.scan_prefix(&[NIGHT_KEY], |key, value| {
+        if let Ok(Some(watch)) = memory::decode::<NightWatch>(value) {
+            silence.list(key, watch.deadline());
+        }
+    })?;
+    store.scan_prefix(&[HOUR_KEY], |key, value| {
+        if let Ok(Some(watch)) = memory::decode::<HourWatch>(value) {
+            silence.list(key, watch.deadline());
+        }
+    })?;
+    Ok(silence)
+}
+
+fn key_of(rule: &Rule, station: StationId) -> Vec<u8> {
+    let kind = if rule.feed() == Feed::Night { NIGHT_KEY } else { HOUR_KEY };
+    [&[kind], rule.id.as_bytes(), b"/", station.as_bytes()].concat()
+}
+
+/// The rule and the station of a store key.
+fn rule_and_station(key: &[u8]) -> Option<(&str, StationId)> {
+    let text = std::str::from_utf8(key.get(1..)?).ok()?;
+    let (rule, station) = text.rsplit_once('/')?;
+    Some((rule, StationId::parse(station.as_bytes())?))
+}
+
+/// An entry, with the day under which to write it again.
+fn read<T: serde::de::DeserializeOwned>(
+    store: &Store,
+    key: &[u8],
+    today: u32,
+) -> Result<Option<(T, u32)>, StateError> {
+    let (found, day) = store.get_for_update(key, today, memory::decode::<T>)?;
+    let found = found.transpose().map_err(|()| {
+        store.corrupted(&format!("the entry {:?} cannot be read", String::from_utf8_lossy(key)))
+    })?;
+    Ok(found.flatten().map(|found| (found, day)))
+}
+
+fn read_or<T: serde::de::DeserializeOwned>(
+    store: &Store,
+    key: &[u8],
+    today: u32,
+    new: impl FnOnce() -> T,
+) -> Result<(T, u32), StateError> {
+    Ok(read(store, key, today)?.unwrap_or_else(|| (new(), today)))
+}
+
+fn write(entry: &impl serde::Serialize, day: u32, key: &[u8], has_changed: bool, context: &mut Context<'_>) {
+    if has_changed {
+        context.store.put(key, day, &memory::encode(entry));
+    }
+}
+
+/// Reads a station as observations have it.
+fn read_station(json: &str, date: &str) -> Result<Rc<StationView>, String> {
+    let document = format!("{{\"station\":{json},\"date\":\"{date}\"}}");
+    ObservationView::parse(document.as_bytes()).map(|view| view.station).map_err(|error| error.to_string())
+}
+
+fn moment(record: &Parsed<'_>, station: Rc<StationView>, date: Date) -> MomentView {
+    let night = record.expected.as_ref().map(|expected| expected.distribution);
+    let temperature = record.expected.as_ref().map_or(0.0, |expected| expected.temperature_c);
+    let observed = record.observed.as_ref();
+    MomentView {
+        station,
+        date,
+        hour: HourValues {
+            temperature_c: observed.map_or(temperature, |observed| observed.temperature_c),
+            dew_point_c: observed.and_then(|observed| observed.dew_point_c),
+            wet_bulb_c: observed.and_then(|observed| observed.wet_bulb_c),
+            wind_m_s: observed.and_then(|observed| observed.wind_m_s),
+            humidity_percent: observed.and_then(|observed| observed.humidity_percent),
+        },
+        night,
+    }
+}
+
+/// What a rule over nights sees; `None` in the daytime.
+fn sight(rule: &Rule, record: &Parsed<'_>, moment: &MomentView, judgement: Judgement) -> Option<Sight> {
+    let (expected, limit) = record.expected.as_ref().zip(rule.night_limit())?;
+    let holds = match judgement.when {
+        Verdict::Unknown => None,
+        _ => Some(judgement.verdict == DayVerdict::Matches),
+    };
+    Some(Sight {
+        night: moment.date,
+        time: record.time,
+        ends: expected.night.ends,
+        holds,
+        clears: rule.clear.is_some().then_some(judgement.verdict == DayVerdict::Clears),
+        is_reached: expected.distribution.lowest_so_far_c().is_some_and(|lowest| lowest <= limit),
+        crossing: expected.crossing(limit, record.time),
+    })
+}
+
+/// Writes one alert.
+fn emit(alert: &MomentAlert<'_>, record: Option<&Record<'_>>, timestamp_ms: i64, context: &mut Context<'_>) {
+    let id = alert.id();
+    context.counts[count::ALERTS] += 1;
+    context.collector.emit(alert.station().as_bytes(), timestamp_ms, |out| alert.write(record, out));
+    context.collector.header("alert-id", id.as_bytes());
+}
+
+#[cfg(test)]
+#[path = "watch_tests.rs"]
+mod tests;
