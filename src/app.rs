@@ -14,7 +14,7 @@ use frostline_engine::{Engine, RecordSize, RunOptions, Stage, StageId, StartErro
 use crate::config::{Config, topic};
 use crate::near_search::NearSearch;
 use crate::noaa::RecentDays;
-use crate::rules::{Condition, RuleSet, Scope};
+use crate::rules::{Condition, Feed, RuleSet, Scope};
 use crate::stages::{
     self, Alert, Assemble, AssembleSettings, Deliver, DeliverSettings, Enrich, Filter, LINES_HEADER, Limits,
     Notify, Outlet, StationIndex, count,
@@ -286,7 +286,7 @@ fn search_near(tails: &TailSource, rules: Arc<RuleSet>) -> NearSearch {
     let (source, tails) = (tails.config.alert.source.clone(), tails.clone());
     let topic = tails.config.topic(&source).name;
     let follow = move |tail, visit| tails.tail(&source, tail, visit);
-    NearSearch::start(rules, topic, Box::new(follow))
+    NearSearch::start(rules, Feed::DAYS, topic, Box::new(follow))
 }
 
 /// Follows the observations for charts and maps.

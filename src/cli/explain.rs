@@ -192,7 +192,7 @@ impl Explanation<'_> {
         if !note.alerts.is_empty() {
             return None;
         }
-        if !self.rule.watches(&self.evaluator, view) {
+        if !self.rule.watches(&self.evaluator, &view.station) {
             return Some(format!("the rule does not watch this station: {}", self.place));
         }
         let judgement = match self.rule.judge(&self.evaluator, view) {

@@ -237,7 +237,7 @@ proptest! {
         let view = ObservationView::parse(document.as_bytes()).unwrap();
         for text in [format!("size({part}) > 0"), format!("{part} == {part}"), part.clone()] {
             let Ok(condition) = compile(&text) else { continue };
-            let _ = Evaluator::new().interpret(&condition, &view);
+            let _ = Evaluator::new().interpret(&condition, Input::Day(&view));
             let _ = Evaluator::new().evaluate(&condition, &view);
         }
         prop_assert!(begun.elapsed() < Duration::from_secs(2), "{:?}: {part}", begun.elapsed());
@@ -253,7 +253,7 @@ proptest! {
             let Ok(condition) = compile(&text) else { continue };
             let document = r#"{"station":{"id":"USW00003192","name":"N"},"date":"2016-02-24","TMIN":1.5,"SNOW":3}"#;
             let view = ObservationView::parse(document.as_bytes()).unwrap();
-            prop_assert_ne!(evaluator.interpret(&condition, &view), Ok(Verdict::Holds));
+            prop_assert_ne!(evaluator.interpret(&condition, Input::Day(&view)), Ok(Verdict::Holds));
         }
     }
 

@@ -9,7 +9,7 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 
 use super::plain_words::{shown, unquoted, without_values};
-use super::{Conditions, Definition, Problem, Reporting, Rule, RuleFile, RuleSet, Subscriber};
+use super::{Conditions, Definition, Needs, Problem, Reporting, Rule, RuleFile, RuleSet, Subscriber};
 use crate::noaa::StationId;
 
 /// The form of value that this version writes, and the newest that it reads.
@@ -288,11 +288,12 @@ impl Published {
         let mut without = Vec::new();
         for (id, rule) in self.rules.iter_mut().filter(|(_, rule)| rule.nearest.is_none()) {
             let Some(near) = rule.definition.near else { continue };
-            let elements = rule.compile(conditions).map(|rule| rule.elements()).unwrap_or_default();
+            // One that does not compile is in the quarantine, and asks for nothing.
+            let needs = rule.compile(conditions).map_or(Needs::Elements(Vec::new()), |rule| rule.needs());
             let known = before.rules.get(id).filter(|known| known.definition.near == Some(near));
             let known = known.and_then(|known| known.nearest.clone());
-            let still = known.filter(|known| reporting.still_reports(known.station, &elements));
-            rule.nearest = still.or_else(|| reporting.nearest(&near, &elements));
+            let still = known.filter(|known| reporting.still_reports(known.station, &needs));
+            rule.nearest = still.or_else(|| reporting.nearest(&near, &needs));
             if rule.nearest.is_none() {
                 without.push(id.clone());
             }
