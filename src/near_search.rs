@@ -297,4 +297,28 @@ mod tests {
         search.note_unresolved(&rules);
         assert!(search.is_over());
     }
+
+    #[test]
+    fn rules_about_nights_are_looked_for_among_stations_with_outlooks() {
+        let night =
+            RULE.replace("near\"\nnear", "night\"\nnear").replace("TMIN <= 0.0", "chance(-2.0) >= 0.3");
+        let (rules, now) = (RuleSet::parse(&format!("{RULE}{night}")).unwrap(), Instant::now());
+        let (mut days, mut moments) = (Reporting::default(), Reporting::default());
+        observe(&mut days, CLOSE, 33.1, "2016-01-01", "TMIN");
+        let outlook = format!(r#"{{"station":{{"id":"{FAR}","location":{{"lat":33.5,"lon":-111.0}}}}}}"#);
+        moments.take_moment(outlook.as_bytes(), 0);
+        let mut searches = [
+            (Search::new(Feed::DAYS, "noaa-json".into()), &days),
+            (Search::new(Feed::MOMENTS, "noaa-outlooks".into()), &moments),
+        ];
+        for _ in 0..2 {
+            for (search, reporting) in &mut searches {
+                search.note_unresolved(&rules);
+                search.look(&rules, reporting, now);
+            }
+        }
+        let named = |id: &str, feeds: &[Feed]| rules.names(StationId::parse(id.as_bytes()).unwrap(), feeds);
+        assert!(named(CLOSE, Feed::DAYS) && !named(CLOSE, Feed::MOMENTS));
+        assert!(named(FAR, Feed::MOMENTS) && !named(FAR, Feed::DAYS));
+    }
 }

@@ -106,6 +106,8 @@ fn functions_are_one_list() {
     // One of each; the next test would be forgotten for a new one otherwise.
     let calls = [
         "bool('true')",
+        "c(28.0) < 0.0",
+        "chance(1.0) > 0.0",
         "station.name.contains('A')",
         "double('1') > 0.0",
         "station.name.endsWith('P')",
@@ -184,6 +186,9 @@ fn anything() -> impl Strategy<Value = String> {
     let leaf = prop_oneof![
         Just("TMIN"),
         Just("SNOW"),
+        Just("night"),
+        Just("night.min"),
+        Just("chance(-2.0)"),
         Just("station"),
         Just("station.name"),
         Just("station['name']"),
@@ -200,8 +205,9 @@ fn anything() -> impl Strategy<Value = String> {
     leaf.prop_map(str::to_owned).prop_recursive(8, 100, 3, |inner| {
         let operators =
             proptest::sample::select(vec!["+", "+", "+", "*", "-", "/", "%", "&&", "||", "==", "<", "in"]);
-        let functions =
-            proptest::sample::select(vec!["size", "string", "int", "double", "bool", "f", "has", "!", "-"]);
+        let functions = proptest::sample::select(vec![
+            "size", "string", "int", "double", "bool", "f", "c", "chance", "has", "!", "-",
+        ]);
         let members = proptest::sample::select(vec!["all", "map", "contains", "startsWith"]);
         let two = (inner.clone(), inner.clone());
         prop_oneof![

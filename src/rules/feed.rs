@@ -30,6 +30,15 @@ impl Feed {
         }
     }
 
+    /// The same within a sentence.
+    pub(super) fn with_article(self) -> &'static str {
+        match self {
+            Self::Day => "a day",
+            Self::Hour => "an hour",
+            Self::Night => "a night",
+        }
+    }
+
     /// A predicate about a name of this feed, for messages.
     fn about(self) -> &'static str {
         match self {
@@ -77,9 +86,8 @@ pub(super) fn check(
     }
     for (field, days) in [("for_days", definition.for_days), ("repeat_days", definition.repeat_days)] {
         if days.is_some() {
-            let kind = feed.as_str();
-            let reason =
-                format!("{field} counts reported days, and this is a rule about a {kind}: remove it");
+            let kind = feed.with_article();
+            let reason = format!("{field} counts reported days, and this is a rule about {kind}: remove it");
             problems.add(field, 0, reason);
         }
     }

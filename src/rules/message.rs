@@ -167,9 +167,9 @@ fn unknown(name: &str, feed: Feed) -> String {
 
 fn misplaced(name: &str, feed: Feed, of_field: Feed) -> String {
     format!(
-        "{{{name}}} is for rules about a {}, and this one is about a {}: expected {}, {FIELDS}",
-        of_field.as_str(),
-        feed.as_str(),
+        "{{{name}}} is for rules about {}, and this one is about {}: expected {}, {FIELDS}",
+        of_field.with_article(),
+        feed.with_article(),
         own_fields(feed)
     )
 }
@@ -202,11 +202,11 @@ impl Number {
             (Self::Hour(_) | Self::Night(_) | Self::Limit, Input::Day(_)) => None,
         };
         let converted = value.map(|value| unit.map_or(value, |unit| unit.convert(value)));
-        // Writing into a string cannot fail.
-        let _ = match converted {
-            Some(value) => write!(out, "{value:.1}"),
-            None => write!(out, "{MISSING}"),
-        };
+        match converted.map(|value| format!("{value:.1}")).as_deref() {
+            Some("-0.0") => out.push_str("0.0"),
+            Some(text) => out.push_str(text),
+            None => out.push_str(MISSING),
+        }
     }
 }
 
@@ -300,5 +300,59 @@ mod tests {
         assert_eq!(mistake("a} b").0, 1);
         assert!(mistake("a\nb").1.contains("control"));
         assert!(mistake(" ").1.contains("at most"));
+    }
+
+    fn moment() -> MomentView {
+        let view = br#"{"station":{"id":"USW00003192"},"date":"2016-02-24"}"#;
+        let view = ObservationView::parse(view).unwrap();
+        let hour = crate::rules::HourValues {
+            temperature_c: 1.0,
+            dew_point_c: Some(-6.04),
+            wet_bulb_c: Some(-1.2),
+            wind_m_s: None,
+            humidity_percent: Some(60.0),
+        };
+        let night = crate::outlook::Distribution::of(|p| -2.0 + 0.9 * (p / (1.0 - p)).ln());
+        MomentView { station: view.station, date: view.date, hour, night: Some(night) }
+    }
+
+    #[test]
+    fn fields_of_hours_and_nights() {
+        let moment = moment();
+        let subject = Subject { rule: "r", when: "w", severity: "info", date: moment.date, days: 1 };
+        let shown = |text: &str, feed, moment: &MomentView| {
+            Template::compile(text, Some(feed)).unwrap().render_moment(&subject, moment, Some(-2.0))
+        };
+        let hour = "{T} °C, {f(T)} °F, {TD}, {WETBULB}, {WIND} m/s, {RH} % at {station} on {date}";
+        let expected = "1.0 °C, 33.8 °F, -6.0, -1.2, – m/s, 60.0 % at USW00003192 on 2016-02-24";
+        assert_eq!(shown(hour, Feed::Hour, &moment), expected);
+        let night =
+            "{chance} for {limit} °C ({f(limit)} °F): {night.p10}, {night.min}, {night.p90}, {f(night.min)}";
+        let expected = "50 % for -2.0 °C (28.4 °F): -4.0, -2.0, 0.0, 28.4";
+        assert_eq!(shown(night, Feed::Night, &moment), expected);
+        let open = MomentView { night: None, ..moment };
+        assert_eq!(shown("{chance}, {night.min}", Feed::Night, &open), "–, –");
+    }
+
+    #[test]
+    fn fields_of_another_feed_are_refused() {
+        for (text, feed, word) in [
+            (
+                "a {TMIN}",
+                Feed::Night,
+                "{TMIN} is for rules about a day, and this one is about a night: expected chance,",
+            ),
+            ("a {f(T)}", Feed::Day, "is for rules about an hour"),
+            ("a {chance}", Feed::Hour, "is for rules about a night"),
+            ("a {c(TMIN)}", Feed::Day, "unknown field {c(TMIN)}"),
+            ("a {night.max}", Feed::Night, "unknown field {night.max}: expected chance, limit"),
+        ] {
+            let (offset, message) = Template::compile(text, Some(feed)).unwrap_err();
+            assert!(offset == 2 && message.contains(word), "{text}: {message}");
+        }
+        assert!(
+            Template::compile("{TMIN} {T} {chance}", None).is_ok(),
+            "its conditions are broken: say so first"
+        );
     }
 }

@@ -235,6 +235,34 @@ mod tests {
     }
 
     #[test]
+    fn a_station_with_hours_is_another_one() {
+        const DAY_MS: i64 = 86_400_000;
+        let mut reporting = Reporting::default();
+        assert!(!reporting.has_hours());
+        let day = br#"{"station":{"id":"USW00000001","location":{"lat":33.1,"lon":-111.0}},"date":"2016-03-01","TMIN":1.0}"#;
+        reporting.take(&ObservationView::parse(day).unwrap());
+        for (id, lat, days) in [("USW00000002", 33.2, 10_i64), ("USW00000003", 33.3, 100)] {
+            let outlook = format!(
+                r#"{{"night":"2016-03-01","quantiles":[1,2],"station":{{"id":"{id}","name":"N","location":{{"lat":{lat},"lon":-111.0}}}}}}"#
+            );
+            reporting.take_moment(outlook.as_bytes(), days * DAY_MS);
+        }
+        for invalid in ["", "{}", "[1]", r#"{"station":{"id":"short"}}"#] {
+            reporting.take_moment(invalid.as_bytes(), 100 * DAY_MS);
+        }
+        assert_eq!((reporting.len(), reporting.has_hours()), (3, true));
+        let near = Near { lat: 33.0, lon: -111.0, elevation: None, max_km: None };
+        let nearest = |needs: &Needs| reporting.nearest(&near, needs).map(|found| found.station.to_string());
+        assert_eq!(nearest(&Needs::Elements(vec![Element::TMIN])).as_deref(), Some("USW00000001"));
+        assert_eq!(nearest(&Needs::Elements(Vec::new())).as_deref(), Some("USW00000001"));
+        assert_eq!(
+            nearest(&Needs::Hours).as_deref(),
+            Some("USW00000003"),
+            "the other one has been silent for 90 days"
+        );
+    }
+
+    #[test]
     fn distances_are_those_of_the_earth() {
         // Phoenix to Tucson, airport to airport, by the formula that pilots use: about 178 km.
         assert!((km_between((33.43, -112.01), (32.13, -110.96)) - 175.0).abs() < 3.0);

@@ -356,6 +356,18 @@ mod tests {
     }
 
     #[test]
+    fn rules_with_a_crop_come_back_and_others_are_written_as_ever() {
+        let Item::Rule(mut rule) = rule() else { panic!("it is a rule") };
+        let written = String::from_utf8(Item::Rule(rule.clone()).encode()).unwrap();
+        assert!(written.contains(r#""rule":{"id":"frost","station":"USW00003192","when":"TMIN <= 10.0"}"#));
+        rule.definition.when.clear();
+        (rule.definition.crop, rule.definition.stage) = (Some("apple".into()), Some("full bloom".into()));
+        let item = Item::Rule(rule.clone());
+        assert_eq!(Item::decode(&item.key(), &item.encode()), Ok(item.clone()));
+        assert_eq!(rule.compile(&mut Conditions::default()).unwrap().when.text(), "chance(-2.2) >= 0.3");
+    }
+
+    #[test]
     fn what_cannot_be_used_is_quarantined() {
         let key = Key::Rule("frost".into());
         let quarantine = |value: &str| Item::decode(&key, value.as_bytes()).unwrap_err();

@@ -240,7 +240,7 @@ impl Alert {
         calendar.advance(day, context.store, record_day);
         while let Some((listed, key)) = calendar.next_due() {
             let Some((rule_id, station)) = rule_and_station(&key) else { continue };
-            let Some(rule) = self.rules.get(rule_id).filter(|rule| rule.has_episodes()) else {
+            let Some(rule) = self.rules.get(rule_id).filter(|rule| has_episodes_of_days(rule)) else {
                 // It may come back, as the same rule: by then the station may be silent still.
                 calendar.put_off(key);
                 continue;
@@ -305,6 +305,11 @@ impl Alert {
         events.iter().for_each(|event| emit(rule, event, &Cause::Observation, observed, context));
         Ok(())
     }
+}
+
+/// Whether the episodes in this stage's store are of this form of the rule.
+fn has_episodes_of_days(rule: &Arc<Rule>) -> bool {
+    rule.has_episodes() && rule.feed() == Feed::Day
 }
 
 /// A rule without episodes: the day fires, or what it fired is retracted.
