@@ -14,7 +14,7 @@ use frostline_engine::{Engine, RecordSize, RunOptions, Stage, StageId, StartErro
 use crate::config::{Config, topic};
 use crate::near_search::NearSearch;
 use crate::noaa::RecentDays;
-use crate::rules::{Condition, RuleSet, Scope};
+use crate::rules::{Condition, Feed, RuleSet, Scope};
 use crate::stages::{
     self, Alert, Assemble, AssembleSettings, Deliver, DeliverSettings, Enrich, Filter, LINES_HEADER, Limits,
     Notify, Outlet, Outlook, StationIndex, Watch, count,
@@ -240,7 +240,7 @@ pub struct App {
     /// The observations that are looked at.
     recent: Option<TopicTail>,
     /// Looks for stations near rules, where rules are judged here.
-    near_search: Option<NearSearch>,
+    near_searches: Vec<NearSearch>,
 }
 
 impl App {
@@ -259,8 +259,11 @@ impl App {
         let tails = TailSource::new(engine.clients().clone(), config.clone());
         let recent = options.recent.clone().map(|recent| follow_observations(&tails, recent));
         let judges = options.run.stages.contains(&stages::ALERT);
-        let near_search = judges.then(|| search_near(&tails, rules));
-        Ok(Self { engine, stations: ingredients.stations, tails, recent, near_search })
+        let days = judges.then(|| search_near(&tails, Arc::clone(&rules), Feed::DAYS, &config.alert.source));
+        let watches = options.run.stages.contains(&stages::WATCH);
+        let moments = watches.then(|| search_near(&tails, rules, Feed::MOMENTS, topic::OUTLOOKS));
+        let near_searches = days.into_iter().chain(moments).collect();
+        Ok(Self { engine, stations: ingredients.stations, tails, recent, near_searches })
     }
 
     /// Leaves the groups in good order (commits first), stops all parts, and sums up.
@@ -270,7 +273,7 @@ impl App {
     pub async fn stop(self) -> (Summary, Result<(), Failure>) {
         drop(self.recent);
         let ended = self.engine.stop().await;
-        drop(self.near_search);
+        drop(self.near_searches);
         ended
     }
 }
@@ -299,12 +302,12 @@ impl TailSource {
     }
 }
 
-/// Looks for stations near rules in what the alert stage reads.
-fn search_near(tails: &TailSource, rules: Arc<RuleSet>) -> NearSearch {
-    let (source, tails) = (tails.config.alert.source.clone(), tails.clone());
+/// Looks for stations near rules of these feeds, in the topic that their stage reads.
+fn search_near(tails: &TailSource, rules: Arc<RuleSet>, feeds: &'static [Feed], logical: &str) -> NearSearch {
+    let (source, tails) = (logical.to_owned(), tails.clone());
     let topic = tails.config.topic(&source).name;
     let follow = move |tail, visit| tails.tail(&source, tail, visit);
-    NearSearch::start(rules, topic, Box::new(follow))
+    NearSearch::start(rules, feeds, topic, Box::new(follow))
 }
 
 /// Follows the observations for charts and maps.

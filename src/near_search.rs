@@ -19,8 +19,8 @@ use std::time::{Duration, Instant};
 use frostline_engine::Record;
 use frostline_engine::runtime::TopicTail;
 
-use crate::noaa::{Element, ObservationView, StationId};
-use crate::rules::{Near, Nearest, REPORTING_RECORDS, Reporting, Rule, RuleSet, far};
+use crate::noaa::{ObservationView, StationId};
+use crate::rules::{Feed, Near, Nearest, Needs, REPORTING_RECORDS, Reporting, Rule, RuleSet, far};
 
 /// How often is looked. With very many rules less often, so that looking takes a twentieth of one core at most.
 const LOOK_EVERY: Duration = Duration::from_secs(2);
@@ -30,7 +30,7 @@ const CONFIRM: Duration = Duration::from_secs(60);
 
 /// Takes records, on a thread of its own.
 pub type Visit = Box<dyn FnMut(&Record<'_>) + Send>;
-/// Follows the topic of observations, from so many records before the end of each partition.
+/// Follows a topic, from so many records before the end of each partition.
 pub type Follow = Box<dyn Fn(i64, Visit) -> TopicTail + Send>;
 
 /// See the module's description. Ends when it is dropped.
@@ -41,11 +41,11 @@ pub struct NearSearch {
 }
 
 impl NearSearch {
-    /// Looks for the stations of `rules` in the topic that `follow` reads. The topic is only read while there is something
-    /// to look for.
-    pub fn start(rules: Arc<RuleSet>, topic: String, follow: Follow) -> Self {
+    /// Looks for the stations of those of `rules` that are of these feeds, in the topic that `follow` reads: observations for
+    /// [`Feed::DAYS`], outlooks for [`Feed::MOMENTS`]. The topic is only read while there is something to look for.
+    pub fn start(rules: Arc<RuleSet>, feeds: &'static [Feed], topic: String, follow: Follow) -> Self {
         let (stop, stopped) = mpsc::channel();
-        let thread = std::thread::spawn(move || work(Search::new(topic), &rules, &follow, &stopped));
+        let thread = std::thread::spawn(move || work(Search::new(feeds, topic), &rules, &follow, &stopped));
         Self { stop: Some(stop), thread: Some(thread) }
     }
 }
@@ -71,7 +71,7 @@ fn work(mut search: Search, rules: &RuleSet, follow: &Follow, stopped: &mpsc::Re
             tail = None;
             continue;
         }
-        let (tail, reporting) = tail.get_or_insert_with(|| start_tail(follow));
+        let (tail, reporting) = tail.get_or_insert_with(|| start_tail(search.feeds, follow));
         // Before the end has been read once, the nearest stations may be among what is missing.
         if tail.is_current() {
             search.look(rules, &lock(reporting), begun);
@@ -80,13 +80,18 @@ fn work(mut search: Search, rules: &RuleSet, follow: &Follow, stopped: &mpsc::Re
     }
 }
 
-fn start_tail(follow: &Follow) -> (TopicTail, Arc<Mutex<Reporting>>) {
+fn start_tail(feeds: &[Feed], follow: &Follow) -> (TopicTail, Arc<Mutex<Reporting>>) {
     let reporting: Arc<Mutex<Reporting>> = Arc::default();
     let taking = Arc::clone(&reporting);
-    let visit = move |record: &Record<'_>| {
-        if let Some(Ok(view)) = record.value.map(ObservationView::parse) {
-            lock(&taking).take(&view);
+    let reads_days = feeds.contains(&Feed::Day);
+    let visit = move |record: &Record<'_>| match record.value {
+        Some(value) if reads_days => {
+            if let Ok(view) = ObservationView::parse(value) {
+                lock(&taking).take(&view);
+            }
         }
+        Some(value) => lock(&taking).take_moment(value, record.timestamp_ms),
+        None => {}
     };
     (follow(REPORTING_RECORDS, Box::new(visit)), reporting)
 }
@@ -97,6 +102,8 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 
 /// What is looked for, and what was seen so far.
 struct Search {
+    /// Rules of other feeds are left to another search.
+    feeds: &'static [Feed],
     topic: String,
     /// The rules as of this generation have been looked through.
     generation: Option<u64>,
@@ -107,7 +114,7 @@ struct Sought {
     /// As it is in force: another version is another search.
     rule: Arc<Rule>,
     near: Near,
-    elements: Vec<Element>,
+    needs: Needs,
     /// What the last look came to, and since when looks come to the same.
     candidate: Option<(StationId, Instant)>,
     /// Which station the rule watches by now.
@@ -115,8 +122,8 @@ struct Sought {
 }
 
 impl Search {
-    fn new(topic: String) -> Self {
-        Self { topic, generation: None, sought: BTreeMap::new() }
+    fn new(feeds: &'static [Feed], topic: String) -> Self {
+        Self { feeds, topic, generation: None, sought: BTreeMap::new() }
     }
 
     fn is_over(&self) -> bool {
@@ -132,19 +139,19 @@ impl Search {
         self.generation = Some(generation);
         self.sought.retain(|id, sought| rules.get(id).is_some_and(|rule| Arc::ptr_eq(&rule, &sought.rule)));
         for (rule, near) in rules.unresolved() {
-            if self.sought.contains_key(&rule.id) {
+            if self.sought.contains_key(&rule.id) || !self.feeds.contains(&rule.feed()) {
                 continue;
             }
-            let elements = rule.elements();
+            let needs = rule.needs();
             tracing::warn!(
                 rule = &*rule.id,
                 topic = self.topic,
-                elements = elements.iter().map(ToString::to_string).collect::<Vec<_>>().join(" "),
+                needs = %needs,
                 max_km = near.max_km(),
                 "no station near this rule reports what it asks for yet, so it cannot fire: the daemon looks again as \
                  observations come; if none is found, raise near.max_km or name a station"
             );
-            let sought = Sought { rule: Arc::clone(&rule), near, elements, candidate: None, chosen: None };
+            let sought = Sought { rule: Arc::clone(&rule), near, needs, candidate: None, chosen: None };
             self.sought.insert(Arc::clone(&rule.id), sought);
         }
     }
@@ -152,7 +159,7 @@ impl Search {
     /// Looks once for all that is sought.
     fn look(&mut self, rules: &RuleSet, reporting: &Reporting, now: Instant) {
         for sought in self.sought.values_mut() {
-            let Some(nearest) = reporting.nearest(&sought.near, &sought.elements) else { continue };
+            let Some(nearest) = reporting.nearest(&sought.near, &sought.needs) else { continue };
             let station = nearest.station;
             match sought.candidate {
                 Some((candidate, _)) if candidate == station => {
@@ -211,7 +218,7 @@ mod tests {
     }
 
     fn watches(rules: &RuleSet, id: &str) -> bool {
-        rules.names(StationId::parse(id.as_bytes()).unwrap())
+        rules.names(StationId::parse(id.as_bytes()).unwrap(), &[Feed::Day, Feed::Hour, Feed::Night])
     }
 
     const FAR: &str = "USW00000009";
@@ -220,7 +227,7 @@ mod tests {
     #[test]
     fn a_station_is_chosen_once_two_looks_agree_and_may_change_for_a_minute() {
         let (rules, mut reporting) = (RuleSet::parse(RULE).unwrap(), Reporting::default());
-        let (mut search, begin) = (Search::new("noaa-json".into()), Instant::now());
+        let (mut search, begin) = (Search::new(Feed::DAYS, "noaa-json".into()), Instant::now());
         let mut look = |reporting: &Reporting, seconds| {
             search.note_unresolved(&rules);
             search.look(&rules, reporting, begin + Duration::from_secs(seconds));
@@ -253,7 +260,7 @@ mod tests {
         for order in orders {
             for looks_between in [0, 1, 2] {
                 let (rules, mut reporting) = (RuleSet::parse(RULE).unwrap(), Reporting::default());
-                let (mut search, now) = (Search::new(String::new()), Instant::now());
+                let (mut search, now) = (Search::new(Feed::DAYS, String::new()), Instant::now());
                 for (id, lat, date) in order.iter().map(|index| seen[*index]) {
                     observe(&mut reporting, id, lat, date, "TMIN");
                     for _ in 0..looks_between {
@@ -274,7 +281,7 @@ mod tests {
     #[test]
     fn a_rule_that_changes_or_goes_is_not_looked_for_in_its_old_form() {
         let (rules, mut reporting) = (RuleSet::parse(RULE).unwrap(), Reporting::default());
-        let (mut search, now) = (Search::new(String::new()), Instant::now());
+        let (mut search, now) = (Search::new(Feed::DAYS, String::new()), Instant::now());
         observe(&mut reporting, CLOSE, 33.1, "2016-01-01", "TMIN");
         search.note_unresolved(&rules);
         search.look(&rules, &reporting, now);
@@ -289,5 +296,29 @@ mod tests {
         rules.remove("near");
         search.note_unresolved(&rules);
         assert!(search.is_over());
+    }
+
+    #[test]
+    fn rules_about_nights_are_looked_for_among_stations_with_outlooks() {
+        let night =
+            RULE.replace("near\"\nnear", "night\"\nnear").replace("TMIN <= 0.0", "chance(-2.0) >= 0.3");
+        let (rules, now) = (RuleSet::parse(&format!("{RULE}{night}")).unwrap(), Instant::now());
+        let (mut days, mut moments) = (Reporting::default(), Reporting::default());
+        observe(&mut days, CLOSE, 33.1, "2016-01-01", "TMIN");
+        let outlook = format!(r#"{{"station":{{"id":"{FAR}","location":{{"lat":33.5,"lon":-111.0}}}}}}"#);
+        moments.take_moment(outlook.as_bytes(), 0);
+        let mut searches = [
+            (Search::new(Feed::DAYS, "noaa-json".into()), &days),
+            (Search::new(Feed::MOMENTS, "noaa-outlooks".into()), &moments),
+        ];
+        for _ in 0..2 {
+            for (search, reporting) in &mut searches {
+                search.note_unresolved(&rules);
+                search.look(&rules, reporting, now);
+            }
+        }
+        let named = |id: &str, feeds: &[Feed]| rules.names(StationId::parse(id.as_bytes()).unwrap(), feeds);
+        assert!(named(CLOSE, Feed::DAYS) && !named(CLOSE, Feed::MOMENTS));
+        assert!(named(FAR, Feed::MOMENTS) && !named(FAR, Feed::DAYS));
     }
 }

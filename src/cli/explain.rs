@@ -13,7 +13,8 @@ use super::{Common, Failed, output};
 use crate::backtest::{self, Trace, Traced};
 use crate::noaa::{Date, Element, ObservationView, StationId};
 use crate::rules::{
-    Condition, Conditions, DayVerdict, Episodes, Evaluator, Key, LoneDay, Place, Rule, Scope, Taken, Verdict,
+    Condition, Conditions, DayVerdict, Episodes, Evaluator, Feed, Key, LoneDay, Place, Rule, Scope, Taken,
+    Verdict,
 };
 use crate::stages::Remembered;
 
@@ -78,6 +79,11 @@ pub(super) async fn explain(common: &Common, arguments: &ExplainArguments) -> Re
     };
     let rule =
         found.compile(&mut Conditions::default()).map_err(|reason| Failed::Usage(anyhow::anyhow!(reason)))?;
+    if rule.feed() != Feed::Day {
+        let reason =
+            format!("rule `{}` is about hours or nights: only rules about days are explained", rule.id);
+        return Err(Failed::Usage(anyhow::anyhow!(reason)));
+    }
     let findings = Mutex::new(Findings::default());
     let trace = Trace {
         rule: &arguments.rule,
@@ -192,7 +198,7 @@ impl Explanation<'_> {
         if !note.alerts.is_empty() {
             return None;
         }
-        if !self.rule.watches(&self.evaluator, view) {
+        if !self.rule.watches(&self.evaluator, &view.station) {
             return Some(format!("the rule does not watch this station: {}", self.place));
         }
         let judgement = match self.rule.judge(&self.evaluator, view) {

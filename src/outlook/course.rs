@@ -12,8 +12,13 @@ const FRESH: i64 = 3 * HOUR;
 const TREND: i64 = 3 * HOUR;
 /// How many of the last clock hours are remembered for it.
 const RECENT_MAX: usize = 5;
-/// A jump from one observation to the next, in K, that is only believed once another one confirms it.
+/// A jump from one observation to the next, in K, that is only believed once others confirm it; twice as much where there was
+/// none for long.
 const JUMP_K: f64 = 10.0;
+/// So many observations near each other confirm a jump of up to twice [`JUMP_K`],
+const CONFIRMED_BY: u8 = 2;
+/// and so many a larger one.
+const LARGE_CONFIRMED_BY: u8 = 4;
 /// How far from the hour of a node an observation may be to teach it, in hours.
 const NODE_HOURS: f64 = 1.25;
 /// Weight of the newest observation in the share of whole degrees.
@@ -58,7 +63,8 @@ pub(super) struct Course {
     /// The newest observation of each of the last clock hours.
     recent: Vec<Timed>,
     pub(super) last: Option<Timed>,
-    doubtful: Option<Timed>,
+    /// The newest doubtful observation, and how many have been near each other.
+    doubtful: Option<(i64, f64, u8)>,
     dew_point: Option<Timed>,
     wind: Option<Timed>,
     /// The lowest of the night before, and when that ended.
@@ -73,18 +79,25 @@ impl Course {
         Self { whole_c: 0.5, whole_f: 0.5, ..Self::default() }
     }
 
-    /// Whether the observation lies too far from the one before to be believed at once. A second one near it confirms it.
+    /// Whether the observation lies too far from the one before to be believed yet. A repetition confirms nothing.
     pub(super) fn doubts(&mut self, seen: Seen) -> bool {
-        // Strictly later: a repetition confirms nothing.
-        let near = |known: Option<Timed>, distance: f64| {
-            known
-                .filter(|(time, _)| seen.time - time <= FRESH && seen.time > *time)
-                .map(|(_, temperature)| (seen.temperature_c - temperature).abs() <= distance)
+        let Some((last_time, last)) = self.last else { return false };
+        let jump = (seen.temperature_c - last).abs();
+        let is_recent = seen.time - last_time <= FRESH;
+        if jump <= if is_recent { JUMP_K } else { 2.0 * JUMP_K } {
+            self.doubtful = None;
+            return false;
+        }
+        let near = self.doubtful.filter(|(time, temperature, _)| {
+            seen.time - time <= FRESH && (seen.temperature_c - temperature).abs() <= JUMP_K / 2.0
+        });
+        let count = match near {
+            Some((time, _, count)) => count.saturating_add(u8::from(seen.time > time)),
+            None => 1,
         };
-        let is_doubtful =
-            near(self.last, JUMP_K) == Some(false) && near(self.doubtful, JUMP_K / 2.0) != Some(true);
-        self.doubtful = is_doubtful.then_some((seen.time, seen.temperature_c));
-        is_doubtful
+        let enough = if jump <= 2.0 * JUMP_K { CONFIRMED_BY } else { LARGE_CONFIRMED_BY };
+        self.doubtful = (count < enough).then_some((seen.time, seen.temperature_c, count));
+        count < enough
     }
 
     /// Takes an observation of this night, newer than all before. Returns what a prediction is made from.
@@ -203,22 +216,23 @@ impl Course {
         let depression =
             fresh(self.dew_point).map_or(0.0, |dew| (temperature_c - dew).clamp(0.0, 25.0) / 5.0 - 1.0);
         let wind = fresh(self.wind).map_or(0.0, |wind| (wind.clamp(0.0, 12.0) - 3.0) / 3.0);
-        let length_hours = (night.sunrise - night.begins) as f64 / HOUR as f64;
+        let length = ((night.sunrise - night.begins) as f64 / HOUR as f64 - 12.0) / 2.5;
         let inputs: [f64; INPUTS] = [
             1.0,
             (temperature_c - 8.0) / 10.0,
             depression,
             wind,
             season(night, latitude),
-            (length_hours - 12.0) / 2.5,
-            self.range(time),
+            length,
+            self.range(time) * (0.5 - 0.5 * length).clamp(0.0, 1.0),
             self.trend(time, temperature_c),
             (temperature_c - self.reference_c()).clamp(0.0, 6.0),
         ];
         inputs.map(|input| input as f32)
     }
 
-    /// From the lowest of the night before to the highest of the day.
+    /// From the lowest of the night before to the highest of the day. It counts in the warm half of the year: then a wide day
+    /// says that the air is dry and clear, in winter that other air has come.
     fn range(&self, time: i64) -> f64 {
         let before = self.night_before.filter(|(ended, _)| *ended > time - 26 * HOUR);
         let (Some(highest), Some((_, before))) = (self.highest_c, before) else { return 0.0 };

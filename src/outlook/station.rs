@@ -11,6 +11,8 @@ use crate::noaa::Date;
 
 /// A night with a longer gap between observations teaches nothing, and does not say that a limit was not reached.
 const GAP_MAX: i64 = 4 * HOUR;
+/// The lowest is expected so long before sunrise, in seconds.
+const BEFORE_SUNRISE: i64 = HOUR / 2;
 /// Between two points of an expected curve, in seconds.
 const CURVE_STEP: i64 = HOUR;
 
@@ -200,13 +202,14 @@ impl Nights {
         let distribution = Distribution::of_places(|at| reference - prediction.drop_at(SCORES[at]))
             .seen(lowest, self.course.reported_in());
         let now = self.course.last.map_or(reference, |(_, temperature)| temperature);
-        let course = Fall { time, now, lowest_at: night.sunrise.max(time) };
-        let curve = course.curve(&distribution, night);
+        let bounds = NightBounds::of(night);
+        let fall = Fall { time, now, lowest_at: fall_ends(&bounds, time) };
+        let curve = fall.curve(&distribution);
         Expected {
-            night: NightBounds::of(night),
+            night: bounds,
             lowest_at: match self.course.lowest {
                 Some((at, lowest)) if lowest <= distribution.quantile(0.5) => at,
-                _ => course.lowest_at,
+                _ => fall.lowest_at,
             },
             distribution,
             temperature_c: now,
@@ -221,8 +224,8 @@ fn night_of(day: i32, spot: Spot) -> Option<Night> {
     Some(Night::of(Date::from_days_since_1970(day)?, spot.latitude, spot.longitude))
 }
 
-/// How the temperature falls from now to the lowest: fast at first, as the square root of the time (Snyder and de Melo-Abreu,
-/// Frost Protection, FAO 2005, after sunset).
+/// How the temperature falls from now to the lowest: the faster at first, the longer that is away. Compared with a square root
+/// of the time (Snyder and de Melo-Abreu, Frost Protection, FAO 2005) crossings are not half an hour early.
 struct Fall {
     time: i64,
     now: f64,
@@ -230,44 +233,64 @@ struct Fall {
 }
 
 impl Fall {
+    /// By how much the first half of the fall is faster: 0, a straight line, to 0.7.
+    fn bend(&self) -> f64 {
+        (0.06 * (self.lowest_at - self.time) as f64 / HOUR as f64).clamp(0.0, 0.7)
+    }
+
     /// What is expected at a time, on the way to `lowest`.
     fn at(&self, time: i64, lowest: f64) -> f64 {
         let lowest = lowest.min(self.now);
-        if time >= self.lowest_at || self.lowest_at <= self.time {
+        if time >= self.lowest_at {
             return lowest;
         }
         let part = (time - self.time).max(0) as f64 / (self.lowest_at - self.time) as f64;
-        self.now + (lowest - self.now) * part.sqrt()
+        let bend = self.bend();
+        self.now + (lowest - self.now) * part * (1.0 + bend - bend * part)
+    }
+
+    /// When `limit` is crossed on the way to `lowest`; `None` where it is not.
+    fn crossing(&self, limit: f64, lowest: f64) -> Option<i64> {
+        let lowest = lowest.min(self.now);
+        if self.now <= limit {
+            return Some(self.time);
+        }
+        if lowest > limit || self.lowest_at <= self.time {
+            return None;
+        }
+        let (part, bend) = ((self.now - limit) / (self.now - lowest), self.bend());
+        // The smaller root of bend * f² - (1 + bend) * f + part = 0.
+        let f = 2.0 * part / (1.0 + bend + ((1.0 + bend).powi(2) - 4.0 * bend * part).sqrt());
+        Some(self.time + (f * (self.lowest_at - self.time) as f64) as i64)
     }
 
     /// Each full hour until the lowest is expected.
-    fn curve(&self, night: &Distribution, bounds: &Night) -> Vec<CurvePoint> {
+    fn curve(&self, night: &Distribution) -> Vec<CurvePoint> {
         let [p10, p50, p90] = [0.1, 0.5, 0.9].map(|probability| night.quantile(probability));
+        let hundredths = |value: f64| (value * 100.0).round() / 100.0;
         let first = (self.time.div_euclid(CURVE_STEP) + 1) * CURVE_STEP;
-        let hours = (first..self.lowest_at.min(bounds.ends)).step_by(CURVE_STEP as usize);
+        let hours = (first..self.lowest_at).step_by(CURVE_STEP as usize);
         let times = hours.chain((self.lowest_at > self.time).then_some(self.lowest_at));
         times
             .map(|time| CurvePoint {
                 time,
-                p10_c: self.at(time, p10),
-                p50_c: self.at(time, p50),
-                p90_c: self.at(time, p90),
+                p10_c: hundredths(self.at(time, p10)),
+                p50_c: hundredths(self.at(time, p50)),
+                p90_c: hundredths(self.at(time, p90)),
             })
             .collect()
     }
 }
 
 impl Expected {
-    /// When the temperature is expected to come down to `limit_c`; now, where it has; `None` where it is not expected.
+    /// When the temperature is expected to come down to `limit_c`; `time`, where it has; `None` where it is not expected.
     pub fn crossing(&self, limit_c: f64, time: i64) -> Option<i64> {
-        let lowest = self.distribution.quantile(0.5).min(self.temperature_c);
-        if self.temperature_c <= limit_c {
-            return Some(time);
-        }
-        if lowest > limit_c || self.lowest_at <= time {
-            return None;
-        }
-        let part = (self.temperature_c - limit_c) / (self.temperature_c - lowest);
-        Some(time + ((self.lowest_at - time) as f64 * part * part) as i64)
+        let fall = Fall { time, now: self.temperature_c, lowest_at: fall_ends(&self.night, time) };
+        fall.crossing(limit_c, self.distribution.quantile(0.5))
     }
+}
+
+/// When the lowest is expected, at `time`.
+fn fall_ends(night: &NightBounds, time: i64) -> i64 {
+    time.max(night.sunrise - BEFORE_SUNRISE)
 }

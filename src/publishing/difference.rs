@@ -85,7 +85,7 @@ pub(super) fn removal(key: Key) -> Change {
 
 /// A rule in a few words.
 fn described(rule: &PublishedRule) -> Vec<String> {
-    vec![place(rule), rule.definition.when.clone()]
+    vec![place(rule), rule.definition.condition()]
 }
 
 /// Where a rule watches, for people.

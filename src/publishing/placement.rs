@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use crate::config::{Config, topic};
 use crate::noaa::{Compat, ObservationView, Station, StationId};
-use crate::rules::{Condition, Conditions, Evaluator, Place, Published, Rule, Scope, Verdict, far};
+use crate::rules::{Condition, Conditions, Evaluator, Feed, Place, Published, Rule, Scope, Verdict, far};
 
 /// How long a start may take to check places: with very many conditions over very many stations it would take minutes.
 const LOG_PATIENCE: Duration = Duration::from_secs(2);
@@ -38,8 +38,12 @@ impl Placement {
         Some(Self { kept, shut_out, evaluator })
     }
 
-    /// Why a rule never fires, if none of its stations gets through the filter. It watches some.
+    /// Why a rule never fires, if none of its stations gets through the filter. It watches some. Hours and nights do not go
+    /// through the filter.
     pub fn shut_out(&self, rule: &Rule) -> Option<String> {
+        if rule.feed() != Feed::Day {
+            return None;
+        }
         match &rule.place {
             Place::Station(station) if self.shut_out.contains(station) => Some(format!(
                 "station {station} does not get through filter.where, so this rule never fires: {ADVICE}"

@@ -6,8 +6,8 @@ use super::placement::{self, Placement};
 use crate::config::Config;
 use crate::noaa::{Station, StationId};
 use crate::rules::{
-    Channel, Evaluator, MISTAKES_MAX, Mistake, Near, Place, Problem, Reporting, Rule, RuleFile, Verdict, far,
-    lint,
+    Channel, Evaluator, Feed, MISTAKES_MAX, Mistake, Near, Needs, Place, Problem, Reporting, Rule, RuleFile,
+    Verdict, far, lint,
 };
 use crate::stages::DeliverSettings;
 
@@ -106,6 +106,13 @@ fn of_station(station: StationId, rule: &Rule, known: &Known) -> Vec<String> {
     let shut_out = known.placement.as_ref().and_then(|placement| placement.shut_out(rule));
     let mut reasons: Vec<String> = shut_out.into_iter().collect();
     match &known.reporting {
+        Some(reporting) if rule.feed() != Feed::Day => {
+            if reporting.has_hours() && !reporting.still_reports(station, &rule.needs()) {
+                reasons.push(format!(
+                    "station {station} reports no hours: name another one, or a point with near"
+                ));
+            }
+        }
         Some(reporting) if !reporting.knows(station) => {
             reasons.push(format!("nothing was found of station {station} in the observations"));
         }
@@ -120,15 +127,16 @@ fn of_station(station: StationId, rule: &Rule, known: &Known) -> Vec<String> {
 
 /// What looks wrong with the station that is nearest.
 fn of_near(near: &Near, rule: &Rule, reporting: &Reporting, placement: Option<&Placement>) -> Option<String> {
-    match reporting.nearest(near, &rule.elements()) {
+    let needs = rule.needs();
+    match reporting.nearest(near, &needs) {
         Some(nearest) => {
-            let shut_out = placement.and_then(|placement| placement.shuts_out_nearest(nearest.station));
+            let shut_out = placement.filter(|_| rule.feed() == Feed::Day);
+            let shut_out = shut_out.and_then(|placement| placement.shuts_out_nearest(nearest.station));
             shut_out.or_else(|| far(&nearest))
         }
-        None => {
-            let elements: Vec<String> = rule.elements().iter().map(ToString::to_string).collect();
-            Some(format!("no station near it reports {}", elements.join(" and ")))
-        }
+        // Where no outlooks were read, nothing is known of it.
+        None if needs == Needs::Hours && !reporting.has_hours() => None,
+        None => Some(format!("no station near it reports {needs}")),
     }
 }
 

@@ -106,6 +106,8 @@ fn functions_are_one_list() {
     // One of each; the next test would be forgotten for a new one otherwise.
     let calls = [
         "bool('true')",
+        "c(28.0) < 0.0",
+        "chance(1.0) > 0.0",
         "station.name.contains('A')",
         "double('1') > 0.0",
         "station.name.endsWith('P')",
@@ -184,6 +186,9 @@ fn anything() -> impl Strategy<Value = String> {
     let leaf = prop_oneof![
         Just("TMIN"),
         Just("SNOW"),
+        Just("night"),
+        Just("night.min"),
+        Just("chance(-2.0)"),
         Just("station"),
         Just("station.name"),
         Just("station['name']"),
@@ -200,8 +205,9 @@ fn anything() -> impl Strategy<Value = String> {
     leaf.prop_map(str::to_owned).prop_recursive(8, 100, 3, |inner| {
         let operators =
             proptest::sample::select(vec!["+", "+", "+", "*", "-", "/", "%", "&&", "||", "==", "<", "in"]);
-        let functions =
-            proptest::sample::select(vec!["size", "string", "int", "double", "bool", "f", "has", "!", "-"]);
+        let functions = proptest::sample::select(vec![
+            "size", "string", "int", "double", "bool", "f", "c", "chance", "has", "!", "-",
+        ]);
         let members = proptest::sample::select(vec!["all", "map", "contains", "startsWith"]);
         let two = (inner.clone(), inner.clone());
         prop_oneof![
@@ -237,7 +243,7 @@ proptest! {
         let view = ObservationView::parse(document.as_bytes()).unwrap();
         for text in [format!("size({part}) > 0"), format!("{part} == {part}"), part.clone()] {
             let Ok(condition) = compile(&text) else { continue };
-            let _ = Evaluator::new().interpret(&condition, &view);
+            let _ = Evaluator::new().interpret(&condition, Input::Day(&view));
             let _ = Evaluator::new().evaluate(&condition, &view);
         }
         prop_assert!(begun.elapsed() < Duration::from_secs(2), "{:?}: {part}", begun.elapsed());
@@ -253,7 +259,7 @@ proptest! {
             let Ok(condition) = compile(&text) else { continue };
             let document = r#"{"station":{"id":"USW00003192","name":"N"},"date":"2016-02-24","TMIN":1.5,"SNOW":3}"#;
             let view = ObservationView::parse(document.as_bytes()).unwrap();
-            prop_assert_ne!(evaluator.interpret(&condition, &view), Ok(Verdict::Holds));
+            prop_assert_ne!(evaluator.interpret(&condition, Input::Day(&view)), Ok(Verdict::Holds));
         }
     }
 

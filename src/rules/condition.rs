@@ -1,26 +1,31 @@
-//! Conditions in CEL over the elements of an observation, its `station` and its `date`.
+//! Conditions in CEL over the elements of an observation, its `station` and its `date`; or over what a station shows at a
+//! moment, or over its coming night (see [`Feed`]).
 //!
 //! Three outcomes: a condition holds, does not hold, or is *unknown*, because an element that decides it was
 //! not reported. Unknown never fires. CEL's own logic applies: `TMIN <= 10.0 || true` holds without `TMIN`.
 //! Values are metric; `f(TMIN) <= 28` compares degrees Fahrenheit (see [`Unit`]).
 
-use std::collections::HashMap;
 use std::panic::catch_unwind;
 use std::rc::Rc;
-use std::sync::Arc;
 
-use cel::objects::{Key, Map};
+use cel::common::ast::IdedExpr;
 use cel::{Context, Program, Value};
 
+use super::chances;
 use super::clauses::{Clause, clauses};
 use super::cost::{self, COST_MAX, STATION_BYTES_MAX};
 use super::execution::{EvaluationError, Failure, resolve};
+use super::feed::{Asked, Feed};
+use super::input::{Input, station_bytes};
+use super::moment::MomentView;
 use super::native::Test;
 use super::outline::Outline;
 use super::sample;
 use super::syntax::Syntax;
+use super::thresholds::{Compared, Threshold, thresholds};
 use super::unit::Unit;
-use crate::noaa::{Element, ElementValue, ObservationView, StationView};
+use super::variables::{Used, Variable, resolve_variables};
+use crate::noaa::{Date, Element, ElementList, ObservationView, StationView};
 
 /// What a condition may speak of.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -42,7 +47,7 @@ impl Scope {
         }
     }
 
-    fn example(self) -> &'static str {
+    pub(super) fn example(self) -> &'static str {
         match self {
             Self::Station => "station.state_code == 'AZ'",
             Self::Observation | Self::Filter => "TMIN <= 10.0",
@@ -61,30 +66,20 @@ pub enum Verdict {
     Unknown,
 }
 
-/// What the condition reads.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) enum Variable {
-    Element(Element),
-    Station,
-    Date,
-}
-
-/// A name that a condition uses.
-pub(super) struct Used {
-    pub(super) name: String,
-    pub(super) variable: Variable,
-    /// Where it is used first, in bytes.
-    offset: usize,
-}
-
 /// A compiled condition.
 pub struct Condition {
     text: String,
     program: Program,
     /// Where its brackets are, to take it apart.
     outline: Outline,
+    /// Its tree with a variable for each call of `chance`; `None` where it has no such call.
+    without_calls: Option<IdedExpr>,
     /// What it reads, in the order of the names.
     variables: Vec<Used>,
+    /// The first name that decides its feed.
+    asked: Option<Asked>,
+    /// Its comparisons of hours and nights with constants.
+    thresholds: Vec<Threshold>,
     /// The same without the interpreter, where it is of a common kind.
     native: Option<Test>,
 }
@@ -127,7 +122,9 @@ impl Condition {
             .map_err(|errors| syntax_mistake(text, scope, &errors))?;
         let syntax = Syntax { text, root: program.expression(), source: program.source_info() };
         let names = syntax.check(subject).map_err(|(offset, message)| mistake(offset, message))?;
-        let variables = resolve_variables(names, scope)?;
+        let chances = chances::extract(&syntax, scope)?;
+        let (variables, asked) = resolve_variables(names, chances.used, scope)?;
+        let syntax = Syntax { root: chances.root.as_ref().unwrap_or(syntax.root), ..syntax };
         let cost = cost::cost(syntax.root);
         if cost > COST_MAX {
             let reason = format!(
@@ -136,8 +133,11 @@ impl Condition {
             return Err(mistake(0, reason));
         }
         sample::check(&syntax, &variables, subject)?;
-        let native = Test::compile(program.expression());
-        Ok(Self { text: text.to_owned(), program, outline, variables, native })
+        let thresholds = thresholds(&syntax);
+        let is_of_moments = asked.as_ref().is_some_and(|asked| asked.feed != Feed::Day);
+        let native = if is_of_moments { None } else { Test::compile(program.expression()) };
+        let (text, without_calls) = (text.to_owned(), chances.root);
+        Ok(Self { text, program, outline, without_calls, variables, asked, thresholds, native })
     }
 
     /// The parts that `&&` and `||` join, each followed by its own parts. A condition without them is one part.
@@ -149,6 +149,39 @@ impl Condition {
     /// The text it was compiled from.
     pub fn text(&self) -> &str {
         &self.text
+    }
+
+    /// The kind of record that decides it.
+    pub fn feed(&self) -> Feed {
+        self.asked.as_ref().map_or(Feed::Day, |asked| asked.feed)
+    }
+
+    /// The first name that decides the feed; `None` where it names only `station` and `date`.
+    pub(super) fn asked(&self) -> Option<&Asked> {
+        self.asked.as_ref()
+    }
+
+    /// Its comparisons of hours and nights with constants.
+    pub(super) fn thresholds(&self) -> &[Threshold] {
+        &self.thresholds
+    }
+
+    /// The limits of its calls of `chance`, in °C, with their places.
+    pub(super) fn chance_limits(&self) -> impl Iterator<Item = (f64, usize)> {
+        self.variables.iter().filter_map(|used| match used.variable {
+            Variable::Chance(limit) => Some((limit, used.offset)),
+            _ => None,
+        })
+    }
+
+    /// The highest temperature, in °C, that it asks of a night: by a limit of `chance`, or by a comparison of `night.min`,
+    /// `night.p10` or `night.p90` with a constant.
+    pub fn night_limit(&self) -> Option<f64> {
+        let compared = self.thresholds.iter().filter_map(|threshold| match threshold.compared {
+            Compared::Night(_) => Some(threshold.value),
+            Compared::Hour(_) | Compared::Chance => None,
+        });
+        self.chance_limits().map(|(limit, _)| limit).chain(compared).reduce(f64::max)
     }
 
     /// A text that stands, as a JSON string, in every observation for which the condition holds, unless it is
@@ -214,7 +247,7 @@ impl Evaluator {
         self.base.new_inner_scope()
     }
 
-    /// Decides `condition` for one observation.
+    /// Decides `condition` for one observation. One about hours or nights is unknown.
     ///
     /// # Errors
     /// Where the expression fails on these values (a division by zero, say).
@@ -225,38 +258,57 @@ impl Evaluator {
     ) -> Result<Verdict, EvaluationError> {
         match condition.native.as_ref().and_then(|test| test.run(observation)) {
             Some(verdict) => Ok(verdict),
-            None => self.interpret(condition, observation),
+            None => self.interpret(condition, Input::Day(observation)),
         }
     }
 
-    /// Runs CEL's interpreter.
-    fn interpret(
+    /// Decides `condition` for what a station shows now and expects of its night. One about days is unknown, and so is one
+    /// about a night of which nothing is expected yet.
+    ///
+    /// # Errors
+    /// As [`evaluate`](Self::evaluate).
+    pub fn evaluate_moment(
         &self,
         condition: &Condition,
-        observation: &ObservationView,
+        moment: &MomentView,
     ) -> Result<Verdict, EvaluationError> {
+        self.interpret(condition, Input::Moment(moment))
+    }
+
+    /// Decides a condition of [`Scope::Station`].
+    ///
+    /// # Errors
+    /// As [`evaluate`](Self::evaluate).
+    pub fn evaluate_station(
+        &self,
+        condition: &Condition,
+        station: &Rc<StationView>,
+    ) -> Result<Verdict, EvaluationError> {
+        // Such a condition cannot ask for the date.
+        let Some(date) = Date::from_days_since_1970(0) else { return Ok(Verdict::Unknown) };
+        let (station, elements) = (Rc::clone(station), ElementList::new());
+        self.evaluate(condition, &ObservationView { station, date, revision: 1, elements })
+    }
+
+    /// Runs CEL's interpreter.
+    fn interpret(&self, condition: &Condition, input: Input<'_>) -> Result<Verdict, EvaluationError> {
+        if condition.asked.as_ref().is_some_and(|asked| !input.has(asked.feed)) {
+            return Ok(Verdict::Unknown);
+        }
         let reads_station = condition.variables.iter().any(|used| used.variable == Variable::Station);
         // The bound of the condition's cost holds for stations up to this size.
-        if reads_station && station_bytes(&observation.station) > STATION_BYTES_MAX {
+        if reads_station && station_bytes(input.station()) > STATION_BYTES_MAX {
             let reason = format!("the fields of the station have more than {STATION_BYTES_MAX} bytes");
             return Err(EvaluationError::Failed(reason));
         }
         let mut scope = self.scope();
         for Used { name, variable, .. } in &condition.variables {
-            let value = match variable {
-                Variable::Element(element) => {
-                    match observation.element(*element).map(|v| element.scale().typed(v)) {
-                        Some(ElementValue::Int(value)) => Value::Int(value),
-                        Some(ElementValue::Float(value)) => Value::Float(value),
-                        None => continue,
-                    }
-                }
-                Variable::Station => station_value(&observation.station),
-                Variable::Date => Value::String(Arc::new(observation.date.to_string())),
-            };
-            scope.add_variable_from_value(name.as_str(), value);
+            if let Some(value) = input.value(variable) {
+                scope.add_variable_from_value(name.as_str(), value);
+            }
         }
-        match resolve(condition.program.expression(), &scope) {
+        let expression = condition.without_calls.as_ref().unwrap_or(condition.program.expression());
+        match resolve(expression, &scope) {
             Ok(Value::Bool(true)) => Ok(Verdict::Holds),
             Ok(Value::Bool(false)) => Ok(Verdict::HoldsNot),
             Ok(other) => {
@@ -269,65 +321,6 @@ impl Evaluator {
             Err(Failure::Panicked) => Err(EvaluationError::Panicked),
         }
     }
-}
-
-/// The bytes of all texts of a station.
-fn station_bytes(station: &StationView) -> usize {
-    let texts = [&station.country_code, &station.country, &station.state_code, &station.state, &station.name];
-    texts.into_iter().map(|text| text.as_deref().map_or(0, str::len)).sum()
-}
-
-/// The `station` of a condition: a map of the fields that are present.
-pub(super) fn station_value(station: &StationView) -> Value {
-    let text = |value: &str| Value::String(Arc::new(value.to_owned()));
-    let mut fields: HashMap<Key, Value> = HashMap::with_capacity(9);
-    let mut put = |name: &str, value: Option<Value>| {
-        if let Some(value) = value {
-            fields.insert(Key::String(Arc::new(name.to_owned())), value);
-        }
-    };
-    put("id", Some(text(station.id.as_str())));
-    put("country_code", station.country_code.as_deref().map(text));
-    put("country", station.country.as_deref().map(text));
-    put("state_code", station.state_code.as_deref().map(text));
-    put("state", station.state.as_deref().map(text));
-    put("name", station.name.as_deref().map(text));
-    put("lat", station.latitude.map(Value::Float));
-    put("lon", station.longitude.map(Value::Float));
-    put("elevation", station.elevation.map(Value::Float));
-    Value::Map(Map { map: Arc::new(fields) })
-}
-
-/// Checks the names that the expression uses, with their places, against what an observation can have.
-fn resolve_variables(mut names: Vec<(&str, usize)>, scope: Scope) -> Result<Vec<Used>, ConditionError> {
-    let mut variables = Vec::with_capacity(names.len());
-    // In the order of the text, so that the first mistake is reported.
-    names.sort_by_key(|(_, offset)| *offset);
-    for (name, offset) in names {
-        let mistake = |message: String| ConditionError { offset, message };
-        let variable = match name {
-            "station" => Variable::Station,
-            other if scope == Scope::Station => {
-                return Err(mistake(format!(
-                    "`{other}` cannot be used here: stations are chosen by `station` alone, as in {}",
-                    scope.example()
-                )));
-            }
-            "date" => Variable::Date,
-            other => match Element::parse(other.as_bytes()).filter(|element| element.is_known()) {
-                Some(element) => Variable::Element(element),
-                None => {
-                    return Err(mistake(format!(
-                        "unknown name `{other}`: expected a GHCN-Daily element (TMIN, TMAX, PRCP, …), `station` or \
-                         `date`"
-                    )));
-                }
-            },
-        };
-        variables.push(Used { name: name.to_owned(), variable, offset });
-    }
-    variables.sort_unstable_by(|left, right| left.name.cmp(&right.name));
-    Ok(variables)
 }
 
 /// The parser's words are about grammar; users want the place and an example.

@@ -121,7 +121,7 @@ proptest! {
         let Ok(condition) = Condition::compile(&text, Scope::Observation) else { return Ok(()) };
         let view = ObservationView::parse(observation.as_bytes()).unwrap();
         let native = condition.native.as_ref().and_then(|test| test.run(&view));
-        let interpreted = Evaluator::new().interpret(&condition, &view);
+        let interpreted = Evaluator::new().interpret(&condition, Input::Day(&view));
         if let Some(verdict) = native {
             prop_assert_eq!(Ok(verdict), interpreted, "{} on {}", text, observation);
         }

@@ -24,6 +24,8 @@ pub(super) const STATION_BYTES_MAX: usize = 4_096;
 
 /// A number, and what each item of a list takes besides its value.
 const SCALAR_BYTES: u64 = 16;
+/// The fields of `night`.
+const NIGHT_BYTES: u64 = 3 * SCALAR_BYTES;
 /// Longest text that `string` makes of a number: 1.7e308 has 309 digits.
 const NUMBER_TEXT_BYTES: u64 = 512;
 
@@ -87,6 +89,7 @@ fn measure(node: &IdedExpr) -> (Linear, Linear) {
             (Linear::fixed(bytes.inner().len() as u64), Linear::default())
         }
         Expr::Ident(name) if name == "station" => (Linear { fixed: 0, of_station: 1 }, Linear::default()),
+        Expr::Ident(name) if name == "night" => (Linear::fixed(NIGHT_BYTES), Linear::default()),
         Expr::Select(select) if !select.test => (all, Linear::default()),
         Expr::List(_) | Expr::Map(_) => {
             let size = all + Linear::fixed(SCALAR_BYTES * sizes.len() as u64);

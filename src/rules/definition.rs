@@ -5,9 +5,10 @@ use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
+use super::feed;
 use super::{
-    Active, ActiveDefinition, Address, Condition, ConditionError, Identity, Place, Rule, Scope, Severity,
-    Template,
+    Active, ActiveDefinition, Address, Condition, ConditionError, Crop, Feed, Identity, Place, Rule, Scope,
+    Severity, Template,
 };
 use crate::noaa::StationId;
 
@@ -43,8 +44,18 @@ pub struct Definition {
     /// A condition over `station`.
     #[serde(rename = "where", skip_serializing_if = "Option::is_none")]
     pub stations: Option<String>,
-    /// When it fires.
+    /// When it fires; empty where `crop` says it.
+    #[serde(skip_serializing_if = "String::is_empty")]
     pub when: String,
+    /// A crop that stands for a condition over the coming night, as in `peach`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub crop: Option<String>,
+    /// How far the crop is, as in `full bloom`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub stage: Option<String>,
+    /// With `crop`: the chance, 0 to 1, from which the rule fires.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub chance: Option<f64>,
     /// When an episode is over.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub clear: Option<String>,
@@ -132,6 +143,13 @@ impl Conditions {
     }
 }
 
+/// When a rule fires, compiled.
+struct Fires {
+    when: Arc<Condition>,
+    clear: Option<Arc<Condition>>,
+    crop: Option<Crop>,
+}
+
 /// Gathers mistakes while a definition is read.
 #[derive(Default)]
 pub(super) struct Problems(pub(super) Vec<Problem>);
@@ -156,18 +174,10 @@ impl Definition {
         let mut problems = Problems::default();
         check_id("rule", &self.id, &mut problems);
         let place = self.place(nearest, conditions, &mut problems);
-        let mut condition = |field, text: &str, scope| match conditions.compile(text, scope) {
-            Ok(condition) => Some(condition),
-            Err(error) => {
-                problems.add(field, error.offset, error.message);
-                None
-            }
-        };
-        let when = condition("when", &self.when, Scope::Observation);
-        let clear = self.clear.as_ref().map(|clear| condition("clear", clear, Scope::Observation));
-        self.check_days(&mut problems);
+        let fires = self.conditions(conditions, &mut problems);
         self.check_subscribers(&mut problems);
-        let message = self.message.as_ref().and_then(|text| match Template::compile(text) {
+        let feed = fires.as_ref().map(|fires| feed::of_rule(&fires.when, fires.clear.as_deref()));
+        let message = self.message.as_ref().and_then(|text| match Template::compile(text, feed) {
             Ok(template) => Some(Box::new(template)),
             Err((offset, message)) => {
                 problems.add("message", offset, message);
@@ -181,15 +191,22 @@ impl Definition {
                 None
             }
         });
-        let (Some(place), Some(when), true) = (place, when, problems.0.is_empty()) else {
+        let (Some(place), Some(Fires { when, clear, crop }), true) = (place, fires, problems.0.is_empty())
+        else {
             return Err(problems.0);
+        };
+        let identity = Identity {
+            fingerprint: self.fingerprint(when.text()),
+            incarnation: 0,
+            place: self.place_fingerprint(nearest),
         };
         Ok(Rule {
             id: self.id.as_str().into(),
             version,
             place,
             when,
-            clear: clear.flatten(),
+            clear,
+            crop: crop.map(Box::new),
             for_days: self.for_days.unwrap_or(1),
             repeat_days: self.repeat_days,
             severity: self.severity,
@@ -197,12 +214,34 @@ impl Definition {
             active,
             subscribers: self.subscribers.iter().map(|id| conditions.subscriber(id)).collect(),
             email: self.email.clone(),
-            identity: Identity {
-                fingerprint: self.fingerprint(),
-                incarnation: 0,
-                place: self.place_fingerprint(nearest),
-            },
+            identity,
         })
+    }
+
+    /// Compiles `when` and `clear`, and checks what depends on what they ask for.
+    fn conditions(&self, conditions: &mut Conditions, problems: &mut Problems) -> Option<Fires> {
+        let (when, crop) = self.chosen(problems);
+        let mut condition = |field, text: &str| match conditions.compile(text, Scope::Observation) {
+            Ok(condition) => Some(condition),
+            Err(error) => {
+                problems.add(field, error.offset, error.message);
+                None
+            }
+        };
+        // A crop that is unknown stands for no condition, and that is reported already.
+        let is_known = self.crop.is_none() || crop.is_some();
+        let when = if is_known { condition("when", &when) } else { None };
+        let clear = self.clear.as_ref().map(|clear| condition("clear", clear));
+        let is_of_days = match &when {
+            Some(when) => {
+                feed::check(self, when, clear.as_ref().and_then(Option::as_deref), problems) == Feed::Day
+            }
+            None => true,
+        };
+        if is_of_days {
+            self.check_days(problems);
+        }
+        Some(Fires { when: when?, clear: clear.flatten(), crop })
     }
 
     fn place(
@@ -273,8 +312,8 @@ impl Definition {
     }
 
     /// A number that changes with what decides the life cycle, and with nothing else.
-    fn fingerprint(&self) -> u32 {
-        sum(&(&self.when, &self.clear, self.for_days.unwrap_or(1), self.repeat_days, &self.active))
+    fn fingerprint(&self, when: &str) -> u32 {
+        sum(&(when, &self.clear, self.for_days.unwrap_or(1), self.repeat_days, &self.active))
     }
 
     /// A number that changes with the choice of stations.

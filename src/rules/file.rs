@@ -82,6 +82,8 @@ impl Places {
             // A rule without any place: it may be what is broken.
             "station" if !is_written("station") => !self.broken.is_empty(),
             "for_days" | "repeat_days" => is_broken(&[problem.field, "clear"]),
+            "when" | "stage" | "chance" => is_broken(&[problem.field, "crop"]),
+            "crop" => is_broken(&["crop", "stage"]),
             field => is_broken(&[field]),
         }
     }
@@ -133,7 +135,10 @@ impl Reader<'_> {
             match (key.get_ref().as_ref(), value.get_ref()) {
                 ("rule", DeValue::Array(tables)) => {
                     for table in tables.iter() {
-                        if let Some(read) = self.table(table, &["id", "when"]) {
+                        // A crop stands for a condition.
+                        let has_crop = table.get_ref().get("crop").is_some();
+                        let required: &[&str] = if has_crop { &["id"] } else { &["id", "when"] };
+                        if let Some(read) = self.table(table, required) {
                             self.rules.push(read);
                         }
                     }

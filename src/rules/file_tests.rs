@@ -101,3 +101,35 @@ fn what_does_not_fit_together_is_a_mistake() {
     assert!(rule("station = \"USW00003192\"\nemail = \"secret\"").contains("one address"));
     assert!(!rule("station = \"USW00003192\"\nemail = \"secret\"").contains("secret"));
 }
+
+#[test]
+fn a_crop_takes_the_place_of_a_condition() {
+    let rule = |fields: &str| format!("[[rule]]\nid = \"r\"\nstation = \"USW00003192\"\n{fields}\n");
+    let file = parse(&rule("crop = \"peach\"\nstage = \"full bloom\"\nchance = 0.2")).unwrap();
+    assert_eq!(file.rules[0].1.when.text(), "chance(-2.8) >= 0.2");
+    let found = |fields: &str| -> Vec<(usize, String)> {
+        mistakes(&rule(fields)).into_iter().map(|found| (found.position.line, found.message)).collect()
+    };
+    // One mistake each, at its own line.
+    for (fields, line, word) in [
+        ("crop = \"peech\"\nstage = \"full bloom\"", 4, "apple, apricot"),
+        ("crop = \"peach\"\nstage = \"bloom\"", 5, "calyx green"),
+        ("crop = \"peach\"", 4, "needs `stage`"),
+        ("crop = 3\nstage = \"full bloom\"", 4, "expected a string"),
+        ("crop = \"peach\"\nstage = 3", 5, "expected a string"),
+        ("crop = \"peach\"\nstage = \"full bloom\"\nwhen = \"TMIN < 0.0\"", 6, "remove one of the two"),
+        ("when = \"TMIN < 0.0\"\nstage = \"full bloom\"", 5, "belongs to `crop`"),
+        ("crop = \"peach\"\nstage = \"full bloom\"\nfor_days = 2", 6, "a rule about a night"),
+        ("", 1, "missing field `when`"),
+    ] {
+        let found = found(fields);
+        assert!(found.len() == 1 && found[0].0 == line && found[0].1.contains(word), "{fields}: {found:?}");
+    }
+}
+
+#[test]
+fn mistakes_of_moments_have_a_column() {
+    let found =
+        mistakes("[[rule]]\nid = \"r\"\nstation = \"USW00003192\"\nwhen = \"T < 0.0 && chance(T) > 0.3\"\n");
+    assert_eq!((found[0].position.line, found[0].position.column), (4, 20), "{found:?}");
+}

@@ -5,7 +5,9 @@
 
 use std::rc::Rc;
 
+use super::lint_moments;
 use super::native::{Number, Test};
+use super::unit::Unit;
 use super::{Condition, Place, Problem, Rule};
 use crate::noaa::{Date, Element, ElementList, ElementValue, ObservationView, StationId, StationView};
 
@@ -22,8 +24,10 @@ pub fn lint(rule: &Rule) -> Vec<Problem> {
     let mut problems = Vec::new();
     let clear = rule.clear.as_deref();
     units("when", &rule.when, &mut problems);
+    lint_moments::lint("when", &rule.when, &mut problems);
     if let Some(clear) = clear {
         units("clear", clear, &mut problems);
+        lint_moments::lint("clear", clear, &mut problems);
     }
     let mut add =
         |field, message: &str| problems.push(Problem { field, offset: 0, message: message.to_owned() });
@@ -208,6 +212,10 @@ fn threshold(variable: &Number, literal: &Number) -> Option<(Element, f64)> {
         Number::Literal(value) => value.as_f64(),
         Number::Negated(number) => match number.as_ref() {
             Number::Literal(value) => -value.as_f64(),
+            _ => return None,
+        },
+        Number::In(Unit::Celsius, number) => match number.as_ref() {
+            Number::Literal(value) => Unit::Celsius.convert(value.as_f64()),
             _ => return None,
         },
         _ => return None,

@@ -2,22 +2,28 @@
 //!
 //! Plain functions on plain values. A rule is written as a [`Definition`], in a file ([`RuleFile`]) or in a record of the
 //! rules' topic ([`Published`]), and compiled into a [`Rule`]. [`RuleSet`] holds those in force. A day is judged by
-//! [`Rule::judge`]; what becomes of that is told in the documentation of `lifecycle.rs`.
+//! [`Rule::judge`], an hour or a night by [`Rule::judge_moment`]; `lifecycle.rs` describes what becomes of that.
 
 mod active;
+mod chances;
 mod channel;
 mod clauses;
 mod condition;
 mod cost;
+mod crops;
 mod days;
 mod definition;
 mod execution;
+mod feed;
 mod file;
 mod hour_watch;
+mod input;
 mod lifecycle;
 mod lint;
+mod lint_moments;
 mod lone_day;
 mod message;
+mod moment;
 mod native;
 mod nearest;
 mod night_watch;
@@ -30,22 +36,27 @@ mod rule_set;
 mod sample;
 mod subscriber;
 mod syntax;
+mod thresholds;
 mod unit;
+mod variables;
 mod walk;
 
 pub use active::{Active, ActiveDefinition};
 pub use channel::{AddressField, CHANNELS, Channel, ChannelDescriptor};
 pub use clauses::Clause;
 pub use condition::{Condition, ConditionError, Evaluator, Scope, Verdict};
+pub use crops::Crop;
 pub use definition::{Conditions, Definition, Near, Problem};
 pub use execution::EvaluationError;
+pub use feed::Feed;
 pub use file::{MISTAKES_MAX, RuleFile};
 pub use hour_watch::HourWatch;
 pub use lifecycle::{Episodes, Event, HORIZON_DAYS, Identity, Taken, Terms, Transition};
 pub use lint::lint;
 pub use lone_day::LoneDay;
 pub use message::{Subject, Template};
-pub use nearest::{REPORTING_RECORDS, Reporting, far, km_between};
+pub use moment::{HourValues, MomentView};
+pub use nearest::{Needs, REPORTING_RECORDS, Reporting, far, km_between};
 pub use night_watch::{NightEvent, NightWatch, Settled, Sight, TrackRecord};
 pub use position::{Mistake, Position};
 pub use published::{Item, Key, Nearest, Published, PublishedRule, Quarantine};

@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 
 use super::{Near, Nearest};
-use crate::noaa::{Date, Element, ObservationView, StationId};
+use crate::noaa::{Date, Element, ObservationView, StationId, StationView};
 
 /// Mean radius of the earth, in kilometres (IUGG).
 const EARTH_KM: f64 = 6_371.009;
@@ -19,11 +19,37 @@ const FAR_M: f64 = 300.0;
 /// as many: so they find the same one.
 pub const REPORTING_RECORDS: i64 = 200_000;
 
-/// Who reports what, as observations tell it.
+/// What a station must report so that a rule can watch it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Needs {
+    /// All these elements, in daily observations.
+    Elements(Vec<Element>),
+    /// Hours: rules about hours and nights.
+    Hours,
+}
+
+/// For messages: `TMIN and PRCP`.
+impl std::fmt::Display for Needs {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Elements(elements) if elements.is_empty() => f.write_str("anything"),
+            Self::Elements(elements) => {
+                let names: Vec<String> = elements.iter().map(ToString::to_string).collect();
+                f.write_str(&names.join(" and "))
+            }
+            Self::Hours => f.write_str("hourly observations"),
+        }
+    }
+}
+
+/// Which stations report what, learnt from observations and outlooks.
 #[derive(Default)]
 pub struct Reporting {
     stations: HashMap<StationId, Reporter, foldhash::fast::RandomState>,
+    /// The newest day of an observation.
     newest: Option<Date>,
+    /// The newest day of an outlook.
+    newest_hours: Option<Date>,
 }
 
 #[derive(Default)]
@@ -31,8 +57,24 @@ struct Reporter {
     name: Option<String>,
     place: Option<(f64, f64)>,
     elevation: Option<f64>,
+    /// Whether there are daily observations of it.
+    has_days: bool,
     /// With the newest date of each.
     elements: Vec<(Element, Date)>,
+    /// The newest day on which it reported hours.
+    hours: Option<Date>,
+}
+
+impl Reporter {
+    fn take(&mut self, station: &StationView) {
+        if let (Some(lat), Some(lon)) = (station.latitude, station.longitude) {
+            self.place = Some((lat, lon));
+        }
+        self.elevation = station.elevation.or(self.elevation);
+        if self.name.is_none() {
+            self.name = station.name.as_deref().map(str::to_owned);
+        }
+    }
 }
 
 impl Reporting {
@@ -40,19 +82,36 @@ impl Reporting {
     pub fn take(&mut self, view: &ObservationView) {
         self.newest = self.newest.max(Some(view.date));
         let reporter = self.stations.entry(view.station.id).or_default();
-        if let (Some(lat), Some(lon)) = (view.station.latitude, view.station.longitude) {
-            reporter.place = Some((lat, lon));
-        }
-        reporter.elevation = view.station.elevation.or(reporter.elevation);
-        if reporter.name.is_none() {
-            reporter.name = view.station.name.as_deref().map(str::to_owned);
-        }
+        reporter.take(&view.station);
+        reporter.has_days = true;
         for (element, _) in &view.elements {
             match reporter.elements.iter_mut().find(|(known, _)| known == element) {
                 Some((_, date)) => *date = view.date.max(*date),
                 None => reporter.elements.push((*element, view.date)),
             }
         }
+    }
+
+    /// Learns from a record about a station's hours or its night: a JSON object whose `station` has the form that it has in
+    /// observations. The record's time, in milliseconds since 1970, says how new it is. Others are passed over.
+    pub fn take_moment(&mut self, document: &[u8], timestamp_ms: i64) {
+        #[derive(serde::Deserialize)]
+        struct Document {
+            station: serde_json::Value,
+        }
+        let Ok(Document { station }) = serde_json::from_slice(document) else { return };
+        let Some(date) = Date::from_unix_ms(timestamp_ms) else { return };
+        let document = serde_json::json!({ "station": station, "date": date.to_string() });
+        let Ok(view) = ObservationView::parse(document.to_string().as_bytes()) else { return };
+        self.newest_hours = self.newest_hours.max(Some(date));
+        let reporter = self.stations.entry(view.station.id).or_default();
+        reporter.take(&view.station);
+        reporter.hours = reporter.hours.max(Some(date));
+    }
+
+    /// Whether any station reports hours.
+    pub fn has_hours(&self) -> bool {
+        self.newest_hours.is_some()
     }
 
     /// How many stations report anything.
@@ -65,9 +124,9 @@ impl Reporting {
         self.stations.is_empty()
     }
 
-    /// Whether anything was heard of this station.
+    /// Whether there are daily observations of this station.
     pub fn knows(&self, station: StationId) -> bool {
-        self.stations.contains_key(&station)
+        self.stations.get(&station).is_some_and(|reporter| reporter.has_days)
     }
 
     /// Whether the station has reported the element at all.
@@ -76,23 +135,31 @@ impl Reporting {
         reporter.is_some_and(|reporter| reporter.elements.iter().any(|(known, _)| *known == element))
     }
 
-    /// Whether the station reports all `elements` now.
-    pub fn still_reports(&self, station: StationId, elements: &[Element]) -> bool {
-        let newest = self.newest.map_or(0, Date::days_since_1970);
-        let is_current = |date: &Date| newest - date.days_since_1970() <= SILENT_DAYS;
-        self.stations.get(&station).is_some_and(|reporter| {
-            elements.iter().all(|element| {
-                reporter.elements.iter().any(|(known, date)| known == element && is_current(date))
-            })
-        })
+    /// Whether the station reports now what a rule needs.
+    pub fn still_reports(&self, station: StationId, needs: &Needs) -> bool {
+        let Some(reporter) = self.stations.get(&station) else { return false };
+        let is_current = |date: Date, newest: Option<Date>| {
+            newest.map_or(0, Date::days_since_1970) - date.days_since_1970() <= SILENT_DAYS
+        };
+        match needs {
+            Needs::Elements(elements) => {
+                let reports = |element: &Element| {
+                    let is_it =
+                        |(known, date): &(Element, Date)| known == element && is_current(*date, self.newest);
+                    reporter.elements.iter().any(is_it)
+                };
+                reporter.has_days && elements.iter().all(reports)
+            }
+            Needs::Hours => reporter.hours.is_some_and(|date| is_current(date, self.newest_hours)),
+        }
     }
 
-    /// The nearest station that reports all `elements`.
-    pub fn nearest(&self, near: &Near, elements: &[Element]) -> Option<Nearest> {
+    /// The nearest station that reports what a rule needs.
+    pub fn nearest(&self, near: &Near, needs: &Needs) -> Option<Nearest> {
         let max_km = near.max_km();
         self.stations
             .iter()
-            .filter(|(id, _)| self.still_reports(**id, elements))
+            .filter(|(id, _)| self.still_reports(**id, needs))
             .filter_map(|(id, reporter)| {
                 Some((km_between((near.lat, near.lon), reporter.place?), id, reporter))
             })
@@ -155,15 +222,43 @@ mod tests {
             );
             reporting.take(&ObservationView::parse(document.as_bytes()).unwrap());
         }
-        let tmin = [Element::TMIN];
+        let tmin = Needs::Elements(vec![Element::TMIN]);
         let near = Near { lat: 33.0, lon: -111.0, elevation: Some(420.0), max_km: None };
         let found = reporting.nearest(&near, &tmin).unwrap();
         assert_eq!((found.station.as_str(), found.km, found.higher_by_m), ("USW00000003", 33.4, Some(80.0)));
         assert!(reporting.nearest(&Near { max_km: Some(20.0), ..near }, &tmin).is_none());
-        assert!(reporting.nearest(&near, &[Element::SNOW]).is_none());
+        assert!(reporting.nearest(&near, &Needs::Elements(vec![Element::SNOW])).is_none());
         assert!(
             reporting.reports(found.station, Element::TMIN)
                 && !reporting.reports(found.station, Element::PRCP)
+        );
+    }
+
+    #[test]
+    fn a_station_with_hours_is_another_one() {
+        const DAY_MS: i64 = 86_400_000;
+        let mut reporting = Reporting::default();
+        assert!(!reporting.has_hours());
+        let day = br#"{"station":{"id":"USW00000001","location":{"lat":33.1,"lon":-111.0}},"date":"2016-03-01","TMIN":1.0}"#;
+        reporting.take(&ObservationView::parse(day).unwrap());
+        for (id, lat, days) in [("USW00000002", 33.2, 10_i64), ("USW00000003", 33.3, 100)] {
+            let outlook = format!(
+                r#"{{"night":"2016-03-01","quantiles":[1,2],"station":{{"id":"{id}","name":"N","location":{{"lat":{lat},"lon":-111.0}}}}}}"#
+            );
+            reporting.take_moment(outlook.as_bytes(), days * DAY_MS);
+        }
+        for invalid in ["", "{}", "[1]", r#"{"station":{"id":"short"}}"#] {
+            reporting.take_moment(invalid.as_bytes(), 100 * DAY_MS);
+        }
+        assert_eq!((reporting.len(), reporting.has_hours()), (3, true));
+        let near = Near { lat: 33.0, lon: -111.0, elevation: None, max_km: None };
+        let nearest = |needs: &Needs| reporting.nearest(&near, needs).map(|found| found.station.to_string());
+        assert_eq!(nearest(&Needs::Elements(vec![Element::TMIN])).as_deref(), Some("USW00000001"));
+        assert_eq!(nearest(&Needs::Elements(Vec::new())).as_deref(), Some("USW00000001"));
+        assert_eq!(
+            nearest(&Needs::Hours).as_deref(),
+            Some("USW00000003"),
+            "the other one has been silent for 90 days"
         );
     }
 

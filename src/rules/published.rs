@@ -9,7 +9,7 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 
 use super::plain_words::{shown, unquoted, without_values};
-use super::{Conditions, Definition, Problem, Reporting, Rule, RuleFile, RuleSet, Subscriber};
+use super::{Conditions, Definition, Needs, Problem, Reporting, Rule, RuleFile, RuleSet, Subscriber};
 use crate::noaa::StationId;
 
 /// The form of value that this version writes, and the newest that it reads.
@@ -288,11 +288,12 @@ impl Published {
         let mut without = Vec::new();
         for (id, rule) in self.rules.iter_mut().filter(|(_, rule)| rule.nearest.is_none()) {
             let Some(near) = rule.definition.near else { continue };
-            let elements = rule.compile(conditions).map(|rule| rule.elements()).unwrap_or_default();
+            // One that does not compile is in the quarantine, and asks for nothing.
+            let needs = rule.compile(conditions).map_or(Needs::Elements(Vec::new()), |rule| rule.needs());
             let known = before.rules.get(id).filter(|known| known.definition.near == Some(near));
             let known = known.and_then(|known| known.nearest.clone());
-            let still = known.filter(|known| reporting.still_reports(known.station, &elements));
-            rule.nearest = still.or_else(|| reporting.nearest(&near, &elements));
+            let still = known.filter(|known| reporting.still_reports(known.station, &needs));
+            rule.nearest = still.or_else(|| reporting.nearest(&near, &needs));
             if rule.nearest.is_none() {
                 without.push(id.clone());
             }
@@ -352,6 +353,18 @@ mod tests {
         assert_eq!(published.rules["frost"].version, 3);
         published.take(b"rule/frost", None);
         assert!(published.rules.is_empty());
+    }
+
+    #[test]
+    fn rules_with_a_crop_come_back_and_others_are_written_as_ever() {
+        let Item::Rule(mut rule) = rule() else { panic!("it is a rule") };
+        let written = String::from_utf8(Item::Rule(rule.clone()).encode()).unwrap();
+        assert!(written.contains(r#""rule":{"id":"frost","station":"USW00003192","when":"TMIN <= 10.0"}"#));
+        rule.definition.when.clear();
+        (rule.definition.crop, rule.definition.stage) = (Some("apple".into()), Some("full bloom".into()));
+        let item = Item::Rule(rule.clone());
+        assert_eq!(Item::decode(&item.key(), &item.encode()), Ok(item.clone()));
+        assert_eq!(rule.compile(&mut Conditions::default()).unwrap().when.text(), "chance(-2.2) >= 0.3");
     }
 
     #[test]

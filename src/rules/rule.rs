@@ -1,15 +1,18 @@
 //! A rule as it is evaluated: everything compiled and checked.
 
+use std::rc::Rc;
 use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 use smallvec::SmallVec;
 
 use super::definition::nearest_fingerprint;
+use super::feed;
 use super::{
-    Active, Address, Condition, EvaluationError, Evaluator, Identity, Near, Template, Terms, Verdict,
+    Active, Address, Condition, Crop, EvaluationError, Evaluator, Feed, Identity, MomentView, Near, Needs,
+    Template, Terms, Verdict,
 };
-use crate::noaa::{Element, ObservationView, StationId};
+use crate::noaa::{Date, Element, ObservationView, StationId, StationView};
 
 /// How urgent an alert is; notifications may pass through quiet hours by it.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -59,6 +62,8 @@ pub struct Rule {
     pub when: Arc<Condition>,
     /// When an episode is over; without it each matching day fires.
     pub clear: Option<Arc<Condition>>,
+    /// The crop whose critical temperature `when` asks for, where the rule names one.
+    pub crop: Option<Box<Crop>>,
     /// How many reported days in a row must match before an episode fires.
     pub for_days: u16,
     /// After how many days an episode that lasts is told again.
@@ -121,11 +126,21 @@ impl Rule {
         Terms { for_days: self.for_days, repeat_days: self.repeat_days }
     }
 
-    /// Whether it watches the station of this observation.
-    pub fn watches(&self, evaluator: &Evaluator, view: &ObservationView) -> bool {
+    /// The kind of record that decides it.
+    pub fn feed(&self) -> Feed {
+        feed::of_rule(&self.when, self.clear.as_deref())
+    }
+
+    /// For a rule about nights: the temperature, in °C, that confirms its warning if the night gets as cold as that.
+    pub fn night_limit(&self) -> Option<f64> {
+        self.when.night_limit()
+    }
+
+    /// Whether it watches this station.
+    pub fn watches(&self, evaluator: &Evaluator, station: &Rc<StationView>) -> bool {
         match &self.place {
-            Place::Station(station) => *station == view.station.id,
-            Place::Where(condition) => evaluator.evaluate(condition, view) == Ok(Verdict::Holds),
+            Place::Station(id) => *id == station.id,
+            Place::Where(condition) => evaluator.evaluate_station(condition, station) == Ok(Verdict::Holds),
             Place::Unresolved(_) => false,
         }
     }
@@ -135,8 +150,28 @@ impl Rule {
     /// # Errors
     /// Where a condition fails on these values (a division by zero, say).
     pub fn judge(&self, evaluator: &Evaluator, view: &ObservationView) -> Result<Judgement, EvaluationError> {
-        let when = evaluator.evaluate(&self.when, view)?;
-        let is_active = self.active.as_ref().is_none_or(|active| active.contains(view.date));
+        self.judge_by(view.date, |condition| evaluator.evaluate(condition, view))
+    }
+
+    /// Judges an hour and its night, which takes the place of a day: its date decides whether the rule is active.
+    ///
+    /// # Errors
+    /// As [`judge`](Self::judge).
+    pub fn judge_moment(
+        &self,
+        evaluator: &Evaluator,
+        moment: &MomentView,
+    ) -> Result<Judgement, EvaluationError> {
+        self.judge_by(moment.date, |condition| evaluator.evaluate_moment(condition, moment))
+    }
+
+    fn judge_by(
+        &self,
+        date: Date,
+        evaluate: impl Fn(&Condition) -> Result<Verdict, EvaluationError>,
+    ) -> Result<Judgement, EvaluationError> {
+        let when = evaluate(&self.when)?;
+        let is_active = self.active.as_ref().is_none_or(|active| active.contains(date));
         let mut judgement = Judgement { when, clear: None, is_active, verdict: DayVerdict::Unknown };
         judgement.verdict = match when {
             Verdict::Unknown => DayVerdict::Unknown,
@@ -144,12 +179,20 @@ impl Rule {
             // Outside its season a rule does not fire; what stands may still come to its end.
             Verdict::Holds => DayVerdict::Between,
             Verdict::HoldsNot => {
-                let clear = self.clear.as_ref().map(|clear| evaluator.evaluate(clear, view)).transpose()?;
+                let clear = self.clear.as_ref().map(|clear| evaluate(clear)).transpose()?;
                 judgement.clear = clear;
                 if clear == Some(Verdict::Holds) { DayVerdict::Clears } else { DayVerdict::Between }
             }
         };
         Ok(judgement)
+    }
+
+    /// What a station must report so that the rule can watch it.
+    pub fn needs(&self) -> Needs {
+        match self.feed() {
+            Feed::Day => Needs::Elements(self.elements()),
+            Feed::Hour | Feed::Night => Needs::Hours,
+        }
     }
 
     /// The elements that it reads, each once.

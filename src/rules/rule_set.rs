@@ -8,10 +8,10 @@ use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 use smallvec::SmallVec;
 
 use super::{
-    Condition, Conditions, EvaluationError, Evaluator, Key, Mistake, Near, Place, Rule, RuleFile, Subscriber,
-    Verdict,
+    Condition, Conditions, EvaluationError, Evaluator, Feed, Key, Mistake, Near, Needs, Place, Rule,
+    RuleFile, Subscriber, Verdict,
 };
-use crate::noaa::{Element, ObservationView, StationId};
+use crate::noaa::{StationId, StationView};
 
 /// Counts rules and subscribers that are not used.
 pub const QUARANTINED_METRIC: &str = "frostline_rules_quarantined";
@@ -34,8 +34,8 @@ type Group = (Arc<Condition>, BTreeMap<Arc<str>, Arc<Rule>>);
 struct Inner {
     rules: Hashed<Arc<str>, Arc<Rule>>,
     by_station: Hashed<StationId, Rules>,
-    /// By the text of the condition, which is decided once for all rules that share it.
-    by_condition: BTreeMap<String, Group>,
+    /// By feed and the text of the condition, which is decided once for all rules that share both.
+    by_condition: BTreeMap<(Feed, String), Group>,
     subscribers: Hashed<Arc<str>, Arc<Subscriber>>,
     /// Rules and subscribers that are not used, by key, with the reason.
     quarantined: BTreeMap<Key, String>,
@@ -46,13 +46,13 @@ struct Inner {
 /// A station that was found for a rule's `near`. It holds for later versions of the rule too, if they ask the same.
 struct Found {
     near: Near,
-    elements: Vec<Element>,
+    needs: Needs,
     station: StationId,
 }
 
 impl Found {
     fn is_for(&self, near: &Near, rule: &Rule) -> bool {
-        self.near == *near && self.elements == rule.elements()
+        self.near == *near && self.needs == rule.needs()
     }
 }
 
@@ -105,7 +105,7 @@ impl RuleSet {
 
     /// Notes the station of a rule that is not in force yet.
     pub fn note_nearest(&self, rule: &Rule, near: Near, station: StationId) {
-        let found = Found { near, elements: rule.elements(), station };
+        let found = Found { near, needs: rule.needs(), station };
         self.write().found.insert(Arc::clone(&rule.id), found);
     }
 
@@ -113,7 +113,7 @@ impl RuleSet {
     pub fn place_nearest(&self, rule: &Arc<Rule>, near: Near, station: StationId) -> Option<Arc<Rule>> {
         let mut inner = self.write();
         inner.rules.get(&rule.id).filter(|known| Arc::ptr_eq(known, rule))?;
-        let found = Found { near, elements: rule.elements(), station };
+        let found = Found { near, needs: rule.needs(), station };
         inner.found.insert(Arc::clone(&rule.id), found);
         let placed = Arc::new(rule.at(station));
         inner.put(Arc::clone(&placed));
@@ -160,23 +160,35 @@ impl RuleSet {
         self.len() == 0
     }
 
-    /// Whether some rules choose their stations by a condition, so that it takes an observation to know them.
-    pub fn has_conditions(&self) -> bool {
-        !self.read().by_condition.is_empty()
+    /// Whether some rules of these feeds choose their stations by a condition, so that it takes a station's fields to know
+    /// them.
+    pub fn has_conditions(&self, feeds: &[Feed]) -> bool {
+        self.read().by_condition.keys().any(|(feed, _)| feeds.contains(feed))
     }
 
-    /// Whether a rule names this station.
-    pub fn names(&self, station: StationId) -> bool {
-        self.read().by_station.contains_key(&station)
-    }
-
-    /// The rules that watch the station of this observation, sorted by id.
-    pub fn of_station(&self, view: &ObservationView, evaluator: &Evaluator) -> Rc<[Arc<Rule>]> {
+    /// Whether a rule of these feeds names this station.
+    pub fn names(&self, station: StationId, feeds: &[Feed]) -> bool {
         let inner = self.read();
-        let mut found: Rules = inner.by_station.get(&view.station.id).cloned().unwrap_or_default();
+        let rules = inner.by_station.get(&station);
+        rules.is_some_and(|rules| rules.iter().any(|rule| feeds.contains(&rule.feed())))
+    }
+
+    /// The rules of these feeds that watch a station, sorted by id.
+    pub fn of_station(
+        &self,
+        station: &Rc<StationView>,
+        evaluator: &Evaluator,
+        feeds: &[Feed],
+    ) -> Rc<[Arc<Rule>]> {
+        let inner = self.read();
+        let mut found = inner.by_station.get(&station.id).cloned().unwrap_or_default();
+        found.retain(|rule| feeds.contains(&rule.feed()));
         let mut broken = Rules::new();
-        for (condition, rules) in inner.by_condition.values() {
-            match evaluator.evaluate(condition, view) {
+        for ((feed, _), (condition, rules)) in &inner.by_condition {
+            if !feeds.contains(feed) {
+                continue;
+            }
+            match evaluator.evaluate_station(condition, station) {
                 Ok(Verdict::Holds) => found.extend(rules.values().cloned()),
                 Err(EvaluationError::Panicked) => broken.extend(rules.values().cloned()),
                 Ok(Verdict::HoldsNot | Verdict::Unknown) | Err(EvaluationError::Failed(_)) => {}
@@ -274,7 +286,8 @@ impl Inner {
             Place::Station(station) => self.by_station.entry(*station).or_default().push(rule),
             Place::Where(condition) => {
                 let group = || (Arc::clone(condition), BTreeMap::new());
-                let group = self.by_condition.entry(condition.text().to_owned()).or_insert_with(group);
+                let key = (rule.feed(), condition.text().to_owned());
+                let group = self.by_condition.entry(key).or_insert_with(group);
                 group.1.insert(Arc::clone(&rule.id), rule);
             }
             Place::Unresolved(_) => {}
@@ -292,10 +305,11 @@ impl Inner {
                 }
             }
             Place::Where(condition) => {
-                if let Some((_, rules)) = self.by_condition.get_mut(condition.text()) {
+                let key = (rule.feed(), condition.text().to_owned());
+                if let Some((_, rules)) = self.by_condition.get_mut(&key) {
                     rules.remove(&rule.id);
                     if rules.is_empty() {
-                        self.by_condition.remove(condition.text());
+                        self.by_condition.remove(&key);
                     }
                 }
             }
@@ -305,82 +319,5 @@ impl Inner {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn ids(rules: &RuleSet, document: &str) -> Vec<String> {
-        let view = ObservationView::parse(document.as_bytes()).unwrap();
-        rules.of_station(&view, &Evaluator::new()).iter().map(|rule| rule.id.to_string()).collect()
-    }
-
-    const SCOTTSDALE: &str = r#"{"station":{"id":"USW00003192","state_code":"AZ"},"date":"2016-02-24"}"#;
-    const AJO: &str = r#"{"station":{"id":"USC00020080","state_code":"AZ"},"date":"2016-02-24"}"#;
-
-    #[test]
-    fn rules_come_and_go() {
-        let rules = RuleSet::parse(
-            "[[rule]]\nid = \"b\"\nstation = \"USW00003192\"\nwhen = \"TMIN <= 10.0\"\nemail = \"a@example.org\"\n\
-             [[rule]]\nid = \"a\"\nwhere = \"station.state_code == 'AZ'\"\nwhen = \"TMIN <= 0.0\"\n",
-        )
-        .unwrap();
-        assert_eq!(ids(&rules, SCOTTSDALE), ["a", "b"]);
-        assert_eq!(ids(&rules, AJO), ["a"]);
-        let before = rules.generation();
-        rules.remove("a");
-        assert!(rules.generation() > before);
-        assert!(ids(&rules, AJO).is_empty() && !rules.has_conditions());
-        let moved = "[[rule]]\nid = \"b\"\nstation = \"USC00020080\"\nwhen = \"TMIN <= 10.0\"\n";
-        let file = RuleFile::parse(moved, &mut Conditions::default(), &|_| false).unwrap();
-        file.rules.into_iter().for_each(|(_, rule)| rules.put(rule));
-        assert!(ids(&rules, SCOTTSDALE).is_empty());
-        assert_eq!(ids(&rules, AJO), ["b"]);
-        assert_eq!(rules.len(), 1);
-    }
-
-    fn put(rules: &RuleSet, text: &str) {
-        let file = RuleFile::parse(text, &mut Conditions::default(), &|_| false).unwrap();
-        file.rules.into_iter().for_each(|(_, rule)| rules.put(rule));
-    }
-
-    #[test]
-    fn a_station_that_was_found_for_near_stays_until_something_else_is_asked() {
-        let near = "[[rule]]\nid = \"n\"\nnear = { lat = 33.6, lon = -111.9 }\nwhen = \"TMIN <= 0.0\"\n";
-        let rules = RuleSet::parse(near).unwrap();
-        assert!(ids(&rules, SCOTTSDALE).is_empty());
-        let (rule, point) = rules.unresolved().pop().unwrap();
-        let station = StationId::parse(b"USW00003192").unwrap();
-        let (placed, generation) = (rules.place_nearest(&rule, point, station).unwrap(), rules.generation());
-        assert_eq!((ids(&rules, SCOTTSDALE), rules.unresolved().len(), generation), (vec!["n".into()], 0, 2));
-        assert!(rules.place_nearest(&rule, point, station).is_none(), "it is not in force any more");
-        let definition =
-            crate::rules::Definition { near: Some(point), ..crate::rules::Definition::default() };
-        let definition =
-            crate::rules::Definition { id: "n".into(), when: "TMIN <= 0.0".into(), ..definition };
-        let compiled = definition.compile(0, Some(station), &mut Conditions::default()).unwrap();
-        assert_eq!(placed.identity, compiled.identity, "memories of days stay");
-        put(&rules, &near.replace("0.0", "-2.0"));
-        assert_eq!(ids(&rules, SCOTTSDALE), ["n"], "other limits, the same place");
-        put(&rules, &near.replace("TMIN", "TMAX"));
-        assert_eq!(rules.unresolved().len(), 1, "the station was found for another element");
-        rules.note_nearest(&rule, point, station);
-        put(&rules, near);
-        assert_eq!(ids(&rules, SCOTTSDALE), ["n"]);
-    }
-
-    #[test]
-    fn a_rule_that_is_set_aside_comes_back_only_changed() {
-        let text = "[[rule]]\nid = \"a\"\nstation = \"USW00003192\"\nwhen = \"TMIN <= 0.0\"\n\
-                    [[rule]]\nid = \"b\"\nstation = \"USW00003192\"\nwhen = \"TMIN <= 0.0\"\n";
-        let rules = RuleSet::parse(text).unwrap();
-        let (rule, generation) = (rules.get("a").unwrap(), rules.generation());
-        rules.set_aside(&rule, "it panicked");
-        assert!(rules.generation() > generation, "tasks must look again");
-        assert_eq!(ids(&rules, SCOTTSDALE), ["b"]);
-        assert_eq!(rules.quarantined()[&Key::Rule("a".into())], "it panicked");
-        let file = RuleFile::parse(text, &mut Conditions::default(), &|_| false).unwrap();
-        file.rules.into_iter().for_each(|(_, rule)| rules.put(rule));
-        assert_eq!((ids(&rules, SCOTTSDALE).len(), rules.quarantined_count()), (2, 0));
-        rules.set_aside(&rule, "it panicked");
-        assert_eq!(ids(&rules, SCOTTSDALE).len(), 2, "the one that has replaced it stays");
-    }
-}
+#[path = "rule_set_tests.rs"]
+mod tests;

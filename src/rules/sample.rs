@@ -10,10 +10,13 @@ use cel::common::ast::{CallExpr, Expr, IdedExpr, operators};
 use cel::{Context, Value};
 
 use super::Evaluator;
-use super::condition::{ConditionError, Used, Variable, station_value};
+use super::condition::ConditionError;
 use super::execution::{Failure, resolve};
+use super::input::{night_value, station_value};
 use super::syntax::{Syntax, children, has_variables};
+use super::variables::{Used, Variable};
 use crate::noaa::{ObservationView, Scale};
+use crate::outlook::Distribution;
 
 /// A station with every field.
 const SAMPLE: &[u8] = br#"{"station":{"id":"USW00003192","country_code":"US","country":"United States",
@@ -39,6 +42,8 @@ pub(super) fn check(syntax: &Syntax<'_>, variables: &[Used], subject: &str) -> R
             },
             Variable::Station => station_value(&sample.station),
             Variable::Date => Value::String(Arc::new(sample.date.to_string())),
+            Variable::Hour(_) | Variable::Chance(_) => Value::Float(0.5),
+            Variable::Night => night_value(&Distribution::known(0.5)),
         };
         scope.add_variable_from_value(name.as_str(), value);
     }
@@ -94,6 +99,9 @@ impl Trial<'_> {
         let subject = self.subject;
         let message = match failure {
             // Everything that may be missing is there, so what is not found does not exist.
+            Failure::Unknown if is_of_night(node) => {
+                format!("the {subject} asks for something that does not exist: `night` has min, p10 and p90")
+            }
             Failure::Unknown => format!(
                 "the {subject} asks for something that does not exist: `station` has id, country_code, country, \
                  state_code, state, name, lat, lon and elevation"
@@ -114,6 +122,12 @@ fn asks(call: &CallExpr) -> usize {
         operators::LOGICAL_NOT | operators::CONDITIONAL => 1,
         _ => 0,
     }
+}
+
+/// `night.max`
+fn is_of_night(node: &IdedExpr) -> bool {
+    let Expr::Select(select) = &node.expr else { return false };
+    matches!(&select.operand.expr, Expr::Ident(name) if name == "night")
 }
 
 /// `[1, 2][SNOW]`, `{'AZ': 1.0}[station.state_code]`

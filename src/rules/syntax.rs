@@ -11,6 +11,8 @@ const TREE_DEPTH_MAX: usize = 64;
 /// CEL's functions that a condition may call, besides those of units; the parser accepts any name.
 const FUNCTIONS: [&str; 9] =
     ["bool", "contains", "double", "endsWith", "has", "int", "size", "startsWith", "string"];
+/// The chance that the coming night gets as cold as its argument; see [`chances`](super::chances).
+pub(super) const CHANCE: &str = "chance";
 /// Operators, which are calls of functions with names of other signs.
 const OPERATORS: [&str; 17] = [
     operators::CONDITIONAL,
@@ -35,6 +37,7 @@ const OPERATORS: [&str; 17] = [
 /// All functions that a condition may call, sorted.
 pub(super) fn functions() -> Vec<&'static str> {
     let mut names: Vec<&str> = FUNCTIONS.into_iter().chain(Unit::ALL.map(Unit::function)).collect();
+    names.push(CHANCE);
     names.sort_unstable();
     names
 }
@@ -43,6 +46,7 @@ fn is_allowed(function: &str) -> bool {
     OPERATORS.contains(&function)
         || function == operators::IN
         || FUNCTIONS.contains(&function)
+        || function == CHANCE
         || Unit::of_function(function).is_some()
 }
 
@@ -151,6 +155,8 @@ impl<'a> Syntax<'a> {
     pub(super) fn start(&self, node: &IdedExpr) -> usize {
         let own = match &node.expr {
             Expr::Call(call) => self.name_at(node, &call.func_name),
+            // It stands in the place of a call.
+            Expr::Ident(name) if name.contains('#') => self.name_at(node, CHANCE),
             _ => self.token_at(node),
         };
         children(&node.expr).into_iter().map(|child| self.start(child)).fold(own, usize::min)

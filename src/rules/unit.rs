@@ -1,4 +1,5 @@
-//! Units that people think in: functions of conditions and messages, from the metric values of observations.
+//! Units that people think in: functions of conditions and messages, from the metric values of observations. `c` goes the
+//! other way: it makes a limit that people know in degrees Fahrenheit a metric one.
 
 use cel::{ExecutionError, Value};
 
@@ -7,6 +8,8 @@ use cel::{ExecutionError, Value};
 pub enum Unit {
     /// `f(TMIN)`: degrees Celsius to Fahrenheit.
     Fahrenheit,
+    /// `c(28.0)`: degrees Fahrenheit to Celsius.
+    Celsius,
     /// `inches(PRCP)`: millimetres to inches.
     Inches,
     /// `feet(station.elevation)`: metres to feet.
@@ -16,12 +19,14 @@ pub enum Unit {
 }
 
 impl Unit {
-    pub(super) const ALL: [Self; 4] = [Self::Fahrenheit, Self::Inches, Self::Feet, Self::MilesPerHour];
+    pub(super) const ALL: [Self; 5] =
+        [Self::Fahrenheit, Self::Celsius, Self::Inches, Self::Feet, Self::MilesPerHour];
 
     /// The function's name in conditions and messages.
     pub fn function(self) -> &'static str {
         match self {
             Self::Fahrenheit => "f",
+            Self::Celsius => "c",
             Self::Inches => "inches",
             Self::Feet => "feet",
             Self::MilesPerHour => "mph",
@@ -37,27 +42,30 @@ impl Unit {
     pub fn symbol(self) -> &'static str {
         match self {
             Self::Fahrenheit => "°F",
+            Self::Celsius => "°C",
             Self::Inches => "in",
             Self::Feet => "ft",
             Self::MilesPerHour => "mph",
         }
     }
 
-    /// Converts a metric value.
+    /// Converts a metric value; `Celsius` one in degrees Fahrenheit.
     pub fn convert(self, metric: f64) -> f64 {
         match self {
             // In this order 10.0 is 50.0 exactly, as for all tenths that have a whole number of degrees.
             Self::Fahrenheit => metric * 9.0 / 5.0 + 32.0,
+            Self::Celsius => (metric - 32.0) * 5.0 / 9.0,
             Self::Inches => metric / 25.4,
             Self::Feet => metric / 0.3048,
             Self::MilesPerHour => metric / 0.44704,
         }
     }
 
-    /// The metric value that converts to this one.
+    /// The value that converts to this one.
     pub fn invert(self, value: f64) -> f64 {
         match self {
             Self::Fahrenheit => (value - 32.0) * 5.0 / 9.0,
+            Self::Celsius => value * 9.0 / 5.0 + 32.0,
             Self::Inches => value * 25.4,
             Self::Feet => value * 0.3048,
             Self::MilesPerHour => value * 0.44704,
@@ -86,6 +94,8 @@ mod tests {
     fn whole_degrees_are_exact() {
         let fahrenheit: Vec<f64> = [-40.0, 0.0, 5.0, 10.0, 100.0].map(|c| Unit::Fahrenheit.convert(c)).into();
         assert_eq!(fahrenheit, [-40.0, 32.0, 41.0, 50.0, 212.0]);
+        assert_eq!([23.0, 32.0, 50.0].map(|f| Unit::Celsius.convert(f)), [-5.0, 0.0, 10.0]);
+        assert_eq!(Unit::Celsius.invert(-5.0), 23.0);
         assert_eq!(Unit::Inches.convert(25.4), 1.0);
         assert!((Unit::MilesPerHour.convert(10.0) - 22.369).abs() < 0.001);
         assert_eq!(Unit::of_function("feet"), Some(Unit::Feet));

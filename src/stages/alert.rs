@@ -18,7 +18,9 @@ use super::json::RawObject;
 use super::memory;
 use super::{Limits, Validate, accepted_observation};
 use crate::noaa::{KnownStations, ObservationView, StationId, StationView};
-use crate::rules::{DayVerdict, Episodes, EvaluationError, Evaluator, Event, LoneDay, Rule, RuleSet, Taken};
+use crate::rules::{
+    DayVerdict, Episodes, EvaluationError, Evaluator, Event, Feed, LoneDay, Rule, RuleSet, Taken,
+};
 use crate::stages::count;
 
 /// The processor.
@@ -54,7 +56,7 @@ impl Watched {
 impl Alert {
     /// Evaluates `rules`, and follows their changes.
     pub fn new(rules: Arc<RuleSet>, limits: Limits) -> Self {
-        let (generation, has_conditions) = (rules.generation(), rules.has_conditions());
+        let (generation, has_conditions) = (rules.generation(), rules.has_conditions(Feed::DAYS));
         Self {
             rules,
             evaluator: Evaluator::new(),
@@ -73,7 +75,7 @@ impl Alert {
         let generation = self.rules.generation();
         if generation != self.generation {
             self.generation = generation;
-            self.has_conditions = self.rules.has_conditions();
+            self.has_conditions = self.rules.has_conditions(Feed::DAYS);
             self.watched.clear();
             self.failing.clear();
         }
@@ -89,7 +91,7 @@ impl Alert {
             return watched.rules.is_empty();
         }
         match StationId::parse(key) {
-            Some(station) if !self.has_conditions && !self.rules.names(station) => {
+            Some(station) if !self.has_conditions && !self.rules.names(station, Feed::DAYS) => {
                 self.watched.insert(station, Watched { station: None, rules: Rc::default() });
                 true
             }
@@ -102,7 +104,7 @@ impl Alert {
         match self.watched.get(&view.station.id) {
             Some(watched) if watched.is_of(&view.station) => Rc::clone(&watched.rules),
             _ => {
-                let rules = self.rules.of_station(view, &self.evaluator);
+                let rules = self.rules.of_station(&view.station, &self.evaluator, Feed::DAYS);
                 let station = self.has_conditions.then(|| Rc::clone(&view.station));
                 self.watched.insert(view.station.id, Watched { station, rules: Rc::clone(&rules) });
                 rules
@@ -238,7 +240,7 @@ impl Alert {
         calendar.advance(day, context.store, record_day);
         while let Some((listed, key)) = calendar.next_due() {
             let Some((rule_id, station)) = rule_and_station(&key) else { continue };
-            let Some(rule) = self.rules.get(rule_id).filter(|rule| rule.has_episodes()) else {
+            let Some(rule) = self.rules.get(rule_id).filter(|rule| has_episodes_of_days(rule)) else {
                 // It may come back, as the same rule: by then the station may be silent still.
                 calendar.put_off(key);
                 continue;
@@ -303,6 +305,11 @@ impl Alert {
         events.iter().for_each(|event| emit(rule, event, &Cause::Observation, observed, context));
         Ok(())
     }
+}
+
+/// Whether the episodes in this stage's store are of this form of the rule.
+fn has_episodes_of_days(rule: &Arc<Rule>) -> bool {
+    rule.has_episodes() && rule.feed() == Feed::Day
 }
 
 /// A rule without episodes: the day fires, or what it fired is retracted.

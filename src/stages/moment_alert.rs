@@ -149,7 +149,7 @@ impl<'a> MomentAlert<'a> {
                 offset: station.longitude.map_or(0, |longitude| standard_offset(longitude) as i32),
                 observed: record.observed,
                 night: limit_c.map(|limit_c| facts(limit_c, record, *track)),
-                crop: self.rule.crop.as_ref().map(|crop| crop.sentence()),
+                crop: self.rule.crop.as_ref().map(|crop| format!("{crop}.")),
             },
         }
     }

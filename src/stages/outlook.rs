@@ -107,7 +107,7 @@ impl Processor for Outlook {
             Taken::Doubtful => {
                 memory.write(false, context);
                 let reason = format!(
-                    "{} °C is more than 10 K from the observation before: it counts once another one is near it",
+                    "{} °C is more than 10 K from the observation before: it counts once others near it confirm it",
                     hour.temperature_c
                 );
                 context.reject(record, &reason);

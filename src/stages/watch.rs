@@ -21,8 +21,8 @@ use super::{Limits, accepted_value, memory};
 use crate::noaa::{Date, ObservationView, StationId, StationView};
 use crate::outlook::OutlookRecord;
 use crate::rules::{
-    DayVerdict, EvaluationError, Evaluator, Feed, HourValues, HourWatch, Judgement, MomentView, NightEvent,
-    NightWatch, Rule, RuleSet, Settled, Sight, Verdict,
+    DayVerdict, EvaluationError, Evaluator, Feed, HourValues, HourWatch, Judgement, MomentView, NightWatch,
+    Rule, RuleSet, Settled, Sight, Verdict,
 };
 use crate::stages::count;
 
@@ -132,14 +132,18 @@ impl Watch {
             let Some(rule) = self.rules.get(rule_id) else { continue };
             let (deadline, events, name, heard) = match key[0] {
                 NIGHT_KEY => {
-                    let Some((mut watch, day)) = read::<NightWatch>(context.store, &key, today)? else { continue };
+                    let Some((mut watch, day)) = read::<NightWatch>(context.store, &key, today)? else {
+                        continue;
+                    };
                     let (mut events, heard) = (Vec::new(), watch.heard());
                     watch.wait_until(now, &mut events);
                     write(&watch, day, &key, !events.is_empty(), context);
                     (watch.deadline(), events, watch.station_name, heard)
                 }
                 _ => {
-                    let Some((mut watch, day)) = read::<HourWatch>(context.store, &key, today)? else { continue };
+                    let Some((mut watch, day)) = read::<HourWatch>(context.store, &key, today)? else {
+                        continue;
+                    };
                     let (mut events, heard) = (Vec::new(), watch.heard());
                     watch.wait_until(rule.clear.is_some(), now, &mut events);
                     write(&watch, day, &key, !events.is_empty(), context);
@@ -258,7 +262,9 @@ impl Processor for Watch {
         let found = self.rules_of(&parsed).and_then(|(station, rules)| {
             let date = Date::parse_iso(&parsed.date).ok_or_else(|| format!("date {:?}", parsed.date))?;
             let is_key = record.key == Some(station.id.as_bytes());
-            is_key.then_some((station, rules, date)).ok_or_else(|| "the key is not the station's id".to_owned())
+            is_key
+                .then_some((station, rules, date))
+                .ok_or_else(|| "the key is not the station's id".to_owned())
         });
         let (station, rules, date) = match found {
             Ok(found) => found,

@@ -122,7 +122,11 @@ impl Speech {
                 text
             }
             Transition::Withdrawn => {
-                format!("Withdrawn: {} at {place} is no longer expected: {}.", term.to_lowercase(), self.outlook(night))
+                format!(
+                    "Withdrawn: {} at {place} is no longer expected: {}.",
+                    term.to_lowercase(),
+                    self.outlook(night)
+                )
             }
             Transition::Confirmed => {
                 let lowest = lowest.unwrap_or(limit);
@@ -134,9 +138,15 @@ impl Speech {
             }
             Transition::Averted => {
                 let lowest = lowest.map_or("unknown".to_owned(), |lowest| {
-                    format!("{}, {} your limit of {limit_text}", units.degrees(lowest), self.beside(lowest - limit))
+                    format!(
+                        "{}, {} your limit of {limit_text}",
+                        units.degrees(lowest),
+                        self.beside(lowest - limit)
+                    )
                 });
-                format!("The night at {place} is over: the lowest was {lowest}. The warning did not come true.")
+                format!(
+                    "The night at {place} is over: the lowest was {lowest}. The warning did not come true."
+                )
             }
             _ => format!(
                 "No report from {place} since {}: whether it got as cold as {limit_text} is unknown.",
@@ -181,7 +191,11 @@ impl Speech {
         let Some(observed) = moment.observed.filter(|_| transition != Transition::Stale) else {
             return format!("No report from {place} since {time}: whether {when} still holds is unknown.");
         };
-        let measured = format!("{} at {place} at {time}{}", self.units.degrees(observed.temperature_c), self.instruments(moment));
+        let measured = format!(
+            "{} at {place} at {time}{}",
+            self.units.degrees(observed.temperature_c),
+            self.instruments(moment)
+        );
         match transition {
             Transition::Resolved => format!("Over: {measured}."),
             _ => format!("{measured}: {when}"),
@@ -259,14 +273,20 @@ mod tests {
             say(Transition::Confirmed),
             "Frost at SCOTTSDALE MUNI AP: -2.0 °C at 18:53, at your limit of -2.0 °C."
         );
-        assert!(say(Transition::Withdrawn).starts_with("Withdrawn: frost at SCOTTSDALE MUNI AP is no longer expected: 62 %"));
+        assert!(
+            say(Transition::Withdrawn)
+                .starts_with("Withdrawn: frost at SCOTTSDALE MUNI AP is no longer expected: 62 %")
+        );
         assert!(say(Transition::Stale).starts_with("No report from SCOTTSDALE MUNI AP since 18:53: whether"));
         let mut moment = moment();
         if let Some(night) = &mut moment.night {
             night.lowest_so_far_c = Some(-0.4);
         }
         let averted = Speech::new(Units::Us, None, 0).sentence(Transition::Averted, &moment, "X", "");
-        assert_eq!(averted, "The night at X is over: the lowest was 31 °F, 3 °F above your limit of 28 °F. The warning did not come true.");
+        assert_eq!(
+            averted,
+            "The night at X is over: the lowest was 31 °F, 3 °F above your limit of 28 °F. The warning did not come true."
+        );
     }
 
     #[test]

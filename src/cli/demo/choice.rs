@@ -12,7 +12,7 @@ use super::feed;
 use crate::config::{Config, NotifyConfig};
 use crate::demo::STATIONS;
 use crate::noaa::ObservationView;
-use crate::rules::{Conditions, Published, Reporting, RuleSet};
+use crate::rules::{Conditions, Feed, Published, Reporting, RuleSet};
 
 /// The rules of the demo: the same file that users start from.
 const RULES: &str = include_str!("../../../examples/rules.toml");
@@ -40,7 +40,7 @@ pub(super) fn rules(common: &Common, config: &Config) -> Result<RuleSet, Failed>
         )));
     }
     let rules = rules.rule_set(&mut conditions);
-    if !rules.has_conditions() && !STATIONS.iter().any(|station| is_watched(&rules, station.id)) {
+    if !rules.has_conditions(Feed::DAYS) && !STATIONS.iter().any(|station| is_watched(&rules, station.id)) {
         output::note(&format!(
             "{BOLD}none of these rules watches a station of the demo{BOLD:#}, which has these:\n{DIM}{}{DIM:#}",
             station_list()
@@ -50,7 +50,7 @@ pub(super) fn rules(common: &Common, config: &Config) -> Result<RuleSet, Failed>
 }
 
 fn is_watched(rules: &RuleSet, id: &str) -> bool {
-    crate::noaa::StationId::parse(id.as_bytes()).is_some_and(|id| rules.names(id))
+    crate::noaa::StationId::parse(id.as_bytes()).is_some_and(|id| rules.names(id, Feed::DAYS))
 }
 
 fn station_list() -> String {

@@ -316,7 +316,7 @@ fn print(
 fn print_rule(id: &str, rule: &RuleStats, rules: &Published) -> Result<(), Failed> {
     let published = rules.rules.get(id);
     let place = published.map(crate::publishing::place).unwrap_or_default();
-    let when = published.map(|rule| rule.definition.when.as_str()).unwrap_or_default();
+    let when = published.map(|rule| rule.definition.condition()).unwrap_or_default();
     output::line(&format!("{BOLD}{id}{BOLD:#}  {DIM}{place}{DIM:#}  {when}"))?;
     let mut facts = vec![format!("fired {}", output::grouped(rule.fired))];
     for (count, word) in [(rule.resolved, "resolved"), (rule.retracted, "retracted"), (rule.stale, "stale")] {

@@ -52,14 +52,15 @@ pub(super) async fn list(common: &Common, _arguments: &ListArguments) -> Result<
     let published = published(common).await?;
     for (id, rule) in &published.rules {
         if common.json {
-            let Definition { when, subscribers, severity, .. } = &rule.definition;
+            let Definition { subscribers, severity, .. } = &rule.definition;
+            let when = rule.definition.condition();
             let (version, place, severity) = (rule.version, place(rule), severity.unwrap_or_default());
             output::json(&serde_json::json!({
                 "id": id, "version": version, "place": place, "when": when, "severity": severity,
                 "subscribers": subscribers
             }))?;
         } else {
-            let (version, place, when) = (rule.version, place(rule), &rule.definition.when);
+            let (version, place, when) = (rule.version, place(rule), rule.definition.condition());
             output::line(&format!("{BOLD}{id:<28}{BOLD:#} {DIM}v{version:<4}{DIM:#} {place}  {when}"))?;
         }
     }

@@ -1,0 +1,85 @@
+//! The constants that hours and nights are compared with.
+
+use cel::common::ast::{Expr, IdedExpr, operators};
+
+use super::chances::constant;
+use super::moment::{HourName, NightField};
+use super::syntax::{Syntax, children};
+use super::unit::Unit;
+
+/// What is compared.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(super) enum Compared {
+    Hour(HourName),
+    Night(NightField),
+    /// `chance(-2.0)`
+    Chance,
+}
+
+/// A comparison with a constant.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(super) struct Threshold {
+    pub(super) compared: Compared,
+    /// In °C, m/s and percent; of a chance 0 to 1.
+    pub(super) value: f64,
+    /// Whether it holds for small values.
+    pub(super) is_below: bool,
+    /// Where the comparison begins, in bytes.
+    pub(super) offset: usize,
+}
+
+/// All comparisons of hours and nights with constants. `syntax`: without calls of `chance`.
+pub(super) fn thresholds(syntax: &Syntax<'_>) -> Vec<Threshold> {
+    let mut found = Vec::new();
+    visit(syntax, syntax.root, &mut found);
+    found
+}
+
+fn visit(syntax: &Syntax<'_>, node: &IdedExpr, found: &mut Vec<Threshold>) {
+    const COMPARISONS: [&str; 6] = [
+        operators::LESS,
+        operators::LESS_EQUALS,
+        operators::GREATER,
+        operators::GREATER_EQUALS,
+        operators::EQUALS,
+        operators::NOT_EQUALS,
+    ];
+    if let Expr::Call(call) = &node.expr
+        && let [left, right] = call.args.as_slice()
+        && COMPARISONS.contains(&call.func_name.as_str())
+    {
+        let is_less = matches!(call.func_name.as_str(), operators::LESS | operators::LESS_EQUALS);
+        let is_greater = matches!(call.func_name.as_str(), operators::GREATER | operators::GREATER_EQUALS);
+        let left_is_it = threshold(left, right).map(|found| (found, is_less));
+        let either = left_is_it.or_else(|| threshold(right, left).map(|found| (found, is_greater)));
+        if let Some(((compared, value), is_below)) = either {
+            found.push(Threshold { compared, value, is_below, offset: syntax.start(node) });
+        }
+    }
+    children(&node.expr).into_iter().for_each(|child| visit(syntax, child, found));
+}
+
+/// What the one side is, and the constant on the other side in its unit.
+fn threshold(variable: &IdedExpr, other: &IdedExpr) -> Option<(Compared, f64)> {
+    let value = constant(other)?;
+    if let Expr::Call(call) = &variable.expr {
+        let (unit, [inner]) = (Unit::of_function(&call.func_name)?, call.args.as_slice()) else {
+            return None;
+        };
+        return Some((compared(inner)?, unit.invert(value)));
+    }
+    Some((compared(variable)?, value))
+}
+
+fn compared(node: &IdedExpr) -> Option<Compared> {
+    match &node.expr {
+        // People's names have no `#`.
+        Expr::Ident(name) if name.contains('#') => Some(Compared::Chance),
+        Expr::Ident(name) => HourName::parse(name).map(Compared::Hour),
+        Expr::Select(select) if !select.test => match &select.operand.expr {
+            Expr::Ident(name) if name == "night" => NightField::parse(&select.field).map(Compared::Night),
+            _ => None,
+        },
+        _ => None,
+    }
+}
