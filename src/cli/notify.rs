@@ -133,6 +133,7 @@ fn notice(recipient: &Recipient) -> Notice {
         episode: None,
         retracts: None,
         days: None,
+        moment: None,
     }
 }
 

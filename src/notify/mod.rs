@@ -290,6 +290,7 @@ mod samples {
             episode: None,
             retracts: None,
             days: None,
+            moment: None,
         })
     }
 

@@ -7,6 +7,7 @@ use std::sync::Arc;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
+use super::Moment;
 use crate::noaa::{Date, Element, StationId};
 use crate::rules::{Address, RuleSet, Severity, Subscriber, Transition};
 
@@ -122,6 +123,9 @@ pub struct Notice {
     pub retracts: Option<String>,
     /// Which day of the episode this is; the one on which it fired is 1.
     pub days: Option<i32>,
+    /// Of a rule over hours or nights: its numbers.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub moment: Option<Box<Moment>>,
 }
 
 /// An alert as its record has it: what a notice is made of, and who is told.
@@ -157,6 +161,7 @@ impl AlertText {
             episode: Option<String>,
             retracts: Option<String>,
             days: Option<i32>,
+            moment: Option<Box<Moment>>,
             #[serde(default)]
             subscribers: Vec<String>,
             email: Option<Address>,
@@ -211,6 +216,7 @@ impl AlertText {
             episode: alert.episode,
             retracts: alert.retracts,
             days: alert.days,
+            moment: alert.moment,
         };
         Ok(Self { notice, subscribers: alert.subscribers, email: alert.email })
     }
@@ -224,7 +230,7 @@ impl Notice {
 
     /// Whether it says that something is over.
     pub fn is_over(&self) -> bool {
-        self.transition != Transition::Fired
+        !matches!(self.transition, Transition::Fired | Transition::Expected | Transition::Confirmed)
     }
 
     /// The station's name and id.
