@@ -133,7 +133,6 @@ fn notice(recipient: &Recipient) -> Notice {
         episode: None,
         retracts: None,
         days: None,
-        moment: None,
     }
 }
 

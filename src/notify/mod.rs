@@ -290,7 +290,6 @@ mod samples {
             episode: None,
             retracts: None,
             days: None,
-            moment: None,
         })
     }
 

@@ -32,14 +32,10 @@ fn each_text(notice: &mut Notice, then: impl FnMut(&mut String)) {
         episode,
         retracts,
         days: _,
-        moment,
     } = notice;
-    let of_moment = moment.iter_mut().flat_map(|moment| {
-        moment.crop.iter_mut().chain(moment.night.iter_mut().flat_map(|night| &mut night.inputs))
-    });
     let texts = [alert_id, rule_id, station, date, message, when].into_iter();
     let texts = texts.chain([station_name, clear, episode, retracts].into_iter().flatten());
-    texts.chain(values.iter_mut().map(|(name, _)| name)).chain(of_moment).for_each(then);
+    texts.chain(values.iter_mut().map(|(name, _)| name)).for_each(then);
 }
 
 /// Each run of characters that end lines or control devices is a space; those that only turn the direction go.

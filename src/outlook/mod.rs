@@ -13,9 +13,11 @@ mod model;
 mod record;
 mod score;
 mod station;
+mod warnings;
 
-pub use backtest::{BacktestQuestion, scored_nights};
+pub use backtest::{BacktestQuestion, Tally, scored_nights};
 pub use distribution::{Degrees, Distribution, PROBABILITIES};
 pub use record::{CurvePoint, Expected, NightBounds, Observed, Outcome, OutlookRecord};
 pub use score::{ReliabilityBin, Score, ScoredNight};
 pub use station::{Lessons, News, Nights, Spot, Taken};
+pub use warnings::{WarningLog, WarningSums};

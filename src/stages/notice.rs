@@ -90,9 +90,13 @@ pub struct Addressed {
     pub recipient: Recipient,
     /// What.
     pub notice: Notice,
+    /// Of a rule over hours or nights: its numbers, to be put into the recipient's words.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub moment: Option<Moment>,
 }
 
-/// What an alert says, without the observation it came from.
+/// What an alert says, without the observation it came from. Messages that wait are stored with it, in a form that has no
+/// names: a field that is added makes them unreadable.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Notice {
     /// Unique among alerts.
@@ -123,9 +127,6 @@ pub struct Notice {
     pub retracts: Option<String>,
     /// Which day of the episode this is; the one on which it fired is 1.
     pub days: Option<i32>,
-    /// Of a rule over hours or nights: its numbers.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub moment: Option<Box<Moment>>,
 }
 
 /// An alert as its record has it: what a notice is made of, and who is told.
@@ -134,6 +135,7 @@ pub(super) struct AlertText {
     pub(super) notice: Notice,
     pub(super) subscribers: Vec<String>,
     pub(super) email: Option<Address>,
+    pub(super) moment: Option<Moment>,
 }
 
 impl AlertText {
@@ -161,7 +163,7 @@ impl AlertText {
             episode: Option<String>,
             retracts: Option<String>,
             days: Option<i32>,
-            moment: Option<Box<Moment>>,
+            moment: Option<Moment>,
             #[serde(default)]
             subscribers: Vec<String>,
             email: Option<Address>,
@@ -216,9 +218,9 @@ impl AlertText {
             episode: alert.episode,
             retracts: alert.retracts,
             days: alert.days,
-            moment: alert.moment,
         };
-        Ok(Self { notice, subscribers: alert.subscribers, email: alert.email })
+        let (subscribers, email, moment) = (alert.subscribers, alert.email, alert.moment);
+        Ok(Self { notice, subscribers, email, moment })
     }
 }
 

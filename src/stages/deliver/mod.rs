@@ -273,7 +273,7 @@ impl Processor for Deliver {
                 return Ok(());
             }
         };
-        let Addressed { recipient, notice } = addressed;
+        let Addressed { recipient, notice, moment } = addressed;
         if record.key != Some(recipient.to_string().as_bytes()) {
             context.reject(record, &format!("expected the key {recipient}"));
             return Ok(());
@@ -286,7 +286,7 @@ impl Processor for Deliver {
             }
         };
         let subscriber = recipient.subscriber(&self.rules);
-        let notice = speech::spoken(notice, subscriber.as_deref(), &self.rules);
+        let notice = speech::spoken(notice, moment.as_ref(), subscriber.as_deref(), &self.rules);
         let unwanted = speech::unwanted(&notice, subscriber.as_deref());
         let too_old = self.settings.too_old(&notice, context.now_ms).filter(|_| !notice.is_over());
         let (partition, offset, timestamp_ms) = (record.partition, record.offset, record.timestamp_ms);

@@ -1,12 +1,17 @@
 //! How a notice is put for its recipient: in their units and their time zone.
 
-use super::super::Speech;
 use super::super::day_words;
 use super::super::notice::Notice;
+use super::super::{Moment, Speech};
 use crate::rules::{RuleSet, Subscriber, Transition, Unit, Units};
 
 /// The notice in the recipient's words. A rule's own text stays as it is.
-pub(super) fn spoken(mut notice: Notice, subscriber: Option<&Subscriber>, rules: &RuleSet) -> Notice {
+pub(super) fn spoken(
+    mut notice: Notice,
+    moment: Option<&Moment>,
+    subscriber: Option<&Subscriber>,
+    rules: &RuleSet,
+) -> Notice {
     let has_own_text = rules.get(&notice.rule_id).is_some_and(|rule| rule.message.is_some());
     if has_own_text && matches!(notice.transition, Transition::Fired | Transition::Expected) {
         return notice;
@@ -15,7 +20,7 @@ pub(super) fn spoken(mut notice: Notice, subscriber: Option<&Subscriber>, rules:
     let units = wanted.or_else(|| asks_in_us_units(&notice.when).then_some(Units::Us));
     let zone = subscriber.and_then(|subscriber| subscriber.timezone.as_deref());
     let place = notice.station_name.as_deref().unwrap_or(&notice.station);
-    let sentence = match (&notice.moment, units) {
+    let sentence = match (moment, units) {
         (Some(moment), _) => {
             let speech = Speech::new(units.unwrap_or_default(), zone, moment.offset);
             Some(speech.sentence(notice.transition, moment, place, &notice.when))
@@ -38,6 +43,6 @@ pub(super) fn unwanted(notice: &Notice, subscriber: Option<&Subscriber>) -> Opti
 
 /// Whether a condition is written in degrees Fahrenheit, inches or miles.
 fn asks_in_us_units(when: &str) -> bool {
-    let mut names = when.split(|c: char| !(c.is_ascii_alphanumeric() || c == '_')).zip(1..);
-    names.any(|(name, _)| Unit::of_function(name).is_some() && when.contains(&format!("{name}(")))
+    let mut names = when.split(|c: char| !(c.is_ascii_alphanumeric() || c == '_'));
+    names.any(|name| Unit::of_function(name).is_some() && when.contains(&format!("{name}(")))
 }
