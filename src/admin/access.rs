@@ -73,7 +73,7 @@ impl Access {
         let known = [Method::GET, Method::HEAD, Method::POST, Method::DELETE];
         if !known.contains(request.method()) {
             let mut refusal = HttpResponse::MethodNotAllowed();
-            refusal.insert_header((ALLOW, "GET, POST, DELETE")).force_close();
+            refusal.insert_header((ALLOW, "GET, HEAD, POST, DELETE")).force_close();
             return Some(refusal.json(json!({ "error": "the admin server does not know this method" })));
         }
         if self.is_loopback && !is_reached_as_loopback(request) {
@@ -85,7 +85,7 @@ impl Access {
 
     fn refusal_of_guarded(&self, request: &ServiceRequest) -> Option<HttpResponse> {
         if let Some(token) = &self.token {
-            let given = header(request, &AUTHORIZATION).and_then(|value| value.strip_prefix("Bearer "));
+            let given = header(request, &AUTHORIZATION).and_then(bearer);
             if !given.is_some_and(|given| given.as_bytes().ct_eq(token.as_bytes()).into()) {
                 let reason = "expected Authorization: Bearer and the token";
                 return Some(refused(StatusCode::UNAUTHORIZED, reason));
@@ -120,6 +120,12 @@ fn refused(status: StatusCode, reason: &str) -> HttpResponse {
 
 fn is_read(request: &ServiceRequest) -> bool {
     matches!(*request.method(), Method::GET | Method::HEAD)
+}
+
+/// The token of an Authorization header. The name of the scheme may be written in capitals or not.
+fn bearer(value: &str) -> Option<&str> {
+    let (scheme, token) = value.split_once(' ')?;
+    scheme.eq_ignore_ascii_case("bearer").then(|| token.trim_start_matches(' '))
 }
 
 /// A header's value; one that is not text is as good as a wrong one.

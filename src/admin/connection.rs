@@ -28,6 +28,8 @@ pub(super) struct Connections {
     open: Mutex<BTreeMap<u64, Arc<Connection>>>,
     next: AtomicU64,
     started: Instant,
+    /// For how long a client may read nothing of its answer.
+    patience: Duration,
 }
 
 struct Connection {
@@ -39,13 +41,12 @@ struct Connection {
     moved_at_ms: AtomicU64,
 }
 
-impl Default for Connections {
-    fn default() -> Self {
-        Self { open: Mutex::default(), next: AtomicU64::new(0), started: Instant::now() }
-    }
-}
-
 impl Connections {
+    /// None yet. If a client reads nothing of its answer for longer than `patience`, its connection is closed.
+    pub(super) fn of_patience(patience: Duration) -> Self {
+        Self { open: Mutex::default(), next: AtomicU64::new(0), started: Instant::now(), patience }
+    }
+
     /// Takes note of a new connection, until what is left in `extensions` is dropped with it.
     pub(super) fn accept(self: &Arc<Self>, stream: &dyn Any, extensions: &mut Extensions) {
         let Some(stream) = stream.downcast_ref::<tokio::net::TcpStream>() else { return };
@@ -78,7 +79,7 @@ impl Connections {
     pub(super) fn close_stalled_at(&self, now_ms: u64) {
         self.lock().retain(|_, connection| {
             let silent_ms = now_ms.saturating_sub(connection.moved_at_ms.load(Ordering::Relaxed));
-            let is_stalled = connection.is_answered() && u128::from(silent_ms) > STALL.as_millis();
+            let is_stalled = connection.is_answered() && u128::from(silent_ms) > self.patience.as_millis();
             if is_stalled {
                 connection.close();
             }

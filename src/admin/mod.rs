@@ -18,6 +18,7 @@
 mod access;
 mod api;
 mod connection;
+mod head;
 mod limit;
 mod live;
 mod metrics;
@@ -104,8 +105,9 @@ impl Admin {
         let is_loopback = address.ip().is_loopback();
         let (shown, access) =
             (web::Data::new(Shown::new(view)), web::Data::new(Access { is_loopback, token }));
-        let (server, connections) =
-            serve(listener, shown.clone(), access).map_err(|error| error.to_string())?;
+        let connections = Arc::new(Connections::of_patience(connection::STALL));
+        let server = serve(listener, shown.clone(), access, Arc::clone(&connections));
+        let server = server.map_err(|error| error.to_string())?;
         let (handle, shown) = (server.handle(), shown.into_inner());
         actix::spawn(server);
         let ticker = actix::spawn(api::tick(Arc::clone(&shown), connections));
@@ -113,16 +115,16 @@ impl Admin {
     }
 }
 
-/// The server, not yet running, and its connections.
+/// The server, not yet running.
 fn serve(
     listener: TcpListener,
     shown: web::Data<Shown>,
     access: web::Data<Access>,
-) -> std::io::Result<(Server, Arc<Connections>)> {
-    let (limits, connections) = (web::Data::new(Limits::default()), Arc::new(Connections::default()));
-    let watched = Arc::clone(&connections);
+    connections: Arc<Connections>,
+) -> std::io::Result<Server> {
+    let limits = web::Data::new(Limits::default());
     let server = HttpServer::new(move || routes::app(shown.clone(), access.clone(), limits.clone()))
-        .on_connect(move |stream, extensions| watched.accept(stream, extensions))
+        .on_connect(move |stream, extensions| connections.accept(stream, extensions))
         .workers(1)
         .max_connections(connection::CONNECTIONS_MAX + connection::CONNECTIONS_RESERVE)
         .client_request_timeout(REQUEST_TIMEOUT)
@@ -130,7 +132,7 @@ fn serve(
         .disable_signals()
         .listen(listener)?
         .run();
-    Ok((server, connections))
+    Ok(server)
 }
 
 #[cfg(test)]

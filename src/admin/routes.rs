@@ -11,7 +11,7 @@ use actix_web::{App, Error, HttpResponse, Resource, web};
 use super::access::{self, Access};
 use super::limit::{self, Limits};
 use super::view::Shown;
-use super::{api, page, state};
+use super::{api, head, page, state};
 
 /// A path, and the methods that it answers.
 pub(super) type Route = (&'static str, fn(Resource) -> Resource);
@@ -70,7 +70,7 @@ pub(super) fn app(
         streams = streams.service(resource(route).wrap(from_fn(limit::stream)));
     }
     for route in &GUARDED {
-        guarded = guarded.service(resource(route));
+        guarded = guarded.service(resource(route).wrap(from_fn(head::as_get)));
     }
     let guarded = guarded.default_service(web::to(nothing_here)).wrap(from_fn(limit::request));
     App::new()
@@ -88,12 +88,13 @@ pub(super) fn app(
 
 fn open(app: &mut web::ServiceConfig) {
     for route in &OPEN {
-        app.service(resource(route));
+        app.service(resource(route).wrap(from_fn(head::as_get)));
     }
     for file in &page::FILES {
         let answer =
             move || async move { HttpResponse::Ok().content_type(file.content_type).body(file.text) };
-        app.service(web::resource(file.path).get(answer).wrap(from_fn(limit::file)));
+        let file = web::resource(file.path).get(answer);
+        app.service(file.wrap(from_fn(head::as_get)).wrap(from_fn(limit::file)));
     }
 }
 

@@ -93,7 +93,7 @@ fn read_file(named: Option<&Path>) -> Result<Table, ConfigError> {
         Err(error) => return Err(ConfigError::of_file(path, error.to_string())),
     };
     let with_line = |error: toml::de::Error| {
-        let position = Position::of_byte(&text, error.span().map_or(0, |span| span.start));
+        let position = Position::of_toml(&text, &error);
         ConfigError {
             place: format!("{}:{}:{}", path.display(), position.line, position.column),
             message: error.message().to_owned(),

@@ -110,19 +110,39 @@ impl Email {
         if count > 1 && !subject.contains("{count}") {
             subject = format!("{{count}} alerts: {subject}");
         }
-        let fields = [
-            ("{count}", count.to_string()),
-            ("{rule}", notice.rule_id.clone()),
-            ("{station}", notice.place()),
-            ("{date}", notice.date.clone()),
-            ("{severity}", message.severity().as_str().to_owned()),
-            ("{transition}", notice.transition.as_str().to_owned()),
-            ("{message}", notice.message.clone()),
-        ];
-        // What a value says is not looked at again: the message comes last, and names have no braces.
-        let filled = fields.iter().fold(subject, |text, (field, value)| text.replace(field, value));
+        let value = |field: &str| match field {
+            "count" => Some(count.to_string()),
+            "rule" => Some(notice.rule_id.clone()),
+            "station" => Some(notice.place()),
+            "date" => Some(notice.date.clone()),
+            "severity" => Some(message.severity().as_str().to_owned()),
+            "transition" => Some(notice.transition.as_str().to_owned()),
+            "message" => Some(notice.message.clone()),
+            _ => None,
+        };
+        let filled = fill_in(&subject, value);
         filled.chars().map(|c| if c.is_control() { ' ' } else { c }).take(SUBJECT_CHARS_MAX).collect()
     }
+}
+
+/// Puts values in the place of fields in braces, in one pass: braces within a value are text.
+fn fill_in(template: &str, value: impl Fn(&str) -> Option<String>) -> String {
+    let (mut filled, mut rest) = (String::with_capacity(template.len()), template);
+    while let Some((before, after)) = rest.split_once('{') {
+        filled.push_str(before);
+        let field = after.split_once('}').and_then(|(name, behind)| Some((value(name)?, behind)));
+        match field {
+            Some((value, behind)) => {
+                filled.push_str(&value);
+                rest = behind;
+            }
+            None => {
+                filled.push('{');
+                rest = after;
+            }
+        }
+    }
+    filled + rest
 }
 
 fn server(config: &EmailConfig, timeout: Duration, domain: &str) -> Result<Server, String> {
@@ -211,6 +231,24 @@ mod tests {
         let to = To { address: &address, name: None, why: "a test" };
         let message = samples::message(vec![samples::told("frost", "X")]);
         (email.send(&message, &to, &RecentDays::default()).await.reply, scripted)
+    }
+
+    #[test]
+    fn braces_in_a_value_are_text() {
+        let subject = |template: &str, rule: &str, station: &str| {
+            let config =
+                format!("server = \"127.0.0.1\"\nfrom = \"a@example.org\"\nsubject = \"{template}\"");
+            let config: EmailConfig = toml::from_str(&config).unwrap();
+            let email = Email::new(&config, &NotifyConfig::default(), Duration::from_secs(1)).unwrap();
+            email.subject(&samples::message(vec![samples::told(rule, station)]))
+        };
+        let filled = subject("{rule}: {station}, {date}", "{station}", "{date} {message}");
+        assert_eq!(filled, "{station}: {date} {message} (USW00003192), 2016-02-24");
+        assert_eq!(subject("{count} {severity}", "a", "b"), "1 warning");
+        assert!(crate::config::SUBJECT_FIELDS.iter().all(|field| {
+            let filled = subject(&format!("{{{field}}}"), "a", "b");
+            !filled.is_empty() && !filled.contains('{')
+        }));
     }
 
     const GREETING: Act = Say("220 test");

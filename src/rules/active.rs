@@ -4,6 +4,9 @@ use serde::{Deserialize, Serialize};
 
 use crate::noaa::Date;
 
+/// Most months that a rule may name.
+const MONTHS_MAX: usize = 12;
+
 /// As written: `{ months = [4, 5] }`, `{ from = "04-15", to = "09-30" }` or with years.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -51,6 +54,9 @@ impl Active {
         match (written.months.as_slice(), &written.from, &written.to) {
             ([], Some(from), Some(to)) => Self::between(from, to),
             (months @ [_, ..], None, None) => {
+                if months.len() > MONTHS_MAX {
+                    return Err(format!("{} months: a year has {MONTHS_MAX}", months.len()));
+                }
                 if let Some(month) = months.iter().find(|month| !(1..=12).contains(*month)) {
                     return Err(format!("month {month}: expected 1 to 12"));
                 }
@@ -121,6 +127,7 @@ mod tests {
         };
         assert!(error(&[13], None, None).contains("1 to 12"));
         assert!(error(&[], Some("04-15"), None).contains("both from and to"));
+        assert!(error(&[4; 100_000], None, None).contains("100000 months"));
         assert!(error(&[4], Some("04-15"), Some("05-01")).contains("either"));
         assert!(error(&[], Some("04-31"), Some("05-01")).contains("expected two days"));
         assert!(error(&[], Some("2016-04-01"), Some("2015-05-01")).contains("never"));

@@ -146,6 +146,17 @@ impl Condition {
         clauses(&Syntax { text: &self.text, root, source }, &self.outline)
     }
 
+    /// Where `null` stands in it first, in bytes from the start of the text.
+    pub(super) fn null(&self) -> Option<usize> {
+        let (root, source) = (self.program.expression(), self.program.source_info());
+        Syntax { text: &self.text, root, source }.null()
+    }
+
+    /// Whether it is the same for each observation.
+    pub(super) fn is_constant(&self) -> bool {
+        self.variables.is_empty()
+    }
+
     /// The text it was compiled from.
     pub fn text(&self) -> &str {
         &self.text

@@ -171,6 +171,22 @@ fn mistakes_say_where_and_what() {
     assert!(mistake("station.stat == 'x'").message.contains("does not exist"));
     assert_eq!(mistake("TMIN <= 10.0 || nofunc(TMIN)").offset, 16);
     assert!(mistake("foo(TMIN) > 1.0").message.contains("unknown function `foo`"));
+    for (wrong, expected) in [
+        ("f(TMIN, TMAX) < 30.0", "`f` takes 1 value, not 2: write it as in f(TMIN)"),
+        ("TMIN.f(TMAX) < 30.0", "`f` takes 1 value, not 2"),
+        ("mph() > 1.0", "`mph` takes 1 value, not 0"),
+        ("station.name.contains('A', 'B')", "`contains` takes 2 values, not 3"),
+        ("contains(station.name, 1)", "`contains` stands behind a text and a point: write it as in station"),
+        (
+            "station.name.contains(1)",
+            "`contains` does not take values of these kinds: write it as in station",
+        ),
+        ("station.name.startsWith(1)", "`startsWith` does not take"),
+        ("size(TMIN) > 1", "`size` does not take"),
+        ("f(station.name) > 1.0", "`f` does not take"),
+    ] {
+        assert!(mistake(wrong).message.contains(expected), "{wrong}: {:?}", mistake(wrong));
+    }
     for sound in ["station.name.startsWith('A')", "size(station.name) > 3", "has(station.elevation)"] {
         Condition::compile(sound, Scope::Observation).unwrap();
     }

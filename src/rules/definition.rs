@@ -6,6 +6,7 @@ use std::sync::Arc;
 use serde::{Deserialize, Serialize};
 
 use super::feed;
+use super::plain_words::shown;
 use super::{
     Active, ActiveDefinition, Address, Condition, ConditionError, Crop, Feed, Identity, Place, Rule, Scope,
     Severity, Template,
@@ -273,11 +274,15 @@ impl Definition {
                 }
             },
             (None, None, None) => {
-                problems.add("station", 0, format!("rule `{}` has no place: {EXPECTED}", self.id));
+                problems.add("station", 0, format!("rule {} has no place: {EXPECTED}", shown(&self.id)));
                 None
             }
             _ => {
-                problems.add("id", 0, format!("rule `{}` has more than one place: {EXPECTED}", self.id));
+                problems.add(
+                    "id",
+                    0,
+                    format!("rule {} has more than one place: {EXPECTED}", shown(&self.id)),
+                );
                 None
             }
         }
@@ -304,7 +309,7 @@ impl Definition {
         }
         let mut seen = HashSet::new();
         for id in self.subscribers.iter().filter(|id| !seen.insert(id.as_str())) {
-            problems.add("subscribers", 0, format!("subscriber {} is named twice", shown_id(id)));
+            problems.add("subscribers", 0, format!("subscriber {} is named twice", shown(id)));
         }
         if let Some(email) = &self.email {
             check_email(&email.0, problems);
@@ -359,15 +364,13 @@ fn sum(value: &impl Serialize) -> u32 {
 /// Ids are part of alert ids, which are paths and headers: they are kept plain.
 pub(super) fn check_id(kind: &str, id: &str, problems: &mut Problems) {
     let plain = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.');
-    if id.is_empty() || id.len() > ID_BYTES_MAX || !id.chars().all(plain) {
-        let expected = format!("expected 1 to {ID_BYTES_MAX} letters, digits, `-`, `_` or `.`");
-        problems.add("id", 0, format!("{kind} id {}: {expected}", shown_id(id)));
+    // Dots alone are a step in a path, not a name.
+    let is_path = id.chars().all(|c| c == '.');
+    if id.is_empty() || id.len() > ID_BYTES_MAX || !id.chars().all(plain) || is_path {
+        let expected =
+            format!("expected 1 to {ID_BYTES_MAX} letters, digits, `-`, `_` or `.`, and not dots alone");
+        problems.add("id", 0, format!("{kind} id {}: {expected}", shown(id)));
     }
-}
-
-/// An id for a message; what looks like an address is not repeated, since messages end up in logs.
-pub(super) fn shown_id(id: &str) -> String {
-    if id.contains('@') { "(an address: name the id of a [[subscriber]])".into() } else { format!("`{id}`") }
 }
 
 pub(super) fn check_email(email: &str, problems: &mut Problems) {

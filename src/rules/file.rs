@@ -8,8 +8,7 @@ use serde_json::{Map, Value};
 use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
-use super::definition::shown_id;
-use super::plain_words::without_values;
+use super::plain_words::{shown, without_values};
 use super::{Conditions, Definition, Mistake, Position, Problem, Rule, Subscriber};
 
 /// Most mistakes and warnings that are told: behind that a file is of another kind altogether.
@@ -110,9 +109,12 @@ struct Reader<'a> {
 
 impl Reader<'_> {
     fn mistake(&mut self, offset: usize, message: impl Into<String>) {
+        self.mistake_at(Position::of_byte(self.text, offset), message.into());
+    }
+
+    fn mistake_at(&mut self, position: Position, message: String) {
         if self.mistakes.len() < MISTAKES_MAX {
-            let position = Position::of_byte(self.text, offset);
-            self.mistakes.push(Mistake { position, message: message.into() });
+            self.mistakes.push(Mistake { position, message });
         }
     }
 
@@ -125,8 +127,12 @@ impl Reader<'_> {
 
     fn toml(&mut self) {
         let (root, errors) = DeTable::parse_recoverable(self.text);
+        // To find the place of one that has none the file is read again and again: those that follow are the same.
+        let mut is_found = false;
         for error in &errors {
-            self.mistake(error.span().map_or(0, |span| span.start), error.message());
+            if error.span().is_some() || !std::mem::replace(&mut is_found, true) {
+                self.mistake_at(Position::of_toml(self.text, error), error.message().to_owned());
+            }
         }
         if !errors.is_empty() {
             return;
@@ -256,7 +262,7 @@ impl Reader<'_> {
             for id in definition.subscribers.iter().filter(|id| !names.contains(id.as_str()) && !is_known(id))
             {
                 let message =
-                    format!("unknown subscriber {}: expected a [[subscriber]] with that id", shown_id(id));
+                    format!("unknown subscriber {}: expected a [[subscriber]] with that id", shown(id));
                 self.problem(places, &Problem { field: "subscribers", offset: 0, message });
             }
         }
@@ -286,7 +292,7 @@ impl Reader<'_> {
             && self.mistakes.len() < MISTAKES_MAX
         {
             let line = Position::of_byte(self.text, first).line;
-            let message = format!("{kind} id `{id}` is used twice: first in the table of line {line}");
+            let message = format!("{kind} id {} is used twice: first in the table of line {line}", shown(id));
             self.problem(places, &Problem { field: "id", offset: 0, message });
         }
     }

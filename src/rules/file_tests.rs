@@ -128,8 +128,33 @@ fn a_crop_takes_the_place_of_a_condition() {
 }
 
 #[test]
+fn an_id_that_may_be_an_address_is_not_repeated() {
+    for id in ["15551234567", "+15551234567", "grower@example.org", "0664 9876543"] {
+        let rule =
+            format!("[[rule]]\nid = \"{id}\"\nwhen = \"TMIN < 1.0\"\nsubscribers = [\"{id}\", \"{id}\"]\n");
+        let text = format!("{rule}{rule}[[subscriber]]\nid = \"{id}\"\n").repeat(2);
+        let found = mistakes(&text);
+        assert!(found.len() > 5, "{found:#?}");
+        assert!(found.iter().all(|mistake| !mistake.message.contains(id)), "{found:#?}");
+        let unknown = mistakes(&rule);
+        assert!(unknown.iter().any(|mistake| mistake.message.contains("unknown subscriber (not shown")));
+    }
+}
+
+#[test]
 fn mistakes_of_moments_have_a_column() {
     let found =
         mistakes("[[rule]]\nid = \"r\"\nstation = \"USW00003192\"\nwhen = \"T < 0.0 && chance(T) > 0.3\"\n");
     assert_eq!((found[0].position.line, found[0].position.column), (4, 20), "{found:?}");
+}
+
+#[test]
+fn an_id_is_a_name_and_not_a_step_in_a_path() {
+    let rule =
+        |id: &str| format!("[[rule]]\nid = \"{id}\"\nstation = \"USW00003192\"\nwhen = \"TMIN < 1.0\"\n");
+    for id in [".", "..", "..."] {
+        let found = mistakes(&rule(id));
+        assert!(found[0].message.contains("not dots alone"), "{found:#?}");
+    }
+    assert!(parse(&rule("a..b.")).is_ok());
 }

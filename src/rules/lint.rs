@@ -8,7 +8,7 @@ use std::rc::Rc;
 use super::lint_moments;
 use super::native::{Number, Test};
 use super::unit::Unit;
-use super::{Condition, Place, Problem, Rule};
+use super::{Condition, Place, Problem, Rule, Verdict};
 use crate::noaa::{Date, Element, ElementList, ElementValue, ObservationView, StationId, StationView};
 
 /// More combinations than this are not tried.
@@ -18,6 +18,11 @@ const COMBINATIONS_MAX: usize = 20_000;
 const WORK_MAX: usize = 2_000_000;
 /// The smallest step of values in tenths, halved.
 const STEP: f64 = 0.05;
+
+const NEVER: &str = "this never holds, whatever is reported: the rule can never fire";
+const ALWAYS: &str = "this always holds where the elements are reported: the rule fires every day";
+const NULL: &str = "no value is null: a condition is unknown where an element was not reported, and does not fire; for a \
+                    field of `station` write has(station.elevation)";
 
 /// What looks wrong with a rule.
 pub fn lint(rule: &Rule) -> Vec<Problem> {
@@ -29,6 +34,15 @@ pub fn lint(rule: &Rule) -> Vec<Problem> {
         units("clear", clear, &mut problems);
         lint_moments::lint("clear", clear, &mut problems);
     }
+    let chosen = match &rule.place {
+        Place::Where(condition) => Some(&**condition),
+        Place::Station(_) | Place::Unresolved(_) => None,
+    };
+    for (field, condition) in [("when", Some(&*rule.when)), ("clear", clear), ("where", chosen)] {
+        if let Some(offset) = condition.and_then(Condition::null) {
+            problems.push(Problem { field, offset, message: NULL.to_owned() });
+        }
+    }
     let mut add =
         |field, message: &str| problems.push(Problem { field, offset: 0, message: message.to_owned() });
     if let Place::Station(station) = rule.place
@@ -36,11 +50,20 @@ pub fn lint(rule: &Rule) -> Vec<Problem> {
     {
         add("station", "stations' ids begin with a country code in capitals, as in USW00003192");
     }
+    if rule.when.is_constant() {
+        let verdict = nowhere(ElementList::new())
+            .and_then(|view| super::Evaluator::new().evaluate(&rule.when, &view).ok());
+        match verdict {
+            Some(Verdict::Holds) => add("when", ALWAYS),
+            _ => add("when", NEVER),
+        }
+        return problems;
+    }
     let Some(tried) = try_all(&rule.when, clear) else { return problems };
     if tried.iter().all(|(when, _)| !when) {
-        add("when", "this never holds, whatever is reported: the rule can never fire");
+        add("when", NEVER);
     } else if tried.iter().all(|(when, _)| *when) {
-        add("when", "this always holds where the elements are reported: the rule fires every day");
+        add("when", ALWAYS);
     }
     if clear.is_some() {
         if tried.iter().any(|(when, clear)| *when && *clear) {
@@ -148,7 +171,7 @@ fn try_all(when: &Condition, clear: Option<&Condition>) -> Option<Vec<(bool, boo
         }
         elements.sort_by_key(|(element, _)| *element);
         let view = nowhere(elements)?;
-        let holds = |test: &Test| Some(test.run(&view)? == super::Verdict::Holds);
+        let holds = |test: &Test| Some(test.run(&view)? == Verdict::Holds);
         Some((holds(tests[0])?, tests.get(1).map_or(Some(false), |clear| holds(clear))?))
     };
     (0..combinations).map(try_one).collect()
@@ -275,6 +298,23 @@ mod tests {
         let begun = std::time::Instant::now();
         assert_eq!(lint_of(&long, None), "");
         assert!(begun.elapsed() < std::time::Duration::from_secs(2), "{:?}", begun.elapsed());
+    }
+
+    #[test]
+    fn conditions_without_a_value_and_null() {
+        for always in ["true", "1 < 2", "!(2.0 < 1.0)", "true || TMIN < 1.0", "'a' in ['a']"] {
+            assert!(lint_of(always, None).contains("always holds"), "{always}: {}", lint_of(always, None));
+        }
+        for never in ["false", "1 > 2", "false && TMIN < 1.0"] {
+            assert!(lint_of(never, None).contains("never holds"), "{never}: {}", lint_of(never, None));
+        }
+        for null in
+            ["TMIN == null", "TMIN != null", "null == TMIN", "PRCP > 1.0 && station.elevation != null"]
+        {
+            assert!(lint_of(null, None).contains("no value is null"), "{null}: {}", lint_of(null, None));
+        }
+        assert!(lint_of("TMIN < 0.0", Some("TMIN == null")).contains("clear: no value is null"));
+        assert_eq!(lint_of("TMIN < 1.0 && has(station.elevation)", None), "");
     }
 
     #[test]

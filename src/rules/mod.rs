@@ -32,6 +32,7 @@ mod plain_words;
 mod position;
 mod published;
 mod rule;
+mod rule_log;
 mod rule_set;
 mod sample;
 mod subscriber;
@@ -62,6 +63,9 @@ pub use night_watch::{NightEvent, NightWatch, Settled, Sight, TrackRecord};
 pub use position::{Mistake, Position};
 pub use published::{Item, Key, Nearest, Published, PublishedRule, Quarantine};
 pub use rule::{DayVerdict, Judgement, Place, Rule, Severity};
+pub use rule_log::RuleLog;
+#[cfg(test)]
+pub use rule_log::logged_by;
 pub use rule_set::{QUARANTINED_METRIC, RuleSet};
 pub use subscriber::{Address, QuietHours, Subscriber};
 pub use unit::Unit;

@@ -4,7 +4,10 @@
 /// What stands before a value in the messages of serde.
 const VALUES: [&str; 6] =
     ["string \"", "integer `", "floating point `", "character `", "unknown variant `", "unknown field `"];
-const HIDDEN: &str = "(not shown)";
+/// What stands for a word that is not repeated.
+const HIDDEN: &str = "(not shown: it may be an address)";
+/// A telephone number has at least as many digits.
+const NUMBER_DIGITS_MIN: usize = 6;
 
 /// Words of Rust, and what they mean to whoever writes a rule.
 const WORDS: [(&str, &str); 10] = [
@@ -48,10 +51,14 @@ fn next_value(text: &str) -> Option<(usize, &'static str, usize)> {
 /// A word that was mistaken for another, or a small number: no address, and no telephone number.
 fn is_harmless(value: &str) -> bool {
     value.chars().all(|c| c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.'))
-        && value.bytes().filter(u8::is_ascii_digit).count() < 6
+        && digits(value) < NUMBER_DIGITS_MIN
 }
 
-/// A word of somebody's for a message, in quotes; nothing of it where it may be an address.
+fn digits(text: &str) -> usize {
+    text.bytes().filter(u8::is_ascii_digit).count()
+}
+
+/// A word of somebody's for a message, in quotes; nothing of it where it may be an address or a telephone number.
 pub(super) fn shown(word: &str) -> String {
     match unquoted(word) {
         HIDDEN => HIDDEN.into(),
@@ -61,9 +68,12 @@ pub(super) fn shown(word: &str) -> String {
 
 /// The same without quotes.
 pub(super) fn unquoted(word: &str) -> &str {
-    let is_word = word.chars().all(|c| c.is_ascii_alphanumeric() || "-_./".contains(c))
-        && word.contains(|c: char| c.is_ascii_alphabetic());
-    if is_word { word } else { HIDDEN }
+    // Ids are often made of those of stations, which have as many digits as a telephone number.
+    let is_name = word.chars().all(|c| c.is_ascii_alphanumeric() || "-_./".contains(c));
+    let is_text = digits(word) < NUMBER_DIGITS_MIN && !word.contains(|c: char| c == '@' || c.is_control());
+    let has_letter = word.contains(|c: char| c.is_alphabetic());
+    let is_dots = !word.is_empty() && word.chars().all(|c| c == '.');
+    if is_dots || has_letter && (is_name || is_text) { word } else { HIDDEN }
 }
 
 fn replace_word(text: &str, from: &str, to: &str) -> String {
@@ -104,7 +114,11 @@ mod tests {
         assert_eq!(told, "unknown field `…`, there are no fields");
         let told = without_values("invalid type: string \"../x\", expected struct Nearest at line 1");
         assert_eq!(told, "invalid type: string \"…\", expected a table at line 1");
-        let told = ["America/Phoenix", "a@example.org", "+15551234567", "15551234567"].map(shown);
-        assert_eq!(told, ["`America/Phoenix`", HIDDEN, HIDDEN, HIDDEN]);
+        for word in ["America/Phoenix", "frost-USW00003192", "a b", "..", "straße 7"] {
+            assert_eq!(shown(word), format!("`{word}`"));
+        }
+        for word in ["a@example.org", "+15551234567", "15551234567", "tel. 0664 9876543", "", "a\u{1b}[2J"] {
+            assert_eq!(shown(word), HIDDEN, "{word:?}");
+        }
     }
 }

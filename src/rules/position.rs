@@ -2,6 +2,8 @@
 
 use std::fmt;
 
+use toml::de::DeTable;
+
 /// A place in a text file. Both numbers count from 1; columns count characters.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Position {
@@ -22,6 +24,27 @@ impl Position {
         let line_start = before.rfind('\n').map_or(0, |newline| newline + 1);
         Self { line: before.matches('\n').count() + 1, column: before[line_start..].chars().count() + 1 }
     }
+
+    /// The place of a mistake that was found while `text` was read as TOML.
+    pub fn of_toml(text: &str, error: &toml::de::Error) -> Self {
+        let offset = error.span().map_or_else(|| first_with(text, error.message()), |span| span.start);
+        Self::of_byte(text, offset)
+    }
+}
+
+/// Where a mistake is for which the parser names no place, as for a key of too many parts: at the end of the shortest
+/// beginning of the text that has it already. The start of the text where that cannot be found.
+fn first_with(text: &str, message: &str) -> usize {
+    let has_it = |end: usize| {
+        let (_, errors) = DeTable::parse_recoverable(&text[..end]);
+        errors.iter().any(|error| error.span().is_none() && error.message() == message)
+    };
+    if !has_it(text.len()) {
+        return 0;
+    }
+    let ends: Vec<usize> = text.char_indices().map(|(at, c)| at + c.len_utf8()).collect();
+    let shortest = ends.partition_point(|end| !has_it(*end));
+    ends.get(shortest.wrapping_sub(1)).copied().unwrap_or(0)
 }
 
 /// One mistake in a file: where, and what was expected there.
@@ -42,6 +65,19 @@ impl fmt::Display for Mistake {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_is_nested_too_deeply_has_a_place() {
+        let place = |text: &str| {
+            let error = toml::from_str::<toml::Table>(text).unwrap_err();
+            let position = Position::of_toml(text, &error);
+            (position.line, position.column, error.message().to_owned())
+        };
+        let (line, column, message) = place(&format!("# é\na = {}", "[".repeat(100)));
+        assert_eq!((line, column), (2, 5 + 80), "{message}");
+        let (line, column, message) = place(&format!("# é\n{}a = 1\nb = 2", "a.".repeat(100)));
+        assert_eq!((line, column), (2, 2 * 80), "{message}");
+    }
 
     #[test]
     fn positions_count_characters_from_one() {

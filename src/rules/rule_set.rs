@@ -9,7 +9,7 @@ use smallvec::SmallVec;
 
 use super::{
     Condition, Conditions, EvaluationError, Evaluator, Feed, Key, Mistake, Near, Needs, Place, Rule,
-    RuleFile, Subscriber, Verdict,
+    RuleFile, RuleLog, Subscriber, Verdict,
 };
 use crate::noaa::{StationId, StationView};
 
@@ -25,6 +25,7 @@ type Rules = SmallVec<[Arc<Rule>; 1]>;
 pub struct RuleSet {
     inner: RwLock<Inner>,
     generation: AtomicU64,
+    log: RuleLog,
 }
 
 /// Rules that choose their stations by one condition, by id.
@@ -225,12 +226,19 @@ impl RuleSet {
         if is_in_force {
             self.quarantine(&Key::Rule(rule.id.to_string()), reason);
             metrics::gauge!(QUARANTINED_METRIC).set(self.quarantined_count() as f64);
-            tracing::error!(
-                rule = &*rule.id,
-                reason,
-                "rule quarantined: it is not evaluated until it is changed"
-            );
+            self.log.quarantined(|| {
+                tracing::error!(
+                    rule = &*rule.id,
+                    reason,
+                    "rule quarantined: it is not evaluated until it is changed"
+                );
+            });
         }
+    }
+
+    /// What is logged of rules that do not work.
+    pub fn log(&self) -> &RuleLog {
+        &self.log
     }
 
     /// How many rules and subscribers are not used.

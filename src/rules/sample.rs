@@ -13,7 +13,7 @@ use super::Evaluator;
 use super::condition::ConditionError;
 use super::execution::{Failure, resolve};
 use super::input::{night_value, station_value};
-use super::syntax::{Syntax, children, has_variables};
+use super::syntax::{Function, Syntax, children, find_function, has_variables};
 use super::variables::{Used, Variable};
 use crate::noaa::{ObservationView, Scale};
 use crate::outlook::Distribution;
@@ -109,9 +109,24 @@ impl Trial<'_> {
             Failure::DividesByZero => format!("the {subject} divides by zero"),
             Failure::OutOfBounds => format!("the {subject} asks for an item that the list does not have"),
             Failure::Panicked => format!("the {subject} cannot be evaluated: the interpreter panicked"),
-            Failure::Other(reason) => format!("the {subject} cannot be evaluated: {reason}"),
+            Failure::Other(reason) => match called(node) {
+                // The interpreter knows a function by its values too, and may say that there is no such function.
+                Some(Function { name, example, .. }) => format!(
+                    "the {subject} cannot be evaluated: `{name}` does not take values of these kinds: write it as in \
+                     {example}"
+                ),
+                None => format!("the {subject} cannot be evaluated: {reason}"),
+            },
         };
         ConditionError { offset: self.syntax.start(node), message }
+    }
+}
+
+/// The function that a node calls; `None` where it is no call, or one of an operator.
+fn called(node: &IdedExpr) -> Option<Function> {
+    match &node.expr {
+        Expr::Call(call) => find_function(&call.func_name),
+        _ => None,
     }
 }
 

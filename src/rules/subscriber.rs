@@ -109,7 +109,7 @@ impl Subscriber {
         }
         if !has_address {
             let expected = one_of(&address_fields().map(|field| field.name).collect::<Vec<_>>());
-            let message = format!("subscriber `{}` has no address: expected {expected}", self.id);
+            let message = format!("subscriber {} has no address: expected {expected}", shown(&self.id));
             problems.add("id", 0, message);
         }
         self.check_times(&mut problems);

@@ -1,6 +1,6 @@
 //! The syntax tree of a condition: what may stand in it, and where each part of it stands in the text.
 
-use cel::common::ast::{EntryExpr, Expr, IdedExpr, SourceInfo, operators};
+use cel::common::ast::{CallExpr, EntryExpr, Expr, IdedExpr, LiteralValue, SourceInfo, operators};
 
 use super::unit::Unit;
 
@@ -8,11 +8,33 @@ use super::unit::Unit;
 const NODES_MAX: usize = 1_000;
 /// Deepest tree. Whoever goes through one calls itself for each level.
 const TREE_DEPTH_MAX: usize = 64;
-/// CEL's functions that a condition may call, besides those of units; the parser accepts any name.
-const FUNCTIONS: [&str; 9] =
-    ["bool", "contains", "double", "endsWith", "has", "int", "size", "startsWith", "string"];
+/// A function that a condition may call.
+pub(super) struct Function {
+    pub(super) name: &'static str,
+    /// How many values it takes, the one before a point included.
+    values: usize,
+    /// How it is used.
+    pub(super) example: &'static str,
+}
+
+const fn function(name: &'static str, values: usize, example: &'static str) -> Function {
+    Function { name, values, example }
+}
+
 /// The chance that the coming night gets as cold as its argument; see [`chances`](super::chances).
 pub(super) const CHANCE: &str = "chance";
+/// CEL's functions that a condition may call, besides those of units; the parser accepts any name.
+const FUNCTIONS: [Function; 9] = [
+    function("bool", 1, "bool('true')"),
+    function("contains", 2, "station.name.contains('AIRPORT')"),
+    function("double", 1, "double(SNOW)"),
+    function("endsWith", 2, "station.name.endsWith(' AP')"),
+    function("has", 1, "has(station.elevation)"),
+    function("int", 1, "int(TMIN)"),
+    function("size", 1, "size(station.name)"),
+    function("startsWith", 2, "station.id.startsWith('US')"),
+    function("string", 1, "string(SNOW)"),
+];
 /// Operators, which are calls of functions with names of other signs.
 const OPERATORS: [&str; 17] = [
     operators::CONDITIONAL,
@@ -36,18 +58,39 @@ const OPERATORS: [&str; 17] = [
 
 /// All functions that a condition may call, sorted.
 pub(super) fn functions() -> Vec<&'static str> {
-    let mut names: Vec<&str> = FUNCTIONS.into_iter().chain(Unit::ALL.map(Unit::function)).collect();
-    names.push(CHANCE);
+    let mut names: Vec<&str> = all_functions().map(|function| function.name).collect();
     names.sort_unstable();
     names
 }
 
-fn is_allowed(function: &str) -> bool {
-    OPERATORS.contains(&function)
-        || function == operators::IN
-        || FUNCTIONS.contains(&function)
-        || function == CHANCE
-        || Unit::of_function(function).is_some()
+fn all_functions() -> impl Iterator<Item = Function> {
+    let units = Unit::ALL.map(|unit| function(unit.function(), 1, unit.example()));
+    FUNCTIONS.into_iter().chain(units).chain([function(CHANCE, 1, "chance(-2.0) >= 0.3")])
+}
+
+/// The function of this name; `None` for an operator.
+pub(super) fn find_function(name: &str) -> Option<Function> {
+    all_functions().find(|function| function.name == name)
+}
+
+/// Why a call cannot be right, whatever its values are.
+fn refused_call(call: &CallExpr) -> Option<String> {
+    let name = call.func_name.as_str();
+    if OPERATORS.contains(&name) || name == operators::IN {
+        return None;
+    }
+    let Some(function) = find_function(name) else {
+        return Some(format!("unknown function `{name}`: expected one of {}", functions().join(", ")));
+    };
+    let Function { values, example, .. } = function;
+    let given = call.args.len() + usize::from(call.target.is_some());
+    // Those of two values are the functions of texts, which CEL knows only behind a point.
+    if values == 2 && call.target.is_none() {
+        return Some(format!("`{name}` stands behind a text and a point: write it as in {example}"));
+    }
+    let noun = if values == 1 { "value" } else { "values" };
+    (given != values)
+        .then(|| format!("`{name}` takes {values} {noun}, not {given}: write it as in {example}"))
 }
 
 /// The nodes directly under a node, in the order of the text.
@@ -108,13 +151,10 @@ impl<'a> Syntax<'a> {
                         format!("the {subject} makes an object: only lists and maps can be written"),
                     ));
                 }
-                Expr::Call(call) if !is_allowed(&call.func_name) => {
-                    let reason = format!(
-                        "unknown function `{}`: expected one of {}",
-                        call.func_name,
-                        functions().join(", ")
-                    );
-                    return Err((self.name_at(node, &call.func_name), reason));
+                Expr::Call(call) => {
+                    if let Some(reason) = refused_call(call) {
+                        return Err((self.name_at(node, &call.func_name), reason));
+                    }
                 }
                 Expr::Ident(name) if !names.iter().any(|(known, _)| known == name) => {
                     names.push((name, self.token_at(node)));
@@ -124,6 +164,19 @@ impl<'a> Syntax<'a> {
             open.extend(children(&node.expr).into_iter().rev().map(|child| (child, depth + 1)));
         }
         Ok(names)
+    }
+
+    /// Where `null` stands first, in bytes.
+    pub(super) fn null(&self) -> Option<usize> {
+        let mut open = vec![self.root];
+        let mut found = Vec::new();
+        while let Some(node) = open.pop() {
+            if matches!(node.expr, Expr::Literal(LiteralValue::Null)) {
+                found.push(self.token_at(node));
+            }
+            open.extend(children(&node.expr));
+        }
+        found.into_iter().min()
     }
 
     /// Macros run over lists, one in another as often as one likes: 60 numbers in eight levels never end.

@@ -33,6 +33,17 @@ impl Unit {
         }
     }
 
+    /// How the function is used.
+    pub(super) fn example(self) -> &'static str {
+        match self {
+            Self::Fahrenheit => "f(TMIN)",
+            Self::Inches => "inches(PRCP)",
+            Self::Feet => "feet(station.elevation)",
+            Self::MilesPerHour => "mph(AWND)",
+            Self::Celsius => "c(28)",
+        }
+    }
+
     /// The unit of this function.
     pub fn of_function(name: &str) -> Option<Self> {
         Self::ALL.into_iter().find(|unit| unit.function() == name)

@@ -4,7 +4,7 @@
 //! the same id in any process at any time. What was told is remembered in the task's store: of rules without
 //! episodes the days that have fired, of the others the days and alerts of a year (see [`crate::rules::Episodes`]).
 
-use std::collections::{HashMap, HashSet};
+use std::collections::HashMap;
 use std::rc::Rc;
 use std::sync::Arc;
 
@@ -35,8 +35,6 @@ pub struct Alert {
     watched: HashMap<StationId, Watched, foldhash::fast::RandomState>,
     /// Found in the store with the first record.
     calendar: Option<Calendar>,
-    /// Rules whose evaluation has failed since they were last changed: each is logged once.
-    failing: HashSet<Arc<str>>,
 }
 
 /// The rules of a station.
@@ -66,7 +64,6 @@ impl Alert {
             has_conditions,
             watched: HashMap::default(),
             calendar: None,
-            failing: HashSet::new(),
         }
     }
 
@@ -77,7 +74,6 @@ impl Alert {
             self.generation = generation;
             self.has_conditions = self.rules.has_conditions(Feed::DAYS);
             self.watched.clear();
-            self.failing.clear();
         }
     }
 
@@ -208,20 +204,14 @@ impl Alert {
         Ok(())
     }
 
-    fn evaluation_failed(&mut self, rule: &Arc<Rule>, error: &EvaluationError, context: &mut Context<'_>) {
+    fn evaluation_failed(&self, rule: &Arc<Rule>, error: &EvaluationError, context: &mut Context<'_>) {
         context.counts[count::RULE_ERRORS] += 1;
         metrics::counter!("frostline_rule_errors_total", "rule" => rule.id.to_string()).increment(1);
         let reason = error.to_string();
         if *error == EvaluationError::Panicked {
             return self.rules.set_aside(rule, &reason);
         }
-        if self.failing.insert(Arc::clone(&rule.id)) {
-            tracing::warn!(
-                rule = &*rule.id,
-                reason,
-                "a rule cannot be evaluated; logged once until rules change"
-            );
-        }
+        self.rules.log().failing(rule, self.rules.generation(), &reason);
     }
 
     /// Moves the partition's calendar on; episodes of stations that have been silent for too long become stale.

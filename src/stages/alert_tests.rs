@@ -352,3 +352,21 @@ proptest! {
         prop_assert_eq!(standing(&written), standing(&expected));
     }
 }
+
+#[test]
+fn a_rule_that_cannot_be_evaluated_is_logged_once_for_all_partitions() {
+    let rules = "[[rule]]\nid = \"r\"\nstation = \"USC00020080\"\nwhen = \"10 / SNOW > 1\"\n";
+    let rules = Arc::new(RuleSet::parse(rules).unwrap());
+    let logged = crate::rules::logged_by(|| {
+        for _partition in 0..3 {
+            let alert = Alert::new(Arc::clone(&rules), Limits::default());
+            let mut driver = TestDriver::new(stages::ALERT, Box::new(alert));
+            for day in ["2016-02-24", "2016-02-25"] {
+                driver.pipe(A, &document(A, day, ",\"SNOW\":0")).unwrap();
+            }
+            assert_eq!(driver.counts[count::RULE_ERRORS], 2);
+        }
+    });
+    let failures = logged.iter().filter(|line| line.contains("cannot be evaluated")).count();
+    assert_eq!(failures, 1, "{logged:#?}");
+}

@@ -79,7 +79,9 @@ impl RuleTable {
     /// differ by when they were started.
     fn quarantine(&mut self, key: &Key, quarantine: &Quarantine, source: Source) {
         let (reason, Source { partition, offset }) = (quarantine.reason(), source);
-        tracing::warn!(%key, partition, offset, reason, "quarantined: it does not work, all others do");
+        self.rules.log().quarantined(|| {
+            tracing::warn!(%key, partition, offset, reason, "quarantined: it does not work, all others do");
+        });
         self.rules.quarantine(key, reason);
     }
 
@@ -202,5 +204,19 @@ mod tests {
         assert!(rules.get("bomb").is_none(), "the version before is gone from the topic");
         take(&mut table, 4, &key, None);
         assert!(rules.quarantined().is_empty() && rules.len() == 1);
+    }
+    #[test]
+    fn thousands_of_broken_rules_do_not_fill_the_log() {
+        let rules = Arc::new(RuleSet::default());
+        let mut table = RuleTable::new(Arc::clone(&rules));
+        for number in 0..5_000 {
+            let (key, broken) = value(&format!("broken-{number}"), 1, "nothing(TMIN)");
+            take(&mut table, number, &key, Some(&broken));
+        }
+        let logged = crate::rules::logged_by(|| table.loaded().unwrap());
+        assert_eq!(rules.quarantined_count(), 5_000);
+        let named = logged.iter().filter(|line| line.contains("broken-")).count();
+        assert_eq!((named, logged.len()), (5, 10), "{logged:#?}");
+        assert!(logged.iter().any(|line| line.contains("quarantined=5000")), "{logged:#?}");
     }
 }

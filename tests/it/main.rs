@@ -30,6 +30,7 @@ mod stale_state;
 mod state;
 mod support;
 mod tidy;
+mod too_large;
 mod topology;
 
 use libtest_mimic::{Arguments, Failed, Trial};
@@ -52,6 +53,7 @@ fn main() {
         generate::tests(),
         admin::tests(),
         bad_input::tests(),
+        too_large::tests(),
         history::tests(),
         live_rules::tests(),
         pipeline::tests(),

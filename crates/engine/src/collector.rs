@@ -27,6 +27,9 @@ pub enum Sink {
 /// A header of an output: its name, and its value.
 pub type OutputHeader = (Cow<'static, str>, Option<Vec<u8>>);
 
+/// The header of a dead letter that says why.
+pub(crate) const REASON_HEADER: &str = "frostline-reason";
+
 /// Longest reason of a dead letter, in characters.
 const REASON_CHARS_MAX: usize = 500;
 
@@ -98,15 +101,10 @@ impl Collector {
                 headers.push((Cow::Owned(name.to_owned()), value.map(<[u8]>::to_vec)));
             }
         });
-        let mut own = |name: &'static str, value: String| {
-            headers.push((Cow::Borrowed(name), Some(value.into_bytes())));
-        };
-        own("frostline-stage", stage.to_string());
-        own("frostline-reason", reason.chars().take(REASON_CHARS_MAX).collect());
-        own("frostline-topic", record.topic.to_owned());
-        own("frostline-partition", record.partition.to_string());
-        own("frostline-offset", record.offset.to_string());
-        own("frostline-timestamp-ms", record.timestamp_ms.to_string());
+        say_why(&mut headers, stage, reason, record.topic);
+        say(&mut headers, "frostline-partition", record.partition.to_string());
+        say(&mut headers, "frostline-offset", record.offset.to_string());
+        say(&mut headers, "frostline-timestamp-ms", record.timestamp_ms.to_string());
         let key = record.key.map(|key| self.append(key));
         let value = value.map(|value| self.append(value));
         let timestamp_ms = record.timestamp_ms;
@@ -144,4 +142,28 @@ impl Collector {
         self.bytes.extend_from_slice(bytes);
         start..self.bytes.len()
     }
+}
+
+/// The headers of a dead letter that is an output which the stage's own topic does not take: those of the output, and why.
+/// It has no partition and no offset, since it has never been in that topic.
+pub(crate) fn refused_headers(
+    output: &Output<'_>,
+    stage: StageId,
+    topic: &str,
+    reason: &str,
+) -> Vec<OutputHeader> {
+    let mut headers = output.headers.to_vec();
+    say_why(&mut headers, stage, reason, topic);
+    say(&mut headers, "frostline-timestamp-ms", output.timestamp_ms.to_string());
+    headers
+}
+
+fn say_why(headers: &mut Vec<OutputHeader>, stage: StageId, reason: &str, topic: &str) {
+    say(headers, "frostline-stage", stage.to_string());
+    say(headers, REASON_HEADER, reason.chars().take(REASON_CHARS_MAX).collect());
+    say(headers, "frostline-topic", topic.to_owned());
+}
+
+fn say(headers: &mut Vec<OutputHeader>, name: &'static str, value: String) {
+    headers.push((Cow::Borrowed(name), Some(value.into_bytes())));
 }

@@ -14,7 +14,7 @@ use frostline_engine::{
 const SORT: StageId = StageId::new("sort");
 const ODD: Counter = Counter::new(0, "odd", "numbers");
 
-/// Even numbers to the stage's topic, odd ones to another, the rest to the dead letters.
+/// Even numbers to the stage's topic, odd ones to another, the rest to the dead letters; and `huge` becomes huge.
 struct Sort;
 
 impl Processor for Sort {
@@ -29,6 +29,9 @@ impl Processor for Sort {
                 context.counts[ODD] += 1;
                 let sink = Sink::Named("odd");
                 context.collector.emit_to(sink, key, record.timestamp_ms, |value| value.extend(text.bytes()));
+            }
+            Err(_) if text == "huge" => {
+                context.collector.emit(key, record.timestamp_ms, |value| value.extend([b'x'; 2_000]));
             }
             Err(_) => context.reject(record, "not a number"),
         }
@@ -87,6 +90,47 @@ fn outputs_go_to_the_sink_that_they_name_and_are_counted() {
         assert_eq!((summary.counts[Counter::RECORDS_IN], summary.counts[ODD]), (4, 2));
         let text = serde_json::to_string(&summary).unwrap();
         assert!(text.contains(r#""counts":{"records_in":4"#) || text.contains(r#""odd":2"#), "{text}");
+    });
+}
+
+#[test]
+fn an_output_that_is_too_large_is_a_dead_letter_and_stops_nothing() {
+    let (topology, state) = (topology(), tempfile::tempdir().unwrap());
+    let broker = EmbeddedBroker::start(topology.topics()).unwrap();
+    let mut settings = settings(&broker, &state);
+    settings.kafka.client.insert("message.max.bytes".into(), "1000".into());
+    block_on(async {
+        let options = options(&topology);
+        let engine = Engine::start(&settings, topology, &options).await.unwrap();
+        let producer = Producer::new(engine.clients(), None).unwrap();
+        for value in ["2", "huge", "4"] {
+            producer.send(&Outgoing::keyed("numbers", b"one key", value.as_bytes())).unwrap();
+        }
+        producer.wait_acknowledged().unwrap();
+        engine.watcher().caught_up(|_, _| ()).await.unwrap();
+        let (mut even, mut letters) = (Vec::new(), Vec::new());
+        Reader::read_to_end(engine.clients(), "even", 2, StartAt::Beginning, &mut |record| {
+            even.push(String::from_utf8_lossy(record.value.unwrap()).into_owned());
+        })
+        .unwrap();
+        Reader::read_to_end(engine.clients(), "dead-letters", 1, StartAt::Beginning, &mut |record| {
+            let mut headers = BTreeMap::new();
+            record.headers.visit(&mut |name, value| {
+                let value = String::from_utf8_lossy(value.unwrap()).into_owned();
+                headers.insert(name.to_owned(), value);
+            });
+            letters.push((record.value.unwrap().len(), headers));
+        })
+        .unwrap();
+        assert_eq!(even, ["2", "4"]);
+        let [(bytes, headers)] = letters.as_slice() else { panic!("{letters:?}") };
+        let reason = &headers["frostline-reason"];
+        assert!(reason.contains("topic even takes at most 1000: raise kafka.client"), "{reason}");
+        assert_eq!(headers["frostline-topic"], "even");
+        assert!(headers["frostline-cut-from-bytes"].contains("value 2000") && *bytes > 100, "{headers:?}");
+        let (summary, stopped) = engine.stop().await;
+        stopped.unwrap();
+        assert_eq!(summary.counts[Counter::DEAD_LETTERS], 1);
     });
 }
 

@@ -129,7 +129,8 @@ const KINDS_MAX = 6;
 export function deadLetterList(root, groups) {
   let chosen = null;
   const row = (letter) => {
-    const from = `${letter.source_topic}/${letter.source_partition}@${letter.source_offset}`;
+    const place = letter.source_partition == null ? '' : `/${letter.source_partition}@${letter.source_offset}`;
+    const from = `${letter.source_topic}${place}`;
     return el('li', { class: 'dead' }, el('details', {},
       el('summary', {},
         el('span', { class: 'reason' }, text(letter.reason)),

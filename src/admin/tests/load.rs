@@ -17,17 +17,26 @@ struct Running {
 
 impl Running {
     fn start() -> Self {
+        Self::of_patience(connection::STALL)
+    }
+
+    /// One that closes connections whose clients read nothing for so long.
+    fn of_patience(patience: Duration) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let port = listener.local_addr().unwrap().port();
         let ((end, ended), (send, receive)) = (tokio::sync::oneshot::channel(), mpsc::channel());
         let thread = std::thread::spawn(move || {
             actix::System::new().block_on(async move {
                 let shown = shown(None);
-                let (server, _) = serve(listener, shown.clone(), access(true, None)).unwrap();
+                let connections = Arc::new(Connections::of_patience(patience));
+                let watched = Arc::clone(&connections);
+                let server = serve(listener, shown.clone(), access(true, None), connections).unwrap();
                 let handle = server.handle();
                 let running = actix::spawn(server);
+                let ticker = actix::spawn(api::tick(Arc::clone(&shown), watched));
                 send.send(shown.into_inner()).unwrap();
                 let _ = ended.await;
+                ticker.abort();
                 handle.stop(false).await;
                 let _ = running.await;
             });
@@ -110,9 +119,65 @@ fn health_answers_while_hundreds_of_connections_are_silent_or_slow() {
     assert_eq!(status(&mut open[0]), 0);
 }
 
+/// Requests for the largest file, one after the other on one connection, far more than sockets hold.
+fn ask_for_much(running: &Running) -> TcpStream {
+    let map = "GET /world.json HTTP/1.1\r\nHost: localhost\r\n\r\n";
+    running.send(&map.repeat(1_000))
+}
+
+/// Whether the client finds its connection closed once it reads after all; what was sent before is read first.
+fn is_cut(stream: &mut TcpStream) -> bool {
+    let mut rest = vec![0; 1 << 20];
+    loop {
+        match stream.read(&mut rest) {
+            Ok(0) => return true,
+            Ok(_) => {}
+            Err(error) => return error.kind() == std::io::ErrorKind::ConnectionReset,
+        }
+    }
+}
+
+#[test]
+fn a_client_that_never_reads_is_closed_and_one_that_reads_is_not() {
+    let patience = Duration::from_millis(200);
+    let running = Running::of_patience(patience);
+    let (mut silent, mut other) = (ask_for_much(&running), ask_for_much(&running));
+    let length = page::FILES.iter().find(|file| file.path == "/world.json").unwrap().text.len();
+    // The one reads on for far longer than the patience, in small steps.
+    let begun = Instant::now();
+    let mut part = vec![0; 100_000];
+    let mut read = 0;
+    while begun.elapsed() < Duration::from_millis(1_500) {
+        read += other.read(&mut part).expect("a client that reads is not closed");
+        std::thread::sleep(Duration::from_millis(2));
+    }
+    assert!(read > 0 && read < 1_000 * length, "it has not read all of it: {read}");
+    assert!(is_cut(&mut silent));
+    running.is_live();
+}
+
+#[test]
+fn the_length_of_an_answer_is_known_without_its_body() {
+    let running = Running::start();
+    let ask = |method: &str, path: &str| {
+        let request = format!("{method} {path} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n");
+        let mut answer = String::new();
+        running.send(&request).read_to_string(&mut answer).unwrap();
+        let (head, body) = answer.split_once("\r\n\r\n").unwrap();
+        let head = head.lines().filter(|line| !line.to_ascii_lowercase().starts_with("date:"));
+        (head.map(str::to_owned).collect::<Vec<_>>(), body.to_owned())
+    };
+    for path in ["/", "/health/live", "/api/v1/openapi.json"] {
+        let ((head, nothing), (whole, body)) = (ask("HEAD", path), ask("GET", path));
+        assert_eq!((head, nothing.as_str()), (whole, ""), "{path}");
+        assert!(!body.is_empty());
+    }
+    assert!(ask("HEAD", "/api/v1/events").0[0].contains("405"));
+}
+
 #[test]
 fn an_answer_that_is_not_read_is_closed_and_one_that_is_written_is_not() {
-    let connections = Arc::new(Connections::default());
+    let connections = Arc::new(Connections::of_patience(connection::STALL));
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let address = listener.local_addr().unwrap();
     let pair = || (TcpStream::connect(address).unwrap(), listener.accept().unwrap().0);

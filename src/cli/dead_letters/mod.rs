@@ -3,6 +3,7 @@
 //! A retry is one transaction: the record goes to its source again, and a mark with the place of the dead letter goes to
 //! the dead letters. So a dead letter is retried once, whatever dies and whoever else retries.
 
+mod destination;
 mod retry;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -28,7 +29,8 @@ Examples:
 
 A retry puts the record back into the topic it came from, once, with a header
 `frostline-retried-from`. What fails again becomes a new dead letter. A letter goes back only
-to the topic that its stage reads; the others are listed with the reason, and the exit code is 1.";
+to the topic that its stage reads, and an output that was larger than its topic took to that
+topic; the others are listed with the reason, and the exit code is 1.";
 
 /// See, understand and retry records that could not be processed
 #[derive(Args)]
@@ -135,13 +137,13 @@ impl Letter {
         String::from_utf8_lossy(value).into_owned()
     }
 
+    /// Where it came from; for an output that was larger than its topic took, that topic alone.
     fn source(&self) -> String {
-        format!(
-            "{}/{}@{}",
-            self.header("frostline-topic"),
-            self.header("frostline-partition"),
-            self.header("frostline-offset")
-        )
+        let (topic, partition) = (self.header("frostline-topic"), self.header("frostline-partition"));
+        match partition.as_str() {
+            "" => topic,
+            _ => format!("{topic}/{partition}@{}", self.header("frostline-offset")),
+        }
     }
 
     fn as_json(&self) -> Value {
@@ -188,7 +190,7 @@ pub(super) async fn dead_letters(common: &Common, arguments: &DeadLettersArgumen
                     arguments.places.iter().map(|place| find(&letters, *place)).collect();
                 found?
             };
-            let sources = retry::sources(&config).await?;
+            let sources = destination::sources(&config).await?;
             retry::retry(common, &config, &sources, &chosen, sender).await
         }
     }

@@ -1,16 +1,14 @@
 //! `frostline dead-letters retry`: back to where they came from, once.
-//!
-//! A letter's headers say where it came from, and anybody who may write to the dead letters can write such headers. So they
-//! are believed only as far as they fit this installation: a letter goes back to the topic that its stage reads, or nowhere.
 
 use std::collections::BTreeMap;
 
 use frostline_engine::kafka::{ClientSettings, KafkaError, Outgoing, Producer, TransactionSettings};
-use frostline_engine::{HEADER_PREFIX, OutputHeader, RETRIED_HEADER, Topology};
+use frostline_engine::{HEADER_PREFIX, OutputHeader, RETRIED_HEADER};
 use serde_json::{Value, json};
 
 use super::super::output::{BOLD, YELLOW};
 use super::super::{Common, Failed, output, topics};
+use super::destination::{Destination, Sources, destination};
 use super::{Letter, Place};
 use crate::app;
 use crate::config::{Config, Guarantee, topic};
@@ -19,20 +17,10 @@ use crate::stages::LINES_HEADER;
 /// Letters in one transaction.
 const BLOCK: usize = 500;
 
-/// Partitions of the topics that stages read; a topic that does not exist is missing.
-pub(super) type Sources = BTreeMap<String, i32>;
-
 /// What is retried with: none of it exists for a dry run.
 pub(super) struct Sender {
     config: Config,
     producer: Producer,
-}
-
-/// Where a letter goes.
-#[derive(Debug)]
-struct Destination {
-    topic: String,
-    partition: i32,
 }
 
 /// A letter that may go back.
@@ -45,53 +33,6 @@ struct Sound<'a> {
 struct Refused {
     place: Place,
     reason: String,
-}
-
-/// Looks up the topics that stages of this installation read.
-pub(super) async fn sources(config: &Config) -> Result<Sources, Failed> {
-    let admin = topics::connect(config).await?;
-    let mut sources = Sources::new();
-    for stage in app::outline(config)?.stages() {
-        let name = stage.source.name.clone();
-        if let Some(partitions) = admin.partitions(&name)? {
-            sources.insert(name, partitions);
-        }
-    }
-    Ok(sources)
-}
-
-/// Where a letter goes, or why it cannot go back.
-fn destination(topology: &Topology, sources: &Sources, letter: &Letter) -> Result<Destination, String> {
-    if letter.is_retried {
-        return Err("it was retried before".into());
-    }
-    if !letter.header("frostline-cut-from-bytes").is_empty() {
-        return Err(format!("it was cut, since it was too large: the original is {}", letter.source()));
-    }
-    let topic = letter.header("frostline-topic");
-    if topic.is_empty() {
-        return Err("it does not say where it came from".into());
-    }
-    let stage = topology.find(&letter.header("frostline-stage")).map_err(|reason| {
-        format!("it says that it came from {topic}, but names no stage that reads it: {reason}")
-    })?;
-    let source = stage.source.name.clone();
-    if topic != source {
-        let stage = stage.id;
-        return Err(format!(
-            "it says that it came from {topic}, but stage {stage} of this installation reads {source}"
-        ));
-    }
-    let partitions = sources.get(&source).ok_or_else(|| format!("topic {source} does not exist"))?;
-    // Where it was: another producer may have placed it in another way than ours.
-    let partition = letter.header("frostline-partition");
-    match partition.parse::<i32>() {
-        Ok(partition) if (0..*partitions).contains(&partition) => Ok(Destination { topic, partition }),
-        _ => Err(format!(
-            "it says that it came from partition {partition:?} of {topic}, which has partitions 0 to {}",
-            partitions - 1
-        )),
-    }
 }
 
 /// Puts them back; without a sender only shows what it would do. Letters that cannot go back do not stop the others.
@@ -275,98 +216,11 @@ fn send_back(producer: &Producer, letter: &Letter, to: &Destination) -> Result<(
     headers.push(("frostline-retried-from".into(), Some(letter.place.to_string().into_bytes())));
     producer.send(&Outgoing {
         topic: &to.topic,
-        partition: Some(to.partition),
+        partition: to.partition,
         key: letter.key.as_deref(),
         value: letter.value.as_deref(),
         timestamp_ms: letter.header("frostline-timestamp-ms").parse().unwrap_or(-1),
         headers: &headers,
         changelog: None,
     })
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    /// A letter with these headers, without `frostline-` before their names.
-    fn letter(headers: &[(&str, &str)]) -> Letter {
-        let headers = headers
-            .iter()
-            .map(|(name, value)| (format!("frostline-{name}").into(), Some(value.as_bytes().to_vec())));
-        Letter {
-            place: Place { partition: 3, offset: 17 },
-            timestamp_ms: 0,
-            key: None,
-            value: None,
-            headers: headers.collect(),
-            is_retried: false,
-        }
-    }
-
-    #[test]
-    fn a_letter_goes_back_only_to_the_topic_that_its_stage_reads() {
-        let mut config = Config::default();
-        config.kafka.namespace = "north.".into();
-        let sources = Sources::from([("north.noaa-csv-raw".into(), 5), ("north.noaa-json-us-az".into(), 5)]);
-        let goes = |stage: &str, topic: &str, partition: &str| {
-            let letter = letter(&[("stage", stage), ("topic", topic), ("partition", partition)]);
-            destination(&app::outline(&config).unwrap(), &sources, &letter).map(|to| (to.topic, to.partition))
-        };
-        let reason = |stage: &str, topic: &str, partition: &str| goes(stage, topic, partition).unwrap_err();
-        assert_eq!(goes("assemble", "north.noaa-csv-raw", "4"), Ok(("north.noaa-csv-raw".into(), 4)));
-        assert_eq!(goes("alert", "north.noaa-json-us-az", "0"), Ok(("north.noaa-json-us-az".into(), 0)));
-        for topic in [
-            "north.noaa-rules",
-            "north.noaa-stations",
-            "north.noaa-json-alerts",
-            "north.frostline-alert-changelog",
-            "south.noaa-csv-raw",
-            "noaa-csv-raw",
-            "__consumer_offsets",
-            "../../x",
-        ] {
-            let reason = reason("assemble", topic, "0");
-            assert!(reason.contains(topic) && reason.contains("reads north.noaa-csv-raw"), "{reason}");
-        }
-        // Another stage's topic is not its own.
-        assert!(reason("alert", "north.noaa-csv-raw", "0").contains("reads north.noaa-json-us-az"));
-        assert!(reason("replay", "north.noaa-csv-raw", "0").contains("unknown stage `replay`"));
-        assert!(reason("", "north.noaa-csv-raw", "0").contains("names no stage"));
-        assert!(reason("assemble", "", "0").contains("does not say"));
-        assert!(reason("deliver", "north.noaa-notices", "0").contains("does not exist"));
-        for partition in ["5", "-1", "", "x", "99999999999"] {
-            assert!(reason("assemble", "north.noaa-csv-raw", partition).contains("partitions 0 to 4"));
-        }
-    }
-
-    #[test]
-    fn a_topic_that_was_renamed_is_the_one_that_the_stage_reads() {
-        let mut config = Config::default();
-        let renamed = crate::config::TopicConfig { name: Some("weather.raw".into()), ..Default::default() };
-        config.topics.insert(topic::CSV_RAW.into(), renamed);
-        let sources = Sources::from([("weather.raw".into(), 5)]);
-        let from = |topic: &str| letter(&[("stage", "assemble"), ("topic", topic), ("partition", "0")]);
-        assert!(destination(&app::outline(&config).unwrap(), &sources, &from("weather.raw")).is_ok());
-        assert!(destination(&app::outline(&config).unwrap(), &sources, &from("noaa-csv-raw")).is_err());
-    }
-
-    #[test]
-    fn letters_that_were_cut_or_retried_stay() {
-        let (config, sources) = (Config::default(), Sources::from([("noaa-csv-raw".into(), 5)]));
-        let sound = [("stage", "assemble"), ("topic", "noaa-csv-raw"), ("partition", "0"), ("offset", "9")];
-        let mut retried = letter(&sound);
-        assert!(destination(&app::outline(&config).unwrap(), &sources, &retried).is_ok());
-        retried.is_retried = true;
-        assert!(
-            destination(&app::outline(&config).unwrap(), &sources, &retried)
-                .unwrap_err()
-                .contains("retried before")
-        );
-        let cut = letter(&[sound.as_slice(), &[("cut-from-bytes", "2000000")]].concat());
-        assert!(
-            destination(&app::outline(&config).unwrap(), &sources, &cut)
-                .unwrap_err()
-                .contains("noaa-csv-raw/0@9")
-        );
-    }
 }

@@ -39,6 +39,16 @@ pub enum KafkaError {
         now = jiff::Timestamp::now().strftime("%Y-%m-%dT%H:%M:%SZ")
     )]
     Clock(String),
+    /// A topic does not take a record as large as this one. It may once its settings have changed.
+    #[error(
+        "a record for topic {topic} is larger than the topic takes: raise max.message.bytes of {topic} (kafka-configs \
+         --alter --topic {topic} --add-config max.message.bytes=BYTES), or kafka.client.\"message.max.bytes\" where that is \
+         set lower"
+    )]
+    TooLarge {
+        /// Its name in Kafka.
+        topic: String,
+    },
     /// Trying again in this process cannot help.
     #[error("{0}")]
     Fatal(String),
@@ -49,6 +59,19 @@ fn detail(last: &str) -> String {
 }
 
 impl KafkaError {
+    /// An error of the client about a record for `topic`, met while doing `what`.
+    pub(super) fn of_record(what: &str, topic: &str, error: &Client) -> Self {
+        match error.rdkafka_error_code() {
+            Some(RDKafkaErrorCode::MessageSizeTooLarge) => Self::TooLarge { topic: topic.to_owned() },
+            _ => Self::of_client(what, error),
+        }
+    }
+
+    /// Whether the same record will fail again, so that this says more than whatever failed along with it.
+    pub(super) fn is_lasting(&self) -> bool {
+        matches!(self, Self::Fatal(_) | Self::Clock(_) | Self::TooLarge { .. })
+    }
+
     /// An error of the client while doing `what`.
     pub(super) fn of_client(what: &str, error: &Client) -> Self {
         match error {
@@ -56,9 +79,6 @@ impl KafkaError {
             Client::ClientConfig(_, reason, key, _) => Self::Settings(format!("setting {key}: {reason}")),
             Client::ClientCreation(reason) => Self::Settings(reason.clone()),
             other => match other.rdkafka_error_code() {
-                Some(RDKafkaErrorCode::MessageSizeTooLarge) => Self::Fatal(format!(
-                    "{what}: {other}: raise max.message.bytes of the topic, or lower runtime.value_bytes_max"
-                )),
                 Some(RDKafkaErrorCode::FencedInstanceId) => Self::Fatal(format!(
                     "{what}: {other}: another process has the same runtime.group_instance_id"
                 )),

@@ -25,6 +25,10 @@ const SEND_PATIENCE: Duration = Duration::from_secs(25);
 /// which may never be where others go on sending.
 const FLUSH: Duration = Duration::from_millis(2);
 const DELIVERY_TIMEOUT_MS: u64 = 20_000;
+/// Largest record and largest batch where the user's own settings say nothing, before compression, in bytes. What a topic
+/// takes is usually less than the first; the second is the client's own default.
+const RECORD_BYTES_MAX: usize = 100_000_000;
+const BATCH_BYTES: usize = 1_000_000;
 /// One call of the thread that serves reports; they end it early, inside. The crate's own such thread waits for
 /// 100 ms at a time, and at the end of each wait it spins for up to a millisecond: 1 % of a core for each
 /// producer at rest (rdkafka 0.39).
@@ -136,7 +140,7 @@ impl ProducerContext for Deliveries {
             Err((error, message)) => {
                 let mut failure = self.reports.first_failure.lock().unwrap_or_else(PoisonError::into_inner);
                 let what = format!("a record for {} was not acknowledged", message.topic());
-                failure.get_or_insert_with(|| KafkaError::of_client(&what, error));
+                failure.get_or_insert_with(|| KafkaError::of_record(&what, message.topic(), error));
             }
         }
         self.reports.in_flight[turn].fetch_sub(1, Ordering::Release);
@@ -154,6 +158,21 @@ fn from_opaque(opaque: usize) -> (Option<ChangelogSlot>, usize) {
     (partition.map(ChangelogSlot), opaque & 1)
 }
 
+impl ClientSettings {
+    /// The largest record that a producer takes (`message.max.bytes`), before compression, in bytes.
+    pub(crate) fn record_bytes_max(&self) -> usize {
+        self.number("message.max.bytes").unwrap_or(RECORD_BYTES_MAX)
+    }
+
+    fn batch_bytes(&self) -> usize {
+        self.number("batch.size").unwrap_or(BATCH_BYTES)
+    }
+
+    fn number(&self, name: &str) -> Option<usize> {
+        self.get(name)?.trim().parse().ok()
+    }
+}
+
 impl Producer {
     /// Makes a producer.
     ///
@@ -163,6 +182,19 @@ impl Producer {
         settings: &ClientSettings,
         transaction: Option<&TransactionSettings>,
     ) -> Result<Self, KafkaError> {
+        Self::with_batches(settings, transaction, BATCH_BYTES)
+    }
+
+    /// Makes a producer whose batches of several records have at most `batch_bytes` bytes, before compression: brokers
+    /// compare the size of a batch, not that of a record, with what its topic takes.
+    ///
+    /// # Errors
+    /// As [`new`](Self::new).
+    pub fn with_batches(
+        settings: &ClientSettings,
+        transaction: Option<&TransactionSettings>,
+        batch_bytes: usize,
+    ) -> Result<Self, KafkaError> {
         let mut config = settings.base();
         if let Some(transaction) = transaction {
             Transaction::configure(transaction, settings, &mut config);
@@ -171,12 +203,13 @@ impl Producer {
             .set("enable.idempotence", "true")
             .set("partitioner", "murmur2_random")
             .set("message.timeout.ms", delivery_timeout_ms(transaction).to_string())
-            .set("message.max.bytes", "100000000")
+            .set("message.max.bytes", settings.record_bytes_max().to_string())
+            .set("batch.size", settings.batch_bytes().min(batch_bytes).max(1).to_string())
             .set("queue.buffering.max.kbytes", "65536")
             // Nobody sees a transaction before its commit, which sends at once what still waits for company.
             .set("linger.ms", if transaction.is_some() { "20" } else { "2" })
             .set("compression.type", "lz4");
-        for key in ["message.max.bytes", "queue.buffering.max.kbytes", "linger.ms", "compression.type"] {
+        for key in ["queue.buffering.max.kbytes", "linger.ms", "compression.type"] {
             if let Some(value) = settings.base().get(key) {
                 config.set(key, value);
             }
@@ -197,7 +230,8 @@ impl Producer {
     /// Hands a record to the client, which copies it. Waits while the client's queue is full.
     ///
     /// # Errors
-    /// [`KafkaError::Retry`] where the queue stays full, or the client refuses the record.
+    /// [`KafkaError::Retry`] where the queue stays full or the client refuses the record, [`KafkaError::TooLarge`] where
+    /// this record or an earlier one is too large.
     pub fn send(&self, outgoing: &Outgoing<'_>) -> Result<(), KafkaError> {
         self.tend();
         self.begin()?;
@@ -221,7 +255,9 @@ impl Producer {
         self.hand_over(record).map_err(|error| {
             self.reports.in_flight[turn].fetch_sub(1, Ordering::AcqRel);
             let what = format!("producing to {}", outgoing.topic);
-            self.fenced(&what).unwrap_or_else(|| KafkaError::of_client(&what, &error))
+            // After a failure the client takes nothing more of the transaction, and says only that.
+            let cause = self.fenced(&what).or_else(|| self.take_failure().filter(KafkaError::is_lasting));
+            cause.unwrap_or_else(|| KafkaError::of_record(&what, outgoing.topic, &error))
         })
     }
 

@@ -205,9 +205,7 @@ impl Producer {
                 return Err(fenced);
             }
             // The record that failed says more than the transaction that failed with it.
-            let is_lasting =
-                |cause: &KafkaError| matches!(cause, KafkaError::Fatal(_) | KafkaError::Clock(_));
-            let cause = self.take_failure().filter(is_lasting);
+            let cause = self.take_failure().filter(KafkaError::is_lasting);
             return Err(cause.unwrap_or_else(|| of_transaction(what, &error)));
         }
     }

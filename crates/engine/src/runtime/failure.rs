@@ -29,9 +29,13 @@ pub enum Failure {
 }
 
 impl Failure {
-    /// Whether Kafka is away or busy, or the group has moved on: waited for, however long it takes.
+    /// Whether Kafka is away or busy, the group has moved on, or a topic does not take a record until its settings change:
+    /// waited for, however long it takes.
     pub fn is_passing(&self) -> bool {
-        matches!(self, Self::Kafka(KafkaError::Retry(_) | KafkaError::Fenced(_)))
+        matches!(
+            self,
+            Self::Kafka(KafkaError::Retry(_) | KafkaError::Fenced(_) | KafkaError::TooLarge { .. })
+        )
     }
 
     /// The store that must be restored from the beginning of its changelog.
@@ -47,9 +51,8 @@ impl Failure {
     /// Whether trying again in this process cannot help.
     pub fn is_fatal(&self) -> bool {
         match self {
-            Self::Kafka(error) => {
-                !matches!(error, KafkaError::Retry(_) | KafkaError::Fenced(_) | KafkaError::Replaced(_))
-            }
+            Self::Kafka(KafkaError::Replaced(_)) => false,
+            Self::Kafka(_) => !self.is_passing(),
             // sled refuses everything after the first failed write.
             Self::State(error) => {
                 !matches!(error, StateError::Corrupted { .. } | StateError::Outdated { .. })

@@ -27,6 +27,7 @@ mod partition;
 mod plan;
 mod poll_thread;
 mod provenance;
+mod record_limits;
 mod restore;
 mod status;
 mod supervisor;

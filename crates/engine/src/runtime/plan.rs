@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use super::record_limits::RecordLimits;
 use super::status::Board;
 use super::topic_check::TopicLimits;
 use super::totals::Totals;
@@ -35,8 +36,8 @@ pub(super) struct StagePlan {
     pub(super) dead_letters: String,
     /// Where state changes go; `None` for stages without state.
     pub(super) changelog: Option<String>,
-    /// Largest record that the dead-letter topic takes, in bytes.
-    pub(super) dead_letter_bytes_max: usize,
+    /// How large the records may be that the stage writes.
+    pub(super) record_limits: RecordLimits,
     pub(super) group: GroupSettings,
     pub(super) commit_interval: Duration,
     pub(super) shutdown_timeout: Duration,
@@ -80,7 +81,7 @@ impl StagePlan {
             stage: stage.id,
             source: stage.source.name.clone(),
             dead_letters: topology.dead_letters().name.clone(),
-            dead_letter_bytes_max: common.limits.dead_letter_bytes_max,
+            record_limits: RecordLimits::new(stage, &topology.dead_letters().name, common),
             group: GroupSettings {
                 group: topology.group(stage.id),
                 topic: stage.source.name.clone(),

@@ -16,7 +16,8 @@
 //! A failed worker has closed all its tasks without a commit. They are opened again, from their last commit,
 //! after a delay that doubles with each failure; more than `restarts_max` failures within ten minutes end the
 //! stage, and with it the process, since something is wrong that restarting does not mend. A broker that is
-//! away is no such thing: it is waited for, however long it takes.
+//! away is no such thing: it is waited for, however long it takes. So is a topic that does not take a record of this
+//! size: see `record_limits.rs`.
 
 use std::collections::{BTreeSet, VecDeque};
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -60,10 +61,10 @@ struct Hand {
 }
 
 impl Hand {
-    /// How long it rests while Kafka is away.
-    fn rest(&mut self) -> Duration {
+    /// How long it rests while Kafka is away or refuses something: longer each time, but no longer than `most`.
+    fn rest(&mut self, most: Duration) -> Duration {
         let before = self.away.filter(|(at, _)| at.elapsed() < AWAY_QUIET).map(|(_, delay)| delay);
-        let delay = before.map_or(DELAY_AWAY_FIRST, |before| (2 * before).min(DELAY_AWAY_MAX));
+        let delay = before.map_or(DELAY_AWAY_FIRST, |before| (2 * before).min(most));
         self.away = Some((Instant::now(), delay));
         delay
     }
@@ -277,7 +278,10 @@ impl Handler<WorkerFailed> for Supervisor {
                 Some(DELAY_FIRST)
             }
             passing if passing.is_passing() => {
-                Some(self.hands.get_mut(worker).map_or(DELAY_AWAY_MAX, Hand::rest))
+                // What a topic refuses is written again, and aborted, with each try.
+                let is_too_large = matches!(passing, Failure::Kafka(KafkaError::TooLarge { .. }));
+                let most = if is_too_large { DELAY_MAX } else { DELAY_AWAY_MAX };
+                Some(self.hands.get_mut(worker).map_or(most, |hand| hand.rest(most)))
             }
             _ => self.next_delay(),
         };

@@ -13,8 +13,9 @@ const TOMBSTONES_KEPT_DEFAULT: Duration = Duration::from_secs(24 * 60 * 60);
 
 /// What the topics allow.
 pub(super) struct TopicLimits {
-    /// The largest record that the dead-letter topic takes.
-    pub(super) dead_letter_bytes_max: usize,
+    /// The largest record that each topic takes, in bytes, by its name in Kafka; those of which the broker does not tell
+    /// it are missing.
+    pub(super) record_bytes_max: BTreeMap<String, usize>,
     /// How long each topic keeps tombstones, by its name in Kafka; those of which the broker does not tell it are
     /// missing.
     tombstones_kept: BTreeMap<String, Duration>,
@@ -55,13 +56,13 @@ pub(super) async fn check_topics(
             check_changelog(source, changelog, topology)?;
         }
     }
-    let known = state(&topology.dead_letters().name).and_then(|state| state.record_bytes_max);
     let kept = states.iter().filter_map(|state| Some((state.name.clone(), state.tombstones_kept?)));
-    Ok(TopicLimits {
-        // Kafka's own default, where the broker does not tell.
-        dead_letter_bytes_max: known.unwrap_or(1_048_588),
-        tombstones_kept: kept.collect(),
-    })
+    Ok(TopicLimits { record_bytes_max: record_bytes_max(&states), tombstones_kept: kept.collect() })
+}
+
+/// The largest record that each topic takes, as far as the brokers tell.
+pub(super) fn record_bytes_max(states: &[TopicState]) -> BTreeMap<String, usize> {
+    states.iter().filter_map(|state| Some((state.name.clone(), state.record_bytes_max?))).collect()
 }
 
 async fn look_up(

@@ -190,7 +190,7 @@ impl Stage {
         self.changelog.is_some()
     }
 
-    fn sinks(&self) -> impl Iterator<Item = &TopicPlan> {
+    pub(crate) fn sinks(&self) -> impl Iterator<Item = &TopicPlan> {
         std::iter::once(&self.sink).chain(self.named_sinks.iter().map(|(_, topic)| topic))
     }
 

@@ -1,15 +1,15 @@
-//! What a task has written goes to the producer: outputs to their topics, rejected records to the dead letters.
+//! What a task has written goes to the producer: outputs to their topics, rejected records to the dead letters, and outputs
+//! that are larger than their topics take too. Why the last are dead letters is said in `runtime/record_limits.rs`.
 
 use std::time::Instant;
 
 use super::Task;
+use crate::collector::{REASON_HEADER, refused_headers};
 use crate::kafka::{KafkaError, Outgoing, Producer};
 use crate::runtime::failure::Failure;
 use crate::runtime::plan::StagePlan;
-use crate::{HEADER_PREFIX, Output, OutputHeader, Sink};
-
-/// Room that a record's headers and framing may take beside key and value, in bytes.
-const RECORD_OVERHEAD_BYTES: usize = 1_000;
+use crate::runtime::record_limits::{header_bytes, record_bytes};
+use crate::{Counter, HEADER_PREFIX, Output, OutputHeader, Sink};
 
 impl Task {
     pub(super) fn send_outputs(&mut self, producer: &Producer) -> Result<(), Failure> {
@@ -25,7 +25,16 @@ impl Task {
                 );
                 return Err(KafkaError::Fatal(what).into());
             };
-            producer.send(&outgoing(topic, &output, output.value))?;
+            let bytes = record_bytes(output.key, output.value, output.headers);
+            match self.plan.record_limits.check(topic, bytes) {
+                Ok(()) => producer.send(&outgoing(topic, &output, output.value))?,
+                Err(refused) => {
+                    self.counts[Counter::DEAD_LETTERS] += 1;
+                    let headers = refused_headers(&output, self.plan.stage, topic, &refused.reason(topic));
+                    let letter = Output { headers: &headers, ..output };
+                    send_dead_letter(&self.plan, &letter, producer)?;
+                }
+            }
         }
         self.collector.clear();
         self.last_sent_at = Instant::now();
@@ -48,23 +57,74 @@ fn outgoing<'a>(topic: &'a str, output: &Output<'a>, value: Option<&'a [u8]>) ->
 /// Sends a dead letter. One that is larger than the topic takes is cut, and says so: the original stays
 /// where its headers point, and the stream goes on.
 fn send_dead_letter(plan: &StagePlan, output: &Output<'_>, producer: &Producer) -> Result<(), Failure> {
-    let header_bytes = |headers: &[OutputHeader]| -> usize {
-        headers.iter().map(|(n, v)| n.len() + v.as_ref().map_or(0, Vec::len) + 8).sum()
-    };
-    let limit = plan.dead_letter_bytes_max.saturating_sub(RECORD_OVERHEAD_BYTES);
-    let (key_bytes, value_bytes) = (output.key.map_or(0, <[u8]>::len), output.value.map_or(0, <[u8]>::len));
-    if header_bytes(output.headers) + key_bytes + value_bytes <= limit {
+    let limit = plan.record_limits.dead_letter_bytes_max();
+    if record_bytes(output.key, output.value, output.headers) <= limit {
         return Ok(producer.send(&outgoing(&plan.dead_letters, output, output.value))?);
     }
-    // Our own headers always fit; the original ones, the key and the value go as far as there is room.
-    let mut headers: Vec<OutputHeader> =
-        output.headers.iter().filter(|(name, _)| name.starts_with(HEADER_PREFIX)).cloned().collect();
-    let sizes = format!("key {key_bytes}, value {value_bytes}, headers {}", header_bytes(output.headers));
-    headers.push(("frostline-cut-from-bytes".into(), Some(sizes.into_bytes())));
-    let room = limit.saturating_sub(header_bytes(&headers));
-    let key = output.key.filter(|key| key.len() <= room / 2);
-    let room = room - key.map_or(0, <[u8]>::len);
-    let value = output.value.map(|value| &value[..value.len().min(room)]);
+    let Cut { key, value, headers } = cut(output, limit);
     let record = Outgoing { headers: &headers, key, ..outgoing(&plan.dead_letters, output, value) };
     Ok(producer.send(&record)?)
+}
+
+/// What is left of a dead letter.
+struct Cut<'a> {
+    key: Option<&'a [u8]>,
+    value: Option<&'a [u8]>,
+    headers: Vec<OutputHeader>,
+}
+
+/// Our own headers come first; the key and the value go as far as there is room, the others not at all.
+fn cut<'a>(output: &Output<'a>, limit: usize) -> Cut<'a> {
+    let mut headers: Vec<OutputHeader> =
+        output.headers.iter().filter(|(name, _)| name.starts_with(HEADER_PREFIX)).cloned().collect();
+    let (key_bytes, value_bytes) = (output.key.map_or(0, <[u8]>::len), output.value.map_or(0, <[u8]>::len));
+    let sizes = format!("key {key_bytes}, value {value_bytes}, headers {}", header_bytes(output.headers));
+    headers.push(("frostline-cut-from-bytes".into(), Some(sizes.into_bytes())));
+    let excess = record_bytes(None, None, &headers).saturating_sub(limit);
+    if let Some((_, Some(reason))) = headers.iter_mut().find(|(name, _)| name == REASON_HEADER) {
+        let mut end = reason.len().saturating_sub(excess);
+        // Not within a character.
+        while reason.get(end).is_some_and(|byte| byte & 0xc0 == 0x80) {
+            end -= 1;
+        }
+        reason.truncate(end);
+    }
+    let room = limit.saturating_sub(record_bytes(None, None, &headers));
+    let key = output.key.filter(|key| key.len() <= room / 2);
+    let room = room - key.map_or(0, <[u8]>::len);
+    Cut { key, value: output.value.map(|value| &value[..value.len().min(room)]), headers }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_dead_letter_is_cut_to_what_its_topic_takes() {
+        let headers: Vec<OutputHeader> = vec![
+            ("trace".into(), Some(vec![b'x'; 300])),
+            (REASON_HEADER.into(), Some("é".repeat(200).into_bytes())),
+            ("frostline-topic".into(), Some(b"alerts".to_vec())),
+        ];
+        let (key, value) = ([b'k'; 20], [b'v'; 5_000]);
+        let output = Output {
+            sink: Sink::DeadLetters,
+            key: Some(&key),
+            value: Some(&value),
+            timestamp_ms: 0,
+            headers: &headers,
+        };
+        for limit in [400, 401, 700, 2_000] {
+            let cut = cut(&output, limit);
+            assert!(record_bytes(cut.key, cut.value, &cut.headers) <= limit, "{limit}");
+            let header = |name: &str| {
+                let found = cut.headers.iter().find(|(found, _)| found == name);
+                found.and_then(|(_, value)| value.as_deref()).map(|value| str::from_utf8(value).unwrap())
+            };
+            assert_eq!((header("frostline-topic"), header("trace")), (Some("alerts"), None));
+            assert!(header("frostline-cut-from-bytes").unwrap().starts_with("key 20, value 5000"));
+            assert_eq!(header(REASON_HEADER).unwrap().chars().count() == 200, limit >= 700, "{limit}");
+            assert_eq!(cut.key.is_some_and(|key| key.len() == 20), limit == 2_000 || limit == 700, "{limit}");
+        }
+    }
 }

@@ -88,7 +88,11 @@ impl Worker {
             Some(outbox) => Rc::clone(outbox),
             None => {
                 let transaction = self.plan.transaction(self.index)?;
-                let producer = Arc::new(Producer::new(&self.plan.clients, transaction.as_ref())?);
+                let limits = &self.plan.record_limits;
+                limits.look_again_where_outdated();
+                let producer =
+                    Producer::with_batches(&self.plan.clients, transaction.as_ref(), limits.batch_bytes())?;
+                let producer = Arc::new(producer);
                 Rc::clone(self.outbox.insert(Rc::new(Outbox::new(producer))))
             }
         };
@@ -226,6 +230,11 @@ impl Worker {
             if outbox.producer.is_spent() {
                 self.outbox = None;
             }
+        }
+        if matches!(failure, Failure::Kafka(KafkaError::TooLarge { .. })) {
+            // The next producer's batches fit what the topics take by then.
+            self.plan.record_limits.outdated();
+            self.outbox = None;
         }
         if matches!(failure, Failure::Kafka(KafkaError::Replaced(_))) {
             self.rename_if_shared();
