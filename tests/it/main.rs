@@ -18,6 +18,7 @@ mod exactly_once;
 mod generate;
 mod goldens;
 mod history;
+mod hourly;
 mod layers;
 mod live_rules;
 mod lost_brokers;
@@ -53,6 +54,7 @@ fn main() {
         admin::tests(),
         bad_input::tests(),
         history::tests(),
+        hourly::tests(),
         live_rules::tests(),
         pipeline::tests(),
         rules::tests(),
