@@ -228,6 +228,7 @@ fn station(id: &str, number: usize) -> Option<Station> {
         gsn_flag: None,
         hcn_crn_flag: None,
         wmo_id: None,
+        icao: None,
     })
 }
 

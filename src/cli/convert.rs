@@ -17,7 +17,8 @@ use super::rules::{StationFiles, source};
 use super::signals::stoppable;
 use super::{Common, Failed, output};
 use crate::backtest::{self, Input, Setting};
-use crate::history::{Bad, DayBook, Order, Place, Plan, Watch};
+use crate::history::{Bad, DayBook, Order, Place, Plan, Watch, is_hourly};
+use crate::noaa::IcaoIndex;
 use crate::stages::count;
 
 use crate::stages::StationIndex;
@@ -27,6 +28,8 @@ Examples:
   frostline convert 2016.csv.gz --sort date --stations ghcnd-stations.txt --out 2016.jsonl.gz
   frostline convert 2016.csv.gz --sort date --stations ghcnd-stations.txt --set assemble.compat=rally --out 2016.jsonl
   frostline convert USC00027716.dly --into lines --from 2016-01-01 --out 2016.csv
+  frostline convert GHCNh_USW00003192_2025.psv --out hourly.jsonl    an observation a line, as in noaa-hourly
+  frostline convert metars.cache.csv.gz --stations ghcnh-station-list.csv --out hourly.jsonl
   frostline convert old.json --sort date --out sorted.jsonl          an array of documents, line by line, by date
 
 With --sort date each station and day is one document, however its lines are spread. Without, lines are put together
@@ -46,7 +49,7 @@ pub(super) struct ConvertArguments {
     /// The file to write, gzipped if its name ends in .gz; - is standard output
     #[arg(long, value_name = "FILE", default_value = "-")]
     out: PathBuf,
-    /// What lines become: enriched documents, or by_year lines
+    /// What daily lines become: enriched documents, or by_year lines
     #[arg(long = "into", value_name = "FORM", default_value = "documents")]
     form: Into,
     #[command(flatten)]
@@ -82,7 +85,7 @@ struct Summary {
 
 pub(super) async fn convert(common: &Common, arguments: ConvertArguments) -> Result<(), Failed> {
     let config = common.load(&[])?;
-    let plan = arguments.history.plan()?;
+    let mut plan = arguments.history.plan()?;
     if arguments.on_error == OnError::Pass {
         let reason = "--on-error pass is for replay: here a bad line can stop the work, be skipped, or go to --dead-letters";
         return Err(Failed::Usage(anyhow::anyhow!(reason)));
@@ -91,6 +94,7 @@ pub(super) async fn convert(common: &Common, arguments: ConvertArguments) -> Res
         return Err(Failed::Usage(anyhow::anyhow!("--out and --dead-letters name the same file")));
     }
     let stations = arguments.stations.read()?;
+    plan.settings.icao = stations.as_deref().map(|stations| Arc::new(IcaoIndex::new(stations)));
     let setting = source::setting(&config, stations.as_deref())?;
     let is_to_stdout = is_stdout(&arguments.out);
     let job = Job {
@@ -290,6 +294,9 @@ impl Job {
         let shared = Mutex::new(&mut *out);
         let push = |feed: &mut backtest::Feed<'_>| {
             let read = self.read(bar, &summary, &mut |text| {
+                if is_hourly(text) {
+                    return shared.lock().unwrap_or_else(PoisonError::into_inner).write(text);
+                }
                 if text.first() != Some(&b'{') {
                     needs_stations(self.setting.stations.as_ref())?;
                 }

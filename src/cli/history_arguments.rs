@@ -6,20 +6,20 @@ use std::str::FromStr;
 use clap::{Args, ValueEnum};
 
 use super::Failed;
-use crate::history::{Order, Plan, Selection, Units, is_stdin};
+use crate::history::{Order, Plan, ReadSettings, Selection, Units, is_stdin};
 use crate::noaa::{Date, Element, StationId};
 
 /// Files, selection and order
 #[derive(Args)]
 pub(super) struct HistoryArguments {
-    /// The files, in order: by_year CSV, .dly, station CSV, JSON lines or arrays; plain, gzip, bzip2, zstd or xz;
-    /// - is standard input
+    /// The files, in order: by_year CSV, .dly, station CSV, hourly CSV, GHCNh, METARs, JSON lines or arrays; plain, gzip,
+    /// bzip2, zstd or xz; - is standard input
     #[arg(required = true, value_name = "FILE")]
     pub(super) files: Vec<PathBuf>,
     /// The units of a station CSV without columns of attributes, such as one of Climate Data Online
     #[arg(long, value_name = "UNITS")]
     pub(super) units: Option<UnitsArgument>,
-    /// Bring all records into the order of their days, with bounded memory
+    /// Bring all records into the order of their days (hourly observations: hours), with bounded memory
     #[arg(long, value_name = "KEY", conflicts_with = "shuffle")]
     pub(super) sort: Option<SortKey>,
     /// Bring them into an order at random, the same for the same seed
@@ -69,7 +69,7 @@ impl From<UnitsArgument> for Units {
 /// What records can be sorted by.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub(super) enum SortKey {
-    /// The day that they are about.
+    /// The day or hour that they are about
     Date,
 }
 
@@ -137,7 +137,7 @@ impl HistoryArguments {
         };
         Ok(Plan {
             files: self.files.clone(),
-            units: self.units.map(Units::from),
+            settings: ReadSettings { units: self.units.map(Units::from), ..ReadSettings::default() },
             selection: Selection {
                 stations: self.station.clone(),
                 elements: self.element.clone(),

@@ -4,6 +4,8 @@ use std::str::FromStr;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
+const DAY_SECONDS: f64 = 86_400.0;
+
 /// Records in a time: `1000/s`, `1000` (a second), `500/1s`, `30/1m`, `5/250ms`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Rate {
@@ -36,7 +38,7 @@ impl FromStr for Rate {
     }
 }
 
-/// Days of the records' own calendar in a time: `1day/s`, `7days/s`, `1day/250ms`.
+/// Days or hours of the records' own calendar in a time: `1day/s`, `7days/s`, `1day/250ms`, `1h/s`, `6hours/s`.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(super) struct Calendar {
     day: Duration,
@@ -46,19 +48,24 @@ impl FromStr for Calendar {
     type Err = String;
 
     fn from_str(text: &str) -> Result<Self, String> {
-        let expected = || format!("{text:?}: expected days in a time, as in 1day/s");
-        let (days, time) = text.split_once('/').ok_or_else(expected)?;
-        let days = days.trim().trim_end_matches('s').strip_suffix("day").ok_or_else(expected)?.trim();
-        let rate: Rate =
-            format!("{}/{time}", if days.is_empty() { "1" } else { days }).parse().map_err(|_| expected())?;
-        Ok(Self { day: rate.per.div_f64(rate.records as f64) })
+        let expected = || format!("{text:?}: expected days or hours in a time, as in 1day/s or 1h/s");
+        let (span, time) = text.split_once('/').ok_or_else(expected)?;
+        let span = span.trim().trim_end_matches('s');
+        let units = [("day", 1), ("hour", 24), ("h", 24)];
+        let unit = units.iter().find_map(|(unit, of_day)| Some((span.strip_suffix(unit)?, *of_day)));
+        let (count, of_day) = unit.ok_or_else(expected)?;
+        let count = if count.trim().is_empty() { "1" } else { count.trim() };
+        let rate: Rate = format!("{count}/{time}").parse().map_err(|_| expected())?;
+        let day = rate.per.as_secs_f64() * f64::from(of_day) / rate.records as f64;
+        Duration::try_from_secs_f64(day).map(|day| Self { day }).map_err(|_| expected())
     }
 }
 
 impl Calendar {
-    /// When a record may go that is about so many days after the first one.
-    pub(super) fn after(self, days: i32) -> Duration {
-        self.day.mul_f64(f64::from(days.max(0)))
+    /// When a record may go that is about so many seconds after the first one.
+    pub(super) fn after(self, seconds: i64) -> Duration {
+        let due = self.day.as_secs_f64() * seconds.max(0) as f64 / DAY_SECONDS;
+        Duration::try_from_secs_f64(due).unwrap_or(Duration::MAX)
     }
 }
 
@@ -135,11 +142,14 @@ mod tests {
 
     #[test]
     fn calendars_are_read() {
-        let day = |text: &str| text.parse::<Calendar>().map(|calendar| calendar.after(3));
+        let day = |text: &str| text.parse::<Calendar>().map(|calendar| calendar.after(3 * 86_400));
         assert_eq!(day("1day/s"), Ok(Duration::from_secs(3)));
         assert_eq!(day("10days/s"), Ok(Duration::from_millis(300)));
         assert_eq!(day("day/500ms"), Ok(Duration::from_millis(1_500)));
-        for wrong in ["", "1/s", "day", "0days/s", "1day/never"] {
+        assert_eq!(day("1h/s"), Ok(Duration::from_secs(72)));
+        assert_eq!(day("6 hours/s"), Ok(Duration::from_secs(12)));
+        assert_eq!("1h/s".parse::<Calendar>().map(|hour| hour.after(1_800)), Ok(Duration::from_millis(500)));
+        for wrong in ["", "1/s", "day", "0days/s", "1day/never", "1week/s"] {
             assert!(day(wrong).unwrap_err().contains("1day/s"), "{wrong}");
         }
     }

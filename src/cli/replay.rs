@@ -1,5 +1,6 @@
 //! `frostline replay`: files into a topic.
 
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 
@@ -11,8 +12,13 @@ use super::history_arguments::{HistoryArguments, OnError};
 use super::pace::{Calendar, Pace, Rate};
 use super::replay_job::Job;
 use super::signals::stoppable;
-use super::{Common, Failed, output, topics};
-use crate::config::{Guarantee, topic};
+use super::{Common, Failed, output, stations, topics};
+use crate::config::{Config, Guarantee, topic};
+use crate::history::{Expected, Kind};
+use crate::noaa::IcaoIndex;
+
+/// The topic of hourly observations.
+const HOURLY: &str = "noaa-hourly";
 
 const EXAMPLES: &str = "\
 Examples:
@@ -21,6 +27,8 @@ Examples:
   frostline replay USC00027716.dly 2016.csv.xz --topic noaa-csv-raw --station USC00027716
   frostline replay day.jsonl --topic noaa-json --burst 500/1s     500 at once, then a pause, as in the talk
   frostline replay 2016.csv.gz --topic noaa-csv-raw --resume      go on where the same replay stopped
+  frostline replay GHCNh_USW00003192_2025.psv --topic noaa-hourly --speed 1h/s
+  frostline replay metars.cache.csv.gz --topic noaa-hourly --stations ghcnh-station-list.csv
   zcat 2016.csv.gz | frostline replay - --topic noaa-csv-raw --json
 
 Each block of records is one transaction, with the position after it (unless runtime.guarantee is \"at_least_once\"):
@@ -41,9 +49,12 @@ pub(super) struct ReplayArguments {
     /// Send in bursts, as in 500/1s
     #[arg(long, value_name = "N/1s", conflicts_with = "speed")]
     burst: Option<Rate>,
-    /// Send by the records' own calendar, as in 1day/s; best with --sort date
+    /// Send by the records' own calendar, as in 1day/s or 1h/s; best with --sort date
     #[arg(long, value_name = "DAYS/s")]
     speed: Option<Calendar>,
+    /// NOAA's ghcnh-station-list.csv, which has the GHCN ids of the stations in METARs
+    #[arg(long, value_name = "FILE")]
+    stations: Option<PathBuf>,
     /// Go on where the same replay (topic, files, order, selection, --on-error) stopped
     #[arg(long)]
     resume: bool,
@@ -70,8 +81,13 @@ pub(super) struct ReplaySummary {
 
 pub(super) async fn replay(common: &Common, arguments: &ReplayArguments) -> Result<(), Failed> {
     let config = common.load(&[])?;
-    let plan = arguments.history.plan()?;
+    let mut plan = arguments.history.plan()?;
     let topic = config.resolve_topic(&arguments.topic);
+    plan.settings.expected = expected(&config, &topic);
+    if let Some(file) = &arguments.stations {
+        let stations = stations::read_inventory(file, None, None).map_err(Failed::Usage)?;
+        plan.settings.icao = Some(Arc::new(IcaoIndex::new(&stations)));
+    }
     topics::check_exists(&config, &topic).await?;
     if arguments.on_error == OnError::DeadLetter {
         topics::check_exists(&config, &config.topic(topic::DEAD_LETTERS).name).await?;
@@ -84,6 +100,7 @@ pub(super) async fn replay(common: &Common, arguments: &ReplayArguments) -> Resu
     let job = Job {
         file_bytes: arguments.history.files_bytes()?,
         plan,
+        stations: arguments.stations.clone(),
         topic,
         dead_letters: config.topic(topic::DEAD_LETTERS).name,
         pace: Pace::new(arguments.rate, arguments.burst),
@@ -124,4 +141,17 @@ pub(super) async fn replay(common: &Common, arguments: &ReplayArguments) -> Resu
         }
     }
     interrupted.map_or(Ok(()), |signal| Err(Failed::Interrupted(signal)))
+}
+
+/// Which observations a topic takes; topics of other names take all.
+fn expected(config: &Config, name: &str) -> Option<Expected> {
+    let topics = [
+        (HOURLY, Kind::Hourly),
+        (topic::CSV_RAW, Kind::Daily),
+        (topic::RAW, Kind::Daily),
+        (topic::JSON, Kind::Daily),
+        (topic::JSON_US_AZ, Kind::Daily),
+    ];
+    let (_, kind) = topics.into_iter().find(|(logical, _)| config.resolve_topic(logical) == name)?;
+    Some(Expected { kind, by: name.to_owned() })
 }

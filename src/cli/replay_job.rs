@@ -22,7 +22,7 @@ use super::history_arguments::OnError;
 use super::output;
 use super::pace::{Calendar, Pace};
 use super::replay::ReplaySummary;
-use crate::history::{Bad, Flow, Place, Plan, Watch, date_of, station_of};
+use crate::history::{Bad, Flow, Place, Plan, Watch, station_of, time_of};
 
 /// A block ends after so many records,
 const BLOCK_RECORDS: u64 = 50_000;
@@ -38,6 +38,8 @@ const TOLD_MAX: u64 = 5;
 /// What is to be sent, and how.
 pub(super) struct Job {
     pub(super) plan: Plan,
+    /// The file with the stations of METARs.
+    pub(super) stations: Option<PathBuf>,
     pub(super) file_bytes: u64,
     pub(super) topic: String,
     pub(super) dead_letters: String,
@@ -70,7 +72,7 @@ impl Job {
             in_block: 0,
             block_since: Instant::now(),
             start: Instant::now(),
-            first_day: None,
+            first_time: None,
             last_place: None,
             failure: None,
             summary: ReplaySummary { topic: self.topic.clone(), ..ReplaySummary::default() },
@@ -130,8 +132,12 @@ impl Job {
             self.topic, self.plan.order, self.plan.selection, self.on_error
         );
         // Without, the name is that of earlier versions, whose replays can be resumed.
-        if let Some(units) = self.plan.units {
+        if let Some(units) = self.plan.settings.units {
             sequence.push_str(&format!(" {units:?}"));
+        }
+        // Other stations leave out other METARs.
+        if let Some(stations) = &self.stations {
+            sequence.push_str(&format!(" {stations:?}"));
         }
         let mut crc = flate2::Crc::new();
         crc.update(sequence.as_bytes());
@@ -190,7 +196,7 @@ struct Sender<'a> {
     in_block: u64,
     block_since: Instant,
     start: Instant,
-    first_day: Option<i32>,
+    first_time: Option<i64>,
     last_place: Option<(PathBuf, u64)>,
     /// Of a block that was ended while nothing came.
     failure: Option<anyhow::Error>,
@@ -266,11 +272,10 @@ impl Sender<'_> {
 
     /// How long the record must wait before it may go.
     fn wait(&mut self, text: &[u8]) -> Duration {
-        let by_calendar = match (self.job.calendar, self.job.calendar.and_then(|_| date_of(text))) {
-            (Some(calendar), Some(date)) => {
-                let day = date.days_since_1970();
-                let first = *self.first_day.get_or_insert(day);
-                calendar.after(day - first).saturating_sub(self.start.elapsed())
+        let by_calendar = match (self.job.calendar, self.job.calendar.and_then(|_| time_of(text))) {
+            (Some(calendar), Some(time)) => {
+                let first = *self.first_time.get_or_insert(time);
+                calendar.after(time - first).saturating_sub(self.start.elapsed())
             }
             _ => Duration::ZERO,
         };

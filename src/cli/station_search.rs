@@ -125,7 +125,8 @@ impl SearchArguments {
         ];
         let text = self.text.as_deref().unwrap_or_default();
         // Each word may be in another of them: "phoenix arizona", "phoenix az".
-        let codes = [Some(station.country_code.as_str()), station.state_code.as_deref()];
+        let codes =
+            [Some(station.country_code.as_str()), station.state_code.as_deref(), station.icao.as_deref()];
         let is_named = |word: &str| {
             names.iter().any(|name| has(name, word))
                 || codes.iter().flatten().any(|code| code.eq_ignore_ascii_case(word))

@@ -1,5 +1,6 @@
 //! `frostline stations`: the station table.
 
+use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Instant;
@@ -13,17 +14,20 @@ use super::{Common, Failed, output, topics};
 use crate::bounded::read_line;
 use crate::config::topic;
 use crate::history;
-use crate::noaa::{Codes, Compat, Station};
+use crate::noaa::{Codes, Compat, HourlyList, Station, StationId};
 
 const EXAMPLES: &str = "\
 Examples:
   frostline stations import ghcnd-stations.txt --countries ghcnd-countries.txt --states ghcnd-states.txt
+  frostline stations import ghcnd-stations.txt --countries ghcnd-countries.txt --states ghcnd-states.txt \\
+    --hourly ghcnh-station-list.csv
   frostline stations search seligman --stations ghcnd-stations.txt
   frostline stations search --near 33.45,-112.07 -n 5             of the broker's station table
   frostline stations show USC00027716 --stations ghcnd-stations.txt --data 2016.csv.gz
 
 The files are NOAA's: ghcnd-stations.txt, ghcnd-countries.txt and ghcnd-states.txt of GHCN-Daily. Keep data and
-inventory of one age together: stations move, and ids change.";
+inventory of one age together: stations move, and ids change. --hourly takes ghcnh-station-list.csv of GHCNh, and
+belongs into each import: a later one without it takes the ICAO ids away again.";
 
 /// Longest line of an inventory that is read, in bytes.
 const LINE_BYTES_MAX: usize = 4_096;
@@ -51,6 +55,9 @@ enum StationsCommand {
         /// ghcnd-states.txt
         #[arg(long, value_name = "FILE")]
         states: PathBuf,
+        /// ghcnh-station-list.csv: adds the ICAO ids that METARs need, and stations that only report hourly
+        #[arg(long, value_name = "FILE")]
+        hourly: Option<PathBuf>,
     },
     Search(SearchArguments),
     Show(ShowArguments),
@@ -58,16 +65,32 @@ enum StationsCommand {
 
 pub(super) async fn stations(common: &Common, arguments: &StationsArguments) -> Result<(), Failed> {
     match &arguments.command {
-        StationsCommand::Import { file, countries, states } => import(common, file, countries, states).await,
+        StationsCommand::Import { file, countries, states, hourly } => {
+            import(common, file, (countries, states), hourly.as_deref()).await
+        }
         StationsCommand::Search(arguments) => station_search::search(common, arguments).await,
         StationsCommand::Show(arguments) => station_search::show(common, arguments).await,
     }
 }
 
-async fn import(common: &Common, file: &Path, countries: &Path, states: &Path) -> Result<(), Failed> {
+async fn import(
+    common: &Common,
+    file: &Path,
+    (countries, states): (&Path, &Path),
+    hourly: Option<&Path>,
+) -> Result<(), Failed> {
     let config = common.load(&[])?;
     // A bad file is found before anything is sent.
-    let stations = read_inventory(file, Some(countries), Some(states)).map_err(Failed::Usage)?;
+    let read = |file: &Path| read_inventory(file, Some(countries), Some(states)).map_err(Failed::Usage);
+    let mut stations = read(file)?;
+    if let Some(list) = hourly {
+        let hourly = read(list)?;
+        if hourly.iter().all(|station| station.icao.is_none()) {
+            let reason = "no station in it has an ICAO id: --hourly takes ghcnh-station-list.csv";
+            return Err(Failed::Usage(anyhow::anyhow!("{}: {reason}", list.display())));
+        }
+        add_hourly(&mut stations, hourly);
+    }
     let topic = config.topic(topic::STATIONS).name;
     topics::check_exists(&config, &topic).await?;
     let settings = ClientSettings::new(&config.kafka)?;
@@ -86,7 +109,8 @@ async fn import(common: &Common, file: &Path, countries: &Path, states: &Path) -
     Ok(())
 }
 
-/// Reads NOAA's inventory. Without the files of names, codes stand for countries, and states have none.
+/// Reads NOAA's inventory, or its list of hourly stations. Without the files of names, codes stand for countries, and
+/// states have none.
 pub(super) fn read_inventory(
     file: &Path,
     countries_file: Option<&Path>,
@@ -100,16 +124,37 @@ pub(super) fn read_inventory(
     let (countries, states) = (codes(countries_file)?, codes(states_file)?);
     let mut lines = history::open(file, Arc::default())?;
     let mut stations = Vec::new();
-    let mut line = Vec::new();
+    let (mut line, mut list, mut left_out) = (Vec::new(), None, 0_u64);
     for number in 1_u64.. {
         let place = || format!("{}:{number}", file.display());
         if !read_line(&mut lines, &mut line, LINE_BYTES_MAX).with_context(place)? {
             break;
         }
         let text = line.strip_prefix(BYTE_ORDER_MARK).unwrap_or(&line);
-        if !text.trim_ascii().is_empty() {
-            stations.push(Station::parse_line(text, &countries, &states).with_context(place)?);
+        if text.trim_ascii().is_empty() {
+            continue;
         }
+        if number == 1 {
+            list = HourlyList::parse(&String::from_utf8_lossy(text));
+            if list.is_some() {
+                continue;
+            }
+        }
+        let Some(list) = &list else {
+            stations.push(Station::parse_line(text, &countries, &states).with_context(place)?);
+            continue;
+        };
+        // The list of hourly stations has lines that are wrong, as NOAA publishes it.
+        match list.station(&String::from_utf8_lossy(text), &countries, &states) {
+            Ok(station) => stations.push(station),
+            Err(error) => {
+                left_out += 1;
+                tracing::debug!(at = place(), %error, "station left out");
+            }
+        }
+    }
+    if left_out > 0 {
+        tracing::warn!(file = %file.display(), stations = left_out, "stations left out whose lines are invalid");
     }
     if stations.is_empty() {
         bail!("{}: no station in it", file.display());
@@ -124,6 +169,18 @@ pub(super) fn read_inventory(
         );
     }
     Ok(stations)
+}
+
+/// Adds the ICAO ids of hourly stations, and those stations that only report hourly.
+fn add_hourly(stations: &mut Vec<Station>, hourly: Vec<Station>) {
+    let places: HashMap<StationId, usize> =
+        stations.iter().enumerate().map(|(place, station)| (station.id, place)).collect();
+    for station in hourly {
+        match places.get(&station.id) {
+            Some(place) => stations[*place].icao = station.icao,
+            None => stations.push(station),
+        }
+    }
 }
 
 /// How many codes of the stations have a name.

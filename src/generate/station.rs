@@ -136,6 +136,7 @@ pub(super) fn describe(seed: u64, number: u64) -> Option<Station> {
         gsn_flag: flag("GSN", place.has_wmo_id),
         hcn_crn_flag: flag("HCN", matches!(place.network, Network::Cooperative(_))),
         wmo_id: place.has_wmo_id.then(|| format!("{:05}", number % 100_000)),
+        icao: None,
     })
 }
 

@@ -1,6 +1,8 @@
 //! Which form a file has, by its first line.
 
+use super::metar_lines::MetarLines;
 use super::station_csv::Columns;
+use crate::hourly::{Ghcnh, HourlyCsv};
 use crate::noaa::{Date, StationId};
 
 /// The form of a file.
@@ -16,6 +18,23 @@ pub enum Form {
     JsonLines,
     /// Objects between brackets, or one after the other, over any number of lines.
     JsonArray,
+    /// One hourly observation a line, with a header.
+    HourlyCsv,
+    /// NOAA's hourly data, pipe-separated.
+    Ghcnh,
+    /// METARs, each with a time before it.
+    Metar,
+    /// The METAR cache of the Aviation Weather Center.
+    AwcCsv,
+}
+
+/// How often the observations of a file were made.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Kind {
+    /// Once a day: GHCN-Daily.
+    Daily,
+    /// Each hour or more often.
+    Hourly,
 }
 
 impl Form {
@@ -32,8 +51,28 @@ impl Form {
             _ if line.starts_with(b"\"STATION\"") || line.starts_with(b"STATION,") => Self::StationCsv,
             _ if Columns::is_header(&String::from_utf8_lossy(line)) => Self::StationCsv,
             _ if is_dly(line) => Self::Dly,
-            _ => Self::ByYear,
+            _ => hourly(&String::from_utf8_lossy(start)).unwrap_or(Self::ByYear),
         }
+    }
+
+    /// The kind of its observations; `None` for documents, which may be of any kind.
+    pub fn kind(self) -> Option<Kind> {
+        match self {
+            Self::ByYear | Self::Dly | Self::StationCsv => Some(Kind::Daily),
+            Self::HourlyCsv | Self::Ghcnh | Self::Metar | Self::AwcCsv => Some(Kind::Hourly),
+            Self::JsonLines | Self::JsonArray => None,
+        }
+    }
+}
+
+fn hourly(start: &str) -> Option<Form> {
+    let line = start.lines().find(|line| !line.trim().is_empty() && !line.starts_with('#'))?.trim_end();
+    match line {
+        _ if line.starts_with("raw_text,") || line == "No errors" => Some(Form::AwcCsv),
+        _ if HourlyCsv::parse(line).is_some() => Some(Form::HourlyCsv),
+        _ if Ghcnh::parse(line).is_some() => Some(Form::Ghcnh),
+        _ if MetarLines::are_likely(line) => Some(Form::Metar),
+        _ => None,
     }
 }
 
@@ -62,6 +101,14 @@ mod tests {
             ("{\"station_id\":\"x\"}\n", Form::JsonLines),
             ("{\n  \"station_id\": \"x\"\n}\n", Form::JsonArray),
             ("\u{feff} [\n{", Form::JsonArray),
+            ("icao,ghcn_id,time_utc,temp_c,dewpoint_c,wind_m_s\n", Form::HourlyCsv),
+            ("STATION|Station_name|DATE|temperature\n", Form::Ghcnh),
+            ("Station_ID|Station_name|Year|Month|Day|Hour|Minute|temperature\n", Form::Ghcnh),
+            ("No errors\nNo warnings\n5 ms\ndata source=metars\n2 results\nraw_text,", Form::AwcCsv),
+            ("raw_text,station_id,observation_time\n", Form::AwcCsv),
+            ("2016/01/31 04:56\nKSFO 310456Z", Form::Metar),
+            ("# METARs of a day\n\n201601310456 METAR KSFO 310456Z", Form::Metar),
+            ("METAR KSFO 310456Z 11/06", Form::Metar),
             ("", Form::ByYear),
             ("what?", Form::ByYear),
         ] {

@@ -5,12 +5,15 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
+use super::DaySorter;
+use super::read_settings::ReadSettings;
 use super::reader::{Bad, Flow, Item, read_in};
-use super::selection::{Selection, date_of};
-use super::{DaySorter, Units};
+use super::selection::{Selection, time_of};
 
-/// Behind all days: what has none.
-const NO_DAY: i32 = i32::MAX;
+/// Behind all hours: what has none.
+const NO_HOUR: i32 = i32::MAX;
+/// Seconds of an hour.
+const HOUR: i64 = 3_600;
 /// How many parts a shuffle is done in.
 const SHUFFLE_PARTS: i32 = 1_024;
 
@@ -19,7 +22,7 @@ const SHUFFLE_PARTS: i32 = 1_024;
 pub enum Order {
     /// As the files have them.
     AsGiven,
-    /// By their days; within a day as the files have them.
+    /// By their days, hourly observations by their hours; within these as the files have them.
     ByDay,
     /// At random, the same for the same seed.
     Shuffled(u64),
@@ -30,8 +33,8 @@ pub enum Order {
 pub struct Plan {
     /// The files, in order.
     pub files: Vec<PathBuf>,
-    /// The units of station CSVs that do not say theirs.
-    pub units: Option<Units>,
+    /// What the files do not say, and must be.
+    pub settings: ReadSettings,
     /// What is wanted of them.
     pub selection: Selection,
     /// In which order.
@@ -84,7 +87,8 @@ impl Plan {
             Order::ByDay => {
                 let mut sorter = DaySorter::new(self.memory_bytes, &self.folder);
                 let flow = self.read_all(watch, on_bad, &mut |_, text| {
-                    sorter.push(date_of(text).map_or(NO_DAY, |date| date.days_since_1970()), text)?;
+                    let hour = time_of(text).and_then(|time| i32::try_from(time.div_euclid(HOUR)).ok());
+                    sorter.push(hour.unwrap_or(NO_HOUR), text)?;
                     Ok(ControlFlow::Continue(()))
                 })?;
                 if flow.is_break() {
@@ -146,7 +150,7 @@ impl Plan {
     ) -> Flow {
         for file in &self.files {
             let position = Arc::clone(watch.position);
-            let read = read_in(self.units, file, position, watch.stop, &mut |(item, checked)| {
+            let read = read_in(&self.settings, file, position, watch.stop, &mut |(item, checked)| {
                 let Item { text, line } = item;
                 if watch.stop.load(Ordering::Relaxed) {
                     return Ok(ControlFlow::Break(()));
@@ -189,7 +193,7 @@ mod tests {
         std::fs::write(&path, text).unwrap();
         let plan = Plan {
             files: vec![path],
-            units: None,
+            settings: ReadSettings::default(),
             selection: Selection::default(),
             order,
             memory_bytes,

@@ -10,17 +10,18 @@ use anyhow::Context;
 
 use super::array::Objects;
 use super::dly;
-use super::form::Form;
+use super::form::{Form, Kind};
+use super::hourly_lines::read_hourly;
 use super::open::open_until;
+use super::read_settings::{Expected, ReadSettings};
 use super::station_csv::Columns;
-use super::units::Units;
 use crate::bounded::read_line;
-use crate::noaa::{Line, Reading, ReadingError, ViewError, check_json};
+use crate::noaa::{Line, Reading, ReadingError};
 
 /// What some editors put before a text; in files that were joined it also stands before a line.
-const BYTE_ORDER_MARK: &[u8] = b"\xef\xbb\xbf";
+pub(super) const BYTE_ORDER_MARK: &[u8] = b"\xef\xbb\xbf";
 /// Longest line that is read, in bytes.
-const LINE_BYTES_MAX: usize = 64 * 1024 * 1024;
+pub(super) const LINE_BYTES_MAX: usize = 64 * 1024 * 1024;
 
 /// A record of a file.
 #[derive(Clone, Copy, Debug)]
@@ -44,26 +45,28 @@ pub type Flow = anyhow::Result<ControlFlow<()>>;
 /// A record, or what stands where one should be.
 pub type Given<'a> = (Item<'a>, Result<(), Bad>);
 
-/// Calls `visit` with each record of a file until it breaks off. Empty lines and headers are left out. Standard input
-/// counts as ended once `stop` is set.
+/// Calls `visit` with each record of a file of daily observations until it breaks off. Empty lines and headers are left
+/// out. Standard input counts as ended once `stop` is set.
 ///
 /// # Errors
-/// Where the file cannot be opened or read to its end (a packed file that is cut off, say), with the line.
+/// Where the file cannot be opened or read to its end (a packed file that is cut off, say), with the line; a file of
+/// hourly observations.
 pub fn read(
     path: &Path,
     position: Arc<AtomicU64>,
     stop: &Arc<AtomicBool>,
     visit: &mut dyn FnMut(Given<'_>) -> Flow,
 ) -> Flow {
-    read_in(None, path, position, stop, visit)
+    let expected = Some(Expected { kind: Kind::Daily, by: "this command".to_owned() });
+    read_in(&ReadSettings { expected, ..ReadSettings::default() }, path, position, stop, visit)
 }
 
-/// As [`read`]; a station CSV that does not say its units has these.
+/// As [`read`], with other settings.
 ///
 /// # Errors
-/// As [`read`].
+/// As [`read`]; METARs without stations, and observations that are not wanted.
 pub fn read_in(
-    units: Option<Units>,
+    settings: &ReadSettings,
     path: &Path,
     position: Arc<AtomicU64>,
     stop: &Arc<AtomicBool>,
@@ -75,13 +78,25 @@ pub fn read_in(
         input.consume(BYTE_ORDER_MARK.len());
     }
     let start = input.fill_buf().with_context(unreadable)?;
-    match Form::of(start) {
-        Form::JsonArray => read_array(path, input, visit),
-        form => read_lines(path, input, (form, units), visit),
+    let form = Form::of(start);
+    if let Some(expected) = &settings.expected {
+        expected.check(path, form, start)?;
+    }
+    match form {
+        Form::JsonArray => read_array(path, input, settings, visit),
+        form if form.kind() == Some(Kind::Hourly) => {
+            read_hourly(path, input, (form, settings.icao.as_deref()), visit)
+        }
+        form => read_lines(path, input, (form, settings), visit),
     }
 }
 
-fn read_array(path: &Path, input: Box<dyn BufRead + Send>, visit: &mut dyn FnMut(Given<'_>) -> Flow) -> Flow {
+fn read_array(
+    path: &Path,
+    input: Box<dyn BufRead + Send>,
+    settings: &ReadSettings,
+    visit: &mut dyn FnMut(Given<'_>) -> Flow,
+) -> Flow {
     let mut objects = Objects::new(input);
     loop {
         let line = objects.line;
@@ -90,7 +105,7 @@ fn read_array(path: &Path, input: Box<dyn BufRead + Send>, visit: &mut dyn FnMut
         // Records are one line each, whatever the array's layout.
         let text: Vec<u8> =
             object.iter().map(|byte| if matches!(byte, b'\n' | b'\r') { b' ' } else { *byte }).collect();
-        if visit((Item { text: &text, line }, check_document(&text)))?.is_break() {
+        if visit((Item { text: &text, line }, settings.check_document(&text)))?.is_break() {
             return Ok(ControlFlow::Break(()));
         }
     }
@@ -99,7 +114,7 @@ fn read_array(path: &Path, input: Box<dyn BufRead + Send>, visit: &mut dyn FnMut
 fn read_lines(
     path: &Path,
     mut input: Box<dyn BufRead + Send>,
-    (form, units): (Form, Option<Units>),
+    (form, settings): (Form, &ReadSettings),
     visit: &mut dyn FnMut(Given<'_>) -> Flow,
 ) -> Flow {
     let (mut line, mut columns) = (Vec::with_capacity(512), None::<Columns>);
@@ -126,14 +141,15 @@ fn read_lines(
                 Ok(Line::Reading(_)) => give(text, Ok(()))?,
                 Err(error) => give(text, Err(Bad { reason: error.to_string() }))?,
             },
-            Form::JsonLines | Form::JsonArray => give(text, check_document(text))?,
+            Form::JsonLines | Form::JsonArray => give(text, settings.check_document(text))?,
             Form::Dly => expand(text, &mut give, |visit| dly::read_line(text, visit))?,
-            Form::StationCsv => {
+            // The others are read elsewhere.
+            Form::StationCsv | Form::HourlyCsv | Form::Ghcnh | Form::Metar | Form::AwcCsv => {
                 let text_line = String::from_utf8_lossy(text);
                 match columns.as_ref().filter(|_| !Columns::is_header(&text_line)) {
                     Some(columns) => expand(text, &mut give, |visit| columns.read_line(&text_line, visit))?,
                     None => {
-                        let header = Columns::parse(&text_line, units).map_err(anyhow::Error::msg);
+                        let header = Columns::parse(&text_line, settings.units).map_err(anyhow::Error::msg);
                         columns = Some(header.with_context(|| format!("{}:{number}", path.display()))?);
                     }
                 }
@@ -146,7 +162,7 @@ fn read_lines(
     Ok(ControlFlow::Continue(()))
 }
 
-fn without_line_end(line: &[u8]) -> &[u8] {
+pub(super) fn without_line_end(line: &[u8]) -> &[u8] {
     let end = line.iter().rposition(|byte| !matches!(byte, b'\n' | b'\r')).map_or(0, |last| last + 1);
     &line[..end]
 }
@@ -187,14 +203,10 @@ pub(super) fn give_line(
     Ok(())
 }
 
-/// A document must be a JSON object, as the stages read it; what it says is for them to find out.
-fn check_document(text: &[u8]) -> Result<(), Bad> {
-    check_json(text).map_err(|error: ViewError| Bad { reason: error.to_string() })
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::history::Units;
 
     fn items(name: &str, text: &str) -> Vec<(u64, String, bool)> {
         let dir = tempfile::tempdir().unwrap();
@@ -270,7 +282,8 @@ mod tests {
             .unwrap();
         let read = |units| {
             let mut found = Vec::new();
-            let flow = read_in(units, &path, Arc::default(), &Arc::default(), &mut |(item, _)| {
+            let settings = ReadSettings { units, ..ReadSettings::default() };
+            let flow = read_in(&settings, &path, Arc::default(), &Arc::default(), &mut |(item, _)| {
                 found.push(String::from_utf8_lossy(item.text).into_owned());
                 Ok(ControlFlow::Continue(()))
             });
@@ -279,19 +292,5 @@ mod tests {
         let error = format!("{:#}", read(None).unwrap_err());
         assert!(error.contains("cdo.csv:1: the units"), "{error}");
         assert_eq!(read(Some(Units::Standard)).unwrap(), ["USC00020080,20160101,TMIN,11,,,,"]);
-    }
-
-    #[test]
-    fn documents_that_no_stage_reads_are_refused() {
-        for (text, is_sound) in [
-            ("{\"a\":{\"b\":[1,\"\\ud83d\\ude00\"]}}", true),
-            ("{\"TMIN\":1e999}", false),
-            ("{\"a\":[{\"b\":-1e999}]}", false),
-            ("{\"name\":\"\\ud800\"}", false),
-            ("[1]", false),
-            ("{\"a\":1} x", false),
-        ] {
-            assert_eq!(check_document(text.as_bytes()).is_ok(), is_sound, "{text}");
-        }
     }
 }

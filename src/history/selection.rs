@@ -1,8 +1,13 @@
 //! Which records are wanted, and what they say of station and day.
 
 use serde::Deserialize;
+use serde_json::value::RawValue;
 
+use crate::hourly::parse_time;
 use crate::noaa::{Date, Element, StationId};
+
+/// Seconds of a day.
+const DAY: i64 = 86_400;
 
 /// What is wanted; empty lists want everything.
 #[derive(Clone, Debug, Default)]
@@ -41,6 +46,15 @@ struct About<'a> {
     station_id: Option<std::borrow::Cow<'a, str>>,
     #[serde(default)]
     date: Option<std::borrow::Cow<'a, str>>,
+    /// Of an hourly observation. Daily documents may have something else under this name.
+    #[serde(borrow, default)]
+    time: Option<&'a RawValue>,
+}
+
+impl About<'_> {
+    fn time(&self) -> Option<i64> {
+        parse_time(self.time?.get().strip_prefix('"')?.strip_suffix('"')?)
+    }
 }
 
 #[derive(Deserialize)]
@@ -63,13 +77,37 @@ pub fn station_of(text: &[u8]) -> Option<StationId> {
     StationId::parse(id.as_bytes())
 }
 
-/// The day of a by_year line or a document.
+/// The day of a by_year line or a document; of an hourly observation the day in UTC.
 pub fn date_of(text: &[u8]) -> Option<Date> {
     if !is_document(text) {
         return Date::parse_compact(text.get(12..20)?);
     }
     let about: About<'_> = serde_json::from_slice(text).ok()?;
-    Date::parse_iso(&about.date?)
+    match &about.date {
+        Some(date) => Date::parse_iso(date),
+        None => Date::from_days_since_1970(i32::try_from(about.time()?.div_euclid(DAY)).ok()?),
+    }
+}
+
+/// When it was observed, in seconds since 1970: the time of an hourly observation, the beginning of the day of others.
+pub fn time_of(text: &[u8]) -> Option<i64> {
+    let day = |date: Date| i64::from(date.days_since_1970()) * DAY;
+    if !is_document(text) {
+        return date_of(text).map(day);
+    }
+    let about: About<'_> = serde_json::from_slice(text).ok()?;
+    match &about.date {
+        Some(date) => Date::parse_iso(date).map(day),
+        None => about.time(),
+    }
+}
+
+/// Whether a text is a document of an hourly observation: it has a time and no date.
+pub fn is_hourly(text: &[u8]) -> bool {
+    is_document(text)
+        && memchr::memmem::find(text, b"\"time\"").is_some()
+        && serde_json::from_slice::<About<'_>>(text)
+            .is_ok_and(|about| about.date.is_none() && about.time().is_some())
 }
 
 fn has_element(text: &[u8], element: Element) -> bool {
@@ -83,6 +121,20 @@ fn has_element(text: &[u8], element: Element) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn hourly_observations_are_chosen_by_their_day_in_utc() {
+        let hour =
+            br#"{"station_id":"USW00014734","time":"2013-01-01T06:30:00Z","temperature_c":3.9}"#.as_slice();
+        assert_eq!((time_of(hour), date_of(hour)), (Some(1_357_021_800), Date::parse_iso("2013-01-01")));
+        let wants =
+            |from: &str| Selection { from: Date::parse_iso(from), ..Selection::default() }.wants(hour);
+        assert!(is_hourly(hour) && wants("2013-01-01") && !wants("2013-01-02"));
+        let day = br#"{"station_id":"USW00014734","date":"2013-01-01","time":6}"#.as_slice();
+        assert_eq!((time_of(day), is_hourly(day)), (Some(1_356_998_400), false));
+        assert_eq!(time_of(b"USC00027716,19700102,TMIN,-44,,S,7,"), Some(DAY));
+        assert_eq!(time_of(br#"{"time":"soon"}"#), None);
+    }
 
     #[test]
     fn lines_and_documents_are_chosen_alike() {

@@ -6,7 +6,7 @@
 
 use super::reader::give_line;
 use super::units::Units;
-use crate::noaa::{Date, Element, Reading, StationId};
+use crate::noaa::{Date, Element, Reading, StationId, csv_fields};
 
 /// Where things are, by the header line.
 pub(super) struct Columns {
@@ -24,7 +24,7 @@ impl Columns {
     pub(super) fn is_header(line: &str) -> bool {
         line.contains("STATION")
             && line.contains("DATE")
-            && fields(line).is_some_and(|names| {
+            && csv_fields(line).is_some_and(|names| {
                 ["STATION", "DATE"].iter().all(|wanted| names.iter().any(|name| name == wanted))
             })
     }
@@ -34,7 +34,7 @@ impl Columns {
     /// # Errors
     /// What is missing, in a sentence.
     pub(super) fn parse(header: &str, units: Option<Units>) -> Result<Self, String> {
-        let names = fields(header).ok_or("its names of columns end within quotes")?;
+        let names = csv_fields(header).ok_or("its names of columns end within quotes")?;
         let at = |wanted: &str| names.iter().position(|name| name == wanted);
         let elements = names.iter().enumerate().filter_map(|(index, name)| {
             let element = Element::parse(name.as_bytes()).filter(|element| element.is_known())?;
@@ -65,7 +65,7 @@ impl Columns {
     /// # Errors
     /// What is wrong, in a sentence.
     pub(super) fn read_line(&self, line: &str, visit: &mut dyn FnMut(&[u8])) -> Result<(), String> {
-        let fields = fields(line).ok_or("it ends within quotes: is the file whole?")?;
+        let fields = csv_fields(line).ok_or("it ends within quotes: is the file whole?")?;
         if fields.len() != self.count {
             return Err(format!("it has {} fields, the header has {}", fields.len(), self.count));
         }
@@ -99,26 +99,6 @@ impl Columns {
         }
         Ok(())
     }
-}
-
-/// The fields of a line of CSV; quotes may hold commas, and are doubled where they are meant. `None`: it ends within
-/// quotes.
-fn fields(line: &str) -> Option<Vec<String>> {
-    let (mut fields, mut field, mut is_quoted) = (Vec::new(), String::new(), false);
-    let mut chars = line.trim_end_matches(['\r', '\n']).chars().peekable();
-    while let Some(c) = chars.next() {
-        match c {
-            '"' if is_quoted && chars.peek() == Some(&'"') => {
-                field.push('"');
-                chars.next();
-            }
-            '"' => is_quoted = !is_quoted,
-            ',' if !is_quoted => fields.push(std::mem::take(&mut field)),
-            other => field.push(other),
-        }
-    }
-    fields.push(field);
-    (!is_quoted).then_some(fields)
 }
 
 #[cfg(test)]

@@ -9,12 +9,24 @@
 //! | [`Hour`] | one observation, and its document in `noaa-hourly` |
 //! | [`Night`] | from an evening to the next morning at one longitude |
 //! | [`sun`] | sunset and sunrise at a place |
+//! | [`HourlyCsv`], [`Ghcnh`] | readers of an observation a line |
+//! | [`Metar`], [`AwcCsv`] | readers of what airports report |
 //! | [`moisture`] | relative humidity and wet bulb from temperature and dew point |
 
+mod awc;
+mod csv;
+mod ghcnh;
 mod hour;
+mod metar;
+mod metar_groups;
 pub mod moisture;
 mod night;
+mod possible;
 pub mod sun;
 
+pub use awc::{AwcCsv, AwcReport};
+pub use csv::HourlyCsv;
+pub use ghcnh::Ghcnh;
 pub use hour::{Hour, HourError};
-pub use night::{HOUR, Night, iso_time, parse_time, standard_offset};
+pub use metar::Metar;
+pub use night::{HOUR, Night, iso_time, parse_time, standard_offset, utc_time};

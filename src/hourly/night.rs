@@ -87,6 +87,14 @@ pub fn parse_time(text: &str) -> Option<i64> {
     text.parse::<jiff::Timestamp>().ok().map(jiff::Timestamp::as_second)
 }
 
+/// As [`parse_time`]; a time without an offset, as in `2026-11-28T17:53:00`, is in UTC.
+pub fn utc_time(text: &str) -> Option<i64> {
+    // A date alone is not a time.
+    text.get(10..).filter(|time| !time.is_empty())?;
+    let civil = || text.parse::<jiff::civil::DateTime>().ok()?.to_zoned(jiff::tz::TimeZone::UTC).ok();
+    parse_time(text).or_else(|| Some(civil()?.timestamp().as_second()))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

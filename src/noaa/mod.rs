@@ -10,6 +10,7 @@
 //! | [`ObservationView`] | an observation read back from a topic |
 //! | [`KnownStations`] | reads many of them, and each station's text once |
 //! | [`Station`] | one line of the station inventory, with names from [`Codes`] |
+//! | [`HourlyList`] | the list of hourly stations; with [`IcaoIndex`] it finds the station of a METAR |
 //! | [`RecentDays`] | the last days of every station, for charts and maps |
 //! | [`StationId`], [`Date`], [`Element`] | the small values that make up keys; all are `Copy` |
 //!
@@ -29,9 +30,11 @@
 
 mod codes;
 mod compat;
+mod csv_fields;
 mod date;
 mod element;
 mod element_description;
+mod hourly_list;
 mod json;
 mod known_stations;
 mod number;
@@ -49,8 +52,10 @@ mod view_error;
 
 pub use codes::{Codes, CodesError};
 pub use compat::Compat;
+pub use csv_fields::csv_fields;
 pub use date::Date;
 pub use element::{Element, Scale};
+pub use hourly_list::{HourlyList, IcaoIndex};
 pub use known_stations::KnownStations;
 pub use observation::{DecodeError, Observation};
 pub use reading::{Line, Reading};

@@ -40,6 +40,9 @@ pub struct Station {
     /// Number of the World Meteorological Organization, five digits.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub wmo_id: Option<String>,
+    /// Id of the International Civil Aviation Organization, as METARs name it; the daily inventory does not have it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub icao: Option<String>,
 }
 
 /// A place on the earth, in decimal degrees.
@@ -73,6 +76,7 @@ impl Station {
             state_code: self.state_code.clone().filter(|_| is_us),
             state: self.state.as_deref().filter(|_| is_us).map(first_word),
             hcn_crn_flag: self.hcn_crn_flag.as_ref().map(|flag| flag.chars().take(2).collect()),
+            icao: None,
             ..self.clone()
         }
     }
@@ -95,6 +99,7 @@ mod tests {
             gsn_flag: None,
             hcn_crn_flag: Some("HCN".to_owned()),
             wmo_id: Some("00001".to_owned()),
+            icao: None,
         }
     }
 
@@ -118,6 +123,15 @@ mod tests {
              \"location\":{\"lat\":33.5,\"lon\":-111.25},\"elevation\":-999.9,\"state_code\":\"NM\",\
              \"state\":\"NEW\",\"name\":\"ESPA\u{f1}OLA \\\"X\\\"\",\"hcn_crn_flag\":\"HC\",\"wmo_id\":\"00001\"}"
         );
+    }
+
+    #[test]
+    fn the_icao_id_comes_last_and_never_in_rally_json() {
+        let with_icao = Station { icao: Some("KSDL".to_owned()), ..station() };
+        let json = with_icao.to_json(Compat::None);
+        assert!(json.ends_with("\"wmo_id\":\"00001\",\"icao\":\"KSDL\"}"), "{json}");
+        assert_eq!(serde_json::from_str::<Station>(&json).unwrap(), with_icao);
+        assert_eq!(with_icao.to_json(Compat::Rally), station().to_json(Compat::Rally));
     }
 
     #[test]

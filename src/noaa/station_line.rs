@@ -54,10 +54,10 @@ impl Station {
         if line.len() < 42 {
             return Err(StationError::TooShort { bytes: line.len() });
         }
-        let lat = number(line, (13, 20), "latitude", 90.0)?;
-        let lon = number(line, (22, 30), "longitude", 180.0)?;
+        let lat = number(column_bytes(line, 13, 20), "latitude", 90.0)?;
+        let lon = number(column_bytes(line, 22, 30), "longitude", 180.0)?;
         // No station stands higher or lower than ten kilometres; the range only catches shifted columns.
-        let elevation = number(line, (32, 37), "elevation", 10_000.0)?;
+        let elevation = number(column_bytes(line, 32, 37), "elevation", 10_000.0)?;
         let name = text(line, (42, 71), "name")?.ok_or(StationError::NoName)?;
         let state_code = text(line, (39, 40), "state")?;
         let country_code = id.country_code();
@@ -73,6 +73,7 @@ impl Station {
             gsn_flag: text(line, (73, 75), "GSN flag")?,
             hcn_crn_flag: text(line, (77, 79), "HCN/CRN flag")?,
             wmo_id: text(line, (81, 85), "WMO id")?,
+            icao: None,
         })
     }
 }
@@ -90,9 +91,9 @@ fn text(line: &[u8], range: (usize, usize), column: &'static str) -> Result<Opti
     Ok((!text.is_empty()).then(|| text.to_owned()))
 }
 
-/// The number in a column, from `-max` to `max`.
-fn number(line: &[u8], range: (usize, usize), column: &'static str, max: f64) -> Result<f64, StationError> {
-    let bytes = column_bytes(line, range.0, range.1).trim_ascii();
+/// The number that a column holds, from `-max` to `max`.
+pub(super) fn number(bytes: &[u8], column: &'static str, max: f64) -> Result<f64, StationError> {
+    let bytes = bytes.trim_ascii();
     // Rust reads "inf", "nan" and "1e3" too, which no inventory means.
     let is_plain = bytes.iter().all(|byte| byte.is_ascii_digit() || matches!(byte, b'-' | b'.'));
     let number =

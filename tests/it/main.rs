@@ -18,6 +18,7 @@ mod exactly_once;
 mod generate;
 mod goldens;
 mod history;
+mod hourly;
 mod layers;
 mod live_rules;
 mod lost_brokers;
@@ -55,6 +56,7 @@ fn main() {
         bad_input::tests(),
         too_large::tests(),
         history::tests(),
+        hourly::tests(),
         live_rules::tests(),
         pipeline::tests(),
         rules::tests(),

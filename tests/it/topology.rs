@@ -49,6 +49,7 @@ fn station(id: &str, name: &str) -> Station {
         gsn_flag: None,
         hcn_crn_flag: None,
         wmo_id: None,
+        icao: None,
     }
 }
 

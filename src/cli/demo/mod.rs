@@ -302,5 +302,6 @@ fn station(demo: &DemoStation) -> Option<Station> {
         gsn_flag: None,
         hcn_crn_flag: None,
         wmo_id: demo.wmo_id.map(text),
+        icao: None,
     })
 }

@@ -59,7 +59,7 @@ pub(super) async fn rules(common: &Common, arguments: &RulesArguments) -> Result
 /// The files of a station table.
 #[derive(Args, Clone)]
 pub(super) struct StationFiles {
-    /// NOAA's ghcnd-stations.txt, plain or gzipped
+    /// NOAA's ghcnd-stations.txt, or ghcnh-station-list.csv for METARs; plain or gzipped
     #[arg(long, value_name = "FILE")]
     stations: Option<PathBuf>,
     /// ghcnd-countries.txt [default: the one beside the stations, if there is one]
