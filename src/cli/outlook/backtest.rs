@@ -11,7 +11,7 @@ use super::super::signals::stoppable;
 use super::super::{Common, Failed, output};
 use super::clock::{Clock, chance};
 use super::print::{Shown, print};
-use crate::history::{Order, Plan, Selection, Watch};
+use crate::history::{Expected, Kind, Order, Plan, ReadSettings, Selection, Watch};
 use crate::hourly::Hour;
 use crate::noaa::{Station, StationId};
 use crate::outlook::{BacktestQuestion, Spot, scored_nights};
@@ -61,9 +61,10 @@ pub(super) async fn backtest(common: &Common, arguments: &BacktestArguments) -> 
         super::super::stations::read_inventory(&arguments.stations, None, None).map_err(Failed::Usage)?;
     let spots: BTreeMap<StationId, Spot> =
         stations.iter().map(|station| (station.id, spot(station))).collect();
+    let expected = Expected { kind: Kind::Hourly, by: "outlook backtest".into() };
     let plan = Plan {
         files: arguments.files.clone(),
-        units: None,
+        settings: ReadSettings { expected: Some(expected), ..ReadSettings::default() },
         selection: Selection::default(),
         order: Order::AsGiven,
         memory_bytes: 0,
