@@ -65,7 +65,7 @@ pub(super) struct ShowArguments {
     data: Vec<PathBuf>,
 }
 
-fn point(text: &str) -> Result<(f64, f64), String> {
+pub(super) fn point(text: &str) -> Result<(f64, f64), String> {
     let expected = || "expected latitude and longitude in degrees, as in 33.45,-112.07".to_owned();
     let (lat, lon) = text.split_once(',').ok_or_else(expected)?;
     let (lat, lon): (f64, f64) =

@@ -23,6 +23,7 @@
 
 mod day;
 mod generator;
+mod hours;
 mod network;
 mod oddity;
 mod station;
@@ -30,5 +31,6 @@ mod weather;
 
 pub use day::CivilDay;
 pub use generator::{Generator, Line};
+pub use hours::{DemoHour, hours_before, hours_of_frost, hours_station};
 pub use oddity::UNKNOWN_STATION;
 pub use station::{Climate, DemoStation, STATIONS};

@@ -7,7 +7,7 @@ use frostline_engine::record::Record;
 
 use super::PublishError;
 use crate::config::{Config, topic};
-use crate::noaa::{ObservationView, Station, StationId};
+use crate::noaa::{Compat, ObservationView, Station, StationId};
 use crate::rules::{Published, REPORTING_RECORDS, Reporting};
 
 /// The topics of a broker.
@@ -76,7 +76,33 @@ impl<'a> Live<'a> {
                 reporting.take(&view);
             }
         })?;
+        self.note_hours(&mut reporting)?;
         Ok(reporting)
+    }
+
+    /// Notes which stations report hours, also before a stage has read them. Installations without hours have no such topic.
+    fn note_hours(&self, reporting: &mut Reporting) -> Result<(), PublishError> {
+        let topic = self.config.topic(topic::HOURLY).name;
+        let mut heard = BTreeMap::<StationId, i64>::new();
+        let read = self.read(&topic, StartAt::Tail(REPORTING_RECORDS), &mut |record| {
+            if let Some(id) = record.key.and_then(StationId::parse) {
+                heard.insert(id, record.timestamp_ms);
+            }
+        });
+        match read {
+            Err(PublishError::NoTopic(_)) => return Ok(()),
+            read => read?,
+        }
+        if heard.is_empty() {
+            return Ok(());
+        }
+        for station in self.stations()? {
+            if let Some(timestamp_ms) = heard.get(&station.id) {
+                let document = format!("{{\"station\":{}}}", station.to_json(Compat::None));
+                reporting.take_moment(document.as_bytes(), *timestamp_ms);
+            }
+        }
+        Ok(())
     }
 
     /// The station table.

@@ -161,7 +161,7 @@ mod tests {
     fn silence_makes_what_stands_stale_once() {
         let mut watch = HourWatch::new(IDENTITY);
         judge(&mut watch, true, 1, 40, DayVerdict::Matches);
-        let mut until = |watch: &mut HourWatch, hour: i64| {
+        let until = |watch: &mut HourWatch, hour: i64| {
             let mut events = Vec::new();
             watch.wait_until(true, hour * 3_600, &mut events);
             events.len()

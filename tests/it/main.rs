@@ -31,6 +31,7 @@ mod stale_state;
 mod state;
 mod support;
 mod tidy;
+mod tonight;
 mod too_large;
 mod topology;
 
@@ -45,6 +46,7 @@ fn main() {
     let tests: Vec<Test> = [
         layers::tests(),
         tidy::tests(),
+        tonight::tests(),
         topology::tests(),
         goldens::tests(),
         commands::tests(),

@@ -22,7 +22,8 @@ use super::{Common, Failed, admin, descriptors, output, run, stations, topics};
 use crate::admin::{Admin as Server, Recorder};
 use crate::app::{App, AppOptions};
 use crate::config::{Config, Guarantee, Secret, topic};
-use crate::demo::{DemoStation, STATIONS};
+use crate::demo::{DemoStation, STATIONS, hours_before, hours_of_frost};
+use crate::hourly::iso_time;
 use crate::noaa::{Location, Station, StationId};
 use crate::rules::RuleSet;
 use crate::stages::{self, count};
@@ -56,6 +57,8 @@ Next:
 
 /// A new day comes so often once the year is done: observations settle when their partition has been idle for a second.
 const DAY_INTERVAL: Duration = Duration::from_secs(2);
+/// And so often a new hour of the night.
+const HOUR_INTERVAL: Duration = Duration::from_millis(700);
 
 /// Show the whole path on synthetic weather: lines into observations, the filter, rules, alerts
 #[derive(Args)]
@@ -168,7 +171,7 @@ async fn show(
     let settings = ClientSettings::new(&config.kafka)?;
     let table: Vec<Station> = STATIONS.iter().filter_map(station).collect();
     stations::publish(&settings, &config.topic(topic::STATIONS).name, &table)?;
-    let mut stages = vec![stages::ASSEMBLE, stages::FILTER, stages::ALERT];
+    let mut stages = vec![stages::ASSEMBLE, stages::FILTER, stages::ALERT, stages::OUTLOOK, stages::WATCH];
     if config.notify.is_on() {
         stages.extend([stages::NOTIFY, stages::DELIVER]);
     }
@@ -232,6 +235,10 @@ async fn work(
         // Rebalances and signals are served in between.
         tokio::task::yield_now().await;
     }
+    feed.hours(hours_before())?;
+    if arguments.once {
+        feed.hours(hours_of_frost())?;
+    }
     let lines = output::grouped(feed.lines_count);
     let watcher = daemon.engine.watcher();
     let totals = daemon.engine.totals();
@@ -254,13 +261,36 @@ async fn work(
     if arguments.once {
         return Ok(());
     }
+    tonight(daemon, &mut feed, spinner).await?;
     stream(daemon, feed, spinner).await
+}
+
+/// A night with frost, hour by hour: a warning in the evening, what follows, and the morning.
+async fn tonight(daemon: &mut App, feed: &mut Feed, spinner: &ProgressBar) -> Result<(), Failed> {
+    spinner.suspend(|| {
+        output::note(&format!(
+            "{DIM}the year is done; now a night at SCOTTSDALE MUNI AP, hour by hour{DIM:#}"
+        ))
+    });
+    let mut next = tokio::time::interval(HOUR_INTERVAL);
+    for hour in hours_of_frost() {
+        tokio::select! {
+            _ = next.tick() => {}
+            failure = daemon.engine.failed() => return Err(failure.into()),
+        }
+        let shown = format!("{}: {:.1} °C; Ctrl-C ends the demo", iso_time(hour.time), hour.temperature_c);
+        feed.hours(std::iter::once(hour))?;
+        spinner.set_message(shown);
+    }
+    // The last alerts are on their way.
+    tokio::time::sleep(DAY_INTERVAL).await;
+    Ok(())
 }
 
 /// A new day every two seconds, up to today.
 async fn stream(daemon: &mut App, mut feed: Feed, spinner: &ProgressBar) -> Result<(), Failed> {
     spinner.suspend(|| {
-        output::note(&format!("{DIM}the year is done; now a new day every two seconds, until Ctrl-C{DIM:#}"))
+        output::note(&format!("{DIM}the night is over; now a new day every two seconds, until Ctrl-C{DIM:#}"))
     });
     let mut next = tokio::time::interval(DAY_INTERVAL);
     loop {

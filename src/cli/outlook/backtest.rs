@@ -2,17 +2,13 @@
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use clap::Args;
 
-use super::super::signals::stoppable;
 use super::super::{Common, Failed, output};
 use super::clock::{Clock, chance};
 use super::print::{Shown, print};
-use crate::history::{Expected, Kind, Order, Plan, ReadSettings, Selection, Watch};
-use crate::hourly::Hour;
+use super::read::read_hours;
 use crate::noaa::{Station, StationId};
 use crate::outlook::{BacktestQuestion, Spot, scored_nights};
 
@@ -53,37 +49,17 @@ pub(super) struct BacktestArguments {
     nights: bool,
 }
 
-/// Observations by station.
-type ByStation = BTreeMap<StationId, Vec<Hour>>;
-
 pub(super) async fn backtest(common: &Common, arguments: &BacktestArguments) -> Result<(), Failed> {
     let stations =
         super::super::stations::read_inventory(&arguments.stations, None, None).map_err(Failed::Usage)?;
     let spots: BTreeMap<StationId, Spot> =
         stations.iter().map(|station| (station.id, spot(station))).collect();
-    let expected = Expected { kind: Kind::Hourly, by: "outlook backtest".into() };
-    let plan = Plan {
-        files: arguments.files.clone(),
-        settings: ReadSettings { expected: Some(expected), ..ReadSettings::default() },
-        selection: Selection::default(),
-        order: Order::AsGiven,
-        memory_bytes: 0,
-        folder: std::env::temp_dir(),
-    };
     let question = BacktestQuestion {
         issued: arguments.issued.issued(),
         limit_c: arguments.limit,
         lag: i64::from(arguments.lag) * 60,
     };
-    let stop = Arc::<AtomicBool>::default();
-    let (reads, stopped) = (Arc::clone(&stop), Arc::clone(&stop));
-    let spinner = output::spinner();
-    spinner.set_message("reading observations");
-    let (done, interrupted) = stoppable(stop, move || read(&plan, &reads)).await?;
-    let (by_station, bad) = done?;
-    if let Some(signal) = interrupted.filter(|_| stopped.load(Ordering::Relaxed)) {
-        return Err(Failed::Interrupted(signal));
-    }
+    let (by_station, bad) = read_hours(&arguments.files, "outlook backtest").await?;
     if by_station.is_empty() {
         let reason = format!("no hourly observation among {} records", output::grouped(bad));
         return Err(Failed::Working(anyhow::anyhow!(reason)));
@@ -94,6 +70,7 @@ pub(super) async fn backtest(common: &Common, arguments: &BacktestArguments) -> 
             output::grouped(bad)
         ));
     }
+    let spinner = output::spinner();
     for (station, hours) in by_station {
         let Some(spot) = spots.get(&station) else {
             let file = arguments.stations.display();
@@ -110,30 +87,4 @@ pub(super) async fn backtest(common: &Common, arguments: &BacktestArguments) -> 
 
 fn spot(station: &Station) -> Spot {
     Spot { latitude: station.location.lat, longitude: station.location.lon }
-}
-
-/// Reads all observations, sorted by time within each station, and counts the records that are none.
-fn read(plan: &Plan, stop: &Arc<AtomicBool>) -> anyhow::Result<(ByStation, u64)> {
-    let (mut by_station, mut bad) = (ByStation::new(), 0_u64);
-    let position = Arc::<AtomicU64>::default();
-    let bad_lines = &mut 0_u64;
-    plan.run(
-        Watch { position: &position, stop },
-        &mut |_, _, _| {
-            *bad_lines += 1;
-            Ok(false)
-        },
-        &mut |_, text| {
-            match Hour::parse(text) {
-                // Only what outlooks are made of: years of many stations fit into memory.
-                Ok(hour) => {
-                    by_station.entry(hour.station).or_default().push(Hour { raw: None, source: None, ..hour })
-                }
-                Err(_) => bad += 1,
-            }
-            Ok(std::ops::ControlFlow::Continue(()))
-        },
-    )?;
-    by_station.values_mut().for_each(|hours| hours.sort_by_key(|hour| hour.time));
-    Ok((by_station, bad + *bad_lines))
 }

@@ -3,11 +3,14 @@
 mod backtest;
 mod clock;
 mod print;
+mod read;
 mod score;
 
 use clap::{Args, Subcommand};
 
 use super::{Common, Failed};
+
+pub(super) use read::{ByStation, read_hours};
 
 const EXAMPLES: &str = "\
 Examples:

@@ -26,7 +26,9 @@ pub(in super::super) async fn load(config: &Config, stages: &[StageId]) -> Resul
              `frostline rules apply` has published",
             path.display()
         ))),
-        None if stages.contains(&stages::ALERT) => of_topic(config).await,
+        None if [stages::ALERT, stages::WATCH].iter().any(|stage| stages.contains(stage)) => {
+            of_topic(config).await
+        }
         None => Ok(RuleSet::default()),
     }
 }

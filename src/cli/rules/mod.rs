@@ -4,6 +4,7 @@ mod apply;
 pub(super) mod at_start;
 mod backtest;
 mod check;
+mod new;
 pub(super) mod source;
 mod view;
 
@@ -17,6 +18,7 @@ pub(super) use backtest::{History, check_needs, date};
 
 const EXAMPLES: &str = "\
 Examples:
+  frostline rules new --near 33.61,-111.92 --below 28F --tonight --email anna@example.org
   frostline rules check rules.toml                     every mistake with its line and column
   frostline rules backtest 2016.csv.gz --rules rules.toml --stations ghcnd-stations.txt
   frostline rules apply rules.toml                     shows what would change, asks, publishes
@@ -35,6 +37,7 @@ pub(super) struct RulesArguments {
 
 #[derive(Subcommand)]
 enum RulesCommand {
+    New(new::NewArguments),
     Check(check::CheckArguments),
     Apply(apply::ApplyArguments),
     Remove(apply::RemoveArguments),
@@ -46,6 +49,7 @@ enum RulesCommand {
 
 pub(super) async fn rules(common: &Common, arguments: &RulesArguments) -> Result<(), Failed> {
     match &arguments.command {
+        RulesCommand::New(arguments) => new::new(common, arguments).await,
         RulesCommand::Check(arguments) => check::check(common, arguments).await,
         RulesCommand::Apply(arguments) => apply::apply(common, arguments).await,
         RulesCommand::Remove(arguments) => apply::remove(common, arguments).await,

@@ -1,0 +1,195 @@
+//! Outlooks, and rules over hours and nights, on a real broker with a real year.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::Path;
+use std::time::Duration;
+
+use serde_json::Value;
+use tempfile::TempDir;
+
+use crate::goldens::INVENTORY_2024;
+use crate::support::{Frostline, Needs, Test, Topics, data, test, wait_for};
+
+pub fn tests() -> Vec<Test> {
+    let real = &[Needs::Broker, Needs::Data];
+    vec![
+        test("outlooks_are_as_good_as_promised", &[Needs::Data], as_good_as_promised),
+        test(
+            "the_daemon_says_what_the_back_test_says_and_a_kill_changes_nothing",
+            real,
+            daemon_and_back_test,
+        ),
+        test("a_back_test_of_nights_refuses_what_it_cannot_use", &[Needs::Data], refusals),
+    ]
+}
+
+const NEWARK: &str = "../hourly/KEWR-2013.csv.gz";
+const PORTLAND: &str = "../hourly/KPDX-2014.csv.gz";
+
+/// Rules of a grower near Newark: one that warns, one that watches.
+const RULES: &str = r#"
+[[rule]]
+id = "tonight"
+near = { lat = 40.7, lon = -74.2 }
+when = "chance(0.0) >= 0.3"
+subscribers = ["anna"]
+[[rule]]
+id = "now"
+station = "USW00014734"
+when = "T <= 0.0 && WETBULB <= -1.0"
+clear = "T > 2.0"
+severity = "critical"
+subscribers = ["anna"]
+[[subscriber]]
+id = "anna"
+email = "anna@example.org"
+units = "us"
+timezone = "America/New_York"
+"#;
+
+fn backtest(issued: &str, more: &[&str]) -> Vec<Value> {
+    let command = Frostline::new().args(["outlook", "backtest", "--json", "--issued", issued]);
+    let command = command.args(more.iter().copied()).arg("--stations").path(&data(INVENTORY_2024));
+    command.path(&data(NEWARK)).path(&data(PORTLAND)).run().expect_code(0).json_lines()
+}
+
+fn as_good_as_promised() {
+    // Mean of both station-years: error of the lowest temperature in K, Brier skill over the 14 nights before.
+    for (issued, rmse, skill) in
+        [("18:00", 1.85, 0.6), ("21:00", 1.45, 0.68), ("00:00", 1.1, 0.78), ("03:00", 0.8, 0.8)]
+    {
+        let scores = backtest(issued, &[]);
+        let mean = |name: &str| scores.iter().map(|score| score[name].as_f64().unwrap()).sum::<f64>() / 2.0;
+        assert_eq!(scores.len(), 2);
+        assert!(mean("rmse") <= rmse, "{issued}: {}", mean("rmse"));
+        assert!(1.0 - mean("brier") / mean("brier_climatology") >= skill, "{issued}: {scores:?}");
+        let sum = |name: &str| scores.iter().map(|score| score[name].as_f64().unwrap()).sum::<f64>();
+        assert!(sum("hits") >= 0.9 * sum("frosts"), "{issued}: nine frost nights in ten are warned of");
+        assert!(sum("false_alarms") <= 0.22 * (sum("hits") + sum("false_alarms")), "{issued}");
+        assert!(scores.iter().all(|score| score["nights"].as_u64().unwrap() > 320));
+    }
+}
+
+/// The first weeks of Newark's year, which have frost in most nights.
+fn weeks(dir: &TempDir) -> std::path::PathBuf {
+    let out = dir.path().join("weeks.jsonl");
+    let convert = Frostline::new().args(["convert", "--to", "2013-02-20", "--out"]).path(&out);
+    convert.path(&data(NEWARK)).run().expect_code(0);
+    out
+}
+
+fn run(topics: &Topics, dir: &Path, state: &str) -> Frostline {
+    let stages = ["run", "--until-caught-up", "--stages", "outlook,watch", "--json", "--state-dir", state];
+    topics.frostline().args(stages).in_dir(dir)
+}
+
+fn daemon_and_back_test() {
+    let dir = tempfile::tempdir().unwrap();
+    std::fs::write(dir.path().join("rules.toml"), RULES).unwrap();
+    std::fs::write(dir.path().join("frostline.toml"), "[alert]\nrules = \"rules.toml\"\n").unwrap();
+    let weeks = weeks(&dir);
+    let (quiet, killed) = (Topics::create(), Topics::create());
+    for topics in [&quiet, &killed] {
+        topics.import_stations(INVENTORY_2024);
+        topics.frostline().args(["replay", "--topic", "noaa-hourly"]).path(&weeks).run().expect_code(0);
+    }
+    let summary = run(&quiet, dir.path(), "state").run().expect_code(0).summary();
+    assert_eq!(summary["dead_letters"], 0, "{summary}");
+    // The other daemon is killed while it works, twice, and its state directory is lost once.
+    for state in ["state-1", "state-1", "state-2"] {
+        let mut daemon = run(&killed, dir.path(), state).start();
+        wait_for("outlooks", Duration::from_secs(60), || {
+            (!daemon.is_running() || !killed.records("noaa-outlooks").is_empty()).then_some(())
+        });
+        daemon.signal("KILL");
+        daemon.wait();
+    }
+    run(&killed, dir.path(), "state-1").run().expect_code(0);
+    let values = |topics: &Topics| topics.values("noaa-outlooks");
+    assert_eq!(values(&quiet), values(&killed), "the same outlooks, each once");
+    same_as_back_test(&weeks, &values(&quiet));
+    let (alerts, of_killed) = (alerts(&quiet), alerts(&killed));
+    assert_eq!(alerts, of_killed, "no warning is lost, and none comes twice");
+    check_alerts(&alerts);
+    // Nothing is new in the same hours again.
+    quiet.frostline().args(["replay", "--topic", "noaa-hourly"]).path(&weeks).run().expect_code(0);
+    let summary = run(&quiet, dir.path(), "state").run().expect_code(0).summary();
+    assert_eq!((&summary["outlooks"], &summary["alerts"]), (&Value::from(0), &Value::from(0)), "{summary}");
+    check_score(&quiet);
+}
+
+/// By id, the message.
+fn alerts(topics: &Topics) -> BTreeMap<String, String> {
+    let mut found = BTreeMap::new();
+    for alert in topics.values("noaa-json-alerts") {
+        let text = |name: &str| alert[name].as_str().unwrap().to_owned();
+        assert!(found.insert(text("alert_id"), text("message")).is_none(), "{} twice", text("alert_id"));
+    }
+    found
+}
+
+fn check_alerts(alerts: &BTreeMap<String, String>) {
+    let count = |transition: &str| {
+        alerts
+            .keys()
+            .filter(|id| id.starts_with("tonight/") && id.contains(&format!("/{transition}")))
+            .count()
+    };
+    let nights: BTreeSet<&str> = alerts.keys().filter_map(|id| id.split('/').nth(2)).collect();
+    assert!(nights.len() > 25 && count("expected") > 15 && count("confirmed") > 15, "{alerts:#?}");
+    assert!(count("averted") + count("withdrawn") > 0, "{alerts:#?}");
+    let expected = alerts.iter().find(|(id, _)| id.ends_with("/expected")).unwrap().1;
+    assert!(
+        expected.starts_with("Frost ") && expected.contains(" % for 0.0 °C or less; lowest "),
+        "{expected}"
+    );
+}
+
+/// What the records say is what the back-test says of the same hours, night by night.
+fn same_as_back_test(weeks: &Path, records: &[Value]) {
+    let command = Frostline::new().args(["outlook", "backtest", "--nights", "--json", "--stations"]);
+    let lines = command.path(&data(INVENTORY_2024)).path(weeks).run().expect_code(0).json_lines();
+    let (nights, score) = lines.split_at(lines.len() - 1);
+    assert!(nights.len() > 15 && score[0]["nights"] == nights.len(), "{score:?}");
+    for night in nights {
+        let record = records
+            .iter()
+            .find(|record| record["time"] == night["issued_at"] && record["expected"].is_object());
+        let expected = &record.unwrap_or_else(|| panic!("{night}"))["expected"];
+        assert_eq!(expected["night"]["date"], night["night"]);
+        let quantiles = &expected["quantiles_c"];
+        let lowest_so_far = expected["lowest_so_far_c"].as_f64().unwrap_or(f64::INFINITY);
+        for (at, name) in [(4, "p10"), (9, "p50"), (14, "p90")] {
+            let quantile = quantiles[at].as_f64().unwrap().min(lowest_so_far);
+            assert!((quantile - night[name].as_f64().unwrap()).abs() < 0.006, "{night} {expected}");
+        }
+        let outcome = records.iter().find(|record| record["outcome"]["night"]["date"] == night["night"]);
+        assert_eq!(outcome.unwrap()["outcome"]["lowest_c"], night["observed"]);
+    }
+}
+
+fn check_score(topics: &Topics) {
+    let lines = topics.frostline().args(["outlook", "score", "--json"]).run().expect_code(0).json_lines();
+    let station = lines.iter().find(|line| line["station"] == "USW00014734").unwrap();
+    assert!(
+        station["nights"].as_u64().unwrap() > 40 && station["brier"].as_f64().unwrap() < 0.15,
+        "{station}"
+    );
+    let rule = lines.iter().find(|line| line["rule"] == "tonight").unwrap();
+    assert!(rule["warnings"]["came_true"].as_u64().unwrap() > 15, "{rule}");
+    assert!(rule["warnings"]["lead_hours_p50"].as_f64().unwrap() > 2.0, "{rule}");
+}
+
+fn refusals() {
+    let command = || Frostline::new().args(["outlook", "backtest"]);
+    let daily = command().path(&data("2016-02-hcn.csv.gz")).arg("--stations").path(&data(INVENTORY_2024));
+    let outcome = daily.run();
+    assert!(outcome.err.contains("holds daily lines"), "{outcome}");
+    let late = command()
+        .args(["--issued", "12:00"])
+        .path(&data(NEWARK))
+        .arg("--stations")
+        .path(&data(INVENTORY_2024));
+    let outcome = late.run().expect_code(2);
+    assert!(outcome.err.contains("between 15:00 and 09:00"), "{outcome}");
+}
