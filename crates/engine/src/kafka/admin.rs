@@ -289,7 +289,7 @@ fn ask<T>(
 
 /// The committed offsets of a group.
 pub struct GroupOffsets {
-    consumer: BaseConsumer<Quiet>,
+    pub(super) consumer: BaseConsumer<Quiet>,
     what: String,
 }
 

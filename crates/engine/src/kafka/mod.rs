@@ -18,6 +18,7 @@ mod raw;
 mod reader;
 mod rebalance;
 mod secret;
+mod set_back;
 mod settings_check;
 mod topic_identity;
 mod transaction;
