@@ -152,7 +152,7 @@ fn refusal(stage: StageId) -> Option<&'static str> {
 fn show(common: &Common, plan: &Plan) -> Result<(), Failed> {
     let topic = &plan.topic;
     for step in &plan.steps {
-        let Step { partition, from_offset, to_offset, records } = *step;
+        let Step { partition, from_offset, to_offset, records, .. } = *step;
         if common.json {
             output::json(&json!({
                 "topic": topic, "partition": partition, "from_offset": from_offset, "to_offset": to_offset,

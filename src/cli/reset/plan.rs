@@ -34,7 +34,9 @@ pub(super) struct Step {
     pub(super) from_offset: i64,
     /// Where the stage reads on.
     pub(super) to_offset: i64,
-    /// How many records that are.
+    /// Records before this offset have been processed: `from_offset`, or more after an earlier reset.
+    again_below: i64,
+    /// How many records are read again.
     pub(super) records: u64,
 }
 
@@ -74,9 +76,8 @@ impl Plan {
     /// Where somebody has joined the group, or no broker answers.
     pub(super) fn carry_out(&self, admin: &Admin) -> Result<(), Failed> {
         let position = |step: &Step| OffsetCommit {
-            partition: step.partition,
-            next_offset: step.to_offset,
-            rewind_offset: None,
+            again_below: Some(step.again_below),
+            ..OffsetCommit::new(step.partition, step.to_offset)
         };
         let positions: Vec<OffsetCommit> = self.steps.iter().map(position).collect();
         admin.group(&self.group)?.commit(&self.topic, &positions).map_err(|error| {
@@ -124,9 +125,16 @@ impl Plan {
 /// The partitions in which `wanted` lies before what is committed.
 fn steps(committed: &[OffsetCommit], wanted: &BTreeMap<i32, i64>) -> Vec<Step> {
     let step = |committed: &OffsetCommit| {
-        let OffsetCommit { partition, next_offset: from_offset, .. } = *committed;
+        let OffsetCommit { partition, next_offset: from_offset, again_below, .. } = *committed;
         let to_offset = *wanted.get(&partition)?;
-        (to_offset < from_offset).then_some(Step { partition, from_offset, to_offset, records: 0 })
+        let again_below = again_below.map_or(from_offset, |end| end.max(from_offset));
+        (to_offset < from_offset).then_some(Step {
+            partition,
+            from_offset,
+            to_offset,
+            again_below,
+            records: 0,
+        })
     };
     let mut steps: Vec<Step> = committed.iter().filter_map(step).collect();
     steps.sort_unstable_by_key(|step| step.partition);
@@ -167,21 +175,23 @@ impl Memory {
 
 #[cfg(test)]
 mod tests {
-    use frostline_engine::record::NO_HEADERS;
+    use frostline_engine::record::{HeaderList, NO_HEADERS};
 
     use super::*;
 
     #[test]
     fn partitions_are_only_set_back() {
-        let position = |partition, next_offset| OffsetCommit { partition, next_offset, rewind_offset: None };
-        let committed = [position(3, 40), position(0, 10), position(1, 10), position(2, 10)];
+        let position = OffsetCommit::new;
+        // Partition 3 had been set back before, and has not come as far again.
+        let third = OffsetCommit { again_below: Some(90), ..position(3, 40) };
+        let committed = [third, position(0, 10), position(1, 10), position(2, 10)];
         // Partition 2 has no record as young as that, partition 4 was never committed.
         let wanted = BTreeMap::from([(0, 9), (1, 10), (3, 0), (4, 0)]);
         let found: Vec<_> = steps(&committed, &wanted)
             .iter()
-            .map(|step| (step.partition, step.from_offset, step.to_offset))
+            .map(|step| (step.partition, step.from_offset, step.to_offset, step.again_below))
             .collect();
-        assert_eq!(found, [(0, 10, 9), (3, 40, 0)]);
+        assert_eq!(found, [(0, 10, 9, 10), (3, 40, 0, 90)]);
     }
 
     #[test]
@@ -193,7 +203,7 @@ mod tests {
             timestamp_ms,
             key: None,
             value: None,
-            headers: &NO_HEADERS,
+            headers: &HeaderList(NO_HEADERS),
         };
         let check = |timestamp_ms| {
             let mut memory = Memory::of(10, 100 * DAY_MS);

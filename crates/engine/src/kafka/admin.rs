@@ -11,7 +11,6 @@ use rdkafka::{Offset, TopicPartitionList};
 
 use super::client::Quiet;
 use super::log_offsets::log_offsets;
-use super::rebalance::rewind_offset;
 use super::{ClientSettings, KafkaError, OffsetCommit};
 use crate::TopicPlan;
 
@@ -311,11 +310,9 @@ impl GroupOffsets {
             .elements()
             .iter()
             .filter_map(|element| match element.offset() {
-                Offset::Offset(next_offset) => Some(OffsetCommit {
-                    partition: element.partition(),
-                    next_offset,
-                    rewind_offset: rewind_offset(element.metadata()),
-                }),
+                Offset::Offset(next_offset) => {
+                    Some(OffsetCommit::read(element.partition(), next_offset, element.metadata()))
+                }
                 _ => None,
             })
             .collect())
