@@ -97,11 +97,12 @@ fn document(number: usize, day: i32, tmin: i32, revision: u32) -> (String, Strin
 /// The observations of a day, corrections behind them. Some stations are silent for two weeks, some for good.
 fn documents(day: i32) -> Vec<(String, String)> {
     let tmin = |number: usize| (7 * i32::try_from(number).unwrap() + 3 * day) % 11 - 3;
-    let is_silent =
-        |number: &usize| number % 5 == 0 && (20..33).contains(&day) || number % 7 == 0 && day > 40;
+    let is_silent = |number: &usize| {
+        number.is_multiple_of(5) && (20..33).contains(&day) || number.is_multiple_of(7) && day > 40
+    };
     let there: Vec<usize> = (0..STATIONS).filter(|number| !is_silent(number)).collect();
     let first = there.iter().map(|number| document(*number, FIRST_DAY + day, tmin(*number), 1));
-    let corrected = there.iter().filter(|number| **number % 3 == 0 && day % 9 == 0);
+    let corrected = there.iter().filter(|number| number.is_multiple_of(3) && day % 9 == 0);
     let second = corrected.map(|number| document(*number, FIRST_DAY + day, tmin(*number) + 4, 2));
     first.chain(second).collect()
 }
