@@ -245,10 +245,15 @@ fn days() {
     // What is older than the memory stays read, for whichever date was asked.
     send_at(&topics, days_ago(500), &[frost(5)]);
     judged(run(&topics, dir));
-    let refused = reset("earliest").run().expect_code(2);
-    for part in ["nothing was changed", "remembered for 400 days", "a later date"] {
-        assert!(refused.err.contains(part), "{part}: {refused}");
+    std::fs::write(dir.join("rules.toml"), format!("{OLD_RULES}{NEW_RULES}")).unwrap();
+    let apply = command(&topics, dir, "rules apply rules.toml --yes --judge-since earliest");
+    for command in [reset("earliest"), apply] {
+        let refused = command.run().expect_code(2);
+        for part in ["nothing was changed", "remembered for 400 days", "a later date"] {
+            assert!(refused.err.contains(part), "{part}: {refused}");
+        }
     }
+    assert_eq!(topics.records("noaa-rules").len(), 2, "nothing was published either");
 }
 
 fn other_stages() {

@@ -12,7 +12,8 @@ use frostline_engine::StageId;
 use frostline_engine::kafka::Admin;
 use serde_json::json;
 
-use self::plan::{Plan, Step};
+pub(super) use self::plan::Plan;
+use self::plan::Step;
 use super::output::BOLD;
 use super::{Common, Failed, output, topics};
 use crate::config::Config;
@@ -103,24 +104,28 @@ pub(super) async fn reset(common: &Common, arguments: &ResetArguments) -> Result
     finish(common, &admin, &plan, arguments.dry_run)
 }
 
+/// What it takes to set the alert stage back, worked out before rules are published; `dry_run` only looks.
+///
+/// # Errors
+/// Why the stage cannot be set back; nothing has changed then.
+pub(super) fn prepare(config: &Config, admin: &Admin, since: Since, dry_run: bool) -> Result<Plan, Failed> {
+    if !dry_run {
+        check_stopped(config, admin, "nothing was published")?;
+    }
+    Plan::make(config, admin, stages::ALERT, since)
+}
+
 /// Sets the alert stage back without a question; `dry_run` only shows it.
-pub(super) fn judge_again(
-    common: &Common,
-    config: &Config,
-    admin: &Admin,
-    since: Since,
-    dry_run: bool,
-) -> Result<(), Failed> {
-    let plan = Plan::make(config, admin, stages::ALERT, since)?;
-    show(common, &plan)?;
-    finish(common, admin, &plan, dry_run)
+pub(super) fn judge_again(common: &Common, admin: &Admin, plan: &Plan, dry_run: bool) -> Result<(), Failed> {
+    show(common, plan)?;
+    finish(common, admin, plan, dry_run)
 }
 
 /// Makes sure that no process runs the alert stage.
 ///
 /// # Errors
 /// Who does, and what to do; `unchanged` says what has not been done.
-pub(super) fn check_stopped(config: &Config, admin: &Admin, unchanged: &str) -> Result<(), Failed> {
+fn check_stopped(config: &Config, admin: &Admin, unchanged: &str) -> Result<(), Failed> {
     let group = crate::app::outline(config)?.group(stages::ALERT);
     let mut members: Vec<String> = admin.everyone(&group)?.iter().map(ToString::to_string).collect();
     members.sort_unstable();

@@ -17,7 +17,7 @@ const BATCH_RECORDS: usize = 1_000;
 const POLL_TIMEOUT: Duration = Duration::from_millis(100);
 
 /// What a reset would change.
-pub(super) struct Plan {
+pub(in crate::cli) struct Plan {
     pub(super) stage: StageId,
     /// Names in Kafka.
     pub(super) group: String,

@@ -65,9 +65,8 @@ pub(super) async fn apply(common: &Common, arguments: &ApplyArguments) -> Result
     let config = common.load(&[])?;
     let (text, name) = (source::read_rule_file(&arguments.file)?, arguments.file.display());
     let live = Live::connect(&config).await?;
-    if arguments.judge_since.is_some() && !arguments.dry_run {
-        reset::check_stopped(&config, live.admin(), "nothing was published")?;
-    }
+    let prepare = |since| reset::prepare(&config, live.admin(), since, arguments.dry_run);
+    let reset = arguments.judge_since.map(prepare).transpose()?;
     let plan = match plan(&config, &live, &text) {
         Ok(plan) => plan,
         Err(error) => {
@@ -89,8 +88,8 @@ pub(super) async fn apply(common: &Common, arguments: &ApplyArguments) -> Result
         output::note(&format!("{YELLOW}note{YELLOW:#}  {advice}"));
     }
     let goes_on = make(common, &live, &plan, arguments.yes, arguments.dry_run)?;
-    match arguments.judge_since {
-        Some(since) if goes_on => reset::judge_again(common, &config, live.admin(), since, arguments.dry_run),
+    match reset {
+        Some(plan) if goes_on => reset::judge_again(common, live.admin(), &plan, arguments.dry_run),
         _ => Ok(()),
     }
 }
