@@ -25,6 +25,7 @@ mod notify;
 mod page;
 mod pipeline;
 mod rebalance;
+mod reset;
 mod rules;
 mod stale_state;
 mod state;
@@ -62,6 +63,7 @@ fn main() {
         page::tests(),
         bench::tests(),
         rebalance::tests(),
+        reset::tests(),
         exactly_once::tests(),
         lost_brokers::tests(),
         stale_state::tests(),
