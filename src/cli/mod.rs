@@ -26,6 +26,7 @@ mod pace;
 mod pages;
 mod replay;
 mod replay_job;
+mod reset;
 mod rules;
 mod run;
 mod signals;
@@ -126,6 +127,7 @@ enum Command {
     Explain(explain::ExplainArguments),
     Alerts(alerts::AlertsArguments),
     DeadLetters(dead_letters::DeadLettersArguments),
+    Reset(reset::ResetArguments),
     Top(top::TopArguments),
     Notify(notify::NotifyArguments),
     Config(config::ConfigArguments),
@@ -287,6 +289,7 @@ async fn dispatch(arguments: Arguments) -> Result<(), Failed> {
         Command::Alerts(arguments) => alerts::alerts(&common, &arguments).await,
         Command::Top(arguments) => top::top(&common, &arguments).await,
         Command::DeadLetters(arguments) => dead_letters::dead_letters(&common, &arguments).await,
+        Command::Reset(arguments) => reset::reset(&common, &arguments).await,
         Command::Notify(arguments) => notify::notify(&common, &arguments).await,
         Command::Config(arguments) => config::config(&common, &arguments),
         Command::Completions(arguments) => pages::completions(&arguments),

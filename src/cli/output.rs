@@ -3,7 +3,7 @@
 //! Everything for people passes here, and loses what would steer their terminal: rules, names and reasons come from files
 //! and topics.
 
-use std::io::{self, IsTerminal, Write};
+use std::io::{self, BufRead, IsTerminal, Write};
 use std::time::Duration;
 
 use anstyle::{AnsiColor, Style};
@@ -127,6 +127,17 @@ fn target() -> ProgressDrawTarget {
     } else {
         ProgressDrawTarget::hidden()
     }
+}
+
+/// Asks a question on stderr whose answer is yes or no; no where nobody can answer.
+pub(super) fn confirmed(question: &str) -> io::Result<bool> {
+    if !io::stdin().is_terminal() {
+        return Ok(false);
+    }
+    note(question);
+    let mut answer = String::new();
+    io::stdin().lock().read_line(&mut answer)?;
+    Ok(matches!(answer.trim(), "y" | "Y" | "yes"))
 }
 
 /// Text from outside as a part of a line: its line ends are replaced, too.

@@ -51,6 +51,7 @@ fn help_has_examples() {
         &["explain"],
         &["alerts"],
         &["alerts", "show"],
+        &["reset"],
         &["config", "check"],
         &["config", "show"],
         &["chaos"],

@@ -26,6 +26,7 @@ mod notify;
 mod page;
 mod pipeline;
 mod rebalance;
+mod reset;
 mod rules;
 mod stale_state;
 mod state;
@@ -66,6 +67,7 @@ fn main() {
         page::tests(),
         bench::tests(),
         rebalance::tests(),
+        reset::tests(),
         exactly_once::tests(),
         lost_brokers::tests(),
         stale_state::tests(),

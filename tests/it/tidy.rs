@@ -26,7 +26,6 @@ const LONG_FILES: &[(&str, usize, &str)] = &[
     ("src/cli/rules/backtest.rs", 420, "options and report of one command"),
     ("src/stages/deliver/deliver_tests.rs", 500, "one life cycle, told in order"),
     ("src/admin/live.rs", 440, "three lists that share their bounds"),
-    ("crates/engine/src/kafka/rebalance.rs", 420, "one protocol, both halves of which share its leases"),
 ];
 
 /// Longer functions, and why.

@@ -63,6 +63,8 @@ pub struct Collector {
     entries: Vec<Entry>,
     /// Headers with the engine's own prefix that dead letters keep.
     kept_headers: &'static [&'static str],
+    /// See [`drop_dead_letters`](Self::drop_dead_letters).
+    drops_dead_letters: bool,
 }
 
 impl Collector {
@@ -92,8 +94,18 @@ impl Collector {
         }
     }
 
-    /// Adds a dead letter: original key, `value` and headers as they were, origin and reason in headers.
-    pub fn dead_letter(&mut self, stage: StageId, record: &Record<'_>, value: Option<&[u8]>, reason: &str) {
+    /// Adds a dead letter: original key, `value` and headers as they were, origin and reason in headers. `false` where it
+    /// was written before: the record is read again after its stage was set back.
+    pub fn dead_letter(
+        &mut self,
+        stage: StageId,
+        record: &Record<'_>,
+        value: Option<&[u8]>,
+        reason: &str,
+    ) -> bool {
+        if self.drops_dead_letters {
+            return false;
+        }
         let (mut headers, kept_headers) = (Vec::new(), self.kept_headers);
         record.headers.visit(&mut |name, value| {
             // A dead letter that was retried and failed again carries its newest reason only.
@@ -109,6 +121,12 @@ impl Collector {
         let value = value.map(|value| self.append(value));
         let timestamp_ms = record.timestamp_ms;
         self.entries.push(Entry { sink: Sink::DeadLetters, key, value, timestamp_ms, headers });
+        true
+    }
+
+    /// Sets whether dead letters are dropped from now on.
+    pub(crate) fn drop_dead_letters(&mut self, drops: bool) {
+        self.drops_dead_letters = drops;
     }
 
     /// The outputs, in the order in which they were emitted.

@@ -36,9 +36,8 @@ impl Context<'_> {
 
     /// As [`reject`](Self::reject), for a part of the record's value.
     pub fn reject_part(&mut self, record: &Record<'_>, value: Option<&[u8]>, reason: &str) {
-        if !self.muted {
+        if !self.muted && self.collector.dead_letter(self.stage, record, value, reason) {
             self.counts[Counter::DEAD_LETTERS] += 1;
-            self.collector.dead_letter(self.stage, record, value, reason);
         }
     }
 

@@ -1,11 +1,12 @@
 //! `frostline rules apply` and `remove`: changes to the rules' topic, shown before they are made.
 
-use std::io::{BufRead, IsTerminal};
+use std::io::IsTerminal;
 use std::path::PathBuf;
 
 use clap::Args;
 
 use super::super::output::{BOLD, DIM, GREEN, RED, YELLOW};
+use super::super::reset::{self, Since};
 use super::super::{Common, Failed, output};
 use super::check::print;
 use super::source;
@@ -17,6 +18,7 @@ Examples:
   frostline rules apply rules.toml               shows the difference, asks, publishes
   frostline rules apply rules.toml --dry-run     shows the difference only
   frostline rules apply rules.toml --yes --json
+  frostline rules apply rules.toml --judge-since 2026-11-01     while the alert stage is stopped
 
 The file is the whole truth about rules: those that are published and not in it are removed. Subscribers are
 replaced and removed likewise, but a file without any [[subscriber]] leaves them alone.";
@@ -33,6 +35,10 @@ pub(super) struct ApplyArguments {
     /// Show the difference and change nothing
     #[arg(long, conflicts_with = "yes")]
     dry_run: bool,
+    /// Also set the alert stage back to this day, or to `earliest`, as `frostline reset` does: at its next start new
+    /// rules judge the records again that came since then. Refused while the stage runs
+    #[arg(long, value_name = "DATE")]
+    judge_since: Option<Since>,
 }
 
 const REMOVE_EXAMPLES: &str = "\
@@ -59,6 +65,8 @@ pub(super) async fn apply(common: &Common, arguments: &ApplyArguments) -> Result
     let config = common.load(&[])?;
     let (text, name) = (source::read_rule_file(&arguments.file)?, arguments.file.display());
     let live = Live::connect(&config).await?;
+    let prepare = |since| reset::prepare(&config, live.admin(), since, arguments.dry_run);
+    let reset = arguments.judge_since.map(prepare).transpose()?;
     let plan = match plan(&config, &live, &text) {
         Ok(plan) => plan,
         Err(error) => {
@@ -79,7 +87,11 @@ pub(super) async fn apply(common: &Common, arguments: &ApplyArguments) -> Result
             "a daemon with this configuration reads a file: set alert.rules = \"topic\" to have it follow";
         output::note(&format!("{YELLOW}note{YELLOW:#}  {advice}"));
     }
-    make(common, &live, &plan, arguments.yes, arguments.dry_run)
+    let goes_on = make(common, &live, &plan, arguments.yes, arguments.dry_run)?;
+    match reset {
+        Some(plan) if goes_on => reset::judge_again(common, live.admin(), &plan, arguments.dry_run),
+        _ => Ok(()),
+    }
 }
 
 pub(super) async fn remove(common: &Common, arguments: &RemoveArguments) -> Result<(), Failed> {
@@ -88,16 +100,18 @@ pub(super) async fn remove(common: &Common, arguments: &RemoveArguments) -> Resu
     let rules = arguments.rules.iter().map(|id| Key::Rule(id.clone()));
     let keys = rules.chain(arguments.subscriber.iter().map(|id| Key::Subscriber(id.clone())));
     let plan = plan_removal(&live, keys.collect())?;
-    make(common, &live, &plan, arguments.yes, false)
+    make(common, &live, &plan, arguments.yes, false).map(drop)
 }
 
-/// Shows changes, asks, and publishes them.
-fn make(common: &Common, live: &Live<'_>, plan: &Plan, yes: bool, dry_run: bool) -> Result<(), Failed> {
+/// Shows changes, asks, and publishes them. `false` where the answer was no.
+fn make(common: &Common, live: &Live<'_>, plan: &Plan, yes: bool, dry_run: bool) -> Result<bool, Failed> {
     let (mut outcome, changes) = (plan.outcome(), &plan.changes);
     changes.iter().try_for_each(|change| show(common, change))?;
     if !dry_run && !changes.is_empty() {
-        if !yes && !confirmed(changes.len())? && std::io::stdin().is_terminal() {
-            return Ok(output::line("nothing was published")?);
+        let question = format!("Publish {} changes? [y/N]", changes.len());
+        if !yes && !output::confirmed(&question)? && std::io::stdin().is_terminal() {
+            output::line("nothing was published")?;
+            return Ok(false);
         }
         if !yes && !std::io::stdin().is_terminal() {
             let advice = "nothing was published: say --yes to publish without a question";
@@ -109,7 +123,8 @@ fn make(common: &Common, live: &Live<'_>, plan: &Plan, yes: bool, dry_run: bool)
         outcome.published = true;
     }
     if common.json {
-        return Ok(output::json(&outcome)?);
+        output::json(&outcome)?;
+        return Ok(true);
     }
     let Outcome { added, changed, removed, unchanged, published } = outcome;
     let end = match (published, changes.is_empty()) {
@@ -117,9 +132,10 @@ fn make(common: &Common, live: &Live<'_>, plan: &Plan, yes: bool, dry_run: bool)
         (false, true) => ": nothing to do",
         (false, false) => ", nothing was published",
     };
-    Ok(output::line(&format!(
+    output::line(&format!(
         "{added} added, {changed} changed, {removed} removed, {unchanged} unchanged{end}"
-    ))?)
+    ))?;
+    Ok(true)
 }
 
 fn show(common: &Common, change: &Change) -> Result<(), Failed> {
@@ -134,14 +150,4 @@ fn show(common: &Common, change: &Change) -> Result<(), Failed> {
     let version = change.version().map_or_else(String::new, |version| format!(" {DIM}v{version}{DIM:#}"));
     let details = change.details.join("  ");
     Ok(output::line(&format!("{colour}{sign} {}{colour:#}{version}  {BOLD}{details}{BOLD:#}", change.key))?)
-}
-
-fn confirmed(count: usize) -> Result<bool, Failed> {
-    if !std::io::stdin().is_terminal() {
-        return Ok(false);
-    }
-    output::note(&format!("Publish {count} changes? [y/N]"));
-    let mut answer = String::new();
-    std::io::stdin().lock().read_line(&mut answer)?;
-    Ok(matches!(answer.trim(), "y" | "Y" | "yes"))
 }

@@ -2,8 +2,6 @@
 
 mod fit;
 
-use std::io::{BufRead, IsTerminal};
-
 use clap::{Args, Subcommand};
 use frostline_engine::kafka::{Admin, ClientSettings, KafkaError, TopicDetails};
 use serde::Serialize;
@@ -186,7 +184,8 @@ async fn describe(common: &Common, config: &Config, admin: &Admin) -> Result<(),
 
 async fn delete(common: &Common, config: &Config, admin: &Admin, yes: bool) -> Result<(), Failed> {
     let plans = config.all_topics();
-    if !yes && !confirmed(plans.len())? {
+    let question = format!("Delete {} topics with everything in them? [y/N]", plans.len());
+    if !yes && !output::confirmed(&question)? {
         return Err(Failed::Usage(anyhow::anyhow!(
             "nothing was deleted: say --yes to delete without a question"
         )));
@@ -200,16 +199,6 @@ async fn delete(common: &Common, config: &Config, admin: &Admin, yes: bool) -> R
         "State directories that were used with these topics are recognised as outdated at the next start, and emptied.",
     );
     Ok(())
-}
-
-fn confirmed(count: usize) -> Result<bool, Failed> {
-    if !std::io::stdin().is_terminal() {
-        return Ok(false);
-    }
-    output::note(&format!("Delete {count} topics with everything in them? [y/N]"));
-    let mut answer = String::new();
-    std::io::stdin().lock().read_line(&mut answer)?;
-    Ok(matches!(answer.trim(), "y" | "Y" | "yes"))
 }
 
 fn print(common: &Common, row: &Row) -> Result<(), Failed> {

@@ -11,7 +11,6 @@ use rdkafka::{Offset, TopicPartitionList};
 
 use super::client::Quiet;
 use super::log_offsets::log_offsets;
-use super::rebalance::rewind_offset;
 use super::{ClientSettings, KafkaError, OffsetCommit};
 use crate::TopicPlan;
 
@@ -289,7 +288,7 @@ fn ask<T>(
 
 /// The committed offsets of a group.
 pub struct GroupOffsets {
-    consumer: BaseConsumer<Quiet>,
+    pub(super) consumer: BaseConsumer<Quiet>,
     what: String,
 }
 
@@ -311,11 +310,9 @@ impl GroupOffsets {
             .elements()
             .iter()
             .filter_map(|element| match element.offset() {
-                Offset::Offset(next_offset) => Some(OffsetCommit {
-                    partition: element.partition(),
-                    next_offset,
-                    rewind_offset: rewind_offset(element.metadata()),
-                }),
+                Offset::Offset(next_offset) => {
+                    Some(OffsetCommit::read(element.partition(), next_offset, element.metadata()))
+                }
                 _ => None,
             })
             .collect())

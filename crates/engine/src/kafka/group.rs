@@ -10,8 +10,8 @@ use rdkafka::{Offset, TopicPartitionList};
 
 use super::fetching::fetching;
 use super::log_offsets::log_offsets;
-use super::rebalance::{Assigned, GroupEvent, Membership, OffsetCommit, commit_metadata};
-use super::{ClientSettings, KafkaError, members};
+use super::rebalance::{Assigned, GroupEvent, Membership};
+use super::{ClientSettings, KafkaError, OffsetCommit, members};
 use crate::RecordSize;
 
 /// How long a question to the broker may take when partitions are opened again.
@@ -186,17 +186,22 @@ impl GroupConsumer {
         self.consumer.commit(&list, CommitMode::Sync).map_err(|error| KafkaError::of_client(&what, &error))
     }
 
-    /// Positions as the client wants them: next offsets, with where to rewind to.
+    /// Positions of the stage's source as the client wants them.
     pub(super) fn offsets(&self, positions: &[OffsetCommit]) -> Result<TopicPartitionList, KafkaError> {
-        let mut list = TopicPartitionList::with_capacity(positions.len());
-        for position in positions {
-            let failed = |error: ClientError| KafkaError::of_client("committing", &error);
-            let mut entry = list.add_partition(&self.topic, position.partition);
-            entry.set_offset(Offset::Offset(position.next_offset)).map_err(failed)?;
-            entry.set_metadata(commit_metadata(*position));
-        }
-        Ok(list)
+        offset_list(&self.topic, positions)
     }
+}
+
+/// Positions as the client wants them: next offsets, each with its metadata.
+pub(super) fn offset_list(topic: &str, positions: &[OffsetCommit]) -> Result<TopicPartitionList, KafkaError> {
+    let mut list = TopicPartitionList::with_capacity(positions.len());
+    for position in positions {
+        let failed = |error: ClientError| KafkaError::of_client("committing", &error);
+        let mut entry = list.add_partition(topic, position.partition);
+        entry.set_offset(Offset::Offset(position.next_offset)).map_err(failed)?;
+        entry.set_metadata(position.metadata());
+    }
+    Ok(list)
 }
 
 impl GroupConsumer {

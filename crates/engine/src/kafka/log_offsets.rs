@@ -32,6 +32,29 @@ pub(super) fn log_offsets<C: ConsumerContext>(
         .collect())
 }
 
+/// The first offset of each partition whose record has this timestamp (in milliseconds since 1970) or a later one;
+/// partitions without such a record are missing.
+pub(super) fn offsets_at<C: ConsumerContext>(
+    consumer: &BaseConsumer<C>,
+    topic: &str,
+    partitions: &[i32],
+    (timestamp_ms, patience): (i64, Duration),
+) -> Result<BTreeMap<i32, i64>, ClientError> {
+    let mut question = TopicPartitionList::with_capacity(partitions.len());
+    for partition in partitions {
+        question.add_partition_offset(topic, *partition, Offset::Offset(timestamp_ms))?;
+    }
+    let answer = consumer.offsets_for_times(question, patience)?;
+    let mut found = BTreeMap::new();
+    for element in answer.elements() {
+        element.error()?;
+        if let Offset::Offset(offset) = element.offset() {
+            found.insert(element.partition(), offset);
+        }
+    }
+    Ok(found)
+}
+
 /// Asks for one end of all logs. The protocol has it in the place of a time.
 fn ask<C: ConsumerContext>(
     consumer: &BaseConsumer<C>,

@@ -23,6 +23,15 @@ pub struct Member {
     pub host: String,
 }
 
+impl std::fmt::Display for Member {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match &self.address {
+            Some(address) => write!(f, "{address}"),
+            None => write!(f, "a process on {}", self.host),
+        }
+    }
+}
+
 /// What ends a member's name: the name of its process, see [`GroupConsumer::is_name_shared`].
 const INSTANCE_MARK: char = '#';
 
@@ -44,6 +53,17 @@ impl GroupConsumer {
 }
 
 impl Admin {
+    /// All members of a group, with partitions or without. One that died stays until its session has timed out.
+    ///
+    /// # Errors
+    /// [`KafkaError::Retry`] where no broker answers.
+    pub fn everyone(&self, group: &str) -> Result<Vec<Member>, KafkaError> {
+        let what = format!("asking who is in group {group}");
+        let groups = self.ask(&what, |consumer| consumer.fetch_group_list(Some(group), PATIENCE))?;
+        let members = groups.groups().iter().flat_map(|group| group.members());
+        Ok(members.map(|member| member_of(member.client_id(), member.client_host())).collect())
+    }
+
     /// The members of a group that have partitions of a topic just now.
     ///
     /// # Errors

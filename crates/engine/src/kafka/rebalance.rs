@@ -41,7 +41,7 @@ use tokio::sync::Notify;
 use super::lease::Lease;
 use super::lifeline::Lifeline;
 use super::log_offsets::log_offsets;
-use super::{ClientSettings, KafkaError, PartitionQueue};
+use super::{ClientSettings, KafkaError, OffsetCommit, PartitionQueue};
 
 /// How long the committed offsets are waited for: a rebalance, or a worker, stands still meanwhile.
 const COMMITTED_PATIENCE: Duration = Duration::from_secs(3);
@@ -70,17 +70,6 @@ pub enum GroupEvent {
     Lost(Vec<i32>),
     /// The membership cannot go on.
     Failed(KafkaError),
-}
-
-/// The position of a partition, to be committed.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct OffsetCommit {
-    /// The partition.
-    pub partition: i32,
-    /// The next offset to process.
-    pub next_offset: i64,
-    /// Where reading must begin again to rebuild what is open, if anything is.
-    pub rewind_offset: Option<i64>,
 }
 
 /// What librdkafka calls when the group changes.
@@ -259,11 +248,9 @@ impl Membership {
             let partition = one.partition;
             let found = committed.find_partition(&self.topic, partition);
             one.committed = found.as_ref().and_then(|found| match found.offset() {
-                Offset::Offset(next_offset) => Some(OffsetCommit {
-                    partition,
-                    next_offset,
-                    rewind_offset: rewind_offset(found.metadata()),
-                }),
+                Offset::Offset(next_offset) => {
+                    Some(OffsetCommit::read(partition, next_offset, found.metadata()))
+                }
                 _ => None,
             });
             let kept = kept.get(&partition).cloned().unwrap_or_default();
@@ -378,27 +365,4 @@ fn committed(
     consumer
         .committed_offsets(partitions.clone(), COMMITTED_PATIENCE)
         .map_err(|error| KafkaError::of_client("reading committed offsets", &error))
-}
-
-/// What is committed beside an offset.
-pub(super) fn commit_metadata(position: OffsetCommit) -> String {
-    position.rewind_offset.map_or_else(String::new, |rewind| format!("rewind={rewind}"))
-}
-
-/// The rewind offset in committed metadata; others' words there are ignored.
-pub(super) fn rewind_offset(metadata: &str) -> Option<i64> {
-    metadata.strip_prefix("rewind=")?.parse().ok()
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn the_rewind_offset_travels_in_the_metadata() {
-        let position = OffsetCommit { partition: 0, next_offset: 9, rewind_offset: Some(4) };
-        assert_eq!(rewind_offset(&commit_metadata(position)), Some(4));
-        assert_eq!(rewind_offset(&commit_metadata(OffsetCommit { rewind_offset: None, ..position })), None);
-        assert_eq!(rewind_offset("somebody else's words"), None);
-    }
 }

@@ -144,7 +144,8 @@ mod tests {
 
     #[test]
     fn open_observations_count_as_behind() {
-        let at = |next_offset, rewind_offset| OffsetCommit { partition: 0, next_offset, rewind_offset };
+        let at =
+            |next_offset, rewind_offset| OffsetCommit { rewind_offset, ..OffsetCommit::new(0, next_offset) };
         assert_eq!(partition_behind(None, 0), 1);
         assert_eq!(partition_behind(None, 7), 7);
         assert_eq!(partition_behind(Some(&at(5, None)), 7), 2);

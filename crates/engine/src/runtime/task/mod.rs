@@ -37,6 +37,8 @@ pub(in crate::runtime) struct Task {
     next_offset: Option<i64>,
     /// Records below this were processed before; they are read only to rebuild what was open.
     muted_below: i64,
+    /// After the partition was set back: records below this were processed before, and their dead letters were written.
+    again_below: Option<i64>,
     /// As the group knows it.
     committed: Option<OffsetCommit>,
     /// What the commit under way, if there is one, will make of the task.
@@ -104,6 +106,10 @@ impl Task {
             counts: Counts::default(),
             next_offset: None,
             muted_below: next_offset,
+            // Offsets of a log that has lost its records, or is another one, say nothing.
+            again_below: committed
+                .filter(|committed| committed.next_offset == next_offset)
+                .and_then(|committed| committed.again_below),
             committed,
             ended_since: None,
             sealed: None,

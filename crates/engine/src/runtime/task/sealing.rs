@@ -32,7 +32,8 @@ impl Task {
     fn position(&self) -> Option<OffsetCommit> {
         let next_offset = self.next_offset.filter(|next| *next >= self.muted_below)?;
         let rewind_offset = self.processor.rewind_offset().filter(|rewind| *rewind < next_offset);
-        Some(OffsetCommit { partition: self.partition, next_offset, rewind_offset })
+        let again_below = self.again_below.filter(|end| next_offset < *end);
+        Some(OffsetCommit { rewind_offset, again_below, ..OffsetCommit::new(self.partition, next_offset) })
     }
 
     /// First step of a commit: sends what was held back, and adds changes and position to the commit.

@@ -179,6 +179,7 @@ impl Task {
         }
         let muted = record.offset < self.muted_below;
         self.counts[Counter::RECORDS_IN] += u64::from(!muted);
+        self.collector.drop_dead_letters(self.again_below.is_some_and(|end| record.offset < end));
         let mut context = Context {
             store: &mut self.store,
             collector: &mut self.collector,
@@ -200,6 +201,7 @@ impl Task {
                 self.panics_in_a_row += 1;
             }
         }
+        self.collector.drop_dead_letters(false);
         if self.panics_in_a_row > PANICS_MAX {
             let place = format!("{}/{}@{}", record.topic, record.partition, record.offset);
             return Err(Failure::Panic(format!(

@@ -1,0 +1,58 @@
+//! The position of a partition as its group commits it: an offset, and beside it (in the metadata of the commit) what else a
+//! task must know when it starts there.
+
+/// The position of a partition, to be committed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct OffsetCommit {
+    /// The partition.
+    pub partition: i32,
+    /// The next offset to process.
+    pub next_offset: i64,
+    /// Where reading must begin again to rebuild what is open, if anything is.
+    pub rewind_offset: Option<i64>,
+    /// After the partition was set back: records before this offset have been processed before.
+    pub again_below: Option<i64>,
+}
+
+const REWIND: &str = "rewind=";
+const AGAIN: &str = "again=";
+
+impl OffsetCommit {
+    /// An offset alone.
+    pub fn new(partition: i32, next_offset: i64) -> Self {
+        Self { partition, next_offset, rewind_offset: None, again_below: None }
+    }
+
+    /// An offset with the metadata that is committed beside it. Words that others have left there are ignored.
+    pub(super) fn read(partition: i32, next_offset: i64, metadata: &str) -> Self {
+        let value = |name| metadata.split(';').find_map(|part| part.strip_prefix(name)?.parse().ok());
+        Self { rewind_offset: value(REWIND), again_below: value(AGAIN), ..Self::new(partition, next_offset) }
+    }
+
+    /// What is committed beside the offset.
+    pub(super) fn metadata(&self) -> String {
+        let part = |name: &str, value: Option<i64>| value.map(|value| format!("{name}{value}"));
+        let parts = [part(REWIND, self.rewind_offset), part(AGAIN, self.again_below)];
+        parts.into_iter().flatten().collect::<Vec<_>>().join(";")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_metadata_has_what_is_beside_the_offset() {
+        let bare = OffsetCommit::new(3, 9);
+        let rewound = OffsetCommit { rewind_offset: Some(4), ..bare };
+        let again = OffsetCommit { again_below: Some(40), ..bare };
+        let both = OffsetCommit { rewind_offset: Some(4), ..again };
+        for (position, metadata) in
+            [(bare, ""), (rewound, "rewind=4"), (again, "again=40"), (both, "rewind=4;again=40")]
+        {
+            assert_eq!(position.metadata(), metadata);
+            assert_eq!(OffsetCommit::read(3, 9, metadata), position);
+        }
+        assert_eq!(OffsetCommit::read(3, 9, "somebody else's words; rewind=x"), bare);
+    }
+}

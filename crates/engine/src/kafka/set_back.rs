@@ -1,0 +1,45 @@
+//! Setting a group's offsets back from outside, so that its stage reads records again.
+//!
+//! Brokers take such a commit only while the group has no members: the one check that also holds against a process that
+//! joins in this very moment. A transaction of a process that died may still hold offsets of the group; the brokers let
+//! the later commit win, whatever becomes of that transaction.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use rdkafka::consumer::{CommitMode, Consumer};
+
+use super::group::offset_list;
+use super::log_offsets::offsets_at;
+use super::{Admin, GroupOffsets, KafkaError, OffsetCommit};
+
+const PATIENCE: Duration = Duration::from_secs(20);
+
+impl Admin {
+    /// The first offset of each partition whose record has this timestamp (in milliseconds since 1970) or a later one;
+    /// partitions without such a record are missing.
+    ///
+    /// # Errors
+    /// [`KafkaError::Topic`] where the topic does not exist, [`KafkaError::Retry`] where no broker answers.
+    pub fn offsets_at(&self, topic: &str, timestamp_ms: i64) -> Result<BTreeMap<i32, i64>, KafkaError> {
+        let partitions = self
+            .partitions(topic)?
+            .ok_or_else(|| KafkaError::Topic(format!("topic {topic} does not exist")))?;
+        let partitions: Vec<i32> = (0..partitions).collect();
+        let what = format!("looking up offsets of {topic} by time");
+        self.ask(&what, |consumer| offsets_at(consumer, topic, &partitions, (timestamp_ms, PATIENCE)))
+    }
+}
+
+impl GroupOffsets {
+    /// Commits positions for a group without members; a task that starts goes on from there.
+    ///
+    /// # Errors
+    /// [`KafkaError::Retry`] where the group has members, or no broker answers.
+    pub fn commit(&self, topic: &str, positions: &[OffsetCommit]) -> Result<(), KafkaError> {
+        let list = offset_list(topic, positions)?;
+        self.consumer
+            .commit(&list, CommitMode::Sync)
+            .map_err(|error| KafkaError::of_client(&format!("committing offsets of {topic}"), &error))
+    }
+}
