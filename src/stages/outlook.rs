@@ -14,6 +14,7 @@ use frostline_engine::{Context, Processor};
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
+use super::moment_alert::meta;
 use super::{Limits, StationIndex, accepted_value, memory};
 use crate::hourly::Hour;
 use crate::noaa::{Location, StationId};
@@ -167,6 +168,7 @@ fn emit(station: &Known, hour: &Hour, news: &News, record: &Record<'_>, context:
         observed: None,
         expected: None,
         outcome: None,
+        meta: Some(meta(record)),
     };
     let outcome = news.outcome.clone().map(|outcome| OutlookRecord {
         revision: 1,

@@ -61,6 +61,7 @@ impl Source {
             observed: None,
             expected: None,
             outcome: None,
+            meta: None,
         };
         let outcome = news
             .outcome
