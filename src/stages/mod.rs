@@ -32,6 +32,7 @@ mod outlook;
 mod silence;
 mod station_index;
 mod watch;
+mod watch_memory;
 mod words;
 
 use frostline_engine::record::DAY_MS;

@@ -1,3 +1,5 @@
+//! The stage `watch`: an evening, a night and a morning; restarts; silence.
+
 use std::fmt::Write;
 
 use super::*;

@@ -26,7 +26,7 @@ const LAYERS: &[(&str, &[&str])] = &[
     ("outlook", &["hourly", "noaa"]),
     ("history", &["bounded", "hourly", "noaa"]),
     ("rules", &["bounded", "noaa", "outlook"]),
-    ("stages", &["noaa", "rules"]),
+    ("stages", &["hourly", "noaa", "outlook", "rules"]),
     ("tables", &["noaa", "rules", "stages"]),
     ("config", &["bounded", "noaa", "rules", "stages"]),
     ("near_search", &["noaa", "rules"]),
