@@ -37,6 +37,9 @@ pub struct Night {
 }
 
 impl Night {
+    /// From the midnight before the evening to the end, in seconds.
+    pub const LENGTH_FROM_MIDNIGHT: i64 = DAY + MORNING;
+
     /// The night whose evening is on `date`.
     pub fn of(date: Date, latitude: f64, longitude: f64) -> Self {
         let midnight = i64::from(date.days_since_1970()) * DAY - standard_offset(longitude);
@@ -70,7 +73,7 @@ impl Night {
 
     /// The seconds since 1970 of a local standard time, given in seconds after the midnight of its evening's date.
     pub fn local(&self, seconds: i64) -> i64 {
-        self.ends - DAY - MORNING + seconds
+        self.ends - Self::LENGTH_FROM_MIDNIGHT + seconds
     }
 }
 

@@ -1,9 +1,9 @@
 //! Outlooks over history: the stage's own code, observation by observation, and what it said at one hour of each night.
 
 use super::score::ScoredNight;
-use super::{Expected, Lessons, Nights, Spot, Taken};
-use crate::hourly::{HOUR, Hour, Night};
-use crate::noaa::StationId;
+use super::{Distribution, Expected, Lessons, NightBounds, Nights, Outcome, Spot, Taken};
+use crate::hourly::{HOUR, Hour};
+use crate::noaa::{Date, StationId};
 
 /// The newest outlook may be this old at the time of issue, in seconds.
 const AGE_MAX: i64 = 3 * HOUR;
@@ -23,12 +23,92 @@ pub struct BacktestQuestion {
     pub lag: i64,
 }
 
-/// What was said of the present night at the time of issue.
+/// Scores one station's outlooks as they come, with how its nights went.
+pub struct Tally {
+    station: StationId,
+    question: BacktestQuestion,
+    /// So many nights at the beginning are not scored.
+    unscored: usize,
+    said: Option<Said>,
+    /// Of the nights so far, in order.
+    lowest_c: Vec<f64>,
+    scored: Vec<ScoredNight>,
+}
+
+/// What was said of a night at the time of issue.
 struct Said {
-    night: Night,
-    expected: Expected,
+    night: NightBounds,
+    distribution: Distribution,
     /// When it was known.
     at: i64,
+}
+
+impl Tally {
+    /// Scores what is said to this question, from the 31st night on.
+    pub fn new(station: StationId, question: BacktestQuestion) -> Self {
+        Self {
+            station,
+            question,
+            unscored: UNSCORED_NIGHTS,
+            said: None,
+            lowest_c: Vec::new(),
+            scored: Vec::new(),
+        }
+    }
+
+    /// The same from the third night on: as soon as there are nights before to compare with.
+    pub fn from_the_third(station: StationId, question: BacktestQuestion) -> Self {
+        Self { unscored: 2, ..Self::new(station, question) }
+    }
+
+    /// Takes what was expected by the observation of `time`. The last one before the time of issue counts.
+    pub fn expect(&mut self, expected: &Expected, time: i64) {
+        let known_at = time + self.question.lag;
+        let issued_at = expected.night.midnight() + self.question.issued;
+        if known_at <= issued_at && issued_at - known_at <= AGE_MAX {
+            let (night, distribution) = (expected.night.clone(), expected.distribution);
+            self.said = Some(Said { night, distribution, at: known_at });
+        }
+    }
+
+    /// Takes how a night went. One with a long gap is not scored.
+    pub fn settle(&mut self, outcome: &Outcome) {
+        if !outcome.is_complete {
+            return;
+        }
+        let said = self.said.take().filter(|said| said.night.date == outcome.night.date);
+        if let Some((said, night)) =
+            said.zip(outcome.night.date()).filter(|_| self.lowest_c.len() >= self.unscored)
+        {
+            let scored = self.score(&said, night, outcome.lowest_c);
+            self.scored.push(scored);
+        }
+        self.lowest_c.push(outcome.lowest_c);
+    }
+
+    /// The nights that are scored, in order.
+    pub fn into_nights(self) -> Vec<ScoredNight> {
+        self.scored
+    }
+
+    fn score(&self, said: &Said, night: Date, observed: f64) -> ScoredNight {
+        let (distribution, limit_c) = (&said.distribution, self.question.limit_c);
+        let last = &self.lowest_c[self.lowest_c.len().saturating_sub(CLIMATOLOGY_NIGHTS)..];
+        let persistence = last.last().is_some_and(|lowest| *lowest <= limit_c);
+        ScoredNight {
+            station: self.station,
+            night,
+            issued_at: said.at,
+            chance: distribution.chance(limit_c),
+            p10: distribution.quantile(0.1),
+            p50: distribution.quantile(0.5),
+            p90: distribution.quantile(0.9),
+            observed,
+            is_frost: observed <= limit_c,
+            climatology: normal_chance(last, limit_c),
+            persistence: f64::from(u8::from(persistence)),
+        }
+    }
 }
 
 /// The nights of one station that are scored, in order: from the 31st night on, those with an outlook in time and without a
@@ -40,51 +120,17 @@ pub fn scored_nights(
     question: BacktestQuestion,
 ) -> Vec<ScoredNight> {
     let (mut nights, mut lessons) = (Nights::default(), Lessons::default());
-    let (mut said, mut lowest, mut scored) = (None::<Said>, Vec::<f64>::new(), Vec::new());
+    let mut tally = Tally::new(station, question);
     for hour in hours {
         let Taken::Newest(news) = nights.observe(&mut lessons, spot, hour) else { continue };
-        if let Some(outcome) = news.outcome.filter(|outcome| outcome.is_complete) {
-            let said = said.take().filter(|said| said.night.date.to_string() == outcome.night.date);
-            if let Some(said) = said.filter(|_| lowest.len() >= UNSCORED_NIGHTS) {
-                scored.push(score(station, &said, outcome.lowest_c, &lowest, question));
-            }
-            lowest.push(outcome.lowest_c);
+        if let Some(outcome) = &news.outcome {
+            tally.settle(outcome);
         }
-        let (night, known_at) = (news.night, hour.time + question.lag);
-        let issued_at = night.local(question.issued);
-        if let Some(expected) = news.expected
-            && known_at <= issued_at
-            && issued_at - known_at <= AGE_MAX
-        {
-            said = Some(Said { night, expected, at: known_at });
+        if let Some(expected) = &news.expected {
+            tally.expect(expected, news.time);
         }
     }
-    scored
-}
-
-fn score(
-    station: StationId,
-    said: &Said,
-    observed_c: f64,
-    before: &[f64],
-    question: BacktestQuestion,
-) -> ScoredNight {
-    let distribution = &said.expected.distribution;
-    let last = &before[before.len().saturating_sub(CLIMATOLOGY_NIGHTS)..];
-    let persistence = before.last().is_some_and(|lowest| *lowest <= question.limit_c);
-    ScoredNight {
-        station,
-        night: said.night.date,
-        issued_at: said.at,
-        chance: distribution.chance(question.limit_c),
-        p10: distribution.quantile(0.1),
-        p50: distribution.quantile(0.5),
-        p90: distribution.quantile(0.9),
-        observed: observed_c,
-        is_frost: observed_c <= question.limit_c,
-        climatology: normal_chance(last, question.limit_c),
-        persistence: f64::from(u8::from(persistence)),
-    }
+    tally.into_nights()
 }
 
 /// The chance of a value at or below the limit, by a normal with mean and spread of these.

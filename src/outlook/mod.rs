@@ -14,10 +14,12 @@ mod recent;
 mod record;
 mod score;
 mod station;
+mod warnings;
 
-pub use backtest::{BacktestQuestion, scored_nights};
+pub use backtest::{BacktestQuestion, Tally, scored_nights};
 pub use distribution::{Degrees, Distribution, PROBABILITIES};
 pub use recent::{Point, RecentOutlook, RecentOutlooks, SILENT_AFTER, Standing};
 pub use record::{CurvePoint, Expected, NightBounds, Observed, Outcome, OutlookRecord};
 pub use score::{ReliabilityBin, Score, ScoredNight};
 pub use station::{Lessons, News, Nights, Spot, Taken};
+pub use warnings::{WarningLog, WarningSums};

@@ -44,6 +44,11 @@ impl NightBounds {
         Self { date: night.date.to_string(), begins: night.begins, sunrise: night.sunrise, ends: night.ends }
     }
 
+    /// Midnight before its evening, local standard time, in seconds since 1970.
+    pub fn midnight(&self) -> i64 {
+        self.ends - crate::hourly::Night::LENGTH_FROM_MIDNIGHT
+    }
+
     /// The date.
     pub fn date(&self) -> Option<Date> {
         Date::parse_iso(&self.date)

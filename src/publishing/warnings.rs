@@ -107,11 +107,11 @@ fn of_station(station: StationId, rule: &Rule, known: &Known) -> Vec<String> {
     let mut reasons: Vec<String> = shut_out.into_iter().collect();
     match &known.reporting {
         Some(reporting) if rule.feed() != Feed::Day => {
-            if reporting.has_hours() && !reporting.still_reports(station, &rule.needs()) {
-                reasons.push(format!(
-                    "station {station} reports no hours: name another one, or a point with near"
-                ));
-            }
+            // Where no outlooks were read, nothing is known of it.
+            let is_silent = reporting.has_hours() && !reporting.still_reports(station, &rule.needs());
+            let reason =
+                || format!("station {station} reports no hours: name another one, or a point with near");
+            reasons.extend(is_silent.then(reason));
         }
         Some(reporting) if !reporting.knows(station) => {
             reasons.push(format!("nothing was found of station {station} in the observations"));

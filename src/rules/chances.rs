@@ -97,8 +97,9 @@ fn limit(node: &IdedExpr, scope: Scope) -> Result<f64, String> {
     let limit =
         number.ok_or_else(|| format!("the limit of `{CHANCE}` must be known beforehand: {EXAMPLE}"))?;
     if LIMIT_C.contains(&limit) {
-        // So that 0 and -0 are one limit.
-        Ok(limit + 0.0)
+        // To a tenth, as stations report: 28 °F is -2.2 °C, and -2.2 would never reach -2.2222. And so that 0 and -0 are one
+        // limit.
+        Ok((limit * 10.0).round() / 10.0 + 0.0)
     } else {
         let (low, high) = (LIMIT_C.start(), LIMIT_C.end());
         Err(format!(

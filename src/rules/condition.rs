@@ -22,7 +22,7 @@ use super::native::Test;
 use super::outline::Outline;
 use super::sample;
 use super::syntax::Syntax;
-use super::thresholds::{Compared, Threshold, thresholds};
+use super::thresholds::{Compared, Threshold, single_limit, thresholds};
 use super::unit::Unit;
 use super::variables::{Used, Variable, resolve_variables};
 use crate::noaa::{Date, Element, ElementList, ObservationView, StationView};
@@ -174,11 +174,17 @@ impl Condition {
         })
     }
 
+    /// Where it is one comparison of a day's element with a constant: the element, and the constant in its unit.
+    pub fn single_limit(&self) -> Option<(Element, f64)> {
+        single_limit(self.program.expression())
+    }
+
     /// The highest temperature, in °C, that it asks of a night: by a limit of `chance`, or by a comparison of `night.min`,
     /// `night.p10` or `night.p90` with a constant.
     pub fn night_limit(&self) -> Option<f64> {
         let compared = self.thresholds.iter().filter_map(|threshold| match threshold.compared {
-            Compared::Night(_) => Some(threshold.value),
+            // To a tenth, as a limit of `chance` and as stations report.
+            Compared::Night(_) => Some((threshold.value * 10.0).round() / 10.0),
             Compared::Hour(_) | Compared::Chance => None,
         });
         self.chance_limits().map(|(limit, _)| limit).chain(compared).reduce(f64::max)

@@ -351,7 +351,7 @@ proptest! {
                     prop_assert!(open.take() == Some(since));
                     is_stale = false;
                 }
-                Transition::Retracted => prop_assert!(false),
+                _ => prop_assert!(false),
             }
         }
     }

@@ -38,6 +38,7 @@ mod subscriber;
 mod syntax;
 mod thresholds;
 mod unit;
+mod units;
 mod variables;
 mod walk;
 
@@ -64,6 +65,7 @@ pub use rule::{DayVerdict, Judgement, Place, Rule, Severity};
 pub use rule_set::{QUARANTINED_METRIC, RuleSet};
 pub use subscriber::{Address, QuietHours, Subscriber};
 pub use unit::Unit;
+pub use units::Units;
 
 /// Longest rule file that is read, in bytes: about a million rules as JSON lines.
 pub const FILE_BYTES_MAX: u64 = 512 * 1024 * 1024;

@@ -402,7 +402,7 @@ mod tests {
             (1, 0),
             "unknown counts for nothing"
         );
-        assert_eq!(driver.1[3], "r/USW00003192/1970-01-13/stale", "of the night that it is about");
+        assert_eq!(driver.1[5], "r/USW00003192/1970-01-13/stale", "of the night that it is about");
     }
 
     #[test]

@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 use super::channel::{address_fields, one_of};
 use super::definition::{Problems, check_id};
 use super::plain_words::shown;
-use super::{Problem, Severity};
+use super::{Problem, Severity, Units};
 
 /// Most messages within an hour that can be asked for.
 const PER_HOUR_MAX: u16 = 1_000;
@@ -36,7 +36,13 @@ pub struct Subscriber {
     /// The topic for pushes. Who knows it can read along, so it is never logged.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub ntfy: Option<Address>,
-    /// Their time zone, as in `America/Phoenix`; for quiet hours.
+    /// The units of their messages. Without, those of the rule: °F where its condition is in °F.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub units: Option<Units>,
+    /// Whether they want to hear in the morning that a warning did not come true.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub all_clear: bool,
+    /// Their time zone, as in `America/Phoenix`; for quiet hours, and for times in messages.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub timezone: Option<String>,
     /// When mails, SMS and pushes wait.

@@ -6,6 +6,7 @@ use super::chances::constant;
 use super::moment::{HourName, NightField};
 use super::syntax::{Syntax, children};
 use super::unit::Unit;
+use crate::noaa::Element;
 
 /// What is compared.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -33,6 +34,25 @@ pub(super) fn thresholds(syntax: &Syntax<'_>) -> Vec<Threshold> {
     let mut found = Vec::new();
     visit(syntax, syntax.root, &mut found);
     found
+}
+
+/// For a condition that is one comparison of a day's element with a constant: the element, and the constant in its unit.
+pub(super) fn single_limit(root: &IdedExpr) -> Option<(Element, f64)> {
+    let Expr::Call(call) = &root.expr else { return None };
+    let [left, right] = call.args.as_slice() else { return None };
+    let compares = [operators::LESS, operators::LESS_EQUALS, operators::GREATER, operators::GREATER_EQUALS]
+        .contains(&call.func_name.as_str());
+    let limit = |variable: &IdedExpr, other: &IdedExpr| match &variable.expr {
+        Expr::Ident(name) => Some((Element::parse(name.as_bytes())?, constant(other)?)),
+        Expr::Call(call) => match (Unit::of_function(&call.func_name)?, call.args.as_slice()) {
+            (unit, [IdedExpr { expr: Expr::Ident(name), .. }]) => {
+                Some((Element::parse(name.as_bytes())?, unit.invert(constant(other)?)))
+            }
+            _ => None,
+        },
+        _ => None,
+    };
+    compares.then(|| limit(left, right).or_else(|| limit(right, left))).flatten()
 }
 
 fn visit(syntax: &Syntax<'_>, node: &IdedExpr, found: &mut Vec<Threshold>) {

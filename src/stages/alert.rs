@@ -240,7 +240,7 @@ impl Alert {
         calendar.advance(day, context.store, record_day);
         while let Some((listed, key)) = calendar.next_due() {
             let Some((rule_id, station)) = rule_and_station(&key) else { continue };
-            let Some(rule) = self.rules.get(rule_id).filter(|rule| has_episodes_of_days(rule)) else {
+            let Some(rule) = self.rules.get(rule_id).filter(has_episodes_of_days) else {
                 // It may come back, as the same rule: by then the station may be silent still.
                 calendar.put_off(key);
                 continue;

@@ -16,6 +16,7 @@ mod alert;
 mod alert_record;
 mod assemble;
 mod calendar;
+mod day_words;
 mod deliver;
 mod emitted;
 mod enrich;
@@ -50,7 +51,7 @@ pub use notify::Notify;
 pub use outlook::Outlook;
 pub use station_index::StationIndex;
 pub use watch::Watch;
-pub use words::{Speech, Units};
+pub use words::Speech;
 
 use crate::noaa::{Date, KnownStations, ObservationView};
 

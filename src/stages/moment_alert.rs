@@ -5,12 +5,12 @@ use serde::Serialize;
 use serde_json::Value;
 use serde_json::value::RawValue;
 
-use super::words::{Speech, Units};
+use super::words::Speech;
 use super::{Moment, NightFacts};
 use crate::hourly::standard_offset;
 use crate::noaa::{StationId, StationView};
 use crate::outlook::OutlookRecord;
-use crate::rules::{NightEvent, Rule, TrackRecord};
+use crate::rules::{MomentView, NightEvent, Rule, Severity, Subject, TrackRecord, Transition, Units};
 
 /// What an alert came from.
 pub(super) enum About<'a> {
@@ -22,6 +22,8 @@ pub(super) enum About<'a> {
         station: &'a StationView,
         /// How the rule's last warnings turned out here.
         track: TrackRecord,
+        /// What the rule saw, for its own text.
+        view: Option<&'a MomentView>,
     },
     /// Nothing was heard of the station for too long.
     Silence {
@@ -93,8 +95,10 @@ impl<'a> MomentAlert<'a> {
             Some(night) => night.chance,
             None => moment.observed.map(|observed| observed.temperature_c),
         };
-        let speech = Speech::new(Units::Metric, None, moment.offset);
-        let message = speech.sentence(self.event.transition, &moment, &self.place(), rule.when.text());
+        let message = self.own_text().unwrap_or_else(|| {
+            let speech = Speech::new(Units::Metric, None, moment.offset);
+            speech.sentence(self.event.transition, &moment, &self.place(), rule.when.text())
+        });
         let document = Document {
             station: self.station_json(),
             date: format!("{night}T00:00:00"),
@@ -104,7 +108,7 @@ impl<'a> MomentAlert<'a> {
             alert_id: self.id(),
             rule_id: &rule.id,
             transition: self.event.transition.as_str(),
-            severity: rule.severity.map(|severity| severity.as_str()),
+            severity: self.severity().map(Severity::as_str),
             episode: format!("{}/{station}/{night}", rule.id),
             when: rule.when.text(),
             clear: rule.clear.as_ref().map(|clear| clear.text()),
@@ -116,6 +120,26 @@ impl<'a> MomentAlert<'a> {
         };
         // Strings and numbers into a vector cannot fail.
         let _ = serde_json::to_writer(out, &document);
+    }
+
+    /// A night that went well wakes nobody.
+    fn severity(&self) -> Option<Severity> {
+        if self.event.transition == Transition::Averted { Some(Severity::Info) } else { self.rule.severity }
+    }
+
+    /// The rule's own text, where it has one for this.
+    fn own_text(&self) -> Option<String> {
+        let About::Outlook { view: Some(view), .. } = self.about else { return None };
+        let begins = matches!(self.event.transition, Transition::Fired | Transition::Expected);
+        let template = self.rule.message.as_ref().filter(|_| begins)?;
+        let subject = Subject {
+            rule: &self.rule.id,
+            when: self.rule.when.text(),
+            severity: self.rule.severity.unwrap_or_default().as_str(),
+            date: self.event.night,
+            days: 1,
+        };
+        Some(template.render_moment(&subject, view, self.rule.night_limit()))
     }
 
     fn station_json(&self) -> Value {
@@ -144,7 +168,7 @@ impl<'a> MomentAlert<'a> {
                 night: limit_c.map(|limit_c| NightFacts { limit_c, ..NightFacts::default() }),
                 ..Moment::default()
             },
-            About::Outlook { record, station, track } => Moment {
+            About::Outlook { record, station, track, .. } => Moment {
                 time: record.time,
                 offset: station.longitude.map_or(0, |longitude| standard_offset(longitude) as i32),
                 observed: record.observed,

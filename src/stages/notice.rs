@@ -7,6 +7,7 @@ use std::sync::Arc;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
+use super::Moment;
 use crate::noaa::{Date, Element, StationId};
 use crate::rules::{Address, RuleSet, Severity, Subscriber, Transition};
 
@@ -89,9 +90,13 @@ pub struct Addressed {
     pub recipient: Recipient,
     /// What.
     pub notice: Notice,
+    /// Of a rule over hours or nights: its numbers, to be put into the recipient's words.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub moment: Option<Moment>,
 }
 
-/// What an alert says, without the observation it came from.
+/// What an alert says, without the observation it came from. Messages that wait are stored with it, in a form that has no
+/// names: a field that is added makes them unreadable.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Notice {
     /// Unique among alerts.
@@ -130,6 +135,7 @@ pub(super) struct AlertText {
     pub(super) notice: Notice,
     pub(super) subscribers: Vec<String>,
     pub(super) email: Option<Address>,
+    pub(super) moment: Option<Moment>,
 }
 
 impl AlertText {
@@ -157,6 +163,7 @@ impl AlertText {
             episode: Option<String>,
             retracts: Option<String>,
             days: Option<i32>,
+            moment: Option<Moment>,
             #[serde(default)]
             subscribers: Vec<String>,
             email: Option<Address>,
@@ -212,7 +219,8 @@ impl AlertText {
             retracts: alert.retracts,
             days: alert.days,
         };
-        Ok(Self { notice, subscribers: alert.subscribers, email: alert.email })
+        let (subscribers, email, moment) = (alert.subscribers, alert.email, alert.moment);
+        Ok(Self { notice, subscribers, email, moment })
     }
 }
 
@@ -224,7 +232,7 @@ impl Notice {
 
     /// Whether it says that something is over.
     pub fn is_over(&self) -> bool {
-        self.transition != Transition::Fired
+        !matches!(self.transition, Transition::Fired | Transition::Expected | Transition::Confirmed)
     }
 
     /// The station's name and id.

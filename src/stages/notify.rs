@@ -26,7 +26,7 @@ impl Notify {
 impl Processor for Notify {
     fn process(&mut self, record: &Record<'_>, context: &mut Context<'_>) -> Result<(), StateError> {
         let Some(value) = accepted_value(record, &self.limits, context) else { return Ok(()) };
-        let AlertText { notice, subscribers, email } = match AlertText::parse(value) {
+        let AlertText { notice, subscribers, email, moment } = match AlertText::parse(value) {
             Ok(alert) => alert,
             Err(reason) => {
                 context.reject(record, &reason);
@@ -36,7 +36,8 @@ impl Processor for Notify {
         let recipients = subscribers.into_iter().map(Recipient::Subscriber);
         let recipients = recipients.chain(email.iter().map(Recipient::of_address));
         let recipients = recipients.chain(self.has_alertmanager.then_some(Recipient::Alertmanager));
-        let (mut addressed, mut is_told) = (Addressed { recipient: Recipient::Alertmanager, notice }, false);
+        let (mut addressed, mut is_told) =
+            (Addressed { recipient: Recipient::Alertmanager, notice, moment }, false);
         for recipient in recipients {
             let key = recipient.to_string();
             addressed.recipient = recipient;

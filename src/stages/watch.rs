@@ -198,7 +198,7 @@ impl Watch {
             (watch.deadline(), Default::default())
         };
         self.silence(context.store, today)?.list(&key, deadline);
-        let about = About::Outlook { record: parsed, station: &moment.station, track };
+        let about = About::Outlook { record: parsed, station: &moment.station, track, view: Some(moment) };
         for event in &events {
             emit(&MomentAlert::new(rule, event, &about), Some(record), record.timestamp_ms, context);
         }
@@ -223,7 +223,7 @@ impl Watch {
         let (mut events, before) = (Vec::new(), watch.clone());
         watch.settle(rule.identity, Settled { night, is_reached, is_complete }, &mut events);
         write(&watch, day, &key, watch != before, context);
-        let about = About::Outlook { record: parsed, station, track: watch.track() };
+        let about = About::Outlook { record: parsed, station, track: watch.track(), view: None };
         for event in &events {
             emit(&MomentAlert::new(rule, event, &about), Some(record), record.timestamp_ms, context);
         }

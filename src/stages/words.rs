@@ -2,71 +2,12 @@
 
 use jiff::Timestamp;
 use jiff::tz::{Offset, TimeZone};
-use serde::{Deserialize, Serialize};
 
 use super::{Moment, NightFacts};
-use crate::rules::Transition;
+use crate::rules::{Transition, Units};
 
-/// From this limit down, in °C, Americans speak of a freeze, and of a hard freeze: 32 °F and 28 °F.
-const FREEZE_C: f64 = 0.0;
-const HARD_FREEZE_C: f64 = -2.2;
-/// Up to this limit, in °C, a clear calm night may bring frost to the ground: 36 °F.
-const FROST_C: f64 = 2.3;
 /// From this chance on it is likely.
 const LIKELY: f64 = 0.6;
-
-/// In which units somebody thinks.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum Units {
-    /// °C, m/s, and hours to 24.
-    #[default]
-    Metric,
-    /// °F, mph, and hours with AM and PM.
-    Us,
-}
-
-impl Units {
-    fn degrees(self, celsius: f64) -> String {
-        match self {
-            Self::Metric => format!("{} °C", self.number(celsius)),
-            Self::Us => format!("{} °F", self.number(celsius)),
-        }
-    }
-
-    fn number(self, celsius: f64) -> String {
-        let text = match self {
-            Self::Metric => format!("{celsius:.1}"),
-            Self::Us => format!("{:.0}", celsius * 9.0 / 5.0 + 32.0),
-        };
-        if text.chars().all(|c| matches!(c, '-' | '0' | '.')) { text.replace('-', "") } else { text }
-    }
-
-    fn wind(self, m_s: f64) -> String {
-        match self {
-            Self::Metric => format!("{m_s:.0} m/s"),
-            Self::Us => format!("{:.0} mph", m_s / 0.44704),
-        }
-    }
-
-    /// How much two temperatures differ.
-    fn difference(self, kelvin: f64) -> String {
-        match self {
-            Self::Metric => format!("{:.1} °C", kelvin.abs()),
-            Self::Us => format!("{:.0} °F", (kelvin * 9.0 / 5.0).abs()),
-        }
-    }
-
-    /// What a night as cold as the limit is called.
-    fn term(self, limit_c: f64) -> &'static str {
-        match self {
-            Self::Us if limit_c <= HARD_FREEZE_C => "Hard freeze",
-            Self::Us if limit_c <= FREEZE_C => "Freeze",
-            _ if limit_c <= FROST_C => "Frost",
-            _ => "A cold night",
-        }
-    }
-}
 
 /// How somebody is spoken to.
 pub struct Speech {

@@ -2,20 +2,19 @@
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
-use std::str::FromStr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use clap::Args;
-use serde::Serialize;
 
-use super::super::output::{BOLD, DIM};
 use super::super::signals::stoppable;
 use super::super::{Common, Failed, output};
+use super::clock::{Clock, chance};
+use super::print::{Shown, print};
 use crate::history::{Order, Plan, Selection, Watch};
-use crate::hourly::{HOUR, Hour};
+use crate::hourly::Hour;
 use crate::noaa::{Station, StationId};
-use crate::outlook::{BacktestQuestion, Score, ScoredNight, Spot, scored_nights};
+use crate::outlook::{BacktestQuestion, Spot, scored_nights};
 
 const EXAMPLES: &str = "\
 Examples:
@@ -52,40 +51,6 @@ pub(super) struct BacktestArguments {
     /// Print each scored night before its station's scores
     #[arg(long)]
     nights: bool,
-}
-
-/// A time of the day.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-struct Clock {
-    minutes: i64,
-}
-
-impl FromStr for Clock {
-    type Err = String;
-
-    fn from_str(text: &str) -> Result<Self, String> {
-        let read = |text: &str, end: i64| {
-            text.parse::<i64>().ok().filter(|_| text.len() == 2).filter(|number| (0..end).contains(number))
-        };
-        let found = text.split_once(':').and_then(|(hour, minute)| read(hour, 24).zip(read(minute, 60)));
-        found
-            .map(|(hour, minute)| Self { minutes: hour * 60 + minute })
-            .filter(|clock| !(9 * 60 + 1..15 * 60).contains(&clock.minutes))
-            .ok_or_else(|| "expected a time between 15:00 and 09:00, as in 18:00".to_owned())
-    }
-}
-
-impl Clock {
-    /// Seconds after the midnight before the evening: what comes before noon is on the next day.
-    fn issued(self) -> i64 {
-        let seconds = self.minutes * 60;
-        if seconds < 12 * HOUR { seconds + 24 * HOUR } else { seconds }
-    }
-}
-
-fn chance(text: &str) -> Result<f64, String> {
-    let found = text.parse::<f64>().ok().filter(|chance| (0.0..=1.0).contains(chance));
-    found.ok_or_else(|| "expected a chance between 0 and 1, as in 0.3".to_owned())
 }
 
 /// Observations by station.
@@ -135,7 +100,8 @@ pub(super) async fn backtest(common: &Common, arguments: &BacktestArguments) -> 
         };
         spinner.set_message(format!("scoring {station}"));
         let nights = scored_nights(station, *spot, &hours, question);
-        spinner.suspend(|| print(common, arguments, station, &nights))?;
+        let shown = Shown { limit_c: arguments.limit, warn_from: arguments.chance, nights: arguments.nights };
+        spinner.suspend(|| print(common, shown, station, &nights))?;
     }
     spinner.finish_and_clear();
     Ok(())
@@ -169,75 +135,4 @@ fn read(plan: &Plan, stop: &Arc<AtomicBool>) -> anyhow::Result<(ByStation, u64)>
     )?;
     by_station.values_mut().for_each(|hours| hours.sort_by_key(|hour| hour.time));
     Ok((by_station, bad + *bad_lines))
-}
-
-#[derive(Serialize)]
-struct Line {
-    station: StationId,
-    #[serde(flatten)]
-    score: Score,
-}
-
-fn print(
-    common: &Common,
-    arguments: &BacktestArguments,
-    station: StationId,
-    nights: &[ScoredNight],
-) -> Result<(), Failed> {
-    let score = Score::of(nights.iter(), arguments.chance);
-    if common.json {
-        for night in nights.iter().filter(|_| arguments.nights) {
-            output::json(night)?;
-        }
-        return Ok(output::json(&Line { station, score })?);
-    }
-    for night in nights.iter().filter(|_| arguments.nights) {
-        let (date, chance, p50) = (night.night, night.chance * 100.0, night.p50);
-        let (p10, p90, observed) = (night.p10, night.p90, night.observed);
-        output::line(&format!(
-            "{date}  chance {chance:3.0} %  lowest {p50:5.1} °C ({p10:.1} to {p90:.1})  observed {observed:5.1}"
-        ))?;
-    }
-    let of = |value: Option<f64>, digits: usize| {
-        value.map_or("–".to_owned(), |value| format!("{value:.digits$}"))
-    };
-    output::line(&format!(
-        "{BOLD}{station}{BOLD:#}  {} nights, {} at or below {} °C: {} warned of, {} missed, {} false warnings",
-        score.nights, score.frosts, arguments.limit, score.hits, score.misses, score.false_alarms
-    ))?;
-    output::line(&format!(
-        "  lowest temperature: error {} K (root mean square), bias {} K",
-        of(score.rmse, 2),
-        of(score.bias, 2)
-    ))?;
-    output::line(&format!(
-        "  chance: Brier score {}; skill {} over the 14 nights before, {} over \"as last night\"",
-        of(score.brier, 4),
-        of(score.skill_climatology, 2),
-        of(score.skill_persistence, 2)
-    ))?;
-    for bin in &score.reliability {
-        output::line(&format!(
-            "  {DIM}chance about {:3.0} %: seen in {:3.0} % of {} nights{DIM:#}",
-            bin.forecast * 100.0,
-            bin.observed * 100.0,
-            bin.nights
-        ))?;
-    }
-    Ok(())
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_time_after_midnight_is_on_the_next_day() {
-        let issued = |text: &str| text.parse::<Clock>().map(Clock::issued);
-        assert_eq!(issued("18:00"), Ok(18 * HOUR));
-        assert_eq!(issued("03:30"), Ok(27 * HOUR + 1_800));
-        for wrong in ["24:00", "12:00", "6pm", "7:00", "18:60", ""] {
-            assert!(issued(wrong).is_err(), "{wrong}");
-        }
-    }
 }

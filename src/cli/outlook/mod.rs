@@ -1,6 +1,9 @@
 //! `frostline outlook`: how good outlooks of the coming night are.
 
 mod backtest;
+mod clock;
+mod print;
+mod score;
 
 use clap::{Args, Subcommand};
 
@@ -9,7 +12,8 @@ use super::{Common, Failed};
 const EXAMPLES: &str = "\
 Examples:
   frostline outlook backtest KEWR-2013.csv.gz --stations ghcnd-stations.txt
-  frostline outlook backtest *.csv.gz --stations ghcnd-stations.txt --issued 21:00 --limit=-2 --json";
+  frostline outlook backtest *.csv.gz --stations ghcnd-stations.txt --issued 21:00 --limit=-2 --json
+  frostline outlook score                              of this installation's outlooks and warnings";
 
 /// How good outlooks of the coming night are
 #[derive(Args)]
@@ -22,10 +26,12 @@ pub(super) struct OutlookArguments {
 #[derive(Subcommand)]
 enum OutlookCommand {
     Backtest(backtest::BacktestArguments),
+    Score(score::ScoreArguments),
 }
 
 pub(super) async fn outlook(common: &Common, arguments: &OutlookArguments) -> Result<(), Failed> {
     match &arguments.command {
         OutlookCommand::Backtest(arguments) => backtest::backtest(common, arguments).await,
+        OutlookCommand::Score(arguments) => score::score(common, arguments).await,
     }
 }

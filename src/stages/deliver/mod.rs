@@ -38,6 +38,7 @@ mod message;
 mod outcome;
 mod outlet;
 mod settings;
+mod speech;
 
 use std::cmp::Reverse;
 use std::collections::{BinaryHeap, HashMap, HashSet};
@@ -272,7 +273,7 @@ impl Processor for Deliver {
                 return Ok(());
             }
         };
-        let Addressed { recipient, notice } = addressed;
+        let Addressed { recipient, notice, moment } = addressed;
         if record.key != Some(recipient.to_string().as_bytes()) {
             context.reject(record, &format!("expected the key {recipient}"));
             return Ok(());
@@ -284,6 +285,9 @@ impl Processor for Deliver {
                 return Ok(());
             }
         };
+        let subscriber = recipient.subscriber(&self.rules);
+        let notice = speech::spoken(notice, moment.as_ref(), subscriber.as_deref(), &self.rules);
+        let unwanted = speech::unwanted(&notice, subscriber.as_deref());
         let too_old = self.settings.too_old(&notice, context.now_ms).filter(|_| !notice.is_over());
         let (partition, offset, timestamp_ms) = (record.partition, record.offset, record.timestamp_ms);
         for channel in channels {
@@ -296,7 +300,7 @@ impl Processor for Deliver {
             let began = memory.thread(&recipient, channel, notice.thread())?;
             let unheard =
                 (notice.is_over() && began.is_none()).then_some("nobody was told that it had begun");
-            if let Some(reason) = too_old.as_deref().or(unheard) {
+            if let Some(reason) = too_old.as_deref().or(unheard).or(unwanted) {
                 self.suppress(&recipient, channel, told, reason, context);
                 continue;
             }

@@ -101,7 +101,9 @@ impl Deliver {
     fn fail(&mut self, key: MessageKey, message: &Message, reason: &str, context: &mut Context<'_>) {
         context.counts[count::FAILED] += 1;
         for told in &message.notices {
-            let addressed = Addressed { recipient: message.recipient.clone(), notice: told.notice.clone() };
+            // Its words are the recipient's already.
+            let (recipient, notice) = (message.recipient.clone(), told.notice.clone());
+            let addressed = Addressed { recipient, notice, moment: None };
             // Strings and numbers into a vector cannot fail.
             let value = serde_json::to_vec(&addressed).unwrap_or_default();
             let key = message.recipient.to_string();

@@ -1,0 +1,113 @@
+//! How good warnings were: what became of each that was sent.
+
+use std::collections::BTreeMap;
+
+use serde::Serialize;
+
+/// The warnings of one rule, by episode: a station's night.
+#[derive(Default)]
+pub struct WarningLog(BTreeMap<String, Night>);
+
+#[derive(Default)]
+struct Night {
+    /// When it was first expected, in seconds since 1970.
+    expected: Option<i64>,
+    confirmed: Option<i64>,
+    is_averted: bool,
+    is_withdrawn: bool,
+    is_unknown: bool,
+}
+
+/// What became of warnings.
+#[derive(Clone, Debug, Default, PartialEq, Serialize)]
+pub struct WarningSums {
+    /// Nights that were warned of.
+    pub nights: usize,
+    /// Of these, those that reached the limit.
+    pub came_true: usize,
+    /// Those that did not, also where the warning was withdrawn.
+    pub false_alarms: usize,
+    /// Those of which nobody knows: the station fell silent.
+    pub unknown: usize,
+    /// Those that are not over.
+    pub open: usize,
+    /// Nights that reached the limit without a warning before.
+    pub missed: usize,
+    /// From the first warning to the limit, in hours: nine of ten warnings came at least so early,
+    pub lead_hours_p10: Option<f64>,
+    /// and every other one so early.
+    pub lead_hours_p50: Option<f64>,
+}
+
+impl WarningLog {
+    /// Takes an alert of an episode, by its transition, at `time` in seconds since 1970.
+    pub fn take(&mut self, episode: &str, transition: &str, time: i64) {
+        let night = self.0.entry(episode.to_owned()).or_default();
+        match transition {
+            "expected" => night.expected = Some(night.expected.map_or(time, |first| first.min(time))),
+            "confirmed" => night.confirmed = Some(night.confirmed.map_or(time, |first| first.min(time))),
+            "averted" => night.is_averted = true,
+            "withdrawn" => night.is_withdrawn = true,
+            "stale" => night.is_unknown = true,
+            _ => {}
+        }
+    }
+
+    /// Sums up.
+    pub fn sums(&self) -> WarningSums {
+        let (mut sums, mut leads) = (WarningSums::default(), Vec::new());
+        for night in self.0.values() {
+            let Some(expected) = night.expected else {
+                sums.missed += usize::from(night.confirmed.is_some());
+                continue;
+            };
+            sums.nights += 1;
+            match night.confirmed {
+                Some(confirmed) => {
+                    sums.came_true += 1;
+                    leads.push((confirmed - expected) as f64 / 3_600.0);
+                }
+                None if night.is_averted || night.is_withdrawn => sums.false_alarms += 1,
+                None if night.is_unknown => sums.unknown += 1,
+                None => sums.open += 1,
+            }
+        }
+        leads.sort_by(f64::total_cmp);
+        let at = |part: f64| {
+            leads.get((part * leads.len() as f64) as usize).map(|lead| (lead * 10.0).round() / 10.0)
+        };
+        (sums.lead_hours_p10, sums.lead_hours_p50) = (at(0.1), at(0.5));
+        sums
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_night_counts_once() {
+        let mut log = WarningLog::default();
+        for (episode, transition, hour) in [
+            ("a", "expected", 18),
+            ("a", "expected", 20),
+            ("a", "confirmed", 28),
+            ("b", "expected", 18),
+            ("b", "averted", 33),
+            ("c", "confirmed", 25),
+            ("d", "expected", 19),
+            ("d", "stale", 24),
+            ("e", "expected", 19),
+            ("e", "withdrawn", 24),
+            ("f", "expected", 19),
+        ] {
+            log.take(episode, transition, hour * 3_600);
+        }
+        let sums = log.sums();
+        assert_eq!(
+            (sums.nights, sums.came_true, sums.false_alarms, sums.unknown, sums.open, sums.missed),
+            (5, 1, 2, 1, 1, 1)
+        );
+        assert_eq!(sums.lead_hours_p50, Some(10.0));
+    }
+}

@@ -1,0 +1,125 @@
+//! Sentences of alerts about days, in anybody's units.
+
+use super::notice::Notice;
+use crate::noaa::Element;
+use crate::rules::{Condition, Scope, Transition, Unit, Units};
+
+/// What a day's alert says: what was measured, where and when, and how far that is from the limit. `None` where the usual text
+/// says it as well.
+pub(super) fn sentence(notice: &Notice, units: Units) -> Option<String> {
+    let is_over = match notice.transition {
+        Transition::Fired => false,
+        Transition::Resolved => true,
+        _ => return None,
+    };
+    // It was compiled when the rule was read.
+    let condition = Condition::compile(&notice.when, Scope::Observation).ok()?;
+    let asked: Vec<Element> = condition.elements().collect();
+    let values = notice.values.iter().filter_map(|(name, value)| {
+        Element::parse(name.as_bytes())
+            .filter(|element| asked.contains(element))
+            .map(|element| (element, *value))
+    });
+    let values: Vec<(Element, f64)> = values.collect();
+    let measured: Vec<String> = values
+        .iter()
+        .map(|(element, value)| format!("{} {}", name(*element), amount(*element, *value, units)))
+        .collect();
+    if measured.is_empty() {
+        return None;
+    }
+    let (measured, place, date) = (capitalised(&measured.join(", ")), notice.place(), &notice.date);
+    if is_over {
+        return Some(format!("Over: {} at {place} on {date}.", measured));
+    }
+    let limit = condition.single_limit().zip(values.first()).map_or(
+        String::new(),
+        |((element, limit), (_, value))| {
+            format!(
+                ", {} your limit of {}",
+                beside(element, value - limit, units),
+                amount(element, limit, units)
+            )
+        },
+    );
+    let days = notice.days.filter(|days| *days > 1).map_or(String::new(), |days| format!("; day {days}"));
+    Some(format!("{measured} at {place} on {date}{limit}{days}."))
+}
+
+fn capitalised(text: &str) -> String {
+    let mut chars = text.chars();
+    chars.next().map_or(String::new(), |first| first.to_uppercase().chain(chars).collect())
+}
+
+/// What an element is in a sentence.
+fn name(element: Element) -> &'static str {
+    match element.as_str() {
+        "TMIN" => "lowest temperature",
+        "TMAX" => "highest temperature",
+        "TOBS" => "temperature",
+        "TAVG" => "mean temperature",
+        "PRCP" => "precipitation",
+        "SNOW" => "snowfall",
+        "SNWD" => "snow depth",
+        "AWND" => "mean wind",
+        _ => "value",
+    }
+}
+
+/// A value with its unit.
+fn amount(element: Element, value: f64, units: Units) -> String {
+    let converted = match (element.unit(), units) {
+        (Some("°C"), _) => return units.degrees(value),
+        (Some("mm"), Units::Us) => Some(Unit::Inches),
+        (Some("m/s"), Units::Us) => Some(Unit::MilesPerHour),
+        _ => None,
+    };
+    match (converted, element.unit()) {
+        (Some(unit), _) => format!("{:.2} {}", unit.convert(value), unit.symbol()),
+        (None, Some(unit)) => format!("{value} {unit}"),
+        (None, None) => format!("{value}"),
+    }
+}
+
+fn beside(element: Element, difference: f64, units: Units) -> String {
+    if difference.abs() < 0.05 {
+        return "at".to_owned();
+    }
+    let side = if difference < 0.0 { "below" } else { "above" };
+    let amount = match element.unit() {
+        Some("°C") => units.difference(difference),
+        _ => amount(element, difference.abs(), units),
+    };
+    format!("{amount} {side}")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::stages::notice::AlertText;
+
+    fn say(when: &str, values: &str, units: Units) -> Option<String> {
+        let alert = format!(
+            r#"{{"station":{{"id":"USW00003192","name":"SCOTTSDALE"}},"date":"2016-02-24T00:00:00",{values},
+            "alert_id":"frost/USW00003192/2016-02-24/fired","rule_id":"frost","transition":"fired","when":"{when}","message":"m"}}"#
+        );
+        sentence(&AlertText::parse(alert.as_bytes()).unwrap().notice, units)
+    }
+
+    #[test]
+    fn a_day_says_how_far_it_is_from_the_limit() {
+        assert_eq!(
+            say("f(TMIN) <= 36", r#""TMIN":-1.1"#, Units::Us).unwrap(),
+            "Lowest temperature 30 °F at SCOTTSDALE (USW00003192) on 2016-02-24, 6 °F below your limit of 36 °F."
+        );
+        assert_eq!(
+            say("TMIN <= 10.0", r#""TMIN":8.9,"PRCP":2.0"#, Units::Metric).unwrap(),
+            "Lowest temperature 8.9 °C at SCOTTSDALE (USW00003192) on 2016-02-24, 1.1 °C below your limit of 10.0 °C."
+        );
+        assert_eq!(
+            say("TMIN <= 0.0 && PRCP > 0.0", r#""TMIN":-1.0,"PRCP":25.4"#, Units::Us).unwrap(),
+            "Lowest temperature 30 °F, precipitation 1.00 in at SCOTTSDALE (USW00003192) on 2016-02-24."
+        );
+        assert_eq!(say("station.id == 'x'", r#""TMIN":-1.0"#, Units::Us), None);
+    }
+}
