@@ -91,7 +91,8 @@ const panel = new StationPanel(byId('station'), {
     map.rightInset = isNarrow() ? 0 : byId('station').offsetWidth;
     const at = shown().find(id) ?? -1;
     map.select(at);
-    map.reveal(at);
+    // In the night the stations around say as much.
+    map.reveal(at, { least: page.isTonight ? 900 : undefined });
   },
   onClose() {
     history.replaceState(null, '', location.pathname + location.search + (page.isTonight ? '#tonight' : ''));

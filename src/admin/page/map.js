@@ -168,10 +168,10 @@ export class StationMap {
   }
 
   /** Brings a station into view, beside whatever covers the right side. */
-  reveal(at, { jump = false } = {}) {
+  reveal(at, { jump = false, least = 2_600 } = {}) {
     if (!this.points?.hasPlace(at)) return;
     this.#leavePreset();
-    this.#fly({ x: this.points.x[at], y: this.points.y[at], k: Math.max(this.view.k, 2_600) }, jump);
+    this.#fly({ x: this.points.x[at], y: this.points.y[at], k: Math.max(this.view.k, least) }, jump);
   }
 
   zoomBy(factor) {

@@ -13,6 +13,10 @@ const BEFORE_SUNSET_MS = 4 * HOUR_MS;
 // Longer without an observation is a gap in the line.
 const GAP_MS = 2.5 * HOUR_MS;
 
+// Nobody knows the minute.
+const ABOUT_MS = 10 * 60_000;
+const about = (at) => `about ${clockTime(Math.round(at / ABOUT_MS) * ABOUT_MS)}`;
+
 const isKnown = (value) => typeof value === 'number' && Number.isFinite(value);
 
 /** The answer of /outlooks/STATION with its times as numbers, or null. */
@@ -37,7 +41,7 @@ function chanceInWords({ expected, time }, limit) {
   if (isKnown(expected.lowest_so_far_c) && expected.lowest_so_far_c <= limit) return `It has been ${temperature(limit)} or less tonight`;
   const lowest = `lowest ${temperature(quantile(expected, 0.5))} (${number(quantile(expected, 0.1))} to ${number(quantile(expected, 0.9))})`;
   const at = Date.parse(expected.lowest_at);
-  return `${percent(chance(expected, limit))} for ${temperature(limit)} or less; ${lowest}${Number.isFinite(at) ? ` ${at <= time ? 'at' : 'about'} ${clockTime(at)}` : ''}`;
+  return `${percent(chance(expected, limit))} for ${temperature(limit)} or less; ${lowest}${Number.isFinite(at) ? ` ${at <= time ? `at ${clockTime(at)}` : about(at)}` : ''}`;
 }
 
 /** When the limit is crossed: on the middle of the outlook, or at least on its cold side. */
@@ -56,8 +60,8 @@ function crossingInWords(night, limit) {
   if (!found) return `${temperature(limit)} is not reached, even on the cold side of the band.`;
   if (found.at <= night.time) return `It is ${temperature(limit)} or less now.`;
   return found.isMiddle
-    ? `${temperature(limit)} is expected about ${clockTime(found.at)}.`
-    : `${temperature(limit)} is expected only on the cold side of the band, about ${clockTime(found.at)}.`;
+    ? `${temperature(limit)} is expected ${about(found.at)}.`
+    : `${temperature(limit)} is expected only on the cold side of the band, ${about(found.at)}.`;
 }
 
 /** Sentences, the most important first. A station that has fallen silent is unknown, whatever was expected of it. */
@@ -157,7 +161,7 @@ function crossingMark(night, limit, scale) {
   return [
     svg('line', { class: 'crossing', x1: x, x2: x, y1: EDGE.top, y2: HEIGHT - EDGE.bottom }),
     svg('circle', { class: 'crossing-dot', cx: x, cy: y, r: 4, 'data-at': Math.round(found.at) }),
-    svg('text', { class: 'limit-name', x: x + 5, y: EDGE.top + 10 }, clockTime(found.at)),
+    svg('text', { class: 'limit-name', x: x + 5, y: EDGE.top + 10 }, about(found.at)),
   ];
 }
 
