@@ -34,7 +34,7 @@ const LAYERS: &[(&str, &[&str])] = &[
     ("app", &["config", "near_search", "noaa", "rules", "stages", "tables"]),
     ("chaos", &["app", "config", "demo", "noaa", "rules", "stages"]),
     ("notify", &["bounded", "config", "noaa", "printable", "rules", "stages"]),
-    ("admin", &["app", "config", "noaa", "publishing", "rules", "stages"]),
+    ("admin", &["app", "config", "hourly", "noaa", "outlook", "publishing", "rules", "stages"]),
     ("backtest", &["noaa", "rules", "stages"]),
     ("bench", &["app", "config", "generate", "noaa", "stages"]),
     (

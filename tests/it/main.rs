@@ -24,6 +24,7 @@ mod live_rules;
 mod lost_brokers;
 mod notify;
 mod page;
+mod page_tonight;
 mod pipeline;
 mod rebalance;
 mod reset;
