@@ -23,6 +23,7 @@ mod json;
 mod memory;
 mod notice;
 mod notify;
+mod state_keys;
 mod station_index;
 
 use frostline_engine::record::DAY_MS;
@@ -38,6 +39,7 @@ pub use inspect::Question;
 pub use memory::Remembered;
 pub use notice::{Addressed, Notice, Recipient};
 pub use notify::Notify;
+pub use state_keys::{ALERT_STATE, ASSEMBLE_STATE, DELIVER_STATE};
 pub use station_index::StationIndex;
 
 use crate::noaa::{Date, KnownStations, ObservationView};

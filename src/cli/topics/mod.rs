@@ -1,6 +1,7 @@
 //! `frostline topics`: the topics of this installation.
 
 mod fit;
+mod grow;
 
 use std::io::{BufRead, IsTerminal};
 
@@ -18,12 +19,13 @@ const EXAMPLES: &str = "\
 Examples:
   frostline topics create                      make those that are missing
   frostline topics describe --json
+  frostline topics grow noaa-csv-raw --partitions 8
   frostline topics delete --yes --set kafka.namespace=test.
 
-Topics that exist are never changed. How long each keeps its records is set under [topics],
+Other commands than `grow` and `delete` never change topics that exist. How long each keeps its records is set under [topics],
 as in --set topics.noaa-json.retention_days=90";
 
-/// Make, look at or delete the topics
+/// Make, look at, grow or delete the topics
 #[derive(Args)]
 #[command(after_help = EXAMPLES)]
 pub(super) struct TopicsArguments {
@@ -39,6 +41,9 @@ enum TopicsCommand {
     /// Show each topic with its partitions, replicas, retention and size; exit code 1 where one is missing or does not fit
     #[command(after_help = EXAMPLES)]
     Describe,
+    /// Give a topic more partitions; what the stages that read it remember moves with its keys
+    #[command(after_help = grow::EXAMPLES)]
+    Grow(grow::GrowArguments),
     /// Delete all topics of this installation, with everything in them
     #[command(after_help = EXAMPLES)]
     Delete {
@@ -51,10 +56,11 @@ enum TopicsCommand {
 pub(super) async fn topics(common: &Common, arguments: &TopicsArguments) -> Result<(), Failed> {
     let config = common.load(&[])?;
     let admin = connect(&config).await?;
-    match arguments.command {
+    match &arguments.command {
         TopicsCommand::Create => create(common, &config, &admin).await,
         TopicsCommand::Describe => describe(common, &config, &admin).await,
-        TopicsCommand::Delete { yes } => delete(common, &config, &admin, yes).await,
+        TopicsCommand::Grow(arguments) => grow::grow(common, &config, arguments).await,
+        TopicsCommand::Delete { yes } => delete(common, &config, &admin, *yes).await,
     }
 }
 
@@ -186,7 +192,7 @@ async fn describe(common: &Common, config: &Config, admin: &Admin) -> Result<(),
 
 async fn delete(common: &Common, config: &Config, admin: &Admin, yes: bool) -> Result<(), Failed> {
     let plans = config.all_topics();
-    if !yes && !confirmed(plans.len())? {
+    if !yes && !confirmed(&format!("Delete {} topics with everything in them?", plans.len()))? {
         return Err(Failed::Usage(anyhow::anyhow!(
             "nothing was deleted: say --yes to delete without a question"
         )));
@@ -202,11 +208,11 @@ async fn delete(common: &Common, config: &Config, admin: &Admin, yes: bool) -> R
     Ok(())
 }
 
-fn confirmed(count: usize) -> Result<bool, Failed> {
+fn confirmed(question: &str) -> Result<bool, Failed> {
     if !std::io::stdin().is_terminal() {
         return Ok(false);
     }
-    output::note(&format!("Delete {count} topics with everything in them? [y/N]"));
+    output::note(&format!("{question} [y/N]"));
     let mut answer = String::new();
     std::io::stdin().lock().read_line(&mut answer)?;
     Ok(matches!(answer.trim(), "y" | "Y" | "yes"))
