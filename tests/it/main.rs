@@ -17,6 +17,7 @@ mod engine;
 mod exactly_once;
 mod generate;
 mod goldens;
+mod growth;
 mod history;
 mod layers;
 mod live_rules;
@@ -45,6 +46,7 @@ fn main() {
         tidy::tests(),
         topology::tests(),
         goldens::tests(),
+        growth::tests(),
         commands::tests(),
         dead_letters::tests(),
         ending::tests(),

@@ -3,6 +3,7 @@
 //! A retry is one transaction: the record goes to its source again, and a mark with the place of the dead letter goes to
 //! the dead letters. So a dead letter is retried once, whatever dies and whoever else retries.
 
+mod placement;
 mod retry;
 
 use std::collections::{BTreeMap, BTreeSet};

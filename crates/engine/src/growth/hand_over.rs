@@ -89,20 +89,17 @@ impl Forward<'_> {
             Some(key) => partition_of_key(key, self.plan.partitions),
             None => record.partition,
         };
-        let start = [(self.partition, unread.start)];
+        let range = [(self.partition, unread.clone())];
         let mut misplaced = 0_u64;
-        read(self.clients, &self.plan.topic, &start, &mut |record| {
-            misplaced += u64::from(unread.contains(&record.offset) && place(record) != self.partition);
+        read(self.clients, &self.plan.topic, &range, &mut |record| {
+            misplaced += u64::from(place(record) != self.partition);
             Ok(())
         })?;
         if misplaced == 0 {
             return Ok(0);
         }
         let (mut sent, mut begun) = (0, unread.start);
-        read(self.clients, &self.plan.topic, &start, &mut |record| {
-            if !unread.contains(&record.offset) {
-                return Ok(());
-            }
+        read(self.clients, &self.plan.topic, &range, &mut |record| {
             self.send(record, place(record))?;
             sent += 1;
             if record.offset - begun >= CHUNK {

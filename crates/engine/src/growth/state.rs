@@ -8,7 +8,7 @@ use std::collections::{BTreeMap, HashMap, HashSet};
 
 use super::GrowthError;
 use super::plan::MovingState;
-use super::read::read;
+use super::read::{WHOLE, read};
 use crate::Owner;
 use crate::kafka::{ClientSettings, KafkaError, Outgoing, Producer, partition_of_key};
 use crate::record::Record;
@@ -23,6 +23,8 @@ const DAY_BYTES: usize = 4;
 pub(super) struct Survey {
     /// The entries that belong to a partition as a whole, as every partition is to have them.
     shared: BTreeMap<Vec<u8>, Vec<u8>>,
+    /// How many records it has of entries that belong to a key.
+    pub(super) of_keys: u64,
 }
 
 /// Looks through a changelog with so many partitions, whose source grows from `from` to `to` partitions.
@@ -35,10 +37,10 @@ pub(super) fn survey(
     partitions: i32,
     (from, to): (i32, i32),
 ) -> Result<Survey, GrowthError> {
-    let (mut misplaced, mut immovable) = (HashSet::new(), HashSet::new());
+    let (mut misplaced, mut immovable, mut of_keys) = (HashSet::new(), HashSet::new(), 0);
     let mut own: HashMap<(i32, Vec<u8>), Vec<u8>> = HashMap::new();
-    let starts: Vec<(i32, i64)> = (0..partitions).map(|partition| (partition, 0)).collect();
-    read(clients, &state.changelog, &starts, &mut |record| {
+    let whole: Vec<_> = (0..partitions).map(|partition| (partition, WHOLE)).collect();
+    read(clients, &state.changelog, &whole, &mut |record| {
         let Some(key) = record.key else { return Ok(()) };
         let (place, partition) = ((record.partition, key.to_vec()), record.partition);
         let is_there = record.value.is_some();
@@ -46,6 +48,7 @@ pub(super) fn survey(
             Some(Owner::Key(owner)) => {
                 let is_right = [from, to].iter().any(|count| partition_of_key(owner, *count) == partition);
                 note(&mut misplaced, place, is_there && !is_right);
+                of_keys += u64::from(is_there);
             }
             Some(Owner::Partition) => match record.value {
                 Some(value) => drop(own.insert(place, checked(state, record, value)?)),
@@ -78,7 +81,7 @@ pub(super) fn survey(
         };
         shared.insert(key, best);
     }
-    Ok(Survey { shared })
+    Ok(Survey { shared, of_keys })
 }
 
 /// Keeps a set of what holds just now.
@@ -117,7 +120,7 @@ pub(super) fn move_partition(
 ) -> Result<u64, GrowthError> {
     let mut moving: BTreeMap<Vec<u8>, (i32, Vec<u8>)> = BTreeMap::new();
     let mut own: BTreeMap<Vec<u8>, Vec<u8>> = BTreeMap::new();
-    read(clients, &state.changelog, &[(partition, 0)], &mut |record| {
+    read(clients, &state.changelog, &[(partition, WHOLE)], &mut |record| {
         let Some(key) = record.key else { return Ok(()) };
         match ((state.keys.owner)(key), record.value) {
             (Some(Owner::Key(owner)), Some(value)) => {

@@ -35,7 +35,8 @@ impl Admin {
             None => return Err(KafkaError::Topic(format!("{what}: the broker did not report the outcome"))),
         }
         let deadline = Instant::now() + PATIENCE;
-        while self.partitions(topic)? != Some(partitions) {
+        // They are shown before each has a leader that knows of it.
+        while self.partitions(topic)? != Some(partitions) || self.log_offsets(topic).is_err() {
             if Instant::now() > deadline {
                 return Err(KafkaError::Retry(format!("{what}: the brokers do not show them yet")));
             }
