@@ -164,9 +164,6 @@ fn begin(installation: &Installation, topic: &str, partitions: i32) -> Result<Gr
 
 /// Grows a topic in attempts that die after more and more steps, one of them within a transaction. Daemons must not start
 /// meanwhile.
-    static S: std::sync::OnceLock<std::time::Instant> = std::sync::OnceLock::new();
-    eprintln!("TICK {:?} {what}", S.get_or_init(std::time::Instant::now).elapsed());
-}
 fn grow_with_crashes(installation: &Installation, name: &str, attempts: &[usize]) {
     let steps = begin(installation, name, 8).unwrap().steps();
     assert_eq!(steps.len(), 11, "a changelog, the state of eight partitions, the topic, offsets");
@@ -218,16 +215,13 @@ fn leave_open_transaction(installation: &Installation, name: &str) {
 
 /// The same lines in an installation that grows from five to eight partitions, and in one that has had eight all the time.
 fn grown_in_use() {
-    let (grown, wide) = (Installation::new(5), Installation::new(8));
-    for installation in [&grown, &wide] {
-        installation.send(&lines(1..=20, false));
-        installation.send(&[stray()]);
-        installation.run().run().expect_code(0);
-    }
+    let wide = std::thread::spawn(|| Installation::new(8));
+    let (grown, wide) = (Installation::new(5), wide.join().unwrap());
+    run_both([&grown, &wide], &[lines(1..=20, false), vec![stray()]]);
     assert_eq!(grown.observations(), wide.observations());
 
-    grow_with_crashes(&grown, topic::CSV_RAW, &[1, 4, 9]);
-    grow_with_crashes(&grown, topic::JSON_US_AZ, &[4]);
+    grow_with_crashes(&grown, topic::CSV_RAW, &[4, 9]);
+    grow_with_crashes(&grown, topic::JSON_US_AZ, &[1]);
     let json = [topic::JSON, "--partitions", "8", "--yes"];
     let outcome = grown.command(&["topics", "grow"]).args(json).run().expect_code(0);
     assert!(outcome.err.contains("topics.noaa-json.partitions = 8"), "{outcome}");
@@ -237,11 +231,7 @@ fn grown_in_use() {
     let described = grown.command(&["topics", "describe"]).run().expect_code(0);
     assert!(described.out.contains("8 partitions"), "{described}");
 
-    for installation in [&grown, &wide] {
-        installation.send(&lines(1..=20, false));
-        installation.send(&lines(1..=40, true));
-        installation.run().run().expect_code(0);
-    }
+    run_both([&grown, &wide], &[lines(1..=20, false), lines(1..=40, true)]);
     let (observations, alerts) = (grown.observations(), grown.alerts());
     let twice: Vec<_> = observations.iter().chain(&alerts).filter(|(_, times)| **times > 1).collect();
     assert!(twice.is_empty(), "twice: {twice:?}");
@@ -261,6 +251,15 @@ fn grown_in_use() {
     grown.send(&[stray()]);
     let summary = grown.run().run().expect_code(0).summary();
     assert_eq!((&summary["observations"], &summary["alerts"]), (&0.into(), &0.into()));
+}
+
+/// Sends the same to both, and lets both work on it.
+fn run_both(installations: [&Installation; 2], batches: &[Vec<(String, String)>]) {
+    let running = installations.map(|installation| {
+        batches.iter().for_each(|lines| installation.send(lines));
+        installation.run().start()
+    });
+    running.map(|running| running.wait().expect_code(0));
 }
 
 /// A line of a station that nobody knows at first, and that goes to another partition with eight than with five.

@@ -49,9 +49,9 @@ enum Stopped {
     Other(Failed),
 }
 
-impl<E: Into<GrowthError>> From<E> for Stopped {
-    fn from(error: E) -> Self {
-        Self::Growth(error.into())
+impl From<GrowthError> for Stopped {
+    fn from(error: GrowthError) -> Self {
+        Self::Growth(error)
     }
 }
 
