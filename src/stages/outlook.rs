@@ -10,7 +10,7 @@ use std::sync::Arc;
 
 use frostline_engine::record::Record;
 use frostline_engine::store::StateError;
-use frostline_engine::{Context, Processor};
+use frostline_engine::{Context, Owner, Processor};
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
@@ -150,6 +150,13 @@ impl Memory {
             context.store.put(&key(LESSONS_KEY, *station), *lessons_day, &memory::encode(lessons));
         }
     }
+}
+
+/// Whose an entry of the store is.
+pub(super) fn owner(key: &[u8]) -> Option<Owner<'_>> {
+    let (kind, station) = key.split_first()?;
+    let is_known = [NIGHTS_KEY, LESSONS_KEY].contains(kind) && StationId::parse(station).is_some();
+    is_known.then_some(Owner::Key(station))
 }
 
 fn key(kind: u8, station: StationId) -> Vec<u8> {

@@ -1,7 +1,9 @@
 //! What the stage `watch` has in its store.
 
-use frostline_engine::Context;
+use std::cmp::Ordering;
+
 use frostline_engine::store::{StateError, Store};
+use frostline_engine::{Context, Owner};
 
 use super::memory;
 use super::silence::Silence;
@@ -77,4 +79,20 @@ pub(super) fn write(
     if has_changed {
         context.store.put(key, day, &memory::encode(entry));
     }
+}
+
+/// Whose an entry of the store is.
+pub(super) fn owner(key: &[u8]) -> Option<Owner<'_>> {
+    if key == NOW_KEY {
+        return Some(Owner::Partition);
+    }
+    let at = key.iter().rposition(|byte| *byte == b'/')?;
+    let is_known = [NIGHT_KEY, HOUR_KEY].contains(&key[0]) && rule_and_station(key).is_some();
+    is_known.then_some(Owner::Key(&key[at + 1..]))
+}
+
+/// Which of two partitions' newest observations is the later one.
+pub(super) fn compare(left: &[u8], right: &[u8]) -> Ordering {
+    let time = |value: &[u8]| value.try_into().map(i64::from_be_bytes).unwrap_or(i64::MIN);
+    time(left).cmp(&time(right))
 }

@@ -33,6 +33,7 @@ fn help_has_examples() {
         &["topics"],
         &["topics", "create"],
         &["topics", "describe"],
+        &["topics", "grow"],
         &["topics", "delete"],
         &["stations", "import"],
         &["stations", "search"],

@@ -75,6 +75,10 @@ const ENGINE_LAYERS: &[(&str, &[&str])] = &[
     ("topology", &["Sink", "TopicPlan", "counters", "processor", "record", "table"]),
     ("kafka", &["KafkaSettings", "RecordSize", "TopicPlan", "fault", "random", "record", "settings"]),
     ("table", &["Stage", "Store", "TopicPlan", "kafka", "record", "store"]),
+    (
+        "growth",
+        &["EngineSettings", "Owner", "OutputHeader", "StageId", "StateKeys", "Topology", "kafka", "record"],
+    ),
     ("driver", ANY),
     ("runtime", ANY),
 ];

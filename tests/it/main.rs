@@ -17,6 +17,7 @@ mod engine;
 mod exactly_once;
 mod generate;
 mod goldens;
+mod growth;
 mod history;
 mod hourly;
 mod layers;
@@ -51,6 +52,7 @@ fn main() {
         tonight::tests(),
         topology::tests(),
         goldens::tests(),
+        growth::tests(),
         commands::tests(),
         dead_letters::tests(),
         ending::tests(),
