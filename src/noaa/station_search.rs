@@ -81,6 +81,7 @@ mod tests {
             gsn_flag: None,
             hcn_crn_flag: None,
             wmo_id: None,
+            icao: None,
         }
     }
 

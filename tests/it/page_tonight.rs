@@ -43,7 +43,7 @@ impl Evening {
         let (_, [west, east, south, north]) =
             REGIONS.iter().find(|(hours, _)| hours.contains(&hour) || hours.contains(&(hour + 24))).unwrap();
         let found = read_data("ghcnd-stations.txt.gz").lines().filter_map(|line| {
-            let number = |range| line.get(range)?.trim().parse::<f64>().ok();
+            let number = |range: std::ops::Range<usize>| line.get(range)?.trim().parse::<f64>().ok();
             let (lat, lon, height) = (number(12..20)?, number(21..30)?, number(31..37)?);
             let is_there = (west..=east).contains(&&lon) && (south..=north).contains(&&lat);
             let is_kept = &line[2..3] != "C" && &line[2..3] != "1";
