@@ -47,7 +47,7 @@ impl Evening {
             let (lat, lon, height) = (number(12..20)?, number(21..30)?, number(31..37)?);
             let is_there = (west..=east).contains(&&lon) && (south..=north).contains(&&lat);
             let is_kept = &line[2..3] != "C" && &line[2..3] != "1";
-            let text = |range| line.get(range).unwrap_or_default().trim().to_owned();
+            let text = |range: std::ops::Range<usize>| line.get(range).unwrap_or_default().trim().to_owned();
             let celsius = 6.0 - 0.9 * (lat - south) - 0.004 * height.max(0.0);
             (is_there && is_kept).then(|| Spot {
                 id: text(0..11),
