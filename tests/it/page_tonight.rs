@@ -42,7 +42,8 @@ impl Evening {
         let hour = now / 3_600 % 24;
         let (_, [west, east, south, north]) =
             REGIONS.iter().find(|(hours, _)| hours.contains(&hour) || hours.contains(&(hour + 24))).unwrap();
-        let found = read_data("ghcnd-stations.txt.gz").lines().filter_map(|line| {
+        let inventory = read_data("ghcnd-stations.txt.gz");
+        let found = inventory.lines().filter_map(|line| {
             let number = |range: std::ops::Range<usize>| line.get(range)?.trim().parse::<f64>().ok();
             let (lat, lon, height) = (number(12..20)?, number(21..30)?, number(31..37)?);
             let is_there = (west..=east).contains(&&lon) && (south..=north).contains(&&lat);
