@@ -92,6 +92,7 @@ pub(super) async fn backtest(common: &Common, arguments: &BacktestArguments) -> 
     for rules in [Some(&rules), against.as_ref()].into_iter().flatten() {
         check_needs(rules, stations.is_some() || arguments.topic.is_some())?;
     }
+    note_moments(&rules);
     let setting = source::setting(&config, stations.as_deref())?;
     let setting = Setting { from: arguments.from, to: arguments.to, ..setting };
     for rules in [Some(&mut rules), against.as_mut()].into_iter().flatten() {
@@ -127,6 +128,19 @@ pub(in super::super) fn check_needs(rules: &Published, knows_stations: bool) -> 
             "rule `{id}` chooses its stations by what they are: say --stations ghcnd-stations.txt"
         ))),
         _ => Ok(()),
+    }
+}
+
+/// Says which rules cannot be tried on days.
+fn note_moments(rules: &Published) {
+    let mut conditions = Conditions::default();
+    for (id, rule) in &rules.rules {
+        if rule.compile(&mut conditions).is_ok_and(|rule| rule.feed() != crate::rules::Feed::Day) {
+            output::note(&format!(
+                "{YELLOW}warning{YELLOW:#}  rule `{id}` is about hours or nights and is not tried here: see `frostline \
+                 outlook backtest`"
+            ));
+        }
     }
 }
 

@@ -81,7 +81,7 @@ impl FromStr for Limit {
             Some(number) => (number, true),
             None => (text.strip_suffix(['C', 'c']).unwrap_or(text), false),
         };
-        let value = number.trim().trim_end_matches('°').parse::<f64>().ok();
+        let value = number.trim().trim_end_matches('°').trim_end().parse::<f64>().ok();
         let limit = value.map(|value| Self { value, is_fahrenheit });
         limit
             .filter(|limit| (-60.0..=50.0).contains(&limit.celsius()))
