@@ -115,6 +115,7 @@ pub fn topology(config: &Config, ingredients: &Ingredients) -> Result<Topology, 
     let Ingredients { assemble, limits, stations, filter, rules, delivering } = ingredients.clone();
     let builder = Topology::builder("frostline", &*config.kafka.namespace, topic(topic::DEAD_LETTERS))
         .topics_made_by("frostline topics create")
+        .topics_grown_by("frostline topics grow")
         .stage(Stage {
             records: RecordSize::Tiny,
             kept_headers: &[LINES_HEADER],
@@ -123,6 +124,7 @@ pub fn topology(config: &Config, ingredients: &Ingredients) -> Result<Topology, 
                 move || Assemble::new(assemble, Arc::clone(&stations), limits)
             })
             .stateful(topic(topic::ASSEMBLE_CHANGELOG))
+            .movable(stages::ASSEMBLE_STATE)
             .counting(&[count::OBSERVATIONS, count::DUPLICATES, count::FAILED_QUALITY])
             .needing(&[STATIONS])
         })
@@ -146,6 +148,7 @@ pub fn topology(config: &Config, ingredients: &Ingredients) -> Result<Topology, 
                 move || Alert::new(Arc::clone(&rules), limits)
             })
             .stateful(topic(topic::ALERT_CHANGELOG))
+            .movable(stages::ALERT_STATE)
             .counting(&[count::ALERTS, count::DUPLICATES, count::RULE_ERRORS])
             .needing(needed_rules(config)),
         )
@@ -155,6 +158,7 @@ pub fn topology(config: &Config, ingredients: &Ingredients) -> Result<Topology, 
                 move || Outlook::new(Arc::clone(&stations), limits)
             })
             .stateful(topic(topic::OUTLOOK_CHANGELOG))
+            .movable(stages::OUTLOOK_STATE)
             .counting(&[count::OUTLOOKS, count::DUPLICATES])
             .needing(&[STATIONS]),
         )
@@ -164,6 +168,7 @@ pub fn topology(config: &Config, ingredients: &Ingredients) -> Result<Topology, 
                 move || Watch::new(Arc::clone(&rules), limits)
             })
             .stateful(topic(topic::WATCH_CHANGELOG))
+            .movable(stages::WATCH_STATE)
             .counting(&[count::ALERTS, count::RULE_ERRORS])
             .needing(needed_rules(config)),
         )
@@ -196,6 +201,7 @@ fn deliver(config: &Config, rules: Arc<RuleSet>, limits: Limits, delivering: Del
         drain: Duration::from_millis(config.notify.timeout_ms) + DRAIN_MARGIN,
         ..Stage::new(stages::DELIVER, source, sink, processor)
             .stateful(config.topic(topic::DELIVER_CHANGELOG))
+            .movable(stages::DELIVER_STATE)
             .counting(&[count::SENT, count::RETRIED, count::FAILED, count::SUPPRESSED, count::DUPLICATES])
             .needing(needed_rules(config))
     }

@@ -94,14 +94,24 @@ pub(super) async fn partitions(shown: State) -> HttpResponse {
     HttpResponse::Ok().json(shown.partitions())
 }
 
-/// The map is megabytes, so it is made beside the event loop, and packed for whoever takes that.
+/// The map is megabytes.
 pub(super) async fn stations(request: HttpRequest, shown: State, limits: web::Data<Limits>) -> HttpResponse {
     shown.live.look_and_read().await;
+    large(&request, &limits, move || shown.stations()).await
+}
+
+/// An answer that takes long to make is made beside the event loop, a few at the same time, and packed for whoever takes
+/// that.
+pub(super) async fn large(
+    request: &HttpRequest,
+    limits: &Limits,
+    make: impl FnOnce() -> Value + Send + 'static,
+) -> HttpResponse {
     let accepts = request.headers().get(ACCEPT_ENCODING).and_then(|value| value.to_str().ok());
     let packs = accepts.is_some_and(|accepts| accepts.contains("gzip"));
     let permit = limits.map().await;
     let made = web::block(move || {
-        let text = shown.stations().to_string();
+        let text = make().to_string();
         drop(permit);
         if packs { gzip(text.as_bytes()) } else { Ok(text.into_bytes()) }
     })

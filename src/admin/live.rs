@@ -4,6 +4,7 @@
 //! nobody ever waits for it.
 
 use std::collections::{BTreeSet, HashMap, VecDeque};
+use std::ops::Range;
 use std::sync::atomic::{AtomicI64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
@@ -17,6 +18,7 @@ use tokio::sync::broadcast;
 use super::shorten::json_within;
 use crate::app::TailSource;
 use crate::noaa::{Date, RecentDays, StationId};
+use crate::outlook::RecentOutlooks;
 
 /// Elements that are kept of each list.
 const KEPT: usize = 500;
@@ -32,8 +34,10 @@ const STANDING_MAX: usize = 100_000;
 const EVENTS_MAX: usize = 256;
 /// Longest part of a dead letter's value that is shown, in characters.
 const VALUE_CHARS_MAX: usize = 2_000;
-/// How many lists there are; their tails come first.
+/// How many lists there are; their tails come first,
 const LISTS: usize = 3;
+/// and that of the outlooks next.
+const OUTLOOKS: usize = LISTS;
 /// How long whoever looks first waits for them.
 const READ_PATIENCE: Duration = Duration::from_secs(3);
 /// How many records before the end of each partition are read at first.
@@ -41,6 +45,8 @@ const ALERTS_TAIL: i64 = 20_000;
 const LIST_TAIL: i64 = 200;
 /// As many observations fill the map: more than all stations report in thirty days.
 const OBSERVATIONS_TAIL: i64 = 400_000;
+/// As many outlooks hold the newest of each station, and the night of some thousands of them.
+const OUTLOOKS_TAIL: i64 = 20_000;
 /// For how long nobody may look before the topics are followed no more, in milliseconds.
 const UNSEEN_MS: i64 = 300_000;
 
@@ -86,6 +92,7 @@ pub(super) struct Live {
     /// What stands, by what ties its alerts together: the station, and the day if it stands for that day only.
     standing: Mutex<HashMap<String, Standing>>,
     pub(super) recent: Arc<RecentDays>,
+    pub(super) outlooks: RecentOutlooks,
     events: broadcast::Sender<Event>,
     source: TailSource,
     /// Whether the daemon itself fills `recent`.
@@ -100,6 +107,7 @@ impl Live {
             lists: Default::default(),
             standing: Mutex::default(),
             recent,
+            outlooks: RecentOutlooks::default(),
             events: broadcast::channel(EVENTS_MAX).0,
             source,
             has_observations,
@@ -126,6 +134,7 @@ impl Live {
         tails.push(follow(topic::ALERTS, ALERTS_TAIL, Self::take_alert));
         tails.push(follow(topic::DELIVERIES, LIST_TAIL, Self::take_delivery));
         tails.push(follow(topic::DEAD_LETTERS, LIST_TAIL, Self::take_dead_letter));
+        tails.push(follow(topic::OUTLOOKS, OUTLOOKS_TAIL, Self::take_outlook));
         if !self.has_observations {
             tails.push(follow(topic::JSON, OBSERVATIONS_TAIL, Self::take_observation));
         }
@@ -133,9 +142,20 @@ impl Live {
 
     /// [`look`](Self::look), and waits a moment until the lists have what was there before.
     pub(super) async fn look_and_read(self: &Arc<Self>) {
+        self.look_and_wait(0..LISTS).await;
+    }
+
+    /// The same for the outlooks.
+    pub(super) async fn look_and_read_outlooks(self: &Arc<Self>) {
+        self.look_and_wait(OUTLOOKS..OUTLOOKS + 1).await;
+    }
+
+    async fn look_and_wait(self: &Arc<Self>, wanted: Range<usize>) {
         self.look();
         let since = Instant::now();
-        let is_read = || lock(&self.tails).iter().take(LISTS).all(TopicTail::is_current);
+        let is_read = || {
+            lock(&self.tails).get(wanted.clone()).is_none_or(|tails| tails.iter().all(TopicTail::is_current))
+        };
         while !is_read() && since.elapsed() < READ_PATIENCE {
             tokio::time::sleep(Duration::from_millis(10)).await;
         }
@@ -283,6 +303,12 @@ impl Live {
             ("value", without_addresses(&record.value.map(shown).unwrap_or_default()).into()),
         ]);
         self.add(List::DeadLetters, record.timestamp_ms, &element);
+    }
+
+    fn take_outlook(&self, record: &Record<'_>) {
+        if let Some(document) = record.value {
+            self.outlooks.take_document(document, unix_ms());
+        }
     }
 
     fn take_observation(&self, record: &Record<'_>) {

@@ -2,7 +2,7 @@
 //!
 //! | path | what |
 //! |---|---|
-//! | `/` | the page: map, pipeline, alerts, rules, dead letters, notifications |
+//! | `/` | the page: map, tonight, pipeline, alerts, rules, dead letters, notifications |
 //! | `/health/live` | 200 while the process answers |
 //! | `/health/ready` | 200 when all partitions that it has are restored and move; 503 with the reasons otherwise |
 //! | `/metrics` | Prometheus' text form |
@@ -22,8 +22,10 @@ mod head;
 mod limit;
 mod live;
 mod metrics;
+mod outlooks;
 mod page;
 mod routes;
+mod search;
 mod shorten;
 mod state;
 mod view;

@@ -17,18 +17,23 @@ const fn file(path: &'static str, content_type: &'static str, text: &'static str
 
 const SCRIPT: &str = "text/javascript; charset=utf-8";
 
-pub(super) static FILES: [File; 13] = [
+pub(super) static FILES: [File; 18] = [
     file("/", "text/html; charset=utf-8", include_str!("page/index.html")),
     file("/style.css", "text/css; charset=utf-8", include_str!("page/style.css")),
     file("/app.js", SCRIPT, include_str!("page/app.js")),
     file("/api.js", SCRIPT, include_str!("page/api.js")),
     file("/chart.js", SCRIPT, include_str!("page/chart.js")),
+    file("/distribution.js", SCRIPT, include_str!("page/distribution.js")),
     file("/dom.js", SCRIPT, include_str!("page/dom.js")),
     file("/lists.js", SCRIPT, include_str!("page/lists.js")),
     file("/map.js", SCRIPT, include_str!("page/map.js")),
+    file("/night.js", SCRIPT, include_str!("page/night.js")),
     file("/pipeline.js", SCRIPT, include_str!("page/pipeline.js")),
     file("/points.js", SCRIPT, include_str!("page/points.js")),
+    file("/search.js", SCRIPT, include_str!("page/search.js")),
     file("/station.js", SCRIPT, include_str!("page/station.js")),
+    file("/tonight.js", SCRIPT, include_str!("page/tonight.js")),
+    file("/units.js", SCRIPT, include_str!("page/units.js")),
     file("/world.json", "application/json", include_str!("page/world.json")),
     file("/icon.svg", "image/svg+xml", include_str!("page/icon.svg")),
 ];

@@ -57,6 +57,7 @@ Examples:
   frostline run --config frostline.toml        the daemon
   frostline replay 2016.csv.gz --topic noaa-csv-raw
   frostline generate --days 7 --out week.csv   synthetic data of any size
+  frostline rules new --near 33.61,-111.92 --below 28F --tonight --email anna@example.org
   frostline tail noaa-json-alerts              look at the alerts as they come
   frostline notify test anna                   does what is sent arrive?
   frostline dead-letters list                  what could not be processed, and why

@@ -223,7 +223,7 @@ impl Sender<'_> {
             return Ok(());
         }
         // An older position of the same sequence must not count for this run.
-        self.producer.send_position(&self.group, &self.job.topic, 0)?;
+        self.producer.send_positions(&self.group, &self.job.topic, &[(0, 0)])?;
         Ok(self.producer.commit()?)
     }
 
@@ -296,7 +296,7 @@ impl Sender<'_> {
         }
         if self.in_block > 0 && self.job.is_exactly_once {
             let position = i64::try_from(self.passed).unwrap_or(i64::MAX);
-            self.producer.send_position(&self.group, &self.job.topic, position)?;
+            self.producer.send_positions(&self.group, &self.job.topic, &[(0, position)])?;
             self.producer.commit()?;
         }
         self.in_block = 0;

@@ -1,5 +1,6 @@
 //! `frostline stations search` and `show`: looking for a station, and at one.
 
+use std::cmp::Ordering;
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::{Mutex, PoisonError};
@@ -12,7 +13,7 @@ use super::rules::{History, StationFiles, source};
 use super::{Common, Failed, output};
 use crate::backtest;
 use crate::config::Config;
-use crate::noaa::{Date, Element, ObservationView, Station, StationId};
+use crate::noaa::{Date, Element, NameMatch, ObservationView, Station, StationId, StationSearch};
 use crate::publishing::Live;
 use crate::rules::km_between;
 
@@ -85,22 +86,36 @@ async fn table(config: &Config, files: &StationFiles) -> Result<Vec<Station>, Fa
     }
 }
 
+/// A station that matches.
+struct Found<'a> {
+    km: Option<f64>,
+    name: NameMatch,
+    station: &'a Station,
+}
+
+impl Found<'_> {
+    /// The nearest first, where a point was given; else the best match.
+    fn compare(&self, other: &Self) -> Ordering {
+        let by_distance = self.km.unwrap_or(0.0).total_cmp(&other.km.unwrap_or(0.0));
+        by_distance.then(self.name.cmp(&other.name)).then(self.station.id.cmp(&other.station.id))
+    }
+}
+
 pub(super) async fn search(common: &Common, arguments: &SearchArguments) -> Result<(), Failed> {
     let config = common.load(&[])?;
     let stations = table(&config, &arguments.files).await?;
-    let mut found: Vec<(Option<f64>, &Station)> = stations
+    let search = StationSearch::new(arguments.text.as_deref().unwrap_or_default());
+    let mut found: Vec<Found<'_>> = stations
         .iter()
-        .filter(|station| arguments.matches(station))
-        .map(|station| {
+        .filter_map(|station| {
+            let name = search.matches(station)?;
             let place = (station.location.lat, station.location.lon);
-            (arguments.near.map(|near| km_between(near, place)), station)
+            let km = arguments.near.map(|near| km_between(near, place));
+            arguments.passes(station).then_some(Found { km, name, station })
         })
         .collect();
-    found.sort_by(|(left_km, left), (right_km, right)| {
-        let by_distance = left_km.unwrap_or(0.0).total_cmp(&right_km.unwrap_or(0.0));
-        by_distance.then_with(|| left.id.cmp(&right.id))
-    });
-    for (km, station) in found.iter().take(arguments.number) {
+    found.sort_by(Found::compare);
+    for Found { km, station, .. } in found.iter().take(arguments.number) {
         print(common, *km, station)?;
     }
     if !common.json {
@@ -111,31 +126,16 @@ pub(super) async fn search(common: &Common, arguments: &SearchArguments) -> Resu
 }
 
 impl SearchArguments {
-    fn matches(&self, station: &Station) -> bool {
+    /// Whether a station is in the country and the state that were asked for.
+    fn passes(&self, station: &Station) -> bool {
         let has = |text: &str, part: &str| text.to_lowercase().contains(&part.to_lowercase());
         let is = |code: Option<&str>, name: Option<&str>, wanted: &str| {
             code.is_some_and(|code| code.eq_ignore_ascii_case(wanted))
                 || wanted.len() > 2 && name.is_some_and(|name| has(name, wanted))
         };
-        let names = [
-            &station.name,
-            station.id.as_str(),
-            &station.country,
-            station.state.as_deref().unwrap_or_default(),
-        ];
-        let text = self.text.as_deref().unwrap_or_default();
-        // Each word may be in another of them: "phoenix arizona", "phoenix az".
-        let codes =
-            [Some(station.country_code.as_str()), station.state_code.as_deref(), station.icao.as_deref()];
-        let is_named = |word: &str| {
-            names.iter().any(|name| has(name, word))
-                || codes.iter().flatten().any(|code| code.eq_ignore_ascii_case(word))
-        };
-        (text.split_whitespace().all(is_named) || has(&station.name, text))
-            && self
-                .country
-                .as_ref()
-                .is_none_or(|country| is(Some(&station.country_code), Some(&station.country), country))
+        self.country
+            .as_ref()
+            .is_none_or(|country| is(Some(&station.country_code), Some(&station.country), country))
             && self
                 .state
                 .as_ref()

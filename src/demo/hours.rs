@@ -42,7 +42,7 @@ pub fn hours_of_frost() -> impl Iterator<Item = DemoHour> {
 fn hour(number: i64) -> DemoHour {
     let (day, of_day) = (number.div_euclid(24), number.rem_euclid(24) as f64);
     // Cold, dry air comes on the last day.
-    let is_cold = number >= DAYS * 24 + 6;
+    let is_cold = number >= DAYS * 24 + 12;
     let wander = 2.5 * (day as f64 * 0.9).sin() + 1.5 * (day as f64 * 2.3).cos();
     let mean = if is_cold { 5.6 } else { 13.0 + wander };
     // Warmest at three, coldest at six.

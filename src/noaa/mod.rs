@@ -47,6 +47,7 @@ mod short_number;
 mod station;
 mod station_id;
 mod station_line;
+mod station_search;
 mod view;
 mod view_error;
 
@@ -64,6 +65,7 @@ pub use recent::{RECENT_DAYS, RecentDay, RecentDays, RecentStation};
 pub use station::{Location, Station};
 pub use station_id::StationId;
 pub use station_line::StationError;
+pub use station_search::{NameMatch, StationSearch};
 pub use view::{ElementList, ElementValue, ObservationView, StationView, check_json};
 pub use view_error::ViewError;
 

@@ -10,6 +10,7 @@ mod backtest;
 mod course;
 mod distribution;
 mod model;
+mod recent;
 mod record;
 mod score;
 mod station;
@@ -17,6 +18,7 @@ mod warnings;
 
 pub use backtest::{BacktestQuestion, Tally, scored_nights};
 pub use distribution::{Degrees, Distribution, PROBABILITIES};
+pub use recent::{Point, RecentOutlook, RecentOutlooks, SILENT_AFTER, Standing};
 pub use record::{CurvePoint, Expected, NightBounds, Observed, Outcome, OutlookRecord};
 pub use score::{ReliabilityBin, Score, ScoredNight};
 pub use station::{Lessons, News, Nights, Spot, Taken};

@@ -175,4 +175,7 @@ pub struct OutlookRecord<S> {
     /// How a night went.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub outcome: Option<Outcome>,
+    /// Where the observation was read: topic, partition and offset.
+    #[serde(rename = "_meta", default, skip_serializing_if = "Option::is_none")]
+    pub meta: Option<serde_json::Value>,
 }

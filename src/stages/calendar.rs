@@ -3,7 +3,7 @@
 //! Kept in memory, and found again in the store when a task starts: the date under a key of its own, the episodes by
 //! their entries. So what becomes stale, and on which record, does not depend on restarts.
 
-use std::cmp::Reverse;
+use std::cmp::{Ordering, Reverse};
 use std::collections::{BinaryHeap, HashMap};
 
 use frostline_engine::store::{StateError, Store};
@@ -104,6 +104,24 @@ impl Calendar {
 /// The store key of a rule's episodes at a station.
 pub(super) fn episodes_key(rule: &str, station: StationId) -> Vec<u8> {
     [&[EPISODES_KEY], rule.as_bytes(), b"/", station.as_bytes()].concat()
+}
+
+/// The station in a store key of episodes: the key of its observations.
+pub(super) fn station_key(key: &[u8]) -> Option<&[u8]> {
+    let (_, rest) = key.split_first().filter(|(first, _)| **first == EPISODES_KEY)?;
+    let (rule, station) = rest.split_last_chunk::<11>()?;
+    rule.ends_with(b"/").then_some(station)
+}
+
+/// Whether a store key is that of the newest date.
+pub(super) fn is_calendar(key: &[u8]) -> bool {
+    key == TODAY_KEY
+}
+
+/// Which of two newest dates, as their entries have them, is later.
+pub(super) fn compare(one: &[u8], other: &[u8]) -> Ordering {
+    let day = |value: &[u8]| value.try_into().map(i32::from_be_bytes).ok();
+    day(one).cmp(&day(other))
 }
 
 /// The rule and the station of a store key.

@@ -10,6 +10,7 @@
 
 use std::ops::Range;
 
+use frostline_engine::Owner;
 use frostline_engine::store::{StateError, Store};
 
 use crate::noaa::{Compat, Date, Observation, StationId};
@@ -99,6 +100,14 @@ pub(super) fn remembered(
     Ok(found)
 }
 
+/// The station of an entry, which is the key of its lines.
+pub(super) fn owner(key: &[u8]) -> Option<Owner<'_>> {
+    match key {
+        [KEY, _, _, _, _, station @ ..] if station.len() == 11 => Some(Owner::Key(station)),
+        _ => None,
+    }
+}
+
 fn key(station: StationId, date: Date) -> [u8; 16] {
     let mut key = [KEY; 16];
     key[1..5].copy_from_slice(&date.to_be_bytes());
@@ -159,6 +168,14 @@ mod tests {
             observation.insert(Element::parse(format!("EL{at:02}").as_bytes()).unwrap(), *value);
         }
         Emitted { revision, observation }
+    }
+
+    #[test]
+    fn an_entry_belongs_to_its_station() {
+        let station = StationId::parse(b"USC00026250").unwrap();
+        let key = key(station, Date::new(2024, 2, 29).unwrap());
+        assert_eq!(owner(&key), Some(Owner::Key(b"USC00026250")));
+        assert_eq!(owner(&key[..15]), None);
     }
 
     #[test]

@@ -42,6 +42,14 @@ pub(super) fn lone_day_prefix(rule: &str, station: StationId) -> Vec<u8> {
     [&[LONE_DAY_KEY], rule.as_bytes(), b"/", station.as_bytes()].concat()
 }
 
+/// The station in a store key of such a day: the key of its observations.
+pub(super) fn station_key(key: &[u8]) -> Option<&[u8]> {
+    let (_, rest) = key.split_first().filter(|(first, _)| **first == LONE_DAY_KEY)?;
+    let (rest, _date) = rest.split_last_chunk::<4>()?;
+    let (rule, station) = rest.split_last_chunk::<11>()?;
+    rule.ends_with(b"/").then_some(station)
+}
+
 /// Stands before each value. Another one was written by another version, whose memory is not understood: it counts as
 /// none, rather than as damage that no changelog could mend.
 const VERSION: u8 = 1;

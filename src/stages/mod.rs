@@ -30,8 +30,10 @@ mod notice;
 mod notify;
 mod outlook;
 mod silence;
+mod state_keys;
 mod station_index;
 mod watch;
+mod watch_memory;
 mod words;
 
 use frostline_engine::record::DAY_MS;
@@ -49,6 +51,7 @@ pub use moment::{Moment, NightFacts};
 pub use notice::{Addressed, Notice, Recipient};
 pub use notify::Notify;
 pub use outlook::Outlook;
+pub use state_keys::{ALERT_STATE, ASSEMBLE_STATE, DELIVER_STATE, OUTLOOK_STATE, WATCH_STATE};
 pub use station_index::StationIndex;
 pub use watch::Watch;
 pub use words::Speech;

@@ -211,8 +211,8 @@ fn facts(limit_c: f64, record: &OutlookRecord<&RawValue>, track: TrackRecord) ->
     }
 }
 
-/// Where the record was read.
-fn meta(record: &Record<'_>) -> Value {
+/// Where a record was read.
+pub(super) fn meta(record: &Record<'_>) -> Value {
     serde_json::json!({
         "topic": record.topic,
         "partition": record.partition,

@@ -10,10 +10,11 @@ use std::sync::Arc;
 
 use frostline_engine::record::Record;
 use frostline_engine::store::StateError;
-use frostline_engine::{Context, Processor};
+use frostline_engine::{Context, Owner, Processor};
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
+use super::moment_alert::meta;
 use super::{Limits, StationIndex, accepted_value, memory};
 use crate::hourly::Hour;
 use crate::noaa::{Location, StationId};
@@ -151,6 +152,13 @@ impl Memory {
     }
 }
 
+/// Whose an entry of the store is.
+pub(super) fn owner(key: &[u8]) -> Option<Owner<'_>> {
+    let (kind, station) = key.split_first()?;
+    let is_known = [NIGHTS_KEY, LESSONS_KEY].contains(kind) && StationId::parse(station).is_some();
+    is_known.then_some(Owner::Key(station))
+}
+
 fn key(kind: u8, station: StationId) -> Vec<u8> {
     [&[kind], station.as_bytes().as_slice()].concat()
 }
@@ -167,6 +175,7 @@ fn emit(station: &Known, hour: &Hour, news: &News, record: &Record<'_>, context:
         observed: None,
         expected: None,
         outcome: None,
+        meta: Some(meta(record)),
     };
     let outcome = news.outcome.clone().map(|outcome| OutlookRecord {
         revision: 1,

@@ -1,3 +1,5 @@
+//! The stage `outlook`, observation by observation.
+
 use super::*;
 use crate::noaa::{Compat, Station};
 use crate::outlook::OutlookRecord;

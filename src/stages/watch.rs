@@ -17,7 +17,8 @@ use serde_json::value::RawValue;
 
 use super::moment_alert::{About, MomentAlert};
 use super::silence::Silence;
-use super::{Limits, accepted_value, memory};
+use super::watch_memory::{NIGHT_KEY, NOW_KEY, key_of, load, read, read_or, rule_and_station, write};
+use super::{Limits, accepted_value};
 use crate::noaa::{Date, ObservationView, StationId, StationView};
 use crate::outlook::OutlookRecord;
 use crate::rules::{
@@ -26,12 +27,6 @@ use crate::rules::{
 };
 use crate::stages::count;
 
-/// Store key of the partition's newest observation.
-const NOW_KEY: &[u8] = b"t";
-/// Store keys of rules over nights begin with this byte; the rule's id, `/` and the station follow.
-const NIGHT_KEY: u8 = b'n';
-/// The same of rules over hours.
-const HOUR_KEY: u8 = b'h';
 /// A partition without records for so long may be silent, in milliseconds.
 const QUIET_MS: i64 = 60_000;
 /// A stream is live while its newest observation is not older, in seconds.
@@ -309,64 +304,6 @@ impl Processor for Watch {
         let silence = self.silence(context.store, today)?;
         let is_live = (0..LIVE).contains(&(now - silence.now));
         if is_live && silence.has_due(now) { self.advance(now, None, context) } else { Ok(()) }
-    }
-}
-
-/// Finds what the store knows.
-fn load(store: &Store, today: u32) -> Result<Silence, StateError> {
-    let mut silence = Silence::default();
-    let now = store.get(NOW_KEY, today, |value| value.try_into().map(i64::from_be_bytes).ok())?;
-    silence.now = now.flatten().unwrap_or(i64::MIN);
-    store.scan_prefix(&[NIGHT_KEY], |key, value| {
-        if let Ok(Some(watch)) = memory::decode::<NightWatch>(value) {
-            silence.list(key, watch.deadline());
-        }
-    })?;
-    store.scan_prefix(&[HOUR_KEY], |key, value| {
-        if let Ok(Some(watch)) = memory::decode::<HourWatch>(value) {
-            silence.list(key, watch.deadline());
-        }
-    })?;
-    Ok(silence)
-}
-
-fn key_of(rule: &Rule, station: StationId) -> Vec<u8> {
-    let kind = if rule.feed() == Feed::Night { NIGHT_KEY } else { HOUR_KEY };
-    [&[kind], rule.id.as_bytes(), b"/", station.as_bytes()].concat()
-}
-
-/// The rule and the station of a store key.
-fn rule_and_station(key: &[u8]) -> Option<(&str, StationId)> {
-    let text = std::str::from_utf8(key.get(1..)?).ok()?;
-    let (rule, station) = text.rsplit_once('/')?;
-    Some((rule, StationId::parse(station.as_bytes())?))
-}
-
-/// An entry, with the day under which to write it again.
-fn read<T: serde::de::DeserializeOwned>(
-    store: &Store,
-    key: &[u8],
-    today: u32,
-) -> Result<Option<(T, u32)>, StateError> {
-    let (found, day) = store.get_for_update(key, today, memory::decode::<T>)?;
-    let found = found.transpose().map_err(|()| {
-        store.corrupted(&format!("the entry {:?} cannot be read", String::from_utf8_lossy(key)))
-    })?;
-    Ok(found.flatten().map(|found| (found, day)))
-}
-
-fn read_or<T: serde::de::DeserializeOwned>(
-    store: &Store,
-    key: &[u8],
-    today: u32,
-    new: impl FnOnce() -> T,
-) -> Result<(T, u32), StateError> {
-    Ok(read(store, key, today)?.unwrap_or_else(|| (new(), today)))
-}
-
-fn write(entry: &impl serde::Serialize, day: u32, key: &[u8], has_changed: bool, context: &mut Context<'_>) {
-    if has_changed {
-        context.store.put(key, day, &memory::encode(entry));
     }
 }
 

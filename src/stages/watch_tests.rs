@@ -1,3 +1,5 @@
+//! The stage `watch`: an evening, a night and a morning; restarts; silence.
+
 use std::fmt::Write;
 
 use super::*;
@@ -61,6 +63,7 @@ impl Source {
             observed: None,
             expected: None,
             outcome: None,
+            meta: None,
         };
         let outcome = news
             .outcome

@@ -26,7 +26,7 @@ const LAYERS: &[(&str, &[&str])] = &[
     ("outlook", &["hourly", "noaa"]),
     ("history", &["bounded", "hourly", "noaa"]),
     ("rules", &["bounded", "noaa", "outlook"]),
-    ("stages", &["noaa", "rules"]),
+    ("stages", &["hourly", "noaa", "outlook", "rules"]),
     ("tables", &["noaa", "rules", "stages"]),
     ("config", &["bounded", "noaa", "rules", "stages"]),
     ("near_search", &["noaa", "rules"]),
@@ -34,7 +34,7 @@ const LAYERS: &[(&str, &[&str])] = &[
     ("app", &["config", "near_search", "noaa", "rules", "stages", "tables"]),
     ("chaos", &["app", "config", "demo", "hourly", "noaa", "rules", "stages"]),
     ("notify", &["bounded", "config", "noaa", "printable", "rules", "stages"]),
-    ("admin", &["app", "config", "noaa", "publishing", "rules", "stages"]),
+    ("admin", &["app", "config", "hourly", "noaa", "outlook", "publishing", "rules", "stages"]),
     ("backtest", &["noaa", "rules", "stages"]),
     ("bench", &["app", "config", "generate", "noaa", "stages"]),
     (
@@ -75,6 +75,10 @@ const ENGINE_LAYERS: &[(&str, &[&str])] = &[
     ("topology", &["Sink", "TopicPlan", "counters", "processor", "record", "table"]),
     ("kafka", &["KafkaSettings", "RecordSize", "TopicPlan", "fault", "random", "record", "settings"]),
     ("table", &["Stage", "Store", "TopicPlan", "kafka", "record", "store"]),
+    (
+        "growth",
+        &["EngineSettings", "Owner", "OutputHeader", "StageId", "StateKeys", "Topology", "kafka", "record"],
+    ),
     ("driver", ANY),
     ("runtime", ANY),
 ];

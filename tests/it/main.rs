@@ -17,6 +17,7 @@ mod engine;
 mod exactly_once;
 mod generate;
 mod goldens;
+mod growth;
 mod history;
 mod hourly;
 mod layers;
@@ -24,6 +25,7 @@ mod live_rules;
 mod lost_brokers;
 mod notify;
 mod page;
+mod page_tonight;
 mod pipeline;
 mod rebalance;
 mod reset;
@@ -50,6 +52,7 @@ fn main() {
         tonight::tests(),
         topology::tests(),
         goldens::tests(),
+        growth::tests(),
         commands::tests(),
         dead_letters::tests(),
         ending::tests(),

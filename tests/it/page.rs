@@ -6,6 +6,7 @@ use fantoccini::Locator;
 use frostline::noaa::Date;
 use serde_json::{Value, json};
 
+use crate::page_tonight::{self, Evening};
 use crate::support::{Browser, HttpServer, Needs, Test, Topics, free_port, http_get, test, wait_for};
 
 const REAL: &[Needs] = &[Needs::Broker, Needs::Data, Needs::Browser];
@@ -47,25 +48,27 @@ fn the_page() {
     let port = free_port();
     let daemon = topics
         .frostline()
-        .args(["run", "--stages", "assemble,filter,alert,notify,deliver"])
+        .args(["run", "--stages", "assemble,filter,alert,outlook,notify,deliver"])
         .env("FROSTLINE_ADMIN_LISTEN", &format!("127.0.0.1:{port}"))
         .in_dir(dir.path())
         .start();
     wait_for("the daemon", PATIENCE, || {
-        http_get(port, "/health/ready", &[]).filter(|(status, body)| *status == 200 && body.contains(":25,"))
+        http_get(port, "/health/ready", &[]).filter(|(status, body)| *status == 200 && body.contains(":30,"))
     });
     let send = |value: &str| topics.send("noaa-json", &[(Some(b"USW00003192"), Some(value.as_bytes()))]);
     (0..40).for_each(|day| {
         send(&observation("USW00003192", "SCOTTSDALE MUNI AP", day, 8.0 - f64::from(day) / 10.0))
     });
+    let evening = Evening::now();
+    evening.send(&topics);
     topics.send("noaa-csv-raw", &[(Some(b"USW00003192"), Some(b"USW00003192,<script>alert(1)</script>"))]);
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
-    runtime.block_on(look(port, &send));
+    runtime.block_on(look(port, &send, &evening));
     daemon.signal("TERM");
     daemon.wait().expect_code(0);
 }
 
-async fn look(port: u16, send: &dyn Fn(&str)) {
+async fn look(port: u16, send: &dyn Fn(&str), evening: &Evening) {
     let browser = Browser::start().await;
     let client = &browser.client;
     client.goto(&format!("http://127.0.0.1:{port}/")).await.unwrap();
@@ -142,6 +145,7 @@ async fn look(port: u16, send: &dyn Fn(&str)) {
     );
 
     screenshots(&browser).await;
+    page_tonight::look(&browser, port, evening).await;
     let console = browser.log("browser").await;
     let errors: Vec<&Value> = console.iter().filter(|entry| entry["level"] == "SEVERE").collect();
     assert!(errors.is_empty(), "{errors:?}");
@@ -191,7 +195,8 @@ fn requests(log: &[Value]) -> Vec<String> {
     urls
 }
 
-async fn until<T>(what: &str, mut look: impl AsyncFnMut() -> Option<T>) -> T {
+/// Looks again and again until something is found.
+pub async fn until<T>(what: &str, mut look: impl AsyncFnMut() -> Option<T>) -> T {
     let deadline = Instant::now() + PATIENCE;
     loop {
         if let Some(found) = look().await {

@@ -165,6 +165,7 @@
 
 pub mod driver;
 pub mod fault;
+pub mod growth;
 pub mod kafka;
 pub mod random;
 pub mod record;
@@ -187,5 +188,6 @@ pub use settings::{EngineSettings, Guarantee, KafkaSettings, OffsetReset};
 pub use store::{StateError, Store};
 pub use table::{Opening, Table, TableSpec};
 pub use topology::{
-    ProcessorFactory, RecordSize, Stage, StageId, TopicPlan, Topology, TopologyBuilder, TopologyError,
+    Owner, ProcessorFactory, RecordSize, Stage, StageId, StateKeys, TopicPlan, Topology, TopologyBuilder,
+    TopologyError,
 };

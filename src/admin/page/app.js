@@ -5,8 +5,11 @@ import { ago, brief, byId, count, day, degrees, el, hideTip, now, plural, rate, 
 import { alertList, deadLetterList, deliveryList, ROWS_MAX, ruleList } from './lists.js';
 import { StationMap } from './map.js';
 import { Pipeline } from './pipeline.js';
-import { LEGEND, PALETTE, Points } from './points.js';
+import { CHANCE_EDGES, LEGEND, PALETTE, Points } from './points.js';
+import { StationSearch } from './search.js';
 import { knownStation, StationPanel, stationOf } from './station.js';
+import { Tonight } from './tonight.js';
+import { percent, number, temperature, when } from './units.js';
 
 const STATUS_EVERY_MS = 10_000;
 const PARTITIONS_EVERY_MS = 3_000;
@@ -16,14 +19,16 @@ const PROCESSES_EVERY_MS = 15_000;
 const RULES_AFTER_ALERT_MS = 2_000;
 const TICK_MS = 5_000;
 const STANDING_MAX = 200;
-const SUGGESTIONS = 12;
+const OUTLOOKS_EVERY_MS = 10_000;
 // The stations are megabytes: a browser that keeps missing events must not ask for them each time.
 const STATIONS_AGAIN_MS = 60_000;
 const HOVER_ASKS_AFTER_MS = 220;
 const STREAM_WAIT_MS = 2_000;
 
 const root = document.documentElement;
-const page = { points: new Points({}), stages: [], status: null, statusError: null, stationsAt: 0, isLive: false };
+const page = { points: new Points({}), stages: [], status: null, statusError: null, stationsAt: 0, isLive: false, isTonight: false, hasFitted: false };
+/** The stations that the map shows. */
+const shown = () => (page.isTonight ? tonight.points : page.points);
 
 // ---- colours ----------------------------------------------------------------------------------------------------
 
@@ -54,7 +59,16 @@ function swatch(colour, name) {
   return el('span', { class: 'step' }, box, name ? el('span', {}, name) : null);
 }
 
+function drawChanceLegend() {
+  const colours = PALETTE[theme()];
+  byId('legend').replaceChildren(
+    el('div', { class: 'scale', role: 'img', 'aria-label': 'Colours of the chance, from below 1 % to above 90 %' },
+      ...[...colours.chance].reverse().map((colour, index) => swatch(colour, index < CHANCE_EDGES.length ? String(CHANCE_EDGES[index]) : null)), el('span', { class: 'unit' }, '%')),
+    el('span', { class: 'legend-entry' }, el('i', { class: 'hollow', 'aria-hidden': 'true' }), 'unknown: silent for 3 hours, or no outlook yet'));
+}
+
 function drawLegend() {
+  if (page.isTonight) return drawChanceLegend();
   const colours = PALETTE[theme()];
   const bound = (value) => String(value).replace('-', '−');
   byId('legend').replaceChildren(
@@ -70,16 +84,18 @@ const isNarrow = () => innerWidth <= 760;
 
 const panel = new StationPanel(byId('station'), {
   points: () => page.points,
+  tonight: () => tonight,
   alerts: (id) => alerts.records.filter(({ alert }) => alert?.station?.id === id),
   onOpen(id) {
     history.replaceState(null, '', `#station/${encodeURIComponent(id)}`);
     map.rightInset = isNarrow() ? 0 : byId('station').offsetWidth;
-    const at = page.points.find(id) ?? -1;
+    const at = shown().find(id) ?? -1;
     map.select(at);
-    map.reveal(at);
+    // In the night the stations around say as much.
+    map.reveal(at, { least: page.isTonight ? 900 : undefined });
   },
   onClose() {
-    history.replaceState(null, '', location.pathname + location.search);
+    history.replaceState(null, '', location.pathname + location.search + (page.isTonight ? '#tonight' : ''));
     map.rightInset = 0;
     map.select(-1);
   },
@@ -93,10 +109,19 @@ function openStation(id) {
   panel.open(id);
 }
 
+function chanceTip({ id, name, state, chance, p10_c: low, p50_c: middle, p90_c: high, time } = {}) {
+  const words = {
+    silent: [`Unknown: no observation since ${when(Date.parse(time), now())}`],
+    no_outlook: ['No outlook yet: they begin at 15:00 local time'],
+  }[state] ?? [`${percent(chance)} for ${temperature(tonight.limit)} or less`, `Lowest ${temperature(middle)} (${number(low)} to ${number(high)})`];
+  return [el('strong', {}, name || id), ...words.map((text) => el('span', {}, text))];
+}
+
 let hoverTimer = 0;
 function hover(at, event) {
   clearTimeout(hoverTimer);
   if (at < 0) return hideTip();
+  if (page.isTonight) return showTip(chanceTip(tonight.row(at)), event.clientX, event.clientY);
   const id = page.points.ids[at];
   const show = () => {
     const celsius = page.points.celsius[at];
@@ -114,13 +139,62 @@ function hover(at, event) {
 }
 
 const map = new StationMap(byId('map'), {
-  onPick: (at) => panel.open(page.points.ids[at]),
+  onPick: (at) => panel.open(shown().ids[at]),
   onHover: hover,
   onView(name) {
     byId('view-world').setAttribute('aria-pressed', String(name === 'world'));
     byId('view-arizona').setAttribute('aria-pressed', String(name === 'arizona'));
   },
 });
+
+const tonight = new Tonight({
+  onPoints: showTonightsPoints,
+  onColours: () => { if (page.isTonight) map.coloursChanged(); },
+  onLimit: () => panel.redrawNight(),
+  onOpen: (id) => openStation(id),
+});
+
+function showTonightsPoints() {
+  if (!page.isTonight) return;
+  map.setPoints(tonight.points);
+  map.select(tonight.points.find(panel.id) ?? -1);
+  byId('map').setAttribute('aria-label', `Map of ${plural(tonight.points.placed, 'station')} with outlooks of the coming night`);
+  if (!page.hasFitted && tonight.points.placed && panel.id === null) {
+    page.hasFitted = true;
+    map.fit();
+  }
+}
+
+function tellIfNightIsEmpty() {
+  if (!page.isTonight) return;
+  byId('map-empty').hidden = tonight.emptiness === null;
+  setText(byId('map-empty'), tonight.emptiness ?? '');
+}
+
+const loadTonight = () => tonight.load().then(tellIfNightIsEmpty);
+
+/** Switches the map between the newest days and the coming night. */
+function showTonight(isTonight) {
+  if (page.isTonight === isTonight) return;
+  page.isTonight = isTonight;
+  hideTip();
+  for (const id of ['tonight-bar', 'chances']) byId(id).hidden = !isTonight;
+  byId('standing').hidden = isTonight;
+  byId('show-tonight').setAttribute('aria-pressed', String(isTonight));
+  byId('show-days').setAttribute('aria-pressed', String(!isTonight));
+  map.setLook(isTonight ? 'chance' : 'scale');
+  drawLegend();
+  if (panel.id === null) history.replaceState(null, '', location.pathname + location.search + (isTonight ? '#tonight' : ''));
+  if (isTonight) {
+    showTonightsPoints();
+    loadTonight();
+  } else {
+    map.setPoints(page.points);
+    map.select(page.points.find(panel.id) ?? -1);
+    tellIfMapIsEmpty(NO_STATIONS);
+    drawStanding();
+  }
+}
 
 const alerts = alertList(byId('alerts-list'), { onOpen: openStation });
 const deadLetters = deadLetterList(byId('dead-list'), byId('dead-groups'));
@@ -133,7 +207,7 @@ function drawStanding() {
   const stations = [...points.standing.keys()].sort((a, b) => (Number.isNaN(points.celsius[a]) ? 99 : points.celsius[a]) - (Number.isNaN(points.celsius[b]) ? 99 : points.celsius[b]));
   const all = stations.length;
   setText(byId('standing-title'), all ? `${plural(all, 'station')} where an alert stands${all > STANDING_MAX ? ` (the ${STANDING_MAX} coldest are listed)` : ''}` : 'No alert stands at any station');
-  byId('map').setAttribute('aria-label', `Map of ${plural(points.placed, 'station')}, ${count(all)} with a standing alert`);
+  if (!page.isTonight) byId('map').setAttribute('aria-label', `Map of ${plural(points.placed, 'station')}, ${count(all)} with a standing alert`);
   setText(byId('sub-stations'), all ? `${count(all)} with an alert` : 'no alert stands');
   if (!byId('standing').open) return;
   const focused = byId('standing-list').contains(document.activeElement) ? document.activeElement.dataset.station : null;
@@ -155,7 +229,7 @@ function takeAlert(record) {
   if (!alerts.add(record)) return;
   if (ENDS.has(alert.transition)) page.points.settle(id, alert.rule_id);
   else if (leavesStanding(alert.rule_id)) page.points.raise(id, alert.rule_id);
-  const at = page.points.find(id);
+  const at = shown().find(id);
   if (at !== undefined) map.ping(at);
   page.standingIsOld = true;
   page.rulesAreOld = true;
@@ -253,15 +327,18 @@ async function loadStations() {
   try {
     page.points = new Points(await get('stations'));
     page.stationsAt = Date.now();
-    map.setPoints(page.points);
-    tellIfMapIsEmpty('No station is known yet. Fill the table: frostline stations import ghcnd-stations.txt');
+    if (!page.isTonight) map.setPoints(page.points);
+    tellIfMapIsEmpty(NO_STATIONS);
   } catch (error) {
     tellIfMapIsEmpty(`The stations could not be loaded: ${error.message}`);
   }
   drawStanding();
 }
 
+const NO_STATIONS = 'No station is known yet. Fill the table: frostline stations import ghcnd-stations.txt';
+
 function tellIfMapIsEmpty(words) {
+  if (page.isTonight) return;
   byId('map-empty').hidden = page.points.length > 0;
   setText(byId('map-empty'), words);
 }
@@ -300,7 +377,7 @@ async function loadAgain({ withStations }) {
 // ---- the stream -------------------------------------------------------------------------------------------------------
 
 function takeObservations(changes) {
-  if (page.points.observe(array(changes))) map.coloursChanged();
+  if (page.points.observe(array(changes)) && !page.isTonight) map.coloursChanged();
   if (panel.id !== null && array(changes).some(([id]) => id === panel.id)) panel.refresh();
 }
 
@@ -338,16 +415,8 @@ function drawStream({ state, seconds, again }) {
 
 // ---- the start ----------------------------------------------------------------------------------------------------
 
-function suggest() {
-  byId('search-ids').replaceChildren(...page.points.search(byId('search-id').value, SUGGESTIONS).map((id) => el('option', { value: id })));
-}
-
-function submitSearch(event) {
-  event.preventDefault();
-  const wanted = byId('search-id').value.trim();
-  if (!wanted) return;
-  openStation(page.points.find(wanted.toUpperCase()) === undefined ? page.points.search(wanted, 1)[0] ?? wanted : wanted.toUpperCase());
-}
+const search = { form: byId('search'), input: byId('search-text'), list: byId('search-found'), ids: (text, limit) => page.points.search(text, limit), onOpen: openStation };
+new StationSearch(search);
 
 function listen() {
   byId('theme').addEventListener('click', toggleTheme);
@@ -356,8 +425,8 @@ function listen() {
   byId('view-arizona').addEventListener('click', () => map.show('arizona'));
   byId('zoom-in').addEventListener('click', () => map.zoomBy(2));
   byId('zoom-out').addEventListener('click', () => map.zoomBy(0.5));
-  byId('search').addEventListener('submit', submitSearch);
-  byId('search-id').addEventListener('input', suggest);
+  byId('show-days').addEventListener('click', () => showTonight(false));
+  byId('show-tonight').addEventListener('click', () => showTonight(true));
   byId('standing').addEventListener('toggle', drawStanding);
   addEventListener('keydown', (event) => { if (event.key === 'Escape') hideTip(); });
   addEventListener('scroll', hideTip, { passive: true });
@@ -365,6 +434,7 @@ function listen() {
 }
 
 function openFromAddress() {
+  if (location.hash === '#tonight') return showTonight(true);
   const id = /^#station\/(.+)$/.exec(location.hash)?.[1];
   if (!id) return;
   try { openStation(decodeURIComponent(id)); } catch { /* A broken address opens nothing. */ }
@@ -387,6 +457,10 @@ function keepUp() {
     if (!page.isLive || !page.rulesAreOld) return null;
     page.rulesAreOld = false;
     return loadRules();
+  });
+  every(OUTLOOKS_EVERY_MS, async () => {
+    if (page.isTonight) await loadTonight();
+    await panel.refreshNight();
   });
   every(TICK_MS, tickTimes);
   every(1_000, () => {

@@ -91,7 +91,7 @@ export class StationMap {
   #lastDrawMs = 0;
 
   constructor(canvas, { onPick, onHover, onView }) {
-    Object.assign(this, { canvas, onPick, onHover, onView, points: null, paths: null, theme: 'light', selected: -1, hovered: -1, rightInset: 0 });
+    Object.assign(this, { canvas, onPick, onHover, onView, points: null, paths: null, theme: 'light', selected: -1, hovered: -1, rightInset: 0, look: 'scale' });
     this.#context = canvas.getContext('2d', { alpha: false });
     this.view = { x: 0, y: 0, k: 150 };
     this.preset = 'world';
@@ -125,6 +125,12 @@ export class StationMap {
     this.#redraw(true);
   }
 
+  /** Whether colours are temperatures (`scale`) or chances (`chance`, with larger points, hollow where it is unknown). */
+  setLook(look) {
+    this.look = look;
+    this.#redraw(false);
+  }
+
   coloursChanged() { this.#redraw(false); }
 
   select(at) {
@@ -149,11 +155,23 @@ export class StationMap {
     this.onView(name);
   }
 
+  /** Brings all stations into view. */
+  fit({ jump = false } = {}) {
+    const [xs, ys] = [this.points.x, this.points.y].map((all) => all.filter(Number.isFinite));
+    if (!xs.length) return;
+    const least = (all) => all.reduce((a, b) => Math.min(a, b));
+    const most = (all) => all.reduce((a, b) => Math.max(a, b));
+    const [x0, x1, y0, y1] = [least(xs), most(xs), least(ys), most(ys)];
+    this.#leavePreset();
+    const k = 0.86 * Math.min(this.#room() / (x1 - x0), this.height / (y1 - y0), 2_600 / 0.86);
+    this.#fly({ x: (x0 + x1) / 2, y: (y0 + y1) / 2, k }, jump);
+  }
+
   /** Brings a station into view, beside whatever covers the right side. */
-  reveal(at, { jump = false } = {}) {
+  reveal(at, { jump = false, least = 2_600 } = {}) {
     if (!this.points?.hasPlace(at)) return;
     this.#leavePreset();
-    this.#fly({ x: this.points.x[at], y: this.points.y[at], k: Math.max(this.view.k, 2_600) }, jump);
+    this.#fly({ x: this.points.x[at], y: this.points.y[at], k: Math.max(this.view.k, least) }, jump);
   }
 
   zoomBy(factor) {
@@ -164,7 +182,10 @@ export class StationMap {
 
   // ---- the view -------------------------------------------------------------------------------------------------
 
-  get #colours() { return PALETTE[this.theme]; }
+  get #colours() {
+    const colours = PALETTE[this.theme];
+    return { ...colours, scale: colours[this.look] };
+  }
 
   #room() { return Math.max(120, this.width - this.rightInset); }
 
@@ -321,7 +342,11 @@ export class StationMap {
     context.restore();
   }
 
-  #radius() { return clamp(0.62 * (this.view.k / 150) ** 0.45, 0.6, 5.5); }
+  #radius() {
+    // Stations with outlooks are few: they may be larger.
+    const [factor, least, most] = this.look === 'chance' ? [1.9, 2, 7.5] : [0.62, 0.6, 5.5];
+    return clamp(factor * (this.view.k / 150) ** 0.45, least, most);
+  }
 
   /** Draws the stations into their layer; how many lie in it. */
   #drawDots() {
@@ -365,6 +390,12 @@ export class StationMap {
         const py = (y[visible[from]] - top) * scale;
         context.moveTo(px + r, py);
         context.arc(px, py, r, 0, 2 * Math.PI);
+      }
+      if (this.look === 'chance' && colour === colours.length - 1) {
+        context.strokeStyle = colours[colour];
+        context.lineWidth = 1.6 * this.ratio;
+        context.stroke();
+        continue;
       }
       context.fillStyle = colours[colour];
       context.fill();

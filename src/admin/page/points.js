@@ -5,6 +5,9 @@ const EDGES = [-20, -10, -5, -2, 0, 2, 5, 10, 20];
 export const BINS = EDGES.length + 1;
 const UNKNOWN = BINS;
 
+// Bounds of the colours of chances, in percent: as many as of temperatures. The first colour is the highest chance's.
+export const CHANCE_EDGES = [1, 5, 10, 20, 30, 40, 50, 70, 90];
+
 // Cold blues against warm oranges stay apart for every common colour blindness. By day the frost line is the lightest
 // that the land behind still sets off; by night it is what glows.
 export const PALETTE = {
@@ -12,11 +15,13 @@ export const PALETTE = {
     sea: '#f4f8fb', land: '#dfe8ef', coast: '#b9c8d4', border: '#c3d0da', state: '#b2c2cf', arizona: '#5f7f98', grid: '#e6edf3',
     ring: '#c81e45', casing: '#ffffff', mark: '#0d2233', unknown: '#9fb0bd',
     scale: ['#14306f', '#1a55ad', '#2a7ccf', '#479ce1', '#70b8ee', '#f1b65a', '#e5933a', '#cf6d1e', '#ad4c12', '#823411'],
+    chance: ['#440154', '#482878', '#3e4a89', '#31688e', '#26828e', '#1f9e89', '#35b779', '#6ece58', '#a2c11f', '#d0b317'],
   },
   dark: {
     sea: '#0b1520', land: '#182839', coast: '#2c4359', border: '#26394c', state: '#31495f', arizona: '#6d93b3', grid: '#101d2a',
     ring: '#ff5d7d', casing: '#0b1520', mark: '#ffffff', unknown: '#4b6072',
     scale: ['#4a63e6', '#4a86f0', '#64acf7', '#94cdfb', '#cde9ff', '#ffe7c0', '#ffc673', '#fb9d40', '#e9722a', '#c8501c'],
+    chance: ['#fde725', '#c5e021', '#8fd744', '#4ac16d', '#27ad81', '#21918c', '#2c728e', '#3a5a95', '#4f53a5', '#6a4fae'],
   },
 };
 
@@ -128,6 +133,12 @@ export class Points {
     for (let at = 0; at < this.length; at += 1) if (this.hasPlace(at)) this.order[starts[UNKNOWN - this.bin[at]]++] = at;
     this.isOrderOld = false;
     return this.order;
+  }
+
+  /** Gives each station the colour with the number that binOf(id) says, or null where it is unknown. */
+  paint(binOfStation) {
+    this.ids.forEach((id, at) => { this.bin[at] = binOfStation(id) ?? UNKNOWN; });
+    this.isOrderOld = true;
   }
 
   raise(id, rule) {

@@ -3,6 +3,7 @@
 import { get } from './api.js';
 import { chartOf } from './chart.js';
 import { day, degrees, el, timeOf } from './dom.js';
+import { nightOf } from './night.js';
 
 const NAMES_MAX = 500;
 const ALERTS_MAX = 5;
@@ -52,8 +53,9 @@ export class StationPanel {
   #root;
   #opener = null;
   #asked = 0;
+  #outlook = null;
 
-  /** hooks: points(), alerts(id), onOpen(id), onClose() */
+  /** hooks: points(), alerts(id), tonight(), onOpen(id), onClose() */
   constructor(root, hooks) {
     this.#root = root;
     this.hooks = hooks;
@@ -83,14 +85,46 @@ export class StationPanel {
     const isOld = () => asked !== this.#asked;
     const hadFocus = () => this.#root.contains(document.activeElement);
     try {
-      const [station, observations] = await Promise.all([stationOf(id), get(`stations/${encodeURIComponent(id)}/observations`)]);
+      const path = encodeURIComponent(id);
+      // Most stations have no outlook: that is not an error.
+      const outlook = get(`outlooks/${path}${this.hooks.tonight().query}`).catch(() => null);
+      const [station, observations, night] = await Promise.all([stationOf(id), get(`stations/${path}/observations`), outlook]);
       if (isOld()) return;
+      this.#outlook = night;
       const refocus = hadFocus();
-      this.#frame(id, station, [latest(this.hooks.points(), id), chartOf(observations?.days, Math.max(260, this.#root.clientWidth - 32)), alertsOf(this.hooks.alerts(id)), facts(station)]);
+      this.#frame(id, station, [this.#night(), latest(this.hooks.points(), id), chartOf(observations?.days, this.#width()), alertsOf(this.hooks.alerts(id)), facts(station)]);
       if (refocus) this.#root.querySelector('h3').focus({ preventScroll: true });
     } catch (error) {
       if (!isOld()) this.#frame(id, knownStation(id), [el('p', { class: 'empty small wrong' }, `This station could not be loaded: ${error.message}`)]);
     }
+  }
+
+  #width() { return Math.max(260, this.#root.clientWidth - 32); }
+
+  #night() { return nightOf(this.#outlook, this.hooks.tonight().limit, this.#width()); }
+
+  /** The limit or the unit has changed: the curve is drawn again from what is known. */
+  redrawNight() {
+    const old = this.#root.querySelector('.night-box');
+    if (!old) return;
+    const isOpen = old.querySelector('details').open;
+    const hadFocus = old.contains(document.activeElement);
+    const night = this.#night();
+    if (!night) return;
+    night.querySelector('details').open = isOpen;
+    old.replaceWith(night);
+    if (hadFocus) night.querySelector('summary').focus({ preventScroll: true });
+  }
+
+  /** The night may have gone on: it is asked for again. */
+  async refreshNight() {
+    const id = this.id;
+    if (id === null) return;
+    const outlook = await get(`outlooks/${encodeURIComponent(id)}${this.hooks.tonight().query}`).catch(() => null);
+    if (id !== this.id || !outlook) return;
+    this.#outlook = outlook;
+    if (this.#root.querySelector('.night-box')) this.redrawNight();
+    else await this.refresh();
   }
 
   close() {
@@ -98,6 +132,7 @@ export class StationPanel {
     this.#asked += 1;
     this.#root.hidden = true;
     this.id = null;
+    this.#outlook = null;
     this.hooks.onClose();
     if (this.#opener?.isConnected) this.#opener.focus({ preventScroll: true });
   }

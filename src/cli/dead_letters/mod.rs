@@ -4,6 +4,7 @@
 //! the dead letters. So a dead letter is retried once, whatever dies and whoever else retries.
 
 mod destination;
+mod placement;
 mod retry;
 
 use std::collections::{BTreeMap, BTreeSet};

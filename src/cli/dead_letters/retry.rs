@@ -9,6 +9,7 @@ use serde_json::{Value, json};
 use super::super::output::{BOLD, YELLOW};
 use super::super::{Common, Failed, output, topics};
 use super::destination::{Destination, Sources, destination};
+use super::placement::move_with_keys;
 use super::{Letter, Place};
 use crate::app;
 use crate::config::{Config, Guarantee, topic};
@@ -24,9 +25,9 @@ pub(super) struct Sender {
 }
 
 /// A letter that may go back.
-struct Sound<'a> {
-    letter: &'a Letter,
-    to: Destination,
+pub(super) struct Sound<'a> {
+    pub(super) letter: &'a Letter,
+    pub(super) to: Destination,
 }
 
 /// A letter that stays where it is, and why.
@@ -51,6 +52,7 @@ pub(super) async fn retry(
             Err(reason) => refused.push(Refused { place: letter.place, reason }),
         }
     }
+    move_with_keys(config, &topology, sources, &mut sound)?;
     let mut failure = None;
     let back = match &mut sender {
         None => sound.iter().collect(),

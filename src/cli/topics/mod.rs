@@ -1,6 +1,7 @@
 //! `frostline topics`: the topics of this installation.
 
 mod fit;
+mod grow;
 
 use clap::{Args, Subcommand};
 use frostline_engine::kafka::{Admin, ClientSettings, KafkaError, TopicDetails};
@@ -16,12 +17,13 @@ const EXAMPLES: &str = "\
 Examples:
   frostline topics create                      make those that are missing
   frostline topics describe --json
+  frostline topics grow noaa-csv-raw --partitions 8
   frostline topics delete --yes --set kafka.namespace=test.
 
-Topics that exist are never changed. How long each keeps its records is set under [topics],
+Other commands than `grow` and `delete` never change topics that exist. How long each keeps its records is set under [topics],
 as in --set topics.noaa-json.retention_days=90";
 
-/// Make, look at or delete the topics
+/// Make, look at, grow or delete the topics
 #[derive(Args)]
 #[command(after_help = EXAMPLES)]
 pub(super) struct TopicsArguments {
@@ -37,6 +39,9 @@ enum TopicsCommand {
     /// Show each topic with its partitions, replicas, retention and size; exit code 1 where one is missing or does not fit
     #[command(after_help = EXAMPLES)]
     Describe,
+    /// Give a topic more partitions; what the stages that read it remember moves with its keys
+    #[command(after_help = grow::EXAMPLES)]
+    Grow(grow::GrowArguments),
     /// Delete all topics of this installation, with everything in them
     #[command(after_help = EXAMPLES)]
     Delete {
@@ -49,10 +54,11 @@ enum TopicsCommand {
 pub(super) async fn topics(common: &Common, arguments: &TopicsArguments) -> Result<(), Failed> {
     let config = common.load(&[])?;
     let admin = connect(&config).await?;
-    match arguments.command {
+    match &arguments.command {
         TopicsCommand::Create => create(common, &config, &admin).await,
         TopicsCommand::Describe => describe(common, &config, &admin).await,
-        TopicsCommand::Delete { yes } => delete(common, &config, &admin, yes).await,
+        TopicsCommand::Grow(arguments) => grow::grow(common, &config, arguments).await,
+        TopicsCommand::Delete { yes } => delete(common, &config, &admin, *yes).await,
     }
 }
 

@@ -7,6 +7,7 @@
 //! | `r` recipient `\0` channel | when messages were sent in the last hour |
 //! | `t` recipient `\0` channel `\0` thread | the message that began a thread |
 
+use frostline_engine::Owner;
 use frostline_engine::record::day_of;
 use frostline_engine::store::{StateError, Store};
 use serde::{Deserialize, Serialize};
@@ -151,6 +152,19 @@ pub(in super::super) fn remembered(store: &Store, recipient: &Recipient) -> Resu
     Ok(found)
 }
 
+/// The recipient of an entry, which is the key of its notices; `None` for messages, whose keys are offsets.
+pub(in super::super) fn owner(key: &[u8]) -> Option<Owner<'_>> {
+    let (kind, rest) = key.split_first()?;
+    let mut parts = rest.split(|byte| *byte == 0);
+    let recipient = match kind {
+        b'i' => parts.nth(1),
+        b'r' | b't' => parts.next(),
+        _ => None,
+    };
+    // All of them have something behind the recipient.
+    recipient.filter(|recipient| !recipient.is_empty() && parts.next().is_some()).map(Owner::Key)
+}
+
 fn message_key(key: MessageKey) -> Vec<u8> {
     [MESSAGE_KEY, &key.offset.to_be_bytes(), key.channel.as_str().as_bytes()].concat()
 }
@@ -161,4 +175,20 @@ fn known_key(alert_id: &str, to: &Recipient, channel: Channel) -> Vec<u8> {
 
 fn format_key(kind: char, to: &Recipient, what: &str) -> Vec<u8> {
     format!("{kind}{to}\0{what}").into_bytes()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn entries_belong_to_their_recipient_and_messages_to_their_offset() {
+        let anna = Recipient::Subscriber("anna".into());
+        let of_anna = Some(Owner::Key(b"subscriber/anna".as_slice()));
+        assert_eq!(owner(&known_key("frost/X/2016-01-01/fired", &anna, Channel::Email)), of_anna);
+        assert_eq!(owner(&format_key('r', &anna, "email")), of_anna);
+        assert_eq!(owner(&format_key('t', &anna, "email\0frost/X")), of_anna);
+        assert_eq!(owner(&message_key(MessageKey { offset: 7, channel: Channel::Email })), None);
+        assert_eq!((owner(b""), owner(b"ralone")), (None, None));
+    }
 }

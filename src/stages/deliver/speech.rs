@@ -46,3 +46,63 @@ fn asks_in_us_units(when: &str) -> bool {
     let mut names = when.split(|c: char| !(c.is_ascii_alphanumeric() || c == '_'));
     names.any(|name| Unit::of_function(name).is_some() && when.contains(&format!("{name}(")))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::super::notice::AlertText;
+    use super::*;
+
+    const RULES: &str = r#"
+[[rule]]
+id = "own"
+station = "USW00003192"
+when = "TMIN <= 0.0"
+message = "Cold: {TMIN}"
+"#;
+
+    fn say(rule: &str, when: &str, more: &str, subscriber: Option<&Subscriber>) -> String {
+        let alert = format!(
+            r#"{{"station":{{"id":"USW00003192","name":"SCOTTSDALE"}},"date":"2026-11-28T00:00:00","TMIN":-3.0,
+            "alert_id":"a/b","rule_id":"{rule}","transition":"fired","when":"{when}","message":"as it was"{more}}}"#
+        );
+        let alert = AlertText::parse(alert.as_bytes()).unwrap();
+        let rules = RuleSet::parse(RULES).unwrap();
+        spoken(alert.notice, alert.moment.as_ref(), subscriber, &rules).message
+    }
+
+    #[test]
+    fn everybody_is_spoken_to_in_their_units() {
+        let us = Subscriber { units: Some(Units::Us), ..Subscriber::default() };
+        let metric = Subscriber { units: Some(Units::Metric), ..Subscriber::default() };
+        assert_eq!(say("r", "TMIN <= 0.0", "", None), "as it was");
+        assert!(say("r", "TMIN <= 0.0", "", Some(&us)).starts_with("Lowest temperature 27 °F at"));
+        assert!(say("r", "f(TMIN) <= 32", "", Some(&metric)).starts_with("Lowest temperature -3.0 °C at"));
+        assert!(say("r", "f(TMIN) <= 32", "", None).contains("5 °F below your limit of 32 °F"), "the rule's");
+        assert_eq!(say("own", "f(TMIN) <= 32", "", Some(&us)), "as it was", "a rule's own text stays");
+    }
+
+    #[test]
+    fn hours_are_said_in_their_time_zone() {
+        let moment = r#","moment":{"time":1795917180,"offset":-25200,"observed":{"temperature_c":0.8}}"#;
+        let phoenix = say("r", "T <= 1.0", moment, None);
+        let newark = Subscriber {
+            units: Some(Units::Us),
+            timezone: Some("America/New_York".into()),
+            ..Subscriber::default()
+        };
+        assert_eq!(phoenix, "0.8 °C at SCOTTSDALE at 18:53: T <= 1.0");
+        assert_eq!(say("r", "T <= 1.0", moment, Some(&newark)), "33 °F at SCOTTSDALE at 8:53 PM: T <= 1.0");
+    }
+
+    #[test]
+    fn an_all_clear_goes_to_those_who_ask() {
+        let alert = r#"{"station":{"id":"USW00003192"},"date":"2026-11-28T00:00:00","alert_id":"a/b","rule_id":"r",
+            "transition":"averted","when":"w","message":"m"}"#;
+        let notice = AlertText::parse(alert.as_bytes()).unwrap().notice;
+        let wants = Subscriber { all_clear: true, ..Subscriber::default() };
+        assert_eq!(unwanted(&notice, Some(&wants)), None);
+        assert!(
+            unwanted(&notice, Some(&Subscriber::default())).is_some() && unwanted(&notice, None).is_some()
+        );
+    }
+}

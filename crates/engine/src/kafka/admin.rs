@@ -236,6 +236,10 @@ impl Admin {
         ask(&self.consumer, what, question)
     }
 
+    pub(super) fn admin_client(&self) -> &AdminClient<Quiet> {
+        &self.client
+    }
+
     pub(super) fn client(&self) -> &rdkafka::client::Client<Quiet> {
         self.client.inner()
     }

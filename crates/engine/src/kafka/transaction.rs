@@ -129,14 +129,20 @@ impl Producer {
         })
     }
 
-    /// Puts a position of our own into the transaction: an offset that `group`, which nobody joins, keeps for the
-    /// first partition of `topic`.
-    pub fn send_position(&self, group: &GroupOffsets, topic: &str, position: i64) -> Result<(), KafkaError> {
+    /// Puts offsets into the transaction that `group`, which has no members, keeps for partitions of `topic`.
+    pub fn send_positions(
+        &self,
+        group: &GroupOffsets,
+        topic: &str,
+        positions: &[(i32, i64)],
+    ) -> Result<(), KafkaError> {
         self.begin()?;
         let what = "sending a position to the transaction";
         let mut list = TopicPartitionList::new();
-        list.add_partition_offset(topic, 0, Offset::Offset(position))
-            .map_err(|error| KafkaError::of_client(what, &error))?;
+        for (partition, position) in positions {
+            list.add_partition_offset(topic, *partition, Offset::Offset(*position))
+                .map_err(|error| KafkaError::of_client(what, &error))?;
+        }
         let metadata = group.metadata().ok_or_else(|| KafkaError::Fatal(format!("{what}: no group")))?;
         self.repeat(what, || {
             self.client.send_offsets_to_transaction(&list, &metadata, CALL).map_err(|error| sorted(&error))

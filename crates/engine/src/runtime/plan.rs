@@ -9,6 +9,7 @@ use super::topic_check::TopicLimits;
 use super::totals::Totals;
 use crate::kafka::{ClientSettings, GroupSettings, TransactionSettings};
 use crate::store::{Identity, StateDirectory, StateError};
+use crate::topology::TopicAdvice;
 use crate::{Collector, EngineSettings, Guarantee, OffsetReset, Processor, Sink, Stage, StageId, Topology};
 
 /// What all stages of this process share.
@@ -54,8 +55,8 @@ pub(super) struct StagePlan {
     pub(super) tombstones_kept: Duration,
     /// Whether the brokers can describe topics.
     pub(super) describes_topics: bool,
-    /// How missing topics are made, as the end of a sentence.
-    pub(super) topics_advice: String,
+    /// What to do about topics that do not fit.
+    pub(super) topics_advice: TopicAdvice,
     /// As the topology has it.
     declared: Stage,
     /// The Kafka cluster's own id.

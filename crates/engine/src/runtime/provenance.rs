@@ -26,6 +26,7 @@ use super::task::Task;
 use crate::fault::{Sabotage, is_sabotaged};
 use crate::kafka::{GroupConsumer, KafkaError, TopicIdentity};
 use crate::record::unix_ms;
+use crate::topology::TopicAdvice;
 
 /// The ids of the topics that a stage's stores belong to just now; empty for a stage without state.
 ///
@@ -41,25 +42,33 @@ pub(super) fn topic_ids(plan: &StagePlan, consumer: &GroupConsumer) -> Result<St
     if source_found.partitions != changelog_found.partitions {
         let source = (plan.source.as_str(), source_found.partitions);
         let changelog = (changelog.as_str(), changelog_found.partitions);
-        return Err(different_partitions(source, changelog, &plan.topics_advice).into());
+        return Err(different_partitions(source, changelog, plan.topics_advice).into());
     }
     Ok(format!("{}+{}", source_found.id, changelog_found.id))
 }
 
-/// The error that a changelog does not have as many partitions as its source: each a name in Kafka and a count, then how
-/// topics are made.
+/// The error that a changelog does not have as many partitions as its source: each a name in Kafka and a count.
 pub(super) fn different_partitions(
     (source, source_partitions): (&str, i32),
     (changelog, changelog_partitions): (&str, i32),
-    advice: &str,
+    advice: TopicAdvice,
 ) -> KafkaError {
+    if changelog_partitions > source_partitions {
+        return KafkaError::Topic(format!(
+            "topic {source} has {source_partitions} partitions, its changelog {changelog} has {changelog_partitions} partitions: \
+             {source} is growing, and its state may be on its way. Run {} again, and then start again",
+            advice.grow(source, changelog_partitions)
+        ));
+    }
     KafkaError::Topic(format!(
         "topic {source} has {source_partitions} partitions, its changelog {changelog} has {changelog_partitions} partitions: they \
          must be equal, since the state of a partition is in the changelog's partition of the same number. Where \
-         partitions were added, keys have moved and their state has not. Stop all processes, configure \
+         partitions were added other than by {}, keys have moved and their state has not. Stop all processes, configure \
          {source_partitions} partitions for this topic and for those that follow it, delete the changelog (kafka-topics \
-         --delete --topic {changelog}) and other topics with fewer partitions, {advice}, and start again: the stage begins \
-         without memory, so records that come again are processed again"
+         --delete --topic {changelog}) and other topics with fewer partitions, {}, and start again: the stage begins \
+         without memory, so records that come again are processed again",
+        advice.grow(source, source_partitions),
+        advice.make()
     ))
 }
 

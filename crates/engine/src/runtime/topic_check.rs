@@ -92,7 +92,7 @@ async fn look_up(
     let missing: Vec<&str> =
         names.iter().zip(&found).filter(|(_, state)| state.is_none()).map(|(name, _)| *name).collect();
     if !missing.is_empty() {
-        let message = format!("no such topic: {}: {}", missing.join(", "), topology.advice());
+        let message = format!("no such topic: {}: {}", missing.join(", "), topology.advice().make());
         return Err(KafkaError::Topic(message).into());
     }
     Ok(found.into_iter().flatten().collect())
@@ -107,7 +107,7 @@ fn check_changelog(
         return Err(different_partitions(
             (&source.name, source.partitions),
             (&changelog.name, changelog.partitions),
-            &topology.advice(),
+            topology.advice(),
         ));
     }
     check_compacted(changelog, "state")

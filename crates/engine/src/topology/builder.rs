@@ -35,7 +35,15 @@ impl TopologyBuilder {
     /// The command of the application that makes its topics, for messages that advise it.
     #[must_use]
     pub fn topics_made_by(mut self, command: &'static str) -> Self {
-        self.0.topics_command = command;
+        self.0.advice.make = command;
+        self
+    }
+
+    /// The command of the application that gives topics more partitions, for messages that advise it: it takes a topic
+    /// and `--partitions N`.
+    #[must_use]
+    pub fn topics_grown_by(mut self, command: &'static str) -> Self {
+        self.0.advice.grow = command;
         self
     }
 

@@ -3,7 +3,9 @@
 //! Whatever lists stages reads it from here: the engine that runs them, commands that make their topics, pages that show
 //! them. It is checked when it is built, so that what cannot work is found before anything starts.
 
+mod advice;
 mod builder;
+mod state_keys;
 
 use std::collections::BTreeSet;
 use std::fmt;
@@ -12,7 +14,9 @@ use std::time::Duration;
 
 use serde::{Serialize, Serializer};
 
+pub(crate) use self::advice::TopicAdvice;
 pub use self::builder::TopologyBuilder;
+pub use self::state_keys::{Owner, StateKeys};
 use crate::counters::Counter;
 use crate::processor::Processor;
 use crate::record::DAY_MS;
@@ -123,6 +127,8 @@ pub struct Stage {
     pub named_sinks: Vec<(&'static str, TopicPlan)>,
     /// Where changes of state go: compacted, with as many partitions as the source. `None` for a stage without state.
     pub changelog: Option<TopicPlan>,
+    /// How its state moves where the source gets more partitions; `None`: it cannot.
+    pub state_keys: Option<StateKeys>,
     /// What its processor counts beside the engine's own counters.
     pub counters: &'static [Counter],
     /// See [`RecordSize`].
@@ -151,6 +157,7 @@ impl Stage {
             sink,
             named_sinks: Vec::new(),
             changelog: None,
+            state_keys: None,
             counters: &[],
             records: RecordSize::Usual,
             drain: Duration::ZERO,
@@ -164,6 +171,12 @@ impl Stage {
     #[must_use]
     pub fn stateful(self, changelog: TopicPlan) -> Self {
         Self { changelog: Some(changelog), ..self }
+    }
+
+    /// With state that can move to other partitions.
+    #[must_use]
+    pub fn movable(self, keys: StateKeys) -> Self {
+        Self { state_keys: Some(keys), ..self }
     }
 
     /// With counters of its own.
@@ -211,8 +224,7 @@ pub struct Topology {
     application: &'static str,
     namespace: String,
     dead_letters: TopicPlan,
-    /// See [`TopologyBuilder::topics_made_by`].
-    topics_command: &'static str,
+    advice: TopicAdvice,
     tables: Vec<TableSpec>,
     /// Upstream first.
     stages: Vec<Stage>,
@@ -227,12 +239,11 @@ impl Topology {
         dead_letters: TopicPlan,
     ) -> TopologyBuilder {
         let namespace = namespace.into();
-        let topics_command = "";
         TopologyBuilder(Self {
             application,
             namespace,
             dead_letters,
-            topics_command,
+            advice: TopicAdvice::default(),
             tables: Vec::new(),
             stages: Vec::new(),
         })
@@ -290,12 +301,14 @@ impl Topology {
         format!("{}{}-{stage}-", self.namespace, self.application)
     }
 
-    /// What to do about topics that are missing, as the end of a sentence.
-    pub(crate) fn advice(&self) -> String {
-        match self.topics_command {
-            "" => "make them before the engine starts (Topology::topics lists them)".to_owned(),
-            command => format!("make them with `{command}`"),
-        }
+    /// What messages advise about topics.
+    pub(crate) fn advice(&self) -> TopicAdvice {
+        self.advice
+    }
+
+    /// The transactional id under which topics of the installation grow: one at a time.
+    pub(crate) fn growth_transactional_id(&self) -> String {
+        format!("{}{}-growth", self.namespace, self.application)
     }
 
     /// Put before all names of groups.

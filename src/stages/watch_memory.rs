@@ -1,0 +1,98 @@
+//! What the stage `watch` has in its store.
+
+use std::cmp::Ordering;
+
+use frostline_engine::store::{StateError, Store};
+use frostline_engine::{Context, Owner};
+
+use super::memory;
+use super::silence::Silence;
+use crate::noaa::StationId;
+use crate::rules::{Feed, HourWatch, NightWatch, Rule};
+
+/// Store key of the partition's newest observation.
+pub(super) const NOW_KEY: &[u8] = b"t";
+/// Store keys of rules over nights begin with this byte; the rule's id, `/` and the station follow.
+pub(super) const NIGHT_KEY: u8 = b'n';
+/// The same of rules over hours.
+const HOUR_KEY: u8 = b'h';
+
+/// Finds what the store knows.
+pub(super) fn load(store: &Store, today: u32) -> Result<Silence, StateError> {
+    let mut silence = Silence::default();
+    let now = store.get(NOW_KEY, today, |value| value.try_into().map(i64::from_be_bytes).ok())?;
+    silence.now = now.flatten().unwrap_or(i64::MIN);
+    store.scan_prefix(&[NIGHT_KEY], |key, value| {
+        if let Ok(Some(watch)) = memory::decode::<NightWatch>(value) {
+            silence.list(key, watch.deadline());
+        }
+    })?;
+    store.scan_prefix(&[HOUR_KEY], |key, value| {
+        if let Ok(Some(watch)) = memory::decode::<HourWatch>(value) {
+            silence.list(key, watch.deadline());
+        }
+    })?;
+    Ok(silence)
+}
+
+pub(super) fn key_of(rule: &Rule, station: StationId) -> Vec<u8> {
+    let kind = if rule.feed() == Feed::Night { NIGHT_KEY } else { HOUR_KEY };
+    [&[kind], rule.id.as_bytes(), b"/", station.as_bytes()].concat()
+}
+
+/// The rule and the station of a store key.
+pub(super) fn rule_and_station(key: &[u8]) -> Option<(&str, StationId)> {
+    let text = std::str::from_utf8(key.get(1..)?).ok()?;
+    let (rule, station) = text.rsplit_once('/')?;
+    Some((rule, StationId::parse(station.as_bytes())?))
+}
+
+/// An entry, with the day under which to write it again.
+pub(super) fn read<T: serde::de::DeserializeOwned>(
+    store: &Store,
+    key: &[u8],
+    today: u32,
+) -> Result<Option<(T, u32)>, StateError> {
+    let (found, day) = store.get_for_update(key, today, memory::decode::<T>)?;
+    let found = found.transpose().map_err(|()| {
+        store.corrupted(&format!("the entry {:?} cannot be read", String::from_utf8_lossy(key)))
+    })?;
+    Ok(found.flatten().map(|found| (found, day)))
+}
+
+pub(super) fn read_or<T: serde::de::DeserializeOwned>(
+    store: &Store,
+    key: &[u8],
+    today: u32,
+    new: impl FnOnce() -> T,
+) -> Result<(T, u32), StateError> {
+    Ok(read(store, key, today)?.unwrap_or_else(|| (new(), today)))
+}
+
+pub(super) fn write(
+    entry: &impl serde::Serialize,
+    day: u32,
+    key: &[u8],
+    has_changed: bool,
+    context: &mut Context<'_>,
+) {
+    if has_changed {
+        context.store.put(key, day, &memory::encode(entry));
+    }
+}
+
+/// Whose an entry of the store is.
+pub(super) fn owner(key: &[u8]) -> Option<Owner<'_>> {
+    if key == NOW_KEY {
+        return Some(Owner::Partition);
+    }
+    let at = key.iter().rposition(|byte| *byte == b'/')?;
+    let is_known = [NIGHT_KEY, HOUR_KEY].contains(&key[0]) && rule_and_station(key).is_some();
+    is_known.then_some(Owner::Key(&key[at + 1..]))
+}
+
+/// Which of two partitions' newest observations is the later one.
+pub(super) fn compare(left: &[u8], right: &[u8]) -> Ordering {
+    let time = |value: &[u8]| value.try_into().map(i64::from_be_bytes).unwrap_or(i64::MIN);
+    time(left).cmp(&time(right))
+}
