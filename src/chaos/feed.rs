@@ -200,7 +200,13 @@ pub(super) fn stations(partitions: i32) -> Vec<Station> {
     let lines = (0..LINE_STATIONS).map(line_station);
     let json = (0..JSON_STATIONS).map(json_station);
     let fillers = (0..filler_stations(partitions)).map(filler_station);
-    lines.chain(json).chain(fillers).chain(hours::stations()).enumerate().filter_map(|(n, id)| station(&id, n)).collect()
+    lines
+        .chain(json)
+        .chain(fillers)
+        .chain(hours::stations())
+        .enumerate()
+        .filter_map(|(n, id)| station(&id, n))
+        .collect()
 }
 
 /// A rule file: frost at every second station, two rules at some, episodes at others; nights and hours at those that

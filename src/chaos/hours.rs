@@ -185,6 +185,7 @@ fn tenths(value: f64) -> f64 {
 
 #[cfg(test)]
 mod tests {
+    use std::collections::BTreeSet;
     use std::sync::Arc;
 
     use frostline_engine::StageId;
@@ -198,11 +199,7 @@ mod tests {
     use crate::stages;
 
     /// What a stage makes of these keys and values.
-    fn run(
-        ingredients: &Ingredients,
-        stage: StageId,
-        records: &[(String, Option<Vec<u8>>)],
-    ) -> Vec<Written> {
+    fn run(ingredients: &Ingredients, stage: StageId, records: &[KeyAndValue]) -> Vec<Written> {
         let topology = app::topology(&Config::default(), ingredients).unwrap();
         let mut driver = TestDriver::of_stage(topology.stage(stage).unwrap());
         for (key, value) in records {
@@ -211,30 +208,43 @@ mod tests {
         driver.commit().unwrap()
     }
 
-    #[test]
-    fn every_transition_comes_within_some_seconds_of_feed() {
+    type KeyAndValue = (String, Option<Vec<u8>>);
+
+    fn ingredients() -> Ingredients {
         let rules = Arc::new(RuleSet::parse(&feed::rules()).unwrap());
         let ingredients = Ingredients::new(&Config::default(), rules, None).unwrap();
         feed::stations(1).iter().for_each(|station| ingredients.stations.insert(station));
+        ingredients
+    }
+
+    fn is_refused(written: &Written) -> bool {
+        !written.header("frostline-reason").is_empty()
+    }
+
+    /// What `outlook` makes of some seconds of feed: what it refuses, with the reasons, and its records.
+    fn outlooks(ingredients: &Ingredients) -> (Vec<String>, Vec<KeyAndValue>) {
         let mut hours = Hours::new(7);
         let records: Vec<_> = (0..2_000).map(|_| hours.next()).map(|fed| (fed.key, fed.value)).collect();
-        let is_refused = |written: &&Written| !written.header("frostline-reason").is_empty();
-        let written = run(&ingredients, stages::OUTLOOK, &records);
-        let refused: Vec<String> =
-            written.iter().filter(is_refused).map(|letter| letter.header("frostline-reason")).collect();
+        let written = run(ingredients, stages::OUTLOOK, &records);
+        let (refused, written): (Vec<_>, Vec<_>) = written.into_iter().partition(is_refused);
+        let reasons = refused.iter().map(|letter| letter.header("frostline-reason")).collect();
+        let key = |outlook: &Written| String::from_utf8(outlook.key.clone().unwrap()).unwrap();
+        (reasons, written.into_iter().map(|outlook| (key(&outlook), outlook.value)).collect())
+    }
+
+    fn ids(alerts: &[Written]) -> Vec<String> {
+        alerts.iter().map(|alert| alert.header("alert-id")).collect()
+    }
+
+    #[test]
+    fn every_transition_comes_within_some_seconds_of_feed() {
+        let ingredients = ingredients();
+        let (reasons, outlooks) = outlooks(&ingredients);
         for reason in ["not an hourly", "expected -95 to 60", "expected the station id", "10 K"] {
-            assert!(refused.iter().any(|found| found.contains(reason)), "{reason}: {refused:?}");
+            assert!(reasons.iter().any(|found| found.contains(reason)), "{reason}: {reasons:?}");
         }
-        assert!(refused.len() < 150, "{} are refused", refused.len());
-        let outlooks: Vec<_> = written
-            .iter()
-            .filter(|written| !is_refused(written))
-            .map(|outlook| {
-                (String::from_utf8(outlook.key.clone().unwrap()).unwrap(), outlook.value.clone())
-            })
-            .collect();
-        let alerts = run(&ingredients, stages::WATCH, &outlooks);
-        let ids: Vec<String> = alerts.iter().map(|alert| alert.header("alert-id")).collect();
+        assert!(reasons.len() < 150, "{} are refused", reasons.len());
+        let ids = ids(&run(&ingredients, stages::WATCH, &outlooks));
         for (rule, transition) in [
             ("night", "expected"),
             ("night", "confirmed"),
@@ -245,11 +255,28 @@ mod tests {
             ("hour", "resolved"),
             ("hour", "stale"),
         ] {
-            let is_it =
-                |id: &&String| id.starts_with(rule) && id.split('/').nth(3) == Some(transition);
+            let is_it = |id: &&String| id.starts_with(rule) && id.split('/').nth(3) == Some(transition);
             let count = ids.iter().filter(is_it).count();
             assert!(count > 0, "{rule} {transition}: {ids:?}");
         }
         assert!(ids.len() > 100, "{ids:?}");
+    }
+
+    #[test]
+    fn a_watch_that_forgets_would_be_noticed_at_any_time() {
+        let ingredients = ingredients();
+        let (_, outlooks) = outlooks(&ingredients);
+        let values = |alerts: &[Written]| alerts.iter().map(Written::text).collect::<Vec<_>>();
+        let whole = run(&ingredients, stages::WATCH, &outlooks);
+        let mut told_twice = 0;
+        for cut in (500..1_500).step_by(100) {
+            let (before, after) = outlooks.split_at(cut);
+            let mut alerts = run(&ingredients, stages::WATCH, before);
+            alerts.extend(run(&ingredients, stages::WATCH, after));
+            assert_ne!(values(&alerts), values(&whole), "forgotten after {cut} records");
+            let ids = ids(&alerts);
+            told_twice += usize::from(ids.iter().collect::<BTreeSet<_>>().len() < ids.len());
+        }
+        assert!(told_twice > 3, "{told_twice}");
     }
 }

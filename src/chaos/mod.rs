@@ -163,9 +163,7 @@ pub fn run(
     installation.publish_stations()?;
     let monitor = Monitor::start(installation)?;
     let mut readers = Vec::new();
-    for logical in
-        [topic::JSON, topic::JSON_US_AZ, topic::OUTLOOKS, topic::ALERTS, topic::DEAD_LETTERS]
-    {
+    for logical in [topic::JSON, topic::JSON_US_AZ, topic::OUTLOOKS, topic::ALERTS, topic::DEAD_LETTERS] {
         readers.push(LiveReader::start(installation, installation.config.topic(logical).name)?);
     }
     let readiness = Readiness::start(installation, &monitor)?;
