@@ -1,10 +1,11 @@
-//! What chaos feeds: numbered observations with every oddity that the stages have an answer for.
+//! What chaos feeds: numbered observations with every oddity that the stages have an answer for, hourly ones among them.
 //!
 //! The same seed gives the same records in the same order. The model is computed from what is in the topics,
 //! not from here, so a record that was sent twice or not at all is no mistake of the daemon's.
 
 use std::collections::{BTreeMap, VecDeque};
 
+use super::hours::{self, Hours};
 use crate::demo::CivilDay;
 use crate::noaa::{Location, Station, StationId};
 
@@ -20,6 +21,8 @@ const UNKNOWN_STATION: &str = "USZ99999999";
 const JSON_PREFIX: &str = "USZ1";
 /// One record in so many is poison.
 const POISON_EVERY: usize = 60;
+/// One record in so many is an hourly observation.
+const HOURLY_EVERY: u64 = 4;
 /// The first day of each station. So long ago that no limit on dates to come is met.
 const FIRST_DAY: CivilDay = match CivilDay::new(1901, 1, 1) {
     Some(day) => day,
@@ -33,6 +36,8 @@ pub(super) enum Source {
     Lines,
     /// JSON records, for enrich.
     Json,
+    /// Hourly observations, for outlook.
+    Hourly,
 }
 
 /// One record to send.
@@ -51,6 +56,7 @@ pub(super) struct Feed {
     partitions: u64,
     line_days: Vec<CivilDay>,
     json_days: Vec<CivilDay>,
+    hours: Hours,
     ready: VecDeque<Fed>,
     /// Lines that come later, by the number at which they are due.
     held: BTreeMap<u64, Vec<Fed>>,
@@ -64,6 +70,7 @@ impl Feed {
             partitions: u64::from(partitions.unsigned_abs()),
             line_days: vec![FIRST_DAY; LINE_STATIONS],
             json_days: vec![FIRST_DAY; JSON_STATIONS],
+            hours: Hours::new(seed),
             ready: VecDeque::new(),
             held: BTreeMap::new(),
         }
@@ -71,6 +78,10 @@ impl Feed {
 
     /// The next record.
     pub(super) fn next(&mut self) -> Fed {
+        if self.number % HOURLY_EVERY == 0 {
+            self.number += 1;
+            return self.hours.next();
+        }
         while let Some(due) = self.held.first_entry().filter(|due| *due.key() <= self.number) {
             self.ready.extend(due.remove());
         }
@@ -189,13 +200,20 @@ pub(super) fn stations(partitions: i32) -> Vec<Station> {
     let lines = (0..LINE_STATIONS).map(line_station);
     let json = (0..JSON_STATIONS).map(json_station);
     let fillers = (0..filler_stations(partitions)).map(filler_station);
-    lines.chain(json).chain(fillers).enumerate().filter_map(|(n, id)| station(&id, n)).collect()
+    lines
+        .chain(json)
+        .chain(fillers)
+        .chain(hours::stations())
+        .enumerate()
+        .filter_map(|(n, id)| station(&id, n))
+        .collect()
 }
 
-/// A rule file: frost at every second station, two rules at some, episodes at others.
+/// A rule file: frost at every second station, two rules at some, episodes at others; nights and hours at those that
+/// report hourly.
 pub(super) fn rules() -> String {
     let stations = (0..LINE_STATIONS).map(line_station).chain((0..JSON_STATIONS).map(json_station));
-    let mut text = String::new();
+    let mut text = hours::rules();
     for (number, id) in stations.enumerate().filter(|(number, _)| number % 2 == 0) {
         text.push_str(&rule(&format!("cold-{number}"), &id, "TMIN <= 10.0"));
         if number % 8 == 0 {
@@ -274,14 +292,14 @@ mod tests {
         };
         assert_eq!(give(7), give(7));
         assert_ne!(give(7), give(8));
-        let sources: BTreeSet<bool> = give(7).iter().map(|fed| fed.source == Source::Json).collect();
-        assert_eq!(sources.len(), 2);
+        let sources: BTreeSet<String> = give(7).iter().map(|fed| format!("{:?}", fed.source)).collect();
+        assert_eq!(sources.len(), 3);
     }
 
     #[test]
     fn stations_and_rules_are_sound() {
         let stations = stations(4);
-        assert_eq!(stations.len(), LINE_STATIONS + JSON_STATIONS + 64);
+        assert_eq!(stations.len(), LINE_STATIONS + JSON_STATIONS + hours::STATIONS + 64);
         let rules = RuleSet::parse(&rules()).unwrap();
         for rule in rules.all() {
             let crate::rules::Place::Station(watched) = rule.place else { panic!("{rule:?}") };

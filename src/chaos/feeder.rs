@@ -35,6 +35,7 @@ impl Feeder {
             producer: producer(&installation.settings)?,
             lines: installation.config.topic(topic::CSV_RAW).name,
             json: installation.config.topic(topic::RAW).name,
+            hourly: installation.config.topic(topic::HOURLY).name,
             sent: Arc::clone(&sent),
             stop: Arc::clone(&stop),
             settle: Arc::clone(&settle),
@@ -77,6 +78,7 @@ struct Sender {
     /// Names in Kafka.
     lines: String,
     json: String,
+    hourly: String,
     sent: Arc<AtomicU64>,
     stop: Arc<AtomicBool>,
     settle: Arc<AtomicBool>,
@@ -110,6 +112,7 @@ impl Sender {
         let topic = match fed.source {
             Source::Lines => &self.lines,
             Source::Json => &self.json,
+            Source::Hourly => &self.hourly,
         };
         let record = outgoing(topic, fed.key.as_bytes(), fed.value.as_deref());
         // For as long as it takes: a broker that restarts may need half a minute.

@@ -26,6 +26,11 @@ pub(super) const SETTLE_RECORDS: u32 = 50;
 /// So long that only offsets settle: then the output is a function of the input alone.
 const SETTLE_MS: u64 = 3_600_000;
 
+/// The stages whose records are fed and compared: all that lead to alerts, those upstream first.
+pub(super) fn checked_stages() -> impl Iterator<Item = StageId> {
+    stages::TO_ALERTS.into_iter().chain(stages::TONIGHT)
+}
+
 /// What the daemons of a run share.
 pub struct Installation {
     /// The effective configuration, as the daemons read it.
@@ -79,7 +84,7 @@ impl Installation {
         let mut topics = self.config.all_topics();
         let needs_belief = [Sabotage::CommitBeforeProduce, Sabotage::SledBeforeCommit, Sabotage::NoFencing];
         if !self.options.sabotage.iter().any(|sabotage| needs_belief.contains(sabotage)) {
-            let changelogs = stages::TO_ALERTS.map(|stage| self.changelog(stage));
+            let changelogs: Vec<String> = checked_stages().map(|stage| self.changelog(stage)).collect();
             for topic in topics.iter_mut().filter(|topic| changelogs.contains(&topic.name)) {
                 topic.tombstones_kept = Some(TOMBSTONES_KEPT);
             }

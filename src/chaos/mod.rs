@@ -9,7 +9,7 @@
 //! | part | what it does |
 //! |---|---|
 //! | `installation` | namespace, configuration, stations and rules of one run |
-//! | `feed`, `feeder` | the input, and the thread that sends it |
+//! | `feed`, `hours`, `feeder` | the input, and the thread that sends it |
 //! | `process`, `fleet` | the daemons: started, watched, never left behind |
 //! | `fault_kind`, `strike` | which fault comes next, and how it is done |
 //! | `old_state`, `shared_name` | faults that take a while |
@@ -22,6 +22,7 @@ mod fault_kind;
 mod feed;
 mod feeder;
 mod fleet;
+mod hours;
 mod installation;
 mod live;
 mod model;
@@ -162,7 +163,7 @@ pub fn run(
     installation.publish_stations()?;
     let monitor = Monitor::start(installation)?;
     let mut readers = Vec::new();
-    for logical in [topic::JSON, topic::JSON_US_AZ, topic::ALERTS, topic::DEAD_LETTERS] {
+    for logical in [topic::JSON, topic::JSON_US_AZ, topic::OUTLOOKS, topic::ALERTS, topic::DEAD_LETTERS] {
         readers.push(LiveReader::start(installation, installation.config.topic(logical).name)?);
     }
     let readiness = Readiness::start(installation, &monitor)?;

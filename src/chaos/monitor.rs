@@ -9,8 +9,8 @@ use std::time::{Duration, Instant};
 use frostline_engine::StageId;
 use frostline_engine::kafka::{Admin, GroupOffsets, KafkaError};
 
+use super::installation::checked_stages;
 use super::{ChaosError, Installation};
-use crate::stages;
 
 const LOOK_INTERVAL: Duration = Duration::from_millis(200);
 
@@ -147,7 +147,7 @@ impl Looker {
     fn new(installation: &Installation) -> Result<Self, KafkaError> {
         let admin = Admin::new(&installation.settings)?;
         let mut groups = Vec::new();
-        for stage in stages::TO_ALERTS {
+        for stage in checked_stages() {
             let group = admin.group(&installation.topology.group(stage))?;
             groups.push((stage, installation.source(stage), group));
         }
@@ -177,6 +177,7 @@ impl Looker {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::stages;
 
     fn look(positions: &[(i32, i64, i64)]) -> BTreeMap<Place, Position> {
         let place = |partition| (stages::FILTER, partition);

@@ -7,12 +7,12 @@ use frostline_engine::kafka::Admin;
 use frostline_engine::store::{Identity, StateDirectory, StateError};
 
 use super::fleet::Fleet;
+use super::installation::checked_stages;
 use super::model::Entries;
 use super::process::Process;
 use super::report::{Kind, Violations};
 use super::topic_log::read;
 use super::{ChaosError, Installation};
-use crate::stages;
 
 /// A changelog partition that was read to its end.
 #[derive(Default)]
@@ -41,7 +41,7 @@ pub(super) fn check(
     let cluster = admin.cluster_id();
     let mut topic_ids = BTreeMap::new();
     let mut folded = BTreeMap::new();
-    for stage in stages::TO_ALERTS.into_iter().filter(|stage| installation.stage(*stage).is_stateful()) {
+    for stage in checked_stages().filter(|stage| installation.stage(*stage).is_stateful()) {
         let changelog = installation.changelog(stage);
         let ids = admin.identify(&[&installation.source(stage), &changelog])?;
         topic_ids.insert(stage, ids.into_iter().map(|topic| topic.id).collect::<Vec<_>>().join("+"));

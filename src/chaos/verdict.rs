@@ -5,11 +5,12 @@ use std::collections::{BTreeMap, BTreeSet};
 use frostline_engine::StageId;
 
 use super::compare::{Item, compare};
+use super::installation::checked_stages;
 use super::live::Seen;
 use super::model::{Entries, Expected, Model};
 use super::report::{Kind, Violations};
 use super::topic_log::{Kept, mark, read};
-use super::{ChaosError, Installation, feed};
+use super::{ChaosError, Installation, feed, hours};
 use crate::config::topic;
 use crate::stages;
 
@@ -30,16 +31,23 @@ pub(super) fn check(
 ) -> Result<Verdict, ChaosError> {
     let model = Model::new(installation)?;
     let mut logs: BTreeMap<String, Vec<Kept>> = BTreeMap::new();
-    for logical in
-        [topic::CSV_RAW, topic::RAW, topic::JSON, topic::JSON_US_AZ, topic::ALERTS, topic::DEAD_LETTERS]
-    {
+    for logical in [
+        topic::CSV_RAW,
+        topic::RAW,
+        topic::JSON,
+        topic::JSON_US_AZ,
+        topic::HOURLY,
+        topic::OUTLOOKS,
+        topic::ALERTS,
+        topic::DEAD_LETTERS,
+    ] {
         let name = installation.config.topic(logical).name;
         let log = read(installation, &name)?;
         logs.insert(name, log);
     }
     let mut verdict = Verdict::default();
     let mut dead_letters = Vec::new();
-    for stage in stages::TO_ALERTS {
+    for stage in checked_stages() {
         let (source, sink) = (installation.source(stage), installation.sink(stage));
         let Expected { outputs, dead_letters: refused, stores } =
             model.run(stage, &source, &logs[&source])?;
@@ -67,12 +75,14 @@ pub(super) fn check(
     Ok(verdict)
 }
 
-/// Whether a record of a stage's sink is the stage's own: assemble and enrich share one.
+/// Whether a record of a stage's sink is the stage's own: assemble and enrich share one, and so do alert and watch.
 fn wrote(stage: StageId, kept: &Kept) -> bool {
-    let is_json = feed::is_json_station(&kept.key_text());
+    let key = kept.key_text();
     match stage {
-        stages::ASSEMBLE => !is_json,
-        stages::ENRICH => is_json,
+        stages::ASSEMBLE => !feed::is_json_station(&key),
+        stages::ENRICH => feed::is_json_station(&key),
+        stages::ALERT => !hours::is_station(&key),
+        stages::WATCH => hours::is_station(&key),
         _ => true,
     }
 }

@@ -33,13 +33,13 @@ impl Silence {
         self.deadlines.peek().is_some_and(|Reverse((deadline, _))| *deadline < now)
     }
 
-    /// The next entry to look at by `now`. It is listed no more.
-    pub(super) fn next_due(&mut self, now: i64) -> Option<Vec<u8>> {
+    /// The next entry to look at by `now`, and the moment under which it was listed. It is listed no more.
+    pub(super) fn next_due(&mut self, now: i64) -> Option<(i64, Vec<u8>)> {
         while self.has_due(now) {
             let Reverse((deadline, key)) = self.deadlines.pop()?;
             if self.listed.get(&key) == Some(&deadline) {
                 self.listed.remove(&key);
-                return Some(key);
+                return Some((deadline, key));
             }
         }
         None
@@ -59,8 +59,8 @@ mod tests {
         silence.list(b"b", Some(5));
         silence.list(b"c", None);
         assert!(!silence.has_due(5));
-        assert_eq!(silence.next_due(6).as_deref(), Some(&b"b"[..]));
-        assert_eq!(silence.next_due(16).as_deref(), Some(&b"a"[..]));
+        assert_eq!(silence.next_due(6), Some((5, b"b".to_vec())));
+        assert_eq!(silence.next_due(16), Some((10, b"a".to_vec())));
         assert_eq!(silence.next_due(100), None);
     }
 }

@@ -107,7 +107,9 @@ impl Watch {
         self.silence.as_mut().ok_or_else(|| store.corrupted("there is no calendar"))
     }
 
-    /// The partition's observations have come to `now`: what has been silent for too long becomes stale.
+    /// The partition's observations have come to `now`: what has been silent for too long becomes stale, in the order of the
+    /// moments at which it does. An entry that was heard of since it was listed is listed anew, always for later: one whose
+    /// rule has no `clear` is not waited for, and would come again and again.
     fn advance(
         &mut self,
         now: i64,
@@ -122,7 +124,8 @@ impl Watch {
         }
         silence.now = now;
         context.store.put(NOW_KEY, today, &now.to_be_bytes());
-        while let Some(key) = self.silence(context.store, today)?.next_due(now) {
+        while let Some((listed, key)) = self.silence(context.store, today)?.next_due(now) {
+            let is_due = |deadline: Option<i64>| deadline.is_some_and(|deadline| deadline <= listed);
             let Some((rule_id, station)) = rule_and_station(&key) else { continue };
             let Some(rule) = self.rules.get(rule_id) else { continue };
             let (deadline, events, name, heard) = match key[0] {
@@ -131,7 +134,9 @@ impl Watch {
                         continue;
                     };
                     let (mut events, heard) = (Vec::new(), watch.heard());
-                    watch.wait_until(now, &mut events);
+                    if is_due(watch.deadline()) {
+                        watch.wait_until(now, &mut events);
+                    }
                     write(&watch, day, &key, !events.is_empty(), context);
                     (watch.deadline(), events, watch.station_name, heard)
                 }
@@ -140,12 +145,14 @@ impl Watch {
                         continue;
                     };
                     let (mut events, heard) = (Vec::new(), watch.heard());
-                    watch.wait_until(rule.clear.is_some(), now, &mut events);
+                    if is_due(watch.deadline()) {
+                        watch.wait_until(rule.clear.is_some(), now, &mut events);
+                    }
                     write(&watch, day, &key, !events.is_empty(), context);
                     (watch.deadline(), events, watch.station_name, heard)
                 }
             };
-            self.silence(context.store, today)?.list(&key, deadline);
+            self.silence(context.store, today)?.list(&key, deadline.filter(|deadline| *deadline > listed));
             let about = About::Silence { station, name: &name, since: heard };
             for event in &events {
                 emit(&MomentAlert::new(&rule, event, &about), record, timestamp_ms, context);

@@ -86,7 +86,12 @@ struct Run {
 
 impl Run {
     fn new() -> Self {
-        let driver = TestDriver::new(stages::WATCH, watch());
+        Self::of(RULES)
+    }
+
+    fn of(rules: &str) -> Self {
+        let rules = Arc::new(RuleSet::parse(rules).unwrap());
+        let driver = TestDriver::new(stages::WATCH, Box::new(Watch::new(rules, Limits::default())));
         Self { driver, newark: Source::new(STATION), ids: Vec::new(), messages: Vec::new() }
     }
 
@@ -191,6 +196,48 @@ fn silence_is_reported_and_never_means_no_frost() {
     assert!(message.starts_with("No report from NEWARK since 03:00 UTC"), "{message}");
     // It comes back after the morning: the night is unknown, and was said to be.
     assert!(run.observe("2025-11-29T16:00:00Z", 6.0).iter().all(|told| told == "now resolved"));
+}
+
+/// Another station of the partition reports so many hours after the third observation.
+fn silent_for(run: &mut Run, other: &mut Source, hours: i64) -> Vec<String> {
+    for record in other.records(parse_time(NIGHT[2].0).unwrap() + hours * HOUR, 5.0) {
+        run.driver.pipe(OTHER, &record).unwrap();
+    }
+    run.commit()
+}
+
+#[test]
+fn silence_ends_no_alert_of_a_rule_without_clear() {
+    let mut run = Run::of(&RULES.replace("clear = \"T > 2.0\"\n", ""));
+    let mut other = Source::new(OTHER);
+    for (time, temperature) in &NIGHT[..3] {
+        run.observe(time, *temperature);
+    }
+    assert!(run.ids.contains(&"now/USW00014734/2025-11-28/fired".to_owned()), "{:?}", run.ids);
+    // It has nothing to wait for, and the others go on.
+    assert_eq!(silent_for(&mut run, &mut other, 5), ["tonight stale"]);
+    assert!(silent_for(&mut run, &mut other, 6).is_empty());
+    assert_eq!(run.observe("2025-11-29T16:00:00Z", 6.0), [""; 0]);
+}
+
+#[test]
+fn what_becomes_stale_first_does_not_depend_on_restarts() {
+    let run = |restarts: bool| {
+        // The rule over hours fires an hour before the warning comes.
+        let rules = RULES.replace("chance(-2.0) >= 0.3", "T <= 0.2 && chance(-2.0) >= 0.3");
+        let mut run = Run::of(&rules);
+        let mut told = Vec::new();
+        for (time, temperature) in &NIGHT[..3] {
+            told.extend(run.observe(time, *temperature));
+        }
+        if restarts {
+            let rules = Arc::new(RuleSet::parse(&rules).unwrap());
+            run.driver.restart(Box::new(Watch::new(rules, Limits::default())));
+        }
+        told.extend(silent_for(&mut run, &mut Source::new(OTHER), 9));
+        told
+    };
+    assert_eq!(run(false), run(true));
 }
 
 #[test]

@@ -56,7 +56,7 @@ fn assert_sound(summary: &Value) {
     for violation in VIOLATIONS {
         assert_eq!(summary[*violation], 0, "{violation}\n{summary:#}");
     }
-    for written in ["assemble", "enrich", "filter", "alert", "dead letters"] {
+    for written in ["assemble", "enrich", "filter", "alert", "outlook", "watch", "dead letters"] {
         let compared = summary["compared"][written].as_u64().unwrap();
         assert!(compared > 10, "only {compared} of {written}: a weak test");
     }

@@ -32,7 +32,7 @@ const LAYERS: &[(&str, &[&str])] = &[
     ("near_search", &["noaa", "rules"]),
     ("publishing", &["config", "noaa", "rules", "stages"]),
     ("app", &["config", "near_search", "noaa", "rules", "stages", "tables"]),
-    ("chaos", &["app", "config", "demo", "noaa", "rules", "stages"]),
+    ("chaos", &["app", "config", "demo", "hourly", "noaa", "rules", "stages"]),
     ("notify", &["bounded", "config", "noaa", "printable", "rules", "stages"]),
     ("admin", &["app", "config", "hourly", "noaa", "outlook", "publishing", "rules", "stages"]),
     ("backtest", &["noaa", "rules", "stages"]),
