@@ -1,5 +1,6 @@
 //! The page's view of the coming night: hourly observations of many stations, the map, and one station's curve.
 
+use std::ops::Range;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use fantoccini::Locator;
@@ -15,7 +16,7 @@ const STATIONS_MAX: usize = 240;
 const HOURS: i64 = 13;
 
 /// Regions with the hours (UTC) in which it is late evening there: west, east, south, north in degrees.
-const REGIONS: [(std::ops::Range<i64>, [f64; 4]); 4] = [
+const REGIONS: [(Range<i64>, [f64; 4]); 4] = [
     (1..8, [-82.0, -68.0, 37.0, 46.0]),
     (8..13, [-157.0, -143.0, 55.0, 68.0]),
     (13..20, [98.0, 112.0, 20.0, 60.0]),
@@ -31,7 +32,6 @@ pub struct Evening {
 pub struct Spot {
     pub id: String,
     pub name: String,
-    pub state: String,
     celsius: f64,
 }
 
@@ -44,16 +44,15 @@ impl Evening {
             REGIONS.iter().find(|(hours, _)| hours.contains(&hour) || hours.contains(&(hour + 24))).unwrap();
         let inventory = read_data("ghcnd-stations.txt.gz");
         let found = inventory.lines().filter_map(|line| {
-            let number = |range: std::ops::Range<usize>| line.get(range)?.trim().parse::<f64>().ok();
+            let number = |range: Range<usize>| line.get(range)?.trim().parse::<f64>().ok();
             let (lat, lon, height) = (number(12..20)?, number(21..30)?, number(31..37)?);
             let is_there = (west..=east).contains(&&lon) && (south..=north).contains(&&lat);
             let is_kept = &line[2..3] != "C" && &line[2..3] != "1";
-            let text = |range: std::ops::Range<usize>| line.get(range).unwrap_or_default().trim().to_owned();
+            let text = |range: Range<usize>| line.get(range).unwrap_or_default().trim().to_owned();
             let celsius = 6.0 - 0.9 * (lat - south) - 0.004 * height.max(0.0);
             (is_there && is_kept).then(|| Spot {
                 id: text(0..11),
                 name: text(41..71),
-                state: text(38..40),
                 celsius: (celsius * 10.0).round() / 10.0,
             })
         });
