@@ -259,7 +259,9 @@ fn run_both(installations: [&Installation; 2], batches: &[Vec<(String, String)>]
         batches.iter().for_each(|lines| installation.send(lines));
         installation.run().start()
     });
-    running.map(|running| running.wait().expect_code(0));
+    for running in running {
+        running.wait().expect_code(0);
+    }
 }
 
 /// A line of a station that nobody knows at first, and that goes to another partition with eight than with five.
