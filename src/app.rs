@@ -152,26 +152,8 @@ pub fn topology(config: &Config, ingredients: &Ingredients) -> Result<Topology, 
             .counting(&[count::ALERTS, count::DUPLICATES, count::RULE_ERRORS])
             .needing(needed_rules(config)),
         )
-        .stage(
-            Stage::new(stages::OUTLOOK, topic(topic::HOURLY), topic(topic::OUTLOOKS), {
-                let stations = Arc::clone(&stations);
-                move || Outlook::new(Arc::clone(&stations), limits)
-            })
-            .stateful(topic(topic::OUTLOOK_CHANGELOG))
-            .movable(stages::OUTLOOK_STATE)
-            .counting(&[count::OUTLOOKS, count::DUPLICATES])
-            .needing(&[STATIONS]),
-        )
-        .stage(
-            Stage::new(stages::WATCH, topic(topic::OUTLOOKS), topic(topic::ALERTS), {
-                let rules = Arc::clone(&rules);
-                move || Watch::new(Arc::clone(&rules), limits)
-            })
-            .stateful(topic(topic::WATCH_CHANGELOG))
-            .movable(stages::WATCH_STATE)
-            .counting(&[count::ALERTS, count::RULE_ERRORS])
-            .needing(needed_rules(config)),
-        )
+        .stage(outlook(config, Arc::clone(&stations), limits))
+        .stage(watch(config, Arc::clone(&rules), limits))
         .table(STATIONS, topic(topic::STATIONS), {
             let stations = Arc::clone(&stations);
             move || StationTable::new(Arc::clone(&stations))
@@ -184,6 +166,26 @@ pub fn topology(config: &Config, ingredients: &Ingredients) -> Result<Topology, 
     let builder =
         builder.stage(notify(config, limits, &delivering)).stage(deliver(config, rules, limits, delivering));
     builder.build().map_err(|error| StartError::Usage(error.to_string()))
+}
+
+fn outlook(config: &Config, stations: Arc<StationIndex>, limits: Limits) -> Stage {
+    let (source, sink) = (config.topic(topic::HOURLY), config.topic(topic::OUTLOOKS));
+    let processor = move || Outlook::new(Arc::clone(&stations), limits);
+    Stage::new(stages::OUTLOOK, source, sink, processor)
+        .stateful(config.topic(topic::OUTLOOK_CHANGELOG))
+        .movable(stages::OUTLOOK_STATE)
+        .counting(&[count::OUTLOOKS, count::DUPLICATES])
+        .needing(&[STATIONS])
+}
+
+fn watch(config: &Config, rules: Arc<RuleSet>, limits: Limits) -> Stage {
+    let (source, sink) = (config.topic(topic::OUTLOOKS), config.topic(topic::ALERTS));
+    let processor = move || Watch::new(Arc::clone(&rules), limits);
+    Stage::new(stages::WATCH, source, sink, processor)
+        .stateful(config.topic(topic::WATCH_CHANGELOG))
+        .movable(stages::WATCH_STATE)
+        .counting(&[count::ALERTS, count::RULE_ERRORS])
+        .needing(needed_rules(config))
 }
 
 fn notify(config: &Config, limits: Limits, delivering: &Delivering) -> Stage {
