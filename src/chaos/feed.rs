@@ -78,7 +78,7 @@ impl Feed {
 
     /// The next record.
     pub(super) fn next(&mut self) -> Fed {
-        if self.number % HOURLY_EVERY == 0 {
+        if self.number.is_multiple_of(HOURLY_EVERY) {
             self.number += 1;
             return self.hours.next();
         }

@@ -85,7 +85,7 @@ impl Hours {
         }
         let Some(station) = StationId::parse(station(index).as_bytes()) else { return };
         let time = self.time + index as i64 * STAGGER;
-        let dry = if index % 2 == 0 { 6.0 } else { 1.0 };
+        let dry = if index.is_multiple_of(2) { 6.0 } else { 1.0 };
         let hour = Hour {
             dew_point_c: Some(tenths(temperature_c - dry)),
             wind_m_s: Some(f64::from(self.rng.u8(0..40)) / 10.0),

@@ -240,7 +240,7 @@ mod tests {
 
     #[test]
     fn the_triangle_holds_each_pair_once() {
-        let mut seen = vec![0; TRIANGLE];
+        let mut seen = [0; TRIANGLE];
         for row in 0..INPUTS {
             for column in row..INPUTS {
                 assert_eq!(index(row, column), index(column, row));

@@ -212,7 +212,7 @@ impl RecentOutlooks {
 
     /// Visits all of them, in no order.
     pub fn visit(&self, mut visit: impl FnMut(&RecentOutlook)) {
-        self.read().stations.values().for_each(|station| visit(station));
+        self.read().stations.values().for_each(visit);
     }
 
     /// The newest observation of all, in seconds since 1970.

@@ -51,6 +51,9 @@ pub struct Watch {
     failing: HashSet<Arc<str>>,
 }
 
+/// A station, and the rules that watch it.
+type StationRules = (Rc<StationView>, Rc<[Arc<Rule>]>);
+
 /// A station's rules.
 struct Watched {
     /// The bytes of its JSON, and what they say.
@@ -87,7 +90,7 @@ impl Watch {
     }
 
     /// The station of a record, and the rules that watch it.
-    fn rules_of(&mut self, record: &Parsed<'_>) -> Result<(Rc<StationView>, Rc<[Arc<Rule>]>), String> {
+    fn rules_of(&mut self, record: &Parsed<'_>) -> Result<StationRules, String> {
         let json = record.station.get();
         let station = read_station(json, &record.date)?;
         if let Some(watched) = self.watched.get(&station.id).filter(|watched| *watched.json == *json) {

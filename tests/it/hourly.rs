@@ -60,15 +60,15 @@ fn convert_goldens() {
             (coldest, with_wind)
         );
     }
-    // Both files hour by hour, and only some days.
-    let sorted = in_dir(&dir, &["convert", "--sort", "date", "--from", "2013-12-31", "--to", "2014-01-01"])
+    // Both files by date, and only some days.
+    let sorted = in_dir(&dir, &["convert", "--sort", "date", "--from", "2013-12-30", "--to", "2014-01-01"])
         .args(["--out", "sorted.jsonl"])
         .path(&hourly_data("KPDX-2014.csv.gz"))
         .path(&hourly_data("KEWR-2013.csv.gz"));
     sorted.run().expect_code(0);
     let found = hours(&dir.path().join("sorted.jsonl"));
     assert!(found.iter().map(|hour| hour.time).is_sorted());
-    assert_eq!(found.first().map(|hour| iso_time(hour.time)).as_deref(), Some("2013-12-31T00:00:00Z"));
+    assert_eq!(found.first().map(|hour| iso_time(hour.time)).as_deref(), Some("2013-12-30T00:00:00Z"));
     assert_eq!(found.last().map(|hour| hour.station.to_string()).as_deref(), Some("USW00024229"));
 }
 
@@ -127,9 +127,15 @@ fn convert_forms() {
         convert.err.contains("METARs of stations without a GHCN id") && convert.err.contains("EGLL"),
         "{convert}"
     );
-    // Days and hours in one file: only days need what is known of their stations.
-    let sorted = in_dir(&dir, &["convert", "--sort", "date", "a.csv", "g.jsonl"]).run().expect_code(0);
-    assert_eq!(sorted.json_lines().len(), 2);
+    // Stations take turns, hour by hour.
+    let header = "ghcn_id,time_utc,temp_c\n";
+    let line = |station: &str, hour: u32| format!("{station},2016-01-31T{hour:02}:00:00Z,1.0\n");
+    let (one, other) = ("USW00023234", "USW00003192");
+    write(&dir, "one.csv", &format!("{header}{}{}", line(one, 4), line(one, 6)));
+    write(&dir, "other.csv", &format!("{header}{}{}", line(other, 3), line(other, 5)));
+    let sorted = in_dir(&dir, &["convert", "--sort", "date", "one.csv", "other.csv"]).run().expect_code(0);
+    let stations: Vec<Value> = sorted.json_lines().iter().map(|hour| hour["station_id"].clone()).collect();
+    assert_eq!(stations, [other, one, other, one]);
 }
 
 fn metars_need_stations() {
@@ -176,7 +182,7 @@ fn import_hourly() {
     write(
         &dir,
         "daily.txt",
-        "USW00023234  37.6197 -122.3647    2.4 CA SAN FRANCISCO INTL AP         GSN     72494\n",
+        "USW00023234  37.6197 -122.3647    2.4 CA SAN FRANCISCO INTL AP          GSN     72494\n",
     );
     write(&dir, "countries.txt", "US United States\n");
     write(&dir, "states.txt", "CA CALIFORNIA\nAZ ARIZONA\n");

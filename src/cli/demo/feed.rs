@@ -52,7 +52,7 @@ impl Feed {
         self.lines.clear();
         self.generator.next_day(&mut self.lines);
         for line in &self.lines {
-            self.send(&self.topic, &line.station_id, &line.text)?;
+            self.send(&self.topic, line.station_id, &line.text)?;
         }
         self.lines_count += self.lines.len() as u64;
         // The embedded broker reads its log from the front; small steps keep the end of the log near.
