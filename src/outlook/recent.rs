@@ -211,7 +211,7 @@ impl RecentOutlooks {
     }
 
     /// Visits all of them, in no order.
-    pub fn visit(&self, mut visit: impl FnMut(&RecentOutlook)) {
+    pub fn visit(&self, visit: impl FnMut(&RecentOutlook)) {
         self.read().stations.values().for_each(visit);
     }
 
