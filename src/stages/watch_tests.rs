@@ -222,22 +222,20 @@ fn silence_ends_no_alert_of_a_rule_without_clear() {
 
 #[test]
 fn what_becomes_stale_first_does_not_depend_on_restarts() {
-    let run = |restarts: bool| {
-        // The rule over hours fires an hour before the warning comes.
-        let rules = RULES.replace("chance(-2.0) >= 0.3", "T <= 0.2 && chance(-2.0) >= 0.3");
+    // The warning stands before the rule over hours fires, and both hear of the station for the last time together.
+    let rules = RULES.replace("T <= 1.0", "T <= -0.5");
+    let stale = |restarts: bool| {
         let mut run = Run::of(&rules);
-        let mut told = Vec::new();
-        for (time, temperature) in &NIGHT[..3] {
-            told.extend(run.observe(time, *temperature));
-        }
+        assert_eq!(run.observe(NIGHT[0].0, 0.0), ["tonight expected"]);
+        assert!(run.observe(NIGHT[1].0, -1.0).contains(&"now fired".to_owned()));
         if restarts {
             let rules = Arc::new(RuleSet::parse(&rules).unwrap());
             run.driver.restart(Box::new(Watch::new(rules, Limits::default())));
         }
-        told.extend(silent_for(&mut run, &mut Source::new(OTHER), 9));
-        told
+        silent_for(&mut run, &mut Source::new(OTHER), 9)
     };
-    assert_eq!(run(false), run(true));
+    assert_eq!(stale(false), ["now stale", "tonight stale"]);
+    assert_eq!(stale(true), stale(false));
 }
 
 #[test]
