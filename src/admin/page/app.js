@@ -159,7 +159,8 @@ function showTonightsPoints() {
   map.setPoints(tonight.points);
   map.select(tonight.points.find(panel.id) ?? -1);
   byId('map').setAttribute('aria-label', `Map of ${plural(tonight.points.placed, 'station')} with outlooks of the coming night`);
-  if (!page.hasFitted && tonight.points.placed && panel.id === null) {
+  // A station that is looked at stays in view, if it is among these.
+  if (!page.hasFitted && tonight.points.placed && tonight.points.find(panel.id) === undefined) {
     page.hasFitted = true;
     map.fit();
   }
