@@ -305,7 +305,7 @@ impl Processor for Watch {
         }
         let today = context.record_day(context.now_ms);
         let silence = self.silence(context.store, today)?;
-        let is_live = (0..LIVE).contains(&(now - silence.now));
+        let is_live = (0..LIVE).contains(&now.saturating_sub(silence.now));
         if is_live && silence.has_due(now) { self.advance(now, None, context) } else { Ok(()) }
     }
 }

@@ -275,3 +275,11 @@ fn nights_and_days_are_fed_apart() {
         driver.commit().unwrap().iter().map(|written| written.header("frostline-reason")).collect();
     assert!(reasons[0].contains("not an outlook") && reasons[1].contains("key"), "{reasons:?}");
 }
+
+#[test]
+fn a_partition_without_any_record_is_quiet() {
+    let mut driver = TestDriver::new(stages::WATCH, watch());
+    driver.turn().unwrap();
+    driver.advance_ms(10 * 60_000).unwrap();
+    assert!(driver.commit().unwrap().is_empty());
+}
