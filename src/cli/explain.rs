@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 use super::output::{BOLD, CYAN, DIM, GREEN, RED, YELLOW};
 use super::rules::source;
 use super::rules::{History, StationFiles};
-use super::{Common, Failed, output};
+use super::{Common, Failed, explain_night, output};
 use crate::backtest::{self, Trace, Traced};
 use crate::noaa::{Date, Element, ObservationView, StationId};
 use crate::rules::{
@@ -23,7 +23,7 @@ Examples:
   frostline explain --rule scottsdale-frost --station USW00003192 --date 2016-02-24
   frostline explain --rule r --station USC00027716 --date 2016-06-15 2016-hcn.csv.gz --rules rules.toml
 
-Without files it reads the topic that the alert stage reads, from its beginning.";
+Rules over hours and nights are explained from noaa-outlooks. Without files it reads the topic that the alert stage reads, from its beginning.";
 
 /// Explain why a rule did, or did not, fire at a station on a day
 #[derive(Args)]
@@ -35,7 +35,7 @@ pub(super) struct ExplainArguments {
     /// The station's id
     #[arg(long, value_parser = super::history_arguments::station)]
     station: StationId,
-    /// The day
+    /// The day; of a rule over hours or nights the night, by the date of its evening
     #[arg(long, value_parser = super::rules::date)]
     date: Date,
     /// Files of history instead of the topic
@@ -63,6 +63,12 @@ pub(super) async fn explain(common: &Common, arguments: &ExplainArguments) -> Re
         return Err(Failed::Usage(anyhow::anyhow!(reason)));
     }
     published.rules.retain(|id, _| *id == arguments.rule);
+    let compiled =
+        published.rules.get(&arguments.rule).and_then(|found| found.compile(&mut Conditions::default()).ok());
+    if let Some(rule) = compiled.filter(|rule| rule.feed() != Feed::Day) {
+        let asked = explain_night::Asked { rule: &rule, station: arguments.station, night: arguments.date };
+        return explain_night::explain(common, &config, &asked).await;
+    }
     let history = if arguments.files.is_empty() {
         let topic = arguments.topic.as_ref().unwrap_or(&config.alert.source);
         History::of_topic(&config, topic).await?
@@ -79,11 +85,6 @@ pub(super) async fn explain(common: &Common, arguments: &ExplainArguments) -> Re
     };
     let rule =
         found.compile(&mut Conditions::default()).map_err(|reason| Failed::Usage(anyhow::anyhow!(reason)))?;
-    if rule.feed() != Feed::Day {
-        let reason =
-            format!("rule `{}` is about hours or nights: only rules about days are explained", rule.id);
-        return Err(Failed::Usage(anyhow::anyhow!(reason)));
-    }
     let findings = Mutex::new(Findings::default());
     let trace = Trace {
         rule: &arguments.rule,

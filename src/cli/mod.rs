@@ -14,6 +14,7 @@ mod dead_letters;
 mod demo;
 mod descriptors;
 mod explain;
+mod explain_night;
 mod file_output;
 mod generate;
 mod generate_job;

@@ -53,7 +53,7 @@ pub use notify::Notify;
 pub use outlook::Outlook;
 pub use state_keys::{ALERT_STATE, ASSEMBLE_STATE, DELIVER_STATE, OUTLOOK_STATE, WATCH_STATE};
 pub use station_index::StationIndex;
-pub use watch::Watch;
+pub use watch::{Watch, moment_of};
 pub use words::Speech;
 
 use crate::noaa::{Date, KnownStations, ObservationView};

@@ -316,6 +316,15 @@ fn read_station(json: &str, date: &str) -> Result<Rc<StationView>, String> {
     ObservationView::parse(document.as_bytes()).map(|view| view.station).map_err(|error| error.to_string())
 }
 
+/// Reads a record of `noaa-outlooks` as rules see it.
+///
+/// # Errors
+/// A station or a date that cannot be read, in a sentence.
+pub fn moment_of(record: &OutlookRecord<&RawValue>) -> Result<MomentView, String> {
+    let date = Date::parse_iso(&record.date).ok_or_else(|| format!("date {:?}", record.date))?;
+    Ok(moment(record, read_station(record.station.get(), &record.date)?, date))
+}
+
 fn moment(record: &Parsed<'_>, station: Rc<StationView>, date: Date) -> MomentView {
     let night = record.expected.as_ref().map(|expected| expected.distribution);
     let temperature = record.expected.as_ref().map_or(0.0, |expected| expected.temperature_c);

@@ -123,6 +123,23 @@ fn daemon_and_back_test() {
     let summary = run(&quiet, dir.path(), "state").run().expect_code(0).summary();
     assert_eq!((&summary["outlooks"], &summary["alerts"]), (&Value::from(0), &Value::from(0)), "{summary}");
     check_score(&quiet);
+    check_explain(&quiet, dir.path(), &alerts);
+}
+
+/// What led to a warning: the inputs, the model's state, the clause.
+fn check_explain(topics: &Topics, dir: &Path, alerts: &BTreeMap<String, String>) {
+    let id = alerts.keys().find(|id| id.starts_with("tonight/") && id.ends_with("/expected")).unwrap();
+    let night = id.split('/').nth(2).unwrap();
+    let asked = ["explain", "--rule", "tonight", "--station", "USW00014734", "--date", night];
+    let outcome = topics.frostline().args(asked).in_dir(dir).run().expect_code(0);
+    for words in [
+        "chance(0.0) >= 0.3  holds",
+        "from temperature, dew point, wind; learnt from",
+        id.as_str(),
+        "in the end",
+    ] {
+        assert!(outcome.out.contains(words), "{words}\n{outcome}");
+    }
 }
 
 /// By id, the message.

@@ -1,0 +1,171 @@
+//! `frostline explain` for rules over hours and nights: what was known with each observation, and what followed from it.
+
+use std::collections::BTreeMap;
+
+use frostline_engine::kafka::StartAt;
+use serde_json::value::RawValue;
+use serde_json::{Value, json};
+
+use super::output::{BOLD, CYAN, DIM, GREEN};
+use super::{Common, Failed, output};
+use crate::config::{Config, topic};
+use crate::hourly::iso_time;
+use crate::noaa::{Date, StationId};
+use crate::outlook::{Expected, Outcome, OutlookRecord};
+use crate::publishing::Live;
+use crate::rules::{Condition, Evaluator, MomentView, Rule, Scope, Verdict};
+use crate::stages::moment_of;
+
+/// What is asked.
+pub(super) struct Asked<'a> {
+    pub(super) rule: &'a Rule,
+    pub(super) station: StationId,
+    /// The night: the date of its evening.
+    pub(super) night: Date,
+}
+
+/// What was known with one observation.
+struct Step {
+    time: i64,
+    moment: MomentView,
+    expected: Option<Expected>,
+    /// The rule's condition, and its parts.
+    verdicts: Vec<(usize, String, &'static str)>,
+}
+
+pub(super) async fn explain(common: &Common, config: &Config, asked: &Asked<'_>) -> Result<(), Failed> {
+    let live = Live::connect(config).await?;
+    let (mut steps, mut outcome) = (BTreeMap::new(), None::<Outcome>);
+    let (evaluator, station, night) = (Evaluator::new(), asked.station, asked.night.to_string());
+    live.read(&config.topic(topic::OUTLOOKS).name, StartAt::Beginning, &mut |record| {
+        let Some(value) = record.value.filter(|_| record.key == Some(station.as_bytes())) else { return };
+        let Ok(record) = serde_json::from_slice::<OutlookRecord<&RawValue>>(value) else { return };
+        if record.date != night {
+            return;
+        }
+        if record.outcome.is_some() {
+            outcome = record.outcome;
+        } else if let Ok(moment) = moment_of(&record) {
+            let verdicts = verdicts(asked.rule, &evaluator, &moment);
+            let step = Step { time: record.time, moment, expected: record.expected, verdicts };
+            steps.insert(record.time, step);
+        }
+    })?;
+    let mut alerts: Vec<Value> = Vec::new();
+    let prefix = format!("{}/{station}/{night}/", asked.rule.id);
+    live.read(&config.topic(topic::ALERTS).name, StartAt::Beginning, &mut |record| {
+        let alert = record.value.and_then(|value| serde_json::from_slice::<Value>(value).ok());
+        alerts.extend(
+            alert.filter(|alert| alert["alert_id"].as_str().is_some_and(|id| id.starts_with(&prefix))),
+        );
+    })?;
+    let steps: Vec<Step> = steps.into_values().collect();
+    if common.json {
+        as_json(asked, &steps, outcome.as_ref(), &alerts)
+    } else {
+        print(asked, &steps, outcome.as_ref(), &alerts)
+    }
+}
+
+/// Each part of the rule's conditions, with its depth.
+fn verdicts(rule: &Rule, evaluator: &Evaluator, moment: &MomentView) -> Vec<(usize, String, &'static str)> {
+    let conditions = [Some(&rule.when), rule.clear.as_ref()];
+    let parts = conditions.into_iter().flatten().flat_map(|condition| condition.clauses());
+    let decided = |part: crate::rules::Clause| {
+        // A part of a condition that can be compiled is one itself.
+        let condition = Condition::compile(&part.text, Scope::Observation).ok()?;
+        let verdict =
+            evaluator.evaluate_moment(&condition, moment).map_or("fails", |verdict| match verdict {
+                Verdict::Holds => "holds",
+                Verdict::HoldsNot => "does not hold",
+                Verdict::Unknown => "unknown",
+            });
+        Some((part.depth, part.text, verdict))
+    };
+    parts.filter_map(decided).collect()
+}
+
+fn as_json(
+    asked: &Asked<'_>,
+    steps: &[Step],
+    outcome: Option<&Outcome>,
+    alerts: &[Value],
+) -> Result<(), Failed> {
+    let ids: Vec<&Value> = alerts.iter().map(|alert| &alert["alert_id"]).collect();
+    for step in steps {
+        let clauses: Vec<Value> = step
+            .verdicts
+            .iter()
+            .map(|(_, text, verdict)| json!({ "clause": text, "verdict": verdict }))
+            .collect();
+        output::json(&json!({
+            "time": iso_time(step.time), "temperature_c": step.moment.hour.temperature_c, "expected": step.expected,
+            "clauses": clauses
+        }))?;
+    }
+    let night = asked.night.to_string();
+    Ok(output::json(&json!({ "night": night, "outcome": outcome, "alerts": ids }))?)
+}
+
+fn print(
+    asked: &Asked<'_>,
+    steps: &[Step],
+    outcome: Option<&Outcome>,
+    alerts: &[Value],
+) -> Result<(), Failed> {
+    let (rule, station, night) = (asked.rule, asked.station, asked.night);
+    output::line(&format!("{BOLD}{}{BOLD:#} at {station}, night of {night}", rule.id))?;
+    let mut before: Option<Vec<&str>> = None;
+    for (at, step) in steps.iter().enumerate() {
+        let verdicts: Vec<&str> = step.verdicts.iter().map(|(.., verdict)| *verdict).collect();
+        let time = iso_time(step.time);
+        let told = alerts.iter().filter(|alert| alert["moment"]["time"].as_i64() == Some(step.time));
+        let told: Vec<&Value> = told.collect();
+        // Hours in which nothing changes are left out: --json has all.
+        if before.as_ref() == Some(&verdicts) && told.is_empty() && at + 1 < steps.len() {
+            continue;
+        }
+        output::line(&format!("  {CYAN}{time}{CYAN:#}  {}", known(rule, step)))?;
+        for (depth, text, verdict) in &step.verdicts {
+            let text = output::clean(text);
+            output::line(&format!("    {}{text}  {DIM}{verdict}{DIM:#}", "  ".repeat(*depth)))?;
+        }
+        for alert in told {
+            let id = output::clean(alert["alert_id"].as_str().unwrap_or_default());
+            output::line(&format!("    {GREEN}alert{GREEN:#}  {id}"))?;
+        }
+        before = Some(verdicts);
+    }
+    match outcome {
+        Some(outcome) => output::line(&format!(
+            "  in the end the lowest was {} °C at {}; the longest time without an observation {} minutes",
+            outcome.lowest_c,
+            iso_time(outcome.lowest_at),
+            outcome.longest_gap_minutes
+        ))?,
+        None if steps.is_empty() => {
+            let topic = topic::OUTLOOKS;
+            output::line(&format!(
+                "  nothing is known of it: {topic} has no record of this station and night"
+            ))?;
+        }
+        None => output::line("  the night has not ended, or no observation has come since")?,
+    }
+    Ok(())
+}
+
+/// What was measured and expected, and from what.
+fn known(rule: &Rule, step: &Step) -> String {
+    let measured = format!("{} °C", step.moment.hour.temperature_c);
+    let Some((expected, limit)) = step.expected.as_ref().zip(rule.night_limit()) else { return measured };
+    let quantile = |probability| expected.distribution.quantile(probability);
+    format!(
+        "{measured}; {:.0} % for {limit:.1} °C or less; lowest {:.1} ({:.1} to {:.1}); from {}; learnt from {} nights",
+        expected.distribution.chance(limit) * 100.0,
+        quantile(0.5),
+        quantile(0.1),
+        quantile(0.9),
+        expected.inputs.join(", "),
+        expected.nights
+    )
+}
