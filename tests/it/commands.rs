@@ -212,7 +212,10 @@ fn check_demo(summary: &serde_json::Value, alerts: usize) {
     while generator.day().year() == 2024 {
         generator.next_day(&mut lines);
     }
-    assert_eq!(count("records_in"), lines.len() as u64);
+    let hours = frostline::demo::hours_before().chain(frostline::demo::hours_of_frost()).count();
+    assert_eq!(count("records_in"), (lines.len() + hours) as u64);
+    // One for each hour, and one for the outcome of each night.
+    assert!(count("outlooks") > hours as u64 + 40, "{summary}");
     assert_eq!(count("dead_letters"), generator.bad_lines());
     assert_eq!(count("duplicates"), 0);
     assert!(summary["seconds"].as_f64().unwrap() > 0.0);
@@ -233,6 +236,10 @@ fn demo_embedded() {
     assert!(outcome.err.contains("http://127.0.0.1:"), "{outcome}");
     assert!(outcome.out.contains("scottsdale-frost") && outcome.out.contains("TMIN <= 10.0"), "{outcome}");
     assert!(outcome.out.contains("dead letters"), "{outcome}");
+    // A night: warned of, and confirmed.
+    for words in ["tonight at SCOTTSDALE MUNI AP: ", "Frost at SCOTTSDALE MUNI AP: -2."] {
+        assert!(outcome.out.contains(words), "{words}\n{outcome}");
+    }
     assert!(!outcome.out.contains('\u{1b}'), "no colours where there is no terminal");
     assert!(outcome.err.contains("Next:") && outcome.err.contains("--set alert.rules="), "{outcome}");
 }
@@ -286,7 +293,7 @@ fn topics_create_describe_delete() {
     let describe = || topics.frostline().args(["topics", "describe", "--json"]).run();
     assert!(describe().expect_code(1).out.contains("missing"));
     let made = topics.frostline().args(["topics", "create", "--json"]).run().expect_code(0).json_lines();
-    assert_eq!(made.len(), 13);
+    assert_eq!(made.len(), 17);
     assert!(made.iter().all(|row| row["status"] == "created"), "{made:?}");
     let again = topics.frostline().args(["topics", "create", "--json"]).run().expect_code(0).json_lines();
     assert!(again.iter().all(|row| row["status"] == "exists"), "{again:?}");
