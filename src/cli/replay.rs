@@ -17,9 +17,6 @@ use crate::config::{Config, Guarantee, topic};
 use crate::history::{Expected, Kind};
 use crate::noaa::IcaoIndex;
 
-/// The topic of hourly observations.
-const HOURLY: &str = "noaa-hourly";
-
 const EXAMPLES: &str = "\
 Examples:
   frostline replay 2016.csv.gz --topic noaa-csv-raw               as fast as Kafka takes it
@@ -146,7 +143,7 @@ pub(super) async fn replay(common: &Common, arguments: &ReplayArguments) -> Resu
 /// Which observations a topic takes; topics of other names take all.
 fn expected(config: &Config, name: &str) -> Option<Expected> {
     let topics = [
-        (HOURLY, Kind::Hourly),
+        (topic::HOURLY, Kind::Hourly),
         (topic::CSV_RAW, Kind::Daily),
         (topic::RAW, Kind::Daily),
         (topic::JSON, Kind::Daily),

@@ -3,8 +3,6 @@
 use std::path::{Path, PathBuf};
 
 use frostline::hourly::{Hour, iso_time};
-use frostline_engine::TopicPlan;
-use frostline_engine::kafka::{Admin, ClientSettings};
 use serde_json::Value;
 use tempfile::TempDir;
 
@@ -215,18 +213,19 @@ fn replay() {
     };
     let refused = replay("noaa-csv-raw", &[]).expect_code(1);
     assert!(refused.err.contains("hours.csv holds hourly observations"), "{refused}");
-    // Topics of other names take whatever comes.
-    let plan = TopicPlan { name: format!("{}hours", topics.namespace), ..topics.config().topic("noaa-raw") };
-    let admin = Admin::new(&ClientSettings::new(&topics.config().kafka).unwrap()).unwrap();
-    let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
-    runtime.block_on(admin.create(&plan)).unwrap();
     // The last of five hours comes after four; two of them take a second.
-    let summary = replay(&plan.name, &["--speed", "2h/s"]).expect_code(0).summary();
+    let summary = replay("noaa-hourly", &["--speed", "2h/s"]).expect_code(0).summary();
     assert_eq!((&summary["records"], &summary["without_key"]), (&5.into(), &0.into()));
     assert!(summary["seconds"].as_f64().unwrap() >= 2.0, "{summary}");
-    let records = topics.records(&plan.name);
+    let records = topics.records("noaa-hourly");
     assert!(records.iter().all(|record| record["key"] == "USW00014734"), "{records:?}");
     let temperatures: Vec<&Value> = records.iter().map(|record| &record["value"]["temperature_c"]).collect();
     assert_eq!(temperatures, [0.5, 1.5, 2.5, 3.5, 4.5]);
-    runtime.block_on(admin.delete(&plan.name)).unwrap();
+    write(&dir, "days.csv", "USW00014734,20130101,TMIN,-11,,,W,\n");
+    let days = topics.frostline().args(["replay", "days.csv", "--topic", "noaa-hourly"]).in_dir(dir.path());
+    let refused = days.run().expect_code(1);
+    assert!(
+        refused.err.contains("days.csv holds daily lines; noaa-hourly takes hourly observations"),
+        "{refused}"
+    );
 }
