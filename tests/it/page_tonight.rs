@@ -32,7 +32,6 @@ pub struct Evening {
 pub struct Spot {
     pub id: String,
     pub name: String,
-    pub state: String,
     celsius: f64,
 }
 
@@ -54,7 +53,6 @@ impl Evening {
             (is_there && is_kept).then(|| Spot {
                 id: text(0..11),
                 name: text(41..71),
-                state: text(38..40),
                 celsius: (celsius * 10.0).round() / 10.0,
             })
         });
