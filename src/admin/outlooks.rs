@@ -101,11 +101,13 @@ pub(super) async fn outlook(
     shown: web::Data<Shown>,
 ) -> HttpResponse {
     shown.live.look_and_read_outlooks().await;
-    let found = StationId::parse(id.as_bytes()).and_then(|id| shown.live.outlooks.get(id));
-    let Some(station) = found else {
-        return not_found("no outlook of this station: it has sent nothing to noaa-hourly lately");
+    let Some(id) = StationId::parse(id.as_bytes()) else {
+        return not_found("expected a GHCN-Daily id of 11 characters, as in USW00003192");
     };
-    HttpResponse::Ok().json(night(&station, asked.now(&shown.live.outlooks)))
+    let night = shown.live.outlooks.get(id).map(|station| night(&station, asked.now(&shown.live.outlooks)));
+    // Most stations have no hourly observations, which is not an error.
+    let nothing = || json!({ "id": id, "time": null, "state": "unknown", "points": [], "expected": null });
+    HttpResponse::Ok().json(night.unwrap_or_else(nothing))
 }
 
 fn night(station: &RecentOutlook, now: i64) -> Value {

@@ -86,7 +86,6 @@ export class StationPanel {
     const hadFocus = () => this.#root.contains(document.activeElement);
     try {
       const path = encodeURIComponent(id);
-      // Most stations have no outlook: that is not an error.
       const outlook = get(`outlooks/${path}${this.hooks.tonight().query}`).catch(() => null);
       const [station, observations, night] = await Promise.all([stationOf(id), get(`stations/${path}/observations`), outlook]);
       if (isOld()) return;
@@ -121,7 +120,7 @@ export class StationPanel {
     const id = this.id;
     if (id === null) return;
     const outlook = await get(`outlooks/${encodeURIComponent(id)}${this.hooks.tonight().query}`).catch(() => null);
-    if (id !== this.id || !outlook) return;
+    if (id !== this.id || !outlook?.time) return;
     this.#outlook = outlook;
     if (this.#root.querySelector('.night-box')) this.redrawNight();
     else await this.refresh();
