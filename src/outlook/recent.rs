@@ -211,8 +211,8 @@ impl RecentOutlooks {
     }
 
     /// Visits all of them, in no order.
-    pub fn visit(&self, mut visit: impl FnMut(&RecentOutlook)) {
-        self.read().stations.values().for_each(|station| visit(station));
+    pub fn visit(&self, visit: impl FnMut(&RecentOutlook)) {
+        self.read().stations.values().for_each(visit);
     }
 
     /// The newest observation of all, in seconds since 1970.
