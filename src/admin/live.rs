@@ -15,6 +15,7 @@ use frostline_engine::runtime::TopicTail;
 use serde_json::{Map, Value};
 use tokio::sync::broadcast;
 
+use super::addresses::without_addresses;
 use super::shorten::json_within;
 use crate::app::TailSource;
 use crate::noaa::{Date, RecentDays, StationId};
@@ -335,23 +336,6 @@ fn members<const N: usize>(members: [(&str, Value); N]) -> Map<String, Value> {
     members.into_iter().map(|(name, value)| (name.to_owned(), value)).collect()
 }
 
-/// Puts dots for what stands before an `@`.
-fn without_addresses(text: &str) -> String {
-    let is_local = |c: char| c.is_alphanumeric() || "!#$%&'*+-/=?^_`{|}~.".contains(c);
-    let mut parts = text.split('@');
-    let mut shown = parts.next().unwrap_or_default().to_owned();
-    for part in parts {
-        let kept = shown.trim_end_matches(is_local).len();
-        if kept < shown.len() {
-            shown.truncate(kept);
-            shown.push('…');
-        }
-        shown.push('@');
-        shown.push_str(part);
-    }
-    shown
-}
-
 // A poisoned lock only says that somebody panicked; what it guards is whole.
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
@@ -440,14 +424,5 @@ mod tests {
             format!(r#"{{"alert_id":"{name}","station":{{"id":"USC00020080"}},"transition":"fired"}}"#);
         live.take_alert(&record(alert.as_bytes(), 1));
         assert!(live.standing().is_empty() && bytes(&live, List::Alerts) > 0);
-    }
-
-    #[test]
-    fn addresses_are_not_shown() {
-        assert_eq!(
-            without_addresses(r#"{"email":"anna.b+x@example.org","TMIN":1.5} @ 2@17"#),
-            r#"{"email":"…@example.org","TMIN":1.5} @ …@17"#
-        );
-        assert_eq!(without_addresses("nothing"), "nothing");
     }
 }

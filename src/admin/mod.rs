@@ -16,6 +16,7 @@
 //! ones slow the stages down, and health answers while all other limits are reached.
 
 mod access;
+mod addresses;
 mod api;
 mod connection;
 mod head;
