@@ -259,10 +259,12 @@ impl Live {
             return;
         }
         let mut standing = lock(&self.standing);
-        if text("transition") != "fired" {
+        if !matches!(text("transition"), "fired" | "expected" | "confirmed") {
             standing.remove(thread);
         } else if standing.len() < STANDING_MAX {
-            let day = if episode.is_empty() { Date::parse_iso(text("date")) } else { None };
+            // Of a night nothing says that it is over, where the limit was reached.
+            let is_of_day = episode.is_empty() || alert.contains_key("moment");
+            let day = if is_of_day { Date::parse_iso(text("date")) } else { None };
             standing.insert(thread.to_owned(), Standing { rule: rule.to_owned(), station, day });
         }
     }

@@ -112,7 +112,10 @@ impl Job {
             );
         }
         let resume = if self.is_exactly_once { ": --resume goes on there" } else { "" };
-        outcome.with_context(|| format!("{} records were sent before{resume}", sender.summary.records))?;
+        match sender.summary.records {
+            0 => outcome?,
+            sent => outcome.with_context(|| format!("{sent} records were sent before{resume}"))?,
+        }
         sender.summary.files = self.plan.files.len();
         sender.summary.seconds = sender.start.elapsed().as_secs_f64();
         let stopped_at = sender.stopped_at();

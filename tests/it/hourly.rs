@@ -224,8 +224,5 @@ fn replay() {
     write(&dir, "days.csv", "USW00014734,20130101,TMIN,-11,,,W,\n");
     let days = topics.frostline().args(["replay", "days.csv", "--topic", "noaa-hourly"]).in_dir(dir.path());
     let refused = days.run().expect_code(1);
-    assert!(
-        refused.err.contains("days.csv holds daily lines; noaa-hourly takes hourly observations"),
-        "{refused}"
-    );
+    assert!(refused.err.starts_with("error: days.csv holds daily lines; "), "{refused}");
 }

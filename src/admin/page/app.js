@@ -219,7 +219,7 @@ function drawStanding() {
 
 // ---- what was told of standing alerts -------------------------------------------------------------------------------
 
-const ENDS = new Set(['resolved', 'retracted']);
+const ENDS = new Set(['resolved', 'retracted', 'averted', 'withdrawn']);
 
 /** A rule without `clear` tells each day by itself, and nothing stands after. */
 const leavesStanding = (ruleId) => rules.rules().find(({ id }) => id === ruleId)?.clear !== null;

@@ -89,7 +89,7 @@ class Feed {
 
 const SEVERITIES = new Set(['info', 'warning', 'critical']);
 const severityClass = (severity) => (SEVERITIES.has(severity) ? severity : 'none');
-const TRANSITIONS = new Set(['fired', 'resolved', 'retracted', 'stale']);
+const TRANSITIONS = new Set(['fired', 'resolved', 'retracted', 'stale', 'expected', 'confirmed', 'averted', 'withdrawn']);
 const transitionClass = (transition) => (TRANSITIONS.has(transition) ? transition : 'fired');
 
 const severityOf = (severity) => (severity ? el('span', { class: `severity ${severityClass(severity)}` }, text(severity)) : null);
