@@ -17,6 +17,13 @@ pub fn tests() -> Vec<Test> {
         test("chaos_finds_sled_before_commit", &[Needs::Broker], || {
             finds("sled-before-commit", &["--rounds", "3", "--seed", "51ed"], "lost")
         }),
+        test("chaos_interrupted_leaves_nothing", &[Needs::Broker], chaos_interrupted),
+    ]
+}
+
+/// Those that wait for minutes, most of the time idle: they begin first, so that others run meanwhile.
+pub fn long_tests() -> Vec<Test> {
+    vec![
         test("chaos_finds_no_fencing", &[Needs::Broker], || {
             finds("no-fencing", &["--rounds", "5", "--seed", "f0"], "duplicated")
         }),
@@ -24,7 +31,6 @@ pub fn tests() -> Vec<Test> {
             let run = ["--rounds", "3", "--processes", "2", "--seed", "01d"];
             finds_all("old-state,no-renaming,blind-readiness", &run, &["state", "not_parted", "readiness"]);
         }),
-        test("chaos_interrupted_leaves_nothing", &[Needs::Broker], chaos_interrupted),
     ]
 }
 

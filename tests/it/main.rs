@@ -47,6 +47,7 @@ fn main() {
     let cores = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
     arguments.test_threads.get_or_insert(2 * cores);
     let tests: Vec<Test> = [
+        chaos::long_tests(),
         layers::tests(),
         tidy::tests(),
         tonight::tests(),
