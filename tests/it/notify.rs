@@ -10,8 +10,8 @@ use sha2::Sha256;
 use tempfile::TempDir;
 
 use crate::support::{
-    Alertmanager, Doing, Frostline, HttpServer, MailServer, Needs, Request, Running, Test, Topics, test,
-    wait_for,
+    Alertmanager, Doing, Frostline, HttpServer, MailServer, Needs, Request, Running, Test, Topics, free_port,
+    http_get, test, wait_for,
 };
 
 const BROKER: &[Needs] = &[Needs::Broker];
@@ -139,8 +139,9 @@ fn mail() {
         + "[[rule]]\nid = \"frost\"\nstation = \"USW00003192\"\nwhen = \"TMIN <= 0.0\"\nclear = \"TMIN > 3.0\"\n\
            subscribers = [\"anna\"]\n";
     let dir = folder(&config, &rules);
-    let daemon =
-        topics.frostline().args(["run", "--stages", "alert,notify,deliver"]).in_dir(dir.path()).start();
+    let port = free_port();
+    let daemon = topics.frostline().args(["run", "--stages", "alert,notify,deliver"]).in_dir(dir.path());
+    let daemon = daemon.env("FROSTLINE_ADMIN_LISTEN", &format!("127.0.0.1:{port}")).start();
     let send = |days: std::ops::RangeInclusive<i32>, tmin: f64| {
         let values: Vec<String> = days.map(|day| observation(day, tmin + f64::from(day) / 100.0)).collect();
         let records: Vec<_> =
@@ -148,6 +149,13 @@ fn mail() {
         topics.send("noaa-json", &records);
     };
     send(1..=40, 5.0);
+    // The mail's chart is of the days that the daemon has read for it.
+    wait_for("forty days", Duration::from_secs(30), || {
+        let (_, body) = http_get(port, "/api/v1/stations/USW00003192/observations", &[])?;
+        let found: Value = serde_json::from_str(&body).ok()?;
+        let days = found["days"].as_array()?;
+        (days.len() >= 30 && days.iter().any(|day| day["date"] == "2016-02-09")).then_some(())
+    });
     send(41..=41, -2.0);
     let fired = server.wait_for_mails(1).remove(0);
     send(42..=42, 6.0);
