@@ -16,11 +16,10 @@ use super::alert_record::{AlertRecord, Cause};
 use super::calendar::{Calendar, episodes_key, rule_and_station};
 use super::json::RawObject;
 use super::memory;
+use super::rule_errors;
 use super::{Limits, Validate, accepted_observation};
 use crate::noaa::{KnownStations, ObservationView, StationId, StationView};
-use crate::rules::{
-    DayVerdict, Episodes, EvaluationError, Evaluator, Event, Feed, LoneDay, Rule, RuleSet, Taken,
-};
+use crate::rules::{DayVerdict, Episodes, Evaluator, Event, Feed, LoneDay, Rule, RuleSet, Taken};
 use crate::stages::count;
 
 /// The processor.
@@ -198,20 +197,10 @@ impl Alert {
                 }
                 Ok(judgement) => judge_lone_day(rule, judgement.verdict, observed, context)?,
                 // One rule's mistake must not keep the others from firing.
-                Err(error) => self.evaluation_failed(rule, &error, context),
+                Err(error) => rule_errors::evaluation_failed(&self.rules, rule, &error, context),
             }
         }
         Ok(())
-    }
-
-    fn evaluation_failed(&self, rule: &Arc<Rule>, error: &EvaluationError, context: &mut Context<'_>) {
-        context.counts[count::RULE_ERRORS] += 1;
-        metrics::counter!("frostline_rule_errors_total", "rule" => rule.id.to_string()).increment(1);
-        let reason = error.to_string();
-        if *error == EvaluationError::Panicked {
-            return self.rules.set_aside(rule, &reason);
-        }
-        self.rules.log().failing(rule, self.rules.generation(), &reason);
     }
 
     /// Moves the partition's calendar on; episodes of stations that have been silent for too long become stale.

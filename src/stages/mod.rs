@@ -29,6 +29,7 @@ mod moment_alert;
 mod notice;
 mod notify;
 mod outlook;
+mod rule_errors;
 mod silence;
 mod state_keys;
 mod station_index;

@@ -6,7 +6,7 @@
 //! decides, but only beside a live stream: one whose newest observation is less than a day and a half old. A replay
 //! of history is not taken for silence.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::HashMap;
 use std::rc::Rc;
 use std::sync::Arc;
 
@@ -16,14 +16,15 @@ use frostline_engine::{Context, Processor};
 use serde_json::value::RawValue;
 
 use super::moment_alert::{About, MomentAlert};
+use super::rule_errors;
 use super::silence::Silence;
 use super::watch_memory::{NIGHT_KEY, NOW_KEY, key_of, load, read, read_or, rule_and_station, write};
 use super::{Limits, accepted_value};
 use crate::noaa::{Date, ObservationView, StationId, StationView};
 use crate::outlook::OutlookRecord;
 use crate::rules::{
-    DayVerdict, EvaluationError, Evaluator, Feed, HourValues, HourWatch, Judgement, MomentView, NightWatch,
-    Rule, RuleSet, Settled, Sight, Verdict,
+    DayVerdict, Evaluator, Feed, HourValues, HourWatch, Judgement, MomentView, NightWatch, Rule, RuleSet,
+    Settled, Sight, Verdict,
 };
 use crate::stages::count;
 
@@ -47,8 +48,6 @@ pub struct Watch {
     silence: Option<Silence>,
     /// When the last record came, by the clock, in milliseconds since 1970.
     last_record_ms: i64,
-    /// Rules whose evaluation has failed since they were last changed: each is logged once.
-    failing: HashSet<Arc<str>>,
 }
 
 /// A station, and the rules that watch it.
@@ -75,7 +74,6 @@ impl Watch {
             watched: HashMap::default(),
             silence: None,
             last_record_ms: i64::MAX,
-            failing: HashSet::new(),
         }
     }
 
@@ -85,7 +83,6 @@ impl Watch {
             self.generation = generation;
             self.has_conditions = self.rules.has_conditions(Feed::MOMENTS);
             self.watched.clear();
-            self.failing.clear();
         }
     }
 
@@ -176,7 +173,7 @@ impl Watch {
         let judgement = match rule.judge_moment(&self.evaluator, moment) {
             Ok(judgement) => judgement,
             Err(error) => {
-                self.evaluation_failed(rule, &error, context);
+                rule_errors::evaluation_failed(&self.rules, rule, &error, context);
                 return Ok(());
             }
         };
@@ -233,22 +230,6 @@ impl Watch {
             emit(&MomentAlert::new(rule, event, &about), Some(record), record.timestamp_ms, context);
         }
         Ok(())
-    }
-
-    fn evaluation_failed(&mut self, rule: &Arc<Rule>, error: &EvaluationError, context: &mut Context<'_>) {
-        context.counts[count::RULE_ERRORS] += 1;
-        metrics::counter!("frostline_rule_errors_total", "rule" => rule.id.to_string()).increment(1);
-        let reason = error.to_string();
-        if *error == EvaluationError::Panicked {
-            return self.rules.set_aside(rule, &reason);
-        }
-        if self.failing.insert(Arc::clone(&rule.id)) {
-            tracing::warn!(
-                rule = &*rule.id,
-                reason,
-                "a rule cannot be evaluated; logged once until rules change"
-            );
-        }
     }
 }
 
