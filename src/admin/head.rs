@@ -11,7 +11,7 @@ use actix_web::middleware::Next;
 use actix_web::{Error, web};
 
 /// Wraps resources whose answers have an end. An answer without one, such as a stream of events, must not be wrapped: it
-/// would be open for ever with nobody to read it.
+/// would stay open with nobody to read it.
 pub(super) async fn as_get<B: MessageBody + 'static>(
     mut request: ServiceRequest,
     next: Next<B>,

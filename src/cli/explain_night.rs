@@ -119,10 +119,10 @@ fn print(
     for (at, step) in steps.iter().enumerate() {
         let verdicts: Vec<&str> = step.verdicts.iter().map(|(.., verdict)| *verdict).collect();
         let time = iso_time(step.time);
-        let told = alerts.iter().filter(|alert| alert["moment"]["time"].as_i64() == Some(step.time));
-        let told: Vec<&Value> = told.collect();
+        let written = alerts.iter().filter(|alert| alert["moment"]["time"].as_i64() == Some(step.time));
+        let written: Vec<&Value> = written.collect();
         // Hours in which nothing changes are left out: --json has all.
-        if before.as_ref() == Some(&verdicts) && told.is_empty() && at + 1 < steps.len() {
+        if before.as_ref() == Some(&verdicts) && written.is_empty() && at + 1 < steps.len() {
             continue;
         }
         output::line(&format!("  {CYAN}{time}{CYAN:#}  {}", known(rule, step)))?;
@@ -130,7 +130,7 @@ fn print(
             let text = output::clean(text);
             output::line(&format!("    {}{text}  {DIM}{verdict}{DIM:#}", "  ".repeat(*depth)))?;
         }
-        for alert in told {
+        for alert in written {
             let id = output::clean(alert["alert_id"].as_str().unwrap_or_default());
             output::line(&format!("    {GREEN}alert{GREEN:#}  {id}"))?;
         }

@@ -29,7 +29,7 @@ pub struct Hour {
     pub station: StationId,
     /// When it was observed, in seconds since 1970.
     pub time: i64,
-    /// Air temperature, in °C. An observation without it tells nothing of frost and is not made.
+    /// Air temperature, in °C. Always present: without it an observation says nothing about frost.
     pub temperature_c: f64,
     /// Dew point, in °C.
     pub dew_point_c: Option<f64>,
@@ -93,7 +93,7 @@ impl Hour {
     /// Reads a document.
     ///
     /// # Errors
-    /// A text of another form, a time or station that is none, or a value out of bounds.
+    /// Invalid JSON, an invalid time or station, or a temperature out of bounds.
     pub fn parse(value: &[u8]) -> Result<Self, HourError> {
         let document: Document = serde_json::from_slice(value)
             .map_err(|error| HourError(format!("not an hourly observation: {error}")))?;

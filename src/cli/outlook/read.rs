@@ -40,7 +40,7 @@ pub(in super::super) async fn read_hours(files: &[PathBuf], by: &str) -> Result<
     }
 }
 
-/// Reads all observations, sorted by time within each station, and counts the records that are none.
+/// Reads all observations, sorted by time within each station, and counts invalid records.
 fn read(plan: &Plan, stop: &Arc<AtomicBool>) -> anyhow::Result<(ByStation, u64)> {
     let (mut by_station, mut bad) = (ByStation::new(), 0_u64);
     let position = Arc::<AtomicU64>::default();
