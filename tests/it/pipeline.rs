@@ -149,25 +149,25 @@ fn two_processes() {
 fn daemon_at_work(topics: &Topics, dir: &Path) -> Running {
     let before = topics.records("noaa-json").len();
     let daemon = topics.frostline().args(["run", "--state-dir", "state"]).in_dir(dir).start();
-    for _ in 0..300 {
+    for _ in 0..600 {
         if topics.records("noaa-json").len() > before {
             return daemon;
         }
-        std::thread::sleep(Duration::from_millis(20));
+        std::thread::sleep(Duration::from_millis(100));
     }
-    panic!("the daemon has written nothing");
+    panic!("the daemon has written nothing for a minute");
 }
 
 fn sigterm_in_the_middle() {
     let topics = Topics::create();
     let dir = folder();
     topics.import_stations(INVENTORY_2024);
-    // Slow enough that the daemon is stopped in the middle, twice.
+    // Slow enough that the daemon is stopped in the middle, twice, also where it takes long to start.
     let replay = topics
         .frostline()
         .arg("replay")
         .path(&crate::support::data(FILE))
-        .args(["--topic", "noaa-csv-raw", "--rate", "15000/s"])
+        .args(["--topic", "noaa-csv-raw", "--rate", "8000/s"])
         .start();
     for _ in 0..2 {
         let mut daemon = daemon_at_work(&topics, dir.path());
