@@ -299,6 +299,7 @@ pub(super) async fn tick(shown: Arc<Shown>, connections: Arc<Connections>) {
         connections.close_stalled();
         shown.measure();
         shown.live.rest();
+        shown.scores.rest();
         if !shown.live.is_read() {
             changed.clear();
             continue;

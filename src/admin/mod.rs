@@ -26,6 +26,7 @@ mod metrics;
 mod outlooks;
 mod page;
 mod routes;
+mod score;
 mod search;
 mod shorten;
 mod state;
@@ -95,6 +96,7 @@ impl Drop for Admin {
     fn drop(&mut self) {
         self.ticker.abort();
         self.shown.live.end();
+        self.shown.scores.end();
         drop(self.handle.stop(false));
     }
 }

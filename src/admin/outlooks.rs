@@ -13,7 +13,7 @@ use crate::noaa::StationId;
 use crate::outlook::{Point, RecentOutlook, RecentOutlooks, Standing};
 
 /// Limits that can be asked for, in °C: the same as observations may have.
-const LIMIT_C: std::ops::RangeInclusive<f64> = -90.0..=60.0;
+pub(super) const LIMIT_C: std::ops::RangeInclusive<f64> = -90.0..=60.0;
 
 /// What goes with the path.
 #[derive(Deserialize)]

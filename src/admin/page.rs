@@ -17,7 +17,7 @@ const fn file(path: &'static str, content_type: &'static str, text: &'static str
 
 const SCRIPT: &str = "text/javascript; charset=utf-8";
 
-pub(super) static FILES: [File; 18] = [
+pub(super) static FILES: [File; 19] = [
     file("/", "text/html; charset=utf-8", include_str!("page/index.html")),
     file("/style.css", "text/css; charset=utf-8", include_str!("page/style.css")),
     file("/app.js", SCRIPT, include_str!("page/app.js")),
@@ -30,6 +30,7 @@ pub(super) static FILES: [File; 18] = [
     file("/night.js", SCRIPT, include_str!("page/night.js")),
     file("/pipeline.js", SCRIPT, include_str!("page/pipeline.js")),
     file("/points.js", SCRIPT, include_str!("page/points.js")),
+    file("/score.js", SCRIPT, include_str!("page/score.js")),
     file("/search.js", SCRIPT, include_str!("page/search.js")),
     file("/station.js", SCRIPT, include_str!("page/station.js")),
     file("/tonight.js", SCRIPT, include_str!("page/tonight.js")),

@@ -11,7 +11,7 @@ use actix_web::{App, Error, HttpResponse, Resource, web};
 use super::access::{self, Access};
 use super::limit::{self, Limits};
 use super::view::Shown;
-use super::{api, head, outlooks, page, search, state};
+use super::{api, head, outlooks, page, score, search, state};
 
 /// A path, and the methods that it answers.
 pub(super) type Route = (&'static str, fn(Resource) -> Resource);
@@ -25,7 +25,7 @@ pub(super) const OPEN: [Route; 2] = [
 /// Answered until the client goes, so counted apart from the others.
 pub(super) const STREAMS: [Route; 1] = [("/api/v1/events", |resource| resource.get(api::events))];
 
-pub(super) const GUARDED: [Route; 18] = [
+pub(super) const GUARDED: [Route; 19] = [
     ("/metrics", |resource| resource.get(api::metrics)),
     ("/api/v1/status", |resource| resource.get(api::status)),
     ("/api/v1/stages", |resource| resource.get(api::stages)),
@@ -35,6 +35,8 @@ pub(super) const GUARDED: [Route; 18] = [
     ("/api/v1/stations/{id}/observations", |resource| resource.get(api::observations)),
     ("/api/v1/search", |resource| resource.get(search::search)),
     ("/api/v1/outlooks", |resource| resource.get(outlooks::outlooks)),
+    // Before the stations: an id never has five letters.
+    ("/api/v1/outlooks/score", |resource| resource.get(score::score)),
     ("/api/v1/outlooks/{id}", |resource| resource.get(outlooks::outlook)),
     ("/api/v1/alerts", |resource| resource.get(api::alerts)),
     ("/api/v1/rules", |resource| resource.get(api::rules).post(api::apply_rules)),

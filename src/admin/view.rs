@@ -12,6 +12,7 @@ use serde_json::{Value, json};
 
 use super::Recorder;
 use super::live::Live;
+use super::score::Scores;
 use crate::app::TailSource;
 use crate::noaa::{RecentDays, Station, StationId};
 use crate::publishing::PublishError;
@@ -69,6 +70,7 @@ pub struct View {
 pub(super) struct Shown {
     pub(super) view: View,
     pub(super) live: Arc<Live>,
+    pub(super) scores: Scores,
     started_at_ms: i64,
     rates: Mutex<Rates>,
 }
@@ -102,7 +104,8 @@ impl Shown {
         let has_observations = view.recent.is_some();
         let recent = view.recent.clone().unwrap_or_default();
         let live = Live::new(view.source.clone(), recent, has_observations);
-        Self { view, live, started_at_ms: unix_ms(), rates: Mutex::default() }
+        let scores = Scores::new(view.source.clone());
+        Self { view, live, scores, started_at_ms: unix_ms(), rates: Mutex::default() }
     }
 
     /// Notes how much has been done since the last call.

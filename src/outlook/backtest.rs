@@ -12,27 +12,33 @@ const CLIMATOLOGY_NIGHTS: usize = 14;
 /// The first nights are not scored.
 const UNSCORED_NIGHTS: usize = 30;
 
-/// What is asked of each night.
+/// Which outlook of each night is scored.
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub struct BacktestQuestion {
-    /// When the outlook is issued: local standard time, in seconds after the midnight before the evening.
+pub struct Issue {
+    /// When it is issued: local standard time, in seconds after the midnight before the evening.
     pub issued: i64,
-    /// The limit, in °C.
-    pub limit_c: f64,
     /// How long after its time an observation is known, in seconds.
     pub lag: i64,
 }
 
-/// Scores one station's outlooks as they come, with how its nights went.
+/// Gathers one station's outlooks as they come, with how its nights went, and scores them for any limit.
 pub struct Tally {
     station: StationId,
-    question: BacktestQuestion,
+    issue: Issue,
     /// So many nights at the beginning are not scored.
     unscored: usize,
     said: Option<Said>,
-    /// Of the nights so far, in order.
+    /// The lowest temperature of each complete night so far, in order.
     lowest_c: Vec<f64>,
-    scored: Vec<ScoredNight>,
+    settled: Vec<Settled>,
+}
+
+/// A night of which an outlook was issued in time, and whose lowest temperature is known.
+struct Settled {
+    night: Date,
+    said: Said,
+    /// Its place in [`Tally::lowest_c`].
+    at: usize,
 }
 
 /// What was said of a night at the time of issue.
@@ -44,27 +50,27 @@ struct Said {
 }
 
 impl Tally {
-    /// Scores what is said to this question, from the 31st night on.
-    pub fn new(station: StationId, question: BacktestQuestion) -> Self {
+    /// Scores nights from the 31st on.
+    pub fn new(station: StationId, issue: Issue) -> Self {
         Self {
             station,
-            question,
+            issue,
             unscored: UNSCORED_NIGHTS,
             said: None,
             lowest_c: Vec::new(),
-            scored: Vec::new(),
+            settled: Vec::new(),
         }
     }
 
-    /// The same from the third night on: as soon as there are nights before to compare with.
-    pub fn from_the_third(station: StationId, question: BacktestQuestion) -> Self {
-        Self { unscored: 2, ..Self::new(station, question) }
+    /// Scores nights from the third on: as soon as there are nights before to compare with.
+    pub fn from_the_third(station: StationId, issue: Issue) -> Self {
+        Self { unscored: 2, ..Self::new(station, issue) }
     }
 
     /// Takes what was expected by the observation of `time`. The last one before the time of issue counts.
     pub fn expect(&mut self, expected: &Expected, time: i64) {
-        let known_at = time + self.question.lag;
-        let issued_at = expected.night.midnight() + self.question.issued;
+        let known_at = time + self.issue.lag;
+        let issued_at = expected.night.midnight() + self.issue.issued;
         if known_at <= issued_at && issued_at - known_at <= AGE_MAX {
             let (night, distribution) = (expected.night.clone(), expected.distribution);
             self.said = Some(Said { night, distribution, at: known_at });
@@ -77,27 +83,26 @@ impl Tally {
             return;
         }
         let said = self.said.take().filter(|said| said.night.date == outcome.night.date);
-        if let Some((said, night)) =
-            said.zip(outcome.night.date()).filter(|_| self.lowest_c.len() >= self.unscored)
-        {
-            let scored = self.score(&said, night, outcome.lowest_c);
-            self.scored.push(scored);
+        let is_scored = self.lowest_c.len() >= self.unscored;
+        if let Some((said, night)) = said.zip(outcome.night.date()).filter(|_| is_scored) {
+            self.settled.push(Settled { night, said, at: self.lowest_c.len() });
         }
         self.lowest_c.push(outcome.lowest_c);
     }
 
-    /// The nights that are scored, in order.
-    pub fn into_nights(self) -> Vec<ScoredNight> {
-        self.scored
+    /// The scored nights in order, for a limit in °C.
+    pub fn nights(&self, limit_c: f64) -> impl Iterator<Item = ScoredNight> {
+        self.settled.iter().map(move |settled| self.score(settled, limit_c))
     }
 
-    fn score(&self, said: &Said, night: Date, observed: f64) -> ScoredNight {
-        let (distribution, limit_c) = (&said.distribution, self.question.limit_c);
-        let last = &self.lowest_c[self.lowest_c.len().saturating_sub(CLIMATOLOGY_NIGHTS)..];
-        let persistence = last.last().is_some_and(|lowest| *lowest <= limit_c);
+    fn score(&self, Settled { night, said, at }: &Settled, limit_c: f64) -> ScoredNight {
+        let distribution = &said.distribution;
+        let (before, observed) =
+            (&self.lowest_c[at.saturating_sub(CLIMATOLOGY_NIGHTS)..*at], self.lowest_c[*at]);
+        let persistence = before.last().is_some_and(|lowest| *lowest <= limit_c);
         ScoredNight {
             station: self.station,
-            night,
+            night: *night,
             issued_at: said.at,
             chance: distribution.chance(limit_c),
             p10: distribution.quantile(0.1),
@@ -105,22 +110,17 @@ impl Tally {
             p90: distribution.quantile(0.9),
             observed,
             is_frost: observed <= limit_c,
-            climatology: normal_chance(last, limit_c),
+            climatology: normal_chance(before, limit_c),
             persistence: f64::from(u8::from(persistence)),
         }
     }
 }
 
-/// The nights of one station that are scored, in order: from the 31st night on, those with an outlook in time and without a
-/// long gap. `hours` are in the order of time.
-pub fn scored_nights(
-    station: StationId,
-    spot: Spot,
-    hours: &[Hour],
-    question: BacktestQuestion,
-) -> Vec<ScoredNight> {
+/// Runs the stage's code over one station's observations, which are in the order of time. Nights are scored from the 31st
+/// on: those with an outlook in time and without a long gap.
+pub fn tally(station: StationId, spot: Spot, hours: &[Hour], issue: Issue) -> Tally {
     let (mut nights, mut lessons) = (Nights::default(), Lessons::default());
-    let mut tally = Tally::new(station, question);
+    let mut tally = Tally::new(station, issue);
     for hour in hours {
         let Taken::Newest(news) = nights.observe(&mut lessons, spot, hour) else { continue };
         if let Some(outcome) = &news.outcome {
@@ -130,7 +130,7 @@ pub fn scored_nights(
             tally.expect(expected, news.time);
         }
     }
-    tally.into_nights()
+    tally
 }
 
 /// The chance of a value at or below the limit, by a normal with mean and spread of these.

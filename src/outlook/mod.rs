@@ -9,6 +9,7 @@
 mod backtest;
 mod course;
 mod distribution;
+mod ledger;
 mod model;
 mod recent;
 mod record;
@@ -16,8 +17,9 @@ mod score;
 mod station;
 mod warnings;
 
-pub use backtest::{BacktestQuestion, Tally, scored_nights};
+pub use backtest::{Issue, Tally, tally};
 pub use distribution::{Degrees, Distribution, PROBABILITIES};
+pub use ledger::Ledger;
 pub use recent::{Point, RecentOutlook, RecentOutlooks, SILENT_AFTER, Standing};
 pub use record::{CurvePoint, Expected, NightBounds, Observed, Outcome, OutlookRecord};
 pub use score::{ReliabilityBin, Score, ScoredNight};

@@ -32,6 +32,7 @@ pub struct Evening {
 pub struct Spot {
     pub id: String,
     pub name: String,
+    longitude: f64,
     celsius: f64,
 }
 
@@ -53,6 +54,7 @@ impl Evening {
             (is_there && is_kept).then(|| Spot {
                 id: text(0..11),
                 name: text(41..71),
+                longitude: lon,
                 celsius: (celsius * 10.0).round() / 10.0,
             })
         });
@@ -74,9 +76,24 @@ impl Evening {
         self.stations[1..].iter().min_by(|a, b| distance(a).total_cmp(&distance(b))).unwrap()
     }
 
-    /// Sends an evening of clear sky, hour by hour.
+    /// Its last nights are scored.
+    pub fn scored(&self) -> &Spot {
+        self.stations.last().unwrap()
+    }
+
+    /// Sends an evening of clear sky, hour by hour, and the six days before of one station.
     pub fn send(&self, topics: &Topics) {
         let mut records: Vec<(&str, String)> = Vec::new();
+        let (scored, now) = (self.scored(), self.time);
+        for ago in (HOURS..144).rev() {
+            // Coldest at six in the morning by the sun.
+            let hour = ((now - ago * 3_600) as f64 / 3_600.0 + scored.longitude / 15.0).rem_euclid(24.0);
+            let celsius = (2.0 - 5.0 * ((hour - 6.0) / 24.0 * std::f64::consts::TAU).cos()).round();
+            let record = json!({
+                "station_id": scored.id, "time": iso_time(now - ago * 3_600), "temperature_c": celsius,
+            });
+            records.push((&scored.id, record.to_string()));
+        }
         for (place, spot) in self.stations.iter().enumerate() {
             for ago in (if place == 0 { 5 } else { 0 }..HOURS).rev() {
                 let celsius = spot.celsius + 1.1 * ago.min(8) as f64;
@@ -124,6 +141,7 @@ pub async fn look(browser: &Browser, port: u16, evening: &Evening) {
     limits(client, port).await;
     find(client, &evening.frosty().name, &evening.frosty().id).await;
     curve(client, port, &evening.frosty().id).await;
+    scores(client, port).await;
     shoot(browser).await;
     find(client, &evening.silent().id, &evening.silent().id).await;
     text_with(client, "#station .night-words", "Unknown: no observation since").await;
@@ -252,6 +270,20 @@ async fn find(client: &fantoccini::Client, typed: &str, id: &str) {
     text_with(client, "#search-found [role=option]", id).await;
     field.send_keys("\u{e007}").await.unwrap();
     text_with(client, "#station .station-head .mono", id).await;
+}
+
+/// The scores for the limit of the map, with a point of the diagram for each bin.
+async fn scores(client: &fantoccini::Client, port: u16) {
+    script(client, "document.querySelector('#score').open = true").await;
+    text_with(client, "#score-note", "at 1 station").await;
+    let (_, body) = http_get(port, "/api/v1/outlooks/score?limit=-2", &[]).unwrap();
+    let answer: Value = serde_json::from_str(&body).unwrap();
+    assert!(answer["score"]["nights"].as_u64().unwrap() >= 2 && answer["is_current"] == true, "{body}");
+    let bins = answer["score"]["reliability"].as_array().unwrap().len();
+    let dots = script(client, "return document.querySelectorAll('#score .reliability .dot').length").await;
+    assert_eq!(dots, bins, "{body}");
+    text_with(client, "#score-parts td", &format!("{:.2} K", answer["score"]["rmse"].as_f64().unwrap()))
+        .await;
 }
 
 /// The curve, with a limit half way down to the expected lowest and the hour in which it is crossed.

@@ -6,6 +6,7 @@ import { alertList, deadLetterList, deliveryList, ROWS_MAX, ruleList } from './l
 import { StationMap } from './map.js';
 import { Pipeline } from './pipeline.js';
 import { CHANCE_EDGES, LEGEND, PALETTE, Points } from './points.js';
+import { Score } from './score.js';
 import { StationSearch } from './search.js';
 import { knownStation, StationPanel, stationOf } from './station.js';
 import { Tonight } from './tonight.js';
@@ -150,7 +151,7 @@ const map = new StationMap(byId('map'), {
 const tonight = new Tonight({
   onPoints: showTonightsPoints,
   onColours: () => { if (page.isTonight) map.coloursChanged(); },
-  onLimit: () => panel.redrawNight(),
+  onLimit: () => { panel.redrawNight(); score.loadSoon(); },
   onOpen: (id) => openStation(id),
 });
 
@@ -172,14 +173,15 @@ function tellIfNightIsEmpty() {
   setText(byId('map-empty'), tonight.emptiness ?? '');
 }
 
-const loadTonight = () => tonight.load().then(tellIfNightIsEmpty);
+const score = new Score({ limit: () => tonight.limit });
+const loadTonight = () => Promise.all([tonight.load().then(tellIfNightIsEmpty), score.load()]);
 
 /** Switches the map between the newest days and the coming night. */
 function showTonight(isTonight) {
   if (page.isTonight === isTonight) return;
   page.isTonight = isTonight;
   hideTip();
-  for (const id of ['tonight-bar', 'chances']) byId(id).hidden = !isTonight;
+  for (const id of ['tonight-bar', 'chances', 'score']) byId(id).hidden = !isTonight;
   byId('standing').hidden = isTonight;
   byId('show-tonight').setAttribute('aria-pressed', String(isTonight));
   byId('show-days').setAttribute('aria-pressed', String(!isTonight));

@@ -10,7 +10,7 @@ use super::clock::{Clock, chance};
 use super::print::{Shown, print};
 use super::read::read_hours;
 use crate::noaa::{Station, StationId};
-use crate::outlook::{BacktestQuestion, Spot, scored_nights};
+use crate::outlook::{Issue, Spot, tally};
 
 const EXAMPLES: &str = "\
 Examples:
@@ -54,11 +54,7 @@ pub(super) async fn backtest(common: &Common, arguments: &BacktestArguments) -> 
         super::super::stations::read_inventory(&arguments.stations, None, None).map_err(Failed::Usage)?;
     let spots: BTreeMap<StationId, Spot> =
         stations.iter().map(|station| (station.id, spot(station))).collect();
-    let question = BacktestQuestion {
-        issued: arguments.issued.issued(),
-        limit_c: arguments.limit,
-        lag: i64::from(arguments.lag) * 60,
-    };
+    let issue = Issue { issued: arguments.issued.issued(), lag: i64::from(arguments.lag) * 60 };
     let (by_station, bad) = read_hours(&arguments.files, "outlook backtest").await?;
     if by_station.is_empty() {
         let reason = format!("no hourly observation among {} records", output::grouped(bad));
@@ -77,7 +73,7 @@ pub(super) async fn backtest(common: &Common, arguments: &BacktestArguments) -> 
             return Err(Failed::Usage(anyhow::anyhow!("station {station} does not stand in {file}")));
         };
         spinner.set_message(format!("scoring {station}"));
-        let nights = scored_nights(station, *spot, &hours, question);
+        let nights: Vec<_> = tally(station, *spot, &hours, issue).nights(arguments.limit).collect();
         let shown = Shown { limit_c: arguments.limit, warn_from: arguments.chance, nights: arguments.nights };
         spinner.suspend(|| print(common, shown, station, &nights))?;
     }

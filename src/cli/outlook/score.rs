@@ -1,11 +1,8 @@
 //! `frostline outlook score`: how good the outlooks and warnings of this installation were.
 
-use std::collections::BTreeMap;
-
 use clap::Args;
 use frostline_engine::kafka::{ClientSettings, Reader, StartAt};
 use frostline_engine::record::Record;
-use serde::Deserialize;
 use serde_json::json;
 
 use super::super::output::BOLD;
@@ -13,9 +10,7 @@ use super::super::{Common, Failed, output, topics};
 use super::clock::{Clock, chance};
 use super::print::{Shown, print};
 use crate::config::{Config, topic};
-use crate::noaa::StationId;
-use crate::outlook::{BacktestQuestion, OutlookRecord, Tally, WarningLog, WarningSums};
-use crate::rules::Transition;
+use crate::outlook::{Issue, Ledger, ScoredNight, WarningSums};
 
 const EXAMPLES: &str = "\
 Examples:
@@ -49,20 +44,28 @@ pub(super) async fn score(common: &Common, arguments: &ScoreArguments) -> Result
     for logical in [topic::OUTLOOKS, topic::ALERTS] {
         topics::check_exists(&config, &config.topic(logical).name).await?;
     }
-    let question = BacktestQuestion { issued: arguments.issued.issued(), limit_c: arguments.limit, lag: 0 };
-    let tallies = read_outlooks(&config, question)?;
-    let warnings = read_warnings(&config, arguments.rule.as_deref())?;
+    let ledger = read(&config, Issue { issued: arguments.issued.issued(), lag: 0 })?;
     let shown = Shown { limit_c: arguments.limit, warn_from: arguments.chance, nights: false };
-    for (station, tally) in tallies {
-        let nights = tally.into_nights();
+    for (station, tally) in ledger.stations() {
+        let nights: Vec<ScoredNight> = tally.nights(arguments.limit).collect();
         if !nights.is_empty() {
             print(common, shown, station, &nights)?;
         }
     }
-    for (rule, sums) in warnings {
-        print_warnings(common, &rule, &sums)?;
+    for (rule, sums) in ledger.warnings() {
+        if arguments.rule.as_deref().is_none_or(|wanted| wanted == rule) {
+            print_warnings(common, rule, &sums)?;
+        }
     }
     Ok(())
+}
+
+/// Reads all outlooks and alerts that are there now.
+fn read(config: &Config, issue: Issue) -> anyhow::Result<Ledger> {
+    let mut ledger = Ledger::new(issue);
+    read_topic(config, topic::OUTLOOKS, &mut |value| ledger.take_outlook(value))?;
+    read_topic(config, topic::ALERTS, &mut |value| ledger.take_alert(value))?;
+    Ok(ledger)
 }
 
 /// Calls `visit` with each record of a topic that is there now.
@@ -74,50 +77,6 @@ fn read_topic(config: &Config, logical: &str, visit: &mut dyn FnMut(&[u8])) -> a
         }
     };
     Ok(Reader::read_to_end(&settings, &plan.name, plan.partitions, StartAt::Beginning, &mut push)?)
-}
-
-fn read_outlooks(config: &Config, question: BacktestQuestion) -> anyhow::Result<BTreeMap<StationId, Tally>> {
-    #[derive(Deserialize)]
-    struct Station {
-        id: StationId,
-    }
-    let mut tallies = BTreeMap::new();
-    read_topic(config, topic::OUTLOOKS, &mut |value| {
-        let Ok(record) = serde_json::from_slice::<OutlookRecord<Station>>(value) else { return };
-        let id = record.station.id;
-        let tally = tallies.entry(id).or_insert_with(|| Tally::from_the_third(id, question));
-        if let Some(outcome) = &record.outcome {
-            tally.settle(outcome);
-        }
-        if let Some(expected) = &record.expected {
-            tally.expect(expected, record.time);
-        }
-    })?;
-    Ok(tallies)
-}
-
-fn read_warnings(config: &Config, rule: Option<&str>) -> anyhow::Result<BTreeMap<String, WarningSums>> {
-    #[derive(Deserialize)]
-    struct Moment {
-        time: i64,
-        night: Option<serde::de::IgnoredAny>,
-    }
-    #[derive(Deserialize)]
-    struct Alert {
-        rule_id: String,
-        episode: String,
-        transition: Transition,
-        moment: Moment,
-    }
-    let mut logs = BTreeMap::<String, WarningLog>::new();
-    read_topic(config, topic::ALERTS, &mut |value| {
-        let Ok(alert) = serde_json::from_slice::<Alert>(value) else { return };
-        if alert.moment.night.is_some() && rule.is_none_or(|rule| rule == alert.rule_id) {
-            let log = logs.entry(alert.rule_id).or_default();
-            log.take(&alert.episode, alert.transition.as_str(), alert.moment.time);
-        }
-    })?;
-    Ok(logs.into_iter().map(|(rule, log)| (rule, log.sums())).collect())
 }
 
 fn print_warnings(common: &Common, rule: &str, sums: &WarningSums) -> Result<(), Failed> {

@@ -13,7 +13,7 @@ use super::super::{Common, Failed, output};
 use super::StationFiles;
 use crate::hourly::{HOUR, iso_time};
 use crate::noaa::{Compat, Element, Station, StationId};
-use crate::outlook::{BacktestQuestion, Score, Spot, scored_nights};
+use crate::outlook::{Issue, Score, Spot, tally};
 use crate::publishing::Live;
 use crate::rules::{Near, Nearest, Needs, Reporting, RuleSet, Unit, far};
 
@@ -254,7 +254,8 @@ fn spot(stations: &[Station], id: StationId) -> Option<Spot> {
 fn would_have_done(arguments: &NewArguments, station: StationId, spot: Spot, hours: &ByStation) {
     let Some(hours) = hours.get(&station).filter(|_| arguments.tonight) else { return };
     let limit_c = arguments.below.celsius();
-    let nights = scored_nights(station, spot, hours, BacktestQuestion { issued: EVENING, limit_c, lag: 0 });
+    let tally = tally(station, spot, hours, Issue { issued: EVENING, lag: 0 });
+    let nights: Vec<_> = tally.nights(limit_c).collect();
     let score = Score::of(nights.iter(), CHANCE);
     let (from, to) = (hours.first().map_or(0, |hour| hour.time), hours.last().map_or(0, |hour| hour.time));
     let date = |time: i64| iso_time(time).chars().take(10).collect::<String>();

@@ -1,0 +1,219 @@
+//! How good the outlooks and warnings of this installation were.
+//!
+//! Outlooks and alerts are read while somebody asks: from [`TAIL`] records before the end of each partition on, which for
+//! a few stations is everything, and for thousands some weeks.
+
+use std::sync::atomic::{AtomicI64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+
+use actix_web::{HttpRequest, HttpResponse, web};
+use frostline_engine::record::unix_ms;
+use frostline_engine::runtime::TopicTail;
+use serde::Deserialize;
+use serde_json::{Value, json};
+
+use super::api::{bad_request, large};
+use super::limit::Limits;
+use super::outlooks::LIMIT_C;
+use super::view::Shown;
+use crate::app::TailSource;
+use crate::config::topic;
+use crate::hourly::HOUR;
+use crate::outlook::{Issue, Ledger, Score, ScoredNight};
+
+/// Records before the end of each partition that are read.
+const TAIL: i64 = 100_000;
+/// The outlooks that are scored: those of 18:00, local standard time.
+const ISSUE: Issue = Issue { issued: 18 * HOUR, lag: 0 };
+/// A night counts as warned of from this chance on, where nothing else is asked for.
+const WARN_FROM: f64 = 0.3;
+/// How long an answer waits until all is read.
+const READ_PATIENCE: Duration = Duration::from_secs(2);
+/// For how long nobody may ask before reading ends, in milliseconds.
+const UNASKED_MS: i64 = 300_000;
+
+/// Reads outlooks and alerts while somebody asks for scores.
+pub(super) struct Scores {
+    source: TailSource,
+    reading: Mutex<Option<Reading>>,
+    asked_at_ms: AtomicI64,
+}
+
+struct Reading {
+    ledger: Arc<Mutex<Ledger>>,
+    tails: [TopicTail; 2],
+}
+
+impl Scores {
+    /// Nothing is read yet.
+    pub(super) fn new(source: TailSource) -> Self {
+        Self { source, reading: Mutex::default(), asked_at_ms: AtomicI64::new(0) }
+    }
+
+    /// What has been read, and whether that is all.
+    fn ask(&self) -> (Arc<Mutex<Ledger>>, bool) {
+        self.asked_at_ms.store(unix_ms(), Ordering::Relaxed);
+        let mut reading = lock(&self.reading);
+        let reading = reading.get_or_insert_with(|| self.begin());
+        (Arc::clone(&reading.ledger), reading.tails.iter().all(TopicTail::is_current))
+    }
+
+    fn begin(&self) -> Reading {
+        let ledger = Arc::new(Mutex::new(Ledger::new(ISSUE)));
+        let follow = |logical, take: fn(&mut Ledger, &[u8])| {
+            let ledger = Arc::clone(&ledger);
+            self.source.tail(logical, TAIL, move |record| {
+                if let Some(document) = record.value {
+                    take(&mut lock(&ledger), document);
+                }
+            })
+        };
+        let tails =
+            [follow(topic::OUTLOOKS, Ledger::take_outlook), follow(topic::ALERTS, Ledger::take_alert)];
+        Reading { ledger, tails }
+    }
+
+    /// Ends reading when nobody has asked for a while; called again and again.
+    pub(super) fn rest(&self) {
+        if unix_ms() - self.asked_at_ms.load(Ordering::Relaxed) > UNASKED_MS {
+            self.end();
+        }
+    }
+
+    /// Ends reading.
+    pub(super) fn end(&self) {
+        if let Some(reading) = lock(&self.reading).take() {
+            // Ending tails takes a moment, for which nobody need wait.
+            std::thread::spawn(move || drop(reading));
+        }
+    }
+}
+
+/// What goes with the path.
+#[derive(Deserialize)]
+pub(super) struct Asked {
+    /// In °C.
+    limit: Option<f64>,
+    /// From which chance on a night counts as warned of, 0 to 1.
+    chance: Option<f64>,
+}
+
+/// `GET /api/v1/outlooks/score?limit=-2.0`: scores of all stations' nights together, and of each rule's warnings.
+pub(super) async fn score(
+    asked: web::Query<Asked>,
+    request: HttpRequest,
+    shown: web::Data<Shown>,
+    limits: web::Data<Limits>,
+) -> Result<HttpResponse, actix_web::Error> {
+    let (limit_c, warn_from) = (asked.limit.unwrap_or_default(), asked.chance.unwrap_or(WARN_FROM));
+    if !LIMIT_C.contains(&limit_c) {
+        return Err(bad_request(format!("limit = {limit_c}: expected -90 to 60 °C, as in ?limit=-2.0")));
+    }
+    if !(0.0..=1.0).contains(&warn_from) {
+        return Err(bad_request(format!("chance = {warn_from}: expected 0 to 1, as in ?chance=0.3")));
+    }
+    let since = Instant::now();
+    let (mut ledger, mut is_current) = shown.scores.ask();
+    while !is_current && since.elapsed() < READ_PATIENCE {
+        tokio::time::sleep(Duration::from_millis(20)).await;
+        (ledger, is_current) = shown.scores.ask();
+    }
+    let make = move || summary(&lock(&ledger), limit_c, warn_from, is_current);
+    Ok(large(&request, &limits, make).await)
+}
+
+fn summary(ledger: &Ledger, limit_c: f64, warn_from: f64, is_current: bool) -> Value {
+    let nights: Vec<ScoredNight> = ledger.stations().flat_map(|(_, tally)| tally.nights(limit_c)).collect();
+    let stations = ledger.stations().filter(|(_, tally)| tally.nights(limit_c).next().is_some()).count();
+    let warning = |(rule, sums)| {
+        let mut row = json!(sums);
+        row["rule"] = json!(rule);
+        row
+    };
+    json!({
+        "limit_c": limit_c,
+        "warn_from": warn_from,
+        "issued": "18:00",
+        "is_current": is_current,
+        "stations": stations,
+        "first_night": nights.iter().map(|night| night.night).min().map(|night| night.to_string()),
+        "last_night": nights.iter().map(|night| night.night).max().map(|night| night.to_string()),
+        "score": Score::of(nights.iter(), warn_from),
+        "warnings": ledger.warnings().map(warning).collect::<Vec<_>>(),
+    })
+}
+
+// A poisoned lock only says that somebody panicked; what it guards is whole.
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::hourly::iso_time;
+
+    /// Five nights, each with an outlook at 17:53 and its outcome; the last is still open.
+    fn ledger() -> Ledger {
+        let mut ledger = Ledger::new(ISSUE);
+        let station = json!({ "id": "USW00003192" });
+        for day in 0..5_i64 {
+            let midnight = 1_357_023_600 + day * 86_400;
+            let date = format!("2013-01-0{}", day + 1);
+            let night = json!({
+                "date": date, "begins": iso_time(midnight + 17 * HOUR), "sunrise": iso_time(midnight + 31 * HOUR),
+                "ends": iso_time(midnight + 33 * HOUR),
+            });
+            let time = midnight + 18 * HOUR - 420;
+            let mut expected = json!(crate::outlook::Distribution::of(|p| -2.0 + 4.0 * (p - 0.5)));
+            let more = json!({
+                "night": night, "lowest_at": iso_time(midnight + 30 * HOUR), "temperature_c": 3.0, "nights": 3,
+                "inputs": [], "curve": [],
+            });
+            expected.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
+            let mut take = |record: Value| ledger.take_outlook(record.to_string().as_bytes());
+            take(
+                json!({ "station": station, "time": iso_time(time), "date": date, "revision": 1, "expected": expected }),
+            );
+            let outcome = json!({
+                "night": night, "lowest_c": -1.0 - day as f64, "lowest_at": iso_time(midnight + 30 * HOUR),
+                "longest_gap_minutes": 60, "is_complete": true,
+            });
+            if day < 4 {
+                take(json!({
+                    "station": station, "time": iso_time(midnight + 34 * HOUR), "date": date, "revision": 1,
+                    "outcome": outcome,
+                }));
+            }
+        }
+        let alert = |rule: &str, transition: &str, hour: i64| {
+            json!({
+                "rule_id": rule, "episode": format!("{rule}/USW00003192/2013-01-01"), "transition": transition,
+                "moment": { "time": 1_357_023_600 + hour * HOUR, "night": {} },
+            })
+        };
+        ledger.take_alert(alert("orchard", "expected", 18).to_string().as_bytes());
+        ledger.take_alert(alert("orchard", "confirmed", 26).to_string().as_bytes());
+        ledger
+    }
+
+    #[test]
+    fn nights_are_scored_for_the_limit_that_is_asked_for() {
+        let ledger = ledger();
+        let at = |limit_c: f64| summary(&ledger, limit_c, 0.3, true);
+        let scored = at(-3.0);
+        // The first two nights have too few before them to compare with.
+        assert_eq!((&scored["score"]["nights"], &scored["stations"]), (&json!(2), &json!(1)));
+        assert_eq!(
+            (&scored["first_night"], &scored["last_night"]),
+            (&json!("2013-01-03"), &json!("2013-01-04"))
+        );
+        assert_eq!((&scored["score"]["frosts"], &scored["score"]["misses"]), (&json!(2), &json!(2)));
+        assert_eq!((&at(-2.0)["score"]["hits"], &at(-3.5)["score"]["frosts"]), (&json!(2), &json!(1)));
+        assert_eq!(scored["score"]["reliability"][0]["nights"], 2);
+        let warnings = &scored["warnings"][0];
+        assert_eq!((&warnings["rule"], &warnings["came_true"]), (&json!("orchard"), &json!(1)));
+        assert_eq!(warnings["lead_hours_p50"], 8.0);
+    }
+}
