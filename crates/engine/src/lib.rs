@@ -176,6 +176,7 @@ mod collector;
 mod counters;
 mod processor;
 mod settings;
+mod source;
 mod table;
 mod topology;
 
@@ -185,6 +186,7 @@ pub use processor::{Context, Processor, Wake};
 pub use record::Record;
 pub use runtime::{Engine, RunOptions, StartError, block_on};
 pub use settings::{EngineSettings, Guarantee, KafkaSettings, OffsetReset};
+pub use source::{Batch, PollError, Poller, PollerFactory, Position, Source, SourceId, SourceRecord};
 pub use store::{StateError, Store};
 pub use table::{Opening, Table, TableSpec};
 pub use topology::{

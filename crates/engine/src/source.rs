@@ -1,0 +1,208 @@
+//! Sources: what fetches records from outside Kafka, such as a public service that is asked once a minute.
+//!
+//! A [`Poller`] turns an answer and the remembered [`Position`] into records and changes of the position. The engine writes
+//! both in one transaction, so whoever reads committed records sees each once, whatever dies.
+//!
+//! # The protocol
+//!
+//! The positions of all sources are in one compacted topic, with a partition for each source. The processes that may poll
+//! are a consumer group of that topic: whoever is given a partition polls that source, and nobody else does. The group
+//! elects the process, notices when it dies, and moves the partition; records of the topic are read only at the beginning.
+//!
+//! 1. The new owner registers the source's transactional id. That fences the owner before, and ends the transaction that it
+//!    may have left open, so nothing of the former owner can be committed after this.
+//! 2. It reads the position: the newest record of each key, to the end of the partition.
+//! 3. It polls. Records and the position's changes are one transaction. If the poll fails, nothing is written.
+//! 4. After a failure of Kafka it begins again at 1: what the transaction's outcome was is seen in the position.
+//!
+//! Killed between the answer and the commit, the same answer is fetched again and gives the same records. A process that
+//! was stopped for so long that the group has given its partition away is fenced at its next commit. Two owners can poll at
+//! the same time for a moment, which costs the service a request; the records of only one count.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::sync::Arc;
+use std::time::Duration;
+
+use serde::{Serialize, Serializer};
+
+use crate::TopicPlan;
+
+/// Names a source: in its transactional id, in metrics and on pages.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct SourceId(&'static str);
+
+impl SourceId {
+    /// Small letters, digits and hyphens; [`TopologyBuilder::build`](crate::TopologyBuilder::build) refuses others.
+    pub const fn new(name: &'static str) -> Self {
+        Self(name)
+    }
+
+    /// The name.
+    pub const fn as_str(self) -> &'static str {
+        self.0
+    }
+}
+
+impl fmt::Display for SourceId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.0)
+    }
+}
+
+impl fmt::Debug for SourceId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.0)
+    }
+}
+
+impl Serialize for SourceId {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_str(self.0)
+    }
+}
+
+/// Makes the poller of a source, on the thread that polls.
+pub type PollerFactory = Arc<dyn Fn() -> Box<dyn Poller> + Send + Sync>;
+
+/// A source of a topology.
+#[derive(Clone)]
+pub struct Source {
+    /// Its name.
+    pub id: SourceId,
+    /// Its partition of the topic of positions. It stays the same for good: the position is there.
+    pub partition: i32,
+    /// Where its records go, by the names that its poller uses.
+    pub sinks: Vec<(&'static str, TopicPlan)>,
+    /// From the end of one poll to the beginning of the next, unless a poll says otherwise.
+    pub interval: Duration,
+    /// A source whose newest data are older than this is late.
+    pub late_after: Duration,
+    /// See [`PollerFactory`].
+    pub poller: PollerFactory,
+}
+
+/// What a source remembers: a map from bytes to bytes, committed together with its records.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Position(BTreeMap<Vec<u8>, Vec<u8>>);
+
+impl Position {
+    /// The value of a key.
+    pub fn get(&self, key: &[u8]) -> Option<&[u8]> {
+        self.0.get(key).map(Vec::as_slice)
+    }
+
+    /// All entries, in the order of their keys.
+    pub fn iter(&self) -> impl Iterator<Item = (&[u8], &[u8])> {
+        self.0.iter().map(|(key, value)| (key.as_slice(), value.as_slice()))
+    }
+
+    /// How many entries there are.
+    pub fn len(&self) -> usize {
+        self.0.len()
+    }
+
+    /// Whether nothing is remembered, as before the first poll.
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
+    /// Takes a change; `None` removes the key.
+    pub fn apply(&mut self, key: &[u8], value: Option<&[u8]>) {
+        match value {
+            Some(value) => drop(self.0.insert(key.to_vec(), value.to_vec())),
+            None => drop(self.0.remove(key)),
+        }
+    }
+}
+
+/// A record that a source gives.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SourceRecord {
+    /// The name of one of the source's sinks.
+    pub sink: &'static str,
+    /// The key, which decides about the partition.
+    pub key: Vec<u8>,
+    /// The value.
+    pub value: Vec<u8>,
+    /// Headers.
+    pub headers: Vec<(&'static str, Vec<u8>)>,
+    /// The timestamp in milliseconds since 1970.
+    pub timestamp_ms: i64,
+}
+
+/// What one poll gave: it is written whole, or not at all.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Batch {
+    /// Records, in the order in which they are written.
+    pub records: Vec<SourceRecord>,
+    /// Changes of the position; `None` removes a key.
+    pub changes: Vec<(Vec<u8>, Option<Vec<u8>>)>,
+    /// When to poll again, where that is not after the source's interval; zero where there is more to fetch at once.
+    pub next_in: Option<Duration>,
+    /// The time of the newest data that the source has had so far, in milliseconds since 1970. The source is late by it.
+    pub newest_ms: Option<i64>,
+    /// What of the answer cannot be used, in a sentence; it is logged once, and shown.
+    pub remark: Option<String>,
+}
+
+impl Batch {
+    /// Adds a record without headers.
+    pub fn emit(
+        &mut self,
+        sink: &'static str,
+        key: impl Into<Vec<u8>>,
+        value: impl Into<Vec<u8>>,
+        timestamp_ms: i64,
+    ) {
+        self.records.push(SourceRecord {
+            sink,
+            key: key.into(),
+            value: value.into(),
+            headers: Vec::new(),
+            timestamp_ms,
+        });
+    }
+
+    /// Remembers a value.
+    pub fn set(&mut self, key: impl Into<Vec<u8>>, value: impl Into<Vec<u8>>) {
+        self.changes.push((key.into(), Some(value.into())));
+    }
+
+    /// Forgets a value.
+    pub fn remove(&mut self, key: impl Into<Vec<u8>>) {
+        self.changes.push((key.into(), None));
+    }
+
+    /// Whether there is nothing to write.
+    pub fn is_empty(&self) -> bool {
+        self.records.is_empty() && self.changes.is_empty()
+    }
+}
+
+/// Why a poll gave nothing. It is shown and logged, and the source is polled again.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{reason}")]
+pub struct PollError {
+    /// What happened and what to do, in a sentence. Never a secret.
+    pub reason: String,
+    /// When to try again, where the service says so; otherwise after a delay that grows.
+    pub retry_in: Option<Duration>,
+}
+
+impl PollError {
+    /// An error without a wish about when to try again.
+    pub fn new(reason: impl Into<String>) -> Self {
+        Self { reason: reason.into(), retry_in: None }
+    }
+}
+
+/// Asks a service. Called on a thread of its own, one call at a time; it may block, but not for longer than a minute.
+pub trait Poller: Send {
+    /// Fetches what has come since `position`. It must be a function of the answers and the position: the same answers at
+    /// the same position give the same records, with the same keys and values.
+    ///
+    /// # Errors
+    /// Nothing is written, and the position stays.
+    fn poll(&mut self, position: &Position, now_ms: i64) -> Result<Batch, PollError>;
+}
