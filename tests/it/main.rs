@@ -30,6 +30,7 @@ mod pipeline;
 mod rebalance;
 mod reset;
 mod rules;
+mod sources;
 mod stale_state;
 mod state;
 mod support;
@@ -75,6 +76,7 @@ fn main() {
         exactly_once::tests(),
         lost_brokers::tests(),
         stale_state::tests(),
+        sources::tests(),
         state::tests(),
         chaos::tests(),
     ]

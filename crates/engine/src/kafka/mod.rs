@@ -5,6 +5,7 @@
 mod admin;
 mod bare_client;
 mod client;
+mod election;
 mod embedded;
 mod error;
 mod fetching;
@@ -28,6 +29,7 @@ mod transaction;
 pub use admin::{Admin, GroupOffsets, TopicDetails, TopicState};
 pub use bare_client::BareClient;
 pub use client::{ClientSettings, client_version};
+pub use election::Election;
 pub use embedded::EmbeddedBroker;
 pub use error::KafkaError;
 pub use group::{GroupConsumer, GroupMetadata, GroupSettings};

@@ -13,6 +13,7 @@ use super::failure::Failure;
 use super::inspect::Inspector;
 use super::message::Leave;
 use super::plan::{Common, StagePlan};
+use super::sources::{SourceBoard, Sources};
 use super::status::Board;
 use super::supervisor::{End, Supervisor};
 use super::table_follower::TableFollower;
@@ -34,19 +35,22 @@ pub struct RunOptions {
     pub stages: Vec<StageId>,
     /// Whether the broker can be asked for settings of topics (the embedded one cannot).
     pub describe_topics: bool,
+    /// Whether this process may poll the topology's sources.
+    pub polls_sources: bool,
     /// Where this process answers, as `host:port`, for the others of the installation; empty for nowhere.
     pub advertised: String,
 }
 
 impl RunOptions {
-    /// All stages of a topology.
+    /// All stages and sources of a topology.
     pub fn all(topology: &Topology) -> Self {
-        Self::of_stages(topology.stages().iter().map(|stage| stage.id).collect())
+        let stages = topology.stages().iter().map(|stage| stage.id).collect();
+        Self { polls_sources: true, ..Self::of_stages(stages) }
     }
 
     /// Only these stages.
     pub fn of_stages(stages: Vec<StageId>) -> Self {
-        Self { stages, describe_topics: true, advertised: String::new() }
+        Self { stages, describe_topics: true, polls_sources: false, advertised: String::new() }
     }
 }
 
@@ -83,6 +87,8 @@ pub struct Engine {
     /// Upstream first.
     stages: Vec<StageId>,
     running: Vec<Running>,
+    /// Polled until they are dropped.
+    sources: Sources,
     /// Followed until they are dropped.
     _tables: Vec<TableFollower>,
     totals: Arc<Totals>,
@@ -185,6 +191,11 @@ impl Engine {
             let (supervisor, ended) = Supervisor::start_stage(Arc::new(plan))?;
             running.push(Running { stage: stage.id, supervisor, ended, has_ended: false });
         }
+        let sources = if options.polls_sources {
+            Sources::start(&topology, settings, &common.clients)?
+        } else {
+            Sources::default()
+        };
         let Common { clients, state, totals, board, cluster, instance, .. } = common;
         let stages = running.iter().map(|running| running.stage).collect();
         Ok(Self {
@@ -193,6 +204,7 @@ impl Engine {
             clients,
             stages,
             running,
+            sources,
             _tables: tables,
             totals,
             board,
@@ -210,6 +222,11 @@ impl Engine {
     /// What each task is doing.
     pub fn board(&self) -> Arc<Board> {
         Arc::clone(&self.board)
+    }
+
+    /// Where the sources of this process stand.
+    pub fn sources(&self) -> Arc<SourceBoard> {
+        self.sources.board()
     }
 
     /// The topology of which stages run here.
@@ -284,6 +301,8 @@ impl Engine {
         for running in &self.running {
             running.supervisor.do_send(Leave);
         }
+        let sources = self.sources;
+        let sources = tokio::task::spawn_blocking(move || drop(sources));
         // Patience for leaving is inside the parts; this only bounds a part that hangs.
         let patience = self.settings.shutdown_timeout + Duration::from_secs(5);
         let deadline = tokio::time::Instant::now() + patience;
@@ -307,6 +326,8 @@ impl Engine {
             };
             result = result.and(ended);
         }
+        // A source that hangs is left behind by its own patience.
+        let _ = sources.await;
         let result = result.and(self.state.flush().map_err(Failure::from));
         (self.totals.summary(&self.topology.first_of(&self.stages)), result)
     }

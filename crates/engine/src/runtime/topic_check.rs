@@ -45,10 +45,18 @@ pub(super) async fn check_topics(
     let tables: Vec<&str> =
         topology.tables_of(&options.stages).map(|table| table.topic.name.as_str()).collect();
     names.extend(&tables);
+    if let Some(positions) = topology.positions().filter(|_| options.polls_sources) {
+        names.push(&positions.name);
+        let sinks = topology.sources().iter().flat_map(|source| &source.sinks);
+        names.extend(sinks.map(|(_, sink)| sink.name.as_str()));
+    }
     let states = look_up(admin, names, options.describe_topics, topology).await?;
     let state = |name: &str| states.iter().find(|state| state.name == name);
     for table in tables.into_iter().filter_map(state) {
         check_compacted(table, "what a table has")?;
+    }
+    if let Some(positions) = topology.positions().and_then(|positions| state(&positions.name)) {
+        check_compacted(positions, "what sources remember")?;
     }
     for stage in stages {
         let changelog = stage.changelog.as_ref().and_then(|changelog| state(&changelog.name));

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use super::{Stage, Topology, TopologyError};
 use crate::TopicPlan;
 use crate::counters::Counter;
+use crate::source::Source;
 use crate::table::{Table, TableSpec};
 
 /// Collects stages; [`build`](Self::build) checks them.
@@ -32,6 +33,20 @@ impl TopologyBuilder {
         self
     }
 
+    /// The compacted topic in which sources remember their positions, with a partition for each source.
+    #[must_use]
+    pub fn positions(mut self, topic: TopicPlan) -> Self {
+        self.0.positions = Some(topic);
+        self
+    }
+
+    /// Adds a source.
+    #[must_use]
+    pub fn source(mut self, source: Source) -> Self {
+        self.0.sources.push(source);
+        self
+    }
+
     /// The command of the application that makes its topics, for messages that advise it.
     #[must_use]
     pub fn topics_made_by(mut self, command: &'static str) -> Self {
@@ -55,17 +70,53 @@ impl TopologyBuilder {
         self.0.stages.iter().try_for_each(check_stage)?;
         check_names(&self.0.stages)?;
         check_tables(&self.0)?;
+        check_sources(&self.0)?;
         check_counters(&self.0.stages)?;
         self.0.stages = in_order(std::mem::take(&mut self.0.stages))?;
         Ok(self.0)
     }
 }
 
+/// Names become parts of groups, transactional ids and folders.
+fn is_plain(name: &str) -> bool {
+    let is_plain = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-';
+    !name.is_empty() && name.chars().all(is_plain)
+}
+
+fn check_sources(topology: &Topology) -> Result<(), TopologyError> {
+    let (mut ids, mut partitions) = (BTreeSet::new(), BTreeMap::new());
+    for Source { id, partition, sinks, .. } in &topology.sources {
+        let wrong = |what: String| Err(TopologyError(format!("source {id}: {what}")));
+        let Some(positions) = &topology.positions else {
+            return wrong("there is no topic of positions".into());
+        };
+        let name = &positions.name;
+        if !positions.is_compacted {
+            return wrong(format!("the topic of positions {name} is not compacted: Kafka would delete them"));
+        }
+        if !is_plain(id.as_str()) {
+            return wrong("its name must be of small letters, digits and hyphens".into());
+        }
+        if !ids.insert(id) {
+            return wrong("another source has its name".into());
+        }
+        if !(0..positions.partitions).contains(partition) {
+            return wrong(format!("its partition is {partition}, {name} has {}", positions.partitions));
+        }
+        if let Some(other) = partitions.insert(partition, id) {
+            return wrong(format!("its partition {partition} of {name} is that of source {other}"));
+        }
+        if sinks.iter().any(|(_, sink)| sink.name == *name) {
+            return wrong(format!("it writes {name}, where positions are"));
+        }
+    }
+    Ok(())
+}
+
 fn check_stage(stage: &Stage) -> Result<(), TopologyError> {
     let id = stage.id.as_str();
-    let is_plain = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-';
     let wrong = |what: String| Err(TopologyError(format!("stage {id}: {what}")));
-    if id.is_empty() || !id.chars().all(is_plain) {
+    if !is_plain(id) {
         return wrong("its name must be of small letters, digits and hyphens".into());
     }
     if stage.feeds(stage) {
@@ -154,7 +205,11 @@ fn in_order(mut left: Vec<Stage>) -> Result<Vec<Stage>, TopologyError> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{Context, Processor, Record, StageId, StateError};
+    use std::time::Duration;
+
+    use crate::{
+        Batch, Context, PollError, Poller, Position, Processor, Record, SourceId, StageId, StateError,
+    };
 
     struct Nothing;
 
@@ -187,6 +242,46 @@ mod tests {
         let [b, c] = [StageId::new("b"), StageId::new("c")];
         assert_eq!(topology.first_of(&[c, b]), [b]);
         assert!(topology.find("d").err().expect("unknown").to_string().contains("expected one of a, b, c"));
+    }
+
+    #[test]
+    fn sources_that_cannot_work_are_refused() {
+        struct Silent;
+        impl Poller for Silent {
+            fn poll(&mut self, _: &Position, _: i64) -> Result<Batch, PollError> {
+                Ok(Batch::default())
+            }
+        }
+        let source = |id, partition| Source {
+            id: SourceId::new(id),
+            partition,
+            sinks: vec![("lines", TopicPlan::new("lines", 5))],
+            interval: Duration::from_secs(60),
+            late_after: Duration::from_secs(600),
+            poller: Arc::new(|| Box::new(Silent)),
+        };
+        let build = |positions: TopicPlan, sources: Vec<Source>| {
+            let builder = Topology::builder("app", "test.", TopicPlan::new("dead", 5)).positions(positions);
+            let built = sources.into_iter().fold(builder, TopologyBuilder::source).build();
+            built.map_err(|error| error.to_string())
+        };
+        let positions = || TopicPlan::compacted("positions", 2);
+        let topology = build(positions(), vec![source("a", 0), source("b", 1)]).unwrap();
+        let names: Vec<String> = topology.topics().into_iter().map(|topic| topic.name).collect();
+        assert_eq!(names, ["lines", "dead", "positions"]);
+        assert_eq!(topology.source_group(), "test.app-sources");
+        let refused = |positions, sources| build(positions, sources).err().expect("refused");
+        for (positions, sources, reason) in [
+            (positions(), vec![source("a", 0), source("a", 1)], "another source has its name"),
+            (positions(), vec![source("a", 0), source("b", 0)], "that of source a"),
+            (positions(), vec![source("a", 2)], "positions has 2"),
+            (positions(), vec![source("A", 0)], "small letters"),
+            (TopicPlan::new("positions", 2), vec![source("a", 0)], "not compacted"),
+            (TopicPlan::compacted("lines", 2), vec![source("a", 0)], "where positions are"),
+        ] {
+            let found = refused(positions, sources);
+            assert!(found.contains(reason), "{found}");
+        }
     }
 
     #[test]

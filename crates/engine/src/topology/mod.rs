@@ -20,6 +20,7 @@ pub use self::state_keys::{Owner, StateKeys};
 use crate::counters::Counter;
 use crate::processor::Processor;
 use crate::record::DAY_MS;
+use crate::source::{Source, SourceId};
 use crate::table::TableSpec;
 
 /// Names a stage: in groups, transactional ids, headers of dead letters, metrics and the state directory. Renaming one
@@ -226,6 +227,9 @@ pub struct Topology {
     dead_letters: TopicPlan,
     advice: TopicAdvice,
     tables: Vec<TableSpec>,
+    /// Where sources remember their positions.
+    positions: Option<TopicPlan>,
+    sources: Vec<Source>,
     /// Upstream first.
     stages: Vec<Stage>,
 }
@@ -245,6 +249,8 @@ impl Topology {
             dead_letters,
             advice: TopicAdvice::default(),
             tables: Vec::new(),
+            positions: None,
+            sources: Vec::new(),
             stages: Vec::new(),
         })
     }
@@ -286,6 +292,26 @@ impl Topology {
         self.tables.iter().filter(move |table| needs.contains(table.name))
     }
 
+    /// The topic in which sources remember their positions; `None` where there are no sources.
+    pub fn positions(&self) -> Option<&TopicPlan> {
+        self.positions.as_ref().filter(|_| !self.sources.is_empty())
+    }
+
+    /// The sources.
+    pub fn sources(&self) -> &[Source] {
+        &self.sources
+    }
+
+    /// The consumer group that shares the sources out.
+    pub fn source_group(&self) -> String {
+        format!("{}{}-sources", self.namespace, self.application)
+    }
+
+    /// The transactional id of a source: of whoever polls it.
+    pub(crate) fn source_transactional_id(&self, source: SourceId) -> String {
+        format!("{}{}-source-{source}", self.namespace, self.application)
+    }
+
     /// Where records go that cannot be processed.
     pub fn dead_letters(&self) -> &TopicPlan {
         &self.dead_letters
@@ -316,13 +342,16 @@ impl Topology {
         &self.namespace
     }
 
-    /// Every topic, each once: sources and sinks upstream first, then tables, dead letters and changelogs.
+    /// Every topic, each once: those of stages and sources upstream first, then tables, dead letters, changelogs and
+    /// positions.
     pub fn topics(&self) -> Vec<TopicPlan> {
         let data = self.stages.iter().flat_map(|stage| std::iter::once(&stage.source).chain(stage.sinks()));
         let changelogs = self.stages.iter().filter_map(|stage| stage.changelog.as_ref());
+        let fetched = self.sources.iter().flat_map(|source| source.sinks.iter().map(|(_, topic)| topic));
         let mut seen = BTreeSet::new();
         let tables = self.tables.iter().map(|table| &table.topic);
-        let all = data.chain(tables).chain([&self.dead_letters]).chain(changelogs);
+        let all = data.chain(fetched).chain(tables).chain([&self.dead_letters]).chain(changelogs);
+        let all = all.chain(self.positions());
         all.filter(|topic| seen.insert(topic.name.clone())).cloned().collect()
     }
 

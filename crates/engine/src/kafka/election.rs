@@ -1,0 +1,117 @@
+//! A member of a group that only asks which partitions are its own: it fetches nothing and commits no offset.
+
+use std::collections::BTreeSet;
+use std::sync::{Mutex, PoisonError};
+use std::time::Duration;
+
+use rdkafka::client::ClientContext;
+use rdkafka::config::RDKafkaLogLevel;
+use rdkafka::consumer::{BaseConsumer, Consumer, ConsumerContext};
+use rdkafka::error::KafkaError as ClientError;
+use rdkafka::types::RDKafkaRespErr;
+use rdkafka::{Offset, TopicPartitionList};
+
+use super::lifeline::Lifeline;
+use super::{ClientSettings, KafkaError};
+
+/// A member of a group that shares the partitions of a topic out. It leaves the group when it is dropped.
+pub struct Election {
+    consumer: BaseConsumer<Elected>,
+    topic: String,
+}
+
+impl Election {
+    /// Joins the group; the first partitions come with the polls.
+    ///
+    /// # Errors
+    /// [`KafkaError::Settings`] where the client refuses its settings.
+    pub fn join(
+        settings: &ClientSettings,
+        group: &str,
+        topic: &str,
+        session_timeout: Duration,
+    ) -> Result<Self, KafkaError> {
+        let mut config = settings.consumer();
+        config
+            .set("group.id", group)
+            .set("partition.assignment.strategy", "cooperative-sticky")
+            .set("auto.offset.reset", "latest")
+            .set("session.timeout.ms", session_timeout.as_millis().to_string())
+            .set("heartbeat.interval.ms", (session_timeout.as_millis() / 10).max(100).to_string());
+        let context = Elected { owned: Mutex::default(), lifeline: Lifeline::new(settings.brokers()) };
+        let consumer: BaseConsumer<Elected> = config
+            .create_with_context(context)
+            .map_err(|error| KafkaError::of_client("making a consumer", &error))?;
+        consumer
+            .subscribe(&[topic])
+            .map_err(|error| KafkaError::of_client(&format!("subscribing to {topic}"), &error))?;
+        Ok(Self { consumer, topic: topic.to_owned() })
+    }
+
+    /// Serves the membership for up to `timeout`, which must be done all the time.
+    ///
+    /// # Errors
+    /// [`KafkaError::Fatal`] where the membership cannot go on. Passing errors are logged.
+    pub fn poll(&self, timeout: Duration) -> Result<(), KafkaError> {
+        let polled = self.consumer.poll(timeout);
+        self.consumer.context().lifeline.tend(self.consumer.client());
+        // A record that came before its partition was paused is nothing to an election.
+        let Some(Err(error)) = polled else { return Ok(()) };
+        if let Some((code, reason)) = self.consumer.client().fatal_error() {
+            return Err(KafkaError::Fatal(format!("consumer of {}: {code}: {reason}", self.topic)));
+        }
+        match KafkaError::of_client(&format!("consumer of {}", self.topic), &error) {
+            fatal @ KafkaError::Fatal(_) => Err(fatal),
+            passing => {
+                tracing::debug!(error = %passing, "kafka consumer");
+                Ok(())
+            }
+        }
+    }
+
+    /// The partitions that this member has now.
+    pub fn owned(&self) -> BTreeSet<i32> {
+        self.consumer.context().owned.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+}
+
+/// What librdkafka calls when the group changes.
+struct Elected {
+    owned: Mutex<BTreeSet<i32>>,
+    lifeline: Lifeline,
+}
+
+impl ClientContext for Elected {
+    fn log(&self, level: RDKafkaLogLevel, facility: &str, message: &str) {
+        super::client::log(level, facility, message);
+    }
+
+    fn error(&self, error: ClientError, reason: &str) {
+        self.lifeline.reported(&error);
+        super::client::log_error("kafka consumer", &error, reason);
+    }
+}
+
+impl ConsumerContext for Elected {
+    fn rebalance(
+        &self,
+        consumer: &BaseConsumer<Self>,
+        cause: RDKafkaRespErr,
+        partitions: &mut TopicPartitionList,
+    ) {
+        let numbers: Vec<i32> = partitions.elements().iter().map(|element| element.partition()).collect();
+        let mut owned = self.owned.lock().unwrap_or_else(PoisonError::into_inner);
+        let done = if cause == RDKafkaRespErr::RD_KAFKA_RESP_ERR__ASSIGN_PARTITIONS {
+            owned.extend(&numbers);
+            let from_the_end = partitions.set_all_offsets(Offset::End);
+            let taken = from_the_end.and_then(|()| consumer.incremental_assign(partitions));
+            taken.and_then(|()| consumer.pause(partitions))
+        } else {
+            owned.retain(|partition| !numbers.contains(partition));
+            consumer.incremental_unassign(partitions)
+        };
+        if let Err(error) = done {
+            tracing::warn!(%error, ?numbers, "a change of the group was not taken");
+        }
+    }
+}

@@ -1,0 +1,185 @@
+//! Where each source stands: for the log, metrics and whoever asks.
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use serde::Serialize;
+
+use crate::record::unix_ms;
+use crate::{Batch, PollError, Source, SourceId};
+
+/// What a source is doing.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum SourcePhase {
+    /// Another process polls it, or none was chosen yet.
+    #[default]
+    Standby,
+    /// This process polls it, and reads its position first.
+    Opening,
+    /// It is asking the service.
+    Polling,
+    /// It waits for its next poll.
+    Waiting,
+    /// The last poll failed, or its records could not be written; it is tried again.
+    Failing,
+}
+
+/// One source of this process, as of now. Times are in milliseconds since 1970.
+#[derive(Clone, Debug, Default, PartialEq, Serialize)]
+pub struct SourceSnapshot {
+    /// What it is doing.
+    pub phase: SourcePhase,
+    /// Polls by this process.
+    pub polls: u64,
+    /// Of these, those that failed.
+    pub failed_polls: u64,
+    /// Records that were written.
+    pub records: u64,
+    /// When a poll last succeeded.
+    pub succeeded_at_ms: Option<i64>,
+    /// The time of the newest data.
+    pub newest_ms: Option<i64>,
+    /// When it is polled next.
+    pub next_poll_ms: Option<i64>,
+    /// Why it fails.
+    pub failure: Option<String>,
+    /// What of the last answer could not be used.
+    pub remark: Option<String>,
+    /// Whether its newest data are older than they may be. Never while another process polls it.
+    pub is_late: bool,
+    /// From which age on data are late, in seconds.
+    pub late_after_seconds: u64,
+}
+
+/// All sources of this process.
+#[derive(Debug, Default)]
+pub struct SourceBoard(Mutex<BTreeMap<SourceId, Entry>>);
+
+#[derive(Debug)]
+struct Entry {
+    shown: SourceSnapshot,
+    late_after: Duration,
+    /// Without data, lateness counts from here.
+    begun_ms: i64,
+}
+
+impl SourceBoard {
+    /// All sources, by name.
+    pub fn snapshot(&self) -> Vec<(SourceId, SourceSnapshot)> {
+        self.lock().iter().map(|(id, entry)| (*id, entry.shown.clone())).collect()
+    }
+
+    pub(super) fn add(self: &Arc<Self>, source: &Source) -> SourceStatus {
+        let late_after_seconds = source.late_after.as_secs();
+        let shown = SourceSnapshot { late_after_seconds, ..SourceSnapshot::default() };
+        let entry = Entry { shown, late_after: source.late_after, begun_ms: unix_ms() };
+        self.lock().insert(source.id, entry);
+        SourceStatus { board: Arc::clone(self), source: source.id }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, BTreeMap<SourceId, Entry>> {
+        // A poisoned lock only says that somebody panicked; what it guards is whole.
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// One source's place on the board.
+#[derive(Clone)]
+pub(super) struct SourceStatus {
+    board: Arc<SourceBoard>,
+    source: SourceId,
+}
+
+impl SourceStatus {
+    pub(super) fn enter(&self, phase: SourcePhase) {
+        self.change(|entry| {
+            if entry.shown.phase == SourcePhase::Standby && phase != SourcePhase::Standby {
+                entry.begun_ms = unix_ms();
+            }
+            entry.shown.phase = phase;
+            if phase == SourcePhase::Standby {
+                (entry.shown.failure, entry.shown.next_poll_ms, entry.shown.is_late) = (None, None, false);
+            }
+        });
+    }
+
+    /// A poll has given this, and it is written.
+    pub(super) fn succeeded(&self, batch: &Batch) {
+        let id = self.source.as_str();
+        metrics::counter!("frostline_source_polls_total", "source" => id, "outcome" => "ok").increment(1);
+        metrics::counter!("frostline_source_records_total", "source" => id)
+            .increment(batch.records.len() as u64);
+        self.change(|Entry { shown, .. }| {
+            shown.polls += 1;
+            shown.records += batch.records.len() as u64;
+            shown.succeeded_at_ms = Some(unix_ms());
+            shown.newest_ms = shown.newest_ms.max(batch.newest_ms);
+            if shown.failure.take().is_some() {
+                tracing::info!(source = id, "the source answers again");
+            }
+            if let Some(remark) = batch.remark.as_ref().filter(|remark| shown.remark.as_ref() != Some(remark))
+            {
+                tracing::warn!(source = id, remark, "a part of the answer cannot be used");
+            }
+            shown.remark.clone_from(&batch.remark);
+        });
+    }
+
+    /// A poll failed. The same failure is logged once.
+    pub(super) fn poll_failed(&self, error: &PollError) {
+        let id = self.source.as_str();
+        metrics::counter!("frostline_source_polls_total", "source" => id, "outcome" => "failed").increment(1);
+        self.change(|Entry { shown, .. }| {
+            shown.polls += 1;
+            shown.failed_polls += 1;
+        });
+        self.failed(&error.reason);
+    }
+
+    /// It cannot go on just now. The same reason is logged once.
+    pub(super) fn failed(&self, reason: &str) {
+        self.change(|Entry { shown, .. }| {
+            shown.phase = SourcePhase::Failing;
+            if shown.failure.as_deref() != Some(reason) {
+                tracing::warn!(source = self.source.as_str(), reason, "the source fails, and is tried again");
+                shown.failure = Some(reason.to_owned());
+            }
+        });
+    }
+
+    /// It is polled next after `wait`. Also says, once, when it becomes late or is no longer so.
+    pub(super) fn waits(&self, wait: Duration) {
+        let (id, now_ms) = (self.source.as_str(), unix_ms());
+        self.change(|Entry { shown, late_after, begun_ms }| {
+            if shown.phase != SourcePhase::Failing {
+                shown.phase = SourcePhase::Waiting;
+            }
+            shown.next_poll_ms = Some(now_ms + millis(wait));
+            let newest_ms = shown.newest_ms.unwrap_or(*begun_ms);
+            let is_late = now_ms - newest_ms > millis(*late_after);
+            let minutes = (now_ms - newest_ms) / 60_000;
+            match (shown.is_late, is_late) {
+                (false, true) => tracing::warn!(
+                    source = id,
+                    minutes,
+                    "the source is late: its newest data are older than usual, and what came since is unknown"
+                ),
+                (true, false) => tracing::info!(source = id, "the source is no longer late"),
+                _ => {}
+            }
+            shown.is_late = is_late;
+        });
+    }
+
+    fn change(&self, change: impl FnOnce(&mut Entry)) {
+        if let Some(entry) = self.board.lock().get_mut(&self.source) {
+            change(entry);
+        }
+    }
+}
+
+fn millis(duration: Duration) -> i64 {
+    i64::try_from(duration.as_millis()).unwrap_or(i64::MAX)
+}
