@@ -16,7 +16,7 @@ use crate::near_search::NearSearch;
 use crate::noaa::RecentDays;
 use crate::rules::{Condition, Feed, RuleSet, Scope};
 use crate::stages::{
-    self, Alert, Assemble, AssembleSettings, Deliver, DeliverSettings, Enrich, Filter, LINES_HEADER, Limits,
+    self, Alert, Assemble, AssembleSettings, Deliver, DeliverSettings, Enrich, Filter, KEPT_HEADERS, Limits,
     Notify, Outlet, Outlook, StationIndex, Watch, count,
 };
 use crate::tables::{RULES, RuleTable, STATIONS, StationTable};
@@ -118,7 +118,7 @@ pub fn topology(config: &Config, ingredients: &Ingredients) -> Result<Topology, 
         .topics_grown_by("frostline topics grow")
         .stage(Stage {
             records: RecordSize::Tiny,
-            kept_headers: &[LINES_HEADER],
+            kept_headers: KEPT_HEADERS,
             ..Stage::new(stages::ASSEMBLE, topic(topic::CSV_RAW), topic(topic::JSON), {
                 let stations = Arc::clone(&stations);
                 move || Assemble::new(assemble, Arc::clone(&stations), limits)

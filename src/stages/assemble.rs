@@ -32,6 +32,15 @@ use crate::stages::count;
 /// `topic/partition@first-last`. Lines of others may be among them.
 pub const LINES_HEADER: &str = "frostline-lines";
 
+/// The header of a line that says what it does to the archive, as NOAA's daily differences do: `insert`, `update` or
+/// `delete`. A line without it is an insert or an update.
+pub const CHANGE_HEADER: &str = "frostline-change";
+/// The value of [`CHANGE_HEADER`] of a reading that is no longer in the archive.
+const DELETE: &[u8] = b"delete";
+
+/// The headers of lines and observations that say more than where they came from: dead letters keep them.
+pub const KEPT_HEADERS: &[&str] = &[LINES_HEADER, CHANGE_HEADER];
+
 /// How assemble works.
 #[derive(Clone, Copy, Debug)]
 pub struct AssembleSettings {
@@ -58,7 +67,7 @@ struct Open {
     observation: Observation,
     /// Set while all its lines were read again only to rebuild it (see [`Context::muted`]).
     is_rebuilt: bool,
-    /// Elements whose newest reading failed quality control: they leave an observation emitted before.
+    /// Elements whose newest reading failed quality control or was deleted: they leave an observation emitted before.
     withdrawn: Vec<Element>,
 }
 
@@ -119,6 +128,8 @@ impl Assemble {
     /// Adds a reading to its observation, opening that where needed. `false` where the station is unknown.
     fn add(&mut self, reading: &Reading, record: &Record<'_>, muted: bool) -> bool {
         let key = (reading.station, reading.date);
+        let is_withdrawn =
+            reading.failed_quality() && !self.settings.keep_failed_quality || is_deleted(record);
         let open = match self.open.entry(key) {
             std::collections::hash_map::Entry::Occupied(open) => open.into_mut(),
             std::collections::hash_map::Entry::Vacant(vacant) => {
@@ -137,7 +148,7 @@ impl Assemble {
         open.last_offset = record.offset;
         open.timestamp_ms = record.timestamp_ms;
         open.is_rebuilt &= muted;
-        if reading.failed_quality() && !self.settings.keep_failed_quality {
+        if is_withdrawn {
             open.observation.remove(reading.element);
             open.withdrawn.push(reading.element);
         } else {
@@ -211,6 +222,13 @@ impl Processor for Assemble {
     }
 }
 
+/// Whether the archive no longer has the reading.
+fn is_deleted(record: &Record<'_>) -> bool {
+    let mut is_deleted = false;
+    record.headers.visit(&mut |name, value| is_deleted |= name == CHANGE_HEADER && value == Some(DELETE));
+    is_deleted
+}
+
 /// Merges a settled observation with what was emitted before, and emits it if that changes anything.
 fn emit(open: Open, compat: Compat, place: &str, context: &mut Context<'_>) -> Result<(), StateError> {
     let (station, date) = (open.observation.station(), open.observation.date());
@@ -235,7 +253,7 @@ fn emit(open: Open, compat: Compat, place: &str, context: &mut Context<'_>) -> R
         return Ok(());
     }
     if revision == 1 && merged.readings().is_empty() {
-        // All its readings failed quality control: there is nothing to tell.
+        // All its readings failed quality control or were deleted: nothing is left.
         return Ok(());
     }
     context.counts[count::OBSERVATIONS] += 1;

@@ -42,7 +42,7 @@ use frostline_engine::{Context, Record, StageId};
 use serde::{Deserialize, Serialize};
 
 pub use alert::Alert;
-pub use assemble::{Assemble, AssembleSettings, LINES_HEADER};
+pub use assemble::{Assemble, AssembleSettings, CHANGE_HEADER, KEPT_HEADERS, LINES_HEADER};
 pub use deliver::{Deliver, DeliverSettings, Message, Outlet, Parcel, Reply, Told, rule_address};
 pub use enrich::Enrich;
 pub use filter::Filter;

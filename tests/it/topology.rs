@@ -8,7 +8,9 @@ use frostline::noaa::{Compat, Date, Location, Station, StationId};
 use frostline::rules::{Condition, RuleSet, Scope};
 use frostline::stages;
 use frostline::stages::count;
-use frostline::stages::{Alert, Assemble, AssembleSettings, Enrich, Filter, Limits, Question, StationIndex};
+use frostline::stages::{
+    Alert, Assemble, AssembleSettings, CHANGE_HEADER, Enrich, Filter, Limits, Question, StationIndex,
+};
 use frostline_engine::Sink;
 use frostline_engine::driver::{TestDriver, Written};
 use frostline_engine::record::{HeaderList, NO_HEADERS, Record};
@@ -24,6 +26,7 @@ pub fn tests() -> Vec<Test> {
         test("a_late_line_makes_a_revision", &[], a_late_line_makes_a_revision),
         test("a_line_with_an_old_timestamp_takes_no_neighbour_along", &[], old_timestamp),
         test("an_episode_survives_an_observation_with_an_old_timestamp", &[], old_timestamp_of_an_episode),
+        test("a_deleted_reading_leaves_and_its_alert_is_retracted", &[], deleted_reading),
         test("repeated_lines_change_nothing", &[], repeated_lines_change_nothing),
         test("failed_quality_is_left_out_or_kept", &[], failed_quality),
         test("a_restart_at_any_record_gives_the_same_observations", &[], restart_at_any_record),
@@ -128,6 +131,42 @@ fn a_late_line_makes_a_revision() {
     let mut entries = 0;
     driver.store.scan(|_, _| entries += 1).unwrap();
     assert_eq!(entries, 1, "one entry for each observation, whatever happened to it");
+}
+
+fn deleted_reading() {
+    let mut driver = assemble(SETTINGS);
+    let rules = "[[rule]]\nid = \"frost\"\nstation = \"USW00003192\"\nwhen = \"TMIN <= 0.0\"\n";
+    let alert = Alert::new(Arc::new(RuleSet::parse(rules).unwrap()), Limits::default());
+    let mut alerts = TestDriver::new(stages::ALERT, Box::new(alert));
+    let mut settle = |driver: &mut TestDriver| {
+        driver.advance_ms(1_000).unwrap();
+        let written = driver.commit().unwrap();
+        for written in &written {
+            alerts.pipe(SCOTTSDALE, &written.text()).unwrap();
+        }
+        let ids = alerts.commit().unwrap().iter().map(|alert| alert.header("alert-id")).collect::<Vec<_>>();
+        (written, ids)
+    };
+    driver.pipe(SCOTTSDALE, "USW00003192,20160224,TMIN,-11,,,W,").unwrap();
+    driver.pipe(SCOTTSDALE, "USW00003192,20160224,TMAX,133,,,W,").unwrap();
+    assert_eq!(settle(&mut driver).1, ["frost/USW00003192/2016-02-24/fired"]);
+    let delete = |driver: &mut TestDriver, element: &str| {
+        let headers = [(CHANGE_HEADER.to_owned(), Some(b"delete".to_vec()))];
+        let line = format!("USW00003192,20160224,{element},-11,,,W,");
+        driver.pipe_bytes(Some(SCOTTSDALE.as_bytes()), Some(line.as_bytes()), &headers).unwrap();
+    };
+    delete(&mut driver, "TMIN");
+    let (written, ids) = settle(&mut driver);
+    assert_eq!(written[0].json()["revision"], 2);
+    assert!(written[0].json().get("TMIN").is_none() && written[0].json()["TMAX"] == 13.3);
+    assert_eq!(ids, ["frost/USW00003192/2016-02-24/retracted"]);
+    // Deleted again, and what never was there: nothing new. Inserted again it counts again.
+    delete(&mut driver, "TMIN");
+    delete(&mut driver, "SNOW");
+    assert!(settle(&mut driver).0.is_empty());
+    driver.pipe(SCOTTSDALE, "USW00003192,20160224,TMIN,21,,,W,").unwrap();
+    let (written, ids) = settle(&mut driver);
+    assert_eq!((&written[0].json()["TMIN"], ids.len()), (&2.1.into(), 0));
 }
 
 /// Pipes a record in whose timestamp is another than the clock's.

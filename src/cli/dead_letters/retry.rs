@@ -13,7 +13,7 @@ use super::placement::move_with_keys;
 use super::{Letter, Place};
 use crate::app;
 use crate::config::{Config, Guarantee, topic};
-use crate::stages::LINES_HEADER;
+use crate::stages::KEPT_HEADERS;
 
 /// Letters in one transaction.
 const BLOCK: usize = 500;
@@ -213,7 +213,8 @@ fn producer(config: &Config) -> Result<Producer, Failed> {
 }
 
 fn send_back(producer: &Producer, letter: &Letter, to: &Destination) -> Result<(), KafkaError> {
-    let is_original = |(name, _): &&OutputHeader| !name.starts_with(HEADER_PREFIX) || *name == LINES_HEADER;
+    let is_original =
+        |(name, _): &&OutputHeader| !name.starts_with(HEADER_PREFIX) || KEPT_HEADERS.contains(&name.as_ref());
     let mut headers: Vec<OutputHeader> = letter.headers.iter().filter(is_original).cloned().collect();
     headers.push(("frostline-retried-from".into(), Some(letter.place.to_string().into_bytes())));
     producer.send(&Outgoing {
