@@ -174,7 +174,7 @@ fn outlook(config: &Config, stations: Arc<StationIndex>, limits: Limits) -> Stag
     Stage::new(stages::OUTLOOK, source, sink, processor)
         .stateful(config.topic(topic::OUTLOOK_CHANGELOG))
         .movable(stages::OUTLOOK_STATE)
-        .counting(&[count::OUTLOOKS, count::DUPLICATES])
+        .counting(&[count::OUTLOOKS, count::FORECASTS, count::DUPLICATES])
         .needing(&[STATIONS])
 }
 

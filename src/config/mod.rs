@@ -7,6 +7,7 @@
 mod body;
 mod client_keys;
 mod email;
+mod follow;
 mod load;
 mod notify;
 #[cfg(test)]
@@ -27,6 +28,7 @@ use serde::{Deserialize, Serialize};
 
 pub use body::{BODY_FIELDS, BodyField, BodyTemplate};
 pub use email::{EmailConfig, MailTls, SUBJECT_FIELDS};
+pub use follow::{FollowConfig, ForecastFollow, GhcnFollow, MetarFollow, StationFiles};
 pub use load::{ConfigError, Overrides, load};
 pub use notify::{AlertmanagerConfig, NotifyConfig, NtfyConfig, SmsConfig, WebhookConfig, check_url};
 pub use secret::{Secret, ServerUrl};
@@ -51,6 +53,8 @@ pub struct Config {
     pub filter: FilterConfig,
     /// The stage that writes alerts.
     pub alert: AlertConfig,
+    /// Which public services are followed.
+    pub follow: FollowConfig,
     /// How people are told.
     pub notify: NotifyConfig,
     /// HTTP for operators.
@@ -311,6 +315,7 @@ impl Config {
             let reason = "is open to others: set admin.token, as in \"${file:/run/secrets/frostline-token}\"";
             return wrong("admin.listen", format!("{} {reason}", self.admin.listen));
         }
+        self.follow.validate()?;
         self.notify.validate()?;
         within("kafka.connect_timeout_ms", self.kafka.connect_timeout_ms, 100, 600_000)?;
         within("runtime.commit_interval_ms", self.runtime.commit_interval_ms, 5, 60_000)?;

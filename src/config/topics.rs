@@ -15,6 +15,8 @@ pub mod topic {
     pub const JSON: &str = "noaa-json";
     /// Hourly observations, keyed by station id.
     pub const HOURLY: &str = "noaa-hourly";
+    /// Forecasts of the coming night, keyed by station id.
+    pub const FORECASTS: &str = "noaa-forecasts";
     /// How cold the coming night becomes, with each hourly observation.
     pub const OUTLOOKS: &str = "noaa-outlooks";
     /// The observations that the filter kept.
@@ -43,13 +45,17 @@ pub mod topic {
     /// What `deliver` remembers; compacted.
     pub const DELIVER_CHANGELOG: &str = "frostline-deliver-changelog";
 
-    /// All of them, upstream first; changelogs come last.
-    pub const ALL: [&str; 17] = [
+    /// What sources remember; compacted, with a partition for each source.
+    pub const POSITIONS: &str = "frostline-positions";
+
+    /// All of them, upstream first; changelogs and positions come last.
+    pub const ALL: [&str; 19] = [
         CSV_RAW,
         RAW,
         JSON,
         JSON_US_AZ,
         HOURLY,
+        FORECASTS,
         OUTLOOKS,
         ALERTS,
         NOTICES,
@@ -62,11 +68,15 @@ pub mod topic {
         OUTLOOK_CHANGELOG,
         WATCH_CHANGELOG,
         DELIVER_CHANGELOG,
+        POSITIONS,
     ];
 }
 
 /// As in the talk.
 const PARTITIONS: i32 = 5;
+
+/// As many sources as there may ever be.
+const POSITIONS_PARTITIONS: i32 = 8;
 
 /// How long lines and observations are kept: long enough to build everything downstream from them once more.
 const DATA_DAYS: u32 = 30;
@@ -101,6 +111,7 @@ impl Config {
             Some(source) => source.partitions,
             // One partition keeps all changes of rules in one order.
             None if logical == topic::RULES => 1,
+            None if logical == topic::POSITIONS => POSITIONS_PARTITIONS,
             None => PARTITIONS,
         };
         let replication = match (found.replication, &source) {
@@ -172,15 +183,19 @@ fn is_compacted(logical: &str) -> bool {
             | topic::OUTLOOK_CHANGELOG
             | topic::WATCH_CHANGELOG
             | topic::DELIVER_CHANGELOG
+            | topic::POSITIONS
     )
 }
 
 /// Where the configuration says nothing.
 fn retention_days(logical: &str) -> u32 {
     match logical {
-        topic::OUTLOOKS | topic::ALERTS | topic::NOTICES | topic::DELIVERIES | topic::DEAD_LETTERS => {
-            RECORD_DAYS
-        }
+        topic::FORECASTS
+        | topic::OUTLOOKS
+        | topic::ALERTS
+        | topic::NOTICES
+        | topic::DELIVERIES
+        | topic::DEAD_LETTERS => RECORD_DAYS,
         _ => DATA_DAYS,
     }
 }

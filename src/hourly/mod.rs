@@ -7,6 +7,7 @@
 //! | type | what it is |
 //! | --- | --- |
 //! | [`Hour`] | one observation, and its document in `noaa-hourly` |
+//! | [`Forecast`] | what a service forecasts of a night, and its document in `noaa-forecasts` |
 //! | [`Night`] | from an evening to the next morning at one longitude |
 //! | [`sun`] | sunset and sunrise at a place |
 //! | [`HourlyCsv`], [`Ghcnh`] | readers of an observation a line |
@@ -15,6 +16,7 @@
 
 mod awc;
 mod csv;
+mod forecast;
 mod ghcnh;
 mod hour;
 mod metar;
@@ -26,6 +28,7 @@ pub mod sun;
 
 pub use awc::{AwcCsv, AwcReport};
 pub use csv::HourlyCsv;
+pub use forecast::Forecast;
 pub use ghcnh::Ghcnh;
 pub use hour::{Hour, HourError};
 pub use metar::Metar;

@@ -76,6 +76,19 @@ impl Distribution {
         self.lowest_so_far_c
     }
 
+    /// A quantile without what has been seen so far, at one of [`PROBABILITIES`]; the middle for others.
+    pub(super) fn place(&self, probability: f64) -> f64 {
+        let at = PROBABILITIES.iter().position(|known| *known == probability);
+        self.quantiles_c[at.unwrap_or(LEN / 2)]
+    }
+
+    /// The same, moved by `shift` in K and stretched by `scale` around its middle.
+    pub(super) fn moved(&self, shift: f64, scale: f64) -> Self {
+        let (table, middle) = (self.quantiles_c, self.quantiles_c[LEN / 2]);
+        let moved = Self::of_places(|at| middle + shift + (table[at] - middle) * scale);
+        Self { quantiles_c: moved.quantiles_c, ..*self }
+    }
+
     /// The value that the lowest temperature falls below with this probability: between the table's points on a straight line,
     /// outside them the outermost point.
     pub fn quantile(&self, probability: f64) -> f64 {

@@ -9,6 +9,7 @@
 mod backtest;
 mod course;
 mod distribution;
+mod guidance;
 mod ledger;
 mod model;
 mod recent;
@@ -19,6 +20,7 @@ mod warnings;
 
 pub use backtest::{Issue, Tally, tally};
 pub use distribution::{Degrees, Distribution, PROBABILITIES};
+pub use guidance::{Guidance, Guide};
 pub use ledger::Ledger;
 pub use recent::{Point, RecentOutlook, RecentOutlooks, SILENT_AFTER, Standing};
 pub use record::{CurvePoint, Expected, NightBounds, Observed, Outcome, OutlookRecord};

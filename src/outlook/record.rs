@@ -3,20 +3,23 @@
 use serde::{Deserialize, Serialize};
 
 use super::distribution::Distribution;
+use super::guidance::Guide;
 use crate::hourly::{Hour, Night};
 use crate::noaa::Date;
 
 /// Seconds since 1970 as `2026-11-28T17:53:00Z`.
-mod iso {
+pub(super) mod iso {
     use serde::{Deserialize, Deserializer, Serializer};
 
     use crate::hourly::{iso_time, parse_time};
 
-    pub(super) fn serialize<S: Serializer>(time: &i64, serializer: S) -> Result<S::Ok, S::Error> {
+    pub(in crate::outlook) fn serialize<S: Serializer>(time: &i64, serializer: S) -> Result<S::Ok, S::Error> {
         serializer.serialize_str(&iso_time(*time))
     }
 
-    pub(super) fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<i64, D::Error> {
+    pub(in crate::outlook) fn deserialize<'de, D: Deserializer<'de>>(
+        deserializer: D,
+    ) -> Result<i64, D::Error> {
         let text = String::deserialize(deserializer)?;
         parse_time(&text)
             .ok_or_else(|| serde::de::Error::custom("expected a time as in 2026-11-28T17:53:00Z"))
@@ -74,6 +77,9 @@ pub struct Expected {
     pub nights: u32,
     /// What it was made from, besides the season and the day before.
     pub inputs: Vec<String>,
+    /// The forecast that it leans on, where there is one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub forecast: Option<Guide>,
 }
 
 /// A point of the expected curve.

@@ -4,6 +4,7 @@ use serde::{Deserialize, Serialize};
 
 use super::course::{Course, Seen, hour_of};
 use super::distribution::{Distribution, SCORES};
+use super::guidance::Guide;
 use super::model::Model;
 use super::record::{CurvePoint, Expected, NightBounds, Outcome};
 use crate::hourly::{HOUR, Hour, Night};
@@ -216,6 +217,7 @@ impl Nights {
             curve,
             nights: lessons.0.nights,
             inputs: self.course.names_of_inputs(time),
+            forecast: None,
         }
     }
 }
@@ -283,6 +285,18 @@ impl Fall {
 }
 
 impl Expected {
+    /// The same with another distribution, which a forecast has moved.
+    pub(super) fn guided(self, distribution: Distribution, guide: Guide, time: i64) -> Self {
+        let fall = Fall { time, now: self.temperature_c, lowest_at: fall_ends(&self.night, time) };
+        let is_past =
+            distribution.lowest_so_far_c().is_some_and(|lowest| lowest <= distribution.quantile(0.5));
+        let lowest_at = if is_past { self.lowest_at } else { fall.lowest_at };
+        let mut inputs = self.inputs;
+        inputs.push("forecast".into());
+        let curve = fall.curve(&distribution);
+        Self { distribution, lowest_at, curve, inputs, forecast: Some(guide), ..self }
+    }
+
     /// When the temperature is expected to come down to `limit_c`; `time`, where it has; `None` where it is not expected.
     pub fn crossing(&self, limit_c: f64, time: i64) -> Option<i64> {
         let fall = Fall { time, now: self.temperature_c, lowest_at: fall_ends(&self.night, time) };

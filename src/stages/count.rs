@@ -34,3 +34,5 @@ pub const FAILED: Counter = Counter::new(9, "failed", "messages given up");
 pub const SUPPRESSED: Counter = Counter::new(10, "suppressed", "notices not sent");
 /// Outlooks written, and outcomes of nights.
 pub const OUTLOOKS: Counter = Counter::new(11, "outlooks", "");
+/// Forecasts that count for outlooks from then on.
+pub const FORECASTS: Counter = Counter::new(12, "forecasts", "");

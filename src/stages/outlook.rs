@@ -16,17 +16,19 @@ use serde_json::value::RawValue;
 
 use super::moment_alert::meta;
 use super::{Limits, StationIndex, accepted_value, memory};
-use crate::hourly::Hour;
+use crate::hourly::{Forecast, Hour};
 use crate::noaa::{Location, StationId};
-use crate::outlook::{Lessons, News, Nights, Observed, OutlookRecord, Spot, Taken};
+use crate::outlook::{Guidance, Lessons, News, Nights, Observed, OutlookRecord, Spot, Taken};
 use crate::stages::count;
 
 /// How far an observation may lie ahead of the clock, in seconds: clocks differ, and some stations round up.
 const AHEAD_MAX: i64 = 2 * 3_600;
 /// Store keys of nights begin with this byte, and the station follows;
 const NIGHTS_KEY: u8 = b'n';
-/// those of lessons with this one.
+/// those of lessons with this one,
 const LESSONS_KEY: u8 = b'l';
+/// and those of forecasts with this one.
+const FORECASTS_KEY: u8 = b'f';
 
 /// The processor.
 pub struct Outlook {
@@ -52,14 +54,7 @@ impl Outlook {
     /// Reads an observation, or says why it cannot be used.
     fn hour(&self, value: &[u8], record: &Record<'_>, now_ms: i64) -> Result<Hour, String> {
         let hour = Hour::parse(value).map_err(|error| error.to_string())?;
-        match record.key {
-            Some(key) if key == hour.station.as_bytes() => {}
-            Some(key) => {
-                let key = String::from_utf8_lossy(key);
-                return Err(format!("key {key:?}: expected the station id {}", hour.station));
-            }
-            None => return Err(format!("no key: expected the station id {}", hour.station)),
-        }
+        check_key(record, hour.station)?;
         if hour.time > now_ms / 1_000 + AHEAD_MAX {
             return Err(format!("it is of {}, which is to come", crate::hourly::iso_time(hour.time)));
         }
@@ -87,9 +82,89 @@ impl Outlook {
     }
 }
 
+/// All records of a station have its id as their key.
+fn check_key(record: &Record<'_>, station: StationId) -> Result<(), String> {
+    match record.key {
+        Some(key) if key == station.as_bytes() => Ok(()),
+        Some(key) => {
+            Err(format!("key {:?}: expected the station id {station}", String::from_utf8_lossy(key)))
+        }
+        None => Err(format!("no key: expected the station id {station}")),
+    }
+}
+
+impl Outlook {
+    /// A forecast changes the outlooks that come with the next observations.
+    fn take_forecast(
+        &mut self,
+        value: &[u8],
+        record: &Record<'_>,
+        context: &mut Context<'_>,
+    ) -> Result<(), StateError> {
+        let found = Forecast::parse(value).map_err(|error| error.to_string());
+        let found = found.and_then(|forecast| {
+            check_key(record, forecast.station)?;
+            Ok((self.station(forecast.station)?.spot, forecast))
+        });
+        let (spot, forecast) = match found {
+            Ok(found) => found,
+            Err(reason) => {
+                context.reject(record, &reason);
+                return Ok(());
+            }
+        };
+        let today = context.record_day(record.timestamp_ms);
+        let nights =
+            context.store.get(&key(NIGHTS_KEY, forecast.station), today, memory::decode::<Nights>)?;
+        let now = nights.and_then(Result::ok).flatten().and_then(|nights| nights.newest());
+        let (mut guidance, day) = read_guidance(forecast.station, record, context)?.unwrap_or_default();
+        if guidance.take(&forecast, spot, now) {
+            let value = memory::encode(&guidance);
+            context.store.put(&key(FORECASTS_KEY, forecast.station), day.max(today), &value);
+            context.counts[count::FORECASTS] += 1;
+        } else {
+            context.counts[count::DUPLICATES] += 1;
+        }
+        Ok(())
+    }
+}
+
+type StoredGuidance = Option<(Guidance, u32)>;
+
+fn read_guidance(
+    station: StationId,
+    record: &Record<'_>,
+    context: &Context<'_>,
+) -> Result<StoredGuidance, StateError> {
+    let today = context.record_day(record.timestamp_ms);
+    let key = key(FORECASTS_KEY, station);
+    let (found, day) = context.store.get_for_update(&key, today, memory::decode::<Guidance>)?;
+    let unreadable =
+        |()| context.store.corrupted(&format!("the forecasts of station {station} cannot be read"));
+    Ok(found.transpose().map_err(unreadable)?.flatten().map(|guidance| (guidance, day)))
+}
+
+/// Has the newest forecast of the station take part in what is expected, and judges it once the night has ended.
+fn guide(
+    station: StationId,
+    news: &mut News,
+    record: &Record<'_>,
+    context: &mut Context<'_>,
+) -> Result<(), StateError> {
+    let Some((mut guidance, day)) = read_guidance(station, record, context)? else { return Ok(()) };
+    if news.outcome.as_ref().is_some_and(|outcome| guidance.settle(outcome)) {
+        context.store.put(&key(FORECASTS_KEY, station), day, &memory::encode(&guidance));
+    }
+    news.expected = news.expected.take().map(|expected| guidance.guide(expected, news.time));
+    Ok(())
+}
+
 impl Processor for Outlook {
     fn process(&mut self, record: &Record<'_>, context: &mut Context<'_>) -> Result<(), StateError> {
         let Some(value) = accepted_value(record, &self.limits, context) else { return Ok(()) };
+        if Forecast::is_one(value) {
+            return self.take_forecast(value, record, context);
+        }
         let found = self.hour(value, record, context.now_ms);
         let found = found.and_then(|hour| Ok((self.station(hour.station)?, hour)));
         let (station, hour) = match found {
@@ -101,7 +176,8 @@ impl Processor for Outlook {
         };
         let mut memory = Memory::read(hour.station, record, context)?;
         match memory.nights.observe(&mut memory.lessons, station.spot, &hour) {
-            Taken::Newest(news) => {
+            Taken::Newest(mut news) => {
+                guide(hour.station, &mut news, record, context)?;
                 emit(&station, &hour, &news, record, context);
                 memory.write(news.has_learnt, context);
             }
@@ -155,7 +231,8 @@ impl Memory {
 /// Whose an entry of the store is.
 pub(super) fn owner(key: &[u8]) -> Option<Owner<'_>> {
     let (kind, station) = key.split_first()?;
-    let is_known = [NIGHTS_KEY, LESSONS_KEY].contains(kind) && StationId::parse(station).is_some();
+    let is_known =
+        [NIGHTS_KEY, LESSONS_KEY, FORECASTS_KEY].contains(kind) && StationId::parse(station).is_some();
     is_known.then_some(Owner::Key(station))
 }
 

@@ -1,0 +1,121 @@
+//! A forecast of a station's coming night, and its document in `noaa-forecasts`.
+
+use serde::{Deserialize, Serialize};
+
+use super::HourError;
+use super::night::{iso_time, parse_time};
+use crate::noaa::{Date, StationId};
+
+/// Lowest temperatures that are believed, in °C.
+const LOWEST_C: std::ops::RangeInclusive<f64> = -95.0..=60.0;
+/// What tells a forecast from an observation, where both are in one topic.
+const MARK: &[u8] = b"\"forecast\":";
+
+/// What a service forecasts for a night at a station's place.
+///
+/// As JSON it is the value of a record in `noaa-forecasts`, whose key is the station id. The same record goes to
+/// `noaa-hourly`, so that the stage that makes outlooks meets it in one order with the observations.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Forecast {
+    /// The station, by its GHCN id.
+    pub station: StationId,
+    /// Who forecasts: `nws`, `met-norway`.
+    pub source: String,
+    /// When it was made, in seconds since 1970.
+    pub issued: i64,
+    /// The night, by the date of its evening.
+    pub night: Date,
+    /// The lowest temperature of the night, in °C.
+    pub lowest_c: f64,
+}
+
+#[derive(Serialize, Deserialize)]
+struct Document {
+    station_id: String,
+    forecast: Body,
+}
+
+#[derive(Serialize, Deserialize)]
+struct Body {
+    source: String,
+    issued: String,
+    night: String,
+    lowest_c: f64,
+}
+
+impl Forecast {
+    /// Whether a record's value is a forecast, and not an observation.
+    pub fn is_one(value: &[u8]) -> bool {
+        memchr::memmem::find(value, MARK).is_some()
+    }
+
+    /// Reads a document.
+    ///
+    /// # Errors
+    /// Invalid JSON, an invalid station, time, date or source, or a temperature out of bounds.
+    pub fn parse(value: &[u8]) -> Result<Self, HourError> {
+        let wrong = |what: String| HourError(format!("not a forecast: {what}"));
+        let document: Document = serde_json::from_slice(value).map_err(|error| wrong(error.to_string()))?;
+        let Document { station_id, forecast: Body { source, issued, night, lowest_c } } = document;
+        let station = StationId::parse(station_id.as_bytes());
+        let station = station.ok_or_else(|| wrong("station_id: expected a GHCN-Daily id".into()))?;
+        let issued = parse_time(&issued);
+        let issued = issued
+            .ok_or_else(|| wrong("issued: expected a time in UTC, as in 2026-11-28T17:53:00Z".into()))?;
+        let night = Date::parse_iso(&night);
+        let night = night.ok_or_else(|| wrong("night: expected a date, as in 2026-11-28".into()))?;
+        let is_plain = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-';
+        if source.is_empty() || source.len() > 30 || !source.chars().all(is_plain) {
+            return Err(wrong("source: expected at most 30 small letters, digits or hyphens".into()));
+        }
+        if !LOWEST_C.contains(&lowest_c) {
+            return Err(wrong(format!(
+                "lowest_c {lowest_c}: expected {} to {}",
+                LOWEST_C.start(),
+                LOWEST_C.end()
+            )));
+        }
+        Ok(Self { station, source, issued, night, lowest_c })
+    }
+
+    /// The document.
+    pub fn to_json(&self) -> String {
+        let document = Document {
+            station_id: self.station.to_string(),
+            forecast: Body {
+                source: self.source.clone(),
+                issued: iso_time(self.issued),
+                night: self.night.to_string(),
+                lowest_c: (self.lowest_c * 100.0).round() / 100.0,
+            },
+        };
+        // Strings and numbers cannot fail.
+        serde_json::to_string(&document).unwrap_or_default()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_forecast_is_read_as_it_was_written() {
+        let forecast = Forecast {
+            station: StationId::parse(b"USW00014734").unwrap(),
+            source: "nws".into(),
+            issued: 1_764_330_000,
+            night: Date::new(2025, 11, 28).unwrap(),
+            lowest_c: -1.67,
+        };
+        let text = forecast.to_json();
+        assert!(Forecast::is_one(text.as_bytes()));
+        assert_eq!(Forecast::parse(text.as_bytes()), Ok(forecast));
+        assert!(!Forecast::is_one(br#"{"station_id":"USW00014734","raw":"a \"forecast\": no"}"#));
+        for (from, to) in
+            [("-1.67", "-167"), ("\"nws\"", "\"N W\""), ("2025-11-28\"", "soon\""), ("USW", "??")]
+        {
+            let wrong = text.replace(from, to);
+            assert!(Forecast::parse(wrong.as_bytes()).is_err(), "{wrong}");
+        }
+    }
+}
