@@ -22,6 +22,7 @@
 //! | [`rules`] | conditions and who asked for them |
 //! | [`history`] | files of history, in any form and packing |
 //! | [`generate`] | synthetic data of any size, fast |
+//! | [`weather_server`] | imitates public weather services with their faults, for tests |
 //! | [`demo`] | synthetic weather for the demo and for tests |
 //! | [`outlook`] | how cold the coming night becomes |
 //! | [`hourly`] | hourly observations, the sun and nights |
@@ -52,3 +53,4 @@ pub mod publishing;
 pub mod rules;
 pub mod stages;
 pub mod tables;
+pub mod weather_server;

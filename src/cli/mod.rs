@@ -36,6 +36,7 @@ mod stations;
 mod tail;
 mod top;
 mod topics;
+mod weather_server;
 
 use std::ffi::OsString;
 use std::path::PathBuf;
@@ -137,6 +138,8 @@ enum Command {
     Man(pages::ManArguments),
     Bench(bench::BenchArguments),
     Chaos(chaos::ChaosArguments),
+    #[command(hide = true)]
+    WeatherServer(weather_server::WeatherServerArguments),
 }
 
 impl Command {
@@ -298,6 +301,7 @@ async fn dispatch(arguments: Arguments) -> Result<(), Failed> {
         Command::Man(arguments) => pages::man(&arguments),
         Command::Bench(arguments) => bench::bench(&common, &arguments).await,
         Command::Chaos(arguments) => chaos::chaos(&common, &arguments).await,
+        Command::WeatherServer(arguments) => weather_server::weather_server(&arguments).await,
     }
 }
 

@@ -23,6 +23,7 @@ const LAYERS: &[(&str, &[&str])] = &[
     ("demo", &[]),
     ("generate", &["noaa"]),
     ("hourly", &["noaa"]),
+    ("weather_server", &["hourly", "noaa"]),
     ("outlook", &["hourly", "noaa"]),
     ("history", &["bounded", "hourly", "noaa"]),
     ("rules", &["bounded", "noaa", "outlook"]),
@@ -58,6 +59,7 @@ const LAYERS: &[(&str, &[&str])] = &[
             "publishing",
             "rules",
             "stages",
+            "weather_server",
         ],
     ),
 ];

@@ -1,0 +1,59 @@
+//! A server that imitates public weather services, with their faults: what follows them is tested against it.
+//!
+//! A [`World`] is made up from a seed: stations, their weather at every hour of every year, what airports report, what the archive
+//! has in which edition, and what is forecast. A [`Script`] says which [`Fault`] a service has and when. The answer to a request
+//! depends only on these two, the simulated time and the request, so that a test can compute what must come out in the end:
+//!
+//! | function | what it returns |
+//! |---|---|
+//! | [`World::hours`] | hourly observations of a station, as an orderly service would have delivered them |
+//! | [`World::final_hours`] | the same after all corrections that a script brings |
+//! | [`World::cached_reports`] | the reports that the METAR cache has at a time |
+//! | [`World::days`] | rows of GHCN-Daily of a station |
+//! | [`World::final_days`] | the same after all differences that a script brings: corrected, flagged, deleted |
+//! | [`World::newest_edition`], [`World::difference_before`] | which differences there are at a time |
+//! | [`answer`] | the answer to a request, without a socket |
+//!
+//! Paths are those of the real services, all under one address:
+//!
+//! | path | service |
+//! |---|---|
+//! | `/data/cache/metars.cache.csv.gz` | Aviation Weather Center |
+//! | `/pub/data/ghcn/daily/…` | NCEI, GHCN-Daily: version, inventories, `superghcnd/`, `by_year/` |
+//! | `/oa/…/ghcnh-station-list.csv` | NCEI, the list of hourly stations with ICAO ids |
+//! | `/points/LAT,LON`, `/gridpoints/OFFICE/X,Y` | National Weather Service |
+//! | `/weatherapi/locationforecast/2.0/complete` | MET Norway |
+//! | `/control` | GET: time, faults, requests by path and minute; POST: `time`, `advance_seconds`, `speed`, `faults`, `forget_requests` |
+//!
+//! All headers are in simulated time, `Date` too. Nothing here is data of NOAA or others: stations and weather are invented.
+
+mod answer;
+mod archive;
+mod control;
+mod daily;
+mod document;
+mod fault;
+mod forecast;
+mod met_norway;
+mod metars;
+mod noise;
+mod nws;
+mod report;
+mod script;
+mod server;
+mod station;
+mod times;
+mod weather;
+mod world;
+
+pub use answer::{Answer, Delivery, Request, answer};
+pub use archive::FIRST_YEAR;
+pub use control::{Clock, SPEED_MAX};
+pub use daily::Difference;
+pub use fault::Fault;
+pub use metars::{METAR_HEADER, METAR_KEPT};
+pub use report::{Kind, Report};
+pub use script::{Script, Window};
+pub use server::WeatherServer;
+pub use station::{STATIONS_MAX, WorldStation};
+pub use world::World;

@@ -1,0 +1,166 @@
+//! The weather at a place and a moment: seasons, days, slow changes, and nights that are clear or cloudy.
+//!
+//! A day runs from the morning's minimum at 6 to the next one at 30 o'clock by the local sun, with its maximum at 15. The three
+//! values are drawn, and the curve between them is given: half a cosine up, cooling that slows down. Clear nights cool
+//! much more than cloudy ones, so that frost comes in some of them.
+
+use super::noise::{hash, smooth, swing};
+use crate::noaa::Location;
+
+const HOUR: f64 = 3_600.0;
+const DAY: f64 = 86_400.0;
+const YEAR: f64 = 365.242_5 * DAY;
+/// The hours of minimum and maximum by the local sun.
+const MORNING: f64 = 6.0;
+const AFTERNOON: f64 = 15.0;
+
+/// A place with weather of its own.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub(super) struct Place {
+    key: u64,
+    pub(super) location: Location,
+    pub(super) elevation_m: f64,
+}
+
+/// What instruments show.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub(super) struct Weather {
+    pub(super) temperature_c: f64,
+    pub(super) dew_point_c: f64,
+    pub(super) wind_m_s: f64,
+    /// Where the wind comes from, in tens of degrees, 1 to 36.
+    pub(super) wind_tens: u32,
+    /// 0 to 8.
+    pub(super) cloud_oktas: u8,
+    pub(super) pressure_hpa: f64,
+}
+
+impl Place {
+    /// A place whose weather is drawn from the seed and a name.
+    pub(super) fn new(seed: u64, name: &str, location: Location, elevation_m: f64) -> Self {
+        Self { key: seed ^ hash(name.as_bytes()), location, elevation_m }
+    }
+
+    /// The weather at a time, in seconds since 1970.
+    pub(super) fn weather(&self, time: i64) -> Weather {
+        let time = time as f64;
+        let temperature_c = self.temperature_at(time);
+        let cover = self.cover_at(time);
+        let dryness = 4.0 + 8.0 * smooth(self.key ^ 11, time / (1.5 * DAY));
+        let (_, hour) = self.sun_clock(time);
+        let by_day = if (9.0..19.0).contains(&hour) { 1.5 } else { 0.0 };
+        let wind_m_s = 0.5 + by_day + 4.0 * cover * smooth(self.key ^ 12, time / (5.0 * HOUR));
+        Weather {
+            temperature_c,
+            dew_point_c: (self.base(time) - dryness).min(temperature_c - 0.2),
+            wind_m_s,
+            wind_tens: 1 + (35.0 * smooth(self.key ^ 13, time / (9.0 * HOUR))) as u32,
+            cloud_oktas: (8.0 * cover).round() as u8,
+            pressure_hpa: 1_015.0 + 14.0 * swing(self.key ^ 14, time / (2.5 * DAY)),
+        }
+    }
+
+    /// Air temperature, in °C.
+    pub(super) fn temperature_c(&self, time: i64) -> f64 {
+        self.temperature_at(time as f64)
+    }
+
+    fn temperature_at(&self, time: f64) -> f64 {
+        let (day, hour) = self.sun_clock(time);
+        let maximum = self.maximum(day);
+        let course = if hour < AFTERNOON {
+            let minimum = self.minimum(day - 1.0);
+            let share = (hour - MORNING) / (AFTERNOON - MORNING);
+            minimum + (maximum - minimum) * (1.0 - (std::f64::consts::PI * share).cos()) / 2.0
+        } else {
+            let share = (1.0 - (-(hour - AFTERNOON) / 5.0).exp()) / (1.0 - (-3.0_f64).exp());
+            maximum + (self.minimum(day) - maximum) * share
+        };
+        course + 0.35 * swing(self.key ^ 1, time / (0.6 * HOUR))
+    }
+
+    /// The number of the day that began at 6 by the local sun, and the hour in it, 6 to 30.
+    fn sun_clock(&self, time: f64) -> (f64, f64) {
+        let hours = (time + self.location.lon * 240.0) / HOUR - MORNING;
+        let day = (hours / 24.0).floor();
+        (day, hours - 24.0 * day + MORNING)
+    }
+
+    /// The time of an hour of a day, the opposite of [`Place::sun_clock`].
+    fn time_of(&self, day: f64, hour: f64) -> f64 {
+        (day * 24.0 + hour) * HOUR - self.location.lon * 240.0
+    }
+
+    fn maximum(&self, day: f64) -> f64 {
+        let clear = 1.0 - self.cover_at(self.time_of(day, AFTERNOON));
+        self.base(self.time_of(day, AFTERNOON)) + 1.5 + 5.0 * clear
+    }
+
+    /// The minimum of the night after a day.
+    fn minimum(&self, day: f64) -> f64 {
+        let clear = 1.0 - self.cover_at(self.time_of(day, 26.0));
+        self.base(self.time_of(day, 24.0 + MORNING)) - 1.0 - 8.5 * clear
+    }
+
+    /// The mean without the time of day.
+    fn base(&self, time: f64) -> f64 {
+        let Location { lat, .. } = self.location;
+        let mean = 26.0 - 0.006_5 * lat * lat - 0.005_5 * self.elevation_m;
+        let season = std::f64::consts::TAU * (time / YEAR - 20.0 / 365.0);
+        let winter = (0.24 * lat).clamp(-12.0, 12.0) * season.cos();
+        mean - winter
+            + 5.0 * swing(self.key ^ 2, time / (4.0 * DAY))
+            + 1.5 * swing(self.key ^ 3, time / (1.1 * DAY))
+    }
+
+    /// The share of the sky that is covered: mostly nearly clear or nearly covered.
+    fn cover_at(&self, time: f64) -> f64 {
+        (0.45 + 0.95 * swing(self.key ^ 4, time / (0.7 * DAY))).clamp(0.0, 1.0)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn arizona() -> Place {
+        Place::new(1, "somewhere", Location { lat: 33.5, lon: -112.0 }, 400.0)
+    }
+
+    #[test]
+    fn there_is_frost_in_some_winter_nights_and_none_in_july() {
+        let place = arizona();
+        let minima = |first_day: i64, days: i64| -> Vec<f64> {
+            let hours = |day: i64| (0..24).map(move |hour| (day * 24 + hour) * 3_600);
+            let coldest = |day| hours(day).map(|time| place.temperature_c(time)).fold(f64::MAX, f64::min);
+            (first_day..first_day + days).map(coldest).collect()
+        };
+        // 2026-11-15 and 2026-07-01.
+        let winter = minima(20_772, 90);
+        let frosts = winter.iter().filter(|minimum| **minimum <= 0.0).count();
+        assert!((5..70).contains(&frosts), "{frosts} of 90 nights: {winter:?}");
+        assert!(minima(20_635, 31).iter().all(|minimum| *minimum > 10.0));
+    }
+
+    #[test]
+    fn the_course_has_no_jumps_and_possible_values() {
+        let place = arizona();
+        let mut before = place.temperature_c(0);
+        for minute in 1..20_000 {
+            let now = place.weather(minute * 60);
+            assert!((now.temperature_c - before).abs() < 0.2, "{minute}: {before} {}", now.temperature_c);
+            assert!(now.dew_point_c < now.temperature_c && now.cloud_oktas <= 8 && now.wind_tens <= 36);
+            before = now.temperature_c;
+        }
+    }
+
+    #[test]
+    fn places_differ_and_the_south_has_its_winter_in_july() {
+        let south = Place::new(1, "somewhere", Location { lat: -34.0, lon: -71.0 }, 400.0);
+        let mean = |place: Place, day: i64| {
+            (0..720).map(|hour| place.temperature_c(day * 86_400 + hour * 3_600)).sum::<f64>() / 720.0
+        };
+        assert!(mean(south, 20_635) + 5.0 < mean(south, 20_454));
+        assert!(mean(arizona(), 20_635) > mean(arizona(), 20_454) + 5.0);
+    }
+}
