@@ -67,7 +67,9 @@ pub(super) async fn live() -> HttpResponse {
 pub(super) async fn ready(shown: State) -> HttpResponse {
     let (reasons, partitions) = (shown.reasons(), shown.view.board.snapshot().len());
     let status = if reasons.is_empty() { "ready" } else { "not ready" };
-    let body = json!({ "status": status, "partitions": partitions, "reasons": reasons });
+    // A service that is late is nothing that another process could do better: it is shown, and no reason.
+    let sources: Vec<Value> = shown.sources().as_array().into_iter().flatten().map(brief).collect();
+    let body = json!({ "status": status, "partitions": partitions, "reasons": reasons, "sources": sources });
     if reasons.is_empty() {
         HttpResponse::Ok().json(body)
     } else {
@@ -75,10 +77,19 @@ pub(super) async fn ready(shown: State) -> HttpResponse {
     }
 }
 
+fn brief(source: &Value) -> Value {
+    let of = |name: &str| source[name].clone();
+    json!({ "source": of("source"), "phase": of("phase"), "age_seconds": of("age_seconds"), "is_late": of("is_late") })
+}
+
 pub(super) async fn metrics(shown: State) -> HttpResponse {
     let state_bytes = (shown.view.state_bytes)();
-    let text =
-        shown.view.recorder.render(&shown.view.board.snapshot(), shown.reasons().is_empty(), state_bytes);
+    let text = shown.view.recorder.render(
+        &shown.view.board.snapshot(),
+        &shown.view.sources.snapshot(),
+        shown.reasons().is_empty(),
+        state_bytes,
+    );
     HttpResponse::Ok().content_type("text/plain; version=0.0.4; charset=utf-8").body(text)
 }
 
@@ -88,6 +99,10 @@ pub(super) async fn status(shown: State) -> HttpResponse {
 
 pub(super) async fn stages(shown: State) -> HttpResponse {
     HttpResponse::Ok().json(shown.stages())
+}
+
+pub(super) async fn sources(shown: State) -> HttpResponse {
+    HttpResponse::Ok().json(shown.sources())
 }
 
 pub(super) async fn partitions(shown: State) -> HttpResponse {

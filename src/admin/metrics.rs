@@ -2,7 +2,9 @@
 
 use std::fmt::Write;
 
-use frostline_engine::runtime::{Phase, TaskSnapshot};
+use frostline_engine::SourceId;
+use frostline_engine::record::unix_ms;
+use frostline_engine::runtime::{Phase, SourcePhase, SourceSnapshot, TaskSnapshot};
 use metrics_exporter_prometheus::{Matcher, PrometheusBuilder, PrometheusHandle};
 
 /// Bounds of the buckets of times, in seconds.
@@ -50,10 +52,17 @@ impl Recorder {
     }
 
     /// All of it as text, with the partitions and the process of this moment.
-    pub fn render(&self, tasks: &[TaskSnapshot], is_ready: bool, state_bytes: u64) -> String {
+    pub fn render(
+        &self,
+        tasks: &[TaskSnapshot],
+        sources: &[(SourceId, SourceSnapshot)],
+        is_ready: bool,
+        state_bytes: u64,
+    ) -> String {
         self.0.run_upkeep();
         let mut text = self.0.render();
         partitions(&mut text, tasks);
+        of_sources(&mut text, sources);
         let version = env!("CARGO_PKG_VERSION");
         gauge(
             &mut text,
@@ -109,6 +118,31 @@ fn partitions(text: &mut String, tasks: &[TaskSnapshot]) {
             Some((labels, value(task)?))
         };
         gauge(text, name, help, &tasks.iter().filter_map(labelled).collect::<Vec<_>>());
+    }
+}
+
+fn of_sources(text: &mut String, sources: &[(SourceId, SourceSnapshot)]) {
+    if sources.is_empty() {
+        return;
+    }
+    let now_ms = unix_ms();
+    type Value = fn(&SourceSnapshot, i64) -> Option<f64>;
+    let gauges: [(&str, &str, Value); 3] = [
+        ("frostline_source_polled_here", "1 where this process polls the source", |source, _| {
+            Some(u8::from(source.phase != SourcePhase::Standby).into())
+        }),
+        ("frostline_source_age_seconds", "Age of the source's newest data, where this process polls it", {
+            |source, now_ms| source.newest_ms.map(|newest_ms| (now_ms - newest_ms).max(0) as f64 / 1_000.0)
+        }),
+        ("frostline_source_late", "1 while the source's newest data are older than usual", |source, _| {
+            Some(u8::from(source.is_late).into())
+        }),
+    ];
+    for (name, help, value) in gauges {
+        let labelled = |(id, source): &(SourceId, SourceSnapshot)| {
+            Some((format!("{{source=\"{id}\"}}"), value(source, now_ms)?))
+        };
+        gauge(text, name, help, &sources.iter().filter_map(labelled).collect::<Vec<_>>());
     }
 }
 

@@ -17,7 +17,7 @@ const fn file(path: &'static str, content_type: &'static str, text: &'static str
 
 const SCRIPT: &str = "text/javascript; charset=utf-8";
 
-pub(super) static FILES: [File; 19] = [
+pub(super) static FILES: [File; 20] = [
     file("/", "text/html; charset=utf-8", include_str!("page/index.html")),
     file("/style.css", "text/css; charset=utf-8", include_str!("page/style.css")),
     file("/app.js", SCRIPT, include_str!("page/app.js")),
@@ -32,6 +32,7 @@ pub(super) static FILES: [File; 19] = [
     file("/points.js", SCRIPT, include_str!("page/points.js")),
     file("/score.js", SCRIPT, include_str!("page/score.js")),
     file("/search.js", SCRIPT, include_str!("page/search.js")),
+    file("/sources.js", SCRIPT, include_str!("page/sources.js")),
     file("/station.js", SCRIPT, include_str!("page/station.js")),
     file("/tonight.js", SCRIPT, include_str!("page/tonight.js")),
     file("/units.js", SCRIPT, include_str!("page/units.js")),

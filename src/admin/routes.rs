@@ -25,10 +25,11 @@ pub(super) const OPEN: [Route; 2] = [
 /// Answered until the client goes, so counted apart from the others.
 pub(super) const STREAMS: [Route; 1] = [("/api/v1/events", |resource| resource.get(api::events))];
 
-pub(super) const GUARDED: [Route; 19] = [
+pub(super) const GUARDED: [Route; 20] = [
     ("/metrics", |resource| resource.get(api::metrics)),
     ("/api/v1/status", |resource| resource.get(api::status)),
     ("/api/v1/stages", |resource| resource.get(api::stages)),
+    ("/api/v1/sources", |resource| resource.get(api::sources)),
     ("/api/v1/partitions", |resource| resource.get(api::partitions)),
     ("/api/v1/stations", |resource| resource.get(api::stations)),
     ("/api/v1/stations/{id}", |resource| resource.get(api::station)),

@@ -5,8 +5,8 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use frostline_engine::record::unix_ms;
-use frostline_engine::runtime::{Board, Inspector, Phase, TaskSnapshot, Totals};
-use frostline_engine::{NamedCounts, Stage, StageId, Topology};
+use frostline_engine::runtime::{Board, Inspector, Phase, SourceBoard, SourceSnapshot, TaskSnapshot, Totals};
+use frostline_engine::{NamedCounts, SourceId, Stage, StageId, Topology};
 use serde::Serialize;
 use serde_json::{Value, json};
 
@@ -40,6 +40,8 @@ pub struct View {
     pub totals: Arc<Totals>,
     /// Where each task stands.
     pub board: Arc<Board>,
+    /// Where each source stands that this process may poll.
+    pub sources: Arc<SourceBoard>,
     /// The station table, as far as a stage here needs it.
     pub stations: Arc<StationIndex>,
     /// The rules in force.
@@ -159,6 +161,20 @@ impl Shown {
             row
         };
         self.view.board.snapshot().iter().map(row).collect()
+    }
+
+    /// The sources, with the age of their newest data.
+    pub(super) fn sources(&self) -> Value {
+        let now_ms = unix_ms();
+        let age = |ms: Option<i64>| ms.map(|ms| ((now_ms - ms) / 1_000).max(0));
+        let row = |(id, source): &(SourceId, SourceSnapshot)| {
+            let mut row = json!(source);
+            row["source"] = json!(id);
+            row["age_seconds"] = json!(age(source.newest_ms));
+            row["succeeded_seconds_ago"] = json!(age(source.succeeded_at_ms));
+            row
+        };
+        self.view.sources.snapshot().iter().map(row).collect()
     }
 
     pub(super) fn status(&self) -> Value {

@@ -44,6 +44,7 @@ pub(super) fn start(
         stages: daemon.engine.stages().to_vec(),
         totals: daemon.engine.totals(),
         board: daemon.engine.board(),
+        sources: daemon.engine.sources(),
         stations: Arc::clone(&daemon.stations),
         rules,
         change_rules: listening.has_token().then(|| change_rules(config)),

@@ -8,6 +8,7 @@ import { Pipeline } from './pipeline.js';
 import { CHANCE_EDGES, LEGEND, PALETTE, Points } from './points.js';
 import { Score } from './score.js';
 import { StationSearch } from './search.js';
+import { showSources } from './sources.js';
 import { knownStation, StationPanel, stationOf } from './station.js';
 import { Tonight } from './tonight.js';
 import { percent, number, temperature, when } from './units.js';
@@ -310,6 +311,7 @@ async function loadStatus() {
     page.statusError = error.message;
   }
   drawStatus();
+  showSources(array(await get('sources').catch(() => [])));
 }
 
 async function loadProcesses() {

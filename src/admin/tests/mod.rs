@@ -30,6 +30,7 @@ fn shown(change_rules: Option<ChangeRules>) -> web::Data<Shown> {
         stages: Vec::new(),
         totals: Arc::new(Totals::new(topology.counters())),
         board: Arc::default(),
+        sources: Arc::default(),
         stations: Arc::new(StationIndex::new(Default::default())),
         rules: Arc::default(),
         change_rules,

@@ -51,6 +51,8 @@ struct Heard {
     stages: Vec<Value>,
     partitions: Vec<Value>,
     alerts: Vec<Value>,
+    /// What the daemon fetches by itself.
+    sources: Vec<Value>,
     /// Why nothing new was heard, and since when.
     silence: Option<(String, Instant)>,
 }
@@ -101,6 +103,7 @@ impl Daemon {
         heard.stages = list("stages").await?;
         heard.partitions = list("partitions").await?;
         heard.alerts = list(&format!("alerts?limit={ALERTS}")).await?;
+        heard.sources = list("sources").await?;
         heard.silence = None;
         Ok(())
     }
@@ -203,10 +206,34 @@ fn alert_line(record: &Value) -> String {
     format!("{:<9} {:<24} {}", text(alert, "transition"), text(alert, "rule_id"), text(alert, "message"))
 }
 
+/// A source in a line, and whether something is wrong with it.
+fn source_line(source: &Value) -> (String, bool) {
+    let span = |seconds: u64| match seconds {
+        0..120 => format!("{seconds} s"),
+        120..7_200 => format!("{} min", seconds / 60),
+        7_200..172_800 => format!("{} h", seconds / 3_600),
+        _ => format!("{} days", seconds / 86_400),
+    };
+    let age = source["age_seconds"].as_u64().map_or_else(|| "unknown".to_owned(), span);
+    let is_late = source["is_late"] == true;
+    let late = if is_late { "  LATE" } else { "" };
+    let reason =
+        [&source["failure"], &source["remark"]].into_iter().find_map(Value::as_str).unwrap_or_default();
+    let line = format!(
+        "{:<10} {:<8} newest data {age} old{late}  {} records  {}",
+        text(source, "source"),
+        text(source, "phase"),
+        number(source, "records"),
+        output::clean(reason)
+    );
+    (line, is_late || source["failure"].is_string())
+}
+
 fn print(common: &Common, heard: &Heard) -> Result<(), Failed> {
     if common.json {
         return Ok(output::json(&serde_json::json!({
-            "status": heard.status, "stages": heard.stages, "partitions": heard.partitions, "alerts": heard.alerts,
+            "status": heard.status, "stages": heard.stages, "partitions": heard.partitions, "sources": heard.sources,
+            "alerts": heard.alerts,
         }))?);
     }
     let status = &heard.status;
@@ -222,5 +249,6 @@ fn print(common: &Common, heard: &Heard) -> Result<(), Failed> {
     };
     output::line(&format!("{DIM}{}{DIM:#}", row(HEADINGS.map(str::to_owned))))?;
     heard.stages.iter().try_for_each(|stage| output::line(&row(cells(stage))))?;
+    heard.sources.iter().try_for_each(|source| output::line(&source_line(source).0))?;
     Ok(heard.alerts.iter().take(10).try_for_each(|record| output::line(&alert_line(record)))?)
 }

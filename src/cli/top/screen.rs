@@ -8,7 +8,7 @@ use ratatui::widgets::{Block, Cell, Paragraph, Row, Table};
 use serde_json::Value;
 
 use super::super::output;
-use super::{HEADINGS, Heard, alert_line, cells, text, uptime};
+use super::{HEADINGS, Heard, alert_line, cells, source_line, text, uptime};
 
 /// A stage that is older than this, in seconds, lags.
 const LAG_SECONDS: f64 = 10.0;
@@ -16,10 +16,12 @@ const LAG_SECONDS: f64 = 10.0;
 /// Draws all of it, as far as there is room.
 pub(super) fn draw(frame: &mut Frame<'_>, heard: &Heard) {
     let rows = u16::try_from(heard.stages.len()).unwrap_or(u16::MAX);
-    let [head, stages, partitions, alerts, foot] = Layout::vertical([
+    let sources_height = if heard.sources.is_empty() { 0 } else { heard.sources.len() + 2 };
+    let [head, stages, partitions, sources, alerts, foot] = Layout::vertical([
         Constraint::Length(1),
         Constraint::Length(rows.saturating_add(3)),
         Constraint::Length(rows.saturating_add(2)),
+        Constraint::Length(u16::try_from(sources_height).unwrap_or(u16::MAX)),
         Constraint::Min(3),
         Constraint::Length(1),
     ])
@@ -27,6 +29,7 @@ pub(super) fn draw(frame: &mut Frame<'_>, heard: &Heard) {
     draw_head(frame, head, heard);
     draw_stages(frame, stages, heard);
     draw_partitions(frame, partitions, heard);
+    draw_sources(frame, sources, heard);
     draw_alerts(frame, alerts, heard);
     let foot_line = match &heard.silence {
         Some((reason, since)) => {
@@ -92,6 +95,15 @@ fn draw_partitions(frame: &mut Frame<'_>, area: Rect, heard: &Heard) {
     frame.render_widget(Paragraph::new(lines).block(Block::bordered().title(title)), area);
 }
 
+fn draw_sources(frame: &mut Frame<'_>, area: Rect, heard: &Heard) {
+    let lines = heard.sources.iter().map(|source| {
+        let (line, is_wrong) = source_line(source);
+        if is_wrong { Line::from(line).yellow() } else { Line::from(line) }
+    });
+    let lines: Vec<Line<'_>> = lines.collect();
+    frame.render_widget(Paragraph::new(lines).block(Block::bordered().title("sources")), area);
+}
+
 fn draw_alerts(frame: &mut Frame<'_>, area: Rect, heard: &Heard) {
     let lines: Vec<Line<'_>> = heard.alerts.iter().map(|record| Line::from(alert_line(record))).collect();
     frame.render_widget(Paragraph::new(lines).block(Block::bordered().title("newest alerts")), area);
@@ -122,9 +134,13 @@ mod tests {
             alerts: vec![
                 json!({ "alert": { "transition": "fired", "rule_id": "frost", "message": "TMIN\u{1b}[31m" } }),
             ],
+            sources: vec![
+                json!({ "source": "metar", "phase": "failing", "records": 12, "age_seconds": 7_300, "is_late": true,
+                "failure": "aviationweather.gov answers 503" }),
+            ],
             silence: Some(("nobody answers".into(), Instant::now())),
         };
-        let mut terminal = Terminal::new(TestBackend::new(110, 20)).unwrap();
+        let mut terminal = Terminal::new(TestBackend::new(110, 24)).unwrap();
         terminal.draw(|frame| draw(frame, &heard)).unwrap();
         let screen: String = terminal.backend().buffer().content().iter().map(|cell| cell.symbol()).collect();
         for part in [
@@ -138,6 +154,8 @@ mod tests {
             "■ ■",
             "frost",
             "nobody answers",
+            "2 h old  LATE",
+            "answers 503",
         ] {
             assert!(screen.contains(part), "{part} in {screen}");
         }
