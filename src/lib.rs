@@ -12,6 +12,7 @@
 //! | [`backtest`] | what rules would have fired, over history |
 //! | [`admin`] | HTTP for operators: health, metrics, stages and partitions; the page |
 //! | [`notify`] | hands messages to mail servers, gateways and webhooks |
+//! | [`sources`] | fetches observations from public weather services |
 //! | [`chaos`] | tries to break the daemon, and proves that nothing was lost or repeated |
 //! | [`app`] | the stages and tables as one topology, made from the configuration |
 //! | [`stages`] | the processors, pure; [`stages::driver`] runs them without a broker |
@@ -27,6 +28,7 @@
 //! | [`outlook`] | how cold the coming night becomes |
 //! | [`hourly`] | hourly observations, the sun and nights |
 //! | [`noaa`] | GHCN-Daily lines, stations, observations, units |
+//! | [`outbound`] | which addresses clients of HTTP may connect to, and their errors as sentences |
 //! | [`printable`] | text from outside, without what steers a terminal |
 //! | [`bounded`] | lines and small files of bounded size |
 
@@ -47,10 +49,12 @@ pub mod hourly;
 pub mod near_search;
 pub mod noaa;
 pub mod notify;
+pub mod outbound;
 pub mod outlook;
 pub mod printable;
 pub mod publishing;
 pub mod rules;
+pub mod sources;
 pub mod stages;
 pub mod tables;
 pub mod weather_server;

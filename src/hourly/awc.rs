@@ -8,6 +8,9 @@ use super::metar_groups::{M_S_PER_KNOT, cloud_oktas, hpa_of_inches, rounded};
 use super::night::utc_time;
 use crate::noaa::csv_fields;
 
+/// Stands for a missing value in some files.
+const MISSING: f64 = -99.99;
+
 /// The columns, found by the names in the header.
 pub struct AwcCsv {
     names: Vec<String>,
@@ -51,7 +54,7 @@ impl AwcCsv {
         let field = |at: usize| fields.get(at).map_or("", |field| field.trim());
         let value = |name: &str| {
             let at = self.names.iter().position(|found| found == name)?;
-            field(at).parse().ok().filter(|number: &f64| number.is_finite())
+            field(at).parse().ok().filter(|number: &f64| number.is_finite() && *number != MISSING)
         };
         let time = field(self.time);
         let time = utc_time(time).ok_or_else(|| format!("observation_time {time:?} is not a time in UTC"))?;
@@ -115,6 +118,8 @@ mod tests {
         assert_eq!((report.pressure_hpa, report.cloud_oktas), (Some(1_016.3), Some(7)));
         let empty = read(",KSFO,2016-01-31T04:56:00Z,-99.99,-99.99,,,,,,,null,,,,,").unwrap().metar;
         assert_eq!((empty.temperature_c, empty.pressure_hpa, empty.cloud_oktas), (None, None, None));
+        let nines = read(",KSFO,2016-01-31T04:56:00Z,-99.99,-99.99,-99.99,-99.99,,,,,,,,,,").unwrap().metar;
+        assert_eq!((nines.temperature_c, nines.dew_point_c), (None, None));
         assert!(read("KSFO,KSFO,today,,,,,,,,,,,,,,").unwrap_err().contains("observation_time"));
         assert!(read("KSFO 310456Z,KSFO").unwrap_err().contains("2 fields"));
     }

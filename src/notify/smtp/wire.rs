@@ -11,7 +11,7 @@ use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, ReadBuf};
 use tokio::time::{Instant, timeout_at};
 use tokio_rustls::TlsConnector;
 
-use crate::notify::tls;
+use crate::outbound::explained;
 
 /// Longest line of an answer. RFC 5321 allows 512 bytes; some servers send more.
 const LINE_BYTES_MAX: usize = 4_096;
@@ -196,7 +196,7 @@ impl Wire {
         let (patience, stream) = (self.patience, self.stream);
         let handshake = async {
             tls.connect(name.clone(), stream).await.map_err(|error| {
-                let reason = tls::explained(&error).unwrap_or_else(|| error.to_string());
+                let reason = explained(&error).unwrap_or_else(|| error.to_string());
                 Failure::Broken { step, reason }
             })
         };
@@ -276,7 +276,7 @@ impl Wire {
 }
 
 fn broken(step: Step, error: &io::Error) -> Failure {
-    let reason = tls::explained(error).unwrap_or_else(|| error.to_string());
+    let reason = explained(error).unwrap_or_else(|| error.to_string());
     Failure::Broken { step, reason }
 }
 

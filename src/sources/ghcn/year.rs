@@ -1,0 +1,108 @@
+//! Files of years: 160 MB, so they come in parts, each within the time of a poll, into a temporary file.
+
+use std::fs::File;
+use std::io::Write;
+
+use frostline_engine::PollError;
+
+use super::Ghcn;
+use super::lines::Lines;
+use crate::sources::client::{Answer, Fresh, Part, Request, Validators};
+
+/// The size of a part.
+const PART_BYTES: u64 = 16 << 20;
+/// Most bytes of a file, packed.
+const BYTES_MAX: u64 = 1 << 30;
+/// Most bytes of a file, unpacked.
+const UNPACKED_MAX: u64 = 16 << 30;
+/// After so many failures a download begins again: the file may have changed in a way that the service does not say.
+const FAILURES_MAX: u32 = 3;
+
+/// `2026.csv.gz`.
+pub(super) fn name(year: u16) -> String {
+    format!("{year}.csv.gz")
+}
+
+/// A file, as far as it has come.
+pub(super) struct Download {
+    year: u16,
+    version: Validators,
+    file: File,
+    size: u64,
+    failures: u32,
+}
+
+impl Download {
+    fn new(year: u16, version: Validators) -> Result<Self, String> {
+        let file =
+            tempfile::tempfile().map_err(|error| format!("no temporary file can be made ({error})"))?;
+        Ok(Self { year, version, file, size: 0, failures: 0 })
+    }
+
+    /// Appends what has come. Returns whether it is all.
+    fn take(&mut self, fresh: &Fresh) -> Result<bool, String> {
+        self.file.write_all(&fresh.bytes).map_err(|error| {
+            format!("a temporary file cannot be written ({error}): is there space in the folder for temporary files?")
+        })?;
+        self.size += fresh.bytes.len() as u64;
+        match fresh.part_of {
+            Some(total) if total > BYTES_MAX => {
+                Err(format!("the file has {total} bytes, at most {BYTES_MAX} are accepted"))
+            }
+            Some(total) if self.size > total || fresh.bytes.is_empty() => {
+                Err(format!("the parts have {} bytes, and the file has {total}", self.size))
+            }
+            Some(total) => Ok(self.size == total),
+            None => Ok(true),
+        }
+    }
+}
+
+impl Ghcn {
+    /// Fetches the next part of a year's file; after the last one its lines are there.
+    pub(super) fn fetch_year(&mut self, year: u16) -> Result<Answer, PollError> {
+        let url = format!("{}/by_year/{}", self.settings.base, name(year));
+        let wrong = |reason: String| PollError::new(format!("{url}: {reason}"));
+        let mut download = self.download.take().filter(|download| download.year == year);
+        let from = download.as_ref().map_or(0, |download| download.size);
+        let validators = download.as_ref().map(|download| download.version.clone()).unwrap_or_default();
+        let part = Some(Part { from, bytes: PART_BYTES });
+        // A service that gives no parts gives the whole file; early in the year that is small enough.
+        let request = Request { validators, part, ..Request::packed(&url, 2 * PART_BYTES as usize) };
+        let answer = match self.fetch.get(&request) {
+            Ok(answer) => answer,
+            Err(error) => {
+                self.download = download.filter(|download| download.failures + 1 < FAILURES_MAX);
+                if let Some(download) = &mut self.download {
+                    download.failures += 1;
+                }
+                return Err(error);
+            }
+        };
+        let Answer::New(fresh) = &answer else {
+            self.download = download;
+            return Ok(answer);
+        };
+        let is_whole = fresh.part_of.is_none();
+        let is_other = |download: &Download| download.version != fresh.validators;
+        if from > 0 && (is_whole || download.as_ref().is_some_and(is_other)) {
+            download = None;
+            if !is_whole {
+                // A part of another version: the next poll begins again.
+                return Ok(answer);
+            }
+        }
+        let mut download = match download {
+            Some(download) => download,
+            None => Download::new(year, fresh.validators.clone()).map_err(wrong)?,
+        };
+        if download.take(fresh).map_err(wrong)? {
+            let version = download.version.to_bytes();
+            let lines = Lines::of_year(name(year), version, download.file, UNPACKED_MAX);
+            self.lines = Some(lines.map_err(wrong)?);
+        } else {
+            self.download = Some(download);
+        }
+        Ok(answer)
+    }
+}
