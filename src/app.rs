@@ -3,18 +3,22 @@
 //! Whoever lists stages or topics asks the topology. A new stage needs its processor in [`crate::stages`], its topics in
 //! `config/topics.rs` and its entry here.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
 use frostline_engine::kafka::ClientSettings;
 use frostline_engine::record::{Record, unix_ms};
 use frostline_engine::runtime::{Failure, Summary, TopicTail};
-use frostline_engine::{Engine, RecordSize, RunOptions, Stage, StageId, StartError, Topology};
+use frostline_engine::{
+    Engine, RecordSize, RunOptions, Stage, StageId, StartError, Topology, TopologyBuilder,
+};
 
 use crate::config::{Config, topic};
 use crate::near_search::NearSearch;
-use crate::noaa::RecentDays;
-use crate::rules::{Condition, Feed, RuleSet, Scope};
+use crate::noaa::{RecentDays, Station, StationId};
+use crate::rules::{Condition, Feed, Place, RuleSet, Scope};
+use crate::sources::{self, Known, Watched};
 use crate::stages::{
     self, Alert, Assemble, AssembleSettings, Deliver, DeliverSettings, Enrich, Filter, KEPT_HEADERS, Limits,
     Notify, Outlet, Outlook, StationIndex, Watch, count,
@@ -163,9 +167,49 @@ pub fn topology(config: &Config, ingredients: &Ingredients) -> Result<Topology, 
         move || RuleTable::new(Arc::clone(&rules))
     });
     let delivering = delivering.unwrap_or_else(|| Delivering::nowhere(config));
-    let builder =
-        builder.stage(notify(config, limits, &delivering)).stage(deliver(config, rules, limits, delivering));
+    let builder = builder
+        .stage(notify(config, limits, &delivering))
+        .stage(deliver(config, Arc::clone(&rules), limits, delivering))
+        .positions(topic(topic::POSITIONS));
+    let sources = sources::sources(config, &known_to_sources(config, stations, rules));
+    let sources = sources.map_err(|reason| StartError::Usage(format!("[follow]: {reason}")))?;
+    let builder = sources.into_iter().fold(builder, TopologyBuilder::source);
     builder.build().map_err(|error| StartError::Usage(error.to_string()))
+}
+
+/// What sources are told of stations and rules.
+fn known_to_sources(config: &Config, stations: Arc<StationIndex>, rules: Arc<RuleSet>) -> Known {
+    let airports = Arc::clone(&stations);
+    let needs: &[&str] = if config.alert.rule_file().is_none() { &[STATIONS, RULES] } else { &[STATIONS] };
+    Known {
+        find: Arc::new(move |icao| airports.find_icao(icao)),
+        watched: Arc::new(move || watched(&rules, &stations)),
+        needs: [&[STATIONS], needs],
+    }
+}
+
+/// The stations of rules over nights and hours, each once.
+fn watched(rules: &RuleSet, stations: &StationIndex) -> Vec<Watched> {
+    let rules = rules.all();
+    let of_moments = rules.iter().filter(|rule| Feed::MOMENTS.contains(&rule.feed()));
+    let ids: BTreeSet<StationId> = of_moments
+        .filter_map(|rule| match rule.place {
+            Place::Station(station) => Some(station),
+            // A condition may choose thousands; forecasts are for those that are named.
+            Place::Where(_) | Place::Unresolved(_) => None,
+        })
+        .collect();
+    let watched = |id: StationId| {
+        let station: Station = serde_json::from_str(&stations.get(id)?).ok()?;
+        Some(Watched {
+            id,
+            latitude: station.location.lat,
+            longitude: station.location.lon,
+            elevation: station.elevation,
+            is_us: station.country_code == "US",
+        })
+    };
+    ids.into_iter().filter_map(watched).collect()
 }
 
 fn outlook(config: &Config, stations: Arc<StationIndex>, limits: Limits) -> Stage {

@@ -29,8 +29,8 @@ Examples:
 #[derive(Args)]
 #[command(after_help = EXAMPLES)]
 pub(super) struct RunArguments {
-    /// Stages to run, with commas: assemble, enrich, filter, alert, notify, deliver [default: all;
-    /// the last two only where [notify] says how people are told]
+    /// Stages to run, with commas: assemble, enrich, filter, outlook, alert, watch, notify, deliver, and sources for what
+    /// [follow] names [default: all; notify and deliver only with [notify], sources only with [follow]]
     #[arg(long, value_delimiter = ',', value_name = "STAGES")]
     stages: Vec<String>,
     /// Process up to the end offsets seen at the start, downstream stages included; then commit and end
@@ -57,6 +57,7 @@ pub(super) async fn run(common: &Common, arguments: &RunArguments) -> Result<(),
     // Before anything counts.
     let recorder = Recorder::install().map_err(|reason| Failed::Working(anyhow::anyhow!(reason)))?;
     let mut options = AppOptions::of_stages(stages);
+    options.run.polls_sources = polls_sources(&config, arguments)?;
     let courier = start_courier(&config, &rules, &mut options)?;
     let listening = admin::listen(&config)?;
     options.run.advertised =
@@ -80,6 +81,21 @@ pub(super) async fn run(common: &Common, arguments: &RunArguments) -> Result<(),
     end
 }
 
+/// Whether this process polls what `[follow]` names.
+fn polls_sources(config: &Config, arguments: &RunArguments) -> Result<bool, Failed> {
+    let is_asked = arguments.stages.iter().any(|name| name == SOURCES);
+    if is_asked && !config.follow.is_on() {
+        let reason = "--stages sources: there is nothing to follow: configure [follow.metar], [follow.ghcn] or \
+                      [follow.forecast]";
+        return Err(Failed::Usage(anyhow::anyhow!(reason)));
+    }
+    // What services have is never caught up with.
+    Ok(config.follow.is_on() && !arguments.until_caught_up && (is_asked || arguments.stages.is_empty()))
+}
+
+/// What `--stages` calls the sources.
+const SOURCES: &str = "sources";
+
 /// The stages that were asked for; without any, all that have something to do.
 fn choose_stages(config: &Config, asked: &[String]) -> Result<Vec<StageId>, Failed> {
     let topology = app::outline(config)?;
@@ -90,7 +106,7 @@ fn choose_stages(config: &Config, asked: &[String]) -> Result<Vec<StageId>, Fail
         return Ok(all.filter(|stage| is_on || !sends(*stage)).collect());
     }
     let mut chosen = Vec::new();
-    for name in asked {
+    for name in asked.iter().filter(|name| *name != SOURCES) {
         let stage =
             topology.find(name).map_err(|error| Failed::Usage(anyhow::anyhow!("--stages: {error}")))?.id;
         if sends(stage) && !is_on {

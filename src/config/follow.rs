@@ -9,11 +9,13 @@ use super::{ConfigError, within};
 const INTERVAL_SECONDS_MIN: u64 = 60;
 
 /// What the daemon fetches by itself. Nothing, unless a service has its section.
-#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct FollowConfig {
     /// Where the services find whoever runs this daemon: a mail address or the address of a page. They ask for it.
     pub contact: String,
+    /// Shortest time between two requests to one host, in seconds; 0 only for services of one's own.
+    pub request_interval_seconds: u64,
     /// Whether services on this machine or in private networks may be asked.
     pub allow_private: bool,
     /// Hourly observations of the world's airports.
@@ -24,6 +26,20 @@ pub struct FollowConfig {
     pub forecast: Option<ForecastFollow>,
     /// Where `frostline stations fetch` finds the files of stations.
     pub stations: StationFiles,
+}
+
+impl Default for FollowConfig {
+    fn default() -> Self {
+        Self {
+            contact: String::new(),
+            request_interval_seconds: INTERVAL_SECONDS_MIN,
+            allow_private: false,
+            metar: None,
+            ghcn: None,
+            forecast: None,
+            stations: StationFiles::default(),
+        }
+    }
 }
 
 /// Hourly observations of the world's airports, from one small file a minute.
@@ -144,7 +160,9 @@ impl FollowConfig {
                 return Err(ConfigError::of_key(key, reason));
             }
         }
-        let least = if self.allow_private { 1 } else { INTERVAL_SECONDS_MIN };
+        let of_host = if self.allow_private { 0 } else { INTERVAL_SECONDS_MIN };
+        within("follow.request_interval_seconds", self.request_interval_seconds, of_host, 3_600)?;
+        let least = of_host.max(1);
         if let Some(metar) = &self.metar {
             within("follow.metar.interval_seconds", metar.interval_seconds, least, 3_600)?;
             within("follow.metar.late_after_minutes", metar.late_after_minutes, 1, 10_080)?;

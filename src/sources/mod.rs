@@ -7,14 +7,24 @@
 //! | source | what it gives | topic |
 //! | --- | --- | --- |
 //! | [`Metar`] | the airports' observations of the last hours, minutes after they are made | `noaa-hourly` |
+//! | [`Forecasts`] | what the coming night's lowest will be, by two weather services | `noaa-forecasts`, `noaa-hourly` |
 //! | [`Ghcn`] | the daily values of all stations, one or two days after they are made, with their corrections | `noaa-csv-raw` |
 
 #[cfg(test)]
 mod canned;
 pub mod client;
+mod forecast;
 mod ghcn;
 mod metar;
+mod topology;
 
 pub use self::client::{Answer, Client, ClientSettings, Fetch, Fresh, Part, Request, Validators};
-pub use self::ghcn::{CHANGE_HEADER, GHCN_BASE, GHCN_SINK, Ghcn, GhcnSettings};
-pub use self::metar::{FindStation, METAR_BASE, METAR_SINK, Metar};
+pub use self::forecast::{Forecasts, Watched, WatchedStations};
+pub use self::ghcn::{GHCN_SINK, Ghcn, GhcnSettings};
+pub use self::metar::{FindStation, METAR_SINK, Metar};
+pub use self::topology::{Known, sources};
+
+/// The name of the sink of hourly observations, and of forecasts beside them.
+pub const HOURLY_SINK: &str = "hourly";
+/// The name of the sink of forecasts.
+pub const FORECASTS_SINK: &str = "forecasts";

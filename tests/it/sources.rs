@@ -55,6 +55,7 @@ fn topology(topics: &Topics, polls: &Arc<AtomicU64>) -> Topology {
         sinks: vec![("out", TopicPlan::new(format!("{namespace}numbers"), 1))],
         interval: Duration::from_millis(20),
         late_after: Duration::from_secs(60),
+        needs: &[],
         poller: Arc::new(move || Box::new(Numbers(Arc::clone(&polls)))),
     };
     Topology::builder("test", namespace.as_str(), TopicPlan::new(format!("{namespace}dead"), 1))

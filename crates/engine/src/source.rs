@@ -78,6 +78,8 @@ pub struct Source {
     pub interval: Duration,
     /// A source whose newest data are older than this is late.
     pub late_after: Duration,
+    /// The tables that must have been read before its first poll, by name.
+    pub needs: &'static [&'static str],
     /// See [`PollerFactory`].
     pub poller: PollerFactory,
 }

@@ -130,7 +130,11 @@ mod tests {
         ];
         let found = read(answer(&steps, "celsius").as_bytes(), &night).unwrap().unwrap();
         assert_eq!((found.lowest_c, found.issued), (-3.5, parse_time("2026-11-28T15:00:00Z").unwrap()));
-        assert_eq!(read(answer(&steps[..3], "celsius").as_bytes(), &night), Ok(None), "it ends before the night");
+        assert_eq!(
+            read(answer(&steps[..3], "celsius").as_bytes(), &night),
+            Ok(None),
+            "it ends before the night"
+        );
         assert!(read(answer(&steps, "kelvin").as_bytes(), &night).unwrap_err().contains("kelvin"));
     }
 }

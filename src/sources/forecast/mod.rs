@@ -71,7 +71,8 @@ impl Poller for Forecasts {
             batch.next_in = Some(Duration::from_millis(wait.unsigned_abs()).min(self.interval));
             return Ok(batch);
         }
-        let asked = if next.is_us { self.ask_nws(next, position, &mut batch) } else { self.ask_met(next, position) };
+        let asked =
+            if next.is_us { self.ask_nws(next, position, &mut batch) } else { self.ask_met(next, position) };
         let answer = asked.map_err(|error| PollError {
             reason: format!("forecast for {}: {}", next.id, error.reason),
             retry_in: error.retry_in,
@@ -83,10 +84,20 @@ impl Poller for Forecasts {
 
 impl Forecasts {
     /// Asks for the station's cell first, where that is not known.
-    fn ask_nws(&self, station: &Watched, position: &Position, batch: &mut Batch) -> Result<Answer, PollError> {
+    fn ask_nws(
+        &self,
+        station: &Watched,
+        position: &Position,
+        batch: &mut Batch,
+    ) -> Result<Answer, PollError> {
         let known = position.get(&key(CELL, station.id)).and_then(Cell::of_position);
         let Some(cell) = known else {
-            let url = format!("{}/points/{},{}", self.nws_url, degrees(station.latitude), degrees(station.longitude));
+            let url = format!(
+                "{}/points/{},{}",
+                self.nws_url,
+                degrees(station.latitude),
+                degrees(station.longitude)
+            );
             return match self.fetch.get(&Request::text(&url, PACKED_BYTES_MAX, BYTES_MAX))? {
                 Answer::New(Fresh { bytes, .. }) => {
                     let cell = Cell::of_point(&bytes).map_err(PollError::new)?;
@@ -142,7 +153,8 @@ impl Forecasts {
             Answer::Unchanged { fresh_for } => fresh_for.unwrap_or_default().max(self.interval),
             Answer::NotDue(wait) => wait,
             Answer::NotFound => {
-                batch.remark = Some(format!("the service has no forecast for the place of station {}", station.id));
+                batch.remark =
+                    Some(format!("the service has no forecast for the place of station {}", station.id));
                 UNKNOWN_PLACE
             }
         };
@@ -160,7 +172,9 @@ impl Forecasts {
         now_ms: i64,
         batch: &mut Batch,
     ) -> Result<(), PollError> {
-        let Some(night) = Night::at(now_ms / 1_000, station.latitude, station.longitude) else { return Ok(()) };
+        let Some(night) = Night::at(now_ms / 1_000, station.latitude, station.longitude) else {
+            return Ok(());
+        };
         let wrong = |reason: String| PollError::new(format!("forecast for {}: {reason}", station.id));
         let (source, found) = if station.is_us {
             let cold = nws::read(&fresh.bytes, station.longitude).map_err(wrong)?;

@@ -83,7 +83,8 @@ pub(super) fn read(answer: &[u8], longitude: f64) -> Result<Cold, String> {
     }
     let grid: Grid = serde_json::from_slice(answer).map_err(|error| format!("not a grid: {error}"))?;
     let Properties { update_time, min_temperature } = grid.properties;
-    let issued = parse_time(&update_time).ok_or_else(|| format!("updateTime {update_time:?} is not a time"))?;
+    let issued =
+        parse_time(&update_time).ok_or_else(|| format!("updateTime {update_time:?} is not a time"))?;
     let layer = min_temperature.ok_or("it has no layer minTemperature")?;
     let to_celsius = unit(layer.uom.as_deref().unwrap_or_default())?;
     let night = |interval: &Interval| {
@@ -139,7 +140,8 @@ mod tests {
 
     #[test]
     fn cells_are_read_from_points() {
-        let answer = br#"{"properties":{"gridId":"PSR","gridX":161,"gridY":57,"forecastGridData":"https://x/"}}"#;
+        let answer =
+            br#"{"properties":{"gridId":"PSR","gridX":161,"gridY":57,"forecastGridData":"https://x/"}}"#;
         let cell = Cell::of_point(answer).unwrap();
         assert_eq!((cell.as_str(), Cell::of_position(b"PSR/161,57")), ("PSR/161,57", Some(cell.clone())));
         assert!(Cell::of_point(br#"{"properties":{"gridId":"../x","gridX":1,"gridY":2}}"#).is_err());

@@ -26,13 +26,10 @@ use self::names::{Difference, Next, compact, differences, next};
 use self::year::Download;
 use super::client::{Answer, Fetch, Fresh, Request};
 use crate::noaa::{Date, StationId};
+use crate::stages::CHANGE_HEADER;
 
-/// The service, unless the configuration names another.
-pub const GHCN_BASE: &str = "https://www.ncei.noaa.gov/pub/data/ghcn/daily";
 /// The name of the sink of lines.
 pub const GHCN_SINK: &str = "lines";
-/// The header that says what a line does: `insert`, `update` or `delete`.
-pub const CHANGE_HEADER: &str = "frostline-change";
 
 /// The list of differences has a few kilobytes a year.
 const LISTING_BYTES_MAX: usize = 8 << 20;
@@ -53,7 +50,7 @@ const WORK_KEY: &[u8] = b"work";
 /// How the source behaves.
 #[derive(Clone, Debug)]
 pub struct GhcnSettings {
-    /// The address of the folder, such as [`GHCN_BASE`].
+    /// The address of the folder.
     pub base: String,
     /// Where to begin at the very first start; `None`: behind the newest difference.
     pub since: Option<Date>,

@@ -19,10 +19,8 @@ use super::client::{Answer, Fetch, Fresh, Request, Validators};
 use crate::hourly::{AwcCsv, AwcReport, Hour};
 use crate::noaa::StationId;
 
-/// The service, unless the configuration names another.
-pub const METAR_BASE: &str = "https://aviationweather.gov";
 /// The name of the sink of observations.
-pub const METAR_SINK: &str = "hourly";
+pub const METAR_SINK: &str = super::HOURLY_SINK;
 
 const PATH: &str = "/data/cache/metars.cache.csv.gz";
 /// The file has a few hundred kilobytes, and a few megabytes unpacked.
@@ -64,7 +62,7 @@ struct Report {
 }
 
 impl Metar {
-    /// Asks the service at `base`, such as [`METAR_BASE`].
+    /// Asks the service at `base`, such as `https://aviationweather.gov`.
     pub fn new(fetch: Arc<dyn Fetch>, base: &str, find: FindStation) -> Self {
         Self { fetch, url: format!("{}{PATH}", base.trim_end_matches('/')), find }
     }

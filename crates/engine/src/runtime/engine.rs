@@ -115,7 +115,7 @@ impl Opened<'_> {
         options: &RunOptions,
     ) -> Result<Vec<TableFollower>, StartError> {
         let (mut followers, mut waiting) = (Vec::new(), Vec::new());
-        for spec in topology.tables_of(&options.stages) {
+        for spec in topology.tables_of(&options.stages, options.polls_sources) {
             let topic = spec.topic.name.as_str();
             let identity = if options.describe_topics {
                 self.admin.identify(&[topic])?.pop()

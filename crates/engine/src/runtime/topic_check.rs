@@ -42,8 +42,10 @@ pub(super) async fn check_topics(
         names.extend(stage.named_sinks.iter().map(|(_, topic)| topic.name.as_str()));
         names.extend(stage.changelog.as_ref().map(|changelog| changelog.name.as_str()));
     }
-    let tables: Vec<&str> =
-        topology.tables_of(&options.stages).map(|table| table.topic.name.as_str()).collect();
+    let tables: Vec<&str> = topology
+        .tables_of(&options.stages, options.polls_sources)
+        .map(|table| table.topic.name.as_str())
+        .collect();
     names.extend(&tables);
     if let Some(positions) = topology.positions().filter(|_| options.polls_sources) {
         names.push(&positions.name);

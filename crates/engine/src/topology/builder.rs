@@ -85,7 +85,7 @@ fn is_plain(name: &str) -> bool {
 
 fn check_sources(topology: &Topology) -> Result<(), TopologyError> {
     let (mut ids, mut partitions) = (BTreeSet::new(), BTreeMap::new());
-    for Source { id, partition, sinks, .. } in &topology.sources {
+    for Source { id, partition, sinks, needs, .. } in &topology.sources {
         let wrong = |what: String| Err(TopologyError(format!("source {id}: {what}")));
         let Some(positions) = &topology.positions else {
             return wrong("there is no topic of positions".into());
@@ -105,6 +105,11 @@ fn check_sources(topology: &Topology) -> Result<(), TopologyError> {
         }
         if let Some(other) = partitions.insert(partition, id) {
             return wrong(format!("its partition {partition} of {name} is that of source {other}"));
+        }
+        if let Some(missing) =
+            needs.iter().find(|name| !topology.tables.iter().any(|table| table.name == **name))
+        {
+            return wrong(format!("there is no table {missing}"));
         }
         if sinks.iter().any(|(_, sink)| sink.name == *name) {
             return wrong(format!("it writes {name}, where positions are"));
@@ -258,6 +263,7 @@ mod tests {
             sinks: vec![("lines", TopicPlan::new("lines", 5))],
             interval: Duration::from_secs(60),
             late_after: Duration::from_secs(600),
+            needs: &[],
             poller: Arc::new(|| Box::new(Silent)),
         };
         let build = |positions: TopicPlan, sources: Vec<Source>| {

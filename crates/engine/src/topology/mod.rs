@@ -281,14 +281,11 @@ impl Topology {
         &self.tables
     }
 
-    /// The tables that these stages need.
-    pub fn tables_of(&self, stages: &[StageId]) -> impl Iterator<Item = &TableSpec> {
-        let needs: BTreeSet<&str> = stages
-            .iter()
-            .filter_map(|stage| self.stage(*stage))
-            .flat_map(|stage| stage.needs)
-            .copied()
-            .collect();
+    /// The tables that these stages need, and the sources where they are polled.
+    pub fn tables_of(&self, stages: &[StageId], polls_sources: bool) -> impl Iterator<Item = &TableSpec> {
+        let stages = stages.iter().filter_map(|stage| self.stage(*stage)).flat_map(|stage| stage.needs);
+        let sources = self.sources.iter().filter(|_| polls_sources).flat_map(|source| source.needs);
+        let needs: BTreeSet<&str> = stages.chain(sources).copied().collect();
         self.tables.iter().filter(move |table| needs.contains(table.name))
     }
 
