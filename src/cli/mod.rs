@@ -16,6 +16,7 @@ mod descriptors;
 mod explain;
 mod explain_night;
 mod file_output;
+mod follow;
 mod generate;
 mod generate_job;
 mod history_arguments;
@@ -33,6 +34,7 @@ mod run;
 mod signals;
 mod station_search;
 mod stations;
+mod stations_fetch;
 mod tail;
 mod top;
 mod topics;
@@ -55,7 +57,7 @@ const EXAMPLES: &str = "\
 Examples:
   frostline demo                               the whole path, on a broker inside the process
   frostline topics create                      make the topics on a real broker
-  frostline stations import ghcnd-stations.txt --countries ghcnd-countries.txt --states ghcnd-states.txt
+  frostline stations fetch                     fill the station table with NOAA's files
   frostline run --config frostline.toml        the daemon
   frostline replay 2016.csv.gz --topic noaa-csv-raw
   frostline generate --days 7 --out week.csv   synthetic data of any size
@@ -121,6 +123,7 @@ enum Command {
     Run(run::RunArguments),
     Topics(topics::TopicsArguments),
     Stations(stations::StationsArguments),
+    Follow(follow::FollowArguments),
     Replay(replay::ReplayArguments),
     Convert(convert::ConvertArguments),
     Generate(generate::GenerateArguments),
@@ -284,6 +287,7 @@ async fn dispatch(arguments: Arguments) -> Result<(), Failed> {
         Command::Run(arguments) => run::run(&common, &arguments).await,
         Command::Topics(arguments) => topics::topics(&common, &arguments).await,
         Command::Stations(arguments) => stations::stations(&common, &arguments).await,
+        Command::Follow(arguments) => follow::follow(&common, &arguments).await,
         Command::Replay(arguments) => replay::replay(&common, &arguments).await,
         Command::Convert(arguments) => convert::convert(&common, arguments).await,
         Command::Generate(arguments) => generate::generate(&common, arguments).await,

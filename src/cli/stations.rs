@@ -10,6 +10,7 @@ use clap::{Args, Subcommand};
 use frostline_engine::kafka::{ClientSettings, Outgoing, Producer};
 
 use super::station_search::{self, SearchArguments, ShowArguments};
+use super::stations_fetch::{self, FetchArguments};
 use super::{Common, Failed, output, topics};
 use crate::bounded::read_line;
 use crate::config::topic;
@@ -21,6 +22,7 @@ Examples:
   frostline stations import ghcnd-stations.txt --countries ghcnd-countries.txt --states ghcnd-states.txt
   frostline stations import ghcnd-stations.txt --countries ghcnd-countries.txt --states ghcnd-states.txt \\
     --hourly ghcnh-station-list.csv
+  frostline stations fetch                                        get these files from NOAA, and import them
   frostline stations search seligman --stations ghcnd-stations.txt
   frostline stations search --near 33.45,-112.07 -n 5             of the broker's station table
   frostline stations show USC00027716 --stations ghcnd-stations.txt --data 2016.csv.gz
@@ -59,6 +61,7 @@ enum StationsCommand {
         #[arg(long, value_name = "FILE")]
         hourly: Option<PathBuf>,
     },
+    Fetch(FetchArguments),
     Search(SearchArguments),
     Show(ShowArguments),
 }
@@ -68,12 +71,13 @@ pub(super) async fn stations(common: &Common, arguments: &StationsArguments) -> 
         StationsCommand::Import { file, countries, states, hourly } => {
             import(common, file, (countries, states), hourly.as_deref()).await
         }
+        StationsCommand::Fetch(arguments) => stations_fetch::fetch(common, arguments).await,
         StationsCommand::Search(arguments) => station_search::search(common, arguments).await,
         StationsCommand::Show(arguments) => station_search::show(common, arguments).await,
     }
 }
 
-async fn import(
+pub(super) async fn import(
     common: &Common,
     file: &Path,
     (countries, states): (&Path, &Path),

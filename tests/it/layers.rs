@@ -60,6 +60,7 @@ const LAYERS: &[(&str, &[&str])] = &[
             "printable",
             "publishing",
             "rules",
+            "sources",
             "stages",
             "weather_server",
         ],

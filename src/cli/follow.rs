@@ -1,0 +1,142 @@
+//! `frostline follow`: asks one service once, and shows what came. Nothing is written.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use clap::Args;
+use frostline_engine::record::unix_ms;
+use frostline_engine::{Batch, PollError, Poller, Position, Source, SourceRecord};
+
+use super::output::{BOLD, DIM, YELLOW};
+use super::rules::source;
+use super::{Common, Failed, output};
+use crate::app::{self, Ingredients};
+use crate::config::Config;
+use crate::publishing::Live;
+use crate::rules::{Conditions, RuleSet};
+
+const EXAMPLES: &str = "\
+Examples:
+  frostline follow metar --once                 what airports report just now, for stations of the station table
+  frostline follow ghcn --once --show 3         NOAA's newest difference
+  frostline follow forecast --once --json       the forecast for a station that a rule watches, as records
+
+The service must have its section, such as [follow.metar], and [follow] its contact. `frostline run` follows all of them, and
+writes what comes; this command writes nothing.";
+
+/// Polls that come at once, one after the other, end after so many.
+const POLLS_MAX: u32 = 20;
+/// A service that puts a poll off for longer is not waited for.
+const WAIT_MAX: Duration = Duration::from_secs(90);
+
+/// Ask a weather service once, and show what came
+#[derive(Args)]
+#[command(after_help = EXAMPLES)]
+pub(super) struct FollowArguments {
+    /// metar, ghcn or forecast
+    source: String,
+    /// Ask once, write nothing, and end
+    #[arg(long, required = true)]
+    once: bool,
+    /// How many records are shown; --json prints all
+    #[arg(long, value_name = "N", default_value_t = 5)]
+    show: usize,
+}
+
+pub(super) async fn follow(common: &Common, arguments: &FollowArguments) -> Result<(), Failed> {
+    let config = common.load(&[])?;
+    let source = find(&config, &arguments.source).await?;
+    let spinner = output::spinner();
+    spinner.set_message(format!("asking {}", source.id));
+    let id = source.id;
+    let polled = tokio::task::spawn_blocking(move || poll(&source)).await;
+    spinner.finish_and_clear();
+    let batch = polled.map_err(|error| Failed::Working(error.into()))?;
+    let batch = batch.map_err(|error| Failed::Working(anyhow::anyhow!("{id}: {error}")))?;
+    print(common, arguments.show, &batch)
+}
+
+/// The source of the configuration, with the stations and rules that it asks for.
+async fn find(config: &Config, name: &str) -> Result<Source, Failed> {
+    let outline = app::outline(config)?;
+    let known: Vec<&str> = outline.sources().iter().map(|source| source.id.as_str()).collect();
+    if !known.contains(&name) {
+        let reason = match known.as_slice() {
+            [] => {
+                format!("there is nothing to follow: configure [follow] with a contact, and [follow.{name}]")
+            }
+            known => format!("unknown source `{name}`: configured are {}", known.join(", ")),
+        };
+        return Err(Failed::Usage(anyhow::anyhow!(reason)));
+    }
+    let rules = match name {
+        "forecast" => source::rules(config, None).await?.rule_set(&mut Conditions::default()),
+        _ => RuleSet::default(),
+    };
+    let ingredients = Ingredients::new(config, Arc::new(rules), None)?;
+    if name != "ghcn" {
+        let stations = Live::connect(config).await?.stations()?;
+        if stations.is_empty() {
+            let reason = "the station table is empty: fill it with `frostline stations fetch`";
+            return Err(Failed::Usage(anyhow::anyhow!(reason)));
+        }
+        stations.iter().for_each(|station| ingredients.stations.insert(station));
+    }
+    let topology = app::topology(config, &ingredients)?;
+    let found = topology.sources().iter().find(|source| source.id.as_str() == name).cloned();
+    found.ok_or_else(|| Failed::Working(anyhow::anyhow!("source {name} has gone")))
+}
+
+/// Polls from the beginning until something came, or the service has nothing more at once.
+fn poll(source: &Source) -> Result<Batch, PollError> {
+    let mut poller: Box<dyn Poller> = (source.poller)();
+    let (mut position, mut batch) = (Position::default(), Batch::default());
+    for _ in 0..POLLS_MAX {
+        batch = poller.poll(&position, unix_ms())?;
+        for (key, value) in &batch.changes {
+            position.apply(key, value.as_deref());
+        }
+        match batch.next_in {
+            Some(wait) if batch.records.is_empty() && wait <= WAIT_MAX => std::thread::sleep(wait),
+            _ => break,
+        }
+    }
+    Ok(batch)
+}
+
+fn print(common: &Common, show: usize, batch: &Batch) -> Result<(), Failed> {
+    if common.json {
+        return Ok(batch.records.iter().try_for_each(|record| output::json(&as_json(record)))?);
+    }
+    for record in batch.records.iter().take(show) {
+        let headers: Vec<String> = record
+            .headers
+            .iter()
+            .map(|(name, value)| format!("{name}={}", output::clean(&String::from_utf8_lossy(value))))
+            .collect();
+        let value = output::clean(&String::from_utf8_lossy(&record.value));
+        output::line(&format!("{DIM}{:<9} {}{DIM:#} {value}", record.sink, headers.join(" ")))?;
+    }
+    let more = batch.records.len().saturating_sub(show);
+    if more > 0 {
+        output::line(&format!("{DIM}… and {} more{DIM:#}", output::grouped(more as u64)))?;
+    }
+    let age = batch.newest_ms.map(|newest_ms| (unix_ms() - newest_ms).max(0) / 60_000);
+    let age =
+        age.map_or_else(|| "no data yet".to_owned(), |minutes| format!("newest data {minutes} minutes old"));
+    output::line(&format!("{BOLD}{}{BOLD:#} records, {age}", output::grouped(batch.records.len() as u64)))?;
+    if let Some(remark) = &batch.remark {
+        output::note(&format!("{YELLOW}warning{YELLOW:#}  {}", output::clean(remark)));
+    }
+    Ok(())
+}
+
+fn as_json(record: &SourceRecord) -> serde_json::Value {
+    let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+    let headers: serde_json::Map<String, serde_json::Value> =
+        record.headers.iter().map(|(name, value)| ((*name).to_owned(), text(value).into())).collect();
+    serde_json::json!({
+        "sink": record.sink, "key": text(&record.key), "value": text(&record.value), "headers": headers,
+        "timestamp_ms": record.timestamp_ms,
+    })
+}
