@@ -6,6 +6,8 @@
 
 mod met_norway;
 mod nws;
+#[cfg(test)]
+mod tests;
 
 use std::sync::Arc;
 use std::time::Duration;

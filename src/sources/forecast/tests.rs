@@ -1,0 +1,98 @@
+//! Which forecast is asked for, and what is written of it.
+
+use super::super::canned::{Canned, poll, version};
+use super::*;
+
+const NOW_MS: i64 = 1_795_888_800_000; // 2026-11-28T18:00:00Z
+const MINUTE_MS: i64 = 60_000;
+
+fn watched(id: &str, is_us: bool, longitude: f64) -> Watched {
+    let id = StationId::parse(id.as_bytes()).unwrap();
+    Watched { id, latitude: 33.6, longitude, elevation: Some(449.4), is_us }
+}
+
+fn forecasts(canned: &Arc<Canned>, stations: Vec<Watched>) -> Forecasts {
+    Forecasts {
+        fetch: Arc::<Canned>::clone(canned),
+        stations: Arc::new(move || stations.clone()),
+        nws_url: "https://nws".into(),
+        met_norway_url: "https://met".into(),
+        interval: Duration::from_secs(3_600),
+    }
+}
+
+fn point(x: i64) -> String {
+    format!(r#"{{"properties":{{"gridId":"PSR","gridX":{x},"gridY":57}}}}"#)
+}
+
+fn grid(issued: &str, lowest: &str) -> String {
+    format!(
+        r#"{{"properties":{{"updateTime":"{issued}","minTemperature":{{"uom":"wmoUnit:degC","values":[{{"validTime":"2026-11-29T02:00:00+00:00/PT14H","value":{lowest}}}]}}}}}}"#
+    )
+}
+
+#[test]
+fn a_station_of_the_us_is_asked_for_by_its_cell() {
+    let canned = Canned::new();
+    let mut poller = forecasts(&canned, vec![watched("USW00003192", true, -111.91)]);
+    let mut position = Position::default();
+    canned.file(point(161), "");
+    assert!(poll(&mut poller, &mut position, NOW_MS).unwrap().records.is_empty());
+    canned.file(grid("2026-11-28T17:51:43+00:00", "-1.25"), "a");
+    let batch = poll(&mut poller, &mut position, NOW_MS).unwrap();
+    let urls: Vec<String> = canned.asked().into_iter().map(|asked| asked.url).collect();
+    assert_eq!(urls, ["https://nws/points/33.6,-111.91", "https://nws/gridpoints/PSR/161,57"]);
+    assert_eq!(batch.records.iter().map(|record| record.sink).collect::<Vec<_>>(), ["forecasts", "hourly"]);
+    let forecast = Forecast::parse(&batch.records[1].value).unwrap();
+    assert_eq!((forecast.night.to_string().as_str(), forecast.lowest_c), ("2026-11-28", -1.25));
+    assert_eq!(batch.newest_ms, Some(forecast.issued * 1_000));
+    // Not due yet; then unchanged; then the same words in another version of the file: nothing is written.
+    let batch = poll(&mut poller, &mut position, NOW_MS + MINUTE_MS).unwrap();
+    assert_eq!((batch.is_empty(), batch.next_in), (true, Some(Duration::from_secs(59 * 60))));
+    canned.then(Ok(Answer::Unchanged { fresh_for: None }));
+    assert!(poll(&mut poller, &mut position, NOW_MS + 61 * MINUTE_MS).unwrap().records.is_empty());
+    assert_eq!(canned.asked()[0].validators, version("a"));
+    canned.file(grid("2026-11-28T17:51:43+00:00", "-1.25"), "b");
+    assert!(poll(&mut poller, &mut position, NOW_MS + 122 * MINUTE_MS).unwrap().records.is_empty());
+    // A new one is.
+    canned.file(grid("2026-11-28T20:00:00+00:00", "-2.5"), "c");
+    assert_eq!(poll(&mut poller, &mut position, NOW_MS + 183 * MINUTE_MS).unwrap().records.len(), 2);
+}
+
+#[test]
+fn a_cell_that_has_moved_is_looked_up_again() {
+    let canned = Canned::new();
+    let mut poller = forecasts(&canned, vec![watched("USW00003192", true, -111.91)]);
+    let mut position = Position::default();
+    canned.file(point(33), "");
+    canned.then(Ok(Answer::NotFound));
+    canned.file(point(34), "");
+    canned.file(grid("2026-11-28T17:51:43+00:00", "null"), "a");
+    let mut remark = None;
+    for _ in 0..4 {
+        remark = poll(&mut poller, &mut position, NOW_MS).unwrap().remark;
+    }
+    assert_eq!(canned.asked().last().unwrap().url, "https://nws/gridpoints/PSR/34,57");
+    assert!(remark.unwrap().contains("does not have the coming night"));
+}
+
+#[test]
+fn stations_take_turns_and_a_failure_says_whose() {
+    let canned = Canned::new();
+    let stations = vec![watched("NO000001492", false, 10.72), watched("SWE00137364", false, 18.05)];
+    let mut poller = forecasts(&canned, stations);
+    let mut position = Position::default();
+    canned.then(Err(PollError::new("met answers 503")));
+    let error = poll(&mut poller, &mut position, NOW_MS).unwrap_err();
+    assert_eq!(error.reason, "forecast for NO000001492: met answers 503");
+    canned.then(Ok(Answer::NotFound));
+    assert!(poll(&mut poller, &mut position, NOW_MS).unwrap().remark.unwrap().contains("NO000001492"));
+    canned.then(Ok(Answer::Unchanged { fresh_for: Some(Duration::from_secs(7_200)) }));
+    poll(&mut poller, &mut position, NOW_MS).unwrap();
+    let urls: Vec<String> = canned.asked().into_iter().map(|asked| asked.url).collect();
+    assert!(urls[2].ends_with("complete?lat=33.6&lon=18.05&altitude=449"), "{urls:?}");
+    // The second is due in two hours, the first tomorrow.
+    let batch = poll(&mut poller, &mut position, NOW_MS + MINUTE_MS).unwrap();
+    assert_eq!(batch.next_in, Some(Duration::from_secs(3_600)), "at most its own interval");
+    assert!(forecasts(&canned, Vec::new()).poll(&position, NOW_MS).unwrap().is_empty());
+}
