@@ -162,7 +162,7 @@ impl Ghcn {
     /// Fetches a difference and unpacks it.
     fn fetch_difference(&mut self, difference: Difference) -> Result<Answer, PollError> {
         let name = difference.name();
-        let url = format!("{}/superghcnd/{name}", self.settings.base);
+        let url = self.settings.url(&name);
         let answer = self.fetch.get(&Request::packed(&url, DIFFERENCE_BYTES_MAX))?;
         if let Answer::New(fresh) = &answer {
             let file = Lines::of_difference(&fresh.bytes, DIFFERENCE_UNPACKED_MAX);
@@ -249,17 +249,16 @@ impl Ghcn {
 
     /// Goes on with the file in work.
     fn give(&mut self, mut work: Work, from: Date, now_ms: i64) -> Result<Batch, PollError> {
-        if let Some(batch) = self.prepare(&mut work, from)? {
-            return Ok(batch);
-        }
         let mut batch = Batch { next_in: Some(Duration::ZERO), ..Batch::default() };
-        let is_done = match self.emit(&mut batch, now_ms) {
-            Ok(is_done) => is_done,
-            Err(error) => {
-                self.lines = None;
-                return Err(error);
-            }
+        let is_done = match self.prepare(&mut work, from) {
+            Ok(Some(batch)) => return Ok(batch),
+            Ok(None) => self.emit(&mut batch, now_ms),
+            Err(error) => Err(error),
         };
+        if is_done.is_err() {
+            self.lines = None;
+        }
+        let is_done = is_done?;
         if !is_done {
             work.lines = self.lines.as_ref().map_or(work.lines, |lines| lines.done);
             set_work(&mut batch, &work);
@@ -271,8 +270,14 @@ impl Ghcn {
 }
 
 impl GhcnSettings {
+    /// The address of a file.
+    fn url(&self, name: &str) -> String {
+        let folder = if name.starts_with("superghcnd") { "superghcnd" } else { "by_year" };
+        format!("{}/{folder}/{name}", self.base)
+    }
+
     fn wrong(&self, name: &str, reason: &str) -> PollError {
-        PollError::new(format!("{}/…/{name}: {reason}; the file is fetched again", self.base))
+        PollError::new(format!("{}: {reason}; the file is fetched again", self.url(name)))
     }
 }
 
@@ -283,7 +288,11 @@ impl Poller for Ghcn {
         let work = work.map_err(|error| PollError::new(format!("the position cannot be read: {error}")))?;
         let mut batch = match (work, end) {
             (Some(work), Some(end)) => self.give(work, end, now_ms)?,
-            _ => self.look(end, now_ms)?,
+            _ => {
+                // All that was given out is committed, so the temporary files are no longer needed.
+                (self.lines, self.download) = (None, None);
+                self.look(end, now_ms)?
+            }
         };
         let changed = batch.changes.iter().find(|(key, _)| key == END_KEY);
         let changed = changed.and_then(|(_, value)| Date::parse_compact(value.as_deref()?));

@@ -61,7 +61,7 @@ impl Download {
 impl Ghcn {
     /// Fetches the next part of a year's file; after the last one its lines are there.
     pub(super) fn fetch_year(&mut self, year: u16) -> Result<Answer, PollError> {
-        let url = format!("{}/by_year/{}", self.settings.base, name(year));
+        let url = self.settings.url(&name(year));
         let wrong = |reason: String| PollError::new(format!("{url}: {reason}"));
         let mut download = self.download.take().filter(|download| download.year == year);
         let from = download.as_ref().map_or(0, |download| download.size);
