@@ -15,6 +15,7 @@ mod dead_letters;
 mod ending;
 mod engine;
 mod exactly_once;
+mod follow;
 mod generate;
 mod goldens;
 mod growth;
@@ -77,6 +78,7 @@ fn main() {
         lost_brokers::tests(),
         stale_state::tests(),
         sources::tests(),
+        follow::tests(),
         state::tests(),
         chaos::tests(),
     ]
