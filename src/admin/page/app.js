@@ -204,7 +204,7 @@ const alerts = alertList(byId('alerts-list'), { onOpen: openStation });
 const deadLetters = deadLetterList(byId('dead-list'), byId('dead-groups'));
 const deliveries = deliveryList(byId('deliveries-list'), { onOpen: openStation });
 const rules = ruleList(byId('rules-list'), byId('rules-filter'), byId('rules-note'));
-const pipeline = new Pipeline({ flow: byId('flow'), key: byId('pipeline-key'), note: byId('pipeline-note'), processes: byId('processes') });
+const pipeline = new Pipeline({ flow: byId('flow'), more: byId('flow-more'), key: byId('pipeline-key'), note: byId('pipeline-note'), processes: byId('processes') });
 
 function drawStanding() {
   const { points } = page;

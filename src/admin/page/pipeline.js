@@ -163,15 +163,19 @@ function ranges(numbers) {
   return found.map(([from, to]) => (from === to ? String(from) : `${from}–${to}`)).join(', ');
 }
 
+const placeOf = (name) => { const at = STAGES.findIndex(({ stage }) => stage === name); return at < 0 ? STAGES.length : at; };
+const byPlace = (a, b) => placeOf(a) - placeOf(b) || a.localeCompare(b);
+
 function processRow({ address, host, is_this: isThis, partitions }) {
   const name = isThis ? 'this process' : address ?? `a process on ${host}`;
   const title = !isThis && ADDRESS.test(address ?? '') ? el('a', { href: `http://${address}/`, class: 'mono' }, name) : el('b', {}, name);
-  return el('li', {}, title, ...STAGES.filter(({ stage }) => partitions[stage]).map(({ stage }) => el('span', { class: 'soft' }, `${stage} ${ranges(partitions[stage])}`)));
+  return el('li', {}, title, ...Object.keys(partitions).sort(byPlace).map((stage) => el('span', { class: 'soft' }, `${stage} ${ranges(partitions[stage])}`)));
 }
 
 export class Pipeline {
-  constructor({ flow, key, note, processes }) {
+  constructor({ flow, more, key, note, processes }) {
     this.note = note;
+    this.more = more;
     this.processes = processes;
     this.cards = new Map(STAGES.map((stage) => [stage.stage, new StageCard(stage)]));
     this.topics = TOPICS.map(([stage, side]) => ({ stage, side, name: el('span', { class: 'mono' }, STAGES.find((each) => each.stage === stage)[side]) }));
@@ -187,6 +191,7 @@ export class Pipeline {
 
   setStages(stages) {
     const byName = new Map(stages.map((stage) => [stage.stage, stage]));
+    for (const stage of stages) this.#add(stage);
     for (const [name, card] of this.cards) card.update(byName.get(name));
     for (const { stage, side, name } of this.topics) if (byName.get(stage)?.[side]) setText(name, byName.get(stage)[side]);
     const dead = stages.filter(({ counts }) => counts?.dead_letters > 0);
@@ -194,6 +199,15 @@ export class Pipeline {
     setText(this.deadOf, dead.length ? dead.map(({ stage, counts }) => `${stage} ${brief(counts.dead_letters)}`).join(' · ') : 'nothing that could not be processed');
     const restoring = stages.reduce((sum, stage) => sum + (stage.restoring ?? 0), 0);
     setText(this.note, stages.length === 0 ? 'No stage runs in this process: frostline run' : restoring ? `${plural(restoring, 'partition')} being restored` : '');
+  }
+
+  /** A stage without a place in the picture, such as those of the night, gets a card below it. */
+  #add({ stage, source, sink }) {
+    if (this.cards.has(stage)) return;
+    const card = new StageCard({ stage, does: `${source} → ${sink}` });
+    this.cards.set(stage, card);
+    this.more.append(card.node);
+    this.more.hidden = false;
   }
 
   /** Who has what, where there is more than this process. */
