@@ -47,7 +47,7 @@ fn main() {
     let mut arguments = Arguments::from_args();
     // Most of them wait most of the time: for brokers, sessions, processes.
     let cores = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
-    arguments.test_threads.get_or_insert(2 * cores + 1);
+    arguments.test_threads.get_or_insert(3 * cores);
     let tests: Vec<Test> = [
         chaos::long_tests(),
         layers::tests(),
