@@ -25,6 +25,7 @@ mod layers;
 mod live_rules;
 mod lost_brokers;
 mod notify;
+mod older;
 mod page;
 mod page_tonight;
 mod pipeline;
@@ -70,6 +71,7 @@ fn main() {
         pipeline::tests(),
         rules::tests(),
         notify::tests(),
+        older::tests(),
         page::tests(),
         bench::tests(),
         rebalance::tests(),
