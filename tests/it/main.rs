@@ -17,6 +17,7 @@ mod engine;
 mod exactly_once;
 mod generate;
 mod goldens;
+mod group_protocol;
 mod growth;
 mod history;
 mod hourly;
@@ -53,6 +54,7 @@ fn main() {
         tonight::tests(),
         topology::tests(),
         goldens::tests(),
+        group_protocol::tests(),
         growth::tests(),
         commands::tests(),
         dead_letters::tests(),

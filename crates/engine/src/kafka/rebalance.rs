@@ -166,6 +166,11 @@ impl Membership {
         }
     }
 
+    /// The client has said whether the group counts this process among its members.
+    pub(super) fn is_known_as_member(&self, is_member: bool) {
+        self.is_member.store(is_member, Ordering::Relaxed);
+    }
+
     /// A broker has answered.
     pub(super) fn brokers_are_back(&self) {
         self.are_brokers_away.store(false, Ordering::Relaxed);
