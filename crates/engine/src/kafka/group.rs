@@ -10,7 +10,7 @@ use rdkafka::{Offset, TopicPartitionList};
 
 use super::fetching::fetching;
 use super::log_offsets::log_offsets;
-use super::rebalance::{Assigned, GroupEvent, Membership};
+use super::rebalance::{Assigned, GroupEvent, Membership, NOT_JOINED};
 use super::{ClientSettings, GroupProtocol, KafkaError, OffsetCommit, group_protocol, members, raw};
 use crate::RecordSize;
 
@@ -128,7 +128,10 @@ impl GroupConsumer {
             return Some(absence);
         }
         context.brokers_are_back();
-        context.absence()
+        match context.absence() {
+            Some(NOT_JOINED) if self.protocol == GroupProtocol::Consumer => Some(group_protocol::NOT_JOINED),
+            absence => absence,
+        }
     }
 
     /// Serves the main queue: rebalances, errors, statistics. Records never come this way.

@@ -23,6 +23,11 @@ use super::{Admin, ClientSettings, GroupSettings, KafkaError};
 
 const PATIENCE: Duration = Duration::from_secs(5);
 
+/// Why a process is not in its group that reaches the brokers. The client does not report the last two, and tries again.
+pub(super) const NOT_JOINED: &str = "it has not joined, or has lost its place and is joining again; should that last: \
+                                     group.protocol = consumer needs Kafka 4.0 or newer, and brokers that let a group \
+                                     change to it (group.consumer.migration.policy)";
+
 /// The client setting that chooses it.
 pub(super) const KEY: &str = "group.protocol";
 /// The client setting that names the brokers' assignor.
@@ -85,29 +90,58 @@ impl ClientSettings {
 
 impl Admin {
     /// How long the brokers wait for a silent member of a group that speaks [`GroupProtocol::Consumer`]; `None` where
-    /// they do not say.
+    /// this client may not know.
     ///
     /// # Errors
-    /// [`KafkaError::Retry`] where no broker answers.
+    /// [`KafkaError::Settings`] where the brokers are too old for that protocol, [`KafkaError::Retry`] where no broker
+    /// answers.
     pub async fn session_timeout(&self, group: &str) -> Result<Option<Duration>, KafkaError> {
         self.tend();
         let options = AdminOptions::new().request_timeout(Some(PATIENCE));
         let found = self.admin_client().describe_configs([&ResourceSpecifier::Group(group)], &options).await;
+        let code = match &found {
+            Ok(resources) => resources.first().and_then(|resource| resource.as_ref().err().copied()),
+            Err(error) => error.rdkafka_error_code(),
+        };
+        if let Some(code) = code.filter(|code| is_too_old(*code)) {
+            return Err(KafkaError::Settings(format!("{TOO_OLD} ({code})")));
+        }
         let found = found.map_err(|error| KafkaError::of_client("asking for the session timeout", &error))?;
         let settings = found.into_iter().next().and_then(Result::ok);
         let value =
             settings.as_ref().and_then(|settings| settings.get("consumer.session.timeout.ms")?.value.clone());
         Ok(value.and_then(|value| value.parse().ok()).map(Duration::from_millis))
     }
+
+    /// Whether the brokers have the protocol that the settings choose. Logs what they decide with it.
+    ///
+    /// # Errors
+    /// As [`session_timeout`](Self::session_timeout).
+    pub(crate) async fn check_group_protocol(&self, group: &str) -> Result<(), KafkaError> {
+        if self.settings().group_protocol() == GroupProtocol::Consumer {
+            let session_timeout = self.session_timeout(group).await?;
+            tracing::info!(
+                ?session_timeout,
+                "group protocol consumer: the brokers decide when a member is dead"
+            );
+        }
+        Ok(())
+    }
+}
+
+const TOO_OLD: &str = "group.protocol = consumer needs Kafka 4.0 or newer: remove it from [kafka.client]";
+
+/// Whether a broker answers so that does not know settings of groups.
+fn is_too_old(code: RDKafkaErrorCode) -> bool {
+    use RDKafkaErrorCode::{InvalidRequest, UnsupportedFeature, UnsupportedVersion};
+    matches!(code, UnsupportedFeature | UnsupportedVersion | InvalidRequest)
 }
 
 /// What to do about a failure of the protocol that no retry can change; `None` for any other failure.
 pub(super) fn advice(code: RDKafkaErrorCode) -> Option<&'static str> {
     use RDKafkaErrorCode::{UnsupportedAssignor, UnsupportedFeature, UnsupportedVersion};
     match code {
-        UnsupportedFeature | UnsupportedVersion => {
-            Some("group.protocol = consumer needs Kafka 4.0 or newer: remove it from [kafka.client]")
-        }
+        UnsupportedFeature | UnsupportedVersion => Some(TOO_OLD),
         UnsupportedAssignor => {
             Some("the brokers do not have this group.remote.assignor: use uniform or range, or remove it")
         }

@@ -27,7 +27,10 @@ pub const OWNED_CLIENT_KEYS: &[(&str, &str)] = &[
     ("enable.idempotence", "always on"),
     ("acks", "always all"),
     ("request.required.acks", "always all"),
-    ("partition.assignment.strategy", "cooperative-sticky, or with group.protocol = consumer what group.remote.assignor says"),
+    (
+        "partition.assignment.strategy",
+        "cooperative-sticky, or with group.protocol = consumer what group.remote.assignor says",
+    ),
     ("partitioner", "keys are placed as Java clients place them (murmur2_random)"),
 ];
 
