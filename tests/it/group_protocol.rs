@@ -1,18 +1,17 @@
-//! The groups of KIP-848 (`group.protocol = consumer`): exactly once with them, the change to them and back while
-//! daemons run, and what is reported where brokers do not have them.
+//! The groups of KIP-848 (`group.protocol = consumer`): exactly once with them, and the change to them and back while
+//! daemons run.
 
 use std::time::{Duration, Instant};
 
 use frostline::config::Config;
-use frostline_engine::kafka::{Admin, ClientSettings, GroupConsumer, GroupSettings, KafkaError};
-use frostline_engine::{RecordSize, block_on};
+use frostline_engine::RecordSize;
+use frostline_engine::kafka::{Admin, ClientSettings, GroupConsumer, GroupSettings};
 
 use crate::rebalance::{assert_each_once_in_order, numbered};
 use crate::support::{Needs, Running, Test, Topics, test};
 
 pub fn tests() -> Vec<Test> {
     vec![
-        test("a_broker_without_the_consumer_protocol_is_named", &[], too_old),
         test("a_member_without_partitions_is_a_member", &[Needs::Broker], without_partitions),
         test("daemons_change_to_the_consumer_protocol_and_back", &[Needs::Broker], change_and_back),
     ]
@@ -37,18 +36,6 @@ fn member(config: &Config, topic: &str) -> GroupConsumer {
         instance: String::new(),
     };
     GroupConsumer::new(&ClientSettings::new(&config.kafka).unwrap(), &group, |_| {}).unwrap()
-}
-
-/// The embedded broker does not know settings of groups, like brokers before Kafka 3.8.
-fn too_old() {
-    let cluster = rdkafka::mocking::MockCluster::new(1).unwrap();
-    let mut config = Config::default();
-    config.kafka.brokers = cluster.bootstrap_servers();
-    consumer_protocol(&mut config);
-    let admin = Admin::new(&ClientSettings::new(&config.kafka).unwrap()).unwrap();
-    let error = block_on(async move { admin.session_timeout("g").await }).unwrap_err();
-    assert!(matches!(error, KafkaError::Settings(_)), "{error}");
-    assert!(error.to_string().contains("needs Kafka 4.0 or newer"), "{error}");
 }
 
 /// One member more than partitions: all of them are in the group, though one is never called back.
