@@ -2,9 +2,10 @@
 //! with the configuration that all its daemons read.
 
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use frostline_engine::fault::{NAMESPACE, Sabotage};
-use frostline_engine::kafka::{ClientSettings, Outgoing, Producer};
+use frostline_engine::kafka::{ClientSettings, GroupProtocol, Outgoing, Producer};
 use frostline_engine::{Stage, StageId, TopicPlan, Topology};
 use tempfile::TempDir;
 
@@ -16,8 +17,9 @@ use crate::config::{
 };
 use crate::stages;
 
-/// Short, so that a paused process is taken for dead soon.
-pub(super) const SESSION_TIMEOUT_MS: u64 = 6_000;
+/// Short, so that a paused process is taken for dead soon. Where the brokers decide, see
+/// [`sessions_last`](Installation::sessions_last).
+const SESSION_TIMEOUT: Duration = Duration::from_secs(6);
 const TRANSACTION_TIMEOUT_MS: u64 = 10_000;
 /// A zombie's transaction must still be open when it wakes up, or the broker alone would fence it.
 const TRANSACTION_TIMEOUT_UNFENCED_MS: u64 = 60_000;
@@ -40,6 +42,8 @@ pub struct Installation {
     pub(super) settings: ClientSettings,
     pub(super) options: ChaosOptions,
     pub(super) config_file: PathBuf,
+    /// How long the groups wait for a silent process.
+    pub(super) session_timeout: Duration,
     dir: TempDir,
 }
 
@@ -65,7 +69,19 @@ impl Installation {
         }
         let settings = ClientSettings::new(&config.kafka)?;
         let topology = app::outline(&config).map_err(|error| ChaosError::Broken(error.to_string()))?;
-        Ok(Self { config, topology, settings, options, config_file, dir })
+        let session_timeout = SESSION_TIMEOUT;
+        Ok(Self { config, topology, settings, options, config_file, session_timeout, dir })
+    }
+
+    /// Where the brokers decide how long the groups wait for a silent process: a group to ask them about.
+    pub fn group_of_brokers_session(&self) -> Option<String> {
+        let is_theirs = self.settings.group_protocol() == GroupProtocol::Consumer;
+        is_theirs.then(|| self.topology.group(stages::ALERT))
+    }
+
+    /// Takes over how long the brokers wait for a silent process.
+    pub fn sessions_last(&mut self, session_timeout: Duration) {
+        self.session_timeout = session_timeout;
     }
 
     /// Where logs, state and configuration are.
@@ -157,7 +173,7 @@ fn configure(user: &Config, options: &ChaosOptions, rules: PathBuf) -> Config {
             .insert(logical.into(), TopicConfig { partitions, replication, ..TopicConfig::default() });
     }
     let is_unfenced = options.sabotage.contains(&Sabotage::NoFencing);
-    config.runtime.session_timeout_ms = SESSION_TIMEOUT_MS;
+    config.runtime.session_timeout_ms = SESSION_TIMEOUT.as_millis() as u64;
     config.runtime.transaction_timeout_ms =
         if is_unfenced { TRANSACTION_TIMEOUT_UNFENCED_MS } else { TRANSACTION_TIMEOUT_MS };
     config.runtime.auto_offset_reset = OffsetReset::Earliest;

@@ -13,7 +13,6 @@ use rustix::process::Signal;
 use super::ChaosError;
 use super::fault_kind::FaultKind;
 use super::fleet::Fleet;
-use super::installation::SESSION_TIMEOUT_MS;
 use super::report::Kind;
 use super::{old_state, shared_name};
 
@@ -73,7 +72,7 @@ pub(super) fn strike(
             }
         }
         FaultKind::Pause => {
-            let time = Duration::from_millis(SESSION_TIMEOUT_MS + rng.u64(1_000..3_000));
+            let time = fleet.installation.session_timeout + Duration::from_millis(rng.u64(1_000..3_000));
             fleet.processes[index].signal(Signal::STOP);
             fleet.processes[index].paused_until = Some(Instant::now() + time);
             detail = format!("{detail} for {:.1} s", time.as_secs_f64());

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
 
 use clap::Args;
 use frostline_engine::fault::Sabotage;
@@ -20,11 +21,15 @@ Examples:
   frostline chaos --rounds 200 --processes 5 --partitions 12
   frostline chaos --seed 5eed                              the same input and faults once more
   frostline chaos --restart-broker 'scripts/kafka restart'  the broker too
+  frostline chaos --group-protocol consumer                the groups of KIP-848 (Kafka 4.0 or newer)
   frostline chaos --break no-fencing                       does it find a protocol that is broken?
 
 The topics and groups are its own (chaos-SEED-…), and are deleted at the end. Real daemons run with
 your settings, short timeouts and its own topics, rules and filter excepted. Their logs are kept
 where a check fails.";
+
+/// The brokers' own default, where they do not say how long they wait for a silent member.
+const UNKNOWN_SESSION: Duration = Duration::from_secs(45);
 
 /// Try to break it: kill, pause and damage real daemons under load, then check every record
 #[derive(Args)]
@@ -45,6 +50,9 @@ pub(super) struct ChaosArguments {
     /// Shell command that restarts the broker; it becomes one of the faults
     #[arg(long, value_name = "COMMAND")]
     restart_broker: Option<String>,
+    /// The daemons' kafka.client."group.protocol": classic or consumer [default: as configured]
+    #[arg(long, value_name = "PROTOCOL", value_parser = ["classic", "consumer"])]
+    group_protocol: Option<String>,
     /// Break protocols on purpose (with commas), to see that it is found: commit-before-produce, sled-before-commit, no-fencing,
     /// old-state, no-renaming, blind-readiness. Only faults that show it are tried, and --restart-broker
     #[arg(long = "break", value_name = "PROTOCOLS", value_delimiter = ',', value_parser = parse_sabotage)]
@@ -66,7 +74,10 @@ fn parse_sabotage(text: &str) -> Result<Sabotage, String> {
 }
 
 pub(super) async fn chaos(common: &Common, arguments: &ChaosArguments) -> Result<(), Failed> {
-    let user = common.load(&[])?;
+    let mut user = common.load(&[])?;
+    if let Some(protocol) = &arguments.group_protocol {
+        user.kafka.client.insert("group.protocol".to_owned(), protocol.clone());
+    }
     let options = ChaosOptions {
         rounds: arguments.rounds,
         // Short enough to be typed.
@@ -78,8 +89,12 @@ pub(super) async fn chaos(common: &Common, arguments: &ChaosArguments) -> Result
         ..ChaosOptions::default()
     };
     let mut signals = Signals::listen()?;
-    let installation = Installation::new(&user, options.clone()).map_err(failed)?;
+    let mut installation = Installation::new(&user, options.clone()).map_err(failed)?;
     let admin = topics::connect(&installation.config).await?;
+    if let Some(group) = installation.group_of_brokers_session() {
+        let session_timeout = admin.session_timeout(&group).await?;
+        installation.sessions_last(session_timeout.unwrap_or(UNKNOWN_SESSION));
+    }
     output::note(&format!("seed {BOLD}{:x}{BOLD:#}, {} rounds", options.seed, options.rounds));
     if !options.sabotage.is_empty() {
         output::note(&format!("broken on purpose: {}. This run is expected to fail", options.broken()));

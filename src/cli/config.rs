@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use clap::{Args, Subcommand};
 use frostline_engine::RecordSize;
-use frostline_engine::kafka::{ClientSettings, GroupSettings, TransactionSettings};
+use frostline_engine::kafka::{ClientSettings, GroupProtocol, GroupSettings, TransactionSettings};
 
 use super::output::{BOLD, GREEN};
 use super::{Common, Failed, output};
@@ -20,6 +20,11 @@ const EXAMPLES: &str = "\
 Examples:
   frostline config check --config frostline.toml
   frostline config show --set kafka.namespace=test.     what results from file, environment and flags";
+
+/// What a user of the group protocol `consumer` must know.
+const BROKERS_SESSION: &str = "\
+runtime.session_timeout_ms has no effect with group.protocol = consumer: how long the groups wait for a daemon that died \
+is a setting of the brokers (group.consumer.session.timeout.ms, 45 s by default)";
 
 /// Check or show the configuration
 #[derive(Args)]
@@ -61,8 +66,13 @@ fn check(common: &Common, config: &Config) -> Result<(), Failed> {
         check_subscribers(config, file)?;
     }
     let rules = file.map(|file| file.rules.len());
+    let protocol = ClientSettings::new(&config.kafka)?.group_protocol();
+    let note = (protocol == GroupProtocol::Consumer).then_some(BROKERS_SESSION);
     if common.json {
-        return Ok(output::json(&serde_json::json!({ "ok": true, "rules": rules }))?);
+        return Ok(output::json(&serde_json::json!({ "ok": true, "rules": rules, "note": note }))?);
+    }
+    if let Some(note) = note {
+        output::note(&format!("{BOLD}note:{BOLD:#} {note}"));
     }
     let file = match (&common.config, rules) {
         (_, Some(rules)) => format!("{rules} rules in {}", path.display()),

@@ -217,8 +217,10 @@ mod tests {
         let expected =
             [("client.rack", "b"), ("socket.keepalive.enable", "true"), ("socket.timeout.ms", "6000")];
         assert_eq!(client, expected, "the later source wins, however it is written");
-        let owned = load_text("", &[], &["kafka.client.group.protocol=consumer"]).unwrap_err().to_string();
-        assert!(owned.contains("group.protocol") && owned.contains("classic"), "{owned}");
+        let protocol = load_text("", &[], &["kafka.client.group.protocol=consumer"]).unwrap();
+        assert_eq!(protocol.kafka.client["group.protocol"], "consumer");
+        let owned = load_text("", &[], &["kafka.client.session.timeout.ms=1"]).unwrap_err().to_string();
+        assert!(owned.contains("session.timeout.ms") && owned.contains("runtime."), "{owned}");
         let twice = "[kafka.client]\nclient.rack = \"a\"\n\"client.rack\" = \"b\"\n";
         assert!(load_text(twice, &[], &[]).unwrap_err().to_string().contains("set twice"));
         let list = load_text("[kafka.client]\nclient.rack = [1]\n", &[], &[]).unwrap_err().to_string();

@@ -79,7 +79,9 @@ pub struct RuntimeConfig {
     pub value_bytes_max: usize,
     /// What to read where a group has no committed offset: `earliest` or `latest`.
     pub auto_offset_reset: OffsetReset,
-    /// How long the group waits for a silent member, in milliseconds.
+    /// How long the group waits for a silent member, in milliseconds. Longer than a group needs to find another
+    /// coordinator when a broker dies (9 to 13 s): a member that does not hear from the group for so long gives up its
+    /// partitions, and the group waits as long again before it can go on. See `benches/failover`.
     pub session_timeout_ms: u64,
     /// How often a failed worker is started again within ten minutes before the daemon gives up.
     pub restarts_max: u32,
@@ -108,7 +110,7 @@ impl Default for RuntimeConfig {
             validate: Validate::All,
             value_bytes_max: 1_000_000,
             auto_offset_reset: OffsetReset::Earliest,
-            session_timeout_ms: 10_000,
+            session_timeout_ms: 15_000,
             restarts_max: 10,
             shutdown_timeout_ms: 30_000,
             transaction_timeout_ms: 10_000,

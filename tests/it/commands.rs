@@ -146,7 +146,11 @@ fn config_check_and_show() {
         ("[runtime]\ncommit_interval_ms = 0\n", "runtime.commit_interval_ms"),
         ("[filter]\nwhere = \"station.state_code = 'AZ'\"\n", "filter.where"),
         ("[kafka.client]\n\"group.id\" = \"x\"\n", "group.id"),
-        ("[kafka.client]\ngroup.protocol = \"consumer\"\n", "always classic"),
+        ("[kafka.client]\ngroup.protocol = \"raft\"\n", "group.protocol"),
+        (
+            "[kafka.client]\ngroup.protocol = \"consumer\"\n[runtime]\ngroup_instance_id = \"one\"\n",
+            "Remove runtime.group_instance_id",
+        ),
         ("[kafka.client]\n\"ssl.ca.locatoin\" = \"/x\"\n", "ssl.ca.locatoin"),
         ("[kafka\n", "frostline.toml:1"),
     ] {
@@ -154,6 +158,10 @@ fn config_check_and_show() {
         let outcome = frostline().args(["config", "check"]).run().expect_code(2);
         assert!(outcome.err.contains(place), "{text}\n{outcome}");
     }
+    write("");
+    let protocol = ["--set", "kafka.client.group.protocol=consumer"];
+    let outcome = frostline().args(["config", "check"]).args(protocol).run().expect_code(0);
+    assert!(outcome.err.contains("runtime.session_timeout_ms has no effect"), "{outcome}");
     // The example that is shipped is sound.
     let shipped = Path::new(env!("CARGO_MANIFEST_DIR")).join("examples/frostline.toml");
     Frostline::new().args(["config", "check", "--config"]).path(&shipped).run().expect_code(0);

@@ -18,6 +18,7 @@ mod exactly_once;
 mod follow;
 mod generate;
 mod goldens;
+mod group_protocol;
 mod growth;
 mod history;
 mod hourly;
@@ -56,6 +57,7 @@ fn main() {
         tonight::tests(),
         topology::tests(),
         goldens::tests(),
+        group_protocol::tests(),
         growth::tests(),
         commands::tests(),
         dead_letters::tests(),

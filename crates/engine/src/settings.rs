@@ -160,7 +160,8 @@ pub struct EngineSettings {
     pub state_dir: PathBuf,
     /// What to read where a group has no committed offset.
     pub auto_offset_reset: OffsetReset,
-    /// How long the group waits for a silent member.
+    /// How long the group waits for a silent member. Shorter than the failover of a broker (9 to 13 s by default), it makes
+    /// all members lose their partitions then. Of no effect with `group.protocol = consumer`.
     pub session_timeout: Duration,
     /// How often a failed worker is started again within ten minutes before its stage gives up.
     pub restarts_max: u32,
@@ -185,7 +186,7 @@ impl Default for EngineSettings {
             workers: std::thread::available_parallelism().map_or(1, std::num::NonZero::get),
             state_dir: "state".into(),
             auto_offset_reset: OffsetReset::default(),
-            session_timeout: Duration::from_secs(10),
+            session_timeout: Duration::from_secs(15),
             restarts_max: 10,
             shutdown_timeout: Duration::from_secs(30),
             transaction_timeout: Duration::from_secs(10),

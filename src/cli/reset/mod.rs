@@ -9,7 +9,7 @@ use std::str::FromStr;
 
 use clap::Args;
 use frostline_engine::StageId;
-use frostline_engine::kafka::Admin;
+use frostline_engine::kafka::{Admin, ClientSettings, GroupProtocol};
 use serde_json::json;
 
 pub(super) use self::plan::Plan;
@@ -132,10 +132,14 @@ fn check_stopped(config: &Config, admin: &Admin, unchanged: &str) -> Result<(), 
     if members.is_empty() {
         return Ok(());
     }
-    let session = config.runtime.session_timeout_ms.div_ceil(1_000);
+    let seconds = config.runtime.session_timeout_ms.div_ceil(1_000);
+    let session = match ClientSettings::new(&config.kafka)?.group_protocol() {
+        GroupProtocol::Classic => format!("{seconds} s (runtime.session_timeout_ms)"),
+        GroupProtocol::Consumer => "the brokers' group.consumer.session.timeout.ms".to_owned(),
+    };
     Err(Failed::Usage(anyhow::anyhow!(
         "{unchanged}: stage {} is running (members of group {group}: {}). Stop these daemons and try again; one that \
-         was killed leaves the group after {session} s (runtime.session_timeout_ms)",
+         was killed leaves the group after {session}",
         stages::ALERT,
         members.join(", ")
     )))

@@ -123,7 +123,8 @@ fn failed(stopped: Stopped, arguments: &GrowArguments) -> Failed {
             GrowthError::Refused(_) => Failed::Usage(error.into()),
             GrowthError::Running(reason) => Failed::Usage(anyhow::anyhow!(
                 "{reason}: stop them, and run `{again}` again. A daemon that was killed, or has a \
-                 runtime.group_instance_id, stays in its group for runtime.session_timeout_ms"
+                 runtime.group_instance_id, stays in its group for runtime.session_timeout_ms (with group.protocol = \
+                 consumer for the brokers' group.consumer.session.timeout.ms)"
             )),
             GrowthError::Behind(reason) => Failed::Usage(anyhow::anyhow!(
                 "{reason}: stop what writes to it, run `frostline run --until-caught-up`, stop all daemons, and run \

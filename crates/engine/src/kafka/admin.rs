@@ -236,6 +236,10 @@ impl Admin {
         ask(&self.consumer, what, question)
     }
 
+    pub(super) fn settings(&self) -> &ClientSettings {
+        &self.settings
+    }
+
     pub(super) fn admin_client(&self) -> &AdminClient<Quiet> {
         &self.client
     }

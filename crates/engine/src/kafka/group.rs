@@ -10,8 +10,8 @@ use rdkafka::{Offset, TopicPartitionList};
 
 use super::fetching::fetching;
 use super::log_offsets::log_offsets;
-use super::rebalance::{Assigned, GroupEvent, Membership};
-use super::{ClientSettings, KafkaError, OffsetCommit, members};
+use super::rebalance::{Assigned, GroupEvent, Membership, NOT_JOINED};
+use super::{ClientSettings, GroupProtocol, KafkaError, OffsetCommit, group_protocol, members, raw};
 use crate::RecordSize;
 
 /// How long a question to the broker may take when partitions are opened again.
@@ -32,9 +32,9 @@ pub struct GroupSettings {
     pub records: RecordSize,
     /// Whether a partition without a committed offset is read from its end, not from its beginning.
     pub begins_at_end: bool,
-    /// How long the group waits for a silent member.
+    /// How long the group waits for a silent member; of no effect with [`GroupProtocol::Consumer`].
     pub session_timeout: Duration,
-    /// Static membership: the member's name; empty for none.
+    /// Static membership: the member's name; empty for none, as it must be with [`GroupProtocol::Consumer`].
     pub group_instance_id: String,
     /// Where this process answers, for the others to find it in the group; empty for nowhere.
     pub advertised: String,
@@ -51,6 +51,7 @@ pub struct GroupConsumer {
     consumer: Arc<BaseConsumer<Membership>>,
     topic: Arc<str>,
     group: Arc<str>,
+    protocol: GroupProtocol,
 }
 
 impl GroupConsumer {
@@ -68,11 +69,9 @@ impl GroupConsumer {
         let mut config = settings.consumer();
         config
             .set("group.id", &group.group)
-            .set("partition.assignment.strategy", "cooperative-sticky")
             // An offset that is not in the log is an error that `reopen` resolves, and says so.
-            .set("auto.offset.reset", "error")
-            .set("session.timeout.ms", group.session_timeout.as_millis().to_string())
-            .set("heartbeat.interval.ms", (group.session_timeout.as_millis() / 10).max(100).to_string());
+            .set("auto.offset.reset", "error");
+        settings.set_membership(&mut config, group);
         for (key, value) in fetching(group.partitions, group.records) {
             settings.set_defaults(&mut config, &[(key, &value)]);
         }
@@ -82,16 +81,14 @@ impl GroupConsumer {
             // New partitions are noticed by the group's leader when it asks for the topic's metadata.
             &[("client.id", &client_id), ("topic.metadata.refresh.interval.ms", "10000")],
         );
-        if !group.group_instance_id.is_empty() {
-            config.set("group.instance.id", &group.group_instance_id);
-        }
         let context = Membership::new(settings, Arc::clone(&topic), group.begins_at_end, Box::new(on_event));
         let consumer: BaseConsumer<Membership> = config
             .create_with_context(context)
             .map_err(|error| KafkaError::of_client("making a consumer", &error))?;
         let consumer = Arc::new(consumer);
         consumer.context().belongs_to(&consumer);
-        Ok(Self { consumer, topic, group: group.group.as_str().into() })
+        let protocol = settings.group_protocol();
+        Ok(Self { consumer, topic, group: group.group.as_str().into(), protocol })
     }
 
     pub(super) fn group(&self) -> &str {
@@ -123,12 +120,18 @@ impl GroupConsumer {
     /// could be reached.
     pub fn absence(&self) -> Option<&'static str> {
         let context = self.consumer.context();
+        if self.protocol == GroupProtocol::Consumer {
+            context.is_known_as_member(raw::member_epoch(self.consumer.client()) > 0);
+        }
         let absence = context.absence()?;
         if self.consumer.fetch_metadata(Some(&self.topic), ABSENCE_PATIENCE).is_err() {
             return Some(absence);
         }
         context.brokers_are_back();
-        context.absence()
+        match context.absence() {
+            Some(NOT_JOINED) if self.protocol == GroupProtocol::Consumer => Some(group_protocol::NOT_JOINED),
+            absence => absence,
+        }
     }
 
     /// Serves the main queue: rebalances, errors, statistics. Records never come this way.
@@ -151,7 +154,9 @@ impl GroupConsumer {
             }
             Some(Err(error)) => {
                 if let Some((code, reason)) = self.consumer.client().fatal_error() {
-                    return Err(KafkaError::Fatal(format!("consumer of {}: {code}: {reason}", self.topic)));
+                    let advice = group_protocol::advice(code).map(|advice| format!(": {advice}"));
+                    let advice = advice.unwrap_or_default();
+                    return Err(KafkaError::Fatal(format!("consumer of {}: {reason}{advice}", self.topic)));
                 }
                 match KafkaError::of_client(&format!("consumer of {}", self.topic), &error) {
                     fatal @ KafkaError::Fatal(_) => Err(fatal),

@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use rdkafka::consumer::Consumer;
 
+use super::raw::DescribedMember;
 use super::{Admin, GroupConsumer, KafkaError, raw};
 
 const PATIENCE: Duration = Duration::from_secs(5);
@@ -44,10 +45,9 @@ pub(super) fn client_id(advertised: &str, instance: &str) -> String {
 impl GroupConsumer {
     /// Whether the group has several members whose process is called `instance`; `false` while no broker answers.
     pub fn is_name_shared(&self, instance: &str) -> bool {
-        let found = self.consumer().fetch_group_list(Some(self.group()), PATIENCE);
-        let Ok(groups) = found else { return false };
-        let members = groups.groups().iter().flat_map(|group| group.members());
-        let names = members.filter_map(|member| member.client_id().rsplit_once(INSTANCE_MARK));
+        let found = raw::describe_group(self.consumer().client(), self.group(), PATIENCE);
+        let members = found.unwrap_or_default();
+        let names = members.iter().filter_map(|member| member.client_id.rsplit_once(INSTANCE_MARK));
         names.filter(|(_, name)| *name == instance).count() > 1
     }
 }
@@ -58,10 +58,7 @@ impl Admin {
     /// # Errors
     /// [`KafkaError::Retry`] where no broker answers.
     pub fn everyone(&self, group: &str) -> Result<Vec<Member>, KafkaError> {
-        let what = format!("asking who is in group {group}");
-        let groups = self.ask(&what, |consumer| consumer.fetch_group_list(Some(group), PATIENCE))?;
-        let members = groups.groups().iter().flat_map(|group| group.members());
-        Ok(members.map(|member| member_of(member.client_id(), member.client_host())).collect())
+        Ok(self.described(group)?.iter().map(member_of).collect())
     }
 
     /// The members of a group that have partitions of a topic just now.
@@ -69,15 +66,26 @@ impl Admin {
     /// # Errors
     /// [`KafkaError::Retry`] where no broker answers.
     pub fn members(&self, group: &str, topic: &str) -> Result<Vec<(Member, Vec<i32>)>, KafkaError> {
-        let what = format!("asking who is in group {group}");
-        let groups = self.ask(&what, |consumer| consumer.fetch_group_list(Some(group), PATIENCE))?;
-        let members = groups.groups().iter().flat_map(|group| group.members());
-        let with_partitions = members.filter_map(|member| {
-            let partitions = assigned(member.assignment().unwrap_or_default(), topic)?;
-            (!partitions.is_empty())
-                .then(|| (member_of(member.client_id(), member.client_host()), partitions))
+        let with_partitions = self.described(group)?.into_iter().filter_map(|member| {
+            let of_topic = member.partitions.iter().filter(|(name, _)| name == topic);
+            let partitions: Vec<i32> = of_topic.map(|(_, partition)| *partition).collect();
+            (!partitions.is_empty()).then(|| (member_of(&member), partitions))
         });
         Ok(with_partitions.collect())
+    }
+
+    /// How many members a group has: also those that were killed, until the group gives them up.
+    ///
+    /// # Errors
+    /// [`KafkaError::Retry`] where no broker answers.
+    pub fn count_members(&self, group: &str) -> Result<usize, KafkaError> {
+        Ok(self.described(group)?.len())
+    }
+
+    fn described(&self, group: &str) -> Result<Vec<DescribedMember>, KafkaError> {
+        self.tend();
+        raw::describe_group(self.client(), group, PATIENCE)
+            .map_err(|code| KafkaError::Retry(format!("asking who is in group {group}: {code}")))
     }
 
     /// The partition of a topic into which a record with this key goes.
@@ -91,9 +99,10 @@ impl Admin {
     }
 }
 
-fn member_of(client_id: &str, client_host: &str) -> Member {
+fn member_of(described: &DescribedMember) -> Member {
     // Brokers write it as `/127.0.0.1`.
-    let host = client_host.trim_start_matches('/').to_owned();
+    let host = described.host.trim_start_matches('/').to_owned();
+    let client_id = described.client_id.as_str();
     let client_id = client_id.rsplit_once(INSTANCE_MARK).map_or(client_id, |(name, _)| name);
     let address = client_id.strip_prefix(NAME).map(|advertised| match advertised.strip_prefix(':') {
         Some(port) if host.contains(':') => format!("[{host}]:{port}"),
@@ -103,37 +112,16 @@ fn member_of(client_id: &str, client_host: &str) -> Member {
     Member { address, host }
 }
 
-/// The partitions of a topic in an assignment of the consumer protocol: version, then topics by name with their
-/// partitions. `None` where it cannot be read, as of a member that is about to join.
-fn assigned(mut bytes: &[u8], topic: &str) -> Option<Vec<i32>> {
-    fn take<const N: usize>(bytes: &mut &[u8]) -> Option<[u8; N]> {
-        let (head, tail) = bytes.split_first_chunk()?;
-        *bytes = tail;
-        Some(*head)
-    }
-    let _version = take::<2>(&mut bytes)?;
-    let mut found = Vec::new();
-    for _ in 0..i32::from_be_bytes(take(&mut bytes)?) {
-        let length = usize::from(u16::from_be_bytes(take(&mut bytes)?));
-        let (name, tail) = bytes.split_at_checked(length)?;
-        bytes = tail;
-        for _ in 0..i32::from_be_bytes(take(&mut bytes)?) {
-            let partition = i32::from_be_bytes(take(&mut bytes)?);
-            if name == topic.as_bytes() {
-                found.push(partition);
-            }
-        }
-    }
-    Some(found)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
 
     #[test]
     fn a_member_says_where_it_answers() {
-        let address = |id, host| member_of(id, host).address;
+        let address = |id: &str, host: &str| {
+            let (client_id, host) = (id.to_owned(), host.to_owned());
+            member_of(&DescribedMember { client_id, host, partitions: Vec::new() }).address
+        };
         assert_eq!(address("frostline@127.0.0.1:8080", "/127.0.0.1").as_deref(), Some("127.0.0.1:8080"));
         assert_eq!(address("frostline@:8080", "/10.0.0.7").as_deref(), Some("10.0.0.7:8080"));
         assert_eq!(
@@ -143,21 +131,8 @@ mod tests {
         assert_eq!(address("frostline", "/10.0.0.7"), None);
         assert_eq!(client_id("a:1", ""), "frostline@a:1");
         assert_eq!(client_id("", "4f2a"), "frostline#4f2a");
-        assert_eq!(member_of(&client_id("a:1", "4f2a"), "/10.0.0.7").address.as_deref(), Some("a:1"));
-        assert_eq!(member_of(&client_id("", "4f2a"), "/10.0.0.7").address, None);
-    }
-
-    #[test]
-    fn assignments_are_read_and_cut_ones_are_not() {
-        let one = [
-            0, 1, 0, 0, 0, 2, 0, 1, b'a', 0, 0, 0, 2, 0, 0, 0, 3, 0, 0, 0, 7, 0, 1, b'b', 0, 0, 0, 1, 0, 0,
-            0, 9,
-        ];
-        assert_eq!(assigned(&one, "a"), Some(vec![3, 7]));
-        assert_eq!(assigned(&one, "b"), Some(vec![9]));
-        assert_eq!(assigned(&one, "c"), Some(vec![]));
-        assert_eq!(assigned(&one[..one.len() - 1], "a"), None);
-        assert_eq!(assigned(&[], "a"), None);
+        assert_eq!(address(&client_id("a:1", "4f2a"), "/10.0.0.7").as_deref(), Some("a:1"));
+        assert_eq!(address(&client_id("", "4f2a"), "/10.0.0.7"), None);
     }
 
     #[test]

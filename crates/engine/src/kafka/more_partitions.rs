@@ -1,9 +1,8 @@
-//! More partitions for a topic, and what must be known before: where keys go, and whether a group is at rest.
+//! More partitions for a topic, and what must be known before: where keys go.
 
 use std::time::{Duration, Instant};
 
 use rdkafka::admin::{AdminOptions, NewPartitions};
-use rdkafka::consumer::Consumer as _;
 use rdkafka::producer::Producer as _;
 
 use super::{Admin, KafkaError, Producer, raw};
@@ -43,16 +42,6 @@ impl Admin {
             tokio::time::sleep(LOOK_INTERVAL).await;
         }
         Ok(())
-    }
-
-    /// How many members a group has: also those that were killed, until the group gives them up.
-    ///
-    /// # Errors
-    /// [`KafkaError::Retry`] where no broker answers.
-    pub fn count_members(&self, group: &str) -> Result<usize, KafkaError> {
-        let what = format!("counting the members of group {group}");
-        let groups = self.ask(&what, |consumer| consumer.fetch_group_list(Some(group), PATIENCE))?;
-        Ok(groups.groups().iter().map(|group| group.members().len()).sum())
     }
 }
 

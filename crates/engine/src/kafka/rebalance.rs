@@ -46,6 +46,9 @@ use super::{ClientSettings, KafkaError, OffsetCommit, PartitionQueue};
 /// How long the committed offsets are waited for: a rebalance, or a worker, stands still meanwhile.
 const COMMITTED_PATIENCE: Duration = Duration::from_secs(3);
 
+/// Why a process is not in its group that reaches the brokers.
+pub(super) const NOT_JOINED: &str = "it has not joined, or has lost its place and is joining again";
+
 /// A partition that was given to this process.
 pub struct Assigned {
     /// The partition.
@@ -160,10 +163,15 @@ impl Membership {
         if self.are_brokers_away.load(Ordering::Relaxed) {
             Some("no broker answers")
         } else if !self.is_member.load(Ordering::Relaxed) {
-            Some("it has not joined, or has lost its place and is joining again")
+            Some(NOT_JOINED)
         } else {
             None
         }
+    }
+
+    /// The client has said whether the group counts this process among its members.
+    pub(super) fn is_known_as_member(&self, is_member: bool) {
+        self.is_member.store(is_member, Ordering::Relaxed);
     }
 
     /// A broker has answered.

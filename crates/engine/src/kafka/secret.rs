@@ -20,8 +20,6 @@ pub const OWNED_CLIENT_KEYS: &[(&str, &str)] = &[
     ("session.timeout.ms", "use runtime.session_timeout_ms"),
     ("heartbeat.interval.ms", "a tenth of runtime.session_timeout_ms"),
     ("group.instance.id", "use runtime.group_instance_id"),
-    ("group.protocol", "always classic, whose hand-over of partitions frostline relies on"),
-    ("group.remote.assignor", "the group protocol is always classic"),
     ("transactional.id", "each worker has its own"),
     ("transaction.timeout.ms", "use runtime.transaction_timeout_ms"),
     ("message.timeout.ms", "nothing is on its way for longer than a transaction"),
@@ -29,7 +27,10 @@ pub const OWNED_CLIENT_KEYS: &[(&str, &str)] = &[
     ("enable.idempotence", "always on"),
     ("acks", "always all"),
     ("request.required.acks", "always all"),
-    ("partition.assignment.strategy", "always cooperative-sticky"),
+    (
+        "partition.assignment.strategy",
+        "cooperative-sticky, or with group.protocol = consumer what group.remote.assignor says",
+    ),
     ("partitioner", "keys are placed as Java clients place them (murmur2_random)"),
 ];
 

@@ -23,7 +23,8 @@ impl ClientSettings {
         // The plainest comes first: its reasons are about one setting.
         GroupConsumer::new(self, group, |_| {}).map_err(refused)?;
         Producer::new(self, Some(transaction)).map_err(refused)?;
-        self.check_effect().map_err(|reason| KafkaError::Settings(format!("[kafka.client]: {reason}")))
+        let settled = self.check_effect().and_then(|()| self.check_membership(group));
+        settled.map_err(|reason| KafkaError::Settings(format!("[kafka.client]: {reason}")))
     }
 
     /// What the client takes without a word, though it cannot work as it was meant.
@@ -93,6 +94,9 @@ mod tests {
         assert_eq!(check(&[("socket.keepalive.enable", "true"), ("compression.type", "zstd")]), Ok(()));
         let scram = [("sasl.mechanisms", "SCRAM-SHA-512"), ("sasl.username", "a"), ("sasl.password", "b")];
         assert_eq!(check(&[&scram[..], &[("security.protocol", "SASL_SSL")]].concat()), Ok(()));
+        let protocol = ("group.protocol", "consumer");
+        assert_eq!(check(&[protocol, ("group.remote.assignor", "range")]), Ok(()));
+        assert_eq!(check(&[("group.protocol", "classic")]), Ok(()));
         let sasl = ("security.protocol", "sasl_plaintext");
         let (user, password) = (("sasl.username", "a"), ("sasl.password", "b"));
         let ssl = ("security.protocol", "ssl");
@@ -113,6 +117,8 @@ mod tests {
             (vec![("ssl.ca.location", "/nonexistent.pem")], "no effect"),
             (vec![("sasl.mechanisms", "SCRAM-SHA-512")], "no effect"),
             (vec![ssl, ("sasl.username", "a")], "SASL_SSL"),
+            (vec![("group.protocol", "raft")], "group.protocol"),
+            (vec![("group.remote.assignor", "range")], "group.protocol = consumer"),
         ] {
             let refused = check(&client).unwrap_err();
             assert!(refused.contains(part), "{client:?}: {refused}");

@@ -238,10 +238,14 @@ fn of_crate(error: &RDKafkaError) -> TransactionError {
     }
 }
 
-/// Whether the group has answered, and plainly: it is another generation, or another member.
+/// Whether the group has answered, and plainly: it is another generation or epoch, or another member.
 fn is_refused_by_group(code: RDKafkaErrorCode) -> bool {
-    use RDKafkaErrorCode::{FencedInstanceId, IllegalGeneration, RebalanceInProgress, UnknownMemberId};
-    matches!(code, IllegalGeneration | UnknownMemberId | FencedInstanceId | RebalanceInProgress)
+    use RDKafkaErrorCode::{
+        FencedInstanceId, FencedMemberEpoch, IllegalGeneration, RebalanceInProgress, StaleMemberEpoch,
+        UnknownMemberId,
+    };
+    let is_other_generation = matches!(code, IllegalGeneration | StaleMemberEpoch | FencedMemberEpoch);
+    is_other_generation || matches!(code, UnknownMemberId | FencedInstanceId | RebalanceInProgress)
 }
 
 /// Whether another producer has the transactional id.

@@ -166,6 +166,9 @@ impl Engine {
         reachable(&clients).await?;
         let admin = Admin::new(&clients)?;
         let limits = check_topics(&admin, &topology, options).await?;
+        if let Some(stage) = options.stages.first().filter(|_| options.describe_topics) {
+            admin.check_group_protocol(&topology.group(*stage)).await?;
+        }
         let cluster = admin.cluster_id();
         let opened =
             Opened { clients: &clients, state: &state, admin: &admin, limits: &limits, cluster: &cluster };

@@ -9,6 +9,8 @@
 //! | `rd_kafka_brokers_add` | see [`super::lifeline`] |
 //! | `rd_kafka_msg_partitioner_murmur2` | the partition of a key, as our producers choose it |
 //! | `rd_kafka_DescribeTopics` | the crate does not offer the ids of topics |
+//! | `rd_kafka_DescribeConsumerGroups` | the crate's list of groups has no members of groups of the protocol `consumer` |
+//! | `rd_kafka_consumer_group_metadata_generation_id` | the crate hands it on, but does not show it |
 //! | `rd_kafka_get_watermark_offsets` | the end of a partition as of the last fetch, without asking a broker |
 //!
 //! # Invariants
@@ -39,6 +41,7 @@
 //! `rd_kafka_consume_callback`, of the older interface, takes [`SLICE_ROWS`] and leaves the others in the queue.
 #![allow(unsafe_code)]
 
+mod describe_group;
 mod describe_topics;
 mod message;
 mod partition_queue;
@@ -53,6 +56,7 @@ use rdkafka::client::{Client, ClientContext};
 use rdkafka::error::RDKafkaErrorCode;
 use rdkafka::types::RDKafkaRespErr;
 
+pub(super) use describe_group::{DescribedMember, describe_group};
 pub(super) use describe_topics::describe_topics;
 pub use message::Row;
 pub use partition_queue::PartitionQueue;
@@ -106,6 +110,21 @@ pub(super) fn flush<C: ClientContext>(client: &Client<C>, timeout: Duration) -> 
     // SAFETY: the client is alive (borrowed). Its delivery reports are served by the producer's own thread.
     let result = unsafe { sys::rd_kafka_flush(client.native_ptr(), milliseconds(timeout)) };
     result == RDKafkaRespErr::RD_KAFKA_RESP_ERR_NO_ERROR
+}
+
+/// The epoch (or generation) of a consumer in its group, as of the last answer of the brokers; 0 or less while it is no
+/// member.
+pub(super) fn member_epoch<C: ClientContext>(client: &Client<C>) -> i32 {
+    // SAFETY: the client is alive (borrowed); what is returned is ours, and is given back after it was read.
+    unsafe {
+        let metadata = sys::rd_kafka_consumer_group_metadata(client.native_ptr());
+        if metadata.is_null() {
+            return 0;
+        }
+        let epoch = sys::rd_kafka_consumer_group_metadata_generation_id(metadata);
+        sys::rd_kafka_consumer_group_metadata_destroy(metadata);
+        epoch
+    }
 }
 
 /// Adds broker addresses to a client; returns how many there are now of these. See [`super::lifeline`].
