@@ -106,6 +106,24 @@ fn record() {
         .unwrap();
     }
     out.finish().unwrap();
+    state_directory_goes_on(&topics, dir.path());
+}
+
+/// This version goes on with the older one's state directory, on the topics themselves.
+fn state_directory_goes_on(topics: &Topics, dir: &std::path::Path) {
+    topics.frostline().args(["topics", "create"]).in_dir(dir).run().expect_code(0);
+    topics
+        .frostline()
+        .args(["replay", "lines.csv", "--topic", "noaa-csv-raw"])
+        .in_dir(dir)
+        .run()
+        .expect_code(0);
+    let stages = ["run", "--until-caught-up", "--json", "--stages", "assemble,alert", "--log", "info"];
+    let again = topics.frostline().args(stages).in_dir(dir).run().expect_code(0);
+    println!("{again}");
+    let summary = again.summary();
+    assert_eq!((summary["observations"].as_u64(), summary["alerts"].as_u64()), (Some(0), Some(0)), "{again}");
+    assert!(summary["duplicates"].as_u64() > Some(300), "{again}");
 }
 
 fn recorded() -> Vec<Recorded> {

@@ -32,12 +32,8 @@ impl Election {
         session_timeout: Duration,
     ) -> Result<Self, KafkaError> {
         let mut config = settings.consumer();
-        config
-            .set("group.id", group)
-            .set("partition.assignment.strategy", "cooperative-sticky")
-            .set("auto.offset.reset", "latest")
-            .set("session.timeout.ms", session_timeout.as_millis().to_string())
-            .set("heartbeat.interval.ms", (session_timeout.as_millis() / 10).max(100).to_string());
+        config.set("group.id", group).set("auto.offset.reset", "latest");
+        settings.set_membership(&mut config, session_timeout, "");
         let context = Elected { owned: Mutex::default(), lifeline: Lifeline::new(settings.brokers()) };
         let consumer: BaseConsumer<Elected> = config
             .create_with_context(context)

@@ -71,7 +71,7 @@ impl GroupConsumer {
             .set("group.id", &group.group)
             // An offset that is not in the log is an error that `reopen` resolves, and says so.
             .set("auto.offset.reset", "error");
-        settings.set_membership(&mut config, group);
+        settings.set_membership(&mut config, group.session_timeout, &group.group_instance_id);
         for (key, value) in fetching(group.partitions, group.records) {
             settings.set_defaults(&mut config, &[(key, &value)]);
         }

@@ -51,17 +51,22 @@ impl ClientSettings {
         }
     }
 
-    /// Sets what the protocol leaves to a member.
-    pub(super) fn set_membership(&self, config: &mut ClientConfig, group: &GroupSettings) {
+    /// Sets what the protocol leaves to a member. `instance` is its name as a static one; empty for none.
+    pub(super) fn set_membership(
+        &self,
+        config: &mut ClientConfig,
+        session_timeout: Duration,
+        instance: &str,
+    ) {
         match self.group_protocol() {
             GroupProtocol::Classic => {
-                let heartbeat_ms = (group.session_timeout.as_millis() / 10).max(100);
+                let heartbeat_ms = (session_timeout.as_millis() / 10).max(100);
                 config
                     .set("partition.assignment.strategy", "cooperative-sticky")
-                    .set("session.timeout.ms", group.session_timeout.as_millis().to_string())
+                    .set("session.timeout.ms", session_timeout.as_millis().to_string())
                     .set("heartbeat.interval.ms", heartbeat_ms.to_string());
-                if !group.group_instance_id.is_empty() {
-                    config.set("group.instance.id", &group.group_instance_id);
+                if !instance.is_empty() {
+                    config.set("group.instance.id", instance);
                 }
             }
             // The session is the brokers' affair, and `check_membership` refuses a static member.
