@@ -133,8 +133,7 @@ mod tests {
 
     #[test]
     fn a_run_of_the_usual_length_sees_every_kind_and_new_topics_first() {
-        let options =
-            ChaosOptions { restart_broker: Some("restart".into()), ..ChaosOptions::default() };
+        let options = ChaosOptions { restart_broker: Some("restart".into()), ..ChaosOptions::default() };
         for seed in 0..50 {
             let mut rng = fastrand::Rng::with_seed(seed);
             let mut deck = Deck::new(&options, true);

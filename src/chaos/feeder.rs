@@ -66,6 +66,7 @@ impl Feeder {
 
     /// Sends nothing more until [`resume`](Self::resume), and waits until the broker has what was sent.
     pub(super) fn pause(&self) -> Result<(), ChaosError> {
+        self.pause.is_reached.store(false, Ordering::Release);
         self.pause.is_wanted.store(true, Ordering::Release);
         let deadline = Instant::now() + PAUSE_PATIENCE;
         while !self.pause.is_reached.load(Ordering::Acquire) {
@@ -79,7 +80,6 @@ impl Feeder {
 
     /// Goes on after a pause.
     pub(super) fn resume(&self) {
-        self.pause.is_reached.store(false, Ordering::Relaxed);
         self.pause.is_wanted.store(false, Ordering::Release);
     }
 

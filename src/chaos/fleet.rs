@@ -226,7 +226,8 @@ impl<'a> Fleet<'a> {
             self.wait_running(*index)?;
         }
         let processes = &mut self.processes;
-        let alive: Vec<usize> = indices.iter().copied().filter(|index| processes[*index].is_alive()).collect();
+        let alive: Vec<usize> =
+            indices.iter().copied().filter(|index| processes[*index].is_alive()).collect();
         indices.iter().for_each(|index| processes[*index].is_member = false);
         alive.iter().for_each(|index| processes[*index].signal(Signal::TERM));
         alive.into_iter().try_for_each(|index| self.wait_terminated(index, true))

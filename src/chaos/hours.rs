@@ -150,14 +150,14 @@ pub(super) fn is_station(key: &str) -> bool {
     key.starts_with(PREFIX)
 }
 
-/// A rule over nights and one over hours for each station, with and without `clear`. Some warnings are not withdrawn before
-/// a frost is all but impossible, so that the morning finds them and they are averted.
+/// A rule over nights and one over hours for each station, with and without `clear`. A third of the warnings is never
+/// withdrawn: the morning finds those that did not come true, and they are averted.
 pub(super) fn rules() -> String {
     let mut text = String::new();
     for (number, station) in stations().enumerate() {
         let (night, hour) = match number % 3 {
             0 => ("clear = \"chance(-2.0) < 0.1\"", ""),
-            1 => ("clear = \"chance(-2.0) < 0.0001\"", "clear = \"T > 2.0\""),
+            1 => ("clear = \"chance(-2.0) < 0.0\"", "clear = \"T > 2.0\""),
             _ => ("", "clear = \"T > 2.0\""),
         };
         for (id, when, clear) in

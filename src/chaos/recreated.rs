@@ -10,6 +10,7 @@ use frostline_engine::kafka::{Admin, KafkaError};
 
 use super::fleet::Fleet;
 use super::installation::checked_stages;
+use super::model::Entries;
 use super::monitor::Place;
 use super::past::Ends;
 use super::topic_log::read;
@@ -75,12 +76,18 @@ fn work_alone(fleet: &mut Fleet<'_>, around: &Around<'_>) -> Result<(), ChaosErr
     }
 }
 
-/// The keys of all that the changelogs have, so that they are known where they turn up later.
+/// What the changelogs come to, so that it is known where it turns up later.
 fn note_earlier_state(installation: &Installation) -> Result<(), ChaosError> {
     for stage in checked_stages().filter(|stage| installation.stage(*stage).is_stateful()) {
-        let kept = read(installation, &installation.changelog(stage))?;
-        let keys = kept.into_iter().filter_map(|kept| kept.key);
-        installation.past().earlier.entry(stage).or_default().extend(keys);
+        let mut entries = Entries::new();
+        for kept in read(installation, &installation.changelog(stage))? {
+            match (kept.key, kept.value) {
+                (Some(key), Some(value)) => drop(entries.insert(key, value)),
+                (Some(key), None) => drop(entries.remove(&key)),
+                (None, _) => {}
+            }
+        }
+        installation.past().earlier.insert(stage, entries);
     }
     Ok(())
 }
@@ -122,7 +129,8 @@ fn wait(fleet: &mut Fleet<'_>, deadline: Instant, what: &str) -> Result<(), Chao
 type ChangelogEnds = BTreeMap<String, Ends>;
 
 fn changelog_ends(installation: &Installation, admin: &Admin) -> Result<ChangelogEnds, KafkaError> {
-    let changelogs = [stages::ASSEMBLE, stages::ALERT, stages::OUTLOOK].map(|stage| installation.changelog(stage));
+    let changelogs =
+        [stages::ASSEMBLE, stages::ALERT, stages::OUTLOOK].map(|stage| installation.changelog(stage));
     changelogs.into_iter().map(|changelog| Ok((changelog.clone(), admin.ends(&changelog)?))).collect()
 }
 
@@ -134,7 +142,9 @@ fn outgrow(fleet: &mut Fleet<'_>, admin: &Admin, before: &ChangelogEnds) -> Resu
         let now = changelog_ends(fleet.installation, admin)?;
         let end = |changelog: &str, partition: &i32| now.get(changelog).and_then(|ends| ends.get(partition));
         let is_longer = before.iter().all(|(changelog, ends)| {
-            ends.iter().all(|(partition, earlier)| end(changelog, partition).is_some_and(|now| now > earlier || *earlier == 0))
+            ends.iter().all(|(partition, earlier)| {
+                end(changelog, partition).is_some_and(|now| now > earlier || *earlier == 0)
+            })
         });
         if is_longer || start.elapsed() > OUTGROW_PATIENCE {
             return Ok(start.elapsed());

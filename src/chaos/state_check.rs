@@ -1,6 +1,6 @@
 //! State: the changelog, folded, and every process's store that is at its end must be what the input gives.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 
 use frostline_engine::StageId;
 use frostline_engine::fault::{ANY_TOPICS, Sabotage};
@@ -167,19 +167,19 @@ fn read_store(
 
 /// Where entries may come from that should not be there.
 struct Strange<'a> {
-    /// Keys that topics made which have been deleted since.
-    earlier: &'a BTreeMap<StageId, BTreeSet<Vec<u8>>>,
+    /// What topics made that have been deleted since.
+    earlier: &'a BTreeMap<StageId, Entries>,
     /// What each partition must have.
     expected: &'a BTreeMap<(StageId, i32), Entries>,
 }
 
 impl Strange<'_> {
-    /// What it means that an entry with this key is there and should not be, in a stage.
-    fn of(&self, stage: StageId) -> impl Fn(&[u8]) -> Kind {
-        let is_earlier = move |key: &[u8]| self.earlier.get(&stage).is_some_and(|keys| keys.contains(key));
+    /// What it means that an entry with this key and value is there and should not be, in a stage.
+    fn of(&self, stage: StageId) -> impl Fn(&[u8], &[u8]) -> Kind {
+        let earlier = self.earlier.get(&stage);
         let partitions = self.expected.iter().filter(move |((of, _), _)| *of == stage);
-        move |key| {
-            if is_earlier(key) {
+        move |key, value| {
+            if earlier.and_then(|entries| entries.get(key)).is_some_and(|earlier| earlier == value) {
                 Kind::EarlierTopics
             } else if partitions.clone().any(|(_, entries)| entries.contains_key(key)) {
                 Kind::Misplaced
@@ -194,7 +194,7 @@ fn differences(
     what: &str,
     wanted: &Entries,
     found: &Entries,
-    strange: &dyn Fn(&[u8]) -> Kind,
+    strange: &dyn Fn(&[u8], &[u8]) -> Kind,
     violations: &mut Violations,
 ) {
     let text = |key: &[u8]| String::from_utf8_lossy(key).escape_debug().to_string();
@@ -207,7 +207,7 @@ fn differences(
             Some(_) => {}
         }
     }
-    for key in found.keys().filter(|key| !wanted.contains_key(*key)) {
-        violations.add(strange(key), format!("{what}: {} should not be there", text(key)));
+    for (key, value) in found.iter().filter(|(key, _)| !wanted.contains_key(*key)) {
+        violations.add(strange(key, value), format!("{what}: {} should not be there", text(key)));
     }
 }

@@ -36,7 +36,7 @@ const DAY_MS: i64 = 86_400_000;
 /// How long a process whose clock is ahead may work until a broker refuses its time.
 const CLOCK_PATIENCE: Duration = Duration::from_secs(30);
 /// How long it may go on once it has noticed that. Others cannot take over before it ends.
-const CLOCK_END_PATIENCE: Duration = Duration::from_secs(15);
+const CLOCK_END_PATIENCE: Duration = Duration::from_secs(20);
 const LOG_INTERVAL: Duration = Duration::from_millis(300);
 /// What the process must then say.
 const CLOCK_MARK: &str = "the clock of this machine says";
@@ -224,7 +224,8 @@ fn clock_ahead(fleet: &mut Fleet<'_>, index: usize) -> Result<bool, ChaosError> 
         }
         None if is_refused && fleet.wait_end(index, CLOCK_END_PATIENCE)?.is_none() => {
             let (number, seconds) = (fleet.processes[index].number, CLOCK_END_PATIENCE.as_secs());
-            let text = format!("process {number}: brokers refuse its time, and it still ran {seconds} s later");
+            let text =
+                format!("process {number}: brokers refuse its time, and it still ran {seconds} s later");
             fleet.violations.add(Kind::Clock, text);
         }
         _ => {}

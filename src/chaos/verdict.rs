@@ -44,7 +44,10 @@ pub(super) fn check(
         topic::DEAD_LETTERS,
     ] {
         let name = installation.config.topic(logical).name;
-        let log = read(installation, &name)?;
+        let mut log = read(installation, &name)?;
+        let past = installation.past();
+        log.sort_by_key(|kept| past.growths_before(&name, kept.partition, kept.offset));
+        drop(past);
         logs.insert(name, log);
     }
     let mut verdict = Verdict::default();

@@ -76,7 +76,10 @@ fn parse_sabotage(text: &str) -> Result<Sabotage, String> {
 
 fn parse_fault(text: &str) -> Result<FaultKind, String> {
     FaultKind::choices().find(|kind| kind.name() == text).ok_or_else(|| {
-        format!("expected one of {}", FaultKind::choices().map(FaultKind::name).collect::<Vec<_>>().join(", "))
+        format!(
+            "expected one of {}",
+            FaultKind::choices().map(FaultKind::name).collect::<Vec<_>>().join(", ")
+        )
     })
 }
 
