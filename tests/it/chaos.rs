@@ -9,8 +9,9 @@ use crate::support::{Frostline, Needs, Test, Topics, broker, test};
 
 pub fn tests() -> Vec<Test> {
     vec![
-        test("chaos_without_faults", &[Needs::Broker], chaos_without_faults),
         test("chaos_short", &[Needs::Broker], chaos_short),
+        test("chaos_makes_and_grows_topics_and_finds_who_cannot", &[Needs::Broker], changed_topics),
+        test("chaos_without_faults", &[Needs::Broker], chaos_without_faults),
         test("chaos_finds_commit_before_produce", &[Needs::Broker], || {
             finds("commit-before-produce", &["--rounds", "3", "--seed", "c0"], "lost")
         }),
@@ -32,7 +33,6 @@ pub fn long_tests() -> Vec<Test> {
             let run = ["--rounds", "3", "--processes", "2", "--seed", "01d"];
             finds_all("old-state,no-renaming,blind-readiness", &run, &["state", "not_parted", "readiness"]);
         }),
-        test("chaos_makes_and_grows_topics_and_finds_who_cannot", &[Needs::Broker], changed_topics),
         test("chaos_finds_stubborn_clock_and_forgotten_nights", &[Needs::Broker], || {
             let run = ["--rounds", "3", "--processes", "2", "--seed", "c10c"];
             finds_all("stubborn-clock,forgotten-nights", &run, &["clock", "alert_twice"]);
