@@ -57,7 +57,7 @@ pub(super) struct ChaosArguments {
     /// Plant bugs on purpose (with commas), to see that they are found: commit-before-produce, sled-before-commit, no-fencing,
     /// old-state, no-renaming, blind-readiness, earlier-topics, grow-without-state, stubborn-clock, forgotten-nights. Without
     /// --faults only faults that show them are tried, and --restart-broker
-    #[arg(long = "break", value_name = "PROTOCOLS", value_delimiter = ',', value_parser = parse_sabotage)]
+    #[arg(long = "break", value_name = "BUGS", value_delimiter = ',', value_parser = parse_sabotage)]
     sabotage: Vec<Sabotage>,
     /// Leave topics, logs and state there at the end
     #[arg(long)]
