@@ -1,10 +1,13 @@
 //! The kinds of faults, and in which order they come.
 
-use frostline_engine::fault::{Point, Sabotage};
+use frostline_engine::fault::Point;
 
-/// What is done to a process, or to the broker.
+use super::ChaosOptions;
+use super::breaks::showing;
+
+/// What is done to a process, to topics, or to the broker.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum FaultKind {
+pub enum FaultKind {
     /// SIGKILL, and a new start.
     Kill,
     /// SIGTERM, and a new start.
@@ -29,6 +32,10 @@ pub(super) enum FaultKind {
     ClockAhead,
     /// A new start with a clock that is a day behind.
     ClockBehind,
+    /// Topics are deleted and made again while a process is away.
+    TopicsRecreated,
+    /// Topics get more partitions.
+    PartitionsGrown,
     /// Dies by itself at a named point.
     Point(Point),
     /// The user's own command for the broker.
@@ -36,8 +43,14 @@ pub(super) enum FaultKind {
 }
 
 impl FaultKind {
-    /// The name in reports.
-    pub(super) fn name(self) -> String {
+    /// Those that can be chosen by name: all but restarts of the broker, which need a command.
+    pub fn choices() -> impl Iterator<Item = Self> {
+        let others = [Self::SharedName, Self::TopicsRecreated];
+        ORDINARY.into_iter().chain(others).chain(Point::ALL.map(Self::Point))
+    }
+
+    /// The name in reports and on the command line.
+    pub fn name(self) -> String {
         match self {
             Self::Kill => "kill".into(),
             Self::Terminate => "terminate".into(),
@@ -51,6 +64,8 @@ impl FaultKind {
             Self::Outage => "outage".into(),
             Self::ClockAhead => "clock-ahead".into(),
             Self::ClockBehind => "clock-behind".into(),
+            Self::TopicsRecreated => "topics-recreated".into(),
+            Self::PartitionsGrown => "partitions-grown".into(),
             Self::Point(point) => format!("point:{}", point.name()),
             Self::RestartBroker => "restart-broker".into(),
         }
@@ -58,7 +73,7 @@ impl FaultKind {
 }
 
 /// The kinds that every run has.
-const ORDINARY: [FaultKind; 11] = [
+const ORDINARY: [FaultKind; 12] = [
     FaultKind::Kill,
     FaultKind::Terminate,
     FaultKind::Pause,
@@ -70,46 +85,40 @@ const ORDINARY: [FaultKind; 11] = [
     FaultKind::Outage,
     FaultKind::ClockAhead,
     FaultKind::ClockBehind,
+    FaultKind::PartitionsGrown,
 ];
-
-/// The faults that show a broken protocol.
-fn showing(sabotage: Sabotage) -> &'static [FaultKind] {
-    use FaultKind::{Kill, OldState, Outage, Pause, SharedName};
-    const PRODUCED: FaultKind = FaultKind::Point(Point::AfterProduce);
-    const OFFSETS_SENT: FaultKind = FaultKind::Point(Point::AfterOffsetsSent);
-    match sabotage {
-        Sabotage::CommitBeforeProduce => &[PRODUCED, OFFSETS_SENT, Kill],
-        Sabotage::SledBeforeCommit => &[PRODUCED, OFFSETS_SENT],
-        Sabotage::NoFencing => &[Pause],
-        Sabotage::OldState => &[OldState],
-        Sabotage::NoRenaming => &[SharedName],
-        Sabotage::BlindReadiness => &[Outage],
-    }
-}
 
 /// Faults in random order, each kind as often as the deck says before any comes again.
 pub(super) struct Deck {
     kinds: Vec<FaultKind>,
     left: Vec<FaultKind>,
+    /// Before all others, and once: what was written before it cannot be compared.
+    is_first_recreated: bool,
 }
 
 impl Deck {
-    /// All kinds; with protocols broken on purpose, those that show them. Only `with_transactions` a name that two
-    /// processes have does harm.
-    pub(super) fn new(sabotage: &[Sabotage], can_restart_broker: bool, with_transactions: bool) -> Self {
-        let mut kinds: Vec<FaultKind> =
-            sabotage.iter().flat_map(|sabotage| showing(*sabotage)).copied().collect();
-        if sabotage.is_empty() {
-            kinds.extend(ORDINARY);
-            kinds.extend(with_transactions.then_some(FaultKind::SharedName));
-            kinds.extend(Point::ALL.map(FaultKind::Point));
+    /// The kinds that were asked for; with protocols broken on purpose, those that show them; otherwise all. Only
+    /// `with_transactions` a name that two processes have does harm.
+    pub(super) fn new(options: &ChaosOptions, with_transactions: bool) -> Self {
+        let mut kinds = options.faults.clone();
+        if kinds.is_empty() {
+            kinds.extend(options.sabotage.iter().flat_map(|sabotage| showing(*sabotage)));
         }
-        kinds.extend(can_restart_broker.then_some(FaultKind::RestartBroker));
-        Self { kinds, left: Vec::new() }
+        if kinds.is_empty() {
+            kinds.extend(FaultKind::choices());
+            kinds.retain(|kind| with_transactions || *kind != FaultKind::SharedName);
+        }
+        kinds.extend(options.restart_broker.is_some().then_some(FaultKind::RestartBroker));
+        let is_first_recreated = kinds.contains(&FaultKind::TopicsRecreated);
+        kinds.retain(|kind| *kind != FaultKind::TopicsRecreated);
+        Self { kinds, left: Vec::new(), is_first_recreated }
     }
 
     /// The next fault.
     pub(super) fn draw(&mut self, rng: &mut fastrand::Rng) -> FaultKind {
+        if std::mem::take(&mut self.is_first_recreated) {
+            return FaultKind::TopicsRecreated;
+        }
         if self.left.is_empty() {
             self.left.clone_from(&self.kinds);
             rng.shuffle(&mut self.left);
@@ -123,12 +132,24 @@ mod tests {
     use super::*;
 
     #[test]
-    fn twenty_rounds_see_every_kind() {
+    fn a_run_of_the_usual_length_sees_every_kind_and_new_topics_first() {
+        let options = ChaosOptions { restart_broker: Some("restart".into()), ..ChaosOptions::default() };
         for seed in 0..50 {
             let mut rng = fastrand::Rng::with_seed(seed);
-            let mut deck = Deck::new(&[], true, true);
-            let drawn: Vec<FaultKind> = (0..20).map(|_| deck.draw(&mut rng)).collect();
-            assert!(deck.kinds.iter().all(|kind| drawn.contains(kind)), "{drawn:?}");
+            let mut deck = Deck::new(&options, true);
+            let drawn: Vec<FaultKind> = (0..options.rounds).map(|_| deck.draw(&mut rng)).collect();
+            let mut all = FaultKind::choices().chain([FaultKind::RestartBroker]);
+            assert!(all.all(|kind| drawn.contains(&kind)), "{drawn:?}");
+            let recreated = drawn.iter().rposition(|kind| *kind == FaultKind::TopicsRecreated);
+            assert_eq!(recreated, Some(0));
         }
+    }
+
+    #[test]
+    fn faults_that_were_asked_for_are_the_only_ones() {
+        let faults = vec![FaultKind::PartitionsGrown];
+        let mut deck = Deck::new(&ChaosOptions { faults, ..ChaosOptions::default() }, true);
+        let mut rng = fastrand::Rng::with_seed(1);
+        assert!((0..5).all(|_| deck.draw(&mut rng) == FaultKind::PartitionsGrown));
     }
 }

@@ -17,11 +17,23 @@ const PORTION_INTERVAL: Duration = Duration::from_millis(20);
 /// After a broker that did not take a record.
 const RETRY_DELAY: Duration = Duration::from_millis(500);
 
+/// How long the broker may take for what has been sent.
+const PAUSE_PATIENCE: Duration = Duration::from_secs(60);
+
+/// A pause that somebody wants.
+#[derive(Default)]
+struct Pause {
+    is_wanted: AtomicBool,
+    /// Whether nothing is sent, and the broker has all that was.
+    is_reached: AtomicBool,
+}
+
 /// The sending thread.
 pub(super) struct Feeder {
     stop: Arc<AtomicBool>,
     /// Whether what is open shall settle after the stop.
     settle: Arc<AtomicBool>,
+    pause: Arc<Pause>,
     sent: Arc<AtomicU64>,
     thread: Option<JoinHandle<Result<(), ChaosError>>>,
 }
@@ -29,7 +41,7 @@ pub(super) struct Feeder {
 impl Feeder {
     pub(super) fn start(installation: &Installation) -> Result<Self, ChaosError> {
         let (stop, settle) = (Arc::new(AtomicBool::new(false)), Arc::new(AtomicBool::new(false)));
-        let sent = Arc::new(AtomicU64::new(0));
+        let (sent, pause) = (Arc::new(AtomicU64::new(0)), Arc::new(Pause::default()));
         let sender = Sender {
             settings: installation.settings.clone(),
             producer: producer(&installation.settings)?,
@@ -37,18 +49,38 @@ impl Feeder {
             json: installation.config.topic(topic::RAW).name,
             hourly: installation.config.topic(topic::HOURLY).name,
             sent: Arc::clone(&sent),
+            pause: Arc::clone(&pause),
             stop: Arc::clone(&stop),
             settle: Arc::clone(&settle),
         };
         let feed = Feed::new(installation.options.seed, installation.options.partitions);
         let (partitions, rate) = (installation.options.partitions, installation.options.rate);
         let thread = std::thread::spawn(move || sender.run(feed, rate, partitions));
-        Ok(Self { stop, settle, sent, thread: Some(thread) })
+        Ok(Self { stop, settle, pause, sent, thread: Some(thread) })
     }
 
     /// How many records have been sent so far.
     pub(super) fn sent(&self) -> u64 {
         self.sent.load(Ordering::Relaxed)
+    }
+
+    /// Sends nothing more until [`resume`](Self::resume), and waits until the broker has what was sent.
+    pub(super) fn pause(&self) -> Result<(), ChaosError> {
+        self.pause.is_reached.store(false, Ordering::Release);
+        self.pause.is_wanted.store(true, Ordering::Release);
+        let deadline = Instant::now() + PAUSE_PATIENCE;
+        while !self.pause.is_reached.load(Ordering::Acquire) {
+            if Instant::now() > deadline || self.thread.as_ref().is_none_or(JoinHandle::is_finished) {
+                return Err(ChaosError::Broken("the broker does not take what is fed".into()));
+            }
+            std::thread::sleep(PORTION_INTERVAL);
+        }
+        Ok(())
+    }
+
+    /// Goes on after a pause.
+    pub(super) fn resume(&self) {
+        self.pause.is_wanted.store(false, Ordering::Release);
     }
 
     /// Stops the feed, sends what lets everything settle, and waits until the broker has it all. Returns how
@@ -80,15 +112,30 @@ struct Sender {
     json: String,
     hourly: String,
     sent: Arc<AtomicU64>,
+    pause: Arc<Pause>,
     stop: Arc<AtomicBool>,
     settle: Arc<AtomicBool>,
 }
 
 impl Sender {
     fn run(mut self, mut feed: Feed, rate: u64, partitions: i32) -> Result<(), ChaosError> {
-        let start = Instant::now();
+        let (mut last, mut fed_for, mut is_paused) = (Instant::now(), Duration::ZERO, false);
         while !self.stop.load(Ordering::Acquire) {
-            let due = (start.elapsed().as_secs_f64() * rate as f64) as u64;
+            let time = std::mem::replace(&mut last, Instant::now()).elapsed();
+            if self.pause.is_wanted.load(Ordering::Acquire) {
+                // What the broker has not taken is tried again by a later look.
+                let is_taken = self.producer.wait_acknowledged().is_ok();
+                is_paused = true;
+                self.pause.is_reached.store(is_taken, Ordering::Release);
+                std::thread::sleep(PORTION_INTERVAL);
+                continue;
+            }
+            if std::mem::take(&mut is_paused) {
+                // Topics may have been made again meanwhile.
+                self.producer = producer(&self.settings)?;
+            }
+            fed_for += time;
+            let due = (fed_for.as_secs_f64() * rate as f64) as u64;
             while self.sent.load(Ordering::Relaxed) < due && !self.stop.load(Ordering::Acquire) {
                 self.send(&feed.next())?;
             }

@@ -48,16 +48,17 @@ impl<'a> Fleet<'a> {
 
     /// Lets one more process join: one that was removed before, or a new one.
     pub(super) fn add(&mut self) -> Result<usize, ChaosError> {
-        let index = match self.processes.iter().position(|process| !process.is_member) {
-            Some(index) => index,
-            None => {
-                let number = self.processes.len() + 1;
-                let port = self.readiness.watch()?;
-                self.processes.push(Process::new(number, port, self.installation.dir()));
-                self.processes.len() - 1
-            }
-        };
-        self.processes[index].is_member = true;
+        match self.processes.iter().position(|process| !process.is_member) {
+            Some(index) => self.start_again(&[index]).map(|()| index),
+            None => self.add_new(),
+        }
+    }
+
+    /// Lets a new process join.
+    pub(super) fn add_new(&mut self) -> Result<usize, ChaosError> {
+        let index = self.processes.len();
+        let port = self.readiness.watch()?;
+        self.processes.push(Process::new(index + 1, port, self.installation.dir()));
         self.restart(index, None)?;
         Ok(index)
     }
@@ -78,6 +79,12 @@ impl<'a> Fleet<'a> {
     /// How many belong to the groups.
     pub(super) fn members(&self) -> usize {
         self.processes.iter().filter(|process| process.is_member).count()
+    }
+
+    /// Those that belong to the groups, whether they run just now or not.
+    pub(super) fn member_indices(&self) -> Vec<usize> {
+        let members = self.processes.iter().enumerate().filter(|(_, process)| process.is_member);
+        members.map(|(index, _)| index).collect()
     }
 
     /// Those that faults can be tried on.
@@ -209,10 +216,29 @@ impl<'a> Fleet<'a> {
     /// Ends all in good order, and at the same time.
     pub(super) fn terminate_all(&mut self) -> Result<(), ChaosError> {
         let alive = self.targets();
-        for process in &mut self.processes {
-            process.is_member = false;
-            process.signal(Signal::TERM);
+        self.processes.iter_mut().for_each(|process| process.is_member = false);
+        self.stop(&alive)
+    }
+
+    /// Ends these in good order, and at the same time. They do not belong to the groups any more.
+    pub(super) fn stop(&mut self, indices: &[usize]) -> Result<(), ChaosError> {
+        for index in indices {
+            self.wait_running(*index)?;
         }
+        let processes = &mut self.processes;
+        let alive: Vec<usize> =
+            indices.iter().copied().filter(|index| processes[*index].is_alive()).collect();
+        indices.iter().for_each(|index| processes[*index].is_member = false);
+        alive.iter().for_each(|index| processes[*index].signal(Signal::TERM));
         alive.into_iter().try_for_each(|index| self.wait_terminated(index, true))
+    }
+
+    /// Lets these, which do not run, join again.
+    pub(super) fn start_again(&mut self, indices: &[usize]) -> Result<(), ChaosError> {
+        for index in indices {
+            self.processes[*index].is_member = true;
+            self.restart(*index, None)?;
+        }
+        Ok(())
     }
 }

@@ -150,14 +150,15 @@ pub(super) fn is_station(key: &str) -> bool {
     key.starts_with(PREFIX)
 }
 
-/// A rule over nights and one over hours for each station, with and without `clear`.
+/// A rule over nights and one over hours for each station, with and without `clear`. A third of the warnings is never
+/// withdrawn: the morning finds those that did not come true, and they are averted.
 pub(super) fn rules() -> String {
     let mut text = String::new();
     for (number, station) in stations().enumerate() {
-        let (night, hour) = if number % 3 == 0 {
-            ("clear = \"chance(-2.0) < 0.1\"", "")
-        } else {
-            ("", "clear = \"T > 2.0\"")
+        let (night, hour) = match number % 3 {
+            0 => ("clear = \"chance(-2.0) < 0.1\"", ""),
+            1 => ("clear = \"chance(-2.0) < 0.0\"", "clear = \"T > 2.0\""),
+            _ => ("", "clear = \"T > 2.0\""),
         };
         for (id, when, clear) in
             [("night", "chance(-2.0) >= 0.3", night), ("hour", "T <= 0.0 && WETBULB <= -1.0", hour)]
@@ -249,6 +250,7 @@ mod tests {
             ("night", "expected"),
             ("night", "confirmed"),
             ("night", "withdrawn"),
+            ("night", "averted"),
             ("night", "stale"),
             ("hour", "fired"),
             ("hour", "resolved"),

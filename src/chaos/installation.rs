@@ -2,6 +2,7 @@
 //! with the configuration that all its daemons read.
 
 use std::path::{Path, PathBuf};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use frostline_engine::fault::{NAMESPACE, Sabotage};
@@ -10,6 +11,7 @@ use frostline_engine::{Stage, StageId, TopicPlan, Topology};
 use tempfile::TempDir;
 
 use super::old_state::TOMBSTONES_KEPT;
+use super::past::Past;
 use super::{ChaosError, ChaosOptions, feed};
 use crate::app;
 use crate::config::{
@@ -44,6 +46,7 @@ pub struct Installation {
     pub(super) config_file: PathBuf,
     /// How long the groups wait for a silent process.
     pub(super) session_timeout: Duration,
+    past: Mutex<Past>,
     dir: TempDir,
 }
 
@@ -62,15 +65,21 @@ impl Installation {
         let rules = dir.path().join("rules.toml");
         let config = configure(user, &options, rules.clone());
         let config_file = dir.path().join("frostline.toml");
-        let text = toml::to_string_pretty(&config)
-            .map_err(|error| ChaosError::Broken(format!("writing the configuration: {error}")))?;
-        for (path, text) in [(&rules, feed::rules()), (&config_file, text)] {
-            std::fs::write(path, text).map_err(ChaosError::files("writing the run's files"))?;
-        }
+        std::fs::write(&rules, feed::rules()).map_err(ChaosError::files("writing the run's rules"))?;
+        write_config(&config_file, &config)?;
         let settings = ClientSettings::new(&config.kafka)?;
         let topology = app::outline(&config).map_err(|error| ChaosError::Broken(error.to_string()))?;
         let session_timeout = SESSION_TIMEOUT;
-        Ok(Self { config, topology, settings, options, config_file, session_timeout, dir })
+        Ok(Self {
+            config,
+            topology,
+            settings,
+            options,
+            config_file,
+            session_timeout,
+            past: Mutex::default(),
+            dir,
+        })
     }
 
     /// Where the brokers decide how long the groups wait for a silent process: a group to ask them about.
@@ -98,7 +107,12 @@ impl Installation {
     /// another protocol is broken that shows only in state which is believed.
     pub fn topics(&self) -> Vec<TopicPlan> {
         let mut topics = self.config.all_topics();
-        let needs_belief = [Sabotage::CommitBeforeProduce, Sabotage::SledBeforeCommit, Sabotage::NoFencing];
+        let needs_belief = [
+            Sabotage::CommitBeforeProduce,
+            Sabotage::SledBeforeCommit,
+            Sabotage::NoFencing,
+            Sabotage::EarlierTopics,
+        ];
         if !self.options.sabotage.iter().any(|sabotage| needs_belief.contains(sabotage)) {
             let changelogs: Vec<String> = checked_stages().map(|stage| self.changelog(stage)).collect();
             for topic in topics.iter_mut().filter(|topic| changelogs.contains(&topic.name)) {
@@ -106,6 +120,26 @@ impl Installation {
             }
         }
         topics
+    }
+
+    /// What has happened to its topics.
+    pub(super) fn past(&self) -> MutexGuard<'_, Past> {
+        self.past.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The partitions that a topic has now, by its name in Kafka.
+    pub(super) fn partitions(&self, topic: &str) -> i32 {
+        self.past().partitions(topic).unwrap_or(self.options.partitions)
+    }
+
+    /// Lets daemons that start from now on know how many partitions topics have that have grown.
+    pub(super) fn configure_partitions(&self) -> Result<(), ChaosError> {
+        let mut config = self.config.clone();
+        for logical in topic::ALL {
+            let partitions = self.partitions(&self.config.topic(logical).name);
+            config.topics.entry(logical.into()).or_default().partitions = Some(partitions);
+        }
+        write_config(&self.config_file, &config)
     }
 
     /// Leaves the directory there for people to look at.
@@ -140,6 +174,12 @@ impl Installation {
     pub(super) fn sink(&self, stage: StageId) -> String {
         self.stage(stage).sink.name.clone()
     }
+}
+
+fn write_config(file: &Path, config: &Config) -> Result<(), ChaosError> {
+    let text = toml::to_string_pretty(config)
+        .map_err(|error| ChaosError::Broken(format!("writing the configuration: {error}")))?;
+    std::fs::write(file, text).map_err(ChaosError::files("writing the run's configuration"))
 }
 
 /// An idempotent producer outside any transaction: what it sends is visible at once.

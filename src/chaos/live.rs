@@ -1,6 +1,6 @@
 //! Readers of committed records that read along while faults happen. What they see must never be taken back.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::JoinHandle;
@@ -10,20 +10,64 @@ use frostline_engine::kafka::{KafkaError, Polled, Reader, StartAt};
 
 use super::topic_log::mark;
 use super::{ChaosError, Installation};
+use crate::config::topic;
 
 /// What was seen: partition and offset to a hash of key and value.
 pub(super) type Seen = HashMap<(i32, i64), u64>;
 
+/// Readers of all topics that stages write.
+#[derive(Default)]
+pub(super) struct LiveReaders {
+    readers: Vec<LiveReader>,
+    /// What readers have seen that were stopped, by topic.
+    seen: BTreeMap<String, Seen>,
+}
+
+impl LiveReaders {
+    /// Begins to read all partitions that there are now, from their beginnings.
+    pub(super) fn start(&mut self, installation: &Installation) -> Result<(), ChaosError> {
+        for logical in [topic::JSON, topic::JSON_US_AZ, topic::OUTLOOKS, topic::ALERTS, topic::DEAD_LETTERS] {
+            self.readers.push(LiveReader::start(installation, installation.config.topic(logical).name)?);
+        }
+        Ok(())
+    }
+
+    /// Stops reading. What was seen must still be there at the end.
+    pub(super) fn pause(&mut self) -> Result<(), ChaosError> {
+        for reader in self.readers.drain(..) {
+            let topic = reader.topic.clone();
+            let seen = self.seen.entry(topic).or_default();
+            for (place, mark) in reader.finish()? {
+                seen.entry(place).or_insert(mark);
+            }
+        }
+        Ok(())
+    }
+
+    /// Stops reading, and forgets what was seen: the topics are deleted.
+    pub(super) fn forget(&mut self) -> Result<(), ChaosError> {
+        self.pause()?;
+        self.seen.clear();
+        Ok(())
+    }
+
+    /// Stops reading. Returns what was seen, by topic.
+    pub(super) fn finish(mut self) -> Result<BTreeMap<String, Seen>, ChaosError> {
+        self.pause()?;
+        Ok(self.seen)
+    }
+}
+
 /// Reads one topic along, on a thread of its own.
-pub(super) struct LiveReader {
-    pub(super) topic: String,
+struct LiveReader {
+    topic: String,
     stop: Arc<AtomicBool>,
     thread: Option<JoinHandle<Result<Seen, KafkaError>>>,
 }
 
 impl LiveReader {
-    pub(super) fn start(installation: &Installation, topic: String) -> Result<Self, ChaosError> {
-        let partitions = 0..installation.options.partitions;
+    fn start(installation: &Installation, topic: String) -> Result<Self, ChaosError> {
+        let partitions = 0..installation.partitions(&topic);
         let starts: Vec<_> = partitions.map(|partition| (partition, StartAt::Beginning)).collect();
         let mut reader = Reader::new(&installation.settings, &topic, &starts)?;
         let stop = Arc::new(AtomicBool::new(false));
@@ -33,7 +77,7 @@ impl LiveReader {
     }
 
     /// Ends it. Returns what it saw.
-    pub(super) fn finish(mut self) -> Result<Seen, ChaosError> {
+    fn finish(mut self) -> Result<Seen, ChaosError> {
         self.stop.store(true, Ordering::Relaxed);
         let joined = self.thread.take().map(JoinHandle::join);
         match joined {

@@ -12,24 +12,30 @@
 //! | `feed`, `hours`, `feeder` | the input, and the thread that sends it |
 //! | `process`, `fleet` | the daemons: started, watched, never left behind |
 //! | `fault_kind`, `strike` | which fault comes next, and how it is done |
-//! | `old_state`, `shared_name` | faults that take a while |
+//! | `old_state`, `shared_name`, `recreated`, `grown` | faults that take a while |
+//! | `past` | what these did to the topics |
+//! | `breaks` | what can be broken on purpose |
 //! | `monitor`, `live`, `readiness` | what is watched while faults happen: offsets, committed outputs, who says that it works |
 //! | `model`, `compare`, `verdict`, `state_check` | what must be there, and whether it is |
 //! | `report` | what it came to |
 
+mod breaks;
 mod compare;
 mod fault_kind;
 mod feed;
 mod feeder;
 mod fleet;
+mod grown;
 mod hours;
 mod installation;
 mod live;
 mod model;
 mod monitor;
 mod old_state;
+mod past;
 mod process;
 mod readiness;
+mod recreated;
 mod report;
 mod shared_name;
 mod state_check;
@@ -46,14 +52,16 @@ use frostline_engine::fault::Sabotage;
 use frostline_engine::kafka::KafkaError;
 use frostline_engine::store::StateError;
 
+pub use breaks::{breaks, refusal};
+pub use fault_kind::FaultKind;
 pub use installation::Installation;
 pub use report::{Kind, Report, Violations};
 
-use crate::config::{Guarantee, topic};
+use crate::config::Guarantee;
 use fault_kind::Deck;
 use feeder::Feeder;
 use fleet::Fleet;
-use live::LiveReader;
+use live::LiveReaders;
 use monitor::Monitor;
 use readiness::Readiness;
 
@@ -79,6 +87,8 @@ pub struct ChaosOptions {
     pub rate: u64,
     /// A shell command that restarts the broker; without it, the broker is left alone.
     pub restart_broker: Option<String>,
+    /// The kinds of faults to try; empty: all, or those that show what is broken.
+    pub faults: Vec<FaultKind>,
     /// Protocols to break on purpose. The run must then find violations.
     pub sabotage: Vec<Sabotage>,
 }
@@ -93,12 +103,13 @@ impl ChaosOptions {
 impl Default for ChaosOptions {
     fn default() -> Self {
         Self {
-            rounds: 20,
+            rounds: 21,
             seed: 0,
             processes: 3,
             partitions: 4,
             rate: 500,
             restart_broker: None,
+            faults: Vec::new(),
             sabotage: Vec::new(),
         }
     }
@@ -162,17 +173,17 @@ pub fn run(
     step("publishing stations, starting processes");
     installation.publish_stations()?;
     let monitor = Monitor::start(installation)?;
-    let mut readers = Vec::new();
-    for logical in [topic::JSON, topic::JSON_US_AZ, topic::OUTLOOKS, topic::ALERTS, topic::DEAD_LETTERS] {
-        readers.push(LiveReader::start(installation, installation.config.topic(logical).name)?);
-    }
+    let mut readers = LiveReaders::default();
+    readers.start(installation)?;
     let readiness = Readiness::start(installation, &monitor)?;
     let mut fleet = Fleet::start(installation, readiness, Arc::clone(stop))?;
     fleet.heal()?;
     let feeder = Feeder::start(installation)?;
     fleet.rest(CALM)?;
     let mut report = Report::new(installation);
-    strike_all(&mut fleet, (&monitor, &feeder), &mut report, on_progress)?;
+    let mut around = Around { monitor: &monitor, feeder: &feeder, readers };
+    strike_all(&mut fleet, &mut around, &mut report, on_progress)?;
+    let readers = around.readers;
 
     let mut step = |text: &str| on_progress(Progress::Step(text.to_owned()));
     step("the faults are over: feeding what lets everything settle");
@@ -182,13 +193,10 @@ pub fn run(
     drain(&mut fleet, &monitor, &mut step)?;
     step("stopping the processes");
     fleet.terminate_all()?;
-    let mut seen = BTreeMap::new();
-    for reader in readers {
-        seen.insert(reader.topic.clone(), reader.finish()?);
-    }
+    let seen = readers.finish()?;
     step("comparing every record with the model");
     let verdict = verdict::check(installation, &seen, &mut fleet.violations)?;
-    report.compared = verdict.compared;
+    (report.compared, report.alerts) = (verdict.compared, verdict.transitions);
     report.state_entries = state_check::check(&mut fleet, &verdict.stores)?;
     for answer in fleet.readiness.finish() {
         fleet.violations.add(Kind::Readiness, answer);
@@ -202,29 +210,36 @@ pub fn run(
     Ok(report)
 }
 
+/// What goes on around the processes, and must know of faults that change the topics.
+struct Around<'a> {
+    monitor: &'a Monitor,
+    feeder: &'a Feeder,
+    readers: LiveReaders,
+}
+
 /// One fault after the other, each at a random moment.
 fn strike_all(
     fleet: &mut Fleet<'_>,
-    (monitor, feeder): (&Monitor, &Feeder),
+    around: &mut Around<'_>,
     report: &mut Report,
     on_progress: &mut dyn FnMut(Progress),
 ) -> Result<(), ChaosError> {
     let options = &fleet.installation.options;
     let mut rng = fastrand::Rng::with_seed(options.seed);
     let with_transactions = fleet.installation.config.runtime.guarantee == Guarantee::ExactlyOnce;
-    let mut deck = Deck::new(&options.sabotage, options.restart_broker.is_some(), with_transactions);
-    let mut fed_before = feeder.sent();
+    let mut deck = Deck::new(options, with_transactions);
+    let mut fed_before = around.feeder.sent();
     for round in 1..=options.rounds {
         old_state::give_back(fleet, false)?;
         let kind = deck.draw(&mut rng);
-        monitor.fault();
-        let struck = strike::strike(fleet, kind, &mut rng)?;
+        around.monitor.fault();
+        let struck = strike::strike(fleet, around, kind, &mut rng)?;
         *report.faults.entry(struck.kind.name()).or_default() += 1;
         report.points_not_reached += u64::from(struck.is_missed);
-        let lag = monitor.watched().lag();
+        let lag = around.monitor.watched().lag();
         on_progress(Progress::Fault { round, kind: struck.kind.name(), detail: struck.detail, lag });
         fleet.rest(Duration::from_millis(rng.u64(300..2_000)))?;
-        let fed = feeder.sent();
+        let fed = around.feeder.sent();
         report.fed_in_round(fed - fed_before);
         fed_before = fed;
     }

@@ -46,6 +46,10 @@ pub(super) struct Watched {
     pub(super) longest_recovery: Duration,
     /// Faults that have not been recovered from yet: when, and the positions then.
     open: Vec<(Instant, BTreeMap<Place, Position>)>,
+    /// Whether topics are being deleted and made again: what is seen meanwhile says nothing.
+    is_held: bool,
+    /// How often that has happened.
+    holds: u32,
 }
 
 impl Watched {
@@ -95,8 +99,15 @@ impl Monitor {
         let (shared, stopped) = (Arc::clone(&watched), Arc::clone(&stop));
         let thread = std::thread::spawn(move || {
             while !stopped.load(Ordering::Relaxed) {
+                let holds = lock(&shared).holds;
                 match looker.look() {
-                    Ok(look) => lock(&shared).take(Instant::now(), look),
+                    Ok(look) => {
+                        let mut watched = lock(&shared);
+                        // One that began before topics were deleted is of those.
+                        if !watched.is_held && watched.holds == holds {
+                            watched.take(Instant::now(), look);
+                        }
+                    }
                     // The broker is away, or busy: the next look tells.
                     Err(error) => tracing::debug!(%error, "no look at the groups"),
                 }
@@ -114,6 +125,20 @@ impl Monitor {
     /// The same, for another thread.
     pub(super) fn share(&self) -> Shared {
         Arc::clone(&self.watched)
+    }
+
+    /// Topics are about to be deleted.
+    pub(super) fn hold(&self) {
+        self.watched().is_held = true;
+    }
+
+    /// They have been made again: offsets begin where those of new topics do.
+    pub(super) fn release(&self) {
+        let mut watched = self.watched();
+        watched.is_held = false;
+        watched.holds += 1;
+        watched.positions.clear();
+        watched.open.clear();
     }
 
     /// A fault happens now.

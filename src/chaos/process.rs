@@ -21,6 +21,29 @@ const QUOTED_LINES: usize = 6;
 /// A variable of [`frostline_engine::fault`] and its value, for one life of a process.
 pub(super) type Planted<'a> = (&'a str, &'a str);
 
+/// This very program. The run's file says everything; the user's variables are in it already.
+pub(super) fn program() -> Result<Command, ChaosError> {
+    let program = std::env::current_exe().map_err(ChaosError::files("looking for this program"))?;
+    let mut command = Command::new(program);
+    for (name, _) in std::env::vars_os() {
+        let name = name.to_string_lossy();
+        if name.starts_with("FROSTLINE_") && name != "FROSTLINE_LOG" {
+            command.env_remove(&*name);
+        }
+    }
+    // Ctrl-C at the terminal is for chaos alone.
+    command.process_group(0);
+    Ok(command)
+}
+
+/// Breaks what is to be broken on purpose, if anything.
+pub(super) fn plant_sabotage(command: &mut Command, installation: &Installation) {
+    let broken = installation.options.broken();
+    if !broken.is_empty() {
+        command.env(SABOTAGE_VARIABLE, broken);
+    }
+}
+
 /// One process, over all its lives. The state directory and the log stay the same.
 pub(super) struct Process {
     pub(super) number: usize,
@@ -76,30 +99,17 @@ impl Process {
         planted: Option<Planted<'_>>,
     ) -> Result<(), ChaosError> {
         let failed = |error| ChaosError::Files("starting a process".into(), error);
-        let program = std::env::current_exe().map_err(failed)?;
         let mut log = OpenOptions::new().create(true).append(true).open(&self.log).map_err(failed)?;
         self.log_start = log.seek(SeekFrom::End(0)).map_err(failed)?;
-        let mut command = Command::new(program);
-        // The file says everything; the user's variables are in it already.
-        for (name, _) in std::env::vars_os() {
-            let name = name.to_string_lossy();
-            if name.starts_with("FROSTLINE_") && name != "FROSTLINE_LOG" {
-                command.env_remove(&*name);
-            }
-        }
+        let mut command = program()?;
         if let Some((variable, value)) = planted {
             command.env(variable, value);
         }
-        let broken = installation.options.broken();
-        if !broken.is_empty() {
-            command.env(SABOTAGE_VARIABLE, broken);
-        }
+        plant_sabotage(&mut command, installation);
         command.args(["run", "--log-format", "text", "--config"]).arg(&installation.config_file);
         command.arg("--state-dir").arg(&self.state_dir);
         command.arg("--set").arg(format!("admin.listen=127.0.0.1:{}", self.port));
         command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(log);
-        // Ctrl-C at the terminal is for chaos alone.
-        command.process_group(0);
         self.child = Some(command.spawn().map_err(failed)?);
         self.status = None;
         self.is_planted = false;

@@ -38,11 +38,17 @@ pub enum Kind {
     Readiness,
     /// Two processes that kept one name.
     NotParted,
+    /// State that was made from topics which have been deleted since.
+    EarlierTopics,
+    /// State in another partition than the records of its key.
+    Misplaced,
+    /// A process whose clock brokers refuse, and that goes on.
+    Clock,
 }
 
 impl Kind {
     /// All of them.
-    pub const ALL: [Self; 12] = [
+    pub const ALL: [Self; 15] = [
         Self::Lost,
         Self::Duplicated,
         Self::Unexpected,
@@ -55,6 +61,9 @@ impl Kind {
         Self::NotDrained,
         Self::Readiness,
         Self::NotParted,
+        Self::EarlierTopics,
+        Self::Misplaced,
+        Self::Clock,
     ];
 
     /// In words, for people.
@@ -72,6 +81,9 @@ impl Kind {
             Self::NotDrained => "partitions not drained",
             Self::Readiness => "ready and at rest",
             Self::NotParted => "names not parted",
+            Self::EarlierTopics => "of earlier topics",
+            Self::Misplaced => "state misplaced",
+            Self::Clock => "wrong clocks kept",
         }
     }
 }
@@ -138,6 +150,8 @@ pub struct Report {
     pub idle_rounds: u64,
     /// Records that the model expects, by what wrote them.
     pub compared: BTreeMap<&'static str, u64>,
+    /// Alerts that the model expects, by transition.
+    pub alerts: BTreeMap<String, u64>,
     /// Store entries that were compared.
     pub state_entries: u64,
     /// Longest time after a fault until every partition moved again.
@@ -169,6 +183,7 @@ impl Report {
             records_in_round_min: None,
             idle_rounds: 0,
             compared: BTreeMap::new(),
+            alerts: BTreeMap::new(),
             state_entries: 0,
             longest_recovery_seconds: 0.0,
             violations: BTreeMap::new(),

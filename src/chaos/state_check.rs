@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use frostline_engine::StageId;
+use frostline_engine::fault::{ANY_TOPICS, Sabotage};
 use frostline_engine::kafka::Admin;
 use frostline_engine::store::{Identity, StateDirectory, StateError};
 
@@ -37,6 +38,8 @@ pub(super) fn check(
     expected: &BTreeMap<(StageId, i32), Entries>,
 ) -> Result<u64, ChaosError> {
     let installation = fleet.installation;
+    let earlier = installation.past().earlier.clone();
+    let strange = Strange { earlier: &earlier, expected };
     let admin = Admin::new(&installation.settings)?;
     let cluster = admin.cluster_id();
     let mut topic_ids = BTreeMap::new();
@@ -44,7 +47,9 @@ pub(super) fn check(
     for stage in checked_stages().filter(|stage| installation.stage(*stage).is_stateful()) {
         let changelog = installation.changelog(stage);
         let ids = admin.identify(&[&installation.source(stage), &changelog])?;
-        topic_ids.insert(stage, ids.into_iter().map(|topic| topic.id).collect::<Vec<_>>().join("+"));
+        let ids = ids.into_iter().map(|topic| topic.id).collect::<Vec<_>>().join("+");
+        let is_any = installation.options.sabotage.contains(&Sabotage::EarlierTopics);
+        topic_ids.insert(stage, if is_any { ANY_TOPICS.to_owned() } else { ids });
         let ends = admin.ends(&changelog)?;
         for (partition, mut found) in fold(installation, stage)? {
             found.log_end = ends.get(&partition).copied().unwrap_or_default();
@@ -57,12 +62,12 @@ pub(super) fn check(
         let wanted = expected.get(&(*stage, *partition)).unwrap_or(&no_entries);
         compared += wanted.len() as u64;
         let what = format!("changelog of {stage}/{partition}");
-        differences(&what, wanted, &found.entries, &mut fleet.violations);
+        differences(&what, wanted, &found.entries, &strange.of(*stage), &mut fleet.violations);
     }
     let (processes, violations) = (&fleet.processes, &mut fleet.violations);
     for process in processes {
         let topics = Topics { cluster: &cluster, ids: &topic_ids };
-        compared += check_process(installation, process, (&folded, &topics), violations);
+        compared += check_process(installation, process, (&folded, &topics, &strange), violations);
     }
     Ok(compared)
 }
@@ -71,7 +76,7 @@ pub(super) fn check(
 fn check_process(
     installation: &Installation,
     process: &Process,
-    (folded, topics): (&BTreeMap<(StageId, i32), Folded>, &Topics<'_>),
+    (folded, topics, strange): (&BTreeMap<(StageId, i32), Folded>, &Topics<'_>, &Strange<'_>),
     violations: &mut Violations,
 ) -> u64 {
     // One that died before its first start was through has none.
@@ -107,7 +112,7 @@ fn check_process(
             }
             Ok(Found::Whole(entries)) => {
                 compared += entries.len() as u64;
-                differences(&what, &found.entries, &entries, violations);
+                differences(&what, &found.entries, &entries, &strange.of(*stage), violations);
             }
             // Damage that is found when it is read does no harm: the store is then built anew.
             Err(_) if process.is_damaged => {}
@@ -126,9 +131,10 @@ enum Found {
 
 /// The last value of each key.
 fn fold(installation: &Installation, stage: StageId) -> Result<BTreeMap<i32, Folded>, ChaosError> {
+    let changelog = installation.changelog(stage);
     let mut folded: BTreeMap<i32, Folded> =
-        (0..installation.options.partitions).map(|partition| (partition, Folded::default())).collect();
-    for kept in read(installation, &installation.changelog(stage))? {
+        (0..installation.partitions(&changelog)).map(|partition| (partition, Folded::default())).collect();
+    for kept in read(installation, &changelog)? {
         let (Some(found), Some(key)) = (folded.get_mut(&kept.partition), kept.key) else { continue };
         match kept.value {
             Some(value) => found.entries.insert(key, value),
@@ -159,7 +165,38 @@ fn read_store(
     Ok(Found::Whole(entries))
 }
 
-fn differences(what: &str, wanted: &Entries, found: &Entries, violations: &mut Violations) {
+/// Where entries may come from that should not be there.
+struct Strange<'a> {
+    /// What topics made that have been deleted since.
+    earlier: &'a BTreeMap<StageId, Entries>,
+    /// What each partition must have.
+    expected: &'a BTreeMap<(StageId, i32), Entries>,
+}
+
+impl Strange<'_> {
+    /// What it means that an entry with this key and value is there and should not be, in a stage.
+    fn of(&self, stage: StageId) -> impl Fn(&[u8], &[u8]) -> Kind {
+        let earlier = self.earlier.get(&stage);
+        let partitions = self.expected.iter().filter(move |((of, _), _)| *of == stage);
+        move |key, value| {
+            if earlier.and_then(|entries| entries.get(key)).is_some_and(|earlier| earlier == value) {
+                Kind::EarlierTopics
+            } else if partitions.clone().any(|(_, entries)| entries.contains_key(key)) {
+                Kind::Misplaced
+            } else {
+                Kind::State
+            }
+        }
+    }
+}
+
+fn differences(
+    what: &str,
+    wanted: &Entries,
+    found: &Entries,
+    strange: &dyn Fn(&[u8], &[u8]) -> Kind,
+    violations: &mut Violations,
+) {
     let text = |key: &[u8]| String::from_utf8_lossy(key).escape_debug().to_string();
     for (key, value) in wanted {
         match found.get(key) {
@@ -170,7 +207,7 @@ fn differences(what: &str, wanted: &Entries, found: &Entries, violations: &mut V
             Some(_) => {}
         }
     }
-    for key in found.keys().filter(|key| !wanted.contains_key(*key)) {
-        violations.add(Kind::State, format!("{what}: {} should not be there", text(key)));
+    for (key, value) in found.iter().filter(|(key, _)| !wanted.contains_key(*key)) {
+        violations.add(strange(key, value), format!("{what}: {} should not be there", text(key)));
     }
 }

@@ -10,11 +10,10 @@ use std::time::{Duration, Instant};
 use frostline_engine::fault::{CLOCK_VARIABLE, OUTAGE_VARIABLE, POINT_VARIABLE, Point};
 use rustix::process::Signal;
 
-use super::ChaosError;
 use super::fault_kind::FaultKind;
 use super::fleet::Fleet;
 use super::report::Kind;
-use super::{old_state, shared_name};
+use super::{Around, ChaosError, grown, old_state, recreated, shared_name};
 
 /// How long a process may work until it reaches its planted point.
 const POINT_PATIENCE: Duration = Duration::from_secs(15);
@@ -35,6 +34,9 @@ const JOINING: Duration = Duration::from_secs(4);
 const DAY_MS: i64 = 86_400_000;
 /// How long a process whose clock is ahead may work until a broker refuses its time.
 const CLOCK_PATIENCE: Duration = Duration::from_secs(30);
+/// How long it may go on once it has noticed that. Others cannot take over before it ends.
+const CLOCK_END_PATIENCE: Duration = Duration::from_secs(20);
+const LOG_INTERVAL: Duration = Duration::from_millis(300);
 /// What the process must then say.
 const CLOCK_MARK: &str = "the clock of this machine says";
 /// SIGABRT: how a process dies at a planted point.
@@ -53,6 +55,7 @@ pub(super) struct Struck {
 /// Does it, to a process picked at random.
 pub(super) fn strike(
     fleet: &mut Fleet<'_>,
+    around: &mut Around<'_>,
     kind: FaultKind,
     rng: &mut fastrand::Rng,
 ) -> Result<Struck, ChaosError> {
@@ -121,6 +124,8 @@ pub(super) fn strike(
             fleet.processes[index].kill();
             fleet.restart(index, Some((CLOCK_VARIABLE, &(-DAY_MS).to_string())))?;
         }
+        FaultKind::TopicsRecreated => detail = recreated::recreate(fleet, around, index)?,
+        FaultKind::PartitionsGrown => detail = grown::grow(fleet, around, rng)?,
         FaultKind::Point(point) => {
             let (reached, planted) = die_at(fleet, index, point, rng)?;
             is_missed = !reached;
@@ -202,16 +207,31 @@ fn die_at(
 fn clock_ahead(fleet: &mut Fleet<'_>, index: usize) -> Result<bool, ChaosError> {
     fleet.processes[index].kill();
     fleet.start_doomed(index, (CLOCK_VARIABLE, &DAY_MS.to_string()))?;
-    let ended = fleet.wait_end(index, CLOCK_PATIENCE)?;
-    if let Some(status) = ended
-        && !fleet.processes[index].log_of_this_life().contains(CLOCK_MARK)
-    {
-        let obituary = fleet.processes[index].obituary(status);
-        fleet.violations.add(Kind::Died, format!("with a clock that is ahead: {obituary}"));
+    let deadline = Instant::now() + CLOCK_PATIENCE;
+    let mut ended = None;
+    // Until it ends or has noticed. What it says is read now and then: a log may be long.
+    let mut is_refused = false;
+    while ended.is_none() && !is_refused && Instant::now() < deadline {
+        ended = fleet.wait_end(index, LOG_INTERVAL)?;
+        is_refused = fleet.processes[index].log_of_this_life().contains(CLOCK_MARK);
+    }
+    let process = &fleet.processes[index];
+    match ended {
+        Some(status) if !is_refused => {
+            let obituary = process.obituary(status);
+            fleet.violations.add(Kind::Died, format!("with a clock that is ahead: {obituary}"));
+        }
+        None if is_refused && fleet.wait_end(index, CLOCK_END_PATIENCE)?.is_none() => {
+            let (number, seconds) = (fleet.processes[index].number, CLOCK_END_PATIENCE.as_secs());
+            let text =
+                format!("process {number}: brokers refuse its time, and it still ran {seconds} s later");
+            fleet.violations.add(Kind::Clock, text);
+        }
+        _ => {}
     }
     fleet.processes[index].kill();
     fleet.restart(index, None)?;
-    Ok(ended.is_some())
+    Ok(ended.is_some() || is_refused)
 }
 
 /// Flips bits of some bytes at random places of the store's files. Returns how many.

@@ -107,7 +107,7 @@ pub(super) fn mark(
 
 /// Reads all of a topic; records of one partition are in order.
 pub(super) fn read(installation: &Installation, topic: &str) -> Result<Vec<Kept>, ChaosError> {
-    let partitions = 0..installation.options.partitions;
+    let partitions = 0..installation.partitions(topic);
     let starts: Vec<_> = partitions.clone().map(|partition| (partition, StartAt::Beginning)).collect();
     let mut reader = Reader::new(&installation.settings, topic, &starts)?;
     let mut open: BTreeSet<i32> = partitions.collect();

@@ -19,6 +19,8 @@ use crate::stages;
 pub(super) struct Verdict {
     /// Records that the model expects, by what wrote them.
     pub(super) compared: BTreeMap<&'static str, u64>,
+    /// Alerts that the model expects, by transition.
+    pub(super) transitions: BTreeMap<String, u64>,
     /// What each stage's changelog must come to, by stage and partition.
     pub(super) stores: BTreeMap<(StageId, i32), Entries>,
 }
@@ -42,15 +44,22 @@ pub(super) fn check(
         topic::DEAD_LETTERS,
     ] {
         let name = installation.config.topic(logical).name;
-        let log = read(installation, &name)?;
+        let mut log = read(installation, &name)?;
+        let past = installation.past();
+        log.sort_by_key(|kept| past.growths_before(&name, kept.partition, kept.offset));
+        drop(past);
         logs.insert(name, log);
     }
     let mut verdict = Verdict::default();
     let mut dead_letters = Vec::new();
     for stage in checked_stages() {
         let (source, sink) = (installation.source(stage), installation.sink(stage));
-        let Expected { outputs, dead_letters: refused, stores } =
-            model.run(stage, &source, &logs[&source])?;
+        let growths = installation.past().growths_of(&source);
+        let Expected { outputs, dead_letters: refused, transitions, stores } =
+            model.run(stage, &source, &logs[&source], &growths)?;
+        for (transition, count) in transitions {
+            *verdict.transitions.entry(transition).or_default() += count;
+        }
         let written: Vec<Item> = logs[&sink]
             .iter()
             .filter(|kept| wrote(stage, kept))

@@ -12,16 +12,19 @@ use indicatif::ProgressBar;
 use super::output::{BOLD, DIM, GREEN, RED};
 use super::signals::Signals;
 use super::{Common, Failed, output, topics};
-use crate::chaos::{ChaosError, ChaosOptions, Installation, Kind, Progress, Report, run};
+use crate::chaos::{
+    ChaosError, ChaosOptions, FaultKind, Installation, Kind, Progress, Report, breaks, refusal, run,
+};
 use crate::config::topic;
 
 const EXAMPLES: &str = "\
 Examples:
-  frostline chaos --brokers 127.0.0.1:9092                 20 faults, on topics of its own
+  frostline chaos --brokers 127.0.0.1:9092                 each fault once, on topics of its own
   frostline chaos --rounds 200 --processes 5 --partitions 12
   frostline chaos --seed 5eed                              the same input and faults once more
   frostline chaos --restart-broker 'scripts/kafka restart'  the broker too
   frostline chaos --group-protocol consumer                the groups of KIP-848 (Kafka 4.0 or newer)
+  frostline chaos --faults topics-recreated,partitions-grown  these faults only
   frostline chaos --break no-fencing                       does it find a protocol that is broken?
 
 The topics and groups are its own (chaos-SEED-…), and are deleted at the end. Real daemons run with
@@ -35,9 +38,15 @@ const UNKNOWN_SESSION: Duration = Duration::from_secs(45);
 #[derive(Args)]
 #[command(after_help = EXAMPLES)]
 pub(super) struct ChaosArguments {
-    /// Faults to try
-    #[arg(long, value_name = "N", default_value_t = 20)]
+    /// How many faults to try
+    #[arg(long, value_name = "N", default_value_t = 21)]
     rounds: u32,
+    /// Try only these kinds of faults (with commas): kill, terminate, pause, add, remove, delete-state, flip-bytes, old-state,
+    /// shared-name, outage, clock-ahead, clock-behind, topics-recreated (comes first, and once), partitions-grown, and deaths
+    /// at named points: point:after-produce, point:after-offsets-sent, point:after-commit, point:after-sled,
+    /// point:in-restore, point:in-revoke [default: all]
+    #[arg(long, value_name = "KINDS", value_delimiter = ',', value_parser = parse_fault)]
+    faults: Vec<FaultKind>,
     /// Repeats a run: hexadecimal, as printed [default: random]
     #[arg(long, value_name = "S", value_parser = parse_seed)]
     seed: Option<u64>,
@@ -53,9 +62,10 @@ pub(super) struct ChaosArguments {
     /// The daemons' kafka.client."group.protocol": classic or consumer [default: as configured]
     #[arg(long, value_name = "PROTOCOL", value_parser = ["classic", "consumer"])]
     group_protocol: Option<String>,
-    /// Break protocols on purpose (with commas), to see that it is found: commit-before-produce, sled-before-commit, no-fencing,
-    /// old-state, no-renaming, blind-readiness. Only faults that show it are tried, and --restart-broker
-    #[arg(long = "break", value_name = "PROTOCOLS", value_delimiter = ',', value_parser = parse_sabotage)]
+    /// Plant bugs on purpose (with commas), to see that they are found: commit-before-produce, sled-before-commit, no-fencing,
+    /// old-state, no-renaming, blind-readiness, earlier-topics, grow-without-state, stubborn-clock, forgotten-nights. Without
+    /// --faults only faults that show them are tried, and --restart-broker
+    #[arg(long = "break", value_name = "BUGS", value_delimiter = ',', value_parser = parse_sabotage)]
     sabotage: Vec<Sabotage>,
     /// Leave topics, logs and state there at the end
     #[arg(long)]
@@ -67,10 +77,18 @@ pub(super) fn parse_seed(text: &str) -> Result<u64, String> {
 }
 
 fn parse_sabotage(text: &str) -> Result<Sabotage, String> {
-    Sabotage::ALL
-        .into_iter()
-        .find(|sabotage| sabotage.name() == text)
-        .ok_or_else(|| format!("expected one of {}", Sabotage::ALL.map(Sabotage::name).join(", ")))
+    breaks().find(|sabotage| sabotage.name() == text).ok_or_else(|| {
+        format!("expected one of {}", breaks().map(Sabotage::name).collect::<Vec<_>>().join(", "))
+    })
+}
+
+fn parse_fault(text: &str) -> Result<FaultKind, String> {
+    FaultKind::choices().find(|kind| kind.name() == text).ok_or_else(|| {
+        format!(
+            "expected one of {}",
+            FaultKind::choices().map(FaultKind::name).collect::<Vec<_>>().join(", ")
+        )
+    })
 }
 
 pub(super) async fn chaos(common: &Common, arguments: &ChaosArguments) -> Result<(), Failed> {
@@ -85,9 +103,13 @@ pub(super) async fn chaos(common: &Common, arguments: &ChaosArguments) -> Result
         processes: arguments.processes.into(),
         partitions: arguments.partitions,
         restart_broker: arguments.restart_broker.clone(),
+        faults: arguments.faults.clone(),
         sabotage: arguments.sabotage.clone(),
         ..ChaosOptions::default()
     };
+    if let Some(reason) = refusal(&options, user.runtime.guarantee) {
+        return Err(Failed::Usage(anyhow::anyhow!(reason)));
+    }
     let mut signals = Signals::listen()?;
     let mut installation = Installation::new(&user, options.clone()).map_err(failed)?;
     let admin = topics::connect(&installation.config).await?;
@@ -216,6 +238,9 @@ fn print(common: &Common, report: &Report) -> Result<(), Failed> {
     }
     for (what, count) in &report.compared {
         row(&format!("compared: {what}"), output::grouped(*count))?;
+    }
+    for (transition, count) in &report.alerts {
+        row(&format!("alerts: {transition}"), output::grouped(*count))?;
     }
     row("compared: state", output::grouped(report.state_entries))?;
     output::line("")?;

@@ -14,7 +14,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::Context;
 use frostline_engine::kafka::{
-    Admin, ClientSettings, GroupOffsets, KafkaError, Outgoing, Producer, TransactionSettings,
+    Admin, ClientSettings, GroupOffsets, KafkaError, OffsetCommit, Outgoing, Producer, TransactionSettings,
 };
 use indicatif::ProgressBar;
 
@@ -226,7 +226,7 @@ impl Sender<'_> {
             return Ok(());
         }
         // An older position of the same sequence must not count for this run.
-        self.producer.send_positions(&self.group, &self.job.topic, &[(0, 0)])?;
+        self.producer.send_positions(&self.group, &self.job.topic, &[OffsetCommit::new(0, 0)])?;
         Ok(self.producer.commit()?)
     }
 
@@ -299,7 +299,7 @@ impl Sender<'_> {
         }
         if self.in_block > 0 && self.job.is_exactly_once {
             let position = i64::try_from(self.passed).unwrap_or(i64::MAX);
-            self.producer.send_positions(&self.group, &self.job.topic, &[(0, position)])?;
+            self.producer.send_positions(&self.group, &self.job.topic, &[OffsetCommit::new(0, position)])?;
             self.producer.commit()?;
         }
         self.in_block = 0;

@@ -55,6 +55,7 @@ pub use outlook::Outlook;
 pub use state_keys::{ALERT_STATE, ASSEMBLE_STATE, DELIVER_STATE, OUTLOOK_STATE, WATCH_STATE};
 pub use station_index::StationIndex;
 pub use watch::{Watch, moment_of};
+pub use watch_memory::FORGOTTEN_NIGHTS;
 pub use words::Speech;
 
 use crate::noaa::{Date, KnownStations, ObservationView};

@@ -18,7 +18,9 @@ use serde_json::value::RawValue;
 use super::moment_alert::{About, MomentAlert};
 use super::rule_errors;
 use super::silence::Silence;
-use super::watch_memory::{NIGHT_KEY, NOW_KEY, key_of, load, read, read_or, rule_and_station, write};
+use super::watch_memory::{
+    NIGHT_KEY, NOW_KEY, forget_as_planted, key_of, load, read, read_or, rule_and_station, write,
+};
 use super::{Limits, accepted_value};
 use crate::noaa::{Date, ObservationView, StationId, StationView};
 use crate::outlook::OutlookRecord;
@@ -236,6 +238,9 @@ impl Watch {
 impl Processor for Watch {
     fn process(&mut self, record: &Record<'_>, context: &mut Context<'_>) -> Result<(), StateError> {
         self.follow_changes();
+        if self.silence.is_none() {
+            forget_as_planted(context.store)?;
+        }
         self.last_record_ms = context.now_ms;
         let Some(value) = accepted_value(record, &self.limits, context) else { return Ok(()) };
         let parsed: Parsed<'_> = match serde_json::from_slice(value) {

@@ -2,6 +2,7 @@
 
 use std::cmp::Ordering;
 
+use frostline_engine::fault::{Sabotage, is_sabotaged};
 use frostline_engine::store::{StateError, Store};
 use frostline_engine::{Context, Owner};
 
@@ -16,6 +17,20 @@ pub(super) const NOW_KEY: &[u8] = b"t";
 pub(super) const NIGHT_KEY: u8 = b'n';
 /// The same of rules over hours.
 const HOUR_KEY: u8 = b'h';
+
+/// A bug that `frostline chaos` plants: a task that starts has forgotten what was alerted in the present nights.
+pub const FORGOTTEN_NIGHTS: Sabotage = Sabotage::Processor("forgotten-nights");
+
+/// Forgets all nights, where that bug is planted. For a task that starts.
+pub(super) fn forget_as_planted(store: &mut Store) -> Result<(), StateError> {
+    if !is_sabotaged(FORGOTTEN_NIGHTS) {
+        return Ok(());
+    }
+    let mut nights = Vec::new();
+    store.scan_prefix(&[NIGHT_KEY], |key, _| nights.push(key.to_vec()))?;
+    nights.iter().for_each(|key| store.delete(key));
+    Ok(())
+}
 
 /// Finds what the store knows.
 pub(super) fn load(store: &Store, today: u32) -> Result<Silence, StateError> {

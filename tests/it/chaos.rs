@@ -9,14 +9,16 @@ use crate::support::{Frostline, Needs, Test, Topics, broker, test};
 
 pub fn tests() -> Vec<Test> {
     vec![
-        test("chaos_without_faults", &[Needs::Broker], chaos_without_faults),
         test("chaos_short", &[Needs::Broker], chaos_short),
+        test("chaos_makes_and_grows_topics_and_finds_who_cannot", &[Needs::Broker], changed_topics),
+        test("chaos_without_faults", &[Needs::Broker], chaos_without_faults),
         test("chaos_finds_commit_before_produce", &[Needs::Broker], || {
             finds("commit-before-produce", &["--rounds", "3", "--seed", "c0"], "lost")
         }),
         test("chaos_finds_sled_before_commit", &[Needs::Broker], || {
             finds("sled-before-commit", &["--rounds", "3", "--seed", "51ed"], "lost")
         }),
+        test("chaos_refuses_bugs_that_cannot_show", &[], chaos_refuses),
         test("chaos_interrupted_leaves_nothing", &[Needs::Broker], chaos_interrupted),
     ]
 }
@@ -30,6 +32,10 @@ pub fn long_tests() -> Vec<Test> {
         test("chaos_finds_old_state_no_renaming_and_blind_readiness", &[Needs::Broker], || {
             let run = ["--rounds", "3", "--processes", "2", "--seed", "01d"];
             finds_all("old-state,no-renaming,blind-readiness", &run, &["state", "not_parted", "readiness"]);
+        }),
+        test("chaos_finds_stubborn_clock_and_forgotten_nights", &[Needs::Broker], || {
+            let run = ["--rounds", "3", "--processes", "2", "--seed", "c10c"];
+            finds_all("stubborn-clock,forgotten-nights", &run, &["clock", "alert_twice"]);
         }),
     ]
 }
@@ -50,6 +56,9 @@ const VIOLATIONS: &[&str] = &[
     "not_drained",
     "readiness",
     "not_parted",
+    "earlier_topics",
+    "misplaced",
+    "clock",
 ];
 
 fn chaos(arguments: &[&str]) -> Frostline {
@@ -69,6 +78,16 @@ fn assert_sound(summary: &Value) {
     assert!(summary["state_entries"].as_u64().unwrap() > 100, "{summary:#}");
 }
 
+/// Long enough for whole nights: each way in which a rule can end one is compared.
+fn assert_nights(summary: &Value) {
+    for transition in ["fired", "resolved", "expected", "confirmed", "withdrawn", "averted"] {
+        assert!(
+            summary["alerts"][transition].as_u64() > Some(0),
+            "no {transition}: a weak test\n{summary:#}"
+        );
+    }
+}
+
 fn chaos_without_faults() {
     let summary = chaos(&["--rounds", "0", "--processes", "2", "--seed", "1"]).run().expect_code(0).summary();
     assert_sound(&summary);
@@ -76,11 +95,12 @@ fn chaos_without_faults() {
 }
 
 fn chaos_short() {
-    let summary = chaos(&["--rounds", "18", "--seed", "5eed"]).run().expect_code(0).summary();
+    let summary = chaos(&["--rounds", "20", "--seed", "5eed"]).run().expect_code(0).summary();
     assert_sound(&summary);
+    assert_nights(&summary);
     let faults = summary["faults"].as_object().unwrap();
-    assert_eq!(faults.len(), 18, "{faults:?}");
-    assert_eq!(faults.values().map(|count| count.as_u64().unwrap()).sum::<u64>(), 18);
+    assert_eq!(faults.len(), 20, "{faults:?}");
+    assert_eq!(faults.values().map(|count| count.as_u64().unwrap()).sum::<u64>(), 20);
 }
 
 /// A broken protocol is found, and as what it is. Each run has its own seed, which names its topics.
@@ -99,6 +119,38 @@ fn finds_all(protocol: &str, run: &[&str], violations: &[&str]) {
     }
     // Nobody will look at these logs.
     std::fs::remove_dir_all(summary["kept"].as_str().unwrap()).unwrap();
+}
+
+/// The same faults without and with the bugs that they show, at the same time.
+fn changed_topics() {
+    const FAULTS: [&str; 2] = ["topics-recreated", "partitions-grown"];
+    let run = ["--rounds", "2", "--processes", "2", "--faults", "topics-recreated,partitions-grown"];
+    let sound = std::thread::spawn(move || {
+        let summary = chaos(&run).args(["--seed", "9a0"]).run().expect_code(0).summary();
+        assert_sound(&summary);
+        assert_nights(&summary);
+        assert!(FAULTS.iter().all(|fault| summary["faults"][fault] == 1), "{summary:#}");
+    });
+    let run = [&run[..], &["--seed", "9a1"]].concat();
+    finds_all("earlier-topics,grow-without-state", &run, &["earlier_topics", "misplaced"]);
+    sound.join().unwrap();
+}
+
+/// Without transactions nobody is fenced, so that a bug in that cannot show.
+fn chaos_refuses() {
+    let without = ["--set", "runtime.guarantee=at_least_once"];
+    let command = |arguments: [&str; 2]| Frostline::new().args(["chaos"]).args(arguments).args(without);
+    for arguments in
+        [["--break", "no-renaming"], ["--break", "old-state,no-fencing"], ["--faults", "shared-name"]]
+    {
+        let outcome = command(arguments).run().expect_code(2);
+        assert!(outcome.err.contains("shows only in transactions"), "{outcome}");
+        assert!(outcome.err.contains("runtime.guarantee=exactly_once"), "{outcome}");
+    }
+    for (option, known) in [("--break", "forgotten-nights"), ("--faults", "topics-recreated")] {
+        let outcome = Frostline::new().args(["chaos", option, "earthquake"]).run().expect_code(2);
+        assert!(outcome.err.contains(known), "{outcome}");
+    }
 }
 
 fn chaos_interrupted() {

@@ -82,7 +82,17 @@ const ENGINE_LAYERS: &[(&str, &[&str])] = &[
     ("table", &["Stage", "Store", "TopicPlan", "kafka", "record", "store"]),
     (
         "growth",
-        &["EngineSettings", "Owner", "OutputHeader", "StageId", "StateKeys", "Topology", "kafka", "record"],
+        &[
+            "EngineSettings",
+            "Owner",
+            "OutputHeader",
+            "StageId",
+            "StateKeys",
+            "Topology",
+            "fault",
+            "kafka",
+            "record",
+        ],
     ),
     ("driver", ANY),
     ("runtime", ANY),

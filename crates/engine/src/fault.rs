@@ -75,17 +75,31 @@ pub enum Sabotage {
     NoRenaming,
     /// The process says that it is ready, however little works.
     BlindReadiness,
+    /// Stores are believed whatever topics they were made from, so long as their names are the same.
+    EarlierTopics,
+    /// Topics get more partitions, and the state of their keys stays where it was.
+    GrowWithoutState,
+    /// A process whose clock brokers refuse tries again and again, and keeps its partitions meanwhile.
+    StubbornClock,
+    /// A bug in a processor, which the application knows under this name.
+    Processor(&'static str),
 }
 
+/// The ids of topics, whatever they are, where [`Sabotage::EarlierTopics`] is planted.
+pub const ANY_TOPICS: &str = "any";
+
 impl Sabotage {
-    /// All of them.
-    pub const ALL: [Self; 6] = [
+    /// All of them but those of processors.
+    pub const ALL: [Self; 9] = [
         Self::CommitBeforeProduce,
         Self::SledBeforeCommit,
         Self::NoFencing,
         Self::OldState,
         Self::NoRenaming,
         Self::BlindReadiness,
+        Self::EarlierTopics,
+        Self::GrowWithoutState,
+        Self::StubbornClock,
     ];
 
     /// The name in the variable and on the command line.
@@ -97,6 +111,10 @@ impl Sabotage {
             Self::OldState => "old-state",
             Self::NoRenaming => "no-renaming",
             Self::BlindReadiness => "blind-readiness",
+            Self::EarlierTopics => "earlier-topics",
+            Self::GrowWithoutState => "grow-without-state",
+            Self::StubbornClock => "stubborn-clock",
+            Self::Processor(name) => name,
         }
     }
 }
@@ -136,16 +154,26 @@ pub fn reach(point: Point) {
 
 /// Whether this protocol is to be broken.
 pub fn is_sabotaged(sabotage: Sabotage) -> bool {
-    planted_sabotage().contains(&sabotage)
+    planted_sabotage().iter().any(|name| name == sabotage.name())
 }
 
-/// What is to be broken, if anything.
-pub fn planted_sabotage() -> &'static [Sabotage] {
-    static PLANTED: OnceLock<Vec<Sabotage>> = OnceLock::new();
+/// The names of what is to be broken, if anything.
+pub fn planted_sabotage() -> &'static [String] {
+    static PLANTED: OnceLock<Vec<String>> = OnceLock::new();
     PLANTED.get_or_init(|| {
         let wanted = std::env::var(SABOTAGE_VARIABLE).unwrap_or_default();
-        let is_wanted = |sabotage: &Sabotage| wanted.split(',').any(|name| name == sabotage.name());
-        Sabotage::ALL.into_iter().filter(is_wanted).collect()
+        wanted.split(',').filter(|name| !name.is_empty()).map(str::to_owned).collect()
+    })
+}
+
+/// Why faults must not be planted in this process, if any are: only a test of the engine itself may suffer from them.
+pub fn refusal(namespace: &str) -> Option<String> {
+    let planted = planted_variables();
+    (!planted.is_empty() && !namespace.starts_with(NAMESPACE)).then(|| {
+        format!(
+            "{} breaks the engine on purpose, and is for tests in namespaces that begin with {NAMESPACE:?} only",
+            planted.join(", ")
+        )
     })
 }
 
@@ -163,7 +191,7 @@ pub fn clock_shift_ms() -> i64 {
 }
 
 /// The variables of this module that are set, where they change what the process does for longer than a moment.
-pub fn planted_variables() -> Vec<&'static str> {
+fn planted_variables() -> Vec<&'static str> {
     let all = [SABOTAGE_VARIABLE, OUTAGE_VARIABLE, CLOCK_VARIABLE];
     all.into_iter().filter(|name| std::env::var_os(name).is_some()).collect()
 }

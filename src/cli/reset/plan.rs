@@ -56,6 +56,12 @@ impl Plan {
         let kept = admin.log_offsets(&topic)?;
         let partitions: Vec<i32> = kept.keys().copied().collect();
         let committed = admin.group(&group)?.committed(&topic, &partitions)?;
+        if let Some(partitions) = committed.iter().find_map(|commit| commit.grows_to) {
+            return Err(Failed::Usage(anyhow::anyhow!(
+                "topic {topic} is growing: run `frostline topics grow {topic} --partitions {partitions}` again to finish it, and \
+                 then reset the stage"
+            )));
+        }
         let wanted = match since {
             Since::Earliest => kept.iter().map(|(partition, kept)| (*partition, kept.start)).collect(),
             Since::Day(date) => admin.offsets_at(&topic, i64::from(date.days_since_1970()) * DAY_MS)?,

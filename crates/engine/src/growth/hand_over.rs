@@ -18,6 +18,21 @@ use crate::record::Record;
 /// Records in one transaction.
 const CHUNK: i64 = 2_000;
 
+/// Has the groups that read the topic say, beside their offsets, that it grows: `true`; or that it has grown.
+pub(super) fn mark(admin: &Admin, plan: &Plan, is_growing: bool) -> Result<(), GrowthError> {
+    let grows_to = is_growing.then_some(plan.partitions);
+    for reader in &plan.readers {
+        let offsets = admin.group(&reader.group)?;
+        let committed = committed_of(&offsets, &plan.topic, plan.partitions)?.into_values();
+        let other = committed.filter(|commit| commit.grows_to != grows_to);
+        let marked: Vec<OffsetCommit> = other.map(|commit| OffsetCommit { grows_to, ..commit }).collect();
+        if !marked.is_empty() {
+            offsets.commit(&plan.topic, &marked)?;
+        }
+    }
+    Ok(())
+}
+
 struct Group {
     offsets: GroupOffsets,
     committed: BTreeMap<i32, OffsetCommit>,
@@ -52,7 +67,8 @@ pub(super) fn hand_over(
     let mut is_open = false;
     for group in &groups {
         let new = kept.iter().filter(|(partition, _)| !group.committed.contains_key(partition));
-        let new: Vec<(i32, i64)> = new.map(|(partition, range)| (*partition, range.start)).collect();
+        let new: Vec<OffsetCommit> =
+            new.map(|(partition, range)| plan.growing(*partition, range.start)).collect();
         if !new.is_empty() {
             producer.send_positions(&group.offsets, &plan.topic, &new)?;
             is_open = true;
@@ -61,6 +77,7 @@ pub(super) fn hand_over(
     if is_open {
         producer.commit()?;
     }
+    mark(admin, plan, false)?;
     Ok(forwarded)
 }
 
@@ -135,7 +152,7 @@ impl Forward<'_> {
             self.producer.send_positions(
                 &group.offsets,
                 &self.plan.topic,
-                &[(self.partition, next_offset)],
+                &[self.plan.growing(self.partition, next_offset)],
             )?;
         }
         Ok(self.producer.commit()?)

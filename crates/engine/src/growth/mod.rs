@@ -9,14 +9,14 @@
 //! 2. **Changelogs** grow. From now on no stage starts, since its changelog has more partitions than its source.
 //! 3. **State moves**, partition by partition, in transactions within the changelog. State directories are caches of
 //!    changelogs: they read on from where they are, and find tombstones for what has left.
-//! 4. **The topic** grows. From now on stages start again.
-//! 5. **Offsets**: new partitions are read from their beginning, and what was written meanwhile goes to its new place.
+//! 4. **The topic** grows. Beside the offsets of the groups that read it stands that it grows, so still no stage starts.
+//! 5. **Offsets**: new partitions are read from their beginning, and what was written meanwhile goes to its new place. From
+//!    now on stages start again.
 //!
 //! | dies | then |
 //! |---|---|
 //! | before 2 | nothing has happened |
-//! | between 2 and 4 | stages refuse to start and name the growth to finish |
-//! | between 4 and 5 | new partitions begin as `auto_offset_reset` says; records written while it grew are in old places |
+//! | between 2 and 5 | stages refuse to start and name the growth to finish |
 //!
 //! Whatever else writes to the topic must be stopped as well: a producer learns of new partitions minutes later
 //! (`topic.metadata.refresh.interval.ms`), and until then puts records where their keys belonged before.
@@ -31,6 +31,7 @@ use std::fmt;
 
 use self::plan::{MovingState, Plan, Reading};
 use self::state::{Survey, move_partition, survey};
+use crate::fault::{Sabotage, is_sabotaged, refusal};
 use crate::kafka::{
     Admin, ClientSettings, GroupOffsets, KafkaError, OffsetCommit, Producer, TransactionSettings,
 };
@@ -116,6 +117,9 @@ impl Growth {
         topic: &str,
         partitions: i32,
     ) -> Result<Self, GrowthError> {
+        if let Some(reason) = refusal(&settings.kafka.namespace) {
+            return Err(GrowthError::Refused(reason));
+        }
         let plan = Plan::new(topology, topic, partitions)?;
         let clients = ClientSettings::new(&settings.kafka)?;
         let admin = Admin::new(&clients)?;
@@ -191,6 +195,7 @@ impl Growth {
                 self.check_at_rest()?;
                 Ok(0)
             }
+            GrowthStep::MoveState(..) if is_sabotaged(Sabotage::GrowWithoutState) => Ok(0),
             GrowthStep::MoveState(stage, partition) => {
                 let Some(state) = self.state(*stage) else { return Ok(0) };
                 if !self.surveys.contains_key(stage) {
@@ -206,6 +211,7 @@ impl Growth {
             }
             GrowthStep::GrowTopic => {
                 self.check_at_rest()?;
+                hand_over::mark(&self.admin, &self.plan, true)?;
                 self.add_partitions(&topic, to).await.map(|()| 0)
             }
             GrowthStep::HandOver => {

@@ -1,6 +1,7 @@
 //! Which topics grow together, and which stages must be at rest meanwhile.
 
 use super::GrowthError;
+use crate::kafka::OffsetCommit;
 use crate::{StageId, StateKeys, Topology};
 
 /// A topic that is to grow, with those around it.
@@ -79,6 +80,11 @@ impl Plan {
             plan.readers.push(Reading { stage: stage.id, group, state });
         }
         Ok(plan)
+    }
+
+    /// A position in the topic, while that grows.
+    pub(super) fn growing(&self, partition: i32, next_offset: i64) -> OffsetCommit {
+        OffsetCommit { grows_to: Some(self.partitions), ..OffsetCommit::new(partition, next_offset) }
     }
 
     /// The states of the stages that read the topic.

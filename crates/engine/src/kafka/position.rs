@@ -12,27 +12,38 @@ pub struct OffsetCommit {
     pub rewind_offset: Option<i64>,
     /// After the partition was set back: records before this offset have been processed before.
     pub again_below: Option<i64>,
+    /// While the topic grows: how many partitions it is getting. Nobody may work on it meanwhile.
+    pub grows_to: Option<i32>,
 }
 
 const REWIND: &str = "rewind=";
 const AGAIN: &str = "again=";
+const GROWS: &str = "grows=";
 
 impl OffsetCommit {
     /// An offset alone.
     pub fn new(partition: i32, next_offset: i64) -> Self {
-        Self { partition, next_offset, rewind_offset: None, again_below: None }
+        Self { partition, next_offset, rewind_offset: None, again_below: None, grows_to: None }
     }
 
     /// An offset with the metadata that is committed beside it. Words that others have left there are ignored.
     pub(super) fn read(partition: i32, next_offset: i64, metadata: &str) -> Self {
-        let value = |name| metadata.split(';').find_map(|part| part.strip_prefix(name)?.parse().ok());
-        Self { rewind_offset: value(REWIND), again_below: value(AGAIN), ..Self::new(partition, next_offset) }
+        let value = |name| -> Option<i64> {
+            metadata.split(';').find_map(|part| part.strip_prefix(name)?.parse().ok())
+        };
+        Self {
+            rewind_offset: value(REWIND),
+            again_below: value(AGAIN),
+            grows_to: value(GROWS).and_then(|partitions| i32::try_from(partitions).ok()),
+            ..Self::new(partition, next_offset)
+        }
     }
 
     /// What is committed beside the offset.
     pub(super) fn metadata(&self) -> String {
         let part = |name: &str, value: Option<i64>| value.map(|value| format!("{name}{value}"));
-        let parts = [part(REWIND, self.rewind_offset), part(AGAIN, self.again_below)];
+        let grows_to = self.grows_to.map(i64::from);
+        let parts = [part(REWIND, self.rewind_offset), part(AGAIN, self.again_below), part(GROWS, grows_to)];
         parts.into_iter().flatten().collect::<Vec<_>>().join(";")
     }
 }
@@ -47,9 +58,14 @@ mod tests {
         let rewound = OffsetCommit { rewind_offset: Some(4), ..bare };
         let again = OffsetCommit { again_below: Some(40), ..bare };
         let both = OffsetCommit { rewind_offset: Some(4), ..again };
-        for (position, metadata) in
-            [(bare, ""), (rewound, "rewind=4"), (again, "again=40"), (both, "rewind=4;again=40")]
-        {
+        let growing = OffsetCommit { grows_to: Some(8), ..again };
+        for (position, metadata) in [
+            (bare, ""),
+            (rewound, "rewind=4"),
+            (again, "again=40"),
+            (both, "rewind=4;again=40"),
+            (growing, "again=40;grows=8"),
+        ] {
             assert_eq!(position.metadata(), metadata);
             assert_eq!(OffsetCommit::read(3, 9, metadata), position);
         }

@@ -16,8 +16,8 @@ use std::time::{Duration, Instant};
 use rdkafka::config::ClientConfig;
 use rdkafka::error::{KafkaError as ClientError, RDKafkaError, RDKafkaErrorCode};
 use rdkafka::producer::Producer as _;
-use rdkafka::{Offset, TopicPartitionList};
 
+use super::group::offset_list;
 use super::producer::TransactionSettings;
 use super::raw::{self, TransactionError};
 use super::{ClientSettings, GroupConsumer, GroupMetadata, GroupOffsets, KafkaError, OffsetCommit, Producer};
@@ -134,15 +134,11 @@ impl Producer {
         &self,
         group: &GroupOffsets,
         topic: &str,
-        positions: &[(i32, i64)],
+        positions: &[OffsetCommit],
     ) -> Result<(), KafkaError> {
         self.begin()?;
         let what = "sending a position to the transaction";
-        let mut list = TopicPartitionList::new();
-        for (partition, position) in positions {
-            list.add_partition_offset(topic, *partition, Offset::Offset(*position))
-                .map_err(|error| KafkaError::of_client(what, &error))?;
-        }
+        let list = offset_list(topic, positions)?;
         let metadata = group.metadata().ok_or_else(|| KafkaError::Fatal(format!("{what}: no group")))?;
         self.repeat(what, || {
             self.client.send_offsets_to_transaction(&list, &metadata, CALL).map_err(|error| sorted(&error))

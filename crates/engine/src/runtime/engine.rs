@@ -360,16 +360,11 @@ async fn stage_ended(stages: &mut [Running]) -> Failure {
 
 /// Faults are planted only where nothing but a test of the engine itself can suffer.
 fn refuse_sabotage(settings: &EngineSettings) -> Result<(), StartError> {
-    let planted = fault::planted_variables();
-    if !planted.is_empty() && !settings.kafka.namespace.starts_with(fault::NAMESPACE) {
-        return Err(StartError::Usage(format!(
-            "{} breaks the engine on purpose, and is for tests in namespaces that begin with {:?} only",
-            planted.join(", "),
-            fault::NAMESPACE
-        )));
+    if let Some(reason) = fault::refusal(&settings.kafka.namespace) {
+        return Err(StartError::Usage(reason));
     }
     for sabotage in fault::planted_sabotage() {
-        tracing::error!(sabotage = sabotage.name(), "broken on purpose");
+        tracing::error!(sabotage, "broken on purpose");
     }
     Ok(())
 }

@@ -1,6 +1,7 @@
 //! Why a task or a worker cannot go on, sorted by what the supervisor must do.
 
 use crate::StageId;
+use crate::fault::{Sabotage, is_sabotaged};
 use crate::kafka::KafkaError;
 use crate::store::StateError;
 
@@ -32,10 +33,11 @@ impl Failure {
     /// Whether Kafka is away or busy, the group has moved on, or a topic does not take a record until its settings change:
     /// waited for, however long it takes.
     pub fn is_passing(&self) -> bool {
-        matches!(
-            self,
-            Self::Kafka(KafkaError::Retry(_) | KafkaError::Fenced(_) | KafkaError::TooLarge { .. })
-        )
+        match self {
+            Self::Kafka(KafkaError::Retry(_) | KafkaError::Fenced(_) | KafkaError::TooLarge { .. }) => true,
+            Self::Kafka(KafkaError::Clock(_)) => is_sabotaged(Sabotage::StubbornClock),
+            _ => false,
+        }
     }
 
     /// The store that must be restored from the beginning of its changelog.

@@ -23,7 +23,7 @@ use super::failure::Failure;
 use super::plan::StagePlan;
 use super::supervisor::ranges;
 use super::task::Task;
-use crate::fault::{Sabotage, is_sabotaged};
+use crate::fault::{ANY_TOPICS, Sabotage, is_sabotaged};
 use crate::kafka::{GroupConsumer, KafkaError, TopicIdentity};
 use crate::record::unix_ms;
 use crate::topology::TopicAdvice;
@@ -43,6 +43,9 @@ pub(super) fn topic_ids(plan: &StagePlan, consumer: &GroupConsumer) -> Result<St
         let source = (plan.source.as_str(), source_found.partitions);
         let changelog = (changelog.as_str(), changelog_found.partitions);
         return Err(different_partitions(source, changelog, plan.topics_advice).into());
+    }
+    if is_sabotaged(Sabotage::EarlierTopics) {
+        return Ok(ANY_TOPICS.to_owned());
     }
     Ok(format!("{}+{}", source_found.id, changelog_found.id))
 }

@@ -66,6 +66,12 @@ pub(super) async fn check_topics(
             check_changelog(source, changelog, topology)?;
         }
     }
+    if options.describe_topics {
+        for stage in options.stages.iter().filter_map(|stage| topology.stage(*stage)) {
+            let partitions = state(&stage.source.name).map_or(0, |source| source.partitions);
+            check_grown(admin, topology, stage, partitions)?;
+        }
+    }
     let kept = states.iter().filter_map(|state| Some((state.name.clone(), state.tombstones_kept?)));
     Ok(TopicLimits { record_bytes_max: record_bytes_max(&states), tombstones_kept: kept.collect() })
 }
@@ -121,6 +127,22 @@ fn check_changelog(
         ));
     }
     check_compacted(changelog, "state")
+}
+
+/// Refuses a source that has its new partitions already, and whose growth was interrupted before its offsets were set.
+fn check_grown(admin: &Admin, topology: &Topology, stage: &Stage, partitions: i32) -> Result<(), KafkaError> {
+    let partitions: Vec<i32> = (0..partitions).collect();
+    let (group, topic) = (topology.group(stage.id), &stage.source.name);
+    let committed = admin.group(&group)?.committed(topic, &partitions)?;
+    match committed.iter().find_map(|commit| commit.grows_to) {
+        None => Ok(()),
+        Some(partitions) => Err(KafkaError::Topic(format!(
+            "topic {topic} is growing to {partitions} partitions, and where stage {} begins in them is not set yet. Run {} again, \
+             and then start again",
+            stage.id,
+            topology.advice().grow(topic, partitions)
+        ))),
+    }
 }
 
 /// Refuses a topic from which Kafka deletes what is still needed.
