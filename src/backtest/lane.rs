@@ -3,9 +3,9 @@
 use std::collections::HashSet;
 use std::sync::Arc;
 
-use frostline_engine::record::{HeaderList, NO_HEADERS, Record, day_of};
-use frostline_engine::store::Store;
-use frostline_engine::{Collector, Context, Counts, Processor, Sink, StageId};
+use frostline_engine::driver::TestDriver;
+use frostline_engine::record::{NO_HEADERS, day_of};
+use frostline_engine::{Counts, Processor, Sink, StageId, StateError};
 
 use super::Setting;
 use super::input::Block;
@@ -13,58 +13,24 @@ use super::stats::LaneStats;
 use crate::noaa::{Date, KnownStations, StationId};
 use crate::rules::RuleSet;
 use crate::stages;
-use crate::stages::count;
 use crate::stages::{Alert, Assemble, Remembered, StationIndex};
 
-/// A processor with what it works on.
-struct Part {
-    stage: StageId,
-    processor: Box<dyn Processor>,
-    store: Store,
-    collector: Collector,
-    counts: Counts,
-    offset: i64,
+/// A stage's processor, run beside the clock of now.
+fn driver(stage: StageId, processor: Box<dyn Processor>, now_ms: i64) -> TestDriver {
+    let mut driver = TestDriver::new(stage, processor);
+    driver.now_ms = now_ms;
+    driver
 }
 
-impl Part {
-    fn new(stage: StageId, processor: Box<dyn Processor>) -> Self {
-        let (collector, counts) = (Collector::default(), Counts::default());
-        Self { stage, processor, store: Store::in_memory(), collector, counts, offset: 0 }
+/// State in memory does not fail: it is written here and read back by the same code.
+fn note(done: Result<(), StateError>) {
+    if let Err(error) = done {
+        tracing::error!(%error, "state of the backtest");
     }
+}
 
-    fn process(&mut self, key: &[u8], value: &[u8], now_ms: i64) {
-        let record = Record {
-            topic: "history",
-            partition: 0,
-            offset: self.offset,
-            timestamp_ms: now_ms,
-            key: Some(key),
-            value: Some(value),
-            headers: &HeaderList(NO_HEADERS),
-        };
-        self.offset += 1;
-        self.counts[count::RECORDS_IN] += 1;
-        self.with_context(now_ms, |processor, context| processor.process(&record, context));
-    }
-
-    fn with_context(
-        &mut self,
-        now_ms: i64,
-        work: impl FnOnce(&mut dyn Processor, &mut Context<'_>) -> Result<(), frostline_engine::store::StateError>,
-    ) {
-        let mut context = Context {
-            store: &mut self.store,
-            collector: &mut self.collector,
-            counts: &mut self.counts,
-            now_ms,
-            muted: false,
-            stage: self.stage,
-        };
-        // State in memory does not fail: it is written here and read back by the same code.
-        if let Err(error) = work(&mut *self.processor, &mut context) {
-            tracing::error!(%error, "state of the backtest");
-        }
-    }
+fn process(driver: &mut TestDriver, key: &[u8], value: &[u8]) {
+    note(driver.pipe_bytes(Some(key), Some(value), NO_HEADERS).map(drop));
 }
 
 /// What becomes of observations.
@@ -77,7 +43,7 @@ enum Then<'a> {
 
 /// The alert stage, and what it has told.
 struct Alerting<'a> {
-    part: Part,
+    driver: TestDriver,
     stats: LaneStats,
     each_alert: &'a (dyn Fn(&[u8]) + Sync),
     /// Whoever wants to know more of one rule at one station.
@@ -109,19 +75,18 @@ pub struct Traced<'a> {
 }
 
 impl Trace<'_> {
-    fn remembered(&self, part: &Part, now_ms: i64) -> Remembered {
-        Remembered::read(&part.store, self.rule, self.station, self.date, day_of(now_ms))
+    fn remembered(&self, driver: &TestDriver) -> Remembered {
+        Remembered::read(&driver.store, self.rule, self.station, self.date, day_of(driver.now_ms))
     }
 }
 
 pub(super) struct Lane<'a> {
-    assemble: Part,
+    assemble: TestDriver,
     then: Then<'a>,
     stations: Arc<StationIndex>,
     /// Stations that were taken as they came; `None` where there is a table.
     taken: Option<HashSet<StationId, foldhash::fast::RandomState>>,
     known: KnownStations,
-    now_ms: i64,
 }
 
 impl<'a> Lane<'a> {
@@ -132,8 +97,9 @@ impl<'a> Lane<'a> {
         trace: Option<&'a Trace<'a>>,
     ) -> Self {
         let stats = LaneStats::new(setting.filter.clone());
-        let part = Part::new(stages::ALERT, Box::new(Alert::new(rules, setting.limits)));
-        Self::new(setting, Then::Alert(Box::new(Alerting { part, stats, each_alert, trace })))
+        let alert = Box::new(Alert::new(rules, setting.limits));
+        let driver = driver(stages::ALERT, alert, setting.now_ms);
+        Self::new(setting, Then::Alert(Box::new(Alerting { driver, stats, each_alert, trace })))
     }
 
     pub(super) fn visiting(setting: &Setting, visit: &'a (dyn Fn(&[u8]) + Sync)) -> Self {
@@ -145,8 +111,8 @@ impl<'a> Lane<'a> {
         let stations = setting.stations.clone();
         let stations = stations.unwrap_or_else(|| Arc::new(StationIndex::new(setting.assemble.compat)));
         let assemble = Assemble::new(setting.assemble, Arc::clone(&stations), setting.limits);
-        let assemble = Part::new(stages::ASSEMBLE, Box::new(assemble));
-        Self { assemble, then, stations, taken, known: KnownStations::default(), now_ms: setting.now_ms }
+        let assemble = driver(stages::ASSEMBLE, Box::new(assemble), setting.now_ms);
+        Self { assemble, then, stations, taken, known: KnownStations::default() }
     }
 
     pub(super) fn take(&mut self, block: &Block) {
@@ -155,7 +121,7 @@ impl<'a> Lane<'a> {
                 // What cannot be read is rejected by the stage, under whatever key.
                 let station = self.known.parse(item).map(|view| view.station.id);
                 let key = station.as_ref().map_or(&b""[..], |id| id.as_bytes());
-                self.then.document(key, item, self.now_ms);
+                self.then.document(key, item);
             } else {
                 self.line(item);
             }
@@ -170,23 +136,23 @@ impl<'a> Lane<'a> {
         {
             self.stations.insert_unknown(station);
         }
-        self.assemble.process(key, line, self.now_ms);
+        process(&mut self.assemble, key, line);
         self.pass_on();
     }
 
     /// Hands what assemble has written to what comes then.
     fn pass_on(&mut self) {
-        for output in self.assemble.collector.outputs() {
+        for output in self.assemble.outputs() {
             if let (Sink::Output, Some(key), Some(value)) = (output.sink, output.key, output.value) {
-                self.then.document(key, value, self.now_ms);
+                self.then.document(key, value);
             }
         }
-        self.assemble.collector.clear();
+        self.assemble.clear();
     }
 
     /// The input has ended: what is open settles.
     pub(super) fn finish(&mut self) {
-        self.assemble.with_context(self.now_ms, |processor, context| processor.punctuate(context));
+        note(self.assemble.punctuate());
         self.pass_on();
     }
 
@@ -197,7 +163,7 @@ impl<'a> Lane<'a> {
     pub(super) fn into_stats(self) -> LaneStats {
         match self.then {
             Then::Alert(mut alerting) => {
-                alerting.stats.count(&self.assemble.counts, &alerting.part.counts);
+                alerting.stats.count(&self.assemble.counts, &alerting.driver.counts);
                 alerting.stats
             }
             Then::Visit(_) => LaneStats::new(None),
@@ -206,26 +172,26 @@ impl<'a> Lane<'a> {
 }
 
 impl Then<'_> {
-    fn document(&mut self, key: &[u8], value: &[u8], now_ms: i64) {
+    fn document(&mut self, key: &[u8], value: &[u8]) {
         match self {
             Self::Visit(visit) => visit(value),
             Self::Alert(alerting) => {
-                let Alerting { part, stats, each_alert, trace } = &mut **alerting;
-                let before = trace.map(|trace| trace.remembered(part, now_ms));
-                part.process(key, value, now_ms);
-                for output in part.collector.outputs() {
+                let Alerting { driver, stats, each_alert, trace } = &mut **alerting;
+                let before = trace.map(|trace| trace.remembered(driver));
+                process(driver, key, value);
+                for output in driver.outputs() {
                     if let (Sink::Output, Some(value)) = (output.sink, output.value) {
                         stats.alert(value);
                         each_alert(value);
                     }
                 }
                 if let Some((trace, before)) = trace.zip(before) {
-                    let alerts = part.collector.outputs().filter(|output| output.sink == Sink::Output);
+                    let alerts = driver.outputs().filter(|output| output.sink == Sink::Output);
                     let alerts = alerts.filter_map(|output| output.value.map(<[u8]>::to_vec)).collect();
-                    let after = trace.remembered(part, now_ms);
+                    let after = trace.remembered(driver);
                     (trace.visit)(Traced { document: value, before, after, alerts });
                 }
-                part.collector.clear();
+                driver.clear();
             }
         }
     }

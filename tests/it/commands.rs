@@ -15,6 +15,7 @@ pub fn tests() -> Vec<Test> {
         test("secrets_are_never_printed", &[], secrets_are_never_printed),
         test("no_broker_is_a_clear_error", &[], no_broker),
         test("demo_once_on_the_embedded_broker", &[], demo_embedded),
+        test("demo_live_follows_a_night", &[], demo_live),
         test("demo_with_rules_and_a_mail_server_of_ones_own", &[Needs::MailServer], demo_with_mail),
         test("demo_is_cut_short_by_ctrl_c", &[], demo_interrupted),
         test("demo_once_on_a_real_broker", &[Needs::Broker], demo_real),
@@ -23,6 +24,21 @@ pub fn tests() -> Vec<Test> {
         test("replay_keeps_its_pace", &[Needs::Broker], replay_keeps_its_pace),
         test("a_missing_topic_is_named", &[Needs::Broker], missing_topic),
     ]
+}
+
+/// From services that the daemon follows: a warning, and the confirmation, in this order.
+fn demo_live() {
+    let outcome =
+        Frostline::new().args(["demo", "--live", "--live-seconds", "40", "--json"]).run().expect_code(0);
+    let alerts = outcome.json_lines();
+    let place = |transition: &str| {
+        let found = alerts.iter().position(|alert| alert["transition"] == transition);
+        found.unwrap_or_else(|| panic!("no alert is {transition}: {outcome}"))
+    };
+    assert!(place("expected") < place("confirmed"), "{outcome}");
+    assert!(outcome.summary()["forecasts"].as_u64() > Some(0), "{outcome}");
+    let both = Frostline::new().args(["demo", "--live", "--once"]).run();
+    assert_eq!(both.code, Some(2), "{both}");
 }
 
 fn help_has_examples() {
@@ -38,6 +54,9 @@ fn help_has_examples() {
         &["stations", "import"],
         &["stations", "search"],
         &["stations", "show"],
+        &["stations", "fetch"],
+        &["follow"],
+        &["weather-server"],
         &["convert"],
         &["replay"],
         &["generate"],
@@ -301,7 +320,7 @@ fn topics_create_describe_delete() {
     let describe = || topics.frostline().args(["topics", "describe", "--json"]).run();
     assert!(describe().expect_code(1).out.contains("missing"));
     let made = topics.frostline().args(["topics", "create", "--json"]).run().expect_code(0).json_lines();
-    assert_eq!(made.len(), 17);
+    assert_eq!(made.len(), 19);
     assert!(made.iter().all(|row| row["status"] == "created"), "{made:?}");
     let again = topics.frostline().args(["topics", "create", "--json"]).run().expect_code(0).json_lines();
     assert!(again.iter().all(|row| row["status"] == "exists"), "{again:?}");

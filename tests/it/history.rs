@@ -10,7 +10,7 @@ use serde_json::Value;
 use tempfile::TempDir;
 
 use crate::goldens::{INVENTORY_2020, INVENTORY_2024};
-use crate::support::{Frostline, Needs, Test, Topics, broker, data, read_data, same, test};
+use crate::support::{Frostline, Needs, Test, Topics, broker, data, read_data, same, test, wait_for};
 
 const REAL: &[Needs] = &[Needs::Data];
 const BROKER: &[Needs] = &[Needs::Broker];
@@ -347,8 +347,11 @@ fn killed_replay() {
     assert_eq!(replay(&["--resume"]).run().expect_code(0).summary()["records"], 0);
     assert_eq!(replay(&[]).run().expect_code(0).summary()["records"], COUNT);
     // Ctrl-C tells where it stopped.
+    let before = topics.records("noaa-raw").len();
     let slow = replay(&["--rate", "100/s"]).start();
-    std::thread::sleep(Duration::from_secs(2));
+    wait_for("records", Duration::from_secs(60), || {
+        (topics.records("noaa-raw").len() > before).then_some(())
+    });
     slow.signal("INT");
     let stopped = slow.wait().expect_code(130);
     assert!(stopped.err.contains("numbers.jsonl:") && stopped.err.contains("--resume"), "{stopped}");

@@ -77,7 +77,8 @@ const ENGINE_LAYERS: &[(&str, &[&str])] = &[
     ("store", &["random", "Store"]),
     ("collector", &["record", "topology", "Stage"]),
     ("processor", &["collector", "counters", "record", "store", "topology"]),
-    ("topology", &["Sink", "TopicPlan", "counters", "processor", "record", "table"]),
+    ("topology", &["Sink", "TopicPlan", "counters", "processor", "record", "source", "table"]),
+    ("source", &["TopicPlan"]),
     ("kafka", &["KafkaSettings", "RecordSize", "TopicPlan", "fault", "random", "record", "settings"]),
     ("table", &["Stage", "Store", "TopicPlan", "kafka", "record", "store"]),
     (

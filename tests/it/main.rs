@@ -45,6 +45,15 @@ mod topology;
 use libtest_mimic::{Arguments, Failed, Trial};
 use support::{Needs, Test};
 
+/// With `FROSTLINE_TEST_TIMES=FILE`, adds how long a test took.
+fn note_time(name: &str, time: std::time::Duration) {
+    use std::io::Write;
+    let Some(path) = std::env::var_os("FROSTLINE_TEST_TIMES") else { return };
+    let file = std::fs::OpenOptions::new().create(true).append(true).open(path);
+    let line = format!("{:8.1} {name}\n", time.as_secs_f64());
+    file.and_then(|mut file| file.write_all(line.as_bytes())).unwrap();
+}
+
 fn main() {
     let mut arguments = Arguments::from_args();
     // Most of them wait most of the time: for brokers, sessions, processes.
@@ -103,7 +112,9 @@ fn main() {
                 Trial::test(test.name, || Ok(())).with_ignored_flag(true)
             }
             None => Trial::test(test.name, move || {
+                let begun = std::time::Instant::now();
                 (test.run)();
+                note_time(test.name, begun.elapsed());
                 Ok(())
             }),
         };

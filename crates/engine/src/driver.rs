@@ -1,8 +1,9 @@
-//! Runs a processor without a broker: records in, records out, the store looked into, the clock moved by hand.
+//! Runs a processor without a broker: records in, records out, the store looked into, the clock moved by hand. For tests, and
+//! for whoever asks what a processor makes of records that are at hand, such as a back-test.
 
 use crate::record::{Header, HeaderList, NO_HEADERS, Record};
 use crate::store::{Checkpoint, StateError, Store};
-use crate::{Collector, Context, Counter, Counts, Processor, Sink, Stage, StageId};
+use crate::{Collector, Context, Counter, Counts, Output, Processor, Sink, Stage, StageId};
 
 /// One record that a processor wrote.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -124,11 +125,13 @@ impl TestDriver {
         let idle_ms = self.processor.idle_ms().and_then(|ms| i64::try_from(ms).ok());
         let due = self.idle_since_ms.zip(idle_ms).is_some_and(|(since, idle)| self.now_ms - since >= idle);
         self.turn()?;
-        if due {
-            self.idle_since_ms = None;
-            self.with_processor(false, |processor, context| processor.punctuate(context))?;
-        }
-        Ok(())
+        if due { self.punctuate() } else { Ok(()) }
+    }
+
+    /// Punctuates the processor, whatever the clock says.
+    pub fn punctuate(&mut self) -> Result<(), StateError> {
+        self.idle_since_ms = None;
+        self.with_processor(false, |processor, context| processor.punctuate(context))
     }
 
     /// Gives the processor a turn, as the runtime does again and again.
@@ -160,6 +163,16 @@ impl TestDriver {
     /// See [`Processor::on_its_way`].
     pub fn on_its_way(&self) -> usize {
         self.processor.on_its_way()
+    }
+
+    /// What was written since the last commit, or [`clear`](Self::clear). It is not copied.
+    pub fn outputs(&self) -> impl Iterator<Item = Output<'_>> {
+        self.collector.outputs()
+    }
+
+    /// Forgets what was written, where nobody commits: state stays as it is.
+    pub fn clear(&mut self) {
+        self.collector.clear();
     }
 
     /// Commits, and takes what was written since the last commit.

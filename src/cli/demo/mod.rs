@@ -2,6 +2,7 @@
 
 mod choice;
 mod feed;
+mod live;
 mod printer;
 
 use std::net::{SocketAddr, TcpListener};
@@ -14,6 +15,7 @@ use frostline_engine::kafka::{Admin, ClientSettings, EmbeddedBroker};
 use indicatif::ProgressBar;
 
 use feed::{Feed, YEAR};
+use live::LiveNight;
 use printer::Printer;
 
 use super::output::{BOLD, DIM};
@@ -21,7 +23,7 @@ use super::signals::{Signal, Signals};
 use super::{Common, Failed, admin, descriptors, output, run, stations, topics};
 use crate::admin::{Admin as Server, Recorder};
 use crate::app::{App, AppOptions};
-use crate::config::{Config, Guarantee, Secret, topic};
+use crate::config::{Config, FollowConfig, Guarantee, Secret, topic};
 use crate::demo::{DemoStation, STATIONS, hours_before, hours_of_frost};
 use crate::hourly::iso_time;
 use crate::noaa::{Location, Station, StationId};
@@ -33,6 +35,7 @@ Examples:
   frostline demo                               a year of weather, then day after day until Ctrl-C
   frostline demo --once                        the year only
   frostline demo --once --json                 alerts and summary for scripts
+  frostline demo --live                        a night in two minutes, from weather services that it follows
   frostline demo --brokers 127.0.0.1:9092      on a real broker; topics are deleted at the end
   frostline demo --set alert.rules=rules.toml  rules of your own
   frostline demo --config try.toml             rules and mail server that this file names
@@ -67,6 +70,12 @@ pub(super) struct DemoArguments {
     /// End when the year has been processed
     #[arg(long)]
     once: bool,
+    /// A night instead of the year: the daemon follows weather services, which this process imitates
+    #[arg(long, conflicts_with = "once")]
+    live: bool,
+    /// How many seconds that night lasts
+    #[arg(long, hide = true, value_name = "SECONDS", default_value_t = 120, value_parser = clap::value_parser!(u16).range(10..=3_600))]
+    live_seconds: u16,
     /// With --brokers: leave the topics there at the end
     #[arg(long)]
     keep: bool,
@@ -76,11 +85,21 @@ pub(super) async fn demo(common: &Common, arguments: &DemoArguments) -> Result<(
     let mut config = common.load(&[])?;
     let state = tempfile::tempdir()?;
     config.runtime.state_dir = state.path().join("state");
-    let rules = choice::rules(common, &config)?;
+    // Services are followed only where that is what the demo shows.
+    config.follow = FollowConfig::default();
+    let night = if arguments.live {
+        Some(LiveNight::begin(&mut config, Duration::from_secs(arguments.live_seconds.into()))?)
+    } else {
+        None
+    };
+    let rules = match &night {
+        Some(night) => night.rules()?,
+        None => choice::rules(common, &config)?,
+    };
     choice::restrict_notify(common, &mut config.notify);
     let mut signals = Signals::listen()?;
     let broker = Broker::prepare(common, &mut config).await?;
-    let outcome = show(common, arguments, &config, rules, &broker, &mut signals).await;
+    let outcome = show(common, (arguments, night.as_ref()), &config, rules, &broker, &mut signals).await;
     broker.clean_up(&config, arguments.keep).await;
     outcome
 }
@@ -162,14 +181,17 @@ fn start_page(
 /// Runs the pipeline while the weather is fed in, then sums up.
 async fn show(
     common: &Common,
-    arguments: &DemoArguments,
+    (arguments, night): (&DemoArguments, Option<&LiveNight>),
     config: &Config,
     rules: RuleSet,
     broker: &Broker,
     signals: &mut Signals,
 ) -> Result<(), Failed> {
     let settings = ClientSettings::new(&config.kafka)?;
-    let table: Vec<Station> = STATIONS.iter().filter_map(station).collect();
+    let table: Vec<Station> = match night {
+        Some(night) => night.stations(),
+        None => STATIONS.iter().filter_map(station).collect(),
+    };
     stations::publish(&settings, &config.topic(topic::STATIONS).name, &table)?;
     let mut stages = vec![stages::ASSEMBLE, stages::FILTER, stages::ALERT, stages::OUTLOOK, stages::WATCH];
     if config.notify.is_on() {
@@ -177,7 +199,8 @@ async fn show(
     }
     descriptors::ensure(config, &stages)?;
     let mut options = AppOptions::of_stages(stages);
-    options.run = RunOptions { describe_topics: broker.is_real(), ..options.run };
+    options.run =
+        RunOptions { describe_topics: broker.is_real(), polls_sources: night.is_some(), ..options.run };
     let recorder = Recorder::install().map_err(|reason| anyhow::anyhow!(reason))?;
     let rules: Arc<RuleSet> = Arc::new(rules);
     let courier = run::start_courier(config, &rules, &mut options)?;
@@ -187,7 +210,13 @@ async fn show(
     let mut daemon = App::start(config, Arc::clone(&rules), &options).await?;
     let work = async {
         let _page = start_page(config, &daemon, &options, rules, recorder)?;
-        work(arguments, &mut daemon, feed, &spinner).await
+        match night {
+            Some(night) => {
+                night.announce();
+                night.pass(&mut daemon, &spinner).await
+            }
+            None => work(arguments, &mut daemon, feed, &spinner).await,
+        }
     };
     // No `?` before the daemon has stopped: what failed, too, is told only when nothing uses the topics any more.
     let worked: Result<Option<Signal>, Failed> = tokio::select! {

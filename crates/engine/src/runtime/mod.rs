@@ -21,6 +21,7 @@ mod caught_up;
 mod commit;
 mod engine;
 mod failure;
+mod follow;
 mod inspect;
 mod message;
 mod partition;

@@ -11,7 +11,9 @@ use tokio::sync::oneshot;
 
 use super::background::Background;
 use super::failure::Failure;
-use crate::kafka::{ClientSettings, KafkaError, Polled, Reader, StartAt};
+use super::follow::Places;
+use crate::kafka::{ClientSettings, KafkaError, StartAt};
+use crate::record::Record;
 use crate::table::Table;
 
 /// How long a poll waits: stopping takes as long at most, and so long nothing comes before a table settles.
@@ -39,9 +41,8 @@ impl TableFollower {
     ) -> (Self, Loaded) {
         let (loaded, receiver) = oneshot::channel();
         let follow = move |stop| {
-            let is_at_end = vec![false; starts.len()];
-            let begun = Instant::now();
-            Following { clients, topic, starts, is_at_end, table, begun, loaded: Some(loaded), stop }.run();
+            let (places, begun) = (Places::new(starts), Instant::now());
+            Following { clients, topic, places, table, begun, loaded: Some(loaded), stop }.run();
         };
         (Self { _thread: Background::start(follow) }, receiver)
     }
@@ -50,10 +51,7 @@ impl TableFollower {
 struct Following {
     clients: ClientSettings,
     topic: String,
-    /// Where each partition goes on.
-    starts: Vec<StartAt>,
-    /// Which partitions have been read to their end at least once.
-    is_at_end: Vec<bool>,
+    places: Places,
     table: Box<dyn Table>,
     begun: Instant,
     /// Until the table is loaded.
@@ -78,33 +76,12 @@ impl Following {
 
     /// Reads until it is to stop.
     fn follow(&mut self) -> Result<(), Failure> {
-        let starts: Vec<(i32, StartAt)> = (0..).zip(self.starts.iter().copied()).collect();
-        let mut reader = Reader::new(&self.clients, &self.topic, &starts)?;
+        let mut reader = self.places.reader(&self.clients, &self.topic)?;
         while !self.stop.load(Ordering::Acquire) {
-            let mut outcome = Ok(());
-            let Self { starts, is_at_end, table, .. } = self;
-            let taken = reader.read(POLL_TIMEOUT, BATCH_RECORDS, &mut |polled| {
-                if outcome.is_err() {
-                    return;
-                }
-                match polled {
-                    Polled::Record(record) => {
-                        outcome = table.take(&record);
-                        let index = usize::try_from(record.partition).unwrap_or(usize::MAX);
-                        if let Some(start) = starts.get_mut(index).filter(|_| outcome.is_ok()) {
-                            *start = StartAt::Offset(record.offset + 1);
-                        }
-                    }
-                    Polled::EndOfPartition { partition, .. } => {
-                        let index = usize::try_from(partition).unwrap_or(usize::MAX);
-                        if let Some(is_at_end) = is_at_end.get_mut(index) {
-                            *is_at_end = true;
-                        }
-                    }
-                }
-            })?;
-            outcome?;
-            if taken == 0 || self.loaded.is_some() && self.is_at_end.iter().all(|is_at_end| *is_at_end) {
+            let table = &mut self.table;
+            let take = &mut |record: &Record<'_>| Ok(table.take(record)?);
+            let came = self.places.read(&mut reader, (POLL_TIMEOUT, BATCH_RECORDS), take)?;
+            if came == 0 || self.loaded.is_some() && self.places.are_at_end() {
                 self.settle()?;
             }
         }
@@ -116,7 +93,7 @@ impl Following {
     /// What was taken counts now; the first time at the end, the table is loaded.
     fn settle(&mut self) -> Result<(), Failure> {
         self.table.settle()?;
-        if !self.is_at_end.iter().all(|is_at_end| *is_at_end) {
+        if !self.places.are_at_end() {
             return Ok(());
         }
         let Some(loaded) = self.loaded.take() else { return Ok(()) };

@@ -1,14 +1,14 @@
 //! Follows a topic for whoever wants to see what is written: from some way before its end, for ever after. Nothing is
 //! committed and nothing depends on it; where it falls behind or the brokers are away, only the view is late.
 
-use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use super::background::Background;
 use super::failure::Failure;
-use crate::kafka::{Admin, ClientSettings, KafkaError, Polled, Reader, StartAt};
+use super::follow::Places;
+use crate::kafka::{Admin, ClientSettings, KafkaError, StartAt};
 use crate::record::Record;
 
 /// How long a poll waits: stopping takes as long at most.
@@ -39,8 +39,7 @@ impl TopicTail {
         let is_current = Arc::new(AtomicBool::new(false));
         let told = Arc::clone(&is_current);
         let follow = move |stop| {
-            let (next, unread) = (Vec::new(), BTreeSet::new());
-            Follower { settings, topic, next, unread, is_current: told, tail, visit, stop }.run();
+            Follower { settings, topic, places: None, is_current: told, tail, visit, stop }.run();
         };
         Self { _thread: Background::start(follow), is_current }
     }
@@ -54,10 +53,8 @@ impl TopicTail {
 struct Follower {
     settings: ClientSettings,
     topic: String,
-    /// Where each partition goes on, once it has been seen.
-    next: Vec<Option<i64>>,
-    /// The partitions that have not been read to their end yet.
-    unread: BTreeSet<i32>,
+    /// Once the topic was there.
+    places: Option<Places>,
     is_current: Arc<AtomicBool>,
     tail: i64,
     visit: Visit,
@@ -77,34 +74,28 @@ impl Follower {
     }
 
     fn follow(&mut self) -> Result<(), Failure> {
-        if self.next.is_empty() {
-            // It may be made later.
-            let partitions = Admin::new(&self.settings)?.partitions(&self.topic)?;
-            let Some(partitions) = partitions else {
-                self.is_current.store(true, Ordering::Release);
-                return Err(KafkaError::Retry(format!("no topic {}", self.topic)).into());
-            };
-            self.next = vec![None; usize::try_from(partitions).unwrap_or(0)];
-            self.unread = (0..partitions).collect();
-        }
-        let start = |next: &Option<i64>| next.map_or(StartAt::Tail(self.tail), StartAt::Offset);
-        let starts: Vec<(i32, StartAt)> = (0..).zip(self.next.iter().map(start)).collect();
-        let mut reader = Reader::new(&self.settings, &self.topic, &starts)?;
-        let Self { next, unread, is_current, visit, stop, .. } = self;
-        while !stop.load(Ordering::Acquire) {
-            reader.read(POLL_TIMEOUT, BATCH_RECORDS, &mut |polled| match polled {
-                Polled::Record(record) => {
-                    let index = usize::try_from(record.partition).unwrap_or(usize::MAX);
-                    if let Some(next) = next.get_mut(index) {
-                        *next = Some(record.offset + 1);
-                    }
-                    visit(&record);
-                }
-                Polled::EndOfPartition { partition, .. } => {
-                    unread.remove(&partition);
-                    is_current.store(unread.is_empty(), Ordering::Release);
-                }
-            })?;
+        let places = match &mut self.places {
+            Some(places) => places,
+            None => {
+                // It may be made later.
+                let partitions = Admin::new(&self.settings)?.partitions(&self.topic)?;
+                let Some(partitions) = partitions else {
+                    self.is_current.store(true, Ordering::Release);
+                    return Err(KafkaError::Retry(format!("no topic {}", self.topic)).into());
+                };
+                let starts = (0..partitions).map(|_| StartAt::Tail(self.tail)).collect();
+                self.places.insert(Places::new(starts))
+            }
+        };
+        let mut reader = places.reader(&self.settings, &self.topic)?;
+        let visit = &mut self.visit;
+        let take = &mut |record: &Record<'_>| {
+            visit(record);
+            Ok(())
+        };
+        while !self.stop.load(Ordering::Acquire) {
+            places.read(&mut reader, (POLL_TIMEOUT, BATCH_RECORDS), take)?;
+            self.is_current.store(places.are_at_end(), Ordering::Release);
         }
         reader.close();
         Ok(())

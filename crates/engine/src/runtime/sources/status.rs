@@ -127,7 +127,7 @@ impl SourceStatus {
         });
     }
 
-    /// A poll failed. The same failure is logged once.
+    /// A poll failed.
     pub(super) fn poll_failed(&self, error: &PollError) {
         let id = self.source.as_str();
         metrics::counter!("frostline_source_polls_total", "source" => id, "outcome" => "failed").increment(1);
@@ -138,13 +138,14 @@ impl SourceStatus {
         self.failed(&error.reason);
     }
 
-    /// It cannot go on just now. The same reason is logged once.
+    /// It cannot go on just now. That is logged once, until it works again: reasons differ with each attempt.
     pub(super) fn failed(&self, reason: &str) {
+        let source = self.source.as_str();
         self.change(|Entry { shown, .. }| {
             shown.phase = SourcePhase::Failing;
-            if shown.failure.as_deref() != Some(reason) {
-                tracing::warn!(source = self.source.as_str(), reason, "the source fails, and is tried again");
-                shown.failure = Some(reason.to_owned());
+            match shown.failure.replace(reason.to_owned()) {
+                None => tracing::warn!(source, reason, "the source fails, and is tried again"),
+                Some(_) => tracing::debug!(source, reason, "the source still fails"),
             }
         });
     }
@@ -182,4 +183,53 @@ impl SourceStatus {
 
 fn millis(duration: Duration) -> i64 {
     i64::try_from(duration.as_millis()).unwrap_or(i64::MAX)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::source::Poller;
+    use crate::{Position, TopicPlan};
+
+    struct Nothing;
+
+    impl Poller for Nothing {
+        fn poll(&mut self, _: &Position, _: i64) -> Result<Batch, PollError> {
+            Ok(Batch::default())
+        }
+    }
+
+    #[test]
+    fn a_source_is_late_by_its_newest_data_and_only_where_it_is_polled() {
+        let source = Source {
+            id: SourceId::new("numbers"),
+            partition: 0,
+            sinks: vec![("out", TopicPlan::new("out", 1))],
+            interval: Duration::from_secs(60),
+            late_after: Duration::from_secs(600),
+            needs: &[],
+            poller: Arc::new(|| Box::new(Nothing)),
+        };
+        let board = Arc::<SourceBoard>::default();
+        let status = board.add(&source);
+        let shown = || board.snapshot().pop().unwrap().1;
+        let batch =
+            |age_seconds: i64| Batch { newest_ms: Some(unix_ms() - 1_000 * age_seconds), ..Batch::default() };
+        assert_eq!((shown().phase, shown().late_after_seconds), (SourcePhase::Standby, 600));
+        status.enter(SourcePhase::Polling);
+        status.succeeded(&batch(700));
+        status.waits(source.interval);
+        assert!(shown().is_late && shown().next_poll_ms > Some(unix_ms()));
+        status.failed("away");
+        status.waits(source.interval);
+        assert_eq!((shown().phase, shown().failure.as_deref()), (SourcePhase::Failing, Some("away")));
+        // An older answer does not make the newest data older.
+        status.succeeded(&batch(10));
+        status.succeeded(&batch(900));
+        status.waits(source.interval);
+        assert!(!shown().is_late && shown().failure.is_none());
+        status.succeeded(&batch(0));
+        status.enter(SourcePhase::Standby);
+        assert!(!shown().is_late && shown().next_poll_ms.is_none());
+    }
 }

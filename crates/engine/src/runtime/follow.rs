@@ -1,0 +1,62 @@
+//! Following a topic outside any group: where a follower stands in each partition, and reading on from there. Tables and
+//! tails of topics both follow so.
+
+use std::time::Duration;
+
+use super::failure::Failure;
+use crate::kafka::{ClientSettings, Polled, Reader, StartAt};
+use crate::record::Record;
+
+/// Where a follower of a topic stands.
+pub(super) struct Places {
+    /// Where each partition goes on.
+    starts: Vec<StartAt>,
+    /// Which partitions have been read to their end at least once.
+    is_at_end: Vec<bool>,
+}
+
+impl Places {
+    /// Begins at `starts`, one for each partition.
+    pub(super) fn new(starts: Vec<StartAt>) -> Self {
+        Self { is_at_end: vec![false; starts.len()], starts }
+    }
+
+    /// Whether all partitions have been read to their end at least once.
+    pub(super) fn are_at_end(&self) -> bool {
+        self.is_at_end.iter().all(|is_at_end| *is_at_end)
+    }
+
+    /// A reader that goes on behind the last record that was taken.
+    pub(super) fn reader(&self, clients: &ClientSettings, topic: &str) -> Result<Reader, Failure> {
+        let starts: Vec<(i32, StartAt)> = (0..).zip(self.starts.iter().copied()).collect();
+        Ok(Reader::new(clients, topic, &starts)?)
+    }
+
+    /// Reads up to `max` records, and waits up to `timeout` for the first. Returns how many things came. After a record that
+    /// cannot be taken no further one is, and the next reader begins at it.
+    pub(super) fn read(
+        &mut self,
+        reader: &mut Reader,
+        (timeout, max): (Duration, usize),
+        take: &mut dyn FnMut(&Record<'_>) -> Result<(), Failure>,
+    ) -> Result<usize, Failure> {
+        let Self { starts, is_at_end } = self;
+        let at = |partition: i32| usize::try_from(partition).unwrap_or(usize::MAX);
+        let mut outcome = Ok(());
+        let came = reader.read(timeout, max, &mut |polled| match polled {
+            _ if outcome.is_err() => {}
+            Polled::Record(record) => {
+                outcome = take(&record);
+                if let Some(start) = starts.get_mut(at(record.partition)).filter(|_| outcome.is_ok()) {
+                    *start = StartAt::Offset(record.offset + 1);
+                }
+            }
+            Polled::EndOfPartition { partition, .. } => {
+                if let Some(is_at_end) = is_at_end.get_mut(at(partition)) {
+                    *is_at_end = true;
+                }
+            }
+        })?;
+        outcome.map(|()| came)
+    }
+}
