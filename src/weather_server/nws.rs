@@ -134,9 +134,10 @@ fn time_zone(longitude: f64) -> &'static str {
     }
 }
 
-/// Standard time by the longitude, as the service's regions have it roughly.
+/// Standard time, by bounds of time zones that are meridians here.
 fn utc_offset_hours(longitude: f64) -> i64 {
-    (longitude / 15.0).round() as i64
+    let zones = [(-114.0, -8), (-102.0, -7), (-85.5, -6)];
+    zones.into_iter().find(|(east, _)| longitude < *east).map_or(-5, |(_, hours)| hours)
 }
 
 fn gridpoint(world: &World, script: &Script, now: i64, name: &str) -> Option<Document> {

@@ -9,6 +9,8 @@ use crate::hourly::{iso_time, parse_time};
 
 /// Days that a drawn script covers.
 const DAYS_DRAWN: i64 = 120;
+/// Within so many days each fault comes once for certain.
+const DAYS_CERTAIN: i64 = 30;
 /// Where faults of the way come in drawn scripts: one beginning of paths for each service.
 const SERVICES: &[&str] =
     &["/data/cache/", "/pub/data/ghcn/", "/oa/", "/gridpoints/", "/points/", "/weatherapi/"];
@@ -144,6 +146,7 @@ fn draw(fault: Fault, seed: u64, start: i64) -> Vec<Window> {
     let paths: &[&str] = if fault.is_of_content() { &[""] } else { SERVICES };
     let mut windows = Vec::new();
     for (number, path) in paths.iter().enumerate() {
+        let certain = between(0, DAYS_CERTAIN, &[seed, fault as u64, number as u64]);
         for day in 0..DAYS_DRAWN {
             let key = |what: u64| [seed, fault as u64, number as u64, day.cast_unsigned(), what];
             let midnight = start - start.rem_euclid(DAY) + day * DAY;
@@ -153,7 +156,7 @@ fn draw(fault: Fault, seed: u64, start: i64) -> Vec<Window> {
                 Lasts::RareDays => (0.04, between(0, DAY, &key(1)), DAY),
                 Lasts::Onwards => (0.1, between(0, DAY, &key(1)), (DAYS_DRAWN - day) * DAY),
             };
-            if chance(share, &key(0)) {
+            if day == certain || chance(share, &key(0)) {
                 let from = midnight + begins;
                 windows.push(Window { from, to: from + lasts, path: (*path).to_owned(), fault, value: None });
                 if fault.lasts() == Lasts::Onwards {

@@ -20,6 +20,8 @@ use super::world::World;
 const CONTROL: &str = "/control";
 /// Time between two bytes of a body that drips.
 const DRIP: Duration = Duration::from_secs(1);
+/// Time from the last byte of a body that is cut to the end of its connection.
+const BEFORE_CUT: Duration = Duration::from_millis(100);
 /// Longest body of a request, in bytes.
 const BODY_MAX: usize = 1 << 20;
 
@@ -136,10 +138,17 @@ fn respond(answer: Answer, now: i64) -> HttpResponse {
     let length = body.len() as u64;
     match answer.delivery {
         Delivery::Whole => response.body(body),
-        // A stream that ends before its length makes the server close the connection.
+        // A stream that ends before its length makes the server close the connection, at once and without what it has not
+        // sent: the pause lets the head and the part go out.
         Delivery::Cut(at) => {
-            let part = stream::iter([Ok::<_, std::io::Error>(body.slice(..at))]);
-            response.no_chunking(length).body(SizedStream::new(length, part))
+            let part = stream::unfold(Some(body.slice(..at)), |part| async move {
+                if let Some(part) = part {
+                    return Some((Ok::<_, std::io::Error>(part), None));
+                }
+                tokio::time::sleep(BEFORE_CUT).await;
+                None
+            });
+            response.no_chunking(length).body(SizedStream::new(length, Box::pin(part)))
         }
         Delivery::Drip => {
             let drops = stream::unfold((body, 0), |(body, at)| async move {

@@ -41,6 +41,7 @@ mod tidy;
 mod tonight;
 mod too_large;
 mod topology;
+mod weather_server;
 
 use libtest_mimic::{Arguments, Failed, Trial};
 use support::{Needs, Test};
@@ -93,6 +94,7 @@ fn main() {
         sources::tests(),
         follow::tests(),
         state::tests(),
+        weather_server::tests(),
         chaos::tests(),
     ]
     .into_iter()
