@@ -15,6 +15,7 @@ mod dead_letters;
 mod ending;
 mod engine;
 mod exactly_once;
+mod follow_month;
 mod generate;
 mod goldens;
 mod growth;
@@ -74,6 +75,7 @@ fn main() {
         rebalance::tests(),
         reset::tests(),
         exactly_once::tests(),
+        follow_month::tests(),
         lost_brokers::tests(),
         stale_state::tests(),
         sources::tests(),
