@@ -132,7 +132,7 @@ fn client(service: &Service) -> Arc<dyn Fetch> {
         allow_private: true,
         host_interval: MINUTE,
         path_interval: MINUTE,
-        window: Duration::from_millis(300),
+        window: Duration::from_millis(200),
         ..ClientSettings::new("follower@example.org")
     };
     Arc::new(Client::with_time(settings, service.time.clone()).unwrap())

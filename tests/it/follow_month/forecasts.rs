@@ -17,6 +17,9 @@ const POINTS: &str = "/points/";
 const CELLS: &str = "/gridpoints/";
 const MET_NORWAY: &str = "/weatherapi/";
 const HOURLY: Duration = Duration::from_secs(3_600);
+/// What may be wrong with cells and their layers.
+const FAULTS: &[Fault] =
+    &[Fault::GridMoved, Fault::GridExpired, Fault::MinimumNull, Fault::MinimumMissing, Fault::UnknownUnit];
 const KILL_SHARE: f64 = 0.03;
 const HOUR: i64 = 3_600;
 const DAY: i64 = 24 * HOUR;
@@ -38,7 +41,7 @@ struct Emitted {
 pub fn run(seed: u64) {
     let start = parse_time("2026-11-28T00:00:00Z").unwrap();
     let paths = [POINTS, CELLS, MET_NORWAY];
-    let service = Service::start(World::new(seed, 11), start, super::days(), &paths);
+    let service = Service::start(World::new(seed, 11), start, &paths, FAULTS);
     let stations = watched(&service.world);
     let (url, there) = (service.base.clone(), stations.clone());
     let make = move |fetch| {

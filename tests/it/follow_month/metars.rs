@@ -7,7 +7,7 @@ use std::time::Duration;
 use frostline::hourly::{Hour, Metar as Text, parse_time};
 use frostline::noaa::StationId;
 use frostline::sources::{FindStation, Metar};
-use frostline::weather_server::{Report, World};
+use frostline::weather_server::{Fault, Report, World};
 
 use super::follower::{Follower, Polled};
 use super::service::{QUIET, Service};
@@ -16,6 +16,17 @@ const PATH: &str = "/data/cache/metars.cache.csv.gz";
 const INTERVAL: Duration = Duration::from_secs(600);
 const KILL_SHARE: f64 = 0.03;
 const MINUTE: i64 = 60;
+/// What the file may say wrongly.
+const FAULTS: &[Fault] = &[
+    Fault::OldForm,
+    Fault::RowsRepeated,
+    Fault::RowsReordered,
+    Fault::Corrected,
+    Fault::Nulled,
+    Fault::Fahrenheit,
+    Fault::FutureStamps,
+    Fault::PastStamps,
+];
 /// When other versions of a report come, after its first one.
 const VERSIONS_AFTER: [i64; 3] = [0, 6 * MINUTE, 12 * MINUTE];
 
@@ -24,7 +35,7 @@ type Emitted = HashMap<(StationId, i64), Vec<Hour>>;
 
 pub fn run(seed: u64) {
     let start = parse_time("2026-11-28T00:00:00Z").unwrap();
-    let service = Service::start(World::new(seed, 9), start, super::days(), &["/data/cache/"]);
+    let service = Service::start(World::new(seed, 9), start, &["/data/cache/"], FAULTS);
     let (url, find) = (service.base.clone(), find(&service.world));
     let make = move |fetch| Box::new(Metar::new(fetch, &url, Arc::clone(&find))) as _;
     let mut follower = Follower::new(&service, KILL_SHARE, Box::new(make));

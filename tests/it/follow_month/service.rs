@@ -59,10 +59,10 @@ impl SimulatedTime {
 }
 
 impl Service {
-    /// Starts a server whose script has every fault, on these beginnings of paths.
-    pub fn start(world: World, start: i64, days: i64, prefixes: &[&str]) -> Self {
-        let faults_end = start + days * DAY;
-        let script = every_fault(world.seed(), (start, faults_end), prefixes);
+    /// Starts a server whose script has every fault of the way on these beginnings of paths, and these of what documents say.
+    pub fn start(world: World, start: i64, prefixes: &[&str], of_content: &[Fault]) -> Self {
+        let faults_end = start + super::days() * DAY;
+        let script = every_fault(world.seed(), (start, faults_end), prefixes, of_content);
         let (sender, receiver) = mpsc::channel();
         let (world_there, script_there) = (world.clone(), script.clone());
         let thread = std::thread::spawn(move || {
@@ -136,23 +136,34 @@ impl Drop for Service {
     }
 }
 
-/// The drawn faults of these paths until an end, and one more window for each that is not met otherwise.
-fn every_fault(seed: u64, (start, end): (i64, i64), prefixes: &[&str]) -> Script {
-    let all: Vec<Fault> = Fault::all().collect();
+/// The drawn faults of these paths and kinds until an end, and one more window for each fault that is not met otherwise.
+fn every_fault(seed: u64, (start, end): (i64, i64), prefixes: &[&str], of_content: &[Fault]) -> Script {
+    let on_the_way = Fault::all().take_while(|fault| *fault != Fault::OldForm);
+    let faults: Vec<Fault> = on_the_way.chain(of_content.iter().copied()).collect();
     let mut windows = Vec::new();
-    for (slot, fault) in all.iter().enumerate() {
+    for (slot, fault) in faults.iter().enumerate() {
         let drawn = Script::drawn(fault.name(), seed, start).unwrap();
-        let concerns = |window: &&Window| window.path.is_empty() || prefixes.contains(&window.path.as_str());
+        let is_of_content = of_content.contains(fault);
+        // Of content, only what cells say has a path.
+        let concerns = |window: &&Window| {
+            let is_there = !is_of_content || window.path == "/gridpoints/";
+            window.path.is_empty() || (is_there && prefixes.contains(&window.path.as_str()))
+        };
         let mut own: Vec<Window> = drawn.windows().iter().filter(concerns).cloned().collect();
-        if let Some(first) = own.first().cloned() {
-            let from = start + (end - start) * slot as i64 / all.len() as i64;
-            let lasts = (first.to - first.from).max(MET);
-            let is_met = |window: &Window| window.from < end - DAY && window.to - window.from >= MET;
-            if lasts > 2 * DAY {
-                own = vec![Window { from, to: end + FOR_GOOD, ..first }];
-            } else if !own.iter().any(is_met) {
-                own.push(Window { from, to: from + lasts, ..first });
-            }
+        if *fault == Fault::Drip {
+            // Each answer that drips takes real time.
+            own.truncate(1);
+        }
+        let from = start + (end - start) * slot as i64 / faults.len() as i64;
+        let path = if is_of_content { "" } else { prefixes[slot % prefixes.len()] };
+        let usual = Window { from, to: from + DAY, path: path.to_owned(), fault: *fault, value: None };
+        let first = own.first().cloned().unwrap_or(usual);
+        let lasts = (first.to - first.from).max(MET);
+        let is_met = |window: &Window| window.from < end - DAY && window.to - window.from >= MET;
+        if lasts > 2 * DAY {
+            own = vec![Window { from, to: end + FOR_GOOD, ..first }];
+        } else if !own.iter().any(is_met) {
+            own.push(Window { from, to: from + lasts, ..first });
         }
         windows.extend(own);
     }
