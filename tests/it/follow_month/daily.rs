@@ -10,7 +10,7 @@ use frostline::weather_server::{Fault, World};
 use frostline_engine::{Batch, Position};
 
 use super::follower::{Follower, Polled};
-use super::service::{QUIET, Service};
+use super::service::Service;
 
 const FOLDER: &str = "/pub/data/ghcn/daily";
 const INTERVAL: Duration = Duration::from_secs(3_600);
@@ -45,7 +45,7 @@ struct Follow {
 
 pub fn run(seed: u64) {
     let start = parse_time("2026-12-27T00:00:00Z").unwrap();
-    let service = Service::start(World::new(seed, 4), start, &["/pub/data/ghcn/"], FAULTS);
+    let service = Service::start(World::new(seed, 4), (start, 7), &["/pub/data/ghcn/"], FAULTS);
     let since = service.world.newest_edition(start);
     let settings = GhcnSettings {
         since: Some(since),
@@ -59,7 +59,7 @@ pub fn run(seed: u64) {
     let mut follow = Follow { archive, seen: HashSet::new(), gaps: Vec::new() };
     // What is being given out at the end is given out whole.
     while !service.is_over() || work(&follower.position).is_some() {
-        assert!(service.now() < service.faults_end + 2 * QUIET, "{:?}", work(&follower.position));
+        assert!(service.now() < service.faults_end + 2 * service.quiet, "{:?}", work(&follower.position));
         let before = follower.position.clone();
         let polled = follower.poll(&[FOLDER]);
         if let Polled::Committed(batch) = &polled {

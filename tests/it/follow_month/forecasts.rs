@@ -41,7 +41,8 @@ struct Emitted {
 pub fn run(seed: u64) {
     let start = parse_time("2026-11-28T00:00:00Z").unwrap();
     let paths = [POINTS, CELLS, MET_NORWAY];
-    let service = Service::start(World::new(seed, 11), start, &paths, FAULTS);
+    let mut service = Service::start(World::new(seed, 11), (start, 4), &paths, FAULTS);
+    service.quiet = DAY / 2;
     let stations = watched(&service.world);
     let (url, there) = (service.base.clone(), stations.clone());
     let make = move |fetch| {
@@ -70,9 +71,9 @@ pub fn run(seed: u64) {
     follower.report("forecasts");
 }
 
-/// Two stations in the United States, one in Norway and one in Chile.
+/// A station in the United States, one in Norway and one in Chile.
 fn watched(world: &World) -> Vec<Watched> {
-    let chosen = [0, 1, 4, 10].map(|index| &world.stations()[index]);
+    let chosen = [0, 4, 10].map(|index| &world.stations()[index]);
     let watched = chosen.map(|station| Watched {
         id: station.id(),
         latitude: station.location().lat,
@@ -80,7 +81,7 @@ fn watched(world: &World) -> Vec<Watched> {
         elevation: Some(station.elevation_m()),
         is_us: station.is_american(),
     });
-    assert_eq!(watched.iter().filter(|station| station.is_us).count(), 2);
+    assert_eq!(watched.iter().filter(|station| station.is_us).count(), 1);
     watched.to_vec()
 }
 

@@ -10,7 +10,7 @@ use frostline::sources::{FindStation, Metar};
 use frostline::weather_server::{Fault, Report, World};
 
 use super::follower::{Follower, Polled};
-use super::service::{QUIET, Service};
+use super::service::Service;
 
 const PATH: &str = "/data/cache/metars.cache.csv.gz";
 const INTERVAL: Duration = Duration::from_secs(600);
@@ -35,7 +35,7 @@ type Emitted = HashMap<(StationId, i64), Vec<Hour>>;
 
 pub fn run(seed: u64) {
     let start = parse_time("2026-11-28T00:00:00Z").unwrap();
-    let service = Service::start(World::new(seed, 9), start, &["/data/cache/"], FAULTS);
+    let service = Service::start(World::new(seed, 9), (start, 7), &["/data/cache/"], FAULTS);
     let (url, find) = (service.base.clone(), find(&service.world));
     let make = move |fetch| Box::new(Metar::new(fetch, &url, Arc::clone(&find))) as _;
     let mut follower = Follower::new(&service, KILL_SHARE, Box::new(make));
@@ -133,7 +133,7 @@ fn check_versions(service: &Service, emitted: &Emitted) {
 /// How many observations were emitted in their last version, not at all, and in an earlier one. In the quiet time all were.
 fn compare(service: &Service, emitted: &Emitted) -> (u64, u64, u64) {
     let (mut same, mut missed, mut wrong) = (0, 0, 0);
-    let end = service.faults_end + QUIET - 2 * 3_600;
+    let end = service.faults_end + service.quiet - 2 * 3_600;
     for station in service.world.stations() {
         for hour in service.world.final_hours(&service.script, station.id(), service.start, end) {
             match emitted.get(&(station.id(), hour.time)).and_then(|versions| versions.last()) {

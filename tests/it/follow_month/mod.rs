@@ -1,7 +1,7 @@
 //! Weeks of simulated time with every fault of the imitated services, and `kill -9` of the process that polls them.
 //!
 //! The pollers and the client are the real ones, with their usual distances of a minute; only their clock is simulated. What
-//! they emit is compared with the world of the server. `FROSTLINE_FOLLOW_DAYS` sets the simulated days of a run (7), and
+//! they emit is compared with the world of the server. `FROSTLINE_FOLLOW_DAYS` sets the simulated days of a run, and
 //! `FROSTLINE_FOLLOW_SEEDS` the number of runs (2):
 //! `FROSTLINE_FOLLOW_DAYS=30 FROSTLINE_FOLLOW_SEEDS=5 cargo test --test it -- a_month_of_faults --nocapture`.
 
@@ -24,8 +24,8 @@ pub fn tests() -> Vec<Test> {
 }
 
 /// How many days have faults.
-fn days() -> i64 {
-    number("FROSTLINE_FOLLOW_DAYS", 7)
+fn days(usual: i64) -> i64 {
+    number("FROSTLINE_FOLLOW_DAYS", usual)
 }
 
 fn each_seed(run: fn(u64)) {

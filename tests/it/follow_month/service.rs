@@ -10,8 +10,6 @@ use frostline::weather_server::{Clock, Fault, Script, WeatherServer, Window, Wor
 
 const HOUR: i64 = 3_600;
 const DAY: i64 = 24 * HOUR;
-/// After the days with faults there are so many without, in which all must be made up for.
-pub const QUIET: i64 = 2 * DAY;
 /// A fault that a script lacks is added, for no less than this: whoever asks once an hour meets it.
 const MET: i64 = 80 * 60;
 
@@ -26,6 +24,8 @@ pub struct Service {
     /// When the simulation begins, and when the faults end, in seconds since 1970.
     pub start: i64,
     pub faults_end: i64,
+    /// After the faults there is so much time without, in which all must be made up for, in seconds.
+    pub quiet: i64,
     pub time: Arc<SimulatedTime>,
     system: actix::System,
     thread: Option<JoinHandle<()>>,
@@ -60,8 +60,13 @@ impl SimulatedTime {
 
 impl Service {
     /// Starts a server whose script has every fault of the way on these beginnings of paths, and these of what documents say.
-    pub fn start(world: World, start: i64, prefixes: &[&str], of_content: &[Fault]) -> Self {
-        let faults_end = start + super::days() * DAY;
+    pub fn start(
+        world: World,
+        (start, usual_days): (i64, i64),
+        prefixes: &[&str],
+        of_content: &[Fault],
+    ) -> Self {
+        let faults_end = start + super::days(usual_days) * DAY;
         let script = every_fault(world.seed(), (start, faults_end), prefixes, of_content);
         let (sender, receiver) = mpsc::channel();
         let (world_there, script_there) = (world.clone(), script.clone());
@@ -78,7 +83,7 @@ impl Service {
         let base = format!("http://{}", server.address);
         let passed = Mutex::default();
         let time = Arc::new(SimulatedTime { server, origin: Instant::now(), start, passed });
-        Self { base, world, script, start, faults_end, time, system, thread: Some(thread) }
+        Self { base, world, script, start, faults_end, quiet: 2 * DAY, time, system, thread: Some(thread) }
     }
 
     /// In seconds since 1970.
@@ -87,7 +92,7 @@ impl Service {
     }
 
     pub fn is_over(&self) -> bool {
-        self.now() >= self.faults_end + QUIET
+        self.now() >= self.faults_end + self.quiet
     }
 
     /// The windows of faults that a request meets.
