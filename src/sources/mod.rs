@@ -18,7 +18,7 @@ mod ghcn;
 mod metar;
 mod topology;
 
-pub use self::client::{Answer, Client, ClientSettings, Fetch, Fresh, Part, Request, Validators};
+pub use self::client::{Answer, Client, ClientSettings, Fetch, Fresh, Part, Request, Time, Validators};
 pub use self::forecast::{Forecasts, Watched, WatchedStations};
 pub use self::ghcn::{GHCN_SINK, Ghcn, GhcnSettings};
 pub use self::metar::{FindStation, METAR_SINK, Metar};

@@ -101,13 +101,14 @@ fn of_forecast(config: &Config, forecast: &ForecastFollow, fetch: Arc<dyn Fetch>
         late_after: Duration::from_secs(3_600 * forecast.late_after_hours),
         needs: known.needs[1],
         poller: Arc::new(move || -> Box<dyn Poller> {
-            Box::new(Forecasts {
-                fetch: Arc::clone(&fetch),
-                stations: Arc::clone(&stations),
-                nws_url: forecast_of.nws_url.trim_end_matches('/').to_owned(),
-                met_norway_url: forecast_of.met_norway_url.trim_end_matches('/').to_owned(),
+            let ForecastFollow { nws_url, met_norway_url, .. } = &forecast_of;
+            Box::new(Forecasts::new(
+                Arc::clone(&fetch),
+                Arc::clone(&stations),
+                nws_url,
+                met_norway_url,
                 interval,
-            })
+            ))
         }),
     }
 }

@@ -42,6 +42,19 @@ impl World {
         days.flat_map(|day| self.rows(script, index, date_of_day(day), day + DAYS_OF_CHANGE)).collect()
     }
 
+    /// The rows of a station from a date to another, both included, as the archive of one day has them.
+    pub fn days_in_edition(
+        &self,
+        script: &Script,
+        station: StationId,
+        (from, to): (Date, Date),
+        edition: Date,
+    ) -> Vec<Reading> {
+        let Some((index, _)) = self.find(station) else { return Vec::new() };
+        let days = day_of(from)..=day_of(to);
+        days.flat_map(|day| self.rows(script, index, date_of_day(day), day_of(edition))).collect()
+    }
+
     /// The rows of a station and date in the edition of a day, counted from 1970.
     pub(super) fn rows(&self, script: &Script, index: usize, date: Date, edition: i64) -> Vec<Reading> {
         let key = mix(&[self.key(index), day_of(date).cast_unsigned(), 20]);

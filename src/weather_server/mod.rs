@@ -11,6 +11,7 @@
 //! | [`World::cached_reports`] | the reports that the METAR cache has at a time |
 //! | [`World::days`] | rows of GHCN-Daily of a station |
 //! | [`World::final_days`] | the same after all differences that a script brings: corrected, flagged, deleted |
+//! | [`World::days_in_edition`] | the same as the archive of one day has them |
 //! | [`World::newest_edition`], [`World::difference_before`] | which differences there are at a time |
 //! | [`answer`] | the answer to a request, without a socket |
 //!

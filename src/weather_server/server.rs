@@ -40,6 +40,7 @@ impl State {
 /// A running server; it ends when this is dropped.
 pub struct WeatherServer {
     handle: ServerHandle,
+    state: Arc<State>,
     /// Where it listens.
     pub address: SocketAddr,
 }
@@ -63,7 +64,8 @@ impl WeatherServer {
         let listener = TcpListener::bind(listen)?;
         let address = listener.local_addr()?;
         let control = Mutex::new(Control::new(world.seed(), clock, script));
-        let state = web::Data::from(Arc::new(State { world, control }));
+        let shared = Arc::new(State { world, control });
+        let state = web::Data::from(Arc::clone(&shared));
         let app = move || {
             App::new()
                 .app_data(state.clone())
@@ -76,7 +78,17 @@ impl WeatherServer {
             HttpServer::new(app).workers(1).shutdown_timeout(1).disable_signals().listen(listener)?.run();
         let handle = server.handle();
         actix::spawn(server);
-        Ok(Self { handle, address })
+        Ok(Self { handle, state: shared, address })
+    }
+
+    /// Sets the clock, in seconds since 1970, and stops it there.
+    pub fn set_time(&self, time: i64) {
+        self.state.control().clock = Clock::new(time, 0.0);
+    }
+
+    /// What `GET /control` answers.
+    pub fn control(&self) -> serde_json::Value {
+        self.state.control().to_json()
     }
 }
 

@@ -3,8 +3,8 @@
 use super::noise::{mix, unit};
 use crate::noaa::{Location, Station, StationId};
 
-/// More stations than this are not invented: their numbers have three digits.
-pub const STATIONS_MAX: usize = 999;
+/// More stations than this are not invented: ids beyond would be those of the first ones.
+pub const STATIONS_MAX: usize = 8_000;
 
 /// A station of the world.
 #[derive(Debug, Clone, PartialEq)]
@@ -199,8 +199,10 @@ fn station(seed: u64, number: usize) -> Option<WorldStation> {
     let within = |(low, high): (f64, f64), what: u64| low + draw(what) * (high - low);
     let rounded = |value: f64, places: f64| (value * places).round() / places;
     let is_cooperative = region.icao.is_empty();
-    let series = if is_cooperative { "00299" } else { "00099" };
-    let id = StationId::parse(format!("{}{series}{number:03}", region.prefix).as_bytes())?;
+    let series = if is_cooperative { 299_000 } else { 99_000 };
+    // From the thousandth station on ids are below those of the first ones: USW00099999, USW00091000.
+    let series = if number < 1_000 { series } else { series - 9_000 };
+    let id = StationId::parse(format!("{}{:08}", region.prefix, series + number).as_bytes())?;
     let (state_code, state) = region.state.unzip();
     let location = Location {
         lat: rounded(within(region.latitudes, 1), 10_000.0),
@@ -217,7 +219,8 @@ fn station(seed: u64, number: usize) -> Option<WorldStation> {
         name: name(seed, number, is_cooperative),
         gsn_flag: (number % 7 == 1).then(|| "GSN".to_owned()),
         hcn_crn_flag: is_cooperative.then(|| "HCN".to_owned()),
-        wmo_id: (!is_cooperative).then(|| format!("99{number:03}")),
+        wmo_id: (!is_cooperative)
+            .then(|| (if number < 1_000 { 99_000 + number } else { 90_000 + number }).to_string()),
         icao: (!is_cooperative).then(|| icao(region.icao, number)),
     };
     Some(WorldStation {
@@ -229,8 +232,9 @@ fn station(seed: u64, number: usize) -> Option<WorldStation> {
 
 /// Four characters with digits at the end, which few real ids have: `KQ01`, `EN05`.
 fn icao(prefix: &str, number: usize) -> String {
-    let padding = if prefix.len() == 1 { "Q" } else { "" };
     let base36 = |digit: usize| char::from_digit(digit as u32 % 36, 36).unwrap_or('0').to_ascii_uppercase();
+    // Q, R and so on.
+    let padding = if prefix.len() == 1 { base36(26 + number / (36 * 36)).to_string() } else { String::new() };
     format!("{prefix}{padding}{}{}", base36(number / 36), base36(number))
 }
 

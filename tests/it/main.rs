@@ -16,6 +16,7 @@ mod ending;
 mod engine;
 mod exactly_once;
 mod follow;
+mod follow_month;
 mod generate;
 mod goldens;
 mod group_protocol;
@@ -89,6 +90,7 @@ fn main() {
         rebalance::tests(),
         reset::tests(),
         exactly_once::tests(),
+        follow_month::tests(),
         lost_brokers::tests(),
         stale_state::tests(),
         sources::tests(),

@@ -10,10 +10,11 @@ mod pace;
 mod request;
 #[cfg(test)]
 mod tests;
+mod time;
 
 use std::collections::{HashMap, HashSet};
-use std::sync::{Mutex, MutexGuard, PoisonError};
-use std::time::{Duration, Instant, SystemTime};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, SystemTime};
 
 use frostline_engine::PollError;
 use reqwest::header::{
@@ -26,6 +27,8 @@ use reqwest::{RequestBuilder, Response, StatusCode, Url};
 use self::body::Bounds;
 use self::pace::{Intervals, Pace, Turn};
 pub use self::request::{Answer, Fetch, Fresh, Part, Request, Validators};
+use self::time::RealTime;
+pub use self::time::Time;
 use crate::config::check_url;
 use crate::outbound::{Reach, cause, http_client, parse_retry_after};
 
@@ -72,6 +75,8 @@ impl ClientSettings {
 pub struct Client {
     settings: ClientSettings,
     user_agent: String,
+    /// Intervals and pauses are measured by it.
+    time: Arc<dyn Time>,
     pace: Mutex<Pace>,
     /// One for each kind of address.
     clients: Mutex<HashMap<Reach, reqwest::Client>>,
@@ -98,6 +103,14 @@ impl Client {
     /// # Errors
     /// The contact is missing, or cannot be sent.
     pub fn new(settings: ClientSettings) -> Result<Self, String> {
+        Self::with_time(settings, Arc::new(RealTime))
+    }
+
+    /// One that measures intervals and pauses by a clock of the caller's. The bounds of a single answer stay in real time.
+    ///
+    /// # Errors
+    /// As [`Client::new`].
+    pub fn with_time(settings: ClientSettings, time: Arc<dyn Time>) -> Result<Self, String> {
         let contact = settings.contact.trim();
         let is_plain = |c: char| matches!(c, ' '..='~') && !matches!(c, '(' | ')' | '\\');
         if contact.is_empty() || !contact.chars().all(is_plain) {
@@ -109,7 +122,7 @@ impl Client {
         let _ = rustls::crypto::ring::default_provider().install_default();
         let user_agent = format!("frostline/{} ({contact})", env!("CARGO_PKG_VERSION"));
         let (pace, clients, deprecated) = Default::default();
-        Ok(Self { settings, user_agent, pace, clients, deprecated })
+        Ok(Self { settings, user_agent, time, pace, clients, deprecated })
     }
 
     fn client(&self, reach: Reach) -> Result<reqwest::Client, String> {
@@ -230,8 +243,8 @@ impl Fetch for Client {
         let at = (host.as_str(), file.as_str());
         let is_next_part = request.part.is_some_and(|part| part.from > 0);
         let intervals = Intervals { host: self.settings.host_interval, path: self.settings.path_interval };
-        match lock(&self.pace).turn(at, is_next_part, intervals, Instant::now()) {
-            Turn::In(wait) => std::thread::sleep(wait),
+        match lock(&self.pace).turn(at, is_next_part, intervals, self.time.now()) {
+            Turn::In(wait) => self.time.sleep(wait),
             Turn::NotDue(wait) => return Ok(Answer::NotDue(wait)),
             Turn::Paused(wait) => {
                 let reason = format!(
@@ -250,11 +263,11 @@ impl Fetch for Client {
                     Answer::Unchanged { fresh_for } => *fresh_for,
                     Answer::NotFound | Answer::NotDue(_) => None,
                 };
-                pace.succeeded(at, fresh_for, Instant::now());
+                pace.succeeded(at, fresh_for, self.time.now());
                 Ok(answer)
             }
             Err(Failure { reason, asked, is_about_host }) => {
-                let pause = pace.failed(at, asked, is_about_host, Instant::now());
+                let pause = pace.failed(at, asked, is_about_host, self.time.now());
                 let reason = format!("{host} {path}: {reason}; next attempt in {}", soon(pause));
                 Err(PollError { reason, retry_in: Some(pause) })
             }

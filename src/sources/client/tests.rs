@@ -307,3 +307,39 @@ fn slow_answers_end() {
     let error = server.get(&hurried, "/data").unwrap_err();
     assert!(error.contains("the request failed") || error.contains("no answer in time"), "{error}");
 }
+
+/// A clock that moves when somebody waits.
+struct Patient {
+    origin: std::time::Instant,
+    passed: Mutex<Duration>,
+}
+
+impl Time for Patient {
+    fn now(&self) -> std::time::Instant {
+        self.origin + *lock(&self.passed)
+    }
+
+    fn sleep(&self, time: Duration) {
+        *lock(&self.passed) += time;
+    }
+}
+
+#[test]
+fn distances_and_pauses_are_those_of_the_given_clock() {
+    let busy = "HTTP/1.1 503 Service Unavailable\r\nRetry-After: 7000\r\nContent-Length: 0\r\nConnection: close\r\n\r\n";
+    let server = Server::say(&[busy, &ok("", "text"), &ok("", "text")]);
+    let time = Arc::new(Patient { origin: std::time::Instant::now(), passed: Mutex::default() });
+    let minute = Duration::from_secs(60);
+    let settings = ClientSettings { host_interval: minute, ..settings() };
+    let client = Client::with_time(settings, time.clone()).unwrap();
+    assert!(server.get(&client, "/data").unwrap_err().contains("503"));
+    time.sleep(Duration::from_secs(6_900));
+    assert!(server.get(&client, "/data").unwrap_err().contains("wants a pause"));
+    time.sleep(Duration::from_secs(900));
+    assert_eq!(fresh(server.get(&client, "/data")).bytes, b"text");
+    assert!(matches!(server.get(&client, "/other"), Ok(Answer::NotDue(wait)) if wait >= minute));
+    time.sleep(minute);
+    // What is left is waited for by the same clock.
+    assert_eq!(fresh(server.get(&client, "/other")).bytes, b"text");
+    assert_eq!(server.heard().len(), 3);
+}

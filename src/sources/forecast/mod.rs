@@ -2,13 +2,15 @@
 //! Norway elsewhere.
 //!
 //! One request with each poll: the station whose forecast is due longest. The position has of each station when its
-//! forecast is due, the version of the answer, the last forecast that was written, and the cell of the grid.
+//! forecast is due, the version of the answer, the last forecast that was written, and the cell of the grid. A station whose
+//! request has failed waits, and the others go on: one service may be away while the other works.
 
 mod met_norway;
 mod nws;
 #[cfg(test)]
 mod tests;
 
+use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -24,6 +26,10 @@ const PACKED_BYTES_MAX: usize = 1 << 20;
 const BYTES_MAX: usize = 4 << 20;
 /// Before a station whose place the service does not know is asked about again.
 const UNKNOWN_PLACE: Duration = Duration::from_secs(24 * 3_600);
+/// Before a station is asked about again whose answer cannot be used.
+const RETRY: Duration = Duration::from_secs(600);
+/// After a failure the next station's turn does not come sooner.
+const NEXT_MIN: Duration = Duration::from_secs(1);
 /// Records of the position begin with these, and the station follows.
 const DUE: u8 = b'd';
 const VERSION: u8 = b'v';
@@ -51,40 +57,80 @@ pub type WatchedStations = Arc<dyn Fn() -> Vec<Watched> + Send + Sync>;
 /// See the module's description.
 pub struct Forecasts {
     /// How services are asked.
-    pub fetch: Arc<dyn Fetch>,
-    /// The stations.
-    pub stations: WatchedStations,
-    /// The address of the National Weather Service.
-    pub nws_url: String,
-    /// That of MET Norway.
-    pub met_norway_url: String,
+    fetch: Arc<dyn Fetch>,
+    stations: WatchedStations,
+    nws_url: String,
+    met_norway_url: String,
     /// From one forecast of a station to the next.
-    pub interval: Duration,
+    interval: Duration,
+    /// Stations whose requests have failed, with the time from which they are asked about again, in milliseconds.
+    failed: HashMap<StationId, i64>,
 }
 
 impl Poller for Forecasts {
     fn poll(&mut self, position: &Position, now_ms: i64) -> Result<Batch, PollError> {
         let stations = (self.stations)();
-        let due = |station: &Watched| number(position, DUE, station.id).unwrap_or_default();
         let mut batch = Batch::default();
-        let Some(next) = stations.iter().min_by_key(|station| due(station)) else { return Ok(batch) };
-        let wait = due(next) - now_ms;
-        if wait > 0 {
-            batch.next_in = Some(Duration::from_millis(wait.unsigned_abs()).min(self.interval));
+        let Some((next, due)) = self.next(&stations, position) else { return Ok(batch) };
+        if due > now_ms {
+            batch.next_in = Some(until(due, now_ms).min(self.interval));
             return Ok(batch);
         }
-        let asked =
-            if next.is_us { self.ask_nws(next, position, &mut batch) } else { self.ask_met(next, position) };
-        let answer = asked.map_err(|error| PollError {
-            reason: format!("forecast for {}: {}", next.id, error.reason),
-            retry_in: error.retry_in,
-        })?;
-        self.take(next, answer, position, now_ms, &mut batch)?;
-        Ok(batch)
+        match self.ask(next, position, now_ms, &mut batch) {
+            Ok(()) => {
+                self.failed.remove(&next.id);
+                Ok(batch)
+            }
+            Err(error) => {
+                let again_in = error.retry_in.unwrap_or(RETRY);
+                self.failed.insert(next.id, now_ms + millis(again_in));
+                let due = self.next(&stations, position).map_or(now_ms, |(_, due)| due);
+                let reason = format!("forecast for {}: {}", next.id, error.reason);
+                Err(PollError { reason, retry_in: Some(until(due, now_ms).max(NEXT_MIN)) })
+            }
+        }
     }
 }
 
 impl Forecasts {
+    /// A poller of these stations that asks the two services at their addresses, and of each station once in each `interval`.
+    pub fn new(
+        fetch: Arc<dyn Fetch>,
+        stations: WatchedStations,
+        nws_url: &str,
+        met_norway_url: &str,
+        interval: Duration,
+    ) -> Self {
+        let address = |url: &str| url.trim_end_matches('/').to_owned();
+        let (nws_url, met_norway_url) = (address(nws_url), address(met_norway_url));
+        Self { fetch, stations, nws_url, met_norway_url, interval, failed: HashMap::new() }
+    }
+
+    /// The station that is due first, and when.
+    fn next<'a>(&self, stations: &'a [Watched], position: &Position) -> Option<(&'a Watched, i64)> {
+        let due = |station: &'a Watched| {
+            let due = number(position, DUE, station.id).unwrap_or_default();
+            (station, self.failed.get(&station.id).map_or(due, |again| due.max(*again)))
+        };
+        stations.iter().map(due).min_by_key(|(_, due)| *due)
+    }
+
+    /// Asks about a station, and takes the answer.
+    fn ask(
+        &self,
+        station: &Watched,
+        position: &Position,
+        now_ms: i64,
+        batch: &mut Batch,
+    ) -> Result<(), PollError> {
+        let answer = if station.is_us {
+            self.ask_nws(station, position, batch)?
+        } else {
+            self.ask_met(station, position)?
+        };
+        self.take(station, answer, position, now_ms, batch)
+    }
+
     /// Asks for the station's cell first, where that is not known.
     fn ask_nws(
         &self,
@@ -116,8 +162,9 @@ impl Forecasts {
             ..Request::text(&url, PACKED_BYTES_MAX, BYTES_MAX)
         })?;
         if answer == Answer::NotFound {
-            // Cells move: it is looked up again.
+            // Cells move: it is looked up again. What was known of the old one says nothing of the new one.
             batch.remove(key(CELL, station.id));
+            batch.remove(key(VERSION, station.id));
             return Ok(Answer::NotDue(Duration::ZERO));
         }
         Ok(answer)
@@ -157,11 +204,12 @@ impl Forecasts {
             Answer::NotFound => {
                 batch.remark =
                     Some(format!("the service has no forecast for the place of station {}", station.id));
-                UNKNOWN_PLACE
+                // Where there was one before, the service has trouble.
+                let is_known = position.get(&key(WRITTEN, station.id)).is_some();
+                if is_known { self.interval } else { UNKNOWN_PLACE }
             }
         };
-        let due = now_ms + i64::try_from(again_in.as_millis()).unwrap_or_default();
-        batch.set(key(DUE, station.id), due.to_string());
+        batch.set(key(DUE, station.id), (now_ms + millis(again_in)).to_string());
         Ok(())
     }
 
@@ -177,13 +225,12 @@ impl Forecasts {
         let Some(night) = Night::at(now_ms / 1_000, station.latitude, station.longitude) else {
             return Ok(());
         };
-        let wrong = |reason: String| PollError::new(format!("forecast for {}: {reason}", station.id));
         let (source, found) = if station.is_us {
-            let cold = nws::read(&fresh.bytes, station.longitude).map_err(wrong)?;
+            let cold = nws::read(&fresh.bytes, station.longitude).map_err(PollError::new)?;
             let lowest = cold.nights.iter().find(|(date, _)| *date == night.date).map(|(_, lowest)| *lowest);
             (nws::NAME, lowest.map(|lowest| (cold.issued, lowest)))
         } else {
-            let coldest = met_norway::read(&fresh.bytes, &night).map_err(wrong)?;
+            let coldest = met_norway::read(&fresh.bytes, &night).map_err(PollError::new)?;
             (met_norway::NAME, coldest.map(|coldest| (coldest.issued, coldest.lowest_c)))
         };
         let Some((issued, lowest_c)) = found else {
@@ -194,7 +241,11 @@ impl Forecasts {
         let forecast =
             Forecast { station: station.id, source: source.into(), issued, night: night.date, lowest_c };
         let document = forecast.to_json();
-        if position.get(&key(WRITTEN, station.id)) == Some(document.as_bytes()) {
+        let written = position.get(&key(WRITTEN, station.id)).unwrap_or_default();
+        // A server behind the others still gives an older one now and then.
+        let is_older = Forecast::parse(written)
+            .is_ok_and(|last| last.night == forecast.night && last.issued > forecast.issued);
+        if is_older || written == document.as_bytes() {
             return Ok(());
         }
         for sink in [super::FORECASTS_SINK, super::HOURLY_SINK] {
@@ -215,6 +266,14 @@ fn number(position: &Position, kind: u8, station: StationId) -> Option<i64> {
 
 fn validators(position: &Position, station: StationId) -> Validators {
     position.get(&key(VERSION, station)).map(Validators::from_bytes).unwrap_or_default()
+}
+
+fn millis(time: Duration) -> i64 {
+    i64::try_from(time.as_millis()).unwrap_or(i64::MAX / 2)
+}
+
+fn until(due: i64, now_ms: i64) -> Duration {
+    Duration::from_millis(due.saturating_sub(now_ms).max(0).unsigned_abs())
 }
 
 /// At most four decimals, and none that say nothing: the services refuse or redirect others.

@@ -12,13 +12,8 @@ fn watched(id: &str, is_us: bool, longitude: f64) -> Watched {
 }
 
 fn forecasts(canned: &Arc<Canned>, stations: Vec<Watched>) -> Forecasts {
-    Forecasts {
-        fetch: Arc::<Canned>::clone(canned),
-        stations: Arc::new(move || stations.clone()),
-        nws_url: "https://nws".into(),
-        met_norway_url: "https://met".into(),
-        interval: Duration::from_secs(3_600),
-    }
+    let hour = Duration::from_secs(3_600);
+    Forecasts::new(canned.clone(), Arc::new(move || stations.clone()), "https://nws/", "https://met", hour)
 }
 
 fn point(x: i64) -> String {
@@ -85,14 +80,54 @@ fn stations_take_turns_and_a_failure_says_whose() {
     canned.then(Err(PollError::new("met answers 503")));
     let error = poll(&mut poller, &mut position, NOW_MS).unwrap_err();
     assert_eq!(error.reason, "forecast for NO000001492: met answers 503");
-    canned.then(Ok(Answer::NotFound));
-    assert!(poll(&mut poller, &mut position, NOW_MS).unwrap().remark.unwrap().contains("NO000001492"));
+    assert_eq!(error.retry_in, Some(NEXT_MIN), "the other one is due");
     canned.then(Ok(Answer::Unchanged { fresh_for: Some(Duration::from_secs(7_200)) }));
     poll(&mut poller, &mut position, NOW_MS).unwrap();
+    assert_eq!(poll(&mut poller, &mut position, NOW_MS).unwrap().next_in, Some(RETRY), "the first one waits");
+    canned.then(Ok(Answer::NotFound));
+    let later = NOW_MS + millis(RETRY);
+    assert!(poll(&mut poller, &mut position, later).unwrap().remark.unwrap().contains("NO000001492"));
     let urls: Vec<String> = canned.asked().into_iter().map(|asked| asked.url).collect();
-    assert!(urls[2].ends_with("complete?lat=33.6&lon=18.05&altitude=449"), "{urls:?}");
+    assert!(urls[1].ends_with("complete?lat=33.6&lon=18.05&altitude=449"), "{urls:?}");
     // The second is due in two hours, the first tomorrow.
-    let batch = poll(&mut poller, &mut position, NOW_MS + MINUTE_MS).unwrap();
+    let batch = poll(&mut poller, &mut position, later + MINUTE_MS).unwrap();
     assert_eq!(batch.next_in, Some(Duration::from_secs(3_600)), "at most its own interval");
     assert!(forecasts(&canned, Vec::new()).poll(&position, NOW_MS).unwrap().is_empty());
+}
+
+#[test]
+fn an_older_forecast_of_the_same_night_is_not_written() {
+    let canned = Canned::new();
+    let mut poller = forecasts(&canned, vec![watched("USW00003192", true, -111.91)]);
+    let mut position = Position::default();
+    canned.file(point(161), "");
+    poll(&mut poller, &mut position, NOW_MS).unwrap();
+    let (newer, older) = ("2026-11-28T17:51:43+00:00", "2026-11-28T15:51:43+00:00");
+    let mut now_ms = NOW_MS;
+    for (issued, records) in [(newer, 2), (older, 0), (newer, 0)] {
+        canned.file(grid(issued, "-1.25"), issued);
+        assert_eq!(poll(&mut poller, &mut position, now_ms).unwrap().records.len(), records, "{issued}");
+        now_ms += 61 * MINUTE_MS;
+    }
+}
+
+#[test]
+fn a_known_place_that_is_not_found_is_asked_about_again_soon() {
+    let canned = Canned::new();
+    let mut poller = forecasts(&canned, vec![watched("USW00003192", true, -111.91)]);
+    let mut position = Position::default();
+    canned.file(point(161), "");
+    canned.file(grid("2026-11-28T17:51:43+00:00", "-1.25"), "a");
+    canned.then(Ok(Answer::NotFound));
+    canned.then(Ok(Answer::NotFound));
+    canned.file(point(161), "");
+    canned.file(grid("2026-11-28T19:51:43+00:00", "-2.25"), "b");
+    let mut written = 0;
+    for minutes in [0, 0, 60, 60, 120, 120] {
+        let batch = poll(&mut poller, &mut position, NOW_MS + minutes * MINUTE_MS).unwrap();
+        written += batch.records.len();
+    }
+    let asked = canned.asked();
+    assert_eq!((written, asked.len()), (4, 6));
+    assert!(asked.last().unwrap().validators.is_empty(), "another cell, another file");
 }

@@ -20,6 +20,7 @@ use std::time::Duration;
 
 use frostline_engine::{Batch, PollError, Poller, Position, SourceRecord};
 use serde::{Deserialize, Serialize};
+use sha2::{Digest, Sha256};
 
 use self::lines::{Lines, as_by_year};
 use self::names::{Difference, Next, compact, differences, next};
@@ -41,6 +42,8 @@ const SPAN_MAX: i32 = 10;
 /// Of lines that are not wanted, a poll passes over so many times the lines that it may emit.
 const PASSED_SHARE: usize = 20;
 const DAY_MS: i64 = 86_400_000;
+/// So many days behind the end of a broken chain, a year's file that does not exist is no longer waited for.
+const YEAR_WAIT_DAYS: i32 = 10;
 
 /// The key of the day up to which the archive is known: eight digits.
 const END_KEY: &[u8] = b"end";
@@ -86,7 +89,7 @@ struct Work {
     end: String,
     /// The years whose files are read, the first of them now; empty while it is a difference.
     years: Vec<u16>,
-    /// The version of the file, in the service's words.
+    /// The version of the file: a year's in the service's words, a difference's by its bytes.
     version: String,
     /// So many lines of it are done.
     lines: u64,
@@ -166,14 +169,17 @@ impl Ghcn {
         let answer = self.fetch.get(&Request::packed(&url, DIFFERENCE_BYTES_MAX))?;
         if let Answer::New(fresh) = &answer {
             let file = Lines::of_difference(&fresh.bytes, DIFFERENCE_UNPACKED_MAX);
-            let lines = file.and_then(|file| Lines::marked(name, fresh.validators.to_bytes(), file));
+            // The same bytes are the same version, whatever the service calls it: no line is given out twice.
+            let digest = Sha256::digest(&fresh.bytes);
+            let version = digest.iter().take(16).map(|byte| format!("{byte:02x}")).collect::<String>();
+            let lines = file.and_then(|file| Lines::marked(name, version.into_bytes(), file));
             self.lines = Some(lines.map_err(|reason| PollError::new(format!("{url}: {reason}")))?);
         }
         Ok(answer)
     }
 
     /// Has the lines of the file in work, or fetches some of it. `Ok(Some(batch))`: they are not there yet.
-    fn prepare(&mut self, work: &mut Work, from: Date) -> Result<Option<Batch>, PollError> {
+    fn prepare(&mut self, work: &mut Work, from: Date, now_ms: i64) -> Result<Option<Batch>, PollError> {
         let name =
             work.name(from).ok_or_else(|| PollError::new("the position names a day that does not exist"))?;
         if self.lines.as_ref().is_none_or(|lines| lines.name != name) {
@@ -189,7 +195,7 @@ impl Ghcn {
                 Answer::New(_) if self.lines.is_some() => None,
                 Answer::New(_) | Answer::Unchanged { .. } => Some(Duration::ZERO),
                 Answer::NotDue(wait) => Some(wait),
-                Answer::NotFound => return Ok(Some(without(work))),
+                Answer::NotFound => return Ok(Some(without(work, now_ms))),
             };
             if next_in.is_some() {
                 return Ok(Some(Batch { next_in, ..Batch::default() }));
@@ -250,7 +256,7 @@ impl Ghcn {
     /// Goes on with the file in work.
     fn give(&mut self, mut work: Work, from: Date, now_ms: i64) -> Result<Batch, PollError> {
         let mut batch = Batch { next_in: Some(Duration::ZERO), ..Batch::default() };
-        let is_done = match self.prepare(&mut work, from) {
+        let is_done = match self.prepare(&mut work, from, now_ms) {
             Ok(Some(batch)) => return Ok(batch),
             Ok(None) => self.emit(&mut batch, now_ms),
             Err(error) => Err(error),
@@ -351,16 +357,23 @@ fn go_on(found: &[Difference], end: Date, now_ms: i64) -> Batch {
     batch
 }
 
-/// The file in work does not exist: the list was out of date, or the year's file comes later.
-fn without(work: &Work) -> Batch {
+/// The file in work does not exist: the list was out of date, or the year's file comes later. It is waited for, since what
+/// the missing differences had is nowhere else.
+fn without(work: &Work, now_ms: i64) -> Batch {
     let mut batch = Batch::default();
-    match work.years.first() {
-        None => batch.remove(WORK_KEY),
-        Some(year) => {
-            batch.remark = Some(format!("there is no file of {year} yet"));
-            batch.next_in = Some(Duration::ZERO);
-            finish(&mut batch, work);
-        }
+    let Some(year) = work.years.first() else {
+        batch.remove(WORK_KEY);
+        return batch;
+    };
+    let days = |date: Date| date.days_since_1970();
+    let waited =
+        Date::from_unix_ms(now_ms).map_or(0, days) - Date::parse_compact(work.end.as_bytes()).map_or(0, days);
+    if waited <= YEAR_WAIT_DAYS {
+        batch.remark = Some(format!("there is no file of {year} yet, it is waited for"));
+    } else {
+        batch.remark = Some(format!("there is no file of {year}: the source goes on without it"));
+        batch.next_in = Some(Duration::ZERO);
+        finish(&mut batch, work);
     }
     batch
 }

@@ -184,7 +184,7 @@ fn a_large_difference_comes_in_parts_and_goes_on_elsewhere() {
     assert_eq!((&lost, lost.records.len()), (&second, 10));
     // Another process has the position alone.
     let mut other = Setting { position: setting.position.clone(), ..Setting::new(10) };
-    other.canned.file(whole, "\"a\"");
+    other.canned.file(whole, "\"the same bytes\"");
     let third = other.poll();
     assert_eq!((third.records.len(), other.end()), (6, "20260511"));
     let expected: Vec<String> = text.lines().map(|line| format!("insert {line}")).collect();
@@ -328,7 +328,12 @@ fn a_year_that_is_missing_or_damaged() {
     setting.canned.file(line(1, 0), "");
     assert_eq!(said(&setting.poll()).len(), 1, "a file that is not packed");
     setting.canned.then(Ok(Answer::NotFound));
-    assert!(setting.poll().remark.unwrap().contains("no file of 2026 yet"));
+    let waits = setting.poll();
+    assert!(waits.remark.unwrap().contains("no file of 2026 yet") && waits.next_in.is_none());
+    assert_eq!(setting.end(), "20260501", "what was in the missing differences is nowhere else");
+    setting.canned.then(Ok(Answer::NotFound));
+    let later = poll(&mut setting.poller, &mut setting.position, NOW_MS + 7 * DAY_MS).unwrap();
+    assert!(later.remark.unwrap().contains("goes on without it"));
     assert_eq!(setting.end(), "20260510");
     assert_eq!(Change::Delete.as_str(), "delete");
 }

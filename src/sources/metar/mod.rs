@@ -11,6 +11,7 @@ mod tests;
 use std::collections::BTreeMap;
 use std::collections::btree_map::Entry;
 use std::sync::Arc;
+use std::time::UNIX_EPOCH;
 
 use frostline_engine::{Batch, PollError, Poller, Position};
 
@@ -26,7 +27,8 @@ const PATH: &str = "/data/cache/metars.cache.csv.gz";
 /// The file has a few hundred kilobytes, and a few megabytes unpacked.
 const BYTES_MAX: usize = 16 << 20;
 const UNPACKED_MAX: usize = 64 << 20;
-/// An observation from further ahead is left out, in seconds.
+/// An observation from further ahead is left out, in seconds. The file's own time counts: what a file of two hours ago has an
+/// hour ahead is no more possible than it was.
 const AHEAD_MAX: i64 = 15 * 60;
 /// An older observation is left out, in seconds.
 const AGE_MAX: i64 = 72 * 3_600;
@@ -68,7 +70,7 @@ impl Metar {
     }
 
     /// What a file has for the station table.
-    fn read(&self, text: &str, now: i64, batch: &mut Batch) -> Result<Best, PollError> {
+    fn read(&self, text: &str, (written, now): (i64, i64), batch: &mut Batch) -> Result<Best, PollError> {
         let mut lines = text.lines();
         let columns = lines.by_ref().find_map(AwcCsv::parse).ok_or_else(|| {
             PollError::new(format!(
@@ -88,7 +90,7 @@ impl Metar {
             };
             let Some(station) = (self.find)(&report.metar.icao) else { continue };
             is_any_known = true;
-            if !(now - AGE_MAX..=now + AHEAD_MAX).contains(&report.time) {
+            if !(now - AGE_MAX..=written + AHEAD_MAX).contains(&report.time) {
                 continue;
             }
             match report.metar.hour(station, report.time, &report.raw) {
@@ -117,7 +119,9 @@ impl Metar {
         let mut batch = Batch::default();
         let text = String::from_utf8_lossy(&fresh.bytes);
         let mut stations: BTreeMap<StationId, Seen> = BTreeMap::new();
-        for ((station, time), report) in self.read(&text, now, &mut batch)? {
+        let written = fresh.validators.last_modified.as_deref().and_then(unix_seconds);
+        let written = written.map_or(now, |written| written.min(now));
+        for ((station, time), report) in self.read(&text, (written, now), &mut batch)? {
             let before = || Seen::from_bytes(position.get(&station_key(station)).unwrap_or_default());
             let seen = stations.entry(station).or_insert_with(before);
             if seen.take(time, report.worth, version_of(&report.said)) {
@@ -210,6 +214,12 @@ fn set_changed(batch: &mut Batch, position: &Position, key: Vec<u8>, value: Vec<
     if position.get(&key) != Some(value.as_slice()) {
         batch.set(key, value);
     }
+}
+
+/// The time of a header such as `Last-Modified`, in seconds since 1970.
+fn unix_seconds(date: &str) -> Option<i64> {
+    let since = httpdate::parse_http_date(date).ok()?.duration_since(UNIX_EPOCH).ok()?;
+    i64::try_from(since.as_secs()).ok()
 }
 
 /// The time of the newest observation so far.

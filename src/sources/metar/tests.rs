@@ -166,6 +166,23 @@ fn impossible_times_are_left_out() {
 }
 
 #[test]
+fn a_file_of_two_hours_ago_has_nothing_of_later() {
+    let mut setting = Setting::new();
+    let wrong = row("KSDL 281700Z 00000KT M10/M12 A3012", "KSDL", "2026-11-28T17:00:00.000Z", "");
+    let mut file = |last_modified: &str| {
+        let last_modified = Some(last_modified.to_owned());
+        setting.canned.then(Ok(Answer::New(Fresh {
+            bytes: format!("{HEADER}\n{wrong}\n").into_bytes(),
+            validators: Validators { etag: None, last_modified },
+            ..Fresh::default()
+        })));
+        said(&setting.poll()).len()
+    };
+    assert_eq!(file("Sat, 28 Nov 2026 16:00:00 GMT"), 0, "it was an hour ahead then");
+    assert_eq!(file("Sat, 28 Nov 2026 17:01:00 GMT"), 1);
+}
+
+#[test]
 fn what_cannot_be_used_is_said() {
     let mut setting = Setting::new();
     let mut remark = |rows: &str| {
