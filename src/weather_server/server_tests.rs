@@ -42,7 +42,7 @@ fn story(address: SocketAddr) {
     let cut = r#"{"faults":[{"from":"2026-11-28T00:00:00Z","to":"2026-11-29T00:00:00Z","fault":"cut-body","value":7}]}"#;
     assert!(exchange(address, "POST /control", cut).0.starts_with("http/1.1 200 "));
     let (head, body) = exchange(address, version, "");
-    assert!(head.contains("\r\ncontent-length: 66"), "{head}");
+    assert!(head.contains("\r\ncontent-length: 62"), "{head}");
     assert_eq!(body.len(), 7);
 
     let (head, _) = exchange(address, "POST /control", r#"{"faults":"rain"}"#);
@@ -50,7 +50,7 @@ fn story(address: SocketAddr) {
     let (_, body) = exchange(address, "POST /control", r#"{"faults":"none","advance_seconds":60}"#);
     assert_eq!(serde_json::from_slice::<Value>(&body).unwrap()["time"], "2026-11-28T12:31:00Z");
     let (head, body) = exchange(address, "HEAD /pub/data/ghcn/daily/ghcnd-version.txt", "");
-    assert!(head.contains("content-length: 66") && body.is_empty(), "{head}");
+    assert!(head.contains("content-length: 62") && body.is_empty(), "{head}");
     assert!(exchange(address, "DELETE /points/1,1", "").0.starts_with("http/1.1 405 "));
 
     let (_, body) = exchange(address, "GET /control", "");
