@@ -1,5 +1,6 @@
 //! Text from outside (topics, files, names of stations, answers of servers) on its way to people: without the characters
-//! that steer a terminal, or turn the order in which a text is shown, so that it says something else than it holds.
+//! that steer a terminal, turn the order in which a text is shown, or are not seen, so that it says something else than it
+//! holds, and without stacks of marks that cover other lines.
 
 use std::borrow::Cow;
 
@@ -8,28 +9,76 @@ pub const REPLACEMENT: char = '\u{fffd}';
 /// The sequences of colours that the program and its log write themselves; the `m` follows.
 const OWN_STYLES: [&str; 10] = ["0", "1", "2", "3", "31", "32", "33", "34", "35", "36"];
 
-/// Whether a character is a control character or one that turns the direction of text, rather than text.
+/// Most combining marks on one character: scripts need up to three, and a stack of more covers the lines around it.
+const MARKS_MAX: u8 = 3;
+
+/// Whether a character is a control character, turns the direction of text, or is not seen at all, rather than text.
 pub fn is_steering(c: char) -> bool {
     c.is_control()
         || matches!(
             c,
             '\u{61c}' | '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}'
         )
+        || is_invisible(c)
 }
 
-/// The text with each such character replaced, also line ends: for a part of a line.
-pub fn printable(text: &str) -> Cow<'_, str> {
-    if !text.contains(is_steering) {
+/// Whether a character takes no place and shows nothing: joiners, fillers, variation selectors, tags. With them two texts look
+/// the same and are not.
+pub fn is_invisible(c: char) -> bool {
+    matches!(
+        c,
+        '\u{ad}' | '\u{34f}' | '\u{115f}' | '\u{1160}' | '\u{17b4}' | '\u{17b5}' | '\u{180b}'..='\u{180f}'
+            | '\u{200b}'..='\u{200d}' | '\u{2060}'..='\u{206f}' | '\u{3164}' | '\u{fe00}'..='\u{fe0f}' | '\u{feff}'
+            | '\u{ffa0}' | '\u{fff9}'..='\u{fffb}' | '\u{1d173}'..='\u{1d17a}' | '\u{e0000}'..='\u{e0fff}'
+    )
+}
+
+/// Whether a character is put on the one before it.
+fn is_mark(c: char) -> bool {
+    matches!(
+        c,
+        '\u{300}'..='\u{36f}' | '\u{483}'..='\u{489}' | '\u{591}'..='\u{5c7}' | '\u{610}'..='\u{61a}'
+            | '\u{64b}'..='\u{65f}' | '\u{6d6}'..='\u{6ed}' | '\u{e31}' | '\u{e34}'..='\u{e3a}'
+            | '\u{e47}'..='\u{e4e}' | '\u{1ab0}'..='\u{1aff}' | '\u{1dc0}'..='\u{1dff}' | '\u{20d0}'..='\u{20ff}'
+            | '\u{fe20}'..='\u{fe2f}'
+    )
+}
+
+/// Counts the marks on a character, one after the other.
+#[derive(Default)]
+struct Marks(u8);
+
+impl Marks {
+    /// Whether this is a mark too many.
+    fn is_extra(&mut self, c: char) -> bool {
+        self.0 = if is_mark(c) { self.0.saturating_add(1) } else { 0 };
+        self.0 > MARKS_MAX
+    }
+}
+
+/// The text with at most three combining marks on each character.
+pub fn without_stacks(text: &str) -> Cow<'_, str> {
+    if !text.contains(is_mark) {
         return Cow::Borrowed(text);
     }
-    Cow::Owned(text.chars().map(|c| if is_steering(c) { REPLACEMENT } else { c }).collect())
+    let mut marks = Marks::default();
+    Cow::Owned(text.chars().filter(|c| !marks.is_extra(*c)).collect())
+}
+
+/// The text with each such character replaced, also line ends, and without stacks of marks: for a part of a line.
+pub fn printable(text: &str) -> Cow<'_, str> {
+    if !text.contains(is_steering) {
+        return without_stacks(text);
+    }
+    let replaced: String = text.chars().map(|c| if is_steering(c) { REPLACEMENT } else { c }).collect();
+    Cow::Owned(without_stacks(&replaced).into_owned())
 }
 
 /// As [`printable`], for whole output: line ends, tabs and the program's own colours stay.
 pub fn printable_lines(text: &str) -> Cow<'_, str> {
     let is_strange = |c: char| is_steering(c) && !matches!(c, '\n' | '\t');
     if !text.contains(is_strange) {
-        return Cow::Borrowed(text);
+        return without_stacks(text);
     }
     let mut cleaned = String::with_capacity(text.len() + 8);
     let mut rest = text;
@@ -46,7 +95,7 @@ pub fn printable_lines(text: &str) -> Cow<'_, str> {
         }
     }
     cleaned.push_str(rest);
-    Cow::Owned(cleaned)
+    Cow::Owned(without_stacks(&cleaned).into_owned())
 }
 
 /// The sequence of one of our colours that the text begins with; empty where it is none.
@@ -58,17 +107,27 @@ fn own_style(text: &str) -> &str {
     }
 }
 
-/// JSON as it is written, with each such character as an escape. They can only stand within its strings.
+/// JSON as it is written, with each such character, and each mark too many, as an escape. They can only stand within its
+/// strings.
 pub fn printable_json(text: &str) -> Cow<'_, str> {
-    if !text.contains(is_steering) {
+    if !text.contains(|c| is_steering(c) || is_mark(c)) {
         return Cow::Borrowed(text);
     }
     let mut escaped = String::with_capacity(text.len() + 16);
+    let mut marks = Marks::default();
     for c in text.chars() {
+        let is_extra = marks.is_extra(c);
         match c {
             // Between values, not within strings.
             '\n' | '\t' | '\r' => escaped.push(c),
-            c if is_steering(c) => escaped.push_str(&format!("\\u{:04x}", u32::from(c))),
+            c if is_extra || is_steering(c) => {
+                let units = c
+                    .encode_utf16(&mut [0; 2])
+                    .iter()
+                    .map(|unit| format!("\\u{unit:04x}"))
+                    .collect::<String>();
+                escaped.push_str(&units);
+            }
             c => escaped.push(c),
         }
     }
@@ -88,6 +147,39 @@ mod tests {
         assert!(cleaned.starts_with("a\u{fffd}[2J") && cleaned.contains('b'));
         assert_eq!(printable("one\ntwo"), "one\u{fffd}two");
         assert!(matches!(printable("MONTRÉAL 東京 °C"), Cow::Borrowed(_)));
+    }
+
+    #[test]
+    fn what_is_not_seen_is_replaced_and_stacks_are_cut() {
+        let unseen = [
+            '\u{200b}',
+            '\u{200d}',
+            '\u{2060}',
+            '\u{feff}',
+            '\u{ad}',
+            '\u{fff9}',
+            '\u{180e}',
+            '\u{3164}',
+            '\u{2062}',
+            '\u{206a}',
+            '\u{fe0f}',
+            '\u{e0101}',
+        ];
+        for c in unseen {
+            assert_eq!(printable(&format!("a{c}b")), "a\u{fffd}b", "{:x}", u32::from(c));
+            let text = serde_json::Value::from(format!("a{c}b")).to_string();
+            let escaped = printable_json(&text);
+            assert!(
+                escaped.is_ascii() && serde_json::from_str::<String>(&escaped).unwrap().contains(c),
+                "{escaped}"
+            );
+        }
+        let stack = format!("a{}b\u{301}", "\u{301}".repeat(500));
+        assert_eq!(printable(&stack), "a\u{301}\u{301}\u{301}b\u{301}");
+        assert_eq!(printable_lines(&stack), printable(&stack));
+        let json = serde_json::Value::from(stack.clone()).to_string();
+        assert_eq!(printable_json(&json).matches('\u{301}').count(), 4);
+        assert_eq!(serde_json::from_str::<String>(&printable_json(&json)).unwrap(), stack);
     }
 
     #[test]

@@ -18,6 +18,7 @@ use tokio::sync::broadcast;
 use super::addresses::without_addresses;
 use super::shorten::json_within;
 use crate::app::TailSource;
+use crate::hourly::Night;
 use crate::noaa::{Date, RecentDays, StationId};
 use crate::outlook::RecentOutlooks;
 
@@ -31,6 +32,8 @@ const LIST_BYTES_MAX: usize = 4 << 20;
 const NAME_BYTES_MAX: usize = 256;
 /// Most standing alerts that are followed; further ones are only in the list.
 const STANDING_MAX: usize = 100_000;
+/// A stream of outlooks is live while its newest is not older, in seconds.
+const LIVE: i64 = 36 * 3_600;
 /// Events that wait for a slow reader.
 const EVENTS_MAX: usize = 256;
 /// Longest part of a dead letter's value that is shown, in characters.
@@ -78,6 +81,8 @@ struct Standing {
     station: StationId,
     /// Set where it stands for that day only.
     day: Option<Date>,
+    /// Set where it stands for a night only: when that ends, in seconds since 1970.
+    until: Option<i64>,
 }
 
 /// Elements of a list with their timestamps in milliseconds, newest first.
@@ -219,10 +224,20 @@ impl Live {
         let stands = |station: StationId, day: Option<Date>| {
             day.is_none_or(|day| newest.get(&station).is_none_or(|newest| *newest <= day))
         };
+        let now = self.now();
         let mut standing = lock(&self.standing);
         // A station's newest day only grows.
-        standing.retain(|_, standing| stands(standing.station, standing.day));
+        standing.retain(|_, standing| {
+            stands(standing.station, standing.day) && standing.until.is_none_or(|until| now <= until)
+        });
         standing.values().map(|standing| (standing.rule.clone(), standing.station)).collect()
+    }
+
+    /// The time by which nights are over, in seconds since 1970: that of the newest outlook where history is replayed, else
+    /// now.
+    fn now(&self) -> i64 {
+        let now = unix_ms() / 1_000;
+        self.outlooks.newest().filter(|newest| now - newest > LIVE).unwrap_or(now)
     }
 
     fn add(&self, list: List, timestamp_ms: i64, element: &Map<String, Value>) {
@@ -262,10 +277,17 @@ impl Live {
         if !matches!(text("transition"), "fired" | "expected" | "confirmed") {
             standing.remove(thread);
         } else if standing.len() < STANDING_MAX {
-            // Of a night nothing says that it is over, where the limit was reached.
-            let is_of_day = episode.is_empty() || alert.contains_key("moment");
-            let day = if is_of_day { Date::parse_iso(text("date")) } else { None };
-            standing.insert(thread.to_owned(), Standing { rule: rule.to_owned(), station, day });
+            let date = Date::parse_iso(text("date"));
+            let moment = alert.get("moment");
+            let day = date.filter(|_| episode.is_empty() && moment.is_none());
+            // No alert says that a night is over whose limit was reached. An episode of hours ends with its own alert.
+            let is_of_night =
+                moment.is_some_and(|moment| moment.get("night").is_some() || text("clear").is_empty());
+            let until = date.filter(|_| is_of_night).map(|date| {
+                let offset = moment.and_then(|moment| moment["offset"].as_i64()).unwrap_or_default();
+                Night::morning_after(date, offset)
+            });
+            standing.insert(thread.to_owned(), Standing { rule: rule.to_owned(), station, day, until });
         }
     }
 
@@ -411,6 +433,30 @@ mod tests {
         let kept = bytes(&live, List::Alerts);
         assert!(kept <= LIST_BYTES_MAX && kept > LIST_BYTES_MAX - ELEMENT_BYTES_MAX, "{kept}");
         assert!(live.newest(List::Alerts, 1)[0].contains("a399"), "the newest is there");
+    }
+
+    #[test]
+    fn a_night_stands_until_its_morning() {
+        let live = lists();
+        let today = unix_ms() / 86_400_000;
+        let alert = |id: &str, days_ago: i64, more: &str| {
+            let date = Date::from_days_since_1970((today - days_ago) as i32).unwrap();
+            format!(
+                r#"{{"alert_id":"{id}","rule_id":"{id}","station":{{"id":"USC00020080"}},"transition":"confirmed",
+                "episode":"{id}/e","date":"{date}T00:00:00","moment":{{"time":1,"offset":0{more}}}}}"#
+            )
+        };
+        let night = r#","night":{"limit_c":0.0}"#;
+        for (id, days_ago, more) in [("tonight", 0, night), ("before", 5, night), ("hour", 5, "")] {
+            live.take_alert(&record(alert(id, days_ago, more).as_bytes(), 1));
+        }
+        let hours = alert("hours", 5, "").replace("\"confirmed\"", "\"fired\",\"clear\":\"T > 2.0\"");
+        live.take_alert(&record(hours.as_bytes(), 1));
+        let standing = live.standing_by_rule();
+        assert_eq!(standing.get("tonight"), Some(&1), "{standing:?}");
+        assert!(!standing.contains_key("before") && !standing.contains_key("hour"), "{standing:?}");
+        assert_eq!(standing.get("hours"), Some(&1), "an episode of hours ends with its own alert");
+        assert_eq!(Night::morning_after(Date::new(2026, 11, 28).unwrap(), -25_200), 1_795_968_000);
     }
 
     #[test]

@@ -67,7 +67,10 @@ pub(super) struct ShowArguments {
 }
 
 pub(super) fn point(text: &str) -> Result<(f64, f64), String> {
-    let expected = || "expected latitude and longitude in degrees, as in 33.45,-112.07".to_owned();
+    let expected = || {
+        "expected latitude and longitude in degrees with a comma and without a space, as in 33.45,-112.07"
+            .to_owned()
+    };
     let (lat, lon) = text.split_once(',').ok_or_else(expected)?;
     let (lat, lon): (f64, f64) =
         (lat.trim().parse().map_err(|_| expected())?, lon.trim().parse().map_err(|_| expected())?);

@@ -54,6 +54,11 @@ impl Night {
         Self { date, outlooks_from: outlooks_from.min(begins), begins, sunrise, ends }
     }
 
+    /// When the night of `date` ends, 09:00 of a local standard time that is `offset` seconds ahead of UTC; seconds since 1970.
+    pub fn morning_after(date: Date, offset: i64) -> i64 {
+        i64::from(date.days_since_1970()) * DAY + Self::LENGTH_FROM_MIDNIGHT - offset
+    }
+
     /// The night to which an observation at `time` belongs, or the next one: the first that has not ended before it.
     pub fn at(time: i64, latitude: f64, longitude: f64) -> Option<Self> {
         let local = time + standard_offset(longitude) - MORNING - 1;

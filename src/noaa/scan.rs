@@ -8,7 +8,7 @@
 use std::rc::Rc;
 
 use super::short_number::{POWERS_OF_TEN, short_number};
-use super::view::{ElementList, ElementValue, ObservationView, StationView, sort};
+use super::view::{ElementList, ElementValue, ObservationView, StationView, sort, station_text};
 use super::{Date, Element, KnownStations, StationId};
 
 /// Deepest nesting that is passed over here.
@@ -340,11 +340,11 @@ impl<'a> Scanner<'a, '_> {
         let (latitude, longitude) = location.unwrap_or_default();
         Some(StationView {
             id: id?,
-            country_code: country_code.map(Box::from),
-            country: country.map(Box::from),
-            state_code: state_code.map(Box::from),
-            state: state.map(Box::from),
-            name: name.map(Box::from),
+            country_code: country_code.map(station_text),
+            country: country.map(station_text),
+            state_code: state_code.map(station_text),
+            state: state.map(station_text),
+            name: name.map(station_text),
             latitude,
             longitude,
             elevation,

@@ -257,15 +257,27 @@ impl<'de> Fields<'de> for StationFields<'de> {
         let scalar: Scalar<'de> = value.next_value()?;
         match name {
             "id" => self.id = Some(scalar),
-            "country_code" => self.country_code = scalar.into_text().map(Box::from),
-            "country" => self.country = scalar.into_text().map(Box::from),
-            "state_code" => self.state_code = scalar.into_text().map(Box::from),
-            "state" => self.state = scalar.into_text().map(Box::from),
-            "name" => self.name = scalar.into_text().map(Box::from),
+            "country_code" => self.country_code = scalar.into_text().as_deref().map(station_text),
+            "country" => self.country = scalar.into_text().as_deref().map(station_text),
+            "state_code" => self.state_code = scalar.into_text().as_deref().map(station_text),
+            "state" => self.state = scalar.into_text().as_deref().map(station_text),
+            "name" => self.name = scalar.into_text().as_deref().map(station_text),
             "elevation" => self.elevation = scalar.as_f64(),
             _ => {}
         }
         Ok(())
+    }
+}
+
+/// Longest text of a station's field, in characters: NOAA's names have 30. More is cut, so that no name is too long for a rule or
+/// a message.
+const TEXT_CHARS_MAX: usize = 200;
+
+/// A text of a station as people get to see it.
+pub(super) fn station_text(text: &str) -> Box<str> {
+    match text.char_indices().nth(TEXT_CHARS_MAX) {
+        Some((end, _)) => format!("{}…", &text[..end]).into(),
+        None => text.into(),
     }
 }
 

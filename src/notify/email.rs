@@ -7,6 +7,7 @@ use lettre::message::{Mailbox, MultiPart};
 use rustls::pki_types::ServerName;
 use tokio_rustls::TlsConnector;
 
+use super::newest::newest_of_each;
 use super::page::{Footer, Page};
 use super::smtp::{Envelope, Failure, Idle, Login, Secure, Server, Step};
 use super::{Attempt, tls};
@@ -104,8 +105,10 @@ impl Email {
     }
 
     fn subject(&self, message: &Message) -> String {
-        let Some(told) = message.notices.first() else { return String::new() };
-        let (notice, count) = (&told.notice, message.notices.len());
+        // What is true now, not what was.
+        let newest = newest_of_each(&message.notices);
+        let Some(notice) = newest.first() else { return String::new() };
+        let count = message.notices.len();
         let mut subject = self.subject.clone();
         if count > 1 && !subject.contains("{count}") {
             subject = format!("{{count}} alerts: {subject}");
@@ -249,6 +252,22 @@ mod tests {
             let filled = subject(&format!("{{{field}}}"), "a", "b");
             !filled.is_empty() && !filled.contains('{')
         }));
+    }
+
+    #[test]
+    fn the_subject_says_what_is_true_now() {
+        let config: EmailConfig = toml::from_str("server = \"127.0.0.1\"\nfrom = \"a@example.org\"").unwrap();
+        let email = Email::new(&config, &NotifyConfig::default(), Duration::from_secs(1)).unwrap();
+        let of_night = |message: &str| {
+            let mut told = samples::told("frost-tonight", "X");
+            told.notice.episode = Some("frost-tonight/X/2026-11-28".into());
+            told.notice.message = message.into();
+            told
+        };
+        let message = samples::message(vec![of_night("Frost possible tonight"), of_night("Frost at X")]);
+        let subject = email.subject(&message);
+        assert!(subject.contains("2 alerts") && subject.contains("Frost at X"), "{subject}");
+        assert!(!subject.contains("possible"), "{subject}");
     }
 
     const GREETING: Act = Say("220 test");

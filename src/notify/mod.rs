@@ -11,6 +11,7 @@ mod circuit;
 mod courier;
 mod email;
 mod http;
+mod newest;
 mod ntfy;
 mod page;
 mod sms;

@@ -10,6 +10,7 @@ use serde_json::{Value, json};
 
 use super::Attempt;
 use super::http::{self, Target};
+use super::newest::newest_first;
 use crate::config::NtfyConfig;
 use crate::rules::{Address, Severity};
 use crate::stages::{Message, Reply, Told};
@@ -92,7 +93,7 @@ fn title(notices: &[Told]) -> String {
 /// One line for each alert, as many as there is room for; the rest is counted.
 fn text(notices: &[Told]) -> String {
     let mut text = String::new();
-    for (index, told) in notices.iter().enumerate() {
+    for (index, told) in newest_first(notices).into_iter().enumerate() {
         let line = &told.notice.message;
         if text.len() + line.len() < MESSAGE_BYTES_MAX {
             text.push_str(if index == 0 { "" } else { "\n" });

@@ -4,6 +4,7 @@ use std::fmt::Write;
 
 use maud::{DOCTYPE, Markup, html};
 
+use super::newest::newest_first;
 use crate::noaa::{Date, Element, RecentDay};
 use crate::stages::{Message, Notice};
 
@@ -32,7 +33,7 @@ impl Page<'_> {
     /// The plain text.
     pub(super) fn text(&self) -> String {
         let mut text = String::new();
-        for (index, told) in self.message.notices.iter().enumerate() {
+        for (index, told) in newest_first(&self.message.notices).into_iter().enumerate() {
             let notice = &told.notice;
             // Writing into a string cannot fail.
             let _ = writeln!(text, "{}\n", notice.message);
@@ -60,7 +61,7 @@ impl Page<'_> {
             html lang="en" {
                 head { meta charset="utf-8"; meta name="viewport" content="width=device-width"; title { "frostline" } }
                 body style="margin:0;padding:16px;background:#f3f6f9;color:#16222e;font:15px/1.5 system-ui,Arial,sans-serif" {
-                    @for (index, told) in self.message.notices.iter().enumerate() {
+                    @for (index, told) in newest_first(&self.message.notices).into_iter().enumerate() {
                         (self.card(&told.notice, &self.chart_days(index, &told.notice)))
                     }
                     p style="max-width:560px;margin:16px auto;color:#5b6b7a;font-size:13px" {
@@ -125,7 +126,7 @@ fn facts(notice: &Notice) -> Vec<(&'static str, String)> {
     facts
 }
 
-fn with_unit((name, value): &(String, f64)) -> String {
+pub(super) fn with_unit((name, value): &(String, f64)) -> String {
     match Element::parse(name.as_bytes()).and_then(Element::unit) {
         Some(unit) => format!("{name} {value} {unit}"),
         None => format!("{name} {value}"),

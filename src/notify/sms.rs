@@ -4,20 +4,11 @@ use std::time::Duration;
 
 use super::Attempt;
 use super::http::Target;
+use super::newest::newest_of_each;
+use super::page::with_unit;
 use crate::config::SmsConfig;
 use crate::rules::Address;
-use crate::stages::{Message, Told};
-
-/// Septets of one segment, and UTF-16 units of one where a character is outside of GSM's own alphabet.
-const GSM_UNITS_MAX: usize = 160;
-const UCS2_UNITS_MAX: usize = 70;
-
-/// GSM 03.38, without those that take two places.
-const GSM_ALPHABET: &str = "@£$¥èéùìòÇ\nØø\rÅåΔ_ΦΓΛΩΠΨΣΘΞÆæßÉ !\"#¤%&'()*+,-./0123456789:;<=>?¡\
-                            ABCDEFGHIJKLMNOPQRSTUVWXYZÄÖÑÜ§¿abcdefghijklmnopqrstuvwxyzäöñüà";
-
-/// The alphabet's extension: each of these is sent as two septets.
-const GSM_EXTENSION: &str = "^{}\\[~]|€";
+use crate::stages::{GSM_UNITS_MAX, Message, Notice, Told, fits_one_sms, plain_sms};
 
 pub(super) struct Sms {
     target: Target,
@@ -49,66 +40,53 @@ impl Sms {
     }
 }
 
-/// The text of an SMS: one segment where it can be.
+/// The text of an SMS: one segment. The newest of each event comes first; what there is no room for is counted.
 fn text(notices: &[Told]) -> String {
-    let lines = notices.iter().map(|told| plain(&told.notice.message)).collect::<Vec<_>>();
+    let notices = newest_of_each(notices);
+    let lines = notices.iter().map(|notice| plain_sms(&notice.message)).collect::<Vec<_>>();
     let full = lines.join("\n");
-    if fits(&full) {
+    if fits_one_sms(&full) {
         return full;
     }
-    let short: Vec<String> = notices.iter().map(|told| plain(&short(told))).collect();
+    let short: Vec<String> = notices.iter().map(|notice| plain_sms(&short(notice))).collect();
     let all = short.join("\n");
-    if fits(&all) {
+    if short.len() > 1 && fits_one_sms(&all) {
         return all;
     }
-    // As many as there is room for; the rest is counted.
-    for count in (1..short.len()).rev() {
-        let some = format!("{}\n+{} more", short[..count].join("\n"), short.len() - count);
-        if fits(&some) {
-            return some;
+    // As many as there is room for.
+    for lines in [&short, &lines] {
+        for count in (1..lines.len()).rev() {
+            let some = format!("{}\n+{} more", lines[..count].join("\n"), lines.len() - count);
+            if fits_one_sms(&some) {
+                return some;
+            }
         }
     }
-    let end = if short.len() > 1 { format!("+{} more", short.len() - 1) } else { String::new() };
-    let mut cut = short.first().cloned().unwrap_or_default();
-    while !cut.is_empty() && !fits(&format!("{cut}...{end}")) {
+    let end = if lines.len() > 1 { format!("+{} more", lines.len() - 1) } else { String::new() };
+    // What is longer than a segment is cut, and marked.
+    let mut cut: String = lines.first().map_or("", |line| line).chars().take(GSM_UNITS_MAX + 1).collect();
+    while !cut.is_empty() && !fits_one_sms(&format!("{cut}...{end}")) {
         cut.pop();
     }
     format!("{cut}...{end}")
 }
 
-/// What happened, as short as it can be said: `frost fired: TMIN 8.9 C, SCOTTSDALE MUNI AP, 2016-02-24`.
-fn short(told: &Told) -> String {
-    let notice = &told.notice;
-    let place = notice.station_name.as_deref().unwrap_or(&notice.station);
+/// What happened in a few words: `frost fired: TMIN 8.9 °C, SCOTTSDALE MUNI AP, 2016-02-24`. An alert without values, as one of a
+/// night, is said in its own text, which has been made short already.
+fn short(notice: &Notice) -> String {
     let values = notice.values.iter().filter(|(name, _)| notice.when.contains(name.as_str()));
-    let values: Vec<String> = values.map(|(name, value)| format!("{name} {value}")).collect();
-    let values = if values.is_empty() { String::new() } else { format!(" {},", values.join(" ")) };
-    let text = format!("{} {}:{values} {place}, {}", notice.rule_id, notice.transition.as_str(), notice.date);
-    // What is longer is cut again below, and marked.
-    text.chars().take(GSM_UNITS_MAX + 1).collect()
-}
-
-/// Without the characters that would halve the room.
-fn plain(text: &str) -> String {
-    text.replace('°', "")
-        .replace(['–', '—'], "-")
-        .replace('…', "...")
-        .replace(['\u{2018}', '\u{2019}', '`'], "'")
-}
-
-fn fits(text: &str) -> bool {
-    match text.chars().map(septets).sum::<Option<usize>>() {
-        Some(septets) => septets <= GSM_UNITS_MAX,
-        None => text.encode_utf16().count() <= UCS2_UNITS_MAX,
+    let values: Vec<String> = values.map(with_unit).collect();
+    if values.is_empty() {
+        return notice.message.clone();
     }
-}
-
-/// How much of a segment a character of GSM takes.
-fn septets(c: char) -> Option<usize> {
-    if GSM_ALPHABET.contains(c) {
-        return Some(1);
-    }
-    GSM_EXTENSION.contains(c).then_some(2)
+    let place = notice.station_name.as_deref().unwrap_or(&notice.station);
+    format!(
+        "{} {}: {}, {place}, {}",
+        notice.rule_id,
+        notice.transition.as_str(),
+        values.join(" "),
+        notice.date
+    )
 }
 
 #[cfg(test)]
@@ -122,24 +100,39 @@ mod tests {
         assert_eq!(text(&one), "TMIN 8.9 C at SCOTTSDALE MUNI AP (USW00003192) on 2016-02-24: TMIN <= 10.0");
         let many: Vec<Told> = (0..9).map(|n| told(&format!("frost-{n}"), "SCOTTSDALE MUNI AP")).collect();
         let text_of_many = text(&many);
-        assert!(fits(&text_of_many) && text_of_many.ends_with("more"), "{text_of_many}");
-        assert!(text_of_many.starts_with("frost-0 fired: TMIN 8.9, SCOTTSDALE MUNI AP, 2016-02-24"));
+        assert!(fits_one_sms(&text_of_many) && text_of_many.ends_with("more"), "{text_of_many}");
+        assert!(text_of_many.starts_with("frost-8 fired: TMIN 8.9 C, SCOTTSDALE MUNI AP, 2016-02-24"));
         let greek = text(&[told("frost", "ΑΘΗΝΑ ΕΛΛΗΝΙΚΟΝ ΑΕΡΟΔΡΟΜΙΟ ΠΑΡΑΤΗΡΗΤΗΡΙΟ")]);
-        assert!(fits(&greek), "{greek}");
+        assert!(fits_one_sms(&greek), "{greek}");
         let long = text(&[told(&"x".repeat(90), &"Y".repeat(200))]);
-        assert!(fits(&long) && long.ends_with("..."), "{long}");
+        assert!(fits_one_sms(&long) && long.ends_with("..."), "{long}");
     }
 
     #[test]
-    fn characters_of_the_extension_take_two_places() {
-        for c in GSM_EXTENSION.chars() {
-            assert!(fits(&c.to_string().repeat(80)), "{c}");
-            assert!(!fits(&format!("{}!", c.to_string().repeat(80))), "{c}");
-        }
+    fn a_text_that_is_one_segment_stays_as_it_is() {
         let mut own = told("frost", "RED SANDS TRADING POST");
         own.notice.message = "[FROST] -6.0 C at RED SANDS TRADING POST on 2026-11-28: cover the citrus, start the fans and call \
                               the night crew now please"
             .into();
         assert_eq!(text(std::slice::from_ref(&own)), own.notice.message);
+    }
+
+    #[test]
+    fn the_newest_of_a_night_stands_for_it() {
+        let of_night = |transition: &str, message: &str| {
+            let mut told = told("frost-tonight", "X");
+            told.notice.alert_id = format!("frost-tonight/X/2026-11-28/{transition}");
+            told.notice.episode = Some("frost-tonight/X/2026-11-28".into());
+            (told.notice.values, told.notice.message) = (Vec::new(), message.into());
+            told
+        };
+        let gathered = [
+            told("other", "Y"),
+            of_night("expected", "Frost likely tonight at X"),
+            of_night("confirmed", "Frost at X: 31 °F"),
+        ];
+        let text = text(&gathered);
+        assert!(text.starts_with("Frost at X: 31 F\nTMIN 8.9 C at Y"), "{text}");
+        assert!(!text.contains("likely"), "{text}");
     }
 }

@@ -4,6 +4,7 @@
 //! anything: with line ends that forge further lines of a mail, with characters that clear a terminal, or with some that
 //! show the rest backwards. Here all texts of a message are cleaned, on their way to any channel.
 
+use crate::printable::{is_steering, without_stacks};
 use crate::stages::{Message, Notice};
 
 /// The message without characters that steer how text is shown.
@@ -38,7 +39,8 @@ fn each_text(notice: &mut Notice, then: impl FnMut(&mut String)) {
     texts.chain(values.iter_mut().map(|(name, _)| name)).for_each(then);
 }
 
-/// Each run of characters that end lines or control devices is a space; those that only turn the direction go.
+/// Each run of characters that end lines or control devices is a space; those that only turn the direction, or are not seen,
+/// go, and so does what is too much of a stack of marks.
 fn cleaned_text(text: &str) -> String {
     let mut clean = String::with_capacity(text.len());
     let mut was_control = false;
@@ -46,19 +48,12 @@ fn cleaned_text(text: &str) -> String {
         let is_control = is_control(c);
         if is_control && !was_control {
             clean.push(' ');
-        } else if !is_steering(c) {
+        } else if !is_control && !is_steering(c) {
             clean.push(c);
         }
         was_control = is_control;
     }
-    clean
-}
-
-fn is_steering(c: char) -> bool {
-    // Marks, embeddings, overrides and isolates of direction; tags, which are not seen at all.
-    is_control(c)
-        || matches!(c, '\u{61c}' | '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
-        || matches!(c, '\u{e0000}'..='\u{e007f}')
+    without_stacks(&clean).into_owned()
 }
 
 fn is_control(c: char) -> bool {
@@ -73,6 +68,8 @@ mod tests {
     #[test]
     fn what_steers_is_no_text() {
         assert_eq!(cleaned_text("A\r\nBcc: x\u{1b}[2J\u{202e}yx"), "A Bcc: x [2Jyx");
+        assert_eq!(cleaned_text("F\u{200b}R\u{2062}O\u{3164}S\u{feff}T\u{fe0f}"), "FROST");
+        assert_eq!(cleaned_text(&format!("a{}", "\u{489}".repeat(90))).chars().count(), 4);
         let plain = samples::message(vec![samples::told("frost", "SCOTTSDALE MUNI AP — ΑΘΗΝΑ °")]);
         assert_eq!(cleaned(&plain), plain);
         let forged = samples::message(vec![samples::told("frost", "X\r\nBcc: y\u{2067}")]);

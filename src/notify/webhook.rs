@@ -38,7 +38,7 @@ impl Webhook {
             .map_err(|reason| format!("{key}.url: {reason}"))?;
         let secret = config.secret.resolve().map_err(|reason| format!("{key}.secret: {reason}"))?;
         let template = config.template().map_err(|reason| format!("{key}.body: {reason}"))?;
-        Ok(Self { target, secret, template, content_type: config.content_type().to_owned() })
+        Ok(Self { target, secret, template, content_type: with_charset(config.content_type()) })
     }
 
     /// Sends one alert.
@@ -61,6 +61,13 @@ impl Webhook {
             request.header("Content-Type", &self.content_type).header("Idempotency-Key", &notice.alert_id);
         self.target.send(request.body(body)).await
     }
+}
+
+/// Names the encoding of plain text: without it a receiver may take ° for two characters. JSON and forms are always UTF-8.
+fn with_charset(content_type: &str) -> String {
+    let lower = content_type.to_ascii_lowercase();
+    let is_text = lower.trim_start().starts_with("text/") && !lower.contains("charset");
+    if is_text { format!("{content_type}; charset=utf-8") } else { content_type.to_owned() }
 }
 
 /// What a field of a template stands for.
@@ -98,6 +105,14 @@ fn sign(secret: &str, seconds: i64, body: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn plain_text_names_its_encoding() {
+        assert_eq!(with_charset("text/plain"), "text/plain; charset=utf-8");
+        for stays in ["text/plain; Charset=us-ascii", "application/json"] {
+            assert_eq!(with_charset(stays), stays);
+        }
+    }
 
     #[test]
     fn the_signature_is_what_others_compute() {

@@ -113,6 +113,7 @@ impl HourWatch {
             transition,
             night,
             times: super::night_watch::count(&mut self.times, transition),
+            crossing_before: None,
         });
     }
 }

@@ -215,7 +215,7 @@ impl Field {
         Some(match name {
             "station" => Self::Station,
             "station.id" => Self::StationId,
-            "station.name" => Self::StationName,
+            "station.name" | "station_name" => Self::StationName,
             "station.state" => Self::StationState,
             "station.country" => Self::StationCountry,
             "date" => Self::Date,
@@ -284,7 +284,7 @@ mod tests {
         let view = ObservationView::parse(view).unwrap();
         let subject =
             Subject { rule: "frost", when: "TMIN <= 10.0", severity: "info", date: view.date, days: 3 };
-        let text = "{{{rule}}} {station.name}: {TMIN} °C = {f(TMIN)} °F, snow {SNOW}, day {days}, {date}";
+        let text = "{{{rule}}} {station_name}: {TMIN} °C = {f(TMIN)} °F, snow {SNOW}, day {days}, {date}";
         assert_eq!(
             Template::compile(text, Some(Feed::Day)).unwrap().render(&subject, &view),
             "{frost} SCOTTSDALE MUNI AP: 8.9 °C = 48.0 °F, snow –, day 3, 2016-02-24"

@@ -69,6 +69,8 @@ pub struct NightEvent {
     pub night: Date,
     /// How often this transition has been alerted in this night, from 1.
     pub times: u16,
+    /// When the last alert expected the limit to be crossed, in seconds since 1970, where this one says that it moved.
+    pub crossing_before: Option<i64>,
 }
 
 impl NightEvent {
@@ -202,7 +204,9 @@ impl NightWatch {
                 let is_earlier = matches!((sight.crossing, self.crossing),
                     (Some(now), Some(before)) if now <= before - EARLIER && now > sight.time);
                 if is_earlier {
+                    let before = self.crossing;
                     self.expect(sight.crossing, events);
+                    events.iter_mut().rev().take(1).for_each(|event| event.crossing_before = before);
                 }
             }
             Standing::Expected if sight.holds == Some(false) => {
@@ -300,7 +304,7 @@ impl NightWatch {
     fn push(&mut self, transition: Transition, events: &mut Vec<NightEvent>) {
         let Some(night) = self.night() else { return };
         let times = count(&mut self.times, transition);
-        events.push(NightEvent { transition, night, times });
+        events.push(NightEvent { transition, night, times, crossing_before: None });
     }
 }
 

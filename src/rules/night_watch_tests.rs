@@ -148,3 +148,17 @@ fn a_late_outlook_of_a_night_before_changes_nothing() {
     assert_eq!(driver.settle(10, true, true), Vec::<String>::new());
     assert_eq!(driver.0.describe(), "expected");
 }
+
+#[test]
+fn a_crossing_that_moved_earlier_says_from_when() {
+    let mut watch = NightWatch::new(IDENTITY);
+    let mut at = |hour: f64, crossing: i64| {
+        let mut events = Vec::new();
+        let crossing = Some(10 * 24 * HOUR + crossing);
+        watch.judge(IDENTITY, Sight { crossing, ..sight(10, hour, true) }, &mut events);
+        events.iter().map(|event| event.crossing_before.map(|time| time - 10 * 24 * HOUR)).collect::<Vec<_>>()
+    };
+    assert_eq!(at(18.0, 23 * HOUR), [None]);
+    assert_eq!(at(18.5, 23 * HOUR - HOUR / 2), [], "half an hour is not worth it");
+    assert_eq!(at(19.0, 21 * HOUR), [Some(23 * HOUR)]);
+}

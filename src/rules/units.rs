@@ -2,6 +2,8 @@
 
 use serde::{Deserialize, Serialize};
 
+use super::Unit;
+
 /// From this limit down, in °C, Americans speak of a freeze, and of a hard freeze: 32 °F and 28 °F.
 const FREEZE_C: f64 = 0.0;
 const HARD_FREEZE_C: f64 = -2.2;
@@ -20,6 +22,13 @@ pub enum Units {
 }
 
 impl Units {
+    /// Those in which a condition is written, where it converts to or from them: `f(TMIN) <= 28`, `chance(c(28)) >= 0.3`.
+    pub fn of_condition(when: &str) -> Option<Self> {
+        let mut names = when.split(|c: char| !(c.is_ascii_alphanumeric() || c == '_'));
+        let is_us = |name: &str| Unit::of_function(name).is_some() && when.contains(&format!("{name}("));
+        names.any(is_us).then_some(Self::Us)
+    }
+
     /// A temperature with its unit.
     pub fn degrees(self, celsius: f64) -> String {
         match self {

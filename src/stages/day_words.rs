@@ -7,6 +7,15 @@ use crate::rules::{Condition, Scope, Transition, Unit, Units};
 /// What a day's alert says: what was measured, where and when, and how far that is from the limit. `None` where the usual text
 /// says it as well.
 pub(super) fn sentence(notice: &Notice, units: Units) -> Option<String> {
+    say(notice, units, &notice.place(), true)
+}
+
+/// The same for an SMS that has no room for it: without the station's id and the limit.
+pub(super) fn short_sentence(notice: &Notice, units: Units) -> Option<String> {
+    say(notice, units, notice.station_name.as_deref().unwrap_or(&notice.station), false)
+}
+
+fn say(notice: &Notice, units: Units, place: &str, has_limit: bool) -> Option<String> {
     let is_over = match notice.transition {
         Transition::Fired => false,
         Transition::Resolved => true,
@@ -28,11 +37,11 @@ pub(super) fn sentence(notice: &Notice, units: Units) -> Option<String> {
     if measured.is_empty() {
         return None;
     }
-    let (measured, place, date) = (capitalised(&measured.join(", ")), notice.place(), &notice.date);
+    let (measured, date) = (capitalised(&measured.join(", ")), &notice.date);
     if is_over {
         return Some(format!("Over: {} at {place} on {date}.", measured));
     }
-    let limit = condition.single_limit().zip(values.first()).map_or(
+    let limit = condition.single_limit().filter(|_| has_limit).zip(values.first()).map_or(
         String::new(),
         |((element, limit), (_, value))| {
             format!(

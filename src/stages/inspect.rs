@@ -11,6 +11,7 @@ use super::deliver;
 use super::emitted;
 use super::memory::{decode, lone_day_prefix};
 use super::notice::Recipient;
+use super::{outlook, watch_memory};
 use crate::noaa::{Date, StationId};
 use crate::rules::{Episodes, LoneDay, RuleSet};
 
@@ -21,6 +22,10 @@ pub enum Question {
     Observation(StationId, Date),
     /// What `alert` remembers of a station, rule by rule.
     Station(StationId),
+    /// What `outlook` remembers of a station: how far it is, and what it has learnt from.
+    Hours(StationId),
+    /// What `watch` remembers of a station, rule by rule.
+    Watched(StationId),
     /// What `deliver` still has for somebody.
     Recipient(Recipient),
 }
@@ -43,11 +48,13 @@ impl Question {
             (super::ASSEMBLE, Some(date)) => Ok(Self::Observation(station()?, date)),
             (super::ASSEMBLE, None) => Err("assemble remembers day by day: add ?date=2018-01-05".into()),
             (super::ALERT, None) => station().map(Self::Station),
+            (super::OUTLOOK, None) => station().map(Self::Hours),
+            (super::WATCH, None) => station().map(Self::Watched),
             (super::DELIVER, None) => key.parse().map(Self::Recipient),
-            (super::ALERT | super::DELIVER, Some(_)) => {
+            (super::ALERT | super::OUTLOOK | super::WATCH | super::DELIVER, Some(_)) => {
                 Err(format!("{stage} is asked for all days at once: leave the date out"))
             }
-            _ => Err(format!("stage {stage} keeps no state: ask assemble, alert or deliver")),
+            _ => Err(format!("stage {stage} keeps no state: ask assemble, alert, outlook, watch or deliver")),
         }
     }
 
@@ -66,6 +73,8 @@ impl Question {
         match self {
             Self::Observation(..) => super::ASSEMBLE,
             Self::Station(_) => super::ALERT,
+            Self::Hours(_) => super::OUTLOOK,
+            Self::Watched(_) => super::WATCH,
             Self::Recipient(_) => super::DELIVER,
         }
     }
@@ -73,7 +82,10 @@ impl Question {
     /// The key of the records that its memory was made of.
     pub fn key(&self) -> String {
         match self {
-            Self::Observation(station, _) | Self::Station(station) => station.to_string(),
+            Self::Observation(station, _)
+            | Self::Station(station)
+            | Self::Hours(station)
+            | Self::Watched(station) => station.to_string(),
             Self::Recipient(recipient) => recipient.to_string(),
         }
     }
@@ -86,6 +98,8 @@ impl Question {
         match self {
             Self::Observation(station, date) => emitted::remembered(store, *station, *date),
             Self::Station(station) => of_station(store, rules, *station),
+            Self::Hours(station) => outlook::remembered(store, *station),
+            Self::Watched(station) => watch_memory::remembered(store, rules, *station),
             Self::Recipient(recipient) => deliver::remembered(store, recipient),
         }
     }
@@ -135,6 +149,13 @@ mod tests {
         assert_eq!(day, Ok(Question::Observation(station, date)));
         let recipient = parse(crate::stages::DELIVER, "subscriber/ops", None).unwrap();
         assert_eq!((recipient.stage(), recipient.key()), (crate::stages::DELIVER, "subscriber/ops".into()));
+        for stage in [crate::stages::OUTLOOK, crate::stages::WATCH] {
+            let question = parse(stage, "USW00003192", None).unwrap();
+            assert_eq!((question.stage(), question.key()), (stage, "USW00003192".into()));
+            assert!(
+                parse(stage, "USW00003192", Some("2018-01-05")).unwrap_err().contains("leave the date out")
+            );
+        }
         for (stage, key, date, reason) in [
             (crate::stages::ALERT, "USW", None, "11 characters"),
             (crate::stages::ALERT, "USW00003192", Some("2018-01-05"), "leave the date out"),

@@ -48,6 +48,9 @@ pub struct NightFacts {
     /// When the limit is expected to be crossed.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub crossing_at: Option<i64>,
+    /// When the last alert expected that, where this one says that it moved.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub crossing_before: Option<i64>,
     /// The lowest that was reported in this night.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub lowest_so_far_c: Option<f64>,

@@ -96,7 +96,8 @@ impl<'a> MomentAlert<'a> {
             None => moment.observed.map(|observed| observed.temperature_c),
         };
         let message = self.own_text().unwrap_or_else(|| {
-            let speech = Speech::new(Units::Metric, None, moment.offset);
+            let units = Units::of_condition(rule.when.text()).unwrap_or_default();
+            let speech = Speech::new(units, None, moment.offset);
             speech.sentence(self.event.transition, &moment, &self.place(), rule.when.text())
         });
         let document = Document {
@@ -172,7 +173,10 @@ impl<'a> MomentAlert<'a> {
                 time: record.time,
                 offset: station.longitude.map_or(0, |longitude| standard_offset(longitude) as i32),
                 observed: record.observed,
-                night: limit_c.map(|limit_c| facts(limit_c, record, *track)),
+                night: limit_c.map(|limit_c| NightFacts {
+                    crossing_before: self.event.crossing_before,
+                    ..facts(limit_c, record, *track)
+                }),
                 crop: self.rule.crop.as_ref().map(|crop| format!("{crop}.")),
             },
         }

@@ -13,6 +13,8 @@ use crate::rules::{Address, RuleSet, Severity, Subscriber, Transition};
 
 /// Longest text of an alert, in bytes: a rule's own message may have 2,000 characters.
 const TEXT_BYTES_MAX: usize = 8_000;
+/// Longest name of a station, in bytes.
+const NAME_BYTES_MAX: usize = 400;
 /// Most values of an alert.
 const VALUES_MAX: usize = 200;
 
@@ -170,8 +172,11 @@ impl AlertText {
             #[serde(flatten)]
             rest: serde_json::Map<String, serde_json::Value>,
         }
-        let alert: Alert =
+        let mut alert: Alert =
             serde_json::from_slice(value).map_err(|error| format!("it is not an alert: {error}"))?;
+        // A station may call itself anything: that it does so at length must not silence it.
+        alert.station.name = alert.station.name.map(|name| cut(name, NAME_BYTES_MAX));
+        alert.message = cut(alert.message, TEXT_BYTES_MAX);
         let date = Date::parse_iso(&alert.date)
             .ok_or_else(|| format!("date {:?}: expected a day as in 2016-02-24", alert.date))?;
         if StationId::parse(alert.station.id.as_bytes()).is_none() {
@@ -180,12 +185,10 @@ impl AlertText {
         let texts = [
             ("alert_id", Some(&alert.alert_id)),
             ("rule_id", Some(&alert.rule_id)),
-            ("message", Some(&alert.message)),
             ("when", Some(&alert.when)),
             ("clear", alert.clear.as_ref()),
             ("episode", alert.episode.as_ref()),
             ("retracts", alert.retracts.as_ref()),
-            ("station.name", alert.station.name.as_ref()),
         ];
         for (name, text) in texts {
             if text.is_some_and(|text| text.len() > TEXT_BYTES_MAX) {
@@ -222,6 +225,16 @@ impl AlertText {
         let (subscribers, email, moment) = (alert.subscribers, alert.email, alert.moment);
         Ok(Self { notice, subscribers, email, moment })
     }
+}
+
+/// The text, or its beginning where it has more bytes than that.
+fn cut(text: String, bytes_max: usize) -> String {
+    if text.len() <= bytes_max {
+        return text;
+    }
+    let room = bytes_max - '…'.len_utf8();
+    let fits = text.char_indices().map(|(at, c)| at + c.len_utf8()).take_while(|end| *end <= room);
+    format!("{}…", &text[..fits.last().unwrap_or(0)])
 }
 
 impl Notice {

@@ -94,4 +94,17 @@ mod tests {
             driver.commit().unwrap().iter().map(|w| w.header("frostline-reason")).collect();
         assert!(reasons[0].contains("alert_id") && reasons[2].contains("2016-02-31"), "{reasons:?}");
     }
+
+    #[test]
+    fn a_station_with_an_endless_name_is_not_silenced() {
+        let mut driver = TestDriver::new(stages::NOTIFY, Box::new(Notify::new(Limits::default(), false)));
+        let name = "Ä".repeat(20_000);
+        let alert = ALERT.replace("SCOTTSDALE", &name).replace(r#""cold""#, &format!(r#""cold at {name}""#));
+        driver.pipe("USW00003192", &alert).unwrap();
+        assert_eq!((driver.counts[count::NOTICES], driver.counts[count::DEAD_LETTERS]), (3, 0));
+        let notice = &driver.commit().unwrap()[0].json()["notice"];
+        let (name, message) = (notice["station_name"].as_str().unwrap(), notice["message"].as_str().unwrap());
+        assert!(name.ends_with('…') && name.len() <= 400 && message.len() <= 8_000, "{name}");
+        assert!(message.starts_with("cold at Ä"));
+    }
 }

@@ -9,7 +9,7 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use frostline_engine::record::Record;
-use frostline_engine::store::StateError;
+use frostline_engine::store::{StateError, Store};
 use frostline_engine::{Context, Owner, Processor};
 use serde::Deserialize;
 use serde_json::value::RawValue;
@@ -238,6 +238,23 @@ pub(super) fn owner(key: &[u8]) -> Option<Owner<'_>> {
 
 fn key(kind: u8, station: StationId) -> Vec<u8> {
     [&[kind], station.as_bytes().as_slice()].concat()
+}
+
+/// What is remembered of a station, for people.
+pub(super) fn remembered(store: &Store, station: StationId) -> Result<Vec<serde_json::Value>, StateError> {
+    let mut found = Vec::new();
+    store.scan_prefix(&key(NIGHTS_KEY, station), |_, value| {
+        if let Ok(Some(nights)) = memory::decode::<Nights>(value) {
+            let heard = nights.newest().map(crate::hourly::iso_time);
+            found.push(serde_json::json!({ "kind": "night so far", "heard": heard }));
+        }
+    })?;
+    store.scan_prefix(&key(LESSONS_KEY, station), |_, value| {
+        if let Ok(Some(lessons)) = memory::decode::<Lessons>(value) {
+            found.push(serde_json::json!({ "kind": "model", "nights_learnt": lessons.nights() }));
+        }
+    })?;
+    Ok(found)
 }
 
 /// Writes how the night before went, where that is known now, and what the observation says of the coming one.

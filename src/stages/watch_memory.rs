@@ -5,11 +5,13 @@ use std::cmp::Ordering;
 use frostline_engine::fault::{Sabotage, is_sabotaged};
 use frostline_engine::store::{StateError, Store};
 use frostline_engine::{Context, Owner};
+use serde_json::json;
 
 use super::memory;
 use super::silence::Silence;
+use crate::hourly::iso_time;
 use crate::noaa::StationId;
-use crate::rules::{Feed, HourWatch, NightWatch, Rule};
+use crate::rules::{Feed, HourWatch, NightWatch, Rule, RuleSet};
 
 /// Store key of the partition's newest observation.
 pub(super) const NOW_KEY: &[u8] = b"t";
@@ -94,6 +96,39 @@ pub(super) fn write(
     if has_changed {
         context.store.put(key, day, &memory::encode(entry));
     }
+}
+
+/// What is remembered of a station, for people: of each rule the night or the hours.
+pub(super) fn remembered(
+    store: &Store,
+    rules: &RuleSet,
+    station: StationId,
+) -> Result<Vec<serde_json::Value>, StateError> {
+    let mut found = Vec::new();
+    let mut rules = rules.all();
+    rules.retain(|rule| rule.feed() != Feed::Day);
+    rules.sort_by(|left, right| left.id.cmp(&right.id));
+    for rule in rules {
+        store.scan_prefix(&key_of(&rule, station), |key, value| {
+            if key[0] == NIGHT_KEY
+                && let Ok(Some(watch)) = memory::decode::<NightWatch>(value)
+            {
+                found.push(json!({
+                    "kind": "night", "rule": &*rule.id, "night": watch.night().map(|date| date.to_string()),
+                    "in_words": watch.describe(), "heard": iso_time(watch.heard()),
+                    "warnings": watch.track().warnings(), "came_true": watch.track().came_true(),
+                }));
+            } else if key[0] == HOUR_KEY
+                && let Ok(Some(watch)) = memory::decode::<HourWatch>(value)
+            {
+                let stands = watch.deadline().is_some();
+                found.push(json!({
+                    "kind": "hours", "rule": &*rule.id, "stands": stands, "heard": iso_time(watch.heard()),
+                }));
+            }
+        })?;
+    }
+    Ok(found)
 }
 
 /// Whose an entry of the store is.

@@ -9,6 +9,37 @@ use crate::rules::{Transition, Units};
 /// From this chance on it is likely.
 const LIKELY: f64 = 0.6;
 
+/// Crossings are only known so well, in seconds.
+const CROSSING_STEP: i64 = 1_800;
+/// So much of a place's name stays in the shortest text, in characters.
+const PLACE_CHARS_MIN: usize = 10;
+
+/// How much is said: an SMS has little room.
+#[derive(Clone, Copy)]
+struct Detail {
+    /// What the band of the lowest means.
+    explains_band: bool,
+    /// How the last warnings turned out, and what the limit means for a crop.
+    track: bool,
+    wet_bulb: bool,
+    wind: bool,
+    /// The band of the lowest; the condition of a rule over hours.
+    band: bool,
+}
+
+impl Detail {
+    const FULL: Self = Self { explains_band: true, track: true, wet_bulb: true, wind: true, band: true };
+
+    /// Less and less, the least important first.
+    fn less_and_less() -> [Self; 5] {
+        let first = Self { explains_band: false, ..Self::FULL };
+        let second = Self { track: false, ..first };
+        let third = Self { wet_bulb: false, ..second };
+        let fourth = Self { wind: false, ..third };
+        [first, second, third, fourth, Self { band: false, ..fourth }]
+    }
+}
+
 /// How somebody is spoken to.
 pub struct Speech {
     units: Units,
@@ -28,37 +59,91 @@ impl Speech {
     }
 
     fn time(&self, time: i64) -> String {
+        self.clock(time, "%-I:%M %p")
+    }
+
+    fn clock(&self, time: i64, us_form: &str) -> String {
         let Ok(time) = Timestamp::from_second(time) else { return time.to_string() };
         let time = time.to_zoned(self.zone.clone());
         let form = match self.units {
             Units::Metric => "%H:%M",
-            Units::Us => "%-I:%M %p",
+            Units::Us => us_form,
         };
         let utc = if self.is_utc { " UTC" } else { "" };
         format!("{}{utc}", time.strftime(form))
     }
 
+    /// A time that is known to half an hour: `8 PM`.
+    fn half_hour(&self, time: i64) -> String {
+        let time = to_half_hour(time);
+        self.clock(time, if time % 3_600 == 0 { "%-I %p" } else { "%-I:%M %p" })
+    }
+
     /// One or two sentences.
     pub fn sentence(&self, transition: Transition, moment: &Moment, place: &str, when: &str) -> String {
-        match &moment.night {
-            Some(night) => self.of_night(transition, moment, night, place),
-            None => self.of_hour(transition, moment, place, when),
+        self.say(Detail::FULL, transition, moment, place, when)
+    }
+
+    /// The same for an SMS: the fullest text that `fits`, else one that is cut by whoever sends it.
+    pub fn short_sentence(
+        &self,
+        transition: Transition,
+        moment: &Moment,
+        place: &str,
+        when: &str,
+        fits: impl Fn(&str) -> bool,
+    ) -> String {
+        let texts = Detail::less_and_less().map(|detail| self.say(detail, transition, moment, place, when));
+        if let Some(text) = texts.into_iter().find(|text| fits(text)) {
+            return text;
+        }
+        let mut place = place.to_owned();
+        loop {
+            let text = self.compact(transition, moment, &place, when);
+            let chars = place.chars().count();
+            if fits(&text) || chars <= PLACE_CHARS_MIN {
+                return text;
+            }
+            place = place.chars().take(chars - 1).collect();
         }
     }
 
-    fn of_night(&self, transition: Transition, moment: &Moment, night: &NightFacts, place: &str) -> String {
+    fn say(
+        &self,
+        detail: Detail,
+        transition: Transition,
+        moment: &Moment,
+        place: &str,
+        when: &str,
+    ) -> String {
+        match &moment.night {
+            Some(night) => self.of_night(detail, transition, moment, night, place),
+            None => self.of_hour(detail, transition, moment, place, when),
+        }
+    }
+
+    fn of_night(
+        &self,
+        detail: Detail,
+        transition: Transition,
+        moment: &Moment,
+        night: &NightFacts,
+        place: &str,
+    ) -> String {
         let (units, limit) = (self.units, night.limit_c);
         let (term, limit_text) = (units.term(limit), units.degrees(limit));
         let lowest = night.lowest_so_far_c;
         match transition {
             Transition::Expected => {
                 let likely = if night.chance.unwrap_or(0.0) >= LIKELY { "likely" } else { "possible" };
-                let mut text = format!("{term} {likely} tonight at {place}: {}", self.outlook(night));
-                text.push_str(&self.instruments(moment));
+                let crossing = self.crossing(moment, night);
+                let outlook = self.outlook(detail, night, &crossing);
+                let mut text = format!("{term} {likely} tonight at {place}: {outlook}");
+                text.push_str(&self.instruments(detail, moment));
                 text.push('.');
-                text.push_str(&track(night));
-                if let Some(crop) = &moment.crop {
-                    text.push_str(&format!(" {crop}"));
+                if detail.track {
+                    text.push_str(&track(night));
+                    moment.crop.iter().for_each(|crop| text.push_str(&format!(" {crop}")));
                 }
                 text
             }
@@ -66,16 +151,17 @@ impl Speech {
                 format!(
                     "Withdrawn: {} at {place} is no longer expected: {}.",
                     term.to_lowercase(),
-                    self.outlook(night)
+                    self.outlook(detail, night, "")
                 )
             }
             Transition::Confirmed => {
                 let lowest = lowest.unwrap_or(limit);
-                // Found in the morning it was the night's lowest; in the night it is the newest observation.
-                let at = night.lowest_at.filter(|_| night.chance.is_none()).unwrap_or(moment.time);
-                let (at, lowest_text) = (self.time(at), units.degrees(lowest));
+                let at = self.time(confirmed_at(moment, night));
                 let side = self.beside(lowest - limit);
-                format!("{term} at {place}: {lowest_text} at {at}, {side} your limit of {limit_text}.")
+                format!(
+                    "{term} at {place}: {} at {at}, {side} your limit of {limit_text}.",
+                    units.degrees(lowest)
+                )
             }
             Transition::Averted => {
                 let lowest = lowest.map_or("unknown".to_owned(), |lowest| {
@@ -96,14 +182,53 @@ impl Speech {
         }
     }
 
-    /// `62 % for -2.0 °C or less; lowest -2.6 °C (-4.4 to -0.9) about 06:00`
-    fn outlook(&self, night: &NightFacts) -> String {
+    /// The shortest text: `Frost 85% for 32 °F tonight PORTLAND INTL AP, low 29 °F 6:41 AM, below 32 °F from 8 PM`.
+    fn compact(&self, transition: Transition, moment: &Moment, place: &str, when: &str) -> String {
+        let units = self.units;
+        let Some(night) = &moment.night else {
+            let since = self.time(moment.time);
+            let Some(observed) = moment.observed.filter(|_| transition != Transition::Stale) else {
+                return format!("No report from {place} since {since}: {when}?");
+            };
+            let over = if transition == Transition::Resolved { "Over: " } else { "" };
+            return format!("{over}{} {place} {since}", units.degrees(observed.temperature_c));
+        };
+        let (term, limit) = (units.term(night.limit_c), units.degrees(night.limit_c));
+        let percent = (night.chance.unwrap_or(0.0) * 100.0).round();
+        let low = night.p50_c.map(|p50| {
+            let at = night.lowest_at.map(|at| format!(" {}", self.time(at))).unwrap_or_default();
+            format!(", low {}{at}", units.degrees(p50))
+        });
+        let low = low.unwrap_or_default();
+        let lowest = night.lowest_so_far_c.map_or("unknown".to_owned(), |lowest| units.degrees(lowest));
+        match transition {
+            Transition::Expected => {
+                let from = crossing_ahead(moment, night).map(|at| self.half_hour(at));
+                let below = from.map(|from| format!(", below {limit} from {from}")).unwrap_or_default();
+                format!("{term} {percent:.0}% for {limit} tonight {place}{low}{below}")
+            }
+            Transition::Withdrawn => format!("Withdrawn: {term} {place}, {percent:.0}% for {limit}{low}"),
+            Transition::Confirmed => {
+                format!("{term} {place}: {lowest} {}, limit {limit}", self.time(confirmed_at(moment, night)))
+            }
+            Transition::Averted => format!("Night over {place}: lowest {lowest}, limit {limit}"),
+            _ => format!("No report from {place} since {}, limit {limit}", self.time(moment.time)),
+        }
+    }
+
+    /// `62 % for -2.0 °C or less, from about 03:30 on; lowest -2.6 °C (-4.4 to -0.9 in 8 of 10 such nights) about 06:00`
+    fn outlook(&self, detail: Detail, night: &NightFacts, crossing: &str) -> String {
         let units = self.units;
         let percent = (night.chance.unwrap_or(0.0) * 100.0).round();
-        let mut text = format!("{percent:.0} % for {} or less", units.degrees(night.limit_c));
+        let mut text = format!("{percent:.0} % for {} or less{crossing}", units.degrees(night.limit_c));
         if let (Some(p10), Some(p50), Some(p90)) = (night.p10_c, night.p50_c, night.p90_c) {
             let (p10, p50, p90) = (units.number(p10), units.degrees(p50), units.number(p90));
-            text.push_str(&format!("; lowest {p50} ({p10} to {p90})"));
+            text.push_str(&format!("; lowest {p50}"));
+            if detail.band {
+                // The band is from the 10 % to the 90 % quantile.
+                let words = if detail.explains_band { " in 8 of 10 such nights" } else { "" };
+                text.push_str(&format!(" ({p10} to {p90}{words})"));
+            }
             if let Some(at) = night.lowest_at {
                 text.push_str(&format!(" about {}", self.time(at)));
             }
@@ -111,11 +236,30 @@ impl Speech {
         text
     }
 
+    /// When the limit will be crossed, and how much earlier that is than the last alert said: `, now from about 20:00 on, an
+    /// hour and a half earlier than expected before`. Empty where the middle of what is expected stays above the limit.
+    fn crossing(&self, moment: &Moment, night: &NightFacts) -> String {
+        let Some(at) = crossing_ahead(moment, night) else { return String::new() };
+        let from = self.half_hour(at);
+        let earlier = night.crossing_before.map(|before| to_half_hour(before) - to_half_hour(at));
+        match earlier.filter(|earlier| *earlier > 0) {
+            Some(earlier) => {
+                format!(
+                    ", now from about {from} on, {} earlier than expected before",
+                    hours_in_words(earlier)
+                )
+            }
+            None => format!(", from about {from} on"),
+        }
+    }
+
     /// `; wet bulb -3.4 °C; wind 1 m/s`
-    fn instruments(&self, moment: &Moment) -> String {
+    fn instruments(&self, detail: Detail, moment: &Moment) -> String {
         let Some(observed) = &moment.observed else { return String::new() };
-        let wet_bulb = observed.wet_bulb_c.map(|value| format!("; wet bulb {}", self.units.degrees(value)));
-        let wind = observed.wind_m_s.map(|value| format!("; wind {}", self.units.wind(value)));
+        let wet_bulb = observed.wet_bulb_c.filter(|_| detail.wet_bulb);
+        let wet_bulb = wet_bulb.map(|value| format!("; wet bulb {}", self.units.degrees(value)));
+        let wind = observed.wind_m_s.filter(|_| detail.wind);
+        let wind = wind.map(|value| format!("; wind {}", self.units.wind(value)));
         wet_bulb.into_iter().chain(wind).collect()
     }
 
@@ -127,7 +271,14 @@ impl Speech {
         format!("{} {side}", self.units.difference(difference))
     }
 
-    fn of_hour(&self, transition: Transition, moment: &Moment, place: &str, when: &str) -> String {
+    fn of_hour(
+        &self,
+        detail: Detail,
+        transition: Transition,
+        moment: &Moment,
+        place: &str,
+        when: &str,
+    ) -> String {
         let time = self.time(moment.time);
         let Some(observed) = moment.observed.filter(|_| transition != Transition::Stale) else {
             return format!("No report from {place} since {time}: whether {when} still holds is unknown.");
@@ -135,12 +286,38 @@ impl Speech {
         let measured = format!(
             "{} at {place} at {time}{}",
             self.units.degrees(observed.temperature_c),
-            self.instruments(moment)
+            self.instruments(detail, moment)
         );
         match transition {
             Transition::Resolved => format!("Over: {measured}."),
-            _ => format!("{measured}: {when}"),
+            _ if detail.band => format!("{measured}: {when}"),
+            _ => format!("{measured}."),
         }
+    }
+}
+
+/// When the limit will be crossed, where that lies ahead.
+fn crossing_ahead(moment: &Moment, night: &NightFacts) -> Option<i64> {
+    night.crossing_at.filter(|at| *at > moment.time)
+}
+
+/// Found in the morning it was the night's lowest; in the night it is the newest observation.
+fn confirmed_at(moment: &Moment, night: &NightFacts) -> i64 {
+    night.lowest_at.filter(|_| night.chance.is_none()).unwrap_or(moment.time)
+}
+
+fn to_half_hour(time: i64) -> i64 {
+    (time + CROSSING_STEP / 2).div_euclid(CROSSING_STEP) * CROSSING_STEP
+}
+
+/// A number of half hours: `an hour and a half`.
+fn hours_in_words(seconds: i64) -> String {
+    match (seconds / 3_600, seconds % 3_600 >= CROSSING_STEP) {
+        (0, _) => "half an hour".to_owned(),
+        (1, false) => "an hour".to_owned(),
+        (1, true) => "an hour and a half".to_owned(),
+        (hours, false) => format!("{hours} hours"),
+        (hours, true) => format!("{hours} and a half hours"),
     }
 }
 
@@ -155,89 +332,5 @@ fn track(night: &NightFacts) -> String {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::hourly::parse_time;
-    use crate::outlook::Observed;
-
-    fn moment() -> Moment {
-        let time = |text: &str| parse_time(text).unwrap();
-        Moment {
-            time: time("2026-11-29T01:53:00Z"),
-            offset: -7 * 3_600,
-            observed: Some(Observed {
-                temperature_c: 3.0,
-                dew_point_c: Some(-9.0),
-                wet_bulb_c: Some(-3.4),
-                humidity_percent: Some(40.0),
-                wind_m_s: Some(1.1),
-            }),
-            night: Some(NightFacts {
-                limit_c: -2.0,
-                ends: time("2026-11-29T16:00:00Z"),
-                chance: Some(0.618),
-                p10_c: Some(-4.4),
-                p50_c: Some(-2.6),
-                p90_c: Some(-0.9),
-                lowest_at: Some(time("2026-11-29T13:00:00Z")),
-                lowest_so_far_c: Some(-2.04),
-                warnings: 20,
-                came_true: 16,
-                ..NightFacts::default()
-            }),
-            crop: None,
-        }
-    }
-
-    fn say(units: Units, zone: Option<&str>, transition: Transition, moment: &Moment) -> String {
-        Speech::new(units, zone, moment.offset).sentence(transition, moment, "SCOTTSDALE MUNI AP", "T <= 1.0")
-    }
-
-    #[test]
-    fn a_warning_says_what_how_likely_when_and_how_often_it_was_right() {
-        assert_eq!(
-            say(Units::Metric, None, Transition::Expected, &moment()),
-            "Frost likely tonight at SCOTTSDALE MUNI AP: 62 % for -2.0 °C or less; lowest -2.6 °C (-4.4 to -0.9) about \
-             06:00; wet bulb -3.4 °C; wind 1 m/s. Of the last 20 such warnings here 16 came true."
-        );
-        assert_eq!(
-            say(Units::Us, Some("America/New_York"), Transition::Expected, &moment()),
-            "Freeze likely tonight at SCOTTSDALE MUNI AP: 62 % for 28 °F or less; lowest 27 °F (24 to 30) about 8:00 AM; wet \
-             bulb 26 °F; wind 2 mph. Of the last 20 such warnings here 16 came true."
-        );
-    }
-
-    #[test]
-    fn what_follows_a_warning() {
-        let say = |transition| say(Units::Metric, Some("America/Phoenix"), transition, &moment());
-        assert_eq!(
-            say(Transition::Confirmed),
-            "Frost at SCOTTSDALE MUNI AP: -2.0 °C at 18:53, at your limit of -2.0 °C."
-        );
-        assert!(
-            say(Transition::Withdrawn)
-                .starts_with("Withdrawn: frost at SCOTTSDALE MUNI AP is no longer expected: 62 %")
-        );
-        assert!(say(Transition::Stale).starts_with("No report from SCOTTSDALE MUNI AP since 18:53: whether"));
-        let mut moment = moment();
-        if let Some(night) = &mut moment.night {
-            night.lowest_so_far_c = Some(-0.4);
-        }
-        let averted = Speech::new(Units::Us, None, 0).sentence(Transition::Averted, &moment, "X", "");
-        assert_eq!(
-            averted,
-            "The night at X is over: the lowest was 31 °F, 3 °F above your limit of 28 °F. The warning did not come true."
-        );
-    }
-
-    #[test]
-    fn an_hour_says_what_is_measured() {
-        let moment = Moment { night: None, ..moment() };
-        assert_eq!(
-            say(Units::Metric, None, Transition::Fired, &moment),
-            "3.0 °C at SCOTTSDALE MUNI AP at 18:53; wet bulb -3.4 °C; wind 1 m/s: T <= 1.0"
-        );
-        assert!(say(Units::Us, None, Transition::Resolved, &moment).starts_with("Over: 37 °F at"));
-        assert!(Units::Metric.degrees(-0.04) == "0.0 °C");
-    }
-}
+#[path = "words_tests.rs"]
+mod tests;

@@ -10,12 +10,14 @@ use super::super::rules::source;
 use super::super::{Common, Failed, output};
 use super::feed;
 use crate::config::{Config, NotifyConfig};
-use crate::demo::STATIONS;
+use crate::demo::{DemoStation, STATIONS, hours_before, hours_station};
 use crate::noaa::ObservationView;
 use crate::rules::{Conditions, Feed, Published, Reporting, RuleSet};
 
 /// The rules of the demo: the same file that users start from.
 const RULES: &str = include_str!("../../../examples/rules.toml");
+/// Rules of any kind can alert on the demo's weather.
+const FEEDS: &[Feed] = &[Feed::Day, Feed::Hour, Feed::Night];
 /// Days of weather after which every station has reported what it ever does.
 const DAYS: usize = 31;
 
@@ -40,7 +42,7 @@ pub(super) fn rules(common: &Common, config: &Config) -> Result<RuleSet, Failed>
         )));
     }
     let rules = rules.rule_set(&mut conditions);
-    if !rules.has_conditions(Feed::DAYS) && !STATIONS.iter().any(|station| is_watched(&rules, station.id)) {
+    if !rules.has_conditions(FEEDS) && !STATIONS.iter().any(|station| is_watched(&rules, station.id)) {
         output::note(&format!(
             "{BOLD}none of these rules watches a station of the demo{BOLD:#}, which has these:\n{DIM}{}{DIM:#}",
             station_list()
@@ -50,7 +52,7 @@ pub(super) fn rules(common: &Common, config: &Config) -> Result<RuleSet, Failed>
 }
 
 fn is_watched(rules: &RuleSet, id: &str) -> bool {
-    crate::noaa::StationId::parse(id.as_bytes()).is_some_and(|id| rules.names(id, Feed::DAYS))
+    crate::noaa::StationId::parse(id.as_bytes()).is_some_and(|id| rules.names(id, FEEDS))
 }
 
 fn station_list() -> String {
@@ -65,6 +67,10 @@ fn reporting() -> Result<Reporting, Failed> {
     for _ in 0..DAYS {
         generator.next_day(&mut lines);
     }
+    if let (Some(station), Some(hour)) = (hours_station(), hours_before().last()) {
+        let document = serde_json::json!({ "station": as_document(station) });
+        reporting.take_moment(document.to_string().as_bytes(), hour.time * 1_000);
+    }
     for line in &lines {
         let mut fields = line.text.split(',');
         let id = fields.next();
@@ -74,12 +80,7 @@ fn reporting() -> Result<Reporting, Failed> {
             continue;
         };
         let document = serde_json::json!({
-            "station": {
-                "id": station.id,
-                "name": station.name,
-                "location": { "lat": station.latitude, "lon": station.longitude },
-                "elevation": station.elevation_m,
-            },
+            "station": as_document(station),
             "date": format!("{}-{}-{}", &date[..4], &date[4..6], &date[6..]),
             element: 1.0,
         });
@@ -89,6 +90,16 @@ fn reporting() -> Result<Reporting, Failed> {
         }
     }
     Ok(reporting)
+}
+
+/// A station as observations have it.
+fn as_document(station: &DemoStation) -> serde_json::Value {
+    serde_json::json!({
+        "id": station.id,
+        "name": station.name,
+        "location": { "lat": station.latitude, "lon": station.longitude },
+        "elevation": station.elevation_m,
+    })
 }
 
 /// Keeps the mail server that the command line names, and nothing else by which anybody could be notified.
@@ -170,6 +181,15 @@ mod tests {
         let own = rules(&common(&["alert.rules=own.toml"], None), &config).ok().unwrap();
         assert_eq!(own.len(), 1);
         assert!(STATIONS.iter().any(|station| is_watched(&own, station.id)), "near was resolved");
+        let night = near
+            .replace("TMIN <= 5.0", "chance(-2.0) >= 0.3")
+            .replace("33.5, lon = -112.0", "33.61, lon = -111.92");
+        std::fs::write(&config.alert.rules, night).unwrap();
+        let own = rules(&common(&["alert.rules=own.toml"], None), &config).ok().unwrap();
+        assert!(
+            is_watched(&own, "USW00003192"),
+            "the station that reports hours is found for a rule about nights"
+        );
         config.alert.rules = dir.path().join("none.toml");
         assert!(matches!(rules(&common(&["alert.rules=x"], None), &config), Err(Failed::Usage(_))));
         let reporting = reporting().ok().unwrap();

@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use clap::Args;
 
 use super::super::{Common, Failed, output};
-use super::clock::{Clock, chance};
+use super::clock::{Clock, chance, limit};
 use super::print::{Shown, print};
 use super::read::read_hours;
 use crate::noaa::{Station, StationId};
@@ -35,8 +35,8 @@ pub(super) struct BacktestArguments {
     /// When the outlook is issued, local standard time
     #[arg(long, value_name = "HH:MM", default_value = "18:00")]
     issued: Clock,
-    /// The limit, in °C
-    #[arg(long, value_name = "°C", default_value_t = 0.0, allow_hyphen_values = true)]
+    /// The limit, in °C or with its unit, as in 32F
+    #[arg(long, value_name = "LIMIT", default_value = "0.0", value_parser = limit, allow_hyphen_values = true)]
     limit: f64,
     /// From which chance on a night is warned of, 0 to 1
     #[arg(long, value_name = "CHANCE", default_value_t = 0.3, value_parser = chance)]

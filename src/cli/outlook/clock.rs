@@ -3,6 +3,7 @@
 use std::str::FromStr;
 
 use crate::hourly::HOUR;
+use crate::rules::Unit;
 
 /// A time of the day.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -33,6 +34,21 @@ impl Clock {
     }
 }
 
+/// Reads a limit of the command line: in °C, or with its unit, as in `32F`.
+pub(super) fn limit(text: &str) -> Result<f64, String> {
+    let text = text.trim();
+    let (number, is_fahrenheit) = match text.strip_suffix(['F', 'f']) {
+        Some(number) => (number, true),
+        None => (text.strip_suffix(['C', 'c']).unwrap_or(text), false),
+    };
+    let value = number.trim().trim_end_matches('°').trim_end().parse::<f64>().ok();
+    let celsius = value.map(|value| if is_fahrenheit { Unit::Fahrenheit.invert(value) } else { value });
+    // To a tenth, as stations report.
+    let celsius = celsius.map(|celsius| (celsius * 10.0).round() / 10.0);
+    let expected = || "expected a temperature from -90 to 60 °C, as in -2, -2C or 28F".to_owned();
+    celsius.filter(|celsius| (-90.0..=60.0).contains(celsius)).ok_or_else(expected)
+}
+
 /// Reads a chance of the command line.
 pub(super) fn chance(text: &str) -> Result<f64, String> {
     let found = text.parse::<f64>().ok().filter(|chance| (0.0..=1.0).contains(chance));
@@ -42,6 +58,13 @@ pub(super) fn chance(text: &str) -> Result<f64, String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_limit_may_have_its_unit() {
+        assert_eq!((limit("-2"), limit("-2.0C"), limit("32F")), (Ok(-2.0), Ok(-2.0), Ok(0.0)));
+        assert_eq!(limit("28 °F"), Ok(-2.2));
+        assert!(["", "F", "300F", "cold"].iter().all(|wrong| limit(wrong).is_err()));
+    }
 
     #[test]
     fn a_time_after_midnight_is_on_the_next_day() {

@@ -7,7 +7,7 @@ use serde_json::json;
 
 use super::super::output::BOLD;
 use super::super::{Common, Failed, output, topics};
-use super::clock::{Clock, chance};
+use super::clock::{Clock, chance, limit};
 use super::print::{Shown, print};
 use crate::config::{Config, topic};
 use crate::outlook::{Issue, Ledger, ScoredNight, WarningSums};
@@ -28,8 +28,8 @@ pub(super) struct ScoreArguments {
     /// Which outlook of a night counts: the last one before this local standard time
     #[arg(long, value_name = "HH:MM", default_value = "18:00")]
     issued: Clock,
-    /// The limit, in °C
-    #[arg(long, value_name = "°C", default_value_t = 0.0, allow_hyphen_values = true)]
+    /// The limit, in °C or with its unit, as in 32F
+    #[arg(long, value_name = "LIMIT", default_value = "0.0", value_parser = limit, allow_hyphen_values = true)]
     limit: f64,
     /// From which chance on a night counts as warned of, 0 to 1
     #[arg(long, value_name = "CHANCE", default_value_t = 0.3, value_parser = chance)]
@@ -46,16 +46,25 @@ pub(super) async fn score(common: &Common, arguments: &ScoreArguments) -> Result
     }
     let ledger = read(&config, Issue { issued: arguments.issued.issued(), lag: 0 })?;
     let shown = Shown { limit_c: arguments.limit, warn_from: arguments.chance, nights: false };
+    let mut is_empty = true;
     for (station, tally) in ledger.stations() {
         let nights: Vec<ScoredNight> = tally.nights(arguments.limit).collect();
         if !nights.is_empty() {
+            is_empty = false;
             print(common, shown, station, &nights)?;
         }
     }
     for (rule, sums) in ledger.warnings() {
         if arguments.rule.as_deref().is_none_or(|wanted| wanted == rule) {
+            is_empty = false;
             print_warnings(common, rule, &sums)?;
         }
+    }
+    if is_empty {
+        output::note(
+            "no night has been scored yet: the stages outlook and watch score a night when they have read its morning, from a \
+             station's third night on; `frostline top` shows what is left to read",
+        );
     }
     Ok(())
 }

@@ -286,7 +286,6 @@ impl Processor for Deliver {
             }
         };
         let subscriber = recipient.subscriber(&self.rules);
-        let notice = speech::spoken(notice, moment.as_ref(), subscriber.as_deref(), &self.rules);
         let unwanted = speech::unwanted(&notice, subscriber.as_deref());
         let too_old = self.settings.too_old(&notice, context.now_ms).filter(|_| !notice.is_over());
         let (partition, offset, timestamp_ms) = (record.partition, record.offset, record.timestamp_ms);
@@ -296,6 +295,8 @@ impl Processor for Deliver {
                 context.counts[count::DUPLICATES] += 1;
                 continue;
             }
+            let (notice, to) = (notice.clone(), subscriber.as_deref());
+            let notice = speech::spoken(notice, moment.as_ref(), to, &self.rules, channel);
             let told = Told { notice: notice.clone(), partition, offset, timestamp_ms };
             let began = memory.thread(&recipient, channel, notice.thread())?;
             let unheard =

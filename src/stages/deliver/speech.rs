@@ -2,28 +2,37 @@
 
 use super::super::day_words;
 use super::super::notice::Notice;
+use super::super::segment::{fits_one_sms, plain_sms};
 use super::super::{Moment, Speech};
-use crate::rules::{RuleSet, Subscriber, Transition, Unit, Units};
+use crate::rules::{Channel, RuleSet, Subscriber, Transition, Units};
 
-/// The notice in the recipient's words. A rule's own text stays as it is.
+/// The notice in the recipient's words for a channel. A rule's own text stays as it is; where it is too long for an SMS, that
+/// has a shorter text of ours.
 pub(super) fn spoken(
     mut notice: Notice,
     moment: Option<&Moment>,
     subscriber: Option<&Subscriber>,
     rules: &RuleSet,
+    channel: Channel,
 ) -> Notice {
+    let is_short = channel == Channel::Sms;
     let has_own_text = rules.get(&notice.rule_id).is_some_and(|rule| rule.message.is_some());
-    if has_own_text && matches!(notice.transition, Transition::Fired | Transition::Expected) {
+    let begins = matches!(notice.transition, Transition::Fired | Transition::Expected);
+    if has_own_text && begins && (!is_short || fits(&notice.message)) {
         return notice;
     }
     let wanted = subscriber.and_then(|subscriber| subscriber.units);
-    let units = wanted.or_else(|| asks_in_us_units(&notice.when).then_some(Units::Us));
+    let units = wanted.or_else(|| Units::of_condition(&notice.when));
     let zone = subscriber.and_then(|subscriber| subscriber.timezone.as_deref());
     let place = notice.station_name.as_deref().unwrap_or(&notice.station);
+    let (transition, when) = (notice.transition, &notice.when);
     let sentence = match (moment, units) {
         (Some(moment), _) => {
             let speech = Speech::new(units.unwrap_or_default(), zone, moment.offset);
-            Some(speech.sentence(notice.transition, moment, place, &notice.when))
+            Some(match is_short {
+                true => speech.short_sentence(transition, moment, place, when, fits),
+                false => speech.sentence(transition, moment, place, when),
+            })
         }
         (None, Some(units)) => day_words::sentence(&notice, units),
         (None, None) => None,
@@ -31,7 +40,16 @@ pub(super) fn spoken(
     if let Some(sentence) = sentence {
         notice.message = sentence;
     }
+    if is_short && moment.is_none() && !fits(&notice.message) {
+        let short = day_words::short_sentence(&notice, units.unwrap_or_default());
+        notice.message = short.unwrap_or(notice.message);
+    }
     notice
+}
+
+/// Whether it is one SMS.
+fn fits(text: &str) -> bool {
+    fits_one_sms(&plain_sms(text))
 }
 
 /// Why the recipient does not want it, if so.
@@ -39,12 +57,6 @@ pub(super) fn unwanted(notice: &Notice, subscriber: Option<&Subscriber>) -> Opti
     let wants = subscriber.is_some_and(|subscriber| subscriber.all_clear);
     let is_all_clear = notice.transition == Transition::Averted;
     (is_all_clear && !wants).then_some("the subscriber does not ask for all-clears (all_clear = true)")
-}
-
-/// Whether a condition is written in degrees Fahrenheit, inches or miles.
-fn asks_in_us_units(when: &str) -> bool {
-    let mut names = when.split(|c: char| !(c.is_ascii_alphanumeric() || c == '_'));
-    names.any(|name| Unit::of_function(name).is_some() && when.contains(&format!("{name}(")))
 }
 
 #[cfg(test)]
@@ -67,7 +79,27 @@ message = "Cold: {TMIN}"
         );
         let alert = AlertText::parse(alert.as_bytes()).unwrap();
         let rules = RuleSet::parse(RULES).unwrap();
-        spoken(alert.notice, alert.moment.as_ref(), subscriber, &rules).message
+        spoken(alert.notice, alert.moment.as_ref(), subscriber, &rules, Channel::Email).message
+    }
+
+    #[test]
+    fn an_sms_of_a_day_keeps_its_unit_however_long_the_names_are() {
+        let text = |rule: &str, when: &str, message: &str| {
+            let alert = format!(
+                r#"{{"station":{{"id":"USW00003192","name":"SCOTTSDALE MUNI AP"}},"date":"2026-11-28T00:00:00","TMIN":-3.0,
+                "alert_id":"a/b","rule_id":"{rule}","transition":"fired","when":"{when}","message":"{message}"}}"#
+            );
+            let alert = AlertText::parse(alert.as_bytes()).unwrap();
+            spoken(alert.notice, None, None, &RuleSet::parse(RULES).unwrap(), Channel::Sms).message
+        };
+        let long = "x".repeat(150);
+        let when = format!("TMIN <= 0.0 && station.name != '{long}'");
+        let message = format!("TMIN -3.0 °C at SCOTTSDALE MUNI AP (USW00003192) on 2026-11-28: {when}");
+        let expected = "Lowest temperature -3.0 °C at SCOTTSDALE MUNI AP on 2026-11-28.";
+        assert_eq!(text("r", &when, &message), expected);
+        // A rule's own text, which says more than there is room for.
+        assert_eq!(text("own", "TMIN <= 0.0", &long.repeat(2)), expected);
+        assert_eq!(text("own", "TMIN <= 0.0", "Cold"), "Cold");
     }
 
     #[test]

@@ -109,7 +109,23 @@ fn member_of(described: &DescribedMember) -> Member {
         Some(port) => format!("{host}:{port}"),
         None => advertised.to_owned(),
     });
-    Member { address, host }
+    // Whoever may join the group can call itself anything, and people are sent there.
+    Member { address: address.filter(|address| is_address(address)), host }
+}
+
+/// Whether a text is `HOST:PORT` and nothing else: no user, path or query that would lead elsewhere.
+fn is_address(text: &str) -> bool {
+    let Some((host, port)) = text.rsplit_once(':') else { return false };
+    let is_port =
+        port.bytes().all(|byte| byte.is_ascii_digit()) && port.parse::<u16>().is_ok_and(|port| port > 0);
+    let is_host = match host.strip_prefix('[').and_then(|host| host.strip_suffix(']')) {
+        Some(address) => address.parse::<std::net::Ipv6Addr>().is_ok(),
+        None => {
+            let is_plain = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'.' | b'_');
+            (1..=253).contains(&host.len()) && host.bytes().all(is_plain)
+        }
+    };
+    is_port && is_host
 }
 
 #[cfg(test)]
@@ -133,6 +149,22 @@ mod tests {
         assert_eq!(client_id("", "4f2a"), "frostline#4f2a");
         assert_eq!(address(&client_id("a:1", "4f2a"), "/10.0.0.7").as_deref(), Some("a:1"));
         assert_eq!(address(&client_id("", "4f2a"), "/10.0.0.7"), None);
+        assert_eq!(address("frostline@[::1]:8080", "/x").as_deref(), Some("[::1]:8080"));
+        for planted in [
+            "evil.example/path?x=:80",
+            "user@evil.example:80",
+            "evil.example:80/x",
+            "evil.example:",
+            "evil.example:99999",
+            "evil.example\r\nSet-Cookie: a:80",
+            "[evil]:80",
+            ":80:80",
+            "evil example:80",
+            "evil.example",
+        ] {
+            let id = format!("frostline@{planted}");
+            assert_eq!(address(&id, "/10.0.0.7"), None, "{planted}");
+        }
     }
 
     #[test]

@@ -2,7 +2,6 @@
 
 use std::fs;
 use std::io::ErrorKind;
-use std::os::unix::fs::{DirBuilderExt, MetadataExt, PermissionsExt};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -13,6 +12,7 @@ use super::StateError;
 use super::checkpoint::Identity;
 use super::database::Database;
 use super::overlay::Store;
+use super::private::prepare;
 use super::tree::Tree;
 use crate::random;
 
@@ -25,18 +25,15 @@ const SEGMENT_BYTES: usize = 128 * 1024;
 const LOCK_PATIENCE: Duration = Duration::from_secs(2);
 
 /// sled's own folder in the directory: it writes its files straight into its path.
-const STORE: &str = "store";
+pub(super) const STORE: &str = "store";
 /// Where a damaged store is put, replacing the one before.
-const DAMAGED: &str = "store.damaged";
+pub(super) const DAMAGED: &str = "store.damaged";
 /// Left by a process that found damage it could not mend while it ran.
-const DAMAGE_MARK: &str = "damaged";
+pub(super) const DAMAGE_MARK: &str = "damaged";
 /// Names this directory in transactional ids.
-const INSTANCE: &str = "instance";
-/// What may be in a state directory that others can read: our own files, those of a checkout, and what a fresh file system
-/// has.
-const EXPECTED: [&str; 8] =
-    [STORE, DAMAGED, DAMAGE_MARK, INSTANCE, "instance.new", "README.md", ".gitignore", "lost+found"];
-
+pub(super) const INSTANCE: &str = "instance";
+/// Its next content, until it is complete.
+pub(super) const INSTANCE_NEW: &str = "instance.new";
 /// The open state directory of this process. Clones share one database.
 #[derive(Clone)]
 pub struct StateDirectory {
@@ -50,8 +47,8 @@ impl StateDirectory {
     ///
     /// # Errors
     /// [`StateError::Busy`] where another process holds it, [`StateError::Unusable`] where it is a symbolic
-    /// link, belongs to somebody else, can be written by others or holds other files, [`StateError::Io`] where the
-    /// disk fails.
+    /// link, belongs to somebody else, can be written by others, or holds other files or links, [`StateError::Io`] where
+    /// the disk fails.
     pub fn open(path: &Path) -> Result<Self, StateError> {
         prepare(path)?;
         let is_marked = path.join(DAMAGE_MARK).exists();
@@ -121,7 +118,7 @@ impl StateDirectory {
     /// # Errors
     /// [`StateError::Unusable`] where it cannot be written.
     pub fn rename_instance(&self) -> Result<String, StateError> {
-        let (file, fresh) = (self.path.join(INSTANCE), self.path.join("instance.new"));
+        let (file, fresh) = (self.path.join(INSTANCE), self.path.join(INSTANCE_NEW));
         let name = format!("{:032x}", random::bits_128());
         fs::write(&fresh, &name).and_then(|()| fs::rename(&fresh, &file)).map_err(|error| {
             StateError::Unusable { path: file, reason: format!("it cannot be written: {error}") }
@@ -203,72 +200,6 @@ fn is_locked(error: &sled::Error) -> bool {
         if io.kind() == ErrorKind::WouldBlock || io.to_string().contains("could not acquire lock"))
 }
 
-/// Makes the directory private, or refuses one that is not ours to make so.
-fn prepare(path: &Path) -> Result<(), StateError> {
-    let unusable = |reason: String| StateError::Unusable { path: path.to_owned(), reason };
-    // With a slash at its end, a path is what a link leads to.
-    let path: &Path = &path.components().collect::<PathBuf>();
-    match fs::symlink_metadata(path) {
-        Err(error) if error.kind() == ErrorKind::NotFound => {
-            return fs::DirBuilder::new()
-                .recursive(true)
-                .mode(0o700)
-                .create(path)
-                .map_err(|error| unusable(format!("it cannot be made: {error}")));
-        }
-        Err(error) => return Err(unusable(error.to_string())),
-        Ok(found) if found.is_symlink() => {
-            return Err(unusable("it is a symbolic link: name the directory itself".into()));
-        }
-        Ok(found) if !found.is_dir() => return Err(unusable("it is not a directory".into())),
-        Ok(_) => {}
-    }
-    for (name, is_directory) in [(STORE, true), (INSTANCE, false)] {
-        // A link would have its target overwritten; to read from a pipe would wait for ever.
-        if let Ok(found) = fs::symlink_metadata(path.join(name))
-            && (if is_directory { !found.is_dir() } else { !found.is_file() })
-        {
-            let expected = if is_directory { "a directory" } else { "a file" };
-            return Err(unusable(format!("{name} in it is not {expected}: move it away")));
-        }
-    }
-    let found = fs::metadata(path).map_err(|error| unusable(error.to_string()))?;
-    let me = fs::metadata("/proc/self").map(|me| me.uid());
-    if me.is_ok_and(|me| me != found.uid() && me != 0) {
-        return Err(unusable(format!("it belongs to another user (uid {})", found.uid())));
-    }
-    let mode = found.permissions().mode() & 0o777;
-    if mode & 0o002 != 0 {
-        return Err(unusable(format!(
-            "everyone can write to it (mode {mode:o}): chmod 700 {}",
-            path.display()
-        )));
-    }
-    if mode != 0o700 {
-        if let Some(name) = foreign_entry(path).map_err(|error| unusable(error.to_string()))? {
-            return Err(unusable(format!(
-                "others can read it (mode {mode:o}), and it would be made private, but it holds files that are not \
-                 frostline's (such as {name}): name a directory for frostline alone, with --state-dir"
-            )));
-        }
-        // A fresh checkout or `mkdir` leaves it readable by others; what is in it is nobody else's business.
-        fs::set_permissions(path, fs::Permissions::from_mode(0o700))
-            .map_err(|error| unusable(format!("it cannot be made private: {error}")))?;
-    }
-    Ok(())
-}
-
-/// The name of something in the directory that frostline does not expect there.
-fn foreign_entry(path: &Path) -> std::io::Result<Option<String>> {
-    for entry in fs::read_dir(path)? {
-        let name = entry?.file_name();
-        if !EXPECTED.iter().any(|expected| name.as_os_str() == *expected) {
-            return Ok(Some(format!("{:?}", name.to_string_lossy())));
-        }
-    }
-    Ok(None)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -295,68 +226,6 @@ mod tests {
         assert!(renamed != name && renamed == state.instance().unwrap(), "{renamed}");
         fs::write(dir.path().join("state").join(INSTANCE), "f0ecb778").unwrap();
         assert_eq!(state.instance().unwrap(), "f0ecb778", "a name that an earlier version gave stays");
-    }
-
-    #[test]
-    fn a_directory_that_everyone_can_write_is_refused() {
-        let dir = tempfile::tempdir().unwrap();
-        let path = dir.path().join("state");
-        fs::create_dir(&path).unwrap();
-        fs::set_permissions(&path, fs::Permissions::from_mode(0o777)).unwrap();
-        let error = StateDirectory::open(&path).err().expect("must be refused");
-        assert!(error.to_string().contains("chmod 700"), "{error}");
-    }
-
-    #[test]
-    fn links_and_pipes_in_the_place_of_its_parts_are_refused() {
-        let dir = tempfile::tempdir().unwrap();
-        let (path, elsewhere) = (dir.path().join("state"), dir.path().join("elsewhere"));
-        fs::create_dir(&elsewhere).unwrap();
-        let refused = |path: &Path| StateDirectory::open(path).err().expect("must be refused").to_string();
-        std::os::unix::fs::symlink(&elsewhere, &path).unwrap();
-        for path in [&path, &path.join(""), &path.join(".")] {
-            assert!(refused(path).contains("symbolic link"), "{}", path.display());
-        }
-        fs::remove_file(&path).unwrap();
-        fs::create_dir(&path).unwrap();
-        std::os::unix::fs::symlink(&elsewhere, path.join(STORE)).unwrap();
-        assert!(refused(&path).contains("store in it is not a directory"), "{}", refused(&path));
-        fs::remove_file(path.join(STORE)).unwrap();
-        fs::create_dir(path.join(INSTANCE)).unwrap();
-        assert!(refused(&path).contains("instance in it is not a file"), "{}", refused(&path));
-        assert_eq!(fs::read_dir(&elsewhere).unwrap().count(), 0);
-    }
-
-    #[test]
-    fn the_directory_is_private() {
-        let dir = tempfile::tempdir().unwrap();
-        let path = dir.path().join("deep/state");
-        let mode = || fs::metadata(&path).unwrap().permissions().mode() & 0o777;
-        drop(StateDirectory::open(&path).unwrap());
-        assert_eq!(mode(), 0o700);
-        fs::set_permissions(&path, fs::Permissions::from_mode(0o755)).unwrap();
-        let _open = StateDirectory::open(&path).unwrap();
-        assert_eq!(mode(), 0o700, "one that is ours is made private");
-    }
-
-    #[test]
-    fn a_directory_of_others_is_not_made_private() {
-        let dir = tempfile::tempdir().unwrap();
-        let path = dir.path().join("data");
-        let mode = || fs::metadata(&path).unwrap().permissions().mode() & 0o777;
-        fs::create_dir(&path).unwrap();
-        fs::set_permissions(&path, fs::Permissions::from_mode(0o755)).unwrap();
-        fs::write(path.join("README.md"), "of a checkout").unwrap();
-        fs::write(path.join("data.txt"), "somebody else's").unwrap();
-        let error = StateDirectory::open(&path).err().expect("must be refused");
-        assert!(
-            error.to_string().contains("data.txt") && error.to_string().contains("--state-dir"),
-            "{error}"
-        );
-        assert_eq!(mode(), 0o755);
-        fs::remove_file(path.join("data.txt")).unwrap();
-        drop(StateDirectory::open(&path).unwrap());
-        assert_eq!(mode(), 0o700);
     }
 
     #[test]

@@ -8,6 +8,7 @@ mod database;
 mod directory;
 mod error;
 mod overlay;
+mod private;
 mod tree;
 
 pub use checkpoint::{Checkpoint, Identity};

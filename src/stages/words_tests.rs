@@ -1,0 +1,159 @@
+//! Sentences about hours and nights.
+
+use super::*;
+use crate::hourly::parse_time;
+use crate::outlook::Observed;
+
+fn moment() -> Moment {
+    let time = |text: &str| parse_time(text).unwrap();
+    Moment {
+        time: time("2026-11-29T01:53:00Z"),
+        offset: -7 * 3_600,
+        observed: Some(Observed {
+            temperature_c: 3.0,
+            dew_point_c: Some(-9.0),
+            wet_bulb_c: Some(-3.4),
+            humidity_percent: Some(40.0),
+            wind_m_s: Some(1.1),
+        }),
+        night: Some(NightFacts {
+            limit_c: -2.0,
+            ends: time("2026-11-29T16:00:00Z"),
+            chance: Some(0.618),
+            p10_c: Some(-4.4),
+            p50_c: Some(-2.6),
+            p90_c: Some(-0.9),
+            lowest_at: Some(time("2026-11-29T13:00:00Z")),
+            lowest_so_far_c: Some(-2.04),
+            warnings: 20,
+            came_true: 16,
+            ..NightFacts::default()
+        }),
+        crop: None,
+    }
+}
+
+fn say(units: Units, zone: Option<&str>, transition: Transition, moment: &Moment) -> String {
+    Speech::new(units, zone, moment.offset).sentence(transition, moment, "SCOTTSDALE MUNI AP", "T <= 1.0")
+}
+
+#[test]
+fn a_warning_says_what_how_likely_when_and_how_often_it_was_right() {
+    assert_eq!(
+        say(Units::Metric, None, Transition::Expected, &moment()),
+        "Frost likely tonight at SCOTTSDALE MUNI AP: 62 % for -2.0 °C or less; lowest -2.6 °C (-4.4 to -0.9 in 8 of 10 such \
+         nights) about 06:00; wet bulb -3.4 °C; wind 1 m/s. Of the last 20 such warnings here 16 came true."
+    );
+    assert_eq!(
+        say(Units::Us, Some("America/New_York"), Transition::Expected, &moment()),
+        "Freeze likely tonight at SCOTTSDALE MUNI AP: 62 % for 28 °F or less; lowest 27 °F (24 to 30 in 8 of 10 such \
+         nights) about 8:00 AM; wet bulb 26 °F; wind 2 mph. Of the last 20 such warnings here 16 came true."
+    );
+}
+
+#[test]
+fn what_follows_a_warning() {
+    let say = |transition| say(Units::Metric, Some("America/Phoenix"), transition, &moment());
+    assert_eq!(
+        say(Transition::Confirmed),
+        "Frost at SCOTTSDALE MUNI AP: -2.0 °C at 18:53, at your limit of -2.0 °C."
+    );
+    assert!(
+        say(Transition::Withdrawn)
+            .starts_with("Withdrawn: frost at SCOTTSDALE MUNI AP is no longer expected: 62 %")
+    );
+    assert!(say(Transition::Stale).starts_with("No report from SCOTTSDALE MUNI AP since 18:53: whether"));
+    let mut moment = moment();
+    if let Some(night) = &mut moment.night {
+        night.lowest_so_far_c = Some(-0.4);
+    }
+    let averted = Speech::new(Units::Us, None, 0).sentence(Transition::Averted, &moment, "X", "");
+    assert_eq!(
+        averted,
+        "The night at X is over: the lowest was 31 °F, 3 °F above your limit of 28 °F. The warning did not come true."
+    );
+}
+
+#[test]
+fn an_hour_says_what_is_measured() {
+    let moment = Moment { night: None, ..moment() };
+    assert_eq!(
+        say(Units::Metric, None, Transition::Fired, &moment),
+        "3.0 °C at SCOTTSDALE MUNI AP at 18:53; wet bulb -3.4 °C; wind 1 m/s: T <= 1.0"
+    );
+    assert!(say(Units::Us, None, Transition::Resolved, &moment).starts_with("Over: 37 °F at"));
+    assert!(Units::Metric.degrees(-0.04) == "0.0 °C");
+}
+
+/// With a limit that will be crossed: now 32 °F at Portland.
+fn portland() -> Moment {
+    let time = |text: &str| parse_time(text).unwrap();
+    let night = NightFacts {
+        limit_c: 0.0,
+        chance: Some(0.85),
+        p10_c: Some(-5.0),
+        p50_c: Some(-1.7),
+        p90_c: Some(0.0),
+        lowest_at: Some(time("2014-12-31T14:41:00Z")),
+        crossing_at: Some(time("2014-12-31T04:06:00Z")),
+        lowest_so_far_c: Some(3.0),
+        warnings: 20,
+        came_true: 16,
+        ..NightFacts::default()
+    };
+    let time = time("2014-12-31T00:53:00Z");
+    let crop = Some("a sentence about a crop that is long".into());
+    Moment { time, offset: -8 * 3_600, night: Some(night), crop, ..moment() }
+}
+
+#[test]
+fn a_warning_says_when_the_limit_is_crossed_and_that_it_moved() {
+    let mut moment = portland();
+    let first = say(Units::Us, None, Transition::Expected, &moment);
+    assert!(
+        first.contains(
+            ": 85 % for 32 °F or less, from about 8 PM on; lowest 29 °F (23 to 32 in 8 of 10 such nights)"
+        ),
+        "{first}"
+    );
+    if let Some(night) = &mut moment.night {
+        night.crossing_before = night.crossing_at.map(|at| at + 5_400);
+    }
+    let again = say(Units::Us, None, Transition::Expected, &moment);
+    let expected = ", now from about 8 PM on, an hour and a half earlier than expected before; lowest";
+    assert!(again.contains(expected), "{again}");
+    let metric = say(Units::Metric, None, Transition::Expected, &moment);
+    assert!(metric.contains("now from about 20:00 on"), "{metric}");
+    // Where it has been crossed there is nothing to come.
+    moment.time += 4 * 3_600;
+    assert!(!say(Units::Us, None, Transition::Expected, &moment).contains("from about"));
+}
+
+#[test]
+fn an_sms_drops_the_least_important_first_and_never_the_limit() {
+    let fits = |room: usize| move |text: &str| text.chars().count() <= room;
+    let moment = portland();
+    let speech = Speech::new(Units::Us, None, moment.offset);
+    let say = |room: usize, place: &str| {
+        let text = speech.short_sentence(Transition::Expected, &moment, place, "", fits(room));
+        assert!(text.chars().count() <= room, "{text}");
+        text
+    };
+    let parts = ["Of the last 20", "wet bulb", "wind 2 mph", "(23 to 32)"];
+    for (room, kept) in [(300, 4), (190, 3), (150, 2), (133, 1), (118, 0)] {
+        let text = say(room, "PORTLAND INTL AP");
+        let found: Vec<bool> = parts.iter().map(|part| text.contains(part)).collect();
+        // The record goes first, the band last.
+        let expected: Vec<bool> = (0..4).map(|index| index >= 4 - kept).collect();
+        assert_eq!(found, expected, "{room}: {text}");
+        assert!(text.contains("85 % for 32 °F") && text.contains("from about 8 PM"), "{text}");
+    }
+    let shortest = "Freeze 85% for 32 °F tonight PORTLAND INTL AP, low 29 °F 6:41 AM, below 32 °F from 8 PM";
+    assert_eq!(say(100, "PORTLAND INTL AP"), shortest);
+    let long = say(100, &"Y".repeat(200));
+    assert!(long.starts_with("Freeze 85% for 32 °F tonight YYYY") && long.ends_with("from 8 PM"), "{long}");
+    for transition in [Transition::Withdrawn, Transition::Confirmed, Transition::Averted, Transition::Stale] {
+        let text = speech.short_sentence(transition, &moment, "PORTLAND INTL AP", "", fits(70));
+        assert!(text.contains("PORTLAND") && text.contains("32 °F"), "{text}");
+    }
+}
