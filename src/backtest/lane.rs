@@ -17,22 +17,22 @@ use crate::stages::count;
 use crate::stages::{Alert, Assemble, Remembered, StationIndex};
 
 /// A processor with what it works on.
-struct Part {
+pub(super) struct Part {
     stage: StageId,
     processor: Box<dyn Processor>,
     store: Store,
-    collector: Collector,
+    pub(super) collector: Collector,
     counts: Counts,
     offset: i64,
 }
 
 impl Part {
-    fn new(stage: StageId, processor: Box<dyn Processor>) -> Self {
+    pub(super) fn new(stage: StageId, processor: Box<dyn Processor>) -> Self {
         let (collector, counts) = (Collector::default(), Counts::default());
         Self { stage, processor, store: Store::in_memory(), collector, counts, offset: 0 }
     }
 
-    fn process(&mut self, key: &[u8], value: &[u8], now_ms: i64) {
+    pub(super) fn process(&mut self, key: &[u8], value: &[u8], now_ms: i64) {
         let record = Record {
             topic: "history",
             partition: 0,

@@ -72,7 +72,9 @@ fn make_private(path: &Path, me: Option<u32>) -> Result<(), String> {
 /// Refuses links, pipes and files of other users in the place of what frostline and sled write. Others cannot put them there
 /// any more, but could before the directory was private.
 fn check_parts(path: &Path, me: Option<u32>) -> Result<(), String> {
-    for (name, is_directory) in [(STORE, true), (INSTANCE, false), (INSTANCE_NEW, false), (DAMAGE_MARK, false)] {
+    for (name, is_directory) in
+        [(STORE, true), (INSTANCE, false), (INSTANCE_NEW, false), (DAMAGE_MARK, false)]
+    {
         // A link would have its target overwritten; to read from a pipe would wait for ever.
         let Ok(found) = fs::symlink_metadata(path.join(name)) else { continue };
         if if is_directory { !found.is_dir() } else { !found.is_file() } {
@@ -111,7 +113,9 @@ fn check_entry(name: &str, found: &fs::Metadata, me: Option<u32>) -> Result<(), 
         return Err(format!("{name} in it belongs to another user (uid {}): move it away", found.uid()));
     }
     if found.is_file() && found.nlink() > 1 {
-        return Err(format!("{name} in it is also a file elsewhere (a hard link): copy it instead, or move it away"));
+        return Err(format!(
+            "{name} in it is also a file elsewhere (a hard link): copy it instead, or move it away"
+        ));
     }
     Ok(())
 }
