@@ -184,6 +184,8 @@ impl Sought {
         let Some(placed) = rules.place_nearest(&self.rule, self.near, nearest.station) else { return };
         let (rule, station, km) = (&*self.rule.id, nearest.station, nearest.km);
         let name = nearest.name.as_deref().unwrap_or_default();
+        // Outlooks are made of the hours, which rules are tried on.
+        let topic = if self.rule.needs() == Needs::Hours { "noaa-hourly" } else { topic };
         let advice = format!("frostline rules backtest --topic {topic} --alerts");
         tracing::info!(
             rule,

@@ -16,7 +16,7 @@ use crate::stages;
 use crate::stages::{Alert, Assemble, Remembered, StationIndex};
 
 /// A stage's processor, run beside the clock of now.
-fn driver(stage: StageId, processor: Box<dyn Processor>, now_ms: i64) -> TestDriver {
+pub(super) fn driver(stage: StageId, processor: Box<dyn Processor>, now_ms: i64) -> TestDriver {
     let mut driver = TestDriver::new(stage, processor);
     driver.now_ms = now_ms;
     driver
@@ -29,7 +29,8 @@ fn note(done: Result<(), StateError>) {
     }
 }
 
-fn process(driver: &mut TestDriver, key: &[u8], value: &[u8]) {
+/// Pipes a record in.
+pub(super) fn process(driver: &mut TestDriver, key: &[u8], value: &[u8]) {
     note(driver.pipe_bytes(Some(key), Some(value), NO_HEADERS).map(drop));
 }
 

@@ -6,12 +6,14 @@
 
 mod input;
 mod lane;
+mod moments;
 mod report;
 mod stats;
 
 use std::sync::{Arc, Mutex, PoisonError};
 
 pub use input::{Feed, Input, ReadFile};
+pub use moments::{MomentRule, MomentStats, run_moments};
 pub use report::{Change, Difference, Picture};
 pub use stats::{Longest, Month, RuleStats, Stats, Summary};
 

@@ -8,11 +8,12 @@ use clap::{Args, Subcommand};
 use frostline_engine::RecordSize;
 use frostline_engine::kafka::{ClientSettings, GroupProtocol, GroupSettings, TransactionSettings};
 
-use super::output::{BOLD, GREEN};
+use super::output::{BOLD, GREEN, YELLOW};
 use super::{Common, Failed, output};
 use crate::app;
 use crate::config::{Config, is_reference, is_sensitive, topic};
 use crate::notify::Sender;
+use crate::publishing::unsent;
 use crate::rules::{Channel, Condition, RuleFile, Scope};
 use crate::stages;
 
@@ -65,14 +66,24 @@ fn check(common: &Common, config: &Config) -> Result<(), Failed> {
     if let Some(file) = file.as_ref().filter(|_| config.notify.is_on()) {
         check_subscribers(config, file)?;
     }
+    let warning = file.as_ref().and_then(|file| {
+        let has_own = file.rules.iter().any(|(definition, _)| definition.email.is_some());
+        unsent(config, &file.subscribers, has_own)
+    });
     let rules = file.map(|file| file.rules.len());
     let protocol = ClientSettings::new(&config.kafka)?.group_protocol();
     let note = (protocol == GroupProtocol::Consumer).then_some(BROKERS_SESSION);
     if common.json {
-        return Ok(output::json(&serde_json::json!({ "ok": true, "rules": rules, "note": note }))?);
+        let warnings: Vec<String> = warning.into_iter().collect();
+        return Ok(output::json(
+            &serde_json::json!({ "ok": true, "rules": rules, "warnings": warnings, "note": note }),
+        )?);
     }
     if let Some(note) = note {
         output::note(&format!("{BOLD}note:{BOLD:#} {note}"));
+    }
+    if let Some(reason) = warning {
+        output::note(&format!("{YELLOW}warning{YELLOW:#}  {reason}"));
     }
     let file = match (&common.config, rules) {
         (_, Some(rules)) => format!("{rules} rules in {}", path.display()),

@@ -36,6 +36,6 @@ pub use form::{Form, Kind};
 pub use open::{is_stdin, open};
 pub use plan::{OnBad, OnRecord, Order, Place, Plan, Watch};
 pub use read_settings::{Expected, ReadSettings};
-pub use reader::{Bad, Flow, Given, Item, read, read_in};
+pub use reader::{Bad, Flow, Given, Item, kind_of, read, read_in};
 pub use selection::{Selection, date_of, is_hourly, station_of, time_of};
 pub use units::Units;

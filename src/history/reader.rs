@@ -61,6 +61,16 @@ pub fn read(
     read_in(&ReadSettings { expected, ..ReadSettings::default() }, path, position, stop, visit)
 }
 
+/// How often the observations of a file were made, by its first bytes; `None` where they do not show it, as of documents.
+///
+/// # Errors
+/// Where it cannot be opened.
+pub fn kind_of(path: &Path) -> anyhow::Result<Option<Kind>> {
+    let mut input = open_until(path, Arc::default(), &Arc::default())?;
+    let start = input.fill_buf().with_context(|| format!("{} cannot be read", path.display()))?;
+    Ok(Form::of(start).kind())
+}
+
 /// As [`read`], with other settings.
 ///
 /// # Errors

@@ -14,7 +14,7 @@ use serde_json::{Value, json};
 pub use difference::{Change, place};
 pub use live::Live;
 pub use plan::{Outcome, Plan, plan, plan_removal};
-pub use warnings::{Known, by_id, warnings};
+pub use warnings::{Known, by_id, unsent, warnings};
 
 use crate::rules::{Key, Mistake};
 

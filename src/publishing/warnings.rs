@@ -1,13 +1,13 @@
 //! What looks wrong with rules that can be used: probably they are not meant so.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use super::placement::{self, Placement};
 use crate::config::Config;
 use crate::noaa::{Station, StationId};
 use crate::rules::{
     Channel, Evaluator, Feed, MISTAKES_MAX, Mistake, Near, Needs, Place, Problem, Reporting, Rule, RuleFile,
-    Verdict, far, lint,
+    Subscriber, Verdict, far, lint,
 };
 use crate::stages::DeliverSettings;
 
@@ -140,6 +140,32 @@ fn of_near(near: &Near, rule: &Rule, reporting: &Reporting, placement: Option<&P
     }
 }
 
+/// That no message is sent, although subscribers have addresses, or a rule has one of its own: no channel is configured at
+/// all. `None` where there is a channel, or no address.
+pub fn unsent<'a>(
+    config: &Config,
+    subscribers: impl IntoIterator<Item = &'a Subscriber>,
+    has_own_address: bool,
+) -> Option<String> {
+    if config.notify.is_on() {
+        return None;
+    }
+    let settings = config.deliver_settings();
+    let missing = subscribers.into_iter().flat_map(|subscriber| settings.channels_and_missing(subscriber).1);
+    let mut sections: BTreeSet<String> = missing.map(|(_, section)| section).collect();
+    if has_own_address {
+        sections.insert(Channel::Email.section(""));
+    }
+    let sections: Vec<String> = sections.into_iter().collect();
+    (!sections.is_empty()).then(|| {
+        format!(
+            "no message is sent: the rules have addresses, but the configuration has no {}; without a channel alerts are \
+             only written to their topic. Add the section, then try `frostline notify test`",
+            sections.join(" and no ")
+        )
+    })
+}
+
 /// Subscribers with addresses of channels that are not configured.
 fn unreachable_by(channels: &DeliverSettings, file: &RuleFile) -> Vec<Mistake> {
     let of_subscriber = |(index, subscriber)| {
@@ -153,4 +179,23 @@ fn unreachable_by(channels: &DeliverSettings, file: &RuleFile) -> Vec<Mistake> {
         })
     };
     file.subscribers.iter().enumerate().flat_map(of_subscriber).take(MISTAKES_MAX).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn addresses_without_any_channel_are_reported() {
+        let subscriber = |json: &str| serde_json::from_str::<Subscriber>(json).unwrap();
+        let anna = subscriber(r#"{"id":"anna","email":"anna@example.org","phone":"+15551234567"}"#);
+        let mut config = Config::default();
+        let reason = unsent(&config, [&anna], false).unwrap();
+        assert!(reason.contains("no [notify.email] and no [notify.sms];"), "{reason}");
+        assert!(!reason.contains("example.org"), "addresses are not repeated");
+        assert!(unsent(&config, [], true).is_some_and(|reason| reason.contains("[notify.email]")));
+        assert_eq!(unsent(&config, [], false), None);
+        config.notify.ntfy = Some(crate::config::NtfyConfig::default());
+        assert_eq!(unsent(&config, [&anna], true), None, "what is missing then is found for each subscriber");
+    }
 }

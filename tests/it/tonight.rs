@@ -19,6 +19,7 @@ pub fn tests() -> Vec<Test> {
             real,
             daemon_and_back_test,
         ),
+        test("the_section_tonight_of_the_readme_works_word_for_word", real, section_tonight),
         test("a_back_test_of_nights_refuses_what_it_cannot_use", &[Needs::Data], refusals),
     ]
 }
@@ -122,6 +123,7 @@ fn daemon_and_back_test() {
     quiet.frostline().args(["replay", "--topic", "noaa-hourly"]).path(&weeks).run().expect_code(0);
     let summary = run(&quiet, dir.path(), "state").run().expect_code(0).summary();
     assert_eq!((&summary["outlooks"], &summary["alerts"]), (&Value::from(0), &Value::from(0)), "{summary}");
+    same_alerts_as_rules_backtest(&weeks, dir.path(), &alerts);
     check_score(&quiet);
     check_explain(&quiet, dir.path(), &alerts);
 }
@@ -164,7 +166,10 @@ fn check_alerts(alerts: &BTreeMap<String, String>) {
     assert!(count("averted") + count("withdrawn") > 0, "{alerts:#?}");
     let expected = alerts.iter().find(|(id, _)| id.ends_with("/expected")).unwrap().1;
     assert!(
-        expected.starts_with("Frost ") && expected.contains(" % for 0.0 °C or less; lowest "),
+        expected.starts_with("Frost ")
+            && expected.contains(" % for 0.0 °C or less")
+            && expected.contains("; lowest ")
+            && expected.contains("in 8 of 10 such nights"),
         "{expected}"
     );
 }
@@ -190,6 +195,66 @@ fn same_as_back_test(weeks: &Path, records: &[Value]) {
         let outcome = records.iter().find(|record| record["outcome"]["night"]["date"] == night["night"]);
         assert_eq!(outcome.unwrap()["outcome"]["lowest_c"], night["observed"]);
     }
+}
+
+/// The alerts are those that `rules backtest` finds in the same hours.
+fn same_alerts_as_rules_backtest(weeks: &Path, dir: &Path, alerts: &BTreeMap<String, String>) {
+    let command = Frostline::new().args(["rules", "backtest", "--alerts", "--json", "--stations"]);
+    let lines = command.path(&data(INVENTORY_2024)).path(weeks).in_dir(dir).run().expect_code(0).json_lines();
+    let text = |line: &Value, name: &str| line[name].as_str().unwrap_or_default().to_owned();
+    let tried = lines.iter().filter(|line| line["alert_id"].is_string());
+    let tried: BTreeMap<String, String> =
+        tried.map(|line| (text(line, "alert_id"), text(line, "message"))).collect();
+    assert_eq!(*alerts, tried);
+    let night = &lines.iter().find(|line| line["rule"] == "tonight").unwrap()["result"];
+    assert!(night["warnings"]["came_true"].as_u64().unwrap() > 15, "{night}");
+    assert_eq!(lines.last().unwrap()["stations"], 1, "the sums come last");
+}
+
+/// The commands of the README's section, on files with NOAA's data.
+fn section_tonight() {
+    let dir = tempfile::tempdir().unwrap();
+    for (name, file) in [
+        ("ghcnd-stations.txt", INVENTORY_2024),
+        ("ghcnd-countries.txt", "ghcnd-countries.txt"),
+        ("ghcnd-states.txt", "ghcnd-states.txt"),
+        ("GHCNh_USW00014734_2013.psv", NEWARK),
+    ] {
+        std::fs::copy(data(file), dir.path().join(name)).unwrap();
+    }
+    let readme = Path::new(env!("CARGO_MANIFEST_DIR")).join("README.md");
+    let readme = std::fs::read_to_string(readme).unwrap();
+    let section = readme.split("\n## Tonight\n").nth(1).unwrap();
+    let commands = section.split("```sh\n").nth(1).unwrap().split("```").next().unwrap();
+    let commands = commands.lines().filter_map(|line| line.strip_prefix("frostline "));
+    let topics = Topics::unmade();
+    let run = |command: &str| {
+        let words = command.split(" #").next().unwrap_or_default().split_whitespace();
+        topics.frostline().args(words).in_dir(dir.path()).run().expect_code(0)
+    };
+    let mut outcomes = Vec::new();
+    for command in commands {
+        outcomes.push((command, run(command)));
+        if command.starts_with("topics create") {
+            let early = run("outlook score");
+            assert!(early.err.contains("no night has been scored yet"), "{early}");
+        }
+    }
+    let of = |name: &str| &outcomes.iter().find(|(command, _)| command.starts_with(name)).unwrap().1;
+    let new = of("rules new");
+    assert!(new.err.contains("NEWARK") && new.err.contains("km away"), "{new}");
+    assert!(new.err.contains("no [notify.email]") && of("run").err.contains("no [notify.email]"), "{new}");
+    assert!(of("alerts").out.contains("frost-tonight"), "{}", of("alerts"));
+    assert!(of("alerts").out.contains("32 °F"), "the limit is in the rule's unit\n{}", of("alerts"));
+    // The back-test and the daemon count the same.
+    let number = |text: &str, before: &str| -> u64 {
+        let at = text.split(before).next().unwrap();
+        at.split_whitespace().last().unwrap().parse().unwrap_or_else(|_| panic!("{before}: {text}"))
+    };
+    let score = of("outlook score");
+    let warnings = score.out.lines().find(|line| line.starts_with("frost-tonight")).unwrap();
+    assert_eq!(number(&new.err, " reached 32"), number(warnings, " came true"), "{new}{score}");
+    assert!(number(warnings, " came true") > 60, "{score}");
 }
 
 fn check_score(topics: &Topics) {

@@ -7,7 +7,7 @@ use super::source;
 use crate::app::AppOptions;
 use crate::config::Config;
 use crate::publishing::placement::{self, Placement};
-use crate::publishing::{Live, PublishError, by_id};
+use crate::publishing::{Live, PublishError, by_id, unsent};
 use crate::rules::{Conditions, Near, Published, Rule, RuleSet};
 use crate::stages;
 
@@ -34,6 +34,7 @@ pub(in super::super) async fn load(config: &Config, stages: &[StageId]) -> Resul
 }
 
 async fn of_file(config: &Config, mut rules: Published) -> Result<RuleSet, Failed> {
+    warn_about_channels(config, &rules);
     let mut conditions = Conditions::default();
     let is_filtered = placement::is_filtered(config) && !rules.rules.is_empty();
     if rules.asks_for_nearest() || is_filtered {
@@ -61,6 +62,7 @@ async fn of_topic(config: &Config) -> Result<RuleSet, Failed> {
             nearest.into_iter().for_each(|nearest| rules.note_nearest(&rule, near, nearest.station));
         }
     }
+    warn_about_channels(config, &published);
     warn_about_places(config, &live, &published)?;
     Ok(rules)
 }
@@ -76,6 +78,14 @@ fn without_station(published: &Published, conditions: &mut Conditions) -> Vec<(R
         }
     }
     found
+}
+
+/// Warns once that no message is sent, although there are addresses.
+fn warn_about_channels(config: &Config, rules: &Published) {
+    let has_own = rules.rules.values().any(|rule| rule.definition.email.is_some());
+    if let Some(reason) = unsent(config, rules.subscribers.values(), has_own) {
+        tracing::warn!("{reason}");
+    }
 }
 
 /// Warns about rules that cannot fire here, or watch a station that is far away.

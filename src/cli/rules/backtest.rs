@@ -12,8 +12,8 @@ use super::super::file_output::FileOutput;
 use super::super::history_arguments::check_period;
 use super::super::output::{BOLD, CYAN, DIM, GREEN, RED, YELLOW};
 use super::super::{Common, Failed, output, topics};
-use super::StationFiles;
-use super::source;
+use super::moments::{self, Rest};
+use super::{StationFiles, source};
 use crate::backtest::{self, Change, Difference, Feed, Input, Picture, RuleStats, Setting, Stats};
 use crate::config::Config;
 use crate::history;
@@ -26,10 +26,12 @@ Examples:
   frostline rules backtest 2016.csv.gz --rules rules.toml --stations ghcnd-stations.txt
   frostline rules backtest 2016.csv.gz --rules new.toml --against live --from 2016-10-01
   frostline rules backtest --topic noaa-json --rules rules.toml --html backtest.html
+  frostline rules backtest KEWR-2013.csv.gz --rules rules.toml --stations ghcnd-stations.txt    nights and hours
   frostline rules backtest 2016.csv.gz --json | tail -1          the sums as one JSON line
 
 Files are NOAA's by_year CSV or enriched observations, one JSON object a line, plain or gzipped. Without
---stations nothing is known of a station but its id, which is enough for rules that name theirs.";
+--stations nothing is known of a station but its id, which is enough for rules that name theirs. Rules over nights and
+hours are tried on the files of hourly observations, or on --topic noaa-hourly, through outlook and watch.";
 
 /// Most rules that are shown to people; --json gives all.
 const SHOWN_MAX: usize = 40;
@@ -41,7 +43,7 @@ pub(super) struct BacktestArguments {
     /// Files of history
     #[arg(required_unless_present = "topic")]
     files: Vec<PathBuf>,
-    /// A topic instead: noaa-json, noaa-csv-raw or any with such records
+    /// A topic instead: noaa-json, noaa-csv-raw, noaa-hourly or any with such records
     #[arg(long, value_name = "TOPIC", conflicts_with = "files")]
     topic: Option<String>,
     /// The rule file, or `live` for the published rules [default: alert.rules of the configuration]
@@ -81,18 +83,30 @@ pub(super) async fn backtest(common: &Common, arguments: &BacktestArguments) -> 
     let keep = arguments.keep_failed_quality.then(|| "true".to_owned());
     let config = common.load(&[("assemble.keep_failed_quality", keep)])?;
     let started = Instant::now();
-    let mut rules = source::rules(&config, arguments.rules.as_deref()).await?;
+    let rules = source::rules(&config, arguments.rules.as_deref()).await?;
     let mut against = match &arguments.against {
-        Some(path) => Some(source::rules(&config, Some(path)).await?),
+        Some(path) => Some(moments::of_days(&source::rules(&config, Some(path)).await?)),
         None => None,
     };
     check_period(arguments.from, arguments.to)?;
-    let history = History::open(&config, arguments).await?;
+    let asked = moments::Asked {
+        files: &arguments.files,
+        topic: arguments.topic.as_deref(),
+        stations: &arguments.stations,
+        period: (arguments.from, arguments.to),
+        prints: arguments.alerts,
+    };
+    let Rest::Days(files, mut rules) = moments::backtest(common, &config, &asked, &rules).await? else {
+        if arguments.html.is_some() || arguments.svg.is_some() || arguments.against.is_some() {
+            output::note("--html, --svg and --against are about rules over days: there is nothing to show");
+        }
+        return Ok(());
+    };
+    let history = History::open(&config, arguments.topic.as_deref(), &files).await?;
     let stations = history.stations(&config, &arguments.stations).await?;
     for rules in [Some(&rules), against.as_ref()].into_iter().flatten() {
         check_needs(rules, stations.is_some() || arguments.topic.is_some())?;
     }
-    note_moments(&rules);
     let setting = source::setting(&config, stations.as_deref())?;
     let setting = Setting { from: arguments.from, to: arguments.to, ..setting };
     for rules in [Some(&mut rules), against.as_mut()].into_iter().flatten() {
@@ -131,19 +145,6 @@ pub(in super::super) fn check_needs(rules: &Published, knows_stations: bool) -> 
     }
 }
 
-/// Says which rules cannot be tried on days.
-fn note_moments(rules: &Published) {
-    let mut conditions = Conditions::default();
-    for (id, rule) in &rules.rules {
-        if rule.compile(&mut conditions).is_ok_and(|rule| rule.feed() != crate::rules::Feed::Day) {
-            output::note(&format!(
-                "{YELLOW}warning{YELLOW:#}  rule `{id}` is about hours or nights and is not tried here: see `frostline \
-                 outlook backtest`"
-            ));
-        }
-    }
-}
-
 /// What is done with each alert.
 #[derive(Clone, Copy)]
 struct EachAlert {
@@ -159,9 +160,9 @@ pub(in super::super) enum History {
 }
 
 impl History {
-    async fn open(config: &Config, arguments: &BacktestArguments) -> Result<Self, Failed> {
-        match &arguments.topic {
-            None => Self::of_files(&arguments.files),
+    async fn open(config: &Config, topic: Option<&str>, files: &[PathBuf]) -> Result<Self, Failed> {
+        match topic {
+            None => Self::of_files(files),
             Some(topic) => Self::of_topic(config, topic).await,
         }
     }
@@ -260,7 +261,7 @@ impl History {
     }
 }
 
-fn print_alert(common: &Common, alert: &serde_json::Value) -> std::io::Result<()> {
+pub(super) fn print_alert(common: &Common, alert: &serde_json::Value) -> std::io::Result<()> {
     let text = |name: &str| alert[name].as_str().unwrap_or_default();
     if common.json {
         return output::json(&serde_json::json!({

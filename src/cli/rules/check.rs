@@ -10,7 +10,7 @@ use super::StationFiles;
 use super::source;
 use crate::backtest::{self, Input};
 use crate::config::Config;
-use crate::publishing::{Known, Live, by_id, warnings};
+use crate::publishing::{Known, Live, by_id, unsent, warnings};
 use crate::rules::{Conditions, Mistake, RuleFile};
 
 const EXAMPLES: &str = "\
@@ -22,7 +22,8 @@ Examples:
 
 Exit code 1 where anything was found. A mistake keeps a file from being used; a warning is about a rule
 that is probably a mistake: another unit, never or always true, a station that is unknown, does not report that,
-does not get through filter.where, or is far away.";
+does not get through filter.where, or is far away. That addresses have no channel in the configuration is a warning
+on stderr, which does not fail the check.";
 
 /// Find all mistakes in a rule file; exit code 1 where there are any
 #[derive(Args)]
@@ -67,6 +68,11 @@ pub(super) async fn check(common: &Common, arguments: &CheckArguments) -> Result
     let known = known(&config, arguments, live.as_ref())?.with_config(&config);
     let warnings = warnings(&rules, &known);
     warnings.iter().try_for_each(|warning| print(common, file, warning, false))?;
+    let has_own = rules.rules.iter().any(|(definition, _)| definition.email.is_some());
+    if let Some(reason) = unsent(&config, &rules.subscribers, has_own) {
+        // Of the configuration, not of the file: it does not fail the check.
+        output::note(&format!("{YELLOW}warning{YELLOW:#}  {reason}"));
+    }
     let (count, name) = (rules.rules.len(), file.display().to_string());
     if common.json {
         output::json(

@@ -4,6 +4,7 @@ mod apply;
 pub(super) mod at_start;
 mod backtest;
 mod check;
+mod moments;
 mod new;
 pub(super) mod source;
 mod view;

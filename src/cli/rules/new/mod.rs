@@ -1,0 +1,263 @@
+//! `frostline rules new`: writes a rule for a place, and says what it would have done.
+
+mod draft;
+mod limit;
+
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use clap::Args;
+
+use super::super::history_arguments::station;
+use super::super::outlook::{ByStation, read_hours};
+use super::super::output::{BOLD, YELLOW};
+use super::super::station_search::point;
+use super::super::{Common, Failed, output};
+use super::moments::{reporting, warned};
+use super::{StationFiles, source};
+use crate::backtest::run_moments;
+use crate::config::Config;
+use crate::hourly::iso_time;
+use crate::noaa::{Element, Station, StationId};
+use crate::publishing::{Live, unsent};
+use crate::rules::{Conditions, Near, Nearest, Needs, Reporting, RuleFile, RuleSet, far, km_between, lint};
+use draft::{Draft, Request, draft};
+use limit::Limit;
+
+const EXAMPLES: &str = "\
+Examples:
+  frostline rules new --near 33.61,-111.92 --below 28F --tonight --email anna@example.org
+  frostline rules new --near 40.7,-74.2 --below=-2C --tonight --data KEWR-2013.csv.gz --stations ghcnd-stations.txt
+  frostline rules new --station USW00003192 --below 32F --id frost --out rules.toml
+
+The station is the nearest one that reports what the rule needs: in the files of --data, else on the broker.";
+
+/// How many stations of the files are named that are not the watched one.
+const FILE_STATIONS_MAX: usize = 5;
+
+/// Write a rule for a place
+#[derive(Args)]
+#[command(after_help = EXAMPLES)]
+pub(super) struct NewArguments {
+    /// The place: the nearest station that reports is watched
+    #[arg(long, value_name = "LAT,LON", value_parser = point, allow_hyphen_values = true)]
+    near: Option<(f64, f64)>,
+    /// How high the place is, in metres: the station's difference is shown
+    #[arg(long, value_name = "METRES", requires = "near", allow_hyphen_values = true)]
+    elevation: Option<f64>,
+    /// This station
+    #[arg(long, value_name = "ID", value_parser = station, conflicts_with = "near", required_unless_present = "near")]
+    station: Option<StationId>,
+    /// The limit with its unit, as in 28F or -2C
+    #[arg(long, value_name = "LIMIT", allow_hyphen_values = true)]
+    below: Limit,
+    /// Warn in the evening before, from hourly observations, instead of after the day
+    #[arg(long)]
+    tonight: bool,
+    /// Who gets it: becomes a subscriber
+    #[arg(long, value_name = "ADDRESS")]
+    email: Option<String>,
+    /// The rule's id [default: frost-tonight or frost, with a number where --out has it already]
+    #[arg(long, value_name = "ID")]
+    id: Option<String>,
+    /// Files of hourly observations: says what the rule would have done (may be repeated)
+    #[arg(long, value_name = "FILE", requires = "stations")]
+    data: Vec<PathBuf>,
+    #[command(flatten)]
+    stations: StationFiles,
+    /// Append to this rule file instead of printing
+    #[arg(long, value_name = "FILE")]
+    out: Option<PathBuf>,
+}
+
+pub(super) async fn new(common: &Common, arguments: &NewArguments) -> Result<(), Failed> {
+    let config = common.load(&[])?;
+    let needs = if arguments.tonight { Needs::Hours } else { Needs::Elements(vec![tmin()?]) };
+    let (reporting, hours) = match arguments.data.is_empty() {
+        true => (of_broker(&config, arguments).await?, ByStation::new()),
+        false => of_files(arguments).await?,
+    };
+    let watched = watched(arguments, &reporting, &needs);
+    let existing = match &arguments.out {
+        Some(path) if path.exists() => source::read_rule_file(path)?,
+        _ => String::new(),
+    };
+    let draft = draft(&arguments.request(), watched.as_ref(), &existing).map_err(|reason| {
+        let out = arguments.out.as_ref().map(|out| format!("{}: ", out.display())).unwrap_or_default();
+        Failed::Usage(anyhow::anyhow!("{out}{reason}"))
+    })?;
+    describe(arguments, &needs, watched.as_ref());
+    describe_files(arguments, watched.as_ref(), &hours)?;
+    would_have_done(&config, arguments, &draft, watched.as_ref(), &hours)?;
+    warn(&config, &draft);
+    let Some(path) = &arguments.out else { return Ok(output::line(draft.text.trim())?) };
+    append(path, &draft.text)?;
+    if let Some(subscriber) = &draft.reused {
+        output::note(&format!("subscriber `{subscriber}` has this address already and gets its alerts too"));
+    }
+    output::note(&format!(
+        "appended rule `{}` to {}: publish it with `frostline rules apply`, or restart the daemon",
+        draft.id,
+        path.display()
+    ));
+    Ok(())
+}
+
+impl NewArguments {
+    fn request(&self) -> Request<'_> {
+        Request {
+            id: self.id.as_deref(),
+            email: self.email.as_deref(),
+            near: self.near.map(|point| (point, self.elevation)),
+            station: self.station,
+            below: self.below,
+            tonight: self.tonight,
+        }
+    }
+}
+
+/// What `rules check` would say of the new rule, and that nobody would be notified.
+fn warn(config: &Config, draft: &Draft) {
+    let rule = draft.file.rules.iter().find(|(definition, _)| definition.id == draft.id);
+    let problems = rule.map(|(_, rule)| lint(rule)).unwrap_or_default();
+    let reasons = problems.into_iter().map(|problem| problem.message);
+    for reason in reasons.chain(unsent(config, &draft.file.subscribers, false)) {
+        output::note(&format!("{YELLOW}warning{YELLOW:#}  {reason}"));
+    }
+}
+
+fn tmin() -> Result<Element, Failed> {
+    Element::parse(b"TMIN").ok_or_else(|| Failed::Working(anyhow::anyhow!("TMIN is not an element")))
+}
+
+/// What stations report on the broker. For a station that is named nothing needs to be known.
+async fn of_broker(config: &Config, arguments: &NewArguments) -> Result<Reporting, Failed> {
+    if arguments.near.is_none() {
+        return Ok(Reporting::default());
+    }
+    Ok(Live::connect(config).await?.reporting()?)
+}
+
+/// What stations report in the files, and their hours.
+async fn of_files(arguments: &NewArguments) -> Result<(Reporting, ByStation), Failed> {
+    let stations = arguments.stations.read()?.unwrap_or_default();
+    let (hours, _) = read_hours(&arguments.data, "rules new --data").await?;
+    Ok((reporting(&hours, &stations), hours))
+}
+
+/// The station that the rule will watch.
+fn watched(arguments: &NewArguments, reporting: &Reporting, needs: &Needs) -> Option<Nearest> {
+    match (arguments.near, arguments.station) {
+        (Some((lat, lon)), _) => {
+            let near = Near { lat, lon, max_km: None, elevation: arguments.elevation };
+            reporting.nearest(&near, needs)
+        }
+        (None, station) => station.map(|station| Nearest { station, name: None, km: 0.0, higher_by_m: None }),
+    }
+}
+
+fn describe(arguments: &NewArguments, needs: &Needs, watched: Option<&Nearest>) {
+    let Some(found) = watched else {
+        let near = if arguments.data.is_empty() { "" } else { " in these files" };
+        return output::note(&format!(
+            "{YELLOW}warning{YELLOW:#}  no station near that place reports {needs}{near} yet: the daemon looks for one as \
+             observations come"
+        ));
+    };
+    if arguments.near.is_none() {
+        return;
+    }
+    let height = match found.higher_by_m {
+        Some(metres) if metres < 0.0 => format!(", {} m lower", -metres),
+        Some(metres) => format!(", {metres} m higher"),
+        None => String::new(),
+    };
+    let name = found.name.as_deref().unwrap_or_default();
+    output::note(&format!("watches {BOLD}{name}{BOLD:#} ({}), {} km away{height}", found.station, found.km));
+    if let Some(reason) = far(found) {
+        output::note(&format!("{YELLOW}warning{YELLOW:#}  {reason}"));
+    }
+}
+
+/// Where the files hold nothing of the watched station: what they hold instead.
+fn describe_files(
+    arguments: &NewArguments,
+    watched: Option<&Nearest>,
+    hours: &ByStation,
+) -> Result<(), Failed> {
+    if hours.is_empty() || watched.is_some_and(|watched| hours.contains_key(&watched.station)) {
+        return Ok(());
+    }
+    let stations = arguments.stations.read()?.unwrap_or_default();
+    let of = |id: &StationId| stations.iter().find(|station| station.id == *id);
+    let here = arguments.near.or_else(|| place(of(&watched?.station)?));
+    let shown = hours.keys().take(FILE_STATIONS_MAX).map(|id| match of(id) {
+        Some(station) => held(station, here),
+        None => format!("station {id}, which is not in the station file"),
+    });
+    let more = hours.len().saturating_sub(FILE_STATIONS_MAX);
+    let more = if more > 0 { format!(" and {more} more") } else { String::new() };
+    let shown = shown.collect::<Vec<_>>().join("; ");
+    output::note(&format!("{YELLOW}warning{YELLOW:#}  the files of --data hold {shown}{more}"));
+    Ok(())
+}
+
+/// A station of the files, and how far away it is.
+fn held(station: &Station, here: Option<(f64, f64)>) -> String {
+    let distance =
+        here.zip(place(station)).map(|(here, there)| format!(", {:.0} km away", km_between(here, there)));
+    format!("{} ({}){}", station.name, station.id, distance.unwrap_or_default())
+}
+
+fn place(station: &Station) -> Option<(f64, f64)> {
+    let (lat, lon) = (station.location.lat, station.location.lon);
+    (lat.is_finite() && lon.is_finite()).then_some((lat, lon))
+}
+
+/// What the rule would have done: the daemon's own stages over the station's hours.
+fn would_have_done(
+    config: &Config,
+    arguments: &NewArguments,
+    draft: &Draft,
+    watched: Option<&Nearest>,
+    hours: &ByStation,
+) -> Result<(), Failed> {
+    let hours = watched.and_then(|watched| hours.get_key_value(&watched.station));
+    let Some((station, hours)) = hours.filter(|_| arguments.tonight) else { return Ok(()) };
+    // Without the other rules of the file. The draft has been read before.
+    let Ok(file) = RuleFile::parse(&draft.text, &mut Conditions::default(), &|_| true) else { return Ok(()) };
+    let setting = source::setting(config, arguments.stations.read()?.as_deref())?;
+    let dates = [hours.first(), hours.last()].map(|hour| {
+        hour.map(|hour| iso_time(hour.time).chars().take(10).collect::<String>()).unwrap_or_default()
+    });
+    let hours = ByStation::from([(*station, hours.clone())]);
+    let stats = run_moments(&hours, &Arc::new(RuleSet::of_file(file)), &setting, &mut |_| ());
+    let Some(rule) = stats.rules.get(&draft.id) else { return Ok(()) };
+    if let Some(sums) = &rule.warnings {
+        let warned = warned(sums, &arguments.below.shown(), rule.messages);
+        output::note(&format!("from {} to {} it would have {warned}", dates[0], dates[1]));
+    }
+    Ok(())
+}
+
+fn append(path: &PathBuf, text: &str) -> Result<(), Failed> {
+    use std::io::Write;
+    let open = std::fs::OpenOptions::new().create(true).append(true).open(path);
+    let write = open.and_then(|mut file| file.write_all(text.as_bytes()));
+    write.map_err(|error| Failed::Working(anyhow::anyhow!("{} cannot be written: {error}", path.display())))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::noaa::Codes;
+
+    #[test]
+    fn a_station_elsewhere_is_named_with_its_distance() {
+        let line = b"USW00024229  45.5908 -122.6003    5.8 OR PORTLAND INTL AP                       72698";
+        let (countries, states) = (Codes::parse(&b"US United States"[..]), Codes::parse(&b"OR OREGON"[..]));
+        let station = Station::parse_line(line, &countries.unwrap(), &states.unwrap()).unwrap();
+        assert_eq!(held(&station, Some((40.7, -74.2))), "PORTLAND INTL AP (USW00024229), 3904 km away");
+        assert_eq!(held(&station, None), "PORTLAND INTL AP (USW00024229)");
+    }
+}
