@@ -177,7 +177,7 @@ pub fn topology(config: &Config, ingredients: &Ingredients) -> Result<Topology, 
     builder.build().map_err(|error| StartError::Usage(error.to_string()))
 }
 
-/// What sources are told of stations and rules.
+/// What sources know of stations and rules.
 fn known_to_sources(config: &Config, stations: Arc<StationIndex>, rules: Arc<RuleSet>) -> Known {
     let airports = Arc::clone(&stations);
     let needs: &[&str] = if config.alert.rule_file().is_none() { &[STATIONS, RULES] } else { &[STATIONS] };

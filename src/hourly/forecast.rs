@@ -8,7 +8,7 @@ use crate::noaa::{Date, StationId};
 
 /// Lowest temperatures that are believed, in °C.
 const LOWEST_C: std::ops::RangeInclusive<f64> = -95.0..=60.0;
-/// What tells a forecast from an observation, where both are in one topic.
+/// Marks a forecast, where observations are in the same topic.
 const MARK: &[u8] = b"\"forecast\":";
 
 /// What a service forecasts for a night at a station's place.

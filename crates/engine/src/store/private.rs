@@ -75,7 +75,7 @@ fn check_parts(path: &Path, me: Option<u32>) -> Result<(), String> {
     for (name, is_directory) in
         [(STORE, true), (INSTANCE, false), (INSTANCE_NEW, false), (DAMAGE_MARK, false)]
     {
-        // A link would have its target overwritten; to read from a pipe would wait for ever.
+        // A link would have its target overwritten; reading from a pipe would block.
         let Ok(found) = fs::symlink_metadata(path.join(name)) else { continue };
         if if is_directory { !found.is_dir() } else { !found.is_file() } {
             let expected = if is_directory { "a directory" } else { "a file" };

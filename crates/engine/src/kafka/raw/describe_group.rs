@@ -7,9 +7,8 @@ use std::time::Duration;
 use rdkafka::bindings as sys;
 use rdkafka::client::{Client, ClientContext};
 use rdkafka::error::RDKafkaErrorCode;
-use rdkafka::types::RDKafkaRespErr;
 
-use super::milliseconds;
+use super::ask::ask;
 
 /// A member as the brokers describe it.
 #[derive(Debug)]
@@ -34,37 +33,15 @@ pub(in crate::kafka) fn describe_group<C: ClientContext>(
     let name = CString::new(group).map_err(|_| RDKafkaErrorCode::InvalidGroupId)?;
     let mut names: [*const c_char; 1] = [name.as_ptr()];
     let client = client.native_ptr();
-    // SAFETY: the client is alive (borrowed). Each object is made here and destroyed here, after its last use; the
-    // call copies the name; the event owns all that is read of the result, and is destroyed when it has been copied.
-    unsafe {
-        let queue = NonNull::new(sys::rd_kafka_queue_new(client)).ok_or(RDKafkaErrorCode::Fail)?;
-        let options = sys::rd_kafka_AdminOptions_new(
-            client,
-            sys::rd_kafka_admin_op_t::RD_KAFKA_ADMIN_OP_DESCRIBECONSUMERGROUPS,
-        );
-        let timeout_ms = milliseconds(timeout);
-        sys::rd_kafka_AdminOptions_set_request_timeout(options, timeout_ms, ptr::null_mut(), 0);
-        sys::rd_kafka_DescribeConsumerGroups(
-            client,
-            names.as_mut_ptr(),
-            names.len(),
-            options,
-            queue.as_ptr(),
-        );
-        // The client answers within the request's own time-out; a second more is for its own threads.
-        let event = sys::rd_kafka_queue_poll(queue.as_ptr(), timeout_ms.saturating_add(1_000));
-        sys::rd_kafka_AdminOptions_destroy(options);
-        let described = match NonNull::new(event) {
-            None => Err(RDKafkaErrorCode::OperationTimedOut),
-            Some(event) => {
-                let described = read(event);
-                sys::rd_kafka_event_destroy(event.as_ptr());
-                described
-            }
-        };
-        sys::rd_kafka_queue_destroy(queue.as_ptr());
-        described
-    }
+    let send = |options: *mut sys::rd_kafka_AdminOptions_t, queue: *mut sys::rd_kafka_queue_t| {
+        // SAFETY: as `ask` promises; the call copies the name, which lives until it has returned.
+        unsafe {
+            sys::rd_kafka_DescribeConsumerGroups(client, names.as_mut_ptr(), names.len(), options, queue);
+        }
+    };
+    let operation = sys::rd_kafka_admin_op_t::RD_KAFKA_ADMIN_OP_DESCRIBECONSUMERGROUPS;
+    // SAFETY: the client is alive (borrowed), and `read` copies all that it looks at.
+    unsafe { ask(client, operation, timeout, send, |event| read(event)) }
 }
 
 /// Copies the answer.
@@ -74,10 +51,6 @@ pub(in crate::kafka) fn describe_group<C: ClientContext>(
 unsafe fn read(event: NonNull<sys::rd_kafka_event_t>) -> Result<Vec<DescribedMember>, RDKafkaErrorCode> {
     // SAFETY: see above; the array has `count` entries, each alive as long as the event, and so are its members.
     unsafe {
-        let code = sys::rd_kafka_event_error(event.as_ptr());
-        if code != RDKafkaRespErr::RD_KAFKA_RESP_ERR_NO_ERROR {
-            return Err(code.into());
-        }
         let result = sys::rd_kafka_event_DescribeConsumerGroups_result(event.as_ptr());
         if result.is_null() {
             return Err(RDKafkaErrorCode::Fail);

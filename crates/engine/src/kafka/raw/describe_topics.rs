@@ -1,7 +1,7 @@
 //! What the brokers say of topics: their ids and how many partitions they have.
 
 use std::ffi::{CStr, CString, c_char};
-use std::ptr::{self, NonNull};
+use std::ptr::NonNull;
 use std::time::Duration;
 
 use rdkafka::bindings as sys;
@@ -9,7 +9,7 @@ use rdkafka::client::{Client, ClientContext};
 use rdkafka::error::RDKafkaErrorCode;
 use rdkafka::types::RDKafkaRespErr;
 
-use super::milliseconds;
+use super::ask::ask;
 
 /// A topic as the brokers describe it.
 pub(in crate::kafka) struct DescribedTopic {
@@ -33,33 +33,18 @@ pub(in crate::kafka) fn describe_topics<C: ClientContext>(
     let names: Vec<CString> = topics.iter().filter_map(|topic| CString::new(*topic).ok()).collect();
     let mut pointers: Vec<*const c_char> = names.iter().map(|name| name.as_ptr()).collect();
     let client = client.native_ptr();
-    // SAFETY: the client is alive (borrowed). Each object is made here and destroyed here, after its last use; the
-    // event owns all that is read of the result, and is destroyed when everything has been copied.
-    unsafe {
-        let queue = NonNull::new(sys::rd_kafka_queue_new(client)).ok_or(RDKafkaErrorCode::Fail)?;
-        let options = sys::rd_kafka_AdminOptions_new(
-            client,
-            sys::rd_kafka_admin_op_t::RD_KAFKA_ADMIN_OP_DESCRIBETOPICS,
-        );
-        let timeout_ms = milliseconds(timeout);
-        sys::rd_kafka_AdminOptions_set_request_timeout(options, timeout_ms, ptr::null_mut(), 0);
-        let collection = sys::rd_kafka_TopicCollection_of_topic_names(pointers.as_mut_ptr(), pointers.len());
-        sys::rd_kafka_DescribeTopics(client, collection, options, queue.as_ptr());
-        // The client answers within the request's own time-out; a second more is for its own threads.
-        let event = sys::rd_kafka_queue_poll(queue.as_ptr(), timeout_ms.saturating_add(1_000));
-        sys::rd_kafka_TopicCollection_destroy(collection);
-        sys::rd_kafka_AdminOptions_destroy(options);
-        let described = match NonNull::new(event) {
-            None => Err(RDKafkaErrorCode::OperationTimedOut),
-            Some(event) => {
-                let described = read(event);
-                sys::rd_kafka_event_destroy(event.as_ptr());
-                described
-            }
-        };
-        sys::rd_kafka_queue_destroy(queue.as_ptr());
-        described
-    }
+    let send = |options: *mut sys::rd_kafka_AdminOptions_t, queue: *mut sys::rd_kafka_queue_t| {
+        // SAFETY: as `ask` promises; the call copies the names, which live until it has returned.
+        unsafe {
+            let collection =
+                sys::rd_kafka_TopicCollection_of_topic_names(pointers.as_mut_ptr(), pointers.len());
+            sys::rd_kafka_DescribeTopics(client, collection, options, queue);
+            sys::rd_kafka_TopicCollection_destroy(collection);
+        }
+    };
+    let operation = sys::rd_kafka_admin_op_t::RD_KAFKA_ADMIN_OP_DESCRIBETOPICS;
+    // SAFETY: the client is alive (borrowed), and `read` copies all that it looks at.
+    unsafe { ask(client, operation, timeout, send, |event| read(event)) }
 }
 
 /// Copies the answer.
@@ -69,10 +54,6 @@ pub(in crate::kafka) fn describe_topics<C: ClientContext>(
 unsafe fn read(event: NonNull<sys::rd_kafka_event_t>) -> Result<Vec<DescribedTopic>, RDKafkaErrorCode> {
     // SAFETY: see above; the array has `count` entries, each alive as long as the event.
     unsafe {
-        let code = sys::rd_kafka_event_error(event.as_ptr());
-        if code != RDKafkaRespErr::RD_KAFKA_RESP_ERR_NO_ERROR {
-            return Err(code.into());
-        }
         let result = sys::rd_kafka_event_DescribeTopics_result(event.as_ptr());
         if result.is_null() {
             return Err(RDKafkaErrorCode::Fail);

@@ -41,6 +41,7 @@
 //! `rd_kafka_consume_callback`, of the older interface, takes [`SLICE_ROWS`] and leaves the others in the queue.
 #![allow(unsafe_code)]
 
+mod ask;
 mod describe_group;
 mod describe_topics;
 mod message;

@@ -18,8 +18,6 @@ use crate::{Batch, PollError, Poller, Position, Source, SourceRecord};
 const DELAY_FIRST: Duration = Duration::from_secs(1);
 /// After many.
 const DELAY_MAX: Duration = Duration::from_secs(300);
-/// How often a waiting source looks whether it must stop.
-const LOOK_INTERVAL: Duration = Duration::from_millis(50);
 /// How long a source that must stop may take to finish its transaction.
 const END_PATIENCE: Duration = Duration::from_secs(3);
 /// How long one call waits for the next part of the position.
@@ -64,6 +62,9 @@ impl SourceTask {
     /// Asks it to end, and does not wait.
     pub(super) fn stop(&self) {
         self.stop.store(true, Ordering::Release);
+        if let Some(thread) = &self.thread {
+            thread.thread().unpark();
+        }
     }
 }
 
@@ -211,7 +212,8 @@ impl Task {
             if left.is_zero() {
                 return;
             }
-            std::thread::sleep(left.min(LOOK_INTERVAL));
+            // Whoever stops it wakes it.
+            std::thread::park_timeout(left);
         }
     }
 
