@@ -12,7 +12,7 @@ mod tests;
 
 use std::collections::HashMap;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, UNIX_EPOCH};
 
 use frostline_engine::{Batch, PollError, Poller, Position};
 
@@ -193,7 +193,10 @@ impl Forecasts {
         now_ms: i64,
         batch: &mut Batch,
     ) -> Result<(), PollError> {
+        let known = validators(position, station.id);
         let again_in = match answer {
+            // A server behind the others, or one that stands still, gives an older file now and then.
+            Answer::New(fresh) if is_older(&fresh.validators, &known, now_ms) => self.interval,
             Answer::New(fresh) => {
                 self.emit(station, &fresh, position, now_ms, batch)?;
                 batch.set(key(VERSION, station.id), fresh.validators.to_bytes());
@@ -242,7 +245,7 @@ impl Forecasts {
             Forecast { station: station.id, source: source.into(), issued, night: night.date, lowest_c };
         let document = forecast.to_json();
         let written = position.get(&key(WRITTEN, station.id)).unwrap_or_default();
-        // A server behind the others still gives an older one now and then.
+        // Not every file says when it was made.
         let is_older = Forecast::parse(written)
             .is_ok_and(|last| last.night == forecast.night && last.issued > forecast.issued);
         if is_older || written == document.as_bytes() {
@@ -274,6 +277,13 @@ fn millis(time: Duration) -> i64 {
 
 fn until(due: i64, now_ms: i64) -> Duration {
     Duration::from_millis(due.saturating_sub(now_ms).max(0).unsigned_abs())
+}
+
+/// Whether a file was made before one that is known. Times that have not come yet do not count.
+fn is_older(found: &Validators, known: &Validators, now_ms: i64) -> bool {
+    let made = |validators: &Validators| httpdate::parse_http_date(validators.last_modified.as_deref()?).ok();
+    let now = UNIX_EPOCH + until(now_ms, 0);
+    made(found).zip(made(known)).is_some_and(|(found, known)| found < known && known <= now)
 }
 
 /// At most four decimals, and none that say nothing: the services refuse or redirect others.

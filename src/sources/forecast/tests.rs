@@ -112,6 +112,31 @@ fn an_older_forecast_of_the_same_night_is_not_written() {
 }
 
 #[test]
+fn a_file_older_than_the_last_one_is_not_used() {
+    let canned = Canned::new();
+    let mut poller = forecasts(&canned, vec![watched("USW00003192", true, -111.91)]);
+    let mut position = Position::default();
+    canned.file(point(161), "");
+    poll(&mut poller, &mut position, NOW_MS).unwrap();
+    let mut now_ms = NOW_MS;
+    // The same forecast, of which less of the night is left.
+    for (hour, lowest, records) in [(17, "-3.5", 2), (18, "-1.25", 2), (17, "-3.5", 0), (19, "-1.0", 2)] {
+        let last_modified = Some(format!("Sat, 28 Nov 2026 {hour}:00:00 GMT"));
+        canned.then(Ok(Answer::New(Fresh {
+            bytes: grid("2026-11-28T16:51:43+00:00", lowest).into_bytes(),
+            validators: Validators { etag: None, last_modified },
+            ..Fresh::default()
+        })));
+        assert_eq!(
+            poll(&mut poller, &mut position, now_ms).unwrap().records.len(),
+            records,
+            "{hour} {lowest}"
+        );
+        now_ms += 61 * MINUTE_MS;
+    }
+}
+
+#[test]
 fn a_known_place_that_is_not_found_is_asked_about_again_soon() {
     let canned = Canned::new();
     let mut poller = forecasts(&canned, vec![watched("USW00003192", true, -111.91)]);
