@@ -89,7 +89,10 @@ fn polls_sources(config: &Config, arguments: &RunArguments) -> Result<bool, Fail
                       [follow.forecast]";
         return Err(Failed::Usage(anyhow::anyhow!(reason)));
     }
-    // What services have is never caught up with.
+    if config.follow.is_on() && arguments.until_caught_up {
+        // What services have is never caught up with.
+        output::note("--until-caught-up: [follow] is left out");
+    }
     Ok(config.follow.is_on() && !arguments.until_caught_up && (is_asked || arguments.stages.is_empty()))
 }
 

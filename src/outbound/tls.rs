@@ -22,7 +22,7 @@ pub fn tls_sentence(error: &rustls::Error) -> String {
         rustls::Error::InvalidMessage(
             InvalidMessage::InvalidContentType | InvalidMessage::UnknownProtocolVersion,
         ) => {
-            "the server does not speak TLS here: check the port, and whether it wants STARTTLS instead".into()
+            "the server does not speak TLS on this port: check the port (a mail server may want STARTTLS instead)".into()
         }
         rustls::Error::PeerIncompatible(_) => {
             format!("the server offers no TLS that is safe (TLS 1.2 or 1.3 is needed): {error}")

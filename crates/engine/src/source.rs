@@ -13,6 +13,7 @@
 //!    may have left open, so nothing of the former owner can be committed after this.
 //! 2. It reads the position: the newest record of each key, to the end of the partition.
 //! 3. It polls. Records and the position's changes are one transaction. If the poll fails, nothing is written.
+//!    The time of the newest data is among them, so that a source that is late stays so with its next owner.
 //! 4. After a failure of Kafka it begins again at 1: what the transaction's outcome was is seen in the position.
 //!
 //! Killed between the answer and the commit, the same answer is fetched again and gives the same records. A process that

@@ -214,13 +214,15 @@ fn source_line(source: &Value) -> (String, bool) {
         7_200..172_800 => format!("{} h", seconds / 3_600),
         _ => format!("{} days", seconds / 86_400),
     };
-    let age = source["age_seconds"].as_u64().map_or_else(|| "unknown".to_owned(), span);
+    let age = source["age_seconds"].as_u64();
+    let age =
+        age.map_or_else(|| "no data yet".to_owned(), |seconds| format!("newest data {} old", span(seconds)));
     let is_late = source["is_late"] == true;
     let late = if is_late { "  LATE" } else { "" };
     let reason =
         [&source["failure"], &source["remark"]].into_iter().find_map(Value::as_str).unwrap_or_default();
     let line = format!(
-        "{:<10} {:<8} newest data {age} old{late}  {} records  {}",
+        "{:<10} {:<8} {age}{late}  {} records  {}",
         text(source, "source"),
         text(source, "phase"),
         number(source, "records"),

@@ -200,7 +200,7 @@ async fn what_is_offered_in_clear_is_forgotten_in_tls() {
 async fn tls_and_no_tls_do_not_meet() {
     // Mode `tls` to a port without: it waits for EHLO, or greets.
     let failure = send_to(&[GREETING, Hang], Mode::Tls, false).await.0.unwrap_err();
-    assert!(failure.contains("does not speak TLS here"), "{failure}");
+    assert!(failure.contains("does not speak TLS on this port"), "{failure}");
     let failure = send_to(&[Hang], Mode::Tls, false).await.0.unwrap_err();
     assert!(failure.contains("silent at the TLS handshake"), "{failure}");
     // The reverse: it waits for the handshake.

@@ -71,7 +71,13 @@ impl Poller for Forecasts {
     fn poll(&mut self, position: &Position, now_ms: i64) -> Result<Batch, PollError> {
         let stations = (self.stations)();
         let mut batch = Batch::default();
-        let Some((next, due)) = self.next(&stations, position) else { return Ok(batch) };
+        let Some((next, due)) = self.next(&stations, position) else {
+            batch.remark = Some(
+                "no rule over nights or hours names a station of the station table: nothing is asked".into(),
+            );
+            batch.next_in = Some(self.interval);
+            return Ok(batch);
+        };
         if due > now_ms {
             batch.next_in = Some(until(due, now_ms).min(self.interval));
             return Ok(batch);

@@ -92,7 +92,8 @@ fn stations_take_turns_and_a_failure_says_whose() {
     // The second is due in two hours, the first tomorrow.
     let batch = poll(&mut poller, &mut position, later + MINUTE_MS).unwrap();
     assert_eq!(batch.next_in, Some(Duration::from_secs(3_600)), "at most its own interval");
-    assert!(forecasts(&canned, Vec::new()).poll(&position, NOW_MS).unwrap().is_empty());
+    let idle = forecasts(&canned, Vec::new()).poll(&position, NOW_MS).unwrap();
+    assert!(idle.is_empty() && idle.remark.unwrap().contains("no rule") && idle.next_in.is_some());
 }
 
 #[test]

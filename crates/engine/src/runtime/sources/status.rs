@@ -39,7 +39,7 @@ pub struct SourceSnapshot {
     pub records: u64,
     /// When a poll last succeeded.
     pub succeeded_at_ms: Option<i64>,
-    /// The time of the newest data.
+    /// The time of the newest data, also before this process polled it.
     pub newest_ms: Option<i64>,
     /// When it is polled next.
     pub next_poll_ms: Option<i64>,
@@ -100,9 +100,17 @@ impl SourceStatus {
             }
             entry.shown.phase = phase;
             if phase == SourcePhase::Standby {
-                (entry.shown.failure, entry.shown.next_poll_ms, entry.shown.is_late) = (None, None, false);
+                // Its owner knows better.
+                let SourceSnapshot { polls, failed_polls, records, late_after_seconds, .. } = entry.shown;
+                entry.shown =
+                    SourceSnapshot { polls, failed_polls, records, late_after_seconds, ..Default::default() };
             }
         });
+    }
+
+    /// What the owner before knew.
+    pub(super) fn knows_newest(&self, newest_ms: Option<i64>) {
+        self.change(|Entry { shown, .. }| shown.newest_ms = shown.newest_ms.max(newest_ms));
     }
 
     /// A poll has given this, and it is written.
@@ -230,6 +238,12 @@ mod tests {
         assert!(!shown().is_late && shown().failure.is_none());
         status.succeeded(&batch(0));
         status.enter(SourcePhase::Standby);
-        assert!(!shown().is_late && shown().next_poll_ms.is_none());
+        assert!(!shown().is_late && shown().next_poll_ms.is_none() && shown().newest_ms.is_none());
+        // Late for its owner before, it is late at once.
+        status.enter(SourcePhase::Opening);
+        status.knows_newest(Some(unix_ms() - 700_000));
+        status.poll_failed(&PollError::new("away"));
+        status.waits(source.interval);
+        assert!(shown().is_late && shown().polls == 5);
     }
 }

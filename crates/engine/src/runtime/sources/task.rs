@@ -18,6 +18,8 @@ use crate::{Batch, PollError, Poller, Position, Source, SourceRecord};
 const DELAY_FIRST: Duration = Duration::from_secs(1);
 /// After many.
 const DELAY_MAX: Duration = Duration::from_secs(300);
+/// The time of the newest data is remembered under this key, so that a source that is late stays so with its next owner.
+const NEWEST_KEY: &[u8] = b"\0newest_ms";
 /// How long a source that must stop may take to finish its transaction.
 const END_PATIENCE: Duration = Duration::from_secs(3);
 /// How long one call waits for the next part of the position.
@@ -117,6 +119,7 @@ impl Task {
             })?;
         }
         reader.close();
+        self.plan.status.knows_newest(newest_ms(&position));
         tracing::info!(
             source = source.id.as_str(),
             entries = position.len(),
@@ -132,7 +135,12 @@ impl Task {
             match self.poll(&position) {
                 // What an owner fetched that is no longer one would be refused anyway.
                 _ if self.is_stopped() => return Ok(()),
-                Ok(batch) => {
+                Ok(mut batch) => {
+                    if let Some(newest) =
+                        batch.newest_ms.filter(|newest| Some(*newest) > newest_ms(&position))
+                    {
+                        batch.set(NEWEST_KEY, newest.to_string());
+                    }
                     self.write(producer, &batch)?;
                     for (key, value) in &batch.changes {
                         position.apply(key, value.as_deref());
@@ -220,4 +228,9 @@ impl Task {
     fn is_stopped(&self) -> bool {
         self.stop.load(Ordering::Acquire)
     }
+}
+
+/// The time of the newest data as of the position, in milliseconds since 1970.
+fn newest_ms(position: &Position) -> Option<i64> {
+    str::from_utf8(position.get(NEWEST_KEY)?).ok()?.parse().ok()
 }
