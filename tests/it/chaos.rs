@@ -108,17 +108,33 @@ fn finds(protocol: &str, run: &[&str], violation: &str) {
     finds_all(protocol, run, &[violation]);
 }
 
-/// Several at once are found where each gives a violation that no other of them can give.
+/// Several at once are found where each gives a violation that no other of them can give. Whether a bug shows in a round is a
+/// matter of moments, and on a busy machine of luck: what one seed does not show, another of three must.
 fn finds_all(protocol: &str, run: &[&str], violations: &[&str]) {
-    let outcome = chaos(run).args(["--break", protocol]).run().expect_code(1);
-    let summary = outcome.summary();
-    assert_eq!(summary["ok"], false, "{summary:#}");
-    assert_eq!(summary["sabotage"], protocol);
-    for violation in violations {
-        assert!(summary[violation].as_u64().unwrap() > 0, "{violation}\n{summary:#}");
+    let (seed, run) = run.split_last().unwrap();
+    let mut missing = violations.to_vec();
+    let mut summaries = Vec::new();
+    for attempt in ["", "1", "2"] {
+        let seed = format!("{seed}{attempt}");
+        let outcome = chaos(run).args([&seed, "--break", protocol]).run();
+        let summary = outcome.summary();
+        assert_eq!(summary["sabotage"], protocol);
+        assert_eq!(
+            (&summary["ok"], outcome.code),
+            (&Value::from(outcome.code == Some(0)), outcome.code),
+            "{outcome}"
+        );
+        missing.retain(|violation| summary[*violation] == 0);
+        // Nobody will look at these logs.
+        if let Some(kept) = summary["kept"].as_str() {
+            std::fs::remove_dir_all(kept).unwrap();
+        }
+        summaries.push(summary);
+        if missing.is_empty() {
+            return;
+        }
     }
-    // Nobody will look at these logs.
-    std::fs::remove_dir_all(summary["kept"].as_str().unwrap()).unwrap();
+    panic!("not found with any of three seeds: {missing:?}\n{summaries:#?}");
 }
 
 /// The same faults without and with the bugs that they show, at the same time.

@@ -171,7 +171,7 @@ fn check_hours(services: &Services, topics: &Topics, until: i64) {
         }
     }
     let missing: Vec<_> = truth.keys().filter(|key| !found.contains(*key)).collect();
-    assert!(truth.len() > STATIONS && missing.is_empty(), "of {} missing: {missing:?}", truth.len());
+    assert!(truth.len() > STATIONS / 3 && missing.is_empty(), "of {} missing: {missing:?}", truth.len());
     assert!(topics.records("noaa-dead-letters").is_empty());
 }
 

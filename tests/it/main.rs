@@ -56,12 +56,9 @@ fn note_time(name: &str, time: std::time::Duration) {
     file.and_then(|mut file| file.write_all(line.as_bytes())).unwrap();
 }
 
-fn main() {
-    let mut arguments = Arguments::from_args();
-    // Most of them wait most of the time: for brokers, sessions, processes.
-    let cores = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
-    arguments.test_threads.get_or_insert(3 * cores);
-    let tests: Vec<Test> = [
+/// All tests: those that take long and wait most of the time first.
+fn all_tests() -> Vec<Test> {
+    [
         chaos::long_tests(),
         layers::tests(),
         tidy::tests(),
@@ -101,7 +98,15 @@ fn main() {
     ]
     .into_iter()
     .flatten()
-    .collect();
+    .collect()
+}
+
+fn main() {
+    let mut arguments = Arguments::from_args();
+    // Most of them wait most of the time: for brokers, sessions, processes.
+    let cores = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
+    arguments.test_threads.get_or_insert(2 * cores + 1);
+    let tests = all_tests();
     let require_all = std::env::var_os("FROSTLINE_REQUIRE_ALL").is_some_and(|value| value == "1");
     let is_listing = arguments.list;
     let mut trials = Vec::new();
