@@ -230,7 +230,9 @@ fn section_tonight() {
     let topics = Topics::unmade();
     let run = |command: &str| {
         let words = command.split(" #").next().unwrap_or_default().split_whitespace();
-        topics.frostline().args(words).in_dir(dir.path()).run().expect_code(0)
+        // A broker under all other tests may take longer than ten seconds to answer.
+        let patient = ["--set", "runtime.transaction_timeout_ms=60000"];
+        topics.frostline().args(words).args(patient).in_dir(dir.path()).run().expect_code(0)
     };
     let mut outcomes = Vec::new();
     for command in commands {
