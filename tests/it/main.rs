@@ -68,6 +68,7 @@ fn all_tests() -> Vec<Test> {
         group_protocol::tests(),
         growth::tests(),
         commands::tests(),
+        chaos::all_faults(),
         dead_letters::tests(),
         ending::tests(),
         engine::tests(),
