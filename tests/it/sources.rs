@@ -53,7 +53,8 @@ fn topology(topics: &Topics, polls: &Arc<AtomicU64>) -> Topology {
         id: SOURCE,
         partition: 1,
         sinks: vec![("out", TopicPlan::new(format!("{namespace}numbers"), 1))],
-        interval: Duration::from_millis(20),
+        // Whoever reads the topic to its end needs pauses in which there is one.
+        interval: Duration::from_millis(300),
         late_after: Duration::from_secs(60),
         needs: &[],
         poller: Arc::new(move || Box::new(Numbers(Arc::clone(&polls)))),
