@@ -124,8 +124,13 @@ pub(super) async fn score(
 }
 
 fn summary(ledger: &Ledger, limit_c: f64, warn_from: f64, is_current: bool) -> Value {
-    let nights: Vec<ScoredNight> = ledger.stations().flat_map(|(_, tally)| tally.nights(limit_c)).collect();
-    let stations = ledger.stations().filter(|(_, tally)| tally.nights(limit_c).next().is_some()).count();
+    let mut nights: Vec<ScoredNight> = Vec::new();
+    let mut stations = 0;
+    for (_, tally) in ledger.stations() {
+        let before = nights.len();
+        nights.extend(tally.nights(limit_c));
+        stations += usize::from(nights.len() > before);
+    }
     let warning = |(rule, sums)| {
         let mut row = json!(sums);
         row["rule"] = json!(rule);

@@ -173,7 +173,11 @@ fn number(value: &Value, name: &str) -> String {
 
 fn uptime(status: &Value) -> String {
     let ms = status["now_ms"].as_i64().unwrap_or(0) - status["started_at_ms"].as_i64().unwrap_or(0);
-    let seconds = u64::try_from(ms / 1_000).unwrap_or(0);
+    span(u64::try_from(ms / 1_000).unwrap_or(0))
+}
+
+/// A span of time in its largest unit of which there are at least two.
+fn span(seconds: u64) -> String {
     match seconds {
         0..=119 => format!("{seconds} s"),
         120..=7_199 => format!("{} min", seconds / 60),
@@ -208,12 +212,6 @@ fn alert_line(record: &Value) -> String {
 
 /// A source in a line, and whether something is wrong with it.
 fn source_line(source: &Value) -> (String, bool) {
-    let span = |seconds: u64| match seconds {
-        0..120 => format!("{seconds} s"),
-        120..7_200 => format!("{} min", seconds / 60),
-        7_200..172_800 => format!("{} h", seconds / 3_600),
-        _ => format!("{} days", seconds / 86_400),
-    };
     let age = source["age_seconds"].as_u64();
     let age =
         age.map_or_else(|| "no data yet".to_owned(), |seconds| format!("newest data {} old", span(seconds)));

@@ -135,7 +135,7 @@ impl SourceStatus {
         });
     }
 
-    /// A poll failed.
+    /// Keeps the reason for readiness and metrics, until a poll succeeds.
     pub(super) fn poll_failed(&self, error: &PollError) {
         let id = self.source.as_str();
         metrics::counter!("frostline_source_polls_total", "source" => id, "outcome" => "failed").increment(1);
