@@ -24,6 +24,29 @@ const ELSEWHERE: &str = r#"{"station":{"id":"MXC00000001","country_code":"MX","c
 const RAW: &str = r#"{"station_id":"USC00020080","date":"2016-02-24","PRCP":0.0,"TMAX":23.3,"TMIN":8.9}"#;
 const FILTER: &str = "station.country_code == 'US' && station.state_code == 'AZ'";
 
+/// [`DOCUMENT`] as other producers write it.
+fn spellings() -> [(&'static str, String); 4] {
+    let document: serde_json::Value = serde_json::from_str(DOCUMENT).unwrap();
+    let blanks = DOCUMENT.replace(',', ", ").replace(':', ": ").replace("00: 00: 00", "00:00:00");
+    // The last fields first, in the station as well.
+    let mut backwards = document.clone();
+    let turn = |object: &mut serde_json::Value| {
+        let fields = object.as_object_mut().unwrap();
+        *fields = std::mem::take(fields).into_iter().rev().collect();
+    };
+    turn(&mut backwards);
+    turn(&mut backwards["station"]);
+    [
+        ("blanks", blanks.clone()),
+        ("another order", backwards.to_string()),
+        ("an escape in the name", blanks.replace("SYNTHETIC STATION", "SYNTHETIC STATI\\u00d3N")),
+        (
+            "fields not known here",
+            blanks.replace("\"PRCP\"", "\"source\": \"noaa\", \"n\": [21, 21.0], \"PRCP\""),
+        ),
+    ]
+}
+
 /// One partition of a stage, its outputs thrown away.
 struct Bench {
     processor: Box<dyn Processor>,
@@ -102,6 +125,13 @@ fn reading(c: &mut Criterion) {
     group.bench_function("observation of a known station", |b| {
         b.iter(|| black_box(known.parse(black_box(DOCUMENT.as_bytes())).unwrap()).date);
     });
+    for (name, document) in spellings() {
+        group.throughput(Throughput::Bytes(document.len() as u64));
+        group.bench_function(format!("observation of a known station, {name}"), |b| {
+            b.iter(|| black_box(known.parse(black_box(document.as_bytes())).unwrap()).date);
+        });
+    }
+    group.throughput(Throughput::Bytes(DOCUMENT.len() as u64));
     group.bench_function("observation, JSON syntax alone, by serde_json", |b| {
         b.iter(|| {
             serde_json::from_slice::<&serde_json::value::RawValue>(black_box(DOCUMENT.as_bytes())).unwrap()
@@ -157,6 +187,11 @@ fn stages(c: &mut Criterion) {
     group.bench_function("alert, known already", |b| {
         b.iter(|| bench.process(STATION, black_box(DOCUMENT.as_bytes())))
     });
+    for (name, document) in spellings() {
+        group.bench_function(format!("alert, known already, {name}"), |b| {
+            b.iter(|| bench.process(STATION, black_box(document.as_bytes())));
+        });
+    }
     let mut bench = Bench::new(Alert::new(rules(1, "TMIN <= 10.0"), needed));
     group.bench_function("alert, station without rules, unread", |b| {
         b.iter(|| bench.process("MXC00000001", black_box(ELSEWHERE.as_bytes())));

@@ -7,6 +7,8 @@
 use std::collections::HashMap;
 use std::rc::Rc;
 
+use memchr::memmem::Finder;
+
 use super::view::{ObservationView, StationView};
 use super::{StationId, ViewError, scan};
 
@@ -17,12 +19,21 @@ const STATIONS_MAX: usize = 8_192;
 /// Longest text that is kept, in bytes; usual ones have 250.
 const TEXT_BYTES_MAX: usize = 1_000;
 
-/// How the text of a station begins, before its id.
-const BEGINNING: &[u8] = b"{\"id\":\"";
+/// How the text of a station begins in most documents, before its id.
+const BEGINNING: &[u8] = b"{\"id\":";
 
 /// The stations that a reader of many observations has met.
-#[derive(Default)]
-pub struct KnownStations(HashMap<StationId, Known, foldhash::fast::RandomState>);
+pub struct KnownStations {
+    stations: HashMap<StationId, Known, foldhash::fast::RandomState>,
+    /// Finds the field of the id, wherever it is in the text of a station.
+    id: Finder<'static>,
+}
+
+impl Default for KnownStations {
+    fn default() -> Self {
+        Self { stations: HashMap::default(), id: Finder::new("\"id\":") }
+    }
+}
 
 struct Known {
     /// The whole object, as it was read.
@@ -46,17 +57,28 @@ impl KnownStations {
     /// The station that `text` begins with, and how many bytes tell of it, if they were read before.
     #[inline]
     pub(super) fn find(&self, text: &[u8]) -> Option<(Rc<StationView>, usize)> {
-        let id = text.strip_prefix(BEGINNING)?.first_chunk::<11>()?;
-        let known = self.0.get(id)?;
+        let behind = text.strip_prefix(BEGINNING).or_else(|| self.behind_id(text))?;
+        // A blank behind the colon, as Python writes it.
+        let quoted = behind.strip_prefix(b" ").unwrap_or(behind);
+        let id = quoted.strip_prefix(b"\"")?.first_chunk::<11>()?;
+        let known = self.stations.get(id)?;
         text.starts_with(&known.text).then(|| (Rc::clone(&known.station), known.text.len()))
+    }
+
+    /// What is behind the first field of this name, which need not be the station's: whether the bytes are those that are
+    /// known decides the rest.
+    #[inline(never)]
+    fn behind_id<'a>(&self, text: &'a [u8]) -> Option<&'a [u8]> {
+        let found = self.id.find(&text[..text.len().min(TEXT_BYTES_MAX)])?;
+        text.get(found + self.id.needle().len()..)
     }
 
     /// Keeps what was read from `text`, in place of what was known of this station.
     #[cold]
     pub(super) fn keep(&mut self, text: &[u8], station: Rc<StationView>) {
-        let is_room = self.0.len() < STATIONS_MAX || self.0.contains_key(&station.id);
+        let is_room = self.stations.len() < STATIONS_MAX || self.stations.contains_key(&station.id);
         if is_room && text.len() <= TEXT_BYTES_MAX {
-            self.0.insert(station.id, Known { text: text.into(), station });
+            self.stations.insert(station.id, Known { text: text.into(), station });
         }
     }
 }
@@ -87,7 +109,7 @@ mod tests {
             let view = known.parse(document("XX000000001", name).as_bytes()).unwrap();
             assert_eq!(view.station.name.as_deref(), Some(name));
         }
-        assert_eq!(known.0.len(), 1);
+        assert_eq!(known.stations.len(), 1);
     }
 
     #[test]
@@ -118,6 +140,6 @@ mod tests {
         }
         let long = document("XX000000001", &"TOWN".repeat(TEXT_BYTES_MAX));
         assert_eq!(known.parse(long.as_bytes()), ObservationView::parse(long.as_bytes()));
-        assert_eq!(known.0.len(), STATIONS_MAX);
+        assert_eq!(known.stations.len(), STATIONS_MAX);
     }
 }

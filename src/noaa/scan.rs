@@ -1,10 +1,12 @@
-//! The fast way to read an observation: one pass over its bytes, for documents in the usual form.
+//! The fast way to read an observation: one pass over its bytes, however its producer writes JSON: with or without blanks,
+//! fields in any order, fields that are not known here, escapes in texts.
 //!
-//! What is unusual (escapes, a field that comes twice, exponents, anything wrong) is not decided here: the
+//! What is unusual (escapes in names, a field that comes twice, exponents, anything wrong) is not decided here: the
 //! answer is `None`, and the thorough reader of [`super::view`] looks at the whole document again. So this
 //! reader only has to be right about what it accepts: it accepts JSON alone, and reads from it what the
 //! thorough reader would (a property test holds one against the other).
 
+use std::borrow::Cow;
 use std::rc::Rc;
 
 use super::short_number::{POWERS_OF_TEN, short_number};
@@ -133,6 +135,7 @@ impl<'a> Scanner<'a, '_> {
     /// it ends is then known beforehand, and the processor reads on without waiting for the answer.
     #[inline(always)]
     fn name(&mut self, expected: &[&str]) -> Option<&'a [u8]> {
+        self.peek()?;
         let rest = &self.bytes[self.at..];
         for name in expected {
             if rest.starts_with(name.as_bytes()) {
@@ -163,6 +166,36 @@ impl<'a> Scanner<'a, '_> {
             return None;
         }
         std::str::from_utf8(&rest[..length]).ok()
+    }
+
+    /// A string, escapes and all.
+    #[inline(always)]
+    fn any_text(&mut self) -> Option<Cow<'a, str>> {
+        self.peek()?;
+        let begins_at = self.at;
+        if let Some(text) = self.text() {
+            return Some(Cow::Borrowed(text));
+        }
+        self.at = begins_at;
+        self.escaped_text().map(Cow::Owned)
+    }
+
+    /// A string with escapes.
+    #[cold]
+    fn escaped_text(&mut self) -> Option<String> {
+        let rest = &self.bytes[self.at..];
+        let mut length = 1;
+        loop {
+            length += plain_length(rest.get(length..)?);
+            match rest.get(length)? {
+                b'"' => break,
+                // What is escaped is no end, whatever it is.
+                b'\\' => length += 2,
+                _ => return None,
+            }
+        }
+        self.at += length + 1;
+        serde_json::from_slice(&rest[..=length]).ok()
     }
 
     /// A number that is exact as an `f64`, or whole. Inlined, since what it returns would go through memory in
@@ -269,7 +302,7 @@ impl<'a> Scanner<'a, '_> {
             return None;
         }
         match self.peek()? {
-            b'"' => self.text().map(drop),
+            b'"' => self.any_text().map(drop),
             b'{' => self.fields(&RANGE_NAMES, |scanner, _| scanner.skip(depth + 1)),
             b'[' => self.items(depth),
             b't' => self.word("true"),
@@ -328,11 +361,11 @@ impl<'a> Scanner<'a, '_> {
         let (mut location, mut elevation) = (None, None);
         self.fields(&STATION_NAMES, |scanner, field| match field {
             b"id" => set(&mut id, StationId::parse(scanner.text()?.as_bytes())?),
-            b"country_code" => set(&mut country_code, scanner.text()?),
-            b"country" => set(&mut country, scanner.text()?),
-            b"state_code" => set(&mut state_code, scanner.text()?),
-            b"state" => set(&mut state, scanner.text()?),
-            b"name" => set(&mut name, scanner.text()?),
+            b"country_code" => set(&mut country_code, scanner.any_text()?),
+            b"country" => set(&mut country, scanner.any_text()?),
+            b"state_code" => set(&mut state_code, scanner.any_text()?),
+            b"state" => set(&mut state, scanner.any_text()?),
+            b"name" => set(&mut name, scanner.any_text()?),
             b"elevation" => set(&mut elevation, scanner.decimal()?),
             b"location" => set(&mut location, scanner.location()?),
             _ => scanner.skip(1),
@@ -340,11 +373,11 @@ impl<'a> Scanner<'a, '_> {
         let (latitude, longitude) = location.unwrap_or_default();
         Some(StationView {
             id: id?,
-            country_code: country_code.map(station_text),
-            country: country.map(station_text),
-            state_code: state_code.map(station_text),
-            state: state.map(station_text),
-            name: name.map(station_text),
+            country_code: country_code.as_deref().map(station_text),
+            country: country.as_deref().map(station_text),
+            state_code: state_code.as_deref().map(station_text),
+            state: state.as_deref().map(station_text),
+            name: name.as_deref().map(station_text),
             latitude,
             longitude,
             elevation,

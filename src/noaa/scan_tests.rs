@@ -31,9 +31,35 @@ fn the_usual_form_is_accepted() {
 }
 
 #[test]
+fn what_other_producers_write_is_accepted() {
+    let blanks = DOCUMENT.replace(',', ", ").replace(':', ": ").replace("00: 00: 00", "00:00:00");
+    for text in [
+        blanks.clone(),
+        // As Python's json.dumps writes what is not ASCII.
+        blanks.replace("NÉW", "N\\u00c9W"),
+        blanks.replace("TOWN", "\\\"TO\\/WN\\\\\\n\\ud83d\\ude00\\\""),
+        blanks.replace(
+            "\"_id\": \"x\"",
+            "\"_id\": \"\\u0078\\\\\", \"n\": 21.0, \"m\": 21, \"o\": [1.5, {\"p\": null}]",
+        ),
+        DOCUMENT
+            .replace(r#""id":"XX000000001","#, "")
+            .replace(r#""wmo_id""#, r#""id": "XX000000001","wmo_id""#),
+    ] {
+        let view = observation(text.as_bytes(), None);
+        assert_eq!(Some(ObservationView::parse_thoroughly(text.as_bytes()).unwrap()), view, "{text}");
+        let mut known = KnownStations::default();
+        let views = [0, 1].map(|_| known.parse(text.as_bytes()).unwrap());
+        assert!(Rc::ptr_eq(&views[0].station, &views[1].station), "read once: {text}");
+    }
+}
+
+#[test]
 fn the_unusual_is_left_to_the_thorough_reader() {
     for (from, to) in [
-        ("TOWN", "TO\\u0057N"),
+        ("\"name\"", "\"n\\u0061me\""),
+        ("TOWN", "TO\\ud800N"),
+        ("TOWN", "TO\\xN"),
         ("TOWN", "TO\u{1}WN"),
         ("-8.9", "-8.9e0"),
         ("-8.9", "-08.9"),
@@ -97,6 +123,12 @@ fn short_numbers_are_what_long_ones_are() {
 
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(2_000))]
+
+    #[test]
+    fn both_readers_agree_on_texts(text in r#"([ -!#-\[\]-~é]|\\["\\/bfnrtux]|\\u[0-9a-fD]{4}|\\){0,8}"#) {
+        agrees(DOCUMENT.replace("TOWN", &text))?;
+        agrees(DOCUMENT.replace("\"x\"", &format!("\"{text}\"")))?;
+    }
 
     #[test]
     fn both_readers_agree_on_damaged_documents(position in 0..DOCUMENT.len(), with in "[\"\\\\{}\\[\\],:0-9.eE+ -]|\u{0}|[a-zA-Z]|é", cut in 0..4usize) {
