@@ -10,9 +10,7 @@ use std::time::Duration;
 use frostline_engine::kafka::ClientSettings;
 use frostline_engine::record::{Record, unix_ms};
 use frostline_engine::runtime::{Failure, Summary, TopicTail};
-use frostline_engine::{
-    Engine, RecordSize, RunOptions, Stage, StageId, StartError, Topology, TopologyBuilder,
-};
+use frostline_engine::{Engine, RunOptions, Stage, StageId, StartError, Topology, TopologyBuilder, Traffic};
 
 use crate::config::{Config, topic};
 use crate::near_search::NearSearch;
@@ -121,7 +119,7 @@ pub fn topology(config: &Config, ingredients: &Ingredients) -> Result<Topology, 
         .topics_made_by("frostline topics create")
         .topics_grown_by("frostline topics grow")
         .stage(Stage {
-            records: RecordSize::Tiny,
+            traffic: Traffic::Tiny,
             kept_headers: KEPT_HEADERS,
             ..Stage::new(stages::ASSEMBLE, topic(topic::CSV_RAW), topic(topic::JSON), {
                 let stations = Arc::clone(&stations);
@@ -153,6 +151,7 @@ pub fn topology(config: &Config, ingredients: &Ingredients) -> Result<Topology, 
             })
             .stateful(topic(topic::ALERT_CHANGELOG))
             .movable(stages::ALERT_STATE)
+            .awaited()
             .counting(&[count::ALERTS, count::DUPLICATES, count::RULE_ERRORS])
             .needing(needed_rules(config)),
         )
@@ -225,9 +224,10 @@ fn outlook(config: &Config, stations: Arc<StationIndex>, limits: Limits) -> Stag
 fn watch(config: &Config, rules: Arc<RuleSet>, limits: Limits) -> Stage {
     let (source, sink) = (config.topic(topic::OUTLOOKS), config.topic(topic::ALERTS));
     let processor = move || Watch::new(Arc::clone(&rules), limits);
-    Stage::new(stages::WATCH, source, sink, processor)
+    Stage { traffic: Traffic::Few, ..Stage::new(stages::WATCH, source, sink, processor) }
         .stateful(config.topic(topic::WATCH_CHANGELOG))
         .movable(stages::WATCH_STATE)
+        .awaited()
         .counting(&[count::ALERTS, count::RULE_ERRORS])
         .needing(needed_rules(config))
 }
@@ -235,8 +235,10 @@ fn watch(config: &Config, rules: Arc<RuleSet>, limits: Limits) -> Stage {
 fn notify(config: &Config, limits: Limits, delivering: &Delivering) -> Stage {
     let has_alertmanager = delivering.has_alertmanager;
     let (source, sink) = (config.topic(topic::ALERTS), config.topic(topic::NOTICES));
-    Stage::new(stages::NOTIFY, source, sink, move || Notify::new(limits, has_alertmanager))
+    let processor = move || Notify::new(limits, has_alertmanager);
+    Stage { traffic: Traffic::Few, ..Stage::new(stages::NOTIFY, source, sink, processor) }
         .counting(&[count::NOTICES])
+        .awaited()
 }
 
 fn deliver(config: &Config, rules: Arc<RuleSet>, limits: Limits, delivering: Delivering) -> Stage {
@@ -244,8 +246,10 @@ fn deliver(config: &Config, rules: Arc<RuleSet>, limits: Limits, delivering: Del
     let (source, sink) = (config.topic(topic::NOTICES), config.topic(topic::DELIVERIES));
     let processor = move || Deliver::new(Arc::clone(&settings), Arc::clone(&rules), limits, outlet.clone());
     Stage {
+        traffic: Traffic::Few,
         drain: Duration::from_millis(config.notify.timeout_ms) + DRAIN_MARGIN,
         ..Stage::new(stages::DELIVER, source, sink, processor)
+            .awaited()
             .stateful(config.topic(topic::DELIVER_CHANGELOG))
             .movable(stages::DELIVER_STATE)
             .counting(&[count::SENT, count::RETRIED, count::FAILED, count::SUPPRESSED, count::DUPLICATES])

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use clap::{Args, Subcommand};
-use frostline_engine::RecordSize;
+use frostline_engine::Traffic;
 use frostline_engine::kafka::{ClientSettings, GroupProtocol, GroupSettings, TransactionSettings};
 
 use super::output::{BOLD, GREEN, YELLOW};
@@ -100,7 +100,7 @@ pub(super) fn check_client(config: &Config) -> Result<(), Failed> {
         group: outline.group(stages::ASSEMBLE),
         topic: config.topic(topic::CSV_RAW).name,
         partitions: config.topic(topic::CSV_RAW).partitions,
-        records: RecordSize::Tiny,
+        traffic: Traffic::Tiny,
         begins_at_end: false,
         session_timeout: Duration::from_millis(config.runtime.session_timeout_ms),
         group_instance_id: config.runtime.group_instance_id.clone(),

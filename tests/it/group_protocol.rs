@@ -4,7 +4,7 @@
 use std::time::{Duration, Instant};
 
 use frostline::config::Config;
-use frostline_engine::RecordSize;
+use frostline_engine::Traffic;
 use frostline_engine::kafka::{Admin, ClientSettings, GroupConsumer, GroupSettings};
 
 use crate::rebalance::{assert_each_once_in_order, numbered};
@@ -28,7 +28,7 @@ fn member(config: &Config, topic: &str) -> GroupConsumer {
         group: format!("{topic}-members"),
         topic: topic.into(),
         partitions: 5,
-        records: RecordSize::Tiny,
+        traffic: Traffic::Tiny,
         begins_at_end: false,
         session_timeout: Duration::from_secs(10),
         group_instance_id: String::new(),

@@ -79,7 +79,7 @@ const ENGINE_LAYERS: &[(&str, &[&str])] = &[
     ("processor", &["collector", "counters", "record", "store", "topology"]),
     ("topology", &["Sink", "TopicPlan", "counters", "processor", "record", "source", "table"]),
     ("source", &["TopicPlan"]),
-    ("kafka", &["KafkaSettings", "RecordSize", "TopicPlan", "fault", "random", "record", "settings"]),
+    ("kafka", &["KafkaSettings", "Traffic", "TopicPlan", "fault", "random", "record", "settings"]),
     ("table", &["Stage", "Store", "TopicPlan", "kafka", "record", "store"]),
     (
         "growth",

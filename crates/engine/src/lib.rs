@@ -190,6 +190,6 @@ pub use source::{Batch, PollError, Poller, PollerFactory, Position, Source, Sour
 pub use store::{StateError, Store};
 pub use table::{Opening, Table, TableSpec};
 pub use topology::{
-    Owner, ProcessorFactory, RecordSize, Stage, StageId, StateKeys, TopicPlan, Topology, TopologyBuilder,
-    TopologyError,
+    Owner, ProcessorFactory, Stage, StageId, StateKeys, TopicPlan, Topology, TopologyBuilder, TopologyError,
+    Traffic,
 };

@@ -4,6 +4,7 @@
 #![allow(missing_docs, clippy::unwrap_used)]
 
 use std::collections::BTreeMap;
+use std::time::Duration;
 
 use frostline_engine::kafka::{EmbeddedBroker, Outgoing, Producer, Reader, StartAt};
 use frostline_engine::{
@@ -90,6 +91,38 @@ fn outputs_go_to_the_sink_that_they_name_and_are_counted() {
         assert_eq!((summary.counts[Counter::RECORDS_IN], summary.counts[ODD]), (4, 2));
         let text = serde_json::to_string(&summary).unwrap();
         assert!(text.contains(r#""counts":{"records_in":4"#) || text.contains(r#""odd":2"#), "{text}");
+    });
+}
+
+#[test]
+fn outputs_that_somebody_waits_for_do_not_wait_for_the_commit_interval() {
+    let stage = Stage::new(SORT, TopicPlan::new("numbers", 2), TopicPlan::new("even", 2), || Sort)
+        .counting(&[ODD])
+        .named_sink("odd", TopicPlan::new("odd", 2))
+        .awaited();
+    let topology =
+        Topology::builder("sorter", "", TopicPlan::new("dead-letters", 1)).stage(stage).build().unwrap();
+    let state = tempfile::tempdir().unwrap();
+    let broker = EmbeddedBroker::start(topology.topics()).unwrap();
+    let settings =
+        EngineSettings { commit_interval: Duration::from_secs(3_600), ..settings(&broker, &state) };
+    block_on(async {
+        let options = options(&topology);
+        let engine = Engine::start(&settings, topology, &options).await.unwrap();
+        let producer = Producer::new(engine.clients(), None).unwrap();
+        // The second comes while the first is being committed, or behind it.
+        for number in 0..200 {
+            let value = (2 * number).to_string();
+            producer.send(&Outgoing::keyed("numbers", value.as_bytes(), value.as_bytes())).unwrap();
+            if number == 0 {
+                producer.wait_acknowledged().unwrap();
+            }
+        }
+        producer.wait_acknowledged().unwrap();
+        let watcher = engine.watcher();
+        let committed = tokio::time::timeout(Duration::from_secs(60), watcher.caught_up(|_, _| ())).await;
+        committed.expect("committed long before the interval is over").unwrap();
+        engine.stop().await.1.unwrap();
     });
 }
 

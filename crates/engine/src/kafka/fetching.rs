@@ -19,7 +19,7 @@
 //! question costs, the more the more partitions there are: 500 idle ones 1 % of a core with 100 ms, 2.4 % with 20; under
 //! load 500 take 15 % more CPU time with 2 ms than with 10.
 
-use crate::RecordSize;
+use crate::Traffic;
 
 /// What all queues may hold, in bytes of values, and again what all answers may.
 const BUDGET_BYTES: i32 = 64 << 20;
@@ -31,18 +31,23 @@ const MB: i32 = 1 << 20;
 /// the CPU time of short work).
 const FEW: i32 = 10;
 
-/// The client's settings for a topic with so many partitions, whose records have this size.
-pub(super) fn fetching(partitions: i32, records: RecordSize) -> [(&'static str, String); 5] {
+/// The client's settings for a topic with so many partitions, of this traffic.
+pub(super) fn fetching(partitions: i32, traffic: Traffic) -> [(&'static str, String); 5] {
     let partitions = partitions.max(1);
-    let share = match records {
-        RecordSize::Tiny => (BUDGET_BYTES / 8 / partitions).clamp(16 * KB, 64 * KB),
-        RecordSize::Usual => (BUDGET_BYTES / partitions).clamp(64 * KB, 1_024 * KB),
+    let share = match traffic {
+        Traffic::Tiny => (BUDGET_BYTES / 8 / partitions).clamp(16 * KB, 64 * KB),
+        Traffic::Usual | Traffic::Few => (BUDGET_BYTES / partitions).clamp(64 * KB, 1_024 * KB),
+    };
+    let wait_ms = match traffic {
+        Traffic::Tiny | Traffic::Usual => partitions.clamp(20, 100),
+        // Nothing waits behind a question that is not answered yet.
+        Traffic::Few => 100,
     };
     [
         ("queued.max.messages.kbytes", (share / KB).to_string()),
         ("fetch.message.max.bytes", share.to_string()),
         ("fetch.max.bytes", (if partitions > FEW { 2 * MB } else { MB }).to_string()),
-        ("fetch.wait.max.ms", partitions.clamp(20, 100).to_string()),
+        ("fetch.wait.max.ms", wait_ms.to_string()),
         ("fetch.queue.backoff.ms", (partitions / 5).clamp(2, 10).to_string()),
     ]
 }

@@ -12,7 +12,7 @@ use super::fetching::fetching;
 use super::log_offsets::log_offsets;
 use super::rebalance::{Assigned, GroupEvent, Membership, NOT_JOINED};
 use super::{ClientSettings, GroupProtocol, KafkaError, OffsetCommit, group_protocol, members, raw};
-use crate::RecordSize;
+use crate::Traffic;
 
 /// How long a question to the broker may take when partitions are opened again.
 const PATIENCE: Duration = Duration::from_secs(5);
@@ -28,8 +28,8 @@ pub struct GroupSettings {
     pub topic: String,
     /// How many partitions it is configured to have.
     pub partitions: i32,
-    /// How large its records are.
-    pub records: RecordSize,
+    /// What comes.
+    pub traffic: Traffic,
     /// Whether a partition without a committed offset is read from its end, not from its beginning.
     pub begins_at_end: bool,
     /// How long the group waits for a silent member; of no effect with [`GroupProtocol::Consumer`].
@@ -72,7 +72,7 @@ impl GroupConsumer {
             // An offset that is not in the log is an error that `reopen` resolves, and says so.
             .set("auto.offset.reset", "error");
         settings.set_membership(&mut config, group.session_timeout, &group.group_instance_id);
-        for (key, value) in fetching(group.partitions, group.records) {
+        for (key, value) in fetching(group.partitions, group.traffic) {
             settings.set_defaults(&mut config, &[(key, &value)]);
         }
         let client_id = members::client_id(&group.advertised, &group.instance);

@@ -309,7 +309,7 @@ impl Membership {
             committed = next,
             log_start,
             log_end,
-            "the committed offset is not in the log: records were deleted unread, or the topic was made anew; \
+            "the committed offset is not in the log: records were deleted unread, or the topic was deleted and created again; \
              going on at its {place} (runtime.auto_offset_reset)"
         );
         assigned.next_offset

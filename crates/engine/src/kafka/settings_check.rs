@@ -64,7 +64,7 @@ impl ClientSettings {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{KafkaSettings, RecordSize};
+    use crate::{KafkaSettings, Traffic};
 
     fn check(client: &[(&str, &str)]) -> Result<(), String> {
         let client = client.iter().map(|(key, value)| ((*key).to_owned(), (*value).to_owned())).collect();
@@ -73,7 +73,7 @@ mod tests {
             group: "check".into(),
             topic: "check".into(),
             partitions: 5,
-            records: RecordSize::Tiny,
+            traffic: Traffic::Tiny,
             begins_at_end: false,
             session_timeout: std::time::Duration::from_secs(45),
             group_instance_id: String::new(),

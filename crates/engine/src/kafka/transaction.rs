@@ -58,6 +58,10 @@ impl Transaction {
         config
             .set("transactional.id", &transaction.transactional_id)
             .set("transaction.timeout.ms", transaction.timeout_ms.to_string());
+        // Where a coordinator is still busy with the transaction before, which takes a few milliseconds.
+        if settings.base().get("retry.backoff.ms").is_none() {
+            config.set("retry.backoff.ms", "5");
+        }
         // Must stay below the transaction's timeout, or a lost request outlives it.
         let socket_timeout_ms = transaction.timeout_ms.saturating_sub(500).clamp(1_000, 60_000);
         if settings.base().get("socket.timeout.ms").is_none() {

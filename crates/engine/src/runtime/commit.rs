@@ -2,7 +2,8 @@
 //!
 //! # The commit protocol
 //!
-//! Every `commit_interval`, or sooner when much has changed, and always before partitions are given up:
+//! Every `commit_interval`, and always before partitions are given up; sooner when much has changed, or when an output
+//! that somebody waits for ([`Stage::is_awaited`](crate::Stage::is_awaited)) came at the end of its partition:
 //!
 //! 1. **Seal** (on the worker's thread): outputs that were held back are sent, each task's uncommitted changes
 //!    are sealed, its position is noted. From here on the tasks go on with a new overlay. With `exactly_once`

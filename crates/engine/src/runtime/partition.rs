@@ -49,6 +49,10 @@ impl PartitionActor {
                 self.commit_soon.do_send(CommitSoon);
                 self.step_again(context);
             }
+            Ok(Slice::CommitThenWait) => {
+                self.commit_soon.do_send(CommitSoon);
+                self.step_when_woken(context);
+            }
             Ok(Slice::Waiting) => self.step_when_woken(context),
             Ok(Slice::Closed) => context.stop(),
             Err(failure) => {

@@ -10,7 +10,9 @@ use super::totals::Totals;
 use crate::kafka::{ClientSettings, GroupSettings, TransactionSettings};
 use crate::store::{Identity, StateDirectory, StateError};
 use crate::topology::TopicAdvice;
-use crate::{Collector, EngineSettings, Guarantee, OffsetReset, Processor, Sink, Stage, StageId, Topology};
+use crate::{
+    Collector, EngineSettings, Guarantee, OffsetReset, Processor, Sink, Stage, StageId, Topology, Traffic,
+};
 
 /// What all stages of this process share.
 pub(super) struct Common {
@@ -41,6 +43,8 @@ pub(super) struct StagePlan {
     pub(super) record_limits: RecordLimits,
     pub(super) group: GroupSettings,
     pub(super) commit_interval: Duration,
+    /// Whether outputs at the end of a partition are committed at once.
+    pub(super) is_awaited: bool,
     pub(super) shutdown_timeout: Duration,
     /// How long a partition that is given up waits for the outcome of what has left the process.
     pub(super) drain_patience: Duration,
@@ -68,6 +72,15 @@ pub(super) struct StagePlan {
     configured_instance: String,
 }
 
+/// How many workers a stage has: each has a thread, a producer and four threads of the client, so none is without work.
+fn workers(stage: &Stage, settings: &EngineSettings) -> usize {
+    let useful = match stage.traffic {
+        Traffic::Few => 1,
+        Traffic::Tiny | Traffic::Usual => usize::try_from(stage.source.partitions).unwrap_or(1),
+    };
+    settings.workers.min(useful).max(1)
+}
+
 impl StagePlan {
     pub(super) fn new(
         stage: &Stage,
@@ -87,7 +100,7 @@ impl StagePlan {
                 group: topology.group(stage.id),
                 topic: stage.source.name.clone(),
                 partitions: stage.source.partitions,
-                records: stage.records,
+                traffic: stage.traffic,
                 begins_at_end: settings.auto_offset_reset == OffsetReset::Latest,
                 session_timeout: settings.session_timeout,
                 group_instance_id: settings.group_instance_id.clone(),
@@ -95,10 +108,11 @@ impl StagePlan {
                 instance: common.instance.clone(),
             },
             commit_interval: settings.commit_interval,
+            is_awaited: stage.is_awaited,
             drain_patience: stage.drain.min(settings.shutdown_timeout / 2),
             shutdown_timeout: settings.shutdown_timeout,
             restarts_max: settings.restarts_max,
-            workers: settings.workers.max(1),
+            workers: workers(stage, settings),
             clients: common.clients.clone(),
             state: common.state.clone(),
             totals: Arc::clone(&common.totals),

@@ -223,7 +223,7 @@ impl Restoring {
             reason: reason.to_owned(),
         };
         let key = record.key.filter(|key| key.first().is_some_and(u8::is_ascii_lowercase));
-        let key = key.ok_or_else(|| unreadable("its key is none of a store"))?;
+        let key = key.ok_or_else(|| unreadable("its key is not a state-store key"))?;
         if record.value.is_some_and(|value| value.len() < 4) {
             return Err(unreadable("its value is too short").into());
         }

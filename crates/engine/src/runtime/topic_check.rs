@@ -55,10 +55,10 @@ pub(super) async fn check_topics(
     let states = look_up(admin, names, options.describe_topics, topology).await?;
     let state = |name: &str| states.iter().find(|state| state.name == name);
     for table in tables.into_iter().filter_map(state) {
-        check_compacted(table, "what a table has")?;
+        check_compacted(table, "a table")?;
     }
     if let Some(positions) = topology.positions().and_then(|positions| state(&positions.name)) {
-        check_compacted(positions, "what sources remember")?;
+        check_compacted(positions, "the positions of sources")?;
     }
     for stage in stages {
         let changelog = stage.changelog.as_ref().and_then(|changelog| state(&changelog.name));

@@ -48,7 +48,7 @@ impl StageTotals {
 impl Totals {
     /// Nothing has been done yet; the clock of the summary starts. `counters`: those of all stages.
     pub fn new(counters: Vec<Counter>) -> Self {
-        metrics::describe_counter!(METRIC, "What the stages have done, by stage and kind");
+        metrics::describe_counter!(METRIC, "Records processed and results, by stage and kind");
         let commits = Histogram::new_with_max(COMMIT_MICROSECONDS_MAX, 2);
         Self {
             counters,

@@ -38,8 +38,8 @@ pub enum StateError {
     /// A record of a changelog cannot be read. No restart mends that.
     #[error(
         "corrupted changelog: {place} cannot be read ({reason}): something else writes to this topic. Stop that, and \
-         delete the record with a tombstone, or delete the topic and run `frostline topics create` (what was \
-         remembered is lost then)"
+         delete the record with a tombstone, or delete the topic and run `frostline topics create` (the stage's \
+         memory is lost then)"
     )]
     Changelog {
         /// Topic, partition and offset.
@@ -49,7 +49,7 @@ pub enum StateError {
     },
     /// The disk failed or is full. Nothing that was committed is lost.
     #[error(
-        "state of {store} cannot be read or written: {reason}: free some space or mend the disk, and start again \
+        "state of {store} cannot be read or written: {reason}: free some space or repair the disk, and start again \
          (nothing is lost: everything is in Kafka)"
     )]
     Io {

@@ -102,14 +102,16 @@ impl TopicPlan {
     }
 }
 
-/// How large the records of a source are, as a rule. It decides how much is fetched ahead.
+/// What comes from a source, as a rule. It decides how much is fetched ahead, how often, and by how many workers.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum RecordSize {
+pub enum Traffic {
     /// Some tens of bytes, such as lines of text.
     Tiny,
     /// Some hundreds of bytes or more, such as documents.
     #[default]
     Usual,
+    /// A few records a second at most, such as alerts: one worker takes them all.
+    Few,
 }
 
 /// Makes the processor of one partition, on its worker's thread.
@@ -132,8 +134,11 @@ pub struct Stage {
     pub state_keys: Option<StateKeys>,
     /// What its processor counts beside the engine's own counters.
     pub counters: &'static [Counter],
-    /// See [`RecordSize`].
-    pub records: RecordSize,
+    /// See [`Traffic`].
+    pub traffic: Traffic,
+    /// Whether somebody waits for its outputs: one that has come at the end of its partition is committed at once, instead
+    /// of at the next interval.
+    pub is_awaited: bool,
     /// How long a partition that is given up waits for the outcome of what its processor has sent outside Kafka.
     pub drain: Duration,
     /// Headers that a dead letter keeps although the engine's own prefix marks them as replaceable.
@@ -160,7 +165,8 @@ impl Stage {
             changelog: None,
             state_keys: None,
             counters: &[],
-            records: RecordSize::Usual,
+            traffic: Traffic::Usual,
+            is_awaited: false,
             drain: Duration::ZERO,
             kept_headers: &[],
             needs: &[],
@@ -184,6 +190,12 @@ impl Stage {
     #[must_use]
     pub fn counting(self, counters: &'static [Counter]) -> Self {
         Self { counters, ..self }
+    }
+
+    /// With outputs that are committed as soon as they come; see [`is_awaited`](Self::is_awaited).
+    #[must_use]
+    pub fn awaited(self) -> Self {
+        Self { is_awaited: true, ..self }
     }
 
     /// With tables that must have been read before its first record.

@@ -173,7 +173,7 @@ impl SourceStatus {
                 (false, true) => tracing::warn!(
                     source = id,
                     minutes,
-                    "the source is late: its newest data are older than usual, and what came since is unknown"
+                    "the source is late: its newest data are older than usual, and newer data are unknown"
                 ),
                 (true, false) => tracing::info!(source = id, "the source is no longer late"),
                 _ => {}

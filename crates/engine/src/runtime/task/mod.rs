@@ -49,6 +49,8 @@ pub(in crate::runtime) struct Task {
     is_at_end: bool,
     last_taken_at: Instant,
     last_sent_at: Instant,
+    /// Whether outputs have been sent since the last commit began.
+    has_sent: bool,
     /// Records in a row on which the processor has panicked.
     panics_in_a_row: u32,
     /// Whether everything that was open has settled since the last record.
@@ -116,6 +118,7 @@ impl Task {
             is_at_end: false,
             last_taken_at: Instant::now(),
             last_sent_at: Instant::now(),
+            has_sent: false,
             panics_in_a_row: 0,
             is_settled: false,
             stream_day: 0,
@@ -201,6 +204,11 @@ impl Task {
         let committed_offset = Some(committed).filter(|offset| *offset >= 0);
         let entries = (question.look)(&self.store)?;
         Ok(Found { partition, committed_offset, entries })
+    }
+
+    /// Whether outputs wait until the commit under way has ended.
+    pub(in crate::runtime) fn holds_outputs(&self) -> bool {
+        self.collector.bytes() > 0
     }
 
     /// Has the task look at its queue at once.

@@ -36,6 +36,7 @@ impl Task {
                 }
             }
         }
+        self.has_sent |= self.collector.bytes() > 0;
         self.collector.clear();
         self.last_sent_at = Instant::now();
         Ok(())

@@ -39,6 +39,7 @@ impl Task {
     /// First step of a commit: sends what was held back, and adds changes and position to the commit.
     pub(in crate::runtime) fn seal(&mut self, commit: &mut Commit) -> Result<(), Failure> {
         self.send_outputs(&commit.producer)?;
+        self.has_sent = false;
         if self.stream_day > self.swept_day && self.store.expire(self.stream_day, SWEEP_ENTRIES)? {
             self.swept_day = self.stream_day;
         }

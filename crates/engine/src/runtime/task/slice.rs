@@ -50,6 +50,8 @@ pub(in crate::runtime) enum Slice {
     Busy,
     /// There may be more, and enough has changed to commit first.
     CommitFirst,
+    /// Nothing to do just now, and somebody waits for what has been sent.
+    CommitThenWait,
     /// Nothing to do until the queue wakes the task, or the next tick.
     Waiting,
     /// The task was closed.
@@ -94,22 +96,28 @@ impl Task {
             self.status.fresh_at(now_ms);
         }
         self.processor_turn(now_ms)?;
-        if self.is_bunch(taken, end) && !outbox.is_held() {
+        let is_last = taken == 0 && !self.has_backlog(end);
+        if self.is_bunch(is_last) && !outbox.is_held() {
             self.send_outputs(&outbox.producer)?;
         }
         let is_filling = self.store.fill()?;
+        let is_awaited = self.plan.is_awaited && self.has_sent && is_last;
         Ok(match taken {
             0 if is_filling => Slice::Busy,
+            0 if is_awaited => Slice::CommitThenWait,
             0 => Slice::Waiting,
             _ if self.store.changed() > CHANGES_MAX => Slice::CommitFirst,
             _ => Slice::Busy,
         })
     }
 
+    /// Whether much is left to read, though the queue be empty just now.
+    fn has_backlog(&self, end: Option<i64>) -> bool {
+        end.zip(self.next_offset).is_some_and(|(end, next_offset)| end - next_offset >= BACKLOG_ROWS)
+    }
+
     /// Whether the outputs are worth a batch, or nothing is worth waiting for.
-    fn is_bunch(&self, taken: usize, end: Option<i64>) -> bool {
-        let behind = end.zip(self.next_offset).map_or(0, |(end, next_offset)| end - next_offset);
-        let is_last = taken == 0 && behind < BACKLOG_ROWS;
+    fn is_bunch(&self, is_last: bool) -> bool {
         is_last || self.collector.bytes() > BUNCH_BYTES || self.last_sent_at.elapsed() > BUNCH_TIME
     }
 

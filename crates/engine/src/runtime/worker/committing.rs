@@ -16,6 +16,11 @@ use crate::runtime::failure::Failure;
 use crate::runtime::message::Close;
 use crate::runtime::task::Task;
 
+/// After a commit of awaited outputs the next transaction begins only so much later, and the outputs of a burst share it.
+/// Brokers answer before they have written the markers of a transaction, refuse to begin another one meanwhile, and the
+/// client then waits for 20 ms.
+const REST: Duration = Duration::from_millis(4);
+
 /// How often is looked whether what is on its way outside has an outcome.
 const DRAIN_LOOK_INTERVAL: Duration = Duration::from_millis(20);
 
@@ -148,17 +153,35 @@ impl Worker {
         let stored = outcome.and_then(|()| self.store(&committed));
         match failed.or(stored.err()) {
             Some(failure) => self.give_up(failure),
-            None => self.close_committed(context),
+            None => {
+                self.wake(&committed);
+                self.rest(context);
+                self.close_committed(context);
+            }
         }
+    }
+
+    /// Has those look again whose work is committed.
+    fn wake(&self, committed: &[Rc<RefCell<Task>>]) {
+        committed.iter().for_each(|task| task.borrow().wake_up());
+    }
+
+    /// Holds outputs that somebody waits for back for a moment, and then has those look again that have some.
+    fn rest(&self, context: &mut actix::Context<Self>) {
+        let Some(outbox) = self.outbox.clone().filter(|_| self.plan.is_awaited) else { return };
+        outbox.is_resting.set(true);
+        context.run_later(REST, move |worker, _| {
+            outbox.is_resting.set(false);
+            let tasks = worker.hosted.values().map(|hosted| hosted.task.borrow());
+            tasks.filter(|task| task.holds_outputs()).for_each(|task| task.wake_up());
+        });
     }
 
     /// Last step of a commit: what Kafka has goes into the stores.
     fn store(&self, committed: &[Rc<RefCell<Task>>]) -> Result<(), Failure> {
         let Some(outbox) = &self.outbox else { return Ok(()) };
         for task in committed {
-            let mut task = task.borrow_mut();
-            task.committed(&outbox.producer)?;
-            task.wake_up();
+            task.borrow_mut().committed(&outbox.producer)?;
         }
         reach(Point::AfterSled);
         Ok(())
