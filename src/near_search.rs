@@ -148,8 +148,8 @@ impl Search {
                 topic = self.topic,
                 needs = %needs,
                 max_km = near.max_km(),
-                "no station near this rule reports what it asks for yet, so it cannot fire: the daemon looks again as \
-                 observations come; if none is found, raise near.max_km or name a station"
+                "no station near this rule reports the elements it needs yet, so it cannot fire: the daemon looks again as \
+                 observations come; if it finds none, raise near.max_km or name a station"
             );
             let sought = Sought { rule: Arc::clone(&rule), near, needs, candidate: None, chosen: None };
             self.sought.insert(Arc::clone(&rule.id), sought);
@@ -194,8 +194,8 @@ impl Sought {
             km,
             before = self.chosen.map(tracing::field::display),
             advice,
-            "station found near this rule: observations read before this are not judged by it; the command shows what \
-             they would have alerted"
+            "station found near this rule: earlier observations are not judged by it; the command shows which alerts \
+             they would have caused"
         );
         if let Some(reason) = far(nearest) {
             tracing::warn!(rule, reason, "this rule is probably a mistake");

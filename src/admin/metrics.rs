@@ -37,10 +37,13 @@ impl Recorder {
             "frostline_worker_restarts_total",
             "Workers that failed and were started again"
         );
-        metrics::describe_gauge!("frostline_deliveries_pending", "Messages that are not done, by channel");
+        metrics::describe_gauge!(
+            "frostline_deliveries_pending",
+            "Messages that are waiting or being sent, by channel"
+        );
         metrics::describe_counter!(
             "frostline_deliveries_total",
-            "What became of messages, by channel and outcome"
+            "Outcomes of messages, by channel and outcome"
         );
         Ok(Self(handle))
     }
@@ -76,7 +79,7 @@ impl Recorder {
             "1 when all partitions are restored and move",
             f64::from(u8::from(is_ready)),
         );
-        plain("frostline_state_bytes", "What the state takes on disk", state_bytes as f64);
+        plain("frostline_state_bytes", "Size of the local state on disk, in bytes", state_bytes as f64);
         for (name, help, value) in process() {
             plain(name, help, value);
         }
@@ -93,7 +96,7 @@ fn partitions(text: &mut String, tasks: &[TaskSnapshot]) {
         }),
         (
             "frostline_partition_failed",
-            "1 while the partition does not work, since its worker failed",
+            "1 while the partition is stopped because its worker failed",
             |task| Some(u8::from(task.phase == Phase::Failed).into()),
         ),
         ("frostline_partition_committed_offset", "The next input offset as of the last commit", |task| {
@@ -102,13 +105,15 @@ fn partitions(text: &mut String, tasks: &[TaskSnapshot]) {
         ("frostline_partition_lag_records", "Offsets between the last commit and the end", |task| {
             task.lag().map(|lag| lag as f64)
         }),
-        ("frostline_partition_lag_seconds", "How old what is worked on is; 0 when caught up", |task| {
-            task.lag_seconds()
-        }),
+        (
+            "frostline_partition_lag_seconds",
+            "Age of the records being processed, in seconds; 0 when caught up",
+            |task| task.lag_seconds(),
+        ),
         ("frostline_partition_restored_records", "Changelog records read back", |task| {
             Some(task.restored_records as f64)
         }),
-        ("frostline_partition_silent_seconds", "Since when the partition has had no turn", |task| {
+        ("frostline_partition_silent_seconds", "Seconds since the partition's task last ran", |task| {
             Some(task.silent_for.as_secs_f64().floor())
         }),
     ];

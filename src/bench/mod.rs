@@ -232,7 +232,7 @@ impl Bench<'_> {
         let groups: Vec<&str> = groups.iter().map(String::as_str).collect();
         for plan in installation.own_topics() {
             if let Err(error) = self.runtime.block_on(self.admin.delete(&plan.name)) {
-                (self.tell)(&format!("left behind: {error}"));
+                (self.tell)(&format!("could not be deleted: {error}"));
             }
         }
         // The brokers need a moment to see that the members have left.

@@ -71,7 +71,7 @@ impl Feeder {
         let deadline = Instant::now() + PAUSE_PATIENCE;
         while !self.pause.is_reached.load(Ordering::Acquire) {
             if Instant::now() > deadline || self.thread.as_ref().is_none_or(JoinHandle::is_finished) {
-                return Err(ChaosError::Broken("the broker does not take what is fed".into()));
+                return Err(ChaosError::Broken("the broker refuses the records that are fed".into()));
             }
             std::thread::sleep(PORTION_INTERVAL);
         }

@@ -186,7 +186,7 @@ pub fn run(
     let readers = around.readers;
 
     let mut step = |text: &str| on_progress(Progress::Step(text.to_owned()));
-    step("the faults are over: feeding what lets everything settle");
+    step("the faults are over: feeding the records that let everything settle");
     fleet.rest(CALM)?;
     report.records_in = feeder.finish()?;
     fleet.heal()?;

@@ -28,7 +28,7 @@ pub(super) struct OldState {
 /// Copies the state directory of a process that does not run. Returns what was done, in words.
 pub(super) fn keep(process: &mut Process) -> Result<String, ChaosError> {
     if process.old_state.is_some() {
-        return Ok("whose state is kept already".into());
+        return Ok("whose state has been copied already".into());
     }
     let dir = process.state_dir.with_extension("old");
     copy(&process.state_dir, &dir).map_err(ChaosError::files("copying state"))?;

@@ -20,7 +20,9 @@ pub(super) fn share(
     rng: &mut fastrand::Rng,
 ) -> Result<String, ChaosError> {
     let others = fleet.targets().into_iter().filter(|other| *other != index);
-    let Some(other) = rng.choice(others.collect::<Vec<_>>()) else { return Ok("nobody else runs".into()) };
+    let Some(other) = rng.choice(others.collect::<Vec<_>>()) else {
+        return Ok("no other process is running".into());
+    };
     fleet.wait_running(other)?;
     fleet.terminate(index)?;
     fleet.processes[index].kill();

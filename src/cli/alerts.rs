@@ -76,7 +76,7 @@ struct ListArguments {
     /// The last N that match
     #[arg(short = 'n', long, value_name = "N", default_value_t = 20)]
     number: usize,
-    /// Go on with those to come
+    /// Keep running and show new alerts as they come
     #[arg(long, short = 'f')]
     follow: bool,
 }
@@ -112,7 +112,7 @@ async fn list(common: &Common, config: &Config, arguments: &ListArguments) -> Re
     if let (Some(since), Some(until)) = (arguments.since, arguments.until)
         && since > until
     {
-        return Err(Failed::Usage(anyhow::anyhow!("--since {since} lies behind --until {until}")));
+        return Err(Failed::Usage(anyhow::anyhow!("--since {since} is later than --until {until}")));
     }
     let topic = config.topic(topic::ALERTS).name;
     let Some(partitions) = topics::connect(config).await?.partitions(&topic)? else {

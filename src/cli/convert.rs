@@ -171,7 +171,7 @@ impl Out {
             Failed::Working(error) | Failed::Usage(error) => error,
             _ => {
                 self.nobody_reads = true;
-                anyhow::anyhow!("nobody reads the output any more")
+                anyhow::anyhow!("the reader of the output has gone")
             }
         })
     }
@@ -337,7 +337,7 @@ impl Out {
 fn needs_stations(stations: Option<&Arc<StationIndex>>) -> anyhow::Result<()> {
     anyhow::ensure!(
         stations.is_some(),
-        "lines become documents with what is known of their stations: say --stations ghcnd-stations.txt, or --into lines"
+        "documents need their stations: give --stations ghcnd-stations.txt, or use --into lines"
     );
     Ok(())
 }

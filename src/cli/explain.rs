@@ -210,16 +210,17 @@ impl Explanation<'_> {
             (Taken::Outdated, _) => "a newer revision of this day was seen before".into(),
             (Taken::TooOld, _) => "expired: the day lies before those that are remembered".into(),
             (_, DayVerdict::Unknown) => {
-                "unknown: what decides was not reported, which neither fires nor clears".into()
+                "unknown: the values that decide were not reported, so the rule neither fires nor clears"
+                    .into()
             }
-            (Taken::Known, _) => "nothing new: the same was known of this day before".into(),
+            (Taken::Known, _) => "nothing new: the same values were known before".into(),
             (_, DayVerdict::Matches) => self.why_no_firing(note),
             (_, _) if judgement.when == Verdict::Holds => {
                 "the condition holds, but the rule is not active on this day".into()
             }
             (_, DayVerdict::Clears) => "the condition does not hold, and there was no episode to end".into(),
             (_, DayVerdict::Between) if judgement.clear == Some(Verdict::HoldsNot) => {
-                "the condition does not hold, and it is not over either".into()
+                "the condition does not hold, and `clear` does not hold either".into()
             }
             (_, DayVerdict::Between) => "the condition does not hold".into(),
         })
@@ -244,8 +245,8 @@ impl Explanation<'_> {
                 let days = self.rule.for_days;
                 format!("the condition must hold on {days} reported days in a row, without a longer silence")
             }
-            Some(days) => format!("cooling down: an episode that lasts is told every {days} days"),
-            None => "the episode was told when it began, and the rule has no repeat_days".into(),
+            Some(days) => format!("cooling down: an episode that lasts fires again every {days} days"),
+            None => "the rule fired when the episode began, and it has no repeat_days".into(),
         }
     }
 }
@@ -277,7 +278,7 @@ fn print(common: &Common, explanation: &Explanation<'_>, findings: &Findings) ->
     for alert in &findings.later {
         let (transition, id) = (text(alert, "transition"), text(alert, "alert_id"));
         output::line(&format!(
-            "  {YELLOW}later{YELLOW:#}    {transition} {DIM}{id}, by what became known of other days{DIM:#}"
+            "  {YELLOW}later{YELLOW:#}    {transition} {DIM}{id}, because of data for other days{DIM:#}"
         ))?;
     }
     Ok(())
@@ -329,7 +330,7 @@ fn print_note(explanation: &Explanation<'_>, note: &Note) -> Result<(), Failed> 
     output::line(&format!("  {CYAN}after{CYAN:#}    {}", explanation.describe(&note.after)))?;
     for alert in &note.alerts {
         let (transition, id) = (text(alert, "transition"), text(alert, "alert_id"));
-        output::line(&format!("  {GREEN}told{GREEN:#}     {transition} {DIM}{id}{DIM:#}"))?;
+        output::line(&format!("  {GREEN}alert{GREEN:#}    {transition} {DIM}{id}{DIM:#}"))?;
     }
     if let Some(why) = explanation.why_nothing(note, &view) {
         output::line(&format!("  {YELLOW}nothing{YELLOW:#}  {why}"))?;

@@ -166,9 +166,9 @@ impl HistoryArguments {
 /// Refuses a period in which no day lies.
 pub(super) fn check_period(from: Option<Date>, to: Option<Date>) -> Result<(), Failed> {
     match (from, to) {
-        (Some(from), Some(to)) if from > to => {
-            Err(Failed::Usage(anyhow::anyhow!("--from {from} lies behind --to {to}: nothing would be read")))
-        }
+        (Some(from), Some(to)) if from > to => Err(Failed::Usage(anyhow::anyhow!(
+            "--from {from} is later than --to {to}: nothing would be read"
+        ))),
         _ => Ok(()),
     }
 }

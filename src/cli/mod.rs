@@ -63,8 +63,8 @@ Examples:
   frostline generate --days 7 --out week.csv   synthetic data of any size
   frostline rules new --near 33.61,-111.92 --below 28F --tonight --email anna@example.org
   frostline tail noaa-json-alerts              look at the alerts as they come
-  frostline notify test anna                   does what is sent arrive?
-  frostline dead-letters list                  what could not be processed, and why
+  frostline notify test anna                   does notifications arrive?
+  frostline dead-letters list                  records that could not be processed, and why
   frostline top                                a running daemon in the terminal";
 
 /// Watches weather stations through Kafka and tells people before the frost does.

@@ -32,7 +32,7 @@ pub(super) fn outcomes(config: &Config, live: &Live<'_>, alert_id: &str) -> Resu
 /// One line for each of them.
 pub(super) fn print(outcomes: &[Value]) -> Result<(), Failed> {
     if outcomes.is_empty() {
-        let none = "nobody yet: no outcome in noaa-deliveries";
+        let none = "no outcome in noaa-deliveries yet";
         return Ok(output::line(&format!("  {CYAN}{:<12}{CYAN:#} {DIM}{none}{DIM:#}", "notified"))?);
     }
     for outcome in outcomes {

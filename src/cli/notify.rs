@@ -1,4 +1,4 @@
-//! `frostline notify`: does what is sent arrive?
+//! `frostline notify`: does notifications arrive?
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -23,7 +23,7 @@ Examples:
 
 The message says that it is a test. Nothing is written to any topic. Exit code 1 where a server did not take it.";
 
-/// Try how people are told
+/// Test notification channels
 #[derive(Args)]
 #[command(after_help = EXAMPLES)]
 pub(super) struct NotifyArguments {
@@ -59,7 +59,7 @@ pub(super) async fn notify(common: &Common, arguments: &NotifyArguments) -> Resu
     let NotifyCommand::Test(arguments) = &arguments.command;
     let config = common.load(&[])?;
     if !config.notify.is_on() {
-        return Err(usage(format!("nobody can be notified: configure {}", Channel::sections())));
+        return Err(usage(format!("no channel is configured: add {}", Channel::sections())));
     }
     let is_alertmanager = arguments.subscriber == "alertmanager";
     if is_alertmanager && config.notify.alertmanager.is_none() {
@@ -126,7 +126,7 @@ fn notice(recipient: &Recipient) -> Notice {
         station: "TEST".into(),
         station_name: Some("no station".into()),
         date,
-        message: "This is a test of frostline: no frost is near. You would be told here.".into(),
+        message: "This is a test of frostline. There is no frost. Alerts will arrive here.".into(),
         when: "a test".into(),
         clear: None,
         values: Vec::new(),

@@ -114,7 +114,7 @@ fn choose_stages(config: &Config, asked: &[String]) -> Result<Vec<StageId>, Fail
             topology.find(name).map_err(|error| Failed::Usage(anyhow::anyhow!("--stages: {error}")))?.id;
         if sends(stage) && !is_on {
             return Err(Failed::Usage(anyhow::anyhow!(
-                "stage {stage} has nobody to notify: configure {}",
+                "stage {stage} has no channel: configure {}",
                 Channel::sections()
             )));
         }

@@ -49,7 +49,7 @@ const SHOW_EXAMPLES: &str = "\
 Examples:
   frostline stations show USC00027716 --stations ghcnd-stations.txt
   frostline stations show USC00027716 --stations ghcnd-stations.txt --data 2016.csv.gz
-  frostline stations show USC00027716                from the broker: its table, and what noaa-json has of it";
+  frostline stations show USC00027716                from the broker: its table, and its observations in noaa-json";
 
 /// Show a station, with its elements and the period of each
 #[derive(Args)]
@@ -60,7 +60,7 @@ pub(super) struct ShowArguments {
     id: StationId,
     #[command(flatten)]
     files: StationFiles,
-    /// Files of history that tell its elements and their period (may be repeated) [default: without --stations, the
+    /// History files from which its elements and their period are read (may be repeated) [default: without --stations, the
     /// topic noaa-json]
     #[arg(long, value_name = "FILE")]
     data: Vec<PathBuf>,

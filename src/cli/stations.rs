@@ -158,7 +158,7 @@ pub(super) fn read_inventory(
         }
     }
     if left_out > 0 {
-        tracing::warn!(file = %file.display(), stations = left_out, "stations left out whose lines are invalid");
+        tracing::warn!(file = %file.display(), stations = left_out, "stations left out because their lines are invalid");
     }
     if stations.is_empty() {
         bail!("{}: no station in it", file.display());

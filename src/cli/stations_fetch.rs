@@ -85,7 +85,7 @@ fn get(client: &Client, url: &str) -> anyhow::Result<Fresh> {
     match client.get(&Request::text(url, BYTES_MAX, BYTES_MAX))? {
         Answer::New(fresh) => Ok(fresh),
         Answer::NotFound => {
-            anyhow::bail!("{url}: there is no such file (404): check [follow.stations] of the configuration")
+            anyhow::bail!("{url}: not found (404): check [follow.stations] in the configuration")
         }
         Answer::Unchanged { .. } | Answer::NotDue(_) => {
             anyhow::bail!("{url}: the service sent nothing; try again later")

@@ -117,7 +117,7 @@ impl EmailConfig {
         }
         let port = port.map_or(Some(usual), |port| port.parse().ok().filter(|port| *port != 0));
         let port = port.ok_or(
-            "expected a port from 1 to 65535 behind the colon (an IPv6 address with a port is written [ADDRESS]:PORT)",
+            "expected a port from 1 to 65535 after the colon (an IPv6 address with a port is written [ADDRESS]:PORT)",
         )?;
         Ok((host, port))
     }

@@ -317,7 +317,7 @@ pub fn check_url(url: &str, allow_private: bool) -> Result<(), String> {
         return Err("expected https://HOST/PATH, without a user or password in it".into());
     }
     if is_loopback(authority.rsplit_once(':').map_or(authority, |(host, _)| host)) && !allow_private {
-        return Err("it is on this machine: set allow_private if that is meant".into());
+        return Err("the address is on this machine: set allow_private = true to allow that".into());
     }
     Ok(())
 }

@@ -40,8 +40,8 @@ fn next_member<R: BufRead>(mut packed: R) -> io::Result<Option<GzDecoder<R>>> {
                 return Ok(Some(GzDecoder::new(packed)));
             }
             Some(_) => {
-                let reason = "something else follows behind the end of the gzip data (gzip calls it trailing garbage): \
-                              was another file appended, which is not packed?";
+                let reason = "there is other data after the end of the gzip data (gzip calls it trailing garbage): was an \
+                              uncompressed file appended?";
                 return Err(io::Error::new(io::ErrorKind::InvalidData, reason));
             }
             None if buffer.is_empty() => return Ok(None),

@@ -83,7 +83,7 @@ fn warn_of_name(path: &Path, found: Option<Packing>, is_empty: bool) {
     let named = PACKINGS.iter().find(|(.., endings)| endings.contains(&ending)).map(|(packing, ..)| *packing);
     if named.is_some() && named != found && !is_empty {
         let is = found.map_or("not packed".to_owned(), |found| format!("{found:?}"));
-        tracing::warn!(file = %path.display(), is, "packed otherwise than its name says; read as what it is");
+        tracing::warn!(file = %path.display(), is, "its name suggests another compression; read by its content");
     }
 }
 

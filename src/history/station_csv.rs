@@ -47,8 +47,7 @@ impl Columns {
         );
         if elements.is_empty() {
             return Err(
-                "none of its columns is an element of GHCN-Daily, such as TMIN: is this another data set?"
-                    .into(),
+                "no column is an element of GHCN-Daily, such as TMIN: is this another data set?".into()
             );
         }
         let has_attributes = elements.iter().any(|(.., attributes)| attributes.is_some());
@@ -135,7 +134,7 @@ mod tests {
     fn headers_that_say_too_little_are_refused() {
         let error = |header: &str, units| Columns::parse(header, units).err().unwrap();
         assert!(error("STATION,TMIN", None).contains("no column DATE"));
-        assert!(error("STATION,DATE,SOURCE,TMP", None).contains("none of its columns"));
+        assert!(error("STATION,DATE,SOURCE,TMP", None).contains("no column is an element"));
         assert!(error("STATION,NAME,DATE,TMAX,TMIN", None).contains("--units"));
         assert!(Columns::parse("STATION,NAME,DATE,TMAX,TMIN", Some(Units::Standard)).is_ok());
         assert!(Columns::parse("STATION,DATE,TMAX,TMIN,TMIN_ATTRIBUTES", None).is_ok());

@@ -24,9 +24,7 @@ impl Units {
     pub(super) fn stored(self, element: Element, text: &str) -> Result<Option<i32>, String> {
         if self == Self::Tenths {
             let value: i32 = text.parse().map_err(|_| {
-                format!(
-                    "{element} is {text:?}, which is no whole number: does --units say what the file has?"
-                )
+                format!("{element} is {text:?}, which is not a whole number: is --units right for this file?")
             })?;
             return Ok((f64::from(value) != MISSING).then_some(value));
         }

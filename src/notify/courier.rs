@@ -32,7 +32,7 @@ impl Courier {
     pub fn start(sender: Sender) -> Result<Self, std::io::Error> {
         metrics::describe_gauge!(
             CIRCUIT_METRIC,
-            "1 while a server is left alone because it fails all the time"
+            "1 while the circuit of a server is open: it failed repeatedly and is not tried"
         );
         let (parcels, incoming) = mpsc::unbounded_channel::<Parcel>();
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
@@ -96,7 +96,7 @@ async fn deliver(sender: Arc<Sender>, lane: Arc<Lane>, parcel: Parcel) {
     let circuit = || lane.circuit.lock().unwrap_or_else(PoisonError::into_inner);
     let admitted = circuit().admit(Instant::now());
     if let Err(wait) = admitted {
-        let reason = format!("{} fails all the time and is left alone for a while", lane.name);
+        let reason = format!("circuit open: {} failed repeatedly and is not tried for a while", lane.name);
         return parcel.reply(Reply::Postponed { reason, wait }, None);
     }
     let started = Instant::now();
@@ -122,7 +122,11 @@ fn tell(lane: &Lane, health: Health, reply: &Reply) {
     };
     match health {
         Health::Fails => tracing::warn!(server, reason, "it fails: its messages are sent later"),
-        Health::LeftAlone => tracing::warn!(server, reason, "it fails all the time: left alone for a while"),
+        Health::LeftAlone => tracing::warn!(
+            server,
+            reason,
+            "circuit open: the server failed repeatedly and is not tried for a while"
+        ),
         Health::Works => tracing::info!(server, "it works again"),
     }
 }

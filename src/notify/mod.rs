@@ -182,7 +182,7 @@ impl Sender {
         subscriber: Option<&Subscriber>,
         mail_to: Option<&MailTo>,
     ) -> Attempt {
-        let gone = |what: &str| Attempt::refused(format!("{} has no {what} any more", message.recipient));
+        let gone = |what: &str| Attempt::refused(format!("{} no longer has {what}", message.recipient));
         match message.channel {
             Channel::Email => match (&self.email, mail_to) {
                 (Some(email), Some((address, name, why))) => {
@@ -220,7 +220,7 @@ impl Sender {
         let mut rules: Vec<&str> = message.notices.iter().map(|told| told.notice.rule_id.as_str()).collect();
         rules.sort_unstable();
         rules.dedup();
-        let named = format!("You are told because of {}", rules.join(", "));
+        let named = format!("You receive this because you subscribe to {}", rules.join(", "));
         match subscriber {
             Some(found) => {
                 let why = format!("{named} (subscriber {}).", found.id);

@@ -67,7 +67,7 @@ impl Page<'_> {
                     p style="max-width:560px;margin:16px auto;color:#5b6b7a;font-size:13px" {
                         (why) br;
                         @if manage_url.is_empty() { (how_to_change("")) }
-                        @else { "To change what you are told: " a href=(manage_url) { (manage_url) } }
+                        @else { "To change your notifications: " a href=(manage_url) { (manage_url) } }
                         br;
                         a href=(unsubscribe) { "Unsubscribe" }
                     }
@@ -135,9 +135,9 @@ pub(super) fn with_unit((name, value): &(String, f64)) -> String {
 
 fn how_to_change(manage_url: &str) -> String {
     if manage_url.is_empty() {
-        "To change what you are told, answer this mail.".into()
+        "To change your notifications, reply to this e-mail.".into()
     } else {
-        format!("To change what you are told: {manage_url}")
+        format!("To change your notifications: {manage_url}")
     }
 }
 
@@ -222,13 +222,21 @@ mod tests {
     #[test]
     fn both_forms_say_what_happened_why_and_how_to_change_it() {
         let message = message(vec![told("frost", "<b>&Co"), told("frost-2", "OTHER")]);
-        let footer = Footer { why: "You are told since …", manage_url: "", unsubscribe: "mailto:a@b.c" };
+        let footer = Footer {
+            why: "You receive this because you subscribe to …",
+            manage_url: "",
+            unsubscribe: "mailto:a@b.c",
+        };
         let page = Page { message: &message, footer, days: &days };
         let (text, html) = (page.text(), page.html());
         for form in [&text, &html] {
-            for part in
-                ["TMIN 8.9 °C", "frost: TMIN &lt;= 10.0", "You are told", "answer this mail", "mailto:a@b.c"]
-            {
+            for part in [
+                "TMIN 8.9 °C",
+                "frost: TMIN &lt;= 10.0",
+                "You receive this",
+                "reply to this e-mail",
+                "mailto:a@b.c",
+            ] {
                 assert!(form.contains(part) || form.contains(&part.replace("&lt;", "<")), "{part} in {form}");
             }
         }

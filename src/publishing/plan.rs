@@ -111,9 +111,9 @@ fn find_nearest(
     let (topic, stations) = (config.topic(&config.alert.source).name, reporting.len());
     let warning = |id: String| {
         let message = format!(
-            "rule `{id}`: no station near enough reports what it asks for (the newest records of {topic} are of \
+            "rule `{id}`: no station within reach reports the elements it needs (the newest records of {topic} are of \
              {stations} stations): it cannot fire until one does. Running daemons look again as observations come; if \
-             none is found, raise max_km or name a station"
+             they find none, raise max_km or name a station"
         );
         Some(Mistake { position: *places.get(&id)?, message })
     };

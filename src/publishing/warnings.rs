@@ -69,7 +69,7 @@ pub fn warnings(file: &RuleFile, known: &Known) -> Vec<Mistake> {
     for (index, (definition, rule)) in file.rules.iter().enumerate() {
         let mut problems = lint(rule);
         if lacks_email && definition.email.is_some() {
-            let message = "no [notify.email] is configured: nobody is told there".to_owned();
+            let message = "no [notify.email] is configured: nothing is sent there".to_owned();
             problems.push(Problem { field: "email", offset: 0, message });
         }
         let mut add = |field, message| problems.push(Problem { field, offset: 0, message });
@@ -173,7 +173,7 @@ fn unreachable_by(channels: &DeliverSettings, file: &RuleFile) -> Vec<Mistake> {
         missing.into_iter().map(move |(field, section)| Mistake {
             position: file.locate_subscriber(index, &Problem { field, offset: 0, message: String::new() }),
             message: format!(
-                "subscriber `{}`: no {section} is configured: nobody is told there",
+                "subscriber `{}`: no {section} is configured: nothing is sent there",
                 subscriber.id
             ),
         })

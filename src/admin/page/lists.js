@@ -217,7 +217,7 @@ export function ruleList(root, filter, note) {
   let failure = null;
   let isLoaded = false;
   const list = el('ul', { class: 'rows', 'aria-label': 'Rules' });
-  const none = emptyState({ title: 'No rules', words: 'Nothing can be told without a rule. Write some, check them, and publish them:', command: 'frostline rules apply rules.toml' });
+  const none = emptyState({ title: 'No rules', words: 'No alerts are sent without a rule. Write a rule file, check it and publish it:', command: 'frostline rules apply rules.toml' });
   const unmatched = el('p', { class: 'empty' }, 'No rule has these words.');
   root.append(list, none, unmatched);
 

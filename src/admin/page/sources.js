@@ -9,7 +9,7 @@ function row({ source, phase, age_seconds: age, records, is_late: isLate, failur
   const facts = [
     isStandby ? null : Number.isFinite(age) ? `newest data ${span(age)} old` : 'no data yet',
     isStandby ? null : `${count(records)} records since the start`,
-    isLate ? 'late: what came since is unknown' : null,
+    isLate ? 'late: newer data are unknown' : null,
     failure ?? remark,
   ].filter(Boolean);
   return el('li', { class: isLate || failure ? 'source wrong' : 'source', 'data-source': source, 'data-phase': phase },

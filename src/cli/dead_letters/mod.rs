@@ -49,7 +49,7 @@ enum DeadLettersCommand {
     /// Show one, with its headers and its whole value
     #[command(after_help = EXAMPLES)]
     Show {
-        /// Its place in the dead letters, as `list` tells it
+        /// Its place in the dead letters, as `list` shows it
         #[arg(value_name = "PARTITION@OFFSET")]
         place: Place,
     },
@@ -65,14 +65,14 @@ struct ListArguments {
     /// At most so many
     #[arg(short = 'n', long, default_value_t = 20, value_name = "N")]
     number: usize,
-    /// Also those that were retried
+    /// Include letters that were retried already
     #[arg(long)]
     retried: bool,
 }
 
 #[derive(Args)]
 struct RetryArguments {
-    /// Which ones, as `list` tells them
+    /// The letters to retry, by their place as `list` shows it
     #[arg(value_name = "PARTITION@OFFSET", required_unless_present = "all", conflicts_with = "all")]
     places: Vec<Place>,
     /// All that were not retried yet and fit the other options
@@ -80,7 +80,7 @@ struct RetryArguments {
     all: bool,
     #[command(flatten)]
     choice: Choice,
-    /// Only tell what would be retried
+    /// Show what would be retried, and change nothing
     #[arg(long)]
     dry_run: bool,
 }

@@ -44,7 +44,7 @@ pub(super) fn rules(common: &Common, config: &Config) -> Result<RuleSet, Failed>
     let rules = rules.rule_set(&mut conditions);
     if !rules.has_conditions(FEEDS) && !STATIONS.iter().any(|station| is_watched(&rules, station.id)) {
         output::note(&format!(
-            "{BOLD}none of these rules watches a station of the demo{BOLD:#}, which has these:\n{DIM}{}{DIM:#}",
+            "{BOLD}no rule watches a station of the demo{BOLD:#}, which has these:\n{DIM}{}{DIM:#}",
             station_list()
         ));
     }

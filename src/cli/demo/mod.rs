@@ -52,7 +52,7 @@ With `scripts/mail-server mails 2525` running, that file is:
 /// What to try after the demo.
 const NEXT: &str = "\
 Next:
-  cp examples/rules.toml rules.toml            change it, and see what your rules do on this weather:
+  cp examples/rules.toml rules.toml            change it, and see what your rules do with this weather:
   frostline demo --set alert.rules=rules.toml
   frostline demo --help                        the same with mails, or on a real broker
   frostline topics create                      the real thing, on a real broker: then `stations import`,
@@ -152,7 +152,7 @@ impl Broker {
         }
         for plan in config.all_topics() {
             if let Err(error) = admin.delete(&plan.name).await {
-                output::note(&format!("topic {} is left behind: {error}", plan.name));
+                output::note(&format!("topic {} could not be deleted: {error}", plan.name));
             }
         }
     }

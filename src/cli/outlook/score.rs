@@ -21,7 +21,7 @@ Examples:
 Reads what was written: the outlooks of noaa-outlooks and the alerts of noaa-json-alerts. A night is scored from a
 station's third one on.";
 
-/// Score what was said of nights, and the warnings that were sent
+/// Score forecasts of past nights, and the warnings that were sent
 #[derive(Args)]
 #[command(after_help = EXAMPLES)]
 pub(super) struct ScoreArguments {

@@ -20,8 +20,8 @@ Examples:
   frostline rules apply rules.toml --yes --json
   frostline rules apply rules.toml --judge-since 2026-11-01     while the alert stage is stopped
 
-The file is the whole truth about rules: those that are published and not in it are removed. Subscribers are
-replaced and removed likewise, but a file without any [[subscriber]] leaves them alone.";
+The file is the complete list of rules: published rules that are not in it are removed. Subscribers are replaced and
+removed in the same way, unless the file has no [[subscriber]].";
 
 /// Publish a rule file to the topic noaa-rules; all processes follow within a second
 #[derive(Args)]
@@ -80,7 +80,7 @@ pub(super) async fn apply(common: &Common, arguments: &ApplyArguments) -> Result
         output::note(&format!("{YELLOW}warning{YELLOW:#}  {name}:{warning}"));
     }
     for left_alone in &plan.left_alone {
-        output::note(&format!("{YELLOW}left alone{YELLOW:#}  {left_alone}"));
+        output::note(&format!("{YELLOW}unchanged{YELLOW:#}  {left_alone}"));
     }
     if config.alert.rule_file().is_some() {
         let advice =

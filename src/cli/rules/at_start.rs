@@ -22,7 +22,7 @@ pub(in super::super) async fn load(config: &Config, stages: &[StageId]) -> Resul
     match config.alert.rule_file() {
         Some(path) if path.exists() => of_file(config, Published::of_file(source::rule_file(path)?)).await,
         Some(path) => Err(Failed::Usage(anyhow::anyhow!(
-            "{}: there is no such rule file: alert.rules names it; with alert.rules = \"topic\" rules are those that \
+            "{}: rule file not found (alert.rules names it). With alert.rules = \"topic\" the rules are those that \
              `frostline rules apply` has published",
             path.display()
         ))),

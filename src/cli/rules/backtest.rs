@@ -124,7 +124,7 @@ pub(super) async fn backtest(common: &Common, arguments: &BacktestArguments) -> 
     spinner.finish_and_clear();
     if stats.summary.observations == 0 && stats.summary.records_in > 0 {
         let count = output::grouped(stats.summary.records_in);
-        let reason = format!("none of {count} records is a line or an observation that can be judged");
+        let reason = format!("none of the {count} records is a valid line or observation");
         return Err(Failed::Working(anyhow::anyhow!(reason)));
     }
     write_pictures(arguments, &stats)?;
@@ -139,7 +139,7 @@ pub(in super::super) fn check_needs(rules: &Published, knows_stations: bool) -> 
         |definition: &crate::rules::Definition| definition.stations.is_some() || definition.near.is_some();
     match rules.rules.iter().find(|(_, rule)| asks(&rule.definition)) {
         Some((id, _)) if !knows_stations => Err(Failed::Usage(anyhow::anyhow!(
-            "rule `{id}` chooses its stations by what they are: say --stations ghcnd-stations.txt"
+            "rule `{id}` selects stations by their properties or place: give --stations ghcnd-stations.txt"
         ))),
         _ => Ok(()),
     }
@@ -227,7 +227,7 @@ impl History {
         let reporting = self.with_input(|input| backtest::reporting(input, setting))?;
         for id in rules.find_nearest(&reporting, &Published::default(), &mut Conditions::default()) {
             output::note(&format!(
-                "{YELLOW}warning{YELLOW:#}  rule `{id}`: no station near it reports what it asks for"
+                "{YELLOW}warning{YELLOW:#}  rule `{id}`: no station near it reports the elements it needs"
             ));
         }
         Ok(())
@@ -349,7 +349,7 @@ fn print_rule(id: &str, rule: &RuleStats, rules: &Published) -> Result<(), Faile
     if rule.outside_filter > 0 {
         let count = output::grouped(rule.outside_filter);
         output::line(&format!(
-            "  {YELLOW}warning{YELLOW:#}  {count} of these are of stations that filter.where does not let through: live they would not be told"
+            "  {YELLOW}warning{YELLOW:#}  {count} of these come from stations that filter.where removes: the daemon would not send them"
         ))?;
     }
     bars(rule)

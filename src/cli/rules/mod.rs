@@ -26,7 +26,7 @@ Examples:
   frostline rules list
   frostline rules export > rules.toml
 
-Rules live in the topic noaa-rules where the daemon is told so: alert.rules = \"topic\".";
+With the setting alert.rules = \"topic\" the daemon takes its rules from the topic noaa-rules.";
 
 /// Check, try, publish and look at rules
 #[derive(Args)]

@@ -13,7 +13,7 @@ Examples:
   frostline rules list
   frostline rules list --json";
 
-/// List the published rules, and what is quarantined with its reason
+/// List the published rules, and quarantined rules with the reason
 #[derive(Args)]
 #[command(after_help = LIST_EXAMPLES)]
 pub(super) struct ListArguments {}

@@ -115,8 +115,7 @@ impl Daemon {
             request = request.bearer_auth(&self.token);
         }
         let answer = request.send().await.map_err(|error| {
-            let reason =
-                if error.is_connect() { "nobody answers there".to_owned() } else { error.to_string() };
+            let reason = if error.is_connect() { "connection refused".to_owned() } else { error.to_string() };
             failed(format!("{reason}: is a daemon running, with this admin.listen?"))
         })?;
         match answer.status().as_u16() {

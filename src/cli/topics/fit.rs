@@ -42,7 +42,7 @@ impl Source {
         let (source, name, first) = (&self.plan.name, &changelog.name, self.correction(found));
         Some(format!(
             "{partitions} partitions do not match the {found} of its source {source}: stop all daemons, {first}delete it \
-             (kafka-topics --delete --topic {name}), and run `frostline topics create`; what was remembered is lost"
+             (kafka-topics --delete --topic {name}), and run `frostline topics create`; the stage's memory is lost"
         ))
     }
 

@@ -299,8 +299,8 @@ impl Processor for Deliver {
             let notice = speech::spoken(notice, moment.as_ref(), to, &self.rules, channel);
             let told = Told { notice: notice.clone(), partition, offset, timestamp_ms };
             let began = memory.thread(&recipient, channel, notice.thread())?;
-            let unheard =
-                (notice.is_over() && began.is_none()).then_some("nobody was told that it had begun");
+            let unheard = (notice.is_over() && began.is_none())
+                .then_some("the beginning of the episode was not sent either");
             if let Some(reason) = too_old.as_deref().or(unheard).or(unwanted) {
                 self.suppress(&recipient, channel, told, reason, context);
                 continue;

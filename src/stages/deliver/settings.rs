@@ -109,7 +109,7 @@ impl DeliverSettings {
         let days = notice.age_days(now_ms);
         let limit = self.max_age_days;
         (days > limit).then(|| {
-            format!("its day is {days} days ago: nobody is told after {limit} (notify.max_age_days)")
+            format!("the alert is for a day {days} days ago; alerts older than {limit} days are not sent (notify.max_age_days)")
         })
     }
 
