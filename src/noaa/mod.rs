@@ -39,6 +39,7 @@ mod json;
 mod known_stations;
 mod number;
 mod observation;
+mod plain_length;
 mod reading;
 mod reading_error;
 mod recent;

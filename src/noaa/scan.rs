@@ -9,6 +9,7 @@
 use std::borrow::Cow;
 use std::rc::Rc;
 
+use super::plain_length::plain_length;
 use super::short_number::{POWERS_OF_TEN, short_number};
 use super::view::{ElementList, ElementValue, ObservationView, StationView, sort, station_text};
 use super::{Date, Element, KnownStations, StationId};
@@ -131,8 +132,8 @@ impl<'a> Scanner<'a, '_> {
         }
     }
 
-    /// The name of a field, and its colon. A name that is expected is compared, not searched for its end: where
-    /// it ends is then known beforehand, and the processor reads on without waiting for the answer.
+    /// The name of a field, and its colon. An expected name is compared, not searched for its end, so that the CPU
+    /// reads on without waiting for the answer.
     #[inline(always)]
     fn name(&mut self, expected: &[&str]) -> Option<&'a [u8]> {
         self.peek()?;
@@ -161,7 +162,6 @@ impl<'a> Scanner<'a, '_> {
         let rest = &self.bytes[self.at..];
         let length = plain_length(rest);
         self.at += length + 1;
-        // What ends the plain part must be the closing quote: escapes and control characters are unusual.
         if rest.get(length) != Some(&b'"') {
             return None;
         }
@@ -198,8 +198,7 @@ impl<'a> Scanner<'a, '_> {
         serde_json::from_slice(&rest[..=length]).ok()
     }
 
-    /// A number that is exact as an `f64`, or whole. Inlined, since what it returns would go through memory in
-    /// parts, which costs more than reading it.
+    /// A number that is exact as an `f64`, or whole. Inlined: its result would go through memory in parts.
     #[inline(always)]
     fn number(&mut self) -> Option<ElementValue> {
         self.peek()?;
@@ -394,33 +393,6 @@ impl<'a> Scanner<'a, '_> {
         })?;
         Some((latitude, longitude))
     }
-}
-
-/// How many bytes come before the first quote, backslash or control character, or the end. Eight at a time:
-/// of all that is done with a record this is done to the most bytes.
-#[inline(always)]
-fn plain_length(bytes: &[u8]) -> usize {
-    let (words, _) = bytes.as_chunks::<8>();
-    for (index, word) in words.iter().enumerate() {
-        let special = special_bytes(u64::from_le_bytes(*word));
-        if special != 0 {
-            return 8 * index + special.trailing_zeros() as usize / 8;
-        }
-    }
-    let start = 8 * words.len();
-    let is_special = |byte: &u8| matches!(byte, b'"' | b'\\' | 0..0x20);
-    bytes[start..].iter().position(is_special).map_or(bytes.len(), |position| start + position)
-}
-
-/// The high bit of each byte that is a quote, a backslash or a control character. Bytes above the lowest such
-/// one may be marked wrongly (a borrow), so only the lowest counts.
-#[inline(always)]
-fn special_bytes(word: u64) -> u64 {
-    const ONES: u64 = u64::MAX / 255;
-    const HIGH: u64 = ONES << 7;
-    let below = |word: u64, limit: u64| word.wrapping_sub(ONES * limit) & !word & HIGH;
-    let equal = |byte: u8| below(word ^ (ONES * u64::from(byte)), 1);
-    below(word, 0x20) | equal(b'"') | equal(b'\\')
 }
 
 #[cfg(test)]

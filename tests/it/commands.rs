@@ -129,7 +129,7 @@ fn rules_check() {
     assert!(outcome.err.contains("rules.toml:3:11"), "{outcome}");
     assert!(!dir.path().join("state").exists(), "nothing was started");
     let without = Frostline::new().args(["run", "--brokers", "127.0.0.1:1"]).run().expect_code(2);
-    assert!(without.err.contains("no such rule file") && without.err.contains("rules apply"), "{without}");
+    assert!(without.err.contains("rule file not found") && without.err.contains("rules apply"), "{without}");
     // The rules that are shipped are sound.
     let shipped = Path::new(env!("CARGO_MANIFEST_DIR")).join("examples/rules.toml");
     Frostline::new().args(["rules", "check"]).path(&shipped).run().expect_code(0);

@@ -248,7 +248,7 @@ fn nearest() {
     );
     let dir = folder(&rules);
     let nobody = command(&topics, &dir, &["rules", "apply", "rules.toml", "--dry-run"]).run().expect_code(0);
-    assert!(nobody.err.contains("rules.toml:3:8: rule `near`: no station near enough"), "{nobody}");
+    assert!(nobody.err.contains("rules.toml:3:8: rule `near`: no station within reach"), "{nobody}");
     // Station 40 is the nearest but reports no TMIN; 41 is next.
     let without = document(40, 0, 0.0).1.replace("TMIN", "PRCP");
     send(&topics, &[(document(40, 0, 0.0).0, without), document(41, 0, 5.0), document(39, 0, 5.0)]);

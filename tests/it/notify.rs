@@ -181,7 +181,7 @@ fn mail() {
         "TMAX 12.41 °C",
         "SCOTTSDALE <MUNI> & CO (USW00003192)",
         "▁",
-        "answer this mail",
+        "reply to this e-mail",
         "anna",
     ] {
         assert!(text.contains(expected), "{expected} in {text}");

@@ -279,12 +279,12 @@ fn stations_memory() {
     topics.import_stations(INVENTORY_2024);
     // The second start reads them from the state directory.
     for _ in 0..2 {
-        let daemon = topics
+        let mut daemon = topics
             .frostline()
             .args(["run", "--state-dir", "state", "--log", "info"])
             .in_dir(dir.path())
             .start();
-        std::thread::sleep(Duration::from_secs(8));
+        daemon.until_said("partitions assigned");
         let resident_mb = daemon.resident_mb();
         daemon.signal("TERM");
         let outcome = daemon.wait().expect_code(0);

@@ -34,12 +34,13 @@ fn members_come_and_go(count: u32, rate: &str) {
             .in_dir(dir.path())
             .start()
     };
-    let first = member("state-1");
-    std::thread::sleep(Duration::from_secs(3));
-    let second = member("state-2");
-    std::thread::sleep(Duration::from_secs(3));
-    let third = member("state-3");
-    std::thread::sleep(Duration::from_secs(3));
+    let [first, second, third] = ["state-1", "state-2", "state-3"].map(|state| {
+        let mut member = member(state);
+        member.until_said("partitions assigned");
+        // It works for a while before the next one joins.
+        std::thread::sleep(Duration::from_secs(1));
+        member
+    });
     second.signal("TERM");
     second.wait().expect_code(0);
     replay.wait().expect_code(0);

@@ -253,7 +253,7 @@ fn backtest_documents() {
     backtest(&dir, Path::new("nowhere.csv")).run().expect_code(2);
     std::fs::write(dir.path().join("junk.csv"), "\0\0\0\n").unwrap();
     let junk = backtest(&dir, Path::new("junk.csv")).run().expect_code(1);
-    assert!(junk.err.contains("none of 1 records"), "{junk}");
+    assert!(junk.err.contains("none of the 1 records"), "{junk}");
 }
 
 fn explain() {
@@ -299,9 +299,9 @@ fn explain() {
             .path(&file)
             .run()
             .expect_code(2);
-    assert!(unknown.err.contains("say --stations ghcnd-stations.txt"), "{unknown}");
+    assert!(unknown.err.contains("give --stations ghcnd-stations.txt"), "{unknown}");
     let quality = explain("lone", "2016-06-15", &[]);
-    assert!(quality.out.contains("unknown: what decides was not reported"), "{quality}");
+    assert!(quality.out.contains("unknown: the values that decide were not reported"), "{quality}");
     let nothing = explain("lone", "2017-01-01", &[]);
     assert!(nothing.out.contains("nothing was observed"), "{nothing}");
     let json = explain("hard", "2016-01-01", &["--json"]).summary();

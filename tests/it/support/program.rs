@@ -4,6 +4,7 @@ use std::ffi::OsString;
 use std::io::Read;
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
+use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use tempfile::TempDir;
@@ -102,26 +103,48 @@ impl Frostline {
     }
 }
 
+/// What a program has written so far, and the thread that gathers it.
+struct Gathered {
+    bytes: Arc<Mutex<Vec<u8>>>,
+    thread: Option<std::thread::JoinHandle<()>>,
+}
+
+impl Gathered {
+    fn from(mut stream: impl Read + Send + 'static) -> Self {
+        let bytes = Arc::new(Mutex::new(Vec::new()));
+        let gathered = Arc::clone(&bytes);
+        let gather = move || {
+            let mut chunk = [0; 8192];
+            while let Ok(length @ 1..) = stream.read(&mut chunk) {
+                gathered.lock().unwrap().extend_from_slice(&chunk[..length]);
+            }
+        };
+        Self { bytes, thread: Some(std::thread::spawn(gather)) }
+    }
+
+    fn so_far(&self) -> String {
+        String::from_utf8_lossy(&self.bytes.lock().unwrap()).into_owned()
+    }
+
+    fn whole(&mut self) -> String {
+        let _ = self.thread.take().map(std::thread::JoinHandle::join);
+        self.so_far()
+    }
+}
+
 /// A running program, whose output is gathered.
 pub struct Running {
     child: Child,
-    out: Option<std::thread::JoinHandle<String>>,
-    err: Option<std::thread::JoinHandle<String>>,
+    out: Gathered,
+    err: Gathered,
     patience: Duration,
     _fresh: TempDir,
 }
 
 impl Running {
     fn watch(mut child: Child, patience: Duration, fresh: TempDir) -> Self {
-        fn gather(mut from: impl Read + Send + 'static) -> Option<std::thread::JoinHandle<String>> {
-            Some(std::thread::spawn(move || {
-                let mut bytes = Vec::new();
-                let _ = from.read_to_end(&mut bytes);
-                String::from_utf8_lossy(&bytes).into_owned()
-            }))
-        }
-        let out = gather(child.stdout.take().unwrap());
-        let err = gather(child.stderr.take().unwrap());
+        let out = Gathered::from(child.stdout.take().unwrap());
+        let err = Gathered::from(child.stderr.take().unwrap());
         Self { child, out, err, patience, _fresh: fresh }
     }
 
@@ -133,6 +156,16 @@ impl Running {
 
     pub fn is_running(&mut self) -> bool {
         self.child.try_wait().unwrap().is_none()
+    }
+
+    /// Waits until it has written this to stderr.
+    pub fn until_said(&mut self, text: &str) {
+        let deadline = Instant::now() + self.patience;
+        while !self.err.so_far().contains(text) {
+            let is_over = !self.is_running() || Instant::now() > deadline;
+            assert!(!is_over, "it did not say {text:?}: {}", self.err.so_far());
+            std::thread::sleep(Duration::from_millis(20));
+        }
     }
 
     /// Its resident memory, in megabytes.
@@ -164,10 +197,7 @@ impl Running {
     }
 
     fn outcome(&mut self, code: Option<i32>) -> Outcome {
-        let take = |thread: &mut Option<std::thread::JoinHandle<String>>| {
-            thread.take().and_then(|thread| thread.join().ok()).unwrap_or_default()
-        };
-        Outcome { code, out: take(&mut self.out), err: take(&mut self.err) }
+        Outcome { code, out: self.out.whole(), err: self.err.whole() }
     }
 }
 
