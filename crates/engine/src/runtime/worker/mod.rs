@@ -6,6 +6,19 @@
 //! since they share the open transaction: it is aborted, and the supervisor has the tasks opened again. A
 //! commit that is under way is waited for first, so that its outcome is known.
 //!
+//! # Workers of a stage, or of the process?
+//!
+//! Each stage has workers of its own, each with a producer and a transaction. `benches/producers.rs` compares that with
+//! one producer for each core, whose transaction has the offsets of all stages' groups. Six stages on two cores, one broker,
+//! three rounds in turn: 12 producers take 14 to 17 ms for a commit (median), 12 % of a core at work, 1.4 % at rest, and
+//! 60 threads; 2 producers take 10 ms, 5 % at work, 0.4 % at rest, and 10 threads.
+//!
+//! So a pool pays, for all stages whose effects are in Kafka alone. What it costs is isolation: a rebalance or a failure
+//! in one stage aborts the transaction of all tasks on the worker, which then read on from their last commit. Where outcomes
+//! come from outside, as in a stage that sends mail, an aborted commit leaves an outcome unknown; such a stage keeps workers
+//! of its own. The pool is decided on and not built yet. Until then stages with few records have one worker each
+//! ([`Traffic::Few`](crate::Traffic::Few)), and none has more workers than partitions.
+//!
 //! Committing, and giving partitions up after a last commit, is in `committing.rs`; what others ask of a worker in
 //! `requests.rs`.
 
