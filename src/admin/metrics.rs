@@ -7,15 +7,10 @@ use frostline_engine::record::unix_ms;
 use frostline_engine::runtime::{Phase, SourcePhase, SourceSnapshot, TaskSnapshot};
 use metrics_exporter_prometheus::{Matcher, PrometheusBuilder, PrometheusHandle};
 
+use super::metric_list::{self, METRICS, MetricKind};
+
 /// Bounds of the buckets of times, in seconds.
 const SECONDS: [f64; 14] = [0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 15.0, 60.0];
-
-const HISTOGRAMS: [(&str, &str); 4] = [
-    ("frostline_commit_seconds", "How long commits took, by stage"),
-    ("frostline_latency_seconds", "From the timestamp of the oldest record of a commit to its end, by stage"),
-    ("frostline_restore_seconds", "How long it took to read state back from its changelog, by stage"),
-    ("frostline_delivery_seconds", "How long servers took to answer, by channel"),
-];
 
 /// Gathers what is counted. Made before anything counts.
 #[derive(Clone)]
@@ -27,24 +22,13 @@ impl Recorder {
     /// # Errors
     /// Where others take them already.
     pub fn install() -> Result<Self, String> {
-        let builder = HISTOGRAMS.iter().try_fold(PrometheusBuilder::new(), |builder, (name, _)| {
-            builder.set_buckets_for_metric(Matcher::Full((*name).into()), &SECONDS)
+        let mut histograms = METRICS.iter().filter(|metric| metric.kind == MetricKind::Histogram);
+        let builder = histograms.try_fold(PrometheusBuilder::new(), |builder, metric| {
+            builder.set_buckets_for_metric(Matcher::Full(metric.name.into()), &SECONDS)
         });
         let handle = builder.and_then(PrometheusBuilder::install_recorder);
         let handle = handle.map_err(|error| error.to_string())?;
-        HISTOGRAMS.iter().for_each(|(name, help)| metrics::describe_histogram!(*name, *help));
-        metrics::describe_counter!(
-            "frostline_worker_restarts_total",
-            "Workers that failed and were started again"
-        );
-        metrics::describe_gauge!(
-            "frostline_deliveries_pending",
-            "Messages that are waiting or being sent, by channel"
-        );
-        metrics::describe_counter!(
-            "frostline_deliveries_total",
-            "Outcomes of messages, by channel and outcome"
-        );
+        metric_list::describe();
         Ok(Self(handle))
     }
 
@@ -67,22 +51,12 @@ impl Recorder {
         partitions(&mut text, tasks);
         of_sources(&mut text, sources);
         let version = env!("CARGO_PKG_VERSION");
-        gauge(
-            &mut text,
-            "frostline_build_info",
-            "1, with the version",
-            &[(format!("{{version=\"{version}\"}}"), 1.0)],
-        );
-        let mut plain = |name, help, value: f64| gauge(&mut text, name, help, &[(String::new(), value)]);
-        plain(
-            "frostline_ready",
-            "1 when all partitions are restored and move",
-            f64::from(u8::from(is_ready)),
-        );
-        plain("frostline_state_bytes", "Size of the local state on disk, in bytes", state_bytes as f64);
-        for (name, help, value) in process() {
-            plain(name, help, value);
-        }
+        let labels = format!("{{version=\"{version}\"}}");
+        gauge(&mut text, "frostline_build_info", &[(labels, 1.0)]);
+        let mut plain = |name, value: f64| gauge(&mut text, name, &[(String::new(), value)]);
+        plain("frostline_ready", f64::from(u8::from(is_ready)));
+        plain("frostline_state_bytes", state_bytes as f64);
+        process().into_iter().for_each(|(name, value)| plain(name, value));
         text
     }
 }
@@ -90,39 +64,21 @@ impl Recorder {
 type Value = fn(&TaskSnapshot) -> Option<f64>;
 
 fn partitions(text: &mut String, tasks: &[TaskSnapshot]) {
-    let gauges: [(&str, &str, Value); 7] = [
-        ("frostline_partition_restoring", "1 while the partition's state is read back", |task| {
-            Some(u8::from(task.phase == Phase::Restoring).into())
-        }),
-        (
-            "frostline_partition_failed",
-            "1 while the partition is stopped because its worker failed",
-            |task| Some(u8::from(task.phase == Phase::Failed).into()),
-        ),
-        ("frostline_partition_committed_offset", "The next input offset as of the last commit", |task| {
-            task.committed_offset.map(|offset| offset as f64)
-        }),
-        ("frostline_partition_lag_records", "Offsets between the last commit and the end", |task| {
-            task.lag().map(|lag| lag as f64)
-        }),
-        (
-            "frostline_partition_lag_seconds",
-            "Age of the records being processed, in seconds; 0 when caught up",
-            |task| task.lag_seconds(),
-        ),
-        ("frostline_partition_restored_records", "Changelog records read back", |task| {
-            Some(task.restored_records as f64)
-        }),
-        ("frostline_partition_silent_seconds", "Seconds since the partition's task last ran", |task| {
-            Some(task.silent_for.as_secs_f64().floor())
-        }),
+    let gauges: [(&str, Value); 7] = [
+        ("frostline_partition_restoring", |task| Some(u8::from(task.phase == Phase::Restoring).into())),
+        ("frostline_partition_failed", |task| Some(u8::from(task.phase == Phase::Failed).into())),
+        ("frostline_partition_committed_offset", |task| task.committed_offset.map(|offset| offset as f64)),
+        ("frostline_partition_lag_records", |task| task.lag().map(|lag| lag as f64)),
+        ("frostline_partition_lag_seconds", |task| task.lag_seconds()),
+        ("frostline_partition_restored_records", |task| Some(task.restored_records as f64)),
+        ("frostline_partition_silent_seconds", |task| Some(task.silent_for.as_secs_f64().floor())),
     ];
-    for (name, help, value) in gauges {
+    for (name, value) in gauges {
         let labelled = |task: &TaskSnapshot| {
             let labels = format!("{{stage=\"{}\",partition=\"{}\"}}", task.stage, task.partition);
             Some((labels, value(task)?))
         };
-        gauge(text, name, help, &tasks.iter().filter_map(labelled).collect::<Vec<_>>());
+        gauge(text, name, &tasks.iter().filter_map(labelled).collect::<Vec<_>>());
     }
 }
 
@@ -132,26 +88,25 @@ fn of_sources(text: &mut String, sources: &[(SourceId, SourceSnapshot)]) {
     }
     let now_ms = unix_ms();
     type Value = fn(&SourceSnapshot, i64) -> Option<f64>;
-    let gauges: [(&str, &str, Value); 3] = [
-        ("frostline_source_polled_here", "1 where this process polls the source", |source, _| {
+    let gauges: [(&str, Value); 3] = [
+        ("frostline_source_polled_here", |source, _| {
             Some(u8::from(source.phase != SourcePhase::Standby).into())
         }),
-        ("frostline_source_age_seconds", "Age of the source's newest data, where this process polls it", {
-            |source, now_ms| source.newest_ms.map(|newest_ms| (now_ms - newest_ms).max(0) as f64 / 1_000.0)
+        ("frostline_source_age_seconds", |source, now_ms| {
+            source.newest_ms.map(|newest_ms| (now_ms - newest_ms).max(0) as f64 / 1_000.0)
         }),
-        ("frostline_source_late", "1 while the source's newest data are older than usual", |source, _| {
-            Some(u8::from(source.is_late).into())
-        }),
+        ("frostline_source_late", |source, _| Some(u8::from(source.is_late).into())),
     ];
-    for (name, help, value) in gauges {
+    for (name, value) in gauges {
         let labelled = |(id, source): &(SourceId, SourceSnapshot)| {
             Some((format!("{{source=\"{id}\"}}"), value(source, now_ms)?))
         };
-        gauge(text, name, help, &sources.iter().filter_map(labelled).collect::<Vec<_>>());
+        gauge(text, name, &sources.iter().filter_map(labelled).collect::<Vec<_>>());
     }
 }
 
-fn gauge(text: &mut String, name: &str, help: &str, values: &[(String, f64)]) {
+fn gauge(text: &mut String, name: &str, values: &[(String, f64)]) {
+    let help = metric_list::help(name);
     // Writing into a string cannot fail.
     let _ = write!(text, "# HELP {name} {help}\n# TYPE {name} gauge\n");
     for (labels, value) in values {
@@ -159,8 +114,8 @@ fn gauge(text: &mut String, name: &str, help: &str, values: &[(String, f64)]) {
     }
 }
 
-/// What Linux tells of the process; nothing elsewhere.
-fn process() -> Vec<(&'static str, &'static str, f64)> {
+/// What Linux knows of the process; nothing elsewhere.
+fn process() -> Vec<(&'static str, f64)> {
     let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
     let number = |field: &str| {
         let line = status.lines().find_map(|line| line.strip_prefix(field))?;
@@ -168,9 +123,9 @@ fn process() -> Vec<(&'static str, &'static str, f64)> {
     };
     let files = std::fs::read_dir("/proc/self/fd").map(|files| files.count() as f64).ok();
     let found = [
-        ("process_resident_memory_bytes", "Resident memory", number("VmRSS:").map(|kb| kb * 1_024.0)),
-        ("process_threads", "Threads", number("Threads:")),
-        ("process_open_fds", "Open files", files),
+        ("process_resident_memory_bytes", number("VmRSS:").map(|kb| kb * 1_024.0)),
+        ("process_threads", number("Threads:")),
+        ("process_open_fds", files),
     ];
-    found.into_iter().filter_map(|(name, help, value)| Some((name, help, value?))).collect()
+    found.into_iter().filter_map(|(name, value)| Some((name, value?))).collect()
 }

@@ -327,6 +327,9 @@ impl Common {
 }
 
 #[cfg(test)]
+mod docs_tests;
+
+#[cfg(test)]
 mod tests {
     use clap::CommandFactory;
 

@@ -27,9 +27,10 @@ pub enum MailTls {
 pub struct EmailConfig {
     /// `HOST` or `HOST:PORT`; an IPv6 address with a port is `[ADDRESS]:PORT`.
     pub server: String,
-    /// How it is spoken to.
+    /// STARTTLS (port 587), TLS from the beginning (port 465), or none (port 25), which is for loopback only.
     pub tls: MailTls,
-    /// A PEM file with the authority that has signed the server's certificate, where the system does not know it.
+    /// A PEM file with the authority that signed the server's certificate, if the system does not know it. Relative to where
+    /// frostline is started.
     pub ca: Option<PathBuf>,
     /// The sender, as in `Frostline <frost@example.org>`.
     pub from: String,
@@ -37,9 +38,9 @@ pub struct EmailConfig {
     pub user: String,
     /// The password.
     pub password: Secret,
-    /// Where people unsubscribe, a `mailto:` or `https:` address; by default a mail to the sender.
+    /// Where people unsubscribe, a `mailto:` or `https:` address; empty: a mail to the sender.
     pub unsubscribe: String,
-    /// The subject, with the fields of [`SUBJECT_FIELDS`] in braces.
+    /// The subject, one line. It may contain the fields of [`SUBJECT_FIELDS`] in braces.
     pub subject: String,
 }
 

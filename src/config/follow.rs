@@ -8,11 +8,11 @@ use super::{ConfigError, within};
 /// Most requests to one host: one a minute. Closer ones are for services of one's own.
 const INTERVAL_SECONDS_MIN: u64 = 60;
 
-/// What the daemon fetches by itself. Nothing, unless a service has its section.
+/// What the daemon fetches by itself. A service is followed if it has a section.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct FollowConfig {
-    /// Where the services find whoever runs this daemon: a mail address or the address of a page. They ask for it.
+    /// How the services reach whoever runs this daemon: a mail address or the address of a web page. They ask for it.
     pub contact: String,
     /// Shortest time between two requests to one host, in seconds; 0 only for services of one's own.
     pub request_interval_seconds: u64,
@@ -50,7 +50,7 @@ pub struct MetarFollow {
     pub url: String,
     /// From one poll to the next, in seconds.
     pub interval_seconds: u64,
-    /// After how many minutes without a newer observation the source is late.
+    /// After how many minutes without a newer observation the source counts as late.
     pub late_after_minutes: u64,
 }
 
@@ -68,7 +68,7 @@ pub struct GhcnFollow {
     pub url: String,
     /// From one poll to the next, in seconds.
     pub interval_seconds: u64,
-    /// After how many hours without a newer difference the source is late.
+    /// After how many hours without a newer difference the source counts as late.
     pub late_after_hours: u64,
     /// The day after which differences are fetched at the first start, as in 2026-11-01; empty: the newest difference.
     pub since: String,
@@ -98,7 +98,7 @@ pub struct ForecastFollow {
     pub met_norway_url: String,
     /// From one forecast of a station to the next, in seconds.
     pub interval_seconds: u64,
-    /// After how many hours without a newer forecast the source is late.
+    /// After how many hours without a newer forecast the source counts as late.
     pub late_after_hours: u64,
 }
 
@@ -113,7 +113,7 @@ impl Default for ForecastFollow {
     }
 }
 
-/// Files of stations.
+/// Where `frostline stations fetch` finds the station files.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct StationFiles {

@@ -55,7 +55,7 @@ pub struct Config {
     pub alert: AlertConfig,
     /// Which public services are followed.
     pub follow: FollowConfig,
-    /// How people are told.
+    /// How people are notified.
     pub notify: NotifyConfig,
     /// HTTP for operators.
     pub admin: AdminConfig,
@@ -65,23 +65,24 @@ pub struct Config {
 #[derive(Clone, Debug, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct RuntimeConfig {
-    /// See [`Guarantee`].
+    /// What is promised about outputs when a process dies.
     pub guarantee: Guarantee,
     /// Time between two commits, in milliseconds.
     pub commit_interval_ms: u64,
-    /// Threads that process records, for each stage. 0: as many as cores.
+    /// Threads that process records, for each stage; 0: as many as cores.
     pub workers: usize,
     /// The daemon's data directory.
     pub state_dir: PathBuf,
-    /// Which records are read whole: `all`, or `needed` for those alone on which an output may depend.
+    /// Which records are read whole: `all`, or `needed`, only those on which an output may depend.
     pub validate: Validate,
-    /// Largest value of a record that is processed, in bytes; a larger one is a dead letter.
+    /// Largest value of a record that is processed, in bytes; a record with a larger one becomes a dead letter.
     pub value_bytes_max: usize,
-    /// What to read where a group has no committed offset: `earliest` or `latest`.
+    /// Where to start if a group has no committed offset.
     pub auto_offset_reset: OffsetReset,
-    /// How long the group waits for a silent member, in milliseconds. Longer than a group needs to find another
-    /// coordinator when a broker dies (9 to 13 s): a member that does not hear from the group for so long gives up its
-    /// partitions, and the group waits as long again before it can go on. See `benches/failover`.
+    /// How long the group waits for a silent member, in milliseconds. Keep it longer than a group needs to find another
+    /// coordinator when a broker dies (9 to 13 s): a member that hears nothing from the group for this long gives up its
+    /// partitions, and the group then waits as long again. Has no effect with `group.protocol = consumer`. See
+    /// `benches/failover`.
     pub session_timeout_ms: u64,
     /// How often a failed worker is started again within ten minutes before the daemon gives up.
     pub restarts_max: u32,
@@ -89,14 +90,14 @@ pub struct RuntimeConfig {
     pub shutdown_timeout_ms: u64,
     /// After how long the brokers abort a transaction whose owner is silent, in milliseconds.
     pub transaction_timeout_ms: u64,
-    /// Static membership: the name of this process in its groups, one of its own for each process. Partitions
-    /// then stay with it over a restart within `session_timeout_ms`. Empty: dynamic membership.
+    /// Static membership: the name of this process in its groups, different for each process. Its partitions then
+    /// wait for it over a restart within `session_timeout_ms`. Empty: dynamic membership.
     pub group_instance_id: String,
-    /// For how long a partition may stand still while its thread is alive, in milliseconds, before the
-    /// watchdog ends the daemon.
+    /// How long a partition may stand still, in milliseconds, before the watchdog ends the daemon so that it is started
+    /// again.
     pub stall_timeout_ms: u64,
-    /// For how many days an observation or an alert is remembered after it was last written, by the
-    /// timestamps of the records. What comes again later counts as new.
+    /// How many days an observation or an alert is remembered after it was last written, by the timestamps of the
+    /// records. After that, the same one counts as new.
     pub remember_days: u32,
 }
 
@@ -129,7 +130,7 @@ pub struct AssembleConfig {
     pub settle_records: u32,
     /// It also settles when its partition has been idle for this long, in milliseconds.
     pub settle_ms: u64,
-    /// `none`, or `rally` for documents exactly as the talk's script wrote them, mistakes included.
+    /// `rally` writes documents exactly as the talk's script did, mistakes included.
     pub compat: Compat,
     /// Whether readings that failed NOAA's quality control are kept.
     pub keep_failed_quality: bool,
@@ -141,13 +142,13 @@ impl Default for AssembleConfig {
     }
 }
 
-/// The stage that keeps what matters.
+/// The stage that keeps only the observations that matter.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct FilterConfig {
-    /// The topic that it reads.
+    /// The topic that it reads: `noaa-json`.
     pub source: String,
-    /// A CEL expression over the observation: what satisfies it is kept.
+    /// A CEL expression over the observation: observations that satisfy it are kept.
     #[serde(rename = "where")]
     pub expression: String,
 }
@@ -165,10 +166,10 @@ impl Default for FilterConfig {
 #[derive(Clone, Debug, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct AlertConfig {
-    /// The topic that it reads; with `noaa-json`, no filter is needed.
+    /// The topic that it reads: `noaa-json-us-az`, or `noaa-json` to do without the filter.
     pub source: String,
-    /// The rule file, or `topic`, which follows the topic `noaa-rules`; a relative path in a configuration file is
-    /// relative to that file.
+    /// The rule file, or `topic` to follow the topic `noaa-rules`. A relative path in a configuration file is relative to
+    /// that file.
     pub rules: PathBuf,
 }
 
@@ -188,15 +189,15 @@ impl Default for AlertConfig {
     }
 }
 
-/// HTTP for operators.
+/// HTTP for operators: the page, its API, health and metrics.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct AdminConfig {
-    /// Where it listens; empty: nowhere.
+    /// The address and port on which it listens; empty: it does not.
     pub listen: String,
-    /// Where other processes of the installation find it, as `host:port`; empty: where it listens.
+    /// Where other processes of the installation find this one, as `HOST:PORT`; empty: where it listens.
     pub advertise: String,
-    /// What requests must bear, where it listens on another address than loopback.
+    /// The token that requests must bear, 32 bytes or more. Required on any address but loopback.
     pub token: Secret,
 }
 

@@ -12,35 +12,36 @@ use super::{Config, ConfigError, EmailConfig, Secret, ServerUrl, topic, within};
 use crate::rules::Channel;
 use crate::stages::DeliverSettings;
 
-/// How people are told. Nobody is, unless a channel is configured.
+/// How people are notified. Without a channel, nobody is.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct NotifyConfig {
-    /// For how long alerts to the same recipient are gathered into one message, in milliseconds.
+    /// How long alerts to the same recipient are gathered into one message, in milliseconds.
     pub group_wait_ms: u64,
-    /// Alerts on days longer ago than this many are recorded, and nobody is told.
+    /// Alerts for days more than this many days ago are written, but not sent.
     pub max_age_days: u32,
-    /// How often a server that works may put a message off before it becomes a dead letter.
+    /// How often a working server may put a message off before it becomes a dead letter.
     pub attempts_max: u32,
     /// The delay after the first failure, in milliseconds; it doubles with each further one.
     pub retry_first_ms: u64,
     /// The longest delay between two attempts, in milliseconds.
     pub retry_max_ms: u64,
-    /// After how many hours a message becomes a dead letter whose server does not work.
+    /// After how many hours a message becomes a dead letter if its server does not work.
     pub give_up_hours: u32,
-    /// Most messages within an hour to one recipient on one channel.
+    /// Most mails, most SMS and most pushes within an hour to one recipient, unless the subscriber says otherwise.
     pub per_hour: u16,
-    /// How long a server may take to answer, in milliseconds.
+    /// How long a server may take for one answer, in milliseconds. A whole attempt to send a mail may take four times that,
+    /// and 2 minutes at most.
     pub timeout_ms: u64,
     /// Most messages that are being sent to one server at the same time.
     pub concurrency: usize,
-    /// Where people can change what they are told; mails say so.
+    /// Where people can change their notifications, an `https:` or `mailto:` address; mails name it.
     pub manage_url: String,
     /// The mail server.
     pub email: Option<EmailConfig>,
     /// The gateway for SMS.
     pub sms: Option<SmsConfig>,
-    /// Addresses that subscribers name.
+    /// Webhooks, by the names that subscribers use.
     pub webhooks: BTreeMap<String, WebhookConfig>,
     /// An Alertmanager that gets every alert.
     pub alertmanager: Option<AlertmanagerConfig>,
@@ -80,31 +81,31 @@ pub struct SmsConfig {
     pub user: String,
     /// Its token.
     pub password: Secret,
-    /// The sender's number.
+    /// The sender: a number, or a name of letters and digits.
     pub from: String,
     /// Whether the gateway may be on this machine or in a private network, and without TLS.
     pub allow_private: bool,
 }
 
-/// An address that each alert is posted to: as signed JSON, or as a template says.
+/// An address to which each alert is posted, as signed JSON or as a template. Subscribers name it by NAME.
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct WebhookConfig {
     /// Where alerts are posted.
     pub url: ServerUrl,
-    /// The key of the signatures; a webhook with a body of its own may do without.
+    /// The key of the signatures; optional if the webhook has a body of its own.
     pub secret: Secret,
     /// The body, with the fields of [`super::BODY_FIELDS`] in braces; empty: JSON with all of the alert.
     #[serde(skip_serializing_if = "String::is_empty")]
     pub body: String,
-    /// What the body is; empty: JSON.
+    /// The content type of the body; empty: JSON.
     #[serde(skip_serializing_if = "String::is_empty")]
     pub content_type: String,
     /// Whether it may be on this machine or in a private network, and without TLS.
     pub allow_private: bool,
 }
 
-/// An Alertmanager.
+/// An Alertmanager, which gets every alert.
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct AlertmanagerConfig {

@@ -86,17 +86,17 @@ const RECORD_DAYS: u32 = 400;
 /// What Kafka calls the brokers' own default.
 const BROKER_DEFAULT: i32 = -1;
 
-/// What `[topics]` says about one topic.
+/// One topic: how it differs from its defaults, which are listed below.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct TopicConfig {
-    /// Its name in Kafka, taken as it stands, without the namespace.
+    /// Its name in Kafka, used as it stands, without the namespace.
     pub name: Option<String>,
-    /// Its partitions.
+    /// Its number of partitions.
     pub partitions: Option<i32>,
-    /// Its replication factor; the brokers' default where it is missing, or -1.
+    /// Its replication factor; -1 or none: the brokers' default.
     pub replication: Option<i32>,
-    /// For how many days Kafka keeps its records. Compacted topics keep the newest record of each key, and have none.
+    /// How many days Kafka keeps its records. Compacted topics have none: they keep the newest record of each key.
     pub retention_days: Option<u32>,
 }
 

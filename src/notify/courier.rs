@@ -30,10 +30,6 @@ impl Courier {
     /// # Errors
     /// Where the system gives no thread or no event loop.
     pub fn start(sender: Sender) -> Result<Self, std::io::Error> {
-        metrics::describe_gauge!(
-            CIRCUIT_METRIC,
-            "1 while the circuit of a server is open: it failed repeatedly and is not tried"
-        );
         let (parcels, incoming) = mpsc::unbounded_channel::<Parcel>();
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
         let thread = std::thread::Builder::new().name("courier".into()).spawn(move || {

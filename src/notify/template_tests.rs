@@ -94,7 +94,7 @@ async fn telegram_takes_plain_text_and_its_token_is_not_repeated() {
 
 #[test]
 fn texts_for_people_name_every_channel() {
-    let readme = include_str!("../../README.md");
+    let page = include_str!("../../docs/notifications.md");
     let settings = include_str!("../../examples/frostline.toml");
     let api: Value = serde_json::from_str(include_str!("../admin/openapi.json")).unwrap();
     let names: Vec<&str> = Channel::all().map(Channel::as_str).collect();
@@ -102,9 +102,9 @@ fn texts_for_people_name_every_channel() {
     assert!(listed.contains(&format!("\"enum\":{}", json!(names))), "openapi.json lists {names:?}");
     for channel in Channel::all() {
         let section = channel.section("barn");
-        assert!(readme.contains(&section) && settings.contains(&section), "{section}");
+        assert!(page.contains(&section) && settings.contains(&section), "{section}");
         let Some(field) = &channel.descriptor().field else { continue };
-        assert!(readme.contains(&format!("`{}`", field.name)), "{}", field.name);
+        assert!(page.contains(&format!("`{}`", field.name)), "{}", field.name);
         assert!(include_str!("../../examples/rules.toml").contains(&format!("# {} = ", field.name)));
     }
 }

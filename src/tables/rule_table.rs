@@ -33,8 +33,6 @@ pub struct RuleTable {
 impl RuleTable {
     /// A table that fills `rules`.
     pub fn new(rules: Arc<RuleSet>) -> Self {
-        metrics::describe_gauge!(RULES_METRIC, "Rules in force");
-        metrics::describe_gauge!(QUARANTINED_METRIC, "Rules and subscribers that are not used");
         Self { rules, conditions: Conditions::default(), unread: Some(BTreeMap::new()), is_loaded: false }
     }
 

@@ -9,7 +9,7 @@ use crate::support::{Frostline, KeyValue, Needs, Test, Topics, broker, free_port
 
 pub fn tests() -> Vec<Test> {
     vec![
-        test("bad_records_become_dead_letters", &[Needs::Broker, Needs::Data], bad_records),
+        test("bad_records_become_dead_letters", &[Needs::Broker], bad_records),
         test("a_large_bad_record_does_not_stop_the_stream", &[Needs::Broker], large_record),
         test("a_second_daemon_on_the_same_state_is_refused", &[Needs::Broker], second_daemon),
         test("a_changelog_that_does_not_fit_is_refused", &[Needs::Broker], changelog_that_does_not_fit),
@@ -29,7 +29,7 @@ fn bad_records() {
         "[[rule]]\nid = \"r\"\nstation = \"USC00020080\"\nwhen = \"TMIN <= 10.0\"\n",
     )
     .unwrap();
-    topics.import_stations(crate::goldens::INVENTORY_2020);
+    topics.import_stations(crate::goldens::STATIONS);
     let ajo: Option<&[u8]> = Some(b"USC00020080");
     let lines: &[KeyValue<'_>] = &[
         (ajo, Some(b"USC00020080,20160101,TMAX,144,,,7,")),

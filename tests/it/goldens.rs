@@ -15,10 +15,14 @@ use crate::support::{Needs, Test, read_data, same, station_index, test};
 
 pub fn tests() -> Vec<Test> {
     vec![
+        test("golden_2016_two_stations", &[], golden_2016_two_stations),
         test("golden_2016_arizona", &[Needs::Data], golden_2016_arizona),
         test("golden_2003_global", &[Needs::Data], golden_2003_global),
         test("default_documents_mend_the_old_ones", &[Needs::Data], default_documents),
-        test("leap_day_gives_one_observation_a_station_day", &[Needs::Data], leap_day),
+        test("leap_day_gives_one_observation_a_station_day", &[], || leap_day("extract/leap-day.csv.gz", STATIONS)),
+        test("a_leap_year_gives_one_observation_a_station_day", &[Needs::Data], || {
+            leap_day("1872.csv.gz", INVENTORY_2024);
+        }),
         test("every_line_of_2016_is_read", &[Needs::Data], every_line_of_2016_is_read),
     ]
 }
@@ -51,6 +55,9 @@ const DEFAULT: AssembleSettings =
 
 pub const INVENTORY_2020: &str = "ghcnd-stations-2020-01-with-state.txt.gz";
 pub const INVENTORY_2024: &str = "ghcnd-stations.txt.gz";
+/// Some stations of 2024, which are in the repository, and the daily lines of two of them.
+pub const STATIONS: &str = "extract/stations.txt.gz";
+pub const LINES_2016: &str = "extract/2016.csv.gz";
 
 type StationDay = (String, String);
 
@@ -80,6 +87,12 @@ fn compare(written: &[Written], golden: &str) -> Vec<StationDay> {
         assert!(same(&found, expected), "{key:?}\n ours   {found}\n theirs {expected}");
     }
     ours.into_keys().collect()
+}
+
+fn golden_2016_two_stations() {
+    let (written, driver) = assemble(LINES_2016, "extract/stations-2020.txt", RALLY);
+    assert_eq!(compare(&written, "extract/talk-2016.jsonl.gz"), []);
+    assert_eq!((driver.counts[count::DEAD_LETTERS], driver.counts[count::OBSERVATIONS]), (0, 731));
 }
 
 fn golden_2016_arizona() {
@@ -127,9 +140,9 @@ fn default_documents() {
     }
 }
 
-fn leap_day() {
-    let (written, driver) = assemble("1872.csv.gz", INVENTORY_2024, RALLY);
-    let lines = read_data("1872.csv.gz");
+fn leap_day(file: &str, inventory: &str) {
+    let (written, driver) = assemble(file, inventory, RALLY);
+    let lines = read_data(file);
     let expected: BTreeSet<StationDay> = lines
         .lines()
         .map(|line| {

@@ -12,6 +12,8 @@ mod bench;
 mod chaos;
 mod commands;
 mod dead_letters;
+mod doc_run;
+mod docs;
 mod ending;
 mod engine;
 mod exactly_once;
@@ -32,8 +34,10 @@ mod page;
 mod page_tonight;
 mod pipeline;
 mod rebalance;
+mod references;
 mod reset;
 mod rules;
+mod settings_reference;
 mod sources;
 mod stale_state;
 mod state;
@@ -61,6 +65,7 @@ fn all_tests() -> Vec<Test> {
     [
         chaos::long_tests(),
         layers::tests(),
+        references::tests(),
         tidy::tests(),
         tonight::tests(),
         topology::tests(),
@@ -68,6 +73,7 @@ fn all_tests() -> Vec<Test> {
         group_protocol::tests(),
         growth::tests(),
         commands::tests(),
+        docs::tests(),
         chaos::all_faults(),
         dead_letters::tests(),
         ending::tests(),

@@ -469,7 +469,7 @@ fn restart() {
 }
 
 fn many() {
-    // The README's figure is for 10,000 alerts to 1,000 subscribers.
+    // The figure of docs/benchmarks.md is for 10,000 alerts to 1,000 subscribers.
     let alerts: usize =
         std::env::var("FROSTLINE_TEST_ALERTS").ok().and_then(|n| n.parse().ok()).unwrap_or(1_000);
     let subscribers = alerts / 10;

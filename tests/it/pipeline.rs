@@ -290,7 +290,7 @@ fn stations_memory() {
         let outcome = daemon.wait().expect_code(0);
         assert!(outcome.err.contains("stations=128024"), "{outcome}");
         println!("128,024 stations loaded: {resident_mb:.0} MB resident");
-        // The README states about 100; this only catches a leak.
+        // docs/benchmarks.md states about 105; this only catches a leak.
         assert!(resident_mb < 200.0, "{resident_mb} MB");
     }
 }

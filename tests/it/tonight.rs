@@ -7,25 +7,27 @@ use std::time::Duration;
 use serde_json::Value;
 use tempfile::TempDir;
 
-use crate::goldens::INVENTORY_2024;
+use crate::goldens::{INVENTORY_2024, LINES_2016, STATIONS};
 use crate::support::{Frostline, Needs, Test, Topics, data, test, wait_for};
 
 pub fn tests() -> Vec<Test> {
-    let real = &[Needs::Broker, Needs::Data];
+    let broker = &[Needs::Broker];
     vec![
         test("outlooks_are_as_good_as_promised", &[Needs::Data], as_good_as_promised),
         test(
             "the_daemon_says_what_the_back_test_says_and_a_kill_changes_nothing",
-            real,
+            broker,
             daemon_and_back_test,
         ),
-        test("the_section_tonight_of_the_readme_works_word_for_word", real, section_tonight),
-        test("a_back_test_of_nights_refuses_what_it_cannot_use", &[Needs::Data], refusals),
+        test("the_page_tonight_works_word_for_word", broker, page_tonight),
+        test("a_back_test_of_nights_refuses_what_it_cannot_use", &[], refusals),
     ]
 }
 
 const NEWARK: &str = "../hourly/KEWR-2013.csv.gz";
 const PORTLAND: &str = "../hourly/KPDX-2014.csv.gz";
+/// The first three months of Newark's year, in the repository.
+const WINTER: &str = "extract/newark-2013.csv.gz";
 
 /// Rules of a grower near Newark: one that warns, one that watches.
 const RULES: &str = r#"
@@ -75,7 +77,7 @@ fn as_good_as_promised() {
 fn weeks(dir: &TempDir) -> std::path::PathBuf {
     let out = dir.path().join("weeks.jsonl");
     let convert = Frostline::new().args(["convert", "--to", "2013-02-20", "--out"]).path(&out);
-    convert.path(&data(NEWARK)).run().expect_code(0);
+    convert.path(&data(WINTER)).run().expect_code(0);
     out
 }
 
@@ -91,7 +93,7 @@ fn daemon_and_back_test() {
     let weeks = weeks(&dir);
     let (quiet, killed) = (Topics::create(), Topics::create());
     for topics in [&quiet, &killed] {
-        topics.import_stations(INVENTORY_2024);
+        topics.import_stations(STATIONS);
         topics.frostline().args(["replay", "--topic", "noaa-hourly"]).path(&weeks).run().expect_code(0);
     }
     let summary = run(&quiet, dir.path(), "state").run().expect_code(0).summary();
@@ -177,7 +179,7 @@ fn check_alerts(alerts: &BTreeMap<String, String>) {
 /// What the records say is what the back-test says of the same hours, night by night.
 fn same_as_back_test(weeks: &Path, records: &[Value]) {
     let command = Frostline::new().args(["outlook", "backtest", "--nights", "--json", "--stations"]);
-    let lines = command.path(&data(INVENTORY_2024)).path(weeks).run().expect_code(0).json_lines();
+    let lines = command.path(&data(STATIONS)).path(weeks).run().expect_code(0).json_lines();
     let (nights, score) = lines.split_at(lines.len() - 1);
     assert!(nights.len() > 15 && score[0]["nights"] == nights.len(), "{score:?}");
     for night in nights {
@@ -200,7 +202,7 @@ fn same_as_back_test(weeks: &Path, records: &[Value]) {
 /// The alerts are those that `rules backtest` finds in the same hours.
 fn same_alerts_as_rules_backtest(weeks: &Path, dir: &Path, alerts: &BTreeMap<String, String>) {
     let command = Frostline::new().args(["rules", "backtest", "--alerts", "--json", "--stations"]);
-    let lines = command.path(&data(INVENTORY_2024)).path(weeks).in_dir(dir).run().expect_code(0).json_lines();
+    let lines = command.path(&data(STATIONS)).path(weeks).in_dir(dir).run().expect_code(0).json_lines();
     let text = |line: &Value, name: &str| line[name].as_str().unwrap_or_default().to_owned();
     let tried = lines.iter().filter(|line| line["alert_id"].is_string());
     let tried: BTreeMap<String, String> =
@@ -211,21 +213,20 @@ fn same_alerts_as_rules_backtest(weeks: &Path, dir: &Path, alerts: &BTreeMap<Str
     assert_eq!(lines.last().unwrap()["stations"], 1, "the sums come last");
 }
 
-/// The commands of the README's section, on files with NOAA's data.
-fn section_tonight() {
+/// The first commands of the page, on a winter of NOAA's data.
+fn page_tonight() {
     let dir = tempfile::tempdir().unwrap();
     for (name, file) in [
-        ("ghcnd-stations.txt", INVENTORY_2024),
-        ("ghcnd-countries.txt", "ghcnd-countries.txt"),
-        ("ghcnd-states.txt", "ghcnd-states.txt"),
-        ("GHCNh_USW00014734_2013.psv", NEWARK),
+        ("ghcnd-stations.txt", STATIONS),
+        ("ghcnd-countries.txt", "extract/countries.txt"),
+        ("ghcnd-states.txt", "extract/states.txt"),
+        ("GHCNh_USW00014734_2013.psv", WINTER),
     ] {
         std::fs::copy(data(file), dir.path().join(name)).unwrap();
     }
-    let readme = Path::new(env!("CARGO_MANIFEST_DIR")).join("README.md");
-    let readme = std::fs::read_to_string(readme).unwrap();
-    let section = readme.split("\n## Tonight\n").nth(1).unwrap();
-    let commands = section.split("```sh\n").nth(1).unwrap().split("```").next().unwrap();
+    let page = Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/tonight.md");
+    let page = std::fs::read_to_string(page).unwrap();
+    let commands = page.split("```sh\n").nth(1).unwrap().split("```").next().unwrap();
     let commands = commands.lines().filter_map(|line| line.strip_prefix("frostline "));
     let topics = Topics::unmade();
     let run = |command: &str| {
@@ -273,14 +274,14 @@ fn check_score(topics: &Topics) {
 
 fn refusals() {
     let command = || Frostline::new().args(["outlook", "backtest"]);
-    let daily = command().path(&data("2016-02-hcn.csv.gz")).arg("--stations").path(&data(INVENTORY_2024));
+    let daily = command().path(&data(LINES_2016)).arg("--stations").path(&data(STATIONS));
     let outcome = daily.run();
     assert!(outcome.err.contains("holds daily lines"), "{outcome}");
     let late = command()
         .args(["--issued", "12:00"])
-        .path(&data(NEWARK))
+        .path(&data(WINTER))
         .arg("--stations")
-        .path(&data(INVENTORY_2024));
+        .path(&data(STATIONS));
     let outcome = late.run().expect_code(2);
     assert!(outcome.err.contains("between 15:00 and 09:00"), "{outcome}");
 }

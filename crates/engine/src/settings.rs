@@ -15,12 +15,12 @@ use serde::{Deserialize, Deserializer, Serialize};
 pub struct KafkaSettings {
     /// `HOST:PORT`, or several of them with commas.
     pub brokers: String,
-    /// Put before every group and transactional id as it stands (end it with a separator).
+    /// Put before every group and transactional id as it stands, so end it with a separator.
     pub namespace: String,
-    /// How long to wait for a broker that does not answer before giving up at the start, in milliseconds.
+    /// How long to wait at the start for a broker that does not answer, in milliseconds.
     pub connect_timeout_ms: u64,
-    /// Settings for librdkafka, as they are. Values may be `${env:NAME}` or `${file:PATH}`. Where they are read, names need
-    /// no quotes: `group.protocol = "x"`, which formats such as TOML take for tables, is `"group.protocol" = "x"`.
+    /// Settings for librdkafka, passed through. Values may be `${env:NAME}` or `${file:PATH}`. Names need no quotes:
+    /// `group.protocol = "x"`, which formats such as TOML take for tables, is `"group.protocol" = "x"`.
     #[serde(deserialize_with = "client_settings")]
     pub client: BTreeMap<String, String>,
 }

@@ -8,7 +8,7 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use frostline::config::Config;
 use frostline_engine::kafka::{ClientSettings, Outgoing, Producer};
 
-use super::{Frostline, data};
+use super::{Frostline, codes, data};
 
 static BROKER: OnceLock<Result<Broker, String>> = OnceLock::new();
 
@@ -98,9 +98,9 @@ impl Topics {
             .args(["stations", "import"])
             .path(&data(inventory))
             .arg("--countries")
-            .path(&data("ghcnd-countries.txt"))
+            .path(&codes(inventory, "countries"))
             .arg("--states")
-            .path(&data("ghcnd-states.txt"))
+            .path(&codes(inventory, "states"))
             .run()
             .expect_code(0);
     }

@@ -70,9 +70,18 @@ fn data_dir() -> PathBuf {
     std::env::var_os("FROSTLINE_NOAA").map_or(beside, PathBuf::from)
 }
 
-/// The path of one of NOAA's files.
+/// The path of one of NOAA's files; `extract/…` is one of the small ones in the repository, which every test may use.
 pub fn data(name: &str) -> PathBuf {
-    data_dir().join(name)
+    match name.strip_prefix("extract/") {
+        Some(name) => PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("tests/data/noaa").join(name),
+        None => data_dir().join(name),
+    }
+}
+
+/// The codes of countries or of states, from where the inventory comes from.
+pub fn codes(inventory: &str, name: &str) -> PathBuf {
+    let folder = if inventory.starts_with("extract/") { "extract/" } else { "ghcnd-" };
+    data(&format!("{folder}{name}.txt"))
 }
 
 /// The text of one of NOAA's files, plain or gzipped.
@@ -89,8 +98,8 @@ pub fn read_data(name: &str) -> String {
 
 /// The station table, read from an inventory without a broker.
 pub fn station_index(inventory: &str, compat: Compat) -> Arc<StationIndex> {
-    let codes = |name: &str| Codes::parse(read_data(name).as_bytes()).unwrap();
-    let (countries, states) = (codes("ghcnd-countries.txt"), codes("ghcnd-states.txt"));
+    let codes = |name: &str| Codes::parse(&*std::fs::read(codes(inventory, name)).unwrap()).unwrap();
+    let (countries, states) = (codes("countries"), codes("states"));
     let index = StationIndex::new(compat);
     for line in read_data(inventory).lines() {
         index.insert(&Station::parse_line(line.as_bytes(), &countries, &states).unwrap());

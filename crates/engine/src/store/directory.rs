@@ -16,7 +16,7 @@ use super::private::prepare;
 use super::tree::Tree;
 use crate::random;
 
-/// sled's page cache. Not a memory cap: expect a few times this much (measured; see the README).
+/// sled's page cache. Not a memory cap: expect a few times this much (see "memory" in frostline's docs/benchmarks.md).
 const CACHE_BYTES: u64 = 8 * 1024 * 1024;
 /// Smaller than sled's default of 512 KiB: its write buffers are as large (measured: 20 MB less).
 const SEGMENT_BYTES: usize = 128 * 1024;
