@@ -100,7 +100,11 @@ pub const METRICS: &[Metric] = &[
     gauge("frostline_source_polled_here", SOURCE, "1 where this process polls the source"),
     gauge("frostline_rules", &[], "Rules in force, with rules in their topic"),
     gauge("frostline_rules_quarantined", &[], "Rules and subscribers of the topic that are not used"),
-    counter("frostline_rule_errors_total", &["rule"], "Evaluations of a rule that failed on the values of a record"),
+    counter(
+        "frostline_rule_errors_total",
+        &["rule"],
+        "Evaluations of a rule that failed on the values of a record",
+    ),
     counter(
         "frostline_deliveries_total",
         &["channel", "outcome"],

@@ -34,7 +34,8 @@ fn commands(page: &str) -> Vec<(String, bool)> {
             prose.push(' ');
         } else if is_shell {
             let line = line.split(" #").next().unwrap_or_default();
-            let parts = line.split(" && ").flat_map(|part| part.split("; ")).flat_map(|part| part.split(" | "));
+            let parts =
+                line.split(" && ").flat_map(|part| part.split("; ")).flat_map(|part| part.split(" | "));
             found.extend(parts.map(|part| (part.trim().trim_end_matches(" &").to_owned(), true)));
         }
     }
@@ -65,7 +66,9 @@ fn commands_of_the_documentation_can_be_run() {
     for (page, text) in pages() {
         for (command, is_whole) in commands(&text) {
             count += 1;
-            let Err(error) = Arguments::try_parse_from(settings_last(words(&command).into_iter())) else { continue };
+            let Err(error) = Arguments::try_parse_from(settings_last(words(&command).into_iter())) else {
+                continue;
+            };
             // Within a sentence a command may lack what does not matter there, or have letters in place of values.
             let is_part = matches!(
                 error.kind(),
@@ -89,6 +92,9 @@ fn the_readme_names_each_command() {
     let table = readme.split("\n## Commands\n").nth(1).unwrap().split("\n## ").next().unwrap();
     for command in Arguments::command().get_subcommands().filter(|command| !command.is_hide_set()) {
         let name = command.get_name();
-        assert!(table.contains(&format!("`{name}`")) || name == "help", "{name} is not in the README's table");
+        assert!(
+            table.contains(&format!("`{name}`")) || name == "help",
+            "{name} is not in the README's table"
+        );
     }
 }

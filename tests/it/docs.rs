@@ -24,7 +24,9 @@ pub fn tests() -> Vec<Test> {
         test("commands_of_rules", BROKER, || run("docs/rules.md")),
         test("commands_of_tonight", &[], || run("docs/tonight.md")),
         test("commands_of_sources", BROKER, || run("docs/sources.md")),
-        test("commands_of_notifications", &[Needs::Broker, Needs::MailServer], || run("docs/notifications.md")),
+        test("commands_of_notifications", &[Needs::Broker, Needs::MailServer], || {
+            run("docs/notifications.md")
+        }),
         test("commands_of_records", BROKER, || run("docs/records.md")),
         test("commands_of_production", BROKER, || run("docs/production.md")),
         test("commands_of_operations", BROKER, || run("docs/operations.md")),
@@ -108,12 +110,17 @@ fn all_blocks_say() {
         let steps = steps(page);
         for step in &steps {
             if let Step::Silent(script) = step {
-                panic!("{page}: say whether these are run, with <!-- run --> or <!-- not run: reason -->\n{script}");
+                panic!(
+                    "{page}: say whether these are run, with <!-- run --> or <!-- not run: reason -->\n{script}"
+                );
             }
         }
         let name = page.trim_start_matches("docs/").trim_end_matches(".md").to_lowercase();
         let is_run = steps.iter().any(|step| matches!(step, Step::Run(..)));
-        assert!(!is_run || tested.contains(&format!("commands-of-{name}")), "{page} has no test in tests/it/docs.rs");
+        assert!(
+            !is_run || tested.contains(&format!("commands-of-{name}")),
+            "{page} has no test in tests/it/docs.rs"
+        );
     }
 }
 

@@ -19,7 +19,9 @@ pub fn tests() -> Vec<Test> {
         test("golden_2016_arizona", &[Needs::Data], golden_2016_arizona),
         test("golden_2003_global", &[Needs::Data], golden_2003_global),
         test("default_documents_mend_the_old_ones", &[Needs::Data], default_documents),
-        test("leap_day_gives_one_observation_a_station_day", &[], || leap_day("extract/leap-day.csv.gz", STATIONS)),
+        test("leap_day_gives_one_observation_a_station_day", &[], || {
+            leap_day("extract/leap-day.csv.gz", STATIONS)
+        }),
         test("a_leap_year_gives_one_observation_a_station_day", &[Needs::Data], || {
             leap_day("1872.csv.gz", INVENTORY_2024);
         }),

@@ -220,8 +220,7 @@ fn backtest_against() {
     let old =
         rule("a", SELIGMAN, "when = \"TMIN <= -1.0\"") + &rule("c", SELIGMAN, "when = \"TMIN <= -9.0\"");
     std::fs::write(dir.path().join("old.toml"), old).unwrap();
-    let outcome =
-        backtest(&dir, &data(LINES_2016)).args(["--against", "old.toml"]).run().expect_code(0);
+    let outcome = backtest(&dir, &data(LINES_2016)).args(["--against", "old.toml"]).run().expect_code(0);
     let differences: Vec<Value> =
         outcome.json_lines().iter().filter_map(|line| line.get("difference").cloned()).collect();
     let words: Vec<(&str, &str)> = differences

@@ -66,7 +66,9 @@ impl Code {
                 doc.push(words.trim());
             } else if let Some((_, rest)) = line.split_once("rename = \"") {
                 renamed = rest.split('"').next().map(str::to_owned);
-            } else if let Some((name, kind)) = line.strip_prefix("pub ").and_then(|rest| rest.split_once(": ")) {
+            } else if let Some((name, kind)) =
+                line.strip_prefix("pub ").and_then(|rest| rest.split_once(": "))
+            {
                 let name = renamed.take().unwrap_or_else(|| name.to_owned());
                 let kind = kind.trim_end_matches(',').to_owned();
                 fields.push(Field { name, kind, doc: plain(&doc.join(" ")) });
@@ -136,7 +138,9 @@ impl Code {
         let number = || {
             let shown = |bound: Option<u64>| bound.map(grouped);
             match self.bounds.get(key) {
-                Some((Some(least), Some(most))) => format!("number, {} to {}", grouped(*least), grouped(*most)),
+                Some((Some(least), Some(most))) => {
+                    format!("number, {} to {}", grouped(*least), grouped(*most))
+                }
                 Some((None, most @ Some(_))) => format!("number, at most {}", shown(*most).unwrap()),
                 Some((least @ Some(_), None)) => format!("number, at least {}", shown(*least).unwrap()),
                 _ => "number".to_owned(),
@@ -184,7 +188,8 @@ fn variants<T: DeserializeOwned>() -> String {
 
 /// A comment without the links of rustdoc, and with the lists that it points at.
 fn plain(doc: &str) -> String {
-    let braces = |names: &[&str]| names.iter().map(|name| format!("`{{{name}}}`")).collect::<Vec<_>>().join(", ");
+    let braces =
+        |names: &[&str]| names.iter().map(|name| format!("`{{{name}}}`")).collect::<Vec<_>>().join(", ");
     let body: Vec<&str> = BODY_FIELDS.iter().map(|(name, _)| *name).collect();
     doc.replace("the fields of [`SUBJECT_FIELDS`] in braces", &braces(&SUBJECT_FIELDS))
         .replace("the fields of [`super::BODY_FIELDS`] in braces", &braces(&body))
@@ -225,9 +230,12 @@ fn write_topics(text: &mut String) {
     let mut config = Config::default();
     config.spell_out_topics();
     let topics = serde_json::to_value(&config.topics).unwrap();
-    text.push_str("\nThe topics, with their defaults:\n\n| NAME | partitions | retention_days |\n|---|--:|--:|\n");
+    text.push_str(
+        "\nThe topics, with their defaults:\n\n| NAME | partitions | retention_days |\n|---|--:|--:|\n",
+    );
     for (name, topic) in topics.as_object().unwrap() {
-        let days = topic["retention_days"].as_u64().map_or_else(|| "compacted".to_owned(), |days| days.to_string());
+        let days =
+            topic["retention_days"].as_u64().map_or_else(|| "compacted".to_owned(), |days| days.to_string());
         writeln!(text, "| `{name}` | {} | {days} |", topic["partitions"]).unwrap();
     }
 }

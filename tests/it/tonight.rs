@@ -277,11 +277,8 @@ fn refusals() {
     let daily = command().path(&data(LINES_2016)).arg("--stations").path(&data(STATIONS));
     let outcome = daily.run();
     assert!(outcome.err.contains("holds daily lines"), "{outcome}");
-    let late = command()
-        .args(["--issued", "12:00"])
-        .path(&data(WINTER))
-        .arg("--stations")
-        .path(&data(STATIONS));
+    let late =
+        command().args(["--issued", "12:00"]).path(&data(WINTER)).arg("--stations").path(&data(STATIONS));
     let outcome = late.run().expect_code(2);
     assert!(outcome.err.contains("between 15:00 and 09:00"), "{outcome}");
 }
