@@ -419,7 +419,7 @@ fn top() {
     running.signal("TERM");
     running.wait().expect_code(0);
     let nobody = Frostline::new().args(["top", "--once", "--url", &url]).run().expect_code(1);
-    assert!(nobody.err.contains("nobody answers") && nobody.err.contains(&url), "{nobody}");
+    assert!(nobody.err.contains("connection refused") && nobody.err.contains(&url), "{nobody}");
 }
 
 fn json_log() {
