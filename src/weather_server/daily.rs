@@ -5,7 +5,7 @@
 //! editions, row by row.
 
 use super::fault::Fault;
-use super::noise::{between, chance, mix, unit};
+use crate::synthetic::random::{between, chance, mix, unit};
 use super::script::Script;
 use super::times::{DAY, HOUR, date_of_day, day_of};
 use super::world::{READING_HOUR, World};

@@ -1,8 +1,8 @@
 //! What services forecast: the truth, with a bias for each grid cell and an error that grows with the time ahead.
 
-use super::noise::{hash, mix, swing, unit};
+use crate::synthetic::random::{hash, mix, swing, unit};
 use super::times::{DAY, HOUR};
-use super::weather::{Place, Weather};
+use crate::synthetic::{Place, Weather};
 use super::world::World;
 use crate::noaa::Location;
 

@@ -4,7 +4,7 @@ use serde_json::{Map, Value, json};
 
 use super::document::Document;
 use super::forecast::{Forecast, LAPSE};
-use super::noise::{between, hash};
+use crate::synthetic::random::{between, hash};
 use super::times::{HOUR, MINUTE};
 use super::world::World;
 use crate::hourly::iso_time;

@@ -1,10 +1,10 @@
 //! The cache of METARs of the Aviation Weather Center: one file of the reports of the last one and a half hours.
 
 use super::fault::Fault;
-use super::noise::{chance, mix};
+use crate::synthetic::random::{chance, mix};
 use super::report::{Kind, Report};
 use super::script::Script;
-use super::station::WorldStation;
+use crate::synthetic::WorldStation;
 use super::times::{DAY, HOUR, MINUTE};
 use super::world::{World, hour_of};
 use crate::hourly::{Hour, iso_time};

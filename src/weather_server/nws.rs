@@ -5,7 +5,7 @@ use serde_json::{Value, json};
 use super::document::Document;
 use super::fault::Fault;
 use super::forecast::Forecast;
-use super::noise::{between, hash};
+use crate::synthetic::random::{between, hash};
 use super::script::Script;
 use super::times::{DAY, HOUR, MINUTE, offset_form};
 use super::world::World;

@@ -3,7 +3,7 @@
 use serde::Deserialize;
 
 use super::fault::{Fault, Lasts};
-use super::noise::{between, chance};
+use crate::synthetic::random::{between, chance};
 use super::times::{DAY, MINUTE};
 use crate::hourly::{iso_time, parse_time};
 
