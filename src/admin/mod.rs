@@ -21,6 +21,7 @@ mod api;
 mod connection;
 mod head;
 mod limit;
+mod lists;
 mod live;
 mod metrics;
 mod outlooks;
@@ -29,8 +30,10 @@ mod routes;
 mod score;
 mod search;
 mod shorten;
+mod standing;
 mod state;
 mod view;
+mod while_asked;
 
 use std::net::{SocketAddr, TcpListener};
 use std::sync::Arc;
@@ -96,7 +99,7 @@ impl Drop for Admin {
     fn drop(&mut self) {
         self.ticker.abort();
         self.shown.live.end();
-        self.shown.scores.end();
+        self.shown.scores.reading.end();
         drop(self.handle.stop(false));
     }
 }
