@@ -14,6 +14,7 @@ mod commands;
 mod dead_letters;
 mod ending;
 mod engine;
+mod evening;
 mod exactly_once;
 mod follow;
 mod follow_month;
@@ -83,6 +84,7 @@ fn all_tests() -> Vec<Test> {
         rules::tests(),
         notify::tests(),
         older::tests(),
+        evening::tests(),
         page::tests(),
         bench::tests(),
         rebalance::tests(),
