@@ -7,7 +7,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 use frostline::hourly::{iso_time, parse_time, standard_offset};
 use frostline::noaa::{Compat, StationId};
-use frostline::outlook::{RecentOutlooks, Standing};
+use frostline::outlook::{Issue, Ledger, RecentOutlooks, Standing};
 use frostline::stages::{self, Limits, Outlook, StationIndex};
 use frostline_engine::Sink;
 use frostline_engine::driver::TestDriver;
@@ -23,9 +23,9 @@ const STATIONS: usize = 240;
 const HOURS: i64 = 13;
 
 /// Hours by local standard time in which a station is shown: the night has begun, and it still becomes colder.
-const SHOWN_HOURS: Range<f64> = 20.0..26.0;
-/// Hours in which the station is that is looked at: half of the night at least lies ahead of it.
-const LOOKED_AT_HOURS: Range<f64> = 20.0..23.0;
+const SHOWN_HOURS: Range<f64> = 20.5..26.0;
+/// The same for the station that is looked at: at least half of the night lies ahead of it.
+const LOOKED_AT_HOURS: Range<f64> = 20.5..23.0;
 /// Degrees from the equator: there the sun sets and rises on every day, and the night is long enough in summer too.
 const LATITUDES: Range<f64> = 20.0..45.0;
 /// The lowest so far of the warmest station and of the coldest, in °C.
@@ -156,10 +156,15 @@ fn same_evening() {
             for (id, value) in evening.records() {
                 driver.pipe(id, &value).unwrap();
             }
+            let mut ledger = Ledger::new(Issue { issued: 18 * 3_600, lag: 0 });
             for written in driver.commit().unwrap() {
                 assert_ne!(written.sink, Sink::DeadLetters, "{at}: {written:?}");
                 outlooks.take_document(written.text().as_bytes(), now * 1_000);
+                ledger.take_outlook(written.text().as_bytes());
             }
+            let scored = ledger.stations().map(|(id, tally)| (id.to_string(), tally.nights(-2.0).count()));
+            let scored: Vec<_> = scored.filter(|(_, nights)| *nights > 0).collect();
+            assert!(scored.len() == 1 && scored[0].0 == evening.scored().id && scored[0].1 > 1, "{at}: {scored:?}");
             let of = |spot: &Spot| outlooks.get(StationId::parse(spot.id.as_bytes()).unwrap()).unwrap();
             let mut likely = 0;
             for spot in &evening.stations {
