@@ -192,7 +192,8 @@ mod tests {
     fn at_every_hour_there_are_the_nights_that_are_open_then() {
         // 28 November 2026.
         const MIDNIGHT: i64 = 1_795_824_000;
-        let places = [("USW00003192", 33.6, -111.9), ("FI000000304", 60.2, 24.95), ("JA000047662", 35.7, 139.8)];
+        let places =
+            [("USW00003192", 33.6, -111.9), ("FI000000304", 60.2, 24.95), ("JA000047662", 35.7, 139.8)];
         let table = StationIndex::new(Compat::None);
         for (id, lat, lon) in places {
             let station = json!({ "id": id, "name": id, "country_code": &id[..2], "country": "",
@@ -200,7 +201,8 @@ mod tests {
             table.insert(&serde_json::from_value(station).unwrap());
         }
         let stage = Outlook::new(Arc::new(table), Limits::default());
-        let (mut driver, outlooks) = (TestDriver::new(stages::OUTLOOK, Box::new(stage)), RecentOutlooks::default());
+        let (mut driver, outlooks) =
+            (TestDriver::new(stages::OUTLOOK, Box::new(stage)), RecentOutlooks::default());
         for hour in -30..24_i64 {
             let time = MIDNIGHT + hour * HOUR;
             driver.now_ms = time * 1_000;
@@ -229,7 +231,10 @@ mod tests {
                 );
             }
             let open = places.iter().filter(|(_, _, lon)| is_open(*lon)).count();
-            assert!(open >= 2 && rows[..open].iter().all(|row| row["chance"].is_number()), "{hour} UTC {rows:?}");
+            assert!(
+                open >= 2 && rows[..open].iter().all(|row| row["chance"].is_number()),
+                "{hour} UTC {rows:?}"
+            );
         }
     }
 }

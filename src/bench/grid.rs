@@ -14,10 +14,10 @@ use crate::config::{
     AlertConfig, Config, FilterConfig, Guarantee, NotifyConfig, OffsetReset, Secret, TopicConfig, TopicPlan,
     topic,
 };
-use crate::synthetic::{Format, Places, Settings, stations};
 use crate::noaa::Date;
 use crate::stages;
 use crate::stages::Validate;
+use crate::synthetic::{Format, Places, Settings, stations};
 
 /// Enough that partitions are about as large as each other: with forty, one of two workers has up to a quarter more to do.
 const STATIONS_MAX: u64 = 2_000;

@@ -172,11 +172,7 @@ impl Explanation<'_> {
     }
 
     /// The parts of the rule's conditions, with the values that `show` writes.
-    fn clauses(
-        &self,
-        view: &ObservationView,
-        show: impl Fn(Element, ElementValue) -> String,
-    ) -> Vec<Clause> {
+    fn clauses(&self, view: &ObservationView, show: impl Fn(Element, ElementValue) -> String) -> Vec<Clause> {
         let conditions = [Some(&self.rule.when), self.rule.clear.as_ref()];
         let parts = conditions.into_iter().flatten().flat_map(|condition| condition.clauses());
         let decided = |part: crate::rules::Clause| {

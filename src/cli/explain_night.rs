@@ -160,7 +160,9 @@ fn print(
 fn known(asked: &Asked<'_>, step: &Step) -> String {
     let units = asked.units;
     let measured = units.degrees(step.moment.hour.temperature_c);
-    let Some((expected, limit)) = step.expected.as_ref().zip(asked.rule.night_limit()) else { return measured };
+    let Some((expected, limit)) = step.expected.as_ref().zip(asked.rule.night_limit()) else {
+        return measured;
+    };
     let quantile = |probability| expected.distribution.quantile(probability);
     format!(
         "{measured}; {:.0} % for {} or less; lowest {} ({} to {}); from {}; learnt from {} nights",

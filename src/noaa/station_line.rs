@@ -195,7 +195,8 @@ mod tests {
 
     #[test]
     fn lines_are_written_as_they_are_read() {
-        for line in [LINE.to_owned(), LINE.replace("NEW TOWN  ", "N\u{e9}W TOWN "), LINE.replace(" 449.0", "-999.9")]
+        for line in
+            [LINE.to_owned(), LINE.replace("NEW TOWN  ", "N\u{e9}W TOWN "), LINE.replace(" 449.0", "-999.9")]
         {
             assert_eq!(parse(&line).unwrap().to_line(), line);
         }

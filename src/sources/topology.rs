@@ -92,7 +92,6 @@ fn of_forecast(config: &Config, forecast: &ForecastFollow, fetch: Arc<dyn Fetch>
     let interval = forecast.interval_seconds.min(config.follow.request_interval_seconds.max(1));
     let times = (interval, 3_600 * forecast.late_after_hours);
     let each = Duration::from_secs(forecast.interval_seconds);
-    let poller =
-        move || Forecasts::new(Arc::clone(&fetch), Arc::clone(&stations), &urls.0, &urls.1, each);
+    let poller = move || Forecasts::new(Arc::clone(&fetch), Arc::clone(&stations), &urls.0, &urls.1, each);
     Source { needs: known.needs[1], ..source(FORECAST, sinks, times, poller) }
 }

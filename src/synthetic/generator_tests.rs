@@ -249,7 +249,8 @@ fn days_come_one_by_one_or_line_by_line() {
         while let Some(date) = generator.date() {
             days.push((date, generator.next_day()));
         }
-        let of_days: String = days.iter().flat_map(|(_, lines)| lines).map(|line| line.text.clone() + "\n").collect();
+        let of_days: String =
+            days.iter().flat_map(|(_, lines)| lines).map(|line| line.text.clone() + "\n").collect();
         assert_eq!(of_days, text(settings));
         assert!(generator.next_day().is_empty());
         // Only oddities give the leap day together with its eve.
@@ -261,7 +262,8 @@ fn days_come_one_by_one_or_line_by_line() {
 #[test]
 fn the_main_station_of_the_demo_is_below_and_above_ten_degrees() {
     let lines = text(Settings { oddities: false, ..odd_year() });
-    let minima = lines.lines().filter(|line| line.starts_with("USW00003192,") && line[21..].starts_with("TMIN"));
+    let minima =
+        lines.lines().filter(|line| line.starts_with("USW00003192,") && line[21..].starts_with("TMIN"));
     let minima = minima.map(|line| line.split(',').nth(3).unwrap().parse::<i32>().unwrap());
     let (cold, warm): (Vec<i32>, Vec<i32>) = minima.partition(|tenths| *tenths <= 100);
     assert!(cold.len() > 40 && warm.len() > 150, "{} cold, {} warm", cold.len(), warm.len());

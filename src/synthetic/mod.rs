@@ -42,8 +42,8 @@ pub use generator::{Appended, Format, Generator, Places, Settings, SettingsError
 pub(crate) use moment::{Place, Weather};
 pub use oddity::{Line, UNKNOWN_STATION};
 pub use real::{RealPlace, real_places};
-pub use world_station::{STATIONS_MAX, WorldStation};
 pub(crate) use world_station::world_stations;
+pub use world_station::{STATIONS_MAX, WorldStation};
 
 use std::collections::BTreeMap;
 

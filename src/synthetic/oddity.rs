@@ -192,7 +192,8 @@ mod tests {
     #[test]
     fn the_false_frost_takes_the_place_of_the_minimum() {
         let date = Date::new(2024, 6, 15).unwrap();
-        let day = |lines: &[&str]| lines.iter().filter_map(|text| line((*text).to_owned())).collect::<Vec<_>>();
+        let day =
+            |lines: &[&str]| lines.iter().filter_map(|text| line((*text).to_owned())).collect::<Vec<_>>();
         let frost = "USC00027716,20240615,TMIN,-44,,S,7,";
         let (max, rain) = ("USC00027716,20240615,TMAX,311,,,7,0700", "USC00027716,20240615,PRCP,0,,,7,0700");
         for (before, after) in [

@@ -86,12 +86,16 @@ mod tests {
             scottsdale.to_line(),
             "USW00003192  33.6228 -111.9106  449.0 AZ SCOTTSDALE MUNI AP                            "
         );
-        assert_eq!((scottsdale.state.as_deref(), scottsdale.country.as_str()), (Some("ARIZONA"), "United States"));
+        assert_eq!(
+            (scottsdale.state.as_deref(), scottsdale.country.as_str()),
+            (Some("ARIZONA"), "United States")
+        );
     }
 
     #[test]
     fn the_table_holds_the_awkward_cases() {
-        let count = |is: &dyn Fn(&Station) -> bool| real_places().iter().filter(|one| is(&one.station)).count();
+        let count =
+            |is: &dyn Fn(&Station) -> bool| real_places().iter().filter(|one| is(&one.station)).count();
         assert!(count(&|one| one.state_code.as_deref() == Some("AZ")) >= 25);
         assert!(count(&|one| one.location.lat < 0.0) >= 10);
         assert_eq!(count(&|one| one.elevation.is_none()), 1);

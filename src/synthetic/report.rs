@@ -7,9 +7,9 @@
 //! | volunteers | PRCP SNOW SNWD | silent on 8 %, never a temperature |
 //! | weather services | TMAX TMIN PRCP TAVG, SNWD if snow lies | no TMIN on 15 %, no TMAX on 10 % |
 
+use super::day::DayWeather;
 use super::random::Random;
 use super::station::{Network, Synthetic};
-use super::day::DayWeather;
 use crate::noaa::{Date, Element, Reading};
 
 /// Share of station-days with a reading that failed NOAA's quality control: about one line in 700.

@@ -211,7 +211,8 @@ mod tests {
         let (countries, states) = code_lists();
         let (countries, states) =
             (Codes::parse(countries.as_bytes()).unwrap(), Codes::parse(states.as_bytes()).unwrap());
-        let invented = (0..5_000).chain([Synthetic::COUNT_MAX - 1]).map(|number| describe(7, number).unwrap());
+        let invented =
+            (0..5_000).chain([Synthetic::COUNT_MAX - 1]).map(|number| describe(7, number).unwrap());
         for station in invented.chain(real_places().iter().map(|place| place.station.clone())) {
             let line = station.to_line();
             assert_eq!(line.len(), 85, "{line}");

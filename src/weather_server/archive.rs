@@ -5,12 +5,12 @@ use std::collections::BTreeMap;
 use super::daily::Difference;
 use super::document::{Document, gzip};
 use super::fault::Fault;
-use crate::synthetic::random::chance;
 use super::script::Script;
-use crate::synthetic::{WorldStation, code_lines};
 use super::times::{date_of, date_of_day, day_of, listed};
 use super::world::World;
 use crate::noaa::{Date, Reading, Station};
+use crate::synthetic::random::chance;
+use crate::synthetic::{WorldStation, code_lines};
 
 /// The folder of GHCN-Daily.
 const DAILY: &str = "/pub/data/ghcn/daily/";
@@ -61,7 +61,11 @@ fn lines(lines: impl Iterator<Item = String>) -> String {
 fn version(edition: Date) -> String {
     let day = day_of(edition);
     let reconstructed = date_of_day(day - day.rem_euclid(DAYS_BETWEEN_RECONSTRUCTIONS));
-    format!("3.34-upd-{}18 (last full reprocess 3.34-por-{}23)\n", edition.to_compact(), reconstructed.to_compact())
+    format!(
+        "3.34-upd-{}18 (last full reprocess 3.34-por-{}23)\n",
+        edition.to_compact(),
+        reconstructed.to_compact()
+    )
 }
 
 /// Sorted codes with their names, each once.

@@ -1,8 +1,8 @@
 //! What airports report: a METAR at the end of every hour, and now and then a SPECI.
 
-use crate::synthetic::random::{between, chance};
-use crate::synthetic::WorldStation;
 use super::times::utc_parts;
+use crate::synthetic::WorldStation;
+use crate::synthetic::random::{between, chance};
 use crate::synthetic::{Place, Weather};
 
 pub(super) const HOUR: i64 = 3_600;

@@ -1,12 +1,12 @@
 //! The world: its stations, and the truth about their weather.
 
-use crate::synthetic::random::mix;
 use super::report::{Report, hour_tenths, minute, reports_of_hour};
-use crate::synthetic::{WorldStation, world_stations};
 use super::times::{DAY, HOUR};
-use crate::synthetic::Place;
 use crate::hourly::{Hour, Metar};
 use crate::noaa::{Date, Location, StationId};
+use crate::synthetic::Place;
+use crate::synthetic::random::mix;
+use crate::synthetic::{WorldStation, world_stations};
 
 /// Within this distance in degrees of latitude and longitude, a place has the weather of the nearest station.
 const NEAR_DEGREES: f64 = 0.5;

@@ -164,7 +164,10 @@ fn same_evening() {
             }
             let scored = ledger.stations().map(|(id, tally)| (id.to_string(), tally.nights(-2.0).count()));
             let scored: Vec<_> = scored.filter(|(_, nights)| *nights > 0).collect();
-            assert!(scored.len() == 1 && scored[0].0 == evening.scored().id && scored[0].1 > 1, "{at}: {scored:?}");
+            assert!(
+                scored.len() == 1 && scored[0].0 == evening.scored().id && scored[0].1 > 1,
+                "{at}: {scored:?}"
+            );
             let of = |spot: &Spot| outlooks.get(StationId::parse(spot.id.as_bytes()).unwrap()).unwrap();
             let mut likely = 0;
             for spot in &evening.stations {

@@ -3,8 +3,8 @@
 use std::collections::BTreeMap;
 
 use frostline::config::{Config, TopicConfig, topic};
-use frostline::synthetic::{self, Format, Places, Settings};
 use frostline::noaa::Date;
+use frostline::synthetic::{self, Format, Places, Settings};
 use frostline_engine::growth::{Growth, GrowthError, GrowthStep};
 use frostline_engine::kafka::{ClientSettings, Outgoing, Producer, TransactionSettings, partition_of_key};
 use serde_json::Value;

@@ -272,7 +272,9 @@ fn restart_at_any_record() {
     let lines = weather(7);
     let settings = AssembleSettings { settle_records: 150, ..SETTINGS };
     let feed = |driver: &mut TestDriver, line: &Line| {
-        driver.pipe_bytes(Some(line.station.as_bytes().as_slice()), Some(line.text.as_bytes()), NO_HEADERS).unwrap()
+        driver
+            .pipe_bytes(Some(line.station.as_bytes().as_slice()), Some(line.text.as_bytes()), NO_HEADERS)
+            .unwrap()
     };
     let mut whole = assemble(settings);
     for line in &lines {

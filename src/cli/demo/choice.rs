@@ -43,7 +43,8 @@ pub(super) fn rules(common: &Common, config: &Config) -> Result<RuleSet, Failed>
         )));
     }
     let rules = rules.rule_set(&mut conditions);
-    if !rules.has_conditions(FEEDS) && !real_places().iter().any(|place| rules.names(place.station.id, FEEDS)) {
+    if !rules.has_conditions(FEEDS) && !real_places().iter().any(|place| rules.names(place.station.id, FEEDS))
+    {
         output::note(&format!(
             "{BOLD}none of these rules watches a station of the demo{BOLD:#}, which has these:\n{DIM}{}{DIM:#}",
             station_list()

@@ -256,7 +256,8 @@ async fn work(
     mut feed: Feed,
     spinner: &ProgressBar,
 ) -> Result<(), Failed> {
-    let year_end = Date::new(YEAR, 12, 31).ok_or_else(|| anyhow::anyhow!("the demo's year has no last day"))?;
+    let year_end =
+        Date::new(YEAR, 12, 31).ok_or_else(|| anyhow::anyhow!("the demo's year has no last day"))?;
     while let Some(day) = feed.day_up_to(year_end) {
         feed.next_day()?;
         spinner.set_message(format!("{} lines written, up to {day}", output::grouped(feed.lines_count)));

@@ -22,7 +22,11 @@ pub(in super::super) enum History {
 
 impl History {
     /// The topic, where one is named, else the files.
-    pub(super) async fn open(config: &Config, topic: Option<&str>, files: &[PathBuf]) -> Result<Self, Failed> {
+    pub(super) async fn open(
+        config: &Config,
+        topic: Option<&str>,
+        files: &[PathBuf],
+    ) -> Result<Self, Failed> {
         match topic {
             None => Self::of_files(files),
             Some(topic) => Self::of_topic(config, topic).await,
