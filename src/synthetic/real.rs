@@ -82,10 +82,8 @@ mod tests {
         let ids: HashSet<StationId> = real_places().iter().map(|place| place.station.id).collect();
         assert_eq!(ids.len(), 67);
         let scottsdale = &real_places()[0].station;
-        assert_eq!(
-            scottsdale.to_line(),
-            "USW00003192  33.6228 -111.9106  449.0 AZ SCOTTSDALE MUNI AP                            "
-        );
+        let line = "USW00003192  33.6228 -111.9106  449.0 AZ SCOTTSDALE MUNI AP";
+        assert_eq!(scottsdale.to_line().trim_end(), line);
         assert_eq!(
             (scottsdale.state.as_deref(), scottsdale.country.as_str()),
             (Some("ARIZONA"), "United States")

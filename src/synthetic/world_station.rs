@@ -90,6 +90,8 @@ fn station(seed: u64, number: usize) -> Option<WorldStation> {
     let site = Site::within(region, Some(network), &mut random);
     let climate = site.climate(&mut random);
     let mut station = site.describe(number as u64, &mut random)?;
+    // One in forty is too few for a small world.
+    station.gsn_flag = number.is_multiple_of(7).then(|| "GSN".to_owned());
     station.icao = (!letters.is_empty()).then(|| icao(letters, number + 1));
     Some(WorldStation { station, utc_offset: hours * 3_600, iso_country, climate })
 }

@@ -125,9 +125,10 @@ mod tests {
             night_line(&night, Units::Us),
             "2013-01-03  chance  62 %  lowest    27 °F (24 to 30)  observed    27"
         );
+        let nights = [night];
         let lines = |units| {
             let shown = Shown { limit_c: -2.0, warn_from: 0.3, nights: false, units };
-            score_lines(station, &Score::of([night].iter(), 0.3), shown).join("\n")
+            score_lines(station, &Score::of(nights.iter(), 0.3), shown).join("\n")
         };
         let (metric, us) = (lines(Units::Metric), lines(Units::Us));
         assert!(metric.contains("at or below -2.0 °C: 1 warned of"), "{metric}");
