@@ -74,14 +74,8 @@ impl Bench {
             value: Some(value),
             headers: &NoHeaders,
         };
-        let mut context = Context {
-            store: &mut self.store,
-            collector: &mut self.collector,
-            counts: &mut self.counts,
-            now_ms: 1_767_225_600_000,
-            muted: false,
-            stage: stages::FILTER,
-        };
+        let Self { store, collector, counts, .. } = self;
+        let mut context = Context::new(stages::FILTER, 1_767_225_600_000, store, collector, counts);
         self.processor.process(&record, &mut context).unwrap();
         if self.offset % 1024 == 0 {
             self.collector.clear();

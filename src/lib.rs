@@ -22,9 +22,8 @@
 //! | [`tables`] | stations and rules, as their topics have them |
 //! | [`rules`] | conditions and who asked for them |
 //! | [`history`] | files of history, in any form and packing |
-//! | [`generate`] | synthetic data of any size, fast |
 //! | [`weather_server`] | imitates public weather services with their faults, for tests |
-//! | [`demo`] | synthetic weather for the demo and for tests |
+//! | [`synthetic`] | invented weather by days and moments: data of any size, fast, and the oddities of real files |
 //! | [`outlook`] | how cold the coming night becomes |
 //! | [`hourly`] | hourly observations, the sun and nights |
 //! | [`noaa`] | GHCN-Daily lines, stations, observations, units |
@@ -42,8 +41,6 @@ pub mod bounded;
 pub mod chaos;
 pub mod cli;
 pub mod config;
-pub mod demo;
-pub mod generate;
 pub mod history;
 pub mod hourly;
 pub mod near_search;
@@ -56,5 +53,6 @@ pub mod publishing;
 pub mod rules;
 pub mod sources;
 pub mod stages;
+pub mod synthetic;
 pub mod tables;
 pub mod weather_server;

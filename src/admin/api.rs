@@ -17,7 +17,7 @@ use tokio::sync::broadcast::error::RecvError;
 use super::access::NO_CHANGES;
 use super::connection::Connections;
 use super::limit::{self, Limits};
-use super::live::List;
+use super::lists::List;
 use super::view::{RuleChange, Shown};
 use crate::noaa::{RecentStation, StationId};
 use crate::publishing::{PublishError, mistake_json};
@@ -314,7 +314,7 @@ pub(super) async fn tick(shown: Arc<Shown>, connections: Arc<Connections>) {
         connections.close_stalled();
         shown.measure();
         shown.live.rest();
-        shown.scores.rest();
+        shown.scores.reading.rest();
         if !shown.live.is_read() {
             changed.clear();
             continue;

@@ -21,6 +21,7 @@ mod api;
 mod connection;
 mod head;
 mod limit;
+mod lists;
 mod live;
 mod metric_list;
 mod metrics;
@@ -30,8 +31,10 @@ mod routes;
 mod score;
 mod search;
 mod shorten;
+mod standing;
 mod state;
 mod view;
+mod while_asked;
 
 use std::net::{SocketAddr, TcpListener};
 use std::sync::Arc;
@@ -98,7 +101,7 @@ impl Drop for Admin {
     fn drop(&mut self) {
         self.ticker.abort();
         self.shown.live.end();
-        self.shown.scores.end();
+        self.shown.scores.reading.end();
         drop(self.handle.stop(false));
     }
 }

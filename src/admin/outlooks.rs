@@ -131,7 +131,15 @@ fn night(station: &RecentOutlook, now: i64) -> Value {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::Arc;
+
+    use frostline_engine::driver::TestDriver;
+
     use super::*;
+    use crate::hourly::{HOUR, standard_offset};
+    use crate::noaa::Compat;
+    use crate::stages;
+    use crate::stages::{Limits, Outlook, StationIndex};
 
     /// A station whose night will be -2.6 °C, give or take two.
     fn record(id: &str, time: i64, expected: bool) -> String {
@@ -176,5 +184,57 @@ mod tests {
         let one = night(&outlooks.get(id).unwrap(), now);
         assert_eq!((&one["state"], &one["points"][0]["temperature_c"]), (&json!("silent"), &json!(1.5)));
         assert_eq!(one["expected"]["quantiles_c"].as_array().unwrap().len(), 19);
+    }
+
+    /// What readers have before them at each hour of a day, wherever they are: nights are open from 15:00 to 09:00 of a
+    /// place, so that at noon UTC Arizona's night is not over, Japan's has begun, and Finland has none.
+    #[test]
+    fn at_every_hour_there_are_the_nights_that_are_open_then() {
+        // 28 November 2026.
+        const MIDNIGHT: i64 = 1_795_824_000;
+        let places =
+            [("USW00003192", 33.6, -111.9), ("FI000000304", 60.2, 24.95), ("JA000047662", 35.7, 139.8)];
+        let table = StationIndex::new(Compat::None);
+        for (id, lat, lon) in places {
+            let station = json!({ "id": id, "name": id, "country_code": &id[..2], "country": "",
+                                  "location": { "lat": lat, "lon": lon } });
+            table.insert(&serde_json::from_value(station).unwrap());
+        }
+        let stage = Outlook::new(Arc::new(table), Limits::default());
+        let (mut driver, outlooks) =
+            (TestDriver::new(stages::OUTLOOK, Box::new(stage)), RecentOutlooks::default());
+        for hour in -30..24_i64 {
+            let time = MIDNIGHT + hour * HOUR;
+            driver.now_ms = time * 1_000;
+            for (id, _, lon) in places {
+                let by_sun = (time - MIDNIGHT) as f64 / HOUR as f64 + lon / 15.0;
+                let celsius = (3.0 - 6.0 * ((by_sun - 6.0) / 24.0 * std::f64::consts::TAU).cos()).round();
+                let observed = json!({ "station_id": id, "time": iso_time(time), "temperature_c": celsius });
+                driver.pipe(id, &observed.to_string()).unwrap();
+            }
+            for written in driver.commit().unwrap() {
+                outlooks.take_document(written.text().as_bytes(), driver.now_ms);
+            }
+            if hour < 0 {
+                continue;
+            }
+            let listed = list(&outlooks, 0.0, time + HOUR / 2);
+            let rows = listed["stations"].as_array().unwrap();
+            let is_open = |lon: f64| !(9..15).contains(&(hour + standard_offset(lon) / HOUR).rem_euclid(24));
+            for (id, _, lon) in places {
+                let row = rows.iter().find(|row| row["id"] == id).unwrap();
+                let state = if is_open(lon) { "expected" } else { "no_outlook" };
+                assert_eq!(
+                    (&row["state"], row["chance"].is_number()),
+                    (&json!(state), is_open(lon)),
+                    "{hour} UTC {row}"
+                );
+            }
+            let open = places.iter().filter(|(_, _, lon)| is_open(*lon)).count();
+            assert!(
+                open >= 2 && rows[..open].iter().all(|row| row["chance"].is_number()),
+                "{hour} UTC {rows:?}"
+            );
+        }
     }
 }

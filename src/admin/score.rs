@@ -3,12 +3,10 @@
 //! Outlooks and alerts are read while somebody asks: from [`TAIL`] records before the end of each partition on, which for
 //! a few stations is everything, and for thousands some weeks.
 
-use std::sync::atomic::{AtomicI64, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use actix_web::{HttpRequest, HttpResponse, web};
-use frostline_engine::record::unix_ms;
 use frostline_engine::runtime::TopicTail;
 use serde::Deserialize;
 use serde_json::{Value, json};
@@ -17,6 +15,7 @@ use super::api::{bad_request, large};
 use super::limit::Limits;
 use super::outlooks::LIMIT_C;
 use super::view::Shown;
+use super::while_asked::{WhileAsked, lock};
 use crate::app::TailSource;
 use crate::config::topic;
 use crate::hourly::HOUR;
@@ -30,17 +29,15 @@ const ISSUE: Issue = Issue { issued: 18 * HOUR, lag: 0 };
 const WARN_FROM: f64 = 0.3;
 /// How long an answer waits until all is read.
 const READ_PATIENCE: Duration = Duration::from_secs(2);
-/// For how long nobody may ask before reading ends, in milliseconds.
-const UNASKED_MS: i64 = 300_000;
 
 /// Reads outlooks and alerts while somebody asks for scores.
 pub(super) struct Scores {
     source: TailSource,
-    reading: Mutex<Option<Reading>>,
-    asked_at_ms: AtomicI64,
+    pub(super) reading: WhileAsked<Reading>,
 }
 
-struct Reading {
+/// The tails that are read, and what has been read.
+pub(super) struct Reading {
     ledger: Arc<Mutex<Ledger>>,
     tails: [TopicTail; 2],
 }
@@ -48,15 +45,15 @@ struct Reading {
 impl Scores {
     /// Nothing is read yet.
     pub(super) fn new(source: TailSource) -> Self {
-        Self { source, reading: Mutex::default(), asked_at_ms: AtomicI64::new(0) }
+        Self { source, reading: WhileAsked::default() }
     }
 
     /// What has been read, and whether that is all.
     fn ask(&self) -> (Arc<Mutex<Ledger>>, bool) {
-        self.asked_at_ms.store(unix_ms(), Ordering::Relaxed);
-        let mut reading = lock(&self.reading);
-        let reading = reading.get_or_insert_with(|| self.begin());
-        (Arc::clone(&reading.ledger), reading.tails.iter().all(TopicTail::is_current))
+        let look = |reading: &Reading| {
+            (Arc::clone(&reading.ledger), reading.tails.iter().all(TopicTail::is_current))
+        };
+        self.reading.ask(|| self.begin(), look)
     }
 
     fn begin(&self) -> Reading {
@@ -72,21 +69,6 @@ impl Scores {
         let tails =
             [follow(topic::OUTLOOKS, Ledger::take_outlook), follow(topic::ALERTS, Ledger::take_alert)];
         Reading { ledger, tails }
-    }
-
-    /// Ends reading when nobody has asked for a while; called again and again.
-    pub(super) fn rest(&self) {
-        if unix_ms() - self.asked_at_ms.load(Ordering::Relaxed) > UNASKED_MS {
-            self.end();
-        }
-    }
-
-    /// Ends reading.
-    pub(super) fn end(&self) {
-        if let Some(reading) = lock(&self.reading).take() {
-            // Ending tails takes a moment, for which nobody need wait.
-            std::thread::spawn(move || drop(reading));
-        }
     }
 }
 
@@ -147,11 +129,6 @@ fn summary(ledger: &Ledger, limit_c: f64, warn_from: f64, is_current: bool) -> V
         "score": Score::of(nights.iter(), warn_from),
         "warnings": ledger.warnings().map(warning).collect::<Vec<_>>(),
     })
-}
-
-// A poisoned lock only says that somebody panicked; what it guards is whole.
-fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 #[cfg(test)]

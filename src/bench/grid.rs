@@ -14,10 +14,10 @@ use crate::config::{
     AlertConfig, Config, FilterConfig, Guarantee, NotifyConfig, OffsetReset, Secret, TopicConfig, TopicPlan,
     topic,
 };
-use crate::generate::{Format, Settings, stations};
 use crate::noaa::Date;
 use crate::stages;
 use crate::stages::Validate;
+use crate::synthetic::{Format, Places, Settings, stations};
 
 /// Enough that partitions are about as large as each other: with forty, one of two workers has up to a quarter more to do.
 const STATIONS_MAX: u64 = 2_000;
@@ -138,7 +138,7 @@ impl Options {
         let days = u32::try_from(self.records / stations * 5 / 4 + 2).unwrap_or(u32::MAX);
         // Long ago, so that even millions of days are none of the future, which would be dead letters.
         let start = Date::new(1000, 1, 1).expect("a day that exists");
-        Settings { seed: self.seed, stations, start, days, format }
+        Settings { seed: self.seed, places: Places::Invented(stations), start, days, format, oddities: false }
     }
 }
 

@@ -8,8 +8,8 @@ use frostline_engine::kafka::{ClientSettings, Outgoing, Producer};
 use super::BenchError;
 use super::grid::{Installation, Options};
 use crate::config::topic;
-use crate::generate::{Generator, stations};
 use crate::noaa::StationId;
+use crate::synthetic::{Generator, stations};
 
 /// Loads at least as many records as were asked for, and the station table. The stations take turns with the
 /// partitions, so that each has as many; a key's own partition would leave some with twice as many as others.

@@ -6,8 +6,7 @@
 use std::collections::{BTreeMap, VecDeque};
 
 use super::hours::{self, Hours};
-use crate::demo::CivilDay;
-use crate::noaa::{Location, Station, StationId};
+use crate::noaa::{Date, Location, Station, StationId};
 
 /// Stations whose GHCN lines go to `noaa-csv-raw`.
 const LINE_STATIONS: usize = 24;
@@ -23,11 +22,6 @@ const JSON_PREFIX: &str = "USZ1";
 const POISON_EVERY: usize = 60;
 /// One record in so many is an hourly observation.
 const HOURLY_EVERY: u64 = 4;
-/// The first day of each station. So long ago that no limit on dates to come is met.
-const FIRST_DAY: CivilDay = match CivilDay::new(1901, 1, 1) {
-    Some(day) => day,
-    None => panic!("new year exists"),
-};
 
 /// Which source topic a record goes to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -54,8 +48,8 @@ pub(super) struct Feed {
     /// Records given so far; values carry it, so that each observation differs from all others.
     number: u64,
     partitions: u64,
-    line_days: Vec<CivilDay>,
-    json_days: Vec<CivilDay>,
+    line_days: Vec<Date>,
+    json_days: Vec<Date>,
     hours: Hours,
     ready: VecDeque<Fed>,
     /// Lines that come later, by the number at which they are due.
@@ -68,8 +62,8 @@ impl Feed {
             rng: fastrand::Rng::with_seed(seed),
             number: 0,
             partitions: u64::from(partitions.unsigned_abs()),
-            line_days: vec![FIRST_DAY; LINE_STATIONS],
-            json_days: vec![FIRST_DAY; JSON_STATIONS],
+            line_days: vec![first_day(); LINE_STATIONS],
+            json_days: vec![first_day(); JSON_STATIONS],
             hours: Hours::new(seed),
             ready: VecDeque::new(),
             held: BTreeMap::new(),
@@ -102,7 +96,7 @@ impl Feed {
     fn station_day(&mut self) {
         let index = self.rng.usize(..LINE_STATIONS);
         let day = self.line_days[index];
-        self.line_days[index] = day.next();
+        self.line_days[index] = day.plus_days(1).unwrap_or(day);
         let id = line_station(index);
         // Tenths of a degree: about half of the days are frosty enough for an alert.
         let coldest = self.rng.i32(-150..350);
@@ -141,7 +135,7 @@ impl Feed {
     fn json_record(&mut self) {
         let index = self.rng.usize(..JSON_STATIONS);
         let day = self.json_days[index];
-        self.json_days[index] = day.next();
+        self.json_days[index] = day.plus_days(1).unwrap_or(day);
         let id = json_station(index);
         let celsius = f64::from(self.rng.i32(-150..350)) / 10.0;
         let object = json_object(&id, day, &format!("\"TMIN\":{celsius:?},\"PRCP\":{}", self.number));
@@ -157,7 +151,7 @@ impl Feed {
 
     fn poison(&mut self) {
         let (lines, json) = (line_station(0), json_station(0));
-        let day = FIRST_DAY;
+        let day = first_day();
         let fed = |source, key: &str, value: String| Fed {
             source,
             key: key.to_owned(),
@@ -184,7 +178,7 @@ impl Feed {
 /// Lines that move every partition on by more than `settle_records`, so that all that is open settles.
 pub(super) fn filler(partitions: i32, settle_records: u32) -> impl Iterator<Item = Fed> {
     let stations = filler_stations(partitions);
-    let day = FIRST_DAY;
+    let day = first_day();
     (0..=settle_records).flat_map(move |number| {
         (0..stations).map(move |index| line(&filler_station(index), day, "PRCP", number as i32, ""))
     })
@@ -193,6 +187,11 @@ pub(super) fn filler(partitions: i32, settle_records: u32) -> impl Iterator<Item
 /// Whether observations of this station come from `noaa-raw`.
 pub(super) fn is_json_station(key: &str) -> bool {
     key.starts_with(JSON_PREFIX)
+}
+
+/// The first day of each station. So long ago that no limit on dates to come is met.
+fn first_day() -> Date {
+    Date::new(1901, 1, 1).expect("a day that exists")
 }
 
 /// The station table.
@@ -266,15 +265,13 @@ fn filler_station(index: usize) -> String {
     format!("USZ2{index:07}")
 }
 
-fn line(id: &str, day: CivilDay, element: &str, value: i32, quality: &str) -> Fed {
-    let text = format!("{id},{day},{element},{value},,{quality},X,");
+fn line(id: &str, day: Date, element: &str, value: i32, quality: &str) -> Fed {
+    let text = format!("{id},{},{element},{value},,{quality},X,", day.to_compact());
     Fed { source: Source::Lines, key: id.to_owned(), value: Some(text.into_bytes()) }
 }
 
-fn json_object(id: &str, day: CivilDay, elements: &str) -> String {
-    let day = day.to_string();
-    let (year, month, day) = (&day[..4], &day[4..6], &day[6..]);
-    format!("{{\"station_id\":\"{id}\",\"date\":\"{year}-{month}-{day}T00:00:00\",{elements}}}")
+fn json_object(id: &str, day: Date, elements: &str) -> String {
+    format!("{{\"station_id\":\"{id}\",\"date\":\"{day}T00:00:00\",{elements}}}")
 }
 
 #[cfg(test)]

@@ -9,9 +9,10 @@ use serde_json::{Value, json};
 use super::output::{BOLD, CYAN, DIM, GREEN, RED, YELLOW};
 use super::rules::source;
 use super::rules::{History, StationFiles};
+use super::units::UnitsArgument;
 use super::{Common, Failed, explain_night, output};
 use crate::backtest::{self, Trace, Traced};
-use crate::noaa::{Date, Element, ObservationView, StationId};
+use crate::noaa::{Date, Element, ElementValue, ObservationView, StationId};
 use crate::rules::{
     Condition, Conditions, DayVerdict, Episodes, Evaluator, Feed, Key, LoneDay, Place, Rule, Scope, Taken,
     Verdict,
@@ -22,6 +23,7 @@ const EXAMPLES: &str = "\
 Examples:
   frostline explain --rule scottsdale-frost --station USW00003192 --date 2016-02-24
   frostline explain --rule r --station USC00027716 --date 2016-06-15 2016-hcn.csv.gz --rules rules.toml
+  frostline explain --rule orchard-tonight --station USW00003192 --date 2024-12-15 --units us
 
 Rules over hours and nights are explained from noaa-outlooks. Without files it reads the topic that the alert stage reads, from its beginning.";
 
@@ -51,6 +53,8 @@ pub(super) struct ExplainArguments {
     /// Keep readings that failed NOAA's quality control
     #[arg(long)]
     keep_failed_quality: bool,
+    #[command(flatten)]
+    units: UnitsArgument,
 }
 
 pub(super) async fn explain(common: &Common, arguments: &ExplainArguments) -> Result<(), Failed> {
@@ -66,7 +70,8 @@ pub(super) async fn explain(common: &Common, arguments: &ExplainArguments) -> Re
     let compiled =
         published.rules.get(&arguments.rule).and_then(|found| found.compile(&mut Conditions::default()).ok());
     if let Some(rule) = compiled.filter(|rule| rule.feed() != Feed::Day) {
-        let asked = explain_night::Asked { rule: &rule, station: arguments.station, night: arguments.date };
+        let (station, night, units) = (arguments.station, arguments.date, arguments.units.units());
+        let asked = explain_night::Asked { rule: &rule, station, night, units };
         return explain_night::explain(common, &config, &asked).await;
     }
     let history = if arguments.files.is_empty() {
@@ -166,14 +171,15 @@ impl Explanation<'_> {
         }
     }
 
-    fn clauses(&self, view: &ObservationView) -> Vec<Clause> {
+    /// The parts of the rule's conditions, with the values that `show` writes.
+    fn clauses(&self, view: &ObservationView, show: impl Fn(Element, ElementValue) -> String) -> Vec<Clause> {
         let conditions = [Some(&self.rule.when), self.rule.clear.as_ref()];
         let parts = conditions.into_iter().flatten().flat_map(|condition| condition.clauses());
         let decided = |part: crate::rules::Clause| {
             // A part of a condition that can be compiled is one itself.
             let condition = Condition::compile(&part.text, Scope::Observation).ok()?;
             let value = |element: Element| match view.element(element) {
-                Some(value) => format!("{element} = {value}"),
+                Some(value) => format!("{element} = {}", show(element, value)),
                 None => format!("{element} was not reported"),
             };
             let values = condition.elements().map(value).collect::<Vec<_>>().join(", ");
@@ -296,7 +302,7 @@ fn told(alerts: &[Value]) -> Vec<Value> {
 fn note_as_json(explanation: &Explanation<'_>, note: &Note) -> Option<Value> {
     let view = ObservationView::parse(&note.document).ok()?;
     let clauses: Vec<Value> = explanation
-        .clauses(&view)
+        .clauses(&view, |_, value| value.to_string())
         .into_iter()
         .map(|Clause { depth, text, values, verdict }| {
             json!({ "depth": depth, "clause": text, "values": values, "verdict": verdict })
@@ -314,7 +320,8 @@ fn print_note(explanation: &Explanation<'_>, note: &Note) -> Result<(), Failed> 
     if view.revision > 1 {
         output::line(&format!("  {DIM}revision {}{DIM:#}", view.revision))?;
     }
-    let clauses = explanation.clauses(&view);
+    let units = explanation.arguments.units.units();
+    let clauses = explanation.clauses(&view, |element, value| units.amount(element, value.as_f64()));
     let shown = |clause: &Clause| format!("{}{}", "  ".repeat(clause.depth), clause.text);
     let width = clauses.iter().map(|clause| shown(clause).chars().count()).max().unwrap_or(0);
     for clause in &clauses {

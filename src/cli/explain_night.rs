@@ -13,7 +13,7 @@ use crate::hourly::iso_time;
 use crate::noaa::{Date, StationId};
 use crate::outlook::{Expected, Outcome, OutlookRecord};
 use crate::publishing::Live;
-use crate::rules::{Condition, Evaluator, MomentView, Rule, Scope, Verdict};
+use crate::rules::{Condition, Evaluator, MomentView, Rule, Scope, Units, Verdict};
 use crate::stages::moment_of;
 
 /// What is asked.
@@ -22,6 +22,8 @@ pub(super) struct Asked<'a> {
     pub(super) station: StationId,
     /// The night: the date of its evening.
     pub(super) night: Date,
+    /// Of what people read.
+    pub(super) units: Units,
 }
 
 /// What was known with one observation.
@@ -125,7 +127,7 @@ fn print(
         if before.as_ref() == Some(&verdicts) && written.is_empty() && at + 1 < steps.len() {
             continue;
         }
-        output::line(&format!("  {CYAN}{time}{CYAN:#}  {}", known(rule, step)))?;
+        output::line(&format!("  {CYAN}{time}{CYAN:#}  {}", known(asked, step)))?;
         for (depth, text, verdict) in &step.verdicts {
             let text = output::clean(text);
             output::line(&format!("    {}{text}  {DIM}{verdict}{DIM:#}", "  ".repeat(*depth)))?;
@@ -138,8 +140,8 @@ fn print(
     }
     match outcome {
         Some(outcome) => output::line(&format!(
-            "  in the end the lowest was {} °C at {}; the longest time without an observation {} minutes",
-            outcome.lowest_c,
+            "  in the end the lowest was {} at {}; the longest time without an observation {} minutes",
+            asked.units.degrees(outcome.lowest_c),
             iso_time(outcome.lowest_at),
             outcome.longest_gap_minutes
         ))?,
@@ -155,16 +157,20 @@ fn print(
 }
 
 /// What was measured and expected, and from what.
-fn known(rule: &Rule, step: &Step) -> String {
-    let measured = format!("{} °C", step.moment.hour.temperature_c);
-    let Some((expected, limit)) = step.expected.as_ref().zip(rule.night_limit()) else { return measured };
+fn known(asked: &Asked<'_>, step: &Step) -> String {
+    let units = asked.units;
+    let measured = units.degrees(step.moment.hour.temperature_c);
+    let Some((expected, limit)) = step.expected.as_ref().zip(asked.rule.night_limit()) else {
+        return measured;
+    };
     let quantile = |probability| expected.distribution.quantile(probability);
     format!(
-        "{measured}; {:.0} % for {limit:.1} °C or less; lowest {:.1} ({:.1} to {:.1}); from {}; learnt from {} nights",
+        "{measured}; {:.0} % for {} or less; lowest {} ({} to {}); from {}; learnt from {} nights",
         expected.distribution.chance(limit) * 100.0,
-        quantile(0.5),
-        quantile(0.1),
-        quantile(0.9),
+        units.degrees(limit),
+        units.degrees(quantile(0.5)),
+        units.number(quantile(0.1)),
+        units.number(quantile(0.9)),
         expected.inputs.join(", "),
         expected.nights
     )

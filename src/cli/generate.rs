@@ -15,8 +15,8 @@ use super::generate_job::{GenerateSummary, Job};
 use super::pace::Rate;
 use super::signals::stoppable;
 use super::{Common, Failed, output, topics};
-use crate::generate::{Format, Settings};
 use crate::noaa::Date;
+use crate::synthetic::{Format, Places, Settings};
 
 const EXAMPLES: &str = "\
 Examples:
@@ -24,6 +24,7 @@ Examples:
   frostline generate --stations 100000 --days 3650 --start 2014-01-01 --out ten-years.csv
   frostline generate --days 7 --format json --out - | head   enriched observations, one a line
   frostline generate --topic noaa-csv-raw --rate 5000/s      straight into Kafka
+  frostline generate --real-places --oddities --out odd.csv  what a program must cope with, as in the demo
   frostline generate --stations-file s.txt --countries-file c.txt --states-file st.txt
   frostline stations import s.txt --countries c.txt --states st.txt
 
@@ -46,6 +47,12 @@ pub(super) struct GenerateArguments {
     /// How many stations, from all over the world; 1.3 % are in Arizona
     #[arg(long, value_name = "N", default_value_t = 1_000)]
     stations: u64,
+    /// The demo's real places instead, 27 of them in Arizona; their weather is invented too
+    #[arg(long, conflicts_with = "stations")]
+    real_places: bool,
+    /// Lines as odd as in real files: out of order, twice, cut short, of an unknown station
+    #[arg(long)]
+    oddities: bool,
     /// How many days
     #[arg(long, value_name = "N", default_value_t = 366)]
     days: u32,
@@ -91,8 +98,9 @@ pub(super) async fn generate(common: &Common, arguments: GenerateArguments) -> R
         FormatName::Ghcn => Format::Ghcn,
         FormatName::Json => Format::Json,
     };
-    let GenerateArguments { seed, stations, start, days, .. } = arguments;
-    let settings = Settings { seed, stations, start, days, format };
+    let GenerateArguments { seed, stations, start, days, oddities, .. } = arguments;
+    let places = if arguments.real_places { Places::Real } else { Places::Invented(stations) };
+    let settings = Settings { seed, places, start, days, format, oddities };
     settings.check().map_err(|error| Failed::Usage(anyhow!(error)))?;
     let topic = match &arguments.topic {
         None => None,

@@ -12,8 +12,8 @@ use super::file_output::FileOutput;
 use super::generate::{FormatName, GenerateArguments};
 use super::pace::Pace;
 use super::{Failed, output};
-use crate::generate::{Generator, Settings, code_lists, inventory};
 use crate::noaa::StationId;
+use crate::synthetic::{Generator, Settings, code_lists, inventory};
 
 /// How much is gathered before it is written, in bytes.
 const CHUNK_BYTES: usize = 1 << 18;
@@ -33,6 +33,8 @@ pub(super) struct GenerateSummary {
     /// Without gzip.
     pub(super) bytes: u64,
     pub(super) failed_quality: u64,
+    /// Lines that nobody can read or of an unknown station, by `--oddities`: each becomes a dead letter.
+    pub(super) bad_lines: u64,
     pub(super) seconds: f64,
     /// `false` after a signal: a topic has the records so far, a file was not made.
     pub(super) complete: bool,
@@ -75,7 +77,8 @@ impl Job {
     }
 
     fn begin(&self) -> Work {
-        let Settings { stations, days, start, .. } = self.settings;
+        let Settings { places, days, start, .. } = self.settings;
+        let stations = places.count();
         let out = self.arguments.out.as_ref().map(|path| path.display().to_string());
         let summary = GenerateSummary {
             to: self.topic.as_ref().map(|(topic, _)| topic.clone()).or(out),
@@ -87,6 +90,7 @@ impl Job {
             records: 0,
             bytes: 0,
             failed_quality: 0,
+            bad_lines: 0,
             seconds: 0.0,
             complete: !self.stop.load(Ordering::Relaxed),
         };
@@ -189,6 +193,7 @@ impl Work {
             self.summary.records += part.records;
             self.summary.failed_quality += part.failed_quality;
         }
+        self.summary.bad_lines = generator.bad_lines();
         self.summary.bytes += (out.len() - before) as u64;
         last
     }

@@ -38,6 +38,7 @@ mod stations_fetch;
 mod tail;
 mod top;
 mod topics;
+mod units;
 mod weather_server;
 
 use std::ffi::OsString;

@@ -73,6 +73,11 @@ impl Date {
         era * 146_097 + day_of_era - 719_468
     }
 
+    /// The day so many days later, or earlier when negative; `None` outside the years 1 to 9999.
+    pub fn plus_days(self, days: i32) -> Option<Date> {
+        Date::from_days_since_1970(self.days_since_1970().checked_add(days)?)
+    }
+
     /// The UTC day of an instant in milliseconds since 1970, which is how Kafka stamps records; `None`
     /// outside the years 1 to 9999.
     pub fn from_unix_ms(unix_ms: i64) -> Option<Date> {
@@ -109,6 +114,11 @@ impl Date {
     pub(super) fn to_compact_bytes(self) -> [u8; 8] {
         let [y1, y2, y3, y4, _, m1, m2, _, d1, d2] = self.to_iso_bytes();
         [y1, y2, y3, y4, m1, m2, d1, d2]
+    }
+
+    /// `20160224`, NOAA's form.
+    pub fn to_compact(self) -> String {
+        String::from_utf8_lossy(&self.to_compact_bytes()).into_owned()
     }
 
     /// The ten bytes of `2016-02-24`.

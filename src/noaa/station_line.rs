@@ -1,4 +1,4 @@
-//! Reading the fixed columns of `ghcnd-stations.txt`.
+//! The fixed columns of `ghcnd-stations.txt`, read and written.
 //!
 //! The columns count bytes, not characters: `MONTRéAL` fills one byte more than it shows.
 
@@ -75,6 +75,21 @@ impl Station {
             wmo_id: text(line, (81, 85), "WMO id")?,
             icao: None,
         })
+    }
+
+    /// The line of the inventory, without an end of line; [`Station::parse_line`] reads it.
+    pub fn to_line(&self) -> String {
+        let text = |text: &Option<String>| text.clone().unwrap_or_default();
+        let Location { lat, lon } = self.location;
+        let elevation = self.elevation.unwrap_or(MISSING_ELEVATION);
+        let (state, name) = (text(&self.state_code), &self.name);
+        // The formatter counts characters, the columns bytes.
+        let width = (30 + name.chars().count()).saturating_sub(name.len());
+        let (gsn, hcn_crn, wmo) = (text(&self.gsn_flag), text(&self.hcn_crn_flag), text(&self.wmo_id));
+        format!(
+            "{} {lat:8.4} {lon:9.4} {elevation:6.1} {state:2} {name:width$} {gsn:3} {hcn_crn:3} {wmo:5}",
+            self.id
+        )
     }
 }
 
@@ -176,6 +191,15 @@ mod tests {
         let station = parse(LINE.replace("NEW TOWN  ", "N\u{e9}W TOWN ")).unwrap();
         assert_eq!(station.name, "N\u{e9}W TOWN \"NORTH\" 2 W");
         assert_eq!(station.wmo_id.as_deref(), Some("00001"));
+    }
+
+    #[test]
+    fn lines_are_written_as_they_are_read() {
+        for line in
+            [LINE.to_owned(), LINE.replace("NEW TOWN  ", "N\u{e9}W TOWN "), LINE.replace(" 449.0", "-999.9")]
+        {
+            assert_eq!(parse(&line).unwrap().to_line(), line);
+        }
     }
 
     #[test]

@@ -3,6 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::Unit;
+use crate::noaa::Element;
 
 /// From this limit down, in °C, Americans speak of a freeze, and of a hard freeze: 32 °F and 28 °F.
 const FREEZE_C: f64 = 0.0;
@@ -44,6 +45,21 @@ impl Units {
             Self::Us => format!("{:.0}", celsius * 9.0 / 5.0 + 32.0),
         };
         if text.chars().all(|c| matches!(c, '-' | '0' | '.')) { text.replace('-', "") } else { text }
+    }
+
+    /// The metric value of an element, with its unit.
+    pub fn amount(self, element: Element, value: f64) -> String {
+        let converted = match (element.unit(), self) {
+            (Some("°C"), _) => return self.degrees(value),
+            (Some("mm"), Self::Us) => Some(Unit::Inches),
+            (Some("m/s"), Self::Us) => Some(Unit::MilesPerHour),
+            _ => None,
+        };
+        match (converted, element.unit()) {
+            (Some(unit), _) => format!("{:.2} {}", unit.convert(value), unit.symbol()),
+            (None, Some(unit)) => format!("{value} {unit}"),
+            (None, None) => format!("{value}"),
+        }
     }
 
     /// A wind with its unit.

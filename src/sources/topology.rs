@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use frostline_engine::{Poller, Source, SourceId};
+use frostline_engine::{Poller, Source, SourceId, TopicPlan};
 
 use super::client::{Client, ClientSettings, Fetch};
 use super::{
@@ -56,59 +56,42 @@ fn client(follow: &FollowConfig) -> Result<Client, String> {
     })
 }
 
+/// A source with times in seconds: from poll to poll, and after which it is late. It needs no tables.
+fn source<P: Poller + 'static>(
+    (id, partition): (SourceId, i32),
+    sinks: Vec<(&'static str, TopicPlan)>,
+    (interval, late_after): (u64, u64),
+    poller: impl Fn() -> P + Send + Sync + 'static,
+) -> Source {
+    let (interval, late_after) = (Duration::from_secs(interval), Duration::from_secs(late_after));
+    let poller = Arc::new(move || -> Box<dyn Poller> { Box::new(poller()) });
+    Source { id, partition, sinks, interval, late_after, needs: &[], poller }
+}
+
 fn of_metar(config: &Config, metar: &MetarFollow, fetch: Arc<dyn Fetch>, known: &Known) -> Source {
     let (url, find) = (metar.url.clone(), Arc::clone(&known.find));
-    Source {
-        id: METAR.0,
-        partition: METAR.1,
-        sinks: vec![(METAR_SINK, config.topic(topic::HOURLY))],
-        interval: Duration::from_secs(metar.interval_seconds),
-        late_after: Duration::from_secs(60 * metar.late_after_minutes),
-        needs: known.needs[0],
-        poller: Arc::new(move || -> Box<dyn Poller> {
-            Box::new(Metar::new(Arc::clone(&fetch), &url, Arc::clone(&find)))
-        }),
-    }
+    let sinks = vec![(METAR_SINK, config.topic(topic::HOURLY))];
+    let times = (metar.interval_seconds, 60 * metar.late_after_minutes);
+    let poller = move || Metar::new(Arc::clone(&fetch), &url, Arc::clone(&find));
+    Source { needs: known.needs[0], ..source(METAR, sinks, times, poller) }
 }
 
 fn of_ghcn(config: &Config, ghcn: &GhcnFollow, fetch: Arc<dyn Fetch>) -> Source {
     let settings = GhcnSettings { since: Date::parse_iso(&ghcn.since), ..GhcnSettings::new(&ghcn.url) };
-    Source {
-        id: GHCN.0,
-        partition: GHCN.1,
-        sinks: vec![(GHCN_SINK, config.topic(topic::CSV_RAW))],
-        interval: Duration::from_secs(ghcn.interval_seconds),
-        late_after: Duration::from_secs(3_600 * ghcn.late_after_hours),
-        needs: &[],
-        poller: Arc::new(move || -> Box<dyn Poller> {
-            Box::new(Ghcn::new(Arc::clone(&fetch), settings.clone()))
-        }),
-    }
+    let sinks = vec![(GHCN_SINK, config.topic(topic::CSV_RAW))];
+    let times = (ghcn.interval_seconds, 3_600 * ghcn.late_after_hours);
+    source(GHCN, sinks, times, move || Ghcn::new(Arc::clone(&fetch), settings.clone()))
 }
 
 fn of_forecast(config: &Config, forecast: &ForecastFollow, fetch: Arc<dyn Fetch>, known: &Known) -> Source {
-    let (forecast_of, stations) = (forecast.clone(), Arc::clone(&known.watched));
-    let interval = Duration::from_secs(forecast.interval_seconds);
-    Source {
-        id: FORECAST.0,
-        partition: FORECAST.1,
-        sinks: vec![
-            (FORECASTS_SINK, config.topic(topic::FORECASTS)),
-            (HOURLY_SINK, config.topic(topic::HOURLY)),
-        ],
-        // One request with each poll, of the station whose forecast is due longest.
-        interval: interval.min(Duration::from_secs(config.follow.request_interval_seconds.max(1))),
-        late_after: Duration::from_secs(3_600 * forecast.late_after_hours),
-        needs: known.needs[1],
-        poller: Arc::new(move || -> Box<dyn Poller> {
-            let ForecastFollow { nws_url, met_norway_url, .. } = &forecast_of;
-            Box::new(Forecasts::new(
-                Arc::clone(&fetch),
-                Arc::clone(&stations),
-                nws_url,
-                met_norway_url,
-                interval,
-            ))
-        }),
-    }
+    let (urls, stations) =
+        ((forecast.nws_url.clone(), forecast.met_norway_url.clone()), Arc::clone(&known.watched));
+    let sinks =
+        vec![(FORECASTS_SINK, config.topic(topic::FORECASTS)), (HOURLY_SINK, config.topic(topic::HOURLY))];
+    // One request with each poll, of the station whose forecast is due longest.
+    let interval = forecast.interval_seconds.min(config.follow.request_interval_seconds.max(1));
+    let times = (interval, 3_600 * forecast.late_after_hours);
+    let each = Duration::from_secs(forecast.interval_seconds);
+    let poller = move || Forecasts::new(Arc::clone(&fetch), Arc::clone(&stations), &urls.0, &urls.1, each);
+    Source { needs: known.needs[1], ..source(FORECAST, sinks, times, poller) }
 }

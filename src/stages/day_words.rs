@@ -2,7 +2,7 @@
 
 use super::notice::Notice;
 use crate::noaa::Element;
-use crate::rules::{Condition, Scope, Transition, Unit, Units};
+use crate::rules::{Condition, Scope, Transition, Units};
 
 /// What a day's alert says: what was measured, where and when, and how far that is from the limit. `None` where the usual text
 /// says it as well.
@@ -32,7 +32,7 @@ fn say(notice: &Notice, units: Units, place: &str, has_limit: bool) -> Option<St
     let values: Vec<(Element, f64)> = values.collect();
     let measured: Vec<String> = values
         .iter()
-        .map(|(element, value)| format!("{} {}", name(*element), amount(*element, *value, units)))
+        .map(|(element, value)| format!("{} {}", name(*element), units.amount(*element, *value)))
         .collect();
     if measured.is_empty() {
         return None;
@@ -47,7 +47,7 @@ fn say(notice: &Notice, units: Units, place: &str, has_limit: bool) -> Option<St
             format!(
                 ", {} your limit of {}",
                 beside(element, value - limit, units),
-                amount(element, limit, units)
+                units.amount(element, limit)
             )
         },
     );
@@ -75,21 +75,6 @@ fn name(element: Element) -> &'static str {
     }
 }
 
-/// A value with its unit.
-fn amount(element: Element, value: f64, units: Units) -> String {
-    let converted = match (element.unit(), units) {
-        (Some("°C"), _) => return units.degrees(value),
-        (Some("mm"), Units::Us) => Some(Unit::Inches),
-        (Some("m/s"), Units::Us) => Some(Unit::MilesPerHour),
-        _ => None,
-    };
-    match (converted, element.unit()) {
-        (Some(unit), _) => format!("{:.2} {}", unit.convert(value), unit.symbol()),
-        (None, Some(unit)) => format!("{value} {unit}"),
-        (None, None) => format!("{value}"),
-    }
-}
-
 fn beside(element: Element, difference: f64, units: Units) -> String {
     if difference.abs() < 0.05 {
         return "at".to_owned();
@@ -97,7 +82,7 @@ fn beside(element: Element, difference: f64, units: Units) -> String {
     let side = if difference < 0.0 { "below" } else { "above" };
     let amount = match element.unit() {
         Some("°C") => units.difference(difference),
-        _ => amount(element, difference.abs(), units),
+        _ => units.amount(element, difference.abs()),
     };
     format!("{amount} {side}")
 }

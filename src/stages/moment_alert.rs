@@ -5,7 +5,7 @@ use serde::Serialize;
 use serde_json::Value;
 use serde_json::value::RawValue;
 
-use super::words::Speech;
+use super::words::{Occasion, Speech};
 use super::{Moment, NightFacts};
 use crate::hourly::standard_offset;
 use crate::noaa::{StationId, StationView};
@@ -98,7 +98,8 @@ impl<'a> MomentAlert<'a> {
         let message = self.own_text().unwrap_or_else(|| {
             let units = Units::of_condition(rule.when.text()).unwrap_or_default();
             let speech = Speech::new(units, None, moment.offset);
-            speech.sentence(self.event.transition, &moment, &self.place(), rule.when.text())
+            let (transition, place, when) = (self.event.transition, self.place(), rule.when.text());
+            speech.sentence(Occasion { transition, moment: &moment, place: &place, when })
         });
         let document = Document {
             station: self.station_json(),

@@ -40,6 +40,19 @@ impl Detail {
     }
 }
 
+/// What is said: what happened to an alert, when, and where.
+#[derive(Clone, Copy)]
+pub struct Occasion<'a> {
+    /// What happened.
+    pub transition: Transition,
+    /// The observation, and the night if the rule is about nights.
+    pub moment: &'a Moment,
+    /// The station's name.
+    pub place: &'a str,
+    /// The rule's condition.
+    pub when: &'a str,
+}
+
 /// How somebody is spoken to.
 pub struct Speech {
     units: Units,
@@ -80,26 +93,19 @@ impl Speech {
     }
 
     /// One or two sentences.
-    pub fn sentence(&self, transition: Transition, moment: &Moment, place: &str, when: &str) -> String {
-        self.say(Detail::FULL, transition, moment, place, when)
+    pub fn sentence(&self, occasion: Occasion<'_>) -> String {
+        self.say(Detail::FULL, occasion)
     }
 
     /// The same for an SMS: the fullest text that `fits`, else one that is cut by whoever sends it.
-    pub fn short_sentence(
-        &self,
-        transition: Transition,
-        moment: &Moment,
-        place: &str,
-        when: &str,
-        fits: impl Fn(&str) -> bool,
-    ) -> String {
-        let texts = Detail::less_and_less().map(|detail| self.say(detail, transition, moment, place, when));
+    pub fn short_sentence(&self, occasion: Occasion<'_>, fits: impl Fn(&str) -> bool) -> String {
+        let texts = Detail::less_and_less().map(|detail| self.say(detail, occasion));
         if let Some(text) = texts.into_iter().find(|text| fits(text)) {
             return text;
         }
-        let mut place = place.to_owned();
+        let mut place = occasion.place.to_owned();
         loop {
-            let text = self.compact(transition, moment, &place, when);
+            let text = self.compact(Occasion { place: &place, ..occasion });
             let chars = place.chars().count();
             if fits(&text) || chars <= PLACE_CHARS_MIN {
                 return text;
@@ -108,28 +114,15 @@ impl Speech {
         }
     }
 
-    fn say(
-        &self,
-        detail: Detail,
-        transition: Transition,
-        moment: &Moment,
-        place: &str,
-        when: &str,
-    ) -> String {
-        match &moment.night {
-            Some(night) => self.of_night(detail, transition, moment, night, place),
-            None => self.of_hour(detail, transition, moment, place, when),
+    fn say(&self, detail: Detail, occasion: Occasion<'_>) -> String {
+        match &occasion.moment.night {
+            Some(night) => self.of_night(detail, occasion, night),
+            None => self.of_hour(detail, occasion),
         }
     }
 
-    fn of_night(
-        &self,
-        detail: Detail,
-        transition: Transition,
-        moment: &Moment,
-        night: &NightFacts,
-        place: &str,
-    ) -> String {
+    fn of_night(&self, detail: Detail, occasion: Occasion<'_>, night: &NightFacts) -> String {
+        let Occasion { transition, moment, place, .. } = occasion;
         let (units, limit) = (self.units, night.limit_c);
         let (term, limit_text) = (units.term(limit), units.degrees(limit));
         let lowest = night.lowest_so_far_c;
@@ -183,7 +176,7 @@ impl Speech {
     }
 
     /// The shortest text: `Frost 85% for 32 °F tonight PORTLAND INTL AP, low 29 °F 6:41 AM, below 32 °F from 8 PM`.
-    fn compact(&self, transition: Transition, moment: &Moment, place: &str, when: &str) -> String {
+    fn compact(&self, Occasion { transition, moment, place, when }: Occasion<'_>) -> String {
         let units = self.units;
         let Some(night) = &moment.night else {
             let since = self.time(moment.time);
@@ -271,14 +264,7 @@ impl Speech {
         format!("{} {side}", self.units.difference(difference))
     }
 
-    fn of_hour(
-        &self,
-        detail: Detail,
-        transition: Transition,
-        moment: &Moment,
-        place: &str,
-        when: &str,
-    ) -> String {
+    fn of_hour(&self, detail: Detail, Occasion { transition, moment, place, when }: Occasion<'_>) -> String {
         let time = self.time(moment.time);
         let Some(observed) = moment.observed.filter(|_| transition != Transition::Stale) else {
             return format!("No report from {place} since {time}: whether {when} still holds is unknown.");

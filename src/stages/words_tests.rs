@@ -34,7 +34,8 @@ fn moment() -> Moment {
 }
 
 fn say(units: Units, zone: Option<&str>, transition: Transition, moment: &Moment) -> String {
-    Speech::new(units, zone, moment.offset).sentence(transition, moment, "SCOTTSDALE MUNI AP", "T <= 1.0")
+    let occasion = Occasion { transition, moment, place: "SCOTTSDALE MUNI AP", when: "T <= 1.0" };
+    Speech::new(units, zone, moment.offset).sentence(occasion)
 }
 
 #[test]
@@ -67,7 +68,8 @@ fn what_follows_a_warning() {
     if let Some(night) = &mut moment.night {
         night.lowest_so_far_c = Some(-0.4);
     }
-    let averted = Speech::new(Units::Us, None, 0).sentence(Transition::Averted, &moment, "X", "");
+    let occasion = Occasion { transition: Transition::Averted, moment: &moment, place: "X", when: "" };
+    let averted = Speech::new(Units::Us, None, 0).sentence(occasion);
     assert_eq!(
         averted,
         "The night at X is over: the lowest was 31 °F, 3 °F above your limit of 28 °F. The warning did not come true."
@@ -135,7 +137,8 @@ fn an_sms_drops_the_least_important_first_and_never_the_limit() {
     let moment = portland();
     let speech = Speech::new(Units::Us, None, moment.offset);
     let say = |room: usize, place: &str| {
-        let text = speech.short_sentence(Transition::Expected, &moment, place, "", fits(room));
+        let occasion = Occasion { transition: Transition::Expected, moment: &moment, place, when: "" };
+        let text = speech.short_sentence(occasion, fits(room));
         assert!(text.chars().count() <= room, "{text}");
         text
     };
@@ -153,7 +156,8 @@ fn an_sms_drops_the_least_important_first_and_never_the_limit() {
     let long = say(100, &"Y".repeat(200));
     assert!(long.starts_with("Freeze 85% for 32 °F tonight YYYY") && long.ends_with("from 8 PM"), "{long}");
     for transition in [Transition::Withdrawn, Transition::Confirmed, Transition::Averted, Transition::Stale] {
-        let text = speech.short_sentence(transition, &moment, "PORTLAND INTL AP", "", fits(70));
+        let occasion = Occasion { transition, moment: &moment, place: "PORTLAND INTL AP", when: "" };
+        let text = speech.short_sentence(occasion, fits(70));
         assert!(text.contains("PORTLAND") && text.contains("32 °F"), "{text}");
     }
 }

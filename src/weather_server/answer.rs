@@ -5,11 +5,11 @@ use super::document::{Document, gzip};
 use super::fault::Fault;
 use super::met_norway::location_forecast;
 use super::metars::metar_cache;
-use super::noise::{between, chance, hash};
 use super::nws::nws;
 use super::script::{Script, Window};
 use super::times::{HOUR, MINUTE, http_date, parse_http_date};
 use super::world::World;
+use crate::synthetic::random::{between, chance, hash};
 
 /// The cache of METARs.
 const METAR_CACHE: &str = "/data/cache/metars.cache.csv.gz";

@@ -1,14 +1,16 @@
 //! The files of NOAA's archive: inventories, years, differences, and their listing.
 
+use std::collections::BTreeMap;
+
 use super::daily::Difference;
 use super::document::{Document, gzip};
 use super::fault::Fault;
-use super::noise::chance;
 use super::script::Script;
-use super::station::WorldStation;
-use super::times::{compact, date_of, date_of_day, day_of, listed};
+use super::times::{date_of, date_of_day, day_of, listed};
 use super::world::World;
-use crate::noaa::{Date, Reading};
+use crate::noaa::{Date, Reading, Station};
+use crate::synthetic::random::chance;
+use crate::synthetic::{WorldStation, code_lines};
 
 /// The folder of GHCN-Daily.
 const DAILY: &str = "/pub/data/ghcn/daily/";
@@ -35,13 +37,9 @@ pub(super) fn archive(world: &World, script: &Script, now: i64, path: &str) -> O
     let name = path.strip_prefix(DAILY)?;
     Some(match name {
         "ghcnd-version.txt" => text(version(edition)),
-        "ghcnd-stations.txt" => text(lines(world.stations().iter().map(station_line))),
-        "ghcnd-countries.txt" => text(codes(world, |station| {
-            Some((station.station.country_code.clone(), station.station.country.clone()))
-        })),
-        "ghcnd-states.txt" => text(codes(world, |station| {
-            station.station.state_code.clone().zip(station.station.state.clone())
-        })),
+        "ghcnd-stations.txt" => text(lines(world.stations().iter().map(|one| one.station.to_line()))),
+        "ghcnd-countries.txt" => text(codes(world, |one| (Some(&one.country_code), Some(&one.country)))),
+        "ghcnd-states.txt" => text(codes(world, |one| (one.state_code.as_ref(), one.state.as_ref()))),
         "ghcnd-inventory.txt" => text(inventory(world, edition)),
         "superghcnd" | "superghcnd/" => {
             Document::passing(200, "text/html;charset=UTF-8", listing(world, script, now))
@@ -63,33 +61,23 @@ fn lines(lines: impl Iterator<Item = String>) -> String {
 fn version(edition: Date) -> String {
     let day = day_of(edition);
     let reconstructed = date_of_day(day - day.rem_euclid(DAYS_BETWEEN_RECONSTRUCTIONS));
-    format!("3.34-upd-{}18 (last full reprocess 3.34-por-{}23)\n", compact(edition), compact(reconstructed))
-}
-
-/// A line of fixed columns.
-fn station_line(station: &WorldStation) -> String {
-    let (place, inner) = (station.location(), &station.station);
-    let text = |text: &Option<String>| text.clone().unwrap_or_default();
-    let line = format!(
-        "{} {:8.4} {:9.4} {:6.1} {:2} {:30} {:3} {:3} {:5}",
-        inner.id,
-        place.lat,
-        place.lon,
-        station.elevation_m(),
-        text(&inner.state_code),
-        inner.name,
-        text(&inner.gsn_flag),
-        text(&inner.hcn_crn_flag),
-        text(&inner.wmo_id),
-    );
-    line
+    format!(
+        "3.34-upd-{}18 (last full reprocess 3.34-por-{}23)\n",
+        edition.to_compact(),
+        reconstructed.to_compact()
+    )
 }
 
 /// Sorted codes with their names, each once.
-fn codes(world: &World, pair: impl Fn(&WorldStation) -> Option<(String, String)>) -> String {
-    let pairs: std::collections::BTreeMap<String, String> =
-        world.stations().iter().filter_map(pair).collect();
-    lines(pairs.into_iter().map(|(code, name)| format!("{code} {name}")))
+fn codes<'a>(
+    world: &'a World,
+    pair: impl Fn(&'a Station) -> (Option<&'a String>, Option<&'a String>),
+) -> String {
+    let pairs = world.stations().iter().filter_map(|station| {
+        let (code, name) = pair(&station.station);
+        code.map(String::as_str).zip(name.map(String::as_str))
+    });
+    code_lines(pairs.collect::<BTreeMap<_, _>>())
 }
 
 fn inventory(world: &World, edition: Date) -> String {
@@ -133,7 +121,7 @@ fn differences(world: &World, script: &Script, now: i64) -> Vec<(String, Date, D
     let editions = (newest - DIFFERENCES_KEPT..=newest).map(date_of_day);
     let named = |to: Date| {
         let from = world.difference_before(script, to)?;
-        Some((format!("superghcnd_diff_{}_to_{}.tar.gz", compact(from), compact(to)), from, to))
+        Some((format!("superghcnd_diff_{}_to_{}.tar.gz", from.to_compact(), to.to_compact()), from, to))
     };
     editions.filter_map(named).collect()
 }
@@ -158,7 +146,7 @@ fn listing(world: &World, script: &Script, now: i64) -> String {
         text.push_str(&row(&name, world.edition_published(to), "214K"));
     }
     let newest = world.newest_edition(now);
-    let full = format!("superghcnd_full_{}.csv.gz", compact(newest));
+    let full = format!("superghcnd_full_{}.csv.gz", newest.to_compact());
     text.push_str(&row(&full, world.edition_published(newest), " 12G"));
     text.push_str("</table>\n</body></html>\n");
     text

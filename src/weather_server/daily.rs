@@ -5,11 +5,11 @@
 //! editions, row by row.
 
 use super::fault::Fault;
-use super::noise::{between, chance, mix, unit};
 use super::script::Script;
 use super::times::{DAY, HOUR, date_of_day, day_of};
 use super::world::{READING_HOUR, World};
 use crate::noaa::{Date, Element, Reading, StationId};
+use crate::synthetic::random::{between, chance, mix, unit};
 
 /// Days that a row may change after its date: differences look so far back.
 const DAYS_OF_CHANGE: i64 = 20;

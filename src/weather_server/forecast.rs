@@ -1,10 +1,10 @@
 //! What services forecast: the truth, with a bias for each grid cell and an error that grows with the time ahead.
 
-use super::noise::{hash, mix, swing, unit};
 use super::times::{DAY, HOUR};
-use super::weather::{Place, Weather};
 use super::world::World;
 use crate::noaa::Location;
+use crate::synthetic::random::{hash, mix, swing, unit};
+use crate::synthetic::{Place, Weather};
 
 /// Largest bias of a cell, in K.
 const BIAS_MAX: f64 = 1.8;

@@ -4,11 +4,11 @@ use serde_json::{Map, Value, json};
 
 use super::document::Document;
 use super::forecast::{Forecast, LAPSE};
-use super::noise::{between, hash};
 use super::times::{HOUR, MINUTE};
 use super::world::World;
 use crate::hourly::iso_time;
 use crate::noaa::Location;
+use crate::synthetic::random::{between, hash};
 
 const DECIMALS_MAX: usize = 4;
 /// Hours with a step each, and the steps of six hours after them.

@@ -1,14 +1,14 @@
 //! The cache of METARs of the Aviation Weather Center: one file of the reports of the last one and a half hours.
 
 use super::fault::Fault;
-use super::noise::{chance, mix};
 use super::report::{Kind, Report};
 use super::script::Script;
-use super::station::WorldStation;
 use super::times::{DAY, HOUR, MINUTE};
 use super::world::{World, hour_of};
 use crate::hourly::{Hour, iso_time};
 use crate::noaa::StationId;
+use crate::synthetic::WorldStation;
+use crate::synthetic::random::{chance, mix};
 
 /// The columns of the file, in both of its forms. Four names repeat.
 pub const METAR_HEADER: &str = "raw_text,station_id,observation_time,latitude,longitude,temp_c,dewpoint_c,\

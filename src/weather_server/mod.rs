@@ -1,7 +1,7 @@
 //! A server that imitates public weather services, with their faults: what follows them is tested against it.
 //!
-//! A [`World`] is made up from a seed: stations, their weather at every hour of every year, what airports report, what the archive
-//! has in which edition, and what is forecast. A [`Script`] says which [`Fault`] a service has and when. The answer to a request
+//! A [`World`] is made up from a seed: stations with their [synthetic weather](crate::synthetic) at every hour of every year, what
+//! airports report, what the archive has in which edition, and what is forecast. A [`Script`] says which [`Fault`] a service has and when. The answer to a request
 //! depends only on these two, the simulated time and the request, so that a test can compute what must come out in the end:
 //!
 //! | function | what it returns |
@@ -37,14 +37,11 @@ mod fault;
 mod forecast;
 mod met_norway;
 mod metars;
-mod noise;
 mod nws;
 mod report;
 mod script;
 mod server;
-mod station;
 mod times;
-mod weather;
 mod world;
 
 pub use answer::{Answer, Delivery, Request, answer};
@@ -56,5 +53,6 @@ pub use metars::{METAR_HEADER, METAR_KEPT};
 pub use report::{Kind, Report};
 pub use script::{Script, Window};
 pub use server::WeatherServer;
-pub use station::{STATIONS_MAX, WorldStation};
 pub use world::World;
+
+pub use crate::synthetic::{STATIONS_MAX, WorldStation};

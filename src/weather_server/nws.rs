@@ -5,11 +5,11 @@ use serde_json::{Value, json};
 use super::document::Document;
 use super::fault::Fault;
 use super::forecast::Forecast;
-use super::noise::{between, hash};
 use super::script::Script;
 use super::times::{DAY, HOUR, MINUTE, offset_form};
 use super::world::World;
 use crate::noaa::Location;
+use crate::synthetic::random::{between, hash};
 
 const GEO_JSON: &str = "application/geo+json";
 /// Width of a cell, in degrees: about 2.5 km.

@@ -1,9 +1,9 @@
 //! What airports report: a METAR at the end of every hour, and now and then a SPECI.
 
-use super::noise::{between, chance};
-use super::station::WorldStation;
 use super::times::utc_parts;
-use super::weather::{Place, Weather};
+use crate::synthetic::WorldStation;
+use crate::synthetic::random::{between, chance};
+use crate::synthetic::{Place, Weather};
 
 pub(super) const HOUR: i64 = 3_600;
 const KNOTS_PER_M_S: f64 = 1.943_844;

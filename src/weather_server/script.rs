@@ -3,9 +3,9 @@
 use serde::Deserialize;
 
 use super::fault::{Fault, Lasts};
-use super::noise::{between, chance};
 use super::times::{DAY, MINUTE};
 use crate::hourly::{iso_time, parse_time};
+use crate::synthetic::random::{between, chance};
 
 /// Days that a drawn script covers.
 const DAYS_DRAWN: i64 = 120;

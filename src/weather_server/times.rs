@@ -28,11 +28,6 @@ pub(super) fn day_of(date: Date) -> i64 {
     i64::from(date.days_since_1970())
 }
 
-/// `20261128`.
-pub(super) fn compact(date: Date) -> String {
-    format!("{:04}{:02}{:02}", date.year(), date.month(), date.day())
-}
-
 /// Day of the month, hour and minute in UTC.
 pub(super) fn utc_parts(time: i64) -> (u8, i64, i64) {
     let seconds = time.rem_euclid(DAY);
@@ -72,7 +67,7 @@ mod tests {
         assert_eq!(listed(time), "2026-11-28 17:53");
         assert_eq!(http_date(time), "Sat, 28 Nov 2026 17:53:00 GMT");
         assert_eq!(parse_http_date(&http_date(time)), Some(time));
-        assert_eq!((compact(date_of(time)), utc_parts(time)), ("20261128".to_owned(), (28, 17, 53)));
+        assert_eq!((date_of(time).to_compact(), utc_parts(time)), ("20261128".to_owned(), (28, 17, 53)));
         assert_eq!(date_of_day(day_of(date_of(time))), date_of(time));
         assert_eq!(date_of_day(i64::MAX), date_of(0));
     }

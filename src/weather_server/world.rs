@@ -1,12 +1,12 @@
 //! The world: its stations, and the truth about their weather.
 
-use super::noise::mix;
 use super::report::{Report, hour_tenths, minute, reports_of_hour};
-use super::station::{WorldStation, stations};
 use super::times::{DAY, HOUR};
-use super::weather::Place;
 use crate::hourly::{Hour, Metar};
 use crate::noaa::{Date, Location, StationId};
+use crate::synthetic::Place;
+use crate::synthetic::random::mix;
+use crate::synthetic::{WorldStation, world_stations};
 
 /// Within this distance in degrees of latitude and longitude, a place has the weather of the nearest station.
 const NEAR_DEGREES: f64 = 0.5;
@@ -23,7 +23,7 @@ pub struct World {
 impl World {
     /// A world with this many stations, 1 to [`STATIONS_MAX`](super::STATIONS_MAX).
     pub fn new(seed: u64, count: usize) -> Self {
-        Self { seed, stations: stations(seed, count) }
+        Self { seed, stations: world_stations(seed, count) }
     }
 
     /// What it is drawn from.
@@ -96,8 +96,7 @@ impl World {
 
     /// The place of a station.
     pub(super) fn place(&self, index: usize) -> Place {
-        let station = &self.stations[index];
-        Place::new(self.seed, station.id().as_str(), station.location(), station.elevation_m())
+        self.stations[index].place(self.seed)
     }
 
     /// The place whose weather is forecast for a location: the nearest station's, or one that is invented where none is near.
@@ -111,10 +110,7 @@ impl World {
             .min_by(|a, b| a.1.total_cmp(&b.1));
         match nearest {
             Some((index, degrees)) if degrees <= NEAR_DEGREES => self.place(index),
-            _ => {
-                let name = format!("{:.1},{:.1}", location.lat, location.lon);
-                Place::new(self.seed, &name, location, 100.0)
-            }
+            _ => Place::unnamed(self.seed, location),
         }
     }
 }

@@ -3,6 +3,9 @@
 use std::path::Path;
 use std::time::Duration;
 
+use frostline::noaa::Date;
+use frostline::synthetic::{Format, Generator, Places, Settings};
+
 use crate::support::{Frostline, MailServer, Needs, Test, Topics, broker, test};
 
 pub fn tests() -> Vec<Test> {
@@ -230,19 +233,24 @@ fn check_demo(summary: &serde_json::Value, alerts: usize) {
     assert_eq!(count("alerts"), alerts as u64, "each alert is printed");
     assert!(alerts > 50);
     // Unreadable lines and the unknown station, as many as the generator made.
-    let mut generator = frostline::demo::Generator::new(
-        2019,
-        frostline::demo::CivilDay::new(2024, 1, 1).unwrap(),
-        frostline::demo::STATIONS,
-    );
-    let mut lines = Vec::new();
-    while generator.day().year() == 2024 {
-        generator.next_day(&mut lines);
+    let mut generator = Generator::new(Settings {
+        seed: 2019,
+        places: Places::Real,
+        start: Date::new(2024, 1, 1).unwrap(),
+        days: 366,
+        format: Format::Ghcn,
+        oddities: true,
+    })
+    .unwrap();
+    let mut lines = 0;
+    while generator.date().is_some() {
+        lines += generator.next_day().len() as u64;
     }
-    let hours = frostline::demo::hours_before().chain(frostline::demo::hours_of_frost()).count();
-    assert_eq!(count("records_in"), (lines.len() + hours) as u64);
+    // 45 days up to noon, and a day with the night.
+    let hours = 45 * 24 + 13 + 24;
+    assert_eq!(count("records_in"), lines + hours);
     // One for each hour, and one for the outcome of each night.
-    assert!(count("outlooks") > hours as u64 + 40, "{summary}");
+    assert!(count("outlooks") > hours + 40, "{summary}");
     assert_eq!(count("dead_letters"), generator.bad_lines());
     assert_eq!(count("duplicates"), 0);
     assert!(summary["seconds"].as_f64().unwrap() > 0.0);

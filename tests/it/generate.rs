@@ -9,6 +9,7 @@ use crate::support::{Frostline, Needs, Test, Topics, test};
 pub fn tests() -> Vec<Test> {
     vec![
         test("generate_writes_the_same_bytes_again", &[], same_bytes),
+        test("generate_makes_lines_as_odd_as_real_ones", &[], oddities),
         test("generate_refuses_what_cannot_be", &[], refused),
         test("generate_is_cut_short_without_a_trace", &[], interrupted),
         test("generate_fills_topics_and_table", &[Needs::Broker], into_topics),
@@ -45,6 +46,29 @@ fn same_bytes() {
     assert!(ids.map(|document| document["station"]["id"].to_string()).collect::<HashSet<_>>().len() > 40);
 }
 
+fn oddities() {
+    let dir = tempfile::tempdir().unwrap();
+    let generate = |more: &[&str]| {
+        let command = Frostline::new().args(["generate", "--real-places", "--days", "100", "--json"]);
+        command.args(more.iter().copied()).in_dir(dir.path()).run().expect_code(0).summary()
+    };
+    let files = ["--stations-file", "s", "--countries-file", "c", "--states-file", "st"];
+    assert_eq!(generate(&files)["stations"], 67);
+    let inventory = std::fs::read_to_string(dir.path().join("s")).unwrap();
+    assert!(inventory.lines().any(|line| line.contains(" SCOTTSDALE MUNI AP ")), "{inventory}");
+    let (clean, odd) = (generate(&["--out", "clean.csv"]), generate(&["--oddities", "--out", "odd.csv"]));
+    assert_eq!(clean["bad_lines"], 0);
+    let bad = odd["bad_lines"].as_u64().unwrap();
+    assert!((2..=4).contains(&bad), "{odd}");
+    let text = std::fs::read_to_string(dir.path().join("odd.csv")).unwrap();
+    assert_eq!(odd["records"], text.lines().count());
+    assert_eq!(odd["bytes"], text.len());
+    let of_leap_day = text.lines().map(|line| line.get(12..20).unwrap_or_default());
+    let of_leap_day: Vec<&str> = of_leap_day.filter(|date| ["20240228", "20240229"].contains(date)).collect();
+    let backwards = of_leap_day.windows(2).filter(|pair| pair[0] > pair[1]).count();
+    assert!(backwards > 40, "{backwards} times back");
+}
+
 fn refused() {
     let dir = tempfile::tempdir().unwrap();
     for (arguments, message) in [
@@ -52,6 +76,8 @@ fn refused() {
         (&["--out", "a.csv", "--topic", "noaa-json"], "--topic"),
         (&["--out", "a.csv", "--start", "2023-02-29"], "2024-02-29"),
         (&["--out", "a.csv", "--stations", "0"], "1 to 10000000"),
+        (&["--out", "a.csv", "--stations", "9", "--real-places"], "--real-places"),
+        (&["--out", "a.json", "--format", "json", "--oddities"], "only lines have oddities"),
         (&["--out", "a.csv", "--days", "4000000"], "9999-12-31"),
         (&["--out", "a.csv", "--rate", "5/s"], "--rate"),
         (&["--out", "nowhere/a.csv"], "nowhere/a.csv cannot be written"),

@@ -3,8 +3,8 @@
 use std::collections::BTreeMap;
 
 use frostline::config::{Config, TopicConfig, topic};
-use frostline::generate::{self, Format, Settings};
 use frostline::noaa::Date;
+use frostline::synthetic::{self, Format, Places, Settings};
 use frostline_engine::growth::{Growth, GrowthError, GrowthStep};
 use frostline_engine::kafka::{ClientSettings, Outgoing, Producer, TransactionSettings, partition_of_key};
 use serde_json::Value;
@@ -55,8 +55,8 @@ impl Installation {
 
     /// Fills the station table with so many synthetic stations.
     fn import(&self, count: u64) {
-        let (countries, states) = generate::code_lists();
-        let inventory: String = generate::inventory(&stations(count)).collect();
+        let (countries, states) = synthetic::code_lists();
+        let inventory: String = synthetic::inventory(&stations(count)).collect();
         for (name, text) in
             [("stations.txt", inventory), ("countries.txt", countries), ("states.txt", states)]
         {
@@ -119,10 +119,11 @@ fn count(items: impl Iterator<Item = String>) -> BTreeMap<String, u32> {
 fn stations(count: u64) -> Settings {
     Settings {
         seed: 7,
-        stations: count,
+        places: Places::Invented(count),
         start: Date::new(2024, 1, 1).unwrap(),
         days: 1,
         format: Format::Ghcn,
+        oddities: false,
     }
 }
 
@@ -133,7 +134,7 @@ fn lines(days: std::ops::RangeInclusive<i32>, late: bool) -> Vec<(String, String
     let mut lines = Vec::new();
     for day in days {
         let date = Date::from_days_since_1970(first.days_since_1970() + day - 1).unwrap().to_string();
-        for (number, station) in (0..).zip(generate::stations(&stations(STATIONS))) {
+        for (number, station) in (0..).zip(synthetic::stations(&stations(STATIONS))) {
             if number % 7 == 0 && day > 12 || number % 11 == 0 && day > 26 {
                 continue;
             }
@@ -267,7 +268,7 @@ fn run_both(installations: [&Installation; 2], batches: &[Vec<(String, String)>]
 
 /// A line of a station that nobody knows at first, and that goes to another partition with eight than with five.
 fn stray() -> (String, String) {
-    let id = generate::stations(&stations(STATIONS + 1)).last().unwrap().id.to_string();
+    let id = synthetic::stations(&stations(STATIONS + 1)).last().unwrap().id.to_string();
     assert_ne!(partition_of_key(id.as_bytes(), 5), partition_of_key(id.as_bytes(), 8), "choose another seed");
     (id.clone(), format!("{id},20240101,TMIN,95,,,7,"))
 }

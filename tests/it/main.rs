@@ -16,6 +16,7 @@ mod doc_run;
 mod docs;
 mod ending;
 mod engine;
+mod evening;
 mod exactly_once;
 mod follow;
 mod follow_month;
@@ -89,6 +90,7 @@ fn all_tests() -> Vec<Test> {
         rules::tests(),
         notify::tests(),
         older::tests(),
+        evening::tests(),
         page::tests(),
         bench::tests(),
         rebalance::tests(),

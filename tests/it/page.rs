@@ -6,7 +6,8 @@ use fantoccini::Locator;
 use frostline::noaa::Date;
 use serde_json::{Value, json};
 
-use crate::page_tonight::{self, Evening};
+use crate::evening::Evening;
+use crate::page_tonight;
 use crate::support::{Browser, HttpServer, Needs, Test, Topics, free_port, http_get, test, wait_for};
 
 const REAL: &[Needs] = &[Needs::Broker, Needs::Data, Needs::Browser];

@@ -1,132 +1,22 @@
 //! The page's view of the coming night: hourly observations of many stations, the map, and one station's curve.
 
-use std::ops::Range;
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::Duration;
 
 use fantoccini::Locator;
 use frostline::hourly::iso_time;
 use frostline::outlook::{Distribution, Expected};
 use serde_json::{Value, json};
 
+use crate::evening::Evening;
 use crate::page::until;
-use crate::support::{Browser, KeyValue, Topics, http_get, read_data, wait_for};
+use crate::support::{Browser, http_get, wait_for};
 
 const PATIENCE: Duration = Duration::from_secs(60);
-const STATIONS_MAX: usize = 240;
-const HOURS: i64 = 13;
-
-/// Regions with the hours (UTC) in which it is late evening there: west, east, south, north in degrees.
-const REGIONS: [(Range<i64>, [f64; 4]); 4] = [
-    (1..8, [-82.0, -68.0, 37.0, 46.0]),
-    (8..13, [-157.0, -143.0, 55.0, 68.0]),
-    (13..20, [98.0, 112.0, 20.0, 60.0]),
-    (20..25, [8.0, 20.0, 45.0, 55.0]),
-];
-
-/// Stations in whose region it is evening, each with its lowest temperature so far, and the last observation's time.
-pub struct Evening {
-    pub stations: Vec<Spot>,
-    pub time: i64,
-}
-
-pub struct Spot {
-    pub id: String,
-    pub name: String,
-    longitude: f64,
-    celsius: f64,
-}
-
-impl Evening {
-    /// Of the inventory's airports in a region where it is evening now.
-    pub fn now() -> Self {
-        let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_secs() as i64;
-        let hour = now / 3_600 % 24;
-        let (_, [west, east, south, north]) =
-            REGIONS.iter().find(|(hours, _)| hours.contains(&hour) || hours.contains(&(hour + 24))).unwrap();
-        let inventory = read_data("ghcnd-stations.txt.gz");
-        let found = inventory.lines().filter_map(|line| {
-            let number = |range: Range<usize>| line.get(range)?.trim().parse::<f64>().ok();
-            let (lat, lon, height) = (number(12..20)?, number(21..30)?, number(31..37)?);
-            let is_there = (west..=east).contains(&&lon) && (south..=north).contains(&&lat);
-            let is_kept = &line[2..3] != "C" && &line[2..3] != "1";
-            let text = |range: Range<usize>| line.get(range).unwrap_or_default().trim().to_owned();
-            let celsius = 6.0 - 0.9 * (lat - south) - 0.004 * height.max(0.0);
-            (is_there && is_kept).then(|| Spot {
-                id: text(0..11),
-                name: text(41..71),
-                longitude: lon,
-                celsius: (celsius * 10.0).round() / 10.0,
-            })
-        });
-        let found: Vec<Spot> = found.collect();
-        let step = (found.len() / STATIONS_MAX).max(1);
-        let stations: Vec<Spot> = found.into_iter().step_by(step).take(STATIONS_MAX).collect();
-        assert!(stations.len() > 20, "{hour}: {} stations", stations.len());
-        Self { stations, time: now - 60 }
-    }
-
-    /// The first station reports no more since five hours.
-    pub fn silent(&self) -> &Spot {
-        &self.stations[0]
-    }
-
-    /// The one that is looked at: the nearest to where frost begins.
-    pub fn frosty(&self) -> &Spot {
-        let distance = |spot: &Spot| spot.celsius.abs();
-        self.stations[1..].iter().min_by(|a, b| distance(a).total_cmp(&distance(b))).unwrap()
-    }
-
-    /// Its last nights are scored.
-    pub fn scored(&self) -> &Spot {
-        self.stations.last().unwrap()
-    }
-
-    /// Sends an evening of clear sky, hour by hour, and the six days before of one station.
-    pub fn send(&self, topics: &Topics) {
-        let mut records: Vec<(&str, String)> = Vec::new();
-        let (scored, now) = (self.scored(), self.time);
-        for ago in (HOURS..144).rev() {
-            // Coldest at six in the morning by the sun.
-            let hour = ((now - ago * 3_600) as f64 / 3_600.0 + scored.longitude / 15.0).rem_euclid(24.0);
-            let celsius = (2.0 - 5.0 * ((hour - 6.0) / 24.0 * std::f64::consts::TAU).cos()).round();
-            let record = json!({
-                "station_id": scored.id, "time": iso_time(now - ago * 3_600), "temperature_c": celsius,
-            });
-            records.push((&scored.id, record.to_string()));
-        }
-        for (place, spot) in self.stations.iter().enumerate() {
-            for ago in (if place == 0 { 5 } else { 0 }..HOURS).rev() {
-                let celsius = spot.celsius + 1.1 * ago.min(8) as f64;
-                let record = json!({
-                    "station_id": spot.id, "time": iso_time(self.time - ago * 3_600),
-                    "temperature_c": (celsius * 10.0).round() / 10.0,
-                    "dew_point_c": (spot.celsius * 10.0).round() / 10.0 - 3.0, "wind_m_s": 1.5,
-                });
-                records.push((&spot.id, record.to_string()));
-            }
-        }
-        let records: Vec<KeyValue<'_>> =
-            records.iter().map(|(id, value)| (Some(id.as_bytes()), Some(value.as_bytes()))).collect();
-        topics.send("noaa-hourly", &records);
-    }
-
-    /// Waits until the daemon shows the newest observation of all.
-    fn wait(&self, port: u16) {
-        let time = iso_time(self.time);
-        wait_for("the outlooks", PATIENCE, || {
-            let (_, body) = http_get(port, "/api/v1/outlooks?limit=-2.0", &[])?;
-            let listed: Value = serde_json::from_str(&body).ok()?;
-            let stations = listed["stations"].as_array()?;
-            let newest = stations.iter().filter(|station| station["time"] == *time).count();
-            (stations.len() == self.stations.len() && newest + 1 == stations.len()).then_some(())
-        });
-    }
-}
 
 /// A visit to the view.
 pub async fn look(browser: &Browser, port: u16, evening: &Evening) {
     let client = &browser.client;
-    evening.wait(port);
+    wait(port, evening);
     same_arithmetic(client, port, &evening.frosty().id).await;
     client.set_window_size(1440, 1100).await.unwrap();
     client.find(Locator::Css("#show-tonight")).await.unwrap().click().await.unwrap();
@@ -145,6 +35,18 @@ pub async fn look(browser: &Browser, port: u16, evening: &Evening) {
     shoot(browser).await;
     find(client, &evening.silent().id, &evening.silent().id).await;
     text_with(client, "#station .night-words", "Unknown: no observation since").await;
+}
+
+/// Waits until the daemon shows the newest observation of all.
+fn wait(port: u16, evening: &Evening) {
+    let time = iso_time(evening.time);
+    wait_for("the outlooks", PATIENCE, || {
+        let (_, body) = http_get(port, "/api/v1/outlooks?limit=-2.0", &[])?;
+        let listed: Value = serde_json::from_str(&body).ok()?;
+        let stations = listed["stations"].as_array()?;
+        let newest = stations.iter().filter(|station| station["time"] == *time).count();
+        (stations.len() == evening.stations.len() && newest + 1 == stations.len()).then_some(())
+    });
 }
 
 async fn script(client: &fantoccini::Client, text: &str) -> Value {

@@ -274,7 +274,11 @@ fn explain() {
         .expect_code(0)
     };
     let fired = explain("lone", "2016-01-15", &[]);
-    assert!(fired.out.contains("TMIN = -5.6"), "{fired}");
+    assert!(fired.out.contains("TMIN = -5.6 °C"), "{fired}");
+    let us = explain("lone", "2016-01-15", &["--units", "us"]);
+    assert!(us.out.contains("TMIN = 22 °F") && !us.out.contains("°C"), "{us}");
+    let json = explain("lone", "2016-01-15", &["--units", "us", "--json"]).summary();
+    assert!(json.to_string().contains("TMIN = -5.6\""), "{json}");
     assert!(fired.out.contains("lone/USC00027716/2016-01-15/fired"), "{fired}");
     let elsewhere =
         in_dir(&dir, &["explain", "--rule", "lone", "--station", "USC00020080", "--date", "2016-01-15"])

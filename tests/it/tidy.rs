@@ -23,9 +23,6 @@ const LONG_FILES: &[(&str, usize, &str)] = &[
     ("tests/it/history.rs", 490, "one test a form of file"),
     ("tests/it/commands.rs", 460, "one test a command"),
     ("tests/it/live_rules.rs", 420, "rules that change while daemons run"),
-    ("src/cli/rules/backtest.rs", 430, "options and report of one command"),
-    ("src/stages/deliver/deliver_tests.rs", 500, "one life cycle, told in order"),
-    ("src/admin/live.rs", 480, "lists that share their bounds"),
 ];
 
 /// Longer functions, and why.

@@ -144,6 +144,8 @@ fn check_explain(topics: &Topics, dir: &Path, alerts: &BTreeMap<String, String>)
     ] {
         assert!(outcome.out.contains(words), "{words}\n{outcome}");
     }
+    let us = topics.frostline().args(asked).args(["--units", "us"]).in_dir(dir).run().expect_code(0);
+    assert!(us.out.contains(" % for 32 °F or less; lowest ") && !us.out.contains("°C"), "{us}");
 }
 
 /// By id, the message.
@@ -270,6 +272,8 @@ fn check_score(topics: &Topics) {
     let rule = lines.iter().find(|line| line["rule"] == "tonight").unwrap();
     assert!(rule["warnings"]["came_true"].as_u64().unwrap() > 15, "{rule}");
     assert!(rule["warnings"]["lead_hours_p50"].as_f64().unwrap() > 2.0, "{rule}");
+    let us = topics.frostline().args(["outlook", "score", "--units", "us"]).run().expect_code(0);
+    assert!(us.out.contains("at or below 32 °F: ") && !us.out.contains("°C"), "{us}");
 }
 
 fn refusals() {

@@ -3,7 +3,6 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use frostline::demo::{CivilDay, Generator, Line, STATIONS};
 use frostline::noaa::{Compat, Date, Location, Station, StationId};
 use frostline::rules::{Condition, RuleSet, Scope};
 use frostline::stages;
@@ -11,6 +10,7 @@ use frostline::stages::count;
 use frostline::stages::{
     Alert, Assemble, AssembleSettings, CHANGE_HEADER, Enrich, Filter, Limits, Question, StationIndex,
 };
+use frostline::synthetic::{Format, Generator, Line, Places, Settings, real_places};
 use frostline_engine::Sink;
 use frostline_engine::driver::{TestDriver, Written};
 use frostline_engine::record::{HeaderList, NO_HEADERS, Record};
@@ -59,8 +59,8 @@ fn station(id: &str, name: &str) -> Station {
 fn stations() -> Arc<StationIndex> {
     let index = StationIndex::new(Compat::None);
     index.insert(&station(SCOTTSDALE, "SCOTTSDALE MUNI AP"));
-    for demo in STATIONS {
-        index.insert(&station(demo.id, demo.name));
+    for place in real_places() {
+        index.insert(&station(place.station.id.as_str(), &place.station.name));
     }
     Arc::new(index)
 }
@@ -250,12 +250,15 @@ fn failed_quality() {
     }
 }
 
-/// Lines of the demo's weather, with all its oddities.
-fn weather(days: usize) -> Vec<Line> {
-    let mut generator = Generator::new(7, CivilDay::new(2024, 2, 25).unwrap(), STATIONS);
+/// Lines with all the oddities of real ones.
+fn weather(days: u32) -> Vec<Line> {
+    let start = Date::new(2024, 2, 25).unwrap();
+    let settings =
+        Settings { seed: 7, places: Places::Real, start, days, format: Format::Ghcn, oddities: true };
+    let mut generator = Generator::new(settings).unwrap();
     let mut lines = Vec::new();
-    for _ in 0..days {
-        generator.next_day(&mut lines);
+    while generator.date().is_some() {
+        lines.extend(generator.next_day());
     }
     lines
 }
@@ -266,10 +269,12 @@ fn contents(written: Vec<Written>) -> Vec<(Option<Vec<u8>>, String)> {
 }
 
 fn restart_at_any_record() {
-    let lines = weather(6);
+    let lines = weather(7);
     let settings = AssembleSettings { settle_records: 150, ..SETTINGS };
     let feed = |driver: &mut TestDriver, line: &Line| {
-        driver.pipe_bytes(Some(line.station_id.as_bytes()), Some(line.text.as_bytes()), NO_HEADERS).unwrap()
+        driver
+            .pipe_bytes(Some(line.station.as_bytes().as_slice()), Some(line.text.as_bytes()), NO_HEADERS)
+            .unwrap()
     };
     let mut whole = assemble(settings);
     for line in &lines {

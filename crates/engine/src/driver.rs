@@ -144,14 +144,8 @@ impl TestDriver {
         muted: bool,
         work: impl FnOnce(&mut dyn Processor, &mut Context<'_>) -> Result<(), StateError>,
     ) -> Result<(), StateError> {
-        let mut context = Context {
-            store: &mut self.store,
-            collector: &mut self.collector,
-            counts: &mut self.counts,
-            now_ms: self.now_ms,
-            muted,
-            stage: self.stage,
-        };
+        let Self { stage, now_ms, store, collector, counts, .. } = self;
+        let mut context = Context { muted, ..Context::new(*stage, *now_ms, store, collector, counts) };
         work(&mut *self.processor, &mut context)
     }
 

@@ -28,7 +28,18 @@ pub struct Context<'a> {
     pub stage: StageId,
 }
 
-impl Context<'_> {
+impl<'a> Context<'a> {
+    /// What a stage works with at a time, in milliseconds since 1970. It is not muted.
+    pub fn new(
+        stage: StageId,
+        now_ms: i64,
+        store: &'a mut Store,
+        collector: &'a mut Collector,
+        counts: &'a mut Counts,
+    ) -> Self {
+        Self { store, collector, counts, now_ms, muted: false, stage }
+    }
+
     /// Writes the record to the dead letters, with the reason in plain words.
     pub fn reject(&mut self, record: &Record<'_>, reason: &str) {
         self.reject_part(record, record.value, reason);

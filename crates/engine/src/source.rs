@@ -39,7 +39,7 @@ impl SourceId {
         Self(name)
     }
 
-    /// The name.
+    /// As it stands in transactional ids, metrics and logs.
     pub const fn as_str(self) -> &'static str {
         self.0
     }
@@ -69,7 +69,7 @@ pub type PollerFactory = Arc<dyn Fn() -> Box<dyn Poller> + Send + Sync>;
 /// A source of a topology.
 #[derive(Clone)]
 pub struct Source {
-    /// Its name.
+    /// Unique in the topology. A source that is renamed keeps its position, but does not fence an owner under the old name.
     pub id: SourceId,
     /// Its partition of the topic of positions. It stays the same for good: the position is there.
     pub partition: i32,
@@ -81,7 +81,7 @@ pub struct Source {
     pub late_after: Duration,
     /// The tables that must have been read before its first poll, by name.
     pub needs: &'static [&'static str],
-    /// See [`PollerFactory`].
+    /// Makes what asks the service: at the start, and again after a poller has panicked.
     pub poller: PollerFactory,
 }
 
@@ -90,7 +90,7 @@ pub struct Source {
 pub struct Position(BTreeMap<Vec<u8>, Vec<u8>>);
 
 impl Position {
-    /// The value of a key.
+    /// What is remembered under a key.
     pub fn get(&self, key: &[u8]) -> Option<&[u8]> {
         self.0.get(key).map(Vec::as_slice)
     }
@@ -100,7 +100,7 @@ impl Position {
         self.0.iter().map(|(key, value)| (key.as_slice(), value.as_slice()))
     }
 
-    /// How many entries there are.
+    /// Keys that are remembered.
     pub fn len(&self) -> usize {
         self.0.len()
     }
@@ -126,9 +126,9 @@ pub struct SourceRecord {
     pub sink: &'static str,
     /// The key, which decides about the partition.
     pub key: Vec<u8>,
-    /// The value.
+    /// The value, as whoever reads the topic expects it.
     pub value: Vec<u8>,
-    /// Headers.
+    /// Names and values, such as what kind of change a record is.
     pub headers: Vec<(&'static str, Vec<u8>)>,
     /// The timestamp in milliseconds since 1970.
     pub timestamp_ms: i64,

@@ -3,16 +3,17 @@
 //! Only what the command line says counts. A `frostline.toml` that happens to be in the directory is somebody's real
 //! installation, and nobody of it is to get mail about invented weather.
 
+use std::collections::HashMap;
 use std::path::Path;
 
 use super::super::output::{BOLD, DIM};
 use super::super::rules::source;
 use super::super::{Common, Failed, output};
-use super::feed;
+use super::{feed, night};
 use crate::config::{Config, NotifyConfig};
-use crate::demo::{DemoStation, STATIONS, hours_before, hours_station};
-use crate::noaa::ObservationView;
+use crate::noaa::{Compat, Line, ObservationView, Reading, StationId};
 use crate::rules::{Conditions, Feed, Published, Reporting, RuleSet};
+use crate::synthetic::{RealPlace, real_places};
 
 /// The rules of the demo: the same file that users start from.
 const RULES: &str = include_str!("../../../examples/rules.toml");
@@ -42,7 +43,8 @@ pub(super) fn rules(common: &Common, config: &Config) -> Result<RuleSet, Failed>
         )));
     }
     let rules = rules.rule_set(&mut conditions);
-    if !rules.has_conditions(FEEDS) && !STATIONS.iter().any(|station| is_watched(&rules, station.id)) {
+    if !rules.has_conditions(FEEDS) && !real_places().iter().any(|place| rules.names(place.station.id, FEEDS))
+    {
         output::note(&format!(
             "{BOLD}no rule watches a station of the demo{BOLD:#}, which has these:\n{DIM}{}{DIM:#}",
             station_list()
@@ -51,55 +53,32 @@ pub(super) fn rules(common: &Common, config: &Config) -> Result<RuleSet, Failed>
     Ok(rules)
 }
 
-fn is_watched(rules: &RuleSet, id: &str) -> bool {
-    crate::noaa::StationId::parse(id.as_bytes()).is_some_and(|id| rules.names(id, FEEDS))
-}
-
 fn station_list() -> String {
-    let names: Vec<String> = STATIONS.iter().map(|station| format!("  {station}")).collect();
-    names.join("\n")
+    let name = |place: &RealPlace| format!("  {} {}", place.station.id, place.station.name);
+    real_places().iter().map(name).collect::<Vec<_>>().join("\n")
 }
 
 /// What each station reports, by a month of the weather to come.
 fn reporting() -> Result<Reporting, Failed> {
     let mut reporting = Reporting::default();
-    let (mut generator, mut lines) = (feed::generator()?, Vec::new());
-    for _ in 0..DAYS {
-        generator.next_day(&mut lines);
+    if let Some(hour) = night::hours_before().last() {
+        let document = format!("{{\"station\":{}}}", night::station().to_json(Compat::None));
+        reporting.take_moment(document.as_bytes(), hour.time * 1_000);
     }
-    if let (Some(station), Some(hour)) = (hours_station(), hours_before().last()) {
-        let document = serde_json::json!({ "station": as_document(station) });
-        reporting.take_moment(document.to_string().as_bytes(), hour.time * 1_000);
-    }
-    for line in &lines {
-        let mut fields = line.text.split(',');
-        let id = fields.next();
-        let Some(station) = STATIONS.iter().find(|station| id == Some(station.id)) else { continue };
-        let (Some(date), Some(element)) = (fields.next().filter(|date| date.len() == 8), fields.next())
-        else {
-            continue;
-        };
-        let document = serde_json::json!({
-            "station": as_document(station),
-            "date": format!("{}-{}-{}", &date[..4], &date[4..6], &date[6..]),
-            element: 1.0,
-        });
-        // Lines that nobody can read are part of the weather.
-        if let Ok(view) = ObservationView::parse(document.to_string().as_bytes()) {
+    let stations: HashMap<StationId, String> =
+        real_places().iter().map(|place| (place.station.id, place.station.to_json(Compat::None))).collect();
+    let mut generator = feed::generator()?;
+    for line in (0..DAYS).flat_map(|_| generator.next_day()) {
+        // Lines that nobody can read are part of the weather, and so is an unknown station.
+        let Ok(Line::Reading(reading)) = Reading::parse(line.text.as_bytes()) else { continue };
+        let Some(station) = stations.get(&reading.station) else { continue };
+        let (date, element) = (reading.date, reading.element);
+        let document = format!("{{\"station\":{station},\"date\":\"{date}\",\"{element}\":1.0}}");
+        if let Ok(view) = ObservationView::parse(document.as_bytes()) {
             reporting.take(&view);
         }
     }
     Ok(reporting)
-}
-
-/// A station as observations have it.
-fn as_document(station: &DemoStation) -> serde_json::Value {
-    serde_json::json!({
-        "id": station.id,
-        "name": station.name,
-        "location": { "lat": station.latitude, "lon": station.longitude },
-        "elevation": station.elevation_m,
-    })
 }
 
 /// Keeps the mail server that the command line names, and nothing else by which anybody could be notified.
@@ -138,7 +117,7 @@ fn usage(reason: String) -> Failed {
 mod tests {
     use super::*;
     use crate::config::EmailConfig;
-    use crate::noaa::{Element, StationId};
+    use crate::noaa::Element;
 
     fn common(settings: &[&str], config: Option<&Path>) -> Common {
         Common {
@@ -180,19 +159,20 @@ mod tests {
         config.alert.rules = path;
         let own = rules(&common(&["alert.rules=own.toml"], None), &config).ok().unwrap();
         assert_eq!(own.len(), 1);
-        assert!(STATIONS.iter().any(|station| is_watched(&own, station.id)), "near was resolved");
+        let is_watched = |rules: &RuleSet, id: StationId| rules.names(id, FEEDS);
+        assert!(real_places().iter().any(|place| is_watched(&own, place.station.id)), "near was resolved");
         let night = near
             .replace("TMIN <= 5.0", "chance(-2.0) >= 0.3")
             .replace("33.5, lon = -112.0", "33.61, lon = -111.92");
         std::fs::write(&config.alert.rules, night).unwrap();
         let own = rules(&common(&["alert.rules=own.toml"], None), &config).ok().unwrap();
         assert!(
-            is_watched(&own, "USW00003192"),
+            is_watched(&own, night::station().id),
             "the station that reports hours is found for a rule about nights"
         );
         config.alert.rules = dir.path().join("none.toml");
         assert!(matches!(rules(&common(&["alert.rules=x"], None), &config), Err(Failed::Usage(_))));
         let reporting = reporting().ok().unwrap();
-        assert!(reporting.reports(StationId::parse(b"USW00003192").unwrap(), Element::TMIN));
+        assert!(reporting.reports(night::station().id, Element::TMIN));
     }
 }

@@ -3,6 +3,7 @@
 mod choice;
 mod feed;
 mod live;
+mod night;
 mod printer;
 
 use std::net::{SocketAddr, TcpListener};
@@ -16,6 +17,7 @@ use indicatif::ProgressBar;
 
 use feed::{Feed, YEAR};
 use live::LiveNight;
+use night::{hours_before, hours_of_frost};
 use printer::Printer;
 
 use super::output::{BOLD, DIM};
@@ -24,11 +26,11 @@ use super::{Common, Failed, admin, descriptors, output, run, stations, topics};
 use crate::admin::{Admin as Server, Recorder};
 use crate::app::{App, AppOptions};
 use crate::config::{Config, FollowConfig, Guarantee, Secret, topic};
-use crate::demo::{DemoStation, STATIONS, hours_before, hours_of_frost};
 use crate::hourly::iso_time;
-use crate::noaa::{Location, Station, StationId};
+use crate::noaa::{Date, Station};
 use crate::rules::RuleSet;
 use crate::stages::{self, count};
+use crate::synthetic::real_places;
 
 const EXAMPLES: &str = "\
 Examples:
@@ -190,7 +192,7 @@ async fn show(
     let settings = ClientSettings::new(&config.kafka)?;
     let table: Vec<Station> = match night {
         Some(night) => night.stations(),
-        None => STATIONS.iter().filter_map(station).collect(),
+        None => real_places().iter().map(|place| place.station.clone()).collect(),
     };
     stations::publish(&settings, &config.topic(topic::STATIONS).name, &table)?;
     let mut stages = vec![stages::ASSEMBLE, stages::FILTER, stages::ALERT, stages::OUTLOOK, stages::WATCH];
@@ -254,13 +256,11 @@ async fn work(
     mut feed: Feed,
     spinner: &ProgressBar,
 ) -> Result<(), Failed> {
-    while feed.generator.day().year() == YEAR {
-        let day = feed.next_day()?;
-        spinner.set_message(format!(
-            "{} lines written, up to {}",
-            output::grouped(feed.lines_count),
-            feed::date(day)
-        ));
+    let year_end =
+        Date::new(YEAR, 12, 31).ok_or_else(|| anyhow::anyhow!("the demo's year has no last day"))?;
+    while let Some(day) = feed.day_up_to(year_end) {
+        feed.next_day()?;
+        spinner.set_message(format!("{} lines written, up to {day}", output::grouped(feed.lines_count)));
         // Rebalances and signals are served in between.
         tokio::task::yield_now().await;
     }
@@ -327,40 +327,13 @@ async fn stream(daemon: &mut App, mut feed: Feed, spinner: &ProgressBar) -> Resu
             _ = next.tick() => {}
             failure = daemon.engine.failed() => return Err(failure.into()),
         }
-        if feed::date(feed.generator.day()) > today() {
+        let today = Date::parse_iso(&jiff::Zoned::now().date().to_string());
+        let Some(day) = today.and_then(|today| feed.day_up_to(today)) else {
             spinner.set_message("today is reached: no more days; Ctrl-C ends the demo");
             continue;
-        }
-        let day = feed.next_day()?;
-        spinner.set_message(format!(
-            "{}: {} lines so far; Ctrl-C ends the demo",
-            feed::date(day),
-            output::grouped(feed.lines_count)
-        ));
+        };
+        feed.next_day()?;
+        let lines = output::grouped(feed.lines_count);
+        spinner.set_message(format!("{day}: {lines} lines so far; Ctrl-C ends the demo"));
     }
-}
-
-/// As [`feed::date`] writes days.
-fn today() -> String {
-    jiff::Zoned::now().date().to_string()
-}
-
-/// A station of the demo as the station table has it.
-fn station(demo: &DemoStation) -> Option<Station> {
-    let text = |text: &str| text.to_owned();
-    let id = StationId::parse(demo.id.as_bytes())?;
-    Some(Station {
-        id,
-        country_code: text(id.country_code()),
-        country: text(demo.country),
-        location: Location { lat: demo.latitude, lon: demo.longitude },
-        elevation: demo.elevation_m,
-        state_code: demo.state_code.map(text),
-        state: demo.state.map(text),
-        name: text(demo.name),
-        gsn_flag: None,
-        hcn_crn_flag: None,
-        wmo_id: demo.wmo_id.map(text),
-        icao: None,
-    })
 }

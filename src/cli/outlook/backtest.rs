@@ -6,16 +6,16 @@ use std::path::PathBuf;
 use clap::Args;
 
 use super::super::{Common, Failed, output};
-use super::clock::{Clock, chance, limit};
-use super::print::{Shown, print};
+use super::print::print;
 use super::read::read_hours;
+use super::scoring::Scoring;
 use crate::noaa::{Station, StationId};
-use crate::outlook::{Issue, Spot, tally};
+use crate::outlook::{Spot, tally};
 
 const EXAMPLES: &str = "\
 Examples:
   frostline outlook backtest KEWR-2013.csv.gz --stations ghcnd-stations.txt
-  frostline outlook backtest KEWR-2013.csv.gz --stations ghcnd-stations.txt --issued 00:00 --limit=-2.0
+  frostline outlook backtest KEWR-2013.csv.gz --stations ghcnd-stations.txt --issued 00:00 --limit 28F --units us
   frostline outlook backtest *.psv --stations ghcnd-stations.txt.gz --nights --json
 
 Runs the code of the stage `outlook`, observation by observation: an outlook knows nothing of what came after it.
@@ -32,15 +32,8 @@ pub(super) struct BacktestArguments {
     /// Where the stations stand: NOAA's ghcnd-stations.txt, plain or packed
     #[arg(long, value_name = "FILE")]
     stations: PathBuf,
-    /// When the outlook is issued, local standard time
-    #[arg(long, value_name = "HH:MM", default_value = "18:00")]
-    issued: Clock,
-    /// The limit, in °C or with its unit, as in 32F
-    #[arg(long, value_name = "LIMIT", default_value = "0.0", value_parser = limit, allow_hyphen_values = true)]
-    limit: f64,
-    /// From which chance on a night is warned of, 0 to 1
-    #[arg(long, value_name = "CHANCE", default_value_t = 0.3, value_parser = chance)]
-    chance: f64,
+    #[command(flatten)]
+    scoring: Scoring,
     /// How many minutes after its time an observation is known
     #[arg(long, value_name = "MINUTES", default_value_t = 0, value_parser = clap::value_parser!(u16).range(0..=720))]
     lag: u16,
@@ -54,7 +47,7 @@ pub(super) async fn backtest(common: &Common, arguments: &BacktestArguments) -> 
         super::super::stations::read_inventory(&arguments.stations, None, None).map_err(Failed::Usage)?;
     let spots: BTreeMap<StationId, Spot> =
         stations.iter().map(|station| (station.id, spot(station))).collect();
-    let issue = Issue { issued: arguments.issued.issued(), lag: i64::from(arguments.lag) * 60 };
+    let (issue, shown) = (arguments.scoring.issue(arguments.lag), arguments.scoring.shown(arguments.nights));
     let (by_station, bad) = read_hours(&arguments.files, "outlook backtest").await?;
     if by_station.is_empty() {
         let reason = format!("no hourly observation among {} records", output::grouped(bad));
@@ -73,8 +66,7 @@ pub(super) async fn backtest(common: &Common, arguments: &BacktestArguments) -> 
             return Err(Failed::Usage(anyhow::anyhow!("station {station} does not stand in {file}")));
         };
         spinner.set_message(format!("scoring {station}"));
-        let nights: Vec<_> = tally(station, *spot, &hours, issue).nights(arguments.limit).collect();
-        let shown = Shown { limit_c: arguments.limit, warn_from: arguments.chance, nights: arguments.nights };
+        let nights: Vec<_> = tally(station, *spot, &hours, issue).nights(shown.limit_c).collect();
         spinner.suspend(|| print(common, shown, station, &nights))?;
     }
     spinner.finish_and_clear();

@@ -1,10 +1,10 @@
 //! `frostline outlook`: how good outlooks of the coming night are.
 
 mod backtest;
-mod clock;
 mod print;
 mod read;
 mod score;
+mod scoring;
 
 use clap::{Args, Subcommand};
 

@@ -6,6 +6,7 @@ use super::super::output::{BOLD, DIM};
 use super::super::{Common, Failed, output};
 use crate::noaa::StationId;
 use crate::outlook::{Score, ScoredNight};
+use crate::rules::Units;
 
 /// What is printed.
 #[derive(Clone, Copy)]
@@ -16,6 +17,8 @@ pub(super) struct Shown {
     pub(super) warn_from: f64,
     /// Whether each scored night is printed.
     pub(super) nights: bool,
+    /// Of what people read.
+    pub(super) units: Units,
 }
 
 #[derive(Serialize)]
@@ -40,30 +43,9 @@ pub(super) fn print(
         return Ok(output::json(&Line { station, score })?);
     }
     for night in nights.iter().filter(|_| shown.nights) {
-        let (date, chance, p50) = (night.night, night.chance * 100.0, night.p50);
-        let (p10, p90, observed) = (night.p10, night.p90, night.observed);
-        output::line(&format!(
-            "{date}  chance {chance:3.0} %  lowest {p50:5.1} °C ({p10:.1} to {p90:.1})  observed {observed:5.1}"
-        ))?;
+        output::line(&night_line(night, shown.units))?;
     }
-    let of = |value: Option<f64>, digits: usize| {
-        value.map_or("–".to_owned(), |value| format!("{value:.digits$}"))
-    };
-    output::line(&format!(
-        "{BOLD}{station}{BOLD:#}  {} nights, {} at or below {} °C: {} warned of, {} missed, {} false warnings",
-        score.nights, score.frosts, shown.limit_c, score.hits, score.misses, score.false_alarms
-    ))?;
-    output::line(&format!(
-        "  lowest temperature: error {} K (root mean square), bias {} K",
-        of(score.rmse, 2),
-        of(score.bias, 2)
-    ))?;
-    output::line(&format!(
-        "  chance: Brier score {}; skill {} over the 14 nights before, {} over \"as last night\"",
-        of(score.brier, 4),
-        of(score.skill_climatology, 2),
-        of(score.skill_persistence, 2)
-    ))?;
+    score_lines(station, &score, shown).iter().try_for_each(|line| output::line(line))?;
     for bin in &score.reliability {
         output::line(&format!(
             "  {DIM}chance about {:3.0} %: seen in {:3.0} % of {} nights{DIM:#}",
@@ -73,4 +55,85 @@ pub(super) fn print(
         ))?;
     }
     Ok(())
+}
+
+fn night_line(night: &ScoredNight, units: Units) -> String {
+    let number = |celsius: f64| units.number(celsius);
+    let (date, chance, lowest) = (night.night, night.chance * 100.0, units.degrees(night.p50));
+    let (p10, p90, observed) = (number(night.p10), number(night.p90), number(night.observed));
+    format!("{date}  chance {chance:3.0} %  lowest {lowest:>8} ({p10} to {p90})  observed {observed:>5}")
+}
+
+fn score_lines(station: StationId, score: &Score, shown: Shown) -> [String; 3] {
+    let of = |value: Option<f64>, digits: usize| {
+        value.map_or("–".to_owned(), |value| format!("{value:.digits$}"))
+    };
+    let kelvin = |value: Option<f64>| match shown.units {
+        Units::Metric => format!("{} K", of(value, 2)),
+        Units::Us => format!("{} °F", of(value.map(|kelvin| kelvin * 9.0 / 5.0), 2)),
+    };
+    [
+        format!(
+            "{BOLD}{station}{BOLD:#}  {} nights, {} at or below {}: {} warned of, {} missed, {} false warnings",
+            score.nights,
+            score.frosts,
+            shown.units.degrees(shown.limit_c),
+            score.hits,
+            score.misses,
+            score.false_alarms
+        ),
+        format!(
+            "  lowest temperature: error {} (root mean square), bias {}",
+            kelvin(score.rmse),
+            kelvin(score.bias)
+        ),
+        format!(
+            "  chance: Brier score {}; skill {} over the 14 nights before, {} over \"as last night\"",
+            of(score.brier, 4),
+            of(score.skill_climatology, 2),
+            of(score.skill_persistence, 2)
+        ),
+    ]
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::noaa::Date;
+
+    #[test]
+    fn a_night_and_its_scores_are_in_the_units_that_were_asked_for() {
+        let station = StationId::parse(b"USW00003192").unwrap();
+        let night = ScoredNight {
+            station,
+            night: Date::new(2013, 1, 3).unwrap(),
+            issued_at: 0,
+            chance: 0.62,
+            p10: -4.4,
+            p50: -2.6,
+            p90: -0.9,
+            observed: -3.0,
+            is_frost: true,
+            climatology: 0.5,
+            persistence: 1.0,
+        };
+        assert_eq!(
+            night_line(&night, Units::Metric),
+            "2013-01-03  chance  62 %  lowest  -2.6 °C (-4.4 to -0.9)  observed  -3.0"
+        );
+        assert_eq!(
+            night_line(&night, Units::Us),
+            "2013-01-03  chance  62 %  lowest    27 °F (24 to 30)  observed    27"
+        );
+        let nights = [night];
+        let lines = |units| {
+            let shown = Shown { limit_c: -2.0, warn_from: 0.3, nights: false, units };
+            score_lines(station, &Score::of(nights.iter(), 0.3), shown).join("\n")
+        };
+        let (metric, us) = (lines(Units::Metric), lines(Units::Us));
+        assert!(metric.contains("at or below -2.0 °C: 1 warned of"), "{metric}");
+        assert!(metric.contains("error 0.40 K (root mean square), bias 0.40 K"), "{metric}");
+        assert!(us.contains("at or below 28 °F: 1 warned of"), "{us}");
+        assert!(us.contains("error 0.72 °F (root mean square), bias 0.72 °F"), "{us}");
+    }
 }

@@ -7,8 +7,8 @@ use serde_json::json;
 
 use super::super::output::BOLD;
 use super::super::{Common, Failed, output, topics};
-use super::clock::{Clock, chance, limit};
-use super::print::{Shown, print};
+use super::print::print;
+use super::scoring::Scoring;
 use crate::config::{Config, topic};
 use crate::outlook::{Issue, Ledger, ScoredNight, WarningSums};
 
@@ -25,15 +25,8 @@ station's third one on.";
 #[derive(Args)]
 #[command(after_help = EXAMPLES)]
 pub(super) struct ScoreArguments {
-    /// Which outlook of a night counts: the last one before this local standard time
-    #[arg(long, value_name = "HH:MM", default_value = "18:00")]
-    issued: Clock,
-    /// The limit, in °C or with its unit, as in 32F
-    #[arg(long, value_name = "LIMIT", default_value = "0.0", value_parser = limit, allow_hyphen_values = true)]
-    limit: f64,
-    /// From which chance on a night counts as warned of, 0 to 1
-    #[arg(long, value_name = "CHANCE", default_value_t = 0.3, value_parser = chance)]
-    chance: f64,
+    #[command(flatten)]
+    scoring: Scoring,
     /// Only the warnings of this rule
     #[arg(long, value_name = "ID")]
     rule: Option<String>,
@@ -44,11 +37,11 @@ pub(super) async fn score(common: &Common, arguments: &ScoreArguments) -> Result
     for logical in [topic::OUTLOOKS, topic::ALERTS] {
         topics::check_exists(&config, &config.topic(logical).name).await?;
     }
-    let ledger = read(&config, Issue { issued: arguments.issued.issued(), lag: 0 })?;
-    let shown = Shown { limit_c: arguments.limit, warn_from: arguments.chance, nights: false };
+    let ledger = read(&config, arguments.scoring.issue(0))?;
+    let shown = arguments.scoring.shown(false);
     let mut is_empty = true;
     for (station, tally) in ledger.stations() {
-        let nights: Vec<ScoredNight> = tally.nights(arguments.limit).collect();
+        let nights: Vec<ScoredNight> = tally.nights(shown.limit_c).collect();
         if !nights.is_empty() {
             is_empty = false;
             print(common, shown, station, &nights)?;

@@ -3,7 +3,9 @@
 mod apply;
 pub(super) mod at_start;
 mod backtest;
+mod backtest_report;
 mod check;
+mod history;
 mod moments;
 mod new;
 pub(super) mod source;
@@ -15,7 +17,8 @@ use clap::{Args, Subcommand};
 
 use super::{Common, Failed};
 
-pub(super) use backtest::{History, check_needs, date};
+pub(super) use backtest::{check_needs, date};
+pub(super) use history::History;
 
 const EXAMPLES: &str = "\
 Examples:

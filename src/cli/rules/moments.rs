@@ -118,7 +118,7 @@ fn try_them(
     let mut printed = Ok(());
     let stats = backtest::run_moments(hours, &rule_set, &setting, &mut |alert| {
         if asked.prints && printed.is_ok() {
-            printed = super::backtest::print_alert(common, alert);
+            printed = super::backtest_report::print_alert(common, alert);
         }
     });
     printed?;

@@ -366,5 +366,4 @@ impl Drop for Deliver {
 }
 
 #[cfg(test)]
-#[path = "deliver_tests.rs"]
 mod tests;

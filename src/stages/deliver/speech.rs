@@ -3,7 +3,7 @@
 use super::super::day_words;
 use super::super::notice::Notice;
 use super::super::segment::{fits_one_sms, plain_sms};
-use super::super::{Moment, Speech};
+use super::super::{Moment, Occasion, Speech};
 use crate::rules::{Channel, RuleSet, Subscriber, Transition, Units};
 
 /// The notice in the recipient's words for a channel. A rule's own text stays as it is; where it is too long for an SMS, that
@@ -25,13 +25,13 @@ pub(super) fn spoken(
     let units = wanted.or_else(|| Units::of_condition(&notice.when));
     let zone = subscriber.and_then(|subscriber| subscriber.timezone.as_deref());
     let place = notice.station_name.as_deref().unwrap_or(&notice.station);
-    let (transition, when) = (notice.transition, &notice.when);
     let sentence = match (moment, units) {
         (Some(moment), _) => {
             let speech = Speech::new(units.unwrap_or_default(), zone, moment.offset);
+            let occasion = Occasion { transition: notice.transition, moment, place, when: &notice.when };
             Some(match is_short {
-                true => speech.short_sentence(transition, moment, place, when, fits),
-                false => speech.sentence(transition, moment, place, when),
+                true => speech.short_sentence(occasion, fits),
+                false => speech.sentence(occasion),
             })
         }
         (None, Some(units)) => day_words::sentence(&notice, units),

@@ -73,7 +73,7 @@ pub fn run(seed: u64) {
     follower.report("forecasts");
 }
 
-/// A station in the United States, one in Norway and one in Chile.
+/// A station in the United States, one in Germany and one in Chile.
 fn watched(world: &World) -> Vec<Watched> {
     let chosen = [0, 4, 10].map(|index| &world.stations()[index]);
     let watched = chosen.map(|station| Watched {

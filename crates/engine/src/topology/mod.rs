@@ -34,7 +34,7 @@ impl StageId {
         Self(name)
     }
 
-    /// The name.
+    /// As it stands in groups, transactional ids, headers and metrics.
     pub const fn as_str(self) -> &'static str {
         self.0
     }
@@ -61,11 +61,11 @@ impl Serialize for StageId {
 /// A topic as it is to be in Kafka.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct TopicPlan {
-    /// Its name in Kafka, namespace included.
+    /// The name in Kafka, namespace included.
     pub name: String,
-    /// Its partitions.
+    /// How many partitions it is made with; it may have more by now.
     pub partitions: i32,
-    /// Its replication factor; `None`: the broker's default.
+    /// On how many brokers each record is kept; `None`: the broker's default.
     pub replication: Option<i32>,
     /// For how many days its records are kept; `None`: the broker's default, or for good where it is compacted.
     pub retention_days: Option<u32>,
@@ -91,7 +91,7 @@ impl TopicPlan {
         }
     }
 
-    /// Its `retention.ms`.
+    /// For how many milliseconds its records are kept; `None` as for `retention_days`.
     pub fn retention_ms(&self) -> Option<i64> {
         self.retention_days.map(|days| i64::from(days) * DAY_MS)
     }
@@ -120,7 +120,7 @@ pub type ProcessorFactory = Arc<dyn Fn() -> Box<dyn Processor> + Send + Sync>;
 /// A stage: a topic in, a processor, topics out. It has a consumer group of its own.
 #[derive(Clone)]
 pub struct Stage {
-    /// Its name.
+    /// Unique in the topology, and the same for good: offsets and state are found by it.
     pub id: StageId,
     /// What it reads. One task processes each partition.
     pub source: TopicPlan,
@@ -134,7 +134,7 @@ pub struct Stage {
     pub state_keys: Option<StateKeys>,
     /// What its processor counts beside the engine's own counters.
     pub counters: &'static [Counter],
-    /// See [`Traffic`].
+    /// What comes from its source, as a rule.
     pub traffic: Traffic,
     /// Whether somebody waits for its outputs: one that has come at the end of its partition is committed at once, instead
     /// of at the next interval.
@@ -145,7 +145,7 @@ pub struct Stage {
     pub kept_headers: &'static [&'static str],
     /// The tables that must have been read before its first record, by name.
     pub needs: &'static [&'static str],
-    /// See [`ProcessorFactory`].
+    /// Makes the processor of a partition: when it is assigned, and again after a failure.
     pub processor: ProcessorFactory,
 }
 
@@ -288,7 +288,7 @@ impl Topology {
         })
     }
 
-    /// The tables.
+    /// The tables, in the order in which they were added.
     pub fn tables(&self) -> &[TableSpec] {
         &self.tables
     }
@@ -306,7 +306,7 @@ impl Topology {
         self.positions.as_ref().filter(|_| !self.sources.is_empty())
     }
 
-    /// The sources.
+    /// The sources, in the order in which they were added. Whether a process polls them is decided where it starts.
     pub fn sources(&self) -> &[Source] {
         &self.sources
     }

@@ -1,5 +1,6 @@
 //! One source that this process polls: see [`crate::source`] for the protocol.
 
+use std::collections::HashMap;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -48,7 +49,8 @@ impl SourceTask {
         let stop = Arc::<AtomicBool>::default();
         let seen = Arc::clone(&stop);
         let work = move || {
-            Task { poller: (plan.source.poller)(), plan, stop: seen, delay: DELAY_FIRST }.run();
+            let topics = plan.source.sinks.iter().map(|(sink, topic)| (*sink, topic.name.clone())).collect();
+            Task { poller: (plan.source.poller)(), topics, plan, stop: seen, delay: DELAY_FIRST }.run();
         };
         let name = "source".to_owned();
         let thread = std::thread::Builder::new().name(name).spawn(work);
@@ -83,6 +85,8 @@ impl Drop for SourceTask {
 
 struct Task {
     plan: SourcePlan,
+    /// Where records go, by the names of sinks.
+    topics: HashMap<&'static str, String>,
     poller: Box<dyn Poller>,
     stop: Arc<AtomicBool>,
     delay: Duration,
@@ -183,15 +187,14 @@ impl Task {
     fn send(&self, producer: &Producer, batch: &Batch) -> Result<(), KafkaError> {
         let SourcePlan { source, positions, .. } = &self.plan;
         for SourceRecord { sink, key, value, headers, timestamp_ms } in &batch.records {
-            let topic = source.sinks.iter().find(|(name, _)| name == sink).map(|(_, topic)| topic);
-            let topic =
-                topic.ok_or_else(|| KafkaError::Fatal(format!("source {}: no sink {sink}", source.id)))?;
+            let unknown = || KafkaError::Fatal(format!("source {}: no sink {sink}", source.id));
+            let topic = self.topics.get(sink).ok_or_else(unknown)?;
             let headers: Vec<_> =
                 headers.iter().map(|(name, value)| ((*name).into(), Some(value.clone()))).collect();
             producer.send(&Outgoing {
                 headers: &headers,
                 timestamp_ms: *timestamp_ms,
-                ..Outgoing::keyed(&topic.name, key, value)
+                ..Outgoing::keyed(topic, key, value)
             })?;
         }
         for (key, value) in &batch.changes {

@@ -188,27 +188,16 @@ impl Task {
         let muted = record.offset < self.muted_below;
         self.counts[Counter::RECORDS_IN] += u64::from(!muted);
         self.collector.drop_dead_letters(self.again_below.is_some_and(|end| record.offset < end));
-        let mut context = Context {
-            store: &mut self.store,
-            collector: &mut self.collector,
-            counts: &mut self.counts,
-            now_ms,
-            muted,
-            stage: self.plan.stage,
-        };
         // A record that brings the processor down is one dead letter, not a dead partition. But where one
         // after the other does, it is not the records.
-        let outcome = catch_unwind(AssertUnwindSafe(|| self.processor.process(record, &mut context)));
-        match outcome {
-            Ok(result) => {
-                result?;
-                self.panics_in_a_row = 0;
-            }
-            Err(_) => {
+        let has_panicked = self.with_processor(now_ms, muted, |processor, context| {
+            let outcome = catch_unwind(AssertUnwindSafe(|| processor.process(record, context)));
+            if outcome.is_err() {
                 context.reject(record, "the processor panicked on this record");
-                self.panics_in_a_row += 1;
             }
-        }
+            outcome.map_or(Ok(true), |result| result.map(|()| false))
+        })?;
+        self.panics_in_a_row = if has_panicked { self.panics_in_a_row + 1 } else { 0 };
         self.collector.drop_dead_letters(false);
         if self.panics_in_a_row > PANICS_MAX {
             let place = format!("{}/{}@{}", record.topic, record.partition, record.offset);
@@ -239,29 +228,24 @@ impl Task {
         if !is_due || self.is_settled {
             return Ok(());
         }
-        self.with_processor(now_ms, |processor, context| processor.punctuate(context))?;
+        self.with_processor(now_ms, false, |processor, context| processor.punctuate(context))?;
         self.is_settled = true;
         Ok(())
     }
 
     fn processor_turn(&mut self, now_ms: i64) -> Result<(), Failure> {
-        self.with_processor(now_ms, |processor, context| processor.turn(context))
+        self.with_processor(now_ms, false, |processor, context| processor.turn(context))
     }
 
-    /// Lets the processor work without a record.
-    fn with_processor(
+    /// Lets the processor work.
+    fn with_processor<R>(
         &mut self,
         now_ms: i64,
-        work: impl FnOnce(&mut dyn Processor, &mut Context<'_>) -> Result<(), StateError>,
-    ) -> Result<(), Failure> {
-        let mut context = Context {
-            store: &mut self.store,
-            collector: &mut self.collector,
-            counts: &mut self.counts,
-            now_ms,
-            muted: false,
-            stage: self.plan.stage,
-        };
-        Ok(work(&mut *self.processor, &mut context)?)
+        muted: bool,
+        work: impl FnOnce(&mut dyn Processor, &mut Context<'_>) -> Result<R, StateError>,
+    ) -> Result<R, Failure> {
+        let Self { processor, store, collector, counts, plan, .. } = self;
+        let mut context = Context { muted, ..Context::new(plan.stage, now_ms, store, collector, counts) };
+        Ok(work(&mut **processor, &mut context)?)
     }
 }

@@ -7,9 +7,9 @@
 //! | volunteers | PRCP SNOW SNWD | silent on 8 %, never a temperature |
 //! | weather services | TMAX TMIN PRCP TAVG, SNWD if snow lies | no TMIN on 15 %, no TMAX on 10 % |
 
+use super::day::DayWeather;
 use super::random::Random;
 use super::station::{Network, Synthetic};
-use super::weather::Weather;
 use crate::noaa::{Date, Element, Reading};
 
 /// Share of station-days with a reading that failed NOAA's quality control: about one line in 700.
@@ -30,7 +30,7 @@ impl Report<'_> {
         &mut self.readings[last]
     }
 
-    fn precipitation(&mut self, weather: &Weather, random: &mut Random) {
+    fn precipitation(&mut self, weather: &DayWeather, random: &mut Random) {
         let is_trace = weather.water == 0 && random.share() < TRACE_SHARE;
         let reading = self.add(Element::PRCP, weather.water);
         if is_trace {
@@ -39,7 +39,7 @@ impl Report<'_> {
     }
 
     /// The mean of hourly values, which lies a little off the middle of the extremes.
-    fn average(&mut self, weather: &Weather, random: &mut Random) {
+    fn average(&mut self, weather: &DayWeather, random: &mut Random) {
         let off = f64::from(weather.max - weather.min) * 0.2 * (random.share() - 0.5);
         let reading = self.add(Element::TAVG, i32::midpoint(weather.max, weather.min) + off as i32);
         (reading.measurement_flag, reading.source_flag) = (b'H', b'S');
@@ -50,7 +50,7 @@ impl Report<'_> {
 pub(super) fn report(
     station: &Synthetic,
     date: Date,
-    weather: &Weather,
+    weather: &DayWeather,
     random: &mut Random,
     readings: &mut Vec<Reading>,
 ) {
@@ -92,7 +92,7 @@ fn source_flag(network: Network) -> u8 {
     }
 }
 
-fn airport(out: &mut Report<'_>, has_average: bool, weather: &Weather, random: &mut Random) {
+fn airport(out: &mut Report<'_>, has_average: bool, weather: &DayWeather, random: &mut Random) {
     out.add(Element::TMAX, weather.max);
     if random.share() >= 0.003 {
         out.add(Element::TMIN, weather.min);
@@ -105,7 +105,7 @@ fn airport(out: &mut Report<'_>, has_average: bool, weather: &Weather, random: &
     }
 }
 
-fn cooperative(out: &mut Report<'_>, hour: u16, weather: &Weather, random: &mut Random) {
+fn cooperative(out: &mut Report<'_>, hour: u16, weather: &DayWeather, random: &mut Random) {
     let gap = random.share();
     if gap < 0.01 {
         return;
@@ -125,7 +125,7 @@ fn cooperative(out: &mut Report<'_>, hour: u16, weather: &Weather, random: &mut 
     out.add(Element::SNWD, weather.snow_depth);
 }
 
-fn service(out: &mut Report<'_>, weather: &Weather, random: &mut Random) {
+fn service(out: &mut Report<'_>, weather: &DayWeather, random: &mut Random) {
     if random.share() >= 0.10 {
         out.add(Element::TMAX, weather.max);
     }

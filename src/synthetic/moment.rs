@@ -2,47 +2,79 @@
 //!
 //! A day runs from the morning's minimum at 6 to the next one at 30 o'clock by the local sun, with its maximum at 15. The three
 //! values are drawn, and the curve between them is given: half a cosine up, cooling that slows down. Clear nights cool
-//! much more than cloudy ones, so that frost comes in some of them.
+//! much more than cloudy ones, so that frost comes in some of them. Any moment can be asked, without those before it.
 
-use super::noise::{hash, smooth, swing};
+use super::climate::{Climate, season};
+use super::random::{Random, hash, smooth, swing};
+use super::real::RealPlace;
 use crate::noaa::Location;
 
 const HOUR: f64 = 3_600.0;
 const DAY: f64 = 86_400.0;
-const YEAR: f64 = 365.242_5 * DAY;
+/// Days of a year, on average since 1970.
+const YEAR_DAYS: f64 = 365.242_5;
 /// The hours of minimum and maximum by the local sun.
 const MORNING: f64 = 6.0;
 const AFTERNOON: f64 = 15.0;
 
 /// A place with weather of its own.
 #[derive(Debug, Clone, Copy, PartialEq)]
-pub(super) struct Place {
+pub(crate) struct Place {
     key: u64,
-    pub(super) location: Location,
-    pub(super) elevation_m: f64,
+    pub(crate) location: Location,
+    pub(crate) elevation_m: f64,
+    climate: Climate,
 }
 
 /// What instruments show.
 #[derive(Debug, Clone, Copy, PartialEq)]
-pub(super) struct Weather {
-    pub(super) temperature_c: f64,
-    pub(super) dew_point_c: f64,
-    pub(super) wind_m_s: f64,
+pub(crate) struct Weather {
+    pub(crate) temperature_c: f64,
+    pub(crate) dew_point_c: f64,
+    pub(crate) wind_m_s: f64,
     /// Where the wind comes from, in tens of degrees, 1 to 36.
-    pub(super) wind_tens: u32,
+    pub(crate) wind_tens: u32,
     /// 0 to 8.
-    pub(super) cloud_oktas: u8,
-    pub(super) pressure_hpa: f64,
+    pub(crate) cloud_oktas: u8,
+    pub(crate) pressure_hpa: f64,
 }
 
 impl Place {
     /// A place whose weather is drawn from the seed and a name.
-    pub(super) fn new(seed: u64, name: &str, location: Location, elevation_m: f64) -> Self {
-        Self { key: seed ^ hash(name.as_bytes()), location, elevation_m }
+    pub(super) fn new(
+        seed: u64,
+        name: &str,
+        (location, elevation_m): (Location, f64),
+        climate: Climate,
+    ) -> Self {
+        Self { key: seed ^ hash(name.as_bytes()), location, elevation_m, climate }
+    }
+
+    /// A real place, with weather that the seed draws.
+    pub(crate) fn real(seed: u64, place: &RealPlace) -> Self {
+        let station = &place.station;
+        let position = (station.location, station.elevation.unwrap_or_default());
+        Self::new(seed, station.id.as_str(), position, place.climate)
+    }
+
+    /// The same place in air that is so many K colder.
+    pub(crate) fn colder(mut self, kelvin: f64) -> Self {
+        self.climate.mean_c -= kelvin;
+        self
+    }
+
+    /// A place without a station, in a climate that is usual at its latitude.
+    pub(crate) fn unnamed(seed: u64, location: Location) -> Self {
+        const HEIGHT_M: f64 = 100.0;
+        const WET_DAYS: f64 = 0.3;
+        let name = format!("{:.1},{:.1}", location.lat, location.lon);
+        let mut random = Random::new(seed, hash(name.as_bytes()), 0);
+        let climate = Climate::of(location.lat, HEIGHT_M, WET_DAYS, &mut random);
+        Self::new(seed, &name, (location, HEIGHT_M), climate)
     }
 
     /// The weather at a time, in seconds since 1970.
-    pub(super) fn weather(&self, time: i64) -> Weather {
+    pub(crate) fn weather(&self, time: i64) -> Weather {
         let time = time as f64;
         let temperature_c = self.temperature_at(time);
         let cover = self.cover_at(time);
@@ -61,7 +93,7 @@ impl Place {
     }
 
     /// Air temperature, in °C.
-    pub(super) fn temperature_c(&self, time: i64) -> f64 {
+    pub(crate) fn temperature_c(&self, time: i64) -> f64 {
         self.temperature_at(time as f64)
     }
 
@@ -92,30 +124,28 @@ impl Place {
     }
 
     fn maximum(&self, day: f64) -> f64 {
-        let clear = 1.0 - self.cover_at(self.time_of(day, AFTERNOON));
-        self.base(self.time_of(day, AFTERNOON)) + 1.5 + 5.0 * clear
+        let at = self.time_of(day, AFTERNOON);
+        self.base(at) + self.climate.day_range_c * (0.1 + 0.35 * (1.0 - self.cover_at(at)))
     }
 
     /// The minimum of the night after a day.
     fn minimum(&self, day: f64) -> f64 {
         let clear = 1.0 - self.cover_at(self.time_of(day, 26.0));
-        self.base(self.time_of(day, 24.0 + MORNING)) - 1.0 - 8.5 * clear
+        self.base(self.time_of(day, 24.0 + MORNING)) - self.climate.day_range_c * (0.07 + 0.57 * clear)
     }
 
     /// The mean without the time of day.
     fn base(&self, time: f64) -> f64 {
-        let Location { lat, .. } = self.location;
-        let mean = 26.0 - 0.006_5 * lat * lat - 0.005_5 * self.elevation_m;
-        let season = std::f64::consts::TAU * (time / YEAR - 20.0 / 365.0);
-        let winter = (0.24 * lat).clamp(-12.0, 12.0) * season.cos();
-        mean - winter
+        self.climate.mean_c
+            + self.climate.swing_c * season(1.0 + (time / DAY).rem_euclid(YEAR_DAYS))
             + 5.0 * swing(self.key ^ 2, time / (4.0 * DAY))
             + 1.5 * swing(self.key ^ 3, time / (1.1 * DAY))
     }
 
-    /// The share of the sky that is covered: mostly nearly clear or nearly covered.
+    /// The share of the sky that is covered: mostly nearly clear or nearly covered, and more where it often rains.
     fn cover_at(&self, time: f64) -> f64 {
-        (0.45 + 0.95 * swing(self.key ^ 4, time / (0.7 * DAY))).clamp(0.0, 1.0)
+        let usual = 0.35 + 0.7 * self.climate.wet_days;
+        (usual + 0.95 * swing(self.key ^ 4, time / (0.7 * DAY))).clamp(0.0, 1.0)
     }
 }
 
@@ -123,8 +153,13 @@ impl Place {
 mod tests {
     use super::*;
 
+    fn at(lat: f64, lon: f64) -> Place {
+        let climate = Climate::of(lat, 400.0, 0.13, &mut Random::new(1, 0, 0));
+        Place::new(1, "somewhere", (Location { lat, lon }, 400.0), climate)
+    }
+
     fn arizona() -> Place {
-        Place::new(1, "somewhere", Location { lat: 33.5, lon: -112.0 }, 400.0)
+        at(33.5, -112.0)
     }
 
     #[test]
@@ -156,7 +191,7 @@ mod tests {
 
     #[test]
     fn places_differ_and_the_south_has_its_winter_in_july() {
-        let south = Place::new(1, "somewhere", Location { lat: -34.0, lon: -71.0 }, 400.0);
+        let south = at(-34.0, -71.0);
         let mean = |place: Place, day: i64| {
             (0..720).map(|hour| place.temperature_c(day * 86_400 + hour * 3_600)).sum::<f64>() / 720.0
         };

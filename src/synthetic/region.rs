@@ -120,6 +120,11 @@ impl Region {
         // Not reached: the shares add up to 1,000.
         &REGIONS[0]
     }
+
+    /// The region with this name: of a state or a province where there is one, else of a country.
+    pub(super) fn named(name: &str) -> Option<&'static Region> {
+        REGIONS.iter().find(|region| region.state.map_or(region.country, |(_, state)| state) == name)
+    }
 }
 
 #[cfg(test)]

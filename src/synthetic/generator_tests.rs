@@ -7,14 +7,21 @@ use frostline_engine::Sink;
 use frostline_engine::driver::TestDriver;
 
 use super::*;
-use crate::generate::{code_lists, inventory};
-use crate::noaa::{Codes, Element, Line, Station};
+use crate::noaa::{Codes, Element, Line as Parsed};
 use crate::stages;
 use crate::stages::count;
 use crate::stages::{Assemble, AssembleSettings, Enrich, Limits, StationIndex};
+use crate::synthetic::{UNKNOWN_STATION, code_lists, inventory};
 
 fn lines_settings() -> Settings {
-    Settings { seed: 2019, stations: 300, start: leap_eve(), days: 3, format: Format::Ghcn }
+    Settings {
+        seed: 2019,
+        places: Places::Invented(300),
+        start: leap_eve(),
+        days: 3,
+        format: Format::Ghcn,
+        oddities: false,
+    }
 }
 
 fn json_settings() -> Settings {
@@ -26,7 +33,7 @@ fn leap_eve() -> Date {
 }
 
 /// Everything that the settings give, each part with its station.
-fn parts(settings: Settings) -> Vec<(StationDay, String)> {
+fn parts(settings: Settings) -> Vec<(Appended, String)> {
     let mut generator = Generator::new(settings).unwrap();
     let mut parts = Vec::new();
     let mut out = Vec::new();
@@ -44,19 +51,19 @@ fn text(settings: Settings) -> String {
 
 fn readings(settings: Settings) -> Vec<Reading> {
     let reading = |line: &str| match Reading::parse(line.as_bytes()) {
-        Ok(Line::Reading(reading)) => reading,
+        Ok(Parsed::Reading(reading)) => reading,
         other => panic!("{line}: {other:?}"),
     };
     text(settings).lines().map(reading).collect()
 }
 
 /// The table as `stations import` fills it from the files that are written.
-fn imported() -> Arc<StationIndex> {
+fn imported(settings: &Settings) -> Arc<StationIndex> {
     let (countries, states) = code_lists();
     let codes = |list: &str| Codes::parse(list.as_bytes()).unwrap();
     let (countries, states) = (codes(&countries), codes(&states));
     let index = StationIndex::new(Compat::None);
-    for line in inventory(&lines_settings()).collect::<String>().lines() {
+    for line in inventory(settings).collect::<String>().lines() {
         index.insert(&Station::parse_line(line.as_bytes(), &countries, &states).unwrap());
     }
     Arc::new(index)
@@ -77,7 +84,7 @@ fn a_seed_gives_the_same_bytes() {
 fn more_days_and_stations_repeat_what_fewer_gave() {
     let more_days = text(Settings { days: 5, ..lines_settings() });
     assert!(more_days.starts_with(&text(lines_settings())));
-    let few = Settings { stations: 10, days: 1, ..lines_settings() };
+    let few = Settings { places: Places::Invented(10), days: 1, ..lines_settings() };
     assert!(text(lines_settings()).starts_with(&text(few)));
 }
 
@@ -120,14 +127,7 @@ fn the_weather_is_plausible_and_has_its_gaps() {
 
 #[test]
 fn documents_are_those_that_assemble_makes_of_the_lines() {
-    let settings = AssembleSettings {
-        settle_records: 1_000,
-        settle_ms: 1_000,
-        compat: Compat::None,
-        keep_failed_quality: false,
-    };
-    let assemble = Assemble::new(settings, imported(), Limits::default());
-    let mut driver = TestDriver::new(stages::ASSEMBLE, Box::new(assemble));
+    let mut driver = assemble(&lines_settings());
     let mut failed = 0;
     for (part, text) in parts(lines_settings()) {
         for line in text.lines() {
@@ -153,7 +153,7 @@ fn documents_are_those_that_assemble_makes_of_the_lines() {
 
 #[test]
 fn enrich_would_write_the_same_documents() {
-    let stations = imported();
+    let stations = imported(&lines_settings());
     let mut driver =
         TestDriver::new(stages::ENRICH, Box::new(Enrich::new(Arc::clone(&stations), Limits::default())));
     let mut expected = Vec::new();
@@ -172,12 +172,99 @@ fn enrich_would_write_the_same_documents() {
 #[test]
 fn settings_have_limits() {
     let error = |settings| Generator::new(settings).err();
-    assert_eq!(error(Settings { stations: 0, ..lines_settings() }), Some(SettingsError::Stations));
-    assert_eq!(error(Settings { stations: 10_000_001, ..lines_settings() }), Some(SettingsError::Stations));
+    for places in [Places::Invented(0), Places::Invented(10_000_001)] {
+        assert_eq!(error(Settings { places, ..lines_settings() }), Some(SettingsError::Stations));
+    }
+    assert_eq!(error(Settings { oddities: true, ..json_settings() }), Some(SettingsError::Oddities));
     assert_eq!(error(Settings { days: 0, ..lines_settings() }), Some(SettingsError::Days));
     assert_eq!(error(Settings { days: 3_000_000, ..lines_settings() }), Some(SettingsError::Days));
     assert_eq!(error(Settings { days: u32::MAX, ..lines_settings() }), Some(SettingsError::Days));
-    let last_of_all =
-        Settings { start: Date::new(9999, 12, 31).unwrap(), days: 1, stations: 2, ..lines_settings() };
+    let last_of_all = Settings { start: Date::new(9999, 12, 31).unwrap(), days: 1, ..lines_settings() };
     assert!(text(last_of_all).contains(",99991231,"));
+}
+
+/// A year of the real places, with all oddities.
+fn odd_year() -> Settings {
+    let start = Date::new(2024, 1, 1).unwrap();
+    Settings { places: Places::Real, start, days: 366, oddities: true, ..lines_settings() }
+}
+
+fn assemble(settings: &Settings) -> TestDriver {
+    let assemble = AssembleSettings {
+        settle_records: 1_000,
+        settle_ms: 1_000,
+        compat: Compat::None,
+        keep_failed_quality: false,
+    };
+    let assemble = Assemble::new(assemble, imported(settings), Limits::default());
+    TestDriver::new(stages::ASSEMBLE, Box::new(assemble))
+}
+
+#[test]
+fn bad_lines_are_the_ones_that_become_dead_letters() {
+    let mut driver = assemble(&odd_year());
+    let mut generator = Generator::new(odd_year()).unwrap();
+    let (mut lines, mut failed, mut out) = (0, 0, Vec::new());
+    while let Some(part) = generator.append_next(&mut out) {
+        driver.pipe(part.station.as_str(), std::str::from_utf8(&out).unwrap().trim_end()).unwrap();
+        (lines, failed) = (lines + part.records, failed + part.failed_quality);
+        out.clear();
+    }
+    assert!((90_000..140_000).contains(&lines), "{lines} lines");
+    assert!((7..=15).contains(&generator.bad_lines()), "{}", generator.bad_lines());
+    assert_eq!(driver.counts[count::DEAD_LETTERS], generator.bad_lines());
+    assert_eq!((driver.counts[count::FAILED_QUALITY], driver.counts[count::DUPLICATES]), (failed, 0));
+}
+
+#[test]
+fn oddities_happen_but_seldom() {
+    let lines: Vec<String> = text(odd_year()).lines().map(str::to_owned).collect();
+    let field = |line: &String, index: usize| line.split(',').nth(index).unwrap_or_default().to_owned();
+    let count = |is_odd: &dyn Fn(&String) -> bool| lines.iter().filter(|line| is_odd(line)).count();
+    assert!((2..30).contains(&lines.windows(2).filter(|pair| pair[0] == pair[1]).count()));
+    assert!((3..8).contains(&count(&|line| line.starts_with(UNKNOWN_STATION))));
+    assert!((100..2_000).contains(&count(&|line| field(line, 4) == "T")));
+    assert_eq!(count(&|line| line == "USC00027716,20240615,TMIN,-44,,S,7,"), 1);
+    // A station's lines of a day stand together, but where they are split, and around the leap day.
+    let places: Vec<(String, String)> = lines.iter().map(|line| (field(line, 0), field(line, 1))).collect();
+    let mut runs = places.clone();
+    runs.dedup();
+    let around = |date: &str| ["20240228", "20240229"].contains(&date);
+    let of_leap_day = runs.iter().filter(|(_, date)| around(date)).count();
+    runs.retain(|(_, date)| !around(date));
+    let all = runs.len();
+    runs.sort_unstable();
+    runs.dedup();
+    assert!((5..40).contains(&(all - runs.len())), "{} split", all - runs.len());
+    assert!(of_leap_day > 150, "{of_leap_day} runs");
+    let backwards = places.windows(2).filter(|pair| pair[0].1 > pair[1].1).count();
+    assert!((40..200).contains(&backwards), "{backwards} times back");
+}
+
+#[test]
+fn days_come_one_by_one_or_line_by_line() {
+    for settings in [lines_settings(), Settings { days: 90, ..odd_year() }] {
+        let mut generator = Generator::new(settings).unwrap();
+        let mut days = Vec::new();
+        while let Some(date) = generator.date() {
+            days.push((date, generator.next_day()));
+        }
+        let of_days: String =
+            days.iter().flat_map(|(_, lines)| lines).map(|line| line.text.clone() + "\n").collect();
+        assert_eq!(of_days, text(settings));
+        assert!(generator.next_day().is_empty());
+        // Only oddities give the leap day together with its eve.
+        let dates: Vec<Date> = days.iter().map(|(date, _)| *date).collect();
+        assert_eq!(dates.contains(&Date::new(2024, 2, 29).unwrap()), !settings.oddities);
+    }
+}
+
+#[test]
+fn the_main_station_of_the_demo_is_below_and_above_ten_degrees() {
+    let lines = text(Settings { oddities: false, ..odd_year() });
+    let minima =
+        lines.lines().filter(|line| line.starts_with("USW00003192,") && line[21..].starts_with("TMIN"));
+    let minima = minima.map(|line| line.split(',').nth(3).unwrap().parse::<i32>().unwrap());
+    let (cold, warm): (Vec<i32>, Vec<i32>) = minima.partition(|tenths| *tenths <= 100);
+    assert!(cold.len() > 40 && warm.len() > 150, "{} cold, {} warm", cold.len(), warm.len());
 }

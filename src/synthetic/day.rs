@@ -1,8 +1,7 @@
-//! The invented weather of one station: a season, and days that remember the day before.
+//! The weather of one station by days, which remember the day before: what the generator of lines goes through.
 
+use super::climate::Climate;
 use super::random::Random;
-use super::region::Region;
-use crate::noaa::Date;
 
 /// How much of a day's deviation from the season is left on the next: makes spells of about four days.
 const MEMORY: f64 = 0.78;
@@ -10,26 +9,8 @@ const MEMORY: f64 = 0.78;
 const NEWS: f64 = 0.625_78;
 /// The same for rain: a wet day makes the next more likely wet.
 const WET_MEMORY: f64 = 0.35;
-/// Coldest day of the year in the north, counted from 1 January.
-const COLDEST_DAY: f64 = 17.0;
-/// Air this much higher is colder by one degree, in metres.
-const METRES_PER_DEGREE: f64 = 160.0;
-
-/// What is usual at a station. Temperatures in °C.
-pub(super) struct Climate {
-    /// Annual mean.
-    mean_c: f64,
-    /// Half of the difference between the warmest and the coldest time of the year; negative in the south,
-    /// where the seasons are reversed.
-    swing_c: f64,
-    /// Difference between the day's maximum and minimum.
-    day_range_c: f64,
-    /// Share of days with rain or snow, 0 to 1.
-    wet_days: f64,
-}
 
 /// What one day hands to the next.
-#[derive(Default)]
 pub(super) struct Yesterday {
     /// Deviation from the season, in standard deviations.
     deviation: f64,
@@ -38,7 +19,7 @@ pub(super) struct Yesterday {
 }
 
 /// What happened at a station on one day, in the units of GHCN-Daily.
-pub(super) struct Weather {
+pub(super) struct DayWeather {
     /// Tenths of a degree Celsius.
     pub(super) max: i32,
     /// Tenths of a degree Celsius.
@@ -53,32 +34,6 @@ pub(super) struct Weather {
     pub(super) wind: i32,
 }
 
-impl Climate {
-    /// The climate of a place: latitude in degrees, height in metres.
-    pub(super) fn of(region: &Region, latitude: f64, height_m: f64, random: &mut Random) -> Self {
-        let from_equator = latitude.abs();
-        let sea_level_c = 28.0 - 0.0075 * from_equator * from_equator;
-        let swing_c = (1.0 + 0.27 * from_equator) * (0.75 + 0.4 * random.share());
-        Self {
-            mean_c: sea_level_c - height_m / METRES_PER_DEGREE + random.normal(),
-            swing_c: if latitude < 0.0 { -swing_c } else { swing_c },
-            // Under a dry sky days are hot and nights cold.
-            day_range_c: 15.0 - 14.0 * region.wet_days + 3.0 * random.share(),
-            wet_days: region.wet_days * (0.8 + 0.4 * random.share()),
-        }
-    }
-}
-
-/// How far the northern year has come: -1 in the depth of winter, 1 at the height of summer.
-pub(super) fn northern_season(date: Date) -> f64 {
-    let new_year = Date::new(date.year(), 1, 1).unwrap_or(date);
-    let day_of_year = f64::from(date.days_since_1970() - new_year.days_since_1970() + 1);
-    let from_winter = (day_of_year - COLDEST_DAY).rem_euclid(365.25) / 365.25;
-    // 0 in winter, 1 half a year later, rounded off at both: close to a cosine, and the same everywhere.
-    let warmth = 1.0 - (2.0 * from_winter - 1.0).abs();
-    2.0 * warmth * warmth * (3.0 - 2.0 * warmth) - 1.0
-}
-
 impl Yesterday {
     /// Starts in the middle of some spell, so that the first days are not all average. No snow lies yet.
     pub(super) fn new(random: &mut Random) -> Self {
@@ -86,7 +41,7 @@ impl Yesterday {
     }
 
     /// Moves one day on.
-    pub(super) fn advance(&mut self, climate: &Climate, season: f64, random: &mut Random) -> Weather {
+    pub(super) fn advance(&mut self, climate: &Climate, season: f64, random: &mut Random) -> DayWeather {
         self.deviation = MEMORY * self.deviation + NEWS * random.normal();
         let wet_chance = climate.wet_days * (1.0 - WET_MEMORY) + if self.is_wet { WET_MEMORY } else { 0.0 };
         self.is_wet = random.share() < wet_chance;
@@ -101,7 +56,7 @@ impl Yesterday {
         let water_mm = if self.is_wet { wet_day_mm(mean_c, random) } else { 0.0 };
         let fresh_snow_mm = if mean_c < 1.0 { 10.0 * water_mm } else { 0.0 };
         self.snow_depth_mm = settled_mm(self.snow_depth_mm, mean_c) + fresh_snow_mm;
-        Weather {
+        DayWeather {
             max: whole(10.0 * (mean_c + half_range_c)),
             min: whole(10.0 * (mean_c - half_range_c)),
             water: whole(10.0 * water_mm),
@@ -133,29 +88,19 @@ fn whole(value: f64) -> i32 {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::noaa::Date;
+    use crate::synthetic::climate::northern_season;
 
-    fn season(month: u8, day: u8) -> f64 {
-        northern_season(Date::new(2023, month, day).unwrap())
-    }
-
-    #[test]
-    fn the_year_goes_up_and_down_smoothly() {
-        assert!(season(1, 17) < -0.999 && season(7, 18) > 0.999);
-        assert!(season(4, 17).abs() < 0.1 && season(10, 17).abs() < 0.1);
-        assert!((season(12, 31) - season(1, 1)).abs() < 0.01);
-    }
-
-    fn year(latitude: f64) -> Vec<Weather> {
-        let region = Region::of(0);
+    fn year(latitude: f64) -> Vec<DayWeather> {
         let mut random = Random::new(1, 0, 0);
-        let climate = Climate::of(region, latitude, 100.0, &mut random);
+        let climate = Climate::of(latitude, 100.0, 0.25, &mut random);
         let mut yesterday = Yesterday::new(&mut random);
         let start = Date::new(2023, 1, 1).unwrap().days_since_1970();
         let seasons = (0..365).map(|day| northern_season(Date::from_days_since_1970(start + day).unwrap()));
         seasons.map(|season| yesterday.advance(&climate, season, &mut random)).collect()
     }
 
-    fn mean_min(days: &[Weather]) -> i32 {
+    fn mean_min(days: &[DayWeather]) -> i32 {
         days.iter().map(|day| day.min).sum::<i32>() / i32::try_from(days.len()).unwrap()
     }
 

@@ -1,13 +1,46 @@
-//! When an outlook is issued, and from which chance on a night is warned of.
+//! How nights are scored and shown: the options that `outlook backtest` and `outlook score` have in common.
 
 use std::str::FromStr;
 
+use clap::Args;
+
+use super::super::units::UnitsArgument;
+use super::print::Shown;
 use crate::hourly::HOUR;
+use crate::outlook::Issue;
 use crate::rules::Unit;
+
+/// See the module's description.
+#[derive(Args)]
+pub(super) struct Scoring {
+    /// Which outlook of a night counts: the last one before this local standard time
+    #[arg(long, value_name = "HH:MM", default_value = "18:00")]
+    issued: Clock,
+    /// The limit, in °C or with its unit, as in 32F
+    #[arg(long, value_name = "LIMIT", default_value = "0.0", value_parser = limit, allow_hyphen_values = true)]
+    pub(super) limit: f64,
+    /// From which chance on a night is warned of, 0 to 1
+    #[arg(long, value_name = "CHANCE", default_value_t = 0.3, value_parser = chance)]
+    chance: f64,
+    #[command(flatten)]
+    units: UnitsArgument,
+}
+
+impl Scoring {
+    /// The outlook that counts, where observations are known so many minutes late.
+    pub(super) fn issue(&self, lag_minutes: u16) -> Issue {
+        Issue { issued: self.issued.issued(), lag: i64::from(lag_minutes) * 60 }
+    }
+
+    /// What is printed, with each night if these are asked for.
+    pub(super) fn shown(&self, nights: bool) -> Shown {
+        Shown { limit_c: self.limit, warn_from: self.chance, nights, units: self.units.units() }
+    }
+}
 
 /// A time of the day.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Clock {
+struct Clock {
     minutes: i64,
 }
 
@@ -28,14 +61,14 @@ impl FromStr for Clock {
 
 impl Clock {
     /// Seconds after the midnight before the evening: what comes before noon is on the next day.
-    pub(super) fn issued(self) -> i64 {
+    fn issued(self) -> i64 {
         let seconds = self.minutes * 60;
         if seconds < 12 * HOUR { seconds + 24 * HOUR } else { seconds }
     }
 }
 
 /// Reads a limit of the command line: in °C, or with its unit, as in `32F`.
-pub(super) fn limit(text: &str) -> Result<f64, String> {
+fn limit(text: &str) -> Result<f64, String> {
     let text = text.trim();
     let (number, is_fahrenheit) = match text.strip_suffix(['F', 'f']) {
         Some(number) => (number, true),
@@ -50,7 +83,7 @@ pub(super) fn limit(text: &str) -> Result<f64, String> {
 }
 
 /// Reads a chance of the command line.
-pub(super) fn chance(text: &str) -> Result<f64, String> {
+fn chance(text: &str) -> Result<f64, String> {
     let found = text.parse::<f64>().ok().filter(|chance| (0.0..=1.0).contains(chance));
     found.ok_or_else(|| "expected a chance between 0 and 1, as in 0.3".to_owned())
 }

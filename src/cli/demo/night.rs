@@ -1,0 +1,67 @@
+//! The hours before, in and after the demo's night with frost.
+
+use std::ops::Range;
+
+use crate::hourly::{HOUR, Hour};
+use crate::noaa::Station;
+use crate::synthetic::{Place, RealPlace, real_places};
+
+/// With this seed the last night is clear and dry.
+const SEED: u64 = 352;
+/// Cold air comes at noon before it, in K: it seldom freezes at the station without.
+const COLDER_K: f64 = 5.0;
+/// Midnight before the first day, 1 November 2024 in Arizona, in seconds since 1970.
+const BEGIN: i64 = 1_730_444_400;
+/// Days before the night of frost: the model learns from them.
+const DAYS: i64 = 45;
+/// The hour of the last day from which on the night is shown: noon.
+const NOON: i64 = DAYS * 24 + 13;
+
+/// SCOTTSDALE MUNI AP.
+fn place() -> &'static RealPlace {
+    &real_places()[0]
+}
+
+/// The station of the hours.
+pub(super) fn station() -> &'static Station {
+    &place().station
+}
+
+/// All hours up to noon of the day before the frost.
+pub(super) fn hours_before() -> impl Iterator<Item = Hour> {
+    hours(Place::real(SEED, place()), 0..NOON)
+}
+
+/// From then to the next noon: an evening, a night with frost, a morning.
+pub(super) fn hours_of_frost() -> impl Iterator<Item = Hour> {
+    hours(Place::real(SEED, place()).colder(COLDER_K), NOON..NOON + 24)
+}
+
+fn hours(place: Place, numbers: Range<i64>) -> impl Iterator<Item = Hour> {
+    let tenths = |value: f64| (value * 10.0).round() / 10.0;
+    numbers.map(move |number| {
+        let time = BEGIN + number * HOUR;
+        let weather = place.weather(time);
+        Hour {
+            dew_point_c: Some(tenths(weather.dew_point_c)),
+            wind_m_s: Some(tenths(weather.wind_m_s)),
+            ..Hour::new(station().id, time, tenths(weather.temperature_c))
+        }
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_the_last_night_has_frost() {
+        assert_eq!(station().name, "SCOTTSDALE MUNI AP");
+        let lowest = |hours: &mut dyn Iterator<Item = Hour>| {
+            hours.map(|hour| hour.temperature_c).fold(f64::INFINITY, f64::min)
+        };
+        let (before, frost) = (lowest(&mut hours_before()), lowest(&mut hours_of_frost()));
+        assert!(before > 0.5 && (-3.0..-2.0).contains(&frost), "{before} and {frost}: look for another seed");
+        assert_eq!((hours_before().count(), hours_of_frost().count()), (45 * 24 + 13, 24));
+    }
+}

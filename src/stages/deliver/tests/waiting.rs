@@ -1,0 +1,123 @@
+//! What waits: for the morning, for the next hour, and for a server that asks for time.
+
+use super::*;
+
+#[test]
+fn quiet_hours_hold_people_back_but_not_what_is_critical() {
+    let mut bench = Bench::new(without_sms);
+    // 23:00.
+    bench.driver.now_ms += 11 * 60 * MINUTE_MS;
+    bench.tell("subscriber/anna", "a");
+    bench.tell("subscriber/barn", "b");
+    bench.later(MINUTE_MS);
+    assert_eq!(bench.handed_out(), [(Channel::Webhook, vec!["b".to_owned()])], "machines do not sleep");
+    bench.reply_all(&Reply::Sent(String::new()));
+    bench.later(0);
+    bench
+        .driver
+        .pipe("subscriber/anna", &Bench::notice("subscriber/anna", "c", "critical", "2026-01-01"))
+        .unwrap();
+    bench.later(10_000);
+    assert_eq!(bench.handed_out(), [(Channel::Email, vec!["a".to_owned(), "c".to_owned()])]);
+    bench.reply_all(&Reply::Sent(String::new()));
+    bench.tell("subscriber/anna", "d");
+    bench.later(60 * MINUTE_MS);
+    bench.restart();
+    bench.later(5 * 60 * MINUTE_MS);
+    assert!(bench.handed_out().is_empty());
+    bench.later(60 * MINUTE_MS);
+    assert_eq!(bench.handed_out(), [(Channel::Email, vec!["d".to_owned()])], "in the morning");
+}
+
+#[test]
+fn too_many_messages_become_fewer() {
+    let mut bench = Bench::new(|settings| {
+        without_sms(settings);
+        settings.per_hour = 2;
+    });
+    for alert in ["a", "b", "c", "d"] {
+        bench.tell("subscriber/anna", alert);
+        bench.later(MINUTE_MS);
+        let sent = bench.reply_all(&Reply::Sent(String::new()));
+        assert_eq!(sent.len(), usize::from(matches!(alert, "a" | "b")));
+    }
+    bench.later(57 * MINUTE_MS);
+    assert_eq!(bench.handed_out(), [(Channel::Email, vec!["c".to_owned(), "d".to_owned()])]);
+    bench.reply_all(&Reply::Sent(String::new()));
+    bench
+        .driver
+        .pipe("subscriber/anna", &Bench::notice("subscriber/anna", "e", "critical", "2026-01-01"))
+        .unwrap();
+    bench.later(10_000);
+    assert_eq!(bench.handed_out().len(), 1, "what is critical is never too much");
+}
+
+#[test]
+fn a_critical_notice_that_joins_a_held_message_is_not_held_again_by_a_restart() {
+    let mut bench = Bench::new(without_sms);
+    bench.driver.now_ms += 11 * 60 * MINUTE_MS;
+    bench.tell("subscriber/anna", "a");
+    bench.later(MINUTE_MS);
+    bench
+        .driver
+        .pipe("subscriber/anna", &Bench::notice("subscriber/anna", "c", "critical", "2026-01-01"))
+        .unwrap();
+    bench.later(4_000);
+    bench.restart();
+    bench.later(10_000);
+    assert_eq!(bench.handed_out(), [(Channel::Email, vec!["a".to_owned(), "c".to_owned()])]);
+}
+
+#[test]
+fn a_failure_is_not_tried_again_in_the_night() {
+    let mut bench = Bench::new(without_sms);
+    // 21:59.
+    bench.driver.now_ms += 10 * 60 * MINUTE_MS - MINUTE_MS;
+    bench.tell("subscriber/anna", "a");
+    bench.later(10_000);
+    bench.reply_all(&Reply::Down("it is dead".into()));
+    bench.later(0);
+    bench.later(10 * MINUTE_MS);
+    bench.restart();
+    bench.later(7 * 60 * MINUTE_MS);
+    assert!(bench.handed_out().is_empty());
+    bench.later(2 * 60 * MINUTE_MS);
+    assert_eq!(bench.handed_out().len(), 1);
+}
+
+#[test]
+fn a_server_that_says_when_to_come_again_is_left_alone_until_then() {
+    let mut bench = Bench::new(|settings| {
+        without_sms(settings);
+        settings.retry_max_ms = 10 * MINUTE_MS;
+    });
+    bench.tell("subscriber/anna", "a");
+    bench.later(10_000);
+    bench.reply_all_after(&Reply::Again("429 slow down".into()), Some(Duration::from_secs(120)));
+    bench.later(0);
+    bench.later(2 * MINUTE_MS - 1_000);
+    assert!(bench.handed_out().is_empty(), "not before the time that it asked for");
+    bench.later(MINUTE_MS);
+    assert_eq!(bench.handed_out().len(), 1);
+    // A day is too long.
+    bench.reply_all_after(&Reply::Down("503 closed".into()), Some(Duration::from_secs(86_400)));
+    bench.later(0);
+    bench.later(13 * MINUTE_MS);
+    assert_eq!(bench.handed_out().len(), 1);
+}
+
+#[test]
+fn a_phone_does_not_ring_at_night_and_gets_several_alerts_at_once() {
+    let mut bench = Bench::new(|_| {});
+    // 23:00.
+    bench.later(11 * 60 * MINUTE_MS);
+    bench.tell("subscriber/pat", "a");
+    bench.tell("subscriber/pat", "b");
+    bench.later(10_000);
+    assert_eq!(bench.handed_out(), [], "quiet hours");
+    bench.later(7 * 60 * MINUTE_MS);
+    assert_eq!(bench.handed_out(), [(Channel::Ntfy, vec!["a".to_owned(), "b".to_owned()])]);
+    bench.reply_all(&Reply::Sent("200 OK".into()));
+    let written = bench.later(1);
+    assert_eq!(outcomes(&written), [("ntfy".to_owned(), "sent".to_owned())]);
+}
