@@ -90,7 +90,7 @@ fn faultless(service: &Service, emitted: &Emitted) -> Nights {
     nights
 }
 
-fn explore(daemon: &Nights, script: &Nights) {
+pub fn explore(daemon: &Nights, script: &Nights) {
     let mut kinds = std::collections::BTreeMap::<String, u64>::new();
     for (key, outlook) in &script.outlooks {
         let kind = match daemon.outlooks.get(key) {

@@ -7,6 +7,7 @@
 
 mod daily;
 mod downstream;
+mod faultless;
 mod follower;
 mod forecasts;
 mod large;
