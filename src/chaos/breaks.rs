@@ -1,6 +1,6 @@
 //! Protocols and processors that can be broken on purpose, the faults that show it, and where nothing can show it.
 
-use frostline_engine::fault::{Point, Sabotage};
+use frostline_engine::fault::{Point, Sabotage, SourcePoint};
 
 use super::ChaosOptions;
 use super::fault_kind::FaultKind;
@@ -29,6 +29,7 @@ pub(super) fn showing(sabotage: Sabotage) -> &'static [FaultKind] {
         Sabotage::EarlierTopics => &[TopicsRecreated],
         Sabotage::GrowWithoutState => &[PartitionsGrown],
         Sabotage::StubbornClock => &[ClockAhead],
+        Sabotage::PositionApart => &[FaultKind::PollerPoint(SourcePoint::AfterProduce)],
         Sabotage::Processor(_) => &[Kill, DeleteState],
     }
 }
@@ -45,6 +46,7 @@ pub fn refusal(options: &ChaosOptions, guarantee: Guarantee) -> Option<String> {
                 | Sabotage::SledBeforeCommit
                 | Sabotage::NoFencing
                 | Sabotage::NoRenaming
+                | Sabotage::PositionApart
         )
     };
     let what = match options.sabotage.iter().find(needs_transactions) {
@@ -53,8 +55,8 @@ pub fn refusal(options: &ChaosOptions, guarantee: Guarantee) -> Option<String> {
         None => return None,
     };
     Some(format!(
-        "{what} shows only in transactions, and with runtime.guarantee = \"at_least_once\" there are none: choose another, or \
-         add --set runtime.guarantee=exactly_once"
+        "{what} shows only in transactions, which runtime.guarantee = \"at_least_once\" does not use: choose another, or add \
+         --set runtime.guarantee=exactly_once"
     ))
 }
 

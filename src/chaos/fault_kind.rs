@@ -1,6 +1,6 @@
 //! The kinds of faults, and in which order they come.
 
-use frostline_engine::fault::Point;
+use frostline_engine::fault::{Point, SourcePoint};
 
 use super::ChaosOptions;
 use super::breaks::showing;
@@ -38,6 +38,10 @@ pub enum FaultKind {
     PartitionsGrown,
     /// Dies by itself at a named point.
     Point(Point),
+    /// SIGKILL of the process that polls a source, and a new start.
+    KillPoller,
+    /// The process that polls a source dies by itself at a named point.
+    PollerPoint(SourcePoint),
     /// The user's own command for the broker.
     RestartBroker,
 }
@@ -46,7 +50,14 @@ impl FaultKind {
     /// Those that can be chosen by name: all but restarts of the broker, which need a command.
     pub fn choices() -> impl Iterator<Item = Self> {
         let others = [Self::SharedName, Self::TopicsRecreated];
-        ORDINARY.into_iter().chain(others).chain(Point::ALL.map(Self::Point))
+        let of_poller = SourcePoint::ALL.map(Self::PollerPoint);
+        let of_poller = std::iter::once(Self::KillPoller).chain(of_poller);
+        ORDINARY.into_iter().chain(others).chain(Point::ALL.map(Self::Point)).chain(of_poller)
+    }
+
+    /// Whether it needs daemons that follow weather services.
+    pub(super) fn is_of_poller(self) -> bool {
+        matches!(self, Self::KillPoller | Self::PollerPoint(_))
     }
 
     /// The name in reports and on the command line.
@@ -67,6 +78,8 @@ impl FaultKind {
             Self::TopicsRecreated => "topics-recreated".into(),
             Self::PartitionsGrown => "partitions-grown".into(),
             Self::Point(point) => format!("point:{}", point.name()),
+            Self::KillPoller => "kill-poller".into(),
+            Self::PollerPoint(point) => format!("poller:{}", point.name()),
             Self::RestartBroker => "restart-broker".into(),
         }
     }
@@ -107,6 +120,7 @@ impl Deck {
         if kinds.is_empty() {
             kinds.extend(FaultKind::choices());
             kinds.retain(|kind| with_transactions || *kind != FaultKind::SharedName);
+            kinds.retain(|kind| options.follows() || !kind.is_of_poller());
         }
         kinds.extend(options.restart_broker.is_some().then_some(FaultKind::RestartBroker));
         let is_first_recreated = kinds.contains(&FaultKind::TopicsRecreated);
@@ -129,17 +143,22 @@ impl Deck {
 
 #[cfg(test)]
 mod tests {
+    use frostline_engine::fault::Sabotage;
+
     use super::*;
 
     #[test]
     fn a_run_of_the_usual_length_sees_every_kind_and_new_topics_first() {
-        let options = ChaosOptions { restart_broker: Some("restart".into()), ..ChaosOptions::default() };
-        for seed in 0..50 {
+        for (seed, follow) in (0..50).flat_map(|seed| [(seed, false), (seed, true)]) {
+            let (rounds, restart_broker) = (ChaosOptions::usual_rounds(follow), Some("restart".into()));
+            let options = ChaosOptions { follow, rounds, restart_broker, ..ChaosOptions::default() };
             let mut rng = fastrand::Rng::with_seed(seed);
             let mut deck = Deck::new(&options, true);
             let drawn: Vec<FaultKind> = (0..options.rounds).map(|_| deck.draw(&mut rng)).collect();
-            let mut all = FaultKind::choices().chain([FaultKind::RestartBroker]);
+            let all = FaultKind::choices().chain([FaultKind::RestartBroker]);
+            let mut all = all.filter(|kind| follow || !kind.is_of_poller());
             assert!(all.all(|kind| drawn.contains(&kind)), "{drawn:?}");
+            assert!(follow || drawn.iter().all(|kind| !kind.is_of_poller()), "{drawn:?}");
             let recreated = drawn.iter().rposition(|kind| *kind == FaultKind::TopicsRecreated);
             assert_eq!(recreated, Some(0));
         }
@@ -151,5 +170,14 @@ mod tests {
         let mut deck = Deck::new(&ChaosOptions { faults, ..ChaosOptions::default() }, true);
         let mut rng = fastrand::Rng::with_seed(1);
         assert!((0..5).all(|_| deck.draw(&mut rng) == FaultKind::PartitionsGrown));
+    }
+
+    #[test]
+    fn faults_of_pollers_need_something_to_follow() {
+        let options = |faults| ChaosOptions { faults, ..ChaosOptions::default() };
+        assert!(!options(vec![FaultKind::Kill]).follows());
+        assert!(options(vec![FaultKind::Kill, FaultKind::KillPoller]).follows());
+        let sabotage = vec![Sabotage::PositionApart];
+        assert!(ChaosOptions { sabotage, ..ChaosOptions::default() }.follows());
     }
 }

@@ -50,21 +50,23 @@ pub(super) struct Feed {
     partitions: u64,
     line_days: Vec<Date>,
     json_days: Vec<Date>,
-    hours: Hours,
+    /// `None` where hourly observations come from a weather service.
+    hours: Option<Hours>,
     ready: VecDeque<Fed>,
     /// Lines that come later, by the number at which they are due.
     held: BTreeMap<u64, Vec<Fed>>,
 }
 
 impl Feed {
-    pub(super) fn new(seed: u64, partitions: i32) -> Self {
+    /// `with_hours`: hourly observations are among the records.
+    pub(super) fn new(seed: u64, partitions: i32, with_hours: bool) -> Self {
         Self {
             rng: fastrand::Rng::with_seed(seed),
             number: 0,
             partitions: u64::from(partitions.unsigned_abs()),
             line_days: vec![first_day(); LINE_STATIONS],
             json_days: vec![first_day(); JSON_STATIONS],
-            hours: Hours::new(seed),
+            hours: with_hours.then(|| Hours::new(seed)),
             ready: VecDeque::new(),
             held: BTreeMap::new(),
         }
@@ -72,9 +74,9 @@ impl Feed {
 
     /// The next record.
     pub(super) fn next(&mut self) -> Fed {
-        if self.number.is_multiple_of(HOURLY_EVERY) {
+        if let Some(hours) = self.hours.as_mut().filter(|_| self.number.is_multiple_of(HOURLY_EVERY)) {
             self.number += 1;
-            return self.hours.next();
+            return hours.next();
         }
         while let Some(due) = self.held.first_entry().filter(|due| *due.key() <= self.number) {
             self.ready.extend(due.remove());
@@ -284,9 +286,11 @@ mod tests {
     #[test]
     fn the_same_seed_gives_the_same_records() {
         let give = |seed| {
-            let mut feed = Feed::new(seed, 4);
+            let mut feed = Feed::new(seed, 4, true);
             (0..5_000).map(|_| feed.next()).collect::<Vec<_>>()
         };
+        let mut without_hours = Feed::new(7, 4, false);
+        assert!((0..1_000).all(|_| without_hours.next().source != Source::Hourly));
         assert_eq!(give(7), give(7));
         assert_ne!(give(7), give(8));
         let sources: BTreeSet<String> = give(7).iter().map(|fed| format!("{:?}", fed.source)).collect();

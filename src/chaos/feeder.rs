@@ -9,7 +9,7 @@ use frostline_engine::kafka::{ClientSettings, Producer};
 
 use super::feed::{Fed, Feed, Source, filler};
 use super::installation::{SETTLE_RECORDS, outgoing, producer};
-use super::{ChaosError, Installation};
+use super::{ChaosError, ChaosOptions, Installation};
 use crate::config::topic;
 
 /// Records are sent in small portions.
@@ -53,8 +53,8 @@ impl Feeder {
             stop: Arc::clone(&stop),
             settle: Arc::clone(&settle),
         };
-        let feed = Feed::new(installation.options.seed, installation.options.partitions);
-        let (partitions, rate) = (installation.options.partitions, installation.options.rate);
+        let ChaosOptions { seed, partitions, rate, .. } = installation.options;
+        let feed = Feed::new(seed, partitions, installation.services.is_none());
         let thread = std::thread::spawn(move || sender.run(feed, rate, partitions));
         Ok(Self { stop, settle, pause, sent, thread: Some(thread) })
     }
@@ -71,7 +71,7 @@ impl Feeder {
         let deadline = Instant::now() + PAUSE_PATIENCE;
         while !self.pause.is_reached.load(Ordering::Acquire) {
             if Instant::now() > deadline || self.thread.as_ref().is_none_or(JoinHandle::is_finished) {
-                return Err(ChaosError::Broken("the broker refuses the records that are fed".into()));
+                return Err(ChaosError::Broken("the broker does not accept the records that are fed".into()));
             }
             std::thread::sleep(PORTION_INTERVAL);
         }

@@ -157,6 +157,31 @@ impl<'a> Fleet<'a> {
         }
     }
 
+    /// Waits until any process has ended by itself, each of which may: which one, and how it ended.
+    pub(super) fn wait_any_end(
+        &mut self,
+        patience: Duration,
+    ) -> Result<Option<(usize, ExitStatus)>, ChaosError> {
+        let deadline = Instant::now() + patience;
+        let alive = |process: &mut Process| process.is_member && process.is_alive();
+        self.processes.iter_mut().filter_map(|process| alive(process).then_some(process)).for_each(
+            |process| {
+                process.is_planted = true;
+            },
+        );
+        let ended = loop {
+            let planted = self.processes.iter_mut().enumerate().filter(|(_, process)| process.is_planted);
+            let ended = planted.filter_map(|(index, process)| Some((index, process.ended()?))).next();
+            if ended.is_some() || Instant::now() > deadline {
+                break ended;
+            }
+            self.tend(None)?;
+            std::thread::sleep(LOOK_INTERVAL);
+        };
+        self.processes.iter_mut().for_each(|process| process.is_planted = false);
+        Ok(ended)
+    }
+
     /// Waits until all parts of a process run. `false`: it ended before, or takes too long.
     pub(super) fn wait_running(&mut self, index: usize) -> Result<bool, ChaosError> {
         let deadline = Instant::now() + START_PATIENCE;

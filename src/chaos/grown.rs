@@ -28,7 +28,7 @@ pub(super) fn grow(
 ) -> Result<String, ChaosError> {
     let installation = fleet.installation;
     fleet.heal()?;
-    around.feeder.pause()?;
+    around.pause(fleet)?;
     super::drain(fleet, around.monitor, &mut |_| {})?;
     let members = fleet.member_indices();
     fleet.stop(&members)?;
@@ -48,8 +48,8 @@ pub(super) fn grow(
     installation.configure_partitions()?;
     around.readers.start(installation)?;
     fleet.start_again(&members)?;
-    around.feeder.resume();
-    Ok(format!("{} from {from} to {to}", topics.join(" and ")))
+    around.resume(false);
+    Ok(format!("{} from {from} to {to} partitions", topics.join(" and ")))
 }
 
 /// Runs `frostline topics grow`, again where a group still has a member that was killed.

@@ -12,7 +12,7 @@ use crate::noaa::StationId;
 
 /// So few that nights pass quickly, and enough for some partitions to have several.
 pub(super) const STATIONS: usize = 12;
-/// Ids of hourly stations begin so. No station has lines or JSON too, so that alerts of days and nights have other keys.
+/// Ids of hourly stations begin so. No station has lines or JSON too.
 const PREFIX: &str = "USZ3";
 /// 1 January 1990, in seconds since 1970.
 const BEGIN: i64 = 631_152_000;
@@ -143,11 +143,6 @@ impl Hours {
 /// The ids of all hourly stations.
 pub(super) fn stations() -> impl Iterator<Item = String> {
     (0..STATIONS).map(station)
-}
-
-/// Whether alerts of this station come from `watch`.
-pub(super) fn is_station(key: &str) -> bool {
-    key.starts_with(PREFIX)
 }
 
 /// A rule over nights and one over hours for each station, with and without `clear`. A third of the warnings is never

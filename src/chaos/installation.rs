@@ -12,11 +12,13 @@ use tempfile::TempDir;
 
 use super::old_state::TOMBSTONES_KEPT;
 use super::past::Past;
-use super::{ChaosError, ChaosOptions, feed};
+use super::services::Services;
+use super::{ChaosError, ChaosOptions, feed, world};
 use crate::app;
 use crate::config::{
     AlertConfig, AssembleConfig, Config, FilterConfig, NotifyConfig, OffsetReset, Secret, TopicConfig, topic,
 };
+use crate::noaa::Station;
 use crate::stages;
 
 /// Short, so that a paused process is taken for dead soon. Where the brokers decide, see
@@ -29,6 +31,8 @@ const TRANSACTION_TIMEOUT_UNFENCED_MS: u64 = 60_000;
 pub(super) const SETTLE_RECORDS: u32 = 50;
 /// So long that only offsets settle: then the output is a function of the input alone.
 const SETTLE_MS: u64 = 3_600_000;
+/// Observations of weather services have timestamps of long ago: the brokers must not delete them.
+const KEPT_DAYS: u32 = 36_500;
 
 /// The stages whose records are fed and compared: all that lead to alerts, those upstream first.
 pub(super) fn checked_stages() -> impl Iterator<Item = StageId> {
@@ -46,6 +50,8 @@ pub struct Installation {
     pub(super) config_file: PathBuf,
     /// How long the groups wait for a silent process.
     pub(super) session_timeout: Duration,
+    /// What the daemons follow, if anything.
+    pub(super) services: Option<Services>,
     past: Mutex<Past>,
     dir: TempDir,
 }
@@ -55,17 +61,19 @@ impl Installation {
     /// Nothing is sent to Kafka.
     ///
     /// # Errors
-    /// [`ChaosError::Files`] where the temporary directory cannot be written, [`ChaosError::Kafka`] where a
-    /// secret of the client's settings cannot be read.
+    /// [`ChaosError::Files`] where the temporary directory cannot be written or the services cannot listen,
+    /// [`ChaosError::Kafka`] where a secret of the client's settings cannot be read.
     pub fn new(user: &Config, options: ChaosOptions) -> Result<Self, ChaosError> {
         let dir = tempfile::Builder::new()
             .prefix("frostline-chaos-")
             .tempdir()
             .map_err(ChaosError::files("making a temporary directory"))?;
         let rules = dir.path().join("rules.toml");
-        let config = configure(user, &options, rules.clone());
+        let services = options.follows().then(|| Services::start(options.seed)).transpose()?;
+        let config = configure(user, &options, rules.clone(), services.as_ref());
         let config_file = dir.path().join("frostline.toml");
-        std::fs::write(&rules, feed::rules()).map_err(ChaosError::files("writing the run's rules"))?;
+        let text = rules_with(services.as_ref());
+        std::fs::write(&rules, text).map_err(ChaosError::files("writing the run's rules"))?;
         write_config(&config_file, &config)?;
         let settings = ClientSettings::new(&config.kafka)?;
         let topology = app::outline(&config).map_err(|error| ChaosError::Broken(error.to_string()))?;
@@ -77,6 +85,7 @@ impl Installation {
             options,
             config_file,
             session_timeout,
+            services,
             past: Mutex::default(),
             dir,
         })
@@ -122,6 +131,17 @@ impl Installation {
         topics
     }
 
+    /// The rule file.
+    pub(super) fn rules(&self) -> String {
+        rules_with(self.services.as_ref())
+    }
+
+    /// The station table.
+    pub(super) fn stations(&self) -> Vec<Station> {
+        let of_services = self.services.iter().flat_map(|services| world::stations(&services.world));
+        feed::stations(self.options.partitions).into_iter().chain(of_services).collect()
+    }
+
     /// What has happened to its topics.
     pub(super) fn past(&self) -> MutexGuard<'_, Past> {
         self.past.lock().unwrap_or_else(PoisonError::into_inner)
@@ -136,8 +156,9 @@ impl Installation {
     pub(super) fn configure_partitions(&self) -> Result<(), ChaosError> {
         let mut config = self.config.clone();
         for logical in topic::ALL {
-            let partitions = self.partitions(&self.config.topic(logical).name);
-            config.topics.entry(logical.into()).or_default().partitions = Some(partitions);
+            let partitions = self.past().partitions(&self.config.topic(logical).name);
+            let topic = config.topics.entry(logical.into()).or_default();
+            topic.partitions = partitions.or(topic.partitions);
         }
         write_config(&self.config_file, &config)
     }
@@ -151,7 +172,7 @@ impl Installation {
     pub(super) fn publish_stations(&self) -> Result<(), ChaosError> {
         let producer = producer(&self.settings)?;
         let topic = self.config.topic(topic::STATIONS).name;
-        for station in feed::stations(self.options.partitions) {
+        for station in self.stations() {
             let value = station.to_json(self.config.assemble.compat);
             producer.send(&outgoing(&topic, station.id.as_bytes(), Some(value.as_bytes())))?;
         }
@@ -200,17 +221,24 @@ pub(super) fn outgoing<'a>(topic: &'a str, key: &'a [u8], value: Option<&'a [u8]
     }
 }
 
-fn configure(user: &Config, options: &ChaosOptions, rules: PathBuf) -> Config {
+fn rules_with(services: Option<&Services>) -> String {
+    let of_services = services.map(|services| world::rules(&services.world)).unwrap_or_default();
+    feed::rules() + &of_services
+}
+
+fn configure(user: &Config, options: &ChaosOptions, rules: PathBuf, services: Option<&Services>) -> Config {
     let mut config = user.clone();
     config.kafka.namespace = format!("{NAMESPACE}{:x}-", options.seed);
     // The user's own names must not be touched; where they are replicated is kept.
     config.topics.clear();
     for logical in topic::ALL {
         let replication = user.topics.get(logical).and_then(|topic| topic.replication);
-        let partitions = Some(options.partitions);
-        config
-            .topics
-            .insert(logical.into(), TopicConfig { partitions, replication, ..TopicConfig::default() });
+        // That of positions has a partition for each source.
+        let partitions = (logical != topic::POSITIONS).then_some(options.partitions);
+        let is_kept = services.is_some() && config.topic(logical).retention_days.is_some();
+        let retention_days = is_kept.then_some(KEPT_DAYS);
+        let topic = TopicConfig { partitions, replication, retention_days, ..TopicConfig::default() };
+        config.topics.insert(logical.into(), topic);
     }
     let is_unfenced = options.sabotage.contains(&Sabotage::NoFencing);
     config.runtime.session_timeout_ms = SESSION_TIMEOUT.as_millis() as u64;
@@ -228,12 +256,15 @@ fn configure(user: &Config, options: &ChaosOptions, rules: PathBuf) -> Config {
     // Their file needs no secrets: nobody is notified.
     config.admin.token = Secret::default();
     config.notify = NotifyConfig::default();
+    // Nor is a public service asked.
+    config.follow = services.map(Services::follow).unwrap_or_default();
     config
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::config::MetarFollow;
 
     #[test]
     fn the_users_topics_are_never_named() {
@@ -243,12 +274,14 @@ mod tests {
             topic::JSON.into(),
             TopicConfig { name, partitions: Some(12), replication: Some(3), ..TopicConfig::default() },
         );
+        user.follow.metar = Some(MetarFollow::default());
         let options = ChaosOptions { seed: 255, partitions: 4, ..ChaosOptions::default() };
         let installation = Installation::new(&user, options).unwrap();
         for plan in installation.config.all_topics() {
             assert!(plan.name.starts_with("chaos-ff-"), "{}", plan.name);
-            assert_eq!(plan.partitions, 4);
+            assert_eq!(plan.partitions, if plan.name.ends_with("positions") { 8 } else { 4 });
         }
+        assert!(!installation.config.follow.is_on(), "no public service is asked");
         let read =
             crate::config::Overrides { file: Some(installation.config_file.clone()), settings: Vec::new() };
         let read = crate::config::load(&read, std::iter::empty()).unwrap();

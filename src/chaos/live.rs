@@ -15,7 +15,7 @@ use crate::config::topic;
 /// What was seen: partition and offset to a hash of key and value.
 pub(super) type Seen = HashMap<(i32, i64), u64>;
 
-/// Readers of all topics that stages write.
+/// Readers of all topics that stages and sources write.
 #[derive(Default)]
 pub(super) struct LiveReaders {
     readers: Vec<LiveReader>,
@@ -26,7 +26,9 @@ pub(super) struct LiveReaders {
 impl LiveReaders {
     /// Begins to read all partitions that there are now, from their beginnings.
     pub(super) fn start(&mut self, installation: &Installation) -> Result<(), ChaosError> {
-        for logical in [topic::JSON, topic::JSON_US_AZ, topic::OUTLOOKS, topic::ALERTS, topic::DEAD_LETTERS] {
+        let written = [topic::JSON, topic::JSON_US_AZ, topic::OUTLOOKS, topic::ALERTS, topic::DEAD_LETTERS];
+        let of_sources = installation.services.as_ref().map(|_| [topic::CSV_RAW, topic::HOURLY]);
+        for logical in written.into_iter().chain(of_sources.into_iter().flatten()) {
             self.readers.push(LiveReader::start(installation, installation.config.topic(logical).name)?);
         }
         Ok(())

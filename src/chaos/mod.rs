@@ -6,17 +6,22 @@
 //! drain, and every topic is compared, record by record and in order, with what the stages' own processors
 //! make of the same input without any fault.
 //!
+//! With `follow`, the daemons also follow imitated weather services, which have faults of their own, and the process that polls
+//! one of them dies now and then. The time of each service goes on as the daemons keep up with it.
+//!
 //! | part | what it does |
 //! |---|---|
 //! | `installation` | namespace, configuration, stations and rules of one run |
 //! | `feed`, `hours`, `feeder` | the input, and the thread that sends it |
-//! | `process`, `fleet` | the daemons: started, watched, never left behind |
+//! | `world`, `services`, `service_faults` | the weather services that are followed |
+//! | `followed`, `weather` | each source as it must be, and the thread that moves time on |
+//! | `process`, `fleet`, `http` | the daemons: started, watched, asked, never left behind |
 //! | `fault_kind`, `strike` | which fault comes next, and how it is done |
-//! | `old_state`, `shared_name`, `recreated`, `grown` | faults that take a while |
+//! | `old_state`, `shared_name`, `recreated`, `grown`, `poller` | faults that take a while |
 //! | `past` | what these did to the topics |
 //! | `breaks` | what can be broken on purpose |
 //! | `monitor`, `live`, `readiness` | what is watched while faults happen: offsets, committed outputs, who says that it works |
-//! | `model`, `compare`, `verdict`, `state_check` | what must be there, and whether it is |
+//! | `model`, `compare`, `truth`, `verdict`, `state_check` | what must be there, and whether it is |
 //! | `report` | what it came to |
 
 mod breaks;
@@ -25,23 +30,31 @@ mod fault_kind;
 mod feed;
 mod feeder;
 mod fleet;
+mod followed;
 mod grown;
 mod hours;
+mod http;
 mod installation;
 mod live;
 mod model;
 mod monitor;
 mod old_state;
 mod past;
+mod poller;
 mod process;
 mod readiness;
 mod recreated;
 mod report;
+mod service_faults;
+mod services;
 mod shared_name;
 mod state_check;
 mod strike;
 mod topic_log;
+mod truth;
 mod verdict;
+mod weather;
+mod world;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -61,9 +74,12 @@ use crate::config::Guarantee;
 use fault_kind::Deck;
 use feeder::Feeder;
 use fleet::Fleet;
+use followed::Followed;
 use live::LiveReaders;
 use monitor::Monitor;
 use readiness::Readiness;
+use report::FollowedSource;
+use weather::Weather;
 
 /// Before the first fault and after the last one.
 const CALM: Duration = Duration::from_secs(3);
@@ -87,6 +103,8 @@ pub struct ChaosOptions {
     pub rate: u64,
     /// A shell command that restarts the broker; without it, the broker is left alone.
     pub restart_broker: Option<String>,
+    /// Whether the daemons follow weather services; see [`follows`](Self::follows).
+    pub follow: bool,
     /// The kinds of faults to try; empty: all, or those that show what is broken.
     pub faults: Vec<FaultKind>,
     /// Protocols to break on purpose. The run must then find violations.
@@ -94,6 +112,18 @@ pub struct ChaosOptions {
 }
 
 impl ChaosOptions {
+    /// So many faults that each kind comes once, restarts of the broker among them.
+    pub const fn usual_rounds(follow: bool) -> u32 {
+        if follow { 26 } else { 21 }
+    }
+
+    /// Whether the daemons follow weather services: also where a fault or a bug shows only then.
+    pub fn follows(&self) -> bool {
+        let needs_it = |kind: &FaultKind| kind.is_of_poller();
+        let shows = |sabotage: &Sabotage| breaks::showing(*sabotage).iter().any(needs_it);
+        self.follow || self.faults.iter().any(needs_it) || self.sabotage.iter().any(shows)
+    }
+
     /// What is broken on purpose, with commas; empty where nothing is.
     pub fn broken(&self) -> String {
         self.sabotage.iter().map(|sabotage| sabotage.name()).collect::<Vec<_>>().join(",")
@@ -103,12 +133,13 @@ impl ChaosOptions {
 impl Default for ChaosOptions {
     fn default() -> Self {
         Self {
-            rounds: 21,
+            rounds: Self::usual_rounds(false),
             seed: 0,
             processes: 3,
             partitions: 4,
             rate: 500,
             restart_broker: None,
+            follow: false,
             faults: Vec::new(),
             sabotage: Vec::new(),
         }
@@ -179,15 +210,22 @@ pub fn run(
     let mut fleet = Fleet::start(installation, readiness, Arc::clone(stop))?;
     fleet.heal()?;
     let feeder = Feeder::start(installation)?;
+    let weather = installation.services.as_ref().map(|services| Weather::start(installation, services));
     fleet.rest(CALM)?;
     let mut report = Report::new(installation);
-    let mut around = Around { monitor: &monitor, feeder: &feeder, readers };
+    let mut around = Around { monitor: &monitor, feeder: &feeder, readers, weather: weather.transpose()? };
     strike_all(&mut fleet, &mut around, &mut report, on_progress)?;
-    let readers = around.readers;
+    let Around { readers, weather, .. } = around;
 
     let mut step = |text: &str| on_progress(Progress::Step(text.to_owned()));
-    step("the faults are over: feeding the records that let everything settle");
+    step("no more faults: feeding records so that everything settles");
     fleet.rest(CALM)?;
+    let followed = match weather {
+        Some(weather) => weather.finish(&mut fleet)?,
+        None => Vec::new(),
+    };
+    report.sources = followed.iter().map(of_source).collect();
+    // Last of all, since it lets what the sources gave settle too.
     report.records_in = feeder.finish()?;
     fleet.heal()?;
     drain(&mut fleet, &monitor, &mut step)?;
@@ -195,7 +233,7 @@ pub fn run(
     fleet.terminate_all()?;
     let seen = readers.finish()?;
     step("comparing every record with the model");
-    let verdict = verdict::check(installation, &seen, &mut fleet.violations)?;
+    let verdict = verdict::check(installation, &seen, &followed, &mut fleet.violations)?;
     (report.compared, report.alerts) = (verdict.compared, verdict.transitions);
     report.state_entries = state_check::check(&mut fleet, &verdict.stores)?;
     for answer in fleet.readiness.finish() {
@@ -215,6 +253,28 @@ struct Around<'a> {
     monitor: &'a Monitor,
     feeder: &'a Feeder,
     readers: LiveReaders,
+    /// Where the daemons follow something.
+    weather: Option<Weather>,
+}
+
+impl Around<'_> {
+    /// Lets nothing new come until [`resume`](Self::resume), and waits until the brokers have all that came before.
+    fn pause(&self, fleet: &mut Fleet<'_>) -> Result<(), ChaosError> {
+        self.weather.iter().try_for_each(|weather| weather.rest(fleet))?;
+        self.feeder.pause()
+    }
+
+    /// Goes on after a pause. `is_new`: all topics were made again meanwhile.
+    fn resume(&self, is_new: bool) {
+        self.feeder.resume();
+        self.weather.iter().for_each(|weather| weather.work(is_new));
+    }
+}
+
+fn of_source(followed: &Followed) -> (&'static str, FollowedSource) {
+    let Followed { source, steps, faults, longest, .. } = followed;
+    let longest_step_seconds = rounded(*longest);
+    (source.id.as_str(), FollowedSource { steps: *steps, faults: faults.clone(), longest_step_seconds })
 }
 
 /// One fault after the other, each at a random moment.

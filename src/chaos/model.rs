@@ -10,12 +10,12 @@ use std::sync::Arc;
 use frostline_engine::driver::{TestDriver, Written};
 use frostline_engine::kafka::partition_of_key;
 use frostline_engine::store::{Change, Checkpoint};
-use frostline_engine::{Owner, Sink, Stage, StageId, StartError, StateKeys, Topology};
+use frostline_engine::{Owner, Sink, Source, Stage, StageId, StartError, StateKeys, Topology};
 
 use super::compare::Item;
 use super::past::{Ends, Grown};
 use super::topic_log::{Kept, mark, origin};
-use super::{ChaosError, Installation, feed};
+use super::{ChaosError, Installation};
 use crate::app::{self, Ingredients};
 use crate::rules::RuleSet;
 
@@ -45,13 +45,18 @@ pub(super) struct Model {
 impl Model {
     pub(super) fn new(installation: &Installation) -> Result<Self, ChaosError> {
         let config = &installation.config;
-        let rules = RuleSet::parse(&feed::rules())
+        let rules = RuleSet::parse(&installation.rules())
             .map_err(|mistakes| ChaosError::Broken(format!("the rules: {mistakes:?}")))?;
         let broken = |error: StartError| ChaosError::Broken(error.to_string());
         let ingredients = Ingredients::new(config, Arc::new(rules), None).map_err(broken)?;
         let partitions = installation.options.partitions;
-        feed::stations(partitions).iter().for_each(|station| ingredients.stations.insert(station));
+        installation.stations().iter().for_each(|station| ingredients.stations.insert(station));
         Ok(Self { partitions, topology: app::topology(config, &ingredients).map_err(broken)? })
+    }
+
+    /// The sources that the daemons have, with the stations that they know.
+    pub(super) fn sources(&self) -> &[Source] {
+        self.topology.sources()
     }
 
     /// What `stage` makes of the records of its source, which has grown so often.

@@ -28,13 +28,13 @@ pub(super) struct OldState {
 /// Copies the state directory of a process that does not run. Returns what was done, in words.
 pub(super) fn keep(process: &mut Process) -> Result<String, ChaosError> {
     if process.old_state.is_some() {
-        return Ok("whose state has been copied already".into());
+        return Ok("whose state was already saved".into());
     }
     let dir = process.state_dir.with_extension("old");
     copy(&process.state_dir, &dir).map_err(ChaosError::files("copying state"))?;
     let (due, is_damaged) = (Instant::now() + AWAY, process.is_damaged);
     process.old_state = Some(OldState { dir, due, is_damaged });
-    Ok(format!("which gets its state of now back in {} s", AWAY.as_secs()))
+    Ok(format!("which gets its present state back in {} s", AWAY.as_secs()))
 }
 
 /// Gives back what is due. `all`: waits for what is not due yet.

@@ -7,11 +7,11 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::time::Instant;
 
-use frostline_engine::fault::SABOTAGE_VARIABLE;
+use frostline_engine::fault::{POLLER_VARIABLE, SABOTAGE_VARIABLE};
 use rustix::process::{Pid, Signal, kill_process};
 
 use super::old_state::OldState;
-use super::{ChaosError, Installation};
+use super::{ChaosError, Installation, poller};
 
 /// What the daemon logs when all its parts run. Before that a SIGTERM cuts its start short (143).
 const RUNNING_MARK: &str = "cli::run: running";
@@ -106,6 +106,9 @@ impl Process {
             command.env(variable, value);
         }
         plant_sabotage(&mut command, installation);
+        if installation.services.is_some() {
+            command.env(POLLER_VARIABLE, poller::file(installation));
+        }
         command.args(["run", "--log-format", "text", "--config"]).arg(&installation.config_file);
         command.arg("--state-dir").arg(&self.state_dir);
         command.arg("--set").arg(format!("admin.listen=127.0.0.1:{}", self.port));

@@ -5,8 +5,7 @@
 //! commit nothing do not work.
 
 use std::collections::{BTreeMap, HashMap};
-use std::io::{Read, Write};
-use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream, ToSocketAddrs};
+use std::net::{Ipv4Addr, TcpListener, TcpStream, ToSocketAddrs};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
@@ -15,13 +14,12 @@ use std::time::{Duration, Instant};
 use frostline_engine::StageId;
 use frostline_engine::kafka::Admin;
 
+use super::http::{self, ANSWER_PATIENCE};
 use super::monitor::{Monitor, Place, Position, Shared, lock};
 use super::{ChaosError, Installation};
 use crate::stages;
 
 const ASK_INTERVAL: Duration = Duration::from_millis(200);
-/// How long an answer may take. A process that sleeps gives none.
-const ANSWER_PATIENCE: Duration = Duration::from_millis(500);
 /// How often the groups are asked who has what.
 const OWNERS_INTERVAL: Duration = Duration::from_secs(1);
 /// How long a process may say that it is ready, and commit nothing while there is something to do.
@@ -161,16 +159,7 @@ impl Asker {
 }
 
 fn says_ready(port: u16) -> bool {
-    let ask = || -> std::io::Result<bool> {
-        let address = SocketAddr::from((Ipv4Addr::LOCALHOST, port));
-        let mut stream = TcpStream::connect_timeout(&address, ANSWER_PATIENCE)?;
-        stream.set_read_timeout(Some(ANSWER_PATIENCE))?;
-        stream.write_all(b"GET /health/ready HTTP/1.1\r\nHost: 127.0.0.1\r\nConnection: close\r\n\r\n")?;
-        let mut status = [0; 12];
-        stream.read_exact(&mut status)?;
-        Ok(&status == b"HTTP/1.1 200")
-    };
-    ask().unwrap_or(false)
+    http::get(port, "/health/ready").is_some_and(|(status, _)| status == 200)
 }
 
 /// Whether none of the brokers takes a connection.
@@ -222,7 +211,7 @@ impl Judge {
             if time > IDLE_PATIENCE {
                 let seconds = time.as_secs();
                 found.push(format!(
-                    "process {number} has been ready for {seconds} s, and {stage} has committed nothing in {partitions:?}"
+                    "process {number} has reported ready for {seconds} s while {stage} committed nothing in {partitions:?}"
                 ));
                 since = now;
             }
@@ -242,7 +231,10 @@ impl Judge {
             let time = now.saturating_duration_since(away_since.max(*ready_since));
             if time > AWAY_PATIENCE {
                 *ready_since = now;
-                found.push(format!("process {number} is ready, without a broker for {} s", time.as_secs()));
+                found.push(format!(
+                    "process {number} reports ready, although no broker has answered for {} s",
+                    time.as_secs()
+                ));
             }
         }
         found

@@ -36,7 +36,7 @@ pub(super) fn recreate(
     let others: Vec<usize> = fleet.member_indices().into_iter().filter(|other| *other != index).collect();
     fleet.stop(&others)?;
     work_alone(fleet, around)?;
-    around.feeder.pause()?;
+    around.pause(fleet)?;
     fleet.stop(&[index])?;
     note_earlier_state(installation)?;
     around.monitor.hold();
@@ -51,11 +51,11 @@ pub(super) fn recreate(
         fleet.add_new()?;
     }
     fleet.start_again(&others)?;
-    around.feeder.resume();
+    around.resume(true);
     let seconds = outgrow(fleet, &admin, &before)?.as_secs_f64();
     fleet.start_again(&[index])?;
     let number = fleet.processes[index].number;
-    Ok(format!("process {number} was away, others worked on the new ones for {seconds:.1} s"))
+    Ok(format!("process {number} was away while the others worked on the new topics for {seconds:.1} s"))
 }
 
 /// Lets the only process that runs get all partitions, so that its state directory has something of each.
@@ -104,7 +104,7 @@ fn make_again(fleet: &mut Fleet<'_>, admin: &Admin) -> Result<(), ChaosError> {
     for plan in &topics {
         // One that is still being deleted exists.
         while !runtime.block_on(admin.create(plan))? {
-            wait(fleet, deadline, &format!("topic {} is not deleted", plan.name))?;
+            wait(fleet, deadline, &format!("topic {} is still there", plan.name))?;
         }
     }
     for stage in checked_stages() {
@@ -112,7 +112,7 @@ fn make_again(fleet: &mut Fleet<'_>, admin: &Admin) -> Result<(), ChaosError> {
         let offsets = admin.group(&group)?;
         let partitions: Vec<i32> = (0..installation.partitions(&source)).collect();
         while !offsets.committed(&source, &partitions)?.is_empty() {
-            wait(fleet, deadline, &format!("group {group} keeps its offsets of {source}"))?;
+            wait(fleet, deadline, &format!("group {group} still has its offsets of {source}"))?;
         }
     }
     Ok(())

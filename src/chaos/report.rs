@@ -44,11 +44,13 @@ pub enum Kind {
     Misplaced,
     /// A process whose clock brokers refuse, and that goes on.
     Clock,
+    /// The position of a source that is not what the answers of its service come to.
+    Position,
 }
 
 impl Kind {
     /// All of them.
-    pub const ALL: [Self; 15] = [
+    pub const ALL: [Self; 16] = [
         Self::Lost,
         Self::Duplicated,
         Self::Unexpected,
@@ -64,6 +66,7 @@ impl Kind {
         Self::EarlierTopics,
         Self::Misplaced,
         Self::Clock,
+        Self::Position,
     ];
 
     /// In words, for people.
@@ -73,17 +76,18 @@ impl Kind {
             Self::Duplicated => "duplicated",
             Self::Unexpected => "unexpected",
             Self::OutOfOrder => "out of order",
-            Self::AbortedSeen => "aborted and seen",
-            Self::AlertTwice => "alert ids twice",
-            Self::OffsetBack => "offsets gone back",
+            Self::AbortedSeen => "aborted but seen",
+            Self::AlertTwice => "repeated alert ids",
+            Self::OffsetBack => "offsets moved back",
             Self::State => "state differences",
             Self::Died => "processes that died",
             Self::NotDrained => "partitions not drained",
-            Self::Readiness => "ready and at rest",
-            Self::NotParted => "names not parted",
-            Self::EarlierTopics => "of earlier topics",
+            Self::Readiness => "ready but idle",
+            Self::NotParted => "names still shared",
+            Self::EarlierTopics => "from earlier topics",
             Self::Misplaced => "state misplaced",
-            Self::Clock => "wrong clocks kept",
+            Self::Clock => "refused clocks kept",
+            Self::Position => "wrong positions",
         }
     }
 }
@@ -120,6 +124,17 @@ impl Violations {
     }
 }
 
+/// What a source had to follow. Its records are among those that were compared.
+#[derive(Debug, Serialize)]
+pub struct FollowedSource {
+    /// How often its service had something new.
+    pub steps: u64,
+    /// What happened on the way to the service, by name.
+    pub faults: BTreeMap<&'static str, u64>,
+    /// Longest time until the daemons had all that the service showed.
+    pub longest_step_seconds: f64,
+}
+
 /// What a run came to. `ok`: nothing was violated.
 #[derive(Debug, Serialize)]
 pub struct Report {
@@ -154,6 +169,8 @@ pub struct Report {
     pub alerts: BTreeMap<String, u64>,
     /// Store entries that were compared.
     pub state_entries: u64,
+    /// The sources that the daemons followed, by name.
+    pub sources: BTreeMap<&'static str, FollowedSource>,
     /// Longest time after a fault until every partition moved again.
     pub longest_recovery_seconds: f64,
     /// Violations by kind.
@@ -185,6 +202,7 @@ impl Report {
             compared: BTreeMap::new(),
             alerts: BTreeMap::new(),
             state_entries: 0,
+            sources: BTreeMap::new(),
             longest_recovery_seconds: 0.0,
             violations: BTreeMap::new(),
             examples: BTreeMap::new(),

@@ -39,12 +39,12 @@ pub(super) fn share(
             fleet.processes[index].kill();
             fs::remove_file(&own).map_err(ChaosError::files("removing the name of a state directory"))?;
             fleet.restart(index, None)?;
-            return Ok(format!("processes {number} and {other} did not part"));
+            return Ok(format!("processes {number} and {other} kept one name"));
         }
         fleet.rest(LOOK_INTERVAL)?;
     }
     let seconds = start.elapsed().as_secs_f64();
-    Ok(format!("processes {number} and {other}, which parted after {seconds:.1} s"))
+    Ok(format!("processes {number} and {other}, which had different names after {seconds:.1} s"))
 }
 
 fn instance(fleet: &Fleet<'_>, index: usize) -> PathBuf {

@@ -13,7 +13,7 @@ use rustix::process::Signal;
 use super::fault_kind::FaultKind;
 use super::fleet::Fleet;
 use super::report::Kind;
-use super::{Around, ChaosError, grown, old_state, recreated, shared_name};
+use super::{Around, ChaosError, grown, old_state, poller, recreated, shared_name};
 
 /// How long a process may work until it reaches its planted point.
 const POINT_PATIENCE: Duration = Duration::from_secs(15);
@@ -40,7 +40,7 @@ const LOG_INTERVAL: Duration = Duration::from_millis(300);
 /// What the process must then say.
 const CLOCK_MARK: &str = "the clock of this machine says";
 /// SIGABRT: how a process dies at a planted point.
-const ABORT_SIGNAL: i32 = 6;
+pub(super) const ABORT_SIGNAL: i32 = 6;
 
 /// What came of a fault.
 pub(super) struct Struck {
@@ -131,6 +131,14 @@ pub(super) fn strike(
             is_missed = !reached;
             detail = format!("{detail} at {planted}{}", if reached { "" } else { ", not reached" });
         }
+        FaultKind::KillPoller => {
+            let (is_found, what) = poller::kill(fleet, rng)?;
+            (is_missed, detail) = (!is_found, what);
+        }
+        FaultKind::PollerPoint(point) => {
+            let (is_reached, what) = poller::die(fleet, point, rng)?;
+            (is_missed, detail) = (!is_reached, what);
+        }
         FaultKind::RestartBroker => {
             detail = "the broker".to_owned();
             restart_broker(fleet)?;
@@ -219,12 +227,12 @@ fn clock_ahead(fleet: &mut Fleet<'_>, index: usize) -> Result<bool, ChaosError> 
     match ended {
         Some(status) if !is_refused => {
             let obituary = process.obituary(status);
-            fleet.violations.add(Kind::Died, format!("with a clock that is ahead: {obituary}"));
+            fleet.violations.add(Kind::Died, format!("with its clock a day ahead: {obituary}"));
         }
         None if is_refused && fleet.wait_end(index, CLOCK_END_PATIENCE)?.is_none() => {
             let (number, seconds) = (fleet.processes[index].number, CLOCK_END_PATIENCE.as_secs());
             let text =
-                format!("process {number}: brokers refuse its time, and it still ran {seconds} s later");
+                format!("process {number}: still running {seconds} s after brokers refused its timestamps");
             fleet.violations.add(Kind::Clock, text);
         }
         _ => {}
@@ -276,7 +284,9 @@ fn restart_broker(fleet: &mut Fleet<'_>) -> Result<(), ChaosError> {
             None if Instant::now() > deadline => {
                 let _ = child.kill();
                 let _ = child.wait();
-                return Err(ChaosError::Broken(format!("{command:?} did not end in {BROKER_PATIENCE:?}")));
+                return Err(ChaosError::Broken(format!(
+                    "{command:?} did not end within {BROKER_PATIENCE:?}"
+                )));
             }
             None => {}
         }

@@ -75,6 +75,12 @@ impl Kept {
         let mark = mark(self.key.as_deref(), self.value.as_deref(), Some(self.timestamp_ms), &self.headers.0);
         Item { key, mark, place }
     }
+
+    /// As it is compared, whatever its timestamp.
+    pub(super) fn item_of_any_time(&self, topic: &str) -> Item {
+        let mark = mark(self.key.as_deref(), self.value.as_deref(), None, &self.headers.0);
+        Item { mark, ..self.item(topic, self.key_text()) }
+    }
 }
 
 /// The text of a header; empty where it is missing.
@@ -115,7 +121,7 @@ pub(super) fn read(installation: &Installation, topic: &str) -> Result<Vec<Kept>
     let deadline = Instant::now() + READ_PATIENCE;
     while !open.is_empty() {
         if Instant::now() > deadline {
-            return Err(ChaosError::Broken(format!("{topic} cannot be read to its end")));
+            return Err(ChaosError::Broken(format!("{topic} could not be read to its end")));
         }
         reader.poll(Duration::from_millis(100), |polled| match polled {
             Polled::Record(record) => found.push(Kept::of(&record)),

@@ -5,14 +5,15 @@ use std::collections::{BTreeMap, BTreeSet};
 use frostline_engine::StageId;
 
 use super::compare::{Item, compare};
+use super::followed::Followed;
 use super::installation::checked_stages;
 use super::live::Seen;
 use super::model::{Entries, Expected, Model};
 use super::report::{Kind, Violations};
 use super::topic_log::{Kept, mark, read};
-use super::{ChaosError, Installation, feed, hours};
+use super::{ChaosError, Installation, feed, truth};
 use crate::config::topic;
-use crate::stages;
+use crate::stages::{self, CHANGE_HEADER};
 
 /// What the checks found.
 #[derive(Default)]
@@ -25,10 +26,11 @@ pub(super) struct Verdict {
     pub(super) stores: BTreeMap<(StageId, i32), Entries>,
 }
 
-/// Reads every topic and checks it. `seen`: what live readers saw, by topic.
+/// Reads every topic and checks it. `seen`: what live readers saw, by topic; `followed`: the sources of the daemons.
 pub(super) fn check(
     installation: &Installation,
     seen: &BTreeMap<String, Seen>,
+    followed: &[Followed],
     violations: &mut Violations,
 ) -> Result<Verdict, ChaosError> {
     let model = Model::new(installation)?;
@@ -77,6 +79,10 @@ pub(super) fn check(
         .collect();
     compare("dead letters", &dead_letters, &letters, violations);
     verdict.compared.insert("dead letters", dead_letters.len() as u64);
+    for source in followed {
+        verdict.compared.insert(source.source.id.as_str(), source.expected.len() as u64);
+        check_source(installation, source, &logs, violations);
+    }
     check_alert_ids(&logs[&installation.sink(stages::ALERT)], violations);
     for (topic, seen) in seen {
         check_seen(topic, &logs[topic], seen, violations);
@@ -86,13 +92,38 @@ pub(super) fn check(
 
 /// Whether a record of a stage's sink is the stage's own: assemble and enrich share one, and so do alert and watch.
 fn wrote(stage: StageId, kept: &Kept) -> bool {
-    let key = kept.key_text();
+    let is_json = || feed::is_json_station(&kept.key_text());
+    // The id begins with that of the rule.
+    let is_of_moments = || ["night-", "hour-"].iter().any(|begin| kept.header("alert-id").starts_with(begin));
     match stage {
-        stages::ASSEMBLE => !feed::is_json_station(&key),
-        stages::ENRICH => feed::is_json_station(&key),
-        stages::ALERT => !hours::is_station(&key),
-        stages::WATCH => hours::is_station(&key),
+        stages::ASSEMBLE => !is_json(),
+        stages::ENRICH => is_json(),
+        stages::ALERT => !is_of_moments(),
+        stages::WATCH => is_of_moments(),
         _ => true,
+    }
+}
+
+/// Compares the records of a source with those of its model, and with the world that its service shows.
+fn check_source(
+    installation: &Installation,
+    source: &Followed,
+    logs: &BTreeMap<String, Vec<Kept>>,
+    violations: &mut Violations,
+) {
+    for (_, topic) in &source.source.sinks {
+        // Lines are also fed, without this header; hourly observations are not.
+        let is_followed = |kept: &&Kept| {
+            topic.name != installation.source(stages::ASSEMBLE) || !kept.header(CHANGE_HEADER).is_empty()
+        };
+        let found: Vec<&Kept> = logs[&topic.name].iter().filter(is_followed).collect();
+        let items: Vec<Item> = found.iter().map(|kept| kept.item_of_any_time(&topic.name)).collect();
+        let expected = source.expected.iter().filter(|(name, _)| *name == topic.name);
+        let expected: Vec<Item> = expected.map(|(_, item)| item.clone()).collect();
+        compare(source.source.id.as_str(), &expected, &items, violations);
+        if let Some(services) = &installation.services {
+            truth::check(services, source, &found, violations);
+        }
     }
 }
 

@@ -21,15 +21,16 @@ const EXAMPLES: &str = "\
 Examples:
   frostline chaos --brokers 127.0.0.1:9092                 each fault once, on topics of its own
   frostline chaos --rounds 200 --processes 5 --partitions 12
-  frostline chaos --seed 5eed                              the same input and faults once more
+  frostline chaos --seed 5eed                              the same input and faults again
   frostline chaos --restart-broker 'scripts/kafka restart'  the broker too
   frostline chaos --group-protocol consumer                the groups of KIP-848 (Kafka 4.0 or newer)
   frostline chaos --faults topics-recreated,partitions-grown  these faults only
-  frostline chaos --break no-fencing                       does it find a protocol that is broken?
+  frostline chaos --follow                                 the daemons also follow imitated weather services
+  frostline chaos --break no-fencing                       with a bug planted: is it found?
 
-The topics and groups are its own (chaos-SEED-…), and are deleted at the end. Real daemons run with
-your settings, short timeouts and its own topics, rules and filter excepted. Their logs are kept
-where a check fails.";
+The topics and groups are its own (chaos-SEED-…), and are deleted at the end. The daemons run with
+your settings, except for short timeouts and topics, rules and a filter of their own. Their logs are
+kept if a check fails.";
 
 /// The brokers' own default, where they do not say how long they wait for a silent member.
 const UNKNOWN_SESSION: Duration = Duration::from_secs(45);
@@ -38,13 +39,14 @@ const UNKNOWN_SESSION: Duration = Duration::from_secs(45);
 #[derive(Args)]
 #[command(after_help = EXAMPLES)]
 pub(super) struct ChaosArguments {
-    /// How many faults to try
-    #[arg(long, value_name = "N", default_value_t = 21)]
-    rounds: u32,
+    /// How many faults to try [default: 21, with --follow 26]
+    #[arg(long, value_name = "N")]
+    rounds: Option<u32>,
     /// Try only these kinds of faults (with commas): kill, terminate, pause, add, remove, delete-state, flip-bytes, old-state,
     /// shared-name, outage, clock-ahead, clock-behind, topics-recreated (comes first, and once), partitions-grown, and deaths
     /// at named points: point:after-produce, point:after-offsets-sent, point:after-commit, point:after-sled,
-    /// point:in-restore, point:in-revoke [default: all]
+    /// point:in-restore, point:in-revoke; of the process that polls a weather service, with --follow: kill-poller,
+    /// poller:before-send, poller:after-produce, poller:after-position-sent, poller:after-commit [default: all]
     #[arg(long, value_name = "KINDS", value_delimiter = ',', value_parser = parse_fault)]
     faults: Vec<FaultKind>,
     /// Repeats a run: hexadecimal, as printed [default: random]
@@ -56,18 +58,22 @@ pub(super) struct ChaosArguments {
     /// Partitions of each topic
     #[arg(long, value_name = "P", default_value_t = 4, value_parser = clap::value_parser!(i32).range(1..=100))]
     partitions: i32,
+    /// The daemons also follow weather services, imitated on this machine with faults of their own; hourly observations come
+    /// from these alone
+    #[arg(long)]
+    follow: bool,
     /// Shell command that restarts the broker; it becomes one of the faults
     #[arg(long, value_name = "COMMAND")]
     restart_broker: Option<String>,
     /// The daemons' kafka.client."group.protocol": classic or consumer [default: as configured]
     #[arg(long, value_name = "PROTOCOL", value_parser = ["classic", "consumer"])]
     group_protocol: Option<String>,
-    /// Plant bugs on purpose (with commas), to see that they are found: commit-before-produce, sled-before-commit, no-fencing,
-    /// old-state, no-renaming, blind-readiness, earlier-topics, grow-without-state, stubborn-clock, forgotten-nights. Without
-    /// --faults only faults that show them are tried, and --restart-broker
+    /// Plant bugs (with commas), to see whether they are found: commit-before-produce, sled-before-commit, no-fencing,
+    /// old-state, no-renaming, blind-readiness, earlier-topics, grow-without-state, stubborn-clock, position-apart,
+    /// forgotten-nights. Without --faults only faults that show them are tried, and --restart-broker
     #[arg(long = "break", value_name = "BUGS", value_delimiter = ',', value_parser = parse_sabotage)]
     sabotage: Vec<Sabotage>,
-    /// Leave topics, logs and state there at the end
+    /// Keep topics, logs and state at the end
     #[arg(long)]
     keep: bool,
 }
@@ -96,13 +102,15 @@ pub(super) async fn chaos(common: &Common, arguments: &ChaosArguments) -> Result
     if let Some(protocol) = &arguments.group_protocol {
         user.kafka.client.insert("group.protocol".to_owned(), protocol.clone());
     }
+    let rounds = arguments.rounds.unwrap_or(ChaosOptions::usual_rounds(arguments.follow));
     let options = ChaosOptions {
-        rounds: arguments.rounds,
+        rounds,
         // Short enough to be typed.
         seed: arguments.seed.unwrap_or_else(|| fastrand::u64(..1 << 32)),
         processes: arguments.processes.into(),
         partitions: arguments.partitions,
         restart_broker: arguments.restart_broker.clone(),
+        follow: arguments.follow,
         faults: arguments.faults.clone(),
         sabotage: arguments.sabotage.clone(),
         ..ChaosOptions::default()
@@ -151,8 +159,8 @@ fn refuse_leftovers(installation: &Installation, admin: &Admin) -> Result<(), Fa
     }
     let namespace = &installation.config.kafka.namespace;
     Err(Failed::Usage(anyhow::anyhow!(
-        "an earlier run with this seed has left {source} behind: \
-         frostline topics delete --yes --set kafka.namespace={namespace}"
+        "an earlier run with this seed left {source} behind: delete it with \
+         `frostline topics delete --yes --set kafka.namespace={namespace}`"
     )))
 }
 
@@ -173,7 +181,7 @@ async fn work(
         joined = &mut job => (joined, None),
         signal = signals.next() => {
             stop.store(true, Ordering::Relaxed);
-            output::note("ending the processes and deleting the topics");
+            output::note("stopping the processes and deleting the topics");
             (job.await, Some(signal))
         }
     };
@@ -233,8 +241,8 @@ fn print(common: &Common, report: &Report) -> Result<(), Failed> {
     row("longest recovery, s", format!("{:.1}", report.longest_recovery_seconds))?;
     row("records in", output::grouped(report.records_in))?;
     if let Some(fewest) = report.records_in_round_min {
-        row("in a round, fewest", output::grouped(fewest))?;
-        row("rounds without feed", output::grouped(report.idle_rounds))?;
+        row("fewest in a round", output::grouped(fewest))?;
+        row("rounds without records", output::grouped(report.idle_rounds))?;
     }
     for (what, count) in &report.compared {
         row(&format!("compared: {what}"), output::grouped(*count))?;
@@ -243,6 +251,12 @@ fn print(common: &Common, report: &Report) -> Result<(), Failed> {
         row(&format!("alerts: {transition}"), output::grouped(*count))?;
     }
     row("compared: state", output::grouped(report.state_entries))?;
+    for (source, followed) in &report.sources {
+        let faults = followed.faults.values().sum();
+        row(&format!("{source}: steps"), output::grouped(followed.steps))?;
+        row(&format!("{source}: faults"), output::grouped(faults))?;
+        row(&format!("{source}: longest, s"), format!("{:.1}", followed.longest_step_seconds))?;
+    }
     output::line("")?;
     for kind in Kind::ALL {
         let count = report.violations.get(&kind).copied().unwrap_or_default();
@@ -253,7 +267,7 @@ fn print(common: &Common, report: &Report) -> Result<(), Failed> {
             output::line(&format!("{DIM}    {example}{DIM:#}"))?;
         }
     }
-    let (mark, word) = if report.ok { (GREEN, "nothing was violated") } else { (RED, "VIOLATIONS") };
+    let (mark, word) = if report.ok { (GREEN, "no violations") } else { (RED, "VIOLATIONS") };
     let (guarantee, seed) = (&report.guarantee, &report.seed);
     Ok(output::line(&format!("\n{mark}{word}{mark:#}  {guarantee}; repeat it with --seed {seed}"))?)
 }

@@ -5,20 +5,21 @@ use std::time::Duration;
 
 use clap::Args;
 use frostline_engine::record::unix_ms;
-use frostline_engine::{Batch, PollError, Poller, Position, Source, SourceRecord};
+use frostline_engine::{Batch, PollError, Poller, Position, Source, SourceId, SourceRecord};
 
 use super::output::{BOLD, DIM, YELLOW};
 use super::rules::source;
 use super::{Common, Failed, output};
 use crate::app::{self, Ingredients};
 use crate::config::Config;
+use crate::noaa::Date;
 use crate::publishing::Live;
 use crate::rules::{Conditions, RuleSet};
 
 const EXAMPLES: &str = "\
 Examples:
   frostline follow metar --once                 what airports report just now, for stations of the station table
-  frostline follow ghcn --once --show 3         NOAA's newest difference
+  frostline follow ghcn --once --set follow.ghcn.since=2026-11-20   what has changed in NOAA's archive since that day
   frostline follow forecast --once --json       the forecast for a station that a rule watches, as records
 
 The service must have its section, such as [follow.metar], and [follow] its contact. `frostline run` follows all of them, and
@@ -28,6 +29,9 @@ writes what comes; this command writes nothing.";
 const POLLS_MAX: u32 = 20;
 /// A service that puts a poll off for longer is not waited for.
 const WAIT_MAX: Duration = Duration::from_secs(90);
+
+/// An example of an earlier day is so many days before.
+const WEEK_DAYS: i32 = 7;
 
 /// Ask a weather service once, and show what came
 #[derive(Args)]
@@ -53,7 +57,24 @@ pub(super) async fn follow(common: &Common, arguments: &FollowArguments) -> Resu
     spinner.finish_and_clear();
     let batch = polled.map_err(|error| Failed::Working(error.into()))?;
     let batch = batch.map_err(|error| Failed::Working(anyhow::anyhow!("{id}: {error}")))?;
-    print(common, arguments.show, &batch)
+    print(common, arguments.show, &batch)?;
+    if let Some(hint) = hint(&config, id, &batch) {
+        output::note(&hint);
+    }
+    Ok(())
+}
+
+/// Why nothing came, where that is no wonder: without a day to begin at, the differences that exist have been left behind.
+fn hint(config: &Config, source: SourceId, batch: &Batch) -> Option<String> {
+    let is_ghcn =
+        source.as_str() == "ghcn" && config.follow.ghcn.as_ref().is_some_and(|ghcn| ghcn.since.is_empty());
+    let newest =
+        batch.newest_ms.and_then(Date::from_unix_ms).filter(|_| is_ghcn && batch.records.is_empty())?;
+    let earlier = Date::from_days_since_1970(newest.days_since_1970() - WEEK_DAYS)?;
+    Some(format!(
+        "the source begins after the newest difference, which leads to {newest}; to fetch earlier ones, set follow.ghcn.since to \
+         the day before them, as in --set follow.ghcn.since={earlier}"
+    ))
 }
 
 /// The source of the configuration, with the stations and rules that it asks for.
@@ -139,4 +160,29 @@ fn as_json(record: &SourceRecord) -> serde_json::Value {
         "sink": record.sink, "key": text(&record.key), "value": text(&record.value), "headers": headers,
         "timestamp_ms": record.timestamp_ms,
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::GhcnFollow;
+
+    #[test]
+    fn a_source_that_begins_at_the_newest_difference_says_so() {
+        let mut config = Config::default();
+        config.follow.ghcn = Some(GhcnFollow::default());
+        let ghcn = SourceId::new("ghcn");
+        let nothing = Batch { newest_ms: Some(1_795_824_000_000), ..Batch::default() };
+        let said = hint(&config, ghcn, &nothing).unwrap();
+        assert!(
+            said.contains("leads to 2026-11-28;") && said.ends_with("follow.ghcn.since=2026-11-21"),
+            "{said}"
+        );
+        assert_eq!(hint(&config, SourceId::new("metar"), &nothing), None);
+        let mut lines = nothing.clone();
+        lines.emit("lines", "key", "value", 0);
+        assert_eq!(hint(&config, ghcn, &lines), None);
+        config.follow.ghcn = Some(GhcnFollow { since: "2026-11-27".into(), ..GhcnFollow::default() });
+        assert_eq!(hint(&config, ghcn, &nothing), None, "nothing new has come since");
+    }
 }

@@ -69,7 +69,8 @@ enum StationsCommand {
 pub(super) async fn stations(common: &Common, arguments: &StationsArguments) -> Result<(), Failed> {
     match &arguments.command {
         StationsCommand::Import { file, countries, states, hourly } => {
-            import(common, file, (countries, states), hourly.as_deref()).await
+            import(common, file, (countries, states), hourly.as_deref(), &|path| path.display().to_string())
+                .await
         }
         StationsCommand::Fetch(arguments) => stations_fetch::fetch(common, arguments).await,
         StationsCommand::Search(arguments) => station_search::search(common, arguments).await,
@@ -77,21 +78,24 @@ pub(super) async fn stations(common: &Common, arguments: &StationsArguments) -> 
     }
 }
 
+/// `name`: what a file is called in errors and in the log.
 pub(super) async fn import(
     common: &Common,
     file: &Path,
     (countries, states): (&Path, &Path),
     hourly: Option<&Path>,
+    name: &dyn Fn(&Path) -> String,
 ) -> Result<(), Failed> {
     let config = common.load(&[])?;
     // A bad file is found before anything is sent.
-    let read = |file: &Path| read_inventory(file, Some(countries), Some(states)).map_err(Failed::Usage);
+    let read =
+        |file: &Path| read_named(file, &name(file), Some(countries), Some(states)).map_err(Failed::Usage);
     let mut stations = read(file)?;
     if let Some(list) = hourly {
         let hourly = read(list)?;
         if hourly.iter().all(|station| station.icao.is_none()) {
             let reason = "no station in it has an ICAO id: --hourly takes ghcnh-station-list.csv";
-            return Err(Failed::Usage(anyhow::anyhow!("{}: {reason}", list.display())));
+            return Err(Failed::Usage(anyhow::anyhow!("{}: {reason}", name(list))));
         }
         add_hourly(&mut stations, hourly);
     }
@@ -120,6 +124,16 @@ pub(super) fn read_inventory(
     countries_file: Option<&Path>,
     states_file: Option<&Path>,
 ) -> anyhow::Result<Vec<Station>> {
+    read_named(file, &file.display().to_string(), countries_file, states_file)
+}
+
+/// As [`read_inventory`]; `name`: what the file is called in errors and in the log.
+fn read_named(
+    file: &Path,
+    name: &str,
+    countries_file: Option<&Path>,
+    states_file: Option<&Path>,
+) -> anyhow::Result<Vec<Station>> {
     let codes = |path: Option<&Path>| -> anyhow::Result<Codes> {
         let Some(path) = path else { return Ok(Codes::parse(&b""[..])?) };
         let lines = history::open(path, Arc::default())?;
@@ -130,7 +144,7 @@ pub(super) fn read_inventory(
     let mut stations = Vec::new();
     let (mut line, mut list, mut left_out) = (Vec::new(), None, 0_u64);
     for number in 1_u64.. {
-        let place = || format!("{}:{number}", file.display());
+        let place = || format!("{name}:{number}");
         if !read_line(&mut lines, &mut line, LINE_BYTES_MAX).with_context(place)? {
             break;
         }
@@ -158,10 +172,10 @@ pub(super) fn read_inventory(
         }
     }
     if left_out > 0 {
-        tracing::warn!(file = %file.display(), stations = left_out, "stations left out because their lines are invalid");
+        tracing::warn!(file = name, stations = left_out, "stations left out because their lines are invalid");
     }
     if stations.is_empty() {
-        bail!("{}: no station in it", file.display());
+        bail!("{name}: no station in it");
     }
     if let Some((countries_file, states_file)) = countries_file.zip(states_file)
         && known_names(&stations, &states, &countries) > known_names(&stations, &countries, &states)

@@ -59,7 +59,12 @@ pub(super) async fn fetch(common: &Common, arguments: &FetchArguments) -> Result
     spinner.finish_and_clear();
     let file = |name: &str| dir.join(name);
     let [inventory, countries, states] = FILES.map(file);
-    stations::import(common, &inventory, (&countries, &states), Some(&file(HOURLY))).await
+    // Files that are not kept are called by their addresses.
+    let name = |path: &Path| match urls.iter().find(|(name, _)| path == dir.join(name)) {
+        Some((_, url)) if arguments.dir.is_none() => url.clone(),
+        _ => path.display().to_string(),
+    };
+    stations::import(common, &inventory, (&countries, &states), Some(&file(HOURLY)), &name).await
 }
 
 fn urls(config: &Config) -> Vec<(&'static str, String)> {

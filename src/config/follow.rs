@@ -5,7 +5,8 @@ use serde::{Deserialize, Serialize};
 use super::notify::check_url;
 use super::{ConfigError, within};
 
-/// Most requests to one host: one a minute. Closer ones are for services of one's own.
+/// Most requests to one host: one a minute. Closer ones are for services of one's own, at addresses that begin with `http://`:
+/// these reach private networks only (see [`crate::outbound::Reach`]), so that no public service is asked all the time by mistake.
 const INTERVAL_SECONDS_MIN: u64 = 60;
 
 /// What the daemon fetches by itself. A service is followed if it has a section.
@@ -14,7 +15,7 @@ const INTERVAL_SECONDS_MIN: u64 = 60;
 pub struct FollowConfig {
     /// How the services reach whoever runs this daemon: a mail address or the address of a web page. They ask for it.
     pub contact: String,
-    /// Shortest time between two requests to one host, in seconds; 0 only for services of one's own.
+    /// Shortest time between two requests to one host, in seconds; below 60 only where all addresses begin with `http://`.
     pub request_interval_seconds: u64,
     /// Whether services on this machine or in private networks may be asked.
     pub allow_private: bool,
@@ -160,7 +161,7 @@ impl FollowConfig {
                 return Err(ConfigError::of_key(key, reason));
             }
         }
-        let of_host = if self.allow_private { 0 } else { INTERVAL_SECONDS_MIN };
+        let of_host = if self.is_private() { 0 } else { INTERVAL_SECONDS_MIN };
         within("follow.request_interval_seconds", self.request_interval_seconds, of_host, 3_600)?;
         let least = of_host.max(1);
         if let Some(metar) = &self.metar {
@@ -180,6 +181,15 @@ impl FollowConfig {
             within("follow.forecast.late_after_hours", forecast.late_after_hours, 1, 8_760)?;
         }
         Ok(())
+    }
+
+    /// Whether all services that are followed can only be in private networks.
+    fn is_private(&self) -> bool {
+        let metar = self.metar.iter().map(|metar| &metar.url);
+        let ghcn = self.ghcn.iter().map(|ghcn| &ghcn.url);
+        let forecast =
+            self.forecast.iter().flat_map(|forecast| [&forecast.nws_url, &forecast.met_norway_url]);
+        self.allow_private && metar.chain(ghcn).chain(forecast).all(|url| url.starts_with("http://"))
     }
 
     /// The services refuse requests whose sender they cannot reach.
@@ -226,5 +236,16 @@ mod tests {
             error(&format!("{contact}[metar]\nurl = \"http://127.0.0.1:1\"\n")).contains("follow.metar.url")
         );
         assert!(error(&format!("{contact}[ghcn]\nsince = \"yesterday\"\n")).contains("follow.ghcn.since"));
+    }
+
+    #[test]
+    fn only_services_of_ones_own_are_asked_more_than_once_a_minute() {
+        let often = "contact = \"anna@example.org\"\nallow_private = true\nrequest_interval_seconds = 0\n";
+        let own = format!("{often}[metar]\nurl = \"http://10.0.0.7\"\ninterval_seconds = 1\n");
+        toml::from_str::<FollowConfig>(&own).unwrap().validate().unwrap();
+        let refused = error(&format!("{own}[ghcn]\n"));
+        assert!(refused.contains("follow.request_interval_seconds"), "NOAA is public: {refused}");
+        let refused = error(&own.replace("allow_private = true\n", ""));
+        assert!(refused.contains("follow.metar.url"), "{refused}");
     }
 }

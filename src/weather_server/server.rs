@@ -86,6 +86,11 @@ impl WeatherServer {
         self.state.control().clock = Clock::new(time, 0.0);
     }
 
+    /// Sets the faults.
+    pub fn set_script(&self, script: Script) {
+        self.state.control().script = script;
+    }
+
     /// What `GET /control` answers.
     pub fn control(&self) -> serde_json::Value {
         self.state.control().to_json()

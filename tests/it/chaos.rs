@@ -41,6 +41,7 @@ pub fn long_tests() -> Vec<Test> {
             let run = ["--rounds", "3", "--processes", "2", "--seed", "c10c"];
             finds_all("stubborn-clock,forgotten-nights", &run, &["clock", "alert_twice"]);
         }),
+        test("chaos_follows_services_and_finds_positions_apart", &[Needs::Broker], follows),
     ]
 }
 
@@ -63,6 +64,7 @@ const VIOLATIONS: &[&str] = &[
     "earlier_topics",
     "misplaced",
     "clock",
+    "position",
 ];
 
 fn chaos(arguments: &[&str]) -> Frostline {
@@ -156,12 +158,31 @@ fn changed_topics() {
     sound.join().unwrap();
 }
 
+/// The process that polls dies at every point of the sources' protocol, with and without the bug that this shows.
+fn follows() {
+    let sound = std::thread::spawn(|| {
+        let faults = "poller:before-send,poller:after-position-sent,poller:after-commit,kill-poller";
+        let run = ["--rounds", "4", "--processes", "2", "--faults", faults, "--seed", "f01"];
+        let summary = chaos(&run).run().expect_code(0).summary();
+        assert_sound(&summary);
+        assert_eq!(summary["points_not_reached"], 0, "{summary:#}");
+        for (source, records) in [("metar", 100), ("ghcn", 500)] {
+            let (followed, compared) = (&summary["sources"][source], &summary["compared"][source]);
+            assert!(followed["steps"].as_u64() > Some(8), "{source}\n{summary:#}");
+            assert!(compared.as_u64() > Some(records), "only {compared} of {source}: a weak test");
+            assert!(followed["faults"].as_object().is_some_and(|faults| faults.len() > 1), "{summary:#}");
+        }
+    });
+    finds("position-apart", &["--rounds", "2", "--processes", "2", "--seed", "a9a"], "duplicated");
+    sound.join().unwrap();
+}
+
 /// Without transactions nobody is fenced, so that a bug in that cannot show.
 fn chaos_refuses() {
     let without = ["--set", "runtime.guarantee=at_least_once"];
     let command = |arguments: [&str; 2]| Frostline::new().args(["chaos"]).args(arguments).args(without);
     for arguments in
-        [["--break", "no-renaming"], ["--break", "old-state,no-fencing"], ["--faults", "shared-name"]]
+        [["--break", "no-renaming"], ["--break", "old-state,position-apart"], ["--faults", "shared-name"]]
     {
         let outcome = command(arguments).run().expect_code(2);
         assert!(outcome.err.contains("shows only in transactions"), "{outcome}");

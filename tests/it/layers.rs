@@ -33,7 +33,7 @@ const LAYERS: &[(&str, &[&str])] = &[
     ("near_search", &["noaa", "rules"]),
     ("publishing", &["config", "noaa", "rules", "stages"]),
     ("app", &["config", "near_search", "noaa", "rules", "sources", "stages", "tables"]),
-    ("chaos", &["app", "config", "hourly", "noaa", "rules", "stages"]),
+    ("chaos", &["app", "config", "hourly", "noaa", "rules", "stages", "synthetic", "weather_server"]),
     ("notify", &["bounded", "config", "noaa", "outbound", "printable", "rules", "stages"]),
     ("sources", &["bounded", "config", "hourly", "noaa", "outbound", "stages"]),
     ("admin", &["app", "config", "hourly", "noaa", "outlook", "publishing", "rules", "stages"]),

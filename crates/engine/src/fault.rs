@@ -3,6 +3,7 @@
 //!
 //! Both come by environment variables that nobody else sets. Without them a point costs one load.
 
+use std::path::{Path, PathBuf};
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, Instant};
@@ -15,6 +16,9 @@ pub const SABOTAGE_VARIABLE: &str = "FROSTLINE_FAULT_SABOTAGE";
 pub const OUTAGE_VARIABLE: &str = "FROSTLINE_FAULT_OUTAGE";
 /// `-86400000`: this process's clock differs from the machine's by so many milliseconds.
 pub const CLOCK_VARIABLE: &str = "FROSTLINE_FAULT_CLOCK";
+/// The path of a file that says where the process that polls a source is to die, as in `numbers:after-commit`: see
+/// [`poller_dies`].
+pub const POLLER_VARIABLE: &str = "FROSTLINE_FAULT_POLLER";
 /// Only daemons whose namespace begins so can be sabotaged.
 pub const NAMESPACE: &str = "chaos-";
 
@@ -59,6 +63,35 @@ impl Point {
     }
 }
 
+/// A place in the protocol of sources (see [`crate::source`]) where a crash hurts most. Polls that give no record pass none.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum SourcePoint {
+    /// The service has answered, and nothing has been sent.
+    BeforeSend,
+    /// The records have been sent; the transaction is open.
+    AfterProduce,
+    /// The changes of the position are in the transaction too.
+    AfterPositionSent,
+    /// The transaction is committed, and this process does not know its new position yet.
+    AfterCommit,
+}
+
+impl SourcePoint {
+    /// All of them, in their order.
+    pub const ALL: [Self; 4] =
+        [Self::BeforeSend, Self::AfterProduce, Self::AfterPositionSent, Self::AfterCommit];
+
+    /// The name in the file and in reports.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::BeforeSend => "before-send",
+            Self::AfterProduce => "after-produce",
+            Self::AfterPositionSent => "after-position-sent",
+            Self::AfterCommit => "after-commit",
+        }
+    }
+}
+
 /// A protocol broken on purpose.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Sabotage {
@@ -81,6 +114,8 @@ pub enum Sabotage {
     GrowWithoutState,
     /// A process whose clock brokers refuse tries again and again, and keeps its partitions meanwhile.
     StubbornClock,
+    /// The position of a source is committed apart from the records that it stands for.
+    PositionApart,
     /// A bug in a processor, which the application knows under this name.
     Processor(&'static str),
 }
@@ -90,7 +125,7 @@ pub const ANY_TOPICS: &str = "any";
 
 impl Sabotage {
     /// All of them but those of processors.
-    pub const ALL: [Self; 9] = [
+    pub const ALL: [Self; 10] = [
         Self::CommitBeforeProduce,
         Self::SledBeforeCommit,
         Self::NoFencing,
@@ -100,6 +135,7 @@ impl Sabotage {
         Self::EarlierTopics,
         Self::GrowWithoutState,
         Self::StubbornClock,
+        Self::PositionApart,
     ];
 
     /// The name in the variable and on the command line.
@@ -114,6 +150,7 @@ impl Sabotage {
             Self::EarlierTopics => "earlier-topics",
             Self::GrowWithoutState => "grow-without-state",
             Self::StubbornClock => "stubborn-clock",
+            Self::PositionApart => "position-apart",
             Self::Processor(name) => name,
         }
     }
@@ -150,6 +187,24 @@ pub fn reach(point: Point) {
         tracing::warn!(point = point.name(), "dying here, as planted");
         std::process::abort();
     }
+}
+
+/// Whether this process, which polls `source`, is to die at `point`: if the file of [`POLLER_VARIABLE`] says so. The file is
+/// removed, so that one process dies and not the next one too.
+pub fn poller_dies(source: &str, point: SourcePoint) -> bool {
+    static FILE: OnceLock<Option<PathBuf>> = OnceLock::new();
+    let file = FILE.get_or_init(|| std::env::var_os(POLLER_VARIABLE).map(PathBuf::from));
+    file.as_deref().is_some_and(|file| takes(file, source, point))
+}
+
+fn takes(file: &Path, source: &str, point: SourcePoint) -> bool {
+    let wanted = std::fs::read_to_string(file);
+    wanted.is_ok_and(|wanted| wanted == planted_poller(source, point)) && std::fs::remove_file(file).is_ok()
+}
+
+/// What the file of [`POLLER_VARIABLE`] says.
+pub fn planted_poller(source: &str, point: SourcePoint) -> String {
+    format!("{source}:{}", point.name())
 }
 
 /// Whether this protocol is to be broken.
@@ -198,4 +253,22 @@ fn planted_variables() -> Vec<&'static str> {
 
 fn milliseconds(variable: &str) -> Option<Duration> {
     std::env::var(variable).ok()?.parse().ok().map(Duration::from_millis)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn one_process_dies_for_each_file_and_only_where_it_says() {
+        let dir = tempfile::tempdir().unwrap();
+        let file = dir.path().join("poller");
+        let takes = |source, point| takes(&file, source, point);
+        assert!(!takes("numbers", SourcePoint::AfterCommit), "there is no file");
+        std::fs::write(&file, planted_poller("numbers", SourcePoint::AfterCommit)).unwrap();
+        assert!(!takes("letters", SourcePoint::AfterCommit));
+        assert!(!takes("numbers", SourcePoint::BeforeSend));
+        assert!(takes("numbers", SourcePoint::AfterCommit));
+        assert!(!takes("numbers", SourcePoint::AfterCommit), "it has been taken");
+    }
 }

@@ -121,8 +121,9 @@ impl Client {
         // Another part of the program may have done so.
         let _ = rustls::crypto::ring::default_provider().install_default();
         let user_agent = format!("frostline/{} ({contact})", env!("CARGO_PKG_VERSION"));
-        let (pace, clients, deprecated) = Default::default();
-        Ok(Self { settings, user_agent, time, pace, clients, deprecated })
+        let intervals = Intervals { host: settings.host_interval, path: settings.path_interval };
+        let (clients, deprecated) = Default::default();
+        Ok(Self { settings, user_agent, time, pace: Mutex::new(Pace::new(intervals)), clients, deprecated })
     }
 
     fn client(&self, reach: Reach) -> Result<reqwest::Client, String> {
@@ -242,8 +243,7 @@ impl Fetch for Client {
         let file = url.query().map_or(path.to_owned(), |query| format!("{path}?{query}"));
         let at = (host.as_str(), file.as_str());
         let is_next_part = request.part.is_some_and(|part| part.from > 0);
-        let intervals = Intervals { host: self.settings.host_interval, path: self.settings.path_interval };
-        match lock(&self.pace).turn(at, is_next_part, intervals, self.time.now()) {
+        match lock(&self.pace).turn(at, is_next_part, self.time.now()) {
             Turn::In(wait) => self.time.sleep(wait),
             Turn::NotDue(wait) => return Ok(Answer::NotDue(wait)),
             Turn::Paused(wait) => {

@@ -9,8 +9,10 @@ use std::time::{Duration, Instant};
 
 /// A request that is due within this time waits for it; a later one is refused.
 const WAIT_MAX: Duration = Duration::from_secs(10);
-/// The pause after the first failure; it doubles with each further one.
-const PAUSE_FIRST: Duration = Duration::from_secs(60);
+/// The pause after the first failure is the usual time between two requests for a file, within these bounds: a service of one's
+/// own that may be asked all the time is soon asked again. It doubles with each further failure.
+const PAUSE_FIRST_MIN: Duration = Duration::from_secs(1);
+const PAUSE_FIRST_MAX: Duration = Duration::from_secs(60);
 const PAUSE_MAX: Duration = Duration::from_secs(3_600);
 /// No host is left alone for longer, whatever it asks for.
 const ASKED_MAX: Duration = Duration::from_secs(24 * 3_600);
@@ -36,8 +38,8 @@ pub(super) struct Intervals {
 }
 
 /// The hosts that have been asked.
-#[derive(Default)]
 pub(super) struct Pace {
+    intervals: Intervals,
     hosts: HashMap<String, Host>,
 }
 
@@ -56,14 +58,13 @@ struct Path {
 }
 
 impl Pace {
+    pub(super) fn new(intervals: Intervals) -> Self {
+        Self { intervals, hosts: HashMap::new() }
+    }
+
     /// Whether `path` of `host` may be asked. A request for the next part of a file need not wait for the path.
-    pub(super) fn turn(
-        &mut self,
-        (host, path): (&str, &str),
-        is_next_part: bool,
-        intervals: Intervals,
-        now: Instant,
-    ) -> Turn {
+    pub(super) fn turn(&mut self, (host, path): (&str, &str), is_next_part: bool, now: Instant) -> Turn {
+        let intervals = self.intervals;
         let host = self.hosts.entry(host.to_owned()).or_default();
         host.forget(now);
         let from_host = host.next;
@@ -106,9 +107,10 @@ impl Pace {
         is_about_host: bool,
         now: Instant,
     ) -> Duration {
+        let first = self.intervals.path.clamp(PAUSE_FIRST_MIN, PAUSE_FIRST_MAX);
         let host = self.hosts.entry(host.to_owned()).or_default();
         let at = host.paths.entry(path.to_owned()).or_default();
-        let grown = (PAUSE_FIRST * (1 << at.failures.min(10))).min(PAUSE_MAX);
+        let grown = (first * (1 << at.failures.min(12))).min(PAUSE_MAX);
         at.failures = at.failures.saturating_add(1);
         let pause = with_jitter(asked.map_or(grown, |asked| asked.min(ASKED_MAX)));
         at.paused = Some(now + pause);
@@ -138,7 +140,7 @@ mod tests {
     const AT: (&str, &str) = ("a.example", "/file");
 
     fn turn(pace: &mut Pace, at: (&str, &str), now: Instant) -> Turn {
-        pace.turn(at, false, INTERVALS, now)
+        pace.turn(at, false, now)
     }
 
     fn is_about(found: Duration, expected: u64) -> bool {
@@ -148,7 +150,7 @@ mod tests {
 
     #[test]
     fn a_host_is_asked_once_a_second_and_a_path_once_a_minute() {
-        let (mut pace, now) = (Pace::default(), Instant::now());
+        let (mut pace, now) = (Pace::new(INTERVALS), Instant::now());
         assert_eq!(turn(&mut pace, AT, now), Turn::In(Duration::ZERO));
         assert!(matches!(turn(&mut pace, AT, now), Turn::NotDue(wait) if is_about(wait, 60)));
         let other = ("a.example", "/other");
@@ -156,14 +158,14 @@ mod tests {
         let third = ("a.example", "/third");
         assert!(matches!(turn(&mut pace, third, now), Turn::In(wait) if is_about(wait, 2)), "they queue");
         assert_eq!(turn(&mut pace, ("b.example", "/file"), now), Turn::In(Duration::ZERO));
-        let part = pace.turn(AT, true, INTERVALS, now + Duration::from_secs(5));
+        let part = pace.turn(AT, true, now + Duration::from_secs(5));
         assert_eq!(part, Turn::In(Duration::ZERO), "the next part of the same file");
         assert_eq!(turn(&mut pace, AT, now + Duration::from_secs(80)), Turn::In(Duration::ZERO));
     }
 
     #[test]
     fn failures_make_pauses_that_grow() {
-        let (mut pace, mut now) = (Pace::default(), Instant::now());
+        let (mut pace, mut now) = (Pace::new(INTERVALS), Instant::now());
         for expected in [60, 120, 240, 480, 960, 1_920, 3_600, 3_600] {
             let pause = pace.failed(AT, None, false, now);
             assert!(is_about(pause, expected), "{pause:?}");
@@ -177,8 +179,18 @@ mod tests {
     }
 
     #[test]
+    fn a_service_that_may_be_asked_all_the_time_is_soon_asked_again() {
+        let mut pace = Pace::new(Intervals { host: Duration::ZERO, path: Duration::ZERO });
+        let mut pauses = [1, 2, 4].into_iter();
+        assert!(pauses.all(|expected| is_about(pace.failed(AT, None, false, Instant::now()), expected)));
+        let hourly = Duration::from_secs(3_600);
+        let mut pace = Pace::new(Intervals { host: hourly, path: hourly });
+        assert!(is_about(pace.failed(AT, None, false, Instant::now()), 60), "never longer than before");
+    }
+
+    #[test]
     fn what_a_host_asks_for_counts_for_all_of_it() {
-        let (mut pace, now) = (Pace::default(), Instant::now());
+        let (mut pace, now) = (Pace::new(INTERVALS), Instant::now());
         let pause = pace.failed(AT, Some(Duration::from_secs(600)), true, now);
         assert!(is_about(pause, 600));
         assert!(matches!(turn(&mut pace, ("a.example", "/other"), now), Turn::Paused(_)));
@@ -189,7 +201,7 @@ mod tests {
 
     #[test]
     fn an_answer_that_stays_fresh_is_not_asked_for() {
-        let (mut pace, now) = (Pace::default(), Instant::now());
+        let (mut pace, now) = (Pace::new(INTERVALS), Instant::now());
         turn(&mut pace, AT, now);
         pace.succeeded(AT, Some(Duration::from_secs(1_800)), now);
         let later = now + Duration::from_secs(120);
@@ -198,7 +210,7 @@ mod tests {
 
     #[test]
     fn old_paths_are_forgotten() {
-        let (mut pace, mut now) = (Pace::default(), Instant::now());
+        let (mut pace, mut now) = (Pace::new(INTERVALS), Instant::now());
         for day in 0..1_000 {
             now += Duration::from_secs(120);
             turn(&mut pace, ("a.example", &format!("/{day}")), now);

@@ -30,7 +30,7 @@ const UNPACKED_MAX: usize = 64 << 20;
 /// An observation from further ahead is left out, in seconds. The file's own time counts: what a file of two hours ago has an
 /// hour ahead is no more possible than it was.
 const AHEAD_MAX: i64 = 15 * 60;
-/// An older observation is left out, in seconds.
+/// An observation that is older than this by the file's own time is left out, in seconds.
 const AGE_MAX: i64 = 72 * 3_600;
 
 /// The key of the file's version in the position.
@@ -70,7 +70,7 @@ impl Metar {
     }
 
     /// What a file has for the station table.
-    fn read(&self, text: &str, (written, now): (i64, i64), batch: &mut Batch) -> Result<Best, PollError> {
+    fn read(&self, text: &str, written: i64, batch: &mut Batch) -> Result<Best, PollError> {
         let mut lines = text.lines();
         let columns = lines.by_ref().find_map(AwcCsv::parse).ok_or_else(|| {
             PollError::new(format!(
@@ -90,7 +90,7 @@ impl Metar {
             };
             let Some(station) = (self.find)(&report.metar.icao) else { continue };
             is_any_known = true;
-            if !(now - AGE_MAX..=written + AHEAD_MAX).contains(&report.time) {
+            if !(written - AGE_MAX..=written + AHEAD_MAX).contains(&report.time) {
                 continue;
             }
             match report.metar.hour(station, report.time, &report.raw) {
@@ -121,7 +121,7 @@ impl Metar {
         let mut stations: BTreeMap<StationId, Seen> = BTreeMap::new();
         let written = fresh.validators.last_modified.as_deref().and_then(unix_seconds);
         let written = written.map_or(now, |written| written.min(now));
-        for ((station, time), report) in self.read(&text, (written, now), &mut batch)? {
+        for ((station, time), report) in self.read(&text, written, &mut batch)? {
             let before = || Seen::from_bytes(position.get(&station_key(station)).unwrap_or_default());
             let seen = stations.entry(station).or_insert_with(before);
             if seen.take(time, report.worth, version_of(&report.said)) {

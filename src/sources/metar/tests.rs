@@ -166,20 +166,23 @@ fn impossible_times_are_left_out() {
 }
 
 #[test]
-fn a_file_of_two_hours_ago_has_nothing_of_later() {
+fn the_time_of_the_file_says_what_is_possible() {
     let mut setting = Setting::new();
-    let wrong = row("KSDL 281700Z 00000KT M10/M12 A3012", "KSDL", "2026-11-28T17:00:00.000Z", "");
-    let mut file = |last_modified: &str| {
+    let mut file = |time: &str, last_modified: &str| {
+        let row = row("KSDL 281700Z 00000KT M10/M12 A3012", "KSDL", time, "");
         let last_modified = Some(last_modified.to_owned());
         setting.canned.then(Ok(Answer::New(Fresh {
-            bytes: format!("{HEADER}\n{wrong}\n").into_bytes(),
+            bytes: format!("{HEADER}\n{row}\n").into_bytes(),
             validators: Validators { etag: None, last_modified },
             ..Fresh::default()
         })));
         said(&setting.poll()).len()
     };
-    assert_eq!(file("Sat, 28 Nov 2026 16:00:00 GMT"), 0, "it was an hour ahead then");
-    assert_eq!(file("Sat, 28 Nov 2026 17:01:00 GMT"), 1);
+    let (last_year, time) = ("2025-11-28T17:00:00.000Z", "2026-11-28T17:00:00.000Z");
+    assert_eq!(file(last_year, "Fri, 28 Nov 2025 17:01:00 GMT"), 1, "it was new then");
+    assert_eq!(file(time, "Sat, 28 Nov 2026 16:00:00 GMT"), 0, "it was an hour ahead then");
+    assert_eq!(file(time, "Sat, 28 Nov 2026 17:01:00 GMT"), 1);
+    assert_eq!(file("2026-11-25T16:00:00.000Z", "Sat, 28 Nov 2026 17:02:00 GMT"), 0);
 }
 
 #[test]

@@ -1,14 +1,16 @@
 //! Daily differences: the lines, folded in their order, are the archive of the day that the source has come to.
 
-use std::collections::{BTreeMap, HashSet};
+use std::collections::{BTreeMap, BTreeSet, HashSet};
 use std::time::Duration;
 
 use frostline::hourly::parse_time;
 use frostline::noaa::{Date, Element};
 use frostline::sources::{Ghcn, GhcnSettings};
-use frostline::weather_server::{Fault, World};
+use frostline::weather_server::{Fault, Script, World};
+use frostline_engine::record::Header;
 use frostline_engine::{Batch, Position};
 
+use super::downstream::Days;
 use super::follower::{Follower, Polled};
 use super::service::Service;
 
@@ -41,6 +43,8 @@ struct Follow {
     seen: HashSet<(String, String)>,
     /// From where to where the chain was broken, in days since 1970.
     gaps: Vec<(i64, i64)>,
+    /// What the daemon makes of the lines.
+    daemon: Days,
 }
 
 pub fn run(seed: u64) {
@@ -55,8 +59,9 @@ pub fn run(seed: u64) {
     let make = move |fetch| Box::new(Ghcn::new(fetch, settings.clone())) as _;
     let mut follower = Follower::new(&service, KILL_SHARE, Box::new(make));
     let range = (date(number(since) - CHANGING_DAYS), date(number(since) + 400));
-    let archive = archive_of(&service, range, since);
-    let mut follow = Follow { archive, seen: HashSet::new(), gaps: Vec::new() };
+    let archive = archive_of(&service, &service.script, range, since);
+    let daemon = Days::new(&service.world, start * 1_000);
+    let mut follow = Follow { archive, seen: HashSet::new(), gaps: Vec::new(), daemon };
     // What is being given out at the end is given out whole.
     while !service.is_over() || work(&follower.position).is_some() {
         assert!(service.now() < service.faults_end + 2 * service.quiet, "{:?}", work(&follower.position));
@@ -64,15 +69,22 @@ pub fn run(seed: u64) {
         let polled = follower.poll(&[FOLDER]);
         if let Polled::Committed(batch) = &polled {
             follow.take(batch, &before, &follower.position, since);
+            follow.judge(batch, service.time.unix_ms());
         }
         follower.wait(&polled, INTERVAL);
     }
     let end = end(&follower.position).expect("differences came");
     let newest = service.world.newest_edition(service.now() - 12 * 3_600);
     assert!(end >= newest, "the source is at {end}, the service at {newest}");
-    let expected = archive_of(&service, range, end);
+    let expected = archive_of(&service, &service.script, range, end);
     let unseen = follow.compare(&service, &expected, range.0);
+    let faultless = archive_of(&service, &Script::none(), range, end);
+    let uncorrected = follow.compare_downstream(&service, &faultless, since);
     follower.count("lines in the archive", expected.len() as u64);
+    follower.count("observations", follow.daemon.observations.len() as u64);
+    follower.count("alerts", follow.daemon.standing.len() as u64);
+    follower.count("alerts retracted", follow.daemon.retracted);
+    follower.count("lines to be corrected", uncorrected);
     follower.count("gaps", follow.gaps.len() as u64);
     follower.count("deletions within gaps, which are not seen", unseen);
     follower.report("daily differences");
@@ -97,6 +109,49 @@ impl Follow {
             }
             assert!(is_year || self.seen.insert((change, line.clone())), "twice: {line}");
         }
+    }
+
+    /// Lets the daemon have the records of a poll.
+    fn judge(&mut self, batch: &Batch, now_ms: i64) {
+        for record in &batch.records {
+            let headers: Vec<Header> = record
+                .headers
+                .iter()
+                .map(|(name, value)| ((*name).to_owned(), Some(value.clone())))
+                .collect();
+            self.daemon.take(&record.key, &record.value, &headers, now_ms);
+        }
+        self.daemon.settle(now_ms);
+    }
+
+    /// Compares observations and alerts with what the archive gives that had no faults at all, less what was deleted or failed
+    /// NOAA's quality control. Returns how many lines still have the wrong value of their first edition.
+    fn compare_downstream(&self, service: &Service, faultless: &Archive, since: Date) -> u64 {
+        let mut uncorrected = 0;
+        let mut script = Days::new(&service.world, service.start * 1_000);
+        let now_ms = service.time.unix_ms();
+        for (key, line) in &self.archive {
+            let has_failed = !line.split(',').nth(5).unwrap().is_empty();
+            if has_failed {
+                continue;
+            }
+            uncorrected += u64::from(faultless.get(key).is_some_and(|faultless| faultless != line));
+            script.take(&key.as_bytes()[..11], line.as_bytes(), &[], now_ms);
+        }
+        script.settle(now_ms);
+        // Of earlier days only changes came.
+        let since = since.to_string();
+        let later = |place: &&(String, String)| place.1.as_str() > since.as_str();
+        let places: BTreeSet<_> =
+            script.observations.keys().chain(self.daemon.observations.keys()).filter(later).collect();
+        for place in places {
+            let (found, expected) = (self.daemon.observations.get(place), script.observations.get(place));
+            assert_eq!(found, expected, "{place:?}");
+        }
+        let found: Vec<_> = self.daemon.standing.iter().filter(later).collect();
+        let expected: Vec<_> = script.standing.iter().filter(later).collect();
+        assert_eq!(found, expected, "alerts");
+        uncorrected
     }
 
     /// Compares with the archive. Returns how many lines remain whose deletion was in a missing difference.
@@ -128,11 +183,10 @@ impl Follow {
 }
 
 /// The archive of a day.
-fn archive_of(service: &Service, range: (Date, Date), edition: Date) -> Archive {
+fn archive_of(service: &Service, script: &Script, range: (Date, Date), edition: Date) -> Archive {
     let range = (range.0, range.1.min(edition));
     let stations = service.world.stations().iter();
-    let rows =
-        stations.flat_map(|one| service.world.days_in_edition(&service.script, one.id(), range, edition));
+    let rows = stations.flat_map(|one| service.world.days_in_edition(script, one.id(), range, edition));
     let line = |row: frostline::noaa::Reading| {
         let mut line = Vec::new();
         row.to_line_into(&mut line);

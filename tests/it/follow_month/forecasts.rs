@@ -4,13 +4,17 @@ use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 use std::time::Duration;
 
-use frostline::hourly::{Forecast, Night, parse_time, standard_offset};
+use frostline::hourly::{Forecast, Hour, Night, parse_time, standard_offset};
 use frostline::noaa::StationId;
 use frostline::sources::{FORECASTS_SINK, Forecasts, HOURLY_SINK, Watched};
 use frostline::weather_server::{Fault, Request, Script, World, answer};
+use frostline_engine::{Poller, Position};
 use serde_json::Value;
 
+use super::downstream::Nights;
+use super::faultless::Faultless;
 use super::follower::{Follower, Polled};
+use super::metars::explore;
 use super::service::Service;
 
 const POINTS: &str = "/points/";
@@ -53,6 +57,7 @@ pub fn run(seed: u64) {
     };
     let mut follower = Follower::new(&service, KILL_SHARE, Box::new(make));
     let mut emitted = Emitted::default();
+    let mut daemon = Guided::new(&service, &stations);
     while !service.is_over() {
         let polled = follower.poll(&paths);
         if let Polled::Committed(batch) = &polled {
@@ -61,6 +66,7 @@ pub fn run(seed: u64) {
             if let [record, same] = batch.records.as_slice() {
                 assert_eq!((&record.value, &record.key), (&same.value, &same.key));
                 emitted.take(&service, &stations, &record.value);
+                daemon.take(&record.key, &record.value, service.time.unix_ms());
             }
         }
         follower.wait(&polled, Duration::from_secs(60));
@@ -69,6 +75,9 @@ pub fn run(seed: u64) {
         let last = emitted.last_at.get(&station.id).copied().unwrap_or_default();
         assert!(last > service.now() - PATIENCE, "{}: {last} at {}", station.id, service.now());
     }
+    daemon.end(service.now());
+    let script = faultless(&service, &stations);
+    explore(&daemon.nights, &script.nights);
     assert!(["failures", "kills"].iter().all(|name| follower.counts.contains_key(*name)));
     follower.report("forecasts");
 }
@@ -85,6 +94,58 @@ fn watched(world: &World) -> Vec<Watched> {
     });
     assert_eq!(watched.iter().filter(|station| station.is_us).count(), 1);
     watched.to_vec()
+}
+
+/// Forecasts among the observations of their stations, which come when they are made.
+struct Guided {
+    nights: Nights,
+    /// Observations that have not come yet, the latest first.
+    hours: Vec<Hour>,
+}
+
+impl Guided {
+    fn new(service: &Service, stations: &[Watched]) -> Self {
+        let (from, to) = (service.start - DAY, service.faults_end + service.quiet);
+        let of_station = |station: &Watched| service.world.hours(station.id, from, to);
+        let mut hours: Vec<Hour> = stations.iter().flat_map(of_station).collect();
+        hours.sort_by_key(|hour| std::cmp::Reverse(hour.time));
+        Self { nights: Nights::new(&service.world, from * 1_000), hours }
+    }
+
+    fn take(&mut self, key: &[u8], forecast: &[u8], now_ms: i64) {
+        self.end(now_ms / 1_000);
+        self.nights.take(key, forecast, now_ms);
+    }
+
+    /// Takes the observations up to a time.
+    fn end(&mut self, now: i64) {
+        while let Some(hour) = self.hours.pop_if(|hour| hour.time <= now) {
+            self.nights.take(hour.station.as_bytes(), hour.to_json().as_bytes(), hour.time * 1_000);
+        }
+    }
+}
+
+/// What the daemon makes of the forecasts of services without faults.
+fn faultless(service: &Service, stations: &[Watched]) -> Guided {
+    let fetch = Arc::new(Faultless::new(&service.world));
+    let there = stations.to_vec();
+    let mut poller =
+        Forecasts::new(fetch.clone(), Arc::new(move || there.clone()), fetch.base(), fetch.base(), HOURLY);
+    let (mut guided, mut position) = (Guided::new(service, stations), Position::default());
+    let mut now = service.start;
+    while now < service.now() {
+        fetch.set_time(now);
+        let batch = poller.poll(&position, now * 1_000).unwrap();
+        for (key, value) in &batch.changes {
+            position.apply(key, value.as_deref());
+        }
+        if let Some(record) = batch.records.first() {
+            guided.take(&record.key, &record.value, now * 1_000);
+        }
+        now += batch.next_in.map_or(60, |wait| wait.as_secs().cast_signed()).max(60);
+    }
+    guided.end(service.now());
+    guided
 }
 
 impl Emitted {

@@ -6,6 +6,8 @@
 //! `FROSTLINE_FOLLOW_DAYS=30 FROSTLINE_FOLLOW_SEEDS=5 cargo test --test it -- a_month_of_faults --nocapture`.
 
 mod daily;
+mod downstream;
+mod faultless;
 mod follower;
 mod forecasts;
 mod large;

@@ -8,6 +8,7 @@ use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use super::status::{SourcePhase, SourceStatus};
+use crate::fault::{Sabotage, SourcePoint, is_sabotaged, poller_dies};
 use crate::kafka::{
     ClientSettings, KafkaError, Outgoing, Polled, Producer, Reader, StartAt, TransactionSettings,
 };
@@ -177,26 +178,22 @@ impl Task {
         if batch.is_empty() {
             return Ok(());
         }
-        let written = self.send(producer, batch).and_then(|()| {
-            if producer.is_transactional() { producer.commit() } else { producer.wait_acknowledged() }
-        });
+        let written = self.send(producer, batch).and_then(|()| settle(producer));
+        if written.is_ok() {
+            self.reach(producer, batch, SourcePoint::AfterCommit);
+        }
         // Its successor finds the outcome in the position.
         written.inspect_err(|_| producer.abort())
     }
 
     fn send(&self, producer: &Producer, batch: &Batch) -> Result<(), KafkaError> {
-        let SourcePlan { source, positions, .. } = &self.plan;
-        for SourceRecord { sink, key, value, headers, timestamp_ms } in &batch.records {
-            let unknown = || KafkaError::Fatal(format!("source {}: no sink {sink}", source.id));
-            let topic = self.topics.get(sink).ok_or_else(unknown)?;
-            let headers: Vec<_> =
-                headers.iter().map(|(name, value)| ((*name).into(), Some(value.clone()))).collect();
-            producer.send(&Outgoing {
-                headers: &headers,
-                timestamp_ms: *timestamp_ms,
-                ..Outgoing::keyed(topic, key, value)
-            })?;
+        self.reach(producer, batch, SourcePoint::BeforeSend);
+        batch.records.iter().try_for_each(|record| self.send_record(producer, record))?;
+        if is_sabotaged(Sabotage::PositionApart) {
+            settle(producer)?;
         }
+        self.reach(producer, batch, SourcePoint::AfterProduce);
+        let SourcePlan { source, positions, .. } = &self.plan;
         for (key, value) in &batch.changes {
             producer.send(&Outgoing {
                 partition: Some(source.partition),
@@ -204,7 +201,33 @@ impl Task {
                 ..Outgoing::keyed(positions, key, &[])
             })?;
         }
+        self.reach(producer, batch, SourcePoint::AfterPositionSent);
         Ok(())
+    }
+
+    fn send_record(&self, producer: &Producer, record: &SourceRecord) -> Result<(), KafkaError> {
+        let SourceRecord { sink, key, value, headers, timestamp_ms } = record;
+        let unknown = || KafkaError::Fatal(format!("source {}: no sink {sink}", self.plan.source.id));
+        let topic = self.topics.get(sink).ok_or_else(unknown)?;
+        let headers: Vec<_> =
+            headers.iter().map(|(name, value)| ((*name).into(), Some(value.clone()))).collect();
+        producer.send(&Outgoing {
+            headers: &headers,
+            timestamp_ms: *timestamp_ms,
+            ..Outgoing::keyed(topic, key, value)
+        })
+    }
+
+    /// Dies here without any clean-up, if a test wants that.
+    fn reach(&self, producer: &Producer, batch: &Batch, point: SourcePoint) {
+        let source = self.plan.source.id.as_str();
+        if batch.records.is_empty() || !poller_dies(source, point) {
+            return;
+        }
+        // The brokers have all that was sent: the worst that a successor can find.
+        let _ = producer.wait_acknowledged();
+        tracing::warn!(source, point = point.name(), "dying here, as planted");
+        std::process::abort();
     }
 
     /// Waits longer with each failure in a row, unless the service has said for how long.
@@ -231,6 +254,11 @@ impl Task {
     fn is_stopped(&self) -> bool {
         self.stop.load(Ordering::Acquire)
     }
+}
+
+/// Has the brokers keep what was sent.
+fn settle(producer: &Producer) -> Result<(), KafkaError> {
+    if producer.is_transactional() { producer.commit() } else { producer.wait_acknowledged() }
 }
 
 /// The time of the newest data as of the position, in milliseconds since 1970.

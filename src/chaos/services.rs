@@ -1,0 +1,148 @@
+//! The imitated weather services that the daemons of a run follow: airports' reports and daily differences. They stand in the
+//! checker's own process, and only the checker moves their clocks, each its own.
+
+use std::net::{Ipv4Addr, SocketAddr};
+use std::sync::{Arc, mpsc};
+use std::thread::JoinHandle;
+
+use super::service_faults::{OF_DAYS, OF_REPORTS, of_content};
+use super::{ChaosError, world};
+use crate::config::{FollowConfig, GhcnFollow, MetarFollow};
+use crate::noaa::Date;
+use crate::weather_server::{Clock, Script, WeatherServer, World};
+
+/// When the services' time begins: 5 November 1990, in seconds since 1970. So long ago that no process's clock, right or wrong,
+/// says anything about it.
+const BEGIN: i64 = 657_763_200;
+const MINUTE: i64 = 60;
+const HOUR: i64 = 60 * MINUTE;
+const DAY: i64 = 24 * HOUR;
+/// How long faults of what airports report last, in seconds.
+const REPORTS_BLOCK: i64 = 3 * HOUR;
+/// The longest times that the settings allow, so that no log speaks of data that are late.
+const LATE_MINUTES: u64 = 10_080;
+const LATE_HOURS: u64 = 8_760;
+
+/// One service.
+pub(super) struct Service {
+    pub(super) server: Arc<WeatherServer>,
+    /// What is wrong with what it says.
+    pub(super) script: Script,
+    /// The least and the most that its time goes on by at once, in minutes.
+    pub(super) step_minutes: (i64, i64),
+}
+
+/// Running services; they end when this is dropped.
+pub(super) struct Services {
+    pub(super) world: World,
+    metar: Arc<Service>,
+    ghcn: Arc<Service>,
+    system: actix::System,
+    thread: Option<JoinHandle<()>>,
+}
+
+impl Services {
+    pub(super) fn start(seed: u64) -> Result<Self, ChaosError> {
+        let (world, mut rng) = (world::world(seed), fastrand::Rng::with_seed(seed));
+        // A correction of a report is in the file for 73 minutes: nobody who looks at every step misses one.
+        let metar = (of_content(&OF_REPORTS, (BEGIN, REPORTS_BLOCK), &mut rng), (30, 60));
+        let ghcn = (of_content(&OF_DAYS, (BEGIN, DAY), &mut rng), (DAY / MINUTE, DAY / MINUTE));
+        let (sender, receiver) = mpsc::channel();
+        let there = world.clone();
+        let thread = std::thread::spawn(move || serve(&there, [metar, ghcn], &sender));
+        let started =
+            receiver.recv().map_err(|_| ChaosError::Broken("the weather services panicked".into()))?;
+        let ([metar, ghcn], system) = started.map_err(ChaosError::files("starting weather services"))?;
+        Ok(Self { world, metar: Arc::new(metar), ghcn: Arc::new(ghcn), system, thread: Some(thread) })
+    }
+
+    /// The service that a source asks.
+    pub(super) fn of(&self, source: &str) -> Option<Arc<Service>> {
+        match source {
+            "metar" => Some(Arc::clone(&self.metar)),
+            "ghcn" => Some(Arc::clone(&self.ghcn)),
+            _ => None,
+        }
+    }
+
+    /// When a service's time begins, in seconds since 1970.
+    pub(super) fn begin(&self) -> i64 {
+        BEGIN
+    }
+
+    /// The day of the archive after which differences are fetched.
+    pub(super) fn since(&self) -> Date {
+        self.world.newest_edition(BEGIN)
+    }
+
+    /// What the daemons follow.
+    pub(super) fn follow(&self) -> FollowConfig {
+        let url = |service: &Service| format!("http://{}", service.server.address);
+        FollowConfig {
+            contact: "chaos@example.org".into(),
+            request_interval_seconds: 0,
+            allow_private: true,
+            metar: Some(MetarFollow {
+                url: url(&self.metar),
+                interval_seconds: 1,
+                late_after_minutes: LATE_MINUTES,
+            }),
+            ghcn: Some(GhcnFollow {
+                url: format!("{}/pub/data/ghcn/daily", url(&self.ghcn)),
+                interval_seconds: 1,
+                late_after_hours: LATE_HOURS,
+                since: self.since().to_string(),
+            }),
+            ..FollowConfig::default()
+        }
+    }
+}
+
+impl Drop for Services {
+    fn drop(&mut self) {
+        self.system.stop();
+        if let Some(thread) = self.thread.take() {
+            let _ = thread.join();
+        }
+    }
+}
+
+type Started = std::io::Result<([Service; 2], actix::System)>;
+
+/// Starts the services on this thread, and serves until the system is stopped.
+fn serve(world: &World, services: [(Script, (i64, i64)); 2], sender: &mpsc::Sender<Started>) {
+    let runner = actix::System::new();
+    let start = |(script, step_minutes): (Script, (i64, i64))| -> std::io::Result<Service> {
+        let listen = SocketAddr::from((Ipv4Addr::LOCALHOST, 0));
+        let server = WeatherServer::start(listen, world.clone(), script.clone(), Clock::new(BEGIN, 0.0))?;
+        Ok(Service { server: Arc::new(server), script, step_minutes })
+    };
+    let [metar, ghcn] = services;
+    let started = runner.block_on(async { Ok([start(metar)?, start(ghcn)?]) });
+    let started = started.map(|services| (services, actix::System::current()));
+    let runs = started.is_ok();
+    let _ = sender.send(started);
+    if runs {
+        // It ends as it was asked to.
+        let _ = runner.run();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::Config;
+
+    #[test]
+    fn the_daemons_can_follow_them() {
+        let services = Services::start(7).unwrap();
+        let config = Config { follow: services.follow(), ..Config::default() };
+        config.validate().unwrap();
+        let port = services.metar.server.address.port();
+        assert_eq!(super::super::http::get(port, "/control").unwrap().0, 200);
+        assert_ne!(port, services.ghcn.server.address.port());
+        let outline = crate::app::outline(&config).unwrap();
+        assert!(outline.sources().iter().all(|source| services.of(source.id.as_str()).is_some()));
+        assert_eq!(outline.sources().len(), 2);
+    }
+}
