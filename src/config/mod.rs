@@ -73,7 +73,7 @@ pub struct RuntimeConfig {
     pub workers: usize,
     /// The daemon's data directory.
     pub state_dir: PathBuf,
-    /// Which records are read whole: `all`, or `needed`, only those on which an output may depend.
+    /// Which records are read whole: `all`, or with `needed` only those on which an output may depend.
     pub validate: Validate,
     /// Largest value of a record that is processed, in bytes; a record with a larger one becomes a dead letter.
     pub value_bytes_max: usize,

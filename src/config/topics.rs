@@ -86,7 +86,7 @@ const RECORD_DAYS: u32 = 400;
 /// What Kafka calls the brokers' own default.
 const BROKER_DEFAULT: i32 = -1;
 
-/// One topic: how it differs from its defaults, which are listed below.
+/// One topic, where it differs from its defaults (listed at the end of this page).
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct TopicConfig {
