@@ -163,15 +163,12 @@ impl<'a> Fleet<'a> {
         patience: Duration,
     ) -> Result<Option<(usize, ExitStatus)>, ChaosError> {
         let deadline = Instant::now() + patience;
-        let alive = |process: &mut Process| process.is_member && process.is_alive();
-        self.processes.iter_mut().filter_map(|process| alive(process).then_some(process)).for_each(
-            |process| {
-                process.is_planted = true;
-            },
-        );
+        for process in &mut self.processes {
+            process.is_planted = process.is_member && process.is_alive();
+        }
         let ended = loop {
-            let planted = self.processes.iter_mut().enumerate().filter(|(_, process)| process.is_planted);
-            let ended = planted.filter_map(|(index, process)| Some((index, process.ended()?))).next();
+            let mut planted = self.processes.iter_mut().enumerate().filter(|(_, process)| process.is_planted);
+            let ended = planted.find_map(|(index, process)| Some((index, process.ended()?)));
             if ended.is_some() || Instant::now() > deadline {
                 break ended;
             }

@@ -118,8 +118,10 @@ fn serve(world: &World, services: [(Script, (i64, i64)); 2], sender: &mpsc::Send
         Ok(Service { server: Arc::new(server), script, step_minutes })
     };
     let [metar, ghcn] = services;
-    let started = runner.block_on(async { Ok([start(metar)?, start(ghcn)?]) });
-    let started = started.map(|services| (services, actix::System::current()));
+    let started: Started = runner.block_on(async {
+        let services = [start(metar)?, start(ghcn)?];
+        Ok((services, actix::System::current()))
+    });
     let runs = started.is_ok();
     let _ = sender.send(started);
     if runs {

@@ -111,11 +111,10 @@ fn check_source(
     logs: &BTreeMap<String, Vec<Kept>>,
     violations: &mut Violations,
 ) {
+    let lines = installation.source(stages::ASSEMBLE);
     for (_, topic) in &source.source.sinks {
         // Lines are also fed, without this header; hourly observations are not.
-        let is_followed = |kept: &&Kept| {
-            topic.name != installation.source(stages::ASSEMBLE) || !kept.header(CHANGE_HEADER).is_empty()
-        };
+        let is_followed = |kept: &&Kept| topic.name != lines || !kept.header(CHANGE_HEADER).is_empty();
         let found: Vec<&Kept> = logs[&topic.name].iter().filter(is_followed).collect();
         let items: Vec<Item> = found.iter().map(|kept| kept.item_of_any_time(&topic.name)).collect();
         let expected = source.expected.iter().filter(|(name, _)| *name == topic.name);

@@ -3,7 +3,7 @@
 use std::fmt::Write;
 
 use crate::noaa::Station;
-use crate::weather_server::World;
+use crate::weather_server::{World, WorldStation};
 
 /// Two stations of each of its regions.
 const STATIONS: usize = 22;
@@ -21,7 +21,8 @@ pub(super) fn stations(world: &World) -> impl Iterator<Item = Station> {
     world.stations().iter().map(|known| known.station.clone())
 }
 
-/// Rules over days for every station, and over nights and hours for those that report hourly. Some have no `clear`.
+/// Rules over days for the stations that the filter keeps, and over nights and hours for those that report hourly. Some have
+/// no `clear`.
 pub(super) fn rules(world: &World) -> String {
     let mut text = String::new();
     for station in world.stations() {
@@ -36,7 +37,9 @@ pub(super) fn rules(world: &World) -> String {
         for (number, limit) in LIMITS.into_iter().enumerate() {
             let clear =
                 |text: String| if number % 2 == 0 { format!("clear = \"{text}\"") } else { String::new() };
-            add("day", number, format!("TMIN <= {limit}.0"), clear(format!("TMIN > {limit}.0")));
+            if is_kept(station) {
+                add("day", number, format!("TMIN <= {limit}.0"), clear(format!("TMIN > {limit}.0")));
+            }
             if !station.is_cooperative() {
                 let above = limit + 1;
                 add("hour", number, format!("T <= {limit}.0"), clear(format!("T > {above}.0")));
@@ -46,6 +49,11 @@ pub(super) fn rules(world: &World) -> String {
         }
     }
     text
+}
+
+/// The talk's filter, which is the default.
+fn is_kept(station: &WorldStation) -> bool {
+    station.station.state_code.as_deref() == Some("AZ")
 }
 
 #[cfg(test)]
@@ -59,7 +67,8 @@ mod tests {
         let rules = RuleSet::parse(&rules(&world)).unwrap();
         let airports = stations(&world).filter(|station| station.icao.is_some()).count();
         assert!((10..STATIONS).contains(&airports));
-        assert_eq!(rules.all().len(), (STATIONS + 2 * airports) * LIMITS.len());
-        assert!(stations(&world).any(|station| station.state_code.as_deref() == Some("AZ")));
+        let kept = world.stations().iter().filter(|station| is_kept(station)).count();
+        assert_eq!(rules.all().len(), (kept + 2 * airports) * LIMITS.len());
+        assert!(kept > 2);
     }
 }

@@ -9,6 +9,8 @@
 //!                                withdrawn: the condition has not held for an hour, or `clear` holds
 //! ```
 //!
+//! Where the observation that reached the limit is corrected, what was confirmed is expected again, or withdrawn.
+//!
 //! A standing warning is repeated when the limit will be crossed an hour or more earlier than the last alert said. Three hours
 //! without an observation make it *stale*, once a night: silence never means "no frost". A station that is back goes on
 //! where it was.
@@ -192,6 +194,14 @@ impl NightWatch {
         self.ends = sight.ends;
         self.heard = self.heard.max(sight.time);
         let holds = sight.holds == Some(true);
+        if self.standing == Standing::Confirmed && !sight.is_reached {
+            match sight.holds {
+                Some(true) => self.expect(sight.crossing, events),
+                Some(false) => self.withdraw(events),
+                None => {}
+            }
+            return;
+        }
         if sight.is_reached && self.standing != Standing::Confirmed && (holds || self.was_expected) {
             self.standing = Standing::Confirmed;
             return self.push(Transition::Confirmed, events);

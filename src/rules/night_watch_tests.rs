@@ -130,6 +130,21 @@ fn silence_is_reported_once_and_a_station_that_is_back_goes_on() {
 }
 
 #[test]
+fn what_a_wrong_observation_has_confirmed_is_taken_back() {
+    let (mut driver, reached) = (Driver::new(), Sight { is_reached: true, ..sight(10, 22.0, true) });
+    assert_eq!(driver.judge(reached), ["confirmed 1"]);
+    assert_eq!(driver.judge(sight(10, 22.0, false)), ["withdrawn 1"], "corrected");
+    assert!(driver.judge(sight(10, 23.0, false)).is_empty());
+    assert!(driver.settle(10, false, true).is_empty(), "nothing stands");
+    let reached = Sight { is_reached: true, ..sight(11, 22.0, true) };
+    assert_eq!(driver.judge(reached), ["confirmed 1"]);
+    assert_eq!(driver.judge(sight(11, 22.0, true)), ["expected 1"], "corrected, and still likely");
+    assert_eq!(driver.judge(Sight { time: reached.time + HOUR, ..reached }), ["confirmed 2"]);
+    let unknown = Sight { holds: None, ..sight(11, 23.5, false) };
+    assert!(driver.judge(unknown).is_empty());
+}
+
+#[test]
 fn a_limit_reached_without_a_warning_is_confirmed_at_once() {
     let mut driver = Driver::new();
     let reached = Sight { is_reached: true, ..sight(10, 19.0, true) };

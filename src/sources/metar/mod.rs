@@ -50,8 +50,9 @@ pub struct Metar {
     find: FindStation,
 }
 
-/// The best report of each station and time.
-type Best = BTreeMap<(StationId, i64), Report>;
+/// The best report of each time and station, in the order of their times: after an outage no station's observations come when
+/// those of others have already moved the clock past them, as if it had been silent.
+type Best = BTreeMap<(i64, StationId), Report>;
 
 /// Of two reports of the same time the greater one counts, in whatever order they come.
 #[derive(PartialEq, Eq, PartialOrd, Ord)]
@@ -121,7 +122,7 @@ impl Metar {
         let mut stations: BTreeMap<StationId, Seen> = BTreeMap::new();
         let written = fresh.validators.last_modified.as_deref().and_then(unix_seconds);
         let written = written.map_or(now, |written| written.min(now));
-        for ((station, time), report) in self.read(&text, written, &mut batch)? {
+        for ((time, station), report) in self.read(&text, written, &mut batch)? {
             let before = || Seen::from_bytes(position.get(&station_key(station)).unwrap_or_default());
             let seen = stations.entry(station).or_insert_with(before);
             if seen.take(time, report.worth, version_of(&report.said)) {
@@ -168,7 +169,7 @@ fn keep(best: &mut Best, hour: &Hour, report: &AwcReport) {
     let raw = without_mark(&report.raw);
     let said = Hour { raw: Some(raw.to_owned()), ..hour.clone() }.to_json();
     let report = Report { worth: worth(hour, raw), said, json: hour.to_json() };
-    match best.entry((hour.station, hour.time)) {
+    match best.entry((hour.time, hour.station)) {
         Entry::Vacant(entry) => {
             entry.insert(report);
         }

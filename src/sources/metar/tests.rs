@@ -136,6 +136,17 @@ fn nothing_is_repeated() {
 }
 
 #[test]
+fn observations_come_in_the_order_of_their_times() {
+    let mut setting = Setting::new();
+    let ksfo = |clock: &str| ksdl(clock, "11/06").replace("KSDL", "KSFO");
+    let times =
+        setting.rows(&[&ksdl("1753", "04/M03"), &ksdl("1553", "05/M03"), &ksfo("1756"), &ksfo("1556")]);
+    let times: Vec<&str> = times.iter().map(|said| &said[12..]).collect();
+    let expected = ["T15:53", "T15:56", "T17:53", "T17:56"];
+    assert!(times.iter().zip(expected).all(|(time, expected)| time.contains(expected)), "{times:?}");
+}
+
+#[test]
 fn corrections_and_late_values_come_once() {
     let mut setting = Setting::new();
     let first = ksdl("1753", "04/M03");

@@ -17,16 +17,16 @@ use serde_json::Value;
 /// In °C: in any season some of them lie between the present temperature and the lowest of the coming night.
 const LIMITS: [i32; 11] = [-25, -20, -15, -10, -5, 0, 5, 10, 15, 20, 25];
 
-/// Rules over days, nights and hours for every station.
+/// Rules over days, nights and hours for every station. Each is clear where its condition does not hold, so that what stands is
+/// a function of the last observation, whatever was observed wrongly before it.
 fn rules(world: &World) -> String {
     let mut text = String::new();
     for id in world.stations().iter().map(|station| station.id()) {
         for (number, limit) in LIMITS.into_iter().enumerate() {
-            let above = limit + 1;
             for (name, when, clear) in [
                 ("day", format!("TMIN <= {limit}.0"), String::new()),
-                ("night", format!("chance({limit}.0) >= 0.3"), format!("chance({limit}.0) < 0.1")),
-                ("hour", format!("T <= {limit}.0"), format!("T > {above}.0")),
+                ("night", format!("chance({limit}.0) >= 0.3"), format!("chance({limit}.0) < 0.3")),
+                ("hour", format!("T <= {limit}.0"), format!("T > {limit}.0")),
             ] {
                 let rule = format!("id = \"{name}-{id}-{number}\"\nstation = \"{id}\"\nwhen = \"{when}\"\n");
                 let clear = if clear.is_empty() { clear } else { format!("clear = \"{clear}\"\n") };
@@ -96,9 +96,12 @@ impl Nights {
             if record["outcome"].is_object() {
                 self.outcomes.insert((station, text(&record["date"])), record["outcome"].clone());
             } else {
-                let said =
-                    serde_json::json!({ "observed": record["observed"], "expected": record["expected"] });
-                self.outlooks.insert((station, text(&record["time"])), said);
+                let outlook = self.outlooks.entry((station, text(&record["time"]))).or_default();
+                outlook["expected"] = record["expected"].clone();
+                // A late observation changes what is expected, and comes without the newest one's instruments.
+                if record["observed"].is_object() {
+                    outlook["observed"] = record["observed"].clone();
+                }
             }
             let value = written.value.unwrap();
             for alert in pipe(&mut self.watch, (key, &value), &[], now_ms) {

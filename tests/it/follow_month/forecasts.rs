@@ -14,7 +14,7 @@ use serde_json::Value;
 use super::downstream::Nights;
 use super::faultless::Faultless;
 use super::follower::{Follower, Polled};
-use super::metars::explore;
+use super::nights::compare_guided;
 use super::service::Service;
 
 const POINTS: &str = "/points/";
@@ -77,7 +77,14 @@ pub fn run(seed: u64) {
     }
     daemon.end(service.now());
     let script = faultless(&service, &stations);
-    explore(&daemon.nights, &script.nights);
+    compare_guided(&daemon.nights, &script.nights, &mut follower);
+    for station in &stations {
+        let last = |nights: &Nights| {
+            let own = nights.outlooks.iter().filter(|((of, _), _)| of == station.id.as_str());
+            own.last().map(|(place, outlook)| (place.clone(), outlook["expected"]["forecast"].clone()))
+        };
+        println!("{:?} {:?}", last(&daemon.nights), last(&script.nights));
+    }
     assert!(["failures", "kills"].iter().all(|name| follower.counts.contains_key(*name)));
     follower.report("forecasts");
 }

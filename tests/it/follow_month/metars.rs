@@ -7,10 +7,11 @@ use std::time::Duration;
 use frostline::hourly::{Hour, Metar as Text, parse_time};
 use frostline::noaa::StationId;
 use frostline::sources::{FindStation, Metar};
-use frostline::weather_server::{Fault, Report, World};
+use frostline::weather_server::{Fault, METAR_KEPT, Report, World};
 
 use super::downstream::Nights;
 use super::follower::{Follower, Polled};
+use super::nights::{Late, compare as compare_nights};
 use super::service::Service;
 
 const PATH: &str = "/data/cache/metars.cache.csv.gz";
@@ -41,7 +42,7 @@ pub fn run(seed: u64) {
     let make = move |fetch| Box::new(Metar::new(fetch, &url, Arc::clone(&find))) as _;
     let mut follower = Follower::new(&service, KILL_SHARE, Box::new(make));
     let mut emitted = Emitted::new();
-    let mut daemon = Nights::new(&service.world, start * 1_000);
+    let (mut daemon, mut late) = (Nights::new(&service.world, start * 1_000), Late::default());
     while !service.is_over() {
         let polled = follower.poll(&[PATH]);
         if let Polled::Committed(batch) = &polled {
@@ -51,8 +52,9 @@ pub fn run(seed: u64) {
                     (record.key.as_slice(), record.timestamp_ms),
                     (hour.station.as_bytes().as_slice(), hour.time * 1_000)
                 );
-                emitted.entry((hour.station, hour.time)).or_default().push(plain(hour));
                 daemon.take(&record.key, &record.value, service.time.unix_ms());
+                late.take(hour.station.as_str(), hour.time);
+                emitted.entry((hour.station, hour.time)).or_default().push(plain(hour));
             }
             let now = service.now();
             if batch.next_in.is_none() && service.is_clean(now, PATH) {
@@ -63,74 +65,33 @@ pub fn run(seed: u64) {
         follower.wait(&polled, INTERVAL);
     }
     check_versions(&service, &emitted);
-    explore(&daemon, &faultless(&service, &emitted));
+    compare_nights(&daemon, &faultless(&service, &emitted), &late, &mut follower);
     let (same, missed, wrong) = compare(&service, &emitted);
     follower.count("final observations", same);
     follower.count("observations never seen whole", missed + wrong);
     follower.report("metars");
 }
 
+/// What the daemon makes of the observations that were emitted, as services without faults would have given them: each in its
+/// last version, and in the order of their times.
 fn faultless(service: &Service, emitted: &Emitted) -> Nights {
     let mut nights = Nights::new(&service.world, service.start * 1_000);
+    let (from, to) = (service.start - METAR_KEPT, service.now());
     let stations = service.world.stations().iter();
-    let mut hours: Vec<Hour> = stations
-        .flat_map(|one| {
-            service.world.hours(
-                one.id(),
-                service.start - frostline::weather_server::METAR_KEPT,
-                service.now(),
-            )
-        })
-        .filter(|hour| emitted.contains_key(&(hour.station, hour.time)))
-        .collect();
-    hours.sort_by_key(|hour| hour.time);
+    let mut hours: Vec<Hour> = stations.flat_map(|one| service.world.hours(one.id(), from, to)).collect();
+    hours.retain(|hour| emitted.contains_key(&(hour.station, hour.time)));
+    // One whose correction nobody saw stays as it was.
+    for hour in &mut hours {
+        let last = emitted[&(hour.station, hour.time)].last().unwrap();
+        if last.temperature_c != hour.temperature_c {
+            *hour = last.clone();
+        }
+    }
+    hours.sort_by_key(|hour| (hour.time, hour.station));
     for hour in hours {
         nights.take(hour.station.as_bytes(), hour.to_json().as_bytes(), hour.time * 1_000);
     }
     nights
-}
-
-pub fn explore(daemon: &Nights, script: &Nights) {
-    let mut kinds = std::collections::BTreeMap::<String, u64>::new();
-    for (key, outlook) in &script.outlooks {
-        let kind = match daemon.outlooks.get(key) {
-            None => "outlook missing",
-            Some(found) if found == outlook => "outlook same",
-            Some(found) if found["observed"] == outlook["observed"] => "outlook expected differs",
-            Some(_) => "outlook observed differs",
-        };
-        *kinds.entry(kind.into()).or_default() += 1;
-    }
-    for (key, outcome) in &script.outcomes {
-        let found = daemon.outcomes.get(key);
-        let kind = if found == Some(outcome) {
-            "outcome same"
-        } else {
-            println!("{key:?} {found:?} {outcome}");
-            "outcome differs"
-        };
-        *kinds.entry(kind.into()).or_default() += 1;
-    }
-    for key in daemon.outlooks.keys().filter(|key| !script.outlooks.contains_key(*key)) {
-        println!("more {key:?}");
-    }
-    let mut shown = 0;
-    for key in script.alerts.keys().chain(daemon.alerts.keys()).collect::<std::collections::BTreeSet<_>>() {
-        let (a, b) = (daemon.alerts.get(key), script.alerts.get(key));
-        let kind = if a == b {
-            "alerts same"
-        } else if a.and_then(|a| a.last()) == b.and_then(|b| b.last()) {
-            "alerts last same"
-        } else {
-            shown += 1;
-            if shown < 40 {
-                println!("{key:?}: {a:?} script {b:?}")
-            };
-            "alerts differ"
-        };
-        *kinds.entry(kind.into()).or_default() += 1;
-    }
-    println!("{kinds:#?} refused {} {}", daemon.refused, script.refused);
 }
 
 pub fn find(world: &World) -> FindStation {

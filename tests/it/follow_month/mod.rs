@@ -12,6 +12,7 @@ mod follower;
 mod forecasts;
 mod large;
 mod metars;
+mod nights;
 mod service;
 
 use crate::support::{Test, test};

@@ -125,11 +125,13 @@ impl Task {
         }
         reader.close();
         self.plan.status.knows_newest(newest_ms(&position));
-        tracing::info!(
-            source = source.id.as_str(),
-            entries = position.len(),
-            "polling the source from here on"
-        );
+        if is_read {
+            tracing::info!(
+                source = source.id.as_str(),
+                entries = position.len(),
+                "polling the source from here on"
+            );
+        }
         Ok((producer, position))
     }
 
