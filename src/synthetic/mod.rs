@@ -18,7 +18,7 @@
 //! | oddity | how often |
 //! |---|---|
 //! | the false frost of Seligman, `USC00027716`, on 15 June: −4.4 °C with Q-flag `S` | 1 |
-//! | the lines of a station and day split by another station's lines | 15 |
+//! | the lines of a station and day split by another station's lines | 20 |
 //! | 28 and 29 February alternating line by line | a third of the stations, in leap years |
 //! | the same line twice in a row | 10 |
 //! | a station that no inventory knows, [`UNKNOWN_STATION`] | 5 |

@@ -42,9 +42,9 @@ impl Feed {
         })
     }
 
-    /// The day that comes next, if it is not after `last`.
-    pub(super) fn day_up_to(&self, last: Date) -> Option<Date> {
-        self.generator.date().filter(|day| *day <= last)
+    /// The day that comes next.
+    pub(super) fn day(&self) -> Option<Date> {
+        self.generator.date()
     }
 
     /// Writes the next day's lines.

@@ -256,9 +256,7 @@ async fn work(
     mut feed: Feed,
     spinner: &ProgressBar,
 ) -> Result<(), Failed> {
-    let year_end =
-        Date::new(YEAR, 12, 31).ok_or_else(|| anyhow::anyhow!("the demo's year has no last day"))?;
-    while let Some(day) = feed.day_up_to(year_end) {
+    while let Some(day) = feed.day().filter(|day| day.year() == YEAR) {
         feed.next_day()?;
         spinner.set_message(format!("{} lines written, up to {day}", output::grouped(feed.lines_count)));
         // Rebalances and signals are served in between.
@@ -328,7 +326,7 @@ async fn stream(daemon: &mut App, mut feed: Feed, spinner: &ProgressBar) -> Resu
             failure = daemon.engine.failed() => return Err(failure.into()),
         }
         let today = Date::parse_iso(&jiff::Zoned::now().date().to_string());
-        let Some(day) = today.and_then(|today| feed.day_up_to(today)) else {
+        let Some(day) = feed.day().filter(|day| Some(*day) <= today) else {
             spinner.set_message("today is reached: no more days; Ctrl-C ends the demo");
             continue;
         };
