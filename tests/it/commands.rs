@@ -233,15 +233,9 @@ fn check_demo(summary: &serde_json::Value, alerts: usize) {
     assert_eq!(count("alerts"), alerts as u64, "each alert is printed");
     assert!(alerts > 50);
     // Unreadable lines and the unknown station, as many as the generator made.
-    let mut generator = Generator::new(Settings {
-        seed: 2019,
-        places: Places::Real,
-        start: Date::new(2024, 1, 1).unwrap(),
-        days: 366,
-        format: Format::Ghcn,
-        oddities: true,
-    })
-    .unwrap();
+    let (start, format) = (Date::new(2024, 1, 1).unwrap(), Format::Ghcn);
+    let settings = Settings { seed: 2019, places: Places::Real, start, days: 366, format, oddities: true };
+    let mut generator = Generator::new(settings).unwrap();
     let mut lines = 0;
     while generator.date().is_some() {
         lines += generator.next_day().len() as u64;

@@ -24,8 +24,6 @@ const HOURS: i64 = 13;
 
 /// Hours by local standard time in which a station is shown: the night has begun, and it still becomes colder.
 const SHOWN_HOURS: Range<f64> = 20.5..26.0;
-/// The same for the station that is looked at: at least half of the night lies ahead of it.
-const LOOKED_AT_HOURS: Range<f64> = 20.5..23.0;
 /// Degrees from the equator: there the sun sets and rises on every day, and the night is long enough in summer too.
 const LATITUDES: Range<f64> = 20.0..45.0;
 /// The lowest so far of the warmest station and of the coldest, in °C.
@@ -58,10 +56,10 @@ fn spot(line: &str) -> Option<Spot> {
 }
 
 impl Spot {
-    /// Whether it is one of these hours there, by local standard time.
-    fn is_evening(&self, now: i64, hours: Range<f64>) -> bool {
+    /// Whether it is one of [`SHOWN_HOURS`] there.
+    fn is_evening(&self, now: i64) -> bool {
         let local = (now + standard_offset(self.longitude)).rem_euclid(86_400) as f64 / 3_600.0;
-        hours.contains(&local) || hours.contains(&(local + 24.0))
+        SHOWN_HOURS.contains(&local) || SHOWN_HOURS.contains(&(local + 24.0))
     }
 }
 
@@ -75,7 +73,7 @@ impl Evening {
     /// The same at a time, in seconds since 1970.
     fn at(now: i64, inventory: &str) -> Self {
         let spots = inventory.lines().filter_map(spot);
-        let found: Vec<Spot> = spots.filter(|spot| spot.is_evening(now, SHOWN_HOURS)).collect();
+        let found: Vec<Spot> = spots.filter(|spot| spot.is_evening(now)).collect();
         let step = found.len() / STATIONS;
         assert!(step > 0, "{} stations at {}", found.len(), iso_time(now));
         let mut stations: Vec<Spot> = found.into_iter().step_by(step).take(STATIONS).collect();
@@ -96,10 +94,9 @@ impl Evening {
     pub fn frosty(&self) -> &Spot {
         let distance = |spot: &Spot| spot.celsius.abs();
         let inner = &self.stations[1..self.stations.len() - 1];
-        let early = inner.iter().filter(|spot| spot.is_evening(self.time, LOOKED_AT_HOURS));
         // It is looked for by its name.
         let is_single = |spot: &&Spot| self.stations.iter().filter(|one| one.name == spot.name).count() == 1;
-        early.filter(is_single).min_by(|a, b| distance(a).total_cmp(&distance(b))).unwrap()
+        inner.iter().filter(is_single).min_by(|a, b| distance(a).total_cmp(&distance(b))).unwrap()
     }
 
     /// Its last nights are scored.
