@@ -55,6 +55,8 @@ fn convert_golden() {
     .path(&data("extract/stations-2020.txt"))
     .arg("--countries")
     .path(&data("extract/countries.txt"))
+    .arg("--states")
+    .path(&data("extract/states.txt"))
     .path(&data(LINES_2016))
     .run()
     .expect_code(0);

@@ -49,7 +49,7 @@ impl Late {
 pub fn compare(daemon: &Nights, script: &Nights, late: &Late, follower: &mut Follower<'_>) {
     compare_outlooks(daemon, script, late, follower);
     compare_outcomes(daemon, script, late, follower);
-    compare_alerts(daemon, script, follower, |station, ends, ..| late.came_before(station, ends));
+    compare_alerts(daemon, script, follower, |station, ends, _, _| late.came_before(station, ends));
 }
 
 /// The same for forecasts that came or did not come in time: observations, and what they say of limits, are the same.
