@@ -134,6 +134,6 @@ fn main() {
     for _ in 0..ROUNDS {
         // Two cores: each stage has a worker on each, or all stages share two.
         measure("each", &settings, &admin, &vec![1; 2 * stages]);
-        measure("together", &settings, &admin, &vec![stages; 2]);
+        measure("together", &settings, &admin, &[stages; 2]);
     }
 }

@@ -78,13 +78,6 @@ pub fn run(seed: u64) {
     daemon.end(service.now());
     let script = faultless(&service, &stations);
     compare_guided(&daemon.nights, &script.nights, &mut follower);
-    for station in &stations {
-        let last = |nights: &Nights| {
-            let own = nights.outlooks.iter().filter(|((of, _), _)| of == station.id.as_str());
-            own.last().map(|(place, outlook)| (place.clone(), outlook["expected"]["forecast"].clone()))
-        };
-        println!("{:?} {:?}", last(&daemon.nights), last(&script.nights));
-    }
     assert!(["failures", "kills"].iter().all(|name| follower.counts.contains_key(*name)));
     follower.report("forecasts");
 }
