@@ -15,7 +15,7 @@
 //! | [`sources`] | fetches observations from public weather services |
 //! | [`chaos`] | tries to break the daemon, and proves that nothing was lost or repeated |
 //! | [`app`] | the stages and tables as one topology, made from the configuration |
-//! | [`stages`] | the processors, pure; [`stages::driver`] runs them without a broker |
+//! | [`stages`] | the processors, pure; `frostline_engine::driver` runs them without a broker |
 //! | [`publishing`] | changes the published rules, for the command line and for HTTP |
 //! | [`near_search`] | finds the stations of rules with `near` as observations come |
 //! | [`config`] | settings, and where they come from |

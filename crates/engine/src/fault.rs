@@ -63,7 +63,7 @@ impl Point {
     }
 }
 
-/// A place in the protocol of sources (see [`crate::source`]) where a crash hurts most. Polls that give no record pass none.
+/// A place in the protocol of sources (see [`Source`](crate::Source)) where a crash hurts most. Polls that give no record pass none.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum SourcePoint {
     /// The service has answered, and nothing has been sent.
