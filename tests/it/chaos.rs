@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use serde_json::Value;
 
-use crate::support::{Frostline, Needs, Test, Topics, broker, test};
+use crate::support::{CALM, Frostline, Needs, Test, Topics, broker, test};
 
 pub fn tests() -> Vec<Test> {
     vec![
@@ -68,7 +68,7 @@ const VIOLATIONS: &[&str] = &[
 ];
 
 fn chaos(arguments: &[&str]) -> Frostline {
-    let command = Frostline::new().args(["chaos", "--json", "--brokers", broker()]);
+    let command = Frostline::new().args(["chaos", "--json", "--brokers", broker()]).args(CALM);
     command.args(arguments.iter().copied()).patience(PATIENCE)
 }
 

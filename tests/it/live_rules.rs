@@ -154,7 +154,9 @@ fn three_processes() {
     const STATIONS: usize = 30;
     let topics = Topics::create();
     let dir = folder("");
-    let running: Vec<Running> = ["a", "b", "c"].map(|state| start(&topics, &dir, state)).into();
+    let mut running: Vec<Running> = ["a", "b", "c"].map(|state| start(&topics, &dir, state)).into();
+    // Each has read the rules, of which there are none yet.
+    running.iter_mut().for_each(|process| process.until_said("cli::run: running"));
     let mut day = 0;
     let mut feed_day = || {
         send(&topics, &(0..STATIONS).map(|station| document(station, day, -1.0)).collect::<Vec<_>>());

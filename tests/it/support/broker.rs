@@ -53,6 +53,10 @@ pub fn stop_broker() {
     }
 }
 
+/// Readers that wait for records ask the broker ten times a second. With the default, fifty, all daemons of the tests
+/// together keep it busy with questions.
+pub const CALM: [&str; 2] = ["--set", "kafka.client.\"fetch.wait.max.ms\"=100"];
+
 /// A record's key and value.
 pub type KeyValue<'a> = (Option<&'a [u8]>, Option<&'a [u8]>);
 
@@ -81,6 +85,7 @@ impl Topics {
     pub fn frostline(&self) -> Frostline {
         Frostline::new()
             .args(["--brokers", broker()])
+            .args(CALM)
             .args(["--set", &format!("kafka.namespace={}", self.namespace)])
     }
 
