@@ -14,7 +14,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 pub use input::{Feed, Input, ReadFile};
 pub use moments::{MomentRule, MomentStats, run_moments};
-pub use report::{Change, Difference, Picture};
+pub use report::{Change, Curve, Difference, InWords, Page, Picture, curves};
 pub use stats::{Longest, Month, RuleStats, Stats, Summary};
 
 use crate::noaa::{Date, ObservationView};

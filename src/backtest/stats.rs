@@ -84,6 +84,8 @@ pub struct Stats {
     pub messages: BTreeMap<String, u64>,
     /// Sums.
     pub summary: Summary,
+    /// The first and the last day of all observations, where [`curves`](super::curves) has looked.
+    pub period: Option<(Date, Date)>,
 }
 
 /// The fields of an alert that count.
@@ -246,7 +248,7 @@ impl Stats {
         let summary = Summary { rules: rules.rules.len(), ..Summary::default() };
         let silent = rules.rules.keys().map(|id| (id.clone(), RuleStats::default())).collect();
         let messages = rules.subscribers.keys().map(|id| (id.clone(), 0)).collect();
-        Self { rules: silent, messages, summary }
+        Self { rules: silent, messages, summary, period: None }
     }
 
     pub(super) fn add(&mut self, lane: LaneStats) {

@@ -187,7 +187,9 @@ impl From<StartError> for Failed {
 /// Whether the same start fails again until somebody has changed something: exit code 2, after which a service manager
 /// does not start the daemon again. Brokers that cannot be reached come back, and so does a directory that is in use.
 fn is_for_people(error: &StartError) -> bool {
-    let of_kafka = |error: &KafkaError| matches!(error, KafkaError::Settings(_) | KafkaError::Topic(_));
+    let of_kafka = |error: &KafkaError| {
+        matches!(error, KafkaError::Settings(_) | KafkaError::Topic(_) | KafkaError::Denied { .. })
+    };
     let of_state = |error: &StateError| matches!(error, StateError::Unusable { .. });
     match error {
         StartError::Usage(_) => true,
@@ -200,7 +202,7 @@ fn is_for_people(error: &StartError) -> bool {
 impl From<KafkaError> for Failed {
     fn from(error: KafkaError) -> Self {
         match error {
-            KafkaError::Settings(_) => Self::Usage(error.into()),
+            KafkaError::Settings(_) | KafkaError::Denied { .. } => Self::Usage(error.into()),
             other => Self::Working(other.into()),
         }
     }

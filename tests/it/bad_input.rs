@@ -1,11 +1,12 @@
 //! Bad input on a real broker: a dead letter with its reason, and the stream goes on.
 
-use std::process::Command;
 use std::time::Duration;
 
 use frostline::config::topic;
 
-use crate::support::{Frostline, KeyValue, Needs, Test, Topics, broker, free_port, http_get, test, wait_for};
+use crate::support::{
+    Frostline, KeyValue, Needs, Test, Topics, broker, free_port, http_get, script, test, wait_for,
+};
 
 pub fn tests() -> Vec<Test> {
     vec![
@@ -242,10 +243,8 @@ fn delete_records(topic: &str, partition: i32, before: i64) {
 /// A broker of its own is killed under the daemon and comes back; the daemon goes on where it was.
 fn broker_goes_away() {
     let dir = tempfile::tempdir().unwrap();
-    let script = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("scripts/kafka");
     let kafka = |command: &str| {
-        let output =
-            Command::new(&script).args([command, "--dir"]).arg(dir.path().join("kafka")).output().unwrap();
+        let output = script().args([command, "--dir"]).arg(dir.path().join("kafka")).output().unwrap();
         assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
         String::from_utf8_lossy(&output.stdout).trim().to_owned()
     };

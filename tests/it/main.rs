@@ -6,6 +6,7 @@
 // Tests may unwrap and print: a failed unwrap is a failed test.
 #![allow(missing_docs, clippy::unwrap_used, clippy::print_stdout, clippy::print_stderr, unreachable_pub)]
 
+mod accessibility;
 mod admin;
 mod bad_input;
 mod bench;
@@ -38,6 +39,7 @@ mod rebalance;
 mod references;
 mod reset;
 mod rules;
+mod secure;
 mod settings_reference;
 mod sources;
 mod stale_state;
@@ -73,6 +75,7 @@ fn all_tests() -> Vec<Test> {
         goldens::tests(),
         group_protocol::tests(),
         growth::tests(),
+        secure::tests(),
         commands::tests(),
         docs::tests(),
         chaos::all_faults(),

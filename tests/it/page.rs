@@ -6,11 +6,12 @@ use fantoccini::Locator;
 use frostline::noaa::Date;
 use serde_json::{Value, json};
 
+use crate::accessibility;
 use crate::evening::Evening;
 use crate::page_tonight;
 use crate::support::{Browser, HttpServer, Needs, Test, Topics, free_port, http_get, test, wait_for};
 
-const REAL: &[Needs] = &[Needs::Broker, Needs::Data, Needs::Browser];
+const REAL: &[Needs] = &[Needs::Broker, Needs::Data, Needs::Browser, Needs::MailServer];
 const PATIENCE: Duration = Duration::from_secs(60);
 
 pub fn tests() -> Vec<Test> {
@@ -176,6 +177,7 @@ async fn screenshots(browser: &Browser) {
         let wide =
             client.execute("return document.documentElement.scrollWidth - innerWidth", vec![]).await.unwrap();
         assert!(wide.as_i64().unwrap() <= 0, "{name}: {wide} pixels too wide");
+        accessibility::check(client, name).await;
         if let Some(dir) = &keep {
             std::fs::create_dir_all(dir).unwrap();
             std::fs::write(dir.join(format!("{name}.png")), client.screenshot().await.unwrap()).unwrap();

@@ -7,6 +7,7 @@ use frostline::hourly::iso_time;
 use frostline::outlook::{Distribution, Expected};
 use serde_json::{Value, json};
 
+use crate::accessibility;
 use crate::evening::Evening;
 use crate::page::until;
 use crate::support::{Browser, http_get, wait_for};
@@ -245,8 +246,13 @@ async fn shoot(browser: &Browser) {
              document.getElementById('theme').click(); window.scrollTo(0, 0);"
         );
         script(client, &theme).await;
-        let wide = script(client, "return document.documentElement.scrollWidth - innerWidth").await;
-        assert!(wide.as_i64().unwrap() <= 0, "{name}: {wide} pixels too wide");
+        // It is drawn again for the new size.
+        until(&format!("{name} to fit"), async || {
+            let wide = script(client, "return document.documentElement.scrollWidth - innerWidth").await;
+            (wide.as_i64() <= Some(0)).then_some(())
+        })
+        .await;
+        accessibility::check(client, name).await;
         if let Some(dir) = &keep {
             tokio::time::sleep(Duration::from_millis(700)).await;
             std::fs::create_dir_all(dir).unwrap();

@@ -197,7 +197,17 @@ fn backtest_places() {
     let messages = outcome.summary()["messages"].clone();
     assert_eq!(messages["farm"], high["fired"]);
     let page = std::fs::read_to_string(dir.path().join("page.html")).unwrap();
-    assert!(page.contains("<svg") && page.contains("near"), "{page}");
+    for part in [
+        "Back-test of 3 rules, 2016-01-01 to 2016-12-31",
+        "from 2016-hcn-AZ.csv.gz.",
+        "nearest: USC00027716 SELIGMAN (",
+        "<code>TMIN &lt;= 0.0</code>",
+        "aria-label=\"Temperatures around the longest time of near\"",
+    ] {
+        assert!(page.contains(part), "{part}: {page}");
+    }
+    // July, in which nothing fired, has its place in each rule's year.
+    assert_eq!(page.matches("<td").count(), 3 * 12 + 2, "{page}");
     assert!(std::fs::read_to_string(dir.path().join("chart.svg")).unwrap().contains("</svg>"));
     // For people: the place that was found, and bars.
     let shown =

@@ -145,7 +145,7 @@ const map = new StationMap(byId('map'), {
   onHover: hover,
   onView(name) {
     byId('view-world').setAttribute('aria-pressed', String(name === 'world'));
-    byId('view-arizona').setAttribute('aria-pressed', String(name === 'arizona'));
+    byId('view-data').setAttribute('aria-pressed', String(name === 'data'));
   },
 });
 
@@ -427,7 +427,7 @@ function listen() {
   byId('theme').addEventListener('click', toggleTheme);
   prefersDark.addEventListener('change', applyTheme);
   byId('view-world').addEventListener('click', () => map.show('world'));
-  byId('view-arizona').addEventListener('click', () => map.show('arizona'));
+  byId('view-data').addEventListener('click', () => map.show('data'));
   byId('zoom-in').addEventListener('click', () => map.zoomBy(2));
   byId('zoom-out').addEventListener('click', () => map.zoomBy(0.5));
   byId('show-days').addEventListener('click', () => showTonight(false));
@@ -498,6 +498,7 @@ async function start() {
   await followFirst();
   const world = fetch('world.json').then((answer) => answer.json()).then((lines) => map.setWorld(lines)).catch(() => {});
   await Promise.all([world, loadStations(), loadLists()]);
+  map.show('data', { jump: true });
   nameStanding();
   drawStanding();
   drawSums();

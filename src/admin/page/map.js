@@ -16,10 +16,7 @@ const FLIGHT_MS = 520;
 const PING_MS = 1_500;
 const PINGS_MAX = 20;
 
-const VIEWS = {
-  world: { west: -180, east: 180, south: -57, north: 79 },
-  arizona: { west: -115.3, east: -108.5, south: 30.9, north: 37.5 },
-};
+const WORLD = { west: -180, east: 180, south: -57, north: 79 };
 
 function linePath(lines, scale, closed) {
   const path = new Path2D();
@@ -146,23 +143,41 @@ export class StationMap {
     this.#ask();
   }
 
+  /** Shows the world, or the stations of which a temperature is known (`data`), if there are any. */
   show(name, { jump = false } = {}) {
-    this.preset = name;
-    const { west, east, south, north } = VIEWS[name];
-    const [x0, x1, y0, y1] = [projectX(west), projectX(east), projectY(north), projectY(south)];
-    const k = Math.min(this.#room() / (x1 - x0), this.height / (y1 - y0));
-    this.#fly({ x: (x0 + x1) / 2, y: (y0 + y1) / 2, k }, jump);
-    this.onView(name);
+    const box = name === 'data' ? this.#boxOf((at) => Number.isFinite(this.points.celsius[at])) : null;
+    this.preset = box ? 'data' : 'world';
+    if (box) {
+      this.#flyTo(box, jump);
+    } else {
+      const { west, east, south, north } = WORLD;
+      const [x0, x1, y0, y1] = [projectX(west), projectX(east), projectY(north), projectY(south)];
+      const k = Math.min(this.#room() / (x1 - x0), this.height / (y1 - y0));
+      this.#fly({ x: (x0 + x1) / 2, y: (y0 + y1) / 2, k }, jump);
+    }
+    this.onView(this.preset);
   }
 
   /** Brings all stations into view. */
   fit({ jump = false } = {}) {
-    const [xs, ys] = [this.points.x, this.points.y].map((all) => all.filter(Number.isFinite));
-    if (!xs.length) return;
-    const least = (all) => all.reduce((a, b) => Math.min(a, b));
-    const most = (all) => all.reduce((a, b) => Math.max(a, b));
-    const [x0, x1, y0, y1] = [least(xs), most(xs), least(ys), most(ys)];
+    const box = this.#boxOf(() => true);
+    if (!box) return;
     this.#leavePreset();
+    this.#flyTo(box, jump);
+  }
+
+  /** The smallest box around the stations for which `counts` holds, `null` without any. */
+  #boxOf(counts) {
+    const { x, y } = this.points ?? { x: [], y: [] };
+    let [x0, x1, y0, y1] = [Infinity, -Infinity, Infinity, -Infinity];
+    for (let at = 0; at < x.length; at += 1) {
+      if (!Number.isFinite(x[at]) || !counts(at)) continue;
+      [x0, x1, y0, y1] = [Math.min(x0, x[at]), Math.max(x1, x[at]), Math.min(y0, y[at]), Math.max(y1, y[at])];
+    }
+    return x0 <= x1 ? [x0, x1, y0, y1] : null;
+  }
+
+  #flyTo([x0, x1, y0, y1], jump) {
     const k = 0.86 * Math.min(this.#room() / (x1 - x0), this.height / (y1 - y0), 2_600 / 0.86);
     this.#fly({ x: (x0 + x1) / 2, y: (y0 + y1) / 2, k }, jump);
   }

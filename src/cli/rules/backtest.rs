@@ -1,6 +1,6 @@
 //! `frostline rules backtest`: how often rules would have fired, over files or a topic's history.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, PoisonError};
 use std::time::Instant;
@@ -14,9 +14,9 @@ use super::backtest_report::{print, print_alert};
 use super::history::History;
 use super::moments::{self, Rest};
 use super::{StationFiles, source};
-use crate::backtest::{self, Difference, Picture, Setting, Stats};
+use crate::backtest::{self, Difference, InWords, Page, Picture, Setting, Stats};
 use crate::noaa::Date;
-use crate::rules::Published;
+use crate::rules::{Published, PublishedRule};
 
 const EXAMPLES: &str = "\
 Examples:
@@ -63,7 +63,7 @@ pub(super) struct BacktestArguments {
     /// Write a chart of rules and months
     #[arg(long, value_name = "FILE")]
     svg: Option<PathBuf>,
-    /// Write a page with chart and tables
+    /// Write a page to show around: each rule in words, its months, and the curve of its longest time
     #[arg(long, value_name = "FILE")]
     html: Option<PathBuf>,
 }
@@ -110,7 +110,7 @@ pub(super) async fn backtest(common: &Common, arguments: &BacktestArguments) -> 
     spinner.set_message("reading history");
     let gathers = against.is_some();
     let each = EachAlert { prints: arguments.alerts, gathers };
-    let (stats, ids) = run(&history, &rules, &setting, common, each)?;
+    let (mut stats, ids) = run(&history, &rules, &setting, common, each)?;
     let before = match &against {
         Some(rules) => Some(run(&history, rules, &setting, common, EachAlert { prints: false, gathers })?),
         None => None,
@@ -121,7 +121,10 @@ pub(super) async fn backtest(common: &Common, arguments: &BacktestArguments) -> 
         let reason = format!("none of the {count} records is a valid line or observation");
         return Err(Failed::Working(anyhow::anyhow!(reason)));
     }
-    write_pictures(arguments, &stats)?;
+    if arguments.html.is_some() || arguments.svg.is_some() {
+        let curves = history.with_input(|input| backtest::curves(input, &setting, &mut stats))?;
+        write_pictures(arguments, &rules, &stats, &curves)?;
+    }
     let differences =
         before.map(|(before, ids_before)| Difference::between(&before, &stats, &ids_before, &ids));
     print(common, &rules, &stats, differences.as_deref(), started.elapsed().as_secs_f64())
@@ -174,18 +177,30 @@ fn run(
     Ok((stats, ids.into_inner().unwrap_or_else(PoisonError::into_inner)))
 }
 
-fn write_pictures(arguments: &BacktestArguments, stats: &Stats) -> Result<(), Failed> {
-    let picture = Picture::new(stats);
+fn write_pictures(
+    arguments: &BacktestArguments,
+    rules: &Published,
+    stats: &Stats,
+    curves: &BTreeMap<String, backtest::Curve>,
+) -> Result<(), Failed> {
     let write = |path: &Path, text: String| -> Result<(), Failed> {
         let mut file = FileOutput::create(path)?;
         file.write(text.as_bytes())?;
         file.finish()
     };
     if let Some(path) = &arguments.svg {
-        write(path, picture.svg())?;
+        write(path, Picture::new(stats).svg())?;
     }
-    match &arguments.html {
-        Some(path) => write(path, picture.html()),
-        None => Ok(()),
-    }
+    let Some(path) = &arguments.html else { return Ok(()) };
+    let file_name = |file: &PathBuf| file.file_name().unwrap_or_default().to_string_lossy().into_owned();
+    let inputs = match &arguments.topic {
+        Some(topic) => vec![format!("topic {topic}")],
+        None => arguments.files.iter().map(file_name).collect(),
+    };
+    let in_words = |rule: &PublishedRule| InWords {
+        place: crate::publishing::place(rule),
+        condition: rule.definition.condition(),
+    };
+    let words = rules.rules.iter().map(|(id, rule)| (id.clone(), in_words(rule))).collect();
+    write(path, Page { inputs: &inputs, stats, words: &words, curves }.html())
 }

@@ -2,6 +2,7 @@
 
 mod fit;
 mod grow;
+mod rights;
 
 use clap::{Args, Subcommand};
 use frostline_engine::kafka::{Admin, ClientSettings, KafkaError, TopicDetails};
@@ -18,6 +19,7 @@ Examples:
   frostline topics create                      make those that are missing
   frostline topics describe --json
   frostline topics grow noaa-csv-raw --partitions 8
+  frostline topics rights --daemon             what brokers with access control must allow
   frostline topics delete --yes --set kafka.namespace=test.
 
 Other commands than `grow` and `delete` never change topics that exist. How long each keeps its records is set under [topics],
@@ -42,6 +44,9 @@ enum TopicsCommand {
     /// Give a topic more partitions; what the stages that read it remember moves with its keys
     #[command(after_help = grow::EXAMPLES)]
     Grow(grow::GrowArguments),
+    /// Print the rights that the client needs on brokers with access control, as commands of kafka-acls
+    #[command(after_help = rights::EXAMPLES)]
+    Rights(rights::RightsArguments),
     /// Delete all topics of this installation, with everything in them
     #[command(after_help = EXAMPLES)]
     Delete {
@@ -52,9 +57,13 @@ enum TopicsCommand {
 }
 
 pub(super) async fn topics(common: &Common, arguments: &TopicsArguments) -> Result<(), Failed> {
+    if let TopicsCommand::Rights(arguments) = &arguments.command {
+        return rights::rights(common, arguments);
+    }
     let config = common.load(&[])?;
     let admin = connect(&config).await?;
     match &arguments.command {
+        TopicsCommand::Rights(_) => Ok(()),
         TopicsCommand::Create => create(common, &config, &admin).await,
         TopicsCommand::Describe => describe(common, &config, &admin).await,
         TopicsCommand::Grow(arguments) => grow::grow(common, &config, arguments).await,

@@ -18,8 +18,11 @@ struct Broker {
     dir: Option<PathBuf>,
 }
 
-fn script() -> PathBuf {
-    PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("scripts/kafka")
+/// `scripts/kafka`, for a broker that runs for minutes: the second compiler of a JVM would take a third of its time.
+pub fn script() -> Command {
+    let mut script = Command::new(PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("scripts/kafka"));
+    script.env("KAFKA_JVM_PERFORMANCE_OPTS", "-Xms1g -Xmx1g -XX:+UseSerialGC -XX:TieredStopAtLevel=1");
+    script
 }
 
 fn start() -> Result<Broker, String> {
@@ -28,7 +31,7 @@ fn start() -> Result<Broker, String> {
     }
     // A folder of our own: somebody's own broker in target/kafka is left alone.
     let dir = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("target/kafka-test");
-    let output = Command::new(script()).args(["start", "--dir"]).arg(&dir).output();
+    let output = script().args(["start", "--dir"]).arg(&dir).output();
     let output = output.map_err(|error| format!("scripts/kafka cannot be run: {error}"))?;
     if !output.status.success() {
         return Err(format!("scripts/kafka start: {}", String::from_utf8_lossy(&output.stderr)));
@@ -49,7 +52,7 @@ pub fn broker() -> &'static str {
 /// Stops the broker, where the tests started it.
 pub fn stop_broker() {
     if let Some(Ok(Broker { dir: Some(dir), .. })) = BROKER.get() {
-        let _ = Command::new(script()).args(["stop", "--dir"]).arg(dir).output();
+        let _ = script().args(["stop", "--dir"]).arg(dir).output();
     }
 }
 

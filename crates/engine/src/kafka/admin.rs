@@ -11,7 +11,7 @@ use rdkafka::{Offset, TopicPartitionList};
 
 use super::client::Quiet;
 use super::log_offsets::log_offsets;
-use super::{ClientSettings, KafkaError, OffsetCommit};
+use super::{ClientSettings, KafkaError, OffsetCommit, Operation, Right};
 use crate::TopicPlan;
 
 const PATIENCE: Duration = Duration::from_secs(20);
@@ -88,6 +88,9 @@ impl Admin {
             }
             Some(error) => match RDKafkaErrorCode::from(error) {
                 RDKafkaErrorCode::UnknownTopicOrPartition | RDKafkaErrorCode::UnknownTopic => Ok(None),
+                code @ RDKafkaErrorCode::TopicAuthorizationFailed => {
+                    Err(KafkaError::of_refusal(&what, Right::on_topic(Operation::Describe, topic), code))
+                }
                 code => Err(KafkaError::Fatal(format!("{what}: {code}"))),
             },
         }
@@ -172,7 +175,9 @@ impl Admin {
         match results.into_iter().next() {
             Some(Ok(_)) => self.wait_until(&plan.name, true).await.map(|()| true),
             Some(Err((_, RDKafkaErrorCode::TopicAlreadyExists))) => Ok(false),
-            Some(Err((_, code))) => Err(KafkaError::Topic(format!("{what}: {code}"))),
+            Some(Err((_, code))) => {
+                Err(KafkaError::of_refusal(&what, Right::on_topic(Operation::Create, &plan.name), code))
+            }
             None => Err(KafkaError::Topic(format!("{what}: the broker did not say how it went"))),
         }
     }
@@ -190,7 +195,9 @@ impl Admin {
         match results.into_iter().next() {
             Some(Ok(_)) => self.wait_until(topic, false).await.map(|()| true),
             Some(Err((_, RDKafkaErrorCode::UnknownTopicOrPartition))) => Ok(false),
-            Some(Err((_, code))) => Err(KafkaError::Topic(format!("{what}: {code}"))),
+            Some(Err((_, code))) => {
+                Err(KafkaError::of_refusal(&what, Right::on_topic(Operation::Delete, topic), code))
+            }
             None => Err(KafkaError::Topic(format!("{what}: the broker did not say how it went"))),
         }
     }
@@ -233,7 +240,7 @@ impl Admin {
         what: &str,
         question: impl FnOnce(&BaseConsumer<Quiet>) -> Result<T, ClientError>,
     ) -> Result<T, KafkaError> {
-        ask(&self.consumer, what, question)
+        ask(&self.consumer, what, &[], question)
     }
 
     pub(super) fn settings(&self) -> &ClientSettings {
@@ -276,7 +283,7 @@ impl Admin {
         let context = Quiet::new(&self.settings);
         let consumer =
             config.create_with_context(context).map_err(|error| KafkaError::of_client(&what, &error))?;
-        Ok(GroupOffsets { consumer, what })
+        Ok(GroupOffsets { consumer, what, group: group.to_owned() })
     }
 }
 
@@ -284,13 +291,14 @@ impl Admin {
 fn ask<T>(
     consumer: &BaseConsumer<Quiet>,
     what: &str,
+    rights: &[Right],
     question: impl FnOnce(&BaseConsumer<Quiet>) -> Result<T, ClientError>,
 ) -> Result<T, KafkaError> {
     let lifeline = &consumer.context().lifeline;
     lifeline.tend(consumer.client());
     question(consumer).map_err(|error| {
         lifeline.suspect();
-        KafkaError::of_client(what, &error)
+        KafkaError::of_client_with(what, rights, &error)
     })
 }
 
@@ -298,9 +306,15 @@ fn ask<T>(
 pub struct GroupOffsets {
     pub(super) consumer: BaseConsumer<Quiet>,
     what: String,
+    group: String,
 }
 
 impl GroupOffsets {
+    /// What offsets of `topic` need.
+    pub(super) fn rights(&self, topic: &str) -> [Right; 2] {
+        [Right::in_group(&self.group), Right::on_topic(Operation::Read, topic)]
+    }
+
     /// Names the group to a transaction, as one that is no member of it: right for a group that nobody joins.
     pub(super) fn metadata(&self) -> Option<ConsumerGroupMetadata> {
         self.consumer.group_metadata()
@@ -312,8 +326,9 @@ impl GroupOffsets {
         for partition in partitions {
             list.add_partition(topic, *partition);
         }
-        let committed =
-            ask(&self.consumer, &self.what, |consumer| consumer.committed_offsets(list, PATIENCE))?;
+        let committed = ask(&self.consumer, &self.what, &self.rights(topic), |consumer| {
+            consumer.committed_offsets(list, PATIENCE)
+        })?;
         Ok(committed
             .elements()
             .iter()

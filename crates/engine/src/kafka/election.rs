@@ -12,12 +12,13 @@ use rdkafka::types::RDKafkaRespErr;
 use rdkafka::{Offset, TopicPartitionList};
 
 use super::lifeline::Lifeline;
-use super::{ClientSettings, KafkaError};
+use super::{ClientSettings, KafkaError, Operation, Right};
 
 /// A member of a group that shares the partitions of a topic out. It leaves the group when it is dropped.
 pub struct Election {
     consumer: BaseConsumer<Elected>,
     topic: String,
+    group: String,
 }
 
 impl Election {
@@ -41,7 +42,7 @@ impl Election {
         consumer
             .subscribe(&[topic])
             .map_err(|error| KafkaError::of_client(&format!("subscribing to {topic}"), &error))?;
-        Ok(Self { consumer, topic: topic.to_owned() })
+        Ok(Self { consumer, topic: topic.to_owned(), group: group.to_owned() })
     }
 
     /// Serves the membership for up to `timeout`, which must be done all the time.
@@ -56,8 +57,9 @@ impl Election {
         if let Some((code, reason)) = self.consumer.client().fatal_error() {
             return Err(KafkaError::Fatal(format!("consumer of {}: {code}: {reason}", self.topic)));
         }
-        match KafkaError::of_client(&format!("consumer of {}", self.topic), &error) {
-            fatal @ KafkaError::Fatal(_) => Err(fatal),
+        let rights = [Right::in_group(&self.group), Right::on_topic(Operation::Read, &self.topic)];
+        match KafkaError::of_client_with(&format!("consumer of {}", self.topic), &rights, &error) {
+            fatal @ (KafkaError::Fatal(_) | KafkaError::Denied { .. }) => Err(fatal),
             passing => {
                 tracing::debug!(error = %passing, "kafka consumer");
                 Ok(())

@@ -2,6 +2,8 @@
 
 use rdkafka::error::{KafkaError as Client, RDKafkaErrorCode};
 
+use super::{Operation, Right};
+
 /// A failure of Kafka or of its client. Never carries a secret.
 #[derive(Debug, thiserror::Error)]
 pub enum KafkaError {
@@ -49,6 +51,14 @@ pub enum KafkaError {
         /// Its name in Kafka.
         topic: String,
     },
+    /// The brokers refuse what this client wants to do, until an administrator allows it.
+    #[error("{doing}: {right}")]
+    Denied {
+        /// What was tried.
+        doing: String,
+        /// What it needs.
+        right: Right,
+    },
     /// Trying again in this process cannot help.
     #[error("{0}")]
     Fatal(String),
@@ -63,13 +73,29 @@ impl KafkaError {
     pub(super) fn of_record(what: &str, topic: &str, error: &Client) -> Self {
         match error.rdkafka_error_code() {
             Some(RDKafkaErrorCode::MessageSizeTooLarge) => Self::TooLarge { topic: topic.to_owned() },
-            _ => Self::of_client(what, error),
+            _ => Self::of_client_with(what, &[Right::on_topic(Operation::Write, topic)], error),
+        }
+    }
+
+    /// An error of the client while doing `what`, for which it needs `rights`, each on another kind of thing.
+    pub(super) fn of_client_with(what: &str, rights: &[Right], error: &Client) -> Self {
+        match error.rdkafka_error_code().and_then(|code| Right::missing(rights, code)) {
+            Some(right) => Self::Denied { doing: what.to_owned(), right: right.clone() },
+            None => Self::of_client(what, error),
+        }
+    }
+
+    /// A refusal by the brokers, which is not the client's, while doing `what`, for which it needs `right`.
+    pub(super) fn of_refusal(what: &str, right: Right, code: RDKafkaErrorCode) -> Self {
+        match Right::missing(std::slice::from_ref(&right), code) {
+            Some(_) => Self::Denied { doing: what.to_owned(), right },
+            None => Self::Topic(format!("{what}: {code}")),
         }
     }
 
     /// Whether the same record will fail again, so that this says more than whatever failed along with it.
     pub(super) fn is_lasting(&self) -> bool {
-        matches!(self, Self::Fatal(_) | Self::Clock(_) | Self::TooLarge { .. })
+        matches!(self, Self::Fatal(_) | Self::Denied { .. } | Self::Clock(_) | Self::TooLarge { .. })
     }
 
     /// An error of the client while doing `what`.

@@ -11,7 +11,9 @@ use rdkafka::{Offset, TopicPartitionList};
 use super::fetching::fetching;
 use super::log_offsets::log_offsets;
 use super::rebalance::{Assigned, GroupEvent, Membership, NOT_JOINED};
-use super::{ClientSettings, GroupProtocol, KafkaError, OffsetCommit, group_protocol, members, raw};
+use super::{
+    ClientSettings, GroupProtocol, KafkaError, OffsetCommit, Operation, Right, group_protocol, members, raw,
+};
 use crate::Traffic;
 
 /// How long a question to the broker may take when partitions are opened again.
@@ -95,6 +97,11 @@ impl GroupConsumer {
         &self.group
     }
 
+    /// What a member needs.
+    pub(super) fn rights(&self) -> [Right; 2] {
+        [Right::in_group(&self.group), Right::on_topic(Operation::Read, &self.topic)]
+    }
+
     pub(super) fn consumer(&self) -> &BaseConsumer<Membership> {
         &self.consumer
     }
@@ -158,8 +165,12 @@ impl GroupConsumer {
                     let advice = advice.unwrap_or_default();
                     return Err(KafkaError::Fatal(format!("consumer of {}: {reason}{advice}", self.topic)));
                 }
-                match KafkaError::of_client(&format!("consumer of {}", self.topic), &error) {
-                    fatal @ KafkaError::Fatal(_) => Err(fatal),
+                match KafkaError::of_client_with(
+                    &format!("consumer of {}", self.topic),
+                    &self.rights(),
+                    &error,
+                ) {
+                    fatal @ (KafkaError::Fatal(_) | KafkaError::Denied { .. }) => Err(fatal),
                     passing => {
                         // The client has logged it, and connects again by itself.
                         tracing::debug!(error = %passing, "kafka consumer");
@@ -188,7 +199,8 @@ impl GroupConsumer {
     pub fn commit(&self, positions: &[OffsetCommit]) -> Result<(), KafkaError> {
         let list = self.offsets(positions)?;
         let what = format!("committing offsets of {}", self.topic);
-        self.consumer.commit(&list, CommitMode::Sync).map_err(|error| KafkaError::of_client(&what, &error))
+        let committed = self.consumer.commit(&list, CommitMode::Sync);
+        committed.map_err(|error| KafkaError::of_client_with(&what, &self.rights(), &error))
     }
 
     /// Positions of the stage's source as the client wants them.

@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 use rdkafka::admin::{AdminOptions, NewPartitions};
 use rdkafka::producer::Producer as _;
 
-use super::{Admin, KafkaError, Producer, raw};
+use super::{Admin, KafkaError, Operation, Producer, Right, raw};
 
 const PATIENCE: Duration = Duration::from_secs(20);
 /// Between two looks whether a broker shows the new partitions.
@@ -30,7 +30,9 @@ impl Admin {
         let results = self.admin_client().create_partitions([&more], &options).await;
         match results.map_err(|error| KafkaError::of_client(&what, &error))?.pop() {
             Some(Ok(_)) => {}
-            Some(Err((_, code))) => return Err(KafkaError::Topic(format!("{what}: {code}"))),
+            Some(Err((_, code))) => {
+                return Err(KafkaError::of_refusal(&what, Right::on_topic(Operation::Alter, topic), code));
+            }
             None => return Err(KafkaError::Topic(format!("{what}: the broker did not report the outcome"))),
         }
         let deadline = Instant::now() + PATIENCE;

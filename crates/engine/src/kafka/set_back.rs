@@ -38,8 +38,8 @@ impl GroupOffsets {
     /// [`KafkaError::Retry`] where the group has members, or no broker answers.
     pub fn commit(&self, topic: &str, positions: &[OffsetCommit]) -> Result<(), KafkaError> {
         let list = offset_list(topic, positions)?;
-        self.consumer
-            .commit(&list, CommitMode::Sync)
-            .map_err(|error| KafkaError::of_client(&format!("committing offsets of {topic}"), &error))
+        self.consumer.commit(&list, CommitMode::Sync).map_err(|error| {
+            KafkaError::of_client_with(&format!("committing offsets of {topic}"), &self.rights(topic), &error)
+        })
     }
 }

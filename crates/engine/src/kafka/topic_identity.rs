@@ -7,7 +7,7 @@ use rdkafka::client::{Client, ClientContext};
 use rdkafka::consumer::Consumer as _;
 use rdkafka::error::RDKafkaErrorCode;
 
-use super::{Admin, GroupConsumer, KafkaError, raw};
+use super::{Admin, GroupConsumer, KafkaError, Operation, Right, raw};
 
 const PATIENCE: Duration = Duration::from_secs(5);
 
@@ -72,9 +72,8 @@ fn identify<C: ClientContext>(client: &Client<C>, topics: &[&str]) -> Result<Vec
                 Err(KafkaError::Topic(format!("topic {topic} does not exist")))
             }
             Some(code @ RDKafkaErrorCode::TopicAuthorizationFailed) => {
-                let message =
-                    format!("identifying topic {topic}: {code}: check the permissions of this client");
-                Err(KafkaError::Fatal(message))
+                let right = Right::on_topic(Operation::Describe, topic);
+                Err(KafkaError::of_refusal(&format!("identifying topic {topic}"), right, code))
             }
             Some(code) => Err(KafkaError::Retry(format!("identifying topic {topic}: {code}"))),
         }

@@ -20,7 +20,9 @@ use rdkafka::producer::Producer as _;
 use super::group::offset_list;
 use super::producer::TransactionSettings;
 use super::raw::{self, TransactionError};
-use super::{ClientSettings, GroupConsumer, GroupMetadata, GroupOffsets, KafkaError, OffsetCommit, Producer};
+use super::{
+    ClientSettings, GroupConsumer, GroupMetadata, GroupOffsets, KafkaError, OffsetCommit, Producer, Right,
+};
 
 /// One call of the client; repeated until the caller's patience ends. The client goes on where it stopped.
 const CALL: Duration = Duration::from_secs(1);
@@ -31,6 +33,7 @@ const ABORT_PATIENCE: Duration = Duration::from_secs(5);
 
 /// Where a transactional producer stands.
 pub(super) struct Transaction {
+    transactional_id: String,
     timeout: Duration,
     /// Registered with the brokers.
     is_ready: AtomicBool,
@@ -43,6 +46,7 @@ pub(super) struct Transaction {
 impl Transaction {
     pub(super) fn new(settings: &TransactionSettings) -> Self {
         Self {
+            transactional_id: settings.transactional_id.clone(),
             timeout: Duration::from_millis(settings.timeout_ms),
             is_ready: AtomicBool::new(false),
             is_open: AtomicBool::new(false),
@@ -99,7 +103,7 @@ impl Producer {
                 transaction.is_ready.store(true, Ordering::Release);
                 Ok(())
             }
-            Err(error) => Err(of_init(&error)),
+            Err(error) => Err(of_init(&error, &transaction.transactional_id)),
         }
     }
 
@@ -128,7 +132,7 @@ impl Producer {
     ) -> Result<(), KafkaError> {
         self.begin()?;
         let list = consumer.offsets(positions)?;
-        self.repeat("sending offsets to the transaction", || {
+        self.repeat("sending offsets to the transaction", &consumer.rights(), || {
             self.client.send_offsets_to_transaction(&list, &metadata.0, CALL).map_err(|error| sorted(&error))
         })
     }
@@ -144,7 +148,7 @@ impl Producer {
         let what = "sending a position to the transaction";
         let list = offset_list(topic, positions)?;
         let metadata = group.metadata().ok_or_else(|| KafkaError::Fatal(format!("{what}: no group")))?;
-        self.repeat(what, || {
+        self.repeat(what, &group.rights(topic), || {
             self.client.send_offsets_to_transaction(&list, &metadata, CALL).map_err(|error| sorted(&error))
         })
     }
@@ -155,7 +159,7 @@ impl Producer {
     /// Nothing counts, or nobody knows: [`abort`](Self::abort) then, and see [`is_spent`](Self::is_spent).
     pub fn commit(&self) -> Result<(), KafkaError> {
         self.begin()?;
-        self.repeat("committing a transaction", || raw::commit_transaction(self.client.client(), CALL))?;
+        self.repeat("committing a transaction", &[], || raw::commit_transaction(self.client.client(), CALL))?;
         if let Some(transaction) = self.transaction() {
             transaction.is_open.store(false, Ordering::Release);
         }
@@ -193,7 +197,12 @@ impl Producer {
     }
 
     /// Repeats a call while it is retriable, and sorts what else may come of it.
-    fn repeat(&self, what: &str, call: impl Fn() -> Result<(), TransactionError>) -> Result<(), KafkaError> {
+    fn repeat(
+        &self,
+        what: &str,
+        rights: &[Right],
+        call: impl Fn() -> Result<(), TransactionError>,
+    ) -> Result<(), KafkaError> {
         let Some(transaction) = self.transaction() else { return Ok(()) };
         // By then the brokers have ended the transaction themselves.
         let deadline = Instant::now() + transaction.timeout + CALL;
@@ -212,7 +221,10 @@ impl Producer {
             }
             // The record that failed says more than the transaction that failed with it.
             let cause = self.take_failure().filter(KafkaError::is_lasting);
-            return Err(cause.unwrap_or_else(|| of_transaction(what, &error)));
+            return Err(cause.unwrap_or_else(|| match Right::missing(rights, error.code) {
+                Some(right) => KafkaError::Denied { doing: what.to_owned(), right: right.clone() },
+                None => of_transaction(what, &error),
+            }));
         }
     }
 }
@@ -268,16 +280,21 @@ fn of_transaction(what: &str, error: &TransactionError) -> KafkaError {
     }
 }
 
-fn of_init(error: &ClientError) -> KafkaError {
+fn of_init(error: &ClientError, transactional_id: &str) -> KafkaError {
     let sorted = sorted(error);
-    let message = format!("registering a transactional id: {}", sorted.reason);
+    let what = "registering a transactional id";
+    let message = format!("{what}: {}", sorted.reason);
     match sorted.code {
+        RDKafkaErrorCode::TransactionalIdAuthorizationFailed => {
+            let right = Right::to_transactions(transactional_id);
+            KafkaError::Denied { doing: what.to_owned(), right }
+        }
         RDKafkaErrorCode::UnsupportedFeature | RDKafkaErrorCode::UnsupportedVersion => KafkaError::Fatal(
             format!("{message}: this broker has no transactions: set runtime.guarantee = \"at_least_once\""),
         ),
-        RDKafkaErrorCode::TransactionalIdAuthorizationFailed
-        | RDKafkaErrorCode::ClusterAuthorizationFailed => {
-            KafkaError::Fatal(format!("{message}: allow this client to write transactional ids"))
+        // Brokers before Kafka 2.8 want another right for idempotent producers.
+        RDKafkaErrorCode::ClusterAuthorizationFailed => {
+            KafkaError::Fatal(format!("{message}: allow this client to IDEMPOTENT_WRITE on the cluster"))
         }
         RDKafkaErrorCode::InvalidTransactionTimeout => KafkaError::Fatal(format!(
             "{message}: lower runtime.transaction_timeout_ms, or raise the brokers' transaction.max.timeout.ms"

@@ -8,7 +8,7 @@ use rdkafka::bindings as sys;
 use rdkafka::error::KafkaError as ClientError;
 use rdkafka::types::RDKafkaRespErr;
 
-use crate::kafka::KafkaError;
+use crate::kafka::{KafkaError, Operation, Right};
 use crate::record::{ReadHeaders, Record};
 
 /// What one row of a batch is.
@@ -73,7 +73,11 @@ fn event<'a>(message: &'a sys::rd_kafka_message_t, topic: &str) -> Row<'a> {
             };
             let reason = text.map_or_else(|| format!("{code:?}"), |text| text.into_owned());
             let what = format!("reading {topic}/{}: {reason}", message.partition);
-            Row::Error(KafkaError::of_client(&what, &ClientError::MessageConsumption(code.into())))
+            Row::Error(KafkaError::of_client_with(
+                &what,
+                &[Right::on_topic(Operation::Read, topic)],
+                &ClientError::MessageConsumption(code.into()),
+            ))
         }
     }
 }
