@@ -207,7 +207,7 @@ mod tests {
         let me = fs::metadata(&path).unwrap().uid();
         assert_eq!(make_private(&path, me), Ok(()));
         for other in [0, me + 1].into_iter().filter(|other| *other != me) {
-            let error = make_private(&path, Some(other)).unwrap_err();
+            let error = make_private(&path, other).unwrap_err();
             assert!(error.contains("another user") && error.contains("--state-dir"), "{error}");
         }
     }
