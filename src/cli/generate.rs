@@ -107,7 +107,7 @@ pub(super) async fn generate(common: &Common, arguments: GenerateArguments) -> R
         Some(name) => {
             let config = common.load(&[])?;
             let topic = config.resolve_topic(name);
-            topics::check_exists(&config, &topic).await?;
+            topics::check_writable(&config, &topic).await?;
             Some((topic, ClientSettings::new(&config.kafka)?))
         }
     };

@@ -85,9 +85,9 @@ pub(super) async fn replay(common: &Common, arguments: &ReplayArguments) -> Resu
         let stations = stations::read_inventory(file, None, None).map_err(Failed::Usage)?;
         plan.settings.icao = Some(Arc::new(IcaoIndex::new(&stations)));
     }
-    topics::check_exists(&config, &topic).await?;
+    topics::check_writable(&config, &topic).await?;
     if arguments.on_error == OnError::DeadLetter {
-        topics::check_exists(&config, &config.topic(topic::DEAD_LETTERS).name).await?;
+        topics::check_writable(&config, &config.topic(topic::DEAD_LETTERS).name).await?;
     }
     let is_exactly_once = config.runtime.guarantee == Guarantee::ExactlyOnce;
     if arguments.resume && !is_exactly_once {

@@ -100,7 +100,7 @@ pub(super) async fn import(
         add_hourly(&mut stations, hourly);
     }
     let topic = config.topic(topic::STATIONS).name;
-    topics::check_exists(&config, &topic).await?;
+    topics::check_writable(&config, &topic).await?;
     let settings = ClientSettings::new(&config.kafka)?;
     let start = Instant::now();
     let count = stations.len() as u64;

@@ -5,7 +5,7 @@ mod grow;
 mod rights;
 
 use clap::{Args, Subcommand};
-use frostline_engine::kafka::{Admin, ClientSettings, KafkaError, TopicDetails};
+use frostline_engine::kafka::{Admin, ClientSettings, KafkaError, Operation, Right, TopicDetails};
 use serde::Serialize;
 
 use fit::{Fit, Source};
@@ -81,13 +81,20 @@ pub(super) async fn connect(config: &Config) -> Result<Admin, Failed> {
     Ok(Admin::new(&settings)?)
 }
 
-/// Connects, and makes sure that there is such a topic to write to.
-pub(super) async fn check_exists(config: &Config, topic: &str) -> Result<(), Failed> {
-    if connect(config).await?.partitions(topic)?.is_none() {
+/// Connects, and makes sure that there is such a topic.
+pub(super) async fn check_exists(config: &Config, topic: &str) -> Result<Admin, Failed> {
+    let admin = connect(config).await?;
+    if admin.partitions(topic)?.is_none() {
         let advice = "make the topics with `frostline topics create`";
         return Err(Failed::Usage(anyhow::anyhow!("no such topic: {topic}: {advice}")));
     }
-    Ok(())
+    Ok(admin)
+}
+
+/// The same for a topic that will be written to: this client must be allowed to.
+pub(super) async fn check_writable(config: &Config, topic: &str) -> Result<(), Failed> {
+    let admin = check_exists(config, topic).await?;
+    Ok(admin.check_rights("before the first record", &[Right::on_topic(Operation::Write, topic)])?)
 }
 
 /// What happened to a topic, or how it is.

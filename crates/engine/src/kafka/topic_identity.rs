@@ -51,6 +51,30 @@ impl GroupConsumer {
     }
 }
 
+impl Admin {
+    /// Refuses where the brokers say that this client lacks one of these rights on topics: a missing one would show only
+    /// with the first record. Brokers that do not say are believed to allow them.
+    ///
+    /// # Errors
+    /// [`KafkaError::Denied`] with the first that is missing.
+    pub fn check_rights(&self, doing: &str, rights: &[Right]) -> Result<(), KafkaError> {
+        let mut topics: Vec<&str> = rights.iter().map(|right| right.name.as_str()).collect();
+        topics.sort_unstable();
+        topics.dedup();
+        let described = raw::describe_topics(self.client(), &topics, PATIENCE).unwrap_or_default();
+        let is_missing = |right: &&Right| {
+            let topic = described.iter().find(|topic| topic.name == right.name);
+            topic
+                .and_then(|topic| topic.allowed.as_ref())
+                .is_some_and(|allowed| !allowed.contains(&right.operation))
+        };
+        match rights.iter().find(is_missing) {
+            Some(right) => Err(KafkaError::Denied { doing: doing.to_owned(), right: right.clone() }),
+            None => Ok(()),
+        }
+    }
+}
+
 /// In the order of `topics`.
 fn identify<C: ClientContext>(client: &Client<C>, topics: &[&str]) -> Result<Vec<TopicIdentity>, KafkaError> {
     let described = match raw::describe_topics(client, topics, PATIENCE) {

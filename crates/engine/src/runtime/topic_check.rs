@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use super::engine::{RunOptions, StartError};
 use super::provenance::different_partitions;
-use crate::kafka::{Admin, KafkaError, TopicState};
+use crate::kafka::{Admin, KafkaError, Operation, Right, TopicState};
 use crate::{Stage, Topology};
 
 /// Kafka's own default of `delete.retention.ms`, for brokers that do not tell it.
@@ -67,6 +67,7 @@ pub(super) async fn check_topics(
         }
     }
     if options.describe_topics {
+        admin.check_rights("looking at the topics", &rights(topology, options))?;
         for stage in options.stages.iter().filter_map(|stage| topology.stage(*stage)) {
             let partitions = state(&stage.source.name).map_or(0, |source| source.partitions);
             check_grown(admin, topology, stage, partitions)?;
@@ -74,6 +75,31 @@ pub(super) async fn check_topics(
     }
     let kept = states.iter().filter_map(|state| Some((state.name.clone(), state.tombstones_kept?)));
     Ok(TopicLimits { record_bytes_max: record_bytes_max(&states), tombstones_kept: kept.collect() })
+}
+
+/// What stages, tables and sources do with their topics.
+fn rights(topology: &Topology, options: &RunOptions) -> Vec<Right> {
+    let stages = options.stages.iter().filter_map(|stage| topology.stage(*stage));
+    let mut rights = vec![Right::on_topic(Operation::Write, &topology.dead_letters().name)];
+    let mut add = |operation, topic: &str| rights.push(Right::on_topic(operation, topic));
+    for stage in stages {
+        add(Operation::Read, &stage.source.name);
+        stage.sinks().for_each(|sink| add(Operation::Write, &sink.name));
+        if let Some(changelog) = &stage.changelog {
+            add(Operation::Read, &changelog.name);
+            add(Operation::Write, &changelog.name);
+        }
+    }
+    for table in topology.tables_of(&options.stages, options.polls_sources) {
+        add(Operation::Read, &table.topic.name);
+    }
+    if let Some(positions) = topology.positions().filter(|_| options.polls_sources) {
+        add(Operation::Read, &positions.name);
+        add(Operation::Write, &positions.name);
+        let sinks = topology.sources().iter().flat_map(|source| &source.sinks);
+        sinks.for_each(|(_, sink)| add(Operation::Write, &sink.name));
+    }
+    rights
 }
 
 /// The largest record that each topic takes, as far as the brokers tell.
