@@ -69,7 +69,7 @@ impl Ingredients {
     /// Those of a configuration, with an empty station table.
     ///
     /// # Errors
-    /// [`StartError::Usage`] where `filter.where` cannot be compiled.
+    /// [`StartError::Usage`] if `filter.where` cannot be compiled.
     pub fn new(
         config: &Config,
         rules: Arc<RuleSet>,
@@ -111,7 +111,7 @@ pub fn outline(config: &Config) -> Result<Topology, StartError> {
 /// The stages with their topics.
 ///
 /// # Errors
-/// [`StartError::Usage`] where the configuration ties them together in a way that cannot work.
+/// [`StartError::Usage`] if the configuration ties them together in a way that cannot work.
 pub fn topology(config: &Config, ingredients: &Ingredients) -> Result<Topology, StartError> {
     let topic = |logical| config.topic(logical);
     let Ingredients { assemble, limits, stations, filter, rules, delivering } = ingredients.clone();

@@ -98,7 +98,7 @@ pub fn printable_lines(text: &str) -> Cow<'_, str> {
     Cow::Owned(without_stacks(&cleaned).into_owned())
 }
 
-/// The sequence of one of our colours that the text begins with; empty where it is none.
+/// The sequence of one of our colours that the text begins with; empty if it is none.
 fn own_style(text: &str) -> &str {
     let end = text.strip_prefix("\u{1b}[").and_then(|rest| Some((rest, rest.find('m')?)));
     match end {

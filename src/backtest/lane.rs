@@ -85,7 +85,7 @@ pub(super) struct Lane<'a> {
     assemble: TestDriver,
     then: Then<'a>,
     stations: Arc<StationIndex>,
-    /// Stations that were taken as they came; `None` where there is a table.
+    /// Stations that were taken as they came; `None` if there is a table.
     taken: Option<HashSet<StationId, foldhash::fast::RandomState>>,
     known: KnownStations,
 }

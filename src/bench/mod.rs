@@ -92,7 +92,7 @@ struct Bench<'a> {
 /// `runtime` serves the admin client.
 ///
 /// # Errors
-/// [`BenchError`] where nothing could be measured; a single run that fails is in the report instead.
+/// [`BenchError`] if nothing could be measured; a single run that fails is in the report instead.
 pub fn run(
     user: &Config,
     options: &Options,

@@ -32,7 +32,7 @@ pub enum FaultKind {
     ClockAhead,
     /// A new start with a clock that is a day behind.
     ClockBehind,
-    /// Topics are deleted and made again while a process is away.
+    /// Topics are deleted and created again while a process is away.
     TopicsRecreated,
     /// Topics get more partitions.
     PartitionsGrown,

@@ -131,7 +131,7 @@ impl Sender {
                 continue;
             }
             if std::mem::take(&mut is_paused) {
-                // Topics may have been made again meanwhile.
+                // Topics may have been created again meanwhile.
                 self.producer = producer(&self.settings)?;
             }
             fed_for += time;

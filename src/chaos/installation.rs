@@ -61,8 +61,8 @@ impl Installation {
     /// Nothing is sent to Kafka.
     ///
     /// # Errors
-    /// [`ChaosError::Files`] where the temporary directory cannot be written or the services cannot listen,
-    /// [`ChaosError::Kafka`] where a secret of the client's settings cannot be read.
+    /// [`ChaosError::Files`] if the temporary directory cannot be written or the services cannot listen,
+    /// [`ChaosError::Kafka`] if a secret of the client's settings cannot be read.
     pub fn new(user: &Config, options: ChaosOptions) -> Result<Self, ChaosError> {
         let dir = tempfile::Builder::new()
             .prefix("frostline-chaos-")

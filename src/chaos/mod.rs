@@ -193,7 +193,7 @@ pub enum Progress {
 /// Runs it, on topics that exist and are empty. Blocks for minutes; `stop` ends it early.
 ///
 /// # Errors
-/// [`ChaosError`] where the checker itself cannot work; what it finds is in the report.
+/// [`ChaosError`] if the checker itself cannot work; what it finds is in the report.
 pub fn run(
     installation: &Installation,
     stop: &Arc<AtomicBool>,
@@ -264,7 +264,7 @@ impl Around<'_> {
         self.feeder.pause()
     }
 
-    /// Goes on after a pause. `is_new`: all topics were made again meanwhile.
+    /// Goes on after a pause. `is_new`: all topics were created again meanwhile.
     fn resume(&self, is_new: bool) {
         self.feeder.resume();
         self.weather.iter().for_each(|weather| weather.work(is_new));

@@ -46,7 +46,7 @@ pub(super) struct Watched {
     pub(super) longest_recovery: Duration,
     /// Faults that have not been recovered from yet: when, and the positions then.
     open: Vec<(Instant, BTreeMap<Place, Position>)>,
-    /// Whether topics are being deleted and made again: what is seen meanwhile says nothing.
+    /// Whether topics are being deleted and created again: what is seen meanwhile says nothing.
     is_held: bool,
     /// How often that has happened.
     holds: u32,
@@ -132,7 +132,7 @@ impl Monitor {
         self.watched().is_held = true;
     }
 
-    /// They have been made again: offsets begin where those of new topics do.
+    /// They have been created again: offsets begin where those of new topics do.
     pub(super) fn release(&self) {
         let mut watched = self.watched();
         watched.is_held = false;

@@ -1,4 +1,4 @@
-//! Topics that are deleted and made again while a process is away: what its state directory has is of an earlier life of
+//! Topics that are deleted and created again while a process is away: what its state directory has is of an earlier life of
 //! them, and must not be believed, although the new changelogs are long enough for its offsets.
 //!
 //! Comes first of all faults, since what was written before cannot be compared any more.

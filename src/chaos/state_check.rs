@@ -114,7 +114,7 @@ fn check_process(
                 compared += entries.len() as u64;
                 differences(&what, &found.entries, &entries, &strange.of(*stage), violations);
             }
-            // Damage that is found when it is read does no harm: the store is then built anew.
+            // Damage that is found when it is read does no harm: the store is then built again.
             Err(_) if process.is_damaged => {}
             Err(error) => violations.add(Kind::State, format!("{what}: {error}")),
         }

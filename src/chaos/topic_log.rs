@@ -59,7 +59,7 @@ impl Kept {
         }
     }
 
-    /// The text of a header; empty where it is missing.
+    /// The text of a header; empty if it is missing.
     pub(super) fn header(&self, name: &str) -> String {
         header(&self.headers.0, name)
     }
@@ -83,7 +83,7 @@ impl Kept {
     }
 }
 
-/// The text of a header; empty where it is missing.
+/// The text of a header; empty if it is missing.
 pub(super) fn header(headers: &[Header], name: &str) -> String {
     let found = headers.iter().find(|(found, _)| found == name).and_then(|(_, value)| value.as_deref());
     found.map(String::from_utf8_lossy).unwrap_or_default().into_owned()

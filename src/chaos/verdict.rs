@@ -136,7 +136,7 @@ fn check_alert_ids(alerts: &[Kept], violations: &mut Violations) {
     }
 }
 
-/// What a reader of committed records has seen must be there for ever.
+/// What a reader of committed records has seen must be there indefinitely.
 fn check_seen(topic: &str, log: &[Kept], seen: &Seen, violations: &mut Violations) {
     let there: BTreeMap<(i32, i64), u64> = log
         .iter()

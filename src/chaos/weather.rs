@@ -42,7 +42,7 @@ struct Shared {
     wish: Mutex<Wish>,
     /// Time stands still, and the daemons have all that the services show.
     is_at_rest: AtomicBool,
-    /// The topics have been made again.
+    /// The topics have been created again.
     is_new: AtomicBool,
 }
 
@@ -96,7 +96,7 @@ impl Weather {
         Ok(())
     }
 
-    /// Moves time on again. `is_new`: on topics that were made again, where the daemons begin again too.
+    /// Moves time on again. `is_new`: on topics that were created again, where the daemons begin again too.
     pub(super) fn work(&self, is_new: bool) {
         self.shared.is_new.fetch_or(is_new, Ordering::AcqRel);
         self.shared.wishes(Wish::Work);

@@ -149,7 +149,7 @@ fn only(section: Option<&impl Section>) -> Vec<(&str, &dyn Section)> {
 }
 
 impl NotifyConfig {
-    /// What is configured of a channel: each section with the name that subscribers use, which is empty where a channel has
+    /// What is configured of a channel: each section with the name that subscribers use, which is empty if a channel has
     /// only one.
     fn sections(&self, channel: Channel) -> Vec<(&str, &dyn Section)> {
         match channel {

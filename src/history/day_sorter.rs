@@ -1,7 +1,7 @@
 //! Sorts records by their day with little memory: a distribution sort.
 //!
 //! Each day has a list of records. Where they come to more than may be in memory, all lists are written to one temporary
-//! file, day after day, and begun anew; a day then also has the places of its pieces there. At the end the days are read
+//! file, day after day, and begun again; a day then also has the places of its pieces there. At the end the days are read
 //! in order, each in the order in which its records came. No record is compared with another, and each is written and
 //! read once at most. The file has no name, so nothing of it is left, however this ends.
 

@@ -45,7 +45,7 @@ pub struct Plan {
     pub folder: PathBuf,
 }
 
-/// Where a record stands; the line is 0 where the order is not the files' own.
+/// Where a record stands; the line is 0 if the order is not the files' own.
 #[derive(Clone, Copy, Debug)]
 pub struct Place<'a> {
     /// The file.

@@ -61,7 +61,7 @@ pub fn read(
     read_in(&ReadSettings { expected, ..ReadSettings::default() }, path, position, stop, visit)
 }
 
-/// How often the observations of a file were made, by its first bytes; `None` where they do not show it, as of documents.
+/// How often the observations of a file were made, by its first bytes; `None` if they do not show it, as of documents.
 ///
 /// # Errors
 /// Where it cannot be opened.

@@ -17,7 +17,7 @@ pub enum Units {
 }
 
 impl Units {
-    /// The number that NOAA stores for a text of these units; `None` where it stands for no value.
+    /// The number that NOAA stores for a text of these units; `None` if it stands for no value.
     ///
     /// # Errors
     /// What is wrong, in a sentence.

@@ -35,7 +35,7 @@ impl StationSearch {
         self.text.is_empty()
     }
 
-    /// How well a station matches; `None` where it does not.
+    /// How well a station matches; `None` if it does not.
     pub fn matches(&self, station: &Station) -> Option<NameMatch> {
         let (name, id) = (station.name.to_lowercase(), station.id.as_str().to_lowercase());
         let text = &*self.text;

@@ -2,7 +2,7 @@
 //!
 //! Its alerts are states, not events: one with the same labels is the same alert. So the labels of an alert and of what
 //! ends it are the same, and `endsAt` says when it is over: at once for what is resolved, withdrawn or stale; otherwise
-//! when it would be stale anyway, so that a word that never comes does not leave it standing for ever.
+//! when it would be stale anyway, so that a word that never comes does not leave it standing indefinitely.
 
 use std::time::Duration;
 

@@ -185,7 +185,7 @@ fn with_ascii_domain(address: &lettre::Address) -> Option<lettre::Address> {
     }
 }
 
-/// The same for the text of an address; `None` where the domain cannot be one.
+/// The same for the text of an address; `None` if the domain cannot be one.
 pub(super) fn ascii_form(address: &str) -> Option<String> {
     let (user, domain) = address.rsplit_once('@')?;
     Some(format!("{user}@{}", idna::domain_to_ascii(domain).ok()?))

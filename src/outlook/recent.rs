@@ -46,7 +46,7 @@ struct Inner {
 pub struct RecentOutlook {
     /// The station.
     pub id: StationId,
-    /// Its name; empty where it is not known.
+    /// Its name; empty if it is not known.
     pub name: Box<str>,
     /// Its state and country, as far as they are known, as in `Arizona, United States`.
     pub region: Box<str>,

@@ -75,7 +75,7 @@ pub struct ReliabilityBin {
     pub observed: f64,
 }
 
-/// Scores over nights. Rates are `None` where there is nothing to divide by.
+/// Scores over nights. Rates are `None` if there is nothing to divide by.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct Score {
     /// Nights scored.

@@ -251,7 +251,7 @@ impl Fall {
         self.now + (lowest - self.now) * part * (1.0 + bend - bend * part)
     }
 
-    /// When `limit` is crossed on the way to `lowest`; `None` where it is not.
+    /// When `limit` is crossed on the way to `lowest`; `None` if it is not.
     fn crossing(&self, limit: f64, lowest: f64) -> Option<i64> {
         let lowest = lowest.min(self.now);
         if self.now <= limit {
@@ -297,7 +297,7 @@ impl Expected {
         Self { distribution, lowest_at, curve, inputs, forecast: Some(guide), ..self }
     }
 
-    /// When the temperature is expected to come down to `limit_c`; `time`, where it has; `None` where it is not expected.
+    /// When the temperature is expected to come down to `limit_c`; `time`, where it has; `None` if it is not expected.
     pub fn crossing(&self, limit_c: f64, time: i64) -> Option<i64> {
         let fall = Fall { time, now: self.temperature_c, lowest_at: fall_ends(&self.night, time) };
         fall.crossing(limit_c, self.distribution.quantile(0.5))

@@ -23,7 +23,7 @@ pub struct Placement {
 }
 
 impl Placement {
-    /// `None` where the alert stage reads all observations.
+    /// `None` if the alert stage reads all observations.
     pub fn new(config: &Config, table: &BTreeMap<StationId, Station>) -> Option<Self> {
         if !is_filtered(config) {
             return None;

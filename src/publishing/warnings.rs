@@ -11,7 +11,7 @@ use crate::rules::{
 };
 use crate::stages::DeliverSettings;
 
-/// What is known about stations; `None` where nobody was asked.
+/// What is known about stations; `None` if nobody was asked.
 #[derive(Default)]
 pub struct Known {
     /// The station table.
@@ -141,7 +141,7 @@ fn of_near(near: &Near, rule: &Rule, reporting: &Reporting, placement: Option<&P
 }
 
 /// That no message is sent, although subscribers have addresses, or a rule has one of its own: no channel is configured at
-/// all. `None` where there is a channel, or no address.
+/// all. `None` if there is a channel, or no address.
 pub fn unsent<'a>(
     config: &Config,
     subscribers: impl IntoIterator<Item = &'a Subscriber>,

@@ -21,7 +21,7 @@ const EXAMPLE: &str = "expected one constant limit in °C, as in chance(-2.0) >=
 
 /// A tree without calls of `chance`, and the variables that stand for them.
 pub(super) struct Chances {
-    /// `None` where the tree has no such call.
+    /// `None` if the tree has no such call.
     pub(super) root: Option<IdedExpr>,
     /// One for each different limit.
     pub(super) used: Vec<Used>,
@@ -108,7 +108,7 @@ fn limit(node: &IdedExpr, scope: Scope) -> Result<f64, String> {
     }
 }
 
-/// The number that a node has whatever it is decided for; `None` where there is no such number.
+/// The number that a node has whatever it is decided for; `None` if there is no such number.
 pub(super) fn constant(node: &IdedExpr) -> Option<f64> {
     if has_variables(node) {
         return None;

@@ -35,7 +35,7 @@ pub struct ChannelDescriptor {
     pub section: &'static str,
     /// Whether operators name several sections, of which a subscriber names one.
     pub is_named: bool,
-    /// What a subscriber needs for it; `None` where it has no subscribers.
+    /// What a subscriber needs for it; `None` if it has no subscribers.
     pub field: Option<AddressField>,
     /// Whether people read it, so that quiet hours and rates count.
     pub is_for_people: bool,

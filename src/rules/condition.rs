@@ -72,7 +72,7 @@ pub struct Condition {
     program: Program,
     /// Where its brackets are, to take it apart.
     outline: Outline,
-    /// Its tree with a variable for each call of `chance`; `None` where it has no such call.
+    /// Its tree with a variable for each call of `chance`; `None` if it has no such call.
     without_calls: Option<IdedExpr>,
     /// What it reads, in the order of the names.
     variables: Vec<Used>,
@@ -167,7 +167,7 @@ impl Condition {
         self.asked.as_ref().map_or(Feed::Day, |asked| asked.feed)
     }
 
-    /// The first name that decides the feed; `None` where it names only `station` and `date`.
+    /// The first name that decides the feed; `None` if it names only `station` and `date`.
     pub(super) fn asked(&self) -> Option<&Asked> {
         self.asked.as_ref()
     }

@@ -24,7 +24,7 @@ pub struct HourWatch {
     heard: i64,
     /// How often each transition was alerted in this night.
     times: Vec<(Transition, u16)>,
-    /// For alerts that come when the station itself is silent; empty where it is not known.
+    /// For alerts that come when the station itself is silent; empty if it is not known.
     pub station_name: String,
 }
 

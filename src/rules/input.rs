@@ -43,7 +43,7 @@ impl<'a> Input<'a> {
         }
     }
 
-    /// The value of a variable; `None` where it was not reported.
+    /// The value of a variable; `None` if it was not reported.
     pub(super) fn value(self, variable: &Variable) -> Option<Value> {
         match (variable, self) {
             (Variable::Station, _) => Some(station_value(self.station())),

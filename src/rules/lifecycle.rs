@@ -86,7 +86,7 @@ impl Transition {
 /// Something to tell. Days count from 1970-01-01.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Event {
-    /// What; [`Transition::Retracted`] where `of` is withdrawn.
+    /// What; [`Transition::Retracted`] if `of` is withdrawn.
     pub transition: Transition,
     /// What it is about: the same, but for a retraction.
     pub of: Transition,
@@ -180,7 +180,7 @@ pub struct Episodes {
     told: Vec<Told>,
     /// How far the calendar had come when silence was looked for last.
     waited_until: i32,
-    /// For alerts that come when the station itself is silent; empty where it is not known.
+    /// For alerts that come when the station itself is silent; empty if it is not known.
     pub station_name: String,
 }
 
@@ -250,7 +250,7 @@ impl Episodes {
         due.into_iter().for_each(|due| self.tell(due, events));
     }
 
-    /// The last day on which silence says nothing yet; `None` where no episode stands, or it is stale already.
+    /// The last day on which silence says nothing yet; `None` if no episode stands, or it is stale already.
     pub fn deadline(&self) -> Option<i32> {
         self.tip.standing.filter(|standing| !standing.is_stale()).and_then(|_| self.tip.patience_ends())
     }

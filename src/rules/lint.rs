@@ -135,7 +135,7 @@ fn possible(element: Element) -> (f64, f64) {
     }
 }
 
-/// Whether `when` and `clear` hold, for each combination of values at which they can change. `None` where that
+/// Whether `when` and `clear` hold, for each combination of values at which they can change. `None` if that
 /// cannot be told so.
 fn try_all(when: &Condition, clear: Option<&Condition>) -> Option<Vec<(bool, bool)>> {
     let tests: Vec<&Test> =

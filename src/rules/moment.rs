@@ -63,7 +63,7 @@ impl HourName {
         Self::ALL.into_iter().find(|known| known.as_str() == name)
     }
 
-    /// The value; `None` where it was not reported.
+    /// The value; `None` if it was not reported.
     pub(super) fn of(self, hour: &HourValues) -> Option<f64> {
         match self {
             Self::Temperature => Some(hour.temperature_c),

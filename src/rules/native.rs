@@ -80,7 +80,7 @@ enum Outcome<T> {
 }
 
 impl Test {
-    /// `None` where the interpreter must run the expression.
+    /// `None` if the interpreter must run the expression.
     pub(super) fn compile(expression: &IdedExpr) -> Option<Self> {
         match &expression.expr {
             Expr::Literal(LiteralValue::Boolean(value)) => Some(Self::Literal(*value.inner())),

@@ -41,7 +41,7 @@ pub struct Sight {
     pub time: i64,
     /// When the night ends, in seconds since 1970.
     pub ends: i64,
-    /// Whether the condition holds; `None` where it cannot be decided.
+    /// Whether the condition holds; `None` if it cannot be decided.
     pub holds: Option<bool>,
     /// Whether `clear` holds; `None` for a rule without it.
     pub clears: Option<bool>,
@@ -139,7 +139,7 @@ pub struct NightWatch {
     /// How often each transition was alerted in this night.
     times: Vec<(Transition, u16)>,
     track: TrackRecord,
-    /// For alerts that come when the station itself is silent; empty where it is not known.
+    /// For alerts that come when the station itself is silent; empty if it is not known.
     pub station_name: String,
 }
 
@@ -262,7 +262,7 @@ impl NightWatch {
         self.heard
     }
 
-    /// Until when silence says nothing, in seconds since 1970; `None` where no warning stands, or it is stale already.
+    /// Until when silence says nothing, in seconds since 1970; `None` if no warning stands, or it is stale already.
     pub fn deadline(&self) -> Option<i64> {
         (self.standing == Standing::Expected && !self.is_stale).then_some(self.heard + SILENCE)
     }

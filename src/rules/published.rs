@@ -2,7 +2,7 @@
 //!
 //! The key is `rule/ID` or `subscriber/ID`; the value one JSON object with its form, the version of the rule, and what
 //! people wrote. A tombstone removes. What cannot be used is *quarantined*: it does not work, all others do, and it stays
-//! in the topic for whoever can mend or understand it.
+//! in the topic for whoever can repair or understand it.
 
 use std::collections::BTreeMap;
 
@@ -41,7 +41,7 @@ impl Key {
         }
     }
 
-    /// Reads the key of a record; `None` where it is of another kind.
+    /// Reads the key of a record; `None` if it is of another kind.
     pub fn decode(key: &[u8]) -> Option<Self> {
         match std::str::from_utf8(key).ok()?.split_once('/')? {
             ("rule", id) => Some(Self::Rule(id.to_owned())),

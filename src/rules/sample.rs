@@ -122,7 +122,7 @@ impl Trial<'_> {
     }
 }
 
-/// The function that a node calls; `None` where it is no call, or one of an operator.
+/// The function that a node calls; `None` if it is no call, or one of an operator.
 fn called(node: &IdedExpr) -> Option<Function> {
     match &node.expr {
         Expr::Call(call) => find_function(&call.func_name),

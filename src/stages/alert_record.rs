@@ -17,7 +17,7 @@ pub(super) enum Cause<'a> {
     Silence {
         /// The silent station.
         station: StationId,
-        /// Its name; empty where it is not known.
+        /// Its name; empty if it is not known.
         name: &'a str,
     },
 }
@@ -149,7 +149,7 @@ impl AlertRecord<'_> {
         let _ = write!(out, ",\"date\":\"{}T00:00:00\"", self.date);
     }
 
-    /// What the condition looked at: a number, an object where it looked at several elements, null where the
+    /// What the condition looked at: a number, an object where it looked at several elements, null if the
     /// values of the day are not at hand.
     fn write_value(&self, out: &mut Vec<u8>) {
         let values = self.values();

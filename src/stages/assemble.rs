@@ -125,7 +125,7 @@ impl Assemble {
         None
     }
 
-    /// Adds a reading to its observation, opening that where needed. `false` where the station is unknown.
+    /// Adds a reading to its observation, opening that where needed. `false` if the station is unknown.
     fn add(&mut self, reading: &Reading, record: &Record<'_>, muted: bool) -> bool {
         let key = (reading.station, reading.date);
         let is_withdrawn =

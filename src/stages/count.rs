@@ -26,7 +26,7 @@ pub const RULE_ERRORS: Counter = Counter::new(5, "rule_errors", "");
 pub const NOTICES: Counter = Counter::new(6, "notices", "");
 /// Messages that a server has taken.
 pub const SENT: Counter = Counter::new(7, "sent", "messages");
-/// Attempts to send that failed and are made again.
+/// Attempts to send that failed and are created again.
 pub const RETRIED: Counter = Counter::new(8, "retried", "attempts to send");
 /// Messages that were given up: each is a dead letter.
 pub const FAILED: Counter = Counter::new(9, "failed", "messages given up");

@@ -4,7 +4,7 @@ use super::notice::Notice;
 use crate::noaa::Element;
 use crate::rules::{Condition, Scope, Transition, Units};
 
-/// What a day's alert says: what was measured, where and when, and how far that is from the limit. `None` where the usual text
+/// What a day's alert says: what was measured, where and when, and how far that is from the limit. `None` if the usual text
 /// says it as well.
 pub(super) fn sentence(notice: &Notice, units: Units) -> Option<String> {
     say(notice, units, &notice.place(), true)

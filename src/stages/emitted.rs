@@ -58,7 +58,7 @@ impl Span {
     /// What was emitted for a date of this span.
     ///
     /// # Errors
-    /// [`StateError::Corrupted`] where the entry cannot be read.
+    /// [`StateError::Corrupted`] if the entry cannot be read.
     pub(super) fn emitted(&self, date: Date, store: &Store) -> Result<Option<Emitted>, StateError> {
         find(&self.value, self.station, date).map_err(|Unreadable| {
             store.corrupted(&format!("the entry of {} {date} cannot be read", self.station))

@@ -93,7 +93,7 @@ impl Question {
     /// Looks into the store of a task of [`stage`](Self::stage).
     ///
     /// # Errors
-    /// [`StateError::Corrupted`] where the store cannot be read.
+    /// [`StateError::Corrupted`] if the store cannot be read.
     pub fn answer(&self, store: &Store, rules: &RuleSet) -> Result<Vec<Value>, StateError> {
         match self {
             Self::Observation(station, date) => emitted::remembered(store, *station, *date),

@@ -51,7 +51,7 @@ pub(super) fn station_key(key: &[u8]) -> Option<&[u8]> {
 }
 
 /// Stands before each value. Another one was written by another version, whose memory is not understood: it counts as
-/// none, rather than as damage that no changelog could mend.
+/// none, rather than as damage that no changelog could repair.
 const VERSION: u8 = 1;
 
 /// Writes a value.

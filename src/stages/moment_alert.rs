@@ -29,7 +29,7 @@ pub(super) enum About<'a> {
     Silence {
         /// The silent station.
         station: StationId,
-        /// Its name; empty where it is not known.
+        /// Its name; empty if it is not known.
         name: &'a str,
         /// The last observation, in seconds since 1970.
         since: i64,

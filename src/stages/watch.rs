@@ -110,7 +110,7 @@ impl Watch {
     }
 
     /// The partition's observations have come to `now`: what has been silent for too long becomes stale, in the order of the
-    /// moments at which it does. An entry that was heard of since it was listed is listed anew, always for later: one whose
+    /// moments at which it does. An entry that was heard of since it was listed is listed again, always for later: one whose
     /// rule has no `clear` is not waited for, and would come again and again.
     fn advance(
         &mut self,

@@ -230,7 +230,7 @@ impl Speech {
     }
 
     /// When the limit will be crossed, and how much earlier that is than the last alert said: `, now from about 20:00 on, an
-    /// hour and a half earlier than expected before`. Empty where the middle of what is expected stays above the limit.
+    /// hour and a half earlier than expected before`. Empty if the middle of what is expected stays above the limit.
     fn crossing(&self, moment: &Moment, night: &NightFacts) -> String {
         let Some(at) = crossing_ahead(moment, night) else { return String::new() };
         let from = self.half_hour(at);

@@ -113,7 +113,7 @@ impl Generator {
     /// documents, and never more; with oddities also the lines of a day, or of two around a leap day.
     ///
     /// # Errors
-    /// [`SettingsError`] where there is nothing to generate, or more than the formats can hold.
+    /// [`SettingsError`] if there is nothing to generate, or more than the formats can hold.
     pub fn new(settings: Settings) -> Result<Self, SettingsError> {
         settings.check()?;
         let member = |number| {
@@ -279,7 +279,7 @@ impl Settings {
         if self.last_day().is_some() { Ok(()) } else { Err(SettingsError::Days) }
     }
 
-    /// The last day; `None` where there is none, or the calendar ends before.
+    /// The last day; `None` if there is none, or the calendar ends before.
     pub fn last_day(&self) -> Option<Date> {
         self.start.plus_days(i32::try_from(self.days.checked_sub(1)?).ok()?)
     }

@@ -137,7 +137,7 @@ impl World {
         date_of_day((today - 3..=today).rev().find(is_published).unwrap_or(today - 3))
     }
 
-    /// The edition that a difference to this one begins at; `None` where no difference leads to it.
+    /// The edition that a difference to this one begins at; `None` if no difference leads to it.
     pub fn difference_before(&self, script: &Script, edition: Date) -> Option<Date> {
         let day = day_of(edition);
         let has = |fault: Fault, day: i64| script.has(fault, self.edition_published(date_of_day(day)));

@@ -73,7 +73,7 @@ impl World {
     }
 }
 
-/// The file at a time, unpacked. It is written anew once a minute.
+/// The file at a time, unpacked. It is written again once a minute.
 pub(super) fn metar_cache(world: &World, script: &Script, now: i64) -> Vec<u8> {
     let now = now - now.rem_euclid(MINUTE);
     let is_old = script.has(Fault::OldForm, now);

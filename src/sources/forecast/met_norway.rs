@@ -70,7 +70,7 @@ struct Coming {
     air_temperature_min: Option<f64>,
 }
 
-/// Reads the answer of `locationforecast/2.0/complete` for one night; `None` where it does not reach to its end.
+/// Reads the answer of `locationforecast/2.0/complete` for one night; `None` if it does not reach to its end.
 pub(super) fn read(answer: &[u8], night: &Night) -> Result<Option<Coldest>, String> {
     let document: Document =
         serde_json::from_slice(answer).map_err(|error| format!("not a forecast: {error}"))?;

@@ -62,7 +62,7 @@ impl Parcel {
 
 impl Drop for Parcel {
     fn drop(&mut self) {
-        // One that got lost on the way must not wait for ever.
+        // One that got lost on the way must not wait indefinitely.
         if !self.is_answered {
             let reply = Reply::Postponed { reason: "it was not tried".into(), wait: LOST_WAIT };
             self.replies.put(Replied { key: self.key, reply, retry_after: None });

@@ -1,4 +1,4 @@
-//! What the brokers say of topics: their ids and how many partitions they have.
+//! Topics as the brokers describe them: ids and partition counts.
 
 use std::ffi::{CStr, CString, c_char};
 use std::ptr::NonNull;
@@ -14,7 +14,7 @@ use super::ask::ask;
 /// A topic as the brokers describe it.
 pub(in crate::kafka) struct DescribedTopic {
     pub(in crate::kafka) name: String,
-    /// Its 128-bit id; `None` where the brokers give none (before Kafka 2.8).
+    /// Its 128-bit id; `None` if the brokers report none (before Kafka 2.8).
     pub(in crate::kafka) id: Option<u128>,
     pub(in crate::kafka) partitions: usize,
     /// Why it could not be described.
@@ -24,7 +24,7 @@ pub(in crate::kafka) struct DescribedTopic {
 /// Asks the brokers about topics, through any client.
 ///
 /// # Errors
-/// The client's code where the question itself failed, such as a time-out.
+/// The client's code if the request itself failed, such as a time-out.
 pub(in crate::kafka) fn describe_topics<C: ClientContext>(
     client: &Client<C>,
     topics: &[&str],
