@@ -1,4 +1,4 @@
-//! What was counted, as a picture; and what changes from one set of rules to another.
+//! The counts as a picture, and the differences between two sets of rules.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write;
@@ -20,7 +20,7 @@ pub struct Picture<'a> {
 }
 
 impl<'a> Picture<'a> {
-    /// Of these figures.
+    /// A picture of these figures.
     pub fn new(stats: &'a Stats) -> Self {
         Self { stats }
     }
@@ -83,7 +83,7 @@ impl<'a> Picture<'a> {
         svg
     }
 
-    /// As a page by itself.
+    /// As a complete page.
     pub fn html(&self) -> String {
         let summary = &self.stats.summary;
         let mut html = format!(
@@ -152,11 +152,11 @@ pub enum Change {
     Added,
     /// It is only in the old one.
     Removed,
-    /// It tells other things.
+    /// Its alerts differ.
     Changed,
 }
 
-/// What one rule told under the old set and tells under the new one.
+/// The alerts of one rule under the old set and the new one.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct Difference {
     /// The rule.
@@ -167,9 +167,9 @@ pub struct Difference {
     pub fired_before: u64,
     /// Alerts `fired` now.
     pub fired: u64,
-    /// Alerts of all kinds that are only told now.
+    /// Alerts of all kinds that exist only now.
     pub gained: usize,
-    /// Alerts of all kinds that were only told before.
+    /// Alerts of all kinds that existed only before.
     pub lost: usize,
 }
 

@@ -217,8 +217,7 @@ impl Explanation<'_> {
             (Taken::Outdated, _) => "a newer revision of this day was seen before".into(),
             (Taken::TooOld, _) => "expired: the day is older than the remembered days".into(),
             (_, DayVerdict::Unknown) => {
-                "unknown: the deciding values were not reported, so the rule neither fires nor clears"
-                    .into()
+                "unknown: the deciding values were not reported, so the rule neither fires nor clears".into()
             }
             (Taken::Known, _) => "nothing new: the same values were known before".into(),
             (_, DayVerdict::Matches) => self.why_no_firing(note),

@@ -147,9 +147,7 @@ fn print(
         ))?,
         None if steps.is_empty() => {
             let topic = topic::OUTLOOKS;
-            output::line(&format!(
-                "  unknown: {topic} has no record of this station and night"
-            ))?;
+            output::line(&format!("  unknown: {topic} has no record of this station and night"))?;
         }
         None => output::line("  the night has not ended, or no observation has come since")?,
     }

@@ -126,9 +126,7 @@ fn warn_of_days_ahead(settings: &Settings) {
     let since_1970 = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
     let today = i64::try_from(since_1970.as_millis()).ok().and_then(Date::from_unix_ms);
     if let Some((last, _)) = settings.last_day().zip(today).filter(|(last, today)| last > today) {
-        output::note(&format!(
-            "note: the data ends on {last}, but the stages refuse days in the future"
-        ));
+        output::note(&format!("note: the data ends on {last}, but the stages refuse days in the future"));
     }
 }
 

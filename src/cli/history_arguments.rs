@@ -167,9 +167,9 @@ impl HistoryArguments {
 /// Refuses a period without any day.
 pub(super) fn check_period(from: Option<Date>, to: Option<Date>) -> Result<(), Failed> {
     match (from, to) {
-        (Some(from), Some(to)) if from > to => Err(Failed::Usage(anyhow::anyhow!(
-            "--from {from} is later than --to {to}: no day would be read"
-        ))),
+        (Some(from), Some(to)) if from > to => {
+            Err(Failed::Usage(anyhow::anyhow!("--from {from} is later than --to {to}: no day would be read")))
+        }
         _ => Ok(()),
     }
 }
@@ -179,7 +179,10 @@ fn file_bytes(file: &Path) -> Result<u64, Failed> {
         Failed::Usage(anyhow::Error::new(error).context(format!("{} cannot be read", file.display())))
     })?;
     if found.is_dir() {
-        return Err(Failed::Usage(anyhow::anyhow!("{} is a directory: name the files in it", file.display())));
+        return Err(Failed::Usage(anyhow::anyhow!(
+            "{} is a directory: name the files in it",
+            file.display()
+        )));
     }
     Ok(found.len())
 }

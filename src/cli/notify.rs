@@ -95,9 +95,8 @@ pub(super) async fn notify(common: &Common, arguments: &NotifyArguments) -> Resu
 /// The chosen channels of the subscriber.
 fn channels(config: &Config, arguments: &TestArguments, rules: &RuleSet) -> Result<Vec<Channel>, Failed> {
     let id = &arguments.subscriber;
-    let subscriber = rules
-        .subscriber(id)
-        .ok_or_else(|| usage(format!("no subscriber `{id}` in the rules")))?;
+    let subscriber =
+        rules.subscriber(id).ok_or_else(|| usage(format!("no subscriber `{id}` in the rules")))?;
     let settings = config.deliver_settings();
     let mut channels = settings.channels_of(&subscriber).map_err(usage)?;
     for (field, section) in settings.channels_and_missing(&subscriber).1 {

@@ -114,7 +114,8 @@ pub(super) async fn replay(common: &Common, arguments: &ReplayArguments) -> Resu
     let (done, interrupted) = stoppable(stop, move || job.send_all()).await?;
     let (summary, stopped_at) = done?;
     if interrupted.is_some() {
-        let advice = if is_exactly_once { ": run the same command with --resume to continue there" } else { "" };
+        let advice =
+            if is_exactly_once { ": run the same command with --resume to continue there" } else { "" };
         output::note(&format!("stopped {stopped_at}{advice}"));
     }
     if common.json {

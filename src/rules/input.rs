@@ -1,4 +1,4 @@
-//! What a condition is decided for, as CEL's values.
+//! The input of a condition, as CEL's values.
 
 use std::collections::HashMap;
 use std::sync::Arc;

@@ -66,9 +66,9 @@ pub(super) fn destination(
     if topic.is_empty() {
         return Err("its headers do not name its origin".into());
     }
-    let stage = topology.find(&letter.header("frostline-stage")).map_err(|reason| {
-        format!("its headers name topic {topic}, but no stage that reads it: {reason}")
-    })?;
+    let stage = topology
+        .find(&letter.header("frostline-stage"))
+        .map_err(|reason| format!("its headers name topic {topic}, but no stage that reads it: {reason}"))?;
     let is_known = |topic: &str| sources.get(topic).ok_or_else(|| format!("topic {topic} does not exist"));
     if is_output && written_by(stage).any(|written| written == topic) {
         return is_known(&topic).map(|_| Destination { topic, partition: None });
@@ -146,7 +146,7 @@ mod tests {
         // Another stage's topic is not its own.
         assert!(reason("alert", "north.noaa-csv-raw", "0").contains("reads north.noaa-json-us-az"));
         assert!(reason("replay", "north.noaa-csv-raw", "0").contains("unknown stage `replay`"));
-        assert!(reason("", "north.noaa-csv-raw", "0").contains("names no stage"));
+        assert!(reason("", "north.noaa-csv-raw", "0").contains("but no stage"));
         assert!(reason("assemble", "", "0").contains("does not say"));
         assert!(reason("deliver", "north.noaa-notices", "0").contains("does not exist"));
         for partition in ["5", "-1", "", "x", "99999999999"] {

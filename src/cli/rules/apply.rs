@@ -83,8 +83,7 @@ pub(super) async fn apply(common: &Common, arguments: &ApplyArguments) -> Result
         output::note(&format!("{YELLOW}unchanged{YELLOW:#}  {left_alone}"));
     }
     if config.alert.rule_file().is_some() {
-        let advice =
-            "a daemon with this configuration reads its rules from a file: set alert.rules = \"topic\" to make it follow the topic";
+        let advice = "a daemon with this configuration reads its rules from a file: set alert.rules = \"topic\" to make it follow the topic";
         output::note(&format!("{YELLOW}note{YELLOW:#}  {advice}"));
     }
     let goes_on = make(common, &live, &plan, arguments.yes, arguments.dry_run)?;

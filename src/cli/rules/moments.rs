@@ -192,7 +192,8 @@ pub(super) fn warned(sums: &WarningSums, limit: &str, messages: u64) -> String {
         sums.came_true,
         sums.false_alarms
     );
-    for (count, words) in [(sums.unknown, "unknown because the station was silent"), (sums.open, "not over")] {
+    for (count, words) in [(sums.unknown, "unknown because the station was silent"), (sums.open, "not over")]
+    {
         if count > 0 {
             text.push_str(&format!(", {count} {words}"));
         }
@@ -263,9 +264,8 @@ mod tests {
             "warned of 101 nights: 79 reached 32 °F, 22 did not; 3 nights reached it without a warning; 250 messages"
         );
         let sums = WarningSums { nights: 1, unknown: 1, missed: 1, ..WarningSums::default() };
-        assert!(
-            warned(&sums, "0.0 °C", 1)
-                .contains("1 night: 0 reached 0.0 °C, 0 did not, 1 with a silent station; 1 night ")
-        );
+        assert!(warned(&sums, "0.0 °C", 1).contains(
+            "1 night: 0 reached 0.0 °C, 0 did not, 1 unknown because the station was silent; 1 night "
+        ));
     }
 }

@@ -124,7 +124,8 @@ impl Daemon {
             status => return Err(failed(format!("it answers {status}: check that it is frostline"))),
         }
         let text = answer.text().await.map_err(|error| failed(error.to_string()))?;
-        serde_json::from_str(&text).map_err(|_| failed("its answer is not JSON: check that it is frostline".into()))
+        serde_json::from_str(&text)
+            .map_err(|_| failed("its answer is not JSON: check that it is frostline".into()))
     }
 }
 

@@ -42,8 +42,7 @@ impl Plan {
         let refused = |reason: String| Err(GrowthError::Refused(format!("{topic} cannot grow: {reason}")));
         if topology.tables().iter().any(|table| table.topic.name == topic) {
             return refused(
-                "it is a table: the newest record of each key counts, and their order would be lost"
-                    .into(),
+                "it is a table: the newest record of each key counts, and their order would be lost".into(),
             );
         }
         for stage in topology.stages() {

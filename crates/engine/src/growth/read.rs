@@ -55,8 +55,9 @@ pub(super) fn read(
             last = Instant::now();
         } else if last.elapsed() > PATIENCE {
             let waited = PATIENCE.as_secs();
-            let reason =
-                format!("{topic} was not read to its end within {waited} s: a transaction may be open on it; try again later");
+            let reason = format!(
+                "{topic} was not read to its end within {waited} s: a transaction may be open on it; try again later"
+            );
             return Err(KafkaError::Retry(reason).into());
         }
     }

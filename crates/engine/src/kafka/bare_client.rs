@@ -67,7 +67,9 @@ impl BareClient {
                 first.get_or_insert(last);
             } else if last.elapsed() > PATIENCE {
                 let topic = &self.topic;
-                return Err(KafkaError::Retry(format!("only {counted} of {wanted} records of {topic} arrived")));
+                return Err(KafkaError::Retry(format!(
+                    "only {counted} of {wanted} records of {topic} arrived"
+                )));
             }
             drop(self.consumer.poll(Duration::ZERO));
         }

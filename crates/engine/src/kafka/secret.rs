@@ -71,7 +71,9 @@ pub fn resolve_secret(value: &str) -> Result<String, String> {
         return Ok(value.to_owned());
     };
     match reference.split_once(':') {
-        Some(("env", name)) => std::env::var(name).map_err(|_| format!("the environment variable {name} is not set")),
+        Some(("env", name)) => {
+            std::env::var(name).map_err(|_| format!("the environment variable {name} is not set"))
+        }
         Some(("file", path)) => {
             let failed = |error: std::io::Error| format!("{path}: {error}");
             let mode = fs::metadata(path).map_err(failed)?.permissions().mode();

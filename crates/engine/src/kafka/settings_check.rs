@@ -55,7 +55,8 @@ impl ClientSettings {
         // The client reads some files only when it first connects.
         let missing = self.names().filter(|name| name.ends_with(".location")).find_map(|name| {
             let path = self.get(name)?;
-            (path != "probe" && !Path::new(path).exists()).then(|| format!("{name}: the file {path} does not exist"))
+            (path != "probe" && !Path::new(path).exists())
+                .then(|| format!("{name}: the file {path} does not exist"))
         });
         missing.map_or(Ok(()), Err)
     }

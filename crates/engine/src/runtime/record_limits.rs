@@ -245,7 +245,7 @@ mod tests {
         let refused = limits.check("alerts", 301).unwrap_err();
         assert_eq!(
             refused.reason("alerts"),
-            "the output has 301 bytes, and topic alerts takes at most 300: raise max.message.bytes of topic alerts, then \
+            "the output has 301 bytes, and topic alerts accepts at most 300: raise max.message.bytes of topic alerts, then \
              retry this dead letter"
         );
         assert_eq!(limits.check("extra", 1_000_000), Ok(()), "the brokers do not tell its limit");

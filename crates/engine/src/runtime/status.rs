@@ -194,8 +194,7 @@ impl TaskSnapshot {
 const STATE_GONE: &str = "the state directory was removed while this process uses it: nothing is lost, but the \
                           next start restores all state from its changelogs; restart at a convenient time";
 
-/// The partitions that the groups have assigned to this process, until they are given up, and whether the groups can
-/// be reached.
+/// The partitions that the groups have assigned to this process, and whether the groups can be reached.
 #[derive(Debug, Default)]
 pub struct Board {
     tasks: Mutex<BTreeMap<(StageId, i32), Arc<TaskStatus>>>,
@@ -332,7 +331,7 @@ impl Board {
             }
         }
         for ((stage, reason), (count, seconds)) in failures {
-            reasons.push(format!("stage {stage}: {count} partitions have not worked for {seconds} s: {reason}"));
+            reasons.push(format!("stage {stage}: {count} partitions not working for {seconds} s: {reason}"));
         }
         let is_silent = |task: &&TaskSnapshot| task.phase != Phase::Failed && task.silent_for > patience;
         for task in tasks.iter().filter(is_silent) {
@@ -390,7 +389,7 @@ mod tests {
         task.beat(Phase::Running);
         assert_eq!(unready(), "");
         board.failed(STAGE, &[0], "the broker is away");
-        assert!(unready().contains("1 partitions do not work for 0 s: the broker is away"), "{}", unready());
+        assert!(unready().contains("1 partitions not working for 0 s: the broker is away"), "{}", unready());
         assert_eq!(board.unwatched(STAGE), [0]);
         board.opened(STAGE, 0, 0);
         assert!(unready().contains("the broker is away"), "until it runs again: {}", unready());

@@ -169,7 +169,10 @@ fn check_tables(topology: &Topology) -> Result<(), TopologyError> {
     for stage in &topology.stages {
         let is_missing = |name: &&&str| !topology.tables.iter().any(|table| table.name == **name);
         if let Some(missing) = stage.needs.iter().find(is_missing) {
-            return Err(TopologyError(format!("stage {}: it needs table {missing}, which is not in the topology", stage.id)));
+            return Err(TopologyError(format!(
+                "stage {}: it needs table {missing}, which is not in the topology",
+                stage.id
+            )));
         }
     }
     Ok(())
@@ -185,7 +188,9 @@ fn check_counters(stages: &[Stage]) -> Result<(), TopologyError> {
         });
         if let Some(other) = other {
             let (one, two) = (other.name(), counter.name());
-            let message = format!("counters `{one}` and `{two}` have the same place, or the same name and different places");
+            let message = format!(
+                "counters `{one}` and `{two}` have the same place, or the same name and different places"
+            );
             return Err(TopologyError(message));
         }
         known.push(*counter);
@@ -278,12 +283,12 @@ mod tests {
         assert_eq!(topology.source_group(), "test.app-sources");
         let refused = |positions, sources| build(positions, sources).err().expect("refused");
         for (positions, sources, reason) in [
-            (positions(), vec![source("a", 0), source("a", 1)], "another source has its name"),
+            (positions(), vec![source("a", 0), source("a", 1)], "another source has the same name"),
             (positions(), vec![source("a", 0), source("b", 0)], "that of source a"),
             (positions(), vec![source("a", 2)], "positions has 2"),
-            (positions(), vec![source("A", 0)], "small letters"),
+            (positions(), vec![source("A", 0)], "lower-case letters"),
             (TopicPlan::new("positions", 2), vec![source("a", 0)], "not compacted"),
-            (TopicPlan::compacted("lines", 2), vec![source("a", 0)], "where positions are"),
+            (TopicPlan::compacted("lines", 2), vec![source("a", 0)], "which holds positions"),
         ] {
             let found = refused(positions, sources);
             assert!(found.contains(reason), "{found}");
@@ -298,8 +303,8 @@ mod tests {
         let refused = |stages: Vec<Stage>| build(stages).err().expect("refused");
         for (stages, reason) in [
             (vec![stage("a", "x", "y"), stage("a", "y", "z")], "two stages are called a"),
-            (vec![stage("A b", "x", "y")], "small letters"),
-            (vec![stage("a", "x", "x")], "which it reads"),
+            (vec![stage("A b", "x", "y")], "lower-case letters"),
+            (vec![stage("a", "x", "x")], "which it also reads"),
             (vec![stage("a", "x", "y"), stage("b", "y", "x")], "in a circle"),
             (vec![stage("a", "x", "y").stateful(log(3))], "must be equal"),
             (vec![stage("a", "x", "y").stateful(TopicPlan::new("log", 5))], "not compacted"),
@@ -308,7 +313,7 @@ mod tests {
                 "share the changelog",
             ),
             (vec![stage("a", "x", "log").stateful(log(5))], "also a sink"),
-            (vec![stage("a", "x", "y").needing(&["prices"])], "there is no table prices"),
+            (vec![stage("a", "x", "y").needing(&["prices"])], "it needs table prices"),
             (vec![stage("a", "x", "y").counting(WORDS), stage("b", "y", "z").counting(LINES)], "counters"),
         ] {
             let found = refused(stages);

@@ -36,7 +36,9 @@ pub(super) struct Draft {
 /// Why it cannot be appended, and what to do.
 pub(super) fn draft(request: &Request<'_>, found: Option<&Nearest>, existing: &str) -> Result<Draft, String> {
     if existing.trim_start().starts_with('{') {
-        return Err("the file holds JSON lines: name another file with --out, or print the rule without --out".into());
+        return Err(
+            "the file holds JSON lines: name another file with --out, or print the rule without --out".into(),
+        );
     }
     let before = parse(existing).map_err(|mistake| format!("{mistake}: correct that first"))?;
     let id = rule_id(request, &before)?;
@@ -79,9 +81,9 @@ fn parse(text: &str) -> Result<RuleFile, String> {
 fn rule_id(request: &Request<'_>, before: &RuleFile) -> Result<String, String> {
     let is_taken = |id: &str| before.rules.iter().any(|(definition, _)| definition.id == id);
     match request.id {
-        Some(id) if is_taken(id) => {
-            Err(format!("the file already has a rule `{id}`: choose another id with --id, or remove that rule"))
-        }
+        Some(id) if is_taken(id) => Err(format!(
+            "the file already has a rule `{id}`: choose another id with --id, or remove that rule"
+        )),
         Some(id) => Ok(id.to_owned()),
         None => Ok(free(if request.tonight { "frost-tonight" } else { "frost" }, is_taken)),
     }

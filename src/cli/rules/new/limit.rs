@@ -87,7 +87,7 @@ mod tests {
     #[test]
     fn a_limit_without_a_unit_is_refused_with_both_readings() {
         let error = "32".parse::<Limit>().unwrap_err();
-        assert_eq!(error, "32 of which unit? write 32F (0.0 °C) or 32C (90 °F)");
+        assert_eq!(error, "32 has no unit: write 32F (0.0 °C) or 32C (90 °F)");
         assert!("-2".parse::<Limit>().unwrap_err().contains("-2F (-18.9 °C) or -2C (28 °F)"));
     }
 }

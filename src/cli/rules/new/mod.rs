@@ -93,7 +93,9 @@ pub(super) async fn new(common: &Common, arguments: &NewArguments) -> Result<(),
     let Some(path) = &arguments.out else { return Ok(output::line(draft.text.trim())?) };
     append(path, &draft.text)?;
     if let Some(subscriber) = &draft.reused {
-        output::note(&format!("subscriber `{subscriber}` already has this address and also receives these alerts"));
+        output::note(&format!(
+            "subscriber `{subscriber}` already has this address and also receives these alerts"
+        ));
     }
     output::note(&format!(
         "appended rule `{}` to {}: publish it with `frostline rules apply`, or restart the daemon",

@@ -90,7 +90,10 @@ impl Share {
         while !stop.load(Ordering::Acquire) {
             let Some(member) = &election else {
                 std::thread::sleep(REJOIN_DELAY);
-                election = self.join().inspect_err(|error| tracing::error!(%error, "cannot join the group of the sources")).ok();
+                election = self
+                    .join()
+                    .inspect_err(|error| tracing::error!(%error, "cannot join the group of the sources"))
+                    .ok();
                 continue;
             };
             if let Err(error) = member.poll(POLL_TIMEOUT) {

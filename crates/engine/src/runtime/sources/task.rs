@@ -56,7 +56,8 @@ impl SourceTask {
         };
         let name = "source".to_owned();
         let thread = std::thread::Builder::new().name(name).spawn(work);
-        let thread = thread.inspect_err(|error| tracing::error!(%error, "cannot start a thread for a source")).ok();
+        let thread =
+            thread.inspect_err(|error| tracing::error!(%error, "cannot start a thread for a source")).ok();
         Self { stop, thread }
     }
 
