@@ -152,7 +152,7 @@ impl Installation {
         self.past().partitions(topic).unwrap_or(self.options.partitions)
     }
 
-    /// Tells daemons that start from now on the partition counts of topics that have grown.
+    /// Writes the partition counts of topics that have grown, for daemons that start from now on.
     pub(super) fn configure_partitions(&self) -> Result<(), ChaosError> {
         let mut config = self.config.clone();
         for logical in topic::ALL {

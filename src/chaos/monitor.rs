@@ -108,7 +108,7 @@ impl Monitor {
                             watched.take(Instant::now(), look);
                         }
                     }
-                    // The broker is away or busy; the next reading will tell.
+                    // The broker is away or busy; the next reading will show.
                     Err(error) => tracing::debug!(%error, "cannot read the offsets of the groups"),
                 }
                 std::thread::sleep(LOOK_INTERVAL);

@@ -56,7 +56,7 @@ pub(super) struct Job {
 }
 
 impl Job {
-    /// Sends all records, or stops when told to. Returns the place, in words.
+    /// Sends all records, or stops when it is asked to. Returns the place, in words.
     pub(super) fn send_all(&self) -> anyhow::Result<(ReplaySummary, String)> {
         let name = self.name();
         let transaction =

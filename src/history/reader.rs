@@ -237,7 +237,7 @@ mod tests {
         assert_eq!(
             items("a.csv", text),
             [(2, "USC00027716,20160615,TMIN,-44,,S,7,".to_owned(), true), (4, "{\"a\":1}".to_owned(), false)],
-            "a document among lines is none of them"
+            "a document among lines is not a line"
         );
         let documents = items("a.jsonl", "{\"a\":1}\n{\"a\"\n[1]\n");
         assert_eq!(

@@ -221,7 +221,7 @@ mod tests {
     use crate::notify::smtp::scripted::Act::{self, Hang, HearMail, On, Say};
     use crate::notify::smtp::scripted::Scripted;
 
-    /// What becomes of a mail to a server that plays this.
+    /// The outcome of a mail to a server that plays this.
     async fn reply(tls: &str, address: &str, script: &[Act]) -> (Reply, Scripted) {
         let scripted = Scripted::start(vec![script.to_vec()]).await;
         let config = format!(

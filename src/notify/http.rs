@@ -127,7 +127,7 @@ mod tests {
         assert!(matches!(reply(422).reply, Reply::Refused(_)));
     }
 
-    /// What becomes of a request to a server that plays this once it has the request.
+    /// The outcome of a request to a server that plays this once it has the request.
     async fn answered(script: &[Act]) -> (Attempt, Duration) {
         let scripted = Scripted::start(vec![[&[HearRequest], script].concat()]).await;
         let url = format!("http://127.0.0.1:{}/bot12:SECRET-TOKEN/send", scripted.port);

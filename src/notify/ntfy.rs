@@ -118,7 +118,7 @@ mod tests {
     use crate::notify::smtp::scripted::Scripted;
     use crate::rules::Transition;
 
-    /// What the server hears, and what becomes of the message.
+    /// The request that the server gets, and the outcome of the message.
     async fn sent(answer: &'static str, token: &str) -> (String, Attempt) {
         let server = Scripted::start(vec![vec![HearRequest, Say(answer), Hang]]).await;
         let url = format!("http://127.0.0.1:{}", server.port);

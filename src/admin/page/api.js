@@ -113,7 +113,7 @@ async function readStream(signal, alive, onEvent) {
 }
 
 /**
- * Follows the events for ever. onState gets {state: "connecting" | "live" | "waiting", seconds, again}; `again` says
+ * Follows the events indefinitely. onState gets {state: "connecting" | "live" | "waiting", seconds, again}; `again` says
  * that the stream was there before, so that something may have been missed.
  */
 export function follow(onEvent, onState) {

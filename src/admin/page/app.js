@@ -348,7 +348,7 @@ function tellIfMapIsEmpty(words) {
   setText(byId('map-empty'), words);
 }
 
-/** A list that fails says so in its place, and the rest of the page works. */
+/** A list that fails shows its error, and the rest of the page works. */
 async function loadInto(list, path) {
   try {
     list.load(array(await get(path)));

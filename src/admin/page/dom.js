@@ -86,7 +86,7 @@ export const day = (date) => String(date ?? '').slice(0, 10);
 const reduced = matchMedia('(prefers-reduced-motion: reduce)');
 export const calm = () => reduced.matches;
 
-/** One tooltip for the whole page, beside the point (x, y) of the window. */
+/** One tooltip for the whole page, next to the point (x, y) of the window. */
 export function showTip(children, x, y) {
   const tip = byId('tip');
   tip.replaceChildren(...children);

@@ -79,7 +79,7 @@ export class Score {
     this.#timer = setTimeout(() => this.load(), SOON_MS);
   }
 
-  /** Asks again where it is looked at; of several answers the one that was asked for last counts. */
+  /** Reloads while it is open; of several answers, that of the last request counts. */
   async load() {
     clearTimeout(this.#timer);
     if (!byId('score').open || byId('score').hidden) return;

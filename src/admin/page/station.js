@@ -10,7 +10,7 @@ const ALERTS_MAX = 5;
 
 const cache = new Map();
 
-/** A station's data; asked once, for hovering asks again and again. */
+/** A station's data; loaded once, because hovering asks for it repeatedly. */
 export async function stationOf(id) {
   if (cache.has(id)) return cache.get(id);
   const station = await get(`stations/${encodeURIComponent(id)}`);
@@ -73,7 +73,7 @@ export class StationPanel {
     await this.#load(id);
   }
 
-  /** Something new is known of the station that is shown. Whoever is in the middle of it is not disturbed. */
+  /** There is new data of the open station. A reader in the middle of it is not disturbed. */
   async refresh() {
     const inside = document.activeElement;
     const isTitle = inside?.tagName === 'H3';
@@ -115,7 +115,7 @@ export class StationPanel {
     if (hadFocus) night.querySelector('summary').focus({ preventScroll: true });
   }
 
-  /** The night may have gone on: it is asked for again. */
+  /** The night may have changed, so it is loaded again. */
   async refreshNight() {
     const id = this.id;
     if (id === null) return;

@@ -169,7 +169,7 @@ mod tests {
         assert!(difference.contains("keeps records for 7 days, 400 days are configured"), "{difference}");
         assert!(difference.ends_with("--topic noaa-json-alerts --add-config retention.ms=34560000000"));
         assert_eq!(fit(&plan, &found(&plan, 5, Some(400 * DAY_MS)), None), Fit::default());
-        // The broker does not tell; the topic has none.
+        // The broker does not report it; the topic has none.
         assert_eq!(fit(&plan, &found(&plan, 5, None), None), Fit::default());
         let rules = config.topic(topic::RULES);
         assert_eq!(fit(&rules, &found(&rules, 1, Some(7 * DAY_MS)), None), Fit::default());

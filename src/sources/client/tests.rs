@@ -93,7 +93,7 @@ fn fresh(answer: Result<Answer, String>) -> Fresh {
     }
 }
 
-/// What comes of one answer.
+/// The result of one answer.
 fn answered(answer: &str) -> Result<Answer, String> {
     Server::say(&[answer]).get(&client(), "/data")
 }

@@ -248,7 +248,7 @@ mod tests {
             "the output has 301 bytes, and topic alerts accepts at most 300: raise max.message.bytes of topic alerts, then \
              retry this dead letter"
         );
-        assert_eq!(limits.check("extra", 1_000_000), Ok(()), "the brokers do not tell its limit");
+        assert_eq!(limits.check("extra", 1_000_000), Ok(()), "the brokers do not report its limit");
         limits.learn(&BTreeMap::from([("alerts".into(), 500)]));
         assert_eq!((limits.check("alerts", 301), limits.dead_letter_bytes_max()), (Ok(()), 1_048_588));
     }
