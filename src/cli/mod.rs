@@ -329,6 +329,8 @@ impl Common {
 
 #[cfg(test)]
 mod docs_tests;
+#[cfg(test)]
+mod help_tests;
 
 #[cfg(test)]
 mod tests {

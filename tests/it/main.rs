@@ -48,6 +48,7 @@ mod tonight;
 mod too_large;
 mod topology;
 mod weather_server;
+mod words;
 
 use libtest_mimic::{Arguments, Failed, Trial};
 use support::{Needs, Test};
@@ -68,6 +69,7 @@ fn all_tests() -> Vec<Test> {
         layers::tests(),
         references::tests(),
         tidy::tests(),
+        words::tests(),
         tonight::tests(),
         topology::tests(),
         goldens::tests(),

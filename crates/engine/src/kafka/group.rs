@@ -180,7 +180,8 @@ impl GroupConsumer {
     pub fn metadata(&self) -> Result<GroupMetadata, KafkaError> {
         let is_lost = self.consumer.assignment_lost();
         let metadata = self.consumer.group_metadata().filter(|_| !is_lost).map(GroupMetadata);
-        metadata.ok_or_else(|| KafkaError::Fenced(format!("not in the group of {} at the moment", self.topic)))
+        metadata
+            .ok_or_else(|| KafkaError::Fenced(format!("not in the group of {} at the moment", self.topic)))
     }
 
     /// Commits positions, and waits for the answer.
