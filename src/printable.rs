@@ -24,7 +24,6 @@ pub fn is_steering(c: char) -> bool {
 
 /// Whether a character takes no space and shows nothing: joiners, fillers, variation selectors, tags. With them two
 /// different texts look the same.
-/// the same and are not.
 pub fn is_invisible(c: char) -> bool {
     matches!(
         c,

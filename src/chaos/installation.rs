@@ -253,10 +253,9 @@ fn configure(user: &Config, options: &ChaosOptions, rules: PathBuf, services: Op
     config.alert = AlertConfig { rules, ..AlertConfig::default() };
     // Several daemons run at the same time, each with its own port.
     config.admin.listen.clear();
-    // Their file needs no secrets, because no messages are sent,
+    // No messages are sent and no public service is polled, so their file needs no secrets.
     config.admin.token = Secret::default();
     config.notify = NotifyConfig::default();
-    // and no public service is polled.
     config.follow = services.map(Services::follow).unwrap_or_default();
     config
 }

@@ -13,7 +13,6 @@ use crate::weather_server::{Clock, Script, WeatherServer, World};
 
 /// When the services' time begins: 5 November 1990, in seconds since 1970. So long ago that no process's clock, right
 /// or wrong, matters.
-/// says anything about it.
 const BEGIN: i64 = 657_763_200;
 const MINUTE: i64 = 60;
 const HOUR: i64 = 60 * MINUTE;

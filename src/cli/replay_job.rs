@@ -25,11 +25,11 @@ use super::pace::{Calendar, Pace};
 use super::replay::ReplaySummary;
 use crate::history::{Bad, Flow, Place, Plan, Watch, station_of, time_of};
 
-/// A block ends after this many records,
+/// A block ends after this many records.
 const BLOCK_RECORDS: u64 = 50_000;
-/// or after this time.
+/// A block ends after this time, even with fewer records.
 const BLOCK_TIME: Duration = Duration::from_millis(250);
-/// A pause longer than this ends it as well: records that have been sent should not wait.
+/// A pause longer than this also ends a block: records that have been sent should not wait.
 const PAUSE: Duration = Duration::from_millis(20);
 /// How long registering with the brokers may take.
 const READY_PATIENCE: Duration = Duration::from_secs(60);

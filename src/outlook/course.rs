@@ -16,9 +16,9 @@ const RECENT_MAX: usize = 5;
 /// A jump from one observation to the next, in K, is believed only after others confirm it; twice as much after a
 /// long gap.
 const JUMP_K: f64 = 10.0;
-/// This many observations near each other confirm a jump of up to twice [`JUMP_K`],
+/// This many observations near each other confirm a jump of up to twice [`JUMP_K`].
 const CONFIRMED_BY: u8 = 2;
-/// and this many a larger one.
+/// This many confirm a larger jump.
 const LARGE_CONFIRMED_BY: u8 = 4;
 /// How far from the hour of a node an observation may be to train it, in hours.
 const NODE_HOURS: f64 = 1.25;

@@ -7,12 +7,12 @@ use serde::{Deserialize, Serialize};
 
 /// How many quantiles the table has.
 const LEN: usize = 19;
-/// Their probabilities,
+/// The probabilities of the quantiles.
 pub const PROBABILITIES: [f64; LEN] = [
     0.005, 0.01, 0.025, 0.05, 0.1, 0.15, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.85, 0.9, 0.95, 0.975, 0.99,
     0.995,
 ];
-/// and their normal scores.
+/// The normal scores of [`PROBABILITIES`].
 pub(super) const SCORES: [f64; LEN] = [
     -2.575_829, -2.326_348, -1.959_964, -1.644_854, -1.281_552, -1.036_433, -0.841_621, -0.524_401,
     -0.253_347, 0.0, 0.253_347, 0.524_401, 0.841_621, 1.036_433, 1.281_552, 1.644_854, 1.959_964, 2.326_348,

@@ -14,9 +14,9 @@ use super::record::{Expected, Outcome};
 use super::station::Spot;
 use crate::hourly::{Forecast, HOUR, Night};
 
-/// The error of forecasts for a station without finished nights, in K,
+/// The error of forecasts for a station without finished nights, in K.
 const PRIOR_ERROR_K: f64 = 2.5;
-/// and the number of nights that this counts for.
+/// The prior error counts as much as this many nights.
 const PRIOR_NIGHTS: f64 = 4.0;
 /// The minimum weight of a new night: old lessons fade.
 const WEIGHT_MIN: f64 = 0.05;

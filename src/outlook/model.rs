@@ -55,9 +55,9 @@ const USUAL_DROP_K: [f64; NODES.len()] = [6.7, 5.2, 3.1, 1.5, 0.45];
 /// The larger this is, the less the spread depends on the expected drop, in K.
 const SOFTNESS_K: [f64; NODES.len()] = [10.0, 10.0, 5.0, 1.0, 0.4];
 
-/// Normal scores of five points of a distribution,
+/// Normal scores of five points of a distribution.
 const SCORES: [f64; 5] = [-2.05, -1.28, 0.0, 1.28, 2.05];
-/// and the places of these points for each hour, in spreads from the prediction.
+/// The places of these points at each node, in spreads from the prediction.
 const SHAPES: [[f64; 5]; NODES.len()] = [
     [-2.3, -1.3, 0.05, 1.3, 1.9],
     [-2.3, -1.3, 0.05, 1.3, 1.9],

@@ -52,9 +52,9 @@ pub struct RecentOutlook {
     pub region: Box<str>,
     /// Its place.
     pub place: Option<Location>,
-    /// Its newest observation's time, in seconds since 1970,
+    /// Its newest observation's time, in seconds since 1970.
     pub time: i64,
-    /// and its measured values.
+    /// The measured values of that observation.
     pub observed: Option<Observed>,
     /// The date of the evening of its present night.
     pub date: Box<str>,

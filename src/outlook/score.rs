@@ -80,11 +80,11 @@ pub struct ReliabilityBin {
 pub struct Score {
     /// Nights scored.
     pub nights: usize,
-    /// Nights that reached the limit,
+    /// Nights that reached the limit.
     pub frosts: usize,
-    /// of these, nights with a warning,
+    /// Nights that reached the limit, with a warning.
     pub hits: usize,
-    /// and nights without one.
+    /// Nights that reached the limit, without a warning.
     pub misses: usize,
     /// Warnings for nights that did not reach it.
     pub false_alarms: usize,

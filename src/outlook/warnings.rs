@@ -23,19 +23,19 @@ struct Night {
 pub struct WarningSums {
     /// Nights with a warning.
     pub nights: usize,
-    /// Of these, nights that reached the limit,
+    /// Nights with a warning that reached the limit.
     pub came_true: usize,
-    /// nights that did not, including withdrawn warnings,
+    /// Nights with a warning that did not reach the limit, including withdrawn warnings.
     pub false_alarms: usize,
-    /// nights with an unknown outcome, because the station fell silent,
+    /// Nights with a warning and an unknown outcome, because the station fell silent.
     pub unknown: usize,
-    /// and nights that are not over.
+    /// Nights with a warning that are not over.
     pub open: usize,
     /// Nights that reached the limit without a warning before.
     pub missed: usize,
-    /// Time from the first warning to the limit, in hours: nine of ten warnings came at least this early,
+    /// Time from the first warning to the limit, in hours: nine of ten warnings came at least this early.
     pub lead_hours_p10: Option<f64>,
-    /// and half of them this early.
+    /// The same for half of the warnings, in hours.
     pub lead_hours_p50: Option<f64>,
 }
 

@@ -4,9 +4,9 @@ use serde::{Deserialize, Serialize};
 
 use super::{DayVerdict, Terms, Transition};
 
-/// A station is silent after this many times its usual interval,
+/// A station is silent after this many times its usual interval.
 const SILENT_INTERVALS: i32 = 3;
-/// but at least this many days.
+/// A station is silent after this many days at the earliest.
 const SILENT_DAYS_MIN: i32 = 3;
 /// The usual interval is counted in these parts of a day.
 const PARTS: i32 = 16;

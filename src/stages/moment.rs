@@ -54,10 +54,10 @@ pub struct NightFacts {
     /// The lowest temperature reported so far in this night.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub lowest_so_far_c: Option<f64>,
-    /// How many of the rule's last warnings at this station are settled,
+    /// How many of the rule's last warnings at this station are settled.
     #[serde(default)]
     pub warnings: u8,
-    /// and how many of them came true.
+    /// How many of these settled warnings came true.
     #[serde(default)]
     pub came_true: u8,
     /// How many nights the station's model has learned from.

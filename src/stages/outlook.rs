@@ -23,11 +23,11 @@ use crate::stages::count;
 
 /// How far an observation may be ahead of the clock, in seconds: clocks differ, and some stations round up.
 const AHEAD_MAX: i64 = 2 * 3_600;
-/// Store keys of nights begin with this byte, and the station follows;
+/// Store keys of nights begin with this byte; the station follows.
 const NIGHTS_KEY: u8 = b'n';
-/// those of lessons with this one,
+/// Store keys of lessons begin with this byte.
 const LESSONS_KEY: u8 = b'l';
-/// and those of forecasts with this one.
+/// Store keys of forecasts begin with this byte.
 const FORECASTS_KEY: u8 = b'f';
 
 /// The processor of hourly observations.

@@ -148,7 +148,6 @@ impl Network {
 
 /// The id: country, network, 9 and the number. NOAA's inventory has no such ids, so synthetic and real stations can
 /// share a table.
-/// stations can share a table.
 fn id(country_code: &str, network: Network, number: u64) -> Option<StationId> {
     let letter = match network {
         Network::Airport => 'W',

@@ -21,11 +21,11 @@ const WRONG_BY: i32 = 50;
 /// The rows of a difference.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Difference {
-    /// Rows that the older edition did not have,
+    /// Rows that the older edition did not have.
     pub insert: Vec<Reading>,
-    /// rows with another value or flag, in their new form,
+    /// Rows with another value or flag, in their new form.
     pub update: Vec<Reading>,
-    /// and rows that the newer edition does not have, in their old form.
+    /// Rows that the newer edition does not have, in their old form.
     pub delete: Vec<Reading>,
 }
 
