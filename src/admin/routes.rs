@@ -1,7 +1,7 @@
-//! Which path is answered by what, and who may ask for it.
+//! The handler of each path, and who may use it.
 //!
-//! [`OPEN`] and the page's files are for everybody. All the rest lies within one scope that asks for the token, including
-//! paths that do not exist.
+//! [`OPEN`] and the page's files are for everyone. Everything else is within one scope that requires the token,
+//! including paths that do not exist.
 
 use actix_web::body::MessageBody;
 use actix_web::dev::{ServiceFactory, ServiceRequest, ServiceResponse};
@@ -16,13 +16,13 @@ use super::{api, head, outlooks, page, score, search, state};
 /// A path, and the methods that it answers.
 pub(super) type Route = (&'static str, fn(Resource) -> Resource);
 
-/// Health says nothing that is secret, and probes have no token.
+/// Health contains nothing secret, and probes have no token.
 pub(super) const OPEN: [Route; 2] = [
     ("/health/live", |resource| resource.get(api::live)),
     ("/health/ready", |resource| resource.get(api::ready)),
 ];
 
-/// Answered until the client goes, so counted apart from the others.
+/// These answer until the client disconnects, so they are counted separately.
 pub(super) const STREAMS: [Route; 1] = [("/api/v1/events", |resource| resource.get(api::events))];
 
 pub(super) const GUARDED: [Route; 20] = [
@@ -104,11 +104,11 @@ fn open(app: &mut web::ServiceConfig) {
     }
 }
 
-/// It answers other methods with 405 and the header Allow.
+/// Other methods get 405 and the header Allow.
 fn resource((path, methods): &Route) -> Resource {
     methods(web::resource(*path))
 }
 
 async fn nothing_here() -> HttpResponse {
-    api::not_found("there is nothing under this path: see /api/v1/openapi.json")
+    api::not_found("no such path: see /api/v1/openapi.json")
 }

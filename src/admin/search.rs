@@ -1,4 +1,4 @@
-//! Finding stations by parts of their names, states and countries.
+//! Finds stations by parts of their names, states and countries.
 
 use actix_web::{HttpRequest, HttpResponse, web};
 use serde::Deserialize;
@@ -9,22 +9,22 @@ use super::limit::Limits;
 use super::view::Shown;
 use crate::noaa::{NameMatch, Station, StationId, StationSearch};
 
-/// Stations in an answer, where nobody asks for another number.
+/// Default number of stations in an answer.
 const FOUND: usize = 12;
 /// Most stations in an answer.
 const FOUND_MAX: usize = 100;
 /// Longest text, in bytes.
 const TEXT_BYTES_MAX: usize = 200;
 
-/// What somebody looks for.
+/// Query parameters.
 #[derive(Deserialize)]
 pub(super) struct Asked {
     text: String,
     limit: Option<usize>,
 }
 
-/// `GET /api/v1/search?text=newark%20liberty`: the stations that match, the best match first, and of equal ones those
-/// with data.
+/// `GET /api/v1/search?text=newark%20liberty`: the matching stations, best match first, and among equal matches those
+/// with data first.
 pub(super) async fn search(
     asked: web::Query<Asked>,
     request: HttpRequest,

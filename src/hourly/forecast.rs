@@ -6,20 +6,20 @@ use super::HourError;
 use super::night::{iso_time, parse_time};
 use crate::noaa::{Date, StationId};
 
-/// Lowest temperatures that are believed, in °C.
+/// The range of plausible lowest temperatures, in °C.
 const LOWEST_C: std::ops::RangeInclusive<f64> = -95.0..=60.0;
-/// Marks a forecast, where observations are in the same topic.
+/// Marks a forecast in a topic that also has observations.
 const MARK: &[u8] = b"\"forecast\":";
 
-/// What a service forecasts for a night at a station's place.
+/// A service's forecast for a night at a station's place.
 ///
-/// As JSON it is the value of a record in `noaa-forecasts`, whose key is the station id. The same record goes to
-/// `noaa-hourly`, so that the stage that makes outlooks meets it in one order with the observations.
+/// As JSON it is the value of a record in `noaa-forecasts`, with the station id as key. The same record goes to
+/// `noaa-hourly`, so that the stage that makes outlooks reads it in one order with the observations.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Forecast {
     /// The station, by its GHCN id.
     pub station: StationId,
-    /// Who forecasts: `nws`, `met-norway`.
+    /// The service: `nws`, `met-norway`.
     pub source: String,
     /// When it was made, in seconds since 1970.
     pub issued: i64,
@@ -61,12 +61,12 @@ impl Forecast {
         let station = station.ok_or_else(|| wrong("station_id: expected a GHCN-Daily id".into()))?;
         let issued = parse_time(&issued);
         let issued = issued
-            .ok_or_else(|| wrong("issued: expected a time in UTC, as in 2026-11-28T17:53:00Z".into()))?;
+            .ok_or_else(|| wrong("issued: expected a time in UTC, such as 2026-11-28T17:53:00Z".into()))?;
         let night = Date::parse_iso(&night);
-        let night = night.ok_or_else(|| wrong("night: expected a date, as in 2026-11-28".into()))?;
+        let night = night.ok_or_else(|| wrong("night: expected a date, such as 2026-11-28".into()))?;
         let is_plain = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-';
         if source.is_empty() || source.len() > 30 || !source.chars().all(is_plain) {
-            return Err(wrong("source: expected at most 30 small letters, digits or hyphens".into()));
+            return Err(wrong("source: expected at most 30 lower-case letters, digits or hyphens".into()));
         }
         if !LOWEST_C.contains(&lowest_c) {
             return Err(wrong(format!(
@@ -89,7 +89,7 @@ impl Forecast {
                 lowest_c: (self.lowest_c * 100.0).round() / 100.0,
             },
         };
-        // Strings and numbers cannot fail.
+        // Serialising strings and numbers cannot fail.
         serde_json::to_string(&document).unwrap_or_default()
     }
 }

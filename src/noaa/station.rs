@@ -1,46 +1,45 @@
-//! What is known of a station, and its line in the inventory.
+//! A station, and its line in the inventory.
 
 use super::{Compat, StationId};
 use serde::{Deserialize, Serialize};
 
-/// The elevation that NOAA, and with it `process.py`, writes when it is not known.
+/// The elevation that NOAA, and so `process.py`, writes if it is unknown.
 pub(super) const MISSING_ELEVATION: f64 = -999.9;
 
-/// A weather station as the inventory describes it.
+/// A weather station with the data of the inventory.
 ///
-/// The order of the fields is their order in JSON. When reading JSON, fields that are not known here are
-/// ignored.
+/// The order of the fields is their order in JSON. Unknown fields are ignored when JSON is read.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Station {
     /// The identification code.
     pub id: StationId,
     /// FIPS code of the country, the first two letters of the id.
     pub country_code: String,
-    /// Name of the country; the code when the name is not known.
+    /// Name of the country; the code if the name is unknown.
     pub country: String,
-    /// Where it stands.
+    /// Its place.
     pub location: Location,
-    /// Height above sea level in metres; `None` when not known.
+    /// Height above sea level in metres; `None` if unknown.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub elevation: Option<f64>,
     /// Postal code of the US state or territory, or of the Canadian province.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub state_code: Option<String>,
-    /// Name behind `state_code`; `None` when the code is not in NOAA's list (BH and SA are not).
+    /// Name for `state_code`; `None` if the code is not in NOAA's list (BH and SA are not).
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub state: Option<String>,
     /// Name of the station.
     pub name: String,
-    /// `GSN` when it belongs to the GCOS Surface Network.
+    /// `GSN` if it belongs to the GCOS Surface Network.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub gsn_flag: Option<String>,
-    /// `HCN` or `CRN` when it belongs to the US Historical Climatology or Climate Reference Network.
+    /// `HCN` or `CRN` if it belongs to the US Historical Climatology or Climate Reference Network.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub hcn_crn_flag: Option<String>,
     /// Number of the World Meteorological Organization, five digits.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub wmo_id: Option<String>,
-    /// Id of the International Civil Aviation Organization, as METARs name it; the daily inventory does not have it.
+    /// Id of the International Civil Aviation Organization, as used in METARs; the daily inventory does not have it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub icao: Option<String>,
 }
@@ -55,14 +54,14 @@ pub struct Location {
 }
 
 impl Station {
-    /// The station as JSON in the form of `compat`; to be spliced into an observation by
+    /// The station as JSON in the form of `compat`, to be inserted into an observation by
     /// [`Observation::to_json_into`](super::Observation::to_json_into).
     pub fn to_json(&self, compat: Compat) -> String {
         let json = match compat {
             Compat::None => serde_json::to_string(self),
             Compat::Rally => serde_json::to_string(&self.as_rally()),
         };
-        // Strings and plain numbers into a `String`: there is nothing that can fail.
+        // Strings and plain numbers into a `String`: this cannot fail.
         json.unwrap_or_default()
     }
 

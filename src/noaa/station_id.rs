@@ -13,7 +13,7 @@ use std::fmt;
 pub struct StationId([u8; 11]);
 
 impl StationId {
-    /// Reads an id; `None` unless it is exactly 11 ASCII letters, digits, `-` or `_`.
+    /// Parses an id; `None` unless it is exactly 11 ASCII letters, digits, `-` or `_`.
     pub fn parse(text: &[u8]) -> Option<StationId> {
         let bytes = <[u8; 11]>::try_from(text).ok()?;
         bytes.iter().all(|&byte| is_id_byte(byte)).then_some(StationId(bytes))
@@ -21,7 +21,7 @@ impl StationId {
 
     /// The id as text.
     pub fn as_str(&self) -> &str {
-        // `parse` let only ASCII in, so this never falls back.
+        // `parse` accepts only ASCII, so this never falls back.
         std::str::from_utf8(&self.0).unwrap_or_default()
     }
 
@@ -40,7 +40,7 @@ fn is_id_byte(byte: u8) -> bool {
     byte.is_ascii_alphanumeric() || byte == b'-' || byte == b'_'
 }
 
-/// A map by id is asked with bytes that need not be one.
+/// A map by id can be queried with any bytes.
 impl Borrow<[u8; 11]> for StationId {
     fn borrow(&self) -> &[u8; 11] {
         &self.0

@@ -1,4 +1,5 @@
-//! The value of a record in `noaa-outlooks`: what a station shows, what is expected of its night, how a night went.
+//! The value of a record in `noaa-outlooks`: a station's present values, the outlook on its night, the outcome of a
+//! night.
 
 use serde::{Deserialize, Serialize};
 
@@ -22,7 +23,7 @@ pub(super) mod iso {
     ) -> Result<i64, D::Error> {
         let text = String::deserialize(deserializer)?;
         parse_time(&text)
-            .ok_or_else(|| serde::de::Error::custom("expected a time as in 2026-11-28T17:53:00Z"))
+            .ok_or_else(|| serde::de::Error::custom("expected a time such as 2026-11-28T17:53:00Z"))
     }
 }
 
@@ -58,26 +59,26 @@ impl NightBounds {
     }
 }
 
-/// What is expected of a night.
+/// The outlook on a night.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Expected {
     /// The night.
     pub night: NightBounds,
-    /// How cold it may become.
+    /// The distribution of its lowest temperature.
     #[serde(flatten)]
     pub distribution: Distribution,
-    /// When its lowest is expected, or was, if it has been.
+    /// When its lowest temperature is expected, or was.
     #[serde(with = "iso")]
     pub lowest_at: i64,
-    /// What was observed, in °C: where the curve begins.
+    /// The observed temperature, in °C: the start of the curve.
     pub temperature_c: f64,
-    /// The temperature that is expected hour by hour, on the way to the quantiles of the night's lowest.
+    /// The expected temperature hour by hour, for quantiles of the night's lowest.
     pub curve: Vec<CurvePoint>,
-    /// From how many nights of this station the model has learnt.
+    /// How many nights of this station the model has learned from.
     pub nights: u32,
-    /// What it was made from, besides the season and the day before.
+    /// Its inputs, besides the season and the previous day.
     pub inputs: Vec<String>,
-    /// The forecast that it leans on, where there is one.
+    /// The forecast that it uses, if there is one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub forecast: Option<Guide>,
 }
@@ -85,7 +86,7 @@ pub struct Expected {
 /// A point of the expected curve.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 pub struct CurvePoint {
-    /// When.
+    /// The time.
     #[serde(with = "iso")]
     pub time: i64,
     /// Cold side of the band, in °C.
@@ -96,19 +97,19 @@ pub struct CurvePoint {
     pub p90_c: f64,
 }
 
-/// How a night went.
+/// The outcome of a night.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Outcome {
     /// The night.
     pub night: NightBounds,
     /// Its lowest reported temperature, in °C.
     pub lowest_c: f64,
-    /// When that was.
+    /// When that was observed.
     #[serde(with = "iso")]
     pub lowest_at: i64,
     /// The longest time without an observation, in minutes.
     pub longest_gap_minutes: i64,
-    /// Whether that is short enough to say that it was not colder.
+    /// Whether that is short enough to be sure that it was not colder.
     pub is_complete: bool,
 }
 
@@ -124,7 +125,7 @@ impl Outcome {
     }
 }
 
-/// What the instruments show.
+/// The measured values.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Observed {
     /// Air temperature, in °C.
@@ -144,7 +145,7 @@ pub struct Observed {
 }
 
 impl Observed {
-    /// Of an observation, with what follows from it to a tenth.
+    /// The values of an observation, and derived ones to a tenth.
     pub fn of(hour: &Hour) -> Self {
         let tenths = |value: f64| (value * 10.0).round() / 10.0;
         Self {
@@ -159,29 +160,29 @@ impl Observed {
 
 /// A record of `noaa-outlooks`, keyed by station id. `station` is the station as in observations.
 ///
-/// One with `observed` comes with each observation; it has `expected` from the afternoon to the end of the night. One with
-/// `outcome` comes with the first observation after a night.
+/// A record with `observed` comes with each observation; it has `expected` from the afternoon to the end of the
+/// night. A record with `outcome` comes with the first observation after a night.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct OutlookRecord<S> {
     /// The station.
     pub station: S,
-    /// When it was observed: an outlook knows nothing of what came later.
+    /// The time of observation: an outlook uses no later data.
     #[serde(with = "iso")]
     pub time: i64,
-    /// The night that it belongs to, or that comes: the date of its evening.
+    /// The present or coming night: the date of its evening.
     pub date: String,
-    /// 1, or more where an observation was corrected, or a late one changed something.
+    /// 1, or more if an observation was corrected, or a late one changed something.
     pub revision: u32,
-    /// What the instruments show.
+    /// The measured values.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub observed: Option<Observed>,
-    /// What is expected of the night.
+    /// The outlook on the night.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub expected: Option<Expected>,
-    /// How a night went.
+    /// The outcome of a night.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub outcome: Option<Outcome>,
-    /// Where the observation was read: topic, partition and offset.
+    /// The place of the observation: topic, partition and offset.
     #[serde(rename = "_meta", default, skip_serializing_if = "Option::is_none")]
     pub meta: Option<serde_json::Value>,
 }

@@ -1,5 +1,5 @@
-//! What an alert about an hour or a night says in numbers: a part of its record and of its notices, from which sentences are
-//! made in anybody's units and time zone.
+//! The numbers of an alert about an hour or a night: a part of its record and its notices, from which sentences are
+//! made in any units and time zone.
 
 use serde::{Deserialize, Serialize};
 
@@ -10,15 +10,15 @@ use crate::outlook::Observed;
 pub struct Moment {
     /// When it was observed, in seconds since 1970.
     pub time: i64,
-    /// Local standard time is so far ahead of UTC at the station, in seconds: for who says no time zone.
+    /// How far local standard time at the station is ahead of UTC, in seconds: for subscribers without a time zone.
     pub offset: i32,
-    /// What the instruments showed; nothing where an alert is about silence.
+    /// The measured values; empty if an alert is about silence.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub observed: Option<Observed>,
-    /// Of a rule over nights.
+    /// Set for a rule over nights.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub night: Option<NightFacts>,
-    /// Of a rule that names a crop: what the limit means, in a sentence with its source.
+    /// Set for a rule with a crop: the meaning of the limit, in a sentence with its source.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub crop: Option<String>,
 }
@@ -26,14 +26,14 @@ pub struct Moment {
 /// Numbers about a night. Temperatures in °C, times in seconds since 1970.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct NightFacts {
-    /// The rule's limit.
+    /// The rule's limit, in °C.
     pub limit_c: f64,
     /// When the night ends.
     pub ends: i64,
     /// The chance that the night gets as cold as the limit.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub chance: Option<f64>,
-    /// Quantiles of the night's lowest: cold side, middle, warm side.
+    /// Quantiles of the night's lowest temperature: cold side, median, warm side.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub p10_c: Option<f64>,
     /// See `p10_c`.
@@ -48,22 +48,22 @@ pub struct NightFacts {
     /// When the limit is expected to be crossed.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub crossing_at: Option<i64>,
-    /// When the last alert expected that, where this one says that it moved.
+    /// If this alert reports an earlier crossing: the time that the last alert expected.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub crossing_before: Option<i64>,
-    /// The lowest that was reported in this night.
+    /// The lowest temperature reported so far in this night.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub lowest_so_far_c: Option<f64>,
-    /// How many of the last warnings of the rule at this station are settled,
+    /// How many of the rule's last warnings at this station are settled.
     #[serde(default)]
     pub warnings: u8,
-    /// and how many of them came true.
+    /// How many of these settled warnings came true.
     #[serde(default)]
     pub came_true: u8,
-    /// From how many nights the station's model has learnt.
+    /// How many nights the station's model has learned from.
     #[serde(default)]
     pub nights_learnt: u32,
-    /// What the outlook was made from.
+    /// The inputs of the outlook.
     #[serde(default)]
     pub inputs: Vec<String>,
 }

@@ -12,7 +12,7 @@ use crate::noaa::{StationId, StationView};
 use crate::outlook::OutlookRecord;
 use crate::rules::{MomentView, NightEvent, Rule, Severity, Subject, TrackRecord, Transition, Units};
 
-/// What an alert came from.
+/// The origin of an alert.
 pub(super) enum About<'a> {
     /// A record of the station.
     Outlook {
@@ -20,18 +20,18 @@ pub(super) enum About<'a> {
         record: &'a OutlookRecord<&'a RawValue>,
         /// Its station.
         station: &'a StationView,
-        /// How the rule's last warnings turned out here.
+        /// The outcomes of the rule's last warnings at the station.
         track: TrackRecord,
-        /// What the rule saw, for its own text.
+        /// The rule's input, for its own text.
         view: Option<&'a MomentView>,
     },
-    /// Nothing was heard of the station for too long.
+    /// The station was silent for too long.
     Silence {
         /// The silent station.
         station: StationId,
-        /// Its name; empty where it is not known.
+        /// Its name; empty if unknown.
         name: &'a str,
-        /// The last observation, in seconds since 1970.
+        /// The time of the last observation, in seconds since 1970.
         since: i64,
     },
 }
@@ -129,7 +129,7 @@ impl<'a> MomentAlert<'a> {
         if self.event.transition == Transition::Averted { Some(Severity::Info) } else { self.rule.severity }
     }
 
-    /// The rule's own text, where it has one for this.
+    /// The rule's own text, if it has one for this transition.
     fn own_text(&self) -> Option<String> {
         let About::Outlook { view: Some(view), .. } = self.about else { return None };
         let begins = matches!(self.event.transition, Transition::Fired | Transition::Expected);
@@ -216,7 +216,7 @@ fn facts(limit_c: f64, record: &OutlookRecord<&RawValue>, track: TrackRecord) ->
     }
 }
 
-/// Where a record was read.
+/// The place where a record was read.
 pub(super) fn meta(record: &Record<'_>) -> Value {
     serde_json::json!({
         "topic": record.topic,

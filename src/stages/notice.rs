@@ -1,4 +1,4 @@
-//! What one recipient is told of one alert: the record between `notify` and `deliver`.
+//! A notice, one alert for one recipient: the record between `notify` and `deliver`.
 
 use std::fmt;
 use std::str::FromStr;
@@ -18,20 +18,20 @@ const NAME_BYTES_MAX: usize = 400;
 /// Most values of an alert.
 const VALUES_MAX: usize = 200;
 
-/// Who is told. As text it is the key of a notice, so that all notices of a recipient meet in one partition.
+/// The recipient. Its text is the key of a notice, so that all notices of a recipient go to one partition.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(into = "String", try_from = "String")]
 pub enum Recipient {
     /// A subscriber, by id.
     Subscriber(String),
-    /// An address that a rule itself names, by the beginning of its SHA-256: addresses stay out of records.
+    /// An address in a rule, as the beginning of its SHA-256: addresses stay out of records.
     Address(String),
     /// The Alertmanager of the operator's configuration.
     Alertmanager,
 }
 
 impl Recipient {
-    /// The recipient that an address stands for.
+    /// The recipient for an address.
     pub fn of_address(address: &Address) -> Self {
         let digest = Sha256::digest(address.0.as_bytes());
         Self::Address(digest[..8].iter().map(|byte| format!("{byte:02x}")).collect())
@@ -39,7 +39,7 @@ impl Recipient {
 }
 
 impl Recipient {
-    /// The subscriber, as the rules have it now.
+    /// The subscriber, according to the present rules.
     pub fn subscriber(&self, rules: &RuleSet) -> Option<Arc<Subscriber>> {
         match self {
             Self::Subscriber(id) => rules.subscriber(id),
@@ -88,42 +88,42 @@ impl TryFrom<String> for Recipient {
 /// The value of a record of `noaa-notices`.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Addressed {
-    /// Who is told.
+    /// The recipient.
     pub recipient: Recipient,
-    /// What.
+    /// The alert.
     pub notice: Notice,
-    /// Of a rule over hours or nights: its numbers, to be put into the recipient's words.
+    /// For a rule over hours or nights: its numbers, for a text in the recipient's units.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub moment: Option<Moment>,
 }
 
-/// What an alert says, without the observation it came from. Messages that wait are stored with it, in a form that has no
-/// names: a field that is added makes them unreadable.
+/// The content of an alert, without the observation it came from. Waiting messages are stored with it, in a format
+/// without field names: adding a field makes them unreadable.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Notice {
-    /// Unique among alerts.
+    /// The alert's id, unique among alerts.
     pub alert_id: String,
-    /// The rule.
+    /// The rule's id.
     pub rule_id: String,
-    /// What has happened.
+    /// The transition.
     pub transition: Transition,
-    /// How urgent it is; `warning` where the rule does not say.
+    /// The severity; `warning` if the rule does not set one.
     pub severity: Severity,
     /// The station's id.
     pub station: String,
     /// The station's name.
     pub station_name: Option<String>,
-    /// The day, as in `2016-02-24`.
+    /// The day, such as `2016-02-24`.
     pub date: String,
     /// The alert in one readable line.
     pub message: String,
     /// The rule's condition.
     pub when: String,
-    /// When the rule's episodes are over, if it has episodes.
+    /// The condition that ends the rule's episodes, if it has any.
     pub clear: Option<String>,
-    /// What was measured on that day, in the observation's order: element and value in the element's unit.
+    /// The measured values of that day, in the observation's order: element and value in the element's unit.
     pub values: Vec<(String, f64)>,
-    /// What ties the alerts of one episode together.
+    /// The episode's id, which connects its alerts.
     pub episode: Option<String>,
     /// The id of the alert that is withdrawn.
     pub retracts: Option<String>,
@@ -131,7 +131,7 @@ pub struct Notice {
     pub days: Option<i32>,
 }
 
-/// An alert as its record has it: what a notice is made of, and who is told.
+/// The fields of an alert's record that notices and recipients are made from.
 #[derive(Debug)]
 pub(super) struct AlertText {
     pub(super) notice: Notice,
@@ -141,7 +141,7 @@ pub(super) struct AlertText {
 }
 
 impl AlertText {
-    /// Reads the value of an alert's record.
+    /// Parses the value of an alert's record.
     ///
     /// # Errors
     /// What is missing or wrong, in a sentence.
@@ -174,11 +174,11 @@ impl AlertText {
         }
         let mut alert: Alert =
             serde_json::from_slice(value).map_err(|error| format!("it is not an alert: {error}"))?;
-        // A station may call itself anything: that it does so at length must not silence it.
+        // A station may have any name: a long one must not prevent its alerts.
         alert.station.name = alert.station.name.map(|name| cut(name, NAME_BYTES_MAX));
         alert.message = cut(alert.message, TEXT_BYTES_MAX);
         let date = Date::parse_iso(&alert.date)
-            .ok_or_else(|| format!("date {:?}: expected a day as in 2016-02-24", alert.date))?;
+            .ok_or_else(|| format!("date {:?}: expected a day such as 2016-02-24", alert.date))?;
         if StationId::parse(alert.station.id.as_bytes()).is_none() {
             return Err(format!("station {:?}: expected a GHCN-Daily id", alert.station.id));
         }
@@ -195,10 +195,10 @@ impl AlertText {
                 return Err(format!("{name} has more than {TEXT_BYTES_MAX} bytes"));
             }
         }
-        // It goes into headers.
+        // It is used in headers.
         if alert.alert_id.is_empty() || !alert.alert_id.bytes().all(|byte| byte.is_ascii_graphic()) {
             return Err(format!(
-                "alert_id {:?}: expected letters, digits and signs of ASCII",
+                "alert_id {:?}: expected ASCII letters, digits and punctuation",
                 alert.alert_id
             ));
         }
@@ -227,7 +227,7 @@ impl AlertText {
     }
 }
 
-/// The text, or its beginning where it has more bytes than that.
+/// The text, truncated to that many bytes.
 fn cut(text: String, bytes_max: usize) -> String {
     if text.len() <= bytes_max {
         return text;
@@ -238,12 +238,12 @@ fn cut(text: String, bytes_max: usize) -> String {
 }
 
 impl Notice {
-    /// What ties the messages about one event together: those of an episode, or an alert and its withdrawal.
+    /// The thread that connects the messages about one event: those of an episode, or an alert and its withdrawal.
     pub fn thread(&self) -> &str {
         self.episode.as_deref().or(self.retracts.as_deref()).unwrap_or(&self.alert_id)
     }
 
-    /// Whether it says that something is over.
+    /// Whether it reports that something is over.
     pub fn is_over(&self) -> bool {
         !matches!(self.transition, Transition::Fired | Transition::Expected | Transition::Confirmed)
     }
@@ -256,7 +256,7 @@ impl Notice {
         }
     }
 
-    /// How many bytes its texts take, about.
+    /// Approximate size of its texts, in bytes.
     pub(super) fn bytes(&self) -> usize {
         let texts = [&self.alert_id, &self.rule_id, &self.message, &self.when];
         let more = [&self.station_name, &self.clear, &self.episode, &self.retracts];
@@ -266,7 +266,7 @@ impl Notice {
             + 100
     }
 
-    /// How many days ago the day is; 0 for today and what lies ahead.
+    /// How many days ago the day is; 0 for today and future days.
     pub fn age_days(&self, now_ms: i64) -> i64 {
         let today = Date::from_unix_ms(now_ms).map_or(0, Date::days_since_1970);
         let day = Date::parse_iso(&self.date).map_or(today, Date::days_since_1970);

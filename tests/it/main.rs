@@ -50,6 +50,7 @@ mod tonight;
 mod too_large;
 mod topology;
 mod weather_server;
+mod words;
 
 use libtest_mimic::{Arguments, Failed, Trial};
 use support::{Needs, Test};
@@ -70,6 +71,7 @@ fn all_tests() -> Vec<Test> {
         layers::tests(),
         references::tests(),
         tidy::tests(),
+        words::tests(),
         tonight::tests(),
         topology::tests(),
         goldens::tests(),

@@ -333,7 +333,7 @@ fn a_year_that_is_missing_or_damaged() {
     assert_eq!(setting.end(), "20260501", "what was in the missing differences is nowhere else");
     setting.canned.then(Ok(Answer::NotFound));
     let later = poll(&mut setting.poller, &mut setting.position, NOW_MS + 7 * DAY_MS).unwrap();
-    assert!(later.remark.unwrap().contains("goes on without it"));
+    assert!(later.remark.unwrap().contains("continuing without it"));
     assert_eq!(setting.end(), "20260510");
     assert_eq!(Change::Delete.as_str(), "delete");
 }

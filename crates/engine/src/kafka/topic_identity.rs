@@ -1,4 +1,4 @@
-//! Which topic a name means just now: a topic that was deleted and made again is another one.
+//! Which topic a name refers to at the moment: a topic that was deleted and created again is a different one.
 
 use std::sync::OnceLock;
 use std::time::Duration;
@@ -11,18 +11,18 @@ use super::{Admin, GroupConsumer, KafkaError, Operation, Right, raw};
 
 const PATIENCE: Duration = Duration::from_secs(5);
 
-/// What distinguishes a topic from others of its name, before and after it.
+/// Distinguishes a topic from earlier and later ones of the same name.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct TopicIdentity {
-    /// The id that the brokers gave it. Where they give none (before Kafka 2.8, and the embedded one), an id that
-    /// holds in this process only, so that nothing which an earlier process left behind is taken for this topic's.
+    /// The id that the brokers gave it. If they give none (before Kafka 2.8, and the embedded broker), an id that is
+    /// valid in this process only, so that nothing left behind by an earlier process is attributed to this topic.
     pub id: String,
-    /// Its partitions: 0 up to this.
+    /// The number of its partitions; they are numbered from 0.
     pub partitions: i32,
 }
 
 impl TopicIdentity {
-    /// Of a topic of which a broker has reported no more than this; see [`id`](Self::id).
+    /// For a topic of which a broker has reported no more than this; see [`id`](Self::id).
     pub fn of_this_process(partitions: i32) -> Self {
         static ID: OnceLock<String> = OnceLock::new();
         let id = ID.get_or_init(|| format!("process-{:032x}", crate::random::bits_128())).clone();
@@ -34,7 +34,7 @@ impl Admin {
     /// Identifies topics.
     ///
     /// # Errors
-    /// [`KafkaError::Topic`] where one does not exist, [`KafkaError::Retry`] where no broker answers.
+    /// [`KafkaError::Topic`] if one does not exist, [`KafkaError::Retry`] if no broker answers.
     pub fn identify(&self, topics: &[&str]) -> Result<Vec<TopicIdentity>, KafkaError> {
         self.tend();
         identify(self.client(), topics)
@@ -75,7 +75,7 @@ impl Admin {
     }
 }
 
-/// In the order of `topics`.
+/// Identities in the order of `topics`.
 fn identify<C: ClientContext>(client: &Client<C>, topics: &[&str]) -> Result<Vec<TopicIdentity>, KafkaError> {
     let described = match raw::describe_topics(client, topics, PATIENCE) {
         Ok(described) => described,

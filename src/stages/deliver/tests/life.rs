@@ -1,4 +1,4 @@
-//! The life of a message: gathered, handed out, tried again, and what becomes of it.
+//! The life of a message: collected, handed out, retried, and its outcome.
 
 use super::*;
 

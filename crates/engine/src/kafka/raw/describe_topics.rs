@@ -1,4 +1,4 @@
-//! What the brokers say of topics: their ids, how many partitions they have, and what this client may do with them.
+//! Topics as the brokers describe them: ids, partition counts, and the operations allowed to this client.
 
 use std::ffi::{CStr, CString, c_char};
 use std::ptr::NonNull;
@@ -15,10 +15,10 @@ use crate::kafka::Operation;
 /// A topic as the brokers describe it.
 pub(in crate::kafka) struct DescribedTopic {
     pub(in crate::kafka) name: String,
-    /// Its 128-bit id; `None` where the brokers give none (before Kafka 2.8).
+    /// Its 128-bit id; `None` if the brokers report none (before Kafka 2.8).
     pub(in crate::kafka) id: Option<u128>,
     pub(in crate::kafka) partitions: usize,
-    /// What this client may do; `None` where the brokers do not say.
+    /// The operations allowed to this client; `None` if the brokers do not report them.
     pub(in crate::kafka) allowed: Option<Vec<Operation>>,
     /// Why it could not be described.
     pub(in crate::kafka) error: Option<RDKafkaErrorCode>,
@@ -27,7 +27,7 @@ pub(in crate::kafka) struct DescribedTopic {
 /// Asks the brokers about topics, through any client.
 ///
 /// # Errors
-/// The client's code where the question itself failed, such as a time-out.
+/// The client's code if the request itself failed, such as a time-out.
 pub(in crate::kafka) fn describe_topics<C: ClientContext>(
     client: &Client<C>,
     topics: &[&str],
