@@ -175,7 +175,7 @@ mod tests {
         let nothing = Batch { newest_ms: Some(1_795_824_000_000), ..Batch::default() };
         let said = hint(&config, ghcn, &nothing).unwrap();
         assert!(
-            said.contains("leads to 2026-11-28;") && said.ends_with("follow.ghcn.since=2026-11-21"),
+            said.contains("ends at 2026-11-28;") && said.ends_with("follow.ghcn.since=2026-11-21"),
             "{said}"
         );
         assert_eq!(hint(&config, SourceId::new("metar"), &nothing), None);

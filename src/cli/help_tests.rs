@@ -7,11 +7,11 @@ use super::{Arguments, GLOBAL};
 /// What the text of an option or a command may begin with. Add a verb that is missing; do not begin with a noun.
 const VERBS: &[&str] = &[
     "Add", "Also", "Append", "Begin", "Check", "Choose", "Connect", "Continue", "Convert", "Count", "Create",
-    "Delete", "End", "Evaluate", "Exit", "Explain", "Fetch", "Find", "Generate", "Give", "Grow", "Imitate",
-    "Include", "Inject", "Keep", "Let", "List", "Listen", "Load", "Log", "Measure", "Notify", "Plant",
-    "Poll", "Print", "Process", "Publish", "Read", "Remove", "Repeat", "Replay", "Reset", "Restart", "Retry",
-    "Run", "Score", "Search", "Select", "Send", "Set", "Show", "Shuffle", "Simulate", "Skip", "Sort",
-    "Start", "Test", "Treat", "Try", "Turn", "Use", "Warn", "Watch", "Write",
+    "Delete", "End", "Evaluate", "Exit", "Explain", "Fetch", "Fill", "Find", "Generate", "Give", "Grow",
+    "Imitate", "Include", "Inject", "Keep", "Let", "List", "Listen", "Load", "Log", "Measure", "Notify",
+    "Plant", "Poll", "Print", "Process", "Publish", "Read", "Remove", "Repeat", "Replay", "Reset", "Restart",
+    "Retry", "Run", "Score", "Search", "Select", "Send", "Set", "Show", "Shuffle", "Simulate", "Skip",
+    "Sort", "Start", "Test", "Treat", "Try", "Turn", "Use", "Warn", "Watch", "Write",
 ];
 
 /// Calls `see` with each command and its path.

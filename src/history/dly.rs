@@ -89,7 +89,7 @@ mod tests {
         assert!(lines("USC00027716201613TMIN").unwrap_err().contains("year and a month"));
         let days = format!("USC00027716201602TMIN{}    1   ", "-9999   ".repeat(29));
         assert!(lines(&days).unwrap_err().contains("day 30"));
-        assert!(lines("USC00027716201602TMIN  x44  7").unwrap_err().contains("no number"));
+        assert!(lines("USC00027716201602TMIN  x44  7").unwrap_err().contains("not a number"));
         for cut in [24, 25, 31, 33] {
             let whole = "USC00027716201602TMIN  144  7-9999   ";
             assert!(lines(&whole[..cut]).is_err(), "{cut}");

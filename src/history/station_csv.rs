@@ -120,7 +120,7 @@ mod tests {
             read(line).unwrap(),
             ["USC00027716,20160615,TMIN,-44,,S,7,0700", "USC00027716,20160615,PRCP,0,T,,7,"]
         );
-        assert!(read("\"USC00027716\",\"2016-06-31\",,,,,,").unwrap_err().contains("no date"));
+        assert!(read("\"USC00027716\",\"2016-06-31\",,,,,,").unwrap_err().contains("not a date"));
         assert!(read("USC00027716,2016-06-15,x,1.5,,,,").unwrap_err().contains("whole number"));
         assert!(read("USC00027716,2016-06-15").unwrap_err().contains("2 fields"));
         assert!(read("USC00027716,2016-06-15,x,\"  14").unwrap_err().contains("within quotes"));

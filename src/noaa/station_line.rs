@@ -206,7 +206,7 @@ mod tests {
     fn errors_name_the_column() {
         let error = |line: &str| parse(line).unwrap_err().to_string();
         assert_eq!(error("  \n"), "empty line");
-        assert_eq!(error(&LINE[..40]), "cut off after 40 bytes, before the name");
+        assert_eq!(error(&LINE[..40]), "truncated after 40 bytes, before the name");
         assert_eq!(error(&LINE[..5]), "station id 'XAX00' is not 11 letters, digits, '-' or '_'");
         assert_eq!(
             error(&LINE.replace(" 33.6228", " 93.6228")),

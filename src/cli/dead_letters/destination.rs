@@ -147,7 +147,7 @@ mod tests {
         assert!(reason("alert", "north.noaa-csv-raw", "0").contains("reads north.noaa-json-us-az"));
         assert!(reason("replay", "north.noaa-csv-raw", "0").contains("unknown stage `replay`"));
         assert!(reason("", "north.noaa-csv-raw", "0").contains("but no stage"));
-        assert!(reason("assemble", "", "0").contains("does not say"));
+        assert!(reason("assemble", "", "0").contains("do not name its origin"));
         assert!(reason("deliver", "north.noaa-notices", "0").contains("does not exist"));
         for partition in ["5", "-1", "", "x", "99999999999"] {
             assert!(reason("assemble", "north.noaa-csv-raw", partition).contains("partitions 0 to 4"));

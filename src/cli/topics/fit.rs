@@ -166,7 +166,7 @@ mod tests {
         let week = fit(&plan, &found(&plan, 5, Some(7 * DAY_MS)), None);
         assert!(week.faults.is_empty());
         let difference = &week.differences[0];
-        assert!(difference.contains("keeps records for 7 days, 400 days are configured"), "{difference}");
+        assert!(difference.contains("keeps records for 7 days, but 400 days are configured"), "{difference}");
         assert!(difference.ends_with("--topic noaa-json-alerts --add-config retention.ms=34560000000"));
         assert_eq!(fit(&plan, &found(&plan, 5, Some(400 * DAY_MS)), None), Fit::default());
         // The broker does not report it; the topic has none.
@@ -183,7 +183,7 @@ mod tests {
         config.topics.insert(topic::JSON.into(), own);
         let plan = config.topic(topic::JSON);
         let fit = fit(&plan, &found(&plan, 8, None), None);
-        assert_eq!(fit.faults, ["has 8 partitions, 5 were expected"]);
-        assert!(fit.differences[0].contains("has 1 replicas, 3 are configured"));
+        assert_eq!(fit.faults, ["has 8 partitions, but 5 are configured"]);
+        assert!(fit.differences[0].contains("has 1 replicas, but 3 are configured"));
     }
 }

@@ -118,7 +118,7 @@ mod tests {
         assert_eq!(unpack(text.clone(), 1).unwrap(), text, "not packed");
         for cut in 1..=8 {
             let error = unpack(whole[..whole.len() - cut].to_vec(), 10_000).unwrap_err();
-            assert!(error.contains("cut off"), "{cut}: {error}");
+            assert!(error.contains("truncated"), "{cut}: {error}");
         }
         let mut wrong = whole.clone();
         wrong[whole.len() - 6] ^= 1;

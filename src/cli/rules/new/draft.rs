@@ -194,7 +194,7 @@ mod tests {
         let own = Request { id: Some("frost"), ..request(None, "32F") };
         let text = drafted(&own, "");
         let error = refused(&own, &text);
-        assert!(error.contains("`frost` already") && error.contains("--id"), "{error}");
+        assert!(error.contains("already has a rule `frost`") && error.contains("--id"), "{error}");
         let broken = "[[rule]]\nid = \"x\"\nstation = \"USW00003192\"\nwhen = \"TMIN <= \"\n";
         let error = refused(&own, broken);
         assert!(error.contains("4:17") && error.contains("correct that first"), "{error}");

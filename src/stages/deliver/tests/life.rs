@@ -176,7 +176,7 @@ fn whom_nobody_can_reach_is_a_dead_letter_with_advice() {
     let expected = [
         "no subscriber `nobody`",
         "[notify.webhooks.elsewhere]",
-        "any more",
+        "no longer names this address",
         "expected the key",
         "not a notice",
     ];
