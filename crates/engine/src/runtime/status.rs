@@ -379,7 +379,7 @@ mod tests {
         let board = Board::default();
         let unready = || board.unready(SECOND).join("; ");
         board.membership(STAGE, Some("it has not joined yet"));
-        assert!(unready().contains("stage filter is not in its group"), "{}", unready());
+        assert!(unready().contains("stage filter has not been in its group"), "{}", unready());
         board.membership(STAGE, None);
         assert_eq!(unready(), "");
         board.assigned(STAGE, 0, 0);
