@@ -51,6 +51,8 @@ pub use metrics::Recorder;
 use view::Shown;
 pub use view::{ChangeRules, RuleChange, View};
 
+use crate::config::SecretText;
+
 /// Shorter tokens can be guessed.
 pub const TOKEN_BYTES_MIN: usize = 32;
 /// How long a slow client may take to send its request.
@@ -59,7 +61,7 @@ const REQUEST_TIMEOUT: Duration = Duration::from_secs(5);
 /// The bound address; requests wait until [`Admin::start`].
 pub struct Listening {
     listener: TcpListener,
-    token: Option<String>,
+    token: Option<SecretText>,
     /// The address that it listens on.
     pub address: SocketAddr,
 }
@@ -69,7 +71,7 @@ impl Listening {
     ///
     /// # Errors
     /// The address cannot be bound, or is not loopback and there is no token of [`TOKEN_BYTES_MIN`] bytes.
-    pub fn at(listen: SocketAddr, token: Option<String>) -> Result<Self, String> {
+    pub fn at(listen: SocketAddr, token: Option<SecretText>) -> Result<Self, String> {
         let is_strong = token.as_ref().is_some_and(|token| token.len() >= TOKEN_BYTES_MIN);
         if !listen.ip().is_loopback() && !is_strong {
             return Err(format!(

@@ -22,7 +22,9 @@ use std::time::Duration;
 
 use frostline_engine::EngineSettings;
 
-pub use frostline_engine::kafka::{OWNED_CLIENT_KEYS, is_reference, is_sensitive, resolve_secret};
+pub use frostline_engine::kafka::{
+    OWNED_CLIENT_KEYS, SecretText, is_reference, is_sensitive, resolve_secret,
+};
 pub use frostline_engine::{Guarantee, KafkaSettings, OffsetReset};
 use serde::{Deserialize, Serialize};
 

@@ -44,6 +44,7 @@ mod settings_reference;
 mod sources;
 mod stale_state;
 mod state;
+mod supply;
 mod support;
 mod tidy;
 mod tonight;
@@ -107,6 +108,7 @@ fn all_tests() -> Vec<Test> {
         sources::tests(),
         follow::tests(),
         state::tests(),
+        supply::tests(),
         weather_server::tests(),
         chaos::tests(),
     ]
