@@ -7,6 +7,7 @@
 //! The model and the corrected forecast are combined by their errors, as two estimates whose errors are half correlated:
 //! both miss the same cloud. As a night goes on the model's error falls, and with it the weight of the forecast.
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::record::{Expected, Outcome};
@@ -53,21 +54,23 @@ struct Held {
     lowest_c: f64,
 }
 
-/// What a forecast has contributed to an outlook.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+/// The contribution of a forecast to an outlook.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Guide {
-    /// Who made it.
+    /// The service that made it.
     pub source: String,
-    /// When.
+    /// The time at which the service made it.
     #[serde(with = "super::record::iso")]
+    #[schemars(with = "crate::noaa::IsoTime")]
     pub issued: i64,
-    /// What it says of the night's lowest, in °C.
+    /// The forecast lowest temperature of the night in °C.
     pub lowest_c: f64,
-    /// By how much the station was warmer than its forecasts, in K.
+    /// How much warmer the station was than its forecasts on average, in K.
     pub bias_k: f64,
-    /// From how many nights that is known.
+    /// The number of nights behind `bias_k`.
     pub nights: u32,
-    /// Its weight beside the model, 0 to 1.
+    /// The weight of the forecast; the model has the rest.
+    #[schemars(range(min = 0, max = 1))]
     pub weight: f64,
 }
 

@@ -49,7 +49,7 @@ pub(super) struct AlertRecord<'a> {
 }
 
 /// Fields of the alert itself: where the observation has one of that name, the alert's wins.
-const OWN_FIELDS: [&str; 16] = [
+pub(super) const OWN_FIELDS: [&str; 16] = [
     "_id",
     "_meta",
     "email",

@@ -4,11 +4,12 @@ use std::fmt;
 use std::str::FromStr;
 use std::sync::Arc;
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
 use super::Moment;
-use crate::noaa::{Date, Element, StationId};
+use crate::noaa::{Date, Element, IsoDate, StationId};
 use crate::rules::{Address, RuleSet, Severity, Subscriber, Transition};
 
 /// Longest text of an alert, in bytes: a rule's own message may have 2,000 characters.
@@ -18,9 +19,11 @@ const NAME_BYTES_MAX: usize = 400;
 /// Most values of an alert.
 const VALUES_MAX: usize = 200;
 
-/// Who is told. As text it is the key of a notice, so that all notices of a recipient meet in one partition.
-#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+/// Who gets a notice: `subscriber/ID`, `address/DIGEST` or `alertmanager`. It is the key of the notice's record.
+// All notices of a recipient meet in one partition by it.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize, JsonSchema)]
 #[serde(into = "String", try_from = "String")]
+#[schemars(inline, extend("pattern" = "^(subscriber/.+|address/[0-9a-f]+|alertmanager)$"))]
 pub enum Recipient {
     /// A subscriber, by id.
     Subscriber(String),
@@ -85,49 +88,55 @@ impl TryFrom<String> for Recipient {
     }
 }
 
-/// The value of a record of `noaa-notices`.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+/// An alert with one of its recipients.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[schemars(rename = "Notice")]
 pub struct Addressed {
-    /// Who is told.
+    /// The recipient: `subscriber/ID`, `address/DIGEST` or `alertmanager`. A digest is the beginning of the SHA-256 of an
+    /// e-mail address, in hexadecimal digits.
     pub recipient: Recipient,
-    /// What.
+    /// The alert.
     pub notice: Notice,
-    /// Of a rule over hours or nights: its numbers, to be put into the recipient's words.
+    /// The numbers of an alert about an hour or a night. Its message is made from them in the recipient's units and time
+    /// zone.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub moment: Option<Moment>,
 }
 
-/// What an alert says, without the observation it came from. Messages that wait are stored with it, in a form that has no
-/// names: a field that is added makes them unreadable.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+/// An alert without the observation that it came from.
+// Messages that wait are stored with it, in a form that has no names: a field that is added makes them unreadable.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[schemars(rename = "AlertText")]
 pub struct Notice {
-    /// Unique among alerts.
+    /// The id of the alert.
     pub alert_id: String,
-    /// The rule.
+    /// The id of the rule.
     pub rule_id: String,
     /// What has happened.
     pub transition: Transition,
-    /// How urgent it is; `warning` where the rule does not say.
+    /// How urgent the alert is; `warning` if the rule has no severity.
     pub severity: Severity,
-    /// The station's id.
+    /// The id of the station.
+    #[schemars(with = "StationId")]
     pub station: String,
-    /// The station's name.
+    /// The name of the station; null if unknown.
     pub station_name: Option<String>,
-    /// The day, as in `2016-02-24`.
+    /// The day, or the night by the date of its evening.
+    #[schemars(with = "IsoDate")]
     pub date: String,
     /// The alert in one readable line.
     pub message: String,
-    /// The rule's condition.
+    /// The condition of the rule.
     pub when: String,
-    /// When the rule's episodes are over, if it has episodes.
+    /// The condition that ends an episode; null if the rule has no episodes.
     pub clear: Option<String>,
-    /// What was measured on that day, in the observation's order: element and value in the element's unit.
+    /// The values of that day: pairs of an element and its value in the element's unit, in the order of the observation.
     pub values: Vec<(String, f64)>,
-    /// What ties the alerts of one episode together.
+    /// The alerts of one episode have this in common; null if the rule has no episodes.
     pub episode: Option<String>,
-    /// The id of the alert that is withdrawn.
+    /// The id of the alert that this one withdraws; null if it withdraws none.
     pub retracts: Option<String>,
-    /// Which day of the episode this is; the one on which it fired is 1.
+    /// The day of the episode, counted from 1; null if the rule has no episodes.
     pub days: Option<i32>,
 }
 

@@ -12,6 +12,7 @@ use fit::{Fit, Source};
 use super::output::{BOLD, DIM, GREEN, RED, YELLOW};
 use super::{Common, Failed, output};
 use crate::config::{Config, TopicPlan};
+use crate::contract;
 
 const EXAMPLES: &str = "\
 Examples:
@@ -19,6 +20,7 @@ Examples:
   frostline topics describe --json
   frostline topics grow noaa-csv-raw --partitions 8
   frostline topics delete --yes --set kafka.namespace=test.
+  frostline topics asyncapi >asyncapi.json     describe topics and records for programs
 
 Other commands than `grow` and `delete` never change topics that exist. How long each keeps its records is set under [topics],
 as in --set topics.noaa-json.retention_days=90";
@@ -42,6 +44,9 @@ enum TopicsCommand {
     /// Give a topic more partitions; what the stages that read it remember moves with its keys
     #[command(after_help = grow::EXAMPLES)]
     Grow(grow::GrowArguments),
+    /// Print an AsyncAPI document of the topics, with JSON Schemas of their records; needs no broker
+    #[command(after_help = EXAMPLES)]
+    Asyncapi,
     /// Delete all topics of this installation, with everything in them
     #[command(after_help = EXAMPLES)]
     Delete {
@@ -53,13 +58,22 @@ enum TopicsCommand {
 
 pub(super) async fn topics(common: &Common, arguments: &TopicsArguments) -> Result<(), Failed> {
     let config = common.load(&[])?;
+    if matches!(arguments.command, TopicsCommand::Asyncapi) {
+        return asyncapi(&config);
+    }
     let admin = connect(&config).await?;
     match &arguments.command {
         TopicsCommand::Create => create(common, &config, &admin).await,
         TopicsCommand::Describe => describe(common, &config, &admin).await,
         TopicsCommand::Grow(arguments) => grow::grow(common, &config, arguments).await,
+        TopicsCommand::Asyncapi => asyncapi(&config),
         TopicsCommand::Delete { yes } => delete(common, &config, &admin, *yes).await,
     }
+}
+
+fn asyncapi(config: &Config) -> Result<(), Failed> {
+    let document = contract::asyncapi(config).map_err(|error| Failed::Usage(error.into()))?;
+    Ok(output::line(&format!("{document:#}"))?)
 }
 
 /// Connects, after a bounded wait for the broker.
