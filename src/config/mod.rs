@@ -4,6 +4,7 @@
 //! Unknown keys of the file and of `--set` are errors. Nothing here touches Kafka; of the disk only the file
 //! itself, and files that secrets refer to.
 
+mod admin;
 mod body;
 mod client_keys;
 mod email;
@@ -16,7 +17,6 @@ mod secret;
 mod topics;
 
 use std::collections::BTreeMap;
-use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -26,6 +26,7 @@ pub use frostline_engine::kafka::{OWNED_CLIENT_KEYS, is_reference, is_sensitive,
 pub use frostline_engine::{Guarantee, KafkaSettings, OffsetReset};
 use serde::{Deserialize, Serialize};
 
+pub use admin::AdminConfig;
 pub use body::{BODY_FIELDS, BodyField, BodyTemplate};
 pub use email::{EmailConfig, MailTls, SUBJECT_FIELDS};
 pub use follow::{FollowConfig, ForecastFollow, GhcnFollow, MetarFollow, StationFiles};
@@ -189,40 +190,6 @@ impl Default for AlertConfig {
     }
 }
 
-/// HTTP for operators: the page, its API, health and metrics.
-#[derive(Clone, Debug, Serialize, Deserialize)]
-#[serde(default, deny_unknown_fields)]
-pub struct AdminConfig {
-    /// The address and port on which it listens; empty: it does not.
-    pub listen: String,
-    /// Where other processes of the installation find this one, as `HOST:PORT`; empty: where it listens.
-    pub advertise: String,
-    /// The token that requests must bear, 32 bytes or more. Required on any address but loopback.
-    pub token: Secret,
-}
-
-impl Default for AdminConfig {
-    fn default() -> Self {
-        Self { listen: "127.0.0.1:8080".into(), advertise: String::new(), token: Secret::default() }
-    }
-}
-
-impl AdminConfig {
-    /// The address, if there is one.
-    pub fn address(&self) -> Option<SocketAddr> {
-        self.listen.parse().ok()
-    }
-
-    /// What others are told, where it listens on `address`. Without a host where that is all addresses.
-    pub fn advertised(&self, address: SocketAddr) -> String {
-        match self.advertise.as_str() {
-            "" if address.ip().is_unspecified() => format!(":{}", address.port()),
-            "" => address.to_string(),
-            advertise => advertise.to_owned(),
-        }
-    }
-}
-
 impl Config {
     /// How the engine reaches Kafka and runs.
     pub fn engine_settings(&self) -> EngineSettings {
@@ -242,6 +209,11 @@ impl Config {
             stall_timeout: Duration::from_millis(runtime.stall_timeout_ms),
             remember_days: runtime.remember_days,
         }
+    }
+
+    /// The sender of CAP messages; empty: nobody answers for them.
+    pub fn cap_sender(&self) -> &str {
+        if self.admin.cap_sender.is_empty() { &self.follow.contact } else { &self.admin.cap_sender }
     }
 
     /// Workers of each stage.
@@ -304,20 +276,7 @@ impl Config {
         if self.filter.source == topic::JSON_US_AZ {
             return wrong("filter.source", format!("`{}` is what the filter writes", topic::JSON_US_AZ));
         }
-        if !self.admin.listen.is_empty() && self.admin.address().is_none() {
-            let expected = "expected an address and a port, as in 127.0.0.1:8080, or nothing";
-            return wrong("admin.listen", format!("{:?}: {expected}", self.admin.listen));
-        }
-        if !self.admin.advertise.is_empty() && !is_host_and_port(&self.admin.advertise) {
-            let expected = "expected a host and a port, as in frostline-0.example:8080, or nothing";
-            return wrong("admin.advertise", format!("{:?}: {expected}", self.admin.advertise));
-        }
-        if self.admin.token.is_empty()
-            && self.admin.address().is_some_and(|address| !address.ip().is_loopback())
-        {
-            let reason = "is open to others: set admin.token, as in \"${file:/run/secrets/frostline-token}\"";
-            return wrong("admin.listen", format!("{} {reason}", self.admin.listen));
-        }
+        self.admin.validate()?;
         self.follow.validate()?;
         self.notify.validate()?;
         within("kafka.connect_timeout_ms", self.kafka.connect_timeout_ms, 100, 600_000)?;
