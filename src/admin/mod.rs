@@ -7,6 +7,7 @@
 //! | `/health/ready` | 200 if all partitions of the process are restored and move; 503 with the reasons otherwise |
 //! | `/metrics` | Prometheus' text form |
 //! | `/api/v1/…` | the content of the page as JSON; described by `/api/v1/openapi.json` |
+//! | `/api/v1/alerts.atom`, `/api/v1/alerts/….cap` | alerts as an Atom feed and as messages of CAP |
 //!
 //! Only rules can be changed (`POST /api/v1/rules`, `DELETE /api/v1/rules/ID`), and only if a token is set.
 //!
@@ -18,6 +19,9 @@
 mod access;
 mod addresses;
 mod api;
+mod atom;
+mod bulletin;
+mod cap;
 mod connection;
 mod head;
 mod limit;
@@ -35,6 +39,7 @@ mod standing;
 mod state;
 mod view;
 mod while_asked;
+mod xml;
 
 use std::net::{SocketAddr, TcpListener};
 use std::sync::Arc;
