@@ -14,6 +14,7 @@
 //! | [`notify`] | hands messages to mail servers, gateways and webhooks |
 //! | [`sources`] | fetches observations from public weather services |
 //! | [`chaos`] | tries to break the daemon, and proves that nothing was lost or repeated |
+//! | [`contract`] | the topics and their records in machine form |
 //! | [`app`] | the stages and tables as one topology, made from the configuration |
 //! | [`stages`] | the processors, pure; `frostline_engine::driver` runs them without a broker |
 //! | [`publishing`] | changes the published rules, for the command line and for HTTP |
@@ -41,6 +42,7 @@ pub mod bounded;
 pub mod chaos;
 pub mod cli;
 pub mod config;
+pub mod contract;
 pub mod history;
 pub mod hourly;
 pub mod near_search;

@@ -15,6 +15,8 @@ use actix_web::{Error, HttpResponse, web};
 use serde_json::json;
 use subtle::ConstantTimeEq;
 
+use crate::config::SecretText;
+
 /// Content types of rule files. `curl --data-binary` sends the last one by default.
 pub(super) const RULE_FILE_TYPES: [&str; 5] = [
     "application/toml",
@@ -31,7 +33,7 @@ const SEC_FETCH_DEST: HeaderName = HeaderName::from_static("sec-fetch-dest");
 /// What requests must carry.
 pub(super) struct Access {
     pub(super) is_loopback: bool,
-    pub(super) token: Option<String>,
+    pub(super) token: Option<SecretText>,
 }
 
 type Checked<B> = Result<ServiceResponse<EitherBody<B>>, Error>;

@@ -23,9 +23,9 @@ use crate::noaa::{RecentStation, StationId};
 use crate::publishing::{PublishError, mistake_json};
 
 /// Default number of elements of a list.
-const LIMIT: usize = 100;
+pub(super) const LIMIT: usize = 100;
 /// Most elements of a list.
-const LIMIT_MAX: usize = 500;
+pub(super) const LIMIT_MAX: usize = 500;
 /// How long a rule file may take to arrive.
 const BODY_TIMEOUT: Duration = Duration::from_secs(10);
 pub(super) const RULES_BYTES_MAX: usize = 4 << 20;
@@ -36,12 +36,12 @@ const HEARTBEAT: Duration = Duration::from_secs(15);
 
 pub(super) const OPENAPI: &str = include_str!("openapi.json");
 
-type State = web::Data<Shown>;
+pub(super) type State = web::Data<Shown>;
 
 /// The part of a list that is requested.
 #[derive(Deserialize)]
 pub(super) struct Page {
-    limit: Option<usize>,
+    pub(super) limit: Option<usize>,
 }
 
 pub(super) fn not_found(reason: &str) -> HttpResponse {

@@ -7,6 +7,7 @@
 //! | `/health/ready` | 200 if all partitions of the process are restored and move; 503 with the reasons otherwise |
 //! | `/metrics` | Prometheus' text form |
 //! | `/api/v1/…` | the content of the page as JSON; described by `/api/v1/openapi.json` |
+//! | `/api/v1/alerts.atom`, `/api/v1/alerts/….cap` | alerts as an Atom feed and as messages of CAP |
 //!
 //! Only rules can be changed (`POST /api/v1/rules`, `DELETE /api/v1/rules/ID`), and only if a token is set.
 //!
@@ -18,6 +19,9 @@
 mod access;
 mod addresses;
 mod api;
+mod atom;
+mod bulletin;
+mod cap;
 mod connection;
 mod head;
 mod limit;
@@ -35,6 +39,7 @@ mod standing;
 mod state;
 mod view;
 mod while_asked;
+mod xml;
 
 use std::net::{SocketAddr, TcpListener};
 use std::sync::Arc;
@@ -51,6 +56,8 @@ pub use metrics::Recorder;
 use view::Shown;
 pub use view::{ChangeRules, RuleChange, View};
 
+use crate::config::SecretText;
+
 /// Shorter tokens can be guessed.
 pub const TOKEN_BYTES_MIN: usize = 32;
 /// How long a slow client may take to send its request.
@@ -59,7 +66,7 @@ const REQUEST_TIMEOUT: Duration = Duration::from_secs(5);
 /// The bound address; requests wait until [`Admin::start`].
 pub struct Listening {
     listener: TcpListener,
-    token: Option<String>,
+    token: Option<SecretText>,
     /// The address that it listens on.
     pub address: SocketAddr,
 }
@@ -69,7 +76,7 @@ impl Listening {
     ///
     /// # Errors
     /// The address cannot be bound, or is not loopback and there is no token of [`TOKEN_BYTES_MIN`] bytes.
-    pub fn at(listen: SocketAddr, token: Option<String>) -> Result<Self, String> {
+    pub fn at(listen: SocketAddr, token: Option<SecretText>) -> Result<Self, String> {
         let is_strong = token.as_ref().is_some_and(|token| token.len() >= TOKEN_BYTES_MIN);
         if !listen.ip().is_loopback() && !is_strong {
             return Err(format!(

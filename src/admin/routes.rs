@@ -11,7 +11,7 @@ use actix_web::{App, Error, HttpResponse, Resource, web};
 use super::access::{self, Access};
 use super::limit::{self, Limits};
 use super::view::Shown;
-use super::{api, head, outlooks, page, score, search, state};
+use super::{api, atom, cap, head, outlooks, page, score, search, state};
 
 /// A path, and the methods that it answers.
 pub(super) type Route = (&'static str, fn(Resource) -> Resource);
@@ -25,7 +25,7 @@ pub(super) const OPEN: [Route; 2] = [
 /// These answer until the client disconnects, so they are counted separately.
 pub(super) const STREAMS: [Route; 1] = [("/api/v1/events", |resource| resource.get(api::events))];
 
-pub(super) const GUARDED: [Route; 20] = [
+pub(super) const GUARDED: [Route; 22] = [
     ("/metrics", |resource| resource.get(api::metrics)),
     ("/api/v1/status", |resource| resource.get(api::status)),
     ("/api/v1/stages", |resource| resource.get(api::stages)),
@@ -40,6 +40,9 @@ pub(super) const GUARDED: [Route; 20] = [
     ("/api/v1/outlooks/score", |resource| resource.get(score::score)),
     ("/api/v1/outlooks/{id}", |resource| resource.get(outlooks::outlook)),
     ("/api/v1/alerts", |resource| resource.get(api::alerts)),
+    ("/api/v1/alerts.atom", |resource| resource.get(atom::feed)),
+    // The id has slashes.
+    ("/api/v1/alerts/{id:.+}.cap", |resource| resource.get(cap::alert)),
     ("/api/v1/rules", |resource| resource.get(api::rules).post(api::apply_rules)),
     ("/api/v1/rules/{id}", |resource| resource.delete(api::remove_rule)),
     ("/api/v1/dead-letters", |resource| resource.get(api::dead_letters)),

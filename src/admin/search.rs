@@ -13,8 +13,8 @@ use crate::noaa::{NameMatch, Station, StationId, StationSearch};
 const FOUND: usize = 12;
 /// Most stations in an answer.
 const FOUND_MAX: usize = 100;
-/// Longest text, in bytes.
-const TEXT_BYTES_MAX: usize = 200;
+/// Longest text, in characters.
+const TEXT_CHARS_MAX: usize = 200;
 
 /// Query parameters.
 #[derive(Deserialize)]
@@ -31,8 +31,8 @@ pub(super) async fn search(
     shown: web::Data<Shown>,
     limits: web::Data<Limits>,
 ) -> Result<HttpResponse, actix_web::Error> {
-    if asked.text.len() > TEXT_BYTES_MAX {
-        return Err(bad_request(format!("text is too long: expected at most {TEXT_BYTES_MAX} bytes")));
+    if asked.text.chars().count() > TEXT_CHARS_MAX {
+        return Err(bad_request(format!("text is too long: expected at most {TEXT_CHARS_MAX} characters")));
     }
     shown.live.look();
     let limit = asked.limit.unwrap_or(FOUND).min(FOUND_MAX);

@@ -66,6 +66,8 @@ pub struct View {
     pub cluster: String,
     /// The state directory's own name.
     pub instance: String,
+    /// Who answers for CAP messages; empty: nobody does.
+    pub sender: String,
 }
 
 /// [`View`], with values measured while it is shown.

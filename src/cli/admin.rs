@@ -58,6 +58,7 @@ pub(super) fn start(
         guarantee: config.runtime.guarantee.to_string(),
         cluster: daemon.engine.cluster().to_owned(),
         instance: daemon.engine.instance().to_owned(),
+        sender: config.cap_sender().to_owned(),
     };
     let admin = Admin::start(listening, view).map_err(|reason| Failed::Working(anyhow::anyhow!(reason)))?;
     tracing::info!(page = format!("http://{}/", admin.address), "serving page, health and metrics");

@@ -10,6 +10,7 @@ mod bench;
 mod chaos;
 mod config;
 mod convert;
+mod core_dumps;
 mod dead_letters;
 mod demo;
 mod descriptors;

@@ -9,7 +9,7 @@ use frostline_engine::StageId;
 use super::config::check_client;
 use super::rules::at_start;
 use super::signals::{Signal, Signals};
-use super::{Common, Failed, admin, descriptors, output};
+use super::{Common, Failed, admin, core_dumps, descriptors, output};
 use crate::admin::Recorder;
 use crate::app::{self, App, AppOptions, Delivering};
 use crate::config::Config;
@@ -46,6 +46,7 @@ pub(super) struct RunArguments {
 }
 
 pub(super) async fn run(common: &Common, arguments: &RunArguments) -> Result<(), Failed> {
+    core_dumps::turn_off();
     let config = common.load(&[
         ("runtime.workers", arguments.workers.map(|workers| workers.to_string())),
         ("runtime.state_dir", arguments.state_dir.as_ref().map(|dir| dir.display().to_string())),

@@ -249,7 +249,7 @@ mod tests {
             assert!(error.contains("`no_such_key`") && !error.contains("per_hour"), "{error}");
         }
         let config = load_text("", &[("FROSTLINE_NOTIFY_NTFY_TOKEN", "123")], &[]).unwrap();
-        assert_eq!(config.notify.ntfy.unwrap().token.resolve().unwrap(), "123");
+        assert_eq!(*config.notify.ntfy.unwrap().token.resolve().unwrap(), "123");
     }
 
     #[test]

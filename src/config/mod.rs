@@ -4,6 +4,7 @@
 //! in the file and in `--set` are errors. Nothing here connects to Kafka. The only files read are the configuration
 //! file and files that secrets refer to.
 
+mod admin;
 mod body;
 mod client_keys;
 mod email;
@@ -16,16 +17,18 @@ mod secret;
 mod topics;
 
 use std::collections::BTreeMap;
-use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use frostline_engine::EngineSettings;
 
-pub use frostline_engine::kafka::{OWNED_CLIENT_KEYS, is_reference, is_sensitive, resolve_secret};
+pub use frostline_engine::kafka::{
+    OWNED_CLIENT_KEYS, SecretText, is_reference, is_sensitive, resolve_secret,
+};
 pub use frostline_engine::{Guarantee, KafkaSettings, OffsetReset};
 use serde::{Deserialize, Serialize};
 
+pub use admin::AdminConfig;
 pub use body::{BODY_FIELDS, BodyField, BodyTemplate};
 pub use email::{EmailConfig, MailTls, SUBJECT_FIELDS};
 pub use follow::{FollowConfig, ForecastFollow, GhcnFollow, MetarFollow, StationFiles};
@@ -189,41 +192,6 @@ impl Default for AlertConfig {
     }
 }
 
-/// HTTP for operators: the page, its API, health and metrics.
-#[derive(Clone, Debug, Serialize, Deserialize)]
-#[serde(default, deny_unknown_fields)]
-pub struct AdminConfig {
-    /// The address and port to listen on; empty to not listen.
-    pub listen: String,
-    /// The address of this process for other processes of the installation, as `HOST:PORT`; empty for the listening
-    /// address.
-    pub advertise: String,
-    /// The token that requests must carry, at least 32 bytes. Required on any address except loopback.
-    pub token: Secret,
-}
-
-impl Default for AdminConfig {
-    fn default() -> Self {
-        Self { listen: "127.0.0.1:8080".into(), advertise: String::new(), token: Secret::default() }
-    }
-}
-
-impl AdminConfig {
-    /// The address, if there is one.
-    pub fn address(&self) -> Option<SocketAddr> {
-        self.listen.parse().ok()
-    }
-
-    /// The address announced to others if it listens on `address`; without a host if that is all addresses.
-    pub fn advertised(&self, address: SocketAddr) -> String {
-        match self.advertise.as_str() {
-            "" if address.ip().is_unspecified() => format!(":{}", address.port()),
-            "" => address.to_string(),
-            advertise => advertise.to_owned(),
-        }
-    }
-}
-
 impl Config {
     /// The engine's settings.
     pub fn engine_settings(&self) -> EngineSettings {
@@ -243,6 +211,11 @@ impl Config {
             stall_timeout: Duration::from_millis(runtime.stall_timeout_ms),
             remember_days: runtime.remember_days,
         }
+    }
+
+    /// The sender of CAP messages; empty: nobody answers for them.
+    pub fn cap_sender(&self) -> &str {
+        if self.admin.cap_sender.is_empty() { &self.follow.contact } else { &self.admin.cap_sender }
     }
 
     /// Workers of each stage.
@@ -305,20 +278,7 @@ impl Config {
         if self.filter.source == topic::JSON_US_AZ {
             return wrong("filter.source", format!("the filter writes to `{}`", topic::JSON_US_AZ));
         }
-        if !self.admin.listen.is_empty() && self.admin.address().is_none() {
-            let expected = "expected an address and a port, such as 127.0.0.1:8080, or an empty text";
-            return wrong("admin.listen", format!("{:?}: {expected}", self.admin.listen));
-        }
-        if !self.admin.advertise.is_empty() && !is_host_and_port(&self.admin.advertise) {
-            let expected = "expected a host and a port, such as frostline-0.example:8080, or an empty text";
-            return wrong("admin.advertise", format!("{:?}: {expected}", self.admin.advertise));
-        }
-        if self.admin.token.is_empty()
-            && self.admin.address().is_some_and(|address| !address.ip().is_loopback())
-        {
-            let reason = "is reachable by others: set admin.token, for example \"${file:/run/secrets/frostline-token}\"";
-            return wrong("admin.listen", format!("{} {reason}", self.admin.listen));
-        }
+        self.admin.validate()?;
         self.follow.validate()?;
         self.notify.validate()?;
         within("kafka.connect_timeout_ms", self.kafka.connect_timeout_ms, 100, 600_000)?;

@@ -2,7 +2,8 @@
 //!
 //! They have their own types. `config show` and `{:?}` print everything in a configuration, so a section cannot
 //! forget to mask them. Only these types resolve a reference such as `${env:NAME}`, so a secret declared as plain
-//! text does not work in the first place.
+//! text does not work in the first place. The text in the configuration and the secret that a reference names are
+//! overwritten in memory when they are dropped.
 
 use std::borrow::Cow;
 use std::fmt;
@@ -10,14 +11,14 @@ use std::fmt;
 use serde::de::{Error, Unexpected, Visitor};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
-use super::{ConfigError, check_url, is_reference, resolve_secret};
+use super::{ConfigError, SecretText, check_url, is_reference, resolve_secret};
 
 /// Shown instead of a secret.
 const MASK: &str = "***";
 
 /// A password, key or token, or a reference to one: `${env:NAME}` or `${file:PATH}`.
 #[derive(Clone, Default, PartialEq, Eq)]
-pub struct Secret(String);
+pub struct Secret(SecretText);
 
 impl Secret {
     /// Whether it is empty.
@@ -29,7 +30,7 @@ impl Secret {
     ///
     /// # Errors
     /// Why it cannot be read, without the secret.
-    pub fn resolve(&self) -> Result<String, String> {
+    pub fn resolve(&self) -> Result<SecretText, String> {
         resolve_secret(&self.0)
     }
 
@@ -41,7 +42,7 @@ impl Secret {
 
 impl From<&str> for Secret {
     fn from(text: &str) -> Self {
-        Self(text.to_owned())
+        Self(text.to_owned().into())
     }
 }
 
@@ -59,13 +60,13 @@ impl Serialize for Secret {
 
 impl<'de> Deserialize<'de> for Secret {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        deserializer.deserialize_any(Text).map(Self)
+        deserializer.deserialize_any(Text).map(|text| Self(text.into()))
     }
 }
 
 /// The address of a server. Often anyone who knows the whole address can post there, so only the host is shown.
 #[derive(Clone, Default, PartialEq, Eq)]
-pub struct ServerUrl(String);
+pub struct ServerUrl(SecretText);
 
 impl ServerUrl {
     /// Checks the address; a reference is checked when it is resolved.
@@ -81,7 +82,7 @@ impl ServerUrl {
     ///
     /// # Errors
     /// Why it cannot be read.
-    pub fn resolve(&self) -> Result<String, String> {
+    pub fn resolve(&self) -> Result<SecretText, String> {
         resolve_secret(&self.0)
     }
 
@@ -103,7 +104,7 @@ impl ServerUrl {
 
 impl From<&str> for ServerUrl {
     fn from(text: &str) -> Self {
-        Self(text.to_owned())
+        Self(text.to_owned().into())
     }
 }
 
@@ -121,7 +122,7 @@ impl Serialize for ServerUrl {
 
 impl<'de> Deserialize<'de> for ServerUrl {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        deserializer.deserialize_any(Text).map(Self)
+        deserializer.deserialize_any(Text).map(|text| Self(text.into()))
     }
 }
 
@@ -170,7 +171,7 @@ mod tests {
             assert_eq!(format!("{secret:?}"), format!("{shown:?}"));
             assert_eq!(serde_json::from_value::<Secret>(written.into()).unwrap(), secret);
         }
-        assert_eq!(Secret::from("dew").resolve().unwrap(), "dew");
+        assert_eq!(*Secret::from("dew").resolve().unwrap(), "dew");
         assert!(Secret::from("${env:FROSTLINE_NO_SUCH_VARIABLE}").resolve().is_err());
     }
 

@@ -1,10 +1,11 @@
 //! A forecast of a station's coming night, and its document in `noaa-forecasts`.
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::HourError;
 use super::night::{iso_time, parse_time};
-use crate::noaa::{Date, StationId};
+use crate::noaa::{Date, IsoDate, IsoTime, StationId};
 
 /// The range of plausible lowest temperatures, in °C.
 const LOWEST_C: std::ops::RangeInclusive<f64> = -95.0..=60.0;
@@ -29,17 +30,31 @@ pub struct Forecast {
     pub lowest_c: f64,
 }
 
-#[derive(Serialize, Deserialize)]
-struct Document {
+/// A forecast of the coming night at a station.
+#[derive(Serialize, Deserialize, JsonSchema)]
+#[schemars(rename = "Forecast")]
+pub(crate) struct ForecastDocument {
+    /// The station.
+    #[schemars(with = "StationId")]
     station_id: String,
-    forecast: Body,
+    /// The forecast.
+    forecast: ForecastBody,
 }
 
-#[derive(Serialize, Deserialize)]
-struct Body {
+/// What a weather service forecasts for one night.
+#[derive(Serialize, Deserialize, JsonSchema)]
+pub(crate) struct ForecastBody {
+    /// The service: `nws`, `met-norway`.
+    #[schemars(regex(pattern = "^[a-z0-9-]{1,30}$"))]
     source: String,
+    /// The time at which the service made the forecast.
+    #[schemars(with = "IsoTime")]
     issued: String,
+    /// The night, named by the date of its evening in local standard time.
+    #[schemars(with = "IsoDate")]
     night: String,
+    /// The lowest air temperature of the night in °C.
+    #[schemars(range(min = -95, max = 60))]
     lowest_c: f64,
 }
 
@@ -55,8 +70,10 @@ impl Forecast {
     /// Invalid JSON, an invalid station, time, date or source, or a temperature out of bounds.
     pub fn parse(value: &[u8]) -> Result<Self, HourError> {
         let wrong = |what: String| HourError(format!("not a forecast: {what}"));
-        let document: Document = serde_json::from_slice(value).map_err(|error| wrong(error.to_string()))?;
-        let Document { station_id, forecast: Body { source, issued, night, lowest_c } } = document;
+        let document: ForecastDocument =
+            serde_json::from_slice(value).map_err(|error| wrong(error.to_string()))?;
+        let ForecastDocument { station_id, forecast: ForecastBody { source, issued, night, lowest_c } } =
+            document;
         let station = StationId::parse(station_id.as_bytes());
         let station = station.ok_or_else(|| wrong("station_id: expected a GHCN-Daily id".into()))?;
         let issued = parse_time(&issued);
@@ -80,9 +97,9 @@ impl Forecast {
 
     /// The document.
     pub fn to_json(&self) -> String {
-        let document = Document {
+        let document = ForecastDocument {
             station_id: self.station.to_string(),
-            forecast: Body {
+            forecast: ForecastBody {
                 source: self.source.clone(),
                 issued: iso_time(self.issued),
                 night: self.night.to_string(),

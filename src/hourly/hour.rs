@@ -1,9 +1,10 @@
 //! One observation, and its document in `noaa-hourly`.
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::night::{iso_time, parse_time};
-use crate::noaa::StationId;
+use crate::noaa::{IsoTime, StationId};
 
 /// The range of plausible air temperatures, in °C: slightly beyond the world's records.
 const TEMPERATURE_C: (f64, f64) = (-95.0, 60.0);
@@ -52,23 +53,38 @@ pub struct Hour {
 #[error("{0}")]
 pub struct HourError(pub String);
 
-#[derive(Serialize, Deserialize)]
-struct Document {
+/// An hourly observation: what the instruments of a station showed at one time.
+#[derive(Serialize, Deserialize, JsonSchema)]
+#[schemars(rename = "HourlyObservation")]
+pub(crate) struct HourDocument {
+    /// The station.
+    #[schemars(with = "StationId")]
     station_id: String,
+    /// The time of the observation.
+    #[schemars(with = "IsoTime")]
     time: String,
+    /// Air temperature in °C.
+    #[schemars(range(min = -95, max = 60))]
     temperature_c: f64,
+    /// Dew point in °C.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     dew_point_c: Option<f64>,
+    /// Mean wind in m/s.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     wind_m_s: Option<f64>,
+    /// Pressure in hPa, at the station or at sea level.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pressure_hpa: Option<f64>,
+    /// Eighths of the sky that are covered, 0 to 8.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     cloud_oktas: Option<u8>,
+    /// Present weather as the source writes it: `-RA`, `FG`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     weather: Option<String>,
+    /// The source of the observation: `hourly-csv`, `ghcnh`, `metar`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     source: Option<String>,
+    /// The text that the observation was read from, if it has more than the fields.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     raw: Option<String>,
 }
@@ -95,7 +111,7 @@ impl Hour {
     /// # Errors
     /// Invalid JSON, an invalid time or station, or a temperature out of bounds.
     pub fn parse(value: &[u8]) -> Result<Self, HourError> {
-        let document: Document = serde_json::from_slice(value)
+        let document: HourDocument = serde_json::from_slice(value)
             .map_err(|error| HourError(format!("not an hourly observation: {error}")))?;
         let station = StationId::parse(document.station_id.as_bytes()).ok_or_else(|| {
             HourError(format!("station_id {:?}: expected a GHCN-Daily id", short(&document.station_id)))
@@ -145,7 +161,7 @@ impl Hour {
 
     /// The document.
     pub fn to_json(&self) -> String {
-        let document = Document {
+        let document = HourDocument {
             station_id: self.station.to_string(),
             time: iso_time(self.time),
             temperature_c: self.temperature_c,

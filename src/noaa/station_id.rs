@@ -1,8 +1,9 @@
 //! A station's identification code.
 
+use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::de::{Deserialize, Deserializer, Error, Unexpected, Visitor};
 use serde::{Serialize, Serializer};
-use std::borrow::Borrow;
+use std::borrow::{Borrow, Cow};
 use std::fmt;
 
 /// A station's identification code: 11 bytes such as `USW00003192`.
@@ -68,6 +69,25 @@ impl Serialize for StationId {
 impl<'de> Deserialize<'de> for StationId {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<StationId, D::Error> {
         deserializer.deserialize_str(IdVisitor)
+    }
+}
+
+impl JsonSchema for StationId {
+    fn schema_name() -> Cow<'static, str> {
+        "StationId".into()
+    }
+
+    fn inline_schema() -> bool {
+        true
+    }
+
+    fn json_schema(_: &mut SchemaGenerator) -> Schema {
+        json_schema!({
+            "description": "The GHCN-Daily id of a station: 11 characters, of which the first two are the FIPS code of its country.",
+            "type": "string",
+            "pattern": "^[A-Za-z0-9_-]{11}$",
+            "examples": ["USW00003192"],
+        })
     }
 }
 

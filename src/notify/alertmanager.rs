@@ -11,7 +11,7 @@ use serde_json::{Value, json};
 
 use super::http::Target;
 use super::{Attempt, TEST_RULE};
-use crate::config::AlertmanagerConfig;
+use crate::config::{AlertmanagerConfig, SecretText};
 use crate::stages::{Message, Notice};
 
 /// An alert of a rule without episodes is about one day: it stands for this long after it was sent.
@@ -24,7 +24,7 @@ const EPISODE_MS: i64 = 30 * DAY_MS;
 pub(super) struct Alertmanager {
     target: Target,
     user: String,
-    password: String,
+    password: SecretText,
 }
 
 impl Alertmanager {
@@ -45,7 +45,7 @@ impl Alertmanager {
         let alerts: Vec<Value> = message.notices.iter().map(|told| alert(&told.notice, now_ms)).collect();
         let mut request = self.target.post();
         if !self.user.is_empty() {
-            request = request.basic_auth(&self.user, Some(&self.password));
+            request = request.basic_auth(&self.user, Some(self.password.as_str()));
         }
         let request = request.header("Content-Type", "application/json");
         self.target.send(request.body(Value::from(alerts).to_string())).await

@@ -12,7 +12,7 @@ use serde_json::{Value, json};
 use super::Attempt;
 use super::http::{self, Target};
 use super::newest::newest_first;
-use crate::config::NtfyConfig;
+use crate::config::{NtfyConfig, SecretText};
 use crate::rules::{Address, Severity};
 use crate::stages::{Message, Reply, Told};
 
@@ -25,7 +25,7 @@ const TAGGED_RULES_MAX: usize = 5;
 
 pub(super) struct Ntfy {
     target: Target,
-    token: String,
+    token: SecretText,
 }
 
 impl Ntfy {
@@ -42,7 +42,7 @@ impl Ntfy {
     pub(super) async fn send(&self, message: &Message, topic: &Address) -> Attempt {
         let mut request = self.target.post().header("Content-Type", "application/json");
         if !self.token.is_empty() {
-            request = request.bearer_auth(&self.token);
+            request = request.bearer_auth(self.token.as_str());
         }
         self.target.send(request.body(body(message, topic).to_string())).await
     }

@@ -6,14 +6,14 @@ use super::Attempt;
 use super::http::Target;
 use super::newest::newest_of_each;
 use super::page::with_unit;
-use crate::config::SmsConfig;
+use crate::config::{SecretText, SmsConfig};
 use crate::rules::Address;
 use crate::stages::{GSM_UNITS_MAX, Message, Notice, Told, fits_one_sms, plain_sms};
 
 pub(super) struct Sms {
     target: Target,
     user: String,
-    password: String,
+    password: SecretText,
     from: String,
 }
 
@@ -34,8 +34,9 @@ impl Sms {
         let form = [("To", to.0.as_str()), ("From", &self.from), ("Body", &text)];
         let request = self.target.post();
         // Twilio itself ignores the key; gateways that use it send no message twice.
-        let request =
-            request.basic_auth(&self.user, Some(&self.password)).header("Idempotency-Key", &message.id);
+        let request = request
+            .basic_auth(&self.user, Some(self.password.as_str()))
+            .header("Idempotency-Key", &message.id);
         self.target.send(request.form(&form)).await
     }
 }

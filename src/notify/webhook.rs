@@ -16,7 +16,7 @@ use sha2::Sha256;
 
 use super::Attempt;
 use super::http::Target;
-use crate::config::{BodyField, BodyTemplate, WebhookConfig};
+use crate::config::{BodyField, BodyTemplate, SecretText, WebhookConfig};
 use crate::stages::{Message, Notice};
 
 /// Most characters of a field: chats accept about 2,000 in a message.
@@ -24,7 +24,7 @@ const FIELD_CHARS_MAX: usize = 1_500;
 
 pub(super) struct Webhook {
     target: Target,
-    secret: String,
+    secret: SecretText,
     template: Option<BodyTemplate>,
     content_type: String,
 }

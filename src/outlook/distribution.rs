@@ -3,6 +3,7 @@
 //! Records of `noaa-outlooks` contain the table, so that rules, scores and the page compute the same chance from the
 //! same numbers, whatever model made them.
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 /// How many quantiles the table has.
@@ -21,9 +22,9 @@ pub(super) const SCORES: [f64; LEN] = [
 /// Quantiles in a document have this many steps per degree.
 const STEPS: f64 = 100.0;
 
-/// The whole degrees in which a station reports, if it does. A report "at or below" a limit then starts half a degree
-/// above the last whole one: a station that reports 0 °C may have measured up to 0.5.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+/// The unit of a station that reports whole degrees. Such a station reports 0 °C for anything up to 0.5 °C, so a limit
+/// counts as reached half a degree above it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub enum Degrees {
     /// Whole degrees Celsius.
     C,
@@ -32,15 +33,17 @@ pub enum Degrees {
 }
 
 /// The distribution of the lowest temperature that a station will report for a night.
-#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Distribution {
-    /// At [`PROBABILITIES`], in °C, without regard to `lowest_so_far_c`; they never decrease.
+    /// The quantiles of the lowest temperature in °C, ascending, as if nothing had been reported of the night yet. Their
+    /// probabilities are 0.005, 0.01, 0.025, 0.05, 0.1, 0.15, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.85, 0.9, 0.95, 0.975,
+    /// 0.99 and 0.995.
     #[serde(deserialize_with = "ascending")]
     quantiles_c: [f64; LEN],
-    /// The lowest of the night so far, in °C: the night's lowest cannot be higher.
+    /// The lowest temperature reported so far in this night, in °C: the final one is not higher.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     lowest_so_far_c: Option<f64>,
-    /// The station's whole degrees, if it reports in them.
+    /// The unit, if the station reports whole degrees.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     reported_in: Option<Degrees>,
 }

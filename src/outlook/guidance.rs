@@ -8,6 +8,7 @@
 //! correlation of one half, because both miss the same clouds. During a night the model's error decreases, and with
 //! it the weight of the forecast.
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::record::{Expected, Outcome};
@@ -55,20 +56,22 @@ struct Held {
 }
 
 /// The contribution of a forecast to an outlook.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Guide {
-    /// The service.
+    /// The service that made it.
     pub source: String,
-    /// The time at which it was made.
+    /// The time at which the service made it.
     #[serde(with = "super::record::iso")]
+    #[schemars(with = "crate::noaa::IsoTime")]
     pub issued: i64,
-    /// Its lowest temperature for the night, in °C.
+    /// The forecast lowest temperature of the night in °C.
     pub lowest_c: f64,
-    /// How much warmer the station was than its forecasts, in K.
+    /// How much warmer the station was than its forecasts on average, in K.
     pub bias_k: f64,
-    /// The number of nights from which that is known.
+    /// The number of nights behind `bias_k`.
     pub nights: u32,
-    /// Its weight relative to the model, 0 to 1.
+    /// The weight of the forecast; the model has the rest.
+    #[schemars(range(min = 0, max = 1))]
     pub weight: f64,
 }
 

@@ -1,12 +1,13 @@
 //! The value of a record in `noaa-outlooks`: a station's present values, the outlook on its night, the outcome of a
 //! night.
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::distribution::Distribution;
 use super::guidance::Guide;
 use crate::hourly::{Hour, Night};
-use crate::noaa::Date;
+use crate::noaa::{Date, IsoDate, IsoTime};
 
 /// Seconds since 1970 as `2026-11-28T17:53:00Z`.
 pub(super) mod iso {
@@ -27,19 +28,23 @@ pub(super) mod iso {
     }
 }
 
-/// A night's bounds.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+/// The bounds of a night.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct NightBounds {
-    /// The date of its evening, local standard time.
+    /// The date of its evening in local standard time.
+    #[schemars(with = "IsoDate")]
     pub date: String,
     /// Sunset.
     #[serde(with = "iso")]
+    #[schemars(with = "IsoTime")]
     pub begins: i64,
     /// Sunrise.
     #[serde(with = "iso")]
+    #[schemars(with = "IsoTime")]
     pub sunrise: i64,
-    /// 09:00 local standard time.
+    /// The end of the night: 09:00 local standard time.
     #[serde(with = "iso")]
+    #[schemars(with = "IsoTime")]
     pub ends: i64,
 }
 
@@ -59,57 +64,61 @@ impl NightBounds {
     }
 }
 
-/// The outlook on a night.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+/// The outlook for a night.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Expected {
     /// The night.
     pub night: NightBounds,
-    /// The distribution of its lowest temperature.
+    /// The distribution of the night's lowest temperature.
     #[serde(flatten)]
     pub distribution: Distribution,
-    /// When its lowest temperature is expected, or was.
+    /// The time at which the lowest temperature is expected, or was observed if it is over.
     #[serde(with = "iso")]
+    #[schemars(with = "IsoTime")]
     pub lowest_at: i64,
-    /// The observed temperature, in °C: the start of the curve.
+    /// The observed air temperature in °C, at which the curve begins.
     pub temperature_c: f64,
-    /// The expected temperature hour by hour, for quantiles of the night's lowest.
+    /// The expected temperature, hour by hour.
     pub curve: Vec<CurvePoint>,
-    /// How many nights of this station the model has learned from.
+    /// The number of nights of this station that the model has learnt from.
     pub nights: u32,
-    /// Its inputs, besides the season and the previous day.
+    /// The inputs of the outlook, besides the season and the day before.
     pub inputs: Vec<String>,
-    /// The forecast that it uses, if there is one.
+    /// The forecast that the outlook includes, if there is one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub forecast: Option<Guide>,
 }
 
 /// A point of the expected curve.
-#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct CurvePoint {
     /// The time.
     #[serde(with = "iso")]
+    #[schemars(with = "IsoTime")]
     pub time: i64,
-    /// Cold side of the band, in °C.
+    /// The temperature in °C that is undercut with a chance of 10 %.
     pub p10_c: f64,
-    /// Middle, in °C.
+    /// The same for 50 %.
     pub p50_c: f64,
-    /// Warm side of the band, in °C.
+    /// The same for 90 %.
     pub p90_c: f64,
 }
 
-/// The outcome of a night.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+/// How a night went.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Outcome {
     /// The night.
     pub night: NightBounds,
-    /// Its lowest reported temperature, in °C.
+    /// The lowest reported temperature in °C.
     pub lowest_c: f64,
-    /// When that was observed.
+    /// The time of that report.
     #[serde(with = "iso")]
+    #[schemars(with = "IsoTime")]
     pub lowest_at: i64,
     /// The longest time without an observation, in minutes.
+    #[schemars(range(min = 0))]
     pub longest_gap_minutes: i64,
-    /// Whether that is short enough to be sure that it was not colder.
+    /// Whether that gap is so short that the night cannot have been colder than reported.
     pub is_complete: bool,
 }
 
@@ -125,21 +134,21 @@ impl Outcome {
     }
 }
 
-/// The measured values.
-#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+/// The values that a station's instruments show.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Observed {
-    /// Air temperature, in °C.
+    /// Air temperature in °C.
     pub temperature_c: f64,
-    /// Dew point, in °C.
+    /// Dew point in °C.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub dew_point_c: Option<f64>,
-    /// Wet bulb, in °C.
+    /// Wet-bulb temperature in °C, calculated.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub wet_bulb_c: Option<f64>,
-    /// Relative humidity, in percent.
+    /// Relative humidity in percent, calculated.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub humidity_percent: Option<f64>,
-    /// Mean wind, in m/s.
+    /// Mean wind in m/s.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub wind_m_s: Option<f64>,
 }
@@ -158,31 +167,36 @@ impl Observed {
     }
 }
 
-/// A record of `noaa-outlooks`, keyed by station id. `station` is the station as in observations.
+/// What a station shows, what is expected of its night, and how a night went.
 ///
-/// A record with `observed` comes with each observation; it has `expected` from the afternoon to the end of the
-/// night. A record with `outcome` comes with the first observation after a night.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+/// A record with `observed` follows each hourly observation; it has `expected` from the afternoon to the end of the night. A
+/// record with `outcome` follows the first observation after a night.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[schemars(rename = "Outlook")]
 pub struct OutlookRecord<S> {
     /// The station.
     pub station: S,
-    /// The time of observation: an outlook uses no later data.
+    /// The time of the observation. The outlook uses nothing that came later.
     #[serde(with = "iso")]
+    #[schemars(with = "IsoTime")]
     pub time: i64,
-    /// The present or coming night: the date of its evening.
+    /// The current or coming night, named by the date of its evening.
+    #[schemars(with = "IsoDate")]
     pub date: String,
-    /// 1, or more if an observation was corrected, or a late one changed something.
+    /// 1; more after an observation was corrected, or a late one changed something.
+    #[schemars(range(min = 1))]
     pub revision: u32,
-    /// The measured values.
+    /// The observation.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub observed: Option<Observed>,
-    /// The outlook on the night.
+    /// The outlook for the night.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub expected: Option<Expected>,
     /// The outcome of a night.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub outcome: Option<Outcome>,
-    /// The place of the observation: topic, partition and offset.
+    /// Where the observation was read.
     #[serde(rename = "_meta", default, skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "Option<crate::noaa::Meta>")]
     pub meta: Option<serde_json::Value>,
 }

@@ -1,5 +1,6 @@
 //! The days of the year on which a rule may fire.
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::noaa::Date;
@@ -7,14 +8,15 @@ use crate::noaa::Date;
 /// Most months that a rule may name.
 const MONTHS_MAX: usize = 12;
 
-/// The written form: `{ months = [4, 5] }`, `{ from = "04-15", to = "09-30" }` or with years.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+/// The part of the year in which a rule may fire: months, or a first and last day.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct ActiveDefinition {
     /// Months of each year, 1 to 12.
+    #[schemars(inner(range(min = 1, max = 12)))]
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub months: Vec<u8>,
-    /// The first day: `04-15` each year, or `2024-04-15` once.
+    /// The first day: `04-15` for each year, or `2024-04-15` for once.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub from: Option<String>,
     /// The last day, in the same form.

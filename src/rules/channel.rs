@@ -4,24 +4,26 @@
 
 use std::fmt;
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::definition::{Problems, check_email, check_id};
 use super::subscriber::Subscriber;
 
-/// A channel for messages. Stored messages contain the position, so add a new one at the end.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+/// A way to reach somebody.
+// Stored messages have the position of a variant: a new one goes to the end.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum Channel {
-    /// SMTP.
+    /// E-mail.
     Email,
-    /// An HTTP gateway.
+    /// SMS through an HTTP gateway.
     Sms,
-    /// HTTP to an address of the operator's configuration.
+    /// HTTP, to an address in the operator's configuration.
     Webhook,
-    /// The Alertmanager of the operator's configuration.
+    /// The Alertmanager in the operator's configuration.
     Alertmanager,
-    /// Push to phones.
+    /// A push message to phones.
     Ntfy,
 }
 

@@ -3,6 +3,7 @@
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::feed;
@@ -24,68 +25,70 @@ const MAX_KM: f64 = 100.0;
 /// Longest `for_days` and `repeat_days`.
 const DAYS_MAX: u16 = 366;
 
-/// A rule in its written form.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+/// A rule, as in a rule file.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
+#[schemars(rename = "Rule")]
 pub struct Definition {
-    /// Unique among the rules.
+    /// The id, unique among the rules.
     pub id: String,
-    /// The subscribers to notify, by id.
+    /// The ids of the subscribers that get its alerts.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub subscribers: Vec<String>,
-    /// An address to notify, instead of a subscriber.
+    /// An e-mail address, instead of a subscriber.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub email: Option<Address>,
-    /// The station that it watches.
+    /// The station that the rule watches.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub station: Option<String>,
-    /// A point: the rule watches the nearest station that reports what it needs.
+    /// A point. The rule watches the nearest station that reports the elements of its condition.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub near: Option<Near>,
-    /// A condition over `station`.
+    /// A condition over `station`. The rule watches all stations that meet it.
     #[serde(rename = "where", skip_serializing_if = "Option::is_none")]
     pub stations: Option<String>,
-    /// The condition under which it fires; empty if `crop` is set.
+    /// The condition on which the rule fires. Absent if `crop` stands for it.
     #[serde(skip_serializing_if = "String::is_empty")]
     pub when: String,
     /// A crop that stands for a condition over the coming night, such as `peach`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub crop: Option<String>,
-    /// The stage of the crop, such as `full bloom`.
+    /// The growth stage of the crop, as in `full bloom`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub stage: Option<String>,
-    /// With `crop`: the rule fires from this chance on, 0 to 1.
+    /// With `crop`: the chance, 0 to 1, from which on the rule fires.
+    #[schemars(range(min = 0, max = 1))]
     #[serde(skip_serializing_if = "Option::is_none")]
     pub chance: Option<f64>,
-    /// The condition that ends an episode.
+    /// The condition that ends an episode. A rule without it judges each day alone.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub clear: Option<String>,
-    /// How many days in a row must match.
+    /// How many reported days in a row must match before the rule fires.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub for_days: Option<u16>,
-    /// An episode alerts again after this many days.
+    /// After how many days an episode that lasts fires again.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub repeat_days: Option<u16>,
-    /// The severity of its alerts.
+    /// How urgent its alerts are.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub severity: Option<Severity>,
     /// The text of its alerts.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub message: Option<String>,
-    /// When in the year it may fire.
+    /// The part of the year in which the rule may fire.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub active: Option<ActiveDefinition>,
 }
 
-/// A point on the earth, and how far from it a station may be.
-#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+/// A point on the earth, and how far away a station may be.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Near {
-    /// Degrees, north positive.
+    /// Latitude in degrees, north positive.
     pub lat: f64,
-    /// Degrees, east positive.
+    /// Longitude in degrees, east positive.
     pub lon: f64,
-    /// Metres above sea level, to show the difference in elevation to the station.
+    /// Metres above sea level, to show how much higher or lower the station is.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub elevation: Option<f64>,
     /// How far away the station may be, in kilometres.

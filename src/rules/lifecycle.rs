@@ -24,6 +24,7 @@
 
 use std::cmp::Ordering;
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::DayVerdict;
@@ -45,23 +46,23 @@ pub struct Terms {
     pub repeat_days: Option<u16>,
 }
 
-/// The event that an alert reports.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+/// What has happened.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum Transition {
-    /// The condition holds, or still holds.
+    /// The condition is met, or still met.
     Fired,
     /// The episode is over.
     Resolved,
-    /// Unknown: the station is silent.
+    /// The station is silent, so the state is unknown.
     Stale,
-    /// An earlier alert is withdrawn.
+    /// Newer data no longer supports an earlier alert.
     Retracted,
-    /// The coming night may reach a limit.
+    /// The coming night may reach the limit.
     Expected,
-    /// The limit is reached.
+    /// The limit was reached.
     Confirmed,
-    /// The night is over, and the limit was not reached.
+    /// The night is over and the limit was not reached.
     Averted,
     /// A warning about the coming night no longer holds.
     Withdrawn,

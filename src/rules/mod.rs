@@ -62,6 +62,7 @@ pub use moment::{HourValues, MomentView};
 pub use nearest::{Needs, REPORTING_RECORDS, Reporting, far, km_between};
 pub use night_watch::{NightEvent, NightWatch, Settled, Sight, TrackRecord};
 pub use position::{Mistake, Position};
+pub(crate) use published::RuleDocument;
 pub use published::{Item, Key, Nearest, Published, PublishedRule, Quarantine};
 pub use rule::{DayVerdict, Judgement, Place, Rule, Severity};
 pub use rule_log::RuleLog;

@@ -6,6 +6,7 @@
 
 use std::collections::BTreeMap;
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::plain_words::{shown, unquoted, without_values};
@@ -60,17 +61,18 @@ impl std::fmt::Display for Key {
     }
 }
 
-/// The station found for a rule's `near`.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+/// The station that was found for the point of a rule.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[schemars(rename = "NearestStation")]
 pub struct Nearest {
-    /// Its id.
+    /// The id of the station.
     pub station: StationId,
-    /// Its name.
+    /// The name of the station.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub name: Option<String>,
-    /// How far away it is, in kilometres.
+    /// The distance in kilometres.
     pub km: f64,
-    /// How much higher it is than the point, in metres, if both elevations are known.
+    /// How many metres the station is higher than the point; absent if an elevation is unknown.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub higher_by_m: Option<f64>,
 }
@@ -135,17 +137,26 @@ impl Quarantine {
     }
 }
 
-#[derive(Serialize, Deserialize)]
+/// A rule or a subscriber.
+#[derive(Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
-struct Value {
+#[schemars(rename = "RuleOrSubscriber")]
+pub(crate) struct RuleDocument {
+    /// The form of this document. A newer form is left alone by versions that do not know it.
     format: u32,
+    /// Counts the changes of the rule, from 1.
     version: u32,
+    /// The time at which the rule was first published, in milliseconds since 1970. A rule that was removed and comes again
+    /// is another rule.
     #[serde(default)]
     created_ms: i64,
+    /// The rule. A document has either this or `subscriber`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     rule: Option<Definition>,
+    /// The station that was found for the point of the rule.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     nearest: Option<Nearest>,
+    /// The subscriber.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     subscriber: Option<Subscriber>,
 }
@@ -161,17 +172,23 @@ impl Item {
 
     /// The value of its record.
     pub fn encode(&self) -> Vec<u8> {
-        let bare =
-            Value { format: FORMAT, version: 1, created_ms: 0, rule: None, nearest: None, subscriber: None };
+        let bare = RuleDocument {
+            format: FORMAT,
+            version: 1,
+            created_ms: 0,
+            rule: None,
+            nearest: None,
+            subscriber: None,
+        };
         let value = match self {
-            Self::Rule(rule) => Value {
+            Self::Rule(rule) => RuleDocument {
                 version: rule.version,
                 created_ms: rule.created_ms,
                 rule: Some(rule.definition.clone()),
                 nearest: rule.nearest.clone(),
                 ..bare
             },
-            Self::Subscriber(subscriber) => Value { subscriber: Some((**subscriber).clone()), ..bare },
+            Self::Subscriber(subscriber) => RuleDocument { subscriber: Some((**subscriber).clone()), ..bare },
         };
         // Strings and numbers into a vector: this cannot fail.
         serde_json::to_vec(&value).unwrap_or_default()
@@ -200,7 +217,7 @@ impl Item {
             let found = form.format.map_or_else(|| "no format".into(), |format| format!("format {format}"));
             return Err(Quarantine::NotUnderstood(format!("it has {found}, this version reads {FORMAT}")));
         }
-        let mut value: Value = match serde_json::from_slice(value) {
+        let mut value: RuleDocument = match serde_json::from_slice(value) {
             Ok(value) => value,
             Err(error) if error.to_string().contains("unknown field") => {
                 return Err(Quarantine::NotUnderstood(format!(
@@ -216,7 +233,7 @@ impl Item {
         let value_rest = value;
         let item = match (rule, subscriber) {
             (Some(definition), None) => {
-                let Value { version, created_ms, nearest, .. } = value_rest;
+                let RuleDocument { version, created_ms, nearest, .. } = value_rest;
                 Self::Rule(Box::new(PublishedRule { version, created_ms, definition, nearest }))
             }
             (None, Some(subscriber)) => match subscriber.check() {

@@ -3,6 +3,7 @@
 use std::fmt;
 
 use jiff::tz::TimeZone;
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::channel::{address_fields, one_of};
@@ -15,53 +16,53 @@ const PER_HOUR_MAX: u16 = 1_000;
 /// Most characters of a name.
 const NAME_CHARS_MAX: usize = 100;
 
-/// A subscriber, who is notified of alerts. Rules name the id, so that an address can change without them.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+/// A person or service that alerts go to. Rules name its id, so that an address can change without them.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct Subscriber {
     /// Unique among the subscribers.
     pub id: String,
-    /// The name used in mails.
+    /// The name to use in e-mails.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub name: Option<String>,
-    /// The address for mails. Never logged.
+    /// The e-mail address. Never logged.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub email: Option<Address>,
     /// The number for SMS, such as `+15551234567`. Never logged.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub phone: Option<Address>,
-    /// The name of a webhook of the operator's configuration.
+    /// The name of a webhook in the operator's configuration.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub webhook: Option<String>,
-    /// The topic for pushes. Anyone who knows it can read it, so it is never logged.
+    /// The ntfy topic. Anybody who knows it can read its messages, so it is never logged.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub ntfy: Option<Address>,
-    /// The units of the messages. By default those of the rule: °F if its condition is in °F.
+    /// The units of messages. If absent, °F for rules whose condition is in °F, and metric units for others.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub units: Option<Units>,
     /// Whether to send a message in the morning if a warning did not come true.
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     pub all_clear: bool,
-    /// The time zone, such as `America/Phoenix`; for quiet hours, and for times in messages.
+    /// The time zone for quiet hours and for times in messages, as in `America/Phoenix`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub timezone: Option<String>,
-    /// When mails, SMS and pushes wait.
+    /// The hours in which e-mails, SMS and push messages wait.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub quiet: Option<QuietHours>,
-    /// Most messages per hour on each channel; excess messages are held back and sent as one.
+    /// The most messages an hour on each channel. Excess messages are held back and sent as one.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub per_hour: Option<u16>,
 }
 
-/// Hours of the day in which mails, SMS and pushes wait, unless an alert is severe.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+/// The hours of the day in which e-mails, SMS and push messages wait, unless an alert is severe.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct QuietHours {
-    /// When they begin, such as `22:00`.
+    /// The beginning, as in `22:00`.
     pub from: String,
-    /// When they end, such as `06:30`; on the next day if that is earlier than `from`.
+    /// The end, as in `06:30`; on the next day if it is earlier than `from`.
     pub to: String,
-    /// Alerts of at least this severity are sent anyway.
+    /// The lowest severity that is sent in these hours.
     #[serde(default = "critical", skip_serializing_if = "is_critical")]
     pub pass: Severity,
 }
@@ -74,9 +75,10 @@ fn is_critical(severity: &Severity) -> bool {
     *severity == Severity::Critical
 }
 
-/// An address. It is shown to nobody but its owner: not in logs, and not in messages about mistakes.
-#[derive(Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+/// An address. Only its owner sees it: it is not in logs, and not in messages about mistakes.
+#[derive(Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(transparent)]
+#[schemars(inline)]
 pub struct Address(pub String);
 
 impl fmt::Debug for Address {

@@ -1,5 +1,6 @@
 //! The units that a person prefers.
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::Unit;
@@ -11,14 +12,14 @@ const HARD_FREEZE_C: f64 = -2.2;
 /// Up to this limit, in °C, a clear calm night may bring frost to the ground: 36 °F.
 const FROST_C: f64 = 2.3;
 
-/// A system of units.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+/// The units of messages.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum Units {
-    /// °C, m/s, and hours to 24.
+    /// °C, m/s, and the 24-hour clock.
     #[default]
     Metric,
-    /// °F, mph, and hours with AM and PM.
+    /// °F, mph, and the 12-hour clock.
     Us,
 }
 

@@ -48,8 +48,8 @@ pub(super) struct AlertRecord<'a> {
     pub(super) view: &'a ObservationView,
 }
 
-/// Fields of the alert itself: they replace fields of the observation with the same name.
-const OWN_FIELDS: [&str; 16] = [
+/// Fields of the alert itself: where the observation has one of that name, the alert's wins.
+pub(super) const OWN_FIELDS: [&str; 16] = [
     "_id",
     "_meta",
     "email",

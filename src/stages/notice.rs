@@ -4,11 +4,12 @@ use std::fmt;
 use std::str::FromStr;
 use std::sync::Arc;
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
 use super::Moment;
-use crate::noaa::{Date, Element, StationId};
+use crate::noaa::{Date, Element, IsoDate, StationId};
 use crate::rules::{Address, RuleSet, Severity, Subscriber, Transition};
 
 /// Longest text of an alert, in bytes: a rule's own message may have 2,000 characters.
@@ -18,9 +19,11 @@ const NAME_BYTES_MAX: usize = 400;
 /// Most values of an alert.
 const VALUES_MAX: usize = 200;
 
-/// The recipient. Its text is the key of a notice, so that all notices of a recipient go to one partition.
-#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+/// Who gets a notice: `subscriber/ID`, `address/DIGEST` or `alertmanager`. It is the key of the notice's record.
+// All notices of a recipient meet in one partition by it.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize, JsonSchema)]
 #[serde(into = "String", try_from = "String")]
+#[schemars(inline, extend("pattern" = "^(subscriber/.+|address/[0-9a-f]+|alertmanager)$"))]
 pub enum Recipient {
     /// A subscriber, by id.
     Subscriber(String),
@@ -85,49 +88,55 @@ impl TryFrom<String> for Recipient {
     }
 }
 
-/// The value of a record of `noaa-notices`.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+/// An alert with one of its recipients.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[schemars(rename = "Notice")]
 pub struct Addressed {
-    /// The recipient.
+    /// The recipient: `subscriber/ID`, `address/DIGEST` or `alertmanager`. A digest is the beginning of the SHA-256 of an
+    /// e-mail address, in hexadecimal digits.
     pub recipient: Recipient,
     /// The alert.
     pub notice: Notice,
-    /// For a rule over hours or nights: its numbers, for a text in the recipient's units.
+    /// The numbers of an alert about an hour or a night. Its message is made from them in the recipient's units and time
+    /// zone.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub moment: Option<Moment>,
 }
 
-/// The content of an alert, without the observation it came from. Waiting messages are stored with it, in a format
-/// without field names: adding a field makes them unreadable.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+/// An alert without the observation that it came from.
+// Messages that wait are stored with it, in a form that has no names: a field that is added makes them unreadable.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[schemars(rename = "AlertText")]
 pub struct Notice {
-    /// The alert's id, unique among alerts.
+    /// The id of the alert.
     pub alert_id: String,
-    /// The rule's id.
+    /// The id of the rule.
     pub rule_id: String,
     /// The transition.
     pub transition: Transition,
-    /// The severity; `warning` if the rule does not set one.
+    /// How urgent the alert is; `warning` if the rule has no severity.
     pub severity: Severity,
-    /// The station's id.
+    /// The id of the station.
+    #[schemars(with = "StationId")]
     pub station: String,
-    /// The station's name.
+    /// The name of the station; null if unknown.
     pub station_name: Option<String>,
-    /// The day, such as `2016-02-24`.
+    /// The day, or the night by the date of its evening.
+    #[schemars(with = "IsoDate")]
     pub date: String,
     /// The alert in one readable line.
     pub message: String,
-    /// The rule's condition.
+    /// The condition of the rule.
     pub when: String,
-    /// The condition that ends the rule's episodes, if it has any.
+    /// The condition that ends an episode; null if the rule has no episodes.
     pub clear: Option<String>,
-    /// The measured values of that day, in the observation's order: element and value in the element's unit.
+    /// The values of that day: pairs of an element and its value in the element's unit, in the order of the observation.
     pub values: Vec<(String, f64)>,
-    /// The episode's id, which connects its alerts.
+    /// The alerts of one episode have this in common; null if the rule has no episodes.
     pub episode: Option<String>,
-    /// The id of the alert that is withdrawn.
+    /// The id of the alert that this one withdraws; null if it withdraws none.
     pub retracts: Option<String>,
-    /// Which day of the episode this is; the one on which it fired is 1.
+    /// The day of the episode, counted from 1; null if the rule has no episodes.
     pub days: Option<i32>,
 }
 

@@ -1,6 +1,8 @@
 //! How the program begins and ends: signals, and limits of the system.
 
-use std::process::Command;
+use std::os::unix::process::ExitStatusExt;
+use std::path::Path;
+use std::process::{Command, Stdio};
 use std::time::Duration;
 
 use crate::support::{Needs, Test, Topics, test, wait_for};
@@ -8,6 +10,7 @@ use crate::support::{Needs, Test, Topics, test, wait_for};
 pub fn tests() -> Vec<Test> {
     vec![
         test("a_terminal_that_is_closed_drains_the_daemon", &[Needs::Broker], hangup),
+        test("a_daemon_that_crashes_leaves_no_core_dump", &[], core_dump),
         test("too_few_file_descriptors_are_refused_at_the_start", &[], descriptors),
     ]
 }
@@ -39,6 +42,31 @@ fn hangup() {
     std::thread::sleep(Duration::from_secs(2));
     tail.signal("HUP");
     tail.wait().expect_code(129);
+}
+
+/// Sends SIGABRT to what the shell command starts; returns whether the kernel wrote a core dump.
+fn dumps_core(dir: &Path, command: &str) -> bool {
+    let command = format!("ulimit -c unlimited && exec {command}");
+    let mut child =
+        Command::new("sh").args(["-c", &command]).current_dir(dir).stderr(Stdio::null()).spawn().unwrap();
+    std::thread::sleep(Duration::from_secs(2));
+    let sent = Command::new("kill").args(["-ABRT", &child.id().to_string()]).status();
+    assert!(sent.unwrap().success());
+    let status = child.wait().unwrap();
+    assert_eq!(status.signal(), Some(6), "it ended before: {status}");
+    status.core_dumped()
+}
+
+fn core_dump() {
+    let dir = tempfile::tempdir().unwrap();
+    if !dumps_core(dir.path(), "sleep 60") {
+        eprintln!("no core dumps on this machine (ulimit -c, kernel.core_pattern): nothing to compare with");
+    }
+    let run = format!(
+        "{} run --stages filter --brokers 127.0.0.1:1 --set kafka.connect_timeout_ms=60000 --set admin.listen=",
+        env!("CARGO_BIN_EXE_frostline")
+    );
+    assert!(!dumps_core(dir.path(), &run));
 }
 
 fn descriptors() {

@@ -43,11 +43,12 @@ fn shown(change_rules: Option<ChangeRules>) -> web::Data<Shown> {
         guarantee: "exactly_once".into(),
         cluster: "cluster".into(),
         instance: "instance".into(),
+        sender: "frost@example.org".into(),
     }))
 }
 
 fn access(is_loopback: bool, token: Option<&str>) -> web::Data<Access> {
-    web::Data::new(Access { is_loopback, token: token.map(Into::into) })
+    web::Data::new(Access { is_loopback, token: token.map(|token| token.to_owned().into()) })
 }
 
 /// The server as a function from requests to answers.

@@ -13,6 +13,7 @@ use serde_json::Value;
 use super::output::{BOLD, DIM};
 use super::signals::Signals;
 use super::{Common, Failed, output};
+use crate::config::SecretText;
 
 const EXAMPLES: &str = "\
 Examples:
@@ -60,7 +61,7 @@ struct Heard {
 struct Daemon {
     client: reqwest::Client,
     url: String,
-    token: String,
+    token: SecretText,
 }
 
 pub(super) async fn top(common: &Common, arguments: &TopArguments) -> Result<(), Failed> {
@@ -112,7 +113,7 @@ impl Daemon {
         let failed = |what: String| Failed::Working(anyhow::anyhow!("{}: {what}", self.url));
         let mut request = self.client.get(format!("{}/api/v1/{path}", self.url));
         if !self.token.is_empty() {
-            request = request.bearer_auth(&self.token);
+            request = request.bearer_auth(self.token.as_str());
         }
         let answer = request.send().await.map_err(|error| {
             let reason = if error.is_connect() { "connection refused".to_owned() } else { error.to_string() };

@@ -13,6 +13,7 @@ use fit::{Fit, Source};
 use super::output::{BOLD, DIM, GREEN, RED, YELLOW};
 use super::{Common, Failed, output};
 use crate::config::{Config, TopicPlan};
+use crate::contract;
 
 const EXAMPLES: &str = "\
 Examples:
@@ -21,6 +22,7 @@ Examples:
   frostline topics grow noaa-csv-raw --partitions 8
   frostline topics rights --daemon             the rights that the daemon needs on the brokers
   frostline topics delete --yes --set kafka.namespace=test.
+  frostline topics asyncapi >asyncapi.json     describe topics and records for programs
 
 Other commands than `grow` and `delete` never change topics that exist. How long each keeps its records is set under [topics],
 as in --set topics.noaa-json.retention_days=90";
@@ -48,6 +50,9 @@ enum TopicsCommand {
     /// Print the rights that the client needs on the brokers, as commands of kafka-acls
     #[command(after_help = rights::EXAMPLES)]
     Rights(rights::RightsArguments),
+    /// Print an AsyncAPI document of the topics, with JSON Schemas of their records; needs no broker
+    #[command(after_help = EXAMPLES)]
+    Asyncapi,
     /// Delete all topics of this installation, with everything in them
     #[command(after_help = EXAMPLES)]
     Delete {
@@ -58,18 +63,20 @@ enum TopicsCommand {
 }
 
 pub(super) async fn topics(common: &Common, arguments: &TopicsArguments) -> Result<(), Failed> {
-    if let TopicsCommand::Rights(arguments) = &arguments.command {
-        return rights::rights(common, arguments);
-    }
     let config = common.load(&[])?;
-    let admin = connect(&config).await?;
     match &arguments.command {
-        TopicsCommand::Rights(_) => Ok(()),
-        TopicsCommand::Create => create(common, &config, &admin).await,
-        TopicsCommand::Describe => describe(common, &config, &admin).await,
+        TopicsCommand::Rights(arguments) => rights::rights(common, &config, arguments),
+        TopicsCommand::Asyncapi => asyncapi(&config),
+        TopicsCommand::Create => create(common, &config, &connect(&config).await?).await,
+        TopicsCommand::Describe => describe(common, &config, &connect(&config).await?).await,
         TopicsCommand::Grow(arguments) => grow::grow(common, &config, arguments).await,
-        TopicsCommand::Delete { yes } => delete(common, &config, &admin, *yes).await,
+        TopicsCommand::Delete { yes } => delete(common, &config, &connect(&config).await?, *yes).await,
     }
+}
+
+fn asyncapi(config: &Config) -> Result<(), Failed> {
+    let document = contract::asyncapi(config).map_err(|error| Failed::Usage(error.into()))?;
+    Ok(output::line(&format!("{document:#}"))?)
 }
 
 /// Connects, after a bounded wait for the broker.

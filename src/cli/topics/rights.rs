@@ -77,12 +77,11 @@ impl Grant {
     }
 }
 
-pub(super) fn rights(common: &Common, arguments: &RightsArguments) -> Result<(), Failed> {
-    let config = common.load(&[])?;
+pub(super) fn rights(common: &Common, config: &Config, arguments: &RightsArguments) -> Result<(), Failed> {
     if arguments.principal.contains(['\'', '\n']) {
         return Err(Failed::Usage(anyhow::anyhow!("--principal: a quotation mark cannot be part of a name")));
     }
-    for grant in grants(&config, arguments.daemon)? {
+    for grant in grants(config, arguments.daemon)? {
         if common.json {
             output::json(&grant)?;
         } else {

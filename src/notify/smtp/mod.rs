@@ -34,6 +34,7 @@ use tokio_rustls::TlsConnector;
 use self::session::Session;
 pub(super) use self::wire::{Answer, Failure, Step};
 use self::wire::{Patience, Wire};
+use crate::config::SecretText;
 
 /// Limit of a whole attempt, as a multiple of one exchange, and an absolute limit.
 const EXCHANGES_MAX: u32 = 4;
@@ -54,7 +55,7 @@ pub(super) enum Secure {
 /// Credentials for the server.
 pub(super) struct Login {
     pub(super) user: String,
-    pub(super) password: String,
+    pub(super) password: SecretText,
 }
 
 /// Sender and recipient.

@@ -38,7 +38,7 @@ fn server_at(port: u16, mode: Mode, has_login: bool) -> Server {
             Mode::Starttls => Secure::Starttls(tls(), name()),
             Mode::Tls => Secure::Tls(tls(), name()),
         },
-        login: has_login.then(|| Login { user: "frost".into(), password: "dew".into() }),
+        login: has_login.then(|| Login { user: "frost".into(), password: "dew".to_owned().into() }),
         hello: "frost.example.org".into(),
         timeout: TIMEOUT,
         idle: Idle::default(),

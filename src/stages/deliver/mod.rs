@@ -51,6 +51,7 @@ use memory::{Known, Memory};
 pub(super) use memory::{owner, remembered};
 use message::MessageKey;
 pub use message::{Message, Told};
+pub(crate) use outcome::OutcomeRecord;
 use outlet::Replies;
 pub use outlet::{Outlet, Parcel, Reply};
 pub use settings::{DeliverSettings, rule_address};

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use frostline_engine::Context;
 use frostline_engine::record::{HeaderList, NO_HEADERS, Record};
+use schemars::JsonSchema;
 use serde::Serialize;
 
 use super::memory::{Known, Memory};
@@ -15,17 +16,28 @@ use super::{Channel, Deliver, Message, Told, pending, settings};
 use crate::stages::count;
 use crate::stages::notice::{Addressed, Recipient};
 
-/// The outcome of a message: the value of a record of `noaa-deliveries`.
-#[derive(Serialize)]
-struct OutcomeRecord<'a> {
+/// The outcome of one message.
+#[derive(Serialize, JsonSchema)]
+#[schemars(rename = "Delivery")]
+pub(crate) struct OutcomeRecord<'a> {
+    /// The id of the message, the same for each attempt.
     message_id: &'a str,
+    /// The channel.
     channel: Channel,
+    /// The recipient: `subscriber/ID`, `address/DIGEST` or `alertmanager`.
     recipient: &'a Recipient,
+    /// `sent`, `failed` or `suppressed`.
+    #[schemars(extend("enum" = ["sent", "failed", "suppressed"]))]
     outcome: &'static str,
+    /// Why the message failed or was suppressed; null if it was sent.
     reason: Option<&'a str>,
+    /// The answer of the server; null if the message was not sent.
     answer: Option<&'a str>,
+    /// The number of attempts.
     attempts: u32,
+    /// The ids of the alerts in the message.
     alert_ids: Vec<&'a str>,
+    /// The time of the outcome, in milliseconds since 1970.
     at_ms: i64,
 }
 

@@ -12,7 +12,7 @@ use rdkafka::error::RDKafkaErrorCode;
 use super::KafkaError;
 use super::lifeline::Lifeline;
 use super::raw::SLICE_ROWS;
-use super::secret::resolve_secret;
+use super::secret::{SecretText, resolve_secret};
 use crate::settings::KafkaSettings;
 
 /// How to reach Kafka: addresses and pass-through settings, with secrets resolved.
@@ -20,7 +20,7 @@ use crate::settings::KafkaSettings;
 pub struct ClientSettings {
     brokers: String,
     namespace: String,
-    client: BTreeMap<String, String>,
+    client: BTreeMap<String, SecretText>,
     connect_timeout: Duration,
 }
 
@@ -56,7 +56,7 @@ impl ClientSettings {
 
     /// One of the user's own settings.
     pub(super) fn get(&self, name: &str) -> Option<&str> {
-        self.client.get(name).map(String::as_str)
+        self.client.get(name).map(|value| value.as_str())
     }
 
     /// A group that is named but never joined: the client requires one, and access rights depend on the namespace.
@@ -71,11 +71,23 @@ impl ClientSettings {
             .set("client.id", "frostline")
             .set("reconnect.backoff.ms", "50")
             .set("reconnect.backoff.max.ms", "2000");
+        if self.looks_for_authorities() {
+            config.set("ssl.ca.location", "probe");
+        }
         for (key, value) in &self.client {
-            config.set(key, value);
+            config.set(key, value.as_str());
         }
         config.set("bootstrap.servers", &self.brokers).set_log_level(RDKafkaLogLevel::Warning);
         config
+    }
+
+    /// Whether the client looks for certificate authorities where distributions keep them. OpenSSL itself looks where it
+    /// would have been installed, and that place does not exist if OpenSSL is part of this program. The user's own
+    /// settings win.
+    fn looks_for_authorities(&self) -> bool {
+        let protocol = self.get("security.protocol").unwrap_or_default();
+        protocol.to_ascii_lowercase().ends_with("ssl")
+            && ["SSL_CERT_FILE", "SSL_CERT_DIR"].iter().all(|name| std::env::var_os(name).is_none())
     }
 
     /// A consumer configuration: committed records only, nothing automatic, partition ends reported.
@@ -229,5 +241,25 @@ pub(super) fn log(level: RDKafkaLogLevel, facility: &str, message: &str) {
             tracing::debug!(facility, "librdkafka: {message}");
         }
         _ => tracing::debug!(facility, "librdkafka: {message}"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn tls_finds_the_authorities_of_the_system() {
+        let location = |client: &[(&str, &str)]| {
+            let client = client.iter().map(|(key, value)| ((*key).to_owned(), (*value).to_owned())).collect();
+            let settings =
+                ClientSettings::new(&KafkaSettings { client, ..KafkaSettings::default() }).unwrap();
+            settings.base().get("ssl.ca.location").map(str::to_owned)
+        };
+        assert_eq!(location(&[]), None);
+        assert_eq!(location(&[("security.protocol", "SASL_PLAINTEXT")]), None);
+        assert_eq!(location(&[("security.protocol", "SASL_SSL")]).as_deref(), Some("probe"));
+        let own = [("security.protocol", "ssl"), ("ssl.ca.location", "/etc/kafka/ca.pem")];
+        assert_eq!(location(&own).as_deref(), Some("/etc/kafka/ca.pem"));
     }
 }

@@ -45,5 +45,5 @@ pub use raw::{PartitionQueue, Row};
 pub use reader::{Polled, Reader, StartAt};
 pub use rebalance::{Assigned, GroupEvent};
 pub use right::{Operation, Resource, Right};
-pub use secret::{OWNED_CLIENT_KEYS, is_reference, is_sensitive, resolve_secret};
+pub use secret::{OWNED_CLIENT_KEYS, SecretText, is_reference, is_sensitive, resolve_secret};
 pub use topic_identity::TopicIdentity;

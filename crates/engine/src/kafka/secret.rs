@@ -4,8 +4,13 @@ use std::fs::{self, File};
 use std::io::Read as _;
 use std::os::unix::fs::PermissionsExt;
 
+use zeroize::Zeroizing;
+
 /// Largest file that holds a secret, in bytes.
 const FILE_BYTES_MAX: u64 = 1 << 20;
+
+/// A secret in plain text. Its memory is overwritten when it is dropped.
+pub type SecretText = Zeroizing<String>;
 
 /// Client settings that frostline sets itself, and why.
 pub const OWNED_CLIENT_KEYS: &[(&str, &str)] = &[
@@ -66,27 +71,34 @@ pub fn is_reference(value: &str) -> bool {
 ///
 /// # Errors
 /// A sentence without the secret: the variable is not set, or the file cannot be read or is readable by everyone.
-pub fn resolve_secret(value: &str) -> Result<String, String> {
+pub fn resolve_secret(value: &str) -> Result<SecretText, String> {
     let Some(reference) = value.strip_prefix("${").and_then(|rest| rest.strip_suffix('}')) else {
-        return Ok(value.to_owned());
+        return Ok(value.to_owned().into());
     };
     match reference.split_once(':') {
         Some(("env", name)) => {
-            std::env::var(name).map_err(|_| format!("the environment variable {name} is not set"))
+            let unset = |_| format!("the environment variable {name} is not set");
+            std::env::var(name).map(SecretText::from).map_err(unset)
         }
         Some(("file", path)) => {
             let failed = |error: std::io::Error| format!("{path}: {error}");
-            let mode = fs::metadata(path).map_err(failed)?.permissions().mode();
-            if mode & 0o004 != 0 {
+            let found = fs::metadata(path).map_err(failed)?;
+            if found.permissions().mode() & 0o004 != 0 {
                 return Err(format!("{path}: everyone can read it: chmod 600 {path}"));
             }
-            let mut text = String::new();
+            // Room for all of it and some more: a text that grows while it is read leaves copies behind, and into a text
+            // with less room than 32 bytes `read_to_string` copies from a buffer of its own.
+            let room = usize::try_from(found.len().min(FILE_BYTES_MAX)).unwrap_or_default() + 64;
+            let mut text = SecretText::from(String::with_capacity(room));
             let read =
                 File::open(path).and_then(|file| file.take(FILE_BYTES_MAX + 1).read_to_string(&mut text));
             if read.map_err(failed)? as u64 > FILE_BYTES_MAX {
                 return Err(format!("{path}: the file has more than {FILE_BYTES_MAX} bytes"));
             }
-            Ok(text.strip_suffix('\n').unwrap_or(&text).to_owned())
+            if text.ends_with('\n') {
+                text.pop();
+            }
+            Ok(text)
         }
         _ => Err(format!("{value:?}: expected ${{env:NAME}} or ${{file:PATH}}")),
     }
@@ -94,6 +106,8 @@ pub fn resolve_secret(value: &str) -> Result<String, String> {
 
 #[cfg(test)]
 mod tests {
+    use std::os::unix::fs::FileExt;
+
     use super::*;
 
     #[test]
@@ -105,10 +119,31 @@ mod tests {
         fs::set_permissions(&path, fs::Permissions::from_mode(0o644)).unwrap();
         assert!(resolve_secret(&reference).unwrap_err().contains("chmod 600"));
         fs::set_permissions(&path, fs::Permissions::from_mode(0o600)).unwrap();
-        assert_eq!(resolve_secret(&reference).unwrap(), "hunter2");
-        assert_eq!(resolve_secret("plain").unwrap(), "plain");
+        assert_eq!(*resolve_secret(&reference).unwrap(), "hunter2");
+        assert_eq!(*resolve_secret("plain").unwrap(), "plain");
         assert!(resolve_secret("${env:FROSTLINE_NO_SUCH_VARIABLE}").unwrap_err().contains("not set"));
         assert!(resolve_secret("${vault:x}").unwrap_err().contains("expected"));
+    }
+
+    #[test]
+    fn a_secret_is_wiped_when_it_is_dropped() {
+        const LENGTH: usize = 4096;
+        let (dir, written) = (tempfile::tempdir().unwrap(), "frost".repeat(LENGTH / 5 + 1));
+        let path = dir.path().join("key");
+        fs::write(&path, &written[..LENGTH]).unwrap();
+        fs::set_permissions(&path, fs::Permissions::from_mode(0o600)).unwrap();
+        let secret = resolve_secret(&format!("${{file:{}}}", path.display())).unwrap();
+        let address = secret.as_ptr() as u64;
+        // The process looks at its own memory; the allocator keeps the page for a while, and writes only to its start.
+        let memory = File::open("/proc/self/mem").unwrap();
+        let mut seen = [0; LENGTH];
+        memory.read_exact_at(&mut seen, address).unwrap();
+        assert_eq!(seen, written.as_bytes()[..LENGTH]);
+        drop(secret);
+        // The page may have been given back.
+        if memory.read_exact_at(&mut seen, address).is_ok() {
+            assert!(!seen.windows(10).any(|window| window == b"frostfrost"));
+        }
     }
 
     #[test]

@@ -37,14 +37,15 @@ pub(super) fn prepare(path: &Path) -> Result<(), StateError> {
         Ok(found) if !found.is_dir() => return Err(unusable("it is not a directory".into())),
         Ok(_) => {}
     }
-    let me = fs::metadata("/proc/self").map(|me| me.uid()).ok();
+    // Not the owner of /proc/self: that is root for a process that writes no core dumps.
+    let me = rustix::process::geteuid().as_raw();
     make_private(path, me).and_then(|()| check_parts(path, me)).map_err(unusable)
 }
 
 /// Refuses a directory of another user, even for root, and one that everyone can write to; makes any other private.
-fn make_private(path: &Path, me: Option<u32>) -> Result<(), String> {
+fn make_private(path: &Path, me: u32) -> Result<(), String> {
     let found = fs::metadata(path).map_err(|error| error.to_string())?;
-    if let Some(me) = me.filter(|me| *me != found.uid()) {
+    if me != found.uid() {
         return Err(format!(
             "it belongs to another user (uid {}, and this process runs as {me}), who could make frostline write to \
              other files: run it as that user, or name another directory with --state-dir",
@@ -71,7 +72,7 @@ fn make_private(path: &Path, me: Option<u32>) -> Result<(), String> {
 
 /// Refuses links, pipes and files of other users in place of the files that frostline and sled write. Others cannot
 /// put them there any more, but could before the directory was private.
-fn check_parts(path: &Path, me: Option<u32>) -> Result<(), String> {
+fn check_parts(path: &Path, me: u32) -> Result<(), String> {
     for (name, is_directory) in
         [(STORE, true), (INSTANCE, false), (INSTANCE_NEW, false), (DAMAGE_MARK, false)]
     {
@@ -87,7 +88,7 @@ fn check_parts(path: &Path, me: Option<u32>) -> Result<(), String> {
 }
 
 /// Checks the content of a directory of sled's, recursively.
-fn check_files(directory: &Path, name: &str, me: Option<u32>) -> Result<(), String> {
+fn check_files(directory: &Path, name: &str, me: u32) -> Result<(), String> {
     let entries = match fs::read_dir(directory) {
         Err(error) if error.kind() == ErrorKind::NotFound => return Ok(()),
         other => other.map_err(|error| format!("{name} in it cannot be read: {error}"))?,
@@ -108,8 +109,8 @@ fn check_files(directory: &Path, name: &str, me: Option<u32>) -> Result<(), Stri
 }
 
 /// Refuses files of other users, and files with a second name elsewhere.
-fn check_entry(name: &str, found: &fs::Metadata, me: Option<u32>) -> Result<(), String> {
-    if me.is_some_and(|me| me != found.uid()) {
+fn check_entry(name: &str, found: &fs::Metadata, me: u32) -> Result<(), String> {
+    if me != found.uid() {
         return Err(format!("{name} in it belongs to another user (uid {}): move it away", found.uid()));
     }
     if found.is_file() && found.nlink() > 1 {
@@ -204,9 +205,9 @@ mod tests {
         let path = dir.path().join("state");
         fs::create_dir(&path).unwrap();
         let me = fs::metadata(&path).unwrap().uid();
-        assert_eq!(make_private(&path, Some(me)), Ok(()));
+        assert_eq!(make_private(&path, me), Ok(()));
         for other in [0, me + 1].into_iter().filter(|other| *other != me) {
-            let error = make_private(&path, Some(other)).unwrap_err();
+            let error = make_private(&path, other).unwrap_err();
             assert!(error.contains("another user") && error.contains("--state-dir"), "{error}");
         }
     }
