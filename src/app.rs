@@ -1,7 +1,7 @@
 //! The weather application: its stages, tables and topics as one topology of the engine, made from the configuration.
 //!
-//! Whoever lists stages or topics asks the topology. A new stage needs its processor in [`crate::stages`], its topics in
-//! `config/topics.rs` and its entry here.
+//! All code that lists stages or topics reads them from the topology. A new stage needs its processor in
+//! [`crate::stages`], its topics in `config/topics.rs` and its entry here.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -25,51 +25,51 @@ use crate::tables::{RULES, RuleTable, STATIONS, StationTable};
 
 /// How many observations are read back for charts and maps: more than all stations report in thirty days.
 const RECENT_OBSERVATIONS: i64 = 2_000_000;
-/// What a delivery may take beyond `notify.timeout_ms` before a partition that is given up stops waiting for it.
+/// How much longer than `notify.timeout_ms` a partition that is given up waits for a delivery.
 const DRAIN_MARGIN: Duration = Duration::from_millis(500);
 
 /// Settings and compiled inputs of all processors; partitions share them.
 #[derive(Clone)]
 pub struct Ingredients {
-    /// How assemble works.
+    /// The settings of assemble.
     pub assemble: AssembleSettings,
-    /// What a record may be.
+    /// The limits of a record.
     pub limits: Limits,
     /// The station table.
     pub stations: Arc<StationIndex>,
-    /// What the filter keeps.
+    /// The filter's condition.
     pub filter: Arc<Condition>,
-    /// What alerts.
+    /// The rules.
     pub rules: Arc<RuleSet>,
-    /// How messages are delivered, where this process does that.
+    /// How messages are delivered, if this process delivers any.
     pub delivering: Option<Delivering>,
 }
 
-/// What `notify` and `deliver` work with.
+/// The means of `notify` and `deliver`.
 #[derive(Clone)]
 pub struct Delivering {
-    /// How messages are made, timed and given up.
+    /// How messages are collected, timed and given up.
     pub settings: Arc<DeliverSettings>,
     /// Whether alerts also go to an Alertmanager.
     pub has_alertmanager: bool,
-    /// Takes what is to be sent.
+    /// Accepts messages to send.
     pub outlet: Outlet,
 }
 
 impl Delivering {
-    /// Where nothing can be sent: for processes that only need to know the stages.
+    /// Sends nothing: for processes that only need to know the stages.
     fn nowhere(config: &Config) -> Self {
-        // A parcel that is dropped says by itself that it was not tried.
+        // A dropped parcel reports that it was not tried.
         let settings = Arc::new(config.deliver_settings());
         Self { settings, has_alertmanager: config.notify.alertmanager.is_some(), outlet: Arc::new(drop) }
     }
 }
 
 impl Ingredients {
-    /// Those of a configuration, with an empty station table.
+    /// The inputs of a configuration, with an empty station table.
     ///
     /// # Errors
-    /// [`StartError::Usage`] where `filter.where` cannot be compiled.
+    /// [`StartError::Usage`] if `filter.where` does not compile.
     pub fn new(
         config: &Config,
         rules: Arc<RuleSet>,
@@ -88,8 +88,8 @@ impl Ingredients {
     }
 }
 
-/// The stages of a configuration with their topics, for whoever only looks at them: they keep everything, know no rule and
-/// send nothing.
+/// The stages of a configuration with their topics, for code that only lists them: they keep everything, know no
+/// rules and send nothing.
 ///
 /// # Errors
 /// As [`topology`].
@@ -111,7 +111,7 @@ pub fn outline(config: &Config) -> Result<Topology, StartError> {
 /// The stages with their topics.
 ///
 /// # Errors
-/// [`StartError::Usage`] where the configuration ties them together in a way that cannot work.
+/// [`StartError::Usage`] if the configuration connects them in a way that cannot work.
 pub fn topology(config: &Config, ingredients: &Ingredients) -> Result<Topology, StartError> {
     let topic = |logical| config.topic(logical);
     let Ingredients { assemble, limits, stations, filter, rules, delivering } = ingredients.clone();
@@ -176,7 +176,7 @@ pub fn topology(config: &Config, ingredients: &Ingredients) -> Result<Topology, 
     builder.build().map_err(|error| StartError::Usage(error.to_string()))
 }
 
-/// What sources know of stations and rules.
+/// The stations and rules as sources see them.
 fn known_to_sources(config: &Config, stations: Arc<StationIndex>, rules: Arc<RuleSet>) -> Known {
     let airports = Arc::clone(&stations);
     let needs: &[&str] = if config.alert.rule_file().is_none() { &[STATIONS, RULES] } else { &[STATIONS] };
@@ -187,14 +187,14 @@ fn known_to_sources(config: &Config, stations: Arc<StationIndex>, rules: Arc<Rul
     }
 }
 
-/// The stations of rules over nights and hours, each once.
+/// The stations of rules over nights and hours, without duplicates.
 fn watched(rules: &RuleSet, stations: &StationIndex) -> Vec<Watched> {
     let rules = rules.all();
     let of_moments = rules.iter().filter(|rule| Feed::MOMENTS.contains(&rule.feed()));
     let ids: BTreeSet<StationId> = of_moments
         .filter_map(|rule| match rule.place {
             Place::Station(station) => Some(station),
-            // A condition may choose thousands; forecasts are for those that are named.
+            // A condition may choose thousands of stations; forecasts are only for those that are named.
             Place::Where(_) | Place::Unresolved(_) => None,
         })
         .collect();
@@ -262,40 +262,40 @@ fn needed_rules(config: &Config) -> &'static [&'static str] {
     if config.alert.rule_file().is_none() { &[RULES] } else { &[] }
 }
 
-/// What a process of the application does.
+/// The part of the application that a process runs.
 #[derive(Clone)]
 pub struct AppOptions {
-    /// The stages that run here, and what their brokers can do.
+    /// The stages that run here, and the abilities of the brokers.
     pub run: RunOptions,
     /// How messages are delivered; needed by the stages `notify` and `deliver`.
     pub delivering: Option<Delivering>,
-    /// Filled with the last days of every station, where somebody looks at them.
+    /// Filled with the last days of every station, if something shows them.
     pub recent: Option<Arc<RecentDays>>,
 }
 
 impl AppOptions {
-    /// Only these stages: nothing is sent, and nobody looks.
+    /// Only these stages: no messages are sent and nothing is shown.
     pub fn of_stages(stages: Vec<StageId>) -> Self {
         Self { run: RunOptions::of_stages(stages), delivering: None, recent: None }
     }
 
-    /// Whether a stage works with rules or their subscribers.
+    /// Whether a stage uses rules or their subscribers.
     pub fn needs_rules(&self) -> bool {
         self.run.stages.iter().any(|stage| [stages::ALERT, stages::WATCH, stages::DELIVER].contains(stage))
     }
 }
 
-/// The running application: the engine, and what is looked at beside it.
+/// The running application: the engine, and the data shown next to it.
 pub struct App {
     /// The stages.
     pub engine: Engine,
-    /// The station table, as far as a stage needs it.
+    /// The station table, if a stage needs it.
     pub stations: Arc<StationIndex>,
-    /// How topics of this installation are followed.
+    /// Follows topics of this installation.
     pub tails: TailSource,
-    /// The observations that are looked at.
+    /// The observations that are shown.
     recent: Option<TopicTail>,
-    /// Looks for stations near rules, where rules are judged here.
+    /// Looks for stations near rules, if rules are judged here.
     near_searches: Vec<NearSearch>,
 }
 
@@ -303,7 +303,7 @@ impl App {
     /// Starts the stages on the current actix System, as [`Engine::start`] does.
     ///
     /// # Errors
-    /// See [`StartError`]; nothing runs then.
+    /// See [`StartError`]; nothing is running then.
     pub async fn start(
         config: &Config,
         rules: Arc<RuleSet>,
@@ -322,7 +322,7 @@ impl App {
         Ok(Self { engine, stations: ingredients.stations, tails, recent, near_searches })
     }
 
-    /// Leaves the groups in good order (commits first), stops all parts, and sums up.
+    /// Leaves the groups in good order (after a commit), stops all parts, and returns the summary.
     ///
     /// # Errors
     /// The first failure of a stage.
@@ -347,7 +347,7 @@ impl TailSource {
         Self { clients, config: Arc::new(config) }
     }
 
-    /// Follows the topic with this logical name, beginning up to `tail` records before the end of each partition.
+    /// Follows the topic with this logical name, starting up to `tail` records before the end of each partition.
     pub fn tail(
         &self,
         logical: &str,

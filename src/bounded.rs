@@ -1,25 +1,25 @@
-//! Reading no more than a bound, by the bytes that come: the size of a file says nothing of a device, a pipe, or of what a
-//! packed file holds.
+//! Reads at most a bound, measured by the bytes that arrive: the size of a file says nothing about a device, a pipe,
+//! or the content of a compressed file.
 
 use std::fs::File;
 use std::io::{self, BufRead, Read};
 use std::path::Path;
 
-/// How much is looked at before more is read.
+/// Bytes that are checked before more is read.
 const CHUNK_BYTES: u64 = 64 * 1024;
 
-/// Reads a line of at most `bytes_max` bytes with its end into `line`, in place of what was there; `false` at the end of
+/// Reads a line of at most `bytes_max` bytes, with its end, into `line`, replacing its content; `false` at the end of
 /// the input.
 ///
 /// # Errors
-/// Where the input cannot be read, or the line is longer.
+/// The input cannot be read, or the line is longer.
 pub fn read_line(input: impl BufRead, line: &mut Vec<u8>, bytes_max: usize) -> io::Result<bool> {
     line.clear();
     let read = input.take(bytes_max as u64 + 1).read_until(b'\n', line)?;
     if read > bytes_max {
         return Err(io::Error::new(
             io::ErrorKind::InvalidData,
-            format!("the line has more than {bytes_max} bytes: is this a text file?"),
+            format!("the line has more than {bytes_max} bytes: check that this is a text file"),
         ));
     }
     Ok(read > 0)
@@ -28,7 +28,7 @@ pub fn read_line(input: impl BufRead, line: &mut Vec<u8>, bytes_max: usize) -> i
 /// Reads a whole text file of at most `bytes_max` bytes.
 ///
 /// # Errors
-/// Where it cannot be read, is larger, or is not text.
+/// It cannot be read, is larger, or is not text.
 pub fn read_text(path: &Path, bytes_max: u64) -> io::Result<String> {
     let invalid = |reason: String| io::Error::new(io::ErrorKind::InvalidData, reason);
     let mut file = File::open(path)?.take(bytes_max + 1);
@@ -38,9 +38,9 @@ pub fn read_text(path: &Path, bytes_max: u64) -> io::Result<String> {
         if file.by_ref().take(CHUNK_BYTES).read_to_end(&mut bytes)? == 0 {
             break;
         }
-        // /dev/zero would go on up to the bound.
+        // /dev/zero would continue up to the bound.
         if bytes[before..].contains(&0) {
-            return Err(invalid("it is not a text file: it has a zero byte".into()));
+            return Err(invalid("it is not a text file (it has a zero byte)".into()));
         }
     }
     if bytes.len() as u64 > bytes_max {

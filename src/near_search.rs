@@ -1,14 +1,15 @@
-//! Finds the stations of rules with `near` for which none was known when the daemon started, or when they were published.
+//! Finds the stations of rules with `near` for which none was known when the daemon started or when they were
+//! published.
 //!
-//! At first there are no observations, since they only come from the daemon itself. So it starts, looks at what is written
-//! to the topic that the alert stage reads, and chooses the nearest station that reports what the rule asks for, once two
-//! looks in a row have come to the same one. Nothing is written: each process chooses for itself.
+//! At first there are no observations, because only the daemon itself writes them. So it starts, watches the topic
+//! that the alert stage reads, and chooses the nearest station that reports what the rule needs, once two checks in a
+//! row give the same station. Nothing is written: each process chooses for itself.
 //!
-//! All processes come to the same station, because the choice is a function of the newest
-//! [`REPORTING_RECORDS`] records of each partition, whoever reads them, and the same that a start and `frostline rules
-//! apply` use. Processes that look at different moments may differ while the first stations report; so
-//! a choice is looked at for another minute, and follows what the topic says by then. After that it stays until the process
-//! ends. A start looks at the topic before the first record is judged, so a restart misses nothing.
+//! All processes choose the same station, because the choice depends only on the newest [`REPORTING_RECORDS`] records
+//! of each partition, the same that a start and `frostline rules apply` use. Processes that check at different
+//! moments may differ while the first stations report; so a choice is checked for another minute, and follows the
+//! topic until then. After that it stays until the process ends. A start reads the topic before the first record is
+//! judged, so a restart misses nothing.
 
 use std::collections::BTreeMap;
 use std::sync::mpsc::{self, RecvTimeoutError};
@@ -22,7 +23,7 @@ use frostline_engine::runtime::TopicTail;
 use crate::noaa::{ObservationView, StationId};
 use crate::rules::{Feed, Near, Nearest, Needs, REPORTING_RECORDS, Reporting, Rule, RuleSet, far};
 
-/// How often is looked. With very many rules less often, so that looking takes a twentieth of one core at most.
+/// How often to check. Less often with very many rules, so that checking takes at most a twentieth of one core.
 const LOOK_EVERY: Duration = Duration::from_secs(2);
 const REST_FACTOR: u32 = 20;
 /// How long a choice may still change.
@@ -30,19 +31,20 @@ const CONFIRM: Duration = Duration::from_secs(60);
 
 /// Takes records, on a thread of its own.
 pub type Visit = Box<dyn FnMut(&Record<'_>) + Send>;
-/// Follows a topic, from so many records before the end of each partition.
+/// Follows a topic from this many records before the end of each partition.
 pub type Follow = Box<dyn Fn(i64, Visit) -> TopicTail + Send>;
 
-/// See the module's description. Ends when it is dropped.
+/// The search; it stops when this is dropped.
 pub struct NearSearch {
-    /// Dropped to end the thread.
+    /// Dropping this stops the thread.
     stop: Option<mpsc::Sender<()>>,
     thread: Option<JoinHandle<()>>,
 }
 
 impl NearSearch {
-    /// Looks for the stations of those of `rules` that are of these feeds, in the topic that `follow` reads: observations for
-    /// [`Feed::DAYS`], outlooks for [`Feed::MOMENTS`]. The topic is only read while there is something to look for.
+    /// Looks for the stations of those `rules` that are of these feeds, in the topic that `follow` reads:
+    /// observations for [`Feed::DAYS`], outlooks for [`Feed::MOMENTS`]. The topic is only read while a station is
+    /// missing.
     pub fn start(rules: Arc<RuleSet>, feeds: &'static [Feed], topic: String, follow: Follow) -> Self {
         let (stop, stopped) = mpsc::channel();
         let thread = std::thread::spawn(move || work(Search::new(feeds, topic), &rules, &follow, &stopped));
@@ -56,7 +58,7 @@ impl Drop for NearSearch {
         if let Some(thread) = self.thread.take()
             && thread.join().is_err()
         {
-            tracing::error!("looking for stations near rules ended with a panic");
+            tracing::error!("the search for stations near rules panicked");
         }
     }
 }
@@ -72,7 +74,7 @@ fn work(mut search: Search, rules: &RuleSet, follow: &Follow, stopped: &mpsc::Re
             continue;
         }
         let (tail, reporting) = tail.get_or_insert_with(|| start_tail(search.feeds, follow));
-        // Before the end has been read once, the nearest stations may be among what is missing.
+        // Before the end has been read once, the nearest stations may be among the unread ones.
         if tail.is_current() {
             search.look(rules, &lock(reporting), begun);
         }
@@ -100,24 +102,24 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// What is looked for, and what was seen so far.
+/// The rules to find stations for, and the observations seen so far.
 struct Search {
-    /// Rules of other feeds are left to another search.
+    /// Rules of other feeds belong to another search.
     feeds: &'static [Feed],
     topic: String,
-    /// The rules as of this generation have been looked through.
+    /// The generation of rules that has been handled.
     generation: Option<u64>,
     sought: BTreeMap<Arc<str>, Sought>,
 }
 
 struct Sought {
-    /// As it is in force: another version is another search.
+    /// The version in force: another version is another search.
     rule: Arc<Rule>,
     near: Near,
     needs: Needs,
-    /// What the last look came to, and since when looks come to the same.
+    /// The result of the last check, and since when checks give the same.
     candidate: Option<(StationId, Instant)>,
-    /// Which station the rule watches by now.
+    /// The station that the rule watches by now.
     chosen: Option<StationId>,
 }
 
@@ -130,7 +132,8 @@ impl Search {
         self.sought.is_empty()
     }
 
-    /// Takes up rules without a station, with one warning each, and drops those that have changed or gone.
+    /// Starts searches for rules without a station, with one warning each, and drops rules that have changed or are
+    /// gone.
     fn note_unresolved(&mut self, rules: &RuleSet) {
         let generation = rules.generation();
         if self.generation == Some(generation) {
@@ -148,15 +151,15 @@ impl Search {
                 topic = self.topic,
                 needs = %needs,
                 max_km = near.max_km(),
-                "no station near this rule reports the elements it needs yet, so it cannot fire: the daemon looks again as \
-                 observations come; if it finds none, raise near.max_km or name a station"
+                "no station near this rule reports the elements it needs yet, so it cannot fire: the daemon \
+                 will look again as observations arrive; if it finds none, raise near.max_km or name a station"
             );
             let sought = Sought { rule: Arc::clone(&rule), near, needs, candidate: None, chosen: None };
             self.sought.insert(Arc::clone(&rule.id), sought);
         }
     }
 
-    /// Looks once for all that is sought.
+    /// Checks once for all rules.
     fn look(&mut self, rules: &RuleSet, reporting: &Reporting, now: Instant) {
         for sought in self.sought.values_mut() {
             let Some(nearest) = reporting.nearest(&sought.near, &sought.needs) else { continue };
@@ -180,11 +183,11 @@ impl Search {
 
 impl Sought {
     fn choose(&mut self, rules: &RuleSet, nearest: &Nearest, topic: &str) {
-        // Otherwise it has just changed, and the next look takes it up again.
+        // Otherwise it has just changed, and the next check handles it.
         let Some(placed) = rules.place_nearest(&self.rule, self.near, nearest.station) else { return };
         let (rule, station, km) = (&*self.rule.id, nearest.station, nearest.km);
         let name = nearest.name.as_deref().unwrap_or_default();
-        // Outlooks are made of the hours, which rules are tried on.
+        // Outlooks are made from hourly observations, on which rules are tried.
         let topic = if self.rule.needs() == Needs::Hours { "noaa-hourly" } else { topic };
         let advice = format!("frostline rules backtest --topic {topic} --alerts");
         tracing::info!(
@@ -194,8 +197,8 @@ impl Sought {
             km,
             before = self.chosen.map(tracing::field::display),
             advice,
-            "station found near this rule: earlier observations are not judged by it; the command shows which alerts \
-             they would have caused"
+            "station found near this rule; the rule does not judge earlier observations, but the command shows \
+             which alerts they would have caused"
         );
         if let Some(reason) = far(nearest) {
             tracing::warn!(rule, reason, "this rule is probably a mistake");

@@ -1,18 +1,18 @@
-//! Text from outside (topics, files, names of stations, answers of servers) on its way to people: without the characters
-//! that steer a terminal, turn the order in which a text is shown, or are not seen, so that it says something else than it
-//! holds, and without stacks of marks that cover other lines.
+//! Text from outside (topics, files, names of stations, answers of servers) on its way to people, without characters
+//! that control a terminal, change the order in which a text is shown, or are invisible and so make it look like
+//! another text, and without stacks of combining marks that cover other lines.
 
 use std::borrow::Cow;
 
-/// What stands in place of a character that is not shown.
+/// Replaces a character that is not shown.
 pub const REPLACEMENT: char = '\u{fffd}';
-/// The sequences of colours that the program and its log write themselves; the `m` follows.
+/// The colour sequences that the program and its log write themselves; an `m` follows.
 const OWN_STYLES: [&str; 10] = ["0", "1", "2", "3", "31", "32", "33", "34", "35", "36"];
 
-/// Most combining marks on one character: scripts need up to three, and a stack of more covers the lines around it.
+/// Most combining marks on one character: scripts need up to three, and a larger stack covers the lines around it.
 const MARKS_MAX: u8 = 3;
 
-/// Whether a character is a control character, turns the direction of text, or is not seen at all, rather than text.
+/// Whether a character is not text: a control character, a change of direction, or invisible.
 pub fn is_steering(c: char) -> bool {
     c.is_control()
         || matches!(
@@ -22,8 +22,8 @@ pub fn is_steering(c: char) -> bool {
         || is_invisible(c)
 }
 
-/// Whether a character takes no place and shows nothing: joiners, fillers, variation selectors, tags. With them two texts look
-/// the same and are not.
+/// Whether a character takes no space and shows nothing: joiners, fillers, variation selectors, tags. With them two
+/// different texts look the same.
 pub fn is_invisible(c: char) -> bool {
     matches!(
         c,
@@ -33,7 +33,7 @@ pub fn is_invisible(c: char) -> bool {
     )
 }
 
-/// Whether a character is put on the one before it.
+/// Whether a character combines with the one before it.
 fn is_mark(c: char) -> bool {
     matches!(
         c,
@@ -49,7 +49,7 @@ fn is_mark(c: char) -> bool {
 struct Marks(u8);
 
 impl Marks {
-    /// Whether this is a mark too many.
+    /// Whether this is one mark too many.
     fn is_extra(&mut self, c: char) -> bool {
         self.0 = if is_mark(c) { self.0.saturating_add(1) } else { 0 };
         self.0 > MARKS_MAX
@@ -65,7 +65,8 @@ pub fn without_stacks(text: &str) -> Cow<'_, str> {
     Cow::Owned(text.chars().filter(|c| !marks.is_extra(*c)).collect())
 }
 
-/// The text with each such character replaced, also line ends, and without stacks of marks: for a part of a line.
+/// The text with each such character replaced, including line ends, and without stacks of marks: for a part of a
+/// line.
 pub fn printable(text: &str) -> Cow<'_, str> {
     if !text.contains(is_steering) {
         return without_stacks(text);
@@ -98,7 +99,7 @@ pub fn printable_lines(text: &str) -> Cow<'_, str> {
     Cow::Owned(without_stacks(&cleaned).into_owned())
 }
 
-/// The sequence of one of our colours that the text begins with; empty where it is none.
+/// One of the program's colour sequences at the start of the text; empty if there is none.
 fn own_style(text: &str) -> &str {
     let end = text.strip_prefix("\u{1b}[").and_then(|rest| Some((rest, rest.find('m')?)));
     match end {
@@ -107,8 +108,7 @@ fn own_style(text: &str) -> &str {
     }
 }
 
-/// JSON as it is written, with each such character, and each mark too many, as an escape. They can only stand within its
-/// strings.
+/// Written JSON with each such character, and each excess mark, as an escape. They can only be inside its strings.
 pub fn printable_json(text: &str) -> Cow<'_, str> {
     if !text.contains(|c| is_steering(c) || is_mark(c)) {
         return Cow::Borrowed(text);
@@ -118,7 +118,7 @@ pub fn printable_json(text: &str) -> Cow<'_, str> {
     for c in text.chars() {
         let is_extra = marks.is_extra(c);
         match c {
-            // Between values, not within strings.
+            // Between values, not inside strings.
             '\n' | '\t' | '\r' => escaped.push(c),
             c if is_extra || is_steering(c) => {
                 let units = c

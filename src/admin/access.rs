@@ -1,8 +1,8 @@
-//! Which requests are let in.
+//! Decides which requests are allowed.
 //!
-//! Everything except health and the page's own files lies in one scope that [`authorize`] wraps: a request needs the
-//! token because of the resource it was routed to, not because of how its path is spelled, and a new resource needs it
-//! unless it is placed outside of that scope.
+//! Everything except health and the page's own files is in one scope that [`authorize`] wraps: a request needs the
+//! token because of the resource it was routed to, not because of the spelling of its path, and a new resource needs
+//! it unless it is placed outside of that scope.
 
 use std::net::{Ipv4Addr, Ipv6Addr};
 
@@ -17,7 +17,7 @@ use subtle::ConstantTimeEq;
 
 use crate::config::SecretText;
 
-/// Content types of rule files. `curl --data-binary` sends the last one unless it is given another.
+/// Content types of rule files. `curl --data-binary` sends the last one by default.
 pub(super) const RULE_FILE_TYPES: [&str; 5] = [
     "application/toml",
     "application/x-ndjson",
@@ -30,7 +30,7 @@ const SEC_FETCH_SITE: HeaderName = HeaderName::from_static("sec-fetch-site");
 const SEC_FETCH_MODE: HeaderName = HeaderName::from_static("sec-fetch-mode");
 const SEC_FETCH_DEST: HeaderName = HeaderName::from_static("sec-fetch-dest");
 
-/// What requests must bear.
+/// What requests must carry.
 pub(super) struct Access {
     pub(super) is_loopback: bool,
     pub(super) token: Option<SecretText>,
@@ -38,7 +38,7 @@ pub(super) struct Access {
 
 type Checked<B> = Result<ServiceResponse<EitherBody<B>>, Error>;
 
-/// Wraps the whole server: the method, the name under which it was reached, and writes from pages of other sites.
+/// Wraps the whole server: checks the method, the host name of the request, and writes from pages of other sites.
 pub(super) async fn check<B: MessageBody>(
     access: web::Data<Access>,
     request: ServiceRequest,
@@ -48,7 +48,7 @@ pub(super) async fn check<B: MessageBody>(
     answer_or_call(refusal, request, next).await
 }
 
-/// Wraps all resources that need the token where there is one.
+/// Wraps all resources that need the token, if one is set.
 pub(super) async fn authorize<B: MessageBody>(
     access: web::Data<Access>,
     request: ServiceRequest,
@@ -71,15 +71,15 @@ async fn answer_or_call<B: MessageBody>(
 
 impl Access {
     fn refusal_of_any(&self, request: &ServiceRequest) -> Option<HttpResponse> {
-        // CONNECT names no path, and TRACE would send the token back: neither is routed.
+        // CONNECT has no path, and TRACE would send the token back: neither is routed.
         let known = [Method::GET, Method::HEAD, Method::POST, Method::DELETE];
         if !known.contains(request.method()) {
             let mut refusal = HttpResponse::MethodNotAllowed();
             refusal.insert_header((ALLOW, "GET, HEAD, POST, DELETE")).force_close();
-            return Some(refusal.json(json!({ "error": "the admin server does not know this method" })));
+            return Some(refusal.json(json!({ "error": "the admin server does not support this method" })));
         }
         if self.is_loopback && !is_reached_as_loopback(request) {
-            return Some(refused(StatusCode::FORBIDDEN, "ask by 127.0.0.1, [::1] or localhost"));
+            return Some(refused(StatusCode::FORBIDDEN, "use 127.0.0.1, [::1] or localhost as the host"));
         }
         let is_foreign = !is_read(request) && is_from_another_site(request);
         is_foreign.then(|| refused(StatusCode::FORBIDDEN, FOREIGN))
@@ -89,7 +89,7 @@ impl Access {
         if let Some(token) = &self.token {
             let given = header(request, &AUTHORIZATION).and_then(bearer);
             if !given.is_some_and(|given| given.as_bytes().ct_eq(token.as_bytes()).into()) {
-                let reason = "expected Authorization: Bearer and the token";
+                let reason = "expected the header `Authorization: Bearer TOKEN`";
                 return Some(refused(StatusCode::UNAUTHORIZED, reason));
             }
         }
@@ -110,9 +110,9 @@ impl Access {
     }
 }
 
-/// Why nothing can be changed where there is no token.
+/// Why rules cannot be changed without a token.
 pub(super) const NO_CHANGES: &str =
-    "rules are changed over HTTP only if admin.token is set; use `frostline rules apply` instead";
+    "rules can be changed over HTTP only if admin.token is set; use `frostline rules apply` instead";
 
 const FOREIGN: &str = "the request comes from a page of another site: only the daemon's own page may send it";
 
@@ -124,18 +124,18 @@ fn is_read(request: &ServiceRequest) -> bool {
     matches!(*request.method(), Method::GET | Method::HEAD)
 }
 
-/// The token of an Authorization header. The name of the scheme may be written in capitals or not.
+/// The token of an Authorization header. The name of the scheme may be in any case.
 fn bearer(value: &str) -> Option<&str> {
     let (scheme, token) = value.split_once(' ')?;
     scheme.eq_ignore_ascii_case("bearer").then(|| token.trim_start_matches(' '))
 }
 
-/// A header's value; one that is not text is as good as a wrong one.
+/// A header's value; a value that is not text counts as wrong.
 fn header<'a>(request: &'a ServiceRequest, name: &HeaderName) -> Option<&'a str> {
     request.headers().get(name).map(|value| value.to_str().unwrap_or_default())
 }
 
-/// Names under which the server was reached: the Host headers, and the authority of an absolute request target.
+/// Host names of the request: the Host headers, and the authority of an absolute request target.
 fn names(request: &ServiceRequest) -> impl Iterator<Item = &str> {
     let hosts = request.headers().get_all(HOST).map(|value| value.to_str().unwrap_or_default());
     hosts.chain(request.uri().authority().map(|authority| authority.as_str()))
@@ -145,7 +145,7 @@ fn is_reached_as_loopback(request: &ServiceRequest) -> bool {
     request.headers().get_all(HOST).count() == 1 && names(request).all(is_loopback_name)
 }
 
-/// Whether a Host header names this machine itself. An address cannot be redirected by DNS, a name can.
+/// Whether a Host header names this machine itself. DNS can redirect a name, but not an address.
 fn is_loopback_name(host: &str) -> bool {
     let name = match host.rsplit_once(':') {
         Some((name, port)) if port.bytes().all(|byte| byte.is_ascii_digit()) => name,
@@ -157,11 +157,11 @@ fn is_loopback_name(host: &str) -> bool {
         || bare.and_then(|bare| bare.parse::<Ipv6Addr>().ok()).is_some_and(|address| address.is_loopback())
 }
 
-/// Whether a browser says that a page of another site has sent this. Other clients say nothing.
+/// Whether a browser reports that a page of another site sent the request. Other clients report nothing.
 fn is_from_another_site(request: &ServiceRequest) -> bool {
     let is_foreign_site = |site: &str| !matches!(site, "same-origin" | "none");
     let is_foreign_origin = |origin: &str| {
-        // `null` and anything else without a host is foreign.
+        // `null` and any other value without a host is foreign.
         let host = origin.split_once("://").map(|(_, host)| host);
         !host.is_some_and(|host| names(request).all(|name| name.eq_ignore_ascii_case(host)))
     };
@@ -169,7 +169,8 @@ fn is_from_another_site(request: &ServiceRequest) -> bool {
     values(SEC_FETCH_SITE).any(is_foreign_site) || values(ORIGIN).any(is_foreign_origin)
 }
 
-/// A link that somebody follows, as from a list of Prometheus' targets: the page it comes from cannot read the answer.
+/// A link that somebody follows, for instance from Prometheus' list of targets: the page with the link cannot read
+/// the answer.
 fn is_opened_by_a_person(request: &ServiceRequest) -> bool {
     header(request, &SEC_FETCH_MODE) == Some("navigate")
         && header(request, &SEC_FETCH_DEST) == Some("document")

@@ -1,6 +1,6 @@
-//! Addresses are for nobody's eyes: texts that are shown have none.
+//! Hides addresses in texts that are shown.
 
-/// Puts dots for what stands before an `@`.
+/// Replaces the part before an `@` with dots.
 pub(super) fn without_addresses(text: &str) -> String {
     let is_local = |c: char| c.is_alphanumeric() || "!#$%&'*+-/=?^_`{|}~.".contains(c);
     let mut parts = text.split('@');

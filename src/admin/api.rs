@@ -22,40 +22,40 @@ use super::view::{RuleChange, Shown};
 use crate::noaa::{RecentStation, StationId};
 use crate::publishing::{PublishError, mistake_json};
 
-/// Elements of a list, where nobody asks for another number.
-const LIMIT: usize = 100;
+/// Default number of elements of a list.
+pub(super) const LIMIT: usize = 100;
 /// Most elements of a list.
-const LIMIT_MAX: usize = 500;
+pub(super) const LIMIT_MAX: usize = 500;
 /// How long a rule file may take to arrive.
 const BODY_TIMEOUT: Duration = Duration::from_secs(10);
 pub(super) const RULES_BYTES_MAX: usize = 4 << 20;
 /// Most stations in one event; the others come with the next.
 const EVENT_ROWS_MAX: usize = 5_000;
-/// How often a silent stream says that it is alive.
+/// How often a stream without events sends a sign of life.
 const HEARTBEAT: Duration = Duration::from_secs(15);
 
 pub(super) const OPENAPI: &str = include_str!("openapi.json");
 
-type State = web::Data<Shown>;
+pub(super) type State = web::Data<Shown>;
 
-/// How much of a list is wanted.
+/// The part of a list that is requested.
 #[derive(Deserialize)]
 pub(super) struct Page {
-    limit: Option<usize>,
+    pub(super) limit: Option<usize>,
 }
 
 pub(super) fn not_found(reason: &str) -> HttpResponse {
     HttpResponse::NotFound().json(json!({ "error": reason }))
 }
 
-/// What is wrong with a request, in the form of all answers.
+/// An error about the request, in the form of all answers.
 pub(super) fn bad_request(error: impl std::fmt::Display) -> actix_web::Error {
     let reason = error.to_string();
     let answer = HttpResponse::BadRequest().json(json!({ "error": reason }));
     actix_web::error::InternalError::from_response(reason, answer).into()
 }
 
-/// The description of all this.
+/// The description of the API.
 pub(super) async fn openapi() -> HttpResponse {
     HttpResponse::Ok().content_type("application/json").body(OPENAPI)
 }
@@ -67,7 +67,7 @@ pub(super) async fn live() -> HttpResponse {
 pub(super) async fn ready(shown: State) -> HttpResponse {
     let (reasons, partitions) = (shown.reasons(), shown.view.board.snapshot().len());
     let status = if reasons.is_empty() { "ready" } else { "not ready" };
-    // A service that is late is nothing that another process could do better: it is shown, and no reason.
+    // Another process could not do better with a service that is late: it is shown, but is no reason.
     let sources: Vec<Value> = shown.sources().as_array().into_iter().flatten().map(brief).collect();
     let body = json!({ "status": status, "partitions": partitions, "reasons": reasons, "sources": sources });
     if reasons.is_empty() {
@@ -109,14 +109,13 @@ pub(super) async fn partitions(shown: State) -> HttpResponse {
     HttpResponse::Ok().json(shown.partitions())
 }
 
-/// The map is megabytes.
+/// The map has megabytes.
 pub(super) async fn stations(request: HttpRequest, shown: State, limits: web::Data<Limits>) -> HttpResponse {
     shown.live.look_and_read().await;
     large(&request, &limits, move || shown.stations()).await
 }
 
-/// An answer that takes long to make is made beside the event loop, a few at the same time, and packed for whoever takes
-/// that.
+/// Makes an expensive answer on another thread, a few at the same time, and compresses it if the client accepts that.
 pub(super) async fn large(
     request: &HttpRequest,
     limits: &Limits,
@@ -150,7 +149,7 @@ pub(super) async fn station(id: web::Path<String>, shown: State) -> HttpResponse
     shown.live.look_and_read().await;
     match StationId::parse(id.as_bytes()).and_then(|id| shown.station(id)) {
         Some(station) => HttpResponse::Ok().json(station),
-        None => not_found("no such station: neither in the station table nor in the newest observations"),
+        None => not_found("no such station in the station table or the newest observations"),
     }
 }
 
@@ -158,7 +157,7 @@ pub(super) async fn observations(id: web::Path<String>, shown: State) -> HttpRes
     shown.live.look_and_read().await;
     match StationId::parse(id.as_bytes()) {
         Some(id) => HttpResponse::Ok().json(shown.observations(id)),
-        None => not_found("expected a GHCN-Daily id of 11 characters, as in USW00003192"),
+        None => not_found("expected a GHCN-Daily id of 11 characters, such as USW00003192"),
     }
 }
 
@@ -179,7 +178,7 @@ async fn list(list: List, page: &Page, shown: &State) -> HttpResponse {
     written(shown.live.newest(list, page.limit.unwrap_or(LIMIT).min(LIMIT_MAX)))
 }
 
-/// The elements are written one after the other from where they are kept, so that an answer takes no memory of its own.
+/// The elements are written one by one from where they are kept, so an answer needs no memory of its own.
 fn written(elements: Vec<Arc<str>>) -> HttpResponse {
     struct Shared(Arc<str>);
     impl AsRef<[u8]> for Shared {
@@ -211,7 +210,7 @@ pub(super) async fn apply_rules(body: web::Payload, shown: State, limits: web::D
     }
 }
 
-/// The text of a rule file, or why there is none.
+/// The text of a rule file, or the reason why it is missing.
 pub(super) async fn rule_file(body: Payload, timeout: Duration) -> Result<String, (StatusCode, String)> {
     let bytes =
         match tokio::time::timeout(timeout, to_bytes_limited(BodyStream::new(body), RULES_BYTES_MAX)).await {
@@ -224,7 +223,7 @@ pub(super) async fn rule_file(body: Payload, timeout: Duration) -> Result<String
                 return Err((StatusCode::PAYLOAD_TOO_LARGE, reason));
             }
             Err(_) => {
-                let reason = format!("the rule file did not arrive within {timeout:?}: send it again");
+                let reason = format!("the rule file did not arrive within {timeout:?}; send it again");
                 return Err((StatusCode::REQUEST_TIMEOUT, reason));
             }
         };
@@ -246,9 +245,9 @@ async fn change(change: RuleChange, shown: State, limits: &Limits) -> HttpRespon
         return HttpResponse::Forbidden().json(json!({ "error": NO_CHANGES }));
     };
     let Some(permit) = limits.rule_change() else {
-        return limit::busy("other changes of rules are being made: try again in a few seconds");
+        return limit::busy("other changes of rules are in progress; try again in a few seconds");
     };
-    // The permit goes with the work, which goes on when the client has gone.
+    // The permit belongs to the work, which continues when the client has disconnected.
     let work = move || {
         let changed = change_rules(change);
         drop(permit);
@@ -257,15 +256,16 @@ async fn change(change: RuleChange, shown: State, limits: &Limits) -> HttpRespon
     match web::block(work).await {
         Ok(Ok(changed)) => HttpResponse::Ok().json(changed),
         Ok(Err(error)) => refused(&error),
-        Err(_) => HttpResponse::InternalServerError().json(json!({ "error": "the change was cut short" })),
+        Err(_) => HttpResponse::InternalServerError()
+            .json(json!({ "error": "the change was interrupted; check the rules and try again" })),
     }
 }
 
-/// The answer to a change of rules that is not made.
+/// The answer to a change of rules that was refused.
 pub(super) fn refused(error: &PublishError) -> HttpResponse {
     let body = match error {
         PublishError::Mistakes(mistakes) => json!({
-            "error": "mistakes in the rules, nothing was published",
+            "error": "mistakes in the rules; nothing was published",
             "mistakes": mistakes.iter().map(mistake_json).collect::<Vec<_>>(),
         }),
         other => json!({ "error": other.to_string() }),
@@ -277,7 +277,7 @@ pub(super) fn refused(error: &PublishError) -> HttpResponse {
     }
 }
 
-/// Server-sent events, until the reader goes.
+/// Server-sent events, until the client disconnects.
 pub(super) async fn events(shown: State) -> HttpResponse {
     shown.live.look();
     let receiver = shown.live.subscribe();
@@ -303,7 +303,7 @@ fn message(name: &str, data: &str) -> String {
     format!("event: {name}\ndata: {data}\n\n")
 }
 
-/// Sends to the readers of the stream, once a second, how far the stages are and what has changed on the map. Closes
+/// Sends to the clients of the stream, once a second, the progress of the stages and changes of the map. Closes
 /// connections whose clients do not read.
 pub(super) async fn tick(shown: Arc<Shown>, connections: Arc<Connections>) {
     let mut second = tokio::time::interval(Duration::from_secs(1));
@@ -328,7 +328,7 @@ pub(super) async fn tick(shown: Arc<Shown>, connections: Arc<Connections>) {
     }
 }
 
-/// Takes as many stations as go into one event: hundreds of events wait for a slow reader.
+/// Takes as many stations as fit into one event: hundreds of events would wait for a slow client.
 fn observation_rows(changed: &mut BTreeMap<StationId, RecentStation>) -> Vec<Value> {
     let next = std::iter::from_fn(|| changed.pop_first()).take(EVENT_ROWS_MAX);
     next.map(|(id, station)| json!([id, station.date.to_string(), station.tmin])).collect()

@@ -1,10 +1,10 @@
-//! The open connections, and which of them is closed when there are too many.
+//! The open connections, and which one to close when there are too many.
 //!
-//! A server that stops accepting at its limit leaves health unanswered for as long as others keep their connections
-//! open. So a new connection is always accepted, and at the limit the oldest one without a request in progress is closed
-//! for it: a silent one, one that sends slowly, or one that is kept for later requests. Requests in progress are limited
-//! to far fewer than there are connections (see `limit.rs`). If a client does not read its answer, its connection is
-//! closed after [`STALL`].
+//! A server that stops accepting at its limit leaves health unanswered as long as others keep their connections open.
+//! So a new connection is always accepted, and at the limit the oldest one without a request in progress is closed: a
+//! silent one, one that sends slowly, or one that is kept for later requests. Requests in progress are limited to far
+//! fewer than connections (see `limit.rs`). If a client does not read its answer, its connection is closed after
+//! [`STALL`].
 
 use std::any::Any;
 use std::collections::BTreeMap;
@@ -16,11 +16,11 @@ use std::time::{Duration, Instant};
 
 use actix_web::dev::Extensions;
 
-/// From so many connections on, a new one closes another.
+/// With this many connections, a new one closes another.
 pub(super) const CONNECTIONS_MAX: usize = 256;
-/// Connections beyond [`CONNECTIONS_MAX`], which exist until those that were closed for them are gone.
+/// Connections beyond [`CONNECTIONS_MAX`], which exist until the closed ones are gone.
 pub(super) const CONNECTIONS_RESERVE: usize = 32;
-/// For how long a client may read nothing of its answer. Streams say that they are alive more often.
+/// How long a client may read nothing of its answer. Streams send signs of life more often.
 pub(super) const STALL: Duration = Duration::from_secs(60);
 
 /// All open connections, by the order in which they came.
@@ -28,26 +28,27 @@ pub(super) struct Connections {
     open: Mutex<BTreeMap<u64, Arc<Connection>>>,
     next: AtomicU64,
     started: Instant,
-    /// For how long a client may read nothing of its answer.
+    /// How long a client may read nothing of its answer.
     patience: Duration,
 }
 
 struct Connection {
-    /// A second handle to its socket: closing that wakes whoever waits on the first.
+    /// A second handle to its socket: closing it wakes any wait on the first.
     socket: TcpStream,
     /// Requests that are being answered.
     answers: AtomicUsize,
-    /// When its client last took some of an answer, in milliseconds since the start.
+    /// When its client last read a part of an answer, in milliseconds since the start.
     moved_at_ms: AtomicU64,
 }
 
 impl Connections {
-    /// None yet. If a client reads nothing of its answer for longer than `patience`, its connection is closed.
+    /// Starts without connections. If a client reads nothing of its answer for longer than `patience`, its connection
+    /// is closed.
     pub(super) fn of_patience(patience: Duration) -> Self {
         Self { open: Mutex::default(), next: AtomicU64::new(0), started: Instant::now(), patience }
     }
 
-    /// Takes note of a new connection, until what is left in `extensions` is dropped with it.
+    /// Registers a new connection, until the entry in `extensions` is dropped with it.
     pub(super) fn accept(self: &Arc<Self>, stream: &dyn Any, extensions: &mut Extensions) {
         let Some(stream) = stream.downcast_ref::<tokio::net::TcpStream>() else { return };
         match stream.as_fd().try_clone_to_owned() {
@@ -71,7 +72,7 @@ impl Connections {
         Guard { id, connection, all: Arc::clone(self) }
     }
 
-    /// Closes connections whose clients do not read their answers; called again and again.
+    /// Closes connections whose clients do not read their answers. Call it regularly.
     pub(super) fn close_stalled(&self) {
         self.close_stalled_at(self.now_ms());
     }
@@ -96,7 +97,7 @@ impl Connections {
         u64::try_from(self.started.elapsed().as_millis()).unwrap_or(u64::MAX)
     }
 
-    // A poisoned lock only says that somebody panicked; what it guards is whole.
+    // A poisoned lock only means that a thread panicked; the data behind it is whole.
     fn lock(&self) -> MutexGuard<'_, BTreeMap<u64, Arc<Connection>>> {
         self.open.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -121,7 +122,7 @@ pub(super) struct Guard {
 }
 
 impl Guard {
-    /// A request is being answered until the result is dropped.
+    /// Marks a request as being answered until the result is dropped.
     pub(super) fn answering(&self) -> Answering {
         self.connection.answers.fetch_add(1, Ordering::Relaxed);
         let answering = Answering { connection: Arc::clone(&self.connection), all: Arc::clone(&self.all) };
@@ -143,7 +144,7 @@ pub(super) struct Answering {
 }
 
 impl Answering {
-    /// The client has taken some of the answer.
+    /// The client has read a part of the answer.
     pub(super) fn moves(&self) {
         self.connection.moved_at_ms.store(self.all.now_ms(), Ordering::Relaxed);
     }

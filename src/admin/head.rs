@@ -10,8 +10,8 @@ use actix_web::http::Method;
 use actix_web::middleware::Next;
 use actix_web::{Error, web};
 
-/// Wraps resources whose answers have an end. An answer without one, such as a stream of events, must not be wrapped: it
-/// would stay open with nobody to read it.
+/// Wraps resources whose answers end. An endless answer, such as a stream of events, must not be wrapped: it would
+/// stay open although nothing reads it.
 pub(super) async fn as_get<B: MessageBody + 'static>(
     mut request: ServiceRequest,
     next: Next<B>,
@@ -23,7 +23,7 @@ pub(super) async fn as_get<B: MessageBody + 'static>(
     Ok(next.call(request).await?.map_body(|_, body| BoxBody::new(Length(body.size()))))
 }
 
-/// A body of which only the length is known.
+/// A body that only has a length.
 struct Length(BodySize);
 
 impl MessageBody for Length {

@@ -1,5 +1,5 @@
-//! Limits how much is answered at the same time, so that no number of clients takes the memory or the connections that
-//! health and the stages need.
+//! Limits how many requests are answered at the same time, so that no number of clients can take the memory or the
+//! connections that health and the stages need.
 
 use std::pin::Pin;
 use std::sync::Arc;
@@ -20,14 +20,15 @@ use super::connection::{Answering, Guard};
 pub(super) const STREAMS_MAX: usize = 64;
 /// Most other requests that are being answered; each may hold a few megabytes.
 pub(super) const REQUESTS_MAX: usize = 32;
-/// Most changes of rules: each reads all rules and evaluates new ones, and goes on when its client has gone.
+/// Most changes of rules: each reads all rules and evaluates new ones, and continues when its client has
+/// disconnected.
 pub(super) const RULE_CHANGES_MAX: usize = 2;
-/// How long a request waits for one of the others to end.
+/// How long a request waits for another one to end.
 const PATIENCE: Duration = Duration::from_secs(2);
-/// Bodies are written in parts of at most this size: the next part is only taken when the client has read the ones before.
+/// Largest part of a body: the next part is taken only when the client has read the previous ones.
 const PART_BYTES: usize = 64 << 10;
 
-/// One semaphore for each kind of work that is limited.
+/// One semaphore for each limited kind of work.
 pub(super) struct Limits {
     requests: Arc<Semaphore>,
     streams: Arc<Semaphore>,
@@ -53,24 +54,24 @@ impl Limits {
         Arc::clone(&self.rule_changes).try_acquire_owned().ok()
     }
 
-    /// Waits until no other map is being made: one takes far more memory than its answer.
+    /// Waits until no other map is being made: making one takes far more memory than its answer.
     pub(super) async fn map(&self) -> Option<OwnedSemaphorePermit> {
         Arc::clone(&self.maps).acquire_owned().await.ok()
     }
 }
 
-/// Wraps resources that answer at once.
+/// Wraps resources that answer quickly.
 pub(super) async fn request<B: MessageBody + 'static>(
     limits: web::Data<Limits>,
     request: ServiceRequest,
     next: Next<B>,
 ) -> Result<ServiceResponse<BoxBody>, Error> {
     let permit = tokio::time::timeout(PATIENCE, Arc::clone(&limits.requests).acquire_owned()).await;
-    let reason = "too many requests are being answered: ask again in a few seconds";
+    let reason = "too many requests at the same time; try again in a few seconds";
     limited(permit.ok().and_then(Result::ok), reason, request, next).await
 }
 
-/// Wraps files, which are answered at once and without a limit of their own: only whether the client reads is watched.
+/// Wraps files, which are answered at once and have no limit; it only checks that the client reads.
 pub(super) async fn file<B: MessageBody + 'static>(
     request: ServiceRequest,
     next: Next<B>,
@@ -85,8 +86,7 @@ pub(super) async fn stream<B: MessageBody + 'static>(
     next: Next<B>,
 ) -> Result<ServiceResponse<BoxBody>, Error> {
     let permit = Arc::clone(&limits.streams).try_acquire_owned().ok();
-    let reason =
-        format!("{STREAMS_MAX} streams of events are open, and no more are allowed: close one first");
+    let reason = format!("{STREAMS_MAX} streams of events are open, which is the limit; close one first");
     limited(permit, &reason, request, next).await
 }
 
@@ -112,7 +112,7 @@ async fn held<B: MessageBody + 'static>(
     }))
 }
 
-/// The answer to a request that is one too many.
+/// The answer to a request beyond the limit.
 pub(super) fn busy(reason: &str) -> HttpResponse {
     let mut response = HttpResponse::ServiceUnavailable();
     response.insert_header((RETRY_AFTER, "5")).json(json!({ "error": reason }))
@@ -123,7 +123,7 @@ struct Held {
     body: BoxBody,
     /// The rest of the last chunk of the body.
     part: web::Bytes,
-    /// Not there where a test has no connection.
+    /// `None` if a test has no connection.
     answering: Option<Answering>,
     _permit: Option<OwnedSemaphorePermit>,
 }

@@ -7,16 +7,16 @@ use serde_json::{Map, Value};
 
 use super::shorten::json_within;
 
-/// Elements that are kept of each list.
+/// Elements kept per list.
 pub(super) const KEPT: usize = 500;
-/// Larger elements are shortened. Alerts of the stages have one or two thousand bytes.
+/// Larger elements are shortened. Alerts have one or two thousand bytes.
 pub(super) const ELEMENT_BYTES_MAX: usize = 16 << 10;
-/// Bytes that are kept of each list, and so the limit of an answer.
+/// Bytes kept per list, and so the limit of an answer.
 pub(super) const LIST_BYTES_MAX: usize = 4 << 20;
 /// How many lists there are.
 pub(super) const LISTS: usize = 3;
 
-/// A list of which people see the newest.
+/// A list whose newest elements are shown.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(super) enum List {
     Alerts,
@@ -43,14 +43,14 @@ pub(super) struct Elements {
 }
 
 impl Elements {
-    /// Adds an element, and returns it as it is kept.
+    /// Adds an element, and returns it in the form that is kept.
     pub(super) fn add(&mut self, timestamp_ms: i64, element: &Map<String, Value>) -> Arc<str> {
         let element: Arc<str> = json_within(element, ELEMENT_BYTES_MAX).into();
         self.insert(timestamp_ms, Arc::clone(&element));
         element
     }
 
-    /// What was there before is read partition by partition, so the next one may belong behind others.
+    /// Old elements are read partition by partition, so the next one may belong after others.
     fn insert(&mut self, timestamp_ms: i64, element: Arc<str>) {
         let place = self.newest_first.partition_point(|(other_ms, _)| *other_ms > timestamp_ms);
         self.bytes += element.len();

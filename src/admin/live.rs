@@ -1,7 +1,7 @@
-//! What has just happened: the newest alerts, dead letters and deliveries, and a stream of them for whoever looks.
+//! Recent events: the newest alerts, dead letters and deliveries, and a stream of them for clients.
 //!
-//! Topics are followed only while somebody looks. A reader that is slow or gone misses events and is told how many;
-//! nobody ever waits for it.
+//! Topics are followed only while a client uses them. A client that is slow misses events and receives their number;
+//! nothing ever waits for it.
 
 use std::collections::{BTreeSet, HashMap};
 use std::ops::Range;
@@ -23,28 +23,28 @@ use crate::config::topic;
 use crate::noaa::{RecentDays, StationId};
 use crate::outlook::RecentOutlooks;
 
-/// A stream of outlooks is live while its newest is not older, in seconds.
+/// A stream of outlooks is live while its newest outlook is at most this old, in seconds.
 const LIVE: i64 = 36 * 3_600;
 /// Events that wait for a slow reader.
 const EVENTS_MAX: usize = 256;
 /// Longest part of a dead letter's value that is shown, in characters.
 const VALUE_CHARS_MAX: usize = 2_000;
-/// The tails of the lists come first, and that of the outlooks next.
+/// The tails of the lists come first, then that of the outlooks.
 const OUTLOOKS: usize = LISTS;
-/// How long whoever looks first waits for them.
+/// How long the first client waits for them.
 const READ_PATIENCE: Duration = Duration::from_secs(3);
 /// How many records before the end of each partition are read at first.
 const ALERTS_TAIL: i64 = 20_000;
 const LIST_TAIL: i64 = 200;
-/// As many observations fill the map: more than all stations report in thirty days.
+/// This many observations fill the map: more than all stations report in thirty days.
 const OBSERVATIONS_TAIL: i64 = 400_000;
-/// As many outlooks hold the newest of each station, and the night of some thousands of them.
+/// This many outlooks include the newest of each station, and the night of some thousands of stations.
 const OUTLOOKS_TAIL: i64 = 20_000;
 
 /// An event of the stream: name and data.
 pub(super) type Event = (&'static str, Arc<str>);
 
-/// See the module's description.
+/// Recent events; see the module's description.
 pub(super) struct Live {
     lists: [Mutex<Elements>; LISTS],
     standing: Mutex<StandingAlerts>,
@@ -71,7 +71,7 @@ impl Live {
         })
     }
 
-    /// Somebody looks: from now on the topics are followed.
+    /// A client uses the page: the topics are followed from now on.
     pub(super) fn look(self: &Arc<Self>) {
         self.tails.ask(|| self.follow(), |_| ());
     }
@@ -96,7 +96,7 @@ impl Live {
         tails
     }
 
-    /// Somebody looks at the lists: waits a moment until they have what was there before.
+    /// A client uses the lists: waits a moment until their existing elements have been read.
     pub(super) async fn look_and_read(self: &Arc<Self>) {
         self.look_and_wait(0..LISTS).await;
     }
@@ -116,14 +116,14 @@ impl Live {
         }
     }
 
-    /// Ends following when nobody has looked for a while; called again and again.
+    /// Stops following when no client has used the topics for a while. Call it regularly.
     pub(super) fn rest(&self) {
         if !self.is_read() {
             self.tails.rest();
         }
     }
 
-    /// Ends following.
+    /// Stops following.
     pub(super) fn end(&self) {
         self.tails.end();
     }
@@ -137,38 +137,38 @@ impl Live {
         self.events.subscribe()
     }
 
-    /// Whether anybody reads the stream.
+    /// Whether any client reads the stream.
     pub(super) fn is_read(&self) -> bool {
         self.events.receiver_count() > 0
     }
 
-    /// Sends those who read the stream an event.
+    /// Sends an event to the clients of the stream.
     pub(super) fn send(&self, name: &'static str, data: &Value) {
-        // Nobody may be there.
+        // There may be no client.
         let _ = self.events.send((name, data.to_string().into()));
     }
 
-    /// The stations where an alert stands.
+    /// The stations with standing alerts.
     pub(super) fn standing(&self) -> BTreeSet<StationId> {
         self.all_standing().into_iter().map(|(_, station)| station).collect()
     }
 
-    /// How many alerts stand, by rule.
+    /// The number of standing alerts, by rule.
     pub(super) fn standing_by_rule(&self) -> HashMap<String, usize> {
         let mut found = HashMap::new();
         self.all_standing().into_iter().for_each(|(rule, _)| *found.entry(rule).or_default() += 1);
         found
     }
 
-    /// Rule and station of what stands.
+    /// Rule and station of each standing alert.
     fn all_standing(&self) -> Vec<(String, StationId)> {
         let newest = self.recent.stations().into_iter().map(|station| (station.id, station.date)).collect();
         let now = self.now();
         lock(&self.standing).all(&newest, now)
     }
 
-    /// The time by which nights are over, in seconds since 1970: that of the newest outlook where history is replayed, else
-    /// now.
+    /// The time that decides which nights are over, in seconds since 1970: the time of the newest outlook if history
+    /// is replayed, otherwise the present time.
     fn now(&self) -> i64 {
         let now = unix_ms() / 1_000;
         self.outlooks.newest().filter(|newest| now - newest > LIVE).unwrap_or(now)
@@ -182,7 +182,7 @@ impl Live {
     fn take_alert(&self, record: &Record<'_>) {
         let value = record.value.map(serde_json::from_slice::<Value>);
         let Some(Ok(Value::Object(mut alert))) = value else { return };
-        // Addresses are for nobody's eyes.
+        // Addresses are not shown.
         alert.remove("email");
         lock(&self.standing).note(&alert);
         let Record { partition, offset, timestamp_ms, .. } = *record;
@@ -228,7 +228,7 @@ impl Live {
             ("source_partition", number("frostline-partition").into()),
             ("source_offset", number("frostline-offset").into()),
             ("key", record.key.map(shown).into()),
-            // Addresses are for nobody's eyes.
+            // Addresses are not shown.
             ("value", without_addresses(&record.value.map(shown).unwrap_or_default()).into()),
         ]);
         self.add(List::DeadLetters, record.timestamp_ms, &element);

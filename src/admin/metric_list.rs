@@ -1,21 +1,21 @@
 //! All metrics of the program: name, kind, labels and meaning of each.
 //!
-//! Prometheus gets the meanings as help, and the table in `docs/operations.md` is generated from here. A test compares the
-//! names with those that the code uses.
+//! Prometheus shows the meanings as help, and the table in `docs/operations.md` is generated from this list. A test
+//! compares the names with those that the code uses.
 
-/// How a metric behaves.
+/// The kind of a metric.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum MetricKind {
-    /// Only grows, until the process ends.
+    /// Only grows until the process ends.
     Counter,
     /// Goes up and down.
     Gauge,
-    /// Counts values by their size.
+    /// Counts values by size.
     Histogram,
 }
 
 impl MetricKind {
-    /// Its name for people.
+    /// The name of the kind in the documentation.
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Counter => "counter",
@@ -28,13 +28,13 @@ impl MetricKind {
 /// One metric.
 #[derive(Clone, Copy, Debug)]
 pub struct Metric {
-    /// As Prometheus knows it.
+    /// Its name in Prometheus.
     pub name: &'static str,
-    /// How it behaves.
+    /// Its kind.
     pub kind: MetricKind,
     /// Its labels, in the order in which they are written.
     pub labels: &'static [&'static str],
-    /// What it says, in one line.
+    /// Its meaning, in one line.
     pub help: &'static str,
 }
 
@@ -57,15 +57,19 @@ const CHANNEL: &[&str] = &["channel"];
 
 /// All metrics, by subject.
 pub const METRICS: &[Metric] = &[
-    counter("frostline_stage_total", &["stage", "kind"], "What the stages have done and committed, by kind"),
-    histogram("frostline_commit_seconds", STAGE, "How long commits took"),
+    counter(
+        "frostline_stage_total",
+        &["stage", "kind"],
+        "Records processed and results committed, by stage and kind",
+    ),
+    histogram("frostline_commit_seconds", STAGE, "Duration of commits"),
     histogram(
         "frostline_latency_seconds",
         STAGE,
-        "From the timestamp of the oldest record of a commit to the end of the commit",
+        "Time from the timestamp of a commit's oldest record to the end of the commit",
     ),
-    histogram("frostline_restore_seconds", STAGE, "How long it took to read state back from its changelog"),
-    counter("frostline_worker_restarts_total", STAGE, "Workers that failed and were started again"),
+    histogram("frostline_restore_seconds", STAGE, "Duration of restores of state from its changelog"),
+    counter("frostline_worker_restarts_total", STAGE, "Restarts of failed workers"),
     gauge(
         "frostline_partition_lag_records",
         PARTITION,
@@ -77,12 +81,12 @@ pub const METRICS: &[Metric] = &[
         "Age of the next record to be processed; 0 when caught up",
     ),
     gauge("frostline_partition_committed_offset", PARTITION, "The next input offset as of the last commit"),
-    gauge("frostline_partition_silent_seconds", PARTITION, "Time since the partition had its last turn"),
-    gauge("frostline_partition_restoring", PARTITION, "1 while the state of the partition is read back"),
+    gauge("frostline_partition_silent_seconds", PARTITION, "Time since the last turn of the partition"),
+    gauge("frostline_partition_restoring", PARTITION, "1 while the state of the partition is being restored"),
     gauge(
         "frostline_partition_restored_records",
         PARTITION,
-        "Changelog records read back for the partition so far",
+        "Changelog records restored for the partition so far",
     ),
     gauge(
         "frostline_partition_failed",
@@ -94,28 +98,24 @@ pub const METRICS: &[Metric] = &[
     gauge(
         "frostline_source_age_seconds",
         SOURCE,
-        "Age of the newest data of the source, where this process polls it",
+        "Age of the newest data of the source, if this process polls it",
     ),
-    gauge("frostline_source_late", SOURCE, "1 while the newest data of the source are older than usual"),
-    gauge("frostline_source_polled_here", SOURCE, "1 where this process polls the source"),
+    gauge("frostline_source_late", SOURCE, "1 while the newest data of the source are older than allowed"),
+    gauge("frostline_source_polled_here", SOURCE, "1 if this process polls the source"),
     gauge("frostline_rules", &[], "Rules in force, with rules in their topic"),
-    gauge("frostline_rules_quarantined", &[], "Rules and subscribers of the topic that are not used"),
-    counter(
-        "frostline_rule_errors_total",
-        &["rule"],
-        "Evaluations of a rule that failed on the values of a record",
-    ),
+    gauge("frostline_rules_quarantined", &[], "Rules and subscribers in the topic that are quarantined"),
+    counter("frostline_rule_errors_total", &["rule"], "Failed evaluations of a rule"),
     counter(
         "frostline_deliveries_total",
         &["channel", "outcome"],
-        "Messages sent or failed (given up), attempts that are retried, notices that are suppressed (not sent)",
+        "Messages that were sent or failed (given up), attempts that will be retried, notices that were suppressed (not sent)",
     ),
     gauge("frostline_deliveries_pending", CHANNEL, "Messages that are neither sent nor given up"),
-    histogram("frostline_delivery_seconds", CHANNEL, "How long servers took to answer"),
+    histogram("frostline_delivery_seconds", CHANNEL, "Time until the server answered"),
     gauge(
         "frostline_circuit_open",
         &["server"],
-        "1 while nothing is sent to a server because it failed several times in a row",
+        "1 while no messages are sent to a server because it failed several times in a row",
     ),
     gauge("frostline_ready", &[], "1 when /health/ready answers 200"),
     gauge("frostline_state_bytes", &[], "Size of the state on disk"),
@@ -125,12 +125,12 @@ pub const METRICS: &[Metric] = &[
     gauge("process_open_fds", &[], "Open files (Linux)"),
 ];
 
-/// What a metric says; empty for one that is not in the list, which a test finds.
+/// The meaning of a metric; empty if it is not in the list, which a test finds.
 pub(super) fn help(name: &str) -> &'static str {
     METRICS.iter().find(|metric| metric.name == name).map_or("", |metric| metric.help)
 }
 
-/// Gives Prometheus the meanings of all metrics.
+/// Registers the meanings of all metrics with the exporter.
 pub(super) fn describe() {
     for Metric { name, kind, help, .. } in METRICS {
         match kind {

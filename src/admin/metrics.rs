@@ -1,4 +1,5 @@
-//! Metrics in Prometheus' text form: what the program counts, and where each partition and the process stand just now.
+//! Metrics in Prometheus' text form: the program's counts, and the present state of each partition and of the
+//! process.
 
 use std::fmt::Write;
 
@@ -12,15 +13,15 @@ use super::metric_list::{self, METRICS, MetricKind};
 /// Bounds of the buckets of times, in seconds.
 const SECONDS: [f64; 14] = [0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 15.0, 60.0];
 
-/// Gathers what is counted. Made before anything counts.
+/// Collects the counts. Create it before anything counts.
 #[derive(Clone)]
 pub struct Recorder(PrometheusHandle);
 
 impl Recorder {
-    /// Takes all metrics of the process from now on.
+    /// Collects all metrics of the process from now on.
     ///
     /// # Errors
-    /// Where others take them already.
+    /// Another recorder is installed already.
     pub fn install() -> Result<Self, String> {
         let mut histograms = METRICS.iter().filter(|metric| metric.kind == MetricKind::Histogram);
         let builder = histograms.try_fold(PrometheusBuilder::new(), |builder, metric| {
@@ -32,13 +33,13 @@ impl Recorder {
         Ok(Self(handle))
     }
 
-    /// One that takes no metrics.
+    /// A recorder without metrics.
     #[cfg(test)]
     pub(super) fn idle() -> Self {
         Self(PrometheusBuilder::new().build_recorder().handle())
     }
 
-    /// All of it as text, with the partitions and the process of this moment.
+    /// All metrics as text, with the partitions and the process at this moment.
     pub fn render(
         &self,
         tasks: &[TaskSnapshot],
@@ -114,7 +115,7 @@ fn gauge(text: &mut String, name: &str, values: &[(String, f64)]) {
     }
 }
 
-/// What Linux knows of the process; nothing elsewhere.
+/// Linux' data about the process; none on other systems.
 fn process() -> Vec<(&'static str, f64)> {
     let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
     let number = |field: &str| {

@@ -1,23 +1,27 @@
-//! HTTP for whoever operates the daemon: a page, health, metrics, and an API.
+//! HTTP for operators of the daemon: a page, health, metrics, and an API.
 //!
 //! | path | what |
 //! |---|---|
 //! | `/` | the page: map, tonight, pipeline, alerts, rules, dead letters, notifications |
 //! | `/health/live` | 200 while the process answers |
-//! | `/health/ready` | 200 when all partitions that it has are restored and move; 503 with the reasons otherwise |
+//! | `/health/ready` | 200 if all partitions of the process are restored and move; 503 with the reasons otherwise |
 //! | `/metrics` | Prometheus' text form |
-//! | `/api/v1/…` | what the page shows, as JSON; described by `/api/v1/openapi.json` |
+//! | `/api/v1/…` | the content of the page as JSON; described by `/api/v1/openapi.json` |
+//! | `/api/v1/alerts.atom`, `/api/v1/alerts/….cap` | alerts as an Atom feed and as messages of CAP |
 //!
-//! Rules can be changed (`POST /api/v1/rules`, `DELETE /api/v1/rules/ID`) where there is a token, and nothing else can.
+//! Only rules can be changed (`POST /api/v1/rules`, `DELETE /api/v1/rules/ID`), and only if a token is set.
 //!
-//! It listens on loopback. On another address the API and metrics ask for a token, and on loopback requests must name it
-//! as their host, so that no page in a browser reaches it under a name of its own. Requests
-//! from pages of other sites are refused everywhere. It has a thread of its own, so that neither many requests nor slow
-//! ones slow the stages down, and health answers while all other limits are reached.
+//! The server listens on loopback. On another address the API and metrics require a token. On loopback requests must
+//! name it as their host, so that no page in a browser can reach it under another name. Requests from pages of other
+//! sites are always refused. The server has its own thread, so many or slow requests do not slow the stages down, and
+//! health answers even when all other limits are reached.
 
 mod access;
 mod addresses;
 mod api;
+mod atom;
+mod bulletin;
+mod cap;
 mod connection;
 mod head;
 mod limit;
@@ -35,6 +39,7 @@ mod standing;
 mod state;
 mod view;
 mod while_asked;
+mod xml;
 
 use std::net::{SocketAddr, TcpListener};
 use std::sync::Arc;
@@ -58,24 +63,24 @@ pub const TOKEN_BYTES_MIN: usize = 32;
 /// How long a slow client may take to send its request.
 const REQUEST_TIMEOUT: Duration = Duration::from_secs(5);
 
-/// The address, taken; requests wait until [`Admin::start`].
+/// The bound address; requests wait until [`Admin::start`].
 pub struct Listening {
     listener: TcpListener,
     token: Option<SecretText>,
-    /// Where it listens.
+    /// The address that it listens on.
     pub address: SocketAddr,
 }
 
 impl Listening {
-    /// Takes the address.
+    /// Binds the address.
     ///
     /// # Errors
-    /// Where the address cannot be listened on, or is not loopback and there is no token of [`TOKEN_BYTES_MIN`] bytes.
+    /// The address cannot be bound, or is not loopback and there is no token of [`TOKEN_BYTES_MIN`] bytes.
     pub fn at(listen: SocketAddr, token: Option<SecretText>) -> Result<Self, String> {
         let is_strong = token.as_ref().is_some_and(|token| token.len() >= TOKEN_BYTES_MIN);
         if !listen.ip().is_loopback() && !is_strong {
             return Err(format!(
-                "admin.listen = {listen} is open to others: set admin.token to at least {TOKEN_BYTES_MIN} bytes, as in \
+                "admin.listen = {listen} is reachable by others: set admin.token to at least {TOKEN_BYTES_MIN} bytes, for example \
                  \"${{file:/run/secrets/frostline-token}}\""
             ));
         }
@@ -84,18 +89,18 @@ impl Listening {
         Ok(Self { listener, token, address })
     }
 
-    /// Whether it asks for a token.
+    /// Whether it requires a token.
     pub fn has_token(&self) -> bool {
         self.token.is_some()
     }
 }
 
-/// A running server; it ends when this is dropped.
+/// A running server; it stops when this is dropped.
 pub struct Admin {
     handle: ServerHandle,
     shown: Arc<Shown>,
     ticker: tokio::task::JoinHandle<()>,
-    /// Where it listens.
+    /// The address that it listens on.
     pub address: SocketAddr,
 }
 
@@ -112,7 +117,7 @@ impl Admin {
     /// Starts the server on the current actix System.
     ///
     /// # Errors
-    /// Where the server cannot be made.
+    /// The server cannot be created.
     pub fn start(Listening { listener, token, address }: Listening, view: View) -> Result<Self, String> {
         let is_loopback = address.ip().is_loopback();
         let (shown, access) =

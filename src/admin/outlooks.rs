@@ -1,4 +1,4 @@
-//! The coming night: how likely it is that it becomes as cold as a limit at each station, and one station's night.
+//! The coming night: the chance at each station that it reaches a limit, and the night of one station.
 
 use actix_web::{HttpRequest, HttpResponse, web};
 use frostline_engine::record::unix_ms;
@@ -12,15 +12,15 @@ use crate::hourly::iso_time;
 use crate::noaa::StationId;
 use crate::outlook::{Point, RecentOutlook, RecentOutlooks, Standing};
 
-/// Limits that can be asked for, in °C: the same as observations may have.
+/// Allowed limits, in °C: the same as for observations.
 pub(super) const LIMIT_C: std::ops::RangeInclusive<f64> = -90.0..=60.0;
 
-/// What goes with the path.
+/// Query parameters.
 #[derive(Deserialize)]
 pub(super) struct Asked {
     /// In °C.
     limit: Option<f64>,
-    /// Count ages from the newest observation of all, as for a night that was replayed.
+    /// Compute ages from the newest observation of all, for a replayed night.
     #[serde(default)]
     past: bool,
 }
@@ -43,7 +43,7 @@ pub(super) async fn outlooks(
 ) -> Result<HttpResponse, actix_web::Error> {
     let limit_c = asked.limit.unwrap_or_default();
     if !LIMIT_C.contains(&limit_c) {
-        return Err(bad_request(format!("limit = {limit_c}: expected -90 to 60 °C, as in ?limit=-2.0")));
+        return Err(bad_request(format!("limit = {limit_c}: expected -90 to 60 °C, such as ?limit=-2.0")));
     }
     shown.live.look_and_read_outlooks().await;
     let make = move || list(&shown.live.outlooks, limit_c, asked.now(&shown.live.outlooks));
@@ -62,7 +62,7 @@ fn list(outlooks: &RecentOutlooks, limit_c: f64, now: i64) -> Value {
     json!({ "limit_c": limit_c, "as_of": iso_time(now), "stations": rows })
 }
 
-/// A station. Its chance is unknown, and not zero, where it has fallen silent or has no outlook.
+/// A station. Its chance is unknown, not zero, if it has fallen silent or has no outlook.
 fn row(station: &RecentOutlook, limit_c: f64, now: i64) -> Value {
     let standing = station.standing(now);
     let expected = station.expected.as_ref().filter(|_| standing == Standing::Expected);
@@ -94,7 +94,7 @@ fn word(standing: Standing) -> &'static str {
     }
 }
 
-/// `GET /api/v1/outlooks/STATION`: the night so far, and all that is needed to compute the chance for any limit.
+/// `GET /api/v1/outlooks/STATION`: the night so far, and the data needed to compute the chance for any limit.
 pub(super) async fn outlook(
     id: web::Path<String>,
     asked: web::Query<Asked>,
@@ -102,7 +102,7 @@ pub(super) async fn outlook(
 ) -> HttpResponse {
     shown.live.look_and_read_outlooks().await;
     let Some(id) = StationId::parse(id.as_bytes()) else {
-        return not_found("expected a GHCN-Daily id of 11 characters, as in USW00003192");
+        return not_found("expected a GHCN-Daily id of 11 characters, such as USW00003192");
     };
     let night = shown.live.outlooks.get(id).map(|station| night(&station, asked.now(&shown.live.outlooks)));
     // Most stations have no hourly observations, which is not an error.

@@ -1,10 +1,10 @@
-//! The page: files inside of the program, under flat names.
+//! The page: files compiled into the program, under flat names.
 
-/// Nothing from elsewhere, nothing inline.
+/// No resources from other sites, no inline code.
 pub(super) const CONTENT_SECURITY_POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self'; \
      img-src 'self' data:; connect-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'";
 
-/// A file of the page, which is the same everywhere and needs no token.
+/// A file of the page, the same for everyone and without a token.
 pub(super) struct File {
     pub(super) path: &'static str,
     pub(super) content_type: &'static str,

@@ -1,7 +1,7 @@
-//! Which path is answered by what, and who may ask for it.
+//! The handler of each path, and who may use it.
 //!
-//! [`OPEN`] and the page's files are for everybody. All the rest lies within one scope that asks for the token, including
-//! paths that do not exist.
+//! [`OPEN`] and the page's files are for everyone. Everything else is within one scope that requires the token,
+//! including paths that do not exist.
 
 use actix_web::body::MessageBody;
 use actix_web::dev::{ServiceFactory, ServiceRequest, ServiceResponse};
@@ -11,21 +11,21 @@ use actix_web::{App, Error, HttpResponse, Resource, web};
 use super::access::{self, Access};
 use super::limit::{self, Limits};
 use super::view::Shown;
-use super::{api, head, outlooks, page, score, search, state};
+use super::{api, atom, cap, head, outlooks, page, score, search, state};
 
 /// A path, and the methods that it answers.
 pub(super) type Route = (&'static str, fn(Resource) -> Resource);
 
-/// Health says nothing that is secret, and probes have no token.
+/// Health contains nothing secret, and probes have no token.
 pub(super) const OPEN: [Route; 2] = [
     ("/health/live", |resource| resource.get(api::live)),
     ("/health/ready", |resource| resource.get(api::ready)),
 ];
 
-/// Answered until the client goes, so counted apart from the others.
+/// These answer until the client disconnects, so they are counted separately.
 pub(super) const STREAMS: [Route; 1] = [("/api/v1/events", |resource| resource.get(api::events))];
 
-pub(super) const GUARDED: [Route; 20] = [
+pub(super) const GUARDED: [Route; 22] = [
     ("/metrics", |resource| resource.get(api::metrics)),
     ("/api/v1/status", |resource| resource.get(api::status)),
     ("/api/v1/stages", |resource| resource.get(api::stages)),
@@ -40,6 +40,9 @@ pub(super) const GUARDED: [Route; 20] = [
     ("/api/v1/outlooks/score", |resource| resource.get(score::score)),
     ("/api/v1/outlooks/{id}", |resource| resource.get(outlooks::outlook)),
     ("/api/v1/alerts", |resource| resource.get(api::alerts)),
+    ("/api/v1/alerts.atom", |resource| resource.get(atom::feed)),
+    // The id has slashes.
+    ("/api/v1/alerts/{id:.+}.cap", |resource| resource.get(cap::alert)),
     ("/api/v1/rules", |resource| resource.get(api::rules).post(api::apply_rules)),
     ("/api/v1/rules/{id}", |resource| resource.delete(api::remove_rule)),
     ("/api/v1/dead-letters", |resource| resource.get(api::dead_letters)),
@@ -104,11 +107,11 @@ fn open(app: &mut web::ServiceConfig) {
     }
 }
 
-/// It answers other methods with 405 and the header Allow.
+/// Other methods get 405 and the header Allow.
 fn resource((path, methods): &Route) -> Resource {
     methods(web::resource(*path))
 }
 
 async fn nothing_here() -> HttpResponse {
-    api::not_found("there is nothing under this path: see /api/v1/openapi.json")
+    api::not_found("no such path: see /api/v1/openapi.json")
 }

@@ -1,7 +1,7 @@
 //! How good the outlooks and warnings of this installation were.
 //!
-//! Outlooks and alerts are read while somebody asks: from [`TAIL`] records before the end of each partition on, which for
-//! a few stations is everything, and for thousands some weeks.
+//! Outlooks and alerts are read while a client asks for scores, from [`TAIL`] records before the end of each
+//! partition on. For a few stations that is everything, for thousands some weeks.
 
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
@@ -21,22 +21,22 @@ use crate::config::topic;
 use crate::hourly::HOUR;
 use crate::outlook::{Issue, Ledger, Score, ScoredNight};
 
-/// Records before the end of each partition that are read.
+/// How many records before the end of each partition are read.
 const TAIL: i64 = 100_000;
-/// The outlooks that are scored: those of 18:00, local standard time.
+/// The scored outlooks: those of 18:00, local standard time.
 const ISSUE: Issue = Issue { issued: 18 * HOUR, lag: 0 };
-/// A night counts as warned of from this chance on, where nothing else is asked for.
+/// By default, a night counts as warned of from this chance on.
 const WARN_FROM: f64 = 0.3;
-/// How long an answer waits until all is read.
+/// How long an answer waits until everything is read.
 const READ_PATIENCE: Duration = Duration::from_secs(2);
 
-/// Reads outlooks and alerts while somebody asks for scores.
+/// Reads outlooks and alerts while a client asks for scores.
 pub(super) struct Scores {
     source: TailSource,
     pub(super) reading: WhileAsked<Reading>,
 }
 
-/// The tails that are read, and what has been read.
+/// The tails, and the data read so far.
 pub(super) struct Reading {
     ledger: Arc<Mutex<Ledger>>,
     tails: [TopicTail; 2],
@@ -48,7 +48,7 @@ impl Scores {
         Self { source, reading: WhileAsked::default() }
     }
 
-    /// What has been read, and whether that is all.
+    /// The data read so far, and whether it is complete.
     fn ask(&self) -> (Arc<Mutex<Ledger>>, bool) {
         let look = |reading: &Reading| {
             (Arc::clone(&reading.ledger), reading.tails.iter().all(TopicTail::is_current))
@@ -72,12 +72,12 @@ impl Scores {
     }
 }
 
-/// What goes with the path.
+/// Query parameters.
 #[derive(Deserialize)]
 pub(super) struct Asked {
     /// In °C.
     limit: Option<f64>,
-    /// From which chance on a night counts as warned of, 0 to 1.
+    /// A night counts as warned of from this chance on, 0 to 1.
     chance: Option<f64>,
 }
 
@@ -90,10 +90,10 @@ pub(super) async fn score(
 ) -> Result<HttpResponse, actix_web::Error> {
     let (limit_c, warn_from) = (asked.limit.unwrap_or_default(), asked.chance.unwrap_or(WARN_FROM));
     if !LIMIT_C.contains(&limit_c) {
-        return Err(bad_request(format!("limit = {limit_c}: expected -90 to 60 °C, as in ?limit=-2.0")));
+        return Err(bad_request(format!("limit = {limit_c}: expected -90 to 60 °C, such as ?limit=-2.0")));
     }
     if !(0.0..=1.0).contains(&warn_from) {
-        return Err(bad_request(format!("chance = {warn_from}: expected 0 to 1, as in ?chance=0.3")));
+        return Err(bad_request(format!("chance = {warn_from}: expected 0 to 1, such as ?chance=0.3")));
     }
     let since = Instant::now();
     let (mut ledger, mut is_current) = shown.scores.ask();

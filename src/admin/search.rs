@@ -1,4 +1,4 @@
-//! Finding stations by parts of their names, states and countries.
+//! Finds stations by parts of their names, states and countries.
 
 use actix_web::{HttpRequest, HttpResponse, web};
 use serde::Deserialize;
@@ -9,30 +9,30 @@ use super::limit::Limits;
 use super::view::Shown;
 use crate::noaa::{NameMatch, Station, StationId, StationSearch};
 
-/// Stations in an answer, where nobody asks for another number.
+/// Default number of stations in an answer.
 const FOUND: usize = 12;
 /// Most stations in an answer.
 const FOUND_MAX: usize = 100;
-/// Longest text, in bytes.
-const TEXT_BYTES_MAX: usize = 200;
+/// Longest text, in characters.
+const TEXT_CHARS_MAX: usize = 200;
 
-/// What somebody looks for.
+/// Query parameters.
 #[derive(Deserialize)]
 pub(super) struct Asked {
     text: String,
     limit: Option<usize>,
 }
 
-/// `GET /api/v1/search?text=newark%20liberty`: the stations that match, the best match first, and of equal ones those
-/// with data.
+/// `GET /api/v1/search?text=newark%20liberty`: the matching stations, best match first, and among equal matches those
+/// with data first.
 pub(super) async fn search(
     asked: web::Query<Asked>,
     request: HttpRequest,
     shown: web::Data<Shown>,
     limits: web::Data<Limits>,
 ) -> Result<HttpResponse, actix_web::Error> {
-    if asked.text.len() > TEXT_BYTES_MAX {
-        return Err(bad_request(format!("text is too long: expected at most {TEXT_BYTES_MAX} bytes")));
+    if asked.text.chars().count() > TEXT_CHARS_MAX {
+        return Err(bad_request(format!("text is too long: expected at most {TEXT_CHARS_MAX} characters")));
     }
     shown.live.look();
     let limit = asked.limit.unwrap_or(FOUND).min(FOUND_MAX);

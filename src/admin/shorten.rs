@@ -1,15 +1,15 @@
-//! Shortens elements that are too large to be kept and sent: most of their bytes are usually one long text or list, and
-//! the rest says what they are about.
+//! Shortens elements that are too large to keep and send: usually one long text or list takes most of the bytes, and
+//! the rest describes the element.
 
 use serde_json::{Map, Value};
 
 /// Longest text in a shortened element, in characters.
 const TEXT_CHARS_MAX: usize = 1_000;
-/// The member that says how many bytes a shortened element had.
+/// The field with the original size of a shortened element, in bytes.
 const CUT_BYTES: &str = "cut_bytes";
 
-/// The JSON text of an object: unchanged if it has at most `bytes_max` bytes. Otherwise its long texts are cut, members
-/// that still do not fit are left out, and `cut_bytes` says how many bytes the whole object had.
+/// The JSON text of an object, unchanged if it has at most `bytes_max` bytes. Otherwise long texts are truncated,
+/// fields that still do not fit are left out, and `cut_bytes` holds the original size.
 pub(super) fn json_within(object: &Map<String, Value>, bytes_max: usize) -> String {
     let whole = serde_json::to_string(object).unwrap_or_default();
     if whole.len() <= bytes_max {

@@ -1,4 +1,4 @@
-//! The alerts that stand: episodes that are not over, days that no newer one has followed, and nights until their morning.
+//! Standing alerts: episodes that are not over, days not followed by a newer one, and nights until their morning.
 
 use std::collections::HashMap;
 
@@ -7,27 +7,27 @@ use serde_json::{Map, Value};
 use crate::hourly::Night;
 use crate::noaa::{Date, StationId};
 
-/// Longest id of an alert, episode or rule that is followed until the alert is over.
+/// Longest id of a followed alert, episode or rule.
 pub(super) const NAME_BYTES_MAX: usize = 256;
 /// Most standing alerts that are followed; further ones are only in the list.
 const STANDING_MAX: usize = 100_000;
 
-/// What stands, by what ties its alerts together: the station, and the day if it stands for that day only.
+/// Identifies a standing alert: the rule and station, and the day if it stands for that day only.
 #[derive(Default)]
 pub(super) struct StandingAlerts(HashMap<String, Standing>);
 
-/// An alert that stands.
+/// A standing alert.
 struct Standing {
     rule: String,
     station: StationId,
-    /// Set where it stands for that day only.
+    /// Set if it stands for that day only.
     day: Option<Date>,
-    /// Set where it stands for a night only: when that ends, in seconds since 1970.
+    /// Set if it stands for a night only: the end of the night, in seconds since 1970.
     until: Option<i64>,
 }
 
 impl StandingAlerts {
-    /// Notes that an alert stands, or that one is over.
+    /// Records that an alert stands, or that one is over.
     pub(super) fn note(&mut self, alert: &Map<String, Value>) {
         let text = |name: &str| alert.get(name).and_then(Value::as_str).unwrap_or_default();
         let station = alert.get("station").and_then(|station| station["id"].as_str()).unwrap_or_default();
@@ -44,7 +44,8 @@ impl StandingAlerts {
             let date = Date::parse_iso(text("date"));
             let moment = alert.get("moment");
             let day = date.filter(|_| episode.is_empty() && moment.is_none());
-            // No alert says that a night is over whose limit was reached. An episode of hours ends with its own alert.
+            // No alert announces the end of a night whose limit was reached. An episode of hours ends with its own
+            // alert.
             let is_of_night =
                 moment.is_some_and(|moment| moment.get("night").is_some() || text("clear").is_empty());
             let until = date.filter(|_| is_of_night).map(|date| {
@@ -55,8 +56,8 @@ impl StandingAlerts {
         }
     }
 
-    /// Rule and station of what stands at a time, in seconds since 1970, by the newest days of the stations. What does not
-    /// stand any more is forgotten.
+    /// Rule and station of the alerts standing at a time, in seconds since 1970, judged by the newest days of the
+    /// stations. Forgets alerts that no longer stand.
     pub(super) fn all(&mut self, newest: &HashMap<StationId, Date>, now: i64) -> Vec<(String, StationId)> {
         let stands = |station: StationId, day: Option<Date>| {
             day.is_none_or(|day| newest.get(&station).is_none_or(|newest| *newest <= day))

@@ -1,4 +1,4 @@
-//! Which process has what, and what tasks remember of a key, whichever process has it.
+//! The processes with their partitions, and the state of a key, in whichever process it is.
 
 use actix_web::http::header::LOCATION;
 use actix_web::{HttpRequest, HttpResponse, web};
@@ -9,14 +9,14 @@ use serde_json::json;
 use super::view::Shown;
 use crate::stages::Question;
 
-/// What goes with the path.
+/// Path parameters.
 #[derive(Deserialize)]
 pub(super) struct Asked {
     date: Option<String>,
 }
 
-/// `GET /api/v1/state/STAGE/KEY`: the entries; or 307 to the process that has the key's partition; or 421 where that
-/// does not say where it answers, and 503 while nobody has it.
+/// `GET /api/v1/state/STAGE/KEY`: the entries; 307 to the process that has the key's partition; 421 if that process
+/// does not report its address; 503 while no process has the partition.
 pub(super) async fn state(
     path: web::Path<(String, String)>,
     asked: web::Query<Asked>,
@@ -36,11 +36,11 @@ pub(super) async fn state(
             "entries": entries,
         })),
         Ok(Answer::Restoring(partition)) => HttpResponse::ServiceUnavailable().json(json!({
-            "error": format!("partition {partition} of {stage} is still being restored here: ask again"),
+            "error": format!("partition {partition} of {stage} is still being restored here; try again"),
             "partition": partition,
         })),
         Ok(Answer::Elsewhere(partition, None)) => HttpResponse::ServiceUnavailable().json(json!({
-            "error": format!("no process has partition {partition} of {stage} just now: ask again"),
+            "error": format!("no process has partition {partition} of {stage} at the moment; try again"),
             "partition": partition, "owner": null,
         })),
         Ok(Answer::Elsewhere(partition, Some(owner))) => {
@@ -69,7 +69,7 @@ pub(super) async fn processes(shown: web::Data<Shown>) -> HttpResponse {
     }
 }
 
-/// As sent, but without the authority that an absolute request target has.
+/// The request target without the authority that an absolute one has.
 fn path_and_query(request: &HttpRequest) -> &str {
     request.uri().path_and_query().map_or("/", |found| found.as_str())
 }

@@ -1,4 +1,4 @@
-//! What the daemon shows of itself.
+//! The data that the daemon shows.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -19,56 +19,58 @@ use crate::publishing::PublishError;
 use crate::rules::{Place, RuleSet};
 use crate::stages::{StationIndex, count};
 
-/// What somebody asks to be changed.
+/// A requested change of rules.
 pub enum RuleChange {
-    /// The text of a rule file, which is then the whole truth about rules.
+    /// The text of a rule file, which replaces all published rules.
     Apply(String),
-    /// The id of a rule that shall go.
+    /// The id of a rule to remove.
     Remove(String),
 }
 
-/// Changes rules, and returns what was changed. It blocks.
+/// Changes rules, and returns what was changed. Blocks.
 pub type ChangeRules = Arc<dyn Fn(RuleChange) -> Result<Value, PublishError> + Send + Sync>;
 
-/// What is shown, and where it comes from.
+/// The data that is shown, and its sources.
 pub struct View {
     /// All stages of the installation.
     pub topology: Arc<Topology>,
-    /// Those of this process, upstream first.
+    /// The stages of this process, upstream first.
     pub stages: Vec<StageId>,
-    /// What they have done.
+    /// The counts of the stages.
     pub totals: Arc<Totals>,
-    /// Where each task stands.
+    /// The state of each task.
     pub board: Arc<Board>,
-    /// Where each source stands that this process may poll.
+    /// The state of each source that this process may poll.
     pub sources: Arc<SourceBoard>,
-    /// The station table, as far as a stage here needs it.
+    /// The station table, if a stage here needs it.
     pub stations: Arc<StationIndex>,
     /// The rules in force.
     pub rules: Arc<RuleSet>,
-    /// Changes the published rules, where there is a token for those who may.
+    /// Changes the published rules, if a token is set.
     pub change_rules: Option<ChangeRules>,
-    /// The last days of every station, where the daemon fills it; else it is filled while somebody looks.
+    /// The last days of every station, if the daemon fills it; otherwise it is filled while a client uses it.
     pub recent: Option<Arc<RecentDays>>,
     /// Answers questions about the state of tasks.
     pub inspector: Inspector,
-    /// How topics are followed.
+    /// Follows topics.
     pub source: TailSource,
-    /// A task that has had no turn for longer makes the daemon not ready.
+    /// A task without a turn for longer than this makes the daemon not ready.
     pub patience: Duration,
-    /// Where metrics are gathered.
+    /// Collects metrics.
     pub recorder: Recorder,
-    /// How many bytes the state takes on disk.
+    /// Measures the size of the state on disk, in bytes.
     pub state_bytes: Box<dyn Fn() -> u64 + Send + Sync>,
-    /// What is promised about outputs.
+    /// The processing guarantee.
     pub guarantee: String,
     /// The Kafka cluster's id.
     pub cluster: String,
     /// The state directory's own name.
     pub instance: String,
+    /// Who answers for CAP messages; empty: nobody does.
+    pub sender: String,
 }
 
-/// [`View`], with what is measured while it is shown.
+/// [`View`], with values measured while it is shown.
 pub(super) struct Shown {
     pub(super) view: View,
     pub(super) live: Arc<Live>,
@@ -77,7 +79,7 @@ pub(super) struct Shown {
     rates: Mutex<Rates>,
 }
 
-/// Records a second, as of the last look.
+/// Records a second at the last measurement.
 #[derive(Default)]
 struct Rates {
     last: HashMap<StageId, (Instant, u64)>,
@@ -95,9 +97,9 @@ struct StageRow<'a> {
     lag_seconds: Option<f64>,
     partitions: usize,
     restoring: usize,
-    /// Partitions that do not work, since their worker has failed.
+    /// Partitions that do not work because their worker has failed.
     failed: usize,
-    /// The count of what the stage has written.
+    /// The count of the stage's outputs.
     written: Option<&'static str>,
 }
 
@@ -110,7 +112,7 @@ impl Shown {
         Self { view, live, scores, started_at_ms: unix_ms(), rates: Mutex::default() }
     }
 
-    /// Notes how much has been done since the last call.
+    /// Records how much has been done since the last call.
     pub(super) fn measure(&self) {
         let mut rates = self.rates.lock().unwrap_or_else(PoisonError::into_inner);
         let now = Instant::now();
@@ -136,7 +138,7 @@ impl Shown {
                 sink: &stage.sink.name,
                 counts: NamedCounts { counts: self.view.totals.of(stage.id), counters },
                 records_per_second: (rate * 10.0).round() / 10.0,
-                // Unknown as long as it is of one of them: part of a lag is no lag.
+                // Unknown if it is unknown for one partition: part of a lag is not the lag.
                 lag_records: own
                     .iter()
                     .map(|task| task.lag())
@@ -198,7 +200,7 @@ impl Shown {
         self.view.board.unready(self.view.patience)
     }
 
-    /// The map, by columns: all stations of the table, and others that have reported.
+    /// The map, by columns: all stations of the table, and other stations with reports.
     pub(super) fn stations(&self) -> Value {
         let reported = self.live.recent.stations();
         let days: HashMap<StationId, (Option<f64>, String)> =
@@ -212,7 +214,7 @@ impl Shown {
         let known: Vec<(StationId, (f64, f64))> =
             table.into_iter().filter_map(|id| Some((id, place(id)?))).collect();
         let in_table: std::collections::HashSet<StationId> = known.iter().map(|(id, _)| *id).collect();
-        // Its place is what its observations say, as single precision.
+        // The place from its observations, in single precision.
         let precise = |degrees: f32| (f64::from(degrees) * 10_000.0).round() / 10_000.0;
         let others = reported
             .iter()
@@ -230,7 +232,7 @@ impl Shown {
         })
     }
 
-    /// A station of the table; of another one only what its observations say.
+    /// A station of the table; for another station only the data from its observations.
     pub(super) fn station(&self, id: StationId) -> Option<Value> {
         let table = self.view.stations.get(id).and_then(|json| serde_json::from_str::<Value>(&json).ok());
         if let Some(mut station) = table {
@@ -250,7 +252,7 @@ impl Shown {
         json!({ "station": id, "days": self.live.recent.days(id).iter().map(day).collect::<Vec<_>>() })
     }
 
-    /// The rules in force, and those that are not used.
+    /// The rules in force, and the quarantined ones.
     pub(super) fn rules(&self) -> Value {
         let standing = self.live.standing_by_rule();
         let mut rules = self.view.rules.all();

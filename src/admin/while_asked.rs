@@ -1,14 +1,14 @@
-//! Work that is done only while somebody asks for what it gives.
+//! Work that runs only while clients need its result.
 
 use std::sync::atomic::{AtomicI64, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use frostline_engine::record::unix_ms;
 
-/// For how long nobody may ask before the work ends, in milliseconds.
+/// The work stops after this time without a request, in milliseconds.
 const UNASKED_MS: i64 = 300_000;
 
-/// What does the work, such as readers of topics: it is dropped when nobody has asked for a while.
+/// The worker, such as readers of topics; it is dropped when there was no request for a while.
 pub(super) struct WhileAsked<T> {
     worker: Mutex<Option<T>>,
     asked_at_ms: AtomicI64,
@@ -21,29 +21,29 @@ impl<T> Default for WhileAsked<T> {
 }
 
 impl<T: Send + 'static> WhileAsked<T> {
-    /// Somebody asks: the work begins, if it has not, and `look` is given what does it.
+    /// Registers a request: starts the work if necessary, and passes the worker to `look`.
     pub(super) fn ask<R>(&self, begin: impl FnOnce() -> T, look: impl FnOnce(&T) -> R) -> R {
         self.asked_at_ms.store(unix_ms(), Ordering::Relaxed);
         look(lock(&self.worker).get_or_insert_with(begin))
     }
 
-    /// Ends the work when nobody has asked for a while; called again and again.
+    /// Stops the work if there was no request for a while. Call it regularly.
     pub(super) fn rest(&self) {
         if unix_ms() - self.asked_at_ms.load(Ordering::Relaxed) > UNASKED_MS {
             self.end();
         }
     }
 
-    /// Ends the work.
+    /// Stops the work.
     pub(super) fn end(&self) {
         if let Some(worker) = lock(&self.worker).take() {
-            // Ending readers takes a moment, for which nobody need wait.
+            // Stopping readers takes a moment, for which nothing need wait.
             std::thread::spawn(move || drop(worker));
         }
     }
 }
 
-// A poisoned lock only says that somebody panicked; what it guards is whole.
+// A poisoned lock only means that a thread panicked; the data behind it is whole.
 pub(super) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }

@@ -1,4 +1,4 @@
-//! Where history comes from: files of lines or documents, or whatever pushes them (a topic).
+//! Sources of history: files of lines or documents, or a function that pushes them (from a topic).
 
 use std::path::{Path, PathBuf};
 use std::sync::mpsc::SyncSender;
@@ -6,7 +6,7 @@ use std::sync::mpsc::SyncSender;
 use super::Setting;
 use crate::noaa::{Date, KnownStations};
 
-/// Bytes that a lane gets at once.
+/// Bytes that are passed to a lane at once.
 const BLOCK_BYTES: usize = 256 * 1024;
 
 /// Calls the function with each line or document of a file, in order.
@@ -16,11 +16,11 @@ pub type ReadFile<'a> = dyn Fn(&Path, &mut dyn FnMut(&[u8])) -> anyhow::Result<(
 pub enum Input<'a> {
     /// Files, one after the other.
     Files(&'a [PathBuf], &'a ReadFile<'a>),
-    /// A topic of so many partitions: the function pushes each line or document, in order.
+    /// A topic with this many partitions: the function pushes each line or document, in order.
     Topic(usize, &'a dyn Fn(&mut Feed<'_>) -> anyhow::Result<()>),
 }
 
-/// Lines or documents on their way to a lane, each behind its length.
+/// Lines or documents on their way to a lane, each preceded by its length.
 pub(super) struct Block {
     pub(super) lane: usize,
     bytes: Vec<u8>,
@@ -49,7 +49,7 @@ impl Block {
 
 /// Spreads lines and documents over lanes.
 pub struct Feed<'a> {
-    /// By lane: what waits to be sent to its thread.
+    /// By lane: items that wait to be sent to its thread.
     blocks: Vec<Block>,
     /// Lane `n` belongs to thread `n` modulo their number.
     threads: Vec<SyncSender<Block>>,
@@ -99,7 +99,7 @@ impl Feed<'_> {
         }
     }
 
-    /// Takes a line or a document of a topic's partition; those of other days than asked for are left out.
+    /// Takes a line or a document of a topic's partition; those outside the requested dates are skipped.
     pub fn push_of_partition(&mut self, partition: i32, item: &[u8]) {
         let lane = usize::try_from(partition).unwrap_or(0);
         if lane < self.blocks.len() && self.station_if_wanted(item).is_some() {
@@ -111,12 +111,12 @@ impl Feed<'_> {
         self.blocks[lane].push(item);
         if self.blocks[lane].bytes.len() >= BLOCK_BYTES {
             let block = std::mem::replace(&mut self.blocks[lane], Block::new(lane));
-            // A thread that has panicked is told of when it is joined.
+            // A thread that has panicked is reported when it is joined.
             let _ = self.threads[lane % self.threads.len()].send(block);
         }
     }
 
-    /// The bytes that decide which lane gets the item; what cannot be read goes to some lane, which counts it.
+    /// The bytes that decide the lane of an item; an unreadable item goes to any lane, which counts it.
     fn station_if_wanted<'i>(&mut self, item: &'i [u8]) -> Option<&'i [u8]> {
         let Setting { from, to, .. } = self.setting;
         let is_wanted = |date: Date| from.is_none_or(|from| date >= from) && to.is_none_or(|to| date <= to);

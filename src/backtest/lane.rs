@@ -15,14 +15,14 @@ use crate::rules::RuleSet;
 use crate::stages;
 use crate::stages::{Alert, Assemble, Remembered, StationIndex};
 
-/// A stage's processor, run beside the clock of now.
+/// A stage's processor, run with the present time as clock.
 pub(super) fn driver(stage: StageId, processor: Box<dyn Processor>, now_ms: i64) -> TestDriver {
     let mut driver = TestDriver::new(stage, processor);
     driver.now_ms = now_ms;
     driver
 }
 
-/// State in memory does not fail: it is written here and read back by the same code.
+/// State in memory does not fail: the same code writes it and reads it back.
 fn note(done: Result<(), StateError>) {
     if let Err(error) = done {
         tracing::error!(%error, "state of the backtest");
@@ -34,20 +34,20 @@ pub(super) fn process(driver: &mut TestDriver, key: &[u8], value: &[u8]) {
     note(driver.pipe_bytes(Some(key), Some(value), NO_HEADERS).map(drop));
 }
 
-/// What becomes of observations.
+/// What happens to observations.
 enum Then<'a> {
     /// Rules judge them.
     Alert(Box<Alerting<'a>>),
-    /// They are looked at.
+    /// They are passed to a visitor.
     Visit(&'a (dyn Fn(&[u8]) + Sync)),
 }
 
-/// The alert stage, and what it has told.
+/// The alert stage, and the alerts it has written.
 struct Alerting<'a> {
     driver: TestDriver,
     stats: LaneStats,
     each_alert: &'a (dyn Fn(&[u8]) + Sync),
-    /// Whoever wants to know more of one rule at one station.
+    /// A visitor that follows one rule at one station.
     trace: Option<&'a Trace<'a>>,
 }
 
@@ -59,7 +59,8 @@ pub struct Trace<'a> {
     pub station: StationId,
     /// The day.
     pub date: Date,
-    /// Called with each observation that the stage reads, of any station: another one's can move the calendar on.
+    /// Called with each observation that the stage reads, of any station: an observation of another station can move
+    /// the calendar on.
     pub visit: &'a (dyn Fn(Traced<'_>) + Sync),
 }
 
@@ -71,7 +72,7 @@ pub struct Traced<'a> {
     pub before: Remembered,
     /// After it.
     pub after: Remembered,
-    /// The values of alerts that it gave.
+    /// The values of the alerts that it caused.
     pub alerts: Vec<Vec<u8>>,
 }
 
@@ -85,7 +86,7 @@ pub(super) struct Lane<'a> {
     assemble: TestDriver,
     then: Then<'a>,
     stations: Arc<StationIndex>,
-    /// Stations that were taken as they came; `None` where there is a table.
+    /// Stations seen in the records; `None` if there is a table.
     taken: Option<HashSet<StationId, foldhash::fast::RandomState>>,
     known: KnownStations,
 }
@@ -119,7 +120,7 @@ impl<'a> Lane<'a> {
     pub(super) fn take(&mut self, block: &Block) {
         for item in block.items() {
             if item.first() == Some(&b'{') {
-                // What cannot be read is rejected by the stage, under whatever key.
+                // The stage rejects an unreadable record under any key.
                 let station = self.known.parse(item).map(|view| view.station.id);
                 let key = station.as_ref().map_or(&b""[..], |id| id.as_bytes());
                 self.then.document(key, item);
@@ -141,7 +142,7 @@ impl<'a> Lane<'a> {
         self.pass_on();
     }
 
-    /// Hands what assemble has written to what comes then.
+    /// Passes the output of assemble on.
     fn pass_on(&mut self) {
         for output in self.assemble.outputs() {
             if let (Sink::Output, Some(key), Some(value)) = (output.sink, output.key, output.value) {
@@ -151,7 +152,7 @@ impl<'a> Lane<'a> {
         self.assemble.clear();
     }
 
-    /// The input has ended: what is open settles.
+    /// The input has ended: open observations settle.
     pub(super) fn finish(&mut self) {
         note(self.assemble.punctuate());
         self.pass_on();

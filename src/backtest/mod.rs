@@ -1,8 +1,8 @@
-//! What rules would have told: the stages' own processors over history, without a broker.
+//! The alerts that rules would have caused: the stages' own processors over history, without a broker.
 //!
-//! Lines or documents go through *lanes*, each with a processor of each stage, on a few threads. A lane is a partition in
-//! all but the topic: the lines of files are spread over lanes by station, the partitions of a topic stay what they are.
-//! So the code is the same that runs live, and each record meets the same before it.
+//! Lines or documents go through *lanes*, each with a processor of each stage, on a few threads. A lane is like a
+//! partition without a topic: lines of files are distributed over lanes by station, and partitions of a topic stay as
+//! they are. So the code is the same that runs live, and each record meets the same earlier records.
 
 mod input;
 mod lane;
@@ -25,16 +25,16 @@ pub use lane::{Trace, Traced};
 use frostline_engine::Counts;
 use lane::Lane;
 
-/// What a backtest works with, besides rules and input.
+/// The inputs of a backtest, besides rules and history.
 #[derive(Clone)]
 pub struct Setting {
     /// How lines become observations.
     pub assemble: AssembleSettings,
-    /// What a record may be.
+    /// The limits of a record.
     pub limits: Limits,
-    /// The station table; `None` takes every station as it comes, and knows nothing of it but its id.
+    /// The station table; `None` accepts every station, of which only the id is known.
     pub stations: Option<Arc<StationIndex>>,
-    /// What the live filter lets through, where the alert stage reads behind it.
+    /// The live filter, if the alert stage reads filtered observations.
     pub filter: Option<Arc<Condition>>,
     /// The first date that counts.
     pub from: Option<Date>,
@@ -46,11 +46,11 @@ pub struct Setting {
     pub now_ms: i64,
 }
 
-/// Reads all of `input` under `rules`, and counts what they tell. `each_alert` gets every alert's value, in no order
-/// across stations.
+/// Reads all of `input` under `rules`, and counts the alerts. `each_alert` gets every alert's value; across stations
+/// the order is undefined.
 ///
 /// # Errors
-/// Where the input cannot be read.
+/// The input cannot be read.
 pub fn run(
     input: &Input<'_>,
     rules: &Published,
@@ -69,7 +69,7 @@ pub fn run(
 /// Follows one rule at one station through all of `input`.
 ///
 /// # Errors
-/// Where the input cannot be read.
+/// The input cannot be read.
 pub fn trace(
     input: &Input<'_>,
     rules: &Published,
@@ -82,10 +82,10 @@ pub fn trace(
     drive(input, setting, tracing, drop).map(drop)
 }
 
-/// Calls `visit` with every observation; those of one station are in order. Returns what assemble has counted.
+/// Calls `visit` with every observation; those of one station are in order. Returns the counts of assemble.
 ///
 /// # Errors
-/// Where the input cannot be read.
+/// The input cannot be read.
 pub fn visit_observations(
     input: &Input<'_>,
     setting: &Setting,
@@ -99,10 +99,10 @@ pub fn visit_observations(
     Ok(counts)
 }
 
-/// Learns who reports what, for rules that ask for the nearest station.
+/// Finds out which station reports which element, for rules that ask for the nearest station.
 ///
 /// # Errors
-/// Where the input cannot be read.
+/// The input cannot be read.
 pub fn reporting(input: &Input<'_>, setting: &Setting) -> anyhow::Result<Reporting> {
     let reporting = Mutex::new(Reporting::default());
     visit_observations(input, setting, &|value| {
@@ -113,7 +113,7 @@ pub fn reporting(input: &Input<'_>, setting: &Setting) -> anyhow::Result<Reporti
     Ok(reporting.into_inner().unwrap_or_else(PoisonError::into_inner))
 }
 
-/// Runs all lanes until the input has been read; `end` makes of each what is wanted.
+/// Runs all lanes until the input has been read; `end` takes the result from each.
 fn drive<'a, R: Send>(
     input: &Input<'_>,
     setting: &Setting,

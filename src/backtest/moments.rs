@@ -1,5 +1,5 @@
-//! Rules over nights and hours, tried on files of hourly observations: the stages `outlook` and `watch`, as in the daemon, one
-//! station after the other.
+//! Tries rules over nights and hours on files of hourly observations, with the stages `outlook` and `watch` as in the
+//! daemon, one station after the other.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -16,10 +16,10 @@ use crate::outlook::{WarningLog, WarningSums};
 use crate::rules::{Feed, RuleSet};
 use crate::stages::{self, Outlook, StationIndex, Watch};
 
-/// What rules over nights and hours would have alerted.
+/// The alerts of rules over nights and hours.
 #[derive(Default)]
 pub struct MomentStats {
-    /// By rule; rules without an alert are there too.
+    /// By rule, including rules without alerts.
     pub rules: BTreeMap<String, MomentRule>,
     /// Observations that were read of watched stations.
     pub hours: u64,
@@ -27,14 +27,14 @@ pub struct MomentStats {
     pub stations: usize,
 }
 
-/// What one rule would have alerted.
+/// The alerts of one rule.
 #[derive(Default, Serialize)]
 pub struct MomentRule {
     /// How many alerts of each transition.
     pub alerts: BTreeMap<String, u64>,
-    /// Messages to each subscriber: all-clears are sent to those alone who ask for them, and do not count.
+    /// Messages to each subscriber, without all-clears, which are sent only to those who want them.
     pub messages: u64,
-    /// Of a rule over nights: what became of its warnings.
+    /// For a rule over nights: the outcomes of its warnings.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub warnings: Option<WarningSums>,
     #[serde(skip)]
@@ -52,8 +52,8 @@ impl MomentRule {
     }
 }
 
-/// Runs `hours`, sorted by time within each station, through the stages under `rules`. `each_alert` gets each alert whose night
-/// counts. Stations that are not in the setting's table are passed over.
+/// Runs `hours`, sorted by time within each station, through the stages under `rules`. `each_alert` gets each alert
+/// whose night counts. Stations that are not in the table are skipped.
 pub fn run_moments(
     hours: &BTreeMap<StationId, Vec<Hour>>,
     rules: &Arc<RuleSet>,
@@ -93,7 +93,7 @@ pub fn run_moments(
     stats
 }
 
-/// One station: nobody else's observations say that it is silent, its own next one does.
+/// One station: its silence shows in its own next observation, not in those of others.
 fn of_station(
     hours: &[Hour],
     rules: &Arc<RuleSet>,

@@ -1,4 +1,4 @@
-//! What rules told, counted.
+//! Counts of the alerts of rules.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -13,21 +13,21 @@ use crate::stages::count;
 /// A month of a year.
 pub type Month = (u16, u8);
 
-/// The longest time that a rule stood.
+/// The longest episode of a rule.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 pub struct Longest {
     /// How many days, both ends included.
     pub days: i32,
-    /// Where.
+    /// Its station.
     pub station: String,
-    /// Since when.
+    /// Its first day.
     pub since: String,
 }
 
-/// What one rule told.
+/// The alerts of one rule.
 #[derive(Clone, Debug, Default, PartialEq, Serialize)]
 pub struct RuleStats {
-    /// Alerts `fired`, those of episodes that last included.
+    /// Alerts `fired`, including repeats of lasting episodes.
     pub fired: u64,
     /// Alerts `resolved`.
     pub resolved: u64,
@@ -35,11 +35,11 @@ pub struct RuleStats {
     pub retracted: u64,
     /// Alerts `stale`.
     pub stale: u64,
-    /// At how many stations.
+    /// The number of stations with alerts.
     pub stations: usize,
-    /// Alerts of observations that the live filter does not let through.
+    /// Alerts from observations that the live filter excludes.
     pub outside_filter: u64,
-    /// The longest episode; of a rule without `clear`, the longest row of days.
+    /// The longest episode; for a rule without `clear`, the longest row of days.
     pub longest: Option<Longest>,
     /// Alerts `fired` by month.
     #[serde(serialize_with = "months")]
@@ -55,7 +55,7 @@ fn months<S: serde::Serializer>(months: &BTreeMap<Month, u64>, serializer: S) ->
 pub struct Summary {
     /// Rules that were tried.
     pub rules: usize,
-    /// Of these, those that told nothing.
+    /// Rules without alerts.
     pub silent_rules: usize,
     /// Lines or documents read.
     pub records_in: u64,
@@ -71,14 +71,14 @@ pub struct Summary {
     pub retracted: u64,
     /// Alerts `stale`.
     pub stale: u64,
-    /// Evaluations that failed on the values.
+    /// Failed evaluations.
     pub rule_errors: u64,
 }
 
-/// What all rules told.
+/// The alerts of all rules.
 #[derive(Debug, Default)]
 pub struct Stats {
-    /// By rule, also those that told nothing.
+    /// By rule, including rules without alerts.
     pub rules: BTreeMap<String, RuleStats>,
     /// Messages by subscriber: all alerts of rules that name it.
     pub messages: BTreeMap<String, u64>,
@@ -88,7 +88,7 @@ pub struct Stats {
     pub period: Option<(Date, Date)>,
 }
 
-/// The fields of an alert that count.
+/// The fields of an alert that are counted.
 #[derive(Deserialize)]
 struct Told<'a> {
     #[serde(borrow)]
@@ -103,7 +103,7 @@ struct Told<'a> {
     retracts: Option<&'a str>,
     #[serde(borrow, default)]
     subscribers: Vec<&'a str>,
-    /// An address is nobody's business here but that it is there.
+    /// Only whether there is an address matters here.
     #[serde(default)]
     email: Option<serde::de::IgnoredAny>,
 }
@@ -114,7 +114,7 @@ struct ToldStation<'a> {
     id: &'a str,
 }
 
-/// What a lane has counted.
+/// The counts of a lane.
 pub(super) struct LaneStats {
     rules: BTreeMap<String, (RuleStats, Stretches)>,
     messages: BTreeMap<String, u64>,
@@ -122,13 +122,13 @@ pub(super) struct LaneStats {
     filter: Option<Arc<Condition>>,
 }
 
-/// Where and when a rule stood: of each station the days that fired, and the longest episodes.
+/// When and where a rule fired: for each station the days that fired, and the longest episodes.
 #[derive(Default)]
 struct Stretches {
     fired_days: BTreeMap<String, BTreeSet<i32>>,
     episode: Option<Longest>,
     has_episodes: bool,
-    /// Of episodes that have not ended: by station, the day of the first alert.
+    /// Episodes that have not ended: by station, the day of the first alert.
     standing: BTreeMap<String, i32>,
     /// The newest day of all alerts.
     newest: i32,
@@ -151,7 +151,7 @@ impl LaneStats {
 
     /// Counts one alert.
     pub(super) fn alert(&mut self, value: &[u8]) {
-        // Our own writing: it is read back, unless a name holds escapes.
+        // frostline's own output: it parses without a copy, unless a name contains escapes.
         let Ok(told) = serde_json::from_slice::<Told<'_>>(value) else { return };
         let Some(date) = Date::parse_iso(told.date) else { return };
         let passes = match &self.filter {
@@ -171,7 +171,7 @@ impl LaneStats {
             Transition::Resolved => &mut rule.resolved,
             Transition::Retracted => &mut rule.retracted,
             Transition::Stale => &mut rule.stale,
-            // Of nights; rules over days have none of these.
+            // Transitions of nights; rules over days have none of these.
             Transition::Expected | Transition::Confirmed | Transition::Averted | Transition::Withdrawn => {
                 return;
             }

@@ -1,4 +1,4 @@
-//! The speed-up against partitions, as an SVG that needs nothing else.
+//! The speed-up by number of partitions, as a self-contained SVG.
 
 use std::collections::BTreeMap;
 use std::fmt::Write;
@@ -8,13 +8,13 @@ use super::report::{Report, Row};
 
 const WIDTH: f64 = 760.0;
 const HEIGHT: f64 = 420.0;
-/// Of the plot: left, right, top, bottom.
+/// Margins of the plot: left, right, top, bottom.
 const MARGINS: [f64; 4] = [64.0, 240.0, 56.0, 56.0];
-/// Told apart also by those who see colours otherwise (Okabe and Ito).
+/// Distinguishable for colour-blind readers (Okabe and Ito).
 const COLOURS: [&str; 7] = ["#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#555555"];
 
-/// Draws one line for each combination of processes, workers and guarantee: records a second, as a multiple of
-/// what the first one did with the fewest partitions.
+/// Draws one line for each combination of processes, workers and guarantee: records a second, as a multiple of the
+/// first combination with the fewest partitions.
 pub fn chart(report: &Report) -> String {
     let mut partitions: Vec<i32> = report.rows.iter().map(|row| row.partitions).collect();
     partitions.sort_unstable();
@@ -40,7 +40,7 @@ struct Plot<'a> {
 }
 
 impl Plot<'_> {
-    /// Counts of partitions stand at equal distances: they are chosen in multiples.
+    /// Numbers of partitions are at equal distances, because they are usually multiples.
     fn x(&self, partitions: i32) -> f64 {
         let [left, right, ..] = MARGINS;
         let index = self.partitions.iter().position(|count| *count == partitions).unwrap_or(0) as f64;
@@ -58,9 +58,9 @@ impl Plot<'_> {
         let mut svg = format!(
             "<svg xmlns=\"http://www.w3.org/2000/svg\" viewBox=\"0 0 {WIDTH} {HEIGHT}\" role=\"img\" \
              font-family=\"system-ui, sans-serif\" font-size=\"12\">\n\
-             <title>frostline: speed-up against partitions</title>\n\
+             <title>frostline: speed-up by number of partitions</title>\n\
              <rect width=\"100%\" height=\"100%\" fill=\"#ffffff\"/>\n\
-             <text x=\"{left}\" y=\"24\" font-size=\"15\" font-weight=\"600\">Speed-up against partitions</text>\n\
+             <text x=\"{left}\" y=\"24\" font-size=\"15\" font-weight=\"600\">Speed-up by number of partitions</text>\n\
              <text x=\"{left}\" y=\"42\" fill=\"#555\">1 = {base:.0} records/s; medians of {} rounds; {} cores with the broker; {}</text>\n",
             report.rounds,
             report.machine.cores,

@@ -1,4 +1,4 @@
-//! Runs processes, and tells what they took: time from their own summaries, the rest from `/proc`.
+//! Runs processes, and measures their cost: time from their own summaries, the rest from `/proc`.
 
 use std::fs::File;
 use std::io::Read;
@@ -16,14 +16,14 @@ use serde::Deserialize;
 use super::BenchError;
 use super::grid::Installation;
 
-/// How often a process is looked at.
+/// How often a process is measured.
 const LOOK_INTERVAL: Duration = Duration::from_millis(20);
 /// A run that takes longer has failed.
 const RUN_PATIENCE: Duration = Duration::from_secs(900);
-/// `/proc` counts CPU time in hundredths of a second, on every Linux that is in use.
+/// `/proc` counts CPU time in hundredths of a second on every common Linux.
 const TICKS_PER_SECOND: f64 = 100.0;
 
-/// What one run took.
+/// The cost of one run.
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct Measured {
     pub(super) records: u64,
@@ -47,14 +47,14 @@ impl std::fmt::Display for Measured {
     }
 }
 
-/// The end of `frostline run --json`.
+/// The last line of `frostline run --json`.
 #[derive(Deserialize)]
 struct Summary {
     #[serde(flatten)]
     timing: Timing,
 }
 
-/// A process of frostline. It is gone when this is dropped.
+/// A frostline process, which is killed when this is dropped.
 pub(super) struct Daemon {
     child: Child,
     log: PathBuf,
@@ -73,7 +73,7 @@ impl Daemon {
         let failed = || BenchError::files("starting a process");
         let log = installation.dir.path().join(format!("process-{number}.log"));
         let mut command = Command::new(std::env::current_exe().map_err(failed())?);
-        // The file says everything; the user's variables are in it already.
+        // The file has all settings, including the user's variables.
         for (name, _) in std::env::vars_os() {
             let name = name.to_string_lossy();
             if name.starts_with("FROSTLINE_") {
@@ -98,13 +98,13 @@ impl Daemon {
             command.arg("--until-caught-up");
         }
         command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(File::create(&log).map_err(failed())?);
-        // Ctrl-C at the terminal is for us alone.
+        // Ctrl-C at the terminal is only for this process.
         command.process_group(0);
         let child = command.spawn().map_err(failed())?;
         Ok(Self { child, log, cpu_seconds: 0.0, memory_bytes: 0, threads: 0 })
     }
 
-    /// Notes what it takes. `false` once it has ended; its CPU time is complete then.
+    /// Measures the process. `false` once it has ended; then its CPU time is complete.
     fn look(&mut self) -> bool {
         let read = |file: &str| std::fs::read_to_string(format!("/proc/{}/{file}", self.child.id()));
         let stat = read("stat").unwrap_or_default();
@@ -116,11 +116,11 @@ impl Daemon {
         };
         self.memory_bytes = self.memory_bytes.max(number("VmHWM:").unwrap_or(0) * 1024);
         self.threads = self.threads.max(number("Threads:").unwrap_or(0));
-        // It stays as a zombie until it is waited for.
+        // It stays a zombie until it is waited for.
         stat_fields(&stat).next().is_some_and(|state| state != "Z")
     }
 
-    /// What it said at its end.
+    /// Its summary.
     fn timing(&mut self) -> Result<Timing, BenchError> {
         let mut text = String::new();
         if let Some(mut stdout) = self.child.stdout.take() {
@@ -137,7 +137,7 @@ impl Daemon {
     /// Asks it to end in good order.
     pub(super) fn terminate(&self) {
         if let Some(pid) = Pid::from_raw(self.child.id().cast_signed()) {
-            // It is not reaped before it is dropped here: the number is still its own.
+            // It is not reaped before it is dropped here, so the process id is still its own.
             let _ = kill_process(pid, Signal::TERM);
         }
     }
@@ -150,7 +150,7 @@ impl Daemon {
     /// The last line of its log.
     pub(super) fn last_words(&self) -> String {
         let log = std::fs::read_to_string(&self.log).unwrap_or_default();
-        log.lines().last().unwrap_or("it said nothing").to_owned()
+        log.lines().last().unwrap_or("its log is empty").to_owned()
     }
 }
 
@@ -166,7 +166,7 @@ pub(super) fn run(installation: &Installation, stop: &AtomicBool) -> Result<Meas
     let start = |number| Daemon::start(installation, number, true);
     let mut daemons = (0..installation.cell.processes).map(start).collect::<Result<Vec<_>, _>>()?;
     let deadline = Instant::now() + RUN_PATIENCE;
-    // All of them are looked at each time.
+    // All of them are measured each time.
     while daemons.iter_mut().map(Daemon::look).fold(false, |any, runs| any | runs) {
         if stop.load(Ordering::Relaxed) {
             return Err(BenchError::Interrupted);
@@ -195,7 +195,7 @@ pub(super) fn run(installation: &Installation, stop: &AtomicBool) -> Result<Meas
     })
 }
 
-/// Has the bare client count the topic. It runs in this process, which does nothing else meanwhile.
+/// Runs the bare client on the topic, in this process, which does nothing else at the same time.
 pub(super) fn measure_limit(
     input: &Installation,
     partitions: i32,
@@ -218,7 +218,7 @@ fn cpu_seconds(stat: &str) -> f64 {
     ticks.sum::<f64>() / TICKS_PER_SECOND
 }
 
-/// The fields of `/proc/PID/stat` from the third, the state, on; the second, the name, may have blanks.
+/// The fields of `/proc/PID/stat` from the third, the state, on; the second, the name, may contain blanks.
 fn stat_fields(stat: &str) -> impl Iterator<Item = &str> {
     stat.rsplit_once(')').map_or("", |(_, rest)| rest).split_whitespace()
 }

@@ -1,4 +1,4 @@
-//! What is measured: the grid, and for each run an installation with names of its own.
+//! The measured grid, with an installation with its own names for each run.
 
 use std::fmt;
 use std::path::PathBuf;
@@ -19,9 +19,9 @@ use crate::stages;
 use crate::stages::Validate;
 use crate::synthetic::{Format, Places, Settings, stations};
 
-/// Enough that partitions are about as large as each other: with forty, one of two workers has up to a quarter more to do.
+/// Enough for partitions of about the same size: with forty, one of two workers has up to a quarter more to do.
 const STATIONS_MAX: u64 = 2_000;
-/// Rules of all stations together: each station keeps a list of its own.
+/// Rules of all stations together, because each station keeps its own list.
 const RULES_MAX: u64 = 4_000_000;
 
 /// The work that is measured.
@@ -53,39 +53,39 @@ impl Job {
         matches!(self, Self::Assemble | Self::Path)
     }
 
-    /// The logical name of the topic that is read.
+    /// The logical name of the source topic.
     pub(super) fn source(self) -> &'static str {
         if self.reads_lines() { topic::CSV_RAW } else { topic::JSON }
     }
 }
 
-/// What was asked for.
+/// The options.
 #[derive(Clone, Debug)]
 pub struct Options {
     /// The work.
     pub job: Job,
     /// Records to load, at least.
     pub records: u64,
-    /// Counts of partitions.
+    /// Numbers of partitions.
     pub partitions: Vec<i32>,
-    /// Counts of worker threads for each stage of a process.
+    /// Numbers of worker threads per stage and process.
     pub workers: Vec<usize>,
-    /// Counts of processes that share the work.
+    /// Numbers of processes that share the work.
     pub processes: Vec<usize>,
     /// Guarantees.
     pub guarantees: Vec<Guarantee>,
-    /// Which records are read whole.
+    /// Which records are read completely.
     pub validate: Validate,
-    /// Conditions that are evaluated for each observation, where alerts are measured; 1: the talk's rule, for
-    /// the stations of Arizona.
+    /// Conditions evaluated for each observation, if alerts are measured; 1 is the talk's rule, for the stations of
+    /// Arizona.
     pub conditions: u32,
-    /// How often each cell is run, the warm-up aside.
+    /// How many times each cell is run, not counting the warm-up.
     pub rounds: u32,
     /// Whether the bare client is measured too.
     pub limit: bool,
-    /// Records a second for measuring latency; 0: that is left out.
+    /// Records a second while measuring latency; 0 to skip that.
     pub latency_rate: u32,
-    /// For how long latency is measured, in seconds.
+    /// How long latency is measured, in seconds.
     pub latency_seconds: u32,
     /// Part of all names.
     pub seed: u64,
@@ -94,13 +94,13 @@ pub struct Options {
 /// One point of the grid.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 pub struct Cell {
-    /// Of the topic that is read.
+    /// Partitions of the source topic.
     pub partitions: i32,
-    /// Threads for each stage of a process.
+    /// Threads per stage and process.
     pub workers: usize,
     /// Processes that share the work.
     pub processes: usize,
-    /// See [`Guarantee`].
+    /// The processing guarantee.
     pub guarantee: Guarantee,
 }
 
@@ -112,7 +112,7 @@ impl fmt::Display for Cell {
 }
 
 impl Options {
-    /// The cells that read a topic with so many partitions.
+    /// The cells that read a topic with this many partitions.
     pub(super) fn cells(&self, partitions: i32) -> Vec<Cell> {
         let mut cells = Vec::new();
         for &processes in &self.processes {
@@ -125,18 +125,18 @@ impl Options {
         cells
     }
 
-    /// Stands for all cells that read a topic.
+    /// Represents all cells that read a topic.
     pub(super) fn input_cell(&self, partitions: i32) -> Cell {
         Cell { partitions, workers: 0, processes: 1, guarantee: Guarantee::AtLeastOnce }
     }
 
-    /// What the generator makes: enough days for the records that were asked for.
+    /// The generator's settings: enough days for the requested records.
     pub(super) fn generated(&self) -> Settings {
         let stations = (RULES_MAX / u64::from(self.conditions.max(1))).clamp(1, STATIONS_MAX);
         let format = if self.job.reads_lines() { Format::Ghcn } else { Format::Json };
         // About one day of a station in ten has no report; a line holds one of four or five readings.
         let days = u32::try_from(self.records / stations * 5 / 4 + 2).unwrap_or(u32::MAX);
-        // Long ago, so that even millions of days are none of the future, which would be dead letters.
+        // Long ago, so that even millions of days are never in the future, which would make dead letters.
         let start = Date::new(1000, 1, 1).expect("a day that exists");
         Settings { seed: self.seed, places: Places::Invented(stations), start, days, format, oddities: false }
     }
@@ -151,7 +151,7 @@ pub(super) struct Installation {
     pub(super) cell: Cell,
     pub(super) job: Job,
     pub(super) config_file: PathBuf,
-    /// Whether it reads a topic that another made.
+    /// Whether it reads a topic of another installation.
     is_reader: bool,
     pub(super) dir: TempDir,
 }
@@ -161,7 +161,7 @@ impl Installation {
         Self::make(user, options, cell, name, None)
     }
 
-    /// One that reads the topics of `input`.
+    /// An installation that reads the topics of `input`.
     pub(super) fn reading(
         user: &Config,
         options: &Options,
@@ -180,7 +180,7 @@ impl Installation {
         input: Option<&Self>,
     ) -> Result<Self, BenchError> {
         let dir = tempfile::Builder::new().prefix("frostline-bench-").tempdir();
-        let dir = dir.map_err(BenchError::files("making a temporary directory"))?;
+        let dir = dir.map_err(BenchError::files("creating a temporary directory"))?;
         let rules = dir.path().join("rules.toml");
         let mut config = configure(user, options, cell, name, rules.clone());
         for shared in [topic::STATIONS, options.job.source()] {
@@ -205,12 +205,12 @@ impl Installation {
         self.config.topic(self.job.source()).name
     }
 
-    /// The topics that are loaded, for all who read them.
+    /// The loaded topics, shared by all runs that read them.
     pub(super) fn loaded_topics(&self) -> Vec<TopicPlan> {
         [topic::STATIONS, self.job.source()].map(|name| self.config.topic(name)).into()
     }
 
-    /// The topics that it makes and deletes.
+    /// The topics that it creates and deletes.
     pub(super) fn own_topics(&self) -> Vec<TopicPlan> {
         let shared = self.loaded_topics();
         let mut topics = if self.is_reader { Vec::new() } else { shared.clone() };
@@ -233,10 +233,10 @@ impl Installation {
 fn configure(user: &Config, options: &Options, cell: Cell, name: &str, rules: PathBuf) -> Config {
     let mut config = user.clone();
     config.kafka.namespace = format!("bench-{:x}-{name}-{}-", options.seed, cell.partitions);
-    // The daemons' file needs no secrets: nobody is notified.
+    // The daemons' file needs no secrets, because no messages are sent.
     config.admin.token = Secret::default();
     config.notify = NotifyConfig::default();
-    // The user's own names must not be touched; where they are replicated is kept.
+    // The user's own topic names must not be used; replication settings are kept.
     config.topics.clear();
     for logical in topic::ALL {
         let replication = user.topics.get(logical).and_then(|topic| topic.replication);
@@ -250,17 +250,18 @@ fn configure(user: &Config, options: &Options, cell: Cell, name: &str, rules: Pa
     config.runtime.workers = cell.workers;
     config.runtime.validate = options.validate;
     config.runtime.auto_offset_reset = OffsetReset::Earliest;
-    // One name cannot be that of several processes.
+    // Several processes cannot have the same name.
     config.runtime.group_instance_id.clear();
     config.filter = FilterConfig::default();
     let source = if options.job == Job::Path { topic::JSON_US_AZ } else { topic::JSON };
     config.alert = AlertConfig { source: source.into(), rules };
-    // Several daemons may run side by side.
+    // Several daemons may run at the same time.
     config.admin.listen.clear();
     config
 }
 
-/// The talk's rule for the stations of Arizona; or so many conditions, which all stations share and none of which holds.
+/// The talk's rule for the stations of Arizona; or this many conditions, which all stations share and none of which
+/// holds.
 fn rules_text(options: &Options) -> String {
     if options.conditions > 1 {
         let heavy = |condition| {

@@ -1,4 +1,4 @@
-//! Fills the topics that are read.
+//! Fills the source topics.
 
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -11,9 +11,9 @@ use crate::config::topic;
 use crate::noaa::StationId;
 use crate::synthetic::{Generator, stations};
 
-/// Loads at least as many records as were asked for, and the station table. The stations take turns with the
-/// partitions, so that each has as many; a key's own partition would leave some with twice as many as others.
-/// Returns how many records there are, and their bytes.
+/// Loads at least as many records as requested, and the station table. The stations alternate between the partitions,
+/// so that each partition gets the same number; partitioning by key would give some twice as many as others. Returns
+/// the number of records, and their bytes.
 pub(super) fn load(
     input: &Installation,
     options: &Options,
@@ -53,8 +53,8 @@ pub(super) fn load(
     Ok((records, bytes))
 }
 
-/// Records that wait until their partition has a batch: small batches would be what is measured, where there
-/// are many partitions.
+/// Records that wait until their partition has a batch. Otherwise, with many partitions, the measurement would be
+/// about small batches.
 struct Waiting(Vec<Vec<(StationId, Vec<u8>)>>);
 
 impl Waiting {
@@ -83,8 +83,8 @@ impl Waiting {
     }
 }
 
-/// Time to fill batches, but not too many records under way: a broker that makes the files of a thousand partitions
-/// when their first records come takes longer for all of them than a record is waited for.
+/// Leaves time to fill batches, but limits the records in flight: a broker that creates the files of a thousand
+/// partitions for their first records takes longer than the time limit of a record.
 fn patient(input: &Installation) -> Result<ClientSettings, BenchError> {
     let mut config = input.config.clone();
     let patience = [("linger.ms", "20"), ("batch.size", "500000"), ("queue.buffering.max.messages", "20000")];

@@ -1,4 +1,4 @@
-//! From producing an observation to seeing its alert, as a `read_committed` reader of the alerts sees it.
+//! Measures the time from producing an observation to seeing its alert, as a `read_committed` reader of the alerts.
 
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -14,38 +14,38 @@ use super::grid::{Cell, Installation, Options};
 use crate::config::topic;
 use crate::noaa::Date;
 
-/// Stations that take turns, each with a rule that always fires.
+/// Stations that alternate, each with a rule that always fires.
 const STATIONS: u32 = 1_000;
-/// Not counted: joining the group, first transactions.
+/// Not counted: joining the group, and the first transactions.
 const WARM_UP: Duration = Duration::from_secs(2);
 /// How long the first alert, and the last ones, may take.
 const PATIENCE: Duration = Duration::from_secs(60);
-/// How long the reader waits for alerts before the next observation is due. It must wait: a core that it kept busy
-/// would be missing where the latency comes about.
+/// How long the reader waits for alerts before the next observation is due. It must wait without spinning: a busy
+/// core would increase the latency.
 const READING: Duration = Duration::from_millis(1);
 const LATENCY_MICROSECONDS_MAX: u64 = 60_000_000;
 
 /// How long alerts took, in milliseconds.
 #[derive(Clone, Debug, Serialize)]
 pub struct Latency {
-    /// What was run.
+    /// The cell that was run.
     #[serde(flatten)]
     pub cell: Cell,
     /// Records fed in a second.
     pub rate: u32,
     /// How many alerts were timed.
     pub alerts: u64,
-    /// Half of them took no longer.
+    /// Median.
     pub p50_ms: f64,
-    /// 99 of 100 took no longer.
+    /// 99th percentile.
     pub p99_ms: f64,
-    /// 999 of 1,000 took no longer.
+    /// 99.9th percentile.
     pub p999_ms: f64,
     /// The slowest.
     pub max_ms: f64,
 }
 
-/// Feeds observations at a steady rate, each of which fires, and times their alerts.
+/// Feeds observations at a steady rate, each of which fires a rule, and times their alerts.
 pub(super) fn measure(
     installation: &Installation,
     options: &Options,
@@ -65,7 +65,7 @@ pub(super) fn measure(
     let mut feed = Feed::new(installation.config.topic(topic::JSON).name);
     let mut histogram = Histogram::<u64>::new_with_max(LATENCY_MICROSECONDS_MAX, 3).expect("constant bounds");
 
-    // The first one says when the daemon works.
+    // The first alert shows that the daemon works.
     feed.send(&producer)?;
     let mut deadline = Instant::now() + PATIENCE;
     while feed.open.len() == 1 {
@@ -117,11 +117,11 @@ fn rule(station: u32) -> String {
     format!("[[rule]]\nid = \"r{station}\"\nstation = \"USC{station:08}\"\nwhen = \"TMIN <= 10.0\"\n")
 }
 
-/// What was sent, and is not alerted yet.
+/// Observations that were sent and not alerted yet.
 struct Feed {
     topic: String,
     sent: u32,
-    /// When each was sent, by station and date as alert ids have them.
+    /// When each was sent, by station and date, in the form of alert ids.
     open: HashMap<String, Instant>,
 }
 
@@ -130,7 +130,7 @@ impl Feed {
         Self { topic, sent: 0, open: HashMap::new() }
     }
 
-    /// Sends the next observation: another day of a station, so that each alert is a new one.
+    /// Sends the next observation: another day of a station, so that each alert is new.
     fn send(&mut self, producer: &Producer) -> Result<(), BenchError> {
         let station = format!("USC{:08}", self.sent % STATIONS);
         let day = i32::try_from(self.sent / STATIONS).unwrap_or(i32::MAX) - 40_000;
@@ -151,7 +151,7 @@ impl Feed {
         })?)
     }
 
-    /// Takes what alerts there are, and notes how long those took that were sent after the given instant.
+    /// Reads new alerts, and records the latency of those sent after the given instant.
     fn take_alerts(
         &mut self,
         reader: &mut Reader,

@@ -1,23 +1,23 @@
-//! What all this ran on. Figures mean little without it.
+//! The machine of a measurement. Figures mean little without it.
 
 use serde::Serialize;
 
 /// A description of the machine, from `/proc`.
 #[derive(Clone, Debug, Serialize)]
 pub struct Machine {
-    /// The model of the processor.
+    /// The model of the CPU.
     pub processor: String,
-    /// How many threads run at once.
+    /// How many threads can run at the same time.
     pub cores: usize,
     /// Main memory.
     pub memory_bytes: u64,
     /// The kernel's version.
     pub kernel: String,
-    /// The load average of the last minute, before anything was measured. The broker takes part in it.
+    /// The load average of the last minute before the measurement. The broker contributes to it.
     pub load: String,
     /// frostline's version.
     pub frostline: &'static str,
-    /// The version of the client that it was built with.
+    /// The version of the client library.
     pub librdkafka: String,
 }
 

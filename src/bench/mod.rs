@@ -1,16 +1,16 @@
-//! Measures on the user's own broker how partitions, workers and processes parallelise the work.
+//! Measures on the user's own broker how the work scales with partitions, workers and processes.
 //!
-//! Real daemons (`frostline run --until-caught-up`) work through a topic that was loaded before. Each cell of the
-//! grid is run in turn, round by round, so that a machine that gets slower meanwhile slows all of them; what is
-//! reported are medians. A run of its own before the first round, which does not count, fills caches.
+//! Real daemons (`frostline run --until-caught-up`) work through a topic that was loaded before. The cells of the
+//! grid are run in turn, round by round, so that a machine that becomes slower affects all of them; the report has
+//! medians. A warm-up run before the first round, which does not count, fills caches.
 //!
 //! | part | what it does |
 //! |---|---|
-//! | `grid` | what is measured, and under which names |
-//! | `input` | the topics that are read |
-//! | `daemons` | runs processes, and tells what they took |
+//! | `grid` | the grid, and the names of each run |
+//! | `input` | the source topics |
+//! | `daemons` | runs processes, and measures their cost |
 //! | `latency` | from producing an observation to seeing its alert |
-//! | `machine` | what all this ran on |
+//! | `machine` | the machine of the measurement |
 //! | `report`, `chart` | medians, tables, files |
 
 mod chart;
@@ -37,7 +37,7 @@ use crate::config::{Config, TopicPlan};
 use daemons::{Measured, measure_limit};
 use grid::Installation;
 
-/// How long a topic may take until all its partitions answer, and how often it is asked.
+/// How long a topic may take until all its partitions answer, and the pause between two checks.
 const LEADERS_PATIENCE: Duration = Duration::from_secs(120);
 const LEADERS_INTERVAL: Duration = Duration::from_millis(200);
 
@@ -47,13 +47,13 @@ pub enum BenchError {
     /// Kafka could not be used.
     #[error(transparent)]
     Kafka(#[from] KafkaError),
-    /// A file or a process of the run.
+    /// A file or a process of the run failed.
     #[error("{0}: {1}")]
     Files(String, #[source] std::io::Error),
-    /// A daemon failed, with what it said last.
+    /// A daemon failed, with the last line of its log.
     #[error("{0}")]
     Daemon(String),
-    /// The user wanted an end.
+    /// The user ended the run.
     #[error("interrupted")]
     Interrupted,
 }
@@ -65,10 +65,10 @@ impl BenchError {
     }
 }
 
-/// What one run measures.
+/// The subject of one run.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 enum Subject {
-    /// The bare client on the topic with so many partitions.
+    /// The bare client on the topic with this many partitions.
     Limit(i32),
     /// frostline.
     Cell(Cell),
@@ -88,11 +88,11 @@ struct Bench<'a> {
     failed: Vec<(String, String)>,
 }
 
-/// Measures. Blocks for minutes; `stop` ends it early, with nothing left behind. `tell` is told each step.
-/// `runtime` serves the admin client.
+/// Runs the measurement. Blocks for minutes; `stop` ends it early and cleans up. `tell` gets each step. `runtime`
+/// serves the admin client.
 ///
 /// # Errors
-/// [`BenchError`] where nothing could be measured; a single run that fails is in the report instead.
+/// [`BenchError`] if nothing could be measured; a single failed run is in the report instead.
 pub fn run(
     user: &Config,
     options: &Options,
@@ -129,7 +129,7 @@ impl Bench<'_> {
         self.create(&input.loaded_topics())?;
         let (records, bytes) = input::load(input, self.options, self.stop)?;
         let cells = self.options.cells(partitions);
-        // Not counted: it fills the page cache, and the broker's JIT.
+        // Not counted: it fills the page cache, and warms up the broker's JIT.
         if let Some(first) = cells.first() {
             (self.tell)("warming up");
             drop(self.measure(Subject::Cell(*first), input, (records, bytes)));
@@ -207,8 +207,8 @@ impl Bench<'_> {
         if self.stop.load(Ordering::Relaxed) { Err(BenchError::Interrupted) } else { Ok(()) }
     }
 
-    /// Makes topics, and waits until all their partitions answer: brokers show a topic long before they have made
-    /// the last of a thousand logs, and what is asked or sent before that costs time, or times out.
+    /// Creates topics, and waits until all their partitions answer: brokers show a topic long before they have
+    /// created the last of a thousand logs, and early requests are slow or time out.
     fn create(&self, topics: &[TopicPlan]) -> Result<(), BenchError> {
         for plan in topics {
             self.runtime.block_on(self.admin.create(plan))?;
@@ -226,7 +226,7 @@ impl Bench<'_> {
         Ok(())
     }
 
-    /// Topics and groups. What cannot be deleted is named.
+    /// Deletes topics and groups. Names those that cannot be deleted.
     fn clean_up(&mut self, installation: &Installation) -> Result<(), BenchError> {
         let groups = installation.groups();
         let groups: Vec<&str> = groups.iter().map(String::as_str).collect();
@@ -235,7 +235,7 @@ impl Bench<'_> {
                 (self.tell)(&format!("could not be deleted: {error}"));
             }
         }
-        // The brokers need a moment to see that the members have left.
+        // The brokers need a moment to notice that the members have left.
         std::thread::sleep(Duration::from_millis(100));
         Ok(self.runtime.block_on(self.admin.delete_groups(&groups))?)
     }

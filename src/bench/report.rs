@@ -1,4 +1,4 @@
-//! What it came to: medians over the rounds.
+//! The results: medians over the rounds.
 
 use std::collections::BTreeMap;
 
@@ -11,26 +11,26 @@ use super::latency::Latency;
 use super::machine::Machine;
 use crate::stages::Validate;
 
-/// All that was measured.
+/// The whole measurement.
 #[derive(Debug, Serialize)]
 pub struct Report {
-    /// What it ran on.
+    /// The machine.
     pub machine: Machine,
     /// The work.
     pub job: Job,
-    /// Which records were read whole.
+    /// Which records were read completely.
     pub validate: Validate,
     /// Conditions for each observation.
     pub conditions: u32,
-    /// How often each cell was run.
+    /// How many times each cell was run.
     pub rounds: u32,
-    /// Repeats the input.
+    /// The seed, which repeats the input.
     pub seed: String,
     /// One for each cell, and for the bare client on each topic.
     pub rows: Vec<Row>,
     /// One for each guarantee.
     pub latencies: Vec<Latency>,
-    /// What failed, and why.
+    /// Failed runs, with the reason.
     pub failed: Vec<(String, String)>,
 }
 
@@ -39,21 +39,21 @@ pub struct Report {
 pub struct Row {
     /// Partitions of the topic.
     pub partitions: i32,
-    /// The rest of the cell; `None`: the bare client.
+    /// The rest of the cell; `None` for the bare client.
     pub cell: Option<Cell>,
     /// Records of the topic.
     pub records: u64,
     /// From the first record to the last commit.
     pub records_per_second: f64,
-    /// In megabytes of values.
+    /// In megabytes of values a second.
     pub megabytes_per_second: f64,
-    /// CPU time of all processes, from their start to their end.
+    /// CPU time of all processes, from start to end.
     pub records_per_cpu_second: f64,
-    /// `records_per_cpu_second`, as a part of the bare client's on the same topic.
+    /// `records_per_cpu_second`, as a fraction of the bare client's on the same topic.
     pub of_limit: Option<f64>,
-    /// Half of the commits took no longer; those of the slowest process.
+    /// Median duration of commits, of the slowest process.
     pub commit_p50_ms: f64,
-    /// 99 of 100 commits took no longer.
+    /// 99th percentile of the duration of commits.
     pub commit_p99_ms: f64,
     /// Largest resident memory, all processes together.
     pub memory_bytes: u64,

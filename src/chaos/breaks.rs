@@ -1,4 +1,4 @@
-//! Protocols and processors that can be broken on purpose, the faults that show it, and where nothing can show it.
+//! Protocols and processors that can be broken on purpose, the faults that reveal it, and when nothing can.
 
 use frostline_engine::fault::{Point, Sabotage, SourcePoint};
 
@@ -7,12 +7,12 @@ use super::fault_kind::FaultKind;
 use crate::config::Guarantee;
 use crate::stages;
 
-/// All that can be broken.
+/// Everything that can be broken.
 pub fn breaks() -> impl Iterator<Item = Sabotage> {
     Sabotage::ALL.into_iter().chain([stages::FORGOTTEN_NIGHTS])
 }
 
-/// The faults that show it.
+/// The faults that reveal it.
 pub(super) fn showing(sabotage: Sabotage) -> &'static [FaultKind] {
     use FaultKind::{
         ClockAhead, DeleteState, Kill, OldState, Outage, PartitionsGrown, Pause, SharedName, TopicsRecreated,
@@ -34,7 +34,7 @@ pub(super) fn showing(sabotage: Sabotage) -> &'static [FaultKind] {
     }
 }
 
-/// Why a run of these options would show nothing, in a sentence.
+/// Why a run with these options would reveal nothing, in a sentence.
 pub fn refusal(options: &ChaosOptions, guarantee: Guarantee) -> Option<String> {
     if guarantee == Guarantee::ExactlyOnce {
         return None;

@@ -1,21 +1,21 @@
-//! Compares what is there with what the model expects: key by key, in order.
+//! Compares records with those that the model expects: key by key, in order.
 
 use std::collections::{BTreeMap, HashMap};
 
 use super::report::{Kind, Violations};
 
-/// One record, as far as it is compared.
+/// The compared parts of one record.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Item {
-    /// What order is kept within: the station, or the origin of a dead letter.
+    /// The unit within which order is kept: the station, or the origin of a dead letter.
     pub(super) key: String,
-    /// A hash of all that must be equal.
+    /// A hash of everything that must be equal.
     pub(super) mark: u64,
-    /// Where it is, or what caused it; for examples.
+    /// Its place or its cause, for examples.
     pub(super) place: String,
 }
 
-/// Adds each difference to the violations. `what`: who wrote these records.
+/// Adds each difference to the violations. `what`: the writer of these records.
 pub(super) fn compare(what: &str, expected: &[Item], actual: &[Item], violations: &mut Violations) {
     let (expected, actual) = (by_key(expected), by_key(actual));
     for (key, expected) in &expected {
@@ -44,7 +44,7 @@ fn compare_key(what: &str, key: &str, expected: &[&Item], actual: &[&Item], viol
     let mut wanted: HashMap<u64, usize> = HashMap::new();
     expected.iter().for_each(|item| *wanted.entry(item.mark).or_default() += 1);
     let known = wanted.clone();
-    // What is there and expected, in the order in which it is there.
+    // The records that exist and are expected, in their existing order.
     let mut common = Vec::new();
     for item in actual {
         match wanted.get_mut(&item.mark) {

@@ -1,30 +1,30 @@
-//! The kinds of faults, and in which order they come.
+//! The kinds of faults, and their order.
 
 use frostline_engine::fault::{Point, SourcePoint};
 
 use super::ChaosOptions;
 use super::breaks::showing;
 
-/// What is done to a process, to topics, or to the broker.
+/// A fault of a process, of topics, or of the broker.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum FaultKind {
-    /// SIGKILL, and a new start.
+    /// SIGKILL, then a new start.
     Kill,
-    /// SIGTERM, and a new start.
+    /// SIGTERM, then a new start.
     Terminate,
     /// Stopped for longer than its group waits, then continued: a zombie.
     Pause,
-    /// One process more.
+    /// One more process.
     Add,
     /// One process less.
     Remove,
-    /// SIGKILL, and a start without its state.
+    /// SIGKILL, then a start without its state.
     DeleteState,
-    /// SIGKILL, and a start on damaged state.
+    /// SIGKILL, then a start on damaged state.
     FlipBytes,
-    /// SIGKILL; some time later its state directory is again what it was.
+    /// SIGKILL; some time later its old state directory is put back.
     OldState,
-    /// Takes the name of another process's state directory, as a copy of that has it.
+    /// Takes the name of another process's state directory, as a copy of it would have.
     SharedName,
     /// A new start, after which all its commits fail for a while.
     Outage,
@@ -32,22 +32,22 @@ pub enum FaultKind {
     ClockAhead,
     /// A new start with a clock that is a day behind.
     ClockBehind,
-    /// Topics are deleted and made again while a process is away.
+    /// Topics are deleted and created again while a process is away.
     TopicsRecreated,
     /// Topics get more partitions.
     PartitionsGrown,
-    /// Dies by itself at a named point.
+    /// The process dies at a named point.
     Point(Point),
-    /// SIGKILL of the process that polls a source, and a new start.
+    /// SIGKILL of the process that polls a source, then a new start.
     KillPoller,
-    /// The process that polls a source dies by itself at a named point.
+    /// The process that polls a source dies at a named point.
     PollerPoint(SourcePoint),
     /// The user's own command for the broker.
     RestartBroker,
 }
 
 impl FaultKind {
-    /// Those that can be chosen by name: all but restarts of the broker, which need a command.
+    /// Faults that can be chosen by name: all except restarts of the broker, which need a command.
     pub fn choices() -> impl Iterator<Item = Self> {
         let others = [Self::SharedName, Self::TopicsRecreated];
         let of_poller = SourcePoint::ALL.map(Self::PollerPoint);
@@ -101,17 +101,17 @@ const ORDINARY: [FaultKind; 12] = [
     FaultKind::PartitionsGrown,
 ];
 
-/// Faults in random order, each kind as often as the deck says before any comes again.
+/// Faults in random order: each kind comes as often as the deck says before any is repeated.
 pub(super) struct Deck {
     kinds: Vec<FaultKind>,
     left: Vec<FaultKind>,
-    /// Before all others, and once: what was written before it cannot be compared.
+    /// Comes first and once: records written before it cannot be compared.
     is_first_recreated: bool,
 }
 
 impl Deck {
-    /// The kinds that were asked for; with protocols broken on purpose, those that show them; otherwise all. Only
-    /// `with_transactions` a name that two processes have does harm.
+    /// The requested kinds; if something is broken on purpose, the kinds that reveal it; otherwise all. A name shared
+    /// by two processes does harm only `with_transactions`.
     pub(super) fn new(options: &ChaosOptions, with_transactions: bool) -> Self {
         let mut kinds = options.faults.clone();
         if kinds.is_empty() {

@@ -1,7 +1,7 @@
-//! What chaos feeds: numbered observations with every oddity that the stages have an answer for, hourly ones among them.
+//! The input of chaos: numbered observations, including hourly ones, with every irregularity that the stages handle.
 //!
-//! The same seed gives the same records in the same order. The model is computed from what is in the topics,
-//! not from here, so a record that was sent twice or not at all is no mistake of the daemon's.
+//! The same seed gives the same records in the same order. The model is computed from the content of the topics, not
+//! from here, so a record that was sent twice or not at all does not count as a mistake of the daemon.
 
 use std::collections::{BTreeMap, VecDeque};
 
@@ -12,18 +12,18 @@ use crate::noaa::{Date, Location, Station, StationId};
 const LINE_STATIONS: usize = 24;
 /// Stations whose JSON records go to `noaa-raw`. No station does both, so that keys never collide.
 const JSON_STATIONS: usize = 16;
-/// Stations for each partition, so that every partition has some of them (by chance, but surely enough).
+/// Stations per partition, so that every partition almost certainly has some of them.
 const FILLER_STATIONS_PER_PARTITION: usize = 16;
-/// No table knows it.
+/// A station that no table has.
 const UNKNOWN_STATION: &str = "USZ99999999";
-/// Ids of JSON stations begin so.
+/// Prefix of the ids of JSON stations.
 const JSON_PREFIX: &str = "USZ1";
-/// One record in so many is poison.
+/// One record in this many is poison.
 const POISON_EVERY: usize = 60;
-/// One record in so many is an hourly observation.
+/// One record in this many is an hourly observation.
 const HOURLY_EVERY: u64 = 4;
 
-/// Which source topic a record goes to.
+/// The source topic of a record.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Source {
     /// GHCN lines, for assemble.
@@ -42,18 +42,18 @@ pub(super) struct Fed {
     pub(super) value: Option<Vec<u8>>,
 }
 
-/// Invents records without end.
+/// Generates records without end.
 pub(super) struct Feed {
     rng: fastrand::Rng,
-    /// Records given so far; values carry it, so that each observation differs from all others.
+    /// Records generated so far; values contain this number, so that all observations differ.
     number: u64,
     partitions: u64,
     line_days: Vec<Date>,
     json_days: Vec<Date>,
-    /// `None` where hourly observations come from a weather service.
+    /// `None` if hourly observations come from a weather service.
     hours: Option<Hours>,
     ready: VecDeque<Fed>,
-    /// Lines that come later, by the number at which they are due.
+    /// Lines that are sent later, by the number at which they are due.
     held: BTreeMap<u64, Vec<Fed>>,
 }
 
@@ -94,13 +94,13 @@ impl Feed {
         }
     }
 
-    /// The lines of one station-day: mostly neighbours, now and then split, late, repeated or withdrawn.
+    /// The lines of one station-day: mostly next to each other, sometimes split, late, repeated or withdrawn.
     fn station_day(&mut self) {
         let index = self.rng.usize(..LINE_STATIONS);
         let day = self.line_days[index];
         self.line_days[index] = day.plus_days(1).unwrap_or(day);
         let id = line_station(index);
-        // Tenths of a degree: about half of the days are frosty enough for an alert.
+        // Tenths of a degree: about half of the days are cold enough for an alert.
         let coldest = self.rng.i32(-150..350);
         let mut lines = vec![
             line(&id, day, "TMAX", coldest + 80, ""),
@@ -115,8 +115,9 @@ impl Feed {
                 let after = self.rng.u64(5..30);
                 self.hold(after, split);
             }
-            // These come after the observation has settled. A colder minimum is a revision, and perhaps a
-            // second alert, which must not be; the same line again is a duplicate; a failed one withdraws.
+            // These come after the observation has settled. A colder minimum is a revision, and must not cause a
+            // second alert; the same line again is a duplicate; a line that failed quality control withdraws the
+            // reading.
             4 | 5 => self.hold_long(line(&id, day, "TMIN", coldest - 10, "")),
             6 => self.hold_long(lines[1].clone()),
             7 => self.hold_long(line(&id, day, "TMAX", 999, "X")),
@@ -142,9 +143,9 @@ impl Feed {
         let celsius = f64::from(self.rng.i32(-150..350)) / 10.0;
         let object = json_object(&id, day, &format!("\"TMIN\":{celsius:?},\"PRCP\":{}", self.number));
         let value = match self.rng.usize(..20) {
-            // One of the two is a dead letter, the other goes on.
+            // One of the two becomes a dead letter, the other is processed.
             0 => format!("[{object},{{\"station_id\":\"{id}\"}}]"),
-            // enrich has nothing against it, the filter has.
+            // enrich accepts it, but the filter does not.
             1 => json_object(&id, day, "\"TMIN\":\"cold\""),
             _ => object,
         };
@@ -170,14 +171,14 @@ impl Feed {
             6 => fed(Source::Json, &json, format!("{{\"station_id\":\"{json}\",\"n\":{number}")),
             7 => fed(Source::Json, UNKNOWN_STATION, json_object(UNKNOWN_STATION, day, "\"TMIN\":1.0")),
             8 => fed(Source::Json, &json, format!("{{\"station_id\":\"{json}\",\"TMIN\":{number}}}")),
-            // A tombstone is no poison: nothing comes of it at all.
+            // A tombstone is not poison: it has no effect at all.
             _ => Fed { source: Source::Json, key: json, value: None },
         };
         self.ready.push_back(poison);
     }
 }
 
-/// Lines that move every partition on by more than `settle_records`, so that all that is open settles.
+/// Lines that move every partition on by more than `settle_records`, so that all open observations settle.
 pub(super) fn filler(partitions: i32, settle_records: u32) -> impl Iterator<Item = Fed> {
     let stations = filler_stations(partitions);
     let day = first_day();
@@ -191,7 +192,7 @@ pub(super) fn is_json_station(key: &str) -> bool {
     key.starts_with(JSON_PREFIX)
 }
 
-/// The first day of each station. So long ago that no limit on dates to come is met.
+/// The first day of each station, so long ago that no limit on future dates applies.
 fn first_day() -> Date {
     Date::new(1901, 1, 1).expect("a day that exists")
 }
@@ -210,8 +211,8 @@ pub(super) fn stations(partitions: i32) -> Vec<Station> {
         .collect()
 }
 
-/// A rule file: frost at every second station, two rules at some, episodes at others; nights and hours at those that
-/// report hourly.
+/// A rule file: frost at every second station, two rules at some, episodes at others; rules over nights and hours at
+/// stations with hourly reports.
 pub(super) fn rules() -> String {
     let stations = (0..LINE_STATIONS).map(line_station).chain((0..JSON_STATIONS).map(json_station));
     let mut text = hours::rules();
@@ -233,7 +234,7 @@ fn rule(id: &str, station: &str, when: &str) -> String {
 }
 
 fn station(id: &str, number: usize) -> Option<Station> {
-    // Most are in Arizona, which is what the filter keeps.
+    // Most are in Arizona, whose observations the filter keeps.
     let (code, state) = if number % 5 == 4 { ("NM", "NEW MEXICO") } else { ("AZ", "ARIZONA") };
     Some(Station {
         id: StationId::parse(id.as_bytes())?,

@@ -1,4 +1,4 @@
-//! Sends the feed at a steady rate, on a thread of its own, while faults happen.
+//! Sends the feed at a steady rate, on its own thread, while faults happen.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -12,26 +12,26 @@ use super::installation::{SETTLE_RECORDS, outgoing, producer};
 use super::{ChaosError, ChaosOptions, Installation};
 use crate::config::topic;
 
-/// Records are sent in small portions.
+/// Records are sent in small batches.
 const PORTION_INTERVAL: Duration = Duration::from_millis(20);
-/// After a broker that did not take a record.
+/// Pause after the broker has refused a record.
 const RETRY_DELAY: Duration = Duration::from_millis(500);
 
-/// How long the broker may take for what has been sent.
+/// How long the broker may take to accept everything that was sent.
 const PAUSE_PATIENCE: Duration = Duration::from_secs(60);
 
-/// A pause that somebody wants.
+/// A requested pause.
 #[derive(Default)]
 struct Pause {
     is_wanted: AtomicBool,
-    /// Whether nothing is sent, and the broker has all that was.
+    /// Whether sending has stopped, and the broker has everything.
     is_reached: AtomicBool,
 }
 
 /// The sending thread.
 pub(super) struct Feeder {
     stop: Arc<AtomicBool>,
-    /// Whether what is open shall settle after the stop.
+    /// Whether open observations must settle after the stop.
     settle: Arc<AtomicBool>,
     pause: Arc<Pause>,
     sent: Arc<AtomicU64>,
@@ -64,7 +64,7 @@ impl Feeder {
         self.sent.load(Ordering::Relaxed)
     }
 
-    /// Sends nothing more until [`resume`](Self::resume), and waits until the broker has what was sent.
+    /// Stops sending until [`resume`](Self::resume), and waits until the broker has everything.
     pub(super) fn pause(&self) -> Result<(), ChaosError> {
         self.pause.is_reached.store(false, Ordering::Release);
         self.pause.is_wanted.store(true, Ordering::Release);
@@ -78,12 +78,12 @@ impl Feeder {
         Ok(())
     }
 
-    /// Goes on after a pause.
+    /// Continues after a pause.
     pub(super) fn resume(&self) {
         self.pause.is_wanted.store(false, Ordering::Release);
     }
 
-    /// Stops the feed, sends what lets everything settle, and waits until the broker has it all. Returns how
+    /// Stops the feed, sends records that let everything settle, and waits until the broker has them. Returns how
     /// many records were sent.
     pub(super) fn finish(mut self) -> Result<u64, ChaosError> {
         self.settle.store(true, Ordering::Relaxed);
@@ -123,7 +123,7 @@ impl Sender {
         while !self.stop.load(Ordering::Acquire) {
             let time = std::mem::replace(&mut last, Instant::now()).elapsed();
             if self.pause.is_wanted.load(Ordering::Acquire) {
-                // What the broker has not taken is tried again by a later look.
+                // Records that the broker has not accepted are retried later.
                 let is_taken = self.producer.wait_acknowledged().is_ok();
                 is_paused = true;
                 self.pause.is_reached.store(is_taken, Ordering::Release);
@@ -131,7 +131,7 @@ impl Sender {
                 continue;
             }
             if std::mem::take(&mut is_paused) {
-                // Topics may have been made again meanwhile.
+                // Topics may have been created again in the meantime.
                 self.producer = producer(&self.settings)?;
             }
             fed_for += time;
@@ -147,7 +147,7 @@ impl Sender {
         for fed in filler(partitions, SETTLE_RECORDS) {
             self.send(&fed)?;
         }
-        // A record that failed before was never there, and so it is no input.
+        // A record that failed before was never in the topic, so it is no input.
         if let Err(error) = self.producer.wait_acknowledged() {
             tracing::error!(%error, "some records were not fed");
             self.producer.wait_acknowledged()?;
@@ -162,12 +162,12 @@ impl Sender {
             Source::Hourly => &self.hourly,
         };
         let record = outgoing(topic, fed.key.as_bytes(), fed.value.as_deref());
-        // For as long as it takes: a broker that restarts may need half a minute.
+        // Without a limit: a broker that restarts may need half a minute.
         while let Err(error) = self.producer.send(&record) {
             if self.stop.load(Ordering::Acquire) && !self.settle.load(Ordering::Relaxed) {
                 return Ok(());
             }
-            tracing::debug!(%error, "feeding is tried again");
+            tracing::debug!(%error, "feeding failed; retrying");
             std::thread::sleep(RETRY_DELAY);
             self.producer = producer(&self.settings)?;
         }

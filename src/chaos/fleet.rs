@@ -1,4 +1,4 @@
-//! All processes of a run: keeps them alive, and notes each that died without being asked to.
+//! All processes of a run: keeps them alive, and records each that died unexpectedly.
 
 use std::process::ExitStatus;
 use std::sync::Arc;
@@ -13,14 +13,14 @@ use super::report::{Kind, Violations};
 use super::{ChaosError, Installation};
 
 const LOOK_INTERVAL: Duration = Duration::from_millis(20);
-/// Between a death that nobody planned and the next start.
+/// Pause between an unplanned death and the next start.
 const RESTART_DELAY: Duration = Duration::from_millis(500);
-/// How long a SIGTERM may take: the daemon's own patience (30 s), and some.
+/// How long a SIGTERM may take: the daemon's own limit (30 s), and some more.
 const TERMINATE_PATIENCE: Duration = Duration::from_secs(45);
 /// How long a start may take until all parts run.
 const START_PATIENCE: Duration = Duration::from_secs(30);
 
-/// The processes, and what they did wrong.
+/// The processes, and their violations.
 pub(super) struct Fleet<'a> {
     pub(super) installation: &'a Installation,
     pub(super) processes: Vec<Process>,
@@ -81,7 +81,7 @@ impl<'a> Fleet<'a> {
         self.processes.iter().filter(|process| process.is_member).count()
     }
 
-    /// Those that belong to the groups, whether they run just now or not.
+    /// The processes that belong to the groups, whether they run at the moment or not.
     pub(super) fn member_indices(&self) -> Vec<usize> {
         let members = self.processes.iter().enumerate().filter(|(_, process)| process.is_member);
         members.map(|(index, _)| index).collect()
@@ -95,10 +95,10 @@ impl<'a> Fleet<'a> {
         targets.collect()
     }
 
-    /// Lets time pass, and looks after the processes meanwhile.
+    /// Lets time pass, and looks after the processes.
     ///
     /// # Errors
-    /// [`ChaosError::Interrupted`] as soon as the user wants an end.
+    /// [`ChaosError::Interrupted`] as soon as the user ends the run.
     pub(super) fn rest(&mut self, time: Duration) -> Result<(), ChaosError> {
         let deadline = Instant::now() + time;
         loop {
@@ -111,7 +111,8 @@ impl<'a> Fleet<'a> {
         }
     }
 
-    /// Wakes who has slept long enough, and starts who died. `expected`: its end is somebody else's concern.
+    /// Wakes processes that have slept long enough, and starts those that died. `expected`: a process whose end is
+    /// handled elsewhere.
     fn tend(&mut self, expected: Option<usize>) -> Result<(), ChaosError> {
         if self.stop.load(Ordering::Relaxed) {
             return Err(ChaosError::Interrupted);
@@ -138,7 +139,7 @@ impl<'a> Fleet<'a> {
         Ok(())
     }
 
-    /// Waits until a process has ended by itself. `None`: not within `patience`.
+    /// Waits until a process has ended by itself. `None` if not within `patience`.
     pub(super) fn wait_end(
         &mut self,
         index: usize,
@@ -157,7 +158,7 @@ impl<'a> Fleet<'a> {
         }
     }
 
-    /// Waits until any process has ended by itself, each of which may: which one, and how it ended.
+    /// Waits until any process has ended by itself, which each of them may: returns which one, and how it ended.
     pub(super) fn wait_any_end(
         &mut self,
         patience: Duration,
@@ -179,7 +180,7 @@ impl<'a> Fleet<'a> {
         Ok(ended)
     }
 
-    /// Waits until all parts of a process run. `false`: it ended before, or takes too long.
+    /// Waits until all parts of a process run. `false` if it ended before, or takes too long.
     pub(super) fn wait_running(&mut self, index: usize) -> Result<bool, ChaosError> {
         let deadline = Instant::now() + START_PATIENCE;
         while !self.processes[index].is_running() {
@@ -191,7 +192,7 @@ impl<'a> Fleet<'a> {
         Ok(true)
     }
 
-    /// SIGTERM, and the end must be in good order.
+    /// Sends SIGTERM; the process must end in good order.
     pub(super) fn terminate(&mut self, index: usize) -> Result<(), ChaosError> {
         let was_running = self.wait_running(index)?;
         if !self.processes[index].is_alive() {
@@ -219,7 +220,7 @@ impl<'a> Fleet<'a> {
         Ok(())
     }
 
-    /// Wakes all, and waits until each runs, so that what follows is the daemons' own doing.
+    /// Wakes all processes, and waits until each runs, so that everything that follows is their own doing.
     pub(super) fn heal(&mut self) -> Result<(), ChaosError> {
         for index in 0..self.processes.len() {
             if self.processes[index].paused_until.is_some() {

@@ -1,8 +1,8 @@
-//! A source of the daemons, as it must be: the same poller in a single thread, which asks the same service at the same times, and
-//! never dies. Its records must be those in the topics, and its position that of the daemons.
+//! The reference for a source of the daemons: the same poller in a single thread, which polls the same service at the
+//! same times, and never dies. The topics must have its records, and the daemons its position.
 //!
-//! The service's time stands still until the daemons' position is that of this poller, so whatever happens to them, and for
-//! however long, they miss nothing; and what both have seen is the same.
+//! The service's time stands still until the daemons' position is the same as this poller's. So the daemons miss
+//! nothing, whatever happens to them and for however long, and both have seen the same.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -18,40 +18,40 @@ use super::services::Service;
 use super::topic_log::mark;
 use crate::hourly::iso_time;
 
-/// A poller that has more to fetch after so many polls at one time does not come to rest.
+/// If a poller still has more to fetch after this many polls at one time, it does not come to rest.
 const POLLS_MAX: u32 = 1_000;
-/// At one step in so many something happens on the way to the service.
+/// At one step in this many, a fault happens on the way to the service.
 const FAULT_ONE_IN: u32 = 3;
-/// How long that lasts, in milliseconds of real time.
+/// How long that fault lasts, in milliseconds of real time.
 const FAULT_MS: (u64, u64) = (500, 2_500);
-/// An old document is of two hours ago, and has what was observed up to 90 minutes before.
+/// An old document is two hours old, and has observations of up to 90 minutes before.
 const PAST: i64 = 4 * 3_600;
-/// Keys of the position that are the engine's own begin so.
+/// Prefix of the engine's own keys in the position.
 const OWN_KEY: u8 = 0;
 
-/// See the module's description.
+/// The reference poller; see the module's description.
 pub(super) struct Followed {
     pub(super) source: Source,
     pub(super) service: Arc<Service>,
-    /// The service's time when its records began: those of earlier topics are gone. In seconds since 1970.
+    /// The service's time at the first record, in seconds since 1970: records of earlier topics are gone.
     pub(super) begun: i64,
     /// The service's time now.
     pub(super) time: i64,
-    /// How often the service's time went on.
+    /// How many times the service's time moved on.
     pub(super) steps: u64,
-    /// What happened on the way to the service, by name.
+    /// Faults on the way to the service, by name.
     pub(super) faults: BTreeMap<&'static str, u64>,
-    /// The longest time until the daemons had all that the service showed.
+    /// The longest time until the daemons had everything that the service showed.
     pub(super) longest: Duration,
-    /// Whether the daemons' position was this one when it was last looked at.
+    /// Whether the daemons had this position at the last check.
     pub(super) agreed: bool,
-    /// What must be in topics, by their names.
+    /// The records that topics must have, by topic name.
     pub(super) expected: Vec<(String, Item)>,
     poller: Box<dyn Poller>,
     position: Position,
-    /// When something ends that happens on the way to the service.
+    /// When the present fault on the way ends.
     fault_ends: Option<Instant>,
-    /// When the service's time last went on.
+    /// When the service's time last moved on.
     stepped: Instant,
 }
 
@@ -74,7 +74,7 @@ impl Followed {
         }
     }
 
-    /// Begins: with nothing in the topics and no position, at the service's present time.
+    /// Starts with empty topics and without a position, at the service's present time.
     pub(super) fn begin(&mut self) -> Result<(), ChaosError> {
         self.begun = self.time;
         self.expected.clear();
@@ -84,8 +84,8 @@ impl Followed {
         self.look()
     }
 
-    /// Ends what has happened on the way for long enough. If the daemons have all that the service shows, whose position is
-    /// `found`, its time goes on, unless it is to stand still.
+    /// Ends faults on the way that have lasted long enough. If the daemons, whose position is `found`, have
+    /// everything that the service shows, its time moves on, unless it must stand still.
     pub(super) fn tend(
         &mut self,
         found: &Position,
@@ -148,7 +148,7 @@ impl Followed {
         let headers: Vec<Header> =
             record.headers.iter().map(|(name, value)| ((*name).to_owned(), Some(value.clone()))).collect();
         let key = String::from_utf8_lossy(&record.key).into_owned();
-        // Some records have the time at which somebody fetched them: that is nobody else's.
+        // Some records have the time of the fetch, which differs.
         let mark = mark(Some(&record.key), Some(&record.value), None, &headers);
         Some((topic.name.clone(), Item { key, mark, place: format!("{} of {time}", self.source.id) }))
     }

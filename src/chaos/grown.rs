@@ -1,5 +1,5 @@
-//! Topics that get more partitions in the middle of the work, with the command that people use. State goes where its keys
-//! go, and nothing is lost or repeated.
+//! Topics that get more partitions during the run, through the user's command. State moves with its keys, and nothing
+//! is lost or repeated.
 
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
@@ -12,15 +12,15 @@ use super::past::Grown;
 use super::{Around, ChaosError, Installation, process};
 use crate::stages;
 
-/// What these read grows: they have state, and only other stages write to it.
+/// The sources of these stages grow: the stages have state, and only other stages write to the sources.
 const READERS: [StageId; 2] = [stages::ALERT, stages::WATCH];
-/// Groups keep members that were killed for as long as their session lasts.
+/// Groups keep killed members until their sessions end.
 const PATIENCE: Duration = Duration::from_secs(30);
 const RETRY_INTERVAL: Duration = Duration::from_secs(1);
-/// How many partitions a topic gets at once, at most.
+/// Most partitions that a topic gets at once.
 const MORE_MAX: i32 = 2;
 
-/// Does it: everything is drained and stopped, as the command wants it. Returns what happened, in words.
+/// Grows topics while everything is drained and stopped, as the command requires. Returns what happened, in words.
 pub(super) fn grow(
     fleet: &mut Fleet<'_>,
     around: &mut Around<'_>,
@@ -52,7 +52,7 @@ pub(super) fn grow(
     Ok(format!("{} from {from} to {to} partitions", topics.join(" and ")))
 }
 
-/// Runs `frostline topics grow`, again where a group still has a member that was killed.
+/// Runs `frostline topics grow`, and repeats it while a group still has a killed member.
 fn run_command(fleet: &mut Fleet<'_>, topics: &[String], to: i32) -> Result<(), ChaosError> {
     let deadline = Instant::now() + PATIENCE;
     loop {

@@ -1,8 +1,9 @@
-//! Hourly observations that chaos feeds: a night takes some seconds, and what happens to real observations happens to
-//! these. They come twice, corrected or late, a thermometer jumps, a station falls silent, a record cannot be read.
+//! Hourly observations for chaos: a night takes some seconds, and everything that happens to real observations
+//! happens to these. They come twice, corrected or late, a thermometer jumps, a station falls silent, a record is
+//! unreadable.
 //!
-//! The same seed gives the same observations in the same order. They lie decades back, so that only the times of other
-//! stations, and never the clock, say that a station is silent: the output is a function of the input alone.
+//! The same seed gives the same observations in the same order. They are decades old, so only the times of other
+//! stations, and never the clock, decide that a station is silent: the output depends on the input only.
 
 use std::collections::{BTreeMap, VecDeque};
 
@@ -10,38 +11,38 @@ use super::feed::{Fed, Source};
 use crate::hourly::{HOUR, Hour, iso_time};
 use crate::noaa::StationId;
 
-/// So few that nights pass quickly, and enough for some partitions to have several.
+/// Few enough for nights to pass quickly, and enough for some partitions to have several.
 pub(super) const STATIONS: usize = 12;
-/// Ids of hourly stations begin so. No station has lines or JSON too.
+/// Prefix of the ids of hourly stations. No station also has lines or JSON.
 const PREFIX: &str = "USZ3";
 /// 1 January 1990, in seconds since 1970.
 const BEGIN: i64 = 631_152_000;
 /// Local standard time in Arizona, in hours.
 const OFFSET: i64 = -7;
-/// Between the observations of one station and the next, in seconds.
+/// Time between the observations of one station and the next, in seconds.
 const STAGGER: i64 = 180;
-/// One observation in so many is odd in a certain way.
+/// One observation in this many has a certain irregularity.
 const ODD_EVERY: usize = 50;
 
 /// A station's weather.
 #[derive(Clone, Copy)]
 struct Weather {
-    /// In the middle between afternoon and morning, in °C.
+    /// The mean of afternoon and morning, in °C.
     mean_c: f64,
-    /// What `mean_c` comes to in the next night.
+    /// The target of `mean_c` for the next night.
     target_c: f64,
-    /// Nothing is heard of the station before, in seconds since 1970.
+    /// The station is silent before this time, in seconds since 1970.
     silent_until: i64,
 }
 
-/// Invents hourly observations without end.
+/// Generates hourly observations without end.
 pub(super) struct Hours {
     rng: fastrand::Rng,
-    /// The full hour that comes next.
+    /// The next full hour.
     time: i64,
     weather: [Weather; STATIONS],
     ready: VecDeque<Fed>,
-    /// Observations that come later, by the hour in which they do.
+    /// Observations that are sent later, by hour.
     held: BTreeMap<i64, Vec<Fed>>,
 }
 
@@ -99,12 +100,12 @@ impl Hours {
             }
             1 => self.ready.extend([of(temperature_c), of(temperature_c)]),
             2 => self.ready.extend([of(temperature_c), of(temperature_c - 0.6)]),
-            // Late, and now and then still the lowest of the night.
+            // Late, and sometimes still the lowest of the night.
             3 => {
                 let due = self.time + self.rng.i64(1..4) * HOUR;
                 self.held.entry(due).or_default().push(of(temperature_c - 1.5));
             }
-            // A thermometer jumps: nothing near it confirms that.
+            // A thermometer jumps: no observation near it confirms that.
             4 => self.ready.push_back(of(temperature_c + 30.0)),
             5 => self.ready.extend([self.poison(&hour), of(temperature_c)]),
             _ => self.ready.push_back(of(temperature_c)),
@@ -118,7 +119,7 @@ impl Hours {
         if local_hour == 12 {
             weather.target_c = self.rng.f64() * 16.0 - 1.0;
         }
-        // So slowly that no observation is doubted.
+        // Slowly enough that no observation is doubted.
         weather.mean_c += (weather.target_c - weather.mean_c).clamp(-2.0, 2.0);
         let angle = (local_hour - 15) as f64 / 24.0 * std::f64::consts::TAU;
         tenths(weather.mean_c + 7.0 * angle.cos())
@@ -134,7 +135,7 @@ impl Hours {
                 hour.station
             )),
             2 => Fed { key: station(STATIONS), ..good },
-            // Nothing comes of a tombstone.
+            // A tombstone has no effect.
             _ => Fed { value: None, ..good },
         }
     }
@@ -146,7 +147,7 @@ pub(super) fn stations() -> impl Iterator<Item = String> {
 }
 
 /// A rule over nights and one over hours for each station, with and without `clear`. A third of the warnings is never
-/// withdrawn: the morning finds those that did not come true, and they are averted.
+/// withdrawn: in the morning, those that did not come true are averted.
 pub(super) fn rules() -> String {
     let mut text = String::new();
     for (number, station) in stations().enumerate() {

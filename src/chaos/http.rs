@@ -1,13 +1,13 @@
-//! Asks a daemon over HTTP, on the loopback interface.
+//! Sends HTTP requests to a daemon, on the loopback interface.
 
 use std::io::{Read, Write};
 use std::net::{Ipv4Addr, SocketAddr, TcpStream};
 use std::time::Duration;
 
-/// How long an answer may take. A process that sleeps gives none.
+/// How long an answer may take. A stopped process gives none.
 pub(super) const ANSWER_PATIENCE: Duration = Duration::from_millis(500);
 
-/// Status and body of a daemon's answer; `None` where there is none in time.
+/// Status and body of a daemon's answer; `None` if there is none in time.
 pub(super) fn get(port: u16, path: &str) -> Option<(u16, String)> {
     let text = ask(port, path).ok()?;
     let (head, body) = text.split_once("\r\n\r\n")?;

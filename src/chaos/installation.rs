@@ -1,5 +1,5 @@
-//! An installation of its own for each run: namespace, topics, stations, rules, and a temporary directory
-//! with the configuration that all its daemons read.
+//! A separate installation for each run: namespace, topics, stations, rules, and a temporary directory with the
+//! configuration that all its daemons read.
 
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -21,7 +21,7 @@ use crate::config::{
 use crate::noaa::Station;
 use crate::stages;
 
-/// Short, so that a paused process is taken for dead soon. Where the brokers decide, see
+/// Short, so that a paused process soon counts as dead. If the brokers decide, see
 /// [`sessions_last`](Installation::sessions_last).
 const SESSION_TIMEOUT: Duration = Duration::from_secs(6);
 const TRANSACTION_TIMEOUT_MS: u64 = 10_000;
@@ -29,17 +29,17 @@ const TRANSACTION_TIMEOUT_MS: u64 = 10_000;
 const TRANSACTION_TIMEOUT_UNFENCED_MS: u64 = 60_000;
 /// Small, so that observations settle while faults happen.
 pub(super) const SETTLE_RECORDS: u32 = 50;
-/// So long that only offsets settle: then the output is a function of the input alone.
+/// So long that only offsets settle: then the output depends on the input only.
 const SETTLE_MS: u64 = 3_600_000;
-/// Observations of weather services have timestamps of long ago: the brokers must not delete them.
+/// Observations of weather services have very old timestamps: the brokers must not delete them.
 const KEPT_DAYS: u32 = 36_500;
 
-/// The stages whose records are fed and compared: all that lead to alerts, those upstream first.
+/// The stages whose records are fed and compared: all that lead to alerts, upstream first.
 pub(super) fn checked_stages() -> impl Iterator<Item = StageId> {
     stages::TO_ALERTS.into_iter().chain(stages::TONIGHT)
 }
 
-/// What the daemons of a run share.
+/// Shared by the daemons of a run.
 pub struct Installation {
     /// The effective configuration, as the daemons read it.
     pub config: Config,
@@ -50,24 +50,24 @@ pub struct Installation {
     pub(super) config_file: PathBuf,
     /// How long the groups wait for a silent process.
     pub(super) session_timeout: Duration,
-    /// What the daemons follow, if anything.
+    /// The services that the daemons follow, if any.
     pub(super) services: Option<Services>,
     past: Mutex<Past>,
     dir: TempDir,
 }
 
 impl Installation {
-    /// Derives the run's own configuration from the user's, and writes the files that its daemons read.
-    /// Nothing is sent to Kafka.
+    /// Derives the run's own configuration from the user's, and writes the files that its daemons read. Nothing is
+    /// sent to Kafka.
     ///
     /// # Errors
-    /// [`ChaosError::Files`] where the temporary directory cannot be written or the services cannot listen,
-    /// [`ChaosError::Kafka`] where a secret of the client's settings cannot be read.
+    /// [`ChaosError::Files`] if the temporary directory cannot be written or the services cannot listen,
+    /// [`ChaosError::Kafka`] if a secret of the client's settings cannot be read.
     pub fn new(user: &Config, options: ChaosOptions) -> Result<Self, ChaosError> {
         let dir = tempfile::Builder::new()
             .prefix("frostline-chaos-")
             .tempdir()
-            .map_err(ChaosError::files("making a temporary directory"))?;
+            .map_err(ChaosError::files("creating a temporary directory"))?;
         let rules = dir.path().join("rules.toml");
         let services = options.follows().then(|| Services::start(options.seed)).transpose()?;
         let config = configure(user, &options, rules.clone(), services.as_ref());
@@ -91,18 +91,18 @@ impl Installation {
         })
     }
 
-    /// Where the brokers decide how long the groups wait for a silent process: a group to ask them about.
+    /// If the brokers decide how long the groups wait for a silent process: a group to ask them about.
     pub fn group_of_brokers_session(&self) -> Option<String> {
         let is_theirs = self.settings.group_protocol() == GroupProtocol::Consumer;
         is_theirs.then(|| self.topology.group(stages::ALERT))
     }
 
-    /// Takes over how long the brokers wait for a silent process.
+    /// Sets how long the brokers wait for a silent process.
     pub fn sessions_last(&mut self, session_timeout: Duration) {
         self.session_timeout = session_timeout;
     }
 
-    /// Where logs, state and configuration are.
+    /// The directory of logs, state and configuration.
     pub fn dir(&self) -> &Path {
         self.dir.path()
     }
@@ -112,8 +112,8 @@ impl Installation {
         self.options.rounds
     }
 
-    /// Its topics. Changelogs keep tombstones so shortly that a state directory which was away is too old, except where
-    /// another protocol is broken that shows only in state which is believed.
+    /// Its topics. Changelogs keep tombstones so briefly that a state directory which was away is too old, unless a
+    /// planted bug shows only in state that is trusted.
     pub fn topics(&self) -> Vec<TopicPlan> {
         let mut topics = self.config.all_topics();
         let needs_belief = [
@@ -142,7 +142,7 @@ impl Installation {
         feed::stations(self.options.partitions).into_iter().chain(of_services).collect()
     }
 
-    /// What has happened to its topics.
+    /// The events of its topics.
     pub(super) fn past(&self) -> MutexGuard<'_, Past> {
         self.past.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -152,7 +152,7 @@ impl Installation {
         self.past().partitions(topic).unwrap_or(self.options.partitions)
     }
 
-    /// Lets daemons that start from now on know how many partitions topics have that have grown.
+    /// Writes the partition counts of topics that have grown, for daemons that start from now on.
     pub(super) fn configure_partitions(&self) -> Result<(), ChaosError> {
         let mut config = self.config.clone();
         for logical in topic::ALL {
@@ -163,7 +163,7 @@ impl Installation {
         write_config(&self.config_file, &config)
     }
 
-    /// Leaves the directory there for people to look at.
+    /// Leaves the directory in place for inspection.
     pub fn keep_dir(&mut self) {
         self.dir.disable_cleanup(true);
     }
@@ -203,7 +203,7 @@ fn write_config(file: &Path, config: &Config) -> Result<(), ChaosError> {
     std::fs::write(file, text).map_err(ChaosError::files("writing the run's configuration"))
 }
 
-/// An idempotent producer outside any transaction: what it sends is visible at once.
+/// An idempotent producer without transactions: its records are visible at once.
 pub(super) fn producer(settings: &ClientSettings) -> Result<Producer, ChaosError> {
     Ok(Producer::new(settings, None)?)
 }
@@ -229,11 +229,11 @@ fn rules_with(services: Option<&Services>) -> String {
 fn configure(user: &Config, options: &ChaosOptions, rules: PathBuf, services: Option<&Services>) -> Config {
     let mut config = user.clone();
     config.kafka.namespace = format!("{NAMESPACE}{:x}-", options.seed);
-    // The user's own names must not be touched; where they are replicated is kept.
+    // The user's own topic names must not be used; replication settings are kept.
     config.topics.clear();
     for logical in topic::ALL {
         let replication = user.topics.get(logical).and_then(|topic| topic.replication);
-        // That of positions has a partition for each source.
+        // The topic of positions has a partition for each source.
         let partitions = (logical != topic::POSITIONS).then_some(options.partitions);
         let is_kept = services.is_some() && config.topic(logical).retention_days.is_some();
         let retention_days = is_kept.then_some(KEPT_DAYS);
@@ -245,18 +245,17 @@ fn configure(user: &Config, options: &ChaosOptions, rules: PathBuf, services: Op
     config.runtime.transaction_timeout_ms =
         if is_unfenced { TRANSACTION_TIMEOUT_UNFENCED_MS } else { TRANSACTION_TIMEOUT_MS };
     config.runtime.auto_offset_reset = OffsetReset::Earliest;
-    // One name cannot be that of several processes.
+    // Several processes cannot have the same name.
     config.runtime.group_instance_id.clear();
     config.assemble =
         AssembleConfig { settle_records: SETTLE_RECORDS, settle_ms: SETTLE_MS, ..AssembleConfig::default() };
     config.filter = FilterConfig::default();
     config.alert = AlertConfig { rules, ..AlertConfig::default() };
-    // Several daemons run side by side, each with a port of its own.
+    // Several daemons run at the same time, each with its own port.
     config.admin.listen.clear();
-    // Their file needs no secrets: nobody is notified.
+    // No messages are sent and no public service is polled, so their file needs no secrets.
     config.admin.token = Secret::default();
     config.notify = NotifyConfig::default();
-    // Nor is a public service asked.
     config.follow = services.map(Services::follow).unwrap_or_default();
     config
 }

@@ -1,4 +1,4 @@
-//! Readers of committed records that read along while faults happen. What they see must never be taken back.
+//! Readers of committed records that run while faults happen. A record that they see must never be taken back.
 
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
@@ -12,19 +12,19 @@ use super::topic_log::mark;
 use super::{ChaosError, Installation};
 use crate::config::topic;
 
-/// What was seen: partition and offset to a hash of key and value.
+/// The records seen: partition and offset, with a hash of key and value.
 pub(super) type Seen = HashMap<(i32, i64), u64>;
 
 /// Readers of all topics that stages and sources write.
 #[derive(Default)]
 pub(super) struct LiveReaders {
     readers: Vec<LiveReader>,
-    /// What readers have seen that were stopped, by topic.
+    /// The records seen by readers that were stopped, by topic.
     seen: BTreeMap<String, Seen>,
 }
 
 impl LiveReaders {
-    /// Begins to read all partitions that there are now, from their beginnings.
+    /// Starts to read all present partitions from their beginnings.
     pub(super) fn start(&mut self, installation: &Installation) -> Result<(), ChaosError> {
         let written = [topic::JSON, topic::JSON_US_AZ, topic::OUTLOOKS, topic::ALERTS, topic::DEAD_LETTERS];
         let of_sources = installation.services.as_ref().map(|_| [topic::CSV_RAW, topic::HOURLY]);
@@ -34,7 +34,7 @@ impl LiveReaders {
         Ok(())
     }
 
-    /// Stops reading. What was seen must still be there at the end.
+    /// Stops reading. Records seen must still be there at the end.
     pub(super) fn pause(&mut self) -> Result<(), ChaosError> {
         for reader in self.readers.drain(..) {
             let topic = reader.topic.clone();
@@ -46,21 +46,21 @@ impl LiveReaders {
         Ok(())
     }
 
-    /// Stops reading, and forgets what was seen: the topics are deleted.
+    /// Stops reading, and forgets the records seen: the topics will be deleted.
     pub(super) fn forget(&mut self) -> Result<(), ChaosError> {
         self.pause()?;
         self.seen.clear();
         Ok(())
     }
 
-    /// Stops reading. Returns what was seen, by topic.
+    /// Stops reading. Returns the records seen, by topic.
     pub(super) fn finish(mut self) -> Result<BTreeMap<String, Seen>, ChaosError> {
         self.pause()?;
         Ok(self.seen)
     }
 }
 
-/// Reads one topic along, on a thread of its own.
+/// Reads one topic on its own thread.
 struct LiveReader {
     topic: String,
     stop: Arc<AtomicBool>,
@@ -78,7 +78,7 @@ impl LiveReader {
         Ok(Self { topic, stop, thread: Some(thread) })
     }
 
-    /// Ends it. Returns what it saw.
+    /// Stops it. Returns the records seen.
     fn finish(mut self) -> Result<Seen, ChaosError> {
         self.stop.store(true, Ordering::Relaxed);
         let joined = self.thread.take().map(JoinHandle::join);

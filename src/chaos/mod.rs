@@ -1,28 +1,28 @@
-//! `frostline chaos`: tries to break frostline on a real broker, and proves that nothing was lost, repeated
-//! or made up.
+//! `frostline chaos`: tries to break frostline on a real broker, and checks that nothing was lost, repeated or made
+//! up.
 //!
-//! Real processes (`frostline run`) work on topics of their own while numbered observations are fed and
-//! faults happen: kills, pauses, damaged state, deaths at named points of the protocols. Then everything must
-//! drain, and every topic is compared, record by record and in order, with what the stages' own processors
-//! make of the same input without any fault.
+//! Real processes (`frostline run`) work on their own topics while numbered observations are fed and faults happen:
+//! kills, pauses, damaged state, deaths at named points of the protocols. Then everything must drain, and every topic
+//! is compared, record by record and in order, with the output of the stages' own processors for the same input
+//! without any fault.
 //!
-//! With `follow`, the daemons also follow imitated weather services, which have faults of their own, and the process that polls
-//! one of them dies now and then. The time of each service goes on as the daemons keep up with it.
+//! With `follow`, the daemons also follow imitated weather services, which have their own faults, and the process
+//! that polls one of them sometimes dies. The time of each service moves on when the daemons have caught up with it.
 //!
 //! | part | what it does |
 //! |---|---|
 //! | `installation` | namespace, configuration, stations and rules of one run |
 //! | `feed`, `hours`, `feeder` | the input, and the thread that sends it |
-//! | `world`, `services`, `service_faults` | the weather services that are followed |
-//! | `followed`, `weather` | each source as it must be, and the thread that moves time on |
-//! | `process`, `fleet`, `http` | the daemons: started, watched, asked, never left behind |
-//! | `fault_kind`, `strike` | which fault comes next, and how it is done |
+//! | `world`, `services`, `service_faults` | the weather services that the daemons follow |
+//! | `followed`, `weather` | the reference for each source, and the thread that moves time on |
+//! | `process`, `fleet`, `http` | the daemons: started, watched, queried, and always stopped |
+//! | `fault_kind`, `strike` | the order of faults, and how each is done |
 //! | `old_state`, `shared_name`, `recreated`, `grown`, `poller` | faults that take a while |
-//! | `past` | what these did to the topics |
-//! | `breaks` | what can be broken on purpose |
-//! | `monitor`, `live`, `readiness` | what is watched while faults happen: offsets, committed outputs, who says that it works |
-//! | `model`, `compare`, `truth`, `verdict`, `state_check` | what must be there, and whether it is |
-//! | `report` | what it came to |
+//! | `past` | the effects of these on the topics |
+//! | `breaks` | the bugs that can be planted |
+//! | `monitor`, `live`, `readiness` | checks while faults happen: offsets, committed outputs, reported readiness |
+//! | `model`, `compare`, `truth`, `verdict`, `state_check` | the expected content, and the comparison |
+//! | `report` | the results |
 
 mod breaks;
 mod compare;
@@ -81,19 +81,19 @@ use readiness::Readiness;
 use report::FollowedSource;
 use weather::Weather;
 
-/// Before the first fault and after the last one.
+/// Pause before the first fault and after the last one.
 const CALM: Duration = Duration::from_secs(3);
 /// How long everything may take to drain once the faults have stopped.
 const DRAIN_PATIENCE: Duration = Duration::from_secs(120);
-/// Looks in a row, 200 ms apart, in which nothing may move until a run counts as drained.
+/// Checks in a row, 200 ms apart, without any movement before a run counts as drained.
 const QUIET_LOOKS: u64 = 5;
 
-/// What was asked for.
+/// The options.
 #[derive(Clone, Debug)]
 pub struct ChaosOptions {
     /// Faults to try.
     pub rounds: u32,
-    /// Repeats a run, as far as timing allows: same input, same faults in the same order.
+    /// Repeats a run, as far as timing allows: the same input, and the same faults in the same order.
     pub seed: u64,
     /// Processes at the start.
     pub processes: usize,
@@ -101,30 +101,30 @@ pub struct ChaosOptions {
     pub partitions: i32,
     /// Records fed in a second.
     pub rate: u64,
-    /// A shell command that restarts the broker; without it, the broker is left alone.
+    /// A shell command that restarts the broker; without it, the broker is not touched.
     pub restart_broker: Option<String>,
     /// Whether the daemons follow weather services; see [`follows`](Self::follows).
     pub follow: bool,
-    /// The kinds of faults to try; empty: all, or those that show what is broken.
+    /// The kinds of faults to try; empty for all, or for those that reveal the planted bugs.
     pub faults: Vec<FaultKind>,
-    /// Protocols to break on purpose. The run must then find violations.
+    /// Bugs to plant. The run must then find violations.
     pub sabotage: Vec<Sabotage>,
 }
 
 impl ChaosOptions {
-    /// So many faults that each kind comes once, restarts of the broker among them.
+    /// This many faults include each kind once, including restarts of the broker.
     pub const fn usual_rounds(follow: bool) -> u32 {
         if follow { 26 } else { 21 }
     }
 
-    /// Whether the daemons follow weather services: also where a fault or a bug shows only then.
+    /// Whether the daemons follow weather services; also if a fault or a bug requires it.
     pub fn follows(&self) -> bool {
         let needs_it = |kind: &FaultKind| kind.is_of_poller();
         let shows = |sabotage: &Sabotage| breaks::showing(*sabotage).iter().any(needs_it);
         self.follow || self.faults.iter().any(needs_it) || self.sabotage.iter().any(shows)
     }
 
-    /// What is broken on purpose, with commas; empty where nothing is.
+    /// The planted bugs, separated by commas; empty if there are none.
     pub fn broken(&self) -> String {
         self.sabotage.iter().map(|sabotage| sabotage.name()).collect::<Vec<_>>().join(",")
     }
@@ -146,22 +146,22 @@ impl Default for ChaosOptions {
     }
 }
 
-/// Why a run has no result. Violations are none of these.
+/// Why a run has no result. Violations are not errors.
 #[derive(Debug, thiserror::Error)]
 pub enum ChaosError {
-    /// Kafka could not be used by the checker itself.
+    /// The checker itself could not use Kafka.
     #[error(transparent)]
     Kafka(#[from] KafkaError),
     /// The model's own state failed.
     #[error(transparent)]
     State(#[from] StateError),
-    /// A file or a process of the run.
+    /// A file or a process of the run failed.
     #[error("{0}: {1}")]
     Files(String, #[source] std::io::Error),
     /// A part of the checker itself failed.
     #[error("{0}")]
     Broken(String),
-    /// The user wanted an end.
+    /// The user ended the run.
     #[error("interrupted")]
     Interrupted,
 }
@@ -173,27 +173,27 @@ impl ChaosError {
     }
 }
 
-/// What a run does just now, for people.
+/// The present activity of a run, for people.
 pub enum Progress {
     /// A step of the run.
     Step(String),
     /// A fault was tried.
     Fault {
-        /// Counting from 1.
+        /// The number of the fault, from 1.
         round: u32,
         /// The kind of fault.
         kind: String,
-        /// To whom, and how.
+        /// The process, and the details.
         detail: String,
-        /// Of all groups, in records.
+        /// The lag of all groups, in records.
         lag: i64,
     },
 }
 
-/// Runs it, on topics that exist and are empty. Blocks for minutes; `stop` ends it early.
+/// Runs the faults and checks on empty topics. Blocks for minutes; `stop` ends it early.
 ///
 /// # Errors
-/// [`ChaosError`] where the checker itself cannot work; what it finds is in the report.
+/// [`ChaosError`] if the checker itself cannot work; its findings are in the report.
 pub fn run(
     installation: &Installation,
     stop: &Arc<AtomicBool>,
@@ -225,7 +225,7 @@ pub fn run(
         None => Vec::new(),
     };
     report.sources = followed.iter().map(of_source).collect();
-    // Last of all, since it lets what the sources gave settle too.
+    // Last, because this also lets the records of sources settle.
     report.records_in = feeder.finish()?;
     fleet.heal()?;
     drain(&mut fleet, &monitor, &mut step)?;
@@ -248,23 +248,23 @@ pub fn run(
     Ok(report)
 }
 
-/// What goes on around the processes, and must know of faults that change the topics.
+/// Activities around the processes that must know of faults which change the topics.
 struct Around<'a> {
     monitor: &'a Monitor,
     feeder: &'a Feeder,
     readers: LiveReaders,
-    /// Where the daemons follow something.
+    /// Set if the daemons follow services.
     weather: Option<Weather>,
 }
 
 impl Around<'_> {
-    /// Lets nothing new come until [`resume`](Self::resume), and waits until the brokers have all that came before.
+    /// Stops all input until [`resume`](Self::resume), and waits until the brokers have everything sent before.
     fn pause(&self, fleet: &mut Fleet<'_>) -> Result<(), ChaosError> {
         self.weather.iter().try_for_each(|weather| weather.rest(fleet))?;
         self.feeder.pause()
     }
 
-    /// Goes on after a pause. `is_new`: all topics were made again meanwhile.
+    /// Continues after a pause. `is_new`: all topics were created again in the meantime.
     fn resume(&self, is_new: bool) {
         self.feeder.resume();
         self.weather.iter().for_each(|weather| weather.work(is_new));
@@ -277,7 +277,7 @@ fn of_source(followed: &Followed) -> (&'static str, FollowedSource) {
     (source.id.as_str(), FollowedSource { steps: *steps, faults: faults.clone(), longest_step_seconds })
 }
 
-/// One fault after the other, each at a random moment.
+/// One fault after the other, at random times.
 fn strike_all(
     fleet: &mut Fleet<'_>,
     around: &mut Around<'_>,
@@ -310,7 +310,7 @@ fn strike_all(
 fn drain(fleet: &mut Fleet<'_>, monitor: &Monitor, step: &mut dyn FnMut(&str)) -> Result<(), ChaosError> {
     let deadline = Instant::now() + DRAIN_PATIENCE;
     let mut last = BTreeMap::new();
-    // The first look that counts is one that began after the feed had ended.
+    // Only checks that began after the feed had ended count.
     let mut quiet_since = monitor.watched().looks + 2;
     loop {
         fleet.rest(Duration::from_millis(200))?;

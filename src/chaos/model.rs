@@ -1,8 +1,8 @@
-//! The model: the stages' own processors, fed the records that are in the topics, without threads, crashes
-//! or a broker. What it writes is what must be there.
+//! The model: the stages' own processors, fed with the records in the topics, without threads, crashes or a broker.
+//! Its output is the expected content.
 //!
-//! Each stage is fed what its source topic holds at the end, not what the model of the stage before it wrote.
-//! So a mistake is told once, at the stage that made it, and `_meta`, which names real offsets, fits.
+//! Each stage is fed with the final content of its source topic, not with the output of the model of the stage before
+//! it. So a mistake is reported once, at the stage that made it, and `_meta`, which contains real offsets, matches.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -25,7 +25,7 @@ const DAY_BYTES: usize = 4;
 /// The entries of a store, in key order.
 pub(super) type Entries = BTreeMap<Vec<u8>, Vec<u8>>;
 
-/// What a stage must have written.
+/// The expected output of a stage.
 #[derive(Default)]
 pub(super) struct Expected {
     pub(super) outputs: Vec<Item>,
@@ -36,7 +36,7 @@ pub(super) struct Expected {
     pub(super) stores: BTreeMap<i32, Entries>,
 }
 
-/// What the processors are made of.
+/// The inputs of the processors.
 pub(super) struct Model {
     partitions: i32,
     topology: Topology,
@@ -54,12 +54,12 @@ impl Model {
         Ok(Self { partitions, topology: app::topology(config, &ingredients).map_err(broken)? })
     }
 
-    /// The sources that the daemons have, with the stations that they know.
+    /// The sources of the daemons, with the stations that they know.
     pub(super) fn sources(&self) -> &[Source] {
         self.topology.sources()
     }
 
-    /// What `stage` makes of the records of its source, which has grown so often.
+    /// The output of `stage` for the records of its source, which has grown this many times.
     pub(super) fn run(
         &self,
         stage: StageId,
@@ -82,8 +82,8 @@ impl Model {
     }
 }
 
-/// State as it must be once its topic has so many partitions: with each key's records, and what belongs to partitions as
-/// a whole in each of them.
+/// The expected state after its topic has this many partitions: entries of a key move with its records, and entries
+/// of whole partitions are in each of them.
 fn moved(stores: BTreeMap<i32, Entries>, stage: &Stage, partitions: i32) -> BTreeMap<i32, Entries> {
     let mut moved: BTreeMap<i32, Entries> =
         (0..partitions).map(|partition| (partition, Entries::new())).collect();
@@ -116,7 +116,7 @@ fn latest(keys: StateKeys, one: Vec<u8>, other: Vec<u8>) -> Vec<u8> {
 }
 
 impl Expected {
-    /// What a stage makes of the records from `begins` on and below `ends`, where partitions are named there.
+    /// The output of a stage for the records from `begins` on and below `ends`, for partitions that are listed there.
     fn work(
         &mut self,
         stage: &Stage,
@@ -136,7 +136,7 @@ impl Expected {
                 // By then it had been written.
                 driver.now_ms = driver.now_ms.max(record_of_topic.timestamp_ms);
                 driver.pipe_record(&record_of_topic)?;
-                // Committed one by one, so that each output is known by the record that caused it.
+                // Committed one by one, so that each output is linked to the record that caused it.
                 for written in driver.commit()? {
                     self.add(&written, &format!("{topic}/{partition}@{}", record.offset));
                 }

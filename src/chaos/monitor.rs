@@ -27,38 +27,38 @@ pub(super) struct Position {
 }
 
 impl Position {
-    /// Records (and transaction markers) still to be processed. The daemon commits ends of partitions too.
+    /// Records (and transaction markers) not processed yet. The daemon commits ends of partitions too.
     pub(super) fn lag(self) -> i64 {
         (self.end - self.committed).max(0)
     }
 }
 
-/// What has been seen so far.
+/// The observations so far.
 #[derive(Default)]
 pub(super) struct Watched {
-    /// How often all groups were looked at.
+    /// How many times all groups were read.
     pub(super) looks: u64,
-    /// As of the last look.
+    /// Positions at the last reading.
     pub(super) positions: BTreeMap<Place, Position>,
     /// Offsets that went back, in words.
     pub(super) back: Vec<String>,
     /// Longest time from a fault until every partition had moved on or had nothing to do.
     pub(super) longest_recovery: Duration,
-    /// Faults that have not been recovered from yet: when, and the positions then.
+    /// Faults without recovery yet: when, and the positions then.
     open: Vec<(Instant, BTreeMap<Place, Position>)>,
-    /// Whether topics are being deleted and made again: what is seen meanwhile says nothing.
+    /// Set while topics are deleted and created again: readings in between mean nothing.
     is_held: bool,
     /// How often that has happened.
     holds: u32,
 }
 
 impl Watched {
-    /// Of all groups together, in records.
+    /// The lag of all groups together, in records.
     pub(super) fn lag(&self) -> i64 {
         self.positions.values().map(|position| position.lag()).sum()
     }
 
-    /// Takes in a look. The time is that of its end.
+    /// Adds a reading. The time is that of its end.
     fn take(&mut self, now: Instant, look: BTreeMap<Place, Position>) {
         for ((stage, partition), position) in &look {
             let before = self.positions.get(&(*stage, *partition)).map_or(0, |before| before.committed);
@@ -81,7 +81,7 @@ impl Watched {
     }
 }
 
-/// What has been seen, for all who look at it.
+/// The observations, shared by all threads.
 pub(super) type Shared = Arc<Mutex<Watched>>;
 
 /// The watching thread.
@@ -103,13 +103,13 @@ impl Monitor {
                 match looker.look() {
                     Ok(look) => {
                         let mut watched = lock(&shared);
-                        // One that began before topics were deleted is of those.
+                        // A reading that began before topics were deleted belongs to those.
                         if !watched.is_held && watched.holds == holds {
                             watched.take(Instant::now(), look);
                         }
                     }
-                    // The broker is away, or busy: the next look tells.
-                    Err(error) => tracing::debug!(%error, "no look at the groups"),
+                    // The broker is away or busy; the next reading will show.
+                    Err(error) => tracing::debug!(%error, "cannot read the offsets of the groups"),
                 }
                 std::thread::sleep(LOOK_INTERVAL);
             }
@@ -117,7 +117,7 @@ impl Monitor {
         Ok(Self { watched, stop, thread: Some(thread) })
     }
 
-    /// What has been seen.
+    /// The observations so far.
     pub(super) fn watched(&self) -> MutexGuard<'_, Watched> {
         lock(&self.watched)
     }
@@ -132,7 +132,7 @@ impl Monitor {
         self.watched().is_held = true;
     }
 
-    /// They have been made again: offsets begin where those of new topics do.
+    /// They have been created again: offsets start at those of the new topics.
     pub(super) fn release(&self) {
         let mut watched = self.watched();
         watched.is_held = false;
@@ -158,7 +158,7 @@ impl Drop for Monitor {
     }
 }
 
-/// A poisoned lock only says that a thread panicked; each look is taken in whole.
+/// A poisoned lock only means that a thread panicked; each reading is added as a whole.
 pub(super) fn lock(watched: &Mutex<Watched>) -> MutexGuard<'_, Watched> {
     watched.lock().unwrap_or_else(PoisonError::into_inner)
 }
@@ -179,8 +179,8 @@ impl Looker {
         Ok(Self { admin, groups })
     }
 
-    /// Upstream first, ends before offsets: when all lags are 0, all that was there at the begin of the look
-    /// has been processed, downstream too.
+    /// Upstream first, ends before offsets: if all lags are 0, everything that was there at the start of the reading
+    /// has been processed, including downstream.
     fn look(&self) -> Result<BTreeMap<Place, Position>, KafkaError> {
         let mut look = BTreeMap::new();
         for (stage, source, group) in &self.groups {

@@ -1,5 +1,5 @@
-//! A state directory that is given back: a process goes on from what it had some time ago, as after a machine was
-//! restored from a backup. The others, and it itself, have written to its changelogs since.
+//! An old state directory is put back: a process continues from the state that it had some time ago, as after
+//! restoring a machine from a backup. The other processes, and it itself, have written to the changelogs since.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -11,10 +11,10 @@ use super::process::Process;
 
 /// How long the changelogs of a run keep tombstones: too short for a directory that was away.
 pub(super) const TOMBSTONES_KEPT: Duration = Duration::from_secs(10);
-/// After how long a directory is given back at the earliest. Some seconds of changes must be newer than the age at which
-/// a store is too old.
+/// The earliest time to put a directory back. Some seconds of changes must be newer than the age at which a store is
+/// too old.
 const AWAY: Duration = Duration::from_secs(14);
-/// How long a process that sleeps or starts is waited for.
+/// How long to wait for a process that sleeps or starts.
 const PATIENCE: Duration = Duration::from_secs(60);
 
 /// A copy of a state directory.
@@ -25,7 +25,7 @@ pub(super) struct OldState {
     is_damaged: bool,
 }
 
-/// Copies the state directory of a process that does not run. Returns what was done, in words.
+/// Copies the state directory of a stopped process. Returns what was done, in words.
 pub(super) fn keep(process: &mut Process) -> Result<String, ChaosError> {
     if process.old_state.is_some() {
         return Ok("whose state was already saved".into());
@@ -37,7 +37,7 @@ pub(super) fn keep(process: &mut Process) -> Result<String, ChaosError> {
     Ok(format!("which gets its present state back in {} s", AWAY.as_secs()))
 }
 
-/// Gives back what is due. `all`: waits for what is not due yet.
+/// Puts directories back that are due. `all`: waits for the others.
 pub(super) fn give_back(fleet: &mut Fleet<'_>, all: bool) -> Result<(), ChaosError> {
     let deadline = Instant::now() + PATIENCE;
     for index in 0..fleet.processes.len() {

@@ -1,4 +1,4 @@
-//! What has happened to the topics of a run: those of the same names that were deleted, and those that have grown.
+//! Events of a run's topics: deleted topics of the same names, and growths.
 
 use std::collections::BTreeMap;
 
@@ -6,12 +6,12 @@ use frostline_engine::StageId;
 
 use super::model::Entries;
 
-/// See the module's description.
+/// The events; see the module's description.
 #[derive(Default)]
 pub(super) struct Past {
-    /// State that was made from topics which were deleted since, by stage.
+    /// State made from topics that have been deleted since, by stage.
     pub(super) earlier: BTreeMap<StageId, Entries>,
-    /// In the order in which they happened.
+    /// Growths, in order.
     pub(super) growths: Vec<Grown>,
 }
 
@@ -24,21 +24,21 @@ pub(super) struct Grown {
     /// Names in Kafka.
     pub(super) topic: String,
     pub(super) changelog: String,
-    /// How many it has had since.
+    /// How many partitions it has had since.
     pub(super) partitions: i32,
-    /// Of the partitions that it had before: records below were processed when it had no others.
+    /// For the partitions that it had before: records before these offsets were processed when it had no others.
     pub(super) ends: Ends,
 }
 
 impl Past {
-    /// The partitions that a topic got when it grew last, by its name in Kafka; `None` for one that never grew.
+    /// The partitions that a topic got at its last growth, by its name in Kafka; `None` if it never grew.
     pub(super) fn partitions(&self, topic: &str) -> Option<i32> {
         let of_topic = |grown: &&Grown| grown.topic == topic || grown.changelog == topic;
         self.growths.iter().rfind(of_topic).map(|grown| grown.partitions)
     }
 
-    /// How often a topic had grown when a record was written to it. Records of a key that has moved are in the order in
-    /// which they were written only if this comes before their offsets.
+    /// How many times a topic had grown when a record was written to it. Records of a key that has moved are in their
+    /// order of writing only if this comes before their offsets.
     pub(super) fn growths_before(&self, topic: &str, partition: i32, offset: i64) -> usize {
         let is_after = |grown: &&Grown| grown.ends.get(&partition).is_none_or(|end| offset >= *end);
         self.growths.iter().filter(|grown| grown.topic == topic).filter(is_after).count()

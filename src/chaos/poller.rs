@@ -12,18 +12,18 @@ use super::report::Kind;
 use super::strike::ABORT_SIGNAL;
 use super::{ChaosError, Installation, http};
 
-/// How long it may take, beyond the session of the owner before, until a process polls a source and gets records.
+/// How long it may take, beyond the session of the previous owner, until a process polls a source and gets records.
 const PATIENCE: Duration = Duration::from_secs(15);
 const LOOK_INTERVAL: Duration = Duration::from_millis(100);
-/// How long a process may take that is just dying.
+/// How long to wait for a process that is dying.
 const DEATH: Duration = Duration::from_secs(2);
 
-/// The file that says where the process that polls is to die. All processes of a run know it.
+/// The file that says where the process that polls must die. All processes of a run know it.
 pub(super) fn file(installation: &Installation) -> PathBuf {
     installation.dir().join("poller-dies")
 }
 
-/// Kills the process that polls a source at this moment. Also returns what happened, in words; `false`: nobody polls.
+/// Kills the process that polls a source. Also returns what happened, in words; `false` if no process polls.
 pub(super) fn kill(fleet: &mut Fleet<'_>, rng: &mut fastrand::Rng) -> Result<(bool, String), ChaosError> {
     let Some(source) = choose(fleet, rng) else { return Ok((false, "nothing is followed".into())) };
     let deadline = Instant::now() + fleet.installation.session_timeout + PATIENCE;
@@ -43,8 +43,8 @@ pub(super) fn kill(fleet: &mut Fleet<'_>, rng: &mut fastrand::Rng) -> Result<(bo
     Ok((false, format!("no process polled {source}")))
 }
 
-/// Lets the process that polls a source die at a named point, and starts it again. Also returns what happened, in words;
-/// `false`: none came by in time.
+/// Lets the process that polls a source die at a named point, and starts it again. Also returns what happened, in
+/// words; `false` if none reached the point in time.
 pub(super) fn die(
     fleet: &mut Fleet<'_>,
     point: SourcePoint,
@@ -52,13 +52,13 @@ pub(super) fn die(
 ) -> Result<(bool, String), ChaosError> {
     let Some(source) = choose(fleet, rng) else { return Ok((false, "nothing is followed".into())) };
     let (file, planted) = (file(fleet.installation), planted_poller(source.as_str(), point));
-    // Whoever reads it sees all of it.
+    // Renamed into place, so that a reader sees all of it.
     let beside = file.with_extension("new");
     let written = std::fs::write(&beside, &planted).and_then(|()| std::fs::rename(&beside, &file));
     written.map_err(ChaosError::files("planting the death of a poller"))?;
     let mut ended = fleet.wait_any_end(fleet.installation.session_timeout + PATIENCE)?;
     if ended.is_none() && std::fs::remove_file(&file).is_err() {
-        // Somebody has just removed it.
+        // The process has just removed it.
         ended = fleet.wait_any_end(DEATH)?;
     }
     let Some((index, status)) = ended else { return Ok((false, format!("{planted}, not reached"))) };
@@ -76,7 +76,7 @@ fn choose(fleet: &Fleet<'_>, rng: &mut fastrand::Rng) -> Option<SourceId> {
     rng.choice(fleet.installation.topology.sources()).map(|source| source.id)
 }
 
-/// Whether a process says that it polls a source.
+/// Whether a process reports that it polls a source.
 fn polls(port: u16, source: SourceId) -> bool {
     let Some((200, body)) = http::get(port, "/api/v1/sources") else { return false };
     let rows: Vec<serde_json::Value> = serde_json::from_str(&body).unwrap_or_default();

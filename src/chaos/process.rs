@@ -1,4 +1,4 @@
-//! One `frostline run` process: started, signalled, watched, and never left behind.
+//! One `frostline run` process: started, signalled, watched, and always stopped.
 
 use std::fs::{File, OpenOptions};
 use std::io::{Read, Seek, SeekFrom};
@@ -13,7 +13,7 @@ use rustix::process::{Pid, Signal, kill_process};
 use super::old_state::OldState;
 use super::{ChaosError, Installation, poller};
 
-/// What the daemon logs when all its parts run. Before that a SIGTERM cuts its start short (143).
+/// The daemon's log message when all its parts run. Before that a SIGTERM cuts its start short (143).
 const RUNNING_MARK: &str = "cli::run: running";
 /// Lines of a log that are quoted when a process dies.
 const QUOTED_LINES: usize = 6;
@@ -21,7 +21,7 @@ const QUOTED_LINES: usize = 6;
 /// A variable of [`frostline_engine::fault`] and its value, for one life of a process.
 pub(super) type Planted<'a> = (&'a str, &'a str);
 
-/// This very program. The run's file says everything; the user's variables are in it already.
+/// This program itself. The run's file has all settings, including the user's variables.
 pub(super) fn program() -> Result<Command, ChaosError> {
     let program = std::env::current_exe().map_err(ChaosError::files("looking for this program"))?;
     let mut command = Command::new(program);
@@ -31,12 +31,12 @@ pub(super) fn program() -> Result<Command, ChaosError> {
             command.env_remove(&*name);
         }
     }
-    // Ctrl-C at the terminal is for chaos alone.
+    // Ctrl-C at the terminal is only for chaos.
     command.process_group(0);
     Ok(command)
 }
 
-/// Breaks what is to be broken on purpose, if anything.
+/// Plants bugs, if there are any.
 pub(super) fn plant_sabotage(command: &mut Command, installation: &Installation) {
     let broken = installation.options.broken();
     if !broken.is_empty() {
@@ -48,27 +48,27 @@ pub(super) fn plant_sabotage(command: &mut Command, installation: &Installation)
 pub(super) struct Process {
     pub(super) number: usize,
     pub(super) state_dir: PathBuf,
-    /// Where it says whether it is ready, on the loopback interface.
+    /// The address of its readiness, on the loopback interface.
     pub(super) port: u16,
-    /// Its state directory as it was, to be given back, but not before `fails_until`.
+    /// A copy of its state directory, to be put back, but not before `fails_until`.
     pub(super) old_state: Option<OldState>,
     /// Until when its commits fail.
     pub(super) fails_until: Instant,
     log: PathBuf,
     child: Option<Child>,
-    /// How it ended, until somebody has asked.
+    /// How it ended, until something has asked.
     status: Option<ExitStatus>,
-    /// Whether it is to end by itself, as planted.
+    /// Whether it is expected to end by itself, as planted.
     pub(super) is_planted: bool,
-    /// Where in the log the present life begins.
+    /// The start of the present life in the log.
     log_start: u64,
     /// Set while it is stopped.
     pub(super) paused_until: Option<Instant>,
-    /// Whether it shall run. One that was removed may join again, with what it then had on disk.
+    /// Whether it should run. A removed process may join again with the state it had on disk.
     pub(super) is_member: bool,
-    /// Whether bytes of its state were flipped since that was last deleted.
+    /// Whether bytes of its state were flipped since the state was last deleted.
     pub(super) is_damaged: bool,
-    /// Not started before, so that one that dies at once does not spin.
+    /// The earliest next start, so that a process that dies at once does not spin.
     pub(super) start_after: Instant,
 }
 
@@ -120,7 +120,7 @@ impl Process {
         Ok(())
     }
 
-    /// Whether it runs, or sleeps.
+    /// Whether it runs or sleeps.
     pub(super) fn is_alive(&mut self) -> bool {
         if let Some(status) = self.child.as_mut().and_then(|child| child.try_wait().ok().flatten()) {
             self.child = None;
@@ -130,22 +130,22 @@ impl Process {
         self.child.is_some()
     }
 
-    /// How it ended, if it has; told once.
+    /// How it ended, if it has; returned once.
     pub(super) fn ended(&mut self) -> Option<ExitStatus> {
         self.is_alive();
         self.status.take()
     }
 
-    /// Sends a signal. One that has just ended does not mind.
+    /// Sends a signal. A process that has just ended is not an error.
     pub(super) fn signal(&self, signal: Signal) {
         let pid = self.child.as_ref().and_then(|child| Pid::from_raw(child.id().cast_signed()));
         if let Some(pid) = pid {
-            // The child is not reaped before it is dropped here: the number is still its own.
+            // The child is not reaped before it is dropped here, so the process id is still its own.
             let _ = kill_process(pid, signal);
         }
     }
 
-    /// Ends it at once, and waits for that.
+    /// Kills it, and waits for the end.
     pub(super) fn kill(&mut self) {
         if let Some(mut child) = self.child.take() {
             let _ = child.kill();
@@ -155,7 +155,7 @@ impl Process {
         self.paused_until = None;
     }
 
-    /// Whether all parts of the daemon run, as its log says.
+    /// Whether all parts of the daemon run, according to its log.
     pub(super) fn is_running(&self) -> bool {
         self.log_of_this_life().contains(RUNNING_MARK)
     }
@@ -171,7 +171,7 @@ impl Process {
         }
     }
 
-    /// How it ended and what it said last.
+    /// How it ended, with the last lines of its log.
     pub(super) fn obituary(&self, status: ExitStatus) -> String {
         let log = self.log_of_this_life();
         let lines: Vec<&str> = log.lines().collect();
@@ -185,7 +185,7 @@ impl Process {
             log.seek(SeekFrom::Start(self.log_start))?;
             log.read_to_end(&mut bytes)
         });
-        // A log that cannot be read tells nothing.
+        // An unreadable log has no information.
         read.map_or_else(|_| String::new(), |_| String::from_utf8_lossy(&bytes).into_owned())
     }
 }

@@ -1,8 +1,8 @@
-//! Whether processes that say that they are ready are: each is asked over HTTP, and compared with what the group and its
-//! offsets say.
+//! Compares reported readiness with reality: each process is queried over HTTP, and compared with its group's members
+//! and offsets.
 //!
-//! Only the first stages are compared: nobody's transaction holds back what they read, so that those that have records and
-//! commit nothing do not work.
+//! Only the first stages are compared: no transaction holds back their input, so a process that has records and
+//! commits nothing does not work.
 
 use std::collections::{BTreeMap, HashMap};
 use std::net::{Ipv4Addr, TcpListener, TcpStream, ToSocketAddrs};
@@ -20,17 +20,17 @@ use super::{ChaosError, Installation};
 use crate::stages;
 
 const ASK_INTERVAL: Duration = Duration::from_millis(200);
-/// How often the groups are asked who has what.
+/// How often the members of groups are read.
 const OWNERS_INTERVAL: Duration = Duration::from_secs(1);
-/// How long a process may say that it is ready, and commit nothing while there is something to do.
+/// How long a process may report that it is ready and commit nothing while there is work.
 const IDLE_PATIENCE: Duration = Duration::from_secs(10);
-/// How long a process may say that it is ready while no broker can be reached.
+/// How long a process may report that it is ready while no broker can be reached.
 const AWAY_PATIENCE: Duration = Duration::from_secs(5);
 
 /// A process's partitions of a stage. Processes are numbered from 1.
 type Owned = (usize, StageId, Vec<i32>);
 
-/// The asking thread.
+/// The thread that queries.
 pub(super) struct Readiness {
     watchlist: Arc<Watchlist>,
     thread: Option<JoinHandle<()>>,
@@ -41,12 +41,12 @@ struct Watchlist {
     /// In the order of the processes.
     ports: Mutex<Vec<u16>>,
     is_broker_restarting: AtomicBool,
-    /// Untrue answers, in words.
+    /// Wrong answers, in words.
     found: Mutex<Vec<String>>,
     stop: AtomicBool,
 }
 
-/// While it is there, brokers may be away.
+/// While this exists, brokers may be away.
 pub(super) struct BrokerRestarts(Arc<Watchlist>);
 
 impl Drop for BrokerRestarts {
@@ -69,7 +69,7 @@ impl Readiness {
         Ok(Self { watchlist, thread })
     }
 
-    /// A free port for one more process, which is asked there from now on.
+    /// A free port for one more process, which is queried there from now on.
     pub(super) fn watch(&self) -> Result<u16, ChaosError> {
         let free = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).and_then(|listener| listener.local_addr());
         let port = free.map_err(ChaosError::files("looking for a free port"))?.port();
@@ -77,13 +77,13 @@ impl Readiness {
         Ok(port)
     }
 
-    /// Until the answer is dropped, brokers may be away.
+    /// Until the result is dropped, brokers may be away.
     pub(super) fn broker_restarts(&self) -> BrokerRestarts {
         self.watchlist.is_broker_restarting.store(true, Ordering::Relaxed);
         BrokerRestarts(Arc::clone(&self.watchlist))
     }
 
-    /// Ends it. Returns the untrue answers, in words.
+    /// Stops it. Returns the wrong answers, in words.
     pub(super) fn finish(&mut self) -> Vec<String> {
         self.watchlist.stop.store(true, Ordering::Relaxed);
         if let Some(thread) = self.thread.take() {
@@ -99,7 +99,7 @@ impl Drop for Readiness {
     }
 }
 
-/// A poisoned lock only says that a thread panicked.
+/// A poisoned lock only means that a thread panicked.
 fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
@@ -110,7 +110,7 @@ struct Asker {
     groups: Vec<(StageId, String, String)>,
     brokers: String,
     positions: Shared,
-    /// Looks of the monitor that have been taken in.
+    /// Readings of the monitor that have been handled.
     looks: u64,
     judge: Judge,
 }
@@ -134,7 +134,7 @@ impl Asker {
         }
     }
 
-    /// Compares with a look of the monitor that is new.
+    /// Compares with a new reading of the monitor.
     fn compare(&mut self, ports: &[u16]) -> Vec<String> {
         let (looks, positions) = {
             let watched = lock(&self.positions);
@@ -151,7 +151,7 @@ impl Asker {
                     let index = ports.iter().position(|known| *known == port)?;
                     Some((index + 1, *stage, partitions))
                 })),
-                Err(error) => tracing::debug!(%error, "no look at the members of a group"),
+                Err(error) => tracing::debug!(%error, "cannot read the members of a group"),
             }
         }
         self.judge.looked(Instant::now(), &owned, &positions)
@@ -162,16 +162,16 @@ fn says_ready(port: u16) -> bool {
     http::get(port, "/health/ready").is_some_and(|(status, _)| status == 200)
 }
 
-/// Whether none of the brokers takes a connection.
+/// Whether no broker accepts a connection.
 fn are_away(brokers: &str) -> bool {
     let addresses = brokers.split(',').filter_map(|broker| broker.trim().to_socket_addrs().ok()).flatten();
     !addresses.into_iter().any(|address| TcpStream::connect_timeout(&address, ANSWER_PATIENCE).is_ok())
 }
 
-/// What is known of all processes, by their numbers.
+/// The findings about all processes, by number.
 #[derive(Default)]
 struct Judge {
-    /// Since when it has said without a break that it is ready.
+    /// Since when it has continuously reported that it is ready.
     ready_since: HashMap<usize, Instant>,
     /// Since when a process has had work in a stage and committed none of it, and its offsets then.
     idle_since: HashMap<(usize, StageId), (Instant, BTreeMap<i32, i64>)>,

@@ -1,7 +1,7 @@
-//! Topics that are deleted and made again while a process is away: what its state directory has is of an earlier life of
-//! them, and must not be believed, although the new changelogs are long enough for its offsets.
+//! Topics are deleted and created again while a process is away. Its state directory belongs to the earlier topics,
+//! and must not be trusted, although the new changelogs are long enough for its offsets.
 //!
-//! Comes first of all faults, since what was written before cannot be compared any more.
+//! The first of all faults, because records written before it cannot be compared any more.
 
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
@@ -17,7 +17,7 @@ use super::topic_log::read;
 use super::{Around, ChaosError, Installation};
 use crate::stages;
 
-/// How long a process that works alone is given to get all partitions.
+/// How long a process alone may take to get all partitions.
 const ALONE_MIN: Duration = Duration::from_secs(2);
 const ALONE_PATIENCE: Duration = Duration::from_secs(20);
 /// How long the brokers may take to forget topics and their offsets.
@@ -26,7 +26,7 @@ const DELETE_PATIENCE: Duration = Duration::from_secs(30);
 const OUTGROW_PATIENCE: Duration = Duration::from_secs(40);
 const LOOK_INTERVAL: Duration = Duration::from_millis(100);
 
-/// Does it; `index`: the process that is away meanwhile. Returns what happened, in words.
+/// Recreates the topics; `index`: the process that is away. Returns what happened, in words.
 pub(super) fn recreate(
     fleet: &mut Fleet<'_>,
     around: &mut Around<'_>,
@@ -58,7 +58,7 @@ pub(super) fn recreate(
     Ok(format!("process {number} was away while the others worked on the new topics for {seconds:.1} s"))
 }
 
-/// Lets the only process that runs get all partitions, so that its state directory has something of each.
+/// Lets the only running process get all partitions, so that its state directory has something of each.
 fn work_alone(fleet: &mut Fleet<'_>, around: &Around<'_>) -> Result<(), ChaosError> {
     let then = around.monitor.watched().positions.clone();
     let deadline = Instant::now() + ALONE_PATIENCE;
@@ -76,7 +76,7 @@ fn work_alone(fleet: &mut Fleet<'_>, around: &Around<'_>) -> Result<(), ChaosErr
     }
 }
 
-/// What the changelogs come to, so that it is known where it turns up later.
+/// The content of the changelogs, to recognise it if it appears later.
 fn note_earlier_state(installation: &Installation) -> Result<(), ChaosError> {
     for stage in checked_stages().filter(|stage| installation.stage(*stage).is_stateful()) {
         let mut entries = Entries::new();
@@ -92,7 +92,7 @@ fn note_earlier_state(installation: &Installation) -> Result<(), ChaosError> {
     Ok(())
 }
 
-/// Deletes all topics, and makes them again.
+/// Deletes all topics, and creates them again.
 fn make_again(fleet: &mut Fleet<'_>, admin: &Admin) -> Result<(), ChaosError> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
     let runtime = runtime.map_err(ChaosError::files("starting a runtime"))?;
@@ -102,7 +102,7 @@ fn make_again(fleet: &mut Fleet<'_>, admin: &Admin) -> Result<(), ChaosError> {
         runtime.block_on(admin.delete(&plan.name))?;
     }
     for plan in &topics {
-        // One that is still being deleted exists.
+        // A topic that is still being deleted exists.
         while !runtime.block_on(admin.create(plan))? {
             wait(fleet, deadline, &format!("topic {} is still there", plan.name))?;
         }
@@ -134,8 +134,8 @@ fn changelog_ends(installation: &Installation, admin: &Admin) -> Result<Changelo
     changelogs.into_iter().map(|changelog| Ok((changelog.clone(), admin.ends(&changelog)?))).collect()
 }
 
-/// Waits until the changelogs are longer than those before them, so that offsets of these mean something in them. Returns
-/// how long that took.
+/// Waits until the changelogs are longer than the earlier ones, so that old offsets are valid in them. Returns how
+/// long that took.
 fn outgrow(fleet: &mut Fleet<'_>, admin: &Admin, before: &ChangelogEnds) -> Result<Duration, ChaosError> {
     let start = Instant::now();
     loop {

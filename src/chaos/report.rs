@@ -1,4 +1,4 @@
-//! What a run came to.
+//! The results of a run.
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -7,44 +7,44 @@ use serde::Serialize;
 
 use super::Installation;
 
-/// Examples that are kept of each kind of violation.
+/// Examples kept for each kind of violation.
 const EXAMPLES_MAX: usize = 5;
 
-/// What was violated.
+/// A kind of violation.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Kind {
-    /// Expected, and not there.
+    /// Expected, but missing.
     Lost,
-    /// There more often than expected.
+    /// More often than expected.
     Duplicated,
-    /// There without a cause.
+    /// Without a cause.
     Unexpected,
-    /// There, but not in the order of its key.
+    /// Out of order within its key.
     OutOfOrder,
-    /// A live reader of committed records saw it; at the end it is not there, or it is another.
+    /// A live reader of committed records saw it, but at the end it is missing or different.
     AbortedSeen,
     /// An alert id that was written more than once.
     AlertTwice,
     /// A committed offset that went back.
     OffsetBack,
-    /// State that differs from what the input gives.
+    /// State that differs from the state that the input gives.
     State,
-    /// A process that ended without being asked to, or not in good order.
+    /// A process that ended unexpectedly, or not in good order.
     Died,
     /// Lag that did not reach 0 after the faults had stopped.
     NotDrained,
-    /// A process that said it was ready, and was not.
+    /// A process that reported that it was ready, but was not.
     Readiness,
-    /// Two processes that kept one name.
+    /// Two processes that kept the same name.
     NotParted,
     /// State that was made from topics which have been deleted since.
     EarlierTopics,
     /// State in another partition than the records of its key.
     Misplaced,
-    /// A process whose clock brokers refuse, and that goes on.
+    /// A process whose clock brokers refuse, and that continues.
     Clock,
-    /// The position of a source that is not what the answers of its service come to.
+    /// A position of a source that does not match the answers of its service.
     Position,
 }
 
@@ -118,39 +118,39 @@ impl Violations {
         self.found.get(&kind).map(|(_, examples)| examples.as_slice()).unwrap_or_default()
     }
 
-    /// Whether there is none.
+    /// Whether there are none.
     pub fn is_empty(&self) -> bool {
         self.found.is_empty()
     }
 }
 
-/// What a source had to follow. Its records are among those that were compared.
+/// The input of a source. Its records are among those that were compared.
 #[derive(Debug, Serialize)]
 pub struct FollowedSource {
-    /// How often its service had something new.
+    /// How many times its service had new data.
     pub steps: u64,
-    /// What happened on the way to the service, by name.
+    /// Faults on the way to the service, by name.
     pub faults: BTreeMap<&'static str, u64>,
-    /// Longest time until the daemons had all that the service showed.
+    /// Longest time until the daemons had everything that the service showed.
     pub longest_step_seconds: f64,
 }
 
-/// What a run came to. `ok`: nothing was violated.
+/// The results of a run.
 #[derive(Debug, Serialize)]
 pub struct Report {
-    /// Whether nothing was violated.
+    /// Whether there are no violations.
     pub ok: bool,
-    /// Repeats the run, as far as timing allows.
+    /// The seed, which repeats the run as far as timing allows.
     pub seed: String,
-    /// What the daemons promised.
+    /// The guarantee of the daemons.
     pub guarantee: String,
-    /// The protocols that were broken on purpose, with commas, if any were.
+    /// The planted bugs, separated by commas, if any.
     pub sabotage: Option<String>,
     /// Faults that were tried.
     pub rounds: u32,
     /// Faults by kind.
     pub faults: BTreeMap<String, u64>,
-    /// Planted points that nobody reached in time.
+    /// Planted points that were not reached in time.
     pub points_not_reached: u64,
     /// Starts of processes.
     pub starts: u64,
@@ -160,10 +160,10 @@ pub struct Report {
     pub records_in: u64,
     /// Fewest records that were fed during one fault; null without faults.
     pub records_in_round_min: Option<u64>,
-    /// Faults during which nothing was fed: they struck daemons without work, and prove little. A broker that
-    /// restarts takes no records for a while.
+    /// Faults during which no records were fed: they struck idle daemons, and prove little. A broker that restarts
+    /// accepts no records for a while.
     pub idle_rounds: u64,
-    /// Records that the model expects, by what wrote them.
+    /// Records that the model expects, by writer.
     pub compared: BTreeMap<&'static str, u64>,
     /// Alerts that the model expects, by transition.
     pub alerts: BTreeMap<String, u64>,
@@ -178,7 +178,7 @@ pub struct Report {
     pub violations: BTreeMap<Kind, u64>,
     /// Some examples, by kind.
     pub examples: BTreeMap<Kind, Vec<String>>,
-    /// Where logs and state are, where they were kept.
+    /// The directory of logs and state, if they were kept.
     pub kept: Option<PathBuf>,
 }
 
@@ -210,14 +210,14 @@ impl Report {
         }
     }
 
-    /// Notes how many records were fed during a fault.
+    /// Records how many records were fed during a fault.
     pub(super) fn fed_in_round(&mut self, records: u64) {
         let fewest = self.records_in_round_min.map_or(records, |fewest| fewest.min(records));
         self.records_in_round_min = Some(fewest);
         self.idle_rounds += u64::from(records == 0);
     }
 
-    /// Takes in what was violated.
+    /// Adds violations.
     pub(super) fn judge(&mut self, violations: &Violations) {
         self.ok = violations.is_empty();
         for kind in Kind::ALL {

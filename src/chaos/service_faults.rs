@@ -1,9 +1,9 @@
-//! What is wrong with the imitated weather services: in what they say, for hours or days of their own time, and on the way,
-//! for moments of real time. Faults of what they say are part of what must come out; those on the way change nothing of it.
+//! Faults of the imitated weather services: in their content, for hours or days of their own time, and on the way,
+//! for moments of real time. Faults in the content affect the expected result; those on the way do not.
 
 use crate::weather_server::{Fault, Script, Window};
 
-/// What may be wrong with reports of airports.
+/// Possible faults in reports of airports.
 pub(super) const OF_REPORTS: [Fault; 8] = [
     Fault::OldForm,
     Fault::RowsRepeated,
@@ -14,11 +14,11 @@ pub(super) const OF_REPORTS: [Fault; 8] = [
     Fault::FutureStamps,
     Fault::PastStamps,
 ];
-/// What may be wrong with days, and with the files that bring them.
+/// Possible faults in daily values, and in their files.
 pub(super) const OF_DAYS: [Fault; 4] =
     [Fault::DaysCorrected, Fault::DaysDeleted, Fault::DaysFlagged, Fault::DifferenceOfTwoDays];
-/// What may happen to any answer. Without [`Fault::Drip`], which takes ten seconds of the run each time, and
-/// [`Fault::Stops`], which is what every service does until the daemons have all that it shows.
+/// Possible faults of any answer. Without [`Fault::Drip`], which takes ten seconds of the run each time, and
+/// [`Fault::Stops`], which is what every service does until the daemons have everything that it shows.
 const ON_THE_WAY: [Fault; 17] = [
     Fault::NotModified,
     Fault::NeverNotModified,
@@ -38,14 +38,14 @@ const ON_THE_WAY: [Fault; 17] = [
     Fault::Redirect,
     Fault::Deprecated,
 ];
-/// In each block of time each fault is on with a chance of one in so many.
+/// In each block of time, each fault is on with a chance of one in this many.
 const ON_ONE_IN: u32 = 3;
-/// So many blocks have faults; later ones have none.
+/// This many blocks have faults; later ones have none.
 const BLOCKS: i64 = 100;
-/// Seconds that a service asks to be left alone.
+/// Seconds that a service asks to wait.
 const RETRY_AFTER: u64 = 1;
 
-/// Faults of what a service says, drawn for blocks of so many seconds from a time on.
+/// Faults in a service's content, drawn for blocks of this many seconds from a time on.
 pub(super) fn of_content(faults: &[Fault], (from, block): (i64, i64), rng: &mut fastrand::Rng) -> Script {
     let mut windows = Vec::new();
     for number in 0..BLOCKS {
@@ -56,14 +56,14 @@ pub(super) fn of_content(faults: &[Fault], (from, block): (i64, i64), rng: &mut 
     Script::new(windows)
 }
 
-/// One of the faults on the way. An old document may have observations that no poll has seen: not before `has_past`, when
-/// all that it can have was seen.
+/// One of the faults on the way. An old document may have observations that no poll has seen: not before `has_past`,
+/// when all possible ones have been seen.
 pub(super) fn on_the_way(has_past: bool, rng: &mut fastrand::Rng) -> Fault {
     let possible = ON_THE_WAY.into_iter().filter(|fault| has_past || *fault != Fault::StaleEdge);
     rng.choice(possible.collect::<Vec<_>>()).unwrap_or(Fault::ServerError)
 }
 
-/// The same script with one more fault, at all times and under all paths.
+/// The same script with one more fault, at all times and for all paths.
 pub(super) fn with(script: &Script, fault: Fault) -> Script {
     let mut windows = script.windows().to_vec();
     let value = (fault == Fault::TooManyRequests).then_some(RETRY_AFTER);

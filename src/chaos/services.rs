@@ -1,5 +1,5 @@
-//! The imitated weather services that the daemons of a run follow: airports' reports and daily differences. They stand in the
-//! checker's own process, and only the checker moves their clocks, each its own.
+//! The imitated weather services that the daemons of a run follow: airports' reports and daily differences. They run
+//! in the checker's own process, and only the checker moves their clocks, each separately.
 
 use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::{Arc, mpsc};
@@ -11,28 +11,28 @@ use crate::config::{FollowConfig, GhcnFollow, MetarFollow};
 use crate::noaa::Date;
 use crate::weather_server::{Clock, Script, WeatherServer, World};
 
-/// When the services' time begins: 5 November 1990, in seconds since 1970. So long ago that no process's clock, right or wrong,
-/// says anything about it.
+/// When the services' time begins: 5 November 1990, in seconds since 1970. So long ago that no process's clock, right
+/// or wrong, matters.
 const BEGIN: i64 = 657_763_200;
 const MINUTE: i64 = 60;
 const HOUR: i64 = 60 * MINUTE;
 const DAY: i64 = 24 * HOUR;
-/// How long faults of what airports report last, in seconds.
+/// How long faults in airports' reports last, in seconds.
 const REPORTS_BLOCK: i64 = 3 * HOUR;
-/// The longest times that the settings allow, so that no log speaks of data that are late.
+/// The longest times that the settings allow, so that no log reports late data.
 const LATE_MINUTES: u64 = 10_080;
 const LATE_HOURS: u64 = 8_760;
 
 /// One service.
 pub(super) struct Service {
     pub(super) server: Arc<WeatherServer>,
-    /// What is wrong with what it says.
+    /// The faults in its content.
     pub(super) script: Script,
-    /// The least and the most that its time goes on by at once, in minutes.
+    /// By how much its time moves on at once, at least and at most, in minutes.
     pub(super) step_minutes: (i64, i64),
 }
 
-/// Running services; they end when this is dropped.
+/// Running services; they stop when this is dropped.
 pub(super) struct Services {
     pub(super) world: World,
     metar: Arc<Service>,
@@ -44,7 +44,7 @@ pub(super) struct Services {
 impl Services {
     pub(super) fn start(seed: u64) -> Result<Self, ChaosError> {
         let (world, mut rng) = (world::world(seed), fastrand::Rng::with_seed(seed));
-        // A correction of a report is in the file for 73 minutes: nobody who looks at every step misses one.
+        // A correction of a report is in the file for 73 minutes: a poller that looks at every step misses none.
         let metar = (of_content(&OF_REPORTS, (BEGIN, REPORTS_BLOCK), &mut rng), (30, 60));
         let ghcn = (of_content(&OF_DAYS, (BEGIN, DAY), &mut rng), (DAY / MINUTE, DAY / MINUTE));
         let (sender, receiver) = mpsc::channel();
@@ -56,7 +56,7 @@ impl Services {
         Ok(Self { world, metar: Arc::new(metar), ghcn: Arc::new(ghcn), system, thread: Some(thread) })
     }
 
-    /// The service that a source asks.
+    /// The service that a source polls.
     pub(super) fn of(&self, source: &str) -> Option<Arc<Service>> {
         match source {
             "metar" => Some(Arc::clone(&self.metar)),
@@ -75,7 +75,7 @@ impl Services {
         self.world.newest_edition(BEGIN)
     }
 
-    /// What the daemons follow.
+    /// The settings with which the daemons follow the services.
     pub(super) fn follow(&self) -> FollowConfig {
         let url = |service: &Service| format!("http://{}", service.server.address);
         FollowConfig {
@@ -125,7 +125,7 @@ fn serve(world: &World, services: [(Script, (i64, i64)); 2], sender: &mpsc::Send
     let runs = started.is_ok();
     let _ = sender.send(started);
     if runs {
-        // It ends as it was asked to.
+        // It was stopped as requested.
         let _ = runner.run();
     }
 }

@@ -1,5 +1,5 @@
-//! Two state directories of one name, as after one was copied: their processes have the same transactional ids, and
-//! fence each other until one of them takes another name.
+//! Two state directories with the same name, as after one was copied: their processes have the same transactional
+//! ids, and fence each other until one of them takes another name.
 
 use std::fs;
 use std::path::PathBuf;
@@ -9,7 +9,7 @@ use super::ChaosError;
 use super::fleet::Fleet;
 use super::report::Kind;
 
-/// How long they may take to part. They notice when they commit, so moments are enough.
+/// How long they may take to get different names. They notice when they commit, so moments are enough.
 const PARTING_PATIENCE: Duration = Duration::from_secs(25);
 const LOOK_INTERVAL: Duration = Duration::from_millis(100);
 
@@ -31,7 +31,7 @@ pub(super) fn share(
     fleet.restart(index, None)?;
     let start = Instant::now();
     let (number, other) = (fleet.processes[index].number, fleet.processes[other].number);
-    // One that cannot be read is just being replaced.
+    // A name that cannot be read is just being replaced.
     while fs::read(&own).ok() == fs::read(&copied).ok() {
         if start.elapsed() > PARTING_PATIENCE {
             let text = format!("processes {number} and {other} for {} s", PARTING_PATIENCE.as_secs());

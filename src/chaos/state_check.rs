@@ -1,4 +1,4 @@
-//! State: the changelog, folded, and every process's store that is at its end must be what the input gives.
+//! State: the folded changelog, and every process's store that is at its end, must be what the input gives.
 
 use std::collections::BTreeMap;
 
@@ -19,16 +19,16 @@ use super::{ChaosError, Installation};
 #[derive(Default)]
 struct Folded {
     entries: Entries,
-    /// Behind the last record.
+    /// The offset after the last record.
     next_offset: i64,
     /// The end of the log, markers included.
     log_end: i64,
 }
 
-/// What tells the installation's topics from others of the same names.
+/// Distinguishes the installation's topics from others with the same names.
 struct Topics<'a> {
     cluster: &'a str,
-    /// Of source and changelog, by stage.
+    /// The ids of source and changelog, by stage.
     ids: &'a BTreeMap<StageId, String>,
 }
 
@@ -79,7 +79,7 @@ fn check_process(
     (folded, topics, strange): (&BTreeMap<(StageId, i32), Folded>, &Topics<'_>, &Strange<'_>),
     violations: &mut Violations,
 ) -> u64 {
-    // One that died before its first start was through has none.
+    // A process that died before its first start was complete has none.
     if !process.state_dir.join("store").is_dir() {
         return 0;
     }
@@ -114,7 +114,7 @@ fn check_process(
                 compared += entries.len() as u64;
                 differences(&what, &found.entries, &entries, &strange.of(*stage), violations);
             }
-            // Damage that is found when it is read does no harm: the store is then built anew.
+            // Damage that is noticed when it is read does no harm: the store is then rebuilt.
             Err(_) if process.is_damaged => {}
             Err(error) => violations.add(Kind::State, format!("{what}: {error}")),
         }
@@ -122,7 +122,7 @@ fn check_process(
     compared
 }
 
-/// How far a store is.
+/// How complete a store is.
 enum Found {
     Behind,
     Ahead(i64),
@@ -145,8 +145,8 @@ fn fold(installation: &Installation, stage: StageId) -> Result<BTreeMap<i32, Fol
     Ok(folded)
 }
 
-/// The entries of a store that has its changelog to the end. One that is behind belongs to a process that
-/// had given the partition up: it would be restored before it is used.
+/// The entries of a store that has its changelog to the end. A store that is behind belongs to a process that had
+/// given the partition up: it would be restored before it is used.
 fn read_store(
     directory: &StateDirectory,
     identity: &Identity,
@@ -165,16 +165,16 @@ fn read_store(
     Ok(Found::Whole(entries))
 }
 
-/// Where entries may come from that should not be there.
+/// Possible origins of unexpected entries.
 struct Strange<'a> {
-    /// What topics made that have been deleted since.
+    /// State made from topics that have been deleted since.
     earlier: &'a BTreeMap<StageId, Entries>,
-    /// What each partition must have.
+    /// The expected state of each partition.
     expected: &'a BTreeMap<(StageId, i32), Entries>,
 }
 
 impl Strange<'_> {
-    /// What it means that an entry with this key and value is there and should not be, in a stage.
+    /// The meaning of an unexpected entry with this key and value in a stage.
     fn of(&self, stage: StageId) -> impl Fn(&[u8], &[u8]) -> Kind {
         let earlier = self.earlier.get(&stage);
         let partitions = self.expected.iter().filter(move |((of, _), _)| *of == stage);

@@ -17,42 +17,43 @@ use super::{Around, ChaosError, grown, old_state, poller, recreated, shared_name
 
 /// How long a process may work until it reaches its planted point.
 const POINT_PATIENCE: Duration = Duration::from_secs(15);
-/// Passages of a planted point, at most, before the process dies there.
+/// How many times, at most, a planted point is passed before the process dies there.
 const PASSAGES_MAX: u32 = 30;
 /// Restores and revokes are rare.
 const RARE_PASSAGES_MAX: u32 = 2;
 const FLIPPED_BYTES: usize = 20;
 /// How long the command that restarts the broker may take.
 const BROKER_PATIENCE: Duration = Duration::from_secs(120);
-/// How many processes more than at the start there may be.
+/// How many more processes than at the start there may be.
 const EXTRA_PROCESSES: usize = 2;
-/// How long all commits of a process fail. Longer than one may say that it is ready without committing.
+/// How long all commits of a process fail: longer than a process may report that it is ready without committing.
 const OUTAGE: Duration = Duration::from_secs(15);
-/// Until the first commit of a process that was started: an outage begins with it.
+/// How long to wait for the first commit of a started process: an outage begins with it.
 const JOINING: Duration = Duration::from_secs(4);
 /// How far a clock is off.
 const DAY_MS: i64 = 86_400_000;
-/// How long a process whose clock is ahead may work until a broker refuses its time.
+/// How long a process with a clock ahead may work until a broker refuses its time.
 const CLOCK_PATIENCE: Duration = Duration::from_secs(30);
-/// How long it may go on once it has noticed that. Others cannot take over before it ends.
+/// How long it may continue after noticing that. Others cannot take over before it ends.
 const CLOCK_END_PATIENCE: Duration = Duration::from_secs(20);
 const LOG_INTERVAL: Duration = Duration::from_millis(300);
-/// What the process must then say.
+/// What the process must then report.
 const CLOCK_MARK: &str = "the clock of this machine says";
 /// SIGABRT: how a process dies at a planted point.
 pub(super) const ABORT_SIGNAL: i32 = 6;
 
-/// What came of a fault.
+/// The result of a fault.
 pub(super) struct Struck {
-    /// The fault that it was in the end: one process cannot be removed, and another takes its place.
+    /// The fault that was done in the end: if there is only one process, it cannot be removed, and one is added
+    /// instead.
     pub(super) kind: FaultKind,
-    /// To whom, and how.
+    /// The process, and the details.
     pub(super) detail: String,
-    /// Set where a planted point was not reached in time.
+    /// Set if a planted point was not reached in time.
     pub(super) is_missed: bool,
 }
 
-/// Does it, to a process picked at random.
+/// Does the fault, to a process chosen at random.
 pub(super) fn strike(
     fleet: &mut Fleet<'_>,
     around: &mut Around<'_>,
@@ -147,8 +148,8 @@ pub(super) fn strike(
     Ok(Struck { kind, detail, is_missed })
 }
 
-/// A process that runs and is not asleep; waits until there is one. Where one is put to sleep another must
-/// stay awake, since a zombie is one only if somebody has taken its place.
+/// A running process that is not stopped; waits until there is one. If one is stopped, another must run, because a
+/// zombie is one only if another process has taken its place.
 fn pick(fleet: &mut Fleet<'_>, kind: FaultKind, rng: &mut fastrand::Rng) -> Result<usize, ChaosError> {
     loop {
         let targets = fleet.targets();
@@ -161,13 +162,13 @@ fn pick(fleet: &mut Fleet<'_>, kind: FaultKind, rng: &mut fastrand::Rng) -> Resu
     }
 }
 
-/// The fault, or its opposite where the number of processes does not allow it.
+/// The fault, or its opposite if the number of processes does not allow it.
 fn possible(fleet: &Fleet<'_>, kind: FaultKind) -> FaultKind {
     let most = fleet.installation.options.processes + EXTRA_PROCESSES;
     let partitions = usize::try_from(fleet.installation.options.partitions).unwrap_or(usize::MAX);
     match kind {
         FaultKind::Add if fleet.members() >= most => FaultKind::Remove,
-        // A process that has no partition commits nothing, and notices neither.
+        // A process without partitions commits nothing, and notices neither.
         FaultKind::SharedName | FaultKind::ClockAhead if fleet.members() > partitions => FaultKind::Remove,
         FaultKind::SharedName if fleet.members() < 2 => FaultKind::Add,
         FaultKind::Remove if fleet.members() < 2 => FaultKind::Add,
@@ -175,8 +176,8 @@ fn possible(fleet: &Fleet<'_>, kind: FaultKind) -> FaultKind {
     }
 }
 
-/// Lets a process die at a named point, and starts it again. Also returns what was planted; `false`: it did
-/// not come by in time.
+/// Lets a process die at a named point, and starts it again. Also returns what was planted; `false` if it did not
+/// reach the point in time.
 fn die_at(
     fleet: &mut Fleet<'_>,
     index: usize,
@@ -210,14 +211,14 @@ fn die_at(
     Ok((reached, planted))
 }
 
-/// Starts a process with a clock that brokers refuse, and later with the right one. It must end by itself and say why;
-/// `false`: nobody refused it, as brokers can be told to.
+/// Starts a process with a clock that brokers refuse, and later with the right one. It must end by itself and report
+/// why; `false` if no broker refused it, which brokers can be configured to.
 fn clock_ahead(fleet: &mut Fleet<'_>, index: usize) -> Result<bool, ChaosError> {
     fleet.processes[index].kill();
     fleet.start_doomed(index, (CLOCK_VARIABLE, &DAY_MS.to_string()))?;
     let deadline = Instant::now() + CLOCK_PATIENCE;
     let mut ended = None;
-    // Until it ends or has noticed. What it says is read now and then: a log may be long.
+    // Until it ends or has noticed. Its log is read only from time to time, because it may be long.
     let mut is_refused = false;
     while ended.is_none() && !is_refused && Instant::now() < deadline {
         ended = fleet.wait_end(index, LOG_INTERVAL)?;
@@ -247,7 +248,7 @@ fn flip_bytes(store: &Path, rng: &mut fastrand::Rng) -> Result<usize, ChaosError
     let Ok(entries) = fs::read_dir(store) else { return Ok(0) };
     let mut files: Vec<PathBuf> = entries.flatten().map(|entry| entry.path()).collect();
     files.retain(|path| path.metadata().is_ok_and(|found| found.is_file() && found.len() > 0));
-    // Also where the directory lists them in another order the same seed means the same.
+    // Sorted, so that the same seed means the same files whatever the order in the directory.
     files.sort();
     let mut flipped = 0;
     for _ in 0..FLIPPED_BYTES {

@@ -1,4 +1,4 @@
-//! A topic read whole: committed records only, from the beginning to the end.
+//! A whole topic: committed records only, from the beginning to the end.
 
 use std::collections::BTreeSet;
 use std::hash::{DefaultHasher, Hash, Hasher};
@@ -59,7 +59,7 @@ impl Kept {
         }
     }
 
-    /// The text of a header; empty where it is missing.
+    /// The text of a header; empty if it is missing.
     pub(super) fn header(&self, name: &str) -> String {
         header(&self.headers.0, name)
     }
@@ -69,21 +69,21 @@ impl Kept {
         self.key.as_deref().map(String::from_utf8_lossy).unwrap_or_default().into_owned()
     }
 
-    /// As it is compared.
+    /// The form that is compared.
     pub(super) fn item(&self, topic: &str, key: String) -> Item {
         let place = format!("{topic}/{}@{}", self.partition, self.offset);
         let mark = mark(self.key.as_deref(), self.value.as_deref(), Some(self.timestamp_ms), &self.headers.0);
         Item { key, mark, place }
     }
 
-    /// As it is compared, whatever its timestamp.
+    /// The form that is compared, without the timestamp.
     pub(super) fn item_of_any_time(&self, topic: &str) -> Item {
         let mark = mark(self.key.as_deref(), self.value.as_deref(), None, &self.headers.0);
         Item { mark, ..self.item(topic, self.key_text()) }
     }
 }
 
-/// The text of a header; empty where it is missing.
+/// The text of a header; empty if it is missing.
 pub(super) fn header(headers: &[Header], name: &str) -> String {
     let found = headers.iter().find(|(found, _)| found == name).and_then(|(_, value)| value.as_deref());
     found.map(String::from_utf8_lossy).unwrap_or_default().into_owned()
@@ -97,8 +97,8 @@ pub(super) fn origin(headers: &[Header]) -> String {
     format!("{} {topic}/{partition}@{offset}", of("frostline-stage"))
 }
 
-/// A hash of what must be equal in two records. Where the lines of an observation begin may differ: a restart reads
-/// again from further back.
+/// A hash of everything that must be equal in two records. The first line of an observation may differ, because a
+/// restart reads again from further back.
 pub(super) fn mark(
     key: Option<&[u8]>,
     value: Option<&[u8]>,

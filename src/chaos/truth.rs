@@ -1,5 +1,6 @@
-//! What the topics must have of the invented world, whatever pollers make of its services: each observation once in its last
-//! version, and with the daily lines the archive of the day that the differences have come to.
+//! The content that the topics must have from the synthetic world, whatever pollers make of its services: each
+//! observation once in its last version, and with the daily lines the archive of the day that the differences have
+//! reached.
 
 use std::collections::BTreeMap;
 
@@ -12,12 +13,12 @@ use crate::noaa::{Date, Reading};
 use crate::stages::CHANGE_HEADER;
 use crate::weather_server::{METAR_KEPT, World};
 
-/// The last version of a report is published no later than this after its observation, in seconds.
+/// The last version of a report is published at most this long after its observation, in seconds.
 const PUBLISHED_AFTER: i64 = 17 * 60;
-/// The archive changes days up to so many before it.
+/// The archive changes days up to this many before it.
 const CHANGING_DAYS: i32 = 20;
 
-/// Checks what is in the topic of a source.
+/// Checks the topic of a source.
 pub(super) fn check(services: &Services, followed: &Followed, log: &[&Kept], violations: &mut Violations) {
     match followed.source.id.as_str() {
         "metar" => check_hours(&services.world, followed, log, violations),
@@ -49,7 +50,8 @@ fn check_hours(world: &World, followed: &Followed, log: &[&Kept], violations: &m
     }
 }
 
-/// An observation of the world as a record has it, except for the word before its text, which depends on the form of the file.
+/// An observation of the world in the form of a record, except for the word before its text, which depends on the
+/// format of the file.
 fn as_followed(hour: &Hour, found: &Hour) -> Hour {
     let is_same =
         hour.raw.as_ref().zip(found.raw.as_ref()).is_some_and(|(text, raw)| raw.ends_with(text.as_str()));
@@ -86,7 +88,7 @@ fn check_days(
     }
 }
 
-/// The archive of a day, from a little before `since` on.
+/// The archive of a day, from shortly before `since` on.
 fn archive_of(world: &World, followed: &Followed, since: Date, edition: Date) -> Archive {
     let from = Date::from_days_since_1970(since.days_since_1970() - CHANGING_DAYS).unwrap_or(since);
     let (script, range) = (&followed.service.script, (from, edition));

@@ -1,4 +1,4 @@
-//! The checks at the end: outputs, dead letters, alert ids, state, and what was seen while faults happened.
+//! The checks at the end: outputs, dead letters, alert ids, state, and the records seen while faults happened.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -15,18 +15,19 @@ use super::{ChaosError, Installation, feed, truth};
 use crate::config::topic;
 use crate::stages::{self, CHANGE_HEADER};
 
-/// What the checks found.
+/// The results of the checks.
 #[derive(Default)]
 pub(super) struct Verdict {
-    /// Records that the model expects, by what wrote them.
+    /// Records that the model expects, by writer.
     pub(super) compared: BTreeMap<&'static str, u64>,
     /// Alerts that the model expects, by transition.
     pub(super) transitions: BTreeMap<String, u64>,
-    /// What each stage's changelog must come to, by stage and partition.
+    /// The expected content of each stage's changelog, by stage and partition.
     pub(super) stores: BTreeMap<(StageId, i32), Entries>,
 }
 
-/// Reads every topic and checks it. `seen`: what live readers saw, by topic; `followed`: the sources of the daemons.
+/// Reads every topic and checks it. `seen`: the records that live readers saw, by topic; `followed`: the sources of
+/// the daemons.
 pub(super) fn check(
     installation: &Installation,
     seen: &BTreeMap<String, Seen>,
@@ -136,7 +137,7 @@ fn check_alert_ids(alerts: &[Kept], violations: &mut Violations) {
     }
 }
 
-/// What a reader of committed records has seen must be there for ever.
+/// A record that a reader of committed records has seen must stay.
 fn check_seen(topic: &str, log: &[Kept], seen: &Seen, violations: &mut Violations) {
     let there: BTreeMap<(i32, i64), u64> = log
         .iter()

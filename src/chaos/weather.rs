@@ -1,4 +1,4 @@
-//! Moves the time of the weather services on, on a thread of its own, as the daemons keep up with them.
+//! Moves the time of the weather services on as the daemons catch up, on its own thread.
 
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -17,32 +17,32 @@ use super::report::Kind;
 use super::{ChaosError, services::Services};
 use crate::config::topic;
 
-/// How long one look at the daemons' positions may wait for changes.
+/// How long one reading of the daemons' positions may wait for changes.
 const LOOK: Duration = Duration::from_millis(50);
 const POSITIONS_MAX: usize = 1_000;
-/// How long the daemons may take for all that the services show, once nothing happens to them any more.
+/// How long the daemons may take for everything that the services show, once there are no more faults.
 const REST_PATIENCE: Duration = Duration::from_secs(60);
 
-/// What the thread is to do.
+/// The task of the thread.
 #[derive(Clone, Copy, Default, PartialEq, Eq)]
 enum Wish {
-    /// Moves time on.
+    /// Move time on.
     #[default]
     Work,
-    /// Lets time stand still.
+    /// Let time stand still.
     Rest,
-    /// Reads no topic.
+    /// Read no topic.
     Sleep,
-    /// Ends.
+    /// End.
     End,
 }
 
 #[derive(Default)]
 struct Shared {
     wish: Mutex<Wish>,
-    /// Time stands still, and the daemons have all that the services show.
+    /// Set if time stands still, and the daemons have everything that the services show.
     is_at_rest: AtomicBool,
-    /// The topics have been made again.
+    /// Set if the topics have been created again.
     is_new: AtomicBool,
 }
 
@@ -63,7 +63,7 @@ pub(super) struct Weather {
 }
 
 impl Weather {
-    /// Begins to move the services' time.
+    /// Starts to move the services' time.
     pub(super) fn start(installation: &Installation, services: &Services) -> Result<Self, ChaosError> {
         let model = Model::new(installation)?;
         let followed = model.sources().iter().filter_map(|source| {
@@ -83,7 +83,7 @@ impl Weather {
         Ok(Self { shared, thread: Some(thread) })
     }
 
-    /// Lets time stand still, and waits until the daemons have all that the services show, or could have had it.
+    /// Stops time, and waits until the daemons have everything that the services show, or could have had it.
     pub(super) fn rest(&self, fleet: &mut Fleet<'_>) -> Result<(), ChaosError> {
         self.shared.is_at_rest.store(false, Ordering::Release);
         self.shared.wishes(Wish::Rest);
@@ -96,19 +96,19 @@ impl Weather {
         Ok(())
     }
 
-    /// Moves time on again. `is_new`: on topics that were made again, where the daemons begin again too.
+    /// Moves time on again. `is_new`: on topics that were created again, where the daemons start again too.
     pub(super) fn work(&self, is_new: bool) {
         self.shared.is_new.fetch_or(is_new, Ordering::AcqRel);
         self.shared.wishes(Wish::Work);
     }
 
-    /// Ends once the daemons have all that the services show. Sources of which they have something else are violations.
+    /// Ends once the daemons have everything that the services show. Sources with another content are violations.
     pub(super) fn finish(mut self, fleet: &mut Fleet<'_>) -> Result<Vec<Followed>, ChaosError> {
         self.rest(fleet)?;
         let followed = self.end()?;
         for Followed { source, .. } in followed.iter().filter(|followed| !followed.agreed) {
             let seconds = REST_PATIENCE.as_secs();
-            let text = format!("{}: not what its service's documents come to after {seconds} s", source.id);
+            let text = format!("{}: does not match its service's documents after {seconds} s", source.id);
             fleet.violations.add(Kind::Position, text);
         }
         Ok(followed)
@@ -157,7 +157,7 @@ impl Worker {
         }
     }
 
-    /// One look at the daemons' positions.
+    /// One reading of the daemons' positions.
     fn look(&mut self, goes_on: bool) -> Result<(), ChaosError> {
         if self.shared.is_new.swap(false, Ordering::AcqRel) {
             self.followed.iter_mut().try_for_each(Followed::begin)?;
@@ -179,7 +179,7 @@ impl Worker {
     }
 }
 
-/// The daemons' positions, as their topic has them.
+/// The daemons' positions from their topic.
 struct Positions {
     reader: Reader,
     found: BTreeMap<i32, Position>,

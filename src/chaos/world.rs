@@ -1,4 +1,5 @@
-//! The invented world whose weather services the daemons follow: its stations, and rules over their days, nights and hours.
+//! The synthetic world whose weather services the daemons follow: its stations, and rules over their days, nights and
+//! hours.
 
 use std::fmt::Write;
 
@@ -7,8 +8,8 @@ use crate::weather_server::{World, WorldStation};
 
 /// Two stations of each of its regions.
 const STATIONS: usize = 22;
-/// What rules compare temperatures with, in °C. In any season some of these lie between the present temperature and the lowest
-/// of the coming night.
+/// Limits of rules, in °C. In any season some of these are between the present temperature and the lowest of the
+/// coming night.
 const LIMITS: [i32; 9] = [-24, -18, -12, -6, 0, 6, 12, 18, 24];
 
 /// The world of a run.
@@ -16,19 +17,19 @@ pub(super) fn world(seed: u64) -> World {
     World::new(seed, STATIONS)
 }
 
-/// What the station table has of it.
+/// Its stations, for the station table.
 pub(super) fn stations(world: &World) -> impl Iterator<Item = Station> {
     world.stations().iter().map(|known| known.station.clone())
 }
 
-/// Rules over days for the stations that the filter keeps, and over nights and hours for those that report hourly. Some have
-/// no `clear`.
+/// Rules over days for the stations that the filter keeps, and over nights and hours for those that report hourly.
+/// Some have no `clear`.
 pub(super) fn rules(world: &World) -> String {
     let mut text = String::new();
     for station in world.stations() {
         let id = station.id();
         let mut add = |name: &str, limit: usize, when: String, clear: String| {
-            // A string takes all that is written.
+            // Writing to a string cannot fail.
             let _ = write!(
                 text,
                 "[[rule]]\nid = \"{name}-{id}-{limit}\"\nstation = \"{id}\"\nwhen = \"{when}\"\n{clear}\n\n"

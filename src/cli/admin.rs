@@ -1,4 +1,4 @@
-//! Starts the page, health and metrics beside a daemon.
+//! Starts the page, health checks and metrics of a daemon.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -10,8 +10,8 @@ use crate::config::{Config, Secret};
 use crate::publishing::{Live, Outcome, plan, plan_removal};
 use crate::rules::{Key, RuleSet};
 
-/// Takes the address of the admin server, before the daemon joins its groups and tells them where it answers. Where the
-/// address is taken the daemon works all the same, and says so.
+/// Binds the address of the admin server, before the daemon joins its groups and announces the address there. If the
+/// port is in use, the daemon logs a warning and runs without the admin server.
 pub(super) fn listen(config: &Config) -> Result<Option<Listening>, Failed> {
     let Some(listen) = config.admin.address() else { return Ok(None) };
     let token = Some(&config.admin.token).filter(|token| !token.is_empty());
@@ -23,7 +23,7 @@ pub(super) fn listen(config: &Config) -> Result<Option<Listening>, Failed> {
         Err(reason) => {
             tracing::warn!(
                 reason,
-                "no health and metrics: set admin.listen to another address, or to nothing"
+                "running without page, health and metrics: set admin.listen to another address, or to an empty text"
             );
             Ok(None)
         }
@@ -51,16 +51,17 @@ pub(super) fn start(
         recent: options.recent.clone(),
         inspector: daemon.engine.inspector(),
         source: daemon.tails.clone(),
-        // Before the watchdog ends the daemon, whoever looks at its health has been told.
+        // Anything that reads the daemon's health learns of the failure before the watchdog ends the daemon.
         patience: Duration::from_millis(config.runtime.stall_timeout_ms / 2),
         recorder,
         state_bytes: Box::new(daemon.engine.state_bytes()),
         guarantee: config.runtime.guarantee.to_string(),
         cluster: daemon.engine.cluster().to_owned(),
         instance: daemon.engine.instance().to_owned(),
+        sender: config.cap_sender().to_owned(),
     };
     let admin = Admin::start(listening, view).map_err(|reason| Failed::Working(anyhow::anyhow!(reason)))?;
-    tracing::info!(page = format!("http://{}/", admin.address), "page, health and metrics");
+    tracing::info!(page = format!("http://{}/", admin.address), "serving page, health and metrics");
     Ok(admin)
 }
 
@@ -75,7 +76,7 @@ fn change_rules(config: &Config) -> ChangeRules {
         };
         plan.publish(&live, &mut || ())?;
         let Outcome { added, changed, removed, .. } = plan.outcome();
-        tracing::info!(added, changed, removed, "rules were changed over HTTP");
+        tracing::info!(added, changed, removed, "rules changed over HTTP");
         Ok(plan.as_json(true))
     })
 }

@@ -1,4 +1,4 @@
-//! `frostline alerts`: the alerts topic, for people.
+//! `frostline alerts`: lists and follows alerts.
 
 use std::collections::BTreeSet;
 use std::time::Duration;
@@ -20,17 +20,18 @@ const EXAMPLES: &str = "\
 Examples:
   frostline alerts                                             the last 20
   frostline alerts --rule scottsdale-frost --since 2016-12-01 -n 100
-  frostline alerts --subscriber saguaro-farm --follow          and those to come, until Ctrl-C
+  frostline alerts --subscriber saguaro-farm --follow          and new ones, until Ctrl-C
   frostline alerts show scottsdale-frost/USW00003192/2016-02-24/fired";
 
-/// How long a record that was named may take to come.
+/// How long to wait for a record whose place is known.
 const RECORD_PATIENCE: Duration = Duration::from_secs(10);
-/// Most records that are followed back: alert, kept observation, observation, and some that others may put between.
+/// Most records that are traced back: alert, kept observation, observation, and a few stages that others may put in
+/// between.
 const HOPS_MAX: usize = 6;
 /// Most raw lines that are shown.
 const LINES_MAX: usize = 50;
 
-/// List, filter and follow alerts; show one with what it came from
+/// List, filter and follow alerts; trace one back to its origin
 #[derive(Args)]
 #[command(after_help = EXAMPLES, args_conflicts_with_subcommands = true)]
 pub(super) struct AlertsArguments {
@@ -45,38 +46,38 @@ enum AlertsCommand {
     /// List alerts (the same as without a subcommand)
     #[command(after_help = EXAMPLES)]
     List(ListArguments),
-    /// Show one alert, where it came from (observation and raw lines), and who was notified
+    /// Show one alert, its origin (observation and raw lines), and who was notified
     #[command(after_help = EXAMPLES)]
     Show {
-        /// The alert's id, as in scottsdale-frost/USW00003192/2016-02-24/fired
+        /// Show the alert with this id, such as scottsdale-frost/USW00003192/2016-02-24/fired
         id: String,
     },
 }
 
 #[derive(Args)]
 struct ListArguments {
-    /// Of this rule
+    /// Show only alerts of this rule
     #[arg(long, value_name = "ID")]
     rule: Option<String>,
-    /// Of this station
+    /// Show only alerts of this station
     #[arg(long, value_name = "ID")]
     station: Option<String>,
-    /// For this subscriber
+    /// Show only alerts for this subscriber
     #[arg(long, value_name = "ID")]
     subscriber: Option<String>,
-    /// fired, resolved, retracted or stale
+    /// Show only alerts of this kind: fired, resolved, retracted or stale
     #[arg(long, value_name = "KIND", value_parser = ["fired", "resolved", "retracted", "stale"])]
     transition: Option<String>,
-    /// About this day or later ones
+    /// Show only alerts for this day or later days
     #[arg(long, value_name = "DATE", value_parser = super::rules::date)]
     since: Option<Date>,
-    /// About this day or earlier ones
+    /// Show only alerts for this day or earlier days
     #[arg(long, value_name = "DATE", value_parser = super::rules::date)]
     until: Option<Date>,
-    /// The last N that match
-    #[arg(short = 'n', long, value_name = "N", default_value_t = 20)]
+    /// Show at most this many alerts, the newest
+    #[arg(short = 'n', long, value_name = "COUNT", default_value_t = 20)]
     number: usize,
-    /// Keep running and show new alerts as they come
+    /// Keep running, and show new alerts as they arrive
     #[arg(long, short = 'f')]
     follow: bool,
 }
@@ -116,7 +117,7 @@ async fn list(common: &Common, config: &Config, arguments: &ListArguments) -> Re
     }
     let topic = config.topic(topic::ALERTS).name;
     let Some(partitions) = topics::connect(config).await?.partitions(&topic)? else {
-        let advice = "make the topics with `frostline topics create`";
+        let advice = "create the topics with `frostline topics create`";
         return Err(Failed::Usage(anyhow::anyhow!("no such topic: {topic}: {advice}")));
     };
     let settings = ClientSettings::new(&config.kafka)?;
@@ -148,7 +149,7 @@ async fn list(common: &Common, config: &Config, arguments: &ListArguments) -> Re
                 let skip = found.len().saturating_sub(arguments.number);
                 if skip + skipped > 0 && !common.json {
                     let count = output::grouped((skip + skipped) as u64);
-                    output::note(&format!("{DIM}… {count} earlier ones: -n shows more{DIM:#}"));
+                    output::note(&format!("{DIM}… {count} earlier alerts: -n shows more{DIM:#}"));
                 }
                 if found.is_empty() && !arguments.follow {
                     output::note(&format!("{DIM}no alert in {topic} matches{DIM:#}"));
@@ -163,7 +164,7 @@ async fn list(common: &Common, config: &Config, arguments: &ListArguments) -> Re
         let pause = if read == 0 { Duration::from_millis(20) } else { Duration::ZERO };
         tokio::select! {
             biased;
-            // Following ends so; that is no failure.
+            // Following ends this way, so it is not a failure.
             signal = signals.next() => {
                 return if is_history { Err(Failed::Interrupted(signal)) } else { Ok(()) };
             }
@@ -172,7 +173,7 @@ async fn list(common: &Common, config: &Config, arguments: &ListArguments) -> Re
     }
 }
 
-/// Time, place and value of an alert; `None` where it is none of ours.
+/// Time, place and value of an alert; `None` if frostline did not write it.
 fn parsed(record: &Record<'_>) -> Option<((i64, i32, i64), Value)> {
     let alert = serde_json::from_slice(record.value?).ok()?;
     Some(((record.timestamp_ms, record.partition, record.offset), alert))
@@ -196,7 +197,7 @@ fn print(common: &Common, alert: &Value) -> Result<(), Failed> {
     ))?)
 }
 
-/// A record that was read, with what provenance needs of it.
+/// A record that was read, with the parts that its origin is traced by.
 struct Found {
     topic: String,
     partition: i32,
@@ -222,14 +223,14 @@ async fn show(common: &Common, config: &Config, id: &str) -> Result<(), Failed> 
     let admin = live.admin();
     let mut chain = vec![alert];
     let mut notes = Vec::new();
-    // From the alert to what the alert stage read, and on to what the filter read.
+    // From the alert to the record that the alert stage read, and on to the one that the filter read.
     while chain.len() < HOPS_MAX
         && let Some((topic, partition, offset)) = chain.last().and_then(|found| origin(&found.value))
     {
         match record_at(config, admin, &topic, partition, offset)? {
             Some(found) => chain.push(found),
             None => {
-                notes.push(format!("{topic}/{partition}@{offset} is not kept any more"));
+                notes.push(format!("{topic}/{partition}@{offset} is no longer in the topic"));
                 break;
             }
         }
@@ -254,14 +255,14 @@ fn found(record: &Record<'_>) -> Option<Found> {
     Some(Found { topic, partition, offset, value, lines })
 }
 
-/// Where the record was made from.
+/// The place of the record that this one was made from.
 fn origin(value: &Value) -> Option<(String, i32, i64)> {
     let meta = value.get("_meta")?;
     let partition = i32::try_from(meta["partition"].as_i64()?).ok()?;
     Some((meta["topic"].as_str()?.to_owned(), partition, meta["offset"].as_i64()?))
 }
 
-/// The record at this place; `None` where it is gone.
+/// The record at this place; `None` if it is gone.
 fn record_at(
     config: &Config,
     admin: &Admin,
@@ -365,7 +366,8 @@ fn print_chain(
         output::line(&format!("  {CYAN}{:<12}{CYAN:#} {version}", "rule version"))?;
     }
     output::line(&format!("  {CYAN}{:<12}{CYAN:#} {}", "alert", place(alert)))?;
-    // Silence has no observation of its own: what is named is the one that moved the calendar on.
+    // An alert about silence has no observation of its own: the place is that of the observation that moved the
+    // calendar on.
     let from = if alert.value["transition"] == "stale" { "calendar" } else { "observation" };
     for found in &chain[1..] {
         output::line(&format!("  {CYAN}{from:<12}{CYAN:#} {}", place(found)))?;

@@ -1,4 +1,4 @@
-//! `frostline bench`: measures how the work parallelises on the user's own broker.
+//! `frostline bench`: measures on the user's own broker how the work scales.
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -19,57 +19,58 @@ Examples:
   frostline bench --partitions 1,2,4,8,16 --workers 1,4 --processes 1,2 --records 4000000 --rounds 5
   frostline bench --job path                                lines into observations into alerts
   frostline bench --conditions 1000 --partitions 10         a heavy stage: 1,000 conditions a record
-  frostline bench --validate needed --limit                 pass over what no output depends on
+  frostline bench --validate needed --limit                 skip records that no output depends on
 
-The topics and groups are its own (bench-SEED-…), and are deleted at the end. Real daemons run with your
-settings, its own topics, rules and filter excepted. Beside the table on stdout it writes bench.json,
-bench.csv and bench.svg (speed-up against partitions).";
+It creates its own topics and groups (bench-SEED-…), and deletes them at the end. It runs real daemons with
+your settings, except topics, rules and filter. It prints a table to stdout, and writes bench.json,
+bench.csv and bench.svg (speed-up by number of partitions).";
 
 /// Measure partitions, workers, processes and guarantees on your own broker
 #[derive(Args)]
 #[command(after_help = EXAMPLES)]
 pub(super) struct BenchArguments {
-    /// The work: one stage, or the whole path
+    /// Choose the work: one stage, or the whole path
     #[arg(long, value_enum, default_value_t = JobName::Alert)]
     job: JobName,
-    /// Records to load for each count of partitions
-    #[arg(long, value_name = "N", default_value_t = 1_000_000, value_parser = clap::value_parser!(u64).range(1_000..))]
+    /// Load this many records for each number of partitions
+    #[arg(long, value_name = "COUNT", default_value_t = 1_000_000, value_parser = clap::value_parser!(u64).range(1_000..))]
     records: u64,
-    /// Counts of partitions, with commas
-    #[arg(long, value_name = "P,…", value_delimiter = ',', default_value = "1,5,10", value_parser = clap::value_parser!(i32).range(1..=5_000))]
+    /// Measure these numbers of partitions, separated by commas
+    #[arg(long, value_name = "COUNTS", value_delimiter = ',', default_value = "1,5,10", value_parser = clap::value_parser!(i32).range(1..=5_000))]
     partitions: Vec<i32>,
-    /// Counts of worker threads, with commas [default: 1 and the number of cores]
-    #[arg(long, value_name = "W,…", value_delimiter = ',', value_parser = clap::value_parser!(u16).range(1..=256))]
+    /// Measure these numbers of worker threads, separated by commas [default: 1 and the number of cores]
+    #[arg(long, value_name = "COUNTS", value_delimiter = ',', value_parser = clap::value_parser!(u16).range(1..=256))]
     workers: Vec<u16>,
-    /// Counts of processes that share the work, with commas
-    #[arg(long, value_name = "M,…", value_delimiter = ',', default_value = "1", value_parser = clap::value_parser!(u16).range(1..=50))]
+    /// Measure these numbers of processes that share the work, separated by commas
+    #[arg(long, value_name = "COUNTS", value_delimiter = ',', default_value = "1", value_parser = clap::value_parser!(u16).range(1..=50))]
     processes: Vec<u16>,
-    /// Guarantees, with commas [default: both]
-    #[arg(long, value_name = "G,…", value_delimiter = ',', value_enum)]
+    /// Measure these guarantees, separated by commas [default: both]
+    #[arg(long, value_name = "GUARANTEES", value_delimiter = ',', value_enum)]
     guarantees: Vec<GuaranteeName>,
-    /// Which records are read whole (runtime.validate)
+    /// Choose which records are read completely (runtime.validate)
     #[arg(long, value_enum, default_value_t = ValidateName::All)]
     validate: ValidateName,
-    /// Conditions for each observation, none of which holds; 1: the talk's rule for the stations of Arizona
-    #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..=10_000))]
+    /// Evaluate this many conditions for each observation, none of which holds; 1 is the talk's rule for the stations
+    /// of Arizona
+    #[arg(long, value_name = "COUNT", default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..=10_000))]
     conditions: u32,
-    /// How often each point is measured, the warm-up aside
-    #[arg(long, value_name = "N", default_value_t = 3, value_parser = clap::value_parser!(u32).range(1..=100))]
+    /// Measure each point this many times, after a warm-up
+    #[arg(long, value_name = "COUNT", default_value_t = 3, value_parser = clap::value_parser!(u32).range(1..=100))]
     rounds: u32,
-    /// Measure the bare client too: consume and count, nothing else
+    /// Measure the bare client too: it consumes and counts, nothing else
     #[arg(long)]
     limit: bool,
-    /// Records a second while latency is measured; 0 leaves that out
-    #[arg(long, value_name = "N", default_value_t = 1_000, value_parser = clap::value_parser!(u32).range(0..=100_000))]
+    /// Send this many records a second while latency is measured; 0 skips the latency
+    #[arg(long, value_name = "RATE", default_value_t = 1_000, value_parser = clap::value_parser!(u32).range(0..=100_000))]
     latency_rate: u32,
-    /// For how long latency is measured, in seconds
-    #[arg(long, value_name = "S", default_value_t = 10, value_parser = clap::value_parser!(u32).range(1..=3_600))]
+    /// Measure latency for this many seconds
+    #[arg(long, value_name = "SECONDS", default_value_t = 10, value_parser = clap::value_parser!(u32).range(1..=3_600))]
     latency_seconds: u32,
-    /// Where bench.json, bench.csv and bench.svg go
+    /// Write bench.json, bench.csv and bench.svg to this directory
     #[arg(long, value_name = "DIR", default_value = ".")]
     out: PathBuf,
-    /// Repeats the input: hexadecimal, as printed [default: random]
-    #[arg(long, value_name = "S", value_parser = chaos::parse_seed)]
+    /// Repeat the input of an earlier run: its seed in hexadecimal, as printed [default: random]
+    #[arg(long, value_name = "SEED", value_parser = chaos::parse_seed)]
     seed: Option<u64>,
 }
 
@@ -121,10 +122,10 @@ impl BenchArguments {
             conditions: self.conditions,
             rounds: self.rounds,
             limit: self.limit,
-            // Only alerts can be seen to come.
+            // Only alerts can be seen to arrive.
             latency_rate: if matches!(self.job, JobName::Alert) { self.latency_rate } else { 0 },
             latency_seconds: self.latency_seconds,
-            // Short enough to be typed.
+            // Short enough to type.
             seed: self.seed.unwrap_or_else(|| fastrand::u64(..1 << 32)),
         };
         if options.guarantees.is_empty() {
@@ -178,7 +179,7 @@ pub(super) async fn bench(common: &Common, arguments: &BenchArguments) -> Result
     Ok(())
 }
 
-/// Says what is to come, and what to expect of it.
+/// Prints what follows and what to expect of it.
 fn announce(options: &Options) {
     let cells =
         options.partitions.len() * options.workers.len() * options.processes.len() * options.guarantees.len();

@@ -19,58 +19,60 @@ use crate::config::topic;
 
 const EXAMPLES: &str = "\
 Examples:
-  frostline chaos --brokers 127.0.0.1:9092                 each fault once, on topics of its own
+  frostline chaos --brokers 127.0.0.1:9092                 each fault once, on its own topics
   frostline chaos --rounds 200 --processes 5 --partitions 12
   frostline chaos --seed 5eed                              the same input and faults again
   frostline chaos --restart-broker 'scripts/kafka restart'  the broker too
   frostline chaos --group-protocol consumer                the groups of KIP-848 (Kafka 4.0 or newer)
   frostline chaos --faults topics-recreated,partitions-grown  these faults only
   frostline chaos --follow                                 the daemons also follow imitated weather services
-  frostline chaos --break no-fencing                       with a bug planted: is it found?
+  frostline chaos --break no-fencing                       plants a bug: the check must find it
 
-The topics and groups are its own (chaos-SEED-…), and are deleted at the end. The daemons run with
-your settings, except for short timeouts and topics, rules and a filter of their own. Their logs are
+It creates its own topics and groups (chaos-SEED-…), and deletes them at the end. The daemons run with
+your settings, except for short timeouts and their own topics, rules and filter. Their logs are
 kept if a check fails.";
 
-/// The brokers' own default, where they do not say how long they wait for a silent member.
+/// The brokers' own default, if they do not report how long they wait for a silent member.
 const UNKNOWN_SESSION: Duration = Duration::from_secs(45);
 
-/// Try to break it: kill, pause and damage real daemons under load, then check every record
+/// Try to break the daemons: kill, pause and damage real ones under load, then check every record
 #[derive(Args)]
 #[command(after_help = EXAMPLES)]
 pub(super) struct ChaosArguments {
-    /// How many faults to try [default: 21, with --follow 26]
-    #[arg(long, value_name = "N")]
+    /// Try this many faults [default: 21, with --follow 26]
+    #[arg(long, value_name = "COUNT")]
     rounds: Option<u32>,
-    /// Try only these kinds of faults (with commas): kill, terminate, pause, add, remove, delete-state, flip-bytes, old-state,
-    /// shared-name, outage, clock-ahead, clock-behind, topics-recreated (comes first, and once), partitions-grown, and deaths
-    /// at named points: point:after-produce, point:after-offsets-sent, point:after-commit, point:after-sled,
-    /// point:in-restore, point:in-revoke; of the process that polls a weather service, with --follow: kill-poller,
-    /// poller:before-send, poller:after-produce, poller:after-position-sent, poller:after-commit [default: all]
+    /// Try only these kinds of faults, separated by commas: kill, terminate, pause, add, remove, delete-state,
+    /// flip-bytes, old-state, shared-name, outage, clock-ahead, clock-behind, topics-recreated (first, and once),
+    /// partitions-grown; deaths at named points: point:after-produce, point:after-offsets-sent, point:after-commit,
+    /// point:after-sled, point:in-restore, point:in-revoke; with --follow, deaths of the process that polls a weather
+    /// service: kill-poller, poller:before-send, poller:after-produce, poller:after-position-sent,
+    /// poller:after-commit [default: all]
     #[arg(long, value_name = "KINDS", value_delimiter = ',', value_parser = parse_fault)]
     faults: Vec<FaultKind>,
-    /// Repeats a run: hexadecimal, as printed [default: random]
-    #[arg(long, value_name = "S", value_parser = parse_seed)]
+    /// Repeat an earlier run: its seed in hexadecimal, as printed [default: random]
+    #[arg(long, value_name = "SEED", value_parser = parse_seed)]
     seed: Option<u64>,
-    /// Daemons at the start
-    #[arg(long, value_name = "M", default_value_t = 3, value_parser = clap::value_parser!(u16).range(1..=20))]
+    /// Start with this many daemons
+    #[arg(long, value_name = "COUNT", default_value_t = 3, value_parser = clap::value_parser!(u16).range(1..=20))]
     processes: u16,
-    /// Partitions of each topic
-    #[arg(long, value_name = "P", default_value_t = 4, value_parser = clap::value_parser!(i32).range(1..=100))]
+    /// Give each topic this many partitions
+    #[arg(long, value_name = "COUNT", default_value_t = 4, value_parser = clap::value_parser!(i32).range(1..=100))]
     partitions: i32,
-    /// The daemons also follow weather services, imitated on this machine with faults of their own; hourly observations come
-    /// from these alone
+    /// Let the daemons also follow weather services, imitated on this machine with their own faults; hourly
+    /// observations then come only from these
     #[arg(long)]
     follow: bool,
-    /// Shell command that restarts the broker; it becomes one of the faults
+    /// Restart the broker with this shell command; it becomes one of the faults
     #[arg(long, value_name = "COMMAND")]
     restart_broker: Option<String>,
-    /// The daemons' kafka.client."group.protocol": classic or consumer [default: as configured]
+    /// Set the daemons' kafka.client."group.protocol": classic or consumer [default: as configured]
     #[arg(long, value_name = "PROTOCOL", value_parser = ["classic", "consumer"])]
     group_protocol: Option<String>,
-    /// Plant bugs (with commas), to see whether they are found: commit-before-produce, sled-before-commit, no-fencing,
-    /// old-state, no-renaming, blind-readiness, earlier-topics, grow-without-state, stubborn-clock, position-apart,
-    /// forgotten-nights. Without --faults only faults that show them are tried, and --restart-broker
+    /// Plant bugs, separated by commas, to see whether the checks find them: commit-before-produce,
+    /// sled-before-commit, no-fencing, old-state, no-renaming, blind-readiness, earlier-topics, grow-without-state,
+    /// stubborn-clock, position-apart, forgotten-nights. Without --faults, only faults that reveal them are tried,
+    /// and --restart-broker
     #[arg(long = "break", value_name = "BUGS", value_delimiter = ',', value_parser = parse_sabotage)]
     sabotage: Vec<Sabotage>,
     /// Keep topics, logs and state at the end
@@ -105,7 +107,7 @@ pub(super) async fn chaos(common: &Common, arguments: &ChaosArguments) -> Result
     let rounds = arguments.rounds.unwrap_or(ChaosOptions::usual_rounds(arguments.follow));
     let options = ChaosOptions {
         rounds,
-        // Short enough to be typed.
+        // Short enough to type.
         seed: arguments.seed.unwrap_or_else(|| fastrand::u64(..1 << 32)),
         processes: arguments.processes.into(),
         partitions: arguments.partitions,
@@ -127,7 +129,7 @@ pub(super) async fn chaos(common: &Common, arguments: &ChaosArguments) -> Result
     }
     output::note(&format!("seed {BOLD}{:x}{BOLD:#}, {} rounds", options.seed, options.rounds));
     if !options.sabotage.is_empty() {
-        output::note(&format!("broken on purpose: {}. This run is expected to fail", options.broken()));
+        output::note(&format!("planted bugs: {}. This run is expected to fail", options.broken()));
     }
     let made = topics::create_each(installation.topics(), &admin).await;
     refuse_leftovers(&installation, &admin)?;
@@ -138,7 +140,7 @@ pub(super) async fn chaos(common: &Common, arguments: &ChaosArguments) -> Result
     if !arguments.keep {
         delete_topics(&installation, &admin).await;
     }
-    // Where a check failed, or the checker did, people want to see the logs.
+    // If a check failed, or the checker itself, the logs are useful.
     let is_clean = outcome.as_ref().map_or_else(|error| matches!(error, Failed::Interrupted(_)), |r| r.ok);
     let is_kept = arguments.keep || !is_clean;
     if is_kept {
@@ -151,7 +153,7 @@ pub(super) async fn chaos(common: &Common, arguments: &ChaosArguments) -> Result
     if report.ok { Ok(()) } else { Err(Failed::Mistakes) }
 }
 
-/// Records of an earlier run would be compared with this one's.
+/// Otherwise records of an earlier run would be compared with this one's.
 fn refuse_leftovers(installation: &Installation, admin: &Admin) -> Result<(), Failed> {
     let source = installation.config.topic(topic::CSV_RAW).name;
     if admin.ends(&source)?.values().all(|end| *end == 0) {
@@ -159,12 +161,12 @@ fn refuse_leftovers(installation: &Installation, admin: &Admin) -> Result<(), Fa
     }
     let namespace = &installation.config.kafka.namespace;
     Err(Failed::Usage(anyhow::anyhow!(
-        "an earlier run with this seed left {source} behind: delete it with \
+        "an earlier run with this seed left topic {source}: delete it with \
          `frostline topics delete --yes --set kafka.namespace={namespace}`"
     )))
 }
 
-/// Runs it beside the signals. The blocking part ends soon after the first one, with its processes.
+/// Runs the blocking part and waits for signals. It ends soon after the first signal, with its processes.
 async fn work(
     installation: Installation,
     signals: &mut Signals,
@@ -200,7 +202,7 @@ fn failed(error: ChaosError) -> Failed {
     }
 }
 
-/// What cannot be deleted is named, and is no failure of the run.
+/// Names the topics and groups that cannot be deleted; that does not fail the run.
 async fn delete_topics(installation: &Installation, admin: &Admin) {
     for plan in installation.config.all_topics() {
         if let Err(error) = admin.delete(&plan.name).await {
@@ -209,7 +211,7 @@ async fn delete_topics(installation: &Installation, admin: &Admin) {
     }
 }
 
-/// A spinner on a terminal, plain lines elsewhere; steps that say the same again are said once.
+/// A spinner on a terminal, plain lines elsewhere; a step with the same text as before is shown once.
 fn show(spinner: &ProgressBar, rounds: u32, progress: Progress) {
     let text = match progress {
         Progress::Step(text) => text,
@@ -269,5 +271,5 @@ fn print(common: &Common, report: &Report) -> Result<(), Failed> {
     }
     let (mark, word) = if report.ok { (GREEN, "no violations") } else { (RED, "VIOLATIONS") };
     let (guarantee, seed) = (&report.guarantee, &report.seed);
-    Ok(output::line(&format!("\n{mark}{word}{mark:#}  {guarantee}; repeat it with --seed {seed}"))?)
+    Ok(output::line(&format!("\n{mark}{word}{mark:#}  {guarantee}; repeat this run with --seed {seed}"))?)
 }

@@ -1,4 +1,4 @@
-//! `frostline config`: what is set, and whether it can be.
+//! `frostline config`: checks and shows the configuration.
 
 use std::sync::Arc;
 
@@ -20,9 +20,9 @@ use crate::stages;
 const EXAMPLES: &str = "\
 Examples:
   frostline config check --config frostline.toml
-  frostline config show --set kafka.namespace=test.     what results from file, environment and flags";
+  frostline config show --set kafka.namespace=test.     the result of file, environment and flags";
 
-/// What a user of the group protocol `consumer` must know.
+/// Advice for users of the group protocol `consumer`.
 const BROKERS_SESSION: &str = "\
 runtime.session_timeout_ms has no effect with group.protocol = consumer: how long the groups wait for a daemon that died \
 is a setting of the brokers (group.consumer.session.timeout.ms, 45 s by default)";
@@ -37,10 +37,10 @@ pub(super) struct ConfigArguments {
 
 #[derive(Subcommand)]
 enum ConfigCommand {
-    /// Find mistakes in the configuration and in the files that it names; exit code 2 where there are any
+    /// Find mistakes in the configuration and in the files that it names; exit code 2 if there are any
     #[command(after_help = EXAMPLES)]
     Check,
-    /// Print the configuration that results, secrets masked, with what holds for every topic
+    /// Print the resulting configuration, with secrets masked, and the resulting settings of every topic
     #[command(after_help = EXAMPLES)]
     Show,
 }
@@ -57,7 +57,7 @@ fn check(common: &Common, config: &Config) -> Result<(), Failed> {
     Condition::compile(&config.filter.expression, Scope::Filter)
         .map_err(|error| Failed::Usage(anyhow::anyhow!("filter.where: {}", error.message)))?;
     check_client(config)?;
-    // Its secrets and files, too.
+    // Including its secrets and files.
     Sender::new(&config.notify, Arc::default(), Arc::default())
         .map_err(|reason| Failed::Usage(anyhow::anyhow!(reason)))?;
     let path = &config.alert.rules;
@@ -93,7 +93,7 @@ fn check(common: &Common, config: &Config) -> Result<(), Failed> {
     Ok(output::line(&format!("{GREEN}ok{GREEN:#}  brokers {BOLD}{}{BOLD:#}, {file}", config.kafka.brokers))?)
 }
 
-/// Whether Kafka's client takes `[kafka.client]`, and its secrets can be read. No broker is asked.
+/// Whether Kafka's client accepts `[kafka.client]`, and its secrets can be read. No broker is asked.
 pub(super) fn check_client(config: &Config) -> Result<(), Failed> {
     let outline = app::outline(config)?;
     let group = GroupSettings {
@@ -114,7 +114,7 @@ pub(super) fn check_client(config: &Config) -> Result<(), Failed> {
     Ok(ClientSettings::new(&config.kafka)?.check(&group, &transaction)?)
 }
 
-/// Everybody whom the rules name must be reachable somehow.
+/// Checks that every subscriber whom the rules name has a configured channel.
 fn check_subscribers(config: &Config, file: &RuleFile) -> Result<(), Failed> {
     let (settings, name) = (config.deliver_settings(), config.alert.rules.display());
     for subscriber in &file.subscribers {
@@ -124,7 +124,7 @@ fn check_subscribers(config: &Config, file: &RuleFile) -> Result<(), Failed> {
     let with_email = file.rules.iter().find(|(definition, _)| definition.email.is_some());
     match with_email.filter(|_| !settings.has(Channel::Email)) {
         Some((rule, _)) => Err(Failed::Usage(anyhow::anyhow!(
-            "{name}: rule `{}` names an address, and no [notify.email] is configured",
+            "{name}: rule `{}` names an e-mail address, but [notify.email] is not configured",
             rule.id
         ))),
         None => Ok(()),
@@ -134,7 +134,7 @@ fn check_subscribers(config: &Config, file: &RuleFile) -> Result<(), Failed> {
 fn show(common: &Common, mut config: Config) -> Result<(), Failed> {
     config.spell_out_topics();
     for (key, value) in &mut config.kafka.client {
-        // A reference tells where the secret is, not what it is.
+        // A reference says where the secret is, but not what it is.
         if is_sensitive(key) && !is_reference(value) {
             "***".clone_into(value);
         }

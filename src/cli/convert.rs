@@ -1,4 +1,4 @@
-//! `frostline convert`: files of history into files.
+//! `frostline convert`: converts files of history into other files.
 
 use std::ops::ControlFlow;
 use std::path::PathBuf;
@@ -28,36 +28,36 @@ Examples:
   frostline convert 2016.csv.gz --sort date --stations ghcnd-stations.txt --out 2016.jsonl.gz
   frostline convert 2016.csv.gz --sort date --stations ghcnd-stations.txt --set assemble.compat=rally --out 2016.jsonl
   frostline convert USC00027716.dly --into lines --from 2016-01-01 --out 2016.csv
-  frostline convert GHCNh_USW00003192_2025.psv --out hourly.jsonl    an observation a line, as in noaa-hourly
+  frostline convert GHCNh_USW00003192_2025.psv --out hourly.jsonl    one observation a line, as in noaa-hourly
   frostline convert metars.cache.csv.gz --stations ghcnh-station-list.csv --out hourly.jsonl
-  frostline convert old.json --sort date --out sorted.jsonl          an array of documents, line by line, by date
+  frostline convert old.json --sort date --out sorted.jsonl          an array of documents into lines, by date
 
-With --sort date each station and day is one document, however its lines are spread. Without, lines are put together
-as the daemon does: one that comes after assemble.settle_records others makes a new revision of its document.";
+With --sort date each station and day becomes one document, wherever its lines are. Without it, lines are joined
+as the daemon does: a line that comes after assemble.settle_records others makes a new revision of its document.";
 
-/// Bytes that are gathered before they are written.
+/// Bytes that are collected before they are written.
 const CHUNK_BYTES: usize = 1 << 20;
-/// Invalid lines that are logged one by one.
+/// Invalid lines that are logged one by one; further ones are only counted.
 const TOLD_MAX: u64 = 5;
 
-/// Convert files of history: by_year CSV and others into enriched documents, sorted or not, with little memory
+/// Convert files of history, such as by_year CSV, into enriched documents, sorted or not, with little memory
 #[derive(Args)]
 #[command(after_help = EXAMPLES)]
 pub(super) struct ConvertArguments {
     #[command(flatten)]
     history: HistoryArguments,
-    /// The file to write, gzipped if its name ends in .gz; - is standard output
+    /// Write to this file, gzipped if its name ends in .gz; - is standard output
     #[arg(long, value_name = "FILE", default_value = "-")]
     out: PathBuf,
-    /// What daily lines become: enriched documents, or by_year lines
+    /// Turn daily lines into enriched documents, or into by_year lines
     #[arg(long = "into", value_name = "FORM", default_value = "documents")]
     form: Into,
     #[command(flatten)]
     stations: StationFiles,
-    /// What to do with a line that cannot be parsed
-    #[arg(long, value_name = "WHAT", default_value = "stop")]
+    /// Choose what to do with a line that cannot be parsed
+    #[arg(long, value_name = "ACTION", default_value = "stop")]
     on_error: OnError,
-    /// Where --on-error dead-letter writes them, as JSON lines with file, line and reason
+    /// Write invalid lines to this file with --on-error dead-letter, as JSON lines with file, line and reason
     #[arg(long, value_name = "FILE", required_if_eq("on_error", "dead-letter"))]
     dead_letters: Option<PathBuf>,
 }
@@ -66,18 +66,18 @@ pub(super) struct ConvertArguments {
 enum Into {
     /// Enriched observations, one JSON object a line
     Documents,
-    /// by_year CSV
+    /// Lines of by_year CSV
     Lines,
 }
 
-/// What was done.
+/// The result of a run.
 #[derive(Clone, Debug, Default, Serialize)]
 struct Summary {
     records_in: u64,
     records_out: u64,
     bytes_out: u64,
     failed_quality: u64,
-    /// Observations of stations that are not among those given, or of days to come.
+    /// Observations of stations that are not in the given files, or of days in the future.
     unknown_stations: u64,
     bad: u64,
     seconds: f64,
@@ -87,7 +87,7 @@ pub(super) async fn convert(common: &Common, arguments: ConvertArguments) -> Res
     let config = common.load(&[])?;
     let mut plan = arguments.history.plan()?;
     if arguments.on_error == OnError::Pass {
-        let reason = "--on-error pass is for replay: here a bad line can stop the work, be skipped, or go to --dead-letters";
+        let reason = "--on-error pass is for replay: convert can stop at an invalid line, skip it, or write it to --dead-letters";
         return Err(Failed::Usage(anyhow::anyhow!(reason)));
     }
     if arguments.dead_letters.as_ref() == Some(&arguments.out) {
@@ -108,7 +108,7 @@ pub(super) async fn convert(common: &Common, arguments: ConvertArguments) -> Res
     let (summary, interrupted) = stoppable(stop, move || job.run()).await?;
     let summary = summary?;
     if let Some(signal) = interrupted {
-        output::note("stopped: nothing was written under the final name");
+        output::note("stopped: the output file was not created");
         return Err(Failed::Interrupted(signal));
     }
     let (records, rate) = (summary.records_out, summary.records_in as f64 / summary.seconds.max(0.001));
@@ -121,7 +121,7 @@ pub(super) async fn convert(common: &Common, arguments: ConvertArguments) -> Res
     );
     for (count, what) in [
         (summary.bad, "invalid lines"),
-        (summary.unknown_stations, "of unknown stations or days to come"),
+        (summary.unknown_stations, "of unknown stations or future days"),
         (summary.failed_quality, "readings that failed quality control"),
     ] {
         if count > 0 {
@@ -131,7 +131,7 @@ pub(super) async fn convert(common: &Common, arguments: ConvertArguments) -> Res
     match (common.json, is_to_stdout) {
         (true, false) => Ok(output::json(&summary)?),
         (false, false) => Ok(output::line(&text)?),
-        // What is asked for is on stdout; what is said of it goes elsewhere.
+        // Results go to stdout, everything else to stderr.
         (_, true) => {
             output::note(&text);
             Ok(())
@@ -147,7 +147,7 @@ struct Job {
     stop: Arc<AtomicBool>,
 }
 
-/// The output, in large pieces.
+/// Collects the output in large pieces.
 struct Out {
     file: FileOutput,
     chunk: Vec<u8>,
@@ -199,7 +199,7 @@ impl Job {
             return Err(Failed::NobodyReads);
         }
         if let Err(failed) = done {
-            // Whoever reads standard output gets what came before; a file appears whole or not at all.
+            // A reader of standard output gets everything up to here; a file appears complete or not at all.
             if is_stdout(&self.arguments.out) {
                 out.flush()?;
             }
@@ -229,10 +229,10 @@ impl Job {
             summary.bad += 1;
             let at = format!("{}:{}", place.file.display(), place.line);
             if self.arguments.on_error == OnError::Stop {
-                anyhow::bail!("{at}: {} (--on-error skip leaves such lines out)", bad.reason);
+                anyhow::bail!("{at}: {} (--on-error skip skips such lines)", bad.reason);
             }
             if summary.bad <= TOLD_MAX {
-                bar.suspend(|| tracing::warn!(at, reason = bad.reason, "left out"));
+                bar.suspend(|| tracing::warn!(at, reason = bad.reason, "skipped an invalid line"));
             }
             if let Some(file) = &mut dead_letters {
                 let value = String::from_utf8_lossy(text);
@@ -287,7 +287,7 @@ impl Job {
         Ok(())
     }
 
-    /// Lines as they come, put together as the daemon does.
+    /// Lines in their original order, joined as the daemon does it.
     fn documents(&self, out: &mut Out, bar: &ProgressBar) -> Result<(), Failed> {
         let summary = Mutex::new(Summary::default());
         let failed = Mutex::new(None);

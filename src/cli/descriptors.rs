@@ -1,4 +1,4 @@
-//! File descriptors: a daemon that runs out of them fails somewhere, later, and without a word on the cause.
+//! File descriptors: a daemon that runs out of them fails later, somewhere else, with an error that hides the cause.
 
 use frostline_engine::StageId;
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
@@ -6,19 +6,20 @@ use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use super::Failed;
 use crate::config::Config;
 
-// Measured with one broker; each further one takes about three for each stage and worker. So this is the least with which a
-// start can succeed, and not what a large installation needs: the soft limit is raised as far as it goes in any case.
+// Measured with one broker; each further one takes about three for each stage and worker. So this is the minimum for
+// a start, not the need of a large installation: the soft limit is raised as far as possible in any case.
 
-/// What a process without stages has open: standard streams, log, state, its first runtime, the client that looks around.
+/// Open files of a process without stages: standard streams, log, state, its first runtime, and the client for
+/// checks.
 const BASE: u64 = 32;
-/// What a stage has open: its supervisor's thread and its consumer.
+/// Open files of a stage: its supervisor's thread and its consumer.
 const EACH_STAGE: u64 = 10;
-/// What a worker of a stage has open: its thread's runtime and its producer.
+/// Open files of a worker: its thread's runtime and its producer.
 const EACH_WORKER: u64 = 14;
-/// The page's threads and a few connections, where it is on.
+/// Open files of the page's threads and a few connections, if it is on.
 const PAGE: u64 = 16;
 
-/// Raises the limit as far as the system lets us, and refuses to start on one that is too low.
+/// Raises the limit as far as the system allows, and refuses to start if it is too low.
 pub(super) fn ensure(config: &Config, stages: &[StageId]) -> Result<(), Failed> {
     let limit = raise(getrlimit(Resource::Nofile));
     let needed = needed(stages.len() as u64, config.workers() as u64, !config.admin.listen.is_empty());
@@ -34,7 +35,7 @@ pub(super) fn ensure(config: &Config, stages: &[StageId]) -> Result<(), Failed> 
     }
 }
 
-/// Sets the soft limit to the hard one; returns the limit that holds, `None` for no limit.
+/// Sets the soft limit to the hard one; returns the resulting limit, `None` if there is none.
 fn raise(limit: Rlimit) -> Option<u64> {
     let raised = Rlimit { current: limit.maximum, maximum: limit.maximum };
     match setrlimit(Resource::Nofile, raised) {

@@ -1,4 +1,4 @@
-//! The command lines in the documentation are such as the program takes.
+//! The program accepts the command lines in the documentation.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -44,7 +44,7 @@ fn commands(page: &str) -> Vec<(String, bool)> {
     found
 }
 
-/// The words of a line as a shell takes them, without what redirects.
+/// The words of a line as a shell splits them, without redirections.
 fn words(line: &str) -> Vec<OsString> {
     let (mut words, mut word, mut quote) = (Vec::new(), String::new(), None);
     for c in line.chars() {
@@ -69,7 +69,7 @@ fn commands_of_the_documentation_can_be_run() {
             let Err(error) = Arguments::try_parse_from(settings_last(words(&command).into_iter())) else {
                 continue;
             };
-            // Within a sentence a command may lack what does not matter there, or have letters in place of values.
+            // Within a sentence, a command may omit parts or have letters in place of values.
             let is_part = matches!(
                 error.kind(),
                 ErrorKind::MissingRequiredArgument

@@ -1,4 +1,4 @@
-//! `frostline explain`: why a rule did, or did not, tell something of a day.
+//! `frostline explain`: why a rule did, or did not, fire on a day.
 
 use std::path::PathBuf;
 use std::sync::{Mutex, PoisonError};
@@ -25,27 +25,28 @@ Examples:
   frostline explain --rule r --station USC00027716 --date 2016-06-15 2016-hcn.csv.gz --rules rules.toml
   frostline explain --rule orchard-tonight --station USW00003192 --date 2024-12-15 --units us
 
-Rules over hours and nights are explained from noaa-outlooks. Without files it reads the topic that the alert stage reads, from its beginning.";
+Rules over hours and nights are explained from noaa-outlooks, rules over days from files. Without files
+the command reads the topic of the alert stage, from its beginning.";
 
 /// Explain why a rule did, or did not, fire at a station on a day
 #[derive(Args)]
 #[command(after_help = EXAMPLES)]
 pub(super) struct ExplainArguments {
-    /// The rule's id
+    /// Explain the rule with this id
     #[arg(long)]
     rule: String,
-    /// The station's id
+    /// Explain it at the station with this id
     #[arg(long, value_parser = super::history_arguments::station)]
     station: StationId,
-    /// The day; of a rule over hours or nights the night, by the date of its evening
+    /// Explain this day; for a rule over hours or nights, the night that begins on this date
     #[arg(long, value_parser = super::rules::date)]
     date: Date,
-    /// Files of history instead of the topic
+    /// Read these files of history instead of the topic
     files: Vec<PathBuf>,
-    /// The rule file, or `live` for the published rules [default: alert.rules of the configuration]
+    /// Read this rule file, or `live` for the published rules [default: alert.rules of the configuration]
     #[arg(long, value_name = "FILE")]
     rules: Option<PathBuf>,
-    /// Another topic than the one that the alert stage reads
+    /// Read this topic instead of the one that the alert stage reads
     #[arg(long, value_name = "TOPIC", conflicts_with = "files")]
     topic: Option<String>,
     #[command(flatten)]
@@ -106,10 +107,10 @@ pub(super) async fn explain(common: &Common, arguments: &ExplainArguments) -> Re
     print(common, &Explanation { arguments, rule: &rule, place, evaluator: Evaluator::new() }, &findings)
 }
 
-/// What was found of the day.
+/// The findings about the day.
 #[derive(Default)]
 struct Findings {
-    /// Its observations.
+    /// The observations of the day.
     notes: Vec<Note>,
     /// Alerts about the day that came from other observations.
     later: Vec<Value>,
@@ -145,7 +146,7 @@ impl Findings {
     }
 }
 
-/// What is explained.
+/// The rule, station and day to explain.
 struct Explanation<'a> {
     arguments: &'a ExplainArguments,
     rule: &'a Rule,
@@ -153,7 +154,7 @@ struct Explanation<'a> {
     evaluator: Evaluator,
 }
 
-/// A clause of a condition, as a day has it.
+/// A clause of a condition, evaluated for a day.
 struct Clause {
     depth: usize,
     text: String,
@@ -171,12 +172,12 @@ impl Explanation<'_> {
         }
     }
 
-    /// The parts of the rule's conditions, with the values that `show` writes.
+    /// The parts of the rule's conditions, with the values that `show` prints.
     fn clauses(&self, view: &ObservationView, show: impl Fn(Element, ElementValue) -> String) -> Vec<Clause> {
         let conditions = [Some(&self.rule.when), self.rule.clear.as_ref()];
         let parts = conditions.into_iter().flatten().flat_map(|condition| condition.clauses());
         let decided = |part: crate::rules::Clause| {
-            // A part of a condition that can be compiled is one itself.
+            // A part of a condition that compiles is a condition itself.
             let condition = Condition::compile(&part.text, Scope::Observation).ok()?;
             let value = |element: Element| match view.element(element) {
                 Some(value) => format!("{element} = {}", show(element, value)),
@@ -200,7 +201,7 @@ impl Explanation<'_> {
         }
     }
 
-    /// Why no alert was sent for an observation of the day.
+    /// Why an observation of the day led to no alert.
     fn why_nothing(&self, note: &Note, view: &ObservationView) -> Option<String> {
         if !note.alerts.is_empty() {
             return None;
@@ -214,10 +215,9 @@ impl Explanation<'_> {
         };
         Some(match (self.taken(note, view, judgement.verdict), judgement.verdict) {
             (Taken::Outdated, _) => "a newer revision of this day was seen before".into(),
-            (Taken::TooOld, _) => "expired: the day lies before those that are remembered".into(),
+            (Taken::TooOld, _) => "expired: the day is older than the remembered days".into(),
             (_, DayVerdict::Unknown) => {
-                "unknown: the values that decide were not reported, so the rule neither fires nor clears"
-                    .into()
+                "unknown: the deciding values were not reported, so the rule neither fires nor clears".into()
             }
             (Taken::Known, _) => "nothing new: the same values were known before".into(),
             (_, DayVerdict::Matches) => self.why_no_firing(note),
@@ -232,7 +232,7 @@ impl Explanation<'_> {
         })
     }
 
-    /// What became of the day: judged once more, on a copy of what was remembered.
+    /// The effect of the observation: judged once more, on a copy of the state.
     fn taken(&self, note: &Note, view: &ObservationView, verdict: DayVerdict) -> Taken {
         let day = view.date.days_since_1970();
         if self.rule.has_episodes() {
@@ -251,7 +251,7 @@ impl Explanation<'_> {
                 let days = self.rule.for_days;
                 format!("the condition must hold on {days} reported days in a row, without a longer silence")
             }
-            Some(days) => format!("cooling down: an episode that lasts fires again every {days} days"),
+            Some(days) => format!("cooling down: a lasting episode fires again every {days} days"),
             None => "the rule fired when the episode began, and it has no repeat_days".into(),
         }
     }

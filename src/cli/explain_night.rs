@@ -1,4 +1,4 @@
-//! `frostline explain` for rules over hours and nights: what was known with each observation, and what followed from it.
+//! `frostline explain` for rules over hours and nights: the known values after each observation, and their effect.
 
 use std::collections::BTreeMap;
 
@@ -16,22 +16,22 @@ use crate::publishing::Live;
 use crate::rules::{Condition, Evaluator, MomentView, Rule, Scope, Units, Verdict};
 use crate::stages::moment_of;
 
-/// What is asked.
+/// The rule, station and night to explain.
 pub(super) struct Asked<'a> {
     pub(super) rule: &'a Rule,
     pub(super) station: StationId,
     /// The night: the date of its evening.
     pub(super) night: Date,
-    /// Of what people read.
+    /// Units of the printed values.
     pub(super) units: Units,
 }
 
-/// What was known with one observation.
+/// The known values after one observation.
 struct Step {
     time: i64,
     moment: MomentView,
     expected: Option<Expected>,
-    /// The rule's condition, and its parts.
+    /// The verdict of the rule's condition, and of its parts.
     verdicts: Vec<(usize, String, &'static str)>,
 }
 
@@ -74,7 +74,7 @@ fn verdicts(rule: &Rule, evaluator: &Evaluator, moment: &MomentView) -> Vec<(usi
     let conditions = [Some(&rule.when), rule.clear.as_ref()];
     let parts = conditions.into_iter().flatten().flat_map(|condition| condition.clauses());
     let decided = |part: crate::rules::Clause| {
-        // A part of a condition that can be compiled is one itself.
+        // A part of a condition that compiles is a condition itself.
         let condition = Condition::compile(&part.text, Scope::Observation).ok()?;
         let verdict =
             evaluator.evaluate_moment(&condition, moment).map_or("fails", |verdict| match verdict {
@@ -123,7 +123,7 @@ fn print(
         let time = iso_time(step.time);
         let written = alerts.iter().filter(|alert| alert["moment"]["time"].as_i64() == Some(step.time));
         let written: Vec<&Value> = written.collect();
-        // Hours in which nothing changes are left out: --json has all.
+        // Hours without a change are left out; --json has all.
         if before.as_ref() == Some(&verdicts) && written.is_empty() && at + 1 < steps.len() {
             continue;
         }
@@ -140,23 +140,21 @@ fn print(
     }
     match outcome {
         Some(outcome) => output::line(&format!(
-            "  in the end the lowest was {} at {}; the longest time without an observation {} minutes",
+            "  the lowest temperature was {} at {}; the longest gap between observations was {} minutes",
             asked.units.degrees(outcome.lowest_c),
             iso_time(outcome.lowest_at),
             outcome.longest_gap_minutes
         ))?,
         None if steps.is_empty() => {
             let topic = topic::OUTLOOKS;
-            output::line(&format!(
-                "  nothing is known of it: {topic} has no record of this station and night"
-            ))?;
+            output::line(&format!("  unknown: {topic} has no record of this station and night"))?;
         }
         None => output::line("  the night has not ended, or no observation has come since")?,
     }
     Ok(())
 }
 
-/// What was measured and expected, and from what.
+/// The measured and expected values, and their sources.
 fn known(asked: &Asked<'_>, step: &Step) -> String {
     let units = asked.units;
     let measured = units.degrees(step.moment.hour.temperature_c);
@@ -165,7 +163,7 @@ fn known(asked: &Asked<'_>, step: &Step) -> String {
     };
     let quantile = |probability| expected.distribution.quantile(probability);
     format!(
-        "{measured}; {:.0} % for {} or less; lowest {} ({} to {}); from {}; learnt from {} nights",
+        "{measured}; {:.0} % for {} or less; lowest {} ({} to {}); from {}; learned from {} nights",
         expected.distribution.chance(limit) * 100.0,
         units.degrees(limit),
         units.degrees(quantile(0.5)),

@@ -1,4 +1,4 @@
-//! Writing a file that appears under its name only when it is whole.
+//! Writes a file that appears under its name only when it is complete.
 
 use std::fs::{File, OpenOptions, Permissions};
 use std::io::{self, Write};
@@ -14,12 +14,12 @@ use super::Failed;
 
 /// A file that is being written: plain, gzipped if its name ends in `.gz`, or stdout for `-`.
 ///
-/// A regular file is written beside its place and moved there by [`finish`](Self::finish); if that is never
-/// called, nothing is left. Devices and pipes are written as they are.
+/// A regular file is written to a temporary file next to it and moved by [`finish`](Self::finish); if that is never
+/// called, no file is left. Devices and pipes are written directly.
 pub(super) struct FileOutput {
     path: PathBuf,
     writer: Writer,
-    /// Where the bytes are until the file is whole, and where it belongs.
+    /// The temporary file and the final path.
     unfinished: Option<(TempPath, PathBuf)>,
 }
 
@@ -35,7 +35,7 @@ pub(super) fn is_stdout(path: &Path) -> bool {
 }
 
 impl FileOutput {
-    /// Opens it. What is there under this name stays as it is until [`finish`](Self::finish).
+    /// Opens the file. An existing file of this name stays as it is until [`finish`](Self::finish).
     pub(super) fn create(path: &Path) -> anyhow::Result<Self> {
         if is_stdout(path) {
             let writer = Writer::Stdout(io::stdout());
@@ -43,12 +43,12 @@ impl FileOutput {
         }
         let (file, unfinished) = open(path).with_context(|| {
             format!(
-                "{} cannot be written: name a file in a folder that is there and writable",
+                "{} cannot be written: name a file in a folder that exists and is writable",
                 path.display()
             )
         })?;
         let is_gzip = path.extension().is_some_and(|extension| extension == "gz");
-        // The fast level: at the best one, packing would take many times as long as making the data.
+        // The fast level: at the best one, compression would take many times as long as generating the data.
         let writer = if is_gzip {
             Writer::Gzip(GzEncoder::new(file, Compression::fast()))
         } else {
@@ -57,18 +57,18 @@ impl FileOutput {
         Ok(Self { path: path.to_owned(), writer, unfinished })
     }
 
-    /// Writes bytes; buffering is up to the caller.
+    /// Writes bytes; the caller buffers.
     pub(super) fn write(&mut self, bytes: &[u8]) -> Result<(), Failed> {
         let written = match &mut self.writer {
             Writer::Plain(file) => file.write_all(bytes),
             Writer::Gzip(file) => file.write_all(bytes),
-            // Whoever reads our output may go at any time; that is no failure.
+            // A reader of the output may close it at any time; that is not a failure.
             Writer::Stdout(stdout) => return Ok(stdout.write_all(bytes)?),
         };
         Ok(written.with_context(|| format!("{} cannot be written", self.path.display()))?)
     }
 
-    /// Moves the file, which is whole now, to its place.
+    /// Moves the complete file to its place.
     pub(super) fn finish(self) -> Result<(), Failed> {
         match self.writer {
             Writer::Plain(_) => {}
@@ -89,10 +89,10 @@ fn open(path: &Path) -> io::Result<(File, Option<(TempPath, PathBuf)>)> {
     if is_special {
         return Ok((OpenOptions::new().write(true).open(path)?, None));
     }
-    // Through a link, the file that it points to is replaced, not the link.
+    // For a link, the file that it points to is replaced, not the link.
     let place = std::fs::canonicalize(path).unwrap_or_else(|_| path.to_owned());
     let folder = place.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
-    // What is there keeps its mode; of a new file the umask takes what the user does not want.
+    // An existing file keeps its mode; for a new file the umask applies.
     let mode =
         std::fs::metadata(&place).map_or_else(|_| Permissions::from_mode(0o666), |found| found.permissions());
     let temporary = tempfile::Builder::new()

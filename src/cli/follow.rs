@@ -1,4 +1,4 @@
-//! `frostline follow`: asks one service once, and shows what came. Nothing is written.
+//! `frostline follow`: polls one service once, and shows the result. Nothing is written.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -18,32 +18,32 @@ use crate::rules::{Conditions, RuleSet};
 
 const EXAMPLES: &str = "\
 Examples:
-  frostline follow metar --once                 what airports report just now, for stations of the station table
+  frostline follow metar --once                 what airports report now, for stations of the station table
   frostline follow ghcn --once --set follow.ghcn.since=2026-11-20   what has changed in NOAA's archive since that day
   frostline follow forecast --once --json       the forecast for a station that a rule watches, as records
 
 The service must have its section, such as [follow.metar], and [follow] its contact. `frostline run` follows all of them, and
 writes what comes; this command writes nothing.";
 
-/// Polls that come at once, one after the other, end after so many.
+/// Polls that follow each other at once end after this number.
 const POLLS_MAX: u32 = 20;
-/// A service that puts a poll off for longer is not waited for.
+/// If a service delays the next poll by more than this, the command does not wait for it.
 const WAIT_MAX: Duration = Duration::from_secs(90);
 
-/// An example of an earlier day is so many days before.
+/// How many days earlier the day of an example is.
 const WEEK_DAYS: i32 = 7;
 
-/// Ask a weather service once, and show what came
+/// Poll a weather service once, and show the result
 #[derive(Args)]
 #[command(after_help = EXAMPLES)]
 pub(super) struct FollowArguments {
-    /// metar, ghcn or forecast
+    /// Poll this service: metar, ghcn or forecast
     source: String,
-    /// Ask once, write nothing, and end
+    /// Poll once, write nothing, and end
     #[arg(long, required = true)]
     once: bool,
-    /// How many records are shown; --json prints all
-    #[arg(long, value_name = "N", default_value_t = 5)]
+    /// Show at most this many records; --json prints all
+    #[arg(long, value_name = "COUNT", default_value_t = 5)]
     show: usize,
 }
 
@@ -64,7 +64,7 @@ pub(super) async fn follow(common: &Common, arguments: &FollowArguments) -> Resu
     Ok(())
 }
 
-/// Why nothing came, where that is no wonder: without a day to begin at, the differences that exist have been left behind.
+/// Why nothing came although that is normal: without a start day, a source begins after the newest difference.
 fn hint(config: &Config, source: SourceId, batch: &Batch) -> Option<String> {
     let is_ghcn =
         source.as_str() == "ghcn" && config.follow.ghcn.as_ref().is_some_and(|ghcn| ghcn.since.is_empty());
@@ -72,19 +72,19 @@ fn hint(config: &Config, source: SourceId, batch: &Batch) -> Option<String> {
         batch.newest_ms.and_then(Date::from_unix_ms).filter(|_| is_ghcn && batch.records.is_empty())?;
     let earlier = Date::from_days_since_1970(newest.days_since_1970() - WEEK_DAYS)?;
     Some(format!(
-        "the source begins after the newest difference, which leads to {newest}; to fetch earlier ones, set follow.ghcn.since to \
-         the day before them, as in --set follow.ghcn.since={earlier}"
+        "the source begins after the newest difference, which ends at {newest}; to fetch earlier ones, set follow.ghcn.since to \
+         the day before them, for example with --set follow.ghcn.since={earlier}"
     ))
 }
 
-/// The source of the configuration, with the stations and rules that it asks for.
+/// The configured source, with the stations and rules that it needs.
 async fn find(config: &Config, name: &str) -> Result<Source, Failed> {
     let outline = app::outline(config)?;
     let known: Vec<&str> = outline.sources().iter().map(|source| source.id.as_str()).collect();
     if !known.contains(&name) {
         let reason = match known.as_slice() {
             [] => {
-                format!("there is nothing to follow: configure [follow] with a contact, and [follow.{name}]")
+                format!("no source is configured: add [follow] with a contact, and [follow.{name}]")
             }
             known => format!("unknown source `{name}`: configured are {}", known.join(", ")),
         };
@@ -105,10 +105,10 @@ async fn find(config: &Config, name: &str) -> Result<Source, Failed> {
     }
     let topology = app::topology(config, &ingredients)?;
     let found = topology.sources().iter().find(|source| source.id.as_str() == name).cloned();
-    found.ok_or_else(|| Failed::Working(anyhow::anyhow!("source {name} has gone")))
+    found.ok_or_else(|| Failed::Working(anyhow::anyhow!("source {name} no longer exists")))
 }
 
-/// Polls from the beginning until something came, or the service has nothing more at once.
+/// Polls from the beginning until a record came, or until the service has nothing more at the moment.
 fn poll(source: &Source) -> Result<Batch, PollError> {
     let mut poller: Box<dyn Poller> = (source.poller)();
     let (mut position, mut batch) = (Position::default(), Batch::default());
@@ -175,7 +175,7 @@ mod tests {
         let nothing = Batch { newest_ms: Some(1_795_824_000_000), ..Batch::default() };
         let said = hint(&config, ghcn, &nothing).unwrap();
         assert!(
-            said.contains("leads to 2026-11-28;") && said.ends_with("follow.ghcn.since=2026-11-21"),
+            said.contains("ends at 2026-11-28;") && said.ends_with("follow.ghcn.since=2026-11-21"),
             "{said}"
         );
         assert_eq!(hint(&config, SourceId::new("metar"), &nothing), None);

@@ -1,4 +1,4 @@
-//! The work of `frostline generate`: what the generator makes, into a file or into a topic.
+//! The work of `frostline generate`: writes the generator's output into a file or a topic.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -15,41 +15,41 @@ use super::{Failed, output};
 use crate::noaa::StationId;
 use crate::synthetic::{Generator, Settings, code_lists, inventory};
 
-/// How much is gathered before it is written, in bytes.
+/// How much is collected before it is written, in bytes.
 const CHUNK_BYTES: usize = 1 << 18;
 
-/// What was done.
+/// The result of a run.
 #[derive(Serialize)]
 pub(super) struct GenerateSummary {
-    /// The file or topic; null where only station files were asked for.
+    /// The file or topic; null if only station files were written.
     pub(super) to: Option<String>,
     pub(super) format: FormatName,
     pub(super) stations: u64,
     pub(super) days: u32,
     pub(super) first_date: String,
     pub(super) last_date: String,
-    /// Lines or documents.
+    /// Lines or documents written.
     pub(super) records: u64,
-    /// Without gzip.
+    /// Size of the records, before compression.
     pub(super) bytes: u64,
     pub(super) failed_quality: u64,
-    /// Lines that nobody can read or of an unknown station, by `--oddities`: each becomes a dead letter.
+    /// Lines made by `--oddities` that are unreadable or of an unknown station: each becomes a dead letter.
     pub(super) bad_lines: u64,
     pub(super) seconds: f64,
-    /// `false` after a signal: a topic has the records so far, a file was not made.
+    /// `false` after a signal: a topic has the records so far, a file was not created.
     pub(super) complete: bool,
 }
 
-/// All that the work needs, to be taken to a thread of its own.
+/// Everything that the work needs, to be moved to its own thread.
 pub(super) struct Job {
     pub(super) settings: Settings,
     pub(super) arguments: GenerateArguments,
-    /// The name in Kafka, and how to reach it.
+    /// The topic's name in Kafka, and how to reach it.
     pub(super) topic: Option<(String, ClientSettings)>,
     pub(super) stop: Arc<AtomicBool>,
 }
 
-/// Where the work stands.
+/// Progress of the work.
 struct Work {
     summary: GenerateSummary,
     start: Instant,
@@ -58,7 +58,7 @@ struct Work {
 }
 
 impl Job {
-    /// Writes everything, or stops early where `stop` is set.
+    /// Writes everything, or stops early if `stop` is set.
     pub(super) fn run(&self) -> Result<GenerateSummary, Failed> {
         self.write_station_files()?;
         let mut work = self.begin();
@@ -147,7 +147,7 @@ impl Job {
         let mut generator = self.generator()?;
         let mut lines = Vec::new();
         let mut sent = 0;
-        // One station and day at a time, since a record's key is its station.
+        // One station and day at a time, because a record's key is its station.
         while let Some(station) = work.append(&mut generator, &mut lines, 1) {
             for line in lines.split(|&byte| byte == b'\n').filter(|line| !line.is_empty()) {
                 if !pace.wait_turn(sent, work.start, &self.stop, || work.report()) {
@@ -176,7 +176,7 @@ impl Job {
 }
 
 impl Work {
-    /// Appends until there are at least so many bytes. Returns the last station, or `None` after the last day.
+    /// Appends until there are at least this many bytes. Returns the last station, or `None` after the last day.
     fn append(
         &mut self,
         generator: &mut Generator,

@@ -1,4 +1,5 @@
-//! What commands that read files of history have in common: which records, in which order, and what of bad ones.
+//! Common options of commands that read files of history: which records, in which order, and what to do with invalid
+//! ones.
 
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
@@ -12,40 +13,40 @@ use crate::noaa::{Date, Element, StationId};
 /// Files, selection and order
 #[derive(Args)]
 pub(super) struct HistoryArguments {
-    /// The files, in order: by_year CSV, .dly, station CSV, hourly CSV, GHCNh, METARs, JSON lines or arrays; plain, gzip,
-    /// bzip2, zstd or xz; - is standard input
+    /// Read these files, in order: by_year CSV, .dly, station CSV, hourly CSV, GHCNh, METARs, JSON lines or arrays;
+    /// plain, gzip, bzip2, zstd or xz; - is standard input
     #[arg(required = true, value_name = "FILE")]
     pub(super) files: Vec<PathBuf>,
-    /// The units of a station CSV without columns of attributes, such as one of Climate Data Online
+    /// Read a station CSV without attribute columns, such as one of Climate Data Online, in these units
     #[arg(long, value_name = "UNITS")]
     pub(super) units: Option<UnitsArgument>,
-    /// Bring all records into the order of their days (hourly observations: hours), with bounded memory
+    /// Sort all records by day (hourly observations: by hour), with bounded memory
     #[arg(long, value_name = "KEY", conflicts_with = "shuffle")]
     pub(super) sort: Option<SortKey>,
-    /// Bring them into an order at random, the same for the same seed
+    /// Shuffle all records; the same seed gives the same order
     #[arg(long, value_name = "SEED")]
     pub(super) shuffle: Option<u64>,
-    /// How much memory sorting may take for records [default: 256MiB]
+    /// Use at most this much memory for records while sorting [default: 256MiB]
     #[arg(long, value_name = "SIZE", default_value = "256MiB", hide_default_value = true)]
     pub(super) memory: Size,
-    /// Directory for temporary files [default: the system's]
+    /// Write temporary files to this directory [default: the system's]
     #[arg(long, value_name = "DIR")]
     pub(super) tmp: Option<PathBuf>,
-    /// Only this station (may be repeated)
+    /// Read only this station (may be repeated)
     #[arg(long, value_name = "ID", value_parser = station)]
     pub(super) station: Vec<StationId>,
-    /// Only this element, as in TMIN (may be repeated)
+    /// Read only this element, such as TMIN (may be repeated)
     #[arg(long, value_name = "ELEMENT", value_parser = element)]
     pub(super) element: Vec<Element>,
-    /// Only from this date on
+    /// Read only records from this date on
     #[arg(long, value_name = "DATE", value_parser = super::rules::date)]
     pub(super) from: Option<Date>,
-    /// Only up to this date
+    /// Read only records up to this date
     #[arg(long, value_name = "DATE", value_parser = super::rules::date)]
     pub(super) to: Option<Date>,
 }
 
-/// See [`Units`].
+/// The units of a station CSV; see [`Units`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub(super) enum UnitsArgument {
     /// Whole numbers as NOAA stores them: tenths of °C, of mm, of m/s
@@ -66,23 +67,23 @@ impl From<UnitsArgument> for Units {
     }
 }
 
-/// What records can be sorted by.
+/// Keys to sort records by.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub(super) enum SortKey {
-    /// The day or hour that they are about
+    /// The day or hour of the record
     Date,
 }
 
 /// What to do with a record that cannot be parsed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub(super) enum OnError {
-    /// It is passed on as it is: the stage that reads it makes it a dead letter
+    /// Pass it on unchanged: the stage that reads it makes it a dead letter
     Pass,
-    /// The work stops there
+    /// Stop the work there
     Stop,
-    /// It is left out, and counted
+    /// Leave it out, and count it
     Skip,
-    /// It goes to the dead letters, with file, line and reason
+    /// Write it to the dead letters, with file, line and reason
     DeadLetter,
 }
 
@@ -94,7 +95,7 @@ impl FromStr for Size {
     type Err = String;
 
     fn from_str(text: &str) -> Result<Self, String> {
-        let expected = || format!("{text:?}: expected a size, as in 256MiB");
+        let expected = || format!("{text:?}: expected a size, such as 256MiB");
         let text = text.trim();
         let digits = text.find(|c: char| !c.is_ascii_digit()).unwrap_or(text.len());
         let number: usize = text[..digits].parse().map_err(|_| expected())?;
@@ -115,18 +116,18 @@ impl FromStr for Size {
 
 pub(super) fn station(text: &str) -> Result<StationId, String> {
     StationId::parse(text.as_bytes())
-        .ok_or_else(|| "expected a GHCN-Daily id of 11 characters, as in USW00003192".to_owned())
+        .ok_or_else(|| "expected a GHCN-Daily id of 11 characters, such as USW00003192".to_owned())
 }
 
 fn element(text: &str) -> Result<Element, String> {
-    Element::parse(text.as_bytes()).ok_or_else(|| "expected an element, as in TMIN".to_owned())
+    Element::parse(text.as_bytes()).ok_or_else(|| "expected an element, such as TMIN".to_owned())
 }
 
 impl HistoryArguments {
-    /// What is read, and how.
+    /// The files, selection and order to read.
     ///
     /// # Errors
-    /// A file that is not there.
+    /// A file does not exist.
     pub(super) fn plan(&self) -> Result<Plan, Failed> {
         self.files_bytes()?;
         check_period(self.from, self.to)?;
@@ -150,7 +151,7 @@ impl HistoryArguments {
         })
     }
 
-    /// The bytes of all files together, for progress; 0 where standard input is among them.
+    /// Size of all files together in bytes, for progress; 0 if standard input is among them.
     pub(super) fn files_bytes(&self) -> Result<u64, Failed> {
         let mut bytes = 0;
         for file in &self.files {
@@ -163,12 +164,12 @@ impl HistoryArguments {
     }
 }
 
-/// Refuses a period in which no day lies.
+/// Refuses a period without any day.
 pub(super) fn check_period(from: Option<Date>, to: Option<Date>) -> Result<(), Failed> {
     match (from, to) {
-        (Some(from), Some(to)) if from > to => Err(Failed::Usage(anyhow::anyhow!(
-            "--from {from} is later than --to {to}: nothing would be read"
-        ))),
+        (Some(from), Some(to)) if from > to => {
+            Err(Failed::Usage(anyhow::anyhow!("--from {from} is later than --to {to}: no day would be read")))
+        }
         _ => Ok(()),
     }
 }
@@ -178,7 +179,10 @@ fn file_bytes(file: &Path) -> Result<u64, Failed> {
         Failed::Usage(anyhow::Error::new(error).context(format!("{} cannot be read", file.display())))
     })?;
     if found.is_dir() {
-        return Err(Failed::Usage(anyhow::anyhow!("{} is a folder: name the files in it", file.display())));
+        return Err(Failed::Usage(anyhow::anyhow!(
+            "{} is a directory: name the files in it",
+            file.display()
+        )));
     }
     Ok(found.len())
 }

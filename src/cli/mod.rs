@@ -1,8 +1,8 @@
-//! The command line: one file a command.
+//! The command line: one file per command.
 //!
-//! Results go to stdout, progress and logs to stderr. Exit codes: 0 done, 1 failed while working or a check
-//! found a mistake, 2 wrong usage or configuration (nothing was started), 129, 130 and 143 after a signal that
-//! cut work short.
+//! Results go to stdout, progress and logs to stderr. Exit codes: 0 done; 1 failed while working, or a check found a
+//! mistake; 2 wrong usage or configuration (nothing was started); 129, 130 and 143 after a signal that cut work
+//! short.
 
 mod admin;
 mod alerts;
@@ -58,18 +58,18 @@ use signals::Signal;
 const EXAMPLES: &str = "\
 Examples:
   frostline demo                               the whole path, on a broker inside the process
-  frostline topics create                      make the topics on a real broker
+  frostline topics create                      create the topics on a real broker
   frostline stations fetch                     fill the station table with NOAA's files
   frostline run --config frostline.toml        the daemon
   frostline replay 2016.csv.gz --topic noaa-csv-raw
   frostline generate --days 7 --out week.csv   synthetic data of any size
   frostline rules new --near 33.61,-111.92 --below 28F --tonight --email anna@example.org
-  frostline tail noaa-json-alerts              look at the alerts as they come
-  frostline notify test anna                   does notifications arrive?
+  frostline tail noaa-json-alerts              follow new alerts
+  frostline notify test anna                   test whether notifications arrive
   frostline dead-letters list                  records that could not be processed, and why
   frostline top                                a running daemon in the terminal";
 
-/// Watches weather stations through Kafka and tells people before the frost does.
+/// Watches weather stations through Kafka and warns people before the frost comes.
 #[derive(Parser)]
 #[command(name = "frostline", version, after_help = EXAMPLES, max_term_width = 100)]
 struct Arguments {
@@ -79,25 +79,26 @@ struct Arguments {
     command: Command,
 }
 
-/// What `--help` calls the options of [`Common`], after those of the command itself.
+/// The heading in `--help` for the options of [`Common`], after those of the command itself.
 const GLOBAL: &str = "Global options";
 
-/// What every command takes.
+/// Options of every command.
 #[derive(Args, Clone)]
 struct Common {
-    /// Configuration file [default: frostline.toml in the current directory, if there is one]
+    /// Read this configuration file [default: frostline.toml in the current directory, if it exists]
     #[arg(long, global = true, help_heading = GLOBAL, value_name = "FILE")]
     config: Option<PathBuf>,
-    /// Any setting, as in --set kafka.namespace=test. (may be repeated)
+    /// Set any setting, such as --set kafka.namespace=test. (may be repeated)
     #[arg(long = "set", global = true, help_heading = GLOBAL, value_name = "KEY=VALUE")]
     settings: Vec<String>,
-    /// Kafka's address, HOST:PORT (the same as --set kafka.brokers=…; the demo runs embedded without it)
+    /// Connect to Kafka at this address (the same as --set kafka.brokers=…; without it the demo starts its own
+    /// broker)
     #[arg(long, global = true, help_heading = GLOBAL, value_name = "HOST:PORT")]
     brokers: Option<String>,
-    /// Results as JSON, one object a line
+    /// Print results as JSON, one object per line
     #[arg(long, global = true, help_heading = GLOBAL)]
     json: bool,
-    /// What to log to stderr: error, warn, info, debug, or a filter as in frostline=debug
+    /// Log to stderr at this level: error, warn, info or debug, or a filter such as frostline=debug
     #[arg(
         long,
         global = true,
@@ -107,7 +108,7 @@ struct Common {
         hide_env_values = true
     )]
     log: Option<String>,
-    /// How to log [default: text; JSON where `run` has no terminal]
+    /// Log in this format [default: text; JSON if `run` has no terminal]
     #[arg(
         long,
         global = true,
@@ -148,8 +149,7 @@ enum Command {
 }
 
 impl Command {
-    /// What is logged unless the user says otherwise. The daemon logs what happens to it; to chaos it is no
-    /// news that a broker is away.
+    /// The default log level. The daemon logs events; for chaos an unreachable broker is not an event.
     fn log_level(&self) -> &'static str {
         match self {
             Self::Run(_) => "info,actix_server=warn",
@@ -159,7 +159,7 @@ impl Command {
     }
 }
 
-/// How a command ends, where it is not simply done.
+/// How a command ends, other than successfully.
 enum Failed {
     /// Wrong usage or configuration; nothing was started. Exit code 2.
     Usage(anyhow::Error),
@@ -169,7 +169,7 @@ enum Failed {
     Mistakes,
     /// A signal cut the work short. Exit code 129, 130 or 143.
     Interrupted(Signal),
-    /// Whoever read our output has gone: nothing more to say.
+    /// The reader of stdout has closed it: nothing more to print.
     NobodyReads,
 }
 
@@ -185,8 +185,8 @@ impl From<StartError> for Failed {
     }
 }
 
-/// Whether the same start fails again until somebody has changed something: exit code 2, after which a service manager
-/// does not start the daemon again. Brokers that cannot be reached come back, and so does a directory that is in use.
+/// Whether the same start will fail again until somebody changes something: exit code 2, after which a service
+/// manager does not restart the daemon. Unreachable brokers come back, and so does a directory that is in use.
 fn is_for_people(error: &StartError) -> bool {
     let of_kafka = |error: &KafkaError| {
         matches!(error, KafkaError::Settings(_) | KafkaError::Topic(_) | KafkaError::Denied { .. })
@@ -236,7 +236,7 @@ impl From<std::io::Error> for Failed {
     }
 }
 
-/// Reads the arguments, runs the command, and turns its end into an exit code.
+/// Parses the arguments, runs the command, and turns its result into an exit code.
 pub fn main() -> ExitCode {
     let arguments = Arguments::parse_from(settings_last(std::env::args_os()));
     let is_daemon = matches!(arguments.command, Command::Run(_));
@@ -258,8 +258,8 @@ pub fn main() -> ExitCode {
     }
 }
 
-/// Moves `--set KEY=VALUE` behind everything else, in order. Clap would let those after the subcommand replace
-/// those before it, in silence.
+/// Moves `--set KEY=VALUE` after everything else, keeping the order. Otherwise clap would silently let those after
+/// the subcommand replace those before it.
 fn settings_last(arguments: impl Iterator<Item = OsString>) -> Vec<OsString> {
     let (mut kept, mut settings) = (Vec::new(), Vec::new());
     let mut arguments = arguments;
@@ -314,7 +314,7 @@ async fn dispatch(arguments: Arguments) -> Result<(), Failed> {
 }
 
 impl Common {
-    /// Loads the configuration; `more` are settings from the command's own flags.
+    /// Loads the configuration; `more` holds settings from the command's own flags.
     fn load(&self, more: &[(&str, Option<String>)]) -> Result<Config, crate::config::ConfigError> {
         let mut settings = self.settings.clone();
         let brokers = ("kafka.brokers", self.brokers.clone());
@@ -323,7 +323,7 @@ impl Common {
                 settings.push(format!("{key}={value}"));
             }
         }
-        // Other variables may be anything, also no text.
+        // Other variables may hold anything, even invalid text.
         let own = std::env::vars_os()
             .filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)));
         crate::config::load(&Overrides { file: self.config.clone(), settings }, own)
@@ -332,6 +332,8 @@ impl Common {
 
 #[cfg(test)]
 mod docs_tests;
+#[cfg(test)]
+mod help_tests;
 
 #[cfg(test)]
 mod tests {

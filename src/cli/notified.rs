@@ -1,4 +1,4 @@
-//! Who was notified of an alert, as `noaa-deliveries` has it.
+//! Who was notified of an alert, according to `noaa-deliveries`.
 
 use frostline_engine::kafka::StartAt;
 use serde_json::Value;
@@ -8,7 +8,7 @@ use super::{Failed, output};
 use crate::config::{Config, topic};
 use crate::publishing::Live;
 
-/// What became of the messages with this alert, oldest first. Nothing where the topic does not exist.
+/// The outcomes of the messages with this alert, oldest first. Empty if the topic does not exist.
 pub(super) fn outcomes(config: &Config, live: &Live<'_>, alert_id: &str) -> Result<Vec<Value>, Failed> {
     let topic = config.topic(topic::DELIVERIES).name;
     if live.admin().partitions(&topic)?.is_none() {
@@ -16,7 +16,7 @@ pub(super) fn outcomes(config: &Config, live: &Live<'_>, alert_id: &str) -> Resu
     }
     let mut found = Vec::new();
     live.read(&topic, StartAt::Beginning, &mut |record| {
-        // Most records are of other alerts: they are not parsed.
+        // Most records are about other alerts, so they are not parsed.
         let value = record.value.unwrap_or_default();
         if memchr::memmem::find(value, alert_id.as_bytes()).is_some()
             && let Ok(outcome) = serde_json::from_slice::<Value>(value)
@@ -29,7 +29,7 @@ pub(super) fn outcomes(config: &Config, live: &Live<'_>, alert_id: &str) -> Resu
     Ok(found)
 }
 
-/// One line for each of them.
+/// One line for each outcome.
 pub(super) fn print(outcomes: &[Value]) -> Result<(), Failed> {
     if outcomes.is_empty() {
         let none = "no outcome in noaa-deliveries yet";

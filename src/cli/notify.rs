@@ -1,4 +1,4 @@
-//! `frostline notify`: does notifications arrive?
+//! `frostline notify`: tests whether notifications arrive.
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -17,11 +17,11 @@ use crate::stages::{Message, Notice, Recipient, Reply, Told};
 
 const EXAMPLES: &str = "\
 Examples:
-  frostline notify test anna                      one message on each of her channels
+  frostline notify test anna                      one message on each of anna's channels
   frostline notify test anna --channel sms        only on this one
-  frostline notify test alertmanager              an alert that is over within a minute
+  frostline notify test alertmanager              an alert that ends within a minute
 
-The message says that it is a test. Nothing is written to any topic. Exit code 1 where a server did not take it.";
+The message says that it is a test. Nothing is written to any topic. The exit code is 1 if a server refused it.";
 
 /// Test notification channels
 #[derive(Args)]
@@ -33,26 +33,27 @@ pub(super) struct NotifyArguments {
 
 #[derive(Subcommand)]
 enum NotifyCommand {
-    /// Send one test message on each channel of a subscriber, and say what the server answered
+    /// Send one test message on each channel of a subscriber, and print the server's answer
     #[command(after_help = EXAMPLES)]
     Test(TestArguments),
 }
 
 #[derive(Args)]
 struct TestArguments {
-    /// The subscriber's id, or `alertmanager`
+    /// Send to the subscriber with this id, or to `alertmanager`
     #[arg(value_name = "SUBSCRIBER")]
     subscriber: String,
     #[arg(long, value_delimiter = ',', value_name = "CHANNELS", help = channel_help())]
     channel: Vec<String>,
-    /// Where the subscriber is: a rule file, or `live` for the published ones [default: what alert.rules says]
+    /// Read the subscriber from this rule file, or `live` for the published ones [default: alert.rules of the
+    /// configuration]
     #[arg(long, value_name = "FILE")]
     rules: Option<PathBuf>,
 }
 
 fn channel_help() -> String {
     let names = Channel::all().filter(|channel| channel.descriptor().field.is_some()).map(Channel::as_str);
-    format!("Only on these channels, with commas: {}", names.collect::<Vec<_>>().join(", "))
+    format!("Send only on these channels, separated by commas: {}", names.collect::<Vec<_>>().join(", "))
 }
 
 pub(super) async fn notify(common: &Common, arguments: &NotifyArguments) -> Result<(), Failed> {
@@ -66,7 +67,7 @@ pub(super) async fn notify(common: &Common, arguments: &NotifyArguments) -> Resu
         return Err(usage("no Alertmanager is configured: see [notify.alertmanager]".into()));
     }
     if is_alertmanager && !arguments.channel.is_empty() {
-        return Err(usage("the Alertmanager is a channel of its own: leave --channel out".into()));
+        return Err(usage("the Alertmanager is its own channel: remove --channel".into()));
     }
     let rules = if is_alertmanager {
         RuleSet::default()
@@ -91,16 +92,15 @@ pub(super) async fn notify(common: &Common, arguments: &NotifyArguments) -> Resu
     if has_failed { Err(Failed::Mistakes) } else { Ok(()) }
 }
 
-/// The channels of the subscriber that were asked for.
+/// The chosen channels of the subscriber.
 fn channels(config: &Config, arguments: &TestArguments, rules: &RuleSet) -> Result<Vec<Channel>, Failed> {
     let id = &arguments.subscriber;
-    let subscriber = rules
-        .subscriber(id)
-        .ok_or_else(|| usage(format!("there is no subscriber `{id}` among the rules")))?;
+    let subscriber =
+        rules.subscriber(id).ok_or_else(|| usage(format!("no subscriber `{id}` in the rules")))?;
     let settings = config.deliver_settings();
     let mut channels = settings.channels_of(&subscriber).map_err(usage)?;
     for (field, section) in settings.channels_and_missing(&subscriber).1 {
-        output::note(&format!("{field}: not tried, since no {section} is configured"));
+        output::note(&format!("{field}: not tested, because {section} is not configured"));
     }
     for name in &arguments.channel {
         if !channels.iter().any(|channel| channel.as_str() == name) {
@@ -114,7 +114,7 @@ fn channels(config: &Config, arguments: &TestArguments, rules: &RuleSet) -> Resu
     Ok(channels)
 }
 
-/// A notice of today that is about nothing. It says so, and its id is another one each time.
+/// A notice of today without weather. It says so, and its id is different each time.
 fn notice(recipient: &Recipient) -> Notice {
     let now_ms = unix_ms();
     let date = Date::from_unix_ms(now_ms).map(|date| date.to_string()).unwrap_or_default();

@@ -1,7 +1,7 @@
-//! What people and scripts see: results on stdout, everything else on stderr, colours only on a terminal.
+//! Output for people and scripts: results on stdout, everything else on stderr, colours only on a terminal.
 //!
-//! Everything for people passes here, and loses what would steer their terminal: rules, names and reasons come from files
-//! and topics.
+//! All text for people passes through here and loses characters that would control their terminal: rules, names and
+//! reasons come from files and topics.
 
 use std::io::{self, BufRead, IsTerminal, Write};
 use std::time::Duration;
@@ -23,12 +23,12 @@ pub(super) const GREEN: Style = AnsiColor::Green.on_default();
 pub(super) const YELLOW: Style = AnsiColor::Yellow.on_default();
 pub(super) const CYAN: Style = AnsiColor::Cyan.on_default();
 
-/// Writes a line to stdout. Colours are left out where it is no terminal.
+/// Writes a line to stdout, without colours if it is not a terminal.
 pub(super) fn line(text: &str) -> std::io::Result<()> {
     writeln!(anstream::stdout().lock(), "{}", printable_lines(text))
 }
 
-/// Writes bytes to stdout as they are.
+/// Writes bytes to stdout unchanged.
 pub(super) fn bytes(bytes: &[u8]) -> std::io::Result<()> {
     std::io::stdout().lock().write_all(bytes)
 }
@@ -38,18 +38,18 @@ pub(super) fn json(value: &impl Serialize) -> std::io::Result<()> {
     writeln!(std::io::stdout().lock(), "{}", json_text(value)?)
 }
 
-/// A value as one line of JSON, in which nothing steers a terminal.
+/// A value as one line of JSON, with terminal control characters escaped.
 pub(super) fn json_text(value: &impl Serialize) -> std::io::Result<String> {
     Ok(printable_json(&serde_json::to_string(value)?).into_owned())
 }
 
 /// Writes a line to stderr, for people.
 pub(super) fn note(text: &str) {
-    // Whoever closed stderr does not want to know.
+    // If stderr is closed, there is nobody to report to.
     let _ = writeln!(anstream::stderr().lock(), "{}", printable_lines(text));
 }
 
-/// Says why the command failed: what, and each cause behind it.
+/// Prints why the command failed, with each cause.
 pub(super) fn error(common: &Common, error: &anyhow::Error) {
     if common.json {
         let _ = json(&serde_json::json!({ "error": format!("{error:#}") }));
@@ -57,17 +57,17 @@ pub(super) fn error(common: &Common, error: &anyhow::Error) {
     note(&format!("{RED}error:{RED:#} {error:#}"));
 }
 
-/// How the log is written.
+/// The format of the log.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
 pub(super) enum LogFormat {
-    /// Lines for people.
+    /// Text lines for people.
     Text,
-    /// An object a line.
+    /// One JSON object per line.
     Json,
 }
 
-/// Starts logging to stderr, at the level `default` unless the user asks for another. A daemon without a terminal is
-/// read by programs.
+/// Starts logging to stderr, at the level `default` unless the user sets another. The log of a daemon without a
+/// terminal is read by programs, so it is JSON.
 pub(super) fn start_log(common: &Common, default: &str, is_daemon: bool) {
     let filter = common.log.as_deref().unwrap_or(default);
     let filter = EnvFilter::try_new(filter).unwrap_or_else(|_| EnvFilter::new(default));
@@ -77,7 +77,7 @@ pub(super) fn start_log(common: &Common, default: &str, is_daemon: bool) {
     let log = tracing_subscriber::fmt()
         .with_env_filter(filter)
         .with_writer(move || LogWriter(format))
-        // Where a terminal was closed it would panic in saying that it cannot write.
+        // With a closed terminal, reporting the failed write would panic.
         .log_internal_errors(false)
         .with_ansi(ansi);
     match format {
@@ -86,7 +86,7 @@ pub(super) fn start_log(common: &Common, default: &str, is_daemon: bool) {
     }
 }
 
-/// Stderr for the log, which comes a whole line at a time: its fields may hold what came from outside.
+/// Stderr for the log, which arrives in whole lines: its fields may hold text from outside.
 struct LogWriter(LogFormat);
 
 impl Write for LogWriter {
@@ -105,7 +105,7 @@ impl Write for LogWriter {
     }
 }
 
-/// A bar on stderr for work of known length; nothing where that is no terminal.
+/// A progress bar on stderr for work of known length; hidden if stderr is not a terminal.
 pub(super) fn bar(length: u64, template: &str) -> ProgressBar {
     let bar = ProgressBar::with_draw_target(Some(length), target());
     bar.set_style(ProgressStyle::with_template(template).unwrap_or_else(|_| ProgressStyle::default_bar()));
@@ -129,7 +129,7 @@ fn target() -> ProgressDrawTarget {
     }
 }
 
-/// Asks a question on stderr whose answer is yes or no; no where nobody can answer.
+/// Asks a yes-or-no question on stderr; the answer is no if nobody can answer.
 pub(super) fn confirmed(question: &str) -> io::Result<bool> {
     if !io::stdin().is_terminal() {
         return Ok(false);
@@ -140,12 +140,12 @@ pub(super) fn confirmed(question: &str) -> io::Result<bool> {
     Ok(matches!(answer.trim(), "y" | "Y" | "yes"))
 }
 
-/// Text from outside as a part of a line: its line ends are replaced, too.
+/// Text from outside as a part of a line: line ends are replaced, too.
 pub(super) fn clean(text: &str) -> String {
     printable(text).into_owned()
 }
 
-/// A number with its thousands apart.
+/// A number with thousands separators.
 pub(super) fn grouped(number: u64) -> String {
     let digits = number.to_string();
     let mut text = String::with_capacity(digits.len() + digits.len() / 3);
@@ -158,7 +158,7 @@ pub(super) fn grouped(number: u64) -> String {
     text
 }
 
-/// Prints what a run has done.
+/// Prints the results of a run.
 pub(super) fn summary(common: &Common, summary: &Summary) -> std::io::Result<()> {
     if common.json {
         return json(summary);

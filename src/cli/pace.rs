@@ -1,4 +1,4 @@
-//! How fast records are sent: as fast as possible, at a rate, or in bursts.
+//! The pace at which records are sent: as fast as possible, at a rate, or in bursts.
 
 use std::str::FromStr;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 const DAY_SECONDS: f64 = 86_400.0;
 
-/// Records in a time: `1000/s`, `1000` (a second), `500/1s`, `30/1m`, `5/250ms`.
+/// A number of records per time: `1000/s`, `1000` (a second), `500/1s`, `30/1m`, `5/250ms`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Rate {
     pub(super) records: u64,
@@ -17,7 +17,7 @@ impl FromStr for Rate {
     type Err = String;
 
     fn from_str(text: &str) -> Result<Self, String> {
-        let expected = || format!("{text:?}: expected records in a time, as in 1000/s or 500/1s");
+        let expected = || format!("{text:?}: expected records per time, such as 1000/s or 500/1s");
         let (records, time) = text.split_once('/').unwrap_or((text, "s"));
         let records: u64 = records.trim().replace(['_', ','], "").parse().map_err(|_| expected())?;
         let time = time.trim();
@@ -38,7 +38,7 @@ impl FromStr for Rate {
     }
 }
 
-/// Days or hours of the records' own calendar in a time: `1day/s`, `7days/s`, `1day/250ms`, `1h/s`, `6hours/s`.
+/// Days or hours of the records' own calendar per time: `1day/s`, `7days/s`, `1day/250ms`, `1h/s`, `6hours/s`.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(super) struct Calendar {
     day: Duration,
@@ -48,7 +48,7 @@ impl FromStr for Calendar {
     type Err = String;
 
     fn from_str(text: &str) -> Result<Self, String> {
-        let expected = || format!("{text:?}: expected days or hours in a time, as in 1day/s or 1h/s");
+        let expected = || format!("{text:?}: expected days or hours per time, such as 1day/s or 1h/s");
         let (span, time) = text.split_once('/').ok_or_else(expected)?;
         let span = span.trim().trim_end_matches('s');
         let units = [("day", 1), ("hour", 24), ("h", 24)];
@@ -62,26 +62,26 @@ impl FromStr for Calendar {
 }
 
 impl Calendar {
-    /// When a record may go that is about so many seconds after the first one.
+    /// When to send a record whose time is this many seconds after that of the first one.
     pub(super) fn after(self, seconds: i64) -> Duration {
         let due = self.day.as_secs_f64() * seconds.max(0) as f64 / DAY_SECONDS;
         Duration::try_from_secs_f64(due).unwrap_or(Duration::MAX)
     }
 }
 
-/// When the next record may go.
+/// When to send the next record.
 #[derive(Clone, Copy, Debug)]
 pub(super) enum Pace {
     /// At once.
     Unbounded,
     /// Evenly.
     Even(Rate),
-    /// So many at once, then a pause, as the talk's fake stream did.
+    /// This many at once, then a pause, like the talk's fake stream.
     Bursts(Rate),
 }
 
 impl Pace {
-    /// From the values of `--rate` and `--burst`.
+    /// The pace from the values of `--rate` and `--burst`.
     pub(super) fn new(rate: Option<Rate>, burst: Option<Rate>) -> Self {
         match (rate, burst) {
             (Some(rate), _) => Self::Even(rate),
@@ -90,7 +90,7 @@ impl Pace {
         }
     }
 
-    /// How long to wait, when `sent` records have gone since `start`.
+    /// How long to wait when `sent` records have been sent since `start`.
     pub(super) fn wait(&self, sent: u64, start: Instant) -> Duration {
         let due = match self {
             Self::Unbounded => return Duration::ZERO,
@@ -102,7 +102,8 @@ impl Pace {
         due.saturating_sub(start.elapsed())
     }
 
-    /// Sleeps until the next record may go, and calls `meanwhile` from time to time. `false`: `stop` was set.
+    /// Sleeps until the next record may be sent, and calls `meanwhile` from time to time. Returns `false` if `stop`
+    /// was set.
     pub(super) fn wait_turn(
         &self,
         sent: u64,

@@ -1,4 +1,4 @@
-//! `frostline completions` and `man`: what packages install beside the program.
+//! `frostline completions` and `man`: files that packages install with the program.
 
 use std::path::PathBuf;
 
@@ -18,20 +18,20 @@ Examples:
 #[derive(Args)]
 #[command(after_help = COMPLETIONS_EXAMPLES)]
 pub(super) struct CompletionsArguments {
-    /// The shell
+    /// Print completions for this shell
     shell: Shell,
 }
 
 const MAN_EXAMPLES: &str = "\
 Examples:
   frostline man | man -l -
-  frostline man --dir ~/.local/share/man/man1        a page for each command";
+  frostline man --dir ~/.local/share/man/man1        one page per command";
 
 /// Print the manual page, or write one for each command
 #[derive(Args)]
 #[command(after_help = MAN_EXAMPLES)]
 pub(super) struct ManArguments {
-    /// The folder to write pages to; it is made where it is missing
+    /// Write one page per command to this directory, which is created if it does not exist
     #[arg(long, value_name = "DIR")]
     dir: Option<PathBuf>,
 }
@@ -48,7 +48,7 @@ pub(super) fn man(arguments: &ManArguments) -> Result<(), Failed> {
         None => Ok(output::bytes(&page(command)?)?),
         Some(folder) => {
             std::fs::create_dir_all(folder)
-                .with_context(|| format!("{} cannot be made", folder.display()))
+                .with_context(|| format!("{} cannot be created", folder.display()))
                 .map_err(Failed::Usage)?;
             let written = clap_mangen::generate_to(command, folder);
             Ok(written.with_context(|| format!("{} cannot be written", folder.display()))?)

@@ -1,4 +1,4 @@
-//! `frostline replay`: files into a topic.
+//! `frostline replay`: sends files into a topic.
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -19,17 +19,17 @@ use crate::noaa::IcaoIndex;
 
 const EXAMPLES: &str = "\
 Examples:
-  frostline replay 2016.csv.gz --topic noaa-csv-raw               as fast as Kafka takes it
+  frostline replay 2016.csv.gz --topic noaa-csv-raw               as fast as Kafka accepts it
   frostline replay 2016.csv.gz --topic noaa-csv-raw --sort date --speed 1day/s
   frostline replay USC00027716.dly 2016.csv.xz --topic noaa-csv-raw --station USC00027716
   frostline replay day.jsonl --topic noaa-json --burst 500/1s     500 at once, then a pause, as in the talk
-  frostline replay 2016.csv.gz --topic noaa-csv-raw --resume      go on where the same replay stopped
+  frostline replay 2016.csv.gz --topic noaa-csv-raw --resume      continue where the same replay stopped
   frostline replay GHCNh_USW00003192_2025.psv --topic noaa-hourly --speed 1h/s
   frostline replay metars.cache.csv.gz --topic noaa-hourly --stations ghcnh-station-list.csv
   zcat 2016.csv.gz | frostline replay - --topic noaa-csv-raw --json
 
-Each block of records is one transaction, with the position after it (unless runtime.guarantee is \"at_least_once\"):
-a replay that was killed goes on with --resume, and no record is there twice.";
+Each block of records is one transaction with the position after it (unless runtime.guarantee is \"at_least_once\"):
+a killed replay continues with --resume, and no record is sent twice.";
 
 /// Replay files into a topic, keyed by station id
 #[derive(Args)]
@@ -37,37 +37,37 @@ a replay that was killed goes on with --resume, and no record is there twice.";
 pub(super) struct ReplayArguments {
     #[command(flatten)]
     history: HistoryArguments,
-    /// The topic: a name as in the documentation (noaa-csv-raw), or any other topic as it is
+    /// Send to this topic: a name as in the documentation (noaa-csv-raw), or the full name of any other topic
     #[arg(long, value_name = "TOPIC")]
     topic: String,
-    /// Send evenly at this rate, as in 1000/s
-    #[arg(long, value_name = "N/s", conflicts_with_all = ["burst", "speed"])]
+    /// Send evenly at this rate, such as 1000/s
+    #[arg(long, value_name = "RATE", conflicts_with_all = ["burst", "speed"])]
     rate: Option<Rate>,
-    /// Send in bursts, as in 500/1s
-    #[arg(long, value_name = "N/1s", conflicts_with = "speed")]
+    /// Send in bursts, such as 500/1s
+    #[arg(long, value_name = "BURST", conflicts_with = "speed")]
     burst: Option<Rate>,
-    /// Send by the records' own calendar, as in 1day/s or 1h/s; best with --sort date
-    #[arg(long, value_name = "DAYS/s")]
+    /// Send at a pace of the records' own calendar, such as 1day/s or 1h/s; best with --sort date
+    #[arg(long, value_name = "SPEED")]
     speed: Option<Calendar>,
-    /// NOAA's ghcnh-station-list.csv, which has the GHCN ids of the stations in METARs
+    /// Read the GHCN ids of the stations in METARs from this file: NOAA's ghcnh-station-list.csv
     #[arg(long, value_name = "FILE")]
     stations: Option<PathBuf>,
-    /// Go on where the same replay (topic, files, order, selection, --on-error) stopped
+    /// Continue where the same replay (topic, files, order, selection, --on-error) stopped
     #[arg(long)]
     resume: bool,
-    /// What to do with a line that cannot be parsed
-    #[arg(long, value_name = "WHAT", default_value = "pass")]
+    /// Choose what to do with a line that cannot be parsed
+    #[arg(long, value_name = "ACTION", default_value = "pass")]
     on_error: OnError,
 }
 
-/// What was done.
+/// The result of a run.
 #[derive(Default, Serialize)]
 pub(super) struct ReplaySummary {
     pub(super) topic: String,
     pub(super) files: usize,
     /// Records sent by this run.
     pub(super) records: u64,
-    /// Records that an earlier run had sent.
+    /// Records that an earlier run sent.
     pub(super) resumed_after: u64,
     pub(super) without_key: u64,
     pub(super) bad: u64,
@@ -85,13 +85,13 @@ pub(super) async fn replay(common: &Common, arguments: &ReplayArguments) -> Resu
         let stations = stations::read_inventory(file, None, None).map_err(Failed::Usage)?;
         plan.settings.icao = Some(Arc::new(IcaoIndex::new(&stations)));
     }
-    topics::check_exists(&config, &topic).await?;
+    topics::check_writable(&config, &topic).await?;
     if arguments.on_error == OnError::DeadLetter {
-        topics::check_exists(&config, &config.topic(topic::DEAD_LETTERS).name).await?;
+        topics::check_writable(&config, &config.topic(topic::DEAD_LETTERS).name).await?;
     }
     let is_exactly_once = config.runtime.guarantee == Guarantee::ExactlyOnce;
     if arguments.resume && !is_exactly_once {
-        let reason = "--resume needs transactions: runtime.guarantee is \"at_least_once\"";
+        let reason = "--resume needs transactions, but runtime.guarantee is \"at_least_once\"";
         return Err(Failed::Usage(anyhow::anyhow!(reason)));
     }
     let job = Job {
@@ -114,7 +114,8 @@ pub(super) async fn replay(common: &Common, arguments: &ReplayArguments) -> Resu
     let (done, interrupted) = stoppable(stop, move || job.send_all()).await?;
     let (summary, stopped_at) = done?;
     if interrupted.is_some() {
-        let advice = if is_exactly_once { ": the same command with --resume goes on there" } else { "" };
+        let advice =
+            if is_exactly_once { ": run the same command with --resume to continue there" } else { "" };
         output::note(&format!("stopped {stopped_at}{advice}"));
     }
     if common.json {
@@ -129,10 +130,10 @@ pub(super) async fn replay(common: &Common, arguments: &ReplayArguments) -> Resu
             output::grouped(rate as u64)
         ))?;
         if summary.resumed_after > 0 {
-            output::note(&format!("went on after {} records", output::grouped(summary.resumed_after)));
+            output::note(&format!("continued after {} records", output::grouped(summary.resumed_after)));
         }
         if summary.bad > 0 {
-            let what = if is_passed_on { "passed through" } else { "left out" };
+            let what = if is_passed_on { "passed through" } else { "skipped" };
             let lines = if summary.bad == 1 { "line" } else { "lines" };
             output::note(&format!("{} invalid {lines} {what}", output::grouped(summary.bad)));
         }
@@ -140,7 +141,7 @@ pub(super) async fn replay(common: &Common, arguments: &ReplayArguments) -> Resu
     interrupted.map_or(Ok(()), |signal| Err(Failed::Interrupted(signal)))
 }
 
-/// Which observations a topic takes; topics of other names take all.
+/// The kind of observations that a topic accepts; topics with other names accept all.
 fn expected(config: &Config, name: &str) -> Option<Expected> {
     let topics = [
         (topic::HOURLY, Kind::Hourly),

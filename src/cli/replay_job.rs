@@ -1,9 +1,10 @@
 //! Sends a sequence of records into a topic, block by block.
 //!
-//! A block is a transaction: its records, dead letters, and the position behind them, which is how many records of the
-//! sequence have been sent. The position is kept as an offset of a group that nobody joins, named by all that makes the
-//! sequence what it is. A replay that is resumed reads it, passes over as many records, and goes on. Its producer has
-//! the same transactional id, so what a killed one left open is aborted before the position is read.
+//! A block is a transaction: its records, dead letters, and the position after them, which counts the records of the
+//! sequence that have been sent. The position is kept as an offset of a group that nobody joins, named after
+//! everything that defines the sequence. A replay that is resumed reads it, skips that many records, and continues.
+//! Its producer has the same transactional id, so a transaction that a killed replay left open is aborted before the
+//! position is read.
 
 use std::borrow::Cow;
 use std::ops::ControlFlow;
@@ -24,21 +25,21 @@ use super::pace::{Calendar, Pace};
 use super::replay::ReplaySummary;
 use crate::history::{Bad, Flow, Place, Plan, Watch, station_of, time_of};
 
-/// A block ends after so many records,
+/// A block ends after this many records.
 const BLOCK_RECORDS: u64 = 50_000;
-/// or after this time.
+/// A block ends after this time, even with fewer records.
 const BLOCK_TIME: Duration = Duration::from_millis(250);
-/// A pause that is longer than this ends it as well: nobody should wait for what has been sent.
+/// A pause longer than this also ends a block: records that have been sent should not wait.
 const PAUSE: Duration = Duration::from_millis(20);
 /// How long registering with the brokers may take.
 const READY_PATIENCE: Duration = Duration::from_secs(60);
-/// Invalid lines that are logged one by one.
+/// Invalid lines that are logged one by one; further ones are only counted.
 const TOLD_MAX: u64 = 5;
 
-/// What is to be sent, and how.
+/// The records to send, and how.
 pub(super) struct Job {
     pub(super) plan: Plan,
-    /// The file with the stations of METARs.
+    /// The file with the stations of METARs, if there is one.
     pub(super) stations: Option<PathBuf>,
     pub(super) file_bytes: u64,
     pub(super) topic: String,
@@ -55,7 +56,7 @@ pub(super) struct Job {
 }
 
 impl Job {
-    /// Sends all, or until told to stop. Returns where that was, in words.
+    /// Sends all records, or stops when it is asked to. Returns the place, in words.
     pub(super) fn send_all(&self) -> anyhow::Result<(ReplaySummary, String)> {
         let name = self.name();
         let transaction =
@@ -84,7 +85,7 @@ impl Job {
         let lock = || shared.lock().unwrap_or_else(PoisonError::into_inner);
         let (is_done, watch) = (AtomicBool::new(false), Watch { position: &position, stop: &self.stop });
         let outcome = std::thread::scope(|scope| {
-            // While nothing comes to be sent, what has been sent must not wait, and not time out.
+            // While no record comes, those that have been sent must neither wait nor time out.
             scope.spawn(|| {
                 while !is_done.load(Ordering::Relaxed) {
                     std::thread::sleep(BLOCK_TIME);
@@ -100,18 +101,18 @@ impl Job {
             outcome
         });
         let mut sender = shared.into_inner().unwrap_or_else(PoisonError::into_inner);
-        // What was sent counts, also where reading has failed; the user must know how much that is.
+        // Records that were sent count even if reading has failed, and the user must know how many.
         sender.commit()?;
         sender.producer.wait_acknowledged()?;
         sender.bar.finish_and_clear();
         if sender.passed < sender.start_after && outcome.is_ok() && !self.stop.load(Ordering::Relaxed) {
             anyhow::bail!(
-                "there are only {} records, but {} of the earlier replay had been sent: this is another input",
+                "the input has only {} records, but the earlier replay sent {}: this is a different input",
                 sender.passed,
                 sender.start_after
             );
         }
-        let resume = if self.is_exactly_once { ": --resume goes on there" } else { "" };
+        let resume = if self.is_exactly_once { "; use --resume to continue there" } else { "" };
         match sender.summary.records {
             0 => outcome?,
             sent => outcome.with_context(|| format!("{sent} records were sent before{resume}"))?,
@@ -122,7 +123,7 @@ impl Job {
         Ok((sender.summary, stopped_at))
     }
 
-    /// Names the sequence: the same for the same topic, files, order, selection and treatment of bad lines.
+    /// Names the sequence: the same for the same topic, files, order, selection and treatment of invalid lines.
     fn name(&self) -> String {
         let files: Vec<PathBuf> = self
             .plan
@@ -134,11 +135,11 @@ impl Job {
             "{} {files:?} {:?} {:?} {:?}",
             self.topic, self.plan.order, self.plan.selection, self.on_error
         );
-        // Without, the name is that of earlier versions, whose replays can be resumed.
+        // Without it, the name is that of earlier versions, whose replays can be resumed.
         if let Some(units) = self.plan.settings.units {
             sequence.push_str(&format!(" {units:?}"));
         }
-        // Other stations leave out other METARs.
+        // With other stations, other METARs are skipped.
         if let Some(stations) = &self.stations {
             sequence.push_str(&format!(" {stations:?}"));
         }
@@ -148,7 +149,7 @@ impl Job {
     }
 }
 
-/// Registers with the brokers, which first end what a killed replay left open.
+/// Registers with the brokers, which first end a transaction that a killed replay left open.
 fn ready(producer: &Producer) -> Result<(), KafkaError> {
     let deadline = Instant::now() + READY_PATIENCE;
     loop {
@@ -159,7 +160,7 @@ fn ready(producer: &Producer) -> Result<(), KafkaError> {
     }
 }
 
-/// Takes the next record of the sequence. While it waits for its turn, others may end the block.
+/// Takes the next record of the sequence. While it waits for its turn, the block may end.
 fn record(sender: &Mutex<Sender<'_>>, place: Option<Place<'_>>, text: &[u8], position: &AtomicU64) -> Flow {
     let lock = || sender.lock().unwrap_or_else(PoisonError::into_inner);
     let mut locked = lock();
@@ -192,23 +193,23 @@ struct Sender<'a> {
     job: &'a Job,
     producer: Producer,
     group: GroupOffsets,
-    /// Records of the sequence and dead letters that have been sent, by this run or before it.
+    /// Records of the sequence and dead letters sent by this run or earlier ones.
     passed: u64,
-    /// So many were sent before this run.
+    /// Records sent before this run.
     start_after: u64,
     in_block: u64,
     block_since: Instant,
     start: Instant,
     first_time: Option<i64>,
     last_place: Option<(PathBuf, u64)>,
-    /// Of a block that was ended while nothing came.
+    /// The end of a block that ended while no record came.
     failure: Option<anyhow::Error>,
     summary: ReplaySummary,
     bar: ProgressBar,
 }
 
 impl Sender<'_> {
-    /// Reads the position, or begins a new one.
+    /// Reads the position, or starts a new one.
     fn begin(&mut self) -> anyhow::Result<()> {
         if !self.job.is_exactly_once {
             return Ok(());
@@ -217,7 +218,7 @@ impl Sender<'_> {
             let committed = self.group.committed(&self.job.topic, &[0])?;
             if committed.is_empty() {
                 tracing::warn!(
-                    "nothing to resume: no such replay has stopped; it begins with the first record"
+                    "nothing to resume: no such replay was stopped; starting with the first record"
                 );
             }
             let position = committed.first().map_or(0, |commit| commit.next_offset);
@@ -249,7 +250,7 @@ impl Sender<'_> {
         Ok(self.flow())
     }
 
-    /// Counts what was sent just now, and ends the block where it is time.
+    /// Counts the record that was just sent, and ends the block if it is time.
     fn count_sent(&mut self) -> anyhow::Result<()> {
         self.passed += 1;
         self.in_block += 1;
@@ -273,7 +274,7 @@ impl Sender<'_> {
         Ok(self.producer.send(&record)?)
     }
 
-    /// How long the record must wait before it may go.
+    /// How long the record must wait.
     fn wait(&mut self, text: &[u8]) -> Duration {
         let by_calendar = match (self.job.calendar, self.job.calendar.and_then(|_| time_of(text))) {
             (Some(calendar), Some(time)) => {
@@ -285,7 +286,7 @@ impl Sender<'_> {
         self.job.pace.wait(self.summary.records, self.start).max(by_calendar)
     }
 
-    /// Ends a block that has lasted long enough. A failure comes again with the next record, or at the end.
+    /// Ends a block that has lasted long enough. A failure is reported with the next record or at the end.
     fn commit_if_due(&mut self) {
         if self.failure.is_none() && self.in_block > 0 && self.block_since.elapsed() > BLOCK_TIME {
             self.failure = self.commit().err();
@@ -307,7 +308,7 @@ impl Sender<'_> {
         Ok(())
     }
 
-    /// Decides about what is no record. `true`: it is sent all the same.
+    /// Decides about an invalid line. `true` to send it anyway.
     fn bad(&mut self, place: Place<'_>, text: &[u8], bad: &Bad) -> anyhow::Result<bool> {
         let at = format!("{}:{}", place.file.display(), place.line);
         self.summary.bad += 1;
@@ -352,8 +353,8 @@ impl Sender<'_> {
     }
 }
 
-/// The station id of a line: the first field of CSV, `station.id` or `station_id` of JSON. A line without one
-/// is sent all the same, without a key: the stage that reads it knows what to say of it.
+/// The station id of a line: the first field of CSV, `station.id` or `station_id` of JSON. A line without one is sent
+/// without a key; the stage that reads it reports the problem.
 fn key_of(text: &[u8]) -> Option<Vec<u8>> {
     match text.first() {
         Some(b'[') => None,

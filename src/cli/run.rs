@@ -25,21 +25,22 @@ Examples:
   frostline run --until-caught-up --json                   process what is there, then end
   frostline run --state-dir /var/lib/frostline --workers 4";
 
-/// The daemon: runs stages until SIGTERM, SIGHUP or Ctrl-C, which drain, commit and exit 0
+/// Run the daemon: its stages, until SIGTERM, SIGHUP or Ctrl-C, which drain, commit and exit with 0
 #[derive(Args)]
 #[command(after_help = EXAMPLES)]
 pub(super) struct RunArguments {
-    /// Stages to run, with commas: assemble, enrich, filter, outlook, alert, watch, notify, deliver, and sources for what
-    /// [follow] names [default: all; notify and deliver only with [notify], sources only with [follow]]
+    /// Run these stages, separated by commas: assemble, enrich, filter, outlook, alert, watch, notify, deliver, and
+    /// sources for the services of [follow] [default: all; notify and deliver only with [notify], sources only with
+    /// [follow]]
     #[arg(long, value_delimiter = ',', value_name = "STAGES")]
     stages: Vec<String>,
-    /// Process up to the end offsets seen at the start, downstream stages included; then commit and end
+    /// Process up to the end offsets seen at the start, including downstream stages; then commit and end
     #[arg(long)]
     until_caught_up: bool,
-    /// Threads for each stage [default: as many as cores]
-    #[arg(long, value_name = "N")]
+    /// Run this many threads per stage [default: the number of cores]
+    #[arg(long, value_name = "COUNT")]
     workers: Option<usize>,
-    /// The daemon's data directory [default: state]
+    /// Keep the daemon's data in this directory [default: state]
     #[arg(long, value_name = "DIR")]
     state_dir: Option<PathBuf>,
 }
@@ -55,7 +56,7 @@ pub(super) async fn run(common: &Common, arguments: &RunArguments) -> Result<(),
     descriptors::ensure(&config, &stages)?;
     let rules = Arc::new(at_start::load(&config, &stages).await?);
     let mut signals = Signals::listen()?;
-    // Before anything counts.
+    // Checked before anything takes effect.
     let recorder = Recorder::install().map_err(|reason| Failed::Working(anyhow::anyhow!(reason)))?;
     let mut options = AppOptions::of_stages(stages);
     options.run.polls_sources = polls_sources(&config, arguments)?;
@@ -82,25 +83,25 @@ pub(super) async fn run(common: &Common, arguments: &RunArguments) -> Result<(),
     end
 }
 
-/// Whether this process polls what `[follow]` names.
+/// Whether this process polls the services of `[follow]`.
 fn polls_sources(config: &Config, arguments: &RunArguments) -> Result<bool, Failed> {
     let is_asked = arguments.stages.iter().any(|name| name == SOURCES);
     if is_asked && !config.follow.is_on() {
-        let reason = "--stages sources: there is nothing to follow: configure [follow.metar], [follow.ghcn] or \
+        let reason = "--stages sources: no service is configured: add [follow.metar], [follow.ghcn] or \
                       [follow.forecast]";
         return Err(Failed::Usage(anyhow::anyhow!(reason)));
     }
     if config.follow.is_on() && arguments.until_caught_up {
-        // What services have is never caught up with.
-        output::note("--until-caught-up: [follow] is left out");
+        // A service never runs out of data.
+        output::note("--until-caught-up: the services of [follow] are not polled");
     }
     Ok(config.follow.is_on() && !arguments.until_caught_up && (is_asked || arguments.stages.is_empty()))
 }
 
-/// What `--stages` calls the sources.
+/// The name of the sources in `--stages`.
 const SOURCES: &str = "sources";
 
-/// The stages that were asked for; without any, all that have something to do.
+/// The requested stages; without any, all that have work.
 fn choose_stages(config: &Config, asked: &[String]) -> Result<Vec<StageId>, Failed> {
     let topology = app::outline(config)?;
     let is_on = config.notify.is_on();
@@ -126,7 +127,7 @@ fn choose_stages(config: &Config, asked: &[String]) -> Result<Vec<StageId>, Fail
     Ok(chosen)
 }
 
-/// Starts what sends messages, where a stage needs it.
+/// Starts the senders of messages, if a stage needs them.
 pub(super) fn start_courier(
     config: &Config,
     rules: &Arc<RuleSet>,
@@ -155,7 +156,7 @@ async fn work_until_signal(common: &Common, mut daemon: App, mut signals: Signal
     let ended_by = tokio::select! {
         failure = daemon.engine.failed() => Err(failure),
         signal = signals.next() => {
-            tracing::info!(?signal, "draining: a second Ctrl-C or SIGTERM ends at once");
+            tracing::info!(?signal, "draining; a second Ctrl-C or SIGTERM ends at once");
             Ok(signal)
         }
     };
@@ -163,7 +164,7 @@ async fn work_until_signal(common: &Common, mut daemon: App, mut signals: Signal
     let printed = output::summary(common, &summary);
     let signal = ended_by?;
     stopped?;
-    // Nobody reads what is printed to a terminal that has been closed.
+    // Output to a closed terminal has no reader.
     if signal == Signal::Hangup { Ok(()) } else { Ok(printed?) }
 }
 

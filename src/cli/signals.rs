@@ -1,9 +1,9 @@
 //! Ctrl-C, SIGTERM and SIGHUP.
 //!
-//! The first of them asks for an end in good order. A second Ctrl-C or SIGTERM ends the process in the signal handler itself,
-//! so that it works whatever hangs: a runtime that is blocked, a thread that computes, a server that does not answer.
-//! A second SIGHUP does not: a terminal that is closed sends it twice, once through the shell and once by itself, and a session
-//! manager sends it after SIGTERM.
+//! The first signal asks for an orderly end. A second Ctrl-C or SIGTERM ends the process in the signal handler
+//! itself, so that it works even if something hangs: a blocked runtime, a computing thread, a server that does not
+//! answer. A second SIGHUP does not: a terminal that is closed sends it twice, once through the shell and once by
+//! itself, and a session manager sends it after SIGTERM.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -21,7 +21,7 @@ pub(super) enum Signal {
 }
 
 impl Signal {
-    /// The exit code of work that it cut short: 128 + its number.
+    /// The exit code after it cut work short: 128 + its number.
     pub(super) fn exit_code(self) -> u8 {
         match self {
             Self::Hangup => 129,
@@ -31,9 +31,9 @@ impl Signal {
     }
 }
 
-/// All three; make it before the work starts.
+/// All three; create it before the work starts.
 pub(super) struct Signals {
-    /// `None` where the process was started to outlive its terminal.
+    /// `None` if the process was started to outlive its terminal.
     hangup: Option<Stream>,
     interrupt: Stream,
     terminate: Stream,
@@ -66,7 +66,7 @@ impl Signals {
     }
 }
 
-/// From now on the process has been asked once when a signal has come, and the next Ctrl-C or SIGTERM ends it at once.
+/// After the first signal, the next Ctrl-C or SIGTERM ends the process at once.
 fn end_on_second(listens_to_hangup: bool) -> std::io::Result<()> {
     let asked = Arc::new(AtomicBool::new(false));
     for (number, ended_by) in [(SIGINT, Signal::Interrupt), (SIGTERM, Signal::Terminate)] {
@@ -77,15 +77,15 @@ fn end_on_second(listens_to_hangup: bool) -> std::io::Result<()> {
     if listens_to_hangup {
         flag::register(SIGHUP, asked)?;
     }
-    // A file that would outgrow the limit of its size is an error of the write, and told as one; without a handler this
-    // signal ends the process without a word.
+    // Writing beyond the limit of a file's size is an error of the write and reported as such; without a handler this
+    // signal ends the process silently.
     flag::register(SIGXFSZ, Arc::default())?;
     Ok(())
 }
 
-/// Whether SIGHUP was ignored at the start, as `nohup` arranges it: it stays so then.
+/// Whether SIGHUP was ignored at the start, as `nohup` does; then it stays ignored.
 fn is_hangup_ignored() -> bool {
-    // Where the system has no such file, nobody can say.
+    // On systems without such a file this is unknown.
     let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
     ignored_signals(&status).is_some_and(|mask| mask & (1 << (SIGHUP - 1)) != 0)
 }
@@ -96,8 +96,8 @@ fn ignored_signals(status: &str) -> Option<u64> {
     u64::from_str_radix(mask.trim(), 16).ok()
 }
 
-/// Does work on a thread of its own. The first signal sets `stop` and waits for the work to end by itself; the
-/// second ends the process. Returns what the work returned, and the signal.
+/// Runs work on its own thread. The first signal sets `stop` and waits for the work to end; the second ends the
+/// process. Returns the work's result, and the signal.
 pub(super) async fn stoppable<T: Send + 'static>(
     stop: Arc<AtomicBool>,
     work: impl FnOnce() -> T + Send + 'static,

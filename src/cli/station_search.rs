@@ -1,4 +1,4 @@
-//! `frostline stations search` and `show`: looking for a station, and at one.
+//! `frostline stations search` and `show`: find stations, and show one.
 
 use std::cmp::Ordering;
 use std::collections::BTreeMap;
@@ -27,19 +27,19 @@ Examples:
 #[derive(Args)]
 #[command(after_help = SEARCH_EXAMPLES)]
 pub(super) struct SearchArguments {
-    /// Words, in any case: each is part of the name, the id, the state or the country
+    /// Find stations that contain all these words, in any case, in name, id, state or country
     text: Option<String>,
-    /// The nearest to a point first
+    /// List the stations nearest to this point first
     #[arg(long, value_name = "LAT,LON", value_parser = point, allow_hyphen_values = true)]
     near: Option<(f64, f64)>,
-    /// Only of this country, as a FIPS code or part of its name
+    /// Find only stations of this country: a FIPS code or part of its name
     #[arg(long, value_name = "COUNTRY")]
     country: Option<String>,
-    /// Only of this state, as a code or part of its name
+    /// Find only stations of this state: a code or part of its name
     #[arg(long, value_name = "STATE")]
     state: Option<String>,
-    /// At most so many
-    #[arg(short = 'n', long, value_name = "N", default_value_t = 20)]
+    /// Show at most this many stations
+    #[arg(short = 'n', long, value_name = "COUNT", default_value_t = 20)]
     number: usize,
     #[command(flatten)]
     files: StationFiles,
@@ -55,20 +55,20 @@ Examples:
 #[derive(Args)]
 #[command(after_help = SHOW_EXAMPLES)]
 pub(super) struct ShowArguments {
-    /// The station's id
+    /// Show the station with this id
     #[arg(value_parser = super::history_arguments::station)]
     id: StationId,
     #[command(flatten)]
     files: StationFiles,
-    /// History files from which its elements and their period are read (may be repeated) [default: without --stations, the
-    /// topic noaa-json]
+    /// Read elements and their periods from these files of history (may be repeated) [default: the topic noaa-json,
+    /// without --stations]
     #[arg(long, value_name = "FILE")]
     data: Vec<PathBuf>,
 }
 
 pub(super) fn point(text: &str) -> Result<(f64, f64), String> {
     let expected = || {
-        "expected latitude and longitude in degrees with a comma and without a space, as in 33.45,-112.07"
+        "expected latitude and longitude in degrees, separated by a comma without a space, such as 33.45,-112.07"
             .to_owned()
     };
     let (lat, lon) = text.split_once(',').ok_or_else(expected)?;
@@ -81,7 +81,7 @@ pub(super) fn point(text: &str) -> Result<(f64, f64), String> {
     }
 }
 
-/// The stations of the files that were named, else of the broker's table.
+/// The stations of the named files, otherwise of the broker's table.
 async fn table(config: &Config, files: &StationFiles) -> Result<Vec<Station>, Failed> {
     match files.read()? {
         Some(stations) => Ok(stations),
@@ -97,7 +97,7 @@ struct Found<'a> {
 }
 
 impl Found<'_> {
-    /// The nearest first, where a point was given; else the best match.
+    /// The nearest first if a point is given, otherwise the best match first.
     fn compare(&self, other: &Self) -> Ordering {
         let by_distance = self.km.unwrap_or(0.0).total_cmp(&other.km.unwrap_or(0.0));
         by_distance.then(self.name.cmp(&other.name)).then(self.station.id.cmp(&other.station.id))
@@ -123,13 +123,13 @@ pub(super) async fn search(common: &Common, arguments: &SearchArguments) -> Resu
     }
     if !common.json {
         let (shown, all) = (found.len().min(arguments.number), output::grouped(found.len() as u64));
-        output::note(&format!("{DIM}{shown} of {all} stations that match{DIM:#}"));
+        output::note(&format!("{DIM}{shown} of {all} matching stations{DIM:#}"));
     }
     if found.is_empty() { Err(Failed::Mistakes) } else { Ok(()) }
 }
 
 impl SearchArguments {
-    /// Whether a station is in the country and the state that were asked for.
+    /// Whether a station is in the requested country and state.
     fn passes(&self, station: &Station) -> bool {
         let has = |text: &str, part: &str| text.to_lowercase().contains(&part.to_lowercase());
         let is = |code: Option<&str>, name: Option<&str>, wanted: &str| {
@@ -164,7 +164,7 @@ fn print(common: &Common, km: Option<f64>, station: &Station) -> Result<(), Fail
     ))?)
 }
 
-/// What a station has reported of one element.
+/// The reports of a station about one element.
 #[derive(Clone, Copy)]
 struct Period {
     first: Date,
@@ -176,7 +176,7 @@ pub(super) async fn show(common: &Common, arguments: &ShowArguments) -> Result<(
     let config = common.load(&[])?;
     let stations = table(&config, &arguments.files).await?;
     let Some(station) = stations.iter().find(|station| station.id == arguments.id) else {
-        return Err(Failed::Working(anyhow::anyhow!("there is no station {}", arguments.id)));
+        return Err(Failed::Working(anyhow::anyhow!("no station {}", arguments.id)));
     };
     let is_live = arguments.files.are_missing();
     let periods = if !arguments.data.is_empty() {

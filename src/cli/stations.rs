@@ -1,4 +1,4 @@
-//! `frostline stations`: the station table.
+//! `frostline stations`: fills and searches the station table.
 
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
@@ -22,18 +22,18 @@ Examples:
   frostline stations import ghcnd-stations.txt --countries ghcnd-countries.txt --states ghcnd-states.txt
   frostline stations import ghcnd-stations.txt --countries ghcnd-countries.txt --states ghcnd-states.txt \\
     --hourly ghcnh-station-list.csv
-  frostline stations fetch                                        get these files from NOAA, and import them
+  frostline stations fetch                                        fetch these files from NOAA, and import them
   frostline stations search seligman --stations ghcnd-stations.txt
-  frostline stations search --near 33.45,-112.07 -n 5             of the broker's station table
+  frostline stations search --near 33.45,-112.07 -n 5             in the broker's station table
   frostline stations show USC00027716 --stations ghcnd-stations.txt --data 2016.csv.gz
 
 The files are NOAA's: ghcnd-stations.txt, ghcnd-countries.txt and ghcnd-states.txt of GHCN-Daily. Keep data and
 inventory of one age together: stations move, and ids change. --hourly takes ghcnh-station-list.csv of GHCNh, and
 belongs into each import: a later one without it takes the ICAO ids away again.";
 
-/// Longest line of an inventory that is read, in bytes.
+/// Longest line of an inventory, in bytes.
 const LINE_BYTES_MAX: usize = 4_096;
-/// What some editors put before a text.
+/// Byte order mark, which some editors put before a text.
 const BYTE_ORDER_MARK: &[u8] = b"\xef\xbb\xbf";
 
 /// Fill the station table, search it, and show a station
@@ -49,15 +49,15 @@ enum StationsCommand {
     /// Publish NOAA's station inventory to the compacted topic noaa-stations
     #[command(after_help = EXAMPLES)]
     Import {
-        /// ghcnd-stations.txt, plain or packed
+        /// Read stations from this ghcnd-stations.txt, plain or packed
         file: PathBuf,
-        /// ghcnd-countries.txt
+        /// Read the names of countries from this ghcnd-countries.txt
         #[arg(long, value_name = "FILE")]
         countries: PathBuf,
-        /// ghcnd-states.txt
+        /// Read the names of states from this ghcnd-states.txt
         #[arg(long, value_name = "FILE")]
         states: PathBuf,
-        /// ghcnh-station-list.csv: adds the ICAO ids that METARs need, and stations that only report hourly
+        /// Add ICAO ids, which METARs need, and hourly stations from this ghcnh-station-list.csv
         #[arg(long, value_name = "FILE")]
         hourly: Option<PathBuf>,
     },
@@ -78,7 +78,7 @@ pub(super) async fn stations(common: &Common, arguments: &StationsArguments) -> 
     }
 }
 
-/// `name`: what a file is called in errors and in the log.
+/// `name`: the file's name in errors and logs.
 pub(super) async fn import(
     common: &Common,
     file: &Path,
@@ -94,13 +94,13 @@ pub(super) async fn import(
     if let Some(list) = hourly {
         let hourly = read(list)?;
         if hourly.iter().all(|station| station.icao.is_none()) {
-            let reason = "no station in it has an ICAO id: --hourly takes ghcnh-station-list.csv";
+            let reason = "no station in it has an ICAO id: use ghcnh-station-list.csv with --hourly";
             return Err(Failed::Usage(anyhow::anyhow!("{}: {reason}", name(list))));
         }
         add_hourly(&mut stations, hourly);
     }
     let topic = config.topic(topic::STATIONS).name;
-    topics::check_exists(&config, &topic).await?;
+    topics::check_writable(&config, &topic).await?;
     let settings = ClientSettings::new(&config.kafka)?;
     let start = Instant::now();
     let count = stations.len() as u64;
@@ -117,8 +117,8 @@ pub(super) async fn import(
     Ok(())
 }
 
-/// Reads NOAA's inventory, or its list of hourly stations. Without the files of names, codes stand for countries, and
-/// states have none.
+/// Reads NOAA's inventory, or its list of hourly stations. Without the files of names, countries appear as codes, and
+/// states are missing.
 pub(super) fn read_inventory(
     file: &Path,
     countries_file: Option<&Path>,
@@ -127,7 +127,7 @@ pub(super) fn read_inventory(
     read_named(file, &file.display().to_string(), countries_file, states_file)
 }
 
-/// As [`read_inventory`]; `name`: what the file is called in errors and in the log.
+/// As [`read_inventory`]; `name`: the file's name in errors and logs.
 fn read_named(
     file: &Path,
     name: &str,
@@ -162,17 +162,17 @@ fn read_named(
             stations.push(Station::parse_line(text, &countries, &states).with_context(place)?);
             continue;
         };
-        // The list of hourly stations has lines that are wrong, as NOAA publishes it.
+        // NOAA's published list of hourly stations has invalid lines.
         match list.station(&String::from_utf8_lossy(text), &countries, &states) {
             Ok(station) => stations.push(station),
             Err(error) => {
                 left_out += 1;
-                tracing::debug!(at = place(), %error, "station left out");
+                tracing::debug!(at = place(), %error, "station skipped");
             }
         }
     }
     if left_out > 0 {
-        tracing::warn!(file = name, stations = left_out, "stations left out because their lines are invalid");
+        tracing::warn!(file = name, stations = left_out, "stations skipped because their lines are invalid");
     }
     if stations.is_empty() {
         bail!("{name}: no station in it");
@@ -181,7 +181,7 @@ fn read_named(
         && known_names(&stations, &states, &countries) > known_names(&stations, &countries, &states)
     {
         bail!(
-            "{} knows fewer countries of these stations than {} does: are the two exchanged?",
+            "{} has fewer countries of these stations than {}: the two files may be swapped",
             countries_file.display(),
             states_file.display()
         );

@@ -1,4 +1,4 @@
-//! `frostline stations fetch`: gets NOAA's files of stations, and fills the station table with them.
+//! `frostline stations fetch`: downloads NOAA's station files, and fills the station table with them.
 
 use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime};
@@ -19,19 +19,19 @@ Examples:
 Fetches ghcnd-stations.txt, ghcnd-states.txt, ghcnd-countries.txt and the list of hourly stations with their ICAO ids, makes
 the topics that do not exist yet, and publishes all stations to noaa-stations.";
 
-/// Largest file, packed and unpacked, in bytes: the list of stations has 11 MB.
+/// Largest file, compressed and uncompressed, in bytes: the list of stations has 11 MB.
 const BYTES_MAX: usize = 256 << 20;
-/// How long one file may take.
+/// Time limit for one file.
 const TIMEOUT: Duration = Duration::from_secs(300);
-/// The files beside the list of hourly stations.
+/// The files in addition to the list of hourly stations.
 const FILES: [&str; 3] = ["ghcnd-stations.txt", "ghcnd-countries.txt", "ghcnd-states.txt"];
 const HOURLY: &str = "ghcnh-station-list.csv";
 
-/// Fetch NOAA's files of stations, and fill the station table
+/// Fetch NOAA's station files, and fill the station table
 #[derive(Args)]
 #[command(after_help = EXAMPLES)]
 pub(super) struct FetchArguments {
-    /// Keep the files in this folder
+    /// Keep the files in this directory
     #[arg(long, value_name = "DIR")]
     dir: Option<PathBuf>,
 }
@@ -39,7 +39,7 @@ pub(super) struct FetchArguments {
 pub(super) async fn fetch(common: &Common, arguments: &FetchArguments) -> Result<(), Failed> {
     let config = common.load(&[])?;
     config.follow.check_contact()?;
-    // Without a broker nothing need be fetched.
+    // Without a broker there is no need to fetch anything.
     let admin: Admin = topics::connect(&config).await?;
     topics::create_all(&config, &admin).await?;
     let temporary = tempfile::tempdir()?;
@@ -59,7 +59,7 @@ pub(super) async fn fetch(common: &Common, arguments: &FetchArguments) -> Result
     spinner.finish_and_clear();
     let file = |name: &str| dir.join(name);
     let [inventory, countries, states] = FILES.map(file);
-    // Files that are not kept are called by their addresses.
+    // Files that are not kept are named by their addresses.
     let name = |path: &Path| match urls.iter().find(|(name, _)| path == dir.join(name)) {
         Some((_, url)) if arguments.dir.is_none() => url.clone(),
         _ => path.display().to_string(),

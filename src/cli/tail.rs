@@ -1,4 +1,4 @@
-//! `frostline tail`: look into a topic. Committed records only.
+//! `frostline tail`: shows the records of a topic. Committed records only.
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::io::IsTerminal;
@@ -16,24 +16,24 @@ use crate::printable::printable_json;
 
 const EXAMPLES: &str = "\
 Examples:
-  frostline tail noaa-json-alerts                         new records as they come, until Ctrl-C
+  frostline tail noaa-json-alerts                         new records as they arrive, until Ctrl-C
   frostline tail noaa-json-alerts -n 5                    the last five
   frostline tail noaa-json --from-beginning -n 3          the first three
   frostline tail noaa-dead-letters --from-beginning --until-end --json";
 
-/// Look into a topic: key, partition, offset, time and value of its records
+/// Show the records of a topic: key, partition, offset, time and value
 #[derive(Args)]
 #[command(after_help = EXAMPLES)]
 pub(super) struct TailArguments {
-    /// The topic: a name as in the documentation, or any other topic as it is
+    /// Show this topic: a name as in the documentation, or the full name of any other topic
     topic: String,
-    /// The last N records, then end; with --from-beginning the first N
-    #[arg(short = 'n', long, value_name = "N")]
+    /// Show the last records, at most this many, then end; with --from-beginning the first ones
+    #[arg(short = 'n', long, value_name = "COUNT")]
     number: Option<u64>,
     /// Begin with the oldest record
     #[arg(long)]
     from_beginning: bool,
-    /// End at the end of the topic instead of waiting for more
+    /// End at the end of the topic instead of waiting for more records
     #[arg(long)]
     until_end: bool,
 }
@@ -66,7 +66,7 @@ struct Shown {
     json: bool,
 }
 
-/// From the beginning, or from now on.
+/// Follows from the beginning, or from now on.
 async fn follow(
     arguments: &TailArguments,
     settings: &ClientSettings,
@@ -79,7 +79,7 @@ async fn follow(
     let starts: Vec<_> = (0..partitions).map(|partition| (partition, start)).collect();
     let mut reader = Reader::new(settings, topic, &starts)?;
     let mut printed = 0;
-    // A partition of a live topic reports its end again and again.
+    // A partition of a live topic reports its end repeatedly.
     let mut open: BTreeSet<i32> = (0..partitions).collect();
     loop {
         let polled = step(&mut reader, signals, |polled| match polled {
@@ -101,11 +101,12 @@ async fn follow(
     }
 }
 
-/// Timestamp, partition and offset of a record, and how it is shown.
+/// Timestamp, partition, offset and printed form of a record.
 type Found = ((i64, i32, i64), String);
 
-/// The last records of all partitions together, by their timestamps. `spans` says how many offsets each partition has:
-/// some of them are markers of transactions, so one that gives too few records is read again from further back.
+/// The last records of all partitions together, by their timestamps. `spans` has the number of offsets of each
+/// partition. Some of them are transaction markers, so a partition that gives too few records is read again from
+/// further back.
 async fn last(
     settings: &ClientSettings,
     topic: &str,
@@ -167,7 +168,7 @@ async fn tails(
     Ok(tails)
 }
 
-/// Polls once, in a short blocking step, so that signals are heard in between.
+/// Polls once, in a short blocking step, so that signals are handled in between.
 async fn step<R>(
     reader: &mut Reader,
     signals: &mut Signals,
@@ -196,7 +197,7 @@ fn time(record: &Record<'_>) -> String {
         .map_or_else(|_| "-".to_owned(), |time| time.to_string())
 }
 
-/// One object: JSON values as they are, other text as a string, other bytes as hexadecimal digits.
+/// One object: JSON values unchanged, other text as a string, other bytes as hexadecimal digits.
 fn as_json(record: &Record<'_>) -> Value {
     let mut object = Map::new();
     object.insert("topic".into(), record.topic.into());
@@ -244,7 +245,7 @@ fn as_text(record: &Record<'_>) -> String {
     text
 }
 
-/// JSON spread over lines where people read it; one line for pipes.
+/// JSON on several lines for a terminal, on one line for pipes.
 fn shown_value(text: &str) -> String {
     let pretty = std::io::stdout().is_terminal().then(|| serde_json::from_str::<Value>(text).ok()).flatten();
     match pretty.and_then(|value| serde_json::to_string_pretty(&value).ok()) {

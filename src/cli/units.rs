@@ -1,4 +1,4 @@
-//! `--units`: in which units a command speaks to people. What programs read stays metric.
+//! `--units`: the units of a command's output for people. JSON stays metric.
 
 use clap::{Args, ValueEnum};
 
@@ -7,7 +7,7 @@ use crate::rules::Units;
 /// The option, for commands that show weather.
 #[derive(Args)]
 pub(super) struct UnitsArgument {
-    /// Units for people; --json is metric all the same
+    /// Print values in these units; --json is always metric
     #[arg(long, value_enum, default_value_t = UnitsName::Metric)]
     units: UnitsName,
 }
@@ -21,7 +21,7 @@ enum UnitsName {
 }
 
 impl UnitsArgument {
-    /// The units that were asked for.
+    /// The requested units.
     pub(super) fn units(&self) -> Units {
         match self.units {
             UnitsName::Metric => Units::Metric,

@@ -11,40 +11,40 @@ use crate::weather_server::{Clock, SPEED_MAX, STATIONS_MAX, Script, WeatherServe
 
 const EXAMPLES: &str = "\
 Examples:
-  frostline weather-server                                        orderly services, in real time
-  frostline weather-server --faults cut-body,stops --speed 60     an hour a minute, with two faults
+  frostline weather-server                                        services without faults, in real time
+  frostline weather-server --faults cut-body,stops --speed 60     an hour per minute, with two faults
   frostline weather-server --start 2026-11-28T00:00:00Z --speed 0 a clock that only POST /control moves";
 
-/// Imitate public weather services on loopback, with their faults, to test what follows them.
+/// Imitate public weather services on loopback, with their faults, to test programs that follow them.
 ///
-/// Prints its address when it answers, and ends on Ctrl-C or SIGTERM. All weather is invented. GET /control shows the time and the
-/// requests by minute; POST /control sets the time, the speed and the faults.
+/// Prints its address when it answers, and ends on Ctrl-C or SIGTERM. All weather is synthetic. GET /control shows
+/// the time and the requests by minute; POST /control sets the time, the speed and the faults.
 #[derive(Args)]
 #[command(after_help = EXAMPLES)]
 pub(super) struct WeatherServerArguments {
-    /// Where to listen; port 0 takes any free one
+    /// Listen on this address; port 0 takes any free one
     #[arg(long, value_name = "ADDRESS:PORT", default_value = "127.0.0.1:0")]
     listen: SocketAddr,
-    /// The same seed makes the same world
+    /// Use this seed; the same seed makes the same world
     #[arg(long, default_value_t = 1)]
     seed: u64,
-    /// Simulated time at the start, as in 2026-11-28T17:53:00Z [default: now]
+    /// Start at this simulated time, such as 2026-11-28T17:53:00Z [default: now]
     #[arg(long, value_name = "TIME", value_parser = time)]
     start: Option<i64>,
-    /// Simulated seconds a second; 0 stands still
+    /// Run the clock this many times faster; 0 stops it
     #[arg(long, value_name = "FACTOR", default_value_t = 1.0, value_parser = speed)]
     speed: f64,
-    /// none, all, or names with commas between: they come at times that the seed draws
+    /// Inject these faults, separated by commas, or none or all, at times that depend on the seed
     #[arg(long, value_name = "NAMES", default_value = "none")]
     faults: String,
-    /// How many stations there are
-    #[arg(long, value_name = "N", default_value_t = 36, value_parser = stations)]
+    /// Simulate this many stations
+    #[arg(long, value_name = "COUNT", default_value_t = 36, value_parser = stations)]
     stations: usize,
 }
 
 fn time(text: &str) -> Result<i64, String> {
     let time = parse_time(text).filter(|time| *time >= 0);
-    time.ok_or_else(|| "expected a time in UTC, as in 2026-11-28T17:53:00Z".to_owned())
+    time.ok_or_else(|| "expected a time in UTC, such as 2026-11-28T17:53:00Z".to_owned())
 }
 
 fn speed(text: &str) -> Result<f64, String> {

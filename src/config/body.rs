@@ -1,40 +1,40 @@
-//! The body of a webhook as its receiver wants it: a template with fields in braces.
+//! The body of a webhook in the form that its receiver expects: a template with fields in braces.
 //!
-//! JSON has braces too, so only a plain name in braces, such as `{text}` or `{station.name}`, is a field. What a field
-//! stands for is written as the content type needs it; within JSON it belongs in a string.
+//! JSON has braces too, so only a plain name in braces, such as `{text}` or `{station.name}`, is a field. Its value
+//! is escaped as the content type requires; in JSON a field belongs inside a string.
 
 use serde::de::IgnoredAny;
 
-/// What a template may name.
+/// The fields that a template may use.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum BodyField {
-    /// What happened, in a sentence; the rule's own text, if it has one.
+    /// The event in a sentence; the rule's own text, if it has one.
     Text,
     /// The rule's id.
     Rule,
-    /// How severe it is.
+    /// The rule's severity.
     Severity,
     /// `fired`, `resolved`, `retracted` or `stale`.
     Transition,
     /// The station's id.
     Station,
-    /// The station's name; its id where it has none.
+    /// The station's name; its id if it has none.
     StationName,
-    /// The day, as in `2026-01-31`.
+    /// The day, such as `2026-01-31`.
     Date,
     /// The rule's condition.
     When,
-    /// The values of the day, as in `TMIN -1.5, TMAX 12.0`.
+    /// The values of the day, such as `TMIN -1.5, TMAX 12.0`.
     Values,
     /// The alert's id.
     AlertId,
-    /// The message's id: the same however often it is sent.
+    /// The message's id: the same for every attempt.
     MessageId,
-    /// For whom it is, as in `subscriber/anna`.
+    /// The recipient, such as `subscriber/anna`.
     Recipient,
 }
 
-/// The fields by their names.
+/// The fields by name.
 pub const BODY_FIELDS: [(&str, BodyField); 12] = [
     ("text", BodyField::Text),
     ("rule", BodyField::Rule),
@@ -50,13 +50,13 @@ pub const BODY_FIELDS: [(&str, BodyField); 12] = [
     ("recipient", BodyField::Recipient),
 ];
 
-/// The content type of a template that names none.
+/// The default content type of a template.
 pub(super) const JSON_TYPE: &str = "application/json";
 
-/// Stands for each field when a template is checked: all that needs care within a text of JSON.
+/// Replaces each field when a template is checked: every character that must be escaped in JSON.
 const SAMPLE: &str = "\"a\" \\ {date}\nb";
 
-/// A template that was checked.
+/// A checked template.
 #[derive(Clone, Debug)]
 pub struct BodyTemplate {
     pieces: Vec<Piece>,
@@ -77,10 +77,10 @@ enum Escape {
 }
 
 impl BodyTemplate {
-    /// Reads a template.
+    /// Parses a template.
     ///
     /// # Errors
-    /// What is wrong with it: a field that does not exist, or a result that is not JSON where the content type says so.
+    /// What is wrong with it: an unknown field, or a result that is not JSON although the content type says so.
     pub fn parse(text: &str, content_type: &str) -> Result<Self, String> {
         let escape = escape_of(content_type)?;
         let template = Self { pieces: pieces(text)?, escape };
@@ -89,13 +89,13 @@ impl BodyTemplate {
             && let Err(error) = serde_json::from_str::<IgnoredAny>(&sample)
         {
             return Err(format!(
-                "it does not give valid JSON ({error}): expected each field within the quotes of a text"
+                "it does not give valid JSON ({error}): put each field inside the quotes of a string"
             ));
         }
         Ok(template)
     }
 
-    /// The body, with the fields as `value` has them.
+    /// The body, with the values of the fields from `value`.
     pub fn render(&self, value: impl Fn(BodyField) -> String) -> String {
         let piece = |piece: &Piece| match piece {
             Piece::Text(text) => text.clone(),
@@ -128,16 +128,16 @@ impl Escape {
 fn escape_of(content_type: &str) -> Result<Escape, String> {
     let media = content_type.split(';').next().unwrap_or_default().trim().to_ascii_lowercase();
     if content_type.chars().any(char::is_control) || !content_type.is_ascii() {
-        return Err("its content_type: expected one line of ASCII".into());
+        return Err("content_type: expected one line of ASCII".into());
     }
     match media.as_str() {
         "application/x-www-form-urlencoded" => Ok(Escape::Form),
         "text/plain" | "text/markdown" => Ok(Escape::Nothing),
         JSON_TYPE => Ok(Escape::Json),
         other if other.starts_with("application/") && other.ends_with("+json") => Ok(Escape::Json),
-        // How to write a text safely is not known there.
+        // For other types it is unknown how to escape a text.
         _ => Err(format!(
-            "its content_type gives no way to escape a text: expected {JSON_TYPE}, application/x-www-form-urlencoded, text/plain or text/markdown"
+            "content_type: fields cannot be escaped for this type; expected {JSON_TYPE}, application/x-www-form-urlencoded, text/plain or text/markdown"
         )),
     }
 }
@@ -149,7 +149,7 @@ fn pieces(text: &str) -> Result<Vec<Piece>, String> {
         let is_name = |c: char| c.is_ascii_alphanumeric() || matches!(c, '_' | '.');
         let name = &after[..after.find(|c| !is_name(c)).unwrap_or(after.len())];
         literal.push_str(before);
-        // A brace before anything but a plain name is the receiver's own.
+        // A brace before anything but a plain name belongs to the receiver's format.
         if name.is_empty() || !after[name.len()..].starts_with('}') {
             literal.push('{');
             rest = after;

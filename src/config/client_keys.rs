@@ -1,10 +1,10 @@
-//! Keys of `[kafka.client]`: librdkafka's names have dots, which TOML reads as tables in tables.
+//! Keys of `[kafka.client]`: librdkafka's names have dots, which TOML reads as nested tables.
 //!
 //! `"group.protocol" = "x"`, `group.protocol = "x"` and `--set kafka.client.group.protocol=x` all mean the same key.
 
 use toml::{Table, Value};
 
-/// Gives the settings of one source their full names, so that those of a later source replace them.
+/// Gives the settings of one source their full names, so that settings of a later source replace them.
 pub(super) fn normalise(source: &mut Table) {
     let client = source.get_mut("kafka").and_then(|kafka| kafka.get_mut("client"));
     let Some(Value::Table(client)) = client else { return };

@@ -8,16 +8,16 @@ use serde::{Deserialize, Serialize};
 use super::notify::{Section, is_link, is_loopback, wrong};
 use super::{ConfigError, Secret};
 
-/// How a mail server is spoken to.
+/// The encryption of the connection to a mail server.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum MailTls {
-    /// In clear at first, then TLS, or not at all. Port 587.
+    /// Start unencrypted, then switch to TLS or fail. Port 587.
     #[default]
     Starttls,
-    /// TLS from the beginning. Port 465.
+    /// TLS from the start. Port 465.
     Tls,
-    /// In clear: on loopback only.
+    /// Unencrypted: on loopback only.
     None,
 }
 
@@ -27,20 +27,20 @@ pub enum MailTls {
 pub struct EmailConfig {
     /// `HOST` or `HOST:PORT`; an IPv6 address with a port is `[ADDRESS]:PORT`.
     pub server: String,
-    /// STARTTLS (port 587), TLS from the beginning (port 465), or none (port 25), which is for loopback only.
+    /// STARTTLS (port 587), TLS from the start (port 465), or none (port 25), which is for loopback only.
     pub tls: MailTls,
-    /// A PEM file with the authority that signed the server's certificate, if the system does not know it. Relative to where
-    /// frostline is started.
+    /// A PEM file with the authority that signed the server's certificate, if the system does not know it. A relative
+    /// path is relative to the directory in which frostline is started.
     pub ca: Option<PathBuf>,
-    /// The sender, as in `Frostline <frost@example.org>`.
+    /// The sender, such as `Frostline <frost@example.org>`.
     pub from: String,
-    /// The user to authenticate as; empty: nobody.
+    /// The user for authentication; empty for no authentication.
     pub user: String,
-    /// The password.
+    /// The password for authentication.
     pub password: Secret,
-    /// Where people unsubscribe, a `mailto:` or `https:` address; empty: a mail to the sender.
+    /// The address for unsubscribing, `mailto:` or `https:`; if empty, people unsubscribe by mail to the sender.
     pub unsubscribe: String,
-    /// The subject, one line. It may contain the fields of [`SUBJECT_FIELDS`] in braces.
+    /// The subject, in one line. It may contain the fields of [`SUBJECT_FIELDS`] in braces.
     pub subject: String,
 }
 
@@ -59,7 +59,7 @@ impl Default for EmailConfig {
     }
 }
 
-/// What a subject may speak of.
+/// The fields that a subject may contain.
 pub const SUBJECT_FIELDS: [&str; 7] =
     ["message", "rule", "station", "date", "severity", "transition", "count"];
 
@@ -68,12 +68,13 @@ impl Section for EmailConfig {
         let parsed = self.host_and_port();
         let (host, _) = parsed.map_err(|reason| ConfigError::of_key("notify.email.server", reason))?;
         if self.tls == MailTls::None && !is_loopback(host) {
-            let expected = "mail in clear is for a server on loopback: expected `starttls` or `tls`";
+            let expected =
+                "unencrypted mail is allowed only to a server on loopback: expected `starttls` or `tls`";
             return Err(wrong("notify.email.tls", expected));
         }
         let is_line = |text: &str| !text.chars().any(char::is_control);
         if !self.from.contains('@') || !is_line(&self.from) {
-            let expected = "expected a sender, as in Frostline <frost@example.org>";
+            let expected = "expected a sender, such as Frostline <frost@example.org>";
             return Err(wrong("notify.email.from", expected));
         }
         if !self.unsubscribe.is_empty() && !is_link(&self.unsubscribe) {
@@ -84,10 +85,10 @@ impl Section for EmailConfig {
 }
 
 impl EmailConfig {
-    /// The server's name or address, without brackets, and its port: the usual one where none is named.
+    /// The server's name or address without brackets, and its port, by default the usual one.
     ///
     /// # Errors
-    /// What was expected.
+    /// The expected form.
     pub fn host_and_port(&self) -> Result<(&str, u16), String> {
         let usual = match self.tls {
             MailTls::Starttls => 587,
@@ -99,7 +100,7 @@ impl EmailConfig {
             let (host, rest) =
                 rest.split_once(']').ok_or("a bracket is not closed: expected [IPV6] or [IPV6]:PORT")?;
             if host.parse::<Ipv6Addr>().is_err() {
-                return Err("expected an IPv6 address in the brackets, as in [fd00::25]:587".into());
+                return Err("expected an IPv6 address in the brackets, such as [fd00::25]:587".into());
             }
             let port = match rest {
                 "" => None,
@@ -107,14 +108,14 @@ impl EmailConfig {
             };
             (host, port)
         } else if server.parse::<Ipv6Addr>().is_ok() {
-            // All of it is the address: a port needs brackets.
+            // The whole text is the address: a port needs brackets.
             (server, None)
         } else {
             server.split_once(':').map_or((server, None), |(host, port)| (host, Some(port)))
         };
         let is_part = |c: char| c.is_alphanumeric() || matches!(c, '-' | '_' | '.' | ':');
         if host.is_empty() || !host.chars().all(is_part) {
-            return Err("expected HOST or HOST:PORT, as in smtp.example.org".into());
+            return Err("expected HOST or HOST:PORT, such as smtp.example.org".into());
         }
         let port = port.map_or(Some(usual), |port| port.parse().ok().filter(|port| *port != 0));
         let port = port.ok_or(

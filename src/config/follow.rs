@@ -5,19 +5,21 @@ use serde::{Deserialize, Serialize};
 use super::notify::check_url;
 use super::{ConfigError, within};
 
-/// Most requests to one host: one a minute. Closer ones are for services of one's own, at addresses that begin with `http://`:
-/// these reach private networks only (see [`crate::outbound::Reach`]), so that no public service is asked all the time by mistake.
+/// Highest rate of requests to one host: one a minute. Shorter intervals are for your own services, at addresses that
+/// begin with `http://`. These reach private networks only (see [`crate::outbound::Reach`]), so that no public
+/// service is polled too often by mistake.
 const INTERVAL_SECONDS_MIN: u64 = 60;
 
-/// What the daemon fetches by itself. A service is followed if it has a section.
+/// Public services that the daemon polls. A service is polled if its section exists.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct FollowConfig {
-    /// How the services reach whoever runs this daemon: a mail address or the address of a web page. They ask for it.
+    /// A mail address or a web page where the services can reach the operator of this daemon. They require it.
     pub contact: String,
-    /// Shortest time between two requests to one host, in seconds; below 60 only where all addresses begin with `http://`.
+    /// Shortest time between two requests to one host, in seconds; below 60 only if all addresses begin with
+    /// `http://`.
     pub request_interval_seconds: u64,
-    /// Whether services on this machine or in private networks may be asked.
+    /// Whether services on this machine or in private networks are allowed.
     pub allow_private: bool,
     /// Hourly observations of the world's airports.
     pub metar: Option<MetarFollow>,
@@ -25,7 +27,7 @@ pub struct FollowConfig {
     pub ghcn: Option<GhcnFollow>,
     /// Forecasts of the coming night for the stations that rules watch.
     pub forecast: Option<ForecastFollow>,
-    /// Where `frostline stations fetch` finds the files of stations.
+    /// The addresses from which `frostline stations fetch` downloads the station files.
     pub stations: StationFiles,
 }
 
@@ -47,11 +49,11 @@ impl Default for FollowConfig {
 #[derive(Clone, Debug, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct MetarFollow {
-    /// The service.
+    /// The address of the service.
     pub url: String,
-    /// From one poll to the next, in seconds.
+    /// Time between two polls, in seconds.
     pub interval_seconds: u64,
-    /// After how many minutes without a newer observation the source counts as late.
+    /// The source counts as late after this many minutes without a newer observation.
     pub late_after_minutes: u64,
 }
 
@@ -65,13 +67,14 @@ impl Default for MetarFollow {
 #[derive(Clone, Debug, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct GhcnFollow {
-    /// The folder of the archive.
+    /// The address of the archive's folder.
     pub url: String,
-    /// From one poll to the next, in seconds.
+    /// Time between two polls, in seconds.
     pub interval_seconds: u64,
-    /// After how many hours without a newer difference the source counts as late.
+    /// The source counts as late after this many hours without a newer difference.
     pub late_after_hours: u64,
-    /// The day after which differences are fetched at the first start, as in 2026-11-01; empty: the newest difference.
+    /// The day after which differences are fetched at the first start, such as 2026-11-01; empty to start after the
+    /// newest difference.
     pub since: String,
 }
 
@@ -80,7 +83,7 @@ impl Default for GhcnFollow {
         Self {
             url: GHCN_DAILY.into(),
             interval_seconds: 3_600,
-            // One or two days is usual, and a weekend comes on top.
+            // One or two days is usual, plus a weekend.
             late_after_hours: 120,
             since: String::new(),
         }
@@ -93,13 +96,13 @@ const GHCN_DAILY: &str = "https://www.ncei.noaa.gov/pub/data/ghcn/daily";
 #[derive(Clone, Debug, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct ForecastFollow {
-    /// The US National Weather Service, for stations in the United States.
+    /// The address of the US National Weather Service, for stations in the United States.
     pub nws_url: String,
-    /// MET Norway, for all others.
+    /// The address of MET Norway, for all other stations.
     pub met_norway_url: String,
-    /// From one forecast of a station to the next, in seconds.
+    /// Time between two forecasts of a station, in seconds.
     pub interval_seconds: u64,
-    /// After how many hours without a newer forecast the source counts as late.
+    /// The source counts as late after this many hours without a newer forecast.
     pub late_after_hours: u64,
 }
 
@@ -114,13 +117,13 @@ impl Default for ForecastFollow {
     }
 }
 
-/// Where `frostline stations fetch` finds the station files.
+/// The addresses of the station files for `frostline stations fetch`.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct StationFiles {
-    /// The folder with ghcnd-stations.txt, ghcnd-states.txt and ghcnd-countries.txt.
+    /// The address of the folder with ghcnd-stations.txt, ghcnd-states.txt and ghcnd-countries.txt.
     pub url: String,
-    /// The list with the ICAO ids of stations.
+    /// The address of the list with the ICAO ids of stations.
     pub hourly_url: String,
 }
 
@@ -172,7 +175,7 @@ impl FollowConfig {
             within("follow.ghcn.interval_seconds", ghcn.interval_seconds, least, 604_800)?;
             within("follow.ghcn.late_after_hours", ghcn.late_after_hours, 1, 8_760)?;
             if !ghcn.since.is_empty() && crate::noaa::Date::parse_iso(&ghcn.since).is_none() {
-                let message = format!("{:?}: expected a date, as in 2026-11-01", ghcn.since);
+                let message = format!("{:?}: expected a date, such as 2026-11-01", ghcn.since);
                 return Err(ConfigError::of_key("follow.ghcn.since", message));
             }
         }
@@ -183,7 +186,7 @@ impl FollowConfig {
         Ok(())
     }
 
-    /// Whether all services that are followed can only be in private networks.
+    /// Whether all followed services can only be in private networks.
     fn is_private(&self) -> bool {
         let metar = self.metar.iter().map(|metar| &metar.url);
         let ghcn = self.ghcn.iter().map(|ghcn| &ghcn.url);
@@ -195,7 +198,7 @@ impl FollowConfig {
     /// The services refuse requests whose sender they cannot reach.
     ///
     /// # Errors
-    /// Where there is no contact, or it is neither a mail address nor an https address.
+    /// There is no contact, or it is neither a mail address nor an https address.
     pub fn check_contact(&self) -> Result<(), ConfigError> {
         let contact = &self.contact;
         let is_plain =
@@ -205,8 +208,8 @@ impl FollowConfig {
         if is_plain && (is_mail || contact.starts_with("https://")) {
             return Ok(());
         }
-        let expected = "expected a mail address or an https address: the services ask whom they can reach, and refuse \
-                        requests without";
+        let expected = "expected a mail address or an https address: the services refuse requests without a \
+                        contact that they can reach";
         Err(ConfigError::of_key("follow.contact", format!("{contact:?}: {expected}")))
     }
 }

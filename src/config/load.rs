@@ -1,4 +1,4 @@
-//! Reads and merges the sources of configuration, and says exactly where a mistake is.
+//! Reads and merges the sources of configuration, and reports the exact place of a mistake.
 
 use std::fmt;
 use std::path::{Path, PathBuf};
@@ -10,19 +10,19 @@ use super::{Config, RULES_IN_TOPIC, client_keys};
 use crate::bounded::read_text;
 use crate::rules::{CHANNELS, Position};
 
-/// The file that is read where none is named, if it is there.
+/// The default configuration file, read if it exists.
 const DEFAULT_FILE: &str = "frostline.toml";
 /// Largest configuration file, in bytes.
 const FILE_BYTES_MAX: u64 = 16 << 20;
 /// Sections that `FROSTLINE_SECTION_KEY` may set.
 const ENV_SECTIONS: [&str; 7] = ["kafka", "runtime", "assemble", "filter", "alert", "notify", "admin"];
 
-/// What is laid over the file.
+/// Settings that override the file.
 #[derive(Clone, Debug, Default)]
 pub struct Overrides {
-    /// The file that was named, if one was.
+    /// The file named on the command line, if there is one.
     pub file: Option<PathBuf>,
-    /// `KEY=VALUE` settings from the command line, flags included, later ones winning.
+    /// `KEY=VALUE` settings from the command line, including flags; later ones win.
     pub settings: Vec<String>,
 }
 
@@ -34,7 +34,7 @@ pub struct ConfigError {
 }
 
 impl ConfigError {
-    /// A mistake in the value of a key, wherever that was set.
+    /// A mistake in the value of a key, wherever it was set.
     pub fn of_key(key: &str, message: String) -> Self {
         Self { place: key.to_owned(), message }
     }
@@ -52,7 +52,7 @@ impl fmt::Display for ConfigError {
 
 impl std::error::Error for ConfigError {}
 
-/// Loads the configuration: file, `FROSTLINE_…` variables, settings, in rising order.
+/// Loads the configuration from the file, `FROSTLINE_…` variables and settings; later ones win.
 ///
 /// # Errors
 /// The first mistake, with file, line and column, or the name of the variable or setting.
@@ -84,7 +84,7 @@ pub fn load(
     Ok(config)
 }
 
-/// Reads the file, and checks it on its own, since only then is the line of a mistake known.
+/// Reads the file, and checks it separately, because only then is the line of a mistake known.
 fn read_file(named: Option<&Path>) -> Result<Table, ConfigError> {
     let path = named.unwrap_or(Path::new(DEFAULT_FILE));
     let text = match read_text(path, FILE_BYTES_MAX) {
@@ -106,7 +106,7 @@ fn read_file(named: Option<&Path>) -> Result<Table, ConfigError> {
     Ok(table)
 }
 
-/// A rule file stands beside the configuration that names it.
+/// The path of a rule file is relative to the configuration file that names it.
 fn anchor_rules(table: &mut Table, config: &Path) {
     let rules = table.get_mut("alert").and_then(|alert| alert.get_mut("rules"));
     if let (Some(Value::String(rules)), Some(folder)) = (rules, config.parent())
@@ -116,31 +116,31 @@ fn anchor_rules(table: &mut Table, config: &Path) {
     }
 }
 
-/// `FROSTLINE_KAFKA_NAMESPACE` sets `kafka.namespace`. Other variables of ours name no section.
+/// `FROSTLINE_KAFKA_NAMESPACE` sets `kafka.namespace`. Other variables with this prefix name no section.
 fn env_key(name: &str) -> Option<String> {
     let rest = name.strip_prefix("FROSTLINE_")?.to_ascii_lowercase();
     let (section, key) = rest.split_once('_')?;
-    // Below `notify` there is one more level: FROSTLINE_NOTIFY_EMAIL_PASSWORD sets notify.email.password. Sections that
-    // operators name are left to the file, since the name may have any form.
+    // `notify` has one more level: FROSTLINE_NOTIFY_EMAIL_PASSWORD sets notify.email.password. Sections with
+    // user-defined names can only be set in the file, because such a name may have any form.
     let is_channel = |part: &str| CHANNELS.iter().any(|channel| !channel.is_named && channel.section == part);
     let nested = key.split_once('_').filter(|(part, _)| section == "notify" && is_channel(part));
     let key = nested.map_or_else(|| key.to_owned(), |(part, key)| format!("{part}.{key}"));
     ENV_SECTIONS.contains(&section).then(|| format!("{section}.{key}"))
 }
 
-/// Reads `key.path=value`; the value is TOML where it can be, text otherwise.
+/// Parses `key.path=value`; the value is TOML if possible, otherwise text.
 fn parse_setting(setting: &str) -> Result<Table, String> {
-    let (key, value) = setting.split_once('=').ok_or("expected KEY=VALUE, as in kafka.namespace=test.")?;
+    let (key, value) = setting.split_once('=').ok_or("expected KEY=VALUE, such as kafka.namespace=test.")?;
     let (key, value) = (key.trim(), value.trim());
     if key.is_empty() {
-        return Err("expected KEY=VALUE, as in kafka.namespace=test.".into());
+        return Err("expected KEY=VALUE, such as kafka.namespace=test.".into());
     }
     toml::from_str::<Table>(&format!("{key} = {value}"))
         .or_else(|_| toml::from_str::<Table>(&format!("{key} = {}", Value::String(value.to_owned()))))
         .map_err(|error| error.message().to_owned())
 }
 
-/// Checks one setting by itself, so that the message names where it came from. A number given for a text
+/// Checks one setting separately, so that the message can name its origin. A number given for a text
 /// (`kafka.namespace=7`) is taken as text.
 fn check_alone(mut setting: Table) -> Result<Table, String> {
     client_keys::normalise(&mut setting);

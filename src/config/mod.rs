@@ -1,9 +1,10 @@
-//! Configuration: `frostline.toml`, then `FROSTLINE_…` variables, then `--set` and flags, in rising order.
+//! Configuration: `frostline.toml`, then `FROSTLINE_…` variables, then `--set` and flags; later ones win.
 //!
-//! Two steps: [`load`] reads and merges, then [`Config::validate`] checks what one value says about another.
-//! Unknown keys of the file and of `--set` are errors. Nothing here touches Kafka; of the disk only the file
-//! itself, and files that secrets refer to.
+//! Two steps: [`load`] reads and merges, then [`Config::validate`] checks that the values fit together. Unknown keys
+//! in the file and in `--set` are errors. Nothing here connects to Kafka. The only files read are the configuration
+//! file and files that secrets refer to.
 
+mod admin;
 mod body;
 mod client_keys;
 mod email;
@@ -16,7 +17,6 @@ mod secret;
 mod topics;
 
 use std::collections::BTreeMap;
-use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -28,6 +28,7 @@ pub use frostline_engine::kafka::{
 pub use frostline_engine::{Guarantee, KafkaSettings, OffsetReset};
 use serde::{Deserialize, Serialize};
 
+pub use admin::AdminConfig;
 pub use body::{BODY_FIELDS, BodyField, BodyTemplate};
 pub use email::{EmailConfig, MailTls, SUBJECT_FIELDS};
 pub use follow::{FollowConfig, ForecastFollow, GhcnFollow, MetarFollow, StationFiles};
@@ -51,11 +52,11 @@ pub struct Config {
     pub runtime: RuntimeConfig,
     /// The stage that turns lines into observations.
     pub assemble: AssembleConfig,
-    /// The stage that keeps what matters.
+    /// The stage that keeps the observations that matter.
     pub filter: FilterConfig,
     /// The stage that writes alerts.
     pub alert: AlertConfig,
-    /// Which public services are followed.
+    /// The public services that the daemon follows.
     pub follow: FollowConfig,
     /// How people are notified.
     pub notify: NotifyConfig,
@@ -67,36 +68,36 @@ pub struct Config {
 #[derive(Clone, Debug, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct RuntimeConfig {
-    /// What is promised about outputs when a process dies.
+    /// What is guaranteed about outputs when a process dies.
     pub guarantee: Guarantee,
     /// Time between two commits, in milliseconds.
     pub commit_interval_ms: u64,
-    /// Threads that process records, for each stage; 0: as many as cores.
+    /// Threads that process records, per stage; 0 for the number of cores.
     pub workers: usize,
     /// The daemon's data directory.
     pub state_dir: PathBuf,
-    /// Which records are read whole: `all`, or with `needed` only those on which an output may depend.
+    /// Which records are read completely: `all`, or `needed` for only those on which an output may depend.
     pub validate: Validate,
-    /// Largest value of a record that is processed, in bytes; a record with a larger one becomes a dead letter.
+    /// Largest record value that is processed, in bytes; a larger record becomes a dead letter.
     pub value_bytes_max: usize,
     /// Where to start if a group has no committed offset.
     pub auto_offset_reset: OffsetReset,
-    /// How long the group waits for a silent member, in milliseconds. Keep it longer than a group needs to find another
-    /// coordinator when a broker dies (9 to 13 s): a member that hears nothing from the group for this long gives up its
-    /// partitions, and the group then waits as long again. Has no effect with `group.protocol = consumer`. See
-    /// `benches/failover`.
+    /// How long the group waits for a silent member, in milliseconds. Keep it longer than a group needs to find
+    /// another coordinator when a broker dies (9 to 13 s): a member without contact to the group for this long gives
+    /// up its partitions, and the group then waits for the same time again. Has no effect with `group.protocol =
+    /// consumer`. See `benches/failover`.
     pub session_timeout_ms: u64,
-    /// How often a failed worker is started again within ten minutes before the daemon gives up.
+    /// How many times within ten minutes a failed worker is restarted before the daemon ends.
     pub restarts_max: u32,
-    /// How long a shutdown may take before it is cut short, in milliseconds.
+    /// Time limit for a shutdown, in milliseconds.
     pub shutdown_timeout_ms: u64,
-    /// After how long the brokers abort a transaction whose owner is silent, in milliseconds.
+    /// Time after which the brokers abort a transaction whose owner is silent, in milliseconds.
     pub transaction_timeout_ms: u64,
-    /// Static membership: the name of this process in its groups, different for each process. Its partitions then
-    /// wait for it over a restart within `session_timeout_ms`. Empty: dynamic membership.
+    /// Static membership: the name of this process in its groups, different for each process. After a restart within
+    /// `session_timeout_ms` the process gets the same partitions back. Empty for dynamic membership.
     pub group_instance_id: String,
-    /// How long a partition may stand still, in milliseconds, before the watchdog ends the daemon so that it is started
-    /// again.
+    /// How long a partition may stand still, in milliseconds, before the watchdog ends the daemon so that it is
+    /// restarted.
     pub stall_timeout_ms: u64,
     /// How many days an observation or an alert is remembered after it was last written, by the timestamps of the
     /// records. After that, the same one counts as new.
@@ -132,9 +133,9 @@ pub struct AssembleConfig {
     pub settle_records: u32,
     /// It also settles when its partition has been idle for this long, in milliseconds.
     pub settle_ms: u64,
-    /// `rally` writes documents exactly as the talk's script did, mistakes included.
+    /// Set to `rally` to write documents exactly as the talk's script did, including its mistakes.
     pub compat: Compat,
-    /// Whether readings that failed NOAA's quality control are kept.
+    /// Whether to keep readings that failed NOAA's quality control.
     pub keep_failed_quality: bool,
 }
 
@@ -144,7 +145,7 @@ impl Default for AssembleConfig {
     }
 }
 
-/// The stage that keeps only the observations that matter.
+/// The stage that keeps the observations that matter.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct FilterConfig {
@@ -168,18 +169,18 @@ impl Default for FilterConfig {
 #[derive(Clone, Debug, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct AlertConfig {
-    /// The topic that it reads: `noaa-json-us-az`, or `noaa-json` to do without the filter.
+    /// The topic that it reads: `noaa-json-us-az`, or `noaa-json` to bypass the filter.
     pub source: String,
     /// The rule file, or `topic` to follow the topic `noaa-rules`. A relative path in a configuration file is relative to
     /// that file.
     pub rules: PathBuf,
 }
 
-/// What `alert.rules` says where rules live in their topic.
+/// The value of `alert.rules` for rules in their topic.
 const RULES_IN_TOPIC: &str = "topic";
 
 impl AlertConfig {
-    /// The rule file; `None` where rules live in their topic.
+    /// The rule file; `None` for rules in their topic.
     pub fn rule_file(&self) -> Option<&Path> {
         (self.rules != Path::new(RULES_IN_TOPIC)).then_some(&self.rules)
     }
@@ -191,42 +192,8 @@ impl Default for AlertConfig {
     }
 }
 
-/// HTTP for operators: the page, its API, health and metrics.
-#[derive(Clone, Debug, Serialize, Deserialize)]
-#[serde(default, deny_unknown_fields)]
-pub struct AdminConfig {
-    /// The address and port on which it listens; empty: it does not.
-    pub listen: String,
-    /// Where other processes of the installation find this one, as `HOST:PORT`; empty: where it listens.
-    pub advertise: String,
-    /// The token that requests must bear, 32 bytes or more. Required on any address but loopback.
-    pub token: Secret,
-}
-
-impl Default for AdminConfig {
-    fn default() -> Self {
-        Self { listen: "127.0.0.1:8080".into(), advertise: String::new(), token: Secret::default() }
-    }
-}
-
-impl AdminConfig {
-    /// The address, if there is one.
-    pub fn address(&self) -> Option<SocketAddr> {
-        self.listen.parse().ok()
-    }
-
-    /// What others are told, where it listens on `address`. Without a host where that is all addresses.
-    pub fn advertised(&self, address: SocketAddr) -> String {
-        match self.advertise.as_str() {
-            "" if address.ip().is_unspecified() => format!(":{}", address.port()),
-            "" => address.to_string(),
-            advertise => advertise.to_owned(),
-        }
-    }
-}
-
 impl Config {
-    /// How the engine reaches Kafka and runs.
+    /// The engine's settings.
     pub fn engine_settings(&self) -> EngineSettings {
         let runtime = &self.runtime;
         EngineSettings {
@@ -246,6 +213,11 @@ impl Config {
         }
     }
 
+    /// The sender of CAP messages; empty: nobody answers for them.
+    pub fn cap_sender(&self) -> &str {
+        if self.admin.cap_sender.is_empty() { &self.follow.contact } else { &self.admin.cap_sender }
+    }
+
     /// Workers of each stage.
     pub fn workers(&self) -> usize {
         match self.runtime.workers {
@@ -254,7 +226,7 @@ impl Config {
         }
     }
 
-    /// How assemble works.
+    /// The settings of assemble.
     pub fn assemble_settings(&self) -> AssembleSettings {
         AssembleSettings {
             settle_records: self.assemble.settle_records.into(),
@@ -264,16 +236,16 @@ impl Config {
         }
     }
 
-    /// What a record may be.
+    /// The limits of a record.
     pub fn limits(&self) -> Limits {
         let (validate, value_bytes_max) = (self.runtime.validate, self.runtime.value_bytes_max);
         Limits { validate, value_bytes_max, ..Limits::default() }
     }
 
-    /// Checks what the types cannot say.
+    /// Checks that values are valid and fit together.
     ///
     /// # Errors
-    /// The first setting that cannot be, by its key, with what was expected.
+    /// The first wrong setting, by its key, with the expected form.
     pub fn validate(&self) -> Result<(), ConfigError> {
         let wrong = |key: &str, message: String| Err(ConfigError::of_key(key, message));
         if self.kafka.brokers.split(',').any(|broker| !is_host_and_port(broker.trim())) {
@@ -290,7 +262,7 @@ impl Config {
             if let Some((_, reason)) = OWNED_CLIENT_KEYS.iter().find(|(owned, _)| owned == key) {
                 return wrong(
                     &format!("kafka.client.\"{key}\""),
-                    format!("frostline sets it itself: {reason}"),
+                    format!("frostline sets this setting itself: {reason}"),
                 );
             }
         }
@@ -304,22 +276,9 @@ impl Config {
             }
         }
         if self.filter.source == topic::JSON_US_AZ {
-            return wrong("filter.source", format!("`{}` is what the filter writes", topic::JSON_US_AZ));
+            return wrong("filter.source", format!("the filter writes to `{}`", topic::JSON_US_AZ));
         }
-        if !self.admin.listen.is_empty() && self.admin.address().is_none() {
-            let expected = "expected an address and a port, as in 127.0.0.1:8080, or nothing";
-            return wrong("admin.listen", format!("{:?}: {expected}", self.admin.listen));
-        }
-        if !self.admin.advertise.is_empty() && !is_host_and_port(&self.admin.advertise) {
-            let expected = "expected a host and a port, as in frostline-0.example:8080, or nothing";
-            return wrong("admin.advertise", format!("{:?}: {expected}", self.admin.advertise));
-        }
-        if self.admin.token.is_empty()
-            && self.admin.address().is_some_and(|address| !address.ip().is_loopback())
-        {
-            let reason = "is open to others: set admin.token, as in \"${file:/run/secrets/frostline-token}\"";
-            return wrong("admin.listen", format!("{} {reason}", self.admin.listen));
-        }
+        self.admin.validate()?;
         self.follow.validate()?;
         self.notify.validate()?;
         within("kafka.connect_timeout_ms", self.kafka.connect_timeout_ms, 100, 600_000)?;
@@ -327,7 +286,7 @@ impl Config {
         within("runtime.workers", self.runtime.workers as u64, 0, 256)?;
         within("runtime.value_bytes_max", self.runtime.value_bytes_max as u64, 1, 100_000_000)?;
         within("runtime.session_timeout_ms", self.runtime.session_timeout_ms, 1_000, 1_800_000)?;
-        // A revoke waits this long, and the group's own patience (max.poll.interval.ms) is 300 s.
+        // A revoke waits this long, and the group's own limit (max.poll.interval.ms) is 300 s.
         within("runtime.shutdown_timeout_ms", self.runtime.shutdown_timeout_ms, 100, 240_000)?;
         within("runtime.transaction_timeout_ms", self.runtime.transaction_timeout_ms, 2_000, 900_000)?;
         if self.runtime.transaction_timeout_ms < 4 * self.runtime.commit_interval_ms {

@@ -1,6 +1,6 @@
-//! How people are notified: when, and the sections of all channels.
+//! How people are notified: timing, and the sections of all channels.
 //!
-//! A new channel needs its section here, and its arm in `NotifyConfig::sections`, which the compiler asks for.
+//! A new channel needs its section here, and its arm in `NotifyConfig::sections`, for which the compiler asks.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
@@ -12,30 +12,30 @@ use super::{Config, ConfigError, EmailConfig, Secret, ServerUrl, topic, within};
 use crate::rules::Channel;
 use crate::stages::DeliverSettings;
 
-/// How people are notified. Without a channel, nobody is.
+/// How people are notified. Without a channel, no messages are sent.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct NotifyConfig {
-    /// How long alerts to the same recipient are gathered into one message, in milliseconds.
+    /// How long alerts to the same recipient are collected into one message, in milliseconds.
     pub group_wait_ms: u64,
     /// Alerts for days more than this many days ago are written, but not sent.
     pub max_age_days: u32,
-    /// How often a working server may put a message off before it becomes a dead letter.
+    /// How many times a working server may defer a message before the message becomes a dead letter.
     pub attempts_max: u32,
     /// The delay after the first failure, in milliseconds; it doubles with each further one.
     pub retry_first_ms: u64,
     /// The longest delay between two attempts, in milliseconds.
     pub retry_max_ms: u64,
-    /// After how many hours a message becomes a dead letter if its server does not work.
+    /// After this many hours a message becomes a dead letter if its server does not work.
     pub give_up_hours: u32,
-    /// Most mails, most SMS and most pushes within an hour to one recipient, unless the subscriber says otherwise.
+    /// Most mails, most SMS and most pushes per hour to one recipient, unless the subscriber has another limit.
     pub per_hour: u16,
-    /// How long a server may take for one answer, in milliseconds. A whole attempt to send a mail may take four times that,
-    /// and 2 minutes at most.
+    /// Time limit for one answer of a server, in milliseconds. A whole attempt to send a mail may take four times
+    /// that, at most 2 minutes.
     pub timeout_ms: u64,
-    /// Most messages that are being sent to one server at the same time.
+    /// Most messages sent to one server at the same time.
     pub concurrency: usize,
-    /// Where people can change their notifications, an `https:` or `mailto:` address; mails name it.
+    /// The address where people can change their notifications, `https:` or `mailto:`; mails name it.
     pub manage_url: String,
     /// The mail server.
     pub email: Option<EmailConfig>,
@@ -71,15 +71,15 @@ impl Default for NotifyConfig {
     }
 }
 
-/// A gateway that takes SMS as Twilio does: a form with `To`, `From` and `Body`, and basic authentication.
+/// A gateway that accepts SMS as Twilio does: a form with `To`, `From` and `Body`, and basic authentication.
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct SmsConfig {
-    /// Where messages are posted.
+    /// The address to which messages are posted.
     pub url: ServerUrl,
-    /// The account.
+    /// The user name for authentication.
     pub user: String,
-    /// Its token.
+    /// The token or password for authentication.
     pub password: Secret,
     /// The sender: a number, or a name of letters and digits.
     pub from: String,
@@ -87,18 +87,18 @@ pub struct SmsConfig {
     pub allow_private: bool,
 }
 
-/// An address to which each alert is posted, as signed JSON or as a template. Subscribers name it by NAME.
+/// An address to which each alert is posted, as signed JSON or as a template. Subscribers refer to it by NAME.
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct WebhookConfig {
-    /// Where alerts are posted.
+    /// The address to which alerts are posted.
     pub url: ServerUrl,
-    /// The key of the signatures; optional if the webhook has a body of its own.
+    /// The key of the signatures; optional if `body` is set.
     pub secret: Secret,
-    /// The body, with the fields of [`super::BODY_FIELDS`] in braces; empty: JSON with all of the alert.
+    /// The body, with the fields of [`super::BODY_FIELDS`] in braces; empty for JSON with the whole alert.
     #[serde(skip_serializing_if = "String::is_empty")]
     pub body: String,
-    /// The content type of the body; empty: JSON.
+    /// The content type of the body; empty for JSON.
     #[serde(skip_serializing_if = "String::is_empty")]
     pub content_type: String,
     /// Whether it may be on this machine or in a private network, and without TLS.
@@ -111,21 +111,21 @@ pub struct WebhookConfig {
 pub struct AlertmanagerConfig {
     /// Its address, without `/api/v2`.
     pub url: ServerUrl,
-    /// The user to authenticate as; empty: nobody.
+    /// The user for authentication; empty for no authentication.
     pub user: String,
-    /// The password.
+    /// The password for authentication.
     pub password: Secret,
     /// Whether it may be on this machine or in a private network, and without TLS.
     pub allow_private: bool,
 }
 
-/// A server of ntfy, which pushes messages to the phones that listen to a topic.
+/// An ntfy server, which pushes messages to the phones that subscribe to a topic.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct NtfyConfig {
     /// Its address, without a topic.
     pub url: ServerUrl,
-    /// The access token; empty: topics are open to everybody who knows their names.
+    /// The access token; empty if anyone who knows a topic's name may use it.
     pub token: Secret,
     /// Whether it may be on this machine or in a private network, and without TLS.
     pub allow_private: bool,
@@ -139,18 +139,18 @@ impl Default for NtfyConfig {
 
 /// The settings of a channel's server.
 pub(super) trait Section {
-    /// Checks what the types cannot say; `key` is where the section is.
+    /// Checks values beyond their types; `key` is the path of the section.
     fn validate(&self, key: &str) -> Result<(), ConfigError>;
 }
 
-/// A section that is there at most once.
+/// A section that occurs at most once.
 fn only(section: Option<&impl Section>) -> Vec<(&str, &dyn Section)> {
     section.map(|section| ("", section as &dyn Section)).into_iter().collect()
 }
 
 impl NotifyConfig {
-    /// What is configured of a channel: each section with the name that subscribers use, which is empty where a channel has
-    /// only one.
+    /// The configured sections of a channel, each with the name that subscribers use; the name is empty if a channel
+    /// has only one section.
     fn sections(&self, channel: Channel) -> Vec<(&str, &dyn Section)> {
         match channel {
             Channel::Email => only(self.email.as_ref()),
@@ -164,14 +164,14 @@ impl NotifyConfig {
         }
     }
 
-    /// The channels that are configured, with the names of their sections.
+    /// The configured channels, with the names of their sections.
     pub fn configured(&self) -> BTreeMap<Channel, BTreeSet<String>> {
         let names = |channel| self.sections(channel).iter().map(|(name, _)| (*name).to_owned()).collect();
         let all = Channel::all().map(|channel| (channel, names(channel)));
         all.filter(|(_, names): &(_, BTreeSet<String>)| !names.is_empty()).collect()
     }
 
-    /// Whether anybody can be notified.
+    /// Whether any channel is configured.
     pub fn is_on(&self) -> bool {
         !self.configured().is_empty()
     }
@@ -222,11 +222,11 @@ impl Section for WebhookConfig {
     fn validate(&self, key: &str) -> Result<(), ConfigError> {
         self.url.check(&format!("{key}.url"), self.allow_private)?;
         if self.body.is_empty() && self.secret.is_empty() {
-            let expected = "expected a key, as in \"${file:/run/secrets/webhook}\", or a body of its own";
+            let expected = "expected a key, such as \"${file:/run/secrets/webhook}\", or its own body";
             return Err(wrong(&format!("{key}.secret"), expected));
         }
         if self.body.is_empty() && !self.content_type.is_empty() {
-            let expected = "without a body of its own it is application/json: set body too";
+            let expected = "without a body it is always application/json: set body too";
             return Err(wrong(&format!("{key}.content_type"), expected));
         }
         self.template().map(drop).map_err(|reason| ConfigError::of_key(&format!("{key}.body"), reason))
@@ -239,7 +239,7 @@ impl WebhookConfig {
         if self.content_type.is_empty() { JSON_TYPE } else { &self.content_type }
     }
 
-    /// The template of its body, if it has one of its own.
+    /// The template of its body, if it has one.
     ///
     /// # Errors
     /// What is wrong with it.
@@ -262,7 +262,7 @@ impl Section for NtfyConfig {
 }
 
 impl Config {
-    /// How messages are made, timed and given up.
+    /// How messages are collected, timed and given up.
     pub fn deliver_settings(&self) -> DeliverSettings {
         let notify = &self.notify;
         let ms = |ms: u64| i64::try_from(ms).unwrap_or(i64::MAX);
@@ -284,7 +284,7 @@ pub(super) fn wrong(key: &str, message: &str) -> ConfigError {
     ConfigError::of_key(key, message.to_owned())
 }
 
-/// An address that people follow.
+/// An address that people open.
 pub(super) fn is_link(text: &str) -> bool {
     let is_plain = !text.chars().any(|c| c.is_control() || matches!(c, '<' | '>' | '"' | ' '));
     is_plain && (text.starts_with("https://") || text.starts_with("mailto:"))
@@ -300,10 +300,10 @@ fn is_plain_name(name: &str) -> bool {
     !name.is_empty() && name.chars().all(is_plain)
 }
 
-/// Checks an address that something is posted to.
+/// Checks an address to which messages are posted.
 ///
 /// # Errors
-/// What was expected, without the address, which may be a secret.
+/// The expected form, without the address, which may be a secret.
 pub fn check_url(url: &str, allow_private: bool) -> Result<(), String> {
     let rest = match url.split_once("://") {
         Some(("https", rest)) => rest,

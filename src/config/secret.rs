@@ -1,9 +1,9 @@
-//! Settings that must not be shown: passwords, tokens, and addresses that work like one.
+//! Settings that must not be shown: passwords, tokens, and addresses that are as secret as a token.
 //!
-//! They have types of their own. `config show` and `{:?}` print all that a configuration holds, so a section cannot forget
-//! to mask them; and a reference such as `${env:NAME}` is resolved by these types alone, so a secret that is declared as a
-//! plain text does not work in the first place. What is written in the configuration itself, and what a reference stands
-//! for, is overwritten in memory when it is dropped.
+//! They have their own types. `config show` and `{:?}` print everything in a configuration, so a section cannot
+//! forget to mask them. Only these types resolve a reference such as `${env:NAME}`, so a secret declared as plain
+//! text does not work in the first place. The text in the configuration and the secret that a reference names are
+//! overwritten in memory when they are dropped.
 
 use std::borrow::Cow;
 use std::fmt;
@@ -13,7 +13,7 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 use super::{ConfigError, SecretText, check_url, is_reference, resolve_secret};
 
-/// What is shown instead of a secret.
+/// Shown instead of a secret.
 const MASK: &str = "***";
 
 /// A password, key or token, or a reference to one: `${env:NAME}` or `${file:PATH}`.
@@ -21,12 +21,12 @@ const MASK: &str = "***";
 pub struct Secret(SecretText);
 
 impl Secret {
-    /// Whether none is set.
+    /// Whether it is empty.
     pub fn is_empty(&self) -> bool {
         self.0.is_empty()
     }
 
-    /// The secret itself, read from where a reference says it is.
+    /// The secret itself, resolved if it is a reference.
     ///
     /// # Errors
     /// Why it cannot be read, without the secret.
@@ -64,21 +64,21 @@ impl<'de> Deserialize<'de> for Secret {
     }
 }
 
-/// The address of a server. Whoever knows all of it can often post there, so only the host is shown.
+/// The address of a server. Often anyone who knows the whole address can post there, so only the host is shown.
 #[derive(Clone, Default, PartialEq, Eq)]
 pub struct ServerUrl(SecretText);
 
 impl ServerUrl {
-    /// Checks the address; one that a reference stands for is checked when it is resolved.
+    /// Checks the address; a reference is checked when it is resolved.
     ///
     /// # Errors
-    /// The key, and what was expected.
+    /// The key, and the expected form.
     pub(super) fn check(&self, key: &str, allow_private: bool) -> Result<(), ConfigError> {
         let checked = if is_reference(&self.0) { Ok(()) } else { check_url(&self.0, allow_private) };
         checked.map_err(|message| ConfigError::of_key(key, message))
     }
 
-    /// The address itself, read from where a reference says it is.
+    /// The address itself, resolved if it is a reference.
     ///
     /// # Errors
     /// Why it cannot be read.
@@ -126,7 +126,7 @@ impl<'de> Deserialize<'de> for ServerUrl {
     }
 }
 
-/// Takes text. An error about a number would repeat it, and it may be a password without its quotes.
+/// Accepts text only. An error about a number would repeat it, and it may be a password without quotes.
 struct Text;
 
 impl Visitor<'_> for Text {

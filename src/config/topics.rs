@@ -1,11 +1,11 @@
-//! The topics: their logical names, what Kafka calls them, partitions and cleanup.
+//! The topics: logical names, names in Kafka, partitions and cleanup.
 
 pub use frostline_engine::TopicPlan;
 use serde::{Deserialize, Serialize};
 
 use super::{Config, ConfigError};
 
-/// Logical names of topics; what Kafka calls them may differ.
+/// Logical names of topics; their names in Kafka may differ.
 pub mod topic {
     /// GHCN lines, keyed by station id.
     pub const CSV_RAW: &str = "noaa-csv-raw";
@@ -17,15 +17,15 @@ pub mod topic {
     pub const HOURLY: &str = "noaa-hourly";
     /// Forecasts of the coming night, keyed by station id.
     pub const FORECASTS: &str = "noaa-forecasts";
-    /// How cold the coming night becomes, with each hourly observation.
+    /// How cold the coming night becomes, computed with each hourly observation.
     pub const OUTLOOKS: &str = "noaa-outlooks";
-    /// The observations that the filter kept.
+    /// The observations that the filter keeps.
     pub const JSON_US_AZ: &str = "noaa-json-us-az";
     /// Alerts.
     pub const ALERTS: &str = "noaa-json-alerts";
-    /// What each recipient is told of each alert, keyed by recipient.
+    /// One notice per alert and recipient, keyed by recipient.
     pub const NOTICES: &str = "noaa-notices";
-    /// What became of messages.
+    /// The outcomes of messages.
     pub const DELIVERIES: &str = "noaa-deliveries";
     /// Station metadata; compacted.
     pub const STATIONS: &str = "noaa-stations";
@@ -34,21 +34,21 @@ pub mod topic {
     /// Records that could not be processed.
     pub const DEAD_LETTERS: &str = "noaa-dead-letters";
 
-    /// What `assemble` remembers; compacted.
+    /// The state of `assemble`; compacted.
     pub const ASSEMBLE_CHANGELOG: &str = "frostline-assemble-changelog";
-    /// What `alert` remembers; compacted.
+    /// The state of `alert`; compacted.
     pub const ALERT_CHANGELOG: &str = "frostline-alert-changelog";
     /// The nights so far and the models of `outlook`; compacted.
     pub const OUTLOOK_CHANGELOG: &str = "frostline-outlook-changelog";
     /// The warnings of `watch`; compacted.
     pub const WATCH_CHANGELOG: &str = "frostline-watch-changelog";
-    /// What `deliver` remembers; compacted.
+    /// The state of `deliver`; compacted.
     pub const DELIVER_CHANGELOG: &str = "frostline-deliver-changelog";
 
-    /// What sources remember; compacted, with a partition for each source.
+    /// The positions of sources; compacted, with a partition for each source.
     pub const POSITIONS: &str = "frostline-positions";
 
-    /// All of them, upstream first; changelogs and positions come last.
+    /// All topics, upstream first; changelogs and positions come last.
     pub const ALL: [&str; 19] = [
         CSV_RAW,
         RAW,
@@ -75,28 +75,29 @@ pub mod topic {
 /// As in the talk.
 const PARTITIONS: i32 = 5;
 
-/// As many sources as there may ever be.
+/// One partition for each source that there may ever be.
 const POSITIONS_PARTITIONS: i32 = 8;
 
-/// How long lines and observations are kept: long enough to build everything downstream from them once more.
+/// Retention of lines and observations: long enough to rebuild everything downstream from them.
 const DATA_DAYS: u32 = 30;
-/// How long is kept what people come back to: as long as alerts are remembered (`runtime.remember_days`).
+/// Retention of records that people look up later: as long as alerts are remembered (`runtime.remember_days`).
 const RECORD_DAYS: u32 = 400;
 
-/// What Kafka calls the brokers' own default.
+/// Kafka's value for the brokers' own default.
 const BROKER_DEFAULT: i32 = -1;
 
-/// One topic, where it differs from its defaults (listed at the end of this page).
+/// Settings of one topic that differ from its defaults (listed at the end of this page).
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct TopicConfig {
-    /// Its name in Kafka, used as it stands, without the namespace.
+    /// Its name in Kafka, used unchanged, without the namespace.
     pub name: Option<String>,
     /// Its number of partitions.
     pub partitions: Option<i32>,
-    /// Its replication factor; -1 or none: the brokers' default.
+    /// Its replication factor; -1 or unset for the brokers' default.
     pub replication: Option<i32>,
-    /// How many days Kafka keeps its records. Compacted topics have none: they keep the newest record of each key.
+    /// How many days Kafka keeps its records. Compacted topics do not have this: they keep the newest record of each
+    /// key.
     pub retention_days: Option<u32>,
 }
 
@@ -104,8 +105,8 @@ impl Config {
     /// The topic with this logical name.
     pub fn topic(&self, logical: &str) -> TopicPlan {
         let found = self.topics.get(logical).cloned().unwrap_or_default();
-        // A changelog has as many partitions as the topic whose records made the state, and unless somebody wishes
-        // otherwise as many replicas.
+        // A changelog has as many partitions as the topic whose records made the state and, unless configured
+        // otherwise, as many replicas.
         let source = self.source_of_changelog(logical).map(|source| self.topic(source));
         let default_partitions = match &source {
             Some(source) => source.partitions,
@@ -127,13 +128,13 @@ impl Config {
                 .then(|| found.retention_days.unwrap_or_else(|| retention_days(logical))),
             is_compacted,
             tombstones_kept: None,
-            // A dead letter is the original and its headers: larger than the largest original.
+            // A dead letter is the original with its headers, so it may be larger than the largest original.
             record_bytes_max: (logical == topic::DEAD_LETTERS)
                 .then_some(self.runtime.value_bytes_max + 1_100_000),
         }
     }
 
-    /// The logical name of the topic whose records made what this changelog carries; `None` for any other topic.
+    /// The logical name of the topic whose records this changelog's state was made from; `None` for any other topic.
     pub fn source_of_changelog(&self, logical: &str) -> Option<&str> {
         match logical {
             topic::ASSEMBLE_CHANGELOG => Some(topic::CSV_RAW),
@@ -150,7 +151,7 @@ impl Config {
         topic::ALL.iter().map(|logical| self.topic(logical)).collect()
     }
 
-    /// Writes out what `[topics]` leaves to the defaults, so that it is seen.
+    /// Writes out the defaults of `[topics]`, so that they are visible.
     pub fn spell_out_topics(&mut self) {
         let spelled_out = |plan: TopicPlan| TopicConfig {
             name: Some(plan.name),
@@ -162,12 +163,12 @@ impl Config {
         self.topics = topics.collect();
     }
 
-    /// The logical name of the topic that Kafka knows by this one.
+    /// The logical name of the topic with this name in Kafka.
     pub fn logical_name(&self, name: &str) -> Option<&'static str> {
         topic::ALL.into_iter().find(|logical| self.topic(logical).name == name)
     }
 
-    /// What Kafka calls the topic that a user names: a logical name is resolved, any other stands as it is.
+    /// The name in Kafka of the topic that a user names: a logical name is resolved, any other is used unchanged.
     pub fn resolve_topic(&self, name: &str) -> String {
         if topic::ALL.contains(&name) { self.topic(name).name } else { name.to_owned() }
     }
@@ -187,7 +188,7 @@ fn is_compacted(logical: &str) -> bool {
     )
 }
 
-/// Where the configuration says nothing.
+/// Defaults of a topic.
 fn retention_days(logical: &str) -> u32 {
     match logical {
         topic::FORECASTS
@@ -228,7 +229,7 @@ pub(super) fn validate(name: &str, config: &TopicConfig) -> Result<(), ConfigErr
 fn validate_retention(name: &str, days: Option<u32>) -> Result<(), &'static str> {
     match days {
         Some(_) if is_compacted(name) => {
-            Err("the topic is compacted: the newest record of each key stays for good")
+            Err("the topic is compacted: it always keeps the newest record of each key")
         }
         Some(days) if !(1..=36_500).contains(&days) => Err("expected 1 to 36500"),
         _ => Ok(()),

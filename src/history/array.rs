@@ -5,12 +5,12 @@ use std::io::{self, BufRead};
 /// Largest object that is read, in bytes.
 const OBJECT_BYTES_MAX: usize = 64 * 1024 * 1024;
 
-/// Goes through one array, or several one after the other.
+/// Reads one array, or several one after the other.
 pub(super) struct Objects<R> {
     input: R,
-    /// The line in which it stands, from 1.
+    /// The present line, from 1.
     pub(super) line: u64,
-    /// Brackets that are open round the objects.
+    /// Open brackets around the objects.
     brackets: usize,
     object: Vec<u8>,
 }
@@ -20,10 +20,10 @@ impl<R: BufRead> Objects<R> {
         Self { input, line: 1, brackets: 0, object: Vec::new() }
     }
 
-    /// The next element of the array, as it is written; whether it is JSON is for others to find out.
+    /// The next element of the array, as written; the caller checks whether it is JSON.
     ///
     /// # Errors
-    /// Where the file cannot be read, or ends within an element or before the closing bracket.
+    /// The file cannot be read, or ends within an element or before the closing bracket.
     pub(super) fn next(&mut self) -> io::Result<Option<&[u8]>> {
         let cut_off = |what: &str| io::Error::new(io::ErrorKind::UnexpectedEof, what.to_owned());
         self.object.clear();
@@ -33,8 +33,8 @@ impl<R: BufRead> Objects<R> {
             if buffer.is_empty() {
                 return match (depth + self.brackets, self.object.is_empty()) {
                     (0, true) => Ok(None),
-                    (_, true) => Err(cut_off("the array is not closed: is the file whole?")),
-                    _ => Err(cut_off("the array ends within an object: is the file whole?")),
+                    (_, true) => Err(cut_off("the array is not closed; the file may be truncated")),
+                    _ => Err(cut_off("the array ends within an object; the file may be truncated")),
                 };
             }
             let mut used = 0;
@@ -49,7 +49,7 @@ impl<R: BufRead> Objects<R> {
                         b']' => self.brackets = self.brackets.saturating_sub(1),
                         _ => {}
                     }
-                    // A bare value ends where a comma or a bracket comes.
+                    // A bare value ends at a comma or a bracket.
                     if self.object.is_empty() {
                         continue;
                     }
@@ -81,7 +81,8 @@ impl<R: BufRead> Objects<R> {
     }
 }
 
-/// White space, and the bytes of the mark that some editors put before a text: files may have been joined.
+/// White space, and the bytes of the byte order mark that some editors put before a text, because files may have been
+/// joined.
 fn is_blank(byte: u8) -> bool {
     byte.is_ascii_whitespace() || matches!(byte, 0xef | 0xbb | 0xbf)
 }

@@ -1,9 +1,9 @@
 //! Sorts records by their day with little memory: a distribution sort.
 //!
-//! Each day has a list of records. Where they come to more than may be in memory, all lists are written to one temporary
-//! file, day after day, and begun anew; a day then also has the places of its pieces there. At the end the days are read
-//! in order, each in the order in which its records came. No record is compared with another, and each is written and
-//! read once at most. The file has no name, so nothing of it is left, however this ends.
+//! Each day has a list of records. If they exceed the memory limit, all lists are written to one temporary file, day
+//! after day, and emptied; a day then also has the places of its pieces in the file. At the end the days are read in
+//! order, each with its records in their original order. No record is compared with another, and each is written and
+//! read at most once. The file has no name, so nothing of it remains, however the program ends.
 
 use std::collections::BTreeSet;
 use std::collections::HashMap;
@@ -19,9 +19,9 @@ use super::reader::Flow;
 const BLOCK_BYTES_MIN: usize = 1 << 10;
 const BLOCK_BYTES_MAX: usize = 1 << 17;
 
-/// See the module's description.
+/// The sorter; see the module's description.
 pub struct DaySorter {
-    /// How many bytes of records may be in memory.
+    /// Memory limit for records, in bytes.
     memory_bytes: usize,
     folder: PathBuf,
     days: HashMap<i32, Day, foldhash::fast::RandomState>,
@@ -32,23 +32,23 @@ pub struct DaySorter {
 
 #[derive(Default)]
 struct Day {
-    /// Records behind their lengths. Blocks are never moved.
+    /// Records, each preceded by its length. Blocks are never moved.
     blocks: Vec<Vec<u8>>,
     /// Offset and length of its pieces in the file.
     pieces: Vec<(u64, u64)>,
 }
 
 impl DaySorter {
-    /// Keeps up to `memory_bytes` of records in memory, the rest in a temporary file in `folder`.
+    /// Keeps up to `memory_bytes` of records in memory, and the rest in a temporary file in `folder`.
     pub fn new(memory_bytes: usize, folder: &Path) -> Self {
         let days = HashMap::default();
         Self { memory_bytes, folder: folder.to_owned(), days, bytes: 0, file: None, spilled: 0 }
     }
 
-    /// Takes a record of this day (any number that orders).
+    /// Adds a record of this day (any number that orders).
     ///
     /// # Errors
-    /// Where the temporary file cannot be written.
+    /// The temporary file cannot be written.
     pub fn push(&mut self, day: i32, record: &[u8]) -> anyhow::Result<()> {
         let needed = 4 + record.len();
         let blocks = &mut self.days.entry(day).or_default().blocks;
@@ -75,8 +75,9 @@ impl DaySorter {
     /// Writes everything to the temporary file.
     fn spill(&mut self) -> anyhow::Result<()> {
         let place = self.folder.display().to_string();
-        let failed =
-            || format!("no room to sort in {place}: name another folder with --tmp, or allow more --memory");
+        let failed = || {
+            format!("no space to sort in {place}: name another directory with --tmp, or allow more --memory")
+        };
         if self.file.is_none() {
             self.file = Some(tempfile::tempfile_in(&self.folder).with_context(failed)?);
         }
@@ -99,10 +100,10 @@ impl DaySorter {
         Ok(())
     }
 
-    /// Calls `visit` with each day and its records, in order; until it breaks off.
+    /// Calls `visit` with each day and its records, in order, until it stops.
     ///
     /// # Errors
-    /// Where the temporary file cannot be read, or `visit` fails.
+    /// The temporary file cannot be read, or `visit` fails.
     pub fn drain(mut self, visit: &mut dyn FnMut(i32, &[u8]) -> Flow) -> anyhow::Result<()> {
         let order: BTreeSet<i32> = self.days.keys().copied().collect();
         let mut record = Vec::new();

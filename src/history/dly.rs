@@ -5,11 +5,11 @@ use crate::noaa::{Date, Element, Reading, StationId};
 
 /// Columns of one day: value, measurement, quality and source flag.
 const DAY_COLUMNS: usize = 8;
-/// Of these, the value's.
+/// The columns of the value.
 const VALUE_COLUMNS: usize = 5;
-/// Where the first day begins.
+/// The column of the first day.
 const FIRST_DAY: usize = 21;
-/// Stands where there is no value.
+/// Marks a missing value.
 const MISSING: i32 = -9999;
 
 /// Calls `visit` with a by_year line for each day of the month that has a value.
@@ -27,18 +27,19 @@ pub(super) fn read_line(line: &[u8], visit: &mut dyn FnMut(&[u8])) -> Result<(),
     let mut text = Vec::with_capacity(48);
     for day in 1..=31_u8 {
         let from = FIRST_DAY + DAY_COLUMNS * usize::from(day - 1);
-        // Blanks at the end of a line are sometimes cut off.
+        // Blanks at the end of a line are sometimes missing.
         let mut cell = [b' '; DAY_COLUMNS];
         let found = columns(from, (from + DAY_COLUMNS).min(line.len()));
         cell[..found.len()].copy_from_slice(found);
         if found.len() < VALUE_COLUMNS && !found.trim_ascii().is_empty() {
-            return Err(format!("it ends within the value of day {day}: is the file whole?"));
+            return Err(format!("it ends within the value of day {day}; the file may be truncated"));
         }
         let value = std::str::from_utf8(&cell[..5]).map_err(|_| format!("day {day} has no number"))?.trim();
         if value.is_empty() {
             continue;
         }
-        let value: i32 = value.parse().map_err(|_| format!("day {day} has {value:?}, which is no number"))?;
+        let value: i32 =
+            value.parse().map_err(|_| format!("day {day} has {value:?}, which is not a number"))?;
         if value == MISSING {
             continue;
         }
@@ -88,7 +89,7 @@ mod tests {
         assert!(lines("USC00027716201613TMIN").unwrap_err().contains("year and a month"));
         let days = format!("USC00027716201602TMIN{}    1   ", "-9999   ".repeat(29));
         assert!(lines(&days).unwrap_err().contains("day 30"));
-        assert!(lines("USC00027716201602TMIN  x44  7").unwrap_err().contains("no number"));
+        assert!(lines("USC00027716201602TMIN  x44  7").unwrap_err().contains("not a number"));
         for cut in [24, 25, 31, 33] {
             let whole = "USC00027716201602TMIN  144  7-9999   ";
             assert!(lines(&whole[..cut]).is_err(), "{cut}");

@@ -1,36 +1,36 @@
-//! Observations from lines that come in the order of their days: complete at the end of each day, so that none has to be
-//! corrected later, and sorted by station within it.
+//! Makes observations from lines in the order of their days: they are complete at the end of each day, so none has to
+//! be corrected later, and sorted by station within it.
 
 use std::collections::HashMap;
 
 use crate::noaa::{Compat, Date, Line, Observation, Reading, StationId};
 
-/// What is written of a day.
+/// Writes a day's documents.
 pub type OnDocument<'a> = dyn FnMut(&[u8]) -> anyhow::Result<()> + 'a;
 /// Finds the JSON of a station.
 pub type FindStation<'a> = dyn Fn(StationId) -> Option<std::sync::Arc<str>> + 'a;
 
-/// Puts the lines of one day together.
+/// Joins the lines of one day.
 pub struct DayBook<'a> {
     find_station: &'a FindStation<'a>,
     compat: Compat,
     keep_failed_quality: bool,
     day: Option<Date>,
-    /// Of the day, in the order of their first lines.
+    /// The observations of the day, in the order of their first lines.
     observations: Vec<Observation>,
-    /// Where each station's is.
+    /// The place of each station's observation.
     places: HashMap<StationId, usize, foldhash::fast::RandomState>,
     document: Vec<u8>,
-    /// Readings left out because they failed NOAA's quality control.
+    /// Readings skipped because they failed NOAA's quality control.
     pub failed_quality: u64,
-    /// Observations of stations that are not in the table: left out.
+    /// Observations of stations that are not in the table; they are skipped.
     pub unknown_stations: u64,
     /// Observations written.
     pub documents: u64,
 }
 
 impl<'a> DayBook<'a> {
-    /// Nothing has come yet.
+    /// Starts empty.
     pub fn new(find_station: &'a FindStation<'a>, compat: Compat, keep_failed_quality: bool) -> Self {
         Self {
             find_station,
@@ -46,10 +46,10 @@ impl<'a> DayBook<'a> {
         }
     }
 
-    /// Takes a line; one of another day than the line before ends that day.
+    /// Adds a line; a line of another day ends the present day.
     ///
     /// # Errors
-    /// Where a document cannot be written. A line that cannot be parsed is passed over.
+    /// A document cannot be written. A line that cannot be parsed is skipped.
     pub fn take(&mut self, line: &[u8], write: &mut OnDocument<'_>) -> anyhow::Result<()> {
         let Ok(Line::Reading(reading)) = Reading::parse(line) else { return Ok(()) };
         if self.day != Some(reading.date) {
@@ -58,7 +58,7 @@ impl<'a> DayBook<'a> {
         }
         if reading.failed_quality() && !self.keep_failed_quality {
             self.failed_quality += 1;
-            // A later line withdraws what an earlier one said, as in the stages.
+            // A later line withdraws an earlier reading, as in the stages.
             if let Some(place) = self.find(reading.station) {
                 self.observations[place].remove(reading.element);
             }
@@ -74,9 +74,9 @@ impl<'a> DayBook<'a> {
         Ok(())
     }
 
-    /// Where the day's observation of a station is.
+    /// The place of a station's observation of the day.
     fn find(&self, station: StationId) -> Option<usize> {
-        // Lines of one station and day are neighbours, mostly.
+        // Lines of one station and day are mostly next to each other.
         match self.observations.last() {
             Some(last) if last.station() == station => Some(self.observations.len() - 1),
             _ => self.places.get(&station).copied(),
@@ -86,12 +86,12 @@ impl<'a> DayBook<'a> {
     /// Writes the documents of the day.
     ///
     /// # Errors
-    /// Where one cannot be written.
+    /// One cannot be written.
     pub fn end_day(&mut self, write: &mut OnDocument<'_>) -> anyhow::Result<()> {
         self.places.clear();
         let mut observations = std::mem::take(&mut self.observations);
         observations.sort_unstable_by_key(Observation::station);
-        // Where all readings were withdrawn there is nothing to say.
+        // If all readings were withdrawn, there is no document.
         for observation in observations.drain(..).filter(|observation| !observation.readings().is_empty()) {
             let station = observation.station();
             let Some(json) = (self.find_station)(station) else {

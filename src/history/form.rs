@@ -1,24 +1,24 @@
-//! Which form a file has, by its first line.
+//! Recognises the format of a file by its first line.
 
 use super::metar_lines::MetarLines;
 use super::station_csv::Columns;
 use crate::hourly::{Ghcnh, HourlyCsv};
 use crate::noaa::{Date, StationId};
 
-/// The form of a file.
+/// The format of a file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Form {
-    /// One element of one station-day a line.
+    /// One element of one station-day per line.
     ByYear,
-    /// Fixed columns: a month of one element a line.
+    /// Fixed columns: one month of one element per line.
     Dly,
     /// A column for each element.
     StationCsv,
-    /// One object a line.
+    /// One object per line.
     JsonLines,
     /// Objects between brackets, or one after the other, over any number of lines.
     JsonArray,
-    /// One hourly observation a line, with a header.
+    /// One hourly observation per line, with a header.
     HourlyCsv,
     /// NOAA's hourly data, pipe-separated.
     Ghcnh,
@@ -28,7 +28,7 @@ pub enum Form {
     AwcCsv,
 }
 
-/// How often the observations of a file were made.
+/// The interval of a file's observations.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Kind {
     /// Once a day: GHCN-Daily.
@@ -38,14 +38,14 @@ pub enum Kind {
 }
 
 impl Form {
-    /// Tells the form by the first bytes of a file, which hold at least its first line or very much of it. What is of no
-    /// known form counts as by_year CSV, whose reader says what is wrong with each line.
+    /// Recognises the format from the first bytes of a file, which hold at least its first line or a large part of
+    /// it. An unknown format counts as by_year CSV, whose reader reports what is wrong with each line.
     pub fn of(start: &[u8]) -> Self {
         let start = start.strip_prefix(b"\xef\xbb\xbf").unwrap_or(start).trim_ascii_start();
         let line = start.split(|byte| *byte == b'\n').next().unwrap_or_default();
         match start.first() {
             Some(b'[') => Self::JsonArray,
-            // An object over several lines is read as an array is: by its brackets.
+            // An object over several lines is read like an array, by its brackets.
             Some(b'{') if matches!(line.trim_ascii_end().last(), Some(b'{' | b'[' | b',')) => Self::JsonArray,
             Some(b'{') => Self::JsonLines,
             _ if line.starts_with(b"\"STATION\"") || line.starts_with(b"STATION,") => Self::StationCsv,

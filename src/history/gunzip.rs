@@ -1,4 +1,5 @@
-//! Unpacks gzip: one member after the other, as people join packed files, up to the zeros that some media pad them with.
+//! Decompresses gzip: one member after the other, because people join compressed files, up to the zeros with which
+//! some media pad them.
 
 use std::io::{self, BufRead, Read};
 
@@ -7,7 +8,7 @@ use flate2::bufread::GzDecoder;
 /// The byte that each member begins with.
 const FIRST_BYTE: u8 = 0x1f;
 
-/// See the module's description. `None` behind the last member.
+/// The decoder; `None` after the last member.
 pub(super) struct Gunzip<R>(Option<GzDecoder<R>>);
 
 impl<R: BufRead> Gunzip<R> {
@@ -29,7 +30,7 @@ impl<R: BufRead> Read for Gunzip<R> {
     }
 }
 
-/// The member that follows, if one does.
+/// The next member, if there is one.
 fn next_member<R: BufRead>(mut packed: R) -> io::Result<Option<GzDecoder<R>>> {
     loop {
         let buffer = packed.fill_buf()?;
@@ -40,8 +41,8 @@ fn next_member<R: BufRead>(mut packed: R) -> io::Result<Option<GzDecoder<R>>> {
                 return Ok(Some(GzDecoder::new(packed)));
             }
             Some(_) => {
-                let reason = "there is other data after the end of the gzip data (gzip calls it trailing garbage): was an \
-                              uncompressed file appended?";
+                let reason = "there is other data after the end of the gzip data (gzip calls it trailing \
+                              garbage); an uncompressed file may have been appended";
                 return Err(io::Error::new(io::ErrorKind::InvalidData, reason));
             }
             None if buffer.is_empty() => return Ok(None),

@@ -1,4 +1,4 @@
-//! Reading files of hourly observations: each becomes a document of `noaa-hourly`.
+//! Reads files of hourly observations: each observation becomes a document of `noaa-hourly`.
 
 use std::collections::BTreeSet;
 use std::io::BufRead;
@@ -14,12 +14,12 @@ use crate::bounded::read_line;
 use crate::hourly::{AwcCsv, Ghcnh, Hour, HourlyCsv};
 use crate::noaa::IcaoIndex;
 
-/// So many unknown stations are logged by name.
+/// This many unknown stations are logged by name.
 const NAMED_MAX: usize = 5;
 
-/// What a line holds.
+/// The content of a line.
 pub(super) enum Found {
-    /// No observation: a header, a comment, a report without a temperature.
+    /// No observation: a header, a comment, or a report without a temperature.
     Nothing,
     Hour(Box<Hour>),
     /// A METAR of a station without a GHCN id, by its ICAO id.
@@ -37,7 +37,7 @@ impl Found {
     }
 }
 
-/// The readers, each behind the header that it has read.
+/// The readers, each after its header.
 enum Reader<'a> {
     Csv(Option<HourlyCsv>),
     Ghcnh(Option<Ghcnh>),
@@ -49,8 +49,8 @@ impl<'a> Reader<'a> {
     fn new(form: Form, icao: Option<&'a IcaoIndex>) -> Result<Self, String> {
         let icao = || match icao {
             Some(icao) if icao.is_empty() => {
-                Err("METARs name stations by ICAO id, and no station of --stations has \
-                one: --stations ghcnh-station-list.csv (NOAA's list of hourly stations) does")
+                Err("METARs name stations by ICAO id, but no station of --stations has one: use --stations \
+                ghcnh-station-list.csv (NOAA's list of hourly stations)")
             }
             Some(icao) => Ok(icao),
             None => Err(
@@ -66,9 +66,9 @@ impl<'a> Reader<'a> {
         })
     }
 
-    /// Reads a line with its number. METARs may go on in the next line, so `give` may get an earlier line.
+    /// Reads a line with its number. METARs may continue in the next line, so `give` may get an earlier line.
     fn take(&mut self, number: u64, line: &str, give: &mut dyn FnMut(u64, &str, Found) -> Flow) -> Flow {
-        let before_header = || Found::Bad("there is no header before it".to_owned());
+        let before_header = || Found::Bad("it has no header before it".to_owned());
         let found = match self {
             Self::Csv(columns) => match (HourlyCsv::parse(line), &columns) {
                 (Some(header), _) => {
@@ -79,7 +79,7 @@ impl<'a> Reader<'a> {
                 (None, None) => before_header(),
             },
             Self::Ghcnh(columns) => match &columns {
-                // No station is named as the column is.
+                // This line is a header: no station has the name of a column.
                 Some(columns) if !line.starts_with("STATION|") && !line.starts_with("Station_ID|") => {
                     Found::of(columns.read(line))
                 }
@@ -119,7 +119,7 @@ fn awc(columns: &AwcCsv, line: &str, icao: &IcaoIndex) -> Found {
     }
 }
 
-/// Reads a file of one of the hourly forms, line by line.
+/// Reads a file in one of the hourly formats, line by line.
 pub(super) fn read_hourly(
     path: &Path,
     mut input: Box<dyn BufRead + Send>,
@@ -163,7 +163,7 @@ pub(super) fn read_hourly(
     }
     if unknown > 0 {
         let (file, stations) = (path.display(), names);
-        tracing::warn!(%file, reports = unknown, ?stations, "METARs of stations without a GHCN id left out");
+        tracing::warn!(%file, reports = unknown, ?stations, "METARs of stations without a GHCN id skipped");
     }
     Ok(flow)
 }

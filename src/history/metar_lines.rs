@@ -7,7 +7,7 @@
 //! 2016-01-31T04:56:00Z KSFO 310456Z 28011KT 10SM 11/06 A3001
 //! ```
 //!
-//! A line that begins with a blank continues the METAR before it. Lines that begin with `#` are comments.
+//! A line that begins with a blank continues the previous METAR. Lines that begin with `#` are comments.
 
 use std::ops::ControlFlow;
 
@@ -18,10 +18,10 @@ use crate::noaa::IcaoIndex;
 
 type Give<'a> = dyn FnMut(u64, &str, Found) -> Flow + 'a;
 
-/// What has been read of the file so far.
+/// The state of reading the file.
 pub(super) struct MetarLines<'a> {
     icao: &'a IcaoIndex,
-    /// The time in the last line that had nothing else.
+    /// The time in the last line that contained only a time.
     cycle: Option<i64>,
     /// A METAR that the next line may continue.
     pending: Option<Pending>,
@@ -38,7 +38,7 @@ impl<'a> MetarLines<'a> {
         Self { icao, cycle: None, pending: None }
     }
 
-    /// Whether a line may be the first one of such a file.
+    /// Whether a line may be the first of such a file.
     pub(super) fn are_likely(line: &str) -> bool {
         match stamp(line.trim_end()) {
             Some((_, rest)) => rest.is_empty() || Metar::is_likely(rest),
@@ -46,7 +46,7 @@ impl<'a> MetarLines<'a> {
         }
     }
 
-    /// Takes a line that is not empty. A METAR is given when the next one begins.
+    /// Takes a line that is not empty. A METAR is passed on when the next one begins.
     pub(super) fn take(&mut self, number: u64, line: &str, give: &mut Give<'_>) -> Flow {
         if line.starts_with('#') {
             return Ok(ControlFlow::Continue(()));
@@ -75,7 +75,7 @@ impl<'a> MetarLines<'a> {
         self.pending = Some(Pending { line, near, text: text.to_owned() });
     }
 
-    /// Gives the METAR that was read last.
+    /// Passes on the METAR that was read last.
     pub(super) fn finish(&mut self, give: &mut Give<'_>) -> Flow {
         match self.pending.take() {
             Some(pending) => give(pending.line, &pending.text, self.read(&pending)),
@@ -93,7 +93,7 @@ impl<'a> MetarLines<'a> {
         }
         let Some(station) = self.icao.get(&metar.icao) else { return Found::Unknown(metar.icao) };
         let Some(near) = near else {
-            let reason = "a METAR has no year and month, and no line or time before it says them, as in \
+            let reason = "a METAR has no year and month, so it needs a time before it, as in \
                           2016-01-31T04:56:00Z KSFO 310456Z";
             return Found::Bad(reason.to_owned());
         };
@@ -105,7 +105,7 @@ impl<'a> MetarLines<'a> {
     }
 }
 
-/// The time at the beginning of a line, and the text after it.
+/// The time at the start of a line, and the text after it.
 fn stamp(line: &str) -> Option<(i64, &str)> {
     let (first, rest) = line.split_once(char::is_whitespace).unwrap_or((line, ""));
     let rest = rest.trim();

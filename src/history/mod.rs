@@ -1,18 +1,18 @@
-//! Files of weather history: whatever form and packing NOAA and people keep them in, read record by record.
+//! Files of weather history, in all formats and compressions that NOAA and its users have, read record by record.
 //!
-//! | form | what it is | what comes of it |
+//! | format | content | result |
 //! |---|---|---|
-//! | by_year CSV | one element of one station-day a line, with or without a header | the line |
-//! | `.dly` | a month of one element of one station a line, in fixed columns | a by_year line for each day |
-//! | station CSV | a day of one station a line, with a column for each element | a by_year line for each element |
-//! | hourly CSV | an hourly observation a line: `ghcn_id,time_utc,temp_c,…` | a document of `noaa-hourly` |
+//! | by_year CSV | one element of one station-day per line, with or without a header | the line |
+//! | `.dly` | a month of one element of one station per line, in fixed columns | a by_year line for each day |
+//! | station CSV | a day of one station per line, with a column for each element | a by_year line for each element |
+//! | hourly CSV | one hourly observation per line: `ghcn_id,time_utc,temp_c,…` | a document of `noaa-hourly` |
 //! | GHCNh | NOAA's hourly data, pipe-separated | a document of `noaa-hourly` |
 //! | METARs | text with a time before it, or the CSV of aviationweather.gov | a document of `noaa-hourly` |
-//! | JSON lines | one object a line | the object |
+//! | JSON lines | one object per line | the object |
 //! | JSON array | objects between brackets | each object |
 //!
-//! Packed with gzip, bzip2, zstd or xz, recognised by their first bytes, whatever the name says; `-` is standard
-//! input. [`DaySorter`] puts records in the order of their days with little memory.
+//! Compressed with gzip, bzip2, zstd or xz, recognised by the first bytes, whatever the file's name; `-` is standard
+//! input. [`DaySorter`] sorts records by day with little memory.
 
 mod array;
 mod day_sorter;

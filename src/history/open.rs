@@ -1,4 +1,4 @@
-//! Opening files, packed or not, and standard input.
+//! Opens files, compressed or not, and standard input.
 
 use std::fs::{File, OpenOptions};
 use std::io::{self, BufRead, BufReader, Read};
@@ -14,7 +14,7 @@ use super::gunzip::Gunzip;
 
 const BUFFER_BYTES: usize = 1 << 18;
 
-/// How a file is packed: its name, its first bytes, and the endings of its names.
+/// A compression: its name, the first bytes of files, and their extensions.
 const PACKINGS: [(Packing, &[u8], &[&str]); 4] = [
     (Packing::Gzip, &[0x1f, 0x8b], &["gz"]),
     (Packing::Bzip2, b"BZh", &["bz2"]),
@@ -35,16 +35,16 @@ pub fn is_stdin(path: &Path) -> bool {
     path.as_os_str() == "-"
 }
 
-/// Opens a file for reading, unpacked. `position` counts the bytes of the file that have been read, for progress.
+/// Opens a file for reading, decompressed. `position` counts the bytes of the file that have been read, for progress.
 ///
 /// # Errors
-/// Where it cannot be opened. A file whose name says another packing than its bytes is read by its bytes, with a
+/// It cannot be opened. A file whose name and first bytes suggest different compressions is read by its bytes, with a
 /// warning in the log.
 pub fn open(path: &Path, position: Arc<AtomicU64>) -> anyhow::Result<Box<dyn BufRead + Send>> {
     open_until(path, position, &Arc::default())
 }
 
-/// As [`open`]; standard input and named pipes end when `stop` is set, also while nothing comes.
+/// As [`open`]; standard input and named pipes end when `stop` is set, even while nothing comes.
 pub(super) fn open_until(
     path: &Path,
     position: Arc<AtomicU64>,
@@ -53,7 +53,7 @@ pub(super) fn open_until(
     let source: Box<dyn Read + Send> = if is_stdin(path) {
         Box::new(Pipe { named: None, stop: Arc::clone(stop) })
     } else if is_named_pipe(path) {
-        // Otherwise nobody could end it before there is a writer.
+        // Otherwise it could not be stopped before there is a writer.
         let flags = rustix::fs::OFlags::NONBLOCK.bits().cast_signed();
         let file = OpenOptions::new().read(true).custom_flags(flags).open(path);
         let file = file.with_context(|| format!("{} cannot be opened", path.display()))?;
@@ -61,7 +61,7 @@ pub(super) fn open_until(
     } else {
         let file = File::open(path).with_context(|| format!("{} cannot be opened", path.display()))?;
         let is_folder = file.metadata().is_ok_and(|found| found.is_dir());
-        anyhow::ensure!(!is_folder, "{} is a folder: name the files in it", path.display());
+        anyhow::ensure!(!is_folder, "{} is a directory: name the files in it", path.display());
         Box::new(file)
     };
     let mut reader = BufReader::with_capacity(BUFFER_BYTES, Counted { source, position });
@@ -83,7 +83,7 @@ fn warn_of_name(path: &Path, found: Option<Packing>, is_empty: bool) {
     let named = PACKINGS.iter().find(|(.., endings)| endings.contains(&ending)).map(|(packing, ..)| *packing);
     if named.is_some() && named != found && !is_empty {
         let is = found.map_or("not packed".to_owned(), |found| format!("{found:?}"));
-        tracing::warn!(file = %path.display(), is, "its name suggests another compression; read by its content");
+        tracing::warn!(file = %path.display(), is, "the file's name suggests another compression; reading it by its content");
     }
 }
 
@@ -91,9 +91,9 @@ fn is_named_pipe(path: &Path) -> bool {
     std::fs::metadata(path).is_ok_and(|found| found.file_type().is_fifo())
 }
 
-/// Standard input or a named pipe, without a buffer of its own.
+/// Standard input or a named pipe, without its own buffer.
 struct Pipe {
-    /// `None`: standard input. It does not block.
+    /// `None` for standard input. It does not block.
     named: Option<File>,
     stop: Arc<AtomicBool>,
 }

@@ -1,4 +1,4 @@
-//! Several files as one sequence of records: chosen, in their own order, by day, or shuffled.
+//! Reads several files as one sequence of records: selected, in their own order, by day, or shuffled.
 
 use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
@@ -10,42 +10,42 @@ use super::read_settings::ReadSettings;
 use super::reader::{Bad, Flow, Item, read_in};
 use super::selection::{Selection, time_of};
 
-/// Behind all hours: what has none.
+/// The key of records without an hour, after all hours.
 const NO_HOUR: i32 = i32::MAX;
 /// Seconds of an hour.
 const HOUR: i64 = 3_600;
-/// How many parts a shuffle is done in.
+/// Number of parts of a shuffle.
 const SHUFFLE_PARTS: i32 = 1_024;
 
-/// In which order records come.
+/// The order of records.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Order {
-    /// As the files have them.
+    /// The order of the files.
     AsGiven,
-    /// By their days, hourly observations by their hours; within these as the files have them.
+    /// By day, hourly observations by hour; within these in the order of the files.
     ByDay,
     /// At random, the same for the same seed.
     Shuffled(u64),
 }
 
-/// What is read, and how.
+/// The input, and how to read it.
 #[derive(Clone, Debug)]
 pub struct Plan {
     /// The files, in order.
     pub files: Vec<PathBuf>,
-    /// What the files do not say, and must be.
+    /// Facts that the files do not contain, and their required kind.
     pub settings: ReadSettings,
-    /// What is wanted of them.
+    /// The wanted records.
     pub selection: Selection,
     /// In which order.
     pub order: Order,
-    /// How many bytes of records may be in memory to bring them into that order.
+    /// Memory limit for records while they are sorted, in bytes.
     pub memory_bytes: usize,
-    /// Where the others are meanwhile.
+    /// The directory for the others.
     pub folder: PathBuf,
 }
 
-/// Where a record stands; the line is 0 where the order is not the files' own.
+/// The place of a record; the line is 0 if the order is not the files' own.
 #[derive(Clone, Copy, Debug)]
 pub struct Place<'a> {
     /// The file.
@@ -54,26 +54,26 @@ pub struct Place<'a> {
     pub line: u64,
 }
 
-/// How others follow what is done, and end it.
+/// Progress and cancellation.
 #[derive(Clone, Copy)]
 pub struct Watch<'a> {
     /// Counts the bytes of files that have been read.
     pub position: &'a Arc<AtomicU64>,
-    /// Set to break off.
+    /// Set to stop.
     pub stop: &'a Arc<AtomicBool>,
 }
 
 /// What to do with a record that cannot be parsed.
 pub type OnBad<'a> = dyn FnMut(Place<'_>, &[u8], &Bad) -> anyhow::Result<bool> + 'a;
-/// What is done with a record. Without a place where the order is not the files' own.
+/// Handles a record. Without a place if the order is not the files' own.
 pub type OnRecord<'a> = dyn FnMut(Option<Place<'_>>, &[u8]) -> Flow + 'a;
 
 impl Plan {
-    /// Calls `on_record` with each record that is wanted, in order, until it breaks off. `on_bad` is asked about what is
-    /// no record, and tells whether it is passed on all the same.
+    /// Calls `on_record` with each wanted record, in order, until it stops. `on_bad` decides about an invalid record,
+    /// and returns whether to pass it on anyway.
     ///
     /// # Errors
-    /// Where a file cannot be read, the temporary file cannot be written, or one of the calls fails.
+    /// A file cannot be read, the temporary file cannot be written, or one of the calls fails.
     pub fn run(
         &self,
         watch: Watch<'_>,
@@ -100,7 +100,7 @@ impl Plan {
         }
     }
 
-    /// Throws records into parts at random, then shuffles each part: the same as one shuffle of all.
+    /// Distributes records randomly over parts, then shuffles each part: equivalent to one shuffle of all.
     fn shuffle(
         &self,
         seed: u64,
@@ -166,7 +166,7 @@ impl Plan {
                     Ok(ControlFlow::Continue(()))
                 }
             });
-            // What is packed cannot end well where it was broken off.
+            // A compressed file that was not read to its end cannot be checked.
             if watch.stop.load(Ordering::Relaxed) {
                 return Ok(ControlFlow::Break(()));
             }

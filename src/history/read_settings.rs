@@ -1,4 +1,4 @@
-//! What a reader of files must know beforehand.
+//! The facts that a reader of files needs.
 
 use std::path::Path;
 use std::sync::Arc;
@@ -9,20 +9,20 @@ use super::units::Units;
 use crate::hourly::Hour;
 use crate::noaa::{IcaoIndex, Reading, check_json};
 
-/// What a file does not say itself, and what it must be.
+/// Facts that a file does not contain, and its required kind.
 #[derive(Clone, Debug, Default)]
 pub struct ReadSettings {
     /// The units of a station CSV that does not say its own.
     pub units: Option<Units>,
     /// The stations of METARs.
     pub icao: Option<Arc<IcaoIndex>>,
-    /// The observations that are wanted; `None` takes all.
+    /// The wanted observations; `None` accepts all.
     pub expected: Option<Expected>,
 }
 
 impl ReadSettings {
-    /// A document must be a JSON object, as the stages read it; what it says is for them to find out. Only an hourly
-    /// observation is looked at as a whole: a daily one is an object as well.
+    /// Checks that a document is a JSON object, as the stages read it; the stages check its content. Only an hourly
+    /// observation is parsed completely, because a daily one is an object as well.
     pub(super) fn check_document(&self, text: &[u8]) -> Result<(), Bad> {
         match &self.expected {
             Some(Expected { kind: Kind::Hourly, .. }) => {
@@ -33,12 +33,12 @@ impl ReadSettings {
     }
 }
 
-/// Which observations are wanted, and by whom: a file of the other kind is refused.
+/// The wanted observations, and by whom: a file of the other kind is refused.
 #[derive(Clone, Debug)]
 pub struct Expected {
     /// Their kind.
     pub kind: Kind,
-    /// What takes them, for the error: the name of a topic, `this command`.
+    /// Who accepts them, for the error: the name of a topic, or `this command`.
     pub by: String,
 }
 
@@ -56,7 +56,7 @@ impl Expected {
                     return Ok(());
                 }
                 anyhow::bail!(
-                    "{path} begins with a line of no known form; {by} takes hourly CSV, GHCNh, METARs and documents"
+                    "{path} begins with a line of unknown format; {by} takes hourly CSV, GHCNh, METARs and documents"
                 )
             }
             (Kind::Hourly, Some(Kind::Daily)) => {
@@ -98,7 +98,7 @@ mod tests {
                 .unwrap_err()
                 .ends_with("holds daily lines; noaa-hourly takes hourly observations")
         );
-        assert!(read(Kind::Hourly, "what?\n").unwrap_err().contains("no known form"));
+        assert!(read(Kind::Hourly, "what?\n").unwrap_err().contains("unknown format"));
         assert!(read(Kind::Daily, hourly).unwrap_err().contains("holds hourly observations"));
         assert_eq!(read(Kind::Daily, daily), Ok(vec![true]));
         assert_eq!(read(Kind::Hourly, hourly), Ok(vec![true]));

@@ -1,4 +1,4 @@
-//! Reading a file of any form, record by record.
+//! Reads a file of any format, record by record.
 
 use std::io::BufRead;
 use std::ops::ControlFlow;
@@ -18,7 +18,7 @@ use super::station_csv::Columns;
 use crate::bounded::read_line;
 use crate::noaa::{Line, Reading, ReadingError};
 
-/// What some editors put before a text; in files that were joined it also stands before a line.
+/// Byte order mark, which some editors put before a text; in joined files it also occurs before later lines.
 pub(super) const BYTE_ORDER_MARK: &[u8] = b"\xef\xbb\xbf";
 /// Longest line that is read, in bytes.
 pub(super) const LINE_BYTES_MAX: usize = 64 * 1024 * 1024;
@@ -28,29 +28,29 @@ pub(super) const LINE_BYTES_MAX: usize = 64 * 1024 * 1024;
 pub struct Item<'a> {
     /// A by_year line or a JSON document, without the end of line.
     pub text: &'a [u8],
-    /// The line of the file in which it stands, from 1.
+    /// Its line in the file, from 1.
     pub line: u64,
 }
 
 /// What is wrong with a record.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Bad {
-    /// In a sentence.
+    /// The reason, in a sentence.
     pub reason: String,
 }
 
-/// Whether to go on.
+/// Whether to continue.
 pub type Flow = anyhow::Result<ControlFlow<()>>;
 
-/// A record, or what stands where one should be.
+/// A record, or an invalid one.
 pub type Given<'a> = (Item<'a>, Result<(), Bad>);
 
-/// Calls `visit` with each record of a file of daily observations until it breaks off. Empty lines and headers are left
-/// out. Standard input counts as ended once `stop` is set.
+/// Calls `visit` with each record of a file of daily observations until it stops. Empty lines and headers are
+/// skipped. Standard input counts as ended once `stop` is set.
 ///
 /// # Errors
-/// Where the file cannot be opened or read to its end (a packed file that is cut off, say), with the line; a file of
-/// hourly observations.
+/// The file cannot be opened or read to its end (for example a truncated compressed file), with the line; or the file
+/// holds hourly observations.
 pub fn read(
     path: &Path,
     position: Arc<AtomicU64>,
@@ -61,10 +61,10 @@ pub fn read(
     read_in(&ReadSettings { expected, ..ReadSettings::default() }, path, position, stop, visit)
 }
 
-/// How often the observations of a file were made, by its first bytes; `None` where they do not show it, as of documents.
+/// The interval of a file's observations, by its first bytes; `None` if these do not show it, as for documents.
 ///
 /// # Errors
-/// Where it cannot be opened.
+/// It cannot be opened.
 pub fn kind_of(path: &Path) -> anyhow::Result<Option<Kind>> {
     let mut input = open_until(path, Arc::default(), &Arc::default())?;
     let start = input.fill_buf().with_context(|| format!("{} cannot be read", path.display()))?;
@@ -74,7 +74,7 @@ pub fn kind_of(path: &Path) -> anyhow::Result<Option<Kind>> {
 /// As [`read`], with other settings.
 ///
 /// # Errors
-/// As [`read`]; METARs without stations, and observations that are not wanted.
+/// As [`read`]; also METARs without stations, and observations of another kind than wanted.
 pub fn read_in(
     settings: &ReadSettings,
     path: &Path,
@@ -112,7 +112,7 @@ fn read_array(
         let line = objects.line;
         let object = objects.next().with_context(|| format!("{}:{line} cannot be read", path.display()))?;
         let Some(object) = object else { return Ok(ControlFlow::Continue(())) };
-        // Records are one line each, whatever the array's layout.
+        // Records have one line each, whatever the array's layout.
         let text: Vec<u8> =
             object.iter().map(|byte| if matches!(byte, b'\n' | b'\r') { b' ' } else { *byte }).collect();
         if visit((Item { text: &text, line }, settings.check_document(&text)))?.is_break() {
@@ -153,7 +153,7 @@ fn read_lines(
             },
             Form::JsonLines | Form::JsonArray => give(text, settings.check_document(text))?,
             Form::Dly => expand(text, &mut give, |visit| dly::read_line(text, visit))?,
-            // The others are read elsewhere.
+            // The other formats are read elsewhere.
             Form::StationCsv | Form::HourlyCsv | Form::Ghcnh | Form::Metar | Form::AwcCsv => {
                 let text_line = String::from_utf8_lossy(text);
                 match columns.as_ref().filter(|_| !Columns::is_header(&text_line)) {
@@ -179,7 +179,7 @@ pub(super) fn without_line_end(line: &[u8]) -> &[u8] {
 
 type Give<'a> = dyn FnMut(&[u8], Result<(), Bad>) -> anyhow::Result<()> + 'a;
 
-/// Gives the lines that a line of another form stands for, or that line itself, where it is wrong.
+/// Passes on the lines that a line of another format stands for, or that line itself if it is invalid.
 fn expand(
     text: &[u8],
     give: &mut Give<'_>,
@@ -199,7 +199,7 @@ fn expand(
     }
 }
 
-/// Gives a reading of another form as a by_year line, if that is one which the stages take. `text`: a buffer.
+/// Passes a reading of another format on as a by_year line, if the stages accept that line. `text`: a buffer.
 pub(super) fn give_line(
     reading: &Reading,
     text: &mut Vec<u8>,
@@ -237,7 +237,7 @@ mod tests {
         assert_eq!(
             items("a.csv", text),
             [(2, "USC00027716,20160615,TMIN,-44,,S,7,".to_owned(), true), (4, "{\"a\":1}".to_owned(), false)],
-            "a document among lines is none of them"
+            "a document among lines is not a line"
         );
         let documents = items("a.jsonl", "{\"a\":1}\n{\"a\"\n[1]\n");
         assert_eq!(

@@ -1,4 +1,4 @@
-//! Which records are wanted, and what they say of station and day.
+//! The wanted records, with their station and day.
 
 use serde::Deserialize;
 use serde_json::value::RawValue;
@@ -9,12 +9,12 @@ use crate::noaa::{Date, Element, StationId};
 /// Seconds of a day.
 const DAY: i64 = 86_400;
 
-/// What is wanted; empty lists want everything.
+/// The wanted records; empty lists want everything.
 #[derive(Clone, Debug, Default)]
 pub struct Selection {
     /// These stations.
     pub stations: Vec<StationId>,
-    /// These elements: lines of them, documents that have one of them.
+    /// These elements: their lines, and documents with one of them.
     pub elements: Vec<Element>,
     /// From this date on.
     pub from: Option<Date>,
@@ -23,7 +23,7 @@ pub struct Selection {
 }
 
 impl Selection {
-    /// Whether a line or a document is wanted. What says nothing of station or day is, where nothing is asked of that.
+    /// Whether a line or a document is wanted. A record without a station or day is wanted if neither is restricted.
     pub fn wants(&self, text: &[u8]) -> bool {
         if self.stations.is_empty() && self.elements.is_empty() && self.from.is_none() && self.to.is_none() {
             return true;
@@ -37,7 +37,7 @@ impl Selection {
     }
 }
 
-/// The fields of a document that say what it is about.
+/// The fields of a document with its station and time.
 #[derive(Deserialize)]
 struct About<'a> {
     #[serde(borrow, default)]
@@ -46,7 +46,7 @@ struct About<'a> {
     station_id: Option<std::borrow::Cow<'a, str>>,
     #[serde(default)]
     date: Option<std::borrow::Cow<'a, str>>,
-    /// Of an hourly observation. Daily documents may have something else under this name.
+    /// The time of an hourly observation. Daily documents may have another field of this name.
     #[serde(borrow, default)]
     time: Option<&'a RawValue>,
 }
@@ -77,7 +77,7 @@ pub fn station_of(text: &[u8]) -> Option<StationId> {
     StationId::parse(id.as_bytes())
 }
 
-/// The day of a by_year line or a document; of an hourly observation the day in UTC.
+/// The day of a by_year line or a document; for an hourly observation, the day in UTC.
 pub fn date_of(text: &[u8]) -> Option<Date> {
     if !is_document(text) {
         return Date::parse_compact(text.get(12..20)?);
@@ -89,7 +89,7 @@ pub fn date_of(text: &[u8]) -> Option<Date> {
     }
 }
 
-/// When it was observed, in seconds since 1970: the time of an hourly observation, the beginning of the day of others.
+/// The time of observation, in seconds since 1970: that of an hourly observation, otherwise the start of the day.
 pub fn time_of(text: &[u8]) -> Option<i64> {
     let day = |date: Date| i64::from(date.days_since_1970()) * DAY;
     if !is_document(text) {

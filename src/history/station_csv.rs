@@ -1,26 +1,27 @@
-//! A station's own CSV, as NOAA's access folder has it: a line a day, a column an element, and beside most a column
-//! `…_ATTRIBUTES` with measurement, quality and source flag and the time of observation.
+//! A station's own CSV, as in NOAA's access folder: one line per day, one column per element, and next to most a
+//! column `…_ATTRIBUTES` with measurement, quality and source flag and the time of observation.
 //!
-//! Climate Data Online gives files that look the same, in degrees Fahrenheit or Celsius, without these columns unless they
-//! are asked for. Whole numbers look alike in all of them, so a file without them is read only where [`Units`] are named.
+//! Climate Data Online delivers files that look the same, in degrees Fahrenheit or Celsius, without these columns
+//! unless they are requested. Whole numbers look alike in all of them, so a file without these columns is read only
+//! if [`Units`] are named.
 
 use super::reader::give_line;
 use super::units::Units;
 use crate::noaa::{Date, Element, Reading, StationId, csv_fields};
 
-/// Where things are, by the header line.
+/// The columns, according to the header line.
 pub(super) struct Columns {
     count: usize,
     station: usize,
     date: usize,
-    /// Of each element: its value, and its attributes where there are any.
+    /// The columns of each element: its value, and its attributes if it has any.
     elements: Vec<(Element, usize, Option<usize>)>,
     units: Units,
 }
 
 impl Columns {
-    /// Whether a line is the names of the columns, in whatever order: such a line in the middle of a file begins another
-    /// one, as in files that were joined.
+    /// Whether a line holds the names of the columns, in any order: in the middle of a file, such a line starts
+    /// another file, because files may have been joined.
     pub(super) fn is_header(line: &str) -> bool {
         line.contains("STATION")
             && line.contains("DATE")
@@ -29,12 +30,12 @@ impl Columns {
             })
     }
 
-    /// Reads the names of the columns. Without `units` the file must be NOAA's own.
+    /// Parses the names of the columns. Without `units` the file must be NOAA's own.
     ///
     /// # Errors
     /// What is missing, in a sentence.
     pub(super) fn parse(header: &str, units: Option<Units>) -> Result<Self, String> {
-        let names = csv_fields(header).ok_or("its names of columns end within quotes")?;
+        let names = csv_fields(header).ok_or("its header ends within quotes")?;
         let at = |wanted: &str| names.iter().position(|name| name == wanted);
         let elements = names.iter().enumerate().filter_map(|(index, name)| {
             let element = Element::parse(name.as_bytes()).filter(|element| element.is_known())?;
@@ -42,19 +43,19 @@ impl Columns {
         });
         let elements: Vec<_> = elements.collect();
         let (station, date) = (
-            at("STATION").ok_or("there is no column STATION")?,
-            at("DATE").ok_or("there is no column DATE")?,
+            at("STATION").ok_or("the column STATION is missing")?,
+            at("DATE").ok_or("the column DATE is missing")?,
         );
         if elements.is_empty() {
             return Err(
-                "no column is an element of GHCN-Daily, such as TMIN: is this another data set?".into()
+                "no column is an element of GHCN-Daily, such as TMIN; this may be another data set".into()
             );
         }
         let has_attributes = elements.iter().any(|(.., attributes)| attributes.is_some());
         let units = units.or(has_attributes.then_some(Units::Tenths)).ok_or(
-            "the units of its values are unknown, since no column has attributes, as in NOAA's own station CSV: \
-             `frostline convert --into lines` with --units tenths (of °C and mm), metric (°C, mm) or standard (°F, \
-             inches) makes a file that says it",
+            "the units of its values are unknown, because no column has attributes, unlike in NOAA's own \
+             station CSV: convert it with `frostline convert --into lines` and --units tenths (of °C and mm), \
+             metric (°C, mm) or standard (°F, inches)",
         )?;
         Ok(Self { count: names.len(), station, date, elements, units })
     }
@@ -64,16 +65,16 @@ impl Columns {
     /// # Errors
     /// What is wrong, in a sentence.
     pub(super) fn read_line(&self, line: &str, visit: &mut dyn FnMut(&[u8])) -> Result<(), String> {
-        let fields = csv_fields(line).ok_or("it ends within quotes: is the file whole?")?;
+        let fields = csv_fields(line).ok_or("it ends within quotes; the file may be truncated")?;
         if fields.len() != self.count {
-            return Err(format!("it has {} fields, the header has {}", fields.len(), self.count));
+            return Err(format!("it has {} fields, but the header has {}", fields.len(), self.count));
         }
         let field = |index: usize| fields.get(index).map_or("", |field| field.trim());
         let station = field(self.station);
         let station =
-            StationId::parse(station.as_bytes()).ok_or_else(|| format!("{station:?} is no station id"))?;
+            StationId::parse(station.as_bytes()).ok_or_else(|| format!("{station:?} is not a station id"))?;
         let date = field(self.date);
-        let date = Date::parse_iso(date).ok_or_else(|| format!("{date:?} is no date"))?;
+        let date = Date::parse_iso(date).ok_or_else(|| format!("{date:?} is not a date"))?;
         let mut text = Vec::with_capacity(48);
         for (element, value, attributes) in &self.elements {
             let value = field(*value);
@@ -119,7 +120,7 @@ mod tests {
             read(line).unwrap(),
             ["USC00027716,20160615,TMIN,-44,,S,7,0700", "USC00027716,20160615,PRCP,0,T,,7,"]
         );
-        assert!(read("\"USC00027716\",\"2016-06-31\",,,,,,").unwrap_err().contains("no date"));
+        assert!(read("\"USC00027716\",\"2016-06-31\",,,,,,").unwrap_err().contains("not a date"));
         assert!(read("USC00027716,2016-06-15,x,1.5,,,,").unwrap_err().contains("whole number"));
         assert!(read("USC00027716,2016-06-15").unwrap_err().contains("2 fields"));
         assert!(read("USC00027716,2016-06-15,x,\"  14").unwrap_err().contains("within quotes"));
@@ -133,7 +134,7 @@ mod tests {
     #[test]
     fn headers_that_say_too_little_are_refused() {
         let error = |header: &str, units| Columns::parse(header, units).err().unwrap();
-        assert!(error("STATION,TMIN", None).contains("no column DATE"));
+        assert!(error("STATION,TMIN", None).contains("the column DATE is missing"));
         assert!(error("STATION,DATE,SOURCE,TMP", None).contains("no column is an element"));
         assert!(error("STATION,NAME,DATE,TMAX,TMIN", None).contains("--units"));
         assert!(Columns::parse("STATION,NAME,DATE,TMAX,TMIN", Some(Units::Standard)).is_ok());

@@ -1,8 +1,8 @@
-//! What the numbers of a station CSV mean, where the file itself does not say it.
+//! The units of a station CSV, if the file itself does not name them.
 
 use crate::noaa::{Element, Scale};
 
-/// Stands where there is no value.
+/// Marks a missing value.
 const MISSING: f64 = -9999.0;
 
 /// The units of a file.
@@ -10,26 +10,26 @@ const MISSING: f64 = -9999.0;
 pub enum Units {
     /// Whole numbers, as NOAA stores them: tenths of a degree Celsius, of a millimetre, of a metre per second.
     Tenths,
-    /// As Climate Data Online gives them with "metric": °C, mm, m/s.
+    /// The units of Climate Data Online with "metric": °C, mm, m/s.
     Metric,
-    /// As Climate Data Online gives them with "standard": °F, inches, miles per hour.
+    /// The units of Climate Data Online with "standard": °F, inches, miles per hour.
     Standard,
 }
 
 impl Units {
-    /// The number that NOAA stores for a text of these units; `None` where it stands for no value.
+    /// The number that NOAA stores for a text in these units; `None` for a missing value.
     ///
     /// # Errors
     /// What is wrong, in a sentence.
     pub(super) fn stored(self, element: Element, text: &str) -> Result<Option<i32>, String> {
         if self == Self::Tenths {
             let value: i32 = text.parse().map_err(|_| {
-                format!("{element} is {text:?}, which is not a whole number: is --units right for this file?")
+                format!("{element} is {text:?}, which is not a whole number; check --units for this file")
             })?;
             return Ok((f64::from(value) != MISSING).then_some(value));
         }
         let number: Option<f64> = text.parse().ok().filter(|number: &f64| number.is_finite());
-        let number = number.ok_or_else(|| format!("{element} is {text:?}, which is no number"))?;
+        let number = number.ok_or_else(|| format!("{element} is {text:?}, which is not a number"))?;
         if number == MISSING {
             return Ok(None);
         }
@@ -54,7 +54,7 @@ fn to_metric(element: Element, number: f64) -> Result<f64, String> {
         Some("m/s") => number * 0.44704,
         Some("cm") => number * 2.54,
         Some("km") => number * 1.609_344,
-        Some("hPa") => return Err(format!("{element} has no known unit among the standard ones")),
+        Some("hPa") => return Err(format!("{element} has no known standard unit")),
         _ => number,
     })
 }

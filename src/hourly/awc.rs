@@ -1,7 +1,7 @@
 //! The METAR cache of the Aviation Weather Center (aviationweather.gov): CSV with the text of each METAR and its fields.
 //!
-//! Older files have five lines before the header. Names of columns repeat, and the first one counts. The text says more than
-//! the fields do, so they fill its gaps only.
+//! Older files have five lines before the header. Names of columns repeat, and the first one counts. The text has
+//! more information than the fields, so they only fill its gaps.
 
 use super::Metar;
 use super::metar_groups::{M_S_PER_KNOT, cloud_oktas, hpa_of_inches, rounded};
@@ -24,7 +24,7 @@ pub struct AwcCsv {
 pub struct AwcReport {
     /// When it was observed, in seconds since 1970.
     pub time: i64,
-    /// What it says.
+    /// The fields of the line.
     pub metar: Metar,
     /// The text of the METAR.
     pub raw: String,
@@ -47,9 +47,9 @@ impl AwcCsv {
     /// # Errors
     /// What is wrong, in a sentence.
     pub fn read(&self, line: &str) -> Result<AwcReport, String> {
-        let fields = csv_fields(line).ok_or("it ends within quotes: is the file whole?")?;
+        let fields = csv_fields(line).ok_or("it ends within quotes; the file may be truncated")?;
         if fields.len() != self.names.len() {
-            return Err(format!("it has {} fields, the header has {}", fields.len(), self.names.len()));
+            return Err(format!("it has {} fields, but the header has {}", fields.len(), self.names.len()));
         }
         let field = |at: usize| fields.get(at).map_or("", |field| field.trim());
         let value = |name: &str| {

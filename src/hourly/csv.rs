@@ -1,4 +1,5 @@
-//! Hourly CSV: an observation a line, its columns named `ghcn_id`, `time_utc`, `temp_c`, `dewpoint_c` and `wind_m_s`.
+//! Hourly CSV: one observation per line, with the columns `ghcn_id`, `time_utc`, `temp_c`, `dewpoint_c` and
+//! `wind_m_s`.
 
 use super::Hour;
 use super::night::utc_time;
@@ -38,9 +39,9 @@ impl HourlyCsv {
     /// # Errors
     /// What is wrong, in a sentence.
     pub fn read(&self, line: &str) -> Result<Option<Hour>, String> {
-        let fields = csv_fields(line).ok_or("it ends within quotes: is the file whole?")?;
+        let fields = csv_fields(line).ok_or("it ends within quotes; the file may be truncated")?;
         if fields.len() != self.count {
-            return Err(format!("it has {} fields, the header has {}", fields.len(), self.count));
+            return Err(format!("it has {} fields, but the header has {}", fields.len(), self.count));
         }
         let field = |at: usize| fields.get(at).map_or("", |field| field.trim());
         let value = |name: &str, at: Option<usize>| at.map_or(Ok(None), |at| decimal(name, field(at)));

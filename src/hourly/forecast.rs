@@ -1,25 +1,26 @@
 //! A forecast of a station's coming night, and its document in `noaa-forecasts`.
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::HourError;
 use super::night::{iso_time, parse_time};
-use crate::noaa::{Date, StationId};
+use crate::noaa::{Date, IsoDate, IsoTime, StationId};
 
-/// Lowest temperatures that are believed, in °C.
+/// The range of plausible lowest temperatures, in °C.
 const LOWEST_C: std::ops::RangeInclusive<f64> = -95.0..=60.0;
-/// Marks a forecast, where observations are in the same topic.
+/// Marks a forecast in a topic that also has observations.
 const MARK: &[u8] = b"\"forecast\":";
 
-/// What a service forecasts for a night at a station's place.
+/// A service's forecast for a night at a station's place.
 ///
-/// As JSON it is the value of a record in `noaa-forecasts`, whose key is the station id. The same record goes to
-/// `noaa-hourly`, so that the stage that makes outlooks meets it in one order with the observations.
+/// As JSON it is the value of a record in `noaa-forecasts`, with the station id as key. The same record goes to
+/// `noaa-hourly`, so that the stage that makes outlooks reads it in one order with the observations.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Forecast {
     /// The station, by its GHCN id.
     pub station: StationId,
-    /// Who forecasts: `nws`, `met-norway`.
+    /// The service: `nws`, `met-norway`.
     pub source: String,
     /// When it was made, in seconds since 1970.
     pub issued: i64,
@@ -29,17 +30,31 @@ pub struct Forecast {
     pub lowest_c: f64,
 }
 
-#[derive(Serialize, Deserialize)]
-struct Document {
+/// A forecast of the coming night at a station.
+#[derive(Serialize, Deserialize, JsonSchema)]
+#[schemars(rename = "Forecast")]
+pub(crate) struct ForecastDocument {
+    /// The station.
+    #[schemars(with = "StationId")]
     station_id: String,
-    forecast: Body,
+    /// The forecast.
+    forecast: ForecastBody,
 }
 
-#[derive(Serialize, Deserialize)]
-struct Body {
+/// What a weather service forecasts for one night.
+#[derive(Serialize, Deserialize, JsonSchema)]
+pub(crate) struct ForecastBody {
+    /// The service: `nws`, `met-norway`.
+    #[schemars(regex(pattern = "^[a-z0-9-]{1,30}$"))]
     source: String,
+    /// The time at which the service made the forecast.
+    #[schemars(with = "IsoTime")]
     issued: String,
+    /// The night, named by the date of its evening in local standard time.
+    #[schemars(with = "IsoDate")]
     night: String,
+    /// The lowest air temperature of the night in °C.
+    #[schemars(range(min = -95, max = 60))]
     lowest_c: f64,
 }
 
@@ -55,18 +70,20 @@ impl Forecast {
     /// Invalid JSON, an invalid station, time, date or source, or a temperature out of bounds.
     pub fn parse(value: &[u8]) -> Result<Self, HourError> {
         let wrong = |what: String| HourError(format!("not a forecast: {what}"));
-        let document: Document = serde_json::from_slice(value).map_err(|error| wrong(error.to_string()))?;
-        let Document { station_id, forecast: Body { source, issued, night, lowest_c } } = document;
+        let document: ForecastDocument =
+            serde_json::from_slice(value).map_err(|error| wrong(error.to_string()))?;
+        let ForecastDocument { station_id, forecast: ForecastBody { source, issued, night, lowest_c } } =
+            document;
         let station = StationId::parse(station_id.as_bytes());
         let station = station.ok_or_else(|| wrong("station_id: expected a GHCN-Daily id".into()))?;
         let issued = parse_time(&issued);
         let issued = issued
-            .ok_or_else(|| wrong("issued: expected a time in UTC, as in 2026-11-28T17:53:00Z".into()))?;
+            .ok_or_else(|| wrong("issued: expected a time in UTC, such as 2026-11-28T17:53:00Z".into()))?;
         let night = Date::parse_iso(&night);
-        let night = night.ok_or_else(|| wrong("night: expected a date, as in 2026-11-28".into()))?;
+        let night = night.ok_or_else(|| wrong("night: expected a date, such as 2026-11-28".into()))?;
         let is_plain = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-';
         if source.is_empty() || source.len() > 30 || !source.chars().all(is_plain) {
-            return Err(wrong("source: expected at most 30 small letters, digits or hyphens".into()));
+            return Err(wrong("source: expected at most 30 lower-case letters, digits or hyphens".into()));
         }
         if !LOWEST_C.contains(&lowest_c) {
             return Err(wrong(format!(
@@ -80,16 +97,16 @@ impl Forecast {
 
     /// The document.
     pub fn to_json(&self) -> String {
-        let document = Document {
+        let document = ForecastDocument {
             station_id: self.station.to_string(),
-            forecast: Body {
+            forecast: ForecastBody {
                 source: self.source.clone(),
                 issued: iso_time(self.issued),
                 night: self.night.to_string(),
                 lowest_c: (self.lowest_c * 100.0).round() / 100.0,
             },
         };
-        // Strings and numbers cannot fail.
+        // Serialising strings and numbers cannot fail.
         serde_json::to_string(&document).unwrap_or_default()
     }
 }

@@ -69,9 +69,9 @@ impl Ghcnh {
     /// What is wrong, in a sentence.
     pub fn read(&self, line: &str) -> Result<Option<Hour>, String> {
         let fields: Vec<&str> = line.trim_end_matches(['\r', '\n']).split('|').map(str::trim).collect();
-        // The value of the last column that is read is whole if another column follows.
+        // The value of the last column that is read is complete if another column follows.
         if fields.len() != self.count && fields.len() <= self.last + 1 {
-            return Err(format!("it has {} fields, the header has {}", fields.len(), self.count));
+            return Err(format!("it has {} fields, but the header has {}", fields.len(), self.count));
         }
         let field = |at: usize| fields.get(at).copied().unwrap_or_default();
         let value = |name: &str, element: Option<Element>| match element {

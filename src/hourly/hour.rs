@@ -1,35 +1,36 @@
 //! One observation, and its document in `noaa-hourly`.
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::night::{iso_time, parse_time};
-use crate::noaa::StationId;
+use crate::noaa::{IsoTime, StationId};
 
-/// Lowest and highest air temperature, in °C, that is believed: a little beyond the records of the world.
+/// The range of plausible air temperatures, in °C: slightly beyond the world's records.
 const TEMPERATURE_C: (f64, f64) = (-95.0, 60.0);
 /// The same for the dew point.
 const DEW_POINT_C: (f64, f64) = (-110.0, 40.0);
-/// By how much a dew point may lie above the temperature, in K: both are rounded.
+/// How far a dew point may be above the temperature, in K: both are rounded.
 const SUPERSATURATION_K: f64 = 1.0;
 /// Strongest wind, in m/s.
 const WIND_M_S: (f64, f64) = (0.0, 120.0);
 /// Pressure at the station or at sea level, in hPa.
 const PRESSURE_HPA: (f64, f64) = (450.0, 1_100.0);
-/// A sky that is covered whole, in eighths.
+/// A completely covered sky, in eighths.
 const OKTAS_MAX: u8 = 8;
 /// Longest text of a field, in bytes.
 const TEXT_BYTES_MAX: usize = 1_000;
 
-/// What a station's instruments showed at one moment.
+/// The measurements of a station at one moment.
 ///
-/// As JSON it is the value of a record in `noaa-hourly`, whose key is the station id.
+/// As JSON it is the value of a record in `noaa-hourly`, with the station id as key.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Hour {
     /// The station, by its GHCN id.
     pub station: StationId,
     /// When it was observed, in seconds since 1970.
     pub time: i64,
-    /// Air temperature, in °C. Always present: without it an observation says nothing about frost.
+    /// Air temperature, in °C. Always present, because an observation without it says nothing about frost.
     pub temperature_c: f64,
     /// Dew point, in °C.
     pub dew_point_c: Option<f64>,
@@ -37,44 +38,59 @@ pub struct Hour {
     pub wind_m_s: Option<f64>,
     /// Pressure, in hPa.
     pub pressure_hpa: Option<f64>,
-    /// How much of the sky is covered, 0 to 8 eighths.
+    /// Cloud cover, 0 to 8 eighths.
     pub cloud_oktas: Option<u8>,
     /// Present weather as the source writes it: `-RA`, `FG`.
     pub weather: Option<String>,
-    /// Where it comes from: `hourly-csv`, `ghcnh`, `metar`.
+    /// The source: `hourly-csv`, `ghcnh`, `metar`.
     pub source: Option<String>,
-    /// The text it was read from, where that says more than the fields.
+    /// The text it was read from, if that has more information than the fields.
     pub raw: Option<String>,
 }
 
-/// Why a text is no observation, in a sentence.
+/// Why a text is not an observation, in a sentence.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{0}")]
 pub struct HourError(pub String);
 
-#[derive(Serialize, Deserialize)]
-struct Document {
+/// An hourly observation: what the instruments of a station showed at one time.
+#[derive(Serialize, Deserialize, JsonSchema)]
+#[schemars(rename = "HourlyObservation")]
+pub(crate) struct HourDocument {
+    /// The station.
+    #[schemars(with = "StationId")]
     station_id: String,
+    /// The time of the observation.
+    #[schemars(with = "IsoTime")]
     time: String,
+    /// Air temperature in °C.
+    #[schemars(range(min = -95, max = 60))]
     temperature_c: f64,
+    /// Dew point in °C.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     dew_point_c: Option<f64>,
+    /// Mean wind in m/s.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     wind_m_s: Option<f64>,
+    /// Pressure in hPa, at the station or at sea level.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pressure_hpa: Option<f64>,
+    /// Eighths of the sky that are covered, 0 to 8.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     cloud_oktas: Option<u8>,
+    /// Present weather as the source writes it: `-RA`, `FG`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     weather: Option<String>,
+    /// The source of the observation: `hourly-csv`, `ghcnh`, `metar`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     source: Option<String>,
+    /// The text that the observation was read from, if it has more than the fields.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     raw: Option<String>,
 }
 
 impl Hour {
-    /// An observation of nothing but the temperature.
+    /// An observation with only a temperature.
     pub fn new(station: StationId, time: i64, temperature_c: f64) -> Self {
         Self {
             station,
@@ -95,14 +111,14 @@ impl Hour {
     /// # Errors
     /// Invalid JSON, an invalid time or station, or a temperature out of bounds.
     pub fn parse(value: &[u8]) -> Result<Self, HourError> {
-        let document: Document = serde_json::from_slice(value)
+        let document: HourDocument = serde_json::from_slice(value)
             .map_err(|error| HourError(format!("not an hourly observation: {error}")))?;
         let station = StationId::parse(document.station_id.as_bytes()).ok_or_else(|| {
             HourError(format!("station_id {:?}: expected a GHCN-Daily id", short(&document.station_id)))
         })?;
         let time = parse_time(&document.time).ok_or_else(|| {
             let found = short(&document.time);
-            HourError(format!("time {found:?}: expected a time in UTC, as in 2026-11-28T17:53:00Z"))
+            HourError(format!("time {found:?}: expected a time in UTC, such as 2026-11-28T17:53:00Z"))
         })?;
         let mut hour = Self {
             station,
@@ -120,8 +136,8 @@ impl Hour {
         Ok(hour)
     }
 
-    /// Checks the temperature against what is possible on earth, and takes out other values that are not possible: a broken
-    /// wind gauge says nothing against the thermometer.
+    /// Checks that the temperature is possible on earth, and removes other impossible values: a broken wind gauge
+    /// does not discredit the thermometer.
     ///
     /// # Errors
     /// A temperature out of bounds, or a text that is too long.
@@ -145,7 +161,7 @@ impl Hour {
 
     /// The document.
     pub fn to_json(&self) -> String {
-        let document = Document {
+        let document = HourDocument {
             station_id: self.station.to_string(),
             time: iso_time(self.time),
             temperature_c: self.temperature_c,
@@ -157,16 +173,16 @@ impl Hour {
             source: self.source.clone(),
             raw: self.raw.clone(),
         };
-        // Strings and numbers within bounds: there is nothing that can fail.
+        // Strings and numbers within bounds: this cannot fail.
         serde_json::to_string(&document).unwrap_or_default()
     }
 
-    /// Relative humidity, in percent, where the dew point is known.
+    /// Relative humidity, in percent, if the dew point is known.
     pub fn humidity_percent(&self) -> Option<f64> {
         self.dew_point_c.map(|dew_point| super::moisture::humidity_percent(self.temperature_c, dew_point))
     }
 
-    /// Wet-bulb temperature, in °C, where the dew point is known.
+    /// Wet-bulb temperature, in °C, if the dew point is known.
     pub fn wet_bulb_c(&self) -> Option<f64> {
         self.dew_point_c.map(|dew_point| super::moisture::wet_bulb_c(self.temperature_c, dew_point))
     }

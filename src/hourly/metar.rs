@@ -4,9 +4,9 @@
 //! METAR KSFO 310456Z 28011KT 10SM SCT110 BKN180 11/06 A3001 RMK AO2 SLP161 T01110056 $
 //! ```
 //!
-//! Station and time come first, then groups for wind, visibility, weather, clouds, temperature and pressure. A group that
-//! is missing or damaged is passed over. A trend (`TEMPO`, `BECMG`) is a forecast and is not read. American remarks have the
-//! temperature in tenths; without them it is in whole degrees. A METAR has the day of the month but not the month.
+//! Station and time come first, then groups for wind, visibility, weather, clouds, temperature and pressure. Missing
+//! or damaged groups are skipped. A trend (`TEMPO`, `BECMG`) is a forecast and is not read. American remarks have the
+//! temperature in tenths; otherwise it is in whole degrees. A METAR has the day of the month but not the month.
 
 use super::metar_groups as groups;
 use super::possible::without_impossible;
@@ -14,13 +14,13 @@ use super::{Hour, HourError};
 use crate::noaa::{Date, StationId};
 
 const DAY: i64 = 86_400;
-/// How far a METAR's own time may lie from the date that was given with it.
+/// How far a METAR's own time may be from the given date.
 const DISTANCE_MAX: i64 = 3 * DAY;
-/// By how much whole degrees may differ from the tenths in the remarks, in K; else one of them is damaged, and the whole
-/// degrees count.
+/// How far whole degrees may differ from the tenths in the remarks, in K; otherwise one of them is damaged, and the
+/// whole degrees count.
 const ROUNDING_K: f64 = 1.0;
 
-/// What a METAR says.
+/// The content of a METAR.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Metar {
     /// The station's ICAO id.
@@ -111,8 +111,8 @@ impl Metar {
         }
     }
 
-    /// When it was observed, in seconds since 1970: the month is that of the nearest such day to `near`. `None` without a
-    /// day and time, or if that is more than three days away.
+    /// The time of observation, in seconds since 1970: the month is that of the nearest such day to `near`. `None`
+    /// without a day and time, or if that is more than three days away.
     pub fn time(&self, near: i64) -> Option<i64> {
         let (day, hour, minute) = self.clock?;
         let seconds = i64::from(hour) * 3_600 + i64::from(minute) * 60;

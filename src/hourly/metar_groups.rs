@@ -4,11 +4,11 @@
 pub(super) const M_S_PER_KNOT: f64 = 1_852.0 / 3_600.0;
 const M_S_PER_KM_H: f64 = 1.0 / 3.6;
 const HPA_PER_IN_HG: f64 = 33.863_9;
-/// Pressures at sea level that are possible, in hPa.
+/// The range of possible pressures at sea level, in hPa.
 const PRESSURE_HPA: std::ops::RangeInclusive<f64> = 850.0..=1_100.0;
 /// Cover in eighths of the words for clouds. `VV` is a sky that cannot be seen.
 const COVERS: [(&str, u8); 6] = [("FEW", 2), ("SCT", 4), ("BKN", 7), ("OVC", 8), ("VV", 8), ("SKC", 0)];
-/// What weather groups are made of.
+/// The parts of weather groups.
 const WEATHER: [&str; 31] = [
     "MI", "BC", "PR", "DR", "BL", "SH", "TS", "FZ", "DZ", "RA", "SN", "SG", "IC", "PL", "GR", "GS", "UP",
     "BR", "FG", "FU", "VA", "DU", "SA", "HZ", "PY", "PO", "SQ", "FC", "SS", "DS", "PE",
@@ -114,12 +114,12 @@ pub(super) fn is_weather(token: &str) -> bool {
         && code.as_bytes().chunks(2).all(|pair| WEATHER.iter().any(|known| known.as_bytes() == pair))
 }
 
-/// A number of exactly so many digits.
+/// A number with exactly this many digits.
 fn digits(text: &str, count: usize) -> Option<u32> {
     (text.len() == count && text.bytes().all(|byte| byte.is_ascii_digit())).then(|| text.parse().ok())?
 }
 
-/// Rounded to tenths: the groups are no finer.
+/// Rounded to tenths: the groups are no more precise.
 pub(super) fn rounded(value: f64) -> f64 {
     (value * 10.0).round() / 10.0
 }

@@ -1,4 +1,4 @@
-//! Nights: named by the date of their evening, bounded by sunset and the next morning.
+//! Nights: named by the date of their evening, between sunset and the next morning.
 
 use super::sun::{Darkness, darkness};
 use crate::noaa::Date;
@@ -6,17 +6,18 @@ use crate::noaa::Date;
 /// Seconds of an hour.
 pub const HOUR: i64 = 3_600;
 const DAY: i64 = 24 * HOUR;
-/// Outlooks for a night begin at this local standard time of its evening, in seconds after midnight.
+/// Outlooks for a night start at this local standard time of its evening, in seconds after midnight.
 const OUTLOOKS_FROM: i64 = 15 * HOUR;
-/// A night begins at this local standard time where the sun does not set, and never before noon or after two.
+/// A night starts at this local standard time if the sun does not set; never before noon or after two.
 const EVENING: i64 = 18 * HOUR;
-/// The sun counts as risen at this local standard time of the morning where it does not rise, and never before two.
+/// If the sun does not rise, it counts as risen at this local standard time of the morning; never before two.
 const SUNRISE: i64 = 6 * HOUR;
-/// A night ends at this local standard time: the minimum of clear nights comes after sunrise, that of a front any time.
+/// A night ends at this local standard time: the minimum of a clear night comes after sunrise, that of a front at any
+/// time.
 const MORNING: i64 = 9 * HOUR;
 
-/// How far local standard time is ahead of UTC at a longitude, in seconds: whole hours, as time zones without daylight
-/// saving are meant to be.
+/// How far local standard time is ahead of UTC at a longitude, in seconds: whole hours, as in ideal time zones
+/// without daylight saving.
 pub fn standard_offset(longitude: f64) -> i64 {
     (longitude / 15.0).round() as i64 * HOUR
 }
@@ -26,13 +27,13 @@ pub fn standard_offset(longitude: f64) -> i64 {
 pub struct Night {
     /// The date of its evening, in local standard time.
     pub date: Date,
-    /// When outlooks for it begin, in seconds since 1970.
+    /// The first time of outlooks for it, in seconds since 1970.
     pub outlooks_from: i64,
-    /// When it begins: sunset; 18:00 local standard time where the sun does not set or rise.
+    /// Its start: sunset; 18:00 local standard time if the sun does not set or rise.
     pub begins: i64,
-    /// Sunrise after it; 06:00 local standard time where the sun does not set or rise.
+    /// Sunrise after it; 06:00 local standard time if the sun does not set or rise.
     pub sunrise: i64,
-    /// When it ends, inclusive: 09:00 local standard time.
+    /// Its end, inclusive: 09:00 local standard time.
     pub ends: i64,
 }
 
@@ -48,18 +49,19 @@ impl Night {
             Darkness::Night { sunset, sunrise } => (sunset, sunrise),
             Darkness::AlwaysDay | Darkness::AlwaysNight => (midnight + EVENING, midnight + DAY + SUNRISE),
         };
-        // Far from the middle of a time zone the sun may set late: a night is never empty.
+        // Far from the middle of a time zone the sun may set late; this keeps a night from being empty.
         let two = midnight + 26 * HOUR;
         let (begins, sunrise) = (begins.clamp(midnight + 12 * HOUR, two), sunrise.clamp(two, ends));
         Self { date, outlooks_from: outlooks_from.min(begins), begins, sunrise, ends }
     }
 
-    /// When the night of `date` ends, 09:00 of a local standard time that is `offset` seconds ahead of UTC; seconds since 1970.
+    /// The end of the night of `date`: 09:00 of a local standard time that is `offset` seconds ahead of UTC, in
+    /// seconds since 1970.
     pub fn morning_after(date: Date, offset: i64) -> i64 {
         i64::from(date.days_since_1970()) * DAY + Self::LENGTH_FROM_MIDNIGHT - offset
     }
 
-    /// The night to which an observation at `time` belongs, or the next one: the first that has not ended before it.
+    /// The night of an observation at `time`, or the next one: the first night that has not ended before it.
     pub fn at(time: i64, latitude: f64, longitude: f64) -> Option<Self> {
         let local = time + standard_offset(longitude) - MORNING - 1;
         let day = i32::try_from(local.div_euclid(DAY)).ok()?;
@@ -71,7 +73,7 @@ impl Night {
         (self.outlooks_from..=self.ends).contains(&time)
     }
 
-    /// Whether what is observed at `time` counts for its lowest temperature.
+    /// Whether an observation at `time` counts for its lowest temperature.
     pub fn contains(&self, time: i64) -> bool {
         (self.begins..=self.ends).contains(&time)
     }
@@ -87,12 +89,12 @@ pub fn iso_time(time: i64) -> String {
     jiff::Timestamp::from_second(time).map_or_else(|_| time.to_string(), |time| time.to_string())
 }
 
-/// Reads a time with its offset, as in `2026-11-28T17:53:00Z`; seconds since 1970.
+/// Parses a time with its offset, such as `2026-11-28T17:53:00Z`, into seconds since 1970.
 pub fn parse_time(text: &str) -> Option<i64> {
     text.parse::<jiff::Timestamp>().ok().map(jiff::Timestamp::as_second)
 }
 
-/// As [`parse_time`]; a time without an offset, as in `2026-11-28T17:53:00`, is in UTC.
+/// As [`parse_time`]; a time without an offset, such as `2026-11-28T17:53:00`, is in UTC.
 pub fn utc_time(text: &str) -> Option<i64> {
     // A date alone is not a time.
     text.get(10..).filter(|time| !time.is_empty())?;

@@ -2,8 +2,8 @@
 
 use super::{Hour, HourError};
 
-/// Leaves out values other than the temperature that are not possible on earth: NOAA's archives have winds of 468 m/s beside
-/// a temperature that is right.
+/// Removes impossible values other than the temperature: NOAA's archives have winds of 468 m/s next to a correct
+/// temperature.
 ///
 /// # Errors
 /// The temperature itself is not possible.

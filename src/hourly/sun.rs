@@ -1,4 +1,4 @@
-//! Sunset and sunrise at a place, to a minute or two: enough to say when a night begins.
+//! Sunset and sunrise at a place, to a minute or two, which is enough for the start of a night.
 //!
 //! After NOAA's solar calculator (Spencer's series for declination and equation of time); the sun's upper edge on a level
 //! horizon with refraction, zenith 90.833°.
@@ -6,7 +6,7 @@
 const DAY_SECONDS: f64 = 86_400.0;
 const ZENITH_DEGREES: f64 = 90.833;
 
-/// What the sun does between one local noon and the next.
+/// The course of the sun from one local noon to the next.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum Darkness {
     /// It sets and rises again, at these seconds since 1970.
@@ -54,14 +54,14 @@ fn half_day_seconds(day: i32, latitude: f64) -> Half {
     Half::Seconds(cosine.acos().to_degrees() / 360.0 * DAY_SECONDS)
 }
 
-/// When the sun is highest, in seconds since 1970.
+/// The time of solar noon, in seconds since 1970.
 fn noon(day: i32, longitude: f64) -> f64 {
     (f64::from(day) + 0.5 - longitude / 360.0) * DAY_SECONDS - equation_of_time_seconds(angle(day))
 }
 
-/// How far the earth has come round the sun since New Year, in radians.
+/// How far the earth has moved around the sun since New Year, in radians.
 fn angle(day: i32) -> f64 {
-    // 1970-01-01 began a year; leap days drift by less than a day.
+    // 1970-01-01 was the first day of a year; leap days cause a drift of less than a day.
     let day_of_year = (f64::from(day) + 0.5).rem_euclid(365.242_5);
     std::f64::consts::TAU * day_of_year / 365.242_5
 }

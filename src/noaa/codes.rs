@@ -1,4 +1,4 @@
-//! Lists of codes, as NOAA's `ghcnd-countries.txt` and `ghcnd-states.txt` have them.
+//! Lists of codes, in the form of NOAA's `ghcnd-countries.txt` and `ghcnd-states.txt`.
 
 use std::collections::HashMap;
 use std::fmt;
@@ -8,10 +8,10 @@ use crate::bounded::read_line;
 
 /// Longest line that is read, in bytes.
 const LINE_BYTES_MAX: usize = 4_096;
-/// What some editors put before a text.
+/// Byte order mark, which some editors put before a text.
 const BYTE_ORDER_MARK: char = '\u{feff}';
 
-/// The names behind two-letter codes: NOAA's `ghcnd-countries.txt` or `ghcnd-states.txt`.
+/// Names by two-letter code: NOAA's `ghcnd-countries.txt` or `ghcnd-states.txt`.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Codes {
     names: HashMap<String, String>,
@@ -22,39 +22,38 @@ pub struct Codes {
 pub enum CodesError {
     /// Reading failed.
     Io {
-        /// The line that was being read.
+        /// The line being read.
         line: usize,
-        /// What the reader said.
+        /// The reader's error.
         source: io::Error,
     },
     /// The line is not UTF-8.
     NotUtf8 {
-        /// Which line.
+        /// The number of the line.
         line: usize,
     },
     /// The line is not a code of two letters or digits, a blank and a name.
     BadLine {
-        /// Which line.
+        /// The number of the line.
         line: usize,
-        /// What it holds, shortened.
+        /// Its text, shortened.
         text: String,
     },
     /// The code was given before, with another name.
     Duplicate {
-        /// Which line.
+        /// The number of the line.
         line: usize,
-        /// The code.
+        /// The repeated code.
         code: String,
     },
 }
 
 impl Codes {
-    /// Reads lines of a code, a blank and the name; blanks round the name are dropped, and so are lines
-    /// that hold nothing.
+    /// Parses lines of a code, a blank and the name; surrounding blanks of the name and empty lines are ignored.
     ///
     /// # Errors
     ///
-    /// The first line that cannot be read or is of another form, with its number.
+    /// The first line that cannot be read or has another form, with its number.
     pub fn parse(mut input: impl BufRead) -> Result<Codes, CodesError> {
         let mut names = HashMap::new();
         let mut bytes = Vec::new();
@@ -78,7 +77,7 @@ impl Codes {
         Ok(Codes { names })
     }
 
-    /// The whole name behind a code; `None` when the file does not have it.
+    /// The whole name of a code; `None` if the file does not have it.
     pub fn name(&self, code: &str) -> Option<&str> {
         self.names.get(code).map(String::as_str)
     }
@@ -88,7 +87,7 @@ impl Codes {
         self.names.len()
     }
 
-    /// Whether there is no code at all.
+    /// Whether there are no codes.
     pub fn is_empty(&self) -> bool {
         self.names.is_empty()
     }

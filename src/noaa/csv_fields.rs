@@ -1,7 +1,7 @@
 //! The fields of a line of CSV.
 
-/// Splits a line of CSV into its fields. Quotes may hold commas; a quote within them is doubled. `None`: the line ends
-/// within quotes.
+/// Splits a line of CSV into its fields. Quoted fields may contain commas; a quote in them is doubled. `None` if the
+/// line ends within quotes.
 pub fn csv_fields(line: &str) -> Option<Vec<String>> {
     let (mut fields, mut field, mut is_quoted) = (Vec::new(), String::new(), false);
     let mut chars = line.trim_end_matches(['\r', '\n']).chars().peekable();

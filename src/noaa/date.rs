@@ -17,7 +17,7 @@ pub struct Date {
 const MS_PER_DAY: i64 = 24 * 60 * 60 * 1000;
 
 impl Date {
-    /// The day of this year, month and day of the month; `None` when the calendar has no such day.
+    /// The day of this year, month and day of the month; `None` if the calendar has no such day.
     pub fn new(year: u16, month: u8, day: u8) -> Option<Date> {
         let exists = (1..=9999).contains(&year) && day >= 1 && day <= days_in_month(year, month);
         exists.then_some(Date { year, month, day })
@@ -39,7 +39,7 @@ impl Date {
         let &[y1, y2, y3, y4, b'-', m1, m2, b'-', d1, d2] = date else { return None };
         let date = Date::parse_compact(&[y1, y2, y3, y4, m1, m2, d1, d2])?;
         match time {
-            // As frostline and the talk write it.
+            // The form of frostline and the talk.
             [] | b"T00:00:00" => Some(date),
             [b'T' | b't' | b' ', time @ ..] if is_time_of_day(time) => Some(date),
             _ => None,
@@ -48,8 +48,8 @@ impl Date {
 
     /// The day that many days after 1970-01-01 (before, when negative); `None` outside the years 1 to 9999.
     pub fn from_days_since_1970(days: i32) -> Option<Date> {
-        // Years are counted from March, so that the leap day is the last of a year; 400 years ("era")
-        // always have 146,097 days. 719,468 days lie between 0000-03-01 and 1970-01-01.
+        // Years are counted from March, so that the leap day is the last of a year; 400 years ("era") always have
+        // 146,097 days. There are 719,468 days between 0000-03-01 and 1970-01-01.
         let days = i64::from(days) + 719_468;
         let (era, day_of_era) = (days.div_euclid(146_097), days.rem_euclid(146_097));
         let year_of_era =
@@ -73,7 +73,7 @@ impl Date {
         era * 146_097 + day_of_era - 719_468
     }
 
-    /// The day so many days later, or earlier when negative; `None` outside the years 1 to 9999.
+    /// The day this many days later, or earlier if negative; `None` outside the years 1 to 9999.
     pub fn plus_days(self, days: i32) -> Option<Date> {
         Date::from_days_since_1970(self.days_since_1970().checked_add(days)?)
     }
@@ -99,13 +99,13 @@ impl Date {
         self.day
     }
 
-    /// Four bytes that sort as the days do, for the keys of a store.
+    /// Four bytes that sort in the order of days, for the keys of a store.
     pub fn to_be_bytes(self) -> [u8; 4] {
         let [high, low] = self.year.to_be_bytes();
         [high, low, self.month, self.day]
     }
 
-    /// The day that [`Date::to_be_bytes`] wrote; `None` for bytes that are no day.
+    /// The day that [`Date::to_be_bytes`] wrote; `None` for invalid bytes.
     pub fn from_be_bytes([high, low, month, day]: [u8; 4]) -> Option<Date> {
         Date::new(u16::from_be_bytes([high, low]), month, day)
     }
@@ -144,7 +144,7 @@ impl fmt::Debug for Date {
     }
 }
 
-/// How many days the month has; 0 when there is no such month.
+/// How many days the month has; 0 if there is no such month.
 fn days_in_month(year: u16, month: u8) -> u8 {
     match month {
         1 | 3 | 5 | 7 | 8 | 10 | 12 => 31,
@@ -155,7 +155,7 @@ fn days_in_month(year: u16, month: u8) -> u8 {
     }
 }
 
-/// The number that two ASCII digits write.
+/// The number of two ASCII digits.
 fn two_digits(tens: u8, ones: u8) -> Option<u8> {
     let (tens, ones) = (tens.wrapping_sub(b'0'), ones.wrapping_sub(b'0'));
     (tens <= 9 && ones <= 9).then(|| tens * 10 + ones)
@@ -179,7 +179,7 @@ fn is_time_of_day(text: &[u8]) -> bool {
         }
 }
 
-/// What follows `.` and at least one digit; the text itself when it does not start so.
+/// The text after `.` and at least one digit; the text itself if it does not start with these.
 fn skip_fraction(text: &[u8]) -> &[u8] {
     let [b'.', fraction @ ..] = text else { return text };
     let digits = fraction.iter().take_while(|byte| byte.is_ascii_digit()).count();

@@ -1,17 +1,17 @@
-//! What is measured: element codes, their units and names.
+//! Elements: codes, units and names of measured quantities.
 
 use std::fmt;
 
 use super::ElementValue;
 
-/// What is measured: GHCN-Daily's element code of four capital letters or digits, such as `TMIN`.
+/// An element: GHCN-Daily's code of four capital letters or digits, such as `TMIN`.
 ///
-/// A code need not be one that we know ([`Element::is_known`]): NOAA adds elements from time to time,
-/// and an unknown one is carried along unscaled.
+/// A code need not be known ([`Element::is_known`]): NOAA adds elements from time to time, and an unknown one is
+/// passed on unscaled.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Element([u8; 4]);
 
-/// What one unit of a stored value means.
+/// The meaning of one unit of a stored value.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Scale {
     /// The value counts tenths of the unit: 89 is 8.9.
@@ -21,8 +21,8 @@ pub enum Scale {
 }
 
 impl Scale {
-    /// A value as conditions compute with it. Many writers of JSON write 30.0 as 30, and 3 as 3.0; which of the two it
-    /// is must not decide what can be added to it.
+    /// A value as conditions use it. Many JSON writers write 30.0 as 30, and 3 as 3.0; the form must not decide which
+    /// operations are possible.
     #[inline]
     pub fn typed(self, value: ElementValue) -> ElementValue {
         match (self, value) {
@@ -35,7 +35,7 @@ impl Scale {
     }
 }
 
-/// What an element's value measures; scale and unit follow from it.
+/// The quantity of an element's value; scale and unit follow from it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Quantity {
     TenthsOfMillimetre,
@@ -81,11 +81,11 @@ impl Element {
     /// Fastest 2-minute wind speed.
     pub const WSF2: Element = Element(*b"WSF2");
 
-    /// Reads a code; `None` unless it is exactly four ASCII capital letters or digits.
+    /// Parses a code; `None` unless it is exactly four ASCII capital letters or digits.
     #[inline]
     pub fn parse(text: &[u8]) -> Option<Element> {
         let code = <[u8; 4]>::try_from(text).ok()?;
-        // All four without a branch: this is asked several times of each document.
+        // All four without a branch: this runs several times per document.
         let is_code =
             code.iter().fold(true, |is, byte| is & (byte.is_ascii_uppercase() | byte.is_ascii_digit()));
         is_code.then_some(Element(code))
@@ -93,7 +93,7 @@ impl Element {
 
     /// The code as text.
     pub fn as_str(&self) -> &str {
-        // `parse` let only ASCII in, so this never falls back.
+        // `parse` accepts only ASCII, so this never falls back.
         std::str::from_utf8(&self.0).unwrap_or_default()
     }
 
@@ -102,7 +102,7 @@ impl Element {
         &self.0
     }
 
-    /// What one unit of a stored value means; [`Scale::Whole`] for an unknown element.
+    /// The meaning of one unit of a stored value; [`Scale::Whole`] for an unknown element.
     pub fn scale(self) -> Scale {
         match self.quantity() {
             Some(
@@ -151,7 +151,7 @@ impl Element {
         self.quantity().is_some()
     }
 
-    /// What the element is, in a few words for people; `None` for an unknown element.
+    /// A description in a few words; `None` for an unknown element.
     pub fn description(self) -> Option<&'static str> {
         super::element_description::describe(&self.0)
     }
@@ -176,7 +176,7 @@ impl Element {
             b"DAEV" | b"DAPR" | b"DASF" | b"DATN" | b"DATX" | b"DAWM" | b"DWPR" => Quantity::Days,
             b"FMTM" | b"PGTM" => Quantity::ClockTime,
             b"MDSF" => Quantity::Unstated,
-            // Not in the readme 3.24; these came later.
+            // Not in version 3.24 of the readme; these were added later.
             b"ADPT" | b"AWBT" | b"TAXN" => Quantity::TenthsOfCelsius,
             b"ASLP" | b"ASTP" => Quantity::TenthsOfHectopascal,
             b"RHAV" | b"RHMN" | b"RHMX" => Quantity::Percent,

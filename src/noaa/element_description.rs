@@ -1,6 +1,6 @@
-//! What the elements are, in words for people.
+//! Descriptions of elements in words.
 
-/// The description of an element code; `None` when the element is unknown.
+/// The description of an element code; `None` if the element is unknown.
 pub(super) fn describe(code: &[u8; 4]) -> Option<&'static str> {
     match code {
         &[b'W', b'T', tens, ones] => describe_weather(tens, ones, "weather type"),

@@ -1,11 +1,11 @@
-//! NOAA's list of hourly stations, `ghcnh-station-list.csv`: it joins ICAO ids with GHCN ids.
+//! NOAA's list of hourly stations, `ghcnh-station-list.csv`: it maps ICAO ids to GHCN ids.
 
 use std::collections::HashMap;
 
 use super::station_line::number;
 use super::{Codes, Location, Station, StationError, StationId, csv_fields, shorten};
 
-/// Elevations up to this one stand for an unknown elevation: the list has both -999.9 and -999.0.
+/// Elevations up to this one mean unknown: the list has both -999.9 and -999.0.
 const UNKNOWN_ELEVATION_MAX: f64 = -999.0;
 
 /// The columns of the list, found by the names in its header.
@@ -42,7 +42,8 @@ impl HourlyList {
         })
     }
 
-    /// Reads a line. The list has lines with latitude and longitude exchanged, so callers should go on after an error.
+    /// Parses a line. The list has lines with latitude and longitude exchanged, so callers should continue after an
+    /// error.
     ///
     /// # Errors
     /// The first field that cannot be read.
@@ -81,7 +82,7 @@ impl HourlyList {
 pub struct IcaoIndex(HashMap<String, StationId>);
 
 impl IcaoIndex {
-    /// Takes the stations that have an ICAO id. Where two share one, the first counts.
+    /// Takes the stations that have an ICAO id. If two share one, the first counts.
     pub fn new(stations: &[Station]) -> Self {
         let mut ids = HashMap::new();
         for station in stations {
@@ -92,7 +93,7 @@ impl IcaoIndex {
         Self(ids)
     }
 
-    /// The GHCN id of an ICAO id.
+    /// The GHCN id for an ICAO id.
     pub fn get(&self, icao: &str) -> Option<StationId> {
         self.0.get(icao).copied()
     }

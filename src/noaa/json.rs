@@ -1,9 +1,9 @@
-//! Reading JSON of unknown make, borrowing where possible and never failing on a value's type: whoever
-//! asked for the value can then say what is wrong with it in plain words.
+//! Reads JSON from any writer, borrowing if possible and never failing because of a value's type, so that the caller
+//! can report what is wrong in plain words.
 //!
-//! Values that nobody asked for are read too, and thrown away, by recursion through the deserializer.
-//! `serde::de::IgnoredAny` would not do: `serde_json` skips for it without recursion and so without its
-//! limit of depth, and a document of a million brackets would pass.
+//! Values that are not needed are read too, and dropped, by recursion through the deserializer.
+//! `serde::de::IgnoredAny` does not work: `serde_json` skips for it without recursion, and so without its depth
+//! limit, and a document of a million brackets would pass.
 
 use serde::de::{Deserialize, Deserializer, Error, MapAccess, SeqAccess, Visitor};
 use std::borrow::Cow;
@@ -93,14 +93,14 @@ impl<'de> Visitor<'de> for ScalarVisitor {
     }
 }
 
-/// What collects the fields of a JSON object.
+/// Collects the fields of a JSON object.
 pub(super) trait Fields<'de>: Default {
-    /// Takes the value of field `name` from `value`, and must do so exactly once: a [`Scalar`] for fields
-    /// of no interest. When a field comes twice, the later one counts.
+    /// Takes the value of field `name` from `value`, exactly once: a [`Scalar`] for fields of no interest. If a field
+    /// comes twice, the later one counts.
     fn read<A: MapAccess<'de>>(&mut self, name: &str, value: &mut A) -> Result<(), A::Error>;
 }
 
-/// The fields of an object; `None` when the value was something else.
+/// The fields of an object; `None` if the value was something else.
 pub(super) struct Object<T>(pub(super) Option<T>);
 
 impl<'de, T: Fields<'de>> Deserialize<'de> for Object<T> {

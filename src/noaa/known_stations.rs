@@ -1,8 +1,8 @@
-//! Stations that were read before: what is said about them again, in the same bytes, is not read again.
+//! Known stations: a station description with the same bytes as before is not parsed again.
 //!
-//! Two thirds of a document tell of its station, and all documents of a station tell the same, until the inventory
-//! changes. So of each station the text that was read last is kept, with what was read from it. Where a document has
-//! these very bytes, they need not be checked: they are what was found right before.
+//! Two thirds of a document describe its station, and all documents of a station have the same description until the
+//! inventory changes. So for each station the last text is kept, with the values parsed from it. If a document has
+//! these same bytes, they need no check: they were found valid before.
 
 use std::collections::HashMap;
 use std::rc::Rc;
@@ -12,20 +12,20 @@ use memchr::memmem::Finder;
 use super::view::{ObservationView, StationView};
 use super::{StationId, ViewError, scan};
 
-/// Stations that are kept, so that whatever comes takes a few megabytes: a partition of eight has 5,000 of those that
-/// report today.
+/// Most stations that are kept, which limits the memory to a few megabytes: one of eight partitions has 5,000 of the
+/// stations that report today.
 const STATIONS_MAX: usize = 8_192;
 
 /// Longest text that is kept, in bytes; usual ones have 250.
 const TEXT_BYTES_MAX: usize = 1_000;
 
-/// How the text of a station begins in most documents, before its id.
+/// The start of a station's text in most documents, before its id.
 const BEGINNING: &[u8] = b"{\"id\":";
 
-/// The stations that a reader of many observations has met.
+/// The stations seen by a reader of many observations.
 pub struct KnownStations {
     stations: HashMap<StationId, Known, foldhash::fast::RandomState>,
-    /// Finds the field of the id, wherever it is in the text of a station.
+    /// Finds the field of the id, anywhere in the text of a station.
     id: Finder<'static>,
 }
 
@@ -36,7 +36,7 @@ impl Default for KnownStations {
 }
 
 struct Known {
-    /// The whole object, as it was read.
+    /// The text of the whole object.
     text: Box<[u8]>,
     station: Rc<StationView>,
 }
@@ -45,7 +45,7 @@ impl KnownStations {
     /// As [`ObservationView::parse`].
     ///
     /// # Errors
-    /// What the value lacks or has wrong, see [`ViewError`].
+    /// What is missing or wrong, see [`ViewError`].
     #[inline(always)] // a view is large, and would be copied
     pub fn parse(&mut self, value: &[u8]) -> Result<ObservationView, ViewError> {
         match scan::observation(value, Some(self)) {
@@ -54,26 +54,25 @@ impl KnownStations {
         }
     }
 
-    /// The station that `text` begins with, and how many bytes tell of it, if they were read before.
+    /// The station at the start of `text`, and the length of its description, if it was parsed before.
     #[inline]
     pub(super) fn find(&self, text: &[u8]) -> Option<(Rc<StationView>, usize)> {
         let behind = text.strip_prefix(BEGINNING).or_else(|| self.behind_id(text))?;
-        // A blank behind the colon, as Python writes it.
+        // A blank after the colon, as Python writes it.
         let quoted = behind.strip_prefix(b" ").unwrap_or(behind);
         let id = quoted.strip_prefix(b"\"")?.first_chunk::<11>()?;
         let known = self.stations.get(id)?;
         text.starts_with(&known.text).then(|| (Rc::clone(&known.station), known.text.len()))
     }
 
-    /// What is behind the first field of this name, which need not be the station's: whether the bytes are those that are
-    /// known decides the rest.
+    /// The text after the first field of this name, which need not be the station's: comparing the bytes decides.
     #[inline(never)]
     fn behind_id<'a>(&self, text: &'a [u8]) -> Option<&'a [u8]> {
         let found = self.id.find(&text[..text.len().min(TEXT_BYTES_MAX)])?;
         text.get(found + self.id.needle().len()..)
     }
 
-    /// Keeps what was read from `text`, in place of what was known of this station.
+    /// Keeps the values parsed from `text`, replacing earlier ones of this station.
     #[cold]
     pub(super) fn keep(&mut self, text: &[u8], station: Rc<StationView>) {
         let is_room = self.stations.len() < STATIONS_MAX || self.stations.contains_key(&station.id);

@@ -1,14 +1,14 @@
 //! GHCN-Daily: the lines, stations and observations of NOAA's daily weather data.
 //!
-//! Everything here is a pure function on plain values: no clock, no thread, no file. The layer reads
-//! what NOAA publishes and what the topics carry, and writes the documents of `noaa-json`:
+//! Everything here is a pure function on plain values: no clock, no thread, no file. The layer reads NOAA's files and
+//! the values of topics, and writes the documents of `noaa-json`:
 //!
-//! | type | what it is |
+//! | type | meaning |
 //! | --- | --- |
 //! | [`Reading`] | one line of a `by_year` file: one element of one station on one day |
 //! | [`Observation`] | all readings of one station and day, written out as JSON |
 //! | [`ObservationView`] | an observation read back from a topic |
-//! | [`KnownStations`] | reads many of them, and each station's text once |
+//! | [`KnownStations`] | reads many observations, and each station's text once |
 //! | [`Station`] | one line of the station inventory, with names from [`Codes`] |
 //! | [`HourlyList`] | the list of hourly stations; with [`IcaoIndex`] it finds the station of a METAR |
 //! | [`RecentDays`] | the last days of every station, for charts and maps |
@@ -16,11 +16,10 @@
 //!
 //! # Units
 //!
-//! NOAA stores whole numbers, and the element decides what one of them means: temperatures are in
-//! tenths of a degree Celsius, precipitation in tenths of a millimetre, wind speeds in tenths of a metre
-//! per second; snow is in whole millimetres. A value stays the integer that NOAA wrote until it is
-//! written to a document, so nothing is rounded on the way. [`Element::scale`] and [`Element::unit`]
-//! hold the table.
+//! NOAA stores whole numbers, and the element decides their unit: temperatures are in tenths of a degree Celsius,
+//! precipitation in tenths of a millimetre, wind speeds in tenths of a metre per second; snow is in whole
+//! millimetres. A value stays NOAA's integer until it is written to a document, so nothing is rounded in between.
+//! [`Element::scale`] and [`Element::unit`] hold the table.
 //!
 //! # Source
 //!
@@ -32,6 +31,7 @@ mod codes;
 mod compat;
 mod csv_fields;
 mod date;
+mod documents;
 mod element;
 mod element_description;
 mod hourly_list;
@@ -49,6 +49,7 @@ mod station;
 mod station_id;
 mod station_line;
 mod station_search;
+mod text_forms;
 mod view;
 mod view_error;
 
@@ -56,6 +57,7 @@ pub use codes::{Codes, CodesError};
 pub use compat::Compat;
 pub use csv_fields::csv_fields;
 pub use date::Date;
+pub(crate) use documents::{KeptObservation, Meta, ObservationDocument, PartialStation, add_elements};
 pub use element::{Element, Scale};
 pub use hourly_list::{HourlyList, IcaoIndex};
 pub use known_stations::KnownStations;
@@ -67,14 +69,15 @@ pub use station::{Location, Station};
 pub use station_id::StationId;
 pub use station_line::StationError;
 pub use station_search::{NameMatch, StationSearch};
+pub(crate) use text_forms::{IsoDate, IsoDay, IsoTime};
 pub use view::{ElementList, ElementValue, ObservationView, StationView, check_json};
 pub use view_error::ViewError;
 
-/// The first 40 characters of a text from outside, for an error message: the input may be of any length
-/// and hold any bytes.
+/// The first 40 characters of a text from outside, for an error message: the input may have any length and contain
+/// any bytes.
 fn shorten(text: &[u8]) -> String {
     const CHARS_MAX: usize = 40;
-    // A character has at most 4 bytes, so this prefix is enough and the rest is never looked at.
+    // A character has at most 4 bytes, so this prefix is enough and the rest is not read.
     let prefix = &text[..text.len().min(4 * CHARS_MAX + 4)];
     let readable = String::from_utf8_lossy(prefix);
     let mut short: String = readable.chars().take(CHARS_MAX).flat_map(char::escape_debug).collect();

@@ -1,6 +1,6 @@
 //! Whole numbers and tenths to and from ASCII, without a detour through `str` or `f64`.
 
-/// Reads `-?[0-9]{1,10}` as an `i32`; nothing else is a number here (no blanks, no `+`).
+/// Parses `-?[0-9]{1,10}` as an `i32`; nothing else is a number here (no blanks, no `+`).
 pub(super) fn parse_i32(text: &[u8]) -> Option<i32> {
     let (negative, digits) = match text {
         [b'-', digits @ ..] => (true, digits),

@@ -4,7 +4,7 @@ use super::number::{write_i32, write_tenths, write_u32};
 use super::{Compat, Date, Element, Scale, StationId};
 use std::fmt;
 
-/// Pairs of minimum and maximum that a document also shows as a range.
+/// Pairs of minimum and maximum that a document also has as a range.
 const RANGES: [(&str, Element, Element); 2] =
     [("TRANGE", Element::TMIN, Element::TMAX), ("MDTRANGE", Element::MDTN, Element::MDTX)];
 
@@ -16,8 +16,8 @@ const ENCODED_LEN: usize = 8;
 pub struct Observation {
     station: StationId,
     date: Date,
-    // Sorted by element and without duplicates, so that the same readings in whatever order they arrive
-    // make the same document and the same bytes in the store.
+    // Sorted by element and without duplicates, so that the same readings give the same document and the same bytes
+    // in the store, in whatever order they arrive.
     readings: Vec<(Element, i32)>,
 }
 
@@ -38,14 +38,14 @@ impl Observation {
         Observation { station, date, readings: Vec::new() }
     }
 
-    /// Begins another observation in the memory of this one: for whoever writes millions of them in a row.
+    /// Starts another observation in this one's memory, for writing millions of them in a row.
     pub fn restart(&mut self, station: StationId, date: Date) {
         self.station = station;
         self.date = date;
         self.readings.clear();
     }
 
-    /// Where it was observed.
+    /// The station.
     pub fn station(&self) -> StationId {
         self.station
     }
@@ -60,12 +60,12 @@ impl Observation {
         &self.readings
     }
 
-    /// The value of an element as NOAA stores it; `None` when there is no such reading.
+    /// The value of an element as NOAA stores it; `None` if there is no such reading.
     pub fn value(&self, element: Element) -> Option<i32> {
         self.position(element).ok().map(|at| self.readings[at].1)
     }
 
-    /// Adds a reading, or replaces the one of the same element. Says whether that changed anything: the same
+    /// Adds a reading, or replaces the one of the same element. Returns whether that changed anything: the same
     /// reading again does not.
     pub fn insert(&mut self, element: Element, value: i32) -> bool {
         match self.position(element) {
@@ -77,24 +77,24 @@ impl Observation {
         }
     }
 
-    /// Takes the reading of an element out. Says whether there was one.
+    /// Removes the reading of an element. Returns whether there was one.
     pub fn remove(&mut self, element: Element) -> bool {
         let position = self.position(element);
         position.map(|at| self.readings.remove(at)).is_ok()
     }
 
-    /// Where the element is, or where it belongs.
+    /// The place of the element, or where to insert it.
     fn position(&self, element: Element) -> Result<usize, usize> {
         self.readings.binary_search_by_key(&element, |&(element, _)| element)
     }
 
     /// Appends the document of topic `noaa-json` to `out`.
     ///
-    /// `station_json` is spliced in as it is: what [`Station::to_json`](super::Station::to_json) made for
-    /// the same `compat`, once per station. Values in tenths are written as exact decimals. A `revision`
-    /// above 1 is written after the date; the Rally form knows no revisions. In the Rally form, whole
-    /// values are strings, and a minimum above its maximum changes places with it; ours keeps what was
-    /// measured and only orders the range.
+    /// `station_json` is inserted unchanged: the result of [`Station::to_json`](super::Station::to_json) for the same
+    /// `compat`, made once per station. Values in tenths are written as exact decimals. A `revision` above 1 is
+    /// written after the date; the Rally form has no revisions. In the Rally form, whole values are strings, and a
+    /// minimum above its maximum is exchanged with it; frostline's own form keeps the measured values and only orders
+    /// the range.
     pub fn to_json_into(&self, station_json: &str, compat: Compat, revision: u32, out: &mut Vec<u8>) {
         out.extend_from_slice(b"{\"station\":");
         out.extend_from_slice(station_json.as_bytes());
@@ -122,8 +122,7 @@ impl Observation {
         out.push(b'}');
     }
 
-    /// The value that `process.py` writes for this element: it exchanges a minimum and a maximum that are
-    /// the wrong way round.
+    /// The value that `process.py` writes for this element: it exchanges a minimum and a maximum in the wrong order.
     fn rally_value(&self, element: Element, value: i32) -> i32 {
         for (_, minimum, maximum) in RANGES {
             if element == minimum {
@@ -136,8 +135,8 @@ impl Observation {
         value
     }
 
-    /// Appends the readings in the form for a store: per reading four bytes of element and four of value,
-    /// big-endian, sorted by element. Station and date are the store's key and not repeated.
+    /// Appends the readings in the form for a store: per reading four bytes of element and four of value, big-endian,
+    /// sorted by element. Station and date are in the store's key and not repeated.
     pub fn encode_into(&self, out: &mut Vec<u8>) {
         out.reserve(self.readings.len() * ENCODED_LEN);
         for (element, value) in &self.readings {
@@ -175,7 +174,7 @@ fn write_value(element: Element, value: i32, out: &mut Vec<u8>) {
     }
 }
 
-/// `process.py` passes on what it does not scale as the text that it read.
+/// `process.py` writes values that it does not scale as the text that it read.
 fn write_value_rally(element: Element, value: i32, out: &mut Vec<u8>) {
     match element.scale_rally() {
         Scale::Tenths => write_tenths(value, out),

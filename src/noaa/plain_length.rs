@@ -1,7 +1,7 @@
-//! Where the plain part of a JSON string ends.
+//! Finds the end of the plain part of a JSON string.
 
-/// How many bytes come before the first quote, backslash or control character, or the end. Eight at a time:
-/// of all that is done with a record this is done to the most bytes.
+/// How many bytes come before the first quote, backslash or control character, or the end. Eight at a time, because
+/// this step handles the most bytes of a record.
 #[inline(always)]
 pub(super) fn plain_length(bytes: &[u8]) -> usize {
     let (words, _) = bytes.as_chunks::<8>();
@@ -16,8 +16,8 @@ pub(super) fn plain_length(bytes: &[u8]) -> usize {
     bytes[start..].iter().position(is_special).map_or(bytes.len(), |position| start + position)
 }
 
-/// The high bit of each byte that is a quote, a backslash or a control character. Bytes above the lowest such
-/// one may be marked wrongly (a borrow), so only the lowest counts.
+/// The high bit of each byte that is a quote, a backslash or a control character. Bytes above the lowest marked one
+/// may be marked wrongly (a borrow), so only the lowest counts.
 #[inline(always)]
 fn special_bytes(word: u64) -> u64 {
     const ONES: u64 = u64::MAX / 255;

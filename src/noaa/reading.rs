@@ -4,55 +4,54 @@ use super::number::{parse_i32, write_i32};
 use super::reading_error::ReadingError;
 use super::{Date, Element, StationId, shorten};
 
-/// What a by_year file of NOAA's newer form starts with.
+/// The start of by_year files in NOAA's newer form.
 const HEADER: &[u8] = b"ID,DATE,ELEMENT";
 
-/// What NOAA's monthly files hold where there is no value. by_year files should have no such row.
+/// Marks a missing value in NOAA's monthly files. by_year files should have no such line.
 const MISSING: i32 = -9999;
 
 /// One line of a by_year file: the value of one element at one station on one day.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct Reading {
-    /// Where it was measured.
+    /// The station.
     pub station: StationId,
     /// The day it belongs to, in the station's own time.
     pub date: Date,
-    /// What was measured.
+    /// The measured element.
     pub element: Element,
-    /// The value as NOAA stores it; [`Element::scale`] says what one unit of it means.
+    /// The value as NOAA stores it; [`Element::scale`] has its unit.
     pub value: i32,
-    /// How it was measured, as `T` for a trace; 0 when empty.
+    /// How it was measured, such as `T` for a trace; 0 if empty.
     pub measurement_flag: u8,
-    /// Which of NOAA's quality checks it failed; 0 when none.
+    /// The failed quality check of NOAA; 0 if none failed.
     pub quality_flag: u8,
-    /// Where NOAA has it from; 0 when empty.
+    /// NOAA's source of the value; 0 if empty.
     pub source_flag: u8,
-    /// The time of observation as HHMM, 0 to 2400: 700 is 07:00. `None` when not known.
+    /// The time of observation as HHMM, 0 to 2400: 700 is 07:00. `None` if unknown.
     pub observation_time: Option<u16>,
 }
 
-/// What a line of a by_year file turned out to be.
+/// The content of a line of a by_year file.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Line {
     /// A value.
     Reading(Reading),
-    /// The names of the columns, which some files start with; to be skipped.
+    /// The names of the columns, with which some files start; to be skipped.
     Header,
 }
 
 impl Reading {
-    /// Reads `ID,DATE,ELEMENT,VALUE,M-FLAG,Q-FLAG,S-FLAG,OBS-TIME`, with or without the end of line.
+    /// Parses `ID,DATE,ELEMENT,VALUE,M-FLAG,Q-FLAG,S-FLAG,OBS-TIME`, with or without the end of line.
     ///
     /// # Errors
     ///
-    /// The first thing in the line, from left to right, that is not as it should be. An error may
-    /// allocate; success does not.
+    /// The first mistake in the line, from left to right. An error may allocate; success does not.
     pub fn parse(line: &[u8]) -> Result<Line, ReadingError> {
         let line = without_line_end(line);
         parse_fields(line).or_else(|error| classify(line, error))
     }
 
-    /// Appends the line that [`Reading::parse`] reads back as this reading, without an end of line.
+    /// Appends the line that [`Reading::parse`] parses as this reading, without an end of line.
     pub fn to_line_into(&self, out: &mut Vec<u8>) {
         out.extend_from_slice(self.station.as_bytes());
         out.push(b',');
@@ -73,8 +72,8 @@ impl Reading {
         }
     }
 
-    /// Whether NOAA's quality control rejected the value. Such values can be absurd (a frost in June), so
-    /// they must not reach a rule unless somebody asked for them.
+    /// Whether NOAA's quality control rejected the value. Such values can be absurd (a frost in June), so they must
+    /// not reach a rule unless the user has asked for them.
     pub fn failed_quality(&self) -> bool {
         self.quality_flag != 0
     }
@@ -103,9 +102,8 @@ fn parse_fields(line: &[u8]) -> Result<Line, ReadingError> {
     Ok(Line::Reading(reading))
 }
 
-/// Puts lines that are no readings for a plain reason into words. Apart from [`parse_fields`], so that a
-/// good line does not pay for it: a header or an empty line never has eight good fields, and neither has
-/// one that is not UTF-8.
+/// Gives a plain reason for lines that are not readings. Separate from [`parse_fields`], so that a good line does not
+/// pay for it: a header or an empty line never has eight good fields, and neither does a line that is not UTF-8.
 #[cold]
 fn classify(line: &[u8], error: ReadingError) -> Result<Line, ReadingError> {
     if line.starts_with(HEADER) {

@@ -5,11 +5,11 @@ use std::fmt;
 /// Why a line is not a reading. Texts from the line are shortened and escaped.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum ReadingError {
-    /// There is nothing in it.
+    /// It is empty.
     Empty,
-    /// It holds bytes that are not UTF-8, the first of them at this position, counted from 0.
+    /// It contains bytes that are not UTF-8, the first of them at this position, counted from 0.
     NotUtf8 {
-        /// How many bytes before it are good.
+        /// How many valid bytes come before it.
         byte: usize,
     },
     /// It has this many fields instead of 8.
@@ -22,13 +22,13 @@ pub enum ReadingError {
     BadElement(String),
     /// The value is not a whole number of 32 bits.
     BadValue(String),
-    /// The value is -9999, which stands for a missing one.
+    /// The value is -9999, which marks a missing one.
     MissingValue,
     /// A flag is not a single letter or digit.
     BadFlag {
         /// `measurement`, `quality` or `source`.
         which: &'static str,
-        /// What is there instead.
+        /// Its text.
         text: String,
     },
     /// The time of observation is not HHMM.

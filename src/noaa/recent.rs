@@ -5,17 +5,17 @@ use std::sync::{PoisonError, RwLock, RwLockReadGuard};
 
 use super::{Date, Element, ObservationView, StationId};
 
-/// How many days are kept of each station: thirty, and the one that is just coming in.
+/// How many days are kept per station: thirty, and the one that is just arriving.
 pub const RECENT_DAYS: usize = 31;
 
-/// Most changes that wait to be told; what comes beyond that is not told one by one.
+/// Most changes that wait for a call; further ones are not listed individually.
 const CHANGES_MAX: usize = 20_000;
 
-/// Stands for a value that was not reported.
+/// Marks a value that was not reported.
 const NONE: i16 = i16::MIN;
 
 /// The last days of every station that has reported: lowest and highest temperatures, for charts and maps. In memory,
-/// about 250 bytes a station.
+/// about 250 bytes per station.
 #[derive(Default)]
 pub struct RecentDays {
     inner: RwLock<Inner>,
@@ -24,7 +24,7 @@ pub struct RecentDays {
 #[derive(Default)]
 struct Inner {
     stations: HashMap<StationId, Window, foldhash::fast::RandomState>,
-    /// Stations that have changed since somebody asked, oldest first.
+    /// Stations that have changed since the last call, oldest first.
     changed: VecDeque<StationId>,
 }
 
@@ -43,9 +43,9 @@ struct Window {
 pub struct RecentDay {
     /// The day.
     pub date: Date,
-    /// The lowest.
+    /// The lowest temperature.
     pub tmin: Option<f64>,
-    /// The highest.
+    /// The highest temperature.
     pub tmax: Option<f64>,
 }
 
@@ -65,8 +65,8 @@ pub struct RecentStation {
 }
 
 impl RecentDays {
-    /// Takes an observation; a later one of the same day replaces it. What lies before the kept days, or more than a day
-    /// after `today`, is passed over: one wrong date must not make all others old.
+    /// Adds an observation; a later one of the same day replaces it. Days before the kept ones, or more than a day
+    /// after `today`, are ignored: one wrong date must not make all others old.
     fn observe(&self, view: &ObservationView, today: Date) {
         if view.date.days_since_1970() > today.days_since_1970() + 1 {
             return;
@@ -90,8 +90,8 @@ impl RecentDays {
         }
     }
 
-    /// Takes a document as it is in a topic, by the clock in milliseconds since 1970. One that cannot be read is a dead
-    /// letter of a stage, and none of ours.
+    /// Adds a document from a topic, by the clock in milliseconds since 1970. An unreadable document is ignored: a
+    /// stage makes it a dead letter.
     pub fn observe_document(&self, document: &[u8], now_ms: i64) {
         let view = ObservationView::parse(document).ok();
         if let Some((view, today)) = view.zip(Date::from_unix_ms(now_ms)) {
@@ -99,7 +99,7 @@ impl RecentDays {
         }
     }
 
-    /// The days that are known of a station, oldest first.
+    /// The known days of a station, oldest first.
     pub fn days(&self, station: StationId) -> Vec<RecentDay> {
         let inner = self.read();
         let Some(window) = inner.stations.get(&station) else { return Vec::new() };
@@ -112,13 +112,13 @@ impl RecentDays {
         .collect()
     }
 
-    /// All stations, in no order.
+    /// All stations, in no particular order.
     pub fn stations(&self) -> Vec<RecentStation> {
         let inner = self.read();
         inner.stations.iter().filter_map(|(id, window)| window.station(*id)).collect()
     }
 
-    /// The stations whose newest day has changed since the last call, each once.
+    /// The stations whose newest day has changed since the last call, without duplicates.
     pub fn take_changed(&self) -> Vec<RecentStation> {
         let mut inner = self.inner.write().unwrap_or_else(PoisonError::into_inner);
         let mut changed: Vec<StationId> = std::mem::take(&mut inner.changed).into();
@@ -128,7 +128,7 @@ impl RecentDays {
     }
 
     fn read(&self) -> RwLockReadGuard<'_, Inner> {
-        // A poisoned lock only says that somebody panicked; what it guards is whole.
+        // A poisoned lock only means that a thread panicked; the data behind it is whole.
         self.inner.read().unwrap_or_else(PoisonError::into_inner)
     }
 }

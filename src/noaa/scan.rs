@@ -1,10 +1,10 @@
-//! The fast way to read an observation: one pass over its bytes, however its producer writes JSON: with or without blanks,
-//! fields in any order, fields that are not known here, escapes in texts.
+//! The fast reader of observations: one pass over the bytes, for JSON in any usual style: with or without blanks,
+//! with fields in any order, with unknown fields, with escapes in texts.
 //!
-//! What is unusual (escapes in names, a field that comes twice, exponents, anything wrong) is not decided here: the
-//! answer is `None`, and the thorough reader of [`super::view`] looks at the whole document again. So this
-//! reader only has to be right about what it accepts: it accepts JSON alone, and reads from it what the
-//! thorough reader would (a property test holds one against the other).
+//! Unusual input (escapes in names, a field that comes twice, exponents, any mistake) is not handled here: the result
+//! is `None`, and the thorough reader of [`super::view`] reads the whole document again. So this reader only has to
+//! be right about the input it accepts: it accepts only JSON, and reads the same from it as the thorough reader (a
+//! property test compares the two).
 
 use std::borrow::Cow;
 use std::rc::Rc;
@@ -14,16 +14,16 @@ use super::short_number::{POWERS_OF_TEN, short_number};
 use super::view::{ElementList, ElementValue, ObservationView, StationView, sort, station_text};
 use super::{Date, Element, KnownStations, StationId};
 
-/// Deepest nesting that is passed over here.
+/// Deepest nesting that is handled here.
 const DEPTH_MAX: usize = 16;
 
-/// Most digits of a number that is read here: they fit a `u64`.
+/// Most digits of a number that is handled here: they fit a `u64`.
 const DIGITS_MAX: usize = 18;
 
 /// Largest whole number that an `f64` holds with all its neighbours.
 const EXACT_MAX: u64 = 1 << 53;
 
-/// Names that come, in their usual order, with quotes and colon.
+/// Common names in their usual order, with quotes and colon.
 const DOCUMENT_NAMES: [&str; 4] = ["\"station\":", "\"date\":", "\"TRANGE\":", "\"revision\":"];
 const STATION_NAMES: [&str; 10] = [
     "\"id\":",
@@ -40,8 +40,8 @@ const STATION_NAMES: [&str; 10] = [
 const LOCATION_NAMES: [&str; 2] = ["\"lat\":", "\"lon\":"];
 const RANGE_NAMES: [&str; 2] = ["\"gte\":", "\"lte\":"];
 
-/// Reads a document in the usual form; `None` says nothing about it. With `known`, what was read before about the
-/// same station is not read again.
+/// Reads a document in a usual style; `None` says nothing about it. With `known`, a known station is not parsed
+/// again.
 pub(super) fn observation(value: &[u8], known: Option<&mut KnownStations>) -> Option<ObservationView> {
     let mut scanner = Scanner { bytes: value, at: 0, known };
     let (mut station, mut date, mut revision) = (None, None, None);
@@ -52,7 +52,7 @@ pub(super) fn observation(value: &[u8], known: Option<&mut KnownStations>) -> Op
         b"revision" => set(&mut revision, u32::try_from(scanner.positive()?).ok()?),
         _ => match Element::parse(name) {
             Some(element) => {
-                // Two arms, so that the value is not put together somewhere else and then copied.
+                // Two arms, so that the value is not built somewhere else and then copied.
                 match scanner.element_value()? {
                     ElementValue::Int(number) => elements.push((element, ElementValue::Int(number))),
                     ElementValue::Float(number) => elements.push((element, ElementValue::Float(number))),
@@ -67,13 +67,13 @@ pub(super) fn observation(value: &[u8], known: Option<&mut KnownStations>) -> Op
     Some(ObservationView { station: station?, date: date?, revision: revision.unwrap_or(1), elements })
 }
 
-/// Of a field that comes twice the last counts: a case for the thorough reader.
+/// If a field comes twice the last counts: a case for the thorough reader.
 fn set<T>(field: &mut Option<T>, value: T) -> Option<()> {
     field.replace(value).is_none().then_some(())
 }
 
-/// A position in a value; all that stands before it has been read, and is UTF-8: within strings that is looked at,
-/// and elsewhere nothing but ASCII is accepted.
+/// A position in a value. Everything before it has been read, and is UTF-8: strings are checked, and elsewhere only
+/// ASCII is accepted.
 struct Scanner<'a, 'k> {
     bytes: &'a [u8],
     at: usize,
@@ -81,7 +81,7 @@ struct Scanner<'a, 'k> {
 }
 
 impl<'a> Scanner<'a, '_> {
-    /// The next byte that is not white space, left where it is.
+    /// Skips white space, and returns the next byte without taking it.
     #[inline(always)]
     fn peek(&mut self) -> Option<u8> {
         loop {
@@ -101,12 +101,12 @@ impl<'a> Scanner<'a, '_> {
         found.then_some(())
     }
 
-    /// Nothing but white space may follow.
+    /// Checks that only white space follows.
     fn end(&mut self) -> Option<()> {
         self.peek().is_none().then_some(())
     }
 
-    /// Reads an object: `read` takes the value of each field.
+    /// Reads an object: `read` reads the value of each field.
     #[inline(always)]
     fn fields(
         &mut self,
@@ -132,8 +132,8 @@ impl<'a> Scanner<'a, '_> {
         }
     }
 
-    /// The name of a field, and its colon. An expected name is compared, not searched for its end, so that the CPU
-    /// reads on without waiting for the answer.
+    /// Reads the name of a field, and its colon. An expected name is compared, not searched for its end, so that the
+    /// CPU continues without waiting for the result.
     #[inline(always)]
     fn name(&mut self, expected: &[&str]) -> Option<&'a [u8]> {
         self.peek()?;
@@ -168,7 +168,7 @@ impl<'a> Scanner<'a, '_> {
         std::str::from_utf8(&rest[..length]).ok()
     }
 
-    /// A string, escapes and all.
+    /// A string, including escapes.
     #[inline(always)]
     fn any_text(&mut self) -> Option<Cow<'a, str>> {
         self.peek()?;
@@ -189,7 +189,7 @@ impl<'a> Scanner<'a, '_> {
             length += plain_length(rest.get(length..)?);
             match rest.get(length)? {
                 b'"' => break,
-                // What is escaped is no end, whatever it is.
+                // An escaped character never ends the string.
                 b'\\' => length += 2,
                 _ => return None,
             }
@@ -198,7 +198,7 @@ impl<'a> Scanner<'a, '_> {
         serde_json::from_slice(&rest[..=length]).ok()
     }
 
-    /// A number that is exact as an `f64`, or whole. Inlined: its result would go through memory in parts.
+    /// A number that is exact as an `f64`, or whole. Inlined: otherwise its result would go through memory in parts.
     #[inline(always)]
     fn number(&mut self) -> Option<ElementValue> {
         self.peek()?;
@@ -211,7 +211,7 @@ impl<'a> Scanner<'a, '_> {
         }
     }
 
-    /// The next eight bytes, with zeros behind the end of the value.
+    /// The next eight bytes, with zeros after the end of the value.
     #[inline(always)]
     fn chunk(&self) -> Option<[u8; 8]> {
         let rest = &self.bytes[self.at..];
@@ -225,7 +225,7 @@ impl<'a> Scanner<'a, '_> {
         }
     }
 
-    /// One of any length.
+    /// A number of any length.
     #[inline(never)]
     fn long_number(&mut self) -> Option<ElementValue> {
         let is_negative = self.peek()? == b'-';
@@ -249,16 +249,16 @@ impl<'a> Scanner<'a, '_> {
             return None;
         }
         if !is_decimal {
-            // The thorough reader tells -0 from 0.
+            // The thorough reader distinguishes -0 from 0.
             let number = i64::try_from(mantissa).ok().filter(|number| !is_negative || *number > 0)?;
             return Some(ElementValue::Int(if is_negative { -number } else { number }));
         }
-        // Both are exact, so that the quotient is the nearest `f64` to what is written.
+        // Both are exact, so the quotient is the nearest `f64` to the written number.
         let number = mantissa as f64 / POWERS_OF_TEN.get(decimals)?;
         Some(ElementValue::Float(if is_negative { -number } else { number }))
     }
 
-    /// 1 to 18 digits: `number` with the digits behind it, and how many there were.
+    /// 1 to 18 digits: `number` with the following digits, and how many there were.
     #[inline(always)]
     fn digits(&mut self, mut number: u64) -> Option<(u64, usize)> {
         let rest = &self.bytes[self.at..];
@@ -266,7 +266,7 @@ impl<'a> Scanner<'a, '_> {
         while let Some(digit) = rest.get(count).map(|byte| byte.wrapping_sub(b'0'))
             && digit <= 9
         {
-            // Wraps only with more digits than are taken.
+            // Wraps only with more digits than are accepted.
             number = number.wrapping_mul(10).wrapping_add(digit.into());
             count += 1;
         }
@@ -286,7 +286,7 @@ impl<'a> Scanner<'a, '_> {
         }
     }
 
-    /// A number, or the text of one.
+    /// A number, or a number as text.
     #[inline(always)]
     fn element_value(&mut self) -> Option<ElementValue> {
         match self.peek()? {
@@ -295,7 +295,7 @@ impl<'a> Scanner<'a, '_> {
         }
     }
 
-    /// Passes over any value.
+    /// Skips any value.
     fn skip(&mut self, depth: usize) -> Option<()> {
         if depth > DEPTH_MAX {
             return None;
@@ -336,7 +336,7 @@ impl<'a> Scanner<'a, '_> {
         found.then_some(())
     }
 
-    /// The station: looked up, or read.
+    /// The station: looked up, or parsed.
     #[inline(always)]
     fn station(&mut self) -> Option<Rc<StationView>> {
         self.peek()?;

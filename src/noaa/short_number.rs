@@ -1,21 +1,21 @@
-//! Numbers of a few bytes, read all bytes at once.
+//! Parses numbers of a few bytes, all bytes at once.
 
 use super::view::ElementValue;
 
-/// Powers of ten that an `f64` holds exactly.
+/// Powers of ten that an `f64` represents exactly.
 pub(super) const POWERS_OF_TEN: [f64; 23] = [
     1e0, 1e1, 1e2, 1e3, 1e4, 1e5, 1e6, 1e7, 1e8, 1e9, 1e10, 1e11, 1e12, 1e13, 1e14, 1e15, 1e16, 1e17, 1e18,
     1e19, 1e20, 1e21, 1e22,
 ];
 
-/// Reads a number that ends within eight bytes, as most do (`-12.3,`), and tells its length. Without a loop over its
-/// digits and a branch on its sign: they depend on the data, so the processor would guess them wrongly half of the time.
-/// `None` says nothing about the number.
+/// Parses a number that ends within eight bytes, as most do (`-12.3,`), and returns its length. Without a loop over
+/// its digits and a branch on its sign, because the CPU would mispredict such data-dependent branches half of the
+/// time. `None` says nothing about the number.
 #[inline(always)]
 pub(super) fn short_number(chunk: [u8; 8]) -> Option<(ElementValue, usize)> {
     let is_negative = chunk[0] == b'-';
     let sign = usize::from(is_negative);
-    // Where the sign was, a zero comes in at the end, which is no digit.
+    // In place of the sign, a zero is shifted in at the end, which is not a digit.
     let word = (u64::from_le_bytes(chunk) >> (8 * sign)) ^ DIGIT_ZEROS;
     let ends = not_digits(word);
     let whole = bytes_below(ends);
@@ -26,11 +26,11 @@ pub(super) fn short_number(chunk: [u8; 8]) -> Option<(ElementValue, usize)> {
         let number = i64::try_from(value_of(word, whole)).ok()?;
         let minus = -i64::from(is_negative);
         let is_whole = !matches!(chunk.get(whole + sign), None | Some(b'e' | b'E'));
-        // The thorough reader tells -0 from 0.
+        // The thorough reader distinguishes -0 from 0.
         let is_usual = is_whole && !(is_negative && number == 0);
         return is_usual.then_some((ElementValue::Int((number ^ minus) - minus), whole + sign));
     }
-    // The point is taken out of the digits.
+    // Remove the point from the digits.
     let before = (1 << (8 * whole)) - 1;
     let digits = (word & before) | ((word >> 8) & !before);
     let all = bytes_below(ends & (ends - 1)) - 1;
@@ -44,24 +44,24 @@ pub(super) fn short_number(chunk: [u8; 8]) -> Option<(ElementValue, usize)> {
     Some((ElementValue::Float(signed), length))
 }
 
-/// Eight times the digit 0: digits less these are their values.
+/// Eight times the digit 0: subtracting these from digits gives their values.
 const DIGIT_ZEROS: u64 = u64::MAX / 255 * b'0' as u64;
 
-/// The high bit of each byte that is more than 9. Bytes above the lowest such one may be marked wrongly (a carry).
+/// The high bit of each byte that is more than 9. Bytes above the lowest marked one may be marked wrongly (a carry).
 #[inline(always)]
 fn not_digits(word: u64) -> u64 {
     const ONES: u64 = u64::MAX / 255;
     (word.wrapping_add(ONES * (0x80 - 10)) | word) & (ONES << 7)
 }
 
-/// How many bytes lie below the lowest mark.
+/// How many bytes are below the lowest mark.
 #[inline(always)]
 fn bytes_below(marks: u64) -> usize {
     marks.trailing_zeros() as usize / 8
 }
 
-/// The number that the lowest `count` bytes are the digits of, the first one lowest; 1 to 8 of them. Pairs of digits,
-/// then of pairs, then of fours: three multiplications for all.
+/// The number with the lowest `count` bytes as digits, the first one lowest; 1 to 8 of them. Combines digits to
+/// pairs, then pairs, then fours: three multiplications in all.
 #[inline(always)]
 fn value_of(digits: u64, count: usize) -> u64 {
     const PAIR: u64 = 0x0000_00ff_0000_00ff;

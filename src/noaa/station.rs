@@ -1,68 +1,71 @@
-//! What is known of a station, and its line in the inventory.
+//! A station, and its line in the inventory.
 
 use super::{Compat, StationId};
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-/// The elevation that NOAA, and with it `process.py`, writes when it is not known.
+/// The elevation that NOAA, and so `process.py`, writes if it is unknown.
 pub(super) const MISSING_ELEVATION: f64 = -999.9;
 
-/// A weather station as the inventory describes it.
+/// A weather station with the data of the inventory.
 ///
-/// The order of the fields is their order in JSON. When reading JSON, fields that are not known here are
-/// ignored.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+/// Readers ignore fields that they do not know.
+// The order of the fields is their order in JSON.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Station {
-    /// The identification code.
+    /// The station's id.
     pub id: StationId,
-    /// FIPS code of the country, the first two letters of the id.
+    /// The FIPS code of the country: the first two letters of the id.
     pub country_code: String,
-    /// Name of the country; the code when the name is not known.
+    /// The name of the country; its code if the name is unknown.
     pub country: String,
-    /// Where it stands.
+    /// The position.
     pub location: Location,
-    /// Height above sea level in metres; `None` when not known.
+    /// Metres above sea level; absent if unknown. Documents in the Rally form have -999.9 instead.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub elevation: Option<f64>,
-    /// Postal code of the US state or territory, or of the Canadian province.
+    /// The postal code of the US state or territory, or of the Canadian province.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub state_code: Option<String>,
-    /// Name behind `state_code`; `None` when the code is not in NOAA's list (BH and SA are not).
+    /// The name of the state or province; absent if its code is not in NOAA's list (BH and SA are not).
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub state: Option<String>,
-    /// Name of the station.
+    /// The name of the station.
     pub name: String,
-    /// `GSN` when it belongs to the GCOS Surface Network.
+    /// `GSN` if the station belongs to the GCOS Surface Network.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub gsn_flag: Option<String>,
-    /// `HCN` or `CRN` when it belongs to the US Historical Climatology or Climate Reference Network.
+    /// `HCN` or `CRN` if the station belongs to the US Historical Climatology or Climate Reference Network.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub hcn_crn_flag: Option<String>,
-    /// Number of the World Meteorological Organization, five digits.
+    /// The five-digit number of the World Meteorological Organization.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub wmo_id: Option<String>,
-    /// Id of the International Civil Aviation Organization, as METARs name it; the daily inventory does not have it.
+    /// The id of the International Civil Aviation Organization, as in METARs.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub icao: Option<String>,
 }
 
 /// A place on the earth, in decimal degrees.
-#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Location {
-    /// Latitude, -90 to 90, north positive.
+    /// Latitude in degrees, -90 to 90, north positive.
+    #[schemars(range(min = -90, max = 90))]
     pub lat: f64,
-    /// Longitude, -180 to 180, east positive.
+    /// Longitude in degrees, -180 to 180, east positive.
+    #[schemars(range(min = -180, max = 180))]
     pub lon: f64,
 }
 
 impl Station {
-    /// The station as JSON in the form of `compat`; to be spliced into an observation by
+    /// The station as JSON in the form of `compat`, to be inserted into an observation by
     /// [`Observation::to_json_into`](super::Observation::to_json_into).
     pub fn to_json(&self, compat: Compat) -> String {
         let json = match compat {
             Compat::None => serde_json::to_string(self),
             Compat::Rally => serde_json::to_string(&self.as_rally()),
         };
-        // Strings and plain numbers into a `String`: there is nothing that can fail.
+        // Strings and plain numbers into a `String`: this cannot fail.
         json.unwrap_or_default()
     }
 

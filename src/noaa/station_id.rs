@@ -1,8 +1,9 @@
 //! A station's identification code.
 
+use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::de::{Deserialize, Deserializer, Error, Unexpected, Visitor};
 use serde::{Serialize, Serializer};
-use std::borrow::Borrow;
+use std::borrow::{Borrow, Cow};
 use std::fmt;
 
 /// A station's identification code: 11 bytes such as `USW00003192`.
@@ -13,7 +14,7 @@ use std::fmt;
 pub struct StationId([u8; 11]);
 
 impl StationId {
-    /// Reads an id; `None` unless it is exactly 11 ASCII letters, digits, `-` or `_`.
+    /// Parses an id; `None` unless it is exactly 11 ASCII letters, digits, `-` or `_`.
     pub fn parse(text: &[u8]) -> Option<StationId> {
         let bytes = <[u8; 11]>::try_from(text).ok()?;
         bytes.iter().all(|&byte| is_id_byte(byte)).then_some(StationId(bytes))
@@ -21,7 +22,7 @@ impl StationId {
 
     /// The id as text.
     pub fn as_str(&self) -> &str {
-        // `parse` let only ASCII in, so this never falls back.
+        // `parse` accepts only ASCII, so this never falls back.
         std::str::from_utf8(&self.0).unwrap_or_default()
     }
 
@@ -40,7 +41,7 @@ fn is_id_byte(byte: u8) -> bool {
     byte.is_ascii_alphanumeric() || byte == b'-' || byte == b'_'
 }
 
-/// A map by id is asked with bytes that need not be one.
+/// A map by id can be queried with any bytes.
 impl Borrow<[u8; 11]> for StationId {
     fn borrow(&self) -> &[u8; 11] {
         &self.0
@@ -68,6 +69,25 @@ impl Serialize for StationId {
 impl<'de> Deserialize<'de> for StationId {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<StationId, D::Error> {
         deserializer.deserialize_str(IdVisitor)
+    }
+}
+
+impl JsonSchema for StationId {
+    fn schema_name() -> Cow<'static, str> {
+        "StationId".into()
+    }
+
+    fn inline_schema() -> bool {
+        true
+    }
+
+    fn json_schema(_: &mut SchemaGenerator) -> Schema {
+        json_schema!({
+            "description": "The GHCN-Daily id of a station: 11 characters, of which the first two are the FIPS code of its country.",
+            "type": "string",
+            "pattern": "^[A-Za-z0-9_-]{11}$",
+            "examples": ["USW00003192"],
+        })
     }
 }
 

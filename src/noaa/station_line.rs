@@ -1,6 +1,6 @@
-//! The fixed columns of `ghcnd-stations.txt`, read and written.
+//! Parses and writes the fixed columns of `ghcnd-stations.txt`.
 //!
-//! The columns count bytes, not characters: `MONTRéAL` fills one byte more than it shows.
+//! The columns count bytes, not characters: `MONTRéAL` takes one byte more than it shows.
 
 use super::station::MISSING_ELEVATION;
 use super::{Codes, Location, Station, StationId, shorten};
@@ -9,7 +9,7 @@ use std::fmt;
 /// Why a line is not a station. Texts from the line are shortened and escaped.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum StationError {
-    /// There is nothing in it.
+    /// It is empty.
     Empty,
     /// It ends before the station's name.
     TooShort {
@@ -18,16 +18,16 @@ pub enum StationError {
     },
     /// A column is not UTF-8.
     NotUtf8 {
-        /// Which column.
+        /// The name of the column.
         column: &'static str,
     },
     /// It does not start with a station id.
     BadStationId(String),
     /// A column is not a number, or not one in its range.
     BadNumber {
-        /// Which column.
+        /// The name of the column.
         column: &'static str,
-        /// What is there instead.
+        /// Its text.
         text: String,
     },
     /// The station has no name.
@@ -35,10 +35,10 @@ pub enum StationError {
 }
 
 impl Station {
-    /// Reads one line of the inventory. It may end early where only blank columns would follow; the end of
-    /// line is ignored.
+    /// Parses one line of the inventory. It may end early if only blank columns would follow; the end of line is
+    /// ignored.
     ///
-    /// An unknown country is named by its code, an unknown state has no name: stations are not lost because
+    /// An unknown country is named by its code, and an unknown state has no name: stations must not get lost because
     /// a list of names is older than they are.
     ///
     /// # Errors
@@ -56,7 +56,7 @@ impl Station {
         }
         let lat = number(column_bytes(line, 13, 20), "latitude", 90.0)?;
         let lon = number(column_bytes(line, 22, 30), "longitude", 180.0)?;
-        // No station stands higher or lower than ten kilometres; the range only catches shifted columns.
+        // All stations are within ten kilometres of sea level; the range only catches shifted columns.
         let elevation = number(column_bytes(line, 32, 37), "elevation", 10_000.0)?;
         let name = text(line, (42, 71), "name")?.ok_or(StationError::NoName)?;
         let state_code = text(line, (39, 40), "state")?;
@@ -77,7 +77,7 @@ impl Station {
         })
     }
 
-    /// The line of the inventory, without an end of line; [`Station::parse_line`] reads it.
+    /// The line of the inventory, without an end of line; [`Station::parse_line`] parses it.
     pub fn to_line(&self) -> String {
         let text = |text: &Option<String>| text.clone().unwrap_or_default();
         let Location { lat, lon } = self.location;
@@ -93,23 +93,23 @@ impl Station {
     }
 }
 
-/// The bytes of the columns `first` to `last`, counted from 1 as NOAA does; what is past the end is left out.
+/// The bytes of the columns `first` to `last`, counted from 1 as NOAA does; columns past the end are left out.
 fn column_bytes(line: &[u8], first: usize, last: usize) -> &[u8] {
     let end = last.min(line.len());
     line.get(first - 1..end).unwrap_or_default()
 }
 
-/// The text in a column without the blanks round it; `None` when there is none.
+/// The text in a column without surrounding blanks; `None` if it is empty.
 fn text(line: &[u8], range: (usize, usize), column: &'static str) -> Result<Option<String>, StationError> {
     let bytes = column_bytes(line, range.0, range.1);
     let text = std::str::from_utf8(bytes).map_err(|_| StationError::NotUtf8 { column })?.trim();
     Ok((!text.is_empty()).then(|| text.to_owned()))
 }
 
-/// The number that a column holds, from `-max` to `max`.
+/// The number in a column, from `-max` to `max`.
 pub(super) fn number(bytes: &[u8], column: &'static str, max: f64) -> Result<f64, StationError> {
     let bytes = bytes.trim_ascii();
-    // Rust reads "inf", "nan" and "1e3" too, which no inventory means.
+    // Rust also parses "inf", "nan" and "1e3", which an inventory never contains.
     let is_plain = bytes.iter().all(|byte| byte.is_ascii_digit() || matches!(byte, b'-' | b'.'));
     let number =
         std::str::from_utf8(bytes).ok().filter(|_| is_plain).and_then(|text| text.parse::<f64>().ok());
@@ -123,7 +123,7 @@ impl fmt::Display for StationError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             StationError::Empty => write!(f, "empty line"),
-            StationError::TooShort { bytes } => write!(f, "cut off after {bytes} bytes, before the name"),
+            StationError::TooShort { bytes } => write!(f, "truncated after {bytes} bytes, before the name"),
             StationError::NotUtf8 { column } => write!(f, "{column} is not UTF-8"),
             StationError::BadStationId(text) => {
                 write!(f, "station id '{text}' is not 11 letters, digits, '-' or '_'")
@@ -206,7 +206,7 @@ mod tests {
     fn errors_name_the_column() {
         let error = |line: &str| parse(line).unwrap_err().to_string();
         assert_eq!(error("  \n"), "empty line");
-        assert_eq!(error(&LINE[..40]), "cut off after 40 bytes, before the name");
+        assert_eq!(error(&LINE[..40]), "truncated after 40 bytes, before the name");
         assert_eq!(error(&LINE[..5]), "station id 'XAX00' is not 11 letters, digits, '-' or '_'");
         assert_eq!(
             error(&LINE.replace(" 33.6228", " 93.6228")),

@@ -1,8 +1,8 @@
-//! Looking for stations by words: parts of their names, ids, states and countries.
+//! Finds stations by words: parts of their names, ids, states and countries.
 
 use super::Station;
 
-/// What somebody looks for. Case does not matter.
+/// A search text. Case does not matter.
 pub struct StationSearch {
     /// In lower case, with single spaces.
     text: String,
@@ -15,7 +15,7 @@ pub enum NameMatch {
     Id,
     /// Its name begins with the text.
     NamePrefix,
-    /// Its name has the text.
+    /// Its name contains the text.
     NamePart,
     /// Its id begins with the text.
     IdPrefix,
@@ -24,18 +24,18 @@ pub enum NameMatch {
 }
 
 impl StationSearch {
-    /// Looks for a text.
+    /// Makes a search for a text.
     pub fn new(text: &str) -> Self {
         let words: Vec<String> = text.split_whitespace().map(str::to_lowercase).collect();
         Self { text: words.join(" ") }
     }
 
-    /// Whether nothing is looked for, so that each station matches.
+    /// Whether the search is empty, so that each station matches.
     pub fn is_empty(&self) -> bool {
         self.text.is_empty()
     }
 
-    /// How well a station matches; `None` where it does not.
+    /// How well a station matches; `None` if it does not.
     pub fn matches(&self, station: &Station) -> Option<NameMatch> {
         let (name, id) = (station.name.to_lowercase(), station.id.as_str().to_lowercase());
         let text = &*self.text;
@@ -52,7 +52,7 @@ impl StationSearch {
         let codes =
             [Some(station.country_code.as_str()), station.state_code.as_deref(), station.icao.as_deref()];
         let regions: Vec<String> = regions.iter().flatten().map(|name| name.to_lowercase()).collect();
-        // Each word may be in another of them: "phoenix arizona", "phoenix az".
+        // Each word may be in another field: "phoenix arizona", "phoenix az".
         let is_named = |word: &str| {
             name.contains(word)
                 || id.contains(word)

@@ -1,4 +1,4 @@
-//! An enriched observation as the stages read it.
+//! An enriched observation in the form that the stages read.
 
 use super::json::{Fields, Object, Scalar};
 use super::{Date, Element, StationId, ViewError, scan, shorten};
@@ -7,28 +7,28 @@ use smallvec::SmallVec;
 use std::fmt;
 use std::rc::Rc;
 
-/// Elements with their values. Most observations have few, and then nothing is allocated for them.
+/// Elements with their values. Most observations have few, and then no memory is allocated for them.
 pub type ElementList = SmallVec<[(Element, ElementValue); 8]>;
 
-/// An enriched observation as it lies in a record, read in one pass.
+/// An enriched observation in a record, parsed in one pass.
 ///
-/// The whole value is checked to be JSON, also the parts that are not looked at, so that what passes here can
-/// be spliced into another document.
+/// The whole value is checked to be JSON, including the parts that are not used, so that an accepted value can be
+/// inserted into another document.
 #[derive(Debug, Clone, PartialEq)]
 pub struct ObservationView {
-    /// Where it was observed.
+    /// The station.
     pub station: Rc<StationView>,
     /// The day, in the station's own time.
     pub date: Date,
     /// 1 for the first document of a station and day, more for later ones.
     pub revision: u32,
-    /// The values as the document has them (tenths are decimals), sorted by element, each element once.
+    /// The values as in the document (tenths are decimals), sorted by element, each element once.
     pub elements: ElementList,
 }
 
-/// What an observation says about its station, as far as filters and rules ask for it.
+/// The station of an observation, as far as filters and rules use it.
 ///
-/// A field that is absent, or not of the type that it should have, is `None`.
+/// A field that is absent or has the wrong type is `None`.
 #[derive(Debug, Clone, PartialEq)]
 pub struct StationView {
     /// The identification code.
@@ -51,7 +51,7 @@ pub struct StationView {
     pub elevation: Option<f64>,
 }
 
-/// A number of a document; whole ones stay whole, so that they can be shown as they came.
+/// A number of a document; whole ones stay whole, so that they can be shown in their original form.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub enum ElementValue {
     /// Written without a point.
@@ -60,7 +60,7 @@ pub enum ElementValue {
     Float(f64),
 }
 
-/// As JSON writes it.
+/// In JSON's form.
 impl fmt::Display for ElementValue {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
@@ -80,7 +80,7 @@ impl ElementValue {
         }
     }
 
-    /// A number, or the text of one: the talk's documents have `"SNOW": "0"`.
+    /// A number, or a number as text: the talk's documents have `"SNOW": "0"`.
     fn from_scalar(scalar: &Scalar<'_>) -> Option<ElementValue> {
         match scalar {
             Scalar::Int(number) => Some(ElementValue::Int(*number)),
@@ -91,7 +91,7 @@ impl ElementValue {
     }
 
     pub(super) fn from_text(text: &str) -> Option<ElementValue> {
-        // Rust reads "inf" and "nan" too.
+        // Rust also parses "inf" and "nan".
         let is_plain = text
             .bytes()
             .all(|byte| byte.is_ascii_digit() || matches!(byte, b'-' | b'+' | b'.' | b'e' | b'E'));
@@ -107,20 +107,20 @@ impl ElementValue {
 }
 
 impl ObservationView {
-    /// Reads the value of a record of topic `noaa-json`.
+    /// Parses the value of a record of topic `noaa-json`.
     ///
-    /// Every field whose name has the form of an element must hold a number or the text of one. Other
-    /// fields (`TRANGE`, `_meta`, `email`) are ignored.
+    /// Every field whose name has the form of an element must be a number or a number as text. Other fields
+    /// (`TRANGE`, `_meta`, `email`) are ignored.
     ///
     /// # Errors
     ///
-    /// What the value lacks or has wrong, see [`ViewError`].
+    /// What is missing or wrong, see [`ViewError`].
     #[inline]
     pub fn parse(value: &[u8]) -> Result<ObservationView, ViewError> {
         scan::observation(value, None).map_or_else(|| ObservationView::parse_thoroughly(value), Ok)
     }
 
-    /// Reads what is written in whatever way, and finds out what is wrong.
+    /// Parses JSON in any style, and finds out what is wrong.
     #[cold]
     pub(super) fn parse_thoroughly(value: &[u8]) -> Result<ObservationView, ViewError> {
         let text = std::str::from_utf8(value).map_err(|e| ViewError::NotUtf8 { byte: e.valid_up_to() })?;
@@ -129,7 +129,7 @@ impl ObservationView {
         document.0.ok_or(ViewError::NotAnObject)?.check()
     }
 
-    /// The value of an element; `None` when the document does not have it.
+    /// The value of an element; `None` if the document does not have it.
     #[inline] // into the conditions: a call of its own takes a sixth more of their time
     pub fn element(&self, element: Element) -> Option<ElementValue> {
         let at = self.elements.binary_search_by_key(&element, |&(element, _)| element).ok()?;
@@ -137,13 +137,13 @@ impl ObservationView {
     }
 }
 
-/// Checks that a text is a JSON object which can be read as a whole: numbers within their range, no unpaired surrogates, not
-/// nested too deep. What it says does not matter.
+/// Checks that a text is a JSON object that can be parsed completely: numbers within their range, no unpaired
+/// surrogates, not nested too deeply. Its content does not matter.
 ///
 /// # Errors
 /// What is wrong with the JSON, see [`ViewError`].
 pub fn check_json(text: &[u8]) -> Result<(), ViewError> {
-    // The usual documents of ours are read several times as fast that way.
+    // frostline's own documents are parsed several times as fast this way.
     if scan::observation(text, None).is_some() {
         return Ok(());
     }
@@ -153,7 +153,7 @@ pub fn check_json(text: &[u8]) -> Result<(), ViewError> {
     object.0.map(|_| ()).ok_or(ViewError::NotAnObject)
 }
 
-/// Fields that are read and forgotten.
+/// Fields that are read and dropped.
 #[derive(Default)]
 struct Anything;
 
@@ -163,7 +163,7 @@ impl<'de> Fields<'de> for Anything {
     }
 }
 
-/// The fields of a document as they came, before anything is known to be right.
+/// The fields of a document before they are checked.
 #[derive(Default)]
 struct Document<'a> {
     station: Option<StationFields<'a>>,
@@ -226,10 +226,10 @@ fn check_revision(revision: Option<Scalar<'_>>) -> Result<u32, ViewError> {
     }
 }
 
-/// Sorts by element; of the same element the last is kept. Our own documents are sorted already.
+/// Sorts by element; of the same element the last is kept. frostline's own documents are sorted already.
 pub(super) fn sort(elements: &mut ElementList) {
     if !elements.is_sorted_by(|(before, _), (after, _)| before < after) {
-        // Reversed and sorted stably, the last one comes first, which is the one that `dedup` keeps.
+        // After reversing and a stable sort, the last one comes first, and `dedup` keeps that.
         elements.reverse();
         elements.sort_by_key(|&(element, _)| element);
         elements.dedup_by_key(|(element, _)| *element);
@@ -269,11 +269,11 @@ impl<'de> Fields<'de> for StationFields<'de> {
     }
 }
 
-/// Longest text of a station's field, in characters: NOAA's names have 30. More is cut, so that no name is too long for a rule or
-/// a message.
+/// Longest text of a station's field, in characters: NOAA's names have 30. Longer texts are truncated, so that no
+/// name is too long for a rule or a message.
 const TEXT_CHARS_MAX: usize = 200;
 
-/// A text of a station as people get to see it.
+/// A station's text in the form that people see.
 pub(super) fn station_text(text: &str) -> Box<str> {
     match text.char_indices().nth(TEXT_CHARS_MAX) {
         Some((end, _)) => format!("{}…", &text[..end]).into(),

@@ -16,14 +16,14 @@ pub enum ViewError {
     TooDeep,
     /// It holds bytes that are not UTF-8.
     NotUtf8 {
-        /// How many bytes before them are good.
+        /// How many valid bytes come before them.
         byte: usize,
     },
     /// It is not JSON.
     NotJson {
-        /// Where that shows.
+        /// The place of the mistake.
         byte: usize,
-        /// What the JSON reader says.
+        /// The JSON reader's error.
         reason: String,
     },
     /// It is not a JSON object.
@@ -38,32 +38,32 @@ pub enum ViewError {
     DateMissing,
     /// `date` is not a day of the calendar.
     ImpossibleDate(String),
-    /// `revision` is not a whole number from 1 on.
+    /// `revision` is not a whole number of at least 1.
     BadRevision,
     /// The value of an element is not a number.
     NotANumber(Element),
 }
 
 impl ViewError {
-    /// Puts an error of the JSON reader into our words. Since [`super::json`] accepts values of any type,
-    /// only errors of the JSON itself are left.
+    /// Converts an error of the JSON reader. Because [`super::json`] accepts values of any type, only errors of the
+    /// JSON itself are left.
     #[cold]
     pub(super) fn from_json(text: &str, error: &serde_json::Error) -> ViewError {
         let reason = error.to_string();
-        // `serde_json` has no code for this one.
+        // `serde_json` has no code for this error.
         if reason.starts_with("recursion limit exceeded") {
             ViewError::TooDeep
         } else if error.is_eof() {
             ViewError::CutOff { byte: text.len() }
         } else {
-            // The position is told apart, so the reader's own "at line 1 column 2" is taken off.
+            // The position is reported separately, so the reader's own "at line 1 column 2" is removed.
             let reason = reason.rsplit_once(" at line ").map_or(reason.as_str(), |(reason, _)| reason);
             ViewError::NotJson { byte: byte_position(text, error), reason: reason.to_owned() }
         }
     }
 }
 
-/// The byte that an error points at; `serde_json` counts lines and, within a line, bytes, both from 1.
+/// The byte of an error; `serde_json` counts lines and, within a line, bytes, both from 1.
 fn byte_position(text: &str, error: &serde_json::Error) -> usize {
     let lines_before = text.split_inclusive('\n').take(error.line().saturating_sub(1));
     lines_before.map(str::len).sum::<usize>() + error.column().saturating_sub(1)

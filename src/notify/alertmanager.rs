@@ -1,8 +1,8 @@
 //! Alertmanager, through its v2 API.
 //!
-//! Its alerts are states, not events: one with the same labels is the same alert. So the labels of an alert and of what
-//! ends it are the same, and `endsAt` says when it is over: at once for what is resolved, withdrawn or stale; otherwise
-//! when it would be stale anyway, so that a word that never comes does not leave it standing for ever.
+//! Alertmanager's alerts are states, not events: alerts with the same labels are the same alert. So an alert and the
+//! one that ends it have the same labels, and `endsAt` says when it is over: at once if it is resolved, withdrawn or
+//! stale; otherwise when it would become stale, so that it cannot stand indefinitely if its end is lost.
 
 use std::time::Duration;
 
@@ -14,11 +14,11 @@ use super::{Attempt, TEST_RULE};
 use crate::config::{AlertmanagerConfig, SecretText};
 use crate::stages::{Message, Notice};
 
-/// An alert of a rule without episodes is about one day: it stands for as long from when it was told.
+/// An alert of a rule without episodes is about one day: it stands for this long after it was sent.
 const LONE_DAY_MS: i64 = DAY_MS;
-/// One that only tries whether it arrives.
+/// How long a test alert stands.
 const TEST_MS: i64 = 60_000;
-/// An episode of which nothing more is heard.
+/// How long an episode stands without further alerts.
 const EPISODE_MS: i64 = 30 * DAY_MS;
 
 pub(super) struct Alertmanager {

@@ -1,19 +1,19 @@
-//! A circuit breaker: a server that fails all the time is left alone for a while, and then tried by one message.
+//! A circuit breaker: a server that keeps failing gets no messages for a while, and then one trial message.
 
 use std::time::{Duration, Instant};
 
-/// So many failures in a row open the circuit.
+/// This many failures in a row open the circuit.
 const FAILURES_MAX: u32 = 5;
-/// For how long, at first; it doubles with each trial that fails.
+/// How long the circuit stays open at first; it doubles with each failed trial.
 const OPEN_FIRST: Duration = Duration::from_secs(2);
 const OPEN_MAX: Duration = Duration::from_secs(120);
 /// Longer than any attempt takes.
 const TRIAL_MAX: Duration = Duration::from_secs(130);
 
-/// What has changed about a server.
+/// A change in the state of a server.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Health {
-    /// It has failed, after it worked.
+    /// It has failed after it worked.
     Fails,
     /// The circuit is open.
     LeftAlone,
@@ -21,18 +21,18 @@ pub(super) enum Health {
     Works,
 }
 
-/// See the module's description.
+/// The circuit breaker of a server.
 #[derive(Debug, Default)]
 pub(super) struct Circuit {
     failures: u32,
     open_until: Option<Instant>,
     opened: u32,
-    /// Set while one message tries whether the server is back.
+    /// Set while a trial message is under way.
     tried_at: Option<Instant>,
 }
 
 impl Circuit {
-    /// Whether something may be sent now; else how long to wait.
+    /// Whether a message may be sent now; otherwise how long to wait.
     pub(super) fn admit(&mut self, now: Instant) -> Result<(), Duration> {
         match self.open_until {
             None => Ok(()),
@@ -45,12 +45,12 @@ impl Circuit {
         }
     }
 
-    /// A trial that never ended is not waited for.
+    /// A trial that never ends does not block others.
     fn is_tried(&self, now: Instant) -> bool {
         self.tried_at.is_some_and(|at| now - at < TRIAL_MAX)
     }
 
-    /// What became of something that was admitted. Returns what that changes.
+    /// Records the outcome of an admitted message. Returns the change in the server's state, if any.
     pub(super) fn ended(&mut self, is_ill: bool, now: Instant) -> Option<Health> {
         let (was_open, was_tried) = (self.open_until.is_some(), self.tried_at.take().is_some());
         if !is_ill {
@@ -59,7 +59,7 @@ impl Circuit {
             return was_ill.then_some(Health::Works);
         }
         self.failures += 1;
-        // Those that were on their way when it opened change nothing.
+        // Messages that were under way when the circuit opened change nothing.
         if was_tried || !was_open && self.failures >= FAILURES_MAX {
             let open = (OPEN_FIRST * (1 << self.opened.min(10))).min(OPEN_MAX);
             self.opened += 1;

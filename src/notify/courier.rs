@@ -1,4 +1,4 @@
-//! The thread that sends, and a lane for each server.
+//! The sending thread, with a lane for each server.
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -14,11 +14,11 @@ use crate::stages::{Outlet, Parcel, Reply};
 const SECONDS_METRIC: &str = "frostline_delivery_seconds";
 const CIRCUIT_METRIC: &str = "frostline_circuit_open";
 
-/// An attempt that has not ended by then has failed. Each channel has bounds of its own, which are shorter; this one holds
-/// also where one of them is forgotten. A circuit waits longer than this for a trial.
+/// An attempt that has not ended by then has failed. Each channel has its own, shorter limits; this one also applies
+/// if one of them is missing. A circuit waits longer than this for a trial.
 const ATTEMPT_MAX: Duration = Duration::from_secs(125);
 
-/// Sends what tasks hand out, until it is dropped.
+/// Sends the messages of tasks until it is dropped.
 pub struct Courier {
     outlet: Option<Outlet>,
     thread: Option<JoinHandle<()>>,
@@ -28,26 +28,26 @@ impl Courier {
     /// Starts the thread.
     ///
     /// # Errors
-    /// Where the system gives no thread or no event loop.
+    /// The system cannot create a thread or an event loop.
     pub fn start(sender: Sender) -> Result<Self, std::io::Error> {
         let (parcels, incoming) = mpsc::unbounded_channel::<Parcel>();
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
         let thread = std::thread::Builder::new().name("courier".into()).spawn(move || {
             let local = tokio::task::LocalSet::new();
             local.block_on(&runtime, carry(sender, incoming));
-            // What is still under way ends here. It may need the runtime for that.
+            // Attempts that are under way end here. They may need the runtime for that.
             let inside = runtime.enter();
             drop(local);
             drop(inside);
-            // The system's lookup of a name cannot be interrupted, and is not waited for.
+            // The system's name lookup cannot be interrupted, so it is not awaited.
             runtime.shutdown_background();
         })?;
-        // A parcel that nobody takes any more answers for itself.
+        // A parcel that is dropped reports its own outcome.
         let outlet: Outlet = Arc::new(move |parcel| drop(parcels.send(parcel)));
         Ok(Self { outlet: Some(outlet), thread: Some(thread) })
     }
 
-    /// Takes what is to be sent.
+    /// Accepts messages to send.
     pub fn outlet(&self) -> Outlet {
         self.outlet.clone().unwrap_or_else(|| Arc::new(drop))
     }
@@ -56,14 +56,14 @@ impl Courier {
 impl Drop for Courier {
     fn drop(&mut self) {
         self.outlet = None;
-        // Tasks that still hold the outlet keep the thread alive; it is not waited for then.
+        // Tasks that still hold the outlet keep the thread alive; then it is not awaited.
         if let Some(thread) = self.thread.take_if(|thread| thread.is_finished()) {
             let _ = thread.join();
         }
     }
 }
 
-/// One server.
+/// The lane of one server.
 struct Lane {
     name: String,
     permits: Semaphore,
@@ -92,7 +92,7 @@ async fn deliver(sender: Arc<Sender>, lane: Arc<Lane>, parcel: Parcel) {
     let circuit = || lane.circuit.lock().unwrap_or_else(PoisonError::into_inner);
     let admitted = circuit().admit(Instant::now());
     if let Err(wait) = admitted {
-        let reason = format!("circuit open: {} failed repeatedly and is not tried for a while", lane.name);
+        let reason = format!("circuit open: {} failed repeatedly; retrying later", lane.name);
         return parcel.reply(Reply::Postponed { reason, wait }, None);
     }
     let started = Instant::now();
@@ -107,7 +107,7 @@ async fn deliver(sender: Arc<Sender>, lane: Arc<Lane>, parcel: Parcel) {
     parcel.reply(attempt.reply, attempt.retry_after);
 }
 
-/// Says how a server is now.
+/// Logs a change in the state of a server.
 fn tell(lane: &Lane, health: Health, reply: &Reply) {
     let is_open = health == Health::LeftAlone;
     metrics::gauge!(CIRCUIT_METRIC, "server" => lane.name.clone()).set(f64::from(u8::from(is_open)));
@@ -117,12 +117,10 @@ fn tell(lane: &Lane, health: Health, reply: &Reply) {
         _ => "",
     };
     match health {
-        Health::Fails => tracing::warn!(server, reason, "it fails: its messages are sent later"),
-        Health::LeftAlone => tracing::warn!(
-            server,
-            reason,
-            "circuit open: the server failed repeatedly and is not tried for a while"
-        ),
-        Health::Works => tracing::info!(server, "it works again"),
+        Health::Fails => tracing::warn!(server, reason, "the server fails; its messages will be retried"),
+        Health::LeftAlone => {
+            tracing::warn!(server, reason, "circuit open: the server failed repeatedly; retrying later")
+        }
+        Health::Works => tracing::info!(server, "the server works again"),
     }
 }

@@ -1,4 +1,4 @@
-//! Mails: how they are put together, and what servers' answers to them mean.
+//! Mails: how they are built, and the meaning of servers' answers to them.
 
 use std::time::Duration;
 
@@ -19,7 +19,7 @@ use crate::stages::{Message, Reply};
 /// Longest subject, in characters.
 const SUBJECT_CHARS_MAX: usize = 150;
 
-/// Answers that say nothing about the mail: the server wants somebody else, or another way to speak.
+/// Answers that say nothing about the mail: the server expects other credentials or another protocol.
 const ANSWERS_TO_OPERATORS: [u16; 6] = [421, 454, 530, 534, 535, 538];
 
 pub(super) struct Email {
@@ -30,11 +30,11 @@ pub(super) struct Email {
     subject: String,
 }
 
-/// To whom a mail goes.
+/// The recipient of a mail.
 pub(super) struct To<'a> {
     pub(super) address: &'a Address,
     pub(super) name: Option<&'a str>,
-    /// Why it comes to them, in words.
+    /// Why they receive it, in words.
     pub(super) why: &'a str,
 }
 
@@ -49,7 +49,7 @@ impl Email {
         let wrong = |reason: String| format!("notify.email.from: {reason}");
         let from: Mailbox = config.from.parse().map_err(|error| wrong(format!("{error}")))?;
         let address =
-            with_ascii_domain(&from.email).ok_or_else(|| wrong("its domain cannot be one".into()))?;
+            with_ascii_domain(&from.email).ok_or_else(|| wrong("its domain is not valid".into()))?;
         let from = Mailbox::new(from.name, address);
         let unsubscribe = match config.unsubscribe.as_str() {
             "" => format!("mailto:{}?subject=unsubscribe", from.email),
@@ -82,7 +82,7 @@ impl Email {
 
     fn mail(&self, message: &Message, to: &To<'_>, recent: &RecentDays) -> Result<lettre::Message, String> {
         let address = to.address.0.parse().ok().and_then(|address| with_ascii_domain(&address));
-        let address = address.ok_or("the address cannot be used in a mail")?;
+        let address = address.ok_or("the address is not valid in a mail")?;
         let id = |id: &str| format!("<{id}@{}>", self.from.email.domain());
         let days = |station: &str| {
             StationId::parse(station.as_bytes()).map(|station| recent.days(station)).unwrap_or_default()
@@ -105,7 +105,7 @@ impl Email {
     }
 
     fn subject(&self, message: &Message) -> String {
-        // What is true now, not what was.
+        // The newest alerts come first; older ones are history.
         let newest = newest_of_each(&message.notices);
         let Some(notice) = newest.first() else { return String::new() };
         let count = message.notices.len();
@@ -128,7 +128,7 @@ impl Email {
     }
 }
 
-/// Puts values in the place of fields in braces, in one pass: braces within a value are text.
+/// Replaces fields in braces by their values in one pass, so that braces in a value stay text.
 fn fill_in(template: &str, value: impl Fn(&str) -> Option<String>) -> String {
     let (mut filled, mut rest) = (String::with_capacity(template.len()), template);
     while let Some((before, after)) = rest.split_once('{') {
@@ -153,7 +153,7 @@ fn server(config: &EmailConfig, timeout: Duration, domain: &str) -> Result<Serve
     let host = match host.is_ascii() {
         true => host.to_owned(),
         false => {
-            idna::domain_to_ascii(host).map_err(|_| "notify.email.server: it cannot be a host's name")?
+            idna::domain_to_ascii(host).map_err(|_| "notify.email.server: it is not a valid host name")?
         }
     };
     let secure = match config.tls {
@@ -162,7 +162,7 @@ fn server(config: &EmailConfig, timeout: Duration, domain: &str) -> Result<Serve
             let tls = tls::client_config(config.ca.as_deref());
             let tls = TlsConnector::from(tls.map_err(|reason| format!("notify.email.ca: {reason}"))?);
             let name = ServerName::try_from(host.clone())
-                .map_err(|_| "notify.email.server: expected a host's name or an IP address".to_owned())?;
+                .map_err(|_| "notify.email.server: expected a host name or an IP address".to_owned())?;
             if is_tls == MailTls::Tls { Secure::Tls(tls, name) } else { Secure::Starttls(tls, name) }
         }
     };
@@ -177,7 +177,7 @@ fn server(config: &EmailConfig, timeout: Duration, domain: &str) -> Result<Serve
     Ok(Server { host, port, secure, login, hello, timeout, idle })
 }
 
-/// The domain as every mail server takes it: in punycode, where it is in another script.
+/// The domain in the form that every mail server accepts: in punycode if it is in another script.
 fn with_ascii_domain(address: &lettre::Address) -> Option<lettre::Address> {
     match address.domain().is_ascii() {
         true => Some(address.clone()),
@@ -185,13 +185,13 @@ fn with_ascii_domain(address: &lettre::Address) -> Option<lettre::Address> {
     }
 }
 
-/// The same for the text of an address; `None` where the domain cannot be one.
+/// The same for the text of an address; `None` if the domain is not valid.
 pub(super) fn ascii_form(address: &str) -> Option<String> {
     let (user, domain) = address.rsplit_once('@')?;
     Some(format!("{user}@{}", idna::domain_to_ascii(domain).ok()?))
 }
 
-/// What a failure says of this mail, and what of the server.
+/// What a failure means for this mail, and for the server.
 fn judge(failure: &Failure) -> Attempt {
     let reason = failure.to_string();
     let Failure::Answered { step, answer, is_extended } = failure else {
@@ -200,7 +200,7 @@ fn judge(failure: &Failure) -> Attempt {
             _ => Attempt::ill(reason),
         };
     };
-    // Before the recipient is named, the server knows nothing of this mail that is not so of all others.
+    // Before the recipient is named, the server knows nothing about this particular mail.
     let is_about_mail = matches!(step, Step::Recipient | Step::Data | Step::Mail);
     match answer.code {
         code if ANSWERS_TO_OPERATORS.contains(&code) => Attempt::ill(reason),
@@ -221,7 +221,7 @@ mod tests {
     use crate::notify::smtp::scripted::Act::{self, Hang, HearMail, On, Say};
     use crate::notify::smtp::scripted::Scripted;
 
-    /// What becomes of a mail to a server that plays this.
+    /// The outcome of a mail to a server that plays this.
     async fn reply(tls: &str, address: &str, script: &[Act]) -> (Reply, Scripted) {
         let scripted = Scripted::start(vec![script.to_vec()]).await;
         let config = format!(

@@ -1,5 +1,5 @@
-//! HTTP to addresses of the operator's configuration: no redirects, no proxies, no way into private networks unless that
-//! is meant, bounded in time and size.
+//! HTTP to addresses of the operator's configuration: no redirects, no proxies, no private networks unless allowed,
+//! with limits of time and size.
 
 use std::time::{Duration, SystemTime};
 
@@ -11,22 +11,22 @@ use crate::config::{ServerUrl, check_url};
 use crate::outbound::{Reach, cause, http_client, parse_retry_after};
 use crate::stages::Reply;
 
-/// As much of an answer is read.
+/// Most bytes of an answer that are read.
 const ANSWER_BYTES_MAX: usize = 4_096;
-/// A part of an address with so many characters may be a secret.
+/// A part of an address with at least this many characters may be a secret.
 const SECRET_CHARS_MIN: usize = 12;
 
-/// A server that is spoken to.
+/// A server.
 pub(super) struct Target {
     pub(super) client: Client,
     pub(super) url: Url,
-    /// What an answer means for the message.
+    /// The meaning of an answer for the message.
     pub(super) judge: fn(StatusCode, String) -> Attempt,
 }
 
 impl Target {
     /// # Errors
-    /// Where the address cannot be, or is one of a private network that is not allowed.
+    /// The address is not valid, or is in a private network that is not allowed.
     pub(super) fn new(url: &ServerUrl, allow_private: bool, timeout: Duration) -> Result<Self, String> {
         let url = url.resolve()?;
         check_url(&url, allow_private)?;
@@ -41,19 +41,19 @@ impl Target {
     /// The same server with a path below its own.
     ///
     /// # Errors
-    /// Where that is no address.
+    /// The result is not a valid address.
     pub(super) fn below(mut self, path: &str) -> Result<Self, String> {
         let url = format!("{}{path}", self.url.as_str().trim_end_matches('/'));
         self.url = Url::parse(&url).map_err(|error| error.to_string())?;
         Ok(self)
     }
 
-    /// A request to it.
+    /// A request to the server.
     pub(super) fn post(&self) -> RequestBuilder {
         self.client.post(self.url.clone())
     }
 
-    /// Sends, and returns what became of it. The answer is repeated without what may be a secret of the address.
+    /// Sends, and returns the outcome. The answer is repeated without parts of the address that may be secret.
     pub(super) async fn send(&self, request: RequestBuilder) -> Attempt {
         let mut attempt = send(request, self.judge).await;
         let parts = self.url.path().split('/').chain(self.url.query());
@@ -65,7 +65,7 @@ impl Target {
     }
 }
 
-/// The client's time limit covers all of it, from looking up the name to the end of the answer's body.
+/// The client's time limit covers everything, from the name lookup to the end of the answer's body.
 async fn send(request: RequestBuilder, judge: fn(StatusCode, String) -> Attempt) -> Attempt {
     let mut response = match request.send().await {
         Ok(response) => response,
@@ -75,7 +75,7 @@ async fn send(request: RequestBuilder, judge: fn(StatusCode, String) -> Attempt)
     let (status, mut body) = (response.status(), Vec::new());
     let retry_after = response.headers().get(RETRY_AFTER).and_then(|value| value.to_str().ok());
     let retry_after = retry_after.and_then(|value| parse_retry_after(value, SystemTime::now()));
-    // A body that breaks off does not change what the status says.
+    // A truncated body does not change the meaning of the status.
     while let Ok(Some(chunk)) = response.chunk().await {
         body.extend_from_slice(&chunk[..chunk.len().min(ANSWER_BYTES_MAX - body.len())]);
         if body.len() >= ANSWER_BYTES_MAX {
@@ -86,13 +86,13 @@ async fn send(request: RequestBuilder, judge: fn(StatusCode, String) -> Attempt)
     Attempt { retry_after, ..judge(status, answer) }
 }
 
-/// What an answer means, for most servers.
+/// The meaning of an answer, for most servers.
 pub(super) fn judge(status: StatusCode, answer: String) -> Attempt {
     match status.as_u16() {
         200..=299 => Attempt::of(Reply::Sent(answer)),
-        // 409: a gateway that looks at keys still works on the message's last attempt.
+        // 409: a gateway that checks keys is still working on the message's last attempt.
         408 | 409 | 425 | 429 => Attempt::of(Reply::Again(answer)),
-        // The operator has to act: the same happens to every message until then.
+        // The operator must act: every message fails the same way until then.
         300..=399 | 401 | 403 | 404 | 407 | 500..=599 => Attempt::ill(answer),
         _ => Attempt::refused(answer),
     }
@@ -127,7 +127,7 @@ mod tests {
         assert!(matches!(reply(422).reply, Reply::Refused(_)));
     }
 
-    /// What becomes of a request to a server that plays this once it has the request.
+    /// The outcome of a request to a server that plays this once it has the request.
     async fn answered(script: &[Act]) -> (Attempt, Duration) {
         let scripted = Scripted::start(vec![[&[HearRequest], script].concat()]).await;
         let url = format!("http://127.0.0.1:{}/bot12:SECRET-TOKEN/send", scripted.port);

@@ -1,10 +1,10 @@
 //! Sends messages: mail, SMS, webhooks, Alertmanager, ntfy.
 //!
-//! One thread with its own event loop, so that no partition ever waits for a server. Each server has a *lane*: so many
-//! messages at once, and a circuit breaker. A server that is dead or slow fills its own lane and no other.
+//! One thread with its own event loop, so that no partition ever waits for a server. Each server has a *lane*: a
+//! limited number of messages at the same time, and a circuit breaker. A server that is dead or slow fills only its
+//! own lane.
 //!
-//! Addresses and secrets are looked up here, when something is sent, and nowhere else; what servers say is repeated
-//! without them.
+//! Addresses and secrets are looked up only here, when a message is sent; servers' answers are repeated without them.
 
 mod alertmanager;
 mod circuit;
@@ -35,15 +35,15 @@ use crate::noaa::RecentDays;
 use crate::rules::{Address, Channel, RuleSet, Subscriber};
 use crate::stages::{Message, Reply, rule_address};
 
-/// The rule of messages that only try whether they arrive.
+/// The rule of test messages.
 pub const TEST_RULE: &str = "frostline-test";
 /// Longest answer or reason that is kept, in characters.
 const ANSWER_CHARS_MAX: usize = 200;
 
-/// What became of an attempt.
+/// The outcome of an attempt.
 struct Attempt {
     reply: Reply,
-    /// The earliest next attempt, where the server has said so (`Retry-After`).
+    /// The earliest next attempt, if the server has asked for one (`Retry-After`).
     retry_after: Option<Duration>,
 }
 
@@ -60,12 +60,12 @@ impl Attempt {
         Self::of(Reply::Refused(reason))
     }
 
-    /// Whether it is the server's fault, so that other messages would fail as well.
+    /// Whether the cause is the server, so that other messages would fail as well.
     fn is_ill(&self) -> bool {
         matches!(self.reply, Reply::Down(_))
     }
 
-    /// What the server said, or what went wrong.
+    /// The server's answer, or the error.
     fn text_mut(&mut self) -> &mut String {
         let (Reply::Sent(text)
         | Reply::Again(text)
@@ -75,7 +75,7 @@ impl Attempt {
         text
     }
 
-    /// With what the server said made fit for logs and topics: one short line, without the address that servers like to
+    /// Makes the server's answer fit for logs and topics: one short line, without the address, which servers like to
     /// repeat.
     fn cleaned(mut self, addresses: &[&str]) -> Self {
         let text = self.text_mut();
@@ -84,11 +84,11 @@ impl Attempt {
     }
 }
 
-/// See [`Attempt::cleaned`].
+/// Makes a text fit for logs; see [`Attempt::cleaned`].
 fn clean(text: &str, addresses: &[&str]) -> String {
     let mut text: String = text.chars().map(|c| if c.is_control() { ' ' } else { c }).collect();
     for address in addresses {
-        // As it is, as forms write it, with its domain as mails go to, and a number without its plus.
+        // The address as it is, in the form of forms, with its domain in punycode, and a number without its plus.
         let escaped = address.replace('@', "%40").replace('+', "%2B");
         let ascii = email::ascii_form(address).unwrap_or_default();
         for form in [*address, &escaped, &ascii, address.trim_start_matches('+')] {
@@ -98,7 +98,7 @@ fn clean(text: &str, addresses: &[&str]) -> String {
     text.chars().take(ANSWER_CHARS_MAX).collect()
 }
 
-/// Replaces a text in whatever letters, small or large.
+/// Replaces a text, ignoring case.
 fn without(text: &str, secret: &str) -> String {
     let (small, secret) = (text.to_ascii_lowercase(), secret.to_ascii_lowercase());
     if secret.is_empty() {
@@ -113,16 +113,16 @@ fn without(text: &str, secret: &str) -> String {
     clean + &text[end..]
 }
 
-/// The address that must not be repeated; the name of a section may be.
+/// The address, which must not be repeated; the name of a section may be.
 fn private_address(subscriber: &Subscriber, channel: Channel) -> Option<&str> {
     let descriptor = channel.descriptor();
     (descriptor.field.as_ref()?.of)(subscriber).filter(|_| !descriptor.is_named)
 }
 
-/// Address, name, and why a mail comes.
+/// Address, name, and the reason for a mail.
 type MailTo = (Address, Option<String>, String);
 
-/// All channels that are configured, and where addresses are found.
+/// All configured channels, and the source of addresses.
 pub struct Sender {
     rules: Arc<RuleSet>,
     recent: Arc<RecentDays>,
@@ -135,13 +135,13 @@ pub struct Sender {
 }
 
 impl Sender {
-    /// Prepares the channels. Nothing is connected yet.
+    /// Prepares the channels. Nothing connects yet.
     ///
     /// # Errors
-    /// The key of the configuration, and what is wrong with its value: a secret that cannot be read, an address that is
-    /// not allowed.
+    /// The key of the configuration, and what is wrong with its value: a secret that cannot be read, or an address
+    /// that is not allowed.
     pub fn new(config: &NotifyConfig, rules: Arc<RuleSet>, recent: Arc<RecentDays>) -> Result<Self, String> {
-        // Another part of the process may have chosen already.
+        // Another part of the process may have chosen one already.
         let _ = rustls::crypto::ring::default_provider().install_default();
         let timeout = Duration::from_millis(config.timeout_ms);
         let webhooks = config
@@ -189,11 +189,11 @@ impl Sender {
                     let to = To { address, name: name.as_deref(), why };
                     email.send(message, &to, &self.recent).await
                 }
-                _ => gone("address for mail"),
+                _ => gone("mail address"),
             },
             Channel::Sms => match (&self.sms, subscriber.and_then(|s| s.phone.as_ref())) {
                 (Some(sms), Some(phone)) => sms.send(message, phone).await,
-                _ => gone("number for SMS"),
+                _ => gone("phone number"),
             },
             Channel::Webhook => match self.webhook_of(subscriber) {
                 Some((_, webhook)) => webhook.send(message).await,
@@ -205,7 +205,7 @@ impl Sender {
             },
             Channel::Ntfy => match (&self.ntfy, subscriber.and_then(|s| s.ntfy.as_ref())) {
                 (Some(ntfy), Some(topic)) => ntfy.send(message, topic).await,
-                _ => gone("topic for ntfy"),
+                _ => gone("ntfy topic"),
             },
         }
     }
@@ -215,7 +215,7 @@ impl Sender {
         self.webhooks.get_key_value(name).map(|(name, webhook)| (name.as_str(), webhook))
     }
 
-    /// The address, the name that goes with it, and why this mail comes.
+    /// The address, the name that goes with it, and the reason for this mail.
     fn mail_to(&self, message: &Message, subscriber: Option<&Subscriber>) -> Option<MailTo> {
         let mut rules: Vec<&str> = message.notices.iter().map(|told| told.notice.rule_id.as_str()).collect();
         rules.sort_unstable();
@@ -233,7 +233,7 @@ impl Sender {
         }
     }
 
-    /// The server that a message goes to: one for each section of the configuration.
+    /// The server for a message: one for each section of the configuration.
     fn lane_of(&self, message: &Message) -> String {
         match message.channel {
             Channel::Webhook => {

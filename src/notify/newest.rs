@@ -1,4 +1,5 @@
-//! Which alerts of a gathered message come first: of each night or episode the newest, since what was true before is history.
+//! The order of alerts in a message: for each night or episode the newest comes first, because older ones are
+//! history.
 
 use std::collections::HashSet;
 
@@ -11,7 +12,7 @@ pub(super) fn newest_of_each(notices: &[Told]) -> Vec<&Notice> {
     newest_first.filter(|notice| seen.insert(notice.thread())).collect()
 }
 
-/// All alerts: of each night or episode first the newest, then what it was before, the newest first.
+/// All alerts: for each night or episode the newest first, then older ones from new to old.
 pub(super) fn newest_first(notices: &[Told]) -> Vec<&Told> {
     let mut sorted: Vec<&Told> = Vec::with_capacity(notices.len());
     for leading in newest_of_each(notices) {

@@ -1,7 +1,8 @@
-//! Push to phones through a server of ntfy: one request of JSON to the server's root.
+//! Push to phones through an ntfy server: one JSON request to the server's root.
 //!
-//! A topic is made by using it, and whoever knows its name can read along; so it is treated as an address. The message's
-//! id goes along as `sequence_id`: servers from 2.16 on replace what they have sent under it, older ones take no notice.
+//! A topic is created by using it, and anyone who knows its name can read it; so it is treated as an address. The
+//! message's id is sent as `sequence_id`: servers from 2.16 on replace what they have sent under it, older ones
+//! ignore it.
 
 use std::time::Duration;
 
@@ -15,11 +16,11 @@ use crate::config::{NtfyConfig, SecretText};
 use crate::rules::{Address, Severity};
 use crate::stages::{Message, Reply, Told};
 
-/// Most bytes of a message: a longer one than 4,096 would be refused, or become an attachment.
+/// Most bytes of a message: ntfy refuses a message longer than 4,096, or makes it an attachment.
 const MESSAGE_BYTES_MAX: usize = 3_800;
 /// Most characters of a title.
 const TITLE_CHARS_MAX: usize = 200;
-/// Most rules that are named in the tags.
+/// Most rules in the tags.
 const TAGGED_RULES_MAX: usize = 5;
 
 pub(super) struct Ntfy {
@@ -47,7 +48,7 @@ impl Ntfy {
     }
 }
 
-/// A topic may be closed to us while others are open: that must not keep the other messages waiting.
+/// A topic may be closed to frostline while others are open: that must not delay other messages.
 fn judge(status: StatusCode, answer: String) -> Attempt {
     match status {
         StatusCode::FORBIDDEN => Attempt::of(Reply::Again(answer)),
@@ -57,7 +58,7 @@ fn judge(status: StatusCode, answer: String) -> Attempt {
 
 fn body(message: &Message, topic: &Address) -> Value {
     let (priority, tag) = match (message.is_over(), message.severity()) {
-        // What is over makes no sound.
+        // Alerts that are over make no sound.
         (true, _) => (2, "white_check_mark"),
         (false, Severity::Info) => (3, "information_source"),
         (false, Severity::Warning) => (4, "warning"),
@@ -77,7 +78,7 @@ fn body(message: &Message, topic: &Address) -> Value {
     })
 }
 
-/// `frost fired: SCOTTSDALE MUNI AP`, or how many alerts there are.
+/// `frost fired: SCOTTSDALE MUNI AP`, or the number of alerts.
 fn title(notices: &[Told]) -> String {
     let title = match notices {
         [one] => {
@@ -90,7 +91,7 @@ fn title(notices: &[Told]) -> String {
     title.chars().take(TITLE_CHARS_MAX).collect()
 }
 
-/// One line for each alert, as many as there is room for; the rest is counted.
+/// One line for each alert that there is room for, and the number of the others.
 fn text(notices: &[Told]) -> String {
     let mut text = String::new();
     for (index, told) in newest_first(notices).into_iter().enumerate() {
@@ -117,7 +118,7 @@ mod tests {
     use crate::notify::smtp::scripted::Scripted;
     use crate::rules::Transition;
 
-    /// What the server hears, and what becomes of the message.
+    /// The request that the server gets, and the outcome of the message.
     async fn sent(answer: &'static str, token: &str) -> (String, Attempt) {
         let server = Scripted::start(vec![vec![HearRequest, Say(answer), Hang]]).await;
         let url = format!("http://127.0.0.1:{}", server.port);

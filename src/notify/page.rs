@@ -1,4 +1,5 @@
-//! What a mail says, as plain text and as HTML that every mail program shows: tables, no pictures, nothing from elsewhere.
+//! The content of a mail, as plain text and as HTML that every mail program shows: tables, no pictures, no external
+//! resources.
 
 use std::fmt::Write;
 
@@ -8,20 +9,20 @@ use super::newest::newest_first;
 use crate::noaa::{Date, Element, RecentDay};
 use crate::stages::{Message, Notice};
 
-/// Charts are large: only the first of a message have one.
+/// Charts are large, so only the first alerts of a message have one.
 const CHARTS_MAX: usize = 5;
 /// Days of a chart.
 const CHART_DAYS: usize = 30;
 const CHART_HEIGHT_PX: f64 = 96.0;
 
-/// Why people get it, and how they change that.
+/// Why people receive it, and how they change that.
 pub(super) struct Footer<'a> {
     pub(super) why: &'a str,
     pub(super) manage_url: &'a str,
     pub(super) unsubscribe: &'a str,
 }
 
-/// See the module's description.
+/// The content of a mail; see the module's description.
 pub(super) struct Page<'a> {
     pub(super) message: &'a Message,
     pub(super) footer: Footer<'a>,
@@ -95,7 +96,7 @@ impl Page<'_> {
         }
     }
 
-    /// Up to the day of the notice; what came later is another message's.
+    /// Up to the day of the notice; later values belong to other messages.
     fn chart_days(&self, index: usize, notice: &Notice) -> Vec<RecentDay> {
         if index >= CHARTS_MAX {
             return Vec::new();
@@ -107,7 +108,7 @@ impl Page<'_> {
     }
 }
 
-/// What there is to know of an alert, one line each.
+/// The facts about an alert, one line each.
 fn facts(notice: &Notice) -> Vec<(&'static str, String)> {
     let mut facts = vec![("Station", notice.place()), ("Day", notice.date.clone())];
     if !notice.values.is_empty() {

@@ -33,7 +33,7 @@ impl Sms {
         let text = text(&message.notices);
         let form = [("To", to.0.as_str()), ("From", &self.from), ("Body", &text)];
         let request = self.target.post();
-        // Twilio itself does not look at the key; gateways that do send nothing twice.
+        // Twilio itself ignores the key; gateways that use it send no message twice.
         let request = request
             .basic_auth(&self.user, Some(self.password.as_str()))
             .header("Idempotency-Key", &message.id);
@@ -41,7 +41,7 @@ impl Sms {
     }
 }
 
-/// The text of an SMS: one segment. The newest of each event comes first; what there is no room for is counted.
+/// The text of an SMS: one segment. The newest alert of each event comes first; alerts without room are counted.
 fn text(notices: &[Told]) -> String {
     let notices = newest_of_each(notices);
     let lines = notices.iter().map(|notice| plain_sms(&notice.message)).collect::<Vec<_>>();
@@ -64,7 +64,7 @@ fn text(notices: &[Told]) -> String {
         }
     }
     let end = if lines.len() > 1 { format!("+{} more", lines.len() - 1) } else { String::new() };
-    // What is longer than a segment is cut, and marked.
+    // A text longer than a segment is truncated and marked.
     let mut cut: String = lines.first().map_or("", |line| line).chars().take(GSM_UNITS_MAX + 1).collect();
     while !cut.is_empty() && !fits_one_sms(&format!("{cut}...{end}")) {
         cut.pop();
@@ -72,8 +72,8 @@ fn text(notices: &[Told]) -> String {
     format!("{cut}...{end}")
 }
 
-/// What happened in a few words: `frost fired: TMIN 8.9 °C, SCOTTSDALE MUNI AP, 2016-02-24`. An alert without values, as one of a
-/// night, is said in its own text, which has been made short already.
+/// The event in a few words: `frost fired: TMIN 8.9 °C, SCOTTSDALE MUNI AP, 2016-02-24`. For an alert without values,
+/// such as one of a night, its own text, which is short already.
 fn short(notice: &Notice) -> String {
     let values = notice.values.iter().filter(|(name, _)| notice.when.contains(name.as_str()));
     let values: Vec<String> = values.map(with_unit).collect();

@@ -32,7 +32,7 @@ fn example(name: &str, port: u16) -> WebhookConfig {
     WebhookConfig { url: url.as_str().into(), allow_private: true, ..example }
 }
 
-/// What a server hears of an alert, and what becomes of it.
+/// The request that a server gets for an alert, and the outcome.
 async fn sent(name: &str, answer: &'static str) -> (Value, Reply) {
     let server = Scripted::start(vec![vec![HearRequest, Say(answer), Hang]]).await;
     let webhooks = [(name.to_owned(), example(name, server.port))].into();

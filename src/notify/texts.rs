@@ -1,13 +1,13 @@
-//! Texts of alerts, fit for people.
+//! Makes the texts of alerts fit for people.
 //!
-//! A rule's own texts are checked when the rule is read. What observations say is not, and a station may call itself
-//! anything: with line ends that forge further lines of a mail, with characters that clear a terminal, or with some that
-//! show the rest backwards. Here all texts of a message are cleaned, on their way to any channel.
+//! A rule's own texts are checked when the rule is read. The content of observations is not, and a station may have
+//! any name: with line ends that forge further lines of a mail, with characters that clear a terminal, or with
+//! characters that reverse the rest. Here all texts of a message are cleaned on their way to any channel.
 
 use crate::printable::{is_steering, without_stacks};
 use crate::stages::{Message, Notice};
 
-/// The message without characters that steer how text is shown.
+/// The message without characters that control how text is shown.
 pub(super) fn cleaned(message: &Message) -> Message {
     let mut message = message.clone();
     for told in &mut message.notices {
@@ -17,7 +17,7 @@ pub(super) fn cleaned(message: &Message) -> Message {
 }
 
 fn each_text(notice: &mut Notice, then: impl FnMut(&mut String)) {
-    // By name, so that a text which is added to notices is not forgotten here.
+    // By name, so that a text added to notices cannot be forgotten here.
     let Notice {
         alert_id,
         rule_id,
@@ -39,8 +39,8 @@ fn each_text(notice: &mut Notice, then: impl FnMut(&mut String)) {
     texts.chain(values.iter_mut().map(|(name, _)| name)).for_each(then);
 }
 
-/// Each run of characters that end lines or control devices is a space; those that only turn the direction, or are not seen,
-/// go, and so does what is too much of a stack of marks.
+/// Replaces each run of characters that end lines or control devices by a space. Removes characters that only change
+/// direction or are invisible, and excess combining marks.
 fn cleaned_text(text: &str) -> String {
     let mut clean = String::with_capacity(text.len());
     let mut was_control = false;

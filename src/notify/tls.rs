@@ -15,7 +15,7 @@ use crate::outbound::tls_sentence;
 /// The file, and what is wrong with it.
 pub(super) fn client_config(ca: Option<&Path>) -> Result<Arc<ClientConfig>, String> {
     let mut roots = RootCertStore::empty();
-    // A system without authorities is fine where `ca` names one; otherwise the first handshake says so.
+    // A system without authorities is fine if `ca` names one; otherwise the first handshake reports it.
     roots.add_parsable_certificates(rustls_native_certs::load_native_certs().certs);
     if let Some(path) = ca {
         let wrong = |error: String| format!("{}: {error}", path.display());
@@ -27,7 +27,7 @@ pub(super) fn client_config(ca: Option<&Path>) -> Result<Arc<ClientConfig>, Stri
             count += 1;
         }
         if count == 0 {
-            return Err(wrong("no certificate in it: expected PEM, with BEGIN CERTIFICATE".into()));
+            return Err(wrong("it has no certificate: expected PEM, with BEGIN CERTIFICATE".into()));
         }
     }
     Ok(Arc::new(ClientConfig::builder().with_root_certificates(roots).with_no_client_auth()))

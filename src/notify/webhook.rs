@@ -1,11 +1,11 @@
-//! Webhooks: an alert as signed JSON, or as a template of the operator has it.
+//! Webhooks: an alert as signed JSON, or in the form of the operator's template.
 //!
-//! The signature is HMAC-SHA256 over the time in the header, a point, and the body, so that a receiver can refuse what
-//! somebody else has sent, or has sent before. The key of idempotency is the alert's id: a receiver that has seen it can
-//! drop the second copy. Where several subscribers share a webhook, each of them is a copy; the body says whose.
+//! The signature is HMAC-SHA256 over the time in the header, a full stop, and the body, so a receiver can refuse
+//! forged and replayed requests. The idempotency key is the alert's id: a receiver that has seen it can drop the
+//! second copy. If several subscribers share a webhook, each gets a copy; the body names the subscriber.
 //!
-//! A body of its own lets alerts reach what takes no other: chats such as Slack, Discord, Teams and Telegram. They know
-//! their senders by the secret in the address, so a signature is not needed there.
+//! A custom body lets alerts reach receivers with their own formats: chats such as Slack, Discord, Teams and
+//! Telegram. They identify senders by the secret in the address, so they need no signature.
 
 use std::time::Duration;
 
@@ -19,7 +19,7 @@ use super::http::Target;
 use crate::config::{BodyField, BodyTemplate, SecretText, WebhookConfig};
 use crate::stages::{Message, Notice};
 
-/// Most characters of a field: chats take about 2,000 in a message.
+/// Most characters of a field: chats accept about 2,000 in a message.
 const FIELD_CHARS_MAX: usize = 1_500;
 
 pub(super) struct Webhook {
@@ -63,14 +63,15 @@ impl Webhook {
     }
 }
 
-/// Names the encoding of plain text: without it a receiver may take ° for two characters. JSON and forms are always UTF-8.
+/// Names the encoding of plain text: without it a receiver may read ° as two characters. JSON and forms are always
+/// UTF-8.
 fn with_charset(content_type: &str) -> String {
     let lower = content_type.to_ascii_lowercase();
     let is_text = lower.trim_start().starts_with("text/") && !lower.contains("charset");
     if is_text { format!("{content_type}; charset=utf-8") } else { content_type.to_owned() }
 }
 
-/// What a field of a template stands for.
+/// The value of a template's field.
 fn value(field: BodyField, message: &Message, notice: &Notice) -> String {
     let text = match field {
         BodyField::Text => notice.message.clone(),
@@ -96,7 +97,7 @@ fn value(field: BodyField, message: &Message, notice: &Notice) -> String {
 }
 
 fn sign(secret: &str, seconds: i64, body: &str) -> String {
-    // A key of any length is taken.
+    // A key of any length is accepted.
     let Ok(mut mac) = Hmac::<Sha256>::new_from_slice(secret.as_bytes()) else { return String::new() };
     mac.update(format!("{seconds}.{body}").as_bytes());
     mac.finalize().into_bytes().iter().map(|byte| format!("{byte:02x}")).collect()

@@ -1,4 +1,4 @@
-//! Parts that all clients of HTTP share: which addresses they may connect to, and errors as sentences.
+//! Shared by all HTTP clients: which addresses they may connect to, and errors as sentences.
 
 mod reach;
 mod tls;
@@ -8,7 +8,7 @@ use std::time::{Duration, SystemTime};
 pub use self::reach::{Reach, http_client};
 pub use self::tls::{explained, tls_sentence};
 
-/// The time that an answer asks for: seconds, or a date of HTTP.
+/// The delay that an answer asks for: seconds, or an HTTP date.
 pub fn parse_retry_after(value: &str, now: SystemTime) -> Option<Duration> {
     let value = value.trim();
     if let Ok(seconds) = value.parse() {
@@ -17,7 +17,7 @@ pub fn parse_retry_after(value: &str, now: SystemTime) -> Option<Duration> {
     httpdate::parse_http_date(value).ok()?.duration_since(now).ok()
 }
 
-/// The error with all that is behind it; a TLS error in words that say what to do.
+/// The error with all its causes; for a TLS error, a sentence that says what to do.
 pub fn cause(error: &(dyn std::error::Error + 'static)) -> String {
     if let Some(sentence) = explained(error) {
         return sentence;

@@ -7,7 +7,8 @@ use std::time::Duration;
 use reqwest::dns::{Addrs, Name, Resolve, Resolving};
 use reqwest::{Client, ClientBuilder, Url};
 
-/// A client without redirects and proxies that connects only to what `reach` allows, within `connect_timeout`.
+/// A client without redirects and proxies that connects only to addresses that `reach` allows, within
+/// `connect_timeout`.
 pub fn http_client(reach: Reach, connect_timeout: Duration) -> ClientBuilder {
     Client::builder()
         .redirect(reqwest::redirect::Policy::none())
@@ -16,10 +17,10 @@ pub fn http_client(reach: Reach, connect_timeout: Duration) -> ClientBuilder {
         .dns_resolver(Arc::new(Guarded(reach)))
 }
 
-/// Looks names up once, and gives only addresses that may be spoken to; what was checked is what is connected to.
+/// Looks up names, and returns only allowed addresses; the client connects to the addresses that were checked.
 struct Guarded(Reach);
 
-/// Which addresses may be spoken to.
+/// Which addresses are allowed.
 #[derive(Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Reach {
     /// Public addresses only.
@@ -31,15 +32,15 @@ pub enum Reach {
 }
 
 impl Reach {
-    /// What may be reached by an address of the configuration. An IP address in it is checked here, because nothing looks it
-    /// up later.
+    /// The reach of an address of the configuration. An IP address in it is checked here, because it is not looked up
+    /// later.
     ///
     /// # Errors
-    /// It is an IP address that may not be spoken to.
+    /// It is an IP address that is not allowed.
     pub fn of(url: &Url, allow_private: bool) -> Result<Self, String> {
         let reach = match (url.scheme(), allow_private) {
             (_, false) => Self::Public,
-            // In clear, and perhaps with a password: not over other people's networks.
+            // Unencrypted, and perhaps with a password: not over public networks.
             ("http", true) => Self::Private,
             (_, true) => Self::Any,
         };
@@ -53,7 +54,7 @@ impl Reach {
     fn check(self, address: IpAddr) -> Result<(), String> {
         match (self, is_private(address)) {
             (Self::Public, true) => {
-                Err(format!("{address} is in a private network: set allow_private if that is meant"))
+                Err(format!("{address} is in a private network: set allow_private = true to allow that"))
             }
             (Self::Private, false) => {
                 Err(format!("{address} is not in a private network: expected https://"))
@@ -83,7 +84,7 @@ impl Resolve for Guarded {
     }
 }
 
-/// Whether an address is on this machine, in a private network, or nobody's: all that is not public.
+/// Whether an address is on this machine, in a private network, or unassigned: everything that is not public.
 fn is_private(address: IpAddr) -> bool {
     match address {
         IpAddr::V4(v4) => {
@@ -117,12 +118,12 @@ fn is_private_v6(address: Ipv6Addr) -> bool {
         || (first == 0x2001 && second < 0x200)
         // 6to4: the IPv4 address follows.
         || first == 0x2002
-        // ISATAP: it ends with one.
+        // ISATAP: it ends with an IPv4 address.
         || (matches!(fifth, 0 | 0x200) && sixth == 0x5efe)
         // Documentation.
         || (first == 0x2001 && second == 0xdb8)
         || (first == 0x3fff && second < 0x1000)
-        // The addresses of DNS servers that ask for themselves, AS112.
+        // The addresses of AS112's DNS servers.
         || (first == 0x2620 && second == 0x4f && third == 0x8000)
 }
 

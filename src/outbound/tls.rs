@@ -9,7 +9,7 @@ pub fn explained(error: &(dyn Error + 'static)) -> Option<String> {
     if let Some(found) = error.downcast_ref::<rustls::Error>() {
         return Some(tls_sentence(found));
     }
-    // What an I/O error wraps is not its source: that is the wrapped error's own.
+    // The error inside an I/O error is not its source.
     let wrapped = error.downcast_ref::<std::io::Error>().and_then(std::io::Error::get_ref);
     let wrapped = wrapped.and_then(|inner| explained(inner));
     wrapped.or_else(|| explained(error.source()?))
@@ -25,7 +25,7 @@ pub fn tls_sentence(error: &rustls::Error) -> String {
             "the server does not speak TLS on this port: check the port (a mail server may want STARTTLS instead)".into()
         }
         rustls::Error::PeerIncompatible(_) => {
-            format!("the server offers no TLS that is safe (TLS 1.2 or 1.3 is needed): {error}")
+            format!("the server offers no secure TLS version (1.2 or 1.3 is needed): {error}")
         }
         rustls::Error::AlertReceived(_) => format!("the server ended the TLS handshake: {error}"),
         other => format!("TLS: {other}"),
@@ -41,7 +41,7 @@ fn certificate_sentence(error: &CertificateError) -> String {
         E::NotValidYet | E::NotValidYetContext { .. } => {
             "the server's certificate is not valid yet: check this machine's clock"
         }
-        E::Revoked => "the server's certificate has been revoked: it needs a new one",
+        E::Revoked => "the server's certificate has been revoked: the server needs a new one",
         E::UnknownIssuer => {
             "the server's certificate is signed by an authority that this machine does not know: add the authority to the \
              system's, or for mail name its PEM file in notify.email.ca"
@@ -52,10 +52,10 @@ fn certificate_sentence(error: &CertificateError) -> String {
             );
         }
         E::BadSignature => "the server's certificate is not signed by the authority that it names",
-        // These come from the library below, which gives them no type of their own here.
+        // These come from the library below, which has no type for them here.
         other => match format!("{other:?}") {
             text if text.contains("CaUsedAsEndEntity") => {
-                "the server's certificate is an authority's own (as `openssl req -x509` makes it): give the server a \
+                "the server's certificate is an authority's own (as made by `openssl req -x509`): give the server a \
                  certificate that this authority has signed, with basicConstraints=CA:FALSE"
             }
             text if text.contains("UnsupportedCertVersion") => {

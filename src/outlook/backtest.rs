@@ -1,31 +1,32 @@
-//! Outlooks over history: the stage's own code, observation by observation, and what it said at one hour of each night.
+//! Outlooks over history: runs the stage's own code, observation by observation, and keeps the outlook at one hour of
+//! each night.
 
 use super::score::ScoredNight;
 use super::{Distribution, Expected, Lessons, NightBounds, Nights, Outcome, Spot, Taken};
 use crate::hourly::{HOUR, Hour};
 use crate::noaa::{Date, StationId};
 
-/// The newest outlook may be this old at the time of issue, in seconds.
+/// The newest outlook may be at most this old at the time of issue, in seconds.
 const AGE_MAX: i64 = 3 * HOUR;
-/// How many nights before make the climatology.
+/// How many previous nights the climatology uses.
 const CLIMATOLOGY_NIGHTS: usize = 14;
 /// The first nights are not scored.
 const UNSCORED_NIGHTS: usize = 30;
 
-/// Which outlook of each night is scored.
+/// The outlook of each night that is scored.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Issue {
-    /// When it is issued: local standard time, in seconds after the midnight before the evening.
+    /// The time of issue: local standard time, in seconds after the midnight before the evening.
     pub issued: i64,
-    /// How long after its time an observation is known, in seconds.
+    /// How long after its time an observation becomes known, in seconds.
     pub lag: i64,
 }
 
-/// Gathers one station's outlooks as they come, with how its nights went, and scores them for any limit.
+/// Collects one station's outlooks and the outcomes of its nights, and scores them for any limit.
 pub struct Tally {
     station: StationId,
     issue: Issue,
-    /// So many nights at the beginning are not scored.
+    /// This many nights at the beginning are not scored.
     unscored: usize,
     said: Option<Said>,
     /// The lowest temperature of each complete night so far, in order.
@@ -33,7 +34,7 @@ pub struct Tally {
     settled: Vec<Settled>,
 }
 
-/// A night of which an outlook was issued in time, and whose lowest temperature is known.
+/// A night with an outlook in time and a known lowest temperature.
 struct Settled {
     night: Date,
     said: Said,
@@ -41,11 +42,11 @@ struct Settled {
     at: usize,
 }
 
-/// What was said of a night at the time of issue.
+/// The outlook of a night at the time of issue.
 struct Said {
     night: NightBounds,
     distribution: Distribution,
-    /// When it was known.
+    /// The time at which it was known.
     at: i64,
 }
 
@@ -62,12 +63,12 @@ impl Tally {
         }
     }
 
-    /// Scores nights from the third on: as soon as there are nights before to compare with.
+    /// Scores nights from the third on: as soon as there are previous nights to compare with.
     pub fn from_the_third(station: StationId, issue: Issue) -> Self {
         Self { unscored: 2, ..Self::new(station, issue) }
     }
 
-    /// Takes what was expected by the observation of `time`. The last one before the time of issue counts.
+    /// Adds the outlook after the observation of `time`. The last one before the time of issue counts.
     pub fn expect(&mut self, expected: &Expected, time: i64) {
         let known_at = time + self.issue.lag;
         let issued_at = expected.night.midnight() + self.issue.issued;
@@ -77,7 +78,7 @@ impl Tally {
         }
     }
 
-    /// Takes how a night went. One with a long gap is not scored.
+    /// Adds the outcome of a night. A night with a long gap is not scored.
     pub fn settle(&mut self, outcome: &Outcome) {
         if !outcome.is_complete {
             return;
@@ -116,8 +117,8 @@ impl Tally {
     }
 }
 
-/// Runs the stage's code over one station's observations, which are in the order of time. Nights are scored from the 31st
-/// on: those with an outlook in time and without a long gap.
+/// Runs the stage's code over one station's observations, in the order of time. Nights are scored from the 31st on,
+/// if they have an outlook in time and no long gap.
 pub fn tally(station: StationId, spot: Spot, hours: &[Hour], issue: Issue) -> Tally {
     let (mut nights, mut lessons) = (Nights::default(), Lessons::default());
     let mut tally = Tally::new(station, issue);
@@ -133,7 +134,7 @@ pub fn tally(station: StationId, spot: Spot, hours: &[Hour], issue: Issue) -> Ta
     tally
 }
 
-/// The chance of a value at or below the limit, by a normal with mean and spread of these.
+/// The chance of a value at or below the limit, by a normal distribution with the mean and spread of these.
 fn normal_chance(values: &[f64], limit: f64) -> f64 {
     let count = values.len() as f64;
     let mean = values.iter().sum::<f64>() / count;

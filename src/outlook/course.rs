@@ -1,4 +1,4 @@
-//! The course of a night at one station so far: what is remembered of its observations until it is over.
+//! The course of a night at one station: the parts of its observations that are kept until the night is over.
 
 use serde::{Deserialize, Serialize};
 
@@ -6,25 +6,26 @@ use super::distribution::Degrees;
 use super::model::{INPUTS, Inputs, NODES};
 use crate::hourly::{HOUR, Night};
 
-/// Dew point and wind may be this old, and two observations this far apart, to be used together, in seconds.
+/// Dew point and wind may be at most this old, and two observations at most this far apart, to be used together, in
+/// seconds.
 const FRESH: i64 = 3 * HOUR;
-/// The trend is taken over this time, in seconds.
+/// The trend covers this time, in seconds.
 const TREND: i64 = 3 * HOUR;
-/// How many of the last clock hours are remembered for it.
+/// How many of the last clock hours are kept for it.
 const RECENT_MAX: usize = 5;
-/// A jump from one observation to the next, in K, that is only believed once others confirm it; twice as much where there was
-/// none for long.
+/// A jump from one observation to the next, in K, is believed only after others confirm it; twice as much after a
+/// long gap.
 const JUMP_K: f64 = 10.0;
-/// So many observations near each other confirm a jump of up to twice [`JUMP_K`],
+/// This many observations near each other confirm a jump of up to twice [`JUMP_K`].
 const CONFIRMED_BY: u8 = 2;
-/// and so many a larger one.
+/// This many confirm a larger jump.
 const LARGE_CONFIRMED_BY: u8 = 4;
-/// How far from the hour of a node an observation may be to teach it, in hours.
+/// How far from the hour of a node an observation may be to train it, in hours.
 const NODE_HOURS: f64 = 1.25;
 /// Weight of the newest observation in the share of whole degrees.
 const GRID_WEIGHT: f64 = 0.01;
 
-/// An observation as the model uses it.
+/// An observation in the form that the model uses.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(super) struct Seen {
     pub(super) time: i64,
@@ -33,10 +34,10 @@ pub(super) struct Seen {
     pub(super) wind_m_s: Option<f64>,
 }
 
-/// A value and when it was observed.
+/// A value and the time of its observation.
 type Timed = (i64, f64);
 
-/// What was known at the hour of a node, to learn from once the night is over.
+/// The inputs at the hour of a node, to learn from once the night is over.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 pub(super) struct Snapshot {
     /// How far it was from the node's hour, in hours.
@@ -45,14 +46,14 @@ pub(super) struct Snapshot {
     pub(super) lowest_c: f64,
 }
 
-/// See the module's description.
+/// The course; see the module's description.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub(super) struct Course {
     /// The night, in days since 1970; `None` before the first observation.
     pub(super) day: Option<i32>,
-    /// The lowest since the night began.
+    /// The lowest temperature since the night began.
     pub(super) lowest: Option<Timed>,
-    /// The highest since the night before ended.
+    /// The highest temperature since the previous night ended.
     highest_c: Option<f64>,
     /// The first and the newest observation since the night began.
     first: Option<i64>,
@@ -63,13 +64,13 @@ pub(super) struct Course {
     /// The newest observation of each of the last clock hours.
     recent: Vec<Timed>,
     pub(super) last: Option<Timed>,
-    /// The newest doubtful observation, and how many have been near each other.
+    /// The newest doubtful observation, and how many such observations have been near each other.
     doubtful: Option<(i64, f64, u8)>,
     dew_point: Option<Timed>,
     wind: Option<Timed>,
-    /// The lowest of the night before, and when that ended.
+    /// The lowest temperature of the previous night, and when that night ended.
     night_before: Option<Timed>,
-    /// Of the temperatures, how many are whole degrees Celsius and Fahrenheit: running shares.
+    /// How many of the temperatures are whole degrees Celsius and Fahrenheit, as running shares.
     whole_c: f64,
     whole_f: f64,
 }
@@ -79,7 +80,7 @@ impl Course {
         Self { whole_c: 0.5, whole_f: 0.5, ..Self::default() }
     }
 
-    /// Whether the observation lies too far from the one before to be believed yet. A repetition confirms nothing.
+    /// Whether the observation is too far from the previous one to be believed yet. A repetition confirms nothing.
     pub(super) fn doubts(&mut self, seen: Seen) -> bool {
         let Some((last_time, last)) = self.last else { return false };
         let jump = (seen.temperature_c - last).abs();
@@ -100,7 +101,7 @@ impl Course {
         count < enough
     }
 
-    /// Takes an observation of this night, newer than all before. Returns what a prediction is made from.
+    /// Adds an observation of this night, newer than all others. Returns the inputs of a prediction.
     pub(super) fn take(&mut self, night: &Night, latitude: f64, seen: Seen) -> Inputs {
         let Seen { time, temperature_c, .. } = seen;
         self.last = Some((time, temperature_c));
@@ -129,7 +130,7 @@ impl Course {
         inputs
     }
 
-    /// Takes a temperature that came late; whether it changes the lowest so far.
+    /// Adds a late temperature; returns whether it changes the lowest so far.
     pub(super) fn lower(&mut self, time: i64, temperature_c: f64) -> bool {
         let is_lower = self.lowest.is_none_or(|(_, lowest)| temperature_c < lowest);
         if is_lower {
@@ -138,12 +139,12 @@ impl Course {
         is_lower
     }
 
-    /// What a prediction from the newest observation is made from, after a late one has changed the lowest so far.
+    /// The inputs of a prediction from the newest observation, after a late one has changed the lowest so far.
     pub(super) fn inputs_again(&self, night: &Night, latitude: f64, (time, temperature_c): Timed) -> Inputs {
         self.inputs(night, latitude, Seen { time, temperature_c, dew_point_c: None, wind_m_s: None })
     }
 
-    /// The lowest so far; before the night begins the newest temperature.
+    /// The lowest temperature so far; before the night begins, the newest temperature.
     pub(super) fn reference_c(&self) -> f64 {
         let newest = self.last.map_or(0.0, |(_, temperature)| temperature);
         self.lowest.map_or(newest, |(_, lowest)| lowest.min(newest))
@@ -157,12 +158,12 @@ impl Course {
         }
     }
 
-    /// What was known at each node's hour.
+    /// The inputs at each node's hour.
     pub(super) fn snapshots(&self) -> impl Iterator<Item = (usize, &Snapshot)> {
         self.snapshots.iter().enumerate().filter_map(|(node, snapshot)| Some((node, snapshot.as_ref()?)))
     }
 
-    /// The course of the next night, which begins with what the last one leaves.
+    /// The course of the next night, which starts with the end of this one.
     pub(super) fn next(&self, ended: &Night) -> Self {
         Self {
             recent: self.recent.clone(),
@@ -182,7 +183,7 @@ impl Course {
         if self.whole_c > 0.8 { Some(Degrees::C) } else { (self.whole_f > 0.75).then_some(Degrees::F) }
     }
 
-    /// Which inputs a prediction has beside the temperature, by name.
+    /// The names of a prediction's inputs in addition to the temperature.
     pub(super) fn names_of_inputs(&self, time: i64) -> Vec<String> {
         let is_fresh = |value: Option<Timed>| value.is_some_and(|(at, _)| time - at <= FRESH);
         let named = [("dew point", is_fresh(self.dew_point)), ("wind", is_fresh(self.wind))];
@@ -231,8 +232,8 @@ impl Course {
         inputs.map(|input| input as f32)
     }
 
-    /// From the lowest of the night before to the highest of the day. It counts in the warm half of the year: then a wide day
-    /// says that the air is dry and clear, in winter that other air has come.
+    /// From the lowest temperature of the previous night to the highest of the day. It counts in the warm half of the
+    /// year: there a large range means dry and clear air, in winter a change of air mass.
     fn range(&self, time: i64) -> f64 {
         let before = self.night_before.filter(|(ended, _)| *ended > time - 26 * HOUR);
         let (Some(highest), Some((_, before))) = (self.highest_c, before) else { return 0.0 };
@@ -240,7 +241,7 @@ impl Course {
         ((highest - lowest) / 5.0 - 1.5).clamp(-1.5, 3.0)
     }
 
-    /// The change over three hours, by the observation that is nearest to three hours ago.
+    /// The change over three hours, from the observation nearest to three hours ago.
     fn trend(&self, time: i64, temperature_c: f64) -> f64 {
         let distance = |known: &Timed| (time - known.0 - TREND).abs();
         let Some((at, before)) = self.recent.iter().min_by_key(|known| distance(known)).copied() else {
@@ -259,7 +260,7 @@ pub(super) fn hour_of(night: &Night, time: i64) -> f64 {
     (time - night.local(0)) as f64 / HOUR as f64
 }
 
-/// The sine of the season, 0 at the equator; the southern half of the world has it half a year later.
+/// The sine of the season, 0 at the equator; half a year later in the southern hemisphere.
 fn season(night: &Night, latitude: f64) -> f64 {
     let new_year = crate::noaa::Date::new(night.date.year(), 1, 1).map_or(0, |date| date.days_since_1970());
     let day_of_year = night.date.days_since_1970() - new_year + 1 + if latitude < 0.0 { 183 } else { 0 };

@@ -1,29 +1,30 @@
 //! How cold a night may become: a cumulative distribution as a table of quantiles.
 //!
-//! The table is what a record of `noaa-outlooks` carries, so that rules, scores and the page compute the same chance from the
+//! Records of `noaa-outlooks` contain the table, so that rules, scores and the page compute the same chance from the
 //! same numbers, whatever model made them.
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-/// How many quantiles the table holds.
+/// How many quantiles the table has.
 const LEN: usize = 19;
-/// Their probabilities,
+/// The probabilities of the quantiles.
 pub const PROBABILITIES: [f64; LEN] = [
     0.005, 0.01, 0.025, 0.05, 0.1, 0.15, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.85, 0.9, 0.95, 0.975, 0.99,
     0.995,
 ];
-/// and the normal scores of these.
+/// The normal scores of [`PROBABILITIES`].
 pub(super) const SCORES: [f64; LEN] = [
     -2.575_829, -2.326_348, -1.959_964, -1.644_854, -1.281_552, -1.036_433, -0.841_621, -0.524_401,
     -0.253_347, 0.0, 0.253_347, 0.524_401, 0.841_621, 1.036_433, 1.281_552, 1.644_854, 1.959_964, 2.326_348,
     2.575_829,
 ];
-/// Quantiles in a document have this many steps in a degree.
+/// Quantiles in a document have this many steps per degree.
 const STEPS: f64 = 100.0;
 
-/// The whole degrees in which a station reports, where it does. A report "at or below" a limit then begins half a degree
-/// above the last whole one: a station that reports 0 °C has measured anything up to 0.5.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+/// The unit of a station that reports whole degrees. Such a station reports 0 °C for anything up to 0.5 °C, so a limit
+/// counts as reached half a degree above it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub enum Degrees {
     /// Whole degrees Celsius.
     C,
@@ -31,22 +32,25 @@ pub enum Degrees {
     F,
 }
 
-/// The lowest temperature that a station will report of a night.
-#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+/// The distribution of the lowest temperature that a station will report for a night.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Distribution {
-    /// At [`PROBABILITIES`], in °C, of what would be without `lowest_so_far_c`; they never go down.
+    /// The quantiles of the lowest temperature in °C, ascending, as if nothing had been reported of the night yet. Their
+    /// probabilities are 0.005, 0.01, 0.025, 0.05, 0.1, 0.15, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.85, 0.9, 0.95, 0.975,
+    /// 0.99 and 0.995.
     #[serde(deserialize_with = "ascending")]
     quantiles_c: [f64; LEN],
-    /// The lowest of the night so far, in °C: it will not be higher.
+    /// The lowest temperature reported so far in this night, in °C: the final one is not higher.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     lowest_so_far_c: Option<f64>,
-    /// See [`Degrees`].
+    /// The unit, if the station reports whole degrees.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     reported_in: Option<Degrees>,
 }
 
 impl Distribution {
-    /// From the quantile of each of [`PROBABILITIES`], given by its place. Values are rounded to hundredths, and made to go up.
+    /// Makes a distribution from a function that gives the quantile at an index of [`PROBABILITIES`]. Values are
+    /// rounded to hundredths, and made to increase.
     pub(super) fn of_places(quantile: impl FnMut(usize) -> f64) -> Self {
         let mut table: [f64; LEN] = std::array::from_fn(quantile);
         for at in 0..LEN {
@@ -56,7 +60,7 @@ impl Distribution {
         Self { quantiles_c: table, lowest_so_far_c: None, reported_in: None }
     }
 
-    /// From the quantile of each probability.
+    /// Makes a distribution from a function that gives the quantile of a probability.
     pub fn of(mut quantile: impl FnMut(f64) -> f64) -> Self {
         Self::of_places(|at| quantile(PROBABILITIES[at]))
     }
@@ -66,7 +70,8 @@ impl Distribution {
         Self { lowest_so_far_c: Some(lowest_c), ..Self::of(|_| lowest_c) }
     }
 
-    /// The same, where so low a temperature has been seen, by a station that reports in whole degrees or not.
+    /// The same, with a lowest temperature that has been observed, for a station that reports in whole degrees or
+    /// not.
     pub(super) fn seen(self, lowest_so_far_c: Option<f64>, reported_in: Option<Degrees>) -> Self {
         Self { lowest_so_far_c, reported_in, ..self }
     }
@@ -76,21 +81,21 @@ impl Distribution {
         self.lowest_so_far_c
     }
 
-    /// A quantile without what has been seen so far, at one of [`PROBABILITIES`]; the middle for others.
+    /// A quantile at one of [`PROBABILITIES`], without regard to the lowest so far; the median for other
+    /// probabilities.
     pub(super) fn place(&self, probability: f64) -> f64 {
         let at = PROBABILITIES.iter().position(|known| *known == probability);
         self.quantiles_c[at.unwrap_or(LEN / 2)]
     }
 
-    /// The same, moved by `shift` in K and stretched by `scale` around its middle.
+    /// The same distribution, moved by `shift` in K and stretched by `scale` around its median.
     pub(super) fn moved(&self, shift: f64, scale: f64) -> Self {
         let (table, middle) = (self.quantiles_c, self.quantiles_c[LEN / 2]);
         let moved = Self::of_places(|at| middle + shift + (table[at] - middle) * scale);
         Self { quantiles_c: moved.quantiles_c, ..*self }
     }
 
-    /// The value that the lowest temperature falls below with this probability: between the table's points on a straight line,
-    /// outside them the outermost point.
+    /// The quantile of a probability: linear between the table's points, and the outermost point outside of them.
     pub fn quantile(&self, probability: f64) -> f64 {
         let above = PROBABILITIES.partition_point(|known| *known < probability);
         let found = if above == 0 {
@@ -105,7 +110,7 @@ impl Distribution {
         self.lowest_so_far_c.map_or(found, |lowest| found.min(lowest))
     }
 
-    /// The chance, 0 to 1, that the night's lowest report is `limit_c` or colder; 1 once it has been.
+    /// The chance, 0 to 1, that the night's lowest report is `limit_c` or colder; 1 once that has happened.
     pub fn chance(&self, limit_c: f64) -> f64 {
         if self.lowest_so_far_c.is_some_and(|lowest| lowest <= limit_c) {
             return 1.0;
@@ -115,14 +120,14 @@ impl Distribution {
             Some(Degrees::C) => (limit_c + 0.05).floor() + 0.5,
             Some(Degrees::F) => ((limit_c * 1.8 + 0.1).floor() + 0.5) / 1.8,
         };
-        // A report that has not come yet lies below the lowest so far.
+        // A report that is still to come is below the lowest so far.
         let reaches =
             self.lowest_so_far_c.map_or(reaches, |lowest| reaches.min(f64::midpoint(limit_c, lowest)));
         self.below(reaches)
     }
 
-    /// The table read the other way. Outside it the chance goes to 0 and 1 within as many degrees as the outermost two
-    /// points lie apart.
+    /// The table in the other direction. Outside of it the chance goes to 0 and 1 within as many degrees as the
+    /// outermost two points are apart.
     fn below(&self, limit_c: f64) -> f64 {
         let (table, last) = (&self.quantiles_c, LEN - 1);
         if limit_c >= table[last] {
@@ -148,7 +153,7 @@ fn ascending<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<[f64; 
     let is_sound =
         table.iter().all(|value| value.is_finite()) && table.windows(2).all(|pair| pair[0] <= pair[1]);
     is_sound.then_some(table).ok_or_else(|| {
-        serde::de::Error::custom(format!("quantiles_c: expected {LEN} numbers that never go down"))
+        serde::de::Error::custom(format!("quantiles_c: expected {LEN} numbers that never decrease"))
     })
 }
 

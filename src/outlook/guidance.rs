@@ -1,49 +1,51 @@
-//! Forecasts as an input of outlooks: how far the forecasts for a station can be trusted, and what follows from the newest.
+//! Forecasts as an input of outlooks: how reliable the forecasts for a station are, and the effect of the newest.
 //!
-//! A forecast is made for a cell of some kilometres. A station in a hollow is colder than its cell on clear nights, so
-//! what a forecast says of it has a bias. Each finished night teaches the bias and how far forecasts scatter around it.
-//! Until then a forecast counts as one with an error of 2.5 K, which moves an outlook only a little.
+//! A forecast is made for a cell of some kilometres. A station in a hollow is colder than its cell on clear nights,
+//! so the forecast has a bias. Each finished night teaches the bias, and how far forecasts scatter around it. Until
+//! then a forecast counts as one with an error of 2.5 K, which changes an outlook only a little.
 //!
-//! The model and the corrected forecast are combined by their errors, as two estimates whose errors are half correlated:
-//! both miss the same cloud. As a night goes on the model's error falls, and with it the weight of the forecast.
+//! The model and the corrected forecast are combined by their errors, as two estimates whose errors have a
+//! correlation of one half, because both miss the same clouds. During a night the model's error decreases, and with
+//! it the weight of the forecast.
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::record::{Expected, Outcome};
 use super::station::Spot;
 use crate::hourly::{Forecast, HOUR, Night};
 
-/// The error of forecasts for a station that has taught nothing yet, in K,
+/// The error of forecasts for a station without finished nights, in K.
 const PRIOR_ERROR_K: f64 = 2.5;
-/// and how many nights that counts for.
+/// The prior error counts as much as this many nights.
 const PRIOR_NIGHTS: f64 = 4.0;
-/// A night counts at least so much: what was learnt long ago fades.
+/// The minimum weight of a new night: old lessons fade.
 const WEIGHT_MIN: f64 = 0.05;
-/// Smallest error that is believed, in K.
+/// Smallest plausible error, in K.
 const ERROR_MIN_K: f64 = 0.4;
-/// How far the errors of model and forecast go together.
+/// The correlation of the errors of model and forecast.
 const CORRELATION: f64 = 0.5;
-/// A forecast that is older counts no more.
+/// An older forecast does not count.
 const AGE_MAX: i64 = 24 * HOUR;
-/// Most nights that wait to be settled. Forecasts for the next one come before this one has ended.
+/// Most nights without an outcome. Forecasts for the next one come before this one has ended.
 const UNSETTLED_MAX: usize = 3;
 /// From the 10 % quantile of a normal distribution to the 90 %, in standard deviations.
 const WIDTH_80: f64 = 2.563;
 
-/// What a station's forecasts have taught, and the newest one.
+/// The lessons from a station's forecasts, and the newest one.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Guidance {
     newest: Option<Held>,
-    /// Of each night that has not been settled, the forecast that was in force at sunset: it is the one that is judged.
+    /// For each night without an outcome, the forecast in force at sunset, which is the one that is scored.
     at_sunset: Vec<Held>,
-    /// Mean of observed less forecast, in K.
+    /// Mean of observed minus forecast, in K.
     bias_k: f64,
-    /// Of the errors around the bias, in K².
+    /// Variance of the errors around the bias, in K².
     variance: f64,
     nights: u32,
 }
 
-/// A forecast, as far as it is needed.
+/// The needed parts of a forecast.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 struct Held {
     source: String,
@@ -53,21 +55,23 @@ struct Held {
     lowest_c: f64,
 }
 
-/// What a forecast has contributed to an outlook.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+/// The contribution of a forecast to an outlook.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Guide {
-    /// Who made it.
+    /// The service that made it.
     pub source: String,
-    /// When.
+    /// The time at which the service made it.
     #[serde(with = "super::record::iso")]
+    #[schemars(with = "crate::noaa::IsoTime")]
     pub issued: i64,
-    /// What it says of the night's lowest, in °C.
+    /// The forecast lowest temperature of the night in °C.
     pub lowest_c: f64,
-    /// By how much the station was warmer than its forecasts, in K.
+    /// How much warmer the station was than its forecasts on average, in K.
     pub bias_k: f64,
-    /// From how many nights that is known.
+    /// The number of nights behind `bias_k`.
     pub nights: u32,
-    /// Its weight beside the model, 0 to 1.
+    /// The weight of the forecast; the model has the rest.
+    #[schemars(range(min = 0, max = 1))]
     pub weight: f64,
 }
 
@@ -79,7 +83,8 @@ impl Default for Guidance {
 }
 
 impl Guidance {
-    /// Takes a forecast. `now` is the newest observation's time, in seconds since 1970. Returns whether anything changed.
+    /// Adds a forecast. `now` is the newest observation's time, in seconds since 1970. Returns whether anything
+    /// changed.
     pub fn take(&mut self, forecast: &Forecast, spot: Spot, now: Option<i64>) -> bool {
         let held = Held {
             source: forecast.source.clone(),
@@ -104,7 +109,7 @@ impl Guidance {
         true
     }
 
-    /// Learns how a night went. Returns whether it taught anything.
+    /// Learns from the outcome of a night. Returns whether anything changed.
     pub fn settle(&mut self, outcome: &Outcome) -> bool {
         let Some(night) = outcome.night.date().map(|date| date.days_since_1970()) else { return false };
         let judged = self.at_sunset.iter().find(|held| held.night == night).cloned();
@@ -115,14 +120,14 @@ impl Guidance {
         };
         let weight = (1.0 / (f64::from(self.nights) + 1.0 + PRIOR_NIGHTS)).max(WEIGHT_MIN);
         let error = outcome.lowest_c - judged.lowest_c - self.bias_k;
-        // Shares of the deviation before and after the step, as in Welford's method.
+        // Uses the deviation before and after the step, as in Welford's method.
         self.bias_k += weight * error;
         self.variance = (1.0 - weight) * (self.variance + weight * error * error);
         self.nights += 1;
         true
     }
 
-    /// What is expected with the newest forecast, if it is of this night and not too old.
+    /// The distribution with the newest forecast, if it is for this night and not too old.
     pub fn guide(&self, expected: Expected, time: i64) -> Expected {
         let night = expected.night.date().map(|date| date.days_since_1970());
         let fits = |held: &&Held| Some(held.night) == night && time - held.issued <= AGE_MAX;
@@ -149,7 +154,8 @@ impl Guidance {
     }
 }
 
-/// The weight of a forecast beside the model, and the error of both together. `model` and `forecast` are errors in K.
+/// The weight of a forecast relative to the model, and the error of both together. `model` and `forecast` are errors
+/// in K.
 fn combine(model: f64, forecast: f64) -> (f64, f64) {
     let common = CORRELATION * model * forecast;
     let weight =

@@ -1,4 +1,4 @@
-//! What was said of nights and what came, gathered from the records that hold both: outlooks and alerts.
+//! Outlooks and outcomes of nights, collected from the records that contain both: outlooks and alerts.
 
 use std::collections::BTreeMap;
 
@@ -9,10 +9,10 @@ use super::record::OutlookRecord;
 use super::warnings::{WarningLog, WarningSums};
 use crate::noaa::StationId;
 
-/// Longer names of rules and episodes are passed over; those of the stages are much shorter.
+/// Longer names of rules and episodes are ignored; those of the stages are much shorter.
 const NAME_BYTES_MAX: usize = 256;
 
-/// See the module's description. A night is scored from a station's third one on.
+/// The ledger; see the module's description. A station's nights are scored from its third one on.
 pub struct Ledger {
     issue: Issue,
     tallies: BTreeMap<StationId, Tally>,
@@ -24,7 +24,7 @@ struct Station {
     id: StationId,
 }
 
-/// The part of an alert that is read.
+/// The fields of an alert that are read.
 #[derive(Deserialize)]
 struct Alert {
     rule_id: String,
@@ -45,7 +45,7 @@ impl Ledger {
         Self { issue, tallies: BTreeMap::new(), warnings: BTreeMap::new() }
     }
 
-    /// Takes a record of `noaa-outlooks`; those of a station come in their order.
+    /// Adds a record of `noaa-outlooks`; those of a station come in order.
     pub fn take_outlook(&mut self, document: &[u8]) {
         let Ok(record) = serde_json::from_slice::<OutlookRecord<Station>>(document) else { return };
         let id = record.station.id;
@@ -58,7 +58,7 @@ impl Ledger {
         }
     }
 
-    /// Takes an alert; one that is not of a night is passed over.
+    /// Adds an alert; an alert that is not about a night is ignored.
     pub fn take_alert(&mut self, document: &[u8]) {
         let Ok(alert) = serde_json::from_slice::<Alert>(document) else { return };
         let is_short = alert.rule_id.len() <= NAME_BYTES_MAX && alert.episode.len() <= NAME_BYTES_MAX;
@@ -73,7 +73,7 @@ impl Ledger {
         self.tallies.iter().map(|(station, tally)| (*station, tally))
     }
 
-    /// Rules and what became of their warnings.
+    /// Rules, and the outcomes of their warnings.
     pub fn warnings(&self) -> impl Iterator<Item = (&str, WarningSums)> {
         self.warnings.iter().map(|(rule, log)| (rule.as_str(), log.sums()))
     }

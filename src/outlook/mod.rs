@@ -1,10 +1,10 @@
-//! Outlooks: how cold the coming night becomes, from what a station has shown so far.
+//! Outlooks: how cold the coming night will be, from a station's observations so far.
 //!
-//! Pure functions on plain values, like [`hourly`](crate::hourly): the stage, the back-test and the page work with the same
-//! ones. A station's [`Nights`] take its observations in the order of time. From 15:00 local standard time on each gives
-//! what is [`Expected`] of the coming night, as a [`Distribution`] of its lowest temperature; the first one after 09:00 the
-//! next morning gives the [`Outcome`], and [`Lessons`] for the nights to come. So a prediction never knows what was
-//! observed later.
+//! Pure functions on plain values, like [`hourly`](crate::hourly): the stage, the back-test and the page use the same
+//! ones. A station's [`Nights`] take its observations in the order of time. From 15:00 local standard time on, each
+//! observation gives the [`Expected`] course of the coming night, with a [`Distribution`] of its lowest temperature;
+//! the first one after 09:00 the next morning gives the [`Outcome`], and [`Lessons`] for later nights. So a
+//! prediction never uses later observations.
 
 mod backtest;
 mod course;

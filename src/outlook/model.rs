@@ -1,22 +1,22 @@
-//! What a station's nights have taught: how much colder it becomes from here, and how sure that is.
+//! The model learned from a station's nights: how much colder it will get from now on, and how certain that is.
 //!
-//! For each of five hours of the evening and the night ([`NODES`]) a linear model gives the *drop*: from the lowest temperature so far to the
-//! night's lowest. Its coefficients are learnt night by night by recursive least squares with forgetting, beginning with
-//! a first guess that all stations share, so that a station is useful in its first week. Between the hours the
-//! predictions of the two neighbours are mixed, so an outlook moves smoothly.
+//! For each of five hours of the evening and the night ([`NODES`]), a linear model predicts the *drop*: from the
+//! lowest temperature so far to the night's lowest. Its coefficients are learned night by night with recursive least
+//! squares and forgetting, starting from a first guess that all stations share, so that a station is useful in its
+//! first week. Between the hours, the predictions of the two neighbours are mixed, so an outlook changes smoothly.
 //!
-//! How sure it is: the spread of the last errors, wider where a large drop is expected and where the inputs are unlike those
-//! seen before; the form of the distribution is fixed for each hour (late in the night most of it lies just below the
-//! lowest so far). Bounded everywhere: an error beyond three spreads teaches as one of three spreads, and a model is
-//! never less sure than at the start, so no outlier throws it.
+//! The uncertainty is the spread of the last errors, wider if a large drop is expected or the inputs differ from
+//! those seen before. The shape of the distribution is fixed for each hour (late in the night, most of it is just
+//! below the lowest so far). Everything is bounded: an error beyond three spreads counts as one of three spreads, and
+//! a model is never less certain than at the start, so no outlier can spoil it.
 //!
-//! Numbers are kept in 32 bits and computed in 64, in the stage as in back-tests, so both give the same digits.
+//! Numbers are stored in 32 bits and computed in 64, in the stage as in back-tests, so both give the same digits.
 
 use serde::{Deserialize, Serialize};
 
 /// Hours of the models, local standard time counted from midnight before the evening.
 pub(super) const NODES: [f64; 5] = [16.0, 18.0, 21.0, 24.0, 27.0];
-/// When nights end, counted likewise.
+/// The end of a night, in the same count.
 const END: f64 = 33.0;
 /// Inputs of a model; see [`Inputs`].
 pub(super) const INPUTS: usize = 9;
@@ -26,9 +26,9 @@ const TRIANGLE: usize = INPUTS * (INPUTS + 1) / 2;
 const PRIOR_VARIANCES: [f64; INPUTS] = [0.2, 0.05, 0.05, 0.1, 0.05, 0.05, 0.05, 0.05, 0.05];
 /// Their sum.
 const PRIOR_TRACE: f64 = 0.65;
-/// Weight of each night against the one after it.
+/// Weight of each night relative to the next one.
 const FORGETTING: f64 = 0.998;
-/// An error beyond so many spreads teaches as one of so many.
+/// An error beyond this many spreads counts as this many.
 const CLIP: f64 = 3.0;
 /// Largest coefficient.
 const COEFFICIENT_MAX: f64 = 15.0;
@@ -36,11 +36,11 @@ const COEFFICIENT_MAX: f64 = 15.0;
 const SPREAD_WEIGHT: f64 = 0.03;
 /// Least spread, in K.
 const SPREAD_MIN_K: f64 = 0.15;
-/// Least and largest drop that is predicted, in K: what is observed may already have been the lowest.
+/// Least and largest predicted drop, in K: the observation may already be the lowest.
 const DROP_K: (f64, f64) = (-8.0, 25.0);
 
-/// The first guess: coefficients in the order of [`Inputs`], one row an hour of [`NODES`]. The mean of one ridge regression
-/// for each of two station-years: Newark 2013 and Portland (Oregon) 2014.
+/// The first guess: coefficients in the order of [`Inputs`], one row per hour of [`NODES`]. The mean of one ridge
+/// regression for each of two station-years: Newark 2013 and Portland (Oregon) 2014.
 const FIRST_GUESS: [[f32; INPUTS]; NODES.len()] = [
     [3.23, 2.09, 1.61, 0.22, 0.55, 0.89, 0.75, 0.02, 0.0],
     [3.12, 1.59, 1.43, 0.02, 0.37, 0.55, 0.95, -0.11, -0.17],
@@ -52,12 +52,12 @@ const FIRST_GUESS: [[f32; INPUTS]; NODES.len()] = [
 const FIRST_SPREAD_K: [f32; NODES.len()] = [2.0, 1.9, 1.5, 1.1, 0.75];
 /// The usual drop, in K.
 const USUAL_DROP_K: [f64; NODES.len()] = [6.7, 5.2, 3.1, 1.5, 0.45];
-/// The larger, the less the spread depends on the expected drop, in K.
+/// The larger this is, the less the spread depends on the expected drop, in K.
 const SOFTNESS_K: [f64; NODES.len()] = [10.0, 10.0, 5.0, 1.0, 0.4];
 
-/// Normal scores of five points of a distribution,
+/// Normal scores of five points of a distribution.
 const SCORES: [f64; 5] = [-2.05, -1.28, 0.0, 1.28, 2.05];
-/// and where those points lie for each hour, in spreads from the prediction.
+/// The places of these points at each node, in spreads from the prediction.
 const SHAPES: [[f64; 5]; NODES.len()] = [
     [-2.3, -1.3, 0.05, 1.3, 1.9],
     [-2.3, -1.3, 0.05, 1.3, 1.9],
@@ -66,34 +66,34 @@ const SHAPES: [[f64; 5]; NODES.len()] = [
     [-3.4, -1.55, 0.3, 0.95, 1.2],
 ];
 
-/// What a prediction is made from; each about between -2 and 3.
+/// The inputs of a prediction; each is about between -2 and 3.
 ///
-/// In order: one; temperature; dew-point depression; wind; season; length of the night; the day's range; the last three
-/// hours' trend; how far it is above the lowest so far.
+/// In order: one; temperature; dew-point depression; wind; season; length of the night; the day's range; the last
+/// three hours' trend; height above the lowest so far.
 pub(super) type Inputs = [f32; INPUTS];
 
 /// The model of one hour.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 struct HourModel {
     coefficients: [f32; INPUTS],
-    /// Of the coefficients, in units of the error's variance: the upper triangle, row by row.
+    /// Covariance of the coefficients, in units of the error's variance: the upper triangle, row by row.
     covariance: Vec<f32>,
     /// Variance of the error at the usual drop, in K².
     variance: f32,
 }
 
-/// What a station's nights have taught.
+/// The models of a station.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub(super) struct Model {
     hours: Vec<HourModel>,
-    /// How many nights it has learnt from.
+    /// How many nights they have learned from.
     pub(super) nights: u32,
 }
 
-/// What a model says.
+/// A prediction.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(super) struct Prediction {
-    /// From the lowest so far to the night's lowest, in K.
+    /// The drop from the lowest so far to the night's lowest, in K.
     drop_k: f64,
     spread_k: f64,
     shape: [f64; 5],
@@ -127,7 +127,7 @@ impl Model {
             return self.at_node(0, inputs);
         }
         if hour >= NODES[last] {
-            // Nothing more comes after the end.
+            // After the end there is no further drop.
             let left = ((END - hour) / (END - NODES[last])).max(0.0);
             let at = self.at_node(last, inputs);
             return Prediction { drop_k: at.drop_k * left, spread_k: at.spread_k * left, ..at }.bounded();
@@ -151,7 +151,7 @@ impl Model {
         Prediction { drop_k: drop.clamp(DROP_K.0, DROP_K.1), spread_k: spread, shape: SHAPES[node] }.bounded()
     }
 
-    /// Learns what the drop has been after these inputs at the hour of a node.
+    /// Learns the drop that followed these inputs at the hour of a node.
     pub(super) fn learn(&mut self, node: usize, inputs: &Inputs, drop_k: f64) {
         let model = &mut self.hours[node];
         let (gains, leverage) = model.leverage(inputs);
@@ -186,7 +186,8 @@ impl HourModel {
         self.coefficients.iter().zip(inputs).map(|(one, other)| f64::from(*one) * f64::from(*other)).sum()
     }
 
-    /// Covariance times inputs, and the factor by which doubt about the coefficients widens the error's variance.
+    /// Covariance times inputs, and the factor by which the uncertainty of the coefficients widens the error's
+    /// variance.
     fn leverage(&self, inputs: &Inputs) -> ([f64; INPUTS], f64) {
         let gains: [f64; INPUTS] = std::array::from_fn(|row| {
             (0..INPUTS)
@@ -198,7 +199,7 @@ impl HourModel {
     }
 }
 
-/// By how much a drop widens the variance, against the usual one.
+/// How much a drop widens the variance, compared with the usual drop.
 fn widening(node: usize, drop_k: f64) -> f64 {
     (SOFTNESS_K[node] + drop_k.max(0.0)) / (SOFTNESS_K[node] + USUAL_DROP_K[node])
 }
@@ -221,13 +222,13 @@ impl Prediction {
         Self { spread_k: self.spread_k.max(SPREAD_MIN_K), ..self }
     }
 
-    /// How many K below the lowest so far the night's lowest is, with this normal score (negative: colder).
+    /// How many K the night's lowest is below the lowest so far, for this normal score (negative: colder).
     pub(super) fn drop_at(&self, score: f64) -> f64 {
         self.drop_k - warp(score, &SCORES, &self.shape) * self.spread_k
     }
 }
 
-/// A line through points, its outer pieces continued.
+/// Linear interpolation through points, with the outer pieces extended.
 fn warp(at: f64, from: &[f64; 5], to: &[f64; 5]) -> f64 {
     let piece = from[1..4].iter().filter(|point| at > **point).count();
     to[piece] + (at - from[piece]) * (to[piece + 1] - to[piece]) / (from[piece + 1] - from[piece])

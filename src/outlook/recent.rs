@@ -1,4 +1,4 @@
-//! The newest outlook of each station in memory, with the present night so far: for maps and curves.
+//! The newest outlook of each station in memory, with the present night so far, for maps and charts.
 
 use std::collections::HashMap;
 use std::sync::{PoisonError, RwLock, RwLockReadGuard};
@@ -8,28 +8,28 @@ use serde::Deserialize;
 use super::record::{Expected, Observed, OutlookRecord};
 use crate::noaa::{Location, StationId};
 
-/// Without an observation for so long a station has fallen silent, in seconds: what was expected of it is no longer known.
+/// A station without an observation for this long has fallen silent, in seconds: its outlook no longer counts.
 pub const SILENT_AFTER: i64 = 3 * 3_600;
 /// Most stations that are kept.
 const STATIONS_MAX: usize = 20_000;
-/// Most bytes that are kept, about.
+/// Most bytes that are kept, approximately.
 const BYTES_MAX: usize = 64 << 20;
-/// Larger documents are passed over. Those of the stage have two or three thousand bytes.
+/// Larger documents are ignored. Those of the stage have two or three thousand bytes.
 const DOCUMENT_BYTES_MAX: usize = 64 << 10;
 /// Longest name of a station, and of its state and country.
 const NAME_CHARS_MAX: usize = 100;
-/// Most points of an expected curve, and most inputs that are named.
+/// Most points of an expected curve, and most names of inputs.
 const CURVE_MAX: usize = 48;
 const INPUTS_MAX: usize = 16;
-/// Most observations of a night, and the time in which they are thinned out to the coldest, in seconds.
+/// Most observations of a night, and the interval within which only the coldest is kept, in seconds.
 const POINTS_MAX: usize = 300;
 const POINTS_STEP: i64 = 300;
-/// How far an observation may lie ahead of the clock, in seconds: one wrong time must not make all others old.
+/// How far an observation may be ahead of the clock, in seconds: one wrong time must not make all others old.
 const AHEAD_MAX: i64 = 2 * 3_600;
-/// When a bound is reached, one of so many stations goes, those that have been silent for longest.
+/// At a limit, one station in this many is dropped, those that have been silent for longest.
 const EVICTED: usize = 16;
 
-/// See the module's description.
+/// The newest outlooks; see the module's description.
 #[derive(Default)]
 pub struct RecentOutlooks {
     inner: RwLock<Inner>,
@@ -41,24 +41,24 @@ struct Inner {
     bytes: usize,
 }
 
-/// What is known of a station.
+/// The data of a station.
 #[derive(Clone, Debug, PartialEq)]
 pub struct RecentOutlook {
     /// The station.
     pub id: StationId,
-    /// Its name; empty where it is not known.
+    /// Its name; empty if unknown.
     pub name: Box<str>,
-    /// Its state and country, as far as they are known, as in `Arizona, United States`.
+    /// Its state and country, if known, such as `Arizona, United States`.
     pub region: Box<str>,
-    /// Where it stands.
+    /// Its place.
     pub place: Option<Location>,
-    /// Its newest observation's time, in seconds since 1970,
+    /// Its newest observation's time, in seconds since 1970.
     pub time: i64,
-    /// and what the instruments showed.
+    /// The measured values of that observation.
     pub observed: Option<Observed>,
     /// The date of the evening of its present night.
     pub date: Box<str>,
-    /// What is expected of that night; `None` before the afternoon.
+    /// The distribution for that night; `None` before the afternoon.
     pub expected: Option<Expected>,
     /// The temperatures of that night and the day before it, in °C, oldest first.
     pub points: Vec<Point>,
@@ -68,13 +68,13 @@ pub struct RecentOutlook {
 /// An observed temperature.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Point {
-    /// When, in seconds since 1970.
+    /// The time, in seconds since 1970.
     pub time: i64,
     /// In °C.
     pub temperature_c: f64,
 }
 
-/// The part of a station that is kept. Any of it may be missing.
+/// The parts of a station that are kept. Any of them may be missing.
 #[derive(Deserialize)]
 struct StationPart {
     id: StationId,
@@ -88,19 +88,19 @@ struct StationPart {
     location: Option<Location>,
 }
 
-/// What is known of a station's present night.
+/// The state of a station's present night.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Standing {
-    /// There is an outlook of a night that is not over.
+    /// There is an outlook for a night that is not over.
     Expected,
-    /// The station reports, but no outlook is open: they begin at 15:00 local standard time.
+    /// The station reports, but there is no outlook: outlooks start at 15:00 local standard time.
     NoOutlook,
-    /// It has not reported for [`SILENT_AFTER`], so nothing is known of its night.
+    /// It has not reported for [`SILENT_AFTER`], so its night is unknown.
     Silent,
 }
 
 impl RecentOutlook {
-    /// What is known at `now`, in seconds since 1970.
+    /// The state at `now`, in seconds since 1970.
     pub fn standing(&self, now: i64) -> Standing {
         if now - self.time > SILENT_AFTER {
             return Standing::Silent;
@@ -132,7 +132,7 @@ impl RecentOutlook {
         }
     }
 
-    /// Takes the newer of two, with the points of both where they are of the same night.
+    /// Takes the newer of two, with the points of both if they are of the same night.
     fn update(&mut self, new: Self) {
         let is_newer = (new.time, new.revision) >= (self.time, self.revision);
         if self.date != new.date {
@@ -144,14 +144,14 @@ impl RecentOutlook {
         let mut points = std::mem::take(&mut self.points);
         new.points.iter().for_each(|point| insert(&mut points, *point));
         if is_newer {
-            // A late observation changes what is expected, and comes without the newest one's instruments.
+            // A late observation changes the outlook, and comes without the newest measured values.
             let observed = new.observed.or(self.observed.filter(|_| self.time == new.time));
             *self = Self { observed, ..new };
         }
         self.points = points;
     }
 
-    /// About how many bytes it takes.
+    /// Its approximate size in bytes.
     fn bytes(&self) -> usize {
         let text = |text: &str| text.len() + size_of::<String>();
         let expected = self.expected.as_ref().map_or(0, |expected| {
@@ -163,7 +163,7 @@ impl RecentOutlook {
     }
 }
 
-/// In order of time. Of the points within [`POINTS_STEP`] the coldest stays; one of the same time is corrected.
+/// In order of time. Of the points within [`POINTS_STEP`], the coldest stays; a point with the same time is replaced.
 fn insert(points: &mut Vec<Point>, new: Point) {
     let at = points.partition_point(|point| point.time < new.time);
     if let Some(same) = points.get_mut(at).filter(|point| point.time == new.time) {
@@ -185,8 +185,8 @@ fn insert(points: &mut Vec<Point>, new: Point) {
 }
 
 impl RecentOutlooks {
-    /// Takes a record of `noaa-outlooks`, by the clock in milliseconds since 1970. One that cannot be read, and how a night
-    /// went, are passed over.
+    /// Adds a record of `noaa-outlooks`, by the clock in milliseconds since 1970. Unreadable records, and outcomes of
+    /// nights, are ignored.
     pub fn take_document(&self, document: &[u8], now_ms: i64) {
         if document.len() > DOCUMENT_BYTES_MAX {
             return;
@@ -205,12 +205,12 @@ impl RecentOutlooks {
         inner.take(RecentOutlook::of(record));
     }
 
-    /// The station's, if it is known.
+    /// The data of a station, if it is known.
     pub fn get(&self, station: StationId) -> Option<RecentOutlook> {
         self.read().stations.get(&station).cloned()
     }
 
-    /// Visits all of them, in no order.
+    /// Visits all stations, in no particular order.
     pub fn visit(&self, visit: impl FnMut(&RecentOutlook)) {
         self.read().stations.values().for_each(visit);
     }
@@ -226,7 +226,7 @@ impl RecentOutlooks {
     }
 
     fn read(&self) -> RwLockReadGuard<'_, Inner> {
-        // A poisoned lock only says that somebody panicked; what it guards is whole.
+        // A poisoned lock only means that a thread panicked; the data behind it is whole.
         self.inner.read().unwrap_or_else(PoisonError::into_inner)
     }
 }

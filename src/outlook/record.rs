@@ -1,11 +1,13 @@
-//! The value of a record in `noaa-outlooks`: what a station shows, what is expected of its night, how a night went.
+//! The value of a record in `noaa-outlooks`: a station's present values, the outlook on its night, the outcome of a
+//! night.
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::distribution::Distribution;
 use super::guidance::Guide;
 use crate::hourly::{Hour, Night};
-use crate::noaa::Date;
+use crate::noaa::{Date, IsoDate, IsoTime};
 
 /// Seconds since 1970 as `2026-11-28T17:53:00Z`.
 pub(super) mod iso {
@@ -22,23 +24,27 @@ pub(super) mod iso {
     ) -> Result<i64, D::Error> {
         let text = String::deserialize(deserializer)?;
         parse_time(&text)
-            .ok_or_else(|| serde::de::Error::custom("expected a time as in 2026-11-28T17:53:00Z"))
+            .ok_or_else(|| serde::de::Error::custom("expected a time such as 2026-11-28T17:53:00Z"))
     }
 }
 
-/// A night's bounds.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+/// The bounds of a night.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct NightBounds {
-    /// The date of its evening, local standard time.
+    /// The date of its evening in local standard time.
+    #[schemars(with = "IsoDate")]
     pub date: String,
     /// Sunset.
     #[serde(with = "iso")]
+    #[schemars(with = "IsoTime")]
     pub begins: i64,
     /// Sunrise.
     #[serde(with = "iso")]
+    #[schemars(with = "IsoTime")]
     pub sunrise: i64,
-    /// 09:00 local standard time.
+    /// The end of the night: 09:00 local standard time.
     #[serde(with = "iso")]
+    #[schemars(with = "IsoTime")]
     pub ends: i64,
 }
 
@@ -58,57 +64,61 @@ impl NightBounds {
     }
 }
 
-/// What is expected of a night.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+/// The outlook for a night.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Expected {
     /// The night.
     pub night: NightBounds,
-    /// How cold it may become.
+    /// The distribution of the night's lowest temperature.
     #[serde(flatten)]
     pub distribution: Distribution,
-    /// When its lowest is expected, or was, if it has been.
+    /// The time at which the lowest temperature is expected, or was observed if it is over.
     #[serde(with = "iso")]
+    #[schemars(with = "IsoTime")]
     pub lowest_at: i64,
-    /// What was observed, in °C: where the curve begins.
+    /// The observed air temperature in °C, at which the curve begins.
     pub temperature_c: f64,
-    /// The temperature that is expected hour by hour, on the way to the quantiles of the night's lowest.
+    /// The expected temperature, hour by hour.
     pub curve: Vec<CurvePoint>,
-    /// From how many nights of this station the model has learnt.
+    /// The number of nights of this station that the model has learnt from.
     pub nights: u32,
-    /// What it was made from, besides the season and the day before.
+    /// The inputs of the outlook, besides the season and the day before.
     pub inputs: Vec<String>,
-    /// The forecast that it leans on, where there is one.
+    /// The forecast that the outlook includes, if there is one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub forecast: Option<Guide>,
 }
 
 /// A point of the expected curve.
-#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct CurvePoint {
-    /// When.
+    /// The time.
     #[serde(with = "iso")]
+    #[schemars(with = "IsoTime")]
     pub time: i64,
-    /// Cold side of the band, in °C.
+    /// The temperature in °C that is undercut with a chance of 10 %.
     pub p10_c: f64,
-    /// Middle, in °C.
+    /// The same for 50 %.
     pub p50_c: f64,
-    /// Warm side of the band, in °C.
+    /// The same for 90 %.
     pub p90_c: f64,
 }
 
 /// How a night went.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Outcome {
     /// The night.
     pub night: NightBounds,
-    /// Its lowest reported temperature, in °C.
+    /// The lowest reported temperature in °C.
     pub lowest_c: f64,
-    /// When that was.
+    /// The time of that report.
     #[serde(with = "iso")]
+    #[schemars(with = "IsoTime")]
     pub lowest_at: i64,
     /// The longest time without an observation, in minutes.
+    #[schemars(range(min = 0))]
     pub longest_gap_minutes: i64,
-    /// Whether that is short enough to say that it was not colder.
+    /// Whether that gap is so short that the night cannot have been colder than reported.
     pub is_complete: bool,
 }
 
@@ -124,27 +134,27 @@ impl Outcome {
     }
 }
 
-/// What the instruments show.
-#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+/// The values that a station's instruments show.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Observed {
-    /// Air temperature, in °C.
+    /// Air temperature in °C.
     pub temperature_c: f64,
-    /// Dew point, in °C.
+    /// Dew point in °C.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub dew_point_c: Option<f64>,
-    /// Wet bulb, in °C.
+    /// Wet-bulb temperature in °C, calculated.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub wet_bulb_c: Option<f64>,
-    /// Relative humidity, in percent.
+    /// Relative humidity in percent, calculated.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub humidity_percent: Option<f64>,
-    /// Mean wind, in m/s.
+    /// Mean wind in m/s.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub wind_m_s: Option<f64>,
 }
 
 impl Observed {
-    /// Of an observation, with what follows from it to a tenth.
+    /// The values of an observation, and derived ones to a tenth.
     pub fn of(hour: &Hour) -> Self {
         let tenths = |value: f64| (value * 10.0).round() / 10.0;
         Self {
@@ -157,31 +167,36 @@ impl Observed {
     }
 }
 
-/// A record of `noaa-outlooks`, keyed by station id. `station` is the station as in observations.
+/// What a station shows, what is expected of its night, and how a night went.
 ///
-/// One with `observed` comes with each observation; it has `expected` from the afternoon to the end of the night. One with
-/// `outcome` comes with the first observation after a night.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+/// A record with `observed` follows each hourly observation; it has `expected` from the afternoon to the end of the night. A
+/// record with `outcome` follows the first observation after a night.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[schemars(rename = "Outlook")]
 pub struct OutlookRecord<S> {
     /// The station.
     pub station: S,
-    /// When it was observed: an outlook knows nothing of what came later.
+    /// The time of the observation. The outlook uses nothing that came later.
     #[serde(with = "iso")]
+    #[schemars(with = "IsoTime")]
     pub time: i64,
-    /// The night that it belongs to, or that comes: the date of its evening.
+    /// The current or coming night, named by the date of its evening.
+    #[schemars(with = "IsoDate")]
     pub date: String,
-    /// 1, or more where an observation was corrected, or a late one changed something.
+    /// 1; more after an observation was corrected, or a late one changed something.
+    #[schemars(range(min = 1))]
     pub revision: u32,
-    /// What the instruments show.
+    /// The observation.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub observed: Option<Observed>,
-    /// What is expected of the night.
+    /// The outlook for the night.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub expected: Option<Expected>,
-    /// How a night went.
+    /// The outcome of a night.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub outcome: Option<Outcome>,
-    /// Where the observation was read: topic, partition and offset.
+    /// Where the observation was read.
     #[serde(rename = "_meta", default, skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "Option<crate::noaa::Meta>")]
     pub meta: Option<serde_json::Value>,
 }

@@ -1,4 +1,4 @@
-//! How good outlooks were: scores over nights whose lowest temperature is known.
+//! Scores of outlooks over nights whose lowest temperature is known.
 
 use serde::Serialize;
 
@@ -8,14 +8,14 @@ use crate::noaa::{Date, StationId};
 /// Bins of the reliability table.
 const BINS: usize = 10;
 
-/// One night: what was said of it, and what came.
+/// One night: its outlook, and its outcome.
 #[derive(Clone, Debug, PartialEq)]
 pub struct ScoredNight {
     /// The station.
     pub station: StationId,
     /// The night.
     pub night: Date,
-    /// When that was said, in seconds since 1970.
+    /// The time of the outlook, in seconds since 1970.
     pub issued_at: i64,
     /// The chance of the limit, 0 to 1.
     pub chance: f64,
@@ -23,15 +23,15 @@ pub struct ScoredNight {
     pub p10: f64,
     /// The median.
     pub p50: f64,
-    /// See `p10`.
+    /// The warm side.
     pub p90: f64,
-    /// The lowest that was reported, in °C.
+    /// The lowest reported temperature, in °C.
     pub observed: f64,
     /// Whether that is at or below the limit.
     pub is_frost: bool,
-    /// The chance by mean and spread of the 14 nights before.
+    /// The chance by mean and spread of the previous 14 nights.
     pub climatology: f64,
-    /// 1 where the night before was at or below the limit, else 0.
+    /// 1 if the previous night was at or below the limit, otherwise 0.
     pub persistence: f64,
 }
 
@@ -62,10 +62,10 @@ impl Serialize for ScoredNight {
     }
 }
 
-/// One line of the reliability table: of nights given about this chance, how many reached the limit.
+/// One line of the reliability table: how many of the nights with about this chance reached the limit.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Serialize)]
 pub struct ReliabilityBin {
-    /// The bin's lower bound; it is a tenth wide.
+    /// The bin's lower bound; its width is a tenth.
     pub from: f64,
     /// Nights in it.
     pub nights: usize,
@@ -75,34 +75,34 @@ pub struct ReliabilityBin {
     pub observed: f64,
 }
 
-/// Scores over nights. Rates are `None` where there is nothing to divide by.
+/// Scores over nights. Rates are `None` if there is nothing to divide by.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct Score {
     /// Nights scored.
     pub nights: usize,
     /// Nights that reached the limit.
     pub frosts: usize,
-    /// Of these, warned of.
+    /// Nights that reached the limit, with a warning.
     pub hits: usize,
-    /// Not warned of.
+    /// Nights that reached the limit, without a warning.
     pub misses: usize,
     /// Warnings for nights that did not reach it.
     pub false_alarms: usize,
-    /// Of the median, in K.
+    /// Root mean square error of the median, in K.
     pub rmse: Option<f64>,
-    /// Mean of median less observed, in K.
+    /// Mean of median minus observed, in K.
     pub bias: Option<f64>,
     /// Mean square error of the chance.
     pub brier: Option<f64>,
-    /// The same for mean and spread of the 14 nights before.
+    /// The same for mean and spread of the previous 14 nights.
     pub brier_climatology: Option<f64>,
     /// The same for "as last night".
     pub brier_persistence: Option<f64>,
-    /// 1 less `brier` against climatology: 0 is no better, 1 is perfect.
+    /// Skill of `brier` against climatology: 0 is no better, 1 is perfect.
     pub skill_climatology: Option<f64>,
     /// The same against persistence.
     pub skill_persistence: Option<f64>,
-    /// See [`ReliabilityBin`]; bins without nights are left out.
+    /// The reliability table, without empty bins.
     pub reliability: Vec<ReliabilityBin>,
 }
 

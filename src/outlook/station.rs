@@ -1,4 +1,4 @@
-//! A station's outlooks: its course of the night, and the model that its nights have taught.
+//! A station's outlooks: the course of its night, and the model that it has learned.
 
 use serde::{Deserialize, Serialize};
 
@@ -10,14 +10,14 @@ use super::record::{CurvePoint, Expected, NightBounds, Outcome};
 use crate::hourly::{HOUR, Hour, Night};
 use crate::noaa::Date;
 
-/// A night with a longer gap between observations teaches nothing, and does not say that a limit was not reached.
+/// A night with a longer gap between observations teaches nothing, and does not prove that a limit was not reached.
 const GAP_MAX: i64 = 4 * HOUR;
-/// The lowest is expected so long before sunrise, in seconds.
+/// The lowest temperature is expected this long before sunrise, in seconds.
 const BEFORE_SUNRISE: i64 = HOUR / 2;
-/// Between two points of an expected curve, in seconds.
+/// Interval of the points of an expected curve, in seconds.
 const CURVE_STEP: i64 = HOUR;
 
-/// Where a station stands.
+/// The place of a station.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Spot {
     /// In degrees, north positive.
@@ -26,19 +26,19 @@ pub struct Spot {
     pub longitude: f64,
 }
 
-/// What a station's nights have taught, and its present night: all that is remembered of a station.
+/// The whole state of a station: its lessons, and its present night.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Nights {
     course: Course,
     /// The course without the newest observation, in case that is corrected.
     before: Course,
-    /// The newest observation, to tell a repetition from a correction.
+    /// The newest observation, to distinguish a repetition from a correction.
     newest: Option<(i64, f64, Option<f64>, Option<f64>)>,
-    /// How often the newest time was observed: 1, more after corrections and late observations.
+    /// How many times the newest time was observed: 1, or more after corrections and late observations.
     revision: u32,
 }
 
-/// What a station's nights have taught. It changes once a night, the rest with each observation.
+/// The lessons from a station's nights. They change once a night, the rest with each observation.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Lessons(Model);
 
@@ -54,39 +54,39 @@ impl Lessons {
         self.0.is_sound()
     }
 
-    /// How many nights it has learnt from.
+    /// How many nights it has learned from.
     pub fn nights(&self) -> u32 {
         self.0.nights
     }
 }
 
-/// What became of an observation.
+/// The effect of an observation.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Taken {
-    /// It is the newest: here is what follows from it.
+    /// It is the newest, with this result.
     Newest(Box<News>),
-    /// It was known, or came too late to change anything.
+    /// It was known, or came too late to have an effect.
     Known,
-    /// It lies so far from the one before that another one must confirm it.
+    /// It is so far from the previous one that another one must confirm it.
     Doubtful,
     /// No night can be computed for its time.
     OutOfTime,
 }
 
-/// What follows from an observation.
+/// The result of an observation.
 #[derive(Clone, Debug, PartialEq)]
 pub struct News {
     /// A night that has ended before it.
     pub outcome: Option<Outcome>,
-    /// The newest observation's time, in seconds since 1970: later than its own where it came late.
+    /// The newest observation's time, in seconds since 1970: later than its own if it was late.
     pub time: i64,
-    /// The night that it belongs to, or that comes.
+    /// The present or coming night.
     pub night: Night,
-    /// What is expected of that night, from the afternoon on.
+    /// The outlook on that night, from the afternoon on.
     pub expected: Option<Expected>,
-    /// 1, or more where an observation of this time, or a late one, was corrected.
+    /// 1, or more if an observation of this time, or a late one, was corrected.
     pub revision: u32,
-    /// Whether a night has taught something.
+    /// Whether the model has learned from a night.
     pub has_learnt: bool,
 }
 
@@ -102,7 +102,7 @@ impl Nights {
         self.newest.map(|(time, ..)| time)
     }
 
-    /// Takes an observation, which must have passed [`Hour::check`].
+    /// Adds an observation, which must have passed [`Hour::check`].
     pub fn observe(&mut self, lessons: &mut Lessons, spot: Spot, hour: &Hour) -> Taken {
         let Some(night) = Night::at(hour.time, spot.latitude, spot.longitude) else {
             return Taken::OutOfTime;
@@ -169,7 +169,7 @@ impl Nights {
         }))
     }
 
-    /// Ends the night before, if there is one, and begins this one.
+    /// Ends the previous night, if there is one, and starts this one.
     fn turn_to(&mut self, night: &Night, lessons: &mut Lessons, spot: Spot) -> (Option<Outcome>, bool) {
         let day = night.date.days_since_1970();
         if self.course.day == Some(day) {
@@ -226,8 +226,9 @@ fn night_of(day: i32, spot: Spot) -> Option<Night> {
     Some(Night::of(Date::from_days_since_1970(day)?, spot.latitude, spot.longitude))
 }
 
-/// How the temperature falls from now to the lowest: the faster at first, the longer that is away. Compared with a square root
-/// of the time (Snyder and de Melo-Abreu, Frost Protection, FAO 2005) crossings are not half an hour early.
+/// The fall of the temperature from now to the lowest: faster at first, the more so the longer it takes. Compared
+/// with a square root of the time (Snyder and de Melo-Abreu, Frost Protection, FAO 2005), crossings are not half an
+/// hour early.
 struct Fall {
     time: i64,
     now: f64,
@@ -235,12 +236,12 @@ struct Fall {
 }
 
 impl Fall {
-    /// By how much the first half of the fall is faster: 0, a straight line, to 0.7.
+    /// How much faster the first half of the fall is: 0, a straight line, to 0.7.
     fn bend(&self) -> f64 {
         (0.06 * (self.lowest_at - self.time) as f64 / HOUR as f64).clamp(0.0, 0.7)
     }
 
-    /// What is expected at a time, on the way to `lowest`.
+    /// The expected temperature at a time, on the way to `lowest`.
     fn at(&self, time: i64, lowest: f64) -> f64 {
         let lowest = lowest.min(self.now);
         if time >= self.lowest_at {
@@ -251,7 +252,7 @@ impl Fall {
         self.now + (lowest - self.now) * part * (1.0 + bend - bend * part)
     }
 
-    /// When `limit` is crossed on the way to `lowest`; `None` where it is not.
+    /// When `limit` is crossed on the way to `lowest`; `None` if it is not.
     fn crossing(&self, limit: f64, lowest: f64) -> Option<i64> {
         let lowest = lowest.min(self.now);
         if self.now <= limit {
@@ -285,7 +286,7 @@ impl Fall {
 }
 
 impl Expected {
-    /// The same with another distribution, which a forecast has moved.
+    /// The same with another distribution, adjusted by a forecast.
     pub(super) fn guided(self, distribution: Distribution, guide: Guide, time: i64) -> Self {
         let fall = Fall { time, now: self.temperature_c, lowest_at: fall_ends(&self.night, time) };
         let is_past =
@@ -297,14 +298,15 @@ impl Expected {
         Self { distribution, lowest_at, curve, inputs, forecast: Some(guide), ..self }
     }
 
-    /// When the temperature is expected to come down to `limit_c`; `time`, where it has; `None` where it is not expected.
+    /// When the temperature is expected to fall to `limit_c`; `time` if it has already; `None` if that is not
+    /// expected.
     pub fn crossing(&self, limit_c: f64, time: i64) -> Option<i64> {
         let fall = Fall { time, now: self.temperature_c, lowest_at: fall_ends(&self.night, time) };
         fall.crossing(limit_c, self.distribution.quantile(0.5))
     }
 }
 
-/// When the lowest is expected, at `time`.
+/// When the lowest temperature is expected, at `time`.
 fn fall_ends(night: &NightBounds, time: i64) -> i64 {
     time.max(night.sunrise - BEFORE_SUNRISE)
 }

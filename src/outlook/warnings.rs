@@ -1,4 +1,4 @@
-//! How good warnings were: what became of each that was sent.
+//! Scores of warnings: the outcome of each one.
 
 use std::collections::BTreeMap;
 
@@ -18,29 +18,29 @@ struct Night {
     is_unknown: bool,
 }
 
-/// What became of warnings.
+/// The outcomes of warnings.
 #[derive(Clone, Debug, Default, PartialEq, Serialize)]
 pub struct WarningSums {
-    /// Nights that were warned of.
+    /// Nights with a warning.
     pub nights: usize,
-    /// Of these, those that reached the limit.
+    /// Nights with a warning that reached the limit.
     pub came_true: usize,
-    /// Those that did not, also where the warning was withdrawn.
+    /// Nights with a warning that did not reach the limit, including withdrawn warnings.
     pub false_alarms: usize,
-    /// Those of which nobody knows: the station fell silent.
+    /// Nights with a warning and an unknown outcome, because the station fell silent.
     pub unknown: usize,
-    /// Those that are not over.
+    /// Nights with a warning that are not over.
     pub open: usize,
     /// Nights that reached the limit without a warning before.
     pub missed: usize,
-    /// From the first warning to the limit, in hours: nine of ten warnings came at least so early,
+    /// Time from the first warning to the limit, in hours: nine of ten warnings came at least this early.
     pub lead_hours_p10: Option<f64>,
-    /// and every other one so early.
+    /// The same for half of the warnings, in hours.
     pub lead_hours_p50: Option<f64>,
 }
 
 impl WarningLog {
-    /// Takes an alert of an episode, by its transition, at `time` in seconds since 1970.
+    /// Adds an alert of an episode, by its transition, at `time` in seconds since 1970.
     pub fn take(&mut self, episode: &str, transition: &str, time: i64) {
         let night = self.0.entry(episode.to_owned()).or_default();
         match transition {
@@ -53,7 +53,7 @@ impl WarningLog {
         }
     }
 
-    /// Sums up.
+    /// Computes the summary.
     pub fn sums(&self) -> WarningSums {
         let (mut sums, mut leads) = (WarningSums::default(), Vec::new());
         for night in self.0.values() {

@@ -1,4 +1,4 @@
-//! The difference between what is published and what is wanted, as changes for people and programs.
+//! The difference between the published and the wanted rules, as changes for people and programs.
 
 use std::collections::BTreeSet;
 
@@ -8,17 +8,17 @@ use crate::rules::{Definition, Item, Key, Published, PublishedRule, Quarantine, 
 
 /// One change.
 pub struct Change {
-    /// What is changed.
+    /// The rule or subscriber that changes.
     pub key: Key,
-    /// `None` removes.
+    /// The new value; `None` removes it.
     pub(super) item: Option<Item>,
     /// Whether something is replaced.
     pub(super) is_new: bool,
-    /// What is different, in a few words.
+    /// The difference in a few words.
     pub details: Vec<String>,
 }
 
-/// What must change to come from `before` to `wanted`, and how many items stay as they are.
+/// The changes that lead from `before` to `wanted`, and how many items stay as they are.
 pub(super) fn difference(before: &Published, wanted: Published, now_ms: i64) -> (Vec<Change>, usize) {
     let removed = removed(before, &wanted);
     let (mut changes, mut unchanged) = (Vec::new(), 0);
@@ -52,20 +52,20 @@ pub(super) fn difference(before: &Published, wanted: Published, now_ms: i64) -> 
     (changes, unchanged)
 }
 
-/// The fields of a subscriber that differ. Their values are addresses, and not shown.
+/// The fields of a subscriber that differ. Their values are addresses, and are not shown.
 fn changed_fields(before: &Subscriber, now: &Subscriber) -> Vec<String> {
     let fields = |subscriber: &Subscriber| match serde_json::to_value(subscriber) {
         Ok(serde_json::Value::Object(fields)) => fields,
         _ => serde_json::Map::new(),
     };
     let (old, new) = (fields(before), fields(now));
-    // All that either has: a list of names here would be one more place to forget a field.
+    // All fields that either has: a list of names here could miss a field.
     let names: BTreeSet<&String> = old.keys().chain(new.keys()).collect();
     let changed = names.into_iter().filter(|name| old.get(*name) != new.get(*name));
     changed.map(|name| format!("{name} changed")).collect()
 }
 
-/// What is published, or broken, and not wanted. What another version wrote is left alone.
+/// Published or broken items that are not wanted. Items written by another version are left alone.
 fn removed(before: &Published, wanted: &Published) -> Vec<Key> {
     let broken = |quarantine: &&Quarantine| matches!(quarantine, Quarantine::Broken(_));
     let is_wanted = |key: &Key| match key {
@@ -88,7 +88,7 @@ fn described(rule: &PublishedRule) -> Vec<String> {
     vec![place(rule), rule.definition.condition()]
 }
 
-/// Where a rule watches, for people.
+/// The place that a rule watches, in readable form.
 pub fn place(rule: &PublishedRule) -> String {
     let Definition { station, near, stations, .. } = &rule.definition;
     match (station, near, &rule.nearest) {
@@ -151,7 +151,7 @@ impl Change {
         }
     }
 
-    /// The version of a rule that is published with it.
+    /// The version with which a rule is published.
     pub fn version(&self) -> Option<u32> {
         match &self.item {
             Some(Item::Rule(rule)) => Some(rule.version),
@@ -159,7 +159,7 @@ impl Change {
         }
     }
 
-    /// All of it, for programs.
+    /// All changes, for programs.
     pub fn as_json(&self) -> Value {
         let (kind, id) = match &self.key {
             Key::Rule(id) => ("rule", id),

@@ -1,4 +1,4 @@
-//! The topics of a broker that say which rules there are, and what is known about their stations.
+//! The topics of a broker with the published rules, and facts about their stations.
 
 use std::collections::BTreeMap;
 
@@ -21,7 +21,7 @@ impl<'a> Live<'a> {
     /// Connects, after a bounded wait for the broker.
     ///
     /// # Errors
-    /// Where no broker answers in time, or the client's settings are wrong.
+    /// No broker answers in time, or the client's settings are wrong.
     pub async fn connect(config: &'a Config) -> Result<Self, PublishError> {
         let settings = ClientSettings::new(&config.kafka)?;
         let probe = settings.clone();
@@ -30,7 +30,7 @@ impl<'a> Live<'a> {
         Self::of_reachable(config, settings)
     }
 
-    /// The same for threads that may block.
+    /// The same, for threads that may block.
     ///
     /// # Errors
     /// As [`connect`](Self::connect).
@@ -44,15 +44,15 @@ impl<'a> Live<'a> {
         Ok(Self { config, admin: Admin::new(&settings)?, settings })
     }
 
-    /// For other questions.
+    /// A client for other requests.
     pub fn admin(&self) -> &Admin {
         &self.admin
     }
 
-    /// All that is in the rules' topic.
+    /// The content of the rules' topic.
     ///
     /// # Errors
-    /// Where the topic is missing or cannot be read.
+    /// The topic is missing or cannot be read.
     pub fn published(&self) -> Result<Published, PublishError> {
         let topic = self.config.topic(topic::RULES).name;
         let mut published = Published::default();
@@ -64,10 +64,10 @@ impl<'a> Live<'a> {
         Ok(published)
     }
 
-    /// Who reports what, by the newest records that the alert stage reads.
+    /// Which station reports which element, according to the newest records that the alert stage reads.
     ///
     /// # Errors
-    /// Where the topic is missing or cannot be read.
+    /// The topic is missing or cannot be read.
     pub fn reporting(&self) -> Result<Reporting, PublishError> {
         let topic = self.config.topic(&self.config.alert.source).name;
         let mut reporting = Reporting::default();
@@ -80,7 +80,8 @@ impl<'a> Live<'a> {
         Ok(reporting)
     }
 
-    /// Notes which stations report hours, also before a stage has read them. Installations without hours have no such topic.
+    /// Adds the stations that report hourly, even before a stage has read them. Installations without hourly data
+    /// lack the topic.
     fn note_hours(&self, reporting: &mut Reporting) -> Result<(), PublishError> {
         let topic = self.config.topic(topic::HOURLY).name;
         let mut heard = BTreeMap::<StationId, i64>::new();
@@ -108,7 +109,7 @@ impl<'a> Live<'a> {
     /// The station table.
     ///
     /// # Errors
-    /// Where the topic is missing or cannot be read.
+    /// The topic is missing or cannot be read.
     pub fn stations(&self) -> Result<Vec<Station>, PublishError> {
         let topic = self.config.topic(topic::STATIONS).name;
         let mut stations = BTreeMap::new();
@@ -126,7 +127,7 @@ impl<'a> Live<'a> {
     /// Reads a topic to its end.
     ///
     /// # Errors
-    /// Where the topic is missing or cannot be read.
+    /// The topic is missing or cannot be read.
     pub fn read(
         &self,
         topic: &str,

@@ -1,6 +1,6 @@
-//! Publishing rules: reads what is published, plans what must change, and changes it, for the command line and for HTTP.
+//! Publishes rules for the command line and for HTTP: reads the published ones, plans the changes, and makes them.
 //!
-//! Each maps [`PublishError`] its own way. Calls block, except [`Live::connect`].
+//! Each of them maps [`PublishError`] in its own way. Calls block, except [`Live::connect`].
 
 mod difference;
 mod live;
@@ -22,12 +22,12 @@ use crate::rules::{Key, Mistake};
 #[derive(Debug, thiserror::Error)]
 pub enum PublishError {
     /// The rule file has mistakes.
-    #[error("{} mistakes in the rules, nothing was published", .0.len())]
+    #[error("{} mistakes in the rules; nothing was published", .0.len())]
     Mistakes(Vec<Mistake>),
-    /// The rule file is empty, as one that was cut off.
+    /// The rule file is empty, perhaps because it was truncated.
     #[error(
-        "no rule in it, so all {0} published ones would be removed: to remove rules, name them to `frostline rules \
-         remove`"
+        "the file has no rules, so all {0} published ones would be removed: to remove rules, name them in \
+         `frostline rules remove`"
     )]
     RemovesAll(usize),
     /// A rule names a subscriber that the file does not have.
@@ -41,10 +41,10 @@ pub enum PublishError {
         /// The subscriber's id.
         subscriber: String,
     },
-    /// What is to be removed is not there.
-    #[error("there is no {0}: see `frostline rules list`")]
+    /// The rule or subscriber to remove does not exist.
+    #[error("no published {0}: see `frostline rules list`")]
     Unknown(Key),
-    /// A rule that stays names what is to be removed.
+    /// A rule that stays names the subscriber to remove.
     #[error("rule `{rule}` still names {key}: remove it there first")]
     StillNamed {
         /// The rule's id.
@@ -53,15 +53,15 @@ pub enum PublishError {
         key: Key,
     },
     /// A topic of the installation is missing.
-    #[error("no such topic: {0}: make the topics with `frostline topics create`")]
+    #[error("no such topic: {0}: create the topics with `frostline topics create`")]
     NoTopic(String),
-    /// The brokers, or the client.
+    /// The brokers or the client failed.
     #[error(transparent)]
     Kafka(#[from] KafkaError),
 }
 
 impl PublishError {
-    /// Whether the same request fails again until somebody changes it, or the installation.
+    /// Whether the same request will fail again until it, or the installation, is changed.
     pub fn is_for_people(&self) -> bool {
         match self {
             Self::Kafka(error) => matches!(error, KafkaError::Settings(_)),

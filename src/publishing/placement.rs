@@ -1,5 +1,5 @@
-//! Warnings about where rules watch: stations whose observations the alert stage never reads, and "nearest" stations
-//! that are far away.
+//! Warnings about the places that rules watch: stations whose observations the alert stage never reads, and "nearest"
+//! stations that are far away.
 
 use std::collections::{BTreeMap, HashSet};
 use std::time::{Duration, Instant};
@@ -8,53 +8,52 @@ use crate::config::{Config, topic};
 use crate::noaa::{Compat, ObservationView, Station, StationId};
 use crate::rules::{Condition, Conditions, Evaluator, Feed, Place, Published, Rule, Scope, Verdict, far};
 
-/// How long a start may take to check places: with very many conditions over very many stations it would take minutes.
+/// Time limit for checking places at a start: with very many conditions over very many stations it would take
+/// minutes.
 const LOG_PATIENCE: Duration = Duration::from_secs(2);
 
-/// What an alert stage that reads the filtered topic does not see.
+/// Advice about stations that the filter excludes.
 const ADVICE: &str = "change filter.where, or set alert.source = \"noaa-json\" to judge all stations";
 
-/// The stations of the table, where the filter decides whose observations reach the alert stage.
+/// The stations of the table, divided by whether the filter lets their observations reach the alert stage.
 pub struct Placement {
     kept: Vec<ObservationView>,
-    /// The others.
+    /// The stations that the filter excludes.
     shut_out: HashSet<StationId>,
     evaluator: Evaluator,
 }
 
 impl Placement {
-    /// `None` where the alert stage reads all observations.
+    /// `None` if the alert stage reads all observations.
     pub fn new(config: &Config, table: &BTreeMap<StationId, Station>) -> Option<Self> {
         if !is_filtered(config) {
             return None;
         }
-        // A filter that cannot be compiled is reported when it is used.
+        // A filter that does not compile is reported when it is used.
         let filter = Condition::compile(&config.filter.expression, Scope::Filter).ok()?;
         let evaluator = Evaluator::new();
-        // Where it asks for elements too, nothing is known yet.
+        // If it depends on elements too, the result is not known yet.
         let is_kept = |view: &ObservationView| evaluator.evaluate(&filter, view) != Ok(Verdict::HoldsNot);
         let (kept, others): (Vec<_>, Vec<_>) = table.values().filter_map(as_view).partition(is_kept);
         let shut_out = others.into_iter().map(|view| view.station.id).collect();
         Some(Self { kept, shut_out, evaluator })
     }
 
-    /// Why a rule never fires, if none of its stations gets through the filter. It watches some. Hours and nights do not go
-    /// through the filter.
+    /// Why a rule never fires, if the filter excludes all its stations. Hours and nights do not pass through the
+    /// filter.
     pub fn shut_out(&self, rule: &Rule) -> Option<String> {
         if rule.feed() != Feed::Day {
             return None;
         }
         match &rule.place {
-            Place::Station(station) if self.shut_out.contains(station) => Some(format!(
-                "station {station} does not get through filter.where, so this rule never fires: {ADVICE}"
-            )),
+            Place::Station(station) if self.shut_out.contains(station) => {
+                Some(format!("filter.where excludes station {station}, so this rule never fires: {ADVICE}"))
+            }
             Place::Where(condition) => {
                 let is_watched =
                     |view: &ObservationView| self.evaluator.evaluate(condition, view) == Ok(Verdict::Holds);
                 (!self.kept.iter().any(is_watched)).then(|| {
-                    format!(
-                        "none of its stations gets through filter.where, so this rule never fires: {ADVICE}"
-                    )
+                    format!("filter.where excludes all its stations, so this rule never fires: {ADVICE}")
                 })
             }
             Place::Station(_) | Place::Unresolved(_) => None,
@@ -64,23 +63,23 @@ impl Placement {
     /// The same for the station that was found for `near`.
     pub fn shuts_out_nearest(&self, station: StationId) -> Option<String> {
         self.shut_out.contains(&station).then(|| {
-            format!("the nearest station, {station}, does not get through filter.where, so it is not used: {ADVICE}")
+            format!("filter.where excludes the nearest station, {station}, so it is not used: {ADVICE}")
         })
     }
 }
 
-/// Whether the alert stage reads only what the filter keeps.
+/// Whether the alert stage reads only observations that the filter keeps.
 pub fn is_filtered(config: &Config) -> bool {
     config.alert.source == topic::JSON_US_AZ
 }
 
-/// A station as conditions see it; elements and the date are not asked.
+/// A station as conditions see it, without elements and date.
 pub fn as_view(station: &Station) -> Option<ObservationView> {
     let document = format!(r#"{{"station":{},"date":"2016-01-01"}}"#, station.to_json(Compat::None));
     ObservationView::parse(document.as_bytes()).ok()
 }
 
-/// Logs what looks wrong with the places of rules that start.
+/// Logs warnings about the places of rules at a start.
 pub fn log(rules: &Published, placement: Option<&Placement>) {
     let (mut conditions, begun) = (Conditions::default(), Instant::now());
     for (checked, (id, published)) in rules.rules.iter().enumerate() {
@@ -89,7 +88,7 @@ pub fn log(rules: &Published, placement: Option<&Placement>) {
             tracing::info!(
                 checked,
                 unchecked,
-                "not all places are checked at a start: see `frostline rules check`"
+                "not all places of rules were checked at the start; see `frostline rules check`"
             );
             return;
         }

@@ -1,4 +1,4 @@
-//! What a rule file, or a removal, would change, and whether it may.
+//! Plans the changes of a rule file, or of a removal, and checks that they are allowed.
 
 use std::collections::BTreeMap;
 
@@ -14,33 +14,33 @@ use crate::rules::{
     RuleFile, far,
 };
 
-/// How much is changed.
+/// The extent of the changes.
 #[derive(Debug, Default, Serialize)]
 pub struct Outcome {
-    /// Rules and subscribers that are new.
+    /// New rules and subscribers.
     pub added: usize,
-    /// Those that are replaced.
+    /// Replaced ones.
     pub changed: usize,
-    /// Those that go.
+    /// Removed ones.
     pub removed: usize,
-    /// Those that stay as they are.
+    /// Unchanged ones.
     pub unchanged: usize,
     /// Whether the changes have been made.
     pub published: bool,
 }
 
-/// What a file, or a removal, would change.
+/// The changes of a file or a removal.
 pub struct Plan {
-    /// In the order in which they are published: nobody is named before they are there.
+    /// In the order of publishing: a subscriber comes before the rules that name it.
     pub changes: Vec<Change>,
     unchanged: usize,
-    /// What is probably a mistake in the file.
+    /// Warnings about probable mistakes in the file.
     pub warnings: Vec<Mistake>,
-    /// What another version has written.
+    /// Items written by another version.
     pub left_alone: Vec<String>,
 }
 
-/// What must change for the text of a rule file to be in force.
+/// The changes that put the text of a rule file into force.
 ///
 /// # Errors
 /// Why it cannot be published, or that the topics cannot be read.
@@ -76,7 +76,7 @@ pub fn plan(config: &Config, live: &Live<'_>, text: &str) -> Result<Plan, Publis
     Ok(Plan { changes, unchanged, warnings, left_alone })
 }
 
-/// Where in the file rules ask for the nearest station.
+/// The places in the file where rules ask for the nearest station.
 fn near_places(file: &RuleFile) -> BTreeMap<String, Position> {
     let problem = || Problem { field: "near", offset: 0, message: String::new() };
     let rules = file.rules.iter().enumerate().filter(|(_, (written, _))| written.near.is_some());
@@ -86,7 +86,7 @@ fn near_places(file: &RuleFile) -> BTreeMap<String, Position> {
         .collect()
 }
 
-/// Stations that were found, but far away.
+/// Warnings about stations that were found but are far away.
 fn far_warnings(wanted: &Published, places: &BTreeMap<String, Position>) -> Vec<Mistake> {
     let warning = |(id, position): (&String, &Position)| {
         let reason = far(wanted.rules.get(id)?.nearest.as_ref()?)?;
@@ -95,7 +95,7 @@ fn far_warnings(wanted: &Published, places: &BTreeMap<String, Position>) -> Vec<
     places.iter().filter_map(warning).collect()
 }
 
-/// Finds the stations of rules that ask for the nearest, and warns about those for which there is none yet.
+/// Finds the stations of rules that ask for the nearest, and warns about rules without one.
 fn find_nearest(
     config: &Config,
     live: &Live<'_>,
@@ -112,15 +112,15 @@ fn find_nearest(
     let warning = |id: String| {
         let message = format!(
             "rule `{id}`: no station within reach reports the elements it needs (the newest records of {topic} are of \
-             {stations} stations): it cannot fire until one does. Running daemons look again as observations come; if \
-             they find none, raise max_km or name a station"
+             {stations} stations): it cannot fire until one does. Running daemons will look again as \
+             observations arrive; if they find none, raise max_km or name a station"
         );
         Some(Mistake { position: *places.get(&id)?, message })
     };
     Ok(without.into_iter().filter_map(warning).collect())
 }
 
-/// Nobody may be removed whom a rule still names.
+/// Refuses to remove a subscriber that a rule still names.
 fn check_subscribers(wanted: &Published) -> Result<(), PublishError> {
     for (id, rule) in &wanted.rules {
         if let Some(missing) =
@@ -132,10 +132,10 @@ fn check_subscribers(wanted: &Published) -> Result<(), PublishError> {
     Ok(())
 }
 
-/// What must change for these to be gone.
+/// The changes that remove these items.
 ///
 /// # Errors
-/// Why they cannot go, or that the topic cannot be read.
+/// Why they cannot be removed, or that the topic cannot be read.
 pub fn plan_removal(live: &Live<'_>, keys: Vec<Key>) -> Result<Plan, PublishError> {
     removal_of(&live.published()?, keys)
 }
@@ -168,7 +168,7 @@ fn removal_of(before: &Published, mut keys: Vec<Key>) -> Result<Plan, PublishErr
 }
 
 impl Plan {
-    /// How much it changes; nothing is published yet.
+    /// The extent of the changes; nothing is published yet.
     pub fn outcome(&self) -> Outcome {
         let mut outcome = Outcome { unchanged: self.unchanged, ..Outcome::default() };
         for change in &self.changes {
@@ -182,16 +182,16 @@ impl Plan {
         outcome
     }
 
-    /// Makes the changes, and waits until all replicas have them. `sent` is called for each as it goes out.
+    /// Makes the changes, and waits until all replicas have them. `sent` is called for each change as it is sent.
     ///
     /// # Errors
-    /// Where the brokers do not take them all.
+    /// The brokers do not accept all of them.
     pub fn publish(&self, live: &Live<'_>, sent: &mut dyn FnMut()) -> Result<(), PublishError> {
         let record = |change: &Change| (change.key.encode(), change.item.as_ref().map(Item::encode));
         live.write(self.changes.iter().map(record), sent)
     }
 
-    /// All of it, for programs.
+    /// All changes, for programs.
     pub fn as_json(&self, is_published: bool) -> Value {
         let outcome = Outcome { published: is_published, ..self.outcome() };
         let mut all = serde_json::json!(outcome);

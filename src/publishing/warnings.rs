@@ -1,4 +1,4 @@
-//! What looks wrong with rules that can be used: probably they are not meant so.
+//! Warnings about rules that are valid but probably mistaken.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -11,21 +11,21 @@ use crate::rules::{
 };
 use crate::stages::DeliverSettings;
 
-/// What is known about stations; `None` where nobody was asked.
+/// Facts about stations; `None` if they are unknown.
 #[derive(Default)]
 pub struct Known {
     /// The station table.
     pub table: Option<BTreeMap<StationId, Station>>,
-    /// Who reports what.
+    /// Which station reports which element.
     pub reporting: Option<Reporting>,
-    /// Where people can be notified at all.
+    /// The configured channels.
     pub channels: Option<DeliverSettings>,
-    /// Which stations of the table get through the filter; `None` where all do, or there is no table.
+    /// The stations of the table that the filter lets through; `None` if it lets all through, or there is no table.
     pub placement: Option<Placement>,
 }
 
 impl Known {
-    /// What the configuration says about channels, if any is configured, and about the filter.
+    /// The configuration's channels, if any is configured, and its filter.
     pub fn with_config(self, config: &Config) -> Self {
         Self {
             channels: config.notify.is_on().then(|| config.deliver_settings()),
@@ -40,7 +40,7 @@ pub fn by_id(stations: Vec<Station>) -> BTreeMap<StationId, Station> {
     stations.into_iter().map(|station| (station.id, station)).collect()
 }
 
-/// Which of the rules choose stations by a condition that no station of the table meets.
+/// The rules that choose stations by a condition that no station of the table meets.
 fn choose_nobody(file: &RuleFile, table: &BTreeMap<StationId, Station>) -> Vec<bool> {
     let mut choose_nobody: Vec<bool> =
         file.rules.iter().map(|(_, rule)| matches!(rule.place, Place::Where(_))).collect();
@@ -61,7 +61,7 @@ fn choose_nobody(file: &RuleFile, table: &BTreeMap<StationId, Station>) -> Vec<b
     choose_nobody
 }
 
-/// What looks wrong with rules that are sound: the first of it, where there is very much.
+/// Warnings about valid rules; if there are very many, the first ones.
 pub fn warnings(file: &RuleFile, known: &Known) -> Vec<Mistake> {
     let mut found = known.channels.as_ref().map_or_else(Vec::new, |channels| unreachable_by(channels, file));
     let lacks_email = known.channels.as_ref().is_some_and(|channels| !channels.has(Channel::Email));
@@ -69,13 +69,13 @@ pub fn warnings(file: &RuleFile, known: &Known) -> Vec<Mistake> {
     for (index, (definition, rule)) in file.rules.iter().enumerate() {
         let mut problems = lint(rule);
         if lacks_email && definition.email.is_some() {
-            let message = "no [notify.email] is configured: nothing is sent there".to_owned();
+            let message = "[notify.email] is not configured, so no mail is sent there".to_owned();
             problems.push(Problem { field: "email", offset: 0, message });
         }
         let mut add = |field, message| problems.push(Problem { field, offset: 0, message });
         let placement = known.placement.as_ref();
         if choose_nobody.get(index) == Some(&true) {
-            add("where", "no station of the station table is chosen by it: nothing will ever match".into());
+            add("where", "it chooses no station of the station table, so nothing will ever match".into());
         } else if matches!(rule.place, Place::Where(_)) {
             placement
                 .and_then(|placement| placement.shut_out(rule))
@@ -88,7 +88,7 @@ pub fn warnings(file: &RuleFile, known: &Known) -> Vec<Mistake> {
         if let (Some(near), Some(reporting)) = (&definition.near, &known.reporting) {
             of_near(near, rule, reporting, placement).into_iter().for_each(|reason| add("near", reason));
         }
-        // Finding a place takes long in a large file.
+        // Finding the place takes long in a large file.
         let room = MISTAKES_MAX.saturating_sub(found.len());
         found.extend(problems.into_iter().take(room).map(|problem| Mistake {
             position: file.locate(index, &problem),
@@ -98,23 +98,26 @@ pub fn warnings(file: &RuleFile, known: &Known) -> Vec<Mistake> {
     found
 }
 
-/// What looks wrong with a rule's station.
+/// Warnings about a rule's station.
 fn of_station(station: StationId, rule: &Rule, known: &Known) -> Vec<String> {
     if known.table.as_ref().is_some_and(|table| !table.contains_key(&station)) {
-        return vec![format!("station {station} is not in the station table: nothing will come from it")];
+        return vec![format!(
+            "station {station} is not in the station table, so it will have no observations"
+        )];
     }
     let shut_out = known.placement.as_ref().and_then(|placement| placement.shut_out(rule));
     let mut reasons: Vec<String> = shut_out.into_iter().collect();
     match &known.reporting {
         Some(reporting) if rule.feed() != Feed::Day => {
-            // Where no outlooks were read, nothing is known of it.
+            // If no outlooks were read, this is unknown.
             let is_silent = reporting.has_hours() && !reporting.still_reports(station, &rule.needs());
-            let reason =
-                || format!("station {station} reports no hours: name another one, or a point with near");
+            let reason = || {
+                format!("station {station} has no hourly reports: name another station, or a point with near")
+            };
             reasons.extend(is_silent.then(reason));
         }
         Some(reporting) if !reporting.knows(station) => {
-            reasons.push(format!("nothing was found of station {station} in the observations"));
+            reasons.push(format!("the observations have nothing from station {station}"));
         }
         Some(reporting) => {
             let missing = rule.elements().into_iter().filter(|element| !reporting.reports(station, *element));
@@ -125,7 +128,7 @@ fn of_station(station: StationId, rule: &Rule, known: &Known) -> Vec<String> {
     reasons
 }
 
-/// What looks wrong with the station that is nearest.
+/// Warnings about the nearest station.
 fn of_near(near: &Near, rule: &Rule, reporting: &Reporting, placement: Option<&Placement>) -> Option<String> {
     let needs = rule.needs();
     match reporting.nearest(near, &needs) {
@@ -134,14 +137,14 @@ fn of_near(near: &Near, rule: &Rule, reporting: &Reporting, placement: Option<&P
             let shut_out = shut_out.and_then(|placement| placement.shuts_out_nearest(nearest.station));
             shut_out.or_else(|| far(&nearest))
         }
-        // Where no outlooks were read, nothing is known of it.
+        // If no outlooks were read, this is unknown.
         None if needs == Needs::Hours && !reporting.has_hours() => None,
         None => Some(format!("no station near it reports {needs}")),
     }
 }
 
-/// That no message is sent, although subscribers have addresses, or a rule has one of its own: no channel is configured at
-/// all. `None` where there is a channel, or no address.
+/// The warning that no messages are sent although subscribers or rules have addresses, because no channel is
+/// configured. `None` if there is a channel, or no address.
 pub fn unsent<'a>(
     config: &Config,
     subscribers: impl IntoIterator<Item = &'a Subscriber>,
@@ -159,7 +162,7 @@ pub fn unsent<'a>(
     let sections: Vec<String> = sections.into_iter().collect();
     (!sections.is_empty()).then(|| {
         format!(
-            "no message is sent: the rules have addresses, but the configuration has no {}; without a channel alerts are \
+            "no messages are sent: the rules have addresses, but the configuration has no {}; without a channel alerts are \
              only written to their topic. Add the section, then try `frostline notify test`",
             sections.join(" and no ")
         )
@@ -173,7 +176,7 @@ fn unreachable_by(channels: &DeliverSettings, file: &RuleFile) -> Vec<Mistake> {
         missing.into_iter().map(move |(field, section)| Mistake {
             position: file.locate_subscriber(index, &Problem { field, offset: 0, message: String::new() }),
             message: format!(
-                "subscriber `{}`: no {section} is configured: nothing is sent there",
+                "subscriber `{}`: {section} is not configured, so no messages are sent there",
                 subscriber.id
             ),
         })

@@ -1,5 +1,6 @@
-//! When in the year a rule may fire.
+//! The days of the year on which a rule may fire.
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::noaa::Date;
@@ -7,14 +8,15 @@ use crate::noaa::Date;
 /// Most months that a rule may name.
 const MONTHS_MAX: usize = 12;
 
-/// As written: `{ months = [4, 5] }`, `{ from = "04-15", to = "09-30" }` or with years.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+/// The part of the year in which a rule may fire: months, or a first and last day.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct ActiveDefinition {
     /// Months of each year, 1 to 12.
+    #[schemars(inner(range(min = 1, max = 12)))]
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub months: Vec<u8>,
-    /// The first day: `04-15` each year, or `2024-04-15` once.
+    /// The first day: `04-15` for each year, or `2024-04-15` for once.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub from: Option<String>,
     /// The last day, in the same form.
@@ -27,10 +29,9 @@ pub struct ActiveDefinition {
 pub enum Active {
     /// Bit `n` stands for month `n`.
     Months(u16),
-    /// From and to a day of each year, both included, as month and day; over the new year where `to` is
-    /// the earlier one.
+    /// First and last day of each year, as month and day; over the new year if the last is earlier than the first.
     EachYear((u8, u8), (u8, u8)),
-    /// From and to a date, both included.
+    /// First and last date.
     Once(Date, Date),
 }
 
@@ -46,10 +47,10 @@ impl Active {
         }
     }
 
-    /// Reads what was written.
+    /// Parses the written form.
     ///
     /// # Errors
-    /// What was expected, in a sentence.
+    /// The expected form, in a sentence.
     pub(super) fn compile(written: &ActiveDefinition) -> Result<Self, String> {
         match (written.months.as_slice(), &written.from, &written.to) {
             ([], Some(from), Some(to)) => Self::between(from, to),
@@ -70,7 +71,7 @@ impl Active {
 
     fn between(from: &str, to: &str) -> Result<Self, String> {
         let day = |text: &str| {
-            // A leap year, so that each day of any year is one.
+            // A leap year, so that every possible day exists.
             let date = Date::parse_iso(&format!("2000-{text}")).filter(|_| text.len() == 5)?;
             Some((date.month(), date.day()))
         };
@@ -80,7 +81,7 @@ impl Active {
         }
         match (date(from), date(to)) {
             (Some(from), Some(to)) if from <= to => Ok(Self::Once(from, to)),
-            (Some(_), Some(_)) => Err(format!("{to} lies before {from}: such a rule can never fire")),
+            (Some(_), Some(_)) => Err(format!("{to} is before {from}, so the rule could never fire")),
             _ => Err(format!(
                 "{from:?} to {to:?}: expected two days such as \"04-15\" and \"09-30\", or two dates such as \"2024-04-15\""
             )),

@@ -1,8 +1,9 @@
 //! The calls of `chance(…)` in a condition.
 //!
-//! CEL's functions know nothing of what a condition is decided for. So each call becomes a variable in a copy of the syntax
-//! tree: the limit is computed once, when the condition is compiled, and the chance of each limit is put in as a number. Nodes
-//! keep their ids, and with them their places in the text. Variables of people cannot have such names, which have a `#`.
+//! CEL's functions do not know the observation that a condition is evaluated for. So each call becomes a variable in
+//! a copy of the syntax tree: the limit is computed once, when the condition is compiled, and the chance of each
+//! limit is inserted as a number. Nodes keep their ids, and so their places in the text. User-written variables
+//! cannot have such names, which contain a `#`.
 
 use cel::Value;
 use cel::common::ast::{EntryExpr, Expr, IdedExpr};
@@ -13,7 +14,7 @@ use super::syntax::{CHANCE, Syntax, children, has_variables};
 use super::variables::{Used, Variable, only_in_rules};
 use super::{Evaluator, Scope};
 
-/// Between these limits, in °C, a night's lowest temperature can lie.
+/// The possible range of a night's lowest temperature, in °C.
 const LIMIT_C: std::ops::RangeInclusive<f64> = -90.0..=60.0;
 /// Most different limits of one condition.
 const LIMITS_MAX: usize = 20;
@@ -21,7 +22,7 @@ const EXAMPLE: &str = "expected one constant limit in °C, as in chance(-2.0) >=
 
 /// A tree without calls of `chance`, and the variables that stand for them.
 pub(super) struct Chances {
-    /// `None` where the tree has no such call.
+    /// `None` if the tree has no such call.
     pub(super) root: Option<IdedExpr>,
     /// One for each different limit.
     pub(super) used: Vec<Used>,
@@ -35,7 +36,7 @@ fn is_chance(node: &IdedExpr) -> bool {
 /// Replaces the calls. The tree has been checked.
 ///
 /// # Errors
-/// The first call that is not of one constant number, with its place.
+/// The first call whose argument is not a constant number, with its place.
 pub(super) fn extract(syntax: &Syntax<'_>, scope: Scope) -> Result<Chances, ConditionError> {
     let mut chances = Chances { root: None, used: Vec::new() };
     if !has_chance(syntax.root) {
@@ -94,11 +95,10 @@ fn limit(node: &IdedExpr, scope: Scope) -> Result<f64, String> {
         return Err(format!("`{CHANCE}` has {} arguments: {EXAMPLE}", call.args.len()));
     };
     let number = constant(argument).filter(|_| call.target.is_none());
-    let limit =
-        number.ok_or_else(|| format!("the limit of `{CHANCE}` must be known beforehand: {EXAMPLE}"))?;
+    let limit = number.ok_or_else(|| format!("the limit of `{CHANCE}` must be a constant: {EXAMPLE}"))?;
     if LIMIT_C.contains(&limit) {
-        // To a tenth, as stations report: 28 °F is -2.2 °C, and -2.2 would never reach -2.2222. And so that 0 and -0 are one
-        // limit.
+        // To a tenth, as stations report: 28 °F is -2.2 °C, and -2.2 would never reach -2.2222. Also makes 0 and -0
+        // one limit.
         Ok((limit * 10.0).round() / 10.0 + 0.0)
     } else {
         let (low, high) = (LIMIT_C.start(), LIMIT_C.end());
@@ -108,7 +108,7 @@ fn limit(node: &IdedExpr, scope: Scope) -> Result<f64, String> {
     }
 }
 
-/// The number that a node has whatever it is decided for; `None` where there is no such number.
+/// The constant value of a node; `None` if it is not a constant number.
 pub(super) fn constant(node: &IdedExpr) -> Option<f64> {
     if has_variables(node) {
         return None;
@@ -121,7 +121,7 @@ pub(super) fn constant(node: &IdedExpr) -> Option<f64> {
     }
 }
 
-/// As [`children`], to be changed.
+/// Like [`children`], but mutable.
 fn children_mut(node: &mut Expr) -> Vec<&mut IdedExpr> {
     match node {
         Expr::Call(call) => call.target.as_deref_mut().into_iter().chain(&mut call.args).collect(),

@@ -1,56 +1,58 @@
-//! The ways to reach somebody.
+//! The channels for messages.
 //!
-//! [`CHANNELS`] states what the program knows about each channel; everything that lists channels reads it there.
+//! [`CHANNELS`] has all facts about each channel; everything that lists channels reads it there.
 
 use std::fmt;
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::definition::{Problems, check_email, check_id};
 use super::subscriber::Subscriber;
 
-/// A way to reach somebody. Stored messages have the position: a new one goes to the end.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+/// A way to reach somebody.
+// Stored messages have the position of a variant: a new one goes to the end.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum Channel {
-    /// SMTP.
+    /// E-mail.
     Email,
-    /// An HTTP gateway.
+    /// SMS through an HTTP gateway.
     Sms,
-    /// HTTP, to an address of the operator's configuration.
+    /// HTTP, to an address in the operator's configuration.
     Webhook,
-    /// The Alertmanager of the operator's configuration.
+    /// The Alertmanager in the operator's configuration.
     Alertmanager,
-    /// Push to phones.
+    /// A push message to phones.
     Ntfy,
 }
 
-/// What the program knows about a channel, apart from how it sends.
+/// The facts about a channel, except how it sends.
 pub struct ChannelDescriptor {
-    /// Which one it is.
+    /// The channel.
     pub channel: Channel,
-    /// As written in records, metrics and `--channel`.
+    /// Its name in records, metrics and `--channel`.
     pub name: &'static str,
-    /// Its section within `[notify]`.
+    /// Its section in `[notify]`.
     pub section: &'static str,
-    /// Whether operators name several sections, of which a subscriber names one.
+    /// Whether there are several sections with names, of which a subscriber names one.
     pub is_named: bool,
-    /// What a subscriber needs for it; `None` where it has no subscribers.
+    /// What a subscriber needs for it; `None` if it has no subscribers.
     pub field: Option<AddressField>,
-    /// Whether people read it, so that quiet hours and rates count.
+    /// Whether people read it, so that quiet hours and rates apply.
     pub is_for_people: bool,
-    /// Whether several alerts become one message, and one message waits for the one before it: so that what ends an event
-    /// never arrives before what began it.
+    /// Whether several alerts are sent as one message, and a message waits for the previous one, so that the end of
+    /// an event never arrives before its beginning.
     pub gathers: bool,
 }
 
-/// The field of a subscriber that leads to a channel.
+/// The field of a subscriber for a channel.
 pub struct AddressField {
-    /// As written in rule files.
+    /// Its name in rule files.
     pub name: &'static str,
-    /// What a subscriber has there.
+    /// Reads a subscriber's value.
     pub of: fn(&Subscriber) -> Option<&str>,
-    /// Adds what is wrong with a value.
+    /// Reports what is wrong with a value.
     pub(super) check: fn(&str, &mut Problems),
 }
 
@@ -126,18 +128,18 @@ impl Channel {
         CHANNELS.iter().map(|descriptor| descriptor.channel)
     }
 
-    /// What is known about it.
+    /// The facts about the channel.
     pub const fn descriptor(self) -> &'static ChannelDescriptor {
         const TABLE: &[ChannelDescriptor] = &CHANNELS;
         &TABLE[self as usize]
     }
 
-    /// As written in records and metrics.
+    /// Its name in records and metrics.
     pub fn as_str(self) -> &'static str {
         self.descriptor().name
     }
 
-    /// Its section of the configuration, for people; of several one with this name.
+    /// Its section of the configuration, in readable form; the section with this name if there are several.
     pub fn section(self, name: &str) -> String {
         let ChannelDescriptor { section, is_named, .. } = self.descriptor();
         if *is_named { format!("[notify.{section}.{name}]") } else { format!("[notify.{section}]") }
@@ -155,7 +157,7 @@ impl fmt::Display for Channel {
     }
 }
 
-/// The fields that lead to a channel.
+/// The fields for channels.
 pub(super) fn address_fields() -> impl Iterator<Item = &'static AddressField> {
     Channel::all().filter_map(|channel| channel.descriptor().field.as_ref())
 }

@@ -1,7 +1,6 @@
-//! Takes a condition apart, for people who ask which part of it decided.
+//! Splits a condition, to show which part of it decided.
 //!
-//! The syntax tree says what the parts are; the places of its operators and the pairs of brackets, where their texts
-//! begin and end.
+//! The syntax tree has the parts; the places of operators and brackets show where their texts begin and end.
 
 use cel::common::ast::{Expr, IdedExpr, operators};
 
@@ -11,7 +10,7 @@ use super::syntax::Syntax;
 /// One part of a condition.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Clause {
-    /// How deep it lies within others.
+    /// How deep it is nested in others.
     pub depth: usize,
     /// Its text, which is a condition too.
     pub text: String,
@@ -20,7 +19,7 @@ pub struct Clause {
 /// Length of `&&` and `||`.
 const OPERATOR_BYTES: usize = 2;
 
-/// Where a part begins and ends, in bytes.
+/// The start and end of a part, in bytes.
 type Range = (usize, usize);
 
 /// The parts that `&&` and `||` join, each followed by its own parts. A condition without them is one part.
@@ -44,7 +43,7 @@ impl<'a> Parts<'a> {
         }
     }
 
-    /// Pushes what the operator joins. The parser makes a tree of `a && b && c`, which is one row.
+    /// Adds the operands of an operator. The parser makes nested trees of `a && b && c`, which count as one row.
     fn split(&self, node: &'a IdedExpr, operator: &str, range: Range, depth: usize, found: &mut Vec<Clause>) {
         let Some((_, [left, right])) = joined(node).filter(|(name, _)| *name == operator) else { return };
         let at = self.syntax.token_at(node);
@@ -65,7 +64,7 @@ impl<'a> Parts<'a> {
         (start + text.len() - text.trim_start().len(), start + text.trim_end().len())
     }
 
-    /// The range within brackets that go round all of it.
+    /// The range inside brackets that enclose all of it.
     fn without_brackets(&self, range: Range) -> Range {
         if !self.outline.encloses(range) {
             return range;
@@ -74,7 +73,7 @@ impl<'a> Parts<'a> {
     }
 }
 
-/// The operator `&&` or `||`, and what it joins.
+/// The operator `&&` or `||`, and its operands.
 fn joined(node: &IdedExpr) -> Option<(&str, &[IdedExpr; 2])> {
     let Expr::Call(call) = &node.expr else { return None };
     let name = call.func_name.as_str();

@@ -1,9 +1,8 @@
-//! Conditions in CEL over the elements of an observation, its `station` and its `date`; or over what a station shows at a
-//! moment, or over its coming night (see [`Feed`]).
-//!
-//! Three outcomes: a condition holds, does not hold, or is *unknown*, because an element that decides it was
-//! not reported. Unknown never fires. CEL's own logic applies: `TMIN <= 10.0 || true` holds without `TMIN`.
-//! Values are metric; `f(TMIN) <= 28` compares degrees Fahrenheit (see [`Unit`]).
+//! Conditions in CEL over the elements of an observation, its `station` and its `date`; or over a station's values at
+//! a moment, or over its coming night (see [`Feed`]).
+//! Three outcomes: a condition holds, does not hold, or is *unknown*, because a deciding element was not reported.
+//! Unknown never fires. CEL's own logic applies: `TMIN <= 10.0 || true` holds without `TMIN`. Values are metric;
+//! `f(TMIN) <= 28` compares degrees Fahrenheit (see [`Unit`]).
 
 use std::panic::catch_unwind;
 use std::rc::Rc;
@@ -27,14 +26,14 @@ use super::unit::Unit;
 use super::variables::{Used, Variable, resolve_variables};
 use crate::noaa::{Date, Element, ElementList, ObservationView, StationView};
 
-/// What a condition may speak of.
+/// The names that a condition may use.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Scope {
     /// Elements, `station` and `date`: rules.
     Observation,
-    /// The same; kept apart so that messages can say "filter".
+    /// The same; separate so that messages can say "filter".
     Filter,
-    /// Only `station`: which stations a rule watches.
+    /// Only `station`: chooses the stations that a rule watches.
     Station,
 }
 
@@ -62,7 +61,7 @@ pub enum Verdict {
     Holds,
     /// It does not hold.
     HoldsNot,
-    /// It cannot be decided: something that it needs was not reported.
+    /// It cannot be decided: a value that it needs was not reported.
     Unknown,
 }
 
@@ -70,17 +69,17 @@ pub enum Verdict {
 pub struct Condition {
     text: String,
     program: Program,
-    /// Where its brackets are, to take it apart.
+    /// The places of its brackets, used to split it.
     outline: Outline,
-    /// Its tree with a variable for each call of `chance`; `None` where it has no such call.
+    /// Its tree with a variable for each call of `chance`; `None` if it has no such call.
     without_calls: Option<IdedExpr>,
-    /// What it reads, in the order of the names.
+    /// The names that it reads, in order.
     variables: Vec<Used>,
     /// The first name that decides its feed.
     asked: Option<Asked>,
     /// Its comparisons of hours and nights with constants.
     thresholds: Vec<Threshold>,
-    /// The same without the interpreter, where it is of a common kind.
+    /// The same without the interpreter, if it is of a common kind.
     native: Option<Test>,
 }
 
@@ -90,7 +89,7 @@ impl std::fmt::Debug for Condition {
     }
 }
 
-/// Why a condition cannot be used, and where in its text (bytes from its start).
+/// Why a condition is not valid, and where in its text (bytes from its start).
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ConditionError {
     /// Byte offset in the condition's text.
@@ -100,7 +99,7 @@ pub struct ConditionError {
 }
 
 impl Condition {
-    /// Compiles a condition, and checks that it speaks of known things and gives true or false.
+    /// Compiles a condition, and checks that it uses known names and gives true or false.
     ///
     /// # Errors
     /// The first mistake, with its place in `text`.
@@ -113,10 +112,10 @@ impl Condition {
                 format!("the {subject} is empty: expected a CEL expression such as {}", scope.example()),
             ));
         }
-        // Before the parser sees it: that calls itself for each level of nesting.
+        // Check before parsing, because the parser recurses for each level of nesting.
         let outline = Outline::of(text)
             .map_err(|(offset, reason)| mistake(offset, format!("the {subject} {reason}")))?;
-        // The parser has panicked on odd input before; a rule file must never bring the process down.
+        // The parser has panicked on odd input before; a rule file must not end the process.
         let program = catch_unwind(|| Program::compile(text))
             .map_err(|_| mistake(0, format!("the {subject} cannot be parsed")))?
             .map_err(|errors| syntax_mistake(text, scope, &errors))?;
@@ -146,7 +145,7 @@ impl Condition {
         clauses(&Syntax { text: &self.text, root, source }, &self.outline)
     }
 
-    /// Where `null` stands in it first, in bytes from the start of the text.
+    /// The place of the first `null`, in bytes from the start of the text.
     pub(super) fn null(&self) -> Option<usize> {
         let (root, source) = (self.program.expression(), self.program.source_info());
         Syntax { text: &self.text, root, source }.null()
@@ -167,7 +166,7 @@ impl Condition {
         self.asked.as_ref().map_or(Feed::Day, |asked| asked.feed)
     }
 
-    /// The first name that decides the feed; `None` where it names only `station` and `date`.
+    /// The first name that decides the feed; `None` if it uses only `station` and `date`.
     pub(super) fn asked(&self) -> Option<&Asked> {
         self.asked.as_ref()
     }
@@ -185,13 +184,13 @@ impl Condition {
         })
     }
 
-    /// Where it is one comparison of a day's element with a constant: the element, and the constant in its unit.
+    /// If it is one comparison of a daily element with a constant: the element, and the constant in its unit.
     pub fn single_limit(&self) -> Option<(Element, f64)> {
         single_limit(self.program.expression())
     }
 
-    /// The highest temperature, in °C, that it asks of a night: by a limit of `chance`, or by a comparison of `night.min`,
-    /// `night.p10` or `night.p90` with a constant.
+    /// The highest temperature, in °C, that it compares a night with: as a limit of `chance`, or in a comparison of
+    /// `night.min`, `night.p10` or `night.p90` with a constant.
     pub fn night_limit(&self) -> Option<f64> {
         let compared = self.thresholds.iter().filter_map(|threshold| match threshold.compared {
             // To a tenth, as a limit of `chance` and as stations report.
@@ -201,13 +200,13 @@ impl Condition {
         self.chance_limits().map(|(limit, _)| limit).chain(compared).reduce(f64::max)
     }
 
-    /// A text that stands, as a JSON string, in every observation for which the condition holds, unless it is
-    /// written with escapes there.
+    /// A text that occurs, as a JSON string, in every observation for which the condition holds, unless it is written
+    /// with escapes there.
     pub fn required_text(&self) -> Option<&str> {
         self.native.as_ref()?.required_text()
     }
 
-    /// The same without the interpreter, where it is of a common kind.
+    /// The same without the interpreter, if it is of a common kind.
     pub(super) fn native(&self) -> Option<&Test> {
         self.native.as_ref()
     }
@@ -228,14 +227,14 @@ impl Condition {
 }
 
 thread_local! {
-    /// CEL's functions and ours, which take 33 µs to register, shared by all tasks of a thread.
+    /// CEL's functions and frostline's, which take 33 µs to register, shared by all tasks of a thread.
     static BASE: Rc<Context<'static, 'static>> = Rc::new(base_context());
 }
 
 fn base_context() -> Context<'static, 'static> {
     let mut base = Context::default();
     for unit in Unit::ALL {
-        // Fails only for a name that CEL has already.
+        // Fails only for a name that CEL already has.
         let added = base.add_function(unit.function(), move |value: Value| unit.convert_value(&value));
         debug_assert!(added.is_ok(), "{}", unit.function());
     }
@@ -264,10 +263,10 @@ impl Evaluator {
         self.base.new_inner_scope()
     }
 
-    /// Decides `condition` for one observation. One about hours or nights is unknown.
+    /// Decides `condition` for one observation. A condition about hours or nights is unknown.
     ///
     /// # Errors
-    /// Where the expression fails on these values (a division by zero, say).
+    /// The expression fails on these values, for example with a division by zero.
     pub fn evaluate(
         &self,
         condition: &Condition,
@@ -279,8 +278,8 @@ impl Evaluator {
         }
     }
 
-    /// Decides `condition` for what a station shows now and expects of its night. One about days is unknown, and so is one
-    /// about a night of which nothing is expected yet.
+    /// Decides `condition` for a station's present values and the outlook on its night. A condition about days is
+    /// unknown, and so is one about a night without an outlook.
     ///
     /// # Errors
     /// As [`evaluate`](Self::evaluate).
@@ -301,7 +300,7 @@ impl Evaluator {
         condition: &Condition,
         station: &Rc<StationView>,
     ) -> Result<Verdict, EvaluationError> {
-        // Such a condition cannot ask for the date.
+        // Such a condition cannot use the date.
         let Some(date) = Date::from_days_since_1970(0) else { return Ok(Verdict::Unknown) };
         let (station, elements) = (Rc::clone(station), ElementList::new());
         self.evaluate(condition, &ObservationView { station, date, revision: 1, elements })
@@ -313,7 +312,7 @@ impl Evaluator {
             return Ok(Verdict::Unknown);
         }
         let reads_station = condition.variables.iter().any(|used| used.variable == Variable::Station);
-        // The bound of the condition's cost holds for stations up to this size.
+        // The limit of the condition's cost holds for stations up to this size.
         if reads_station && station_bytes(input.station()) > STATION_BYTES_MAX {
             let reason = format!("the fields of the station have more than {STATION_BYTES_MAX} bytes");
             return Err(EvaluationError::Failed(reason));
@@ -328,9 +327,10 @@ impl Evaluator {
         match resolve(expression, &scope) {
             Ok(Value::Bool(true)) => Ok(Verdict::Holds),
             Ok(Value::Bool(false)) => Ok(Verdict::HoldsNot),
-            Ok(other) => {
-                Err(EvaluationError::Failed(format!("it gave a {}, not true or false", other.type_of())))
-            }
+            Ok(other) => Err(EvaluationError::Failed(format!(
+                "the result is a {}, not true or false",
+                other.type_of()
+            ))),
             Err(Failure::Unknown) => Ok(Verdict::Unknown),
             Err(Failure::DividesByZero) => Err(EvaluationError::Failed("it divides by zero".into())),
             Err(Failure::OutOfBounds) => Err(EvaluationError::Failed("a list has too few items".into())),
@@ -340,7 +340,7 @@ impl Evaluator {
     }
 }
 
-/// The parser's words are about grammar; users want the place and an example.
+/// The parser's messages are about grammar; users need the place and an example.
 fn syntax_mistake(text: &str, scope: Scope, errors: &cel::ParseErrors) -> ConditionError {
     let (subject, example) = (scope.subject(), scope.example());
     let Some(error) = errors.errors.first() else {

@@ -176,7 +176,7 @@ fn mistakes_say_where_and_what() {
         ("TMIN.f(TMAX) < 30.0", "`f` takes 1 value, not 2"),
         ("mph() > 1.0", "`mph` takes 1 value, not 0"),
         ("station.name.contains('A', 'B')", "`contains` takes 2 values, not 3"),
-        ("contains(station.name, 1)", "`contains` stands behind a text and a point: write it as in station"),
+        ("contains(station.name, 1)", "`contains` must follow a text and a point: write it as in station"),
         (
             "station.name.contains(1)",
             "`contains` does not take values of these kinds: write it as in station",

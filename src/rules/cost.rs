@@ -1,15 +1,16 @@
 //! The most that evaluating a condition can cost, computed once from its syntax tree.
 //!
-//! Without macros (`all`, `map`, …), which [`syntax`](super::syntax) refuses, a condition has no loops: each evaluation
-//! goes through each node of the tree once at most. A node costs one step, and the bytes that it goes through or copies.
-//! Values grow in three ways only: `+` joins two, a list or a map holds its items, and `string` writes a number. So the
-//! size of each value, and with it the cost of the whole tree, has a bound that is linear in the bytes of the station's
-//! texts, the only input without a fixed size. Conditions whose bound is above [`COST_MAX`] for a station of
-//! [`STATION_BYTES_MAX`] are not compiled, and the interpreter is not started for a station with longer texts.
+//! Without macros (`all`, `map`, …), which [`syntax`](super::syntax) refuses, a condition has no loops: each
+//! evaluation visits each node of the tree at most once. A node costs one step, plus the bytes that it reads or
+//! copies. Values grow in three ways only: `+` joins two, a list or a map holds its items, and `string` writes a
+//! number. So the size of each value, and with it the cost of the whole tree, has a bound that is linear in the bytes
+//! of the station's texts, the only input without a fixed size. Conditions whose bound is above [`COST_MAX`] for a
+//! station of [`STATION_BYTES_MAX`] are not compiled, and the interpreter is not started for a station with longer
+//! texts.
 //!
-//! What each allowed function costs: `size`, `contains`, `startsWith`, `endsWith`, `int`, `double`, `bool` and `string`
-//! go through their arguments once; units convert one number; `has` is a look-up. Arithmetic is on 64 bits, and
-//! overflows are errors. Regular expressions, timestamps and durations are not among the allowed functions.
+//! The cost of each allowed function: `size`, `contains`, `startsWith`, `endsWith`, `int`, `double`, `bool` and
+//! `string` read their arguments once; units convert one number; `has` is a look-up. Arithmetic is on 64 bits, and
+//! overflows are errors. Regular expressions, timestamps and durations are not allowed.
 
 use std::ops::Add;
 
@@ -22,14 +23,14 @@ pub(super) const COST_MAX: u64 = 1 << 20;
 /// Longest texts of a station, all fields together, in bytes. NOAA's have about a hundred.
 pub(super) const STATION_BYTES_MAX: usize = 4_096;
 
-/// A number, and what each item of a list takes besides its value.
+/// A number; also the size of each item of a list in addition to its value.
 const SCALAR_BYTES: u64 = 16;
 /// The fields of `night`.
 const NIGHT_BYTES: u64 = 3 * SCALAR_BYTES;
-/// Longest text that `string` makes of a number: 1.7e308 has 309 digits.
+/// Longest text that `string` makes from a number: 1.7e308 has 309 digits.
 const NUMBER_TEXT_BYTES: u64 = 512;
 
-/// `fixed + of_station * B`, where the texts of the station have `B` bytes.
+/// `fixed + of_station * B`, if the texts of the station have `B` bytes.
 #[derive(Clone, Copy, Default)]
 struct Linear {
     fixed: u64,
@@ -46,7 +47,7 @@ impl Linear {
         self.fixed.saturating_add(station)
     }
 
-    /// Something that is as large as the larger of both at most.
+    /// A value that is at most as large as the larger of both.
     fn or(self, other: Self) -> Self {
         Self { fixed: self.fixed.max(other.fixed), of_station: self.of_station.max(other.of_station) }
     }
@@ -101,7 +102,7 @@ fn measure(node: &IdedExpr) -> (Linear, Linear) {
     (size, cost + own)
 }
 
-/// The size of what a call gives, and its own cost.
+/// The size of a call's result, and its own cost.
 fn of_call(call: &CallExpr, sizes: &[Linear], all: Linear) -> (Linear, Linear) {
     let scalar = Linear::fixed(SCALAR_BYTES);
     match (call.func_name.as_str(), sizes) {

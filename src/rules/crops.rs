@@ -10,16 +10,17 @@ use super::Definition;
 use super::definition::Problems;
 use super::unit::Unit;
 
-/// The chance from which a rule with `crop` fires, where it does not say.
+/// The default chance from which a rule with `crop` fires.
 const CHANCE: f64 = 0.3;
-/// Between these a chance is worth a rule.
+/// The range of chances that make sense in a rule.
 const CHANCES: std::ops::RangeInclusive<f64> = 0.01..=0.99;
 
 const WASHINGTON: &str = "Washington State University";
 const PURDUE: &str = "Purdue University";
 const EXTENSION: &str = "tables of university extension services";
 
-/// A crop: its name, the part of it that is killed, who gives the figures, and its stages with degrees Fahrenheit.
+/// A crop: its name, the part of it that is killed, the source of the figures, and its stages with degrees
+/// Fahrenheit.
 type Row = (&'static str, &'static str, &'static str, &'static [(&'static str, i16)]);
 
 const TABLE: &[Row] = &[
@@ -129,21 +130,21 @@ const TABLE: &[Row] = &[
     ),
 ];
 
-/// A crop at a stage, and what it stands.
+/// A crop at a stage, with its critical temperature.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Crop {
     /// Its name: `peach`.
     pub name: &'static str,
-    /// How far it is: `full bloom`.
+    /// Its stage: `full bloom`.
     pub stage: &'static str,
     /// The temperature that kills a tenth in 30 minutes, in °F, as published.
     pub kill_f: i16,
-    /// Who published it.
+    /// The source.
     pub source: &'static str,
     part: &'static str,
 }
 
-/// What the figure means: one sentence for a message.
+/// The meaning of the figure: one sentence for a message.
 impl std::fmt::Display for Crop {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         let Self { name, stage, kill_f, source, part } = self;
@@ -156,7 +157,7 @@ impl std::fmt::Display for Crop {
     }
 }
 
-/// With the sign that people read.
+/// The text with a typographic minus sign.
 fn shown(celsius: f64) -> String {
     format!("{celsius:.1}").replace('-', "−")
 }
@@ -186,13 +187,13 @@ fn expected(stages: &[(&str, i16)]) -> String {
 }
 
 impl Definition {
-    /// The condition under which the rule fires: `when`, or the one that `crop` stands for. What is wrong with the crop is
-    /// found by [`compile`](Self::compile).
+    /// The condition under which the rule fires: `when`, or the one that `crop` stands for. Mistakes in the crop are
+    /// reported by [`compile`](Self::compile).
     pub fn condition(&self) -> String {
         self.chosen(&mut Problems::default()).0
     }
 
-    /// The condition, and the crop that it was made of.
+    /// The condition, and its crop, if it has one.
     pub(super) fn chosen(&self, problems: &mut Problems) -> (String, Option<Crop>) {
         let Some(name) = &self.crop else {
             for (field, is_written) in [("stage", self.stage.is_some()), ("chance", self.chance.is_some())] {

@@ -39,19 +39,19 @@ impl Days {
         self.bits[byte] = self.bits[byte] & !(3 << shift) | encode(verdict) << shift;
     }
 
-    /// The days that say something, in order.
+    /// The days with a known verdict, in order.
     pub(super) fn iter(&self) -> impl Iterator<Item = (i32, DayVerdict)> + '_ {
         let days = (self.base..)
             .zip(self.bits.iter().flat_map(|byte| [0, 2, 4, 6].map(|shift| decode(byte >> shift))));
         days.filter(|(_, verdict)| *verdict != DayVerdict::Unknown)
     }
 
-    /// The first day that says something.
+    /// The first day with a known verdict.
     pub(super) fn first(&self) -> Option<i32> {
         self.iter().next().map(|(day, _)| day)
     }
 
-    /// Takes out the days before `end`.
+    /// Removes the days before `end`.
     pub(super) fn take_before(&mut self, end: i32) -> Vec<(i32, DayVerdict)> {
         let taken: Vec<(i32, DayVerdict)> = self.iter().take_while(|(day, _)| *day < end).collect();
         taken.iter().for_each(|(day, _)| self.set(*day, DayVerdict::Unknown));

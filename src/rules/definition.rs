@@ -1,8 +1,9 @@
-//! A rule as it is written: in a file, and in records of the rules' topic.
+//! A rule in its written form, in a file or in a record of the rules' topic.
 
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::feed;
@@ -17,75 +18,77 @@ use crate::noaa::StationId;
 const ID_BYTES_MAX: usize = 100;
 /// Most subscribers of one rule.
 const SUBSCRIBERS_MAX: usize = 1_000;
-/// Fewer conditions than this are never swept.
+/// With fewer conditions than this, unused ones are kept.
 const SWEEP_MIN: usize = 10_000;
-/// How far away a station may be, in kilometres, where a rule does not say.
+/// Default distance limit of a station, in kilometres.
 const MAX_KM: f64 = 100.0;
 /// Longest `for_days` and `repeat_days`.
 const DAYS_MAX: u16 = 366;
 
-/// A rule as it is written.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+/// A rule, as in a rule file.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
+#[schemars(rename = "Rule")]
 pub struct Definition {
-    /// Unique among the rules.
+    /// The id, unique among the rules.
     pub id: String,
-    /// Whom to tell, by id.
+    /// The ids of the subscribers that get its alerts.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub subscribers: Vec<String>,
-    /// An address, instead of a subscriber.
+    /// An e-mail address, instead of a subscriber.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub email: Option<Address>,
-    /// The station that it watches.
+    /// The station that the rule watches.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub station: Option<String>,
-    /// A point: the nearest station that reports what the rule asks for.
+    /// A point. The rule watches the nearest station that reports the elements of its condition.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub near: Option<Near>,
-    /// A condition over `station`.
+    /// A condition over `station`. The rule watches all stations that meet it.
     #[serde(rename = "where", skip_serializing_if = "Option::is_none")]
     pub stations: Option<String>,
-    /// When it fires; empty where `crop` says it.
+    /// The condition on which the rule fires. Absent if `crop` stands for it.
     #[serde(skip_serializing_if = "String::is_empty")]
     pub when: String,
-    /// A crop that stands for a condition over the coming night, as in `peach`.
+    /// A crop that stands for a condition over the coming night, such as `peach`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub crop: Option<String>,
-    /// How far the crop is, as in `full bloom`.
+    /// The growth stage of the crop, as in `full bloom`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub stage: Option<String>,
-    /// With `crop`: the chance, 0 to 1, from which the rule fires.
+    /// With `crop`: the chance, 0 to 1, from which on the rule fires.
+    #[schemars(range(min = 0, max = 1))]
     #[serde(skip_serializing_if = "Option::is_none")]
     pub chance: Option<f64>,
-    /// When an episode is over.
+    /// The condition that ends an episode. A rule without it judges each day alone.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub clear: Option<String>,
-    /// How many days in a row must match.
+    /// How many reported days in a row must match before the rule fires.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub for_days: Option<u16>,
-    /// After how many days an episode is told again.
+    /// After how many days an episode that lasts fires again.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub repeat_days: Option<u16>,
-    /// How urgent it is.
+    /// How urgent its alerts are.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub severity: Option<Severity>,
     /// The text of its alerts.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub message: Option<String>,
-    /// When in the year it may fire.
+    /// The part of the year in which the rule may fire.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub active: Option<ActiveDefinition>,
 }
 
-/// A point on the earth, and how far from it a station may be.
-#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+/// A point on the earth, and how far away a station may be.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Near {
-    /// Degrees, north positive.
+    /// Latitude in degrees, north positive.
     pub lat: f64,
-    /// Degrees, east positive.
+    /// Longitude in degrees, east positive.
     pub lon: f64,
-    /// Metres above sea level, to tell how much higher or lower the station is.
+    /// Metres above sea level, to show how much higher or lower the station is.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub elevation: Option<f64>,
     /// How far away the station may be, in kilometres.
@@ -93,14 +96,14 @@ pub struct Near {
     pub max_km: Option<f64>,
 }
 
-/// One mistake in a definition: in which field, how far into its text, and what is wrong.
+/// One mistake in a definition: the field, the offset in its text, and what is wrong.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Problem {
-    /// The field's name as it is written.
+    /// The field's name in the file.
     pub field: &'static str,
     /// Bytes from the start of the field's text.
     pub offset: usize,
-    /// What is wrong and what would be right, in a sentence.
+    /// What is wrong and what is expected, in a sentence.
     pub message: String,
 }
 
@@ -109,9 +112,9 @@ pub struct Problem {
 pub struct Conditions {
     of_observations: HashMap<Arc<str>, Arc<Condition>>,
     of_stations: HashMap<Arc<str>, Arc<Condition>>,
-    /// Ids of subscribers, which rules share as well.
+    /// Ids of subscribers, which rules share too.
     subscribers: HashSet<Arc<str>>,
-    /// At how many conditions those that nobody uses are dropped.
+    /// With this many conditions, unused ones are dropped.
     sweep_at: usize,
 }
 
@@ -126,7 +129,7 @@ impl Conditions {
         }
         let condition = Arc::new(Condition::compile(text, scope)?);
         if compiled.len() >= self.sweep_at.max(SWEEP_MIN) {
-            // Those of rules that have changed since.
+            // Conditions of rules that have changed since.
             compiled.retain(|_, condition| Arc::strong_count(condition) > 1);
             self.sweep_at = 2 * compiled.len();
         }
@@ -151,7 +154,7 @@ struct Fires {
     crop: Option<Crop>,
 }
 
-/// Gathers mistakes while a definition is read.
+/// Collects mistakes while a definition is read.
 #[derive(Default)]
 pub(super) struct Problems(pub(super) Vec<Problem>);
 
@@ -219,7 +222,7 @@ impl Definition {
         })
     }
 
-    /// Compiles `when` and `clear`, and checks what depends on what they ask for.
+    /// Compiles `when` and `clear`, and checks settings that depend on their feed.
     fn conditions(&self, conditions: &mut Conditions, problems: &mut Problems) -> Option<Fires> {
         let (when, crop) = self.chosen(problems);
         let mut condition = |field, text: &str| match conditions.compile(text, Scope::Observation) {
@@ -229,7 +232,7 @@ impl Definition {
                 None
             }
         };
-        // A crop that is unknown stands for no condition, and that is reported already.
+        // An unknown crop stands for no condition, and is reported already.
         let is_known = self.crop.is_none() || crop.is_some();
         let when = if is_known { condition("when", &when) } else { None };
         let clear = self.clear.as_ref().map(|clear| condition("clear", clear));
@@ -257,7 +260,7 @@ impl Definition {
             (Some(id), None, None) => {
                 let station = StationId::parse(id.as_bytes());
                 if station.is_none() {
-                    let expected = "expected a GHCN-Daily id of 11 characters, as in USW00003192";
+                    let expected = "expected a GHCN-Daily id of 11 characters, such as USW00003192";
                     problems.add("station", 0, format!("station {id:?}: {expected}"));
                 }
                 station.map(Place::Station)
@@ -316,7 +319,7 @@ impl Definition {
         }
     }
 
-    /// A number that changes with what decides the life cycle, and with nothing else.
+    /// A number that changes when the conditions of the life cycle change, and only then.
     fn fingerprint(&self, when: &str) -> u32 {
         sum(&(when, &self.clear, self.for_days.unwrap_or(1), self.repeat_days, &self.active))
     }
@@ -349,26 +352,26 @@ impl Near {
     }
 }
 
-/// The number that stands for the place of a rule with `near`.
+/// A number for the place of a rule with `near`.
 pub(super) fn nearest_fingerprint(nearest: Option<StationId>) -> u32 {
     sum(&(None::<&str>, None::<&str>, nearest))
 }
 
 fn sum(value: &impl Serialize) -> u32 {
     let mut crc = flate2::Crc::new();
-    // Strings and numbers into a vector: there is nothing that can fail.
+    // Strings and numbers into a vector: this cannot fail.
     crc.update(&serde_json::to_vec(value).unwrap_or_default());
     crc.sum()
 }
 
-/// Ids are part of alert ids, which are paths and headers: they are kept plain.
+/// Ids are part of alert ids, which are used in paths and headers, so they are kept plain.
 pub(super) fn check_id(kind: &str, id: &str, problems: &mut Problems) {
     let plain = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.');
-    // Dots alone are a step in a path, not a name.
+    // Only dots would be a step in a path, not a name.
     let is_path = id.chars().all(|c| c == '.');
     if id.is_empty() || id.len() > ID_BYTES_MAX || !id.chars().all(plain) || is_path {
         let expected =
-            format!("expected 1 to {ID_BYTES_MAX} letters, digits, `-`, `_` or `.`, and not dots alone");
+            format!("expected 1 to {ID_BYTES_MAX} letters, digits, `-`, `_` or `.`, and not only dots");
         problems.add("id", 0, format!("{kind} id {}: {expected}", shown(id)));
     }
 }

@@ -1,19 +1,19 @@
-//! Runs CEL's interpreter, and sorts what can go wrong.
+//! Runs CEL's interpreter, and sorts its errors.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use cel::common::ast::IdedExpr;
 use cel::{Context, ExecutionError, Value};
 
-/// Longest reason that is repeated, in bytes: the interpreter's messages repeat whole values.
+/// Longest reason that is repeated, in bytes: the interpreter's messages contain whole values.
 const REASON_BYTES_MAX: usize = 300;
 
 /// Why a condition has no verdict on an observation.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum EvaluationError {
-    /// It fails on these values; on others it may not.
+    /// It fails on these values, but may succeed on others.
     Failed(String),
-    /// The interpreter panicked, which says that it cannot be trusted with this condition.
+    /// The interpreter panicked, so it cannot be trusted with this condition.
     Panicked,
 }
 
@@ -29,7 +29,7 @@ impl std::fmt::Display for EvaluationError {
 /// Why an expression has no value.
 #[derive(Debug)]
 pub(super) enum Failure {
-    /// Something that it needs is missing.
+    /// A value that it needs is missing.
     Unknown,
     DividesByZero,
     OutOfBounds,
@@ -39,7 +39,7 @@ pub(super) enum Failure {
 
 /// The value of an expression.
 pub(super) fn resolve(expression: &IdedExpr, scope: &Context<'_, '_>) -> Result<Value, Failure> {
-    // A panic in the interpreter is one failed evaluation, not a dead partition.
+    // A panic in the interpreter must fail one evaluation, not end a partition.
     let outcome = catch_unwind(AssertUnwindSafe(|| Value::resolve(expression, scope)));
     outcome.map_err(|_| Failure::Panicked)?.map_err(|error| match error {
         ExecutionError::UndeclaredReference(_) | ExecutionError::NoSuchKey(_) => Failure::Unknown,

@@ -3,7 +3,7 @@
 use super::Condition;
 use super::definition::{Definition, Problems};
 
-/// The kind of record that a condition is decided by. The names that it uses say which.
+/// The kind of record that a condition is decided by, according to the names that it uses.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Feed {
     /// Daily observations: `TMIN`, `PRCP`. Also conditions that name only `station` or `date`.
@@ -30,7 +30,7 @@ impl Feed {
         }
     }
 
-    /// The same within a sentence.
+    /// The same in a sentence.
     pub(super) fn with_article(self) -> &'static str {
         match self {
             Self::Day => "a day",
@@ -43,13 +43,13 @@ impl Feed {
     fn about(self) -> &'static str {
         match self {
             Self::Day => "is reported once for a whole day",
-            Self::Hour => "is what the instruments show now",
+            Self::Hour => "is measured now",
             Self::Night => "is about the coming night",
         }
     }
 }
 
-/// A name with its feed, and where it is used first, in bytes.
+/// A name with its feed, and the place of its first use, in bytes.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Asked {
     pub(super) name: String,
@@ -68,7 +68,8 @@ pub(super) fn mixed(one: &Asked, other: &Asked) -> String {
     )
 }
 
-/// Checks what a rule may have only with some feeds, and that its conditions are of one, which is returned.
+/// Checks fields that a rule may have only with some feeds, and that its conditions are of one feed, which is
+/// returned.
 pub(super) fn check(
     definition: &Definition,
     when: &Condition,
@@ -92,14 +93,14 @@ pub(super) fn check(
         }
     }
     if feed == Feed::Night && when.night_limit().is_none() {
-        let reason = "expected chance(-2.0) or a comparison such as night.min <= 0.0: without a limit nobody can say \
-                      in the morning whether the warning was right";
+        let reason = "expected chance(-2.0) or a comparison such as night.min <= 0.0: without a limit it cannot \
+                      be decided in the morning whether the warning was right";
         problems.add("when", when.asked().map_or(0, |asked| asked.offset), reason);
     }
     feed
 }
 
-/// The feed of a rule with these conditions. One that names only `station` and `date` goes with the other.
+/// The feed of a rule with these conditions. A condition with only `station` and `date` takes the feed of the other.
 pub(super) fn of_rule(when: &Condition, clear: Option<&Condition>) -> Feed {
     let asked = when.asked().or_else(|| clear.and_then(Condition::asked));
     asked.map_or(Feed::Day, |asked| asked.feed)

@@ -1,5 +1,5 @@
-//! The rule file: TOML with `[[rule]]` and `[[subscriber]]` tables, or the same as JSON, one object a line. All
-//! mistakes are gathered, each with its place.
+//! The rule file: TOML with `[[rule]]` and `[[subscriber]]` tables, or the same as JSON, one object per line. All
+//! mistakes are collected, each with its place.
 
 use std::collections::{HashMap, HashSet};
 
@@ -11,29 +11,30 @@ use toml::de::{DeTable, DeValue};
 use super::plain_words::{shown, without_values};
 use super::{Conditions, Definition, Mistake, Position, Problem, Rule, Subscriber};
 
-/// Most mistakes and warnings that are told: behind that a file is of another kind altogether.
+/// Most mistakes and warnings that are reported: with more, the file is probably not a rule file.
 pub const MISTAKES_MAX: usize = 200;
 
 /// A rule file without mistakes.
 #[derive(Default)]
 pub struct RuleFile {
-    /// Those that the file names.
+    /// The subscribers of the file.
     pub subscribers: Vec<Subscriber>,
-    /// In the file's order, as written and compiled.
+    /// The rules in the file's order, as written and compiled.
     pub rules: Vec<(Definition, Rule)>,
     text: String,
     places: Vec<Places>,
     subscriber_places: Vec<Places>,
 }
 
-/// Where the parts of one table are.
+/// The places of the parts of one table.
 #[derive(Default)]
 struct Places {
     /// The table itself, as an offset in the text.
     start: usize,
-    /// Of each field's value: its span.
+    /// The span of each field's value.
     fields: Vec<(String, std::ops::Range<usize>)>,
-    /// Fields that are missing, unknown, or of the wrong kind: told already, and left out of what is checked further.
+    /// Fields that are missing, unknown, or of the wrong kind: they are reported already, and skipped in further
+    /// checks.
     broken: Vec<String>,
 }
 
@@ -41,7 +42,7 @@ impl RuleFile {
     /// Reads and checks a file. `is_known`: subscribers that need not be in it.
     ///
     /// # Errors
-    /// All mistakes that were found, each with its line and column; then no rule is used.
+    /// All mistakes, each with its line and column; then no rule is used.
     pub fn parse(
         text: &str,
         conditions: &mut Conditions,
@@ -73,12 +74,12 @@ impl RuleFile {
 }
 
 impl Places {
-    /// Whether a problem only follows from what is broken.
+    /// Whether a problem is only a consequence of a broken field.
     fn explain(&self, problem: &Problem) -> bool {
         let is_broken = |names: &[&str]| self.broken.iter().any(|broken| names.contains(&broken.as_str()));
         let is_written = |name: &str| self.fields.iter().any(|(written, _)| written == name);
         match problem.field {
-            // A rule without any place: it may be what is broken.
+            // A rule without any place: the broken field may be the place.
             "station" if !is_written("station") => !self.broken.is_empty(),
             "for_days" | "repeat_days" => is_broken(&[problem.field, "clear"]),
             "when" | "stage" | "chance" => is_broken(&[problem.field, "crop"]),
@@ -87,7 +88,7 @@ impl Places {
         }
     }
 
-    /// Inside expressions and texts, where those are plain one-line strings; else where the value begins.
+    /// Inside expressions and texts if they are plain one-line strings; otherwise at the start of the value.
     fn of(&self, text: &str, problem: &Problem) -> Position {
         let span = self.fields.iter().find(|(name, _)| name == problem.field).map(|(_, span)| span.clone());
         let Some(span) = span else { return Position::of_byte(text, self.start) };
@@ -99,7 +100,7 @@ impl Places {
     }
 }
 
-/// What is being read.
+/// The state of reading a file.
 struct Reader<'a> {
     text: &'a str,
     mistakes: Vec<Mistake>,
@@ -127,7 +128,7 @@ impl Reader<'_> {
 
     fn toml(&mut self) {
         let (root, errors) = DeTable::parse_recoverable(self.text);
-        // To find the place of one that has none the file is read again and again: those that follow are the same.
+        // Finding the place of a mistake without one reads the file repeatedly; further ones get the same place.
         let mut is_found = false;
         for error in &errors {
             if error.span().is_some() || !std::mem::replace(&mut is_found, true) {
@@ -170,7 +171,7 @@ impl Reader<'_> {
         }
     }
 
-    /// Reads one table, field by field, so that one mistake does not hide the next.
+    /// Reads one table field by field, so that one mistake does not hide the next.
     fn table<T: DeserializeOwned>(
         &mut self,
         table: &Spanned<DeValue<'_>>,
@@ -202,7 +203,7 @@ impl Reader<'_> {
             self.mistake(places.start, format!("missing field `{name}`"));
             places.broken.push((*name).to_owned());
         }
-        // With mistakes nothing of the file is used; the rest of the table is read on to find the others.
+        // With a mistake no rule of the file is used; the rest of the table is still read to find others.
         serde_json::from_value(Value::Object(known)).ok().map(|read| (read, places))
     }
 
@@ -298,13 +299,13 @@ impl Reader<'_> {
     }
 }
 
-/// TOML's values are JSON's, but for dates, which nothing here takes.
+/// TOML's values are JSON's, except dates, which are not used here.
 fn to_json(value: &DeValue<'_>) -> Value {
     match value {
         DeValue::String(text) => Value::String(text.to_string()),
         DeValue::Integer(number) => i64::from_str_radix(number.as_str(), number.radix())
             .map_or_else(|_| number.as_str().into(), Value::from),
-        // Infinity and the like are no values of JSON, and nothing here takes them: as a text they are refused.
+        // Infinity and NaN are not JSON values and not used here: as a text they are refused.
         DeValue::Float(number) => match number.as_str().parse::<f64>() {
             Ok(value) if value.is_finite() => value.into(),
             _ => number.as_str().into(),

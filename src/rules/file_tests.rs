@@ -154,7 +154,7 @@ fn an_id_is_a_name_and_not_a_step_in_a_path() {
         |id: &str| format!("[[rule]]\nid = \"{id}\"\nstation = \"USW00003192\"\nwhen = \"TMIN < 1.0\"\n");
     for id in [".", "..", "..."] {
         let found = mistakes(&rule(id));
-        assert!(found[0].message.contains("not dots alone"), "{found:#?}");
+        assert!(found[0].message.contains("not only dots"), "{found:#?}");
     }
     assert!(parse(&rule("a..b.")).is_ok());
 }

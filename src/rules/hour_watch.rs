@@ -1,18 +1,19 @@
 //! The life cycle of a rule over hours at one station: from observations to alerts.
 //!
-//! A rule with `clear` *fires* when its condition holds, and *resolves* when `clear` does; three hours without an observation
-//! meanwhile make it *stale*. A rule without `clear` fires once a night. Ids count on within a night, which goes from one
-//! morning to the next.
+//! A rule with `clear` *fires* when its condition holds, and *resolves* when `clear` does; three hours without an
+//! observation in between make it *stale*. A rule without `clear` fires once a night. Alert ids are numbered within a
+//! night, which lasts from one morning to the next.
 
 use serde::{Deserialize, Serialize};
 
 use super::{DayVerdict, Identity, NightEvent, Transition};
 use crate::noaa::Date;
 
-/// For how long a station may be silent while an alert stands, in seconds.
+/// How long a station may be silent while an alert stands, in seconds.
 const SILENCE: i64 = 3 * 3_600;
 
-/// Of a rule over hours at one station: whether an alert stands, and what was alerted in the present night.
+/// The state of a rule over hours at one station: whether an alert stands, and which alerts were written in the
+/// present night.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct HourWatch {
     incarnation: u32,
@@ -22,9 +23,9 @@ pub struct HourWatch {
     is_stale: bool,
     /// The newest observation, in seconds since 1970.
     heard: i64,
-    /// How often each transition was alerted in this night.
+    /// How many times each transition was alerted in this night.
     times: Vec<(Transition, u16)>,
-    /// For alerts that come when the station itself is silent; empty where it is not known.
+    /// The station's name, for alerts about its silence; empty if unknown.
     pub station_name: String,
 }
 
@@ -47,11 +48,11 @@ impl HourWatch {
         match (self.stands, self.is_stale) {
             (true, true) => "stands; the station is silent",
             (true, false) => "stands",
-            (false, _) => "nothing stands",
+            (false, _) => "no alert stands",
         }
     }
 
-    /// Takes an observation of `night` at `time`. Alerts are pushed to `events`.
+    /// Takes an observation of `night` at `time`. Alerts are added to `events`.
     pub fn judge(
         &mut self,
         (identity, has_clear): (Identity, bool),
@@ -74,7 +75,7 @@ impl HourWatch {
         }
         match verdict {
             DayVerdict::Matches if !self.stands || self.is_stale => {
-                // After a silence nobody knows what happened in between: it fires again.
+                // It is unknown what happened during a silence, so the rule fires again.
                 (self.stands, self.is_stale) = (true, false);
                 self.push(Transition::Fired, events);
             }
@@ -89,7 +90,8 @@ impl HourWatch {
         }
     }
 
-    /// The newest observation of the whole partition, or the clock, has come to `now` (seconds since 1970).
+    /// Notes that the newest observation of the whole partition, or the clock, has reached `now` (seconds since
+    /// 1970).
     pub fn wait_until(&mut self, has_clear: bool, now: i64, events: &mut Vec<NightEvent>) {
         if has_clear && self.deadline().is_some_and(|deadline| now > deadline) {
             self.is_stale = true;
@@ -102,7 +104,7 @@ impl HourWatch {
         self.heard
     }
 
-    /// Until when silence says nothing, in seconds since 1970; `None` where nothing stands, or it is stale already.
+    /// Until when silence has no effect, in seconds since 1970; `None` if no alert stands, or it is stale already.
     pub fn deadline(&self) -> Option<i64> {
         (self.stands && !self.is_stale).then_some(self.heard + SILENCE)
     }

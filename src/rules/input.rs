@@ -1,4 +1,4 @@
-//! What a condition is decided for, as CEL's values.
+//! The input of a condition, as CEL's values.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -43,7 +43,7 @@ impl<'a> Input<'a> {
         }
     }
 
-    /// The value of a variable; `None` where it was not reported.
+    /// The value of a variable; `None` if it was not reported.
     pub(super) fn value(self, variable: &Variable) -> Option<Value> {
         match (variable, self) {
             (Variable::Station, _) => Some(station_value(self.station())),

@@ -1,29 +1,30 @@
 //! The life cycle of a rule at one station: from judged days to alerts.
 //!
-//! A rule without `clear` judges each day by itself ([`super::LoneDay`]): a day that matches fires once, and what fired is
-//! retracted when a correction no longer matches.
+//! A rule without `clear` judges each day alone ([`super::LoneDay`]): a matching day fires once, and is retracted if
+//! a correction no longer matches.
 //!
-//! A rule with `clear` has *episodes* ([`Episodes`]). What should be told is a pure function of the days that are
-//! known, taken in the order of the calendar: an episode fires on the `for_days`-th reported day in a row that matches,
-//! again every `repeat_days` on days that match, and resolves on the first day that clears. Each time something becomes
-//! known, that function is compared with what has been told: what is missing is told now, what should not have been told
-//! is retracted. So late days, corrections and days in any order come to the same alerts in the end as an orderly
-//! stream; a stream that is orderly never retracts.
+//! A rule with `clear` has *episodes* ([`Episodes`]). Which alerts there should be is a pure function of the known
+//! days, taken in the order of the calendar (see `walk.rs`): an episode fires on the `for_days`-th reported day in a
+//! row that matches, again every `repeat_days` on matching days, and resolves on the first day that clears. Whenever
+//! a day becomes known, that function is compared with the alerts written so far: missing alerts are written, and
+//! wrong ones are retracted. So late days, corrections and days in any order lead to the same alerts in the end as an
+//! ordered stream; an ordered stream never retracts.
 //!
-//! **Silence**: a day that was not reported, or lacks what the rule asks for, says nothing. After more than three times
-//! the station's usual interval between such reports (three days at least), a standing episode becomes *stale*, as of the
-//! last day on which it could still have been heard of. The calendar that decides is the newest date of the whole
-//! partition, and it decides as it moves on: history that comes station by station is not taken for silence. A stale
-//! episode goes on when the station is back, and fires again on the first day that matches: nobody knows what happened in
-//! between, so whoever was warned before the silence is warned again. A row of matching days that has not fired yet does
-//! not survive a silence.
+//! **Silence**: a day that was not reported, or lacks the elements of the rule, has no verdict. After more than three
+//! times the station's usual interval between such reports (at least three days), a standing episode becomes *stale*,
+//! as of the last day on which a report could still be expected. The calendar that decides is the newest date of the
+//! whole partition, and it decides as it moves on: history that comes station by station does not count as silence. A
+//! stale episode continues when the station is back, and fires again on the first matching day: it is unknown what
+//! happened in between, so everyone who was warned before the silence is warned again. A row of matching days that
+//! has not fired yet does not survive a silence.
 //!
-//! **Bounds**: days are remembered up to [`HORIZON_DAYS`] before the station's newest one; older ones change nothing any
-//! more. When a rule's conditions change, the days before are not judged again: a standing episode goes on under the
-//! new ones.
+//! **Bounds**: days are remembered up to [`HORIZON_DAYS`] before the station's newest one; older ones have no effect
+//! any more. When a rule's conditions change, earlier days are not judged again: a standing episode continues under
+//! the new conditions.
 
 use std::cmp::Ordering;
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::DayVerdict;
@@ -31,44 +32,44 @@ use super::days::Days;
 use super::walk::{Contact, Due, Standing, Walk};
 use crate::noaa::{Date, StationId};
 
-/// For how long before the newest day a late day still changes something.
+/// A late day has an effect up to this long before the newest day.
 pub const HORIZON_DAYS: i32 = 400;
 /// Days beyond the horizon are dropped in batches of this size.
 const TRIM_DAYS: i32 = 32;
 
-/// What decides about episodes, besides conditions.
+/// The parameters of episodes, besides conditions.
 #[derive(Clone, Copy, Debug)]
 pub struct Terms {
     /// How many reported days in a row must match.
     pub for_days: u16,
-    /// After how many days a standing episode is told again.
+    /// A standing episode alerts again after this many days.
     pub repeat_days: Option<u16>,
 }
 
-/// What an alert tells.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+/// What has happened.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum Transition {
-    /// It happens, or happens still.
+    /// The condition is met, or still met.
     Fired,
-    /// It is over.
+    /// The episode is over.
     Resolved,
-    /// Nobody knows: the station is silent.
+    /// The station is silent, so the state is unknown.
     Stale,
-    /// Something that was told is withdrawn.
+    /// Newer data no longer supports an earlier alert.
     Retracted,
-    /// The coming night may reach a limit.
+    /// The coming night may reach the limit.
     Expected,
-    /// The limit is reached.
+    /// The limit was reached.
     Confirmed,
-    /// The night is over, and the limit was not reached.
+    /// The night is over and the limit was not reached.
     Averted,
     /// A warning about the coming night no longer holds.
     Withdrawn,
 }
 
 impl Transition {
-    /// As written in alerts and their ids.
+    /// Its name in alerts and their ids.
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Fired => "fired",
@@ -83,20 +84,20 @@ impl Transition {
     }
 }
 
-/// Something to tell. Days count from 1970-01-01.
+/// An event that becomes an alert. Days count from 1970-01-01.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Event {
-    /// What; [`Transition::Retracted`] where `of` is withdrawn.
+    /// The kind of event; [`Transition::Retracted`] if `of` is withdrawn.
     pub transition: Transition,
-    /// What it is about: the same, but for a retraction.
+    /// The subject of the event: the same kind, except for a retraction.
     pub of: Transition,
     /// The day that it is about.
     pub day: i32,
-    /// The day on which its episode fired first.
+    /// The day on which its episode first fired.
     pub since: i32,
-    /// How often this has been told of this day, from 1: more than once only after a retraction.
+    /// How many times this event was alerted for this day, from 1: more than once only after a retraction.
     pub times: u16,
-    /// Where its episode fires again after a silence: the last day before that.
+    /// Set if its episode fires again after a silence: the last day before that.
     pub silent_from: Option<i32>,
 }
 
@@ -119,31 +120,31 @@ impl Event {
     }
 }
 
-/// What became of a judged day.
+/// The outcome of judging a day.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Taken {
-    /// It was new, or other than before.
+    /// It was new or different.
     Changed,
     /// It was known already.
     Known,
-    /// A newer revision of the observation was seen before.
+    /// A newer revision of the observation is known.
     Outdated,
-    /// It lies before the days that are remembered.
+    /// It is older than the remembered days.
     TooOld,
 }
 
-/// What an entry belongs to; see the fields of [`Rule`](super::Rule).
+/// The identity of an entry; see the fields of [`Rule`](super::Rule).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Identity {
-    /// Of all that decides the life cycle.
+    /// Changes with everything that decides the life cycle.
     pub fingerprint: u32,
-    /// Of the rule since it was published first.
+    /// Changes when the rule is removed and published again.
     pub incarnation: u32,
-    /// Of how stations are chosen.
+    /// Changes with how stations are chosen.
     pub place: u32,
 }
 
-/// A revision beside the newest one that is known.
+/// A revision that is not the newest known one.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Newness {
     Older,
@@ -151,7 +152,7 @@ enum Newness {
     Newer,
 }
 
-/// Something that was told.
+/// An alert that was written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 struct Told {
     day: i32,
@@ -161,26 +162,26 @@ struct Told {
     stands: bool,
 }
 
-/// Of a rule with `clear` at one station: its days, and what was told.
+/// The state of a rule with `clear` at one station: its days, and the alerts written.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Episodes {
-    /// The rule's, under which the days were judged.
+    /// The rule's fingerprint under which the days were judged.
     fingerprint: u32,
-    /// The rule's: a rule that was removed and published again is another one.
+    /// The rule's: a rule that was removed and published again is a new one.
     incarnation: u32,
-    /// How the rule chose the station when it was heard of last.
+    /// How the rule chose the station at its last report.
     place: u32,
     /// Before the first remembered day.
     start: Walk,
-    /// Behind the last one.
+    /// The day after the last one.
     tip: Walk,
     days: Days,
-    /// Of days whose observation has been revised: the newest revision.
+    /// The newest revision of days whose observation has been revised.
     revisions: Vec<(i32, u32)>,
     told: Vec<Told>,
-    /// How far the calendar had come when silence was looked for last.
+    /// How far the calendar was at the last check for silence.
     waited_until: i32,
-    /// For alerts that come when the station itself is silent; empty where it is not known.
+    /// The station's name, for alerts about its silence; empty if unknown.
     pub station_name: String,
 }
 
@@ -201,7 +202,7 @@ impl Episodes {
         }
     }
 
-    /// Takes a judged day. What is to be told is pushed to `events`: first retractions, then the rest, each by date.
+    /// Takes a judged day. Events are added to `events`: first retractions, then the others, each by date.
     pub fn judge(
         &mut self,
         (identity, terms): (Identity, Terms),
@@ -217,7 +218,8 @@ impl Episodes {
         let before = self.days.get(day);
         match self.take_revision(day, revision, before != DayVerdict::Unknown) {
             Newness::Older => return Taken::Outdated,
-            // One revision has one content; parts of an observation that come apart do not contradict each other.
+            // One revision has one content; parts of an observation that arrive separately do not contradict each
+            // other.
             Newness::Same if before != DayVerdict::Unknown => return Taken::Known,
             Newness::Same | Newness::Newer => {}
         }
@@ -225,7 +227,7 @@ impl Episodes {
             return Taken::Known;
         }
         self.days.set(day, verdict);
-        // Behind all days, and not within a silence that was told already.
+        // After all known days, and not within a silence that was alerted.
         let is_next = before == DayVerdict::Unknown
             && self.tip.last_day.is_none_or(|last| day > last)
             && (!self.tip.standing.is_some_and(|standing| standing.is_stale())
@@ -250,7 +252,7 @@ impl Episodes {
         due.into_iter().for_each(|due| self.tell(due, events));
     }
 
-    /// The last day on which silence says nothing yet; `None` where no episode stands, or it is stale already.
+    /// The last day on which silence has no effect yet; `None` if no episode stands, or it is stale already.
     pub fn deadline(&self) -> Option<i32> {
         self.tip.standing.filter(|standing| !standing.is_stale()).and_then(|_| self.tip.patience_ends())
     }
@@ -282,13 +284,13 @@ impl Episodes {
         }
     }
 
-    /// Whether the rule still chooses the station as it did when it was heard of last.
+    /// Whether the rule still chooses the station in the same way as at its last report.
     pub fn is_chosen_by(&self, identity: Identity) -> bool {
         self.place == identity.place && self.incarnation == identity.incarnation
     }
 
-    /// Days judged by other conditions are not judged again, where they led to stays; of another rule of the same id
-    /// nothing does.
+    /// Days judged by other conditions are not judged again, and their alerts stay; nothing is kept of a former rule
+    /// with the same id.
     fn follow(&mut self, identity: Identity) {
         self.place = identity.place;
         if identity.incarnation != self.incarnation {
@@ -328,7 +330,7 @@ impl Episodes {
         Newness::Newer
     }
 
-    /// Walks through all remembered days, and compares with what was told.
+    /// Walks through all remembered days, and compares with the alerts written.
     fn walk_again(&mut self, terms: Terms, events: &mut Vec<Event>) {
         let mut due = Vec::new();
         let mut walk = self.start;
@@ -353,7 +355,7 @@ impl Episodes {
         self.told.sort_unstable_by_key(|told| (told.day, told.transition));
     }
 
-    /// Tells what has not been told.
+    /// Adds events that have not been alerted.
     fn tell(&mut self, due: Due, events: &mut Vec<Event>) {
         let Due { day, transition, since, silent_from } = due;
         let known = self.told.iter_mut().find(|told| (told.day, told.transition) == (day, transition));
@@ -371,7 +373,7 @@ impl Episodes {
         events.push(Event { transition, of: transition, day, since, times, silent_from });
     }
 
-    /// Drops what lies beyond the horizon.
+    /// Drops everything beyond the horizon.
     fn trim(&mut self, terms: Terms) {
         let (Some(first), Some(newest)) = (self.days.first(), self.tip.last_day) else { return };
         let horizon = newest - HORIZON_DAYS;
@@ -381,7 +383,7 @@ impl Episodes {
         for (day, verdict) in self.days.take_before(horizon) {
             self.start.step(day, verdict, terms, &mut |_| ());
         }
-        // What was told of a silence before the horizon is not told again.
+        // An alert about a silence before the horizon is not repeated.
         self.start.wait_until(horizon, &mut |_| ());
         self.revisions.retain(|(day, _)| *day >= horizon);
         self.told.retain(|told| told.day >= horizon);

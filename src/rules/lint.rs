@@ -1,7 +1,7 @@
-//! Rules that are valid but probably a mistake: units that look wrong, conditions that never or always hold.
+//! Rules that are valid but probably mistaken: units that look wrong, conditions that never or always hold.
 //!
-//! A condition of comparisons with literals changes only at those literals, so it is tried at, below and above
-//! each of them, in all combinations: what holds nowhere there holds nowhere.
+//! A condition of comparisons with literals changes only at those literals. So it is tried at, below and above each
+//! of them, in all combinations: if it holds nowhere there, it holds nowhere.
 
 use std::rc::Rc;
 
@@ -13,18 +13,18 @@ use crate::noaa::{Date, Element, ElementList, ElementValue, ObservationView, Sta
 
 /// More combinations than this are not tried.
 const COMBINATIONS_MAX: usize = 20_000;
-/// The same, times the bytes of the conditions: one that is long is tried with fewer, so that a file of many such
-/// conditions does not keep a check, or whoever posts it, busy for minutes.
+/// The same limit, times the bytes of the conditions: a long one is tried with fewer combinations, so that a file of
+/// many such conditions does not keep a check, or an HTTP request, busy for minutes.
 const WORK_MAX: usize = 2_000_000;
 /// The smallest step of values in tenths, halved.
 const STEP: f64 = 0.05;
 
-const NEVER: &str = "this never holds, whatever is reported: the rule can never fire";
-const ALWAYS: &str = "this always holds where the elements are reported: the rule fires every day";
+const NEVER: &str = "this never holds for any report, so the rule can never fire";
+const ALWAYS: &str = "this holds whenever the elements are reported, so the rule fires every day";
 const NULL: &str = "no value is null: a condition is unknown where an element was not reported, and does not fire; for a \
                     field of `station` write has(station.elevation)";
 
-/// What looks wrong with a rule.
+/// Warnings about a rule.
 pub fn lint(rule: &Rule) -> Vec<Problem> {
     let mut problems = Vec::new();
     let clear = rule.clear.as_deref();
@@ -69,24 +69,24 @@ pub fn lint(rule: &Rule) -> Vec<Problem> {
         if tried.iter().any(|(when, clear)| *when && *clear) {
             add(
                 "clear",
-                "this can hold while `when` holds too: then the episode goes on; leave a gap between the two",
+                "this can hold together with `when`, and then the episode continues: leave a gap between the two",
             );
         }
         if !tried.iter().any(|(when, clear)| !*when && *clear) {
-            add("clear", "this never holds unless `when` does: an episode would never end");
+            add("clear", "this holds only together with `when`, so an episode would never end");
         }
     }
     problems
 }
 
-/// Thresholds that hardly anybody means in metric units.
+/// Thresholds that are unlikely in metric units.
 fn units(field: &'static str, condition: &Condition, problems: &mut Vec<Problem>) {
     let Some(test) = condition.native() else { return };
     test.visit_thresholds(true, &mut |element, value, is_below| {
         let Some(unit) = element.unit() else { return };
         let (mut low, mut high) = plausible(element, is_below);
         if field == "clear" {
-            // An end may be looked for on either side.
+            // `clear` may compare in either direction.
             let other = plausible(element, !is_below);
             (low, high) = (low.min(other.0), high.max(other.1));
         }
@@ -110,7 +110,7 @@ fn units(field: &'static str, condition: &Condition, problems: &mut Vec<Problem>
     });
 }
 
-/// Between which thresholds a comparison tells days apart.
+/// The range of thresholds of a comparison that can distinguish days.
 fn plausible(element: Element, is_below: bool) -> (f64, f64) {
     match (element.unit(), is_below) {
         (Some("°C"), true) if element == Element::TMIN => (-70.0, 25.0),
@@ -125,7 +125,7 @@ fn plausible(element: Element, is_below: bool) -> (f64, f64) {
     }
 }
 
-/// What can be measured at all.
+/// The range of possible measurements.
 fn possible(element: Element) -> (f64, f64) {
     match element.unit() {
         Some("°C") => (-90.0, 60.0),
@@ -135,8 +135,8 @@ fn possible(element: Element) -> (f64, f64) {
     }
 }
 
-/// Whether `when` and `clear` hold, for each combination of values at which they can change. `None` where that
-/// cannot be told so.
+/// Whether `when` and `clear` hold, for each combination of values at which they can change. `None` if this method
+/// does not apply.
 fn try_all(when: &Condition, clear: Option<&Condition>) -> Option<Vec<(bool, bool)>> {
     let tests: Vec<&Test> =
         [Some(when), clear].into_iter().flatten().map(Condition::native).collect::<Option<_>>()?;
@@ -197,7 +197,7 @@ fn nowhere(elements: ElementList) -> Option<ObservationView> {
 }
 
 impl Test {
-    /// Whether it is made of nothing but comparisons of elements with literals.
+    /// Whether it consists only of comparisons of elements with literals.
     fn is_of_thresholds(&self) -> bool {
         match self {
             Self::Literal(_) => true,
@@ -209,7 +209,7 @@ impl Test {
     }
 
     /// Visits each comparison of an element with a literal: the element, the literal as a metric value, and whether
-    /// it holds below it. `is_asked`: not within an odd number of negations.
+    /// it holds below that. `is_asked`: not inside an odd number of negations.
     fn visit_thresholds(&self, is_asked: bool, visit: &mut impl FnMut(Element, f64, bool)) {
         match self {
             Self::Literal(_) | Self::Texts(..) | Self::OneOf(..) | Self::Has(_) => {}
@@ -288,8 +288,8 @@ mod tests {
     fn never_and_always() {
         assert!(lint_of("TMIN < 5.0 && TMIN > 10.0", None).contains("never holds"));
         assert!(lint_of("PRCP < 0.0", None).contains("never holds"));
-        assert!(lint_of("TMIN <= 10.0 || TMIN > 10.0", None).contains("always holds"));
-        assert!(lint_of("PRCP >= 0.0", None).contains("always holds"));
+        assert!(lint_of("TMIN <= 10.0 || TMIN > 10.0", None).contains("holds whenever"));
+        assert!(lint_of("PRCP >= 0.0", None).contains("holds whenever"));
         assert_eq!(lint_of("TMIN > 5.0 && TMIN < 5.1 || TMAX > 40.0", None), "");
         assert_eq!(lint_of("TMAX - TMIN > 200.0", None), "", "arithmetic is not looked into");
         let elements =
@@ -303,7 +303,7 @@ mod tests {
     #[test]
     fn conditions_without_a_value_and_null() {
         for always in ["true", "1 < 2", "!(2.0 < 1.0)", "true || TMIN < 1.0", "'a' in ['a']"] {
-            assert!(lint_of(always, None).contains("always holds"), "{always}: {}", lint_of(always, None));
+            assert!(lint_of(always, None).contains("holds whenever"), "{always}: {}", lint_of(always, None));
         }
         for never in ["false", "1 > 2", "false && TMIN < 1.0"] {
             assert!(lint_of(never, None).contains("never holds"), "{never}: {}", lint_of(never, None));

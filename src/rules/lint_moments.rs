@@ -1,5 +1,5 @@
-//! Rules about hours and nights that are valid but probably a mistake: limits that look like another unit, and chances
-//! that cannot be.
+//! Rules about hours and nights that are valid but probably mistaken: limits that look like another unit, and
+//! impossible chances.
 
 use super::moment::HourName;
 use super::thresholds::{Compared, Threshold};
@@ -9,12 +9,12 @@ use super::{Condition, Problem};
 const CHANCE_LIMIT_MAX_C: f64 = 22.0;
 /// The same for a temperature that a rule waits to fall below.
 const BELOW_MAX_C: f64 = 25.0;
-/// Thresholds of temperatures outside these, in °C, tell no hours apart.
+/// Temperature thresholds outside of this range, in °C, do not distinguish hours.
 const TEMPERATURE_C: std::ops::RangeInclusive<f64> = -70.0..=56.0;
 /// The same for wind, in m/s.
 const WIND_M_S: std::ops::RangeInclusive<f64> = 0.0..=110.0;
 
-/// What looks wrong with a condition, which is the rule's `field`.
+/// Warnings about a condition, which is the rule's `field`.
 pub(super) fn lint(field: &'static str, condition: &Condition, problems: &mut Vec<Problem>) {
     let mut add = |offset, message: String| problems.push(Problem { field, offset, message });
     for (limit, offset) in condition.chance_limits() {
@@ -35,7 +35,7 @@ fn suspicion(field: &str, threshold: &Threshold) -> Option<String> {
     let name = match compared {
         Compared::Chance if (0.0..=1.0).contains(&value) => return None,
         Compared::Chance => {
-            return Some(format!("a chance lies between 0 and 1, not at {value}: write 0.3 for 30 percent"));
+            return Some(format!("a chance is between 0 and 1, not {value}: write 0.3 for 30 percent"));
         }
         Compared::Hour(name @ HourName::Wind) if !WIND_M_S.contains(&value) => {
             let advice = "for miles an hour write mph(WIND)";
@@ -48,7 +48,7 @@ fn suspicion(field: &str, threshold: &Threshold) -> Option<String> {
         Compared::Hour(name) => name.as_str().to_owned(),
         Compared::Night(field) => format!("night.{}", field.as_str()),
     };
-    // An end may be looked for on either side.
+    // `clear` may compare in either direction.
     let is_too_warm = field == "when" && is_below && value > BELOW_MAX_C;
     (is_too_warm || !TEMPERATURE_C.contains(&value)).then(|| {
         let word = if is_below { "below" } else { "above" };

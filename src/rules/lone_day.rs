@@ -1,10 +1,10 @@
-//! A rule without `clear`: each day by itself.
+//! A rule without `clear`: judges each day alone.
 
 use serde::{Deserialize, Serialize};
 
 use super::{DayVerdict, Event, Taken, Transition};
 
-/// Of a rule without `clear`: what is remembered of one day that has fired, or was corrected.
+/// The state of a rule without `clear`: one day that has fired or was corrected.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct LoneDay {
     /// The revision that was judged last.
@@ -16,7 +16,7 @@ pub struct LoneDay {
 }
 
 impl LoneDay {
-    /// Judges a day. Returns what to remember, if that has changed, and what to tell.
+    /// Judges a day. Returns the new state, if it has changed, and the events.
     pub fn judge(
         known: Option<Self>,
         day: i32,
@@ -25,7 +25,7 @@ impl LoneDay {
     ) -> (Option<Self>, Option<Event>, Taken) {
         let matches = verdict == DayVerdict::Matches;
         let Some(before) = known else {
-            // A first revision that does not match leaves nothing to remember: most days are so.
+            // A first revision that does not match needs no state, and most days are like that.
             let remembered = (matches || revision > 1).then_some(Self {
                 revision,
                 times: u16::from(matches),
@@ -37,7 +37,7 @@ impl LoneDay {
         if revision < before.revision {
             return (None, None, Taken::Outdated);
         }
-        // One revision has one content; parts of an observation that come apart do not contradict each other.
+        // One revision has one content; parts of an observation that arrive separately do not contradict each other.
         if matches == before.stands || revision == before.revision {
             let newer = (revision > before.revision).then_some(Self { revision, ..before });
             return (newer, None, Taken::Known);

@@ -12,13 +12,13 @@ use crate::noaa::{Date, Element, ObservationView};
 const TEXT_BYTES_MAX: usize = 1_000;
 /// Longest text of an alert, in characters.
 const RENDERED_CHARS_MAX: usize = 2_000;
-/// What stands for a value that was not reported.
+/// Replaces a value that was not reported.
 const MISSING: &str = "–";
-/// For messages about mistakes.
+/// Listed in messages about mistakes.
 const FIELDS: &str = "station, station.id, station.name, station.state, station.country, date, rule, when, severity or \
                       days";
 
-/// What only rules of this feed can fill in, for messages about mistakes.
+/// The fields that only rules of this feed have, for messages about mistakes.
 fn own_fields(feed: Feed) -> &'static str {
     match feed {
         Feed::Day => "an element such as TMIN or f(TMIN)",
@@ -54,7 +54,7 @@ enum Field {
     Days,
 }
 
-/// A number that a unit can be made of.
+/// A number that can be converted to a unit.
 #[derive(Clone, Copy, Debug, PartialEq)]
 enum Number {
     Element(Element),
@@ -64,7 +64,7 @@ enum Number {
     Limit,
 }
 
-/// What a text can speak of, besides the observation.
+/// The values for a text's fields, besides the observation.
 #[derive(Clone, Copy, Debug)]
 pub struct Subject<'a> {
     /// The rule's id.
@@ -75,15 +75,15 @@ pub struct Subject<'a> {
     pub severity: &'a str,
     /// The day that the alert is about.
     pub date: Date,
-    /// How many days the episode has lasted; 1 for a day that fires by itself.
+    /// How many days the episode has lasted; 1 for a day that fires alone.
     pub days: i32,
 }
 
 impl Template {
-    /// Reads a text. A brace that is meant as such is doubled. `feed`: of its rule, where that is known.
+    /// Parses a text. A literal brace is doubled. `feed`: that of its rule, if known.
     ///
     /// # Errors
-    /// The first mistake, and where in the text it is, in bytes.
+    /// The first mistake, and its place in the text, in bytes.
     pub(super) fn compile(text: &str, feed: Option<Feed>) -> Result<Self, (usize, String)> {
         if text.trim().is_empty() || text.len() > TEXT_BYTES_MAX {
             return Err((0, format!("expected a text of at most {TEXT_BYTES_MAX} bytes")));
@@ -148,7 +148,7 @@ impl Template {
                 Part::Field(field) => field.render(&mut out, subject, input, limit_c),
             }
         }
-        // Texts of observations may be of any length; what people read is not.
+        // Texts of observations may have any length, but not the text of an alert.
         match out.char_indices().nth(RENDERED_CHARS_MAX) {
             Some((end, _)) => format!("{}…", &out[..end]),
             None => out,
@@ -156,7 +156,7 @@ impl Template {
     }
 }
 
-/// Characters that change how text is shown, and are not seen themselves.
+/// Characters that change how text is shown, and are invisible themselves.
 fn is_steering(c: char) -> bool {
     c.is_control() || matches!(c, '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
 }
@@ -186,10 +186,10 @@ impl Number {
         HourName::parse(name).map(Self::Hour).or_else(|| element().map(Self::Element))
     }
 
-    /// Writes it, or what stands for it where it was not reported.
+    /// Writes the value, or its replacement if it was not reported.
     fn render(self, out: &mut String, unit: Option<Unit>, input: Input<'_>, limit_c: Option<f64>) {
         let value = match (self, input) {
-            // As the observation has it.
+            // In the form of the observation.
             (Self::Element(element), Input::Day(day)) if unit.is_none() => {
                 let value = day.element(element).map(|value| value.to_string());
                 return out.push_str(value.as_deref().unwrap_or(MISSING));
@@ -226,7 +226,7 @@ impl Field {
             "chance" => Self::Chance,
             other => match other.strip_suffix(')').and_then(|call| call.split_once('(')) {
                 Some((function, name)) => {
-                    // Values are metric: there is nothing to convert from degrees Fahrenheit.
+                    // Values are metric, so there is nothing to convert from degrees Fahrenheit.
                     let unit = Unit::of_function(function).filter(|unit| *unit != Unit::Celsius)?;
                     Self::Number(Some(unit), Number::parse(name.trim())?)
                 }
@@ -235,7 +235,7 @@ impl Field {
         })
     }
 
-    /// The feed of the rules that can fill it in; `None` for all.
+    /// The feed whose rules have this field; `None` for all feeds.
     fn feed(self) -> Option<Feed> {
         match self {
             Self::Number(_, Number::Element(_)) => Some(Feed::Day),

@@ -1,8 +1,9 @@
-//! Rules: conditions over observations, who asked for them, and at which stations.
+//! Rules: conditions over observations, with their subscribers and stations.
 //!
-//! Plain functions on plain values. A rule is written as a [`Definition`], in a file ([`RuleFile`]) or in a record of the
-//! rules' topic ([`Published`]), and compiled into a [`Rule`]. [`RuleSet`] holds those in force. A day is judged by
-//! [`Rule::judge`], an hour or a night by [`Rule::judge_moment`]; `lifecycle.rs` describes what becomes of that.
+//! Plain functions on plain values. A rule is written as a [`Definition`], in a file ([`RuleFile`]) or in a record of
+//! the rules' topic ([`Published`]), and compiled into a [`Rule`]. [`RuleSet`] holds the rules in force.
+//! [`Rule::judge`] judges a day, [`Rule::judge_moment`] an hour or a night; `lifecycle.rs` describes how alerts
+//! follow from that.
 
 mod active;
 mod chances;
@@ -61,6 +62,7 @@ pub use moment::{HourValues, MomentView};
 pub use nearest::{Needs, REPORTING_RECORDS, Reporting, far, km_between};
 pub use night_watch::{NightEvent, NightWatch, Settled, Sight, TrackRecord};
 pub use position::{Mistake, Position};
+pub(crate) use published::RuleDocument;
 pub use published::{Item, Key, Nearest, Published, PublishedRule, Quarantine};
 pub use rule::{DayVerdict, Judgement, Place, Rule, Severity};
 pub use rule_log::RuleLog;

@@ -1,4 +1,4 @@
-//! What a station shows at a moment, and what is expected of its night: the input of rules about hours and nights.
+//! A station's values at a moment, and the outlook on its night: the input of rules about hours and nights.
 
 use std::rc::Rc;
 
@@ -8,20 +8,20 @@ use crate::outlook::Distribution;
 /// The median of a night.
 const MEDIAN: f64 = 0.5;
 
-/// The newest of a station.
+/// The newest values of a station.
 #[derive(Clone, Debug, PartialEq)]
 pub struct MomentView {
-    /// Where it was observed.
+    /// The station's place.
     pub station: Rc<StationView>,
     /// The night: the date of its evening, in the station's own time.
     pub date: Date,
-    /// What the instruments show.
+    /// The measured values.
     pub hour: HourValues,
-    /// How cold the night may become; `None` while too little is known to say so.
+    /// The distribution of the night's lowest temperature; `None` while too little is known.
     pub night: Option<Distribution>,
 }
 
-/// What the instruments show.
+/// The measured values.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct HourValues {
     /// Air temperature, in °C: `T`.
@@ -63,7 +63,7 @@ impl HourName {
         Self::ALL.into_iter().find(|known| known.as_str() == name)
     }
 
-    /// The value; `None` where it was not reported.
+    /// The value; `None` if it was not reported.
     pub(super) fn of(self, hour: &HourValues) -> Option<f64> {
         match self {
             Self::Temperature => Some(hour.temperature_c),
@@ -78,7 +78,7 @@ impl HourName {
 /// A field of `night`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum NightField {
-    /// The expected lowest temperature, in °C: as likely to be too high as too low.
+    /// The expected lowest temperature (median), in °C.
     Min,
     /// The night gets as cold as this with a chance of 10 %, in °C.
     P10,

@@ -1,10 +1,10 @@
-//! Conditions of the common kinds, run without CEL's interpreter: comparisons of elements, of station fields
-//! and of the date, arithmetic, and what `&&`, `||` and `!` make of them. Some nanoseconds, and no allocation,
-//! where the interpreter takes microseconds.
+//! Conditions of the common kinds, run without CEL's interpreter: comparisons of elements, of station fields and of
+//! the date, arithmetic, and their combinations with `&&`, `||` and `!`. They take some nanoseconds without
+//! allocation; the interpreter takes microseconds.
 //!
-//! The interpreter stays the authority. What is not of these kinds is left to it at once ([`Test::compile`]
-//! gives `None`), and so is every evaluation that would end in an error other than a missing value
-//! ([`Test::run`] gives `None`): messages come from one place. A property test holds one against the other.
+//! The interpreter remains the authority. Conditions of other kinds are left to it at once ([`Test::compile`] returns
+//! `None`), and so is every evaluation that would end in an error other than a missing value ([`Test::run`] returns
+//! `None`), so that all messages come from one place. A property test compares the two.
 
 use std::cmp::Ordering;
 
@@ -70,7 +70,7 @@ pub(super) enum Field {
     Number(fn(&StationView) -> Option<f64>),
 }
 
-/// What a value is for one observation.
+/// The value of an expression for one observation.
 enum Outcome<T> {
     Known(T),
     /// It was not reported.
@@ -80,7 +80,7 @@ enum Outcome<T> {
 }
 
 impl Test {
-    /// `None` where the interpreter must run the expression.
+    /// `None` if the interpreter must run the expression.
     pub(super) fn compile(expression: &IdedExpr) -> Option<Self> {
         match &expression.expr {
             Expr::Literal(LiteralValue::Boolean(value)) => Some(Self::Literal(*value.inner())),
@@ -125,14 +125,14 @@ impl Test {
         Some(Self::OneOf(Text::compile(text)?, items.collect::<Option<_>>()?))
     }
 
-    /// A text that stands in every document for which this holds, if there is one: as a whole string, unless
-    /// it is written with escapes.
+    /// A text that occurs in every document for which this holds, if there is one: as a whole string, unless it is
+    /// written with escapes.
     pub(super) fn required_text(&self) -> Option<&str> {
         match self {
             Self::And(tests) => {
                 let texts = tests.iter().filter_map(Self::required_text);
-                // Country codes are everywhere; the longest text is a guess at the rarest, the last one of
-                // equals another.
+                // Country codes are everywhere; the longest text is probably the rarest, and the last one among
+                // equals.
                 texts.max_by_key(|text| text.len())
             }
             Self::Texts(Comparison::Equal, Text::Field(_), Text::Literal(text))
@@ -145,7 +145,7 @@ impl Test {
         }
     }
 
-    /// Decides; `None` leaves it to the interpreter.
+    /// Decides; `None` leaves the decision to the interpreter.
     pub(super) fn run(&self, observation: &ObservationView) -> Option<Verdict> {
         let of = |holds: bool| if holds { Verdict::Holds } else { Verdict::HoldsNot };
         let verdict = match self {
@@ -184,12 +184,12 @@ impl Test {
     }
 }
 
-/// A text that stands in JSON as it is.
+/// A text that JSON writes without escapes.
 fn plain(text: &str) -> Option<&str> {
     text.chars().all(|c| c != '"' && c != '\\' && c >= ' ').then_some(text)
 }
 
-/// `&&` and `||`: `decisive` decides whatever the other one is.
+/// `&&` and `||`: `decisive` decides regardless of the other operand.
 fn both(tests: &[Test; 2], decisive: Verdict, observation: &ObservationView) -> Option<Verdict> {
     let left = tests[0].run(observation)?;
     if left == decisive {
@@ -306,7 +306,7 @@ impl Number {
 }
 
 impl Operation {
-    /// CEL's arithmetic takes two numbers of one kind, and fails where a whole number overflows.
+    /// CEL's arithmetic takes two numbers of one kind, and fails if a whole number overflows.
     fn apply(self, left: ElementValue, right: ElementValue) -> Option<ElementValue> {
         match (left, right) {
             (ElementValue::Int(left), ElementValue::Int(right)) => match self {

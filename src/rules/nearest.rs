@@ -1,4 +1,4 @@
-//! The nearest station that really reports what a rule asks for.
+//! Finds the nearest station that really reports what a rule needs.
 
 use std::collections::HashMap;
 
@@ -7,24 +7,24 @@ use crate::noaa::{Date, Element, ObservationView, StationId, StationView};
 
 /// Mean radius of the earth, in kilometres (IUGG).
 const EARTH_KM: f64 = 6_371.009;
-/// A station that has not reported an element for so many days before the newest date does not report it.
+/// A station that has not reported an element for this many days before the newest date counts as not reporting it.
 const SILENT_DAYS: i32 = 30;
 
-/// A station further away than this has other weather, in kilometres.
+/// A station further away than this has different weather, in kilometres.
 const FAR_KM: f64 = 50.0;
-/// The same for how much higher or lower it stands, in metres: about two degrees.
+/// The same for the difference in elevation, in metres: about two degrees.
 const FAR_M: f64 = 300.0;
 
-/// How many of the newest records of each partition say who reports what. All who look for the nearest station look at
-/// as many: so they find the same one.
+/// How many of the newest records of each partition show which station reports what. All searches for the nearest
+/// station read the same number, so they find the same station.
 pub const REPORTING_RECORDS: i64 = 200_000;
 
-/// What a station must report so that a rule can watch it.
+/// The reports that a rule needs from a station.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Needs {
     /// All these elements, in daily observations.
     Elements(Vec<Element>),
-    /// Hours: rules about hours and nights.
+    /// Hourly observations, for rules about hours and nights.
     Hours,
 }
 
@@ -42,7 +42,7 @@ impl std::fmt::Display for Needs {
     }
 }
 
-/// Which stations report what, learnt from observations and outlooks.
+/// Which station reports what, according to observations and outlooks.
 #[derive(Default)]
 pub struct Reporting {
     stations: HashMap<StationId, Reporter, foldhash::fast::RandomState>,
@@ -59,7 +59,7 @@ struct Reporter {
     elevation: Option<f64>,
     /// Whether there are daily observations of it.
     has_days: bool,
-    /// With the newest date of each.
+    /// Its elements, with the newest date of each.
     elements: Vec<(Element, Date)>,
     /// The newest day on which it reported hours.
     hours: Option<Date>,
@@ -78,7 +78,7 @@ impl Reporter {
 }
 
 impl Reporting {
-    /// Learns from an observation.
+    /// Takes an observation into account.
     pub fn take(&mut self, view: &ObservationView) {
         self.newest = self.newest.max(Some(view.date));
         let reporter = self.stations.entry(view.station.id).or_default();
@@ -92,8 +92,8 @@ impl Reporting {
         }
     }
 
-    /// Learns from a record about a station's hours or its night: a JSON object whose `station` has the form that it has in
-    /// observations. The record's time, in milliseconds since 1970, says how new it is. Others are passed over.
+    /// Takes a record about a station's hours or its night into account: a JSON object whose `station` has the same
+    /// form as in observations. The record's time, in milliseconds since 1970, is its age. Other records are ignored.
     pub fn take_moment(&mut self, document: &[u8], timestamp_ms: i64) {
         #[derive(serde::Deserialize)]
         struct Document {
@@ -119,7 +119,7 @@ impl Reporting {
         self.stations.len()
     }
 
-    /// Whether none does.
+    /// Whether no station reports anything.
     pub fn is_empty(&self) -> bool {
         self.stations.is_empty()
     }
@@ -129,13 +129,13 @@ impl Reporting {
         self.stations.get(&station).is_some_and(|reporter| reporter.has_days)
     }
 
-    /// Whether the station has reported the element at all.
+    /// Whether the station has ever reported the element.
     pub fn reports(&self, station: StationId, element: Element) -> bool {
         let reporter = self.stations.get(&station);
         reporter.is_some_and(|reporter| reporter.elements.iter().any(|(known, _)| *known == element))
     }
 
-    /// Whether the station reports now what a rule needs.
+    /// Whether the station still reports what a rule needs.
     pub fn still_reports(&self, station: StationId, needs: &Needs) -> bool {
         let Some(reporter) = self.stations.get(&station) else { return false };
         let is_current = |date: Date, newest: Option<Date>| {
@@ -179,14 +179,14 @@ impl Reporting {
     }
 }
 
-/// What is wrong with the station that was found for `near`, if it is far away, or much higher or lower.
+/// A warning if the station that was found for `near` is far away, or much higher or lower.
 pub fn far(nearest: &Nearest) -> Option<String> {
     let is_far = nearest.km > FAR_KM || nearest.higher_by_m.is_some_and(|metres| metres.abs() > FAR_M);
     is_far.then(|| {
         let height = match nearest.higher_by_m {
             Some(metres) if metres < 0.0 => format!("{} m lower", -metres),
             Some(metres) => format!("{metres} m higher"),
-            None => "at an unknown difference in elevation (near.elevation is not set)".into(),
+            None => "with an unknown difference in elevation (near.elevation is not set)".into(),
         };
         let name = nearest.name.as_deref().map(|name| format!(" {name}")).unwrap_or_default();
         format!(

@@ -9,30 +9,30 @@
 //!                                withdrawn: the condition has not held for an hour, or `clear` holds
 //! ```
 //!
-//! Where the observation that reached the limit is corrected, what was confirmed is expected again, or withdrawn.
+//! If the observation that reached the limit is corrected, a confirmed warning becomes expected again, or withdrawn.
 //!
-//! A standing warning is repeated when the limit will be crossed an hour or more earlier than the last alert said. Three hours
-//! without an observation make it *stale*, once a night: silence never means "no frost". A station that is back goes on
-//! where it was.
+//! A standing warning is repeated when the limit will be crossed at least an hour earlier than the last alert said.
+//! Three hours without an observation make it *stale*, once a night: silence never means "no frost". When the station
+//! is back, the warning continues where it was.
 //!
-//! Every alert has an id made of rule, station, night and transition, with a number from the second on, so the same outlooks
-//! give the same alerts in any process at any time.
+//! Every alert has an id made of rule, station, night and transition, numbered from the second on, so the same
+//! outlooks give the same alerts in any process at any time.
 
 use serde::{Deserialize, Serialize};
 
 use super::{Identity, Transition};
 use crate::noaa::{Date, StationId};
 
-/// How long a condition must not hold before a warning is withdrawn, where the rule has no `clear`, in seconds.
+/// If the rule has no `clear`, a warning is withdrawn after its condition has not held for this long, in seconds.
 const PATIENCE: i64 = 3_600;
-/// By how much earlier a crossing must come to be worth another alert, in seconds.
+/// A crossing must move this much earlier to cause another alert, in seconds.
 const EARLIER: i64 = 3_600;
-/// For how long a station may be silent while a warning stands, in seconds.
+/// How long a station may be silent while a warning stands, in seconds.
 const SILENCE: i64 = 3 * 3_600;
 /// How many settled warnings a rule remembers at a station.
 const SETTLED_MAX: u8 = 20;
 
-/// One outlook as a rule sees it.
+/// One outlook, as a rule sees it.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Sight {
     /// The night, by the date of its evening.
@@ -41,7 +41,7 @@ pub struct Sight {
     pub time: i64,
     /// When the night ends, in seconds since 1970.
     pub ends: i64,
-    /// Whether the condition holds; `None` where it cannot be decided.
+    /// Whether the condition holds; `None` if it cannot be decided.
     pub holds: Option<bool>,
     /// Whether `clear` holds; `None` for a rule without it.
     pub clears: Option<bool>,
@@ -51,27 +51,28 @@ pub struct Sight {
     pub crossing: Option<i64>,
 }
 
-/// How a night went.
+/// The outcome of a night.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Settled {
     /// The night.
     pub night: Date,
     /// Whether the rule's limit was reached.
     pub is_reached: bool,
-    /// Whether the station reported without a long gap: only then a limit that was not seen was not reached.
+    /// Whether the station reported without a long gap: only then an unobserved limit counts as not reached.
     pub is_complete: bool,
 }
 
 /// An alert to write.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct NightEvent {
-    /// What happened.
+    /// The transition.
     pub transition: Transition,
     /// The night.
     pub night: Date,
-    /// How often this transition has been alerted in this night, from 1.
+    /// How many times this transition has been alerted in this night, from 1.
     pub times: u16,
-    /// When the last alert expected the limit to be crossed, in seconds since 1970, where this one says that it moved.
+    /// If this alert reports an earlier crossing: the time at which the last alert expected it, in seconds since
+    /// 1970.
     pub crossing_before: Option<i64>,
 }
 
@@ -84,10 +85,10 @@ impl NightEvent {
     }
 }
 
-/// How the last warnings of a rule at a station turned out.
+/// The outcomes of the last warnings of a rule at a station.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct TrackRecord {
-    /// One bit a settled warning, the newest lowest: set where it came true.
+    /// One bit per settled warning, the newest lowest: set if it came true.
     came_true: u32,
     warnings: u8,
 }
@@ -115,11 +116,11 @@ enum Standing {
     Expected,
     Withdrawn,
     Confirmed,
-    /// Nothing more will be said of this night.
+    /// No more alerts about this night.
     Settled,
 }
 
-/// Of a rule over nights at one station: the present night, and how the last warnings turned out.
+/// The state of a rule over nights at one station: the present night, and the outcomes of the last warnings.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct NightWatch {
     fingerprint: u32,
@@ -130,16 +131,16 @@ pub struct NightWatch {
     ends: i64,
     /// The newest observation, in seconds since 1970.
     heard: i64,
-    /// The crossing that was alerted last.
+    /// The crossing that was last alerted.
     crossing: Option<i64>,
-    /// Since when the condition has not held, while a warning stands.
+    /// Since when the condition has not held while a warning stands.
     not_since: Option<i64>,
     was_expected: bool,
     is_stale: bool,
-    /// How often each transition was alerted in this night.
+    /// How many times each transition was alerted in this night.
     times: Vec<(Transition, u16)>,
     track: TrackRecord,
-    /// For alerts that come when the station itself is silent; empty where it is not known.
+    /// The station's name, for alerts about its silence; empty if unknown.
     pub station_name: String,
 }
 
@@ -163,7 +164,7 @@ impl NightWatch {
         }
     }
 
-    /// How the last warnings turned out.
+    /// The outcomes of the last warnings.
     pub fn track(&self) -> TrackRecord {
         self.track
     }
@@ -173,7 +174,7 @@ impl NightWatch {
         Date::from_days_since_1970(self.night)
     }
 
-    /// The warning that stands in one word, for people.
+    /// The standing warning in a word, for people.
     pub fn describe(&self) -> &'static str {
         match self.standing {
             Standing::Quiet => "no warning",
@@ -185,7 +186,7 @@ impl NightWatch {
         }
     }
 
-    /// Takes an outlook. Alerts are pushed to `events`.
+    /// Takes an outlook. Alerts are added to `events`.
     pub fn judge(&mut self, identity: Identity, sight: Sight, events: &mut Vec<NightEvent>) {
         self.follow(identity);
         if !self.turn_to(sight.night, events) || self.standing == Standing::Settled {
@@ -249,7 +250,8 @@ impl NightWatch {
         self.standing = Standing::Settled;
     }
 
-    /// The newest observation of the whole partition, or the clock, has come to `now` (seconds since 1970).
+    /// Notes that the newest observation of the whole partition, or the clock, has reached `now` (seconds since
+    /// 1970).
     pub fn wait_until(&mut self, now: i64, events: &mut Vec<NightEvent>) {
         if self.deadline().is_some_and(|deadline| now > deadline) {
             self.is_stale = true;
@@ -262,24 +264,25 @@ impl NightWatch {
         self.heard
     }
 
-    /// Until when silence says nothing, in seconds since 1970; `None` where no warning stands, or it is stale already.
+    /// Until when silence has no effect, in seconds since 1970; `None` if no warning stands, or it is stale already.
     pub fn deadline(&self) -> Option<i64> {
         (self.standing == Standing::Expected && !self.is_stale).then_some(self.heard + SILENCE)
     }
 
-    /// A rule with other conditions starts the night again; one that was removed and published again starts from nothing.
+    /// With other conditions, a rule starts the night again; a rule that was removed and published again starts from
+    /// nothing.
     fn follow(&mut self, identity: Identity) {
         if identity.incarnation != self.incarnation {
             *self = Self { station_name: std::mem::take(&mut self.station_name), ..Self::new(identity) };
         } else if identity.fingerprint != self.fingerprint {
             self.fingerprint = identity.fingerprint;
-            // The ids of this night's alerts go on counting.
+            // The numbers in this night's ids continue.
             self.track = TrackRecord::default();
             self.not_since = None;
         }
     }
 
-    /// Turns to a new night. `false` for one that is over.
+    /// Starts a new night. `false` if it is over already.
     fn turn_to(&mut self, night: Date, events: &mut Vec<NightEvent>) -> bool {
         let day = night.days_since_1970();
         if day <= self.night {

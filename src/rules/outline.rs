@@ -1,13 +1,14 @@
-//! The brackets of a condition's text, and the limits that hold before it is parsed.
+//! The brackets of a condition's text, and the limits that are checked before it is parsed.
 //!
-//! The parser calls itself for each level of nesting, so what is nested too deep is refused before the parser sees it.
-//! What stands in strings and comments does not count.
+//! The parser recurses for each level of nesting, so a text that is nested too deeply is refused before it is parsed.
+//! Strings and comments do not count.
 
 /// Longest condition that is compiled, in bytes.
 const TEXT_BYTES_MAX: usize = 2_000;
 /// Deepest nesting that is parsed: brackets, runs of `!` and `-`, and conditionals (`?:`) in a row.
 const DEPTH_MAX: usize = 32;
-/// Most operators that the parser nests from the left, each in the one before: arithmetic, comparisons, `.` and `[`.
+/// Most operators that the parser nests from the left, each inside the one before: arithmetic, comparisons, `.` and
+/// `[`.
 const OPERATORS_MAX: usize = 500;
 
 /// Where the brackets of a text are.
@@ -18,13 +19,13 @@ pub(super) struct Outline {
 }
 
 impl Outline {
-    /// Reads a text.
+    /// Scans a text.
     ///
     /// # Errors
-    /// Where a limit is exceeded, and what follows "the condition" in a sentence about it.
+    /// The place where a limit is exceeded, and the words that follow "the condition" in a sentence about it.
     pub(super) fn of(text: &str) -> Result<Self, (usize, String)> {
         if text.len() > TEXT_BYTES_MAX {
-            return Err((0, format!("has {} bytes, the limit is {TEXT_BYTES_MAX}", text.len())));
+            return Err((0, format!("has {} bytes; the limit is {TEXT_BYTES_MAX}", text.len())));
         }
         let mut outline = Self::default();
         let (mut open, mut unary, mut conditionals, mut operators) = (Vec::new(), 0, 0, 0);
@@ -62,7 +63,7 @@ impl Outline {
     }
 }
 
-/// Goes through a text, over strings and comments.
+/// Steps through a text, skipping strings and comments.
 struct Scan<'a> {
     bytes: &'a [u8],
     at: usize,
@@ -99,7 +100,7 @@ impl Scan<'_> {
         Err((start, "has a string that does not end: the closing quote is missing".into()))
     }
 
-    /// Whether the quote at this place follows `r`, as in `r'\d'`, where a backslash means nothing.
+    /// Whether the quote at this place follows `r`, as in `r'\d'`, where a backslash has no special meaning.
     fn is_raw(&self) -> bool {
         let is_part = |byte: &&u8| byte.is_ascii_alphanumeric() || **byte == b'_';
         let prefix: Vec<u8> = self.bytes[..self.at]

@@ -1,15 +1,15 @@
-//! What a deserialiser says, in words for people, and without the values: they may be addresses, and messages end up
-//! in logs.
+//! Rewrites a deserialiser's messages for people, without values: these may be addresses, and messages end up in
+//! logs.
 
-/// What stands before a value in the messages of serde.
+/// Words before a value in serde's messages.
 const VALUES: [&str; 6] =
     ["string \"", "integer `", "floating point `", "character `", "unknown variant `", "unknown field `"];
-/// What stands for a word that is not repeated.
+/// Replaces a word that is not repeated.
 const HIDDEN: &str = "(not shown: it may be an address)";
 /// A telephone number has at least as many digits.
 const NUMBER_DIGITS_MIN: usize = 6;
 
-/// Words of Rust, and what they mean to whoever writes a rule.
+/// Terms of Rust, and their meaning for the author of a rule.
 const WORDS: [(&str, &str); 10] = [
     ("struct Near", "a table, as in { lat = 33.6, lon = -111.9 }"),
     ("struct Nearest", "a table"),
@@ -37,18 +37,18 @@ pub(super) fn without_values(message: &str) -> String {
     WORDS.iter().fold(plain, |plain, (rust, word)| replace_word(&plain, rust, word))
 }
 
-/// The next place where serde repeats what it read: where it is, what comes before the value, and where the value ends.
+/// The next value in serde's message: its place, the words before it, and its end.
 fn next_value(text: &str) -> Option<(usize, &'static str, usize)> {
     let (at, open) = VALUES.iter().filter_map(|open| Some((text.find(open)?, *open))).min()?;
     let start = at + open.len();
     let quote = if open.ends_with('"') { '"' } else { '`' };
-    // The value itself may have quotes: what is expected stands behind the last one.
+    // The value itself may contain quotes; the expected form follows the last one.
     let close = format!("{quote}, expected");
     let end = text[start..].find(&close).or_else(|| text[start..].rfind(quote));
     Some((at, open, end.map_or(text.len(), |end| start + end)))
 }
 
-/// A word that was mistaken for another, or a small number: no address, and no telephone number.
+/// A misspelt word or a small number, which is neither an address nor a telephone number.
 fn is_harmless(value: &str) -> bool {
     value.chars().all(|c| c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.'))
         && digits(value) < NUMBER_DIGITS_MIN
@@ -58,7 +58,7 @@ fn digits(text: &str) -> usize {
     text.bytes().filter(u8::is_ascii_digit).count()
 }
 
-/// A word of somebody's for a message, in quotes; nothing of it where it may be an address or a telephone number.
+/// A user's word in quotes for a message, hidden if it may be an address or a telephone number.
 pub(super) fn shown(word: &str) -> String {
     match unquoted(word) {
         HIDDEN => HIDDEN.into(),
@@ -68,7 +68,7 @@ pub(super) fn shown(word: &str) -> String {
 
 /// The same without quotes.
 pub(super) fn unquoted(word: &str) -> &str {
-    // Ids are often made of those of stations, which have as many digits as a telephone number.
+    // Ids often contain those of stations, which have as many digits as a telephone number.
     let is_name = word.chars().all(|c| c.is_ascii_alphanumeric() || "-_./".contains(c));
     let is_text = digits(word) < NUMBER_DIGITS_MIN && !word.contains(|c: char| c == '@' || c.is_control());
     let has_letter = word.contains(|c: char| c.is_alphabetic());

@@ -1,4 +1,4 @@
-//! Places in a file, and what is wrong there.
+//! Places in a file, and mistakes there.
 
 use std::fmt;
 
@@ -14,7 +14,7 @@ pub struct Position {
 }
 
 impl Position {
-    /// The place of byte `offset` in `text`; the end of the text where it lies behind that.
+    /// The place of byte `offset` in `text`; the end of the text if it is beyond that.
     pub fn of_byte(text: &str, offset: usize) -> Self {
         let mut offset = offset.min(text.len());
         while !text.is_char_boundary(offset) {
@@ -32,8 +32,8 @@ impl Position {
     }
 }
 
-/// Where a mistake is for which the parser names no place, as for a key of too many parts: at the end of the shortest
-/// beginning of the text that has it already. The start of the text where that cannot be found.
+/// The place of a mistake for which the parser reports none, such as a key with too many parts: the end of the
+/// shortest beginning of the text that has the same mistake. The start of the text if that cannot be found.
 fn first_with(text: &str, message: &str) -> usize {
     let has_it = |end: usize| {
         let (_, errors) = DeTable::parse_recoverable(&text[..end]);
@@ -47,12 +47,12 @@ fn first_with(text: &str, message: &str) -> usize {
     ends.get(shortest.wrapping_sub(1)).copied().unwrap_or(0)
 }
 
-/// One mistake in a file: where, and what was expected there.
+/// One mistake in a file: its place, and the expected form.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Mistake {
     /// Where it begins.
     pub position: Position,
-    /// What is wrong and what would be right, in a sentence.
+    /// What is wrong and what is expected, in a sentence.
     pub message: String,
 }
 

@@ -1,21 +1,22 @@
 //! Rules and subscribers as records of the compacted topic `noaa-rules`.
 //!
-//! The key is `rule/ID` or `subscriber/ID`; the value one JSON object with its form, the version of the rule, and what
-//! people wrote. A tombstone removes. What cannot be used is *quarantined*: it does not work, all others do, and it stays
-//! in the topic for whoever can mend or understand it.
+//! The key is `rule/ID` or `subscriber/ID`. The value is one JSON object with its format, the version of the rule,
+//! and the definition as written. A tombstone removes the item. An unusable record is *quarantined*: it has no
+//! effect, all others work, and it stays in the topic until somebody repairs it.
 
 use std::collections::BTreeMap;
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::plain_words::{shown, unquoted, without_values};
 use super::{Conditions, Definition, Needs, Problem, Reporting, Rule, RuleFile, RuleSet, Subscriber};
 use crate::noaa::StationId;
 
-/// The form of value that this version writes, and the newest that it reads.
+/// The format of values that this version writes, and the newest that it reads.
 const FORMAT: u32 = 1;
 
-/// What a record of the topic is about.
+/// The item that a record of the topic is about.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Key {
     /// The rule with this id.
@@ -33,7 +34,7 @@ impl Key {
         }
     }
 
-    /// The key for a page or a log: somebody may have made a record by hand, with an address for an id.
+    /// The key for a page or a log: a record made by hand may have an address as its id.
     pub fn shown(&self) -> String {
         match self {
             Self::Rule(id) => format!("rule/{}", unquoted(id)),
@@ -41,7 +42,7 @@ impl Key {
         }
     }
 
-    /// Reads the key of a record; `None` where it is of another kind.
+    /// Parses the key of a record; `None` if it is of another kind.
     pub fn decode(key: &[u8]) -> Option<Self> {
         match std::str::from_utf8(key).ok()?.split_once('/')? {
             ("rule", id) => Some(Self::Rule(id.to_owned())),
@@ -60,17 +61,18 @@ impl std::fmt::Display for Key {
     }
 }
 
-/// The station that was found for a rule's `near`.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+/// The station that was found for the point of a rule.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[schemars(rename = "NearestStation")]
 pub struct Nearest {
-    /// Its id.
+    /// The id of the station.
     pub station: StationId,
-    /// Its name.
+    /// The name of the station.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub name: Option<String>,
-    /// How far away it is, in kilometres.
+    /// The distance in kilometres.
     pub km: f64,
-    /// How much higher it stands than the point, in metres, where both heights are known.
+    /// How many metres the station is higher than the point; absent if an elevation is unknown.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub higher_by_m: Option<f64>,
 }
@@ -78,13 +80,14 @@ pub struct Nearest {
 /// A rule as it is published.
 #[derive(Clone, Debug, PartialEq)]
 pub struct PublishedRule {
-    /// Counts its changes, from 1; 0: it is not published yet.
+    /// Counts its changes, from 1; 0 if it is not published yet.
     pub version: u32,
-    /// When it was published first, in milliseconds since 1970: one that was removed and comes again is another rule.
+    /// When it was first published, in milliseconds since 1970: a rule that was removed and published again is a new
+    /// rule.
     pub created_ms: i64,
-    /// What people wrote.
+    /// The definition as written.
     pub definition: Definition,
-    /// What was found for `near`.
+    /// The station found for `near`.
     pub nearest: Option<Nearest>,
 }
 
@@ -101,13 +104,13 @@ impl PublishedRule {
             told.join("; ")
         };
         let mut rule = self.definition.compile(self.version, nearest, conditions).map_err(told)?;
-        // As good as any other way to make it short: it is only compared.
+        // Any way to shorten it would do: it is only compared.
         rule.identity.incarnation = (self.created_ms ^ (self.created_ms >> 32)) as u32;
         Ok(rule)
     }
 }
 
-/// What a record says.
+/// The content of a record.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Item {
     /// A rule.
@@ -121,7 +124,7 @@ pub enum Item {
 pub enum Quarantine {
     /// Another version of frostline may have written it.
     NotUnderstood(String),
-    /// It cannot be right.
+    /// It is invalid.
     Broken(String),
 }
 
@@ -134,17 +137,26 @@ impl Quarantine {
     }
 }
 
-#[derive(Serialize, Deserialize)]
+/// A rule or a subscriber.
+#[derive(Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
-struct Value {
+#[schemars(rename = "RuleOrSubscriber")]
+pub(crate) struct RuleDocument {
+    /// The form of this document. A newer form is left alone by versions that do not know it.
     format: u32,
+    /// Counts the changes of the rule, from 1.
     version: u32,
+    /// The time at which the rule was first published, in milliseconds since 1970. A rule that was removed and comes again
+    /// is another rule.
     #[serde(default)]
     created_ms: i64,
+    /// The rule. A document has either this or `subscriber`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     rule: Option<Definition>,
+    /// The station that was found for the point of the rule.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     nearest: Option<Nearest>,
+    /// The subscriber.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     subscriber: Option<Subscriber>,
 }
@@ -160,23 +172,29 @@ impl Item {
 
     /// The value of its record.
     pub fn encode(&self) -> Vec<u8> {
-        let bare =
-            Value { format: FORMAT, version: 1, created_ms: 0, rule: None, nearest: None, subscriber: None };
+        let bare = RuleDocument {
+            format: FORMAT,
+            version: 1,
+            created_ms: 0,
+            rule: None,
+            nearest: None,
+            subscriber: None,
+        };
         let value = match self {
-            Self::Rule(rule) => Value {
+            Self::Rule(rule) => RuleDocument {
                 version: rule.version,
                 created_ms: rule.created_ms,
                 rule: Some(rule.definition.clone()),
                 nearest: rule.nearest.clone(),
                 ..bare
             },
-            Self::Subscriber(subscriber) => Value { subscriber: Some((**subscriber).clone()), ..bare },
+            Self::Subscriber(subscriber) => RuleDocument { subscriber: Some((**subscriber).clone()), ..bare },
         };
-        // Strings and numbers into a vector: there is nothing that can fail.
+        // Strings and numbers into a vector: this cannot fail.
         serde_json::to_vec(&value).unwrap_or_default()
     }
 
-    /// Reads the value of a record.
+    /// Parses the value of a record.
     ///
     /// # Errors
     /// Why it is not used.
@@ -190,7 +208,7 @@ impl Item {
             Ok(form) => form,
             Err(error) => {
                 return broken(format!(
-                    "it is not a JSON object of ours: {}",
+                    "it is not a JSON object of frostline's: {}",
                     without_values(&error.to_string())
                 ));
             }
@@ -199,11 +217,11 @@ impl Item {
             let found = form.format.map_or_else(|| "no format".into(), |format| format!("format {format}"));
             return Err(Quarantine::NotUnderstood(format!("it has {found}, this version reads {FORMAT}")));
         }
-        let mut value: Value = match serde_json::from_slice(value) {
+        let mut value: RuleDocument = match serde_json::from_slice(value) {
             Ok(value) => value,
             Err(error) if error.to_string().contains("unknown field") => {
                 return Err(Quarantine::NotUnderstood(format!(
-                    "this version does not know all of it: {}",
+                    "this version does not know all its fields: {}",
                     without_values(&error.to_string())
                 )));
             }
@@ -215,7 +233,7 @@ impl Item {
         let value_rest = value;
         let item = match (rule, subscriber) {
             (Some(definition), None) => {
-                let Value { version, created_ms, nearest, .. } = value_rest;
+                let RuleDocument { version, created_ms, nearest, .. } = value_rest;
                 Self::Rule(Box::new(PublishedRule { version, created_ms, definition, nearest }))
             }
             (None, Some(subscriber)) => match subscriber.check() {
@@ -224,21 +242,21 @@ impl Item {
                     return broken(problems.into_iter().map(|problem| problem.message).collect());
                 }
             },
-            _ => return broken("expected either a rule or a subscriber in it".into()),
+            _ => return broken("it has neither a rule nor a subscriber".into()),
         };
         let found = item.key();
-        if found != *key { broken(format!("its key says {key}, its value {found}")) } else { Ok(item) }
+        if found != *key { broken(format!("its key says {key}, but its value {found}")) } else { Ok(item) }
     }
 }
 
-/// All that is in the topic.
+/// The content of the topic.
 #[derive(Clone, Debug, Default)]
 pub struct Published {
-    /// By id.
+    /// Rules by id.
     pub rules: BTreeMap<String, PublishedRule>,
-    /// By id.
+    /// Subscribers by id.
     pub subscribers: BTreeMap<String, Subscriber>,
-    /// What is not used, and why.
+    /// Quarantined items, with the reason.
     pub quarantined: BTreeMap<Key, Quarantine>,
 }
 
@@ -261,7 +279,7 @@ impl Published {
         }
     }
 
-    /// What a file says; its rules are not published yet.
+    /// The content of a file; its rules are not published yet.
     pub fn of_file(file: RuleFile) -> Self {
         let rule =
             |definition: Definition| PublishedRule { version: 0, created_ms: 0, definition, nearest: None };
@@ -277,8 +295,8 @@ impl Published {
         self.rules.values().any(|rule| rule.definition.near.is_some())
     }
 
-    /// Looks for the nearest stations, where none was found before. One that `before` has for the same point stays, as
-    /// long as it reports. Returns the rules for which there is none.
+    /// Looks for the nearest stations of rules without one. A station that `before` has for the same point stays as
+    /// long as it reports. Returns the rules without a station.
     pub fn find_nearest(
         &mut self,
         reporting: &Reporting,
@@ -288,7 +306,7 @@ impl Published {
         let mut without = Vec::new();
         for (id, rule) in self.rules.iter_mut().filter(|(_, rule)| rule.nearest.is_none()) {
             let Some(near) = rule.definition.near else { continue };
-            // One that does not compile is in the quarantine, and asks for nothing.
+            // A rule that does not compile is in the quarantine, and needs no station.
             let needs = rule.compile(conditions).map_or(Needs::Elements(Vec::new()), |rule| rule.needs());
             let known = before.rules.get(id).filter(|known| known.definition.near == Some(near));
             let known = known.and_then(|known| known.nearest.clone());
@@ -301,7 +319,7 @@ impl Published {
         without
     }
 
-    /// All rules, compiled. Those that cannot be are left out; [`quarantine_broken`](Self::quarantine_broken) tells why.
+    /// All valid rules, compiled. [`quarantine_broken`](Self::quarantine_broken) gives the reasons for the others.
     pub fn rule_set(&self, conditions: &mut Conditions) -> RuleSet {
         let rules = RuleSet::default();
         self.subscribers.values().for_each(|subscriber| rules.put_subscriber(subscriber.clone()));

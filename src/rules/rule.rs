@@ -1,8 +1,9 @@
-//! A rule as it is evaluated: everything compiled and checked.
+//! A rule in compiled and checked form.
 
 use std::rc::Rc;
 use std::sync::Arc;
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use smallvec::SmallVec;
 
@@ -14,21 +15,23 @@ use super::{
 };
 use crate::noaa::{Date, Element, ObservationView, StationId, StationView};
 
-/// How urgent an alert is; notifications may pass through quiet hours by it.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+/// How urgent an alert is. Urgent alerts may pass through quiet hours.
+#[derive(
+    Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema,
+)]
 #[serde(rename_all = "lowercase")]
 pub enum Severity {
-    /// Good to know.
+    /// For information.
     Info,
-    /// Something should be done.
+    /// Somebody should act.
     #[default]
     Warning,
-    /// Something must be done at once.
+    /// Somebody must act at once.
     Critical,
 }
 
 impl Severity {
-    /// As written in rules and alerts.
+    /// Its name in rules and alerts.
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Info => "info",
@@ -38,18 +41,18 @@ impl Severity {
     }
 }
 
-/// Which stations a rule watches.
+/// The stations that a rule watches.
 #[derive(Clone, Debug)]
 pub enum Place {
-    /// This one; also the one that was found to be nearest.
+    /// This station; also the one that was found to be nearest.
     Station(StationId),
-    /// All that satisfy a condition over `station`.
+    /// All stations that satisfy a condition over `station`.
     Where(Arc<Condition>),
-    /// The nearest to a point, as long as no station near enough is known to report what the rule asks for.
+    /// The nearest station to a point, while no station near enough is known to report what the rule needs.
     Unresolved(Near),
 }
 
-/// One rule: a condition at some place, and whom to tell.
+/// One rule: a condition, a place, and the subscribers.
 #[derive(Clone, Debug)]
 pub struct Rule {
     /// Unique among the rules; part of each alert's id.
@@ -60,68 +63,68 @@ pub struct Rule {
     pub place: Place,
     /// When it fires.
     pub when: Arc<Condition>,
-    /// When an episode is over; without it each matching day fires.
+    /// The condition that ends an episode; without it, each matching day fires.
     pub clear: Option<Arc<Condition>>,
-    /// The crop whose critical temperature `when` asks for, where the rule names one.
+    /// The crop whose critical temperature `when` uses, if the rule names one.
     pub crop: Option<Box<Crop>>,
     /// How many reported days in a row must match before an episode fires.
     pub for_days: u16,
-    /// After how many days an episode that lasts is told again.
+    /// A lasting episode alerts again after this many days.
     pub repeat_days: Option<u16>,
-    /// How urgent it is, where the rule says so.
+    /// The severity, if the rule sets one.
     pub severity: Option<Severity>,
-    /// The text of its alerts, where the usual one is not wanted.
+    /// The text of its alerts, if it has its own.
     pub message: Option<Box<Template>>,
     /// When in the year it may fire.
     pub active: Option<Box<Active>>,
-    /// Whom to tell, by the ids of subscribers.
+    /// The ids of the subscribers to notify.
     pub subscribers: SmallVec<[Arc<str>; 1]>,
-    /// An address that the rule itself names, as in the talk. It goes into the alert; never into a log.
+    /// An address in the rule itself, as in the talk. It is written into the alert, but never into a log.
     pub email: Option<Address>,
-    /// What memories of days belong to.
+    /// The identity of its remembered days.
     pub identity: Identity,
 }
 
-/// What a day says about a rule's condition.
+/// The verdict of a rule's condition on a day.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum DayVerdict {
-    /// Nothing: what decides was not reported.
+    /// Unknown: a deciding element was not reported.
     Unknown,
     /// The condition holds.
     Matches,
-    /// It does not hold, and the episode is not over either.
+    /// The condition does not hold, and `clear` does not either.
     Between,
     /// The condition does not hold, and `clear` does.
     Clears,
 }
 
-/// A [`DayVerdict`], and what it was made of.
+/// A [`DayVerdict`], with its parts.
 #[derive(Clone, Copy, Debug)]
 pub struct Judgement {
-    /// Of `when`.
+    /// The verdict of `when`.
     pub when: Verdict,
-    /// Of `clear`; `None` without one, or where `when` has decided already.
+    /// The verdict of `clear`; `None` without one, or if `when` decided already.
     pub clear: Option<Verdict>,
     /// Whether the rule may fire on this day of the year.
     pub is_active: bool,
-    /// What follows.
+    /// The result.
     pub verdict: DayVerdict,
 }
 
 impl Rule {
-    /// Whether it has episodes, which need a memory of days.
+    /// Whether it has episodes, which need remembered days.
     pub fn has_episodes(&self) -> bool {
         self.clear.is_some()
     }
 
-    /// The same rule at the station that was found for its `near`, exactly as if it had been compiled with that station.
+    /// The same rule at the station found for its `near`, exactly as if it had been compiled with that station.
     #[must_use]
     pub fn at(&self, station: StationId) -> Self {
         let identity = Identity { place: nearest_fingerprint(Some(station)), ..self.identity };
         Self { place: Place::Station(station), identity, ..self.clone() }
     }
 
-    /// What decides about episodes, besides conditions.
+    /// The parameters of episodes, besides conditions.
     pub fn terms(&self) -> Terms {
         Terms { for_days: self.for_days, repeat_days: self.repeat_days }
     }
@@ -131,7 +134,7 @@ impl Rule {
         feed::of_rule(&self.when, self.clear.as_deref())
     }
 
-    /// For a rule about nights: the temperature, in °C, that confirms its warning if the night gets as cold as that.
+    /// For a rule about nights: a night that gets as cold as this, in °C, confirms the warning.
     pub fn night_limit(&self) -> Option<f64> {
         self.when.night_limit()
     }
@@ -148,12 +151,12 @@ impl Rule {
     /// Judges one day.
     ///
     /// # Errors
-    /// Where a condition fails on these values (a division by zero, say).
+    /// A condition fails on these values, for example with a division by zero.
     pub fn judge(&self, evaluator: &Evaluator, view: &ObservationView) -> Result<Judgement, EvaluationError> {
         self.judge_by(view.date, |condition| evaluator.evaluate(condition, view))
     }
 
-    /// Judges an hour and its night, which takes the place of a day: its date decides whether the rule is active.
+    /// Judges an hour and its night in place of a day: its date decides whether the rule is active.
     ///
     /// # Errors
     /// As [`judge`](Self::judge).
@@ -176,7 +179,7 @@ impl Rule {
         judgement.verdict = match when {
             Verdict::Unknown => DayVerdict::Unknown,
             Verdict::Holds if is_active => DayVerdict::Matches,
-            // Outside its season a rule does not fire; what stands may still come to its end.
+            // Outside its season a rule does not fire, but an alert that stands may still end.
             Verdict::Holds => DayVerdict::Between,
             Verdict::HoldsNot => {
                 let clear = self.clear.as_ref().map(|clear| evaluate(clear)).transpose()?;
@@ -187,7 +190,7 @@ impl Rule {
         Ok(judgement)
     }
 
-    /// What a station must report so that the rule can watch it.
+    /// The reports that the rule needs from a station.
     pub fn needs(&self) -> Needs {
         match self.feed() {
             Feed::Day => Needs::Elements(self.elements()),
@@ -195,7 +198,7 @@ impl Rule {
         }
     }
 
-    /// The elements that it reads, each once.
+    /// The elements that it reads, without duplicates.
     pub fn elements(&self) -> Vec<Element> {
         let clear = self.clear.iter().flat_map(|clear| clear.elements());
         let mut elements: Vec<Element> = self.when.elements().chain(clear).collect();

@@ -1,5 +1,5 @@
-//! What is logged of rules that do not work, once for all partitions of the process. That can happen to thousands of rules
-//! at once: the first few are named, and then it is only said how many there are.
+//! Logs rules that do not work, once for all partitions of the process. That can happen to thousands of rules at
+//! once: the first few are logged by name, further ones only as a count.
 
 use std::collections::HashSet;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -7,23 +7,23 @@ use std::time::{Duration, Instant};
 
 use super::Rule;
 
-/// So many are named.
+/// This many are logged by name.
 const NAMED_MAX: u64 = 5;
-/// After so long they are named again.
+/// After this time they are logged by name again.
 const WINDOW: Duration = Duration::from_secs(60);
 
-/// What to log of one more.
+/// What to log about one more rule.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Say {
-    /// Its name and all that is known of it.
+    /// Its name and the details.
     Name,
-    /// Only how many there are by now.
+    /// Only the count so far.
     Count(u64),
-    /// Nothing: the next count has it.
+    /// Nothing: the next count includes it.
     Nothing,
 }
 
-/// Counts what happens within a window of time.
+/// Counts events within a time window.
 #[derive(Debug, Default)]
 struct Few {
     begun: Option<Instant>,
@@ -31,7 +31,7 @@ struct Few {
 }
 
 impl Few {
-    /// One more at this time. Counts are logged at powers of ten, so that there are few of them as well.
+    /// Counts one more event at this time. Counts are logged at powers of ten, so there are few of them too.
     fn next(&mut self, now: Instant) -> Say {
         if self.begun.is_none_or(|begun| now.saturating_duration_since(begun) > WINDOW) {
             *self = Self { begun: Some(now), count: 0 };
@@ -45,7 +45,7 @@ impl Few {
     }
 }
 
-/// See the module's description.
+/// The log of rules that do not work; see the module's description.
 #[derive(Default)]
 pub struct RuleLog(Mutex<Logged>);
 
@@ -59,7 +59,7 @@ struct Logged {
 }
 
 impl RuleLog {
-    /// Something was quarantined: `log` names it, if it is one of the first few.
+    /// Records a quarantine: `log` logs its name, if it is one of the first few.
     pub fn quarantined(&self, log: impl FnOnce()) {
         let say = self.lock().quarantined.next(Instant::now());
         match say {
@@ -72,7 +72,7 @@ impl RuleLog {
         }
     }
 
-    /// A rule could not be evaluated: logged once in each generation of the rules.
+    /// Records that a rule could not be evaluated: logged once in each generation of the rules.
     pub fn failing(&self, rule: &Rule, generation: u64, reason: &str) {
         let mut logged = self.lock();
         if logged.generation != generation {
@@ -88,7 +88,7 @@ impl RuleLog {
             Say::Name => tracing::warn!(
                 rule = &*rule.id,
                 reason,
-                "a rule cannot be evaluated; logged once until rules change"
+                "cannot evaluate a rule; not logged again until rules change"
             ),
             Say::Count(count) => tracing::warn!(
                 count,
@@ -98,13 +98,13 @@ impl RuleLog {
         }
     }
 
-    // A poisoned lock only says that somebody panicked; what it guards is whole.
+    // A poisoned lock only means that a thread panicked; the data behind it is whole.
     fn lock(&self) -> MutexGuard<'_, Logged> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-/// Runs `work`, and returns what it has logged.
+/// Runs `work`, and returns its log lines.
 #[cfg(test)]
 pub fn logged_by(work: impl FnOnce()) -> Vec<String> {
     struct Lines(Arc<Mutex<Vec<u8>>>);

@@ -13,14 +13,14 @@ use super::{
 };
 use crate::noaa::{StationId, StationView};
 
-/// Counts rules and subscribers that are not used.
+/// Counts quarantined rules and subscribers.
 pub const QUARANTINED_METRIC: &str = "frostline_rules_quarantined";
 
 type Hashed<K, V> = HashMap<K, V, foldhash::fast::RandomState>;
 type Rules = SmallVec<[Arc<Rule>; 1]>;
 
-/// The rules in force and their subscribers. Readers keep what they have found until [`generation`](Self::generation)
-/// changes, so a record costs no lock, and no more than its own station's rules.
+/// The rules in force and their subscribers. Readers keep the rules they have found until
+/// [`generation`](Self::generation) changes, so a record needs no lock, and reads only the rules of its own station.
 #[derive(Default)]
 pub struct RuleSet {
     inner: RwLock<Inner>,
@@ -38,13 +38,13 @@ struct Inner {
     /// By feed and the text of the condition, which is decided once for all rules that share both.
     by_condition: BTreeMap<(Feed, String), Group>,
     subscribers: Hashed<Arc<str>, Arc<Subscriber>>,
-    /// Rules and subscribers that are not used, by key, with the reason.
+    /// Quarantined rules and subscribers, by key, with the reason.
     quarantined: BTreeMap<Key, String>,
-    /// Stations that were found in this process for rules with `near`, by the rule's id.
+    /// Stations found in this process for rules with `near`, by the rule's id.
     found: BTreeMap<Arc<str>, Found>,
 }
 
-/// A station that was found for a rule's `near`. It holds for later versions of the rule too, if they ask the same.
+/// A station found for a rule's `near`. It also applies to later versions of the rule with the same needs.
 struct Found {
     near: Near,
     needs: Needs,
@@ -74,7 +74,8 @@ impl RuleSet {
         rules
     }
 
-    /// Adds a rule, or replaces the one with its id. If a station was found before for its `near`, it watches that.
+    /// Adds a rule, or replaces the one with its id. If a station was found before for its `near`, the rule watches
+    /// that.
     pub fn put(&self, rule: Rule) {
         let mut inner = self.write();
         let found = match &rule.place {
@@ -86,7 +87,7 @@ impl RuleSet {
         self.changed(inner);
     }
 
-    /// Takes a rule out.
+    /// Removes a rule.
     pub fn remove(&self, id: &str) {
         let mut inner = self.write();
         inner.forgive(|| Key::Rule(id.to_owned()));
@@ -104,13 +105,13 @@ impl RuleSet {
         self.read().rules.values().filter_map(near).collect()
     }
 
-    /// Notes the station of a rule that is not in force yet.
+    /// Records the station of a rule that is not in force yet.
     pub fn note_nearest(&self, rule: &Rule, near: Near, station: StationId) {
         let found = Found { near, needs: rule.needs(), station };
         self.write().found.insert(Arc::clone(&rule.id), found);
     }
 
-    /// Has a rule with `near` watch this station. `None` where another version of it has come into force.
+    /// Makes a rule with `near` watch this station. `None` if another version of the rule has come into force.
     pub fn place_nearest(&self, rule: &Arc<Rule>, near: Near, station: StationId) -> Option<Arc<Rule>> {
         let mut inner = self.write();
         inner.rules.get(&rule.id).filter(|known| Arc::ptr_eq(known, rule))?;
@@ -129,14 +130,14 @@ impl RuleSet {
         inner.subscribers.insert(subscriber.id.as_str().into(), Arc::new(subscriber));
     }
 
-    /// Takes a subscriber out.
+    /// Removes a subscriber.
     pub fn remove_subscriber(&self, id: &str) {
         let mut inner = self.write();
         inner.forgive(|| Key::Subscriber(id.to_owned()));
         inner.subscribers.remove(id);
     }
 
-    /// Counts changes.
+    /// The generation: the number of changes so far.
     pub fn generation(&self) -> u64 {
         self.generation.load(Ordering::Acquire)
     }
@@ -146,7 +147,7 @@ impl RuleSet {
         self.read().rules.get(id).cloned()
     }
 
-    /// All rules, in no order.
+    /// All rules, in no particular order.
     pub fn all(&self) -> Vec<Arc<Rule>> {
         self.read().rules.values().cloned().collect()
     }
@@ -156,13 +157,13 @@ impl RuleSet {
         self.read().rules.len()
     }
 
-    /// Whether there is none.
+    /// Whether there are no rules.
     pub fn is_empty(&self) -> bool {
         self.len() == 0
     }
 
-    /// Whether some rules of these feeds choose their stations by a condition, so that it takes a station's fields to know
-    /// them.
+    /// Whether some rules of these feeds choose their stations by a condition, so that they depend on a station's
+    /// fields.
     pub fn has_conditions(&self, feeds: &[Feed]) -> bool {
         self.read().by_condition.keys().any(|(feed, _)| feeds.contains(feed))
     }
@@ -208,7 +209,7 @@ impl RuleSet {
         self.read().subscribers.get(id).cloned()
     }
 
-    /// Takes a rule or a subscriber out, and notes why, until it is put again or removed.
+    /// Quarantines a rule or subscriber with a reason, until it is added again or removed.
     pub fn quarantine(&self, key: &Key, reason: &str) {
         let mut inner = self.write();
         match key {
@@ -219,8 +220,8 @@ impl RuleSet {
         self.changed(inner);
     }
 
-    /// Quarantines a rule that has shown while it was evaluated that it must not be evaluated again. One that has
-    /// replaced it meanwhile stays. Logged once, since the second who asks finds it gone.
+    /// Quarantines a rule whose evaluation has shown that it must not be evaluated again. A rule that has replaced it
+    /// in the meantime stays. Logged once, because a second caller finds it gone.
     pub fn set_aside(&self, rule: &Arc<Rule>, reason: &str) {
         let is_in_force = self.get(&rule.id).is_some_and(|known| Arc::ptr_eq(&known, rule));
         if is_in_force {
@@ -236,22 +237,22 @@ impl RuleSet {
         }
     }
 
-    /// What is logged of rules that do not work.
+    /// The log of rules that do not work.
     pub fn log(&self) -> &RuleLog {
         &self.log
     }
 
-    /// How many rules and subscribers are not used.
+    /// How many rules and subscribers are quarantined.
     pub fn quarantined_count(&self) -> usize {
         self.read().quarantined.len()
     }
 
-    /// What is not used, and why.
+    /// Quarantined items, with the reason.
     pub fn quarantined(&self) -> BTreeMap<Key, String> {
         self.read().quarantined.clone()
     }
 
-    // A poisoned lock only says that a reader panicked; what it guards is whole.
+    // A poisoned lock only means that a reader panicked; the data behind it is whole.
     fn read(&self) -> RwLockReadGuard<'_, Inner> {
         self.inner.read().unwrap_or_else(PoisonError::into_inner)
     }
@@ -261,7 +262,7 @@ impl RuleSet {
     }
 
     fn changed(&self, guard: RwLockWriteGuard<'_, Inner>) {
-        // Before the lock is given up, so that nobody keeps the old under the new number.
+        // Before the lock is released, so that no reader keeps the old rules under the new number.
         self.generation.fetch_add(1, Ordering::AcqRel);
         drop(guard);
     }
@@ -276,7 +277,7 @@ impl Inner {
         self.link(rule);
     }
 
-    /// Drops the note on something that is put again or removed.
+    /// Removes the quarantine of an item that is added again or removed.
     fn forgive(&mut self, key: impl FnOnce() -> Key) {
         if !self.quarantined.is_empty() {
             self.quarantined.remove(&key());

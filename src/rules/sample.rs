@@ -1,8 +1,8 @@
-//! Tries a condition on made-up values, so that `TMIN + 1` is found when it is written, not at 4 a.m.
+//! Tries a condition on made-up values, so that `TMIN + 1` is found when it is written, and not at 4 a.m.
 //!
-//! Each part of the tree is tried by itself, innermost first: what decides first (`||`, `? :`) hides nothing of what
-//! stands behind it, and a mistake is reported at the smallest part that has it. What depends on the made-up values
-//! (a division by what happens to be zero, a place in a list) is left to the day on which it happens.
+//! Each part of the tree is tried separately, innermost first: an early decision (`||`, `? :`) hides nothing that
+//! follows it, and a mistake is reported at the smallest part that has it. Errors that depend on the made-up values
+//! (a division by a value that happens to be zero, an index in a list) are left for the evaluation.
 
 use std::sync::Arc;
 
@@ -59,7 +59,7 @@ struct Trial<'a> {
 }
 
 impl Trial<'_> {
-    /// The value of a part; `None` where only real values decide. The tree's depth is limited.
+    /// The value of a part; `None` if only real values decide. The tree's depth is limited.
     fn value(&self, node: &IdedExpr) -> Result<Option<Value>, ConditionError> {
         let mut values = Vec::new();
         for child in children(&node.expr) {
@@ -98,7 +98,7 @@ impl Trial<'_> {
     fn mistake(&self, node: &IdedExpr, failure: Failure) -> ConditionError {
         let subject = self.subject;
         let message = match failure {
-            // Everything that may be missing is there, so what is not found does not exist.
+            // Everything that may be missing is present here, so a name that is not found does not exist.
             Failure::Unknown if is_of_night(node) => {
                 format!("the {subject} asks for something that does not exist: `night` has min, p10 and p90")
             }
@@ -110,7 +110,8 @@ impl Trial<'_> {
             Failure::OutOfBounds => format!("the {subject} asks for an item that the list does not have"),
             Failure::Panicked => format!("the {subject} cannot be evaluated: the interpreter panicked"),
             Failure::Other(reason) => match called(node) {
-                // The interpreter knows a function by its values too, and may say that there is no such function.
+                // The interpreter also selects a function by its values, and may report that there is no such
+                // function.
                 Some(Function { name, example, .. }) => format!(
                     "the {subject} cannot be evaluated: `{name}` does not take values of these kinds: write it as in \
                      {example}"
@@ -122,7 +123,7 @@ impl Trial<'_> {
     }
 }
 
-/// The function that a node calls; `None` where it is no call, or one of an operator.
+/// The function that a node calls; `None` if it is not a call, or an operator.
 fn called(node: &IdedExpr) -> Option<Function> {
     match &node.expr {
         Expr::Call(call) => find_function(&call.func_name),

@@ -1,8 +1,9 @@
-//! Who is notified: addresses, and when not to be woken.
+//! Subscribers: addresses, and hours in which messages wait.
 
 use std::fmt;
 
 use jiff::tz::TimeZone;
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::channel::{address_fields, one_of};
@@ -10,58 +11,58 @@ use super::definition::{Problems, check_id};
 use super::plain_words::shown;
 use super::{Problem, Severity, Units};
 
-/// Most messages within an hour that can be asked for.
+/// Highest possible hourly limit of messages.
 const PER_HOUR_MAX: u16 = 1_000;
 /// Most characters of a name.
 const NAME_CHARS_MAX: usize = 100;
 
-/// Somebody who is told. Rules name the id, so that an address can change without them.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+/// A person or service that alerts go to. Rules name its id, so that an address can change without them.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct Subscriber {
     /// Unique among the subscribers.
     pub id: String,
-    /// How to address them in mails.
+    /// The name to use in e-mails.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub name: Option<String>,
-    /// The address for mails. Never logged.
+    /// The e-mail address. Never logged.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub email: Option<Address>,
-    /// The number for SMS, as in `+15551234567`. Never logged.
+    /// The number for SMS, such as `+15551234567`. Never logged.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub phone: Option<Address>,
-    /// The name of a webhook of the operator's configuration.
+    /// The name of a webhook in the operator's configuration.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub webhook: Option<String>,
-    /// The topic for pushes. Who knows it can read along, so it is never logged.
+    /// The ntfy topic. Anybody who knows it can read its messages, so it is never logged.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub ntfy: Option<Address>,
-    /// The units of their messages. Without, those of the rule: °F where its condition is in °F.
+    /// The units of messages. If absent, °F for rules whose condition is in °F, and metric units for others.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub units: Option<Units>,
-    /// Whether they want to hear in the morning that a warning did not come true.
+    /// Whether to send a message in the morning if a warning did not come true.
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     pub all_clear: bool,
-    /// Their time zone, as in `America/Phoenix`; for quiet hours, and for times in messages.
+    /// The time zone for quiet hours and for times in messages, as in `America/Phoenix`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub timezone: Option<String>,
-    /// When mails, SMS and pushes wait.
+    /// The hours in which e-mails, SMS and push messages wait.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub quiet: Option<QuietHours>,
-    /// Most messages within an hour on each channel; what is too much waits, and comes as one.
+    /// The most messages an hour on each channel. Excess messages are held back and sent as one.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub per_hour: Option<u16>,
 }
 
-/// Hours of the day in which mails, SMS and pushes wait, unless an alert is severe.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+/// The hours of the day in which e-mails, SMS and push messages wait, unless an alert is severe.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct QuietHours {
-    /// When they begin, as in `22:00`.
+    /// The beginning, as in `22:00`.
     pub from: String,
-    /// When they end, as in `06:30`; over midnight where it is the earlier one.
+    /// The end, as in `06:30`; on the next day if it is earlier than `from`.
     pub to: String,
-    /// Alerts at least as severe come through.
+    /// The lowest severity that is sent in these hours.
     #[serde(default = "critical", skip_serializing_if = "is_critical")]
     pub pass: Severity,
 }
@@ -74,9 +75,10 @@ fn is_critical(severity: &Severity) -> bool {
     *severity == Severity::Critical
 }
 
-/// An address. It is shown to nobody but whoever owns it: not in logs, and not in messages about mistakes.
-#[derive(Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+/// An address. Only its owner sees it: it is not in logs, and not in messages about mistakes.
+#[derive(Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(transparent)]
+#[schemars(inline)]
 pub struct Address(pub String);
 
 impl fmt::Debug for Address {
@@ -86,7 +88,7 @@ impl fmt::Debug for Address {
 }
 
 impl Subscriber {
-    /// Checks what is written.
+    /// Checks the definition.
     ///
     /// # Errors
     /// All mistakes.
@@ -137,18 +139,18 @@ impl Subscriber {
             problems.add("quiet", 0, "from and to are the same: expected two times of day");
         }
         if self.timezone.is_none() {
-            let advice = "say in which, as in timezone = \"America/Phoenix\"";
+            let advice = "add one, for example timezone = \"America/Phoenix\"";
             problems.add("quiet", 0, format!("quiet hours need a time zone: {advice}"));
         }
     }
 
-    /// Alerts at least as severe come at any time, however many there were before.
+    /// Alerts of at least this severity are sent at any time, without an hourly limit.
     pub fn passes(&self, severity: Severity) -> bool {
         severity >= self.quiet.as_ref().map_or(Severity::Critical, |quiet| quiet.pass)
     }
 
-    /// When quiet hours that hold at `now_ms` end, in milliseconds since 1970; `None` outside of them, and where an alert
-    /// is as severe as `severity` and passes.
+    /// The end of the quiet hours at `now_ms`, in milliseconds since 1970; `None` outside of them, and if an alert of
+    /// this `severity` bypasses them.
     pub fn quiet_until_ms(&self, now_ms: i64, severity: Severity) -> Option<i64> {
         let quiet = self.quiet.as_ref().filter(|quiet| severity < quiet.pass)?;
         let zone = TimeZone::get(self.timezone.as_deref()?).ok()?;
@@ -164,7 +166,7 @@ impl Subscriber {
         }
         let day = if ends_tomorrow { now.date().tomorrow().ok()? } else { now.date() };
         let end = day.at(i8::try_from(to / 60).ok()?, i8::try_from(to % 60).ok()?, 0, 0);
-        // An end that a change of clocks leaves out is taken as the moment after it.
+        // If a change of clocks skips the end, the moment after it counts.
         let end = end.to_zoned(now.time_zone().clone()).ok()?.timestamp().as_millisecond();
         Some(end.max(now_ms + 60_000))
     }

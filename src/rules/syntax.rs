@@ -1,4 +1,4 @@
-//! The syntax tree of a condition: what may stand in it, and where each part of it stands in the text.
+//! The syntax tree of a condition: what it may contain, and the place of each part in the text.
 
 use cel::common::ast::{CallExpr, EntryExpr, Expr, IdedExpr, LiteralValue, SourceInfo, operators};
 
@@ -6,12 +6,12 @@ use super::unit::Unit;
 
 /// Most nodes of a tree.
 const NODES_MAX: usize = 1_000;
-/// Deepest tree. Whoever goes through one calls itself for each level.
+/// Deepest tree. Functions that walk through it recurse for each level.
 const TREE_DEPTH_MAX: usize = 64;
 /// A function that a condition may call.
 pub(super) struct Function {
     pub(super) name: &'static str,
-    /// How many values it takes, the one before a point included.
+    /// How many values it takes, including the one before a point.
     values: usize,
     /// How it is used.
     pub(super) example: &'static str,
@@ -68,12 +68,12 @@ fn all_functions() -> impl Iterator<Item = Function> {
     FUNCTIONS.into_iter().chain(units).chain([function(CHANCE, 1, "chance(-2.0) >= 0.3")])
 }
 
-/// The function of this name; `None` for an operator.
+/// The function with this name; `None` for an operator.
 pub(super) fn find_function(name: &str) -> Option<Function> {
     all_functions().find(|function| function.name == name)
 }
 
-/// Why a call cannot be right, whatever its values are.
+/// Why a call is wrong, whatever its values are.
 fn refused_call(call: &CallExpr) -> Option<String> {
     let name = call.func_name.as_str();
     if OPERATORS.contains(&name) || name == operators::IN {
@@ -84,9 +84,9 @@ fn refused_call(call: &CallExpr) -> Option<String> {
     };
     let Function { values, example, .. } = function;
     let given = call.args.len() + usize::from(call.target.is_some());
-    // Those of two values are the functions of texts, which CEL knows only behind a point.
+    // The functions with two values are those of texts, which CEL knows only after a point.
     if values == 2 && call.target.is_none() {
-        return Some(format!("`{name}` stands behind a text and a point: write it as in {example}"));
+        return Some(format!("`{name}` must follow a text and a point: write it as in {example}"));
     }
     let noun = if values == 1 { "value" } else { "values" };
     (given != values)
@@ -106,13 +106,13 @@ pub(super) fn children(node: &Expr) -> Vec<&IdedExpr> {
             });
             entries.flatten().collect()
         }
-        // Refused by `Syntax::check`, which looks at each node before its children.
+        // Refused by `Syntax::check`, which checks each node before its children.
         Expr::Comprehension(_) | Expr::Struct(_) => Vec::new(),
         Expr::Ident(_) | Expr::Literal(_) | Expr::Unspecified => Vec::new(),
     }
 }
 
-/// Whether a value that observations decide stands in it.
+/// Whether it contains a value that depends on the observation.
 pub(super) fn has_variables(node: &IdedExpr) -> bool {
     matches!(node.expr, Expr::Ident(_)) || children(&node.expr).into_iter().any(has_variables)
 }
@@ -126,13 +126,13 @@ pub(super) struct Syntax<'a> {
 }
 
 impl<'a> Syntax<'a> {
-    /// Checks what stands in the tree. Returns the names of variables, each with the place of its first use.
+    /// Checks the content of the tree. Returns the names of variables, each with the place of its first use.
     ///
     /// # Errors
     /// The first mistake: its place in bytes, and a sentence with `subject`.
     pub(super) fn check(&self, subject: &str) -> Result<Vec<(&'a str, usize)>, (usize, String)> {
         let (mut names, mut nodes): (Vec<(&str, usize)>, _) = (Vec::new(), 0);
-        // Not by recursion: the depth is not known yet.
+        // Without recursion, because the depth is not known yet.
         let mut open = vec![(self.root, 1)];
         while let Some((node, depth)) = open.pop() {
             nodes += 1;
@@ -166,7 +166,7 @@ impl<'a> Syntax<'a> {
         Ok(names)
     }
 
-    /// Where `null` stands first, in bytes.
+    /// The place of the first `null`, in bytes.
     pub(super) fn null(&self) -> Option<usize> {
         let mut open = vec![self.root];
         let mut found = Vec::new();
@@ -179,36 +179,36 @@ impl<'a> Syntax<'a> {
         found.into_iter().min()
     }
 
-    /// Macros run over lists, one in another as often as one likes: 60 numbers in eight levels never end.
+    /// Macros run over lists and can be nested without limit: 60 numbers in eight levels never end.
     fn refused_macro(&self, node: &IdedExpr) -> (usize, String) {
         let before = self.text[..self.token_at(node)].trim_end();
         let start = before.rfind(|c: char| !c.is_ascii_alphanumeric() && c != '_').map_or(0, |at| at + 1);
         let reason = format!(
-            "`{}` runs over a list, which conditions may not do: write the comparisons out, joined with && or ||, or \
+            "`{}` runs over a list, which is not allowed in conditions: write the comparisons out, joined with && or ||, or \
              use `in`, as in station.state_code in ['AZ', 'NM']",
             &before[start..]
         );
         (start, reason)
     }
 
-    /// Where the token of a node begins, in bytes: of a call its operator or bracket.
+    /// The place of a node's token, in bytes: for a call, that of its operator or bracket.
     pub(super) fn token_at(&self, node: &IdedExpr) -> usize {
         let start = self.source.offset_for(node.id).map_or(0, |(start, _)| start as usize);
         (0..=start.min(self.text.len())).rev().find(|at| self.text.is_char_boundary(*at)).unwrap_or(0)
     }
 
-    /// Where the name of a called function begins: right before its bracket.
+    /// The place of a called function's name, right before its bracket.
     fn name_at(&self, node: &IdedExpr, name: &str) -> usize {
         let bracket = self.token_at(node);
         let before = self.text[..bracket].trim_end();
         if before.ends_with(name) { before.len() - name.len() } else { bracket }
     }
 
-    /// Where the text of a node begins, in bytes, without brackets round it.
+    /// The start of a node's text, in bytes, without surrounding brackets.
     pub(super) fn start(&self, node: &IdedExpr) -> usize {
         let own = match &node.expr {
             Expr::Call(call) => self.name_at(node, &call.func_name),
-            // It stands in the place of a call.
+            // It replaces a call.
             Expr::Ident(name) if name.contains('#') => self.name_at(node, CHANCE),
             _ => self.token_at(node),
         };

@@ -8,7 +8,7 @@ use super::syntax::{Syntax, children};
 use super::unit::Unit;
 use crate::noaa::Element;
 
-/// What is compared.
+/// The value that is compared.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(super) enum Compared {
     Hour(HourName),
@@ -21,7 +21,7 @@ pub(super) enum Compared {
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(super) struct Threshold {
     pub(super) compared: Compared,
-    /// In °C, m/s and percent; of a chance 0 to 1.
+    /// In °C, m/s and percent; for a chance, 0 to 1.
     pub(super) value: f64,
     /// Whether it holds for small values.
     pub(super) is_below: bool,
@@ -36,7 +36,8 @@ pub(super) fn thresholds(syntax: &Syntax<'_>) -> Vec<Threshold> {
     found
 }
 
-/// For a condition that is one comparison of a day's element with a constant: the element, and the constant in its unit.
+/// For a condition that is one comparison of a daily element with a constant: the element, and the constant in its
+/// unit.
 pub(super) fn single_limit(root: &IdedExpr) -> Option<(Element, f64)> {
     let Expr::Call(call) = &root.expr else { return None };
     let [left, right] = call.args.as_slice() else { return None };
@@ -79,7 +80,7 @@ fn visit(syntax: &Syntax<'_>, node: &IdedExpr, found: &mut Vec<Threshold>) {
     children(&node.expr).into_iter().for_each(|child| visit(syntax, child, found));
 }
 
-/// What the one side is, and the constant on the other side in its unit.
+/// The value on one side, and the constant on the other side in its unit.
 fn threshold(variable: &IdedExpr, other: &IdedExpr) -> Option<(Compared, f64)> {
     let value = constant(other)?;
     if let Expr::Call(call) = &variable.expr {
@@ -93,7 +94,7 @@ fn threshold(variable: &IdedExpr, other: &IdedExpr) -> Option<(Compared, f64)> {
 
 fn compared(node: &IdedExpr) -> Option<Compared> {
     match &node.expr {
-        // People's names have no `#`.
+        // User-written names have no `#`.
         Expr::Ident(name) if name.contains('#') => Some(Compared::Chance),
         Expr::Ident(name) => HourName::parse(name).map(Compared::Hour),
         Expr::Select(select) if !select.test => match &select.operand.expr {

@@ -1,9 +1,9 @@
-//! Units that people think in: functions of conditions and messages, from the metric values of observations. `c` goes the
-//! other way: it makes a limit that people know in degrees Fahrenheit a metric one.
+//! Familiar units: functions of conditions and messages that convert from the metric values of observations. `c`
+//! converts the other way: it turns a limit in degrees Fahrenheit into a metric one.
 
 use cel::{ExecutionError, Value};
 
-/// What a metric value can be converted to.
+/// The target unit of a conversion.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Unit {
     /// `f(TMIN)`: degrees Celsius to Fahrenheit.
@@ -44,12 +44,12 @@ impl Unit {
         }
     }
 
-    /// The unit of this function.
+    /// The unit with this function.
     pub fn of_function(name: &str) -> Option<Self> {
         Self::ALL.into_iter().find(|unit| unit.function() == name)
     }
 
-    /// How the unit is written behind a number.
+    /// Its sign after a number.
     pub fn symbol(self) -> &'static str {
         match self {
             Self::Fahrenheit => "°F",
@@ -63,7 +63,7 @@ impl Unit {
     /// Converts a metric value; `Celsius` one in degrees Fahrenheit.
     pub fn convert(self, metric: f64) -> f64 {
         match self {
-            // In this order 10.0 is 50.0 exactly, as for all tenths that have a whole number of degrees.
+            // In this order 10.0 gives exactly 50.0, and so do all tenths that give whole degrees.
             Self::Fahrenheit => metric * 9.0 / 5.0 + 32.0,
             Self::Celsius => (metric - 32.0) * 5.0 / 9.0,
             Self::Inches => metric / 25.4,

@@ -1,29 +1,30 @@
-//! The units that somebody thinks in.
+//! The units that a person prefers.
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::Unit;
 use crate::noaa::Element;
 
-/// From this limit down, in °C, Americans speak of a freeze, and of a hard freeze: 32 °F and 28 °F.
+/// Americans speak of a freeze from this limit down, in °C, and of a hard freeze from the next: 32 °F and 28 °F.
 const FREEZE_C: f64 = 0.0;
 const HARD_FREEZE_C: f64 = -2.2;
 /// Up to this limit, in °C, a clear calm night may bring frost to the ground: 36 °F.
 const FROST_C: f64 = 2.3;
 
-/// In which units somebody thinks.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+/// The units of messages.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum Units {
-    /// °C, m/s, and hours to 24.
+    /// °C, m/s, and the 24-hour clock.
     #[default]
     Metric,
-    /// °F, mph, and hours with AM and PM.
+    /// °F, mph, and the 12-hour clock.
     Us,
 }
 
 impl Units {
-    /// Those in which a condition is written, where it converts to or from them: `f(TMIN) <= 28`, `chance(c(28)) >= 0.3`.
+    /// The units of a condition, if it converts to or from them: `f(TMIN) <= 28`, `chance(c(28)) >= 0.3`.
     pub fn of_condition(when: &str) -> Option<Self> {
         let mut names = when.split(|c: char| !(c.is_ascii_alphanumeric() || c == '_'));
         let is_us = |name: &str| Unit::of_function(name).is_some() && when.contains(&format!("{name}("));
@@ -78,7 +79,7 @@ impl Units {
         }
     }
 
-    /// What a night as cold as the limit is called.
+    /// The word for a night as cold as the limit.
     pub fn term(self, limit_c: f64) -> &'static str {
         match self {
             Self::Us if limit_c <= HARD_FREEZE_C => "Hard freeze",

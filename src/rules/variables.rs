@@ -1,4 +1,4 @@
-//! The names that a condition uses: what they stand for, and which may stand together.
+//! The names in a condition: their meanings, and which may be combined.
 
 use super::Scope;
 use super::condition::ConditionError;
@@ -6,7 +6,7 @@ use super::feed::{Asked, Feed, mixed};
 use super::moment::HourName;
 use crate::noaa::Element;
 
-/// What the condition reads.
+/// A value that the condition reads.
 #[derive(Clone, Debug, PartialEq)]
 pub(super) enum Variable {
     Element(Element),
@@ -33,12 +33,12 @@ impl Variable {
 pub(super) struct Used {
     pub(super) name: String,
     pub(super) variable: Variable,
-    /// Where it is used first, in bytes.
+    /// The place of its first use, in bytes.
     pub(super) offset: usize,
 }
 
-/// Checks the names that the expression uses, with their places, and gives them in their order. `chances` are those that stand
-/// for its calls of `chance`. Returns with them the first name that decides the feed.
+/// Checks the names in the expression, with their places, and returns them in order. `chances` are those of its calls
+/// of `chance`. Also returns the first name that decides the feed.
 pub(super) fn resolve_variables(
     names: Vec<(&str, usize)>,
     chances: Vec<Used>,

@@ -1,20 +1,20 @@
-//! The walk through a station's days, in the order of the calendar: what should be told.
+//! The walk through a station's days in the order of the calendar, which finds the events to alert.
 
 use serde::{Deserialize, Serialize};
 
 use super::{DayVerdict, Terms, Transition};
 
-/// A station is silent after so many times its usual interval.
+/// A station is silent after this many times its usual interval.
 const SILENT_INTERVALS: i32 = 3;
-/// At least so many days.
+/// A station is silent after this many days at the earliest.
 const SILENT_DAYS_MIN: i32 = 3;
 /// The usual interval is counted in these parts of a day.
 const PARTS: i32 = 16;
 
-/// Where the walk through the calendar stands.
+/// The state of the walk through the calendar.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) struct Walk {
-    /// The last day that said something.
+    /// The last day with a verdict.
     pub(super) last_day: Option<i32>,
     /// The usual interval between such days, in parts of a day.
     interval: u16,
@@ -31,15 +31,16 @@ pub(super) struct Standing {
     pub(super) contact: Contact,
 }
 
-/// Whether the station of a standing episode is heard of. The first two are stored as the bytes of `false` and `true`:
+/// Whether the station of a standing episode reports. The first two are stored as the bytes of `false` and `true`:
 /// earlier versions stored only whether the episode is stale.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) enum Contact {
     /// It reports.
     Heard,
-    /// It is silent, which was told.
+    /// It is silent, and that was alerted.
     Stale,
-    /// It reports again, but no day has matched since: the next one that does is told. The last day before the silence.
+    /// It reports again, but no day has matched since; the next matching day is alerted. Holds the last day before
+    /// the silence.
     Back(i32),
 }
 
@@ -48,7 +49,7 @@ impl Standing {
         self.contact == Contact::Stale
     }
 
-    /// The last day before a silence after which nothing was told yet; `before`: the last day that said something.
+    /// The last day before a silence without an alert since; `before`: the last day with a verdict.
     fn silent_from(&self, before: Option<i32>) -> Option<i32> {
         match self.contact {
             Contact::Heard => None,
@@ -58,13 +59,13 @@ impl Standing {
     }
 }
 
-/// Something that should be told.
+/// An event that should be alerted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Due {
     pub(super) day: i32,
     pub(super) transition: Transition,
     pub(super) since: i32,
-    /// Where an episode fires again after a silence: the last day before it.
+    /// Set if an episode fires again after a silence: the last day before it.
     pub(super) silent_from: Option<i32>,
 }
 
@@ -78,13 +79,13 @@ impl Walk {
     pub(super) const START: Self =
         Self { last_day: None, interval: PARTS as u16, in_a_row: 0, standing: None };
 
-    /// The last day of a silence that is still usual.
+    /// The last day of a silence of usual length.
     pub(super) fn patience_ends(&self) -> Option<i32> {
         let usual = (SILENT_INTERVALS * i32::from(self.interval) + PARTS - 1) / PARTS;
         self.last_day.map(|last| last + usual.max(SILENT_DAYS_MIN))
     }
 
-    /// Notices silence, if the calendar has come to `today`.
+    /// Notices silence if the calendar has reached `today`.
     pub(super) fn wait_until(&mut self, today: i32, tell: &mut impl FnMut(Due)) {
         let Some(end) = self.patience_ends().filter(|end| today > *end) else { return };
         if let Some(standing) = self.standing.as_mut().filter(|standing| !standing.is_stale()) {
@@ -93,7 +94,7 @@ impl Walk {
         }
     }
 
-    /// Takes the next day that says something.
+    /// Takes the next day with a verdict.
     pub(super) fn step(&mut self, day: i32, verdict: DayVerdict, terms: Terms, tell: &mut impl FnMut(Due)) {
         self.wait_until(day, tell);
         if self.patience_ends().is_some_and(|end| day > end) {

@@ -1,4 +1,4 @@
-//! Canned answers for tests, and what becomes of a position.
+//! Canned answers for tests, and the handling of a position.
 
 use std::collections::VecDeque;
 use std::sync::{Arc, Mutex};
@@ -40,7 +40,7 @@ impl Canned {
         })));
     }
 
-    /// What was asked for since the last call.
+    /// The requests since the last call.
     pub(super) fn asked(&self) -> Vec<Asked> {
         std::mem::take(&mut self.asked.lock().unwrap())
     }

@@ -1,13 +1,13 @@
-//! Sources: what frostline fetches from public weather services while it runs.
+//! Sources: data that frostline fetches from public weather services while it runs.
 //!
-//! A source asks one service and turns its answers into records. The engine says when, and commits the records together with
-//! what the source remembers (see [`frostline_engine::Poller`]). All sources share one [`Client`], which keeps the manners
-//! that services ask for; tests give sources canned answers instead.
+//! A source polls one service and turns its answers into records. The engine decides when, and commits the records
+//! together with the source's position (see [`frostline_engine::Poller`]). All sources share one [`Client`], which
+//! follows the rules of the services; in tests, sources get canned answers instead.
 //!
 //! | source | what it gives | topic |
 //! | --- | --- | --- |
 //! | [`Metar`] | the airports' observations of the last hours, minutes after they are made | `noaa-hourly` |
-//! | [`Forecasts`] | what the coming night's lowest will be, by two weather services | `noaa-forecasts`, `noaa-hourly` |
+//! | [`Forecasts`] | the lowest temperature of the coming night, by two weather services | `noaa-forecasts`, `noaa-hourly` |
 //! | [`Ghcn`] | the daily values of all stations, one or two days after they are made, with their corrections | `noaa-csv-raw` |
 
 #[cfg(test)]
@@ -24,7 +24,7 @@ pub use self::ghcn::{GHCN_SINK, Ghcn, GhcnSettings};
 pub use self::metar::{FindStation, METAR_SINK, Metar};
 pub use self::topology::{Known, sources};
 
-/// The name of the sink of hourly observations, and of forecasts beside them.
+/// The name of the sink for hourly observations, and for the forecasts with them.
 pub const HOURLY_SINK: &str = "hourly";
-/// The name of the sink of forecasts.
+/// The name of the sink for forecasts.
 pub const FORECASTS_SINK: &str = "forecasts";

@@ -13,26 +13,26 @@ use super::{
 use crate::config::{Config, FollowConfig, ForecastFollow, GhcnFollow, MetarFollow, topic};
 use crate::noaa::Date;
 
-/// The name of each source, and its partition of the positions: they stay the same for good.
+/// The name of each source, and its partition of the positions; neither may change.
 const METAR: (SourceId, i32) = (SourceId::new("metar"), 0);
 const GHCN: (SourceId, i32) = (SourceId::new("ghcn"), 1);
 const FORECAST: (SourceId, i32) = (SourceId::new("forecast"), 2);
 
-/// What sources know of this installation.
+/// The data that sources need about this installation.
 #[derive(Clone)]
 pub struct Known {
     /// The station of an ICAO id.
     pub find: FindStation,
-    /// The stations whose nights somebody watches.
+    /// The stations whose nights rules watch.
     pub watched: WatchedStations,
-    /// The tables that must have been read before stations are known, and before rules are.
+    /// The tables that must be read before stations are known, and before rules are.
     pub needs: [&'static [&'static str]; 2],
 }
 
 /// The sources that `[follow]` names. Nothing is fetched before they are polled.
 ///
 /// # Errors
-/// A contact that no client can send.
+/// The contact cannot be sent by any client.
 pub fn sources(config: &Config, known: &Known) -> Result<Vec<Source>, String> {
     let follow = &config.follow;
     if !follow.is_on() {
@@ -56,7 +56,7 @@ fn client(follow: &FollowConfig) -> Result<Client, String> {
     })
 }
 
-/// A source with times in seconds: from poll to poll, and after which it is late. It needs no tables.
+/// A source with times in seconds: between polls, and after which it is late. It needs no tables.
 fn source<P: Poller + 'static>(
     (id, partition): (SourceId, i32),
     sinks: Vec<(&'static str, TopicPlan)>,
@@ -88,7 +88,7 @@ fn of_forecast(config: &Config, forecast: &ForecastFollow, fetch: Arc<dyn Fetch>
         ((forecast.nws_url.clone(), forecast.met_norway_url.clone()), Arc::clone(&known.watched));
     let sinks =
         vec![(FORECASTS_SINK, config.topic(topic::FORECASTS)), (HOURLY_SINK, config.topic(topic::HOURLY))];
-    // One request with each poll, of the station whose forecast is due longest.
+    // One request per poll, for the station whose forecast has been due longest.
     let interval = forecast.interval_seconds.min(config.follow.request_interval_seconds.max(1));
     let times = (interval, 3_600 * forecast.late_after_hours);
     let each = Duration::from_secs(forecast.interval_seconds);

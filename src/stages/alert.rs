@@ -1,8 +1,8 @@
 //! alert: evaluates the rules of the observation's station, walks each rule's life cycle, and writes each alert once.
 //!
-//! An alert's id is made of what it is about (rule, station, date, transition), so the same observation gives
-//! the same id in any process at any time. What was told is remembered in the task's store: of rules without
-//! episodes the days that have fired, of the others the days and alerts of a year (see [`crate::rules::Episodes`]).
+//! An alert's id is made of its subject (rule, station, date, transition), so the same observation gives the same id
+//! in any process at any time. Alerts that were written are remembered in the task's store: for rules without
+//! episodes the days that have fired, for the others the days and alerts of a year (see [`crate::rules::Episodes`]).
 
 use std::collections::HashMap;
 use std::rc::Rc;
@@ -22,23 +22,23 @@ use crate::noaa::{KnownStations, ObservationView, StationId, StationView};
 use crate::rules::{DayVerdict, Episodes, Evaluator, Event, Feed, LoneDay, Rule, RuleSet, Taken};
 use crate::stages::count;
 
-/// The processor.
+/// The processor of alerts about days.
 pub struct Alert {
     rules: Arc<RuleSet>,
     evaluator: Evaluator,
     limits: Limits,
     known: KnownStations,
-    /// Of `rules`, when what follows was found.
+    /// The generation of `rules` that the fields below belong to.
     generation: u64,
     has_conditions: bool,
     watched: HashMap<StationId, Watched, foldhash::fast::RandomState>,
-    /// Found in the store with the first record.
+    /// Read from the store with the first record.
     calendar: Option<Calendar>,
 }
 
 /// The rules of a station.
 struct Watched {
-    /// While some rules ask what a station is: the one for which `rules` were found.
+    /// Set if some rules depend on a station's fields: the station for which `rules` were found.
     station: Option<Rc<StationView>>,
     rules: Rc<[Arc<Rule>]>,
 }
@@ -66,7 +66,7 @@ impl Alert {
         }
     }
 
-    /// Forgets what was found, if rules have changed.
+    /// Forgets cached rules if the rules have changed.
     fn follow_changes(&mut self) {
         let generation = self.rules.generation();
         if generation != self.generation {
@@ -119,7 +119,7 @@ impl Processor for Alert {
             return Ok(());
         };
         // The key chose the partition; only with the station's own key does the station always meet the same
-        // memory of what was alerted before.
+        // remembered alerts.
         let station = &view.station.id;
         if record.key != Some(station.as_bytes()) {
             let key =
@@ -134,7 +134,7 @@ impl Processor for Alert {
         let rules = self.rules_of(&view);
         let outcome = self.judge_all(&rules, &mut observed, context);
         match outcome {
-            // Nothing of it was remembered, so nothing is missing that was.
+            // The store had nothing about it, so nothing is lost.
             Err(Unfit::Record(reason)) => {
                 context.reject(record, &reason);
                 Ok(())
@@ -145,7 +145,7 @@ impl Processor for Alert {
     }
 }
 
-/// Why a record cannot be worked on.
+/// Why a record cannot be processed.
 enum Unfit {
     Record(String),
     State(StateError),
@@ -157,13 +157,13 @@ impl From<StateError> for Unfit {
     }
 }
 
-/// An observation, with what alerts are made of.
+/// An observation, with the data that alerts repeat.
 struct Observed<'a> {
     record: &'a Record<'a>,
     view: &'a ObservationView,
-    /// See [`Context::record_day`].
+    /// The day of the record; see [`Context::record_day`].
     record_day: u32,
-    /// Read when the first alert is written: most records give none.
+    /// Read when the first alert is written: most records cause none.
     object: Option<RawObject<'a>>,
 }
 
@@ -172,7 +172,7 @@ impl<'a> Observed<'a> {
         Self { record, view, record_day, object: None }
     }
 
-    /// Reads what alerts repeat of the observation, before anything is remembered as told.
+    /// Reads the parts of the observation that alerts repeat, before anything is remembered as alerted.
     fn prepare(&mut self) -> Result<(), Unfit> {
         if self.object.is_none() {
             let value = self.record.value.unwrap_or_default();
@@ -196,7 +196,7 @@ impl Alert {
                     self.judge_episodes(rule, judgement.verdict, observed, context)?;
                 }
                 Ok(judgement) => judge_lone_day(rule, judgement.verdict, observed, context)?,
-                // One rule's mistake must not keep the others from firing.
+                // A mistake in one rule must not prevent the others from firing.
                 Err(error) => rule_errors::evaluation_failed(&self.rules, rule, &error, context),
             }
         }
@@ -220,7 +220,7 @@ impl Alert {
         while let Some((listed, key)) = calendar.next_due() {
             let Some((rule_id, station)) = rule_and_station(&key) else { continue };
             let Some(rule) = self.rules.get(rule_id).filter(has_episodes_of_days) else {
-                // It may come back, as the same rule: by then the station may be silent still.
+                // The rule may come back unchanged, and the station may still be silent then.
                 calendar.put_off(key);
                 continue;
             };
@@ -232,11 +232,11 @@ impl Alert {
                 .get(&station)
                 .is_some_and(|watched| !watched.rules.iter().any(|watching| watching.id == rule.id));
             if hears_nothing || !episodes.is_chosen_by(rule.identity) {
-                // The rule has turned to other stations: that it hears nothing of this one says nothing.
+                // The rule has turned to other stations, so hearing nothing from this one means nothing.
                 continue;
             }
             if episodes.deadline().is_some_and(|deadline| deadline > listed) {
-                // It was heard of since: its day is another.
+                // The station has reported since, so its deadline is later.
                 calendar.list(&key, &episodes);
                 continue;
             }
@@ -252,7 +252,7 @@ impl Alert {
         Ok(())
     }
 
-    /// A rule with episodes: the day joins those that are known.
+    /// A rule with episodes: the day joins the known days.
     fn judge_episodes(
         &mut self,
         rule: &Rule,
@@ -286,12 +286,12 @@ impl Alert {
     }
 }
 
-/// Whether the episodes in this stage's store are of this form of the rule.
+/// Whether the episodes in this stage's store belong to this form of the rule.
 fn has_episodes_of_days(rule: &Arc<Rule>) -> bool {
     rule.has_episodes() && rule.feed() == Feed::Day
 }
 
-/// A rule without episodes: the day fires, or what it fired is retracted.
+/// A rule without episodes: the day fires, or its alert is retracted.
 fn judge_lone_day(
     rule: &Rule,
     verdict: DayVerdict,
@@ -299,7 +299,7 @@ fn judge_lone_day(
     context: &mut Context<'_>,
 ) -> Result<(), Unfit> {
     let view = observed.view;
-    // Nothing to tell, and nothing to withdraw: most days are so, and cost no look into the store.
+    // Most days cause no alert and withdraw none, and cost no look into the store.
     if verdict != DayVerdict::Matches && view.revision == 1 {
         return Ok(());
     }
@@ -330,7 +330,7 @@ fn read_episodes(store: &Store, key: &[u8], today: u32) -> Result<(Option<Episod
     Ok((found.flatten(), day))
 }
 
-/// Writes one alert, of an observation that was prepared for it.
+/// Writes one alert for an observation that was prepared for it.
 fn emit(rule: &Rule, event: &Event, cause: &Cause<'_>, observed: &Observed<'_>, context: &mut Context<'_>) {
     let (view, record) = (observed.view, observed.record);
     let station = cause.station(view);

@@ -1,4 +1,4 @@
-//! The value of an alert: the observation, and what makes it an alert.
+//! The value of an alert: the observation, and the alert's own fields.
 
 use std::io::Write;
 
@@ -9,15 +9,15 @@ use super::json::{RawObject, write_string};
 use crate::noaa::{Date, Element, ElementValue, ObservationView, StationId};
 use crate::rules::{Event, Rule, Subject, Transition};
 
-/// What an alert came from.
+/// The origin of an alert.
 pub(super) enum Cause<'a> {
-    /// The observation that was read, about its own day or, where it came late, about another.
+    /// The observation that was read: of the alert's own day or, if it was late, of another.
     Observation,
-    /// Nothing was heard of a station for too long; another one's observation moved the calendar on.
+    /// The station was silent for too long; an observation of another station moved the calendar on.
     Silence {
         /// The silent station.
         station: StationId,
-        /// Its name; empty where it is not known.
+        /// Its name; empty if unknown.
         name: &'a str,
     },
 }
@@ -32,14 +32,14 @@ impl Cause<'_> {
     }
 }
 
-/// All that an alert is made of.
+/// The parts of an alert.
 pub(super) struct AlertRecord<'a> {
     pub(super) alert_id: &'a str,
     /// The id of the alert that is withdrawn.
     pub(super) retracts: Option<&'a str>,
     pub(super) rule: &'a Rule,
     pub(super) event: &'a Event,
-    /// The event's.
+    /// The id of the event.
     pub(super) date: Date,
     pub(super) cause: &'a Cause<'a>,
     /// The observation that was read.
@@ -49,7 +49,7 @@ pub(super) struct AlertRecord<'a> {
 }
 
 /// Fields of the alert itself: where the observation has one of that name, the alert's wins.
-const OWN_FIELDS: [&str; 16] = [
+pub(super) const OWN_FIELDS: [&str; 16] = [
     "_id",
     "_meta",
     "email",
@@ -80,8 +80,8 @@ impl AlertRecord<'_> {
             let _ = write!(out, ",\"{name}\":");
             write_string(out, text);
         };
-        // Only what the rule itself names, as in the talk. Addresses of subscribers stay out of records, and are
-        // looked up when something is sent.
+        // Only the address that the rule itself names, as in the talk. Addresses of subscribers stay out of records,
+        // and are looked up when a message is sent.
         if let Some(email) = &rule.email {
             field("email", &email.0);
         }
@@ -122,12 +122,12 @@ impl AlertRecord<'_> {
         out.push(b'}');
     }
 
-    /// Whether the observation that was read is the one that the alert is about.
+    /// Whether the observation that was read is that of the alert's day.
     fn is_about_the_observation(&self) -> bool {
         matches!(self.cause, Cause::Observation) && self.date == self.view.date
     }
 
-    /// The observation; of another one than that which was read, only station and day are known.
+    /// The observation; if another one was read, only station and day are known.
     fn write_observation(&self, out: &mut Vec<u8>) {
         if self.is_about_the_observation() {
             return self.object.write_fields(out, |key| !OWN_FIELDS.contains(&key));
@@ -149,8 +149,8 @@ impl AlertRecord<'_> {
         let _ = write!(out, ",\"date\":\"{}T00:00:00\"", self.date);
     }
 
-    /// What the condition looked at: a number, an object where it looked at several elements, null where the
-    /// values of the day are not at hand.
+    /// The value that the condition used: a number, an object for several elements, null if the values of the day are
+    /// not available.
     fn write_value(&self, out: &mut Vec<u8>) {
         let values = self.values();
         let _ = match values.as_slice() {
@@ -205,7 +205,7 @@ impl AlertRecord<'_> {
                 let what = self.retracts.unwrap_or_default();
                 format!("Withdrawn: {what}. Newer data for {place} no longer supports it")
             }
-            // Of nights: they have alerts of another kind.
+            // Alerts about nights have another form.
             Transition::Expected | Transition::Confirmed | Transition::Averted | Transition::Withdrawn => {
                 format!("{} at {place} on {date}: {when}", self.measured())
             }
@@ -222,7 +222,7 @@ impl AlertRecord<'_> {
         if name.is_empty() { station.to_string() } else { format!("{name} ({station})") }
     }
 
-    /// The values that the condition looked at, with their units.
+    /// The values that the condition used, with their units.
     fn measured(&self) -> String {
         if !self.is_about_the_observation() {
             return "Known from a late report:".into();

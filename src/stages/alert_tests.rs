@@ -367,6 +367,6 @@ fn a_rule_that_cannot_be_evaluated_is_logged_once_for_all_partitions() {
             assert_eq!(driver.counts[count::RULE_ERRORS], 2);
         }
     });
-    let failures = logged.iter().filter(|line| line.contains("cannot be evaluated")).count();
+    let failures = logged.iter().filter(|line| line.contains("cannot evaluate a rule")).count();
     assert_eq!(failures, 1, "{logged:#?}");
 }

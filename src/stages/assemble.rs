@@ -1,20 +1,20 @@
 //! assemble: turns GHCN lines into observations, one for each station and date.
 //!
-//! The lines of one station-day are usually neighbours, but not always: some are split, and around a leap day
-//! two dates interleave. So an observation *settles* when its partition has moved on by `settle_records`
-//! offsets since its last line, or has been idle for `settle_ms`. A line that comes after that opens it
-//! again, and gives a new `revision` of the whole observation, if it changes anything.
+//! The lines of one station-day are usually next to each other, but not always: some are split, and around a leap day
+//! two dates interleave. So an observation *settles* when its partition has moved on by `settle_records` offsets
+//! since its last line, or has been idle for `settle_ms`. A later line opens it again, and gives a new `revision` of
+//! the whole observation if it changes anything.
 //!
-//! # What is remembered, and where
+//! # Where state is kept
 //!
-//! Open observations live in memory only; the source topic is their changelog. With each commit goes the
-//! offset of the first line that is still open ([`Processor::rewind_offset`]); after a restart the partition
-//! is read again from there with outputs muted up to the committed offset. That rebuilds the same open
-//! observations, because settling depends on offsets alone. The one exception is settling on idleness, and
-//! that settles everything, so nothing is left to rebuild.
+//! Open observations are in memory only; the source topic is their changelog. Each commit includes the offset of the
+//! first line that is still open ([`Processor::rewind_offset`]). After a restart the partition is read again from
+//! there, with outputs muted up to the committed offset. That rebuilds the same open observations, because settling
+//! depends on offsets only. The one exception is settling after idleness, and that settles everything, so nothing is
+//! left to rebuild.
 //!
-//! What was *emitted* is in the store: revision and readings of each observation (see `emitted.rs`). It tells a
-//! late line (merge, next revision) from a repeated one (nothing new, a duplicate).
+//! *Emitted* observations are in the store: revision and readings of each (see `emitted.rs`). They distinguish a late
+//! line (merge, next revision) from a repeated one (nothing new, a duplicate).
 
 use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
@@ -28,20 +28,20 @@ use super::{Limits, StationIndex, accepted_value};
 use crate::noaa::{Compat, Date, Element, Line, Observation, Reading, StationId};
 use crate::stages::count;
 
-/// The header that says of which lines an observation, or this revision of it, was made:
-/// `topic/partition@first-last`. Lines of others may be among them.
+/// The header with the lines from which an observation, or a revision of it, was made: `topic/partition@first-last`.
+/// Lines of other observations may be among them.
 pub const LINES_HEADER: &str = "frostline-lines";
 
-/// The header of a line that says what it does to the archive, as NOAA's daily differences do: `insert`, `update` or
+/// The header of a line with its change of the archive, as in NOAA's daily differences: `insert`, `update` or
 /// `delete`. A line without it is an insert or an update.
 pub const CHANGE_HEADER: &str = "frostline-change";
-/// The value of [`CHANGE_HEADER`] of a reading that is no longer in the archive.
+/// The value of [`CHANGE_HEADER`] for a reading that is no longer in the archive.
 const DELETE: &[u8] = b"delete";
 
-/// The headers of lines and observations that say more than where they came from: dead letters keep them.
+/// Headers of lines and observations with more than their origin: dead letters keep them.
 pub const KEPT_HEADERS: &[&str] = &[LINES_HEADER, CHANGE_HEADER];
 
-/// How assemble works.
+/// The settings of assemble.
 #[derive(Clone, Copy, Debug)]
 pub struct AssembleSettings {
     /// An observation settles when its partition has moved on by this many offsets since its last line.
@@ -50,35 +50,36 @@ pub struct AssembleSettings {
     pub settle_ms: u64,
     /// Whether to write documents as the talk's script did.
     pub compat: Compat,
-    /// Whether readings that failed NOAA's quality control are kept.
+    /// Whether to keep readings that failed NOAA's quality control.
     pub keep_failed_quality: bool,
 }
 
 type Key = (StationId, Date);
 
-/// An observation whose lines may still come.
+/// An observation that may still get lines.
 struct Open {
     first_offset: i64,
     last_offset: i64,
     /// Timestamp of the last line: that of the observation.
     timestamp_ms: i64,
-    /// The station's JSON as of the first line, so that the table may change meanwhile.
+    /// The station's JSON at the time of the first line, so that later changes of the table have no effect.
     station: Arc<str>,
     observation: Observation,
     /// Set while all its lines were read again only to rebuild it (see [`Context::muted`]).
     is_rebuilt: bool,
-    /// Elements whose newest reading failed quality control or was deleted: they leave an observation emitted before.
+    /// Elements whose newest reading failed quality control or was deleted: they are removed from an observation
+    /// emitted before.
     withdrawn: Vec<Element>,
 }
 
-/// The processor.
+/// The processor of lines.
 pub struct Assemble {
     settings: AssembleSettings,
     limits: Limits,
     stations: Arc<StationIndex>,
     open: HashMap<Key, Open, foldhash::fast::RandomState>,
-    /// Each line's offset and observation, oldest first: the next to settle is at the front, unless a later
-    /// line of the same observation stands further back.
+    /// Each line's offset and observation, oldest first: the front settles next, unless a later line of the same
+    /// observation is further back.
     waiting: VecDeque<(i64, Key)>,
     /// `topic/partition` of the lines, for the provenance of observations; empty before the first.
     place: String,
@@ -97,7 +98,7 @@ impl Assemble {
         }
     }
 
-    /// Reads a line, or rejects it. `None` also for header lines.
+    /// Parses a line, or rejects it. `None` also for header lines.
     fn reading(&self, value: &[u8], record: &Record<'_>, context: &mut Context<'_>) -> Option<Reading> {
         let reading = match Reading::parse(value) {
             Ok(Line::Reading(reading)) => reading,
@@ -117,7 +118,7 @@ impl Assemble {
                 format!("key {:?}: expected the station id {station}", String::from_utf8_lossy(key))
             }
             Some(_) if super::is_ahead(context, reading.date, &self.limits) => {
-                format!("the date {} lies more than a day ahead", reading.date)
+                format!("the date {} is more than a day in the future", reading.date)
             }
             Some(_) => return Some(reading),
         };
@@ -125,7 +126,7 @@ impl Assemble {
         None
     }
 
-    /// Adds a reading to its observation, opening that where needed. `false` where the station is unknown.
+    /// Adds a reading to its observation, opening it if necessary. `false` if the station is unknown.
     fn add(&mut self, reading: &Reading, record: &Record<'_>, muted: bool) -> bool {
         let key = (reading.station, reading.date);
         let is_withdrawn =
@@ -163,7 +164,7 @@ impl Assemble {
         true
     }
 
-    /// Settles what has waited long enough when the partition stands at `offset`.
+    /// Settles observations that have waited long enough when the partition is at `offset`.
     fn settle_due(&mut self, offset: i64, context: &mut Context<'_>) -> Result<(), StateError> {
         while let Some((last, key)) = self.waiting.front().copied() {
             if last + self.settings.settle_records > offset {
@@ -190,8 +191,8 @@ impl Processor for Assemble {
         if self.place.is_empty() {
             self.place = format!("{}/{}", record.topic, record.partition);
         }
-        // While muted nothing settles: the first record after that settles what is due, and the store tells
-        // what was emitted before. So it does not matter if `settle_records` was another then.
+        // Nothing settles while muted: the first record after that settles everything that is due, and the store
+        // knows what was emitted before. So it does not matter if `settle_records` was different then.
         if !context.muted {
             self.settle_due(record.offset, context)?;
         }
@@ -222,14 +223,14 @@ impl Processor for Assemble {
     }
 }
 
-/// Whether the archive no longer has the reading.
+/// Whether the reading was removed from the archive.
 fn is_deleted(record: &Record<'_>) -> bool {
     let mut is_deleted = false;
     record.headers.visit(&mut |name, value| is_deleted |= name == CHANGE_HEADER && value == Some(DELETE));
     is_deleted
 }
 
-/// Merges a settled observation with what was emitted before, and emits it if that changes anything.
+/// Merges a settled observation with the emitted one, and emits it if that changes anything.
 fn emit(open: Open, compat: Compat, place: &str, context: &mut Context<'_>) -> Result<(), StateError> {
     let (station, date) = (open.observation.station(), open.observation.date());
     let today = context.record_day(open.timestamp_ms);
@@ -253,7 +254,7 @@ fn emit(open: Open, compat: Compat, place: &str, context: &mut Context<'_>) -> R
         return Ok(());
     }
     if revision == 1 && merged.readings().is_empty() {
-        // All its readings failed quality control or were deleted: nothing is left.
+        // All its readings failed quality control or were deleted.
         return Ok(());
     }
     context.counts[count::OBSERVATIONS] += 1;

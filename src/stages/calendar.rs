@@ -1,7 +1,7 @@
 //! The calendar of a partition: its newest date, and the episodes that become stale when it moves on.
 //!
-//! Kept in memory, and found again in the store when a task starts: the date under a key of its own, the episodes by
-//! their entries. So what becomes stale, and on which record, does not depend on restarts.
+//! Kept in memory, and read from the store when a task starts: the date under its own key, the episodes from their
+//! entries. So which episodes become stale, and on which record, does not depend on restarts.
 
 use std::cmp::{Ordering, Reverse};
 use std::collections::{BinaryHeap, HashMap};
@@ -17,21 +17,21 @@ const TODAY_KEY: &[u8] = b"t";
 /// Store keys of episodes begin with this byte; the rule's id, `/` and the station follow.
 const EPISODES_KEY: u8 = b'e';
 
-/// See the module's description.
+/// The calendar of a partition; see the module's description.
 pub(super) struct Calendar {
     /// The newest date of the partition, in days since 1970.
     today: i32,
-    /// The day of its entry in the store, which never goes down.
+    /// The day of its entry in the store, which never decreases.
     written_day: u32,
-    /// The days on which silence would make an episode stale, or earlier ones, with its store key. What has been
-    /// heard of since is looked up when its day has come.
+    /// The days on which silence would make an episode stale, or earlier ones, with its store key. Later reports are
+    /// considered when the day has come.
     deadlines: BinaryHeap<Reverse<(i32, Vec<u8>)>>,
-    /// By store key: the day of its entry in `deadlines` that counts.
+    /// The day of each episode's entry in `deadlines` that counts, by store key.
     listed: HashMap<Vec<u8>, i32, foldhash::fast::RandomState>,
 }
 
 impl Calendar {
-    /// Finds what the store knows.
+    /// Reads the calendar from the store.
     pub(super) fn load(store: &Store, today: u32) -> Result<Self, StateError> {
         let read = |value: &[u8]| value.try_into().map(i32::from_be_bytes).ok();
         let (newest, written_day) = store.get_for_update(TODAY_KEY, today, read)?;
@@ -65,22 +65,22 @@ impl Calendar {
         store.put(TODAY_KEY, self.written_day, &day.to_be_bytes());
     }
 
-    /// Whether there will be episodes to look at on this day.
+    /// Whether there are episodes to check on this day.
     pub(super) fn has_due(&self, day: i32) -> bool {
         self.deadlines.peek().is_some_and(|Reverse((deadline, _))| *deadline < day)
     }
 
-    /// Lists an episode again that cannot be judged now, for the next day.
+    /// Lists an episode that cannot be judged now again, for the next day.
     pub(super) fn put_off(&mut self, key: Vec<u8>) {
         self.listed.insert(key.clone(), self.today);
         self.deadlines.push(Reverse((self.today, key)));
     }
 
-    /// Has an episode looked at when its station may have become silent.
+    /// Schedules a check of an episode for the day when its station may have become silent.
     pub(super) fn list(&mut self, key: &[u8], episodes: &Episodes) {
         let Some(deadline) = episodes.deadline() else { return };
         match self.listed.get_mut(key) {
-            // A later day is found when the earlier one has come.
+            // If there is a later day, it is found when the earlier one has come.
             Some(listed) if *listed <= deadline => return,
             Some(listed) => *listed = deadline,
             None => drop(self.listed.insert(key.to_vec(), deadline)),
@@ -88,7 +88,7 @@ impl Calendar {
         self.deadlines.push(Reverse((deadline, key.to_vec())));
     }
 
-    /// The next episode to look at, if its day has come, with that day. It is listed no more.
+    /// The next episode to check, if its day has come, with that day. It is removed from the list.
     pub(super) fn next_due(&mut self) -> Option<(i32, Vec<u8>)> {
         while self.deadlines.peek().is_some_and(|Reverse((deadline, _))| *deadline < self.today) {
             let Reverse((deadline, key)) = self.deadlines.pop()?;

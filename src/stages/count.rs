@@ -1,4 +1,4 @@
-//! What the stages count, beside the engine's own counters. The names are those of metrics and summaries.
+//! The counters of the stages, in addition to the engine's own. The names are those of metrics and summaries.
 
 use frostline_engine::Counter;
 
@@ -8,7 +8,7 @@ pub const RECORDS_IN: Counter = Counter::RECORDS_IN;
 pub const DEAD_LETTERS: Counter = Counter::DEAD_LETTERS;
 /// Harmless records that need no work: tombstones and header lines.
 pub const SKIPPED: Counter = Counter::SKIPPED;
-/// Records that were passed over unread, with `runtime.validate = "needed"`.
+/// Records skipped without reading them, with `runtime.validate = "needed"`.
 pub const SKIPPED_UNREAD: Counter = Counter::SKIPPED_UNREAD;
 /// Observations (and revisions of them) written by assemble or enrich.
 pub const OBSERVATIONS: Counter = Counter::new(0, "observations", "");
@@ -16,7 +16,7 @@ pub const OBSERVATIONS: Counter = Counter::new(0, "observations", "");
 pub const KEPT: Counter = Counter::new(1, "kept", "by the filter");
 /// Alerts written.
 pub const ALERTS: Counter = Counter::new(2, "alerts", "");
-/// What was known already: alerts with an id written before, observations that did not change.
+/// Repetitions: alerts with an id written before, observations that did not change.
 pub const DUPLICATES: Counter = Counter::new(3, "duplicates", "known already, not repeated");
 /// Readings left out because they failed NOAA's quality control.
 pub const FAILED_QUALITY: Counter = Counter::new(4, "failed_quality", "readings left out");
@@ -24,9 +24,9 @@ pub const FAILED_QUALITY: Counter = Counter::new(4, "failed_quality", "readings 
 pub const RULE_ERRORS: Counter = Counter::new(5, "rule_errors", "");
 /// Notices written, one for each recipient of an alert.
 pub const NOTICES: Counter = Counter::new(6, "notices", "");
-/// Messages that a server has taken.
+/// Messages that a server has accepted.
 pub const SENT: Counter = Counter::new(7, "sent", "messages");
-/// Attempts to send that failed and are made again.
+/// Attempts to send that failed and will be repeated.
 pub const RETRIED: Counter = Counter::new(8, "retried", "attempts to send");
 /// Messages that were given up: each is a dead letter.
 pub const FAILED: Counter = Counter::new(9, "failed", "messages given up");

@@ -1,16 +1,16 @@
-//! Sentences of alerts about days, in anybody's units.
+//! Sentences of alerts about days, in any units.
 
 use super::notice::Notice;
 use crate::noaa::Element;
 use crate::rules::{Condition, Scope, Transition, Units};
 
-/// What a day's alert says: what was measured, where and when, and how far that is from the limit. `None` where the usual text
-/// says it as well.
+/// The text of a day's alert: the measurement, its place and date, and its distance from the limit. `None` if the
+/// usual text says the same.
 pub(super) fn sentence(notice: &Notice, units: Units) -> Option<String> {
     say(notice, units, &notice.place(), true)
 }
 
-/// The same for an SMS that has no room for it: without the station's id and the limit.
+/// A shorter form for an SMS: without the station's id and the limit.
 pub(super) fn short_sentence(notice: &Notice, units: Units) -> Option<String> {
     say(notice, units, notice.station_name.as_deref().unwrap_or(&notice.station), false)
 }
@@ -60,7 +60,7 @@ fn capitalised(text: &str) -> String {
     chars.next().map_or(String::new(), |first| first.to_uppercase().chain(chars).collect())
 }
 
-/// What an element is in a sentence.
+/// The name of an element in a sentence.
 fn name(element: Element) -> &'static str {
     match element.as_str() {
         "TMIN" => "lowest temperature",

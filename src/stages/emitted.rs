@@ -1,12 +1,13 @@
-//! What assemble has emitted, as its store remembers it: the days of a station that lie together, in one entry.
+//! The observations that assemble has emitted, as stored: neighbouring days of a station in one entry.
 //!
-//! sled's cost is one for each entry, whatever its size, and days of one station often come together: where history is read,
-//! or a file is sorted by station. So up to eight days of a month share an entry, and a record of the changelog. They are
-//! remembered for `remember_days` after the newest of them was emitted: the day of an entry never goes down, or one line
-//! with an old timestamp would take its neighbours along.
+//! sled's cost is per entry, whatever its size, and days of one station often come together: when history is read, or
+//! a file is sorted by station. So up to eight days of a month share an entry, and a record of the changelog. They
+//! are remembered for `remember_days` after the newest of them was emitted: the day of an entry never decreases, or
+//! one line with an old timestamp would make its neighbours expire.
 //!
-//! An entry's key is `e`, year, month, which eight days of it, station. Its value is a run of days in no order: the day of the
-//! month (1 byte), revision and number of readings (4 bytes each), the readings as [`Observation::encode_into`] writes them.
+//! An entry's key is `e`, year, month, the group of eight days, station. Its value is a sequence of days in no
+//! particular order: the day of the month (1 byte), revision and number of readings (4 bytes each), the readings as
+//! [`Observation::encode_into`] writes them.
 
 use std::ops::Range;
 
@@ -30,7 +31,7 @@ pub(super) struct Emitted {
     pub(super) observation: Observation,
 }
 
-/// The entry in which a day of a station is, or will be.
+/// The entry that holds, or will hold, a day of a station.
 pub(super) struct Span {
     station: StationId,
     key: [u8; 16],
@@ -40,7 +41,7 @@ pub(super) struct Span {
 }
 
 impl Span {
-    /// Reads the entry; an empty one where there is none. `today` as in [`Store::get`].
+    /// Reads the entry; it is empty if it does not exist. `today` as in [`Store::get`].
     ///
     /// # Errors
     /// As [`Store::get`].
@@ -55,17 +56,17 @@ impl Span {
         Ok(Self { station, key, value: value.unwrap_or_default(), day })
     }
 
-    /// What was emitted for a date of this span.
+    /// The observation emitted for a date of this span.
     ///
     /// # Errors
-    /// [`StateError::Corrupted`] where the entry cannot be read.
+    /// [`StateError::Corrupted`] if the entry cannot be read.
     pub(super) fn emitted(&self, date: Date, store: &Store) -> Result<Option<Emitted>, StateError> {
         find(&self.value, self.station, date).map_err(|Unreadable| {
             store.corrupted(&format!("the entry of {} {date} cannot be read", self.station))
         })
     }
 
-    /// Remembers what is emitted for its date in place of what was.
+    /// Remembers the emitted observation for its date, replacing an earlier one.
     pub(super) fn remember(mut self, emitted: &Emitted, store: &mut Store) {
         let day = emitted.observation.date().day();
         let before = days(&self.value).flatten().find(|found| found.day == day).map(|found| found.place);
@@ -81,7 +82,7 @@ impl Span {
     }
 }
 
-/// What a store says of a station and date, for people who ask.
+/// The entries of a store for a station and date, for inspection.
 pub(super) fn remembered(
     store: &Store,
     station: StationId,
@@ -116,7 +117,7 @@ fn key(station: StationId, date: Date) -> [u8; 16] {
     key
 }
 
-/// The bytes are not those of a span.
+/// The error that the bytes are not those of a span.
 struct Unreadable;
 
 /// One day in the value of a span.
@@ -127,7 +128,7 @@ struct Day<'a> {
     readings: &'a [u8],
 }
 
-/// The days of a span; after one that cannot be read there is nothing more.
+/// The days of a span; it ends at one that cannot be read.
 fn days(value: &[u8]) -> impl Iterator<Item = Result<Day<'_>, Unreadable>> {
     let mut start = 0;
     std::iter::from_fn(move || {

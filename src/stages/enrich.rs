@@ -12,7 +12,8 @@ use super::{Limits, StationIndex, accepted_value};
 use crate::noaa::{Date, StationId};
 use crate::stages::count;
 
-/// The processor. Stateless; the key of the input does not matter, that of the output is the station id.
+/// The processor of JSON records. Stateless; the key of the input does not matter, that of the output is the station
+/// id.
 pub struct Enrich {
     stations: Arc<StationIndex>,
     limits: Limits,
@@ -32,7 +33,7 @@ impl Enrich {
         let date = object.text("date").ok_or("date is missing or not a string")?;
         let date = Date::parse_iso(&date).ok_or_else(|| format!("date {date:?} is not a date"))?;
         if super::is_ahead(context, date, &self.limits) {
-            return Err(format!("the date {date} lies more than a day ahead"));
+            return Err(format!("the date {date} is more than a day in the future"));
         }
         let station =
             self.stations.get(id).ok_or_else(|| format!("station {id} is not in the station table"))?;
@@ -60,7 +61,7 @@ impl Processor for Enrich {
             return Ok(());
         }
         if is_too_deep(value) {
-            context.reject(record, "the JSON is nested too deep");
+            context.reject(record, "the JSON is nested too deeply");
             return Ok(());
         }
         let elements: Vec<&RawValue> = match serde_json::from_slice(value) {
@@ -70,7 +71,7 @@ impl Processor for Enrich {
                 return Ok(());
             }
         };
-        // One bad element is one dead letter; its neighbours go on.
+        // One bad element becomes one dead letter; the others are processed.
         for (index, element) in elements.iter().enumerate() {
             let element = element.get().as_bytes();
             if let Err(reason) = self.enrich(element, record, context) {

@@ -1,4 +1,4 @@
-//! filter: keeps the observations that match an expression, and says where each came from.
+//! filter: keeps the observations that match an expression, and records where each came from.
 
 use std::io::Write;
 use std::sync::Arc;
@@ -15,26 +15,26 @@ use crate::noaa::{KnownStations, ObservationView};
 use crate::rules::{Condition, Evaluator, Verdict};
 use crate::stages::count;
 
-/// The processor. Stateless; a record without a key is accepted, and gets its station id as key.
+/// The processor of the filter. Stateless; a record without a key is accepted, and gets its station id as key.
 pub struct Filter {
     condition: Arc<Condition>,
     evaluator: Evaluator,
     limits: Limits,
     known: KnownStations,
-    /// Set with [`Validate::Needed`]: a value in which this is not found cannot satisfy the condition.
+    /// Set with [`Validate::Needed`]: a value without this text cannot satisfy the condition.
     required: Option<Finder<'static>>,
 }
 
 impl Filter {
-    /// A filter that keeps what satisfies `condition`.
+    /// A filter that keeps observations that satisfy `condition`.
     pub fn new(condition: Arc<Condition>, limits: Limits) -> Self {
         let required = condition.required_text().filter(|_| limits.validate == Validate::Needed);
         let required = required.map(|text| Finder::new(&format!("\"{text}\"")).into_owned());
         Self { condition, evaluator: Evaluator::new(), limits, known: KnownStations::default(), required }
     }
 
-    /// Whether it can be told without reading the value that the condition does not hold. Where escapes are
-    /// used, a text can be written in many ways.
+    /// Whether it is certain, without parsing the value, that the condition does not hold. Escapes allow several ways
+    /// to write a text.
     fn is_needless(&self, value: &[u8]) -> bool {
         let lacks = |required: &Finder<'_>| required.find(value).is_none() && memchr(b'\\', value).is_none();
         self.required.as_ref().is_some_and(lacks)
@@ -51,7 +51,7 @@ impl Processor for Filter {
             return Ok(());
         };
         match self.evaluator.evaluate(&self.condition, &view) {
-            // An unknown state is not Arizona: what cannot be decided is not kept.
+            // An unknown state is not Arizona: an undecided observation is not kept.
             Ok(Verdict::HoldsNot | Verdict::Unknown) => {}
             Ok(Verdict::Holds) => match record.value.map(RawObject::parse) {
                 Some(Ok(object)) if !context.muted => {
@@ -73,13 +73,13 @@ impl Processor for Filter {
     }
 }
 
-/// Writes `_id` (the same for each copy of an observation, so that an index can use it) and `_meta` (where
-/// the record was read), as the talk's consumer did.
+/// Writes `_id` (the same for each copy of an observation, so that an index can use it) and `_meta` (the place where
+/// the record was read), like the talk's consumer.
 fn write_origin(out: &mut Vec<u8>, record: &Record<'_>, view: &ObservationView) {
     write_meta(out, record, &format!("{}/{}", view.station.id, view.date));
 }
 
-/// Writes `_id` as it is given, and `_meta`.
+/// Writes the given `_id`, and `_meta`.
 pub(super) fn write_meta(out: &mut Vec<u8>, record: &Record<'_>, id: &str) {
     let key = record.key.map(String::from_utf8_lossy);
     out.extend_from_slice(b",\"_id\":");

@@ -1,4 +1,4 @@
-//! What a task's store says of one key, for people who ask. Only what is committed; what counts as gone may still be there.
+//! The state of one key in a task's store, for inspection. Committed entries only; expired ones may still be there.
 
 use std::sync::Arc;
 
@@ -15,46 +15,48 @@ use super::{outlook, watch_memory};
 use crate::noaa::{Date, StationId};
 use crate::rules::{Episodes, LoneDay, RuleSet};
 
-/// Whose memory is asked for.
+/// The state that is asked for.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Question {
-    /// What `assemble` has emitted for a station and a date.
+    /// The observation that `assemble` has emitted for a station and a date.
     Observation(StationId, Date),
-    /// What `alert` remembers of a station, rule by rule.
+    /// The state of `alert` for a station, rule by rule.
     Station(StationId),
-    /// What `outlook` remembers of a station: how far it is, and what it has learnt from.
+    /// The state of `outlook` for a station: its night so far, and what it has learned from.
     Hours(StationId),
-    /// What `watch` remembers of a station, rule by rule.
+    /// The state of `watch` for a station, rule by rule.
     Watched(StationId),
-    /// What `deliver` still has for somebody.
+    /// The open messages of `deliver` for a recipient.
     Recipient(Recipient),
 }
 
 impl Question {
-    /// Reads a key as the input topic of `stage` has it; `date` goes with `assemble`.
+    /// Parses a key of the input topic of `stage`; `date` is for `assemble`.
     ///
     /// # Errors
-    /// What is expected instead, in plain words.
+    /// The expected form, in a sentence.
     pub fn parse(stage: StageId, key: &str, date: Option<&str>) -> Result<Self, String> {
         let station = || {
             StationId::parse(key.as_bytes()).ok_or_else(|| {
-                format!("{key:?}: expected a GHCN-Daily id of 11 characters, as in USW00003192")
+                format!("{key:?}: expected a GHCN-Daily id of 11 characters, such as USW00003192")
             })
         };
         let date = date.map(|text| {
-            Date::parse_iso(text).ok_or_else(|| format!("date {text:?}: expected a day, as in 2018-01-05"))
+            Date::parse_iso(text).ok_or_else(|| format!("date {text:?}: expected a day, such as 2018-01-05"))
         });
         match (stage, date.transpose()?) {
             (super::ASSEMBLE, Some(date)) => Ok(Self::Observation(station()?, date)),
-            (super::ASSEMBLE, None) => Err("assemble remembers day by day: add ?date=2018-01-05".into()),
+            (super::ASSEMBLE, None) => {
+                Err("assemble stores each day separately: add ?date=2018-01-05".into())
+            }
             (super::ALERT, None) => station().map(Self::Station),
             (super::OUTLOOK, None) => station().map(Self::Hours),
             (super::WATCH, None) => station().map(Self::Watched),
             (super::DELIVER, None) => key.parse().map(Self::Recipient),
             (super::ALERT | super::OUTLOOK | super::WATCH | super::DELIVER, Some(_)) => {
-                Err(format!("{stage} is asked for all days at once: leave the date out"))
+                Err(format!("{stage} returns all days at once: remove the date"))
             }
-            _ => Err(format!("stage {stage} keeps no state: ask assemble, alert, outlook, watch or deliver")),
+            _ => Err(format!("stage {stage} keeps no state: use assemble, alert, outlook, watch or deliver")),
         }
     }
 
@@ -68,7 +70,7 @@ impl Question {
         }
     }
 
-    /// The stage that knows.
+    /// The stage that has the state.
     pub fn stage(&self) -> StageId {
         match self {
             Self::Observation(..) => super::ASSEMBLE,
@@ -79,7 +81,7 @@ impl Question {
         }
     }
 
-    /// The key of the records that its memory was made of.
+    /// The key of the records that the state was made from.
     pub fn key(&self) -> String {
         match self {
             Self::Observation(station, _)
@@ -90,10 +92,10 @@ impl Question {
         }
     }
 
-    /// Looks into the store of a task of [`stage`](Self::stage).
+    /// Reads the store of a task of [`stage`](Self::stage).
     ///
     /// # Errors
-    /// [`StateError::Corrupted`] where the store cannot be read.
+    /// [`StateError::Corrupted`] if the store cannot be read.
     pub fn answer(&self, store: &Store, rules: &RuleSet) -> Result<Vec<Value>, StateError> {
         match self {
             Self::Observation(station, date) => emitted::remembered(store, *station, *date),
@@ -152,13 +154,11 @@ mod tests {
         for stage in [crate::stages::OUTLOOK, crate::stages::WATCH] {
             let question = parse(stage, "USW00003192", None).unwrap();
             assert_eq!((question.stage(), question.key()), (stage, "USW00003192".into()));
-            assert!(
-                parse(stage, "USW00003192", Some("2018-01-05")).unwrap_err().contains("leave the date out")
-            );
+            assert!(parse(stage, "USW00003192", Some("2018-01-05")).unwrap_err().contains("remove the date"));
         }
         for (stage, key, date, reason) in [
             (crate::stages::ALERT, "USW", None, "11 characters"),
-            (crate::stages::ALERT, "USW00003192", Some("2018-01-05"), "leave the date out"),
+            (crate::stages::ALERT, "USW00003192", Some("2018-01-05"), "remove the date"),
             (crate::stages::ASSEMBLE, "USW00003192", None, "?date="),
             (crate::stages::ASSEMBLE, "USW00003192", Some("5.1.2018"), "expected a day"),
             (crate::stages::DELIVER, "ops", None, "subscriber/ID"),

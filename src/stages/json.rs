@@ -1,4 +1,4 @@
-//! Changing the top level of a JSON object without touching what is inside.
+//! Changes the top level of a JSON object without touching its inner values.
 
 use std::borrow::Cow;
 use std::fmt;
@@ -6,14 +6,14 @@ use std::fmt;
 use serde::de::{Deserialize, Deserializer, MapAccess, Visitor};
 use serde_json::value::RawValue;
 
-/// Deepest nesting that is accepted. serde_json passes over unread values without a limit of its own.
+/// Deepest nesting that is accepted. serde_json skips unread values without a limit of its own.
 const DEPTH_MAX: usize = 64;
 
-/// The fields of an object, in order, their values as they were written.
+/// The fields of an object, in order, with their values as written.
 pub(super) struct RawObject<'a>(pub(super) Vec<(Cow<'a, str>, &'a RawValue)>);
 
 impl<'a> RawObject<'a> {
-    /// Reads an object of limited depth.
+    /// Parses an object of limited depth.
     ///
     /// # Errors
     /// A sentence for the dead letter.
@@ -26,7 +26,7 @@ impl<'a> RawObject<'a> {
         serde_json::from_str(text).map_err(|error| format!("not a JSON object: {error}"))
     }
 
-    /// The bytes of a field's value, as they were written.
+    /// The bytes of a field's value, as written.
     pub(super) fn raw(&self, name: &str) -> Option<&'a str> {
         self.0.iter().find(|(key, _)| key == name).map(|(_, value)| value.get())
     }
@@ -40,7 +40,7 @@ impl<'a> RawObject<'a> {
             .ok()
     }
 
-    /// Writes the fields that `keep` names, each after a comma where something precedes it in the object.
+    /// Writes the fields that `keep` names, each after a comma unless it is the first in the object.
     pub(super) fn write_fields(&self, out: &mut Vec<u8>, keep: impl Fn(&str) -> bool) {
         for (key, value) in self.0.iter().filter(|(key, _)| keep(key)) {
             if out.last() != Some(&b'{') {
@@ -59,7 +59,7 @@ pub(super) fn write_string(out: &mut Vec<u8>, text: &str) {
     let _ = serde_json::to_writer(out, text);
 }
 
-/// Whether brackets nest deeper than the limit. Strings are passed over.
+/// Whether brackets nest deeper than the limit, not counting strings.
 pub(super) fn is_too_deep(value: &[u8]) -> bool {
     let (mut depth, mut in_string, mut escaped) = (0_usize, false, false);
     for byte in value {
@@ -107,7 +107,7 @@ impl<'de: 'a, 'a> Deserialize<'de> for RawObject<'a> {
     }
 }
 
-/// A key, borrowed where it holds no escapes.
+/// A key, borrowed unless it contains escapes.
 struct Name<'a>(Cow<'a, str>);
 
 impl<'de: 'a, 'a> Deserialize<'de> for Name<'a> {

@@ -1,4 +1,4 @@
-//! How the alert stage writes what it remembers.
+//! The format of the alert stage's state.
 
 use frostline_engine::store::Store;
 use serde::Serialize;
@@ -11,17 +11,17 @@ use crate::rules::{Episodes, LoneDay};
 /// Store keys of days that have fired begin with this byte; the rule's id, `/`, station and date follow.
 const LONE_DAY_KEY: u8 = b'a';
 
-/// What a task remembers of a rule at a station, for people who ask.
+/// A task's state for a rule at a station, for inspection.
 #[derive(Clone, Debug, Default)]
 pub struct Remembered {
-    /// Of a rule with episodes.
+    /// The state of a rule with episodes.
     pub episodes: Option<Episodes>,
-    /// Of a rule without, for one day.
+    /// The state of a rule without episodes, for one day.
     pub lone_day: Option<LoneDay>,
 }
 
 impl Remembered {
-    /// Looks into a task's store. What cannot be read counts as not there.
+    /// Reads a task's store. An entry that cannot be read counts as missing.
     pub fn read(store: &Store, rule: &str, station: StationId, date: Date, today: u32) -> Self {
         let episodes = store.get(&episodes_key(rule, station), today, decode::<Episodes>);
         let lone_day = store.get(&lone_day_key(rule, station, date), today, decode::<LoneDay>);
@@ -32,12 +32,12 @@ impl Remembered {
     }
 }
 
-/// The store key of a day that has fired by itself.
+/// The store key of a day that has fired alone.
 pub(super) fn lone_day_key(rule: &str, station: StationId, date: Date) -> Vec<u8> {
     [&lone_day_prefix(rule, station)[..], &date.to_be_bytes()].concat()
 }
 
-/// What the store keys of all such days begin with.
+/// Prefix of the store keys of all such days.
 pub(super) fn lone_day_prefix(rule: &str, station: StationId) -> Vec<u8> {
     [&[LONE_DAY_KEY], rule.as_bytes(), b"/", station.as_bytes()].concat()
 }
@@ -50,17 +50,17 @@ pub(super) fn station_key(key: &[u8]) -> Option<&[u8]> {
     rule.ends_with(b"/").then_some(station)
 }
 
-/// Stands before each value. Another one was written by another version, whose memory is not understood: it counts as
-/// none, rather than as damage that no changelog could mend.
+/// Precedes each value. A different one was written by another version, whose state is not understood: it counts as
+/// missing, not as damage that no changelog could repair.
 const VERSION: u8 = 1;
 
 /// Writes a value.
 pub(super) fn encode(value: &impl Serialize) -> Vec<u8> {
-    // Plain numbers and bytes into a vector: there is nothing that can fail.
+    // Plain numbers and bytes into a vector: this cannot fail.
     postcard::to_extend(value, vec![VERSION]).unwrap_or_default()
 }
 
-/// Reads a value; `Ok(None)` where another version wrote it.
+/// Reads a value; `Ok(None)` if another version wrote it.
 pub(super) fn decode<T: DeserializeOwned>(stored: &[u8]) -> Result<Option<T>, ()> {
     match stored.split_first() {
         Some((&VERSION, value)) => postcard::from_bytes(value).map(Some).map_err(drop),

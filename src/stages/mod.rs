@@ -1,5 +1,5 @@
-//! The stages' processors: pure functions from a record (and state) to records. No clock, no thread, no
-//! client, no disk; the engine and its [`TestDriver`](frostline_engine::driver::TestDriver) run the very same code.
+//! The stages' processors: pure functions from a record (and state) to records. No clock, no thread, no client, no
+//! disk; the engine and its [`TestDriver`](frostline_engine::driver::TestDriver) run the same code.
 //!
 //! ```text
 //! noaa-csv-raw ─► assemble ─► noaa-json ─► filter ─► noaa-json-us-az ─► alert ─► noaa-json-alerts
@@ -16,6 +16,7 @@ mod alert;
 mod alert_record;
 mod assemble;
 mod calendar;
+mod day_alert;
 mod day_words;
 mod deliver;
 mod emitted;
@@ -44,12 +45,15 @@ use serde::{Deserialize, Serialize};
 
 pub use alert::Alert;
 pub use assemble::{Assemble, AssembleSettings, CHANGE_HEADER, KEPT_HEADERS, LINES_HEADER};
+pub(crate) use day_alert::DayAlertDocument;
+pub(crate) use deliver::OutcomeRecord;
 pub use deliver::{Deliver, DeliverSettings, Message, Outlet, Parcel, Reply, Told, rule_address};
 pub use enrich::Enrich;
 pub use filter::Filter;
 pub use inspect::Question;
 pub use memory::Remembered;
 pub use moment::{Moment, NightFacts};
+pub(crate) use moment_alert::MomentAlertDocument;
 pub use notice::{Addressed, Notice, Recipient};
 pub use notify::Notify;
 pub use outlook::Outlook;
@@ -79,36 +83,36 @@ pub const NOTIFY: StageId = StageId::new("notify");
 /// Notices into messages that reach people.
 pub const DELIVER: StageId = StageId::new("deliver");
 
-/// The stages that lead from days to alerts. They write to Kafka alone.
+/// The stages from days to alerts. They write to Kafka only.
 pub const TO_ALERTS: [StageId; 4] = [ASSEMBLE, ENRICH, FILTER, ALERT];
-/// The stages that lead from hours to alerts. They write to Kafka alone.
+/// The stages from hours to alerts. They write to Kafka only.
 pub const TONIGHT: [StageId; 2] = [OUTLOOK, WATCH];
-/// The stages that lead from alerts to people.
+/// The stages from alerts to people.
 pub const TO_PEOPLE: [StageId; 2] = [NOTIFY, DELIVER];
 
-/// Longest key that is processed: no station id is near it, and keys are repeated in outputs.
+/// Longest key that is processed: station ids are far shorter, and keys are repeated in outputs.
 const KEY_BYTES_MAX: usize = 1_000;
 
-/// Which records are read whole.
+/// Which records are read completely.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Validate {
-    /// All: whatever is wrong with a record, it becomes a dead letter.
+    /// All records: whatever is wrong with a record, it becomes a dead letter.
     #[default]
     All,
-    /// Those on which an output may depend. The others are passed over unread, and counted as such: a station
-    /// without rules, or a value that lacks a text which the filter asks for.
+    /// Records on which an output may depend. The others are skipped without reading them, and counted as such:
+    /// records of a station without rules, or values without a text that the filter needs.
     Needed,
 }
 
-/// What a processor accepts.
+/// The limits of a processor.
 #[derive(Clone, Copy, Debug)]
 pub struct Limits {
-    /// Which records are read whole.
+    /// Which records are read completely.
     pub validate: Validate,
     /// Largest value of a record, in bytes.
     pub value_bytes_max: usize,
-    /// How far a date may lie ahead of the clock, in days.
+    /// How far a date may be ahead of the clock, in days.
     pub days_ahead_max: i32,
 }
 
@@ -118,13 +122,13 @@ impl Default for Limits {
     }
 }
 
-/// Whether the date lies further ahead of the clock than `limits` allow.
+/// Whether the date is further ahead of the clock than `limits` allow.
 fn is_ahead(context: &Context<'_>, date: Date, limits: &Limits) -> bool {
     let today = context.now_ms.div_euclid(DAY_MS);
     i64::from(date.days_since_1970()) > today + i64::from(limits.days_ahead_max)
 }
 
-/// The checks that all stages share: `None` means that the record was skipped or rejected.
+/// Checks that all stages share; `None` if the record was skipped or rejected.
 fn accepted_value<'a>(record: &Record<'a>, limits: &Limits, context: &mut Context<'_>) -> Option<&'a [u8]> {
     match record.value {
         None => context.skip(),
@@ -134,7 +138,7 @@ fn accepted_value<'a>(record: &Record<'a>, limits: &Limits, context: &mut Contex
         }
         Some(value) if value.len() > limits.value_bytes_max => {
             let reason = format!(
-                "the value has {} bytes, the limit is {} (runtime.value_bytes_max)",
+                "the value has {} bytes; the limit is {} (runtime.value_bytes_max)",
                 value.len(),
                 limits.value_bytes_max
             );
@@ -145,7 +149,7 @@ fn accepted_value<'a>(record: &Record<'a>, limits: &Limits, context: &mut Contex
     None
 }
 
-/// Reads an enriched observation, or rejects the record. Inlined: a view is large, and would be copied.
+/// Parses an enriched observation, or rejects the record. Inlined: a view is large, and would be copied.
 #[inline(always)]
 fn accepted_observation(
     record: &Record<'_>,
@@ -157,7 +161,7 @@ fn accepted_observation(
     match known.parse(value) {
         Err(error) => context.reject(record, &error.to_string()),
         Ok(view) if is_ahead(context, view.date, limits) => {
-            context.reject(record, &format!("the date {} lies more than a day ahead", view.date));
+            context.reject(record, &format!("the date {} is more than a day in the future", view.date));
         }
         Ok(view) => return Some(view),
     }

@@ -1,69 +1,71 @@
-//! What an alert about an hour or a night says in numbers: a part of its record and of its notices, from which sentences are
-//! made in anybody's units and time zone.
+//! The numbers of an alert about an hour or a night: a part of its record and its notices, from which sentences are
+//! made in any units and time zone.
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::outlook::Observed;
 
-/// Numbers of an alert about an hour or a night.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+/// The numbers of an alert about an hour or a night.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Moment {
-    /// When it was observed, in seconds since 1970.
+    /// The time of the observation, in seconds since 1970.
     pub time: i64,
-    /// Local standard time is so far ahead of UTC at the station, in seconds: for who says no time zone.
+    /// How far local standard time at the station is ahead of UTC, in seconds.
     pub offset: i32,
-    /// What the instruments showed; nothing where an alert is about silence.
+    /// The observation; absent if the station is silent.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub observed: Option<Observed>,
-    /// Of a rule over nights.
+    /// Numbers about the night, for rules over nights.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub night: Option<NightFacts>,
-    /// Of a rule that names a crop: what the limit means, in a sentence with its source.
+    /// The meaning of the limit in a sentence with its source, for rules that name a crop.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub crop: Option<String>,
 }
 
-/// Numbers about a night. Temperatures in °C, times in seconds since 1970.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+/// Numbers about a night. Temperatures are in °C, times in seconds since 1970.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct NightFacts {
-    /// The rule's limit.
+    /// The limit of the rule in °C.
     pub limit_c: f64,
-    /// When the night ends.
+    /// The end of the night, in seconds since 1970.
     pub ends: i64,
-    /// The chance that the night gets as cold as the limit.
+    /// The chance that the night reaches the limit, 0 to 1.
+    #[schemars(range(min = 0, max = 1))]
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub chance: Option<f64>,
-    /// Quantiles of the night's lowest: cold side, middle, warm side.
+    /// The lowest temperature of the night is below this one, in °C, with a chance of 10 %.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub p10_c: Option<f64>,
-    /// See `p10_c`.
+    /// The same with a chance of 50 %.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub p50_c: Option<f64>,
-    /// See `p10_c`.
+    /// The same with a chance of 90 %.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub p90_c: Option<f64>,
-    /// When the lowest is expected.
+    /// The time at which the lowest temperature is expected, or was reported; in seconds since 1970.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub lowest_at: Option<i64>,
-    /// When the limit is expected to be crossed.
+    /// The time at which the limit is expected to be reached, in seconds since 1970.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub crossing_at: Option<i64>,
-    /// When the last alert expected that, where this one says that it moved.
+    /// The time that the last alert expected for that, if it has changed since; in seconds since 1970.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub crossing_before: Option<i64>,
-    /// The lowest that was reported in this night.
+    /// The lowest temperature reported so far in this night, in °C.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub lowest_so_far_c: Option<f64>,
-    /// How many of the last warnings of the rule at this station are settled,
+    /// The number of the rule's last warnings at this station whose nights are over.
     #[serde(default)]
     pub warnings: u8,
-    /// and how many of them came true.
+    /// The number of these warnings that came true.
     #[serde(default)]
     pub came_true: u8,
-    /// From how many nights the station's model has learnt.
+    /// The number of nights that the station's model has learnt from.
     #[serde(default)]
     pub nights_learnt: u32,
-    /// What the outlook was made from.
+    /// The inputs of the outlook.
     #[serde(default)]
     pub inputs: Vec<String>,
 }

@@ -1,6 +1,7 @@
 //! The value of an alert about an hour or a night: like one about a day, with [`Moment`] in place of elements.
 
 use frostline_engine::record::Record;
+use schemars::JsonSchema;
 use serde::Serialize;
 use serde_json::Value;
 use serde_json::value::RawValue;
@@ -8,11 +9,11 @@ use serde_json::value::RawValue;
 use super::words::{Occasion, Speech};
 use super::{Moment, NightFacts};
 use crate::hourly::standard_offset;
-use crate::noaa::{StationId, StationView};
+use crate::noaa::{IsoDay, Meta, PartialStation, StationId, StationView};
 use crate::outlook::OutlookRecord;
 use crate::rules::{MomentView, NightEvent, Rule, Severity, Subject, TrackRecord, Transition, Units};
 
-/// What an alert came from.
+/// The origin of an alert.
 pub(super) enum About<'a> {
     /// A record of the station.
     Outlook {
@@ -20,18 +21,18 @@ pub(super) enum About<'a> {
         record: &'a OutlookRecord<&'a RawValue>,
         /// Its station.
         station: &'a StationView,
-        /// How the rule's last warnings turned out here.
+        /// The outcomes of the rule's last warnings at the station.
         track: TrackRecord,
-        /// What the rule saw, for its own text.
+        /// The rule's input, for its own text.
         view: Option<&'a MomentView>,
     },
-    /// Nothing was heard of the station for too long.
+    /// The station was silent for too long.
     Silence {
         /// The silent station.
         station: StationId,
-        /// Its name; empty where it is not known.
+        /// Its name; empty if unknown.
         name: &'a str,
-        /// The last observation, in seconds since 1970.
+        /// The time of the last observation, in seconds since 1970.
         since: i64,
     },
 }
@@ -43,31 +44,56 @@ pub(super) struct MomentAlert<'a> {
     about: &'a About<'a>,
 }
 
-#[derive(Serialize)]
-struct Document<'a> {
+/// An alert of a rule over hours or nights.
+#[derive(Serialize, JsonSchema)]
+#[schemars(rename = "MomentAlert")]
+pub(crate) struct MomentAlertDocument<'a> {
+    /// The station.
+    #[schemars(with = "PartialStation")]
     station: Value,
+    /// The night, named by the date of its evening in local standard time.
+    #[schemars(with = "IsoDay")]
     date: String,
+    /// `STATION/DATE`.
     #[serde(rename = "_id")]
     id: String,
+    /// Where the outlook was read. Absent if the station is silent.
     #[serde(rename = "_meta", skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "Option<Meta>")]
     meta: Option<Value>,
+    /// The e-mail address that the rule names.
     #[serde(skip_serializing_if = "Option::is_none")]
     email: Option<&'a str>,
+    /// The id of the alert, the same however often it is made: `RULE/STATION/NIGHT/TRANSITION`, with a number after it if
+    /// the night has more than one of a kind.
     alert_id: String,
+    /// The id of the rule.
     rule_id: &'a str,
+    /// What has happened.
+    #[schemars(with = "Transition")]
     transition: &'a str,
+    /// How urgent the alert is. Absent if the rule has no severity: then it is a `warning`.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "Option<Severity>")]
     severity: Option<&'a str>,
+    /// The alerts of one night have this in common: `RULE/STATION/NIGHT`.
     episode: String,
+    /// The condition of the rule.
     when: &'a str,
+    /// The condition that ends an episode of the rule.
     #[serde(skip_serializing_if = "Option::is_none")]
     clear: Option<&'a str>,
+    /// The alert in one readable line.
     message: String,
+    /// The version of the published rule. Absent if the rule comes from a file.
     #[serde(skip_serializing_if = "Option::is_none")]
     rule_version: Option<u32>,
+    /// The ids of the subscribers.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     subscribers: Vec<&'a str>,
+    /// Rules over nights: the chance that the night reaches the limit, 0 to 1. Rules over hours: air temperature in °C.
     value: Option<f64>,
+    /// The numbers of the alert.
     moment: Moment,
 }
 
@@ -101,7 +127,7 @@ impl<'a> MomentAlert<'a> {
             let (transition, place, when) = (self.event.transition, self.place(), rule.when.text());
             speech.sentence(Occasion { transition, moment: &moment, place: &place, when })
         });
-        let document = Document {
+        let document = MomentAlertDocument {
             station: self.station_json(),
             date: format!("{night}T00:00:00"),
             id: format!("{station}/{night}"),
@@ -129,7 +155,7 @@ impl<'a> MomentAlert<'a> {
         if self.event.transition == Transition::Averted { Some(Severity::Info) } else { self.rule.severity }
     }
 
-    /// The rule's own text, where it has one for this.
+    /// The rule's own text, if it has one for this transition.
     fn own_text(&self) -> Option<String> {
         let About::Outlook { view: Some(view), .. } = self.about else { return None };
         let begins = matches!(self.event.transition, Transition::Fired | Transition::Expected);
@@ -216,7 +242,7 @@ fn facts(limit_c: f64, record: &OutlookRecord<&RawValue>, track: TrackRecord) ->
     }
 }
 
-/// Where a record was read.
+/// The place where a record was read.
 pub(super) fn meta(record: &Record<'_>) -> Value {
     serde_json::json!({
         "topic": record.topic,

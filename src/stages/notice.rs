@@ -1,14 +1,15 @@
-//! What one recipient is told of one alert: the record between `notify` and `deliver`.
+//! A notice, one alert for one recipient: the record between `notify` and `deliver`.
 
 use std::fmt;
 use std::str::FromStr;
 use std::sync::Arc;
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
 use super::Moment;
-use crate::noaa::{Date, Element, StationId};
+use crate::noaa::{Date, Element, IsoDate, StationId};
 use crate::rules::{Address, RuleSet, Severity, Subscriber, Transition};
 
 /// Longest text of an alert, in bytes: a rule's own message may have 2,000 characters.
@@ -18,20 +19,22 @@ const NAME_BYTES_MAX: usize = 400;
 /// Most values of an alert.
 const VALUES_MAX: usize = 200;
 
-/// Who is told. As text it is the key of a notice, so that all notices of a recipient meet in one partition.
-#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+/// Who gets a notice: `subscriber/ID`, `address/DIGEST` or `alertmanager`. It is the key of the notice's record.
+// All notices of a recipient meet in one partition by it.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize, JsonSchema)]
 #[serde(into = "String", try_from = "String")]
+#[schemars(inline, extend("pattern" = "^(subscriber/.+|address/[0-9a-f]+|alertmanager)$"))]
 pub enum Recipient {
     /// A subscriber, by id.
     Subscriber(String),
-    /// An address that a rule itself names, by the beginning of its SHA-256: addresses stay out of records.
+    /// An address in a rule, as the beginning of its SHA-256: addresses stay out of records.
     Address(String),
     /// The Alertmanager of the operator's configuration.
     Alertmanager,
 }
 
 impl Recipient {
-    /// The recipient that an address stands for.
+    /// The recipient for an address.
     pub fn of_address(address: &Address) -> Self {
         let digest = Sha256::digest(address.0.as_bytes());
         Self::Address(digest[..8].iter().map(|byte| format!("{byte:02x}")).collect())
@@ -39,7 +42,7 @@ impl Recipient {
 }
 
 impl Recipient {
-    /// The subscriber, as the rules have it now.
+    /// The subscriber, according to the present rules.
     pub fn subscriber(&self, rules: &RuleSet) -> Option<Arc<Subscriber>> {
         match self {
             Self::Subscriber(id) => rules.subscriber(id),
@@ -85,53 +88,59 @@ impl TryFrom<String> for Recipient {
     }
 }
 
-/// The value of a record of `noaa-notices`.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+/// An alert with one of its recipients.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[schemars(rename = "Notice")]
 pub struct Addressed {
-    /// Who is told.
+    /// The recipient: `subscriber/ID`, `address/DIGEST` or `alertmanager`. A digest is the beginning of the SHA-256 of an
+    /// e-mail address, in hexadecimal digits.
     pub recipient: Recipient,
-    /// What.
+    /// The alert.
     pub notice: Notice,
-    /// Of a rule over hours or nights: its numbers, to be put into the recipient's words.
+    /// The numbers of an alert about an hour or a night. Its message is made from them in the recipient's units and time
+    /// zone.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub moment: Option<Moment>,
 }
 
-/// What an alert says, without the observation it came from. Messages that wait are stored with it, in a form that has no
-/// names: a field that is added makes them unreadable.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+/// An alert without the observation that it came from.
+// Messages that wait are stored with it, in a form that has no names: a field that is added makes them unreadable.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[schemars(rename = "AlertText")]
 pub struct Notice {
-    /// Unique among alerts.
+    /// The id of the alert.
     pub alert_id: String,
-    /// The rule.
+    /// The id of the rule.
     pub rule_id: String,
-    /// What has happened.
+    /// The transition.
     pub transition: Transition,
-    /// How urgent it is; `warning` where the rule does not say.
+    /// How urgent the alert is; `warning` if the rule has no severity.
     pub severity: Severity,
-    /// The station's id.
+    /// The id of the station.
+    #[schemars(with = "StationId")]
     pub station: String,
-    /// The station's name.
+    /// The name of the station; null if unknown.
     pub station_name: Option<String>,
-    /// The day, as in `2016-02-24`.
+    /// The day, or the night by the date of its evening.
+    #[schemars(with = "IsoDate")]
     pub date: String,
     /// The alert in one readable line.
     pub message: String,
-    /// The rule's condition.
+    /// The condition of the rule.
     pub when: String,
-    /// When the rule's episodes are over, if it has episodes.
+    /// The condition that ends an episode; null if the rule has no episodes.
     pub clear: Option<String>,
-    /// What was measured on that day, in the observation's order: element and value in the element's unit.
+    /// The values of that day: pairs of an element and its value in the element's unit, in the order of the observation.
     pub values: Vec<(String, f64)>,
-    /// What ties the alerts of one episode together.
+    /// The alerts of one episode have this in common; null if the rule has no episodes.
     pub episode: Option<String>,
-    /// The id of the alert that is withdrawn.
+    /// The id of the alert that this one withdraws; null if it withdraws none.
     pub retracts: Option<String>,
-    /// Which day of the episode this is; the one on which it fired is 1.
+    /// The day of the episode, counted from 1; null if the rule has no episodes.
     pub days: Option<i32>,
 }
 
-/// An alert as its record has it: what a notice is made of, and who is told.
+/// The fields of an alert's record that notices and recipients are made from.
 #[derive(Debug)]
 pub(super) struct AlertText {
     pub(super) notice: Notice,
@@ -141,7 +150,7 @@ pub(super) struct AlertText {
 }
 
 impl AlertText {
-    /// Reads the value of an alert's record.
+    /// Parses the value of an alert's record.
     ///
     /// # Errors
     /// What is missing or wrong, in a sentence.
@@ -174,11 +183,11 @@ impl AlertText {
         }
         let mut alert: Alert =
             serde_json::from_slice(value).map_err(|error| format!("it is not an alert: {error}"))?;
-        // A station may call itself anything: that it does so at length must not silence it.
+        // A station may have any name: a long one must not prevent its alerts.
         alert.station.name = alert.station.name.map(|name| cut(name, NAME_BYTES_MAX));
         alert.message = cut(alert.message, TEXT_BYTES_MAX);
         let date = Date::parse_iso(&alert.date)
-            .ok_or_else(|| format!("date {:?}: expected a day as in 2016-02-24", alert.date))?;
+            .ok_or_else(|| format!("date {:?}: expected a day such as 2016-02-24", alert.date))?;
         if StationId::parse(alert.station.id.as_bytes()).is_none() {
             return Err(format!("station {:?}: expected a GHCN-Daily id", alert.station.id));
         }
@@ -195,10 +204,10 @@ impl AlertText {
                 return Err(format!("{name} has more than {TEXT_BYTES_MAX} bytes"));
             }
         }
-        // It goes into headers.
+        // It is used in headers.
         if alert.alert_id.is_empty() || !alert.alert_id.bytes().all(|byte| byte.is_ascii_graphic()) {
             return Err(format!(
-                "alert_id {:?}: expected letters, digits and signs of ASCII",
+                "alert_id {:?}: expected ASCII letters, digits and punctuation",
                 alert.alert_id
             ));
         }
@@ -227,7 +236,7 @@ impl AlertText {
     }
 }
 
-/// The text, or its beginning where it has more bytes than that.
+/// The text, truncated to that many bytes.
 fn cut(text: String, bytes_max: usize) -> String {
     if text.len() <= bytes_max {
         return text;
@@ -238,12 +247,12 @@ fn cut(text: String, bytes_max: usize) -> String {
 }
 
 impl Notice {
-    /// What ties the messages about one event together: those of an episode, or an alert and its withdrawal.
+    /// The thread that connects the messages about one event: those of an episode, or an alert and its withdrawal.
     pub fn thread(&self) -> &str {
         self.episode.as_deref().or(self.retracts.as_deref()).unwrap_or(&self.alert_id)
     }
 
-    /// Whether it says that something is over.
+    /// Whether it reports that something is over.
     pub fn is_over(&self) -> bool {
         !matches!(self.transition, Transition::Fired | Transition::Expected | Transition::Confirmed)
     }
@@ -256,7 +265,7 @@ impl Notice {
         }
     }
 
-    /// How many bytes its texts take, about.
+    /// Approximate size of its texts, in bytes.
     pub(super) fn bytes(&self) -> usize {
         let texts = [&self.alert_id, &self.rule_id, &self.message, &self.when];
         let more = [&self.station_name, &self.clear, &self.episode, &self.retracts];
@@ -266,7 +275,7 @@ impl Notice {
             + 100
     }
 
-    /// How many days ago the day is; 0 for today and what lies ahead.
+    /// How many days ago the day is; 0 for today and future days.
     pub fn age_days(&self, now_ms: i64) -> i64 {
         let today = Date::from_unix_ms(now_ms).map_or(0, Date::days_since_1970);
         let day = Date::parse_iso(&self.date).map_or(today, Date::days_since_1970);

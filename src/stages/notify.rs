@@ -1,5 +1,5 @@
-//! notify: an alert becomes one notice for each recipient, keyed by the recipient. What was told before, and when and
-//! how something is sent, is the business of `deliver`, where all notices of a recipient meet.
+//! notify: an alert becomes one notice for each recipient, keyed by the recipient. The stage `deliver`, where all
+//! notices of a recipient meet, decides what was sent before, and when and how to send.
 
 use frostline_engine::record::Record;
 use frostline_engine::store::StateError;
@@ -9,7 +9,7 @@ use super::notice::{Addressed, AlertText, Recipient};
 use super::{Limits, accepted_value};
 use crate::stages::count;
 
-/// The processor.
+/// The processor of alerts.
 pub struct Notify {
     limits: Limits,
     /// Whether each alert also goes to an Alertmanager.
@@ -17,7 +17,7 @@ pub struct Notify {
 }
 
 impl Notify {
-    /// Tells subscribers, the addresses of rules, and the Alertmanager if there is one.
+    /// Notifies subscribers, the addresses of rules, and the Alertmanager if there is one.
     pub fn new(limits: Limits, has_alertmanager: bool) -> Self {
         Self { limits, has_alertmanager }
     }

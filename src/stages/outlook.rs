@@ -1,9 +1,9 @@
-//! outlook: with each hourly observation, how cold the coming night becomes.
+//! outlook: estimates, with each hourly observation, how cold the coming night will be.
 //!
-//! A station's night so far and what its nights have taught are in the store (see [`Nights`] and [`Lessons`]); both are made of
-//! observations alone, taken in the order of their times, so any process that reads the same records makes the same
-//! outlooks. An observation that is older than the newest one of its station changes something only if it is the
-//! lowest of the night.
+//! A station's night so far, and the lessons from its past nights, are in the store (see [`Nights`] and [`Lessons`]).
+//! Both are made from observations only, taken in the order of their times, so any process that reads the same
+//! records makes the same outlooks. An observation that is older than the newest one of its station has an effect
+//! only if it is the lowest of the night.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -21,20 +21,20 @@ use crate::noaa::{Location, StationId};
 use crate::outlook::{Guidance, Lessons, News, Nights, Observed, OutlookRecord, Spot, Taken};
 use crate::stages::count;
 
-/// How far an observation may lie ahead of the clock, in seconds: clocks differ, and some stations round up.
+/// How far an observation may be ahead of the clock, in seconds: clocks differ, and some stations round up.
 const AHEAD_MAX: i64 = 2 * 3_600;
-/// Store keys of nights begin with this byte, and the station follows;
+/// Store keys of nights begin with this byte; the station follows.
 const NIGHTS_KEY: u8 = b'n';
-/// those of lessons with this one,
+/// Store keys of lessons begin with this byte.
 const LESSONS_KEY: u8 = b'l';
-/// and those of forecasts with this one.
+/// Store keys of forecasts begin with this byte.
 const FORECASTS_KEY: u8 = b'f';
 
-/// The processor.
+/// The processor of hourly observations.
 pub struct Outlook {
     stations: Arc<StationIndex>,
     limits: Limits,
-    /// Stations as they were read last.
+    /// Stations as last read.
     known: HashMap<StationId, Known, foldhash::fast::RandomState>,
 }
 
@@ -51,12 +51,12 @@ impl Outlook {
         Self { stations, limits, known: HashMap::default() }
     }
 
-    /// Reads an observation, or says why it cannot be used.
+    /// Parses an observation, or reports why it cannot be used.
     fn hour(&self, value: &[u8], record: &Record<'_>, now_ms: i64) -> Result<Hour, String> {
         let hour = Hour::parse(value).map_err(|error| error.to_string())?;
         check_key(record, hour.station)?;
         if hour.time > now_ms / 1_000 + AHEAD_MAX {
-            return Err(format!("it is of {}, which is to come", crate::hourly::iso_time(hour.time)));
+            return Err(format!("its time, {}, is in the future", crate::hourly::iso_time(hour.time)));
         }
         Ok(hour)
     }
@@ -74,7 +74,7 @@ impl Outlook {
         }
         let place: Place = serde_json::from_str(&json).map_err(|error| format!("station {id}: {error}"))?;
         let location = place.location.ok_or_else(|| {
-            format!("the station table does not say where {id} stands: without that its nights are unknown")
+            format!("the station table has no coordinates for {id}, which its outlooks need")
         })?;
         let known = Known { json, spot: Spot { latitude: location.lat, longitude: location.lon } };
         self.known.insert(id, known.clone());
@@ -94,7 +94,7 @@ fn check_key(record: &Record<'_>, station: StationId) -> Result<(), String> {
 }
 
 impl Outlook {
-    /// A forecast changes the outlooks that come with the next observations.
+    /// A forecast affects the outlooks of the next observations.
     fn take_forecast(
         &mut self,
         value: &[u8],
@@ -144,7 +144,7 @@ fn read_guidance(
     Ok(found.transpose().map_err(unreadable)?.flatten().map(|guidance| (guidance, day)))
 }
 
-/// Has the newest forecast of the station take part in what is expected, and judges it once the night has ended.
+/// Includes the newest forecast of the station in the outlook, and scores it once the night has ended.
 fn guide(
     station: StationId,
     news: &mut News,
@@ -184,7 +184,7 @@ impl Processor for Outlook {
             Taken::Doubtful => {
                 memory.write(false, context);
                 let reason = format!(
-                    "{} °C is more than 10 K from the observation before: it counts once others near it confirm it",
+                    "{} °C is more than 10 K from the previous observation: it will count once others near it confirm it",
                     hour.temperature_c
                 );
                 context.reject(record, &reason);
@@ -196,7 +196,7 @@ impl Processor for Outlook {
     }
 }
 
-/// What the store has of a station, with the day under which each is written again.
+/// The entries of a station in the store, with the day under which each is written again.
 struct Memory {
     station: StationId,
     nights: Nights,
@@ -228,7 +228,7 @@ impl Memory {
     }
 }
 
-/// Whose an entry of the store is.
+/// The owner of an entry of the store.
 pub(super) fn owner(key: &[u8]) -> Option<Owner<'_>> {
     let (kind, station) = key.split_first()?;
     let is_known =
@@ -240,7 +240,7 @@ fn key(kind: u8, station: StationId) -> Vec<u8> {
     [&[kind], station.as_bytes().as_slice()].concat()
 }
 
-/// What is remembered of a station, for people.
+/// The state of a station, for inspection.
 pub(super) fn remembered(store: &Store, station: StationId) -> Result<Vec<serde_json::Value>, StateError> {
     let mut found = Vec::new();
     store.scan_prefix(&key(NIGHTS_KEY, station), |_, value| {
@@ -257,9 +257,9 @@ pub(super) fn remembered(store: &Store, station: StationId) -> Result<Vec<serde_
     Ok(found)
 }
 
-/// Writes how the night before went, where that is known now, and what the observation says of the coming one.
+/// Writes the outcome of the previous night, if it is known now, and the outlook on the coming one.
 fn emit(station: &Known, hour: &Hour, news: &News, record: &Record<'_>, context: &mut Context<'_>) {
-    // It was read when the table was: it is JSON.
+    // It was parsed when the table was read, so it is JSON.
     let Ok(json) = serde_json::from_str::<&RawValue>(&station.json) else { return };
     let of_night = |date: String| OutlookRecord {
         station: json,

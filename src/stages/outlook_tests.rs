@@ -100,7 +100,7 @@ fn repetitions_corrections_and_late_observations() {
 fn what_cannot_be_used_is_a_dead_letter() {
     let mut driver = driver();
     let reason = |written: Vec<Value>| written[0].as_str().unwrap_or_default().to_owned();
-    assert!(reason(pipe(&mut driver, "2026-11-28T23:00:00Z", 2.0)).contains("to come"));
+    assert!(reason(pipe(&mut driver, "2026-11-28T23:00:00Z", 2.0)).contains("in the future"));
     assert!(reason(pipe(&mut driver, "2025-11-28T23:00:00Z", 99.0)).contains("temperature_c"));
     pipe(&mut driver, "2025-11-28T23:00:00Z", 2.0);
     assert!(reason(pipe(&mut driver, "2025-11-29T00:00:00Z", -30.0)).contains("10 K"));
@@ -119,7 +119,9 @@ fn what_cannot_be_used_is_a_dead_letter() {
     let reasons: Vec<String> =
         driver.commit().unwrap().iter().map(|written| written.header("frostline-reason")).collect();
     assert!(
-        reasons[0].contains("key") && reasons[1].contains("stands") && reasons[2].contains("station table"),
+        reasons[0].contains("key")
+            && reasons[1].contains("no coordinates")
+            && reasons[2].contains("station table"),
         "{reasons:?}"
     );
 }

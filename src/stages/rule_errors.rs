@@ -7,8 +7,8 @@ use frostline_engine::Context;
 use super::count;
 use crate::rules::{EvaluationError, Rule, RuleSet};
 
-/// Counts and logs a failed evaluation. One rule's mistake must not keep the others from firing; a rule that makes the
-/// interpreter panic is set aside.
+/// Counts and logs a failed evaluation. A mistake in one rule must not prevent the others from firing; a rule that
+/// makes the interpreter panic is quarantined.
 pub(super) fn evaluation_failed(
     rules: &RuleSet,
     rule: &Arc<Rule>,

@@ -1,17 +1,17 @@
-//! The room of one SMS.
+//! The size of one SMS.
 
-/// Septets of one segment, and UTF-16 units of one where a character is outside of GSM's own alphabet.
+/// Septets of one segment, and UTF-16 units of one if a character is outside of GSM's own alphabet.
 pub const GSM_UNITS_MAX: usize = 160;
 const UCS2_UNITS_MAX: usize = 70;
 
-/// GSM 03.38, without those that take two places.
+/// GSM 03.38, without characters that take two septets.
 const GSM_ALPHABET: &str = "@£$¥èéùìòÇ\nØø\rÅåΔ_ΦΓΛΩΠΨΣΘΞÆæßÉ !\"#¤%&'()*+,-./0123456789:;<=>?¡\
                             ABCDEFGHIJKLMNOPQRSTUVWXYZÄÖÑÜ§¿abcdefghijklmnopqrstuvwxyzäöñüà";
 
 /// The alphabet's extension: each of these is sent as two septets.
 const GSM_EXTENSION: &str = "^{}\\[~]|€";
 
-/// The text without the characters that would halve the room. The sign of degrees is one: no GSM alphabet has it.
+/// The text without characters that would halve the size. The degree sign is one: no GSM alphabet has it.
 pub fn plain_sms(text: &str) -> String {
     text.replace('°', "")
         .replace(['–', '—', '\u{2212}'], "-")
@@ -20,7 +20,7 @@ pub fn plain_sms(text: &str) -> String {
         .replace(['\u{a0}', '\u{202f}'], " ")
 }
 
-/// Whether the text is one segment as it stands.
+/// Whether the text is one segment.
 pub fn fits_one_sms(text: &str) -> bool {
     match text.chars().map(septets).sum::<Option<usize>>() {
         Some(septets) => septets <= GSM_UNITS_MAX,

@@ -1,23 +1,23 @@
-//! How far a partition's observations have come, and which alerts become stale when nothing more is heard.
+//! How far a partition's observations are, and which alerts become stale when no more observations come.
 //!
-//! Kept in memory, and found again in the store when a task starts: the time under a key of its own, what may become stale by
-//! its entry. So what becomes stale, and with which record, does not depend on restarts.
+//! Kept in memory, and read from the store when a task starts: the time under its own key, the deadlines from their
+//! entries. So what becomes stale, and with which record, does not depend on restarts.
 
 use std::cmp::Reverse;
 use std::collections::{BinaryHeap, HashMap};
 
-/// Moments in seconds since 1970, by store key.
+/// Times in seconds since 1970, by store key.
 #[derive(Default)]
 pub(super) struct Silence {
-    /// The newest observation of the partition.
+    /// The time of the newest observation of the partition.
     pub(super) now: i64,
     deadlines: BinaryHeap<Reverse<(i64, Vec<u8>)>>,
-    /// By store key: the moment of its entry in `deadlines` that counts.
+    /// The time of each entry in `deadlines` that counts, by store key.
     listed: HashMap<Vec<u8>, i64, foldhash::fast::RandomState>,
 }
 
 impl Silence {
-    /// Has an entry looked at once `deadline` has passed. What has been heard of since is found then.
+    /// Schedules a check of an entry after `deadline`. Later reports are considered then.
     pub(super) fn list(&mut self, key: &[u8], deadline: Option<i64>) {
         let Some(deadline) = deadline else { return };
         match self.listed.get_mut(key) {
@@ -28,12 +28,12 @@ impl Silence {
         self.deadlines.push(Reverse((deadline, key.to_vec())));
     }
 
-    /// Whether something is to be looked at by `now`.
+    /// Whether an entry is due by `now`.
     pub(super) fn has_due(&self, now: i64) -> bool {
         self.deadlines.peek().is_some_and(|Reverse((deadline, _))| *deadline < now)
     }
 
-    /// The next entry to look at by `now`, and the moment under which it was listed. It is listed no more.
+    /// The next entry that is due by `now`, and its time in the list. It is removed from the list.
     pub(super) fn next_due(&mut self, now: i64) -> Option<(i64, Vec<u8>)> {
         while self.has_due(now) {
             let Reverse((deadline, key)) = self.deadlines.pop()?;

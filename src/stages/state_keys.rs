@@ -1,28 +1,30 @@
-//! Whose each entry of state is, so that it can move with its key when a topic gets more partitions.
+//! The owners of entries of state, so that an entry can move with its key when a topic gets more partitions.
 
 use frostline_engine::{Owner, StateKeys};
 
 use super::{calendar, deliver, emitted, memory, outlook, watch_memory};
 
-/// Of `assemble`: every entry is one station's.
+/// For `assemble`: every entry belongs to one station.
 pub const ASSEMBLE_STATE: StateKeys = StateKeys::of_keys(emitted::owner);
 
-/// Of `alert`: what is known of a rule at a station is the station's; each partition gets the latest of the calendars, so
-/// that no station is taken for silent because of a calendar that another one has moved.
+/// For `alert`: the state of a rule at a station belongs to the station. Each partition gets the latest of the
+/// calendars, so that no station counts as silent because another one has moved the calendar.
 pub const ALERT_STATE: StateKeys =
     StateKeys { owner: alert_owner, compare: calendar::compare, immovable: "another version wrote them" };
 
-/// Of `deliver`: messages that are not done are bound to the offsets of their notices; all else is the recipient's.
+/// For `deliver`: messages that are not done are bound to the offsets of their notices; everything else belongs to
+/// the recipient.
 pub const DELIVER_STATE: StateKeys = StateKeys {
-    immovable: "they are messages that have not been sent yet. Run the stage deliver until nothing waits (rate limits and \
-                quiet hours included), and try again",
+    immovable: "they are messages that have not been sent yet. Run the stage deliver until none wait any more \
+                (for rate limits or quiet hours, too), and try again",
     ..StateKeys::of_keys(deliver::owner)
 };
 
-/// Of `outlook`: every entry is one station's.
+/// For `outlook`: every entry belongs to one station.
 pub const OUTLOOK_STATE: StateKeys = StateKeys::of_keys(outlook::owner);
 
-/// Of `watch`: what is known of a rule at a station is the station's; each partition gets the latest of the newest observations.
+/// For `watch`: the state of a rule at a station belongs to the station. Each partition gets the latest of the newest
+/// observations.
 pub const WATCH_STATE: StateKeys = StateKeys {
     owner: watch_memory::owner,
     compare: watch_memory::compare,

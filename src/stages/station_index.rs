@@ -5,7 +5,7 @@ use std::sync::{Arc, PoisonError, RwLock};
 
 use crate::noaa::{Compat, Station, StationId};
 
-/// Station id to prepared JSON. Filled and followed by the runtime, read by the stages.
+/// Prepared JSON by station id. Filled and updated by the engine, read by the stages.
 pub struct StationIndex {
     compat: Compat,
     stations: RwLock<HashMap<StationId, Arc<str>, foldhash::fast::RandomState>>,
@@ -16,7 +16,8 @@ pub struct StationIndex {
 #[derive(Default)]
 struct Airports {
     by_station: HashMap<StationId, [u8; 4]>,
-    /// Where several share one, the smallest counts; ids of network I, which were made from ICAO ids, come last.
+    /// If several stations share one, the smallest id counts; ids of network I, which were made from ICAO ids, come
+    /// last.
     by_icao: BTreeSet<([u8; 4], bool, StationId)>,
 }
 
@@ -48,7 +49,7 @@ impl StationIndex {
     /// Adds or replaces a station.
     pub fn insert(&self, station: &Station) {
         let json: Arc<str> = station.to_json(self.compat).into();
-        // A poisoned lock only says that a reader panicked; the map itself is whole.
+        // A poisoned lock only means that a reader panicked; the map itself is whole.
         self.stations.write().unwrap_or_else(PoisonError::into_inner).insert(station.id, json);
         let icao = station.icao.as_ref().and_then(|icao| icao.as_bytes().try_into().ok());
         self.set_icao(station.id, icao);
@@ -65,13 +66,13 @@ impl StationIndex {
         airports.find(icao)
     }
 
-    /// Adds a station of which nothing but the id is known.
+    /// Adds a station of which only the id is known.
     pub fn insert_unknown(&self, id: StationId) {
         let json = format!("{{\"id\":\"{id}\",\"country_code\":\"{}\"}}", id.country_code());
         self.stations.write().unwrap_or_else(PoisonError::into_inner).insert(id, json.into());
     }
 
-    /// Takes a station out (its tombstone was read).
+    /// Removes a station (its tombstone was read).
     pub fn remove(&self, id: StationId) {
         self.stations.write().unwrap_or_else(PoisonError::into_inner).remove(&id);
         self.set_icao(id, None);
@@ -82,7 +83,7 @@ impl StationIndex {
         self.stations.read().unwrap_or_else(PoisonError::into_inner).get(&id).cloned()
     }
 
-    /// The ids of all stations, in no order.
+    /// The ids of all stations, in no particular order.
     pub fn ids(&self) -> Vec<StationId> {
         self.stations.read().unwrap_or_else(PoisonError::into_inner).keys().copied().collect()
     }
@@ -92,7 +93,7 @@ impl StationIndex {
         self.stations.read().unwrap_or_else(PoisonError::into_inner).len()
     }
 
-    /// Whether there is none.
+    /// Whether there are no stations.
     pub fn is_empty(&self) -> bool {
         self.len() == 0
     }

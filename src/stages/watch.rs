@@ -1,10 +1,10 @@
 //! watch: evaluates the rules over hours and nights with each record of `noaa-outlooks`, walks each rule's life cycle (see
 //! [`NightWatch`] and [`HourWatch`]), and writes each alert once.
 //!
-//! What was alerted is remembered in the task's store, by rule and station. Silence is noticed by the times of others: when the
-//! partition's newest observation is three hours past a station's. Where a whole partition falls silent, the clock
-//! decides, but only beside a live stream: one whose newest observation is less than a day and a half old. A replay
-//! of history is not taken for silence.
+//! Alerts that were written are remembered in the task's store, by rule and station. Silence is measured by the
+//! reports of others: a station is silent when the partition's newest observation is three hours after its own. If a
+//! whole partition falls silent, the clock decides, but only for a live stream, whose newest observation is less than
+//! a day and a half old. So a replay of history does not count as silence.
 
 use std::collections::HashMap;
 use std::rc::Rc;
@@ -30,25 +30,25 @@ use crate::rules::{
 };
 use crate::stages::count;
 
-/// A partition without records for so long may be silent, in milliseconds.
+/// A partition without records for this long may be silent, in milliseconds.
 const QUIET_MS: i64 = 60_000;
-/// A stream is live while its newest observation is not older, in seconds.
+/// A stream is live while its newest observation is at most this old, in seconds.
 const LIVE: i64 = 36 * 3_600;
 
 type Parsed<'a> = OutlookRecord<&'a RawValue>;
 
-/// The processor.
+/// The processor of outlooks.
 pub struct Watch {
     rules: Arc<RuleSet>,
     evaluator: Evaluator,
     limits: Limits,
-    /// Of `rules`, when what follows was found.
+    /// The generation of `rules` that the fields below belong to.
     generation: u64,
     has_conditions: bool,
     watched: HashMap<StationId, Watched, foldhash::fast::RandomState>,
-    /// Found in the store with the first record or turn.
+    /// Read from the store with the first record or turn.
     silence: Option<Silence>,
-    /// When the last record came, by the clock, in milliseconds since 1970.
+    /// When the last record arrived, by the clock, in milliseconds since 1970.
     last_record_ms: i64,
 }
 
@@ -57,7 +57,7 @@ type StationRules = (Rc<StationView>, Rc<[Arc<Rule>]>);
 
 /// A station's rules.
 struct Watched {
-    /// The bytes of its JSON, and what they say.
+    /// The bytes of its JSON, and the parsed station.
     json: Box<str>,
     station: Rc<StationView>,
     rules: Rc<[Arc<Rule>]>,
@@ -105,13 +105,13 @@ impl Watch {
         if self.silence.is_none() {
             self.silence = Some(load(store, today)?);
         }
-        // It was set just now.
-        self.silence.as_mut().ok_or_else(|| store.corrupted("there is no calendar"))
+        // It was set above.
+        self.silence.as_mut().ok_or_else(|| store.corrupted("the calendar is missing"))
     }
 
-    /// The partition's observations have come to `now`: what has been silent for too long becomes stale, in the order of the
-    /// moments at which it does. An entry that was heard of since it was listed is listed anew, always for later: one whose
-    /// rule has no `clear` is not waited for, and would come again and again.
+    /// The partition's observations have reached `now`: alerts of stations that have been silent for too long become
+    /// stale, in the order of their deadlines. An entry with reports since it was listed is listed again, always for
+    /// a later time; the entry of a rule without `clear` is not, because it would come back forever.
     fn advance(
         &mut self,
         now: i64,
@@ -163,7 +163,7 @@ impl Watch {
         Ok(())
     }
 
-    /// Judges what was observed and what is expected by one rule.
+    /// Judges the measured and expected values by one rule.
     fn judge(
         &mut self,
         rule: &Arc<Rule>,
@@ -197,7 +197,7 @@ impl Watch {
             name.clone_into(&mut watch.station_name);
             let at = (moment.date, parsed.time);
             watch.judge((rule.identity, rule.clear.is_some()), at, judgement.verdict, &mut events);
-            // That it was heard of matters only while something stands.
+            // A report matters here only while an alert stands.
             write(&watch, day, &key, !events.is_empty() || watch.deadline() != before.deadline(), context);
             (watch.deadline(), Default::default())
         };
@@ -273,7 +273,7 @@ impl Processor for Watch {
         }
         let moment = moment(&parsed, station, date);
         for rule in rules.iter() {
-            // A late observation changes what is expected, not what is measured now.
+            // A late observation changes the outlook, but not the present values.
             if parsed.observed.is_some() || rule.feed() == Feed::Night {
                 self.judge(rule, &parsed, &moment, record, context)?;
             }
@@ -302,7 +302,7 @@ fn read_station(json: &str, date: &str) -> Result<Rc<StationView>, String> {
     ObservationView::parse(document.as_bytes()).map(|view| view.station).map_err(|error| error.to_string())
 }
 
-/// Reads a record of `noaa-outlooks` as rules see it.
+/// A record of `noaa-outlooks` as rules see it.
 ///
 /// # Errors
 /// A station or a date that cannot be read, in a sentence.
@@ -329,7 +329,7 @@ fn moment(record: &Parsed<'_>, station: Rc<StationView>, date: Date) -> MomentVi
     }
 }
 
-/// What a rule over nights sees; `None` in the daytime.
+/// The input of a rule over nights; `None` in the daytime.
 fn sight(rule: &Rule, record: &Parsed<'_>, moment: &MomentView, judgement: Judgement) -> Option<Sight> {
     let (expected, limit) = record.expected.as_ref().zip(rule.night_limit())?;
     let holds = match judgement.when {

@@ -1,4 +1,4 @@
-//! What the stage `watch` has in its store.
+//! The store of the stage `watch`.
 
 use std::cmp::Ordering;
 
@@ -17,13 +17,13 @@ use crate::rules::{Feed, HourWatch, NightWatch, Rule, RuleSet};
 pub(super) const NOW_KEY: &[u8] = b"t";
 /// Store keys of rules over nights begin with this byte; the rule's id, `/` and the station follow.
 pub(super) const NIGHT_KEY: u8 = b'n';
-/// The same of rules over hours.
+/// The same for rules over hours.
 const HOUR_KEY: u8 = b'h';
 
-/// A bug that `frostline chaos` plants: a task that starts has forgotten what was alerted in the present nights.
+/// A bug that `frostline chaos` plants: a task that starts has forgotten the alerts of the present nights.
 pub const FORGOTTEN_NIGHTS: Sabotage = Sabotage::Processor("forgotten-nights");
 
-/// Forgets all nights, where that bug is planted. For a task that starts.
+/// Forgets all nights if that bug is planted. Called when a task starts.
 pub(super) fn forget_as_planted(store: &mut Store) -> Result<(), StateError> {
     if !is_sabotaged(FORGOTTEN_NIGHTS) {
         return Ok(());
@@ -34,7 +34,7 @@ pub(super) fn forget_as_planted(store: &mut Store) -> Result<(), StateError> {
     Ok(())
 }
 
-/// Finds what the store knows.
+/// Reads the state from the store.
 pub(super) fn load(store: &Store, today: u32) -> Result<Silence, StateError> {
     let mut silence = Silence::default();
     let now = store.get(NOW_KEY, today, |value| value.try_into().map(i64::from_be_bytes).ok())?;
@@ -98,7 +98,7 @@ pub(super) fn write(
     }
 }
 
-/// What is remembered of a station, for people: of each rule the night or the hours.
+/// The state of a station, for inspection: the night or the hours of each rule.
 pub(super) fn remembered(
     store: &Store,
     rules: &RuleSet,
@@ -131,7 +131,7 @@ pub(super) fn remembered(
     Ok(found)
 }
 
-/// Whose an entry of the store is.
+/// The owner of an entry of the store.
 pub(super) fn owner(key: &[u8]) -> Option<Owner<'_>> {
     if key == NOW_KEY {
         return Some(Owner::Partition);

@@ -1,4 +1,4 @@
-//! Sentences of alerts about hours and nights, in anybody's units and time zone.
+//! Sentences of alerts about hours and nights, in any units and time zone.
 
 use jiff::Timestamp;
 use jiff::tz::{Offset, TimeZone};
@@ -6,31 +6,31 @@ use jiff::tz::{Offset, TimeZone};
 use super::{Moment, NightFacts};
 use crate::rules::{Transition, Units};
 
-/// From this chance on it is likely.
+/// From this chance on, a night is called likely to reach the limit.
 const LIKELY: f64 = 0.6;
 
-/// Crossings are only known so well, in seconds.
+/// The precision of crossings, in seconds.
 const CROSSING_STEP: i64 = 1_800;
-/// So much of a place's name stays in the shortest text, in characters.
+/// How much of a place's name remains in the shortest text, in characters.
 const PLACE_CHARS_MIN: usize = 10;
 
-/// How much is said: an SMS has little room.
+/// The level of detail: an SMS has little room.
 #[derive(Clone, Copy)]
 struct Detail {
-    /// What the band of the lowest means.
+    /// Explain the band of the lowest temperature.
     explains_band: bool,
-    /// How the last warnings turned out, and what the limit means for a crop.
+    /// Add the outcomes of the last warnings, and the meaning of the limit for a crop.
     track: bool,
     wet_bulb: bool,
     wind: bool,
-    /// The band of the lowest; the condition of a rule over hours.
+    /// Add the band of the lowest temperature, and the condition of a rule over hours.
     band: bool,
 }
 
 impl Detail {
     const FULL: Self = Self { explains_band: true, track: true, wet_bulb: true, wind: true, band: true };
 
-    /// Less and less, the least important first.
+    /// From most to least detail, the least important parts first.
     fn less_and_less() -> [Self; 5] {
         let first = Self { explains_band: false, ..Self::FULL };
         let second = Self { track: false, ..first };
@@ -40,7 +40,7 @@ impl Detail {
     }
 }
 
-/// What is said: what happened to an alert, when, and where.
+/// The content of a sentence: the transition, the time and the place.
 #[derive(Clone, Copy)]
 pub struct Occasion<'a> {
     /// What happened.
@@ -53,16 +53,16 @@ pub struct Occasion<'a> {
     pub when: &'a str,
 }
 
-/// How somebody is spoken to.
+/// The reader's units and time zone.
 pub struct Speech {
     units: Units,
     zone: TimeZone,
-    /// Nothing is known of either time zone: hours say which they are.
+    /// Both time zones are unknown, so times are in UTC and say so.
     is_utc: bool,
 }
 
 impl Speech {
-    /// In these units and in the time zone of this name; without one, in local standard time of the station, which is
+    /// With these units and the time zone of this name; without one, in local standard time of the station, which is
     /// `offset` seconds ahead of UTC.
     pub fn new(units: Units, timezone: Option<&str>, offset: i32) -> Self {
         let named = timezone.and_then(|name| TimeZone::get(name).ok());
@@ -86,7 +86,7 @@ impl Speech {
         format!("{}{utc}", time.strftime(form))
     }
 
-    /// A time that is known to half an hour: `8 PM`.
+    /// A time with the precision of half an hour: `8 PM`.
     fn half_hour(&self, time: i64) -> String {
         let time = to_half_hour(time);
         self.clock(time, if time % 3_600 == 0 { "%-I %p" } else { "%-I:%M %p" })
@@ -97,7 +97,7 @@ impl Speech {
         self.say(Detail::FULL, occasion)
     }
 
-    /// The same for an SMS: the fullest text that `fits`, else one that is cut by whoever sends it.
+    /// The same for an SMS: the most detailed text that `fits`, otherwise one that the sender truncates.
     pub fn short_sentence(&self, occasion: Occasion<'_>, fits: impl Fn(&str) -> bool) -> String {
         let texts = Detail::less_and_less().map(|detail| self.say(detail, occasion));
         if let Some(text) = texts.into_iter().find(|text| fits(text)) {
@@ -229,8 +229,8 @@ impl Speech {
         text
     }
 
-    /// When the limit will be crossed, and how much earlier that is than the last alert said: `, now from about 20:00 on, an
-    /// hour and a half earlier than expected before`. Empty where the middle of what is expected stays above the limit.
+    /// When the limit will be crossed, and how much earlier that is than in the last alert: `, now from about 20:00
+    /// on, an hour and a half earlier than expected before`. Empty if the median stays above the limit.
     fn crossing(&self, moment: &Moment, night: &NightFacts) -> String {
         let Some(at) = crossing_ahead(moment, night) else { return String::new() };
         let from = self.half_hour(at);
@@ -282,12 +282,12 @@ impl Speech {
     }
 }
 
-/// When the limit will be crossed, where that lies ahead.
+/// When the limit will be crossed, if that is in the future.
 fn crossing_ahead(moment: &Moment, night: &NightFacts) -> Option<i64> {
     night.crossing_at.filter(|at| *at > moment.time)
 }
 
-/// Found in the morning it was the night's lowest; in the night it is the newest observation.
+/// In the morning it is the night's lowest temperature; during the night it is the newest observation.
 fn confirmed_at(moment: &Moment, night: &NightFacts) -> i64 {
     night.lowest_at.filter(|_| night.chance.is_none()).unwrap_or(moment.time)
 }

@@ -1,4 +1,4 @@
-//! What is usual at a place: the year with its season, and what a day is like.
+//! The climate of a place: its seasons, and its usual day.
 
 use super::random::Random;
 use crate::noaa::Date;
@@ -7,10 +7,10 @@ use crate::noaa::Date;
 const COLDEST_DAY: f64 = 17.0;
 /// Days of a year, on average.
 const YEAR_DAYS: f64 = 365.25;
-/// Air this much higher is colder by one degree, in metres.
+/// Air this much higher is one degree colder, in metres.
 const METRES_PER_DEGREE: f64 = 160.0;
 
-/// What is usual at a station. Temperatures in °C.
+/// The climate of a station. Temperatures in °C.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub(crate) struct Climate {
     /// Annual mean.
@@ -40,16 +40,16 @@ impl Climate {
     }
 }
 
-/// How far the northern year has come on a date: -1 in the depth of winter, 1 at the height of summer.
+/// The phase of the northern year on a date: -1 in midwinter, 1 in midsummer.
 pub(super) fn northern_season(date: Date) -> f64 {
     let new_year = Date::new(date.year(), 1, 1).unwrap_or(date);
     season(f64::from(date.days_since_1970() - new_year.days_since_1970() + 1))
 }
 
-/// The same on a day of the year, 1 on 1 January. A year may be added or taken away.
+/// The same for a day of the year, 1 on 1 January. Adding or subtracting a year does not matter.
 pub(super) fn season(day_of_year: f64) -> f64 {
     let from_winter = (day_of_year - COLDEST_DAY).rem_euclid(YEAR_DAYS) / YEAR_DAYS;
-    // 0 in winter, 1 half a year later, rounded off at both: close to a cosine, and the same everywhere.
+    // 0 in winter, 1 half a year later, rounded at both: close to a cosine, and the same on every machine.
     let warmth = 1.0 - (2.0 * from_winter - 1.0).abs();
     2.0 * warmth * warmth * (3.0 - 2.0 * warmth) - 1.0
 }

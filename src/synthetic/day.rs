@@ -1,16 +1,16 @@
-//! The weather of one station by days, which remember the day before: what the generator of lines goes through.
+//! The daily weather of one station, with a memory of the previous day, for the generator of lines.
 
 use super::climate::Climate;
 use super::random::Random;
 
-/// How much of a day's deviation from the season is left on the next: makes spells of about four days.
+/// How much of a day's deviation from the season is left on the next: gives spells of about four days.
 const MEMORY: f64 = 0.78;
-/// What is new in each day, so that the spread stays the same: the root of 1 - 0.78².
+/// The new part of each day, which keeps the spread constant: the root of 1 - 0.78².
 const NEWS: f64 = 0.625_78;
-/// The same for rain: a wet day makes the next more likely wet.
+/// The same for rain: a wet day makes the next one more likely wet.
 const WET_MEMORY: f64 = 0.35;
 
-/// What one day hands to the next.
+/// The state that one day passes to the next.
 pub(super) struct Yesterday {
     /// Deviation from the season, in standard deviations.
     deviation: f64,
@@ -18,7 +18,7 @@ pub(super) struct Yesterday {
     snow_depth_mm: f64,
 }
 
-/// What happened at a station on one day, in the units of GHCN-Daily.
+/// The weather at a station on one day, in the units of GHCN-Daily.
 pub(super) struct DayWeather {
     /// Tenths of a degree Celsius.
     pub(super) max: i32,
@@ -35,7 +35,7 @@ pub(super) struct DayWeather {
 }
 
 impl Yesterday {
-    /// Starts in the middle of some spell, so that the first days are not all average. No snow lies yet.
+    /// Starts in the middle of a spell, so that the first days are not all average. There is no snow on the ground.
     pub(super) fn new(random: &mut Random) -> Self {
         Self { deviation: random.normal(), is_wet: false, snow_depth_mm: 0.0 }
     }
@@ -47,7 +47,7 @@ impl Yesterday {
         self.is_wet = random.share() < wet_chance;
 
         let seasonal_c = climate.swing_c * season;
-        // Winters are the more changeable half of the year.
+        // The weather is more changeable in winter.
         let spread_c = 1.0 + 0.17 * climate.swing_c.abs() - 0.05 * seasonal_c;
         let mean_c = climate.mean_c + seasonal_c + spread_c * self.deviation.clamp(-2.6, 2.6);
         // Clouds keep the day cool and the night warm.
@@ -81,7 +81,7 @@ fn settled_mm(depth_mm: f64, mean_c: f64) -> f64 {
 
 /// To the nearest whole number.
 fn whole(value: f64) -> i32 {
-    // Cutting off is an instruction, `round` may be a call.
+    // Truncation is an instruction, `round` may be a call.
     (value + if value < 0.0 { -0.5 } else { 0.5 }) as i32
 }
 

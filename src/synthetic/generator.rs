@@ -1,4 +1,4 @@
-//! Goes day by day through the stations and writes what each reports.
+//! Writes the reports of all stations, day by day.
 
 use std::collections::VecDeque;
 use std::fmt;
@@ -24,41 +24,41 @@ pub struct Settings {
     pub days: u32,
     /// What to write.
     pub format: Format,
-    /// Whether the lines are as odd as those of real files: see the [table](super).
+    /// Whether to add errors as in real files: see the [table](super).
     pub oddities: bool,
 }
 
-/// Where the weather is.
+/// The places of the weather.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Places {
-    /// So many places that the seed draws.
+    /// This many places drawn from the seed.
     Invented(u64),
     /// The [`real_places`].
     Real,
 }
 
-/// The form of the data.
+/// The format of the data.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Format {
-    /// Lines of NOAA's `by_year` files, one an element: the values of topic `noaa-csv-raw`.
+    /// Lines of NOAA's `by_year` files, one per element: the values of topic `noaa-csv-raw`.
     Ghcn,
-    /// Enriched observations, one document a line: the values of topic `noaa-json`. Readings that failed quality
-    /// control are left out, as the `assemble` stage does unless told otherwise.
+    /// Enriched observations, one document per line: the values of topic `noaa-json`. Readings that failed quality
+    /// control are left out, as by the `assemble` stage with its default settings.
     Json,
 }
 
-/// Why settings cannot be generated.
+/// Why settings are not valid.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum SettingsError {
-    /// More stations than have an id, or none.
+    /// More stations than there are ids, or none.
     Stations,
     /// No day, or the days go past the year 9999.
     Days,
-    /// Oddities of documents, which only lines have.
+    /// Oddities of documents; only lines have them.
     Oddities,
 }
 
-/// What was appended for one station: none, one or more whole lines of a day. With oddities it is one line.
+/// The output for one station: none, one or more complete lines of a day. With oddities it is one line.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Appended {
     /// The station, which is the key of its Kafka records.
@@ -92,28 +92,28 @@ pub struct Generator {
     date: Date,
     /// The season of `date` in the north.
     season: f64,
-    /// Index of the station that is next.
+    /// Index of the next station.
     next: usize,
-    /// Memory that each station and day uses again.
+    /// Memory that is reused for each station and day.
     readings: Vec<Reading>,
     observation: Option<Observation>,
     oddities: Option<Oddities>,
-    /// With oddities: the lines of a day that are still to be appended.
+    /// With oddities: the lines of a day that are not appended yet.
     ready: VecDeque<Line>,
 }
 
-/// A station, with its JSON where documents are written.
+/// A station, with its JSON if documents are written.
 struct Member {
     station: Synthetic,
     json: Box<str>,
 }
 
 impl Generator {
-    /// A generator that stands before the first day. It holds some 90 bytes a station for lines, 350 for
-    /// documents, and never more; with oddities also the lines of a day, or of two around a leap day.
+    /// A generator at the start of the first day. It takes about 90 bytes per station for lines, 350 for documents,
+    /// and never more; with oddities also the lines of a day, or of two around a leap day.
     ///
     /// # Errors
-    /// [`SettingsError`] where there is nothing to generate, or more than the formats can hold.
+    /// [`SettingsError`] if there is nothing to generate, or more than the formats can hold.
     pub fn new(settings: Settings) -> Result<Self, SettingsError> {
         settings.check()?;
         let member = |number| {
@@ -141,7 +141,7 @@ impl Generator {
         })
     }
 
-    /// Appends what the next station reports, and moves on. `None` after the last day.
+    /// Appends the next station's report, and moves on. `None` after the last day.
     pub fn append_next(&mut self, out: &mut Vec<u8>) -> Option<Appended> {
         if self.oddities.is_none() {
             return self.append_station(out);
@@ -157,13 +157,13 @@ impl Generator {
         Some(Appended { station: line.station, records: 1, failed_quality: has_failed.into() })
     }
 
-    /// The day that [`next_day`](Self::next_day) gives; `None` after the last one.
+    /// The day that [`next_day`](Self::next_day) returns; `None` after the last one.
     pub fn date(&self) -> Option<Date> {
         (self.day < self.settings.days).then_some(self.date)
     }
 
-    /// All lines of the next day, or what is left of it; empty after the last one. Oddities mix the lines of a leap day
-    /// with those of the day before, and both come at once.
+    /// All lines of the next day, or the rest of it; empty after the last one. Oddities mix the lines of a leap day
+    /// with those of the previous day, and both come at once.
     pub fn next_day(&mut self) -> Vec<Line> {
         let today = self.date;
         let stations = self.whole_day();
@@ -177,12 +177,12 @@ impl Generator {
         lines
     }
 
-    /// How many lines so far are of no use, by their oddities: each of them becomes a dead letter.
+    /// How many unusable lines there were so far because of oddities: each becomes a dead letter.
     pub fn bad_lines(&self) -> u64 {
         self.oddities.as_ref().map_or(0, |oddities| oddities.bad_lines)
     }
 
-    /// The lines of each station on the day at which the generator stands.
+    /// The lines of each station on the present day.
     fn whole_day(&mut self) -> Vec<Vec<Line>> {
         let (today, mut bytes, mut stations) = (self.day, Vec::new(), Vec::new());
         while self.day == today
@@ -255,7 +255,7 @@ impl Places {
         }
     }
 
-    /// What the inventory says of the place of this number. `None` past the last.
+    /// The inventory's data of the place with this number. `None` past the last.
     pub(super) fn describe(self, seed: u64, number: u64) -> Option<Station> {
         match self {
             Self::Invented(count) => describe(seed, number).filter(|_| number < count),
@@ -265,10 +265,10 @@ impl Places {
 }
 
 impl Settings {
-    /// Whether they can be generated.
+    /// Checks the settings.
     ///
     /// # Errors
-    /// What is too much, or missing.
+    /// What is too large or missing.
     pub fn check(&self) -> Result<(), SettingsError> {
         if !(1..=Synthetic::COUNT_MAX).contains(&self.places.count()) {
             return Err(SettingsError::Stations);
@@ -279,7 +279,7 @@ impl Settings {
         if self.last_day().is_some() { Ok(()) } else { Err(SettingsError::Days) }
     }
 
-    /// The last day; `None` where there is none, or the calendar ends before.
+    /// The last day; `None` if there is none, or the calendar ends before it.
     pub fn last_day(&self) -> Option<Date> {
         self.start.plus_days(i32::try_from(self.days.checked_sub(1)?).ok()?)
     }
@@ -290,7 +290,7 @@ impl fmt::Display for SettingsError {
         match self {
             Self::Stations => write!(f, "the number of stations: expected 1 to {}", Synthetic::COUNT_MAX),
             Self::Days => f.write_str("the number of days: expected 1 or more, ending by 9999-12-31"),
-            Self::Oddities => f.write_str("only lines have oddities, documents have none"),
+            Self::Oddities => f.write_str("oddities are only possible in lines, not in documents"),
         }
     }
 }

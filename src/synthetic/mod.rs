@@ -1,19 +1,19 @@
-//! Synthetic weather: stations and what they observe, by days and at any moment, made up from a seed.
+//! Synthetic weather: stations and their observations, by days and at any moment, derived from a seed.
 //!
-//! [`Generator`] goes day by day through all stations and appends what each reports to a buffer, either as lines
-//! of NOAA's `by_year` files or as the documents of `noaa-json`: data of any size, in constant memory. The same
-//! [`Settings`] give the same bytes, on every machine. The weather server and the hours of the demo ask for the weather at
-//! a moment instead, which needs no moment before it. Both kinds of weather have the same climates, seasons and dice.
+//! [`Generator`] goes day by day through all stations and appends their reports to a buffer, either as lines of
+//! NOAA's `by_year` files or as the documents of `noaa-json`: data of any size, in constant memory. The same
+//! [`Settings`] give the same bytes on every machine. The weather server and the hours of the demo compute the
+//! weather at a moment instead, independently of earlier moments. Both kinds of weather have the same climates,
+//! seasons and random numbers.
 //!
-//! No value is an observation. Invented stations are no real ones; only the names of their countries and states
-//! are. The [`real_places`] have ids, names and positions of NOAA's inventory, and climates that are our guess.
+//! No value is an observation. Invented stations do not exist; only the names of their countries and states are real.
+//! The [`real_places`] have ids, names and positions from NOAA's inventory, and climates that are a guess.
 //!
-//! The dice of a station and a day depend on the seed, on that station and on that day since the start. So more
-//! days continue a shorter run, and more stations stand beside those of a smaller one.
+//! The random numbers of a station and a day depend on the seed, on that station and on that day since the start. So
+//! more days extend a shorter run, and more stations extend a smaller one.
 //!
-//! What a load needs is always there: gaps, traces, and readings that failed quality control. With
-//! [`Settings::oddities`] come those of real files, for a demo or a test to meet them all. In a year of the real places
-//! they are about so many:
+//! Some irregularities are always there: gaps, traces, and readings that failed quality control.
+//! [`Settings::oddities`] adds those of real files, for demos and tests. A year of the real places has approximately:
 //!
 //! | oddity | how often |
 //! |---|---|
@@ -22,9 +22,9 @@
 //! | 28 and 29 February alternating line by line | a third of the stations, in leap years |
 //! | the same line twice in a row | 10 |
 //! | a station that no inventory knows, [`UNKNOWN_STATION`] | 5 |
-//! | lines that nobody can read: cut short, 30 February, `abc` as the value | 5 |
+//! | unreadable lines: truncated, 30 February, `abc` as the value | 5 |
 //!
-//! The last two rows are what [`Generator::bad_lines`] counts.
+//! [`Generator::bad_lines`] counts the last two rows.
 
 mod climate;
 mod day;
@@ -49,7 +49,7 @@ use std::collections::BTreeMap;
 
 use crate::noaa::Station;
 
-/// The stations themselves.
+/// The stations of the table.
 pub fn stations(settings: &Settings) -> impl Iterator<Item = Station> {
     let Settings { seed, places, .. } = *settings;
     (0..places.count()).map_while(move |number| places.describe(seed, number))

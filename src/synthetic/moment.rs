@@ -1,8 +1,9 @@
 //! The weather at a place and a moment: seasons, days, slow changes, and nights that are clear or cloudy.
 //!
-//! A day runs from the morning's minimum at 6 to the next one at 30 o'clock by the local sun, with its maximum at 15. The three
-//! values are drawn, and the curve between them is given: half a cosine up, cooling that slows down. Clear nights cool
-//! much more than cloudy ones, so that frost comes in some of them. Any moment can be asked, without those before it.
+//! A day runs from the morning's minimum at 6 to the next one at 30 o'clock by the local sun, with its maximum at 15.
+//! The three values are random, and the curve between them is fixed: half a cosine up, then cooling that slows down.
+//! Clear nights cool much more than cloudy ones, so some of them have frost. Any moment can be computed without the
+//! earlier ones.
 
 use super::climate::{Climate, season};
 use super::random::{Random, hash, smooth, swing};
@@ -17,7 +18,7 @@ const YEAR_DAYS: f64 = 365.242_5;
 const MORNING: f64 = 6.0;
 const AFTERNOON: f64 = 15.0;
 
-/// A place with weather of its own.
+/// A place with its own weather.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub(crate) struct Place {
     key: u64,
@@ -26,13 +27,13 @@ pub(crate) struct Place {
     climate: Climate,
 }
 
-/// What instruments show.
+/// Measured values.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub(crate) struct Weather {
     pub(crate) temperature_c: f64,
     pub(crate) dew_point_c: f64,
     pub(crate) wind_m_s: f64,
-    /// Where the wind comes from, in tens of degrees, 1 to 36.
+    /// Wind direction, in tens of degrees, 1 to 36.
     pub(crate) wind_tens: u32,
     /// 0 to 8.
     pub(crate) cloud_oktas: u8,
@@ -40,7 +41,7 @@ pub(crate) struct Weather {
 }
 
 impl Place {
-    /// A place whose weather is drawn from the seed and a name.
+    /// A place whose weather depends on the seed and a name.
     pub(super) fn new(
         seed: u64,
         name: &str,
@@ -50,20 +51,20 @@ impl Place {
         Self { key: seed ^ hash(name.as_bytes()), location, elevation_m, climate }
     }
 
-    /// A real place, with weather that the seed draws.
+    /// A real place with weather from the seed.
     pub(crate) fn real(seed: u64, place: &RealPlace) -> Self {
         let station = &place.station;
         let position = (station.location, station.elevation.unwrap_or_default());
         Self::new(seed, station.id.as_str(), position, place.climate)
     }
 
-    /// The same place in air that is so many K colder.
+    /// The same place with air that is this many K colder.
     pub(crate) fn colder(mut self, kelvin: f64) -> Self {
         self.climate.mean_c -= kelvin;
         self
     }
 
-    /// A place without a station, in a climate that is usual at its latitude.
+    /// A place without a station, with the usual climate of its latitude.
     pub(crate) fn unnamed(seed: u64, location: Location) -> Self {
         const HEIGHT_M: f64 = 100.0;
         const WET_DAYS: f64 = 0.3;
@@ -142,7 +143,7 @@ impl Place {
             + 1.5 * swing(self.key ^ 3, time / (1.1 * DAY))
     }
 
-    /// The share of the sky that is covered: mostly nearly clear or nearly covered, and more where it often rains.
+    /// The cloud cover: mostly nearly clear or nearly covered, and more in rainy places.
     fn cover_at(&self, time: f64) -> f64 {
         let usual = 0.35 + 0.7 * self.climate.wet_days;
         (usual + 0.95 * swing(self.key ^ 4, time / (0.7 * DAY))).clamp(0.0, 1.0)

@@ -1,29 +1,29 @@
-//! What is odd in a real feed: lines out of order, twice, or of no use, and a false frost.
+//! The irregularities of a real feed: lines out of order, repeated or unusable, and a false frost.
 //!
-//! Everything works on the lines of a whole day, as they would be without.
+//! Everything works on the regular lines of a whole day.
 
 use super::random::Random;
 use crate::noaa::{Date, StationId};
 
-/// A station id of the right shape that stands in no inventory. Its lines can only become dead letters.
+/// A valid station id that is in no inventory. Its lines can only become dead letters.
 pub const UNKNOWN_STATION: &str = "ZZ000000001";
-/// Where the false frost happens, as it did in June 2016.
+/// The place of the false frost, which happened in June 2016.
 const SELIGMAN: &str = "USC00027716";
-/// Fewest and most days from one bad line to the next: about ten a year, and never two on one day.
+/// Fewest and most days between two bad lines: about ten a year, and never two on one day.
 const BAD_LINE_GAP_DAYS: (u32, u32) = (24, 48);
 /// Share of station-days of which some lines come only after another station's.
 const SPLIT_SHARE: f64 = 0.0007;
 /// Share of station-days with one line written twice.
 const REPEATED_SHARE: f64 = 0.0004;
-/// On a leap day the lines of every so-many-th station alternate with those of the day before.
+/// On a leap day the lines of every n-th station alternate with those of the previous day.
 const INTERLEAVED_EVERY: usize = 3;
-/// The dice of the oddities are not those of a station.
+/// The random numbers of the oddities are independent of those of stations.
 const NO_STATION: u64 = u64::MAX - 1;
 
 /// A line of a file or the value of a record.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Line {
-    /// The station that it is of, also if the text is cut: the key of its record.
+    /// The station that it belongs to, even if the text is truncated: the key of its record.
     pub station: StationId,
     /// Without an end of line.
     pub text: String,
@@ -32,11 +32,11 @@ pub struct Line {
 /// The lines of one day, by stations.
 pub(super) type Day = (Date, Vec<Vec<Line>>);
 
-/// Makes days odd, one after the other.
+/// Adds oddities to days, one after the other.
 pub(super) struct Oddities {
     random: Random,
     days_to_bad_line: u32,
-    /// Written so far.
+    /// Lines written so far.
     pub(super) bad_lines: u64,
 }
 
@@ -46,7 +46,7 @@ impl Oddities {
         Self { days_to_bad_line: gap(&mut random), random, bad_lines: 0 }
     }
 
-    /// A day on which some stations are held up: their other lines come after those of the next station.
+    /// A day on which some stations are delayed: the rest of their lines come after those of the next station.
     pub(super) fn mix(&mut self, (date, stations): Day) -> Vec<Line> {
         let (mut out, mut held_back) = (Vec::new(), Vec::new());
         for mut lines in stations {
@@ -62,7 +62,7 @@ impl Oddities {
         out
     }
 
-    /// 28 and 29 February. The dates go back and forth within the middle part, as in NOAA's file of 1872.
+    /// 28 and 29 February. The dates alternate in the middle part, as in NOAA's file of 1872.
     pub(super) fn mix_leap_day(&mut self, eve: Day, leap_day: Day) -> Vec<Line> {
         let (mut out, mut mixed, mut later) = (Vec::new(), Vec::new(), Vec::new());
         for (index, (mut of_eve, mut of_leap_day)) in eve.1.into_iter().zip(leap_day.1).enumerate() {
@@ -82,7 +82,7 @@ impl Oddities {
         out
     }
 
-    /// What happens to the lines of one station.
+    /// The oddities in the lines of one station.
     fn alter(&mut self, date: Date, lines: &mut Vec<Line>) {
         let is_seligman = lines.first().is_some_and(|line| line.station.as_str() == SELIGMAN);
         if is_seligman && (date.month(), date.day()) == (6, 15) {
@@ -94,8 +94,8 @@ impl Oddities {
         }
     }
 
-    /// Puts a line that cannot be used anywhere among the others, if it is time for one. The kinds take turns, so
-    /// that every year has each of them.
+    /// Inserts an unusable line at a random place, if one is due. The kinds alternate, so that every year has each of
+    /// them.
     fn add_bad_line(&mut self, date: Date, out: &mut Vec<Line>) {
         self.days_to_bad_line -= 1;
         if self.days_to_bad_line > 0 {
@@ -120,31 +120,31 @@ fn line(text: String) -> Option<Line> {
     Some(Line { station: StationId::parse(text.as_bytes().get(..11)?)?, text })
 }
 
-/// Every other line is well formed but of an unknown station, the others are unreadable.
+/// Every other line is well formed but of an unknown station; the others are unreadable.
 fn bad_line(turn: u64, date: Date) -> String {
     let (year, day) = (date.year(), date.to_compact());
     match turn % 6 {
         1 => format!("USC00020080,{year:04}0230,TMIN,12,,,7,"),
-        // The last digit of the date and all that follows got lost.
+        // The last digit of the date and everything after it are missing.
         3 => format!("USW00003192,{}", &day[..7]),
         5 => format!("{SELIGMAN},{day},TOBS,abc,,,7,0700"),
         _ => format!("{UNKNOWN_STATION},{day},TMIN,-5,,,S,"),
     }
 }
 
-/// −4.4 °C in June, known to be wrong since the neighbours had nothing like it. The flag says that the value is not to be
-/// believed; a program that ignores it raises false alarms.
+/// −4.4 °C in June, known to be wrong because the neighbours had nothing like it. The flag says that the value must
+/// not be used; a program that ignores it raises false alarms.
 fn false_frost(date: Date, lines: &mut Vec<Line>) {
     let is = |line: &Line, element: &str| line.text.get(21..25) == Some(element);
     lines.retain(|line| !is(line, "TMIN"));
-    // After TMAX, where TMIN always stands, or first if there is no TMAX either.
+    // After TMAX, where TMIN always is, or first if there is no TMAX either.
     let place = usize::from(lines.first().is_some_and(|line| is(line, "TMAX")));
     if let Some(frost) = line(format!("{SELIGMAN},{},TMIN,-44,,S,7,", date.to_compact())) {
         lines.insert(place, frost);
     }
 }
 
-/// One of each in turn; what the longer one has more comes at the end.
+/// One of each alternately; the rest of the longer one comes at the end.
 fn alternate(a: Vec<Line>, b: Vec<Line>, out: &mut Vec<Line>) {
     let (mut a, mut b) = (a.into_iter(), b.into_iter());
     loop {

@@ -1,40 +1,40 @@
-//! Dice that fall the same way on every machine: [`Random`] goes on from throw to throw, the functions are chance that can be
-//! asked at any point.
+//! Random numbers that are the same on every machine: [`Random`] is a stream, and the functions give chance that can
+//! be computed at any point.
 //!
-//! Our own, so that a new version of a library never changes what a seed gives. Nothing here or in the weather of
-//! days calls the C library's `cos`, `ln` or `exp`, whose last digits differ between systems.
+//! Own code, so that a new version of a library never changes the results of a seed. Nothing here or in the daily
+//! weather calls the C library's `cos`, `ln` or `exp`, whose last digits differ between systems.
 
-/// 2^64 divided by the golden ratio: its multiples lie evenly spread.
+/// 2^64 divided by the golden ratio: its multiples are evenly spread.
 pub(super) const GOLDEN: u64 = 0x9e37_79b9_7f4a_7c15;
 
 /// A stream of numbers after the `SplitMix64` generator of Steele, Lea and Flood.
 pub(super) struct Random(u64);
 
 impl Random {
-    /// The dice of one station on one day. They depend on nothing else, so that a longer run, or one of more
-    /// stations, repeats what a smaller one gave.
+    /// The random numbers of one station on one day. They depend on nothing else, so a longer run, or one with more
+    /// stations, repeats the results of a smaller one.
     pub(super) fn new(seed: u64, station: u64, day: u64) -> Self {
         let of_station = scramble(seed ^ scramble(station.wrapping_add(1).wrapping_mul(GOLDEN)));
         Self(of_station ^ scramble(day.wrapping_mul(GOLDEN)))
     }
 
-    /// 64 even bits.
+    /// 64 uniform bits.
     fn bits(&mut self) -> u64 {
         self.0 = self.0.wrapping_add(GOLDEN);
         scramble(self.0)
     }
 
-    /// Evenly from 0 to below 1.
+    /// Uniform from 0 to below 1.
     pub(super) fn share(&mut self) -> f64 {
         share_of(self.bits())
     }
 
-    /// Evenly from 0 to below `end`.
+    /// Uniform from 0 to below `end`.
     pub(super) fn below(&mut self, end: u32) -> u32 {
         ((u64::from(self.bits() as u32) * u64::from(end)) >> 32) as u32
     }
 
-    /// Close to a normal deviate, never beyond 3.47: the sum of four even ones of 16 bits.
+    /// Close to a normal deviate, never beyond 3.47: the sum of four uniform ones of 16 bits.
     pub(super) fn normal(&mut self) -> f64 {
         let bits = self.bits();
         let sum: u64 = [0, 16, 32, 48].iter().map(|shift| (bits >> shift) & 0xffff).sum();
@@ -50,7 +50,7 @@ fn scramble(bits: u64) -> u64 {
     bits ^ (bits >> 31)
 }
 
-/// Even bits as a number from 0 to below 1.
+/// Uniform bits as a number from 0 to below 1.
 fn share_of(bits: u64) -> f64 {
     // An f64 holds 53 bits exactly.
     (bits >> 11) as f64 / (1_u64 << 53) as f64
@@ -91,7 +91,7 @@ pub(crate) fn swing(key: u64, position: f64) -> f64 {
     2.0 * smooth(key, position) - 1.0
 }
 
-/// Bits that depend on all bytes, the FNV-1a hash.
+/// Bits that depend on all bytes, by the FNV-1a hash.
 pub(crate) fn hash(bytes: &[u8]) -> u64 {
     bytes
         .iter()

@@ -1,19 +1,20 @@
-//! Real places: stations of NOAA's inventory, so that ids and countries resolve as with real data. Their weather is invented.
+//! Real places: stations of NOAA's inventory, so that ids and countries resolve as with real data. Their weather is
+//! synthetic.
 
 use std::sync::LazyLock;
 
 use super::climate::Climate;
 use crate::noaa::{Location, Station, StationId};
 
-/// The table, which says what its columns are.
+/// The table, with its columns described at the top.
 const TABLE: &str = include_str!("real_places.txt");
 
-/// A station as the inventory has it, and the climate of its place.
+/// A station with the inventory's data, and the climate of its place.
 #[derive(Debug, Clone, PartialEq)]
 pub struct RealPlace {
-    /// What the inventory says.
+    /// The inventory's data.
     pub station: Station,
-    /// A rough estimate, and not NOAA's.
+    /// A rough estimate, not NOAA's.
     pub(super) climate: Climate,
 }
 
@@ -23,7 +24,7 @@ pub fn real_places() -> &'static [RealPlace] {
     &PLACES
 }
 
-/// Lines that cannot be read are left out; a test sees to it that there are none.
+/// Unreadable lines are skipped; a test checks that there are none.
 fn read(table: &str) -> Vec<RealPlace> {
     let mut area = "";
     let mut places = Vec::new();

@@ -1,8 +1,8 @@
-//! Where the stations lie: states and countries with rough bounds, and how many of a thousand are there.
+//! The regions of stations: states and countries with rough bounds, and their share of the stations.
 
 use super::random::GOLDEN;
 
-/// A state or a country; bounds and climate are rough, and ours.
+/// A state or a country; bounds and climate are rough estimates.
 pub(super) struct Region {
     /// FIPS code, as in the first two characters of an id.
     pub(super) country_code: &'static str,
@@ -16,7 +16,7 @@ pub(super) struct Region {
     pub(super) height_m: i32,
     /// Share of days with rain or snow, 0 to 1.
     pub(super) wet_days: f64,
-    /// Stations of a thousand.
+    /// Stations per thousand.
     share: u32,
 }
 
@@ -107,8 +107,8 @@ pub(super) const REGIONS: &[Region] = &[
 ];
 
 impl Region {
-    /// The region of a station, given its number. Any run of numbers, however short, is spread over the
-    /// regions by their shares.
+    /// The region of a station, given its number. Any run of numbers, however short, is distributed over the regions
+    /// by their shares.
     pub(super) fn of(station: u64) -> &'static Region {
         let mut place = (((station.wrapping_add(1).wrapping_mul(GOLDEN) >> 32) * 1_000) >> 32) as u32;
         for region in REGIONS {
@@ -121,7 +121,7 @@ impl Region {
         &REGIONS[0]
     }
 
-    /// The region with this name: of a state or a province where there is one, else of a country.
+    /// The region with this name: a state or a province, otherwise a country.
     pub(super) fn named(name: &str) -> Option<&'static Region> {
         REGIONS.iter().find(|region| region.state.map_or(region.country, |(_, state)| state) == name)
     }

@@ -1,4 +1,4 @@
-//! What a station reports of its weather: which elements, with which gaps and flags.
+//! A station's report of its weather: which elements, with which gaps and flags.
 //!
 //! | network | elements | gaps |
 //! |---|---|---|
@@ -17,7 +17,7 @@ const FAILED_SHARE: f64 = 0.007;
 /// Share of dry days with a few drops, too little to measure.
 const TRACE_SHARE: f64 = 0.03;
 
-/// Gathers the readings of one station and day in memory that is used again.
+/// Collects the readings of one station and day in reused memory.
 struct Report<'a> {
     readings: &'a mut Vec<Reading>,
     empty: Reading,
@@ -38,7 +38,7 @@ impl Report<'_> {
         }
     }
 
-    /// The mean of hourly values, which lies a little off the middle of the extremes.
+    /// The mean of hourly values, which is slightly off the middle of the extremes.
     fn average(&mut self, weather: &DayWeather, random: &mut Random) {
         let off = f64::from(weather.max - weather.min) * 0.2 * (random.share() - 0.5);
         let reading = self.add(Element::TAVG, i32::midpoint(weather.max, weather.min) + off as i32);
@@ -46,7 +46,7 @@ impl Report<'_> {
     }
 }
 
-/// Replaces `readings` by what `station` reports of this weather; nothing, if it is silent that day.
+/// Replaces `readings` by the report of `station` for this weather; empty if it is silent that day.
 pub(super) fn report(
     station: &Synthetic,
     date: Date,
@@ -119,7 +119,7 @@ fn cooperative(out: &mut Report<'_>, hour: u16, weather: &DayWeather, random: &m
         out.add(Element::TOBS, if is_morning { weather.min + 8 } else { weather.max - 15 });
     }
     out.precipitation(weather, random);
-    // Snow is measured once a day without saying when.
+    // Snow is measured once a day, without a time.
     out.readings.iter_mut().for_each(|reading| reading.observation_time = Some(hour));
     out.add(Element::SNOW, weather.fresh_snow);
     out.add(Element::SNWD, weather.snow_depth);
@@ -139,13 +139,13 @@ fn service(out: &mut Report<'_>, weather: &DayWeather, random: &mut Random) {
     }
 }
 
-/// Lets a reading fail quality control. The flag says that the value is not to be believed; a program that
-/// ignores it raises false alarms.
+/// Lets a reading fail quality control. The flag says that the value must not be used; a program that ignores it
+/// raises false alarms.
 fn spoil(reading: &mut Reading, random: &mut Random) {
     let is_temperature =
         matches!(reading.element, Element::TMAX | Element::TMIN | Element::TAVG | Element::TOBS);
     let (flag, off) = match random.below(4) {
-        // Repeats another day's value; the value itself is credible.
+        // A repeated value of another day; the value itself is plausible.
         0 => (b'D', 0),
         // Not consistent with the day's other values, or with the neighbours.
         1 if is_temperature => (b'I', -260),

@@ -7,7 +7,7 @@ use super::real::{RealPlace, real_places};
 use super::region::Region;
 use crate::noaa::{Location, Station, StationId};
 
-/// A day that no weather has: the dice of the stations themselves.
+/// A day before all weather: the random numbers of the stations themselves.
 pub(super) const BEFORE_ALL_DAYS: u64 = u64::MAX;
 
 const FIRST_NAMES: [&str; 16] = [
@@ -20,7 +20,7 @@ const LAST_NAMES: [&str; 16] = [
 ];
 const DIRECTIONS: [&str; 8] = ["N", "NE", "E", "SE", "S", "SW", "W", "NW"];
 
-/// Who runs a station: decides what it reports. The networks behind GHCN-Daily differ in the same way.
+/// The operator of a station, which decides its reports. The networks behind GHCN-Daily differ in the same way.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(super) enum Network {
     /// A US airport, `USW…`.
@@ -33,18 +33,18 @@ pub(super) enum Network {
     Service(u8),
 }
 
-/// A station that the generator goes through.
+/// A station of the generator.
 pub(super) struct Synthetic {
     pub(super) id: StationId,
     pub(super) network: Network,
     pub(super) climate: Climate,
-    /// What the last day handed over; of a station that has no day yet, some spell.
+    /// The state after the last day; before the first day, some spell.
     pub(super) yesterday: Yesterday,
     /// Whether it takes part in the exchange of the World Meteorological Organization.
     pub(super) has_wmo_id: bool,
 }
 
-/// Where an invented station stands, and who runs it.
+/// The place of an invented station, and its operator.
 pub(super) struct Site {
     region: &'static Region,
     network: Network,
@@ -62,13 +62,13 @@ impl Site {
         Self::within(Region::of(number), None, random)
     }
 
-    /// A site in a region, of a network that is given or drawn.
+    /// A site in a region, with a given or random network.
     pub(super) fn within(region: &'static Region, network: Option<Network>, random: &mut Random) -> Self {
         let [south, north, west, east] = region.bounds;
         let mut within =
             |from: i32, to: i32| from * 10_000 + (random.below(to.abs_diff(from) * 10_000) as i32);
         let (latitude, longitude) = (within(south, north), within(west, east));
-        // Most places lie low.
+        // Most places are at low elevations.
         let height = (f64::from(10 * region.height_m) * random.share() * random.share()) as i32;
         let drawn = Network::draw(region.country_code, random);
         let network = network.unwrap_or(drawn);
@@ -80,13 +80,13 @@ impl Site {
         Self { region, network, latitude, longitude, height, has_wmo_id }
     }
 
-    /// What is usual here.
+    /// The climate here.
     pub(super) fn climate(&self, random: &mut Random) -> Climate {
         let (latitude, height_m) = (f64::from(self.latitude) / 10_000.0, f64::from(self.height) / 10.0);
         Climate::of(latitude, height_m, self.region.wet_days, random)
     }
 
-    /// What the inventory says of a station here. `None` past the last number.
+    /// The inventory's data of a station here. `None` past the last number.
     pub(super) fn describe(&self, number: u64, random: &mut Random) -> Option<Station> {
         let region = self.region;
         let is_reference = random.below(40) == 0;
@@ -123,7 +123,7 @@ impl Network {
         }
     }
 
-    /// The network of a real station, by its id. Cooperative observers keep to an hour of their own.
+    /// The network of a real station, by its id. Each cooperative observer keeps to one hour.
     fn of(id: StationId) -> Self {
         match id.as_bytes() {
             [b'U', b'S', b'W', ..] => Self::Airport,
@@ -146,8 +146,8 @@ impl Network {
     }
 }
 
-/// The id: country, network, 9 and the number. NOAA's inventory has none like it, so that synthetic and real
-/// stations can share a table.
+/// The id: country, network, 9 and the number. NOAA's inventory has no such ids, so synthetic and real stations can
+/// share a table.
 fn id(country_code: &str, network: Network, number: u64) -> Option<StationId> {
     let letter = match network {
         Network::Airport => 'W',
@@ -162,7 +162,7 @@ impl Synthetic {
     /// How many stations can have an id.
     pub(super) const COUNT_MAX: u64 = 10_000_000;
 
-    /// The invented station of this number, as it is before its first day. `None` past the last number.
+    /// The invented station with this number, before its first day. `None` past the last number.
     pub(super) fn invented(seed: u64, number: u64) -> Option<Self> {
         let mut random = Random::new(seed, number, BEFORE_ALL_DAYS);
         let site = Site::of(number, &mut random);
@@ -172,7 +172,7 @@ impl Synthetic {
         Some(Self { id, network, climate, yesterday: Yesterday::new(&mut random), has_wmo_id })
     }
 
-    /// The real place of this number, as it is before its first day. `None` past the last.
+    /// The real place with this number, before its first day. `None` past the last.
     pub(super) fn real(seed: u64, number: u64) -> Option<Self> {
         let RealPlace { station, climate } = real_places().get(usize::try_from(number).ok()?)?;
         let yesterday = Yesterday::new(&mut Random::new(seed, number, BEFORE_ALL_DAYS));
@@ -181,7 +181,7 @@ impl Synthetic {
     }
 }
 
-/// What the inventory says of the invented station of this number. `None` past the last number.
+/// The inventory's data of the invented station with this number. `None` past the last number.
 pub(super) fn describe(seed: u64, number: u64) -> Option<Station> {
     let mut random = Random::new(seed, number, BEFORE_ALL_DAYS);
     Site::of(number, &mut random).describe(number, &mut random)

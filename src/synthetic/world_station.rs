@@ -1,4 +1,4 @@
-//! Stations that report as they observe: airports with their METARs, and cooperative ones that are read once a day.
+//! Stations that report at once: airports with their METARs, and cooperative ones that are read once a day.
 
 use super::climate::Climate;
 use super::moment::Place;
@@ -7,17 +7,17 @@ use super::region::Region;
 use super::station::{BEFORE_ALL_DAYS, Network, Site};
 use crate::noaa::{Location, Station, StationId};
 
-/// More stations than this are not invented: ICAO ids beyond would be those of the first ones.
+/// Most stations: with more, ICAO ids would repeat.
 pub const STATIONS_MAX: usize = 8_000;
 
-/// A station of the world that the weather server serves.
+/// A station of the weather server's world.
 #[derive(Debug, Clone, PartialEq)]
 pub struct WorldStation {
-    /// What the inventories say about it. Its `icao` is that of its METARs; cooperative stations have none.
+    /// Its data in the inventories. `icao` is that of its METARs; cooperative stations have none.
     pub station: Station,
     /// Local standard time minus UTC, in seconds.
     pub utc_offset: i64,
-    /// Code of its country in the list of hourly stations, as in `US`.
+    /// Code of its country in the list of hourly stations, such as `US`.
     pub iso_country: &'static str,
     climate: Climate,
 }
@@ -33,12 +33,12 @@ impl WorldStation {
         self.station.location
     }
 
-    /// Its height above the sea, in metres.
+    /// Its height above sea level, in metres.
     pub fn elevation_m(&self) -> f64 {
         self.station.elevation.unwrap_or_default()
     }
 
-    /// Whether somebody reads it once a day, at 07:00, and it sends no METARs.
+    /// Whether an observer reads it once a day, at 07:00, and it sends no METARs.
     pub fn is_cooperative(&self) -> bool {
         self.station.icao.is_none()
     }
@@ -48,17 +48,17 @@ impl WorldStation {
         self.iso_country == "US"
     }
 
-    /// Its place, with weather that the seed draws.
+    /// Its place, with weather from the seed.
     pub(crate) fn place(&self, seed: u64) -> Place {
         Place::new(seed, self.id().as_str(), (self.location(), self.elevation_m()), self.climate)
     }
 }
 
-/// A region with the code of its country, its standard time in hours ahead of UTC, and the first letters of its ICAO ids;
-/// these are empty for cooperative stations.
+/// A region with the code of its country, its standard time in hours ahead of UTC, and the first letters of its ICAO
+/// ids, which are empty for cooperative stations.
 type Part = (&'static str, &'static str, i64, &'static str);
 
-/// They take turns in this order, so that a small world has several of them. In Chile July is cold.
+/// Stations alternate between them in this order, so that a small world has several of them. In Chile July is cold.
 const PARTS: &[Part] = &[
     ("ARIZONA", "US", -7, "K"),
     ("FLORIDA", "US", -5, "K"),
@@ -90,7 +90,7 @@ fn station(seed: u64, number: usize) -> Option<WorldStation> {
     let site = Site::within(region, Some(network), &mut random);
     let climate = site.climate(&mut random);
     let mut station = site.describe(number as u64, &mut random)?;
-    // One in forty is too few for a small world.
+    // One in forty would be too few for a small world.
     station.gsn_flag = number.is_multiple_of(7).then(|| "GSN".to_owned());
     station.icao = (!letters.is_empty()).then(|| icao(letters, number + 1));
     Some(WorldStation { station, utc_offset: hours * 3_600, iso_country, climate })

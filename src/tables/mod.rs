@@ -1,4 +1,4 @@
-//! The tables: compacted topics that every process reads whole before its first record, and follows from then on.
+//! The tables: compacted topics that every process reads completely before its first record, and then follows.
 
 mod rule_table;
 mod station_table;
@@ -6,7 +6,7 @@ mod station_table;
 pub use rule_table::RuleTable;
 pub use station_table::StationTable;
 
-/// What is known of stations, by their id.
+/// Facts about stations, by id.
 pub const STATIONS: &str = "stations";
 /// Rules and subscribers.
 pub const RULES: &str = "rules";

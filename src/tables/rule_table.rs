@@ -1,8 +1,9 @@
-//! The rules' topic: the compacted topic `noaa-rules`, followed so that a change works everywhere within a second.
+//! The rules' topic: the compacted topic `noaa-rules`, followed so that a change takes effect everywhere within a
+//! second.
 //!
 //! It is read from the beginning at each start: a million rules take seconds, and there is no copy on disk that could
-//! differ. Only the newest record of a key is compiled, and only after the end of the topic has been reached: what a later
-//! record replaces or removes can do no harm.
+//! differ. Only the newest record of a key is compiled, and only after the end of the topic has been reached, so a
+//! record that is later replaced or removed can do no harm.
 
 use std::collections::BTreeMap;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -14,18 +15,18 @@ use crate::rules::{Conditions, Item, Key, PublishedRule, QUARANTINED_METRIC, Qua
 
 const RULES_METRIC: &str = "frostline_rules";
 
-/// Where a record is, for logs.
+/// The place of a record, for logs.
 #[derive(Clone, Copy, Debug)]
 struct Source {
     partition: i32,
     offset: i64,
 }
 
-/// See the module's description. Takes records of the topic into the rules in force.
+/// The table; it applies records of the topic to the rules in force.
 pub struct RuleTable {
     rules: Arc<RuleSet>,
     conditions: Conditions,
-    /// Until the topic has been read to its end: the newest record of each key. `None` from then on.
+    /// The newest record of each key, until the topic has been read to its end; then `None`.
     unread: Option<BTreeMap<Key, (Source, Vec<u8>)>>,
     is_loaded: bool,
 }
@@ -55,11 +56,11 @@ impl RuleTable {
         }
     }
 
-    /// Compiles a rule. A panic is a broken rule, not the end of the thread that follows all of them.
+    /// Compiles a rule. A panic means a broken rule, and must not end the thread that follows all of them.
     fn compile(&mut self, published: &PublishedRule) -> Result<Rule, String> {
         let conditions = &mut self.conditions;
         catch_unwind(AssertUnwindSafe(|| published.compile(conditions))).unwrap_or_else(|_| {
-            // Whatever it was doing, it may have left half done.
+            // The interrupted work may be half done.
             self.conditions = Conditions::default();
             Err("compiling it panicked".into())
         })
@@ -73,12 +74,12 @@ impl RuleTable {
         self.log(|| tracing::info!(%key, "removed"));
     }
 
-    /// The version before is gone from the topic, so it does not work any more here either: else processes would
-    /// differ by when they were started.
+    /// The previous version is gone from the topic, so it is removed here as well; otherwise processes would differ
+    /// by their start times.
     fn quarantine(&mut self, key: &Key, quarantine: &Quarantine, source: Source) {
         let (reason, Source { partition, offset }) = (quarantine.reason(), source);
         self.rules.log().quarantined(|| {
-            tracing::warn!(%key, partition, offset, reason, "quarantined: it does not work, all others do");
+            tracing::warn!(%key, partition, offset, reason, "quarantined: this rule or subscriber has no effect; all others work");
         });
         self.rules.quarantine(key, reason);
     }
@@ -103,7 +104,7 @@ impl Table for RuleTable {
                 topic,
                 partition,
                 offset,
-                "ignored: its key is neither a rule's nor a subscriber's"
+                "ignored a record whose key is neither a rule's nor a subscriber's"
             );
             return Ok(());
         };
@@ -120,7 +121,7 @@ impl Table for RuleTable {
         Ok(())
     }
 
-    /// Uses what was collected, now that the end of the topic has been reached.
+    /// Applies the collected records, now that the end of the topic has been reached.
     fn loaded(&mut self) -> Result<(), String> {
         for (key, (source, value)) in self.unread.take().unwrap_or_default() {
             self.put(key, &value, source);
@@ -130,7 +131,7 @@ impl Table for RuleTable {
         let (rules, quarantined) = (self.rules.len(), self.rules.quarantined_count());
         tracing::info!(rules, quarantined, "rules loaded");
         if rules == 0 {
-            tracing::warn!("no rule is in force: publish some with `frostline rules apply rules.toml`");
+            tracing::warn!("no rules are in force: publish some with `frostline rules apply rules.toml`");
         }
         Ok(())
     }

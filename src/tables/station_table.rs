@@ -1,5 +1,5 @@
-//! The station table: the compacted topic `noaa-stations`. In sled, so that a restart reads only what is new, and in
-//! memory.
+//! The station table: the compacted topic `noaa-stations`. Kept in sled, so that a restart reads only new records,
+//! and in memory.
 
 use std::sync::Arc;
 
@@ -13,13 +13,13 @@ use crate::stages::StationIndex;
 
 /// Store keys of stations begin with this byte; the station id follows.
 const STATION_KEY: u8 = b's';
-/// Small batches: what sled takes to write large ones stays with the process (measured: 30 MB).
+/// Small batches: the memory that sled takes for large ones stays with the process (measured: 30 MB).
 const BATCH_CHANGES: usize = 100;
-/// sled is made to keep up when a table is read for the first time: what it has not written yet is in memory, up
-/// to 100 MB of it (measured with 128,024 stations).
+/// Limits how far sled falls behind when a table is read for the first time: unwritten data takes up to 100 MB of
+/// memory (measured with 128,024 stations).
 const FLUSH_RECORDS: u32 = 5_000;
 
-/// See the module's description.
+/// The table; see the module's description.
 pub struct StationTable {
     index: Arc<StationIndex>,
     parts: Vec<Part>,
@@ -64,14 +64,14 @@ impl Table for StationTable {
         Ok(self.parts.iter().map(start).collect())
     }
 
-    /// Takes one record into memory and into its batch. A record that cannot be read is left out, with a line in the log.
+    /// Takes one record into memory and into its batch. A record that cannot be read is skipped and logged.
     fn take(&mut self, record: &Record<'_>) -> Result<(), StateError> {
         let part = usize::try_from(record.partition).ok().and_then(|partition| self.parts.get_mut(partition));
         let Some(part) = part else { return Ok(()) };
         part.next_offset = record.offset + 1;
         let (topic, partition, offset) = (record.topic, record.partition, record.offset);
         let Some(id) = record.key.and_then(StationId::parse) else {
-            tracing::warn!(topic, partition, offset, "station left out: its key is not a station id");
+            tracing::warn!(topic, partition, offset, "station skipped: its key is not a station id");
             return Ok(());
         };
         match record.value.map(serde_json::from_slice::<Station>) {
@@ -79,11 +79,11 @@ impl Table for StationTable {
             Some(Ok(station)) if station.id == id => self.index.insert(&station),
             Some(Ok(station)) => {
                 let found = station.id;
-                tracing::warn!(topic, partition, offset, %id, %found, "station left out: key and id differ");
+                tracing::warn!(topic, partition, offset, %id, %found, "station skipped: key and id differ");
                 return Ok(());
             }
             Some(Err(error)) => {
-                tracing::warn!(topic, partition, offset, %id, %error, "station left out: it cannot be read");
+                tracing::warn!(topic, partition, offset, %id, %error, "station skipped: it cannot be read");
                 return Ok(());
             }
         }
@@ -107,7 +107,7 @@ impl Table for StationTable {
         let stations = self.index.len();
         if stations == 0 {
             return Err(format!(
-                "the station table {} is empty, so every line would be a dead letter: fill it with `frostline stations \
+                "the station table {} is empty, so every line would become a dead letter: fill it with `frostline stations \
                  import ghcnd-stations.txt --countries ghcnd-countries.txt --states ghcnd-states.txt`",
                 self.topic
             ));
@@ -118,8 +118,8 @@ impl Table for StationTable {
 }
 
 impl Part {
-    /// Opens the copy and brings it into memory. One that is damaged, or may have missed tombstones, is dropped, and read
-    /// again from the topic.
+    /// Opens the copy and loads it into memory. A copy that is damaged, or may have missed tombstones, is dropped,
+    /// and read again from the topic.
     fn open(opening: &Opening<'_>, identity: &Identity, index: &StationIndex) -> Result<Self, StateError> {
         let state = opening.state;
         let emptied = |store: Store| {
@@ -138,7 +138,7 @@ impl Part {
         });
         match scanned {
             Err(damage @ StateError::Corrupted { .. }) => {
-                tracing::warn!(error = %damage, "the damaged station table is read again from its topic");
+                tracing::warn!(error = %damage, "the station table's copy is damaged; reading the table again from its topic");
                 store = emptied(store)?;
             }
             outcome => outcome?,
@@ -158,7 +158,7 @@ impl Part {
         Ok(())
     }
 
-    /// The copy is whole as of now, also where nothing has changed.
+    /// The copy is complete as of now, even if nothing has changed.
     fn confirm(&mut self) -> Result<(), StateError> {
         self.write()?;
         let checkpoint = self.checkpoint();

@@ -1,4 +1,4 @@
-//! From a request to an answer: the document of a service, and all that can go wrong with it on the way.
+//! From a request to an answer: the document of a service, and everything that can go wrong on the way.
 
 use super::archive::archive;
 use super::document::{Document, gzip};
@@ -15,19 +15,19 @@ use crate::synthetic::random::{between, chance, hash};
 const METAR_CACHE: &str = "/data/cache/metars.cache.csv.gz";
 /// Forecasts of the Norwegian institute.
 const LOCATION_FORECAST: &str = "/weatherapi/locationforecast/2.0/complete";
-/// What `Retry-After` says where a script gives no number, in seconds.
+/// The default of `Retry-After`, in seconds.
 const RETRY_AFTER: u64 = 120;
-/// How far behind a stale edge is.
+/// How old the documents of a stale edge are.
 const EDGE_BEHIND: i64 = 2 * HOUR;
 
-/// What a client asks for, as far as it matters.
+/// The relevant parts of a client's request.
 #[derive(Debug, Clone, Default)]
 pub struct Request {
-    /// The path, as in `/points/33.61,-111.9`.
+    /// The path, such as `/points/33.61,-111.9`.
     pub path: String,
     /// The text after `?`; may be empty.
     pub query: String,
-    /// How links to this server begin, as in `http://127.0.0.1:8080`.
+    /// The start of links to this server, such as `http://127.0.0.1:8080`.
     pub base: String,
     /// `User-Agent`.
     pub user_agent: Option<String>,
@@ -42,15 +42,15 @@ pub struct Request {
 /// How a body is sent.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Delivery {
-    /// All of it at once.
+    /// At once.
     Whole,
-    /// So many bytes under the full length; then the connection is closed.
+    /// Only this many bytes, although the length is that of all; then the connection is closed.
     Cut(usize),
     /// One byte a second.
     Drip,
 }
 
-/// What a service answers.
+/// The answer of a service.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Answer {
     /// The status of HTTP.
@@ -89,7 +89,7 @@ pub fn answer(world: &World, script: &Script, now: i64, request: &Request) -> An
     finish(document, request, now, &fault)
 }
 
-/// The orderly document.
+/// The document without faults.
 fn document(world: &World, script: &Script, now: i64, request: &Request) -> Document {
     let path = request.path.as_str();
     if path == METAR_CACHE {
@@ -116,12 +116,12 @@ fn document(world: &World, script: &Script, now: i64, request: &Request) -> Docu
         .unwrap_or_else(Document::not_found)
 }
 
-/// Whether the client says who can be asked about it: a mail address or a page.
+/// Whether the client gives a contact: a mail address or a page.
 fn has_contact(request: &Request) -> bool {
     request.user_agent.as_ref().is_some_and(|agent| agent.contains('@') || agent.contains("://"))
 }
 
-/// An answer that has nothing to do with what was asked for.
+/// An answer that is unrelated to the request.
 fn refusal<'a>(request: &Request, fault: impl Fn(Fault) -> Option<&'a Window>) -> Option<Document> {
     let is_on = |wanted: Fault| fault(wanted).is_some();
     if let Some(window) = fault(Fault::TooManyRequests) {
@@ -150,7 +150,7 @@ fn refusal<'a>(request: &Request, fault: impl Fn(Fault) -> Option<&'a Window>) -
     is_on(Fault::NoContent).then(|| Document::passing(204, "text/plain", ""))
 }
 
-/// This machine under its other name, so that whoever follows is seen here.
+/// This machine under its other name, so that a client that follows redirects is noticed here.
 fn other_host(base: &str) -> String {
     if base.contains("://127.0.0.1") {
         base.replace("127.0.0.1", "localhost")
@@ -159,7 +159,7 @@ fn other_host(base: &str) -> String {
     }
 }
 
-/// Puts headers to a document, and lets the way do its worst to it.
+/// Adds headers to a document, and applies the faults of the way.
 fn finish<'a>(
     document: Document,
     request: &Request,
@@ -236,7 +236,7 @@ fn is_not_modified<'a>(
     let (Some(since), Some(modified)) = (&request.if_modified_since, document.last_modified) else {
         return false;
     };
-    // The Norwegian institute wants exactly the time that it gave.
+    // The Norwegian institute requires exactly the time that it gave.
     if document.expires.is_some() {
         return *since == http_date(modified);
     }

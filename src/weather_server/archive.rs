@@ -20,7 +20,7 @@ const HOURLY_LIST: &str = "/oa/global-historical-climatology-network/hourly/doc/
 pub const FIRST_YEAR: u16 = 2020;
 /// How many differences the folder keeps.
 const DIFFERENCES_KEPT: i64 = 40;
-/// The archive is put together again on one day of seven.
+/// The archive is rebuilt on one day of seven.
 const DAYS_BETWEEN_RECONSTRUCTIONS: i64 = 7;
 
 const GZIP: &str = "application/x-gzip";
@@ -57,7 +57,7 @@ fn lines(lines: impl Iterator<Item = String>) -> String {
     lines.map(|line| line + "\n").collect()
 }
 
-/// As in `3.34-upd-2026112818`, with the last reconstruction, which re-stamps all years.
+/// Such as `3.34-upd-2026112818`, with the last rebuild, which gives all years new timestamps.
 fn version(edition: Date) -> String {
     let day = day_of(edition);
     let reconstructed = date_of_day(day - day.rem_euclid(DAYS_BETWEEN_RECONSTRUCTIONS));
@@ -68,7 +68,7 @@ fn version(edition: Date) -> String {
     )
 }
 
-/// Sorted codes with their names, each once.
+/// Sorted codes with their names, without duplicates.
 fn codes<'a>(
     world: &'a World,
     pair: impl Fn(&'a Station) -> (Option<&'a String>, Option<&'a String>),
@@ -90,7 +90,7 @@ fn inventory(world: &World, edition: Date) -> String {
     lines(world.stations().iter().flat_map(of_station))
 }
 
-/// The list that joins GHCN ids with ICAO ids. Cooperative stations are not in it. Like the real one it has lines with
+/// The list that maps GHCN ids to ICAO ids. Cooperative stations are not in it. Like the real one it has lines with
 /// latitude and longitude exchanged, and unknown elevations.
 fn hourly_list(world: &World) -> String {
     let mut text =
@@ -115,7 +115,7 @@ fn hourly_list(world: &World) -> String {
     text
 }
 
-/// The names of the differences that are there at a time, the newest last, with their editions.
+/// The names of the existing differences at a time, the newest last, with their editions.
 fn differences(world: &World, script: &Script, now: i64) -> Vec<(String, Date, Date)> {
     let newest = day_of(world.newest_edition(now));
     let editions = (newest - DIFFERENCES_KEPT..=newest).map(date_of_day);
@@ -157,7 +157,7 @@ fn difference_file(world: &World, script: &Script, now: i64, file: &str) -> Opti
     let (_, from, to) = found;
     let difference = world.difference(script, day_of(from), day_of(to));
     let published = world.edition_published(to);
-    // Some archives have their members in a folder.
+    // In some archives the members are in a folder.
     let is_nested = chance(0.5, &[world.seed(), day_of(to).cast_unsigned(), 30]);
     let folder = if is_nested { file.trim_end_matches(".tar.gz").to_owned() + "/" } else { String::new() };
     Some(Document::file(GZIP, gzip(&tar(&difference, &folder, published)), published))
@@ -173,7 +173,7 @@ fn tar(difference: &Difference, folder: &str, published: i64) -> Vec<u8> {
         header.set_size(text.len() as u64);
         header.set_mode(0o644);
         header.set_mtime(published.cast_unsigned());
-        // Names are short, and a vector takes all that is written.
+        // Names are short, and writing to a vector cannot fail.
         let written = builder.append_data(&mut header, format!("{folder}{name}.csv"), text.as_bytes());
         debug_assert!(written.is_ok(), "{written:?}");
     }
@@ -193,7 +193,7 @@ fn year_line(row: &Reading) -> String {
     String::from_utf8_lossy(&line).into_owned()
 }
 
-/// All rows of a year, by date. Every edition writes every year, so the times of files say nothing.
+/// All rows of a year, by date. Every edition writes every year, so the times of files mean nothing.
 fn year_file(world: &World, script: &Script, now: i64, file: &str) -> Option<Document> {
     let year: u16 = file.strip_suffix(".csv.gz")?.parse().ok()?;
     let current = date_of(now).year();

@@ -1,4 +1,4 @@
-//! What a test changes while the server runs, and what it asks afterwards: time, faults, and who asked for what.
+//! Changes by a test while the server runs, and its queries afterwards: time, faults, and requests.
 
 use std::collections::BTreeMap;
 use std::time::{Instant, SystemTime, UNIX_EPOCH};
@@ -10,15 +10,15 @@ use super::script::Script;
 use super::times::MINUTE;
 use crate::hourly::{iso_time, parse_time};
 
-/// Paths that are counted each; all others are counted as one.
+/// Paths that are counted separately; all others are counted as one.
 const PATHS_MAX: usize = 1_000;
-/// Minutes of a path that are remembered, the latest ones.
+/// Minutes per path that are remembered, the latest ones.
 const MINUTES_MAX: usize = 10_000;
 /// The fastest clock, in simulated seconds a second.
 pub const SPEED_MAX: f64 = 1_000_000.0;
 /// The latest time, 9000-01-01: later ones have no date.
 const TIME_MAX: i64 = 221_845_392_000;
-/// Services by the beginning of their paths.
+/// Services by path prefix.
 const SERVICES: &[(&str, &str)] = &[
     ("/data/cache/", "aviationweather"),
     ("/pub/data/ghcn/", "ncei"),
@@ -28,7 +28,7 @@ const SERVICES: &[(&str, &str)] = &[
     ("/weatherapi/", "met"),
 ];
 
-/// The simulated clock. It runs at its own speed from its start on.
+/// The simulated clock, which runs at its own speed from its start on.
 #[derive(Debug, Clone, Copy)]
 pub struct Clock {
     start: i64,
@@ -37,7 +37,8 @@ pub struct Clock {
 }
 
 impl Clock {
-    /// A clock that shows a time now, in seconds since 1970, and runs so many times as fast as others; 0 stands still.
+    /// A clock that shows a time now, in seconds since 1970, and runs this many times as fast as real time; 0 to
+    /// stand still.
     pub fn new(start: i64, speed: f64) -> Self {
         Self { start, set_at: Instant::now(), speed }
     }
@@ -49,7 +50,7 @@ impl Clock {
     }
 }
 
-/// How often something was asked for, by the minute.
+/// Counts of requests, by minute.
 #[derive(Debug, Clone, Default)]
 struct Count {
     total: u64,
@@ -92,7 +93,7 @@ pub(super) struct Control {
     services: BTreeMap<&'static str, Count>,
 }
 
-/// What `POST /control` may change.
+/// The possible changes of `POST /control`.
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Change {
@@ -121,7 +122,7 @@ impl Control {
         }
     }
 
-    /// All that can be asked.
+    /// The answer of `GET /control`.
     pub(super) fn to_json(&self) -> Value {
         let counts: BTreeMap<_, _> = self.paths.iter().map(|(path, count)| (path, count.to_json())).collect();
         let services: BTreeMap<_, _> =
@@ -135,13 +136,13 @@ impl Control {
         })
     }
 
-    /// Changes what the text of a request says: all of it or nothing.
+    /// Applies the changes in the text of a request: all or none.
     ///
     /// # Errors
     /// What is wrong, in a sentence.
     pub(super) fn change(&mut self, text: &[u8]) -> Result<(), String> {
         let change: Change =
-            serde_json::from_slice(text).map_err(|error| format!("the body is no change: {error}"))?;
+            serde_json::from_slice(text).map_err(|error| format!("the body is not a change: {error}"))?;
         let mut time = self.clock.now();
         if let Some(text) = &change.time {
             time = parse_time(text).ok_or_else(|| format!("time {text:?}: expected 2026-11-28T17:53:00Z"))?;

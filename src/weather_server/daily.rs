@@ -1,8 +1,8 @@
-//! GHCN-Daily in editions: which rows the archive has on which day, and what the differences between editions are.
+//! GHCN-Daily in editions: the rows of the archive on each day, and the differences between editions.
 //!
-//! An edition has the date of the evening on which its update starts, and is published on the next day. It has most days of the
-//! day before, some come an edition later, and a few much later. All else follows: a difference is the comparison of two
-//! editions, row by row.
+//! An edition has the date of the evening on which its update starts, and is published on the next day. It has most
+//! days of the previous day; some come an edition later, and a few much later. Everything else follows: a difference
+//! is the comparison of two editions, row by row.
 
 use super::fault::Fault;
 use super::script::Script;
@@ -11,11 +11,11 @@ use super::world::{READING_HOUR, World};
 use crate::noaa::{Date, Element, Reading, StationId};
 use crate::synthetic::random::{between, chance, mix, unit};
 
-/// Days that a row may change after its date: differences look so far back.
+/// How many days after its date a row may change: differences look back this far.
 const DAYS_OF_CHANGE: i64 = 20;
-/// Share of station-days that are an edition late, and of those that are late by ten.
+/// Share of station-days that are an edition late, and of those that are ten editions late.
 const LATE_SHARE: (f64, f64) = (0.15, 0.02);
-/// How wrong a value is that is corrected, in tenths.
+/// The error of a value that will be corrected, in tenths.
 const WRONG_BY: i32 = 50;
 
 /// The rows of a difference.
@@ -23,14 +23,14 @@ const WRONG_BY: i32 = 50;
 pub struct Difference {
     /// Rows that the older edition did not have.
     pub insert: Vec<Reading>,
-    /// Rows with another value or flag, as they are now.
+    /// Rows with another value or flag, in their new form.
     pub update: Vec<Reading>,
-    /// Rows that the newer edition does not have, as they were.
+    /// Rows that the newer edition does not have, in their old form.
     pub delete: Vec<Reading>,
 }
 
 impl World {
-    /// The rows of a station from a date to another, both included, as they are in the end without faults.
+    /// The final rows of a station from one date to another, both included, without faults.
     pub fn days(&self, station: StationId, from: Date, to: Date) -> Vec<Reading> {
         self.final_days(&Script::none(), station, from, to)
     }
@@ -42,7 +42,7 @@ impl World {
         days.flat_map(|day| self.rows(script, index, date_of_day(day), day + DAYS_OF_CHANGE)).collect()
     }
 
-    /// The rows of a station from a date to another, both included, as the archive of one day has them.
+    /// The rows of a station from one date to another, both included, in the archive of one day.
     pub fn days_in_edition(
         &self,
         script: &Script,
@@ -99,7 +99,7 @@ impl World {
         vec![row(Element::TMAX, high), row(Element::TMIN, low), row(Element::PRCP, rain)]
     }
 
-    /// What changed between the editions of two days.
+    /// The changes between the editions of two days.
     pub(super) fn difference(&self, script: &Script, from: i64, to: i64) -> Difference {
         let mut difference = Difference::default();
         for index in 0..self.stations().len() {
@@ -137,7 +137,7 @@ impl World {
         date_of_day((today - 3..=today).rev().find(is_published).unwrap_or(today - 3))
     }
 
-    /// The edition that a difference to this one begins at; `None` where no difference leads to it.
+    /// The edition at which a difference to this one starts; `None` if no difference leads to it.
     pub fn difference_before(&self, script: &Script, edition: Date) -> Option<Date> {
         let day = day_of(edition);
         let has = |fault: Fault, day: i64| script.has(fault, self.edition_published(date_of_day(day)));

@@ -1,11 +1,11 @@
-//! A document as a service has it, before anything goes wrong on the way.
+//! A document of a service, before anything goes wrong on the way.
 
 use std::io::Write;
 
 use flate2::Compression;
 use flate2::write::GzEncoder;
 
-/// What a service answers.
+/// The document of a service.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Document {
     pub(super) status: u16,
@@ -13,9 +13,9 @@ pub(super) struct Document {
     pub(super) body: Vec<u8>,
     /// When it changed, in seconds since 1970.
     pub(super) last_modified: Option<i64>,
-    /// Until when nobody should ask again.
+    /// Until when no client should ask again.
     pub(super) expires: Option<i64>,
-    /// Whether it is packed where the client says that it can unpack.
+    /// Whether it is compressed if the client accepts that.
     pub(super) is_packable: bool,
     /// Whether it has an `ETag`.
     pub(super) has_etag: bool,
@@ -38,13 +38,13 @@ impl Document {
         }
     }
 
-    /// JSON that is packed for clients that can unpack it.
+    /// JSON that is compressed for clients that accept that.
     pub(super) fn json(content_type: &'static str, json: &serde_json::Value, last_modified: i64) -> Self {
         let body = json.to_string().into_bytes();
         Self { is_packable: true, has_etag: false, ..Self::file(content_type, body, last_modified) }
     }
 
-    /// An answer that nobody keeps: an error, or a page.
+    /// An answer that is not cached: an error, or a page.
     pub(super) fn passing(status: u16, content_type: &'static str, body: impl Into<Vec<u8>>) -> Self {
         Self { status, last_modified: None, has_etag: false, ..Self::file(content_type, body.into(), 0) }
     }
@@ -70,16 +70,16 @@ impl Document {
         Self::passing(status, "application/problem+json", json.to_string())
     }
 
-    /// The page that Apache shows where there is no file.
+    /// Apache's page for a missing file.
     pub(super) fn not_found() -> Self {
         Self::page(404, "404 Not Found")
     }
 }
 
-/// Packs bytes; the same bytes always give the same.
+/// Compresses bytes; the same bytes always give the same result.
 pub(super) fn gzip(bytes: &[u8]) -> Vec<u8> {
     let mut encoder = GzEncoder::new(Vec::new(), Compression::default());
     let written = encoder.write_all(bytes).and_then(|()| encoder.finish());
-    // A vector takes all that is written.
+    // Writing to a vector cannot fail.
     written.unwrap_or_default()
 }

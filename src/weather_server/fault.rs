@@ -1,11 +1,11 @@
-//! What can be wrong with a service, by name.
+//! The possible faults of a service, by name.
 
 /// A fault, which a [`Script`](super::Script) switches on for a time.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Fault {
-    /// 304 to every request with a condition, whatever has changed.
+    /// 304 to every conditional request, even after changes.
     NotModified,
-    /// Conditions are ignored: always the whole document.
+    /// Conditions are ignored: the answer is always the whole document.
     NeverNotModified,
     /// 404.
     NotFound,
@@ -23,7 +23,7 @@ pub enum Fault {
     NoContent,
     /// A page with status 200.
     PageInstead,
-    /// The body ends early, under its full length; the value is the number of bytes.
+    /// The body ends early, although the length is that of all of it; the value is the number of bytes.
     CutBody,
     /// The check sum at the end of gzip is wrong.
     BadGzip,
@@ -33,9 +33,9 @@ pub enum Fault {
     EtagChanges,
     /// The bytes change under the same `ETag`.
     EtagStays,
-    /// Every second minute, by chance, the document of two hours ago.
+    /// In a random half of the minutes, the document of two hours ago.
     StaleEdge,
-    /// The source stands still: its documents are those of the beginning of this.
+    /// The source stands still: its documents are those of the start of this fault.
     Stops,
     /// 302 to another host.
     Redirect,
@@ -43,9 +43,9 @@ pub enum Fault {
     Deprecated,
     /// The METAR cache in its form before September 2025.
     OldForm,
-    /// Half of the rows of the METAR cache come twice.
+    /// Half of the rows of the METAR cache are repeated.
     RowsRepeated,
-    /// The rows of the METAR cache are in an order of each minute's own.
+    /// The rows of the METAR cache are in another order each minute.
     RowsReordered,
     /// Half of the reports have a wrong temperature at first, and a correction (`COR`) 12 minutes later.
     Corrected,
@@ -53,9 +53,9 @@ pub enum Fault {
     Nulled,
     /// Half of the rows have degrees Fahrenheit in the columns for degrees Celsius; their texts are right.
     Fahrenheit,
-    /// Some stations have a row more, from the future.
+    /// Some stations have an additional row from the future.
     FutureStamps,
-    /// Some stations have a row more, from a year ago.
+    /// Some stations have an additional row from a year ago.
     PastStamps,
     /// Half of the values of these days are wrong in their first edition, and right in the next one.
     DaysCorrected,
@@ -63,9 +63,9 @@ pub enum Fault {
     DaysDeleted,
     /// Half of the minima of these days get a quality flag two editions later.
     DaysFlagged,
-    /// The difference to an edition of this time is missing for good.
+    /// The difference to an edition of this time is missing permanently.
     DifferenceSkipped,
-    /// Two differences of a day each are one of two days.
+    /// Two differences of one day each are replaced by one of two days.
     DifferenceOfTwoDays,
     /// The `by_year` file of the current year is missing.
     NewYearMissing,
@@ -77,24 +77,24 @@ pub enum Fault {
     MinimumNull,
     /// A grid cell has no layer of minima.
     MinimumMissing,
-    /// The minima are in a unit that nobody knows.
+    /// The minima are in an unknown unit.
     UnknownUnit,
 }
 
-/// How long a fault usually lasts, when a script is drawn by chance.
+/// How long a fault usually lasts in a random script.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Lasts {
     /// Some minutes, every other day.
     Minutes,
     /// One day in five.
     Days,
-    /// One day in twenty: what is held up for a day costs a follower more.
+    /// One day in twenty: a day's delay costs a follower more.
     RareDays,
     /// From some day on.
     Onwards,
 }
 
-/// Each with its name, how long it lasts, and the beginnings of the paths it may come under in drawn scripts.
+/// Each with its name, its duration, and the path prefixes for which it may be drawn in random scripts.
 const FAULTS: &[(Fault, &str, Lasts)] = &[
     (Fault::NotModified, "not-modified", Lasts::Minutes),
     (Fault::NeverNotModified, "never-not-modified", Lasts::Minutes),
@@ -137,12 +137,12 @@ const FAULTS: &[(Fault, &str, Lasts)] = &[
 ];
 
 impl Fault {
-    /// All of them, in a fixed order.
+    /// All faults, in a fixed order.
     pub fn all() -> impl Iterator<Item = Fault> {
         FAULTS.iter().map(|(fault, ..)| *fault)
     }
 
-    /// Its name in scripts, as in `cut-body`.
+    /// Its name in scripts, such as `cut-body`.
     pub fn name(self) -> &'static str {
         FAULTS.iter().find(|(fault, ..)| *fault == self).map_or("", |(_, name, _)| name)
     }
@@ -156,7 +156,7 @@ impl Fault {
         FAULTS.iter().find(|(fault, ..)| *fault == self).map_or(Lasts::Minutes, |(.., lasts)| *lasts)
     }
 
-    /// Whether it changes what a document says, and not how it comes: such faults count for all paths.
+    /// Whether it changes the content of a document, not its transfer: such faults count for all paths.
     pub(super) fn is_of_content(self) -> bool {
         self.lasts() == Lasts::Days || matches!(self, Fault::DifferenceSkipped | Fault::GridMoved)
     }

@@ -1,4 +1,4 @@
-//! What services forecast: the truth, with a bias for each grid cell and an error that grows with the time ahead.
+//! The forecasts of services: the truth, with a bias for each grid cell and an error that grows with the time ahead.
 
 use super::times::{DAY, HOUR};
 use super::world::World;
@@ -12,7 +12,7 @@ const BIAS_MAX: f64 = 1.8;
 const ERROR_AT_ONCE: f64 = 0.5;
 const ERROR_PER_DAY: f64 = 0.9;
 const ERROR_MAX: f64 = 5.0;
-/// Temperature falls by so much with height, in K per metre.
+/// The decrease of temperature with height, in K per metre.
 pub(super) const LAPSE: f64 = 0.006_5;
 
 /// A forecast of one service for one cell.

@@ -11,16 +11,16 @@ use crate::noaa::Location;
 use crate::synthetic::random::{between, hash};
 
 const DECIMALS_MAX: usize = 4;
-/// Hours with a step each, and the steps of six hours after them.
+/// The number of hourly steps, and of steps of six hours after them.
 const HOURLY_STEPS: i64 = 54;
 const LONG_STEPS: i64 = 32;
-/// The world has a new forecast four times a day, some hours after the hour that it begins at.
+/// A new forecast for the world comes four times a day, some hours after the hour at which it starts.
 const RUN: i64 = 6 * HOUR;
 const RUN_TAKES: i64 = 4 * HOUR;
-/// The Nordic countries have one every hour.
+/// The Nordic countries get one every hour.
 const NORDIC: (std::ops::Range<f64>, std::ops::Range<f64>) = (54.0..72.0, 4.0..32.0);
 
-/// What a request asks for.
+/// The parameters of a request.
 struct Wanted {
     location: Location,
     altitude_m: Option<f64>,
@@ -39,7 +39,7 @@ pub(super) fn location_forecast(world: &World, now: i64, query: &str) -> Documen
     let cell = format!("met {lat:.2},{lon:.2}");
     let updated =
         issued + between(0, 30 * MINUTE, &[world.seed(), hash(cell.as_bytes()), issued.cast_unsigned()]);
-    // Before it is out, there is the one before it.
+    // Before it is published, the previous one is valid.
     let period = if is_nordic { HOUR } else { RUN };
     let (issued, updated) =
         if updated > now { (issued - period, updated - period) } else { (issued, updated) };
@@ -102,7 +102,7 @@ fn units() -> Value {
 
 fn steps(forecast: &Forecast, altitude_m: f64, first: i64) -> Vec<Value> {
     let hourly = (0..HOURLY_STEPS).map(|step| first + step * HOUR);
-    // Long steps stand at 00, 06, 12 and 18 UTC.
+    // Long steps start at 00, 06, 12 and 18 UTC.
     let after = first + HOURLY_STEPS * HOUR;
     let after = after + (-after).rem_euclid(RUN);
     let times: Vec<i64> = hourly.chain((0..LONG_STEPS).map(|step| after + step * RUN)).collect();

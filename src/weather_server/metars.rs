@@ -1,4 +1,4 @@
-//! The cache of METARs of the Aviation Weather Center: one file of the reports of the last one and a half hours.
+//! The METAR cache of the Aviation Weather Center: one file with the reports of the last one and a half hours.
 
 use super::fault::Fault;
 use super::report::{Kind, Report};
@@ -20,17 +20,16 @@ pub const METAR_HEADER: &str = "raw_text,station_id,observation_time,latitude,lo
 
 /// How long a report stays in the file, in seconds after its observation.
 pub const METAR_KEPT: i64 = 90 * MINUTE;
-/// A correction comes so long after the report.
+/// A correction comes this long after the report.
 const CORRECTED_AFTER: i64 = 12 * MINUTE;
-/// A missing temperature comes so long after the report.
+/// A missing temperature comes this long after the report.
 const FILLED_AFTER: i64 = 6 * MINUTE;
-/// How much too warm or too cold a report is that is corrected, in tenths of a degree.
+/// The error of a report that will be corrected, in tenths of a degree.
 const WRONG_BY: i32 = 45;
 
 impl World {
-    /// The hourly observations of a station that its reports amount to after all corrections that a script brings; as
-    /// [`World::hours`] otherwise. Whether a follower saw each of them depends on when it looked: see
-    /// [`World::cached_reports`].
+    /// The hourly observations of a station after all corrections of a script; otherwise as [`World::hours`]. Whether
+    /// a follower saw each of them depends on when it polled: see [`World::cached_reports`].
     pub fn final_hours(&self, script: &Script, station: StationId, from: i64, to: i64) -> Vec<Hour> {
         let Some((index, _)) = self.find(station) else { return Vec::new() };
         let reports = self.reports(station, from, to).into_iter();
@@ -46,7 +45,7 @@ impl World {
             let mut versions = self.versions(index, script, report);
             versions.retain(|version| version.published <= now);
             let is_corrected = versions.last().is_some_and(|version| version.is_correction);
-            // A correction stands beside what it corrects; a filled row takes the place of the other.
+            // A correction appears in addition to the report that it corrects; a completed row replaces the other.
             let first = if is_corrected { 0 } else { versions.len().saturating_sub(1) };
             rows.extend(versions.drain(first..));
         }
@@ -54,7 +53,7 @@ impl World {
         rows
     }
 
-    /// A report as it is published one time after the other.
+    /// A report in the versions that are published one after the other.
     fn versions(&self, index: usize, script: &Script, report: Report) -> Vec<Report> {
         let lot = mix(&[self.key(index), report.observed.cast_unsigned()]);
         if script.has(Fault::Corrected, report.observed) && chance(0.5, &[lot, 1]) {
@@ -73,7 +72,7 @@ impl World {
     }
 }
 
-/// The file at a time, unpacked. It is written anew once a minute.
+/// The file at a time, uncompressed. It is rewritten once a minute.
 pub(super) fn metar_cache(world: &World, script: &Script, now: i64) -> Vec<u8> {
     let now = now - now.rem_euclid(MINUTE);
     let is_old = script.has(Fault::OldForm, now);
@@ -111,7 +110,7 @@ pub(super) fn metar_cache(world: &World, script: &Script, now: i64) -> Vec<u8> {
     text.into_bytes()
 }
 
-/// Rows that nobody should believe, with stamps far from now. They say that it is cold.
+/// Rows that must not be believed, with times far from now. Their temperatures are low.
 fn strange_stamps(script: &Script, now: i64, newest: &Report, key: u64) -> Vec<Report> {
     let cold = |observed: i64| Report {
         observed,
@@ -127,12 +126,12 @@ fn strange_stamps(script: &Script, now: i64, newest: &Report, key: u64) -> Vec<R
     future.into_iter().chain(past).collect()
 }
 
-/// How a row is written.
+/// The form of a row.
 #[derive(Clone, Copy)]
 struct Form {
     is_old: bool,
     in_fahrenheit: bool,
-    /// Decides between the ways in which the real file says that there is no value.
+    /// Chooses one of the real file's ways to write a missing value.
     lot: u64,
 }
 

@@ -1,18 +1,19 @@
-//! A server that imitates public weather services, with their faults: what follows them is tested against it.
+//! A server that imitates public weather services, with their faults, for tests of the code that follows them.
 //!
-//! A [`World`] is made up from a seed: stations with their [synthetic weather](crate::synthetic) at every hour of every year, what
-//! airports report, what the archive has in which edition, and what is forecast. A [`Script`] says which [`Fault`] a service has and when. The answer to a request
-//! depends only on these two, the simulated time and the request, so that a test can compute what must come out in the end:
+//! A [`World`] is derived from a seed: stations with their [synthetic weather](crate::synthetic) at every hour of
+//! every year, airports' reports, the content of the archive in each edition, and forecasts. A [`Script`] has the
+//! [`Fault`]s of each service and their times. The answer to a request depends only on these two, the simulated time
+//! and the request, so a test can compute the expected result:
 //!
 //! | function | what it returns |
 //! |---|---|
-//! | [`World::hours`] | hourly observations of a station, as an orderly service would have delivered them |
-//! | [`World::final_hours`] | the same after all corrections that a script brings |
-//! | [`World::cached_reports`] | the reports that the METAR cache has at a time |
+//! | [`World::hours`] | hourly observations of a station, as a service without faults would have delivered them |
+//! | [`World::final_hours`] | the same after all corrections of a script |
+//! | [`World::cached_reports`] | the reports in the METAR cache at a time |
 //! | [`World::days`] | rows of GHCN-Daily of a station |
-//! | [`World::final_days`] | the same after all differences that a script brings: corrected, flagged, deleted |
-//! | [`World::days_in_edition`] | the same as the archive of one day has them |
-//! | [`World::newest_edition`], [`World::difference_before`] | which differences there are at a time |
+//! | [`World::final_days`] | the same after all differences of a script: corrected, flagged, deleted |
+//! | [`World::days_in_edition`] | the same in the archive of one day |
+//! | [`World::newest_edition`], [`World::difference_before`] | the existing differences at a time |
 //! | [`answer`] | the answer to a request, without a socket |
 //!
 //! Paths are those of the real services, all under one address:
@@ -26,7 +27,8 @@
 //! | `/weatherapi/locationforecast/2.0/complete` | MET Norway |
 //! | `/control` | GET: time, faults, requests by path and minute; POST: `time`, `advance_seconds`, `speed`, `faults`, `forget_requests` |
 //!
-//! All headers are in simulated time, `Date` too. Nothing here is data of NOAA or others: stations and weather are invented.
+//! All headers are in simulated time, including `Date`. Nothing here is data of NOAA or others: stations and weather
+//! are synthetic.
 
 mod answer;
 mod archive;

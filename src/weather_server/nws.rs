@@ -16,12 +16,12 @@ const GEO_JSON: &str = "application/geo+json";
 const CELL_DEGREES: f64 = 0.025;
 /// Cells of an office from south to north, and from west to east.
 const OFFICE_CELLS: (i64, i64) = (200, 400);
-/// Where the service has forecasts.
+/// The area with forecasts.
 const LATITUDES: std::ops::Range<f64> = 24.0..50.0;
 const LONGITUDES: std::ops::Range<f64> = -125.0..-66.0;
 /// How far a forecast reaches, in hours.
 const HOURS: i64 = 7 * 24 + 12;
-/// The service makes no difference between more places than these of a degree.
+/// The service rounds places to this fraction of a degree.
 const DECIMALS_MAX: usize = 4;
 /// A night lasts from 19 o'clock by local standard time for 14 hours, a day from 7 o'clock for 13.
 const NIGHT: (i64, i64) = (19, 14);
@@ -56,7 +56,7 @@ impl Cell {
         (office, self.column % columns, self.row % rows)
     }
 
-    /// The cell of a name, and whether it is a name from after the move.
+    /// The cell of a name, and whether the name is from after the move.
     fn named(office: &str, x: i64, y: i64) -> Option<(Self, bool)> {
         let &[first @ (b'Q' | b'R'), south, west] = office.as_bytes() else { return None };
         let number = |letter: u8, shift: i64| {
@@ -70,7 +70,7 @@ impl Cell {
     }
 }
 
-/// The answer to a path of this service; `base` is how links in it begin.
+/// The answer to a path of this service; `base` is the start of links.
 pub(super) fn nws(world: &World, script: &Script, now: i64, path: &str, base: &str) -> Option<Document> {
     if let Some(place) = path.strip_prefix("/points/") {
         return Some(point(script, now, place, base));
@@ -120,7 +120,7 @@ fn point(script: &Script, now: i64, place: &str, base: &str) -> Document {
     document
 }
 
-/// At most four decimals, as the service writes them.
+/// At most four decimals, in the service's form.
 fn short(degrees: f64) -> String {
     format!("{degrees:.4}").trim_end_matches('0').trim_end_matches('.').to_owned()
 }
@@ -134,7 +134,7 @@ fn time_zone(longitude: f64) -> &'static str {
     }
 }
 
-/// Standard time, by bounds of time zones that are meridians here.
+/// Standard time, with meridians as bounds of time zones.
 fn utc_offset_hours(longitude: f64) -> i64 {
     let zones = [(-114.0, -8), (-102.0, -7), (-85.5, -6)];
     zones.into_iter().find(|(east, _)| longitude < *east).map_or(-5, |(_, hours)| hours)
@@ -159,7 +159,7 @@ fn gridpoint(world: &World, script: &Script, now: i64, name: &str) -> Option<Doc
         let detail = format!("The requested forecast grid was issued {}", offset_form(now - 3 * DAY));
         return Some(Document::problem(503, "ForecastGridExpired", "Forecast Grid Expired", &detail));
     }
-    // A new forecast comes once an hour, at a minute of the office's own.
+    // A new forecast comes once an hour, at a minute that depends on the office.
     let minute = between(5, 50, &[world.seed(), hash(&office.as_bytes()[1..])]) * MINUTE;
     let issued = now - (now - minute).rem_euclid(HOUR);
     let location = cell.location();
@@ -212,7 +212,7 @@ fn properties(forecast: &Forecast, location: Location, issued: i64) -> Value {
     })
 }
 
-/// Forecasters write whole degrees Fahrenheit, which are no round numbers in Celsius: 24.4444444444444.
+/// Forecasters write whole degrees Fahrenheit, which are not round numbers in Celsius: 24.4444444444444.
 fn from_fahrenheit(celsius: f64) -> f64 {
     ((celsius * 1.8 + 32.0).round() - 32.0) / 1.8
 }
@@ -231,7 +231,7 @@ fn merged(first: i64, value: &dyn Fn(i64) -> f64) -> Vec<Value> {
     found.into_iter().map(|(time, hours, value)| interval(time, hours, value)).collect()
 }
 
-/// One interval a night or day that ends in the future, with a value of it.
+/// One interval for each night or day that ends in the future, with its value.
 fn periods(
     first: i64,
     location: Location,
@@ -247,7 +247,7 @@ fn periods(
 }
 
 fn interval(time: i64, hours: i64, value: f64) -> Value {
-    // The service has 14 digits, not those of the machine.
+    // The service writes 14 digits, not all digits of the machine.
     let value = (value * 1e13).round() / 1e13;
     json!({"validTime": format!("{}/{}", offset_form(time), duration(hours)), "value": value})
 }

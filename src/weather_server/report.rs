@@ -1,4 +1,4 @@
-//! What airports report: a METAR at the end of every hour, and now and then a SPECI.
+//! The reports of airports: a METAR at the end of every hour, and sometimes a SPECI.
 
 use super::times::utc_parts;
 use crate::synthetic::WorldStation;
@@ -16,22 +16,22 @@ const SPECI_SHARE: f64 = 0.08;
 pub enum Kind {
     /// The report of the hour.
     Metar,
-    /// A report between, when the weather changed.
+    /// A report in between, after a change of the weather.
     Speci,
 }
 
-/// One report of a station. Temperatures are in tenths of a degree Celsius; a fault may take them out or change them.
+/// One report of a station. Temperatures are in tenths of a degree Celsius; a fault may remove or change them.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Report {
     /// The station's ICAO id.
     pub icao: String,
     /// When it was observed, in seconds since 1970.
     pub observed: i64,
-    /// When the cache has it, in seconds since 1970.
+    /// When it appears in the cache, in seconds since 1970.
     pub published: i64,
     /// METAR or SPECI.
     pub kind: Kind,
-    /// Whether it takes the place of an earlier one.
+    /// Whether it replaces an earlier one.
     pub is_correction: bool,
     /// Air temperature.
     pub temperature: Option<i32>,
@@ -39,9 +39,9 @@ pub struct Report {
     pub dew_point: Option<i32>,
     /// Mean wind, in knots.
     pub wind_knots: u32,
-    /// Where the wind comes from, in tens of degrees.
+    /// Wind direction, in tens of degrees.
     pub wind_tens: u32,
-    /// Covered eighths of the sky.
+    /// Cloud cover, in eighths.
     pub cloud_oktas: u8,
     /// Pressure, in hPa.
     pub pressure_hpa: f64,
@@ -53,12 +53,12 @@ pub struct Report {
     pub is_american: bool,
 }
 
-/// The temperature that the report of an hour shows; hours are counted from 1970.
+/// The temperature in the report of an hour; hours are counted from 1970.
 pub(super) fn hour_tenths(station: &WorldStation, place: &Place, minute: i64, hour: i64) -> i32 {
     shown_tenths(station, place.temperature_c(hour * HOUR + minute * 60))
 }
 
-/// In tenths, where only American reports have more than whole degrees.
+/// In tenths; only American reports are more precise than whole degrees.
 fn shown_tenths(station: &WorldStation, celsius: f64) -> i32 {
     if station.is_american() { (celsius * 10.0).round() as i32 } else { celsius.round() as i32 * 10 }
 }

@@ -1,4 +1,4 @@
-//! Scripts: which fault a service has, when, and under which path.
+//! Scripts: the faults of each service, with times and paths.
 
 use serde::Deserialize;
 
@@ -7,33 +7,33 @@ use super::times::{DAY, MINUTE};
 use crate::hourly::{iso_time, parse_time};
 use crate::synthetic::random::{between, chance};
 
-/// Days that a drawn script covers.
+/// Days covered by a random script.
 const DAYS_DRAWN: i64 = 120;
-/// Within so many days each fault comes once for certain.
+/// Within this many days each fault certainly comes once.
 const DAYS_CERTAIN: i64 = 30;
-/// Where faults of the way come in drawn scripts: one beginning of paths for each service.
+/// The path prefixes for faults of the way in random scripts: one for each service.
 const SERVICES: &[&str] =
     &["/data/cache/", "/pub/data/ghcn/", "/oa/", "/gridpoints/", "/points/", "/weatherapi/"];
 
-/// A fault from a time on until before another, in seconds since 1970, under all paths that begin so.
+/// A fault from one time until before another, in seconds since 1970, for all paths with a prefix.
 ///
-/// Faults of reports count by the time of observation, faults of days by noon of the day (UTC), and faults of differences by the
-/// time at which the edition is published; all others by the time of the request.
+/// Faults of reports count by the time of observation, faults of days by noon of the day (UTC), and faults of
+/// differences by the time at which the edition is published; all others by the time of the request.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Window {
-    /// When it begins.
+    /// The start.
     pub from: i64,
-    /// When it is over.
+    /// The end.
     pub to: i64,
-    /// How the paths begin; empty for all.
+    /// The path prefix; empty for all paths.
     pub path: String,
-    /// What happens.
+    /// The fault.
     pub fault: Fault,
-    /// The number that some faults have: bytes, seconds.
+    /// The number that some faults need: bytes, seconds.
     pub value: Option<u64>,
 }
 
-/// A list of windows. Where several count, the first one of a kind does.
+/// A list of windows. If several apply, the first one of a kind counts.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Script {
     windows: Vec<Window>,
@@ -58,12 +58,12 @@ impl Script {
         Self::default()
     }
 
-    /// These windows.
+    /// A script with these windows.
     pub fn new(windows: Vec<Window>) -> Self {
         Self { windows }
     }
 
-    /// `none`, `all`, or names with commas between: windows of these faults are drawn for 120 days.
+    /// `none`, `all`, or names separated by commas: windows of these faults are drawn for 120 days.
     ///
     /// # Errors
     /// An unknown name, in a sentence.
@@ -85,7 +85,7 @@ impl Script {
         let documents: Vec<Document> =
             Deserialize::deserialize(json).map_err(|error| format!("faults: {error}"))?;
         let time = |text: &str| {
-            parse_time(text).ok_or_else(|| format!("{text:?}: expected a time as in 2026-11-28T17:53:00Z"))
+            parse_time(text).ok_or_else(|| format!("{text:?}: expected a time such as 2026-11-28T17:53:00Z"))
         };
         let window = |document: Document| {
             Ok(Window {
@@ -119,7 +119,7 @@ impl Script {
         &self.windows
     }
 
-    /// The window of a fault at a time and under a path, if there is one.
+    /// The window of a fault at a time and for a path, if there is one.
     pub(super) fn at(&self, fault: Fault, time: i64, path: &str) -> Option<&Window> {
         let covers = |window: &&Window| {
             window.fault == fault
@@ -129,7 +129,7 @@ impl Script {
         self.windows.iter().find(covers)
     }
 
-    /// Whether a fault is on at a time, under any path.
+    /// Whether a fault is on at a time, for any path.
     pub(super) fn has(&self, fault: Fault, time: i64) -> bool {
         self.windows.iter().any(|window| window.fault == fault && (window.from..window.to).contains(&time))
     }
@@ -138,7 +138,7 @@ impl Script {
 fn named(name: &str) -> Result<Fault, String> {
     Fault::named(name).ok_or_else(|| {
         let known: Vec<_> = Fault::all().map(Fault::name).collect();
-        format!("unknown fault {name:?}; there are: none, all, {}", known.join(", "))
+        format!("unknown fault {name:?}: expected none, all, {}", known.join(", "))
     })
 }
 

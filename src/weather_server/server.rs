@@ -16,11 +16,11 @@ use super::script::Script;
 use super::times::http_date;
 use super::world::World;
 
-/// Where the time is set and requests are counted.
+/// The path for setting the time and reading the counts of requests.
 const CONTROL: &str = "/control";
 /// Time between two bytes of a body that drips.
 const DRIP: Duration = Duration::from_secs(1);
-/// Time from the last byte of a body that is cut to the end of its connection.
+/// Time from the last byte of a truncated body to the end of its connection.
 const BEFORE_CUT: Duration = Duration::from_millis(100);
 /// Longest body of a request, in bytes.
 const BODY_MAX: usize = 1 << 20;
@@ -32,16 +32,16 @@ struct State {
 
 impl State {
     fn control(&self) -> MutexGuard<'_, Control> {
-        // Changes are whole or not made, so that a panic elsewhere leaves nothing half done.
+        // Changes are complete or not made, so a panic elsewhere leaves nothing half done.
         self.control.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-/// A running server; it ends when this is dropped.
+/// A running server; it stops when this is dropped.
 pub struct WeatherServer {
     handle: ServerHandle,
     state: Arc<State>,
-    /// Where it listens.
+    /// The address that it listens on.
     pub address: SocketAddr,
 }
 
@@ -55,7 +55,7 @@ impl WeatherServer {
     /// Starts a server on the current actix System.
     ///
     /// # Errors
-    /// The address is not loopback, or cannot be listened on.
+    /// The address is not loopback, or cannot be bound.
     pub fn start(listen: SocketAddr, world: World, script: Script, clock: Clock) -> std::io::Result<Self> {
         if !listen.ip().is_loopback() {
             let reason = format!("{listen} is not a loopback address: use 127.0.0.1 or [::1]");
@@ -91,7 +91,7 @@ impl WeatherServer {
         self.state.control().script = script;
     }
 
-    /// What `GET /control` answers.
+    /// The answer of `GET /control`.
     pub fn control(&self) -> serde_json::Value {
         self.state.control().to_json()
     }
@@ -119,7 +119,7 @@ async fn serve(state: web::Data<State>, request: HttpRequest) -> HttpResponse {
         (control.clock.now(), control.script.clone())
     };
     let (path, shared) = (asked.path.clone(), state.clone());
-    // A year's file takes a moment; health and other requests do not wait for it.
+    // A year's file takes a moment; other requests do not wait for it.
     let answered = web::block(move || answer(&shared.world, &script, now, &asked)).await;
     let Ok(answer) = answered else { return HttpResponse::InternalServerError().finish() };
     state.control().count(&path, answer.status, now);
@@ -155,8 +155,8 @@ fn respond(answer: Answer, now: i64) -> HttpResponse {
     let length = body.len() as u64;
     match answer.delivery {
         Delivery::Whole => response.body(body),
-        // A stream that ends before its length makes the server close the connection, at once and without what it has not
-        // sent: the pause lets the head and the part go out.
+        // A stream that ends before its length makes the server close the connection at once, without sending the
+        // rest: the pause lets the head and the part go out.
         Delivery::Cut(at) => {
             let part = stream::unfold(Some(body.slice(..at)), |part| async move {
                 if let Some(part) = part {

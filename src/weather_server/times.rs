@@ -1,4 +1,4 @@
-//! Forms of times and dates that the services use.
+//! Formats of times and dates that the services use.
 
 use std::time::{Duration, UNIX_EPOCH};
 
@@ -8,7 +8,7 @@ pub(super) const MINUTE: i64 = 60;
 pub(super) const HOUR: i64 = 3_600;
 pub(super) const DAY: i64 = 86_400;
 
-/// The days that no calendar has are far away from all times of the simulation.
+/// Impossible days are far away from all times of the simulation.
 const EPOCH: (u16, u8, u8) = (1970, 1, 1);
 
 /// The day in UTC of a time, in seconds since 1970.
@@ -16,7 +16,7 @@ pub(super) fn date_of(time: i64) -> Date {
     date_of_day(time.div_euclid(DAY))
 }
 
-/// The day with this number, counted from 1970-01-01; that one outside the calendar.
+/// The day with this number, counted from 1970-01-01; 1970-01-01 itself if it is outside the calendar.
 pub(super) fn date_of_day(day: i64) -> Date {
     let epoch = || Date::new(EPOCH.0, EPOCH.1, EPOCH.2);
     let date = i32::try_from(day).ok().and_then(Date::from_days_since_1970).or_else(epoch);
@@ -34,7 +34,7 @@ pub(super) fn utc_parts(time: i64) -> (u8, i64, i64) {
     (date_of(time).day(), seconds / HOUR, seconds % HOUR / MINUTE)
 }
 
-/// `2026-11-28 17:53`, as Apache's listings have it.
+/// `2026-11-28 17:53`, as in Apache's listings.
 pub(super) fn listed(time: i64) -> String {
     let (_, hour, minute) = utc_parts(time);
     format!("{} {hour:02}:{minute:02}", date_of(time))
@@ -50,7 +50,7 @@ pub(super) fn http_date(time: i64) -> String {
     httpdate::fmt_http_date(UNIX_EPOCH + Duration::from_secs(time.max(0).cast_unsigned()))
 }
 
-/// Reads the same; seconds since 1970.
+/// Parses the same form into seconds since 1970.
 pub(super) fn parse_http_date(text: &str) -> Option<i64> {
     let since = httpdate::parse_http_date(text).ok()?.duration_since(UNIX_EPOCH).ok()?;
     i64::try_from(since.as_secs()).ok()

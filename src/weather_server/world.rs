@@ -13,7 +13,7 @@ const NEAR_DEGREES: f64 = 0.5;
 /// The hour at which cooperative stations are read, by local standard time.
 pub(super) const READING_HOUR: i64 = 7;
 
-/// A world that a seed and a number of stations make up, for all times. Everything here is the truth without faults.
+/// A world derived from a seed and a number of stations, for all times. Everything here is the truth without faults.
 #[derive(Debug, Clone, PartialEq)]
 pub struct World {
     seed: u64,
@@ -26,7 +26,7 @@ impl World {
         Self { seed, stations: world_stations(seed, count) }
     }
 
-    /// What it is drawn from.
+    /// The seed.
     pub fn seed(&self) -> u64 {
         self.seed
     }
@@ -36,7 +36,7 @@ impl World {
         &self.stations
     }
 
-    /// The reports that a station observes from a time on until before another, by time; in seconds since 1970.
+    /// The reports that a station observes from one time until before another, by time; in seconds since 1970.
     ///
     /// Empty for unknown stations and for cooperative ones, which send no METARs.
     pub fn reports(&self, station: StationId, from: i64, to: i64) -> Vec<Report> {
@@ -49,20 +49,20 @@ impl World {
             .collect()
     }
 
-    /// The same as hourly observations: what a reader must have in the end. Their `raw` is the text of the METAR without the
+    /// The same as hourly observations: the final data of a reader. Their `raw` is the text of the METAR without the
     /// word `METAR` before it.
     pub fn hours(&self, station: StationId, from: i64, to: i64) -> Vec<Hour> {
         self.reports(station, from, to).iter().filter_map(|report| hour_of(station, report)).collect()
     }
 
-    /// The lowest temperature in tenths of a degree Celsius that the reports of a station's hours show in this time. `None`
-    /// without an hour in it.
+    /// The lowest temperature, in tenths of a degree Celsius, of the reports of a station's hours in this time.
+    /// `None` without an hour in it.
     pub fn minimum(&self, station: StationId, from: i64, to: i64) -> Option<i32> {
         let (index, _) = self.find(station)?;
         self.extremes(index, from, to).map(|(low, _)| low)
     }
 
-    /// Lowest and highest temperature, in tenths, that the station shows in its hours from a time on until before another.
+    /// Lowest and highest temperature, in tenths, of the station's hours from one time until before another.
     pub(super) fn extremes(&self, index: usize, from: i64, to: i64) -> Option<(i32, i32)> {
         let (station, place) = (&self.stations[index], self.place(index));
         let minute = minute(station, self.key(index));
@@ -76,7 +76,7 @@ impl World {
         })
     }
 
-    /// The 24 hours that a station books under a date: from local midnight to midnight, or until 07:00 of the date.
+    /// The 24 hours that a station assigns to a date: from local midnight to midnight, or until 07:00 of the date.
     pub(super) fn booked(&self, index: usize, date: Date) -> (i64, i64) {
         let station = &self.stations[index];
         let midnight = i64::from(date.days_since_1970()) * DAY - station.utc_offset;
@@ -89,7 +89,7 @@ impl World {
         self.stations.iter().enumerate().find(|(_, station)| station.id() == id)
     }
 
-    /// Where chance about a station begins.
+    /// The seed of random numbers for a station.
     pub(super) fn key(&self, index: usize) -> u64 {
         mix(&[self.seed, index as u64])
     }
@@ -99,7 +99,8 @@ impl World {
         self.stations[index].place(self.seed)
     }
 
-    /// The place whose weather is forecast for a location: the nearest station's, or one that is invented where none is near.
+    /// The place whose weather is forecast for a location: the nearest station's, or an invented one if there is none
+    /// near.
     pub(super) fn place_near(&self, location: Location) -> Place {
         let distance = |station: &WorldStation| {
             let Location { lat, lon } = station.location();
@@ -115,7 +116,7 @@ impl World {
     }
 }
 
-/// The observation that a report is; `None` if it has no temperature.
+/// The observation of a report; `None` if it has no temperature.
 pub(super) fn hour_of(station: StationId, report: &Report) -> Option<Hour> {
     let text = report.text();
     let hour = Metar::parse(&text).ok()?.hour(station, report.observed, &text);

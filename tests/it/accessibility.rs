@@ -34,11 +34,22 @@ fn axe() -> &'static str {
 /// Refuses violations of WCAG 2.1 A and AA, and of axe's good practice, in what is shown now.
 pub async fn check(client: &Client, what: &str) {
     client.execute(axe(), vec![]).await.unwrap();
-    let run = "const [done] = arguments;
-        axe.run({ resultTypes: ['violations'] }).then(({ violations }) => done(violations.map(({ id, help, nodes }) => ({
-            id, help,
-            nodes: nodes.slice(0, 4).map(({ target, failureSummary }) => [target.join(' '), failureSummary]),
-        }))), (error) => done(String(error)));";
-    let violations: Value = client.execute_async(run, vec![]).await.unwrap();
-    assert_eq!(violations, json!([]), "{what}: {violations:#}");
+    let violations = async |element: &str| -> Value {
+        let run = "const [document_of, done] = arguments;
+            axe.run(document_of || document, { resultTypes: ['violations'] }).then(({ violations }) => done(violations.map(
+                ({ id, help, nodes }) => ({
+                    id, help,
+                    nodes: nodes.slice(0, 4).map(({ target, failureSummary }) => [target.join(' '), failureSummary]),
+                }))), (error) => done(String(error)));";
+        client.execute_async(run, vec![json!(element)]).await.unwrap()
+    };
+    // It finds what is wrong.
+    let plant =
+        "const picture = new Image(); picture.id = 'planted'; document.querySelector('main').append(picture)";
+    client.execute(plant, vec![]).await.unwrap();
+    let found = violations("#planted").await;
+    assert_eq!(found[0]["id"], "image-alt", "{found:#}");
+    client.execute("document.getElementById('planted').remove()", vec![]).await.unwrap();
+    let found = violations("").await;
+    assert_eq!(found, json!([]), "{what}: {found:#}");
 }

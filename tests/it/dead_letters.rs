@@ -58,7 +58,7 @@ fn retried_once() {
     file(&(line("USC00020001", "ONE") + &line("USC00020002", "TWO")));
     run(&import).run().expect_code(0);
     let retried = run(&["dead-letters", "retry", place]).run().expect_code(0);
-    assert!(retried.out.contains("1 went back to"), "{retried}");
+    assert!(retried.out.contains("1 written again to"), "{retried}");
     assert_eq!(run(&stages).run().expect_code(0).summary()["observations"], 1);
     let observation = &topics.records("noaa-json")[0];
     assert_eq!(observation["value"]["TMIN"], -1.1);
@@ -139,7 +139,7 @@ fn forged() {
         );
     }
     assert!(reason("0@4").contains("partitions 0 to 4"), "{done}");
-    assert!(reason("0@6").contains("Kafka does not take it"), "{done}");
+    assert!(reason("0@6").contains("Kafka refuses it"), "{done}");
     assert_eq!(topics.records("noaa-csv-raw").len(), 2, "the good ones, each once");
     assert!(topics.records("noaa-rules").is_empty(), "no rule is in force");
     // Those that stayed are still to be decided about, and people see why.

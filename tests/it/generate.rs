@@ -77,7 +77,7 @@ fn refused() {
         (&["--out", "a.csv", "--start", "2023-02-29"], "2024-02-29"),
         (&["--out", "a.csv", "--stations", "0"], "1 to 10000000"),
         (&["--out", "a.csv", "--stations", "9", "--real-places"], "--real-places"),
-        (&["--out", "a.json", "--format", "json", "--oddities"], "only lines have oddities"),
+        (&["--out", "a.json", "--format", "json", "--oddities"], "oddities are only possible in lines"),
         (&["--out", "a.csv", "--days", "4000000"], "9999-12-31"),
         (&["--out", "a.csv", "--rate", "5/s"], "--rate"),
         (&["--out", "nowhere/a.csv"], "nowhere/a.csv cannot be written"),

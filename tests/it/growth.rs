@@ -229,7 +229,7 @@ fn grown_in_use() {
     assert!(outcome.err.contains("topics.noaa-json.partitions = 8"), "{outcome}");
     grown.configure(8);
     let outcome = grown.command(&["topics", "grow"]).args(json).run().expect_code(0);
-    assert!(outcome.out.contains("has them already") && !outcome.err.contains("Set topics"), "{outcome}");
+    assert!(outcome.out.contains("already has them") && !outcome.err.contains("Set topics"), "{outcome}");
     let described = grown.command(&["topics", "describe"]).run().expect_code(0);
     assert!(described.out.contains("8 partitions"), "{described}");
 
@@ -292,10 +292,10 @@ fn refusals() {
         let outcome = frostline(&["topics", "grow"]).args(arguments.iter().copied()).run().expect_code(2);
         assert!(outcome.err.contains(reason), "{reason}\n{outcome}");
     };
-    refused(&["noaa-json", "--partitions", "8"], "say --yes");
-    refused(&["noaa-json", "--partitions", "3", "--yes"], "cannot take any away");
+    refused(&["noaa-json", "--partitions", "8"], "use --yes");
+    refused(&["noaa-json", "--partitions", "3", "--yes"], "cannot remove any");
     refused(&["noaa-rules", "--partitions", "3", "--yes"], "it is a table");
-    refused(&["frostline-alert-changelog", "--partitions", "8", "--yes"], "name that topic");
+    refused(&["frostline-alert-changelog", "--partitions", "8", "--yes"], "name noaa-json");
     refused(&["elsewhere", "--partitions", "8", "--yes"], "no stage of this installation");
 
     let observation =

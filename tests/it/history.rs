@@ -236,7 +236,7 @@ fn convert_full_disk() {
         let outcome = convert(limit, folder);
         let err = String::from_utf8_lossy(&outcome.stderr);
         assert_eq!(outcome.status.code(), Some(1), "{err}");
-        assert!(err.contains("no room to sort in"), "{err}");
+        assert!(err.contains("no space to sort in"), "{err}");
         assert_eq!(std::fs::read_dir(dir.path()).unwrap().count(), 0, "nothing is left behind");
     }
 }
@@ -267,7 +267,7 @@ fn stations() {
     let exchanged = stations(&["search", "seligman"]);
     let exchanged = exchanged.arg("--countries").path(&states).arg("--states").path(&countries).run();
     let exchanged = exchanged.expect_code(2);
-    assert!(exchanged.err.contains("are the two exchanged?"), "{exchanged}");
+    assert!(exchanged.err.contains("the two files may be swapped"), "{exchanged}");
     stations(&["search", "no such place anywhere"]).run().expect_code(1);
     stations(&["search", "--near", "91,0"]).run().expect_code(2);
     let file = data("2016-hcn-AZ.csv.gz");
@@ -359,7 +359,7 @@ fn killed_replay() {
     // A shorter file of the same name is another input.
     std::fs::write(dir.path().join("numbers.jsonl"), "{\"station_id\":\"USC00000001\",\"n\":0}\n").unwrap();
     let other = replay(&["--resume"]).run().expect_code(1);
-    assert!(other.err.contains("this is another input"), "{other}");
+    assert!(other.err.contains("this is a different input"), "{other}");
     let nothing = replay(&["--resume", "--shuffle", "9"]).run().expect_code(0);
     assert!(nothing.err.contains("nothing to resume"), "{nothing}");
 }

@@ -155,7 +155,7 @@ fn metars_need_stations() {
     let skipped = convert(&[&list[..], &["--on-error", "skip"]].concat()).expect_code(0);
     assert_eq!(skipped.json_lines().len(), 1, "{skipped}");
     assert!(skipped.err.contains("metars.txt:4") && skipped.err.contains("temperature_c"), "{skipped}");
-    assert!(skipped.err.contains("stations left out"), "{skipped}");
+    assert!(skipped.err.contains("stations skipped"), "{skipped}");
 }
 
 fn refused() {

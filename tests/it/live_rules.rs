@@ -227,7 +227,8 @@ fn quarantine() {
     let outcome = process.wait().expect_code(0);
     assert!(outcome.err.contains("rules=1 quarantined=3"), "{outcome}");
     assert!(
-        outcome.err.contains("quarantined: it does not work") && outcome.err.contains("it has format 7"),
+        outcome.err.contains("quarantined: this rule or subscriber has no effect")
+            && outcome.err.contains("it has format 7"),
         "{outcome}"
     );
     assert!(outcome.err.contains("rule `worse`"), "{outcome}");

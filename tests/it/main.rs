@@ -12,6 +12,7 @@ mod bad_input;
 mod bench;
 mod chaos;
 mod commands;
+mod contracts;
 mod dead_letters;
 mod doc_run;
 mod docs;
@@ -51,6 +52,7 @@ mod tonight;
 mod too_large;
 mod topology;
 mod weather_server;
+mod words;
 
 use libtest_mimic::{Arguments, Failed, Trial};
 use support::{Needs, Test};
@@ -71,6 +73,7 @@ fn all_tests() -> Vec<Test> {
         layers::tests(),
         references::tests(),
         tidy::tests(),
+        words::tests(),
         tonight::tests(),
         topology::tests(),
         goldens::tests(),
@@ -78,6 +81,7 @@ fn all_tests() -> Vec<Test> {
         growth::tests(),
         secure::tests(),
         commands::tests(),
+        contracts::tests(),
         docs::tests(),
         chaos::all_faults(),
         dead_letters::tests(),
@@ -125,7 +129,9 @@ fn main() {
     let is_listing = arguments.list;
     let mut trials = Vec::new();
     for test in tests {
-        let missing = if is_listing { None } else { test.needs.iter().find_map(Needs::missing) };
+        // What a test lacks is installed or started, unless it is left out anyway.
+        let is_run = !is_listing && arguments.filter.as_ref().is_none_or(|filter| test.name.contains(filter));
+        let missing = if is_run { test.needs.iter().find_map(Needs::missing) } else { None };
         let trial = match missing {
             Some(reason) if require_all => {
                 Trial::test(test.name, move || Err(Failed::from(format!("needed and missing: {reason}"))))

@@ -1,4 +1,4 @@
-//! The parts of `docs` that are generated from the code: every setting, every metric.
+//! The parts of `docs` that are generated from the code: every setting, every metric, every topic.
 //!
 //! A test fails where a page differs; `FROSTLINE_BLESS=1 cargo test --test it -- references` writes the pages.
 
@@ -10,6 +10,7 @@ use std::path::{Path, PathBuf};
 use frostline::admin::{METRICS, Metric};
 use frostline::app;
 use frostline::config::Config;
+use frostline::contract::asyncapi;
 use frostline_engine::Counter;
 
 use crate::settings_reference::settings_reference;
@@ -20,6 +21,7 @@ pub fn tests() -> Vec<Test> {
         test("references_of_settings_are_as_the_code", &[], settings),
         test("references_of_metrics_are_as_the_code", &[], metrics),
         test("each_metric_of_the_code_is_in_the_list", &[], metric_names),
+        test("references_of_topics_are_as_the_code", &[], topics),
         test("references_of_paths_are_as_the_api", &[], paths),
     ]
 }
@@ -49,6 +51,21 @@ fn check(page: &str, name: &str, expected: &str) {
 
 fn settings() {
     check("docs/configuration.md", "configuration", &settings_reference());
+}
+
+/// The whole document.
+fn topics() {
+    let path = root().join("docs/api/asyncapi.json");
+    let expected = format!("{:#}\n", asyncapi(&Config::default()).unwrap());
+    if std::env::var_os("FROSTLINE_BLESS").is_some() {
+        fs::create_dir_all(path.parent().unwrap()).unwrap();
+        fs::write(&path, expected).unwrap();
+    } else {
+        let advice = "write it with FROSTLINE_BLESS=1 cargo test --test it -- references";
+        let found = fs::read_to_string(&path).unwrap_or_default();
+        let differs = expected.lines().zip(found.lines()).find(|(left, right)| left != right);
+        assert!(found == expected, "docs/api/asyncapi.json differs from the code: {advice}\n{differs:?}");
+    }
 }
 
 /// In the notation of lists: `a`, `b`.

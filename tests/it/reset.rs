@@ -258,9 +258,9 @@ fn days() {
 
 fn other_stages() {
     for (stage, reason) in [
-        ("filter", "it remembers nothing"),
-        ("enrich", "it remembers nothing"),
-        ("notify", "it remembers nothing"),
+        ("filter", "it keeps no state"),
+        ("enrich", "it keeps no state"),
+        ("notify", "it keeps no state"),
         ("assemble", "undo a later correction"),
         ("deliver", "sent again"),
         ("alrt", "unknown stage `alrt`"),

@@ -82,7 +82,7 @@ impl Secure {
              \"ssl.key.location\" = \"{0}{name}.key\"\n",
             dir.display(),
         );
-        let config = dir.join(format!("{name}.toml"));
+        let config = dir.join(format!("certified-{name}.toml"));
         std::fs::write(&config, text).unwrap();
         config
     }
@@ -104,7 +104,7 @@ fn day(config: &Path, day: u32) -> Outcome {
     std::fs::write(dir.path().join("rules.toml"), RULES).unwrap();
     std::fs::write(dir.path().join("line.csv"), format!("USC00020080,201601{day:02},TMIN,-21,,,7,\n"))
         .unwrap();
-    let filter = ["--set", "filter.where=true", "--set", "assemble.settle_seconds=0"];
+    let filter = ["--set", "filter.where=true"];
     let replayed =
         frostline(config, &["replay", "line.csv", "--topic", "noaa-csv-raw"]).in_dir(dir.path()).run();
     if replayed.code != Some(0) {
@@ -166,6 +166,6 @@ fn rights() {
         assert!(outcome.err.contains(&format!("do not allow this client to {right}")), "{user}: {outcome}");
         assert!(outcome.err.contains("kafka-acls --bootstrap-server"), "{user}: {outcome}");
     }
-    let outcome = frostline(&secure.file("no-reading.toml"), &["topics", "delete", "--yes"]).run();
+    let outcome = frostline(&secure.file("certified-no-reading.toml"), &["topics", "delete", "--yes"]).run();
     assert!(outcome.code == Some(2) && outcome.err.contains("DELETE topic field."), "{outcome}");
 }

@@ -13,8 +13,9 @@ use serde_json::Value;
 use crate::references::root;
 
 /// Where the structs are.
-const FILES: [&str; 5] = [
+const FILES: [&str; 6] = [
     "src/config/mod.rs",
+    "src/config/admin.rs",
     "src/config/topics.rs",
     "src/config/notify.rs",
     "src/config/email.rs",

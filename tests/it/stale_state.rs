@@ -148,7 +148,7 @@ fn shared_name() {
     for daemon in daemons {
         logs += &daemon.wait().expect_code(0).err;
     }
-    assert!(logs.contains("this one takes a new name"), "{logs}");
+    assert!(logs.contains("taking a new name"), "{logs}");
     run(&topics, dir.path(), "a");
     let mut ids: Vec<String> =
         topics.values("noaa-json-alerts").iter().map(|alert| alert["alert_id"].to_string()).collect();

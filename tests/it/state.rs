@@ -50,7 +50,7 @@ fn damaged_state() {
     fs::write(dir.path().join("state/store/conf"), "nothing that sled could have written").unwrap();
     prepare(&topics, dir.path(), 10..30, NEW_YEAR_MS);
     let outcome = alert_stage(&topics, dir.path()).run().expect_code(0);
-    assert!(outcome.err.contains("state is rebuilt from its changelogs"), "{outcome}");
+    assert!(outcome.err.contains("rebuilding state from its changelogs"), "{outcome}");
     assert_eq!(outcome.summary()["alerts"], 10, "ten were new\n{outcome}");
     assert_eq!(outcome.summary()["duplicates"], 10, "{outcome}");
     assert!(dir.path().join("state/store.damaged").is_dir(), "kept for those who want to look");

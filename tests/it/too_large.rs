@@ -69,7 +69,7 @@ fn retried() {
     let reason = headers["frostline-reason"].as_str().unwrap();
     let name = format!("{}noaa-json-alerts", topics.namespace);
     assert!(
-        reason.contains("takes at most 300")
+        reason.contains("accepts at most 300")
             && reason.contains(&format!("max.message.bytes of topic {name}")),
         "{reason}"
     );

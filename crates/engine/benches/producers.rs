@@ -1,9 +1,10 @@
 //! Should each stage have producers of its own, or should all stages of a process share one for each core?
 //!
-//! `cargo bench -p frostline-engine --bench producers -- BROKER [STAGES]` measures both against a real broker, in turn: so
-//! many stages that each commit every 100 ms, with a producer and a transaction each, or in one transaction that has the
-//! offsets of all their groups. It prints how long a commit takes, and what the process costs, with work and at rest.
-//! What was decided from it is in `src/runtime/worker/mod.rs`.
+//! `cargo bench -p frostline-engine --bench producers -- BROKER [STAGES]` measures both against a real broker, one
+//! after the other: that many stages, each committing every 100 ms, first with a producer and a transaction per
+//! stage, then with one transaction that holds the offsets of all their groups. It prints how long a commit takes and
+//! how much CPU time the process uses, under load and idle. `src/runtime/worker/mod.rs` has the decision that
+//! followed.
 
 #![allow(missing_docs, clippy::unwrap_used, clippy::print_stdout)]
 
@@ -46,7 +47,7 @@ impl Cost {
         Self { cpu: cpu(), at: Instant::now() }
     }
 
-    /// Percent of a core since then.
+    /// CPU use since then, in percent of a core.
     fn percent(&self) -> f64 {
         (cpu() - self.cpu).as_secs_f64() / self.at.elapsed().as_secs_f64() * 100.0
     }
@@ -59,7 +60,7 @@ fn producer(settings: &ClientSettings, name: &str) -> Producer {
     producer
 }
 
-/// Commits every [`INTERVAL`] for [`TIME`] what the stages of these groups have done; returns how long each commit took.
+/// Commits the work of these groups every [`INTERVAL`] for [`TIME`]; returns how long each commit took.
 fn commits(producer: &Producer, groups: &[GroupOffsets], is_over: &AtomicBool) -> Vec<Duration> {
     let (mut times, mut offset, mut next) = (Vec::new(), 0, Instant::now());
     while !is_over.load(Ordering::Relaxed) {
@@ -85,7 +86,7 @@ fn measure(what: &str, settings: &ClientSettings, admin: &Admin, shares: &[usize
         let group = |stage| admin.group(&format!("bench-{what}-{index}-{stage}")).unwrap();
         (0..*stages).map(group).collect::<Vec<_>>()
     });
-    // The groups' own clients are there both times, and are no part of the question.
+    // The groups' own clients exist in both cases, so they are not part of the comparison.
     let groups: Vec<_> = groups.collect();
     let before = (status("Threads"), status("VmRSS"));
     let producers: Vec<_> =
@@ -123,7 +124,7 @@ fn main() {
     let mut arguments = std::env::args().skip(1).filter(|argument| !argument.starts_with("--"));
     let Some(brokers) = arguments.next() else {
         println!(
-            "producers: give it a broker: cargo bench -p frostline-engine --bench producers -- 127.0.0.1:9092"
+            "producers: name a broker: cargo bench -p frostline-engine --bench producers -- 127.0.0.1:9092"
         );
         return;
     };

@@ -1,12 +1,12 @@
-//! Measures for how long a topic stands still, as while a process or a broker has died.
+//! Measures how long a topic stands still, for instance while a process or a broker is dead.
 //!
 //! ```sh
 //! cargo run --release -p frostline-engine --example silences -- BROKERS SECONDS INPUT [OUTPUT...]
 //! ```
 //!
 //! Sends 200 numbered observations a second into INPUT with a plain idempotent producer, and reads all topics with a
-//! plain consumer. Prints one line for each topic: the longest time, in seconds, for which one of its partitions brought
-//! nothing. So the line of INPUT is what the client itself takes, and that of OUTPUT has what a stage adds.
+//! plain consumer. For each topic it prints the longest time, in seconds, in which one of its partitions got no
+//! record. The line of INPUT shows the client's own delay; the line of OUTPUT adds the stage's.
 
 #![allow(clippy::print_stdout)] // a program whose output is its result
 
@@ -18,10 +18,10 @@ use frostline_engine::kafka::{Admin, ClientSettings, Outgoing, Polled, Producer,
 
 const RATE: u32 = 200;
 const STATIONS: u32 = 97;
-/// Between the last record and the end, so that it has come out where nothing has died.
+/// Pause between the last record and the end, so that the last output has time to arrive.
 const REST: Duration = Duration::from_secs(2);
 
-/// A topic, and when each of its partitions brought something last.
+/// A topic, and when each of its partitions last got a record.
 struct Watched {
     topic: String,
     reader: Reader,
@@ -52,11 +52,11 @@ impl Watched {
         Ok(())
     }
 
-    /// The longest silence, that at the end included; an error where a partition never brought anything.
+    /// The longest silence, including the one at the end. An error if a partition never got a record.
     fn silence(&self, end: Instant) -> Result<f64, String> {
         let mut longest = self.longest;
         for (partition, seen) in self.seen.iter().enumerate() {
-            let seen = seen.ok_or(format!("partition {partition} of {} brought nothing", self.topic))?;
+            let seen = seen.ok_or(format!("partition {partition} of {} got no record", self.topic))?;
             longest = longest.max(end.saturating_duration_since(seen));
         }
         Ok(longest.as_secs_f64())

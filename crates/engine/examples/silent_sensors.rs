@@ -1,9 +1,10 @@
 //! Reports sensors that have gone silent: readings in, "silent" and "back" out.
 //!
-//! How long each sensor may be silent stands in a table, a compacted topic that can be changed at any time. That nothing
-//! comes is no record, so time itself must bring the report: the processor looks whenever it has a turn.
+//! A table, a compacted topic that can change at any time, says how long each sensor may be silent. Silence produces
+//! no record, so the report has to come from the clock: the processor checks in every turn.
 //!
-//! `cargo run -p frostline-engine --example silent_sensors` needs nothing else: it brings a broker inside the process.
+//! `cargo run -p frostline-engine --example silent_sensors` needs nothing else: it starts a broker inside the
+//! process.
 
 #![allow(clippy::print_stdout)] // a program whose output is its result
 
@@ -34,19 +35,19 @@ impl Table for Patience {
         let mut known = self.0.write().unwrap_or_else(PoisonError::into_inner);
         match record.value.map(|value| String::from_utf8_lossy(value).parse()) {
             Some(Ok(milliseconds)) => drop(known.insert(sensor.to_vec(), milliseconds)),
-            // A tombstone, or nothing that can be read: the sensor is watched no more.
+            // A tombstone or an unreadable value: stop watching the sensor.
             Some(Err(_)) | None => drop(known.remove(sensor)),
         }
         Ok(())
     }
 }
 
-/// Knows of each sensor of its partition when it was heard from last, and whether its silence has been reported.
+/// Knows when each sensor of its partition was last heard from, and whether its silence has been reported.
 struct Watch {
     patience: Patience,
 }
 
-/// What is remembered of a sensor, behind `s` and its name.
+/// The state of a sensor, stored under `s` and its name.
 fn remembered(heard_ms: i64, is_reported: bool) -> [u8; 9] {
     let mut value = [u8::from(is_reported); 9];
     value[1..].copy_from_slice(&heard_ms.to_be_bytes());
@@ -61,7 +62,7 @@ fn read(value: &[u8]) -> Option<(i64, bool)> {
 impl Processor for Watch {
     fn process(&mut self, record: &Record<'_>, context: &mut Context<'_>) -> Result<(), StateError> {
         let Some(sensor) = record.key else {
-            context.reject(record, "a reading needs its sensor as key");
+            context.reject(record, "the reading has no key: it must be the sensor's name");
             return Ok(());
         };
         let key = [b"s", sensor].concat();
@@ -88,7 +89,7 @@ impl Processor for Watch {
         Ok(())
     }
 
-    /// Turns come although no record does.
+    /// Turns also come without records.
     fn is_waiting(&self) -> bool {
         true
     }

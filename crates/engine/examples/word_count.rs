@@ -1,6 +1,6 @@
 //! Counts words: lines of text in, a running count for each word out.
 //!
-//! `cargo run -p frostline-engine --example word_count` needs nothing else: it brings a broker inside the process.
+//! `cargo run -p frostline-engine --example word_count` needs nothing else: it starts a broker inside the process.
 
 #![allow(clippy::print_stdout)] // a program whose output is its result
 
@@ -13,7 +13,7 @@ use frostline_engine::{
     TopicPlan, Topology, block_on,
 };
 
-/// A line into its words, each as the key of a record: so one word always meets one task of the next stage.
+/// Splits a line into words, each the key of a record, so that one word always goes to one task of the next stage.
 struct Split;
 
 impl Processor for Split {
@@ -31,16 +31,16 @@ impl Processor for Split {
     }
 }
 
-/// How often each word has come. The count survives restarts and moves with its partition.
+/// Counts how often each word occurs. The count survives restarts and moves with its partition.
 struct Count;
 
 impl Processor for Count {
     fn process(&mut self, record: &Record<'_>, context: &mut Context<'_>) -> Result<(), StateError> {
         let Some(word) = record.key else {
-            context.reject(record, "there is no word");
+            context.reject(record, "the key, which should be a word, is missing");
             return Ok(());
         };
-        // Keys of a store begin with a small letter: what they are about.
+        // Store keys begin with a lower-case letter that says what the entry is.
         let key = [b"w", word].concat();
         let number = |stored: &[u8]| stored.try_into().map_or(0, u64::from_be_bytes);
         let count = 1 + context.store.get(&key, 0, number)?.unwrap_or(0);

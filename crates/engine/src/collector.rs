@@ -1,4 +1,4 @@
-//! Gathers what a task writes, in one growing buffer, until the worker hands it to the producer.
+//! Collects the outputs of a task in one growing buffer until the worker hands them to the producer.
 
 use std::borrow::Cow;
 use std::ops::Range;
@@ -6,28 +6,28 @@ use std::ops::Range;
 use crate::record::Record;
 use crate::topology::StageId;
 
-/// Headers that begin so are the engine's own, and those of stages that run on it.
+/// Prefix of the headers that belong to the engine and to the stages that run on it.
 pub const HEADER_PREFIX: &str = "frostline-";
 
-/// Marks a record of the dead-letter topic that is not itself a dead letter: it says that the one at the place in this
-/// header's value was retried.
+/// Marks a record of the dead-letter topic that is not itself a dead letter: it says that the letter at the place in
+/// this header's value was retried.
 pub const RETRIED_HEADER: &str = "frostline-retried";
 
-/// Which of a stage's topics an output goes to.
+/// The topic of a stage that an output goes to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Sink {
     /// The stage's own topic.
     Output,
     /// A further topic of the stage, by its name in the topology; see [`Stage::named_sink`](crate::Stage::named_sink).
     Named(&'static str),
-    /// The dead letters.
+    /// The dead-letter topic.
     DeadLetters,
 }
 
-/// A header of an output: its name, and its value.
+/// A header of an output: name and value.
 pub type OutputHeader = (Cow<'static, str>, Option<Vec<u8>>);
 
-/// The header of a dead letter that says why.
+/// The header of a dead letter with the reason.
 pub(crate) const REASON_HEADER: &str = "frostline-reason";
 
 /// Longest reason of a dead letter, in characters.
@@ -35,24 +35,24 @@ const REASON_CHARS_MAX: usize = 500;
 
 struct Entry {
     sink: Sink,
-    /// Within `bytes`. The keys of dead letters may be null.
+    /// Range within `bytes`. Dead letters may have no key.
     key: Option<Range<usize>>,
     value: Option<Range<usize>>,
     timestamp_ms: i64,
     headers: Vec<OutputHeader>,
 }
 
-/// One gathered output.
+/// One collected output.
 pub struct Output<'a> {
-    /// Where it goes.
+    /// The topic it goes to.
     pub sink: Sink,
-    /// Its key.
+    /// Its key; `None` only for dead letters whose record had none.
     pub key: Option<&'a [u8]>,
-    /// Its value.
+    /// Its value; empty values are allowed.
     pub value: Option<&'a [u8]>,
-    /// Its timestamp: that of the record that caused it.
+    /// The timestamp of the record that caused it, in milliseconds since 1970.
     pub timestamp_ms: i64,
-    /// Its headers; mostly none.
+    /// Its headers; usually none.
     pub headers: &'a [OutputHeader],
 }
 
@@ -68,7 +68,7 @@ pub struct Collector {
 }
 
 impl Collector {
-    /// One whose dead letters keep these headers of the record, though they have the engine's prefix.
+    /// A collector whose dead letters keep these headers of the record, although they have the engine's prefix.
     pub fn keeping(kept_headers: &'static [&'static str]) -> Self {
         Self { kept_headers, ..Self::default() }
     }
@@ -94,8 +94,8 @@ impl Collector {
         }
     }
 
-    /// Adds a dead letter: original key, `value` and headers as they were, origin and reason in headers. `false` where it
-    /// was written before: the record is read again after its stage was set back.
+    /// Adds a dead letter with the original key, `value` and headers; origin and reason are added as headers. Returns
+    /// `false` if it was written before: the record is being read again because its stage was set back.
     pub fn dead_letter(
         &mut self,
         stage: StageId,
@@ -108,7 +108,7 @@ impl Collector {
         }
         let (mut headers, kept_headers) = (Vec::new(), self.kept_headers);
         record.headers.visit(&mut |name, value| {
-            // A dead letter that was retried and failed again carries its newest reason only.
+            // A dead letter that was retried and failed again carries only its newest reason.
             if !name.starts_with(HEADER_PREFIX) || kept_headers.contains(&name) {
                 headers.push((Cow::Owned(name.to_owned()), value.map(<[u8]>::to_vec)));
             }
@@ -141,12 +141,12 @@ impl Collector {
         })
     }
 
-    /// What the outputs take, in bytes, headers aside.
+    /// Size of the outputs in bytes, without headers.
     pub fn bytes(&self) -> usize {
         self.bytes.len()
     }
 
-    /// Forgets all outputs and keeps the memory, unless a burst has made it large.
+    /// Forgets all outputs. Keeps the memory, unless a burst has made it large.
     pub fn clear(&mut self) {
         const KEEP_BYTES: usize = 1 << 20;
         self.bytes.clear();
@@ -162,8 +162,8 @@ impl Collector {
     }
 }
 
-/// The headers of a dead letter that is an output which the stage's own topic does not take: those of the output, and why.
-/// It has no partition and no offset, since it has never been in that topic.
+/// The headers of a dead letter that holds an output which is too large for the stage's own topic: those of the
+/// output, and the reason. It has no partition and no offset, because it was never in that topic.
 pub(crate) fn refused_headers(
     output: &Output<'_>,
     stage: StageId,

@@ -5,7 +5,7 @@ use std::ops::{AddAssign, Index, IndexMut};
 
 use serde::ser::{Serialize, SerializeMap, Serializer};
 
-/// How many counters an application may have beside the engine's own.
+/// How many counters an application may have in addition to the engine's own.
 const APPLICATION_MAX: usize = 28;
 const OWN: usize = 4;
 const MAX: usize = OWN + APPLICATION_MAX;
@@ -25,14 +25,14 @@ impl Counter {
     pub const DEAD_LETTERS: Self = Self { place: 1, name: "dead_letters", meaning: "" };
     /// Harmless records that need no work, such as tombstones.
     pub const SKIPPED: Self = Self { place: 2, name: "skipped", meaning: "" };
-    /// Records that were passed over unread, since no output depends on them.
+    /// Records skipped without reading them, because no output depends on them.
     pub const SKIPPED_UNREAD: Self = Self { place: 3, name: "skipped_unread", meaning: "" };
 
-    /// A counter of the application: each has a `place` of its own, from 0. `meaning` goes beside the number in
-    /// summaries; it may be empty.
+    /// A counter of the application: each has its own `place`, from 0. Summaries print `meaning` next to the number;
+    /// it may be empty.
     ///
     /// # Panics
-    /// Where `place` is 28 or more: for a constant, when it is compiled.
+    /// If `place` is 28 or more. In a constant this is a compile error.
     pub const fn new(place: usize, name: &'static str, meaning: &'static str) -> Self {
         assert!(place < APPLICATION_MAX, "an application has at most 28 counters");
         Self { place: OWN + place, name, meaning }
@@ -43,7 +43,7 @@ impl Counter {
         self.name
     }
 
-    /// What a summary says beside the number, such as "known already"; may be empty.
+    /// What a summary prints next to the number, such as "known already"; may be empty.
     pub fn meaning(self) -> &'static str {
         self.meaning
     }
@@ -52,7 +52,7 @@ impl Counter {
         self.place
     }
 
-    /// Those that the engine keeps itself.
+    /// The engine's own counters.
     pub const ENGINE: &[Self] = &[Self::RECORDS_IN, Self::DEAD_LETTERS, Self::SKIPPED, Self::SKIPPED_UNREAD];
 }
 

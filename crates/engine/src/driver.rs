@@ -1,5 +1,5 @@
-//! Runs a processor without a broker: records in, records out, the store looked into, the clock moved by hand. For tests, and
-//! for whoever asks what a processor makes of records that are at hand, such as a back-test.
+//! Runs a processor without a broker: pipe records in, read records out, look into the store, move the clock by hand.
+//! For tests, and for programs that need a processor's answer for records at hand, such as a back-test.
 
 use crate::record::{Header, HeaderList, NO_HEADERS, Record};
 use crate::store::{Checkpoint, StateError, Store};
@@ -10,13 +10,13 @@ use crate::{Collector, Context, Counter, Counts, Output, Processor, Sink, Stage,
 pub struct Written {
     /// Which topic of the stage it goes to.
     pub sink: Sink,
-    /// Its key.
+    /// Its key; empty if it has none.
     pub key: Option<Vec<u8>>,
-    /// Its value.
+    /// Its value, as bytes.
     pub value: Option<Vec<u8>>,
     /// Its timestamp, in milliseconds since 1970.
     pub timestamp_ms: i64,
-    /// Its headers.
+    /// Its headers, in order.
     pub headers: Vec<Header>,
 }
 
@@ -26,12 +26,12 @@ impl Written {
         String::from_utf8_lossy(self.value.as_deref().unwrap_or_default()).into_owned()
     }
 
-    /// The value as JSON; null where it is none.
+    /// The value as JSON; null if it is not valid JSON.
     pub fn json(&self) -> serde_json::Value {
         serde_json::from_slice(self.value.as_deref().unwrap_or_default()).unwrap_or_default()
     }
 
-    /// The text of a header; empty where it is missing.
+    /// The text of a header; empty if it is missing.
     pub fn header(&self, name: &str) -> String {
         let found = self.headers.iter().find(|(found, _)| found == name);
         found
@@ -46,17 +46,17 @@ impl Written {
 pub struct TestDriver {
     stage: StageId,
     processor: Box<dyn Processor>,
-    /// The partition's state, to be looked into.
+    /// The partition's state, for tests to look into.
     pub store: Store,
     collector: Collector,
-    /// What was done so far.
+    /// Counts so far.
     pub counts: Counts,
     /// The clock, in milliseconds since 1970.
     pub now_ms: i64,
     next_offset: i64,
     idle_since_ms: Option<i64>,
     muted_below: i64,
-    /// As committed: where a restart reads again from.
+    /// The committed position: a restart reads from here.
     rewind_offset: i64,
 }
 
@@ -119,7 +119,7 @@ impl TestDriver {
         self.with_processor(muted, |processor, context| processor.process(record, context))
     }
 
-    /// Moves the clock; a partition that has been idle for long enough is punctuated, as in the runtime.
+    /// Moves the clock. A partition that has been idle for long enough is punctuated, as in the runtime.
     pub fn advance_ms(&mut self, ms: i64) -> Result<(), StateError> {
         self.now_ms += ms;
         let idle_ms = self.processor.idle_ms().and_then(|ms| i64::try_from(ms).ok());
@@ -128,13 +128,13 @@ impl TestDriver {
         if due { self.punctuate() } else { Ok(()) }
     }
 
-    /// Punctuates the processor, whatever the clock says.
+    /// Punctuates the processor at once.
     pub fn punctuate(&mut self) -> Result<(), StateError> {
         self.idle_since_ms = None;
         self.with_processor(false, |processor, context| processor.punctuate(context))
     }
 
-    /// Gives the processor a turn, as the runtime does again and again.
+    /// Gives the processor a turn, as the runtime does repeatedly.
     pub fn turn(&mut self) -> Result<(), StateError> {
         self.with_processor(false, |processor, context| processor.turn(context))
     }
@@ -149,27 +149,27 @@ impl TestDriver {
         work(&mut *self.processor, &mut context)
     }
 
-    /// Tells the processor that its task will end; see [`Processor::stop`].
+    /// Announces the end of the task to the processor; see [`Processor::stop`].
     pub fn stop(&mut self) {
         self.processor.stop();
     }
 
-    /// See [`Processor::on_its_way`].
+    /// How much has left the process without a known outcome; see [`Processor::on_its_way`].
     pub fn on_its_way(&self) -> usize {
         self.processor.on_its_way()
     }
 
-    /// What was written since the last commit, or [`clear`](Self::clear). It is not copied.
+    /// The outputs since the last commit or [`clear`](Self::clear), without a copy.
     pub fn outputs(&self) -> impl Iterator<Item = Output<'_>> {
         self.collector.outputs()
     }
 
-    /// Forgets what was written, where nobody commits: state stays as it is.
+    /// Forgets the outputs without a commit; the state stays as it is.
     pub fn clear(&mut self) {
         self.collector.clear();
     }
 
-    /// Commits, and takes what was written since the last commit.
+    /// Commits, and returns the outputs since the last commit.
     pub fn commit(&mut self) -> Result<Vec<Written>, StateError> {
         self.rewind_offset = self.processor.rewind_offset().unwrap_or(self.next_offset);
         let input_offset = self.next_offset;
@@ -196,8 +196,8 @@ impl TestDriver {
         Ok(written)
     }
 
-    /// Kills the task, keeping only what was committed, and starts `processor` in its place. The next record
-    /// to pipe in is the one at the returned offset; outputs are muted up to the committed one.
+    /// Kills the task, keeping only what was committed, and starts `processor` in its place. The next record to pipe
+    /// in is the one at the returned offset; outputs of records before the committed offset are muted.
     pub fn restart(&mut self, processor: Box<dyn Processor>) -> i64 {
         self.store.abort();
         self.collector.clear();

@@ -1,46 +1,46 @@
-//! Faults that `frostline chaos` plants in the daemons that it starts: named points where the process dies,
-//! and switches that break a protocol on purpose, so that the checker itself can be tested.
+//! Faults that `frostline chaos` plants in the daemons that it starts: named points where the process dies, and
+//! switches that break a protocol on purpose, which test the checker itself.
 //!
-//! Both come by environment variables that nobody else sets. Without them a point costs one load.
+//! Both are set by environment variables that nothing else sets. Without them a point costs one load.
 
 use std::path::{Path, PathBuf};
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, Instant};
 
-/// `after-commit:3`: die when the point is reached for the third time; `after-commit:3:hang`: hang there for ever.
+/// `after-commit:3`: die when the point is reached for the third time; `after-commit:3:hang`: hang there forever.
 pub const POINT_VARIABLE: &str = "FROSTLINE_FAULT_POINT";
-/// `no-fencing`, or several with commas: see [`Sabotage`].
+/// `no-fencing`, or several names separated by commas: see [`Sabotage`].
 pub const SABOTAGE_VARIABLE: &str = "FROSTLINE_FAULT_SABOTAGE";
-/// `15000`: from the first commit on, every commit fails for so many milliseconds.
+/// `15000`: from the first commit on, every commit fails for this many milliseconds.
 pub const OUTAGE_VARIABLE: &str = "FROSTLINE_FAULT_OUTAGE";
-/// `-86400000`: this process's clock differs from the machine's by so many milliseconds.
+/// `-86400000`: this process's clock differs from the machine's by this many milliseconds.
 pub const CLOCK_VARIABLE: &str = "FROSTLINE_FAULT_CLOCK";
-/// The path of a file that says where the process that polls a source is to die, as in `numbers:after-commit`: see
+/// The path of a file that says where the process that polls a source must die, such as `numbers:after-commit`: see
 /// [`poller_dies`].
 pub const POLLER_VARIABLE: &str = "FROSTLINE_FAULT_POLLER";
-/// Only daemons whose namespace begins so can be sabotaged.
+/// Only daemons whose namespace begins with this can be sabotaged.
 pub const NAMESPACE: &str = "chaos-";
 
-/// A place in the protocols where a crash hurts most.
+/// A place in the protocols where a crash does most harm.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Point {
     /// Outputs and changelog records have been sent; the transaction is open.
     AfterProduce,
     /// The offsets are in the transaction too.
     AfterOffsetsSent,
-    /// The transaction is committed, sled knows nothing of it.
+    /// The transaction is committed, but sled does not have the changes yet.
     AfterCommit,
-    /// sled has the state, nothing was flushed.
+    /// sled has the state, but nothing has been flushed.
     AfterSled,
-    /// Some of a changelog has been read back.
+    /// Part of a changelog has been read back.
     InRestore,
-    /// Partitions are being given up: taken from, not committed yet.
+    /// Partitions are being given up: no records are taken any more, and nothing is committed yet.
     InRevoke,
 }
 
 impl Point {
-    /// All of them.
+    /// All points.
     pub const ALL: [Self; 6] = [
         Self::AfterProduce,
         Self::AfterOffsetsSent,
@@ -63,7 +63,8 @@ impl Point {
     }
 }
 
-/// A place in the protocol of sources (see [`Source`](crate::Source)) where a crash hurts most. Polls that give no record pass none.
+/// A place in the protocol of sources (see [`Source`](crate::Source)) where a crash does most harm. A poll without
+/// records reaches none of them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum SourcePoint {
     /// The service has answered, and nothing has been sent.
@@ -72,12 +73,12 @@ pub enum SourcePoint {
     AfterProduce,
     /// The changes of the position are in the transaction too.
     AfterPositionSent,
-    /// The transaction is committed, and this process does not know its new position yet.
+    /// The transaction is committed, but this process does not know its new position yet.
     AfterCommit,
 }
 
 impl SourcePoint {
-    /// All of them, in their order.
+    /// All points, in the order in which a poll reaches them.
     pub const ALL: [Self; 4] =
         [Self::BeforeSend, Self::AfterProduce, Self::AfterPositionSent, Self::AfterCommit];
 
@@ -95,36 +96,36 @@ impl SourcePoint {
 /// A protocol broken on purpose.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Sabotage {
-    /// Input offsets are committed before the outputs are.
+    /// Input offsets are committed before the outputs.
     CommitBeforeProduce,
-    /// State goes into sled before the transaction is committed.
+    /// State is written to sled before the transaction is committed.
     SledBeforeCommit,
-    /// Neither the group's generation nor the lease keeps a former owner from committing.
+    /// Neither the group's generation nor the lease prevents a former owner from committing.
     NoFencing,
-    /// The age of a store is not looked at, and changes that were written after it had become too old are missing, as
-    /// compaction removes tombstones.
+    /// The age of a store is ignored, and changes written after it became too old are left out, as if compaction had
+    /// removed their tombstones.
     OldState,
-    /// A state directory keeps its name, although another process has the same.
+    /// A state directory keeps its name although another process has the same one.
     NoRenaming,
-    /// The process says that it is ready, however little works.
+    /// The process reports that it is ready, however little works.
     BlindReadiness,
-    /// Stores are believed whatever topics they were made from, so long as their names are the same.
+    /// Stores are trusted whatever topics they come from, as long as the topics' names are the same.
     EarlierTopics,
-    /// Topics get more partitions, and the state of their keys stays where it was.
+    /// Topics get more partitions, but the state of their keys stays where it was.
     GrowWithoutState,
-    /// A process whose clock brokers refuse tries again and again, and keeps its partitions meanwhile.
+    /// A process whose clock the brokers refuse keeps trying, and keeps its partitions.
     StubbornClock,
-    /// The position of a source is committed apart from the records that it stands for.
+    /// The position of a source is committed separately from its records.
     PositionApart,
-    /// A bug in a processor, which the application knows under this name.
+    /// A bug in a processor, which the application knows by this name.
     Processor(&'static str),
 }
 
-/// The ids of topics, whatever they are, where [`Sabotage::EarlierTopics`] is planted.
+/// The id of every topic while [`Sabotage::EarlierTopics`] is planted.
 pub const ANY_TOPICS: &str = "any";
 
 impl Sabotage {
-    /// All of them but those of processors.
+    /// All of them except those of processors.
     pub const ALL: [Self; 10] = [
         Self::CommitBeforeProduce,
         Self::SledBeforeCommit,
@@ -158,13 +159,13 @@ impl Sabotage {
 
 struct Planted {
     point: Point,
-    /// Passages left until it happens.
+    /// How many times the point will be passed before it happens.
     left: AtomicU32,
-    /// The thread hangs, where otherwise the process dies.
+    /// The thread hangs instead of the process dying.
     hangs: bool,
 }
 
-/// Dies here without any clean-up, or hangs, if that was asked for.
+/// Dies here without any clean-up, or hangs if the variable says so.
 pub fn reach(point: Point) {
     static PLANTED: OnceLock<Option<Planted>> = OnceLock::new();
     let planted = PLANTED.get_or_init(|| {
@@ -189,8 +190,8 @@ pub fn reach(point: Point) {
     }
 }
 
-/// Whether this process, which polls `source`, is to die at `point`: if the file of [`POLLER_VARIABLE`] says so. The file is
-/// removed, so that one process dies and not the next one too.
+/// Whether this process, which polls `source`, must die at `point`, according to the file of [`POLLER_VARIABLE`]. The
+/// file is removed, so that only one process dies.
 pub fn poller_dies(source: &str, point: SourcePoint) -> bool {
     static FILE: OnceLock<Option<PathBuf>> = OnceLock::new();
     let file = FILE.get_or_init(|| std::env::var_os(POLLER_VARIABLE).map(PathBuf::from));
@@ -202,17 +203,17 @@ fn takes(file: &Path, source: &str, point: SourcePoint) -> bool {
     wanted.is_ok_and(|wanted| wanted == planted_poller(source, point)) && std::fs::remove_file(file).is_ok()
 }
 
-/// What the file of [`POLLER_VARIABLE`] says.
+/// The content of the file of [`POLLER_VARIABLE`].
 pub fn planted_poller(source: &str, point: SourcePoint) -> String {
     format!("{source}:{}", point.name())
 }
 
-/// Whether this protocol is to be broken.
+/// Whether this protocol is broken on purpose.
 pub fn is_sabotaged(sabotage: Sabotage) -> bool {
     planted_sabotage().iter().any(|name| name == sabotage.name())
 }
 
-/// The names of what is to be broken, if anything.
+/// The names of the planted bugs, if there are any.
 pub fn planted_sabotage() -> &'static [String] {
     static PLANTED: OnceLock<Vec<String>> = OnceLock::new();
     PLANTED.get_or_init(|| {
@@ -221,7 +222,7 @@ pub fn planted_sabotage() -> &'static [String] {
     })
 }
 
-/// Why faults must not be planted in this process, if any are: only a test of the engine itself may suffer from them.
+/// Why faults must not be planted in this process, if any are set: only a test of the engine itself may plant them.
 pub fn refusal(namespace: &str) -> Option<String> {
     let planted = planted_variables();
     (!planted.is_empty() && !namespace.starts_with(NAMESPACE)).then(|| {
@@ -232,7 +233,7 @@ pub fn refusal(namespace: &str) -> Option<String> {
     })
 }
 
-/// Whether commits fail just now, as planted.
+/// Whether commits fail at the moment, as planted.
 pub fn fails_commits() -> bool {
     static OUTAGE: OnceLock<Option<(Instant, Duration)>> = OnceLock::new();
     let outage = OUTAGE.get_or_init(|| milliseconds(OUTAGE_VARIABLE).map(|time| (Instant::now(), time)));
@@ -245,7 +246,7 @@ pub fn clock_shift_ms() -> i64 {
     *SHIFT.get_or_init(|| std::env::var(CLOCK_VARIABLE).ok().and_then(|text| text.parse().ok()).unwrap_or(0))
 }
 
-/// The variables of this module that are set, where they change what the process does for longer than a moment.
+/// The variables of this module that are set and that change what the process does for longer than a moment.
 fn planted_variables() -> Vec<&'static str> {
     let all = [SABOTAGE_VARIABLE, OUTAGE_VARIABLE, CLOCK_VARIABLE];
     all.into_iter().filter(|name| std::env::var_os(name).is_some()).collect()

@@ -1,23 +1,24 @@
 //! A stateful, actor-based, exactly-once stream processor on Kafka.
 //!
-//! You write *processors*: plain functions from one record, and what is remembered, to records. The engine runs one for each
-//! partition, keeps its state in an embedded store, and commits outputs, state and input positions together, so that for
-//! whoever reads them everything appears once, whatever dies. Kafka is the distributed part: its partitions, consumer
-//! groups, transactions and compacted topics do the work that a cluster needs. To scale, start the program once more.
+//! You write *processors*: plain functions that turn a record and remembered state into new records. The engine runs
+//! one for each partition, keeps its state in an embedded store, and commits outputs, state and input positions
+//! together, so readers see everything once, whatever crashes. Kafka is the distributed part: its partitions,
+//! consumer groups, transactions and compacted topics do the work that otherwise needs a cluster manager. To scale,
+//! start the program once more.
 //!
-//! `examples/word_count.rs` is the whole of a program, and `examples/silent_sensors.rs` one with a table and with time.
+//! `examples/word_count.rs` is a complete program; `examples/silent_sensors.rs` adds a table and time.
 //!
 //! # Record, stage, processor
 //!
-//! A [`Record`] is what Kafka has at an offset of a partition: key, value, headers, timestamp. A [`Stage`] reads one topic
-//! with a consumer group of its own and writes to others; its [`Processor`] says what becomes of a record. A record that
-//! cannot be processed is not an error: it is *rejected*, and goes to the dead letters with its reason. Errors are failures
-//! of the store alone.
+//! A [`Record`] is a record of Kafka: key, value, headers and timestamp at an offset of a partition. A [`Stage`]
+//! reads one topic with its own consumer group and writes to others; its [`Processor`] decides what to do with each
+//! record. A record that cannot be processed is not an error: it is *rejected*, and becomes a dead letter with its
+//! reason. Errors are failures of the store only.
 //!
 //! ```
 //! use frostline_engine::{Context, Processor, Record, StateError};
 //!
-//! /// Passes on what is below zero.
+//! Passes on values below zero.
 //! struct BelowZero;
 //!
 //! impl Processor for BelowZero {
@@ -52,10 +53,10 @@
 //!
 //! # Store, changelog
 //!
-//! What a processor remembers is in its task's [`Store`], a map from bytes to bytes on the local disk. Keys begin with a
-//! small letter. Each entry has a day, by the clock of the records, and counts as gone `remember_days` after it. Changes
-//! are kept apart until the commit, which also writes them to a compacted topic of Kafka, the *changelog*: so the disk is a
-//! cache that may be lost at any time.
+//! A processor keeps its state in its task's [`Store`], a map from bytes to bytes on the local disk. Keys begin with
+//! a lower-case letter. Each entry has a day, taken from the timestamps of the records, and expires `remember_days`
+//! later. Changes are kept apart until the commit, which also writes them to a compacted topic of Kafka, the
+//! *changelog*. So the disk is only a cache, and may be lost at any time.
 //!
 //! ```
 //! use frostline_engine::{Context, Processor, Record, StateError};
@@ -92,8 +93,8 @@
 //!
 //! # Topology
 //!
-//! A [`Topology`] is the value that says which stages there are and which topics tie them together. It is checked when it is
-//! built, and whatever lists stages or topics reads it from there.
+//! A [`Topology`] is a value that lists the stages and the topics that connect them. It is checked when it is built,
+//! and everything that lists stages or topics reads them from it.
 //!
 //! ```
 //! use frostline_engine::{Stage, StageId, TopicPlan, Topology};
@@ -115,7 +116,8 @@
 //! let topology = Topology::builder("sensors", "", dead_letters.clone()).stage(stage.clone()).build()?;
 //! assert_eq!(topology.group(StageId::new("highest")), "sensors-highest");
 //!
-//! // A changelog must have as many partitions as the source, since a task's state is in the partition of its number.
+//! A changelog must have as many partitions as the source, because a task's state is in the partition with its
+//! number.
 //! let wrong = stage.stateful(TopicPlan::compacted("sensors.highest-changelog", 3));
 //! let refused = Topology::builder("sensors", "", dead_letters).stage(wrong).build();
 //! assert!(refused.is_err());
@@ -124,42 +126,44 @@
 //!
 //! # Table
 //!
-//! A [`Table`] is a compacted topic that every process reads whole before the first record of the stages that need it, and
-//! follows from then on: rules, prices, what is known about each sensor. See [`Table`] and `examples/silent_sensors.rs`.
+//! A [`Table`] is a compacted topic that every process reads completely before the first record of the stages that
+//! need it, and then follows: rules, prices, facts about each sensor. `examples/silent_sensors.rs` has one.
 //!
 //! # Task, commit, restore, rebalance
 //!
-//! A *task* is a stage run for one partition, with its processor and its store. Tasks live on *workers*: a thread each, with
-//! one producer, which commits for all its tasks at once.
+//! A *task* is a stage run for one partition, with its processor and its store. Tasks live on *workers*: a worker is
+//! a thread with one producer, and commits for all its tasks at once.
 //!
-//! * A **commit** makes durable together what belongs together: outputs, dead letters, changelog and input positions are one
-//!   Kafka transaction, and only then does the state go to the disk. So the disk is never ahead of Kafka.
-//! * A **restore** brings a store to the end of its changelog before the first record is processed. It reads on from where
-//!   the local copy is, if that copy can be believed: it must belong to these very topics, and must not have been away for
-//!   longer than the changelog keeps tombstones.
-//! * In a **rebalance** the group moves partitions between processes. What is given up is committed first; who has lost a
-//!   partition cannot commit any more, since the brokers refuse its generation of the group.
+//! * A **commit** makes outputs, dead letters, changelog and input positions durable in one Kafka transaction; only
+//!   after that does the state go to the disk. So the disk is never ahead of Kafka.
+//! * A **restore** brings a store to the end of its changelog before the first record is processed. It continues from
+//!   where the local copy ends, if that copy can be trusted: it must belong to these very topics, and must not be
+//!   older than the changelog's tombstones.
+//! * In a **rebalance** the group moves partitions between processes. A partition that is given up is committed
+//!   first. A process that has lost a partition cannot commit any more, because the brokers refuse its generation of
+//!   the group.
 //!
-//! The protocols are described beside their code, crash cases included: `runtime/commit.rs`, `runtime/restore.rs`,
+//! The protocols are described next to their code, with their crash cases: `runtime/commit.rs`, `runtime/restore.rs`,
 //! `runtime/provenance.rs`, `kafka/rebalance.rs`.
 //!
 //! # What is guaranteed, and what is not
 //!
-//! With [`Guarantee::ExactlyOnce`], for whoever reads with `isolation.level=read_committed`: each output, dead letter and
-//! change of state of each input record appears once, in the order of its partition, whatever dies in whatever order. With
-//! [`Guarantee::AtLeastOnce`] nothing is lost, and after a crash outputs of the last commit interval may come again.
+//! With [`Guarantee::ExactlyOnce`], readers with `isolation.level=read_committed` see each output, dead letter and
+//! state change of each input record once, in the order of its partition, whatever crashes and in whatever order.
+//! With [`Guarantee::AtLeastOnce`] nothing is lost, and after a crash the outputs of the last commit interval may
+//! appear again.
 //!
-//! It holds from Kafka to Kafka. A processor that sends something elsewhere, as a mail, can only do so at least once. It
-//! must be a function of its records, its store and the tables: a processor that draws random numbers makes other outputs when
-//! a record is processed again after a crash that left no trace. Offsets are part of the guarantee: where Kafka has
-//! forgotten them (a group deleted, or without members for `offsets.retention.minutes`), the input is read from its
-//! beginning.
+//! The guarantee covers the way from Kafka to Kafka. A processor that sends something elsewhere, such as a mail, can
+//! only do so at least once. A processor must depend only on its records, its store and the tables: if it draws
+//! random numbers, it may write different outputs when a record is processed again after a crash. Offsets are part of
+//! the guarantee: if Kafka has forgotten them (the group was deleted, or had no members for
+//! `offsets.retention.minutes`), the input is read from its beginning.
 //!
 //! # Running
 //!
-//! [`Engine::start`] runs on an actix System; [`block_on`] makes one. [`RunOptions`] says which stages run in this process;
-//! [`runtime::Board`] shows what each partition is doing and why a process is not ready; what stages count is
-//! in [`runtime::Totals`] and in the `metrics` facade.
+//! [`Engine::start`] runs on an actix System, which [`block_on`] creates. [`RunOptions`] chooses the stages of this
+//! process. [`runtime::Board`] shows the state of each partition and why a process is not ready. Counts are in
+//! [`runtime::Totals`] and in the `metrics` facade.
 
 #![cfg_attr(test, allow(clippy::unwrap_used, clippy::print_stdout, clippy::print_stderr))]
 

@@ -8,28 +8,28 @@ use crate::record::{DAY_MS, Record, day_of};
 use crate::store::{StateError, Store};
 use crate::topology::StageId;
 
-/// Has a task given a turn at once, from any thread.
+/// Gives a task a turn at once; callable from any thread.
 pub type Wake = Arc<dyn Fn() + Send + Sync>;
 
-/// What a processor works with besides the record: the task's state, its outputs, and what time it is.
+/// Everything a processor works with besides the record: state, outputs and the time.
 pub struct Context<'a> {
     /// The task's state.
     pub store: &'a mut Store,
-    /// Where outputs and dead letters are gathered.
+    /// Collects outputs and dead letters.
     pub collector: &'a mut Collector,
-    /// What has been done, for metrics and summaries.
+    /// Counts for metrics and summaries.
     pub counts: &'a mut Counts,
     /// The wall clock, in milliseconds since 1970.
     pub now_ms: i64,
-    /// Set while records are read again only to rebuild what was open (see [`Processor::rewind_offset`]):
-    /// their outputs were written before, so nothing may be emitted, counted or stored.
+    /// Set while records are read again only to rebuild open work (see [`Processor::rewind_offset`]). Their outputs
+    /// were written before, so nothing may be emitted, counted or stored.
     pub muted: bool,
     /// The stage, for dead letters.
     pub stage: StageId,
 }
 
 impl<'a> Context<'a> {
-    /// What a stage works with at a time, in milliseconds since 1970. It is not muted.
+    /// The context at a given time, in milliseconds since 1970. It is not muted.
     pub fn new(
         stage: StageId,
         now_ms: i64,
@@ -40,7 +40,7 @@ impl<'a> Context<'a> {
         Self { store, collector, counts, now_ms, muted: false, stage }
     }
 
-    /// Writes the record to the dead letters, with the reason in plain words.
+    /// Writes the record to the dead letters. The reason is a plain sentence that says what is wrong.
     pub fn reject(&mut self, record: &Record<'_>, reason: &str) {
         self.reject_part(record, record.value, reason);
     }
@@ -52,20 +52,20 @@ impl<'a> Context<'a> {
         }
     }
 
-    /// Counts a record that was passed over unread.
+    /// Counts a record that was skipped without reading it.
     pub fn skip_unread(&mut self) {
         if !self.muted {
             self.counts[Counter::SKIPPED_UNREAD] += 1;
         }
     }
 
-    /// The day of a record's timestamp, for the store, as far as it can be believed: one from the future must not make
-    /// everything that is remembered look old.
+    /// The day of a record's timestamp, for the store. A timestamp in the future counts as today, because it must not
+    /// make all remembered entries look old.
     pub fn record_day(&self, timestamp_ms: i64) -> u32 {
         day_of(timestamp_ms.min(self.now_ms + DAY_MS))
     }
 
-    /// Counts a record that needs no work and is no mistake (a tombstone, a header line).
+    /// Counts a record that needs no work and is no mistake, such as a tombstone or a header line.
     pub fn skip(&mut self) {
         if !self.muted {
             self.counts[Counter::SKIPPED] += 1;
@@ -73,52 +73,54 @@ impl<'a> Context<'a> {
     }
 }
 
-/// What is done with one record of one partition.
+/// Processes the records of one partition.
 ///
-/// A record that cannot be processed is not an error: it goes to the dead letters. Errors are failures of
-/// state, after which the task is closed without a commit and opened again.
+/// A record that cannot be processed is not an error: it becomes a dead letter. Errors are failures of the store;
+/// after one, the task is closed without a commit and opened again.
 pub trait Processor {
-    /// Processes one record.
+    /// Processes one record, muted or not.
     fn process(&mut self, record: &Record<'_>, context: &mut Context<'_>) -> Result<(), StateError>;
 
-    /// After how many milliseconds without a new record [`punctuate`](Self::punctuate) is called, if at all.
+    /// After how many milliseconds without a record [`punctuate`](Self::punctuate) is called; `None` for never.
     fn idle_ms(&self) -> Option<u64> {
         None
     }
 
-    /// Called when the partition has been read to its end and nothing came for [`idle_ms`](Self::idle_ms).
+    /// Called when the partition has been read to its end and no record came for [`idle_ms`](Self::idle_ms).
     fn punctuate(&mut self, _context: &mut Context<'_>) -> Result<(), StateError> {
         Ok(())
     }
 
-    /// Called in each turn of the task, with or without records: for what time brings, and what comes from elsewhere.
+    /// Called in each turn of the task, with or without records: for work that depends on time, or on results from
+    /// outside.
     fn turn(&mut self, _context: &mut Context<'_>) -> Result<(), StateError> {
         Ok(())
     }
 
-    /// Whether [`turn`](Self::turn) may have something to do soon, though no record comes.
+    /// Whether [`turn`](Self::turn) may have work soon although no record comes.
     fn is_waiting(&self) -> bool {
         false
     }
 
-    /// How the task is given a turn at once.
+    /// Hands over the means to get a turn at once.
     fn wake_by(&mut self, _wake: Wake) {}
 
-    /// A commit of everything until now begins.
+    /// A commit of everything up to now begins.
     fn sealed(&mut self) {}
 
-    /// Everything up to the last [`sealed`](Self::sealed) is committed.
+    /// Everything up to the last [`sealed`](Self::sealed) has been committed.
     fn committed(&mut self) {}
 
-    /// The task takes no more records and will end: nothing more may leave the process.
+    /// The task takes no more records and will end: from now on nothing may leave the process.
     fn stop(&mut self) {}
 
-    /// How much has left the process whose outcome is not known yet, and worth a moment's wait.
+    /// How many items have left the process, have no known outcome yet, and are worth a short wait.
     fn on_its_way(&self) -> usize {
         0
     }
 
-    /// The first offset whose record is still needed to rebuild what is open in memory, if anything is.
+    /// The first offset whose record is still needed to rebuild work that is open in memory; `None` if nothing is
+    /// open.
     fn rewind_offset(&self) -> Option<i64> {
         None
     }

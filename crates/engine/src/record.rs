@@ -1,10 +1,10 @@
-//! A Kafka record as the stages see it: borrowed bytes, where they came from, and nothing of a client.
+//! A Kafka record as the stages see it: borrowed bytes and their origin, independent of any client.
 
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use crate::fault::clock_shift_ms;
 
-/// Reads the headers of a record, without copying them unless somebody looks.
+/// Reads the headers of a record; they are copied only if something asks for them.
 ///
 /// Implemented by the client's own record and by plain lists (tests, files).
 pub trait ReadHeaders {
@@ -12,7 +12,7 @@ pub trait ReadHeaders {
     fn visit(&self, visit: &mut dyn FnMut(&str, Option<&[u8]>));
 }
 
-/// One header: its name, and its value (`None` where the producer sent null).
+/// One header: its name, and its value (`None` if the producer sent null).
 pub type Header = (String, Option<Vec<u8>>);
 
 impl ReadHeaders for [Header] {
@@ -23,7 +23,7 @@ impl ReadHeaders for [Header] {
     }
 }
 
-/// Headers of a list, where a reader of headers of known size is asked for.
+/// Headers of a list, for callers that need a type of known size.
 pub struct HeaderList<'a>(pub &'a [Header]);
 
 impl ReadHeaders for HeaderList<'_> {
@@ -35,7 +35,7 @@ impl ReadHeaders for HeaderList<'_> {
 /// No headers at all.
 pub const NO_HEADERS: &[Header] = &[];
 
-/// One record of a source topic. The bytes belong to the client's fetch buffer and are gone after the call.
+/// One record of a source topic. The bytes belong to the client's fetch buffer and are valid during the call only.
 #[derive(Clone, Copy)]
 pub struct Record<'a> {
     /// The topic that it was read from.
@@ -44,13 +44,13 @@ pub struct Record<'a> {
     pub partition: i32,
     /// Its position in the partition.
     pub offset: i64,
-    /// Its timestamp in milliseconds since 1970, or -1 where it has none.
+    /// Its timestamp in milliseconds since 1970, or -1 if it has none.
     pub timestamp_ms: i64,
-    /// Its key; for all data topics the station id.
+    /// Its key, which decides its partition; `None` if it has none.
     pub key: Option<&'a [u8]>,
     /// Its value; `None` is a tombstone.
     pub value: Option<&'a [u8]>,
-    /// Its headers, read only when a dead letter is written.
+    /// Its headers; read only if the processor asks for them or a dead letter is written.
     pub headers: &'a dyn ReadHeaders,
 }
 
@@ -63,7 +63,7 @@ pub fn unix_ms() -> i64 {
     i64::try_from(since.as_millis()).unwrap_or(i64::MAX).saturating_add(clock_shift_ms())
 }
 
-/// The day of a record's timestamp, in days since 1970: how old state is, is told by the records' own clock.
+/// The day of a record's timestamp, in days since 1970: the age of state is measured by the records' own clock.
 pub fn day_of(timestamp_ms: i64) -> u32 {
     u32::try_from(timestamp_ms.max(0) / DAY_MS).unwrap_or(u32::MAX)
 }

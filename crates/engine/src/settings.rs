@@ -1,4 +1,4 @@
-//! How an engine reaches Kafka and how it runs. Plain values: where they come from is the application's affair.
+//! How an engine reaches Kafka and how it runs. Plain values; the application decides where they come from.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -13,14 +13,15 @@ use serde::{Deserialize, Deserializer, Serialize};
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct KafkaSettings {
-    /// `HOST:PORT`, or several of them with commas.
+    /// `HOST:PORT`, or several separated by commas.
     pub brokers: String,
-    /// Put before every group and transactional id as it stands, so end it with a separator.
+    /// Prefix of every group and transactional id, exactly as written, so end it with a separator.
     pub namespace: String,
-    /// How long to wait at the start for a broker that does not answer, in milliseconds.
+    /// How long to wait for a broker at the start, in milliseconds.
     pub connect_timeout_ms: u64,
-    /// Settings for librdkafka, passed through. Values may be `${env:NAME}` or `${file:PATH}`. Names need no quotes:
-    /// `group.protocol = "x"`, which formats such as TOML take for tables, is `"group.protocol" = "x"`.
+    /// Settings that are passed to librdkafka. Values may be `${env:NAME}` or `${file:PATH}`. Names need no quotes:
+    /// formats such as TOML read `group.protocol = "x"` as a table, and it means the same as `"group.protocol" =
+    /// "x"`.
     #[serde(deserialize_with = "client_settings")]
     pub client: BTreeMap<String, String>,
 }
@@ -36,11 +37,11 @@ impl Default for KafkaSettings {
     }
 }
 
-/// A value of a client setting, or settings whose names go on.
+/// A value of a client setting, or a table of settings whose names continue.
 enum ClientValue {
     Text(String),
     Names(BTreeMap<String, ClientValue>),
-    /// A list, or something else that no setting can be.
+    /// A list, or another value that no setting can have.
     Unfit,
 }
 
@@ -114,11 +115,11 @@ fn flatten(name: String, value: ClientValue, settings: &mut BTreeMap<String, Str
     }
 }
 
-/// What is promised about outputs when something dies.
+/// What happens to outputs if something crashes.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Guarantee {
-    /// Outputs, state and offsets are one transaction: nothing is lost and nothing appears twice.
+    /// Outputs, state and offsets are one transaction: nothing is lost, and nothing appears twice.
     #[default]
     ExactlyOnce,
     /// Nothing is lost; after a crash some outputs may be written twice.
@@ -134,23 +135,23 @@ impl fmt::Display for Guarantee {
     }
 }
 
-/// Where to begin without a committed offset.
+/// Where to start reading without a committed offset.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum OffsetReset {
     /// At the oldest record that is kept.
     #[default]
     Earliest,
-    /// At the records to come.
+    /// At the records that are written from now on.
     Latest,
 }
 
-/// How an engine runs.
+/// The settings of an engine.
 #[derive(Clone, Debug)]
 pub struct EngineSettings {
     /// How to reach Kafka.
     pub kafka: KafkaSettings,
-    /// See [`Guarantee`].
+    /// The processing guarantee; see [`Guarantee`].
     pub guarantee: Guarantee,
     /// Time between two commits.
     pub commit_interval: Duration,
@@ -158,22 +159,22 @@ pub struct EngineSettings {
     pub workers: usize,
     /// Where local state is kept; one process at a time.
     pub state_dir: PathBuf,
-    /// What to read where a group has no committed offset.
+    /// Where to start if a group has no committed offset.
     pub auto_offset_reset: OffsetReset,
-    /// How long the group waits for a silent member. Shorter than the failover of a broker (9 to 13 s by default), it makes
-    /// all members lose their partitions then. Of no effect with `group.protocol = consumer`.
+    /// How long the group waits for a silent member. If it is shorter than the failover of a broker (9 to 13 s by
+    /// default), a failover makes all members lose their partitions. Ignored with `group.protocol = consumer`.
     pub session_timeout: Duration,
-    /// How often a failed worker is started again within ten minutes before its stage gives up.
+    /// How many times within ten minutes a failed worker is restarted before its stage ends.
     pub restarts_max: u32,
-    /// How long a shutdown, or giving up partitions, may take before it is cut short.
+    /// Time limit for a shutdown, and for giving up partitions.
     pub shutdown_timeout: Duration,
-    /// After how long the brokers abort a transaction whose owner is silent.
+    /// Time after which the brokers abort a transaction whose owner is silent.
     pub transaction_timeout: Duration,
     /// Static membership: the name of this process in its groups; empty for dynamic membership.
     pub group_instance_id: String,
-    /// For how long a partition may stand still while its thread is alive before the engine reports a failure.
+    /// How long a partition may stand still while its thread is alive before the engine reports a failure.
     pub stall_timeout: Duration,
-    /// For how many days an entry of state counts after it was last written, by the timestamps of the records.
+    /// For how many days an entry of state is kept after it was last written, by the timestamps of the records.
     pub remember_days: u32,
 }
 

@@ -1,24 +1,26 @@
-//! Sources: what fetches records from outside Kafka, such as a public service that is asked once a minute.
+//! Sources fetch records from outside Kafka, for instance from a public service that is polled once a minute.
 //!
-//! A [`Poller`] turns an answer and the remembered [`Position`] into records and changes of the position. The engine writes
-//! both in one transaction, so whoever reads committed records sees each once, whatever dies.
+//! A [`Poller`] turns an answer and the remembered [`Position`] into records and changes of the position. The engine
+//! writes both in one transaction, so readers of committed records see each record once, whatever crashes.
 //!
 //! # The protocol
 //!
-//! The positions of all sources are in one compacted topic, with a partition for each source. The processes that may poll
-//! are a consumer group of that topic: whoever is given a partition polls that source, and nobody else does. The group
-//! elects the process, notices when it dies, and moves the partition; records of the topic are read only at the beginning.
+//! The positions of all sources are in one compacted topic, with a partition for each source. The processes that may
+//! poll form a consumer group of that topic: the process that is assigned a partition polls that source, and no other
+//! process does. The group elects the process, notices when it dies, and moves the partition; records of the topic
+//! are read only at the start.
 //!
-//! 1. The new owner registers the source's transactional id. That fences the owner before, and ends the transaction that it
-//!    may have left open, so nothing of the former owner can be committed after this.
+//! 1. The new owner registers the source's transactional id. That fences the previous owner and ends a transaction
+//!    that it may have left open, so nothing of the previous owner can be committed after this.
 //! 2. It reads the position: the newest record of each key, to the end of the partition.
-//! 3. It polls. Records and the position's changes are one transaction. If the poll fails, nothing is written.
-//!    The time of the newest data is among them, so that a source that is late stays so with its next owner.
-//! 4. After a failure of Kafka it begins again at 1: what the transaction's outcome was is seen in the position.
+//! 3. It polls. Records and changes of the position are one transaction. If the poll fails, nothing is written. The
+//!    time of the newest data is among the changes, so that a source that is late stays late with its next owner.
+//! 4. After a failure of Kafka it starts again at 1: the position shows the transaction's outcome.
 //!
-//! Killed between the answer and the commit, the same answer is fetched again and gives the same records. A process that
-//! was stopped for so long that the group has given its partition away is fenced at its next commit. Two owners can poll at
-//! the same time for a moment, which costs the service a request; the records of only one count.
+//! If the owner is killed between the answer and the commit, the next owner fetches the same answer again and makes
+//! the same records from it. A process that was stopped until the group gave its partition away is fenced at its next
+//! commit. Two owners can poll at the same time for a moment, which costs the service one request; only one owner's
+//! records count.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -34,12 +36,13 @@ use crate::TopicPlan;
 pub struct SourceId(&'static str);
 
 impl SourceId {
-    /// Small letters, digits and hyphens; [`TopologyBuilder::build`](crate::TopologyBuilder::build) refuses others.
+    /// Lower-case letters, digits and hyphens; [`TopologyBuilder::build`](crate::TopologyBuilder::build) refuses
+    /// others.
     pub const fn new(name: &'static str) -> Self {
         Self(name)
     }
 
-    /// As it stands in transactional ids, metrics and logs.
+    /// The name as it appears in transactional ids, metrics and logs.
     pub const fn as_str(self) -> &'static str {
         self.0
     }
@@ -63,34 +66,34 @@ impl Serialize for SourceId {
     }
 }
 
-/// Makes the poller of a source, on the thread that polls.
+/// Creates the poller of a source, on the thread that polls.
 pub type PollerFactory = Arc<dyn Fn() -> Box<dyn Poller> + Send + Sync>;
 
 /// A source of a topology.
 #[derive(Clone)]
 pub struct Source {
-    /// Unique in the topology. A source that is renamed keeps its position, but does not fence an owner under the old name.
+    /// Unique in the topology. A renamed source keeps its position, but does not fence an owner under the old name.
     pub id: SourceId,
-    /// Its partition of the topic of positions. It stays the same for good: the position is there.
+    /// Its partition of the topic of positions. It must never change, because the position is stored there.
     pub partition: i32,
-    /// Where its records go, by the names that its poller uses.
+    /// The topics for its records, by the names that its poller uses.
     pub sinks: Vec<(&'static str, TopicPlan)>,
-    /// From the end of one poll to the beginning of the next, unless a poll says otherwise.
+    /// Pause from the end of one poll to the start of the next, unless a poll says otherwise.
     pub interval: Duration,
-    /// A source whose newest data are older than this is late.
+    /// A source is late if its newest data are older than this.
     pub late_after: Duration,
     /// The tables that must have been read before its first poll, by name.
     pub needs: &'static [&'static str],
-    /// Makes what asks the service: at the start, and again after a poller has panicked.
+    /// Creates the poller: at the start, and again after a poller has panicked.
     pub poller: PollerFactory,
 }
 
-/// What a source remembers: a map from bytes to bytes, committed together with its records.
+/// The position of a source: a map from bytes to bytes, committed together with its records.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Position(BTreeMap<Vec<u8>, Vec<u8>>);
 
 impl Position {
-    /// What is remembered under a key.
+    /// The value of a key.
     pub fn get(&self, key: &[u8]) -> Option<&[u8]> {
         self.0.get(key).map(Vec::as_slice)
     }
@@ -100,17 +103,17 @@ impl Position {
         self.0.iter().map(|(key, value)| (key.as_slice(), value.as_slice()))
     }
 
-    /// Keys that are remembered.
+    /// The keys, in order.
     pub fn len(&self) -> usize {
         self.0.len()
     }
 
-    /// Whether nothing is remembered, as before the first poll.
+    /// Whether it is empty, as before the first poll.
     pub fn is_empty(&self) -> bool {
         self.0.is_empty()
     }
 
-    /// Takes a change; `None` removes the key.
+    /// Applies a change; `None` removes the key.
     pub fn apply(&mut self, key: &[u8], value: Option<&[u8]>) {
         match value {
             Some(value) => drop(self.0.insert(key.to_vec(), value.to_vec())),
@@ -119,33 +122,34 @@ impl Position {
     }
 }
 
-/// A record that a source gives.
+/// A record from a source.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct SourceRecord {
     /// The name of one of the source's sinks.
     pub sink: &'static str,
-    /// The key, which decides about the partition.
+    /// The key, which decides the partition.
     pub key: Vec<u8>,
-    /// The value, as whoever reads the topic expects it.
+    /// The value, in the form that readers of the topic expect.
     pub value: Vec<u8>,
-    /// Names and values, such as what kind of change a record is.
+    /// Header names and values, for instance the kind of change that a record is.
     pub headers: Vec<(&'static str, Vec<u8>)>,
     /// The timestamp in milliseconds since 1970.
     pub timestamp_ms: i64,
 }
 
-/// What one poll gave: it is written whole, or not at all.
+/// The result of one poll: written as a whole, or not at all.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Batch {
     /// Records, in the order in which they are written.
     pub records: Vec<SourceRecord>,
     /// Changes of the position; `None` removes a key.
     pub changes: Vec<(Vec<u8>, Option<Vec<u8>>)>,
-    /// When to poll again, where that is not after the source's interval; zero where there is more to fetch at once.
+    /// When to poll again, if not after the source's interval; zero if there is more to fetch at once.
     pub next_in: Option<Duration>,
-    /// The time of the newest data that the source has had so far, in milliseconds since 1970. The source is late by it.
+    /// The time of the newest data that the source has had so far, in milliseconds since 1970. It decides whether the
+    /// source is late.
     pub newest_ms: Option<i64>,
-    /// What of the answer cannot be used, in a sentence; it is logged once, and shown.
+    /// The part of the answer that cannot be used, in a sentence; it is logged once, and shown.
     pub remark: Option<String>,
 }
 
@@ -167,12 +171,12 @@ impl Batch {
         });
     }
 
-    /// Remembers a value.
+    /// Sets a value of the position.
     pub fn set(&mut self, key: impl Into<Vec<u8>>, value: impl Into<Vec<u8>>) {
         self.changes.push((key.into(), Some(value.into())));
     }
 
-    /// Forgets a value.
+    /// Removes a value from the position.
     pub fn remove(&mut self, key: impl Into<Vec<u8>>) {
         self.changes.push((key.into(), None));
     }
@@ -183,27 +187,27 @@ impl Batch {
     }
 }
 
-/// Why a poll gave nothing. It is shown and logged, and the source is polled again.
+/// Why a poll failed. The reason is shown and logged, and the source is polled again.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{reason}")]
 pub struct PollError {
-    /// What happened and what to do, in a sentence. Never a secret.
+    /// What happened and what to do, in a sentence. Never contains a secret.
     pub reason: String,
-    /// When to try again, where the service says so; otherwise after a delay that grows.
+    /// When to retry, if the service says so; otherwise after a growing delay.
     pub retry_in: Option<Duration>,
 }
 
 impl PollError {
-    /// An error without a wish about when to try again.
+    /// An error without a retry time.
     pub fn new(reason: impl Into<String>) -> Self {
         Self { reason: reason.into(), retry_in: None }
     }
 }
 
-/// Asks a service. Called on a thread of its own, one call at a time; it may block, but not for longer than a minute.
+/// Polls a service. Called on a thread of its own, one call at a time. It may block, but for at most a minute.
 pub trait Poller: Send {
-    /// Fetches what has come since `position`. It must be a function of the answers and the position: the same answers at
-    /// the same position give the same records, with the same keys and values.
+    /// Fetches everything new since `position`. The result must depend only on the answers and the position: the same
+    /// answers at the same position give the same records, with the same keys and values.
     ///
     /// # Errors
     /// Nothing is written, and the position stays.

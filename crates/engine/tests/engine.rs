@@ -158,7 +158,7 @@ fn an_output_that_is_too_large_is_a_dead_letter_and_stops_nothing() {
         assert_eq!(even, ["2", "4"]);
         let [(bytes, headers)] = letters.as_slice() else { panic!("{letters:?}") };
         let reason = &headers["frostline-reason"];
-        assert!(reason.contains("topic even takes at most 1000: raise kafka.client"), "{reason}");
+        assert!(reason.contains("topic even accepts at most 1000: raise kafka.client"), "{reason}");
         assert_eq!(headers["frostline-topic"], "even");
         assert!(headers["frostline-cut-from-bytes"].contains("value 2000") && *bytes > 100, "{headers:?}");
         let (summary, stopped) = engine.stop().await;

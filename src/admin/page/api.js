@@ -3,9 +3,9 @@
 const TOKEN_KEY = 'frostline-token';
 const TIMEOUT_MS = 30_000;
 const BACKOFF_MS = [1_000, 2_000, 4_000, 8_000, 15_000, 30_000];
-// The stages come once a second: a stream silent for so long is a dead connection that nobody has noticed.
+// The stages come once a second, so a stream that is silent for this long is a dead connection.
 const SILENCE_MS = 20_000;
-// No event is as long; without this limit a stream without line ends would fill the memory.
+// No event is this long; without the limit a stream without line ends would fill the memory.
 const EVENT_LENGTH_MAX = 32 * 1024 * 1024;
 
 let token = sessionStorage.getItem(TOKEN_KEY);
@@ -113,7 +113,7 @@ async function readStream(signal, alive, onEvent) {
 }
 
 /**
- * Follows the events for ever. onState gets {state: "connecting" | "live" | "waiting", seconds, again}; `again` says
+ * Follows the events indefinitely. onState gets {state: "connecting" | "live" | "waiting", seconds, again}; `again` says
  * that the stream was there before, so that something may have been missed.
  */
 export function follow(onEvent, onState) {
@@ -164,7 +164,7 @@ export function follow(onEvent, onState) {
       await once();
       const base = BACKOFF_MS[Math.min(failures, BACKOFF_MS.length - 1)];
       failures += 1;
-      // Many browsers must not come back in the same instant.
+      // Many browsers must not reconnect at the same moment.
       const ms = base * (0.8 + Math.random() * 0.4);
       onState({ state: 'waiting', seconds: ms / 1000, again: wasLive });
       await pause(ms);

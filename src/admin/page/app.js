@@ -1,4 +1,4 @@
-// Puts the page together: what is loaded when, and what goes where as it comes.
+// Puts the page together: loads the data, and passes events of the stream to the parts.
 
 import { follow, get } from './api.js';
 import { ago, brief, byId, count, day, degrees, el, hideTip, now, plural, rate, say, setClock, setText, showTip, span, tickTimes } from './dom.js';
@@ -17,12 +17,12 @@ const STATUS_EVERY_MS = 10_000;
 const PARTITIONS_EVERY_MS = 3_000;
 const RULES_EVERY_MS = 30_000;
 const PROCESSES_EVERY_MS = 15_000;
-// What stands of a rule changes with its alerts.
+// The standing alerts of a rule change with its alerts.
 const RULES_AFTER_ALERT_MS = 2_000;
 const TICK_MS = 5_000;
 const STANDING_MAX = 200;
 const OUTLOOKS_EVERY_MS = 10_000;
-// The stations are megabytes: a browser that keeps missing events must not ask for them each time.
+// The stations have megabytes: a browser that keeps missing events must not load them each time.
 const STATIONS_AGAIN_MS = 60_000;
 const HOVER_ASKS_AFTER_MS = 220;
 const STREAM_WAIT_MS = 2_000;
@@ -76,8 +76,8 @@ function drawLegend() {
   byId('legend').replaceChildren(
     el('div', { class: 'scale', role: 'img', 'aria-label': 'Colours from dark blue, below −20 °C, over light blue and light orange at the frost line, to brown, above 20 °C' },
       ...colours.scale.map((colour, index) => swatch(colour, index < LEGEND.length ? bound(LEGEND[index]) : null)), el('span', { class: 'unit' }, '°C')),
-    el('span', { class: 'legend-entry' }, swatch(colours.unknown, null), 'not known'),
-    el('span', { class: 'legend-entry' }, el('i', { class: 'ring', 'aria-hidden': 'true' }), 'an alert stands'));
+    el('span', { class: 'legend-entry' }, swatch(colours.unknown, null), 'unknown'),
+    el('span', { class: 'legend-entry' }, el('i', { class: 'ring', 'aria-hidden': 'true' }), 'standing alert'));
 }
 
 // ---- the map and the panel ----------------------------------------------------------------------------------------
@@ -93,7 +93,7 @@ const panel = new StationPanel(byId('station'), {
     map.rightInset = isNarrow() ? 0 : byId('station').offsetWidth;
     const at = shown().find(id) ?? -1;
     map.select(at);
-    // In the night the stations around say as much.
+    // By night, stations nearby show this too.
     map.reveal(at, { least: page.isTonight ? 900 : undefined });
   },
   onClose() {
@@ -106,7 +106,7 @@ const panel = new StationPanel(byId('station'), {
 function openStation(id) {
   if (!id) return;
   hideTip();
-  // On a phone the map may be far above the row that was touched.
+  // On a phone the map may be far above the touched row.
   byId('map-stage').scrollIntoView({ block: 'nearest', behavior: 'auto' });
   panel.open(id);
 }
@@ -114,7 +114,7 @@ function openStation(id) {
 function chanceTip({ id, name, state, chance, p10_c: low, p50_c: middle, p90_c: high, time } = {}) {
   const words = {
     silent: [`Unknown: no observation since ${when(Date.parse(time), now())}`],
-    no_outlook: ['No outlook yet: they begin at 15:00 local time'],
+    no_outlook: ['No outlook yet: outlooks start at 15:00 local time'],
   }[state] ?? [`${percent(chance)} for ${temperature(tonight.limit)} or less`, `Lowest ${temperature(middle)} (${number(low)} to ${number(high)})`];
   return [el('strong', {}, name || id), ...words.map((text) => el('span', {}, text))];
 }
@@ -130,8 +130,8 @@ function hover(at, event) {
     const name = knownStation(id)?.name;
     showTip([
       el('strong', {}, name || id), name ? el('span', { class: 'mono' }, id) : null,
-      el('span', {}, Number.isNaN(celsius) ? 'TMIN not known' : `TMIN ${degrees(celsius)} on ${day(page.points.dates[at])}`),
-      page.points.standing.has(at) ? el('span', { class: 'some' }, 'An alert stands') : null,
+      el('span', {}, Number.isNaN(celsius) ? 'TMIN unknown' : `TMIN ${degrees(celsius)} on ${day(page.points.dates[at])}`),
+      page.points.standing.has(at) ? el('span', { class: 'some' }, 'Standing alert') : null,
     ].filter(Boolean), event.clientX, event.clientY);
   };
   show();
@@ -161,7 +161,7 @@ function showTonightsPoints() {
   map.setPoints(tonight.points);
   map.select(tonight.points.find(panel.id) ?? -1);
   byId('map').setAttribute('aria-label', `Map of ${plural(tonight.points.placed, 'station')} with outlooks of the coming night`);
-  // A station that is looked at stays in view, if it is among these.
+  // The open station stays in view if it is among these.
   if (!page.hasFitted && tonight.points.placed && tonight.points.find(panel.id) === undefined) {
     page.hasFitted = true;
     map.fit();
@@ -210,9 +210,9 @@ function drawStanding() {
   const { points } = page;
   const stations = [...points.standing.keys()].sort((a, b) => (Number.isNaN(points.celsius[a]) ? 99 : points.celsius[a]) - (Number.isNaN(points.celsius[b]) ? 99 : points.celsius[b]));
   const all = stations.length;
-  setText(byId('standing-title'), all ? `${plural(all, 'station')} where an alert stands${all > STANDING_MAX ? ` (the ${STANDING_MAX} coldest are listed)` : ''}` : 'No alert stands at any station');
+  setText(byId('standing-title'), all ? `${plural(all, 'station')} with a standing alert${all > STANDING_MAX ? ` (the ${STANDING_MAX} coldest are listed)` : ''}` : 'No standing alert at any station');
   if (!page.isTonight) byId('map').setAttribute('aria-label', `Map of ${plural(points.placed, 'station')}, ${count(all)} with a standing alert`);
-  setText(byId('sub-stations'), all ? `${count(all)} with an alert` : 'no alert stands');
+  setText(byId('sub-stations'), all ? `${count(all)} with an alert` : 'no standing alert');
   if (!byId('standing').open) return;
   const focused = byId('standing-list').contains(document.activeElement) ? document.activeElement.dataset.station : null;
   byId('standing-list').replaceChildren(...stations.slice(0, STANDING_MAX).map((at) => el('li', {},
@@ -220,11 +220,11 @@ function drawStanding() {
   if (focused) [...byId('standing-list').querySelectorAll('button')].find((button) => button.dataset.station === focused)?.focus();
 }
 
-// ---- what was told of standing alerts -------------------------------------------------------------------------------
+// ---- announcements of standing alerts ------------------------------------------------------------------------------
 
 const ENDS = new Set(['resolved', 'retracted', 'averted', 'withdrawn']);
 
-/** A rule without `clear` tells each day by itself, and nothing stands after. */
+/** A rule without `clear` judges each day alone, so no alert stands afterwards. */
 const leavesStanding = (ruleId) => rules.rules().find(({ id }) => id === ruleId)?.clear !== null;
 
 function takeAlert(record) {
@@ -237,15 +237,15 @@ function takeAlert(record) {
   if (at !== undefined) map.ping(at);
   page.standingIsOld = true;
   page.rulesAreOld = true;
-  page.untold = (page.untold ?? 0) + 1;
+  page.unannounced = (page.unannounced ?? 0) + 1;
   say(() => {
-    const told = `${plural(page.untold, 'new alert')}. ${alert.transition}: ${alert.message ?? alert.rule_id}`;
-    page.untold = 0;
-    return told;
+    const text = `${plural(page.unannounced, 'new alert')}. ${alert.transition}: ${alert.message ?? alert.rule_id}`;
+    page.unannounced = 0;
+    return text;
   });
 }
 
-/** The list of stations tells where alerts stand, the list of alerts which: each station's newest of a rule counts. */
+/** The list of stations shows where alerts stand, and the list of alerts shows which: the newest alert of a rule at a station counts. */
 function nameStanding() {
   const seen = new Set();
   for (const { alert } of alerts.records) {
@@ -265,7 +265,7 @@ function drawStatus() {
   const isReady = status?.is_ready === true && !statusError;
   byId('readiness').dataset.state = statusError ? 'unknown' : isReady ? 'ready' : 'not-ready';
   const reasons = (status?.reasons ?? []).join('; ');
-  setText(byId('readiness').querySelector('[data-words]'), statusError ? `Not known: ${statusError}` : isReady ? 'Ready' : `Not ready${reasons ? `: ${reasons}` : ''}`);
+  setText(byId('readiness').querySelector('[data-words]'), statusError ? `Unknown: ${statusError}` : isReady ? 'Ready' : `Not ready${reasons ? `: ${reasons}` : ''}`);
   if (!status) return;
   const entries = [
     ['version', status.version], ['guarantee', GUARANTEES[status.guarantee] ?? status.guarantee], ['cluster', status.cluster],
@@ -282,8 +282,8 @@ function drawSums() {
   const lags = stages.map(({ lag_seconds: lag }) => lag).filter(Number.isFinite);
   setText(byId('sum-stations'), count(points.length));
   setText(byId('sum-pipeline'), `${rate(sum(stages, (stage) => stage.records_per_second))}/s`);
-  setText(byId('sub-pipeline'), lags.length ? `lag ${span(Math.max(...lags), true)}` : 'lag not known');
-  // Counts begin with the process; the topics may hold more than it has made.
+  setText(byId('sub-pipeline'), lags.length ? `lag ${span(Math.max(...lags), true)}` : 'lag unknown');
+  // Counts start with the process; the topics may hold older records.
   setText(byId('sum-alerts'), brief(Math.max(sum(stages, ({ counts }) => counts?.alerts), alerts.records.length)));
   setText(byId('sub-alerts'), newest(alerts.records));
   const all = rules.rules();
@@ -348,7 +348,7 @@ function tellIfMapIsEmpty(words) {
   setText(byId('map-empty'), words);
 }
 
-/** A list that fails says so in its place, and the rest of the page works. */
+/** A list that fails shows its error, and the rest of the page works. */
 async function loadInto(list, path) {
   try {
     list.load(array(await get(path)));
@@ -407,13 +407,13 @@ function drawStream({ state, seconds, again }) {
   byId('banner').hidden = shown !== 'reconnecting';
   const words = byId('banner').querySelector('[data-words]');
   const until = Date.now() + (seconds ?? 0) * 1000;
-  const tell = () => {
+  const update = () => {
     const left = Math.ceil((until - Date.now()) / 1000);
-    setText(words, left > 0 ? `Reconnecting in ${left} s. What you see may be out of date.` : 'Reconnecting… What you see may be out of date.');
+    setText(words, left > 0 ? `Reconnecting in ${left} s. The page may be out of date.` : 'Reconnecting… The page may be out of date.');
   };
   if (shown === 'reconnecting') {
-    tell();
-    countdown = setInterval(tell, 1000);
+    update();
+    countdown = setInterval(update, 1000);
   }
   if (state === 'live' && again) loadAgain({ withStations: true });
 }
@@ -445,7 +445,7 @@ function openFromAddress() {
   try { openStation(decodeURIComponent(id)); } catch { /* A broken address opens nothing. */ }
 }
 
-/** Calls again and again, never twice at a time, and not while nobody looks. */
+/** Calls repeatedly, never twice at the same time, and not while the page is hidden. */
 function every(ms, act) {
   setTimeout(async function turn() {
     if (!document.hidden) await Promise.resolve().then(act).catch(() => {});
@@ -479,9 +479,9 @@ function keepUp() {
 /** The stream first, then the lists: nothing is missed in between. A daemon whose stream does not come is shown all the same. */
 function followFirst() {
   return new Promise((resolve) => {
-    const { retryNow } = follow((name, data) => EVENTS[name]?.(data), (told) => {
-      drawStream(told);
-      if (told.state !== 'connecting') resolve();
+    const { retryNow } = follow((name, data) => EVENTS[name]?.(data), (connection) => {
+      drawStream(connection);
+      if (connection.state !== 'connecting') resolve();
     });
     byId('retry').addEventListener('click', retryNow);
     setTimeout(resolve, STREAM_WAIT_MS);

@@ -31,7 +31,7 @@ function ticksBetween(low, high) {
 
 function scales(days, width) {
   const values = days.flatMap(({ TMIN, TMAX }) => [TMIN, TMAX]).filter(isKnown);
-  // The frost line is always in the picture: it is what the page is about.
+  // The frost line is always visible: it is the subject of the page.
   const low = Math.min(0, ...values) - 1.5;
   const high = Math.max(0, ...values) + 1.5;
   const [first, last] = [days[0].at, days.at(-1).at];
@@ -119,7 +119,7 @@ function summary(days) {
   return `${plural(days.length, 'day')}, TMIN from ${degrees(Math.min(...lows))} to ${degrees(Math.max(...lows))}, ${plural(frost, 'day')} below freezing`;
 }
 
-/** A line that follows pointer and arrow keys, and tells the day's values. */
+/** A line that follows pointer and arrow keys, and shows the day's values. */
 function cursor(picture, days, scale, readout) {
   const line = svg('line', { class: 'cursor', y1: EDGE.top, y2: HEIGHT - EDGE.bottom });
   const dots = SERIES.map(([name, look]) => [name, svg('circle', { class: `cursor-dot ${look}`, r: 3.6 })]);
@@ -171,10 +171,10 @@ function table(days) {
 /** The chart of [{date, TMIN, TMAX}, …] for a width in pixels. */
 export function chartOf(observations, width) {
   const days = usable(observations);
-  if (!days.length) return el('p', { class: 'empty small' }, 'No observation of this station is known here yet.');
+  if (!days.length) return el('p', { class: 'empty small' }, 'No observations of this station yet.');
   const scale = scales(days, width);
   const readout = el('p', { class: 'readout', 'aria-live': 'polite' }, summary(days));
-  const picture = svg('svg', { class: 'chart', viewBox: `0 0 ${width} ${HEIGHT}`, role: 'img', tabindex: 0, 'aria-label': `TMIN and TMAX: ${summary(days)}. Arrow keys go through the days.` });
+  const picture = svg('svg', { class: 'chart', viewBox: `0 0 ${width} ${HEIGHT}`, role: 'img', tabindex: 0, 'aria-label': `TMIN and TMAX: ${summary(days)}. Arrow keys move through the days.` });
   picture.append(
     ...axes(days, width, scale),
     ...bands(days, scale),

@@ -1,4 +1,4 @@
-// How cold a night may become, from the table of quantiles that an outlook carries: the same arithmetic as in the daemon
+// How cold a night may become, from an outlook's table of quantiles: the same arithmetic as in the daemon
 // (src/outlook/distribution.rs and station.rs), so that rules, scores and this page agree.
 
 const PROBABILITIES = [0.005, 0.01, 0.025, 0.05, 0.1, 0.15, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.85, 0.9, 0.95, 0.975, 0.99, 0.995];
@@ -43,7 +43,7 @@ function below(table, limit) {
 export function chance({ quantiles_c: table, lowest_so_far_c: lowest, reported_in: degrees }, limit) {
   if (isKnown(lowest) && lowest <= limit) return 1;
   let reaches = limit;
-  // A station that reports 0 °C in whole degrees has measured anything up to 0.5.
+  // A station that reports 0 °C in whole degrees may have measured up to 0.5.
   if (degrees === 'C') reaches = Math.floor(limit + 0.05) + 0.5;
   if (degrees === 'F') reaches = (Math.floor(limit * 1.8 + 0.1) + 0.5) / 1.8;
   if (isKnown(lowest)) reaches = Math.min(reaches, (limit + lowest) / 2);

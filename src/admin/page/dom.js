@@ -1,4 +1,4 @@
-// Elements, words and numbers. Data becomes text here and nowhere HTML: observations and rules come from anybody.
+// Elements, words and numbers. Data always becomes text here, never HTML: observations and rules may come from anyone.
 
 const SVG = 'http://www.w3.org/2000/svg';
 
@@ -86,7 +86,7 @@ export const day = (date) => String(date ?? '').slice(0, 10);
 const reduced = matchMedia('(prefers-reduced-motion: reduce)');
 export const calm = () => reduced.matches;
 
-/** One tooltip for the whole page, beside the point (x, y) of the window. */
+/** One tooltip for the whole page, next to the point (x, y) of the window. */
 export function showTip(children, x, y) {
   const tip = byId('tip');
   tip.replaceChildren(...children);
@@ -105,12 +105,12 @@ let saidAt = 0;
 let waiting = null;
 const SAY_EVERY_MS = 10_000;
 
-/** Tells a screen reader, at most once in ten seconds: of what comes meanwhile the newest is told. */
+/** Announces a text to screen readers, at most once in ten seconds; of several texts in that time, the newest is announced. */
 export function say(text) {
   clearTimeout(waiting);
-  const tell = () => {
+  const announce = () => {
     saidAt = Date.now();
     byId('said').textContent = typeof text === 'function' ? text() : text;
   };
-  waiting = setTimeout(tell, Math.max(0, saidAt + SAY_EVERY_MS - Date.now()));
+  waiting = setTimeout(announce, Math.max(0, saidAt + SAY_EVERY_MS - Date.now()));
 }

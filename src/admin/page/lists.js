@@ -1,4 +1,4 @@
-// The lists: newest alerts, rules, dead letters, notifications. All are bounded, and rows that stay are not made anew.
+// The lists: newest alerts, rules, dead letters, notifications. All are bounded, and unchanged rows are kept.
 
 import { count, day, degrees, el, plural, setText, timeOf } from './dom.js';
 
@@ -20,7 +20,7 @@ class Feed {
     this.rows = new Map();
     this.list = el('ul', { class: 'rows', 'aria-label': label });
     this.shows = () => true;
-    // Before the first answer nobody knows that there is nothing.
+    // Before the first answer it is unknown whether the list is empty.
     this.isLoaded = false;
     root.append(this.list, this.empty);
     this.#adjust();
@@ -29,13 +29,13 @@ class Feed {
   load(records) {
     this.isLoaded = true;
     const loaded = new Set(records.map(keyOf));
-    // What the stream told while the list was under way is not in it yet.
+    // Events of the stream that came while the list was loading are not in it yet.
     const since = records.length ? records[0].timestamp_ms : -Infinity;
     const newer = this.records.filter((record) => record.timestamp_ms > since && !loaded.has(keyOf(record)));
     this.records = [...newer, ...records].slice(0, ROWS_MAX);
     const wanted = new Set(this.records.map(keyOf));
     for (const [key, node] of this.rows) if (!wanted.has(key)) { node.remove(); this.rows.delete(key); }
-    // From the oldest up, so that each row has its place before the one below.
+    // From the oldest up, so that each row is inserted before the next older one.
     for (let at = this.records.length - 1, below = null; at >= 0; at -= 1) {
       const node = this.#rowOf(this.records[at]);
       if (node.parentNode !== this.list || node.nextSibling !== below) this.list.insertBefore(node, below);
@@ -44,7 +44,7 @@ class Feed {
     this.#adjust();
   }
 
-  /** False if it was there already: after a reload the stream may tell the same again. */
+  /** False if it was there already: after a reload the stream may repeat an element. */
   add(record) {
     const key = keyOf(record);
     if (this.rows.has(key)) return false;
@@ -113,7 +113,7 @@ export function alertList(root, { onOpen }) {
   };
   return new Feed({ root, row, label: 'Newest alerts', empty: {
     title: 'No alerts yet',
-    words: 'An alert appears here as soon as an observation matches a rule. What your rules would have told over history:',
+    words: 'An alert appears here as soon as an observation matches a rule. To try your rules on history:',
     command: 'frostline rules backtest --topic noaa-json --rules rules.toml' } });
 }
 
@@ -141,8 +141,8 @@ export function deadLetterList(root, groups) {
         el('dt', {}, 'Dead letter'), el('dd', { class: 'mono' }, `${letter.partition}@${letter.offset}`, shortened(letter)))));
   };
   const feed = new Feed({ root, row, label: 'Dead letters', empty: {
-    title: 'No dead letters: good news',
-    words: 'Every record so far could be processed. What cannot be comes here with its reason, and nothing stops for it.' } });
+    title: 'No dead letters',
+    words: 'Every record so far could be processed. A record that cannot be appears here with its reason; the others continue.' } });
 
   const choose = (kind) => {
     chosen = chosen === kind ? null : kind;
@@ -191,7 +191,7 @@ export function deliveryList(root, { onOpen }) {
     about(delivery.alert_ids));
   return new Feed({ root, row, label: 'Notifications', empty: {
     title: 'No notifications yet',
-    words: 'They appear here with their outcome when an alert goes to a subscriber. Rules name whom they tell:',
+    words: 'They appear here with their outcome when an alert is sent to a subscriber. Rules name their subscribers:',
     command: 'subscribers = ["anna"]' } });
 }
 
@@ -207,7 +207,7 @@ function ruleRow(rule) {
       el('span', { class: rule.standing > 0 ? 'stands some' : 'stands' }, rule.standing > 0 ? `${count(rule.standing)} standing` : 'quiet')),
     el('dl', {}, condition('when', rule.when), condition('clear', rule.clear), condition('place', rule.place)),
     el('span', { class: 'line soft wrap' },
-      rule.subscribers?.length ? el('span', {}, `tells ${rule.subscribers.map(text).join(', ')}`) : el('span', {}, 'tells nobody'), timing ? el('span', {}, timing) : null),
+      rule.subscribers?.length ? el('span', {}, `notifies ${rule.subscribers.map(text).join(', ')}`) : el('span', {}, 'no subscribers'), timing ? el('span', {}, timing) : null),
     rule.message ? el('span', { class: 'message' }, `“${text(rule.message)}”`) : null,
     rule.quarantined ? el('span', { class: 'wrong' }, `Quarantined: ${text(rule.quarantined)}`) : null);
 }
@@ -218,7 +218,7 @@ export function ruleList(root, filter, note) {
   let isLoaded = false;
   const list = el('ul', { class: 'rows', 'aria-label': 'Rules' });
   const none = emptyState({ title: 'No rules', words: 'No alerts are sent without a rule. Write a rule file, check it and publish it:', command: 'frostline rules apply rules.toml' });
-  const unmatched = el('p', { class: 'empty' }, 'No rule has these words.');
+  const unmatched = el('p', { class: 'empty' }, 'No rule contains these words.');
   root.append(list, none, unmatched);
 
   const wordsOf = (rule) => [rule.id, rule.place, rule.when, rule.clear, rule.severity, rule.message, rule.quarantined && 'quarantined', rule.standing > 0 && 'standing', ...(rule.subscribers ?? [])].filter(Boolean).join(' ').toLowerCase();
@@ -237,7 +237,7 @@ export function ruleList(root, filter, note) {
   let drawn = '';
   return {
     rules: () => rules,
-    // Those with an alert first, then by name; unchanged rules are left alone, so that nobody's place is lost.
+    // Those with an alert first, then by name; unchanged rules are kept in place, so that the reader does not lose their position.
     load(all) {
       const sorted = [...all].sort((a, b) => (b.standing > 0) - (a.standing > 0) || text(a.id).localeCompare(text(b.id)));
       const now = JSON.stringify(sorted);

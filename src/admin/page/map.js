@@ -1,5 +1,5 @@
 // The map on a canvas. Land and stations are drawn into two layers somewhat larger than the view; moving and zooming
-// only copies them, and they are drawn anew when the view has come to rest, runs over their edge, or colours change.
+// only copies them, and they are redrawn when the view has come to rest, runs over their edge, or colours change.
 
 import { PALETTE, projectX, projectY } from './points.js';
 import { calm } from './dom.js';
@@ -182,7 +182,7 @@ export class StationMap {
     this.#fly({ x: (x0 + x1) / 2, y: (y0 + y1) / 2, k }, jump);
   }
 
-  /** Brings a station into view, beside whatever covers the right side. */
+  /** Brings a station into the part of the view that is not covered on the right. */
   reveal(at, { jump = false, least = 2_600 } = {}) {
     if (!this.points?.hasPlace(at)) return;
     this.#leavePreset();
@@ -280,7 +280,7 @@ export class StationMap {
     if (!this.#frame) this.#frame = requestAnimationFrame((time) => this.#draw(time));
   }
 
-  /** The view moves under someone's hands: copy now, draw anew when it rests. */
+  /** The view moves under someone's hands: copy now, redraw when it rests. */
   #moved() {
     this.#movedAt = performance.now();
     clearTimeout(this.#restTimer);

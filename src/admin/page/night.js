@@ -10,10 +10,10 @@ const EDGE = { top: 22, right: 16, bottom: 24, left: 36 };
 const HOUR_MS = 3_600_000;
 // The curve begins in the afternoon.
 const BEFORE_SUNSET_MS = 4 * HOUR_MS;
-// Longer without an observation is a gap in the line.
+// A longer time without an observation is a gap in the line.
 const GAP_MS = 2.5 * HOUR_MS;
 
-// Nobody knows the minute.
+// The minute is not known.
 const ABOUT_MS = 10 * 60_000;
 const about = (at) => `about ${clockTime(Math.round(at / ABOUT_MS) * ABOUT_MS)}`;
 
@@ -64,14 +64,14 @@ function crossingInWords(night, limit) {
     : `${temperature(limit)} is expected only on the cold side of the band, ${about(found.at)}.`;
 }
 
-/** Sentences, the most important first. A station that has fallen silent is unknown, whatever was expected of it. */
+/** Sentences, the most important first. The night of a silent station is unknown, even if there was an outlook. */
 function sentences(night, limit) {
   const { state, expected, time, now, age } = night;
   if (state === 'silent') {
     const before = expected ? [`Before that: ${chanceInWords(night, limit)}.`] : [];
     return [`Unknown: no observation since ${when(time, now)} (${span(age)}).`, ...before];
   }
-  if (!expected || state !== 'expected') return ['No outlook yet: outlooks of a night begin at 15:00 local standard time.'];
+  if (!expected || state !== 'expected') return ['No outlook yet: outlooks for a night start at 15:00 local standard time.'];
   return [`${chanceInWords(night, limit)}.`, crossingInWords(night, limit)];
 }
 
@@ -197,6 +197,6 @@ export function nightOf(data, limit, width) {
       el('span', {}, el('i', { class: 'line-sample observed' }), 'observed'),
       night.curve.length ? el('span', {}, el('i', { class: 'line-sample expected' }), 'expected, 10 to 90 %') : null,
       el('span', {}, el('i', { class: 'line-sample limit' }), 'limit')),
-    el('p', { class: 'soft small-print' }, `Times in ${timeZone()}. ${night.expected ? `Learnt from ${night.expected.nights} nights of this station.` : ''}`),
+    el('p', { class: 'soft small-print' }, `Times in ${timeZone()}. ${night.expected ? `Learned from ${night.expected.nights} nights of this station.` : ''}`),
     values(night));
 }

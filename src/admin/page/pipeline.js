@@ -2,11 +2,11 @@
 
 import { brief, count, el, hideTip, plural, rate, setText, showTip, span, svg } from './dom.js';
 
-// Where each thing stands in the picture, and the names of topics until the daemon tells its own.
+// The place of each part in the picture, and default names of topics until the daemon sends its own.
 const STAGES = [
   { stage: 'assemble', does: 'lines to observations', source: 'noaa-csv-raw', sink: 'noaa-json' },
   { stage: 'enrich', does: 'JSON with stations', source: 'noaa-raw', sink: 'noaa-json' },
-  { stage: 'filter', does: 'keeps what is asked', source: 'noaa-json', sink: 'noaa-json-us-az' },
+  { stage: 'filter', does: 'keeps what matters', source: 'noaa-json', sink: 'noaa-json-us-az' },
   { stage: 'alert', does: 'applies the rules', source: 'noaa-json-us-az', sink: 'noaa-json-alerts' },
   { stage: 'notify', does: 'alerts to notices', source: 'noaa-json-alerts', sink: 'noaa-notices' },
   { stage: 'deliver', does: 'sends to people', source: 'noaa-notices', sink: 'noaa-deliveries' },
@@ -17,7 +17,7 @@ const HISTORY = 60;
 const SQUARES_MAX = 512;
 // More than this many partitions get small squares without a number.
 const NUMBERED_MAX = 30;
-// A partition lags when it has more waiting than the stage does in ten seconds; a few hundred are in flight anyway.
+// A partition lags if more records wait than the stage processes in ten seconds; a few hundred are always in flight.
 const LAG_SECONDS = 10;
 const LAG_RECORDS_LEAST = 500;
 
@@ -69,7 +69,7 @@ class StageCard {
     }
     setText(this.rate, rate(stage.records_per_second));
     const late = stage.lag_seconds > LAG_SECONDS;
-    setText(this.lag, stage.lag_records === null || stage.lag_records === undefined ? 'lag not known' : `lag ${brief(stage.lag_records)} · ${span(stage.lag_seconds, true)}`);
+    setText(this.lag, stage.lag_records === null || stage.lag_records === undefined ? 'lag unknown' : `lag ${brief(stage.lag_records)} · ${span(stage.lag_seconds, true)}`);
     this.lag.classList.toggle('late', late);
     setText(this.note, this.#countsInWords(stage.counts ?? {}));
     this.#drawSpark(stage.records_per_second);
@@ -103,7 +103,7 @@ class StageCard {
       if (!this.squares.has(number)) this.squares.set(number, this.#square(number));
       this.grid.append(...(this.squares.get(number).isConnected ? [] : [this.squares.get(number)]));
     }
-    // One stop for the Tab key; arrow keys go from square to square.
+    // One stop for the Tab key; arrow keys move between squares.
     const squares = [...this.squares.values()];
     if (squares.length && !squares.some((square) => square.tabIndex === 0)) squares[0].tabIndex = 0;
     this.#paint();
@@ -149,7 +149,7 @@ class StageCard {
 
 const KEY = [['running', 'running'], ['lagging', 'lagging'], ['restoring', 'being restored'], ['failed', 'not working']];
 
-// What a process says of itself becomes an address only where it looks like one.
+// The address that a process reports becomes a link only if it has the form of an address.
 const ADDRESS = /^[\w.-]+:\d+$|^\[[\da-f:.]+\]:\d+$/i;
 
 /** [0, 1, 2, 5] → "0–2, 5" */
@@ -196,9 +196,9 @@ export class Pipeline {
     for (const { stage, side, name } of this.topics) if (byName.get(stage)?.[side]) setText(name, byName.get(stage)[side]);
     const dead = stages.filter(({ counts }) => counts?.dead_letters > 0);
     setText(this.dead, count(dead.reduce((sum, { counts }) => sum + counts.dead_letters, 0)));
-    setText(this.deadOf, dead.length ? dead.map(({ stage, counts }) => `${stage} ${brief(counts.dead_letters)}`).join(' · ') : 'nothing that could not be processed');
+    setText(this.deadOf, dead.length ? dead.map(({ stage, counts }) => `${stage} ${brief(counts.dead_letters)}`).join(' · ') : 'no dead letters');
     const restoring = stages.reduce((sum, stage) => sum + (stage.restoring ?? 0), 0);
-    setText(this.note, stages.length === 0 ? 'No stage runs in this process: frostline run' : restoring ? `${plural(restoring, 'partition')} being restored` : '');
+    setText(this.note, stages.length === 0 ? 'No stage runs in this process: start frostline run' : restoring ? `${plural(restoring, 'partition')} being restored` : '');
   }
 
   /** A stage without a place in the picture, such as those of the night, gets a card below it. */
@@ -213,9 +213,9 @@ export class Pipeline {
   /** Who has what, where there is more than this process. */
   setProcesses(processes) {
     this.processes.hidden = processes.length < 2;
-    const told = JSON.stringify(processes);
-    if (this.told === told) return;
-    this.told = told;
+    const state = JSON.stringify(processes);
+    if (this.shown === state) return;
+    this.shown = state;
     this.processes.replaceChildren(...processes.map(processRow));
   }
 

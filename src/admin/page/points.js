@@ -1,4 +1,4 @@
-// The stations as columns: where they lie on the drawn plane, how cold they were, and where an alert stands.
+// The stations as columns: their places on the map, their temperatures, and standing alerts.
 
 // Bounds of the colours in °C: finest around the frost line, where it matters.
 const EDGES = [-20, -10, -5, -2, 0, 2, 5, 10, 20];
@@ -37,7 +37,7 @@ export function projectY(latitude) {
   return -p * (C1 + p2 * p2 * (C2 + p2 * (C3 + p2 * C4)));
 }
 
-// The plane in cells, to find the station under a finger without looking at all of them.
+// The plane in cells, to find the station under the pointer without checking all of them.
 const CELL = 0.01;
 const COLUMNS = Math.ceil((2 * Math.PI) / CELL) + 1;
 const ROWS = Math.ceil(3.6 / CELL) + 1;
@@ -51,7 +51,7 @@ function binOf(celsius) {
   return bin;
 }
 
-// Stands for "some rule": the list of stations says that an alert stands there, not which.
+// Stands for "some rule": the list of stations shows that an alert stands there, but not which.
 const SOME_RULE = Symbol('some rule');
 
 export class Points {
@@ -148,7 +148,7 @@ export class Points {
     this.standing.get(at).add(rule);
   }
 
-  /** The alert of a rule ended. If the rule was not known by name, it was the one that nothing but the list told of. */
+  /** The alert of a rule ended. If the rule is not known by name, it was the unnamed one from the list of stations. */
   settle(id, rule) {
     const rules = this.standing.get(this.find(id));
     if (!rules) return;

@@ -1,4 +1,4 @@
-// How good the outlooks were: scores for the limit of the map, a reliability diagram, and what became of each rule's warnings.
+// Scores of the outlooks for the limit of the map, a reliability diagram, and the outcomes of each rule's warnings.
 
 import { get } from './api.js';
 import { byId, count, el, plural, setText, svg } from './dom.js';
@@ -8,7 +8,7 @@ const AGAIN_MS = 3_000;
 const SOON_MS = 250;
 const SIZE = 230;
 const EDGE = { top: 8, right: 10, bottom: 34, left: 40 };
-// Fewer nights say little: their points are hollow.
+// Bins with fewer nights are uncertain: their points are hollow.
 const NIGHTS_ENOUGH = 20;
 
 const isKnown = (value) => typeof value === 'number' && Number.isFinite(value);
@@ -79,7 +79,7 @@ export class Score {
     this.#timer = setTimeout(() => this.load(), SOON_MS);
   }
 
-  /** Asks again where it is looked at; of several answers the one that was asked for last counts. */
+  /** Reloads while it is open; of several answers, that of the last request counts. */
   async load() {
     clearTimeout(this.#timer);
     if (!byId('score').open || byId('score').hidden) return;

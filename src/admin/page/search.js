@@ -1,4 +1,4 @@
-// Finding a station by a part of its name, state or country, or by its id: a text field with a list under it.
+// Finds a station by a part of its name, state or country, or by its id: a text field with a list under it.
 
 import { get } from './api.js';
 import { el } from './dom.js';

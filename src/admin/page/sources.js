@@ -1,15 +1,15 @@
-// What the daemon fetches by itself: how old the newest data are, and what is wrong with a source.
+// The weather services that the daemon polls: the age of their newest data, and their errors.
 
 import { byId, count, el, span } from './dom.js';
 
-const PHASES = { standby: 'polled by another process', opening: 'starting', polling: 'asking', waiting: 'waiting', failing: 'failing' };
+const PHASES = { standby: 'polled by another process', opening: 'starting', polling: 'polling', waiting: 'waiting', failing: 'failing' };
 
 function row({ source, phase, age_seconds: age, records, is_late: isLate, failure, remark }) {
   const isStandby = phase === 'standby';
   const facts = [
     isStandby ? null : Number.isFinite(age) ? `newest data ${span(age)} old` : 'no data yet',
     isStandby ? null : `${count(records)} records since the start`,
-    isLate ? 'late: newer data are unknown' : null,
+    isLate ? 'late: the newest data are older than allowed' : null,
     failure ?? remark,
   ].filter(Boolean);
   return el('li', { class: isLate || failure ? 'source wrong' : 'source', 'data-source': source, 'data-phase': phase },

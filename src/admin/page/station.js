@@ -1,4 +1,4 @@
-// The panel of one station: who it is, what was observed there, and which alerts it had.
+// The panel of one station: its data, its observations and its alerts.
 
 import { get } from './api.js';
 import { chartOf } from './chart.js';
@@ -10,7 +10,7 @@ const ALERTS_MAX = 5;
 
 const cache = new Map();
 
-/** A station's data; asked once, for hovering asks again and again. */
+/** A station's data; loaded once, because hovering asks for it repeatedly. */
 export async function stationOf(id) {
   if (cache.has(id)) return cache.get(id);
   const station = await get(`stations/${encodeURIComponent(id)}`);
@@ -25,7 +25,7 @@ const isKnown = (value) => typeof value === 'number' && Number.isFinite(value);
 const angle = (value, plus, minus) => (isKnown(value) ? `${Math.abs(value).toFixed(4)}° ${value < 0 ? minus : plus}` : '–');
 
 function facts(station) {
-  // NOAA writes −999.9 where the elevation is not known.
+  // NOAA writes −999.9 for an unknown elevation.
   const elevation = isKnown(station.elevation) && station.elevation > -900 ? `${station.elevation.toFixed(0)} m` : '–';
   const entries = [['Place', `${angle(station.latitude, 'N', 'S')}, ${angle(station.longitude, 'E', 'W')}`], ['Elevation', elevation]];
   return el('dl', { class: 'station-facts' }, ...entries.map(([name, value]) => el('div', {}, el('dt', {}, name), el('dd', {}, value))));
@@ -37,8 +37,8 @@ function latest(points, id) {
   const stands = at !== undefined && points.standing.has(at);
   return el('p', { class: 'latest' },
     el('b', { class: celsius < 0 ? 'freezing' : null }, degrees(celsius)),
-    el('span', {}, Number.isNaN(celsius) ? 'no TMIN known' : `TMIN of ${day(points.dates[at])}`),
-    stands ? el('span', { class: 'chip standing-chip' }, 'alert stands') : null);
+    el('span', {}, Number.isNaN(celsius) ? 'no TMIN' : `TMIN of ${day(points.dates[at])}`),
+    stands ? el('span', { class: 'chip standing-chip' }, 'standing alert') : null);
 }
 
 function alertsOf(records) {
@@ -73,7 +73,7 @@ export class StationPanel {
     await this.#load(id);
   }
 
-  /** Something new is known of the station that is shown. Whoever is in the middle of it is not disturbed. */
+  /** There is new data of the open station. A reader in the middle of it is not disturbed. */
   async refresh() {
     const inside = document.activeElement;
     const isTitle = inside?.tagName === 'H3';
@@ -115,7 +115,7 @@ export class StationPanel {
     if (hadFocus) night.querySelector('summary').focus({ preventScroll: true });
   }
 
-  /** The night may have gone on: it is asked for again. */
+  /** The night may have changed, so it is loaded again. */
   async refreshNight() {
     const id = this.id;
     if (id === null) return;

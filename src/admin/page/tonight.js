@@ -1,4 +1,4 @@
-// Tonight: the chance of each station for a limit that can be moved, for the map and as a list.
+// Tonight: the chance of each station for an adjustable limit, for the map and as a list.
 
 import { get } from './api.js';
 import { byId, count, el, plural, setText } from './dom.js';
@@ -9,7 +9,7 @@ const LIMIT_KEY = 'frostline-limit';
 const LIMIT_C = -2;
 const ASK_AFTER_MS = 120;
 const LISTED_MAX = 200;
-// Of the slider, in each unit; the number field takes what observations may have.
+// Range of the slider, in each unit; the number field accepts all values that observations may have.
 const RANGES = { C: [-20, 10, 0.5], F: [-4, 50, 1] };
 const [COLDEST_C, WARMEST_C] = [-90, 60];
 

@@ -73,7 +73,7 @@ impl Drop for Running {
     }
 }
 
-/// The status of the answer; 0 where the connection was closed instead.
+/// The status of the answer; 0 if the connection was closed instead.
 fn status(stream: &mut TcpStream) -> u16 {
     let mut line = [0; 12];
     match stream.read_exact(&mut line) {

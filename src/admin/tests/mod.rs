@@ -43,6 +43,7 @@ fn shown(change_rules: Option<ChangeRules>) -> web::Data<Shown> {
         guarantee: "exactly_once".into(),
         cluster: "cluster".into(),
         instance: "instance".into(),
+        sender: "frost@example.org".into(),
     }))
 }
 

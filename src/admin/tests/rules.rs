@@ -71,7 +71,7 @@ async fn a_change_that_is_refused_says_whose_turn_it_is() {
     let (status, body) = answer(PublishError::Unknown(Key::Rule("frost".into()))).await;
     assert_eq!(
         (status, body["error"].as_str()),
-        (422, Some("there is no rule `frost`: see `frostline rules list`"))
+        (422, Some("no published rule `frost`: see `frostline rules list`"))
     );
     assert_eq!(answer(KafkaError::Settings("x".into()).into()).await.0, 422);
     assert_eq!(answer(KafkaError::Retry("the broker is away".into()).into()).await.0, 500);

@@ -24,7 +24,7 @@ p{margin:.25rem 0}.dim{color:var(--dim)}code{overflow-wrap:anywhere}\
 dl{display:grid;grid-template-columns:repeat(auto-fill,minmax(8.5rem,1fr));gap:.5rem 1rem;margin:1rem 0}\
 dt{color:var(--dim);font-size:.85rem}dd{margin:0;font-size:1.2rem;font-variant-numeric:tabular-nums}\
 table.months{border-collapse:separate;border-spacing:2px;width:100%;table-layout:fixed;font-size:.75rem;margin:.75rem 0}\
-.months th{font-weight:normal;color:var(--dim);padding:0}.months td{height:1.5rem;text-align:center;border-radius:3px;padding:0;\
+.months th{font-weight:normal;color:var(--dim);padding:0}.months th:first-child{width:2.2rem;text-align:left}.months td{height:1.5rem;text-align:center;border-radius:3px;padding:0;\
 background:rgba(var(--heat),calc(var(--h)*.55));font-variant-numeric:tabular-nums}.months td.none{background:none;box-shadow:inset 0 0 0 1px var(--line)}\
 .months td.unread{background:none}figure{margin:.75rem 0}figcaption{color:var(--dim);font-size:.85rem}svg{width:100%;height:auto;display:block}\
 svg text{fill:var(--dim);font-size:12px}.grid{stroke:var(--line)}.low{stroke:var(--cold);fill:none;stroke-width:2}\

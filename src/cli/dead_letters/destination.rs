@@ -1,9 +1,9 @@
-//! Where a dead letter goes back to.
+//! The destination of a dead letter on a retry.
 //!
-//! A letter's headers say where it came from, and anybody who may write to the dead letters can write such headers. So they
-//! are believed only as far as they fit this installation: a letter goes back to the topic that its stage reads, or nowhere.
-//! One without a place in that topic is an output that was larger than its topic took: it goes to a topic that its stage
-//! writes.
+//! A letter's headers say where it came from, but anyone who may write to the dead letters can write such headers. So
+//! they are trusted only as far as they fit this installation: a letter returns to the topic that its stage reads, or
+//! nowhere. A letter without a place in that topic is an output that was larger than its topic accepted: it goes to a
+//! topic that its stage writes.
 
 use std::collections::BTreeMap;
 
@@ -14,14 +14,14 @@ use super::Letter;
 use crate::app;
 use crate::config::Config;
 
-/// Partitions of the topics that stages read and write; a topic that does not exist is missing.
+/// Partition counts of the topics that stages read and write; a topic that does not exist is missing.
 pub(super) type Sources = BTreeMap<String, i32>;
 
-/// Where a letter goes.
+/// The destination of a letter.
 #[derive(Debug)]
 pub(super) struct Destination {
     pub(super) topic: String,
-    /// `None`: by its key, as any output.
+    /// `None` to place it by its key, like any output.
     pub(super) partition: Option<i32>,
 }
 
@@ -45,7 +45,7 @@ fn written_by(stage: &Stage) -> impl Iterator<Item = &str> {
     named.chain([stage.sink.name.as_str()])
 }
 
-/// Where a letter goes, or why it cannot go back.
+/// The destination of a letter, or why it cannot be retried.
 pub(super) fn destination(
     topology: &Topology,
     sources: &Sources,
@@ -58,17 +58,17 @@ pub(super) fn destination(
     let is_output = letter.header("frostline-partition").is_empty();
     if !letter.header("frostline-cut-from-bytes").is_empty() {
         let rest = match is_output {
-            true => format!("the whole of it was never written to {topic}"),
+            true => format!("the complete record was never written to {topic}"),
             false => format!("the original is {}", letter.source()),
         };
-        return Err(format!("it was cut, since it was too large: {rest}"));
+        return Err(format!("it was truncated because it was too large: {rest}"));
     }
     if topic.is_empty() {
-        return Err("it does not say where it came from".into());
+        return Err("its headers do not name its origin".into());
     }
-    let stage = topology.find(&letter.header("frostline-stage")).map_err(|reason| {
-        format!("it says that it came from {topic}, but names no stage that reads it: {reason}")
-    })?;
+    let stage = topology
+        .find(&letter.header("frostline-stage"))
+        .map_err(|reason| format!("its headers name topic {topic}, but no stage that reads it: {reason}"))?;
     let is_known = |topic: &str| sources.get(topic).ok_or_else(|| format!("topic {topic} does not exist"));
     if is_output && written_by(stage).any(|written| written == topic) {
         return is_known(&topic).map(|_| Destination { topic, partition: None });
@@ -77,18 +77,18 @@ pub(super) fn destination(
     if topic != source {
         let stage = stage.id;
         return Err(format!(
-            "it says that it came from {topic}, but stage {stage} of this installation reads {source}"
+            "its headers name topic {topic}, but stage {stage} of this installation reads {source}"
         ));
     }
     let partitions = is_known(&source)?;
-    // Where it was: another producer may have placed it in another way than ours.
+    // To its old partition: another producer may have placed it in another way than frostline.
     let partition = letter.header("frostline-partition");
     match partition.parse::<i32>() {
         Ok(partition) if (0..*partitions).contains(&partition) => {
             Ok(Destination { topic, partition: Some(partition) })
         }
         _ => Err(format!(
-            "it says that it came from partition {partition:?} of {topic}, which has partitions 0 to {}",
+            "its headers name partition {partition:?} of {topic}, which has partitions 0 to {}",
             partitions - 1
         )),
     }
@@ -146,8 +146,8 @@ mod tests {
         // Another stage's topic is not its own.
         assert!(reason("alert", "north.noaa-csv-raw", "0").contains("reads north.noaa-json-us-az"));
         assert!(reason("replay", "north.noaa-csv-raw", "0").contains("unknown stage `replay`"));
-        assert!(reason("", "north.noaa-csv-raw", "0").contains("names no stage"));
-        assert!(reason("assemble", "", "0").contains("does not say"));
+        assert!(reason("", "north.noaa-csv-raw", "0").contains("but no stage"));
+        assert!(reason("assemble", "", "0").contains("do not name its origin"));
         assert!(reason("deliver", "north.noaa-notices", "0").contains("does not exist"));
         for partition in ["5", "-1", "", "x", "99999999999"] {
             assert!(reason("assemble", "north.noaa-csv-raw", partition).contains("partitions 0 to 4"));

@@ -1,7 +1,8 @@
-//! `frostline dead-letters`: what could not be processed, why, and back to where it came from.
+//! `frostline dead-letters`: lists, shows and retries records that could not be processed.
 //!
-//! A retry is one transaction: the record goes to its source again, and a mark with the place of the dead letter goes to
-//! the dead letters. So a dead letter is retried once, whatever dies and whoever else retries.
+//! A retry is one transaction: it writes the record to its source again, and a mark with the place of the dead letter
+//! to the dead letters. So a dead letter is retried once, even after crashes and with several retries at the same
+//! time.
 
 mod destination;
 mod placement;
@@ -24,16 +25,16 @@ const EXAMPLES: &str = "\
 Examples:
   frostline dead-letters list                              the newest twenty, and a count by reason
   frostline dead-letters list --stage assemble -n 100
-  frostline dead-letters show 2@17                         one of them, whole
-  frostline dead-letters retry 2@17 3@4                    these
+  frostline dead-letters show 2@17                         one letter with its whole value
+  frostline dead-letters retry 2@17 3@4                    these letters
   frostline dead-letters retry --all --reason 'station table' --dry-run
 
 A retry puts the record back into the topic it came from, once, with a header
-`frostline-retried-from`. What fails again becomes a new dead letter. A letter goes back only
-to the topic that its stage reads, and an output that was larger than its topic took to that
-topic; the others are listed with the reason, and the exit code is 1.";
+`frostline-retried-from`. A record that fails again becomes a new dead letter. A letter returns only
+to the topic that its stage reads; an output that was larger than its topic accepted returns to
+that topic. Other letters are listed with the reason, and the exit code is 1.";
 
-/// See, understand and retry records that could not be processed
+/// List, show and retry records that could not be processed
 #[derive(Args)]
 #[command(after_help = EXAMPLES)]
 pub(super) struct DeadLettersArguments {
@@ -43,17 +44,17 @@ pub(super) struct DeadLettersArguments {
 
 #[derive(Subcommand)]
 enum DeadLettersCommand {
-    /// List them, newest first, with a count by reason
+    /// List dead letters, newest first, with a count by reason
     #[command(after_help = EXAMPLES)]
     List(ListArguments),
-    /// Show one, with its headers and its whole value
+    /// Show one dead letter, with its headers and its whole value
     #[command(after_help = EXAMPLES)]
     Show {
-        /// Its place in the dead letters, as `list` shows it
+        /// Show the letter at this place in the dead letters, as `list` prints it
         #[arg(value_name = "PARTITION@OFFSET")]
         place: Place,
     },
-    /// Put records back into the topics they came from
+    /// Write records to the topics they came from again
     #[command(after_help = EXAMPLES)]
     Retry(RetryArguments),
 }
@@ -62,8 +63,8 @@ enum DeadLettersCommand {
 struct ListArguments {
     #[command(flatten)]
     choice: Choice,
-    /// At most so many
-    #[arg(short = 'n', long, default_value_t = 20, value_name = "N")]
+    /// Show at most this many letters
+    #[arg(short = 'n', long, default_value_t = 20, value_name = "COUNT")]
     number: usize,
     /// Include letters that were retried already
     #[arg(long)]
@@ -72,10 +73,10 @@ struct ListArguments {
 
 #[derive(Args)]
 struct RetryArguments {
-    /// The letters to retry, by their place as `list` shows it
+    /// Retry the letters at these places, as `list` prints them
     #[arg(value_name = "PARTITION@OFFSET", required_unless_present = "all", conflicts_with = "all")]
     places: Vec<Place>,
-    /// All that were not retried yet and fit the other options
+    /// Retry all letters that match the other options and were not retried yet
     #[arg(long)]
     all: bool,
     #[command(flatten)]
@@ -85,13 +86,13 @@ struct RetryArguments {
     dry_run: bool,
 }
 
-/// Which dead letters.
+/// Selects dead letters.
 #[derive(Args)]
 struct Choice {
-    /// Of this stage only
+    /// Select only letters of this stage
     #[arg(long, value_name = "STAGE")]
     stage: Option<String>,
-    /// Whose reason holds this text
+    /// Select only letters whose reason contains this text
     #[arg(long, value_name = "TEXT")]
     reason: Option<String>,
 }
@@ -138,7 +139,7 @@ impl Letter {
         String::from_utf8_lossy(value).into_owned()
     }
 
-    /// Where it came from; for an output that was larger than its topic took, that topic alone.
+    /// Its origin; for an output that was larger than its topic accepted, only the topic.
     fn source(&self) -> String {
         let (topic, partition) = (self.header("frostline-topic"), self.header("frostline-partition"));
         match partition.as_str() {
@@ -172,7 +173,7 @@ impl Choice {
 
 pub(super) async fn dead_letters(common: &Common, arguments: &DeadLettersArguments) -> Result<(), Failed> {
     let config = common.load(&[])?;
-    // The producer comes first: it ends whoever else retries, and what they had committed is read.
+    // The producer comes first: it ends any other retry, whose commits are then read.
     let sender = match &arguments.command {
         DeadLettersCommand::Retry(arguments) if !arguments.dry_run => {
             Some(retry::Sender::new(&config).await?)
@@ -197,7 +198,7 @@ pub(super) async fn dead_letters(common: &Common, arguments: &DeadLettersArgumen
     }
 }
 
-/// All dead letters, oldest place first. Marks of retries are not letters themselves.
+/// All dead letters, oldest place first, without the marks of retries.
 async fn read(config: &Config) -> Result<BTreeMap<Place, Letter>, Failed> {
     let mut letters = BTreeMap::new();
     let retried = read_each(config, |letter| drop(letters.insert(letter.place, letter))).await?;
@@ -214,7 +215,7 @@ async fn retried_places(config: &Config) -> Result<BTreeSet<Place>, Failed> {
     read_each(config, drop).await
 }
 
-/// Reads the topic: hands over each letter, and returns the places that marks of retries name.
+/// Reads the topic: passes each letter on, and returns the places in marks of retries.
 async fn read_each(config: &Config, mut on_letter: impl FnMut(Letter)) -> Result<BTreeSet<Place>, Failed> {
     let live = Live::connect(config).await?;
     let mut retried = BTreeSet::new();
@@ -282,7 +283,7 @@ fn list(common: &Common, letters: &BTreeMap<Place, Letter>, arguments: &ListArgu
     Ok(())
 }
 
-/// A reason without what differs from record to record: numbers, ids, quoted text.
+/// A reason without the parts that differ from record to record: numbers, ids, quoted text.
 fn kind(reason: &str) -> String {
     let mut words = Vec::new();
     let mut quoted_until: Option<char> = None;

@@ -1,4 +1,4 @@
-//! Where the key of a dead letter belongs, if its topic has got more partitions since.
+//! The partition of a dead letter's key after its topic got more partitions.
 
 use std::collections::BTreeMap;
 
@@ -11,8 +11,8 @@ use super::destination::Sources;
 use super::retry::Sound;
 use crate::config::Config;
 
-/// Sends letters where their keys are now, if their topic has grown since: what their stage remembers is there. A topic
-/// whose producer places keys in another way than ours cannot have grown.
+/// Sends letters to the present partitions of their keys if their topic has grown, because the state of their stage
+/// is there. A topic whose producer places keys in another way cannot have grown.
 pub(super) fn move_with_keys(
     config: &Config,
     topology: &Topology,
@@ -23,7 +23,7 @@ pub(super) fn move_with_keys(
     for Sound { letter, to } in sound {
         let partitions = sources.get(&to.topic).copied().unwrap_or_default();
         let Some(now) = letter.key.as_deref().map(|key| partition_of_key(key, partitions)) else { continue };
-        // An output goes by its key anyway.
+        // An output is placed by its key anyway.
         if to.partition.is_none_or(|partition| partition == now) {
             continue;
         }

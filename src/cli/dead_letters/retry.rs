@@ -1,4 +1,4 @@
-//! `frostline dead-letters retry`: back to where they came from, once.
+//! `frostline dead-letters retry`: writes records to their topics again, once.
 
 use std::collections::BTreeMap;
 
@@ -15,28 +15,29 @@ use crate::app;
 use crate::config::{Config, Guarantee, topic};
 use crate::stages::KEPT_HEADERS;
 
-/// Letters in one transaction.
+/// Letters per transaction.
 const BLOCK: usize = 500;
 
-/// What is retried with: none of it exists for a dry run.
+/// The means of a retry; a dry run has none.
 pub(super) struct Sender {
     config: Config,
     producer: Producer,
 }
 
-/// A letter that may go back.
+/// A letter that may be retried.
 pub(super) struct Sound<'a> {
     pub(super) letter: &'a Letter,
     pub(super) to: Destination,
 }
 
-/// A letter that stays where it is, and why.
+/// A letter that cannot be retried, and why.
 struct Refused {
     place: Place,
     reason: String,
 }
 
-/// Puts them back; without a sender only shows what it would do. Letters that cannot go back do not stop the others.
+/// Retries letters; without a sender it only shows what it would do. Letters that cannot be retried do not stop the
+/// others.
 pub(super) async fn retry(
     common: &Common,
     config: &Config,
@@ -88,15 +89,15 @@ fn report(
             "not_retried": refused.len(), "topics": by_topic, "refused": reasons,
         }))?);
     }
-    let verb = if is_done { "went back to" } else { "would go back to" };
+    let verb = if is_done { "written again to" } else { "would be written again to" };
     for (topic, count) in &by_topic {
         output::line(&format!("{BOLD}{}{BOLD:#} {verb} {topic}", output::grouped(*count as u64)))?;
     }
     if chosen == 0 {
-        output::line("no dead letter fits")?;
+        output::line("no dead letter matches")?;
     }
     for Refused { place, reason } in refused {
-        // Reasons quote headers.
+        // Reasons quote headers, which come from outside.
         output::note(&format!("{YELLOW}not retried{YELLOW:#}  {place}  {}", output::clean(reason)));
     }
     if !refused.is_empty() {
@@ -112,10 +113,10 @@ impl Sender {
         Ok(Self { config: config.clone(), producer: producer(config)? })
     }
 
-    /// Sends letters back in transactions of a bounded size, each with its marks, and sorts them.
+    /// Sends letters in transactions of a bounded size, each with its marks, and sorts them by outcome.
     ///
     /// # Errors
-    /// Kafka is away, or somebody else retries: what is in neither list was not looked at.
+    /// Kafka is away, or another process retries at the same time: letters in neither list were not handled.
     async fn send<'a>(
         &mut self,
         sound: &'a [Sound<'a>],
@@ -134,14 +135,14 @@ impl Sender {
         Ok(())
     }
 
-    /// Finds the letter that Kafka does not take, and sends the others.
+    /// Finds the letter that Kafka refuses, and sends the others.
     async fn send_each<'a>(
         &mut self,
         block: &'a [Sound<'a>],
         back: &mut Vec<&'a Sound<'a>>,
         refused: &mut Vec<Refused>,
     ) -> Result<(), Failed> {
-        // A commit whose answer was lost may have counted all the same.
+        // A commit whose answer was lost may have succeeded.
         let mut marked = super::retried_places(&self.config).await?;
         for sound in block {
             let place = sound.letter.place;
@@ -152,7 +153,7 @@ impl Sender {
                 self.begin_again(error).await?;
                 marked = super::retried_places(&self.config).await?;
                 if !marked.contains(&place) {
-                    refused.push(Refused { place, reason: format!("Kafka does not take it: {reason}") });
+                    refused.push(Refused { place, reason: format!("Kafka refuses it: {reason}") });
                     continue;
                 }
             }
@@ -184,10 +185,11 @@ impl Sender {
         }
     }
 
-    /// Takes back what was sent and does not count. A new producer settles what became of the old one's transaction.
+    /// Undoes records that were sent but do not count. A new producer settles the outcome of the old one's
+    /// transaction.
     ///
     /// # Errors
-    /// Trying again cannot help: Kafka is away, or somebody else has taken over.
+    /// A retry cannot help: Kafka is away, or another process has taken over.
     async fn begin_again(&mut self, error: KafkaError) -> Result<(), Failed> {
         if matches!(error, KafkaError::Replaced(_) | KafkaError::Fenced(_)) {
             return Err(error.into());
@@ -201,7 +203,7 @@ impl Sender {
 
 fn producer(config: &Config) -> Result<Producer, Failed> {
     let transaction = TransactionSettings {
-        // One for all: who retries at the same time is fenced off.
+        // One id for all: a second retry at the same time is fenced.
         transactional_id: format!("{}frostline-dead-letters", config.kafka.namespace),
         timeout_ms: config.runtime.transaction_timeout_ms,
     };

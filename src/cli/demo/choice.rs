@@ -1,7 +1,7 @@
-//! What the user brings to the demo: rules, and a mail server.
+//! The user's choices for the demo: rules and a mail server.
 //!
-//! Only what the command line says counts. A `frostline.toml` that happens to be in the directory is somebody's real
-//! installation, and nobody of it is to get mail about invented weather.
+//! Only the command line counts. A `frostline.toml` that happens to be in the directory belongs to a real
+//! installation, whose subscribers must not get mail about synthetic weather.
 
 use std::collections::HashMap;
 use std::path::Path;
@@ -19,17 +19,17 @@ use crate::synthetic::{RealPlace, real_places};
 const RULES: &str = include_str!("../../../examples/rules.toml");
 /// Rules of any kind can alert on the demo's weather.
 const FEEDS: &[Feed] = &[Feed::Day, Feed::Hour, Feed::Night];
-/// Days of weather after which every station has reported what it ever does.
+/// After this many days of weather, every station has reported all elements that it ever reports.
 const DAYS: usize = 31;
 
-/// The user's rules where the command line names some, else those of the demo.
+/// The user's rules if the command line names some, otherwise those of the demo.
 pub(super) fn rules(common: &Common, config: &Config) -> Result<RuleSet, Failed> {
     if !says(common, &["alert", "rules"]) {
         let mistake = |mistakes: Vec<_>| anyhow::anyhow!("the demo's rules: {}", mistakes[0]);
         return Ok(RuleSet::parse(RULES).map_err(mistake)?);
     }
     let path = config.alert.rule_file().ok_or_else(|| {
-        usage("the demo has no published rules: name a rule file, as in --set alert.rules=rules.toml".into())
+        usage("the demo has no published rules: name a rule file with --set alert.rules=rules.toml".into())
     })?;
     let mut conditions = Conditions::default();
     let mut rules = Published::of_file(source::rule_file(path)?);
@@ -58,7 +58,7 @@ fn station_list() -> String {
     real_places().iter().map(name).collect::<Vec<_>>().join("\n")
 }
 
-/// What each station reports, by a month of the weather to come.
+/// The elements that each station reports, from a month of the weather to come.
 fn reporting() -> Result<Reporting, Failed> {
     let mut reporting = Reporting::default();
     if let Some(hour) = night::hours_before().last() {
@@ -69,7 +69,7 @@ fn reporting() -> Result<Reporting, Failed> {
         real_places().iter().map(|place| (place.station.id, place.station.to_json(Compat::None))).collect();
     let mut generator = feed::generator()?;
     for line in (0..DAYS).flat_map(|_| generator.next_day()) {
-        // Lines that nobody can read are part of the weather, and so is an unknown station.
+        // Unreadable lines are part of the weather, and so is an unknown station.
         let Ok(Line::Reading(reading)) = Reading::parse(line.text.as_bytes()) else { continue };
         let Some(station) = stations.get(&reading.station) else { continue };
         let (date, element) = (reading.date, reading.element);
@@ -81,12 +81,12 @@ fn reporting() -> Result<Reporting, Failed> {
     Ok(reporting)
 }
 
-/// Keeps the mail server that the command line names, and nothing else by which anybody could be notified.
+/// Keeps the mail server that the command line names, and removes all other channels.
 pub(super) fn restrict_notify(common: &Common, notify: &mut NotifyConfig) {
     let email = notify.email.take().filter(|_| says(common, &["notify", "email", "server"]));
     *notify = NotifyConfig {
         email,
-        // The demo's year is long ago, and passes within seconds.
+        // The demo's year is in the past, and passes within seconds.
         max_age_days: 1_000_000,
         per_hour: 10_000,
         group_wait_ms: notify.group_wait_ms.min(1_000),
@@ -94,7 +94,7 @@ pub(super) fn restrict_notify(common: &Common, notify: &mut NotifyConfig) {
     };
 }
 
-/// Whether the command line says this: with `--set`, or in the file that `--config` names.
+/// Whether the command line sets this: with `--set`, or in the file that `--config` names.
 fn says(common: &Common, key: &[&str]) -> bool {
     let dotted = key.join(".");
     let sets = |setting: &String| setting.split('=').next().is_some_and(|name| name.trim() == dotted);

@@ -1,4 +1,4 @@
-//! The weather of the demo, on its way into Kafka.
+//! Feeds the demo's weather into Kafka.
 
 use frostline_engine::kafka::{ClientSettings, KafkaError, Outgoing, Producer};
 
@@ -9,9 +9,9 @@ use crate::noaa::Date;
 use crate::synthetic::{Format, Generator, Places, Settings};
 
 const SEED: u64 = 2019;
-/// The year that is there at once; days after it come one by one.
+/// The year that is written at once; later days follow one by one.
 pub(super) const YEAR: u16 = 2024;
-/// Days for as long as anybody runs a demo.
+/// More days than any demo runs.
 const DAYS: u32 = 100_000;
 
 /// The weather from its first day.
@@ -42,7 +42,7 @@ impl Feed {
         })
     }
 
-    /// The day that comes next.
+    /// The next day.
     pub(super) fn day(&self) -> Option<Date> {
         self.generator.date()
     }

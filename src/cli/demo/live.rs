@@ -1,6 +1,7 @@
-//! `frostline demo --live`: a night at an invented place, from weather services that the daemon follows, within two minutes.
+//! `frostline demo --live`: a night at an invented place within two minutes, from weather services that the daemon
+//! follows.
 //!
-//! The services are imitations inside this process, with a clock that runs fast. The night is the last one that is over at the
+//! The services are imitations inside this process, with a fast clock. The night is the last one that is over at the
 //! place, so that no observation comes from the future.
 
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
@@ -19,16 +20,17 @@ use crate::weather_server::{Clock, Script, WeatherServer, World, WorldStation};
 /// The world of the demo.
 const SEED: u64 = 4;
 const STATIONS: usize = 24;
-/// The services' time begins so long before the outlooks of the night, and ends so long after it, in seconds.
+/// The services' time starts this long before the outlooks of the night, and ends this long after it, in seconds.
 const MARGIN: i64 = HOUR / 2;
-/// The limit lies so far above the lowest that will come, in K: an outlook from one evening alone does not know more.
+/// The limit is this far above the lowest temperature of the night, in K: an outlook from a single evening is no more
+/// precise.
 const ABOVE_LOWEST_K: f64 = 3.0;
-/// How often it is looked how late it is.
+/// How often the clock is checked.
 const LOOK: Duration = Duration::from_millis(500);
-/// The last alerts are on their way for so long.
+/// The last alerts may take this long.
 const LAST: Duration = Duration::from_secs(4);
 
-/// A night that is about to be followed.
+/// A night that the daemon is about to follow.
 pub(super) struct LiveNight {
     _server: WeatherServer,
     clock: Clock,
@@ -39,7 +41,7 @@ pub(super) struct LiveNight {
 }
 
 impl LiveNight {
-    /// Starts the services so that the night lasts about `length`, and has the daemon follow them.
+    /// Starts the services so that the night lasts about `length`, and makes the daemon follow them.
     pub(super) fn begin(config: &mut Config, length: Duration) -> Result<Self, Failed> {
         let now =
             SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs()).cast_signed();
@@ -74,13 +76,13 @@ impl LiveNight {
         RuleSet::parse(&text).map_err(|mistakes| anyhow::anyhow!("the demo's rule: {}", mistakes[0]))
     }
 
-    /// Says what there is to see.
+    /// Prints what there is to see.
     pub(super) fn announce(&self) {
         let name = &self.station.station.name;
         let (begins, ends) = (iso_time(self.night.begins), iso_time(self.night.ends));
         output::note(&format!(
             "A night at {BOLD}{name}{BOLD:#}, an invented place, from sunset at {begins} to {ends}.\n\
-             {DIM}The daemon follows METARs and forecasts of imitated services; the rule asks for {:.1} °C.{DIM:#}",
+             {DIM}The daemon follows METARs and forecasts of imitated services; the rule warns of {:.1} °C.{DIM:#}",
             self.limit_c
         ));
     }
@@ -102,7 +104,7 @@ impl LiveNight {
     }
 }
 
-/// The station with the coldest of the nights that ended last, its night, and the lowest temperature in °C.
+/// The station with the coldest of the last nights that are over, its night, and the lowest temperature in °C.
 fn coldest(world: &World, now: i64) -> Option<(WorldStation, Night, f64)> {
     let stations = world.stations().iter().filter(|station| !station.is_cooperative());
     let nights = stations.filter_map(|station| {
@@ -121,7 +123,7 @@ fn follow(base: &str) -> FollowConfig {
         contact: "demo@example.org".into(),
         request_interval_seconds: 0,
         allow_private: true,
-        // The night is hours ago: nothing is late by that.
+        // The night is hours ago, but nothing counts as late because of that.
         metar: Some(MetarFollow { url: base.into(), interval_seconds: 1, late_after_minutes: 10_080 }),
         forecast: Some(ForecastFollow {
             nws_url: base.into(),

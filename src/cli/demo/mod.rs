@@ -1,4 +1,4 @@
-//! `frostline demo`: the whole path on synthetic weather, without anything to install.
+//! `frostline demo`: the whole path on synthetic weather, with nothing to install.
 
 mod choice;
 mod feed;
@@ -37,12 +37,12 @@ Examples:
   frostline demo                               a year of weather, then day after day until Ctrl-C
   frostline demo --once                        the year only
   frostline demo --once --json                 alerts and summary for scripts
-  frostline demo --live                        a night in two minutes, from weather services that it follows
+  frostline demo --live                        a night in two minutes, from imitated weather services
   frostline demo --brokers 127.0.0.1:9092      on a real broker; topics are deleted at the end
-  frostline demo --set alert.rules=rules.toml  rules of your own
+  frostline demo --set alert.rules=rules.toml  your own rules
   frostline demo --config try.toml             rules and mail server that this file names
 
-Mail is sent only where --set, or the file of --config, names notify.email.server.
+Mail is sent only if --set or the file of --config sets notify.email.server.
 With `scripts/mail-server mails 2525` running, that file is:
   [notify.email]
   server = \"localhost:2525\"
@@ -51,18 +51,18 @@ With `scripts/mail-server mails 2525` running, that file is:
   user = \"frost\"
   password = \"dew\"";
 
-/// What to try after the demo.
+/// Suggestions after the demo.
 const NEXT: &str = "\
 Next:
-  cp examples/rules.toml rules.toml            change it, and see what your rules do with this weather:
+  cp examples/rules.toml rules.toml            change it, and try your rules on this weather:
   frostline demo --set alert.rules=rules.toml
-  frostline demo --help                        the same with mails, or on a real broker
-  frostline topics create                      the real thing, on a real broker: then `stations import`,
+  frostline demo --help                        all options, with mail, or on a real broker
+  frostline topics create                      the real thing on a real broker: then `stations import`,
                                                `run` and `replay`, as in the README";
 
-/// A new day comes so often once the year is done: observations settle when their partition has been idle for a second.
+/// Time between two days after the year: observations settle when their partition has been idle for a second.
 const DAY_INTERVAL: Duration = Duration::from_secs(2);
-/// And so often a new hour of the night.
+/// Time between two hours of the night.
 const HOUR_INTERVAL: Duration = Duration::from_millis(700);
 
 /// Show the whole path on synthetic weather: lines into observations, the filter, rules, alerts
@@ -72,13 +72,13 @@ pub(super) struct DemoArguments {
     /// End when the year has been processed
     #[arg(long)]
     once: bool,
-    /// A night instead of the year: the daemon follows weather services, which this process imitates
+    /// Show a night instead of the year: the daemon follows weather services, which this process imitates
     #[arg(long, conflicts_with = "once")]
     live: bool,
-    /// How many seconds that night lasts
+    /// Let that night last this many seconds
     #[arg(long, hide = true, value_name = "SECONDS", default_value_t = 120, value_parser = clap::value_parser!(u16).range(10..=3_600))]
     live_seconds: u16,
-    /// With --brokers: leave the topics there at the end
+    /// Keep the topics at the end (with --brokers)
     #[arg(long)]
     keep: bool,
 }
@@ -87,7 +87,7 @@ pub(super) async fn demo(common: &Common, arguments: &DemoArguments) -> Result<(
     let mut config = common.load(&[])?;
     let state = tempfile::tempdir()?;
     config.runtime.state_dir = state.path().join("state");
-    // Services are followed only where that is what the demo shows.
+    // Follow services only if the demo is about following.
     config.follow = FollowConfig::default();
     let night = if arguments.live {
         Some(LiveNight::begin(&mut config, Duration::from_secs(arguments.live_seconds.into()))?)
@@ -106,7 +106,7 @@ pub(super) async fn demo(common: &Common, arguments: &DemoArguments) -> Result<(
     outcome
 }
 
-/// Where the demo runs.
+/// The broker of the demo.
 enum Broker {
     Embedded { _broker: EmbeddedBroker },
     Real(Admin),
@@ -127,8 +127,8 @@ impl Broker {
             ));
             return Ok(Self::Embedded { _broker: broker });
         }
-        // A fresh place each time, whatever is configured: each run shows its alerts, and since its topics are
-        // deleted at the end, they must never be somebody's.
+        // A new place each time, whatever is configured: each run shows its alerts, and its topics, which are deleted
+        // at the end, must never belong to anything else.
         config.topics.clear();
         config.kafka.namespace =
             format!("frostline-demo-{}-{:06}.", std::process::id(), fastrand::u32(..1_000_000));
@@ -160,7 +160,8 @@ impl Broker {
     }
 }
 
-/// Starts the page for this machine, at its usual address or, where that is taken or open to others, at another one.
+/// Starts the page for this machine, at its usual address, or at another one if that is taken or open to other
+/// machines.
 fn start_page(
     config: &Config,
     daemon: &App,
@@ -176,7 +177,7 @@ fn start_page(
     }
     let Some(listening) = admin::listen(&config)? else { return Ok(None) };
     let server = admin::start(&config, listening, daemon, options, rules, recorder)?;
-    output::note(&format!("Look at it: {BOLD}http://{}/{BOLD:#}", server.address));
+    output::note(&format!("See the page: {BOLD}http://{}/{BOLD:#}", server.address));
     Ok(Some(server))
 }
 
@@ -220,11 +221,11 @@ async fn show(
             None => work(arguments, &mut daemon, feed, &spinner).await,
         }
     };
-    // No `?` before the daemon has stopped: what failed, too, is told only when nothing uses the topics any more.
+    // No `?` before the daemon has stopped: errors too are reported only when nothing uses the topics any more.
     let worked: Result<Option<Signal>, Failed> = tokio::select! {
         worked = work => worked.map(|()| None),
         signal = signals.next() => Ok(Some(signal)),
-        // It ends by itself only when nobody reads any more, or the alerts cannot be read.
+        // It ends by itself only if its output is closed or the alerts cannot be read.
         () = printer.ended() => Ok(None),
     };
     spinner.set_message("committing");
@@ -243,7 +244,7 @@ async fn show(
         output::note(&format!("\n{DIM}{NEXT}{DIM:#}"));
     }
     match interrupted {
-        // Streaming ends by Ctrl-C: that is no failure. `--once` was cut short by it.
+        // Ctrl-C ends streaming, so it is not a failure. It cuts `--once` short.
         Some(signal) if arguments.once => Err(Failed::Interrupted(signal)),
         _ => Ok(()),
     }
@@ -272,7 +273,7 @@ async fn work(
     let caught_up = watcher.caught_up(|stage, behind| {
         let done = totals.of(stages::ASSEMBLE)[count::RECORDS_IN];
         spinner.set_message(if done == 0 {
-            format!("{lines} lines wait; joining the groups takes about 3 s")
+            format!("{lines} lines are waiting; joining the groups takes about 3 s")
         } else {
             let behind = output::grouped(behind.unsigned_abs());
             format!(
@@ -292,11 +293,11 @@ async fn work(
     stream(daemon, feed, spinner).await
 }
 
-/// A night with frost, hour by hour: a warning in the evening, what follows, and the morning.
+/// A night with frost, hour by hour: a warning in the evening, its outcome, and the morning.
 async fn tonight(daemon: &mut App, feed: &mut Feed, spinner: &ProgressBar) -> Result<(), Failed> {
     spinner.suspend(|| {
         output::note(&format!(
-            "{DIM}the year is done; now a night at SCOTTSDALE MUNI AP, hour by hour{DIM:#}"
+            "{DIM}the year is over; now a night at SCOTTSDALE MUNI AP, hour by hour{DIM:#}"
         ))
     });
     let mut next = tokio::time::interval(HOUR_INTERVAL);
@@ -309,7 +310,7 @@ async fn tonight(daemon: &mut App, feed: &mut Feed, spinner: &ProgressBar) -> Re
         feed.hours(std::iter::once(hour))?;
         spinner.set_message(shown);
     }
-    // The last alerts are on their way.
+    // Wait for the last alerts.
     tokio::time::sleep(DAY_INTERVAL).await;
     Ok(())
 }
@@ -327,7 +328,7 @@ async fn stream(daemon: &mut App, mut feed: Feed, spinner: &ProgressBar) -> Resu
         }
         let today = Date::parse_iso(&jiff::Zoned::now().date().to_string());
         let Some(day) = feed.day().filter(|day| Some(*day) <= today) else {
-            spinner.set_message("today is reached: no more days; Ctrl-C ends the demo");
+            spinner.set_message("today is reached; no more days; Ctrl-C ends the demo");
             continue;
         };
         feed.next_day()?;

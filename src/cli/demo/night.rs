@@ -1,4 +1,4 @@
-//! The hours before, in and after the demo's night with frost.
+//! The hours before, during and after the demo's night with frost.
 
 use std::ops::Range;
 
@@ -8,13 +8,13 @@ use crate::synthetic::{Place, RealPlace, real_places};
 
 /// With this seed the last night is clear and dry.
 const SEED: u64 = 352;
-/// Cold air comes at noon before it, in K: it seldom freezes at the station without.
+/// The cold air that arrives at noon before the night, in K: without it, frost is rare at the station.
 const COLDER_K: f64 = 5.0;
 /// Midnight before the first day, 1 November 2024 in Arizona, in seconds since 1970.
 const BEGIN: i64 = 1_730_444_400;
-/// Days before the night of frost: the model learns from them.
+/// Days before the night of frost, for the model to learn from.
 const DAYS: i64 = 45;
-/// The hour of the last day from which on the night is shown: noon.
+/// The hour of the last day at which the shown night starts: noon.
 const NOON: i64 = DAYS * 24 + 13;
 
 /// SCOTTSDALE MUNI AP.

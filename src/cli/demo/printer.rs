@@ -13,7 +13,7 @@ use super::super::output::{BOLD, CYAN, GREEN};
 use super::super::{Common, Failed, output};
 use crate::config::{Config, topic};
 
-/// Prints alerts as they come, from the topic itself.
+/// Prints alerts as they arrive, from the topic itself.
 pub(super) struct Printer {
     thread: JoinHandle<Result<(), Failed>>,
     finish: Arc<AtomicBool>,
@@ -42,7 +42,7 @@ impl Printer {
         }
     }
 
-    /// Prints what is still to come, and ends.
+    /// Prints the remaining alerts, and ends.
     pub(super) fn finish(self) -> Result<(), Failed> {
         self.finish.store(true, Ordering::Release);
         self.thread.join().unwrap_or_else(|_| Err(anyhow::anyhow!("the printer of alerts panicked").into()))
@@ -56,7 +56,7 @@ fn print_alerts(
     finish: &AtomicBool,
 ) -> Result<(), Failed> {
     loop {
-        // Nothing for this long after the last commit: that was the last alert.
+        // No record for this long after the last commit: that was the last alert.
         let wait = Duration::from_millis(300);
         let is_last_round = finish.load(Ordering::Acquire);
         let printed = reader.poll(wait, |polled| match polled {

@@ -1,4 +1,4 @@
-//! `frostline outlook backtest`: outlooks over files of hourly observations, scored.
+//! `frostline outlook backtest`: scores outlooks over files of hourly observations.
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -18,23 +18,23 @@ Examples:
   frostline outlook backtest KEWR-2013.csv.gz --stations ghcnd-stations.txt --issued 00:00 --limit 28F --units us
   frostline outlook backtest *.psv --stations ghcnd-stations.txt.gz --nights --json
 
-Runs the code of the stage `outlook`, observation by observation: an outlook knows nothing of what came after it.
-Nights are scored from the 31st on; one with a gap of more than four hours is not. Skill compares the Brier score with
-that of the 14 nights before: 0 is no better, 1 is perfect.";
+Runs the code of the stage `outlook`, observation by observation: an outlook uses no later data.
+Nights are scored from the 31st on, except those with a gap of more than four hours. Skill compares the Brier score with
+that of the previous 14 nights: 0 is no better, 1 is perfect.";
 
 /// Score outlooks over hourly observations, as the daemon would have made them
 #[derive(Args)]
 #[command(after_help = EXAMPLES)]
 pub(super) struct BacktestArguments {
-    /// Files of hourly observations: hourly CSV, GHCNh PSV, METAR or JSON lines, plain or packed
+    /// Read these files of hourly observations: hourly CSV, GHCNh PSV, METAR or JSON lines, plain or packed
     #[arg(required = true, value_name = "FILE")]
     files: Vec<PathBuf>,
-    /// Where the stations stand: NOAA's ghcnd-stations.txt, plain or packed
+    /// Read the positions of stations from this file: NOAA's ghcnd-stations.txt, plain or packed
     #[arg(long, value_name = "FILE")]
     stations: PathBuf,
     #[command(flatten)]
     scoring: Scoring,
-    /// How many minutes after its time an observation is known
+    /// Treat each observation as known this many minutes after its time
     #[arg(long, value_name = "MINUTES", default_value_t = 0, value_parser = clap::value_parser!(u16).range(0..=720))]
     lag: u16,
     /// Print each scored night before its station's scores
@@ -55,7 +55,7 @@ pub(super) async fn backtest(common: &Common, arguments: &BacktestArguments) -> 
     }
     if bad > 0 {
         output::note(&format!(
-            "{} records that are not hourly observations are left out",
+            "{} records are not hourly observations and were skipped",
             output::grouped(bad)
         ));
     }
@@ -63,7 +63,7 @@ pub(super) async fn backtest(common: &Common, arguments: &BacktestArguments) -> 
     for (station, hours) in by_station {
         let Some(spot) = spots.get(&station) else {
             let file = arguments.stations.display();
-            return Err(Failed::Usage(anyhow::anyhow!("station {station} does not stand in {file}")));
+            return Err(Failed::Usage(anyhow::anyhow!("station {station} is not in {file}")));
         };
         spinner.set_message(format!("scoring {station}"));
         let nights: Vec<_> = tally(station, *spot, &hours, issue).nights(shown.limit_c).collect();

@@ -16,9 +16,9 @@ const EXAMPLES: &str = "\
 Examples:
   frostline outlook backtest KEWR-2013.csv.gz --stations ghcnd-stations.txt
   frostline outlook backtest *.csv.gz --stations ghcnd-stations.txt --issued 21:00 --limit=-2 --json
-  frostline outlook score                              of this installation's outlooks and warnings";
+  frostline outlook score                              score this installation's outlooks and warnings";
 
-/// How good outlooks of the coming night are
+/// Score outlooks of the coming night
 #[derive(Args)]
 #[command(after_help = EXAMPLES)]
 pub(super) struct OutlookArguments {

@@ -1,4 +1,4 @@
-//! Scores, for people and for programs.
+//! Prints scores, for people and for programs.
 
 use serde::Serialize;
 
@@ -8,16 +8,16 @@ use crate::noaa::StationId;
 use crate::outlook::{Score, ScoredNight};
 use crate::rules::Units;
 
-/// What is printed.
+/// What to print, and how.
 #[derive(Clone, Copy)]
 pub(super) struct Shown {
     /// The limit, in °C.
     pub(super) limit_c: f64,
-    /// From which chance on a night is warned of.
+    /// Nights with at least this chance count as warned of.
     pub(super) warn_from: f64,
-    /// Whether each scored night is printed.
+    /// Whether to print each scored night.
     pub(super) nights: bool,
-    /// Of what people read.
+    /// Units of the printed values.
     pub(super) units: Units,
 }
 

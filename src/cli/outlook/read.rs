@@ -1,4 +1,4 @@
-//! Hourly observations of files, by station.
+//! Hourly observations from files, by station.
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -14,8 +14,8 @@ use crate::noaa::StationId;
 /// Observations by station.
 pub(in super::super) type ByStation = BTreeMap<StationId, Vec<Hour>>;
 
-/// Reads files until all are read or a signal comes. Also returns how many records are not observations. `by` names the
-/// command, for errors.
+/// Reads files until all are read or a signal comes. Also returns how many records are not observations. `by` is the
+/// name of the command, for errors.
 pub(in super::super) async fn read_hours(files: &[PathBuf], by: &str) -> Result<(ByStation, u64), Failed> {
     let plan = Plan {
         files: files.to_vec(),
@@ -53,7 +53,7 @@ fn read(plan: &Plan, stop: &Arc<AtomicBool>) -> anyhow::Result<(ByStation, u64)>
         },
         &mut |_, text| {
             match Hour::parse(text) {
-                // Only what outlooks are made of: years of many stations fit into memory.
+                // Keep only the values that outlooks use: years of many stations fit into memory.
                 Ok(hour) => {
                     by_station.entry(hour.station).or_default().push(Hour { raw: None, source: None, ..hour })
                 }

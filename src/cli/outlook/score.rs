@@ -1,4 +1,4 @@
-//! `frostline outlook score`: how good the outlooks and warnings of this installation were.
+//! `frostline outlook score`: scores the outlooks and warnings of this installation.
 
 use clap::Args;
 use frostline_engine::kafka::{ClientSettings, Reader, StartAt};
@@ -18,8 +18,8 @@ Examples:
   frostline outlook score --limit=-2 --issued 21:00
   frostline outlook score --rule orchard-tonight --json
 
-Reads what was written: the outlooks of noaa-outlooks and the alerts of noaa-json-alerts. A night is scored from a
-station's third one on.";
+Reads the outlooks of noaa-outlooks and the alerts of noaa-json-alerts. A station's nights are scored from
+its third night on.";
 
 /// Score forecasts of past nights, and the warnings that were sent
 #[derive(Args)]
@@ -27,7 +27,7 @@ station's third one on.";
 pub(super) struct ScoreArguments {
     #[command(flatten)]
     scoring: Scoring,
-    /// Only the warnings of this rule
+    /// Score only the warnings of this rule
     #[arg(long, value_name = "ID")]
     rule: Option<String>,
 }
@@ -56,13 +56,13 @@ pub(super) async fn score(common: &Common, arguments: &ScoreArguments) -> Result
     if is_empty {
         output::note(
             "no night has been scored yet: the stages outlook and watch score a night when they have read its morning, from a \
-             station's third night on; `frostline top` shows what is left to read",
+             station's third night on; `frostline top` shows how much is left to read",
         );
     }
     Ok(())
 }
 
-/// Reads all outlooks and alerts that are there now.
+/// Reads all outlooks and alerts that are in the topics now.
 fn read(config: &Config, issue: Issue) -> anyhow::Result<Ledger> {
     let mut ledger = Ledger::new(issue);
     read_topic(config, topic::OUTLOOKS, &mut |value| ledger.take_outlook(value))?;
@@ -70,7 +70,7 @@ fn read(config: &Config, issue: Issue) -> anyhow::Result<Ledger> {
     Ok(ledger)
 }
 
-/// Calls `visit` with each record of a topic that is there now.
+/// Calls `visit` with each record that is in a topic now.
 fn read_topic(config: &Config, logical: &str, visit: &mut dyn FnMut(&[u8])) -> anyhow::Result<()> {
     let (plan, settings) = (config.topic(logical), ClientSettings::new(&config.kafka)?);
     let mut push = |record: &Record<'_>| {
@@ -91,7 +91,7 @@ fn print_warnings(common: &Common, rule: &str, sums: &WarningSums) -> Result<(),
     ))?;
     if let (Some(p10), Some(p50)) = (sums.lead_hours_p10, sums.lead_hours_p50) {
         output::line(&format!(
-            "  lead time: {p50:.1} hours in the middle, at least {p10:.1} in nine of ten"
+            "  lead time: {p50:.1} hours (median), at least {p10:.1} hours in nine of ten"
         ))?;
     }
     Ok(())

@@ -1,4 +1,4 @@
-//! How nights are scored and shown: the options that `outlook backtest` and `outlook score` have in common.
+//! How nights are scored and printed: the common options of `outlook backtest` and `outlook score`.
 
 use std::str::FromStr;
 
@@ -10,16 +10,16 @@ use crate::hourly::HOUR;
 use crate::outlook::Issue;
 use crate::rules::Unit;
 
-/// See the module's description.
+/// Options for scoring.
 #[derive(Args)]
 pub(super) struct Scoring {
-    /// Which outlook of a night counts: the last one before this local standard time
+    /// Score the last outlook of each night before this local standard time
     #[arg(long, value_name = "HH:MM", default_value = "18:00")]
     issued: Clock,
-    /// The limit, in °C or with its unit, as in 32F
+    /// Score this limit, in °C or with its unit, such as 32F
     #[arg(long, value_name = "LIMIT", default_value = "0.0", value_parser = limit, allow_hyphen_values = true)]
     pub(super) limit: f64,
-    /// From which chance on a night is warned of, 0 to 1
+    /// Count a night as warned of from this chance on, 0 to 1
     #[arg(long, value_name = "CHANCE", default_value_t = 0.3, value_parser = chance)]
     chance: f64,
     #[command(flatten)]
@@ -27,12 +27,12 @@ pub(super) struct Scoring {
 }
 
 impl Scoring {
-    /// The outlook that counts, where observations are known so many minutes late.
+    /// The outlook that counts, if observations are known this many minutes late.
     pub(super) fn issue(&self, lag_minutes: u16) -> Issue {
         Issue { issued: self.issued.issued(), lag: i64::from(lag_minutes) * 60 }
     }
 
-    /// What is printed, with each night if these are asked for.
+    /// The print settings, with each night if requested.
     pub(super) fn shown(&self, nights: bool) -> Shown {
         Shown { limit_c: self.limit, warn_from: self.chance, nights, units: self.units.units() }
     }
@@ -55,19 +55,19 @@ impl FromStr for Clock {
         found
             .map(|(hour, minute)| Self { minutes: hour * 60 + minute })
             .filter(|clock| !(9 * 60 + 1..15 * 60).contains(&clock.minutes))
-            .ok_or_else(|| "expected a time between 15:00 and 09:00, as in 18:00".to_owned())
+            .ok_or_else(|| "expected a time between 15:00 and 09:00, such as 18:00".to_owned())
     }
 }
 
 impl Clock {
-    /// Seconds after the midnight before the evening: what comes before noon is on the next day.
+    /// Seconds after the midnight before the evening; times before noon are on the next day.
     fn issued(self) -> i64 {
         let seconds = self.minutes * 60;
         if seconds < 12 * HOUR { seconds + 24 * HOUR } else { seconds }
     }
 }
 
-/// Reads a limit of the command line: in °C, or with its unit, as in `32F`.
+/// Parses a limit of the command line: in °C, or with its unit, such as `32F`.
 fn limit(text: &str) -> Result<f64, String> {
     let text = text.trim();
     let (number, is_fahrenheit) = match text.strip_suffix(['F', 'f']) {
@@ -78,14 +78,14 @@ fn limit(text: &str) -> Result<f64, String> {
     let celsius = value.map(|value| if is_fahrenheit { Unit::Fahrenheit.invert(value) } else { value });
     // To a tenth, as stations report.
     let celsius = celsius.map(|celsius| (celsius * 10.0).round() / 10.0);
-    let expected = || "expected a temperature from -90 to 60 °C, as in -2, -2C or 28F".to_owned();
+    let expected = || "expected a temperature from -90 to 60 °C, such as -2, -2C or 28F".to_owned();
     celsius.filter(|celsius| (-90.0..=60.0).contains(celsius)).ok_or_else(expected)
 }
 
-/// Reads a chance of the command line.
+/// Parses a chance of the command line.
 fn chance(text: &str) -> Result<f64, String> {
     let found = text.parse::<f64>().ok().filter(|chance| (0.0..=1.0).contains(chance));
-    found.ok_or_else(|| "expected a chance between 0 and 1, as in 0.3".to_owned())
+    found.ok_or_else(|| "expected a chance between 0 and 1, such as 0.3".to_owned())
 }
 
 #[cfg(test)]

@@ -1,7 +1,7 @@
-//! `frostline reset`: has a stage read records again, while it is stopped.
+//! `frostline reset`: makes a stage read records again while it is stopped.
 //!
-//! Only the offsets of the stage's group are changed, in Kafka. Its memory stays what it is, and keeps it from writing
-//! twice what it has written before: so a reset is allowed where the memory covers everything that is read again.
+//! Only the offsets of the stage's group change, in Kafka. Its state stays as it is, and prevents it from writing an
+//! output twice. So a reset is allowed only if the state covers everything that is read again.
 
 mod plan;
 
@@ -23,37 +23,37 @@ use crate::stages;
 const EXAMPLES: &str = "\
 Examples:
   frostline reset --stage alert --to 2026-11-01 --dry-run   how many records would be read again
-  frostline reset --stage alert --to 2026-11-01             shows that, asks, and sets the offsets back
+  frostline reset --stage alert --to 2026-11-01             shows the same, asks, and sets the offsets back
   frostline reset --stage alert --to earliest --yes
 
 Stop every daemon that runs the stage first, and start it again afterwards. The stage then reads
-the records again that came on or after that day. Rules that have judged them before send no
-alert twice; rules that are new judge them for the first time.";
+the records of that day and later ones again. Rules that judged them before send no
+alert twice; new rules judge them for the first time.";
 
 /// Set a stopped stage back, so that new rules judge records that it has read before
 #[derive(Args)]
 #[command(after_help = EXAMPLES)]
 pub(super) struct ResetArguments {
-    /// The stage: alert
+    /// Reset this stage: alert
     #[arg(long, value_name = "STAGE")]
     stage: String,
-    /// Read again what came on or after this day (UTC, by the records' Kafka timestamps), or `earliest`
+    /// Read records again from this day on (UTC, by the records' Kafka timestamps), or from `earliest`
     #[arg(long, value_name = "DATE")]
     to: Since,
-    /// Do not ask
+    /// Skip the question
     #[arg(long)]
     yes: bool,
-    /// Show what would be read again and change nothing
+    /// Show what would be read again, and change nothing
     #[arg(long, conflicts_with = "yes")]
     dry_run: bool,
 }
 
-/// From where on records are read again.
+/// Where reading again starts.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Since {
     /// The oldest record that the topic still has.
     Earliest,
-    /// The first record that came on or after this day.
+    /// The first record of this day or a later one.
     Day(Date),
 }
 
@@ -98,13 +98,13 @@ pub(super) async fn reset(common: &Common, arguments: &ResetArguments) -> Result
         || output::confirmed(&format!("Read {records} records again? [y/N]"))?;
     if !goes_on {
         return Err(Failed::Usage(anyhow::anyhow!(
-            "nothing was changed: say --yes to reset without a question"
+            "nothing was changed: use --yes to reset without a question"
         )));
     }
     finish(common, &admin, &plan, arguments.dry_run)
 }
 
-/// What it takes to set the alert stage back, worked out before rules are published; `dry_run` only looks.
+/// The changes that set the alert stage back, prepared before rules are published; `dry_run` only shows them.
 ///
 /// # Errors
 /// Why the stage cannot be set back; nothing has changed then.
@@ -115,16 +115,16 @@ pub(super) fn prepare(config: &Config, admin: &Admin, since: Since, dry_run: boo
     Plan::make(config, admin, stages::ALERT, since)
 }
 
-/// Sets the alert stage back without a question; `dry_run` only shows it.
+/// Sets the alert stage back without a question; `dry_run` only shows the changes.
 pub(super) fn judge_again(common: &Common, admin: &Admin, plan: &Plan, dry_run: bool) -> Result<(), Failed> {
     show(common, plan)?;
     finish(common, admin, plan, dry_run)
 }
 
-/// Makes sure that no process runs the alert stage.
+/// Checks that no process runs the alert stage.
 ///
 /// # Errors
-/// Who does, and what to do; `unchanged` says what has not been done.
+/// Which processes do, and what to do; `unchanged` says what has not been done.
 fn check_stopped(config: &Config, admin: &Admin, unchanged: &str) -> Result<(), Failed> {
     let group = crate::app::outline(config)?.group(stages::ALERT);
     let mut members: Vec<String> = admin.everyone(&group)?.iter().map(ToString::to_string).collect();
@@ -145,16 +145,16 @@ fn check_stopped(config: &Config, admin: &Admin, unchanged: &str) -> Result<(), 
     )))
 }
 
-/// Why a stage must not read its records again; `None` where its memory makes that harmless.
+/// Why a stage must not read its records again; `None` if its state makes that harmless.
 fn refusal(stage: StageId) -> Option<&'static str> {
     match stage {
         stages::ALERT => None,
         stages::ASSEMBLE => Some(
-            "it remembers the newest values of an observation, not the lines that it has read, so an old line would undo \
+            "it keeps the newest values of an observation, not the lines that it has read, so an old line would undo \
              a later correction, and both would be written again as revisions",
         ),
         stages::DELIVER => Some("messages that people have received could be sent again"),
-        _ => Some("it remembers nothing, so all its outputs would be written twice"),
+        _ => Some("it keeps no state, so all its outputs would be written twice"),
     }
 }
 
@@ -177,7 +177,7 @@ fn show(common: &Common, plan: &Plan) -> Result<(), Failed> {
     Ok(())
 }
 
-/// Sets the offsets back, unless `dry_run`, and says what comes of it.
+/// Sets the offsets back, unless `dry_run` is set, and prints the result.
 fn finish(common: &Common, admin: &Admin, plan: &Plan, dry_run: bool) -> Result<(), Failed> {
     let is_reset = !dry_run && !plan.steps.is_empty();
     if is_reset {

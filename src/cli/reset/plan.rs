@@ -12,27 +12,27 @@ use super::Since;
 use crate::config::Config;
 use crate::noaa::Date;
 
-/// Records taken at once while they are counted.
+/// Records per poll while they are counted.
 const BATCH_RECORDS: usize = 1_000;
 const POLL_TIMEOUT: Duration = Duration::from_millis(100);
 
-/// What a reset would change.
+/// The changes of a reset.
 pub(in crate::cli) struct Plan {
     pub(super) stage: StageId,
-    /// Names in Kafka.
+    /// The topic's and group's names in Kafka.
     pub(super) group: String,
     pub(super) topic: String,
-    /// Of partitions that are set back, by number; the others stay where they are.
+    /// Partitions that are set back, by number; the others stay where they are.
     pub(super) steps: Vec<Step>,
 }
 
-/// What happens to one partition.
+/// The change of one partition.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Step {
     pub(super) partition: i32,
-    /// What the group has committed.
+    /// The group's committed offset.
     pub(super) from_offset: i64,
-    /// Where the stage reads on.
+    /// The offset where the stage will read on.
     pub(super) to_offset: i64,
     /// Records before this offset have been processed: `from_offset`, or more after an earlier reset.
     again_below: i64,
@@ -41,16 +41,16 @@ pub(super) struct Step {
 }
 
 impl Plan {
-    /// Looks up where the group stands and where `since` lies, and reads the records in between.
+    /// Looks up the group's offsets and the place of `since`, and reads the records in between.
     ///
     /// # Errors
-    /// Where the topic is missing, no broker answers, or there are records that the stage has forgotten.
+    /// The topic is missing, no broker answers, or the stage has forgotten some of these records.
     pub(super) fn make(config: &Config, admin: &Admin, stage: StageId, since: Since) -> Result<Self, Failed> {
         let topology = crate::app::outline(config)?;
         let found = topology.find(stage.as_str()).map_err(|error| Failed::Usage(error.into()))?;
         let (group, topic) = (topology.group(stage), found.source.name.clone());
         if admin.partitions(&topic)?.is_none() {
-            let advice = "make the topics with `frostline topics create`";
+            let advice = "create the topics with `frostline topics create`";
             return Err(Failed::Usage(anyhow::anyhow!("no such topic: {topic}: {advice}")));
         }
         let kept = admin.log_offsets(&topic)?;
@@ -79,7 +79,7 @@ impl Plan {
     /// Commits the new offsets.
     ///
     /// # Errors
-    /// Where somebody has joined the group, or no broker answers.
+    /// A process has joined the group, or no broker answers.
     pub(super) fn carry_out(&self, admin: &Admin) -> Result<(), Failed> {
         let position = |step: &Step| OffsetCommit {
             again_below: Some(step.again_below),
@@ -88,14 +88,14 @@ impl Plan {
         let positions: Vec<OffsetCommit> = self.steps.iter().map(position).collect();
         admin.group(&self.group)?.commit(&self.topic, &positions).map_err(|error| {
             Failed::Working(anyhow::anyhow!(
-                "the offsets of group {} were not set back: {error}. If a daemon has started meanwhile, stop it, and run \
+                "the offsets of group {} were not set back: {error}. If a daemon has been started, stop it, and run \
                  `frostline reset` again",
                 self.group
             ))
         })
     }
 
-    /// Counts the records, and makes sure that the stage remembers what it wrote for them.
+    /// Counts the records, and checks that the stage remembers what it wrote for them.
     fn look_through(&mut self, config: &Config) -> Result<(), Failed> {
         let mut open: BTreeMap<i32, &mut Step> =
             self.steps.iter_mut().map(|step| (step.partition, step)).collect();
@@ -128,7 +128,7 @@ impl Plan {
     }
 }
 
-/// The partitions in which `wanted` lies before what is committed.
+/// The partitions in which `wanted` is before the committed offset.
 fn steps(committed: &[OffsetCommit], wanted: &BTreeMap<i32, i64>) -> Vec<Step> {
     let step = |committed: &OffsetCommit| {
         let OffsetCommit { partition, next_offset: from_offset, again_below, .. } = *committed;
@@ -149,7 +149,7 @@ fn steps(committed: &[OffsetCommit], wanted: &BTreeMap<i32, i64>) -> Vec<Step> {
 
 /// Finds records whose alerts the stage may have forgotten.
 struct Memory {
-    /// The oldest day, by the records' timestamps, that no task has swept out of its store yet.
+    /// The oldest day, by the records' timestamps, that no task has deleted from its store yet.
     oldest_day: u32,
     /// The last record before that day in a partition, if there is one.
     forgotten: Option<(i32, i64)>,

@@ -27,16 +27,16 @@ removed in the same way, unless the file has no [[subscriber]].";
 #[derive(Args)]
 #[command(after_help = APPLY_EXAMPLES)]
 pub(super) struct ApplyArguments {
-    /// The rule file: TOML, or JSON lines
+    /// Publish this rule file: TOML, or JSON lines
     file: PathBuf,
-    /// Do not ask
+    /// Skip the question
     #[arg(long)]
     yes: bool,
-    /// Show the difference and change nothing
+    /// Show the differences, and change nothing
     #[arg(long, conflicts_with = "yes")]
     dry_run: bool,
     /// Also set the alert stage back to this day, or to `earliest`, as `frostline reset` does: at its next start new
-    /// rules judge the records again that came since then. Refused while the stage runs
+    /// rules judge the records since then. Refused while the stage runs
     #[arg(long, value_name = "DATE")]
     judge_since: Option<Since>,
 }
@@ -50,13 +50,13 @@ Examples:
 #[derive(Args)]
 #[command(after_help = REMOVE_EXAMPLES)]
 pub(super) struct RemoveArguments {
-    /// Ids of rules
+    /// Remove the rules with these ids
     #[arg(required_unless_present = "subscriber")]
     rules: Vec<String>,
-    /// A subscriber (may be repeated)
+    /// Remove this subscriber (may be repeated)
     #[arg(long, value_name = "ID")]
     subscriber: Vec<String>,
-    /// Do not ask
+    /// Skip the question
     #[arg(long)]
     yes: bool,
 }
@@ -83,8 +83,7 @@ pub(super) async fn apply(common: &Common, arguments: &ApplyArguments) -> Result
         output::note(&format!("{YELLOW}unchanged{YELLOW:#}  {left_alone}"));
     }
     if config.alert.rule_file().is_some() {
-        let advice =
-            "a daemon with this configuration reads a file: set alert.rules = \"topic\" to have it follow";
+        let advice = "a daemon with this configuration reads its rules from a file: set alert.rules = \"topic\" to make it follow the topic";
         output::note(&format!("{YELLOW}note{YELLOW:#}  {advice}"));
     }
     let goes_on = make(common, &live, &plan, arguments.yes, arguments.dry_run)?;
@@ -103,7 +102,7 @@ pub(super) async fn remove(common: &Common, arguments: &RemoveArguments) -> Resu
     make(common, &live, &plan, arguments.yes, false).map(drop)
 }
 
-/// Shows changes, asks, and publishes them. `false` where the answer was no.
+/// Shows changes, asks, and publishes them. `false` if the answer was no.
 fn make(common: &Common, live: &Live<'_>, plan: &Plan, yes: bool, dry_run: bool) -> Result<bool, Failed> {
     let (mut outcome, changes) = (plan.outcome(), &plan.changes);
     changes.iter().try_for_each(|change| show(common, change))?;
@@ -114,7 +113,7 @@ fn make(common: &Common, live: &Live<'_>, plan: &Plan, yes: bool, dry_run: bool)
             return Ok(false);
         }
         if !yes && !std::io::stdin().is_terminal() {
-            let advice = "nothing was published: say --yes to publish without a question";
+            let advice = "nothing was published: use --yes to publish without a question";
             return Err(Failed::Usage(anyhow::anyhow!(advice)));
         }
         let bar = output::bar(changes.len() as u64, "{wide_bar} {pos}/{len} records  {eta} left");

@@ -11,10 +11,10 @@ use crate::publishing::{Live, PublishError, by_id, unsent};
 use crate::rules::{Conditions, Near, Published, Rule, RuleSet};
 use crate::stages;
 
-/// The rules of the file, where a stage needs them. Rules that live in their topic are read by the daemon itself: of these
-/// only the stations near them are looked for here.
+/// The rules of the file, if a stage needs them. The daemon itself reads rules that live in their topic; for these,
+/// this only looks for the stations near them.
 ///
-/// A station that is found here watches from the first record. Rules for which there is none yet are left to the daemon.
+/// A station that is found here watches from the first record. The daemon looks for the others later.
 pub(in super::super) async fn load(config: &Config, stages: &[StageId]) -> Result<RuleSet, Failed> {
     if !AppOptions::of_stages(stages.to_vec()).needs_rules() {
         return Ok(RuleSet::default());
@@ -47,7 +47,7 @@ async fn of_file(config: &Config, mut rules: Published) -> Result<RuleSet, Faile
     Ok(rules.rule_set(&mut conditions))
 }
 
-/// Notes the stations near rules that were published without one, and warns about places as `rules apply` does.
+/// Looks up the stations near rules that were published without one, and warns about places as `rules apply` does.
 async fn of_topic(config: &Config) -> Result<RuleSet, Failed> {
     let (rules, mut conditions) = (RuleSet::default(), Conditions::default());
     let live = Live::connect(config).await?;
@@ -80,7 +80,7 @@ fn without_station(published: &Published, conditions: &mut Conditions) -> Vec<(R
     found
 }
 
-/// Warns once that no message is sent, although there are addresses.
+/// Warns once that no messages are sent although there are addresses.
 fn warn_about_channels(config: &Config, rules: &Published) {
     let has_own = rules.rules.values().any(|rule| rule.definition.email.is_some());
     if let Some(reason) = unsent(config, rules.subscribers.values(), has_own) {
@@ -88,7 +88,7 @@ fn warn_about_channels(config: &Config, rules: &Published) {
     }
 }
 
-/// Warns about rules that cannot fire here, or watch a station that is far away.
+/// Warns about rules that cannot fire here, or that watch a distant station.
 fn warn_about_places(config: &Config, live: &Live<'_>, rules: &Published) -> Result<(), Failed> {
     let is_filtered = placement::is_filtered(config) && !rules.rules.is_empty();
     let stations = if is_filtered { if_there(live.stations())? } else { None };
@@ -97,7 +97,7 @@ fn warn_about_places(config: &Config, live: &Live<'_>, rules: &Published) -> Res
     Ok(())
 }
 
-/// Whether all topics are there is checked, and reported, when the stages start.
+/// When the stages start, they check that all topics exist.
 fn if_there<T>(read: Result<T, PublishError>) -> Result<Option<T>, Failed> {
     match read {
         Ok(found) => Ok(Some(found)),

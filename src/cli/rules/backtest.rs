@@ -1,4 +1,4 @@
-//! `frostline rules backtest`: how often rules would have fired, over files or a topic's history.
+//! `frostline rules backtest`: how often rules would have fired, over files or the history in a topic.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
@@ -27,31 +27,31 @@ Examples:
   frostline rules backtest 2016.csv.gz --json | tail -1          the sums as one JSON line
 
 Files are NOAA's by_year CSV or enriched observations, one JSON object a line, plain or gzipped. Without
---stations nothing is known of a station but its id, which is enough for rules that name theirs. Rules over nights and
-hours are tried on the files of hourly observations, or on --topic noaa-hourly, through outlook and watch.";
+--stations only the ids of stations are known, which is enough for rules that name theirs. Rules over nights and
+hours are tried on files of hourly observations, or on --topic noaa-hourly, through outlook and watch.";
 
-/// Try rules on history: the same code that runs live, no broker needed for files
+/// Try rules on history, with the code that runs live; files need no broker
 #[derive(Args)]
 #[command(after_help = EXAMPLES)]
 pub(super) struct BacktestArguments {
-    /// Files of history
+    /// Read these files of history
     #[arg(required_unless_present = "topic")]
     files: Vec<PathBuf>,
-    /// A topic instead: noaa-json, noaa-csv-raw, noaa-hourly or any with such records
+    /// Read this topic instead: noaa-json, noaa-csv-raw, noaa-hourly or any with such records
     #[arg(long, value_name = "TOPIC", conflicts_with = "files")]
     topic: Option<String>,
-    /// The rule file, or `live` for the published rules [default: alert.rules of the configuration]
+    /// Try this rule file, or `live` for the published rules [default: alert.rules of the configuration]
     #[arg(long, value_name = "FILE")]
     rules: Option<PathBuf>,
     #[command(flatten)]
     stations: StationFiles,
-    /// The first date that counts
+    /// Count alerts from this date on
     #[arg(long, value_name = "DATE", value_parser = date)]
     from: Option<Date>,
-    /// The last date that counts
+    /// Count alerts up to this date
     #[arg(long, value_name = "DATE", value_parser = date)]
     to: Option<Date>,
-    /// Show what changes against other rules: a rule file, or `live`
+    /// Show the differences from other rules: a rule file, or `live`
     #[arg(long, value_name = "FILE")]
     against: Option<PathBuf>,
     /// Keep readings that failed NOAA's quality control
@@ -60,17 +60,17 @@ pub(super) struct BacktestArguments {
     /// Print every alert as one line
     #[arg(long)]
     alerts: bool,
-    /// Write a chart of rules and months
+    /// Write a chart of rules and months to this file
     #[arg(long, value_name = "FILE")]
     svg: Option<PathBuf>,
-    /// Write a page to show around: each rule in words, its months, and the curve of its longest time
+    /// Write a page to this file: each rule in words, its months, and the temperatures of its longest episode
     #[arg(long, value_name = "FILE")]
     html: Option<PathBuf>,
 }
 
-/// Reads a date of the command line.
+/// Parses a date of the command line.
 pub(in super::super) fn date(text: &str) -> Result<Date, String> {
-    Date::parse_iso(text).ok_or_else(|| "expected a date, as in 2016-02-24".to_owned())
+    Date::parse_iso(text).ok_or_else(|| "expected a date, such as 2016-02-24".to_owned())
 }
 
 pub(super) async fn backtest(common: &Common, arguments: &BacktestArguments) -> Result<(), Failed> {
@@ -92,7 +92,7 @@ pub(super) async fn backtest(common: &Common, arguments: &BacktestArguments) -> 
     };
     let Rest::Days(files, mut rules) = moments::backtest(common, &config, &asked, &rules).await? else {
         if arguments.html.is_some() || arguments.svg.is_some() || arguments.against.is_some() {
-            output::note("--html, --svg and --against are about rules over days: there is nothing to show");
+            output::note("--html, --svg and --against are for rules over days, and there are none");
         }
         return Ok(());
     };
@@ -130,7 +130,7 @@ pub(super) async fn backtest(common: &Common, arguments: &BacktestArguments) -> 
     print(common, &rules, &stats, differences.as_deref(), started.elapsed().as_secs_f64())
 }
 
-/// Rules that ask what a station is cannot be tried where nothing is known of stations.
+/// Rules that depend on properties of stations cannot be tried if no stations are given.
 pub(in super::super) fn check_needs(rules: &Published, knows_stations: bool) -> Result<(), Failed> {
     let asks =
         |definition: &crate::rules::Definition| definition.stations.is_some() || definition.near.is_some();
@@ -142,15 +142,15 @@ pub(in super::super) fn check_needs(rules: &Published, knows_stations: bool) -> 
     }
 }
 
-/// What is done with each alert.
+/// What to do with each alert.
 #[derive(Clone, Copy)]
 struct EachAlert {
     prints: bool,
-    /// Its id is kept, to be compared.
+    /// Keep its id for a comparison.
     gathers: bool,
 }
 
-/// Runs the rules; the ids of all alerts are gathered where they are to be compared.
+/// Runs the rules; collects the ids of all alerts if they will be compared.
 fn run(
     history: &History,
     rules: &Published,
@@ -166,7 +166,7 @@ fn run(
         let Ok(alert) = serde_json::from_slice::<serde_json::Value>(value) else { return };
         let id = alert["alert_id"].as_str().unwrap_or_default().to_owned();
         if prints {
-            // Where stdout is closed nobody reads the rest; the sums will fail to print.
+            // If stdout is closed, printing the sums will fail and report it.
             let _ = print_alert(common, &alert);
         }
         if gathers {

@@ -1,4 +1,4 @@
-//! What `frostline rules backtest` prints.
+//! The output of `frostline rules backtest`.
 
 use std::collections::BTreeSet;
 
@@ -7,7 +7,7 @@ use super::super::{Common, Failed, output};
 use crate::backtest::{Change, Difference, RuleStats, Stats};
 use crate::rules::Published;
 
-/// Most rules that are shown to people; --json gives all.
+/// Most rules that are printed as text; --json prints all.
 const SHOWN_MAX: usize = 40;
 
 /// Prints an alert as one line.
@@ -84,7 +84,7 @@ fn print_rule(id: &str, rule: &RuleStats, rules: &Published) -> Result<(), Faile
     if rule.outside_filter > 0 {
         let count = output::grouped(rule.outside_filter);
         output::line(&format!(
-            "  {YELLOW}warning{YELLOW:#}  {count} of these come from stations that filter.where removes: the daemon would not send them"
+            "  {YELLOW}warning{YELLOW:#}  {count} of these come from stations that filter.where excludes: the daemon would not send them"
         ))?;
     }
     bars(rule)
@@ -120,7 +120,7 @@ fn print_differences(differences: &[Difference]) -> Result<(), Failed> {
             Change::Changed => ('~', YELLOW),
         };
         output::line(&format!(
-            "{colour}{sign} {rule}{colour:#}  fired {fired_before} → {fired}, {gained} alerts more, {lost} fewer"
+            "{colour}{sign} {rule}{colour:#}  fired {fired_before} → {fired}, {gained} alerts gained, {lost} lost"
         ))?;
     }
     if differences.is_empty() {

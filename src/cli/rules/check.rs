@@ -1,4 +1,4 @@
-//! `frostline rules check`: everything that can be said about a rule file before it goes live.
+//! `frostline rules check`: all mistakes and warnings about a rule file before it goes live.
 
 use std::path::{Path, PathBuf};
 
@@ -17,29 +17,29 @@ const EXAMPLES: &str = "\
 Examples:
   frostline rules check rules.toml
   frostline rules check rules.toml --stations ghcnd-stations.txt --data 2016.csv.gz
-  frostline rules check rules.toml --live                against the station table and observations of the broker
-  frostline rules check rules.toml --json --lenient      warnings do not fail
+  frostline rules check rules.toml --live                with the station table and observations of the broker
+  frostline rules check rules.toml --json --lenient      warnings do not fail the check
 
-Exit code 1 where anything was found. A mistake keeps a file from being used; a warning is about a rule
-that is probably a mistake: another unit, never or always true, a station that is unknown, does not report that,
-does not get through filter.where, or is far away. That addresses have no channel in the configuration is a warning
+The exit code is 1 if anything was found. A file with a mistake cannot be used; a warning is about a rule
+that is probably a mistake: wrong unit, never or always true, a station that is unknown, does not report that,
+is excluded by filter.where, or is far away. Addresses without a channel in the configuration cause a warning
 on stderr, which does not fail the check.";
 
-/// Find all mistakes in a rule file; exit code 1 where there are any
+/// Find all mistakes in a rule file; the exit code is 1 if there are any
 #[derive(Args)]
 #[command(after_help = EXAMPLES)]
 pub(super) struct CheckArguments {
-    /// The rule file: TOML, or JSON lines
+    /// Check this rule file: TOML, or JSON lines
     file: PathBuf,
     #[command(flatten)]
     stations: StationFiles,
-    /// Observations that tell which station reports what: by_year CSV or JSON lines (may be repeated)
+    /// Read from these observations which station reports which element: by_year CSV or JSON lines (may be repeated)
     #[arg(long, value_name = "FILE")]
     data: Vec<PathBuf>,
-    /// Take stations and observations from the broker's topics
+    /// Read stations and observations from the broker's topics
     #[arg(long, conflicts_with_all = ["stations", "data"])]
     live: bool,
-    /// Exit code 0 where there are warnings only
+    /// Exit with 0 if there are only warnings
     #[arg(long)]
     lenient: bool,
 }
@@ -70,7 +70,7 @@ pub(super) async fn check(common: &Common, arguments: &CheckArguments) -> Result
     warnings.iter().try_for_each(|warning| print(common, file, warning, false))?;
     let has_own = rules.rules.iter().any(|(definition, _)| definition.email.is_some());
     if let Some(reason) = unsent(&config, &rules.subscribers, has_own) {
-        // Of the configuration, not of the file: it does not fail the check.
+        // This concerns the configuration, not the file, so it does not fail the check.
         output::note(&format!("{YELLOW}warning{YELLOW:#}  {reason}"));
     }
     let (count, name) = (rules.rules.len(), file.display().to_string());

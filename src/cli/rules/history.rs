@@ -1,4 +1,4 @@
-//! Where history is read from: files, or a topic.
+//! Reads history from files or a topic.
 
 use std::path::PathBuf;
 
@@ -14,14 +14,14 @@ use crate::noaa::Station;
 use crate::publishing::Live;
 use crate::rules::{Conditions, Published};
 
-/// Where history is read from; more than once, if need be.
+/// A source of history, which can be read repeatedly.
 pub(in super::super) enum History {
     Files(Vec<PathBuf>),
     Topic(Box<ClientSettings>, String, i32),
 }
 
 impl History {
-    /// The topic, where one is named, else the files.
+    /// The topic if one is named, otherwise the files.
     pub(super) async fn open(
         config: &Config,
         topic: Option<&str>,
@@ -33,7 +33,7 @@ impl History {
         }
     }
 
-    /// All of them must be there before anything is read.
+    /// All files must exist before anything is read.
     pub(in super::super) fn of_files(files: &[PathBuf]) -> Result<Self, Failed> {
         for file in files.iter().filter(|file| !history::is_stdin(file)) {
             let found = std::fs::metadata(file);
@@ -44,7 +44,7 @@ impl History {
         Ok(Self::Files(files.to_vec()))
     }
 
-    /// The stations: from the files that were named, else, for a topic, from the station table.
+    /// The stations from the named files; without any, for a topic, those of the station table.
     pub(in super::super) async fn stations(
         &self,
         config: &Config,

@@ -1,4 +1,4 @@
-//! `frostline rules`: for people who own rules.
+//! `frostline rules`: commands for owners of rules.
 
 mod apply;
 pub(super) mod at_start;
@@ -31,7 +31,7 @@ Examples:
 
 With the setting alert.rules = \"topic\" the daemon takes its rules from the topic noaa-rules.";
 
-/// Check, try, publish and look at rules
+/// Write, check, try, publish and show rules
 #[derive(Args)]
 #[command(after_help = EXAMPLES)]
 pub(super) struct RulesArguments {
@@ -67,19 +67,21 @@ pub(super) async fn rules(common: &Common, arguments: &RulesArguments) -> Result
 /// The files of a station table.
 #[derive(Args, Clone)]
 pub(super) struct StationFiles {
-    /// NOAA's ghcnd-stations.txt, or ghcnh-station-list.csv for METARs; plain or gzipped
+    /// Read stations from this file: NOAA's ghcnd-stations.txt, or ghcnh-station-list.csv for METARs; plain or
+    /// gzipped
     #[arg(long, value_name = "FILE")]
     stations: Option<PathBuf>,
-    /// ghcnd-countries.txt [default: the one beside the stations, if there is one]
+    /// Read the names of countries from this ghcnd-countries.txt [default: the one next to the stations, if it
+    /// exists]
     #[arg(long, value_name = "FILE", requires = "stations")]
     countries: Option<PathBuf>,
-    /// ghcnd-states.txt [default: the one beside the stations, if there is one]
+    /// Read the names of states from this ghcnd-states.txt [default: the one next to the stations, if it exists]
     #[arg(long, value_name = "FILE", requires = "stations")]
     states: Option<PathBuf>,
 }
 
 impl StationFiles {
-    /// Whether none was named.
+    /// Whether no file was named.
     pub(super) fn are_missing(&self) -> bool {
         self.stations.is_none()
     }

@@ -1,4 +1,4 @@
-//! Rules over nights and hours, tried on hourly observations: for `rules backtest` and `rules new`.
+//! Tries rules over nights and hours on hourly observations, for `rules backtest` and `rules new`.
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -21,24 +21,24 @@ use crate::outlook::WarningSums;
 use crate::publishing::{Live, place};
 use crate::rules::{Conditions, Feed, Published, Reporting, Units};
 
-/// What was asked for.
+/// The request.
 pub(super) struct Asked<'a> {
     pub(super) files: &'a [PathBuf],
     pub(super) topic: Option<&'a str>,
     pub(super) stations: &'a StationFiles,
     pub(super) period: (Option<Date>, Option<Date>),
-    /// Whether each alert is printed.
+    /// Whether to print each alert.
     pub(super) prints: bool,
 }
 
-/// What is left for the rules over days.
+/// The part that is left for the rules over days.
 pub(super) enum Rest {
     /// These files, or the topic, and these rules.
     Days(Vec<PathBuf>, Published),
     Nothing,
 }
 
-/// Which stations of these hours there are, and where.
+/// The stations of these hours, with their places.
 pub(super) fn reporting(hours: &ByStation, stations: &[Station]) -> Reporting {
     let mut reporting = Reporting::default();
     let newest = hours.values().flatten().map(|hour| hour.time).max().unwrap_or(0);
@@ -66,7 +66,7 @@ pub(super) async fn backtest(
     if hourly.is_empty() && !is_topic {
         for id in moments.rules.keys() {
             output::note(&format!(
-                "{YELLOW}warning{YELLOW:#}  rule `{id}` is about hours or nights and is not tried: name files of hourly \
+                "{YELLOW}warning{YELLOW:#}  rule `{id}` is over hours or nights and was not tried: name files of hourly \
                  observations, or --topic {}",
                 topic::HOURLY
             ));
@@ -79,7 +79,7 @@ pub(super) async fn backtest(
         false => {
             let stations = asked.stations.read()?.ok_or_else(|| {
                 Failed::Usage(anyhow::anyhow!(
-                    "rules over nights and hours need to know where stations stand: say --stations ghcnd-stations.txt"
+                    "rules over nights and hours need the positions of stations: give --stations ghcnd-stations.txt"
                 ))
             })?;
             (read_hours(&hourly, "rules backtest").await?.0, stations)
@@ -90,7 +90,7 @@ pub(super) async fn backtest(
     if rest.is_empty() {
         for id in others.rules.keys() {
             output::note(&format!(
-                "{YELLOW}warning{YELLOW:#}  rule `{id}` is about days and is not tried: name files of daily observations"
+                "{YELLOW}warning{YELLOW:#}  rule `{id}` is over days and was not tried: name files of daily observations"
             ));
         }
         return Ok(Rest::Nothing);
@@ -144,13 +144,13 @@ fn split_rules(rules: &Published) -> (Published, Published) {
     (moments, days)
 }
 
-/// The rules over days, which alone are compared with others.
+/// The rules over days; only these are compared with others.
 pub(super) fn of_days(rules: &Published) -> Published {
     split_rules(rules).1
 }
 
-/// Files of hourly observations, and the others. A file that does not show what it is belongs to the days, if there are rules
-/// about them.
+/// Files of hourly observations, and the others. A file of unknown content counts as daily if there are rules over
+/// days.
 fn split_files(files: &[PathBuf], has_days: bool) -> Result<(Vec<PathBuf>, Vec<PathBuf>), Failed> {
     let (mut hourly, mut daily) = (Vec::new(), Vec::new());
     for file in files {
@@ -192,7 +192,8 @@ pub(super) fn warned(sums: &WarningSums, limit: &str, messages: u64) -> String {
         sums.came_true,
         sums.false_alarms
     );
-    for (count, words) in [(sums.unknown, "with a silent station"), (sums.open, "not over")] {
+    for (count, words) in [(sums.unknown, "unknown because the station was silent"), (sums.open, "not over")]
+    {
         if count > 0 {
             text.push_str(&format!(", {count} {words}"));
         }
@@ -263,9 +264,8 @@ mod tests {
             "warned of 101 nights: 79 reached 32 °F, 22 did not; 3 nights reached it without a warning; 250 messages"
         );
         let sums = WarningSums { nights: 1, unknown: 1, missed: 1, ..WarningSums::default() };
-        assert!(
-            warned(&sums, "0.0 °C", 1)
-                .contains("1 night: 0 reached 0.0 °C, 0 did not, 1 with a silent station; 1 night ")
-        );
+        assert!(warned(&sums, "0.0 °C", 1).contains(
+            "1 night: 0 reached 0.0 °C, 0 did not, 1 unknown because the station was silent; 1 night "
+        ));
     }
 }

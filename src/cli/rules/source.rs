@@ -18,7 +18,7 @@ use crate::publishing::Live;
 use crate::rules::{Condition, Conditions, FILE_BYTES_MAX, Mistake, Published, RuleFile, Scope};
 use crate::stages::StationIndex;
 
-/// What stands for the rules' topic in place of a file.
+/// Stands for the rules' topic in place of a file name.
 pub(in super::super) const LIVE: &str = "live";
 
 /// Reads the text of a rule file.
@@ -27,7 +27,7 @@ pub(in super::super) fn read_rule_file(path: &Path) -> Result<String, Failed> {
     read_text(path, FILE_BYTES_MAX).map_err(|error| failed(format!("the rules cannot be read: {error}")))
 }
 
-/// Reads a rule file that must be right. Its subscribers may live in the topic.
+/// Reads a rule file that must be valid. Its subscribers may live in the topic.
 pub(in super::super) fn rule_file(path: &Path) -> Result<RuleFile, Failed> {
     let text = read_rule_file(path)?;
     RuleFile::parse(&text, &mut Conditions::default(), &|_| true)
@@ -38,10 +38,10 @@ pub(in super::super) fn rule_file(path: &Path) -> Result<RuleFile, Failed> {
 pub(in super::super) fn unusable(path: &Path, mistakes: &[Mistake]) -> Failed {
     let places: Vec<String> =
         mistakes.iter().map(|mistake| format!("{}:{mistake}", path.display())).collect();
-    Failed::Usage(anyhow::anyhow!("the rules have mistakes, nothing was started:\n  {}", places.join("\n  ")))
+    Failed::Usage(anyhow::anyhow!("the rules have mistakes; nothing was started:\n  {}", places.join("\n  ")))
 }
 
-/// The rules that a command shall work with: a file, `live` for the topic, or what the configuration says.
+/// The rules for a command: a file, `live` for the topic, or the configured ones.
 pub(in super::super) async fn rules(config: &Config, named: Option<&Path>) -> Result<Published, Failed> {
     let path = match named {
         Some(path) if path == Path::new(LIVE) => None,
@@ -50,7 +50,7 @@ pub(in super::super) async fn rules(config: &Config, named: Option<&Path>) -> Re
     };
     match path {
         Some(path) if named.is_none() && !path.exists() => Err(Failed::Usage(anyhow::anyhow!(
-            "{}: no such rule file: --rules names another, --rules live the published rules",
+            "{}: no such rule file: name another with --rules, or use --rules live for the published rules",
             path.display()
         ))),
         Some(path) => Ok(Published::of_file(rule_file(path)?)),
@@ -63,7 +63,7 @@ pub(in super::super) async fn rules(config: &Config, named: Option<&Path>) -> Re
 }
 
 impl StationFiles {
-    /// Reads the stations, where a file is named.
+    /// Reads the stations, if a file is named.
     pub(in super::super) fn read(&self) -> Result<Option<Vec<Station>>, Failed> {
         let Some(file) = &self.stations else { return Ok(None) };
         let beside = |name: &str| file.parent().map(|folder| folder.join(name)).filter(|path| path.is_file());
@@ -75,7 +75,7 @@ impl StationFiles {
     }
 }
 
-/// How history is gone through, by the configuration.
+/// How history is read, according to the configuration.
 pub(in super::super) fn setting(config: &Config, stations: Option<&[Station]>) -> Result<Setting, Failed> {
     let filter = Condition::compile(&config.filter.expression, Scope::Filter)
         .map_err(|error| Failed::Usage(anyhow::anyhow!("filter.where: {}", error.message)))?;
@@ -88,18 +88,18 @@ pub(in super::super) fn setting(config: &Config, stations: Option<&[Station]>) -
     Ok(Setting {
         assemble: config.assemble_settings(),
         limits: config.limits(),
-        // Without a table nothing is known by which the filter could decide.
+        // Without a station table the filter has nothing to decide by.
         filter: (is_filtered && index.is_some()).then(|| Arc::new(filter)),
         stations: index,
         from: None,
         to: None,
-        // As many as topics have partitions by default: the figures must not depend on the machine.
+        // The default number of partitions: the results must not depend on the machine.
         lanes: 5,
         now_ms: unix_ms(),
     })
 }
 
-/// Reads a file of history; what is no record of it is left to the stages to reject.
+/// Reads a file of history; the stages reject invalid records.
 pub(in super::super) fn read_file(path: &Path, visit: &mut dyn FnMut(&[u8])) -> anyhow::Result<()> {
     let read = history::read(path, Arc::default(), &Arc::default(), &mut |(item, _)| {
         visit(item.text);
@@ -108,7 +108,7 @@ pub(in super::super) fn read_file(path: &Path, visit: &mut dyn FnMut(&[u8])) -> 
     read.map(drop)
 }
 
-/// Pushes the history of a topic.
+/// Passes the history of a topic on.
 pub(in super::super) fn push_topic(
     settings: &ClientSettings,
     topic: &str,

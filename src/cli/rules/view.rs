@@ -1,4 +1,4 @@
-//! `frostline rules list`, `show` and `export`: what is published.
+//! `frostline rules list`, `show` and `export`: show the published rules.
 
 use clap::Args;
 use serde::Serialize;
@@ -26,21 +26,21 @@ Examples:
 #[derive(Args)]
 #[command(after_help = SHOW_EXAMPLES)]
 pub(super) struct ShowArguments {
-    /// The rule's id
+    /// Show the rule with this id
     id: String,
 }
 
 const EXPORT_EXAMPLES: &str = "\
 Examples:
   frostline rules export > rules.toml            change it, then `frostline rules apply rules.toml`
-  frostline rules export --json > rules.jsonl    the same as JSON lines, which apply reads as well";
+  frostline rules export --json > rules.jsonl    the same as JSON lines, which `apply` also reads";
 
 /// Write all published rules and subscribers as a rule file, addresses included
 #[derive(Args)]
 #[command(after_help = EXPORT_EXAMPLES)]
 pub(super) struct ExportArguments {}
 
-/// All that is published, and can be used.
+/// Everything that is published and valid.
 async fn published(common: &Common) -> Result<Published, Failed> {
     let config = common.load(&[])?;
     let mut published = Live::connect(&config).await?.published()?;
@@ -86,7 +86,7 @@ pub(super) async fn show(common: &Common, arguments: &ShowArguments) -> Result<(
         let quarantined = published.quarantined.get(&crate::rules::Key::Rule(id.clone()));
         let reason = match quarantined {
             Some(quarantine) => format!("rule `{id}` is quarantined: {}", quarantine.reason()),
-            None => format!("there is no rule `{id}`: see `frostline rules list`"),
+            None => format!("no published rule `{id}`: see `frostline rules list`"),
         };
         return Err(Failed::Working(anyhow::anyhow!(reason)));
     };

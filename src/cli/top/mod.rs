@@ -1,4 +1,4 @@
-//! `frostline top`: a running daemon in the terminal, by its admin API.
+//! `frostline top`: shows a running daemon in the terminal, through its admin API.
 
 mod screen;
 
@@ -18,43 +18,43 @@ use crate::config::SecretText;
 const EXAMPLES: &str = "\
 Examples:
   frostline top                                       the daemon at admin.listen of the configuration
-  frostline top --url http://10.0.0.7:8080            another one; admin.token is sent, if it is set
+  frostline top --url http://10.0.0.7:8080            another daemon; admin.token is sent if it is set
   frostline top --once                                print it once, as text
   frostline top --once --json
 
-Keys: q or Ctrl-C ends.";
+Press q or Ctrl-C to end.";
 
-/// How often the daemon is asked.
+/// How often the daemon is polled.
 const INTERVAL: Duration = Duration::from_secs(1);
-/// How often keys are looked at.
+/// How often keys are read.
 const KEY_INTERVAL: Duration = Duration::from_millis(50);
-/// How long an answer may take.
+/// How long to wait for an answer.
 const PATIENCE: Duration = Duration::from_secs(5);
-/// Alerts that are shown.
+/// Most alerts on the screen.
 const ALERTS: usize = 50;
 
-/// Watch a running daemon: stages, partitions, lag, newest alerts
+/// Show a running daemon: stages, partitions, lag, newest alerts
 #[derive(Args)]
 #[command(after_help = EXAMPLES)]
 pub(super) struct TopArguments {
-    /// The daemon's admin address [default: http:// and admin.listen]
+    /// Poll the daemon at this admin address [default: http:// and admin.listen]
     #[arg(long, value_name = "URL")]
     url: Option<String>,
-    /// Print it once and end
+    /// Print the status once, and end
     #[arg(long)]
     once: bool,
 }
 
-/// What was heard last.
+/// The last answers.
 #[derive(Default)]
 struct Heard {
     status: Value,
     stages: Vec<Value>,
     partitions: Vec<Value>,
     alerts: Vec<Value>,
-    /// What the daemon fetches by itself.
+    /// The sources that the daemon polls.
     sources: Vec<Value>,
-    /// Why nothing new was heard, and since when.
+    /// Why there was no new answer, and since when.
     silence: Option<(String, Instant)>,
 }
 
@@ -68,7 +68,7 @@ pub(super) async fn top(common: &Common, arguments: &TopArguments) -> Result<(),
     let config = common.load(&[])?;
     let token = config.admin.token.resolve();
     let token = token.map_err(|reason| Failed::Usage(anyhow::anyhow!("admin.token: {reason}")))?;
-    // Another part of the process may have chosen already.
+    // Another part of the process may have chosen one already.
     let _ = rustls::crypto::ring::default_provider().install_default();
     let client = reqwest::Client::builder().timeout(PATIENCE).no_proxy().build();
     let client = client.map_err(|error| Failed::Working(error.into()))?;
@@ -83,7 +83,7 @@ pub(super) async fn top(common: &Common, arguments: &TopArguments) -> Result<(),
         return print(common, &heard);
     }
     if !std::io::stdout().is_terminal() {
-        return Err(Failed::Usage(anyhow::anyhow!("stdout is no terminal: --once prints it as text")));
+        return Err(Failed::Usage(anyhow::anyhow!("stdout is not a terminal: use --once to print text")));
     }
     let mut signals = Signals::listen()?;
     let mut terminal = ratatui::init();
@@ -117,19 +117,20 @@ impl Daemon {
         }
         let answer = request.send().await.map_err(|error| {
             let reason = if error.is_connect() { "connection refused".to_owned() } else { error.to_string() };
-            failed(format!("{reason}: is a daemon running, with this admin.listen?"))
+            failed(format!("{reason}: check that a daemon runs with this admin.listen"))
         })?;
         match answer.status().as_u16() {
             200 => {}
-            401 => return Err(failed("it asks for a token: set admin.token".into())),
-            status => return Err(failed(format!("it answers {status}: is it frostline?"))),
+            401 => return Err(failed("it requires a token: set admin.token".into())),
+            status => return Err(failed(format!("it answers {status}: check that it is frostline"))),
         }
         let text = answer.text().await.map_err(|error| failed(error.to_string()))?;
-        serde_json::from_str(&text).map_err(|_| failed("its answer is no JSON: is it frostline?".into()))
+        serde_json::from_str(&text)
+            .map_err(|_| failed("its answer is not JSON: check that it is frostline".into()))
     }
 }
 
-/// Draws until somebody ends it. A daemon that is away is waited for.
+/// Draws until the user ends it. Keeps trying while the daemon is away.
 async fn show(daemon: &Daemon, heard: &mut Heard, terminal: &mut DefaultTerminal) -> Result<(), Failed> {
     loop {
         terminal.draw(|frame| screen::draw(frame, heard))?;
@@ -176,7 +177,7 @@ fn uptime(status: &Value) -> String {
     span(u64::try_from(ms / 1_000).unwrap_or(0))
 }
 
-/// A span of time in its largest unit of which there are at least two.
+/// A duration in the largest unit of which there are at least two.
 fn span(seconds: u64) -> String {
     match seconds {
         0..=119 => format!("{seconds} s"),
@@ -186,7 +187,7 @@ fn span(seconds: u64) -> String {
     }
 }
 
-/// The cells of a stage's row, partitions aside.
+/// The cells of a stage's row, without its partitions.
 fn cells(stage: &Value) -> [String; 7] {
     let counts = &stage["counts"];
     let rate = stage["records_per_second"].as_f64().unwrap_or(0.0).round() as u64;
@@ -210,7 +211,7 @@ fn alert_line(record: &Value) -> String {
     format!("{:<9} {:<24} {}", text(alert, "transition"), text(alert, "rule_id"), text(alert, "message"))
 }
 
-/// A source in a line, and whether something is wrong with it.
+/// A source in one line, and whether something is wrong with it.
 fn source_line(source: &Value) -> (String, bool) {
     let age = source["age_seconds"].as_u64();
     let age =

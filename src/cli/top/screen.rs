@@ -1,4 +1,4 @@
-//! What the terminal shows.
+//! The content of the screen.
 
 use ratatui::Frame;
 use ratatui::layout::{Constraint, Layout, Rect};
@@ -10,10 +10,10 @@ use serde_json::Value;
 use super::super::output;
 use super::{HEADINGS, Heard, alert_line, cells, source_line, text, uptime};
 
-/// A stage that is older than this, in seconds, lags.
+/// A stage lags if its records are older than this, in seconds.
 const LAG_SECONDS: f64 = 10.0;
 
-/// Draws all of it, as far as there is room.
+/// Draws as much as there is room for.
 pub(super) fn draw(frame: &mut Frame<'_>, heard: &Heard) {
     let rows = u16::try_from(heard.stages.len()).unwrap_or(u16::MAX);
     let sources_height = if heard.sources.is_empty() { 0 } else { heard.sources.len() + 2 };
@@ -34,7 +34,7 @@ pub(super) fn draw(frame: &mut Frame<'_>, heard: &Heard) {
     let foot_line = match &heard.silence {
         Some((reason, since)) => {
             let reason = output::clean(reason);
-            Line::from(format!("silent for {} s: {reason}", since.elapsed().as_secs())).red()
+            Line::from(format!("no answer for {} s: {reason}", since.elapsed().as_secs())).red()
         }
         None => Line::from("q ends").dim(),
     };

@@ -1,4 +1,4 @@
-//! Whether a topic that is there is as the configuration has it.
+//! Whether an existing topic is as configured.
 
 use frostline_engine::kafka::TopicDetails;
 
@@ -6,12 +6,12 @@ use crate::config::{Config, TopicPlan};
 
 const DAY_MS: i64 = 86_400_000;
 
-/// What is to be said of a topic that exists.
+/// Findings about an existing topic.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub(super) struct Fit {
-    /// With these frostline cannot work, or only by losing something.
+    /// Faults: frostline cannot work with these, or would lose data.
     pub(super) faults: Vec<String>,
-    /// These are another wish than the configuration's: nothing is changed without being asked.
+    /// Differences from the configuration: they are only shown.
     pub(super) differences: Vec<String>,
 }
 
@@ -22,7 +22,7 @@ pub(super) struct Source {
     pub(super) partitions: Option<i32>,
 }
 
-/// The source of the changelog of this name, if it is one; `partitions` asks Kafka.
+/// The source of the changelog with this name, if it is one; `partitions` asks Kafka.
 pub(super) fn source_of_changelog<E>(
     config: &Config,
     changelog: &str,
@@ -36,7 +36,7 @@ pub(super) fn source_of_changelog<E>(
 }
 
 impl Source {
-    /// Why a changelog that is there, with so many partitions, cannot belong to it.
+    /// Why an existing changelog with this many partitions cannot belong to it.
     fn mismatch(&self, changelog: &TopicPlan, partitions: i32) -> Option<String> {
         let found = self.partitions.filter(|found| *found != partitions)?;
         let (source, name, first) = (&self.plan.name, &changelog.name, self.correction(found));
@@ -46,7 +46,7 @@ impl Source {
         ))
     }
 
-    /// Why a changelog must not be made as it is planned.
+    /// Why a changelog must not be created as planned.
     pub(super) fn refusal(&self, changelog: &TopicPlan) -> Option<String> {
         let found = self.partitions.filter(|found| *found != changelog.partitions)?;
         let (source, first) = (&self.plan.name, self.correction(found));
@@ -74,20 +74,20 @@ pub(super) fn fit(plan: &TopicPlan, found: &TopicDetails, source: Option<&Source
         Some(mismatch) => fit.faults.push(mismatch),
         None if state.partitions != plan.partitions => {
             fit.faults
-                .push(format!("has {} partitions, {} were expected", state.partitions, plan.partitions));
+                .push(format!("has {} partitions, but {} are configured", state.partitions, plan.partitions));
         }
         None => {}
     }
     match state.cleanup_policy.as_deref() {
         Some(policy) if plan.is_compacted && policy != "compact" => {
-            fit.faults.push(format!("cleanup.policy={policy}, compact was expected"));
+            fit.faults.push(format!("has cleanup.policy={policy}, but needs compact"));
         }
         _ => {}
     }
     fit.differences.extend(retention_difference(plan, found));
     if let Some(wanted) = plan.replication.filter(|wanted| *wanted != found.replication) {
         fit.differences.push(format!(
-            "has {} replicas, {wanted} are configured: kafka-reassign-partitions changes that",
+            "has {} replicas, but {wanted} are configured: change that with kafka-reassign-partitions",
             found.replication
         ));
     }
@@ -98,7 +98,7 @@ fn retention_difference(plan: &TopicPlan, found: &TopicDetails) -> Option<String
     let (wanted, found_ms) = (plan.retention_ms()?, found.retention_ms?);
     (wanted != found_ms).then(|| {
         format!(
-            "keeps records for {}, {} are configured: kafka-configs --alter --topic {} --add-config retention.ms={wanted}",
+            "keeps records for {}, but {} are configured: kafka-configs --alter --topic {} --add-config retention.ms={wanted}",
             in_days(found_ms),
             in_days(wanted),
             plan.name
@@ -106,7 +106,7 @@ fn retention_difference(plan: &TopicPlan, found: &TopicDetails) -> Option<String
     })
 }
 
-/// How long records are kept, for people.
+/// How long records are kept, in readable form.
 pub(super) fn in_days(retention_ms: i64) -> String {
     match retention_ms {
         ..0 => "good".to_owned(),
@@ -166,10 +166,10 @@ mod tests {
         let week = fit(&plan, &found(&plan, 5, Some(7 * DAY_MS)), None);
         assert!(week.faults.is_empty());
         let difference = &week.differences[0];
-        assert!(difference.contains("keeps records for 7 days, 400 days are configured"), "{difference}");
+        assert!(difference.contains("keeps records for 7 days, but 400 days are configured"), "{difference}");
         assert!(difference.ends_with("--topic noaa-json-alerts --add-config retention.ms=34560000000"));
         assert_eq!(fit(&plan, &found(&plan, 5, Some(400 * DAY_MS)), None), Fit::default());
-        // The broker does not tell; the topic has none.
+        // The broker does not report it; the topic has none.
         assert_eq!(fit(&plan, &found(&plan, 5, None), None), Fit::default());
         let rules = config.topic(topic::RULES);
         assert_eq!(fit(&rules, &found(&rules, 1, Some(7 * DAY_MS)), None), Fit::default());
@@ -183,7 +183,7 @@ mod tests {
         config.topics.insert(topic::JSON.into(), own);
         let plan = config.topic(topic::JSON);
         let fit = fit(&plan, &found(&plan, 8, None), None);
-        assert_eq!(fit.faults, ["has 8 partitions, 5 were expected"]);
-        assert!(fit.differences[0].contains("has 1 replicas, 3 are configured"));
+        assert_eq!(fit.faults, ["has 8 partitions, but 5 are configured"]);
+        assert!(fit.differences[0].contains("has 1 replicas, but 3 are configured"));
     }
 }

@@ -22,13 +22,13 @@ them again. If the command is interrupted, run it again: daemons refuse to start
 
 #[derive(Args)]
 pub(super) struct GrowArguments {
-    /// The topics that get more partitions, one after the other
+    /// Grow these topics, one after the other
     #[arg(required = true, value_name = "TOPIC")]
     topics: Vec<String>,
-    /// The number of partitions that they are to have
-    #[arg(long, value_name = "N", value_parser = clap::value_parser!(i32).range(1..=10_000))]
+    /// Give them this many partitions
+    #[arg(long, value_name = "COUNT", value_parser = clap::value_parser!(i32).range(1..=10_000))]
     partitions: i32,
-    /// Do not ask
+    /// Skip the question
     #[arg(long)]
     yes: bool,
 }
@@ -43,7 +43,7 @@ pub(super) async fn grow(common: &Common, config: &Config, arguments: &GrowArgum
     Ok(())
 }
 
-/// Why it does not go on.
+/// Why it stopped.
 enum Stopped {
     Growth(GrowthError),
     Other(Failed),
@@ -69,10 +69,10 @@ async fn grow_one(
             output::note(&format!("{:<40} {} → {} partitions", topic.name, topic.from, topic.to));
         }
         let question =
-            format!("Add partitions to {} topics, which cannot be taken away again? [y/N]", topics.len());
+            format!("Add partitions to {} topics? They cannot be removed again. [y/N]", topics.len());
         if !arguments.yes && !output::confirmed(&question).map_err(|error| Stopped::Other(error.into()))? {
             let error =
-                anyhow::anyhow!("nothing was changed: say --yes to add partitions without a question");
+                anyhow::anyhow!("nothing was changed: use --yes to add partitions without a question");
             return Err(Stopped::Other(Failed::Usage(error)));
         }
     }
@@ -81,19 +81,19 @@ async fn grow_one(
     for step in growth.steps() {
         let outcome = growth.perform(&step).await;
         match outcome {
-            // Daemons work with it already, so there is nothing left to do.
+            // Daemons work with it already, so nothing is left to do.
             Err(GrowthError::Running(_)) if was_grown => {}
             Err(error) => return Err(error.into()),
             Ok(entries) if matches!(step, GrowthStep::MoveState(..)) => moved += entries,
             Ok(0) => {}
             Ok(records) => output::note(&format!(
-                "{records} records that were written to {topic} meanwhile were moved to their new partitions"
+                "moved {records} records that had been written to {topic} during the growth to their new partitions"
             )),
         }
         tracing::info!(topic, step = %step, "growing");
     }
     for topic in &topics {
-        let status = if was_grown { "has them already" } else { "grown" };
+        let status = if was_grown { "already has them" } else { "grown" };
         let line = if common.json {
             let row =
                 json!({ "topic": topic.name, "from": topic.from, "partitions": topic.to, "status": status });
@@ -108,7 +108,7 @@ async fn grow_one(
         line.map_err(|error| Stopped::Other(error.into()))?;
     }
     if moved > 0 {
-        output::note(&format!("{} entries of state moved", output::grouped(moved)));
+        output::note(&format!("moved {} entries of state", output::grouped(moved)));
     }
     Ok(())
 }
@@ -137,7 +137,7 @@ fn failed(stopped: Stopped, arguments: &GrowArguments) -> Failed {
     }
 }
 
-/// Says which settings do not fit any more.
+/// Lists the settings that no longer fit.
 fn advise(config: &Config, arguments: &GrowArguments) {
     let partitions = arguments.partitions;
     let is_other = |name: &&String| {

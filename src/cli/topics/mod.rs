@@ -1,11 +1,11 @@
-//! `frostline topics`: the topics of this installation.
+//! `frostline topics`: manages the topics of this installation.
 
 mod fit;
 mod grow;
 mod rights;
 
 use clap::{Args, Subcommand};
-use frostline_engine::kafka::{Admin, ClientSettings, KafkaError, TopicDetails};
+use frostline_engine::kafka::{Admin, ClientSettings, KafkaError, Operation, Right, TopicDetails};
 use serde::Serialize;
 
 use fit::{Fit, Source};
@@ -13,19 +13,21 @@ use fit::{Fit, Source};
 use super::output::{BOLD, DIM, GREEN, RED, YELLOW};
 use super::{Common, Failed, output};
 use crate::config::{Config, TopicPlan};
+use crate::contract;
 
 const EXAMPLES: &str = "\
 Examples:
-  frostline topics create                      make those that are missing
+  frostline topics create                      create the missing topics
   frostline topics describe --json
   frostline topics grow noaa-csv-raw --partitions 8
-  frostline topics rights --daemon             what brokers with access control must allow
+  frostline topics rights --daemon             the rights that the daemon needs on the brokers
   frostline topics delete --yes --set kafka.namespace=test.
+  frostline topics asyncapi >asyncapi.json     describe topics and records for programs
 
 Other commands than `grow` and `delete` never change topics that exist. How long each keeps its records is set under [topics],
 as in --set topics.noaa-json.retention_days=90";
 
-/// Make, look at, grow or delete the topics
+/// Create, describe, grow or delete the topics
 #[derive(Args)]
 #[command(after_help = EXAMPLES)]
 pub(super) struct TopicsArguments {
@@ -35,40 +37,46 @@ pub(super) struct TopicsArguments {
 
 #[derive(Subcommand)]
 enum TopicsCommand {
-    /// Make the topics that are missing; exit code 1 where one that is there does not fit
+    /// Create the missing topics; the exit code is 1 if an existing one does not fit
     #[command(after_help = EXAMPLES)]
     Create,
-    /// Show each topic with its partitions, replicas, retention and size; exit code 1 where one is missing or does not fit
+    /// Show each topic with its partitions, replicas, retention and size; the exit code is 1 if one is missing or
+    /// does not fit
     #[command(after_help = EXAMPLES)]
     Describe,
-    /// Give a topic more partitions; what the stages that read it remember moves with its keys
+    /// Give a topic more partitions; the state of the stages that read it moves with its keys
     #[command(after_help = grow::EXAMPLES)]
     Grow(grow::GrowArguments),
-    /// Print the rights that the client needs on brokers with access control, as commands of kafka-acls
+    /// Print the rights that the client needs on the brokers, as commands of kafka-acls
     #[command(after_help = rights::EXAMPLES)]
     Rights(rights::RightsArguments),
+    /// Print an AsyncAPI document of the topics, with JSON Schemas of their records; needs no broker
+    #[command(after_help = EXAMPLES)]
+    Asyncapi,
     /// Delete all topics of this installation, with everything in them
     #[command(after_help = EXAMPLES)]
     Delete {
-        /// Do not ask
+        /// Skip the question
         #[arg(long)]
         yes: bool,
     },
 }
 
 pub(super) async fn topics(common: &Common, arguments: &TopicsArguments) -> Result<(), Failed> {
-    if let TopicsCommand::Rights(arguments) = &arguments.command {
-        return rights::rights(common, arguments);
-    }
     let config = common.load(&[])?;
-    let admin = connect(&config).await?;
     match &arguments.command {
-        TopicsCommand::Rights(_) => Ok(()),
-        TopicsCommand::Create => create(common, &config, &admin).await,
-        TopicsCommand::Describe => describe(common, &config, &admin).await,
+        TopicsCommand::Rights(arguments) => rights::rights(common, &config, arguments),
+        TopicsCommand::Asyncapi => asyncapi(&config),
+        TopicsCommand::Create => create(common, &config, &connect(&config).await?).await,
+        TopicsCommand::Describe => describe(common, &config, &connect(&config).await?).await,
         TopicsCommand::Grow(arguments) => grow::grow(common, &config, arguments).await,
-        TopicsCommand::Delete { yes } => delete(common, &config, &admin, *yes).await,
+        TopicsCommand::Delete { yes } => delete(common, &config, &connect(&config).await?, *yes).await,
     }
+}
+
+fn asyncapi(config: &Config) -> Result<(), Failed> {
+    let document = contract::asyncapi(config).map_err(|error| Failed::Usage(error.into()))?;
+    Ok(output::line(&format!("{document:#}"))?)
 }
 
 /// Connects, after a bounded wait for the broker.
@@ -81,16 +89,23 @@ pub(super) async fn connect(config: &Config) -> Result<Admin, Failed> {
     Ok(Admin::new(&settings)?)
 }
 
-/// Connects, and makes sure that there is such a topic to write to.
-pub(super) async fn check_exists(config: &Config, topic: &str) -> Result<(), Failed> {
-    if connect(config).await?.partitions(topic)?.is_none() {
-        let advice = "make the topics with `frostline topics create`";
+/// Connects, and makes sure that there is such a topic.
+pub(super) async fn check_exists(config: &Config, topic: &str) -> Result<Admin, Failed> {
+    let admin = connect(config).await?;
+    if admin.partitions(topic)?.is_none() {
+        let advice = "create the topics with `frostline topics create`";
         return Err(Failed::Usage(anyhow::anyhow!("no such topic: {topic}: {advice}")));
     }
-    Ok(())
+    Ok(admin)
 }
 
-/// What happened to a topic, or how it is.
+/// The same for a topic that will be written to: this client must be allowed to.
+pub(super) async fn check_writable(config: &Config, topic: &str) -> Result<(), Failed> {
+    let admin = check_exists(config, topic).await?;
+    Ok(admin.check_rights("before the first record", &[Right::on_topic(Operation::Write, topic)])?)
+}
+
+/// The outcome for a topic, or its state.
 #[derive(Serialize)]
 struct Row {
     topic: String,
@@ -101,11 +116,11 @@ struct Row {
     cleanup_policy: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
     retention_ms: Option<i64>,
-    /// Offsets between start and end. Markers of transactions have offsets too, so records are fewer.
+    /// Offsets between start and end. Transaction markers have offsets too, so there are fewer records.
     #[serde(skip_serializing_if = "Option::is_none")]
     offsets: Option<i64>,
     status: String,
-    /// In what it is another topic than the configured one, and how to change that.
+    /// Differences from the configuration, and how to change them.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     differences: Vec<String>,
 }
@@ -124,7 +139,7 @@ impl Row {
         }
     }
 
-    /// A topic that is there; `sound` is its status where nothing is wrong with it.
+    /// An existing topic; `sound` is its status if nothing is wrong with it.
     fn of_topic(details: TopicDetails, fit: Fit, sound: &str) -> Self {
         let is_compacted = details.state.cleanup_policy.as_deref() == Some("compact");
         let status = if fit.faults.is_empty() { sound.to_owned() } else { fit.faults.join("; ") };
@@ -156,12 +171,12 @@ async fn create(common: &Common, config: &Config, admin: &Admin) -> Result<(), F
     if is_sound { Ok(()) } else { Err(Failed::Mistakes) }
 }
 
-/// Makes a topic; no changelog that its source could not use.
+/// Creates a topic, but not a changelog that its source could not use.
 async fn make(admin: &Admin, plan: TopicPlan, source: Option<&Source>) -> Result<Row, Failed> {
     if let Some(refusal) = source.and_then(|source| source.refusal(&plan)) {
         return Ok(Row::bare(plan.name, 0, &refusal));
     }
-    // Somebody else may just have made it.
+    // Another process may have just created it.
     let status = if admin.create(&plan).await? { "created" } else { "exists" };
     let row = Row::bare(plan.name.clone(), plan.partitions, status);
     Ok(Row {
@@ -172,7 +187,7 @@ async fn make(admin: &Admin, plan: TopicPlan, source: Option<&Source>) -> Result
     })
 }
 
-/// The source of a changelog as it is in Kafka; `None` for other topics.
+/// The source of a changelog, as it is in Kafka; `None` for other topics.
 fn source(config: &Config, admin: &Admin, plan: &TopicPlan) -> Result<Option<Source>, KafkaError> {
     fit::source_of_changelog(config, &plan.name, |source| admin.partitions(source))
 }
@@ -202,7 +217,7 @@ async fn delete(common: &Common, config: &Config, admin: &Admin, yes: bool) -> R
     let question = format!("Delete {} topics with everything in them? [y/N]", plans.len());
     if !yes && !output::confirmed(&question)? {
         return Err(Failed::Usage(anyhow::anyhow!(
-            "nothing was deleted: say --yes to delete without a question"
+            "nothing was deleted: use --yes to delete without a question"
         )));
     }
     for plan in plans {
@@ -211,7 +226,7 @@ async fn delete(common: &Common, config: &Config, admin: &Admin, yes: bool) -> R
         print(common, &Row::bare(plan.name, plan.partitions, status))?;
     }
     output::note(
-        "State directories that were used with these topics are recognised as outdated at the next start, and emptied.",
+        "The next start recognises state directories of these topics as outdated, and empties them.",
     );
     Ok(())
 }
@@ -243,12 +258,12 @@ fn print(common: &Common, row: &Row) -> Result<(), Failed> {
     Ok(())
 }
 
-/// Makes all topics of an installation, quietly.
+/// Creates all topics of an installation, without output.
 pub(super) async fn create_all(config: &Config, admin: &Admin) -> Result<(), KafkaError> {
     create_each(config.all_topics(), admin).await
 }
 
-/// Makes these topics, where they do not exist.
+/// Creates these topics if they do not exist.
 pub(super) async fn create_each(topics: Vec<TopicPlan>, admin: &Admin) -> Result<(), KafkaError> {
     for plan in topics {
         admin.create(&plan).await?;

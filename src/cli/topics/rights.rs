@@ -22,10 +22,10 @@ into BROKERS and ADMIN.properties, or set these two variables before you run the
 
 #[derive(Args)]
 pub(super) struct RightsArguments {
-    /// Who gets the rights, as the brokers call it
+    /// Set who gets the rights, as the brokers name it
     #[arg(long, value_name = "PRINCIPAL", default_value = "User:frostline")]
     principal: String,
-    /// Leave out what only `topics create`, `grow` and `delete` need
+    /// Print only what the daemon needs, without the rights for `topics create`, `grow` and `delete`
     #[arg(long)]
     daemon: bool,
 }
@@ -77,12 +77,11 @@ impl Grant {
     }
 }
 
-pub(super) fn rights(common: &Common, arguments: &RightsArguments) -> Result<(), Failed> {
-    let config = common.load(&[])?;
+pub(super) fn rights(common: &Common, config: &Config, arguments: &RightsArguments) -> Result<(), Failed> {
     if arguments.principal.contains(['\'', '\n']) {
         return Err(Failed::Usage(anyhow::anyhow!("--principal: a quotation mark cannot be part of a name")));
     }
-    for grant in grants(&config, arguments.daemon)? {
+    for grant in grants(config, arguments.daemon)? {
         if common.json {
             output::json(&grant)?;
         } else {

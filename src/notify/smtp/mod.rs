@@ -1,23 +1,23 @@
 //! A small SMTP client, strictly bounded.
 //!
-//! # Why our own
+//! # Why frostline has its own
 //!
-//! What decides whether an alert counts as sent must be certain, and this is little code. The client of lettre, which
-//! builds our mails, has neither of two properties that are needed here:
+//! The code that decides whether an alert counts as sent must be certain, and it is little code. The client of
+//! lettre, which builds the mails, lacks two necessary properties:
 //!
-//! * *Every* exchange has an end: looking up the name, connecting, the greeting, each command, each part of a mail. The
-//!   attempt as a whole has one too, so that a server which answers a byte a second holds nobody up. The reason says
-//!   at which step the server was.
-//! * Nothing that was received in clear is believed inside TLS. Whoever sits in between can put answers behind the one to
-//!   STARTTLS; a client that keeps them in its buffer takes them for answers of the server, up to the 250 for a mail that
-//!   never arrived. Here a [`wire::Wire`] in TLS begins with an empty buffer, and what is received before it was asked for
-//!   is an error at every step, not at that one alone.
+//! * *Every* exchange has a time limit: the name lookup, connecting, the greeting, each command, each part of a mail.
+//!   The whole attempt has one too, so a server that answers a byte a second blocks nothing. The reason names the
+//!   step.
+//! * Nothing received unencrypted is trusted inside TLS. An attacker in between can append answers to the one to
+//!   STARTTLS. A client that keeps them in its buffer takes them for answers of the server, including the 250 for a
+//!   mail that never arrived. Here a [`wire::Wire`] in TLS begins with an empty buffer, and data received before a
+//!   command was sent is an error at every step.
 //!
 //! # Connections
 //!
-//! A connection that has taken a mail is kept for [`IDLE_MAX`], so that a burst of mails logs in once per place and not once
-//! per mail. One that has failed in any way is never used again. A kept one may have been closed by the server: if it fails
-//! before the mail is under way, a new one takes its place.
+//! A connection that has delivered a mail is kept for [`IDLE_MAX`], so a burst of mails logs in once per connection
+//! and not once per mail. A connection that has failed in any way is never used again. The server may have closed a
+//! kept one: if it fails before the mail is under way, a new one takes its place.
 
 mod session;
 mod wire;
@@ -36,12 +36,12 @@ pub(super) use self::wire::{Answer, Failure, Step};
 use self::wire::{Patience, Wire};
 use crate::config::SecretText;
 
-/// The time of a whole attempt, in times of one exchange; and at most.
+/// Limit of a whole attempt, as a multiple of one exchange, and an absolute limit.
 const EXCHANGES_MAX: u32 = 4;
 const ATTEMPT_MAX: Duration = Duration::from_secs(120);
-/// For how long a connection without work is kept.
+/// How long an idle connection is kept.
 const IDLE_MAX: Duration = Duration::from_secs(5);
-/// Servers refuse a connection more mails than they like; 100 is what Postfix allows itself.
+/// Mails per connection: servers limit them; 100 is Postfix' own limit as a client.
 const MAILS_MAX: u32 = 100;
 
 /// How a connection is secured.
@@ -52,13 +52,13 @@ pub(super) enum Secure {
     Tls(TlsConnector, ServerName<'static>),
 }
 
-/// Who we are to the server.
+/// Credentials for the server.
 pub(super) struct Login {
     pub(super) user: String,
     pub(super) password: SecretText,
 }
 
-/// From whom to whom.
+/// Sender and recipient.
 pub(super) struct Envelope<'a> {
     pub(super) from: &'a str,
     pub(super) to: &'a str,
@@ -70,14 +70,14 @@ pub(super) struct Server {
     pub(super) port: u16,
     pub(super) secure: Secure,
     pub(super) login: Option<Login>,
-    /// How we introduce ourselves.
+    /// The name in EHLO.
     pub(super) hello: String,
-    /// Of one exchange.
+    /// Time limit of one exchange.
     pub(super) timeout: Duration,
     pub(super) idle: Idle,
 }
 
-/// Connections that wait for a mail, since when.
+/// Idle connections, and since when they are idle.
 #[derive(Clone, Default)]
 pub(super) struct Idle(Arc<Mutex<Vec<(Session, Instant)>>>);
 
@@ -86,7 +86,7 @@ impl Idle {
         self.0.lock().unwrap_or_else(PoisonError::into_inner).pop().map(|(session, _)| session)
     }
 
-    /// Keeps a connection, and sees to it that it is closed in the end.
+    /// Keeps a connection, and makes sure that it is closed eventually.
     fn keep(&self, session: Session) {
         self.0.lock().unwrap_or_else(PoisonError::into_inner).push((session, Instant::now()));
         let idle = self.clone();
@@ -115,7 +115,7 @@ impl Server {
         {
             session.wire().patience = patience;
             match self.send_over(session, envelope, mail).await {
-                // It was closed while nobody looked, and no mail was under way.
+                // It was closed while idle, and no mail was under way.
                 Err(Failure::Broken { step: Step::Sender, .. }) => {}
                 Err(Failure::Answered { step: Step::Sender, answer, .. }) if answer.code == 421 => {}
                 outcome => return outcome,
@@ -137,7 +137,7 @@ impl Server {
         match &outcome {
             Ok(_) if session.mails < MAILS_MAX => self.idle.keep(session),
             Ok(_) | Err(Failure::Answered { .. } | Failure::Unsendable(_)) => session.quit().await,
-            // It is dropped: nothing that it may still say is heard.
+            // It is dropped: nothing more is read from it.
             Err(Failure::Silent { .. } | Failure::Broken { .. }) => {}
         }
         outcome
@@ -153,10 +153,10 @@ impl Server {
         };
         let mut addresses = patience.bound(Step::Lookup, lookup).await?;
         if matches!(self.secure, Secure::Not) {
-            // The configuration has checked the name, which may stand for another address today.
+            // The configuration has checked the name, but it may have another address today.
             addresses.retain(|address| address.ip().is_loopback());
         }
-        let mut last = broken(Step::Lookup, "there is no address to connect to".into());
+        let mut last = broken(Step::Lookup, "the host name has no address".into());
         for address in addresses {
             let connecting = async {
                 let stream = TcpStream::connect(address).await;

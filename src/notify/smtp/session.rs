@@ -6,15 +6,15 @@ use base64::engine::general_purpose::STANDARD;
 use super::wire::{Answer, Failure, Step, Wire};
 use super::{Envelope, Login, Secure};
 
-/// A connection that takes mails.
+/// A connection that accepts mails.
 pub(super) struct Session {
     wire: Wire,
     offers: Offers,
-    /// How many mails it has taken.
+    /// How many mails it has accepted.
     pub(super) mails: u32,
 }
 
-/// What a server has said that it can do.
+/// The server's announced capabilities.
 #[derive(Debug, Default)]
 struct Offers {
     has_starttls: bool,
@@ -29,7 +29,7 @@ impl Offers {
         // The first line is the server's name.
         for line in answer.lines.iter().skip(1) {
             let line = line.to_ascii_uppercase();
-            // As old servers write it.
+            // The form of old servers.
             let line = line.replacen("AUTH=", "AUTH ", 1);
             let mut words = line.split_ascii_whitespace();
             match words.next() {
@@ -45,7 +45,7 @@ impl Offers {
 }
 
 impl Session {
-    /// Goes all the way to where mails are taken.
+    /// Connects up to the point where mails are accepted.
     pub(super) async fn begin(
         mut wire: Wire,
         secure: &Secure,
@@ -62,13 +62,14 @@ impl Session {
         let mut offers = greet(&mut wire, hello, needs_ehlo).await?;
         if let Secure::Starttls(tls, name) = secure {
             if !offers.has_starttls {
-                let reason = "the server does not offer STARTTLS, and mail is not sent in clear: check the port, or set \
-                              notify.email.tls = \"tls\" where it speaks TLS from the beginning";
+                let reason = "the server does not offer STARTTLS, and frostline does not send mail unencrypted: \
+                              check the port, or set notify.email.tls = \"tls\" if the server expects TLS from \
+                              the start";
                 return Err(Failure::Broken { step: Step::Starttls, reason: reason.into() });
             }
             expect(wire.exchange(Step::Starttls, "STARTTLS").await?, Step::Starttls, 220)?;
             wire = wire.secured(tls, name).await?;
-            // What was offered in clear may be somebody else's.
+            // Capabilities announced unencrypted may come from an attacker.
             offers = greet(&mut wire, hello, needs_ehlo).await?;
         }
         if let Some(login) = login {
@@ -79,7 +80,7 @@ impl Session {
 
     /// Sends one mail.
     pub(super) async fn send(&mut self, envelope: &Envelope<'_>, mail: &[u8]) -> Result<Answer, Failure> {
-        // Addresses are checked where they come from; one that ends the line would give a command of its own.
+        // Addresses are checked where they are entered; one with a line end would add a command.
         if [envelope.from, envelope.to].iter().any(|address| address.contains(char::is_control)) {
             return Err(Failure::Unsendable("the address has control characters"));
         }
@@ -87,7 +88,7 @@ impl Session {
         if !envelope.from.is_ascii() || !envelope.to.is_ascii() {
             if !self.offers.has_smtputf8 {
                 return Err(Failure::Unsendable(
-                    "the address has letters outside of ASCII before the @, which this mail server does not take \
+                    "the address has letters outside of ASCII before the @, which this mail server does not accept \
                      (no SMTPUTF8)",
                 ));
             }
@@ -96,7 +97,7 @@ impl Session {
         if !mail.is_ascii() {
             if !self.offers.has_8bitmime {
                 return Err(Failure::Unsendable(
-                    "the mail has letters outside of ASCII in its head, which this mail server does not take \
+                    "the mail has letters outside of ASCII in its head, which this mail server does not accept \
                      (no 8BITMIME)",
                 ));
             }
@@ -129,7 +130,7 @@ impl Session {
     }
 }
 
-/// EHLO, or HELO to a server that does not know it, where nothing is needed that only EHLO offers.
+/// EHLO, or HELO to a server that does not know EHLO, if nothing is needed that only EHLO offers.
 async fn greet(wire: &mut Wire, hello: &str, needs_ehlo: bool) -> Result<Offers, Failure> {
     let answer = wire.exchange(Step::Hello, &format!("EHLO {hello}")).await?;
     if matches!(answer.code, 500 | 502) && !needs_ehlo {
@@ -150,8 +151,8 @@ async fn authenticate(wire: &mut Wire, offers: &Offers, login: &Login) -> Result
         expect(wire.exchange(step, &STANDARD.encode(&login.user)).await?, step, 334)?;
         wire.exchange(step, &STANDARD.encode(&login.password)).await?
     } else {
-        let reason = "the server offers neither PLAIN nor LOGIN for authentication: check the port, or leave \
-                      notify.email.user out";
+        let reason = "the server offers neither PLAIN nor LOGIN for authentication: check the port, or remove \
+                      notify.email.user";
         return Err(Failure::Broken { step, reason: reason.into() });
     };
     expect(answer, step, 235).map(drop)
@@ -161,7 +162,7 @@ fn expect(answer: Answer, step: Step, code: u16) -> Result<Answer, Failure> {
     expect_extended(answer, step, code, false)
 }
 
-/// `is_extended`: whether the command asked for something that not every mail needs.
+/// `is_extended`: whether the command uses an extension that not every mail needs.
 fn expect_extended(answer: Answer, step: Step, code: u16, is_extended: bool) -> Result<Answer, Failure> {
     match answer.code {
         found if found == code => Ok(answer),

@@ -17,12 +17,12 @@ use crate::outbound::explained;
 const LINE_BYTES_MAX: usize = 4_096;
 /// Longest answer with all its lines: an EHLO answer has about 500 bytes.
 const ANSWER_BYTES_MAX: usize = 32_768;
-/// A mail is written in parts, each with a time of its own: a slow line may take long for all of it.
+/// A mail is written in parts, each with its own time limit: on a slow line the whole may take long.
 const PART_BYTES: usize = 16_384;
-/// For how long a farewell is tried. Nothing depends on it.
+/// How long QUIT may take. Nothing depends on it.
 const QUIT_TIMEOUT: Duration = Duration::from_millis(500);
 
-/// What is being done, for reasons that people read.
+/// The steps of an attempt, as named in reasons.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Step {
     Lookup,
@@ -58,16 +58,16 @@ impl fmt::Display for Step {
     }
 }
 
-/// Why a mail was not taken.
+/// Why a mail was not accepted.
 #[derive(Debug)]
 pub(crate) enum Failure {
-    /// The server did nothing for as long as it is waited for.
+    /// The server did nothing within the time limit.
     Silent { step: Step, waited: Duration },
-    /// The connection broke, or what came over it is not SMTP.
+    /// The connection broke, or the data is not SMTP.
     Broken { step: Step, reason: String },
-    /// The server answered, and not as was hoped.
+    /// The server answered with an error.
     Answered { step: Step, answer: Answer, is_extended: bool },
-    /// This mail cannot be put as this server wants it.
+    /// This mail cannot be sent in a form that this server accepts.
     Unsendable(&'static str),
 }
 
@@ -79,7 +79,7 @@ impl fmt::Display for Failure {
                 write!(f, "the mail server fell silent at {step}: no complete answer within {seconds} s")?;
                 match step {
                     Step::Greeting => f.write_str(
-                        "; a server that expects TLS from the beginning needs notify.email.tls = \"tls\"",
+                        "; a server that expects TLS from the start needs notify.email.tls = \"tls\"",
                     ),
                     Step::Handshake => f.write_str("; check that this port is for TLS"),
                     _ => Ok(()),
@@ -92,7 +92,7 @@ impl fmt::Display for Failure {
     }
 }
 
-/// What a server has answered.
+/// An answer of a server.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Answer {
     pub(crate) code: u16,
@@ -105,17 +105,17 @@ impl fmt::Display for Answer {
     }
 }
 
-/// How long things may take.
+/// Time limits.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Patience {
-    /// One exchange.
+    /// Limit of one exchange.
     pub(crate) exchange: Duration,
     /// When the whole attempt ends.
     pub(crate) until: Instant,
 }
 
 impl Patience {
-    /// Does something within the time of one exchange.
+    /// Runs a step within the time limit of one exchange.
     pub(crate) async fn bound<T>(
         self,
         step: Step,
@@ -140,11 +140,11 @@ trait Stream: AsyncRead + AsyncWrite + Send + Unpin {}
 
 impl<T: AsyncRead + AsyncWrite + Send + Unpin> Stream for T {}
 
-/// See the module's description.
+/// A connection; see the module's description.
 pub(crate) struct Wire {
     stream: Box<dyn Stream>,
-    /// Received and not looked at yet. Nothing is sent while there is something here: an answer that came before its
-    /// question is a fault of the server, or made by somebody in between.
+    /// Received but not read yet. Nothing is sent while this is not empty: an answer that arrives before its command
+    /// is a fault of the server, or the work of an attacker.
     buffer: Vec<u8>,
     pub(crate) patience: Patience,
 }
@@ -157,7 +157,7 @@ impl Wire {
         Self { stream: Box::new(stream), buffer: Vec::new(), patience }
     }
 
-    /// Sends a line and reads what is answered.
+    /// Sends a line and reads the answer.
     pub(crate) async fn exchange(&mut self, step: Step, command: &str) -> Result<Answer, Failure> {
         self.check_empty(step)?;
         let patience = self.patience;
@@ -168,13 +168,13 @@ impl Wire {
         patience.bound(step, work).await
     }
 
-    /// Reads an answer to nothing: the greeting.
+    /// Reads the greeting, which answers no command.
     pub(crate) async fn listen(&mut self, step: Step) -> Result<Answer, Failure> {
         self.patience.bound(step, self.read_answer(step)).await
     }
 
-    /// Sends a whole mail and reads what is answered. The answer may take as long as the attempt has left: many servers
-    /// look for viruses first, and a mail that is given up too early comes twice.
+    /// Sends a whole mail and reads the answer. The answer may take the rest of the attempt's time: many servers
+    /// check for viruses first, and a mail that is given up too early arrives twice.
     pub(crate) async fn send_mail(&mut self, mail: &[u8]) -> Result<Answer, Failure> {
         let step = Step::Mail;
         self.check_empty(step)?;
@@ -185,7 +185,7 @@ impl Wire {
         Patience::bound_until(patience.until, step, self.read_answer(step)).await
     }
 
-    /// Goes on in TLS. What came in clear is not taken along.
+    /// Switches to TLS. Data received unencrypted is dropped.
     pub(crate) async fn secured(
         self,
         tls: &TlsConnector,
@@ -203,7 +203,7 @@ impl Wire {
         Ok(Self::new(patience.bound(step, handshake).await?, patience))
     }
 
-    /// Whether the server has neither said something unasked nor hung up, as it may after a while without work.
+    /// Whether the server has neither sent unexpected data nor closed the connection, as it may after an idle time.
     pub(crate) async fn is_quiet(&mut self) -> bool {
         let mut byte = [0; 1];
         let stream = &mut self.stream;
@@ -214,7 +214,7 @@ impl Wire {
         self.buffer.is_empty() && is_pending.await
     }
 
-    /// Says farewell, if that is quickly done.
+    /// Sends QUIT if that is quickly done.
     pub(crate) async fn quit(mut self) {
         let _ = tokio::time::timeout(QUIT_TIMEOUT, self.write(Step::Mail, b"QUIT\r\n")).await;
     }
@@ -223,7 +223,8 @@ impl Wire {
         if self.buffer.is_empty() {
             return Ok(());
         }
-        let reason = "the server sent something that it was not asked for, which somebody in between may have inserted";
+        let reason =
+            "the server sent data before it was asked, which an attacker in between may have inserted";
         Err(Failure::Broken { step, reason: reason.into() })
     }
 
@@ -268,7 +269,7 @@ impl Wire {
             }
             let mut part = [0; 1_024];
             match self.stream.read(&mut part).await.map_err(|error| broken(step, &error))? {
-                0 => return Err(Failure::Broken { step, reason: "the server hung up".into() }),
+                0 => return Err(Failure::Broken { step, reason: "the server closed the connection".into() }),
                 count => self.buffer.extend_from_slice(&part[..count]),
             }
         }
@@ -293,8 +294,9 @@ fn parsed(line: &[u8]) -> Option<(u16, bool, String)> {
     Some((code, is_last, text.trim().to_owned()))
 }
 
-/// A mail as it goes over the wire: each line ends with CR LF, a dot at its beginning is doubled, and a lone dot ends it
-/// all. A lone CR or LF becomes a line's end, so that servers which read them differently cannot take one mail for two.
+/// A mail in SMTP's form: each line ends with CR LF, a dot at the start of a line is doubled, and a line with only a
+/// dot ends the mail. A lone CR or LF becomes a line end, so servers that read them differently cannot take one mail
+/// for two.
 fn escaped(mail: &[u8]) -> Vec<u8> {
     let mut out = Vec::with_capacity(mail.len() + mail.len() / 32 + 5);
     let (mut is_line_start, mut bytes) = (true, mail.iter().copied().peekable());

@@ -1,4 +1,4 @@
-//! Bodies of answers: bounded in size and time, and whole.
+//! Bodies of answers: limited in size and time, and complete.
 
 use std::io::Read;
 use std::time::Duration;
@@ -9,19 +9,19 @@ use tokio::time::{Instant, timeout_at};
 
 use crate::outbound::cause;
 
-/// How gzip begins.
+/// The first bytes of gzip.
 pub(super) const GZIP: [u8; 2] = [0x1f, 0x8b];
-/// A packed file may be packed once more on its way.
+/// A compressed file may be compressed once more for transfer.
 const LAYERS_MAX: usize = 2;
 
-/// What of a body is accepted.
+/// Limits of a body.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Bounds {
-    /// Most bytes, as they come.
+    /// Most bytes, before decompression.
     pub(super) bytes: usize,
-    /// In each such time ...
+    /// Within each such time …
     pub(super) window: Duration,
-    /// ... at least so many bytes must come.
+    /// … at least this many bytes must arrive.
     pub(super) window_bytes: usize,
 }
 
@@ -31,7 +31,7 @@ pub(super) struct Bounds {
 /// It is too large or too slow, or it breaks off.
 pub(super) async fn read(mut response: Response, bounds: Bounds) -> Result<Vec<u8>, String> {
     let too_large =
-        |found: String| Err(format!("the answer has {found}, at most {} are accepted", bounds.bytes));
+        |found: String| Err(format!("the answer has {found}; at most {} are accepted", bounds.bytes));
     let announced = response.content_length();
     if let Some(length) = announced.filter(|length| *length > bounds.bytes as u64) {
         return too_large(format!("{length} bytes"));
@@ -48,7 +48,7 @@ pub(super) async fn read(mut response: Response, bounds: Bounds) -> Result<Vec<u
             Ok(Err(error)) => {
                 let of = announced.map_or(String::new(), |length| format!(" of {length}"));
                 let cause = cause(&error.without_url());
-                return Err(format!("the answer broke off after {}{of} bytes ({cause})", body.len()));
+                return Err(format!("the answer was cut off after {}{of} bytes ({cause})", body.len()));
             }
             Err(_) if body.len() - window_from < bounds.window_bytes => {
                 let seconds = bounds.window.as_secs_f64();
@@ -62,16 +62,16 @@ pub(super) async fn read(mut response: Response, bounds: Bounds) -> Result<Vec<u
     }
     match announced {
         Some(length) if length != body.len() as u64 => {
-            Err(format!("the answer broke off after {} of {length} bytes", body.len()))
+            Err(format!("the answer was cut off after {} of {length} bytes", body.len()))
         }
         _ => Ok(body),
     }
 }
 
-/// Unpacks gzip up to its trailer; other bytes stay as they are.
+/// Decompresses gzip up to its trailer; other bytes stay as they are.
 ///
 /// # Errors
-/// The bytes are damaged or cut off, or there are more than `bytes_max` of them.
+/// The bytes are damaged or truncated, or there are more than `bytes_max` of them.
 pub(super) fn unpack(mut bytes: Vec<u8>, bytes_max: usize) -> Result<Vec<u8>, String> {
     for _ in 0..LAYERS_MAX {
         if !bytes.starts_with(&GZIP) {
@@ -80,16 +80,16 @@ pub(super) fn unpack(mut bytes: Vec<u8>, bytes_max: usize) -> Result<Vec<u8>, St
         let mut unpacked = Vec::new();
         let mut reader = MultiGzDecoder::new(bytes.as_slice()).take(bytes_max as u64 + 1);
         let read = reader.read_to_end(&mut unpacked);
-        read.map_err(|error| format!("the packed answer is damaged or cut off ({error})"))?;
+        read.map_err(|error| format!("the compressed answer is damaged or truncated ({error})"))?;
         if unpacked.len() > bytes_max {
-            return Err(format!("the answer has more than {bytes_max} bytes when it is unpacked"));
+            return Err(format!("the answer has more than {bytes_max} bytes after decompression"));
         }
         bytes = unpacked;
     }
     Ok(bytes)
 }
 
-/// Whether this is a page for people.
+/// Whether this is a web page.
 pub(super) fn is_html(content_type: &str, body: &[u8]) -> bool {
     let text = body.trim_ascii_start();
     let begins =
@@ -118,7 +118,7 @@ mod tests {
         assert_eq!(unpack(text.clone(), 1).unwrap(), text, "not packed");
         for cut in 1..=8 {
             let error = unpack(whole[..whole.len() - cut].to_vec(), 10_000).unwrap_err();
-            assert!(error.contains("cut off"), "{cut}: {error}");
+            assert!(error.contains("truncated"), "{cut}: {error}");
         }
         let mut wrong = whole.clone();
         wrong[whole.len() - 6] ^= 1;

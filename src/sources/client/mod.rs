@@ -1,9 +1,10 @@
-//! One client of HTTP for all sources, with the manners that public services ask for.
+//! One HTTP client for all sources, which behaves as public services ask.
 //!
-//! It says who asks; it asks for changes only, not too often, and not while the service has trouble; it accepts no more than
-//! was agreed, and nothing that is cut off or is a page for people. Errors are sentences with host and path.
+//! It identifies the operator. It asks for changes only, not too often, and not while the service has trouble. It
+//! limits the size of an answer, and refuses one that is truncated or a web page. Errors are sentences with host and
+//! path.
 //!
-//! A call blocks; each has a small event loop of its own, so a poller may call from its thread.
+//! A call blocks; each has its own small event loop, so a poller may call from its thread.
 
 mod body;
 mod pace;
@@ -32,15 +33,15 @@ pub use self::time::Time;
 use crate::config::check_url;
 use crate::outbound::{Reach, cause, http_client, parse_retry_after};
 
-/// A page that explains an error is looked at up to here.
+/// Most bytes that are read of a page that explains an error.
 const ERROR_BYTES_MAX: usize = 64 * 1024;
-/// So many redirects are followed.
+/// Most redirects that are followed.
 const REDIRECTS_MAX: usize = 5;
 
-/// How the client behaves.
+/// The behaviour of the client.
 #[derive(Clone, Debug)]
 pub struct ClientSettings {
-    /// Where the services' operators reach whoever runs this: a mail address or a page.
+    /// A mail address or page where the services can reach the operator.
     pub contact: String,
     /// Whether services may be on this machine or in a private network.
     pub allow_private: bool,
@@ -48,16 +49,16 @@ pub struct ClientSettings {
     pub host_interval: Duration,
     /// The shortest time between two requests for the same file.
     pub path_interval: Duration,
-    /// A request may take no longer.
+    /// Time limit of a request.
     pub timeout: Duration,
-    /// In each such time at least [`ClientSettings::window_bytes`] must come, or the end.
+    /// Within each such time, at least [`ClientSettings::window_bytes`] must arrive, or the end.
     pub window: Duration,
-    /// See [`ClientSettings::window`].
+    /// Least number of bytes; see [`ClientSettings::window`].
     pub window_bytes: usize,
 }
 
 impl ClientSettings {
-    /// The usual manners.
+    /// The usual behaviour.
     pub fn new(contact: &str) -> Self {
         Self {
             contact: contact.to_owned(),
@@ -71,16 +72,16 @@ impl ClientSettings {
     }
 }
 
-/// See the module's description.
+/// The client; see the module's description.
 pub struct Client {
     settings: ClientSettings,
     user_agent: String,
-    /// Intervals and pauses are measured by it.
+    /// The clock for intervals and pauses.
     time: Arc<dyn Time>,
     pace: Mutex<Pace>,
     /// One for each kind of address.
     clients: Mutex<HashMap<Reach, reqwest::Client>>,
-    /// Files that the service has said it will give up.
+    /// Files that the service has marked as deprecated.
     deprecated: Mutex<HashSet<String>>,
 }
 
@@ -89,7 +90,7 @@ struct Failure {
     reason: String,
     /// The pause that the service has asked for.
     asked: Option<Duration>,
-    /// Whether the whole host should be left alone.
+    /// Whether the whole host should get no requests for a while.
     is_about_host: bool,
 }
 
@@ -106,7 +107,7 @@ impl Client {
         Self::with_time(settings, Arc::new(RealTime))
     }
 
-    /// One that measures intervals and pauses by a clock of the caller's. The bounds of a single answer stay in real time.
+    /// A client whose intervals and pauses use the caller's clock. The limits of a single answer stay in real time.
     ///
     /// # Errors
     /// As [`Client::new`].
@@ -114,9 +115,9 @@ impl Client {
         let contact = settings.contact.trim();
         let is_plain = |c: char| matches!(c, ' '..='~') && !matches!(c, '(' | ')' | '\\');
         if contact.is_empty() || !contact.chars().all(is_plain) {
-            return Err("weather services want to know whom they can write to: set the contact to a mail address or a \
-                        page, in plain letters"
-                .into());
+            return Err(
+                "weather services require a contact: set it to a mail address or a web page, in ASCII".into(),
+            );
         }
         // Another part of the program may have done so.
         let _ = rustls::crypto::ring::default_provider().install_default();
@@ -153,9 +154,9 @@ impl Client {
         let reach = Reach::of(url, self.settings.allow_private)?;
         let builder = with_headers(self.client(reach)?.get(url.clone()), request);
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
-        let runtime = runtime.map_err(|error| format!("no event loop can be made ({error})"))?;
+        let runtime = runtime.map_err(|error| format!("no event loop can be created ({error})"))?;
         let answer = runtime.block_on(self.exchange(builder, request));
-        // A name that is still being looked up is not waited for.
+        // A name lookup that is still running is not awaited.
         runtime.shutdown_background();
         answer
     }
@@ -186,16 +187,18 @@ impl Client {
         let content_type = header(headers, CONTENT_TYPE).unwrap_or_default();
         let encoding = header(headers, CONTENT_ENCODING).unwrap_or_default();
         if !matches!(encoding.as_str(), "" | "identity" | "gzip" | "x-gzip") {
-            return Err(format!("the answer is packed as {encoding:?}, which was not asked for").into());
+            return Err(format!("the answer has the encoding {encoding:?}, which was not requested").into());
         }
         let part_of = match (response.status(), request.part) {
             (StatusCode::PARTIAL_CONTENT, Some(part)) => {
                 let range = header(headers, CONTENT_RANGE).unwrap_or_default();
                 let total = total_of(&range, part);
-                Some(total.ok_or_else(|| format!("another part came than was asked for ({range:?})"))?)
+                Some(total.ok_or_else(|| format!("the answer is another part than requested ({range:?})"))?)
             }
             (StatusCode::PARTIAL_CONTENT, None) => {
-                return Err("a part came where the whole file was asked for".to_owned().into());
+                return Err("the answer is only a part of the file, but the whole was requested"
+                    .to_owned()
+                    .into());
             }
             _ => None,
         };
@@ -206,9 +209,11 @@ impl Client {
             None => bytes,
         };
         if !request.is_html && body::is_html(&content_type, &bytes) {
-            return Err("a web page came instead of data: the service has trouble, or the address is wrong"
-                .to_owned()
-                .into());
+            return Err(
+                "the answer is a web page instead of data: the service has trouble, or the address is wrong"
+                    .to_owned()
+                    .into(),
+            );
         }
         Ok(Answer::New(Fresh { bytes, validators, fresh_for, part_of }))
     }
@@ -218,7 +223,7 @@ impl Client {
         Bounds { bytes: request.bytes_max, window, window_bytes }
     }
 
-    /// Logs once for each file that the service will give it up.
+    /// Logs, once for each file, that the service has marked it as deprecated.
     fn note_deprecation(&self, response: &Response) {
         let url = response.url();
         let (host, path) = (url.host_str().unwrap_or_default(), url.path());
@@ -248,7 +253,7 @@ impl Fetch for Client {
             Turn::NotDue(wait) => return Ok(Answer::NotDue(wait)),
             Turn::Paused(wait) => {
                 let reason = format!(
-                    "{host} {path}: nothing is asked, since the service failed or wants a pause; next attempt in {}",
+                    "{host} {path}: no request, because the service failed or asked for a pause; next attempt in {}",
                     soon(wait)
                 );
                 return Err(PollError { reason, retry_in: Some(wait) });
@@ -281,7 +286,7 @@ fn with_headers(builder: RequestBuilder, request: &Request<'_>) -> RequestBuilde
     let mut builder = builder.header(ACCEPT_ENCODING, encoding);
     if let Some(Part { from, bytes }) = request.part {
         builder = builder.header(RANGE, format!("bytes={from}-{}", from + bytes.max(1) - 1));
-        // The whole file comes if it has changed since the first part.
+        // If the file has changed since the first part, the whole file comes.
         return match etag.as_ref().or(last_modified.as_ref()) {
             Some(version) if from > 0 => builder.header(IF_RANGE, version),
             _ => builder,
@@ -315,7 +320,7 @@ async fn refusal(response: Response) -> Failure {
                 .to_owned()
         }
         403 => "the service refuses the request (403 Forbidden)".to_owned(),
-        429 => "too many requests, says the service (429)".to_owned(),
+        429 => "the service reports too many requests (429)".to_owned(),
         _ => format!("the service answers {status}"),
     };
     Failure { reason, asked, is_about_host }
@@ -327,14 +332,14 @@ async fn has_html(response: Response) -> bool {
     body::read(response, bounds).await.is_ok_and(|body| body::is_html("", &body))
 }
 
-/// For how long the answer stays fresh: from the service's own clock to `Expires`.
+/// How long the answer stays fresh: from the service's own clock to `Expires`.
 fn fresh_for(headers: &HeaderMap) -> Option<Duration> {
     let time = |name| httpdate::parse_http_date(&header(headers, name)?).ok();
     let from = time(DATE).unwrap_or_else(SystemTime::now);
     time(EXPIRES)?.duration_since(from).ok().filter(|time| !time.is_zero())
 }
 
-/// `bytes 0-99/1234`: the size of the whole, if the part begins where it should.
+/// `bytes 0-99/1234`: the size of the whole, if the part starts where it should.
 fn total_of(range: &str, part: Part) -> Option<u64> {
     let (range, total) = range.strip_prefix("bytes ")?.split_once('/')?;
     let from: u64 = range.split_once('-')?.0.parse().ok()?;
@@ -352,7 +357,7 @@ fn is_same_host(from: &Url, to: &Url) -> bool {
     from.host_str() == to.host_str() && (is_same_port || is_upgrade)
 }
 
-/// A time for people: `45 s`, `10 min`.
+/// A duration in readable form: `45 s`, `10 min`.
 fn soon(time: Duration) -> String {
     match time.as_secs() {
         0..120 => format!("{} s", time.as_secs().max(1)),

@@ -1,43 +1,43 @@
-//! When a host may be asked again.
+//! When the next request to a host is allowed.
 //!
-//! Services ask for two things: few requests in all, and not the same file more often than it changes. So each host has a
-//! shortest time between any two requests, each path one of its own, and both have pauses that the host has asked for or
-//! that follow failures.
+//! Services ask for two things: few requests in all, and not the same file more often than it changes. So each host
+//! has a shortest time between any two requests, each path has its own, and both have pauses, which the host asks for
+//! or which follow failures.
 
 use std::collections::HashMap;
 use std::time::{Duration, Instant};
 
 /// A request that is due within this time waits for it; a later one is refused.
 const WAIT_MAX: Duration = Duration::from_secs(10);
-/// The pause after the first failure is the usual time between two requests for a file, within these bounds: a service of one's
-/// own that may be asked all the time is soon asked again. It doubles with each further failure.
+/// The pause after the first failure is the usual time between two requests for a file, within these limits: your own
+/// service, which may be polled often, is soon polled again. It doubles with each further failure.
 const PAUSE_FIRST_MIN: Duration = Duration::from_secs(1);
 const PAUSE_FIRST_MAX: Duration = Duration::from_secs(60);
 const PAUSE_MAX: Duration = Duration::from_secs(3_600);
-/// No host is left alone for longer, whatever it asks for.
+/// No host gets a longer pause, whatever it asks for.
 const ASKED_MAX: Duration = Duration::from_secs(24 * 3_600);
-/// Waits are longer by up to this share of them, so that not everybody asks in the same second.
+/// Waits are extended by up to this fraction, so that not all clients ask in the same second.
 const JITTER: f64 = 0.1;
 
 /// Whether a request may be sent.
 #[derive(Debug, PartialEq)]
 pub(super) enum Turn {
-    /// After this time, which may be zero. The time of the next one counts from it.
+    /// After this time, which may be zero. The time of the next request counts from it.
     In(Duration),
-    /// Not now, since the path was asked a short time ago.
+    /// Not now, because the path was requested a short time ago.
     NotDue(Duration),
-    /// Not now, since the host fails or has asked for a pause.
+    /// Not now, because the host fails or has asked for a pause.
     Paused(Duration),
 }
 
-/// How often a host and a path of it may be asked.
+/// How often requests to a host and to one of its paths are allowed.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Intervals {
     pub(super) host: Duration,
     pub(super) path: Duration,
 }
 
-/// The hosts that have been asked.
+/// The hosts with earlier requests.
 pub(super) struct Pace {
     intervals: Intervals,
     hosts: HashMap<String, Host>,
@@ -62,7 +62,8 @@ impl Pace {
         Self { intervals, hosts: HashMap::new() }
     }
 
-    /// Whether `path` of `host` may be asked. A request for the next part of a file need not wait for the path.
+    /// Whether a request for `path` of `host` is allowed. A request for the next part of a file need not wait for the
+    /// path.
     pub(super) fn turn(&mut self, (host, path): (&str, &str), is_next_part: bool, now: Instant) -> Turn {
         let intervals = self.intervals;
         let host = self.hosts.entry(host.to_owned()).or_default();
@@ -85,7 +86,7 @@ impl Pace {
         Turn::In(wait)
     }
 
-    /// The host has answered as it should; the path need not be asked before `fresh_for` is over.
+    /// Records a good answer of the host; no request for the path is needed before `fresh_for` is over.
     pub(super) fn succeeded(
         &mut self,
         (host, path): (&str, &str),
@@ -99,7 +100,7 @@ impl Pace {
         }
     }
 
-    /// The host has answered with a failure. Returns the pause: what it has asked for, or one that grows.
+    /// Records a failure of the host. Returns the pause: the one that it has asked for, or one that grows.
     pub(super) fn failed(
         &mut self,
         (host, path): (&str, &str),
@@ -122,7 +123,7 @@ impl Pace {
 }
 
 impl Host {
-    /// Drops paths that may be asked again and have not failed: names with dates in them never come back.
+    /// Drops paths that may be requested again and have not failed: names with dates in them never come back.
     fn forget(&mut self, now: Instant) {
         self.paths.retain(|_, path| path.failures > 0 || path.next.is_some_and(|next| next > now));
     }

@@ -1,43 +1,43 @@
-//! What a source asks for, and what it gets.
+//! The requests of a source, and their answers.
 
 use std::time::Duration;
 
 use frostline_engine::PollError;
 
-/// Fetches files of services. [`Client`](super::Client) does; tests have canned answers.
+/// Fetches files of services. Implemented by [`Client`](super::Client), and by canned answers in tests.
 pub trait Fetch: Send + Sync {
-    /// Asks for a file. It may block, for less than a minute.
+    /// Requests a file. It may block, for less than a minute.
     ///
     /// # Errors
     /// The service cannot be reached, refuses, or answers with something else; a sentence with host and path.
     fn get(&self, request: &Request<'_>) -> Result<Answer, PollError>;
 }
 
-/// A file to ask for.
+/// A file to request.
 #[derive(Clone, Debug)]
 pub struct Request<'a> {
     /// The whole address.
     pub url: &'a str,
-    /// What the service sent with the answer that the caller has: an unchanged file is not sent again.
+    /// The validators of the answer that the caller has: an unchanged file is not sent again.
     pub validators: Validators,
-    /// Most bytes, as they come.
+    /// Most bytes, before decompression.
     pub bytes_max: usize,
-    /// Most bytes after unpacking; `None`: a packed file stays as it comes.
+    /// Most bytes after decompression; `None` leaves a compressed file as it is.
     pub unpacked_max: Option<usize>,
-    /// Whether a page of HTML is what is expected.
+    /// Whether an HTML page is expected.
     pub is_html: bool,
-    /// A part of the file; `None`: all of it.
+    /// A part of the file; `None` for all of it.
     pub part: Option<Part>,
 }
 
 impl<'a> Request<'a> {
-    /// A file that is unpacked if it comes packed.
+    /// A file that is decompressed if necessary.
     pub fn text(url: &'a str, bytes_max: usize, unpacked_max: usize) -> Self {
         let unpacked_max = Some(unpacked_max);
         Self { url, validators: Validators::default(), bytes_max, unpacked_max, is_html: false, part: None }
     }
 
-    /// A file that stays as it comes.
+    /// A file that is left as it is.
     pub fn packed(url: &'a str, bytes_max: usize) -> Self {
         Self { unpacked_max: None, ..Self::text(url, bytes_max, 0) }
     }
@@ -52,7 +52,7 @@ pub struct Part {
     pub bytes: u64,
 }
 
-/// Which version of a file somebody has, in the words of the service.
+/// The version of a file that a client has, in the service's words.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Validators {
     /// `ETag`, exactly as received.
@@ -67,13 +67,13 @@ impl Validators {
         self.etag.is_none() && self.last_modified.is_none()
     }
 
-    /// For a position: two lines, of which either may be empty.
+    /// The form for a position: two lines, of which either may be empty.
     pub fn to_bytes(&self) -> Vec<u8> {
         let text = |value: &Option<String>| value.clone().unwrap_or_default();
         format!("{}\n{}", text(&self.etag), text(&self.last_modified)).into_bytes()
     }
 
-    /// Reads what [`Validators::to_bytes`] wrote.
+    /// Parses the result of [`Validators::to_bytes`].
     pub fn from_bytes(bytes: &[u8]) -> Self {
         let text = String::from_utf8_lossy(bytes);
         let (etag, last_modified) = text.split_once('\n').unwrap_or((&text, ""));
@@ -82,19 +82,19 @@ impl Validators {
     }
 }
 
-/// What a service answers.
+/// The answer of a service.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Answer {
     /// The file, or a part of it.
     New(Fresh),
-    /// The file is as it was, or there is nothing at the moment.
+    /// The file is unchanged, or there is nothing at the moment.
     Unchanged {
-        /// The file stays so for this time, where the service says so.
+        /// How long the file stays like this, if the service says so.
         fresh_for: Option<Duration>,
     },
     /// There is no such file; often it comes later.
     NotFound,
-    /// Nothing was asked, since the file was asked for a short time ago. It is due after this time.
+    /// No request was sent, because the last one was a short time ago. The next one is due after this time.
     NotDue(Duration),
 }
 
@@ -103,11 +103,11 @@ pub enum Answer {
 pub struct Fresh {
     /// Its bytes.
     pub bytes: Vec<u8>,
-    /// To ask for later versions.
+    /// For requests of later versions.
     pub validators: Validators,
-    /// It stays as it is for this time, where the service says so (`Expires`).
+    /// How long it stays like this, if the service says so (`Expires`).
     pub fresh_for: Option<Duration>,
-    /// If `bytes` are a part of the file, as was asked: the size of the whole.
+    /// If `bytes` are a requested part of the file: the size of the whole.
     pub part_of: Option<u64>,
 }
 

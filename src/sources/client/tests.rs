@@ -93,7 +93,7 @@ fn fresh(answer: Result<Answer, String>) -> Fresh {
     }
 }
 
-/// What comes of one answer.
+/// The result of one answer.
 fn answered(answer: &str) -> Result<Answer, String> {
     Server::say(&[answer]).get(&client(), "/data")
 }
@@ -173,10 +173,10 @@ fn packed_answers_are_unpacked_and_cut_ones_are_errors() {
     assert_eq!(fresh(server.get(&client, "/1")).bytes, text);
     assert_eq!(fresh(server.get(&client, "/2")).bytes, text);
     for (path, expected) in [
-        ("/3", "damaged or cut off"),
-        ("/4", "broke off after"),
-        ("/5", "more than 20000 bytes when it is unpacked"),
-        ("/6", "10001 bytes, at most 10000"),
+        ("/3", "damaged or truncated"),
+        ("/4", "was cut off after"),
+        ("/5", "more than 20000 bytes after decompression"),
+        ("/6", "10001 bytes; at most 10000"),
         ("/7", "more than 10000 bytes"),
         ("/8", "\"br\""),
     ] {
@@ -217,7 +217,7 @@ fn the_service_decides_when_to_come_again() {
     let error = client.get(&Request::text(&url, 100, 100)).unwrap_err();
     assert!(error.retry_in.is_some_and(|wait| wait >= Duration::from_secs(600)), "{error:?}");
     assert!(error.reason.contains("429") && error.reason.contains("next attempt in 1"), "{error}");
-    assert!(server.get(&client, "/third").unwrap_err().contains("wants a pause"), "all of the host");
+    assert!(server.get(&client, "/third").unwrap_err().contains("asked for a pause"), "all of the host");
     assert_eq!(server.heard().len(), 2);
 }
 
@@ -228,7 +228,7 @@ fn failures_make_pauses() {
     let client =
         Client::new(ClientSettings { path_interval: Duration::from_secs(60), ..settings() }).unwrap();
     assert!(server.get(&client, "/data").unwrap_err().contains("503 Service Unavailable"));
-    assert!(server.get(&client, "/data").unwrap_err().contains("wants a pause"));
+    assert!(server.get(&client, "/data").unwrap_err().contains("asked for a pause"));
     assert_eq!(server.heard().len(), 1);
     fresh(server.get(&client, "/other"));
     let gone = client.get(&Request::text("http://127.0.0.1:1/data", 100, 100)).unwrap_err();
@@ -239,7 +239,7 @@ fn failures_make_pauses() {
 #[test]
 fn pages_for_people_are_not_data() {
     let page = "<!DOCTYPE html><html><title>Down</title></html>";
-    assert!(answered(&ok("", page)).unwrap_err().contains("a web page came instead of data"));
+    assert!(answered(&ok("", page)).unwrap_err().contains("a web page instead of data"));
     assert!(answered(&ok("Content-Type: text/html\r\n", "x")).unwrap_err().contains("web page"));
     let server = Server::say(&[&ok("", page)]);
     let url = format!("{}/list/", server.base);
@@ -335,7 +335,7 @@ fn distances_and_pauses_are_those_of_the_given_clock() {
     let client = Client::with_time(settings, time.clone()).unwrap();
     assert!(server.get(&client, "/data").unwrap_err().contains("503"));
     time.sleep(Duration::from_secs(6_900));
-    assert!(server.get(&client, "/data").unwrap_err().contains("wants a pause"));
+    assert!(server.get(&client, "/data").unwrap_err().contains("asked for a pause"));
     time.sleep(Duration::from_secs(900));
     assert_eq!(fresh(server.get(&client, "/data")).bytes, b"text");
     assert!(matches!(server.get(&client, "/other"), Ok(Answer::NotDue(wait)) if wait >= minute));

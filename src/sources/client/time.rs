@@ -1,8 +1,8 @@
-//! The clock by which a client keeps its distances.
+//! The clock of a client.
 
 use std::time::{Duration, Instant};
 
-/// Says what time it is, and waits. Tests have one that runs as fast as they do.
+/// Returns the time, and waits. Tests have a clock that runs as fast as they do.
 pub trait Time: Send + Sync {
     /// Now.
     fn now(&self) -> Instant;

@@ -4,19 +4,19 @@ use serde::Deserialize;
 
 use crate::hourly::{HOUR, Night, parse_time};
 
-/// How the source is called in forecasts.
+/// The name of the source in forecasts.
 pub(super) const NAME: &str = "met-norway";
-/// A forecast must reach so near to the end of the night.
+/// A forecast must reach at least this close to the end of the night.
 const REACH: i64 = 3 * HOUR;
-/// What a minimum of the coming hours is about.
+/// The period of a minimum in the coming hours.
 const SIX_HOURS: i64 = 6 * HOUR;
 
-/// What is forecast of one night.
+/// The forecast for one night.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(super) struct Coldest {
     /// When it was made, in seconds since 1970.
     pub(super) issued: i64,
-    /// The lowest temperature of what is left of the night, in °C.
+    /// The lowest temperature of the rest of the night, in °C.
     pub(super) lowest_c: f64,
 }
 
@@ -70,7 +70,8 @@ struct Coming {
     air_temperature_min: Option<f64>,
 }
 
-/// Reads the answer of `locationforecast/2.0/complete` for one night; `None` where it does not reach to its end.
+/// Parses the answer of `locationforecast/2.0/complete` for one night; `None` if it does not reach the end of the
+/// night.
 pub(super) fn read(answer: &[u8], night: &Night) -> Result<Option<Coldest>, String> {
     let document: Document =
         serde_json::from_slice(answer).map_err(|error| format!("not a forecast: {error}"))?;

@@ -1,9 +1,10 @@
-//! Forecasts of the coming night, station by station: from the US National Weather Service in the United States, and from MET
-//! Norway elsewhere.
+//! Forecasts of the coming night, station by station: from the US National Weather Service in the United States, and
+//! from MET Norway elsewhere.
 //!
-//! One request with each poll: the station whose forecast is due longest. The position has of each station when its
-//! forecast is due, the version of the answer, the last forecast that was written, and the cell of the grid. A station whose
-//! request has failed waits, and the others go on: one service may be away while the other works.
+//! Each poll sends one request, for the station whose forecast has been due longest. For each station the position
+//! holds when its forecast is due, the version of the answer, the last forecast that was written, and the cell of the
+//! grid. After a failed request a station waits while the others continue: one service may fail while the other
+//! works.
 
 mod met_norway;
 mod nws;
@@ -24,19 +25,19 @@ use crate::noaa::StationId;
 /// Largest answer, packed and unpacked, in bytes. A grid has about 300 kB.
 const PACKED_BYTES_MAX: usize = 1 << 20;
 const BYTES_MAX: usize = 4 << 20;
-/// Before a station whose place the service does not know is asked about again.
+/// Pause before asking again about a station whose place the service does not know.
 const UNKNOWN_PLACE: Duration = Duration::from_secs(24 * 3_600);
-/// Before a station is asked about again whose answer cannot be used.
+/// Pause before asking again about a station whose answer cannot be used.
 const RETRY: Duration = Duration::from_secs(600);
-/// After a failure the next station's turn does not come sooner.
+/// After a failure the next station waits at least this long.
 const NEXT_MIN: Duration = Duration::from_secs(1);
-/// Records of the position begin with these, and the station follows.
+/// Prefixes of keys in the position; the station follows.
 const DUE: u8 = b'd';
 const VERSION: u8 = b'v';
 const WRITTEN: u8 = b'w';
 const CELL: u8 = b'c';
 
-/// A station whose nights somebody watches.
+/// A station whose nights a rule watches.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Watched {
     /// Its id.
@@ -51,19 +52,19 @@ pub struct Watched {
     pub is_us: bool,
 }
 
-/// Says which stations are watched just now.
+/// Returns the stations that are watched at the moment.
 pub type WatchedStations = Arc<dyn Fn() -> Vec<Watched> + Send + Sync>;
 
-/// See the module's description.
+/// The poller of forecasts; see the module's description.
 pub struct Forecasts {
-    /// How services are asked.
+    /// Sends the requests.
     fetch: Arc<dyn Fetch>,
     stations: WatchedStations,
     nws_url: String,
     met_norway_url: String,
-    /// From one forecast of a station to the next.
+    /// Time between two forecasts of a station.
     interval: Duration,
-    /// Stations whose requests have failed, with the time from which they are asked about again, in milliseconds.
+    /// Stations whose requests have failed, with the time of their next request, in milliseconds.
     failed: HashMap<StationId, i64>,
 }
 
@@ -73,7 +74,7 @@ impl Poller for Forecasts {
         let mut batch = Batch::default();
         let Some((next, due)) = self.next(&stations, position) else {
             batch.remark = Some(
-                "no rule over nights or hours names a station of the station table: nothing is asked".into(),
+                "no rule over nights or hours names a station of the station table, so no forecasts are requested".into(),
             );
             batch.next_in = Some(self.interval);
             return Ok(batch);
@@ -99,7 +100,7 @@ impl Poller for Forecasts {
 }
 
 impl Forecasts {
-    /// A poller of these stations that asks the two services at their addresses, and of each station once in each `interval`.
+    /// A poller for these stations that polls the two services at their addresses, once per station and `interval`.
     pub fn new(
         fetch: Arc<dyn Fetch>,
         stations: WatchedStations,
@@ -121,7 +122,7 @@ impl Forecasts {
         stations.iter().map(due).min_by_key(|(_, due)| *due)
     }
 
-    /// Asks about a station, and takes the answer.
+    /// Polls for a station, and handles the answer.
     fn ask(
         &self,
         station: &Watched,
@@ -137,7 +138,7 @@ impl Forecasts {
         self.take(station, answer, position, now_ms, batch)
     }
 
-    /// Asks for the station's cell first, where that is not known.
+    /// Asks for the station's cell first if it is unknown.
     fn ask_nws(
         &self,
         station: &Watched,
@@ -168,7 +169,7 @@ impl Forecasts {
             ..Request::text(&url, PACKED_BYTES_MAX, BYTES_MAX)
         })?;
         if answer == Answer::NotFound {
-            // Cells move: it is looked up again. What was known of the old one says nothing of the new one.
+            // Cells move, so look it up again. Data about the old cell says nothing about the new one.
             batch.remove(key(CELL, station.id));
             batch.remove(key(VERSION, station.id));
             return Ok(Answer::NotDue(Duration::ZERO));
@@ -201,7 +202,7 @@ impl Forecasts {
     ) -> Result<(), PollError> {
         let known = validators(position, station.id);
         let again_in = match answer {
-            // A server behind the others, or one that stands still, gives an older file now and then.
+            // A server that is behind the others, or stuck, sometimes sends an older file.
             Answer::New(fresh) if is_older(&fresh.validators, &known, now_ms) => self.interval,
             Answer::New(fresh) => {
                 self.emit(station, &fresh, position, now_ms, batch)?;
@@ -213,7 +214,7 @@ impl Forecasts {
             Answer::NotFound => {
                 batch.remark =
                     Some(format!("the service has no forecast for the place of station {}", station.id));
-                // Where there was one before, the service has trouble.
+                // If there was a forecast before, the service has trouble.
                 let is_known = position.get(&key(WRITTEN, station.id)).is_some();
                 if is_known { self.interval } else { UNKNOWN_PLACE }
             }
@@ -222,7 +223,7 @@ impl Forecasts {
         Ok(())
     }
 
-    /// Writes the forecast of the coming night, unless that is known.
+    /// Writes the forecast of the coming night unless it is known already.
     fn emit(
         &self,
         station: &Watched,
@@ -243,7 +244,7 @@ impl Forecasts {
             (met_norway::NAME, coldest.map(|coldest| (coldest.issued, coldest.lowest_c)))
         };
         let Some((issued, lowest_c)) = found else {
-            batch.remark = Some(format!("the forecast for {} does not have the coming night", station.id));
+            batch.remark = Some(format!("the forecast for {} does not include the coming night", station.id));
             return Ok(());
         };
         batch.newest_ms = Some(issued * 1_000);
@@ -251,7 +252,7 @@ impl Forecasts {
             Forecast { station: station.id, source: source.into(), issued, night: night.date, lowest_c };
         let document = forecast.to_json();
         let written = position.get(&key(WRITTEN, station.id)).unwrap_or_default();
-        // Not every file says when it was made.
+        // Not every file has the time at which it was made.
         let is_older = Forecast::parse(written)
             .is_ok_and(|last| last.night == forecast.night && last.issued > forecast.issued);
         if is_older || written == document.as_bytes() {
@@ -285,14 +286,14 @@ fn until(due: i64, now_ms: i64) -> Duration {
     Duration::from_millis(due.saturating_sub(now_ms).max(0).unsigned_abs())
 }
 
-/// Whether a file was made before one that is known. Times that have not come yet do not count.
+/// Whether a file was made before one that is known. Times in the future do not count.
 fn is_older(found: &Validators, known: &Validators, now_ms: i64) -> bool {
     let made = |validators: &Validators| httpdate::parse_http_date(validators.last_modified.as_deref()?).ok();
     let now = UNIX_EPOCH + until(now_ms, 0);
     made(found).zip(made(known)).is_some_and(|(found, known)| found < known && known <= now)
 }
 
-/// At most four decimals, and none that say nothing: the services refuse or redirect others.
+/// At most four decimals, without trailing zeros: the services refuse or redirect other forms.
 fn degrees(value: f64) -> String {
     let text = format!("{value:.4}");
     text.trim_end_matches('0').trim_end_matches('.').to_owned()

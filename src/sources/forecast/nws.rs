@@ -5,13 +5,13 @@ use serde::Deserialize;
 use crate::hourly::{parse_time, standard_offset};
 use crate::noaa::Date;
 
-/// How the source is called in forecasts.
+/// The name of the source in forecasts.
 pub(super) const NAME: &str = "nws";
-/// Half a day, in seconds: the middle of a night lies so long after the noon of its date.
+/// Half a day, in seconds: the middle of a night is this long after the noon of its date.
 const HALF_DAY: i64 = 12 * 3_600;
 const DAY: i64 = 24 * 3_600;
 
-/// A cell of the forecast grid. It may move: a cell that is not found is looked up again.
+/// A cell of the forecast grid. Cells may move: one that is not found is looked up again.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Cell(String);
 
@@ -37,7 +37,7 @@ impl Cell {
         Ok(Self(format!("{grid_id}/{grid_x},{grid_y}")))
     }
 
-    /// What was remembered.
+    /// Parses a remembered cell.
     pub(super) fn of_position(bytes: &[u8]) -> Option<Self> {
         let text = str::from_utf8(bytes).ok().filter(|text| !text.is_empty())?;
         Some(Self(text.to_owned()))
@@ -48,16 +48,16 @@ impl Cell {
     }
 }
 
-/// What a cell forecasts.
+/// The forecast of a cell.
 #[derive(Clone, Debug, PartialEq)]
 pub(super) struct Cold {
     /// When it was made, in seconds since 1970.
     pub(super) issued: i64,
-    /// Nights, by the date of their evening, with their lowest temperature in °C.
+    /// The nights, by the date of their evening, with their lowest temperature in °C.
     pub(super) nights: Vec<(Date, f64)>,
 }
 
-/// Reads the answer of `/gridpoints/OFFICE/X,Y`. A night without a value is left out.
+/// Parses the answer of `/gridpoints/OFFICE/X,Y`. A night without a value is left out.
 pub(super) fn read(answer: &[u8], longitude: f64) -> Result<Cold, String> {
     #[derive(Deserialize)]
     struct Grid {
@@ -85,7 +85,7 @@ pub(super) fn read(answer: &[u8], longitude: f64) -> Result<Cold, String> {
     let Properties { update_time, min_temperature } = grid.properties;
     let issued =
         parse_time(&update_time).ok_or_else(|| format!("updateTime {update_time:?} is not a time"))?;
-    let layer = min_temperature.ok_or("it has no layer minTemperature")?;
+    let layer = min_temperature.ok_or("not a grid: the layer minTemperature is missing")?;
     let to_celsius = unit(layer.uom.as_deref().unwrap_or_default())?;
     let night = |interval: &Interval| {
         let middle = middle(&interval.valid_time)?;
@@ -96,7 +96,7 @@ pub(super) fn read(answer: &[u8], longitude: f64) -> Result<Cold, String> {
     Ok(Cold { issued, nights: layer.values.iter().filter_map(night).collect() })
 }
 
-/// Turns values of a unit into °C; one that is not known is refused, since a wrong guess would be a false alarm.
+/// Converts values of a unit into °C; an unknown unit is refused, because a wrong guess would be a false alarm.
 fn unit(name: &str) -> Result<fn(f64) -> f64, String> {
     match name.rsplit(':').next().unwrap_or_default() {
         "degC" => Ok(|value| value),

@@ -68,7 +68,7 @@ fn a_cell_that_has_moved_is_looked_up_again() {
         remark = poll(&mut poller, &mut position, NOW_MS).unwrap().remark;
     }
     assert_eq!(canned.asked().last().unwrap().url, "https://nws/gridpoints/PSR/34,57");
-    assert!(remark.unwrap().contains("does not have the coming night"));
+    assert!(remark.unwrap().contains("does not include the coming night"));
 }
 
 #[test]

@@ -1,4 +1,4 @@
-//! Lines that have been fetched and are given out part by part: they lie in a temporary file.
+//! Lines that have been fetched and are emitted part by part, from a temporary file.
 
 use std::fs::File;
 use std::io::{self, BufRead, BufReader, BufWriter, Read, Seek, SeekFrom, Write};
@@ -10,10 +10,10 @@ use crate::bounded::read_line;
 
 /// Longest line, in bytes; usual ones have 40.
 const LINE_BYTES_MAX: usize = 4_096;
-/// How gzip begins.
+/// The first bytes of gzip.
 const GZIP: [u8; 2] = [0x1f, 0x8b];
 
-/// What a line says about the value in it.
+/// The change that a line makes to the archive.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Change {
     Insert,
@@ -22,7 +22,7 @@ pub(super) enum Change {
 }
 
 impl Change {
-    /// As the header of a record has it.
+    /// The value of the record header.
     pub(super) fn as_str(self) -> &'static str {
         match self {
             Self::Insert => "insert",
@@ -31,7 +31,7 @@ impl Change {
         }
     }
 
-    /// By the file in a difference that has such lines.
+    /// The change of the lines in a file of a difference.
     fn of_member(path: &Path) -> Option<Self> {
         [Self::Insert, Self::Update, Self::Delete].into_iter().find(|change| {
             path.file_name().is_some_and(|name| name == format!("{}.csv", change.as_str()).as_str())
@@ -47,15 +47,15 @@ impl Change {
     }
 }
 
-/// Lines to be given out.
+/// Lines to emit.
 pub(super) struct Lines {
-    /// Which file they are of, and which version of it.
+    /// The file and its version.
     pub(super) name: String,
     pub(super) version: Vec<u8>,
     file: File,
     is_packed: bool,
     input: Box<dyn BufRead + Send>,
-    /// The change of all lines; `None`: a mark before each says it.
+    /// The change of all lines; `None` if a mark before each line has it.
     change: Option<Change>,
     /// How many have been read.
     pub(super) done: u64,
@@ -63,13 +63,13 @@ pub(super) struct Lines {
 }
 
 impl Lines {
-    /// The lines of a difference: a packed archive with files of inserted, updated and deleted lines. The whole archive is
-    /// read first, so nothing is given out of a damaged one.
+    /// The lines of a difference: a compressed archive with files of inserted, updated and deleted lines. The whole
+    /// archive is read first, so no line of a damaged one is emitted.
     ///
     /// # Errors
-    /// The archive is damaged, cut off or too large, or has no such files.
+    /// The archive is damaged, truncated or too large, or has no such files.
     pub(super) fn of_difference(archive: &[u8], bytes_max: u64) -> Result<File, String> {
-        let damaged = |error: io::Error| format!("the archive is damaged, cut off or too large ({error})");
+        let damaged = |error: io::Error| format!("the archive is damaged, truncated or too large ({error})");
         let input: Box<dyn Read + '_> = match archive.starts_with(&GZIP) {
             true => Box::new(MultiGzDecoder::new(archive)),
             false => Box::new(archive),
@@ -90,7 +90,7 @@ impl Lines {
                 parts.into_iter().try_for_each(|part| output.write_all(part)).map_err(no_file)?;
             }
         }
-        // To the trailer, which says whether all was right.
+        // To the trailer, which shows whether all was right.
         io::copy(&mut input, &mut io::sink()).map_err(damaged)?;
         if members == 0 {
             return Err("the archive has no insert.csv, update.csv or delete.csv".to_owned());
@@ -107,17 +107,18 @@ impl Lines {
         Ok(Self { name, version, file, is_packed: false, input, change: None, done: 0, line: Vec::new() })
     }
 
-    /// Reads a file of a year, packed or not. All of it is read once before, so nothing is given out of a damaged one.
+    /// Reads a file of a year, compressed or not. All of it is read once first, so no line of a damaged one is
+    /// emitted.
     ///
     /// # Errors
-    /// The file is damaged, cut off or too large.
+    /// The file is damaged, truncated or too large.
     pub(super) fn of_year(
         name: String,
         version: Vec<u8>,
         file: File,
         bytes_max: u64,
     ) -> Result<Self, String> {
-        let damaged = |error: io::Error| format!("the file is damaged, cut off or too large ({error})");
+        let damaged = |error: io::Error| format!("the file is damaged, truncated or too large ({error})");
         let mut beginning = Vec::new();
         open(&file, false)?.take(2).read_to_end(&mut beginning).map_err(no_file)?;
         let is_packed = beginning == GZIP;
@@ -127,7 +128,7 @@ impl Lines {
         Ok(Self { name, version, file, is_packed, input, change, done: 0, line: Vec::new() })
     }
 
-    /// Begins again with the first line.
+    /// Starts again with the first line.
     ///
     /// # Errors
     /// The temporary file cannot be read.
@@ -159,7 +160,7 @@ impl Lines {
     }
 }
 
-/// Reads the file from its beginning. What was opened before must not be read after it.
+/// Reads the file from its beginning. Earlier readers of it must not be used afterwards.
 fn open(mut file: &File, is_packed: bool) -> Result<Box<dyn BufRead + Send>, String> {
     file.seek(SeekFrom::Start(0)).map_err(no_file)?;
     let file = BufReader::new(file.try_clone().map_err(no_file)?);
@@ -168,11 +169,11 @@ fn open(mut file: &File, is_packed: bool) -> Result<Box<dyn BufRead + Send>, Str
 
 fn no_file(error: io::Error) -> String {
     format!(
-        "a temporary file cannot be written or read ({error}): is there space in the folder for temporary files?"
+        "a temporary file cannot be written or read ({error}); check the space in the directory for temporary files"
     )
 }
 
-/// Reads no more than so many bytes.
+/// Reads at most this many bytes.
 struct Bounded<R> {
     input: R,
     left: u64,
@@ -189,8 +190,8 @@ impl<R: Read> Read for Bounded<R> {
     }
 }
 
-/// A line in the form of `by_year` files, for the stage that reads those: eight fields, and a time of four digits.
-/// Differences also have `700` for `0700`, or leave out the last field. Other lines stay as they are.
+/// A line in the form of `by_year` files, for the stage that reads those: eight fields, and a time with four digits.
+/// Differences also have `700` for `0700`, or omit the last field. Other lines stay as they are.
 pub(super) fn as_by_year(line: &[u8]) -> Vec<u8> {
     let mut value = line.to_vec();
     match line.iter().filter(|byte| **byte == b',').count() {

@@ -1,12 +1,12 @@
-//! NOAA's daily data, followed by its differences.
+//! NOAA's daily data, followed by differences.
 //!
-//! NOAA publishes how the archive of one day differs from that of an earlier one: lines that were inserted, updated and
-//! deleted. They are a chain: the position has the day up to which the archive is known, and only a difference that begins
-//! exactly there comes next. If there are later ones but none that begins there, the chain is broken, and the files of this
-//! year and the last one are read instead; what was deleted in between is not seen then.
+//! NOAA publishes how the archive of one day differs from that of an earlier one: inserted, updated and deleted
+//! lines. The differences form a chain: the position has the day up to which the archive is known, and only a
+//! difference that starts exactly there comes next. If there are later ones but none that starts there, the chain is
+//! broken, and the files of this year and the last one are read instead; deletions in between are not seen then.
 //!
-//! A poll sends one request at most, and emits a bounded number of lines; the position says how many lines of a file are
-//! done. The file itself lies in a temporary file, and is fetched again if another process goes on.
+//! A poll sends at most one request, and emits a bounded number of lines; the position has the number of lines of a
+//! file that are done. The file itself is in a temporary file, and another process that continues fetches it again.
 
 mod lines;
 mod names;
@@ -29,7 +29,7 @@ use super::client::{Answer, Fetch, Fresh, Request};
 use crate::noaa::{Date, StationId};
 use crate::stages::CHANGE_HEADER;
 
-/// The name of the sink of lines.
+/// The name of the sink for lines.
 pub const GHCN_SINK: &str = "lines";
 
 /// The list of differences has a few kilobytes a year.
@@ -37,61 +37,61 @@ const LISTING_BYTES_MAX: usize = 8 << 20;
 /// A difference usually has 300 kB; after a reconstruction of the archive it may have far more.
 const DIFFERENCE_BYTES_MAX: usize = 64 << 20;
 const DIFFERENCE_UNPACKED_MAX: u64 = 2 << 30;
-/// So many days a difference may span, where names are tried because there is no list.
+/// Most days that a difference may span when names are tried because there is no list.
 const SPAN_MAX: i32 = 10;
-/// Of lines that are not wanted, a poll passes over so many times the lines that it may emit.
+/// A poll skips up to this many times as many unwanted lines as it may emit.
 const PASSED_SHARE: usize = 20;
 const DAY_MS: i64 = 86_400_000;
-/// So many days behind the end of a broken chain, a year's file that does not exist is no longer waited for.
+/// This many days after the end of a broken chain, a missing file of a year is no longer awaited.
 const YEAR_WAIT_DAYS: i32 = 10;
 
 /// The key of the day up to which the archive is known: eight digits.
 const END_KEY: &[u8] = b"end";
-/// The key of the file that is being given out.
+/// The key of the file in progress.
 const WORK_KEY: &[u8] = b"work";
 
-/// How the source behaves.
+/// The behaviour of the source.
 #[derive(Clone, Debug)]
 pub struct GhcnSettings {
     /// The address of the folder.
     pub base: String,
-    /// Where to begin at the very first start; `None`: behind the newest difference.
+    /// Where to start at the very first start; `None` for after the newest difference.
     pub since: Option<Date>,
-    /// Most lines of a poll.
+    /// Most lines per poll.
     pub lines_max: usize,
-    /// The stations whose lines are emitted; `None`: all.
+    /// The stations whose lines are emitted; `None` for all.
     pub stations: Option<HashSet<StationId>>,
 }
 
 impl GhcnSettings {
-    /// All lines from now on, of the service at `base`.
+    /// All lines from now on, from the service at `base`.
     pub fn new(base: &str) -> Self {
         Self { base: base.trim_end_matches('/').to_owned(), since: None, lines_max: 50_000, stations: None }
     }
 }
 
-/// See the module's description.
+/// The poller of daily data; see the module's description.
 pub struct Ghcn {
     fetch: Arc<dyn Fetch>,
     settings: GhcnSettings,
-    /// The lines of the file in work.
+    /// The lines of the file in progress.
     lines: Option<Lines>,
-    /// A year's file, as far as it has come.
+    /// A year's file, as far as it has been fetched.
     download: Option<Download>,
     /// While names are tried: how many days the next one spans.
     trial: Option<i32>,
 }
 
-/// A file that is being given out, as the position has it.
+/// A file in progress, as the position has it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 struct Work {
-    /// The day up to which the archive is known when all is done: eight digits.
+    /// The day up to which the archive is known afterwards: eight digits.
     end: String,
-    /// The years whose files are read, the first of them now; empty while it is a difference.
+    /// The years whose files are read, the present one first; empty while it is a difference.
     years: Vec<u16>,
-    /// The version of the file: a year's in the service's words, a difference's by its bytes.
+    /// The version of the file: for a year in the service's words, for a difference by its bytes.
     version: String,
-    /// So many lines of it are done.
+    /// How many of its lines are done.
     lines: u64,
 }
 
@@ -101,7 +101,7 @@ impl Ghcn {
         Self { fetch, settings, lines: None, download: None, trial: None }
     }
 
-    /// Looks for what comes after `end`.
+    /// Looks for the file that follows `end`.
     fn look(&mut self, end: Option<Date>, now_ms: i64) -> Result<Batch, PollError> {
         if let (Some(end), Some(days)) = (end, self.trial) {
             return self.try_name(end, days, now_ms);
@@ -120,7 +120,7 @@ impl Ghcn {
             }
             Ok(Answer::Unchanged { .. }) => return Ok(Batch::default()),
             Ok(Answer::NotFound) => {
-                Err(PollError::new(format!("{url}: there is no list of differences (404)")))
+                Err(PollError::new(format!("{url}: the list of differences does not exist (404)")))
             }
             Err(error) => Err(error),
         };
@@ -131,13 +131,13 @@ impl Ghcn {
             (Err(error), None) => Err(error),
             (Err(error), Some(_)) => {
                 self.trial = Some(1);
-                let remark = format!("the next difference is looked for by its name: {}", error.reason);
+                let remark = format!("searching for the next difference by its name: {}", error.reason);
                 Ok(Batch { next_in: Some(Duration::ZERO), remark: Some(remark), ..Batch::default() })
             }
         }
     }
 
-    /// Asks for the difference from `end` that spans so many days.
+    /// Requests the difference from `end` that spans this many days.
     fn try_name(&mut self, end: Date, days: i32, now_ms: i64) -> Result<Batch, PollError> {
         self.trial = None;
         let to = Date::from_days_since_1970(end.days_since_1970() + days);
@@ -162,14 +162,14 @@ impl Ghcn {
         }
     }
 
-    /// Fetches a difference and unpacks it.
+    /// Fetches a difference and decompresses it.
     fn fetch_difference(&mut self, difference: Difference) -> Result<Answer, PollError> {
         let name = difference.name();
         let url = self.settings.url(&name);
         let answer = self.fetch.get(&Request::packed(&url, DIFFERENCE_BYTES_MAX))?;
         if let Answer::New(fresh) = &answer {
             let file = Lines::of_difference(&fresh.bytes, DIFFERENCE_UNPACKED_MAX);
-            // The same bytes are the same version, whatever the service calls it: no line is given out twice.
+            // The same bytes are the same version, whatever the service calls it: no line is emitted twice.
             let digest = Sha256::digest(&fresh.bytes);
             let version = digest.iter().take(16).map(|byte| format!("{byte:02x}")).collect::<String>();
             let lines = file.and_then(|file| Lines::marked(name, version.into_bytes(), file));
@@ -178,7 +178,7 @@ impl Ghcn {
         Ok(answer)
     }
 
-    /// Has the lines of the file in work, or fetches some of it. `Ok(Some(batch))`: they are not there yet.
+    /// Opens the lines of the file in progress, or fetches a part of it. `Ok(Some(batch))` if there is more to fetch.
     fn prepare(&mut self, work: &mut Work, from: Date, now_ms: i64) -> Result<Option<Batch>, PollError> {
         let name =
             work.name(from).ok_or_else(|| PollError::new("the position names a day that does not exist"))?;
@@ -204,10 +204,10 @@ impl Ghcn {
         if let Some(lines) = &mut self.lines {
             let version = String::from_utf8_lossy(&lines.version).into_owned();
             if version != work.version {
-                // Another version than the one whose lines were counted.
+                // This is another version than the one whose lines were counted.
                 (work.version, work.lines) = (version, 0);
             }
-            // After a poll that was not committed the lines have gone too far.
+            // After a poll that was not committed, the lines have advanced too far.
             if lines.done > work.lines {
                 lines.rewind().map_err(|reason| self.settings.wrong(&name, &reason))?;
             }
@@ -221,7 +221,7 @@ impl Ghcn {
         Ok(None)
     }
 
-    /// Emits lines up to the bound. Returns whether the file is done.
+    /// Emits lines up to the limit. Returns whether the file is done.
     fn emit(&mut self, batch: &mut Batch, now_ms: i64) -> Result<bool, PollError> {
         let Some(lines) = &mut self.lines else { return Ok(false) };
         let name = lines.name.clone();
@@ -246,14 +246,14 @@ impl Ghcn {
                 key: key.to_vec(),
                 value: as_by_year(line),
                 headers: vec![(CHANGE_HEADER, change.as_str().into())],
-                // As `replay` stamps them: by the days in the lines Kafka would delete late values at once.
+                // Timestamps as in `replay`: with the days of the lines, Kafka would delete late values at once.
                 timestamp_ms: now_ms,
             });
         }
         Ok(false)
     }
 
-    /// Goes on with the file in work.
+    /// Continues with the file in progress.
     fn give(&mut self, mut work: Work, from: Date, now_ms: i64) -> Result<Batch, PollError> {
         let mut batch = Batch { next_in: Some(Duration::ZERO), ..Batch::default() };
         let is_done = match self.prepare(&mut work, from, now_ms) {
@@ -283,7 +283,7 @@ impl GhcnSettings {
     }
 
     fn wrong(&self, name: &str, reason: &str) -> PollError {
-        PollError::new(format!("{}: {reason}; the file is fetched again", self.url(name)))
+        PollError::new(format!("{}: {reason}; fetching the file again", self.url(name)))
     }
 }
 
@@ -295,7 +295,7 @@ impl Poller for Ghcn {
         let mut batch = match (work, end) {
             (Some(work), Some(end)) => self.give(work, end, now_ms)?,
             _ => {
-                // All that was given out is committed, so the temporary files are no longer needed.
+                // Everything emitted is committed, so the temporary files are no longer needed.
                 (self.lines, self.download) = (None, None);
                 self.look(end, now_ms)?
             }
@@ -328,7 +328,7 @@ impl Work {
     }
 }
 
-/// The very first start: behind the newest difference.
+/// The very first start: after the newest difference.
 fn begin(found: &[Difference]) -> Batch {
     let mut batch = Batch::default();
     if let Some(newest) = found.iter().map(|difference| difference.to).max() {
@@ -337,7 +337,7 @@ fn begin(found: &[Difference]) -> Batch {
     batch
 }
 
-/// Decides what is read next, by the list.
+/// Decides by the list which file is next.
 fn go_on(found: &[Difference], end: Date, now_ms: i64) -> Batch {
     let mut batch = Batch { next_in: Some(Duration::ZERO), ..Batch::default() };
     match next(found, end) {
@@ -348,7 +348,7 @@ fn go_on(found: &[Difference], end: Date, now_ms: i64) -> Batch {
             // The newest difference is applied once more after the years: their files may be older than it.
             let (end_after, years) = (compact(newest.from), vec![year - 1, year]);
             batch.remark = Some(format!(
-                "no difference begins at {end}, although later ones exist: the files of {} and {year} are read instead",
+                "no difference starts at {end}, although later ones exist: reading the files of {} and {year} instead",
                 year - 1
             ));
             set_work(&mut batch, &Work { end: end_after, years, version: String::new(), lines: 0 });
@@ -357,8 +357,8 @@ fn go_on(found: &[Difference], end: Date, now_ms: i64) -> Batch {
     batch
 }
 
-/// The file in work does not exist: the list was out of date, or the year's file comes later. It is waited for, since what
-/// the missing differences had is nowhere else.
+/// The file in progress does not exist: the list was out of date, or the year's file comes later. The source waits
+/// for it, because it is the only source of the missing differences.
 fn without(work: &Work, now_ms: i64) -> Batch {
     let mut batch = Batch::default();
     let Some(year) = work.years.first() else {
@@ -369,9 +369,9 @@ fn without(work: &Work, now_ms: i64) -> Batch {
     let waited =
         Date::from_unix_ms(now_ms).map_or(0, days) - Date::parse_compact(work.end.as_bytes()).map_or(0, days);
     if waited <= YEAR_WAIT_DAYS {
-        batch.remark = Some(format!("there is no file of {year} yet, it is waited for"));
+        batch.remark = Some(format!("there is no file of {year} yet; waiting for it"));
     } else {
-        batch.remark = Some(format!("there is no file of {year}: the source goes on without it"));
+        batch.remark = Some(format!("there is no file of {year}: continuing without it"));
         batch.next_in = Some(Duration::ZERO);
         finish(&mut batch, work);
     }
@@ -395,6 +395,6 @@ fn finish(batch: &mut Batch, work: &Work) {
 }
 
 fn set_work(batch: &mut Batch, work: &Work) {
-    // Strings and numbers: there is nothing that can fail.
+    // Strings and numbers: serialising them cannot fail.
     batch.set(WORK_KEY, serde_json::to_vec(work).unwrap_or_default());
 }

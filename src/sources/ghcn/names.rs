@@ -29,7 +29,7 @@ pub(super) fn compact(date: Date) -> String {
     date.to_string().replace('-', "")
 }
 
-/// The differences that a listing of the folder links to, in order and once each.
+/// The differences that a listing of the folder links to, in order and without duplicates.
 pub(super) fn differences(listing: &str) -> Vec<Difference> {
     let names = listing.split("href=\"").skip(1).filter_map(|rest| rest.split('"').next());
     // A link may be a whole address.
@@ -40,18 +40,18 @@ pub(super) fn differences(listing: &str) -> Vec<Difference> {
     found
 }
 
-/// What follows the archive of `end`.
+/// What comes after the archive of `end`.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Next {
     /// This difference.
     Difference(Difference),
     /// Nothing yet.
     Nothing,
-    /// Later differences, but none that begins at `end`. The newest of them is this one.
+    /// Later differences, but none that starts at `end`. This is the newest of them.
     Gap(Difference),
 }
 
-/// Looks for what follows `end`. Where several differences begin there, the one that reaches furthest counts.
+/// Looks for the difference after `end`. If several start there, the one that reaches furthest counts.
 pub(super) fn next(found: &[Difference], end: Date) -> Next {
     let here = found.iter().filter(|difference| difference.from == end).max();
     let newest = found.iter().filter(|difference| difference.to > end).max_by_key(|difference| difference.to);

@@ -324,7 +324,7 @@ fn a_year_that_is_missing_or_damaged() {
     let year = packed(line(1, 0).repeat(50).as_bytes());
     setting.canned.file(&year[..year.len() - 3], "");
     let error = poll(&mut setting.poller, &mut setting.position, NOW_MS).unwrap_err();
-    assert!(error.reason.contains("by_year/2025.csv.gz") && error.reason.contains("cut off"), "{error}");
+    assert!(error.reason.contains("by_year/2025.csv.gz") && error.reason.contains("truncated"), "{error}");
     setting.canned.file(line(1, 0), "");
     assert_eq!(said(&setting.poll()).len(), 1, "a file that is not packed");
     setting.canned.then(Ok(Answer::NotFound));
@@ -333,7 +333,7 @@ fn a_year_that_is_missing_or_damaged() {
     assert_eq!(setting.end(), "20260501", "what was in the missing differences is nowhere else");
     setting.canned.then(Ok(Answer::NotFound));
     let later = poll(&mut setting.poller, &mut setting.position, NOW_MS + 7 * DAY_MS).unwrap();
-    assert!(later.remark.unwrap().contains("goes on without it"));
+    assert!(later.remark.unwrap().contains("continuing without it"));
     assert_eq!(setting.end(), "20260510");
     assert_eq!(Change::Delete.as_str(), "delete");
 }

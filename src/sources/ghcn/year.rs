@@ -1,4 +1,4 @@
-//! Files of years: 160 MB, so they come in parts, each within the time of a poll, into a temporary file.
+//! Files of years: 160 MB, so they are fetched in parts, each within the time of a poll, into a temporary file.
 
 use std::fs::File;
 use std::io::Write;
@@ -11,11 +11,11 @@ use crate::sources::client::{Answer, Fresh, Part, Request, Validators};
 
 /// The size of a part.
 const PART_BYTES: u64 = 16 << 20;
-/// Most bytes of a file, packed.
+/// Most bytes of a compressed file.
 const BYTES_MAX: u64 = 1 << 30;
-/// Most bytes of a file, unpacked.
+/// Most bytes of a file after decompression.
 const UNPACKED_MAX: u64 = 16 << 30;
-/// After so many failures a download begins again: the file may have changed in a way that the service does not say.
+/// After this many failures a download starts again: the file may have changed without a sign from the service.
 const FAILURES_MAX: u32 = 3;
 
 /// `2026.csv.gz`.
@@ -23,7 +23,7 @@ pub(super) fn name(year: u16) -> String {
     format!("{year}.csv.gz")
 }
 
-/// A file, as far as it has come.
+/// A file, as far as it has been fetched.
 pub(super) struct Download {
     year: u16,
     version: Validators,
@@ -35,22 +35,22 @@ pub(super) struct Download {
 impl Download {
     fn new(year: u16, version: Validators) -> Result<Self, String> {
         let file =
-            tempfile::tempfile().map_err(|error| format!("no temporary file can be made ({error})"))?;
+            tempfile::tempfile().map_err(|error| format!("no temporary file can be created ({error})"))?;
         Ok(Self { year, version, file, size: 0, failures: 0 })
     }
 
-    /// Appends what has come. Returns whether it is all.
+    /// Appends a part. Returns whether the file is complete.
     fn take(&mut self, fresh: &Fresh) -> Result<bool, String> {
         self.file.write_all(&fresh.bytes).map_err(|error| {
-            format!("a temporary file cannot be written ({error}): is there space in the folder for temporary files?")
+            format!("a temporary file cannot be written ({error}); check the space in the directory for temporary files")
         })?;
         self.size += fresh.bytes.len() as u64;
         match fresh.part_of {
             Some(total) if total > BYTES_MAX => {
-                Err(format!("the file has {total} bytes, at most {BYTES_MAX} are accepted"))
+                Err(format!("the file has {total} bytes; at most {BYTES_MAX} are accepted"))
             }
             Some(total) if self.size > total || fresh.bytes.is_empty() => {
-                Err(format!("the parts have {} bytes, and the file has {total}", self.size))
+                Err(format!("the parts have {} bytes, but the file has {total}", self.size))
             }
             Some(total) => Ok(self.size == total),
             None => Ok(true),
@@ -59,7 +59,7 @@ impl Download {
 }
 
 impl Ghcn {
-    /// Fetches the next part of a year's file; after the last one its lines are there.
+    /// Fetches the next part of a year's file; after the last one, returns its lines.
     pub(super) fn fetch_year(&mut self, year: u16) -> Result<Answer, PollError> {
         let url = self.settings.url(&name(year));
         let wrong = |reason: String| PollError::new(format!("{url}: {reason}"));
@@ -67,7 +67,7 @@ impl Ghcn {
         let from = download.as_ref().map_or(0, |download| download.size);
         let validators = download.as_ref().map(|download| download.version.clone()).unwrap_or_default();
         let part = Some(Part { from, bytes: PART_BYTES });
-        // A service that gives no parts gives the whole file; early in the year that is small enough.
+        // A service without support for parts sends the whole file; early in the year that is small enough.
         let request = Request { validators, part, ..Request::packed(&url, 2 * PART_BYTES as usize) };
         let answer = match self.fetch.get(&request) {
             Ok(answer) => answer,
@@ -88,7 +88,7 @@ impl Ghcn {
         if from > 0 && (is_whole || download.as_ref().is_some_and(is_other)) {
             download = None;
             if !is_whole {
-                // A part of another version: the next poll begins again.
+                // A part of another version: the next poll starts again.
                 return Ok(answer);
             }
         }

@@ -1,8 +1,8 @@
 //! METARs of all airports, from the file that the Aviation Weather Center rewrites every minute.
 //!
-//! Each observation with a temperature, of a station in the station table, becomes one record in the form of
-//! `noaa-hourly`; corrections and values that come later become one more. The position has a record for each station (see
-//! [`Seen`]), and the version of the file.
+//! Each observation with a temperature from a station in the station table becomes one record in the form of
+//! `noaa-hourly`; corrections and values that arrive later become another one. The position has a record for each
+//! station (see [`Seen`]), and the version of the file.
 
 mod seen;
 #[cfg(test)]
@@ -20,57 +20,57 @@ use super::client::{Answer, Fetch, Fresh, Request, Validators};
 use crate::hourly::{AwcCsv, AwcReport, Hour};
 use crate::noaa::StationId;
 
-/// The name of the sink of observations.
+/// The name of the sink for observations.
 pub const METAR_SINK: &str = super::HOURLY_SINK;
 
 const PATH: &str = "/data/cache/metars.cache.csv.gz";
-/// The file has a few hundred kilobytes, and a few megabytes unpacked.
+/// The file has a few hundred kilobytes, and a few megabytes uncompressed.
 const BYTES_MAX: usize = 16 << 20;
 const UNPACKED_MAX: usize = 64 << 20;
-/// An observation from further ahead is left out, in seconds. The file's own time counts: what a file of two hours ago has an
-/// hour ahead is no more possible than it was.
+/// An observation this far in the future is skipped, in seconds. The file's own time counts: an observation an hour
+/// ahead of a two-hour-old file was impossible, and still is.
 const AHEAD_MAX: i64 = 15 * 60;
-/// An observation that is older than this by the file's own time is left out, in seconds.
+/// An observation older than this, by the file's own time, is skipped, in seconds.
 const AGE_MAX: i64 = 72 * 3_600;
 
 /// The key of the file's version in the position.
 const VALIDATORS_KEY: &[u8] = b"v";
-/// Keys of stations begin with this byte; the GHCN id follows.
+/// Prefix of the keys of stations; the GHCN id follows.
 const STATION_KEY: u8 = b's';
-/// What a correction is worth more than all values that may be missing.
+/// The weight of a correction: more than all values that may be missing.
 const CORRECTION_WORTH: u8 = 8;
 
 /// Finds the station of an ICAO id.
 pub type FindStation = Arc<dyn Fn(&str) -> Option<StationId> + Send + Sync>;
 
-/// See the module's description.
+/// The poller of METARs; see the module's description.
 pub struct Metar {
     fetch: Arc<dyn Fetch>,
     url: String,
     find: FindStation,
 }
 
-/// The best report of each time and station, in the order of their times: after an outage no station's observations come when
-/// those of others have already moved the clock past them, as if it had been silent.
+/// The best report of each time and station, in the order of their times. Otherwise, after an outage, observations of
+/// one station could come when those of others have already moved the clock past them, and it would look silent.
 type Best = BTreeMap<(i64, StationId), Report>;
 
-/// Of two reports of the same time the greater one counts, in whatever order they come.
+/// Of two reports of the same time the greater one counts, in whatever order they arrive.
 #[derive(PartialEq, Eq, PartialOrd, Ord)]
 struct Report {
     worth: u8,
-    /// What it says, without what differs from file to file.
+    /// Its content, without parts that differ from file to file.
     said: String,
     /// The record's value.
     json: String,
 }
 
 impl Metar {
-    /// Asks the service at `base`, such as `https://aviationweather.gov`.
+    /// Polls the service at `base`, such as `https://aviationweather.gov`.
     pub fn new(fetch: Arc<dyn Fetch>, base: &str, find: FindStation) -> Self {
         Self { fetch, url: format!("{}{PATH}", base.trim_end_matches('/')), find }
     }
 
-    /// What a file has for the station table.
+    /// The observations of a file for the station table.
     fn read(&self, text: &str, written: i64, batch: &mut Batch) -> Result<Best, PollError> {
         let mut lines = text.lines();
         let columns = lines.by_ref().find_map(AwcCsv::parse).ok_or_else(|| {
@@ -85,7 +85,7 @@ impl Metar {
             let report = match columns.read(line) {
                 Ok(report) => report,
                 Err(reason) => {
-                    bad.get_or_insert(format!("some lines cannot be read, such as one of which {reason}"));
+                    bad.get_or_insert(format!("some lines cannot be read; the first error: {reason}"));
                     continue;
                 }
             };
@@ -100,7 +100,7 @@ impl Metar {
                 Err(reason) => {
                     let icao = &report.metar.icao;
                     bad.get_or_insert(format!(
-                        "some reports cannot be used, such as one of {icao}: {reason}"
+                        "some reports cannot be used, for example one of {icao}: {reason}"
                     ));
                 }
             }
@@ -154,8 +154,7 @@ impl Poller for Metar {
             Answer::Unchanged { .. } => Batch::default(),
             Answer::NotDue(wait) => Batch { next_in: Some(wait), ..Batch::default() },
             Answer::NotFound => {
-                let reason =
-                    format!("{}: there is no such file (404): check the address of the service", self.url);
+                let reason = format!("{}: no such file (404): check the address of the service", self.url);
                 return Err(PollError::new(reason));
             }
         };
@@ -164,7 +163,7 @@ impl Poller for Metar {
     }
 }
 
-/// Keeps a report if none of the same station and time is better.
+/// Keeps a report unless there is a better one of the same station and time.
 fn keep(best: &mut Best, hour: &Hour, report: &AwcReport) {
     let raw = without_mark(&report.raw);
     let said = Hour { raw: Some(raw.to_owned()), ..hour.clone() }.to_json();
@@ -180,13 +179,14 @@ fn keep(best: &mut Best, hour: &Hour, report: &AwcReport) {
     }
 }
 
-/// The text of a METAR as older files have it, without the word before it.
+/// The text of a METAR in the form of older files, without the word before it.
 fn without_mark(raw: &str) -> &str {
     let raw = raw.trim();
     raw.strip_prefix("METAR ").or_else(|| raw.strip_prefix("SPECI ")).unwrap_or(raw)
 }
 
-/// Which of two reports of the same time counts: a correction (`COR`, or `CCA`, `CCB` and so on), then the fuller one.
+/// Ranks two reports of the same time: a correction first (`COR`, or `CCA`, `CCB` and so on), then the more complete
+/// one.
 fn worth(hour: &Hour, raw: &str) -> u8 {
     let correction = |token: &str| match token.as_bytes() {
         b"COR" => Some(1),
@@ -210,7 +210,7 @@ fn station_key(station: StationId) -> Vec<u8> {
     [&[STATION_KEY], station.as_bytes().as_slice()].concat()
 }
 
-/// Writes only what has changed.
+/// Writes only changes.
 fn set_changed(batch: &mut Batch, position: &Position, key: Vec<u8>, value: Vec<u8>) {
     if position.get(&key) != Some(value.as_slice()) {
         batch.set(key, value);

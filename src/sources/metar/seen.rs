@@ -1,13 +1,14 @@
-//! What has been emitted of a station: its newest observations, each with what was said of it.
+//! The newest observations of a station that have been emitted, with their versions.
 //!
-//! The service's file repeats, reorders and corrects, and an older one comes now and then. An observation is emitted if it
-//! is new, or if it says something that was not emitted before and is worth no less: a correction, a value that was missing.
+//! The service's file repeats, reorders and corrects, and sometimes an older one comes. An observation is emitted if
+//! it is new, or if its content was not emitted before and is worth no less: a correction, or a value that was
+//! missing.
 
 use sha2::{Digest, Sha256};
 
-/// So many observations of a station are remembered; older ones than these are not emitted.
+/// How many observations of a station are remembered; older ones are not emitted.
 const OBSERVATIONS_MAX: usize = 4;
-/// So many versions of an observation are remembered.
+/// How many versions of an observation are remembered.
 const VERSIONS_MAX: usize = 4;
 /// The bytes of a version.
 const HASH_BYTES: usize = 8;
@@ -15,13 +16,13 @@ const HASH_BYTES: usize = 8;
 /// The short hash of a version.
 pub(super) type Version = [u8; HASH_BYTES];
 
-/// The short hash of what is said.
+/// The short hash of a content.
 pub(super) fn version_of(text: &str) -> Version {
     let digest = Sha256::digest(text.as_bytes());
     std::array::from_fn(|at| digest[at])
 }
 
-/// See the module's description. By time, the oldest first.
+/// The observations, oldest first.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(super) struct Seen(Vec<Observation>);
 
@@ -29,14 +30,14 @@ pub(super) struct Seen(Vec<Observation>);
 struct Observation {
     /// In seconds since 1970.
     time: i64,
-    /// What the newest version is worth.
+    /// The worth of the newest version.
     worth: u8,
-    /// The oldest first.
+    /// Versions, oldest first.
     versions: Vec<Version>,
 }
 
 impl Seen {
-    /// Reads what [`Seen::to_bytes`] wrote. Bytes that cannot be read end it.
+    /// Parses the result of [`Seen::to_bytes`]; stops at bytes that cannot be read.
     pub(super) fn from_bytes(mut bytes: &[u8]) -> Self {
         let mut seen = Vec::new();
         while let Some((time, [worth, count, rest @ ..])) = bytes.split_first_chunk() {
@@ -51,7 +52,7 @@ impl Seen {
         Self(seen)
     }
 
-    /// For a position: of each observation its time, its worth, and the number of its versions with them.
+    /// The form for a position: for each observation its time, its worth, and its versions with their number.
     pub(super) fn to_bytes(&self) -> Vec<u8> {
         let mut bytes = Vec::new();
         for observation in &self.0 {
@@ -67,7 +68,7 @@ impl Seen {
         self.0.last().map(|observation| observation.time)
     }
 
-    /// Whether a version of the observation at `time` is to be emitted; it is remembered then.
+    /// Whether to emit a version of the observation at `time`; if so, it is remembered.
     pub(super) fn take(&mut self, time: i64, worth: u8, version: Version) -> bool {
         match self.0.binary_search_by_key(&time, |observation| observation.time) {
             Ok(place) => {

@@ -1,11 +1,11 @@
-//! One line for each message that is sent, suppressed or given up: whose, of which rules, and never an address.
+//! Logs one line for each message that is sent, suppressed or given up: recipient and rules, and never an address.
 
 use super::Message;
 
-/// A flood of lines hides the others. Within this time so many are written, and the rest is counted.
+/// A flood of lines hides the others. Within this time only this many are written, and the rest is counted.
 const WINDOW_MS: i64 = 10_000;
 
-/// How many lines of a kind were written lately.
+/// How many lines of a kind were written recently.
 #[derive(Default)]
 pub(super) struct LogLimit {
     since_ms: i64,
@@ -14,7 +14,7 @@ pub(super) struct LogLimit {
 }
 
 impl LogLimit {
-    /// Whether one more line may be written; if so, how many were left out since the last one.
+    /// Whether one more line may be written, and if so, how many were left out since the last one.
     pub(super) fn admit(&mut self, lines_max: u32, now_ms: i64) -> Option<u32> {
         if now_ms - self.since_ms >= WINDOW_MS {
             (self.since_ms, self.lines) = (now_ms, 0);
@@ -37,7 +37,7 @@ pub(super) struct Logged {
 }
 
 impl Logged {
-    /// Logs what became of a message.
+    /// Logs the outcome of a message.
     pub(super) fn outcome(
         &mut self,
         message: &Message,
@@ -70,7 +70,7 @@ impl Logged {
             ),
             _ => tracing::warn!(
                 message_id, rules, %recipient, channel, alert, alerts, attempts, outcome, reason, also,
-                "message given up, its alerts are dead letters"
+                "message given up; its alerts become dead letters"
             ),
         }
     }

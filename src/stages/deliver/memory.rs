@@ -1,4 +1,4 @@
-//! What a task of `deliver` keeps in its store.
+//! The store of a task of `deliver`.
 //!
 //! | key | what |
 //! |---|---|
@@ -20,31 +20,31 @@ use crate::rules::Channel;
 
 const MESSAGE_KEY: &[u8] = b"m";
 
-/// What is known of a notice on one channel.
+/// The state of a notice on one channel.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) enum Known {
-    /// It waits, or is being sent.
+    /// It is waiting or being sent.
     Pending,
     /// It was sent.
     Sent {
         /// When, in milliseconds since 1970.
         at_ms: i64,
-        /// What the server said.
+        /// The server's answer.
         answer: String,
     },
     /// It was not sent, for this reason.
     Suppressed(String),
 }
 
-/// The store with the task's own entries, as of a moment.
+/// The store with the task's own entries, at a moment.
 pub(super) struct Memory<'a> {
     pub(super) store: &'a mut Store,
     pub(super) now_ms: i64,
 }
 
 impl Memory<'_> {
-    /// Under the day that the entry has, where that is newer: a clock that is wrong for a while must not make what is
-    /// known look old. An entry that cannot be read is replaced.
+    /// Uses the day of the existing entry if that is newer: a clock that is wrong for a while must not make known
+    /// entries look old. An entry that cannot be read is replaced.
     fn put(&mut self, key: &[u8], value: &impl Serialize) {
         let today = day_of(self.now_ms);
         let day = self.store.get_for_update(key, today, |_| ()).map_or(today, |(_, day)| day);
@@ -71,7 +71,10 @@ impl Memory<'_> {
             Err(()) => is_broken = true,
         })?;
         if strange > 0 {
-            tracing::error!(messages = strange, "another version wrote them: they are not sent");
+            tracing::error!(
+                messages = strange,
+                "messages of another version are in the store; they will not be sent"
+            );
         }
         if is_broken { Err(self.store.corrupted("a message cannot be read")) } else { Ok(found) }
     }
@@ -97,12 +100,12 @@ impl Memory<'_> {
         self.put(&known_key(alert_id, to, channel), known);
     }
 
-    /// So that the notice counts as new when it comes again.
+    /// Makes the notice count as new when it comes again.
     pub(super) fn forget(&mut self, alert_id: &str, to: &Recipient, channel: Channel) {
         self.store.delete(&known_key(alert_id, to, channel));
     }
 
-    /// When messages were sent lately, oldest first.
+    /// When messages were sent recently, oldest first.
     pub(super) fn sent_times(&self, to: &Recipient, channel: Channel) -> Result<Vec<i64>, StateError> {
         Ok(self.get(&format_key('r', to, channel.as_str()))?.unwrap_or_default())
     }
@@ -126,7 +129,7 @@ impl Memory<'_> {
     }
 }
 
-/// What a store still has for a recipient: messages that are not done, and how many were sent lately.
+/// The entries of a recipient in a store: messages that are not done, and how many were sent recently.
 pub(in super::super) fn remembered(store: &Store, recipient: &Recipient) -> Result<Vec<Value>, StateError> {
     let mut found = Vec::new();
     store.scan_prefix(MESSAGE_KEY, |_, value| {
@@ -161,7 +164,7 @@ pub(in super::super) fn owner(key: &[u8]) -> Option<Owner<'_>> {
         b'r' | b't' => parts.next(),
         _ => None,
     };
-    // All of them have something behind the recipient.
+    // All of them have more after the recipient.
     recipient.filter(|recipient| !recipient.is_empty() && parts.next().is_some()).map(Owner::Key)
 }
 

@@ -11,17 +11,17 @@ const MESSAGE_BYTES_MAX: usize = 200_000;
 /// Most notices of one message.
 const NOTICES_MAX: usize = 100;
 
-/// What a message is known by in its task: the offset of its first notice, and its channel.
+/// Identifies a message in its task: the offset of its first notice, and its channel.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub(super) struct MessageKey {
     pub(super) offset: i64,
     pub(super) channel: Channel,
 }
 
-/// A notice, and where it was read.
+/// A notice, and the place where it was read.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Told {
-    /// What is told.
+    /// The notice itself.
     pub notice: Notice,
     pub(super) partition: i32,
     pub(super) offset: i64,
@@ -29,40 +29,40 @@ pub struct Told {
 }
 
 impl Told {
-    /// A notice that was read nowhere.
+    /// A notice without a place in a topic.
     pub fn of_notice(notice: Notice) -> Self {
         Self { notice, partition: 0, offset: 0, timestamp_ms: 0 }
     }
 }
 
-/// See the module's description.
+/// A message; see the module's description.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Message {
-    /// Stays the same however often it is sent: made of the recipient, the channel and the alerts. Empty while notices
-    /// may still join.
+    /// The same for every attempt: made of the recipient, the channel and the alerts. Empty while notices may still
+    /// join.
     pub id: String,
-    /// Who is told.
+    /// The recipient.
     pub recipient: Recipient,
-    /// How.
+    /// The channel.
     pub channel: Channel,
-    /// What, oldest first.
+    /// The notices, oldest first.
     pub notices: Vec<Told>,
     /// The message that began the thread, if this one continues it.
     pub answers: Option<String>,
-    /// Since when it gathers notices or, once closed, is being sent, in milliseconds since 1970.
+    /// Since when it has been collecting notices or, once closed, has been sent, in milliseconds since 1970.
     pub since_ms: i64,
-    /// When it is looked at next: closed and sent, or sent again.
+    /// When to check it next: to close and send it, or to send it again.
     pub due_ms: i64,
-    /// How often sending it has failed.
+    /// How many attempts have failed.
     pub attempts: u32,
-    /// How often of these it was the message that was not taken, while the server worked.
+    /// How many of these failed because of the message, while the server worked.
     pub refusals: u32,
-    /// Why it failed last.
+    /// The reason of the last failure.
     pub error: String,
 }
 
 impl Message {
-    /// A message with an id, that waits for nothing: for tests of the channels.
+    /// A message with an id that waits for nothing, for tests of the channels.
     pub fn of_notices(recipient: Recipient, channel: Channel, notices: Vec<Told>) -> Self {
         let mut message = Self::begin(recipient, channel, notices, 0, 0);
         message.close();
@@ -89,7 +89,7 @@ impl Message {
         !self.id.is_empty()
     }
 
-    /// Fixes what it is made of, and with that its id.
+    /// Fixes its content, and so its id.
     pub(super) fn close(&mut self) {
         let mut digest = Sha256::new();
         digest.update(format!("{}\0{}", self.recipient, self.channel));
@@ -105,18 +105,18 @@ impl Message {
             && bytes + notice.bytes() <= MESSAGE_BYTES_MAX
     }
 
-    /// How severe the most severe of its notices is.
+    /// The highest severity of its notices.
     pub fn severity(&self) -> Severity {
         self.notices.iter().map(|told| told.notice.severity).max().unwrap_or_default()
     }
 
-    /// How urgent it is to be told: what is over wakes nobody.
+    /// The urgency: alerts that are over wake nobody.
     pub(super) fn urgency(&self) -> Severity {
         let begins = self.notices.iter().filter(|told| !told.notice.is_over());
         begins.map(|told| told.notice.severity).max().unwrap_or(Severity::Info)
     }
 
-    /// Whether nothing of it begins or goes on.
+    /// Whether all its alerts are over.
     pub fn is_over(&self) -> bool {
         self.notices.iter().all(|told| told.notice.is_over())
     }

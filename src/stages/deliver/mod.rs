@@ -1,6 +1,6 @@
-//! deliver: notices become messages, and messages reach people, once as far as we can know.
+//! deliver: turns notices into messages, and sends them to people, once as far as that can be known.
 //!
-//! # The way of a message
+//! # The life of a message
 //!
 //! ```text
 //! notice ─► gathering ──due──► closed ──committed──► handed out ──► reply ─► sent, or given up
@@ -9,28 +9,28 @@
 //!        quiet hours, rate
 //! ```
 //!
-//! 1. A notice opens a message to its recipient on each channel, or joins the one that is gathering (`group_wait`). The
-//!    message is written to the store, and with the commit to the changelog.
-//! 2. When it is due it is *closed*: from now on its alerts, and so its id, are fixed. It is handed to whoever sends it
-//!    only when that is committed. So whatever dies, it is sent again as the same message with the same id, never with
-//!    other alerts under an id that a receiver has seen.
-//! 3. Replies come back on any thread and are taken here. *Sent* and *refused* end it: the message leaves the store, its
-//!    outcome goes to the stage's topic, and what could not be sent is one dead letter for each notice, whose retry counts
-//!    as new on the channels that failed. *Again* and *down* put it off, with the number of attempts and the next time in
-//!    the store.
+//! 1. A notice starts a message to its recipient on each channel, or joins the one that is collecting notices
+//!    (`group_wait`). The message is written to the store, and with the commit to the changelog.
+//! 2. When it is due it is *closed*: from now on its alerts, and so its id, are fixed. It is passed to its sender
+//!    only after that is committed. So whatever crashes, it is sent again as the same message with the same id, and
+//!    never with other alerts under an id that a receiver has seen.
+//! 3. Replies arrive on any thread and are handled here. *Sent* and *refused* end the message: it leaves the store,
+//!    and its outcome goes to the stage's topic. If it could not be sent, each notice becomes a dead letter; a retry
+//!    counts as new on the channels that failed. *Again* and *down* defer it, with the number of attempts and the
+//!    next time in the store.
 //!
-//! One message to a recipient on a channel waits for the one before it, webhooks excepted: *resolved* never arrives
-//! before *fired*. What ends an event is told to those who were told that it began, and to nobody else.
+//! Except for webhooks, one message to a recipient on a channel waits for the previous one: *resolved* never arrives
+//! before *fired*. The end of an event is sent only to those who were notified of its beginning.
 //!
 //! | dies | then |
 //! |---|---|
 //! | before 1 is committed | the notice is read again |
 //! | between 1 and sending | the message is found in the store and sent |
-//! | after sending, before the outcome is committed | it is sent again, with the same id: nobody can know here whether it arrived |
+//! | after sending, before the outcome is committed | it is sent again with the same id: whether it arrived cannot be known here |
 //! | after that | nothing is left to do |
 //!
-//! A partition that is given up takes no more replies; what is on its way then is sent again by its next owner, as the
-//! same message.
+//! A partition that is given up handles no more replies; the next owner sends messages that are under way again, as
+//! the same messages.
 
 mod log;
 mod memory;
@@ -51,6 +51,7 @@ use memory::{Known, Memory};
 pub(super) use memory::{owner, remembered};
 use message::MessageKey;
 pub use message::{Message, Told};
+pub(crate) use outcome::OutcomeRecord;
 use outlet::Replies;
 pub use outlet::{Outlet, Parcel, Reply};
 pub use settings::{DeliverSettings, rule_address};
@@ -70,7 +71,7 @@ fn pending(channel: Channel) -> metrics::Gauge {
     metrics::gauge!(PENDING_METRIC, "channel" => channel.as_str())
 }
 
-/// The processor.
+/// The processor of notices.
 pub struct Deliver {
     settings: Arc<DeliverSettings>,
     rules: Arc<RuleSet>,
@@ -78,25 +79,25 @@ pub struct Deliver {
     outlet: Outlet,
     replies: Arc<Replies>,
     is_loaded: bool,
-    /// All that are not done.
+    /// All messages that are not done.
     messages: HashMap<MessageKey, Arc<Message>>,
-    /// Those that notices may still join.
+    /// Messages that notices may still join.
     gathering: HashMap<(Recipient, Channel), MessageKey>,
     due: BinaryHeap<Reverse<(i64, MessageKey)>>,
     on_their_way: HashSet<MessageKey>,
-    /// Where a closed message is not done yet, and those that wait for it.
+    /// The closed message that is not done yet, by recipient and channel, and the messages that wait for it.
     busy: HashMap<(Recipient, Channel), Vec<MessageKey>>,
     logged: log::Logged,
-    /// Closed since the last commit began; and those whose commit is under way.
+    /// Messages closed since the last commit began, and those whose commit is under way.
     closed: Vec<MessageKey>,
     sealed: Vec<MessageKey>,
-    /// The same for what is counted.
+    /// The same for counts.
     outcomes: Vec<(Channel, &'static str)>,
     sealed_outcomes: Vec<(Channel, &'static str)>,
 }
 
 impl Deliver {
-    /// Sends through `outlet` what the notices say, to whom the rules say.
+    /// Sends the notices' alerts through `outlet`, to the recipients that the rules name.
     pub fn new(settings: Arc<DeliverSettings>, rules: Arc<RuleSet>, limits: Limits, outlet: Outlet) -> Self {
         Self {
             settings,
@@ -118,7 +119,7 @@ impl Deliver {
         }
     }
 
-    /// Finds what was not done when the task ended last.
+    /// Finds the messages that were not done when the task last ended.
     fn load(&mut self, memory: &Memory<'_>) -> Result<(), StateError> {
         if self.is_loaded {
             return Ok(());
@@ -130,7 +131,7 @@ impl Deliver {
             if message.channel.descriptor().gathers && message.is_closed() {
                 self.busy.entry(place).or_default();
             } else if message.channel.descriptor().gathers {
-                // Notices join the newest.
+                // Notices join the newest message.
                 let newest = self.gathering.entry(place).or_insert(key);
                 *newest = key.max(*newest);
             }
@@ -145,7 +146,7 @@ impl Deliver {
         self.messages.insert(key, Arc::new(message));
     }
 
-    /// Adds a notice to the message that gathers on this channel, or begins one.
+    /// Adds a notice to the message that collects on this channel, or starts one.
     fn tell(&mut self, recipient: &Recipient, channel: Channel, told: Told, memory: &mut Memory<'_>) {
         let place = (recipient.clone(), channel);
         let open = self.gathering.get(&place).copied();
@@ -154,7 +155,7 @@ impl Deliver {
         {
             let message = Arc::make_mut(message);
             message.notices.push(told);
-            // Somebody who must be told at once does not wait for the morning with the others.
+            // An alert that must be sent at once does not wait for the morning with the others.
             let soon = memory.now_ms + self.settings.group_wait_ms;
             if message.due_ms > soon {
                 message.due_ms = soon;
@@ -175,7 +176,7 @@ impl Deliver {
         }
     }
 
-    /// Looks at messages whose time has come.
+    /// Handles messages that are due.
     fn work_on_due(&mut self, memory: &mut Memory<'_>) -> Result<(), StateError> {
         while let Some(Reverse((due_ms, key))) = self.due.peek().copied().filter(|d| d.0.0 <= memory.now_ms) {
             self.due.pop();
@@ -194,7 +195,7 @@ impl Deliver {
         Ok(())
     }
 
-    /// Sends again what failed before, but not into the night.
+    /// Repeats failed attempts, but not during quiet hours.
     fn hand_out_or_hold(&mut self, key: MessageKey, memory: &mut Memory<'_>) {
         let Some(message) = self.messages.get(&key) else { return };
         let subscriber = message.recipient.subscriber(&self.rules);
@@ -203,7 +204,7 @@ impl Deliver {
             return self.hand_out(key);
         };
         let mut message = (**message).clone();
-        // The time in which nobody tried does not count.
+        // The time in which no attempt was made does not count.
         (message.due_ms, message.since_ms) = (until_ms, until_ms);
         memory.put_message(key, &message);
         self.due.push(Reverse((until_ms, key)));
@@ -230,7 +231,7 @@ impl Deliver {
             let thread = told.notice.thread();
             let began = memory.thread(&recipient, channel, thread)?.filter(|began| !began.is_empty());
             match began {
-                // Begun and ended in one message.
+                // It began and ended in one message.
                 Some(began) if began == message.id => {}
                 Some(began) => drop(message.answers.get_or_insert(began)),
                 None => memory.begin_thread(&recipient, channel, thread, &message.id),

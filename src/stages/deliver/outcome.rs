@@ -1,4 +1,4 @@
-//! What becomes of messages: replies, retries, giving up, and what is told of it.
+//! The outcomes of messages: replies, retries, giving up, and the records about them.
 
 use std::cmp::Reverse;
 use std::sync::Arc;
@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use frostline_engine::Context;
 use frostline_engine::record::{HeaderList, NO_HEADERS, Record};
+use schemars::JsonSchema;
 use serde::Serialize;
 
 use super::memory::{Known, Memory};
@@ -15,26 +16,37 @@ use super::{Channel, Deliver, Message, Told, pending, settings};
 use crate::stages::count;
 use crate::stages::notice::{Addressed, Recipient};
 
-/// What became of a message: the value of a record of `noaa-deliveries`.
-#[derive(Serialize)]
-struct OutcomeRecord<'a> {
+/// The outcome of one message.
+#[derive(Serialize, JsonSchema)]
+#[schemars(rename = "Delivery")]
+pub(crate) struct OutcomeRecord<'a> {
+    /// The id of the message, the same for each attempt.
     message_id: &'a str,
+    /// The channel.
     channel: Channel,
+    /// The recipient: `subscriber/ID`, `address/DIGEST` or `alertmanager`.
     recipient: &'a Recipient,
+    /// `sent`, `failed` or `suppressed`.
+    #[schemars(extend("enum" = ["sent", "failed", "suppressed"]))]
     outcome: &'static str,
+    /// Why the message failed or was suppressed; null if it was sent.
     reason: Option<&'a str>,
+    /// The answer of the server; null if the message was not sent.
     answer: Option<&'a str>,
+    /// The number of attempts.
     attempts: u32,
+    /// The ids of the alerts in the message.
     alert_ids: Vec<&'a str>,
+    /// The time of the outcome, in milliseconds since 1970.
     at_ms: i64,
 }
 
 /// Why a message waits.
 #[derive(Clone, Copy)]
 enum Delay {
-    /// Nothing was tried, and is not for so long.
+    /// No attempt was made, and none will be for this long.
     Untried(Duration),
-    /// It failed, and the server may have said when to come again.
+    /// It failed, and the server may have said when to retry.
     Tried { retry_after: Option<Duration> },
 }
 
@@ -66,7 +78,7 @@ impl Deliver {
         }
     }
 
-    /// Arranges the next attempt.
+    /// Schedules the next attempt.
     fn put_off(
         &mut self,
         (key, mut message): (MessageKey, Message),
@@ -87,7 +99,7 @@ impl Deliver {
             }
         };
         message.due_ms = context.now_ms + delay_ms;
-        // What was not tried is not worth an entry in the changelog.
+        // Without an attempt, an entry in the changelog is not worth it.
         if matches!(delay, Delay::Tried { .. }) {
             context.counts[count::RETRIED] += 1;
             self.outcomes.push((message.channel, "retried"));
@@ -97,11 +109,11 @@ impl Deliver {
         self.messages.insert(key, Arc::new(message));
     }
 
-    /// It will not be sent: each notice becomes a dead letter that can be retried, on this channel alone.
+    /// It will not be sent: each notice becomes a dead letter that can be retried, on this channel only.
     fn fail(&mut self, key: MessageKey, message: &Message, reason: &str, context: &mut Context<'_>) {
         context.counts[count::FAILED] += 1;
         for told in &message.notices {
-            // Its words are the recipient's already.
+            // Its text is in the recipient's form already.
             let (recipient, notice) = (message.recipient.clone(), told.notice.clone());
             let addressed = Addressed { recipient, notice, moment: None };
             // Strings and numbers into a vector cannot fail.
@@ -178,7 +190,7 @@ impl Deliver {
         });
     }
 
-    /// A notice that nobody is told, with the reason.
+    /// A notice that is not sent, with the reason.
     pub(super) fn suppress(
         &mut self,
         to: &Recipient,

@@ -1,4 +1,4 @@
-//! Between the tasks, which know what is to be sent, and whoever sends it, away from their threads.
+//! Connects the tasks, which know what to send, with the senders, which run on other threads.
 
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
@@ -8,35 +8,35 @@ use frostline_engine::Wake;
 
 use super::message::{Message, MessageKey};
 
-/// When one is tried again that got lost on the way.
+/// Delay before a lost parcel is retried.
 const LOST_WAIT: Duration = Duration::from_secs(2);
 
-/// Takes what is to be sent. It must not block.
+/// Accepts a message to send. It must not block.
 pub type Outlet = Arc<dyn Fn(Parcel) + Send + Sync>;
 
-/// What became of an attempt to send.
+/// The outcome of an attempt to send.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Reply {
-    /// The server took it, and said this.
+    /// The server accepted it, with this answer.
     Sent(String),
-    /// It was not taken, but may be later: it is sent again.
+    /// The server did not accept it, but may later: it will be sent again.
     Again(String),
-    /// The server does not work, or nobody knows whether it took it: it is sent again.
+    /// The server does not work, or it is unknown whether it accepted the message: it will be sent again.
     Down(String),
-    /// Nothing was tried.
+    /// No attempt was made.
     Postponed {
-        /// Why.
+        /// The reason.
         reason: String,
-        /// After how long it may be tried.
+        /// When an attempt may be made.
         wait: Duration,
     },
-    /// It will never be taken.
+    /// It will never be accepted.
     Refused(String),
 }
 
-/// A message on its way to being sent.
+/// A message on its way to a sender.
 pub struct Parcel {
-    /// What is sent.
+    /// The message.
     pub message: Arc<Message>,
     key: MessageKey,
     replies: Arc<Replies>,
@@ -48,12 +48,12 @@ impl Parcel {
         Self { message, key, replies, is_answered: false }
     }
 
-    /// Whether the task still wants it sent. Its partition may have gone to another process meanwhile.
+    /// Whether the task still wants it sent. Its partition may have gone to another process in the meantime.
     pub fn is_wanted(&self) -> bool {
         !self.replies.is_closed.load(Ordering::Acquire)
     }
 
-    /// Hands the task what became of it, and how long the server asks to be left alone, if it has said so.
+    /// Returns the outcome to the task, with the pause that the server has asked for, if it has.
     pub fn reply(mut self, reply: Reply, retry_after: Option<Duration>) {
         self.is_answered = true;
         self.replies.put(Replied { key: self.key, reply, retry_after });
@@ -62,22 +62,22 @@ impl Parcel {
 
 impl Drop for Parcel {
     fn drop(&mut self) {
-        // One that got lost on the way must not wait for ever.
+        // A lost parcel must not wait indefinitely.
         if !self.is_answered {
-            let reply = Reply::Postponed { reason: "it was not tried".into(), wait: LOST_WAIT };
+            let reply = Reply::Postponed { reason: "no attempt was made".into(), wait: LOST_WAIT };
             self.replies.put(Replied { key: self.key, reply, retry_after: None });
         }
     }
 }
 
-/// What became of one message.
+/// The outcome of one message.
 pub(super) struct Replied {
     pub(super) key: MessageKey,
     pub(super) reply: Reply,
     pub(super) retry_after: Option<Duration>,
 }
 
-/// Where replies wait for their task.
+/// Replies that wait for their task.
 #[derive(Default)]
 pub(super) struct Replies {
     inbox: Mutex<Vec<Replied>>,

@@ -1,4 +1,4 @@
-//! How messages are made, timed and given up.
+//! How messages are collected, timed and given up.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -10,26 +10,26 @@ use crate::rules::{Address, Channel, RuleSet, Severity, Subscriber};
 /// One hour, in milliseconds.
 pub(super) const HOUR_MS: i64 = 3_600_000;
 
-/// See the module's description.
+/// The settings of deliver.
 #[derive(Clone, Debug)]
 pub struct DeliverSettings {
-    /// The topic that the notices are read from, for dead letters.
+    /// The topic of the notices, for dead letters.
     pub source: String,
-    /// For how long notices to the same recipient are gathered, in milliseconds.
+    /// How long notices to the same recipient are collected, in milliseconds.
     pub group_wait_ms: i64,
-    /// Alerts on days longer ago than this many are not sent.
+    /// Alerts for days more than this many days ago are not sent.
     pub max_age_days: i64,
-    /// How often a server that works may fail to take a message.
+    /// How many times a working server may defer a message.
     pub attempts_max: u32,
     /// The delay after the first failure, in milliseconds; it doubles with each further one.
     pub retry_first_ms: i64,
     /// The longest delay, in milliseconds.
     pub retry_max_ms: i64,
-    /// After how long a message is given up whose server does not work, in milliseconds.
+    /// A message is given up after this time if its server does not work, in milliseconds.
     pub give_up_ms: i64,
-    /// Most messages within an hour to one recipient on one channel, where a subscriber says nothing else.
+    /// Most messages per hour to one recipient on one channel, unless the subscriber has another limit.
     pub per_hour: u16,
-    /// The channels that the operator has configured, with the names of their sections.
+    /// The configured channels, with the names of their sections.
     pub channels: BTreeMap<Channel, BTreeSet<String>>,
 }
 
@@ -42,7 +42,7 @@ impl DeliverSettings {
     /// The channels to a recipient.
     ///
     /// # Errors
-    /// Why there is none, and what to do.
+    /// Why there are none, and what to do.
     pub(super) fn channels(
         &self,
         recipient: &Recipient,
@@ -53,18 +53,16 @@ impl DeliverSettings {
             Recipient::Alertmanager => Ok(vec![Channel::Alertmanager]),
             Recipient::Address(_) if rule_address(recipient, &notice.rule_id, rules).is_none() => {
                 Err(format!(
-                    "rule `{}` does not name this address any more: nobody knows what it was",
+                    "rule `{}` no longer names this address, and it is not stored anywhere else",
                     notice.rule_id
                 ))
             }
             Recipient::Address(_) if !self.has(Channel::Email) => {
-                Err("no mail server is configured: see [notify.email]".to_owned())
+                Err("no mail server is configured: add [notify.email]".to_owned())
             }
             Recipient::Address(_) => Ok(vec![Channel::Email]),
             Recipient::Subscriber(id) => match rules.subscriber(id) {
-                None => {
-                    Err(format!("there is no subscriber `{id}`: publish it with `frostline rules apply`"))
-                }
+                None => Err(format!("no subscriber `{id}`: publish it with `frostline rules apply`")),
                 Some(subscriber) => self.channels_of(&subscriber),
             },
         }
@@ -73,7 +71,7 @@ impl DeliverSettings {
     /// The channels of a subscriber that are configured here.
     ///
     /// # Errors
-    /// Why there is none.
+    /// Why there are none.
     pub fn channels_of(&self, subscriber: &Subscriber) -> Result<Vec<Channel>, String> {
         let (channels, missing) = self.channels_and_missing(subscriber);
         if channels.is_empty() {
@@ -84,7 +82,7 @@ impl DeliverSettings {
         Ok(channels)
     }
 
-    /// The same, and for each channel that is not configured the subscriber's field and the section that is missing.
+    /// The same, and for each channel that is not configured the subscriber's field and the missing section.
     pub fn channels_and_missing(
         &self,
         subscriber: &Subscriber,
@@ -104,7 +102,7 @@ impl DeliverSettings {
         (channels, missing)
     }
 
-    /// Why an alert is not sent at all, if it is too old.
+    /// Why an alert is not sent, if it is too old.
     pub(super) fn too_old(&self, notice: &Notice, now_ms: i64) -> Option<String> {
         let days = notice.age_days(now_ms);
         let limit = self.max_age_days;
@@ -113,7 +111,7 @@ impl DeliverSettings {
         })
     }
 
-    /// When a message may be sent at the earliest, if not now: quiet hours, and how many were sent lately.
+    /// When a message may be sent at the earliest, if not now: because of quiet hours, or messages sent recently.
     pub(super) fn hold_until_ms(
         &self,
         message: &Message,
@@ -136,7 +134,7 @@ impl DeliverSettings {
         quiet.max(rate.filter(|until| *until > now_ms))
     }
 
-    /// When quiet hours end, if they keep a message from being sent now.
+    /// When quiet hours end, if they hold a message back.
     pub(super) fn quiet_until_ms(
         message: &Message,
         subscriber: Option<&Arc<Subscriber>>,
@@ -147,28 +145,28 @@ impl DeliverSettings {
             .and_then(|subscriber| subscriber.quiet_until_ms(now_ms, message.urgency()))
     }
 
-    /// The delay before the next attempt: growing, with jitter. A server that asks for more gets it, up to the longest
-    /// delay; one that asks for less does not, or it would use up the attempts.
+    /// The delay before the next attempt: growing, with jitter. A server that asks for a longer delay gets it, up to
+    /// the longest allowed; one that asks for less does not, because that would use up the attempts.
     pub(super) fn retry_delay_ms(&self, attempts: u32, asked_ms: i64) -> i64 {
         let doubled = self.retry_first_ms.saturating_mul(1 << attempts.saturating_sub(1).min(30));
         let asked_ms = asked_ms.min(self.retry_max_ms);
-        // Everybody was given the same time: they come over the quarter after it.
+        // All were given the same time, so they are spread over the quarter after it.
         let asked_ms = if asked_ms > 0 { asked_ms + fastrand::i64(0..=asked_ms / 4) } else { 0 };
         jittered_ms(doubled.min(self.retry_max_ms)).max(asked_ms)
     }
 
-    /// Whether a message is given up.
+    /// Whether to give a message up.
     pub(super) fn is_hopeless(&self, message: &Message, now_ms: i64) -> bool {
         message.refusals >= self.attempts_max || now_ms - message.since_ms > self.give_up_ms
     }
 }
 
-/// Up to a quarter more or less, so that a server which comes back is not met by all at once.
+/// Up to a quarter more or less, so that all messages do not reach a recovering server at once.
 pub(super) fn jittered_ms(delay_ms: i64) -> i64 {
     delay_ms / 4 * 3 + fastrand::i64(0..=(delay_ms / 2).max(1))
 }
 
-/// The address that a rule names, if it is the one that was meant.
+/// The address that a rule names, if it is still the same.
 pub fn rule_address(recipient: &Recipient, rule_id: &str, rules: &RuleSet) -> Option<Address> {
     let address = rules.get(rule_id)?.email.clone()?;
     (Recipient::of_address(&address) == *recipient).then_some(address)

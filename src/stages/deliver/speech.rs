@@ -1,4 +1,4 @@
-//! How a notice is put for its recipient: in their units and their time zone.
+//! The text of a notice for its recipient, in their units and time zone.
 
 use super::super::day_words;
 use super::super::notice::Notice;
@@ -6,8 +6,8 @@ use super::super::segment::{fits_one_sms, plain_sms};
 use super::super::{Moment, Occasion, Speech};
 use crate::rules::{Channel, RuleSet, Subscriber, Transition, Units};
 
-/// The notice in the recipient's words for a channel. A rule's own text stays as it is; where it is too long for an SMS, that
-/// has a shorter text of ours.
+/// The text of a notice for a channel. A rule's own text stays as it is; if it is too long for an SMS, the SMS has a
+/// shorter, generated text.
 pub(super) fn spoken(
     mut notice: Notice,
     moment: Option<&Moment>,
@@ -47,7 +47,7 @@ pub(super) fn spoken(
     notice
 }
 
-/// Whether it is one SMS.
+/// Whether it fits in one SMS.
 fn fits(text: &str) -> bool {
     fits_one_sms(&plain_sms(text))
 }
@@ -56,7 +56,8 @@ fn fits(text: &str) -> bool {
 pub(super) fn unwanted(notice: &Notice, subscriber: Option<&Subscriber>) -> Option<&'static str> {
     let wants = subscriber.is_some_and(|subscriber| subscriber.all_clear);
     let is_all_clear = notice.transition == Transition::Averted;
-    (is_all_clear && !wants).then_some("the subscriber does not ask for all-clears (all_clear = true)")
+    (is_all_clear && !wants)
+        .then_some("the subscriber does not want all-clears (all_clear = true is not set)")
 }
 
 #[cfg(test)]

@@ -94,7 +94,7 @@ impl Follow {
     fn take(&mut self, batch: &Batch, before: &Position, after: &Position, since: Date) {
         let is_year =
             work(before).is_some_and(|work| work["years"].as_array().is_some_and(|years| !years.is_empty()));
-        if batch.remark.as_ref().is_some_and(|remark| remark.contains("no difference begins at")) {
+        if batch.remark.as_ref().is_some_and(|remark| remark.contains("no difference starts at")) {
             let to =
                 work(after).unwrap()["end"].as_str().and_then(|text| Date::parse_compact(text.as_bytes()));
             self.gaps.push((number(end(before).unwrap_or(since)), number(to.unwrap())));

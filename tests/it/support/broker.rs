@@ -8,6 +8,7 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use frostline::config::Config;
 use frostline_engine::kafka::{ClientSettings, Outgoing, Producer};
 
+use super::contract::{TEST_HEADER, check_records};
 use super::{Frostline, codes, data};
 
 static BROKER: OnceLock<Result<Broker, String>> = OnceLock::new();
@@ -146,7 +147,7 @@ impl Topics {
                     key: *key,
                     value: *value,
                     timestamp_ms,
-                    headers: &[("trace".into(), Some(b"abc".to_vec()))],
+                    headers: &[(TEST_HEADER.into(), Some(b"abc".to_vec()))],
                     changelog: None,
                 })
                 .unwrap();
@@ -154,14 +155,16 @@ impl Topics {
         producer.wait_acknowledged().unwrap();
     }
 
-    /// All records of a topic, as `frostline tail --json` shows them.
+    /// All records of a topic, as `frostline tail --json` shows them. Each must be as the contract of the topic says.
     pub fn records(&self, topic: &str) -> Vec<serde_json::Value> {
         let outcome = self
             .frostline()
             .args(["tail", topic, "--from-beginning", "--until-end", "--json"])
             .run()
             .expect_code(0);
-        outcome.json_lines()
+        let records = outcome.json_lines();
+        check_records(topic, &records);
+        records
     }
 
     /// The values of all records of a topic.

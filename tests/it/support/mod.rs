@@ -1,8 +1,10 @@
 //! What the tests share: their list, the broker, the data, the program.
 
 mod broker;
+mod contract;
 mod program;
 mod servers;
+mod tools;
 
 use std::fs::File;
 use std::io::Read;
@@ -18,6 +20,7 @@ pub use program::{Frostline, Outcome, Running};
 pub use servers::{
     Alertmanager, Browser, Doing, HttpServer, MailServer, Request, free_port, http, http_get, wait_for,
 };
+pub use tools::{parse_asyncapi, parse_cap, parse_feed, python_program};
 
 /// What a test cannot do without.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -32,6 +35,10 @@ pub enum Needs {
     Alertmanager,
     /// Chromium and its driver.
     Browser,
+    /// Python, and packages from PyPI.
+    Python,
+    /// Node.js, and packages from npm.
+    Node,
 }
 
 impl Needs {
@@ -45,6 +52,8 @@ impl Needs {
             }
             Self::Alertmanager => Alertmanager::missing(),
             Self::Browser => Browser::missing(),
+            Self::Python => tools::python_missing(),
+            Self::Node => tools::node_missing(),
             Self::Data => {
                 let dir = data_dir();
                 let is_there = dir.join("ghcnd-stations.txt.gz").is_file();

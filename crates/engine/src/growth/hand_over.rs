@@ -1,8 +1,8 @@
 //! Hands the grown topic over to the groups that read it.
 //!
-//! New partitions are read from their beginning, wherever `auto_offset_reset` would have them begin. Records that were
-//! written while the topic grew, before producers knew of the new partitions, are not read yet: they are written once
-//! more, each to the partition that its key has now, and the groups pass over them where they were. Both are one
+//! New partitions are read from their beginning, regardless of `auto_offset_reset`. Some records may have been
+//! written while the topic grew, before producers knew of the new partitions. They have not been read yet, so each is
+//! written again, to the partition that its key has now, and the groups skip the originals. Both happen in one
 //! transaction.
 
 use std::collections::BTreeMap;
@@ -18,7 +18,8 @@ use crate::record::Record;
 /// Records in one transaction.
 const CHUNK: i64 = 2_000;
 
-/// Has the groups that read the topic say, beside their offsets, that it grows: `true`; or that it has grown.
+/// Commits a note next to the offsets of the groups that read the topic: `true` while it grows, and then that it has
+/// grown.
 pub(super) fn mark(admin: &Admin, plan: &Plan, is_growing: bool) -> Result<(), GrowthError> {
     let grows_to = is_growing.then_some(plan.partitions);
     for reader in &plan.readers {
@@ -38,7 +39,7 @@ struct Group {
     committed: BTreeMap<i32, OffsetCommit>,
 }
 
-/// See the module's description. Returns how many records were written once more.
+/// Hands the topic over, as the module's description says. Returns how many records were written again.
 pub(super) fn hand_over(
     clients: &ClientSettings,
     admin: &Admin,
@@ -50,13 +51,13 @@ pub(super) fn hand_over(
     for reader in &plan.readers {
         let offsets = admin.group(&reader.group)?;
         let committed = committed_of(&offsets, &plan.topic, plan.partitions)?;
-        // A group that has never worked begins as it likes.
+        // A group that has never worked starts wherever its settings say.
         if !committed.is_empty() {
             groups.push(Group { offsets, committed });
         }
     }
     let mut forwarded = 0;
-    // Without state nothing depends on where a record is, and nothing has shown how its producer places keys.
+    // Without state, it does not matter where a record is, and nothing shows how its producer places keys.
     let movable = kept.iter().filter(|_| plan.states().next().is_some());
     for (partition, range) in movable {
         if let Some(unread) = unread(&groups, *partition, range) {
@@ -81,7 +82,7 @@ pub(super) fn hand_over(
     Ok(forwarded)
 }
 
-/// The records of a partition that no group has read, where all groups stand at the same place, with nothing open.
+/// The records of a partition that no group has read, if all groups are at the same offset with nothing open.
 fn unread(groups: &[Group], partition: i32, kept: &Range<i64>) -> Option<Range<i64>> {
     let mut stands = groups.iter().map(|group| group.committed.get(&partition));
     let first = stands.next()??;
@@ -100,7 +101,7 @@ struct Forward<'a> {
 }
 
 impl Forward<'_> {
-    /// Writes the unread records once more, if some of them are in the wrong place.
+    /// Writes the unread records again if some of them are in the wrong partition.
     fn run(&self, unread: Range<i64>) -> Result<u64, GrowthError> {
         let place = |record: &Record<'_>| match record.key {
             Some(key) => partition_of_key(key, self.plan.partitions),
@@ -146,7 +147,7 @@ impl Forward<'_> {
         Ok(())
     }
 
-    /// Commits what was sent, with the groups behind the originals.
+    /// Commits what was sent, with the groups' offsets after the originals.
     fn pass_over(&self, next_offset: i64) -> Result<(), GrowthError> {
         for group in self.groups {
             self.producer.send_positions(

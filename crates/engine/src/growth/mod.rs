@@ -1,25 +1,26 @@
 //! Growing: more partitions for a topic that is in use, without forgetting anything.
 //!
-//! With the number of partitions most keys get another partition, so the state of the stages that read the topic must go
-//! with them. That is done while they are at rest, in steps that may be repeated: whatever dies, the same growth begun
-//! again finds what is left to do.
+//! With another number of partitions, most keys belong to another partition, so the state of the stages that read the
+//! topic must move with them. That happens while the stages are stopped, in steps that may be repeated: after any
+//! crash, the same growth started again finds what is left to do.
 //!
-//! 1. **Refuse** while a stage that reads or writes the topic runs, or has not read all of it: an older record of a key
-//!    would be in another partition than a newer one. Refuse too where the state is not in the partitions of its keys.
-//! 2. **Changelogs** grow. From now on no stage starts, since its changelog has more partitions than its source.
+//! 1. **Refuse** while a stage that reads or writes the topic runs or has not read all of it: an older record of a
+//!    key would be in another partition than a newer one. Refuse also if the state is not in the partitions of its
+//!    keys.
+//! 2. **Changelogs** grow. From here on no stage starts, because its changelog has more partitions than its source.
 //! 3. **State moves**, partition by partition, in transactions within the changelog. State directories are caches of
-//!    changelogs: they read on from where they are, and find tombstones for what has left.
-//! 4. **The topic** grows. Beside the offsets of the groups that read it stands that it grows, so still no stage starts.
-//! 5. **Offsets**: new partitions are read from their beginning, and what was written meanwhile goes to its new place. From
-//!    now on stages start again.
+//!    changelogs: they continue from where they are, and find tombstones for the entries that have left.
+//! 4. **The topic** grows. A note next to the offsets of its groups says so, so still no stage starts.
+//! 5. **Offsets**: new partitions are read from their beginning, and records written in the meantime go to their new
+//!    place. From here on stages start again.
 //!
 //! | dies | then |
 //! |---|---|
 //! | before 2 | nothing has happened |
-//! | between 2 and 5 | stages refuse to start and name the growth to finish |
+//! | between 2 and 5 | stages refuse to start, and name the growth to finish |
 //!
-//! Whatever else writes to the topic must be stopped as well: a producer learns of new partitions minutes later
-//! (`topic.metadata.refresh.interval.ms`), and until then puts records where their keys belonged before.
+//! Stop all other producers of the topic as well: a producer learns of new partitions minutes later
+//! (`topic.metadata.refresh.interval.ms`), and until then writes records to the old partitions of their keys.
 
 mod hand_over;
 mod plan;
@@ -37,7 +38,7 @@ use crate::kafka::{
 };
 use crate::{EngineSettings, StageId, Topology};
 
-/// How often a transactional id is registered before that counts as failed.
+/// How many times a transactional id is registered before that counts as failed.
 const TRIES: u32 = 5;
 
 /// Why a topic does not grow.
@@ -46,13 +47,13 @@ pub enum GrowthError {
     /// It cannot grow. This attempt has changed nothing.
     #[error("{0}")]
     Refused(String),
-    /// Stages run that must be at rest.
+    /// Stages that must be stopped are running.
     #[error("{0}")]
     Running(String),
     /// Stages have not read everything yet.
     #[error("{0}")]
     Behind(String),
-    /// Kafka is away, or refuses something. The same growth may be begun again.
+    /// Kafka does not answer, or refuses something. The same growth can be started again.
     #[error(transparent)]
     Kafka(#[from] KafkaError),
 }
@@ -62,22 +63,22 @@ pub enum GrowthError {
 pub struct GrownTopic {
     /// Its name in Kafka.
     pub name: String,
-    /// The partitions that it has.
+    /// The number of partitions that it has.
     pub from: i32,
-    /// The partitions that it gets.
+    /// The number of partitions that it gets.
     pub to: i32,
 }
 
-/// A part of the work. Steps are taken in their order; each may be repeated.
+/// One step of the work. Steps are taken in order; each may be repeated.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum GrowthStep {
     /// More partitions for the changelog of a stage.
     GrowChangelog(StageId),
-    /// The state of one partition of a stage goes where its keys will be.
+    /// Moves the state of one partition of a stage to the new partitions of its keys.
     MoveState(StageId, i32),
     /// More partitions for the topic itself.
     GrowTopic,
-    /// Where the groups begin in new partitions, and records that were written meanwhile.
+    /// Sets where the groups start in new partitions, and moves records that were written in the meantime.
     HandOver,
 }
 
@@ -94,7 +95,7 @@ impl fmt::Display for GrowthStep {
     }
 }
 
-/// The growth of one topic. See the module's description.
+/// The growth of one topic, step by step. Start with [`begin`](Self::begin).
 pub struct Growth {
     plan: Plan,
     clients: ClientSettings,
@@ -107,7 +108,7 @@ pub struct Growth {
 }
 
 impl Growth {
-    /// Checks whether a topic of the topology, by its name in Kafka, can get so many partitions now. Changes nothing.
+    /// Checks whether a topic of the topology, named as in Kafka, can get this many partitions now. Changes nothing.
     ///
     /// # Errors
     /// See [`GrowthError`].
@@ -141,29 +142,29 @@ impl Growth {
         }
         growth.check_caught_up()?;
         if growth.plan.states().next().is_some() {
-            // A transaction that an earlier attempt has left open would hide the end of a changelog.
+            // A transaction that an earlier attempt left open would hide the end of a changelog.
             growth.make_producer()?;
         }
         for state in growth.plan.states() {
             growth.survey(state)?;
         }
-        // The survey has taken its time.
+        // The survey took a while, so check again.
         growth.check_caught_up()?;
         Ok(growth)
     }
 
-    /// The topics that grow together: the topic first, then the changelogs of the stages that read it. Those that have
-    /// all their partitions already were grown by an earlier attempt.
+    /// The topics that grow together: the topic first, then the changelogs of the stages that read it. Topics that
+    /// have all their partitions already were grown by an earlier attempt.
     pub fn topics(&self) -> &[GrownTopic] {
         &self.topics
     }
 
-    /// Whether the topic and its changelogs have all their partitions, and at most offsets are left to do.
+    /// Whether the topic and its changelogs have all their partitions, so that at most offsets are left to do.
     pub fn is_grown(&self) -> bool {
         self.topics.iter().all(|topic| topic.from == topic.to)
     }
 
-    /// What there is to do, in order.
+    /// The remaining steps, in order.
     pub fn steps(&self) -> Vec<GrowthStep> {
         if self.is_grown() {
             return vec![GrowthStep::HandOver];
@@ -179,10 +180,10 @@ impl Growth {
         steps
     }
 
-    /// Takes a step. Returns how many entries of state, or records, have moved.
+    /// Takes a step. Returns how many entries of state, or records, were moved.
     ///
     /// # Errors
-    /// See [`GrowthError`]; begin again then.
+    /// See [`GrowthError`]; call [`begin`](Self::begin) again then.
     pub async fn perform(&mut self, step: &GrowthStep) -> Result<u64, GrowthError> {
         let (topic, to) = (self.plan.topic.clone(), self.plan.partitions);
         match step {
@@ -191,7 +192,7 @@ impl Growth {
                 self.check_at_rest()?;
                 self.check_caught_up()?;
                 self.add_partitions(&state.changelog, to).await?;
-                // Who starts from now on refuses; who started just before is seen here.
+                // Stages that start from now on refuse; those that started just before are seen here.
                 self.check_at_rest()?;
                 Ok(0)
             }
@@ -241,7 +242,7 @@ impl Growth {
         Ok(self.admin.add_partitions(topic, partitions).await?)
     }
 
-    /// Registers the transactional id, which ends what an earlier attempt left open.
+    /// Registers the transactional id, which ends any transaction that an earlier attempt left open.
     fn make_producer(&mut self) -> Result<(), GrowthError> {
         if self.producer.is_some() {
             return Ok(());
@@ -272,13 +273,13 @@ impl Growth {
             return Ok(());
         }
         Err(GrowthError::Running(format!(
-            "stages run that read or write {}: {}",
+            "stages that read or write {} are running; stop them first: {}",
             self.plan.topic,
             running.join(", ")
         )))
     }
 
-    /// Refuses where a stage has something left to read. An attempt that goes on moves unread records at its end.
+    /// Refuses if a stage has records left to read. A resumed attempt moves unread records at its end.
     fn check_caught_up(&self) -> Result<(), GrowthError> {
         let is_untouched = self.topics[1..].iter().all(|changelog| changelog.from == self.topics[0].from);
         if self.is_grown() {
@@ -290,7 +291,7 @@ impl Growth {
             let Reading { stage, group, state } = reader;
             let committed = committed_of(&self.admin.group(group)?, &self.plan.topic, self.topics[0].from)?;
             if state.is_none() && committed.is_empty() {
-                // It has never worked, and remembers nothing.
+                // The stage has never worked, so it has no state.
                 continue;
             }
             let (mut left, mut open) = (0, 0);
@@ -318,7 +319,7 @@ impl Growth {
     }
 }
 
-/// What a group has committed, by partition.
+/// The committed offsets of a group, by partition.
 fn committed_of(
     group: &GroupOffsets,
     topic: &str,
@@ -329,7 +330,7 @@ fn committed_of(
     Ok(committed.into_iter().map(|commit| (commit.partition, commit)).collect())
 }
 
-/// The topics as they are, if they can become what is planned.
+/// The topics as they are, if the planned growth is possible.
 fn look_up(admin: &Admin, topology: &Topology, plan: &Plan) -> Result<Vec<GrownTopic>, GrowthError> {
     let to = plan.partitions;
     let mut topics = Vec::new();
@@ -342,20 +343,20 @@ fn look_up(admin: &Admin, topology: &Topology, plan: &Plan) -> Result<Vec<GrownT
     let (source, from) = (&plan.topic, topics[0].from);
     let refused = |reason: String| Err(GrowthError::Refused(reason));
     if from > to {
-        return refused(format!("{source} has {from} partitions, and Kafka cannot take any away"));
+        return refused(format!("{source} has {from} partitions, and Kafka cannot remove any"));
     }
     let others: BTreeSet<i32> = topics[1..].iter().map(|changelog| changelog.from).collect();
     let other = others.into_iter().find(|other| *other != from && *other != to);
     match other {
         Some(other) if other > from => refused(format!(
-            "{source} is growing to {other} partitions: finish that first, with {}",
+            "{source} is growing to {other} partitions: finish that first with {}",
             topology.advice().grow(source, other)
         )),
         _ if topics[1..].iter().any(|changelog| changelog.from < from) => {
             let changelog = topics[1..].iter().find(|changelog| changelog.from < from).unwrap_or(&topics[0]);
             refused(format!(
                 "{source} has {from} partitions, its changelog {} has {}: partitions were added without the state, and \
-                 since then keys may have state in two partitions, which cannot be put together",
+                 since then keys may have state in two partitions, which cannot be merged",
                 changelog.name, changelog.from
             ))
         }
@@ -363,12 +364,12 @@ fn look_up(admin: &Admin, topology: &Topology, plan: &Plan) -> Result<Vec<GrownT
     }
 }
 
-/// Whether the state of a stage shows that records of the same key go where [`partition_of_key`] says, so that a record that
-/// was in another partition before its topic grew belongs there now. Reads the stage's changelog; `false` where it has
-/// no state, or nothing in it.
+/// Whether the state of a stage shows that records of one key go where [`partition_of_key`] says, so that a record
+/// that was in another partition before its topic grew belongs there now. Reads the stage's changelog; `false` if the
+/// stage has no state or its changelog is empty.
 ///
 /// # Errors
-/// [`GrowthError::Kafka`] where Kafka cannot be asked.
+/// [`GrowthError::Kafka`] if Kafka does not answer.
 ///
 /// [`partition_of_key`]: crate::kafka::partition_of_key
 pub fn is_placed_by_key(

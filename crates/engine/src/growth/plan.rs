@@ -1,18 +1,18 @@
-//! Which topics grow together, and which stages must be at rest meanwhile.
+//! Which topics grow together, and which stages must be stopped for it.
 
 use super::GrowthError;
 use crate::kafka::OffsetCommit;
 use crate::{StageId, StateKeys, Topology};
 
-/// A topic that is to grow, with those around it.
+/// A topic that will grow, with the topics and stages around it.
 pub(super) struct Plan {
     /// Its name in Kafka.
     pub(super) topic: String,
-    /// The partitions that it is to have.
+    /// The number of partitions that it gets.
     pub(super) partitions: i32,
     /// The stages that read it.
     pub(super) readers: Vec<Reading>,
-    /// The stages that only write it, with their groups: their producers learn late of new partitions.
+    /// The stages that only write it, with their groups: their producers learn of new partitions late.
     pub(super) writers: Vec<(StageId, String)>,
 }
 
@@ -20,7 +20,7 @@ pub(super) struct Plan {
 pub(super) struct Reading {
     pub(super) stage: StageId,
     pub(super) group: String,
-    /// What it remembers; `None` where it has no state.
+    /// Its state; `None` if it has none.
     pub(super) state: Option<MovingState>,
 }
 
@@ -34,23 +34,22 @@ pub(super) struct MovingState {
 }
 
 impl Plan {
-    /// Plans it, without a look at Kafka.
+    /// Makes the plan without asking Kafka.
     ///
     /// # Errors
-    /// [`GrowthError::Refused`] where the topic is not one whose records may change their partition.
+    /// [`GrowthError::Refused`] if records of this topic must not change their partition.
     pub(super) fn new(topology: &Topology, topic: &str, partitions: i32) -> Result<Self, GrowthError> {
         let refused = |reason: String| Err(GrowthError::Refused(format!("{topic} cannot grow: {reason}")));
         if topology.tables().iter().any(|table| table.topic.name == topic) {
             return refused(
-                "it is a table, in which the newest record of each key counts, whose order would be lost"
-                    .into(),
+                "it is a table: the newest record of each key counts, and their order would be lost".into(),
             );
         }
         for stage in topology.stages() {
             if stage.changelog.as_ref().is_some_and(|changelog| changelog.name == topic) {
                 let (source, stage) = (&stage.source.name, stage.id);
                 return refused(format!(
-                    "it is the changelog of {stage}, which grows together with {source}: name that topic"
+                    "it is the changelog of {stage}, which grows together with {source}: name {source} instead"
                 ));
             }
         }
@@ -82,7 +81,7 @@ impl Plan {
         Ok(plan)
     }
 
-    /// A position in the topic, while that grows.
+    /// A position in the topic while it grows.
     pub(super) fn growing(&self, partition: i32, next_offset: i64) -> OffsetCommit {
         OffsetCommit { grows_to: Some(self.partitions), ..OffsetCommit::new(partition, next_offset) }
     }
@@ -92,7 +91,7 @@ impl Plan {
         self.readers.iter().filter_map(|reader| reader.state.as_ref())
     }
 
-    /// The stages that must be at rest, with their groups.
+    /// The stages that must be stopped, with their groups.
     pub(super) fn stages(&self) -> impl Iterator<Item = (StageId, &str)> {
         let readers = self.readers.iter().map(|reader| (reader.stage, reader.group.as_str()));
         readers.chain(self.writers.iter().map(|(stage, group)| (*stage, group.as_str())))

@@ -1,4 +1,4 @@
-//! Reads partitions to their ends, whatever transactions are still open on them.
+//! Reads partitions to their ends, including past transactions that are still open.
 
 use std::collections::BTreeMap;
 use std::ops::Range;
@@ -9,19 +9,19 @@ use crate::kafka::{ClientSettings, KafkaError, Polled, Reader, StartAt};
 use crate::record::Record;
 
 const POLL_TIMEOUT: Duration = Duration::from_millis(100);
-/// Records taken at once.
+/// Records per poll.
 const BATCH_RECORDS: usize = 1_000;
-/// How long nothing may come: a transaction that a killed process left open ends sooner.
+/// How long to wait without any record: a transaction that a killed process left open ends sooner.
 const PATIENCE: Duration = Duration::from_secs(90);
 
-/// All that a partition has.
+/// All offsets of a partition.
 pub(super) const WHOLE: Range<i64> = 0..i64::MAX;
 
-/// Reads offsets of partitions of a topic, as far as there are records now. Committed records only; an end counts only
-/// where no open transaction hides something before it.
+/// Reads the given offsets of partitions of a topic, up to the present end. Committed records only; an end counts
+/// only if no open transaction hides records before it.
 ///
 /// # Errors
-/// The first error of `visit`; [`KafkaError::Retry`] where nothing comes for too long.
+/// The first error of `visit`; [`KafkaError::Retry`] if nothing comes for too long.
 pub(super) fn read(
     clients: &ClientSettings,
     topic: &str,
@@ -55,8 +55,9 @@ pub(super) fn read(
             last = Instant::now();
         } else if last.elapsed() > PATIENCE {
             let waited = PATIENCE.as_secs();
-            let reason =
-                format!("{topic} was not read to its end within {waited} s: is a transaction open on it?");
+            let reason = format!(
+                "{topic} was not read to its end within {waited} s: a transaction may be open on it; try again later"
+            );
             return Err(KafkaError::Retry(reason).into());
         }
     }

@@ -1,7 +1,7 @@
 //! Moves entries of state to the partitions of their keys, within the changelog.
 //!
-//! An entry moves in one transaction: a copy in its new partition, a tombstone in the old one. So it is in exactly one of
-//! them at any time, and whatever moves again after a crash finds only those that have not moved yet.
+//! An entry moves in one transaction: a copy to its new partition, a tombstone to the old one. So it is in exactly
+//! one of them at any time, and a repetition after a crash finds only the entries that have not moved yet.
 
 use std::cmp::Ordering;
 use std::collections::{BTreeMap, HashMap, HashSet};
@@ -13,24 +13,24 @@ use crate::Owner;
 use crate::kafka::{ClientSettings, KafkaError, Outgoing, Producer, partition_of_key};
 use crate::record::Record;
 
-/// Entries in one transaction.
+/// Entries per transaction.
 const CHUNK: usize = 2_000;
 /// Each value begins with its day.
 const DAY_BYTES: usize = 4;
 
-/// What a look at all partitions of a changelog has found.
+/// The result of reading all partitions of a changelog.
 #[derive(Default)]
 pub(super) struct Survey {
-    /// The entries that belong to a partition as a whole, as every partition is to have them.
+    /// The entries that belong to a partition as a whole, as every partition will have them.
     shared: BTreeMap<Vec<u8>, Vec<u8>>,
-    /// How many records it has of entries that belong to a key.
+    /// How many records hold entries that belong to a key.
     pub(super) of_keys: u64,
 }
 
-/// Looks through a changelog with so many partitions, whose source grows from `from` to `to` partitions.
+/// Surveys a changelog of a source that grows from `from` to `to` partitions.
 ///
 /// # Errors
-/// [`GrowthError::Refused`] where an entry cannot move, or is where its key does not belong.
+/// [`GrowthError::Refused`] if an entry cannot move, or is not in the partition of its key.
 pub(super) fn survey(
     clients: &ClientSettings,
     state: &MovingState,
@@ -63,7 +63,7 @@ pub(super) fn survey(
         return Err(GrowthError::Refused(format!(
             "{} entries of {changelog} are not in the partition of their key: the records that stage {stage} reads are \
              written by a producer with another partitioner (murmur2 was expected, as `partitioner=murmur2_random` of \
-             librdkafka and the default of Java), so nobody knows where their keys go when the topic grows",
+             librdkafka and the default of Java), so the new partitions of their keys are unknown",
             misplaced.len()
         )));
     }
@@ -84,7 +84,7 @@ pub(super) fn survey(
     Ok(Survey { shared, of_keys })
 }
 
-/// Keeps a set of what holds just now.
+/// Records or removes a present entry.
 fn note(set: &mut HashSet<(i32, Vec<u8>)>, place: (i32, Vec<u8>), holds: bool) {
     if holds {
         set.insert(place);
@@ -109,8 +109,8 @@ fn merged(state: &MovingState, one: Vec<u8>, other: Vec<u8>) -> Vec<u8> {
     [&day, &kept[DAY_BYTES..]].concat()
 }
 
-/// Moves the entries of one partition that belong elsewhere among `to` partitions, and gives it what all are to have.
-/// Returns how many have moved.
+/// Moves the entries of one partition that belong elsewhere among `to` partitions, and writes the entries that all
+/// partitions have. Returns how many have moved.
 pub(super) fn move_partition(
     clients: &ClientSettings,
     producer: &Producer,
@@ -134,7 +134,7 @@ pub(super) fn move_partition(
                 moving.remove(key);
                 own.remove(key);
             }
-            // The survey has found none.
+            // The survey found none that cannot move.
             (None, Some(_)) => {}
         }
         Ok(())

@@ -1,4 +1,4 @@
-//! Topics and offsets, looked at and changed from outside a group.
+//! Topics and group offsets, read and changed without being a member of a group.
 
 use std::collections::BTreeMap;
 use std::ops::Range;
@@ -21,28 +21,28 @@ const PATIENCE: Duration = Duration::from_secs(20);
 pub struct TopicState {
     /// Its name in Kafka.
     pub name: String,
-    /// Its partitions: 0 up to this.
+    /// The number of its partitions; they are numbered from 0.
     pub partitions: i32,
-    /// Its `cleanup.policy`, where the broker reports it.
+    /// Its `cleanup.policy`, if the broker reports it.
     pub cleanup_policy: Option<String>,
-    /// Its `max.message.bytes`, where the broker reports it.
+    /// Its `max.message.bytes`, if the broker reports it.
     pub record_bytes_max: Option<usize>,
-    /// How long it keeps tombstones (`delete.retention.ms`), where the broker reports it.
+    /// How long it keeps tombstones (`delete.retention.ms`), if the broker reports it.
     pub tombstones_kept: Option<Duration>,
 }
 
-/// A topic with what does not decide whether the daemon can work with it.
+/// A topic, including the settings that do not affect whether the daemon can use it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct TopicDetails {
-    /// What decides it.
+    /// The settings that do.
     pub state: TopicState,
     /// The replication factor of its first partition.
     pub replication: i32,
-    /// Its `retention.ms`, where the broker reports it; -1: for good.
+    /// Its `retention.ms`, if the broker reports it; -1 for no limit.
     pub retention_ms: Option<i64>,
 }
 
-/// Looks at and changes topics; reads offsets of groups that it is no member of.
+/// Reads and changes topics, and reads the offsets of groups without joining them.
 pub struct Admin {
     settings: ClientSettings,
     client: AdminClient<Quiet>,
@@ -50,10 +50,10 @@ pub struct Admin {
 }
 
 impl Admin {
-    /// Connects.
+    /// Makes the clients; they connect when they are first used.
     ///
     /// # Errors
-    /// [`KafkaError::Settings`] where the client refuses its settings.
+    /// [`KafkaError::Settings`] if the client refuses its settings.
     pub fn new(settings: &ClientSettings) -> Result<Self, KafkaError> {
         let failed = |error: ClientError| KafkaError::of_client("connecting", &error);
         let mut consumer = settings.consumer();
@@ -65,12 +65,12 @@ impl Admin {
         })
     }
 
-    /// The cluster's own id; empty where it has none in time.
+    /// The cluster's own id; empty if the broker does not report one in time.
     pub fn cluster_id(&self) -> String {
         self.consumer.client().fetch_cluster_id(PATIENCE).unwrap_or_default()
     }
 
-    /// The partitions of a topic, or `None` where it does not exist.
+    /// The partitions of a topic, or `None` if it does not exist.
     pub fn partitions(&self, topic: &str) -> Result<Option<i32>, KafkaError> {
         Ok(self.partitions_and_replication(topic)?.map(|(partitions, _)| partitions))
     }
@@ -102,7 +102,7 @@ impl Admin {
         Ok(details.into_iter().map(|topic| topic.map(|details| details.state)).collect())
     }
 
-    /// The same with replication and retention.
+    /// The same, with replication and retention.
     pub async fn describe_in_detail(&self, topics: &[&str]) -> Result<Vec<Option<TopicDetails>>, KafkaError> {
         let mut found = Vec::with_capacity(topics.len());
         for topic in topics {
@@ -133,7 +133,7 @@ impl Admin {
             .map_err(|error| KafkaError::of_client("describing topics", &error))?;
         let mut settings = described.into_iter();
         for topic in found.iter_mut().flatten() {
-            // A user without the right to describe settings still gets names and partitions.
+            // A user without the right to describe settings still gets names and partition counts.
             let Some(Ok(resource)) = settings.next() else { continue };
             let value = |name: &str| resource.get(name).and_then(|entry| entry.value.clone());
             topic.state.cleanup_policy = value("cleanup.policy");
@@ -145,7 +145,7 @@ impl Admin {
         Ok(found)
     }
 
-    /// Makes a topic. `false` where it existed already.
+    /// Creates a topic. `false` if it existed already.
     pub async fn create(&self, plan: &TopicPlan) -> Result<bool, KafkaError> {
         let replication = TopicReplication::Fixed(plan.replication.unwrap_or(-1));
         let mut topic = NewTopic::new(&plan.name, plan.partitions, replication);
@@ -166,7 +166,7 @@ impl Admin {
         }
         self.tend();
         let options = AdminOptions::new().operation_timeout(Some(PATIENCE)).request_timeout(Some(PATIENCE));
-        let what = format!("making topic {}", plan.name);
+        let what = format!("creating topic {}", plan.name);
         let results = self
             .client
             .create_topics([&topic], &options)
@@ -178,11 +178,11 @@ impl Admin {
             Some(Err((_, code))) => {
                 Err(KafkaError::of_refusal(&what, Right::on_topic(Operation::Create, &plan.name), code))
             }
-            None => Err(KafkaError::Topic(format!("{what}: the broker did not say how it went"))),
+            None => Err(KafkaError::Topic(format!("{what}: the broker did not report the outcome"))),
         }
     }
 
-    /// Deletes a topic. `false` where it did not exist.
+    /// Deletes a topic. `false` if it did not exist.
     pub async fn delete(&self, topic: &str) -> Result<bool, KafkaError> {
         self.tend();
         let options = AdminOptions::new().operation_timeout(Some(PATIENCE)).request_timeout(Some(PATIENCE));
@@ -198,11 +198,11 @@ impl Admin {
             Some(Err((_, code))) => {
                 Err(KafkaError::of_refusal(&what, Right::on_topic(Operation::Delete, topic), code))
             }
-            None => Err(KafkaError::Topic(format!("{what}: the broker did not say how it went"))),
+            None => Err(KafkaError::Topic(format!("{what}: the broker did not report the outcome"))),
         }
     }
 
-    /// The topics whose names begin so.
+    /// The topics whose names begin with `prefix`.
     pub fn names(&self, prefix: &str) -> Result<Vec<String>, KafkaError> {
         self.tend();
         let metadata = self.client.inner().fetch_metadata(None, PATIENCE);
@@ -211,7 +211,7 @@ impl Admin {
         Ok(names.filter(|name| name.starts_with(prefix)).map(str::to_owned).collect())
     }
 
-    /// Deletes consumer groups; those that have members, or do not exist, stay as they are.
+    /// Deletes consumer groups. Those that have members or do not exist are left alone.
     pub async fn delete_groups(&self, groups: &[&str]) -> Result<(), KafkaError> {
         self.tend();
         let options = AdminOptions::new().operation_timeout(Some(PATIENCE)).request_timeout(Some(PATIENCE));
@@ -219,7 +219,7 @@ impl Admin {
         results.map(drop).map_err(|error| KafkaError::of_client("deleting groups", &error))
     }
 
-    /// Waits until the brokers tell what the controller has done: a moment, or longer where they are busy.
+    /// Waits until the brokers show what the controller has done: a moment, or longer if they are busy.
     async fn wait_until(&self, topic: &str, is_there: bool) -> Result<(), KafkaError> {
         let deadline = Instant::now() + PATIENCE;
         while self.partitions(topic)?.is_some() != is_there {
@@ -260,7 +260,7 @@ impl Admin {
         client.context().lifeline.tend(client);
     }
 
-    /// The offsets that the log of each partition has, asked of the brokers: from the first that is kept to the end.
+    /// The offsets of each partition's log, from the first record kept to the end, as the brokers report them.
     pub fn log_offsets(&self, topic: &str) -> Result<BTreeMap<i32, Range<i64>>, KafkaError> {
         let partitions = self
             .partitions(topic)?
@@ -275,7 +275,7 @@ impl Admin {
         Ok(self.log_offsets(topic)?.into_iter().map(|(partition, kept)| (partition, kept.end)).collect())
     }
 
-    /// Looks at a group without becoming a member.
+    /// Reads a group's data without becoming a member.
     pub fn group(&self, group: &str) -> Result<GroupOffsets, KafkaError> {
         let mut config = self.settings.consumer();
         config.set("group.id", group);
@@ -287,7 +287,7 @@ impl Admin {
     }
 }
 
-/// Asks the brokers through a consumer that nobody polls, so that it cannot report by itself what it has lost.
+/// Asks the brokers through a consumer that nobody polls, which therefore cannot report lost connections by itself.
 fn ask<T>(
     consumer: &BaseConsumer<Quiet>,
     what: &str,
@@ -315,12 +315,12 @@ impl GroupOffsets {
         [Right::in_group(&self.group), Right::on_topic(Operation::Read, topic)]
     }
 
-    /// Names the group to a transaction, as one that is no member of it: right for a group that nobody joins.
+    /// Names the group to a transaction without being a member of it: right for a group that nobody joins.
     pub(super) fn metadata(&self) -> Option<ConsumerGroupMetadata> {
         self.consumer.group_metadata()
     }
 
-    /// What the group has committed, partition by partition; those without a commit are missing.
+    /// The committed offsets of a group, by partition; partitions without a commit are missing.
     pub fn committed(&self, topic: &str, partitions: &[i32]) -> Result<Vec<OffsetCommit>, KafkaError> {
         let mut list = TopicPartitionList::with_capacity(partitions.len());
         for partition in partitions {

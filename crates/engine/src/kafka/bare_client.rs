@@ -1,4 +1,4 @@
-//! The bare client: consumes and counts, nothing else. The physical limit that `frostline bench` compares with.
+//! The bare client: consumes and counts, nothing else. `frostline bench` compares everything with this limit.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -14,7 +14,7 @@ use super::{ClientSettings, KafkaError};
 
 /// Records taken in one call.
 const BATCH: usize = 4_096;
-/// How long nothing may come before the run counts as failed.
+/// How long without a record before the run counts as failed.
 const PATIENCE: Duration = Duration::from_secs(30);
 
 /// Reads a topic from its beginning, without a group.
@@ -25,10 +25,10 @@ pub struct BareClient {
 }
 
 impl BareClient {
-    /// Starts fetching, with the client's own defaults but for the two that slow it down.
+    /// Starts fetching with the client's own defaults, except the two that slow it down.
     ///
     /// # Errors
-    /// [`KafkaError::Settings`] where the client refuses the user's settings.
+    /// [`KafkaError::Settings`] if the client refuses the user's settings.
     pub fn new(settings: &ClientSettings, topic: &str, partitions: i32) -> Result<Self, KafkaError> {
         let mut config: ClientConfig = settings.base();
         config
@@ -56,7 +56,7 @@ impl BareClient {
     /// Counts `wanted` records; returns the time from the first to the last.
     ///
     /// # Errors
-    /// [`KafkaError::Retry`] where they do not come.
+    /// [`KafkaError::Retry`] if they do not arrive.
     pub fn count(mut self, wanted: u64) -> Result<Duration, KafkaError> {
         let (mut counted, mut first, mut last) = (0, None, Instant::now());
         while counted < wanted {
@@ -67,7 +67,9 @@ impl BareClient {
                 first.get_or_insert(last);
             } else if last.elapsed() > PATIENCE {
                 let topic = &self.topic;
-                return Err(KafkaError::Retry(format!("only {counted} of {wanted} records of {topic} came")));
+                return Err(KafkaError::Retry(format!(
+                    "only {counted} of {wanted} records of {topic} arrived"
+                )));
             }
             drop(self.consumer.poll(Duration::ZERO));
         }

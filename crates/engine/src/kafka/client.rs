@@ -15,7 +15,7 @@ use super::raw::SLICE_ROWS;
 use super::secret::{SecretText, resolve_secret};
 use crate::settings::KafkaSettings;
 
-/// How to reach Kafka: addresses, and settings that pass through, secrets resolved.
+/// How to reach Kafka: addresses and pass-through settings, with secrets resolved.
 #[derive(Clone)]
 pub struct ClientSettings {
     brokers: String,
@@ -54,12 +54,12 @@ impl ClientSettings {
         self.client.keys().map(String::as_str)
     }
 
-    /// A setting of the user's own.
+    /// One of the user's own settings.
     pub(super) fn get(&self, name: &str) -> Option<&str> {
         self.client.get(name).map(|value| value.as_str())
     }
 
-    /// A group that is named but never joined: the client wants one, and access rights go by the namespace.
+    /// A group that is named but never joined: the client requires one, and access rights depend on the namespace.
     pub(super) fn lookout(&self, name: &str) -> String {
         format!("{}frostline-{name}", self.namespace)
     }
@@ -81,20 +81,21 @@ impl ClientSettings {
         config
     }
 
-    /// Whether the client looks for certificate authorities where distributions keep them. OpenSSL by itself looks where it
-    /// would have been installed, and where it is part of this program that place does not exist. What the user says wins.
+    /// Whether the client looks for certificate authorities where distributions keep them. OpenSSL itself looks where it
+    /// would have been installed, and that place does not exist if OpenSSL is part of this program. The user's own
+    /// settings win.
     fn looks_for_authorities(&self) -> bool {
         let protocol = self.get("security.protocol").unwrap_or_default();
         protocol.to_ascii_lowercase().ends_with("ssl")
             && ["SSL_CERT_FILE", "SSL_CERT_DIR"].iter().all(|name| std::env::var_os(name).is_none())
     }
 
-    /// A consumer configuration: committed records only, nothing automatic, ends of partitions reported.
+    /// A consumer configuration: committed records only, nothing automatic, partition ends reported.
     pub(super) fn consumer(&self) -> ClientConfig {
         let mut config = self.base();
-        // Readers have few partitions; members of a group have limits and pace by their number, see
-        // `fetching`. One answer holds 2 MB: what stays in the processor's cache is read faster (500 partitions:
-        // 1.1 to 1.3 million records a CPU-second with the client's own 50 MB, 1.3 to 1.5 million with 2 MB).
+        // Readers have few partitions; for members of a group, limits and pace depend on their number, see
+        // `fetching`. One answer holds 2 MB: what fits the CPU's cache is read faster (500 partitions: 1.1 to 1.3
+        // million records a CPU-second with the client's default of 50 MB, 1.3 to 1.5 million with 2 MB).
         let defaults = [
             ("queued.max.messages.kbytes", "1024"),
             ("queued.min.messages", "5000"),
@@ -113,7 +114,7 @@ impl ClientSettings {
         config
     }
 
-    /// A user's own setting wins.
+    /// Applies the user's own settings, which take precedence.
     pub(super) fn set_defaults(&self, config: &mut ClientConfig, defaults: &[(&str, &str)]) {
         for (key, value) in defaults {
             if !self.client.contains_key(*key) {
@@ -122,10 +123,10 @@ impl ClientSettings {
         }
     }
 
-    /// Waits for a broker to answer, for as long as `kafka.connect_timeout_ms` says.
+    /// Waits for a broker to answer, at most `kafka.connect_timeout_ms`.
     ///
     /// # Errors
-    /// [`KafkaError::Unreachable`] with the addresses and what the client said last.
+    /// [`KafkaError::Unreachable`] with the addresses and the client's last error.
     pub fn check_reachable(&self) -> Result<(), KafkaError> {
         let mut config = self.base();
         config.set("group.id", self.lookout("check"));
@@ -138,7 +139,7 @@ impl ClientSettings {
             if probe.fetch_metadata(Some("__frostline_probe"), left.min(Duration::from_secs(2))).is_ok() {
                 return Ok(());
             }
-            // Serves the error callbacks, which know more than the metadata call.
+            // Serves the error callbacks, which carry more detail than the metadata call.
             while probe.poll(Duration::from_millis(10)).is_some() {}
         }
         Err(KafkaError::Unreachable {
@@ -154,7 +155,7 @@ pub fn client_version() -> String {
     rdkafka::util::get_rdkafka_version().1
 }
 
-/// Remembers what the client said last.
+/// Remembers the client's last error.
 #[derive(Default)]
 struct LastError(Mutex<String>);
 
@@ -168,7 +169,7 @@ impl ClientContext for LastError {
     fn log(&self, _level: RDKafkaLogLevel, _facility: &str, _message: &str) {}
 
     fn error(&self, error: rdkafka::error::KafkaError, reason: &str) {
-        // "all brokers down" is the consequence; the reason before it is the cause.
+        // "all brokers down" is only the consequence; the reason reported before it is the cause.
         let mut last = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         if last.is_empty() || error.rdkafka_error_code() != Some(RDKafkaErrorCode::AllBrokersDown) {
             reason.clone_into(&mut last);
@@ -178,7 +179,7 @@ impl ClientContext for LastError {
 
 impl ConsumerContext for LastError {}
 
-/// A client's context that sends its log and errors to `tracing`.
+/// A client context that sends the client's log and errors to `tracing`.
 pub(super) struct Quiet {
     /// For clients that live long.
     pub(super) lifeline: Lifeline,
@@ -203,11 +204,12 @@ impl ClientContext for Quiet {
 
 impl ConsumerContext for Quiet {}
 
-/// An error that the client reports by itself. Ends of partitions come this way too; they are none.
+/// An error that the client reports by itself. Ends of partitions are reported this way too, although they are not
+/// errors.
 pub(super) fn log_error(client: &str, error: &rdkafka::error::KafkaError, reason: &str) {
     match error.rdkafka_error_code() {
         Some(RDKafkaErrorCode::PartitionEOF) => {}
-        // Each connection of each client says so while a broker is away; one line for all of them is enough.
+        // Each connection of each client reports this while a broker is away; one line for all of them is enough.
         Some(RDKafkaErrorCode::AllBrokersDown) if is_told_already() => tracing::debug!(reason, "{client}"),
         Some(RDKafkaErrorCode::BrokerTransportFailure | RDKafkaErrorCode::Resolve) => {
             tracing::debug!(%error, reason, "{client}");
@@ -216,7 +218,7 @@ pub(super) fn log_error(client: &str, error: &rdkafka::error::KafkaError, reason
     }
 }
 
-/// Whether some client has said within the last half minute that no broker is there.
+/// Whether some client has reported within the last half minute that no broker is reachable.
 fn is_told_already() -> bool {
     const INTERVAL: Duration = Duration::from_secs(30);
     static TOLD: Mutex<Option<Instant>> = Mutex::new(None);
@@ -228,8 +230,8 @@ fn is_told_already() -> bool {
     is_told
 }
 
-/// librdkafka's log lines, at a level that suits a daemon: its warnings about lost connections are normal
-/// while a broker restarts.
+/// librdkafka's log lines, at a level that suits a daemon: its warnings about lost connections are normal while a
+/// broker restarts.
 pub(super) fn log(level: RDKafkaLogLevel, facility: &str, message: &str) {
     match level {
         RDKafkaLogLevel::Emerg | RDKafkaLogLevel::Alert | RDKafkaLogLevel::Critical => {

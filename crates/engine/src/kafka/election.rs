@@ -1,4 +1,4 @@
-//! A member of a group that only asks which partitions are its own: it fetches nothing and commits no offset.
+//! A member of a group that only learns which partitions are its own: it fetches nothing and commits no offsets.
 
 use std::collections::BTreeSet;
 use std::sync::{Mutex, PoisonError};
@@ -14,7 +14,7 @@ use rdkafka::{Offset, TopicPartitionList};
 use super::lifeline::Lifeline;
 use super::{ClientSettings, KafkaError, Operation, Right};
 
-/// A member of a group that shares the partitions of a topic out. It leaves the group when it is dropped.
+/// A member of a group that divides the partitions of a topic. It leaves the group when it is dropped.
 pub struct Election {
     consumer: BaseConsumer<Elected>,
     topic: String,
@@ -22,10 +22,10 @@ pub struct Election {
 }
 
 impl Election {
-    /// Joins the group; the first partitions come with the polls.
+    /// Joins the group; the first partitions arrive with the polls.
     ///
     /// # Errors
-    /// [`KafkaError::Settings`] where the client refuses its settings.
+    /// [`KafkaError::Settings`] if the client refuses its settings.
     pub fn join(
         settings: &ClientSettings,
         group: &str,
@@ -45,14 +45,14 @@ impl Election {
         Ok(Self { consumer, topic: topic.to_owned(), group: group.to_owned() })
     }
 
-    /// Serves the membership for up to `timeout`, which must be done all the time.
+    /// Serves the membership for up to `timeout`. Call it continuously.
     ///
     /// # Errors
-    /// [`KafkaError::Fatal`] where the membership cannot go on. Passing errors are logged.
+    /// [`KafkaError::Fatal`] if the membership cannot go on. Transient errors are logged.
     pub fn poll(&self, timeout: Duration) -> Result<(), KafkaError> {
         let polled = self.consumer.poll(timeout);
         self.consumer.context().lifeline.tend(self.consumer.client());
-        // A record that came before its partition was paused is nothing to an election.
+        // Records fetched before a partition was paused do not matter to an election.
         let Some(Err(error)) = polled else { return Ok(()) };
         if let Some((code, reason)) = self.consumer.client().fatal_error() {
             return Err(KafkaError::Fatal(format!("consumer of {}: {code}: {reason}", self.topic)));
@@ -73,7 +73,7 @@ impl Election {
     }
 }
 
-/// What librdkafka calls when the group changes.
+/// The callbacks that librdkafka makes when the group changes.
 struct Elected {
     owned: Mutex<BTreeSet<i32>>,
     lifeline: Lifeline,
@@ -109,7 +109,7 @@ impl ConsumerContext for Elected {
             consumer.incremental_unassign(partitions)
         };
         if let Err(error) = done {
-            tracing::warn!(%error, ?numbers, "a change of the group was not taken");
+            tracing::warn!(%error, ?numbers, "a change of the group was refused");
         }
     }
 }

@@ -1,5 +1,5 @@
-//! A broker inside the process: librdkafka's mock cluster. A toy for the demo and for tests that need no
-//! guarantees: no transactions, no durability, no compaction, and old records go after 5 MiB a partition.
+//! A broker inside the process: librdkafka's mock cluster. For the demo and for tests that need no guarantees: it has
+//! no transactions, no durability and no compaction, and deletes old records after 5 MiB per partition.
 
 use std::sync::mpsc;
 use std::thread::JoinHandle;
@@ -9,23 +9,23 @@ use rdkafka::mocking::MockCluster;
 use super::KafkaError;
 use crate::TopicPlan;
 
-/// A running embedded broker; it ends when this is dropped.
+/// A running embedded broker; it stops when this is dropped.
 pub struct EmbeddedBroker {
     brokers: String,
-    /// Dropping it tells the thread to end.
+    /// Dropping this stops the thread.
     stop: Option<mpsc::Sender<()>>,
     thread: Option<JoinHandle<()>>,
 }
 
 impl EmbeddedBroker {
-    /// Starts the broker with these topics, on a port of loopback that the system chooses.
+    /// Starts the broker with these topics, on a loopback port that the system chooses.
     ///
     /// # Errors
-    /// [`KafkaError::Fatal`] where it cannot be made.
+    /// [`KafkaError::Fatal`] if it cannot be started.
     pub fn start(topics: Vec<TopicPlan>) -> Result<Self, KafkaError> {
         let (stop, stopped) = mpsc::channel::<()>();
         let (ready, started) = mpsc::channel();
-        // The cluster must stay on the thread that made it.
+        // The cluster must stay on the thread that created it.
         let thread = std::thread::Builder::new()
             .name("embedded-broker".into())
             .spawn(move || {
@@ -34,7 +34,7 @@ impl EmbeddedBroker {
                     Err(error) => return drop(ready.send(Err(error))),
                 };
                 if ready.send(Ok(cluster.bootstrap_servers())).is_ok() {
-                    // Ends when the sender is dropped.
+                    // Returns when the sender is dropped.
                     let _ = stopped.recv();
                 }
             })
@@ -45,7 +45,7 @@ impl EmbeddedBroker {
         Ok(Self { brokers, stop: Some(stop), thread: Some(thread) })
     }
 
-    /// Its address.
+    /// Its address, as `HOST:PORT`.
     pub fn brokers(&self) -> &str {
         &self.brokers
     }
@@ -59,7 +59,7 @@ fn make(
     for topic in topics {
         cluster
             .create_topic(&topic.name, topic.partitions, 1)
-            .map_err(|error| KafkaError::of_client(&format!("making topic {}", topic.name), &error))?;
+            .map_err(|error| KafkaError::of_client(&format!("creating topic {}", topic.name), &error))?;
     }
     Ok(cluster)
 }

@@ -12,25 +12,25 @@ pub enum KafkaError {
     Unreachable {
         /// The addresses that were tried.
         brokers: String,
-        /// How long was waited.
+        /// How long the client waited, in milliseconds.
         waited_ms: u64,
-        /// What the client said last, if anything.
+        /// The client's last error, if there was one.
         last: String,
     },
     /// A setting of the client is wrong. Nothing was started.
-    #[error("the Kafka client cannot be made: {0}")]
+    #[error("the Kafka client cannot be created: {0}")]
     Settings(String),
-    /// A topic is not as it must be.
+    /// A topic is missing, or its settings do not fit.
     #[error("{0}")]
     Topic(String),
-    /// It may work when tried again: the task is closed without a commit, and opened again.
+    /// A retry may work: the task is closed without a commit and opened again.
     #[error("{0}")]
     Retry(String),
-    /// Somebody else owns the partitions now, or the group has moved on: nothing of this counts. The tasks are
-    /// closed without a commit, and those that are still ours are opened again.
+    /// Another process owns the partitions now, or the group has moved on, so nothing of this counts. The tasks are
+    /// closed without a commit, and those that still belong to this process are opened again.
     #[error("{0}")]
     Fenced(String),
-    /// The producer cannot be used any more: its transaction timed out, or another one has its id.
+    /// The producer cannot be used any more: its transaction timed out, or another producer has its id.
     #[error("{0}")]
     Replaced(String),
     /// The brokers refuse this machine's time. Other processes can do the work.
@@ -41,9 +41,9 @@ pub enum KafkaError {
         now = jiff::Timestamp::now().strftime("%Y-%m-%dT%H:%M:%SZ")
     )]
     Clock(String),
-    /// A topic does not take a record as large as this one. It may once its settings have changed.
+    /// A topic does not accept a record as large as this one. It may after its settings have changed.
     #[error(
-        "a record for topic {topic} is larger than the topic takes: raise max.message.bytes of {topic} (kafka-configs \
+        "a record for topic {topic} is larger than the topic accepts: raise max.message.bytes of {topic} (kafka-configs \
          --alter --topic {topic} --add-config max.message.bytes=BYTES), or kafka.client.\"message.max.bytes\" where that is \
          set lower"
     )]
@@ -59,7 +59,7 @@ pub enum KafkaError {
         /// What it needs.
         right: Right,
     },
-    /// Trying again in this process cannot help.
+    /// A retry in this process cannot help.
     #[error("{0}")]
     Fatal(String),
 }
@@ -69,7 +69,7 @@ fn detail(last: &str) -> String {
 }
 
 impl KafkaError {
-    /// An error of the client about a record for `topic`, met while doing `what`.
+    /// An error of the client about a record for `topic`; `what` is the action that failed.
     pub(super) fn of_record(what: &str, topic: &str, error: &Client) -> Self {
         match error.rdkafka_error_code() {
             Some(RDKafkaErrorCode::MessageSizeTooLarge) => Self::TooLarge { topic: topic.to_owned() },
@@ -93,15 +93,15 @@ impl KafkaError {
         }
     }
 
-    /// Whether the same record will fail again, so that this says more than whatever failed along with it.
+    /// Whether the same record will fail again, so that this error says more than the ones that follow from it.
     pub(super) fn is_lasting(&self) -> bool {
         matches!(self, Self::Fatal(_) | Self::Denied { .. } | Self::Clock(_) | Self::TooLarge { .. })
     }
 
-    /// An error of the client while doing `what`.
+    /// An error of the client; `what` is the action that failed.
     pub(super) fn of_client(what: &str, error: &Client) -> Self {
         match error {
-            // Its own words would print the value of the setting, which may be a secret.
+            // The client's own text would print the value of the setting, which may be a secret.
             Client::ClientConfig(_, reason, key, _) => Self::Settings(format!("setting {key}: {reason}")),
             Client::ClientCreation(reason) => Self::Settings(reason.clone()),
             other => match other.rdkafka_error_code() {

@@ -3,35 +3,37 @@
 //! # Memory
 //!
 //! The client fetches ahead into a queue for each partition. It asks for more while a queue holds less than
-//! `queued.max.messages.kbytes`, so a queue may hold that and one answer more, and each record costs about 350 bytes
-//! beside its own. Where the workers are slower than the network, all queues are full: a thousand partitions with the
-//! limits of five took 1.2 GB (4 million documents, 20 conditions each), with these 0.7 GB. So all partitions share
-//! one budget. An answer holds at least one of the producer's batches, however large, so none is too large to be read.
+//! `queued.max.messages.kbytes`, so a queue may hold that and one more answer, and each record costs about 350 bytes
+//! in addition to its own. If the workers are slower than the network, all queues are full: a thousand partitions
+//! with the limits of five took 1.2 GB (4 million documents, 20 conditions each); with these limits they take 0.7 GB.
+//! So all partitions share one budget. An answer holds at least one of the producer's batches, however large, so none
+//! is too large to be read.
 //!
-//! Tiny records have some 40 bytes each, and what the client spends on one is ten times that: their budget is an eighth.
+//! Tiny records have about 40 bytes each, and the client spends ten times that on each: their budget is an eighth.
 //!
 //! # Pace
 //!
-//! The client has one question at a time under way with a broker. One that it asks while the queues of all partitions
-//! with a backlog are full is about those at their end alone, and until it is answered nothing more is fetched: with
-//! 100 ms the last two of five partitions came at 140,000 records a second instead of a million. Likewise a single
-//! partition gives 0.8 million records a second when it is left out for 10 ms, and 2.2 million with 2 ms. But each
-//! question costs, the more the more partitions there are: 500 idle ones 1 % of a core with 100 ms, 2.4 % with 20; under
-//! load 500 take 15 % more CPU time with 2 ms than with 10.
+//! The client has one request at a time under way with a broker. If it sends one while the queues of all partitions
+//! with a backlog are full, that request covers only the partitions that are at their end, and nothing else is
+//! fetched until it is answered. With 100 ms, the last two of five partitions arrived at 140,000 records a second
+//! instead of a million. In the same way a single partition gives 0.8 million records a second if it is left out for
+//! 10 ms, and 2.2 million with 2 ms. But each request costs CPU time, and more with more partitions: 500 idle ones
+//! use 1 % of a core with 100 ms and 2.4 % with 20 ms; under load 500 take 15 % more CPU time with 2 ms than with 10
+//! ms.
 
 use crate::Traffic;
 
-/// What all queues may hold, in bytes of values, and again what all answers may.
+/// Limit for all queues together, in bytes of values, and the same again for all answers.
 const BUDGET_BYTES: i32 = 64 << 20;
 const KB: i32 = 1 << 10;
 const MB: i32 = 1 << 20;
 
-/// An answer to a question about so many holds the records of one partition: while the client takes apart what another
-/// partition has got in the same answer, both its thread and the worker count who still needs the answer (1 to 4 % of
-/// the CPU time of short work).
+/// An answer to a request of this size holds the records of one partition. While the client takes apart the records
+/// of another partition from the same answer, both its thread and the worker count the users of that answer (1 to 4 %
+/// of the CPU time of short work).
 const FEW: i32 = 10;
 
-/// The client's settings for a topic with so many partitions, of this traffic.
+/// The client's settings for a topic with this many partitions and this traffic.
 pub(super) fn fetching(partitions: i32, traffic: Traffic) -> [(&'static str, String); 5] {
     let partitions = partitions.max(1);
     let share = match traffic {
@@ -40,7 +42,7 @@ pub(super) fn fetching(partitions: i32, traffic: Traffic) -> [(&'static str, Str
     };
     let wait_ms = match traffic {
         Traffic::Tiny | Traffic::Usual => partitions.clamp(20, 100),
-        // Nothing waits behind a question that is not answered yet.
+        // No other request waits for one that is not answered yet.
         Traffic::Few => 100,
     };
     [

@@ -16,35 +16,37 @@ use super::{
 };
 use crate::Traffic;
 
-/// How long a question to the broker may take when partitions are opened again.
+/// How long a request to the broker may take when partitions are opened again.
 const PATIENCE: Duration = Duration::from_secs(5);
-/// How long a broker may take to show that one is there again: rebalances are not served meanwhile.
+/// How long to wait for a sign that a broker is reachable: rebalances are not served in the meantime.
 const ABSENCE_PATIENCE: Duration = Duration::from_millis(500);
 
-/// What a member needs to know.
+/// The settings of a member.
 #[derive(Clone, Debug)]
 pub struct GroupSettings {
-    /// The group.
+    /// The group's id.
     pub group: String,
     /// The topic's name in Kafka.
     pub topic: String,
     /// How many partitions it is configured to have.
     pub partitions: i32,
-    /// What comes.
+    /// The kind of records, which decides how much is fetched ahead.
     pub traffic: Traffic,
     /// Whether a partition without a committed offset is read from its end, not from its beginning.
     pub begins_at_end: bool,
-    /// How long the group waits for a silent member; of no effect with [`GroupProtocol::Consumer`].
+    /// How long the group waits for a silent member; ignored with [`GroupProtocol::Consumer`].
     pub session_timeout: Duration,
-    /// Static membership: the member's name; empty for none, as it must be with [`GroupProtocol::Consumer`].
+    /// Static membership: the member's name. Empty for dynamic membership; must be empty with
+    /// [`GroupProtocol::Consumer`].
     pub group_instance_id: String,
-    /// Where this process answers, for the others to find it in the group; empty for nowhere.
+    /// Where this process answers HTTP, as `host:port`, so that other processes find it through the group; empty for
+    /// none.
     pub advertised: String,
-    /// What this process is called, so that another of the same name is noticed.
+    /// The name of this process, so that another process with the same name is noticed.
     pub instance: String,
 }
 
-/// Names this member in its present generation of the group; see [`GroupConsumer::metadata`].
+/// Identifies this member in the present generation of the group; see [`GroupConsumer::metadata`].
 pub struct GroupMetadata(pub(super) ConsumerGroupMetadata);
 
 /// The consumer of one stage. Clones share it; it closes when the last clone and queue are gone.
@@ -57,11 +59,10 @@ pub struct GroupConsumer {
 }
 
 impl GroupConsumer {
-    /// Makes the member; it joins with [`subscribe`](Self::subscribe). `on_event` is called by the thread
-    /// that polls.
+    /// Creates the member; [`subscribe`](Self::subscribe) joins the group. The polling thread calls `on_event`.
     ///
     /// # Errors
-    /// [`KafkaError::Settings`] where the client refuses its settings.
+    /// [`KafkaError::Settings`] if the client refuses its settings.
     pub fn new(
         settings: &ClientSettings,
         group: &GroupSettings,
@@ -71,7 +72,7 @@ impl GroupConsumer {
         let mut config = settings.consumer();
         config
             .set("group.id", &group.group)
-            // An offset that is not in the log is an error that `reopen` resolves, and says so.
+            // An offset that is not in the log is an error, which `reopen` resolves and logs.
             .set("auto.offset.reset", "error");
         settings.set_membership(&mut config, group.session_timeout, &group.group_instance_id);
         for (key, value) in fetching(group.partitions, group.traffic) {
@@ -80,7 +81,7 @@ impl GroupConsumer {
         let client_id = members::client_id(&group.advertised, &group.instance);
         settings.set_defaults(
             &mut config,
-            // New partitions are noticed by the group's leader when it asks for the topic's metadata.
+            // The group's leader notices new partitions when it fetches the topic's metadata.
             &[("client.id", &client_id), ("topic.metadata.refresh.interval.ms", "10000")],
         );
         let context = Membership::new(settings, Arc::clone(&topic), group.begins_at_end, Box::new(on_event));
@@ -113,7 +114,7 @@ impl GroupConsumer {
             .map_err(|error| KafkaError::of_client(&format!("subscribing to {}", self.topic), &error))
     }
 
-    /// Begins to leave the group: all partitions are revoked by the next polls.
+    /// Starts to leave the group: the next polls revoke all partitions.
     pub fn unsubscribe(&self) {
         self.consumer.unsubscribe();
     }
@@ -123,8 +124,8 @@ impl GroupConsumer {
         self.consumer.assignment().is_ok_and(|assignment| assignment.count() > 0)
     }
 
-    /// Why this process is not in its group; `None` where it is, as far as is known. Asks the brokers only after none
-    /// could be reached.
+    /// Why this process is not in its group; `None` if it is, as far as is known. Asks the brokers only if none was
+    /// reachable before.
     pub fn absence(&self) -> Option<&'static str> {
         let context = self.consumer.context();
         if self.protocol == GroupProtocol::Consumer {
@@ -141,10 +142,10 @@ impl GroupConsumer {
         }
     }
 
-    /// Serves the main queue: rebalances, errors, statistics. Records never come this way.
+    /// Serves the main queue: rebalances, errors, statistics. Records never arrive here.
     ///
     /// # Errors
-    /// [`KafkaError::Fatal`] where the membership cannot go on. Passing errors are logged.
+    /// [`KafkaError::Fatal`] if the membership cannot go on. Transient errors are logged.
     pub fn poll(&self, timeout: Duration) -> Result<(), KafkaError> {
         let polled = self.consumer.poll(timeout);
         self.consumer.context().lifeline.tend(self.consumer.client());
@@ -153,7 +154,7 @@ impl GroupConsumer {
             Some(Ok(record)) => {
                 use rdkafka::Message;
                 let (partition, offset) = (record.partition(), record.offset());
-                // All queues are split, so this is a bug; processing it would break the partition's order.
+                // All queues are split, so this is a bug; processing the record would break the partition's order.
                 Err(KafkaError::Fatal(format!(
                     "record {}/{partition}@{offset} came through the main queue",
                     self.topic
@@ -172,7 +173,7 @@ impl GroupConsumer {
                 ) {
                     fatal @ (KafkaError::Fatal(_) | KafkaError::Denied { .. }) => Err(fatal),
                     passing => {
-                        // The client has logged it, and connects again by itself.
+                        // The client has logged it and reconnects by itself.
                         tracing::debug!(error = %passing, "kafka consumer");
                         Ok(())
                     }
@@ -181,21 +182,23 @@ impl GroupConsumer {
         }
     }
 
-    /// Which member of which generation of the group this is, for a transaction. Take it *before* asking
-    /// whether partitions are still ours: then it is of a generation in which they were, or the brokers refuse it.
+    /// Identifies this member and its generation of the group, for a transaction. Take it *before* checking whether
+    /// the partitions still belong to this process: then it is of a generation in which they did, or the brokers
+    /// refuse it.
     ///
     /// # Errors
-    /// [`KafkaError::Fenced`] where this is no member just now.
+    /// [`KafkaError::Fenced`] if this process is not a member at the moment.
     pub fn metadata(&self) -> Result<GroupMetadata, KafkaError> {
         let is_lost = self.consumer.assignment_lost();
         let metadata = self.consumer.group_metadata().filter(|_| !is_lost).map(GroupMetadata);
-        metadata.ok_or_else(|| KafkaError::Fenced(format!("not in the group of {} just now", self.topic)))
+        metadata
+            .ok_or_else(|| KafkaError::Fenced(format!("not in the group of {} at the moment", self.topic)))
     }
 
     /// Commits positions, and waits for the answer.
     ///
     /// # Errors
-    /// [`KafkaError::Retry`] where the group is just rebalancing or the broker does not answer.
+    /// [`KafkaError::Retry`] if the group is rebalancing or the broker does not answer.
     pub fn commit(&self, positions: &[OffsetCommit]) -> Result<(), KafkaError> {
         let list = self.offsets(positions)?;
         let what = format!("committing offsets of {}", self.topic);
@@ -203,13 +206,13 @@ impl GroupConsumer {
         committed.map_err(|error| KafkaError::of_client_with(&what, &self.rights(), &error))
     }
 
-    /// Positions of the stage's source as the client wants them.
+    /// Positions of the stage's source in the client's form.
     pub(super) fn offsets(&self, positions: &[OffsetCommit]) -> Result<TopicPartitionList, KafkaError> {
         offset_list(&self.topic, positions)
     }
 }
 
-/// Positions as the client wants them: next offsets, each with its metadata.
+/// Positions in the client's form: next offsets, each with its metadata.
 pub(super) fn offset_list(topic: &str, positions: &[OffsetCommit]) -> Result<TopicPartitionList, KafkaError> {
     let mut list = TopicPartitionList::with_capacity(positions.len());
     for position in positions {
@@ -222,10 +225,10 @@ pub(super) fn offset_list(topic: &str, positions: &[OffsetCommit]) -> Result<Top
 }
 
 impl GroupConsumer {
-    /// Where partitions of any topic end: at the first record that is not committed yet, if there is one.
+    /// The ends of partitions of any topic: the first record that is not committed yet, or the end of the log.
     ///
     /// # Errors
-    /// [`KafkaError::Retry`] where no broker answers.
+    /// [`KafkaError::Retry`] if no broker answers.
     pub fn ends_of(&self, topic: &str, partitions: &[i32]) -> Result<BTreeMap<i32, i64>, KafkaError> {
         let found = log_offsets(&self.consumer, topic, partitions, PATIENCE).map_err(|error| {
             KafkaError::of_client(&format!("reading where the log of {topic} ends"), &error)
@@ -233,7 +236,7 @@ impl GroupConsumer {
         Ok(found.into_iter().map(|(partition, kept)| (partition, kept.end)).collect())
     }
 
-    /// As [`reopen`](Self::reopen), one by one; those that cannot be read yet are left out.
+    /// As [`reopen`](Self::reopen), one partition at a time; those that cannot be read yet are left out.
     pub fn reopen_each(&self, partitions: &[i32]) -> Result<Vec<Assigned>, KafkaError> {
         let mut assigned = Vec::with_capacity(partitions.len());
         for partition in partitions {
@@ -246,11 +249,11 @@ impl GroupConsumer {
         Ok(assigned)
     }
 
-    /// Reads assigned partitions again from their committed (or rewound) offsets: the way back after a task
-    /// failed. What was fetched before is dropped by the client.
+    /// Reads assigned partitions again from their committed (or rewound) offsets, after a task has failed. The client
+    /// drops the records that it had fetched.
     ///
     /// # Errors
-    /// [`KafkaError::Retry`] where the broker does not answer, or a partition has just been taken away.
+    /// [`KafkaError::Retry`] if the broker does not answer, or a partition has just been taken away.
     pub fn reopen(&self, partitions: &[i32]) -> Result<Vec<Assigned>, KafkaError> {
         let what = format!("reading {} again", self.topic);
         let failed = |error: ClientError| KafkaError::of_client(&what, &error);
@@ -267,13 +270,13 @@ impl GroupConsumer {
             if self.consumer.seek(&self.topic, partition, start, PATIENCE).is_ok() {
                 continue;
             }
-            // A partition whose fetching has stopped on an error cannot seek; taken anew, it can be read.
+            // A partition whose fetching stopped on an error cannot seek; assigning it again makes it readable.
             let mut one = TopicPartitionList::with_capacity(1);
             one.add_partition_offset(&self.topic, partition, start).map_err(failed)?;
             self.consumer.incremental_unassign(&one).map_err(failed)?;
             self.consumer.incremental_assign(&one).map_err(failed)?;
             if context.still_ours(&[partition]).is_empty() {
-                // Lost in this very moment: it must not stay.
+                // The partition was lost at this very moment: it must not stay.
                 self.consumer.incremental_unassign(&one).map_err(failed)?;
             }
         }

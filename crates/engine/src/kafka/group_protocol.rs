@@ -1,8 +1,8 @@
 //! The protocol of the groups: `classic`, or `consumer`, that of KIP-848 (Kafka 4.0 and newer).
 //!
-//! librdkafka hides most of the difference. Both hand partitions over step by step, through the same calls
-//! ([`super::rebalance`]), and transactions carry the member's epoch where the classic protocol has a generation. What
-//! differs:
+//! librdkafka hides most of the difference. Both protocols hand partitions over step by step, through the same calls
+//! ([`super::rebalance`]), and transactions carry the member's epoch in place of the classic generation. The
+//! differences:
 //!
 //! | | `classic` | `consumer` |
 //! |---|---|---|
@@ -11,7 +11,7 @@
 //! | a member without partitions | is called back with an empty assignment | is not called back; its epoch shows that it is a member |
 //! | static membership after a crash | the new member takes over | the new member is refused until the session of the old one ends |
 //!
-//! The last is why static membership is refused: a daemon that was killed could not start again for a session.
+//! The last one is why static membership is refused: a killed daemon could not start again until its session ends.
 
 use std::time::Duration;
 
@@ -23,27 +23,28 @@ use super::{Admin, ClientSettings, GroupSettings, KafkaError};
 
 const PATIENCE: Duration = Duration::from_secs(5);
 
-/// Why a process is not in its group that reaches the brokers. The client does not report the last two, and tries again.
-pub(super) const NOT_JOINED: &str = "it has not joined, or has lost its place and is joining again; should that last: \
+/// The reason why a process that reaches the brokers is not in its group. The client does not report the last two
+/// causes, and retries.
+pub(super) const NOT_JOINED: &str = "it has not joined, or has lost its place and is joining again; if that lasts: \
                                      group.protocol = consumer needs Kafka 4.0 or newer, and brokers that let a group \
                                      change to it (group.consumer.migration.policy)";
 
-/// The client setting that chooses it.
+/// The client setting that chooses the protocol.
 pub(super) const KEY: &str = "group.protocol";
 /// The client setting that names the brokers' assignor.
 const ASSIGNOR_KEY: &str = "group.remote.assignor";
 
-/// How the members of a group share its partitions.
+/// How the members of a group divide its partitions.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum GroupProtocol {
-    /// The members do it among themselves.
+    /// The members decide among themselves.
     Classic,
-    /// The brokers do it (KIP-848).
+    /// The brokers decide (KIP-848).
     Consumer,
 }
 
 impl ClientSettings {
-    /// The protocol that these settings choose. A value that the client does not know is refused by the client itself.
+    /// The protocol that these settings choose. The client itself refuses a value that it does not know.
     pub fn group_protocol(&self) -> GroupProtocol {
         match self.get(KEY) {
             Some(value) if value.eq_ignore_ascii_case("consumer") => GroupProtocol::Consumer,
@@ -51,7 +52,7 @@ impl ClientSettings {
         }
     }
 
-    /// Sets what the protocol leaves to a member. `instance` is its name as a static one; empty for none.
+    /// Sets what the protocol leaves to a member. `instance` is its name as a static member; empty for none.
     pub(super) fn set_membership(
         &self,
         config: &mut ClientConfig,
@@ -69,15 +70,15 @@ impl ClientSettings {
                     config.set("group.instance.id", instance);
                 }
             }
-            // The session is the brokers' affair, and `check_membership` refuses a static member.
+            // The brokers set the session timeout, and `check_membership` refuses a static member.
             GroupProtocol::Consumer => {}
         }
     }
 
-    /// Whether the protocol and the other settings go together.
+    /// Checks whether the protocol and the other settings fit together.
     ///
     /// # Errors
-    /// A sentence that names the settings, and what to do.
+    /// A sentence that names the settings and says what to do.
     pub(super) fn check_membership(&self, group: &GroupSettings) -> Result<(), String> {
         match self.group_protocol() {
             GroupProtocol::Consumer if !group.group_instance_id.is_empty() => Err(format!(
@@ -94,11 +95,11 @@ impl ClientSettings {
 }
 
 impl Admin {
-    /// How long the brokers wait for a silent member of a group that speaks [`GroupProtocol::Consumer`]; `None` where
-    /// this client may not know.
+    /// How long the brokers wait for a silent member of a group with [`GroupProtocol::Consumer`]; `None` if this
+    /// client has no permission to know.
     ///
     /// # Errors
-    /// [`KafkaError::Settings`] where the brokers are too old for that protocol, [`KafkaError::Retry`] where no broker
+    /// [`KafkaError::Settings`] if the brokers are too old for that protocol, [`KafkaError::Retry`] if no broker
     /// answers.
     pub async fn session_timeout(&self, group: &str) -> Result<Option<Duration>, KafkaError> {
         self.tend();
@@ -118,7 +119,7 @@ impl Admin {
         Ok(value.and_then(|value| value.parse().ok()).map(Duration::from_millis))
     }
 
-    /// Whether the brokers have the protocol that the settings choose. Logs what they decide with it.
+    /// Checks that the brokers have the protocol that the settings choose, and logs their decisions about it.
     ///
     /// # Errors
     /// As [`session_timeout`](Self::session_timeout).
@@ -136,13 +137,13 @@ impl Admin {
 
 const TOO_OLD: &str = "group.protocol = consumer needs Kafka 4.0 or newer: remove it from [kafka.client]";
 
-/// Whether a broker answers so that does not know settings of groups.
+/// Whether this is the answer of a broker that does not know group settings.
 fn is_too_old(code: RDKafkaErrorCode) -> bool {
     use RDKafkaErrorCode::{InvalidRequest, UnsupportedFeature, UnsupportedVersion};
     matches!(code, UnsupportedFeature | UnsupportedVersion | InvalidRequest)
 }
 
-/// What to do about a failure of the protocol that no retry can change; `None` for any other failure.
+/// What to do about a protocol failure that a retry cannot fix; `None` for any other failure.
 pub(super) fn advice(code: RDKafkaErrorCode) -> Option<&'static str> {
     use RDKafkaErrorCode::{UnsupportedAssignor, UnsupportedFeature, UnsupportedVersion};
     match code {

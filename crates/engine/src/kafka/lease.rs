@@ -1,14 +1,14 @@
-//! What one assignment of a partition allows, shared by the thread that polls and the worker that consumes.
+//! The lease of a partition: one assignment's permission, shared by the polling thread and the worker that consumes.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
 
-/// Tells whether an assignment has ended.
+/// Shows whether an assignment has ended.
 #[derive(Clone, Debug)]
 pub struct Ownership(pub(super) Arc<Lease>);
 
 impl Ownership {
-    /// Whether the partition is still ours.
+    /// Whether the partition still belongs to this process.
     pub fn is_ours(&self) -> bool {
         self.0.is_ours()
     }
@@ -17,9 +17,9 @@ impl Ownership {
 /// One assignment of one partition.
 #[derive(Debug)]
 pub(super) struct Lease {
-    /// Ends when the partition is no longer ours: nothing may be taken or committed any more.
+    /// Set when the partition is lost: nothing may be taken or committed any more.
     is_ours: AtomicBool,
-    /// The next offset that the worker must see; below 0: not known yet.
+    /// The next offset that the worker must see; below 0 if not known yet.
     next_offset: AtomicI64,
 }
 
@@ -36,7 +36,7 @@ impl Lease {
         self.is_ours.store(false, Ordering::Release);
     }
 
-    /// The worker has seen everything before this offset, or shall begin there.
+    /// Records that the worker has seen everything before this offset, or that it starts there.
     pub(super) fn reached(&self, next_offset: i64) {
         self.next_offset.store(next_offset, Ordering::Release);
     }

@@ -1,12 +1,12 @@
-//! Brings back a client that has forgotten all brokers.
+//! Revives a client that has forgotten all brokers.
 //!
-//! A broker that has just started can answer a metadata request with topics, but without any broker. librdkafka
-//! (2.10 and later, seen with 2.12.1; its issue 5301) then drops every broker that it knows; the re-bootstrap
-//! that ought to follow is cancelled by the same answer, and never tried again. Such a client is silent for
-//! ever: it sends nothing, receives nothing, and reports no error but "all brokers are down", once.
+//! A broker that has just started can answer a metadata request with topics but without any broker. librdkafka (2.10
+//! and later, seen with 2.12.1; its issue 5301) then drops every broker that it knows. The re-bootstrap that should
+//! follow is cancelled by the same answer and never retried. Such a client stays silent: it sends nothing, receives
+//! nothing, and reports no error except "all brokers are down", once.
 //!
 //! So whenever a client reports that, its addresses are added again a moment later. In an ordinary outage that
-//! changes nothing, since an address that is there already is not added twice.
+//! changes nothing, because an address that is already there is not added twice.
 
 use std::ffi::CString;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -18,20 +18,20 @@ use rdkafka::error::{KafkaError as ClientError, RDKafkaErrorCode};
 
 use super::raw;
 
-/// From the report to the first try.
+/// Delay between the report and the first try.
 const FIRST_DELAY: Duration = Duration::from_millis(500);
-/// In a long outage each try takes longer to come, since the client remembers all of them.
+/// In a long outage the delay grows, because the client keeps every address that is added.
 const DELAY_MAX: Duration = Duration::from_secs(30);
-/// The outage before is over when there was no report for so long.
+/// An outage is over after this time without a report.
 const QUIET: Duration = Duration::from_secs(120);
-/// [`Lifeline::due_ms`] while nothing is to be done.
+/// Value of [`Lifeline::due_ms`] while nothing is due.
 const NEVER: u64 = u64::MAX;
 
-/// Part of a client's context: what was reported, and what is to be done about it.
+/// Part of a client's context: the reported outage, and when to act on it.
 pub(super) struct Lifeline {
     addresses: CString,
     started: Instant,
-    /// When the addresses are to be added again, in milliseconds after `started`.
+    /// When to add the addresses again, in milliseconds after `started`.
     due_ms: AtomicU64,
     pace: Mutex<Pace>,
 }
@@ -46,7 +46,7 @@ impl Lifeline {
     pub(super) fn new(addresses: &str) -> Self {
         let started = Instant::now();
         Self {
-            // An address with a zero byte is refused by the client itself.
+            // The client itself refuses an address with a zero byte.
             addresses: CString::new(addresses).unwrap_or_default(),
             started,
             due_ms: AtomicU64::new(NEVER),
@@ -54,14 +54,14 @@ impl Lifeline {
         }
     }
 
-    /// The client reports an error by itself.
+    /// Takes an error that the client reports by itself.
     pub(super) fn reported(&self, error: &ClientError) {
         if error.rdkafka_error_code() == Some(RDKafkaErrorCode::AllBrokersDown) {
             self.suspect();
         }
     }
 
-    /// The client may have forgotten its brokers.
+    /// Notes that the client may have forgotten its brokers.
     pub(super) fn suspect(&self) {
         let mut pace = self.pace.lock().unwrap_or_else(PoisonError::into_inner);
         if self.due_ms.load(Ordering::Relaxed) != NEVER {
@@ -74,7 +74,7 @@ impl Lifeline {
         self.due_ms.store(u64::try_from(due.as_millis()).unwrap_or(NEVER), Ordering::Relaxed);
     }
 
-    /// Adds the addresses again where that is due. Called wherever the client is used; costs one load.
+    /// Adds the addresses again if that is due. Call it wherever the client is used; it costs one load.
     pub(super) fn tend<C: ClientContext>(&self, client: &Client<C>) {
         let due_ms = self.due_ms.load(Ordering::Relaxed);
         if due_ms == NEVER || self.started.elapsed() < Duration::from_millis(due_ms) {
@@ -82,7 +82,7 @@ impl Lifeline {
         }
         self.due_ms.store(NEVER, Ordering::Relaxed);
         let brokers = raw::add_brokers(client, &self.addresses);
-        tracing::debug!(brokers, "all brokers were down: their addresses are added again");
+        tracing::debug!(brokers, "all brokers were down: adding their addresses again");
     }
 }
 

@@ -1,4 +1,4 @@
-//! Which offsets the logs of partitions have.
+//! The offsets that the logs of partitions hold.
 
 use std::collections::BTreeMap;
 use std::ops::Range;
@@ -9,10 +9,10 @@ use rdkafka::error::KafkaError as ClientError;
 use rdkafka::types::RDKafkaErrorCode;
 use rdkafka::{Offset, TopicPartitionList};
 
-/// The offsets of each partition's log, from the first that is kept to the end, asked of the brokers.
+/// The offsets of each partition's log, from the first that is kept to the end, as the brokers report them.
 ///
-/// Two questions for all partitions. The client's own call has two for each, and every answer has its thread go
-/// through all that it fetches: with a thousand partitions half of the CPU time of a start.
+/// This takes two requests for all partitions. The client's own call sends two per partition, and for every answer
+/// its thread walks through all partitions that it fetches: with a thousand of them, half of the CPU time of a start.
 pub(super) fn log_offsets<C: ConsumerContext>(
     consumer: &BaseConsumer<C>,
     topic: &str,
@@ -32,7 +32,7 @@ pub(super) fn log_offsets<C: ConsumerContext>(
         .collect())
 }
 
-/// The first offset of each partition whose record has this timestamp (in milliseconds since 1970) or a later one;
+/// For each partition, the first offset whose record has this timestamp (in milliseconds since 1970) or a later one;
 /// partitions without such a record are missing.
 pub(super) fn offsets_at<C: ConsumerContext>(
     consumer: &BaseConsumer<C>,
@@ -55,7 +55,7 @@ pub(super) fn offsets_at<C: ConsumerContext>(
     Ok(found)
 }
 
-/// Asks for one end of all logs. The protocol has it in the place of a time.
+/// Asks for one end of all logs. The protocol puts it in the place of a time.
 fn ask<C: ConsumerContext>(
     consumer: &BaseConsumer<C>,
     topic: &str,

@@ -1,8 +1,8 @@
-//! Which process of a group has which partition, and where it answers questions.
+//! Which process of a group has which partition, and where that process answers HTTP.
 //!
-//! A group tells of its members what they said of themselves, and of that librdkafka lets only `client.id` be chosen
-//! freely. So a member of a stage's group is called `frostline@HOST:PORT`, after its own admin address. The host is left
-//! out where it listens on all addresses: then it is where the brokers see the member.
+//! A group shows what its members reported about themselves. Of that, librdkafka lets only `client.id` be chosen
+//! freely. So a member of a stage's group is called `frostline@HOST:PORT`, after its own admin address. The host is
+//! left out if it listens on all addresses: then it is the address at which the brokers see the member.
 
 use std::time::Duration;
 
@@ -12,15 +12,15 @@ use super::raw::DescribedMember;
 use super::{Admin, GroupConsumer, KafkaError, raw};
 
 const PATIENCE: Duration = Duration::from_secs(5);
-/// What the name of a member begins with that says where it answers.
+/// Prefix of a member's name that says where it answers.
 const NAME: &str = "frostline@";
 
 /// The member of a group that has a partition.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Member {
-    /// Where it answers, as `host:port`; `None` where it does not say.
+    /// Its address, as `host:port`; `None` if it does not report one.
     pub address: Option<String>,
-    /// Where the brokers see it.
+    /// The address at which the brokers see it.
     pub host: String,
 }
 
@@ -33,10 +33,10 @@ impl std::fmt::Display for Member {
     }
 }
 
-/// What ends a member's name: the name of its process, see [`GroupConsumer::is_name_shared`].
+/// Suffix of a member's name: the name of its process, see [`GroupConsumer::is_name_shared`].
 const INSTANCE_MARK: char = '#';
 
-/// The `client.id` of a member of this process that answers at `advertised`, or nowhere where that is empty.
+/// The `client.id` of a member of this process that answers at `advertised`, or nowhere if that is empty.
 pub(super) fn client_id(advertised: &str, instance: &str) -> String {
     let name = if advertised.is_empty() { "frostline".to_owned() } else { format!("{NAME}{advertised}") };
     if instance.is_empty() { name } else { format!("{name}{INSTANCE_MARK}{instance}") }
@@ -53,18 +53,18 @@ impl GroupConsumer {
 }
 
 impl Admin {
-    /// All members of a group, with partitions or without. One that died stays until its session has timed out.
+    /// All members of a group, with or without partitions. A member that died stays until its session times out.
     ///
     /// # Errors
-    /// [`KafkaError::Retry`] where no broker answers.
+    /// [`KafkaError::Retry`] if no broker answers.
     pub fn everyone(&self, group: &str) -> Result<Vec<Member>, KafkaError> {
         Ok(self.described(group)?.iter().map(member_of).collect())
     }
 
-    /// The members of a group that have partitions of a topic just now.
+    /// The members of a group that have partitions of a topic at the moment.
     ///
     /// # Errors
-    /// [`KafkaError::Retry`] where no broker answers.
+    /// [`KafkaError::Retry`] if no broker answers.
     pub fn members(&self, group: &str, topic: &str) -> Result<Vec<(Member, Vec<i32>)>, KafkaError> {
         let with_partitions = self.described(group)?.into_iter().filter_map(|member| {
             let of_topic = member.partitions.iter().filter(|(name, _)| name == topic);
@@ -74,10 +74,10 @@ impl Admin {
         Ok(with_partitions.collect())
     }
 
-    /// How many members a group has: also those that were killed, until the group gives them up.
+    /// How many members a group has, including killed ones until their sessions time out.
     ///
     /// # Errors
-    /// [`KafkaError::Retry`] where no broker answers.
+    /// [`KafkaError::Retry`] if no broker answers.
     pub fn count_members(&self, group: &str) -> Result<usize, KafkaError> {
         Ok(self.described(group)?.len())
     }
@@ -88,10 +88,10 @@ impl Admin {
             .map_err(|code| KafkaError::Retry(format!("asking who is in group {group}: {code}")))
     }
 
-    /// The partition of a topic into which a record with this key goes.
+    /// The partition of a topic to which a record with this key goes.
     ///
     /// # Errors
-    /// [`KafkaError::Topic`] where the topic does not exist, [`KafkaError::Retry`] where no broker answers.
+    /// [`KafkaError::Topic`] if the topic does not exist, [`KafkaError::Retry`] if no broker answers.
     pub fn partition_of_key(&self, topic: &str, key: &[u8]) -> Result<i32, KafkaError> {
         let partitions = self.partitions(topic)?.unwrap_or_default();
         raw::partition_of_key(key, partitions)
@@ -109,7 +109,7 @@ fn member_of(described: &DescribedMember) -> Member {
         Some(port) => format!("{host}:{port}"),
         None => advertised.to_owned(),
     });
-    // Whoever may join the group can call itself anything, and people are sent there.
+    // Anyone who may join the group can report any name, and people are redirected there.
     Member { address: address.filter(|address| is_address(address)), host }
 }
 

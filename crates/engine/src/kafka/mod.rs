@@ -1,6 +1,6 @@
-//! Everything that knows Kafka's client. The only code that names rdkafka.
+//! Everything that uses Kafka's client. No other code names rdkafka.
 //!
-//! Unsafe code is in `raw` alone, with its invariants written down.
+//! Unsafe code is in `raw` only, with its invariants listed there.
 
 mod admin;
 mod bare_client;

@@ -1,4 +1,4 @@
-//! More partitions for a topic, and what must be known before: where keys go.
+//! More partitions for a topic, and where keys go before and after.
 
 use std::time::{Duration, Instant};
 
@@ -8,20 +8,21 @@ use rdkafka::producer::Producer as _;
 use super::{Admin, KafkaError, Operation, Producer, Right, raw};
 
 const PATIENCE: Duration = Duration::from_secs(20);
-/// Between two looks whether a broker shows the new partitions.
+/// Pause between two checks whether a broker shows the new partitions.
 const LOOK_INTERVAL: Duration = Duration::from_millis(20);
 
-/// The partition into which producers put a record with this key, where a topic has so many partitions (`murmur2`, as
-/// Kafka's Java clients do). 0 where it has none.
+/// The partition to which producers send a record with this key in a topic with this many partitions (`murmur2`, as
+/// Kafka's Java clients compute it). 0 for a topic without partitions.
 pub fn partition_of_key(key: &[u8], partitions: i32) -> i32 {
     raw::partition_of_key(key, partitions).unwrap_or(0)
 }
 
 impl Admin {
-    /// Gives a topic so many partitions, and waits until the brokers show them. Those that it has stay as they are.
+    /// Gives a topic this many partitions, and waits until the brokers show them. Existing partitions stay as they
+    /// are.
     ///
     /// # Errors
-    /// [`KafkaError::Topic`] where the brokers refuse it, [`KafkaError::Retry`] where they do not answer in time.
+    /// [`KafkaError::Topic`] if the brokers refuse it, [`KafkaError::Retry`] if they do not answer in time.
     pub async fn add_partitions(&self, topic: &str, partitions: i32) -> Result<(), KafkaError> {
         self.tend();
         let options = AdminOptions::new().operation_timeout(Some(PATIENCE)).request_timeout(Some(PATIENCE));
@@ -48,10 +49,10 @@ impl Admin {
 }
 
 impl Producer {
-    /// Waits until this producer knows that a topic has so many partitions, so that it can write to all of them.
+    /// Waits until this producer knows that a topic has this many partitions and can write to all of them.
     ///
     /// # Errors
-    /// [`KafkaError::Retry`] where the brokers do not show them in time.
+    /// [`KafkaError::Retry`] if the brokers do not show them in time.
     pub fn wait_for_partitions(&self, topic: &str, partitions: i32) -> Result<(), KafkaError> {
         let what = format!("looking up topic {topic}");
         let deadline = Instant::now() + PATIENCE;

@@ -1,18 +1,18 @@
-//! The position of a partition as its group commits it: an offset, and beside it (in the metadata of the commit) what else a
-//! task must know when it starts there.
+//! The position of a partition as its group commits it: an offset and, in the metadata of the commit, whatever else a
+//! task must know to start there.
 
-/// The position of a partition, to be committed.
+/// The position of a partition, ready to be committed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct OffsetCommit {
     /// The partition.
     pub partition: i32,
     /// The next offset to process.
     pub next_offset: i64,
-    /// Where reading must begin again to rebuild what is open, if anything is.
+    /// Where reading must start again to rebuild work that is open, if there is any.
     pub rewind_offset: Option<i64>,
-    /// After the partition was set back: records before this offset have been processed before.
+    /// Set after the partition was set back: records before this offset were processed before.
     pub again_below: Option<i64>,
-    /// While the topic grows: how many partitions it is getting. Nobody may work on it meanwhile.
+    /// Set while the topic grows: the number of partitions that it will have. No task may work on it until then.
     pub grows_to: Option<i32>,
 }
 
@@ -26,7 +26,7 @@ impl OffsetCommit {
         Self { partition, next_offset, rewind_offset: None, again_below: None, grows_to: None }
     }
 
-    /// An offset with the metadata that is committed beside it. Words that others have left there are ignored.
+    /// An offset with the metadata committed next to it. Unknown words in the metadata are ignored.
     pub(super) fn read(partition: i32, next_offset: i64, metadata: &str) -> Self {
         let value = |name| -> Option<i64> {
             metadata.split(';').find_map(|part| part.strip_prefix(name)?.parse().ok())
@@ -39,7 +39,7 @@ impl OffsetCommit {
         }
     }
 
-    /// What is committed beside the offset.
+    /// The metadata to commit next to the offset.
     pub(super) fn metadata(&self) -> String {
         let part = |name: &str, value: Option<i64>| value.map(|value| format!("{name}{value}"));
         let grows_to = self.grows_to.map(i64::from);

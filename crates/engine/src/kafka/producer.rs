@@ -1,4 +1,4 @@
-//! The producer of a worker: everything that its tasks write, acknowledged by all replicas, in order.
+//! The producer of a worker: everything that its tasks write, acknowledged by all replicas and in order.
 
 use std::borrow::Cow;
 use std::collections::HashMap;
@@ -18,23 +18,23 @@ use super::{ClientSettings, KafkaError, raw};
 use crate::fault::clock_shift_ms;
 use crate::record::unix_ms;
 
-/// How long a full send queue or a slow broker is waited for before the worker gives up and its tasks are
-/// opened again. Longer than `message.timeout.ms`, so that nothing is in flight any more by then.
+/// How long a full send queue or a slow broker may block before the worker gives up and its tasks are opened again.
+/// Longer than `message.timeout.ms`, so that nothing is in flight by then.
 const SEND_PATIENCE: Duration = Duration::from_secs(25);
-/// One call of the client while acknowledgements are waited for. It comes back early when nothing at all is in flight,
-/// which may never be where others go on sending.
+/// Longest single flush call. A flush returns early only when nothing is in flight, which may never happen while
+/// other threads keep sending.
 const FLUSH: Duration = Duration::from_millis(2);
 const DELIVERY_TIMEOUT_MS: u64 = 20_000;
-/// Largest record and largest batch where the user's own settings say nothing, before compression, in bytes. What a topic
-/// takes is usually less than the first; the second is the client's own default.
+/// Largest record and largest batch unless the user's settings say otherwise, before compression, in bytes. Topics
+/// usually accept less than the first; the second is the client's own default.
 const RECORD_BYTES_MAX: usize = 100_000_000;
 const BATCH_BYTES: usize = 1_000_000;
-/// One call of the thread that serves reports; they end it early, inside. The crate's own such thread waits for
-/// 100 ms at a time, and at the end of each wait it spins for up to a millisecond: 1 % of a core for each
-/// producer at rest (rdkafka 0.39).
+/// Longest single call of the thread that serves delivery reports; a report ends it early. The crate's own such
+/// thread waits for 100 ms at a time, and spins for up to a millisecond at the end of each wait: 1 % of a core for
+/// each idle producer (rdkafka 0.39).
 const POLL: Duration = Duration::from_secs(1);
 
-/// Which changelog partition a record belongs to, so that its offset is remembered when it is acknowledged.
+/// The changelog partition of a record, so that its offset is remembered when it is acknowledged.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct ChangelogSlot(pub i32);
 
@@ -42,22 +42,22 @@ pub struct ChangelogSlot(pub i32);
 pub struct Outgoing<'a> {
     /// The topic's name in Kafka.
     pub topic: &'a str,
-    /// The partition; `None`: chosen by the key.
+    /// The partition; `None` to choose it by the key.
     pub partition: Option<i32>,
-    /// The key.
+    /// The key; it may be empty.
     pub key: Option<&'a [u8]>,
     /// The value; `None` is a tombstone.
     pub value: Option<&'a [u8]>,
-    /// The timestamp in milliseconds since 1970; negative: now.
+    /// The timestamp in milliseconds since 1970; negative for the present time.
     pub timestamp_ms: i64,
-    /// The headers.
+    /// The headers, in order.
     pub headers: &'a [(Cow<'static, str>, Option<Vec<u8>>)],
     /// Set for changelog records.
     pub changelog: Option<ChangelogSlot>,
 }
 
 impl<'a> Outgoing<'a> {
-    /// A record with the time of now, in the partition of its key.
+    /// A record with the present time, in the partition of its key.
     pub fn keyed(topic: &'a str, key: &'a [u8], value: &'a [u8]) -> Self {
         Self {
             topic,
@@ -74,30 +74,30 @@ impl<'a> Outgoing<'a> {
 /// How a producer takes part in transactions.
 #[derive(Clone, Debug)]
 pub struct TransactionSettings {
-    /// Stable over restarts, and of one living producer at a time: a second one fences the first.
+    /// Stable over restarts, and used by one living producer at a time: a second one fences the first.
     pub transactional_id: String,
-    /// After how long the brokers abort a transaction whose producer is silent, in milliseconds.
+    /// Time after which the brokers abort a transaction whose producer is silent, in milliseconds.
     pub timeout_ms: u64,
 }
 
 /// An idempotent producer that counts acknowledgements; with [`TransactionSettings`], a transactional one.
 ///
-/// A worker's thread and the one that commits for it may send at the same time; one at a time waits.
+/// A worker's thread and the thread that commits for it may send at the same time; only one at a time may wait.
 pub struct Producer {
     pub(super) client: Arc<BaseProducer<Deliveries>>,
     reports: Arc<Reports>,
-    /// Which count of [`Reports::in_flight`] a record belongs to that is sent now.
+    /// The count of [`Reports::in_flight`] to which a record that is sent now belongs.
     turn: AtomicUsize,
     transaction: Option<Transaction>,
 }
 
-/// What came back, shared with librdkafka's threads.
+/// Delivery reports, shared with librdkafka's threads.
 #[derive(Default)]
 pub(super) struct Reports {
-    /// Ends the thread that serves them.
+    /// Stops the thread that serves them.
     is_dropped: AtomicBool,
-    /// Records that are not acknowledged yet, in two counts that take turns: while those of one are waited for, what
-    /// is sent belongs to the other.
+    /// Records that are not acknowledged yet, in two counts that take turns: while a flush waits for the records of
+    /// one, newly sent records belong to the other.
     in_flight: [AtomicU64; 2],
     first_failure: Mutex<Option<KafkaError>>,
     /// Next offset of each changelog partition.
@@ -115,7 +115,7 @@ impl ClientContext for Deliveries {
     }
 
     fn error(&self, error: ClientError, reason: &str) {
-        // Nobody needs the brokers any more, which may end before this client's last connection.
+        // This client needs no broker any more, and brokers may stop before its last connection does.
         if self.reports.is_dropped.load(Ordering::Acquire) {
             return;
         }
@@ -147,7 +147,7 @@ impl ProducerContext for Deliveries {
     }
 }
 
-/// What comes back with a record's report: 0 or the changelog partition + 1, and in the lowest bit the turn.
+/// Tag of a record's report: 0 or the changelog partition + 1, with the turn in the lowest bit.
 fn to_opaque(changelog: Option<ChangelogSlot>, turn: usize) -> usize {
     let partition = changelog.and_then(|ChangelogSlot(partition)| usize::try_from(partition).ok());
     partition.map_or(0, |partition| partition + 1) << 1 | turn
@@ -159,7 +159,7 @@ fn from_opaque(opaque: usize) -> (Option<ChangelogSlot>, usize) {
 }
 
 impl ClientSettings {
-    /// The largest record that a producer takes (`message.max.bytes`), before compression, in bytes.
+    /// The largest record that a producer accepts (`message.max.bytes`), before compression, in bytes.
     pub(crate) fn record_bytes_max(&self) -> usize {
         self.number("message.max.bytes").unwrap_or(RECORD_BYTES_MAX)
     }
@@ -174,10 +174,10 @@ impl ClientSettings {
 }
 
 impl Producer {
-    /// Makes a producer.
+    /// Creates a producer.
     ///
     /// # Errors
-    /// [`KafkaError::Settings`] where the client refuses its settings.
+    /// [`KafkaError::Settings`] if the client refuses its settings.
     pub fn new(
         settings: &ClientSettings,
         transaction: Option<&TransactionSettings>,
@@ -185,8 +185,8 @@ impl Producer {
         Self::with_batches(settings, transaction, BATCH_BYTES)
     }
 
-    /// Makes a producer whose batches of several records have at most `batch_bytes` bytes, before compression: brokers
-    /// compare the size of a batch, not that of a record, with what its topic takes.
+    /// Creates a producer whose batches of several records have at most `batch_bytes` bytes, before compression:
+    /// brokers compare the size of a batch, not of a record, with the limit of its topic.
     ///
     /// # Errors
     /// As [`new`](Self::new).
@@ -206,7 +206,7 @@ impl Producer {
             .set("message.max.bytes", settings.record_bytes_max().to_string())
             .set("batch.size", settings.batch_bytes().min(batch_bytes).max(1).to_string())
             .set("queue.buffering.max.kbytes", "65536")
-            // Nobody sees a transaction before its commit, which sends at once what still waits for company.
+            // No reader sees a transaction before its commit, which sends waiting records at once.
             .set("linger.ms", if transaction.is_some() { "20" } else { "2" })
             .set("compression.type", "lz4");
         for key in ["queue.buffering.max.kbytes", "linger.ms", "compression.type"] {
@@ -230,7 +230,7 @@ impl Producer {
     /// Hands a record to the client, which copies it. Waits while the client's queue is full.
     ///
     /// # Errors
-    /// [`KafkaError::Retry`] where the queue stays full or the client refuses the record, [`KafkaError::TooLarge`] where
+    /// [`KafkaError::Retry`] if the queue stays full or the client refuses the record, [`KafkaError::TooLarge`] if
     /// this record or an earlier one is too large.
     pub fn send(&self, outgoing: &Outgoing<'_>) -> Result<(), KafkaError> {
         self.tend();
@@ -241,7 +241,7 @@ impl Producer {
         record.partition = outgoing.partition;
         record.key = outgoing.key;
         record.payload = outgoing.value;
-        // The client has the machine's clock; only a planted fault gives this process another one.
+        // The client uses the machine's clock; only a planted fault gives this process another one.
         let now_ms = (clock_shift_ms() != 0).then(unix_ms);
         record.timestamp = Some(outgoing.timestamp_ms).filter(|given| *given >= 0).or(now_ms);
         if !outgoing.headers.is_empty() {
@@ -250,12 +250,12 @@ impl Producer {
             });
             record.headers = Some(headers);
         }
-        // Counted first, since its report may come before `send` has returned.
+        // Count first: the report may arrive before `send` returns.
         self.reports.in_flight[turn].fetch_add(1, Ordering::AcqRel);
         self.hand_over(record).map_err(|error| {
             self.reports.in_flight[turn].fetch_sub(1, Ordering::AcqRel);
             let what = format!("producing to {}", outgoing.topic);
-            // After a failure the client takes nothing more of the transaction, and says only that.
+            // After a failure the client accepts nothing more for the transaction, and reports only that.
             let cause = self.fenced(&what).or_else(|| self.take_failure().filter(KafkaError::is_lasting));
             cause.unwrap_or_else(|| KafkaError::of_record(&what, outgoing.topic, &error))
         })
@@ -276,14 +276,14 @@ impl Producer {
         }
     }
 
-    /// Waits until everything sent so far is acknowledged by all replicas; what is sent meanwhile is not waited for.
+    /// Waits until everything sent so far is acknowledged by all replicas, but not for records sent in the meantime.
     ///
     /// # Errors
-    /// [`KafkaError::Retry`] where a record failed, or the broker did not answer in time.
+    /// [`KafkaError::Retry`] if a record failed or the broker did not answer in time.
     pub fn wait_acknowledged(&self) -> Result<(), KafkaError> {
         let deadline = Instant::now() + SEND_PATIENCE;
         let turn = self.turn.load(Ordering::Acquire);
-        // Empty, unless an earlier wait has failed, or a neighbour looked at the turn just before it changed.
+        // Empty, unless an earlier wait failed, or another thread read the turn just before it changed.
         self.wait_for(1 - turn, deadline)?;
         self.turn.store(1 - turn, Ordering::Release);
         self.wait_for(turn, deadline)?;
@@ -301,28 +301,28 @@ impl Producer {
                 return Err(KafkaError::Retry(format!("{open} records were not acknowledged in time")));
             }
             if raw::flush(self.client.client(), FLUSH) {
-                // The last reports are on their way through the polling thread.
+                // The polling thread may still be handling the last reports.
                 std::thread::sleep(Duration::from_micros(200));
             }
         }
     }
 
-    /// Brings the client back where it has forgotten all brokers.
+    /// Revives the client if it has forgotten all brokers.
     pub(super) fn tend(&self) {
         self.client.context().lifeline.tend(self.client.client());
     }
 
-    /// Why the first record since the last look was not acknowledged, if any.
+    /// Why the first record since the last call was not acknowledged, if one was not.
     pub(super) fn take_failure(&self) -> Option<KafkaError> {
         self.reports.first_failure.lock().unwrap_or_else(PoisonError::into_inner).take()
     }
 
-    /// The next offset of a changelog partition, as far as this producer's acknowledged records tell.
+    /// The next offset of a changelog partition, according to this producer's acknowledged records.
     pub fn changelog_offset(&self, slot: ChangelogSlot) -> Option<i64> {
         self.reports.changelog.lock().unwrap_or_else(PoisonError::into_inner).get(&slot).copied()
     }
 
-    /// Forgets what was reported of records that an abort has taken back.
+    /// Forgets the reports of records that an abort has taken back.
     pub(super) fn forget_reports(&self) {
         drop(self.take_failure());
         self.reports.changelog.lock().unwrap_or_else(PoisonError::into_inner).clear();
@@ -333,7 +333,7 @@ impl Producer {
     }
 }
 
-/// Starts the thread that brings reports to the context. It outlives its producer by up to one call.
+/// Starts the thread that serves delivery reports. It may outlive its producer by one call.
 fn serve_reports(client: Arc<BaseProducer<Deliveries>>, reports: Arc<Reports>) -> Result<(), KafkaError> {
     let serve = move || {
         while !reports.is_dropped.load(Ordering::Acquire) {
@@ -345,14 +345,14 @@ fn serve_reports(client: Arc<BaseProducer<Deliveries>>, reports: Arc<Reports>) -
 }
 
 impl Drop for Producer {
-    /// Nothing that is still waiting may be sent any more: a new producer may have taken this one's place.
+    /// Nothing that still waits may be sent any more: a new producer may have taken this one's place.
     fn drop(&mut self) {
         self.reports.is_dropped.store(true, Ordering::Release);
         self.client.purge(PurgeConfig::default().queue().inflight());
     }
 }
 
-/// Nothing may still be on its way when its transaction has timed out.
+/// Nothing may still be in flight when its transaction has timed out.
 fn delivery_timeout_ms(transaction: Option<&TransactionSettings>) -> u64 {
     transaction.map_or(DELIVERY_TIMEOUT_MS, |transaction| transaction.timeout_ms.min(DELIVERY_TIMEOUT_MS))
 }

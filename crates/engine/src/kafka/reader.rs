@@ -1,4 +1,4 @@
-//! A consumer without a group: reads partitions from chosen offsets. For tables, restores and people.
+//! A consumer without a group: reads partitions from chosen offsets. For tables, restores and command-line tools.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -14,31 +14,31 @@ use crate::record::Record;
 
 /// How long a poll waits while a topic is read to its end.
 const POLL_TIMEOUT: Duration = Duration::from_millis(100);
-/// Records taken at once then.
+/// Records per poll in that case.
 const BATCH_RECORDS: usize = 1_000;
 
-/// Where reading a partition begins.
+/// Where reading a partition starts.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum StartAt {
     /// At the oldest record that is kept.
     Beginning,
-    /// At records to come.
+    /// At records still to come.
     End,
     /// At an offset.
     Offset(i64),
-    /// This many records before the end (counting transaction markers, so it may give fewer).
+    /// This many records before the end. Transaction markers count, so it may return fewer.
     Tail(i64),
 }
 
-/// What a poll gave.
+/// The result of a poll.
 pub enum Polled<'a> {
     /// A record.
     Record(Record<'a>),
     /// A partition has been read to its end.
     EndOfPartition {
-        /// Which one.
+        /// Its number.
         partition: i32,
-        /// The end: the next committed record will have this offset, or a later one.
+        /// The end: the next committed record will have this offset or a later one.
         offset: i64,
     },
 }
@@ -53,14 +53,14 @@ impl Reader {
     /// Starts reading `partitions` of `topic`.
     ///
     /// # Errors
-    /// [`KafkaError::Settings`] where the client refuses its settings.
+    /// [`KafkaError::Settings`] if the client refuses its settings.
     pub fn new(
         settings: &ClientSettings,
         topic: &str,
         partitions: &[(i32, StartAt)],
     ) -> Result<Self, KafkaError> {
         let mut config = settings.consumer();
-        // A group is required by the client, but never joined and never committed to.
+        // The client requires a group; it is never joined and never committed to.
         config.set("group.id", settings.lookout("reader")).set("auto.offset.reset", "earliest");
         let consumer: BaseConsumer<Quiet> = config
             .create_with_context(Quiet::new(settings))
@@ -88,10 +88,10 @@ impl Reader {
         Ok(Self { queue, consumer })
     }
 
-    /// Waits up to `timeout` for the next thing, and hands it to `visit`. `None`: nothing came.
+    /// Waits up to `timeout` for the next record or end, and hands it to `visit`. `None` if nothing came.
     ///
     /// # Errors
-    /// [`KafkaError::Fatal`] with the topic. Passing errors are the client's to mend.
+    /// [`KafkaError::Fatal`] with the topic. The client handles transient errors itself.
     pub fn poll<R>(
         &mut self,
         timeout: Duration,
@@ -103,7 +103,7 @@ impl Reader {
         Ok(result)
     }
 
-    /// As [`poll`](Self::poll), for up to `max` things at once; returns how many came.
+    /// As [`poll`](Self::poll), for up to `max` rows per call; returns how many came.
     pub fn read(
         &mut self,
         timeout: Duration,
@@ -114,19 +114,19 @@ impl Reader {
         let read = self.queue.consume(timeout, max, &mut |row| match row {
             Row::Record(record) => visit(Polled::Record(*record)),
             Row::EndOfPartition { partition, offset } => visit(Polled::EndOfPartition { partition, offset }),
-            // The client connects again by itself, and goes on where it was.
+            // The client reconnects by itself and continues where it was.
             Row::Error(KafkaError::Retry(reason)) => tracing::debug!(reason, "reader"),
             Row::Error(error) => failure = Some(error),
         });
         if read == 0 {
-            // Serves the error callback; records never come this way.
+            // Serves the error callback; records never arrive here.
             drop(self.consumer.poll(Duration::ZERO));
             self.consumer.context().lifeline.tend(self.consumer.client());
         }
         failure.map_or(Ok(read), Err)
     }
 
-    /// Reads all partitions of a topic from `start` to the ends that they have now. Blocks.
+    /// Reads all partitions of a topic from `start` to their present ends. Blocks.
     ///
     /// # Errors
     /// [`KafkaError::Fatal`] with the topic.
@@ -142,7 +142,7 @@ impl Reader {
         let mut reader = Self::new(settings, topic, &starts)?;
         while !open.is_empty() {
             reader.read(POLL_TIMEOUT, BATCH_RECORDS, &mut |polled| match polled {
-                // What came behind an end that was seen is for another time.
+                // Rows after an end that was seen are left for another read.
                 Polled::Record(record) if open.contains(&record.partition) => visit(&record),
                 Polled::Record(_) => {}
                 Polled::EndOfPartition { partition, .. } => drop(open.remove(&partition)),
@@ -152,7 +152,7 @@ impl Reader {
         Ok(())
     }
 
-    /// Ends reading. Closing a consumer takes about 100 ms, for which this thread need not wait.
+    /// Stops reading. Closing a consumer takes about 100 ms, for which this thread need not wait.
     pub fn close(self) {
         std::thread::spawn(move || drop(self));
     }

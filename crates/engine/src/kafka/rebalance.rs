@@ -1,28 +1,28 @@
-//! The rebalance protocol, this side; `runtime::supervisor` has the other.
+//! The rebalance protocol on the client's side; `runtime::supervisor` has the other side.
 //!
-//! The group moves partitions cooperatively: only what must move does. librdkafka calls [`Membership`] from
-//! whichever thread polls the main queue, and waits for it.
+//! The group moves partitions cooperatively: only those that must move. librdkafka calls [`Membership`] from the
+//! thread that polls the main queue, and waits for it.
 //!
 //! * **Assigned**: the committed offsets are read, each partition's queue is split off before fetching
 //!   starts (later, records leak to the main queue), and the partitions are handed to the runtime.
-//! * **Revoked**: the runtime is told and must come back from the call only when it has stopped taking
-//!   records, committed, and dropped the queues; then the partitions are given up. If that takes longer than
-//!   `runtime.shutdown_timeout_ms`, they are given up as they are: their leases end, what is not committed
-//!   never will be, and the next owner starts from the last commit.
-//! * **Lost**: they belong to somebody else already. The runtime forgets them, and commits nothing.
+//! * **Revoked**: the runtime is notified. It returns from the call only after it has stopped taking records,
+//!   committed, and dropped the queues; then the partitions are given up. If that takes longer than
+//!   `runtime.shutdown_timeout_ms`, they are given up as they are: their leases end, their uncommitted work never
+//!   takes effect, and the next owner starts from the last commit.
+//! * **Lost**: they belong to another process already. The runtime forgets them and commits nothing.
 //!
-//! Each assignment has a *lease* that ends here and at once: before the runtime hears of a loss, and
-//! when the wait for a revoke is over. A worker that was slow (waiting for a broker, or stopped by the
-//! system) finds its lease ended, and neither takes records nor commits, even if it missed everything.
+//! Each assignment has a *lease* that ends here and at once: before the runtime is notified of a loss, and when the
+//! wait for a revoke is over. A worker that was slow (waiting for a broker, or stopped by the system) finds its lease
+//! ended, and neither takes records nor commits, even if it missed every notification.
 //!
 //! # Partitions that stay
 //!
-//! librdkafka pauses every partition before it calls [`Membership`], and resumes it at "the application's
-//! position" when the call gives its answer. That position cannot be trusted: in 2.12.1 the marker of a
-//! transaction moves it although the marker belongs to a fetch that was thrown away, and so do rows that tell
-//! the end of a partition (librdkafka #4844); the records before them are then never delivered. So each lease
-//! also knows the next offset that its worker must see, and all partitions that stay are sought to it before
-//! they are resumed. What comes twice by that is recognised by its offset.
+//! librdkafka pauses every partition before it calls [`Membership`], and resumes it at "the application's position"
+//! when the call returns. That position cannot be trusted. In 2.12.1 the marker of a transaction moves it although
+//! the marker belongs to a fetch that was discarded, and so do end-of-partition rows (librdkafka #4844); the records
+//! before them are then never delivered. So each lease also knows the next offset that its worker must see, and all
+//! partitions that stay are sought to it before they are resumed. Records that arrive twice because of this are
+//! recognised by their offsets.
 
 use std::collections::HashMap;
 use std::ops::Range;
@@ -43,54 +43,55 @@ use super::lifeline::Lifeline;
 use super::log_offsets::log_offsets;
 use super::{ClientSettings, KafkaError, OffsetCommit, PartitionQueue};
 
-/// How long the committed offsets are waited for: a rebalance, or a worker, stands still meanwhile.
+/// How long to wait for committed offsets: in that time a rebalance, or a worker, stands still.
 const COMMITTED_PATIENCE: Duration = Duration::from_secs(3);
 
-/// Why a process is not in its group that reaches the brokers.
+/// Why a process that reaches the brokers is not in its group.
 pub(super) const NOT_JOINED: &str = "it has not joined, or has lost its place and is joining again";
 
 /// A partition that was given to this process.
 pub struct Assigned {
     /// The partition.
     pub partition: i32,
-    /// What the group has committed, if anything.
+    /// The group's committed position, if it has one.
     pub committed: Option<OffsetCommit>,
-    /// The next offset to process: the committed one, unless the log does not have it any more.
+    /// The next offset to process: the committed one, unless the log no longer has it.
     pub next_offset: i64,
-    /// Its records, from the rewind offset that was committed with it.
+    /// Its records, from the rewind offset in the committed metadata.
     pub queue: PartitionQueue,
 }
 
-/// What the group decided.
+/// A decision of the group.
 pub enum GroupEvent {
-    /// These partitions are ours now.
+    /// These partitions are assigned to this process.
     Assigned(Vec<Assigned>),
-    /// These are ours, but the broker did not say where to begin: [`reopen`](super::GroupConsumer::reopen) them.
+    /// These are assigned too, but the broker did not report where to start: [`reopen`](super::GroupConsumer::reopen)
+    /// them.
     AssignedUnread(Vec<i32>),
-    /// These go: commit, and come back when that is done.
+    /// These are revoked: commit, and return when that is done.
     Revoked(Vec<i32>),
-    /// These are gone: forget them.
+    /// These are lost: forget them.
     Lost(Vec<i32>),
     /// The membership cannot go on.
     Failed(KafkaError),
 }
 
-/// What librdkafka calls when the group changes.
+/// The callbacks that librdkafka makes when the group changes.
 pub(super) struct Membership {
     on_event: Box<dyn Fn(GroupEvent) + Send + Sync>,
     topic: Arc<str>,
     /// Whether a partition without a committed offset is read from its end.
     begins_at_end: bool,
-    /// The lease of each partition that is ours.
+    /// The lease of each partition of this process.
     leases: Mutex<HashMap<i32, Arc<Lease>>>,
-    /// What wakes the worker of each partition. Kept for as long as the client lives, which calls it.
+    /// Wakes the worker of each partition. Kept as long as the client lives, because the client calls it.
     wakes: Mutex<HashMap<i32, Arc<Notify>>>,
     /// The consumer that this context belongs to, so that queues can keep it alive.
     consumer: OnceLock<Weak<BaseConsumer<Membership>>>,
-    /// Whether the group counts this process among its members, as far as is known: from an assignment, even of no
-    /// partition, until one is lost.
+    /// Whether the group counts this process among its members, as far as is known: true from an assignment, even an
+    /// empty one, until a loss.
     is_member: AtomicBool,
-    /// Whether the client has reported that it reaches no broker, and none has answered since.
+    /// Whether the client has reported that it reaches no broker, and none has answered since then.
     are_brokers_away: AtomicBool,
     pub(super) lifeline: Lifeline,
 }
@@ -133,7 +134,7 @@ impl ConsumerContext for Membership {
 }
 
 impl Membership {
-    /// `on_event` is called by the thread that polls.
+    /// The polling thread calls `on_event`.
     pub(super) fn new(
         settings: &ClientSettings,
         topic: Arc<str>,
@@ -153,7 +154,7 @@ impl Membership {
         }
     }
 
-    /// Tells the context whose it is; once, right after the consumer was made.
+    /// Gives the context its consumer; call it once, right after the consumer was created.
     pub(super) fn belongs_to(&self, consumer: &Arc<BaseConsumer<Self>>) {
         let _ = self.consumer.set(Arc::downgrade(consumer));
     }
@@ -169,12 +170,12 @@ impl Membership {
         }
     }
 
-    /// The client has said whether the group counts this process among its members.
+    /// Records whether the group counts this process among its members, according to the client.
     pub(super) fn is_known_as_member(&self, is_member: bool) {
         self.is_member.store(is_member, Ordering::Relaxed);
     }
 
-    /// A broker has answered.
+    /// Records that a broker has answered.
     pub(super) fn brokers_are_back(&self) {
         self.are_brokers_away.store(false, Ordering::Relaxed);
     }
@@ -194,7 +195,7 @@ impl Membership {
         self.seek_those_that_stay(consumer, &numbers);
         let mut assigned = self.split(consumer, &numbers)?;
         let found = self.find_starts(consumer, partitions, &mut assigned);
-        // Also without starting points the assignment must be taken, or the group waits for it.
+        // Without starting points the assignment must be accepted too, or the group waits for it.
         consumer.incremental_assign(partitions).map_err(failed)?;
         match found {
             Ok(()) => (self.on_event)(GroupEvent::Assigned(assigned)),
@@ -212,7 +213,7 @@ impl Membership {
         Ok(())
     }
 
-    /// Splits the queues off, each with a fresh lease; an older lease of the same partition ends.
+    /// Splits the queues, each with a new lease; an older lease of the same partition ends.
     pub(super) fn split(
         &self,
         consumer: &BaseConsumer<Self>,
@@ -277,13 +278,13 @@ impl Membership {
         Ok(())
     }
 
-    /// Where a partition without a committed offset begins. A number, since for "the beginning" the client asks
-    /// the broker later, and again after each pause.
+    /// The start of a partition without a committed offset. A number, because for "the beginning" the client would
+    /// ask the broker later, and again after each pause.
     fn fresh_start(&self, kept: &Range<i64>) -> i64 {
         if self.begins_at_end { kept.end } else { kept.start }
     }
 
-    /// Where reading begins, checked against what the log still has; says what is gone, and where it goes on.
+    /// Where reading starts, checked against the log. Logs which records are gone and where reading continues.
     fn within_log(&self, kept: &Range<i64>, committed: OffsetCommit, assigned: &mut Assigned) -> i64 {
         let (topic, partition, log_start, log_end) = (&*self.topic, assigned.partition, kept.start, kept.end);
         let next = committed.next_offset;
@@ -329,16 +330,16 @@ impl Membership {
         partitions.iter().copied().filter(|partition| leases.contains_key(partition)).collect()
     }
 
-    /// Puts every partition but those in `others` where its worker is; see the module's description.
+    /// Moves every partition except those in `others` to its worker's position; see the module's description.
     fn seek_those_that_stay(&self, consumer: &BaseConsumer<Self>, others: &[i32]) {
-        // Locked until all is done: a worker that opens a partition again meanwhile must seek after this.
+        // Locked until the end: a worker that opens a partition at the same time must seek after this.
         let leases = self.leases.lock().unwrap_or_else(PoisonError::into_inner);
         let known = leases.iter().filter_map(|(partition, lease)| Some((*partition, lease.next_offset()?)));
         for (partition, offset) in known.filter(|(partition, _)| !others.contains(partition)) {
             if let Err(error) =
                 consumer.seek(&self.topic, partition, Offset::Offset(offset), COMMITTED_PATIENCE)
             {
-                // One whose fetching has not begun yet begins at its start anyway.
+                // A partition whose fetching has not started yet begins at its start anyway.
                 tracing::debug!(topic = &*self.topic, partition, offset, %error, "cannot seek");
             }
         }
@@ -365,7 +366,7 @@ impl Membership {
     }
 }
 
-/// The committed offsets of these partitions. The answer waits for transactions that are still open on them.
+/// The committed offsets of these partitions. The brokers answer only after open transactions on them have ended.
 fn committed(
     consumer: &BaseConsumer<Membership>,
     partitions: &TopicPartitionList,

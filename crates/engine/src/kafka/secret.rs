@@ -1,4 +1,4 @@
-//! Settings of the Kafka client that are secret, or that are frostline's own.
+//! Client settings that are secret, or that frostline sets itself.
 
 use std::fs::{self, File};
 use std::io::Read as _;
@@ -17,9 +17,9 @@ pub const OWNED_CLIENT_KEYS: &[(&str, &str)] = &[
     ("bootstrap.servers", "use kafka.brokers"),
     ("metadata.broker.list", "use kafka.brokers"),
     ("group.id", "each stage has its own group, made of kafka.namespace and its name"),
-    ("enable.auto.commit", "offsets are committed after their outputs"),
-    ("enable.auto.offset.store", "offsets are committed after their outputs"),
-    ("enable.partition.eof", "the end of a restore is found by it"),
+    ("enable.auto.commit", "the engine commits offsets after their outputs"),
+    ("enable.auto.offset.store", "the engine commits offsets after their outputs"),
+    ("enable.partition.eof", "a restore finds its end by it"),
     ("isolation.level", "input is always read_committed"),
     ("auto.offset.reset", "use runtime.auto_offset_reset"),
     ("session.timeout.ms", "use runtime.session_timeout_ms"),
@@ -27,19 +27,19 @@ pub const OWNED_CLIENT_KEYS: &[(&str, &str)] = &[
     ("group.instance.id", "use runtime.group_instance_id"),
     ("transactional.id", "each worker has its own"),
     ("transaction.timeout.ms", "use runtime.transaction_timeout_ms"),
-    ("message.timeout.ms", "nothing is on its way for longer than a transaction"),
-    ("delivery.timeout.ms", "nothing is on its way for longer than a transaction"),
+    ("message.timeout.ms", "no record may be in flight for longer than a transaction"),
+    ("delivery.timeout.ms", "no record may be in flight for longer than a transaction"),
     ("enable.idempotence", "always on"),
     ("acks", "always all"),
     ("request.required.acks", "always all"),
     (
         "partition.assignment.strategy",
-        "cooperative-sticky, or with group.protocol = consumer what group.remote.assignor says",
+        "always cooperative-sticky; with group.protocol = consumer, use group.remote.assignor",
     ),
     ("partitioner", "keys are placed as Java clients place them (murmur2_random)"),
 ];
 
-/// The settings whose values librdkafka itself marks as sensitive, and those that carry keys in plain text.
+/// Settings whose values librdkafka itself marks as sensitive, and those that carry keys in plain text.
 const SENSITIVE_KEYS: &[&str] = &[
     "sasl.username",
     "sasl.password",
@@ -62,22 +62,23 @@ pub fn is_sensitive(key: &str) -> bool {
     SENSITIVE_KEYS.contains(&key) || key.contains("password") || key.contains("secret")
 }
 
-/// Whether a whole value stands for a secret elsewhere: it may be printed, a secret itself may not.
+/// Whether the whole value is a reference to a secret: a reference may be printed, a secret may not.
 pub fn is_reference(value: &str) -> bool {
     value.starts_with("${") && value.ends_with('}')
 }
 
-/// Replaces `${env:NAME}` and `${file:PATH}` by what they stand for; any other value is itself.
+/// Replaces `${env:NAME}` and `${file:PATH}` by the secret they name; returns any other value unchanged.
 ///
 /// # Errors
-/// A sentence without the secret: the variable is not set, the file cannot be read or everyone can read it.
+/// A sentence without the secret: the variable is not set, or the file cannot be read or is readable by everyone.
 pub fn resolve_secret(value: &str) -> Result<SecretText, String> {
     let Some(reference) = value.strip_prefix("${").and_then(|rest| rest.strip_suffix('}')) else {
         return Ok(value.to_owned().into());
     };
     match reference.split_once(':') {
         Some(("env", name)) => {
-            std::env::var(name).map(SecretText::from).map_err(|_| format!("the variable {name} is not set"))
+            let unset = |_| format!("the environment variable {name} is not set");
+            std::env::var(name).map(SecretText::from).map_err(unset)
         }
         Some(("file", path)) => {
             let failed = |error: std::io::Error| format!("{path}: {error}");
@@ -92,7 +93,7 @@ pub fn resolve_secret(value: &str) -> Result<SecretText, String> {
             let read =
                 File::open(path).and_then(|file| file.take(FILE_BYTES_MAX + 1).read_to_string(&mut text));
             if read.map_err(failed)? as u64 > FILE_BYTES_MAX {
-                return Err(format!("{path}: it has more than {FILE_BYTES_MAX} bytes"));
+                return Err(format!("{path}: the file has more than {FILE_BYTES_MAX} bytes"));
             }
             if text.ends_with('\n') {
                 text.pop();

@@ -1,18 +1,18 @@
-//! Whether the client takes its settings: asked of the client itself, without a connection.
+//! Checks client settings by asking the client itself, without a connection.
 
 use std::path::Path;
 
 use super::{ClientSettings, GroupConsumer, GroupSettings, KafkaError, Producer, TransactionSettings};
 
-/// Where names and values are listed.
+/// Where names and values are documented.
 const REFERENCE: &str = "names and values are those of librdkafka's CONFIGURATION.md";
 
 impl ClientSettings {
-    /// Makes one client of each kind that the daemon uses, and drops it: names, values, and what does not go together show
-    /// then. No broker is asked.
+    /// Creates one client of each kind that the daemon uses, and drops it. This shows wrong names, wrong values, and
+    /// settings that do not fit together. No broker is asked.
     ///
     /// # Errors
-    /// [`KafkaError::Settings`] with what the client refuses.
+    /// [`KafkaError::Settings`] with the setting that the client refuses.
     pub fn check(&self, group: &GroupSettings, transaction: &TransactionSettings) -> Result<(), KafkaError> {
         let refused = |error: KafkaError| match error {
             KafkaError::Settings(reason) => {
@@ -20,14 +20,14 @@ impl ClientSettings {
             }
             other => other,
         };
-        // The plainest comes first: its reasons are about one setting.
+        // The simplest client comes first: its errors name a single setting.
         GroupConsumer::new(self, group, |_| {}).map_err(refused)?;
         Producer::new(self, Some(transaction)).map_err(refused)?;
         let settled = self.check_effect().and_then(|()| self.check_membership(group));
         settled.map_err(|reason| KafkaError::Settings(format!("[kafka.client]: {reason}")))
     }
 
-    /// What the client takes without a word, though it cannot work as it was meant.
+    /// Settings that the client accepts silently although they cannot work as intended.
     fn check_effect(&self) -> Result<(), String> {
         let protocol = self.get("security.protocol").unwrap_or("plaintext").to_ascii_lowercase();
         let has = |prefix: &str| self.names().find(|name| name.starts_with(prefix));
@@ -52,10 +52,11 @@ impl ClientSettings {
                     .into(),
             );
         }
-        // Some files are first read with the first connection.
+        // The client reads some files only when it first connects.
         let missing = self.names().filter(|name| name.ends_with(".location")).find_map(|name| {
             let path = self.get(name)?;
-            (path != "probe" && !Path::new(path).exists()).then(|| format!("{name}: there is no file {path}"))
+            (path != "probe" && !Path::new(path).exists())
+                .then(|| format!("{name}: the file {path} does not exist"))
         });
         missing.map_or(Ok(()), Err)
     }

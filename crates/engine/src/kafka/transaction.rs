@@ -1,14 +1,14 @@
 //! Transactions: the producer's side of exactly-once.
 //!
-//! Errors are sorted by what must be done: what is retriable is the same call again; where the group refuses
-//! the offsets, and the client asks for an abort, the transaction is aborted and the producer used again; with
-//! anything else something is unclear, or the producer was fenced, and a new one takes its place, whose
-//! [`ready`](Producer::ready) settles what the old one left behind.
+//! Errors are sorted by the action that they require. A retriable call is repeated. If the group refuses the offsets
+//! and the client asks for an abort, the transaction is aborted and the producer used again. After anything else the
+//! outcome is unclear or the producer was fenced, and a new producer takes its place; the new one's
+//! [`ready`](Producer::ready) settles what the old one left open.
 //!
-//! An abort alone is not enough where an answer was late or lost. librdkafka speaks the first version of the
-//! protocol, in which the next transaction has the same epoch: a request that is still on its way can arrive
-//! after the abort's marker and strike the *next* transaction (KAFKA-17754), or stay open for ever (KIP-890;
-//! seen with offsets, when a broker was restarted). A new producer has a new epoch, which fences such requests.
+//! An abort alone is not enough if an answer was late or lost. librdkafka uses the first version of the protocol, in
+//! which the next transaction has the same epoch: a request that is still in flight can arrive after the abort's
+//! marker and affect the *next* transaction (KAFKA-17754), or stay open indefinitely (KIP-890; seen with offsets,
+//! when a broker was restarted). A new producer has a new epoch, which fences such requests.
 
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
@@ -24,14 +24,14 @@ use super::{
     ClientSettings, GroupConsumer, GroupMetadata, GroupOffsets, KafkaError, OffsetCommit, Producer, Right,
 };
 
-/// One call of the client; repeated until the caller's patience ends. The client goes on where it stopped.
+/// Longest single call of the client; repeated until the caller's time is up. The client continues where it stopped.
 const CALL: Duration = Duration::from_secs(1);
-/// Between two calls, where the first came back at once.
+/// Pause between two calls if the first one returned at once.
 const RETRY_DELAY: Duration = Duration::from_millis(10);
-/// How long an abort may take before the producer is given up instead.
+/// How long an abort may take before the producer is replaced instead.
 const ABORT_PATIENCE: Duration = Duration::from_secs(5);
 
-/// Where a transactional producer stands.
+/// The state of a transactional producer.
 pub(super) struct Transaction {
     transactional_id: String,
     timeout: Duration,
@@ -62,11 +62,11 @@ impl Transaction {
         config
             .set("transactional.id", &transaction.transactional_id)
             .set("transaction.timeout.ms", transaction.timeout_ms.to_string());
-        // Where a coordinator is still busy with the transaction before, which takes a few milliseconds.
+        // Applies while a coordinator is busy with the previous transaction, which takes a few milliseconds.
         if settings.base().get("retry.backoff.ms").is_none() {
             config.set("retry.backoff.ms", "5");
         }
-        // Must stay below the transaction's timeout, or a lost request outlives it.
+        // Must be shorter than the transaction's timeout, or a lost request outlives it.
         let socket_timeout_ms = transaction.timeout_ms.saturating_sub(500).clamp(1_000, 60_000);
         if settings.base().get("socket.timeout.ms").is_none() {
             config.set("socket.timeout.ms", socket_timeout_ms.to_string());
@@ -85,18 +85,18 @@ impl Producer {
         self.transaction().is_some_and(|transaction| transaction.is_spent.load(Ordering::Acquire))
     }
 
-    /// Registers the transactional id, which ends whatever an earlier producer of that id left open. May be
-    /// called again after a failure; without transactions there is nothing to do.
+    /// Registers the transactional id, which ends any transaction that an earlier producer with that id left open.
+    /// May be called again after a failure; without transactions there is nothing to do.
     ///
     /// # Errors
-    /// [`KafkaError::Retry`] while the brokers do not answer, [`KafkaError::Fatal`] where they will never do it.
+    /// [`KafkaError::Retry`] while the brokers do not answer, [`KafkaError::Fatal`] if they never will.
     pub fn ready(&self) -> Result<(), KafkaError> {
         let Some(transaction) = self.transaction() else { return Ok(()) };
         if transaction.is_ready.load(Ordering::Acquire) {
             return Ok(());
         }
         self.tend();
-        // With a connection the next call takes milliseconds; without one it tries every half second.
+        // With a connection the next call takes milliseconds; without one it retries every half second.
         let _ = self.client.client().fetch_cluster_id(CALL);
         match self.client.init_transactions(CALL * 5) {
             Ok(()) => {
@@ -119,11 +119,11 @@ impl Producer {
         })
     }
 
-    /// Puts input positions into the transaction: they are committed with it, if `metadata` still names a
-    /// member of the group in its present generation.
+    /// Adds input positions to the transaction. They are committed with it if `metadata` still names a member of the
+    /// group in its present generation.
     ///
     /// # Errors
-    /// [`KafkaError::Fenced`] where it does not; [`abort`](Self::abort) then.
+    /// [`KafkaError::Fenced`] if it does not; call [`abort`](Self::abort) then.
     pub fn send_offsets(
         &self,
         consumer: &GroupConsumer,
@@ -137,7 +137,7 @@ impl Producer {
         })
     }
 
-    /// Puts offsets into the transaction that `group`, which has no members, keeps for partitions of `topic`.
+    /// Adds offsets to the transaction that `group`, which has no members, keeps for partitions of `topic`.
     pub fn send_positions(
         &self,
         group: &GroupOffsets,
@@ -156,7 +156,8 @@ impl Producer {
     /// Commits the transaction. When this returns `Ok`, everything in it counts.
     ///
     /// # Errors
-    /// Nothing counts, or nobody knows: [`abort`](Self::abort) then, and see [`is_spent`](Self::is_spent).
+    /// Nothing counts, or the outcome is unknown: call [`abort`](Self::abort), and check
+    /// [`is_spent`](Self::is_spent).
     pub fn commit(&self) -> Result<(), KafkaError> {
         self.begin()?;
         self.repeat("committing a transaction", &[], || raw::commit_transaction(self.client.client(), CALL))?;
@@ -166,7 +167,7 @@ impl Producer {
         Ok(())
     }
 
-    /// Drops everything sent since the last commit. Where that cannot be done in time the producer is spent.
+    /// Drops everything sent since the last commit. If that does not succeed in time, the producer is spent.
     pub fn abort(&self) {
         let Some(transaction) = self.transaction() else { return };
         if !transaction.is_open.swap(false, Ordering::AcqRel) || self.is_spent() {
@@ -185,8 +186,8 @@ impl Producer {
         self.forget_reports();
     }
 
-    /// The error that another producer has this one's transactional id by now, if that is so: the client reports it for
-    /// whatever it is asked for next, as a fatal error without a reason.
+    /// The error that another producer has taken over this one's transactional id, if that is so: the client reports
+    /// it with its next call, as a fatal error without a reason.
     pub(super) fn fenced(&self, what: &str) -> Option<KafkaError> {
         let transaction = self.transaction()?;
         let (code, reason) = self.client.client().fatal_error()?;
@@ -196,7 +197,7 @@ impl Producer {
         })
     }
 
-    /// Repeats a call while it is retriable, and sorts what else may come of it.
+    /// Repeats a call while it is retriable, and sorts its other errors.
     fn repeat(
         &self,
         what: &str,
@@ -204,7 +205,7 @@ impl Producer {
         call: impl Fn() -> Result<(), TransactionError>,
     ) -> Result<(), KafkaError> {
         let Some(transaction) = self.transaction() else { return Ok(()) };
-        // By then the brokers have ended the transaction themselves.
+        // After that the brokers have ended the transaction themselves.
         let deadline = Instant::now() + transaction.timeout + CALL;
         loop {
             self.tend();
@@ -219,7 +220,7 @@ impl Producer {
             if let Some(fenced) = self.fenced(what) {
                 return Err(fenced);
             }
-            // The record that failed says more than the transaction that failed with it.
+            // The error of the record says more than that of the transaction that failed with it.
             let cause = self.take_failure().filter(KafkaError::is_lasting);
             return Err(cause.unwrap_or_else(|| match Right::missing(rights, error.code) {
                 Some(right) => KafkaError::Denied { doing: what.to_owned(), right: right.clone() },
@@ -250,7 +251,7 @@ fn of_crate(error: &RDKafkaError) -> TransactionError {
     }
 }
 
-/// Whether the group has answered, and plainly: it is another generation or epoch, or another member.
+/// Whether the group has clearly answered that it is in another generation or epoch, or that this is another member.
 fn is_refused_by_group(code: RDKafkaErrorCode) -> bool {
     use RDKafkaErrorCode::{
         FencedInstanceId, FencedMemberEpoch, IllegalGeneration, RebalanceInProgress, StaleMemberEpoch,
@@ -260,13 +261,13 @@ fn is_refused_by_group(code: RDKafkaErrorCode) -> bool {
     is_other_generation || matches!(code, UnknownMemberId | FencedInstanceId | RebalanceInProgress)
 }
 
-/// Whether another producer has the transactional id.
+/// Whether another producer has taken over the transactional id.
 fn is_fenced(code: RDKafkaErrorCode) -> bool {
     use RDKafkaErrorCode::{Fenced, InvalidProducerEpoch, ProducerFenced};
     matches!(code, Fenced | ProducerFenced | InvalidProducerEpoch)
 }
 
-const FENCED_HINT: &str = "(the transaction timed out, or another process has the same transactional id, as with a copy \
+const FENCED_HINT: &str = "(the transaction timed out, or another process has the same transactional id, for instance one with a copy \
                            of this state directory)";
 
 fn of_transaction(what: &str, error: &TransactionError) -> KafkaError {
@@ -276,7 +277,7 @@ fn of_transaction(what: &str, error: &TransactionError) -> KafkaError {
         code if is_fenced(code) => KafkaError::Replaced(format!("{message} {FENCED_HINT}")),
         RDKafkaErrorCode::InvalidTimestamp => KafkaError::Clock(message),
         _ if error.requires_abort => KafkaError::Retry(message),
-        _ => KafkaError::Retry(format!("{message}: the outcome is unknown and is found out by a restore")),
+        _ => KafkaError::Retry(format!("{message}: the outcome is unknown; a restore will find it")),
     }
 }
 

@@ -1,30 +1,30 @@
-//! A thread that works until nobody needs it any more.
+//! A background thread that runs until its handle is dropped.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
-/// How long the end of the work is waited for. A thread that hangs must not keep the process from ending.
+/// How long to wait for the thread to end. A thread that hangs must not keep the process alive.
 const END_TIMEOUT: Duration = Duration::from_secs(5);
-/// How often it is looked whether the thread has ended.
+/// How often to check whether the thread has ended.
 const LOOK_INTERVAL: Duration = Duration::from_millis(2);
 
-/// Ends its thread when it is dropped, and waits for that, but not for long.
+/// Stops its thread when it is dropped, and waits for that, but not for long.
 pub struct Background {
     stop: Arc<AtomicBool>,
     thread: Option<JoinHandle<()>>,
 }
 
 impl Background {
-    /// Starts `work`, which looks at the flag and ends soon after it is set.
+    /// Starts `work`, which must check the flag and return soon after it is set.
     pub fn start(work: impl FnOnce(Arc<AtomicBool>) + Send + 'static) -> Self {
         let stop = Arc::new(AtomicBool::new(false));
         let seen = Arc::clone(&stop);
         Self { stop, thread: Some(std::thread::spawn(move || work(seen))) }
     }
 
-    /// Waits until the work has ended. Returns false if that takes too long; then it is left alone.
+    /// Waits until the work has ended. Returns `false` if that takes too long; then the thread is abandoned.
     fn end(&mut self, timeout: Duration) -> bool {
         self.stop.store(true, Ordering::Release);
         let Some(thread) = self.thread.take() else { return true };

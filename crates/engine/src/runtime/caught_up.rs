@@ -1,9 +1,9 @@
-//! `--until-caught-up`: when has everything been processed that was there at the start?
+//! `--until-caught-up`: waits until everything that was there at the start has been processed.
 //!
-//! Stage by stage, upstream first: the end offsets of its source are taken (for the first stage at the
-//! start, for the others when the stages before have finished), and the *group's* committed offsets are
-//! watched until they have reached them in every partition with nothing left open. The group is asked, not
-//! this process, so that several processes that share the work all wait for all of it.
+//! Stage by stage, upstream first: take the end offsets of its source (for the first stage at the start, for the
+//! others when the previous stages have finished), and watch the *group's* committed offsets until they have reached
+//! those ends in every partition with nothing left open. It asks the group, not this process, so that several
+//! processes that share the work all wait for all of it.
 
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
@@ -13,14 +13,14 @@ use crate::kafka::{Admin, ClientSettings, GroupOffsets, OffsetCommit};
 use crate::{Stage, StageId, Topology};
 
 const LOOK_INTERVAL: Duration = Duration::from_millis(100);
-/// How often all partitions are looked at, though the one that is furthest behind is still not done: the client compares
-/// each with each, which took an eighth of the CPU time of a thousand partitions ten times a second.
+/// How often to check all partitions, even if the one that is furthest behind is not done: the client compares each
+/// with each, which took an eighth of the CPU time of a thousand partitions at ten times a second.
 const LOOK_AT_ALL_INTERVAL: Duration = Duration::from_secs(1);
 
-/// What is still to be done, for progress: called with the stage, and how many records it is behind.
+/// Reports progress: called with the stage and how many records it is behind.
 pub(super) type OnProgress<'a> = &'a mut dyn FnMut(StageId, i64);
 
-/// Returns when all of these stages, which stand upstream first, have caught up.
+/// Returns when all these stages, given upstream first, have caught up.
 pub(super) async fn wait(
     topology: &Topology,
     clients: &ClientSettings,
@@ -59,7 +59,7 @@ async fn wait_for_group(
     on_progress: OnProgress<'_>,
 ) -> Result<(), Failure> {
     let mut looked_at_all = Instant::now();
-    // While it is behind nobody has caught up, and it alone need be asked for.
+    // While this partition is behind, no group has caught up, so it is enough to ask for this one.
     let mut furthest: Option<i32> = None;
     loop {
         let one = furthest.filter(|_| looked_at_all.elapsed() < LOOK_AT_ALL_INTERVAL);
@@ -78,9 +78,9 @@ async fn wait_for_group(
                 let Some((partition, _)) = most else { return Ok(()) };
                 furthest = Some(partition);
             }
-            // A broker that is away is waited for.
+            // Wait for a broker that is away.
             Err(failure) if failure.is_passing() => {
-                tracing::warn!(stage = stage.as_str(), error = %failure, "cannot see how far the group is");
+                tracing::warn!(stage = stage.as_str(), error = %failure, "cannot read how far the group is");
                 tokio::time::sleep(9 * LOOK_INTERVAL).await;
             }
             Err(failure) => return Err(failure),
@@ -89,7 +89,7 @@ async fn wait_for_group(
     }
 }
 
-/// How many records the group is behind `ends` in the partitions that are `asked` for; at least 1 where anything is open.
+/// How many records the group is behind `ends` in the `asked` partitions; at least 1 if anything is open.
 async fn behind(
     group: &mut Option<GroupOffsets>,
     (source, ends): (&str, &BTreeMap<i32, i64>),
@@ -111,14 +111,14 @@ fn partition_behind(committed: Option<&OffsetCommit>, end: i64) -> i64 {
         // An empty partition has nothing to commit until a member has seen its end.
         None => end.max(1),
         Some(committed) => {
-            // Only what began before the end counts: on a live topic something is always open.
+            // Only open work that began before the end counts: on a live topic something is always open.
             let open = i64::from(committed.rewind_offset.is_some_and(|rewind| rewind < end));
             (end - committed.next_offset).max(open)
         }
     }
 }
 
-/// Runs a call that blocks off this thread, which is the System's: rebalances wait for that.
+/// Runs a blocking call off this thread, which is the System's: rebalances wait for it.
 async fn blocking<C, R>(
     client: &mut Option<C>,
     call: impl FnOnce(&C) -> Result<R, crate::kafka::KafkaError> + Send + 'static,

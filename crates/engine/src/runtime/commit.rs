@@ -1,34 +1,35 @@
-//! The Kafka half of a commit, run beside the worker's thread, which goes on computing meanwhile.
+//! The Kafka half of a commit. It runs on its own thread, so that the worker's thread can continue.
 //!
 //! # The commit protocol
 //!
-//! Every `commit_interval`, and always before partitions are given up; sooner when much has changed, or when an output
-//! that somebody waits for ([`Stage::is_awaited`](crate::Stage::is_awaited)) came at the end of its partition:
+//! Every `commit_interval`, and always before partitions are given up. Sooner if much has changed, or if an awaited
+//! output ([`Stage::is_awaited`](crate::Stage::is_awaited)) came at the end of its partition. The timer is set in
+//! `Worker::started`.
 //!
-//! 1. **Seal** (on the worker's thread): outputs that were held back are sent, each task's uncommitted changes
-//!    are sealed, its position is noted. From here on the tasks go on with a new overlay. With `exactly_once`
-//!    nothing they emit is sent before the commit has ended: it would land in this transaction. With
-//!    `at_least_once` it is sent at once, as between two commits, and waited for by the next one.
-//! 2. **Commit** (here). With `exactly_once`, changelog records and input offsets join the outputs in the
-//!    worker's open transaction, which is committed: the moment that counts. With `at_least_once`, outputs
-//!    are waited for until every replica has them, then the changelog records are sent and waited for (a
-//!    changelog that says "emitted" of something that was not would lose it), then the offsets are committed.
-//! 3. **Store** (on the worker's thread): sealed changes, input offset and changelog offset go into each
-//!    task's store as one batch. Nothing is flushed: a store that is behind is mended by its changelog.
+//! 1. **Seal** (on the worker's thread): outputs that were held back are sent, each task's uncommitted changes are
+//!    sealed, and its position is noted. From here on the tasks continue with a new overlay. With `exactly_once`
+//!    nothing that they emit is sent before the commit has ended: it would land in this transaction. With
+//!    `at_least_once` it is sent at once, as between two commits, and the next commit waits for it.
+//! 2. **Commit** (here). With `exactly_once`, changelog records and input offsets join the outputs in the worker's
+//!    open transaction. Committing it is the moment that counts. With `at_least_once`, the commit waits until every
+//!    replica has the outputs, sends the changelog records and waits for them, and then commits the offsets. (If the
+//!    changelog said "emitted" of an output that was not, the output would be lost.)
+//! 3. **Store** (on the worker's thread): sealed changes, input offset and changelog offset go into each task's store
+//!    as one batch. Nothing is flushed: a restore brings a store that is behind up to date from its changelog.
 //!
 //! | dies | `exactly_once` | `at_least_once` |
 //! |---|---|---|
-//! | before 2 has ended | nothing of it is visible; the records are processed again | outputs that were sent are written again, with the same ids; what the changelog has already is recognised |
-//! | between 2 and 3 | all of it is visible; the store is behind and is restored from where it stands | the same |
+//! | before 2 has ended | nothing of it is visible; the records are processed again | outputs that were sent are written again, with the same ids; entries that the changelog already has are recognised |
+//! | between 2 and 3 | all of it is visible; the store is behind and is restored from where it is | the same |
 //! | after 3 | nothing is left to do | the same |
-//! | nobody knows whether 2 took place | the producer is replaced, whose start settles the transaction; then the committed offset and the changelog tell | the same without a producer to settle |
+//! | the outcome of 2 is unknown | the producer is replaced, whose start settles the transaction; the committed offset and the changelog then show the outcome | the same, without a producer to settle |
 //!
 //! # Who may commit
 //!
-//! A worker's producer serves many partitions, so its id alone does not keep a former owner of *one* of them
-//! from committing; the group does. The metadata that goes with the offsets names a member in a generation,
-//! and brokers refuse any but the present one (KIP-447). It is taken first, then the leases of all partitions
-//! in the commit are looked at: if they hold, the metadata is of a generation in which the partitions were ours.
+//! A worker's producer serves many partitions, so its id alone does not prevent a former owner of *one* of them from
+//! committing; the group does. The metadata sent with the offsets names a member in a generation, and brokers refuse
+//! any but the present one (KIP-447). The commit takes the metadata first and then checks the leases of all its
+//! partitions: if they hold, the metadata is of a generation in which the partitions belonged to this process.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -44,18 +45,18 @@ use crate::store::Sealed;
 const REFUSAL_PATIENCE: Duration = Duration::from_secs(10);
 const REFUSAL_DELAY: Duration = Duration::from_millis(50);
 
-/// Everything that one commit makes durable in Kafka.
+/// The content of one commit in Kafka.
 pub(super) struct Commit {
     pub(super) producer: Arc<Producer>,
     pub(super) consumer: GroupConsumer,
-    /// Set with transactions.
+    /// Set if transactions are used.
     pub(super) metadata: Option<GroupMetadata>,
     /// The changelog's name in Kafka, for stages with state.
     pub(super) changelog: Option<String>,
     /// Sealed changes by partition.
     pub(super) changes: Vec<(i32, Sealed)>,
     pub(super) positions: Vec<OffsetCommit>,
-    /// Of each partition in the commit.
+    /// Positions of the partitions in the commit.
     pub(super) ownerships: Vec<Ownership>,
 }
 
@@ -119,7 +120,7 @@ impl Commit {
         Ok(())
     }
 
-    /// A group that is just rebalancing refuses commits for a moment, also of partitions that stay.
+    /// A group that is rebalancing refuses commits for a moment, even for partitions that stay.
     fn commit_offsets(&self) -> Result<(), Failure> {
         if self.positions.is_empty() {
             return Ok(());
@@ -128,7 +129,8 @@ impl Commit {
         loop {
             match self.consumer.commit(&self.positions) {
                 Err(KafkaError::Retry(reason)) if Instant::now() < deadline => {
-                    // In the next generation it would be taken, although the partition may be another's then.
+                    // In the next generation it would be accepted, although the partition may belong to another
+                    // process then.
                     if !self.ownerships.iter().all(Ownership::is_ours) {
                         return Err(KafkaError::Fenced(reason).into());
                     }

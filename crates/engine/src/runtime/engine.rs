@@ -25,19 +25,19 @@ use crate::store::{StateDirectory, StateError};
 use crate::table::Opening;
 use crate::{EngineSettings, StageId, Topology};
 
-/// How often the watchdog looks.
+/// How often the watchdog checks.
 const WATCHDOG_INTERVAL: Duration = Duration::from_secs(1);
 
-/// What this process does of a topology.
+/// The part of a topology that this process runs.
 #[derive(Clone, Debug)]
 pub struct RunOptions {
     /// The stages that run here, in any order.
     pub stages: Vec<StageId>,
-    /// Whether the broker can be asked for settings of topics (the embedded one cannot).
+    /// Whether the broker can be asked for the settings of topics (the embedded one cannot).
     pub describe_topics: bool,
     /// Whether this process may poll the topology's sources.
     pub polls_sources: bool,
-    /// Where this process answers, as `host:port`, for the others of the installation; empty for nowhere.
+    /// The address of this process, as `host:port`, for other processes of the installation; empty for none.
     pub advertised: String,
 }
 
@@ -54,19 +54,19 @@ impl RunOptions {
     }
 }
 
-/// Why the engine did not start. Nothing was processed.
+/// Why the engine did not start. No record was processed.
 #[derive(Debug, thiserror::Error)]
 pub enum StartError {
-    /// What was asked for cannot be done: see the message.
+    /// The request cannot be satisfied; the message says why.
     #[error("{0}")]
     Usage(String),
-    /// Kafka is not there, or not as it must be.
+    /// Kafka does not answer, or its topics do not fit.
     #[error(transparent)]
     Kafka(#[from] KafkaError),
     /// The state directory cannot be used.
     #[error(transparent)]
     State(#[from] StateError),
-    /// A part failed while it started.
+    /// A part failed during its start.
     #[error(transparent)]
     Part(#[from] Failure),
 }
@@ -84,7 +84,7 @@ pub struct Engine {
     settings: EngineSettings,
     topology: Arc<Topology>,
     clients: ClientSettings,
-    /// Upstream first.
+    /// In order, upstream first.
     stages: Vec<StageId>,
     running: Vec<Running>,
     /// Polled until they are dropped.
@@ -98,7 +98,7 @@ pub struct Engine {
     state: StateDirectory,
 }
 
-/// What is open before the first stage starts.
+/// Everything that is opened before the first stage starts.
 struct Opened<'a> {
     clients: &'a ClientSettings,
     state: &'a StateDirectory,
@@ -147,11 +147,11 @@ impl Opened<'_> {
 }
 
 impl Engine {
-    /// Starts stages of `topology` on the current actix System (see [`block_on`]), after the tables that they need have
-    /// been read. On return every part runs; partitions come when the group gives them.
+    /// Starts stages of `topology` on the current actix System (see [`block_on`]), after the tables that they need
+    /// have been read. On return every part is running; partitions follow when the group assigns them.
     ///
     /// # Errors
-    /// See [`StartError`]; nothing runs then.
+    /// See [`StartError`]; nothing is running then.
     pub async fn start(
         settings: &EngineSettings,
         topology: Topology,
@@ -174,7 +174,7 @@ impl Engine {
             Opened { clients: &clients, state: &state, admin: &admin, limits: &limits, cluster: &cluster };
         let tables = opened.read_tables(&topology, options).await?;
         let common = Common {
-            // Stable over restarts, also of a process whose disk is gone, if it has a name of its own.
+            // The same after a restart; if the process has its own name, even after its disk was lost.
             instance: match settings.group_instance_id.as_str() {
                 "" => state.instance()?,
                 name => name.to_owned(),
@@ -217,22 +217,22 @@ impl Engine {
         })
     }
 
-    /// What the stages have done so far.
+    /// The counts of the stages so far.
     pub fn totals(&self) -> Arc<Totals> {
         Arc::clone(&self.totals)
     }
 
-    /// What each task is doing.
+    /// The state of each task.
     pub fn board(&self) -> Arc<Board> {
         Arc::clone(&self.board)
     }
 
-    /// Where the sources of this process stand.
+    /// The state of the sources of this process.
     pub fn sources(&self) -> Arc<SourceBoard> {
         self.sources.board()
     }
 
-    /// The topology of which stages run here.
+    /// The topology that the stages come from.
     pub fn topology(&self) -> Arc<Topology> {
         Arc::clone(&self.topology)
     }
@@ -242,17 +242,17 @@ impl Engine {
         &self.stages
     }
 
-    /// How Kafka is reached.
+    /// The settings of the Kafka client.
     pub fn clients(&self) -> &ClientSettings {
         &self.clients
     }
 
-    /// The Kafka cluster's id; empty where it has none.
+    /// The Kafka cluster's id; empty if it has none.
     pub fn cluster(&self) -> &str {
         &self.cluster
     }
 
-    /// What this process is called among others.
+    /// The name of this process among those of the installation.
     pub fn instance(&self) -> &str {
         &self.instance
     }
@@ -268,18 +268,18 @@ impl Engine {
         }
     }
 
-    /// How many bytes the state takes on disk, asked again with each call.
+    /// Reads how many bytes the state takes on disk; asks again on each call.
     pub fn state_bytes(&self) -> impl Fn() -> u64 + Send + Sync + use<> {
         let state = self.state.clone();
         move || state.bytes()
     }
 
-    /// Watches whether the stages have caught up, apart from the engine itself.
+    /// Watches whether the stages have caught up, independently of the engine itself.
     pub fn watcher(&self) -> Watcher {
         Watcher { topology: self.topology(), clients: self.clients.clone(), stages: self.stages.clone() }
     }
 
-    /// Returns when a stage has ended by itself, or the watchdog found one that hangs: always a failure.
+    /// Returns when a stage has ended by itself, or the watchdog found one that hangs. Always a failure.
     pub async fn failed(&mut self) -> Failure {
         let patience = self.settings.stall_timeout;
         let mut look = tokio::time::interval(WATCHDOG_INTERVAL);
@@ -296,7 +296,7 @@ impl Engine {
         }
     }
 
-    /// Leaves the groups in good order (commits first), stops all parts, and sums up.
+    /// Leaves the groups in good order (after a commit), stops all parts, and returns the summary.
     ///
     /// # Errors
     /// The first failure of a stage.
@@ -306,12 +306,12 @@ impl Engine {
         }
         let sources = self.sources;
         let sources = tokio::task::spawn_blocking(move || drop(sources));
-        // Patience for leaving is inside the parts; this only bounds a part that hangs.
+        // The parts have their own time limits for leaving; this only bounds a part that hangs.
         let patience = self.settings.shutdown_timeout + Duration::from_secs(5);
         let deadline = tokio::time::Instant::now() + patience;
         let mut result = Ok(());
         for running in self.running {
-            // A stage that has ended before has its receiver used up.
+            // The receiver of a stage that ended before is used up.
             if running.has_ended {
                 continue;
             }
@@ -320,8 +320,8 @@ impl Engine {
                 Ok(Err(_)) => Err(Failure::Panic(format!("stage {}", running.stage))),
                 Err(_) => {
                     let message = format!(
-                        "stage {} did not stop in time ({} is slow or away): what was not committed is done again \
-                         by the next start",
+                        "stage {} did not stop in time ({} is slow or away): the next start repeats everything \
+                         that was not committed",
                         running.stage, self.settings.kafka.brokers
                     );
                     Err(KafkaError::Fatal(message).into())
@@ -329,14 +329,14 @@ impl Engine {
             };
             result = result.and(ended);
         }
-        // A source that hangs is left behind by its own patience.
+        // A source that hangs is abandoned after its own time limit.
         let _ = sources.await;
         let result = result.and(self.state.flush().map_err(Failure::from));
         (self.totals.summary(&self.topology.first_of(&self.stages)), result)
     }
 }
 
-/// Runs a future on an actix System of its own, as [`Engine::start`] needs it.
+/// Runs a future on its own actix System, as [`Engine::start`] requires.
 pub fn block_on<F: Future>(future: F) -> F::Output {
     actix::System::new().block_on(future)
 }
@@ -358,7 +358,7 @@ async fn stage_ended(stages: &mut [Running]) -> Failure {
     .await
 }
 
-/// Faults are planted only where nothing but a test of the engine itself can suffer.
+/// Faults are planted only where they can harm nothing but a test of the engine itself.
 fn refuse_sabotage(settings: &EngineSettings) -> Result<(), StartError> {
     if let Some(reason) = fault::refusal(&settings.kafka.namespace) {
         return Err(StartError::Usage(reason));
@@ -377,8 +377,8 @@ pub struct Watcher {
 }
 
 impl Watcher {
-    /// Returns when everything that was there at the call has been processed, downstream included.
-    /// `on_progress` gets the stage that is watched, and how many records it is behind.
+    /// Returns when everything that was there at the call has been processed, including downstream stages.
+    /// `on_progress` gets the stage being watched and how many records it is behind.
     pub async fn caught_up(&self, mut on_progress: impl FnMut(StageId, i64)) -> Result<(), Failure> {
         caught_up::wait(&self.topology, &self.clients, &self.stages, &mut on_progress).await
     }

@@ -1,11 +1,11 @@
-//! Why a task or a worker cannot go on, sorted by what the supervisor must do.
+//! Why a task or a worker cannot continue, sorted by what the supervisor must do.
 
 use crate::StageId;
 use crate::fault::{Sabotage, is_sabotaged};
 use crate::kafka::KafkaError;
 use crate::store::StateError;
 
-/// A failure of a running stage. Bad records are none: they are dead letters.
+/// A failure of a running stage. Bad records do not cause one: they become dead letters.
 #[derive(Debug, thiserror::Error)]
 pub enum Failure {
     /// State could not be read or written.
@@ -17,21 +17,21 @@ pub enum Failure {
     /// A thread hangs.
     #[error("stage {stage} has not moved in partition {partition} for {seconds} s: its thread hangs")]
     Stalled {
-        /// The stage.
+        /// The stage whose task hangs.
         stage: StageId,
-        /// The partition.
+        /// Its partition.
         partition: i32,
-        /// How long, in seconds.
+        /// How long it has not moved, in seconds.
         seconds: u64,
     },
-    /// A bug: a part panicked, or a processor did so on one record after the other.
+    /// A bug: a part panicked, or a processor panicked on many records in a row.
     #[error("{0} panicked")]
     Panic(String),
 }
 
 impl Failure {
-    /// Whether Kafka is away or busy, the group has moved on, or a topic does not take a record until its settings change:
-    /// waited for, however long it takes.
+    /// Whether the cause is outside this process, so that waiting helps: Kafka is away or busy, the group has moved
+    /// on, or a topic refuses a record until its settings change.
     pub fn is_passing(&self) -> bool {
         match self {
             Self::Kafka(KafkaError::Retry(_) | KafkaError::Fenced(_) | KafkaError::TooLarge { .. }) => true,
@@ -50,7 +50,7 @@ impl Failure {
         }
     }
 
-    /// Whether trying again in this process cannot help.
+    /// Whether a retry in this process cannot help.
     pub fn is_fatal(&self) -> bool {
         match self {
             Self::Kafka(KafkaError::Replaced(_)) => false,

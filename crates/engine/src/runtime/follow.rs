@@ -1,5 +1,5 @@
-//! Following a topic outside any group: where a follower stands in each partition, and reading on from there. Tables and
-//! tails of topics both follow so.
+//! Follows a topic without a group: the position in each partition, and reading on from there. Used by tables and by
+//! tails of topics.
 
 use std::time::Duration;
 
@@ -7,16 +7,16 @@ use super::failure::Failure;
 use crate::kafka::{ClientSettings, Polled, Reader, StartAt};
 use crate::record::Record;
 
-/// Where a follower of a topic stands.
+/// The position of a follower of a topic.
 pub(super) struct Places {
-    /// Where each partition goes on.
+    /// The next offset of each partition.
     starts: Vec<StartAt>,
     /// Which partitions have been read to their end at least once.
     is_at_end: Vec<bool>,
 }
 
 impl Places {
-    /// Begins at `starts`, one for each partition.
+    /// Starts at `starts`, one offset for each partition.
     pub(super) fn new(starts: Vec<StartAt>) -> Self {
         Self { is_at_end: vec![false; starts.len()], starts }
     }
@@ -26,14 +26,14 @@ impl Places {
         self.is_at_end.iter().all(|is_at_end| *is_at_end)
     }
 
-    /// A reader that goes on behind the last record that was taken.
+    /// A reader that continues after the last record that was taken.
     pub(super) fn reader(&self, clients: &ClientSettings, topic: &str) -> Result<Reader, Failure> {
         let starts: Vec<(i32, StartAt)> = (0..).zip(self.starts.iter().copied()).collect();
         Ok(Reader::new(clients, topic, &starts)?)
     }
 
-    /// Reads up to `max` records, and waits up to `timeout` for the first. Returns how many things came. After a record that
-    /// cannot be taken no further one is, and the next reader begins at it.
+    /// Reads up to `max` records, and waits up to `timeout` for the first. Returns how many rows came. If a record
+    /// cannot be taken, reading stops, and the next reader starts at that record.
     pub(super) fn read(
         &mut self,
         reader: &mut Reader,

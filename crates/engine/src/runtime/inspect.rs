@@ -1,8 +1,8 @@
-//! Questions about the state of tasks, from outside.
+//! Questions from outside about the state of tasks.
 //!
-//! A task's store belongs to its worker, so a question travels there as a message: the supervisor hands it to all its
-//! workers, and each looks into the stores of its restored tasks, between two slices of work. A key that is not found
-//! here may be in another process: then the group is asked who has its partition.
+//! A task's store belongs to its worker, so a question travels there as a message: the supervisor passes it to all
+//! its workers, and each looks into the stores of its restored tasks, between two slices of work. A key that is not
+//! found here may be in another process; then the group is asked which one has its partition.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -24,52 +24,53 @@ use crate::{Stage, StageId, Topology};
 /// How long the workers may take to answer.
 const PATIENCE: Duration = Duration::from_secs(5);
 
-/// A question about what a stage remembers.
+/// A question about the state of a stage.
 #[derive(Clone)]
 pub struct StateQuestion {
-    /// The stage that knows.
+    /// The stage whose state is asked for.
     pub stage: StageId,
-    /// The key of the records that its memory was made of: it says which partition knows.
+    /// The key of the records that the state was made from: it decides which partition has it.
     pub key: Vec<u8>,
-    /// Reads the answer in the store of a task, on its worker's thread.
+    /// Reads the answer from the store of a task, on its worker's thread.
     pub look: Look,
 }
 
-/// See [`StateQuestion::look`].
+/// Reads one store; see [`StateQuestion::look`].
 pub type Look = Arc<dyn Fn(&Store) -> Result<Vec<Value>, StateError> + Send + Sync>;
 
-/// What a task answers.
+/// The answer of a task.
 #[derive(Clone, Debug)]
 pub struct Found {
-    /// Its partition.
+    /// The partition of the task.
     pub partition: i32,
-    /// The next input offset as of the commit that the entries are of; `None` while unknown.
+    /// The next input offset as of the commit that the entries belong to; `None` while unknown.
     pub committed_offset: Option<i64>,
-    /// What its store says of the key.
+    /// The entries of the key.
     pub entries: Vec<Value>,
 }
 
-/// What became of a question.
+/// The outcome of a question.
 #[derive(Clone, Debug)]
 pub enum Answer {
     /// A task of this process has the key's partition.
     Here(Found),
-    /// It has, but is still being restored.
+    /// A task of this process has the partition, but its state is still being restored.
     Restoring(i32),
-    /// Another process has the partition, or nobody just now.
+    /// Another process has the partition, or none has it at the moment.
     Elsewhere(i32, Option<Member>),
 }
 
-/// A process of the installation, as its groups tell. Those on one host that do not say where they answer count as one.
+/// A process of the installation, according to its groups. Processes on one host that do not report an address count
+/// as one.
 #[derive(Clone, Debug, Serialize)]
 pub struct Process {
-    /// Where it answers, as `host:port`; `None` where it does not say.
+    /// Its address, as `host:port`; `None` if it does not report one.
     pub address: Option<String>,
-    /// Where the brokers see it.
+    /// The address at which the brokers see it.
     pub host: String,
-    /// Whether it is the one that is asked.
+    /// Whether it is this process.
     pub is_this: bool,
-    /// What it has of each stage.
+    /// Its partitions of each stage.
     pub partitions: BTreeMap<StageId, Vec<i32>>,
 }
 
@@ -79,7 +80,7 @@ impl Process {
     }
 }
 
-/// Asks the tasks of this process, and knows about the others.
+/// Asks the tasks of this process, and finds the other processes.
 #[derive(Clone)]
 pub struct Inspector {
     pub(super) supervisors: Vec<(StageId, Addr<Supervisor>)>,
@@ -89,17 +90,17 @@ pub struct Inspector {
 }
 
 impl Inspector {
-    /// One without stages of its own: it only knows what Kafka says of others.
+    /// For a process without stages of its own: it only knows what Kafka reports about others.
     pub fn of_others(topology: Arc<Topology>, clients: ClientSettings) -> Self {
         Self { supervisors: Vec::new(), board: Arc::default(), topology, clients }
     }
 }
 
 impl Inspector {
-    /// Asks.
+    /// Asks the question.
     ///
     /// # Errors
-    /// Where a store cannot be read, workers do not answer in time, or Kafka does not.
+    /// A store cannot be read, or the workers or Kafka do not answer in time.
     pub async fn ask(&self, question: StateQuestion) -> Result<Answer, Failure> {
         let StateQuestion { stage, key, .. } = question.clone();
         let found = self.ask_here(&question).await?;
@@ -125,7 +126,7 @@ impl Inspector {
         let own = tasks.iter().find(|task| (task.stage, task.partition) == (stage, partition));
         Ok(match own {
             Some(task) if task.phase == Phase::Restoring => Answer::Restoring(partition),
-            // It was opened, or has been given up, in this very moment: the next question will tell.
+            // The task was opened or given up at this very moment: the next question will find out.
             Some(_) => Answer::Elsewhere(partition, None),
             None => Answer::Elsewhere(partition, owner),
         })
@@ -134,7 +135,7 @@ impl Inspector {
     /// The processes of this installation, in the order of their addresses.
     ///
     /// # Errors
-    /// Where Kafka does not answer.
+    /// Kafka does not answer.
     pub async fn processes(&self) -> Result<Vec<Process>, Failure> {
         let members = self.ask_kafka(|admin, topology| {
             let of_stage =
@@ -156,7 +157,7 @@ impl Inspector {
         Ok(processes.into_values().collect())
     }
 
-    /// Asks in a thread that may block.
+    /// Runs a blocking question on a thread of its own.
     async fn ask_kafka<T: Send + 'static>(
         &self,
         question: impl FnOnce(&Admin, &Topology) -> Result<T, KafkaError> + Send + 'static,

@@ -1,4 +1,4 @@
-//! What the actors of the runtime say to each other. Control only: records never travel this way.
+//! The messages between the actors of the runtime. Control only: records never travel this way.
 
 use std::sync::mpsc;
 use std::time::Instant;
@@ -11,7 +11,7 @@ use crate::kafka::{Assigned, GroupEvent};
 
 // From the poll thread and the daemon to the supervisor.
 
-/// What the group decided, from the poll thread.
+/// A decision of the group, from the poll thread.
 #[derive(Message)]
 #[rtype(result = "()")]
 pub(super) struct GroupChanged {
@@ -22,7 +22,7 @@ pub(super) struct GroupChanged {
 
 // From a worker to the supervisor.
 
-/// A worker has registered its producer, or has tried to: it can take partitions.
+/// A worker has registered its producer, or has failed to: it can take partitions now.
 #[derive(Message)]
 #[rtype(result = "()")]
 pub(super) struct WorkerReady;
@@ -33,11 +33,11 @@ pub(super) struct WorkerReady;
 pub(super) struct WorkerFailed {
     pub(super) worker: usize,
     pub(super) failure: Failure,
-    /// Those that do not work; `None`: all that the worker has.
+    /// The partitions that do not work; `None` for all partitions of the worker.
     pub(super) partitions: Option<Vec<i32>>,
 }
 
-/// The membership of the group cannot go on.
+/// The membership of the group cannot continue.
 #[derive(Message)]
 #[rtype(result = "()")]
 pub(super) struct StageFailed(pub(super) Failure);
@@ -47,12 +47,12 @@ pub(super) struct StageFailed(pub(super) Failure);
 #[rtype(result = "()")]
 pub(super) struct Leave;
 
-/// Look into the stores of restored tasks. From outside to the supervisor, and from there to each worker.
+/// Look into the stores of restored tasks. Sent to the supervisor, which passes it to each worker.
 #[derive(Message)]
 #[rtype(result = "Result<Vec<Found>, Failure>")]
 pub(super) struct Inspect(pub(super) StateQuestion);
 
-/// The poll thread has ended: no partition is left.
+/// The poll thread has ended: no partitions are left.
 #[derive(Message)]
 #[rtype(result = "()")]
 pub(super) struct PollEnded;
@@ -64,24 +64,24 @@ pub(super) struct PollEnded;
 #[rtype(result = "()")]
 pub(super) struct Open(pub(super) Vec<Assigned>);
 
-/// Open these partitions again, from their last commit: the way back after a failure.
+/// Open these partitions again from their last commit, after a failure.
 #[derive(Message)]
 #[rtype(result = "()")]
 pub(super) struct Reopen(pub(super) Vec<i32>);
 
-/// Give these partitions up. Dropping `done` tells that it has happened.
+/// Give these partitions up. Dropping `done` reports that it has happened.
 #[derive(Message)]
 #[rtype(result = "()")]
 pub(super) struct Close {
     pub(super) partitions: Vec<i32>,
     /// Commit first (revoked), or forget (lost).
     pub(super) commit: bool,
-    /// When that was decided.
+    /// When the group decided that.
     pub(super) since: Instant,
     pub(super) done: Option<mpsc::Sender<()>>,
 }
 
-/// A task cannot go on.
+/// A task cannot continue.
 #[derive(Message)]
 #[rtype(result = "()")]
 pub(super) struct TaskFailed {
@@ -89,7 +89,7 @@ pub(super) struct TaskFailed {
     pub(super) failure: Failure,
 }
 
-/// Do not wait for the interval.
+/// Commit now, without waiting for the interval.
 #[derive(Message)]
 #[rtype(result = "()")]
 pub(super) struct CommitSoon;

@@ -9,12 +9,12 @@
 //! poll thread (a stage)     serves the consumer's main queue: rebalances, errors
 //! ```
 //!
-//! Records never travel through mailboxes: a partition's actor pulls batches from its queue, and librdkafka's
-//! bounded queue is the back-pressure. `Task` is a plain struct with all that happens in one
-//! partition; the actor is a thin shell round it.
+//! Records never travel through mailboxes: a partition's actor pulls batches from its queue, and librdkafka's bounded
+//! queue is the back-pressure. `Task` is a plain struct that does all the work of one partition; the actor is a thin
+//! shell around it.
 //!
-//! The protocols are described beside their code: rebalance in [`crate::kafka`] (`rebalance.rs`) and `supervisor.rs`,
-//! commit in `commit.rs`, restore in `restore.rs`.
+//! The protocols are described next to their code: rebalance in [`crate::kafka`] (`rebalance.rs`) and
+//! `supervisor.rs`, commit in `commit.rs`, restore in `restore.rs`.
 
 mod background;
 mod caught_up;

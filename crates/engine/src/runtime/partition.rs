@@ -11,12 +11,12 @@ use super::message::{CommitSoon, TaskFailed};
 use super::task::{Slice, Task};
 use super::worker::Outbox;
 
-/// A queue's wake-up is only a hint (edges get lost after an assign), so it is polled on a tick as well: soon at
-/// first, and less often the longer nothing comes, so that a thousand idle partitions cost nothing.
+/// A queue's notification is only a hint (some get lost after an assign), so the queue is also polled on a tick: soon
+/// at first, and less often the longer nothing comes, so that a thousand idle partitions cost little.
 const TICK_FIRST: Duration = Duration::from_millis(100);
 const TICK_MAX: Duration = Duration::from_secs(2);
 
-/// A thin shell round a [`Task`] that lives on its worker's thread.
+/// A thin shell around a [`Task`] that lives on its worker's thread.
 pub(super) struct PartitionActor {
     task: Rc<RefCell<Task>>,
     outbox: Rc<Outbox>,
@@ -34,7 +34,7 @@ impl PartitionActor {
         Self { task, outbox, commit_soon, failed, tick: TICK_FIRST }
     }
 
-    /// Does one slice, and arranges the next: exactly one is arranged at any time.
+    /// Runs one slice, and schedules the next: exactly one is scheduled at any time.
     fn step(&mut self, context: &mut actix::Context<Self>) {
         let slice = self.task.borrow_mut().run_slice(&self.outbox);
         if self.task.borrow().has_changed() {
@@ -63,7 +63,7 @@ impl PartitionActor {
         }
     }
 
-    /// Yields first: a message to itself would starve timers and neighbours of this thread.
+    /// Yield first: a message to itself would starve timers and the other actors of this thread.
     fn step_again(&self, context: &mut actix::Context<Self>) {
         let turn = tokio::task::yield_now().into_actor(self);
         context.spawn(turn.map(|(), actor, context| actor.step(context)));
@@ -75,7 +75,7 @@ impl PartitionActor {
         let is_open = self.task.borrow().is_waiting_to_settle();
         self.tick = if is_open { TICK_FIRST } else { (2 * tick).min(TICK_MAX) };
         let woken = async move {
-            // Woken or not, the queue is polled.
+            // Poll the queue whether it was notified or not.
             let _ = tokio::time::timeout(tick, wake.notified()).await;
         };
         context.spawn(woken.into_actor(self).map(|(), actor, context| actor.step(context)));
@@ -92,7 +92,7 @@ impl Actor for PartitionActor {
 
 impl Drop for PartitionActor {
     fn drop(&mut self) {
-        // A panic kills an actor for good, silently; say so.
+        // A panic ends an actor permanently and silently, so report it.
         if std::thread::panicking()
             && let Ok(task) = self.task.try_borrow()
         {

@@ -1,4 +1,4 @@
-//! What a stage needs to run: topics, processor, state, clients. Made once at the start.
+//! Everything a stage needs to run: topics, processor, state, clients. Made once at the start.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -14,18 +14,18 @@ use crate::{
     Collector, EngineSettings, Guarantee, OffsetReset, Processor, Sink, Stage, StageId, Topology, Traffic,
 };
 
-/// What all stages of this process share.
+/// Shared by all stages of this process.
 pub(super) struct Common {
     pub(super) clients: ClientSettings,
     pub(super) state: StateDirectory,
     pub(super) totals: Arc<Totals>,
     pub(super) board: Arc<Board>,
     pub(super) limits: TopicLimits,
-    /// The Kafka cluster's own id; empty where it has none.
+    /// The Kafka cluster's own id; empty if it has none.
     pub(super) cluster: String,
-    /// What this process is called at its start.
+    /// The name of this process at its start.
     pub(super) instance: String,
-    /// Where this process answers, for the others.
+    /// The address of this process, as `host:port`, for other processes.
     pub(super) advertised: String,
     /// Whether the brokers can describe topics.
     pub(super) describes_topics: bool,
@@ -34,19 +34,19 @@ pub(super) struct Common {
 /// One stage of this process.
 pub(super) struct StagePlan {
     pub(super) stage: StageId,
-    /// Names in Kafka.
+    /// Topic names as in Kafka.
     pub(super) source: String,
     pub(super) dead_letters: String,
     /// Where state changes go; `None` for stages without state.
     pub(super) changelog: Option<String>,
-    /// How large the records may be that the stage writes.
+    /// The size limits of the records that the stage writes.
     pub(super) record_limits: RecordLimits,
     pub(super) group: GroupSettings,
     pub(super) commit_interval: Duration,
     /// Whether outputs at the end of a partition are committed at once.
     pub(super) is_awaited: bool,
     pub(super) shutdown_timeout: Duration,
-    /// How long a partition that is given up waits for the outcome of what has left the process.
+    /// How long a partition that is given up waits for the outcome of messages that have left the process.
     pub(super) drain_patience: Duration,
     pub(super) restarts_max: u32,
     pub(super) workers: usize,
@@ -59,20 +59,21 @@ pub(super) struct StagePlan {
     pub(super) tombstones_kept: Duration,
     /// Whether the brokers can describe topics.
     pub(super) describes_topics: bool,
-    /// What to do about topics that do not fit.
+    /// Advice about topics that do not fit.
     pub(super) topics_advice: TopicAdvice,
-    /// As the topology has it.
+    /// The stage as declared in the topology.
     declared: Stage,
     /// The Kafka cluster's own id.
     cluster: String,
-    /// What the transactional ids of the stage begin with; `None` without transactions.
+    /// Prefix of the stage's transactional ids; `None` without transactions.
     transactional_prefix: Option<String>,
     transaction_timeout: Duration,
-    /// The name of this process in its groups; empty where the state directory's own name is used.
+    /// The name of this process in its groups; empty to use the state directory's own name.
     configured_instance: String,
 }
 
-/// How many workers a stage has: each has a thread, a producer and four threads of the client, so none is without work.
+/// How many workers a stage gets. Each has a thread, a producer and four threads of the client, so none is without
+/// work.
 fn workers(stage: &Stage, settings: &EngineSettings) -> usize {
     let useful = match stage.traffic {
         Traffic::Few => 1,
@@ -153,16 +154,16 @@ impl StagePlan {
         }
     }
 
-    /// Whose store a partition's is; for the ids see [`super::provenance`].
+    /// Identifies the store of a partition; for the ids see [`super::provenance`].
     pub(super) fn identity(&self, partition: i32, topic_ids: &str) -> Identity {
         let (stage, cluster) = (self.stage.to_string(), self.cluster.clone());
         Identity { stage, topic: self.source.clone(), partition, cluster, topic_ids: topic_ids.to_owned() }
     }
 
-    /// What this process is called among those of the installation.
+    /// The name of this process among those of the installation.
     ///
     /// # Errors
-    /// [`StateError::Unusable`] where the state directory's name can neither be read nor written.
+    /// [`StateError::Unusable`] if the state directory's name can neither be read nor written.
     pub(super) fn instance(&self) -> Result<String, StateError> {
         match self.configured_instance.as_str() {
             "" => self.state.instance(),
@@ -170,13 +171,13 @@ impl StagePlan {
         }
     }
 
-    /// Whether another name may be taken, where two processes have the same.
+    /// Whether this process may take another name if two processes have the same one.
     pub(super) fn can_be_renamed(&self) -> bool {
         self.configured_instance.is_empty()
     }
 
-    /// After how long a commit is abandoned: by then the brokers have ended its transaction, or each step of a
-    /// plain commit has run into its own time-out.
+    /// Time after which a commit is abandoned: by then the brokers have ended its transaction, or each step of a
+    /// plain commit has reached its own time-out.
     pub(super) fn commit_patience(&self) -> Duration {
         match &self.transactional_prefix {
             Some(_) => self.transaction_timeout + Duration::from_secs(5),
@@ -184,9 +185,9 @@ impl StagePlan {
         }
     }
 
-    /// How the producer of a worker takes part in transactions. Its id is made of what stays the same over
-    /// restarts (the state directory's own name, the worker's number) and is nobody else's at the same time
-    /// (the directory is locked; of a copied one see [`super::worker`]).
+    /// How the producer of a worker takes part in transactions. Its id consists of parts that stay the same over
+    /// restarts (the state directory's own name, the worker's number), and no other process has the same id at the
+    /// same time, because the directory is locked. For a copied directory see [`super::worker`].
     ///
     /// # Errors
     /// As [`instance`](Self::instance).

@@ -1,8 +1,8 @@
-//! The plain thread that serves a consumer's main queue: rebalances, errors, and leaving the group.
+//! The thread that serves a consumer's main queue: rebalances, errors, and leaving the group.
 //!
-//! Rebalance callbacks run here and may wait for a commit, so it is neither an arbiter nor a worker. Now and then the
-//! thread also looks whether this process is still in its group, and where the partitions end whose tasks do not look
-//! themselves, so that readiness and lag are true while a worker has failed or hangs.
+//! Rebalance callbacks run here and may wait for a commit, so this is neither an arbiter nor a worker. From time to
+//! time the thread also checks whether this process is still in its group, and asks for the ends of partitions whose
+//! tasks do not, so that readiness and lag are correct while a worker has failed or hangs.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -16,11 +16,11 @@ use super::plan::StagePlan;
 use crate::StageId;
 use crate::kafka::GroupConsumer;
 
-/// How often the thread looks whether it is to leave.
+/// How often the thread checks whether it must leave.
 const POLL_TIMEOUT: Duration = Duration::from_millis(100);
-/// How often it looks whether this process is in its group.
+/// How often it checks whether this process is in its group.
 const MEMBERSHIP_INTERVAL: Duration = Duration::from_secs(1);
-/// How often it asks for the ends of partitions that nobody else looks at.
+/// How often it asks for the ends of partitions whose tasks do not.
 const ENDS_INTERVAL: Duration = Duration::from_secs(10);
 
 /// Starts the thread. It ends when `leaving` is set and all partitions have been given up, or after
@@ -34,7 +34,7 @@ pub(super) fn start(
     std::thread::spawn(move || {
         serve(&plan, &consumer, &failed, &leaving);
         leave(plan.stage, &consumer, plan.shutdown_timeout);
-        // The consumer closes where its last handle goes, which must not be the System's thread.
+        // The consumer closes when its last handle is dropped, which must not happen on the System's thread.
         drop(consumer);
         ended.do_send(PollEnded);
     })
@@ -46,7 +46,7 @@ fn serve(plan: &StagePlan, consumer: &GroupConsumer, failed: &Recipient<StageFai
     while !leaving.load(Ordering::Acquire) {
         if let Err(error) = consumer.poll(POLL_TIMEOUT) {
             failed.do_send(StageFailed(error.into()));
-            // The supervisor sets `leaving`; until then there is nothing to serve.
+            // The supervisor sets `leaving`; until then there is nothing else to do.
             std::thread::sleep(POLL_TIMEOUT);
         }
         if membership_at.elapsed() > MEMBERSHIP_INTERVAL {
@@ -60,7 +60,7 @@ fn serve(plan: &StagePlan, consumer: &GroupConsumer, failed: &Recipient<StageFai
     }
 }
 
-/// Asks where those partitions end whose tasks do not look. Without an answer the last known ends stay.
+/// Asks for the ends of partitions whose tasks do not. Without an answer the last known ends stay.
 fn look_at_ends(plan: &StagePlan, consumer: &GroupConsumer) {
     let unwatched = plan.board.unwatched(plan.stage);
     if unwatched.is_empty() {

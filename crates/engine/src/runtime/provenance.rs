@@ -1,20 +1,20 @@
-//! Whether the stores of newly assigned partitions may be believed.
+//! Decides whether the stores of newly assigned partitions can be trusted.
 //!
-//! A store is a cache of its changelog, and it may have been away: on a machine that was off, in a directory that was
-//! copied back. Before it is read on from its changelog offset, three things must hold; where one does not, the store is
-//! dropped and restored from the beginning.
+//! A store is a cache of its changelog, and it may have been away: on a machine that was off, or in a directory that
+//! was copied back. Before it is continued from its changelog offset, three conditions must hold; otherwise the store
+//! is dropped and restored from the beginning.
 //!
-//! 1. It was made from *these* topics. A topic that was deleted and made again has another id, which is part of the
-//!    store's [`Identity`](crate::store::Identity); offsets of the earlier topic would point anywhere in the new one.
-//! 2. Source and changelog have as many partitions as each other. Otherwise keys have moved and their state has not:
-//!    the stage ends, and says how to go on.
+//! 1. It was made from *these* topics. A topic that was deleted and created again has another id, which is part of
+//!    the store's [`Identity`](crate::store::Identity); offsets of the earlier topic mean nothing in the new one.
+//! 2. Source and changelog have the same number of partitions. Otherwise keys have moved and their state has not: the
+//!    stage ends with advice.
 //! 3. It has seen every tombstone that the changelog may have lost. Kafka removes a tombstone some time
-//!    (`delete.retention.ms`) after it was written; a store that was away for longer would keep the entry for good. A
-//!    changelog to which nobody else has written is exempt, however old the store is.
+//!    (`delete.retention.ms`) after it was written; a store that was away for longer would keep the entry
+//!    permanently. A changelog to which no other process has written is exempt, however old the store is.
 //!
 //! The age of a store is measured with this machine's clock, which may be wrong after a long time without power. So a
-//! clock that was set back counts as too old, and while the store is restored, a record that was written after the store
-//! had become too old has the same effect ([`super::restore`]).
+//! clock that was set back counts as too old. While the store is restored, a record that was written after the store
+//! became too old has the same effect ([`super::restore`]).
 
 use std::cell::RefCell;
 use std::rc::Rc;
@@ -28,10 +28,10 @@ use crate::kafka::{GroupConsumer, KafkaError, TopicIdentity};
 use crate::record::unix_ms;
 use crate::topology::TopicAdvice;
 
-/// The ids of the topics that a stage's stores belong to just now; empty for a stage without state.
+/// The ids of the topics that a stage's stores belong to at the moment; empty for a stage without state.
 ///
 /// # Errors
-/// [`KafkaError::Topic`] where the partitions of source and changelog do not match, or one of them is gone.
+/// [`KafkaError::Topic`] if the partition counts of source and changelog differ, or one of the topics is gone.
 pub(super) fn topic_ids(plan: &StagePlan, consumer: &GroupConsumer) -> Result<String, Failure> {
     let Some(changelog) = &plan.changelog else { return Ok(String::new()) };
     if !plan.describes_topics {
@@ -50,7 +50,7 @@ pub(super) fn topic_ids(plan: &StagePlan, consumer: &GroupConsumer) -> Result<St
     Ok(format!("{}+{}", source_found.id, changelog_found.id))
 }
 
-/// The error that a changelog does not have as many partitions as its source: each a name in Kafka and a count.
+/// The error that a changelog and its source have different partition counts: each a name in Kafka and a count.
 pub(super) fn different_partitions(
     (source, source_partitions): (&str, i32),
     (changelog, changelog_partitions): (&str, i32),
@@ -65,7 +65,7 @@ pub(super) fn different_partitions(
     }
     KafkaError::Topic(format!(
         "topic {source} has {source_partitions} partitions, its changelog {changelog} has {changelog_partitions} partitions: they \
-         must be equal, since the state of a partition is in the changelog's partition of the same number. Where \
+         must be equal, because the state of a partition is in the changelog's partition of the same number. Where \
          partitions were added other than by {}, keys have moved and their state has not. Stop all processes, configure \
          {source_partitions} partitions for this topic and for those that follow it, delete the changelog (kafka-topics \
          --delete --topic {changelog}) and other topics with fewer partitions, {}, and start again: the stage begins \
@@ -78,7 +78,7 @@ pub(super) fn different_partitions(
 /// Drops the stores of those tasks that are too old for their changelog.
 ///
 /// # Errors
-/// [`KafkaError::Retry`] where the brokers do not say how far the changelog goes.
+/// [`KafkaError::Retry`] if the brokers do not report the end of the changelog.
 pub(super) fn drop_outdated(
     plan: &StagePlan,
     consumer: &GroupConsumer,
@@ -96,7 +96,7 @@ pub(super) fn drop_outdated(
     let mut dropped = Vec::new();
     for (partition, task) in old {
         let mut task = task.borrow_mut();
-        // The last commit of the store's own process may have left a marker behind its last record.
+        // The last commit of the store's own process may have left a marker after its last record.
         let is_alone = ends.get(partition).is_some_and(|end| *end <= task.changelog_offset() + 1);
         if !is_alone {
             task.start_over()?;

@@ -1,22 +1,24 @@
-//! How large the records may be that a stage writes, topic by topic.
+//! Size limits of the records that a stage writes, by topic.
 //!
-//! A broker refuses a batch that is larger than `max.message.bytes` of its topic, each time. With it fails the transaction,
-//! and everything else in it. So what the topics take is looked up before a stage starts:
+//! A broker always refuses a batch that is larger than `max.message.bytes` of its topic. That fails the whole
+//! transaction. So the limits of the topics are looked up before a stage starts:
 //!
-//! * An output that is larger than its topic takes becomes a dead letter before it is sent. The letter holds the output,
-//!   not the record that caused it: the state remembers the output as written, so the same record would not bring it again.
-//!   It names the output's own topic, so that a retry sends it there once the topic takes it. See `task/outputs.rs`.
-//! * Batches of several records stay below the smallest limit of all topics that the stage writes. So small records are not
-//!   refused because they are many.
+//! * An output that is larger than its topic accepts becomes a dead letter before it is sent. The letter holds the
+//!   output, not the record that caused it: the state remembers the output as written, so the same record would not
+//!   produce it again. The letter names the output's own topic, so that a retry sends it there once the topic accepts
+//!   it. See `task/outputs.rs`.
+//! * Batches of several records stay below the smallest limit of all topics that the stage writes, so small records
+//!   are not refused because they are many.
 //!
-//! Sizes count before compression, as with other producers of Kafka: whether a record is a dead letter does not depend on
-//! the codec, and not on its neighbours.
+//! Sizes count before compression, as with other Kafka producers: whether a record becomes a dead letter does not
+//! depend on the codec or on its neighbours.
 //!
-//! The settings of topics change while a stage runs. They are looked up again in two cases: when the brokers refuse a record
-//! all the same, before the worker tries again; and, at most every [`LOOK_INTERVAL`], when an output is too large by what is
-//! known. Some records are refused again: those of a changelog, which cannot be dead letters, dead letters of which not even
-//! the headers fit, and all where the client may not describe topics. Then the worker's partitions stand still, readiness
-//! names the topic whose setting must be raised, and the worker tries again until that has happened. Other stages go on.
+//! The settings of topics change while a stage runs. They are looked up again in two cases: when the brokers refuse a
+//! record in spite of the check, before the worker retries; and, at most every [`LOOK_INTERVAL`], when an output is
+//! too large according to the known settings. Some records are refused again: those of a changelog, which cannot
+//! become dead letters; dead letters of which not even the headers fit; and all records if the client may not
+//! describe topics. Then the worker's partitions stand still, readiness names the topic whose setting must be raised,
+//! and the worker keeps retrying until that has happened. Other stages continue.
 
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -29,12 +31,13 @@ use super::topic_check::record_bytes_max;
 use crate::kafka::{Admin, ClientSettings, KafkaError};
 use crate::{OutputHeader, Stage};
 
-/// Least time between two looks at the settings of topics because of outputs that are too large.
+/// Shortest time between two look-ups of topic settings because of outputs that are too large.
 const LOOK_INTERVAL: Duration = Duration::from_secs(10);
-/// Kafka's own default of `max.message.bytes`, for a dead-letter topic of which the brokers do not tell it.
+/// Kafka's own default of `max.message.bytes`, for a dead-letter topic whose limit the brokers do not report.
 const DEAD_LETTER_BYTES_DEFAULT: usize = 1_048_588;
 
-/// Bytes of a batch of one record beside its key, value and headers: 61 for the batch, and the record's own lengths.
+/// Size of a batch of one record without its key, value and headers: 61 bytes for the batch, and the record's own
+/// lengths.
 const RECORD_OVERHEAD_BYTES: usize = 80;
 /// The lengths of a header's name and value.
 const HEADER_OVERHEAD_BYTES: usize = 8;
@@ -45,13 +48,13 @@ pub(super) fn record_bytes(key: Option<&[u8]>, value: Option<&[u8]>, headers: &[
     RECORD_OVERHEAD_BYTES + key + value + header_bytes(headers)
 }
 
-/// What headers take of a record, in bytes.
+/// The size of headers in a record, in bytes.
 pub(super) fn header_bytes(headers: &[OutputHeader]) -> usize {
     let of_one = |(name, value): &OutputHeader| name.len() + value.as_ref().map_or(0, Vec::len);
     headers.iter().map(|header| of_one(header) + HEADER_OVERHEAD_BYTES).sum()
 }
 
-/// See the module's description.
+/// The size limits of a stage's topics; see the module's description.
 pub(super) struct RecordLimits {
     clients: ClientSettings,
     describes_topics: bool,
@@ -59,31 +62,31 @@ pub(super) struct RecordLimits {
     topics: Vec<String>,
     dead_letters: String,
     known: Mutex<Known>,
-    /// The smallest limit of all, in bytes: nearly every output is smaller, and needs no further look.
+    /// The smallest limit of all, in bytes: nearly every output is smaller and needs no further check.
     smallest: AtomicUsize,
 }
 
 struct Known {
-    /// By topic, in bytes; a topic of which the brokers do not tell it is missing.
+    /// Limits by topic, in bytes; a topic whose limit the brokers do not report is missing.
     bytes_max: BTreeMap<String, usize>,
     looked_up: Instant,
-    /// Whether the brokers have refused a record since.
+    /// Whether the brokers have refused a record since the last look-up.
     is_outdated: bool,
 }
 
 /// Why an output is not written.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct TooLarge {
-    /// Its size, as [`record_bytes`] has it.
+    /// Its size, by [`record_bytes`].
     pub(super) bytes: usize,
-    /// What its topic takes.
+    /// The limit of its topic.
     pub(super) bytes_max: usize,
-    /// Whether the client itself takes no more.
+    /// Whether the limit is the client's own.
     is_clients: bool,
 }
 
 impl TooLarge {
-    /// In a sentence, with what to do next.
+    /// The reason in a sentence, with what to do next.
     pub(super) fn reason(&self, topic: &str) -> String {
         let Self { bytes, bytes_max, is_clients } = self;
         let setting = match is_clients {
@@ -91,7 +94,7 @@ impl TooLarge {
             false => format!("max.message.bytes of topic {topic}"),
         };
         format!(
-            "the output has {bytes} bytes, and topic {topic} takes at most {bytes_max}: raise {setting}, then retry this \
+            "the output has {bytes} bytes, and topic {topic} accepts at most {bytes_max}: raise {setting}, then retry this \
              dead letter"
         )
     }
@@ -131,18 +134,18 @@ impl RecordLimits {
         limits
     }
 
-    /// Most bytes of a batch of several records.
+    /// Largest batch of several records, in bytes.
     pub(super) fn batch_bytes(&self) -> usize {
         self.smallest.load(Ordering::Relaxed)
     }
 
-    /// The largest record that the dead letters take, as [`record_bytes`] has it.
+    /// The largest record that the dead-letter topic accepts, by [`record_bytes`].
     pub(super) fn dead_letter_bytes_max(&self) -> usize {
         self.bytes_max(&self.lock(), &self.dead_letters)
     }
 
-    /// Whether the topic does not take an output of so many bytes. Looks at the topic's settings again before it says so,
-    /// unless that has happened a moment ago.
+    /// The reason if the topic does not accept an output of this size. Before it refuses, it looks up the topic's
+    /// settings again, unless it did so a moment ago.
     pub(super) fn check(&self, topic: &str, bytes: usize) -> Result<(), TooLarge> {
         if bytes <= self.batch_bytes() {
             return Ok(());
@@ -166,12 +169,12 @@ impl RecordLimits {
         }
     }
 
-    /// The brokers have refused a record that should fit.
+    /// Records that the brokers have refused a record that should fit.
     pub(super) fn outdated(&self) {
         self.lock().is_outdated = true;
     }
 
-    /// Looks at the settings of the topics, if the brokers have refused a record since the last time. Blocks meanwhile.
+    /// Looks up the settings of the topics if the brokers have refused a record since the last time. Blocks.
     pub(super) fn look_again_where_outdated(&self) {
         if self.lock().is_outdated {
             self.look_again();
@@ -182,7 +185,7 @@ impl RecordLimits {
         if !self.describes_topics {
             return;
         }
-        // Has an end of its own; a thread that runs one event loop cannot run another.
+        // Uses a thread, because a thread that runs an event loop cannot run another one.
         let found = std::thread::scope(|scope| scope.spawn(|| self.look_up()).join());
         match found {
             Ok(Ok(found)) => self.learn(&found),
@@ -215,7 +218,7 @@ impl RecordLimits {
         of_topic.unwrap_or(usize::MAX).min(self.clients.record_bytes_max())
     }
 
-    // A poisoned lock only says that somebody panicked; what it guards is whole.
+    // A poisoned lock only means that a thread panicked; the data behind it is whole.
     fn lock(&self) -> MutexGuard<'_, Known> {
         self.known.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -242,10 +245,10 @@ mod tests {
         let refused = limits.check("alerts", 301).unwrap_err();
         assert_eq!(
             refused.reason("alerts"),
-            "the output has 301 bytes, and topic alerts takes at most 300: raise max.message.bytes of topic alerts, then \
+            "the output has 301 bytes, and topic alerts accepts at most 300: raise max.message.bytes of topic alerts, then \
              retry this dead letter"
         );
-        assert_eq!(limits.check("extra", 1_000_000), Ok(()), "the brokers do not tell its limit");
+        assert_eq!(limits.check("extra", 1_000_000), Ok(()), "the brokers do not report its limit");
         limits.learn(&BTreeMap::from([("alerts".into(), 500)]));
         assert_eq!((limits.check("alerts", 301), limits.dead_letter_bytes_max()), (Ok(()), 1_048_588));
     }

@@ -2,22 +2,21 @@
 //!
 //! # The restore protocol
 //!
-//! 1. The committed input offsets were read before, and are stable (the group answers only when no
-//!    transaction on them is open). Whatever made them committed is therefore in the changelog already, below
-//!    its high watermark.
-//! 2. Each store says how far it has the changelog (an offset in the same batch as the state, so the two
-//!    never disagree). A store that is new or was deleted says nothing: the changelog is read whole.
-//! 3. The changelog is read from there, committed records only, until the client reports the end of the
-//!    partition *at or behind the high watermark*. The end alone is not enough: it is that of the last stable
-//!    offset, and a transaction that is committed already can lack its marker here for a moment, or a former
-//!    owner's can stay open until it times out, with newer commits behind it. Ends are told by the client and
-//!    never reckoned, since the last offsets may be markers.
-//! 4. Changes wait in memory, and reach the disk while the task already works (see `state::tree`). A crash in
-//!    between is no harm: the next restore reads from where the disk says.
-//! 5. Only then the partition's first record is processed.
+//! 1. The committed input offsets were read before, and are stable (the group answers only when no transaction on
+//!    them is open). So everything that led to them is in the changelog already, below its high watermark.
+//! 2. Each store knows how far it has the changelog (an offset in the same batch as the state, so the two never
+//!    disagree). A store that is new or was deleted has no offset: the changelog is read from its beginning.
+//! 3. The changelog is read from there, committed records only, until the client reports the end of the partition *at
+//!    or after the high watermark*. The end alone is not enough: it is that of the last stable offset. A committed
+//!    transaction can lack its marker for a moment, and a former owner's transaction can stay open until it times
+//!    out, with newer commits after it. Ends are always reported by the client and never computed, because the last
+//!    offsets may be markers.
+//! 4. Changes wait in memory, and reach the disk while the task already works (see `store::tree`). A crash in between
+//!    does no harm: the next restore reads from the offset on the disk.
+//! 5. Only then is the partition's first record processed.
 //!
-//! A partition that is taken away meanwhile is simply no longer written to. A changelog that ends before
-//! where the store says it was has been made anew: the store is dropped.
+//! If a partition is taken away during the restore, it is simply not written to any more. If a changelog ends before
+//! the offset in the store, it was created again: the store is dropped.
 
 use std::cell::RefCell;
 use std::collections::BTreeMap;
@@ -33,11 +32,11 @@ use crate::kafka::{Polled, Reader, StartAt};
 use crate::record::{Record, unix_ms};
 use crate::store::{Change, StateError};
 
-/// Rows taken at once.
+/// Rows per poll.
 const BATCH_ROWS: usize = 1_000;
-/// How long a step may keep its thread from the neighbours.
+/// How long one step may occupy its thread.
 const STEP_TIME: Duration = Duration::from_millis(20);
-/// How often progress is told in the log.
+/// How often progress is logged.
 const TELL_INTERVAL: Duration = Duration::from_secs(5);
 
 /// The restore of partitions that were assigned together.
@@ -59,9 +58,9 @@ struct Restoring {
     start_offset: i64,
     next_offset: i64,
     records: u64,
-    /// Until when the store could be believed, in milliseconds since 1970; see [`super::provenance`].
+    /// Until when the store could be trusted, in milliseconds since 1970; see [`super::provenance`].
     believed_until_ms: i64,
-    /// What must be reached: the high watermark when the first end was seen.
+    /// The offset to reach: the high watermark when the first end was seen.
     target_offset: Option<i64>,
 }
 
@@ -80,7 +79,8 @@ impl Restore {
                 let task = task.borrow();
                 (task.changelog_offset().max(0), task.believed_until_ms())
             };
-            // A number even for the beginning: the client asks for others, and waits half a second between tries.
+            // A number even for the beginning: for "the beginning" the client asks a broker, and waits half a second
+            // between tries.
             starts.push((partition, StartAt::Offset(start_offset)));
             let next_offset = start_offset;
             open.insert(
@@ -101,7 +101,7 @@ impl Restore {
         Ok(Self { stage, worker, changelog, reader, open, started, started_ms, told: started, records: 0 })
     }
 
-    /// Forgets a partition that was taken away, or is opened again.
+    /// Forgets a partition that was taken away or is opened again.
     pub(super) fn forget(&mut self, partition: i32) {
         self.open.remove(&partition);
     }
@@ -111,12 +111,12 @@ impl Restore {
         self.open.is_empty()
     }
 
-    /// Ends it, done or not.
+    /// Stops the restore, finished or not.
     pub(super) fn end(self) {
         self.reader.close();
     }
 
-    /// Reads for a short while; returns the partitions that have reached their end.
+    /// Reads for a short time; returns the partitions that have reached their end.
     pub(super) fn step(&mut self) -> Result<Vec<i32>, Failure> {
         let deadline = Instant::now() + STEP_TIME;
         let mut finished = Vec::new();
@@ -134,13 +134,13 @@ impl Restore {
         Ok(finished)
     }
 
-    /// Takes a batch; returns the ends that came with it.
+    /// Applies a batch; returns the ends that came with it.
     fn read(&mut self) -> Result<Vec<(i32, i64)>, Failure> {
         let Self { reader, open, records, changelog, .. } = self;
         let (mut ends, mut outcome) = (Vec::new(), Ok(()));
         let before = *records;
         reader.read(Duration::from_millis(1), BATCH_ROWS, &mut |polled| match polled {
-            // Those that have reached their end are still read here, and work already.
+            // Partitions that have reached their end are still read here, but their tasks already work.
             Polled::Record(record) => {
                 if let Some(restoring) = open.get_mut(&record.partition).filter(|_| outcome.is_ok()) {
                     *records += 1;
@@ -180,7 +180,7 @@ impl Restore {
         Ok(true)
     }
 
-    /// Tells how far it is, now and then and at the end.
+    /// Logs progress from time to time and at the end.
     fn tell(&mut self) {
         let (stage, worker, records) = (self.stage.as_str(), self.worker, self.records);
         let seconds = self.started.elapsed().as_secs_f64().max(0.001);
@@ -232,24 +232,24 @@ impl Restoring {
         Ok(self.task.borrow_mut().restore(Change { key, value: record.value }, self.next_offset)?)
     }
 
-    /// The changelog has been deleted and made again since the store was written.
+    /// The changelog was deleted and created again since the store was written.
     fn made_anew(&self, found_offset: i64) -> StateError {
         self.task.borrow().outdated(format!(
-            "it has the changelog up to {}, which now has {found_offset} there: the topic was made again, or cut",
+            "it has the changelog up to offset {}, where the topic now has {found_offset}: the topic was created again or truncated",
             self.start_offset
         ))
     }
 
-    /// By this machine's clock the store was young enough, by the changelog's own records it is not.
+    /// By this machine's clock the store was young enough, but not by the changelog's own records.
     fn missed_tombstones(&self, record: &Record<'_>) -> StateError {
         self.task.borrow().outdated(format!(
-            "offset {} of its changelog was written when tombstones that it has not seen may have been gone: is the \
-             clock of this machine right?",
+            "offset {} of its changelog was written so late that tombstones may have been removed before this \
+             store saw them; check the clock of this machine",
             record.offset
         ))
     }
 
-    /// About how many records are left.
+    /// About how many records are left to read.
     fn left(&self) -> u64 {
         let end = self.target_offset.unwrap_or(self.next_offset);
         u64::try_from(end - self.next_offset).unwrap_or(0)

@@ -1,4 +1,4 @@
-//! What each task of the process is doing: for the watchdog, the log and whoever asks.
+//! The state of each task of the process, for the watchdog, the log and status pages.
 
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU8, AtomicU64, Ordering};
@@ -11,20 +11,20 @@ use crate::StageId;
 use crate::fault::{Sabotage, is_sabotaged};
 use crate::record::unix_ms;
 
-/// After so long without a turn nobody looks at the end of a task's partition any more.
+/// A task without a turn for this long no longer watches the end of its partition.
 const UNWATCHED_AFTER: Duration = Duration::from_secs(5);
 
-/// Where the task of an assigned partition stands.
+/// The phase of the task of an assigned partition.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Phase {
     /// Its store is being brought to the end of its changelog.
     Restoring = 0,
-    /// It processes records, or waits for some.
+    /// It is processing records or waiting for some.
     Running = 1,
-    /// The group has given it to this process; its worker has not opened it yet.
+    /// The group has assigned it to this process; its worker has not opened it yet.
     Assigned = 2,
-    /// Its worker has failed and closed it; it is opened again after a while.
+    /// Its worker has failed and closed it; it will be opened again after a delay.
     Failed = 3,
 }
 
@@ -45,15 +45,15 @@ pub(super) struct TaskStatus {
     worker: usize,
     started: Instant,
     phase: AtomicU8,
-    /// When it last had its turn, in milliseconds after `started`.
+    /// When it last had its turn, in milliseconds since `started`.
     beat_ms: AtomicU64,
-    /// Why its worker failed last, and when it began to: until it runs again.
+    /// Why its worker failed last, and since when: until it runs again.
     failure: Mutex<Option<(Instant, String)>>,
     restored: AtomicU64,
     to_restore: AtomicU64,
     next_offset: AtomicI64,
     end_offset: AtomicI64,
-    /// Everything that was written before this is processed, in milliseconds since 1970; 0: not known.
+    /// Everything written before this moment has been processed, in milliseconds since 1970; 0 if unknown.
     fresh_ms: AtomicI64,
 }
 
@@ -75,7 +75,7 @@ impl TaskStatus {
         }
     }
 
-    /// The task has its turn.
+    /// Records that the task has its turn.
     pub(super) fn beat(&self, phase: Phase) {
         let now = u64::try_from(self.started.elapsed().as_millis()).unwrap_or(u64::MAX);
         self.beat_ms.store(now, Ordering::Relaxed);
@@ -85,7 +85,7 @@ impl TaskStatus {
         }
     }
 
-    /// Its worker has failed. The age is that of the first failure since it last ran.
+    /// Records that its worker has failed. The age is that of the first failure since it last ran.
     fn failed(&self, reason: &str) {
         self.beat(Phase::Failed);
         let mut failure = self.failure.lock().unwrap_or_else(PoisonError::into_inner);
@@ -93,29 +93,29 @@ impl TaskStatus {
         *failure = Some((since, reason.to_owned()));
     }
 
-    /// How many changelog records have been read back, of how many (markers and gaps included).
+    /// How many changelog records have been read back, and of how many (markers and gaps included).
     pub(super) fn restored(&self, records: u64, of: u64) {
         self.restored.store(records, Ordering::Relaxed);
         self.to_restore.store(of.max(records), Ordering::Relaxed);
         self.beat(Phase::Restoring);
     }
 
-    /// A commit reached this input offset.
+    /// Records that a commit has reached this input offset.
     pub(super) fn committed(&self, next_offset: i64) {
         self.next_offset.store(next_offset, Ordering::Relaxed);
     }
 
-    /// Everything that was written before this, in milliseconds since 1970, is processed.
+    /// Records that everything written before this moment, in milliseconds since 1970, has been processed.
     pub(super) fn fresh_at(&self, ms: i64) {
         self.fresh_ms.fetch_max(ms, Ordering::Relaxed);
     }
 
-    /// The end of the partition was seen there.
+    /// Records that the end of the partition was seen at this offset.
     pub(super) fn ends_at(&self, end_offset: i64) {
         self.end_offset.store(end_offset, Ordering::Relaxed);
     }
 
-    /// For how long it has had no turn.
+    /// How long it has had no turn.
     fn silent_for(&self) -> Duration {
         let beat_ms = self.beat_ms.load(Ordering::Relaxed);
         self.started.elapsed().saturating_sub(Duration::from_millis(beat_ms))
@@ -143,35 +143,35 @@ impl TaskStatus {
     }
 }
 
-/// What a task is doing at a moment.
+/// The state of a task at a moment.
 #[derive(Clone, Debug, Serialize)]
 pub struct TaskSnapshot {
-    /// Its stage.
+    /// The id of its stage.
     pub stage: StageId,
-    /// Its partition.
+    /// Its partition of the stage's source.
     pub partition: i32,
     /// The worker that hosts it.
     pub worker: usize,
-    /// Where it stands.
+    /// Its phase.
     pub phase: Phase,
     /// Why its worker failed last; `None` while it runs.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub failure: Option<String>,
-    /// For how long it has not run since that first failure.
+    /// How long it has not run since the first failure; `None` while it runs.
     #[serde(skip)]
     pub failed_for: Option<Duration>,
-    /// The next input offset as of the last commit.
+    /// The next input offset as of the last commit; `None` while unknown.
     pub committed_offset: Option<i64>,
-    /// The end of the partition, as of the last fetch.
+    /// The end of the partition as of the last fetch; `None` while unknown.
     pub end_offset: Option<i64>,
     /// Changelog records read back so far.
     pub restored_records: u64,
     /// About how many there are to read back.
     pub restore_records: u64,
-    /// Everything that was written before this, in milliseconds since 1970, is processed.
+    /// Everything written before this moment, in milliseconds since 1970, has been processed.
     #[serde(skip)]
     pub fresh_ms: Option<i64>,
-    /// Since when it has had no turn.
+    /// How long it has had no turn.
     #[serde(skip)]
     pub silent_for: Duration,
 }
@@ -182,7 +182,7 @@ impl TaskSnapshot {
         self.end_offset.zip(self.committed_offset).map(|(end, committed)| (end - committed).max(0))
     }
 
-    /// How old what it works on is, in seconds; 0 when it has caught up, `None` while unknown.
+    /// The age of the records that it works on, in seconds; 0 when it has caught up, `None` while unknown.
     pub fn lag_seconds(&self) -> Option<f64> {
         match self.lag()? {
             0 => Some(0.0),
@@ -191,22 +191,21 @@ impl TaskSnapshot {
     }
 }
 
-const STATE_GONE: &str = "the state directory was removed while this process uses it: nothing is lost, but after the next start \
-                          all state is restored from its changelogs; restart when that suits";
+const STATE_GONE: &str = "the state directory was removed while this process uses it: nothing is lost, but the \
+                          next start restores all state from its changelogs; restart at a convenient time";
 
-/// The partitions that the groups have given to this process, from their assignment until they are given up, and
-/// whether the groups can be reached.
+/// The partitions that the groups have assigned to this process, and whether the groups can be reached.
 #[derive(Debug, Default)]
 pub struct Board {
     tasks: Mutex<BTreeMap<(StageId, i32), Arc<TaskStatus>>>,
-    /// Why a stage is not in its group just now, and since when; `None`: it is.
+    /// Why a stage is not in its group at the moment, and since when; `None` if it is.
     absences: Mutex<BTreeMap<StageId, Option<(Instant, String)>>>,
-    /// Whether the state directory was removed under this process.
+    /// Whether the state directory was removed while this process uses it.
     is_state_gone: AtomicBool,
 }
 
 impl Board {
-    /// The group has given a partition to this process.
+    /// The group has assigned a partition to this process.
     pub(super) fn assigned(&self, stage: StageId, partition: i32, worker: usize) {
         let status = Arc::new(TaskStatus::new(stage, partition, worker));
         lock(&self.tasks).insert((stage, partition), status);
@@ -224,7 +223,7 @@ impl Board {
         lock(&self.absences).remove(&stage);
     }
 
-    /// A worker opens a partition: its entry, or one that nobody sees where the partition has just been given up.
+    /// A worker opens a partition: returns its entry, or an unlisted one if the partition has just been given up.
     pub(super) fn opened(&self, stage: StageId, partition: i32, worker: usize) -> Arc<TaskStatus> {
         let known = lock(&self.tasks).get(&(stage, partition)).cloned();
         let status = known.unwrap_or_else(|| Arc::new(TaskStatus::new(stage, partition, worker)));
@@ -232,7 +231,7 @@ impl Board {
         status
     }
 
-    /// The worker of these partitions has failed, and closed them.
+    /// The worker of these partitions has failed and closed them.
     pub(super) fn failed<'a>(
         &self,
         stage: StageId,
@@ -244,7 +243,7 @@ impl Board {
         failed.for_each(|task| task.failed(reason));
     }
 
-    /// Whether the stage is in its group, or why not.
+    /// Records whether the stage is in its group, or why not.
     pub(super) fn membership(&self, stage: StageId, absence: Option<&str>) {
         let mut absences = lock(&self.absences);
         let known = absences.entry(stage).or_default();
@@ -255,7 +254,7 @@ impl Board {
         }
     }
 
-    /// Notes whether the state directory is still there; says so in the log when that changes.
+    /// Records whether the state directory still exists; logs a change.
     pub(super) fn state_is_there(&self, is_there: bool) {
         let was_gone = self.is_state_gone.swap(!is_there, Ordering::Relaxed);
         if !is_there && !was_gone {
@@ -268,7 +267,8 @@ impl Board {
         lock(&self.tasks).values().map(|task| task.snapshot()).collect()
     }
 
-    /// A task that has had no turn for longer than `patience`: its thread hangs. One that failed waits for another try.
+    /// A task that has had no turn for longer than `patience`, so its thread hangs. A failed task waits for its next
+    /// try and does not count.
     pub fn stalled(&self, patience: Duration) -> Option<TaskSnapshot> {
         let tasks = lock(&self.tasks);
         let stalled = tasks.values().find(|task| {
@@ -277,7 +277,8 @@ impl Board {
         stalled.map(|task| task.snapshot())
     }
 
-    /// The partitions of a stage whose end nobody is looking at: their tasks do not run, or have had no turn for a while.
+    /// The partitions of a stage whose end no task watches, because their tasks do not run or have had no turn for a
+    /// while.
     pub(super) fn unwatched(&self, stage: StageId) -> Vec<i32> {
         let tasks = lock(&self.tasks);
         let own = tasks.range((stage, i32::MIN)..=(stage, i32::MAX));
@@ -287,7 +288,7 @@ impl Board {
         own.filter(|(_, task)| is_unwatched(task)).map(|((_, partition), _)| *partition).collect()
     }
 
-    /// Where partitions of a stage end, as the brokers say.
+    /// Records the ends of partitions of a stage, as the brokers report them.
     pub(super) fn ends_at(&self, stage: StageId, ends: &BTreeMap<i32, i64>) {
         let tasks = lock(&self.tasks);
         for (partition, end) in ends {
@@ -297,8 +298,8 @@ impl Board {
         }
     }
 
-    /// Why this process is not ready, in sentences; empty when it is. Ready means: every stage is in its group, and each
-    /// partition that it was given is restored and has had its turn within `patience`.
+    /// Why this process is not ready, in sentences; empty when it is ready. Ready means: every stage is in its group,
+    /// and each of its partitions is restored and has had its turn within `patience`.
     pub fn unready(&self, patience: Duration) -> Vec<String> {
         let mut reasons = Vec::new();
         if is_sabotaged(Sabotage::BlindReadiness) {
@@ -307,7 +308,7 @@ impl Board {
         for (stage, absence) in &*lock(&self.absences) {
             if let Some((since, reason)) = absence {
                 let seconds = since.elapsed().as_secs();
-                reasons.push(format!("stage {stage} is not in its group for {seconds} s: {reason}"));
+                reasons.push(format!("stage {stage} has not been in its group for {seconds} s: {reason}"));
             }
         }
         if self.is_state_gone.load(Ordering::Relaxed) {
@@ -330,7 +331,7 @@ impl Board {
             }
         }
         for ((stage, reason), (count, seconds)) in failures {
-            reasons.push(format!("stage {stage}: {count} partitions do not work for {seconds} s: {reason}"));
+            reasons.push(format!("stage {stage}: {count} partitions not working for {seconds} s: {reason}"));
         }
         let is_silent = |task: &&TaskSnapshot| task.phase != Phase::Failed && task.silent_for > patience;
         for task in tasks.iter().filter(is_silent) {
@@ -378,7 +379,7 @@ mod tests {
         let board = Board::default();
         let unready = || board.unready(SECOND).join("; ");
         board.membership(STAGE, Some("it has not joined yet"));
-        assert!(unready().contains("stage filter is not in its group"), "{}", unready());
+        assert!(unready().contains("stage filter has not been in its group"), "{}", unready());
         board.membership(STAGE, None);
         assert_eq!(unready(), "");
         board.assigned(STAGE, 0, 0);
@@ -388,7 +389,7 @@ mod tests {
         task.beat(Phase::Running);
         assert_eq!(unready(), "");
         board.failed(STAGE, &[0], "the broker is away");
-        assert!(unready().contains("1 partitions do not work for 0 s: the broker is away"), "{}", unready());
+        assert!(unready().contains("1 partitions not working for 0 s: the broker is away"), "{}", unready());
         assert_eq!(board.unwatched(STAGE), [0]);
         board.opened(STAGE, 0, 0);
         assert!(unready().contains("the broker is away"), "until it runs again: {}", unready());

@@ -1,23 +1,22 @@
-//! The supervisor of one stage: owns the consumer, spreads partitions over workers, starts and restarts.
+//! The supervisor of one stage: owns the consumer, spreads partitions over workers, starts and restarts them.
 //!
-//! # The rebalance protocol, this side (see `kafka::rebalance` for the other)
+//! # The rebalance protocol on the runtime's side (`kafka::rebalance` has the other)
 //!
-//! The poll thread brings the group's decisions as messages, and waits for the answer to a revoke.
+//! The poll thread delivers the group's decisions as messages, and waits for the answer to a revoke.
 //!
-//! * **Assigned**: each partition goes to the worker with the fewest; the worker restores, then runs it.
-//! * **Revoked**: its workers commit all that they have, close the partitions and drop their queues; when the
-//!   last worker has done so, the poll thread goes on and the group may give the partitions away. A worker
-//!   that dies in between drops its end of the channel, which counts as an answer: its work was not committed
-//!   and the new owner does it again.
-//! * **Lost**: the same without a commit, and nobody waits.
+//! * **Assigned**: each partition goes to the worker with the fewest. The worker restores it, then runs it.
+//! * **Revoked**: its workers commit everything, close the partitions and drop their queues. When the last worker has
+//!   done so, the poll thread continues and the group may give the partitions away. A worker that dies in between
+//!   drops its end of the channel, which counts as an answer: its work was not committed, and the new owner repeats
+//!   it.
+//! * **Lost**: the same without a commit and without waiting.
 //!
 //! # Restarts
 //!
-//! A failed worker has closed all its tasks without a commit. They are opened again, from their last commit,
-//! after a delay that doubles with each failure; more than `restarts_max` failures within ten minutes end the
-//! stage, and with it the process, since something is wrong that restarting does not mend. A broker that is
-//! away is no such thing: it is waited for, however long it takes. So is a topic that does not take a record of this
-//! size: see `record_limits.rs`.
+//! A failed worker has closed all its tasks without a commit. They are opened again from their last commit after a
+//! delay that doubles with each failure. More than `restarts_max` failures within ten minutes end the stage, and with
+//! it the process, because restarting does not fix the cause. A broker that is away does not count: the supervisor
+//! waits as long as it takes. Nor does a topic that refuses a record of this size: see `record_limits.rs`.
 
 use std::collections::{BTreeSet, VecDeque};
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -39,29 +38,30 @@ use super::worker::Worker;
 use crate::kafka::{Assigned, GroupConsumer, GroupEvent, KafkaError};
 use crate::store::StateError;
 
-/// Failures older than this no longer count against the budget.
+/// Failures older than this do not count towards `restarts_max`.
 const BUDGET_WINDOW: Duration = Duration::from_secs(600);
 const DELAY_FIRST: Duration = Duration::from_millis(200);
 const DELAY_MAX: Duration = Duration::from_secs(15);
-/// Between two tries while Kafka is away: short at first, since most outages are, such as the move of a coordinator.
+/// Pause between two tries while Kafka is away: short at first, because most outages are short, such as the move of a
+/// coordinator.
 const DELAY_AWAY_FIRST: Duration = Duration::from_millis(250);
 const DELAY_AWAY_MAX: Duration = Duration::from_secs(2);
-/// An outage is over when a worker has not failed for so long.
+/// An outage is over when a worker has not failed for this long.
 const AWAY_QUIET: Duration = Duration::from_secs(30);
 
-/// Told when a stage has ended, and why.
+/// Notified when a stage has ended, with the reason.
 pub(super) type End = oneshot::Receiver<Result<(), Failure>>;
 
 struct Hand {
     worker: Addr<Worker>,
     arbiter: Arbiter,
     partitions: BTreeSet<i32>,
-    /// When Kafka was away for it last, and for how long it then rested.
+    /// When Kafka was last away for the worker, and how long it then paused.
     away: Option<(Instant, Duration)>,
 }
 
 impl Hand {
-    /// How long it rests while Kafka is away or refuses something: longer each time, but no longer than `most`.
+    /// How long the worker pauses while Kafka is away or refuses something: longer each time, up to `most`.
     fn rest(&mut self, most: Duration) -> Duration {
         let before = self.away.filter(|(at, _)| at.elapsed() < AWAY_QUIET).map(|(_, delay)| delay);
         let delay = before.map_or(DELAY_AWAY_FIRST, |before| (2 * before).min(most));
@@ -70,28 +70,28 @@ impl Hand {
     }
 }
 
-/// See the module's description.
+/// The actor of a stage; see the module's description.
 pub(super) struct Supervisor {
     plan: Arc<StagePlan>,
     hands: Vec<Hand>,
-    /// How many workers are not ready yet, and the member that joins the group when all are.
+    /// How many workers are not ready yet, and the member that joins the group when all are ready.
     workers_to_come: usize,
     to_join: Option<GroupConsumer>,
     /// Set by [`Leave`]; read by the poll thread.
     leaving: Arc<AtomicBool>,
     poll_thread: Option<JoinHandle<()>>,
     failures: VecDeque<Instant>,
-    /// Why the stage ends, where it does not end in good order.
+    /// Why the stage ends, unless it ends in good order.
     failure: Option<Failure>,
-    /// Told when the stage has ended.
+    /// Notified when the stage has ended.
     ended: Option<oneshot::Sender<Result<(), Failure>>>,
 }
 
 impl Supervisor {
-    /// Starts the stage. The receiver is told when it has ended, and why.
+    /// Starts the stage. The receiver gets a value when it has ended, with the reason.
     ///
     /// # Errors
-    /// [`Failure::Kafka`] where a client cannot be made.
+    /// [`Failure::Kafka`] if a client cannot be created.
     pub(super) fn start_stage(plan: Arc<StagePlan>) -> Result<(Addr<Self>, End), Failure> {
         let (ended, end) = oneshot::channel();
         let context = Context::<Self>::new();
@@ -150,7 +150,7 @@ impl Supervisor {
         }
     }
 
-    /// Takes partitions whose start is not known yet; their worker asks again.
+    /// Takes partitions whose start is not known yet; their worker asks for it again.
     fn assign_unread(&mut self, partitions: &[i32], context: &mut Context<Self>) {
         for partition in partitions {
             let fewest = self.hands.iter_mut().enumerate().min_by_key(|(_, hand)| hand.partitions.len());
@@ -166,7 +166,8 @@ impl Supervisor {
 
     fn reopen_later(&self, worker: usize, delay: Duration, context: &mut Context<Self>) {
         context.run_later(delay, move |supervisor, _| {
-            // Those that were taken away meanwhile are no longer in the set; after the end there is no hand.
+            // Partitions that were taken away in the meantime are no longer in the set; after the end there is no
+            // group handle.
             if let Some(hand) = supervisor.hands.get(worker).filter(|hand| !hand.partitions.is_empty()) {
                 hand.worker.do_send(Reopen(hand.partitions.iter().copied().collect()));
             }
@@ -192,14 +193,14 @@ impl Supervisor {
         }
     }
 
-    /// Ends the stage: gives up everything, and reports `failure` at the end.
+    /// Ends the stage: gives up everything, and reports `failure` when that is done.
     fn give_up(&mut self, failure: Failure) {
         tracing::error!(stage = self.plan.stage.as_str(), error = %failure, "stage ends");
         self.failure.get_or_insert(failure);
         self.leaving.store(true, Ordering::Release);
     }
 
-    /// How long to wait before the next start; `None` when the budget is spent.
+    /// How long to wait before the next start; `None` when the limit of restarts is reached.
     fn next_delay(&mut self) -> Option<Duration> {
         let now = Instant::now();
         while self.failures.front().is_some_and(|at| now.duration_since(*at) > BUDGET_WINDOW) {
@@ -212,7 +213,7 @@ impl Supervisor {
     }
 }
 
-/// Brings a decision of the group to the supervisor; waits until a revoke has been carried out.
+/// Passes a decision of the group to the supervisor; waits until a revoke has been carried out.
 fn announce(supervisor: &Addr<Supervisor>, event: GroupEvent, patience: Duration) {
     if !matches!(event, GroupEvent::Revoked(_)) {
         supervisor.do_send(GroupChanged { event, done: None });
@@ -220,7 +221,7 @@ fn announce(supervisor: &Addr<Supervisor>, event: GroupEvent, patience: Duration
     }
     let (done, carried_out) = mpsc::channel();
     supervisor.do_send(GroupChanged { event, done: Some(done) });
-    // All senders dropped: done. The group's own timeout is longer than this wait.
+    // All senders dropped means done. The group's own timeout is longer than this wait.
     if carried_out.recv_timeout(patience) == Err(mpsc::RecvTimeoutError::Timeout) {
         tracing::warn!("partitions could not be committed in time and are given up as they are");
     }
@@ -252,7 +253,8 @@ impl Handler<WorkerReady> for Supervisor {
         if self.workers_to_come > 0 {
             return;
         }
-        // The consumer closes where its last handle goes, which must not be this thread: the poll thread has one.
+        // The consumer closes when its last handle is dropped, which must not be on this thread: the poll thread
+        // keeps one.
         let is_leaving = self.leaving.load(Ordering::Acquire);
         let joined =
             self.to_join.take().filter(|_| !is_leaving).map_or(Ok(()), |consumer| consumer.subscribe());
@@ -278,7 +280,7 @@ impl Handler<WorkerFailed> for Supervisor {
                 Some(DELAY_FIRST)
             }
             passing if passing.is_passing() => {
-                // What a topic refuses is written again, and aborted, with each try.
+                // A record that a topic refuses is written again, and aborted, with each try.
                 let is_too_large = matches!(passing, Failure::Kafka(KafkaError::TooLarge { .. }));
                 let most = if is_too_large { DELAY_MAX } else { DELAY_AWAY_MAX };
                 Some(self.hands.get_mut(worker).map_or(most, |hand| hand.rest(most)))
@@ -288,10 +290,10 @@ impl Handler<WorkerFailed> for Supervisor {
         let Some(delay) = delay else { return self.give_up(failure) };
         let stage = self.plan.stage.as_str();
         if let Failure::Kafka(KafkaError::Fenced(reason)) = &failure {
-            // Part of every rebalance under load; nothing is wrong.
-            tracing::info!(stage, worker, reason, "the group has moved on, partitions are opened again");
+            // Part of every rebalance under load, and harmless.
+            tracing::info!(stage, worker, reason, "the group has moved on; opening partitions again");
         } else {
-            tracing::warn!(stage, worker, error = %failure, ?delay, "worker failed, its partitions are opened again");
+            tracing::warn!(stage, worker, error = %failure, ?delay, "worker failed; opening its partitions again");
         }
         metrics::counter!("frostline_worker_restarts_total", "stage" => stage).increment(1);
         self.reopen_later(worker, delay, context);
@@ -340,12 +342,12 @@ impl Handler<PollEnded> for Supervisor {
         let result = self.failure.take().map_or(Ok(()), Err);
         let ended = self.ended.take();
         let never_joined = self.to_join.take();
-        // A worker may still wait for a broker; the System's thread must not wait with it.
+        // A worker may still wait for a broker; the System's thread must not wait for it.
         std::thread::spawn(move || {
             drop(never_joined);
             let _ = poll_thread.map(JoinHandle::join);
             for hand in hands {
-                // What may still be in the mailbox concerns partitions that are gone.
+                // Messages still in the mailbox concern partitions that are gone.
                 hand.arbiter.stop();
                 drop(hand.worker);
                 let _ = hand.arbiter.join();
@@ -356,7 +358,7 @@ impl Handler<PollEnded> for Supervisor {
     }
 }
 
-/// Partitions for people: `0-4,7`. A thousand of them fit on a line.
+/// Partitions in readable form: `0-4,7`. A thousand of them fit on a line.
 pub(super) fn ranges(partitions: impl Iterator<Item = i32>) -> String {
     let mut runs: Vec<(i32, i32)> = Vec::new();
     for partition in partitions.collect::<BTreeSet<_>>() {

@@ -1,7 +1,7 @@
-//! Reads a table's topic to its end, and follows it until it is dropped.
+//! Reads a table's topic to its end, and follows it until the handle is dropped.
 //!
-//! Where the reader fails it is made again, and goes on behind the last record that the table has taken. A table that
-//! cannot be written any more is given up with an error in the log: processors go on with what they know.
+//! If the reader fails, a new one continues after the last record that the table has taken. A table that can no
+//! longer be written is abandoned with an error in the log: processors continue with what they have.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -16,17 +16,18 @@ use crate::kafka::{ClientSettings, KafkaError, StartAt};
 use crate::record::Record;
 use crate::table::Table;
 
-/// How long a poll waits: stopping takes as long at most, and so long nothing comes before a table settles.
+/// How long a poll waits. This bounds how long stopping takes, and is the pause after which a table counts as
+/// settled.
 const POLL_TIMEOUT: Duration = Duration::from_millis(200);
-/// Records taken at once.
+/// Records per poll.
 const BATCH_RECORDS: usize = 1_000;
-/// How long a broken reader rests before it is made again.
+/// Pause before a broken reader is replaced.
 const RETRY_DELAY: Duration = Duration::from_secs(1);
 
-/// Sent once: the table has been read, and how long that took; or why it cannot be.
+/// Sent once: how long reading the table took, or why it failed.
 pub(super) type Loaded = oneshot::Receiver<Result<Duration, Failure>>;
 
-/// Follows a table until it is dropped.
+/// Follows a table until this is dropped.
 pub(super) struct TableFollower {
     _thread: Background,
 }
@@ -65,16 +66,16 @@ impl Following {
             let Err(failure) = self.follow() else { return };
             let is_final = !failure.is_passing() && (self.loaded.is_some() || failure.is_fatal());
             if is_final {
-                tracing::error!(topic = self.topic, error = %failure, "the table is followed no more");
+                tracing::error!(topic = self.topic, error = %failure, "cannot follow the table any longer; continuing with its last known content");
                 let _ = self.loaded.take().map(|loaded| loaded.send(Err(failure)));
                 return;
             }
-            tracing::warn!(topic = self.topic, error = %failure, "the table's topic is read again");
+            tracing::warn!(topic = self.topic, error = %failure, "reading the table's topic failed; retrying");
             std::thread::sleep(RETRY_DELAY);
         }
     }
 
-    /// Reads until it is to stop.
+    /// Reads until it must stop.
     fn follow(&mut self) -> Result<(), Failure> {
         let mut reader = self.places.reader(&self.clients, &self.topic)?;
         while !self.stop.load(Ordering::Acquire) {
@@ -90,7 +91,7 @@ impl Following {
         Ok(())
     }
 
-    /// What was taken counts now; the first time at the end, the table is loaded.
+    /// Settles the table after records were taken; the first time at the end, the table is loaded.
     fn settle(&mut self) -> Result<(), Failure> {
         self.table.settle()?;
         if !self.places.are_at_end() {

@@ -1,22 +1,22 @@
-//! Looks at the topics before anything starts: all there, and changelogs that fit their sources.
+//! Checks the topics before anything starts: all exist, and changelogs fit their sources.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
 
 use super::engine::{RunOptions, StartError};
 use super::provenance::different_partitions;
-use crate::kafka::{Admin, KafkaError, TopicState};
+use crate::kafka::{Admin, KafkaError, Operation, Right, TopicState};
 use crate::{Stage, Topology};
 
-/// Kafka's own default of `delete.retention.ms`, for brokers that do not tell it.
+/// Kafka's own default of `delete.retention.ms`, for brokers that do not report it.
 const TOMBSTONES_KEPT_DEFAULT: Duration = Duration::from_secs(24 * 60 * 60);
 
-/// What the topics allow.
+/// Limits of the topics.
 pub(super) struct TopicLimits {
-    /// The largest record that each topic takes, in bytes, by its name in Kafka; those of which the broker does not tell
-    /// it are missing.
+    /// The largest record that each topic accepts, in bytes, by its name in Kafka; topics for which the broker does
+    /// not report it are missing.
     pub(super) record_bytes_max: BTreeMap<String, usize>,
-    /// How long each topic keeps tombstones, by its name in Kafka; those of which the broker does not tell it are
+    /// How long each topic keeps tombstones, by its name in Kafka; topics for which the broker does not report it are
     /// missing.
     tombstones_kept: BTreeMap<String, Duration>,
 }
@@ -28,7 +28,7 @@ impl TopicLimits {
     }
 }
 
-/// Refuses to start on topics that are missing or do not fit together.
+/// Refuses to start if topics are missing or do not fit together.
 pub(super) async fn check_topics(
     admin: &Admin,
     topology: &Topology,
@@ -67,6 +67,7 @@ pub(super) async fn check_topics(
         }
     }
     if options.describe_topics {
+        admin.check_rights("looking at the topics", &rights(topology, options))?;
         for stage in options.stages.iter().filter_map(|stage| topology.stage(*stage)) {
             let partitions = state(&stage.source.name).map_or(0, |source| source.partitions);
             check_grown(admin, topology, stage, partitions)?;
@@ -76,7 +77,32 @@ pub(super) async fn check_topics(
     Ok(TopicLimits { record_bytes_max: record_bytes_max(&states), tombstones_kept: kept.collect() })
 }
 
-/// The largest record that each topic takes, as far as the brokers tell.
+/// What stages, tables and sources do with their topics.
+fn rights(topology: &Topology, options: &RunOptions) -> Vec<Right> {
+    let stages = options.stages.iter().filter_map(|stage| topology.stage(*stage));
+    let mut rights = vec![Right::on_topic(Operation::Write, &topology.dead_letters().name)];
+    let mut add = |operation, topic: &str| rights.push(Right::on_topic(operation, topic));
+    for stage in stages {
+        add(Operation::Read, &stage.source.name);
+        stage.sinks().for_each(|sink| add(Operation::Write, &sink.name));
+        if let Some(changelog) = &stage.changelog {
+            add(Operation::Read, &changelog.name);
+            add(Operation::Write, &changelog.name);
+        }
+    }
+    for table in topology.tables_of(&options.stages, options.polls_sources) {
+        add(Operation::Read, &table.topic.name);
+    }
+    if let Some(positions) = topology.positions().filter(|_| options.polls_sources) {
+        add(Operation::Read, &positions.name);
+        add(Operation::Write, &positions.name);
+        let sinks = topology.sources().iter().flat_map(|source| &source.sinks);
+        sinks.for_each(|(_, sink)| add(Operation::Write, &sink.name));
+    }
+    rights
+}
+
+/// The largest record that each topic accepts, as far as the brokers report it.
 pub(super) fn record_bytes_max(states: &[TopicState]) -> BTreeMap<String, usize> {
     states.iter().filter_map(|state| Some((state.name.clone(), state.record_bytes_max?))).collect()
 }
@@ -129,7 +155,7 @@ fn check_changelog(
     check_compacted(changelog, "state")
 }
 
-/// Refuses a source that has its new partitions already, and whose growth was interrupted before its offsets were set.
+/// Refuses a source that has its new partitions already but whose growth was interrupted before its offsets were set.
 fn check_grown(admin: &Admin, topology: &Topology, stage: &Stage, partitions: i32) -> Result<(), KafkaError> {
     let partitions: Vec<i32> = (0..partitions).collect();
     let (group, topic) = (topology.group(stage.id), &stage.source.name);
@@ -145,7 +171,7 @@ fn check_grown(admin: &Admin, topology: &Topology, stage: &Stage, partitions: i3
     }
 }
 
-/// Refuses a topic from which Kafka deletes what is still needed.
+/// Refuses a topic from which Kafka deletes records that are still needed.
 fn check_compacted(topic: &TopicState, holds: &str) -> Result<(), KafkaError> {
     let name = &topic.name;
     match topic.cleanup_policy.as_deref() {

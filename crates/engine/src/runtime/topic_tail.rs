@@ -1,5 +1,5 @@
-//! Follows a topic for whoever wants to see what is written: from some way before its end, for ever after. Nothing is
-//! committed and nothing depends on it; where it falls behind or the brokers are away, only the view is late.
+//! Follows a topic for display, from some way before its end. Nothing is committed and no stage depends on it; if it
+//! falls behind or the brokers are away, only the display is late.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -11,24 +11,24 @@ use super::follow::Places;
 use crate::kafka::{Admin, ClientSettings, KafkaError, StartAt};
 use crate::record::Record;
 
-/// How long a poll waits: stopping takes as long at most.
+/// How long a poll waits, and so how long stopping takes at most.
 const POLL_TIMEOUT: Duration = Duration::from_millis(100);
-/// Records taken at once.
+/// Records per poll.
 const BATCH_RECORDS: usize = 500;
-/// How long a broken reader rests before it is made again.
+/// Pause before a broken reader is replaced.
 const RETRY_DELAY: Duration = Duration::from_secs(2);
 
-/// Takes the records, on the tail's own thread.
+/// Takes the records on the tail's own thread.
 pub(super) type Visit = Box<dyn FnMut(&Record<'_>) + Send>;
 
-/// Ends when it is dropped.
+/// The tail of a topic; it stops when this is dropped.
 pub struct TopicTail {
     _thread: Background,
     is_current: Arc<AtomicBool>,
 }
 
 impl TopicTail {
-    /// Follows `topic`, beginning up to `tail` records before the end of each partition.
+    /// Follows `topic`, starting up to `tail` records before the end of each partition.
     pub fn start(
         settings: ClientSettings,
         topic: String,
@@ -44,7 +44,7 @@ impl TopicTail {
         Self { _thread: Background::start(follow), is_current }
     }
 
-    /// Whether it has come to the end that the topic had at the start; also where there is no topic.
+    /// Whether it has reached the end that the topic had at the start; also true if the topic does not exist.
     pub fn is_current(&self) -> bool {
         self.is_current.load(Ordering::Acquire)
     }
@@ -53,7 +53,7 @@ impl TopicTail {
 struct Follower {
     settings: ClientSettings,
     topic: String,
-    /// Once the topic was there.
+    /// Set once the topic was found.
     places: Option<Places>,
     is_current: Arc<AtomicBool>,
     tail: i64,
@@ -65,7 +65,7 @@ impl Follower {
     fn run(mut self) {
         while !self.stop.load(Ordering::Acquire) {
             let Err(failure) = self.follow() else { return };
-            tracing::debug!(topic = self.topic, error = %failure, "looked at again soon");
+            tracing::debug!(topic = self.topic, error = %failure, "cannot follow the topic; retrying");
             let rested = std::time::Instant::now();
             while rested.elapsed() < RETRY_DELAY && !self.stop.load(Ordering::Acquire) {
                 std::thread::sleep(POLL_TIMEOUT);
@@ -77,7 +77,7 @@ impl Follower {
         let places = match &mut self.places {
             Some(places) => places,
             None => {
-                // It may be made later.
+                // It may be created later.
                 let partitions = Admin::new(&self.settings)?.partitions(&self.topic)?;
                 let Some(partitions) = partitions else {
                     self.is_current.store(true, Ordering::Release);

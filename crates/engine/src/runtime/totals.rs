@@ -1,4 +1,4 @@
-//! What the stages of this process have done: sums for summaries, counters for metrics.
+//! Counts of the stages of this process: sums for summaries, counters for metrics.
 
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicI64, Ordering};
@@ -11,28 +11,28 @@ use serde::{Deserialize, Serialize};
 use crate::record::unix_ms;
 use crate::{Counter, Counts, NamedCounts, StageId};
 
-/// The name of the one metric of counts; labels say which stage and what was counted.
+/// The name of the single metric of counts; its labels are the stage and the kind of count.
 const METRIC: &str = "frostline_stage_total";
 
-/// Longest commit that is told apart, in microseconds.
+/// Longest commit that the histogram distinguishes, in microseconds.
 const COMMIT_MICROSECONDS_MAX: u64 = 120_000_000;
 
-/// Sums of all committed counts, by stage. Updated once a commit, never a record.
+/// Sums of all committed counts, by stage. Updated once per commit, never per record.
 pub struct Totals {
     /// Of all stages of the topology, the engine's own first.
     counters: Vec<Counter>,
     stages: Mutex<BTreeMap<StageId, StageTotals>>,
-    /// In microseconds.
+    /// Durations in microseconds.
     commits: Mutex<Histogram<u32>>,
     started: Instant,
-    /// In milliseconds since 1970; 0: not yet.
+    /// In milliseconds since 1970; 0 for not yet.
     first_record_at_ms: AtomicI64,
     last_commit_at_ms: AtomicI64,
 }
 
 struct StageTotals {
     counts: Counts,
-    /// One for each kind, looked up once.
+    /// One handle per kind, looked up once.
     counters: Vec<(Counter, metrics::Counter)>,
 }
 
@@ -46,26 +46,26 @@ impl StageTotals {
 }
 
 impl Totals {
-    /// Nothing has been done yet; the clock of the summary starts. `counters`: those of all stages.
+    /// Starts with zero counts, and starts the clock of the summary. `counters`: those of all stages.
     pub fn new(counters: Vec<Counter>) -> Self {
         metrics::describe_counter!(METRIC, "Records processed and results, by stage and kind");
         let commits = Histogram::new_with_max(COMMIT_MICROSECONDS_MAX, 2);
         Self {
             counters,
             stages: Mutex::default(),
-            commits: Mutex::new(commits.expect("constant bounds that it takes")),
+            commits: Mutex::new(commits.expect("constant bounds that the histogram accepts")),
             started: Instant::now(),
             first_record_at_ms: AtomicI64::new(0),
             last_commit_at_ms: AtomicI64::new(0),
         }
     }
 
-    /// Notes that a record was read for the first time, in milliseconds since 1970.
+    /// Records when a record was first read, in milliseconds since 1970.
     pub fn first_record(&self, now_ms: i64) {
         let _ = self.first_record_at_ms.compare_exchange(0, now_ms, Ordering::Relaxed, Ordering::Relaxed);
     }
 
-    /// Notes how long a commit took that has just succeeded.
+    /// Records how long a successful commit took.
     pub fn committed_in(&self, time: Duration) {
         let microseconds = u64::try_from(time.as_micros()).unwrap_or(u64::MAX);
         self.commits.lock().unwrap_or_else(PoisonError::into_inner).saturating_record(microseconds);
@@ -88,7 +88,7 @@ impl Totals {
         stages.get(&stage).map(|totals| totals.counts).unwrap_or_default()
     }
 
-    /// What is counted, the engine's own counters first.
+    /// The counters, the engine's own first.
     pub fn counters(&self) -> &[Counter] {
         &self.counters
     }
@@ -98,7 +98,7 @@ impl Totals {
         let stages = self.stages.lock().unwrap_or_else(PoisonError::into_inner);
         let mut counts = Counts::default();
         stages.values().for_each(|stage| counts += stage.counts);
-        // What one stage writes another reads; from outside came only what the first ones read.
+        // Records written by one stage are read by another; only the first stages' records come from outside.
         let read = |stage: &StageId| stages.get(stage).map(|stage| stage.counts[Counter::RECORDS_IN]);
         counts[Counter::RECORDS_IN] = sources.iter().filter_map(read).sum();
         let seconds = (self.started.elapsed().as_secs_f64() * 1_000.0).round() / 1_000.0;
@@ -120,7 +120,7 @@ impl Totals {
     }
 }
 
-/// What a run has done, as printed at its end.
+/// The results of a run, as printed at its end.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct Summary {
     /// Sums over all stages; `records_in` counts only what came from outside.
@@ -128,22 +128,22 @@ pub struct Summary {
     pub counts: NamedCounts,
     /// Time since the start, in seconds.
     pub seconds: f64,
-    /// When the work was done, and how long commits took.
+    /// When the work was done and how long commits took.
     #[serde(flatten)]
     pub timing: Timing,
 }
 
-/// When the work of a run was done. Instants are in milliseconds since 1970.
+/// Times of a run. Instants are in milliseconds since 1970.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Timing {
-    /// When the first record was read; null where none came.
+    /// When the first record was read; null if none came.
     pub first_record_at_ms: Option<i64>,
-    /// When the last commit ended; null where there was none.
+    /// When the last commit ended; null if there was none.
     pub last_commit_at_ms: Option<i64>,
     /// How many commits there were.
     pub commits: u64,
-    /// Half of them took no longer, in milliseconds.
+    /// Median duration of a commit, in milliseconds.
     pub commit_p50_ms: f64,
-    /// 99 of 100 took no longer, in milliseconds.
+    /// 99th percentile of the duration of a commit, in milliseconds.
     pub commit_p99_ms: f64,
 }

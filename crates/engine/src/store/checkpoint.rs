@@ -1,23 +1,24 @@
-//! Whose a store is, and how far it is known to be right.
+//! The identity of a store, and how far its content is known to be right.
 
-/// Which task or table a store belongs to. It is written into the store and checked when that is opened.
+/// The task or table that a store belongs to. It is written into the store and checked when the store is opened.
 #[derive(Clone, Debug)]
 pub struct Identity {
     /// The stage (or table) that the store serves.
     pub stage: String,
-    /// The topic whose records made the state.
+    /// The topic whose records the state was made from.
     pub topic: String,
     /// The partition of that topic.
     pub partition: i32,
-    /// The Kafka cluster's own id: topics of the same name elsewhere are others. Empty where it tells none.
+    /// The Kafka cluster's own id: topics with the same name in another cluster are different ones. Empty if it
+    /// reports none.
     pub cluster: String,
-    /// The ids of the topics that made the state and that restore it: a topic that was deleted and made again has
-    /// another one, and offsets of the earlier topic mean nothing in it.
+    /// The ids of the topics that the state is made and restored from. A topic that was deleted and created again has
+    /// another id, and offsets of the earlier topic mean nothing in it.
     pub topic_ids: String,
 }
 
 impl Identity {
-    /// The tree's name: the topic is in it, so that two installations may share a directory.
+    /// The tree's name. It contains the topic, so that two installations may share a directory.
     pub fn tree_name(&self) -> String {
         format!("{}/{}/{}", self.stage, self.topic, self.partition)
     }
@@ -26,12 +27,12 @@ impl Identity {
 /// How far a store is known to be right; written in the same batch as the state itself.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Checkpoint {
-    /// The next input offset: everything before it is in the state. -1: none yet, or not known (restored).
-    /// The group's committed offset is the authority for where work goes on; this is for people and checks.
+    /// The next input offset: everything before it is in the state. -1 if there is none yet, or it is unknown
+    /// (restored). Work continues from the group's committed offset; this one is for people and checks.
     pub input_offset: i64,
-    /// The next changelog offset: everything before it is in the state. -1: none yet.
+    /// The next changelog offset: everything before it is in the state. -1 if there is none yet.
     pub changelog_offset: i64,
-    /// When that was so, in milliseconds since 1970 by this machine's clock; see [`Store::is_outdated`].
+    /// When that was the case, in milliseconds since 1970 by this machine's clock; see [`Store::is_outdated`].
     ///
     /// [`Store::is_outdated`]: super::Store::is_outdated
     pub at_ms: i64,

@@ -1,7 +1,7 @@
-//! sled's database of this process: its trees by name.
+//! sled's database of this process, with its trees by name.
 //!
-//! A tree is made when it is first written. sled writes the names of all trees anew, into a file of its own, with
-//! each that is made: a thousand partitions that only read would make it write that a thousand times.
+//! A tree is created when it is first written. With each new tree sled rewrites the names of all trees into a file of
+//! its own: a thousand partitions that only read would make it write that file a thousand times.
 
 use std::collections::HashSet;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -10,12 +10,12 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use super::StateError;
 
-/// See the module's description.
+/// The database of a process; see the module's description.
 pub(super) struct Database {
     database: sled::Db,
-    /// The trees that there are; sled tells all names or none.
+    /// The existing trees; sled can only list all names.
     names: Mutex<HashSet<Vec<u8>>>,
-    /// What the trees of all stores have waiting in memory, in bytes.
+    /// Restored entries that wait in memory for all stores together, in bytes.
     pub(super) waiting_bytes: AtomicUsize,
 }
 
@@ -35,7 +35,7 @@ impl Database {
         is_there.then(|| guarded(name, || self.database.open_tree(name))).transpose()
     }
 
-    /// The tree of this name, made where there is none.
+    /// The tree of this name, created if it does not exist.
     pub(super) fn make(&self, name: &str) -> Result<sled::Tree, StateError> {
         let tree = guarded(name, || self.database.open_tree(name))?;
         self.names().insert(name.into());
@@ -48,18 +48,18 @@ impl Database {
         guarded(name, || self.database.drop_tree(name)).map(drop)
     }
 
-    /// What all trees take on disk, in bytes; 0 where that cannot be told.
+    /// The size of all trees on disk, in bytes; 0 if it is unknown.
     pub(super) fn bytes(&self) -> u64 {
         self.database.size_on_disk().unwrap_or_default()
     }
 
-    /// Pushes all that was written to the operating system.
+    /// Writes all buffered data to the operating system.
     pub(super) fn flush(&self) -> Result<(), StateError> {
         guarded("all stores", || self.database.flush()).map(drop)
     }
 }
 
-/// Runs a call of sled. On damaged files it may panic where it should fail; both mean the same.
+/// Runs a call of sled. On damaged files it may panic instead of failing; both are treated the same.
 pub(super) fn guarded<R>(name: &str, call: impl FnOnce() -> Result<R, sled::Error>) -> Result<R, StateError> {
     match catch_unwind(AssertUnwindSafe(call)) {
         Ok(result) => result.map_err(|error| StateError::from_sled(name, error)),

@@ -1,4 +1,4 @@
-//! The state directory: made with mode 0700, checked, and locked for one process by sled's own lock.
+//! The state directory: created with mode 0700, checked, and locked for one process by sled's own lock.
 
 use std::fs;
 use std::io::ErrorKind;
@@ -21,18 +21,18 @@ const CACHE_BYTES: u64 = 8 * 1024 * 1024;
 /// Smaller than sled's default of 512 KiB: its write buffers are as large (measured: 20 MB less).
 const SEGMENT_BYTES: usize = 128 * 1024;
 
-/// sled keeps its lock some milliseconds after the last handle is dropped; a restart must not fail on that.
+/// sled keeps its lock for some milliseconds after the last handle is dropped; a restart must not fail on that.
 const LOCK_PATIENCE: Duration = Duration::from_secs(2);
 
-/// sled's own folder in the directory: it writes its files straight into its path.
+/// sled's own folder in the directory: sled writes its files directly into the path it is given.
 pub(super) const STORE: &str = "store";
-/// Where a damaged store is put, replacing the one before.
+/// Folder for a damaged store; it replaces the previous one.
 pub(super) const DAMAGED: &str = "store.damaged";
-/// Left by a process that found damage it could not mend while it ran.
+/// Left by a process that found damage which it could not repair while it ran.
 pub(super) const DAMAGE_MARK: &str = "damaged";
-/// Names this directory in transactional ids.
+/// The name of this directory, used in transactional ids.
 pub(super) const INSTANCE: &str = "instance";
-/// Its next content, until it is complete.
+/// The next content of that file until it is complete.
 pub(super) const INSTANCE_NEW: &str = "instance.new";
 /// The open state directory of this process. Clones share one database.
 #[derive(Clone)]
@@ -42,13 +42,13 @@ pub struct StateDirectory {
 }
 
 impl StateDirectory {
-    /// Opens the directory at `path`, making it where it is missing. A database that cannot be opened is moved
-    /// aside, and an empty one takes its place: the changelogs fill it again.
+    /// Opens the directory at `path`, creating it if it is missing. A database that cannot be opened is moved aside
+    /// and replaced by an empty one: the changelogs fill it again.
     ///
     /// # Errors
-    /// [`StateError::Busy`] where another process holds it, [`StateError::Unusable`] where it is a symbolic
-    /// link, belongs to somebody else, can be written by others, or holds other files or links, [`StateError::Io`] where
-    /// the disk fails.
+    /// [`StateError::Busy`] if another process holds it; [`StateError::Unusable`] if it is a symbolic link, belongs
+    /// to another user, can be written by others, or holds other files or links; [`StateError::Io`] if the disk
+    /// fails.
     pub fn open(path: &Path) -> Result<Self, StateError> {
         prepare(path)?;
         let is_marked = path.join(DAMAGE_MARK).exists();
@@ -61,7 +61,7 @@ impl StateDirectory {
         let database = match opened {
             Err(damage @ StateError::Corrupted { .. }) => {
                 let aside = move_aside(path)?;
-                tracing::warn!(error = %damage, moved_to = %aside.display(), "state is rebuilt from its changelogs");
+                tracing::warn!(error = %damage, moved_to = %aside.display(), "rebuilding state from its changelogs");
                 open_database(path)?
             }
             other => other?,
@@ -69,11 +69,12 @@ impl StateDirectory {
         Ok(Self { path: path.into(), database: Arc::new(Database::new(database)) })
     }
 
-    /// Opens the store of one task or table. One that belongs to another topic (also an earlier one of the same name) or
-    /// cluster, or is of another version, is emptied first. Entries count as gone `remember_days` after they were written.
+    /// Opens the store of one task or table. A store that belongs to another topic (even an earlier one of the same
+    /// name), another cluster or another version is emptied first. Entries expire `remember_days` after they were
+    /// written.
     ///
     /// # Errors
-    /// [`StateError::Corrupted`] where it cannot be read.
+    /// [`StateError::Corrupted`] if it cannot be read.
     pub fn store(&self, identity: &Identity, remember_days: u32) -> Result<Store, StateError> {
         let name = identity.tree_name();
         let open = || Tree::open(Arc::clone(&self.database), identity);
@@ -82,7 +83,7 @@ impl StateDirectory {
         }
         tracing::warn!(
             store = name,
-            "state of an earlier topic of this name, another cluster or another version is dropped and restored"
+            "dropping state of an earlier topic of this name, of another cluster or of another version; it will be restored"
         );
         self.drop_store(&name)?;
         let tree = open()?.ok_or_else(|| StateError::Corrupted {
@@ -92,20 +93,20 @@ impl StateDirectory {
         Ok(Store::of_tree(tree, remember_days))
     }
 
-    /// Deletes the store of this name. Its changelog brings it back.
+    /// Deletes the store of this name. A restore fills it again from its changelog.
     pub fn drop_store(&self, name: &str) -> Result<(), StateError> {
         let dropped = self.database.drop_tree(name);
         if dropped.is_err() {
-            // What cannot even be deleted is moved aside by the next start.
+            // If it cannot be deleted, the next start moves it aside.
             let _ = fs::write(self.path.join(DAMAGE_MARK), b"");
         }
         dropped
     }
 
-    /// A name for this directory, the same in every run. No other has it, unless the directory was copied.
+    /// A name for this directory, the same in every run. No other directory has it, unless this one was copied.
     ///
     /// # Errors
-    /// [`StateError::Unusable`] where it can neither be read nor written.
+    /// [`StateError::Unusable`] if it can neither be read nor written.
     pub fn instance(&self) -> Result<String, StateError> {
         match fs::read_to_string(self.path.join(INSTANCE)) {
             Ok(found) if is_instance(&found) => Ok(found),
@@ -113,10 +114,10 @@ impl StateDirectory {
         }
     }
 
-    /// Takes another name, where a directory elsewhere has the same one.
+    /// Takes another name, because a directory elsewhere has the same one.
     ///
     /// # Errors
-    /// [`StateError::Unusable`] where it cannot be written.
+    /// [`StateError::Unusable`] if it cannot be written.
     pub fn rename_instance(&self) -> Result<String, StateError> {
         let (file, fresh) = (self.path.join(INSTANCE), self.path.join(INSTANCE_NEW));
         let name = format!("{:032x}", random::bits_128());
@@ -126,17 +127,18 @@ impl StateDirectory {
         Ok(name)
     }
 
-    /// Whether it is still there: a directory that is removed under a running process goes on working, until it ends.
+    /// Whether the directory still exists: one that was removed under a running process continues to work until the
+    /// process ends.
     pub fn is_there(&self) -> bool {
         self.path.join(STORE).is_dir()
     }
 
-    /// What it takes on disk, in bytes; 0 where that cannot be told.
+    /// Its size on disk, in bytes; 0 if it is unknown.
     pub fn bytes(&self) -> u64 {
         self.database.bytes()
     }
 
-    /// Pushes all that was written to the operating system: it survives the death of this process.
+    /// Writes all buffered data to the operating system, so that it survives the death of this process.
     ///
     /// One call serves every store of the process, since sled has one log.
     pub fn flush(&self) -> Result<(), StateError> {
@@ -144,7 +146,7 @@ impl StateDirectory {
     }
 }
 
-/// Names of eight digits are those of earlier versions; they stay, and with them the transactional ids.
+/// Names of eight digits come from earlier versions; they stay valid, and with them the transactional ids.
 fn is_instance(name: &str) -> bool {
     matches!(name.len(), 8 | 32) && name.bytes().all(|byte| byte.is_ascii_hexdigit())
 }
@@ -158,7 +160,7 @@ fn open_database(path: &Path) -> Result<sled::Db, StateError> {
         .mode(sled::Mode::LowSpace);
     let deadline = Instant::now() + LOCK_PATIENCE;
     loop {
-        // A damaged file can make sled panic while opening.
+        // A damaged file can make sled panic while it opens.
         let opened = catch_unwind(AssertUnwindSafe(|| config.open()));
         return match opened {
             Ok(Ok(database)) => Ok(database),
@@ -178,7 +180,7 @@ fn open_database(path: &Path) -> Result<sled::Db, StateError> {
     }
 }
 
-/// Moves a damaged database out of the way; people may want to look at it. One is kept.
+/// Moves a damaged database aside, in case somebody wants to inspect it. One is kept.
 fn move_aside(path: &Path) -> Result<PathBuf, StateError> {
     let aside = path.join(DAMAGED);
     let failed = |error: std::io::Error| StateError::Unusable {

@@ -1,4 +1,4 @@
-//! What can go wrong with state, sorted by what the caller must do.
+//! Failures of state, sorted by what the caller must do.
 
 use std::path::PathBuf;
 
@@ -16,35 +16,35 @@ pub enum StateError {
     Unusable {
         /// The directory.
         path: PathBuf,
-        /// What is wrong, and what to do.
+        /// What is wrong and what to do.
         reason: String,
     },
-    /// What was read is not what was written. The store must be rebuilt from its changelog.
+    /// The data that was read is not the data that was written. The store must be rebuilt from its changelog.
     #[error("state of {store} is damaged ({reason})")]
     Corrupted {
-        /// The store's tree.
+        /// The store's tree, which names stage, topic and partition.
         store: String,
-        /// What did not fit.
+        /// What did not match.
         reason: String,
     },
     /// The store has missed something that its changelog no longer has. It is restored from the beginning.
     #[error("state of {store} is out of date ({reason})")]
     Outdated {
-        /// The store's tree.
+        /// The store's tree, which names stage, topic and partition.
         store: String,
-        /// What shows it.
+        /// The sign of it.
         reason: String,
     },
-    /// A record of a changelog cannot be read. No restart mends that.
+    /// A record of a changelog cannot be read. No restart fixes that.
     #[error(
         "corrupted changelog: {place} cannot be read ({reason}): something else writes to this topic. Stop that, and \
          delete the record with a tombstone, or delete the topic and run `frostline topics create` (the stage's \
          memory is lost then)"
     )]
     Changelog {
-        /// Topic, partition and offset.
+        /// Topic, partition and offset of the record.
         place: String,
-        /// What is wrong with it.
+        /// What is wrong with the record.
         reason: String,
     },
     /// The disk failed or is full. Nothing that was committed is lost.
@@ -53,9 +53,9 @@ pub enum StateError {
          (nothing is lost: everything is in Kafka)"
     )]
     Io {
-        /// The store's tree.
+        /// The store's tree, which names stage, topic and partition.
         store: String,
-        /// The system's words.
+        /// The operating system's message.
         reason: String,
     },
 }

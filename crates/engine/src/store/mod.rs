@@ -1,7 +1,7 @@
-//! The embedded state: one sled database a process, one tree a task. The only code that names sled.
+//! The embedded state: one sled database per process, one tree per task. No other code names sled.
 //!
-//! sled is a cache that can always be rebuilt from Kafka (its changelog topics and the committed offsets).
-//! Deleting the state directory is therefore always safe; it only costs the time of a restore.
+//! sled is a cache that can always be rebuilt from Kafka (from the changelog topics and the committed offsets). So
+//! deleting the state directory is always safe; it only costs the time of a restore.
 
 mod checkpoint;
 mod database;

@@ -1,18 +1,18 @@
-//! One task's key/value store: what is committed, under an overlay of what is not.
+//! One task's key/value store: committed entries under an overlay of uncommitted changes.
 //!
-//! Reads see the overlay first. A commit *seals* the overlay: its changes go to Kafka while the task goes on
-//! with a new overlay, and only when Kafka has them they are written, as one atomic step together with the
-//! [`Checkpoint`]; so the disk never holds what the changelog does not, and state never disagrees with its own
-//! offsets. Dropping overlay and sealed changes is the whole of an abort.
+//! Reads see the overlay first. A commit *seals* the overlay: its changes go to Kafka while the task continues with a
+//! new overlay. Only when Kafka has them are they written to disk, in one atomic step with the [`Checkpoint`]. So the
+//! disk never has anything that the changelog lacks, and state never disagrees with its own offsets. An abort only
+//! drops the overlay and the sealed changes.
 //!
-//! Each value begins with the day on which it was written, by the clock of the records. After
-//! `remember_days` the entry counts as gone, wherever in the log that happens; [`Store::expire`] deletes it
-//! some time later, and the changelog gets a tombstone. So as long as timestamps do not run backwards by days,
-//! what a task answers does not depend on when the deletion came.
+//! Each value begins with the day on which it was written, by the clock of the records. After `remember_days` the
+//! entry counts as expired, wherever in the log that happens; [`Store::expire`] deletes it some time later, and the
+//! changelog gets a tombstone. So as long as timestamps do not go back by days, a task's answers do not depend on the
+//! moment of the deletion.
 //!
-//! An entry's day never goes down: a record with an old timestamp must not take along what newer records have written
-//! under the same key. Whoever changes an entry has read it before, so [`Store::get_for_update`] gives the day to write it
-//! under, and [`Store::put`] needs no look of its own.
+//! An entry's day never decreases: a record with an old timestamp must not make newer data under the same key expire.
+//! To change an entry, code reads it first: [`Store::get_for_update`] returns the day to write it under, so
+//! [`Store::put`] needs no read of its own.
 
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
@@ -21,12 +21,12 @@ use std::time::Duration;
 use super::tree::{RESERVED, Tree};
 use super::{Checkpoint, StateError};
 
-/// One change of state as the changelog topic carries it. `None` deletes the key (a tombstone).
+/// One change of state in the form of a changelog record. `None` deletes the key (a tombstone).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Change<'a> {
-    /// The store key.
+    /// The key in the store.
     pub key: &'a [u8],
-    /// The new value.
+    /// The new value; `None` deletes the key.
     pub value: Option<&'a [u8]>,
 }
 
@@ -37,37 +37,37 @@ type Overlay = HashMap<Vec<u8>, Option<Vec<u8>>, foldhash::fast::RandomState>;
 pub struct Sealed(Arc<Overlay>);
 
 impl Sealed {
-    /// The changes, in no order.
+    /// The changes, in no particular order.
     pub fn changes(&self) -> impl Iterator<Item = Change<'_>> {
         self.0.iter().map(|(key, value)| Change { key, value: value.as_deref() })
     }
 }
 
-/// Where committed entries live.
+/// Storage of committed entries.
 enum Committed {
     Disk(Tree),
-    /// For tests without a disk.
+    /// In memory, for tests.
     Memory(BTreeMap<Vec<u8>, Vec<u8>>, Checkpoint),
 }
 
-/// The state of one task. See the module's description.
+/// The state of one task; see the module's description.
 pub struct Store {
     committed: Committed,
     overlay: Overlay,
     /// Changes of the commit that is under way.
     sealed: Sealed,
     remember_days: u32,
-    /// Where the sweep of old entries goes on.
+    /// Where the deletion of old entries continues.
     sweep_from: Vec<u8>,
 }
 
 impl Store {
-    /// An empty store in memory, for tests, that forgets nothing.
+    /// An empty store in memory whose entries never expire, for tests.
     pub fn in_memory() -> Self {
         Self::in_memory_for(u32::MAX)
     }
 
-    /// An empty store in memory, for tests, whose entries count as gone after `remember_days`.
+    /// An empty store in memory whose entries expire after `remember_days`, for tests.
     pub fn in_memory_for(remember_days: u32) -> Self {
         Self::new(Committed::Memory(BTreeMap::new(), Checkpoint::NONE), remember_days)
     }
@@ -89,18 +89,17 @@ impl Store {
         }
     }
 
-    /// Whether the changelog may have lost tombstones that this store has never seen, if anything was written to it
-    /// since: Kafka keeps a tombstone for `kept` (the topic's `delete.retention.ms`), and a key whose tombstone is gone
-    /// looks as if it had not changed. A tenth of `kept` is set aside for the time that a restore takes. A clock that was
-    /// set back says nothing about the time that has passed, so then the answer is yes as well.
+    /// Whether the changelog may have lost tombstones that this store has never seen. Kafka keeps a tombstone for
+    /// `kept` (the topic's `delete.retention.ms`), and a key whose tombstone is gone looks as if it had not changed.
+    /// A tenth of `kept` is reserved for the duration of a restore. Also true if the clock was set back, because then
+    /// the elapsed time is unknown.
     pub fn is_outdated(&self, now_ms: i64, kept: Duration) -> bool {
         let checkpoint = self.checkpoint();
         checkpoint.changelog_offset > 0
             && !(checkpoint.at_ms..=self.believed_until_ms(kept)).contains(&now_ms)
     }
 
-    /// The last moment at which the store is not outdated, in milliseconds since 1970; for one without anything in it
-    /// there is none.
+    /// The last moment at which the store is not outdated, in milliseconds since 1970; `None` for an empty store.
     pub fn believed_until_ms(&self, kept: Duration) -> i64 {
         let checkpoint = self.checkpoint();
         if checkpoint.changelog_offset <= 0 {
@@ -110,7 +109,7 @@ impl Store {
         checkpoint.at_ms.saturating_add(kept_ms - kept_ms / 10)
     }
 
-    /// Says that the store is still right at `at_ms`, with the next write.
+    /// Records, with the next write, that the store is still right at `at_ms`.
     pub fn confirm(&mut self, at_ms: i64) {
         let checkpoint = Checkpoint { at_ms, ..self.checkpoint() };
         match &mut self.committed {
@@ -119,11 +118,11 @@ impl Store {
         }
     }
 
-    /// Reads the value of `key` (uncommitted changes first) and hands it to `read`. `today` is the day of the
-    /// record that is being processed: what was written too long before it counts as gone.
+    /// Reads the value of `key` (uncommitted changes first) and passes it to `read`. `today` is the day of the record
+    /// that is being processed: entries written too long before it count as expired.
     ///
     /// # Errors
-    /// [`StateError::Corrupted`] where the bytes are not those that were written.
+    /// [`StateError::Corrupted`] if the bytes are not those that were written.
     pub fn get<R>(
         &self,
         key: &[u8],
@@ -133,8 +132,8 @@ impl Store {
         Ok(self.get_with_day(key, today, read)?.map(|(_, value)| value))
     }
 
-    /// As [`get`](Self::get), with the day under which to [`put`](Self::put) what takes its place: `today`, or the
-    /// entry's own day where that is newer.
+    /// As [`get`](Self::get), and returns the day for the [`put`](Self::put) that replaces the value: `today`, or the
+    /// entry's own day if that is newer.
     ///
     /// # Errors
     /// As [`get`](Self::get).
@@ -169,8 +168,8 @@ impl Store {
         }
     }
 
-    /// Sets `key` in the overlay, as of `day`: that of [`get_for_update`](Self::get_for_update), so that it never goes
-    /// down.
+    /// Sets `key` in the overlay, as of `day`. Use the day of [`get_for_update`](Self::get_for_update), so that it
+    /// never decreases.
     pub fn put(&mut self, key: &[u8], day: u32, value: &[u8]) {
         debug_assert!(key.first().is_some_and(|first| *first != RESERVED));
         let mut stored = Vec::with_capacity(4 + value.len());
@@ -184,7 +183,7 @@ impl Store {
         self.overlay.insert(key.to_vec(), None);
     }
 
-    /// Whether committed state has anything that says whose it is.
+    /// Whether committed state contains anything that identifies its owner.
     fn is_written(&self) -> bool {
         match &self.committed {
             Committed::Disk(tree) => tree.is_written(),
@@ -197,8 +196,8 @@ impl Store {
         self.overlay.len()
     }
 
-    /// Looks at up to `max` committed entries and deletes those that count as gone on the day `today`. Returns
-    /// `true` when all entries have been looked at; the next call begins again.
+    /// Checks up to `max` committed entries and deletes those that have expired on the day `today`. Returns `true`
+    /// when all entries have been checked; the next call starts again.
     pub fn expire(&mut self, today: u32, max: usize) -> Result<bool, StateError> {
         let oldest = today.saturating_sub(self.remember_days);
         let Committed::Disk(tree) = &self.committed else { return Ok(true) };
@@ -218,7 +217,7 @@ impl Store {
             true
         })?;
         for key in gone {
-            // What is being written again just now is not old any more.
+            // An entry that is being written again is not old any more.
             if !self.overlay.contains_key(&key) && !self.sealed.0.contains_key(&key) {
                 self.overlay.insert(key, None);
             }
@@ -227,17 +226,17 @@ impl Store {
         Ok(self.sweep_from.is_empty())
     }
 
-    /// First step of a commit: what has changed until now, for the changelog. The task may go on meanwhile.
+    /// First step of a commit: the changes so far, for the changelog. The task may continue at the same time.
     pub fn seal(&mut self) -> Sealed {
         debug_assert!(self.sealed.0.is_empty(), "one commit at a time");
         self.sealed = Sealed(Arc::new(std::mem::take(&mut self.overlay)));
         self.sealed.clone()
     }
 
-    /// Last step, when Kafka has the sealed changes: makes them and `checkpoint` durable together. Where nothing has
-    /// changed, an input offset that is behind on disk does no harm, and the disk is left alone: a thousand
-    /// partitions that only read would be a thousand batches a commit. Where the disk has anything, the first one is
-    /// always written, since it says that the store has been in use.
+    /// Last step, when Kafka has the sealed changes: makes them and `checkpoint` durable together. If nothing has
+    /// changed, an old input offset on disk does no harm, and the disk is left alone: a thousand partitions that only
+    /// read would otherwise write a thousand batches per commit. If the disk has anything, the first commit is always
+    /// written, because it records that the store is in use.
     pub fn commit(&mut self, checkpoint: Checkpoint) -> Result<(), StateError> {
         let sealed = std::mem::take(&mut self.sealed);
         let known = self.checkpoint();
@@ -249,7 +248,7 @@ impl Store {
             }
             return Ok(());
         }
-        // In key order sled finds the page at hand that it has just written.
+        // In key order, sled finds the page that it has just written still at hand.
         let mut changes: Vec<Change<'_>> = sealed.changes().collect();
         changes.sort_unstable_by_key(|change| change.key);
         self.write(&changes, checkpoint)
@@ -264,7 +263,7 @@ impl Store {
         }
     }
 
-    /// Writes changes at once, past overlay and restore: for tables, which have no commits.
+    /// Writes changes at once, bypassing overlay and restore: for tables, which have no commits.
     pub fn write(&mut self, changes: &[Change<'_>], checkpoint: Checkpoint) -> Result<(), StateError> {
         match &mut self.committed {
             Committed::Disk(tree) => tree.write(changes, checkpoint),
@@ -281,7 +280,7 @@ impl Store {
         }
     }
 
-    /// Brings a batch of restored entries to the disk. `true` while there is more.
+    /// Writes a batch of restored entries to the disk. `true` while there is more.
     pub fn fill(&mut self) -> Result<bool, StateError> {
         match &mut self.committed {
             Committed::Disk(tree) if tree.waiting() > 0 => tree.fill(),
@@ -295,8 +294,8 @@ impl Store {
         self.sealed = Sealed::default();
     }
 
-    /// Calls `visit` with each committed entry, in key order, as the changelog has it: a task's values with
-    /// their day in front.
+    /// Calls `visit` with each committed entry, in key order and in the form of the changelog: a task's values begin
+    /// with their day.
     ///
     /// # Errors
     /// [`StateError::Corrupted`] at the first entry that cannot be read.
@@ -314,8 +313,8 @@ impl Store {
         Ok(())
     }
 
-    /// Calls `visit` with each committed entry whose key begins with `prefix`, in no order; values without their
-    /// day. Entries that count as gone may be among them.
+    /// Calls `visit` with each committed entry whose key begins with `prefix`, in no particular order; values come
+    /// without their day. Expired entries may be among them.
     ///
     /// # Errors
     /// [`StateError::Corrupted`] at the first entry that cannot be read.

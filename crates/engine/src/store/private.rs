@@ -1,5 +1,5 @@
-//! Checks that a state directory is this user's alone before anything in it is opened: a link that somebody else left there
-//! would have its target overwritten.
+//! Checks that a state directory is private to this user before anything in it is opened: writing through a link that
+//! somebody else left there would overwrite its target.
 
 use std::fs;
 use std::io::ErrorKind;
@@ -9,18 +9,18 @@ use std::path::{Path, PathBuf};
 use super::StateError;
 use super::directory::{DAMAGE_MARK, DAMAGED, INSTANCE, INSTANCE_NEW, STORE};
 
-/// What may be in a state directory that others can read: our own files, those of a checkout, and what a fresh file system
-/// has.
+/// Names allowed in a state directory that others can read: frostline's own files, those of a checkout, and those of
+/// a fresh file system.
 const EXPECTED: [&str; 8] =
     [STORE, DAMAGED, DAMAGE_MARK, INSTANCE, INSTANCE_NEW, "README.md", ".gitignore", "lost+found"];
 
-/// Makes the directory private, or refuses one that is not ours to make so.
+/// Makes the directory private, or refuses one that this process must not change.
 ///
 /// # Errors
 /// [`StateError::Unusable`] with the reason.
 pub(super) fn prepare(path: &Path) -> Result<(), StateError> {
     let unusable = |reason: String| StateError::Unusable { path: path.to_owned(), reason };
-    // With a slash at its end, a path is what a link leads to.
+    // A path with a slash at its end refers to the target of a link.
     let path: &Path = &path.components().collect::<PathBuf>();
     match fs::symlink_metadata(path) {
         Err(error) if error.kind() == ErrorKind::NotFound => {
@@ -28,7 +28,7 @@ pub(super) fn prepare(path: &Path) -> Result<(), StateError> {
                 .recursive(true)
                 .mode(0o700)
                 .create(path)
-                .map_err(|error| unusable(format!("it cannot be made: {error}")));
+                .map_err(|error| unusable(format!("it cannot be created: {error}")));
         }
         Err(error) => return Err(unusable(error.to_string())),
         Ok(found) if found.is_symlink() => {
@@ -42,7 +42,7 @@ pub(super) fn prepare(path: &Path) -> Result<(), StateError> {
     make_private(path, me).and_then(|()| check_parts(path, me)).map_err(unusable)
 }
 
-/// Refuses a directory of another user, for root too, and one that everybody can write to; closes it to others.
+/// Refuses a directory of another user, even for root, and one that everyone can write to; makes any other private.
 fn make_private(path: &Path, me: u32) -> Result<(), String> {
     let found = fs::metadata(path).map_err(|error| error.to_string())?;
     if me != found.uid() {
@@ -63,20 +63,20 @@ fn make_private(path: &Path, me: u32) -> Result<(), String> {
                  frostline's (such as {name}): name a directory for frostline alone, with --state-dir"
             ));
         }
-        // A fresh checkout or `mkdir` leaves it readable by others; what is in it is nobody else's business.
+        // A fresh checkout or `mkdir` leaves it readable by others; its content is private.
         fs::set_permissions(path, fs::Permissions::from_mode(0o700))
             .map_err(|error| format!("it cannot be made private: {error}"))?;
     }
     Ok(())
 }
 
-/// Refuses links, pipes and files of other users in the place of what frostline and sled write. Others cannot put them there
-/// any more, but could before the directory was private.
+/// Refuses links, pipes and files of other users in place of the files that frostline and sled write. Others cannot
+/// put them there any more, but could before the directory was private.
 fn check_parts(path: &Path, me: u32) -> Result<(), String> {
     for (name, is_directory) in
         [(STORE, true), (INSTANCE, false), (INSTANCE_NEW, false), (DAMAGE_MARK, false)]
     {
-        // A link would have its target overwritten; reading from a pipe would block.
+        // Writing through a link would overwrite its target; reading from a pipe would block.
         let Ok(found) = fs::symlink_metadata(path.join(name)) else { continue };
         if if is_directory { !found.is_dir() } else { !found.is_file() } {
             let expected = if is_directory { "a directory" } else { "a file" };
@@ -87,7 +87,7 @@ fn check_parts(path: &Path, me: u32) -> Result<(), String> {
     check_files(&path.join(STORE), STORE, me)
 }
 
-/// Checks what is in a directory of sled's, and in those in it.
+/// Checks the content of a directory of sled's, recursively.
 fn check_files(directory: &Path, name: &str, me: u32) -> Result<(), String> {
     let entries = match fs::read_dir(directory) {
         Err(error) if error.kind() == ErrorKind::NotFound => return Ok(()),
@@ -108,7 +108,7 @@ fn check_files(directory: &Path, name: &str, me: u32) -> Result<(), String> {
     Ok(())
 }
 
-/// Refuses what belongs to somebody else, and a file that has a second name elsewhere.
+/// Refuses files of other users, and files with a second name elsewhere.
 fn check_entry(name: &str, found: &fs::Metadata, me: u32) -> Result<(), String> {
     if me != found.uid() {
         return Err(format!("{name} in it belongs to another user (uid {}): move it away", found.uid()));
@@ -121,7 +121,7 @@ fn check_entry(name: &str, found: &fs::Metadata, me: u32) -> Result<(), String> 
     Ok(())
 }
 
-/// The name of something in the directory that frostline does not expect there.
+/// The name of something in the directory that does not belong to frostline.
 fn foreign_entry(path: &Path) -> std::io::Result<Option<String>> {
     for entry in fs::read_dir(path)? {
         let name = entry?.file_name();

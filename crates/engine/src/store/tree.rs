@@ -1,9 +1,9 @@
-//! Committed entries: a sled tree, and in front of it what has been restored but not written yet.
+//! Committed entries: a sled tree, with a map in front of it for restored entries that are not written yet.
 //!
-//! sled takes 100,000 to 180,000 entries a second whatever one does, a map in memory takes over a million.
-//! So a restore goes into a map first, the task runs as soon as that is complete, and sled is filled behind it
-//! ([`Tree::fill`]), in key order, which sled likes best. Until the map is empty the checkpoint in sled stays
-//! where it was: a crash in between only means that the same part of the changelog is read again.
+//! sled accepts 100,000 to 180,000 entries a second at best, a map in memory over a million. So a restore fills a map
+//! first, the task runs as soon as that is complete, and sled is filled afterwards ([`Tree::fill`]), in key order,
+//! which is fastest for sled. Until the map is empty, the checkpoint in sled stays where it was: a crash in between
+//! only means that the same part of the changelog is read again.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -12,7 +12,7 @@ use std::sync::atomic::Ordering;
 use super::database::{Database, guarded};
 use super::{Change, Checkpoint, Identity, StateError};
 
-/// Version of the layout of a tree. Another version is dropped and rebuilt.
+/// Version of the layout of a tree. A tree of another version is dropped and rebuilt.
 const FORMAT_VERSION: u8 = 3;
 /// Keys that begin with this byte are frostline's own; data keys begin with a letter.
 pub(super) const RESERVED: u8 = 0;
@@ -20,29 +20,29 @@ const IDENTITY_KEY: &[u8] = &[RESERVED, b'i'];
 const CHECKPOINT_KEY: &[u8] = &[RESERVED, b'c'];
 /// Larger batches make sled slow to write, and slow to read afterwards (measured).
 const BATCH_ENTRIES_MAX: usize = 1_000;
-/// What restored entries may take in memory before sled has them, for all stores of the process together.
+/// Memory limit for restored entries that sled does not have yet, for all stores of the process together.
 const WAITING_BYTES_MAX: usize = 256 << 20;
-/// What an entry takes in the map beside its key and value, in bytes (estimated).
+/// Memory that an entry takes in the map in addition to its key and value, in bytes (estimated).
 const ENTRY_OVERHEAD_BYTES: usize = 112;
 
-/// See the module's description.
+/// Committed entries of one store; see the module's description.
 pub(super) struct Tree {
     name: String,
-    /// What says whose it is.
+    /// The bytes that identify its owner.
     mark: String,
     database: Arc<Database>,
-    /// `None`: nothing has been written yet.
+    /// `None` if nothing has been written yet.
     tree: Option<sled::Tree>,
-    /// Restored, and not in sled yet. `None`: deleted.
+    /// Restored, but not in sled yet. `None` if deleted.
     waiting: BTreeMap<Vec<u8>, Option<Vec<u8>>>,
     waiting_bytes: usize,
-    /// What the checkpoint will be when nothing waits any more.
+    /// The checkpoint after everything that waits has been written.
     checkpoint: Checkpoint,
 }
 
 impl Tree {
-    /// Opens a tree; `None` where it belongs to somebody else, is of another version, or was being restored for the
-    /// first time when its process died: entries may be in it whose tombstones are gone from the changelog by now.
+    /// Opens a tree. Returns `None` if it belongs to another owner, is of another version, or was being restored for
+    /// the first time when its process died: it may hold entries whose tombstones are gone from the changelog by now.
     pub(super) fn open(database: Arc<Database>, identity: &Identity) -> Result<Option<Self>, StateError> {
         let name = identity.tree_name();
         let mark = format!("{FORMAT_VERSION}/{}/{}/{name}", identity.cluster, identity.topic_ids);
@@ -63,7 +63,7 @@ impl Tree {
                 Some((tree.get(IDENTITY_KEY)?, tree.get(CHECKPOINT_KEY)?))
             })
         })?;
-        // One that is empty was made by a process that died before it wrote to it.
+        // An empty tree was created by a process that died before it wrote to it.
         let Some((mark, checkpoint)) = found else { return Ok(Some(opened)) };
         if mark.as_deref() != Some(opened.mark.as_bytes()) {
             return Ok(None);
@@ -75,7 +75,7 @@ impl Tree {
         Ok(Some(opened))
     }
 
-    /// Whether there is anything of it on the disk.
+    /// Whether any of it is on the disk.
     pub(super) fn is_written(&self) -> bool {
         self.tree.is_some()
     }
@@ -88,7 +88,7 @@ impl Tree {
         self.checkpoint
     }
 
-    /// Takes a checkpoint that goes to the disk with the next write.
+    /// Keeps a checkpoint that is written to the disk with the next write.
     pub(super) fn note(&mut self, checkpoint: Checkpoint) {
         self.checkpoint = checkpoint;
     }
@@ -102,10 +102,10 @@ impl Tree {
         sealed.map(|sealed| self.unseal(&sealed).map(read)).transpose()
     }
 
-    /// Writes changes that Kafka has, with how far they go, as one step.
+    /// Writes changes that Kafka has, together with their checkpoint.
     ///
-    /// Very many are written in several batches; the checkpoint is in the last, so that a crash between two of
-    /// them leaves the store behind its changelog, which a restore repairs.
+    /// A large number of changes is written in several batches, with the checkpoint in the last, so that a crash
+    /// between two of them leaves the store behind its changelog. A restore repairs that.
     pub(super) fn write(&mut self, changes: &[Change<'_>], checkpoint: Checkpoint) -> Result<(), StateError> {
         self.checkpoint = checkpoint;
         if !self.waiting.is_empty() {
@@ -153,7 +153,7 @@ impl Tree {
         self.waiting.len()
     }
 
-    /// Writes one batch of what waits. `true` while there is more.
+    /// Writes one batch of waiting entries. `true` while there is more.
     pub(super) fn fill(&mut self) -> Result<bool, StateError> {
         let mut entries = Vec::with_capacity(BATCH_ENTRIES_MAX.min(self.waiting.len()));
         while entries.len() < BATCH_ENTRIES_MAX
@@ -203,7 +203,7 @@ impl Tree {
         guarded(&self.name, || tree.apply_batch(batch))
     }
 
-    /// Visits entries that sled has from `start` on, in key order, until `visit` says `false`.
+    /// Visits entries that sled has from `start` on, in key order, until `visit` returns `false`.
     pub(super) fn visit_from(
         &self,
         start: &[u8],
@@ -221,7 +221,8 @@ impl Tree {
         }
     }
 
-    /// Visits all entries whose key begins with `prefix`, also those that sled does not have yet, in no order.
+    /// Visits all entries whose key begins with `prefix`, including those that sled does not have yet, in no
+    /// particular order.
     pub(super) fn visit_prefix(
         &self,
         prefix: &[u8],
@@ -242,7 +243,7 @@ impl Tree {
         })
     }
 
-    /// Checks an entry's checksum and takes it off.
+    /// Checks an entry's checksum and removes it.
     fn unseal<'a>(&self, sealed: &'a [u8]) -> Result<&'a [u8], StateError> {
         let intact = sealed.split_last_chunk::<4>().filter(|(value, sum)| checksum(value) == **sum);
         intact
@@ -270,7 +271,7 @@ fn corrupted(store: &str, reason: &str) -> StateError {
     StateError::Corrupted { store: store.to_owned(), reason: reason.to_owned() }
 }
 
-/// sled finds a flipped byte only sometimes, so every value carries a checksum.
+/// sled notices a flipped byte only sometimes, so every value carries a checksum.
 fn seal(value: &[u8]) -> Vec<u8> {
     let mut sealed = Vec::with_capacity(value.len() + 4);
     sealed.extend_from_slice(value);

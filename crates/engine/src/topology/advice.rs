@@ -1,24 +1,24 @@
-//! What messages advise to do about topics: the application's own commands, as the topology names them.
+//! Advice about topics in messages: the application's own commands, as the topology names them.
 
-/// Commands of the application; empty where it has none.
+/// Commands of the application; empty if it has none.
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct TopicAdvice {
-    /// Makes topics.
+    /// Creates topics.
     pub(super) make: &'static str,
-    /// Gives a topic more partitions: takes the topic, and `--partitions N`.
+    /// Gives a topic more partitions: takes the topic and `--partitions N`.
     pub(super) grow: &'static str,
 }
 
 impl TopicAdvice {
-    /// What to do about topics that are missing, as the end of a sentence.
+    /// What to do about missing topics, as the end of a sentence.
     pub(crate) fn make(self) -> String {
         match self.make {
-            "" => "make them before the engine starts (Topology::topics lists them)".to_owned(),
-            command => format!("make them with `{command}`"),
+            "" => "create them before the engine starts (Topology::topics lists them)".to_owned(),
+            command => format!("create them with `{command}`"),
         }
     }
 
-    /// What gives a topic so many partitions.
+    /// The command that gives a topic this many partitions.
     pub(crate) fn grow(self, topic: &str, partitions: i32) -> String {
         match self.grow {
             "" => format!("Growth::begin with {partitions} partitions for {topic}"),

@@ -1,4 +1,4 @@
-//! Puts a topology together, and refuses one that cannot work.
+//! Builds a topology, and refuses one that cannot work.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -21,7 +21,7 @@ impl TopologyBuilder {
         self
     }
 
-    /// Adds a table; `table` makes it, once for each engine.
+    /// Adds a table; `table` creates it, once for each engine.
     #[must_use]
     pub fn table<T: Table + 'static>(
         mut self,
@@ -47,25 +47,25 @@ impl TopologyBuilder {
         self
     }
 
-    /// The command of the application that makes its topics, for messages that advise it.
+    /// The application's command that creates its topics; messages refer to it.
     #[must_use]
     pub fn topics_made_by(mut self, command: &'static str) -> Self {
         self.0.advice.make = command;
         self
     }
 
-    /// The command of the application that gives topics more partitions, for messages that advise it: it takes a topic
-    /// and `--partitions N`.
+    /// The application's command that gives topics more partitions; messages refer to it. It takes a topic and
+    /// `--partitions N`.
     #[must_use]
     pub fn topics_grown_by(mut self, command: &'static str) -> Self {
         self.0.advice.grow = command;
         self
     }
 
-    /// Checks the stages and puts them in order, upstream first.
+    /// Checks the stages and sorts them, upstream first.
     ///
     /// # Errors
-    /// [`TopologyError`] with the first thing that cannot work.
+    /// [`TopologyError`] with the first mistake.
     pub fn build(mut self) -> Result<Topology, TopologyError> {
         self.0.stages.iter().try_for_each(check_stage)?;
         check_names(&self.0.stages)?;
@@ -95,10 +95,10 @@ fn check_sources(topology: &Topology) -> Result<(), TopologyError> {
             return wrong(format!("the topic of positions {name} is not compacted: Kafka would delete them"));
         }
         if !is_plain(id.as_str()) {
-            return wrong("its name must be of small letters, digits and hyphens".into());
+            return wrong("its name must consist of lower-case letters, digits and hyphens".into());
         }
         if !ids.insert(id) {
-            return wrong("another source has its name".into());
+            return wrong("another source has the same name".into());
         }
         if !(0..positions.partitions).contains(partition) {
             return wrong(format!("its partition is {partition}, {name} has {}", positions.partitions));
@@ -109,10 +109,10 @@ fn check_sources(topology: &Topology) -> Result<(), TopologyError> {
         if let Some(missing) =
             needs.iter().find(|name| !topology.tables.iter().any(|table| table.name == **name))
         {
-            return wrong(format!("there is no table {missing}"));
+            return wrong(format!("it needs table {missing}, which is not in the topology"));
         }
         if sinks.iter().any(|(_, sink)| sink.name == *name) {
-            return wrong(format!("it writes {name}, where positions are"));
+            return wrong(format!("it writes to {name}, which holds positions"));
         }
     }
     Ok(())
@@ -122,10 +122,10 @@ fn check_stage(stage: &Stage) -> Result<(), TopologyError> {
     let id = stage.id.as_str();
     let wrong = |what: String| Err(TopologyError(format!("stage {id}: {what}")));
     if !is_plain(id) {
-        return wrong("its name must be of small letters, digits and hyphens".into());
+        return wrong("its name must consist of lower-case letters, digits and hyphens".into());
     }
     if stage.feeds(stage) {
-        return wrong(format!("it writes {}, which it reads", stage.source.name));
+        return wrong(format!("it writes to {}, which it also reads", stage.source.name));
     }
     let Some(changelog) = &stage.changelog else { return Ok(()) };
     if changelog.partitions != stage.source.partitions {
@@ -169,13 +169,16 @@ fn check_tables(topology: &Topology) -> Result<(), TopologyError> {
     for stage in &topology.stages {
         let is_missing = |name: &&&str| !topology.tables.iter().any(|table| table.name == **name);
         if let Some(missing) = stage.needs.iter().find(is_missing) {
-            return Err(TopologyError(format!("stage {}: there is no table {missing}", stage.id)));
+            return Err(TopologyError(format!(
+                "stage {}: it needs table {missing}, which is not in the topology",
+                stage.id
+            )));
         }
     }
     Ok(())
 }
 
-/// Two names for one place, or one name for two, would mix what is counted.
+/// Two names for one place, or one name for two places, would mix up counts.
 fn check_counters(stages: &[Stage]) -> Result<(), TopologyError> {
     let mut known: Vec<Counter> = Counter::ENGINE.to_vec();
     for counter in stages.iter().flat_map(|stage| stage.counters) {
@@ -185,7 +188,9 @@ fn check_counters(stages: &[Stage]) -> Result<(), TopologyError> {
         });
         if let Some(other) = other {
             let (one, two) = (other.name(), counter.name());
-            let message = format!("counters `{one}` and `{two}` have one place, or one name and two places");
+            let message = format!(
+                "counters `{one}` and `{two}` have the same place, or the same name and different places"
+            );
             return Err(TopologyError(message));
         }
         known.push(*counter);
@@ -193,7 +198,7 @@ fn check_counters(stages: &[Stage]) -> Result<(), TopologyError> {
     Ok(())
 }
 
-/// Upstream first; stages that do not feed each other stay in the order in which they were added.
+/// Upstream first; stages that do not feed each other keep the order in which they were added.
 fn in_order(mut left: Vec<Stage>) -> Result<Vec<Stage>, TopologyError> {
     let mut ordered = Vec::with_capacity(left.len());
     while !left.is_empty() {
@@ -278,12 +283,12 @@ mod tests {
         assert_eq!(topology.source_group(), "test.app-sources");
         let refused = |positions, sources| build(positions, sources).err().expect("refused");
         for (positions, sources, reason) in [
-            (positions(), vec![source("a", 0), source("a", 1)], "another source has its name"),
+            (positions(), vec![source("a", 0), source("a", 1)], "another source has the same name"),
             (positions(), vec![source("a", 0), source("b", 0)], "that of source a"),
             (positions(), vec![source("a", 2)], "positions has 2"),
-            (positions(), vec![source("A", 0)], "small letters"),
+            (positions(), vec![source("A", 0)], "lower-case letters"),
             (TopicPlan::new("positions", 2), vec![source("a", 0)], "not compacted"),
-            (TopicPlan::compacted("lines", 2), vec![source("a", 0)], "where positions are"),
+            (TopicPlan::compacted("lines", 2), vec![source("a", 0)], "which holds positions"),
         ] {
             let found = refused(positions, sources);
             assert!(found.contains(reason), "{found}");
@@ -298,8 +303,8 @@ mod tests {
         let refused = |stages: Vec<Stage>| build(stages).err().expect("refused");
         for (stages, reason) in [
             (vec![stage("a", "x", "y"), stage("a", "y", "z")], "two stages are called a"),
-            (vec![stage("A b", "x", "y")], "small letters"),
-            (vec![stage("a", "x", "x")], "which it reads"),
+            (vec![stage("A b", "x", "y")], "lower-case letters"),
+            (vec![stage("a", "x", "x")], "which it also reads"),
             (vec![stage("a", "x", "y"), stage("b", "y", "x")], "in a circle"),
             (vec![stage("a", "x", "y").stateful(log(3))], "must be equal"),
             (vec![stage("a", "x", "y").stateful(TopicPlan::new("log", 5))], "not compacted"),
@@ -308,7 +313,7 @@ mod tests {
                 "share the changelog",
             ),
             (vec![stage("a", "x", "log").stateful(log(5))], "also a sink"),
-            (vec![stage("a", "x", "y").needing(&["prices"])], "there is no table prices"),
+            (vec![stage("a", "x", "y").needing(&["prices"])], "it needs table prices"),
             (vec![stage("a", "x", "y").counting(WORDS), stage("b", "y", "z").counting(LINES)], "counters"),
         ] {
             let found = refused(stages);

@@ -1,7 +1,7 @@
-//! A topology: the stages of an application and how topics tie them together, as a value.
+//! A topology: a value that lists the stages of an application and the topics that connect them.
 //!
-//! Whatever lists stages reads it from here: the engine that runs them, commands that make their topics, pages that show
-//! them. It is checked when it is built, so that what cannot work is found before anything starts.
+//! Everything that lists stages reads it from here: the engine that runs them, commands that create their topics,
+//! pages that show them. It is checked when it is built, so that mistakes are found before anything starts.
 
 mod advice;
 mod builder;
@@ -23,18 +23,18 @@ use crate::record::DAY_MS;
 use crate::source::{Source, SourceId};
 use crate::table::TableSpec;
 
-/// Names a stage: in groups, transactional ids, headers of dead letters, metrics and the state directory. Renaming one
-/// makes it another stage, without offsets and state.
+/// Names a stage in groups, transactional ids, headers of dead letters, metrics and the state directory. A renamed
+/// stage is a new stage, without offsets and state.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct StageId(&'static str);
 
 impl StageId {
-    /// Small letters, digits and hyphens; [`TopologyBuilder::build`] refuses others.
+    /// Lower-case letters, digits and hyphens; [`TopologyBuilder::build`] refuses others.
     pub const fn new(name: &'static str) -> Self {
         Self(name)
     }
 
-    /// As it stands in groups, transactional ids, headers and metrics.
+    /// The name as it appears in groups, transactional ids, headers and metrics.
     pub const fn as_str(self) -> &'static str {
         self.0
     }
@@ -58,22 +58,22 @@ impl Serialize for StageId {
     }
 }
 
-/// A topic as it is to be in Kafka.
+/// The intended form of a topic in Kafka.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct TopicPlan {
     /// The name in Kafka, namespace included.
     pub name: String,
-    /// How many partitions it is made with; it may have more by now.
+    /// How many partitions it is created with; it may have more by now.
     pub partitions: i32,
-    /// On how many brokers each record is kept; `None`: the broker's default.
+    /// The number of brokers that keep each record; `None` for the broker's default.
     pub replication: Option<i32>,
-    /// For how many days its records are kept; `None`: the broker's default, or for good where it is compacted.
+    /// For how many days its records are kept; `None` for the broker's default, or for no limit if it is compacted.
     pub retention_days: Option<u32>,
     /// Whether only the newest record of each key is kept.
     pub is_compacted: bool,
-    /// Its `delete.retention.ms`, where it differs from the broker's default.
+    /// Its `delete.retention.ms`, if it differs from the broker's default.
     pub tombstones_kept: Option<Duration>,
-    /// Largest record, in bytes, where it differs from the broker's default.
+    /// Its largest record, in bytes, if it differs from the broker's default.
     pub record_bytes_max: Option<usize>,
 }
 
@@ -102,7 +102,7 @@ impl TopicPlan {
     }
 }
 
-/// What comes from a source, as a rule. It decides how much is fetched ahead, how often, and by how many workers.
+/// The typical records of a source topic. They decide how much is fetched ahead, how often, and by how many workers.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Traffic {
     /// Some tens of bytes, such as lines of text.
@@ -110,42 +110,44 @@ pub enum Traffic {
     /// Some hundreds of bytes or more, such as documents.
     #[default]
     Usual,
-    /// A few records a second at most, such as alerts: one worker takes them all.
+    /// A few records a second at most, such as alerts; one worker handles them all.
     Few,
 }
 
-/// Makes the processor of one partition, on its worker's thread.
+/// Creates the processor of one partition, on its worker's thread.
 pub type ProcessorFactory = Arc<dyn Fn() -> Box<dyn Processor> + Send + Sync>;
 
-/// A stage: a topic in, a processor, topics out. It has a consumer group of its own.
+/// A stage: a source topic, a processor, sink topics. It has its own consumer group.
 #[derive(Clone)]
 pub struct Stage {
-    /// Unique in the topology, and the same for good: offsets and state are found by it.
+    /// Unique in the topology, and never to be changed: offsets and state are found by it.
     pub id: StageId,
-    /// What it reads. One task processes each partition.
+    /// The topic that it reads. One task processes each partition.
     pub source: TopicPlan,
-    /// Where [`Sink::Output`](crate::Sink::Output) goes.
+    /// The topic of [`Sink::Output`](crate::Sink::Output).
     pub sink: TopicPlan,
-    /// Where [`Sink::Named`](crate::Sink::Named) goes, by name.
+    /// The topics of [`Sink::Named`](crate::Sink::Named), by name.
     pub named_sinks: Vec<(&'static str, TopicPlan)>,
-    /// Where changes of state go: compacted, with as many partitions as the source. `None` for a stage without state.
+    /// The topic of its state changes: compacted, with as many partitions as the source. `None` for a stage without
+    /// state.
     pub changelog: Option<TopicPlan>,
-    /// How its state moves where the source gets more partitions; `None`: it cannot.
+    /// How its state moves if the source gets more partitions; `None` if it cannot move.
     pub state_keys: Option<StateKeys>,
-    /// What its processor counts beside the engine's own counters.
+    /// The counters of its processor, in addition to the engine's own.
     pub counters: &'static [Counter],
-    /// What comes from its source, as a rule.
+    /// The typical records of its source.
     pub traffic: Traffic,
-    /// Whether somebody waits for its outputs: one that has come at the end of its partition is committed at once, instead
-    /// of at the next interval.
+    /// Whether something waits for its outputs: an output at the end of its partition is then committed at once
+    /// instead of at the next interval.
     pub is_awaited: bool,
-    /// How long a partition that is given up waits for the outcome of what its processor has sent outside Kafka.
+    /// How long a partition that is given up waits for the outcome of messages that its processor has sent outside
+    /// Kafka.
     pub drain: Duration,
-    /// Headers that a dead letter keeps although the engine's own prefix marks them as replaceable.
+    /// Headers that a dead letter keeps although their prefix is the engine's own.
     pub kept_headers: &'static [&'static str],
     /// The tables that must have been read before its first record, by name.
     pub needs: &'static [&'static str],
-    /// Makes the processor of a partition: when it is assigned, and again after a failure.
+    /// Creates the processor of a partition: when it is assigned, and again after a failure.
     pub processor: ProcessorFactory,
 }
 
@@ -174,37 +176,37 @@ impl Stage {
         }
     }
 
-    /// With state, whose changes go to `changelog`.
+    /// Adds state whose changes go to `changelog`.
     #[must_use]
     pub fn stateful(self, changelog: TopicPlan) -> Self {
         Self { changelog: Some(changelog), ..self }
     }
 
-    /// With state that can move to other partitions.
+    /// Adds state that can move to other partitions.
     #[must_use]
     pub fn movable(self, keys: StateKeys) -> Self {
         Self { state_keys: Some(keys), ..self }
     }
 
-    /// With counters of its own.
+    /// Adds counters.
     #[must_use]
     pub fn counting(self, counters: &'static [Counter]) -> Self {
         Self { counters, ..self }
     }
 
-    /// With outputs that are committed as soon as they come; see [`is_awaited`](Self::is_awaited).
+    /// Commits outputs as soon as they are written; see [`is_awaited`](Self::is_awaited).
     #[must_use]
     pub fn awaited(self) -> Self {
         Self { is_awaited: true, ..self }
     }
 
-    /// With tables that must have been read before its first record.
+    /// Adds tables that must have been read before its first record.
     #[must_use]
     pub fn needing(self, tables: &'static [&'static str]) -> Self {
         Self { needs: tables, ..self }
     }
 
-    /// With a further topic to write to.
+    /// Adds a further topic to write to.
     #[must_use]
     pub fn named_sink(mut self, name: &'static str, topic: TopicPlan) -> Self {
         self.named_sinks.push((name, topic));
@@ -220,7 +222,7 @@ impl Stage {
         std::iter::once(&self.sink).chain(self.named_sinks.iter().map(|(_, topic)| topic))
     }
 
-    /// Whether it writes what `other` reads.
+    /// Whether it writes to the source of `other`.
     pub fn feeds(&self, other: &Self) -> bool {
         self.sinks().any(|sink| sink.name == other.source.name)
     }
@@ -231,7 +233,7 @@ impl Stage {
 #[error("{0}")]
 pub struct TopologyError(String);
 
-/// See the module's description.
+/// The stages, tables and sources of an application; see the module's description.
 #[derive(Clone)]
 pub struct Topology {
     application: &'static str,
@@ -239,7 +241,7 @@ pub struct Topology {
     dead_letters: TopicPlan,
     advice: TopicAdvice,
     tables: Vec<TableSpec>,
-    /// Where sources remember their positions.
+    /// The topic of the positions of sources.
     positions: Option<TopicPlan>,
     sources: Vec<Source>,
     /// Upstream first.
@@ -247,8 +249,9 @@ pub struct Topology {
 }
 
 impl Topology {
-    /// Begins a topology. `application` names it in groups, transactional ids and stores; `namespace` goes before those
-    /// names as it stands, so that several installations may share a cluster. Names of topics are taken as they are.
+    /// Starts a topology. `application` names it in groups, transactional ids and stores. `namespace` precedes those
+    /// names exactly as written, so that several installations may share a cluster. Names of topics are used
+    /// unchanged.
     pub fn builder(
         application: &'static str,
         namespace: impl Into<String>,
@@ -277,10 +280,10 @@ impl Topology {
         self.stages.iter().find(|stage| stage.id == id)
     }
 
-    /// The stage that somebody names.
+    /// The stage with a name that a user has entered.
     ///
     /// # Errors
-    /// [`TopologyError`] with the names that there are.
+    /// [`TopologyError`] with the names that exist.
     pub fn find(&self, name: &str) -> Result<&Stage, TopologyError> {
         self.stages.iter().find(|stage| stage.id.as_str() == name).ok_or_else(|| {
             let names: Vec<&str> = self.stages.iter().map(|stage| stage.id.as_str()).collect();
@@ -293,7 +296,7 @@ impl Topology {
         &self.tables
     }
 
-    /// The tables that these stages need, and the sources where they are polled.
+    /// The tables that these stages need, and the sources if this process polls them.
     pub fn tables_of(&self, stages: &[StageId], polls_sources: bool) -> impl Iterator<Item = &TableSpec> {
         let stages = stages.iter().filter_map(|stage| self.stage(*stage)).flat_map(|stage| stage.needs);
         let sources = self.sources.iter().filter(|_| polls_sources).flat_map(|source| source.needs);
@@ -301,27 +304,28 @@ impl Topology {
         self.tables.iter().filter(move |table| needs.contains(table.name))
     }
 
-    /// The topic in which sources remember their positions; `None` where there are no sources.
+    /// The topic of the positions of sources; `None` if there are no sources.
     pub fn positions(&self) -> Option<&TopicPlan> {
         self.positions.as_ref().filter(|_| !self.sources.is_empty())
     }
 
-    /// The sources, in the order in which they were added. Whether a process polls them is decided where it starts.
+    /// The sources, in the order in which they were added. The options of a start decide whether a process polls
+    /// them.
     pub fn sources(&self) -> &[Source] {
         &self.sources
     }
 
-    /// The consumer group that shares the sources out.
+    /// The consumer group that divides the sources among processes.
     pub fn source_group(&self) -> String {
         format!("{}{}-sources", self.namespace, self.application)
     }
 
-    /// The transactional id of a source: of whoever polls it.
+    /// The transactional id of a source, used by the process that polls it.
     pub(crate) fn source_transactional_id(&self, source: SourceId) -> String {
         format!("{}{}-source-{source}", self.namespace, self.application)
     }
 
-    /// Where records go that cannot be processed.
+    /// The topic for records that cannot be processed.
     pub fn dead_letters(&self) -> &TopicPlan {
         &self.dead_letters
     }
@@ -331,27 +335,27 @@ impl Topology {
         format!("{}{}-{stage}", self.namespace, self.application)
     }
 
-    /// What the transactional ids of a stage begin with.
+    /// Prefix of the transactional ids of a stage.
     pub(crate) fn transactional_prefix(&self, stage: StageId) -> String {
         format!("{}{}-{stage}-", self.namespace, self.application)
     }
 
-    /// What messages advise about topics.
+    /// The advice about topics in messages.
     pub(crate) fn advice(&self) -> TopicAdvice {
         self.advice
     }
 
-    /// The transactional id under which topics of the installation grow: one at a time.
+    /// The transactional id used for growing topics of the installation, one at a time.
     pub(crate) fn growth_transactional_id(&self) -> String {
         format!("{}{}-growth", self.namespace, self.application)
     }
 
-    /// Put before all names of groups.
+    /// Prefix of all group names.
     pub fn namespace(&self) -> &str {
         &self.namespace
     }
 
-    /// Every topic, each once: those of stages and sources upstream first, then tables, dead letters, changelogs and
+    /// Every topic, once each: those of stages and sources upstream first, then tables, dead letters, changelogs and
     /// positions.
     pub fn topics(&self) -> Vec<TopicPlan> {
         let data = self.stages.iter().flat_map(|stage| std::iter::once(&stage.source).chain(stage.sinks()));
@@ -364,7 +368,7 @@ impl Topology {
         all.filter(|topic| seen.insert(topic.name.clone())).cloned().collect()
     }
 
-    /// The counters of all stages, the engine's own first, each once.
+    /// The counters of all stages, once each, the engine's own first.
     pub fn counters(&self) -> Vec<Counter> {
         let mut counters = Counter::ENGINE.to_vec();
         for counter in self.stages.iter().flat_map(|stage| stage.counters) {
@@ -375,7 +379,7 @@ impl Topology {
         counters
     }
 
-    /// Those of `chosen` whose source none of the others writes.
+    /// The stages of `chosen` whose source none of the other chosen stages writes.
     pub fn first_of(&self, chosen: &[StageId]) -> Vec<StageId> {
         let stages = || self.stages.iter().filter(|stage| chosen.contains(&stage.id));
         stages().filter(|stage| !stages().any(|other| other.feeds(stage))).map(|stage| stage.id).collect()

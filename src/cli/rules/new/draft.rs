@@ -1,13 +1,13 @@
-//! The text of a new rule, made to fit the rule file that it is appended to.
+//! The text of a new rule, written to fit the rule file that it is appended to.
 
 use super::limit::Limit;
 use crate::noaa::StationId;
 use crate::printable::printable;
 use crate::rules::{Conditions, Nearest, RuleFile, Subscriber, Units};
 
-/// What was asked for.
+/// The request.
 pub(super) struct Request<'a> {
-    /// The rule's id, where one was named.
+    /// The rule's id, if one was named.
     pub(super) id: Option<&'a str>,
     pub(super) email: Option<&'a str>,
     /// The point and its elevation in metres.
@@ -19,24 +19,26 @@ pub(super) struct Request<'a> {
 
 /// A rule to append.
 pub(super) struct Draft {
-    /// TOML, beginning with an empty line.
+    /// TOML that starts with an empty line.
     pub(super) text: String,
     /// The new rule's id.
     pub(super) id: String,
-    /// The subscriber of the file who has the address already.
+    /// The subscriber of the file that has the address already.
     pub(super) reused: Option<String>,
     /// The whole file with the rule.
     pub(super) file: RuleFile,
 }
 
-/// Writes the rule. `existing` is the text of the file that it goes into, empty for a new one; `found` the station that was
-/// found near the point.
+/// Writes the rule. `existing` is the text of the file that it will be appended to, empty for a new one; `found` is
+/// the station that was found near the point.
 ///
 /// # Errors
 /// Why it cannot be appended, and what to do.
 pub(super) fn draft(request: &Request<'_>, found: Option<&Nearest>, existing: &str) -> Result<Draft, String> {
     if existing.trim_start().starts_with('{') {
-        return Err("it holds JSON lines: name another file with --out, or print the rule without it".into());
+        return Err(
+            "the file holds JSON lines: name another file with --out, or print the rule without --out".into(),
+        );
     }
     let before = parse(existing).map_err(|mistake| format!("{mistake}: correct that first"))?;
     let id = rule_id(request, &before)?;
@@ -64,24 +66,24 @@ pub(super) fn draft(request: &Request<'_>, found: Option<&Nearest>, existing: &s
     Ok(Draft { text: whole[existing.len()..].to_owned(), id, reused, file })
 }
 
-/// The text with a line end, where it has any line.
+/// The text with a line end, unless it is empty.
 fn ended(text: &str) -> String {
     if text.is_empty() || text.ends_with('\n') { text.to_owned() } else { format!("{text}\n") }
 }
 
-/// Subscribers that are named may be in the topic.
+/// Named subscribers may be in the topic.
 fn parse(text: &str) -> Result<RuleFile, String> {
     RuleFile::parse(text, &mut Conditions::default(), &|_| true)
         .map_err(|mistakes| mistakes.first().map(ToString::to_string).unwrap_or_default())
 }
 
-/// The id that was named, if the file has no such rule; else one that is free.
+/// The requested id if the file has no such rule, otherwise a free one.
 fn rule_id(request: &Request<'_>, before: &RuleFile) -> Result<String, String> {
     let is_taken = |id: &str| before.rules.iter().any(|(definition, _)| definition.id == id);
     match request.id {
-        Some(id) if is_taken(id) => {
-            Err(format!("it has a rule `{id}` already: choose another id with --id, or remove that rule"))
-        }
+        Some(id) if is_taken(id) => Err(format!(
+            "the file already has a rule `{id}`: choose another id with --id, or remove that rule"
+        )),
         Some(id) => Ok(id.to_owned()),
         None => Ok(free(if request.tonight { "frost-tonight" } else { "frost" }, is_taken)),
     }
@@ -93,7 +95,8 @@ fn free(name: &str, is_taken: impl Fn(&str) -> bool) -> String {
     std::iter::once(name.to_owned()).chain(numbered).find(|id| !is_taken(id)).unwrap_or_default()
 }
 
-/// The id for an address, and whether the file has that subscriber already. One who wants other units is somebody else.
+/// The id for an address, and whether the file has that subscriber already. The same address with other units is a
+/// new subscriber.
 fn subscriber(email: &str, units: Units, before: &RuleFile) -> (String, bool) {
     let has_address = |known: &Subscriber| known.email.as_ref().is_some_and(|known| known.0 == email);
     let same =
@@ -107,7 +110,7 @@ fn subscriber(email: &str, units: Units, before: &RuleFile) -> (String, bool) {
     }
 }
 
-/// What stands before the @, as an id.
+/// The part before the @, as an id.
 fn subscriber_id(email: &str) -> String {
     let name = email.split('@').next().unwrap_or_default();
     let id: String =
@@ -115,7 +118,7 @@ fn subscriber_id(email: &str) -> String {
     if id.trim_matches('-').is_empty() { "me".to_owned() } else { id }
 }
 
-/// The station, where one was found: a rule with `near` watches nothing until it finds a station itself.
+/// The station, if one was found: a rule with `near` watches no station until it finds one itself.
 fn place(request: &Request<'_>, found: Option<&Nearest>) -> String {
     let near = request.near.map(|((lat, lon), elevation)| {
         let elevation = elevation.map(|metres| format!(", elevation = {metres:?}")).unwrap_or_default();
@@ -136,7 +139,7 @@ fn place(request: &Request<'_>, found: Option<&Nearest>) -> String {
     }
 }
 
-/// As a string of TOML.
+/// The text as a TOML string.
 fn quoted(text: &str) -> String {
     toml::Value::String(text.to_owned()).to_string()
 }
@@ -191,7 +194,7 @@ mod tests {
         let own = Request { id: Some("frost"), ..request(None, "32F") };
         let text = drafted(&own, "");
         let error = refused(&own, &text);
-        assert!(error.contains("`frost` already") && error.contains("--id"), "{error}");
+        assert!(error.contains("already has a rule `frost`") && error.contains("--id"), "{error}");
         let broken = "[[rule]]\nid = \"x\"\nstation = \"USW00003192\"\nwhen = \"TMIN <= \"\n";
         let error = refused(&own, broken);
         assert!(error.contains("4:17") && error.contains("correct that first"), "{error}");

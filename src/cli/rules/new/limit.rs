@@ -1,10 +1,10 @@
-//! A limit as somebody writes it: with its unit, since 32 is frost in one and a hot day in the other.
+//! A limit with its unit, because 32 is frost in one unit and a hot day in the other.
 
 use std::str::FromStr;
 
 use crate::rules::{Unit, Units};
 
-/// From this chance on such a rule warns.
+/// Such a rule warns from this chance on.
 const CHANCE: f64 = 0.3;
 
 /// A temperature of the command line.
@@ -18,7 +18,7 @@ impl FromStr for Limit {
     type Err = String;
 
     fn from_str(text: &str) -> Result<Self, String> {
-        let expected = || "expected a temperature with its unit, as in 28F or -2C".to_owned();
+        let expected = || "expected a temperature with its unit, such as 28F or -2C".to_owned();
         let text = text.trim();
         let (number, unit) = match text.strip_suffix(['F', 'f', 'C', 'c']) {
             Some(number) => (number, text.chars().last()),
@@ -27,7 +27,7 @@ impl FromStr for Limit {
         let value: f64 = number.trim().trim_end_matches('°').trim_end().parse().map_err(|_| expected())?;
         let Some(unit) = unit else {
             return Err(format!(
-                "{value} of which unit? write {value}F ({}) or {value}C ({})",
+                "{value} has no unit: write {value}F ({}) or {value}C ({})",
                 Units::Metric.degrees(Unit::Fahrenheit.invert(value)),
                 Units::Us.degrees(value)
             ));
@@ -49,7 +49,7 @@ impl Limit {
         self.units().degrees(self.celsius())
     }
 
-    /// The units of whoever wrote it.
+    /// The units of the person who wrote the limit.
     pub(super) fn units(self) -> Units {
         if self.is_fahrenheit { Units::Us } else { Units::Metric }
     }
@@ -87,7 +87,7 @@ mod tests {
     #[test]
     fn a_limit_without_a_unit_is_refused_with_both_readings() {
         let error = "32".parse::<Limit>().unwrap_err();
-        assert_eq!(error, "32 of which unit? write 32F (0.0 °C) or 32C (90 °F)");
+        assert_eq!(error, "32 has no unit: write 32F (0.0 °C) or 32C (90 °F)");
         assert!("-2".parse::<Limit>().unwrap_err().contains("-2F (-18.9 °C) or -2C (28 °F)"));
     }
 }

@@ -1,4 +1,4 @@
-//! `frostline rules new`: writes a rule for a place, and says what it would have done.
+//! `frostline rules new`: writes a rule for a place, and prints what it would have done.
 
 mod draft;
 mod limit;
@@ -30,37 +30,37 @@ Examples:
   frostline rules new --near 40.7,-74.2 --below=-2C --tonight --data KEWR-2013.csv.gz --stations ghcnd-stations.txt
   frostline rules new --station USW00003192 --below 32F --id frost --out rules.toml
 
-The station is the nearest one that reports what the rule needs: in the files of --data, else on the broker.";
+The rule watches the nearest station that reports the elements it needs: in the files of --data, or on the broker.";
 
-/// How many stations of the files are named that are not the watched one.
+/// Most other stations of the files that are named in the output.
 const FILE_STATIONS_MAX: usize = 5;
 
 /// Write a rule for a place
 #[derive(Args)]
 #[command(after_help = EXAMPLES)]
 pub(super) struct NewArguments {
-    /// The place: the nearest station that reports is watched
+    /// Watch the nearest station to this place that reports
     #[arg(long, value_name = "LAT,LON", value_parser = point, allow_hyphen_values = true)]
     near: Option<(f64, f64)>,
-    /// How high the place is, in metres: the station's difference is shown
+    /// Show the difference in elevation between the station and the place, at this many metres
     #[arg(long, value_name = "METRES", requires = "near", allow_hyphen_values = true)]
     elevation: Option<f64>,
-    /// This station
+    /// Watch this station
     #[arg(long, value_name = "ID", value_parser = station, conflicts_with = "near", required_unless_present = "near")]
     station: Option<StationId>,
-    /// The limit with its unit, as in 28F or -2C
+    /// Warn at or below this limit, given with its unit, such as 28F or -2C
     #[arg(long, value_name = "LIMIT", allow_hyphen_values = true)]
     below: Limit,
     /// Warn in the evening before, from hourly observations, instead of after the day
     #[arg(long)]
     tonight: bool,
-    /// Who gets it: becomes a subscriber
+    /// Notify this address, which becomes a subscriber
     #[arg(long, value_name = "ADDRESS")]
     email: Option<String>,
-    /// The rule's id [default: frost-tonight or frost, with a number where --out has it already]
+    /// Give the rule this id [default: frost-tonight or frost, with a number if --out has it already]
     #[arg(long, value_name = "ID")]
     id: Option<String>,
-    /// Files of hourly observations: says what the rule would have done (may be repeated)
+    /// Try the rule on these files of hourly observations (may be repeated)
     #[arg(long, value_name = "FILE", requires = "stations")]
     data: Vec<PathBuf>,
     #[command(flatten)]
@@ -93,7 +93,9 @@ pub(super) async fn new(common: &Common, arguments: &NewArguments) -> Result<(),
     let Some(path) = &arguments.out else { return Ok(output::line(draft.text.trim())?) };
     append(path, &draft.text)?;
     if let Some(subscriber) = &draft.reused {
-        output::note(&format!("subscriber `{subscriber}` has this address already and gets its alerts too"));
+        output::note(&format!(
+            "subscriber `{subscriber}` already has this address and also receives these alerts"
+        ));
     }
     output::note(&format!(
         "appended rule `{}` to {}: publish it with `frostline rules apply`, or restart the daemon",
@@ -116,7 +118,7 @@ impl NewArguments {
     }
 }
 
-/// What `rules check` would say of the new rule, and that nobody would be notified.
+/// The warnings of `rules check` about the new rule, and a warning if no one would be notified.
 fn warn(config: &Config, draft: &Draft) {
     let rule = draft.file.rules.iter().find(|(definition, _)| definition.id == draft.id);
     let problems = rule.map(|(_, rule)| lint(rule)).unwrap_or_default();
@@ -130,7 +132,7 @@ fn tmin() -> Result<Element, Failed> {
     Element::parse(b"TMIN").ok_or_else(|| Failed::Working(anyhow::anyhow!("TMIN is not an element")))
 }
 
-/// What stations report on the broker. For a station that is named nothing needs to be known.
+/// The elements that stations report on the broker. Not needed if a station is named.
 async fn of_broker(config: &Config, arguments: &NewArguments) -> Result<Reporting, Failed> {
     if arguments.near.is_none() {
         return Ok(Reporting::default());
@@ -138,7 +140,7 @@ async fn of_broker(config: &Config, arguments: &NewArguments) -> Result<Reportin
     Ok(Live::connect(config).await?.reporting()?)
 }
 
-/// What stations report in the files, and their hours.
+/// The elements that stations report in the files, and their hours.
 async fn of_files(arguments: &NewArguments) -> Result<(Reporting, ByStation), Failed> {
     let stations = arguments.stations.read()?.unwrap_or_default();
     let (hours, _) = read_hours(&arguments.data, "rules new --data").await?;
@@ -160,8 +162,8 @@ fn describe(arguments: &NewArguments, needs: &Needs, watched: Option<&Nearest>) 
     let Some(found) = watched else {
         let near = if arguments.data.is_empty() { "" } else { " in these files" };
         return output::note(&format!(
-            "{YELLOW}warning{YELLOW:#}  no station near that place reports {needs}{near} yet: the daemon looks for one as \
-             observations come"
+            "{YELLOW}warning{YELLOW:#}  no station near that place reports {needs}{near} yet: the daemon will \
+             look for one as observations arrive"
         ));
     };
     if arguments.near.is_none() {
@@ -179,7 +181,7 @@ fn describe(arguments: &NewArguments, needs: &Needs, watched: Option<&Nearest>) 
     }
 }
 
-/// Where the files hold nothing of the watched station: what they hold instead.
+/// Names the stations in the files if they have no data of the watched one.
 fn describe_files(
     arguments: &NewArguments,
     watched: Option<&Nearest>,
@@ -202,7 +204,7 @@ fn describe_files(
     Ok(())
 }
 
-/// A station of the files, and how far away it is.
+/// A station of the files, with its distance.
 fn held(station: &Station, here: Option<(f64, f64)>) -> String {
     let distance =
         here.zip(place(station)).map(|(here, there)| format!(", {:.0} km away", km_between(here, there)));
@@ -214,7 +216,7 @@ fn place(station: &Station) -> Option<(f64, f64)> {
     (lat.is_finite() && lon.is_finite()).then_some((lat, lon))
 }
 
-/// What the rule would have done: the daemon's own stages over the station's hours.
+/// What the rule would have done, by the daemon's own stages over the station's hours.
 fn would_have_done(
     config: &Config,
     arguments: &NewArguments,
@@ -224,7 +226,7 @@ fn would_have_done(
 ) -> Result<(), Failed> {
     let hours = watched.and_then(|watched| hours.get_key_value(&watched.station));
     let Some((station, hours)) = hours.filter(|_| arguments.tonight) else { return Ok(()) };
-    // Without the other rules of the file. The draft has been read before.
+    // Without the other rules of the file. The draft has been parsed before.
     let Ok(file) = RuleFile::parse(&draft.text, &mut Conditions::default(), &|_| true) else { return Ok(()) };
     let setting = source::setting(config, arguments.stations.read()?.as_deref())?;
     let dates = [hours.first(), hours.last()].map(|hour| {

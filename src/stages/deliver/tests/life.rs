@@ -1,4 +1,4 @@
-//! The life of a message: gathered, handed out, tried again, and what becomes of it.
+//! The life of a message: collected, handed out, retried, and its outcome.
 
 use super::*;
 
@@ -176,7 +176,7 @@ fn whom_nobody_can_reach_is_a_dead_letter_with_advice() {
     let expected = [
         "no subscriber `nobody`",
         "[notify.webhooks.elsewhere]",
-        "any more",
+        "no longer names this address",
         "expected the key",
         "not a notice",
     ];

@@ -1,4 +1,4 @@
-//! Questions to the brokers that the crate has no safe call for: one request, one answer.
+//! Requests to the brokers that the crate has no safe call for: one request, one answer.
 
 use std::ptr::{self, NonNull};
 use std::time::Duration;
@@ -9,10 +9,10 @@ use rdkafka::types::{RDKafka, RDKafkaRespErr};
 
 use super::milliseconds;
 
-/// Sends a question of the kind `operation`, and waits for its answer, which `read` copies.
+/// Sends a request of the kind `operation` and waits for its answer, which `read` copies.
 ///
 /// # Errors
-/// The client's code where the question failed, such as a time-out.
+/// The client's code if the request failed, such as a time-out.
 ///
 /// # Safety
 /// The client must be alive; `send` must hand the options and the queue that it gets to one call of this kind, and to
@@ -24,8 +24,8 @@ pub(super) unsafe fn ask<R>(
     send: impl FnOnce(*mut sys::rd_kafka_AdminOptions_t, *mut sys::rd_kafka_queue_t),
     read: impl FnOnce(NonNull<sys::rd_kafka_event_t>) -> Result<R, RDKafkaErrorCode>,
 ) -> Result<R, RDKafkaErrorCode> {
-    // SAFETY: see above. Each object is made here and destroyed here, after its last use; the event owns all that is read
-    // of the result, and is destroyed when it has been copied.
+    // SAFETY: see above. Each object is created and destroyed here, after its last use; the event owns everything
+    // that is read from the result, and is destroyed after it was copied.
     unsafe {
         let queue = NonNull::new(sys::rd_kafka_queue_new(client)).ok_or(RDKafkaErrorCode::Fail)?;
         let options = sys::rd_kafka_AdminOptions_new(client, operation);

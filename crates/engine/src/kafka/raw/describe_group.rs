@@ -1,4 +1,4 @@
-//! Who is in a group, whichever protocol it speaks.
+//! The members of a group, under either group protocol.
 
 use std::ffi::{CStr, CString, c_char};
 use std::ptr::{self, NonNull};
@@ -13,18 +13,18 @@ use super::ask::ask;
 /// A member as the brokers describe it.
 #[derive(Debug)]
 pub(in crate::kafka) struct DescribedMember {
-    /// What the member called itself.
+    /// The client id that the member chose.
     pub(in crate::kafka) client_id: String,
-    /// Where the brokers see it, as `/ADDRESS`.
+    /// The address at which the brokers see it, as `/ADDRESS`.
     pub(in crate::kafka) host: String,
-    /// Topics by name, with the partitions that it has.
+    /// The partitions that it has, by topic.
     pub(in crate::kafka) partitions: Vec<(String, i32)>,
 }
 
 /// Asks a group's coordinator for its members, through any client. A group that does not exist has none.
 ///
 /// # Errors
-/// The client's code where the question failed, such as a time-out.
+/// The client's code if the request failed, such as a time-out.
 pub(in crate::kafka) fn describe_group<C: ClientContext>(
     client: &Client<C>,
     group: &str,

@@ -1,4 +1,4 @@
-//! What the brokers say of topics: their ids and how many partitions they have.
+//! Topics as the brokers describe them: ids, partition counts, and the operations allowed to this client.
 
 use std::ffi::{CStr, CString, c_char};
 use std::ptr::NonNull;
@@ -10,13 +10,16 @@ use rdkafka::error::RDKafkaErrorCode;
 use rdkafka::types::RDKafkaRespErr;
 
 use super::ask::ask;
+use crate::kafka::Operation;
 
 /// A topic as the brokers describe it.
 pub(in crate::kafka) struct DescribedTopic {
     pub(in crate::kafka) name: String,
-    /// Its 128-bit id; `None` where the brokers give none (before Kafka 2.8).
+    /// Its 128-bit id; `None` if the brokers report none (before Kafka 2.8).
     pub(in crate::kafka) id: Option<u128>,
     pub(in crate::kafka) partitions: usize,
+    /// The operations allowed to this client; `None` if the brokers do not report them.
+    pub(in crate::kafka) allowed: Option<Vec<Operation>>,
     /// Why it could not be described.
     pub(in crate::kafka) error: Option<RDKafkaErrorCode>,
 }
@@ -24,7 +27,7 @@ pub(in crate::kafka) struct DescribedTopic {
 /// Asks the brokers about topics, through any client.
 ///
 /// # Errors
-/// The client's code where the question itself failed, such as a time-out.
+/// The client's code if the request itself failed, such as a time-out.
 pub(in crate::kafka) fn describe_topics<C: ClientContext>(
     client: &Client<C>,
     topics: &[&str],
@@ -36,6 +39,11 @@ pub(in crate::kafka) fn describe_topics<C: ClientContext>(
     let send = |options: *mut sys::rd_kafka_AdminOptions_t, queue: *mut sys::rd_kafka_queue_t| {
         // SAFETY: as `ask` promises; the call copies the names, which live until it has returned.
         unsafe {
+            // It fails where this kind of question has no such option, and ours has.
+            let refused = sys::rd_kafka_AdminOptions_set_include_authorized_operations(options, 1);
+            if !refused.is_null() {
+                sys::rd_kafka_error_destroy(refused);
+            }
             let collection =
                 sys::rd_kafka_TopicCollection_of_topic_names(pointers.as_mut_ptr(), pointers.len());
             sys::rd_kafka_DescribeTopics(client, collection, options, queue);
@@ -75,6 +83,11 @@ unsafe fn copy(topic: *const sys::rd_kafka_TopicDescription_t) -> DescribedTopic
     unsafe {
         let mut partitions = 0;
         sys::rd_kafka_TopicDescription_partitions(topic, &raw mut partitions);
+        let mut operations = 0;
+        let allowed = sys::rd_kafka_TopicDescription_authorized_operations(topic, &raw mut operations);
+        let allowed: Vec<Operation> = (0..if allowed.is_null() { 0 } else { operations })
+            .filter_map(|at| of_client(*allowed.add(at)))
+            .collect();
         let id = sys::rd_kafka_TopicDescription_topic_id(topic);
         let id = NonNull::new(id.cast_mut()).map(|id| {
             let high = sys::rd_kafka_Uuid_most_significant_bits(id.as_ptr()).cast_unsigned();
@@ -88,7 +101,23 @@ unsafe fn copy(topic: *const sys::rd_kafka_TopicDescription_t) -> DescribedTopic
             name: CStr::from_ptr(sys::rd_kafka_TopicDescription_name(topic)).to_string_lossy().into_owned(),
             id: id.filter(|id| *id != 0),
             partitions,
+            allowed: Some(allowed).filter(|allowed| !allowed.is_empty()),
             error: error.map(RDKafkaErrorCode::from),
         }
+    }
+}
+
+/// Those of the client's operations that topics have and that matter here.
+fn of_client(operation: sys::rd_kafka_AclOperation_t) -> Option<Operation> {
+    use sys::rd_kafka_AclOperation_t as Client;
+    match operation {
+        Client::RD_KAFKA_ACL_OPERATION_READ => Some(Operation::Read),
+        Client::RD_KAFKA_ACL_OPERATION_WRITE => Some(Operation::Write),
+        Client::RD_KAFKA_ACL_OPERATION_CREATE => Some(Operation::Create),
+        Client::RD_KAFKA_ACL_OPERATION_DELETE => Some(Operation::Delete),
+        Client::RD_KAFKA_ACL_OPERATION_ALTER => Some(Operation::Alter),
+        Client::RD_KAFKA_ACL_OPERATION_DESCRIBE => Some(Operation::Describe),
+        Client::RD_KAFKA_ACL_OPERATION_DESCRIBE_CONFIGS => Some(Operation::DescribeConfigs),
+        _ => None,
     }
 }

@@ -1,4 +1,4 @@
-//! A message of librdkafka, seen as a row.
+//! A message of librdkafka, as a row.
 
 use std::ffi::{CStr, c_void};
 use std::ptr;
@@ -11,15 +11,15 @@ use rdkafka::types::RDKafkaRespErr;
 use crate::kafka::{KafkaError, Operation, Right};
 use crate::record::{ReadHeaders, Record};
 
-/// What one row of a batch is.
+/// What one row of a batch holds.
 pub enum Row<'a> {
-    /// A record. By reference, since what is copied right after it was written is waited for.
+    /// A record. By reference: reading a copy right after it was written would stall.
     Record(&'a Record<'a>),
     /// The partition has been read to its end; the next record will have this offset, or a later one.
     EndOfPartition {
-        /// Which one.
+        /// Its number.
         partition: i32,
-        /// The end: under `read_committed` the last stable offset.
+        /// The end; under `read_committed`, the last stable offset.
         offset: i64,
     },
     /// The client reports an error of this partition.
@@ -58,7 +58,7 @@ fn record<'a>(message: &'a sys::rd_kafka_message_t, topic: &'a str) -> Record<'a
     }
 }
 
-/// What it is, since it is no record.
+/// The kind of a row that is not a record.
 #[cold]
 fn event<'a>(message: &'a sys::rd_kafka_message_t, topic: &str) -> Row<'a> {
     match message.err {
@@ -128,19 +128,19 @@ impl ReadHeaders for Headers {
     }
 }
 
-/// Has the processor fetch the keys of the two records behind this one while this one is worked on. In a batch they
-/// lie one behind the other, written by a thread of librdkafka on another core: without this, the first look at each
-/// key costs as much as all the rest of a record that is passed over. Where the second key lies is guessed: that the
-/// record before it is as long as this one.
+/// Prefetches the keys of the two records after this one into the CPU's cache while this one is being processed. The
+/// records of a batch lie one after the other, written by a thread of librdkafka on another core. Without this, the
+/// first access to each key costs as much as all other work on a record that is skipped. The place of the second key
+/// is a guess: that the record before it is as long as this one.
 pub(super) fn prefetch_next(message: &sys::rd_kafka_message_t) {
-    /// Headers of this record, then length, attributes, timestamp and offset of the next.
+    /// Headers of this record, then length, attributes, timestamp and offset of the next one.
     const FRAMING_BYTES: usize = 10;
     #[cfg(target_arch = "x86_64")]
     {
         use std::arch::x86_64::{_MM_HINT_T0, _mm_prefetch};
         let next = message.payload.cast::<i8>().wrapping_add(message.len + FRAMING_BYTES);
         let after_next = next.wrapping_add(message.key_len + message.len + FRAMING_BYTES);
-        // SAFETY: hints; they never fault, whatever the address.
+        // SAFETY: hints only; they never fault, even with an invalid address.
         unsafe {
             _mm_prefetch::<_MM_HINT_T0>(next);
             _mm_prefetch::<_MM_HINT_T0>(after_next);

@@ -1,4 +1,4 @@
-//! The calls of librdkafka that the crate does not offer, or offers too slowly. All unsafe code is here.
+//! Calls of librdkafka that the crate does not offer, or offers too slowly. All unsafe code is here.
 //!
 //! | call | why |
 //! |---|---|
@@ -7,38 +7,36 @@
 //! | `rd_kafka_flush` | 0.2 ms, where the crate's flush takes at least 100 ms when anything is in flight |
 //! | `rd_kafka_commit_transaction` | 2 to 4 ms, where the crate's, which flushes first, takes 100 ms |
 //! | `rd_kafka_brokers_add` | see [`super::lifeline`] |
-//! | `rd_kafka_msg_partitioner_murmur2` | the partition of a key, as our producers choose it |
+//! | `rd_kafka_msg_partitioner_murmur2` | the partition of a key, as the engine's producers choose it |
 //! | `rd_kafka_DescribeTopics` | the crate does not offer the ids of topics |
-//! | `rd_kafka_DescribeConsumerGroups` | the crate's list of groups has no members of groups of the protocol `consumer` |
-//! | `rd_kafka_consumer_group_metadata_generation_id` | the crate hands it on, but does not show it |
+//! | `rd_kafka_DescribeConsumerGroups` | the crate's list of groups lacks the members of groups with the protocol `consumer` |
+//! | `rd_kafka_consumer_group_metadata_generation_id` | the crate passes it on but does not show it |
 //! | `rd_kafka_get_watermark_offsets` | the end of a partition as of the last fetch, without asking a broker |
 //!
 //! # Invariants
 //!
 //! 1. A [`PartitionQueue`] or [`SharedQueue`] owns references to librdkafka queues (and a topic) and an `Arc` of
-//!    the consumer that they belong to; the references are given back in `Drop`, before the `Arc` goes, so none
-//!    outlives its consumer.
-//! 2. A message belongs to librdkafka and lives for the call of `visit_message`, or as long as its `Batch`;
-//!    nothing borrowed from it can outlive the visit, by the lifetime in [`Row`]. A visitor's panic never crosses C
-//!    code: it is caught in the callback and goes on when librdkafka has returned.
-//! 3. The wake-up callback gets a pointer to a partition's `Notify`, which the consumer's own context keeps for
-//!    as long as the client lives. A partition has one callback, which its newest queue has set; it is never
-//!    switched off, since an older queue may be dropped after the newer one was made.
+//!    their consumer. `Drop` returns the references before the `Arc`, so none outlives its consumer.
+//! 2. A message belongs to librdkafka and lives for the call of `visit_message`, or as long as its `Batch`; nothing
+//!    borrowed from it can outlive the visit, by the lifetime in [`Row`]. A visitor's panic never crosses C code: the
+//!    callback catches it, and it resumes when librdkafka has returned.
+//! 3. The wake-up callback gets a pointer to a partition's `Notify`, which the consumer's own context keeps as long
+//!    as the client lives. A partition has one callback, set by its newest queue; it is never switched off, because
+//!    an older queue may be dropped after the newer one was created.
 //! 4. A queue is used by one thread at a time (`&mut self`), and may be moved between threads, hence `Send`.
 //!    Two queues of one partition may exist for a moment; librdkafka locks what they share.
 //!
-//! # Why these two of librdkafka's calls
+//! # Why these two calls
 //!
 //! `rd_kafka_consume_batch_queue` is as fast, but in librdkafka 2.12.1 it moves the application's position past the
 //! end when it returns an end-of-partition row (librdkafka issue 4844). A rebalance pauses and resumes every
-//! partition at that position, so the next record of each partition that was read to its end is never delivered.
-//! Only a resume and the question for the position look at it, so it does no harm to readers without a group, which
-//! never do either.
+//! partition at that position, so the next record of each partition that was read to its end is never delivered. Only
+//! a resume and a request for the position use it, and readers without a group do neither, so it does them no harm.
 //!
-//! `rd_kafka_consume_callback_queue` takes all that is in the queue for itself and puts back at its end what was not
-//! visited. Meanwhile the queue looks empty, and the client fetches more, however much `queued.max.messages.kbytes`
-//! and `queued.min.messages` allow: a worker that is slower than the network collects its whole backlog in memory.
-//! `rd_kafka_consume_callback`, of the older interface, takes [`SLICE_ROWS`] and leaves the others in the queue.
+//! `rd_kafka_consume_callback_queue` takes the whole queue for itself and puts back what was not visited at its end.
+//! In the meantime the queue looks empty, and the client fetches more, regardless of `queued.max.messages.kbytes` and
+//! `queued.min.messages`: a worker that is slower than the network collects its whole backlog in memory.
+//! `rd_kafka_consume_callback`, of the older interface, takes [`SLICE_ROWS`] and leaves the rest in the queue.
 #![allow(unsafe_code)]
 
 mod ask;
@@ -63,15 +61,16 @@ pub use message::Row;
 pub use partition_queue::PartitionQueue;
 pub(super) use shared_queue::SharedQueue;
 
-/// Rows that a partition gives at once. All but these stay in the client's queue, and count for its limits.
+/// Rows that a partition returns per call. The rest stays in the client's queue and counts towards its limits.
 pub(super) const SLICE_ROWS: usize = 1_024;
 
-/// A time-out as librdkafka takes it. Rounded up: who waits for less than a millisecond, in a loop, would not wait at all.
+/// A time-out in librdkafka's form. Rounded up: a loop with waits below a millisecond would otherwise not wait at
+/// all.
 fn milliseconds(timeout: Duration) -> i32 {
     i32::try_from(timeout.as_micros().div_ceil(1_000)).unwrap_or(i32::MAX)
 }
 
-/// The partition into which a producer with `partitioner = murmur2_random` puts a record with this key; `None` where
+/// The partition to which a producer with `partitioner = murmur2_random` sends a record with this key; `None` if
 /// there are no partitions.
 pub(super) fn partition_of_key(key: &[u8], partitions: i32) -> Option<i32> {
     if partitions <= 0 {
@@ -93,7 +92,7 @@ pub(super) fn partition_of_key(key: &[u8], partitions: i32) -> Option<i32> {
 }
 
 /// The high watermark of a partition as of the last fetch.
-///
+/// SAFETY: it reads the key's bytes and nothing else; it does not use the topic.
 /// # Safety
 /// The client must be alive.
 unsafe fn high_watermark(client: *mut sys::rd_kafka_t, topic: &str, partition: i32) -> Option<i64> {
@@ -106,17 +105,17 @@ unsafe fn high_watermark(client: *mut sys::rd_kafka_t, topic: &str, partition: i
     (found == RDKafkaRespErr::RD_KAFKA_RESP_ERR_NO_ERROR && high >= 0).then_some(high)
 }
 
-/// Waits until all that was produced has been acknowledged or has failed. `false`: not within `timeout`.
+/// Waits until every produced record has been acknowledged or has failed. `false` if not within `timeout`.
 pub(super) fn flush<C: ClientContext>(client: &Client<C>, timeout: Duration) -> bool {
     // SAFETY: the client is alive (borrowed). Its delivery reports are served by the producer's own thread.
     let result = unsafe { sys::rd_kafka_flush(client.native_ptr(), milliseconds(timeout)) };
     result == RDKafkaRespErr::RD_KAFKA_RESP_ERR_NO_ERROR
 }
 
-/// The epoch (or generation) of a consumer in its group, as of the last answer of the brokers; 0 or less while it is no
+/// The epoch (or generation) of a consumer in its group, as of the brokers' last answer; 0 or less while it is not a
 /// member.
 pub(super) fn member_epoch<C: ClientContext>(client: &Client<C>) -> i32 {
-    // SAFETY: the client is alive (borrowed); what is returned is ours, and is given back after it was read.
+    // SAFETY: the client is alive (borrowed); the returned object is ours, and is given back after it was read.
     unsafe {
         let metadata = sys::rd_kafka_consumer_group_metadata(client.native_ptr());
         if metadata.is_null() {
@@ -128,25 +127,25 @@ pub(super) fn member_epoch<C: ClientContext>(client: &Client<C>) -> i32 {
     }
 }
 
-/// Adds broker addresses to a client; returns how many there are now of these. See [`super::lifeline`].
+/// Adds broker addresses to a client; returns how many of these it has now. See [`super::lifeline`].
 pub(super) fn add_brokers<C: ClientContext>(client: &Client<C>, addresses: &CStr) -> i32 {
     // SAFETY: the client is alive (borrowed), the addresses are a C string that the call copies.
     unsafe { sys::rd_kafka_brokers_add(client.native_ptr(), addresses.as_ptr()) }
 }
 
-/// Why a transaction call failed, sorted as librdkafka sorts it.
+/// Why a transaction call failed, in librdkafka's categories.
 #[derive(Debug)]
 pub(super) struct TransactionError {
     pub(super) code: RDKafkaErrorCode,
     pub(super) reason: String,
     /// The transaction is lost; aborting it makes the producer usable again.
     pub(super) requires_abort: bool,
-    /// The same call may be made again.
+    /// The same call may be created again.
     pub(super) is_retriable: bool,
 }
 
-/// Commits the open transaction; what was produced is flushed first. The producer's own thread must serve
-/// delivery reports meanwhile. After a time-out the same call goes on where this one stopped.
+/// Commits the open transaction after flushing all produced records. The producer's own thread must serve delivery
+/// reports at the same time. After a time-out, the same call continues where this one stopped.
 pub(super) fn commit_transaction<C: ClientContext>(
     client: &Client<C>,
     timeout: Duration,

@@ -19,11 +19,11 @@ pub struct PartitionQueue {
     queue: ptr::NonNull<sys::rd_kafka_queue_t>,
     /// The client that the queue belongs to, for yielding.
     client: *mut sys::rd_kafka_t,
-    /// The client's own topic, which the partition is asked of.
+    /// The client's own topic object, which consuming needs.
     handle: ptr::NonNull<sys::rd_kafka_topic_t>,
     partition: i32,
     topic: Arc<str>,
-    /// Woken when the queue turns from empty to not empty. Only a hint: edges get lost after an assign.
+    /// Notified when the queue is no longer empty. Only a hint: notifications get lost after an assign.
     wake: Arc<Notify>,
     lease: Arc<Lease>,
     /// Keeps the consumer alive; see invariant 1.
@@ -34,8 +34,8 @@ pub struct PartitionQueue {
 unsafe impl Send for PartitionQueue {}
 
 impl PartitionQueue {
-    /// Splits the queue of a partition from the consumer's main queue. Do it before fetching starts, or
-    /// records leak to the main queue. `None` where the client does not know the partition.
+    /// Splits the queue of a partition from the consumer's main queue. Call it before fetching starts, or records
+    /// leak to the main queue. `None` if the client does not know the partition.
     pub(in crate::kafka) fn split<C: ClientContext>(
         client: &Client<C>,
         consumer: Arc<dyn Send + Sync>,
@@ -51,7 +51,7 @@ impl PartitionQueue {
         // SAFETY: the client is alive, the name is copied; without settings the topic has the client's own.
         let handle = unsafe { sys::rd_kafka_topic_new(client.native_ptr(), name.as_ptr(), ptr::null_mut()) };
         let Some(handle) = ptr::NonNull::new(handle) else {
-            // SAFETY: the queue is ours, and goes nowhere.
+            // SAFETY: the queue is ours and does not leave this function.
             unsafe { sys::rd_kafka_queue_destroy(queue.as_ptr()) };
             return None;
         };
@@ -66,12 +66,12 @@ impl PartitionQueue {
         Some(Self { queue, client, handle, partition, topic, wake, lease, _consumer: consumer })
     }
 
-    /// Notified when the queue turns from empty to not empty. Poll on a tick as well.
+    /// Notified when the queue is no longer empty. Poll on a tick as well.
     pub fn wake(&self) -> Arc<Notify> {
         Arc::clone(&self.wake)
     }
 
-    /// Tells for as long as it is kept whether the partition is still ours.
+    /// Shows, for as long as it is kept, whether the partition still belongs to this process.
     pub fn ownership(&self) -> Ownership {
         Ownership(Arc::clone(&self.lease))
     }
@@ -82,18 +82,18 @@ impl PartitionQueue {
         unsafe { super::high_watermark(self.client, &self.topic, self.partition) }
     }
 
-    /// Where the first record is expected.
+    /// The offset at which the first record is expected.
     pub(in crate::kafka) fn begins_at(&self, offset: i64) {
         self.lease.reached(offset);
     }
 
-    /// Whether the partition is still ours.
+    /// Whether the partition still belongs to this process.
     pub fn is_ours(&self) -> bool {
         self.lease.is_ours()
     }
 
-    /// Takes what is there, up to `SLICE_ROWS`, without waiting, and visits each, until a visit ends it. What was not
-    /// visited stays. Returns how many were visited.
+    /// Takes up to `SLICE_ROWS` available rows without waiting, and visits each until a visit ends the call. Rows
+    /// that were not visited stay. Returns how many were visited.
     pub fn consume(&mut self, visit: &mut dyn FnMut(Row<'_>) -> ControlFlow<()>) -> usize {
         if !self.is_ours() {
             return 0;
@@ -139,7 +139,7 @@ struct Visits<'a> {
     topic: &'a str,
     client: *mut sys::rd_kafka_t,
     visited: usize,
-    /// Behind the last record that was visited.
+    /// The offset after the last visited record.
     next_offset: Option<i64>,
     is_over: bool,
     panic: Option<Box<dyn Any + Send>>,
@@ -160,8 +160,8 @@ unsafe extern "C" fn visit_message(message: *mut sys::rd_kafka_message_t, opaque
         Err(panic) => (visits.panic, visits.is_over) = (Some(panic), true),
     }
     if visits.is_over {
-        // SAFETY: the client is alive while its queue is. Ends the running call after this row; what was
-        // not visited goes back to the front of the queue.
+        // SAFETY: the client is alive while its queue is. Ends the running call after this row; rows that were not
+        // visited return to the front of the queue.
         unsafe { sys::rd_kafka_yield(visits.client) };
     }
 }

@@ -24,8 +24,8 @@ pub(in crate::kafka) struct SharedQueue {
 unsafe impl Send for SharedQueue {}
 
 impl SharedQueue {
-    /// Forwards the queues of `partitions` to a new one, before they are assigned. `None` where the client does
-    /// not know one of them.
+    /// Forwards the queues of `partitions` to a new one, before they are assigned. `None` if the client does not know
+    /// one of them.
     pub(in crate::kafka) fn gather<C: ClientContext>(
         client: &Client<C>,
         consumer: Arc<dyn Send + Sync>,
@@ -49,7 +49,7 @@ impl SharedQueue {
         Some(shared)
     }
 
-    /// Waits up to `timeout` for the first row, takes what is there up to `max`, or a slice more than the first, and
+    /// Waits up to `timeout` for the first row, takes up to `max` available rows, or a slice after the first, and
     /// visits each. Returns how many.
     pub(in crate::kafka) fn consume(
         &mut self,
@@ -58,7 +58,7 @@ impl SharedQueue {
         visit: &mut dyn FnMut(Row<'_>),
     ) -> usize {
         let mut visited = 0;
-        // The call waits until it has as many as are asked for: one is waited for, the others may be there.
+        // The call waits until it has as many as requested: so wait for one, and take the others without waiting.
         for (max, timeout) in [(1, timeout), (max.saturating_sub(1), Duration::ZERO)] {
             let batch = self.take::<SLICE_ROWS>(max, timeout);
             batch.messages().for_each(|message| visit_row(message, &self.topic, &mut *visit));
@@ -70,8 +70,8 @@ impl SharedQueue {
         visited
     }
 
-    /// Takes up to `BATCH` records, waiting up to `timeout` for so many, and throws them away unread. Returns
-    /// how many there were. Nothing can be faster: it is what everything else is compared with.
+    /// Takes up to `BATCH` records, waiting up to `timeout` for them, and drops them unread. Returns how many there
+    /// were. Nothing can be faster: everything else is compared with this.
     pub(in crate::kafka) fn discard<const BATCH: usize>(&mut self, timeout: Duration) -> u64 {
         let batch = self.take::<BATCH>(BATCH, timeout);
         batch.messages().map(|message| u64::from(is_record(message))).sum()
@@ -96,7 +96,7 @@ impl SharedQueue {
 
 impl Drop for SharedQueue {
     fn drop(&mut self) {
-        // SAFETY: invariant 1. What is forwarded is unhooked before the queue that it goes to is given back.
+        // SAFETY: invariant 1. Forwarding is undone before the queue that it goes to is given back.
         unsafe {
             for one in &self.partitions {
                 sys::rd_kafka_queue_forward(one.as_ptr(), ptr::null_mut());
@@ -107,7 +107,7 @@ impl Drop for SharedQueue {
     }
 }
 
-/// Messages that are given back when this is dropped.
+/// Messages that are given back to librdkafka when this is dropped.
 struct Batch<const ROOM: usize> {
     messages: [*mut sys::rd_kafka_message_t; ROOM],
     taken: usize,
@@ -123,7 +123,7 @@ impl<const ROOM: usize> Batch<ROOM> {
 impl<const ROOM: usize> Drop for Batch<ROOM> {
     fn drop(&mut self) {
         for message in &self.messages[..self.taken] {
-            // SAFETY: it was given to us, and nobody looks at it any more (invariant 2).
+            // SAFETY: it was given to us, and nothing refers to it any more (invariant 2).
             unsafe { sys::rd_kafka_message_destroy(*message) };
         }
     }

@@ -1,4 +1,4 @@
-//! The sources of this process: those whose partition of the positions the group has given to it are polled.
+//! The sources of this process: it polls those whose partition of the positions topic the group assigns to it.
 
 mod status;
 mod task;
@@ -14,12 +14,12 @@ use super::background::Background;
 use crate::kafka::{ClientSettings, Election, KafkaError, TransactionSettings};
 use crate::{EngineSettings, Guarantee, SourceId, Topology};
 
-/// How often the thread looks which sources it has.
+/// How often the thread checks which sources it has.
 const POLL_TIMEOUT: Duration = Duration::from_millis(100);
-/// Before the group is joined again after its membership has failed.
+/// Pause before rejoining the group after its membership has failed.
 const REJOIN_DELAY: Duration = Duration::from_secs(5);
 
-/// Running sources; they end when this is dropped. The default has none.
+/// Running sources; they stop when this is dropped. The default has none.
 #[derive(Default)]
 pub(super) struct Sources {
     board: Arc<SourceBoard>,
@@ -27,10 +27,10 @@ pub(super) struct Sources {
 }
 
 impl Sources {
-    /// Joins the group of the sources, and polls those that this process is given.
+    /// Joins the group of the sources, and polls those that this process is assigned.
     ///
     /// # Errors
-    /// [`KafkaError::Settings`] where the client refuses its settings.
+    /// [`KafkaError::Settings`] if the client refuses its settings.
     pub(super) fn start(
         topology: &Topology,
         settings: &EngineSettings,
@@ -41,7 +41,7 @@ impl Sources {
             return Ok(Self::default());
         };
         metrics::describe_counter!("frostline_source_polls_total", "Polls of sources, by outcome");
-        metrics::describe_counter!("frostline_source_records_total", "Records that sources have given");
+        metrics::describe_counter!("frostline_source_records_total", "Records that sources have written");
         let plan = |source: &crate::Source| SourcePlan {
             source: source.clone(),
             positions: positions.name.clone(),
@@ -70,7 +70,7 @@ impl Sources {
     }
 }
 
-/// What this process may poll, and how it learns what it does poll.
+/// The sources that this process may poll, and the membership that decides which it does poll.
 struct Share {
     plans: Vec<SourcePlan>,
     clients: ClientSettings,
@@ -90,11 +90,14 @@ impl Share {
         while !stop.load(Ordering::Acquire) {
             let Some(member) = &election else {
                 std::thread::sleep(REJOIN_DELAY);
-                election = self.join().inspect_err(|error| tracing::error!(%error, "sources")).ok();
+                election = self
+                    .join()
+                    .inspect_err(|error| tracing::error!(%error, "cannot join the group of the sources"))
+                    .ok();
                 continue;
             };
             if let Err(error) = member.poll(POLL_TIMEOUT) {
-                tracing::error!(%error, "the group of the sources is joined again");
+                tracing::error!(%error, "rejoining the group of the sources");
                 running.clear();
                 election = None;
                 continue;
@@ -117,7 +120,7 @@ impl Share {
             }
         }
         running.values().for_each(SourceTask::stop);
-        // They end first, so that their successors need not wait for open transactions.
+        // These stop first, so that their successors need not wait for open transactions.
         running.clear();
     }
 }

@@ -1,4 +1,4 @@
-//! Where each source stands: for the log, metrics and whoever asks.
+//! The state of each source, for the log, metrics and status pages.
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -9,47 +9,47 @@ use serde::Serialize;
 use crate::record::unix_ms;
 use crate::{Batch, PollError, Source, SourceId};
 
-/// What a source is doing.
+/// The activity of a source.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "lowercase")]
 pub enum SourcePhase {
-    /// Another process polls it, or none was chosen yet.
+    /// Another process polls it, or none has been chosen yet.
     #[default]
     Standby,
-    /// This process polls it, and reads its position first.
+    /// This process polls it, and is reading its position first.
     Opening,
-    /// It is asking the service.
+    /// It is waiting for the service's answer.
     Polling,
-    /// It waits for its next poll.
+    /// It is waiting for its next poll.
     Waiting,
-    /// The last poll failed, or its records could not be written; it is tried again.
+    /// The last poll failed, or its records could not be written; it will be retried.
     Failing,
 }
 
-/// One source of this process, as of now. Times are in milliseconds since 1970.
+/// One source of this process at a moment. Times are in milliseconds since 1970.
 #[derive(Clone, Debug, Default, PartialEq, Serialize)]
 pub struct SourceSnapshot {
-    /// What it is doing.
+    /// Its present activity.
     pub phase: SourcePhase,
-    /// Polls by this process.
+    /// Polls by this process, failed ones included.
     pub polls: u64,
-    /// Of these, those that failed.
+    /// How many of these failed.
     pub failed_polls: u64,
     /// Records that were written.
     pub records: u64,
     /// When a poll last succeeded.
     pub succeeded_at_ms: Option<i64>,
-    /// The time of the newest data, also before this process polled it.
+    /// The time of the newest data, including data from before this process polled it.
     pub newest_ms: Option<i64>,
-    /// When it is polled next.
+    /// When it will be polled next.
     pub next_poll_ms: Option<i64>,
-    /// Why it fails.
+    /// Why the last poll failed.
     pub failure: Option<String>,
-    /// What of the last answer could not be used.
+    /// Which part of the last answer could not be used.
     pub remark: Option<String>,
-    /// Whether its newest data are older than they may be. Never while another process polls it.
+    /// Whether its newest data are older than allowed. Always `false` while another process polls it.
     pub is_late: bool,
-    /// From which age on data are late, in seconds.
+    /// Age from which data are late, in seconds.
     pub late_after_seconds: u64,
 }
 
@@ -61,7 +61,7 @@ pub struct SourceBoard(Mutex<BTreeMap<SourceId, Entry>>);
 struct Entry {
     shown: SourceSnapshot,
     late_after: Duration,
-    /// Without data, lateness counts from here.
+    /// Without data, lateness counts from this moment.
     begun_ms: i64,
 }
 
@@ -80,12 +80,12 @@ impl SourceBoard {
     }
 
     fn lock(&self) -> MutexGuard<'_, BTreeMap<SourceId, Entry>> {
-        // A poisoned lock only says that somebody panicked; what it guards is whole.
+        // A poisoned lock only means that a thread panicked; the data behind it is whole.
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-/// One source's place on the board.
+/// The place of one source on the board.
 #[derive(Clone)]
 pub(super) struct SourceStatus {
     board: Arc<SourceBoard>,
@@ -100,7 +100,7 @@ impl SourceStatus {
             }
             entry.shown.phase = phase;
             if phase == SourcePhase::Standby {
-                // Its owner knows better.
+                // Another process polls it and knows better.
                 let SourceSnapshot { polls, failed_polls, records, late_after_seconds, .. } = entry.shown;
                 entry.shown =
                     SourceSnapshot { polls, failed_polls, records, late_after_seconds, ..Default::default() };
@@ -108,12 +108,12 @@ impl SourceStatus {
         });
     }
 
-    /// What the owner before knew.
+    /// Takes over the time of the newest data from the previous owner.
     pub(super) fn knows_newest(&self, newest_ms: Option<i64>) {
         self.change(|Entry { shown, .. }| shown.newest_ms = shown.newest_ms.max(newest_ms));
     }
 
-    /// A poll has given this, and it is written.
+    /// Records the result of a poll that has been written.
     pub(super) fn succeeded(&self, batch: &Batch) {
         let id = self.source.as_str();
         metrics::counter!("frostline_source_polls_total", "source" => id, "outcome" => "ok").increment(1);
@@ -135,7 +135,7 @@ impl SourceStatus {
         });
     }
 
-    /// Keeps the reason for readiness and metrics, until a poll succeeds.
+    /// Keeps the reason for readiness and metrics until a poll succeeds.
     pub(super) fn poll_failed(&self, error: &PollError) {
         let id = self.source.as_str();
         metrics::counter!("frostline_source_polls_total", "source" => id, "outcome" => "failed").increment(1);
@@ -146,19 +146,21 @@ impl SourceStatus {
         self.failed(&error.reason);
     }
 
-    /// It cannot go on just now. That is logged once, until it works again: reasons differ with each attempt.
+    /// Records a failure. It is logged once until the source works again, because the reasons differ with each
+    /// attempt.
     pub(super) fn failed(&self, reason: &str) {
         let source = self.source.as_str();
         self.change(|Entry { shown, .. }| {
             shown.phase = SourcePhase::Failing;
             match shown.failure.replace(reason.to_owned()) {
-                None => tracing::warn!(source, reason, "the source fails, and is tried again"),
+                None => tracing::warn!(source, reason, "the source failed and will be retried"),
                 Some(_) => tracing::debug!(source, reason, "the source still fails"),
             }
         });
     }
 
-    /// It is polled next after `wait`. Also says, once, when it becomes late or is no longer so.
+    /// Schedules the next poll after `wait`. Also logs, once, when the source becomes late and when it is no longer
+    /// late.
     pub(super) fn waits(&self, wait: Duration) {
         let (id, now_ms) = (self.source.as_str(), unix_ms());
         self.change(|Entry { shown, late_after, begun_ms }| {
@@ -173,7 +175,7 @@ impl SourceStatus {
                 (false, true) => tracing::warn!(
                     source = id,
                     minutes,
-                    "the source is late: its newest data are older than usual, and newer data are unknown"
+                    "the source is late: its newest data are older than allowed"
                 ),
                 (true, false) => tracing::info!(source = id, "the source is no longer late"),
                 _ => {}

@@ -1,4 +1,4 @@
-//! One source that this process polls: see [`crate::source`] for the protocol.
+//! One source that this process polls; [`crate::source`] describes the protocol.
 
 use std::collections::HashMap;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -16,18 +16,19 @@ use crate::random::bits_128;
 use crate::record::unix_ms;
 use crate::{Batch, PollError, Poller, Position, Source, SourceRecord};
 
-/// After the first failure in a row.
+/// Delay after the first failure in a row.
 const DELAY_FIRST: Duration = Duration::from_secs(1);
-/// After many.
+/// Longest delay after many failures.
 const DELAY_MAX: Duration = Duration::from_secs(300);
-/// The time of the newest data is remembered under this key, so that a source that is late stays so with its next owner.
+/// The time of the newest data is stored under this key, so that a source that is late stays late with its next
+/// owner.
 const NEWEST_KEY: &[u8] = b"\0newest_ms";
 /// How long a source that must stop may take to finish its transaction.
 const END_PATIENCE: Duration = Duration::from_secs(3);
-/// How long one call waits for the next part of the position.
+/// How long one call waits for more of the position.
 const READ: Duration = Duration::from_millis(100);
 
-/// What a source needs to run.
+/// Everything a source needs to run.
 #[derive(Clone)]
 pub(super) struct SourcePlan {
     pub(super) source: Source,
@@ -39,7 +40,7 @@ pub(super) struct SourcePlan {
     pub(super) status: SourceStatus,
 }
 
-/// A running source; it ends when this is dropped.
+/// A running source; it stops when this is dropped.
 pub(super) struct SourceTask {
     stop: Arc<AtomicBool>,
     thread: Option<JoinHandle<()>>,
@@ -55,7 +56,8 @@ impl SourceTask {
         };
         let name = "source".to_owned();
         let thread = std::thread::Builder::new().name(name).spawn(work);
-        let thread = thread.inspect_err(|error| tracing::error!(%error, "no thread for a source")).ok();
+        let thread =
+            thread.inspect_err(|error| tracing::error!(%error, "cannot start a thread for a source")).ok();
         Self { stop, thread }
     }
 
@@ -64,7 +66,7 @@ impl SourceTask {
         self.thread.as_ref().is_some_and(|thread| !thread.is_finished())
     }
 
-    /// Asks it to end, and does not wait.
+    /// Asks it to stop, without waiting.
     pub(super) fn stop(&self) {
         self.stop.store(true, Ordering::Release);
         if let Some(thread) = &self.thread {
@@ -74,7 +76,7 @@ impl SourceTask {
 }
 
 impl Drop for SourceTask {
-    /// A thread that still waits for a service is left alone: it writes nothing any more.
+    /// A thread that still waits for a service is abandoned: it writes nothing any more.
     fn drop(&mut self) {
         self.stop();
         let deadline = Instant::now() + END_PATIENCE;
@@ -86,7 +88,7 @@ impl Drop for SourceTask {
 
 struct Task {
     plan: SourcePlan,
-    /// Where records go, by the names of sinks.
+    /// The topics for its records, by the names of sinks.
     topics: HashMap<&'static str, String>,
     poller: Box<dyn Poller>,
     stop: Arc<AtomicBool>,
@@ -106,7 +108,7 @@ impl Task {
         self.plan.status.enter(SourcePhase::Standby);
     }
 
-    /// Fences the owner before, and reads what it has committed.
+    /// Fences the previous owner, and reads what it has committed.
     fn open(&self) -> Result<(Producer, Position), KafkaError> {
         let SourcePlan { source, positions, clients, transaction, .. } = &self.plan;
         let producer = Producer::new(clients, transaction.as_ref())?;
@@ -129,18 +131,18 @@ impl Task {
             tracing::info!(
                 source = source.id.as_str(),
                 entries = position.len(),
-                "polling the source from here on"
+                "this process polls the source now"
             );
         }
         Ok((producer, position))
     }
 
-    /// Polls until it must stop, or Kafka fails.
+    /// Polls until it must stop or Kafka fails.
     fn poll_on(&mut self, producer: &Producer, mut position: Position) -> Result<(), KafkaError> {
         while !self.is_stopped() {
             self.plan.status.enter(SourcePhase::Polling);
             match self.poll(&position) {
-                // What an owner fetched that is no longer one would be refused anyway.
+                // Records fetched by a former owner would be refused anyway.
                 _ if self.is_stopped() => return Ok(()),
                 Ok(mut batch) => {
                     if let Some(newest) =
@@ -169,13 +171,13 @@ impl Task {
     fn poll(&mut self, position: &Position) -> Result<Batch, PollError> {
         let polled = catch_unwind(AssertUnwindSafe(|| self.poller.poll(position, unix_ms())));
         polled.unwrap_or_else(|_| {
-            // What it was in the middle of may be half done.
+            // The poller may have been interrupted in the middle of a change.
             self.poller = (self.plan.source.poller)();
             Err(PollError::new("the poller panicked, which is a bug: see the log"))
         })
     }
 
-    /// Records and position, whole or not at all.
+    /// Writes records and position together, or neither.
     fn write(&self, producer: &Producer, batch: &Batch) -> Result<(), KafkaError> {
         if batch.is_empty() {
             return Ok(());
@@ -184,7 +186,7 @@ impl Task {
         if written.is_ok() {
             self.reach(producer, batch, SourcePoint::AfterCommit);
         }
-        // Its successor finds the outcome in the position.
+        // The successor finds the outcome in the position.
         written.inspect_err(|_| producer.abort())
     }
 
@@ -220,19 +222,19 @@ impl Task {
         })
     }
 
-    /// Dies here without any clean-up, if a test wants that.
+    /// Dies here without any clean-up if a test asks for it.
     fn reach(&self, producer: &Producer, batch: &Batch, point: SourcePoint) {
         let source = self.plan.source.id.as_str();
         if batch.records.is_empty() || !poller_dies(source, point) {
             return;
         }
-        // The brokers have all that was sent: the worst that a successor can find.
+        // The brokers have everything that was sent: the worst case for a successor.
         let _ = producer.wait_acknowledged();
         tracing::warn!(source, point = point.name(), "dying here, as planted");
         std::process::abort();
     }
 
-    /// Waits longer with each failure in a row, unless the service has said for how long.
+    /// The wait grows with each failure in a row, unless the service has asked for a certain wait.
     fn wait_longer(&mut self, asked: Option<Duration>) {
         let jitter = 0.75 + (bits_128() % 512) as f64 / 1_024.0;
         let wait = asked.unwrap_or_else(|| self.delay.mul_f64(jitter));
@@ -248,7 +250,7 @@ impl Task {
             if left.is_zero() {
                 return;
             }
-            // Whoever stops it wakes it.
+            // The thread that stops it wakes it.
             std::thread::park_timeout(left);
         }
     }
@@ -258,7 +260,7 @@ impl Task {
     }
 }
 
-/// Has the brokers keep what was sent.
+/// Waits until the brokers have everything that was sent.
 fn settle(producer: &Producer) -> Result<(), KafkaError> {
     if producer.is_transactional() { producer.commit() } else { producer.wait_acknowledged() }
 }

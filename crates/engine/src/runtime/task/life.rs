@@ -1,22 +1,22 @@
-//! Where a task stands, from its opening to its end.
+//! The phases of a task, from its opening to its end.
 //!
 //! ```text
 //! Running ──► Draining ──► Closed
 //!    └───────────────────────▲
 //! ```
 //!
-//! *Running*: records are taken. Whether its store is still being restored is the worker's affair: it starts the task's actor
-//! only afterwards. *Draining*: the partition is being given up politely; nothing more is taken, and what was taken is
-//! committed. *Closed*: nothing can be taken any more, and what is not committed is dropped with the task. A task never
-//! comes back from a later state to an earlier one: it is opened again as another task.
+//! *Running*: records are taken. Whether the store is still being restored is the worker's concern: it starts the
+//! task's actor only afterwards. *Draining*: the partition is being revoked; no more records are taken, and the ones
+//! taken so far are committed. *Closed*: no records can be taken any more, and uncommitted work is dropped with the
+//! task. A task never returns to an earlier phase: it is opened again as another task.
 
-/// See the module's description. `Q` is the queue from which records are taken.
+/// The phase of a task; see the module's description. `Q` is the queue from which records are taken.
 pub(super) enum Life<Q> {
     /// Takes records.
     Running(Q),
-    /// Takes no more, but stays until what was taken is committed.
+    /// Takes no more records, but stays until those taken are committed.
     Draining(Q),
-    /// Is over.
+    /// The task is over.
     Closed,
 }
 
@@ -29,12 +29,12 @@ impl<Q> Life<Q> {
         }
     }
 
-    /// Whether it is being given up.
+    /// Whether the partition is being given up.
     pub(super) fn is_draining(&self) -> bool {
         matches!(self, Self::Draining(_))
     }
 
-    /// The partition is given up.
+    /// Starts to give the partition up.
     pub(super) fn drain(&mut self) {
         *self = match std::mem::replace(self, Self::Closed) {
             Self::Running(queue) | Self::Draining(queue) => Self::Draining(queue),

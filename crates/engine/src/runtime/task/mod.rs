@@ -1,7 +1,7 @@
-//! All that happens in one partition of one stage. A plain struct: its actor only decides when.
+//! All the work of one partition of one stage. A plain struct: its actor only decides when it works.
 //!
-//! Where its [`Life`] stands is described in `life.rs`; one slice of work is in `slice.rs`, what becomes of outputs in `outputs.rs`,
-//! its part of a commit in `sealing.rs`.
+//! Its [`Life`] is described in `life.rs`; one slice of work is in `slice.rs`, the handling of outputs in
+//! `outputs.rs`, its part of a commit in `sealing.rs`.
 
 mod life;
 mod outputs;
@@ -26,7 +26,7 @@ use crate::{Collector, Counts, Processor};
 pub(in crate::runtime) struct Task {
     plan: Arc<StagePlan>,
     pub(in crate::runtime) partition: i32,
-    /// Whose the store is.
+    /// Identifies the store.
     identity: Identity,
     life: Life<PartitionQueue>,
     processor: Box<dyn Processor>,
@@ -35,17 +35,18 @@ pub(in crate::runtime) struct Task {
     counts: Counts,
     /// Next offset to process; unknown until the first record or the end of the partition is seen.
     next_offset: Option<i64>,
-    /// Records below this were processed before; they are read only to rebuild what was open.
+    /// Records before this offset were processed before; they are read only to rebuild open work.
     muted_below: i64,
-    /// After the partition was set back: records below this were processed before, and their dead letters were written.
+    /// Set after the partition was set back: records before this were processed before, and their dead letters were
+    /// written.
     again_below: Option<i64>,
-    /// As the group knows it.
+    /// The committed position, as the group knows it.
     committed: Option<OffsetCommit>,
-    /// What the commit under way, if there is one, will make of the task.
+    /// The state after the commit that is under way, if there is one.
     sealed: Option<SealedWork>,
-    /// Since when the lease has ended without anybody having closed the task.
+    /// Since when the lease has ended without the task having been closed.
     ended_since: Option<Instant>,
-    /// Whether nothing was behind the last row.
+    /// Whether the last row was the end of the partition.
     is_at_end: bool,
     last_taken_at: Instant,
     last_sent_at: Instant,
@@ -53,23 +54,23 @@ pub(in crate::runtime) struct Task {
     has_sent: bool,
     /// Records in a row on which the processor has panicked.
     panics_in_a_row: u32,
-    /// Whether everything that was open has settled since the last record.
+    /// Whether all open work has settled since the last record.
     is_settled: bool,
-    /// The latest day of the records' own clock, and the one for which old entries have been swept out.
+    /// The latest day of the records' own clock, and the day for which old entries were last deleted.
     stream_day: u32,
     swept_day: u32,
     pub(in crate::runtime) status: Arc<TaskStatus>,
-    /// The oldest record since the last commit began, in milliseconds since 1970.
+    /// Timestamp of the oldest record since the last commit began, in milliseconds since 1970.
     oldest_ms: Option<i64>,
     latency: metrics::Histogram,
 }
 
 impl Task {
-    /// Opens the task: its store, and where its work begins. The group's committed offset is the authority;
-    /// the store only says how much of the changelog it has.
+    /// Opens the task: its store, and the position where its work starts. The group's committed offset is the
+    /// authority; the store only knows how much of the changelog it has.
     ///
     /// # Errors
-    /// [`Failure::State`] where the store cannot be opened.
+    /// [`Failure::State`] if the store cannot be opened.
     pub(in crate::runtime) fn open(
         plan: &Arc<StagePlan>,
         worker: usize,
@@ -80,20 +81,21 @@ impl Task {
         let identity = plan.identity(partition, topic_ids);
         let mut store = plan.state.store(&identity, plan.remember_days)?;
         if committed.is_none() && store.checkpoint().input_offset >= 0 {
-            // The group knows nothing of what this store has seen committed. What the changelog says is the truth.
+            // The group has no offset although this store has seen commits. The changelog has the truth.
             let (stage, source, group) = (plan.stage.as_str(), plan.source.as_str(), &plan.group.group);
             tracing::warn!(
                 stage,
                 group,
                 source,
                 partition,
-                "the committed offset of this partition is gone (deleted, or expired after offsets.retention.minutes): it \
-                 is read again from where runtime.auto_offset_reset says, and its state is restored from its changelog"
+                "the committed offset of this partition is gone (deleted, or expired after \
+                 offsets.retention.minutes): reading it again from where runtime.auto_offset_reset says, and \
+                 restoring its state from its changelog"
             );
             store = emptied(plan, store, &identity)?;
         }
         let status = plan.board.opened(plan.stage, partition, worker);
-        // Known from the beginning, so that one which never commits is seen to lag.
+        // Known from the beginning, so that a task which never commits shows lag.
         status.committed(next_offset);
         let (mut processor, wake) = (plan.processor(), queue.wake());
         processor.wake_by(Arc::new(move || wake.notify_one()));
@@ -108,7 +110,7 @@ impl Task {
             counts: Counts::default(),
             next_offset: None,
             muted_below: next_offset,
-            // Offsets of a log that has lost its records, or is another one, say nothing.
+            // Offsets of a log that has lost its records, or that is another one, mean nothing.
             again_below: committed
                 .filter(|committed| committed.next_offset == next_offset)
                 .and_then(|committed| committed.again_below),
@@ -129,17 +131,17 @@ impl Task {
         })
     }
 
-    /// What wakes the task; `None` once it is closed.
+    /// The notification that wakes the task; `None` once it is closed.
     pub(in crate::runtime) fn wake(&self) -> Option<Arc<tokio::sync::Notify>> {
         self.life.queue().map(PartitionQueue::wake)
     }
 
-    /// Whether time itself may bring work: something is open that settles when nothing comes.
+    /// Whether work may become due without records: something is open that settles when no record comes.
     pub(in crate::runtime) fn is_waiting_to_settle(&self) -> bool {
         self.processor.is_waiting() || self.processor.idle_ms().is_some() && !self.is_settled
     }
 
-    /// Where the changelog must be read from: behind what the store has.
+    /// The changelog offset to restore from: after what the store has.
     pub(in crate::runtime) fn changelog_offset(&self) -> i64 {
         self.store.checkpoint().changelog_offset
     }
@@ -154,13 +156,13 @@ impl Task {
         self.store.restore(&[change], checkpoint)
     }
 
-    /// Whether the store is too old to be read on from where it is; see [`Store::is_outdated`].
+    /// Whether the store is too old to continue from its offset; see [`Store::is_outdated`].
     pub(in crate::runtime) fn is_outdated(&self, now_ms: i64) -> bool {
         self.store.is_outdated(now_ms, self.plan.tombstones_kept)
     }
 
-    /// Until when the store may be read on from where it is, in milliseconds since 1970; one without anything in it,
-    /// always.
+    /// Until when the store can be continued from its offset, in milliseconds since 1970; unlimited for an empty
+    /// store.
     pub(in crate::runtime) fn believed_until_ms(&self) -> i64 {
         self.store.believed_until_ms(self.plan.tombstones_kept)
     }
@@ -172,7 +174,7 @@ impl Task {
         Ok(())
     }
 
-    /// The store has all of its changelog, as of `at_ms`.
+    /// Records that the store has all of its changelog, as of `at_ms`.
     pub(in crate::runtime) fn restored(&mut self, at_ms: i64) {
         self.store.confirm(at_ms);
     }
@@ -187,18 +189,18 @@ impl Task {
         self.life.queue().is_some_and(PartitionQueue::is_ours)
     }
 
-    /// Takes no more records, but stays until what was taken is committed.
+    /// Takes no more records, but stays until those taken are committed.
     pub(in crate::runtime) fn stop_taking(&mut self) {
         self.life.drain();
         self.processor.stop();
     }
 
-    /// Whether something that has left the process may still come back with its outcome.
+    /// Whether messages that have left the process may still come back with their outcome.
     pub(in crate::runtime) fn is_draining(&self) -> bool {
         self.life.is_draining() && self.is_ours() && self.processor.on_its_way() > 0
     }
 
-    /// Looks for what it remembers of a key.
+    /// Reads the entries of a key from its store.
     pub(in crate::runtime) fn inspect(&self, question: &StateQuestion) -> Result<Found, Failure> {
         let (partition, committed) = (self.partition, self.store.checkpoint().input_offset);
         let committed_offset = Some(committed).filter(|offset| *offset >= 0);
@@ -211,21 +213,21 @@ impl Task {
         self.collector.bytes() > 0
     }
 
-    /// Has the task look at its queue at once.
+    /// Makes the task check its queue at once.
     pub(in crate::runtime) fn wake_up(&self) {
         if let Some(wake) = self.wake() {
             wake.notify_one();
         }
     }
 
-    /// Takes no more records. What is not committed is dropped with the task.
+    /// Takes no more records. Uncommitted work is dropped with the task.
     pub(in crate::runtime) fn close(&mut self) {
         self.processor.stop();
         self.life.close();
     }
 }
 
-/// The store of a task with nothing in it.
+/// An empty store for the task.
 fn emptied(plan: &StagePlan, store: Store, identity: &Identity) -> Result<Store, StateError> {
     drop(store);
     plan.state.drop_store(&identity.tree_name())?;

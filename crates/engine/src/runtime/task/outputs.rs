@@ -1,5 +1,5 @@
-//! What a task has written goes to the producer: outputs to their topics, rejected records to the dead letters, and outputs
-//! that are larger than their topics take too. Why the last are dead letters is said in `runtime/record_limits.rs`.
+//! Sends the outputs of a task to the producer: outputs to their topics, and to the dead letters rejected records and
+//! outputs that are larger than their topics accept. `runtime/record_limits.rs` has the reason for the latter.
 
 use std::time::Instant;
 
@@ -55,8 +55,8 @@ fn outgoing<'a>(topic: &'a str, output: &Output<'a>, value: Option<&'a [u8]>) ->
     }
 }
 
-/// Sends a dead letter. One that is larger than the topic takes is cut, and says so: the original stays
-/// where its headers point, and the stream goes on.
+/// Sends a dead letter. A letter that is larger than the topic accepts is truncated, and says so: the original is
+/// still at the place that its headers name, and the stream continues.
 fn send_dead_letter(plan: &StagePlan, output: &Output<'_>, producer: &Producer) -> Result<(), Failure> {
     let limit = plan.record_limits.dead_letter_bytes_max();
     if record_bytes(output.key, output.value, output.headers) <= limit {
@@ -67,14 +67,15 @@ fn send_dead_letter(plan: &StagePlan, output: &Output<'_>, producer: &Producer) 
     Ok(producer.send(&record)?)
 }
 
-/// What is left of a dead letter.
+/// A truncated dead letter.
 struct Cut<'a> {
     key: Option<&'a [u8]>,
     value: Option<&'a [u8]>,
     headers: Vec<OutputHeader>,
 }
 
-/// Our own headers come first; the key and the value go as far as there is room, the others not at all.
+/// The engine's own headers come first; then as much of the key and the value as there is room for, and no other
+/// headers.
 fn cut<'a>(output: &Output<'a>, limit: usize) -> Cut<'a> {
     let mut headers: Vec<OutputHeader> =
         output.headers.iter().filter(|(name, _)| name.starts_with(HEADER_PREFIX)).cloned().collect();
@@ -84,7 +85,7 @@ fn cut<'a>(output: &Output<'a>, limit: usize) -> Cut<'a> {
     let excess = record_bytes(None, None, &headers).saturating_sub(limit);
     if let Some((_, Some(reason))) = headers.iter_mut().find(|(name, _)| name == REASON_HEADER) {
         let mut end = reason.len().saturating_sub(excess);
-        // Not within a character.
+        // Not in the middle of a character.
         while reason.get(end).is_some_and(|byte| byte & 0xc0 == 0x80) {
             end -= 1;
         }

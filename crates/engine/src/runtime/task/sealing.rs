@@ -1,4 +1,4 @@
-//! A task's part of a commit; the whole of it is told in `runtime/commit.rs`.
+//! A task's part of a commit; `runtime/commit.rs` describes the whole.
 
 use super::Task;
 use crate::Counts;
@@ -8,27 +8,27 @@ use crate::runtime::commit::Commit;
 use crate::runtime::failure::Failure;
 use crate::store::Checkpoint;
 
-/// Entries looked at in one commit while old ones are swept out.
+/// Entries checked per commit while old ones are deleted.
 const SWEEP_ENTRIES: usize = 1_000;
 
-/// What a commit will make of a task, once Kafka has it.
+/// The state of a task after a commit that Kafka has accepted.
 pub(super) struct SealedWork {
-    /// What will be committed; `None` while the position is not known.
+    /// The position to commit; `None` while unknown.
     position: Option<OffsetCommit>,
     counts: Counts,
-    /// The oldest record in it, in milliseconds since 1970.
+    /// Timestamp of its oldest record, in milliseconds since 1970.
     oldest_ms: Option<i64>,
     /// When it was sealed, in milliseconds since 1970: the store will be right as of then.
     at_ms: i64,
 }
 
 impl Task {
-    /// Whether there is anything to commit; always so when anything was sent since the last commit.
+    /// Whether there is anything to commit; always true if anything was sent since the last commit.
     pub(in crate::runtime) fn has_changed(&self) -> bool {
         self.store.changed() > 0 || self.position().is_some_and(|position| Some(position) != self.committed)
     }
 
-    /// The position to commit; `None` while it is unknown, or what was open is still being rebuilt.
+    /// The position to commit; `None` while it is unknown, or while open work is still being rebuilt.
     fn position(&self) -> Option<OffsetCommit> {
         let next_offset = self.next_offset.filter(|next| *next >= self.muted_below)?;
         let rewind_offset = self.processor.rewind_offset().filter(|rewind| *rewind < next_offset);
@@ -36,7 +36,7 @@ impl Task {
         Some(OffsetCommit { rewind_offset, again_below, ..OffsetCommit::new(self.partition, next_offset) })
     }
 
-    /// First step of a commit: sends what was held back, and adds changes and position to the commit.
+    /// First step of a commit: sends outputs that were held back, and adds changes and position to the commit.
     pub(in crate::runtime) fn seal(&mut self, commit: &mut Commit) -> Result<(), Failure> {
         self.send_outputs(&commit.producer)?;
         self.has_sent = false;
@@ -57,7 +57,7 @@ impl Task {
         Ok(())
     }
 
-    /// Last step, when Kafka has it: state and offsets into the store, in one batch.
+    /// Last step, after Kafka has the commit: writes state and offsets into the store in one batch.
     pub(in crate::runtime) fn committed(&mut self, producer: &Producer) -> Result<(), Failure> {
         let Some(SealedWork { position, counts, oldest_ms, at_ms }) = self.sealed.take() else {
             return Ok(());
@@ -67,7 +67,7 @@ impl Task {
         let changelog_offset = producer
             .changelog_offset(ChangelogSlot(self.partition))
             .map_or(before.changelog_offset, |offset| offset.max(before.changelog_offset));
-        // Another task may have the store by now; the changelog brings it what this one leaves out.
+        // Another task may have the store by now; it gets these changes from the changelog.
         if self.is_ours() {
             self.store.commit(Checkpoint { input_offset, changelog_offset, at_ms })?;
             self.processor.committed();

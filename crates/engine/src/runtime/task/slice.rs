@@ -1,4 +1,5 @@
-//! One slice of a task's work: some records, bounded in time, so that neighbours, timers and commits live.
+//! One slice of a task's work: some records within a limited time, so that other tasks, timers and commits get their
+//! turn.
 
 use std::ops::ControlFlow;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -14,52 +15,52 @@ use crate::runtime::worker::Outbox;
 use crate::store::StateError;
 use crate::{Context, Counter, Processor};
 
-/// More uncommitted changes than this are committed before the interval is over.
+/// With more uncommitted changes than this, commit before the interval is over.
 const CHANGES_MAX: usize = 5_000;
 
-/// Outputs that may wait for a commit to end, in bytes, and changes that may come up meanwhile, before the task waits as
-/// well.
+/// Limits for outputs that wait for a commit to end, in bytes, and for changes in the meantime; beyond them the task
+/// waits too.
 const HELD_BYTES_MAX: usize = 4 << 20;
 const HELD_CHANGES_MAX: usize = 4 * CHANGES_MAX;
 
-/// While there is a backlog, outputs are handed to the producer in bunches: the client makes a batch of what it has, and
-/// each costs as much as ten small records. Near the partition's end, and at a commit, they go at once.
+/// While there is a backlog, outputs are handed to the producer in bunches, because the client makes a batch of what
+/// it has, and each batch costs as much as ten small records. Near the partition's end and at a commit, they are
+/// handed over at once.
 const BUNCH_BYTES: usize = 64 << 10;
 const BUNCH_TIME: Duration = Duration::from_millis(50);
-/// So many rows before its end a partition has a backlog, though its queue be empty: it is so after each answer, until
-/// the next one is there.
+/// A partition has a backlog if at least this many rows are left, even if its queue is empty: the queue is empty
+/// after each answer until the next one arrives.
 const BACKLOG_ROWS: i64 = 1_000;
 
-/// A slice ends after this time: under 5,000 conditions a record, the rows that a queue gives at once take 150 ms, and
-/// neighbours, commits and rebalances wait for each other's. Not sooner, since each partition has rules of its own to
-/// bring into the processor's cache: with 5 ms, a thousand conditions a record take 8 % more time. It is looked at after
-/// each so many rows.
+/// Longest slice. With 5,000 conditions per record, one full batch takes 150 ms, during which other partitions,
+/// commits and rebalances wait. Not shorter, because each partition must bring its own rules into the CPU's cache:
+/// with 5 ms, a thousand conditions per record take 8 % more time. The time is checked after this many rows.
 const SLICE_TIME: Duration = Duration::from_millis(20);
 const SLICE_LOOK_ROWS: u32 = 32;
 
-/// How long a task may stay open whose lease has ended.
+/// How long a task may stay open after its lease has ended.
 const FORGOTTEN_PATIENCE: Duration = Duration::from_secs(5);
 
 /// More panics in a row than this are a fault of the task, not of its records.
 const PANICS_MAX: u32 = 20;
 
-/// What a slice of work came to.
+/// The result of a slice of work.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(in crate::runtime) enum Slice {
-    /// There may be more to do at once.
+    /// There may be more to do now.
     Busy,
-    /// There may be more, and enough has changed to commit first.
+    /// There may be more to do, but enough has changed to commit first.
     CommitFirst,
-    /// Nothing to do just now, and somebody waits for what has been sent.
+    /// Nothing to do now, and an awaited output has been sent.
     CommitThenWait,
-    /// Nothing to do until the queue wakes the task, or the next tick.
+    /// Nothing to do until the queue wakes the task or the next tick.
     Waiting,
-    /// The task was closed.
+    /// The task is closed.
     Closed,
 }
 
 impl Task {
-    /// Processes a batch and sends what it gave. Bounded, so that neighbours and timers live.
+    /// Processes a batch and sends the results. Bounded, so that other tasks and timers get their turn.
     pub(in crate::runtime) fn run_slice(&mut self, outbox: &Outbox) -> Result<Slice, Failure> {
         self.status.beat(Phase::Running);
         self.heal_if_forgotten()?;
@@ -78,7 +79,7 @@ impl Task {
             }
         };
         let taken = match self.take_rows(&mut queue, now_ms) {
-            // After an assign or a seek the first call finds only the mark that separates old from new.
+            // After an assign or a seek the first call finds only the mark that separates old from new records.
             Ok(0) => self.take_rows(&mut queue, now_ms),
             taken => taken,
         };
@@ -111,17 +112,17 @@ impl Task {
         })
     }
 
-    /// Whether much is left to read, though the queue be empty just now.
+    /// Whether many records are left to read, even if the queue is empty at the moment.
     fn has_backlog(&self, end: Option<i64>) -> bool {
         end.zip(self.next_offset).is_some_and(|(end, next_offset)| end - next_offset >= BACKLOG_ROWS)
     }
 
-    /// Whether the outputs are worth a batch, or nothing is worth waiting for.
+    /// Whether the outputs are enough for a batch, or waiting brings nothing.
     fn is_bunch(&self, is_last: bool) -> bool {
         is_last || self.collector.bytes() > BUNCH_BYTES || self.last_sent_at.elapsed() > BUNCH_TIME
     }
 
-    /// Processes what the queue has, for one slice. Returns how many rows that were.
+    /// Processes the queue for one slice. Returns how many rows that were.
     fn take_rows(&mut self, queue: &mut PartitionQueue, now_ms: i64) -> Result<usize, Failure> {
         let (mut failure, mut rows, begun) = (None, 0_u32, Instant::now());
         let taken = queue.consume(&mut |row| {
@@ -136,8 +137,8 @@ impl Task {
         failure.map_or(Ok(taken), Err)
     }
 
-    /// A task whose lease has ended is closed within moments, unless the partition was lost and came back while
-    /// it was just being opened: then this is what opens it again.
+    /// A task whose lease has ended is closed within moments, unless the partition was lost and came back while it
+    /// was being opened: then this opens it again.
     fn heal_if_forgotten(&mut self) -> Result<(), Failure> {
         if self.life.queue().is_none() || self.is_ours() {
             self.ended_since = None;
@@ -152,7 +153,7 @@ impl Task {
         Err(KafkaError::Fenced(what).into())
     }
 
-    /// Whether so much waits for the commit under way that the task should wait too.
+    /// Whether so much waits for the commit under way that the task must wait too.
     fn holds_enough(&self) -> bool {
         self.collector.bytes() > HELD_BYTES_MAX || self.store.changed() > HELD_CHANGES_MAX
     }
@@ -181,15 +182,15 @@ impl Task {
     }
 
     fn process(&mut self, record: &Record<'_>, now_ms: i64) -> Result<(), Failure> {
-        // An offset may come twice around a change of leader; gaps upward are normal.
+        // Around a change of leader an offset may come twice; gaps upward are normal.
         if self.next_offset.is_some_and(|next| record.offset < next) {
             return Ok(());
         }
         let muted = record.offset < self.muted_below;
         self.counts[Counter::RECORDS_IN] += u64::from(!muted);
         self.collector.drop_dead_letters(self.again_below.is_some_and(|end| record.offset < end));
-        // A record that brings the processor down is one dead letter, not a dead partition. But where one
-        // after the other does, it is not the records.
+        // A record that makes the processor panic becomes one dead letter, not a dead partition. But if many records
+        // in a row do, the records are not the cause.
         let has_panicked = self.with_processor(now_ms, muted, |processor, context| {
             let outcome = catch_unwind(AssertUnwindSafe(|| processor.process(record, context)));
             if outcome.is_err() {
@@ -215,7 +216,7 @@ impl Task {
         if !muted && self.oldest_ms.is_none_or(|oldest| record.timestamp_ms < oldest) {
             self.oldest_ms = Some(record.timestamp_ms);
         }
-        // A timestamp from the future must not make everything old.
+        // A timestamp in the future must not make everything look old.
         self.stream_day = self.stream_day.max(day_of(record.timestamp_ms.min(now_ms + DAY_MS)));
         self.is_at_end = false;
         self.is_settled = false;
@@ -237,7 +238,7 @@ impl Task {
         self.with_processor(now_ms, false, |processor, context| processor.turn(context))
     }
 
-    /// Lets the processor work.
+    /// Calls the processor.
     fn with_processor<R>(
         &mut self,
         now_ms: i64,

@@ -1,4 +1,4 @@
-//! A worker's commits, and giving up partitions after the last one.
+//! A worker's commits, and how it gives up partitions after the last one.
 
 use std::cell::RefCell;
 use std::rc::Rc;
@@ -16,22 +16,22 @@ use crate::runtime::failure::Failure;
 use crate::runtime::message::Close;
 use crate::runtime::task::Task;
 
-/// After a commit of awaited outputs the next transaction begins only so much later, and the outputs of a burst share it.
-/// Brokers answer before they have written the markers of a transaction, refuse to begin another one meanwhile, and the
-/// client then waits for 20 ms.
+/// Pause after a commit of awaited outputs before the next transaction begins; the outputs of a burst then share one.
+/// Brokers answer before they have written the markers of a transaction, refuse to begin another one until they have,
+/// and the client then waits for 20 ms.
 const REST: Duration = Duration::from_millis(4);
 
-/// How often is looked whether what is on its way outside has an outcome.
+/// How often to check whether messages that have left the process have an outcome.
 const DRAIN_LOOK_INTERVAL: Duration = Duration::from_millis(20);
 
-/// Where a worker's commit stands. There is one at a time, of all its tasks that have changed.
+/// The state of a worker's commit. There is one at a time, for all its tasks with changes.
 pub(super) enum CommitState {
-    /// None is under way.
+    /// No commit is under way.
     Idle,
-    /// One runs beside the worker's thread.
+    /// A commit runs on its own thread.
     UnderWay {
         tasks: Vec<Rc<RefCell<Task>>>,
-        /// Why everything is given up as soon as its outcome is known.
+        /// Why everything will be given up as soon as the outcome is known.
         failed: Option<Failure>,
     },
 }
@@ -46,8 +46,8 @@ impl CommitState {
         matches!(self, Self::UnderWay { failed: Some(_), .. })
     }
 
-    /// The worker cannot go on. While a commit is under way the first such failure waits for its end; otherwise it is given
-    /// back, to be acted on at once.
+    /// Records that the worker cannot continue. While a commit is under way, the first such failure waits for its
+    /// end; otherwise the failure is returned, to be handled at once.
     pub(super) fn fail(&mut self, failure: Failure) -> Option<Failure> {
         match self {
             Self::Idle => Some(failure),
@@ -58,7 +58,7 @@ impl CommitState {
         }
     }
 
-    /// The commit under way has ended: its tasks, and why the worker cannot go on, if so.
+    /// Ends the commit under way: returns its tasks, and why the worker cannot continue, if so.
     fn end(&mut self) -> (Vec<Rc<RefCell<Task>>>, Option<Failure>) {
         match std::mem::replace(self, Self::Idle) {
             Self::Idle => (Vec::new(), None),
@@ -83,7 +83,7 @@ impl Worker {
         if changed.is_empty() {
             return Ok(false);
         }
-        // First the metadata, then the leases: see `super::commit`.
+        // Take the metadata first, then check the leases: see `super::commit`.
         let metadata = outbox.producer.is_transactional().then(|| self.consumer.metadata()).transpose()?;
         let not_ours = changed.iter().find(|task| !task.borrow().is_ours());
         if let Some(partition) = not_ours.map(|task| task.borrow().partition)
@@ -116,9 +116,9 @@ impl Worker {
         Ok(true)
     }
 
-    /// Runs a commit on a thread of its own. In librdkafka 2.12.1 `send_offsets_to_transaction` has no time-out
-    /// of its own, and never comes back where a broker that restarts has lost its request: then the commit is
-    /// abandoned with its thread and its producer. A new producer settles what became of it.
+    /// Runs a commit on a thread of its own. In librdkafka 2.12.1 `send_offsets_to_transaction` has no time-out, and
+    /// never returns if a broker that restarts has lost its request: then the commit is abandoned with its thread and
+    /// its producer. A new producer settles the outcome.
     fn run_beside(&mut self, commit: Commit, context: &mut actix::Context<Self>) {
         let started = Instant::now();
         let patience = self.plan.commit_patience();
@@ -161,12 +161,12 @@ impl Worker {
         }
     }
 
-    /// Has those look again whose work is committed.
+    /// Makes the tasks look again whose work is committed.
     fn wake(&self, committed: &[Rc<RefCell<Task>>]) {
         committed.iter().for_each(|task| task.borrow().wake_up());
     }
 
-    /// Holds outputs that somebody waits for back for a moment, and then has those look again that have some.
+    /// Holds awaited outputs back for a moment, and then makes the tasks look again that have some.
     fn rest(&self, context: &mut actix::Context<Self>) {
         let Some(outbox) = self.outbox.clone().filter(|_| self.plan.is_awaited) else { return };
         outbox.is_resting.set(true);
@@ -177,7 +177,7 @@ impl Worker {
         });
     }
 
-    /// Last step of a commit: what Kafka has goes into the stores.
+    /// Last step of a commit: writes to the stores what Kafka has.
     fn store(&self, committed: &[Rc<RefCell<Task>>]) -> Result<(), Failure> {
         let Some(outbox) = &self.outbox else { return Ok(()) };
         for task in committed {
@@ -196,7 +196,7 @@ impl Worker {
         }
     }
 
-    /// Gives up the partitions that shall go: at once, or when a last commit has ended.
+    /// Gives up the closing partitions: at once, or when a last commit has ended.
     pub(super) fn close_committed(&mut self, context: &mut actix::Context<Self>) {
         if self.closing.is_empty() || self.commit.is_under_way() {
             return;
@@ -204,7 +204,7 @@ impl Worker {
         if self.is_draining() {
             return self.look_again(context);
         }
-        // This comes to an end, since the client has paused all partitions for as long as it waits for us.
+        // This ends, because the client has paused all partitions while it waits for us.
         match self.begin_commit(context) {
             Ok(true) => return,
             Ok(false) => {}
@@ -216,7 +216,7 @@ impl Worker {
         }
     }
 
-    /// Looks again soon, once, whoever asks for it.
+    /// Schedules another look soon; further requests for it have no effect.
     fn look_again(&mut self, context: &mut actix::Context<Self>) {
         if std::mem::replace(&mut self.looks_again, true) {
             return;
@@ -228,8 +228,7 @@ impl Worker {
         }));
     }
 
-    /// Whether a partition that shall go still has something on its way outside, whose outcome would be unknown. It is
-    /// waited for only so long.
+    /// Whether a closing partition still has messages outside whose outcome is unknown. The wait for them is limited.
     pub(super) fn is_draining(&self) -> bool {
         let is_late = |close: &Close| close.since.elapsed() > self.plan.drain_patience;
         let waiting = self.closing.iter().filter(|close| !is_late(close)).flat_map(|close| &close.partitions);

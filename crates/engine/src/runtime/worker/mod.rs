@@ -1,25 +1,25 @@
 //! A worker: one thread that hosts many partitions, owns one producer, and commits for all of them.
 //!
-//! What a commit is, and what a crash at any point of it means, is told in [`super::commit`].
+//! [`super::commit`] describes a commit, and the effect of a crash at any point of it.
 //!
-//! Any failure of a task, of a commit or of the producer closes *all* tasks of the worker without a commit,
-//! since they share the open transaction: it is aborted, and the supervisor has the tasks opened again. A
-//! commit that is under way is waited for first, so that its outcome is known.
+//! Any failure of a task, of a commit or of the producer closes *all* tasks of the worker without a commit, because
+//! they share the open transaction: it is aborted, and the supervisor has the tasks opened again. A commit that is
+//! under way is awaited first, so that its outcome is known.
 //!
 //! # Workers of a stage, or of the process?
 //!
-//! Each stage has workers of its own, each with a producer and a transaction. `benches/producers.rs` compares that with
-//! one producer for each core, whose transaction has the offsets of all stages' groups. Six stages on two cores, one broker,
-//! three rounds in turn: 12 producers take 14 to 17 ms for a commit (median), 12 % of a core at work, 1.4 % at rest, and
-//! 60 threads; 2 producers take 10 ms, 5 % at work, 0.4 % at rest, and 10 threads.
+//! Each stage has its own workers, each with a producer and a transaction. `benches/producers.rs` compares that with
+//! one producer per core, whose transaction holds the offsets of all stages' groups. Six stages on two cores, one
+//! broker, three rounds in turn: with 12 producers a commit takes 14 to 17 ms (median), and the process uses 12 % of
+//! a core under load, 1.4 % idle, and 60 threads; with 2 producers 10 ms, 5 %, 0.4 %, and 10 threads.
 //!
-//! So a pool pays, for all stages whose effects are in Kafka alone. What it costs is isolation: a rebalance or a failure
-//! in one stage aborts the transaction of all tasks on the worker, which then read on from their last commit. Where outcomes
-//! come from outside, as in a stage that sends mail, an aborted commit leaves an outcome unknown; such a stage keeps workers
-//! of its own. The pool is decided on and not built yet. Until then stages with few records have one worker each
-//! ([`Traffic::Few`](crate::Traffic::Few)), and none has more workers than partitions.
+//! So a pool pays off for all stages whose effects are in Kafka only. It costs isolation: a rebalance or a failure in
+//! one stage aborts the transaction of all tasks on the worker, which then continue from their last commit. If
+//! outcomes come from outside, as in a stage that sends mail, an aborted commit leaves an outcome unknown; such a
+//! stage keeps its own workers. The pool is planned but not built. Until then stages with few records have one worker
+//! each ([`Traffic::Few`](crate::Traffic::Few)), and no stage has more workers than partitions.
 //!
-//! Committing, and giving partitions up after a last commit, is in `committing.rs`; what others ask of a worker in
+//! Committing, and giving up partitions after a last commit, is in `committing.rs`; requests to a worker are in
 //! `requests.rs`.
 
 mod committing;
@@ -48,11 +48,11 @@ use crate::kafka::{Assigned, GroupConsumer, KafkaError, Producer};
 
 struct Hosted {
     task: Rc<RefCell<Task>>,
-    /// Not before the task is restored.
+    /// Started only after the task is restored.
     actor: Option<Addr<PartitionActor>>,
 }
 
-/// See the module's description.
+/// The actor of a worker; see the module's description.
 pub(in crate::runtime) struct Worker {
     index: usize,
     plan: Arc<StagePlan>,
@@ -60,14 +60,14 @@ pub(in crate::runtime) struct Worker {
     worker_ready: Recipient<WorkerReady>,
     worker_failed: Recipient<WorkerFailed>,
     stage_failed: Recipient<StageFailed>,
-    /// `None` where none could be made yet, and after a producer was spent.
+    /// `None` if none could be created yet, and after a producer was spent.
     outbox: Option<Rc<Outbox>>,
     hosted: BTreeMap<i32, Hosted>,
     restores: Vec<Restore>,
     commit: CommitState,
-    /// Partitions to be given up as soon as what they have done is committed.
+    /// Partitions that will be given up as soon as their work is committed.
     closing: Vec<Close>,
-    /// Set while a look at `closing` is arranged.
+    /// Set while a check of `closing` is scheduled.
     looks_again: bool,
 }
 
@@ -94,8 +94,8 @@ impl Worker {
         }
     }
 
-    /// The producer, made and registered where that has not happened yet. It comes before anything is restored:
-    /// registering settles what an earlier producer of this worker left open.
+    /// The producer, created and registered if necessary. It comes before any restore: registering settles what an
+    /// earlier producer of this worker left open.
     fn outbox(&mut self) -> Result<Rc<Outbox>, Failure> {
         let outbox = match &self.outbox {
             Some(outbox) => Rc::clone(outbox),
@@ -148,7 +148,7 @@ impl Worker {
         }
     }
 
-    /// Does a step of the restores, and arranges the next.
+    /// Runs a step of the restores, and schedules the next.
     fn restore_on(&mut self, context: &mut actix::Context<Self>) {
         match self.restore_step() {
             Err(failure) => return self.fail(failure),
@@ -188,7 +188,7 @@ impl Worker {
 
     fn close_all(&self) {
         for hosted in self.hosted.values() {
-            // A task that is borrowed belongs to the slice that is just panicking.
+            // A task that is borrowed belongs to the slice that is panicking right now.
             if let Ok(mut task) = hosted.task.try_borrow_mut() {
                 task.close();
             }
@@ -204,9 +204,9 @@ impl Worker {
         }
     }
 
-    /// Where two processes have one name, as after a state directory was copied, they have the same transactional ids
-    /// and fence each other again and again. The one that notices takes another name. A former life of this very
-    /// process, which the group has not forgotten yet, has the same effect and does no harm.
+    /// If two processes have the same name, for instance after a state directory was copied, they have the same
+    /// transactional ids and fence each other repeatedly. The process that notices it takes another name. An earlier
+    /// run of this same process, which the group has not forgotten yet, looks the same and does no harm.
     fn rename_if_shared(&self) {
         let Ok(instance) = self.plan.instance() else { return };
         if !self.plan.can_be_renamed() || !self.consumer.is_name_shared(&instance) {
@@ -221,19 +221,19 @@ impl Worker {
                 stage,
                 shared = instance,
                 name,
-                "another process has the name of this state directory, as a copy of it has: this one takes a new name"
+                "another process has the same name, probably from a copy of this state directory; taking a new name"
             ),
             Err(error) => tracing::error!(stage, %error, "this state directory cannot take another name"),
         }
     }
 
-    /// Has the supervisor open partitions later, while the others go on.
+    /// Has the supervisor open partitions later, while the others continue.
     fn ask_again(&self, failure: Failure, partitions: Vec<i32>) {
         let failed = WorkerFailed { worker: self.index, failure, partitions: Some(partitions) };
         self.worker_failed.do_send(failed);
     }
 
-    /// Drops all tasks with what they have not committed, and tells the supervisor, which knows whose they are.
+    /// Drops all tasks with their uncommitted work, and reports to the supervisor, which knows where they belong.
     fn give_up(&mut self, failure: Failure) {
         self.close_all();
         self.hosted.clear();
@@ -245,7 +245,7 @@ impl Worker {
             }
         }
         if matches!(failure, Failure::Kafka(KafkaError::TooLarge { .. })) {
-            // The next producer's batches fit what the topics take by then.
+            // The next producer's batches will fit the topics' limits at that time.
             self.plan.record_limits.outdated();
             self.outbox = None;
         }
@@ -253,13 +253,13 @@ impl Worker {
             self.rename_if_shared();
         }
         if let Some(store) = failure.unusable_store() {
-            tracing::warn!(store, error = %failure, "local state is dropped and restored from its changelog");
+            tracing::warn!(store, error = %failure, "dropping local state; it will be restored from its changelog");
             if let Err(error) = self.plan.state.drop_store(store) {
-                tracing::error!(store, %error, "it cannot be dropped either: the next start moves the whole store aside");
+                tracing::error!(store, %error, "local state cannot be dropped; the next start will move the whole store aside");
                 self.stage_failed.do_send(StageFailed(error.into()));
             }
         }
-        // Whoever waits for a revoke need not wait any longer: nothing of it will be committed.
+        // A revoke need not wait any longer: nothing of this will be committed.
         self.closing.clear();
         self.worker_failed.do_send(WorkerFailed { worker: self.index, failure, partitions: None });
     }
@@ -269,8 +269,8 @@ impl Actor for Worker {
     type Context = actix::Context<Self>;
 
     fn started(&mut self, context: &mut Self::Context) {
-        // Before the group is joined, since this can take a second for which partitions would stand still. What
-        // fails here is tried again when the first partitions come.
+        // Before the group is joined, because this can take a second in which partitions would stand still. If it
+        // fails, it is retried when the first partitions come.
         if let Err(failure) = self.outbox() {
             tracing::debug!(stage = self.plan.stage.as_str(), error = %failure, "producer not ready yet");
         }
@@ -282,7 +282,7 @@ impl Actor for Worker {
 impl Drop for Worker {
     fn drop(&mut self) {
         if std::thread::panicking() {
-            // Without its worker a partition would be read for ever and never committed.
+            // Without its worker a partition would be read but never committed.
             self.close_all();
             let failure = Failure::Panic(format!("worker {} of stage {}", self.index, self.plan.stage));
             self.stage_failed.do_send(StageFailed(failure));

@@ -1,22 +1,23 @@
-//! What the tasks of a worker share: its producer, and whether a commit is under way.
+//! Shared by the tasks of a worker: its producer, and whether a commit is under way.
 
 use std::cell::Cell;
 use std::sync::Arc;
 
 use crate::kafka::Producer;
 
-/// What the tasks of a worker send through.
+/// The tasks of a worker send through this.
 pub(in crate::runtime) struct Outbox {
     pub(in crate::runtime) producer: Arc<Producer>,
     pub(super) is_committing: Cell<bool>,
     /// Set for a moment after a commit of awaited outputs; see `committing.rs`.
     pub(super) is_resting: Cell<bool>,
-    /// Set where a task may have something to commit: looking at hundreds that have nothing costs, ten times a second.
+    /// Set if a task may have something to commit: checking hundreds of unchanged tasks ten times a second is
+    /// expensive.
     pub(super) has_changes: Cell<bool>,
 }
 
 impl Outbox {
-    /// Nothing has been sent yet.
+    /// With no record sent yet.
     pub(super) fn new(producer: Arc<Producer>) -> Self {
         Self {
             producer,
@@ -26,7 +27,7 @@ impl Outbox {
         }
     }
 
-    /// Has the worker look at its tasks at the next commit interval.
+    /// Makes the worker check its tasks at the next commit interval.
     pub(in crate::runtime) fn changed(&self) {
         self.has_changes.set(true);
     }

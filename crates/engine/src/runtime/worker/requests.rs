@@ -1,4 +1,4 @@
-//! What others ask of a worker: the supervisor, its partitions, and whoever wants to know what tasks remember.
+//! Requests to a worker from the supervisor, from its partitions, and about the state of tasks.
 
 use actix::prelude::*;
 
@@ -23,19 +23,19 @@ impl Handler<Reopen> for Worker {
     type Result = ();
 
     fn handle(&mut self, Reopen(partitions): Reopen, context: &mut Self::Context) {
-        // Some may have come back by themselves meanwhile.
+        // Some may have reopened by themselves in the meantime.
         let partitions: Vec<i32> =
             partitions.into_iter().filter(|partition| !self.hosted.contains_key(partition)).collect();
         if partitions.is_empty() || self.commit.will_fail() {
             return;
         }
-        // The producer first: what an older one left open must be settled before offsets are read.
+        // The producer first: anything an older one left open must be settled before offsets are read.
         if let Err(failure) = self.outbox() {
             return self.fail(failure);
         }
         let mut assigned = self.consumer.reopen(&partitions);
         if matches!(assigned, Err(KafkaError::Retry(_))) && partitions.len() > 1 {
-            // One that cannot be read yet must not keep the others waiting.
+            // A partition that cannot be read yet must not delay the others.
             assigned = self.consumer.reopen_each(&partitions);
         }
         match assigned.map_err(Failure::from) {
@@ -50,7 +50,7 @@ impl Handler<Reopen> for Worker {
                     self.ask_again(KafkaError::Retry(reason).into(), unread);
                 }
             }
-            // Those that work already go on; the others are asked for again.
+            // Partitions that work continue; the others are asked for again.
             Err(failure) if failure.is_passing() => self.ask_again(failure, partitions),
             Err(failure) => self.fail(failure),
         }
@@ -70,8 +70,8 @@ impl Handler<Close> for Worker {
             self.closing.push(close);
             return self.close_committed(context);
         }
-        // Lost. What they have sent shares a transaction with the work of all others here; while one is being
-        // committed it is held back, and goes with them.
+        // Lost. Their outputs share a transaction with the work of all other tasks here; while a commit is under way,
+        // the loss waits and is handled with them.
         let has_sent = !self.commit.is_under_way()
             && close.partitions.iter().filter_map(hosted).any(|hosted| hosted.task.borrow().has_changed());
         self.forget(&close.partitions);
@@ -86,7 +86,7 @@ impl Handler<TaskFailed> for Worker {
     type Result = ();
 
     fn handle(&mut self, TaskFailed { partition, failure }: TaskFailed, _context: &mut Self::Context) {
-        // A task that was closed in the meantime is nobody's concern any more.
+        // A task that was closed in the meantime needs no answer.
         if self.hosted.contains_key(&partition) {
             self.fail(failure);
         }
@@ -98,7 +98,7 @@ impl Handler<Inspect> for Worker {
 
     fn handle(&mut self, Inspect(question): Inspect, _context: &mut Self::Context) -> Self::Result {
         let running = self.hosted.values().filter(|hosted| hosted.actor.is_some());
-        // None is borrowed now: a slice of work is over before the next message is taken.
+        // None is borrowed now: a slice of work ends before the next message is handled.
         running.map(|hosted| hosted.task.borrow().inspect(&question)).collect()
     }
 }
