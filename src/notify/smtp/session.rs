@@ -144,7 +144,7 @@ async fn authenticate(wire: &mut Wire, offers: &Offers, login: &Login) -> Result
     let step = Step::Login;
     let offers = |name: &str| offers.mechanisms.iter().any(|offered| offered == name);
     let answer = if offers("PLAIN") {
-        let token = STANDARD.encode(format!("\0{}\0{}", login.user, login.password));
+        let token = STANDARD.encode(format!("\0{}\0{}", login.user, login.password.as_str()));
         wire.exchange(step, &format!("AUTH PLAIN {token}")).await?
     } else if offers("LOGIN") {
         expect(wire.exchange(step, "AUTH LOGIN").await?, step, 334)?;
