@@ -70,7 +70,7 @@ pub(crate) struct ObservationDocument {
     days_range: Option<Range>,
 }
 
-/// An observation that the filter kept, with all its fields, whoever wrote it.
+/// An observation that the filter kept, with all its fields, no matter which program wrote it.
 #[derive(JsonSchema)]
 #[schemars(transform = add_elements)]
 #[allow(dead_code, reason = "only its schema is used")]

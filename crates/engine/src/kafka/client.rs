@@ -71,7 +71,7 @@ impl ClientSettings {
             .set("client.id", "frostline")
             .set("reconnect.backoff.ms", "50")
             .set("reconnect.backoff.max.ms", "2000");
-        if self.looks_for_authorities() {
+        if self.looks_for_authorities(|name| std::env::var_os(name).is_some()) {
             config.set("ssl.ca.location", "probe");
         }
         for (key, value) in &self.client {
@@ -84,10 +84,10 @@ impl ClientSettings {
     /// Whether the client looks for certificate authorities where distributions keep them. OpenSSL itself looks where it
     /// would have been installed, and that place does not exist if OpenSSL is part of this program. The user's own
     /// settings win.
-    fn looks_for_authorities(&self) -> bool {
+    fn looks_for_authorities(&self, is_set: impl Fn(&str) -> bool) -> bool {
         let protocol = self.get("security.protocol").unwrap_or_default();
         protocol.to_ascii_lowercase().ends_with("ssl")
-            && ["SSL_CERT_FILE", "SSL_CERT_DIR"].iter().all(|name| std::env::var_os(name).is_none())
+            && !["SSL_CERT_FILE", "SSL_CERT_DIR"].into_iter().any(is_set)
     }
 
     /// A consumer configuration: committed records only, nothing automatic, partition ends reported.
@@ -250,16 +250,20 @@ mod tests {
 
     #[test]
     fn tls_finds_the_authorities_of_the_system() {
-        let location = |client: &[(&str, &str)]| {
+        let looks = |client: &[(&str, &str)], variable: &str| {
             let client = client.iter().map(|(key, value)| ((*key).to_owned(), (*value).to_owned())).collect();
             let settings =
                 ClientSettings::new(&KafkaSettings { client, ..KafkaSettings::default() }).unwrap();
-            settings.base().get("ssl.ca.location").map(str::to_owned)
+            settings.looks_for_authorities(|name| name == variable)
         };
-        assert_eq!(location(&[]), None);
-        assert_eq!(location(&[("security.protocol", "SASL_PLAINTEXT")]), None);
-        assert_eq!(location(&[("security.protocol", "SASL_SSL")]).as_deref(), Some("probe"));
+        assert!(!looks(&[], "") && !looks(&[("security.protocol", "SASL_PLAINTEXT")], ""));
+        assert!(
+            looks(&[("security.protocol", "SASL_SSL")], "") && looks(&[("security.protocol", "ssl")], "")
+        );
+        assert!(!looks(&[("security.protocol", "ssl")], "SSL_CERT_DIR"));
         let own = [("security.protocol", "ssl"), ("ssl.ca.location", "/etc/kafka/ca.pem")];
-        assert_eq!(location(&own).as_deref(), Some("/etc/kafka/ca.pem"));
+        let client = own.map(|(key, value)| (key.to_owned(), value.to_owned())).into();
+        let settings = ClientSettings::new(&KafkaSettings { client, ..KafkaSettings::default() }).unwrap();
+        assert_eq!(settings.base().get("ssl.ca.location"), Some("/etc/kafka/ca.pem"));
     }
 }
