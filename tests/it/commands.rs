@@ -342,7 +342,7 @@ fn topics_create_describe_delete() {
     let longer = ["--set", "topics.noaa-json.retention_days=90"];
     for command in ["create", "describe"] {
         let shown = topics.frostline().args(["topics", command]).args(longer).run().expect_code(0);
-        let part = "keeps records for 30 days, 90 days are configured: kafka-configs --alter";
+        let part = "keeps records for 30 days, but 90 days are configured: kafka-configs --alter";
         assert!(shown.out.contains(part), "{shown}");
     }
     let refused = topics.frostline().args(["topics", "delete"]).run().expect_code(2);

@@ -295,7 +295,7 @@ fn refusals() {
     refused(&["noaa-json", "--partitions", "8"], "use --yes");
     refused(&["noaa-json", "--partitions", "3", "--yes"], "cannot remove any");
     refused(&["noaa-rules", "--partitions", "3", "--yes"], "it is a table");
-    refused(&["frostline-alert-changelog", "--partitions", "8", "--yes"], "name noaa-json");
+    refused(&["frostline-alert-changelog", "--partitions", "8", "--yes"], "grows together with");
     refused(&["elsewhere", "--partitions", "8", "--yes"], "no stage of this installation");
 
     let observation =

@@ -138,7 +138,7 @@ fn check_explain(topics: &Topics, dir: &Path, alerts: &BTreeMap<String, String>)
     let outcome = topics.frostline().args(asked).in_dir(dir).run().expect_code(0);
     for words in [
         "chance(0.0) >= 0.3  holds",
-        "from temperature, dew point, wind; learnt from",
+        "from temperature, dew point, wind; learned from",
         id.as_str(),
         "in the end",
     ] {

@@ -325,7 +325,7 @@ fn assemble_rejects() {
         (Some(SCOTTSDALE), b"USW00003192,20160230,TMIN,89,,,W,", "20160230"),
         (Some(SCOTTSDALE), b"USW00003192,20160224,TMIN,abc,,,W,", "abc"),
         (Some(SCOTTSDALE), b"USW00003192,20160224,TMIN,\xff\xfe,,,W,", ""),
-        (Some(SCOTTSDALE), b"USW00003192,20260103,TMIN,89,,,W,", "ahead"),
+        (Some(SCOTTSDALE), b"USW00003192,20260103,TMIN,89,,,W,", "in the future"),
         (None, b"USW00003192,20160224,TMIN,89,,,W,", "no key"),
         (Some("USC00020080"), b"USW00003192,20160224,TMIN,89,,,W,", "expected the station id"),
         (Some("ZZ000000001"), b"ZZ000000001,20160224,TMIN,89,,,W,", "not in the station table"),
@@ -430,7 +430,7 @@ fn filter_keeps() {
         (r#"{"station":{"id":"USC00020080""#.to_owned(), ""),
         (with_element("\"TMIN\":\"cold\","), "TMIN"),
         (observation("USC00020080", "AZ", "2016-02-30", ""), "date"),
-        (observation("USC00020080", "AZ", "2030-01-01", ""), "ahead"),
+        (observation("USC00020080", "AZ", "2030-01-01", ""), "in the future"),
         (format!("{{\"a\":{}", "[".repeat(100_000)), ""),
     ] {
         driver.pipe("USC00020080", &bad).unwrap();

@@ -109,7 +109,7 @@ pub fn parse_feed(xml: &str) -> Value {
 #[track_caller]
 fn parse_xml(arguments: &[&str], documents: &[String]) -> Vec<Value> {
     let mut command = python_program("python");
-    let command = command.arg(tool("xml.py")).args(arguments);
+    let command = command.arg(tool("alert_documents.py")).args(arguments);
     let mut child =
         command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
     // It has it all before it prints.

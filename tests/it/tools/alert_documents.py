@@ -1,7 +1,7 @@
 """Reads XML as other programs do: a JSON array of documents on standard input, an array of what they say on standard output.
 
-xml.py cap XSD   validates CAP messages and prints their fields
-xml.py feed      parses feeds and prints their entries
+alert_documents.py cap XSD   validates CAP messages and prints their fields
+alert_documents.py feed      parses feeds and prints their entries
 """
 
 import json
@@ -33,7 +33,7 @@ def feed(text):
     parsed = feedparser.parse(text.encode())
     # Anything that is not well-formed is reported here.
     error = str(parsed.bozo_exception) if parsed.bozo else None
-    entries = [{key: entry.get(key) for key in ENTRY} for entry in parsed.entries]
+    entries = [{key: entry.get(key) for key in ENTRY} | {"link": entry.links[0].href} for entry in parsed.entries]
     return {"version": parsed.version, "error": error, "id": parsed.feed.get("id"), "entries": entries}
 
 
