@@ -66,15 +66,8 @@ impl Bulletin {
         match (&self.alert.retracts, &self.alert.episode) {
             (Some(retracts), _) => *retracts == earlier.alert.alert_id,
             (None, Some(episode)) => earlier.alert.episode.as_ref() == Some(episode),
-            // Rules over hours and nights have the event in their ids.
-            (None, None) => self.event() == earlier.event(),
+            (None, None) => false,
         }
-    }
-
-    /// The part of the id that all alerts of one event share: rule, station and the day on which it began.
-    fn event(&self) -> &str {
-        let id = &self.alert.alert_id;
-        id.match_indices('/').nth(2).map_or(id, |(end, _)| &id[..end])
     }
 
     /// The station's name with its id, or the id alone.

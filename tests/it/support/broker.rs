@@ -163,7 +163,10 @@ impl Topics {
             .run()
             .expect_code(0);
         let records = outcome.json_lines();
-        check_records(topic, &records);
+        // Anybody writes lines: also those whose key is wrong, which become dead letters.
+        if !matches!(topic, "noaa-csv-raw" | "noaa-raw") {
+            check_records(topic, &records);
+        }
         records
     }
 
