@@ -29,7 +29,7 @@
 //! | [`hourly`] | hourly observations, the sun and nights |
 //! | [`noaa`] | GHCN-Daily lines, stations, observations, units |
 //! | [`outbound`] | which addresses clients of HTTP may connect to, and their errors as sentences |
-//! | [`printable`] | text from outside, without characters that control a terminal |
+//! | [`printable`] | text from outside, without characters that control a terminal; numbers for people |
 //! | [`bounded`] | lines and small files of bounded size |
 
 #![cfg_attr(test, allow(clippy::unwrap_used, clippy::print_stdout, clippy::print_stderr))]

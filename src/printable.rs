@@ -1,6 +1,6 @@
 //! Text from outside (topics, files, names of stations, answers of servers) on its way to people, without characters
 //! that control a terminal, change the order in which a text is shown, or are invisible and so make it look like
-//! another text, and without stacks of combining marks that cover other lines.
+//! another text, and without stacks of combining marks that cover other lines. Numbers with thousands separators.
 
 use std::borrow::Cow;
 
@@ -134,9 +134,29 @@ pub fn printable_json(text: &str) -> Cow<'_, str> {
     Cow::Owned(escaped)
 }
 
+/// A number with thousands separators.
+pub fn grouped(number: u64) -> String {
+    let digits = number.to_string();
+    let mut text = String::with_capacity(digits.len() + digits.len() / 3);
+    for (index, digit) in digits.chars().enumerate() {
+        if index > 0 && (digits.len() - index).is_multiple_of(3) {
+            text.push(',');
+        }
+        text.push(digit);
+    }
+    text
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn thousands_are_apart() {
+        assert_eq!(grouped(0), "0");
+        assert_eq!(grouped(999), "999");
+        assert_eq!(grouped(1_924_173), "1,924,173");
+    }
 
     const ATTACK: &str = "a\u{1b}[2J\u{1b}]0;pwned\u{7}\u{9b}31m\u{202e}b\u{2066}\u{200f}\u{61c}\u{7f}\r";
 

@@ -14,6 +14,7 @@ use serde::Serialize;
 use tracing_subscriber::EnvFilter;
 
 use super::Common;
+pub(super) use crate::printable::grouped;
 use crate::printable::{printable, printable_json, printable_lines};
 
 pub(super) const BOLD: Style = Style::new().bold();
@@ -145,19 +146,6 @@ pub(super) fn clean(text: &str) -> String {
     printable(text).into_owned()
 }
 
-/// A number with thousands separators.
-pub(super) fn grouped(number: u64) -> String {
-    let digits = number.to_string();
-    let mut text = String::with_capacity(digits.len() + digits.len() / 3);
-    for (index, digit) in digits.chars().enumerate() {
-        if index > 0 && (digits.len() - index).is_multiple_of(3) {
-            text.push(',');
-        }
-        text.push(digit);
-    }
-    text
-}
-
 /// Prints the results of a run.
 pub(super) fn summary(common: &Common, summary: &Summary) -> std::io::Result<()> {
     if common.json {
@@ -179,16 +167,4 @@ pub(super) fn summary(common: &Common, summary: &Summary) -> std::io::Result<()>
         line(&format!("{name:>20}  {BOLD}{:>12}{BOLD:#}  {DIM}{remark}{DIM:#}", grouped(value)))?;
     }
     line(&format!("{:>20}  {BOLD}{:>12.1}{BOLD:#}", "seconds", seconds))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn thousands_are_apart() {
-        assert_eq!(grouped(0), "0");
-        assert_eq!(grouped(999), "999");
-        assert_eq!(grouped(1_924_173), "1,924,173");
-    }
 }

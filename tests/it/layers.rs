@@ -38,7 +38,7 @@ const LAYERS: &[(&str, &[&str])] = &[
     ("notify", &["bounded", "config", "noaa", "outbound", "printable", "rules", "stages"]),
     ("sources", &["bounded", "config", "hourly", "noaa", "outbound", "stages"]),
     ("admin", &["app", "config", "hourly", "noaa", "outlook", "publishing", "rules", "stages"]),
-    ("backtest", &["hourly", "noaa", "outlook", "rules", "stages"]),
+    ("backtest", &["hourly", "noaa", "outlook", "printable", "rules", "stages"]),
     ("bench", &["app", "config", "noaa", "stages", "synthetic"]),
     (
         "cli",

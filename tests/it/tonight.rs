@@ -140,7 +140,7 @@ fn check_explain(topics: &Topics, dir: &Path, alerts: &BTreeMap<String, String>)
         "chance(0.0) >= 0.3  holds",
         "from temperature, dew point, wind; learned from",
         id.as_str(),
-        "in the end",
+        "  the lowest temperature was ",
     ] {
         assert!(outcome.out.contains(words), "{words}\n{outcome}");
     }

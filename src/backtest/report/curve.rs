@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::ops::RangeInclusive;
 use std::sync::{Mutex, PoisonError};
 
-use super::super::{Input, Setting, Stats, visit_observations};
+use super::super::{Input, RuleStats, Setting, Stats, visit_observations};
 use crate::noaa::{Date, Element, ElementValue, ObservationView};
 
 /// Most curves: of the rules that fired most.
@@ -47,7 +47,7 @@ pub fn curves(
 ) -> anyhow::Result<BTreeMap<String, Curve>> {
     let mut rules: Vec<_> = stats.rules.iter().filter(|(_, rule)| rule.fired > 0).collect();
     rules.sort_by_key(|(_, rule)| std::cmp::Reverse(rule.fired));
-    let curve = |(id, rule): (&String, &super::super::RuleStats)| {
+    let curve = |(id, rule): (&String, &RuleStats)| {
         let longest = rule.longest.as_ref()?;
         let since = Date::parse_iso(&longest.since)?.days_since_1970();
         let held = (since, since + longest.days - 1);
@@ -61,7 +61,8 @@ pub fn curves(
         let (period, curves) = &mut *found.lock().unwrap_or_else(PoisonError::into_inner);
         let (first, last) = period.unwrap_or((view.date, view.date));
         *period = Some((first.min(view.date), last.max(view.date)));
-        let of_station = curves.values_mut().filter(|curve| curve.station == view.station.id.to_string());
+        let station = view.station.id.as_bytes();
+        let of_station = curves.values_mut().filter(|curve| curve.station.as_bytes() == station);
         for curve in of_station.filter(|curve| curve.shown().contains(&day)) {
             let degrees = |element| view.element(element).map(ElementValue::as_f64);
             curve.days.insert(day, (degrees(Element::TMIN), degrees(Element::TMAX)));

@@ -8,6 +8,7 @@ use maud::{DOCTYPE, Markup, PreEscaped, html};
 use super::super::{Month, RuleStats, Stats};
 use super::{Curve, month_name};
 use crate::noaa::Date;
+use crate::printable::grouped;
 
 /// A curve's picture, in units of its own.
 const WIDTH: f64 = 600.0;
@@ -181,22 +182,13 @@ impl Page<'_> {
     }
 }
 
-/// Digits in groups of three.
-fn grouped(number: u64) -> String {
-    let digits = number.to_string();
-    let mut text = String::with_capacity(digits.len() + digits.len() / 3);
-    for (at, digit) in digits.chars().enumerate() {
-        if at > 0 && (digits.len() - at).is_multiple_of(3) {
-            text.push(',');
-        }
-        text.push(digit);
-    }
-    text
+/// A day since 1970 as people write it.
+fn date(day: i32) -> String {
+    Date::from_days_since_1970(day).map(|date| date.to_string()).unwrap_or_default()
 }
 
 /// The curve with its caption.
 fn figure(id: &str, curve: &Curve) -> Markup {
-    let date = |day: i32| Date::from_days_since_1970(day).map(|date| date.to_string()).unwrap_or_default();
     let name = curve.name.as_deref().unwrap_or_default();
     let (from, to) = (date(curve.held.0), date(curve.held.1));
     html! {
@@ -258,7 +250,7 @@ fn picture(id: &str, curve: &Curve) -> String {
     }
     for (day, anchor) in [(first, "start"), (last, "end")] {
         let at = if anchor == "start" { LEFT } else { WIDTH };
-        let date = Date::from_days_since_1970(day).map(|date| date.to_string()).unwrap_or_default();
+        let date = date(day);
         let _ =
             write!(svg, "<text x=\"{at}\" y=\"{:.0}\" text-anchor=\"{anchor}\">{date}</text>", HEIGHT - 5.0);
     }

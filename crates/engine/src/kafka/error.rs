@@ -79,18 +79,19 @@ impl KafkaError {
 
     /// An error of the client while doing `what`, for which it needs `rights`, each on another kind of thing.
     pub(super) fn of_client_with(what: &str, rights: &[Right], error: &Client) -> Self {
-        match error.rdkafka_error_code().and_then(|code| Right::missing(rights, code)) {
-            Some(right) => Self::Denied { doing: what.to_owned(), right: right.clone() },
-            None => Self::of_client(what, error),
-        }
+        let denied = error.rdkafka_error_code().and_then(|code| Self::denied(what, rights, code));
+        denied.unwrap_or_else(|| Self::of_client(what, error))
+    }
+
+    /// The refusal of one of `rights`, each on another kind of thing, if `code` says that it is one.
+    pub(super) fn denied(what: &str, rights: &[Right], code: RDKafkaErrorCode) -> Option<Self> {
+        let right = Right::missing(rights, code)?.clone();
+        Some(Self::Denied { doing: what.to_owned(), right })
     }
 
     /// A refusal by the brokers, which is not the client's, while doing `what`, for which it needs `right`.
     pub(super) fn of_refusal(what: &str, right: Right, code: RDKafkaErrorCode) -> Self {
-        match Right::missing(std::slice::from_ref(&right), code) {
-            Some(_) => Self::Denied { doing: what.to_owned(), right },
-            None => Self::Topic(format!("{what}: {code}")),
-        }
+        Self::denied(what, &[right], code).unwrap_or_else(|| Self::Topic(format!("{what}: {code}")))
     }
 
     /// Whether the same record will fail again, so that this error says more than the ones that follow from it.

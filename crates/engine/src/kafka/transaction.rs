@@ -222,10 +222,8 @@ impl Producer {
             }
             // The error of the record says more than that of the transaction that failed with it.
             let cause = self.take_failure().filter(KafkaError::is_lasting);
-            return Err(cause.unwrap_or_else(|| match Right::missing(rights, error.code) {
-                Some(right) => KafkaError::Denied { doing: what.to_owned(), right: right.clone() },
-                None => of_transaction(what, &error),
-            }));
+            let cause = cause.or_else(|| KafkaError::denied(what, rights, error.code));
+            return Err(cause.unwrap_or_else(|| of_transaction(what, &error)));
         }
     }
 }
