@@ -18,7 +18,7 @@
 //! ```
 //! use frostline_engine::{Context, Processor, Record, StateError};
 //!
-//! Passes on values below zero.
+//! /// Passes on values below zero.
 //! struct BelowZero;
 //!
 //! impl Processor for BelowZero {
@@ -116,8 +116,8 @@
 //! let topology = Topology::builder("sensors", "", dead_letters.clone()).stage(stage.clone()).build()?;
 //! assert_eq!(topology.group(StageId::new("highest")), "sensors-highest");
 //!
-//! A changelog must have as many partitions as the source, because a task's state is in the partition with its
-//! number.
+//! // A changelog must have as many partitions as the source, because a task's state is in the partition with its
+//! // number.
 //! let wrong = stage.stateful(TopicPlan::compacted("sensors.highest-changelog", 3));
 //! let refused = Topology::builder("sensors", "", dead_letters).stage(wrong).build();
 //! assert!(refused.is_err());
