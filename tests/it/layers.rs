@@ -74,7 +74,7 @@ const ENGINE_LAYERS: &[(&str, &[&str])] = &[
     ("record", &["fault"]),
     ("settings", &[]),
     ("counters", &[]),
-    ("store", &["random", "Store"]),
+    ("store", &["random", "sim", "Store"]),
     ("collector", &["record", "topology", "Stage"]),
     ("processor", &["collector", "counters", "record", "store", "topology"]),
     ("topology", &["Sink", "TopicPlan", "counters", "processor", "record", "source", "table"]),
@@ -95,6 +95,8 @@ const ENGINE_LAYERS: &[(&str, &[&str])] = &[
             "record",
         ],
     ),
+    ("link", &["kafka"]),
+    ("sim", ANY),
     ("driver", ANY),
     ("runtime", ANY),
 ];

@@ -42,6 +42,7 @@ mod reset;
 mod rules;
 mod secure;
 mod settings_reference;
+mod simulation;
 mod sources;
 mod stale_state;
 mod state;
@@ -80,6 +81,7 @@ fn all_tests() -> Vec<Test> {
         group_protocol::tests(),
         growth::tests(),
         secure::tests(),
+        simulation::tests(),
         commands::tests(),
         contracts::tests(),
         docs::tests(),
@@ -133,7 +135,7 @@ fn main() {
         let is_run = !is_listing && arguments.filter.as_ref().is_none_or(|filter| test.name.contains(filter));
         let missing = if is_run { test.needs.iter().find_map(Needs::missing) } else { None };
         let trial = match missing {
-            Some(reason) if require_all => {
+            Some(reason) if require_all && !test.needs.contains(&Needs::Soak) => {
                 Trial::test(test.name, move || Err(Failed::from(format!("needed and missing: {reason}"))))
             }
             Some(reason) => {

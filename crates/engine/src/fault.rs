@@ -167,6 +167,8 @@ struct Planted {
 
 /// Dies here without any clean-up, or hangs if the variable says so.
 pub fn reach(point: Point) {
+    #[cfg(test)]
+    crate::sim::host::reach(point);
     static PLANTED: OnceLock<Option<Planted>> = OnceLock::new();
     let planted = PLANTED.get_or_init(|| {
         let wanted = std::env::var(POINT_VARIABLE).ok()?;
@@ -210,6 +212,10 @@ pub fn planted_poller(source: &str, point: SourcePoint) -> String {
 
 /// Whether this protocol is broken on purpose.
 pub fn is_sabotaged(sabotage: Sabotage) -> bool {
+    #[cfg(test)]
+    if let Some(simulated) = crate::sim::host::is_sabotaged(sabotage) {
+        return simulated;
+    }
     planted_sabotage().iter().any(|name| name == sabotage.name())
 }
 

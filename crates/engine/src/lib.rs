@@ -176,8 +176,11 @@ pub mod record;
 pub mod runtime;
 pub mod store;
 
+pub mod sim;
+
 mod collector;
 mod counters;
+mod link;
 mod processor;
 mod settings;
 mod source;

@@ -59,6 +59,10 @@ pub const DAY_MS: i64 = 86_400_000;
 
 /// The wall clock, in milliseconds since 1970.
 pub fn unix_ms() -> i64 {
+    #[cfg(test)]
+    if let Some(simulated) = crate::sim::host::unix_ms() {
+        return simulated;
+    }
     let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
     i64::try_from(since.as_millis()).unwrap_or(i64::MAX).saturating_add(clock_shift_ms())
 }

@@ -55,6 +55,7 @@ pub struct GroupConsumer {
     consumer: Arc<BaseConsumer<Membership>>,
     topic: Arc<str>,
     group: Arc<str>,
+    instance: Arc<str>,
     protocol: GroupProtocol,
 }
 
@@ -91,11 +92,17 @@ impl GroupConsumer {
         let consumer = Arc::new(consumer);
         consumer.context().belongs_to(&consumer);
         let protocol = settings.group_protocol();
-        Ok(Self { consumer, topic, group: group.group.as_str().into(), protocol })
+        let (group, instance) = (group.group.as_str().into(), group.instance.as_str().into());
+        Ok(Self { consumer, topic, group, instance, protocol })
     }
 
     pub(super) fn group(&self) -> &str {
         &self.group
+    }
+
+    /// The name of this process at its start, which other members see.
+    pub(super) fn instance(&self) -> &str {
+        &self.instance
     }
 
     /// What a member needs.

@@ -43,12 +43,14 @@ pub(super) fn client_id(advertised: &str, instance: &str) -> String {
 }
 
 impl GroupConsumer {
-    /// Whether the group has several members whose process is called `instance`; `false` while no broker answers.
+    /// Whether the group has another member whose process is called `instance`, as this one is now; `false` while no
+    /// broker answers. The group knows the name that a process had at its start.
     pub fn is_name_shared(&self, instance: &str) -> bool {
         let found = raw::describe_group(self.consumer().client(), self.group(), PATIENCE);
         let members = found.unwrap_or_default();
         let names = members.iter().filter_map(|member| member.client_id.rsplit_once(INSTANCE_MARK));
-        names.filter(|(_, name)| *name == instance).count() > 1
+        let own = usize::from(self.instance() == instance);
+        names.filter(|(_, name)| *name == instance).count() > own
     }
 }
 

@@ -36,6 +36,8 @@ pub use embedded::EmbeddedBroker;
 pub use error::KafkaError;
 pub use group::{GroupConsumer, GroupMetadata, GroupSettings};
 pub use group_protocol::GroupProtocol;
+#[cfg(test)]
+pub(crate) use lease::Lease;
 pub use lease::Ownership;
 pub use members::Member;
 pub use more_partitions::partition_of_key;

@@ -32,13 +32,14 @@
 //! partitions: if they hold, the metadata is of a generation in which the partitions belonged to this process.
 
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
+
+use tokio::time::Instant;
 
 use super::failure::Failure;
 use crate::fault::{Point, Sabotage, fails_commits, is_sabotaged, reach};
-use crate::kafka::{
-    ChangelogSlot, GroupConsumer, GroupMetadata, KafkaError, OffsetCommit, Outgoing, Ownership, Producer,
-};
+use crate::kafka::{ChangelogSlot, KafkaError, OffsetCommit, Outgoing, Ownership};
+use crate::link::{GroupConsumer, GroupMetadata, Producer};
 use crate::store::Sealed;
 
 /// How long a rebalancing group may refuse plain commits before the worker counts as failed.
@@ -58,48 +59,99 @@ pub(super) struct Commit {
     pub(super) positions: Vec<OffsetCommit>,
     /// Positions of the partitions in the commit.
     pub(super) ownerships: Vec<Ownership>,
+    pub(super) next: Step,
+}
+
+/// What a commit does next.
+#[derive(Clone, Copy, Default)]
+pub(super) enum Step {
+    /// Send the changelog records.
+    #[default]
+    Changes,
+    /// Add the offsets to the transaction, or commit them.
+    Offsets {
+        /// Since when the group has refused them.
+        refused_since: Option<Instant>,
+    },
+    /// Commit the transaction.
+    Transaction,
 }
 
 impl Commit {
     /// Commits; blocks while the brokers work.
-    pub(super) fn run(self) -> Result<(), Failure> {
+    #[cfg_attr(test, expect(dead_code, reason = "a simulation has no thread that could block"))]
+    pub(super) fn run(mut self) -> Result<(), Failure> {
+        while let Some(pause) = self.step()? {
+            std::thread::sleep(pause);
+        }
+        Ok(())
+    }
+
+    /// Does the next step; returns the pause before the one after it, or `None` when the commit is done.
+    pub(super) fn step(&mut self) -> Result<Option<Duration>, Failure> {
         if fails_commits() {
             return Err(KafkaError::Retry("commits fail, as planted".into()).into());
         }
         match &self.metadata {
-            Some(metadata) => self.as_transaction(metadata),
-            None => self.in_steps(),
+            Some(metadata) => {
+                let next = self.step_of_transaction(metadata)?;
+                Ok(next.map(|next| {
+                    self.next = next;
+                    Duration::ZERO
+                }))
+            }
+            None => self.step_without_transaction(),
         }
     }
 
-    fn as_transaction(&self, metadata: &GroupMetadata) -> Result<(), Failure> {
-        self.send_changes()?;
-        if is_sabotaged(Sabotage::CommitBeforeProduce) {
-            self.consumer.commit(&self.positions)?;
+    fn step_of_transaction(&self, metadata: &GroupMetadata) -> Result<Option<Step>, Failure> {
+        match self.next {
+            Step::Changes => {
+                self.send_changes()?;
+                if is_sabotaged(Sabotage::CommitBeforeProduce) {
+                    self.consumer.commit(&self.positions)?;
+                }
+                reach(Point::AfterProduce);
+                Ok(Some(Step::Offsets { refused_since: None }))
+            }
+            Step::Offsets { .. } => {
+                if !self.positions.is_empty() && !is_sabotaged(Sabotage::NoFencing) {
+                    self.producer.send_offsets(&self.consumer, &self.positions, metadata)?;
+                }
+                reach(Point::AfterOffsetsSent);
+                Ok(Some(Step::Transaction))
+            }
+            Step::Transaction => {
+                self.producer.commit()?;
+                if is_sabotaged(Sabotage::NoFencing) {
+                    let _ = self.consumer.commit(&self.positions);
+                    return Ok(None);
+                }
+                reach(Point::AfterCommit);
+                Ok(None)
+            }
         }
-        reach(Point::AfterProduce);
-        if is_sabotaged(Sabotage::NoFencing) {
-            self.producer.commit()?;
-            let _ = self.consumer.commit(&self.positions);
-            return Ok(());
-        }
-        if !self.positions.is_empty() {
-            self.producer.send_offsets(&self.consumer, &self.positions, metadata)?;
-        }
-        reach(Point::AfterOffsetsSent);
-        self.producer.commit()?;
-        reach(Point::AfterCommit);
-        Ok(())
     }
 
-    fn in_steps(&self) -> Result<(), Failure> {
-        self.producer.wait_acknowledged()?;
-        self.send_changes()?;
-        self.producer.wait_acknowledged()?;
-        reach(Point::AfterProduce);
-        self.commit_offsets()?;
+    fn step_without_transaction(&mut self) -> Result<Option<Duration>, Failure> {
+        let refused_since = match self.next {
+            Step::Changes => {
+                self.producer.wait_acknowledged()?;
+                self.send_changes()?;
+                self.producer.wait_acknowledged()?;
+                reach(Point::AfterProduce);
+                self.next = Step::Offsets { refused_since: None };
+                return Ok(Some(Duration::ZERO));
+            }
+            Step::Offsets { refused_since } => refused_since,
+            Step::Transaction => return Ok(None),
+        };
+        if let Some(refused_since) = self.commit_offsets(refused_since)? {
+            self.next = Step::Offsets { refused_since: Some(refused_since) };
+            return Ok(Some(REFUSAL_DELAY));
+        }
         reach(Point::AfterCommit);
-        Ok(())
+        Ok(None)
     }
 
     fn send_changes(&self) -> Result<(), Failure> {
@@ -120,25 +172,23 @@ impl Commit {
         Ok(())
     }
 
-    /// A group that is rebalancing refuses commits for a moment, even for partitions that stay.
-    fn commit_offsets(&self) -> Result<(), Failure> {
+    /// A group that is rebalancing refuses commits for a moment, even for partitions that stay: returns since when.
+    fn commit_offsets(&self, refused_since: Option<Instant>) -> Result<Option<Instant>, Failure> {
         if self.positions.is_empty() {
-            return Ok(());
+            return Ok(None);
         }
-        let deadline = Instant::now() + REFUSAL_PATIENCE;
-        loop {
-            match self.consumer.commit(&self.positions) {
-                Err(KafkaError::Retry(reason)) if Instant::now() < deadline => {
-                    // In the next generation it would be accepted, although the partition may belong to another
-                    // process then.
-                    if !self.ownerships.iter().all(Ownership::is_ours) {
-                        return Err(KafkaError::Fenced(reason).into());
-                    }
-                    tracing::debug!(reason, "commit refused, tried again");
-                    std::thread::sleep(REFUSAL_DELAY);
+        let since = refused_since.unwrap_or_else(Instant::now);
+        match self.consumer.commit(&self.positions) {
+            Err(KafkaError::Retry(reason)) if since.elapsed() < REFUSAL_PATIENCE => {
+                // In the next generation it would be accepted, although the partition may belong to another process
+                // then.
+                if !self.ownerships.iter().all(Ownership::is_ours) {
+                    return Err(KafkaError::Fenced(reason).into());
                 }
-                outcome => return Ok(outcome?),
+                tracing::debug!(reason, "commit refused, tried again");
+                Ok(Some(since))
             }
+            outcome => Ok(outcome.map(|()| None)?),
         }
     }
 }

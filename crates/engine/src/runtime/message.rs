@@ -1,13 +1,13 @@
 //! The messages between the actors of the runtime. Control only: records never travel this way.
 
 use std::sync::mpsc;
-use std::time::Instant;
 
 use actix::Message;
+use tokio::time::Instant;
 
 use super::failure::Failure;
 use super::inspect::{Found, StateQuestion};
-use crate::kafka::{Assigned, GroupEvent};
+use crate::link::{Assigned, GroupEvent};
 
 // From the poll thread and the daemon to the supervisor.
 

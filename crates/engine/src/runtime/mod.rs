@@ -30,11 +30,14 @@ mod poll_thread;
 mod provenance;
 mod record_limits;
 mod restore;
+#[cfg(test)]
+pub(crate) mod simulation;
 mod sources;
 mod status;
 mod supervisor;
 mod table_follower;
 mod task;
+mod threads;
 mod topic_check;
 mod topic_tail;
 mod totals;

@@ -13,7 +13,12 @@
 //!    permanently. A changelog to which no other process has written is exempt, however old the store is.
 //!
 //! The age of a store is measured with this machine's clock, which may be wrong after a long time without power. So a
-//! clock that was set back counts as too old. While the store is restored, a record that was written after the store
+//! clock that was set back counts as too old, and a store is never noted as right at a later time than that of a
+//! record in its changelog, whose time the brokers have accepted: a clock that is ahead, and is set right while the
+//! process is away, would hide how long that was.
+//!
+//! One case remains: a machine was away for longer than tombstones are kept, its clock is behind by as much when it
+//! comes back, and the changelog's partition has no record from the meantime. Nothing shows that time then. While the store is restored, a record that was written after the store
 //! became too old has the same effect ([`super::restore`]).
 
 use std::cell::RefCell;
@@ -24,7 +29,8 @@ use super::plan::StagePlan;
 use super::supervisor::ranges;
 use super::task::Task;
 use crate::fault::{ANY_TOPICS, Sabotage, is_sabotaged};
-use crate::kafka::{GroupConsumer, KafkaError, TopicIdentity};
+use crate::kafka::{KafkaError, TopicIdentity};
+use crate::link::GroupConsumer;
 use crate::record::unix_ms;
 use crate::topology::TopicAdvice;
 

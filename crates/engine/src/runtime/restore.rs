@@ -21,14 +21,17 @@
 use std::cell::RefCell;
 use std::collections::BTreeMap;
 use std::rc::Rc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
+
+use tokio::time::Instant;
 
 use super::failure::Failure;
 use super::plan::StagePlan;
 use super::task::Task;
 use crate::StageId;
 use crate::fault::{Point, Sabotage, is_sabotaged, reach};
-use crate::kafka::{Polled, Reader, StartAt};
+use crate::kafka::{Polled, StartAt};
+use crate::link::Reader;
 use crate::record::{Record, unix_ms};
 use crate::store::{Change, StateError};
 
@@ -60,6 +63,8 @@ struct Restoring {
     records: u64,
     /// Until when the store could be trusted, in milliseconds since 1970; see [`super::provenance`].
     believed_until_ms: i64,
+    /// The latest timestamp of a record that was read, in milliseconds since 1970.
+    newest_ms: i64,
     /// The offset to reach: the high watermark when the first end was seen.
     target_offset: Option<i64>,
 }
@@ -91,6 +96,7 @@ impl Restore {
                     next_offset,
                     records: 0,
                     believed_until_ms,
+                    newest_ms: 0,
                     target_offset: None,
                 },
             );
@@ -116,12 +122,18 @@ impl Restore {
         self.reader.close();
     }
 
-    /// Reads for a short time; returns the partitions that have reached their end.
-    pub(super) fn step(&mut self) -> Result<Vec<i32>, Failure> {
+    /// Reads for a short time, or until nothing comes. Adds the partitions that have reached their end, and returns
+    /// whether anything came.
+    pub(super) fn step(&mut self, finished: &mut Vec<i32>) -> Result<bool, Failure> {
         let deadline = Instant::now() + STEP_TIME;
-        let mut finished = Vec::new();
+        let mut rows = 0;
         while Instant::now() < deadline && !self.is_done() {
-            for (partition, end_offset) in self.read()? {
+            let (read, ends) = self.read()?;
+            if read == 0 {
+                break;
+            }
+            rows += read;
+            for (partition, end_offset) in ends {
                 if self.has_reached_end(partition, end_offset)? {
                     finished.push(partition);
                 }
@@ -131,15 +143,15 @@ impl Restore {
             restoring.show_progress(self.reader.high_watermark(*partition));
         }
         self.tell();
-        Ok(finished)
+        Ok(rows > 0)
     }
 
-    /// Applies a batch; returns the ends that came with it.
-    fn read(&mut self) -> Result<Vec<(i32, i64)>, Failure> {
+    /// Applies a batch; returns how many rows it had, and the ends that came with it.
+    fn read(&mut self) -> Result<(usize, Vec<(i32, i64)>), Failure> {
         let Self { reader, open, records, changelog, .. } = self;
         let (mut ends, mut outcome) = (Vec::new(), Ok(()));
         let before = *records;
-        reader.read(Duration::from_millis(1), BATCH_ROWS, &mut |polled| match polled {
+        let read = reader.read(Duration::from_millis(1), BATCH_ROWS, &mut |polled| match polled {
             // Partitions that have reached their end are still read here, but their tasks already work.
             Polled::Record(record) => {
                 if let Some(restoring) = open.get_mut(&record.partition).filter(|_| outcome.is_ok()) {
@@ -153,7 +165,7 @@ impl Restore {
             reach(Point::InRestore);
         }
         outcome?;
-        Ok(ends)
+        Ok((read, ends))
     }
 
     fn has_reached_end(&mut self, partition: i32, end_offset: i64) -> Result<bool, Failure> {
@@ -175,7 +187,7 @@ impl Restore {
             return Ok(false);
         }
         if let Some(restored) = self.open.remove(&partition) {
-            restored.task.borrow_mut().restored(self.started_ms);
+            restored.task.borrow_mut().restored(self.started_ms.min(restored.newest_ms));
         }
         Ok(true)
     }
@@ -229,6 +241,7 @@ impl Restoring {
         }
         self.next_offset = record.offset + 1;
         self.records += 1;
+        self.newest_ms = self.newest_ms.max(record.timestamp_ms);
         Ok(self.task.borrow_mut().restore(Change { key, value: record.value }, self.next_offset)?)
     }
 

@@ -21,11 +21,11 @@
 use std::collections::{BTreeSet, VecDeque};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, mpsc};
-use std::thread::JoinHandle;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use actix::prelude::*;
 use tokio::sync::oneshot;
+use tokio::time::Instant;
 
 use super::failure::Failure;
 use super::inspect::Found;
@@ -33,9 +33,11 @@ use super::message::{
     Close, GroupChanged, Inspect, Leave, Open, PollEnded, Reopen, StageFailed, WorkerFailed, WorkerReady,
 };
 use super::plan::StagePlan;
-use super::poll_thread;
+use super::poll_thread::{self, PollThread};
+use super::threads::{self, WorkerThread};
 use super::worker::Worker;
-use crate::kafka::{Assigned, GroupConsumer, GroupEvent, KafkaError};
+use crate::kafka::KafkaError;
+use crate::link::{Assigned, GroupConsumer, GroupEvent};
 use crate::store::StateError;
 
 /// Failures older than this do not count towards `restarts_max`.
@@ -54,7 +56,7 @@ pub(super) type End = oneshot::Receiver<Result<(), Failure>>;
 
 struct Hand {
     worker: Addr<Worker>,
-    arbiter: Arbiter,
+    thread: WorkerThread,
     partitions: BTreeSet<i32>,
     /// When Kafka was last away for the worker, and how long it then paused.
     away: Option<(Instant, Duration)>,
@@ -79,7 +81,7 @@ pub(super) struct Supervisor {
     to_join: Option<GroupConsumer>,
     /// Set by [`Leave`]; read by the poll thread.
     leaving: Arc<AtomicBool>,
-    poll_thread: Option<JoinHandle<()>>,
+    poll_thread: Option<PollThread>,
     failures: VecDeque<Instant>,
     /// Why the stage ends, unless it ends in good order.
     failure: Option<Failure>,
@@ -103,12 +105,10 @@ impl Supervisor {
         })?;
         let mut hands = Vec::with_capacity(plan.workers);
         for index in 0..plan.workers {
-            let arbiter = Arbiter::new();
             let (plan, consumer, supervisor) = (Arc::clone(&plan), consumer.clone(), address.clone());
-            let worker = Worker::start_in_arbiter(&arbiter.handle(), move |_| {
-                Worker::new(index, plan, consumer, &supervisor)
-            });
-            hands.push(Hand { worker, arbiter, partitions: BTreeSet::new(), away: None });
+            let (worker, thread) =
+                WorkerThread::start(move || Worker::new(index, plan, consumer, &supervisor));
+            hands.push(Hand { worker, thread, partitions: BTreeSet::new(), away: None });
         }
         let leaving = Arc::new(AtomicBool::new(false));
         let poll_thread = poll_thread::start(
@@ -222,7 +222,7 @@ fn announce(supervisor: &Addr<Supervisor>, event: GroupEvent, patience: Duration
     let (done, carried_out) = mpsc::channel();
     supervisor.do_send(GroupChanged { event, done: Some(done) });
     // All senders dropped means done. The group's own timeout is longer than this wait.
-    if carried_out.recv_timeout(patience) == Err(mpsc::RecvTimeoutError::Timeout) {
+    if !threads::wait_for(carried_out, patience) {
         tracing::warn!("partitions could not be committed in time and are given up as they are");
     }
 }
@@ -343,14 +343,16 @@ impl Handler<PollEnded> for Supervisor {
         let ended = self.ended.take();
         let never_joined = self.to_join.take();
         // A worker may still wait for a broker; the System's thread must not wait for it.
-        std::thread::spawn(move || {
+        threads::beside(move || {
             drop(never_joined);
-            let _ = poll_thread.map(JoinHandle::join);
+            if let Some(poll_thread) = poll_thread {
+                poll_thread.join();
+            }
             for hand in hands {
                 // Messages still in the mailbox concern partitions that are gone.
-                hand.arbiter.stop();
+                hand.thread.stop();
                 drop(hand.worker);
-                let _ = hand.arbiter.join();
+                hand.thread.join();
             }
             let _ = ended.map(|ended| ended.send(result));
         });

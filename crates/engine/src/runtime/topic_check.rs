@@ -22,6 +22,14 @@ pub(super) struct TopicLimits {
 }
 
 impl TopicLimits {
+    /// No limits but this one.
+    #[cfg(test)]
+    pub(super) fn keeping_tombstones(topology: &Topology, kept: Duration) -> Self {
+        let changelogs = topology.stages().iter().filter_map(|stage| stage.changelog.as_ref());
+        let tombstones_kept = changelogs.map(|topic| (topic.name.clone(), kept)).collect();
+        Self { record_bytes_max: BTreeMap::new(), tombstones_kept }
+    }
+
     /// How long a compacted topic keeps tombstones.
     pub(super) fn tombstones_kept(&self, topic: &str) -> Duration {
         self.tombstones_kept.get(topic).copied().unwrap_or(TOMBSTONES_KEPT_DEFAULT)

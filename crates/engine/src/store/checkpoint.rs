@@ -42,8 +42,11 @@ impl Checkpoint {
     /// Nothing is known: read the changelog from its start.
     pub const NONE: Self = Self { input_offset: -1, changelog_offset: -1, at_ms: 0 };
 
-    pub(super) fn encode(self) -> [u8; 24] {
-        let mut bytes = [0; 24];
+    /// The length of its encoding.
+    pub(super) const BYTES: usize = 24;
+
+    pub(super) fn encode(self) -> [u8; Self::BYTES] {
+        let mut bytes = [0; Self::BYTES];
         bytes[..8].copy_from_slice(&self.input_offset.to_be_bytes());
         bytes[8..16].copy_from_slice(&self.changelog_offset.to_be_bytes());
         bytes[16..].copy_from_slice(&self.at_ms.to_be_bytes());

@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 
 use super::StateError;
 use super::checkpoint::Identity;
-use super::database::Database;
+use super::database::{Database, Disk};
 use super::overlay::Store;
 use super::private::prepare;
 use super::tree::Tree;
@@ -39,6 +39,8 @@ pub(super) const INSTANCE_NEW: &str = "instance.new";
 pub struct StateDirectory {
     path: Arc<Path>,
     database: Arc<Database>,
+    #[cfg(test)]
+    simulated: Option<crate::store::simulated::Disk>,
 }
 
 impl StateDirectory {
@@ -66,7 +68,19 @@ impl StateDirectory {
             }
             other => other?,
         };
-        Ok(Self { path: path.into(), database: Arc::new(Database::new(database)) })
+        Ok(Self {
+            path: path.into(),
+            database: Arc::new(Database::new(Disk::Sled(database))),
+            #[cfg(test)]
+            simulated: None,
+        })
+    }
+
+    /// A directory on a simulated disk.
+    #[cfg(test)]
+    pub(crate) fn simulated(disk: crate::store::simulated::Disk) -> Self {
+        let database = Arc::new(Database::new(Disk::Simulated(disk.clone())));
+        Self { path: Path::new("simulated").into(), database, simulated: Some(disk) }
     }
 
     /// Opens the store of one task or table. A store that belongs to another topic (even an earlier one of the same
@@ -108,6 +122,10 @@ impl StateDirectory {
     /// # Errors
     /// [`StateError::Unusable`] if it can neither be read nor written.
     pub fn instance(&self) -> Result<String, StateError> {
+        #[cfg(test)]
+        if let Some(disk) = &self.simulated {
+            return Ok(disk.instance());
+        }
         match fs::read_to_string(self.path.join(INSTANCE)) {
             Ok(found) if is_instance(&found) => Ok(found),
             _ => self.rename_instance(),
@@ -119,6 +137,10 @@ impl StateDirectory {
     /// # Errors
     /// [`StateError::Unusable`] if it cannot be written.
     pub fn rename_instance(&self) -> Result<String, StateError> {
+        #[cfg(test)]
+        if let Some(disk) = &self.simulated {
+            return Ok(disk.rename());
+        }
         let (file, fresh) = (self.path.join(INSTANCE), self.path.join(INSTANCE_NEW));
         let name = format!("{:032x}", random::bits_128());
         fs::write(&fresh, &name).and_then(|()| fs::rename(&fresh, &file)).map_err(|error| {

@@ -9,6 +9,8 @@ mod directory;
 mod error;
 mod overlay;
 mod private;
+#[cfg(test)]
+pub(crate) mod simulated;
 mod tree;
 
 pub use checkpoint::{Checkpoint, Identity};

@@ -9,7 +9,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
-use super::database::{Database, guarded};
+use super::database::{Database, Leaf, Write, guarded};
 use super::{Change, Checkpoint, Identity, StateError};
 
 /// Version of the layout of a tree. A tree of another version is dropped and rebuilt.
@@ -32,7 +32,7 @@ pub(super) struct Tree {
     mark: String,
     database: Arc<Database>,
     /// `None` if nothing has been written yet.
-    tree: Option<sled::Tree>,
+    tree: Option<Leaf>,
     /// Restored, but not in sled yet. `None` if deleted.
     waiting: BTreeMap<Vec<u8>, Option<Vec<u8>>>,
     waiting_bytes: usize,
@@ -69,7 +69,12 @@ impl Tree {
             return Ok(None);
         }
         let Some(checkpoint) = checkpoint else { return Ok(None) };
-        opened.checkpoint = Checkpoint::decode(&checkpoint)
+        // Earlier versions wrote it without a checksum.
+        let bytes = match checkpoint.len() {
+            Checkpoint::BYTES => &checkpoint[..],
+            _ => opened.unseal(&checkpoint)?,
+        };
+        opened.checkpoint = Checkpoint::decode(bytes)
             .ok_or_else(|| corrupted(&opened.name, "its checkpoint cannot be read"))?;
         opened.tree = Some(tree);
         Ok(Some(opened))
@@ -182,25 +187,21 @@ impl Tree {
         changes: impl Iterator<Item = Change<'a>>,
         checkpoint: Option<Checkpoint>,
     ) -> Result<(), StateError> {
-        let mut batch = sled::Batch::default();
+        let mut writes: Vec<Write> = Vec::new();
         if self.tree.is_none() {
-            batch.insert(IDENTITY_KEY, self.mark.as_bytes());
+            writes.push((IDENTITY_KEY.into(), Some(self.mark.as_bytes().into())));
         }
-        for change in changes {
-            match change.value {
-                Some(value) => batch.insert(change.key, seal(value)),
-                None => batch.remove(change.key),
-            }
-        }
+        writes
+            .extend(changes.map(|change| (change.key.into(), change.value.map(|value| seal(value).into()))));
         if let Some(checkpoint) = checkpoint {
-            batch.insert(CHECKPOINT_KEY, &checkpoint.encode());
+            writes.push((CHECKPOINT_KEY.into(), Some(seal(&checkpoint.encode()).into())));
         }
         let tree = match self.tree.take() {
             Some(tree) => tree,
             None => self.database.make(&self.name)?,
         };
         let tree = self.tree.insert(tree);
-        guarded(&self.name, || tree.apply_batch(batch))
+        guarded(&self.name, || tree.apply(writes))
     }
 
     /// Visits entries that sled has from `start` on, in key order, until `visit` returns `false`.
@@ -211,7 +212,7 @@ impl Tree {
     ) -> Result<(), StateError> {
         let start = if start.is_empty() { &[RESERVED + 1][..] } else { start };
         let Some(tree) = &self.tree else { return Ok(()) };
-        let mut entries = tree.range::<&[u8], _>(start..);
+        let mut entries = tree.entries(start);
         loop {
             let entry = guarded(&self.name, || entries.next().transpose())?;
             let Some((key, sealed)) = entry else { return Ok(()) };
@@ -253,7 +254,8 @@ impl Tree {
 
     #[cfg(test)]
     pub(super) fn damage(&self, key: &[u8]) {
-        self.tree.as_ref().unwrap().insert(key, b"valuf0000").unwrap();
+        let damaged = (key.into(), Some(b"valuf0000".into()));
+        self.tree.as_ref().unwrap().apply(vec![damaged]).unwrap();
     }
 }
 

@@ -9,7 +9,8 @@ mod sealing;
 mod slice;
 
 use std::sync::Arc;
-use std::time::Instant;
+
+use tokio::time::Instant;
 
 use self::life::Life;
 use self::sealing::SealedWork;
@@ -18,7 +19,8 @@ use super::failure::Failure;
 use super::inspect::{Found, StateQuestion};
 use super::plan::StagePlan;
 use super::status::TaskStatus;
-use crate::kafka::{Assigned, OffsetCommit, PartitionQueue};
+use crate::kafka::OffsetCommit;
+use crate::link::{Assigned, PartitionQueue};
 use crate::store::{Change, Checkpoint, Identity, StateError, Store};
 use crate::{Collector, Counts, Processor};
 
@@ -174,9 +176,9 @@ impl Task {
         Ok(())
     }
 
-    /// Records that the store has all of its changelog, as of `at_ms`.
+    /// Records that the store has all of its changelog, as of `at_ms` or of what it knew before.
     pub(in crate::runtime) fn restored(&mut self, at_ms: i64) {
-        self.store.confirm(at_ms);
+        self.store.confirm(at_ms.max(self.store.checkpoint().at_ms));
     }
 
     /// The error that the store does not fit its changelog.

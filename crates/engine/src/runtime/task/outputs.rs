@@ -1,11 +1,12 @@
 //! Sends the outputs of a task to the producer: outputs to their topics, and to the dead letters rejected records and
 //! outputs that are larger than their topics accept. `runtime/record_limits.rs` has the reason for the latter.
 
-use std::time::Instant;
+use tokio::time::Instant;
 
 use super::Task;
 use crate::collector::{REASON_HEADER, refused_headers};
-use crate::kafka::{KafkaError, Outgoing, Producer};
+use crate::kafka::{KafkaError, Outgoing};
+use crate::link::Producer;
 use crate::runtime::failure::Failure;
 use crate::runtime::plan::StagePlan;
 use crate::runtime::record_limits::{header_bytes, record_bytes};

@@ -2,7 +2,8 @@
 
 use super::Task;
 use crate::Counts;
-use crate::kafka::{ChangelogSlot, OffsetCommit, PartitionQueue, Producer};
+use crate::kafka::{ChangelogSlot, OffsetCommit};
+use crate::link::{PartitionQueue, Producer};
 use crate::record::unix_ms;
 use crate::runtime::commit::Commit;
 use crate::runtime::failure::Failure;
@@ -67,6 +68,8 @@ impl Task {
         let changelog_offset = producer
             .changelog_offset(ChangelogSlot(self.partition))
             .map_or(before.changelog_offset, |offset| offset.max(before.changelog_offset));
+        // The brokers have accepted the time of these changes; a commit without changes proves nothing about the clock.
+        let at_ms = if changelog_offset > before.changelog_offset { at_ms } else { before.at_ms };
         // Another task may have the store by now; it gets these changes from the changelog.
         if self.is_ours() {
             self.store.commit(Checkpoint { input_offset, changelog_offset, at_ms })?;

@@ -3,11 +3,14 @@
 
 use std::ops::ControlFlow;
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::time::{Duration, Instant};
+use std::time::Duration;
+
+use tokio::time::Instant;
 
 use super::Task;
 use super::life::Life;
-use crate::kafka::{KafkaError, PartitionQueue, Row};
+use crate::kafka::{KafkaError, Row};
+use crate::link::PartitionQueue;
 use crate::record::{DAY_MS, Record, day_of, unix_ms};
 use crate::runtime::failure::Failure;
 use crate::runtime::status::Phase;

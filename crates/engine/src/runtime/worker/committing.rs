@@ -3,18 +3,19 @@
 use std::cell::RefCell;
 use std::rc::Rc;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use actix::prelude::*;
-use tokio::sync::oneshot;
+use tokio::time::Instant;
 
 use super::Worker;
 use crate::fault::{Point, Sabotage, is_sabotaged, reach};
 use crate::kafka::KafkaError;
-use crate::runtime::commit::Commit;
+use crate::runtime::commit::{Commit, Step};
 use crate::runtime::failure::Failure;
 use crate::runtime::message::Close;
 use crate::runtime::task::Task;
+use crate::runtime::threads;
 
 /// Pause after a commit of awaited outputs before the next transaction begins; the outputs of a burst then share one.
 /// Brokers answer before they have written the markers of a transaction, refuse to begin another one until they have,
@@ -100,6 +101,7 @@ impl Worker {
             changes: Vec::with_capacity(changed.len()),
             positions: Vec::with_capacity(changed.len()),
             ownerships: Vec::with_capacity(changed.len()),
+            next: Step::default(),
         };
         for task in &changed {
             task.borrow_mut().seal(&mut commit)?;
@@ -122,9 +124,7 @@ impl Worker {
     fn run_beside(&mut self, commit: Commit, context: &mut actix::Context<Self>) {
         let started = Instant::now();
         let patience = self.plan.commit_patience();
-        let (done, outcome) = oneshot::channel();
-        std::thread::spawn(move || drop(done.send(commit.run())));
-        let run = tokio::time::timeout(patience, outcome).into_actor(self);
+        let run = tokio::time::timeout(patience, threads::commit(commit)).into_actor(self);
         context.spawn(run.map(move |outcome, worker, context| {
             let outcome = match outcome {
                 Ok(outcome) => outcome.unwrap_or_else(|_| Err(Failure::Panic("a commit".into()))),

@@ -30,6 +30,7 @@ use std::cell::RefCell;
 use std::collections::BTreeMap;
 use std::rc::Rc;
 use std::sync::Arc;
+use std::time::Duration;
 
 use actix::prelude::*;
 
@@ -44,7 +45,11 @@ use super::restore::Restore;
 use super::supervisor::Supervisor;
 use super::task::Task;
 use crate::fault::{Sabotage, is_sabotaged};
-use crate::kafka::{Assigned, GroupConsumer, KafkaError, Producer};
+use crate::kafka::KafkaError;
+use crate::link::{Assigned, GroupConsumer, Producer};
+
+/// Pause of a restore that waits for its reader.
+const RESTORE_PAUSE: Duration = Duration::from_millis(1);
 
 struct Hosted {
     task: Rc<RefCell<Task>>,
@@ -150,23 +155,32 @@ impl Worker {
 
     /// Runs a step of the restores, and schedules the next.
     fn restore_on(&mut self, context: &mut actix::Context<Self>) {
-        match self.restore_step() {
+        let has_read = match self.restore_step() {
             Err(failure) => return self.fail(failure),
-            Ok(finished) => finished.into_iter().for_each(|partition| self.run(partition, context)),
+            Ok((finished, has_read)) => {
+                finished.into_iter().for_each(|partition| self.run(partition, context));
+                has_read
+            }
+        };
+        if self.restores.is_empty() {
+            return;
         }
-        if !self.restores.is_empty() {
+        if has_read {
             let turn = tokio::task::yield_now().into_actor(self);
             context.spawn(turn.map(|(), worker, context| worker.restore_on(context)));
+        } else {
+            context.run_later(RESTORE_PAUSE, Self::restore_on);
         }
     }
 
-    fn restore_step(&mut self) -> Result<Vec<i32>, Failure> {
-        let mut finished = Vec::new();
+    /// A step of each restore: the partitions that are restored now, and whether any has read something.
+    fn restore_step(&mut self) -> Result<(Vec<i32>, bool), Failure> {
+        let (mut finished, mut has_read) = (Vec::new(), false);
         for restore in &mut self.restores {
-            finished.extend(restore.step()?);
+            has_read |= restore.step(&mut finished)?;
         }
         self.end_restores(Restore::is_done);
-        Ok(finished)
+        Ok((finished, has_read))
     }
 
     fn end_restores(&mut self, which: impl Fn(&Restore) -> bool) {

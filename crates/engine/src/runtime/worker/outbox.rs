@@ -3,7 +3,7 @@
 use std::cell::Cell;
 use std::sync::Arc;
 
-use crate::kafka::Producer;
+use crate::link::Producer;
 
 /// The tasks of a worker send through this.
 pub(in crate::runtime) struct Outbox {

@@ -1,0 +1,81 @@
+//! The stages of one simulated process.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use actix::Addr;
+use tokio::sync::oneshot::error::TryRecvError;
+
+use super::failure::Failure;
+use super::message::Leave;
+use super::plan::{Common, StagePlan};
+use super::status::Board;
+use super::supervisor::{End, Supervisor};
+use super::topic_check::TopicLimits;
+use super::totals::Totals;
+use crate::kafka::ClientSettings;
+use crate::store::StateDirectory;
+use crate::{EngineSettings, Topology};
+
+/// Running stages; dropping this does not stop them.
+pub(crate) struct Stages {
+    supervisors: Vec<(Addr<Supervisor>, Option<End>)>,
+    board: Arc<Board>,
+    failure: Option<String>,
+}
+
+impl Stages {
+    /// Starts all stages of a topology as tasks of this thread.
+    pub(crate) fn start(
+        topology: &Topology,
+        settings: &EngineSettings,
+        state: &StateDirectory,
+        (totals, tombstones_kept): (&Arc<Totals>, Duration),
+    ) -> Result<Self, Failure> {
+        let common = Common {
+            clients: ClientSettings::new(&settings.kafka)?,
+            instance: state.instance()?,
+            state: state.clone(),
+            totals: Arc::clone(totals),
+            board: Arc::default(),
+            limits: TopicLimits::keeping_tombstones(topology, tombstones_kept),
+            cluster: "simulated".into(),
+            advertised: String::new(),
+            describes_topics: true,
+        };
+        let mut supervisors = Vec::new();
+        for stage in topology.stages() {
+            let plan = StagePlan::new(stage, topology, settings, &common);
+            let (supervisor, end) = Supervisor::start_stage(Arc::new(plan))?;
+            supervisors.push((supervisor, Some(end)));
+        }
+        Ok(Self { supervisors, board: common.board, failure: None })
+    }
+
+    /// Asks all stages to leave in good order.
+    pub(crate) fn leave(&self) {
+        self.supervisors.iter().for_each(|(supervisor, _)| supervisor.do_send(Leave));
+    }
+
+    /// Why a stage has ended, if one has; how many have not.
+    pub(crate) fn look(&mut self) -> (Option<&str>, usize) {
+        for (_, end) in &mut self.supervisors {
+            let ended = match end.as_mut().map(End::try_recv) {
+                None | Some(Err(TryRecvError::Empty)) => continue,
+                Some(Ok(ended)) => ended,
+                Some(Err(TryRecvError::Closed)) => Err(Failure::Panic("a stage".into())),
+            };
+            *end = None;
+            if let Err(failure) = ended {
+                self.failure.get_or_insert(failure.to_string());
+            }
+        }
+        let running = self.supervisors.iter().filter(|(_, end)| end.is_some()).count();
+        (self.failure.as_deref(), running)
+    }
+
+    /// Why the process says that it is not ready.
+    pub(crate) fn unready(&self) -> Vec<String> {
+        self.board.unready(Duration::from_secs(5))
+    }
+}

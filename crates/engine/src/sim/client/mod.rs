@@ -1,0 +1,18 @@
+//! Clients with the interface of [`crate::kafka`], whose brokers are in memory ([`super::broker`]). In unit tests the
+//! runtime uses these; see [`crate::link`].
+
+#![allow(missing_docs, reason = "each says of which type it has the interface")]
+
+mod consumer;
+mod producer;
+mod queue;
+
+pub(crate) use self::consumer::{Assigned, GroupConsumer, GroupEvent, GroupMetadata};
+pub(crate) use self::producer::Producer;
+pub(crate) use self::queue::{PartitionQueue, Reader};
+use crate::kafka::KafkaError;
+
+/// The error of a request that may be repeated.
+fn retry(what: &str) -> KafkaError {
+    KafkaError::Retry(what.to_owned())
+}

@@ -1,0 +1,467 @@
+//! Runs processes by a script, and checks what they leave.
+
+mod script;
+mod seat;
+mod shrink;
+mod stages;
+mod tests;
+
+use std::pin::Pin;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::task::Poll;
+use std::time::Duration;
+
+use self::script::{Fault, Script};
+use self::seat::{Running, Seat, Shared, TOMBSTONES_KEPT};
+use crate::EngineSettings;
+use crate::fault::Sabotage;
+use crate::runtime::Totals;
+use crate::sim::broker::{Broker, Moment, Stored};
+use crate::sim::host;
+
+const SESSION: Duration = Duration::from_secs(2);
+const TRANSACTION_TIMEOUT: Duration = Duration::from_secs(2);
+/// How often the world looks at its processes and faults.
+const STEP_MS: u64 = 10;
+/// How long the processes may take to catch up when no more faults come.
+const CATCH_UP_MS: u64 = 120_000;
+/// A cut of the network that lasts longer shows in readiness.
+const CUT_SHOWS_MS: u64 = 3_500;
+/// How often processes with one name may have something to commit before they have different names.
+const NAME_ROUNDS_MAX: u32 = 20;
+/// The end of a fault that was cut short.
+const HEALED: i64 = -1;
+const KEYS: u64 = 8;
+const MARKER_ROWS: u64 = 12;
+
+/// What a run did.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+struct Stats {
+    crashes: u64,
+    steps: u64,
+    records: i64,
+}
+
+struct World {
+    shared: Shared,
+    seats: Vec<Seat>,
+    random: fastrand::Rng,
+    /// Ends of faults that last, by time.
+    ends: Vec<(i64, Fault)>,
+    stats: Stats,
+    /// Whether input still comes.
+    is_fed: bool,
+}
+
+/// Runs a script in a world of its own.
+///
+/// # Errors
+/// What is wrong with what the processes left.
+fn run(script: &Script) -> Result<Stats, String> {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_time().start_paused(true).build();
+    let outcome = runtime.map_err(|error| error.to_string())?.block_on(async {
+        host::begin(script.sabotage);
+        let mut world = World::new(script)?;
+        let outcome = world.live(script).await;
+        // Processes that hang must not outlive their world.
+        world.kill_all()?;
+        outcome.map(|()| world.stats)
+    });
+    host::end();
+    outcome
+}
+
+fn lock(broker: &Mutex<Broker>) -> MutexGuard<'_, Broker> {
+    broker.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+fn now() -> Moment {
+    host::moment()
+}
+
+impl World {
+    fn new(script: &Script) -> Result<Self, String> {
+        let topology = stages::topology().map_err(|error| error.to_string())?;
+        let settings = EngineSettings {
+            commit_interval: Duration::from_millis(40),
+            workers: 1 + usize::from(script.seed % 3 == 0),
+            session_timeout: SESSION,
+            shutdown_timeout: Duration::from_secs(4),
+            transaction_timeout: TRANSACTION_TIMEOUT,
+            restarts_max: 1_000,
+            ..EngineSettings::default()
+        };
+        let mut broker = Broker::default();
+        stages::create_topics(&mut broker);
+        let totals = Arc::new(Totals::new(topology.counters()));
+        let shared = Shared { broker: Arc::new(Mutex::new(broker)), topology, settings, totals };
+        Ok(Self {
+            shared,
+            seats: (0..script.seats).map(Seat::new).collect(),
+            random: fastrand::Rng::with_seed(script.seed),
+            ends: Vec::new(),
+            stats: Stats::default(),
+            is_fed: true,
+        })
+    }
+
+    async fn live(&mut self, script: &Script) -> Result<(), String> {
+        let mut faults = script.faults.iter().peekable();
+        while faults.peek().is_some() {
+            while let Some((_, fault)) =
+                faults.next_if(|(at, _)| i64::try_from(*at).unwrap_or(0) <= now().elapsed_ms)
+            {
+                self.strike(*fault)?;
+            }
+            self.step().await?;
+        }
+        self.heal()?;
+        self.catch_up().await?;
+        // Every key once more, so that each entry of the restored state shows. Processes with one name notice it when
+        // both have something to commit.
+        let mut rounds = 0;
+        while rounds == 0 || self.shared_name().is_some() && rounds < NAME_ROUNDS_MAX {
+            self.feed_all();
+            self.catch_up().await?;
+            rounds += 1;
+        }
+        if let Some(name) = self.shared_name() {
+            return Err(format!("two processes are called {name}"));
+        }
+        self.stop_all().await?;
+        let broker = lock(&self.shared.broker);
+        self.seats.iter().try_for_each(|seat| seat.check_disk(&broker))?;
+        stages::compare(&broker)
+    }
+
+    /// A moment of everything.
+    async fn step(&mut self) -> Result<(), String> {
+        self.stats.steps += 1;
+        if self.is_fed {
+            self.feed();
+        }
+        let session_ms = i64::try_from(SESSION.as_millis()).unwrap_or(i64::MAX);
+        lock(&self.shared.broker).tick(now(), session_ms);
+        self.end_faults()?;
+        let (now_ms, seed) = (now().elapsed_ms, self.random.u64(..));
+        for seat in self.seats.iter_mut().filter(|seat| seat.running.is_none() && seat.starts_at_ms <= now_ms)
+        {
+            seat.start(&self.shared, seed)?;
+        }
+        self.turn().await;
+        let now_ms = now().elapsed_ms;
+        for seat in &mut self.seats {
+            let random = self.random.u64(..1_001);
+            self.stats.crashes += u64::from(seat.reap(random, now_ms, &self.shared.broker)?);
+        }
+        Ok(())
+    }
+
+    /// Gives the processes their turns until the step is over, or one has died.
+    async fn turn(&mut self) {
+        let over = tokio::time::sleep(Duration::from_millis(STEP_MS));
+        tokio::pin!(over);
+        std::future::poll_fn(|context| {
+            let now_ms = now().elapsed_ms;
+            let mut has_died = false;
+            for seat in self.seats.iter_mut().filter(|seat| seat.paused_until_ms <= now_ms) {
+                let Some(Running { host, tasks, .. }) = &mut seat.running else { continue };
+                host::enter(Some(Arc::clone(host)));
+                let _ = Pin::new(tasks).poll(context);
+                has_died |= !host.is_alive();
+            }
+            host::enter(None);
+            if has_died { Poll::Ready(()) } else { over.as_mut().poll(context) }
+        })
+        .await;
+    }
+
+    /// Appends a record to the input, or one that nobody will see.
+    fn feed(&mut self) {
+        let (key, partition) = (self.random.u64(..KEYS), self.random.usize(..stages::PARTITIONS));
+        let value = match self.random.u64(..20) {
+            0 => stages::BAD,
+            1 => stages::FORGET,
+            _ => b"1",
+        };
+        self.append(partition, key, value);
+        if self.random.u64(..MARKER_ROWS) == 0 {
+            self.append_aborted(partition, key);
+        }
+    }
+
+    fn append(&mut self, partition: usize, key: u64, value: &[u8]) {
+        let stored = stored(key, value);
+        let mut broker = lock(&self.shared.broker);
+        if let Some(log) = broker.log_mut(stages::INPUT, i32::try_from(partition).unwrap_or(0)) {
+            log.append(stored, None);
+            self.stats.records += 1;
+        }
+    }
+
+    /// A transaction of somebody else that is aborted: it leaves a gap.
+    fn append_aborted(&mut self, partition: usize, key: u64) {
+        let mut broker = lock(&self.shared.broker);
+        if let Some(log) = broker.log_mut(stages::INPUT, i32::try_from(partition).unwrap_or(0)) {
+            log.append(stored(key, b"aborted"), Some(u64::MAX));
+            log.end_transaction(u64::MAX, false);
+        }
+    }
+
+    fn feed_all(&mut self) {
+        for partition in 0..stages::PARTITIONS {
+            (0..KEYS).for_each(|key| self.append(partition, key, b"1"));
+        }
+    }
+
+    fn kill(&mut self, seat: usize) -> Result<(), String> {
+        let (kept, now_ms) = (self.random.u64(..1_001), now().elapsed_ms);
+        let seat = &mut self.seats[seat];
+        self.stats.crashes += u64::from(seat.running.is_some());
+        seat.kill(kept, now_ms, &self.shared.broker)
+    }
+
+    fn kill_all(&mut self) -> Result<(), String> {
+        (0..self.seats.len()).try_for_each(|seat| self.kill(seat))
+    }
+
+    fn host(&self, seat: usize) -> Option<&host::Host> {
+        self.seats[seat].running.as_ref().map(|running| &*running.host)
+    }
+
+    /// Makes a fault happen.
+    fn strike(&mut self, fault: Fault) -> Result<(), String> {
+        let now_ms = now().elapsed_ms;
+        let later = |ms: u64| now_ms + i64::try_from(ms).unwrap_or(0);
+        match fault {
+            Fault::Kill { seat } => self.kill(seat)?,
+            Fault::KillAt { seat, point, count } => {
+                self.host(seat).into_iter().for_each(|host| host.die_at(point, count));
+            }
+            Fault::Stop { seat } => {
+                if let Some(running) = &self.seats[seat].running {
+                    running.stages.leave();
+                }
+            }
+            Fault::Cut { seat, ms } => {
+                self.seats[seat].cut_until_ms = self.seats[seat].cut_until_ms.max(later(ms));
+                self.host(seat).into_iter().for_each(|host| host.cut(true));
+                self.ends.push((later(ms), fault));
+            }
+            Fault::Pause { seat, ms } => self.seats[seat].paused_until_ms = later(ms),
+            Fault::Lose { seat, ms } => {
+                self.host(seat).into_iter().for_each(|host| host.lose(200));
+                self.ends.push((later(ms), fault));
+            }
+            Fault::Clock { seat, ms } => {
+                self.seats[seat].clock_ms = ms;
+                self.host(seat).into_iter().for_each(|host| host.shift_clock(ms));
+            }
+            Fault::Full { seat, ms } => {
+                self.seats[seat].disk.fill(true);
+                self.ends.push((later(ms), fault));
+            }
+            Fault::Outage { ms } => {
+                self.seats.iter().flat_map(|seat| &seat.running).for_each(|running| running.host.cut(true));
+                self.ends.push((later(ms), fault));
+            }
+            Fault::Compact => self.compact(),
+            disk => self.strike_disk(disk)?,
+        }
+        Ok(())
+    }
+
+    /// A fault of a disk, or of all of them.
+    fn strike_disk(&mut self, fault: Fault) -> Result<(), String> {
+        match fault {
+            Fault::CopyDisk { seat } => self.seats[seat].copy = Some(self.seats[seat].disk.content()),
+            Fault::EmptyDisk { seat } => {
+                self.kill(seat)?;
+                self.seats[seat].disk.put(Default::default());
+            }
+            Fault::OldDisk { seat } => {
+                self.kill(seat)?;
+                if let Some(copy) = self.seats[seat].copy.clone() {
+                    self.seats[seat].disk.put(copy);
+                }
+            }
+            Fault::SameDisk { seat, from } => {
+                self.kill(seat)?;
+                let content = self.seats[from].disk.content();
+                self.seats[seat].disk.put(content);
+                self.seats[seat].is_damaged |= self.seats[from].is_damaged;
+            }
+            Fault::FlipBit { seat } => {
+                self.kill(seat)?;
+                self.seats[seat].is_damaged = true;
+                self.seats[seat].disk.flip_a_bit(self.random.u64(..));
+            }
+            Fault::LongAway { seat } => {
+                self.kill(seat)?;
+                host::leap(2 * i64::try_from(TOMBSTONES_KEPT.as_millis()).unwrap_or(0));
+                self.compact();
+            }
+            _ => {
+                self.kill_all()?;
+                let mut broker = lock(&self.shared.broker);
+                broker.delete_all_topics();
+                stages::create_topics(&mut broker);
+            }
+        }
+        Ok(())
+    }
+
+    fn compact(&self) {
+        let before_ms = now().wall_ms - i64::try_from(TOMBSTONES_KEPT.as_millis()).unwrap_or(0);
+        lock(&self.shared.broker).compact(stages::CHANGELOG, before_ms);
+    }
+
+    /// Ends the faults whose time is over.
+    fn end_faults(&mut self) -> Result<(), String> {
+        let now_ms = now().elapsed_ms;
+        let (over, lasting) = std::mem::take(&mut self.ends).into_iter().partition(|(at, _)| *at <= now_ms);
+        self.ends = lasting;
+        let over: Vec<(i64, Fault)> = over;
+        for (at, fault) in over {
+            match fault {
+                Fault::Cut { seat, ms } => {
+                    if at != HEALED {
+                        self.check_unready(seat, ms)?;
+                    }
+                    // Unless it is cut once more.
+                    if at == HEALED || self.seats[seat].cut_until_ms <= now_ms {
+                        self.seats[seat].cut_until_ms = 0;
+                        self.host(seat).into_iter().for_each(|host| host.cut(false));
+                    }
+                }
+                Fault::Lose { seat, .. } => self.host(seat).into_iter().for_each(|host| host.lose(0)),
+                Fault::Full { seat, .. } => self.seats[seat].disk.fill(false),
+                // What was cut alone stays so.
+                _ => self.seats.iter().for_each(|seat| {
+                    let is_cut = seat.cut_until_ms > now_ms;
+                    seat.running.iter().for_each(|running| running.host.cut(is_cut));
+                }),
+            }
+        }
+        Ok(())
+    }
+
+    /// A process that has reached no broker for long says that it is not ready.
+    fn check_unready(&self, seat: usize, cut_ms: u64) -> Result<(), String> {
+        let Seat { running, paused_until_ms, started_at_ms, .. } = &self.seats[seat];
+        let Some(Running { host, stages, .. }) = running else { return Ok(()) };
+        let since = i64::try_from(CUT_SHOWS_MS).unwrap_or(0);
+        let is_new =
+            [*paused_until_ms, *started_at_ms].iter().any(|at| *at > 0 && at + since > now().elapsed_ms);
+        if cut_ms < CUT_SHOWS_MS || is_new || host.is_connected() || !stages.unready().is_empty() {
+            return Ok(());
+        }
+        Err(format!("process {seat} says that it is ready, and has reached no broker for {cut_ms} ms"))
+    }
+
+    /// No more faults, except for a clock that is wrong while other processes can do the work.
+    fn heal(&mut self) -> Result<(), String> {
+        self.ends.iter_mut().for_each(|(at, _)| *at = HEALED);
+        self.end_faults()?;
+        self.is_fed = false;
+        let wrong = self.seats.iter().position(|seat| seat.clock_ms != 0).filter(|_| self.seats.len() > 1);
+        for (number, seat) in self.seats.iter_mut().enumerate() {
+            seat.paused_until_ms = 0;
+            if wrong != Some(number) {
+                seat.clock_ms = 0;
+            }
+            if let Some(Running { host, .. }) = &seat.running {
+                host.shift_clock(seat.clock_ms);
+                host.forget_faults();
+            }
+        }
+        Ok(())
+    }
+
+    /// Waits until everything is committed; if that does not happen, something is stuck.
+    async fn catch_up(&mut self) -> Result<(), String> {
+        let deadline = now().elapsed_ms + i64::try_from(CATCH_UP_MS).unwrap_or(i64::MAX);
+        loop {
+            for _ in 0..10 {
+                self.step().await?;
+            }
+            if self.has_caught_up() {
+                return Ok(());
+            }
+            if now().elapsed_ms > deadline {
+                let reasons: Vec<String> = self
+                    .seats
+                    .iter()
+                    .map(|seat| {
+                        seat.running.as_ref().map_or_else(
+                            || "not running".into(),
+                            |running| running.stages.unready().join("; "),
+                        )
+                    })
+                    .collect();
+                return Err(format!("stuck: {reasons:?}"));
+            }
+        }
+    }
+
+    fn has_caught_up(&self) -> bool {
+        let mut broker = lock(&self.shared.broker);
+        let topology = &self.shared.topology;
+        topology.stages().iter().all(|stage| {
+            let ends: Vec<i64> = broker
+                .topic(&stage.source.name)
+                .into_iter()
+                .flat_map(|topic| &topic.logs)
+                .map(|log| log.end())
+                .collect();
+            broker.group(&topology.group(stage.id)).has_caught_up(&ends)
+        })
+    }
+
+    /// A name that two processes have: they fence each other for ever. With several workers each may have work for
+    /// another one, which does no harm.
+    fn shared_name(&self) -> Option<String> {
+        if self.shared.settings.workers > 1 {
+            return None;
+        }
+        let working = self.seats.iter().filter(|seat| seat.running.is_some() && seat.clock_ms == 0);
+        let mut names: Vec<String> = working.map(|seat| seat.disk.instance()).collect();
+        names.sort_unstable();
+        names.windows(2).find(|pair| pair[0] == pair[1]).map(|pair| pair[0].clone())
+    }
+
+    /// All processes leave in good order.
+    async fn stop_all(&mut self) -> Result<(), String> {
+        self.seats.iter().flat_map(|seat| &seat.running).for_each(|running| running.stages.leave());
+        self.seats.iter_mut().for_each(|seat| seat.starts_at_ms = i64::MAX);
+        for _ in 0..1_000 {
+            self.step().await?;
+            self.seats.iter_mut().for_each(|seat| seat.starts_at_ms = i64::MAX);
+            if self.seats.iter().all(|seat| seat.running.is_none()) {
+                return Ok(());
+            }
+        }
+        Err("a process does not stop".to_owned())
+    }
+}
+
+fn stored(key: u64, value: &[u8]) -> Stored {
+    Stored {
+        key: Some(format!("k{key}").into_bytes()),
+        value: Some(value.to_vec()),
+        timestamp_ms: now().wall_ms,
+        headers: Vec::new(),
+    }
+}
+
+/// The bugs that a simulation can plant: those of growing, sources and processors have no part in this world.
+const SABOTAGES: [Sabotage; 8] = [
+    Sabotage::CommitBeforeProduce,
+    Sabotage::SledBeforeCommit,
+    Sabotage::NoFencing,
+    Sabotage::OldState,
+    Sabotage::NoRenaming,
+    Sabotage::BlindReadiness,
+    Sabotage::EarlierTopics,
+    Sabotage::StubbornClock,
+];

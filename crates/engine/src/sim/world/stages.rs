@@ -1,0 +1,174 @@
+//! The topology of the simulated world, and what it must write: computed once more from the input alone.
+
+use std::collections::BTreeMap;
+
+use crate::sim::broker::{Broker, Log};
+use crate::{Context, Processor, Record, Stage, StageId, StateError, TopicPlan, Topology, TopologyError};
+
+pub(super) const INPUT: &str = "in";
+pub(super) const COUNTED: &str = "counted";
+pub(super) const CHANGELOG: &str = "count-changelog";
+pub(super) const OUTPUT: &str = "out";
+pub(super) const DEAD_LETTERS: &str = "dead-letters";
+pub(super) const PARTITIONS: usize = 3;
+/// A value that is rejected, and one that makes the stage forget its key.
+pub(super) const BAD: &[u8] = b"bad";
+pub(super) const FORGET: &[u8] = b"forget";
+
+/// Counts the records of each key, and says which record it was.
+struct Count;
+
+fn state_key(key: &[u8]) -> Vec<u8> {
+    [b"c", key].concat()
+}
+
+impl Processor for Count {
+    fn process(&mut self, record: &Record<'_>, context: &mut Context<'_>) -> Result<(), StateError> {
+        let (key, value) = (record.key.unwrap_or_default(), record.value.unwrap_or_default());
+        if value == BAD {
+            context.reject(record, "it is bad");
+            return Ok(());
+        }
+        let state_key = state_key(key);
+        let today = context.record_day(record.timestamp_ms);
+        let read = |bytes: &[u8]| u64::from_be_bytes(bytes.try_into().unwrap_or_default());
+        let (before, day) = context.store.get_for_update(&state_key, today, read)?;
+        let count = if value == FORGET { 0 } else { before.unwrap_or(0) + 1 };
+        if count == 0 {
+            context.store.delete(&state_key);
+        } else {
+            context.store.put(&state_key, day, &count.to_be_bytes());
+        }
+        let text = counted(record.partition, record.offset, count);
+        context.collector.emit(key, record.timestamp_ms, |value| value.extend(text.as_bytes()));
+        Ok(())
+    }
+}
+
+/// Passes each record on.
+struct Copy;
+
+impl Processor for Copy {
+    fn process(&mut self, record: &Record<'_>, context: &mut Context<'_>) -> Result<(), StateError> {
+        let text = copied(record.partition, record.offset);
+        context
+            .collector
+            .emit(record.key.unwrap_or_default(), record.timestamp_ms, |value| value.extend(text.as_bytes()));
+        Ok(())
+    }
+}
+
+fn counted(partition: i32, offset: i64, count: u64) -> String {
+    format!("{partition}@{offset}: {count}")
+}
+
+fn copied(partition: i32, offset: i64) -> String {
+    format!("{partition}@{offset}")
+}
+
+pub(super) fn topology() -> Result<Topology, TopologyError> {
+    let partitions = i32::try_from(PARTITIONS).unwrap_or(i32::MAX);
+    let topic = |name: &str| TopicPlan::new(name, partitions);
+    let count = Stage::new(StageId::new("count"), topic(INPUT), topic(COUNTED), || Count)
+        .stateful(TopicPlan::compacted(CHANGELOG, partitions))
+        .awaited();
+    let copy = Stage::new(StageId::new("copy"), topic(COUNTED), topic(OUTPUT), || Copy);
+    Topology::builder("sim", "", topic(DEAD_LETTERS)).stage(count).stage(copy).build()
+}
+
+/// Makes all topics; they are empty.
+pub(super) fn create_topics(broker: &mut Broker) {
+    for name in [INPUT, COUNTED, CHANGELOG, OUTPUT, DEAD_LETTERS] {
+        broker.create_topic(name, PARTITIONS);
+    }
+}
+
+fn logs<'a>(broker: &'a Broker, topic: &str) -> impl Iterator<Item = (i32, &'a Log)> {
+    (0..).zip(broker.topic(topic).into_iter().flat_map(|topic| &topic.logs))
+}
+
+/// All values that readers of a topic have seen, sorted.
+fn values(broker: &Broker, topic: &str) -> Vec<String> {
+    let records = logs(broker, topic).flat_map(|(_, log)| log.history());
+    let text = |bytes: &Vec<u8>| String::from_utf8_lossy(bytes).into_owned();
+    let mut values: Vec<String> = records.filter_map(|(_, stored)| stored.value.as_ref().map(text)).collect();
+    values.sort_unstable();
+    values
+}
+
+/// The state of a partition after all its changes up to an offset of its changelog.
+pub(super) fn folded(broker: &Broker, partition: i32, below: i64) -> BTreeMap<Vec<u8>, Vec<u8>> {
+    let mut state = BTreeMap::new();
+    let changes = broker.log(CHANGELOG, partition).into_iter().flat_map(Log::history);
+    for (_, change) in changes.filter(|(offset, _)| *offset < below) {
+        let key = change.key.clone().unwrap_or_default();
+        match &change.value {
+            Some(value) => drop(state.insert(key, value.clone())),
+            None => drop(state.remove(&key)),
+        }
+    }
+    state
+}
+
+/// Compares what was written with what the input demands.
+///
+/// # Errors
+/// The first difference.
+pub(super) fn compare(broker: &Broker) -> Result<(), String> {
+    let (mut expected, mut bad, mut states) = (Vec::new(), 0, Vec::new());
+    for (partition, log) in logs(broker, INPUT) {
+        let mut counts: BTreeMap<Vec<u8>, u64> = BTreeMap::new();
+        for (offset, record) in log.history() {
+            let key = record.key.clone().unwrap_or_default();
+            match record.value.as_deref() {
+                Some(BAD) => bad += 1,
+                Some(FORGET) => {
+                    counts.remove(&key);
+                    expected.push(counted(partition, offset, 0));
+                }
+                _ => {
+                    let count = counts.entry(key).or_default();
+                    *count += 1;
+                    expected.push(counted(partition, offset, *count));
+                }
+            }
+        }
+        states.push((partition, counts));
+    }
+    expected.sort_unstable();
+    same("count", &expected, &values(broker, COUNTED))?;
+    let places = logs(broker, COUNTED)
+        .flat_map(|(partition, log)| log.history().map(move |(offset, _)| copied(partition, offset)));
+    let mut expected: Vec<String> = places.collect();
+    expected.sort_unstable();
+    same("copy", &expected, &values(broker, OUTPUT))?;
+    let letters = values(broker, DEAD_LETTERS).len();
+    if letters != bad {
+        return Err(format!("{letters} dead letters for {bad} bad records"));
+    }
+    for (partition, counts) in states {
+        let expected: BTreeMap<Vec<u8>, Vec<u8>> =
+            counts.into_iter().map(|(key, count)| (state_key(&key), count.to_be_bytes().to_vec())).collect();
+        // Each value begins with its day.
+        let found = folded(broker, partition, i64::MAX);
+        let found: BTreeMap<Vec<u8>, Vec<u8>> =
+            found.into_iter().map(|(key, value)| (key, value[4..].to_vec())).collect();
+        if found != expected {
+            return Err(format!("the changelog of partition {partition} says {found:?}, not {expected:?}"));
+        }
+    }
+    Ok(())
+}
+
+fn same(stage: &str, expected: &[String], found: &[String]) -> Result<(), String> {
+    if expected == found {
+        return Ok(());
+    }
+    let twice: Vec<&String> =
+        found.windows(2).filter(|pair| pair[0] == pair[1]).map(|pair| &pair[0]).take(3).collect();
+    let lost: Vec<&String> =
+        expected.iter().filter(|one| found.binary_search(one).is_err()).take(3).collect();
+    let wrong: Vec<&String> =
+        found.iter().filter(|one| expected.binary_search(one).is_err()).take(3).collect();
+    Err(format!("{stage}: lost {lost:?}, twice {twice:?}, wrong {wrong:?}"))
+}
