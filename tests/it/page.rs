@@ -118,6 +118,8 @@ async fn look(port: u16, send: &dyn Fn(&str), evening: &Evening) {
     })
     .await;
 
+    units(client).await;
+
     // A dead letter opens, and stays text.
     let letter =
         client.wait().at_most(PATIENCE).for_element(Locator::Css("#dead-list details")).await.unwrap();
@@ -156,6 +158,30 @@ async fn look(port: u16, send: &dyn Fn(&str), evening: &Evening) {
         assert!(url.starts_with(&own) || url.starts_with("data:"), "asked elsewhere: {url}");
     }
     browser.client.clone().close().await.unwrap();
+}
+
+/// One switch changes the units of everything that is shown.
+async fn units(client: &fantoccini::Client) {
+    let choose = async |unit: &str| {
+        client.find(Locator::Css(&format!("#unit-{unit}"))).await.unwrap().click().await.unwrap();
+    };
+    choose("f").await;
+    for (css, wanted) in [
+        ("#station .latest b", "27.5 °F"),
+        ("#station .chart-box .readout", "°F"),
+        ("#station .chart .frost-name", "32 °F"),
+        ("#station .station-facts", " ft"),
+        ("#alerts-list .value", "27.5 °F"),
+        ("#legend .unit", "°F"),
+    ] {
+        page_tonight::text_with(client, css, wanted).await;
+    }
+    choose("c").await;
+    page_tonight::text_with(client, "#station .latest b", "−2.5 °C").await;
+    let suggested = "const done = arguments[0]; import('./units.js').then(({ unitFor }) => \
+                     done(['en-US', 'en-GB', 'de', 'nonsense-'].map(unitFor).join('')))";
+    let suggested = client.execute_async(suggested, vec![]).await.unwrap();
+    assert_eq!(suggested, "FCCC");
 }
 
 /// Phone width, dark and light. With `FROSTLINE_SCREENSHOTS=DIR` they are kept.

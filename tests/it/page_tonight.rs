@@ -66,7 +66,7 @@ async fn script(client: &fantoccini::Client, text: &str) -> Value {
 }
 
 /// Waits for an element that holds a text.
-async fn text_with(client: &fantoccini::Client, css: &str, wanted: &str) -> String {
+pub async fn text_with(client: &fantoccini::Client, css: &str, wanted: &str) -> String {
     let look = format!("return document.querySelector({css:?})?.textContent ?? ''");
     until(&format!("{wanted:?} in {css}"), async || {
         let text = script(client, &look).await.as_str().unwrap_or_default().to_owned();
@@ -196,7 +196,7 @@ async fn scores(client: &fantoccini::Client, port: u16) {
     let bins = answer["score"]["reliability"].as_array().unwrap().len();
     let dots = script(client, "return document.querySelectorAll('#score .reliability .dot').length").await;
     assert_eq!(dots, bins, "{body}");
-    text_with(client, "#score-parts td", &format!("{:.2} K", answer["score"]["rmse"].as_f64().unwrap()))
+    text_with(client, "#score-parts td", &format!("{:.2} °C", answer["score"]["rmse"].as_f64().unwrap()))
         .await;
 }
 

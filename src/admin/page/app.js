@@ -1,7 +1,7 @@
 // Puts the page together: loads the data, and passes events of the stream to the parts.
 
 import { follow, get } from './api.js';
-import { ago, brief, byId, count, day, degrees, el, hideTip, now, plural, rate, say, setClock, setText, showTip, span, tickTimes } from './dom.js';
+import { ago, brief, byId, count, day, el, hideTip, now, plural, rate, say, setClock, setText, showTip, span, tickTimes } from './dom.js';
 import { alertList, deadLetterList, deliveryList, ROWS_MAX, ruleList } from './lists.js';
 import { StationMap } from './map.js';
 import { Pipeline } from './pipeline.js';
@@ -11,7 +11,7 @@ import { StationSearch } from './search.js';
 import { showSources } from './sources.js';
 import { knownStation, StationPanel, stationOf } from './station.js';
 import { Tonight } from './tonight.js';
-import { percent, number, temperature, when } from './units.js';
+import { fromCelsius, number, onUnit, percent, setUnit, temperature, unitOf, when } from './units.js';
 
 const STATUS_EVERY_MS = 10_000;
 const PARTITIONS_EVERY_MS = 3_000;
@@ -49,6 +49,20 @@ function applyTheme() {
   drawLegend();
 }
 
+function drawUnits() {
+  for (const unit of ['C', 'F']) byId(`unit-${unit.toLowerCase()}`).setAttribute('aria-pressed', String(unitOf() === unit));
+}
+
+function showUnits() {
+  drawUnits();
+  drawLegend();
+  drawStanding();
+  alerts.redraw();
+  tonight.redraw();
+  score.loadSoon();
+  panel.redraw();
+}
+
 function toggleTheme() {
   root.dataset.theme = theme() === 'dark' ? 'light' : 'dark';
   try { localStorage.setItem(THEME_KEY, root.dataset.theme); } catch { /* It holds until the page is left. */ }
@@ -72,10 +86,11 @@ function drawChanceLegend() {
 function drawLegend() {
   if (page.isTonight) return drawChanceLegend();
   const colours = PALETTE[theme()];
-  const bound = (value) => String(value).replace('-', '−');
+  const bound = (celsius) => String(Math.round(fromCelsius(celsius))).replace('-', '−');
+  const [coldest, warmest] = [LEGEND[0], LEGEND.at(-1)].map((celsius) => `${bound(celsius)} °${unitOf()}`);
   byId('legend').replaceChildren(
-    el('div', { class: 'scale', role: 'img', 'aria-label': 'Colours from dark blue, below −20 °C, over light blue and light orange at the frost line, to brown, above 20 °C' },
-      ...colours.scale.map((colour, index) => swatch(colour, index < LEGEND.length ? bound(LEGEND[index]) : null)), el('span', { class: 'unit' }, '°C')),
+    el('div', { class: 'scale', role: 'img', 'aria-label': `Colours from dark blue, below ${coldest}, over light blue and light orange at the frost line, to brown, above ${warmest}` },
+      ...colours.scale.map((colour, index) => swatch(colour, index < LEGEND.length ? bound(LEGEND[index]) : null)), el('span', { class: 'unit' }, `°${unitOf()}`)),
     el('span', { class: 'legend-entry' }, swatch(colours.unknown, null), 'unknown'),
     el('span', { class: 'legend-entry' }, el('i', { class: 'ring', 'aria-hidden': 'true' }), 'standing alert'));
 }
@@ -130,7 +145,7 @@ function hover(at, event) {
     const name = knownStation(id)?.name;
     showTip([
       el('strong', {}, name || id), name ? el('span', { class: 'mono' }, id) : null,
-      el('span', {}, Number.isNaN(celsius) ? 'TMIN unknown' : `TMIN ${degrees(celsius)} on ${day(page.points.dates[at])}`),
+      el('span', {}, Number.isNaN(celsius) ? 'TMIN unknown' : `TMIN ${temperature(celsius)} on ${day(page.points.dates[at])}`),
       page.points.standing.has(at) ? el('span', { class: 'some' }, 'Standing alert') : null,
     ].filter(Boolean), event.clientX, event.clientY);
   };
@@ -216,7 +231,7 @@ function drawStanding() {
   if (!byId('standing').open) return;
   const focused = byId('standing-list').contains(document.activeElement) ? document.activeElement.dataset.station : null;
   byId('standing-list').replaceChildren(...stations.slice(0, STANDING_MAX).map((at) => el('li', {},
-    el('button', { type: 'button', 'data-station': points.ids[at], onclick: () => openStation(points.ids[at]) }, el('span', { class: 'mono' }, points.ids[at]), el('span', {}, degrees(points.celsius[at]))))));
+    el('button', { type: 'button', 'data-station': points.ids[at], onclick: () => openStation(points.ids[at]) }, el('span', { class: 'mono' }, points.ids[at]), el('span', {}, temperature(points.celsius[at]))))));
   if (focused) [...byId('standing-list').querySelectorAll('button')].find((button) => button.dataset.station === focused)?.focus();
 }
 
@@ -425,6 +440,9 @@ new StationSearch(search);
 
 function listen() {
   byId('theme').addEventListener('click', toggleTheme);
+  for (const unit of ['C', 'F']) byId(`unit-${unit.toLowerCase()}`).addEventListener('click', () => setUnit(unit));
+  onUnit(showUnits);
+  drawUnits();
   prefersDark.addEventListener('change', applyTheme);
   byId('view-world').addEventListener('click', () => map.show('world'));
   byId('view-data').addEventListener('click', () => map.show('data'));

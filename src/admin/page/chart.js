@@ -1,7 +1,8 @@
-// A station's last 30 days as a chart: TMIN and TMAX as lines with the day's range between, the frost line at 0 °C, and
+// A station's last 30 days as a chart: TMIN and TMAX as lines with the day's range between, the freezing point, and
 // the same values as a table.
 
-import { day, degrees, el, plural, setText, svg } from './dom.js';
+import { day, el, plural, setText, svg } from './dom.js';
+import { fromCelsius, temperature, toCelsius, unitOf } from './units.js';
 
 const HEIGHT = 190;
 const EDGE = { top: 14, right: 44, bottom: 24, left: 36 };
@@ -59,10 +60,13 @@ function runs(days, ...elements) {
 
 function axes(days, width, scale) {
   const right = width - EDGE.right;
-  const marks = ticksBetween(scale.low, scale.high).flatMap((tick) => [
-    svg('line', { class: 'grid', x1: EDGE.left, x2: right, y1: scale.y(tick), y2: scale.y(tick) }),
-    svg('text', { class: 'axis end', x: EDGE.left - 6, y: scale.y(tick) + 3.5 }, String(tick).replace('-', '−')),
-  ]);
+  const marks = ticksBetween(fromCelsius(scale.low), fromCelsius(scale.high)).flatMap((tick) => {
+    const y = scale.y(toCelsius(tick));
+    return [
+      svg('line', { class: 'grid', x1: EDGE.left, x2: right, y1: y, y2: y }),
+      svg('text', { class: 'axis end', x: EDGE.left - 6, y: y + 3.5 }, String(tick).replace('-', '−')),
+    ];
+  });
   const every = Math.max(1, Math.ceil(days.length / Math.max(2, Math.floor((right - EDGE.left) / 62))));
   const dates = days.filter((_, index) => index % every === 0).map((entry) => svg('text', { class: 'axis middle', x: scale.x(entry.at), y: HEIGHT - 6 }, shortDate.format(entry.at)));
   return [...marks, ...dates];
@@ -72,7 +76,7 @@ function frostLine(width, scale) {
   const y = scale.y(0);
   return [
     svg('line', { class: 'frost', x1: EDGE.left, x2: width - EDGE.right, y1: y, y2: y }),
-    svg('text', { class: 'frost-name', x: width - EDGE.right + 5, y: y + 3.5 }, '0 °C'),
+    svg('text', { class: 'frost-name', x: width - EDGE.right + 5, y: y + 3.5 }, `${fromCelsius(0)} °${unitOf()}`),
   ];
 }
 
@@ -97,7 +101,7 @@ function lines(days, scale, name, look) {
   return parts;
 }
 
-/** Names at the ends of the lines, kept apart from each other and from "0 °C". */
+/** Names at the ends of the lines, kept apart from each other and from the freezing point's. */
 function names(days, width, scale) {
   const taken = [scale.y(0)];
   return SERIES.map(([name, look]) => {
@@ -110,13 +114,13 @@ function names(days, width, scale) {
   });
 }
 
-const inWords = (entry) => `${shortDate.format(entry.at)}: TMIN ${degrees(entry.TMIN)}, TMAX ${degrees(entry.TMAX)}`;
+const inWords = (entry) => `${shortDate.format(entry.at)}: TMIN ${temperature(entry.TMIN)}, TMAX ${temperature(entry.TMAX)}`;
 
 function summary(days) {
   const lows = days.map(({ TMIN }) => TMIN).filter(isKnown);
   if (!lows.length) return `${plural(days.length, 'day')}, none with a TMIN`;
   const frost = lows.filter((value) => value < 0).length;
-  return `${plural(days.length, 'day')}, TMIN from ${degrees(Math.min(...lows))} to ${degrees(Math.max(...lows))}, ${plural(frost, 'day')} below freezing`;
+  return `${plural(days.length, 'day')}, TMIN from ${temperature(Math.min(...lows))} to ${temperature(Math.max(...lows))}, ${plural(frost, 'day')} below freezing`;
 }
 
 /** A line that follows pointer and arrow keys, and shows the day's values. */
@@ -160,7 +164,7 @@ function cursor(picture, days, scale, readout) {
 }
 
 function table(days) {
-  const rows = [...days].reverse().map((entry) => el('tr', {}, el('th', { scope: 'row' }, day(entry.date)), el('td', { class: isKnown(entry.TMIN) && entry.TMIN < 0 ? 'freezing' : null }, degrees(entry.TMIN)), el('td', {}, degrees(entry.TMAX))));
+  const rows = [...days].reverse().map((entry) => el('tr', {}, el('th', { scope: 'row' }, day(entry.date)), el('td', { class: isKnown(entry.TMIN) && entry.TMIN < 0 ? 'freezing' : null }, temperature(entry.TMIN)), el('td', {}, temperature(entry.TMAX))));
   return el('details', { class: 'values' },
     el('summary', {}, 'Values as a table'),
     el('table', {},

@@ -37,11 +37,6 @@ export function rate(value) {
   return value > 0 && value < 100 ? tenth.format(value) : brief(value);
 }
 
-export function degrees(value) {
-  if (!known(value)) return '–';
-  return `${tenth.format(Math.abs(value) < 0.05 ? 0 : value).replace('-', '−')} °C`;
-}
-
 const SPANS = [[86_400, 'd'], [3_600, 'h'], [60, 'min'], [1, 's']];
 
 /** 90 → "1 min"; below ten seconds with a tenth, if asked. */

@@ -1,6 +1,7 @@
 // The lists: newest alerts, rules, dead letters, notifications. All are bounded, and unchanged rows are kept.
 
-import { count, day, degrees, el, plural, setText, timeOf } from './dom.js';
+import { count, day, el, plural, setText, timeOf } from './dom.js';
+import { temperature } from './units.js';
 
 export const ROWS_MAX = 200;
 
@@ -61,6 +62,15 @@ class Feed {
     return true;
   }
 
+  /** Makes all rows again, after what they depend on has changed. */
+  redraw() {
+    const { records } = this;
+    for (const node of this.rows.values()) node.remove();
+    this.rows.clear();
+    this.records = [];
+    this.load(records);
+  }
+
   show(filter) {
     this.shows = filter;
     for (const record of this.records) this.rows.get(keyOf(record)).hidden = !filter(record);
@@ -107,7 +117,7 @@ export function alertList(root, { onOpen }) {
           el('span', { class: `word ${transitionClass(alert.transition)}` }, text(alert.transition)), severityOf(alert.severity),
           el('span', { class: 'mono soft cut' }, text(alert.rule_id)), timeOf(record.timestamp_ms)),
         el('span', { class: 'line' },
-          el('b', { class: 'cut' }, text(station.name || station.id)), el('span', { class: 'value' }, Number.isFinite(alert.TMIN) ? degrees(alert.TMIN) : '')),
+          el('b', { class: 'cut' }, text(station.name || station.id)), el('span', { class: 'value' }, Number.isFinite(alert.TMIN) ? temperature(alert.TMIN) : '')),
         el('span', { class: 'message' }, text(alert.message)),
         el('span', { class: 'line soft' }, el('span', { class: 'mono' }, text(station.id)), el('span', {}, day(alert.date)), alert.days > 1 ? el('span', {}, `${count(alert.days)} days in a row`) : null, shortened(record))));
   };

@@ -2,7 +2,7 @@
 
 import { get } from './api.js';
 import { byId, count, el, plural, setText, svg } from './dom.js';
-import { percent, temperature } from './units.js';
+import { difference, percent, temperature } from './units.js';
 
 const AGAIN_MS = 3_000;
 const SOON_MS = 250;
@@ -53,8 +53,8 @@ function sentences({ score, limit_c: limit, warn_from: from, issued, stations, f
 
 function figures(score) {
   return table('Scores', ['Score', 'Value', 'Meaning'], [
-    ['Error of the lowest', `${digits(score.rmse, 2)} K`, 'root mean square'],
-    ['Bias', `${digits(score.bias, 2)} K`, 'above 0: expected too warm'],
+    ['Error of the lowest', difference(score.rmse), 'root mean square'],
+    ['Bias', difference(score.bias), 'above 0: expected too warm'],
     ['Brier score', digits(score.brier, 3), '0 is perfect'],
     ['Skill over 14 nights', digits(score.skill_climatology, 2), '0 is no better, 1 perfect'],
     ['Skill over last night', digits(score.skill_persistence, 2), '0 is no better, 1 perfect'],

@@ -2,8 +2,9 @@
 
 import { get } from './api.js';
 import { chartOf } from './chart.js';
-import { day, degrees, el, timeOf } from './dom.js';
+import { day, el, timeOf } from './dom.js';
 import { nightOf } from './night.js';
+import { height, temperature } from './units.js';
 
 const NAMES_MAX = 500;
 const ALERTS_MAX = 5;
@@ -26,7 +27,7 @@ const angle = (value, plus, minus) => (isKnown(value) ? `${Math.abs(value).toFix
 
 function facts(station) {
   // NOAA writes −999.9 for an unknown elevation.
-  const elevation = isKnown(station.elevation) && station.elevation > -900 ? `${station.elevation.toFixed(0)} m` : '–';
+  const elevation = isKnown(station.elevation) && station.elevation > -900 ? height(station.elevation) : '–';
   const entries = [['Place', `${angle(station.latitude, 'N', 'S')}, ${angle(station.longitude, 'E', 'W')}`], ['Elevation', elevation]];
   return el('dl', { class: 'station-facts' }, ...entries.map(([name, value]) => el('div', {}, el('dt', {}, name), el('dd', {}, value))));
 }
@@ -36,7 +37,7 @@ function latest(points, id) {
   const celsius = at === undefined ? NaN : points.celsius[at];
   const stands = at !== undefined && points.standing.has(at);
   return el('p', { class: 'latest' },
-    el('b', { class: celsius < 0 ? 'freezing' : null }, degrees(celsius)),
+    el('b', { class: celsius < 0 ? 'freezing' : null }, temperature(celsius)),
     el('span', {}, Number.isNaN(celsius) ? 'no TMIN' : `TMIN of ${day(points.dates[at])}`),
     stands ? el('span', { class: 'chip standing-chip' }, 'standing alert') : null);
 }
@@ -96,6 +97,11 @@ export class StationPanel {
     } catch (error) {
       if (!isOld()) this.#frame(id, knownStation(id), [el('p', { class: 'empty small wrong' }, `This station could not be loaded: ${error.message}`)]);
     }
+  }
+
+  /** The unit has changed. */
+  redraw() {
+    if (this.id !== null) this.#load(this.id);
   }
 
   #width() { return Math.max(260, this.#root.clientWidth - 32); }

@@ -3,7 +3,7 @@
 import { get } from './api.js';
 import { byId, count, el, plural, setText } from './dom.js';
 import { CHANCE_EDGES, Points } from './points.js';
-import { fromCelsius, keep, kept, number, percent, setUnit, temperature, toCelsius, unitOf, when } from './units.js';
+import { fromCelsius, keep, kept, number, percent, temperature, toCelsius, unitOf, when } from './units.js';
 
 const LIMIT_KEY = 'frostline-limit';
 const LIMIT_C = -2;
@@ -40,7 +40,6 @@ export class Tonight {
     Object.assign(this, { hooks, limit: keptLimit(), isPast: false, rows: [], byId: new Map(), points: new Points({}) });
     byId('limit').addEventListener('input', (event) => this.#move(toCelsius(Number(event.target.value))));
     byId('limit-number').addEventListener('change', (event) => this.#move(toCelsius(event.target.value.trim() === '' ? NaN : Number(event.target.value))));
-    for (const unit of ['C', 'F']) byId(`unit-${unit.toLowerCase()}`).addEventListener('click', () => this.#changeUnit(unit));
     byId('past').addEventListener('click', () => { this.isPast = !this.isPast; this.load(); });
     byId('chances').addEventListener('toggle', () => this.#drawList());
     this.#drawTools();
@@ -62,12 +61,11 @@ export class Tonight {
     this.#drawTools();
   }
 
-  #changeUnit(unit) {
-    setUnit(unit);
+  /** The unit has changed. */
+  redraw() {
     this.#drawTools();
     this.#drawNote();
     this.#drawList();
-    this.hooks.onLimit();
   }
 
   #drawTools() {
@@ -80,8 +78,7 @@ export class Tonight {
     const field = byId('limit-number');
     Object.assign(field, { min: Math.floor(fromCelsius(COLDEST_C)), max: Math.ceil(fromCelsius(WARMEST_C)), step: 'any' });
     if (field.value === '' || Number(field.value) !== Number(value)) field.value = value;
-    byId('unit-c').setAttribute('aria-pressed', String(unitOf() === 'C'));
-    byId('unit-f').setAttribute('aria-pressed', String(unitOf() === 'F'));
+    setText(byId('limit-unit'), `°${unitOf()} or less`);
   }
 
   /** Asks for the chances; of several answers the one that was asked for last counts. */

@@ -1,4 +1,4 @@
-// Degrees in the reader's unit, and times in the reader's time zone.
+// Degrees and heights in the reader's units, and times in the reader's time zone.
 
 const UNIT_KEY = 'frostline-unit';
 const tenth = new Intl.NumberFormat('en', { minimumFractionDigits: 1, maximumFractionDigits: 1 });
@@ -15,13 +15,27 @@ export function keep(key, value) {
   try { localStorage.setItem(key, value); } catch { /* It holds until the page is left. */ }
 }
 
-let unit = kept(UNIT_KEY) === 'F' ? 'F' : 'C';
+// Where weather is given in degrees Fahrenheit, as the Unicode CLDR's unit preferences have it.
+const FAHRENHEIT_REGIONS = new Set(['US', 'BS', 'BZ', 'KY', 'PR', 'PW']);
+
+/** The unit of a reader whose browser has this language, such as en-US. */
+export function unitFor(language) {
+  try { return FAHRENHEIT_REGIONS.has(new Intl.Locale(language).region) ? 'F' : 'C'; } catch { return 'C'; }
+}
+
+let unit = { C: 'C', F: 'F' }[kept(UNIT_KEY)] ?? unitFor(navigator.language);
 
 export const unitOf = () => unit;
+
+const listeners = [];
+
+/** Has `act` called after each change of the unit. */
+export const onUnit = (act) => { listeners.push(act); };
 
 export function setUnit(wanted) {
   unit = wanted === 'F' ? 'F' : 'C';
   keep(UNIT_KEY, unit);
+  for (const act of listeners) act();
 }
 
 const isKnown = (value) => typeof value === 'number' && Number.isFinite(value);
@@ -36,6 +50,22 @@ export function number(celsius) {
 }
 
 export const temperature = (celsius) => (isKnown(celsius) ? `${number(celsius)} °${unit}` : '–');
+
+const hundredth = new Intl.NumberFormat('en', { minimumFractionDigits: 2, maximumFractionDigits: 2 });
+
+/** How far two temperatures are apart, given in kelvins: 1.81 → "1.81 °C". */
+export function difference(kelvins) {
+  if (!isKnown(kelvins)) return '–';
+  return `${hundredth.format(unit === 'F' ? kelvins * 1.8 : kelvins).replace('-', '−')} °${unit}`;
+}
+
+const whole = new Intl.NumberFormat('en', { maximumFractionDigits: 0 });
+
+/** A height above the sea: 1,234 m, or in feet next to degrees Fahrenheit. */
+export function height(metres) {
+  if (!isKnown(metres)) return '–';
+  return unit === 'F' ? `${whole.format(metres / 0.3048)} ft` : `${whole.format(metres)} m`;
+}
 
 /** 0.617 → "62 %" */
 export function percent(chance) {

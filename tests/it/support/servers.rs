@@ -303,6 +303,8 @@ impl Browser {
         let capabilities = serde_json::json!({
             "goog:chromeOptions": { "args": [
                 "--headless=new", "--no-sandbox", "--disable-dev-shm-usage", "--window-size=1440,1100", "--hide-scrollbars",
+                // Its readers use degrees Celsius, whatever the machine's language is.
+                "--accept-lang=en-GB",
             ] },
             "goog:loggingPrefs": { "browser": "ALL", "performance": "ALL" },
         });
