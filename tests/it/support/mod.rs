@@ -39,6 +39,8 @@ pub enum Needs {
     Python,
     /// Node.js, and packages from npm.
     Node,
+    /// Minutes, for what other tests show too: with `FROSTLINE_SOAK=1`, which `.ci/run --soak` sets.
+    Soak,
 }
 
 impl Needs {
@@ -54,6 +56,10 @@ impl Needs {
             Self::Browser => Browser::missing(),
             Self::Python => tools::python_missing(),
             Self::Node => tools::node_missing(),
+            Self::Soak => {
+                let is_asked = std::env::var_os("FROSTLINE_SOAK").is_some_and(|value| value == "1");
+                (!is_asked).then(|| "it takes minutes, and FROSTLINE_SOAK=1 is not set".to_owned())
+            }
             Self::Data => {
                 let dir = data_dir();
                 let is_there = dir.join("ghcnd-stations.txt.gz").is_file();
