@@ -10,7 +10,8 @@ use actix_web::dev::Payload;
 use actix_web::http::StatusCode;
 use actix_web::http::header::{ACCEPT_ENCODING, CONTENT_ENCODING, VARY};
 use actix_web::{HttpRequest, HttpResponse, web};
-use serde::Deserialize;
+use serde::de::Error as _;
+use serde::{Deserialize, Deserializer};
 use serde_json::{Value, json};
 use tokio::sync::broadcast::error::RecvError;
 
@@ -41,7 +42,17 @@ pub(super) type State = web::Data<Shown>;
 /// The part of a list that is requested.
 #[derive(Deserialize)]
 pub(super) struct Page {
+    #[serde(default, deserialize_with = "how_many")]
     pub(super) limit: Option<usize>,
+}
+
+/// How many elements are requested: a whole number, however large, since fewer are given anyway.
+pub(super) fn how_many<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<usize>, D::Error> {
+    let text = String::deserialize(deserializer)?;
+    if text.is_empty() || !text.bytes().all(|digit| digit.is_ascii_digit()) {
+        return Err(D::Error::custom(format!("limit={text:?} is not a whole number")));
+    }
+    Ok(Some(text.parse().unwrap_or(usize::MAX)))
 }
 
 pub(super) fn not_found(reason: &str) -> HttpResponse {

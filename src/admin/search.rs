@@ -20,6 +20,7 @@ const TEXT_CHARS_MAX: usize = 200;
 #[derive(Deserialize)]
 pub(super) struct Asked {
     text: String,
+    #[serde(default, deserialize_with = "super::api::how_many")]
     limit: Option<usize>,
 }
 

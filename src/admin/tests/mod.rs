@@ -87,6 +87,22 @@ mod load;
 mod rules;
 mod security;
 
+#[actix_web::test]
+async fn more_than_there_can_be_is_asked_for() {
+    let server = server!(None);
+    for (path, limit, status) in [
+        ("/api/v1/alerts.atom?", "6557327153158646923264", 200),
+        ("/api/v1/alerts?", "0", 200),
+        ("/api/v1/search?text=a&", "6557327153158646923264", 200),
+        ("/api/v1/alerts?", "-1", 400),
+        ("/api/v1/alerts?", "", 400),
+        ("/api/v1/alerts?", "1.5", 400),
+    ] {
+        let (answered, body) = ask!(server, Method::GET, &format!("{path}limit={limit}"));
+        assert_eq!(answered, status, "{path} {limit}: {}", String::from_utf8_lossy(&body));
+    }
+}
+
 #[test]
 fn all_routes_are_described() {
     let described: Value = serde_json::from_str(api::OPENAPI).unwrap();
