@@ -44,7 +44,7 @@ pub fn long_tests() -> Vec<Test> {
         }),
         test("chaos_finds_forgotten_nights", &[Needs::Broker], || {
             let run = ["--rounds", "3", "--processes", "2", "--seed", "c10c"];
-            finds("forgotten-nights", &run, "alert_twice");
+            finds("forgotten-nights", &run, "unexpected");
         }),
         test("chaos_follows_services_and_finds_positions_apart", &[Needs::Broker], follows),
     ]

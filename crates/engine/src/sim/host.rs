@@ -1,7 +1,7 @@
 //! The process that has its turn: its connection to the brokers, its clock, its faults.
 //!
-//! All processes of a simulation share one thread. Whoever gives one its turn enters it here ([`enter`]), and
-//! everything that asks for the time, a client or a fault asks the process that has its turn.
+//! All processes of a simulation share one thread. The world enters each one here before its turn ([`enter`]), and
+//! everything that needs the time, a client or a fault asks the process that has its turn.
 
 use std::cell::{Cell, RefCell};
 use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU32, Ordering};
@@ -15,7 +15,7 @@ use crate::fault::{Point, Sabotage};
 /// The wall clock at the start, in milliseconds since 1970.
 pub(crate) const START_MS: i64 = 1_700_000_000_000;
 
-/// What becomes of a request.
+/// The outcome of a request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Call {
     /// It is answered.
@@ -150,7 +150,7 @@ impl Host {
         self.is_alive.load(Ordering::Relaxed)
     }
 
-    /// Cuts its network, or mends it.
+    /// Cuts its network, or repairs it.
     pub(crate) fn cut(&self, is_cut: bool) {
         self.is_cut.store(is_cut, Ordering::Relaxed);
     }
@@ -203,7 +203,7 @@ impl Host {
         lock(&self.random).u64(..limit.max(1))
     }
 
-    /// What becomes of its next request.
+    /// The outcome of its next request.
     pub(crate) fn call(&self) -> Call {
         if !self.is_connected() {
             return Call::Lost;

@@ -6,8 +6,8 @@
 //! * `store::simulated` is a disk that sled's trees could be on: what was written within the last half second is lost in a crash,
 //!   copies of it come back later, bits flip, writes fail.
 //! * `world` runs processes by a script of faults, and then checks that the committed world equals a pure reference,
-//!   that every store equals its folded changelog, that nothing waits which could continue, and that readiness told
-//!   the truth. A script that fails is made as short as possible and printed as a test.
+//!   that every store equals its folded changelog, that nothing waits which could continue, and that readiness
+//!   was right. A script that fails is made as short as possible and printed as a test.
 //!
 //! Time is tokio's paused clock: it moves when nothing is left to do. So a run takes as long as its work, and two
 //! runs of a script are the same.

@@ -103,7 +103,7 @@ impl Group {
         Heard::Assign(free)
     }
 
-    /// A member has given up what it was told to.
+    /// A member has given up the partitions that were revoked.
     pub fn revoked(&mut self, id: u64) {
         if let Some(member) = self.members.get_mut(&id) {
             let gone = std::mem::take(&mut member.revoking);
@@ -207,7 +207,7 @@ mod tests {
     }
 
     #[test]
-    fn positions_of_an_open_transaction_are_not_told() {
+    fn positions_of_an_open_transaction_are_not_shown() {
         let mut group = Group::default();
         group.commit(&[OffsetCommit::new(0, 5)]);
         group.commit_later(9, &[OffsetCommit::new(0, 8)]);

@@ -127,7 +127,7 @@ impl GroupConsumer {
             }
             return Vec::new();
         };
-        self.tell_given_up(member);
+        self.report_given_up(member);
         let (heard, generation) = {
             let mut broker = host.broker();
             let group = broker.group(&settings.group);
@@ -186,15 +186,15 @@ impl GroupConsumer {
         };
         let Some((member, _)) = place else { return };
         self.state().has_given_up = true;
-        self.tell_given_up(member);
+        self.report_given_up(member);
         if is_leaving && self.0.host.is_connected() {
             self.0.host.broker().group(&self.0.settings.group).leave(member);
             self.state().place = None;
         }
     }
 
-    /// Tells the group, now or as soon as a broker answers.
-    fn tell_given_up(&self, member: u64) {
+    /// Reports it to the group, now or as soon as a broker answers.
+    fn report_given_up(&self, member: u64) {
         if self.0.host.is_connected() && std::mem::take(&mut self.state().has_given_up) {
             self.0.host.broker().group(&self.0.settings.group).revoked(member);
         }
