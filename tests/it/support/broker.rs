@@ -165,7 +165,7 @@ impl Topics {
         let records = outcome.json_lines();
         // Anybody writes lines: also those whose key is wrong, which become dead letters.
         if !matches!(topic, "noaa-csv-raw" | "noaa-raw") {
-            check_records(topic, &records);
+            check_records(&self.namespace, topic, &records);
         }
         records
     }
