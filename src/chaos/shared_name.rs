@@ -29,6 +29,8 @@ pub(super) fn share(
     let (own, copied) = (instance(fleet, index), instance(fleet, other));
     fs::copy(&copied, &own).map_err(ChaosError::files("copying the name of a state directory"))?;
     fleet.restart(index, None)?;
+    // Only then can it have anything to commit.
+    fleet.wait_running(index)?;
     let start = Instant::now();
     let (number, other) = (fleet.processes[index].number, fleet.processes[other].number);
     // A name that cannot be read is just being replaced.
