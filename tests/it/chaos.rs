@@ -42,7 +42,7 @@ pub fn long_tests() -> Vec<Test> {
             let run = ["--rounds", "3", "--processes", "2", "--seed", "c10c"];
             finds("stubborn-clock", &run, "clock");
         }),
-        test("chaos_finds_forgotten_nights", &[Needs::Broker], || {
+        test("chaos_finds_forgotten_nights", &[Needs::Soak, Needs::Broker], || {
             let run = ["--rounds", "3", "--processes", "2", "--seed", "c10c"];
             finds("forgotten-nights", &run, "unexpected");
         }),
