@@ -277,8 +277,21 @@ impl Admin {
 
     /// Reads a group's data without becoming a member.
     pub fn group(&self, group: &str) -> Result<GroupOffsets, KafkaError> {
+        self.group_by(group, "read_committed")
+    }
+
+    /// As [`group`](Self::group), without waiting for open transactions: their offsets do not count yet. In a group
+    /// under load some partition always has one.
+    ///
+    /// # Errors
+    /// As [`group`](Self::group).
+    pub fn group_at_once(&self, group: &str) -> Result<GroupOffsets, KafkaError> {
+        self.group_by(group, "read_uncommitted")
+    }
+
+    fn group_by(&self, group: &str, isolation_level: &str) -> Result<GroupOffsets, KafkaError> {
         let mut config = self.settings.consumer();
-        config.set("group.id", group);
+        config.set("group.id", group).set("isolation.level", isolation_level);
         let what = format!("reading the offsets of group {group}");
         let context = Quiet::new(&self.settings);
         let consumer =

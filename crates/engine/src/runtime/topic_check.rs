@@ -168,10 +168,11 @@ fn check_changelog(
 }
 
 /// Refuses a source that has its new partitions already but whose growth was interrupted before its offsets were set.
+/// What other processes are committing at the moment does not matter.
 fn check_grown(admin: &Admin, topology: &Topology, stage: &Stage, partitions: i32) -> Result<(), KafkaError> {
     let partitions: Vec<i32> = (0..partitions).collect();
     let (group, topic) = (topology.group(stage.id), &stage.source.name);
-    let committed = patiently(|| admin.group(&group)?.committed(topic, &partitions))?;
+    let committed = patiently(|| admin.group_at_once(&group)?.committed(topic, &partitions))?;
     match committed.iter().find_map(|commit| commit.grows_to) {
         None => Ok(()),
         Some(partitions) => Err(KafkaError::Topic(format!(
