@@ -207,7 +207,8 @@ async fn curve(client: &fantoccini::Client, port: u16, station: &str) {
     let expected: Expected = serde_json::from_value(answer["expected"].clone()).unwrap();
     let lowest = expected.distribution.quantile(0.5);
     assert!(expected.temperature_c - lowest > 0.4, "it does not become colder: {body}");
-    let limit = (f64::midpoint(expected.temperature_c, lowest) * 10.0).round() / 10.0;
+    // Zero has no sign on the page.
+    let limit = (f64::midpoint(expected.temperature_c, lowest) * 10.0).round() / 10.0 + 0.0;
     let set = async |limit: f64| {
         let text = format!(
             "const field = document.getElementById('limit-number'); field.value = '{limit}'; \
