@@ -81,7 +81,7 @@ impl World {
         let topology = stages::topology().map_err(|error| error.to_string())?;
         let settings = EngineSettings {
             commit_interval: Duration::from_millis(40),
-            workers: 1 + usize::from(script.seed % 3 == 0),
+            workers: 1 + usize::from(script.seed.is_multiple_of(3)),
             session_timeout: SESSION,
             shutdown_timeout: Duration::from_secs(4),
             transaction_timeout: TRANSACTION_TIMEOUT,
