@@ -1,7 +1,7 @@
 //! Checks the topics before anything starts: all exist, and changelogs fit their sources.
 
 use std::collections::BTreeMap;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use super::engine::{RunOptions, StartError};
 use super::provenance::different_partitions;
@@ -10,10 +10,6 @@ use crate::{Stage, Topology};
 
 /// Kafka's own default of `delete.retention.ms`, for brokers that do not report it.
 const TOMBSTONES_KEPT_DEFAULT: Duration = Duration::from_secs(24 * 60 * 60);
-
-/// How long a start waits for brokers that have answered before, and its pause between two requests.
-const PATIENCE: Duration = Duration::from_secs(60);
-const PAUSE: Duration = Duration::from_millis(500);
 
 /// Limits of the topics.
 pub(super) struct TopicLimits {
@@ -172,7 +168,7 @@ fn check_changelog(
 fn check_grown(admin: &Admin, topology: &Topology, stage: &Stage, partitions: i32) -> Result<(), KafkaError> {
     let partitions: Vec<i32> = (0..partitions).collect();
     let (group, topic) = (topology.group(stage.id), &stage.source.name);
-    let committed = patiently(|| admin.group_at_once(&group)?.committed(topic, &partitions))?;
+    let committed = admin.group_at_once(&group)?.committed(topic, &partitions)?;
     match committed.iter().find_map(|commit| commit.grows_to) {
         None => Ok(()),
         Some(partitions) => Err(KafkaError::Topic(format!(
@@ -181,20 +177,6 @@ fn check_grown(admin: &Admin, topology: &Topology, stage: &Stage, partitions: i3
             stage.id,
             topology.advice().grow(topic, partitions)
         ))),
-    }
-}
-
-/// Repeats a request while the brokers are too busy to answer.
-fn patiently<R>(ask: impl Fn() -> Result<R, KafkaError>) -> Result<R, KafkaError> {
-    let deadline = Instant::now() + PATIENCE;
-    loop {
-        match ask() {
-            Err(KafkaError::Retry(reason)) if Instant::now() < deadline => {
-                tracing::warn!(reason, "the brokers do not answer yet; trying again");
-                std::thread::sleep(PAUSE);
-            }
-            answer => return answer,
-        }
     }
 }
 
