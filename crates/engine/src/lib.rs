@@ -174,9 +174,8 @@ pub mod kafka;
 pub mod random;
 pub mod record;
 pub mod runtime;
-pub mod store;
-
 pub mod sim;
+pub mod store;
 
 mod collector;
 mod counters;

@@ -1,5 +1,7 @@
 // Degrees and heights in the reader's units, and times in the reader's time zone.
 
+import { count } from './dom.js';
+
 const UNIT_KEY = 'frostline-unit';
 const tenth = new Intl.NumberFormat('en', { minimumFractionDigits: 1, maximumFractionDigits: 1 });
 const clock = new Intl.DateTimeFormat('en', { hour: '2-digit', minute: '2-digit', hourCycle: 'h23' });
@@ -59,12 +61,10 @@ export function difference(kelvins) {
   return `${hundredth.format(unit === 'F' ? kelvins * 1.8 : kelvins).replace('-', '−')} °${unit}`;
 }
 
-const whole = new Intl.NumberFormat('en', { maximumFractionDigits: 0 });
-
 /** A height above the sea: 1,234 m, or in feet next to degrees Fahrenheit. */
 export function height(metres) {
   if (!isKnown(metres)) return '–';
-  return unit === 'F' ? `${whole.format(metres / 0.3048)} ft` : `${whole.format(metres)} m`;
+  return unit === 'F' ? `${count(metres / 0.3048)} ft` : `${count(metres)} m`;
 }
 
 /** 0.617 → "62 %" */

@@ -16,7 +16,7 @@ pub fn tests() -> Vec<Test> {
 const SHORT_MS: u64 = 1_000;
 const HOUR_MS: i64 = 3_600_000;
 
-/// What both can do. Producers and members are told apart by small numbers; there is one topic with one partition, and
+/// What both can do. Producers and members have small numbers; there is one topic with one partition, and
 /// one group.
 trait Cluster {
     /// Registers the transactional id of a producer; an earlier one with that id is another producer.

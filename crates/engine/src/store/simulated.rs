@@ -16,7 +16,6 @@ const FLUSH_MS: i64 = 500;
 type Entries = BTreeMap<IVec, IVec>;
 type Trees = BTreeMap<String, Entries>;
 
-#[derive(Clone)]
 enum Op {
     Write(String, Vec<(IVec, Option<IVec>)>),
     Drop(String),

@@ -266,10 +266,9 @@ impl World {
     /// All processes leave in good order.
     async fn stop_all(&mut self) -> Result<(), String> {
         self.seats.iter().flat_map(|seat| &seat.running).for_each(|running| running.stages.leave());
-        self.seats.iter_mut().for_each(|seat| seat.starts_at_ms = i64::MAX);
         for _ in 0..1_000 {
-            self.step().await?;
             self.seats.iter_mut().for_each(|seat| seat.starts_at_ms = i64::MAX);
+            self.step().await?;
             if self.seats.iter().all(|seat| seat.running.is_none()) {
                 return Ok(());
             }

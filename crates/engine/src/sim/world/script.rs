@@ -56,7 +56,6 @@ pub(super) struct Script {
     pub(super) sabotage: Option<Sabotage>,
 }
 
-const POINTS: [Point; 6] = Point::ALL;
 /// Milliseconds between two faults, on average.
 const BETWEEN_MS: u64 = 60;
 
@@ -85,9 +84,11 @@ fn draw(random: &mut fastrand::Rng, seats: usize) -> Fault {
     let seat = random.usize(..seats);
     match random.u32(..100) {
         0..40 => Fault::Kill { seat },
-        40..65 => {
-            Fault::KillAt { seat, point: POINTS[random.usize(..POINTS.len())], count: random.u32(1..4) }
-        }
+        40..65 => Fault::KillAt {
+            seat,
+            point: Point::ALL[random.usize(..Point::ALL.len())],
+            count: random.u32(1..4),
+        },
         65..70 => Fault::Stop { seat },
         70..74 => Fault::Cut { seat, ms: random.u64(1..6_000) },
         74..77 => Fault::Pause { seat, ms: random.u64(1..6_000) },

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use tokio::task::LocalSet;
 
+use super::lock;
 use super::stages::{CHANGELOG, INPUT, folded};
 use crate::runtime::Totals;
 use crate::runtime::simulation::Stages;
@@ -105,7 +106,7 @@ impl Seat {
         self.disk.crash(kept_per_thousand);
         (self.paused_until_ms, self.starts_at_ms) =
             (0, now_ms + i64::try_from(kept_per_thousand % 100).unwrap_or(0));
-        let mut broker = broker.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+        let mut broker = lock(broker);
         // What was answered counts, whether readers see it yet or not.
         broker.write_markers();
         self.check_disk(&broker)

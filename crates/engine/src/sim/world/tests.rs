@@ -15,6 +15,11 @@ const CRASHES: u64 = 100_000;
 /// How many worlds a planted bug may take to be found.
 const WORLDS_MAX: u64 = 3_000;
 
+/// A number in a variable of the environment.
+fn setting(name: &str) -> Option<u64> {
+    std::env::var(name).ok()?.parse().ok()
+}
+
 /// A script that fails, as a test to add here.
 fn as_test(script: &Script, wrong: &str) -> String {
     let shortest = shrink(script, |shorter| run(shorter).is_err());
@@ -24,9 +29,8 @@ fn as_test(script: &Script, wrong: &str) -> String {
 
 #[test]
 fn crashes_lose_nothing_and_repeat_nothing() {
-    let wanted =
-        std::env::var("FROSTLINE_SIM_CRASHES").ok().and_then(|text| text.parse().ok()).unwrap_or(CRASHES);
-    let first: u64 = std::env::var("FROSTLINE_SIM_SEED").ok().and_then(|text| text.parse().ok()).unwrap_or(1);
+    let wanted = setting("FROSTLINE_SIM_CRASHES").unwrap_or(CRASHES);
+    let first: u64 = setting("FROSTLINE_SIM_SEED").unwrap_or(1);
     let (next, sum, failed) = (AtomicU64::new(first), Mutex::new(Stats::default()), AtomicBool::new(false));
     let begun = Instant::now();
     let work = || {
@@ -96,7 +100,7 @@ fn a_script_is_made_short() {
 #[test]
 #[ignore = "for looking at one world"]
 fn one_world() {
-    let seed = std::env::var("FROSTLINE_SIM_SEED").ok().and_then(|text| text.parse().ok()).unwrap_or(1);
+    let seed = setting("FROSTLINE_SIM_SEED").unwrap_or(1);
     let script = Script::draw(seed, FAULTS, None);
     let shortest =
         if run(&script).is_err() { shrink(&script, |shorter| run(shorter).is_err()) } else { script };
