@@ -89,6 +89,11 @@ pub(super) struct TaskFailed {
     pub(super) failure: Failure,
 }
 
+/// Commit when the commit interval under way ends.
+#[derive(Message)]
+#[rtype(result = "()")]
+pub(super) struct CommitAtInterval;
+
 /// Commit now, without waiting for the interval.
 #[derive(Message)]
 #[rtype(result = "()")]

@@ -7,7 +7,7 @@ use std::time::Duration;
 use actix::prelude::*;
 
 use super::failure::Failure;
-use super::message::{CommitSoon, TaskFailed};
+use super::message::{CommitAtInterval, CommitSoon, TaskFailed};
 use super::task::{Slice, Task};
 use super::worker::Outbox;
 
@@ -20,6 +20,7 @@ const TICK_MAX: Duration = Duration::from_secs(2);
 pub(super) struct PartitionActor {
     task: Rc<RefCell<Task>>,
     outbox: Rc<Outbox>,
+    commit_at_interval: Recipient<CommitAtInterval>,
     commit_soon: Recipient<CommitSoon>,
     failed: Recipient<TaskFailed>,
     tick: Duration,
@@ -28,17 +29,26 @@ pub(super) struct PartitionActor {
 impl PartitionActor {
     pub(super) fn new<W>(task: Rc<RefCell<Task>>, outbox: Rc<Outbox>, worker: &Addr<W>) -> Self
     where
-        W: Actor<Context = actix::Context<W>> + Handler<CommitSoon> + Handler<TaskFailed>,
+        W: Actor<Context = actix::Context<W>>
+            + Handler<CommitAtInterval>
+            + Handler<CommitSoon>
+            + Handler<TaskFailed>,
     {
-        let (commit_soon, failed) = (worker.clone().recipient(), worker.clone().recipient());
-        Self { task, outbox, commit_soon, failed, tick: TICK_FIRST }
+        Self {
+            task,
+            outbox,
+            commit_at_interval: worker.clone().recipient(),
+            commit_soon: worker.clone().recipient(),
+            failed: worker.clone().recipient(),
+            tick: TICK_FIRST,
+        }
     }
 
     /// Runs one slice, and schedules the next: exactly one is scheduled at any time.
     fn step(&mut self, context: &mut actix::Context<Self>) {
         let slice = self.task.borrow_mut().run_slice(&self.outbox);
-        if self.task.borrow().has_changed() {
-            self.outbox.changed();
+        if self.task.borrow().has_changed() && self.outbox.changed() {
+            self.commit_at_interval.do_send(CommitAtInterval);
         }
         match slice {
             Ok(Slice::Busy) => {

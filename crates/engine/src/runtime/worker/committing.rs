@@ -20,7 +20,7 @@ use crate::runtime::threads;
 /// Pause after a commit of awaited outputs before the next transaction begins; the outputs of a burst then share one.
 /// Brokers answer before they have written the markers of a transaction, refuse to begin another one until they have,
 /// and the client then waits for 20 ms.
-const REST: Duration = Duration::from_millis(4);
+const REST: Duration = Duration::from_millis(2);
 
 /// How often to check whether messages that have left the process have an outcome.
 const DRAIN_LOOK_INTERVAL: Duration = Duration::from_millis(20);
@@ -185,6 +185,22 @@ impl Worker {
         }
         reach(Point::AfterSled);
         Ok(())
+    }
+
+    /// Has a commit begin when the interval under way ends; while another one is still under way then, an interval
+    /// later.
+    pub(super) fn commit_at_interval(&self, context: &mut actix::Context<Self>) {
+        let interval_ms = self.plan.commit_interval.as_millis().max(1);
+        let rest_ms = interval_ms - self.begun.elapsed().as_millis() % interval_ms;
+        context.run_later(Duration::from_millis(rest_ms as u64), |worker, context| {
+            worker.commit_or_fail(context);
+            let Some(outbox) = &worker.outbox else { return };
+            let is_left = outbox.has_changes.get();
+            outbox.is_planned.set(is_left);
+            if is_left {
+                worker.commit_at_interval(context);
+            }
+        });
     }
 
     pub(super) fn commit_or_fail(&mut self, context: &mut actix::Context<Self>) {

@@ -33,6 +33,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use actix::prelude::*;
+use tokio::time::Instant;
 
 use self::committing::CommitState;
 pub(super) use self::outbox::Outbox;
@@ -74,6 +75,8 @@ pub(in crate::runtime) struct Worker {
     closing: Vec<Close>,
     /// Set while a check of `closing` is scheduled.
     looks_again: bool,
+    /// When the first commit interval began.
+    begun: Instant,
 }
 
 impl Worker {
@@ -96,6 +99,7 @@ impl Worker {
             commit: CommitState::Idle,
             closing: Vec::new(),
             looks_again: false,
+            begun: Instant::now(),
         }
     }
 
@@ -282,14 +286,13 @@ impl Worker {
 impl Actor for Worker {
     type Context = actix::Context<Self>;
 
-    fn started(&mut self, context: &mut Self::Context) {
+    fn started(&mut self, _context: &mut Self::Context) {
         // Before the group is joined, because this can take a second in which partitions would stand still. If it
         // fails, it is retried when the first partitions come.
         if let Err(failure) = self.outbox() {
             tracing::debug!(stage = self.plan.stage.as_str(), error = %failure, "producer not ready yet");
         }
         self.worker_ready.do_send(WorkerReady);
-        context.run_interval(self.plan.commit_interval, Self::commit_or_fail);
     }
 }
 

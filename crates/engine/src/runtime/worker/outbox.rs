@@ -14,6 +14,8 @@ pub(in crate::runtime) struct Outbox {
     /// Set if a task may have something to commit: checking hundreds of unchanged tasks ten times a second is
     /// expensive.
     pub(super) has_changes: Cell<bool>,
+    /// Set while a commit is planned for the end of the interval; an idle worker sets no timer.
+    pub(super) is_planned: Cell<bool>,
 }
 
 impl Outbox {
@@ -24,12 +26,15 @@ impl Outbox {
             is_committing: Cell::new(false),
             is_resting: Cell::new(false),
             has_changes: Cell::new(false),
+            is_planned: Cell::new(false),
         }
     }
 
-    /// Makes the worker check its tasks at the next commit interval.
-    pub(in crate::runtime) fn changed(&self) {
+    /// Notes that a task may have something to commit. Returns whether the worker must be asked for a commit: once in
+    /// each interval.
+    pub(in crate::runtime) fn changed(&self) -> bool {
         self.has_changes.set(true);
+        !self.is_planned.replace(true)
     }
 
     /// Whether a commit is under way.

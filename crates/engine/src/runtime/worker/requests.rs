@@ -7,7 +7,7 @@ use crate::fault::{Point, reach};
 use crate::kafka::KafkaError;
 use crate::runtime::failure::Failure;
 use crate::runtime::inspect::Found;
-use crate::runtime::message::{Close, CommitSoon, Inspect, Open, Reopen, TaskFailed};
+use crate::runtime::message::{Close, CommitAtInterval, CommitSoon, Inspect, Open, Reopen, TaskFailed};
 
 impl Handler<Open> for Worker {
     type Result = ();
@@ -100,6 +100,14 @@ impl Handler<Inspect> for Worker {
         let running = self.hosted.values().filter(|hosted| hosted.actor.is_some());
         // None is borrowed now: a slice of work ends before the next message is handled.
         running.map(|hosted| hosted.task.borrow().inspect(&question)).collect()
+    }
+}
+
+impl Handler<CommitAtInterval> for Worker {
+    type Result = ();
+
+    fn handle(&mut self, _: CommitAtInterval, context: &mut Self::Context) {
+        self.commit_at_interval(context);
     }
 }
 

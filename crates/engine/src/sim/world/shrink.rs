@@ -7,6 +7,7 @@ pub(super) fn shrink(script: &Script, fails: impl Fn(&Script) -> bool) -> Script
     let mut shortest = script.clone();
     let mut part = shortest.faults.len().div_ceil(2);
     while part > 0 {
+        let before = shortest.faults.len();
         let mut at = 0;
         while at < shortest.faults.len() {
             let mut shorter = shortest.clone();
@@ -17,7 +18,9 @@ pub(super) fn shrink(script: &Script, fails: impl Fn(&Script) -> bool) -> Script
                 at += part;
             }
         }
-        part /= 2;
+        // Without one fault, another may not be needed any more.
+        let is_shorter = shortest.faults.len() < before;
+        part = if is_shorter { part.min(shortest.faults.len()) } else { part / 2 };
     }
     shortest
 }
