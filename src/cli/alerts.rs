@@ -14,6 +14,7 @@ use super::{Common, Failed, notified, output, topics};
 use crate::config::{Config, topic};
 use crate::noaa::Date;
 use crate::publishing::Live;
+use crate::rules::Transition;
 use crate::stages::LINES_HEADER;
 
 const EXAMPLES: &str = "\
@@ -65,8 +66,9 @@ struct ListArguments {
     /// Show only alerts for this subscriber
     #[arg(long, value_name = "ID")]
     subscriber: Option<String>,
-    /// Show only alerts of this kind: fired, resolved, retracted or stale
-    #[arg(long, value_name = "KIND", value_parser = ["fired", "resolved", "retracted", "stale"])]
+    /// Show only alerts of this kind: fired, resolved, retracted or stale, and of rules over nights expected, confirmed,
+    /// averted or withdrawn
+    #[arg(long, value_name = "KIND", value_parser = Transition::ALL.map(Transition::as_str), hide_possible_values = true)]
     transition: Option<String>,
     /// Show only alerts for this day or later days
     #[arg(long, value_name = "DATE", value_parser = super::rules::date)]

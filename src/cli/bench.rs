@@ -21,9 +21,10 @@ Examples:
   frostline bench --conditions 1000 --partitions 10         a heavy stage: 1,000 conditions a record
   frostline bench --validate needed --limit                 skip records that no output depends on
 
-It creates its own topics and groups (bench-SEED-…), and deletes them at the end. It runs real daemons with
-your settings, except topics, rules and filter. It prints a table to stdout, and writes bench.json,
-bench.csv and bench.svg (speed-up by number of partitions).";
+It creates its own topics and groups (bench-SEED-…), and deletes them at the
+end. It runs real daemons with your settings, except topics, rules and filter.
+It prints a table to stdout, and writes bench.json, bench.csv and bench.svg
+(speed-up by number of partitions).";
 
 /// Measure partitions, workers, processes and guarantees on your own broker
 #[derive(Args)]

@@ -28,9 +28,9 @@ Examples:
   frostline chaos --follow                                 the daemons also follow imitated weather services
   frostline chaos --break no-fencing                       plants a bug: the check must find it
 
-It creates its own topics and groups (chaos-SEED-…), and deletes them at the end. The daemons run with
-your settings, except for short timeouts and their own topics, rules and filter. Their logs are
-kept if a check fails.";
+It creates its own topics and groups (chaos-SEED-…), and deletes them at the
+end. The daemons run with your settings, except for short timeouts and their
+own topics, rules and filter. Their logs are kept if a check fails.";
 
 /// The brokers' own default, if they do not report how long they wait for a silent member.
 const UNKNOWN_SESSION: Duration = Duration::from_secs(45);

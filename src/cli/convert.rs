@@ -32,8 +32,9 @@ Examples:
   frostline convert metars.cache.csv.gz --stations ghcnh-station-list.csv --out hourly.jsonl
   frostline convert old.json --sort date --out sorted.jsonl          an array of documents into lines, by date
 
-With --sort date each station and day becomes one document, wherever its lines are. Without it, lines are joined
-as the daemon does: a line that comes after assemble.settle_records others makes a new revision of its document.";
+With --sort date each station and day becomes one document, wherever its lines
+are. Without it, lines are joined as the daemon does: a line that comes after
+assemble.settle_records others makes a new revision of its document.";
 
 /// Bytes that are collected before they are written.
 const CHUNK_BYTES: usize = 1 << 20;

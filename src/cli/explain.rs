@@ -25,8 +25,9 @@ Examples:
   frostline explain --rule r --station USC00027716 --date 2016-06-15 2016-hcn.csv.gz --rules rules.toml
   frostline explain --rule orchard-tonight --station USW00003192 --date 2024-12-15 --units us
 
-Rules over hours and nights are explained from noaa-outlooks, rules over days from files. Without files
-the command reads the topic of the alert stage, from its beginning.";
+Rules over hours and nights are explained from noaa-outlooks, rules over days
+from files. Without files the command reads the topic of the alert stage, from
+its beginning.";
 
 /// Explain why a rule did, or did not, fire at a station on a day
 #[derive(Args)]

@@ -22,8 +22,9 @@ Examples:
   frostline follow ghcn --once --set follow.ghcn.since=2026-11-20   what has changed in NOAA's archive since that day
   frostline follow forecast --once --json       the forecast for a station that a rule watches, as records
 
-The service must have its section, such as [follow.metar], and [follow] its contact. `frostline run` follows all of them, and
-writes what comes; this command writes nothing.";
+The service must have its section, such as [follow.metar], and [follow] its
+contact. `frostline run` follows all of them, and writes what comes; this
+command writes nothing.";
 
 /// Polls that follow each other at once end after this number.
 const POLLS_MAX: u32 = 20;
@@ -37,7 +38,8 @@ const WEEK_DAYS: i32 = 7;
 #[derive(Args)]
 #[command(after_help = EXAMPLES)]
 pub(super) struct FollowArguments {
-    /// Poll this service: metar, ghcn or forecast
+    /// Poll this service
+    #[arg(value_parser = ["metar", "ghcn", "forecast"])]
     source: String,
     /// Poll once, write nothing, and end
     #[arg(long, required = true)]

@@ -28,7 +28,8 @@ Examples:
   frostline generate --stations-file s.txt --countries-file c.txt --states-file st.txt
   frostline stations import s.txt --countries c.txt --states st.txt
 
-The station files match the data of the same --seed. More --stations or --days only add data.";
+The station files match the data of the same --seed. More --stations or --days
+only add data.";
 
 /// Generate any number of stations and days, as GHCN lines or enriched JSON, to a file or into a topic
 #[derive(Args)]

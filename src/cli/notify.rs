@@ -21,7 +21,8 @@ Examples:
   frostline notify test anna --channel sms        only on this one
   frostline notify test alertmanager              an alert that ends within a minute
 
-The message says that it is a test. Nothing is written to any topic. The exit code is 1 if a server refused it.";
+The message says that it is a test. Nothing is written to any topic. The exit
+code is 1 if a server refused it.";
 
 /// Test notification channels
 #[derive(Args)]

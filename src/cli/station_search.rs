@@ -67,18 +67,17 @@ pub(super) struct ShowArguments {
 }
 
 pub(super) fn point(text: &str) -> Result<(f64, f64), String> {
-    let expected = || {
-        "expected latitude and longitude in degrees, separated by a comma without a space, such as 33.45,-112.07"
-            .to_owned()
-    };
+    let expected = || "expected latitude and longitude in degrees, such as 33.45,-112.07".to_owned();
     let (lat, lon) = text.split_once(',').ok_or_else(expected)?;
     let (lat, lon): (f64, f64) =
         (lat.trim().parse().map_err(|_| expected())?, lon.trim().parse().map_err(|_| expected())?);
-    if (-90.0..=90.0).contains(&lat) && (-180.0..=180.0).contains(&lon) {
-        Ok((lat, lon))
-    } else {
-        Err(expected())
+    if !(-90.0..=90.0).contains(&lat) {
+        return Err(format!("latitude {lat}: expected a number from -90 to 90"));
     }
+    if !(-180.0..=180.0).contains(&lon) {
+        return Err(format!("longitude {lon}: expected a number from -180 to 180"));
+    }
+    Ok((lat, lon))
 }
 
 /// The stations of the named files, otherwise of the broker's table.
@@ -123,7 +122,10 @@ pub(super) async fn search(common: &Common, arguments: &SearchArguments) -> Resu
     }
     if !common.json {
         let (shown, all) = (found.len().min(arguments.number), output::grouped(found.len() as u64));
-        output::note(&format!("{DIM}{shown} of {all} matching stations{DIM:#}"));
+        output::note(&match found.len() {
+            0 => "no station matches; is the station table filled (`frostline stations fetch`)?".to_owned(),
+            _ => format!("{DIM}{shown} of {all} matching stations shown{DIM:#}"),
+        });
     }
     if found.is_empty() { Err(Failed::Mistakes) } else { Ok(()) }
 }

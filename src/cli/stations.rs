@@ -27,9 +27,11 @@ Examples:
   frostline stations search --near 33.45,-112.07 -n 5             in the broker's station table
   frostline stations show USC00027716 --stations ghcnd-stations.txt --data 2016.csv.gz
 
-The files are NOAA's: ghcnd-stations.txt, ghcnd-countries.txt and ghcnd-states.txt of GHCN-Daily. Keep data and
-inventory of one age together: stations move, and ids change. --hourly takes ghcnh-station-list.csv of GHCNh, and
-belongs into each import: a later one without it takes the ICAO ids away again.";
+The files are NOAA's: ghcnd-stations.txt, ghcnd-countries.txt and
+ghcnd-states.txt of GHCN-Daily. Keep data and inventory of one age together:
+stations move, and ids change. --hourly takes ghcnh-station-list.csv of GHCNh,
+and belongs into each import: a later one without it takes the ICAO ids away
+again.";
 
 /// Longest line of an inventory, in bytes.
 const LINE_BYTES_MAX: usize = 4_096;

@@ -16,8 +16,9 @@ Examples:
   frostline stations fetch                      with [follow] contact = \"anna@example.org\" in frostline.toml
   frostline stations fetch --dir noaa           keep the files, for `rules check --stations` and back-tests
 
-Fetches ghcnd-stations.txt, ghcnd-states.txt, ghcnd-countries.txt and the list of hourly stations with their ICAO ids, makes
-the topics that do not exist yet, and publishes all stations to noaa-stations.";
+Fetches ghcnd-stations.txt, ghcnd-states.txt, ghcnd-countries.txt and the list
+of hourly stations with their ICAO ids, makes the topics that do not exist
+yet, and publishes all stations to noaa-stations.";
 
 /// Largest file, compressed and uncompressed, in bytes: the list of stations has 11 MB.
 const BYTES_MAX: usize = 256 << 20;

@@ -124,7 +124,18 @@ impl Email {
             _ => None,
         };
         let filled = fill_in(&subject, value);
-        filled.chars().map(|c| if c.is_control() { ' ' } else { c }).take(SUBJECT_CHARS_MAX).collect()
+        let line: String = filled.chars().map(|c| if c.is_control() { ' ' } else { c }).collect();
+        shortened(&line)
+    }
+}
+
+/// A subject that is too long ends after one of its parts, or at least after a word.
+fn shortened(line: &str) -> String {
+    let Some((end, _)) = line.char_indices().nth(SUBJECT_CHARS_MAX) else { return line.to_owned() };
+    let start = &line[..end];
+    match start.rfind(';').or_else(|| start.rfind(' ')) {
+        Some(at) => format!("{} …", &start[..at]),
+        None => start.to_owned(),
     }
 }
 

@@ -43,9 +43,37 @@ impl Units {
     pub fn number(self, celsius: f64) -> String {
         let text = match self {
             Self::Metric => format!("{celsius:.1}"),
-            Self::Us => format!("{:.0}", celsius * 9.0 / 5.0 + 32.0),
+            Self::Us => format!("{:.0}", fahrenheit(celsius)),
         };
         if text.chars().all(|c| matches!(c, '-' | '0' | '.')) { text.replace('-', "") } else { text }
+    }
+
+    /// A limit with its unit: with a decimal if it is not a whole number of degrees Fahrenheit.
+    pub fn limit(self, celsius: f64) -> String {
+        match self {
+            Self::Us if is_broken(fahrenheit(celsius)) => format!("{:.1} °F", fahrenheit(celsius)),
+            _ => self.degrees(celsius),
+        }
+    }
+
+    /// A temperature, and where it is next to a limit: `26 °F` and `2 °F below`, or `27.6 °F` and `0.4 °F below` if it
+    /// would be rounded to the limit.
+    pub fn beside(self, celsius: f64, limit_c: f64) -> (String, String) {
+        let difference_c = celsius - limit_c;
+        let side = if difference_c < 0.0 { "below" } else { "above" };
+        let at = |value: String| (value, "at".to_owned());
+        match self {
+            _ if difference_c.abs() < 0.05 => at(self.limit(limit_c)),
+            Self::Metric => (self.degrees(celsius), format!("{} {side}", self.difference(difference_c))),
+            Self::Us => {
+                let (value, limit) = (fahrenheit(celsius), fahrenheit(limit_c));
+                let shown = if is_broken(limit) { limit } else { limit.round() };
+                if is_broken(limit) || value.round() == shown {
+                    return (format!("{value:.1} °F"), format!("{:.1} °F {side}", (value - shown).abs()));
+                }
+                (self.degrees(celsius), format!("{:.0} °F {side}", (value.round() - shown).abs()))
+            }
+        }
     }
 
     /// The metric value of an element, with its unit.
@@ -87,5 +115,36 @@ impl Units {
             _ if limit_c <= FROST_C => "Frost",
             _ => "A cold night",
         }
+    }
+}
+
+fn fahrenheit(celsius: f64) -> f64 {
+    celsius * 9.0 / 5.0 + 32.0
+}
+
+/// Whether a limit has a decimal worth showing: those in whole degrees Fahrenheit are kept to a tenth of a degree
+/// Celsius, so they come back with an error of up to 0.09.
+fn is_broken(degrees: f64) -> bool {
+    (degrees - degrees.round()).abs() > 0.095
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_temperature_is_not_rounded_to_the_limit_that_it_missed() {
+        let beside = |fahrenheit: f64, limit: f64| {
+            let celsius = |fahrenheit: f64| ((fahrenheit - 32.0) / 0.18).round() / 10.0;
+            let (value, side) = Units::Us.beside(celsius(fahrenheit), celsius(limit));
+            format!("{value}, {side} {}", Units::Us.limit(celsius(limit)))
+        };
+        assert_eq!(beside(27.6, 28.0), "27.7 °F, 0.3 °F below 28 °F");
+        assert_eq!(beside(27.4, 28.0), "27 °F, 1 °F below 28 °F");
+        assert_eq!(beside(28.4, 28.0), "28.4 °F, 0.4 °F above 28 °F");
+        assert_eq!(beside(30.6, 31.0), "30.6 °F, 0.4 °F below 31 °F");
+        assert_eq!(beside(28.0, 28.0), "28 °F, at 28 °F");
+        assert_eq!(beside(28.2, 28.4), "28.2 °F, 0.2 °F below 28.4 °F");
+        assert_eq!(Units::Metric.beside(-2.6, -2.0), ("-2.6 °C".into(), "0.6 °C below".into()));
     }
 }

@@ -145,3 +145,22 @@ fn a_restart_changes_nothing() {
     };
     assert_eq!(run(false), run(true));
 }
+
+#[test]
+fn a_station_takes_few_bytes_however_often_it_reports() {
+    let mut driver = driver();
+    for day in 1..=20 {
+        for minute in (0..24 * 60).step_by(5) {
+            let time = format!("2025-11-{day:02}T{:02}:{:02}:00Z", minute / 60, minute % 60);
+            let warmth = 5.0 + 6.0 * ((f64::from(minute) / 60.0 - 19.0) / 24.0 * std::f64::consts::TAU).cos();
+            pipe(&mut driver, &time, ((warmth - f64::from(day % 4)) * 10.0).round() / 10.0);
+        }
+    }
+    let mut bytes = std::collections::BTreeMap::new();
+    let visit = |key: &[u8], value: &[u8]| {
+        bytes.insert(key[0] as char, key.len() + value.len());
+    };
+    driver.store.scan(visit).unwrap();
+    println!("{bytes:?}");
+    assert!(bytes.values().sum::<usize>() < 2_000, "{bytes:?}");
+}

@@ -124,7 +124,7 @@ impl Speech {
     fn of_night(&self, detail: Detail, occasion: Occasion<'_>, night: &NightFacts) -> String {
         let Occasion { transition, moment, place, .. } = occasion;
         let (units, limit) = (self.units, night.limit_c);
-        let (term, limit_text) = (units.term(limit), units.degrees(limit));
+        let (term, limit_text) = (units.term(limit), units.limit(limit));
         let lowest = night.lowest_so_far_c;
         match transition {
             Transition::Expected => {
@@ -150,19 +150,13 @@ impl Speech {
             Transition::Confirmed => {
                 let lowest = lowest.unwrap_or(limit);
                 let at = self.time(confirmed_at(moment, night));
-                let side = self.beside(lowest - limit);
-                format!(
-                    "{term} at {place}: {} at {at}, {side} your limit of {limit_text}.",
-                    units.degrees(lowest)
-                )
+                let (lowest, side) = units.beside(lowest, limit);
+                format!("{term} at {place}: {lowest} at {at}, {side} your limit of {limit_text}.")
             }
             Transition::Averted => {
                 let lowest = lowest.map_or("unknown".to_owned(), |lowest| {
-                    format!(
-                        "{}, {} your limit of {limit_text}",
-                        units.degrees(lowest),
-                        self.beside(lowest - limit)
-                    )
+                    let (lowest, side) = units.beside(lowest, limit);
+                    format!("{lowest}, {side} your limit of {limit_text}")
                 });
                 format!(
                     "The night at {place} is over: the lowest was {lowest}. The warning did not come true."
@@ -213,9 +207,10 @@ impl Speech {
     fn outlook(&self, detail: Detail, night: &NightFacts, crossing: &str) -> String {
         let units = self.units;
         let percent = (night.chance.unwrap_or(0.0) * 100.0).round();
-        let mut text = format!("{percent:.0} % for {} or less{crossing}", units.degrees(night.limit_c));
+        let mut text = format!("{percent:.0} % for {} or less{crossing}", units.limit(night.limit_c));
         if let (Some(p10), Some(p50), Some(p90)) = (night.p10_c, night.p50_c, night.p90_c) {
-            let (p10, p50, p90) = (units.number(p10), units.degrees(p50), units.number(p90));
+            let p50 = units.beside(p50, night.limit_c).0;
+            let (p10, p90) = (units.number(p10), units.number(p90));
             text.push_str(&format!("; lowest {p50}"));
             if detail.band {
                 // The band is from the 10 % to the 90 % quantile.
@@ -254,14 +249,6 @@ impl Speech {
         let wind = observed.wind_m_s.filter(|_| detail.wind);
         let wind = wind.map(|value| format!("; wind {}", self.units.wind(value)));
         wet_bulb.into_iter().chain(wind).collect()
-    }
-
-    fn beside(&self, difference: f64) -> String {
-        if difference.abs() < 0.05 {
-            return "at".to_owned();
-        }
-        let side = if difference < 0.0 { "below" } else { "above" };
-        format!("{} {side}", self.units.difference(difference))
     }
 
     fn of_hour(&self, detail: Detail, Occasion { transition, moment, place, when }: Occasion<'_>) -> String {

@@ -47,7 +47,7 @@ fn a_warning_says_what_how_likely_when_and_how_often_it_was_right() {
     );
     assert_eq!(
         say(Units::Us, Some("America/New_York"), Transition::Expected, &moment()),
-        "Freeze likely tonight at SCOTTSDALE MUNI AP: 62 % for 28 °F or less; lowest 27 °F (24 to 30 in 8 of 10 such \
+        "Freeze likely tonight at SCOTTSDALE MUNI AP: 62 % for 28.4 °F or less; lowest 27.3 °F (24 to 30 in 8 of 10 such \
          nights) about 8:00 AM; wet bulb 26 °F; wind 2 mph. Of the last 20 such warnings here 16 came true."
     );
 }
@@ -72,7 +72,7 @@ fn what_follows_a_warning() {
     let averted = Speech::new(Units::Us, None, 0).sentence(occasion);
     assert_eq!(
         averted,
-        "The night at X is over: the lowest was 31 °F, 3 °F above your limit of 28 °F. The warning did not come true."
+        "The night at X is over: the lowest was 31.3 °F, 2.9 °F above your limit of 28.4 °F. The warning did not come true."
     );
 }
 

@@ -290,6 +290,8 @@ function drawStatus() {
 }
 
 const sum = (stages, read) => stages.reduce((all, stage) => all + (read(stage) ?? 0), 0);
+// What has come: counts start with the process, and the list may hold older records, of which it loads ROWS_MAX.
+const total = (counted, records) => (records.length >= ROWS_MAX && !(counted > ROWS_MAX) ? `${ROWS_MAX}+` : brief(Math.max(counted, records.length)));
 const newest = (records) => (records.length ? `newest ${ago(records[0].timestamp_ms)}` : 'none so far');
 
 function drawSums() {
@@ -298,16 +300,15 @@ function drawSums() {
   setText(byId('sum-stations'), count(points.length));
   setText(byId('sum-pipeline'), `${rate(sum(stages, (stage) => stage.records_per_second))}/s`);
   setText(byId('sub-pipeline'), lags.length ? `lag ${span(Math.max(...lags), true)}` : 'lag unknown');
-  // Counts start with the process; the topics may hold older records.
-  setText(byId('sum-alerts'), brief(Math.max(sum(stages, ({ counts }) => counts?.alerts), alerts.records.length)));
+  setText(byId('sum-alerts'), total(sum(stages, ({ counts }) => counts?.alerts), alerts.records));
   setText(byId('sub-alerts'), newest(alerts.records));
   const all = rules.rules();
   const quarantined = all.filter((rule) => rule.quarantined).length;
   setText(byId('sum-rules'), count(all.length));
   setText(byId('sub-rules'), [`${count(sum(all, (rule) => rule.standing))} standing`, quarantined ? `${count(quarantined)} quarantined` : null].filter(Boolean).join(', '));
-  setText(byId('sum-dead'), brief(Math.max(sum(stages, ({ counts }) => counts?.dead_letters), deadLetters.records().length)));
+  setText(byId('sum-dead'), total(sum(stages, ({ counts }) => counts?.dead_letters), deadLetters.records()));
   setText(byId('sub-dead'), newest(deadLetters.records()));
-  setText(byId('sum-deliveries'), brief(Math.max(sum(stages, ({ counts }) => counts?.sent), deliveries.records.length)));
+  setText(byId('sum-deliveries'), total(sum(stages, ({ counts }) => counts?.sent), deliveries.records));
   const failed = deliveries.records.filter(({ outcome }) => outcome === 'failed').length;
   setText(byId('sub-deliveries'), failed ? `${count(failed)} of the newest failed` : newest(deliveries.records));
   setText(byId('alerts-note'), alerts.records.length >= ROWS_MAX ? `the newest ${ROWS_MAX}` : '');

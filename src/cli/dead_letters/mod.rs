@@ -30,9 +30,10 @@ Examples:
   frostline dead-letters retry --all --reason 'station table' --dry-run
 
 A retry puts the record back into the topic it came from, once, with a header
-`frostline-retried-from`. A record that fails again becomes a new dead letter. A letter returns only
-to the topic that its stage reads; an output that was larger than its topic accepted returns to
-that topic. Other letters are listed with the reason, and the exit code is 1.";
+`frostline-retried-from`. A record that fails again becomes a new dead letter.
+A letter returns only to the topic that its stage reads; an output that was
+larger than its topic accepted returns to that topic. Other letters are listed
+with the reason, and the exit code is 1.";
 
 /// List, show and retry records that could not be processed
 #[derive(Args)]

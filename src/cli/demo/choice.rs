@@ -10,7 +10,7 @@ use super::super::output::{BOLD, DIM};
 use super::super::rules::source;
 use super::super::{Common, Failed, output};
 use super::{feed, night};
-use crate::config::{Config, NotifyConfig};
+use crate::config::{Config, NotifyConfig, topic};
 use crate::noaa::{Compat, Line, ObservationView, Reading, StationId};
 use crate::rules::{Conditions, Feed, Published, Reporting, RuleSet};
 use crate::synthetic::{RealPlace, real_places};
@@ -36,7 +36,8 @@ pub(super) fn rules(common: &Common, config: &Config) -> Result<RuleSet, Failed>
     let without = rules.find_nearest(&reporting()?, &Published::default(), &mut conditions);
     if !without.is_empty() {
         return Err(usage(format!(
-            "{}: no station of the demo is near enough for these rules: {}. It has these stations:\n{}",
+            "{}: no station of the demo that reports what these rules need is near enough for them: {}. Hourly observations \
+             come from SCOTTSDALE MUNI AP only, days from these stations:\n{}",
             path.display(),
             without.join(", "),
             station_list()
@@ -79,6 +80,13 @@ fn reporting() -> Result<Reporting, Failed> {
         }
     }
     Ok(reporting)
+}
+
+/// Rules of one's own may be about any station, and the filter keeps Arizona.
+pub(super) fn show_all_to_own_rules(common: &Common, config: &mut Config) {
+    if says(common, &["alert", "rules"]) && !says(common, &["alert", "source"]) {
+        config.alert.source = topic::JSON.into();
+    }
 }
 
 /// Keeps the mail server that the command line names, and removes all other channels.
@@ -145,6 +153,13 @@ mod tests {
         let mut asked_for = notify();
         restrict_notify(&common(&["notify.email.server=localhost:2525"], None), &mut asked_for);
         assert!(asked_for.is_on() && asked_for.sms.is_none());
+        let source_of = |settings: &[&str]| {
+            let mut config = Config::default();
+            show_all_to_own_rules(&common(settings, None), &mut config);
+            config.alert.source
+        };
+        assert_eq!(source_of(&["alert.rules=own.toml"]), topic::JSON, "stations outside Arizona");
+        assert_eq!(source_of(&[]), Config::default().alert.source);
     }
 
     #[test]

@@ -99,6 +99,7 @@ pub(super) async fn demo(common: &Common, arguments: &DemoArguments) -> Result<(
         None => choice::rules(common, &config)?,
     };
     choice::restrict_notify(common, &mut config.notify);
+    choice::show_all_to_own_rules(common, &mut config);
     let mut signals = Signals::listen()?;
     let broker = Broker::prepare(common, &mut config).await?;
     let outcome = show(common, (arguments, night.as_ref()), &config, rules, &broker, &mut signals).await;

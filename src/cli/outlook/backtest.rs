@@ -18,9 +18,10 @@ Examples:
   frostline outlook backtest KEWR-2013.csv.gz --stations ghcnd-stations.txt --issued 00:00 --limit 28F --units us
   frostline outlook backtest *.psv --stations ghcnd-stations.txt.gz --nights --json
 
-Runs the code of the stage `outlook`, observation by observation: an outlook uses no later data.
-Nights are scored from the 31st on, except those with a gap of more than four hours. Skill compares the Brier score with
-that of the previous 14 nights: 0 is no better, 1 is perfect.";
+Runs the code of the stage `outlook`, observation by observation: an outlook
+uses no later data. Nights are scored from the 31st on, except those with a
+gap of more than four hours. Skill compares the Brier score with that of the
+previous 14 nights: 0 is no better, 1 is perfect.";
 
 /// Score outlooks over hourly observations, as the daemon would have made them
 #[derive(Args)]

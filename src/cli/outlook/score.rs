@@ -18,8 +18,8 @@ Examples:
   frostline outlook score --limit=-2 --issued 21:00
   frostline outlook score --rule orchard-tonight --json
 
-Reads the outlooks of noaa-outlooks and the alerts of noaa-json-alerts. A station's nights are scored from
-its third night on.";
+Reads the outlooks of noaa-outlooks and the alerts of noaa-json-alerts. A
+station's nights are scored from its third night on.";
 
 /// Score forecasts of past nights, and the warnings that were sent
 #[derive(Args)]

@@ -26,9 +26,10 @@ Examples:
   frostline reset --stage alert --to 2026-11-01             shows the same, asks, and sets the offsets back
   frostline reset --stage alert --to earliest --yes
 
-Stop every daemon that runs the stage first, and start it again afterwards. The stage then reads
-the records of that day and later ones again. Rules that judged them before send no
-alert twice; new rules judge them for the first time.";
+Stop every daemon that runs the stage first, and start it again afterwards.
+The stage then reads the records of that day and later ones again. Rules that
+judged them before send no alert twice; new rules judge them for the first
+time.";
 
 /// Set a stopped stage back, so that new rules judge records that it has read before
 #[derive(Args)]

@@ -20,8 +20,9 @@ Examples:
   frostline rules apply rules.toml --yes --json
   frostline rules apply rules.toml --judge-since 2026-11-01     while the alert stage is stopped
 
-The file is the complete list of rules: published rules that are not in it are removed. Subscribers are replaced and
-removed in the same way, unless the file has no [[subscriber]].";
+The file is the complete list of rules: published rules that are not in it are
+removed. Subscribers are replaced and removed in the same way, unless the file
+has no [[subscriber]].";
 
 /// Publish a rule file to the topic noaa-rules; all processes follow within a second
 #[derive(Args)]

@@ -26,9 +26,11 @@ Examples:
   frostline rules backtest KEWR-2013.csv.gz --rules rules.toml --stations ghcnd-stations.txt    nights and hours
   frostline rules backtest 2016.csv.gz --json | tail -1          the sums as one JSON line
 
-Files are NOAA's by_year CSV or enriched observations, one JSON object a line, plain or gzipped. Without
---stations only the ids of stations are known, which is enough for rules that name theirs. Rules over nights and
-hours are tried on files of hourly observations, or on --topic noaa-hourly, through outlook and watch.";
+Files are NOAA's by_year CSV or enriched observations, one JSON object a line,
+plain or gzipped. Without --stations only the ids of stations are known, which
+is enough for rules that name theirs. Rules over nights and hours are tried on
+files of hourly observations, or on --topic noaa-hourly, through outlook and
+watch.";
 
 /// Try rules on history, with the code that runs live; files need no broker
 #[derive(Args)]

@@ -4,14 +4,14 @@ use std::path::{Path, PathBuf};
 
 use clap::Args;
 
-use super::super::output::{BOLD, GREEN, RED, YELLOW};
+use super::super::output::{BOLD, DIM, GREEN, RED, YELLOW};
 use super::super::{Common, Failed, output};
 use super::StationFiles;
 use super::source;
 use crate::backtest::{self, Input};
 use crate::config::Config;
 use crate::publishing::{Known, Live, by_id, unsent, warnings};
-use crate::rules::{Conditions, Mistake, RuleFile};
+use crate::rules::{Conditions, Definition, Mistake, RuleFile};
 
 const EXAMPLES: &str = "\
 Examples:
@@ -20,10 +20,11 @@ Examples:
   frostline rules check rules.toml --live                with the station table and observations of the broker
   frostline rules check rules.toml --json --lenient      warnings do not fail the check
 
-The exit code is 1 if anything was found. A file with a mistake cannot be used; a warning is about a rule
-that is probably a mistake: wrong unit, never or always true, a station that is unknown, does not report that,
-is excluded by filter.where, or is far away. Addresses without a channel in the configuration cause a warning
-on stderr, which does not fail the check.";
+The exit code is 1 if anything was found. A file with a mistake cannot be
+used; a warning is about a rule that is probably a mistake: wrong unit, never
+or always true, a station that is unknown, does not report that, is excluded
+by filter.where, or is far away. Addresses without a channel in the
+configuration cause a warning on stderr, which does not fail the check.";
 
 /// Find all mistakes in a rule file; the exit code is 1 if there are any
 #[derive(Args)]
@@ -68,6 +69,9 @@ pub(super) async fn check(common: &Common, arguments: &CheckArguments) -> Result
     let known = known(&config, arguments, live.as_ref())?.with_config(&config);
     let warnings = warnings(&rules, &known);
     warnings.iter().try_for_each(|warning| print(common, file, warning, false))?;
+    if let Some(note) = unheard(&rules).filter(|_| !common.json) {
+        output::note(&note);
+    }
     let has_own = rules.rules.iter().any(|(definition, _)| definition.email.is_some());
     if let Some(reason) = unsent(&config, &rules.subscribers, has_own) {
         // This concerns the configuration, not the file, so it does not fail the check.
@@ -117,4 +121,27 @@ pub(super) fn print(common: &Common, file: &Path, found: &Mistake, is_mistake: b
         }))?);
     }
     Ok(output::line(&format!("{colour}{level}{colour:#}  {BOLD}{name}{BOLD:#}:{found}"))?)
+}
+
+/// Which rules notify nobody, if there are some: their alerts are for programs that read the topic.
+fn unheard(file: &RuleFile) -> Option<String> {
+    let nobody = |definition: &Definition| definition.subscribers.is_empty() && definition.email.is_none();
+    let ids: Vec<&str> = file
+        .rules
+        .iter()
+        .map(|(definition, _)| definition)
+        .filter(|one| nobody(one))
+        .map(|one| one.id.as_str())
+        .collect();
+    match ids.as_slice() {
+        [] => None,
+        [id] => Some(format!(
+            "{DIM}rule {id} has no subscribers: its alerts are written, and nobody is notified{DIM:#}"
+        )),
+        [first, ..] => Some(format!(
+            "{DIM}{} rules have no subscribers (the first is {first}): their alerts are written, and nobody is \
+             notified{DIM:#}",
+            ids.len()
+        )),
+    }
 }

@@ -29,7 +29,8 @@ Examples:
   frostline rules list
   frostline rules export > rules.toml
 
-With the setting alert.rules = \"topic\" the daemon takes its rules from the topic noaa-rules.";
+With the setting alert.rules = \"topic\" the daemon takes its rules from the
+topic noaa-rules.";
 
 /// Write, check, try, publish and show rules
 #[derive(Args)]

@@ -15,10 +15,13 @@ Examples:
   frostline topics grow noaa-csv-raw --partitions 8
   frostline topics grow noaa-csv-raw noaa-json noaa-json-us-az --partitions 8 --yes
 
-With more partitions most stations get another one, so the state of the stages that read the topic moves with them, within
-their changelogs, which grow as well. Before: stop everything that writes to the topic, let the stages read all of it with
-`frostline run --until-caught-up`, and stop all daemons that read or write it. After: set topics.NAME.partitions, and start
-them again. If the command is interrupted, run it again: daemons refuse to start until it has finished.";
+With more partitions most stations get another one, so the state of the stages
+that read the topic moves with them, within their changelogs, which grow as
+well. Before: stop everything that writes to the topic, let the stages read
+all of it with `frostline run --until-caught-up`, and stop all daemons that
+read or write it. After: set topics.NAME.partitions, and start them again. If
+the command is interrupted, run it again: daemons refuse to start until it has
+finished.";
 
 #[derive(Args)]
 pub(super) struct GrowArguments {

@@ -24,8 +24,9 @@ Examples:
   frostline topics delete --yes --set kafka.namespace=test.
   frostline topics asyncapi >asyncapi.json     describe topics and records for programs
 
-Other commands than `grow` and `delete` never change topics that exist. How long each keeps its records is set under [topics],
-as in --set topics.noaa-json.retention_days=90";
+Other commands than `grow` and `delete` never change topics that exist. How
+long each keeps its records is set under [topics], as in --set
+topics.noaa-json.retention_days=90";
 
 /// Create, describe, grow or delete the topics
 #[derive(Args)]

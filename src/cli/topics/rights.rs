@@ -17,8 +17,9 @@ Examples:
   frostline topics rights --principal User:CN=frostline,O=example
   frostline topics rights --daemon | sh          where kafka-acls is on the path
 
-The commands are for somebody who may change rights: put the brokers and that person's settings
-into BROKERS and ADMIN.properties, or set these two variables before you run them in a shell.";
+The commands are for somebody who may change rights: put the brokers and that
+person's settings into BROKERS and ADMIN.properties, or set these two
+variables before you run them in a shell.";
 
 #[derive(Args)]
 pub(super) struct RightsArguments {

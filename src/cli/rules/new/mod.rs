@@ -30,7 +30,8 @@ Examples:
   frostline rules new --near 40.7,-74.2 --below=-2C --tonight --data KEWR-2013.csv.gz --stations ghcnd-stations.txt
   frostline rules new --station USW00003192 --below 32F --id frost --out rules.toml
 
-The rule watches the nearest station that reports the elements it needs: in the files of --data, or on the broker.";
+The rule watches the nearest station that reports the elements it needs: in
+the files of --data, or on the broker.";
 
 /// Most other stations of the files that are named in the output.
 const FILE_STATIONS_MAX: usize = 5;
@@ -97,11 +98,16 @@ pub(super) async fn new(common: &Common, arguments: &NewArguments) -> Result<(),
             "subscriber `{subscriber}` already has this address and also receives these alerts"
         ));
     }
-    output::note(&format!(
-        "appended rule `{}` to {}: publish it with `frostline rules apply`, or restart the daemon",
-        draft.id,
-        path.display()
-    ));
+    let next = match config.alert.rule_file() {
+        Some(_) => "the daemon reads its rule file when it starts",
+        None => "publish it with `frostline rules apply`",
+    };
+    output::note(&format!("appended rule `{}` to {}: {next}", draft.id, path.display()));
+    if arguments.email.is_none() {
+        output::note(
+            "it notifies nobody yet: add `subscribers = [\"ID\"]` to it, or begin with --email ADDRESS",
+        );
+    }
     Ok(())
 }
 
