@@ -310,8 +310,10 @@ fn first_start_and_restart() {
 
 /// 1,000 rules of both kinds over all of 2016 through the real broker: the same alerts, one by one, as the backtest.
 fn live_equals_backtest() {
-    let stations: BTreeSet<String> =
-        read_data("2016-hcn.csv.gz").lines().map(|line| line[..11].to_owned()).collect();
+    // The whole year takes two minutes, a month of winter has everything but the seasons.
+    let is_soak = Needs::Soak.missing().is_none();
+    let (file, alerts) = if is_soak { ("2016-hcn.csv.gz", 20_000) } else { ("2016-02-hcn.csv.gz", 4_000) };
+    let stations: BTreeSet<String> = read_data(file).lines().map(|line| line[..11].to_owned()).collect();
     let stations: Vec<String> = stations.into_iter().collect();
     let rules: String = (0..1_000)
         .map(|number| {
@@ -323,11 +325,10 @@ fn live_equals_backtest() {
         })
         .collect();
     let dir = folder(&rules);
-    let file = data("2016-hcn.csv.gz");
     let backtest = Frostline::new()
         .args(["rules", "backtest", "--rules", "rules.toml", "--json", "--alerts", "--stations"])
         .path(&data(INVENTORY_2024))
-        .path(&file)
+        .path(&data(file))
         .in_dir(dir.path())
         .run()
         .expect_code(0);
@@ -338,11 +339,11 @@ fn live_equals_backtest() {
         ids
     };
     let expected = ids(&backtest.json_lines());
-    assert!(expected.len() > 20_000, "{}", expected.len());
+    assert!(expected.len() > alerts, "{}", expected.len());
     let topics = Topics::create();
-    topics.import_stations(INVENTORY_2024);
+    topics.import_stations_of(file, INVENTORY_2024);
     apply(&topics, &dir, &rules);
-    topics.replay("2016-hcn.csv.gz", "noaa-csv-raw");
+    topics.replay(file, "noaa-csv-raw");
     command(&topics, &dir, &["run", "--stages", "assemble,alert", "--until-caught-up", "--json"])
         .patience(Duration::from_secs(300))
         .run()

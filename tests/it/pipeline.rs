@@ -98,7 +98,7 @@ fn run(topics: &Topics, dir: &Path, state: &str) -> Frostline {
 fn one_process() {
     let topics = Topics::create();
     let dir = folder();
-    topics.import_stations(INVENTORY_2024);
+    topics.import_stations_of(FILE, INVENTORY_2024);
     topics.replay(FILE, "noaa-csv-raw");
     let expected = reference(FILE);
     let summary = run(&topics, dir.path(), "state").run().expect_code(0).summary();
@@ -129,7 +129,7 @@ fn one_process() {
 fn two_processes() {
     let topics = Topics::create();
     let dir = folder();
-    topics.import_stations(INVENTORY_2024);
+    topics.import_stations_of(FILE, INVENTORY_2024);
     topics.replay(FILE, "noaa-csv-raw");
     let first = run(&topics, dir.path(), "state-1").start();
     let second = run(&topics, dir.path(), "state-2").start();
@@ -162,7 +162,7 @@ fn daemon_at_work(topics: &Topics, dir: &Path) -> Running {
 fn sigterm_in_the_middle() {
     let topics = Topics::create();
     let dir = folder();
-    topics.import_stations(INVENTORY_2024);
+    topics.import_stations_of(FILE, INVENTORY_2024);
     // Slow enough that the daemon is stopped in the middle, twice, also where it takes long to start.
     let replay = topics
         .frostline()
@@ -256,7 +256,7 @@ fn talk_documents() {
 fn rally_documents() {
     let topics = Topics::create();
     let dir = folder();
-    topics.import_stations(INVENTORY_2020);
+    topics.import_stations_of("2016-hcn-AZ.csv.gz", INVENTORY_2020);
     topics.replay("2016-hcn-AZ.csv.gz", "noaa-csv-raw");
     let settings = ["--set", "assemble.compat=rally", "--set", "assemble.keep_failed_quality=true"];
     let command = topics.frostline().args(["run", "--stages", "assemble", "--until-caught-up", "--json"]);

@@ -1,6 +1,8 @@
 //! The one broker of the tests, and topics of their own for each test.
 
-use std::path::PathBuf;
+use std::collections::HashSet;
+use std::io::Write;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU32, Ordering};
@@ -9,7 +11,7 @@ use frostline::config::Config;
 use frostline_engine::kafka::{ClientSettings, Outgoing, Producer};
 
 use super::contract::{TEST_HEADER, check_records};
-use super::{Frostline, codes, data};
+use super::{Frostline, codes, data, read_data};
 
 static BROKER: OnceLock<Result<Broker, String>> = OnceLock::new();
 
@@ -103,9 +105,25 @@ impl Topics {
 
     /// Fills the station table from one of NOAA's inventories.
     pub fn import_stations(&self, inventory: &str) {
+        self.import(&data(inventory), inventory);
+    }
+
+    /// Fills it with those stations of an inventory that a file of lines has. Reading the whole inventory, at each start
+    /// of a daemon again, takes several seconds in a debug build; `all_stations_load_within_memory` does it.
+    pub fn import_stations_of(&self, file: &str, inventory: &str) {
+        let lines = read_data(file);
+        let ids: HashSet<&str> = lines.lines().map(|line| &line[..11]).collect();
+        let mut kept = tempfile::NamedTempFile::new().unwrap();
+        for station in read_data(inventory).lines().filter(|station| ids.contains(&station[..11])) {
+            writeln!(kept, "{station}").unwrap();
+        }
+        self.import(kept.path(), inventory);
+    }
+
+    fn import(&self, stations: &Path, inventory: &str) {
         self.frostline()
             .args(["stations", "import"])
-            .path(&data(inventory))
+            .path(stations)
             .arg("--countries")
             .path(&codes(inventory, "countries"))
             .arg("--states")
