@@ -1,6 +1,6 @@
 //! Starts the page, health checks and metrics of a daemon.
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use super::Failed;
@@ -68,7 +68,10 @@ pub(super) fn start(
 /// Changes the published rules as `frostline rules apply` and `remove` do.
 fn change_rules(config: &Config) -> ChangeRules {
     let config = config.clone();
+    // A change is planned on what the one before it has published: two at once would mix.
+    let turn = Mutex::new(());
     Arc::new(move |change| {
+        let _turn = turn.lock().unwrap_or_else(PoisonError::into_inner);
         let live = Live::connect_blocking(&config)?;
         let plan = match change {
             RuleChange::Apply(text) => plan(&config, &live, &text)?,
@@ -77,6 +80,11 @@ fn change_rules(config: &Config) -> ChangeRules {
         plan.publish(&live, &mut || ())?;
         let Outcome { added, changed, removed, .. } = plan.outcome();
         tracing::info!(added, changed, removed, "rules changed over HTTP");
+        if config.alert.rule_file().is_some() {
+            tracing::warn!(
+                "this daemon reads its rules from a file, so the change over HTTP does not reach it: set alert.rules = \"topic\""
+            );
+        }
         Ok(plan.as_json(true))
     })
 }

@@ -98,3 +98,20 @@ fn the_readme_names_each_command() {
         );
     }
 }
+
+/// Sentences that are broken by hand are broken once more on a terminal that is narrower.
+#[test]
+fn sentences_below_the_options_fit_on_a_usual_terminal() {
+    let (mut open, mut long) = (vec![Arguments::command()], Vec::new());
+    while let Some(command) = open.pop() {
+        let text = command.get_after_help().map(ToString::to_string).unwrap_or_default();
+        let sentences = text.lines().filter(|line| !line.starts_with(' '));
+        long.extend(
+            sentences
+                .filter(|line| line.chars().count() > 80)
+                .map(|line| format!("{}: {line}", command.get_name())),
+        );
+        open.extend(command.get_subcommands().cloned());
+    }
+    assert!(long.is_empty(), "{}", long.join("\n"));
+}

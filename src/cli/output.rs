@@ -58,6 +58,9 @@ pub(super) fn error(common: &Common, error: &anyhow::Error) {
     note(&format!("{RED}error:{RED:#} {error:#}"));
 }
 
+/// Not logged unless `--log` names it.
+const QUIET: &str = "actix_http::h1::dispatcher=off";
+
 /// The format of the log.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
 pub(super) enum LogFormat {
@@ -72,6 +75,11 @@ pub(super) enum LogFormat {
 pub(super) fn start_log(common: &Common, default: &str, is_daemon: bool) {
     let filter = common.log.as_deref().unwrap_or(default);
     let filter = EnvFilter::try_new(filter).unwrap_or_else(|_| EnvFilter::new(default));
+    // One line at ERROR for each request that is not HTTP: anyone who can connect could fill the log.
+    let filter = match (common.log.as_deref().unwrap_or_default().contains("actix"), QUIET.parse()) {
+        (false, Ok(directive)) => filter.add_directive(directive),
+        _ => filter,
+    };
     let ansi = std::io::stderr().is_terminal() && std::env::var_os("NO_COLOR").is_none();
     let usual = if is_daemon && !std::io::stderr().is_terminal() { LogFormat::Json } else { LogFormat::Text };
     let format = common.log_format.unwrap_or(usual);

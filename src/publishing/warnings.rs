@@ -1,6 +1,7 @@
 //! Warnings about rules that are valid but probably mistaken.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::time::{Duration, Instant};
 
 use super::placement::{self, Placement};
 use crate::config::Config;
@@ -40,14 +41,21 @@ pub fn by_id(stations: Vec<Station>) -> BTreeMap<StationId, Station> {
     stations.into_iter().map(|station| (station.id, station)).collect()
 }
 
+/// Time limit for looking at all stations for all rules: with very many of both it would take hours.
+const PATIENCE: Duration = Duration::from_secs(5);
+
 /// The rules that choose stations by a condition that no station of the table meets.
 fn choose_nobody(file: &RuleFile, table: &BTreeMap<StationId, Station>) -> Vec<bool> {
     let mut choose_nobody: Vec<bool> =
         file.rules.iter().map(|(_, rule)| matches!(rule.place, Place::Where(_))).collect();
-    let evaluator = Evaluator::new();
+    let (evaluator, begun) = (Evaluator::new(), Instant::now());
     for station in table.values() {
         if !choose_nobody.contains(&true) {
             break;
+        }
+        if begun.elapsed() > PATIENCE {
+            // Of rules that were not checked to the end, nothing is said.
+            return vec![false; file.rules.len()];
         }
         let Some(view) = placement::as_view(station) else { continue };
         for ((_, rule), is_alone) in file.rules.iter().zip(&mut choose_nobody) {
@@ -66,6 +74,7 @@ pub fn warnings(file: &RuleFile, known: &Known) -> Vec<Mistake> {
     let mut found = known.channels.as_ref().map_or_else(Vec::new, |channels| unreachable_by(channels, file));
     let lacks_email = known.channels.as_ref().is_some_and(|channels| !channels.has(Channel::Email));
     let choose_nobody = known.table.as_ref().map(|table| choose_nobody(file, table)).unwrap_or_default();
+    let begun = Instant::now();
     for (index, (definition, rule)) in file.rules.iter().enumerate() {
         let mut problems = lint(rule);
         if lacks_email && definition.email.is_some() {
@@ -76,7 +85,7 @@ pub fn warnings(file: &RuleFile, known: &Known) -> Vec<Mistake> {
         let placement = known.placement.as_ref();
         if choose_nobody.get(index) == Some(&true) {
             add("where", "it chooses no station of the station table, so nothing will ever match".into());
-        } else if matches!(rule.place, Place::Where(_)) {
+        } else if matches!(rule.place, Place::Where(_)) && begun.elapsed() < PATIENCE {
             placement
                 .and_then(|placement| placement.shut_out(rule))
                 .into_iter()

@@ -14,6 +14,9 @@ use super::{Conditions, Definition, Mistake, Position, Problem, Rule, Subscriber
 /// Most mistakes and warnings that are reported: with more, the file is probably not a rule file.
 pub const MISTAKES_MAX: usize = 200;
 
+/// In a file that is larger than this, only the first mistake of its form is found: the parser keeps each in memory.
+const ALL_MISTAKES_BYTES_MAX: usize = 256 << 10;
+
 /// A rule file without mistakes.
 #[derive(Default)]
 pub struct RuleFile {
@@ -109,8 +112,11 @@ struct Reader<'a> {
 }
 
 impl Reader<'_> {
+    // Finding a place reads the file up to there, so it is not looked for in vain.
     fn mistake(&mut self, offset: usize, message: impl Into<String>) {
-        self.mistake_at(Position::of_byte(self.text, offset), message.into());
+        if self.mistakes.len() < MISTAKES_MAX {
+            self.mistake_at(Position::of_byte(self.text, offset), message.into());
+        }
     }
 
     fn mistake_at(&mut self, position: Position, message: String) {
@@ -127,10 +133,19 @@ impl Reader<'_> {
     }
 
     fn toml(&mut self) {
-        let (root, errors) = DeTable::parse_recoverable(self.text);
+        let (root, errors) = match self.text.len() > ALL_MISTAKES_BYTES_MAX {
+            true => match DeTable::parse(self.text) {
+                Ok(root) => (root, Vec::new()),
+                Err(error) => {
+                    let position = Position::of_toml(self.text, &error);
+                    return self.mistake_at(position, error.message().to_owned());
+                }
+            },
+            false => DeTable::parse_recoverable(self.text),
+        };
         // Finding the place of a mistake without one reads the file repeatedly; further ones get the same place.
         let mut is_found = false;
-        for error in &errors {
+        for error in errors.iter().take(MISTAKES_MAX) {
             if error.span().is_some() || !std::mem::replace(&mut is_found, true) {
                 self.mistake_at(Position::of_toml(self.text, error), error.message().to_owned());
             }

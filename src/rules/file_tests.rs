@@ -158,3 +158,16 @@ fn an_id_is_a_name_and_not_a_step_in_a_path() {
     }
     assert!(parse(&rule("a..b.")).is_ok());
 }
+
+#[test]
+fn a_large_file_of_mistakes_is_refused_at_once() {
+    let refused = |text: &str| {
+        RuleFile::parse(text, &mut Conditions::default(), &|_| false).err().expect("mistakes").len()
+    };
+    assert_eq!(refused(&"= \n".repeat(20_000)), MISTAKES_MAX);
+    assert_eq!(refused(&"= \n".repeat(1_000_000)), 1, "the first of a file that is too large for all");
+    let unknown: String = (0..100_000).map(|n| format!("unknown-{n} = 1\n")).collect();
+    assert_eq!(refused(&unknown), MISTAKES_MAX);
+    assert_eq!(refused(&"[[subscriber]]\n".repeat(100_000)), MISTAKES_MAX);
+    assert_eq!(refused(&"{\"x\":1}\n".repeat(100_000)), MISTAKES_MAX);
+}

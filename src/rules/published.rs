@@ -25,6 +25,9 @@ pub enum Key {
     Subscriber(String),
 }
 
+/// Ids in a file are far shorter, but a key in the topic may have any length.
+const SHOWN_CHARS_MAX: usize = 200;
+
 impl Key {
     /// The record's key.
     pub fn encode(&self) -> String {
@@ -36,9 +39,13 @@ impl Key {
 
     /// The key for a page or a log: a record made by hand may have an address as its id.
     pub fn shown(&self) -> String {
-        match self {
-            Self::Rule(id) => format!("rule/{}", unquoted(id)),
-            Self::Subscriber(id) => format!("subscriber/{}", unquoted(id)),
+        let (kind, id) = match self {
+            Self::Rule(id) => ("rule", id),
+            Self::Subscriber(id) => ("subscriber", id),
+        };
+        match id.char_indices().nth(SHOWN_CHARS_MAX) {
+            Some((end, _)) => format!("{kind}/{}…", unquoted(&id[..end])),
+            None => format!("{kind}/{}", unquoted(id)),
         }
     }
 

@@ -57,3 +57,10 @@ fn what_cannot_be_used_is_quarantined() {
     assert!(published.rules.is_empty(), "the version before is gone from the topic too");
     assert!(published.quarantined[&key].reason().contains("when"), "{:?}", published.quarantined);
 }
+
+#[test]
+fn a_long_key_is_shown_shortened() {
+    let shown = Key::Rule("r".repeat(900_000)).shown();
+    assert_eq!((shown.chars().count(), shown.ends_with('…')), (206, true));
+    assert_eq!(Key::Subscriber("farm".into()).shown(), "subscriber/farm");
+}

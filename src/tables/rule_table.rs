@@ -29,12 +29,20 @@ pub struct RuleTable {
     /// The newest record of each key, until the topic has been read to its end; then `None`.
     unread: Option<BTreeMap<Key, (Source, Vec<u8>)>>,
     is_loaded: bool,
+    /// Records with a key of another kind so far.
+    ignored: u64,
 }
 
 impl RuleTable {
     /// A table that fills `rules`.
     pub fn new(rules: Arc<RuleSet>) -> Self {
-        Self { rules, conditions: Conditions::default(), unread: Some(BTreeMap::new()), is_loaded: false }
+        Self {
+            rules,
+            conditions: Conditions::default(),
+            unread: Some(BTreeMap::new()),
+            is_loaded: false,
+            ignored: 0,
+        }
     }
 
     fn put(&mut self, key: Key, value: &[u8], source: Source) {
@@ -100,12 +108,17 @@ impl Table for RuleTable {
     fn take(&mut self, record: &Record<'_>) -> Result<(), StateError> {
         let Record { topic, partition, offset, .. } = *record;
         let Some(key) = record.key.and_then(Key::decode) else {
-            tracing::warn!(
-                topic,
-                partition,
-                offset,
-                "ignored a record whose key is neither a rule's nor a subscriber's"
-            );
+            self.ignored += 1;
+            // The 1st, 2nd, 4th, 8th and so on: there may be any number of them, at each start.
+            if self.ignored.is_power_of_two() {
+                tracing::warn!(
+                    topic,
+                    partition,
+                    offset,
+                    ignored = self.ignored,
+                    "ignored a record whose key is neither a rule's nor a subscriber's"
+                );
+            }
             return Ok(());
         };
         let source = Source { partition, offset };

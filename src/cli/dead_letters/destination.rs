@@ -7,12 +7,16 @@
 
 use std::collections::BTreeMap;
 
+use frostline_engine::record::unix_ms;
 use frostline_engine::{Stage, Topology};
 
 use super::super::{Failed, topics};
 use super::Letter;
 use crate::app;
 use crate::config::Config;
+
+/// Brokers accept records of up to an hour ahead of their clock (`message.timestamp.after.max.ms`).
+const CLOCK_AHEAD_MS: i64 = 3_600_000;
 
 /// Partition counts of the topics that stages read and write; a topic that does not exist is missing.
 pub(super) type Sources = BTreeMap<String, i32>;
@@ -53,6 +57,11 @@ pub(super) fn destination(
 ) -> Result<Destination, String> {
     if letter.is_retried {
         return Err("it was retried before".into());
+    }
+    let time = letter.header("frostline-timestamp-ms");
+    let is_possible = |ms: i64| (0..=unix_ms() + CLOCK_AHEAD_MS).contains(&ms);
+    if !time.is_empty() && !time.parse().is_ok_and(is_possible) {
+        return Err(format!("its headers name a time that brokers do not accept: {time:?} ms since 1970"));
     }
     let topic = letter.header("frostline-topic");
     let is_output = letter.header("frostline-partition").is_empty();
@@ -182,6 +191,20 @@ mod tests {
         assert!(placed.unwrap_err().contains("reads noaa-json-us-az"), "an output has no place yet");
         let cut = goes(&[output.as_slice(), &[("cut-from-bytes", "2000000")]].concat()).unwrap_err();
         assert!(cut.contains("never written to noaa-json-alerts"), "{cut}");
+    }
+
+    #[test]
+    fn a_time_that_brokers_refuse_is_the_letters_mistake() {
+        let (config, sources) = (Config::default(), Sources::from([("noaa-csv-raw".into(), 5)]));
+        let sound = [("stage", "assemble"), ("topic", "noaa-csv-raw"), ("partition", "0"), ("offset", "9")];
+        let of_time = |time: &str| {
+            let letter = letter(&[sound.as_slice(), &[("timestamp-ms", time)]].concat());
+            destination(&app::outline(&config).unwrap(), &sources, &letter)
+        };
+        assert!(of_time("1480291200000").is_ok());
+        for time in ["9223372036854775807", "-5", "x"] {
+            assert!(of_time(time).unwrap_err().contains("a time that brokers do not accept"), "{time}");
+        }
     }
 
     #[test]

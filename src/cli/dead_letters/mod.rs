@@ -8,7 +8,7 @@ mod destination;
 mod placement;
 mod retry;
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, HashSet};
 
 use clap::{Args, Subcommand};
 use frostline_engine::kafka::StartAt;
@@ -140,6 +140,11 @@ impl Letter {
         String::from_utf8_lossy(value).into_owned()
     }
 
+    /// The record that it is about, if that came from a topic; two stages that read a topic may each have a letter of it.
+    fn origin(&self) -> Option<String> {
+        (!self.header("frostline-partition").is_empty()).then(|| self.source())
+    }
+
     /// Its origin; for an output that was larger than its topic accepted, only the topic.
     fn source(&self) -> String {
         let (topic, partition) = (self.header("frostline-topic"), self.header("frostline-partition"));
@@ -203,10 +208,16 @@ pub(super) async fn dead_letters(common: &Common, arguments: &DeadLettersArgumen
 async fn read(config: &Config) -> Result<BTreeMap<Place, Letter>, Failed> {
     let mut letters = BTreeMap::new();
     let retried = read_each(config, |letter| drop(letters.insert(letter.place, letter))).await?;
+    let mut origins = HashSet::new();
     for place in retried {
         if let Some(letter) = letters.get_mut(&place) {
             letter.is_retried = true;
+            origins.extend(letter.origin());
         }
+    }
+    // A record that is written again reaches every stage that reads its topic.
+    for letter in letters.values_mut().filter(|letter| !letter.is_retried) {
+        letter.is_retried = letter.origin().is_some_and(|origin| origins.contains(&origin));
     }
     Ok(letters)
 }

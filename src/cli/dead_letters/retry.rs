@@ -1,6 +1,6 @@
 //! `frostline dead-letters retry`: writes records to their topics again, once.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashSet};
 
 use frostline_engine::kafka::{ClientSettings, KafkaError, Outgoing, Producer, TransactionSettings};
 use frostline_engine::{HEADER_PREFIX, OutputHeader, RETRIED_HEADER};
@@ -47,7 +47,11 @@ pub(super) async fn retry(
 ) -> Result<(), Failed> {
     let topology = app::outline(config)?;
     let (mut sound, mut refused) = (Vec::new(), Vec::new());
-    for letter in chosen {
+    // Several letters of one record: it is written again once, for all stages that read its topic.
+    let mut origins = HashSet::new();
+    let is_first = |letter: &&&Letter| letter.origin().is_none_or(|origin| origins.insert(origin));
+    let chosen: Vec<&Letter> = chosen.iter().filter(is_first).copied().collect();
+    for letter in &chosen {
         match destination(&topology, sources, letter) {
             Ok(to) => sound.push(Sound { letter, to }),
             Err(reason) => refused.push(Refused { place: letter.place, reason }),

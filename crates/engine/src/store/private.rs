@@ -20,6 +20,9 @@ const EXPECTED: [&str; 8] =
 /// [`StateError::Unusable`] with the reason.
 pub(super) fn prepare(path: &Path) -> Result<(), StateError> {
     let unusable = |reason: String| StateError::Unusable { path: path.to_owned(), reason };
+    if path.as_os_str().is_empty() {
+        return Err(unusable("its path is empty: name a directory".into()));
+    }
     // A path with a slash at its end refers to the target of a link.
     let path: &Path = &path.components().collect::<PathBuf>();
     match fs::symlink_metadata(path) {
@@ -145,6 +148,12 @@ mod tests {
         fs::set_permissions(&path, fs::Permissions::from_mode(0o777)).unwrap();
         let error = StateDirectory::open(&path).err().expect("must be refused");
         assert!(error.to_string().contains("chmod 700"), "{error}");
+    }
+
+    #[test]
+    fn an_empty_path_is_refused() {
+        let error = StateDirectory::open(Path::new("")).err().expect("must be refused");
+        assert!(error.to_string().contains("name a directory"), "{error}");
     }
 
     #[test]
