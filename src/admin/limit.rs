@@ -20,6 +20,9 @@ use super::connection::{Answering, Guard};
 pub(super) const STREAMS_MAX: usize = 64;
 /// Most other requests that are being answered; each may hold a few megabytes.
 pub(super) const REQUESTS_MAX: usize = 32;
+/// Most files of the page that are being answered. A connection may send thousands of requests before it reads an
+/// answer, and the server takes them apart at once, at 6 kB each; so few may wait for their clients.
+pub(super) const FILES_MAX: usize = 48;
 /// Most changes of rules: each reads all rules and evaluates new ones, and continues when its client has
 /// disconnected.
 pub(super) const RULE_CHANGES_MAX: usize = 2;
@@ -31,6 +34,7 @@ const PART_BYTES: usize = 64 << 10;
 /// One semaphore for each limited kind of work.
 pub(super) struct Limits {
     requests: Arc<Semaphore>,
+    files: Arc<Semaphore>,
     streams: Arc<Semaphore>,
     rule_changes: Arc<Semaphore>,
     maps: Arc<Semaphore>,
@@ -41,6 +45,7 @@ impl Default for Limits {
         let of = |most| Arc::new(Semaphore::new(most));
         Self {
             requests: of(REQUESTS_MAX),
+            files: of(FILES_MAX),
             streams: of(STREAMS_MAX),
             rule_changes: of(RULE_CHANGES_MAX),
             maps: of(1),
@@ -71,12 +76,20 @@ pub(super) async fn request<B: MessageBody + 'static>(
     limited(permit.ok().and_then(Result::ok), reason, request, next).await
 }
 
-/// Wraps files, which are answered at once and have no limit; it only checks that the client reads.
+/// Wraps files. A request does not wait for others: what is pipelined behind it would wait in memory.
 pub(super) async fn file<B: MessageBody + 'static>(
+    limits: web::Data<Limits>,
     request: ServiceRequest,
     next: Next<B>,
 ) -> Result<ServiceResponse<BoxBody>, Error> {
-    held(None, request, next).await
+    let permit = Arc::clone(&limits.files).try_acquire_owned().ok();
+    limited(
+        permit,
+        "too many clients do not read the files of the page; try again in a few seconds",
+        request,
+        next,
+    )
+    .await
 }
 
 /// Wraps the stream of events.
@@ -97,18 +110,10 @@ async fn limited<B: MessageBody + 'static>(
     next: Next<B>,
 ) -> Result<ServiceResponse<BoxBody>, Error> {
     let Some(permit) = permit else { return Ok(request.into_response(busy(reason))) };
-    held(Some(permit), request, next).await
-}
-
-async fn held<B: MessageBody + 'static>(
-    permit: Option<OwnedSemaphorePermit>,
-    request: ServiceRequest,
-    next: Next<B>,
-) -> Result<ServiceResponse<BoxBody>, Error> {
     let answering = request.conn_data::<Guard>().map(Guard::answering);
     let response = next.call(request).await?;
     Ok(response.map_body(|_, body| {
-        BoxBody::new(Held { body: body.boxed(), part: web::Bytes::new(), answering, _permit: permit })
+        BoxBody::new(Held { body: body.boxed(), part: web::Bytes::new(), answering, _permit: Some(permit) })
     }))
 }
 
@@ -157,6 +162,24 @@ impl MessageBody for Held {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    use actix_web::App;
+    use actix_web::http::StatusCode;
+    use actix_web::middleware::from_fn;
+    use actix_web::test::{TestRequest, call_service, init_service};
+
+    #[actix_web::test]
+    async fn files_that_nobody_reads_do_not_add_up() {
+        let limits = web::Data::new(Limits::default());
+        let unread = Arc::clone(&limits.files).acquire_many_owned(FILES_MAX as u32).await.unwrap();
+        let page = web::resource("/page.js").get(|| async { HttpResponse::Ok().body("page") });
+        let app = App::new().app_data(limits.clone()).service(page.wrap(from_fn(file)));
+        let app = init_service(app).await;
+        let ask = || call_service(&app, TestRequest::get().uri("/page.js").to_request());
+        assert_eq!(ask().await.status(), StatusCode::SERVICE_UNAVAILABLE);
+        drop(unread);
+        assert_eq!(ask().await.status(), StatusCode::OK);
+    }
 
     #[actix_web::test]
     async fn a_large_body_is_given_in_parts_and_counts_until_its_end() {
