@@ -28,8 +28,9 @@ Examples:
   frostline replay metars.cache.csv.gz --topic noaa-hourly --stations ghcnh-station-list.csv
   zcat 2016.csv.gz | frostline replay - --topic noaa-csv-raw --json
 
-Each block of records is one transaction with the position after it (unless runtime.guarantee is \"at_least_once\"):
-a killed replay continues with --resume, and no record is sent twice.";
+Each block of records is one transaction with the position after it (unless
+runtime.guarantee is \"at_least_once\"): a killed replay continues with
+--resume, and no record is sent twice.";
 
 /// Replay files into a topic, keyed by station id
 #[derive(Args)]
