@@ -13,7 +13,7 @@ use super::smtp::{Envelope, Failure, Idle, Login, Secure, Server, Step};
 use super::{Attempt, tls};
 use crate::config::{EmailConfig, MailTls, NotifyConfig};
 use crate::noaa::{RecentDays, StationId};
-use crate::rules::Address;
+use crate::rules::{Address, Units};
 use crate::stages::{Message, Reply};
 
 /// Longest subject, in characters.
@@ -36,6 +36,8 @@ pub(super) struct To<'a> {
     pub(super) name: Option<&'a str>,
     /// Why they receive it, in words.
     pub(super) why: &'a str,
+    /// The units that they asked for.
+    pub(super) units: Option<Units>,
 }
 
 impl Email {
@@ -88,7 +90,7 @@ impl Email {
             StationId::parse(station.as_bytes()).map(|station| recent.days(station)).unwrap_or_default()
         };
         let footer = Footer { why: to.why, manage_url: &self.manage_url, unsubscribe: &self.unsubscribe };
-        let page = Page { message, footer, days: &days };
+        let page = Page { message, footer, units: to.units, days: &days };
         let mut mail = lettre::Message::builder()
             .from(self.from.clone())
             .to(Mailbox::new(to.name.map(str::to_owned), address))
@@ -242,7 +244,7 @@ mod tests {
         let config: EmailConfig = toml::from_str(&config).unwrap();
         let email = Email::new(&config, &NotifyConfig::default(), Duration::from_millis(500)).unwrap();
         let address = Address(address.into());
-        let to = To { address: &address, name: None, why: "a test" };
+        let to = To { address: &address, name: None, why: "a test", units: None };
         let message = samples::message(vec![samples::told("frost", "X")]);
         (email.send(&message, &to, &RecentDays::default()).await.reply, scripted)
     }

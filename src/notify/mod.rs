@@ -186,7 +186,8 @@ impl Sender {
         match message.channel {
             Channel::Email => match (&self.email, mail_to) {
                 (Some(email), Some((address, name, why))) => {
-                    let to = To { address, name: name.as_deref(), why };
+                    let units = subscriber.and_then(|subscriber| subscriber.units);
+                    let to = To { address, name: name.as_deref(), why, units };
                     email.send(message, &to, &self.recent).await
                 }
                 _ => gone("mail address"),

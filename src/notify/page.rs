@@ -7,6 +7,7 @@ use maud::{DOCTYPE, Markup, html};
 
 use super::newest::newest_first;
 use crate::noaa::{Date, Element, RecentDay};
+use crate::rules::Units;
 use crate::stages::{Message, Notice};
 
 /// Charts are large, so only the first alerts of a message have one.
@@ -26,6 +27,8 @@ pub(super) struct Footer<'a> {
 pub(super) struct Page<'a> {
     pub(super) message: &'a Message,
     pub(super) footer: Footer<'a>,
+    /// The units that the recipient asked for; otherwise those of each rule.
+    pub(super) units: Option<Units>,
     /// The last days of a station, oldest first.
     pub(super) days: &'a dyn Fn(&str) -> Vec<RecentDay>,
 }
@@ -38,12 +41,13 @@ impl Page<'_> {
             let notice = &told.notice;
             // Writing into a string cannot fail.
             let _ = writeln!(text, "{}\n", notice.message);
-            for (name, value) in facts(notice) {
+            let units = self.units(notice);
+            for (name, value) in facts(notice, units) {
                 let _ = writeln!(text, "  {name:<10} {value}");
             }
             let days = self.chart_days(index, notice);
             for (name, pick) in [("TMIN", tmin as fn(&RecentDay) -> Option<f64>), ("TMAX", tmax)] {
-                if let Some(line) = sparkline(&days, pick) {
+                if let Some(line) = sparkline(&days, pick, units) {
                     let _ = writeln!(text, "  {name:<10} {line}");
                 }
             }
@@ -78,20 +82,25 @@ impl Page<'_> {
         page.into_string()
     }
 
+    fn units(&self, notice: &Notice) -> Units {
+        self.units.or_else(|| Units::of_condition(&notice.when)).unwrap_or_default()
+    }
+
     fn card(&self, notice: &Notice, days: &[RecentDay]) -> Markup {
+        let units = self.units(notice);
         let edge = if notice.is_over() { "#5b8c5a" } else { "#1f6fb5" };
         html! {
             div style=(format!("max-width:560px;margin:0 auto 16px;padding:16px 20px;background:#ffffff;border-radius:8px;border-top:4px solid {edge}")) {
                 p style="margin:0 0 12px;font-size:17px;font-weight:600" { (notice.message) }
                 table role="presentation" cellpadding="0" cellspacing="0" style="font-size:14px" {
-                    @for (name, value) in facts(notice) {
+                    @for (name, value) in facts(notice, units) {
                         tr {
                             td style="padding:2px 16px 2px 0;color:#5b6b7a;vertical-align:top" { (name) }
                             td style="padding:2px 0" { (value) }
                         }
                     }
                 }
-                @if days.len() > 1 { (chart(days)) }
+                @if days.len() > 1 { (chart(days, units)) }
             }
         }
     }
@@ -109,10 +118,11 @@ impl Page<'_> {
 }
 
 /// The facts about an alert, one line each.
-fn facts(notice: &Notice) -> Vec<(&'static str, String)> {
+fn facts(notice: &Notice, units: Units) -> Vec<(&'static str, String)> {
     let mut facts = vec![("Station", notice.place()), ("Day", notice.date.clone())];
     if !notice.values.is_empty() {
-        facts.push(("Values", notice.values.iter().map(with_unit).collect::<Vec<_>>().join(", ")));
+        let values = notice.values.iter().map(|value| with_unit(value, units));
+        facts.push(("Values", values.collect::<Vec<_>>().join(", ")));
     }
     let mut why = notice.when.clone();
     if let Some(clear) = &notice.clear {
@@ -127,10 +137,12 @@ fn facts(notice: &Notice) -> Vec<(&'static str, String)> {
     facts
 }
 
-pub(super) fn with_unit((name, value): &(String, f64)) -> String {
-    match Element::parse(name.as_bytes()).and_then(Element::unit) {
-        Some(unit) => format!("{name} {value} {unit}"),
-        None => format!("{name} {value}"),
+pub(super) fn with_unit((name, value): &(String, f64), units: Units) -> String {
+    let element = Element::parse(name.as_bytes());
+    match (element, element.and_then(Element::unit), units) {
+        (Some(element), Some(_), Units::Us) => format!("{name} {}", units.amount(element, *value)),
+        (_, Some(unit), _) => format!("{name} {value} {unit}"),
+        _ => format!("{name} {value}"),
     }
 }
 
@@ -158,18 +170,18 @@ fn bounds(values: impl Iterator<Item = f64>) -> Option<(f64, f64)> {
 }
 
 /// A chart of one line, with its bounds.
-fn sparkline(days: &[RecentDay], pick: fn(&RecentDay) -> Option<f64>) -> Option<String> {
+fn sparkline(days: &[RecentDay], pick: fn(&RecentDay) -> Option<f64>, units: Units) -> Option<String> {
     const BARS: [char; 8] = ['▁', '▂', '▃', '▄', '▅', '▆', '▇', '█'];
     let (low, high) = bounds(days.iter().filter_map(pick))?;
     let (first, last) = (days.first()?.date, days.last()?.date);
     let bar =
         |value: f64| BARS[(((value - low) / (high - low).max(0.1)) * 7.0).round().clamp(0.0, 7.0) as usize];
     let line: String = days.iter().map(|day| pick(day).map_or(' ', bar)).collect();
-    Some(format!("{line}  {low:.1} to {high:.1} °C, {first} to {last}"))
+    Some(format!("{line}  {} to {}, {first} to {last}", units.number(low), units.degrees(high)))
 }
 
 /// Each day a bar from its lowest to its highest temperature, blue where it froze.
-fn chart(days: &[RecentDay]) -> Markup {
+fn chart(days: &[RecentDay], units: Units) -> Markup {
     let values = days.iter().flat_map(|day| [day.tmin, day.tmax]).flatten();
     let (low, high) = bounds(values).unwrap_or_default();
     let px_per_degree = CHART_HEIGHT_PX / (high - low).max(1.0);
@@ -186,7 +198,7 @@ fn chart(days: &[RecentDay]) -> Markup {
             tr {
                 @for day in days {
                     @let (above, height, colour) = bar(day);
-                    td style="vertical-align:top;padding:0 1px" title=(title(day)) {
+                    td style="vertical-align:top;padding:0 1px" title=(title(day, units)) {
                         div style=(format!("height:{above}px;line-height:0;font-size:0")) {}
                         div style=(format!("width:10px;height:{height}px;line-height:0;font-size:0;background:{colour}")) {}
                     }
@@ -194,15 +206,15 @@ fn chart(days: &[RecentDay]) -> Markup {
             }
         }
         p style="margin:4px 0 0;color:#5b6b7a;font-size:12px" {
-            "TMIN to TMAX, " (format!("{low:.1} to {high:.1} °C"))
+            "TMIN to TMAX, " (units.number(low)) " to " (units.degrees(high))
             @if let (Some(first), Some(last)) = (first, last) { ", " (first) " to " (last) }
             ". Blue: frost."
         }
     }
 }
 
-fn title(day: &RecentDay) -> String {
-    let value = |value: Option<f64>| value.map_or("–".into(), |value| format!("{value:.1} °C"));
+fn title(day: &RecentDay, units: Units) -> String {
+    let value = |value: Option<f64>| value.map_or("–".into(), |value| units.degrees(value));
     format!("{}: {} to {}", day.date, value(day.tmin), value(day.tmax))
 }
 
@@ -228,7 +240,7 @@ mod tests {
             manage_url: "",
             unsubscribe: "mailto:a@b.c",
         };
-        let page = Page { message: &message, footer, days: &days };
+        let mut page = Page { message: &message, footer, units: None, days: &days };
         let (text, html) = (page.text(), page.html());
         for form in [&text, &html] {
             for part in [
@@ -245,5 +257,10 @@ mod tests {
         assert!(text.contains("▁") && text.contains("2016-02-01 to 2016-02-24"), "{text}");
         assert_eq!(html.matches("#2f7fd0").count(), 20, "ten days with frost, twice");
         assert!(!html.contains("2016-02-25"), "days after the alert's are left out");
+        page.units = Some(Units::Us);
+        for form in [page.text(), page.html()] {
+            assert!(form.contains("TMIN 48 °F") && !form.contains("8.9"), "{form}");
+            assert!(!form.split("frost: ").any(|part| part.contains("°C")), "{form}");
+        }
     }
 }

@@ -7,7 +7,7 @@ use super::http::Target;
 use super::newest::newest_of_each;
 use super::page::with_unit;
 use crate::config::{SecretText, SmsConfig};
-use crate::rules::Address;
+use crate::rules::{Address, Units};
 use crate::stages::{GSM_UNITS_MAX, Message, Notice, Told, fits_one_sms, plain_sms};
 
 pub(super) struct Sms {
@@ -75,8 +75,9 @@ fn text(notices: &[Told]) -> String {
 /// The event in a few words: `frost fired: TMIN 8.9 °C, SCOTTSDALE MUNI AP, 2016-02-24`. For an alert without values,
 /// such as one of a night, its own text, which is short already.
 fn short(notice: &Notice) -> String {
+    let units = Units::of_condition(&notice.when).unwrap_or_default();
     let values = notice.values.iter().filter(|(name, _)| notice.when.contains(name.as_str()));
-    let values: Vec<String> = values.map(with_unit).collect();
+    let values: Vec<String> = values.map(|value| with_unit(value, units)).collect();
     if values.is_empty() {
         return notice.message.clone();
     }
