@@ -69,18 +69,6 @@ pub enum Transition {
 }
 
 impl Transition {
-    /// All kinds.
-    pub const ALL: [Self; 8] = [
-        Self::Fired,
-        Self::Resolved,
-        Self::Stale,
-        Self::Retracted,
-        Self::Expected,
-        Self::Confirmed,
-        Self::Averted,
-        Self::Withdrawn,
-    ];
-
     /// Its name in alerts and their ids.
     pub fn as_str(self) -> &'static str {
         match self {

@@ -117,7 +117,8 @@ fn forged() {
     letter(&own, "99", now);
     // 5: as it should be. 6: the broker does not take a time so far ahead. 7: as it should be.
     letter(&own, "1", now);
-    letter(&own, "2", "7258118400000");
+    let ahead_ms = frostline_engine::record::unix_ms() + 2 * 3_600_000;
+    letter(&own, "2", &ahead_ms.to_string());
     letter(&own, "3", now);
     let retry = |more: &[&str]| {
         topics.frostline().args(["dead-letters", "retry", "--all", "--json"]).args(more.iter().copied()).run()

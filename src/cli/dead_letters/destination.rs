@@ -15,8 +15,9 @@ use super::Letter;
 use crate::app;
 use crate::config::Config;
 
-/// Brokers accept records of up to an hour ahead of their clock (`message.timestamp.after.max.ms`).
-const CLOCK_AHEAD_MS: i64 = 3_600_000;
+/// No record has a time of more than a day ahead, even from a clock that is wrong: brokers accept an hour
+/// (`message.timestamp.after.max.ms`), unless they are set otherwise.
+const CLOCK_AHEAD_MS: i64 = 24 * 3_600_000;
 
 /// Partition counts of the topics that stages read and write; a topic that does not exist is missing.
 pub(super) type Sources = BTreeMap<String, i32>;

@@ -142,7 +142,9 @@ impl Letter {
 
     /// The record that it is about, if that came from a topic; two stages that read a topic may each have a letter of it.
     fn origin(&self) -> Option<String> {
-        (!self.header("frostline-partition").is_empty()).then(|| self.source())
+        let is_placed =
+            ["frostline-partition", "frostline-offset"].iter().all(|name| !self.header(name).is_empty());
+        is_placed.then(|| self.source())
     }
 
     /// Its origin; for an output that was larger than its topic accepted, only the topic.
