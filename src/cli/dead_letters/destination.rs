@@ -209,6 +209,17 @@ mod tests {
     }
 
     #[test]
+    fn letters_of_two_stages_about_one_record_have_one_origin() {
+        let of = |stage: &str, more: &[(&str, &str)]| {
+            letter(&[&[("stage", stage), ("topic", "noaa-json"), ("partition", "0")], more].concat()).origin()
+        };
+        let at_9 = [("offset", "9")];
+        assert!(of("filter", &at_9).is_some() && of("filter", &at_9) == of("alert", &at_9));
+        assert_ne!(of("filter", &at_9), of("filter", &[("offset", "10")]));
+        assert_eq!(of("filter", &[]), None, "each is its own");
+    }
+
+    #[test]
     fn letters_that_were_cut_or_retried_stay() {
         let (config, sources) = (Config::default(), Sources::from([("noaa-csv-raw".into(), 5)]));
         let sound = [("stage", "assemble"), ("topic", "noaa-csv-raw"), ("partition", "0"), ("offset", "9")];
