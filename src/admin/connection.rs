@@ -2,10 +2,9 @@
 //!
 //! A server that stops accepting at its limit leaves health unanswered as long as others keep their connections open.
 //! So a new connection is always accepted, and at the limit the oldest one without a request in progress is closed: a
-//! silent one, one that sends slowly, or one that is kept for later requests. If all are being answered, as when
-//! clients ask for files and do not read them, the one whose client has read nothing for the longest time is closed.
-//! Requests in progress other than for files are limited to far fewer (see `limit.rs`). If a client does not read its
-//! answer, its connection is closed after [`STALL`].
+//! silent one, one that sends slowly, or one that is kept for later requests. Requests in progress are limited to far
+//! fewer than connections (see `limit.rs`). If a client does not read its answer, its connection is closed after
+//! [`STALL`].
 
 use std::any::Any;
 use std::collections::BTreeMap;
@@ -60,15 +59,13 @@ impl Connections {
 
     pub(super) fn add(self: &Arc<Self>, socket: TcpStream) -> Guard {
         let id = self.next.fetch_add(1, Ordering::Relaxed);
-        let (answers, moved_at_ms) = (AtomicUsize::new(0), AtomicU64::new(self.now_ms()));
+        let (answers, moved_at_ms) = (AtomicUsize::new(0), AtomicU64::new(0));
         let connection = Arc::new(Connection { socket, answers, moved_at_ms });
         let mut open = self.lock();
         if open.len() >= CONNECTIONS_MAX {
             let idle = |(id, other): (&u64, &Arc<Connection>)| (!other.is_answered()).then_some(*id);
-            let stillest = || open.iter().min_by_key(|(_, other)| other.moved_at_ms()).map(|(id, _)| *id);
-            if let Some(closed) = open.iter().find_map(idle).or_else(stillest).and_then(|id| open.remove(&id))
-            {
-                closed.close();
+            if let Some(oldest) = open.iter().find_map(idle).and_then(|id| open.remove(&id)) {
+                oldest.close();
             }
         }
         open.insert(id, Arc::clone(&connection));
@@ -82,7 +79,7 @@ impl Connections {
 
     pub(super) fn close_stalled_at(&self, now_ms: u64) {
         self.lock().retain(|_, connection| {
-            let silent_ms = now_ms.saturating_sub(connection.moved_at_ms());
+            let silent_ms = now_ms.saturating_sub(connection.moved_at_ms.load(Ordering::Relaxed));
             let is_stalled = connection.is_answered() && u128::from(silent_ms) > self.patience.as_millis();
             if is_stalled {
                 connection.close();
@@ -109,10 +106,6 @@ impl Connections {
 impl Connection {
     fn is_answered(&self) -> bool {
         self.answers.load(Ordering::Relaxed) > 0
-    }
-
-    fn moved_at_ms(&self) -> u64 {
-        self.moved_at_ms.load(Ordering::Relaxed)
     }
 
     fn close(&self) {

@@ -14,7 +14,7 @@ use actix_web::{Error, HttpResponse, web};
 use serde_json::json;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
-use super::connection::{Answering, Guard};
+use super::connection::{Answering, CONNECTIONS_MAX, Guard};
 
 /// Most streams of events.
 pub(super) const STREAMS_MAX: usize = 64;
@@ -26,6 +26,8 @@ pub(super) const FILES_MAX: usize = 48;
 /// Most changes of rules: each reads all rules and evaluates new ones, and continues when its client has
 /// disconnected.
 pub(super) const RULE_CHANGES_MAX: usize = 2;
+// Among the connections there is always one without a request in progress, which can be closed for a new one.
+const _: () = assert!(REQUESTS_MAX + FILES_MAX + STREAMS_MAX < CONNECTIONS_MAX);
 /// How long a request waits for another one to end.
 const PATIENCE: Duration = Duration::from_secs(2);
 /// Largest part of a body: the next part is taken only when the client has read the previous ones.

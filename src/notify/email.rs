@@ -133,12 +133,13 @@ impl Email {
 
 /// A subject that is too long ends after one of its parts, or at least after a word.
 fn shortened(line: &str) -> String {
-    let Some((end, _)) = line.char_indices().nth(SUBJECT_CHARS_MAX) else { return line.to_owned() };
-    let start = &line[..end];
-    match start.rfind(';').or_else(|| start.rfind(' ')) {
-        Some(at) => format!("{} …", &start[..at]),
-        None => start.to_owned(),
+    if line.chars().count() <= SUBJECT_CHARS_MAX {
+        return line.to_owned();
     }
+    // With room for the mark of what is missing.
+    let start: String = line.chars().take(SUBJECT_CHARS_MAX - 2).collect();
+    let end = start.rfind(';').or_else(|| start.rfind(' ')).unwrap_or(start.len());
+    format!("{} …", &start[..end])
 }
 
 /// Replaces fields in braces by their values in one pass, so that braces in a value stay text.
@@ -261,6 +262,8 @@ mod tests {
         let filled = subject("{rule}: {station}, {date}", "{station}", "{date} {message}");
         assert_eq!(filled, "{station}: {date} {message} (USW00003192), 2016-02-24");
         assert_eq!(subject("{count} {severity}", "a", "b"), "1 warning");
+        let long = subject(&"word ".repeat(40), "a", "b");
+        assert!(long.chars().count() <= SUBJECT_CHARS_MAX && long.ends_with("word …"), "{long}");
         assert!(crate::config::SUBJECT_FIELDS.iter().all(|field| {
             let filled = subject(&format!("{{{field}}}"), "a", "b");
             !filled.is_empty() && !filled.contains('{')

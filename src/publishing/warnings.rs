@@ -54,7 +54,7 @@ fn choose_nobody(file: &RuleFile, table: &BTreeMap<StationId, Station>) -> Vec<b
             break;
         }
         if begun.elapsed() > PATIENCE {
-            // Of rules that were not checked to the end, nothing is said.
+            tracing::warn!("not all places of rules were checked: there are too many rules and stations");
             return vec![false; file.rules.len()];
         }
         let Some(view) = placement::as_view(station) else { continue };

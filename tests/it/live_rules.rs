@@ -308,7 +308,7 @@ fn first_start_and_restart() {
     assert!(meanwhile[0].1.contains(date), "{date} is the newest alert");
 }
 
-/// 1,000 rules of both kinds over all of 2016 through the real broker: the same alerts, one by one, as the backtest.
+/// 1,000 rules of both kinds over a month (with `--soak` over all of 2016) through the real broker: the same alerts, one by one, as the backtest.
 fn live_equals_backtest() {
     // The whole year takes two minutes, a month of winter has everything but the seasons.
     let is_soak = Needs::Soak.missing().is_none();

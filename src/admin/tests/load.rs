@@ -202,30 +202,3 @@ fn an_answer_that_is_not_read_is_closed_and_one_that_is_written_is_not() {
     drop((answering, first, guards));
     assert_eq!(connections.count(), 0);
 }
-
-#[test]
-fn if_all_connections_are_being_answered_the_stillest_one_makes_room() {
-    let connections = Arc::new(Connections::of_patience(connection::STALL));
-    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-    let address = listener.local_addr().unwrap();
-    let pair = || (TcpStream::connect(address).unwrap(), listener.accept().unwrap().0);
-    let answered: Vec<_> = (0..connection::CONNECTIONS_MAX)
-        .map(|_| {
-            let (client, there) = pair();
-            let guard = connections.add(there);
-            (client, guard.answering(), guard)
-        })
-        .collect();
-    std::thread::sleep(Duration::from_millis(5));
-    answered[1..].iter().for_each(|(_, answering, _)| answering.moves());
-    let (mut client, there) = pair();
-    let _new = connections.add(there);
-    let is_closed = |mut stream: &TcpStream| {
-        stream.set_nonblocking(true).unwrap();
-        matches!(stream.read(&mut [0]), Ok(0))
-    };
-    let closed = answered.iter().filter(|(client, ..)| is_closed(client)).count();
-    assert!(closed == 1 && is_closed(&answered[0].0), "{closed}");
-    client.set_nonblocking(true).unwrap();
-    assert!(client.read(&mut [0]).is_err(), "the new one is open");
-}

@@ -37,9 +37,10 @@ pub(super) fn rules(common: &Common, config: &Config) -> Result<RuleSet, Failed>
     if !without.is_empty() {
         return Err(usage(format!(
             "{}: no station of the demo that reports what these rules need is near enough for them: {}. Hourly observations \
-             come from SCOTTSDALE MUNI AP only, days from these stations:\n{}",
+             come from {} only, days from these stations:\n{}",
             path.display(),
             without.join(", "),
+            night::station().name,
             station_list()
         )));
     }

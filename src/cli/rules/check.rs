@@ -129,9 +129,8 @@ fn unheard(file: &RuleFile) -> Option<String> {
     let ids: Vec<&str> = file
         .rules
         .iter()
-        .map(|(definition, _)| definition)
-        .filter(|one| nobody(one))
-        .map(|one| one.id.as_str())
+        .filter(|(definition, _)| nobody(definition))
+        .map(|(definition, _)| definition.id.as_str())
         .collect();
     match ids.as_slice() {
         [] => None,
