@@ -16,7 +16,7 @@ use serde_json::{Value, json};
 use tokio::sync::broadcast::error::RecvError;
 
 use super::access::NO_CHANGES;
-use super::connection::Connections;
+use super::connection::{Connections, Guard};
 use super::limit::{self, Limits};
 use super::lists::List;
 use super::view::{RuleChange, Shown};
@@ -214,8 +214,16 @@ pub(super) async fn rules(shown: State) -> HttpResponse {
 }
 
 /// Publishes a rule file.
-pub(super) async fn apply_rules(body: web::Payload, shown: State, limits: web::Data<Limits>) -> HttpResponse {
-    match rule_file(body.into_inner(), BODY_TIMEOUT).await {
+pub(super) async fn apply_rules(
+    request: HttpRequest,
+    body: web::Payload,
+    shown: State,
+    limits: web::Data<Limits>,
+) -> HttpResponse {
+    let reading = request.conn_data::<Arc<Guard>>().map(|guard| guard.reading_body());
+    let file = rule_file(body.into_inner(), BODY_TIMEOUT).await;
+    drop(reading);
+    match file {
         Ok(text) => change(RuleChange::Apply(text), shown, &limits).await,
         Err((status, reason)) => HttpResponse::build(status).json(json!({ "error": reason })),
     }
@@ -281,11 +289,12 @@ pub(super) fn refused(error: &PublishError) -> HttpResponse {
         }),
         other => json!({ "error": other.to_string() }),
     };
-    if error.is_for_people() {
-        HttpResponse::UnprocessableEntity().json(body)
-    } else {
-        HttpResponse::InternalServerError().json(body)
-    }
+    let mut response = match error {
+        PublishError::Overtaken => HttpResponse::Conflict(),
+        error if error.is_for_people() => HttpResponse::UnprocessableEntity(),
+        _ => HttpResponse::InternalServerError(),
+    };
+    response.json(body)
 }
 
 /// Server-sent events, until the client disconnects.

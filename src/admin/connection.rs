@@ -6,15 +6,13 @@
 //! fewer than connections (see `limit.rs`). If a client does not read its answer, its connection is closed after
 //! [`STALL`].
 
-use std::any::Any;
 use std::collections::BTreeMap;
 use std::net::{Shutdown, TcpStream};
 use std::os::fd::AsFd;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::task::Waker;
 use std::time::{Duration, Instant};
-
-use actix_web::dev::Extensions;
 
 /// With this many connections, a new one closes another.
 pub(super) const CONNECTIONS_MAX: usize = 256;
@@ -32,11 +30,16 @@ pub(super) struct Connections {
     patience: Duration,
 }
 
+/// An open connection.
 struct Connection {
     /// A second handle to its socket: closing it wakes any wait on the first.
     socket: TcpStream,
     /// Requests that are being answered.
     answers: AtomicUsize,
+    /// Bodies of requests that are being read.
+    bodies: AtomicUsize,
+    /// The reader that waits for the end of an answer.
+    reader: Mutex<Option<Waker>>,
     /// When its client last read a part of an answer, in milliseconds since the start.
     moved_at_ms: AtomicU64,
 }
@@ -48,19 +51,23 @@ impl Connections {
         Self { open: Mutex::default(), next: AtomicU64::new(0), started: Instant::now(), patience }
     }
 
-    /// Registers a new connection, until the entry in `extensions` is dropped with it.
-    pub(super) fn accept(self: &Arc<Self>, stream: &dyn Any, extensions: &mut Extensions) {
-        let Some(stream) = stream.downcast_ref::<tokio::net::TcpStream>() else { return };
-        match stream.as_fd().try_clone_to_owned() {
-            Ok(handle) => drop(extensions.insert(self.add(handle.into()))),
-            Err(error) => tracing::debug!(%error, "an admin connection is not watched"),
-        }
+    /// Registers a new connection, until the result is dropped.
+    ///
+    /// # Errors
+    /// There is no file descriptor left for a second handle to it.
+    pub(super) fn accept(self: &Arc<Self>, stream: &tokio::net::TcpStream) -> std::io::Result<Guard> {
+        Ok(self.add(stream.as_fd().try_clone_to_owned()?.into()))
     }
 
     pub(super) fn add(self: &Arc<Self>, socket: TcpStream) -> Guard {
         let id = self.next.fetch_add(1, Ordering::Relaxed);
-        let (answers, moved_at_ms) = (AtomicUsize::new(0), AtomicU64::new(0));
-        let connection = Arc::new(Connection { socket, answers, moved_at_ms });
+        let connection = Arc::new(Connection {
+            socket,
+            answers: AtomicUsize::new(0),
+            bodies: AtomicUsize::new(0),
+            reader: Mutex::default(),
+            moved_at_ms: AtomicU64::new(0),
+        });
         let mut open = self.lock();
         if open.len() >= CONNECTIONS_MAX {
             let idle = |(id, other): (&u64, &Arc<Connection>)| (!other.is_answered()).then_some(*id);
@@ -108,6 +115,13 @@ impl Connection {
         self.answers.load(Ordering::Relaxed) > 0
     }
 
+    /// Wakes the reader that has been stopped.
+    fn go_on(&self) {
+        if let Some(reader) = self.reader.lock().unwrap_or_else(PoisonError::into_inner).take() {
+            reader.wake();
+        }
+    }
+
     fn close(&self) {
         // It may have been closed from the other side already.
         let _ = self.socket.shutdown(Shutdown::Both);
@@ -122,9 +136,24 @@ pub(super) struct Guard {
 }
 
 impl Guard {
+    /// Whether nothing more is to be read before an answer has ended; `reader` is woken then.
+    pub(super) fn must_wait(&self, reader: &Waker) -> bool {
+        let Connection { answers, bodies, reader: waiting, .. } = &*self.connection;
+        // Stored before the look: an answer that ends in between wakes it.
+        *waiting.lock().unwrap_or_else(PoisonError::into_inner) = Some(reader.clone());
+        answers.load(Ordering::SeqCst) > 0 && bodies.load(Ordering::SeqCst) == 0
+    }
+
+    /// Marks the body of a request as being read until the result is dropped.
+    pub(super) fn reading_body(&self) -> ReadingBody {
+        self.connection.bodies.fetch_add(1, Ordering::SeqCst);
+        self.connection.go_on();
+        ReadingBody(Arc::clone(&self.connection))
+    }
+
     /// Marks a request as being answered until the result is dropped.
     pub(super) fn answering(&self) -> Answering {
-        self.connection.answers.fetch_add(1, Ordering::Relaxed);
+        self.connection.answers.fetch_add(1, Ordering::SeqCst);
         let answering = Answering { connection: Arc::clone(&self.connection), all: Arc::clone(&self.all) };
         answering.moves();
         answering
@@ -152,6 +181,16 @@ impl Answering {
 
 impl Drop for Answering {
     fn drop(&mut self) {
-        self.connection.answers.fetch_sub(1, Ordering::Relaxed);
+        self.connection.answers.fetch_sub(1, Ordering::SeqCst);
+        self.connection.go_on();
+    }
+}
+
+/// The body of a request that is being read.
+pub(super) struct ReadingBody(Arc<Connection>);
+
+impl Drop for ReadingBody {
+    fn drop(&mut self) {
+        self.0.bodies.fetch_sub(1, Ordering::SeqCst);
     }
 }

@@ -20,14 +20,15 @@ use super::connection::{Answering, CONNECTIONS_MAX, Guard};
 pub(super) const STREAMS_MAX: usize = 64;
 /// Most other requests that are being answered; each may hold a few megabytes.
 pub(super) const REQUESTS_MAX: usize = 32;
-/// Most files of the page that are being answered. A connection may send thousands of requests before it reads an
-/// answer, and the server takes them apart at once, at 6 kB each; so few may wait for their clients.
+/// Most requests that wait for one of those to end, for at most [`PATIENCE`].
+pub(super) const WAITING_MAX: usize = 64;
+/// Most files of the page that are being answered.
 pub(super) const FILES_MAX: usize = 48;
 /// Most changes of rules: each reads all rules and evaluates new ones, and continues when its client has
 /// disconnected.
 pub(super) const RULE_CHANGES_MAX: usize = 2;
 // Among the connections there is always one without a request in progress, which can be closed for a new one.
-const _: () = assert!(REQUESTS_MAX + FILES_MAX + STREAMS_MAX < CONNECTIONS_MAX);
+const _: () = assert!(REQUESTS_MAX + WAITING_MAX + FILES_MAX + STREAMS_MAX < CONNECTIONS_MAX);
 /// How long a request waits for another one to end.
 const PATIENCE: Duration = Duration::from_secs(2);
 /// Largest part of a body: the next part is taken only when the client has read the previous ones.
@@ -36,6 +37,7 @@ const PART_BYTES: usize = 64 << 10;
 /// One semaphore for each limited kind of work.
 pub(super) struct Limits {
     requests: Arc<Semaphore>,
+    waiting: Arc<Semaphore>,
     files: Arc<Semaphore>,
     streams: Arc<Semaphore>,
     rule_changes: Arc<Semaphore>,
@@ -47,6 +49,7 @@ impl Default for Limits {
         let of = |most| Arc::new(Semaphore::new(most));
         Self {
             requests: of(REQUESTS_MAX),
+            waiting: of(WAITING_MAX),
             files: of(FILES_MAX),
             streams: of(STREAMS_MAX),
             rule_changes: of(RULE_CHANGES_MAX),
@@ -61,6 +64,16 @@ impl Limits {
         Arc::clone(&self.rule_changes).try_acquire_owned().ok()
     }
 
+    /// Allows one request that answers quickly, perhaps after others have ended.
+    async fn permit(&self) -> Option<OwnedSemaphorePermit> {
+        if let Ok(permit) = Arc::clone(&self.requests).try_acquire_owned() {
+            return Some(permit);
+        }
+        let _waiting = self.waiting.try_acquire().ok()?;
+        let permit = tokio::time::timeout(PATIENCE, Arc::clone(&self.requests).acquire_owned()).await;
+        permit.ok().and_then(Result::ok)
+    }
+
     /// Waits until no other map is being made: making one takes far more memory than its answer.
     pub(super) async fn map(&self) -> Option<OwnedSemaphorePermit> {
         Arc::clone(&self.maps).acquire_owned().await.ok()
@@ -73,25 +86,21 @@ pub(super) async fn request<B: MessageBody + 'static>(
     request: ServiceRequest,
     next: Next<B>,
 ) -> Result<ServiceResponse<BoxBody>, Error> {
-    let permit = tokio::time::timeout(PATIENCE, Arc::clone(&limits.requests).acquire_owned()).await;
+    let answering = answering(&request);
+    let permit = limits.permit().await;
     let reason = "too many requests at the same time; try again in a few seconds";
-    limited(permit.ok().and_then(Result::ok), reason, request, next).await
+    limited(permit, reason, answering, request, next).await
 }
 
-/// Wraps files. A request does not wait for others: what is pipelined behind it would wait in memory.
+/// Wraps files.
 pub(super) async fn file<B: MessageBody + 'static>(
     limits: web::Data<Limits>,
     request: ServiceRequest,
     next: Next<B>,
 ) -> Result<ServiceResponse<BoxBody>, Error> {
     let permit = Arc::clone(&limits.files).try_acquire_owned().ok();
-    limited(
-        permit,
-        "too many clients do not read the files of the page; try again in a few seconds",
-        request,
-        next,
-    )
-    .await
+    let reason = "too many clients do not read the files of the page; try again in a few seconds";
+    limited(permit, reason, answering(&request), request, next).await
 }
 
 /// Wraps the stream of events.
@@ -102,17 +111,22 @@ pub(super) async fn stream<B: MessageBody + 'static>(
 ) -> Result<ServiceResponse<BoxBody>, Error> {
     let permit = Arc::clone(&limits.streams).try_acquire_owned().ok();
     let reason = format!("{STREAMS_MAX} streams of events are open, which is the limit; close one first");
-    limited(permit, &reason, request, next).await
+    limited(permit, &reason, answering(&request), request, next).await
+}
+
+/// `None` if a test has no connection.
+fn answering(request: &ServiceRequest) -> Option<Answering> {
+    request.conn_data::<Arc<Guard>>().map(|guard| guard.answering())
 }
 
 async fn limited<B: MessageBody + 'static>(
     permit: Option<OwnedSemaphorePermit>,
     reason: &str,
+    answering: Option<Answering>,
     request: ServiceRequest,
     next: Next<B>,
 ) -> Result<ServiceResponse<BoxBody>, Error> {
     let Some(permit) = permit else { return Ok(request.into_response(busy(reason))) };
-    let answering = request.conn_data::<Guard>().map(Guard::answering);
     let response = next.call(request).await?;
     Ok(response.map_body(|_, body| {
         BoxBody::new(Held { body: body.boxed(), part: web::Bytes::new(), answering, _permit: Some(permit) })
@@ -181,6 +195,20 @@ mod tests {
         assert_eq!(ask().await.status(), StatusCode::SERVICE_UNAVAILABLE);
         drop(unread);
         assert_eq!(ask().await.status(), StatusCode::OK);
+    }
+
+    #[actix_web::test]
+    async fn few_requests_wait_for_others() {
+        let limits = Limits::default();
+        let all = Arc::clone(&limits.requests).acquire_many_owned(REQUESTS_MAX as u32).await.unwrap();
+        let waiting = Arc::clone(&limits.waiting).acquire_many_owned(WAITING_MAX as u32).await.unwrap();
+        assert!(limits.permit().await.is_none());
+        drop(waiting);
+        let end = async {
+            tokio::task::yield_now().await;
+            drop(all);
+        };
+        assert!(tokio::join!(limits.permit(), end).0.is_some());
     }
 
     #[actix_web::test]

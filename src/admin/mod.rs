@@ -23,6 +23,7 @@ mod atom;
 mod bulletin;
 mod cap;
 mod connection;
+mod gate;
 mod head;
 mod limit;
 mod lists;
@@ -41,15 +42,21 @@ mod view;
 mod while_asked;
 mod xml;
 
+use std::future::ready;
 use std::net::{SocketAddr, TcpListener};
 use std::sync::Arc;
 use std::time::Duration;
 
-use actix_web::dev::{Server, ServerHandle};
-use actix_web::{HttpServer, web};
+use actix_http::error::DispatchError;
+use actix_http::{HttpService, Protocol};
+use actix_service::{IntoServiceFactory as _, ServiceFactoryExt as _, fn_service, map_config};
+use actix_web::dev::{AppConfig, Server, ServerHandle};
+use actix_web::web;
+use tokio::net::TcpStream;
 
 use access::Access;
 use connection::Connections;
+use gate::Gate;
 use limit::Limits;
 pub use metric_list::{METRICS, Metric, MetricKind};
 pub use metrics::Recorder;
@@ -140,16 +147,34 @@ fn serve(
     connections: Arc<Connections>,
 ) -> std::io::Result<Server> {
     let limits = web::Data::new(Limits::default());
-    let server = HttpServer::new(move || routes::app(shown.clone(), access.clone(), limits.clone()))
-        .on_connect(move |stream, extensions| connections.accept(stream, extensions))
+    let service = move || {
+        let connections = Arc::clone(&connections);
+        let gate = fn_service(move |stream: TcpStream| ready(behind_gate(&connections, stream)));
+        let app = routes::app(shown.clone(), access.clone(), limits.clone()).into_factory();
+        let http = HttpService::build()
+            .client_request_timeout(REQUEST_TIMEOUT)
+            .client_disconnect_timeout(REQUEST_TIMEOUT)
+            .on_connect_ext(|stream: &Gate, data| drop(data.insert(Arc::clone(stream.guard()))))
+            .finish(map_config(app.map_err(|error| error.error_response()), |()| AppConfig::default()));
+        gate.and_then(http)
+    };
+    let server = Server::build()
         .workers(1)
-        .max_connections(connection::CONNECTIONS_MAX + connection::CONNECTIONS_RESERVE)
-        .client_request_timeout(REQUEST_TIMEOUT)
-        .client_disconnect_timeout(REQUEST_TIMEOUT)
+        .max_concurrent_connections(connection::CONNECTIONS_MAX + connection::CONNECTIONS_RESERVE)
         .disable_signals()
-        .listen(listener)?
+        .listen("frostline-admin", listener, service)?
         .run();
     Ok(server)
+}
+
+/// What the HTTP service takes: a stream, its protocol, and the address of the client.
+fn behind_gate(
+    connections: &Arc<Connections>,
+    stream: TcpStream,
+) -> Result<(Gate, Protocol, Option<SocketAddr>), DispatchError> {
+    let guard = connections.accept(&stream).map_err(DispatchError::Io)?;
+    let client = stream.peer_addr().ok();
+    Ok((Gate::new(stream, guard), Protocol::Http1, client))
 }
 
 #[cfg(test)]

@@ -7,7 +7,7 @@ use super::Failed;
 use crate::admin::{Admin, ChangeRules, Listening, Recorder, RuleChange, View};
 use crate::app::{App, AppOptions};
 use crate::config::{Config, Secret};
-use crate::publishing::{Live, Outcome, plan, plan_removal};
+use crate::publishing::{Live, Outcome, READS_A_FILE, plan, plan_removal};
 use crate::rules::{Key, RuleSet};
 
 /// Binds the address of the admin server, before the daemon joins its groups and announces the address there. If the
@@ -68,23 +68,24 @@ pub(super) fn start(
 /// Changes the published rules as `frostline rules apply` and `remove` do.
 fn change_rules(config: &Config) -> ChangeRules {
     let config = config.clone();
-    // A change is planned on what the one before it has published: two at once would mix.
-    let turn = Mutex::new(());
+    // Without it, two changes over HTTP at once would fail, as changes by two processes do.
+    let one_at_a_time = Mutex::new(());
     Arc::new(move |change| {
-        let _turn = turn.lock().unwrap_or_else(PoisonError::into_inner);
+        let _guard = one_at_a_time.lock().unwrap_or_else(PoisonError::into_inner);
         let live = Live::connect_blocking(&config)?;
+        let turn = live.turn()?;
         let plan = match change {
             RuleChange::Apply(text) => plan(&config, &live, &text)?,
             RuleChange::Remove(id) => plan_removal(&live, vec![Key::Rule(id)])?,
         };
-        plan.publish(&live, &mut || ())?;
+        plan.publish(&turn, &mut || ())?;
         let Outcome { added, changed, removed, .. } = plan.outcome();
         tracing::info!(added, changed, removed, "rules changed over HTTP");
+        let mut answer = plan.as_json(true);
         if config.alert.rule_file().is_some() {
-            tracing::warn!(
-                "this daemon reads its rules from a file, so the change over HTTP does not reach it: set alert.rules = \"topic\""
-            );
+            tracing::warn!("the change over HTTP does not reach this daemon: {READS_A_FILE}");
+            answer["note"] = READS_A_FILE.into();
         }
-        Ok(plan.as_json(true))
+        Ok(answer)
     })
 }

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use frostline_engine::kafka::{Admin, ClientSettings, KafkaError, Outgoing, Producer, Reader, StartAt};
 use frostline_engine::record::Record;
 
-use super::PublishError;
+use super::{PublishError, settle, sole_producer};
 use crate::config::{Config, topic};
 use crate::noaa::{Compat, ObservationView, Station, StationId};
 use crate::rules::{Published, REPORTING_RECORDS, Reporting};
@@ -140,26 +140,50 @@ impl<'a> Live<'a> {
         Ok(Reader::read_to_end(&self.settings, topic, partitions, start, visit)?)
     }
 
-    /// Writes records to the rules' topic, and waits until all replicas have them.
+    /// Begins a change of the rules. Take the turn before reading what is published.
+    ///
+    /// # Errors
+    /// The brokers do not answer, or do not allow it.
+    pub fn turn(&self) -> Result<Turn, PublishError> {
+        let topic = self.config.topic(topic::RULES).name;
+        Ok(Turn { producer: sole_producer(self.config, "rules")?, topic })
+    }
+}
+
+/// The right to publish a change, until somebody else begins one.
+pub struct Turn {
+    producer: Producer,
+    topic: String,
+}
+
+impl Turn {
+    /// Writes records to the rules' topic, all or none, and waits until all replicas have them.
     pub(super) fn write(
         &self,
         records: impl Iterator<Item = (String, Option<Vec<u8>>)>,
         sent: &mut dyn FnMut(),
     ) -> Result<(), PublishError> {
-        let topic = self.config.topic(topic::RULES).name;
-        let producer = Producer::new(&self.settings, None)?;
         for (key, value) in records {
-            producer.send(&Outgoing {
-                topic: &topic,
-                partition: None,
-                key: Some(key.as_bytes()),
-                value: value.as_deref(),
-                timestamp_ms: -1,
-                headers: &[],
-                changelog: None,
-            })?;
+            self.producer
+                .send(&Outgoing {
+                    topic: &self.topic,
+                    partition: None,
+                    key: Some(key.as_bytes()),
+                    value: value.as_deref(),
+                    timestamp_ms: -1,
+                    headers: &[],
+                    changelog: None,
+                })
+                .map_err(overtaken)?;
             sent();
         }
-        Ok(producer.wait_acknowledged()?)
+        settle(&self.producer).map_err(overtaken)
+    }
+}
+
+fn overtaken(error: KafkaError) -> PublishError {
+    match error {
+        KafkaError::Replaced(_) | KafkaError::Fenced(_) => PublishError::Overtaken,
+        other => other.into(),
     }
 }

@@ -1,22 +1,31 @@
 //! Publishes rules for the command line and for HTTP: reads the published ones, plans the changes, and makes them.
 //!
 //! Each of them maps [`PublishError`] in its own way. Calls block, except [`Live::connect`].
+//!
+//! A change takes its [`Turn`] before it reads what is published, and is one transaction: all of it counts, or
+//! nothing. If another process takes a turn in between, the transaction fails, so a change is never planned on rules
+//! that somebody else has replaced.
 
 mod difference;
 mod live;
 pub mod placement;
 mod plan;
+mod sole;
 mod warnings;
 
 use frostline_engine::kafka::KafkaError;
 use serde_json::{Value, json};
 
 pub use difference::{Change, place};
-pub use live::Live;
+pub use live::{Live, Turn};
 pub use plan::{Outcome, Plan, plan, plan_removal};
+pub use sole::{settle, sole_producer};
 pub use warnings::{Known, by_id, unsent, warnings};
 
 use crate::rules::{Key, Mistake};
+
+/// Said of a change to the topic if the configuration names a rule file.
+pub const READS_A_FILE: &str = "a daemon with this configuration reads its rules from a file: set alert.rules = \"topic\" to make it follow the topic";
 
 /// Why rules are not published.
 #[derive(Debug, thiserror::Error)]
@@ -52,6 +61,12 @@ pub enum PublishError {
         /// The subscriber.
         key: Key,
     },
+    /// Another process has begun a change since this one read the rules.
+    #[error(
+        "somebody else is changing the rules at the same time: nothing was published. See what is published now \
+         (`frostline rules list`), and try again"
+    )]
+    Overtaken,
     /// A topic of the installation is missing.
     #[error("no such topic: {0}: create the topics with `frostline topics create`")]
     NoTopic(String),
@@ -70,6 +85,7 @@ impl PublishError {
             | Self::NamesRemoved { .. }
             | Self::Unknown(_)
             | Self::StillNamed { .. }
+            | Self::Overtaken
             | Self::NoTopic(_) => true,
         }
     }

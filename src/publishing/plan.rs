@@ -7,7 +7,7 @@ use serde::Serialize;
 use serde_json::Value;
 
 use super::difference::{Change, difference, removal};
-use super::{Known, Live, PublishError, by_id, mistake_json, warnings};
+use super::{Known, Live, PublishError, Turn, by_id, mistake_json, warnings};
 use crate::config::Config;
 use crate::rules::{
     Conditions, Item, Key, MISTAKES_MAX, Mistake, Position, Problem, Published, PublishedRule, Quarantine,
@@ -182,13 +182,14 @@ impl Plan {
         outcome
     }
 
-    /// Makes the changes, and waits until all replicas have them. `sent` is called for each change as it is sent.
+    /// Makes the changes, all or none, and waits until all replicas have them. `sent` is called for each change as it
+    /// is sent.
     ///
     /// # Errors
-    /// The brokers do not accept all of them.
-    pub fn publish(&self, live: &Live<'_>, sent: &mut dyn FnMut()) -> Result<(), PublishError> {
+    /// The brokers do not accept them, or somebody else has begun a change since `turn` was taken.
+    pub fn publish(&self, turn: &Turn, sent: &mut dyn FnMut()) -> Result<(), PublishError> {
         let record = |change: &Change| (change.key.encode(), change.item.as_ref().map(Item::encode));
-        live.write(self.changes.iter().map(record), sent)
+        turn.write(self.changes.iter().map(record), sent)
     }
 
     /// All changes, for programs.

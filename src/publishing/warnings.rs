@@ -44,8 +44,8 @@ pub fn by_id(stations: Vec<Station>) -> BTreeMap<StationId, Station> {
 /// Time limit for looking at all stations for all rules: with very many of both it would take hours.
 const PATIENCE: Duration = Duration::from_secs(5);
 
-/// The rules that choose stations by a condition that no station of the table meets.
-fn choose_nobody(file: &RuleFile, table: &BTreeMap<StationId, Station>) -> Vec<bool> {
+/// The rules that choose stations by a condition that no station of the table meets; none if `patience` is over first.
+fn choose_nobody(file: &RuleFile, table: &BTreeMap<StationId, Station>, patience: Duration) -> Vec<bool> {
     let mut choose_nobody: Vec<bool> =
         file.rules.iter().map(|(_, rule)| matches!(rule.place, Place::Where(_))).collect();
     let (evaluator, begun) = (Evaluator::new(), Instant::now());
@@ -53,7 +53,7 @@ fn choose_nobody(file: &RuleFile, table: &BTreeMap<StationId, Station>) -> Vec<b
         if !choose_nobody.contains(&true) {
             break;
         }
-        if begun.elapsed() > PATIENCE {
+        if begun.elapsed() > patience {
             tracing::warn!("not all places of rules were checked: there are too many rules and stations");
             return vec![false; file.rules.len()];
         }
@@ -73,7 +73,8 @@ fn choose_nobody(file: &RuleFile, table: &BTreeMap<StationId, Station>) -> Vec<b
 pub fn warnings(file: &RuleFile, known: &Known) -> Vec<Mistake> {
     let mut found = known.channels.as_ref().map_or_else(Vec::new, |channels| unreachable_by(channels, file));
     let lacks_email = known.channels.as_ref().is_some_and(|channels| !channels.has(Channel::Email));
-    let choose_nobody = known.table.as_ref().map(|table| choose_nobody(file, table)).unwrap_or_default();
+    let choose_nobody = known.table.as_ref().map(|table| choose_nobody(file, table, PATIENCE));
+    let choose_nobody = choose_nobody.unwrap_or_default();
     let begun = Instant::now();
     for (index, (definition, rule)) in file.rules.iter().enumerate() {
         let mut problems = lint(rule);
@@ -196,6 +197,19 @@ fn unreachable_by(channels: &DeliverSettings, file: &RuleFile) -> Vec<Mistake> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::rules::Conditions;
+
+    #[test]
+    fn the_search_for_rules_that_choose_nobody_ends() {
+        let text = "[[rule]]\nid = \"none\"\nwhere = \"station.id == 'x'\"\nwhen = \"TMIN < 0.0\"\n\
+                    [[rule]]\nid = \"all\"\nwhere = \"true\"\nwhen = \"TMIN < 0.0\"\n";
+        let file = RuleFile::parse(text, &mut Conditions::default(), &|_| false).unwrap();
+        let station = r#"{"id":"USC00020080","country_code":"US","country":"United States",
+            "location":{"lat":36.7,"lon":-119.8},"elevation":100.0,"state_code":"AZ","state":"X","name":"A STATION"}"#;
+        let table = by_id(vec![serde_json::from_str(station).unwrap()]);
+        assert_eq!(choose_nobody(&file, &table, PATIENCE), [true, false]);
+        assert_eq!(choose_nobody(&file, &table, Duration::ZERO), [false, false]);
+    }
 
     #[test]
     fn addresses_without_any_channel_are_reported() {

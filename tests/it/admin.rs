@@ -476,9 +476,10 @@ fn held() {
 fn change_rules() {
     let (topics, dir) = (Topics::create(), tempfile::tempdir().unwrap());
     let (port, token) = (free_port(), "a-token-of-more-than-thirty-two-bytes");
-    let start = |token: &str| {
+    std::fs::write(dir.path().join("rules.toml"), RULES).unwrap();
+    let start = |token: &str, rules: &str| {
         daemon(&topics, &format!("127.0.0.1:{port}"))
-            .args(["--set", "alert.rules=topic", "--set", &format!("admin.token={token}")])
+            .args(["--set", &format!("alert.rules={rules}"), "--set", &format!("admin.token={token}")])
             .in_dir(dir.path())
             .start()
     };
@@ -488,14 +489,14 @@ fn change_rules() {
         (status, serde_json::from_str(&body).unwrap())
     };
     // Without a token nobody can, not even from here.
-    let running = start("");
+    let running = start("", "topic");
     wait_until(port, "/health/live", |status, _| status == 200);
     let (status, body) = ask("POST", "/api/v1/rules", RULES);
     assert!(status == 403 && body["error"].as_str().unwrap().contains("admin.token"), "{body}");
     running.signal("TERM");
     running.wait().expect_code(0);
 
-    let running = start(token);
+    let running = start(token, "topic");
     wait_until(port, "/health/live", |status, _| status == 200);
     assert_eq!(http(port, "POST", "/api/v1/rules", &[], RULES).unwrap().0, 401);
     let (status, body) =
@@ -503,6 +504,7 @@ fn change_rules() {
     assert!(status == 422 && body["mistakes"][0]["line"] == 4, "{body}");
     let (status, body) = ask("POST", "/api/v1/rules", RULES);
     assert_eq!((status, &body["added"], &body["published"]), (200, &1.into(), &true.into()), "{body}");
+    assert!(body["note"].is_null(), "{body}");
     // In force at once.
     let value = br#"{"station":{"id":"USC00020080"},"date":"2016-02-24","TMIN":1.5}"#;
     topics.send("noaa-json", &[(Some(b"USC00020080"), Some(value))]);
@@ -515,6 +517,13 @@ fn change_rules() {
     assert!(status == 422 && body["error"].as_str().unwrap().contains("nobody"), "{body}");
     let (status, body) = ask("DELETE", "/api/v1/rules/r", "");
     assert_eq!((status, &body["removed"]), (200, &1.into()), "{body}");
+    // Two at once wait for each other.
+    let changes = std::thread::scope(|scope| {
+        let two = [0, 1].map(|_| scope.spawn(|| ask("POST", "/api/v1/rules", RULES).1));
+        two.map(|change| change.join().unwrap())
+    });
+    let added: u64 = changes.iter().map(|change| change["added"].as_u64().expect("it was published")).sum();
+    assert_eq!(added, 1, "{changes:?}");
     let too_much = "#".repeat(5 << 20);
     assert!(
         http(port, "POST", "/api/v1/rules", &[("Authorization", &bearer)], &too_much)
@@ -523,4 +532,12 @@ fn change_rules() {
     running.signal("TERM");
     let outcome = running.wait().expect_code(0);
     assert!(outcome.err.contains("rules changed over HTTP") && !outcome.err.contains(token), "{outcome}");
+
+    // A daemon that reads a file publishes too, and says that it does not follow.
+    let running = start(token, "rules.toml");
+    wait_until(port, "/health/live", |status, _| status == 200);
+    let (status, body) = ask("DELETE", "/api/v1/rules/r", "");
+    assert!(status == 200 && body["note"].as_str().unwrap().contains("alert.rules"), "{body}");
+    running.signal("TERM");
+    assert!(running.wait().expect_code(0).err.contains("does not reach this daemon"));
 }

@@ -1,4 +1,4 @@
-//! Rules in their topic, on a real broker: applied, followed, quarantined; and the same alerts live as in a backtest.
+//! Rules in their topic, on a real broker: followed, quarantined; and the same alerts live as in a backtest.
 
 use std::collections::BTreeSet;
 use std::time::{Duration, Instant};
@@ -14,7 +14,6 @@ const REAL: &[Needs] = &[Needs::Broker, Needs::Data];
 
 pub fn tests() -> Vec<Test> {
     vec![
-        test("rules_are_applied_listed_exported_and_removed", BROKER, apply_and_remove),
         test("a_rule_works_in_three_processes_without_a_restart", BROKER, three_processes),
         test("a_broken_rule_in_the_topic_is_quarantined", BROKER, quarantine),
         test("the_nearest_station_is_one_that_reports", BROKER, nearest),
@@ -26,7 +25,7 @@ pub fn tests() -> Vec<Test> {
 }
 
 /// A folder whose configuration follows the rules' topic, and alerts on all observations.
-fn folder(rules: &str) -> TempDir {
+pub(crate) fn folder(rules: &str) -> TempDir {
     let dir = tempfile::tempdir().unwrap();
     std::fs::write(dir.path().join("rules.toml"), rules).unwrap();
     let config = "[alert]\nsource = \"noaa-json\"\nrules = \"topic\"\n";
@@ -34,21 +33,21 @@ fn folder(rules: &str) -> TempDir {
     dir
 }
 
-fn command(topics: &Topics, dir: &TempDir, arguments: &[&str]) -> Frostline {
+pub(crate) fn command(topics: &Topics, dir: &TempDir, arguments: &[&str]) -> Frostline {
     topics.frostline().args(arguments.iter().copied()).in_dir(dir.path())
 }
 
-fn apply(topics: &Topics, dir: &TempDir, rules: &str) -> Value {
+pub(crate) fn apply(topics: &Topics, dir: &TempDir, rules: &str) -> Value {
     std::fs::write(dir.path().join("rules.toml"), rules).unwrap();
     command(topics, dir, &["rules", "apply", "rules.toml", "--yes", "--json"]).run().expect_code(0).summary()
 }
 
-fn rule(id: &str, place: &str, rest: &str) -> String {
+pub(crate) fn rule(id: &str, place: &str, rest: &str) -> String {
     format!("[[rule]]\nid = \"{id}\"\n{place}\n{rest}\n\n")
 }
 
-const FARM: &str = "[[subscriber]]\nid = \"farm\"\nemail = \"grower@example.org\"\n\n";
-const SCOTTSDALE: &str = "station = \"USW00003192\"";
+pub(crate) const FARM: &str = "[[subscriber]]\nid = \"farm\"\nemail = \"grower@example.org\"\n\n";
+pub(crate) const SCOTTSDALE: &str = "station = \"USW00003192\"";
 
 fn document(station: usize, day: u32, tmin: f64) -> (String, String) {
     let id = format!("USC{station:08}");
@@ -65,72 +64,6 @@ fn send(topics: &Topics, documents: &[(String, String)]) {
     let records: Vec<_> =
         documents.iter().map(|(key, value)| (Some(key.as_bytes()), Some(value.as_bytes()))).collect();
     topics.send("noaa-json", &records);
-}
-
-fn apply_and_remove() {
-    let topics = Topics::create();
-    let one =
-        FARM.to_owned() + &rule("frost", SCOTTSDALE, "when = \"TMIN <= 10.0\"\nsubscribers = [\"farm\"]");
-    let dir = folder(&one);
-    let dry =
-        command(&topics, &dir, &["rules", "apply", "rules.toml", "--dry-run", "--json"]).run().expect_code(0);
-    assert_eq!((&dry.summary()["added"], &dry.summary()["published"]), (&2.into(), &false.into()));
-    // Nobody was asked: stdin is no terminal.
-    let refused = command(&topics, &dir, &["rules", "apply", "rules.toml"]).run().expect_code(2);
-    assert!(refused.err.contains("--yes") && refused.out.contains("+ rule `frost`"), "{refused}");
-    assert!(!refused.out.contains("example.org"), "addresses are not shown: {refused}");
-    assert!(topics.records("noaa-rules").is_empty());
-    assert_eq!(apply(&topics, &dir, &one)["added"], 2);
-    assert_eq!(apply(&topics, &dir, &one)["unchanged"], 2);
-    // An address changes without the rule; a rule changes without the subscriber.
-    let other_address = one.replace("grower@", "boss@");
-    let changed = apply(&topics, &dir, &other_address);
-    assert_eq!((&changed["changed"], &changed["unchanged"]), (&1.into(), &1.into()));
-    // Whoever is not in the file any more is removed, unless it names nobody.
-    let other = other_address.replace("farm", "town");
-    let changed = apply(&topics, &dir, &other);
-    assert_eq!(
-        (&changed["added"], &changed["changed"], &changed["removed"]),
-        (&1.into(), &1.into(), &1.into())
-    );
-    apply(&topics, &dir, &other_address);
-    let two = rule("frost", SCOTTSDALE, "when = \"TMIN <= 8.0\"\nsubscribers = [\"farm\"]")
-        + &rule("heat", SCOTTSDALE, "when = \"TMAX >= 45.0\"");
-    let changed = apply(&topics, &dir, &two);
-    assert_eq!(
-        (&changed["added"], &changed["changed"], &changed["removed"]),
-        (&1.into(), &1.into(), &0.into())
-    );
-    let list = command(&topics, &dir, &["rules", "list", "--json"]).run().expect_code(0).json_lines();
-    let versions: Vec<(&str, u64)> =
-        list.iter().map(|rule| (rule["id"].as_str().unwrap(), rule["version"].as_u64().unwrap())).collect();
-    assert_eq!(versions, [("frost", 4), ("heat", 1)]);
-    let shown = command(&topics, &dir, &["rules", "show", "frost"]).run().expect_code(0);
-    assert!(shown.out.contains("version 4") && shown.out.contains("TMIN <= 8.0"), "{shown}");
-    command(&topics, &dir, &["rules", "show", "none"]).run().expect_code(1);
-    // What is exported is what is published.
-    for form in [&["rules", "export"][..], &["rules", "export", "--json"]] {
-        let exported = command(&topics, &dir, form).run().expect_code(0).out;
-        assert!(exported.contains("boss@example.org"), "{exported}");
-        assert_eq!(apply(&topics, &dir, &exported)["unchanged"], 3, "{exported}");
-    }
-    // Mistakes publish nothing, and all are told.
-    std::fs::write(dir.path().join("rules.toml"), rule("a b", SCOTTSDALE, "when = \"TMIM < 1.0\"")).unwrap();
-    let mistakes = command(&topics, &dir, &["rules", "apply", "rules.toml", "--yes"]).run().expect_code(2);
-    assert!(mistakes.out.contains("rules.toml:2:6") && mistakes.out.contains("rules.toml:4:9"), "{mistakes}");
-    let refused =
-        command(&topics, &dir, &["rules", "remove", "--subscriber", "farm", "--yes"]).run().expect_code(2);
-    assert!(refused.err.contains("rule `frost` still names"), "{refused}");
-    let removed =
-        command(&topics, &dir, &["rules", "remove", "frost", "--subscriber", "farm", "--yes", "--json"]);
-    assert_eq!(removed.run().expect_code(0).summary()["removed"], 2);
-    command(&topics, &dir, &["rules", "remove", "frost", "--yes"]).run().expect_code(2);
-    std::fs::write(dir.path().join("rules.toml"), "").unwrap();
-    let empty = command(&topics, &dir, &["rules", "apply", "rules.toml", "--yes"]).run().expect_code(2);
-    assert!(
-        empty.err.contains("rules remove"),
-        "a file that was cut off must not remove everything: {empty}"
-    );
 }
 
 /// Waits until `done`, which looks at the alerts.

@@ -39,6 +39,7 @@ mod pipeline;
 mod rebalance;
 mod references;
 mod reset;
+mod rule_changes;
 mod rules;
 mod secure;
 mod settings_reference;
@@ -97,6 +98,7 @@ fn all_tests() -> Vec<Test> {
         hourly::tests(),
         live_rules::tests(),
         pipeline::tests(),
+        rule_changes::tests(),
         rules::tests(),
         notify::tests(),
         older::tests(),

@@ -22,7 +22,6 @@ const LONG_FILES: &[(&str, usize, &str)] = &[
     ("tests/it/topology.rs", 490, "one test a stage"),
     ("tests/it/history.rs", 490, "one test a form of file"),
     ("tests/it/commands.rs", 460, "one test a command"),
-    ("tests/it/live_rules.rs", 420, "rules that change while daemons run"),
 ];
 
 /// Longer functions, and why.

@@ -138,6 +138,21 @@ fn is_cut(stream: &mut TcpStream) -> bool {
 }
 
 #[test]
+fn requests_that_are_sent_at_once_are_all_answered() {
+    let running = Running::start();
+    let number = 3_000;
+    let ask = "GET /api/v1/status HTTP/1.1\r\nHost: localhost\r\n\r\n".repeat(number - 1)
+        + "GET /api/v1/status HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n";
+    let mut stream = running.send("");
+    let mut writer = stream.try_clone().unwrap();
+    let sending = std::thread::spawn(move || writer.write_all(ask.as_bytes()));
+    let mut answers = String::new();
+    stream.read_to_string(&mut answers).unwrap();
+    sending.join().unwrap().unwrap();
+    assert_eq!(answers.matches("HTTP/1.1 200 OK").count(), number);
+}
+
+#[test]
 fn a_client_that_never_reads_is_closed_and_one_that_reads_is_not() {
     let patience = Duration::from_millis(200);
     let running = Running::of_patience(patience);

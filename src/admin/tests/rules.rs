@@ -73,6 +73,7 @@ async fn a_change_that_is_refused_says_whose_turn_it_is() {
         (status, body["error"].as_str()),
         (422, Some("no published rule `frost`: see `frostline rules list`"))
     );
+    assert_eq!(answer(PublishError::Overtaken).await.0, 409);
     assert_eq!(answer(KafkaError::Settings("x".into()).into()).await.0, 422);
     assert_eq!(answer(KafkaError::Retry("the broker is away".into()).into()).await.0, 500);
 }

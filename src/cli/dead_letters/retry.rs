@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, HashSet};
 
-use frostline_engine::kafka::{ClientSettings, KafkaError, Outgoing, Producer, TransactionSettings};
+use frostline_engine::kafka::{KafkaError, Outgoing, Producer};
 use frostline_engine::{HEADER_PREFIX, OutputHeader, RETRIED_HEADER};
 use serde_json::{Value, json};
 
@@ -12,7 +12,8 @@ use super::destination::{Destination, Sources, destination};
 use super::placement::move_with_keys;
 use super::{Letter, Place};
 use crate::app;
-use crate::config::{Config, Guarantee, topic};
+use crate::config::{Config, topic};
+use crate::publishing::{settle, sole_producer};
 use crate::stages::KEPT_HEADERS;
 
 /// Letters per transaction.
@@ -182,11 +183,7 @@ impl Sender {
                 changelog: None,
             })?;
         }
-        if self.producer.is_transactional() {
-            self.producer.commit()
-        } else {
-            self.producer.wait_acknowledged()
-        }
+        settle(&self.producer)
     }
 
     /// Undoes records that were sent but do not count. A new producer settles the outcome of the old one's
@@ -206,16 +203,8 @@ impl Sender {
 }
 
 fn producer(config: &Config) -> Result<Producer, Failed> {
-    let transaction = TransactionSettings {
-        // One id for all: a second retry at the same time is fenced.
-        transactional_id: format!("{}frostline-dead-letters", config.kafka.namespace),
-        timeout_ms: config.runtime.transaction_timeout_ms,
-    };
-    let is_exactly_once = config.runtime.guarantee == Guarantee::ExactlyOnce;
-    let producer =
-        Producer::new(&ClientSettings::new(&config.kafka)?, is_exactly_once.then_some(&transaction))?;
-    producer.ready()?;
-    Ok(producer)
+    // One name for all: a second retry at the same time is fenced.
+    Ok(sole_producer(config, "dead-letters")?)
 }
 
 fn send_back(producer: &Producer, letter: &Letter, to: &Destination) -> Result<(), KafkaError> {

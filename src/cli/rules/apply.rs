@@ -10,7 +10,7 @@ use super::super::reset::{self, Since};
 use super::super::{Common, Failed, output};
 use super::check::print;
 use super::source;
-use crate::publishing::{Change, Live, Outcome, Plan, PublishError, plan, plan_removal};
+use crate::publishing::{Change, Live, Outcome, Plan, PublishError, READS_A_FILE, Turn, plan, plan_removal};
 use crate::rules::Key;
 
 const APPLY_EXAMPLES: &str = "\
@@ -68,6 +68,7 @@ pub(super) async fn apply(common: &Common, arguments: &ApplyArguments) -> Result
     let live = Live::connect(&config).await?;
     let prepare = |since| reset::prepare(&config, live.admin(), since, arguments.dry_run);
     let reset = arguments.judge_since.map(prepare).transpose()?;
+    let turn = (!arguments.dry_run).then(|| live.turn()).transpose()?;
     let plan = match plan(&config, &live, &text) {
         Ok(plan) => plan,
         Err(error) => {
@@ -84,10 +85,9 @@ pub(super) async fn apply(common: &Common, arguments: &ApplyArguments) -> Result
         output::note(&format!("{YELLOW}unchanged{YELLOW:#}  {left_alone}"));
     }
     if config.alert.rule_file().is_some() {
-        let advice = "a daemon with this configuration reads its rules from a file: set alert.rules = \"topic\" to make it follow the topic";
-        output::note(&format!("{YELLOW}note{YELLOW:#}  {advice}"));
+        output::note(&format!("{YELLOW}note{YELLOW:#}  {READS_A_FILE}"));
     }
-    let goes_on = make(common, &live, &plan, arguments.yes, arguments.dry_run)?;
+    let goes_on = make(common, &plan, turn, arguments.yes)?;
     match reset {
         Some(plan) if goes_on => reset::judge_again(common, live.admin(), &plan, arguments.dry_run),
         _ => Ok(()),
@@ -99,15 +99,16 @@ pub(super) async fn remove(common: &Common, arguments: &RemoveArguments) -> Resu
     let live = Live::connect(&config).await?;
     let rules = arguments.rules.iter().map(|id| Key::Rule(id.clone()));
     let keys = rules.chain(arguments.subscriber.iter().map(|id| Key::Subscriber(id.clone())));
+    let turn = live.turn()?;
     let plan = plan_removal(&live, keys.collect())?;
-    make(common, &live, &plan, arguments.yes, false).map(drop)
+    make(common, &plan, Some(turn), arguments.yes).map(drop)
 }
 
-/// Shows changes, asks, and publishes them. `false` if the answer was no.
-fn make(common: &Common, live: &Live<'_>, plan: &Plan, yes: bool, dry_run: bool) -> Result<bool, Failed> {
+/// Shows changes; with a turn it also asks, and publishes them. `false` if the answer was no.
+fn make(common: &Common, plan: &Plan, turn: Option<Turn>, yes: bool) -> Result<bool, Failed> {
     let (mut outcome, changes) = (plan.outcome(), &plan.changes);
     changes.iter().try_for_each(|change| show(common, change))?;
-    if !dry_run && !changes.is_empty() {
+    if let Some(turn) = turn.filter(|_| !changes.is_empty()) {
         let question = format!("Publish {} changes? [y/N]", changes.len());
         if !yes && !output::confirmed(&question)? && std::io::stdin().is_terminal() {
             output::line("nothing was published")?;
@@ -118,7 +119,7 @@ fn make(common: &Common, live: &Live<'_>, plan: &Plan, yes: bool, dry_run: bool)
             return Err(Failed::Usage(anyhow::anyhow!(advice)));
         }
         let bar = output::bar(changes.len() as u64, "{wide_bar} {pos}/{len} records  {eta} left");
-        plan.publish(live, &mut || bar.inc(1))?;
+        plan.publish(&turn, &mut || bar.inc(1))?;
         bar.finish_and_clear();
         outcome.published = true;
     }

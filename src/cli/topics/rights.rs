@@ -118,7 +118,8 @@ fn grants(config: &Config, is_daemon: bool) -> Result<Vec<Grant>, Failed> {
     let (resource, operations) = (Resource::Group, vec![Operation::Read]);
     grants.push(Grant { resource, pattern: ours(), operations, purpose: "the group of each stage" });
     let (resource, operations) = (Resource::TransactionalId, vec![Operation::Write]);
-    let purpose = "runtime.guarantee = \"exactly_once\", sources, replay, dead-letters retry";
+    let purpose =
+        "runtime.guarantee = \"exactly_once\", sources, replay, dead-letters retry, rules apply and remove";
     grants.push(Grant { resource, pattern: ours(), operations, purpose });
     Ok(grants)
 }
