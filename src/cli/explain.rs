@@ -69,11 +69,19 @@ pub(super) async fn explain(common: &Common, arguments: &ExplainArguments) -> Re
         return Err(Failed::Usage(anyhow::anyhow!(reason)));
     }
     published.rules.retain(|id, _| *id == arguments.rule);
-    let compiled =
-        published.rules.get(&arguments.rule).and_then(|found| found.compile(&mut Conditions::default()).ok());
-    if let Some(rule) = compiled.filter(|rule| rule.feed() != Feed::Day) {
-        let (station, night, units) = (arguments.station, arguments.date, arguments.units.units());
-        let asked = explain_night::Asked { rule: &rule, station, night, units };
+    let compiled = published.rules.get(&arguments.rule).and_then(|found| {
+        let rule = found.compile(&mut Conditions::default()).ok()?;
+        (rule.feed() != Feed::Day).then_some((found, rule))
+    });
+    if let Some((found, rule)) = compiled {
+        let asked = explain_night::Asked {
+            rule: &rule,
+            station: arguments.station,
+            night: arguments.date,
+            units: arguments.units.units(),
+            place: crate::publishing::place(found),
+            created_ms: found.created_ms,
+        };
         return explain_night::explain(common, &config, &asked).await;
     }
     let history = if arguments.files.is_empty() {

@@ -6,14 +6,14 @@ use frostline_engine::kafka::StartAt;
 use serde_json::value::RawValue;
 use serde_json::{Value, json};
 
-use super::output::{BOLD, CYAN, DIM, GREEN};
+use super::output::{BOLD, CYAN, DIM, GREEN, YELLOW};
 use super::{Common, Failed, output};
 use crate::config::{Config, topic};
 use crate::hourly::iso_time;
 use crate::noaa::{Date, StationId};
 use crate::outlook::{Expected, Outcome, OutlookRecord};
 use crate::publishing::Live;
-use crate::rules::{Condition, Evaluator, MomentView, Rule, Scope, Units, Verdict};
+use crate::rules::{Condition, Evaluator, MomentView, Place, Rule, Scope, Units, Verdict};
 use crate::stages::moment_of;
 
 /// The rule, station and night to explain.
@@ -24,6 +24,10 @@ pub(super) struct Asked<'a> {
     pub(super) night: Date,
     /// Units of the printed values.
     pub(super) units: Units,
+    /// What the rule watches, in words.
+    pub(super) place: String,
+    /// When the rule was first published, in milliseconds since 1970; 0 if it is in a file.
+    pub(super) created_ms: i64,
 }
 
 /// The known values after one observation.
@@ -33,6 +37,12 @@ struct Step {
     expected: Option<Expected>,
     /// The verdict of the rule's condition, and of its parts.
     verdicts: Vec<(usize, String, &'static str)>,
+    /// Whether the rule watches the station, as far as is known.
+    is_watched: bool,
+    /// Whether the condition as a whole holds.
+    holds: bool,
+    /// Whether the rule is active on this day.
+    is_active: bool,
 }
 
 pub(super) async fn explain(common: &Common, config: &Config, asked: &Asked<'_>) -> Result<(), Failed> {
@@ -48,9 +58,7 @@ pub(super) async fn explain(common: &Common, config: &Config, asked: &Asked<'_>)
         if record.outcome.is_some() {
             outcome = record.outcome;
         } else if let Ok(moment) = moment_of(&record) {
-            let verdicts = verdicts(asked.rule, &evaluator, &moment);
-            let step = Step { time: record.time, moment, expected: record.expected, verdicts };
-            steps.insert(record.time, step);
+            steps.insert(record.time, judge(asked.rule, &evaluator, moment, record));
         }
     })?;
     let mut alerts: Vec<Value> = Vec::new();
@@ -67,6 +75,49 @@ pub(super) async fn explain(common: &Common, config: &Config, asked: &Asked<'_>)
     } else {
         print(asked, &steps, outcome.as_ref(), &alerts)
     }
+}
+
+fn judge(rule: &Rule, evaluator: &Evaluator, moment: MomentView, record: OutlookRecord<&RawValue>) -> Step {
+    let judgement = rule.judge_moment(evaluator, &moment);
+    Step {
+        time: record.time,
+        expected: record.expected,
+        verdicts: verdicts(rule, evaluator, &moment),
+        is_watched: rule.watches(evaluator, &moment.station),
+        holds: judgement.as_ref().is_ok_and(|judgement| judgement.when == Verdict::Holds),
+        is_active: judgement.is_ok_and(|judgement| judgement.is_active),
+        moment,
+    }
+}
+
+/// Why there is no alert about the night.
+fn why_nothing(asked: &Asked<'_>, steps: &[Step], alerts: &[Value]) -> Option<String> {
+    if steps.is_empty() || !alerts.is_empty() {
+        return None;
+    }
+    // A rule near a point may have found its station after it was published.
+    let is_unresolved = matches!(asked.rule.place, Place::Unresolved(_));
+    if !is_unresolved && !steps.iter().any(|step| step.is_watched) {
+        return Some(format!("the rule does not watch this station: {}", asked.place));
+    }
+    let Some(held) = steps.iter().find(|step| step.holds) else {
+        return Some("the condition held at no observation".to_owned());
+    };
+    if !steps.iter().any(|step| step.holds && step.is_active) {
+        return Some("the condition held, but the rule is not active on this day".to_owned());
+    }
+    let time = iso_time(held.time);
+    if asked.created_ms / 1_000 > held.time {
+        let published = iso_time(asked.created_ms / 1_000);
+        return Some(format!(
+            "the condition held from {time} on, but the rule was published later, at {published}: `frostline reset \
+             --stage watch --to DATE` lets it judge earlier hours"
+        ));
+    }
+    Some(format!(
+        "the condition held from {time} on, but there is no alert: when that hour was judged, the rule watched no station \
+         here (a rule near a point has none before its first report), or the stage watch has not read that far"
+    ))
 }
 
 /// Each part of the rule's conditions, with its depth.
@@ -106,7 +157,9 @@ fn as_json(
         }))?;
     }
     let night = asked.night.to_string();
-    Ok(output::json(&json!({ "night": night, "outcome": outcome, "alerts": ids }))?)
+    Ok(output::json(&json!({
+        "night": night, "outcome": outcome, "alerts": ids, "why_nothing": why_nothing(asked, steps, alerts)
+    }))?)
 }
 
 fn print(
@@ -137,6 +190,9 @@ fn print(
             output::line(&format!("    {GREEN}alert{GREEN:#}  {id}"))?;
         }
         before = Some(verdicts);
+    }
+    if let Some(reason) = why_nothing(asked, steps, alerts) {
+        output::line(&format!("  {YELLOW}no alert{YELLOW:#}  {}", output::clean(&reason)))?;
     }
     match outcome {
         Some(outcome) => output::line(&format!(

@@ -38,6 +38,8 @@ pub(super) struct To<'a> {
     pub(super) why: &'a str,
     /// The units that they asked for.
     pub(super) units: Option<Units>,
+    /// The time zone that they named.
+    pub(super) timezone: Option<&'a str>,
 }
 
 impl Email {
@@ -90,7 +92,7 @@ impl Email {
             StationId::parse(station.as_bytes()).map(|station| recent.days(station)).unwrap_or_default()
         };
         let footer = Footer { why: to.why, manage_url: &self.manage_url, unsubscribe: &self.unsubscribe };
-        let page = Page { message, footer, units: to.units, days: &days };
+        let page = Page { message, footer, units: to.units, timezone: to.timezone, days: &days };
         let mut mail = lettre::Message::builder()
             .from(self.from.clone())
             .to(Mailbox::new(to.name.map(str::to_owned), address))
@@ -245,7 +247,7 @@ mod tests {
         let config: EmailConfig = toml::from_str(&config).unwrap();
         let email = Email::new(&config, &NotifyConfig::default(), Duration::from_millis(500)).unwrap();
         let address = Address(address.into());
-        let to = To { address: &address, name: None, why: "a test", units: None };
+        let to = To { address: &address, name: None, why: "a test", units: None, timezone: None };
         let message = samples::message(vec![samples::told("frost", "X")]);
         (email.send(&message, &to, &RecentDays::default()).await.reply, scripted)
     }

@@ -187,7 +187,8 @@ impl Sender {
             Channel::Email => match (&self.email, mail_to) {
                 (Some(email), Some((address, name, why))) => {
                     let units = subscriber.and_then(|subscriber| subscriber.units);
-                    let to = To { address, name: name.as_deref(), why, units };
+                    let timezone = subscriber.and_then(|subscriber| subscriber.timezone.as_deref());
+                    let to = To { address, name: name.as_deref(), why, units, timezone };
                     email.send(message, &to, &self.recent).await
                 }
                 _ => gone("mail address"),

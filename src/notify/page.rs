@@ -7,7 +7,7 @@ use maud::{DOCTYPE, Markup, html};
 
 use super::newest::newest_first;
 use crate::noaa::{Date, Element, RecentDay};
-use crate::rules::Units;
+use crate::rules::{Condition, Feed, Scope, Transition, Units};
 use crate::stages::{Message, Notice};
 
 /// Charts are large, so only the first alerts of a message have one.
@@ -29,6 +29,8 @@ pub(super) struct Page<'a> {
     pub(super) footer: Footer<'a>,
     /// The units that the recipient asked for; otherwise those of each rule.
     pub(super) units: Option<Units>,
+    /// The time zone of times in messages; `None`: standard time at each station.
+    pub(super) timezone: Option<&'a str>,
     /// The last days of a station, oldest first.
     pub(super) days: &'a dyn Fn(&str) -> Vec<RecentDay>,
 }
@@ -42,11 +44,11 @@ impl Page<'_> {
             // Writing into a string cannot fail.
             let _ = writeln!(text, "{}\n", notice.message);
             let units = self.units(notice);
-            for (name, value) in facts(notice, units) {
+            for (name, value) in self.facts(notice) {
                 let _ = writeln!(text, "  {name:<10} {value}");
             }
             let days = self.chart_days(index, notice);
-            for (name, pick) in [("TMIN", tmin as fn(&RecentDay) -> Option<f64>), ("TMAX", tmax)] {
+            for (name, pick) in [("Minimum", tmin as fn(&RecentDay) -> Option<f64>), ("Maximum", tmax)] {
                 if let Some(line) = sparkline(&days, pick, units) {
                     let _ = writeln!(text, "  {name:<10} {line}");
                 }
@@ -86,6 +88,34 @@ impl Page<'_> {
         self.units.or_else(|| Units::of_condition(&notice.when)).unwrap_or_default()
     }
 
+    /// The facts about an alert, one line each.
+    fn facts(&self, notice: &Notice) -> Vec<(&'static str, String)> {
+        // It was compiled when the rule was read.
+        let feed = Condition::compile(&notice.when, Scope::Observation).map_or(Feed::Day, |when| when.feed());
+        let day = if feed == Feed::Night { "Night of" } else { "Day" };
+        let mut facts = vec![("Station", notice.place()), (day, notice.date.clone())];
+        if feed != Feed::Day {
+            let zone = self.timezone.unwrap_or("standard time at the station");
+            facts.push(("Times in", zone.to_owned()));
+        }
+        if !notice.values.is_empty() {
+            let values = notice.values.iter().map(|value| in_words(value, self.units(notice)));
+            facts.push(("Values", values.collect::<Vec<_>>().join(", ")));
+        }
+        let mut why = notice.when.clone();
+        if let Some(clear) = &notice.clear {
+            let _ = write!(why, ", over when {clear}");
+        }
+        if let Some(days) = notice.days.filter(|days| *days > 1) {
+            let _ = write!(why, ", day {days}");
+        }
+        facts.push(("State", state(notice.transition).to_owned()));
+        facts.push(("Severity", notice.severity.as_str().to_owned()));
+        facts.push(("Rule", format!("{}: {why}", notice.rule_id)));
+        facts.push(("Alert", notice.alert_id.clone()));
+        facts
+    }
+
     fn card(&self, notice: &Notice, days: &[RecentDay]) -> Markup {
         let units = self.units(notice);
         let edge = if notice.is_over() { "#5b8c5a" } else { "#1f6fb5" };
@@ -93,7 +123,7 @@ impl Page<'_> {
             div style=(format!("max-width:560px;margin:0 auto 16px;padding:16px 20px;background:#ffffff;border-radius:8px;border-top:4px solid {edge}")) {
                 p style="margin:0 0 12px;font-size:17px;font-weight:600" { (notice.message) }
                 table role="presentation" cellpadding="0" cellspacing="0" style="font-size:14px" {
-                    @for (name, value) in facts(notice, units) {
+                    @for (name, value) in self.facts(notice) {
                         tr {
                             td style="padding:2px 16px 2px 0;color:#5b6b7a;vertical-align:top" { (name) }
                             td style="padding:2px 0" { (value) }
@@ -117,24 +147,28 @@ impl Page<'_> {
     }
 }
 
-/// The facts about an alert, one line each.
-fn facts(notice: &Notice, units: Units) -> Vec<(&'static str, String)> {
-    let mut facts = vec![("Station", notice.place()), ("Day", notice.date.clone())];
-    if !notice.values.is_empty() {
-        let values = notice.values.iter().map(|value| with_unit(value, units));
-        facts.push(("Values", values.collect::<Vec<_>>().join(", ")));
+/// What an alert says about its event.
+fn state(transition: Transition) -> &'static str {
+    match transition {
+        Transition::Fired => "the condition is met",
+        Transition::Resolved => "over",
+        Transition::Stale => "unknown, no report from the station",
+        Transition::Retracted => "withdrawn, the data was corrected",
+        Transition::Expected => "expected, not measured yet",
+        Transition::Confirmed => "measured",
+        Transition::Averted => "over, it did not come true",
+        Transition::Withdrawn => "no longer expected",
     }
-    let mut why = notice.when.clone();
-    if let Some(clear) = &notice.clear {
-        let _ = write!(why, ", over when {clear}");
+}
+
+/// `minimum temperature -2.0 °C (TMIN)`
+fn in_words(value: &(String, f64), units: Units) -> String {
+    let with_unit = with_unit(value, units);
+    let description = Element::parse(value.0.as_bytes()).and_then(Element::description);
+    match (description, with_unit.split_once(' ')) {
+        (Some(description), Some((name, amount))) => format!("{description} {amount} ({name})"),
+        _ => with_unit,
     }
-    if let Some(days) = notice.days.filter(|days| *days > 1) {
-        let _ = write!(why, ", day {days}");
-    }
-    facts.push(("Rule", format!("{}: {why}", notice.rule_id)));
-    facts.push(("Event", format!("{}, {}", notice.transition.as_str(), notice.severity.as_str())));
-    facts.push(("Alert", notice.alert_id.clone()));
-    facts
 }
 
 pub(super) fn with_unit((name, value): &(String, f64), units: Units) -> String {
@@ -206,7 +240,7 @@ fn chart(days: &[RecentDay], units: Units) -> Markup {
             }
         }
         p style="margin:4px 0 0;color:#5b6b7a;font-size:12px" {
-            "TMIN to TMAX, " (units.number(low)) " to " (units.degrees(high))
+            "Minimum to maximum temperature of each day, " (units.number(low)) " to " (units.degrees(high))
             @if let (Some(first), Some(last)) = (first, last) { ", " (first) " to " (last) }
             ". Blue: frost."
         }
@@ -240,11 +274,11 @@ mod tests {
             manage_url: "",
             unsubscribe: "mailto:a@b.c",
         };
-        let mut page = Page { message: &message, footer, units: None, days: &days };
+        let mut page = Page { message: &message, footer, units: None, timezone: None, days: &days };
         let (text, html) = (page.text(), page.html());
         for form in [&text, &html] {
             for part in [
-                "TMIN 8.9 °C",
+                "minimum temperature 8.9 °C (TMIN)",
                 "frost: TMIN &lt;= 10.0",
                 "You receive this",
                 "reply to this e-mail",
@@ -259,7 +293,34 @@ mod tests {
         assert!(!html.contains("2016-02-25"), "days after the alert's are left out");
         page.units = Some(Units::Us);
         let (text, html) = (page.text(), page.html());
-        assert!(text.contains("TMIN 48 °F") && text.contains("16 to 57 °F, 2016-02-01"), "{text}");
-        assert!(html.contains("TMIN 48 °F") && html.contains("16 to 84 °F, 2016-02-01"), "{html}");
+        assert!(
+            text.contains("minimum temperature 48 °F (TMIN)") && text.contains("16 to 57 °F, 2016-02-01"),
+            "{text}"
+        );
+        assert!(
+            html.contains("minimum temperature 48 °F (TMIN)") && html.contains("16 to 84 °F, 2016-02-01"),
+            "{html}"
+        );
+    }
+    #[test]
+    fn a_mail_about_a_night_says_in_which_time_zone_it_speaks() {
+        let mut told = told("orchard-tonight", "SCOTTSDALE MUNI AP");
+        (told.notice.transition, told.notice.when) = (Transition::Expected, "chance(-2.0) >= 0.3".into());
+        told.notice.values.clear();
+        let message = message(vec![told]);
+        let footer = Footer { why: "", manage_url: "", unsubscribe: "" };
+        let mut page = Page { message: &message, footer, units: None, timezone: None, days: &days };
+        let text = page.text();
+        for line in [
+            "Times in   standard time at the station\n",
+            "Night of   2016-02-24\n",
+            "State      expected, not measured yet\n",
+        ] {
+            assert!(text.contains(line), "{line} in {text}");
+        }
+        page.timezone = Some("America/Phoenix");
+        assert!(
+            page.text().contains("Times in   America/Phoenix\n") && page.html().contains("America/Phoenix")
+        );
     }
 }

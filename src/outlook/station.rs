@@ -40,7 +40,7 @@ pub struct Nights {
 
 /// The lessons from a station's nights. They change once a night, the rest with each observation.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct Lessons(Model);
+pub struct Lessons(pub(super) Model);
 
 impl Default for Lessons {
     fn default() -> Self {

@@ -7,7 +7,7 @@ use frostline_engine::record::Record;
 use super::filter::write_meta;
 use super::json::{RawObject, write_string};
 use crate::noaa::{Date, Element, ElementValue, ObservationView, StationId};
-use crate::rules::{Event, Rule, Subject, Transition};
+use crate::rules::{Event, Rule, Subject, Transition, Units};
 
 /// The origin of an alert.
 pub(super) enum Cause<'a> {
@@ -227,9 +227,13 @@ impl AlertRecord<'_> {
         if !self.is_about_the_observation() {
             return "Known from a late report:".into();
         }
-        let with_unit = |(element, value): &(Element, ElementValue)| match element.unit() {
-            Some(unit) => format!("{element} {value} {unit}"),
-            None => format!("{element} {value}"),
+        // The units of the rule's own limits.
+        let units = Units::of_condition(self.rule.when.text());
+        let with_unit = |(element, value): &(Element, ElementValue)| match (element.unit(), units) {
+            (Some("°C"), Some(units)) => format!("{element} {}", units.limit(value.as_f64())),
+            (Some(_), Some(units)) => format!("{element} {}", units.amount(*element, value.as_f64())),
+            (Some(unit), None) => format!("{element} {value} {unit}"),
+            (None, _) => format!("{element} {value}"),
         };
         self.values().iter().map(with_unit).collect::<Vec<_>>().join(", ")
     }

@@ -86,6 +86,16 @@ fn an_episode_is_told_with_what_people_need() {
     assert_eq!((&resolved["TMIN"], resolved.get("rule_version")), (&2.5.into(), None));
 }
 
+#[test]
+fn an_alert_speaks_in_the_units_of_its_rule() {
+    let rules = "[[rule]]\nid = \"r\"\nwhere = \"true\"\nwhen = \"f(TMIN) <= 32 || inches(PRCP) > 9\"\n";
+    let mut driver = driver(rules);
+    driver.pipe(A, &document(A, "2016-03-01", ",\"TMIN\":-1.0,\"PRCP\":25.4")).unwrap();
+    let message = driver.commit().unwrap()[0].json()["message"].clone();
+    let values = "PRCP 1.00 in, TMIN 30.2 °F at X (USC00020080) on 2016-03-01";
+    assert_eq!(message, format!("{values}: f(TMIN) <= 32 || inches(PRCP) > 9"));
+}
+
 /// What people read counts days as `days` does: the day on which the episode fired is day 1.
 #[test]
 fn texts_count_days_as_the_alert_does() {

@@ -56,14 +56,24 @@ const VERSION: u8 = 1;
 
 /// Writes a value.
 pub(super) fn encode(value: &impl Serialize) -> Vec<u8> {
+    encode_as(VERSION, value)
+}
+
+/// The same for a value with a version of its own.
+pub(super) fn encode_as(version: u8, value: &impl Serialize) -> Vec<u8> {
     // Plain numbers and bytes into a vector: this cannot fail.
-    postcard::to_extend(value, vec![VERSION]).unwrap_or_default()
+    postcard::to_extend(value, vec![version]).unwrap_or_default()
 }
 
 /// Reads a value; `Ok(None)` if another version wrote it.
 pub(super) fn decode<T: DeserializeOwned>(stored: &[u8]) -> Result<Option<T>, ()> {
+    decode_as(VERSION, stored)
+}
+
+/// The same for a value with a version of its own.
+pub(super) fn decode_as<T: DeserializeOwned>(version: u8, stored: &[u8]) -> Result<Option<T>, ()> {
     match stored.split_first() {
-        Some((&VERSION, value)) => postcard::from_bytes(value).map(Some).map_err(drop),
+        Some((found, value)) if *found == version => postcard::from_bytes(value).map(Some).map_err(drop),
         _ => Ok(None),
     }
 }

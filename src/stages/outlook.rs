@@ -18,7 +18,7 @@ use super::moment_alert::meta;
 use super::{Limits, StationIndex, accepted_value, memory};
 use crate::hourly::{Forecast, Hour};
 use crate::noaa::{Location, StationId};
-use crate::outlook::{Guidance, Lessons, News, Nights, Observed, OutlookRecord, Spot, Taken};
+use crate::outlook::{Guidance, Lessons, News, Nights, Observed, OlderLessons, OutlookRecord, Spot, Taken};
 use crate::stages::count;
 
 /// How far an observation may be ahead of the clock, in seconds: clocks differ, and some stations round up.
@@ -27,6 +27,8 @@ const AHEAD_MAX: i64 = 2 * 3_600;
 const NIGHTS_KEY: u8 = b'n';
 /// Store keys of lessons begin with this byte.
 const LESSONS_KEY: u8 = b'l';
+/// Precedes lessons since the hours of a model share one covariance.
+const LESSONS_VERSION: u8 = 2;
 /// Store keys of forecasts begin with this byte.
 const FORECASTS_KEY: u8 = b'f';
 
@@ -213,7 +215,7 @@ impl Memory {
         let (nights, nights_day) =
             context.store.get_for_update(&key(NIGHTS_KEY, station), today, memory::decode::<Nights>)?;
         let (lessons, lessons_day) =
-            context.store.get_for_update(&key(LESSONS_KEY, station), today, memory::decode::<Lessons>)?;
+            context.store.get_for_update(&key(LESSONS_KEY, station), today, decode_lessons)?;
         let nights = nights.transpose().map_err(unreadable)?.flatten().unwrap_or_default();
         let lessons = lessons.transpose().map_err(unreadable)?.flatten().filter(Lessons::is_sound);
         Ok(Self { station, nights, nights_day, lessons: lessons.unwrap_or_default(), lessons_day })
@@ -223,8 +225,20 @@ impl Memory {
         let Self { station, nights, nights_day, lessons, lessons_day } = self;
         context.store.put(&key(NIGHTS_KEY, *station), *nights_day, &memory::encode(nights));
         if has_learnt {
-            context.store.put(&key(LESSONS_KEY, *station), *lessons_day, &memory::encode(lessons));
+            context.store.put(&key(LESSONS_KEY, *station), *lessons_day, &encode_lessons(lessons));
         }
+    }
+}
+
+fn encode_lessons(lessons: &Lessons) -> Vec<u8> {
+    memory::encode_as(LESSONS_VERSION, lessons)
+}
+
+/// Reads lessons in the present form or the one before it.
+fn decode_lessons(stored: &[u8]) -> Result<Option<Lessons>, ()> {
+    match memory::decode_as(LESSONS_VERSION, stored)? {
+        None => Ok(memory::decode::<OlderLessons>(stored)?.map(Lessons::from)),
+        lessons => Ok(lessons),
     }
 }
 
@@ -250,7 +264,7 @@ pub(super) fn remembered(store: &Store, station: StationId) -> Result<Vec<serde_
         }
     })?;
     store.scan_prefix(&key(LESSONS_KEY, station), |_, value| {
-        if let Ok(Some(lessons)) = memory::decode::<Lessons>(value) {
+        if let Ok(Some(lessons)) = decode_lessons(value) {
             found.push(serde_json::json!({ "kind": "model", "nights_learnt": lessons.nights() }));
         }
     })?;

@@ -177,8 +177,8 @@ fn mail() {
     assert_ne!(resolved.header("Message-ID"), id);
     let (text, html) = (part(&fired.text, "text/plain"), part(&fired.text, "text/html"));
     for expected in [
-        "TMIN -1.59 °C",
-        "TMAX 12.41 °C",
+        "minimum temperature -1.59 °C (TMIN)",
+        "maximum temperature 12.41 °C (TMAX)",
         "SCOTTSDALE <MUNI> & CO (USW00003192)",
         "▁",
         "reply to this e-mail",

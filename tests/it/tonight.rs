@@ -146,6 +146,24 @@ fn check_explain(topics: &Topics, dir: &Path, alerts: &BTreeMap<String, String>)
     }
     let us = topics.frostline().args(asked).args(["--units", "us"]).in_dir(dir).run().expect_code(0);
     assert!(us.out.contains(" % for 32 °F or less; lowest ") && !us.out.contains("°C"), "{us}");
+    // Rules that nobody has run on these hours, and the reason for each.
+    let rule =
+        |id: &str, place: &str, when: &str| format!("[[rule]]\nid = \"{id}\"\n{place}\nwhen = \"{when}\"\n");
+    let here = "station = \"USW00014734\"";
+    let others = rule("never", here, "chance(-40.0) >= 0.9")
+        + &rule("elsewhere", "station = \"USW00024229\"", "chance(0.0) >= 0.3")
+        + &rule("new", here, "chance(0.0) >= 0.3");
+    std::fs::write(dir.join("others.toml"), others).unwrap();
+    for (id, reason) in [
+        ("never", "the condition held at no observation"),
+        ("elsewhere", "the rule does not watch this station: USW00024229"),
+        ("new", "but there is no alert: when that hour was judged, the rule watched no station"),
+    ] {
+        let asked =
+            ["explain", "--rule", id, "--station", "USW00014734", "--date", night, "--rules", "others.toml"];
+        let outcome = topics.frostline().args(asked).in_dir(dir).run().expect_code(0);
+        assert!(outcome.out.contains(reason), "{reason}\n{outcome}");
+    }
 }
 
 /// By id, the message.
