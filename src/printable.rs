@@ -134,6 +134,14 @@ pub fn printable_json(text: &str) -> Cow<'_, str> {
     Cow::Owned(escaped)
 }
 
+/// The text, or its first `chars_max` characters with an ellipsis behind them.
+pub fn at_most(text: &str, chars_max: usize) -> Cow<'_, str> {
+    match text.char_indices().nth(chars_max) {
+        Some((end, _)) => Cow::Owned(format!("{}…", &text[..end])),
+        None => Cow::Borrowed(text),
+    }
+}
+
 /// A number with thousands separators.
 pub fn grouped(number: u64) -> String {
     let digits = number.to_string();
@@ -147,9 +155,28 @@ pub fn grouped(number: u64) -> String {
     text
 }
 
+/// A number of things: `1 night`, `1,240 nights`.
+pub fn counted(number: u64, noun: &str) -> String {
+    let plural = if number == 1 { "" } else { "s" };
+    format!("{} {noun}{plural}", grouped(number))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_long_text_ends_with_an_ellipsis() {
+        assert_eq!([at_most("äöü", 3), at_most("äöü", 2), at_most("", 0)], ["äöü", "äö…", ""]);
+    }
+
+    #[test]
+    fn one_thing_is_not_a_plural() {
+        assert_eq!(
+            [0, 1, 1_240].map(|number| counted(number, "night")),
+            ["0 nights", "1 night", "1,240 nights"]
+        );
+    }
 
     #[test]
     fn thousands_are_apart() {

@@ -8,7 +8,7 @@ use std::time::Duration;
 use actix_web::body::{BodyStream, SizedStream, to_bytes_limited};
 use actix_web::dev::Payload;
 use actix_web::http::StatusCode;
-use actix_web::http::header::{ACCEPT_ENCODING, CONTENT_ENCODING, VARY};
+use actix_web::http::header::{AcceptEncoding, CONTENT_ENCODING, Encoding, Header as _, VARY};
 use actix_web::{HttpRequest, HttpResponse, web};
 use serde::de::Error as _;
 use serde::{Deserialize, Deserializer};
@@ -132,8 +132,7 @@ pub(super) async fn large(
     limits: &Limits,
     make: impl FnOnce() -> Value + Send + 'static,
 ) -> HttpResponse {
-    let accepts = request.headers().get(ACCEPT_ENCODING).and_then(|value| value.to_str().ok());
-    let packs = accepts.is_some_and(|accepts| accepts.contains("gzip"));
+    let packs = accepts_gzip(request);
     let permit = limits.map().await;
     let made = web::block(move || {
         let text = make().to_string();
@@ -148,6 +147,12 @@ pub(super) async fn large(
         response.insert_header((CONTENT_ENCODING, "gzip"));
     }
     response.body(bytes)
+}
+
+fn accepts_gzip(request: &HttpRequest) -> bool {
+    let known = [Encoding::gzip(), Encoding::identity()];
+    AcceptEncoding::parse(request)
+        .is_ok_and(|accepted| accepted.negotiate(known.iter()) == Some(Encoding::gzip()))
 }
 
 fn gzip(bytes: &[u8]) -> std::io::Result<Vec<u8>> {
@@ -357,6 +362,20 @@ fn observation_rows(changed: &mut BTreeMap<StationId, RecentStation>) -> Vec<Val
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn an_answer_is_packed_for_those_who_accept_it() {
+        let accepts = |header: Option<&str>| {
+            let request = actix_web::test::TestRequest::get();
+            let request = header
+                .into_iter()
+                .fold(request, |request, value| request.insert_header(("Accept-Encoding", value)));
+            accepts_gzip(&request.to_http_request())
+        };
+        let answers =
+            [None, Some("gzip, deflate, br"), Some("gzip;q=0"), Some("br"), Some("identity;q=1, gzip;q=0.1")];
+        assert_eq!(answers.map(accepts), [false, true, false, false, false]);
+    }
 
     #[test]
     fn a_burst_of_observations_is_spread_over_events() {

@@ -3,6 +3,8 @@
 
 use serde_json::{Map, Value};
 
+use crate::printable::at_most;
+
 /// Longest text in a shortened element, in characters.
 const TEXT_CHARS_MAX: usize = 1_000;
 /// The field with the original size of a shortened element, in bytes.
@@ -40,10 +42,7 @@ fn within(value: &Value, left: &mut usize) -> Option<Value> {
             Some(elements.iter().filter_map(element).collect())
         }
         Value::String(text) => {
-            let shown = match text.char_indices().nth(TEXT_CHARS_MAX) {
-                Some((end, _)) => format!("{}…", &text[..end]).into(),
-                None => value.clone(),
-            };
+            let shown = Value::from(at_most(text, TEXT_CHARS_MAX));
             *left = left.checked_sub(shown.to_string().len())?;
             Some(shown)
         }

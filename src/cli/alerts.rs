@@ -14,6 +14,7 @@ use super::{Common, Failed, notified, output, topics};
 use crate::config::{Config, topic};
 use crate::noaa::Date;
 use crate::publishing::Live;
+use crate::rules::Transition;
 use crate::stages::LINES_HEADER;
 
 const EXAMPLES: &str = "\
@@ -54,10 +55,6 @@ enum AlertsCommand {
     },
 }
 
-/// Kinds of alerts: of rules over days and hours, and of rules over nights.
-const TRANSITIONS: [&str; 8] =
-    ["fired", "resolved", "retracted", "stale", "expected", "confirmed", "averted", "withdrawn"];
-
 #[derive(Args)]
 struct ListArguments {
     /// Show only alerts of this rule
@@ -71,7 +68,7 @@ struct ListArguments {
     subscriber: Option<String>,
     /// Show only alerts of this kind: fired, resolved, retracted or stale, and of rules over nights expected, confirmed,
     /// averted or withdrawn
-    #[arg(long, value_name = "KIND", value_parser = TRANSITIONS, hide_possible_values = true)]
+    #[arg(long, value_name = "KIND", value_parser = Transition::ALL.map(Transition::as_str), hide_possible_values = true)]
     transition: Option<String>,
     /// Show only alerts for this day or later days
     #[arg(long, value_name = "DATE", value_parser = super::rules::date)]

@@ -86,7 +86,7 @@ fn check(common: &Common, config: &Config) -> Result<(), Failed> {
         output::note(&format!("{YELLOW}warning{YELLOW:#}  {reason}"));
     }
     let file = match (&common.config, rules) {
-        (_, Some(rules)) => format!("{rules} rules in {}", path.display()),
+        (_, Some(rules)) => format!("{} in {}", output::counted(rules as u64, "rule"), path.display()),
         (_, None) if config.alert.rule_file().is_none() => "rules in their topic".to_owned(),
         (_, None) => format!("no rule file at {} yet: the alert stage needs one", path.display()),
     };

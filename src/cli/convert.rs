@@ -114,8 +114,8 @@ pub(super) async fn convert(common: &Common, arguments: ConvertArguments) -> Res
     }
     let (records, rate) = (summary.records_out, summary.records_in as f64 / summary.seconds.max(0.001));
     let mut text = format!(
-        "{} records from {} in {:.1} s ({} a second)",
-        output::grouped(records),
+        "{} from {} in {:.1} s ({} a second)",
+        output::counted(records, "record"),
         output::grouped(summary.records_in),
         summary.seconds,
         output::grouped(rate as u64)

@@ -137,11 +137,11 @@ fn tell(common: &Common, summary: &GenerateSummary, to_stdout: bool) -> Result<(
     let rate = output::grouped((records as f64 / seconds.max(0.001)) as u64);
     let text = match &summary.to {
         _ if common.json => serde_json::to_string(summary).map_err(|error| Failed::Working(error.into()))?,
-        None => format!("{} stations", output::grouped(summary.stations)),
+        None => output::counted(summary.stations, "station"),
         Some(to) if summary.complete => {
-            format!("{} records into {to} in {seconds:.1} s ({rate} a second)", output::grouped(records))
+            format!("{} into {to} in {seconds:.1} s ({rate} a second)", output::counted(records, "record"))
         }
-        Some(to) => format!("stopped after {} records for {to}", output::grouped(records)),
+        Some(to) => format!("stopped after {} for {to}", output::counted(records, "record")),
     };
     if to_stdout {
         output::note(&text)

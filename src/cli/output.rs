@@ -14,7 +14,7 @@ use serde::Serialize;
 use tracing_subscriber::EnvFilter;
 
 use super::Common;
-pub(super) use crate::printable::grouped;
+pub(super) use crate::printable::{counted, grouped};
 use crate::printable::{printable, printable_json, printable_lines};
 
 pub(super) const BOLD: Style = Style::new().bold();

@@ -124,19 +124,18 @@ pub(super) async fn replay(common: &Common, arguments: &ReplayArguments) -> Resu
     } else {
         let (records, rate) = (summary.records, summary.records as f64 / summary.seconds.max(0.001));
         output::line(&format!(
-            "{} records into {} in {:.1} s ({} a second)",
-            output::grouped(records),
+            "{} into {} in {:.1} s ({} a second)",
+            output::counted(records, "record"),
             summary.topic,
             summary.seconds,
             output::grouped(rate as u64)
         ))?;
         if summary.resumed_after > 0 {
-            output::note(&format!("continued after {} records", output::grouped(summary.resumed_after)));
+            output::note(&format!("continued after {}", output::counted(summary.resumed_after, "record")));
         }
         if summary.bad > 0 {
             let what = if is_passed_on { "passed through" } else { "skipped" };
-            let lines = if summary.bad == 1 { "line" } else { "lines" };
-            output::note(&format!("{} invalid {lines} {what}", output::grouped(summary.bad)));
+            output::note(&format!("{} {what}", output::counted(summary.bad, "invalid line")));
         }
     }
     interrupted.map_or(Ok(()), |signal| Err(Failed::Interrupted(signal)))

@@ -114,7 +114,7 @@ pub(super) async fn import(
     if common.json {
         output::json(&serde_json::json!({ "topic": topic, "stations": count, "seconds": seconds }))?;
     } else {
-        output::line(&format!("{} stations into {topic} in {seconds:.1} s", output::grouped(count)))?;
+        output::line(&format!("{} into {topic} in {seconds:.1} s", output::counted(count, "station")))?;
     }
     Ok(())
 }

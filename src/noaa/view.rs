@@ -2,6 +2,7 @@
 
 use super::json::{Fields, Object, Scalar};
 use super::{Date, Element, StationId, ViewError, scan, shorten};
+use crate::printable::at_most;
 use serde::de::MapAccess;
 use smallvec::SmallVec;
 use std::fmt;
@@ -275,10 +276,7 @@ const TEXT_CHARS_MAX: usize = 200;
 
 /// A station's text in the form that people see.
 pub(super) fn station_text(text: &str) -> Box<str> {
-    match text.char_indices().nth(TEXT_CHARS_MAX) {
-        Some((end, _)) => format!("{}…", &text[..end]).into(),
-        None => text.into(),
-    }
+    at_most(text, TEXT_CHARS_MAX).into()
 }
 
 impl<'a> StationFields<'a> {

@@ -17,6 +17,7 @@ use sha2::Sha256;
 use super::Attempt;
 use super::http::Target;
 use crate::config::{BodyField, BodyTemplate, SecretText, WebhookConfig};
+use crate::printable::at_most;
 use crate::stages::{Message, Notice};
 
 /// Most characters of a field: chats accept about 2,000 in a message.
@@ -90,10 +91,7 @@ fn value(field: BodyField, message: &Message, notice: &Notice) -> String {
         BodyField::MessageId => message.id.clone(),
         BodyField::Recipient => message.recipient.to_string(),
     };
-    match text.char_indices().nth(FIELD_CHARS_MAX) {
-        Some((at, _)) => format!("{}…", &text[..at]),
-        None => text,
-    }
+    at_most(&text, FIELD_CHARS_MAX).into_owned()
 }
 
 fn sign(secret: &str, seconds: i64, body: &str) -> String {

@@ -24,12 +24,11 @@
 
 use std::cmp::Ordering;
 
-use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::DayVerdict;
 use super::days::Days;
 use super::walk::{Contact, Due, Standing, Walk};
+use super::{DayVerdict, Transition};
 use crate::noaa::{Date, StationId};
 
 /// A late day has an effect up to this long before the newest day.
@@ -44,44 +43,6 @@ pub struct Terms {
     pub for_days: u16,
     /// A standing episode alerts again after this many days.
     pub repeat_days: Option<u16>,
-}
-
-/// What has happened.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema)]
-#[serde(rename_all = "lowercase")]
-pub enum Transition {
-    /// The condition is met, or still met.
-    Fired,
-    /// The episode is over.
-    Resolved,
-    /// The station is silent, so the state is unknown.
-    Stale,
-    /// Newer data no longer supports an earlier alert.
-    Retracted,
-    /// The coming night may reach the limit.
-    Expected,
-    /// The limit was reached.
-    Confirmed,
-    /// The night is over and the limit was not reached.
-    Averted,
-    /// A warning about the coming night no longer holds.
-    Withdrawn,
-}
-
-impl Transition {
-    /// Its name in alerts and their ids.
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::Fired => "fired",
-            Self::Resolved => "resolved",
-            Self::Stale => "stale",
-            Self::Retracted => "retracted",
-            Self::Expected => "expected",
-            Self::Confirmed => "confirmed",
-            Self::Averted => "averted",
-            Self::Withdrawn => "withdrawn",
-        }
-    }
 }
 
 /// An event that becomes an alert. Days count from 1970-01-01.

@@ -7,6 +7,7 @@ use super::moment::{HourName, NightField};
 use super::unit::Unit;
 use super::{Feed, MomentView};
 use crate::noaa::{Date, Element, ObservationView};
+use crate::printable::at_most;
 
 /// Longest text of a rule, in bytes.
 const TEXT_BYTES_MAX: usize = 1_000;
@@ -149,10 +150,7 @@ impl Template {
             }
         }
         // Texts of observations may have any length, but not the text of an alert.
-        match out.char_indices().nth(RENDERED_CHARS_MAX) {
-            Some((end, _)) => format!("{}…", &out[..end]),
-            None => out,
-        }
+        at_most(&out, RENDERED_CHARS_MAX).into_owned()
     }
 }
 

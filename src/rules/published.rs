@@ -12,6 +12,7 @@ use serde::{Deserialize, Serialize};
 use super::plain_words::{shown, unquoted, without_values};
 use super::{Conditions, Definition, Needs, Problem, Reporting, Rule, RuleFile, RuleSet, Subscriber};
 use crate::noaa::StationId;
+use crate::printable::at_most;
 
 /// The format of values that this version writes, and the newest that it reads.
 const FORMAT: u32 = 1;
@@ -43,10 +44,8 @@ impl Key {
             Self::Rule(id) => ("rule", id),
             Self::Subscriber(id) => ("subscriber", id),
         };
-        match id.char_indices().nth(SHOWN_CHARS_MAX) {
-            Some((end, _)) => format!("{kind}/{}…", unquoted(&id[..end])),
-            None => format!("{kind}/{}", unquoted(id)),
-        }
+        // Whole, as it might be an address: the first part of one looks like a name.
+        format!("{kind}/{}", at_most(unquoted(id), SHOWN_CHARS_MAX))
     }
 
     /// Parses the key of a record; `None` if it is of another kind.

@@ -202,6 +202,16 @@ impl PollError {
     pub fn new(reason: impl Into<String>) -> Self {
         Self { reason: reason.into(), retry_in: None }
     }
+
+    /// The reason, and when the next attempt is if the service says so.
+    pub fn with_time(&self) -> String {
+        match self.retry_in.map(|wait| wait.as_secs().max(1)) {
+            None => self.reason.clone(),
+            Some(seconds @ 0..120) => format!("{}; next attempt in {seconds} s", self.reason),
+            Some(seconds @ 120..7_200) => format!("{}; next attempt in {} min", self.reason, seconds / 60),
+            Some(seconds) => format!("{}; next attempt in {} h", self.reason, seconds / 3_600),
+        }
+    }
 }
 
 /// Polls a service. Called on a thread of its own, one call at a time. It may block, but for at most a minute.

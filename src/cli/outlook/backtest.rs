@@ -51,7 +51,7 @@ pub(super) async fn backtest(common: &Common, arguments: &BacktestArguments) -> 
     let (issue, shown) = (arguments.scoring.issue(arguments.lag), arguments.scoring.shown(arguments.nights));
     let (by_station, bad) = read_hours(&arguments.files, "outlook backtest").await?;
     if by_station.is_empty() {
-        let reason = format!("no hourly observation among {} records", output::grouped(bad));
+        let reason = format!("no hourly observation among {}", output::counted(bad, "record"));
         return Err(Failed::Working(anyhow::anyhow!(reason)));
     }
     if bad > 0 {

@@ -48,10 +48,10 @@ pub(super) fn print(
     score_lines(station, &score, shown).iter().try_for_each(|line| output::line(line))?;
     for bin in &score.reliability {
         output::line(&format!(
-            "  {DIM}chance about {:3.0} %: seen in {:3.0} % of {} nights{DIM:#}",
+            "  {DIM}chance about {:3.0} %: seen in {:3.0} % of {}{DIM:#}",
             bin.forecast * 100.0,
             bin.observed * 100.0,
-            bin.nights
+            output::counted(bin.nights as u64, "night")
         ))?;
     }
     Ok(())
@@ -74,13 +74,13 @@ fn score_lines(station: StationId, score: &Score, shown: Shown) -> [String; 3] {
     };
     [
         format!(
-            "{BOLD}{station}{BOLD:#}  {} nights, {} at or below {}: {} warned of, {} missed, {} false warnings",
-            score.nights,
+            "{BOLD}{station}{BOLD:#}  {}, {} at or below {}: {} warned of, {} missed, {}",
+            output::counted(score.nights as u64, "night"),
             score.frosts,
             shown.units.degrees(shown.limit_c),
             score.hits,
             score.misses,
-            score.false_alarms
+            output::counted(score.false_alarms as u64, "false warning")
         ),
         format!(
             "  lowest temperature: error {} (root mean square), bias {}",

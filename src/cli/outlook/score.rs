@@ -39,23 +39,22 @@ pub(super) async fn score(common: &Common, arguments: &ScoreArguments) -> Result
     }
     let ledger = read(&config, arguments.scoring.issue(0))?;
     let shown = arguments.scoring.shown(false);
-    let mut is_empty = true;
+    let mut is_scored = false;
     for (station, tally) in ledger.stations() {
         let nights: Vec<ScoredNight> = tally.nights(shown.limit_c).collect();
         if !nights.is_empty() {
-            is_empty = false;
+            is_scored = true;
             print(common, shown, station, &nights)?;
         }
     }
     for (rule, sums) in ledger.warnings() {
         if arguments.rule.as_deref().is_none_or(|wanted| wanted == rule) {
-            is_empty = false;
             print_warnings(common, rule, &sums)?;
         }
     }
-    if is_empty {
+    if !is_scored {
         output::note(
-            "no night has been scored yet: the stages outlook and watch score a night when they have read its morning, from a \
+            "no forecast has been scored yet: the stages outlook and watch score a night when they have read its morning, from a \
              station's third night on; `frostline top` shows how much is left to read",
         );
     }
@@ -86,8 +85,13 @@ fn print_warnings(common: &Common, rule: &str, sums: &WarningSums) -> Result<(),
         return Ok(output::json(&json!({ "rule": rule, "warnings": sums }))?);
     }
     output::line(&format!(
-        "{BOLD}{rule}{BOLD:#}  {} nights warned of: {} came true, {} did not, {} unknown, {} open; {} frosts without a warning",
-        sums.nights, sums.came_true, sums.false_alarms, sums.unknown, sums.open, sums.missed
+        "{BOLD}{rule}{BOLD:#}  {} warned of: {} came true, {} did not, {} unknown, {} open; {} without a warning",
+        output::counted(sums.nights as u64, "night"),
+        sums.came_true,
+        sums.false_alarms,
+        sums.unknown,
+        sums.open,
+        output::counted(sums.missed as u64, "frost")
     ))?;
     if let (Some(p10), Some(p50)) = (sums.lead_hours_p10, sums.lead_hours_p50) {
         output::line(&format!(

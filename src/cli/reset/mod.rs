@@ -92,11 +92,10 @@ pub(super) async fn reset(common: &Common, arguments: &ResetArguments) -> Result
     }
     let plan = Plan::make(&config, &admin, stage, arguments.to)?;
     show(common, &plan)?;
-    let records = output::grouped(plan.records());
     let goes_on = plan.steps.is_empty()
         || arguments.dry_run
         || arguments.yes
-        || output::confirmed(&format!("Read {records} records again? [y/N]"))?;
+        || output::confirmed(&format!("Read {} again? [y/N]", output::counted(plan.records(), "record")))?;
     if !goes_on {
         return Err(Failed::Usage(anyhow::anyhow!(
             "nothing was changed: use --yes to reset without a question"

@@ -68,8 +68,12 @@ pub(super) async fn apply(common: &Common, arguments: &ApplyArguments) -> Result
     let live = Live::connect(&config).await?;
     let prepare = |since| reset::prepare(&config, live.admin(), since, arguments.dry_run);
     let reset = arguments.judge_since.map(prepare).transpose()?;
+    let spinner = output::spinner();
+    spinner.set_message("reading the published rules and the newest observations");
     let turn = (!arguments.dry_run).then(|| live.turn()).transpose()?;
-    let plan = match plan(&config, &live, &text) {
+    let plan = plan(&config, &live, &text);
+    spinner.finish_and_clear();
+    let plan = match plan {
         Ok(plan) => plan,
         Err(error) => {
             if let PublishError::Mistakes(mistakes) = &error {
@@ -109,7 +113,7 @@ fn make(common: &Common, plan: &Plan, turn: Option<Turn>, yes: bool) -> Result<b
     let (mut outcome, changes) = (plan.outcome(), &plan.changes);
     changes.iter().try_for_each(|change| show(common, change))?;
     if let Some(turn) = turn.filter(|_| !changes.is_empty()) {
-        let question = format!("Publish {} changes? [y/N]", changes.len());
+        let question = format!("Publish {}? [y/N]", output::counted(changes.len() as u64, "change"));
         if !yes && !output::confirmed(&question)? && std::io::stdin().is_terminal() {
             output::line("nothing was published")?;
             return Ok(false);

@@ -182,12 +182,11 @@ async fn of_topic(config: &Config) -> Result<(ByStation, Vec<Station>), Failed> 
     Ok((hours, stations))
 }
 
-/// `warned of 101 nights: 79 reached 32 °F, 22 did not, 3 frosts came without a warning; 250 messages`
+/// `warned of 101 nights: 79 reached 32 °F, 22 did not; 3 nights reached it without a warning; 250 messages`
 pub(super) fn warned(sums: &WarningSums, limit: &str, messages: u64) -> String {
-    let nights = |count: usize| if count == 1 { "night" } else { "nights" };
+    let nights = |count: usize| output::counted(count as u64, "night");
     let mut text = format!(
-        "warned of {} {}: {} reached {limit}, {} did not",
-        sums.nights,
+        "warned of {}: {} reached {limit}, {} did not",
         nights(sums.nights),
         sums.came_true,
         sums.false_alarms
@@ -198,11 +197,8 @@ pub(super) fn warned(sums: &WarningSums, limit: &str, messages: u64) -> String {
             text.push_str(&format!(", {count} {words}"));
         }
     }
-    let missed = sums.missed;
-    text.push_str(&format!(
-        "; {missed} {} reached it without a warning; {messages} messages",
-        nights(missed)
-    ));
+    let (missed, messages) = (nights(sums.missed), output::counted(messages, "message"));
+    text.push_str(&format!("; {missed} reached it without a warning; {messages}"));
     text
 }
 

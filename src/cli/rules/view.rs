@@ -72,9 +72,10 @@ pub(super) async fn list(common: &Common, _arguments: &ListArguments) -> Result<
         }
     }
     if !common.json {
-        let (rules, subscribers) = (published.rules.len(), published.subscribers.len());
+        let rules = output::counted(published.rules.len() as u64, "rule");
+        let subscribers = output::counted(published.subscribers.len() as u64, "subscriber");
         let quarantined = published.quarantined.len();
-        output::line(&format!("{rules} rules, {subscribers} subscribers, {quarantined} quarantined"))?;
+        output::line(&format!("{rules}, {subscribers}, {quarantined} quarantined"))?;
     }
     Ok(())
 }

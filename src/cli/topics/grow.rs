@@ -71,8 +71,10 @@ async fn grow_one(
         for topic in &topics {
             output::note(&format!("{:<40} {} → {} partitions", topic.name, topic.from, topic.to));
         }
-        let question =
-            format!("Add partitions to {} topics? They cannot be removed again. [y/N]", topics.len());
+        let question = format!(
+            "Add partitions to {}? They cannot be removed again. [y/N]",
+            output::counted(topics.len() as u64, "topic")
+        );
         if !arguments.yes && !output::confirmed(&question).map_err(|error| Stopped::Other(error.into()))? {
             let error =
                 anyhow::anyhow!("nothing was changed: use --yes to add partitions without a question");

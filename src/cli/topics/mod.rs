@@ -215,7 +215,7 @@ async fn describe(common: &Common, config: &Config, admin: &Admin) -> Result<(),
 
 async fn delete(common: &Common, config: &Config, admin: &Admin, yes: bool) -> Result<(), Failed> {
     let plans = config.all_topics();
-    let question = format!("Delete {} topics with everything in them? [y/N]", plans.len());
+    let question = format!("Delete {} with all records? [y/N]", output::counted(plans.len() as u64, "topic"));
     if !yes && !output::confirmed(&question)? {
         return Err(Failed::Usage(anyhow::anyhow!(
             "nothing was deleted: use --yes to delete without a question"

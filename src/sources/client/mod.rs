@@ -252,10 +252,8 @@ impl Fetch for Client {
             Turn::In(wait) => self.time.sleep(wait),
             Turn::NotDue(wait) => return Ok(Answer::NotDue(wait)),
             Turn::Paused(wait) => {
-                let reason = format!(
-                    "{host} {path}: no request, because the service failed or asked for a pause; next attempt in {}",
-                    soon(wait)
-                );
+                let reason =
+                    format!("{host} {path}: no request, because the service failed or asked for a pause");
                 return Err(PollError { reason, retry_in: Some(wait) });
             }
         }
@@ -273,7 +271,7 @@ impl Fetch for Client {
             }
             Err(Failure { reason, asked, is_about_host }) => {
                 let pause = pace.failed(at, asked, is_about_host, self.time.now());
-                let reason = format!("{host} {path}: {reason}; next attempt in {}", soon(pause));
+                let reason = format!("{host} {path}: {reason}");
                 Err(PollError { reason, retry_in: Some(pause) })
             }
         }
@@ -355,15 +353,6 @@ fn is_same_host(from: &Url, to: &Url) -> bool {
     let is_same_port = from.scheme() == to.scheme() && from.port() == to.port();
     let is_upgrade = to.scheme() == "https" && from.port().is_none() && to.port().is_none();
     from.host_str() == to.host_str() && (is_same_port || is_upgrade)
-}
-
-/// A duration in readable form: `45 s`, `10 min`.
-fn soon(time: Duration) -> String {
-    match time.as_secs() {
-        0..120 => format!("{} s", time.as_secs().max(1)),
-        120..7_200 => format!("{} min", time.as_secs() / 60),
-        seconds => format!("{} h", seconds / 3_600),
-    }
 }
 
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {

@@ -39,7 +39,7 @@ impl Server {
 
     fn get(&self, client: &Client, path: &str) -> Result<Answer, String> {
         let url = format!("{}{path}", self.base);
-        client.get(&Request::text(&url, 10_000, 20_000)).map_err(|error| error.reason)
+        client.get(&Request::text(&url, 10_000, 20_000)).map_err(|error| error.with_time())
     }
 
     fn heard(&self) -> Vec<String> {
@@ -216,7 +216,7 @@ fn the_service_decides_when_to_come_again() {
     let url = format!("{}/other", server.base);
     let error = client.get(&Request::text(&url, 100, 100)).unwrap_err();
     assert!(error.retry_in.is_some_and(|wait| wait >= Duration::from_secs(600)), "{error:?}");
-    assert!(error.reason.contains("429") && error.reason.contains("next attempt in 1"), "{error}");
+    assert!(error.reason.contains("429") && error.with_time().contains("next attempt in 1"), "{error}");
     assert!(server.get(&client, "/third").unwrap_err().contains("asked for a pause"), "all of the host");
     assert_eq!(server.heard().len(), 2);
 }

@@ -8,7 +8,7 @@ use super::{Operation, Right};
 #[derive(Debug, thiserror::Error)]
 pub enum KafkaError {
     /// No broker answered in time. Try another address, or start the broker.
-    #[error("no Kafka broker answers at {brokers} (waited {waited_ms} ms{}): is it running there?", detail(.last))]
+    #[error("no Kafka broker answers at {brokers} (waited {} s{}): is it running there?", (.waited_ms + 500) / 1_000, detail(.last))]
     Unreachable {
         /// The addresses that were tried.
         brokers: String,
@@ -64,8 +64,16 @@ pub enum KafkaError {
     Fatal(String),
 }
 
+/// The client's last error, the most frequent ones in plain words.
 fn detail(last: &str) -> String {
-    if last.is_empty() { String::new() } else { format!("; last: {last}") }
+    let says = |words: &str| last.contains(words);
+    match last {
+        "" => String::new(),
+        _ if says("Failed to resolve") => "; this host name is unknown".to_owned(),
+        _ if says("Connection refused") => "; nothing listens there: connection refused".to_owned(),
+        _ if says("setup timed out") => "; the host does not answer".to_owned(),
+        last => format!("; {last}"),
+    }
 }
 
 impl KafkaError {

@@ -19,7 +19,7 @@ use crate::backtest::run_moments;
 use crate::config::Config;
 use crate::hourly::iso_time;
 use crate::noaa::{Element, Station, StationId};
-use crate::publishing::{Live, unsent};
+use crate::publishing::{Live, placement, unsent};
 use crate::rules::{Conditions, Near, Nearest, Needs, Reporting, RuleFile, RuleSet, far, km_between, lint};
 use draft::{Draft, Request, draft};
 use limit::Limit;
@@ -91,6 +91,7 @@ pub(super) async fn new(common: &Common, arguments: &NewArguments) -> Result<(),
     describe_files(arguments, watched.as_ref(), &hours)?;
     would_have_done(&config, arguments, &draft, watched.as_ref(), &hours)?;
     warn(&config, &draft);
+    note_filter(&config, arguments, watched.as_ref());
     let Some(path) = &arguments.out else { return Ok(output::line(draft.text.trim())?) };
     append(path, &draft.text)?;
     if let Some(subscriber) = &draft.reused {
@@ -132,6 +133,19 @@ fn warn(config: &Config, draft: &Draft) {
     for reason in reasons.chain(unsent(config, &draft.file.subscribers, false)) {
         output::note(&format!("{YELLOW}warning{YELLOW:#}  {reason}"));
     }
+}
+
+/// Rules over days see only what the filter keeps, which the nearest station on the broker has passed.
+fn note_filter(config: &Config, arguments: &NewArguments, watched: Option<&Nearest>) {
+    let has_passed = arguments.near.is_some() && watched.is_some();
+    if arguments.tonight || has_passed || !placement::is_filtered(config) {
+        return;
+    }
+    output::note(&format!(
+        "rules over days see only stations that filter.where keeps: {}. For other stations set alert.source = \
+         \"noaa-json\", or change filter.where",
+        config.filter.expression
+    ));
 }
 
 fn tmin() -> Result<Element, Failed> {

@@ -143,7 +143,7 @@ impl SourceStatus {
             shown.polls += 1;
             shown.failed_polls += 1;
         });
-        self.failed(&error.reason);
+        self.failed(&error.with_time());
     }
 
     /// Records a failure. It is logged once until the source works again, because the reasons differ with each
