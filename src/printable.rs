@@ -136,6 +136,10 @@ pub fn printable_json(text: &str) -> Cow<'_, str> {
 
 /// The text, or its first `chars_max` characters with an ellipsis behind them.
 pub fn at_most(text: &str, chars_max: usize) -> Cow<'_, str> {
+    // Most texts are short, and counting characters is slow.
+    if text.len() <= chars_max {
+        return Cow::Borrowed(text);
+    }
     match text.char_indices().nth(chars_max) {
         Some((end, _)) => Cow::Owned(format!("{}…", &text[..end])),
         None => Cow::Borrowed(text),

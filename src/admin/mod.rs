@@ -42,7 +42,6 @@ mod view;
 mod while_asked;
 mod xml;
 
-use std::future::ready;
 use std::net::{SocketAddr, TcpListener};
 use std::sync::Arc;
 use std::time::Duration;
@@ -149,7 +148,11 @@ fn serve(
     let limits = web::Data::new(Limits::default());
     let service = move || {
         let connections = Arc::clone(&connections);
-        let gate = fn_service(move |stream: TcpStream| ready(behind_gate(&connections, stream)));
+        // In its own task, so that each is read once before the next one may close it.
+        let gate = fn_service(move |stream: TcpStream| {
+            let connections = Arc::clone(&connections);
+            async move { behind_gate(&connections, stream) }
+        });
         let app = routes::app(shown.clone(), access.clone(), limits.clone()).into_factory();
         let http = HttpService::build()
             .client_request_timeout(REQUEST_TIMEOUT)

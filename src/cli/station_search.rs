@@ -123,7 +123,10 @@ pub(super) async fn search(common: &Common, arguments: &SearchArguments) -> Resu
     if !common.json {
         let (shown, all) = (found.len().min(arguments.number), output::grouped(found.len() as u64));
         output::note(&match found.len() {
-            0 => "no station matches; is the station table filled (`frostline stations fetch`)?".to_owned(),
+            0 if stations.is_empty() => {
+                "the station table is empty: fill it with `frostline stations fetch`".to_owned()
+            }
+            0 => format!("none of {} matches", output::counted(stations.len() as u64, "station")),
             _ => format!("{DIM}{shown} of {all} matching stations shown{DIM:#}"),
         });
     }

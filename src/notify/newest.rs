@@ -1,22 +1,49 @@
-//! The order of alerts in a message: for each night or episode the newest comes first, because older ones are
-//! history.
+//! The order of alerts in a message: the most severe first, then those about the newest day. For each night or episode
+//! the newest comes first, because older ones are history.
 
 use std::collections::HashSet;
 
 use crate::stages::{Notice, Told};
 
-/// The newest alert of each night or episode, the newest first.
+/// The newest alert of each night or episode, in the order of the message.
 pub(super) fn newest_of_each(notices: &[Told]) -> Vec<&Notice> {
     let mut seen = HashSet::new();
     let newest_first = notices.iter().rev().map(|told| &told.notice);
-    newest_first.filter(|notice| seen.insert(notice.thread())).collect()
+    let mut newest: Vec<&Notice> = newest_first.filter(|notice| seen.insert(notice.thread())).collect();
+    newest.sort_by(|left, right| right.severity.cmp(&left.severity).then_with(|| right.date.cmp(&left.date)));
+    newest
 }
 
-/// All alerts: for each night or episode the newest first, then older ones from new to old.
+/// All alerts in that order: for each night or episode the newest first, then older ones from new to old.
 pub(super) fn newest_first(notices: &[Told]) -> Vec<&Told> {
     let mut sorted: Vec<&Told> = Vec::with_capacity(notices.len());
     for leading in newest_of_each(notices) {
         sorted.extend(notices.iter().rev().filter(|told| told.notice.thread() == leading.thread()));
     }
     sorted
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::notify::samples::told;
+    use crate::rules::Severity;
+
+    #[test]
+    fn the_most_severe_comes_first_and_then_the_newest_day() {
+        let of = |rule: &str, severity: Severity, date: &str| {
+            let mut told = told(rule, "X");
+            (told.notice.severity, told.notice.date) = (severity, date.into());
+            told
+        };
+        let notices = [
+            of("hard", Severity::Critical, "2016-02-01"),
+            of("newer", Severity::Warning, "2016-02-09"),
+            of("older", Severity::Warning, "2016-02-03"),
+            of("note", Severity::Info, "2016-02-20"),
+        ];
+        let rules: Vec<&str> =
+            newest_of_each(&notices).iter().map(|notice| notice.rule_id.as_str()).collect();
+        assert_eq!(rules, ["hard", "newer", "older", "note"]);
+    }
 }

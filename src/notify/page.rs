@@ -5,6 +5,7 @@ use std::fmt::Write;
 
 use maud::{DOCTYPE, Markup, html};
 
+use super::TEST_RULE;
 use super::newest::newest_first;
 use crate::noaa::{Date, Element, RecentDay};
 use crate::rules::{Condition, Feed, Scope, Transition, Units};
@@ -95,7 +96,10 @@ impl Page<'_> {
         let day = if feed == Feed::Night { "Night of" } else { "Day" };
         let mut facts = vec![("Station", notice.place()), (day, notice.date.clone())];
         if feed != Feed::Day {
-            let zone = self.timezone.unwrap_or("standard time at the station");
+            // A station that has fallen silent is known by its name only.
+            let is_utc = notice.message.contains(" UTC");
+            let station = if is_utc { "UTC" } else { "standard time at the station" };
+            let zone = self.timezone.unwrap_or(station);
             facts.push(("Times in", zone.to_owned()));
         }
         if !notice.values.is_empty() {
@@ -109,7 +113,9 @@ impl Page<'_> {
         if let Some(days) = notice.days.filter(|days| *days > 1) {
             let _ = write!(why, ", day {days}");
         }
-        facts.push(("State", state(notice.transition).to_owned()));
+        let is_test = notice.rule_id == TEST_RULE;
+        let state = if is_test { "a test" } else { state(notice.transition) };
+        facts.push(("State", state.to_owned()));
         facts.push(("Severity", notice.severity.as_str().to_owned()));
         facts.push(("Rule", format!("{}: {why}", notice.rule_id)));
         facts.push(("Alert", notice.alert_id.clone()));
@@ -174,6 +180,7 @@ fn in_words(value: &(String, f64), units: Units) -> String {
 pub(super) fn with_unit((name, value): &(String, f64), units: Units) -> String {
     let element = Element::parse(name.as_bytes());
     match (element, element.and_then(Element::unit), units) {
+        (Some(_), Some("°C"), Units::Us) => format!("{name} {}", units.limit(*value)),
         (Some(element), Some(_), Units::Us) => format!("{name} {}", units.amount(element, *value)),
         (_, Some(unit), _) => format!("{name} {value} {unit}"),
         _ => format!("{name} {value}"),

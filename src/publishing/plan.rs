@@ -7,11 +7,11 @@ use serde::Serialize;
 use serde_json::Value;
 
 use super::difference::{Change, difference, removal};
-use super::{Known, Live, PublishError, Turn, by_id, mistake_json, warnings};
+use super::{Known, Live, PublishError, Turn, by_id, mistake_json, placement, warnings};
 use crate::config::Config;
 use crate::rules::{
-    Conditions, Item, Key, MISTAKES_MAX, Mistake, Position, Problem, Published, PublishedRule, Quarantine,
-    RuleFile, far,
+    Conditions, Item, Key, MISTAKES_MAX, Mistake, Needs, Position, Problem, Published, PublishedRule,
+    Quarantine, RuleFile, far,
 };
 
 /// The extent of the changes.
@@ -108,12 +108,18 @@ fn find_nearest(
     }
     let reporting = live.reporting()?;
     let without = wanted.find_nearest(&reporting, before, &mut Conditions::default());
-    let (topic, stations) = (config.topic(&config.alert.source).name, reporting.len());
+    let days = format!(
+        "the newest records of {} are of {} stations",
+        config.topic(&config.alert.source).name,
+        reporting.len()
+    );
     let warning = |id: String| {
+        let rule = wanted.rules.get(&id)?.compile(&mut Conditions::default()).ok()?;
+        let (needs, filter) = (rule.needs(), placement::filter_advice(config, &rule));
+        let seen = if needs == Needs::Hours { "see noaa-hourly" } else { &days };
         let message = format!(
-            "rule `{id}`: no station within reach reports the elements it needs (the newest records of {topic} are of \
-             {stations} stations): it cannot fire until one does. Running daemons will look again as \
-             observations arrive; if they find none, raise max_km or name a station"
+            "rule `{id}`: no station within reach reports {needs} ({seen}): it cannot fire until one does. Running daemons \
+             will look again as observations arrive; if they find none, raise max_km or name a station{filter}"
         );
         Some(Mistake { position: *places.get(&id)?, message })
     };

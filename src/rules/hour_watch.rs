@@ -2,7 +2,8 @@
 //!
 //! A rule with `clear` *fires* when its condition holds, and *resolves* when `clear` does; three hours without an
 //! observation in between make it *stale*. A rule without `clear` fires once a night. Alert ids are numbered within a
-//! night, which lasts from one morning to the next.
+//! night, which lasts from one morning to the next. All alerts of one episode carry the night in which it fired: those
+//! who were notified of its beginning are notified of its end, also if that is after the morning.
 
 use serde::{Deserialize, Serialize};
 
@@ -17,7 +18,7 @@ const SILENCE: i64 = 3 * 3_600;
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct HourWatch {
     incarnation: u32,
-    /// Days since 1970.
+    /// The night in which it last fired, in days since 1970.
     night: i32,
     stands: bool,
     is_stale: bool,
@@ -68,15 +69,15 @@ impl HourWatch {
         }
         self.heard = time;
         let day = night.days_since_1970();
-        if day > self.night {
-            self.night = day;
-            self.times.clear();
-            self.stands &= has_clear;
-        }
+        self.stands &= has_clear || day <= self.night;
         match verdict {
             DayVerdict::Matches if !self.stands || self.is_stale => {
                 // It is unknown what happened during a silence, so the rule fires again.
                 (self.stands, self.is_stale) = (true, false);
+                if day > self.night {
+                    self.night = day;
+                    self.times.clear();
+                }
                 self.push(Transition::Fired, events);
             }
             DayVerdict::Clears if self.stands => {
@@ -135,29 +136,34 @@ mod tests {
     ) -> Vec<String> {
         let (mut events, night) = (Vec::new(), Date::from_days_since_1970(day).unwrap());
         watch.judge((IDENTITY, has_clear), (night, hour * 3_600), verdict, &mut events);
-        events.iter().map(|event| format!("{} {}", event.transition.as_str(), event.times)).collect()
+        let told = |event: &NightEvent| {
+            format!("{} {} {}", event.transition.as_str(), event.night.days_since_1970(), event.times)
+        };
+        events.iter().map(told).collect()
     }
 
     #[test]
     fn with_clear_it_fires_and_resolves_again_and_again() {
         let mut watch = HourWatch::new(IDENTITY);
-        assert_eq!(judge(&mut watch, true, 1, 40, DayVerdict::Matches), ["fired 1"]);
+        assert_eq!(judge(&mut watch, true, 1, 40, DayVerdict::Matches), ["fired 1 1"]);
         assert!(judge(&mut watch, true, 1, 41, DayVerdict::Matches).is_empty());
         assert!(judge(&mut watch, true, 1, 41, DayVerdict::Between).is_empty());
-        assert_eq!(judge(&mut watch, true, 1, 42, DayVerdict::Clears), ["resolved 1"]);
-        assert_eq!(judge(&mut watch, true, 1, 43, DayVerdict::Matches), ["fired 2"]);
+        assert_eq!(judge(&mut watch, true, 1, 42, DayVerdict::Clears), ["resolved 1 1"]);
+        assert_eq!(judge(&mut watch, true, 1, 43, DayVerdict::Matches), ["fired 1 2"]);
         assert!(judge(&mut watch, true, 1, 42, DayVerdict::Clears).is_empty(), "late");
-        // It goes on into the next night, whose ids begin at one.
-        assert_eq!(judge(&mut watch, true, 2, 60, DayVerdict::Clears), ["resolved 1"]);
+        // It goes on into the next day, and belongs to the night in which it fired.
+        assert!(judge(&mut watch, true, 2, 59, DayVerdict::Between).is_empty());
+        assert_eq!(judge(&mut watch, true, 2, 60, DayVerdict::Clears), ["resolved 1 2"]);
+        assert_eq!(judge(&mut watch, true, 2, 61, DayVerdict::Matches), ["fired 2 1"], "ids begin at one");
     }
 
     #[test]
     fn without_clear_it_fires_once_a_night() {
         let mut watch = HourWatch::new(IDENTITY);
-        assert_eq!(judge(&mut watch, false, 1, 40, DayVerdict::Matches), ["fired 1"]);
+        assert_eq!(judge(&mut watch, false, 1, 40, DayVerdict::Matches), ["fired 1 1"]);
         assert!(judge(&mut watch, false, 1, 41, DayVerdict::Between).is_empty());
         assert!(judge(&mut watch, false, 1, 42, DayVerdict::Matches).is_empty());
-        assert_eq!(judge(&mut watch, false, 2, 60, DayVerdict::Matches), ["fired 1"]);
+        assert_eq!(judge(&mut watch, false, 2, 60, DayVerdict::Matches), ["fired 2 1"]);
     }
 
     #[test]
@@ -170,6 +176,12 @@ mod tests {
             events.len()
         };
         assert_eq!((until(&mut watch, 43), until(&mut watch, 44), until(&mut watch, 45)), (0, 1, 0));
-        assert_eq!(judge(&mut watch, true, 1, 46, DayVerdict::Matches), ["fired 2"]);
+        assert_eq!(judge(&mut watch, true, 1, 46, DayVerdict::Matches), ["fired 1 2"]);
+        assert_eq!((until(&mut watch, 50), until(&mut watch, 51)), (1, 0));
+        assert_eq!(
+            judge(&mut watch, true, 2, 60, DayVerdict::Clears),
+            ["resolved 1 1"],
+            "of the silent episode"
+        );
     }
 }

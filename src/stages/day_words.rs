@@ -30,9 +30,16 @@ fn say(notice: &Notice, units: Units, place: &str, has_limit: bool) -> Option<St
             .map(|element| (element, *value))
     });
     let values: Vec<(Element, f64)> = values.collect();
+    let limit = condition.single_limit().filter(|_| has_limit && !is_over).zip(values.first().copied());
+    let beside = limit.map(|((element, limit), (_, value))| beside(element, value, limit, units));
     let measured: Vec<String> = values
         .iter()
-        .map(|(element, value)| format!("{} {}", name(*element), units.amount(*element, *value)))
+        .map(|(element, value)| {
+            // Next to its limit it has as many digits as the difference needs.
+            let next_to_limit = beside.as_ref().map(|(amount, ..)| amount.clone());
+            let amount = next_to_limit.unwrap_or_else(|| units.amount(*element, *value));
+            format!("{} {amount}", name(*element))
+        })
         .collect();
     if measured.is_empty() {
         return None;
@@ -41,16 +48,7 @@ fn say(notice: &Notice, units: Units, place: &str, has_limit: bool) -> Option<St
     if is_over {
         return Some(format!("Over: {} at {place} on {date}.", measured));
     }
-    let limit = condition.single_limit().filter(|_| has_limit).zip(values.first()).map_or(
-        String::new(),
-        |((element, limit), (_, value))| {
-            format!(
-                ", {} your limit of {}",
-                beside(element, value - limit, units),
-                units.amount(element, limit)
-            )
-        },
-    );
+    let limit = beside.map_or(String::new(), |(_, side, limit)| format!(", {side} your limit of {limit}"));
     let days = notice.days.filter(|days| *days > 1).map_or(String::new(), |days| format!("; day {days}"));
     Some(format!("{measured} at {place} on {date}{limit}{days}."))
 }
@@ -75,16 +73,19 @@ fn name(element: Element) -> &'static str {
     }
 }
 
-fn beside(element: Element, difference: f64, units: Units) -> String {
-    if difference.abs() < 0.05 {
-        return "at".to_owned();
+/// A value, where it is next to a limit, and the limit: `26 °F`, `2 °F below` and `28 °F`.
+fn beside(element: Element, value: f64, limit: f64, units: Units) -> (String, String, String) {
+    if element.unit() == Some("°C") {
+        let (value, side) = units.beside(value, limit);
+        return (value, side, units.limit(limit));
     }
-    let side = if difference < 0.0 { "below" } else { "above" };
-    let amount = match element.unit() {
-        Some("°C") => units.difference(difference),
-        _ => units.amount(element, difference.abs()),
+    let difference = value - limit;
+    let side = match difference {
+        _ if difference.abs() < 0.05 => "at".to_owned(),
+        _ if difference < 0.0 => format!("{} below", units.amount(element, -difference)),
+        _ => format!("{} above", units.amount(element, difference)),
     };
-    format!("{amount} {side}")
+    (units.amount(element, value), side, units.amount(element, limit))
 }
 
 #[cfg(test)]
@@ -113,6 +114,10 @@ mod tests {
         assert_eq!(
             say("TMIN <= 0.0 && PRCP > 0.0", r#""TMIN":-1.0,"PRCP":25.4"#, Units::Us).unwrap(),
             "Lowest temperature 30 °F, precipitation 1.00 in at SCOTTSDALE (USW00003192) on 2016-02-24."
+        );
+        assert_eq!(
+            say("f(TMIN) <= 32", r#""TMIN":-0.1"#, Units::Us).unwrap(),
+            "Lowest temperature 31.8 °F at SCOTTSDALE (USW00003192) on 2016-02-24, 0.2 °F below your limit of 32 °F."
         );
         assert_eq!(say("station.id == 'x'", r#""TMIN":-1.0"#, Units::Us), None);
     }

@@ -258,7 +258,7 @@ impl Speech {
         };
         let measured = format!(
             "{} at {place} at {time}{}",
-            self.units.degrees(observed.temperature_c),
+            self.units.limit(observed.temperature_c),
             self.instruments(detail, moment)
         );
         match transition {

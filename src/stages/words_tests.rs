@@ -83,7 +83,7 @@ fn an_hour_says_what_is_measured() {
         say(Units::Metric, None, Transition::Fired, &moment),
         "3.0 °C at SCOTTSDALE MUNI AP at 18:53; wet bulb -3.4 °C; wind 1 m/s: T <= 1.0"
     );
-    assert!(say(Units::Us, None, Transition::Resolved, &moment).starts_with("Over: 37 °F at"));
+    assert!(say(Units::Us, None, Transition::Resolved, &moment).starts_with("Over: 37.4 °F at"));
     assert!(Units::Metric.degrees(-0.04) == "0.0 °C");
 }
 

@@ -60,6 +60,8 @@ Next:
   frostline topics create                      the real thing on a real broker: then `stations import`,
                                                `run` and `replay`, as in the README";
 
+/// The last notices wait for others (one second in the demo), and then for the mail server.
+const LAST_MESSAGES: Duration = Duration::from_secs(3);
 /// Time between two days after the year: observations settle when their partition has been idle for a second.
 const DAY_INTERVAL: Duration = Duration::from_secs(2);
 /// Time between two hours of the night.
@@ -219,7 +221,7 @@ async fn show(
                 night.announce();
                 night.pass(&mut daemon, &spinner).await
             }
-            None => work(arguments, &mut daemon, feed, &spinner).await,
+            None => work(arguments, config.notify.is_on(), &mut daemon, feed, &spinner).await,
         }
     };
     // No `?` before the daemon has stopped: errors too are reported only when nothing uses the topics any more.
@@ -251,9 +253,11 @@ async fn show(
     }
 }
 
-/// Feeds the year, waits until it has been processed, then feeds day after day.
+/// Feeds the year, waits until it has been processed, then feeds day after day. `sends`: notices become messages, which
+/// wait for each other.
 async fn work(
     arguments: &DemoArguments,
+    sends: bool,
     daemon: &mut App,
     mut feed: Feed,
     spinner: &ProgressBar,
@@ -288,6 +292,10 @@ async fn work(
         failure = daemon.engine.failed() => return Err(failure.into()),
     }
     if arguments.once {
+        if sends {
+            spinner.set_message("sending the last messages");
+            tokio::time::sleep(LAST_MESSAGES).await;
+        }
         return Ok(());
     }
     tonight(daemon, &mut feed, spinner).await?;

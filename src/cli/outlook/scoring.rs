@@ -67,6 +67,9 @@ impl Clock {
     }
 }
 
+/// A limit above this, in °C, without a unit was probably written in degrees Fahrenheit.
+const UNITLESS_C_MAX: f64 = 15.0;
+
 /// Parses a limit of the command line: in °C, or with its unit, such as `32F`.
 fn limit(text: &str) -> Result<f64, String> {
     let text = text.trim();
@@ -76,6 +79,10 @@ fn limit(text: &str) -> Result<f64, String> {
     };
     let value = number.trim().trim_end_matches('°').trim_end().parse::<f64>().ok();
     let celsius = value.map(|value| if is_fahrenheit { Unit::Fahrenheit.invert(value) } else { value });
+    let has_unit = number.len() < text.len();
+    if let Some(value) = value.filter(|value| *value > UNITLESS_C_MAX && !has_unit) {
+        return Err(format!("{value} has no unit: write {value}F or {value}C"));
+    }
     // To a tenth, as stations report.
     let celsius = celsius.map(|celsius| (celsius * 10.0).round() / 10.0);
     let expected = || "expected a temperature from -90 to 60 °C, such as -2, -2C or 28F".to_owned();
@@ -96,6 +103,8 @@ mod tests {
     fn a_limit_may_have_its_unit() {
         assert_eq!((limit("-2"), limit("-2.0C"), limit("32F")), (Ok(-2.0), Ok(-2.0), Ok(0.0)));
         assert_eq!(limit("28 °F"), Ok(-2.2));
+        assert_eq!(limit("28"), Err("28 has no unit: write 28F or 28C".to_owned()));
+        assert_eq!(limit("28C"), Ok(28.0));
         assert!(["", "F", "300F", "cold"].iter().all(|wrong| limit(wrong).is_err()));
     }
 

@@ -83,7 +83,10 @@ pub(super) async fn check(common: &Common, arguments: &CheckArguments) -> Result
             &serde_json::json!({ "file": name, "rules": count, "mistakes": 0, "warnings": warnings.len() }),
         )?;
     } else if warnings.is_empty() {
-        output::line(&format!("{GREEN}ok{GREEN:#}  {BOLD}{name}{BOLD:#}: {count} {}", plural(count)))?;
+        output::line(&format!(
+            "{GREEN}ok{GREEN:#}  {BOLD}{name}{BOLD:#}: {}",
+            output::counted(count as u64, "rule")
+        ))?;
     }
     if warnings.is_empty() || arguments.lenient { Ok(()) } else { Err(Failed::Mistakes) }
 }
@@ -104,10 +107,6 @@ fn known(config: &Config, arguments: &CheckArguments, live: Option<&Live<'_>>) -
         Some(backtest::reporting(&Input::Files(&arguments.data, &source::read_file), &setting)?)
     };
     Ok(Known { table: stations.map(by_id), reporting, ..Known::default() })
-}
-
-fn plural(rules: usize) -> &'static str {
-    if rules == 1 { "rule" } else { "rules" }
 }
 
 /// Prints one finding.

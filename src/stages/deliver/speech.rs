@@ -124,7 +124,7 @@ message = "Cold: {TMIN}"
             ..Subscriber::default()
         };
         assert_eq!(phoenix, "0.8 °C at SCOTTSDALE at 18:53: T <= 1.0");
-        assert_eq!(say("r", "T <= 1.0", moment, Some(&newark)), "33 °F at SCOTTSDALE at 8:53 PM: T <= 1.0");
+        assert_eq!(say("r", "T <= 1.0", moment, Some(&newark)), "33.4 °F at SCOTTSDALE at 8:53 PM: T <= 1.0");
     }
 
     #[test]
