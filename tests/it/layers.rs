@@ -18,7 +18,7 @@ pub fn tests() -> Vec<Test> {
 /// Each module, and the modules of the crate that it may use.
 const LAYERS: &[(&str, &[&str])] = &[
     ("bounded", &[]),
-    ("noaa", &["bounded"]),
+    ("noaa", &["bounded", "printable"]),
     ("printable", &[]),
     ("outbound", &[]),
     ("synthetic", &["noaa"]),
@@ -26,7 +26,7 @@ const LAYERS: &[(&str, &[&str])] = &[
     ("weather_server", &["hourly", "noaa", "synthetic"]),
     ("outlook", &["hourly", "noaa"]),
     ("history", &["bounded", "hourly", "noaa"]),
-    ("rules", &["bounded", "noaa", "outlook"]),
+    ("rules", &["bounded", "noaa", "outlook", "printable"]),
     ("stages", &["hourly", "noaa", "outlook", "rules"]),
     ("tables", &["noaa", "rules", "stages"]),
     ("config", &["bounded", "noaa", "rules", "stages"]),
@@ -37,7 +37,7 @@ const LAYERS: &[(&str, &[&str])] = &[
     ("chaos", &["app", "config", "hourly", "noaa", "rules", "stages", "synthetic", "weather_server"]),
     ("notify", &["bounded", "config", "noaa", "outbound", "printable", "rules", "stages"]),
     ("sources", &["bounded", "config", "hourly", "noaa", "outbound", "stages"]),
-    ("admin", &["app", "config", "hourly", "noaa", "outlook", "publishing", "rules", "stages"]),
+    ("admin", &["app", "config", "hourly", "noaa", "outlook", "printable", "publishing", "rules", "stages"]),
     ("backtest", &["hourly", "noaa", "outlook", "printable", "rules", "stages"]),
     ("bench", &["app", "config", "noaa", "stages", "synthetic"]),
     (

@@ -54,7 +54,7 @@ pub(super) async fn score(common: &Common, arguments: &ScoreArguments) -> Result
     }
     if !is_scored {
         output::note(
-            "no forecast has been scored yet: the stages outlook and watch score a night when they have read its morning, from a \
+            "no night has been scored yet: the stages outlook and watch score a night when they have read its morning, from a \
              station's third night on; `frostline top` shows how much is left to read",
         );
     }

@@ -60,6 +60,16 @@ fn pipe(
     driver.commit().unwrap()
 }
 
+/// An alert about a night or an hour.
+#[derive(Debug)]
+pub struct Alert {
+    /// Its night: for rules over hours the one in which the episode began.
+    pub night: String,
+    /// The observation that it is about, in seconds since 1970.
+    pub time: i64,
+    pub transition: String,
+}
+
 /// From hourly observations to outlooks, and to alerts over nights and hours.
 pub struct Nights {
     outlook: TestDriver,
@@ -68,8 +78,8 @@ pub struct Nights {
     pub outlooks: BTreeMap<(String, String), Value>,
     /// How each station's nights went, by the date of their evenings.
     pub outcomes: BTreeMap<(String, String), Value>,
-    /// The transitions of each rule and night, in their order.
-    pub alerts: BTreeMap<(String, String), Vec<String>>,
+    /// The alerts of each rule, in their order.
+    pub alerts: BTreeMap<String, Vec<Alert>>,
     /// Observations that the stage does not believe.
     pub refused: u64,
 }
@@ -106,8 +116,13 @@ impl Nights {
             let value = written.value.unwrap();
             for alert in pipe(&mut self.watch, (key, &value), &[], now_ms) {
                 let alert = alert.json();
-                let night = (text(&alert["rule_id"]), text(&alert["date"]));
-                self.alerts.entry(night).or_default().push(text(&alert["transition"]));
+                let (night, transition) = (text(&alert["date"]), text(&alert["transition"]));
+                let time = alert["moment"]["time"].as_i64().unwrap();
+                self.alerts.entry(text(&alert["rule_id"])).or_default().push(Alert {
+                    night,
+                    time,
+                    transition,
+                });
             }
         }
     }

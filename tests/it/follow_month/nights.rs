@@ -8,7 +8,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use frostline::hourly::parse_time;
 use serde_json::Value;
 
-use super::downstream::Nights;
+use super::downstream::{Alert, Nights};
 use super::follower::Follower;
 
 /// Observations that came when a newer one of their station was known, by station and time.
@@ -106,21 +106,19 @@ fn compare_alerts(
     follower: &mut Follower<'_>,
     may_differ: impl Fn(&str, i64, &Standing, &Standing) -> bool,
 ) {
-    let rules: BTreeSet<&String> =
-        script.alerts.keys().chain(daemon.alerts.keys()).map(|(rule, _)| rule).collect();
+    let rules: BTreeSet<&String> = script.alerts.keys().chain(daemon.alerts.keys()).collect();
     for rule in rules {
         let station = rule.split('-').nth(1).unwrap();
-        let (mut found, mut expected) = (Standing::default(), Standing::default());
         for ((of, date), outcome) in script.outcomes.iter().filter(|((of, _), _)| of == station) {
-            let night = (rule.clone(), format!("{date}T00:00:00"));
-            found.take(daemon.alerts.get(&night), rule);
-            expected.take(script.alerts.get(&night), rule);
+            let (night, ends) = (format!("{date}T00:00:00"), seconds(&outcome["night"]["ends"]));
+            let found = Standing::at(daemon.alerts.get(rule), rule, &night, ends);
+            let expected = Standing::at(script.alerts.get(rule), rule, &night, ends);
             if found == expected {
                 follower.count("alerts", u64::from(found.0.is_some()));
                 continue;
             }
-            let (ends, list) = (seconds(&outcome["night"]["ends"]), daemon.alerts.get(&night));
-            assert!(may_differ(of, ends, &found, &expected), "{night:?}: {list:?}, not {expected:?}");
+            let list = daemon.alerts.get(rule);
+            assert!(may_differ(of, ends, &found, &expected), "{rule}, {night}: {list:?}, not {expected:?}");
             follower.count("other alerts", 1);
         }
     }
@@ -131,14 +129,14 @@ fn compare_alerts(
 struct Standing(Option<String>);
 
 impl Standing {
-    /// Takes the transitions of a night. Rules over nights begin each with nothing.
-    fn take(&mut self, transitions: Option<&Vec<String>>, rule: &str) {
-        if rule.starts_with("night-") {
-            self.0 = None;
-        }
-        if let Some(last) = transitions.and_then(|transitions| transitions.last()) {
-            self.0 = Some(last.clone()).filter(|last| !["withdrawn", "resolved"].contains(&last.as_str()));
-        }
+    /// What stands when a night ends. Rules over nights begin each with nothing; an episode of hours goes on.
+    fn at(alerts: Option<&Vec<Alert>>, rule: &str, night: &str, ends: i64) -> Self {
+        let counts = |alert: &&Alert| match rule.starts_with("night-") {
+            true => alert.night == night,
+            false => alert.time <= ends,
+        };
+        let last = alerts.into_iter().flatten().rfind(counts).map(|alert| alert.transition.clone());
+        Self(last.filter(|last| !["withdrawn", "resolved"].contains(&last.as_str())))
     }
 }
 
