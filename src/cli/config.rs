@@ -90,7 +90,10 @@ fn check(common: &Common, config: &Config) -> Result<(), Failed> {
         (_, None) if config.alert.rule_file().is_none() => "rules in their topic".to_owned(),
         (_, None) => format!("no rule file at {} yet: the alert stage needs one", path.display()),
     };
-    Ok(output::line(&format!("{GREEN}ok{GREEN:#}  brokers {BOLD}{}{BOLD:#}, {file}", config.kafka.brokers))?)
+    Ok(output::line(&format!(
+        "{GREEN}ok{GREEN:#}  brokers {BOLD}{}{BOLD:#} (not contacted), {file}",
+        config.kafka.brokers
+    ))?)
 }
 
 /// Whether Kafka's client accepts `[kafka.client]`, and its secrets can be read. No broker is asked.

@@ -78,7 +78,7 @@ pub(super) async fn explain(common: &Common, arguments: &ExplainArguments) -> Re
             rule: &rule,
             station: arguments.station,
             night: arguments.date,
-            units: arguments.units.units(),
+            units: arguments.units.of_rule(rule.when.text()),
             place: crate::publishing::place(found),
             created_ms: found.created_ms,
         };
@@ -329,7 +329,7 @@ fn print_note(explanation: &Explanation<'_>, note: &Note) -> Result<(), Failed> 
     if view.revision > 1 {
         output::line(&format!("  {DIM}revision {}{DIM:#}", view.revision))?;
     }
-    let units = explanation.arguments.units.units();
+    let units = explanation.arguments.units.of_rule(explanation.rule.when.text());
     let clauses = explanation.clauses(&view, |element, value| units.amount(element, value.as_f64()));
     let shown = |clause: &Clause| format!("{}{}", "  ".repeat(clause.depth), clause.text);
     let width = clauses.iter().map(|clause| shown(clause).chars().count()).max().unwrap_or(0);

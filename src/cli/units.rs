@@ -7,9 +7,9 @@ use crate::rules::Units;
 /// The option, for commands that show weather.
 #[derive(Args)]
 pub(super) struct UnitsArgument {
-    /// Print values in these units; --json is always metric
-    #[arg(long, value_enum, default_value_t = UnitsName::Metric)]
-    units: UnitsName,
+    /// Print values in these units; --json is always metric [default: those of the rule, otherwise metric]
+    #[arg(long, value_enum)]
+    units: Option<UnitsName>,
 }
 
 #[derive(Clone, Copy, ValueEnum)]
@@ -21,11 +21,20 @@ enum UnitsName {
 }
 
 impl UnitsArgument {
-    /// The requested units.
+    /// The requested units, or metric ones.
     pub(super) fn units(&self) -> Units {
-        match self.units {
+        self.requested().unwrap_or_default()
+    }
+
+    /// The requested units, or those of a condition.
+    pub(super) fn of_rule(&self, when: &str) -> Units {
+        self.requested().or_else(|| Units::of_condition(when)).unwrap_or_default()
+    }
+
+    fn requested(&self) -> Option<Units> {
+        self.units.map(|name| match name {
             UnitsName::Metric => Units::Metric,
             UnitsName::Us => Units::Us,
-        }
+        })
     }
 }

@@ -80,7 +80,7 @@ impl Email {
         let envelope = Envelope { from: from.as_ref(), to: to.as_ref() };
         match self.server.send(&envelope, &mail.formatted()).await {
             Ok(answer) => Attempt::of(Reply::Sent(answer.to_string())),
-            Err(failure) => judge(&failure),
+            Err(failure) => judge(&failure, &format!("{}:{}", self.server.host, self.server.port)),
         }
     }
 
@@ -207,9 +207,9 @@ pub(super) fn ascii_form(address: &str) -> Option<String> {
     Some(format!("{user}@{}", idna::domain_to_ascii(domain).ok()?))
 }
 
-/// What a failure means for this mail, and for the server.
-fn judge(failure: &Failure) -> Attempt {
-    let reason = failure.to_string();
+/// What a failure means for this mail, and for the server at this address.
+fn judge(failure: &Failure, server: &str) -> Attempt {
+    let reason = format!("{server}: {failure}");
     let Failure::Answered { step, answer, is_extended } = failure else {
         return match failure {
             Failure::Unsendable(_) => Attempt::refused(reason),

@@ -22,6 +22,7 @@ pub use plan::{Outcome, Plan, plan, plan_removal};
 pub use sole::{settle, sole_producer};
 pub use warnings::{Known, by_id, unsent, warnings};
 
+use crate::printable::counted;
 use crate::rules::{Key, Mistake};
 
 /// Said of a change to the topic if the configuration names a rule file.
@@ -31,7 +32,7 @@ pub const READS_A_FILE: &str = "a daemon with this configuration reads its rules
 #[derive(Debug, thiserror::Error)]
 pub enum PublishError {
     /// The rule file has mistakes.
-    #[error("{} mistakes in the rules; nothing was published", .0.len())]
+    #[error("{} in the rules; nothing was published", counted(.0.len() as u64, "mistake"))]
     Mistakes(Vec<Mistake>),
     /// The rule file is empty, perhaps because it was truncated.
     #[error(

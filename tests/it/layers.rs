@@ -31,7 +31,7 @@ const LAYERS: &[(&str, &[&str])] = &[
     ("tables", &["noaa", "rules", "stages"]),
     ("config", &["bounded", "noaa", "rules", "stages"]),
     ("near_search", &["noaa", "rules"]),
-    ("publishing", &["config", "noaa", "rules", "stages"]),
+    ("publishing", &["config", "noaa", "printable", "rules", "stages"]),
     ("app", &["config", "near_search", "noaa", "rules", "sources", "stages", "tables"]),
     ("contract", &["app", "config", "hourly", "noaa", "outlook", "rules", "stages"]),
     ("chaos", &["app", "config", "hourly", "noaa", "rules", "stages", "synthetic", "weather_server"]),

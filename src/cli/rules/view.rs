@@ -3,9 +3,9 @@
 use clap::Args;
 use serde::Serialize;
 
-use super::super::output::{BOLD, DIM, RED};
+use super::super::output::{BOLD, DIM, RED, YELLOW};
 use super::super::{Common, Failed, output};
-use crate::publishing::{Live, place};
+use crate::publishing::{Live, READS_A_FILE, place};
 use crate::rules::{Conditions, Definition, Published, Subscriber};
 
 const LIST_EXAMPLES: &str = "\
@@ -50,6 +50,9 @@ async fn published(common: &Common) -> Result<Published, Failed> {
 
 pub(super) async fn list(common: &Common, _arguments: &ListArguments) -> Result<(), Failed> {
     let published = published(common).await?;
+    if common.load(&[])?.alert.rule_file().is_some() {
+        output::note(&format!("{YELLOW}note{YELLOW:#}  {READS_A_FILE}"));
+    }
     for (id, rule) in &published.rules {
         if common.json {
             let Definition { subscribers, severity, .. } = &rule.definition;

@@ -248,7 +248,8 @@ fn print(common: &Common, row: &Row) -> Result<(), Failed> {
     let size = row.offsets.map_or_else(String::new, |offsets| {
         format!("  up to {:>11} records", output::grouped(offsets.unsigned_abs()))
     });
-    let partitions = format!("{} partitions{replicas}", row.partitions);
+    let partitions =
+        format!("{}{replicas}", output::counted(row.partitions.unsigned_abs().into(), "partition"));
     output::line(&format!(
         "{BOLD}{:<40}{BOLD:#} {partitions:<27} {DIM}{kept:<17}{DIM:#}{size}  {colour}{}{colour:#}",
         row.topic, row.status

@@ -104,6 +104,12 @@ pub(super) async fn new(common: &Common, arguments: &NewArguments) -> Result<(),
         None => "publish it with `frostline rules apply`",
     };
     output::note(&format!("appended rule `{}` to {}: {next}", draft.id, path.display()));
+    if arguments.email.is_some() && draft.reused.is_none() && arguments.tonight {
+        output::note(
+            "times in its mails are standard time at the station: for others add a time zone to the subscriber, such as \
+             timezone = \"America/Phoenix\"",
+        );
+    }
     if arguments.email.is_none() {
         output::note(
             "it notifies nobody yet: add `subscribers = [\"ID\"]` to it, or begin with --email ADDRESS",
