@@ -11,6 +11,7 @@ mod admin;
 mod bad_input;
 mod bench;
 mod chaos;
+mod circles;
 mod commands;
 mod contracts;
 mod dead_letters;
@@ -117,6 +118,7 @@ fn all_tests() -> Vec<Test> {
         supply::tests(),
         weather_server::tests(),
         chaos::tests(),
+        circles::tests(),
     ]
     .into_iter()
     .flatten()

@@ -1,0 +1,146 @@
+//! Circles: files of a folder that use each other, so that none of them can be read, tested or moved alone.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::{Path, PathBuf};
+
+use crate::support::{Test, test};
+
+pub fn tests() -> Vec<Test> {
+    vec![test("no_new_files_use_each_other_in_a_circle", &[], no_new_circles)]
+}
+
+/// The circles that are known: a folder, and its files that are in one. Take one off the list when it is open.
+const KNOWN: &[(&str, &str)] = &[
+    ("crates/engine/src/kafka", "group group_protocol members"),
+    ("crates/engine/src/kafka", "producer transaction"),
+    (
+        "crates/engine/src/runtime",
+        "engine inspect message plan poll_thread provenance record_limits supervisor topic_check",
+    ),
+    ("crates/engine/src/store", "directory private"),
+    ("crates/engine/src/store", "overlay tree"),
+    ("src/admin", "api outlooks score view"),
+    ("src/chaos", "breaks fault_kind"),
+    (
+        "src/chaos",
+        "compare fleet grown installation model monitor old_state past poller process readiness recreated report shared_name strike topic_log",
+    ),
+    ("src/chaos", "feed hours"),
+    ("src/cli", "generate generate_job"),
+    ("src/cli", "replay replay_job"),
+    ("src/cli", "stations stations_fetch"),
+    ("src/cli/dead_letters", "placement retry"),
+    ("src/history", "dly form hourly_lines metar_lines read_settings reader station_csv"),
+    ("src/noaa", "element known_stations scan short_number view view_error"),
+    ("src/outlook", "guidance record station"),
+    (
+        "src/rules",
+        "chances channel condition crops days definition feed file input lifecycle message native nearest published rule rule_log rule_set sample subscriber thresholds variables walk",
+    ),
+    ("src/stages", "calendar memory"),
+];
+
+fn no_new_circles() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let (mut found, mut folders) = (BTreeSet::new(), 0);
+    for source in ["src", "crates/engine/src"] {
+        for folder in folders_below(&root.join(source)) {
+            folders += 1;
+            let name = folder.strip_prefix(root).unwrap().display().to_string();
+            found.extend(circles(&uses_in(&folder)).into_iter().map(|circle| (name.clone(), circle)));
+        }
+    }
+    assert!(folders > 50, "only {folders} folders were found");
+    let known: BTreeSet<(String, String)> =
+        KNOWN.iter().map(|(folder, files)| ((*folder).to_owned(), (*files).to_owned())).collect();
+    let new: Vec<_> = found.difference(&known).collect();
+    assert!(
+        new.is_empty(),
+        "these files use each other: move what they share into a file below both: {new:#?}"
+    );
+    let gone: Vec<_> = known.difference(&found).collect();
+    assert!(gone.is_empty(), "these circles are no more: take them off the list: {gone:#?}");
+}
+
+fn folders_below(folder: &Path) -> Vec<PathBuf> {
+    let mut found = vec![folder.to_owned()];
+    for entry in std::fs::read_dir(folder).unwrap() {
+        let path = entry.unwrap().path();
+        if path.is_dir() && path.file_name().unwrap() != "tests" {
+            found.extend(folders_below(&path));
+        }
+    }
+    found
+}
+
+/// The files of a folder, each with the others that it uses: by their names, or by what the folder's own file passes on.
+fn uses_in(folder: &Path) -> BTreeMap<String, BTreeSet<String>> {
+    let mut texts = BTreeMap::new();
+    for entry in std::fs::read_dir(folder).unwrap() {
+        let path = entry.unwrap().path();
+        let name = path.file_stem().unwrap().to_string_lossy().into_owned();
+        let is_test = name == "tests" || name.ends_with("_tests");
+        if path.extension().is_some_and(|extension| extension == "rs") && !is_test {
+            texts.insert(name, code(&std::fs::read_to_string(&path).unwrap()));
+        }
+    }
+    let own = ["mod", "lib", "main"]
+        .map(|name| texts.remove(name))
+        .into_iter()
+        .flatten()
+        .next()
+        .unwrap_or_default();
+    let mut passed_on = BTreeMap::new();
+    for statement in statements(&own, " use ").chain(statements(&own, "\nuse ")) {
+        let mut words = words(statement);
+        if let Some(file) = words.next().filter(|file| texts.contains_key(*file)) {
+            words.for_each(|name| drop(passed_on.insert(name.to_owned(), file.to_owned())));
+        }
+    }
+    let mut all = BTreeMap::new();
+    for (file, text) in &texts {
+        let named = statements(text, "use super::").flat_map(words);
+        let used = named.filter_map(|name| match texts.contains_key(name) {
+            true => Some(name.to_owned()),
+            false => passed_on.get(name).cloned(),
+        });
+        all.insert(file.clone(), used.filter(|used| used != file).collect());
+    }
+    all
+}
+
+/// The text without comments, up to its tests.
+fn code(text: &str) -> String {
+    let text = text.split("#[cfg(test)]\nmod ").next().unwrap_or_default();
+    text.lines().map(|line| line.split("//").next().unwrap_or_default()).collect::<Vec<_>>().join("\n")
+}
+
+/// What follows `start`, up to the semicolon, wherever it stands.
+fn statements<'a>(text: &'a str, start: &'a str) -> impl Iterator<Item = &'a str> {
+    text.split(start).skip(1).map(|rest| rest.split(';').next().unwrap_or_default())
+}
+
+fn words(text: &str) -> impl Iterator<Item = &str> {
+    text.split(|c: char| !(c.is_ascii_alphanumeric() || c == '_')).filter(|word| !word.is_empty())
+}
+
+/// The files from which a way leads back to themselves, together with those on the way.
+fn circles(uses: &BTreeMap<String, BTreeSet<String>>) -> BTreeSet<String> {
+    let reached: BTreeMap<&String, BTreeSet<&String>> =
+        uses.keys().map(|file| (file, reach(uses, file))).collect();
+    let circle = |file: &String| -> Option<String> {
+        let others = reached[file].iter().filter(|other| reached[**other].contains(file));
+        let files: Vec<&str> = others.map(|other| other.as_str()).collect();
+        (files.len() > 1).then(|| files.join(" "))
+    };
+    uses.keys().filter_map(circle).collect()
+}
+
+/// All files that one uses, directly or through others.
+fn reach<'a>(uses: &'a BTreeMap<String, BTreeSet<String>>, from: &'a String) -> BTreeSet<&'a String> {
+    let (mut reached, mut open) = (BTreeSet::new(), vec![from]);
+    while let Some(file) = open.pop() {
+        open.extend(uses[file].iter().filter(|used| reached.insert(*used)));
+    }
+    reached
+}
