@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 use super::model::{HourModel, INPUTS, Model};
 use super::station::Lessons;
 
-/// A station's lessons in that form. Its fields are those of [`Model`].
+/// A station's lessons in that form.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct OlderLessons {
     hours: Vec<OlderHour>,
