@@ -14,6 +14,8 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::Waker;
 use std::time::{Duration, Instant};
 
+use futures_util::task::AtomicWaker;
+
 /// With this many connections, a new one closes another.
 pub(super) const CONNECTIONS_MAX: usize = 256;
 /// Connections beyond [`CONNECTIONS_MAX`], which exist until the closed ones are gone.
@@ -30,7 +32,6 @@ pub(super) struct Connections {
     patience: Duration,
 }
 
-/// An open connection.
 struct Connection {
     /// A second handle to its socket: closing it wakes any wait on the first.
     socket: TcpStream,
@@ -39,7 +40,7 @@ struct Connection {
     /// Bodies of requests that are being read.
     bodies: AtomicUsize,
     /// The reader that waits for the end of an answer.
-    reader: Mutex<Option<Waker>>,
+    reader: AtomicWaker,
     /// When its client last read a part of an answer, in milliseconds since the start.
     moved_at_ms: AtomicU64,
 }
@@ -65,7 +66,7 @@ impl Connections {
             socket,
             answers: AtomicUsize::new(0),
             bodies: AtomicUsize::new(0),
-            reader: Mutex::default(),
+            reader: AtomicWaker::new(),
             moved_at_ms: AtomicU64::new(0),
         });
         let mut open = self.lock();
@@ -115,13 +116,6 @@ impl Connection {
         self.answers.load(Ordering::Relaxed) > 0
     }
 
-    /// Wakes the reader that has been stopped.
-    fn go_on(&self) {
-        if let Some(reader) = self.reader.lock().unwrap_or_else(PoisonError::into_inner).take() {
-            reader.wake();
-        }
-    }
-
     fn close(&self) {
         // It may have been closed from the other side already.
         let _ = self.socket.shutdown(Shutdown::Both);
@@ -139,15 +133,15 @@ impl Guard {
     /// Whether nothing more is to be read before an answer has ended; `reader` is woken then.
     pub(super) fn must_wait(&self, reader: &Waker) -> bool {
         let Connection { answers, bodies, reader: waiting, .. } = &*self.connection;
-        // Stored before the look: an answer that ends in between wakes it.
-        *waiting.lock().unwrap_or_else(PoisonError::into_inner) = Some(reader.clone());
+        // Before the look: an answer that ends in between wakes it.
+        waiting.register(reader);
         answers.load(Ordering::SeqCst) > 0 && bodies.load(Ordering::SeqCst) == 0
     }
 
     /// Marks the body of a request as being read until the result is dropped.
     pub(super) fn reading_body(&self) -> ReadingBody {
         self.connection.bodies.fetch_add(1, Ordering::SeqCst);
-        self.connection.go_on();
+        self.connection.reader.wake();
         ReadingBody(Arc::clone(&self.connection))
     }
 
@@ -182,7 +176,7 @@ impl Answering {
 impl Drop for Answering {
     fn drop(&mut self) {
         self.connection.answers.fetch_sub(1, Ordering::SeqCst);
-        self.connection.go_on();
+        self.connection.reader.wake();
     }
 }
 

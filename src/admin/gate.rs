@@ -18,7 +18,7 @@ use super::connection::Guard;
 /// Read at a time. The shortest request has 18 bytes.
 const STEP_BYTES: usize = 1_024;
 
-/// The stream of a connection.
+/// What actix-http reads from and writes to.
 pub(super) struct Gate {
     stream: TcpStream,
     guard: Arc<Guard>,
@@ -29,12 +29,12 @@ pub(super) struct Gate {
 }
 
 impl Gate {
-    /// The stream of a connection that is registered as `guard`.
+    /// `guard`: the connection, as it is registered.
     pub(super) fn new(stream: TcpStream, guard: Guard) -> Self {
         Self { stream, guard: Arc::new(guard), has_given: false, is_write_blocked: false }
     }
 
-    /// The entry of its connection.
+    /// For those who answer its requests.
     pub(super) fn guard(&self) -> &Arc<Guard> {
         &self.guard
     }

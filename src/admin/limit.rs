@@ -1,6 +1,7 @@
 //! Limits how many requests are answered at the same time, so that no number of clients can take the memory or the
 //! connections that health and the stages need.
 
+use std::future::ready;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
@@ -86,10 +87,8 @@ pub(super) async fn request<B: MessageBody + 'static>(
     request: ServiceRequest,
     next: Next<B>,
 ) -> Result<ServiceResponse<BoxBody>, Error> {
-    let answering = answering(&request);
-    let permit = limits.permit().await;
     let reason = "too many requests at the same time; try again in a few seconds";
-    limited(permit, reason, answering, request, next).await
+    limited(limits.permit(), reason, request, next).await
 }
 
 /// Wraps files.
@@ -100,7 +99,7 @@ pub(super) async fn file<B: MessageBody + 'static>(
 ) -> Result<ServiceResponse<BoxBody>, Error> {
     let permit = Arc::clone(&limits.files).try_acquire_owned().ok();
     let reason = "too many clients do not read the files of the page; try again in a few seconds";
-    limited(permit, reason, answering(&request), request, next).await
+    limited(ready(permit), reason, request, next).await
 }
 
 /// Wraps the stream of events.
@@ -111,22 +110,18 @@ pub(super) async fn stream<B: MessageBody + 'static>(
 ) -> Result<ServiceResponse<BoxBody>, Error> {
     let permit = Arc::clone(&limits.streams).try_acquire_owned().ok();
     let reason = format!("{STREAMS_MAX} streams of events are open, which is the limit; close one first");
-    limited(permit, &reason, answering(&request), request, next).await
+    limited(ready(permit), &reason, request, next).await
 }
 
-/// `None` if a test has no connection.
-fn answering(request: &ServiceRequest) -> Option<Answering> {
-    request.conn_data::<Arc<Guard>>().map(|guard| guard.answering())
-}
-
+/// Answers with a permit; a request that still waits for one counts as being answered.
 async fn limited<B: MessageBody + 'static>(
-    permit: Option<OwnedSemaphorePermit>,
+    permit: impl Future<Output = Option<OwnedSemaphorePermit>>,
     reason: &str,
-    answering: Option<Answering>,
     request: ServiceRequest,
     next: Next<B>,
 ) -> Result<ServiceResponse<BoxBody>, Error> {
-    let Some(permit) = permit else { return Ok(request.into_response(busy(reason))) };
+    let answering = request.conn_data::<Arc<Guard>>().map(|guard| guard.answering());
+    let Some(permit) = permit.await else { return Ok(request.into_response(busy(reason))) };
     let response = next.call(request).await?;
     Ok(response.map_body(|_, body| {
         BoxBody::new(Held { body: body.boxed(), part: web::Bytes::new(), answering, _permit: Some(permit) })

@@ -26,15 +26,15 @@ pub(super) fn newest_first(notices: &[Told]) -> Vec<&Told> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::notify::samples::told;
+    use crate::notify::samples;
     use crate::rules::Severity;
 
     #[test]
     fn the_most_severe_comes_first_and_then_the_newest_day() {
         let of = |rule: &str, severity: Severity, date: &str| {
-            let mut told = told(rule, "X");
-            (told.notice.severity, told.notice.date) = (severity, date.into());
-            told
+            let mut alert = samples::told(rule, "X");
+            (alert.notice.severity, alert.notice.date) = (severity, date.into());
+            alert
         };
         let notices = [
             of("hard", Severity::Critical, "2016-02-01"),

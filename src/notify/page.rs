@@ -169,21 +169,24 @@ fn state(transition: Transition) -> &'static str {
 
 /// `minimum temperature -2.0 °C (TMIN)`
 fn in_words(value: &(String, f64), units: Units) -> String {
-    let with_unit = with_unit(value, units);
-    let description = Element::parse(value.0.as_bytes()).and_then(Element::description);
-    match (description, with_unit.split_once(' ')) {
-        (Some(description), Some((name, amount))) => format!("{description} {amount} ({name})"),
-        _ => with_unit,
+    let (name, amount) = (&value.0, amount(value, units));
+    match Element::parse(name.as_bytes()).and_then(Element::description) {
+        Some(description) => format!("{description} {amount} ({name})"),
+        None => format!("{name} {amount}"),
     }
 }
 
-pub(super) fn with_unit((name, value): &(String, f64), units: Units) -> String {
+/// `TMIN -2.0 °C`
+pub(super) fn with_unit(value: &(String, f64), units: Units) -> String {
+    format!("{} {}", value.0, amount(value, units))
+}
+
+fn amount((name, value): &(String, f64), units: Units) -> String {
     let element = Element::parse(name.as_bytes());
     match (element, element.and_then(Element::unit), units) {
-        (Some(_), Some("°C"), Units::Us) => format!("{name} {}", units.limit(*value)),
-        (Some(element), Some(_), Units::Us) => format!("{name} {}", units.amount(element, *value)),
-        (_, Some(unit), _) => format!("{name} {value} {unit}"),
-        _ => format!("{name} {value}"),
+        (Some(element), Some(_), Units::Us) => units.measured(element, *value),
+        (_, Some(unit), _) => format!("{value} {unit}"),
+        _ => value.to_string(),
     }
 }
 
@@ -311,10 +314,10 @@ mod tests {
     }
     #[test]
     fn a_mail_about_a_night_says_in_which_time_zone_it_speaks() {
-        let mut told = told("orchard-tonight", "SCOTTSDALE MUNI AP");
-        (told.notice.transition, told.notice.when) = (Transition::Expected, "chance(-2.0) >= 0.3".into());
-        told.notice.values.clear();
-        let message = message(vec![told]);
+        let mut alert = told("orchard-tonight", "SCOTTSDALE MUNI AP");
+        (alert.notice.transition, alert.notice.when) = (Transition::Expected, "chance(-2.0) >= 0.3".into());
+        alert.notice.values.clear();
+        let message = message(vec![alert]);
         let footer = Footer { why: "", manage_url: "", unsubscribe: "" };
         let mut page = Page { message: &message, footer, units: None, timezone: None, days: &days };
         let text = page.text();

@@ -73,12 +73,14 @@ pub fn is_filtered(config: &Config) -> bool {
     config.alert.source == topic::JSON_US_AZ
 }
 
-/// What to do if no station is near enough because of the filter; empty if it does not concern the rule.
-pub fn filter_advice(config: &Config, rule: &Rule) -> String {
-    if rule.feed() != Feed::Day || !is_filtered(config) {
-        return String::new();
-    }
-    format!(". Only stations that filter.where keeps count ({}): {ADVICE}", config.filter.expression)
+/// Which stations such a rule sees, and how to change that; `None` if it sees all.
+pub fn filter_advice(config: &Config, feed: Feed) -> Option<String> {
+    (feed == Feed::Day && is_filtered(config)).then(|| {
+        format!(
+            "rules over days see only stations that filter.where keeps ({}): {ADVICE}",
+            config.filter.expression
+        )
+    })
 }
 
 /// A station as conditions see it, without elements and date.

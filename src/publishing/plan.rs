@@ -115,7 +115,8 @@ fn find_nearest(
     );
     let warning = |id: String| {
         let rule = wanted.rules.get(&id)?.compile(&mut Conditions::default()).ok()?;
-        let (needs, filter) = (rule.needs(), placement::filter_advice(config, &rule));
+        let advice = placement::filter_advice(config, rule.feed());
+        let (needs, filter) = (rule.needs(), advice.map_or(String::new(), |advice| format!("; {advice}")));
         let seen = if needs == Needs::Hours { "see noaa-hourly" } else { &days };
         let message = format!(
             "rule `{id}`: no station within reach reports {needs} ({seen}): it cannot fire until one does. Running daemons \

@@ -136,10 +136,10 @@ mod tests {
     ) -> Vec<String> {
         let (mut events, night) = (Vec::new(), Date::from_days_since_1970(day).unwrap());
         watch.judge((IDENTITY, has_clear), (night, hour * 3_600), verdict, &mut events);
-        let told = |event: &NightEvent| {
+        let shown = |event: &NightEvent| {
             format!("{} {} {}", event.transition.as_str(), event.night.days_since_1970(), event.times)
         };
-        events.iter().map(told).collect()
+        events.iter().map(shown).collect()
     }
 
     #[test]

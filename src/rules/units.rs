@@ -91,6 +91,14 @@ impl Units {
         }
     }
 
+    /// The same with a decimal of a degree Fahrenheit where there is one: as a measurement is shown next to a limit.
+    pub fn measured(self, element: Element, value: f64) -> String {
+        match element.unit() {
+            Some("°C") => self.limit(value),
+            _ => self.amount(element, value),
+        }
+    }
+
     /// A wind with its unit.
     pub fn wind(self, m_s: f64) -> String {
         match self {

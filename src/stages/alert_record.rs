@@ -230,8 +230,7 @@ impl AlertRecord<'_> {
         // The units of the rule's own limits.
         let units = Units::of_condition(self.rule.when.text());
         let with_unit = |(element, value): &(Element, ElementValue)| match (element.unit(), units) {
-            (Some("°C"), Some(units)) => format!("{element} {}", units.limit(value.as_f64())),
-            (Some(_), Some(units)) => format!("{element} {}", units.amount(*element, value.as_f64())),
+            (Some(_), Some(units)) => format!("{element} {}", units.measured(*element, value.as_f64())),
             (Some(unit), None) => format!("{element} {value} {unit}"),
             (None, _) => format!("{element} {value}"),
         };

@@ -32,15 +32,14 @@ fn say(notice: &Notice, units: Units, place: &str, has_limit: bool) -> Option<St
     let values: Vec<(Element, f64)> = values.collect();
     let limit = condition.single_limit().filter(|_| has_limit && !is_over).zip(values.first().copied());
     let beside = limit.map(|((element, limit), (_, value))| beside(element, value, limit, units));
-    let measured: Vec<String> = values
-        .iter()
-        .map(|(element, value)| {
-            // Next to its limit it has as many digits as the difference needs.
-            let next_to_limit = beside.as_ref().map(|(amount, ..)| amount.clone());
-            let amount = next_to_limit.unwrap_or_else(|| units.amount(*element, *value));
-            format!("{} {amount}", name(*element))
-        })
-        .collect();
+    let measured: Vec<String> = match (&beside, values.first()) {
+        // It has as many digits as the difference needs.
+        (Some((amount, ..)), Some((element, _))) => vec![format!("{} {amount}", name(*element))],
+        _ => values
+            .iter()
+            .map(|(element, value)| format!("{} {}", name(*element), units.amount(*element, *value)))
+            .collect(),
+    };
     if measured.is_empty() {
         return None;
     }

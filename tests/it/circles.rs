@@ -3,7 +3,9 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
+use crate::layers::files;
 use crate::support::{Test, test};
+use crate::words::product_code;
 
 pub fn tests() -> Vec<Test> {
     vec![test("no_new_files_use_each_other_in_a_circle", &[], no_new_circles)]
@@ -30,6 +32,7 @@ const KNOWN: &[(&str, &str)] = &[
     ("src/cli", "replay replay_job"),
     ("src/cli", "stations stations_fetch"),
     ("src/cli/dead_letters", "placement retry"),
+    ("src/config", "email notify secret"),
     ("src/history", "dly form hourly_lines metar_lines read_settings reader station_csv"),
     ("src/noaa", "element known_stations scan short_number view view_error"),
     ("src/outlook", "guidance record station"),
@@ -44,10 +47,14 @@ fn no_new_circles() {
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));
     let (mut found, mut folders) = (BTreeSet::new(), 0);
     for source in ["src", "crates/engine/src"] {
-        for folder in folders_below(&root.join(source)) {
-            folders += 1;
+        let mut by_folder = BTreeMap::<PathBuf, Vec<PathBuf>>::new();
+        for file in files(&root.join(source)) {
+            by_folder.entry(file.parent().unwrap().to_owned()).or_default().push(file);
+        }
+        folders += by_folder.len();
+        for (folder, files) in by_folder {
             let name = folder.strip_prefix(root).unwrap().display().to_string();
-            found.extend(circles(&uses_in(&folder)).into_iter().map(|circle| (name.clone(), circle)));
+            found.extend(circles(&uses_in(&files)).into_iter().map(|circle| (name.clone(), circle)));
         }
     }
     assert!(folders > 50, "only {folders} folders were found");
@@ -62,26 +69,13 @@ fn no_new_circles() {
     assert!(gone.is_empty(), "these circles are no more: take them off the list: {gone:#?}");
 }
 
-fn folders_below(folder: &Path) -> Vec<PathBuf> {
-    let mut found = vec![folder.to_owned()];
-    for entry in std::fs::read_dir(folder).unwrap() {
-        let path = entry.unwrap().path();
-        if path.is_dir() && path.file_name().unwrap() != "tests" {
-            found.extend(folders_below(&path));
-        }
-    }
-    found
-}
-
 /// The files of a folder, each with the others that it uses: by their names, or by what the folder's own file passes on.
-fn uses_in(folder: &Path) -> BTreeMap<String, BTreeSet<String>> {
+fn uses_in(files: &[PathBuf]) -> BTreeMap<String, BTreeSet<String>> {
     let mut texts = BTreeMap::new();
-    for entry in std::fs::read_dir(folder).unwrap() {
-        let path = entry.unwrap().path();
-        let name = path.file_stem().unwrap().to_string_lossy().into_owned();
-        let is_test = name == "tests" || name.ends_with("_tests");
-        if path.extension().is_some_and(|extension| extension == "rs") && !is_test {
-            texts.insert(name, code(&std::fs::read_to_string(&path).unwrap()));
+    for file in files {
+        let name = file.file_stem().unwrap().to_string_lossy().into_owned();
+        if name != "tests" && !name.ends_with("_tests") {
+            texts.insert(name, code(&std::fs::read_to_string(file).unwrap()));
         }
     }
     let own = ["mod", "lib", "main"]
@@ -109,10 +103,10 @@ fn uses_in(folder: &Path) -> BTreeMap<String, BTreeSet<String>> {
     all
 }
 
-/// The text without comments, up to its tests.
+/// The text without comments and unit tests.
 fn code(text: &str) -> String {
-    let text = text.split("#[cfg(test)]\nmod ").next().unwrap_or_default();
-    text.lines().map(|line| line.split("//").next().unwrap_or_default()).collect::<Vec<_>>().join("\n")
+    let lines = product_code(text).lines().map(|line| line.split("//").next().unwrap_or_default());
+    lines.collect::<Vec<_>>().join("\n")
 }
 
 /// What follows `start`, up to the semicolon, wherever it stands.

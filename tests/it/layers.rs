@@ -112,7 +112,7 @@ fn engine_source() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("crates/engine/src")
 }
 
-fn files(dir: &Path) -> Vec<PathBuf> {
+pub fn files(dir: &Path) -> Vec<PathBuf> {
     let mut found = Vec::new();
     for entry in fs::read_dir(dir).unwrap() {
         let path = entry.unwrap().path();

@@ -85,7 +85,7 @@ fn collect(root: &Path, dir: &str, files: &mut Vec<String>) {
 }
 
 /// A file without its unit tests, which stand at its end.
-fn product_code(text: &str) -> &str {
+pub fn product_code(text: &str) -> &str {
     text.split("#[cfg(test)]\nmod tests {").next().unwrap_or(text)
 }
 

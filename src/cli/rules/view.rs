@@ -5,6 +5,7 @@ use serde::Serialize;
 
 use super::super::output::{BOLD, DIM, RED, YELLOW};
 use super::super::{Common, Failed, output};
+use crate::config::Config;
 use crate::publishing::{Live, READS_A_FILE, place};
 use crate::rules::{Conditions, Definition, Published, Subscriber};
 
@@ -41,16 +42,16 @@ Examples:
 pub(super) struct ExportArguments {}
 
 /// Everything that is published and valid.
-async fn published(common: &Common) -> Result<Published, Failed> {
-    let config = common.load(&[])?;
-    let mut published = Live::connect(&config).await?.published()?;
+async fn published(config: &Config) -> Result<Published, Failed> {
+    let mut published = Live::connect(config).await?.published()?;
     published.quarantine_broken(&mut Conditions::default());
     Ok(published)
 }
 
 pub(super) async fn list(common: &Common, _arguments: &ListArguments) -> Result<(), Failed> {
-    let published = published(common).await?;
-    if common.load(&[])?.alert.rule_file().is_some() {
+    let config = common.load(&[])?;
+    let published = published(&config).await?;
+    if config.alert.rule_file().is_some() {
         output::note(&format!("{YELLOW}note{YELLOW:#}  {READS_A_FILE}"));
     }
     for (id, rule) in &published.rules {
@@ -84,7 +85,7 @@ pub(super) async fn list(common: &Common, _arguments: &ListArguments) -> Result<
 }
 
 pub(super) async fn show(common: &Common, arguments: &ShowArguments) -> Result<(), Failed> {
-    let published = published(common).await?;
+    let published = published(&common.load(&[])?).await?;
     let id = &arguments.id;
     let Some(rule) = published.rules.get(id) else {
         let quarantined = published.quarantined.get(&crate::rules::Key::Rule(id.clone()));
@@ -113,7 +114,7 @@ struct File<'a> {
 }
 
 pub(super) async fn export(common: &Common, _arguments: &ExportArguments) -> Result<(), Failed> {
-    let published = published(common).await?;
+    let published = published(&common.load(&[])?).await?;
     for (key, quarantine) in &published.quarantined {
         output::note(&format!("left out: {key} is quarantined: {}", quarantine.reason()));
     }

@@ -20,7 +20,9 @@ use crate::config::Config;
 use crate::hourly::iso_time;
 use crate::noaa::{Element, Station, StationId};
 use crate::publishing::{Live, placement, unsent};
-use crate::rules::{Conditions, Near, Nearest, Needs, Reporting, RuleFile, RuleSet, far, km_between, lint};
+use crate::rules::{
+    Conditions, Feed, Near, Nearest, Needs, Reporting, RuleFile, RuleSet, far, km_between, lint,
+};
 use draft::{Draft, Request, draft};
 use limit::Limit;
 
@@ -144,14 +146,10 @@ fn warn(config: &Config, draft: &Draft) {
 /// Rules over days see only what the filter keeps, which the nearest station on the broker has passed.
 fn note_filter(config: &Config, arguments: &NewArguments, watched: Option<&Nearest>) {
     let has_passed = arguments.near.is_some() && watched.is_some();
-    if arguments.tonight || has_passed || !placement::is_filtered(config) {
-        return;
+    let feed = if arguments.tonight { Feed::Night } else { Feed::Day };
+    if let Some(advice) = placement::filter_advice(config, feed).filter(|_| !has_passed) {
+        output::note(&advice);
     }
-    output::note(&format!(
-        "rules over days see only stations that filter.where keeps: {}. For other stations set alert.source = \
-         \"noaa-json\", or change filter.where",
-        config.filter.expression
-    ));
 }
 
 fn tmin() -> Result<Element, Failed> {
