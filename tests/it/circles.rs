@@ -20,7 +20,6 @@ const KNOWN: &[(&str, &str)] = &[
         "engine inspect message plan poll_thread provenance record_limits supervisor topic_check",
     ),
     ("crates/engine/src/store", "directory private"),
-    ("crates/engine/src/store", "overlay tree"),
     ("src/admin", "api outlooks score view"),
     ("src/chaos", "breaks fault_kind"),
     (

@@ -3,6 +3,7 @@
 //! sled is a cache that can always be rebuilt from Kafka (from the changelog topics and the committed offsets). So
 //! deleting the state directory is always safe; it only costs the time of a restore.
 
+mod change;
 mod checkpoint;
 mod database;
 mod directory;
@@ -13,7 +14,8 @@ mod private;
 pub(crate) mod simulated;
 mod tree;
 
+pub use change::Change;
 pub use checkpoint::{Checkpoint, Identity};
 pub use directory::StateDirectory;
 pub use error::StateError;
-pub use overlay::{Change, Sealed, Store};
+pub use overlay::{Sealed, Store};

@@ -19,16 +19,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::tree::{RESERVED, Tree};
-use super::{Checkpoint, StateError};
-
-/// One change of state in the form of a changelog record. `None` deletes the key (a tombstone).
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Change<'a> {
-    /// The key in the store.
-    pub key: &'a [u8],
-    /// The new value; `None` deletes the key.
-    pub value: Option<&'a [u8]>,
-}
+use super::{Change, Checkpoint, StateError};
 
 type Overlay = HashMap<Vec<u8>, Option<Vec<u8>>, foldhash::fast::RandomState>;
 
