@@ -19,7 +19,6 @@ const KNOWN: &[(&str, &str)] = &[
         "crates/engine/src/runtime",
         "engine inspect message plan poll_thread provenance record_limits supervisor topic_check",
     ),
-    ("crates/engine/src/store", "directory private"),
     ("src/admin", "api outlooks score view"),
     ("src/chaos", "breaks fault_kind"),
     (

@@ -11,6 +11,7 @@ use std::time::{Duration, Instant};
 use super::StateError;
 use super::checkpoint::Identity;
 use super::database::{Database, Disk};
+use super::layout::{DAMAGE_MARK, DAMAGED, INSTANCE, INSTANCE_NEW, STORE};
 use super::overlay::Store;
 use super::private::prepare;
 use super::tree::Tree;
@@ -24,16 +25,6 @@ const SEGMENT_BYTES: usize = 128 * 1024;
 /// sled keeps its lock for some milliseconds after the last handle is dropped; a restart must not fail on that.
 const LOCK_PATIENCE: Duration = Duration::from_secs(2);
 
-/// sled's own folder in the directory: sled writes its files directly into the path it is given.
-pub(super) const STORE: &str = "store";
-/// Folder for a damaged store; it replaces the previous one.
-pub(super) const DAMAGED: &str = "store.damaged";
-/// Left by a process that found damage which it could not repair while it ran.
-pub(super) const DAMAGE_MARK: &str = "damaged";
-/// The name of this directory, used in transactional ids.
-pub(super) const INSTANCE: &str = "instance";
-/// The next content of that file until it is complete.
-pub(super) const INSTANCE_NEW: &str = "instance.new";
 /// The open state directory of this process. Clones share one database.
 #[derive(Clone)]
 pub struct StateDirectory {

@@ -8,6 +8,7 @@ mod checkpoint;
 mod database;
 mod directory;
 mod error;
+mod layout;
 mod overlay;
 mod private;
 #[cfg(test)]

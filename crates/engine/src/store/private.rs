@@ -7,7 +7,7 @@ use std::os::unix::fs::{DirBuilderExt, MetadataExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
 use super::StateError;
-use super::directory::{DAMAGE_MARK, DAMAGED, INSTANCE, INSTANCE_NEW, STORE};
+use super::layout::{DAMAGE_MARK, DAMAGED, INSTANCE, INSTANCE_NEW, STORE};
 
 /// Names allowed in a state directory that others can read: frostline's own files, those of a checkout, and those of
 /// a fresh file system.
