@@ -55,6 +55,7 @@ pub struct GroupConsumer {
     consumer: Arc<BaseConsumer<Membership>>,
     topic: Arc<str>,
     group: Arc<str>,
+    /// The name of this process at its start, which other members see.
     instance: Arc<str>,
     protocol: GroupProtocol,
 }
@@ -94,15 +95,6 @@ impl GroupConsumer {
         let protocol = settings.group_protocol();
         let (group, instance) = (group.group.as_str().into(), group.instance.as_str().into());
         Ok(Self { consumer, topic, group, instance, protocol })
-    }
-
-    pub(super) fn group(&self) -> &str {
-        &self.group
-    }
-
-    /// The name of this process at its start, which other members see.
-    pub(super) fn instance(&self) -> &str {
-        &self.instance
     }
 
     /// What a member needs.
@@ -147,6 +139,13 @@ impl GroupConsumer {
             Some(NOT_JOINED) if self.protocol == GroupProtocol::Consumer => Some(group_protocol::NOT_JOINED),
             absence => absence,
         }
+    }
+
+    /// Whether the group has another member whose process is called `instance`, as this one is now; `false` while no
+    /// broker answers. The group knows the name that a process had at its start.
+    pub fn is_name_shared(&self, instance: &str) -> bool {
+        let own = usize::from(*self.instance == *instance);
+        members::count_named(self.consumer.client(), &self.group, instance) > own
     }
 
     /// Serves the main queue: rebalances, errors, statistics. Records never arrive here.

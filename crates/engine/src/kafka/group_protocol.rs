@@ -19,7 +19,7 @@ use rdkafka::admin::{AdminOptions, ResourceSpecifier};
 use rdkafka::config::ClientConfig;
 use rdkafka::error::RDKafkaErrorCode;
 
-use super::{Admin, ClientSettings, GroupSettings, KafkaError};
+use super::{Admin, ClientSettings, KafkaError};
 
 const PATIENCE: Duration = Duration::from_secs(5);
 
@@ -75,13 +75,14 @@ impl ClientSettings {
         }
     }
 
-    /// Checks whether the protocol and the other settings fit together.
+    /// Checks whether the protocol and the other settings fit together. `instance` is as for
+    /// [`set_membership`](Self::set_membership).
     ///
     /// # Errors
     /// A sentence that names the settings and says what to do.
-    pub(super) fn check_membership(&self, group: &GroupSettings) -> Result<(), String> {
+    pub(super) fn check_membership(&self, instance: &str) -> Result<(), String> {
         match self.group_protocol() {
-            GroupProtocol::Consumer if !group.group_instance_id.is_empty() => Err(format!(
+            GroupProtocol::Consumer if !instance.is_empty() => Err(format!(
                 "{KEY} = consumer does not go with runtime.group_instance_id: after a crash the brokers would refuse \
                  this name until the old session ends, and the daemon could not start. Remove \
                  runtime.group_instance_id, or remove {KEY}"

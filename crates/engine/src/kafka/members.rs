@@ -6,10 +6,10 @@
 
 use std::time::Duration;
 
-use rdkafka::consumer::Consumer;
+use rdkafka::client::{Client, ClientContext};
 
 use super::raw::DescribedMember;
-use super::{Admin, GroupConsumer, KafkaError, raw};
+use super::{Admin, KafkaError, raw};
 
 const PATIENCE: Duration = Duration::from_secs(5);
 /// Prefix of a member's name that says where it answers.
@@ -33,7 +33,7 @@ impl std::fmt::Display for Member {
     }
 }
 
-/// Suffix of a member's name: the name of its process, see [`GroupConsumer::is_name_shared`].
+/// Suffix of a member's name: the name of its process, which no other should have.
 const INSTANCE_MARK: char = '#';
 
 /// The `client.id` of a member of this process that answers at `advertised`, or nowhere if that is empty.
@@ -42,16 +42,11 @@ pub(super) fn client_id(advertised: &str, instance: &str) -> String {
     if instance.is_empty() { name } else { format!("{name}{INSTANCE_MARK}{instance}") }
 }
 
-impl GroupConsumer {
-    /// Whether the group has another member whose process is called `instance`, as this one is now; `false` while no
-    /// broker answers. The group knows the name that a process had at its start.
-    pub fn is_name_shared(&self, instance: &str) -> bool {
-        let found = raw::describe_group(self.consumer().client(), self.group(), PATIENCE);
-        let members = found.unwrap_or_default();
-        let names = members.iter().filter_map(|member| member.client_id.rsplit_once(INSTANCE_MARK));
-        let own = usize::from(self.instance() == instance);
-        names.filter(|(_, name)| *name == instance).count() > own
-    }
+/// How many members of a group were called `instance` at their start; none while no broker answers.
+pub(super) fn count_named<C: ClientContext>(client: &Client<C>, group: &str, instance: &str) -> usize {
+    let members = raw::describe_group(client, group, PATIENCE).unwrap_or_default();
+    let names = members.iter().filter_map(|member| member.client_id.rsplit_once(INSTANCE_MARK));
+    names.filter(|(_, name)| *name == instance).count()
 }
 
 impl Admin {

@@ -23,7 +23,7 @@ impl ClientSettings {
         // The simplest client comes first: its errors name a single setting.
         GroupConsumer::new(self, group, |_| {}).map_err(refused)?;
         Producer::new(self, Some(transaction)).map_err(refused)?;
-        let settled = self.check_effect().and_then(|()| self.check_membership(group));
+        let settled = self.check_effect().and_then(|()| self.check_membership(&group.group_instance_id));
         settled.map_err(|reason| KafkaError::Settings(format!("[kafka.client]: {reason}")))
     }
 
