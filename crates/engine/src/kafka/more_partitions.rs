@@ -57,8 +57,8 @@ impl Producer {
         let what = format!("looking up topic {topic}");
         let deadline = Instant::now() + PATIENCE;
         loop {
-            self.tend();
-            let metadata = self.client.client().fetch_metadata(Some(topic), PATIENCE);
+            self.sender.tend();
+            let metadata = self.sender.client.client().fetch_metadata(Some(topic), PATIENCE);
             let metadata = metadata.map_err(|error| KafkaError::of_client(&what, &error))?;
             let found = metadata.topics().iter().map(|topic| topic.partitions().len()).sum::<usize>();
             if i32::try_from(found).is_ok_and(|found| found >= partitions) {

@@ -1,160 +1,23 @@
 //! The producer of a worker: everything that its tasks write, acknowledged by all replicas and in order.
 
-use std::borrow::Cow;
-use std::collections::HashMap;
-use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
-use std::time::{Duration, Instant};
+use std::sync::Arc;
 
-use rdkafka::client::ClientContext;
-use rdkafka::config::RDKafkaLogLevel;
-use rdkafka::error::{KafkaError as ClientError, RDKafkaErrorCode};
-use rdkafka::message::{DeliveryResult, Header, Message, OwnedHeaders};
-use rdkafka::producer::{BaseProducer, BaseRecord, Producer as _, ProducerContext, PurgeConfig};
+use super::sender::{ChangelogSlot, Outgoing, Sender};
+use super::transaction::{Transaction, TransactionSettings};
+use super::{ClientSettings, GroupConsumer, GroupMetadata, GroupOffsets, KafkaError, OffsetCommit};
 
-use super::lifeline::Lifeline;
-use super::transaction::Transaction;
-use super::{ClientSettings, KafkaError, raw};
-use crate::fault::clock_shift_ms;
-use crate::record::unix_ms;
-
-/// How long a full send queue or a slow broker may block before the worker gives up and its tasks are opened again.
-/// Longer than `message.timeout.ms`, so that nothing is in flight by then.
-const SEND_PATIENCE: Duration = Duration::from_secs(25);
-/// Longest single flush call. A flush returns early only when nothing is in flight, which may never happen while
-/// other threads keep sending.
-const FLUSH: Duration = Duration::from_millis(2);
 const DELIVERY_TIMEOUT_MS: u64 = 20_000;
 /// Largest record and largest batch unless the user's settings say otherwise, before compression, in bytes. Topics
 /// usually accept less than the first; the second is the client's own default.
 const RECORD_BYTES_MAX: usize = 100_000_000;
 const BATCH_BYTES: usize = 1_000_000;
-/// How long one call of the thread that serves delivery reports takes. At the end of each the crate spins for up to a
-/// millisecond (rdkafka 0.39), so with a second, a dozen idle producers use 0.6 % of a core.
-const POLL: Duration = Duration::from_secs(5);
-
-/// The changelog partition of a record, so that its offset is remembered when it is acknowledged.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub struct ChangelogSlot(pub i32);
-
-/// One record to send.
-pub struct Outgoing<'a> {
-    /// The topic's name in Kafka.
-    pub topic: &'a str,
-    /// The partition; `None` to choose it by the key.
-    pub partition: Option<i32>,
-    /// The key; it may be empty.
-    pub key: Option<&'a [u8]>,
-    /// The value; `None` is a tombstone.
-    pub value: Option<&'a [u8]>,
-    /// The timestamp in milliseconds since 1970; negative for the present time.
-    pub timestamp_ms: i64,
-    /// The headers, in order.
-    pub headers: &'a [(Cow<'static, str>, Option<Vec<u8>>)],
-    /// Set for changelog records.
-    pub changelog: Option<ChangelogSlot>,
-}
-
-impl<'a> Outgoing<'a> {
-    /// A record with the present time, in the partition of its key.
-    pub fn keyed(topic: &'a str, key: &'a [u8], value: &'a [u8]) -> Self {
-        Self {
-            topic,
-            partition: None,
-            key: Some(key),
-            value: Some(value),
-            timestamp_ms: -1,
-            headers: &[],
-            changelog: None,
-        }
-    }
-}
-
-/// How a producer takes part in transactions.
-#[derive(Clone, Debug)]
-pub struct TransactionSettings {
-    /// Stable over restarts, and used by one living producer at a time: a second one fences the first.
-    pub transactional_id: String,
-    /// Time after which the brokers abort a transaction whose producer is silent, in milliseconds.
-    pub timeout_ms: u64,
-}
 
 /// An idempotent producer that counts acknowledgements; with [`TransactionSettings`], a transactional one.
 ///
 /// A worker's thread and the thread that commits for it may send at the same time; only one at a time may wait.
 pub struct Producer {
-    pub(super) client: Arc<BaseProducer<Deliveries>>,
-    reports: Arc<Reports>,
-    /// The count of [`Reports::in_flight`] to which a record that is sent now belongs.
-    turn: AtomicUsize,
+    pub(super) sender: Arc<Sender>,
     transaction: Option<Transaction>,
-}
-
-/// Delivery reports, shared with librdkafka's threads.
-#[derive(Default)]
-pub(super) struct Reports {
-    /// Stops the thread that serves them.
-    is_dropped: AtomicBool,
-    /// Records that are not acknowledged yet, in two counts that take turns: while a flush waits for the records of
-    /// one, newly sent records belong to the other.
-    in_flight: [AtomicU64; 2],
-    first_failure: Mutex<Option<KafkaError>>,
-    /// Next offset of each changelog partition.
-    changelog: Mutex<HashMap<ChangelogSlot, i64>>,
-}
-
-pub(super) struct Deliveries {
-    reports: Arc<Reports>,
-    lifeline: Lifeline,
-}
-
-impl ClientContext for Deliveries {
-    fn log(&self, level: RDKafkaLogLevel, facility: &str, message: &str) {
-        super::client::log(level, facility, message);
-    }
-
-    fn error(&self, error: ClientError, reason: &str) {
-        // This client needs no broker any more, and brokers may stop before its last connection does.
-        if self.reports.is_dropped.load(Ordering::Acquire) {
-            return;
-        }
-        self.lifeline.reported(&error);
-        super::client::log_error("kafka producer", &error, reason);
-    }
-}
-
-impl ProducerContext for Deliveries {
-    type DeliveryOpaque = usize;
-
-    fn delivery(&self, result: &DeliveryResult<'_>, opaque: usize) {
-        let (changelog, turn) = from_opaque(opaque);
-        match result {
-            Ok(message) => {
-                if let Some(slot) = changelog {
-                    let mut offsets = self.reports.changelog.lock().unwrap_or_else(PoisonError::into_inner);
-                    let next = offsets.entry(slot).or_default();
-                    *next = (*next).max(message.offset() + 1);
-                }
-            }
-            Err((error, message)) => {
-                let mut failure = self.reports.first_failure.lock().unwrap_or_else(PoisonError::into_inner);
-                let what = format!("a record for {} was not acknowledged", message.topic());
-                failure.get_or_insert_with(|| KafkaError::of_record(&what, message.topic(), error));
-            }
-        }
-        self.reports.in_flight[turn].fetch_sub(1, Ordering::Release);
-    }
-}
-
-/// Tag of a record's report: 0 or the changelog partition + 1, with the turn in the lowest bit.
-fn to_opaque(changelog: Option<ChangelogSlot>, turn: usize) -> usize {
-    let partition = changelog.and_then(|ChangelogSlot(partition)| usize::try_from(partition).ok());
-    partition.map_or(0, |partition| partition + 1) << 1 | turn
-}
-
-fn from_opaque(opaque: usize) -> (Option<ChangelogSlot>, usize) {
-    let partition = (opaque >> 1).checked_sub(1).and_then(|partition| i32::try_from(partition).ok());
-    (partition.map(ChangelogSlot), opaque & 1)
 }
 
 impl ClientSettings {
@@ -213,17 +76,9 @@ impl Producer {
                 config.set(key, value);
             }
         }
-        let reports = Arc::new(Reports::default());
-        let client: BaseProducer<Deliveries> = config
-            .create_with_context(Deliveries {
-                reports: Arc::clone(&reports),
-                lifeline: Lifeline::new(settings.brokers()),
-            })
-            .map_err(|error| KafkaError::of_client("making a producer", &error))?;
-        let client = Arc::new(client);
-        serve_reports(Arc::clone(&client), Arc::clone(&reports))?;
-        let transaction = transaction.map(Transaction::new);
-        Ok(Self { client, reports, turn: AtomicUsize::new(0), transaction })
+        let sender = Arc::new(Sender::new(&config, settings.brokers())?);
+        let transaction = transaction.map(|settings| Transaction::new(settings, Arc::clone(&sender)));
+        Ok(Self { sender, transaction })
     }
 
     /// Hands a record to the client, which copies it. Waits while the client's queue is full.
@@ -232,47 +87,15 @@ impl Producer {
     /// [`KafkaError::Retry`] if the queue stays full or the client refuses the record, [`KafkaError::TooLarge`] if
     /// this record or an earlier one is too large.
     pub fn send(&self, outgoing: &Outgoing<'_>) -> Result<(), KafkaError> {
-        self.tend();
-        self.begin()?;
-        let turn = self.turn.load(Ordering::Acquire);
-        let opaque = to_opaque(outgoing.changelog, turn);
-        let mut record = BaseRecord::<[u8], [u8], usize>::with_opaque_to(outgoing.topic, opaque);
-        record.partition = outgoing.partition;
-        record.key = outgoing.key;
-        record.payload = outgoing.value;
-        // The client uses the machine's clock; only a planted fault gives this process another one.
-        let now_ms = (clock_shift_ms() != 0).then(unix_ms);
-        record.timestamp = Some(outgoing.timestamp_ms).filter(|given| *given >= 0).or(now_ms);
-        if !outgoing.headers.is_empty() {
-            let headers = outgoing.headers.iter().fold(OwnedHeaders::new(), |headers, (key, value)| {
-                headers.insert(Header { key, value: value.as_deref() })
-            });
-            record.headers = Some(headers);
-        }
-        // Count first: the report may arrive before `send` returns.
-        self.reports.in_flight[turn].fetch_add(1, Ordering::AcqRel);
-        self.hand_over(record).map_err(|error| {
-            self.reports.in_flight[turn].fetch_sub(1, Ordering::AcqRel);
+        self.sender.tend();
+        self.transaction.as_ref().map_or(Ok(()), Transaction::begin)?;
+        self.sender.send(outgoing).map_err(|error| {
             let what = format!("producing to {}", outgoing.topic);
             // After a failure the client accepts nothing more for the transaction, and reports only that.
-            let cause = self.fenced(&what).or_else(|| self.take_failure().filter(KafkaError::is_lasting));
+            let fenced = self.transaction.as_ref().and_then(|transaction| transaction.fenced(&what));
+            let cause = fenced.or_else(|| self.sender.take_failure().filter(KafkaError::is_lasting));
             cause.unwrap_or_else(|| KafkaError::of_record(&what, outgoing.topic, &error))
         })
-    }
-
-    fn hand_over(&self, mut record: BaseRecord<'_, [u8], [u8], usize>) -> Result<(), ClientError> {
-        let deadline = Instant::now() + SEND_PATIENCE;
-        loop {
-            match self.client.send(record) {
-                Err((ClientError::MessageProduction(RDKafkaErrorCode::QueueFull), refused))
-                    if Instant::now() < deadline =>
-                {
-                    record = refused;
-                    std::thread::sleep(Duration::from_millis(1));
-                }
-                outcome => return outcome.map_err(|(error, _)| error),
-            }
-        }
     }
 
     /// Waits until everything sent so far is acknowledged by all replicas, but not for records sent in the meantime.
@@ -280,74 +103,71 @@ impl Producer {
     /// # Errors
     /// [`KafkaError::Retry`] if a record failed or the broker did not answer in time.
     pub fn wait_acknowledged(&self) -> Result<(), KafkaError> {
-        let deadline = Instant::now() + SEND_PATIENCE;
-        let turn = self.turn.load(Ordering::Acquire);
-        // Empty, unless an earlier wait failed, or another thread read the turn just before it changed.
-        self.wait_for(1 - turn, deadline)?;
-        self.turn.store(1 - turn, Ordering::Release);
-        self.wait_for(turn, deadline)?;
-        self.take_failure().map_or(Ok(()), Err)
-    }
-
-    fn wait_for(&self, turn: usize, deadline: Instant) -> Result<(), KafkaError> {
-        loop {
-            let open = self.reports.in_flight[turn].load(Ordering::Acquire);
-            if open == 0 {
-                return Ok(());
-            }
-            self.tend();
-            if Instant::now() > deadline {
-                return Err(KafkaError::Retry(format!("{open} records were not acknowledged in time")));
-            }
-            if raw::flush(self.client.client(), FLUSH) {
-                // The polling thread may still be handling the last reports.
-                std::thread::sleep(Duration::from_micros(200));
-            }
-        }
-    }
-
-    /// Revives the client if it has forgotten all brokers.
-    pub(super) fn tend(&self) {
-        self.client.context().lifeline.tend(self.client.client());
-    }
-
-    /// Why the first record since the last call was not acknowledged, if one was not.
-    pub(super) fn take_failure(&self) -> Option<KafkaError> {
-        self.reports.first_failure.lock().unwrap_or_else(PoisonError::into_inner).take()
+        self.sender.wait_acknowledged()
     }
 
     /// The next offset of a changelog partition, according to this producer's acknowledged records.
     pub fn changelog_offset(&self, slot: ChangelogSlot) -> Option<i64> {
-        self.reports.changelog.lock().unwrap_or_else(PoisonError::into_inner).get(&slot).copied()
+        self.sender.changelog_offset(slot)
     }
 
-    /// Forgets the reports of records that an abort has taken back.
-    pub(super) fn forget_reports(&self) {
-        drop(self.take_failure());
-        self.reports.changelog.lock().unwrap_or_else(PoisonError::into_inner).clear();
+    /// Whether everything sent between two commits appears together or not at all.
+    pub fn is_transactional(&self) -> bool {
+        self.transaction.is_some()
     }
 
-    pub(super) fn transaction(&self) -> Option<&Transaction> {
-        self.transaction.as_ref()
+    /// Whether a new producer must take this one's place.
+    pub fn is_spent(&self) -> bool {
+        self.transaction.as_ref().is_some_and(Transaction::is_spent)
     }
-}
 
-/// Starts the thread that serves delivery reports. It may outlive its producer by one call.
-fn serve_reports(client: Arc<BaseProducer<Deliveries>>, reports: Arc<Reports>) -> Result<(), KafkaError> {
-    let serve = move || {
-        while !reports.is_dropped.load(Ordering::Acquire) {
-            client.poll(POLL);
-        }
-    };
-    let started = std::thread::Builder::new().name("kafka reports".into()).spawn(serve);
-    started.map(drop).map_err(|error| KafkaError::Retry(format!("starting a thread for a producer: {error}")))
-}
+    /// Registers the transactional id, which ends any transaction that an earlier producer with that id left open.
+    /// May be called again after a failure; without transactions there is nothing to do.
+    ///
+    /// # Errors
+    /// [`KafkaError::Retry`] while the brokers do not answer, [`KafkaError::Fatal`] if they never will.
+    pub fn ready(&self) -> Result<(), KafkaError> {
+        self.transaction.as_ref().map_or(Ok(()), Transaction::ready)
+    }
 
-impl Drop for Producer {
-    /// Nothing that still waits may be sent any more: a new producer may have taken this one's place.
-    fn drop(&mut self) {
-        self.reports.is_dropped.store(true, Ordering::Release);
-        self.client.purge(PurgeConfig::default().queue().inflight());
+    /// Adds input positions to the transaction. They are committed with it if `metadata` still names a member of the
+    /// group in its present generation.
+    ///
+    /// # Errors
+    /// [`KafkaError::Fenced`] if it does not; call [`abort`](Self::abort) then.
+    pub fn send_offsets(
+        &self,
+        consumer: &GroupConsumer,
+        positions: &[OffsetCommit],
+        metadata: &GroupMetadata,
+    ) -> Result<(), KafkaError> {
+        let Some(transaction) = &self.transaction else { return Ok(()) };
+        transaction.send_offsets(consumer, positions, metadata)
+    }
+
+    /// Adds offsets to the transaction that `group`, which has no members, keeps for partitions of `topic`.
+    pub fn send_positions(
+        &self,
+        group: &GroupOffsets,
+        topic: &str,
+        positions: &[OffsetCommit],
+    ) -> Result<(), KafkaError> {
+        let Some(transaction) = &self.transaction else { return Ok(()) };
+        transaction.send_positions(group, topic, positions)
+    }
+
+    /// Commits the transaction. When this returns `Ok`, everything in it counts.
+    ///
+    /// # Errors
+    /// Nothing counts, or the outcome is unknown: call [`abort`](Self::abort), and check
+    /// [`is_spent`](Self::is_spent).
+    pub fn commit(&self) -> Result<(), KafkaError> {
+        self.transaction.as_ref().map_or(Ok(()), Transaction::commit)
+    }
+
+    /// Drops everything sent since the last commit. If that does not succeed in time, the producer is spent.
+    pub fn abort(&self) {
+        self.transaction.iter().for_each(Transaction::abort);
     }
 }
 

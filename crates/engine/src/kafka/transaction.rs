@@ -3,13 +3,14 @@
 //! Errors are sorted by the action that they require. A retriable call is repeated. If the group refuses the offsets
 //! and the client asks for an abort, the transaction is aborted and the producer used again. After anything else the
 //! outcome is unclear or the producer was fenced, and a new producer takes its place; the new one's
-//! [`ready`](Producer::ready) settles what the old one left open.
+//! [`ready`](Transaction::ready) settles what the old one left open.
 //!
 //! An abort alone is not enough if an answer was late or lost. librdkafka uses the first version of the protocol, in
 //! which the next transaction has the same epoch: a request that is still in flight can arrive after the abort's
 //! marker and affect the *next* transaction (KAFKA-17754), or stay open indefinitely (KIP-890; seen with offsets,
 //! when a broker was restarted). A new producer has a new epoch, which fences such requests.
 
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
@@ -18,11 +19,9 @@ use rdkafka::error::{KafkaError as ClientError, RDKafkaError, RDKafkaErrorCode};
 use rdkafka::producer::Producer as _;
 
 use super::group::offset_list;
-use super::producer::TransactionSettings;
 use super::raw::{self, TransactionError};
-use super::{
-    ClientSettings, GroupConsumer, GroupMetadata, GroupOffsets, KafkaError, OffsetCommit, Producer, Right,
-};
+use super::sender::Sender;
+use super::{ClientSettings, GroupConsumer, GroupMetadata, GroupOffsets, KafkaError, OffsetCommit, Right};
 
 /// Longest single call of the client; repeated until the caller's time is up. The client continues where it stopped.
 const CALL: Duration = Duration::from_secs(1);
@@ -31,8 +30,18 @@ const RETRY_DELAY: Duration = Duration::from_millis(10);
 /// How long an abort may take before the producer is replaced instead.
 const ABORT_PATIENCE: Duration = Duration::from_secs(5);
 
-/// The state of a transactional producer.
+/// How a producer takes part in transactions.
+#[derive(Clone, Debug)]
+pub struct TransactionSettings {
+    /// Stable over restarts, and used by one living producer at a time: a second one fences the first.
+    pub transactional_id: String,
+    /// Time after which the brokers abort a transaction whose producer is silent, in milliseconds.
+    pub timeout_ms: u64,
+}
+
+/// The transactions of a producer, one after the other.
 pub(super) struct Transaction {
+    sender: Arc<Sender>,
     transactional_id: String,
     timeout: Duration,
     /// Registered with the brokers.
@@ -44,8 +53,9 @@ pub(super) struct Transaction {
 }
 
 impl Transaction {
-    pub(super) fn new(settings: &TransactionSettings) -> Self {
+    pub(super) fn new(settings: &TransactionSettings, sender: Arc<Sender>) -> Self {
         Self {
+            sender,
             transactional_id: settings.transactional_id.clone(),
             timeout: Duration::from_millis(settings.timeout_ms),
             is_ready: AtomicBool::new(false),
@@ -72,59 +82,41 @@ impl Transaction {
             config.set("socket.timeout.ms", socket_timeout_ms.to_string());
         }
     }
-}
-
-impl Producer {
-    /// Whether everything sent between two commits appears together or not at all.
-    pub fn is_transactional(&self) -> bool {
-        self.transaction().is_some()
+    /// Whether a new producer must take the place of this one.
+    pub(super) fn is_spent(&self) -> bool {
+        self.is_spent.load(Ordering::Acquire)
     }
 
-    /// Whether a new producer must take this one's place.
-    pub fn is_spent(&self) -> bool {
-        self.transaction().is_some_and(|transaction| transaction.is_spent.load(Ordering::Acquire))
-    }
-
-    /// Registers the transactional id, which ends any transaction that an earlier producer with that id left open.
-    /// May be called again after a failure; without transactions there is nothing to do.
-    ///
-    /// # Errors
-    /// [`KafkaError::Retry`] while the brokers do not answer, [`KafkaError::Fatal`] if they never will.
-    pub fn ready(&self) -> Result<(), KafkaError> {
-        let Some(transaction) = self.transaction() else { return Ok(()) };
-        if transaction.is_ready.load(Ordering::Acquire) {
+    /// Registers the transactional id, unless that has been done.
+    pub(super) fn ready(&self) -> Result<(), KafkaError> {
+        if self.is_ready.load(Ordering::Acquire) {
             return Ok(());
         }
-        self.tend();
+        self.sender.tend();
         // With a connection the next call takes milliseconds; without one it retries every half second.
-        let _ = self.client.client().fetch_cluster_id(CALL);
-        match self.client.init_transactions(CALL * 5) {
+        let _ = self.sender.client.client().fetch_cluster_id(CALL);
+        match self.sender.client.init_transactions(CALL * 5) {
             Ok(()) => {
-                transaction.is_ready.store(true, Ordering::Release);
+                self.is_ready.store(true, Ordering::Release);
                 Ok(())
             }
-            Err(error) => Err(of_init(&error, &transaction.transactional_id)),
+            Err(error) => Err(of_init(&error, &self.transactional_id)),
         }
     }
 
     /// Begins a transaction with the first record after a commit.
     pub(super) fn begin(&self) -> Result<(), KafkaError> {
-        let Some(transaction) = self.transaction() else { return Ok(()) };
-        if transaction.is_open.swap(true, Ordering::AcqRel) {
+        if self.is_open.swap(true, Ordering::AcqRel) {
             return Ok(());
         }
-        self.client.begin_transaction().map_err(|error| {
-            transaction.is_spent.store(true, Ordering::Release);
+        self.sender.client.begin_transaction().map_err(|error| {
+            self.is_spent.store(true, Ordering::Release);
             KafkaError::Retry(format!("beginning a transaction: {error}"))
         })
     }
 
-    /// Adds input positions to the transaction. They are committed with it if `metadata` still names a member of the
-    /// group in its present generation.
-    ///
-    /// # Errors
-    /// [`KafkaError::Fenced`] if it does not; call [`abort`](Self::abort) then.
-    pub fn send_offsets(
+    /// Adds positions of a member of a group.
+    pub(super) fn send_offsets(
         &self,
         consumer: &GroupConsumer,
         positions: &[OffsetCommit],
@@ -132,13 +124,14 @@ impl Producer {
     ) -> Result<(), KafkaError> {
         self.begin()?;
         let list = consumer.offsets(positions)?;
+        let client = &self.sender.client;
         self.repeat("sending offsets to the transaction", &consumer.rights(), || {
-            self.client.send_offsets_to_transaction(&list, &metadata.0, CALL).map_err(|error| sorted(&error))
+            client.send_offsets_to_transaction(&list, &metadata.0, CALL).map_err(|error| sorted(&error))
         })
     }
 
-    /// Adds offsets to the transaction that `group`, which has no members, keeps for partitions of `topic`.
-    pub fn send_positions(
+    /// Adds offsets of a group without members.
+    pub(super) fn send_positions(
         &self,
         group: &GroupOffsets,
         topic: &str,
@@ -148,51 +141,45 @@ impl Producer {
         let what = "sending a position to the transaction";
         let list = offset_list(topic, positions)?;
         let metadata = group.metadata().ok_or_else(|| KafkaError::Fatal(format!("{what}: no group")))?;
+        let client = &self.sender.client;
         self.repeat(what, &group.rights(topic), || {
-            self.client.send_offsets_to_transaction(&list, &metadata, CALL).map_err(|error| sorted(&error))
+            client.send_offsets_to_transaction(&list, &metadata, CALL).map_err(|error| sorted(&error))
         })
     }
 
-    /// Commits the transaction. When this returns `Ok`, everything in it counts.
-    ///
-    /// # Errors
-    /// Nothing counts, or the outcome is unknown: call [`abort`](Self::abort), and check
-    /// [`is_spent`](Self::is_spent).
-    pub fn commit(&self) -> Result<(), KafkaError> {
+    /// Commits what was sent, even if that is nothing.
+    pub(super) fn commit(&self) -> Result<(), KafkaError> {
         self.begin()?;
-        self.repeat("committing a transaction", &[], || raw::commit_transaction(self.client.client(), CALL))?;
-        if let Some(transaction) = self.transaction() {
-            transaction.is_open.store(false, Ordering::Release);
-        }
+        let client = self.sender.client.client();
+        self.repeat("committing a transaction", &[], || raw::commit_transaction(client, CALL))?;
+        self.is_open.store(false, Ordering::Release);
         Ok(())
     }
 
-    /// Drops everything sent since the last commit. If that does not succeed in time, the producer is spent.
-    pub fn abort(&self) {
-        let Some(transaction) = self.transaction() else { return };
-        if !transaction.is_open.swap(false, Ordering::AcqRel) || self.is_spent() {
+    /// Drops what was sent, and the reports of it.
+    pub(super) fn abort(&self) {
+        if !self.is_open.swap(false, Ordering::AcqRel) || self.is_spent() {
             return;
         }
         let deadline = Instant::now() + ABORT_PATIENCE;
         loop {
-            self.tend();
-            let Err(error) = self.client.abort_transaction(CALL) else { break };
+            self.sender.tend();
+            let Err(error) = self.sender.client.abort_transaction(CALL) else { break };
             if !sorted(&error).is_retriable || Instant::now() > deadline {
                 tracing::debug!(%error, "transaction cannot be aborted; its producer is replaced");
-                transaction.is_spent.store(true, Ordering::Release);
+                self.is_spent.store(true, Ordering::Release);
                 break;
             }
         }
-        self.forget_reports();
+        self.sender.forget_reports();
     }
 
     /// The error that another producer has taken over this one's transactional id, if that is so: the client reports
     /// it with its next call, as a fatal error without a reason.
     pub(super) fn fenced(&self, what: &str) -> Option<KafkaError> {
-        let transaction = self.transaction()?;
-        let (code, reason) = self.client.client().fatal_error()?;
+        let (code, reason) = self.sender.client.client().fatal_error()?;
         is_fenced(code).then(|| {
-            transaction.is_spent.store(true, Ordering::Release);
+            self.is_spent.store(true, Ordering::Release);
             KafkaError::Replaced(format!("{what}: {reason} {FENCED_HINT}"))
         })
     }
@@ -204,24 +191,23 @@ impl Producer {
         rights: &[Right],
         call: impl Fn() -> Result<(), TransactionError>,
     ) -> Result<(), KafkaError> {
-        let Some(transaction) = self.transaction() else { return Ok(()) };
         // After that the brokers have ended the transaction themselves.
-        let deadline = Instant::now() + transaction.timeout + CALL;
+        let deadline = Instant::now() + self.timeout + CALL;
         loop {
-            self.tend();
+            self.sender.tend();
             let Err(error) = call() else { return Ok(()) };
             if error.is_retriable && !error.requires_abort && Instant::now() < deadline {
                 std::thread::sleep(RETRY_DELAY);
                 continue;
             }
             if !error.requires_abort || !is_refused_by_group(error.code) {
-                transaction.is_spent.store(true, Ordering::Release);
+                self.is_spent.store(true, Ordering::Release);
             }
             if let Some(fenced) = self.fenced(what) {
                 return Err(fenced);
             }
             // The error of the record says more than that of the transaction that failed with it.
-            let cause = self.take_failure().filter(KafkaError::is_lasting);
+            let cause = self.sender.take_failure().filter(KafkaError::is_lasting);
             let cause = cause.or_else(|| KafkaError::denied(what, rights, error.code));
             return Err(cause.unwrap_or_else(|| of_transaction(what, &error)));
         }
