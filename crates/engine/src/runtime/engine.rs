@@ -14,62 +14,21 @@ use super::inspect::Inspector;
 use super::message::Leave;
 use super::plan::{Common, StagePlan};
 use super::sources::{SourceBoard, Sources};
+use super::start::{RunOptions, StartError};
 use super::status::Board;
 use super::supervisor::{End, Supervisor};
 use super::table_follower::TableFollower;
-use super::topic_check::{TopicLimits, check_topics};
+use super::topic_check::check_topics;
+use super::topic_limits::TopicLimits;
 use super::totals::{Summary, Totals};
 use crate::fault;
 use crate::kafka::{Admin, ClientSettings, KafkaError, TopicIdentity};
-use crate::store::{StateDirectory, StateError};
+use crate::store::StateDirectory;
 use crate::table::Opening;
 use crate::{EngineSettings, StageId, Topology};
 
 /// How often the watchdog checks.
 const WATCHDOG_INTERVAL: Duration = Duration::from_secs(1);
-
-/// The part of a topology that this process runs.
-#[derive(Clone, Debug)]
-pub struct RunOptions {
-    /// The stages that run here, in any order.
-    pub stages: Vec<StageId>,
-    /// Whether the broker can be asked for the settings of topics (the embedded one cannot).
-    pub describe_topics: bool,
-    /// Whether this process may poll the topology's sources.
-    pub polls_sources: bool,
-    /// The address of this process, as `host:port`, for other processes of the installation; empty for none.
-    pub advertised: String,
-}
-
-impl RunOptions {
-    /// All stages and sources of a topology.
-    pub fn all(topology: &Topology) -> Self {
-        let stages = topology.stages().iter().map(|stage| stage.id).collect();
-        Self { polls_sources: true, ..Self::of_stages(stages) }
-    }
-
-    /// Only these stages.
-    pub fn of_stages(stages: Vec<StageId>) -> Self {
-        Self { stages, describe_topics: true, polls_sources: false, advertised: String::new() }
-    }
-}
-
-/// Why the engine did not start. No record was processed.
-#[derive(Debug, thiserror::Error)]
-pub enum StartError {
-    /// The request cannot be satisfied; the message says why.
-    #[error("{0}")]
-    Usage(String),
-    /// Kafka does not answer, or its topics do not fit.
-    #[error(transparent)]
-    Kafka(#[from] KafkaError),
-    /// The state directory cannot be used.
-    #[error(transparent)]
-    State(#[from] StateError),
-    /// A part failed during its start.
-    #[error(transparent)]
-    Part(#[from] Failure),
-}
 
 struct Running {
     stage: StageId,
@@ -147,7 +106,7 @@ impl Opened<'_> {
 }
 
 impl Engine {
-    /// Starts stages of `topology` on the current actix System (see [`block_on`]), after the tables that they need
+    /// Starts stages of `topology` on the current actix System (see [`block_on`](super::block_on)), after the tables that they need
     /// have been read. On return every part is running; partitions follow when the group assigns them.
     ///
     /// # Errors
@@ -334,11 +293,6 @@ impl Engine {
         let result = result.and(self.state.flush().map_err(Failure::from));
         (self.totals.summary(&self.topology.first_of(&self.stages)), result)
     }
-}
-
-/// Runs a future on its own actix System, as [`Engine::start`] requires.
-pub fn block_on<F: Future>(future: F) -> F::Output {
-    actix::System::new().block_on(future)
 }
 
 /// Returns when a stage has ended by itself.

@@ -6,7 +6,7 @@ use actix::Message;
 use tokio::time::Instant;
 
 use super::failure::Failure;
-use super::inspect::{Found, StateQuestion};
+use super::question::{Found, StateQuestion};
 use crate::link::{Assigned, GroupEvent};
 
 // From the poll thread and the daemon to the supervisor.

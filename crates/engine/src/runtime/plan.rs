@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use super::record_limits::RecordLimits;
 use super::status::Board;
-use super::topic_check::TopicLimits;
+use super::topic_limits::TopicLimits;
 use super::totals::Totals;
 use crate::kafka::{ClientSettings, GroupSettings, TransactionSettings};
 use crate::store::{Identity, StateDirectory, StateError};
@@ -96,7 +96,12 @@ impl StagePlan {
             stage: stage.id,
             source: stage.source.name.clone(),
             dead_letters: topology.dead_letters().name.clone(),
-            record_limits: RecordLimits::new(stage, &topology.dead_letters().name, common),
+            record_limits: RecordLimits::new(
+                stage,
+                &topology.dead_letters().name,
+                (&common.clients, common.describes_topics),
+                &common.limits.record_bytes_max,
+            ),
             group: GroupSettings {
                 group: topology.group(stage.id),
                 topic: stage.source.name.clone(),

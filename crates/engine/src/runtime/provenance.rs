@@ -25,8 +25,8 @@ use std::cell::RefCell;
 use std::rc::Rc;
 
 use super::failure::Failure;
+use super::partition_ranges::ranges;
 use super::plan::StagePlan;
-use super::supervisor::ranges;
 use super::task::Task;
 use crate::fault::{ANY_TOPICS, Sabotage, is_sabotaged};
 use crate::kafka::{KafkaError, TopicIdentity};

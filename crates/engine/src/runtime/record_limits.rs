@@ -25,9 +25,8 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-use super::engine::block_on;
-use super::plan::Common;
-use super::topic_check::record_bytes_max;
+use super::event_loop::block_on;
+use super::topic_limits::record_bytes_max;
 use crate::kafka::{Admin, ClientSettings, KafkaError};
 use crate::{OutputHeader, Stage};
 
@@ -101,15 +100,17 @@ impl TooLarge {
 }
 
 impl RecordLimits {
-    pub(super) fn new(stage: &Stage, dead_letters: &str, common: &Common) -> Self {
+    /// `clients`: their settings, and whether the brokers can describe topics; `bytes_max`: the largest record that
+    /// each topic accepts, as far as the brokers report it.
+    pub(super) fn new(
+        stage: &Stage,
+        dead_letters: &str,
+        clients: (&ClientSettings, bool),
+        bytes_max: &BTreeMap<String, usize>,
+    ) -> Self {
         let sinks = stage.sinks().map(|topic| topic.name.clone());
         let changelog = stage.changelog.iter().map(|topic| topic.name.clone());
-        Self::of_topics(
-            sinks.chain(changelog).collect(),
-            dead_letters,
-            (&common.clients, common.describes_topics),
-            &common.limits.record_bytes_max,
-        )
+        Self::of_topics(sinks.chain(changelog).collect(), dead_letters, clients, bytes_max)
     }
 
     fn of_topics(

@@ -11,7 +11,7 @@ use super::message::Leave;
 use super::plan::{Common, StagePlan};
 use super::status::Board;
 use super::supervisor::{End, Supervisor};
-use super::topic_check::TopicLimits;
+use super::topic_limits::TopicLimits;
 use super::totals::Totals;
 use crate::kafka::ClientSettings;
 use crate::store::StateDirectory;

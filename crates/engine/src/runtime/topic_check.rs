@@ -1,40 +1,10 @@
 //! Checks the topics before anything starts: all exist, and changelogs fit their sources.
 
-use std::collections::BTreeMap;
-use std::time::Duration;
-
-use super::engine::{RunOptions, StartError};
 use super::provenance::different_partitions;
+use super::start::{RunOptions, StartError};
+use super::topic_limits::TopicLimits;
 use crate::kafka::{Admin, KafkaError, Operation, Right, TopicState};
 use crate::{Stage, Topology};
-
-/// Kafka's own default of `delete.retention.ms`, for brokers that do not report it.
-const TOMBSTONES_KEPT_DEFAULT: Duration = Duration::from_secs(24 * 60 * 60);
-
-/// Limits of the topics.
-pub(super) struct TopicLimits {
-    /// The largest record that each topic accepts, in bytes, by its name in Kafka; topics for which the broker does
-    /// not report it are missing.
-    pub(super) record_bytes_max: BTreeMap<String, usize>,
-    /// How long each topic keeps tombstones, by its name in Kafka; topics for which the broker does not report it are
-    /// missing.
-    tombstones_kept: BTreeMap<String, Duration>,
-}
-
-impl TopicLimits {
-    /// No limits but this one.
-    #[cfg(test)]
-    pub(super) fn keeping_tombstones(topology: &Topology, kept: Duration) -> Self {
-        let changelogs = topology.stages().iter().filter_map(|stage| stage.changelog.as_ref());
-        let tombstones_kept = changelogs.map(|topic| (topic.name.clone(), kept)).collect();
-        Self { record_bytes_max: BTreeMap::new(), tombstones_kept }
-    }
-
-    /// How long a compacted topic keeps tombstones.
-    pub(super) fn tombstones_kept(&self, topic: &str) -> Duration {
-        self.tombstones_kept.get(topic).copied().unwrap_or(TOMBSTONES_KEPT_DEFAULT)
-    }
-}
 
 /// Refuses to start if topics are missing or do not fit together.
 pub(super) async fn check_topics(
@@ -81,8 +51,7 @@ pub(super) async fn check_topics(
             check_grown(admin, topology, stage, partitions)?;
         }
     }
-    let kept = states.iter().filter_map(|state| Some((state.name.clone(), state.tombstones_kept?)));
-    Ok(TopicLimits { record_bytes_max: record_bytes_max(&states), tombstones_kept: kept.collect() })
+    Ok(TopicLimits::new(&states))
 }
 
 /// What stages, tables and sources do with their topics.
@@ -108,11 +77,6 @@ fn rights(topology: &Topology, options: &RunOptions) -> Vec<Right> {
         sinks.for_each(|(_, sink)| add(Operation::Write, &sink.name));
     }
     rights
-}
-
-/// The largest record that each topic accepts, as far as the brokers report it.
-pub(super) fn record_bytes_max(states: &[TopicState]) -> BTreeMap<String, usize> {
-    states.iter().filter_map(|state| Some((state.name.clone(), state.record_bytes_max?))).collect()
 }
 
 async fn look_up(

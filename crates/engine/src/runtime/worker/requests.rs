@@ -6,8 +6,8 @@ use super::Worker;
 use crate::fault::{Point, reach};
 use crate::kafka::KafkaError;
 use crate::runtime::failure::Failure;
-use crate::runtime::inspect::Found;
 use crate::runtime::message::{Close, CommitAtInterval, CommitSoon, Inspect, Open, Reopen, TaskFailed};
+use crate::runtime::question::Found;
 
 impl Handler<Open> for Worker {
     type Result = ();

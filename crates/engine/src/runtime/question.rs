@@ -1,0 +1,33 @@
+//! A question about the state of a stage, and the answer of one of its tasks.
+
+use std::sync::Arc;
+
+use serde_json::Value;
+
+use crate::StageId;
+use crate::store::{StateError, Store};
+
+/// A question about the state of a stage.
+#[derive(Clone)]
+pub struct StateQuestion {
+    /// The stage whose state is asked for.
+    pub stage: StageId,
+    /// The key of the records that the state was made from: it decides which partition has it.
+    pub key: Vec<u8>,
+    /// Reads the answer from the store of a task, on its worker's thread.
+    pub look: Look,
+}
+
+/// Reads one store; see [`StateQuestion::look`].
+pub type Look = Arc<dyn Fn(&Store) -> Result<Vec<Value>, StateError> + Send + Sync>;
+
+/// The answer of a task.
+#[derive(Clone, Debug)]
+pub struct Found {
+    /// The partition of the task.
+    pub partition: i32,
+    /// The next input offset as of the commit that the entries belong to; `None` while unknown.
+    pub committed_offset: Option<i64>,
+    /// The entries of the key.
+    pub entries: Vec<Value>,
+}
