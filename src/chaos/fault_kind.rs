@@ -1,9 +1,6 @@
-//! The kinds of faults, and their order.
+//! The kinds of faults.
 
 use frostline_engine::fault::{Point, SourcePoint};
-
-use super::ChaosOptions;
-use super::breaks::showing;
 
 /// A fault of a process, of topics, or of the broker.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -101,76 +98,12 @@ const ORDINARY: [FaultKind; 12] = [
     FaultKind::PartitionsGrown,
 ];
 
-/// Faults in random order: each kind comes as often as the deck says before any is repeated.
-pub(super) struct Deck {
-    kinds: Vec<FaultKind>,
-    left: Vec<FaultKind>,
-    /// Comes first and once: records written before it cannot be compared.
-    is_first_recreated: bool,
-}
-
-impl Deck {
-    /// The requested kinds; if something is broken on purpose, the kinds that reveal it; otherwise all. A name shared
-    /// by two processes does harm only `with_transactions`.
-    pub(super) fn new(options: &ChaosOptions, with_transactions: bool) -> Self {
-        let mut kinds = options.faults.clone();
-        if kinds.is_empty() {
-            kinds.extend(options.sabotage.iter().flat_map(|sabotage| showing(*sabotage)));
-        }
-        if kinds.is_empty() {
-            kinds.extend(FaultKind::choices());
-            kinds.retain(|kind| with_transactions || *kind != FaultKind::SharedName);
-            kinds.retain(|kind| options.follows() || !kind.is_of_poller());
-        }
-        kinds.extend(options.restart_broker.is_some().then_some(FaultKind::RestartBroker));
-        let is_first_recreated = kinds.contains(&FaultKind::TopicsRecreated);
-        kinds.retain(|kind| *kind != FaultKind::TopicsRecreated);
-        Self { kinds, left: Vec::new(), is_first_recreated }
-    }
-
-    /// The next fault.
-    pub(super) fn draw(&mut self, rng: &mut fastrand::Rng) -> FaultKind {
-        if std::mem::take(&mut self.is_first_recreated) {
-            return FaultKind::TopicsRecreated;
-        }
-        if self.left.is_empty() {
-            self.left.clone_from(&self.kinds);
-            rng.shuffle(&mut self.left);
-        }
-        self.left.pop().unwrap_or(FaultKind::Kill)
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use frostline_engine::fault::Sabotage;
 
     use super::*;
-
-    #[test]
-    fn a_run_of_the_usual_length_sees_every_kind_and_new_topics_first() {
-        for (seed, follow) in (0..50).flat_map(|seed| [(seed, false), (seed, true)]) {
-            let (rounds, restart_broker) = (ChaosOptions::usual_rounds(follow), Some("restart".into()));
-            let options = ChaosOptions { follow, rounds, restart_broker, ..ChaosOptions::default() };
-            let mut rng = fastrand::Rng::with_seed(seed);
-            let mut deck = Deck::new(&options, true);
-            let drawn: Vec<FaultKind> = (0..options.rounds).map(|_| deck.draw(&mut rng)).collect();
-            let all = FaultKind::choices().chain([FaultKind::RestartBroker]);
-            let mut all = all.filter(|kind| follow || !kind.is_of_poller());
-            assert!(all.all(|kind| drawn.contains(&kind)), "{drawn:?}");
-            assert!(follow || drawn.iter().all(|kind| !kind.is_of_poller()), "{drawn:?}");
-            let recreated = drawn.iter().rposition(|kind| *kind == FaultKind::TopicsRecreated);
-            assert_eq!(recreated, Some(0));
-        }
-    }
-
-    #[test]
-    fn faults_that_were_asked_for_are_the_only_ones() {
-        let faults = vec![FaultKind::PartitionsGrown];
-        let mut deck = Deck::new(&ChaosOptions { faults, ..ChaosOptions::default() }, true);
-        let mut rng = fastrand::Rng::with_seed(1);
-        assert!((0..5).all(|_| deck.draw(&mut rng) == FaultKind::PartitionsGrown));
-    }
+    use crate::chaos::ChaosOptions;
 
     #[test]
     fn faults_of_pollers_need_something_to_follow() {

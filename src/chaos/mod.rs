@@ -16,7 +16,7 @@
 //! | `world`, `services`, `service_faults` | the weather services that the daemons follow |
 //! | `followed`, `weather` | the reference for each source, and the thread that moves time on |
 //! | `process`, `fleet`, `http` | the daemons: started, watched, queried, and always stopped |
-//! | `fault_kind`, `strike` | the order of faults, and how each is done |
+//! | `fault_kind`, `deck`, `strike` | the kinds of faults, their order, and how each is done |
 //! | `old_state`, `shared_name`, `recreated`, `grown`, `poller` | faults that take a while |
 //! | `past` | the effects of these on the topics |
 //! | `breaks` | the bugs that can be planted |
@@ -26,6 +26,7 @@
 
 mod breaks;
 mod compare;
+mod deck;
 mod fault_kind;
 mod feed;
 mod feeder;
@@ -71,7 +72,7 @@ pub use installation::Installation;
 pub use report::{Kind, Report, Violations};
 
 use crate::config::Guarantee;
-use fault_kind::Deck;
+use deck::Deck;
 use feeder::Feeder;
 use fleet::Fleet;
 use followed::Followed;
