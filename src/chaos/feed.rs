@@ -5,6 +5,7 @@
 
 use std::collections::{BTreeMap, VecDeque};
 
+use super::fed::{Fed, Source};
 use super::hours::{self, Hours};
 use crate::noaa::{Date, Location, Station, StationId};
 
@@ -22,25 +23,6 @@ const JSON_PREFIX: &str = "USZ1";
 const POISON_EVERY: usize = 60;
 /// One record in this many is an hourly observation.
 const HOURLY_EVERY: u64 = 4;
-
-/// The source topic of a record.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Source {
-    /// GHCN lines, for assemble.
-    Lines,
-    /// JSON records, for enrich.
-    Json,
-    /// Hourly observations, for outlook.
-    Hourly,
-}
-
-/// One record to send.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Fed {
-    pub(super) source: Source,
-    pub(super) key: String,
-    pub(super) value: Option<Vec<u8>>,
-}
 
 /// Generates records without end.
 pub(super) struct Feed {

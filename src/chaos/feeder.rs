@@ -7,7 +7,8 @@ use std::time::{Duration, Instant};
 
 use frostline_engine::kafka::{ClientSettings, Producer};
 
-use super::feed::{Fed, Feed, Source, filler};
+use super::fed::{Fed, Source};
+use super::feed::{Feed, filler};
 use super::installation::{SETTLE_RECORDS, outgoing, producer};
 use super::{ChaosError, ChaosOptions, Installation};
 use crate::config::topic;

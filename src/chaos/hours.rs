@@ -7,7 +7,7 @@
 
 use std::collections::{BTreeMap, VecDeque};
 
-use super::feed::{Fed, Source};
+use super::fed::{Fed, Source};
 use crate::hourly::{HOUR, Hour, iso_time};
 use crate::noaa::StationId;
 

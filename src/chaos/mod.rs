@@ -12,7 +12,7 @@
 //! | part | what it does |
 //! |---|---|
 //! | `installation` | namespace, configuration, stations and rules of one run |
-//! | `feed`, `hours`, `feeder` | the input, and the thread that sends it |
+//! | `fed`, `feed`, `hours`, `feeder` | the input, and the thread that sends it |
 //! | `world`, `services`, `service_faults` | the weather services that the daemons follow |
 //! | `followed`, `weather` | the reference for each source, and the thread that moves time on |
 //! | `process`, `fleet`, `http` | the daemons: started, watched, queried, and always stopped |
@@ -28,6 +28,7 @@ mod breaks;
 mod compare;
 mod deck;
 mod fault_kind;
+mod fed;
 mod feed;
 mod feeder;
 mod fleet;

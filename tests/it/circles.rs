@@ -18,7 +18,6 @@ const KNOWN: &[(&str, &str)] = &[
         "src/chaos",
         "compare fleet grown installation model monitor old_state past poller process readiness recreated report shared_name strike topic_log",
     ),
-    ("src/chaos", "feed hours"),
     ("src/cli", "generate generate_job"),
     ("src/cli", "replay replay_job"),
     ("src/cli", "stations stations_fetch"),
