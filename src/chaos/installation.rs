@@ -10,7 +10,6 @@ use frostline_engine::kafka::{ClientSettings, GroupProtocol, Outgoing, Producer}
 use frostline_engine::{Stage, StageId, TopicPlan, Topology};
 use tempfile::TempDir;
 
-use super::old_state::TOMBSTONES_KEPT;
 use super::past::Past;
 use super::services::Services;
 use super::{ChaosError, ChaosOptions, feed, world};
@@ -33,6 +32,8 @@ pub(super) const SETTLE_RECORDS: u32 = 50;
 const SETTLE_MS: u64 = 3_600_000;
 /// Observations of weather services have very old timestamps: the brokers must not delete them.
 const KEPT_DAYS: u32 = 36_500;
+/// How long changelogs keep tombstones: too short for a state directory that was away.
+const TOMBSTONES_KEPT: Duration = Duration::from_secs(10);
 
 /// The stages whose records are fed and compared: all that lead to alerts, upstream first.
 pub(super) fn checked_stages() -> impl Iterator<Item = StageId> {
@@ -105,6 +106,11 @@ impl Installation {
     /// The directory of logs, state and configuration.
     pub fn dir(&self) -> &Path {
         self.dir.path()
+    }
+
+    /// The file that says where the process that polls must die. All processes of a run know it.
+    pub(super) fn poller_fault(&self) -> PathBuf {
+        self.dir().join("poller-dies")
     }
 
     /// Faults that will be tried.

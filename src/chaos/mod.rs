@@ -17,16 +17,17 @@
 //! | `followed`, `weather` | the reference for each source, and the thread that moves time on |
 //! | `process`, `fleet`, `http` | the daemons: started, watched, queried, and always stopped |
 //! | `fault_kind`, `deck`, `strike` | the kinds of faults, their order, and how each is done |
-//! | `old_state`, `shared_name`, `recreated`, `grown`, `poller` | faults that take a while |
+//! | `old_state`, `state_copy`, `shared_name`, `recreated`, `grown`, `poller` | faults that take a while |
 //! | `past` | the effects of these on the topics |
 //! | `breaks` | the bugs that can be planted |
 //! | `monitor`, `live`, `readiness` | checks while faults happen: offsets, committed outputs, reported readiness |
-//! | `model`, `compare`, `truth`, `verdict`, `state_check` | the expected content, and the comparison |
+//! | `model`, `compare`, `entries`, `truth`, `verdict`, `state_check` | the expected content, and the comparison |
 //! | `report` | the results |
 
 mod breaks;
 mod compare;
 mod deck;
+mod entries;
 mod fault_kind;
 mod fed;
 mod feed;
@@ -51,6 +52,7 @@ mod service_faults;
 mod services;
 mod shared_name;
 mod state_check;
+mod state_copy;
 mod strike;
 mod topic_log;
 mod truth;

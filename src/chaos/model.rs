@@ -13,6 +13,7 @@ use frostline_engine::store::{Change, Checkpoint};
 use frostline_engine::{Owner, Sink, Source, Stage, StageId, StartError, StateKeys, Topology};
 
 use super::compare::Item;
+use super::entries::{self, Entries};
 use super::past::{Ends, Grown};
 use super::topic_log::{Kept, mark, origin};
 use super::{ChaosError, Installation};
@@ -21,9 +22,6 @@ use crate::rules::RuleSet;
 
 /// Each value of a store begins with its day.
 const DAY_BYTES: usize = 4;
-
-/// The entries of a store, in key order.
-pub(super) type Entries = BTreeMap<Vec<u8>, Vec<u8>>;
 
 /// The expected output of a stage.
 #[derive(Default)]
@@ -124,7 +122,7 @@ impl Expected {
         begins: &Ends,
         ends: &Ends,
     ) -> Result<(), ChaosError> {
-        for (partition, mut entries) in std::mem::take(&mut self.stores) {
+        for (partition, entries) in std::mem::take(&mut self.stores) {
             let mut driver = TestDriver::of_stage(stage);
             let changes = entries.iter().map(|(key, value)| Change { key, value: Some(value) });
             driver.store.restore(&changes.collect::<Vec<_>>(), Checkpoint::NONE)?;
@@ -141,9 +139,7 @@ impl Expected {
                     self.add(&written, &format!("{topic}/{partition}@{}", record.offset));
                 }
             }
-            entries.clear();
-            driver.store.scan(|key, value| drop(entries.insert(key.to_vec(), value.to_vec())))?;
-            self.stores.insert(partition, entries);
+            self.stores.insert(partition, entries::of_store(&mut driver.store)?);
         }
         Ok(())
     }

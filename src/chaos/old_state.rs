@@ -1,39 +1,26 @@
 //! An old state directory is put back: a process continues from the state that it had some time ago, as after
 //! restoring a machine from a backup. The other processes, and it itself, have written to the changelogs since.
 
-use std::fs;
-use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use super::ChaosError;
 use super::fleet::Fleet;
 use super::process::Process;
+use super::state_copy::StateCopy;
 
-/// How long the changelogs of a run keep tombstones: too short for a directory that was away.
-pub(super) const TOMBSTONES_KEPT: Duration = Duration::from_secs(10);
 /// The earliest time to put a directory back. Some seconds of changes must be newer than the age at which a store is
 /// too old.
 const AWAY: Duration = Duration::from_secs(14);
 /// How long to wait for a process that sleeps or starts.
 const PATIENCE: Duration = Duration::from_secs(60);
 
-/// A copy of a state directory.
-pub(super) struct OldState {
-    dir: PathBuf,
-    due: Instant,
-    /// Whether bytes of it had been flipped.
-    is_damaged: bool,
-}
-
 /// Copies the state directory of a stopped process. Returns what was done, in words.
 pub(super) fn keep(process: &mut Process) -> Result<String, ChaosError> {
     if process.old_state.is_some() {
         return Ok("whose state was already saved".into());
     }
-    let dir = process.state_dir.with_extension("old");
-    copy(&process.state_dir, &dir).map_err(ChaosError::files("copying state"))?;
-    let (due, is_damaged) = (Instant::now() + AWAY, process.is_damaged);
-    process.old_state = Some(OldState { dir, due, is_damaged });
+    let copied = StateCopy::of(&process.state_dir, Instant::now() + AWAY, process.is_damaged);
+    process.old_state = Some(copied.map_err(ChaosError::files("copying state"))?);
     Ok(format!("which gets its present state back in {} s", AWAY.as_secs()))
 }
 
@@ -61,29 +48,16 @@ pub(super) fn give_back(fleet: &mut Fleet<'_>, all: bool) -> Result<(), ChaosErr
 
 fn put_back(process: &mut Process) -> std::io::Result<()> {
     let Some(old) = process.old_state.take() else { return Ok(()) };
-    fs::remove_dir_all(&process.state_dir)?;
-    fs::rename(&old.dir, &process.state_dir)?;
-    process.is_damaged = old.is_damaged;
-    Ok(())
-}
-
-fn copy(from: &Path, to: &Path) -> std::io::Result<()> {
-    fs::create_dir(to)?;
-    fs::set_permissions(to, fs::metadata(from)?.permissions())?;
-    for entry in fs::read_dir(from)? {
-        let entry = entry?;
-        let target = to.join(entry.file_name());
-        if entry.file_type()?.is_dir() {
-            copy(&entry.path(), &target)?;
-        } else {
-            fs::copy(entry.path(), target)?;
-        }
-    }
+    let is_damaged = old.is_damaged;
+    old.put_back(&process.state_dir)?;
+    process.is_damaged = is_damaged;
     Ok(())
 }
 
 #[cfg(test)]
 mod tests {
+    use std::fs;
+
     use super::*;
 
     #[test]

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use frostline_engine::StageId;
 
-use super::model::Entries;
+use super::entries::Entries;
 
 /// The events; see the module's description.
 #[derive(Default)]

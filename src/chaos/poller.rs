@@ -1,27 +1,21 @@
 //! Faults of the one process that polls a source: it dies, and another one takes the source over.
 
 use std::os::unix::process::ExitStatusExt;
-use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
 use frostline_engine::SourceId;
 use frostline_engine::fault::{SourcePoint, planted_poller};
 
 use super::fleet::Fleet;
+use super::process::ABORT_SIGNAL;
 use super::report::Kind;
-use super::strike::ABORT_SIGNAL;
-use super::{ChaosError, Installation, http};
+use super::{ChaosError, http};
 
 /// How long it may take, beyond the session of the previous owner, until a process polls a source and gets records.
 const PATIENCE: Duration = Duration::from_secs(15);
 const LOOK_INTERVAL: Duration = Duration::from_millis(100);
 /// How long to wait for a process that is dying.
 const DEATH: Duration = Duration::from_secs(2);
-
-/// The file that says where the process that polls must die. All processes of a run know it.
-pub(super) fn file(installation: &Installation) -> PathBuf {
-    installation.dir().join("poller-dies")
-}
 
 /// Kills the process that polls a source. Also returns what happened, in words; `false` if no process polls.
 pub(super) fn kill(fleet: &mut Fleet<'_>, rng: &mut fastrand::Rng) -> Result<(bool, String), ChaosError> {
@@ -51,7 +45,7 @@ pub(super) fn die(
     rng: &mut fastrand::Rng,
 ) -> Result<(bool, String), ChaosError> {
     let Some(source) = choose(fleet, rng) else { return Ok((false, "nothing is followed".into())) };
-    let (file, planted) = (file(fleet.installation), planted_poller(source.as_str(), point));
+    let (file, planted) = (fleet.installation.poller_fault(), planted_poller(source.as_str(), point));
     // Renamed into place, so that a reader sees all of it.
     let beside = file.with_extension("new");
     let written = std::fs::write(&beside, &planted).and_then(|()| std::fs::rename(&beside, &file));

@@ -10,13 +10,16 @@ use std::time::Instant;
 use frostline_engine::fault::{POLLER_VARIABLE, SABOTAGE_VARIABLE};
 use rustix::process::{Pid, Signal, kill_process};
 
-use super::old_state::OldState;
-use super::{ChaosError, Installation, poller};
+use super::state_copy::StateCopy;
+use super::{ChaosError, Installation};
 
 /// The daemon's log message when all its parts run. Before that a SIGTERM cuts its start short (143).
 const RUNNING_MARK: &str = "cli::run: running";
 /// Lines of a log that are quoted when a process dies.
 const QUOTED_LINES: usize = 6;
+
+/// SIGABRT: how a process dies at a planted point.
+pub(super) const ABORT_SIGNAL: i32 = 6;
 
 /// A variable of [`frostline_engine::fault`] and its value, for one life of a process.
 pub(super) type Planted<'a> = (&'a str, &'a str);
@@ -51,7 +54,7 @@ pub(super) struct Process {
     /// The address of its readiness, on the loopback interface.
     pub(super) port: u16,
     /// A copy of its state directory, to be put back, but not before `fails_until`.
-    pub(super) old_state: Option<OldState>,
+    pub(super) old_state: Option<StateCopy>,
     /// Until when its commits fail.
     pub(super) fails_until: Instant,
     log: PathBuf,
@@ -107,7 +110,7 @@ impl Process {
         }
         plant_sabotage(&mut command, installation);
         if installation.services.is_some() {
-            command.env(POLLER_VARIABLE, poller::file(installation));
+            command.env(POLLER_VARIABLE, installation.poller_fault());
         }
         command.args(["run", "--log-format", "text", "--config"]).arg(&installation.config_file);
         command.arg("--state-dir").arg(&self.state_dir);

@@ -8,9 +8,9 @@ use std::time::{Duration, Instant};
 
 use frostline_engine::kafka::{Admin, KafkaError};
 
+use super::entries::{self, Entries};
 use super::fleet::Fleet;
 use super::installation::checked_stages;
-use super::model::Entries;
 use super::monitor::Place;
 use super::past::Ends;
 use super::topic_log::read;
@@ -81,10 +81,8 @@ fn note_earlier_state(installation: &Installation) -> Result<(), ChaosError> {
     for stage in checked_stages().filter(|stage| installation.stage(*stage).is_stateful()) {
         let mut entries = Entries::new();
         for kept in read(installation, &installation.changelog(stage))? {
-            match (kept.key, kept.value) {
-                (Some(key), Some(value)) => drop(entries.insert(key, value)),
-                (Some(key), None) => drop(entries.remove(&key)),
-                (None, _) => {}
+            if let Some(key) = kept.key {
+                entries::change(&mut entries, key, kept.value);
             }
         }
         installation.past().earlier.insert(stage, entries);

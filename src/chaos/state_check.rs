@@ -7,9 +7,9 @@ use frostline_engine::fault::{ANY_TOPICS, Sabotage};
 use frostline_engine::kafka::Admin;
 use frostline_engine::store::{Identity, StateDirectory, StateError};
 
+use super::entries::{self, Entries};
 use super::fleet::Fleet;
 use super::installation::checked_stages;
-use super::model::Entries;
 use super::process::Process;
 use super::report::{Kind, Violations};
 use super::topic_log::read;
@@ -136,10 +136,7 @@ fn fold(installation: &Installation, stage: StageId) -> Result<BTreeMap<i32, Fol
         (0..installation.partitions(&changelog)).map(|partition| (partition, Folded::default())).collect();
     for kept in read(installation, &changelog)? {
         let (Some(found), Some(key)) = (folded.get_mut(&kept.partition), kept.key) else { continue };
-        match kept.value {
-            Some(value) => found.entries.insert(key, value),
-            None => found.entries.remove(&key),
-        };
+        entries::change(&mut found.entries, key, kept.value);
         found.next_offset = kept.offset + 1;
     }
     Ok(folded)
@@ -160,9 +157,7 @@ fn read_store(
     if changelog.next_offset == 0 || offset < changelog.next_offset {
         return Ok(Found::Behind);
     }
-    let mut entries = Entries::new();
-    store.scan(|key, value| drop(entries.insert(key.to_vec(), value.to_vec())))?;
-    Ok(Found::Whole(entries))
+    Ok(Found::Whole(entries::of_store(&mut store)?))
 }
 
 /// Possible origins of unexpected entries.

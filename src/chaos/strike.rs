@@ -12,6 +12,7 @@ use rustix::process::Signal;
 
 use super::fault_kind::FaultKind;
 use super::fleet::Fleet;
+use super::process::ABORT_SIGNAL;
 use super::report::Kind;
 use super::{Around, ChaosError, grown, old_state, poller, recreated, shared_name};
 
@@ -39,8 +40,6 @@ const CLOCK_END_PATIENCE: Duration = Duration::from_secs(20);
 const LOG_INTERVAL: Duration = Duration::from_millis(300);
 /// What the process must then report.
 const CLOCK_MARK: &str = "the clock of this machine says";
-/// SIGABRT: how a process dies at a planted point.
-pub(super) const ABORT_SIGNAL: i32 = 6;
 
 /// The result of a fault.
 pub(super) struct Struck {

@@ -5,10 +5,11 @@ use std::collections::{BTreeMap, BTreeSet};
 use frostline_engine::StageId;
 
 use super::compare::{Item, compare};
+use super::entries::Entries;
 use super::followed::Followed;
 use super::installation::checked_stages;
 use super::live::Seen;
-use super::model::{Entries, Expected, Model};
+use super::model::{Expected, Model};
 use super::report::{Kind, Violations};
 use super::topic_log::{Kept, mark, read};
 use super::{ChaosError, Installation, feed, truth};
