@@ -34,6 +34,7 @@ mod outlooks;
 mod page;
 mod routes;
 mod score;
+mod scores;
 mod search;
 mod shorten;
 mod standing;

@@ -1,13 +1,8 @@
 //! How good the outlooks and warnings of this installation were.
-//!
-//! Outlooks and alerts are read while a client asks for scores, from [`TAIL`] records before the end of each
-//! partition on. For a few stations that is everything, for thousands some weeks.
 
-use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use actix_web::{HttpRequest, HttpResponse, web};
-use frostline_engine::runtime::TopicTail;
 use serde::Deserialize;
 use serde_json::{Value, json};
 
@@ -15,62 +10,13 @@ use super::api::{bad_request, large};
 use super::limit::Limits;
 use super::outlooks::LIMIT_C;
 use super::view::Shown;
-use super::while_asked::{WhileAsked, lock};
-use crate::app::TailSource;
-use crate::config::topic;
-use crate::hourly::HOUR;
-use crate::outlook::{Issue, Ledger, Score, ScoredNight};
+use super::while_asked::lock;
+use crate::outlook::{Ledger, Score, ScoredNight};
 
-/// How many records before the end of each partition are read.
-const TAIL: i64 = 100_000;
-/// The scored outlooks: those of 18:00, local standard time.
-const ISSUE: Issue = Issue { issued: 18 * HOUR, lag: 0 };
 /// By default, a night counts as warned of from this chance on.
 const WARN_FROM: f64 = 0.3;
 /// How long an answer waits until everything is read.
 const READ_PATIENCE: Duration = Duration::from_secs(2);
-
-/// Reads outlooks and alerts while a client asks for scores.
-pub(super) struct Scores {
-    source: TailSource,
-    pub(super) reading: WhileAsked<Reading>,
-}
-
-/// The tails, and the data read so far.
-pub(super) struct Reading {
-    ledger: Arc<Mutex<Ledger>>,
-    tails: [TopicTail; 2],
-}
-
-impl Scores {
-    /// Nothing is read yet.
-    pub(super) fn new(source: TailSource) -> Self {
-        Self { source, reading: WhileAsked::default() }
-    }
-
-    /// The data read so far, and whether it is complete.
-    fn ask(&self) -> (Arc<Mutex<Ledger>>, bool) {
-        let look = |reading: &Reading| {
-            (Arc::clone(&reading.ledger), reading.tails.iter().all(TopicTail::is_current))
-        };
-        self.reading.ask(|| self.begin(), look)
-    }
-
-    fn begin(&self) -> Reading {
-        let ledger = Arc::new(Mutex::new(Ledger::new(ISSUE)));
-        let follow = |logical, take: fn(&mut Ledger, &[u8])| {
-            let ledger = Arc::clone(&ledger);
-            self.source.tail(logical, TAIL, move |record| {
-                if let Some(document) = record.value {
-                    take(&mut lock(&ledger), document);
-                }
-            })
-        };
-        let tails =
-            [follow(topic::OUTLOOKS, Ledger::take_outlook), follow(topic::ALERTS, Ledger::take_alert)];
-        Reading { ledger, tails }
-    }
-}
 
 /// Query parameters.
 #[derive(Deserialize)]
@@ -133,8 +79,9 @@ fn summary(ledger: &Ledger, limit_c: f64, warn_from: f64, is_current: bool) -> V
 
 #[cfg(test)]
 mod tests {
+    use super::super::scores::ISSUE;
     use super::*;
-    use crate::hourly::iso_time;
+    use crate::hourly::{HOUR, iso_time};
 
     /// Five nights, each with an outlook at 17:53 and its outcome; the last is still open.
     fn ledger() -> Ledger {

@@ -12,7 +12,7 @@ use serde_json::{Value, json};
 
 use super::Recorder;
 use super::live::Live;
-use super::score::Scores;
+use super::scores::Scores;
 use crate::app::TailSource;
 use crate::noaa::{RecentDays, Station, StationId};
 use crate::publishing::PublishError;

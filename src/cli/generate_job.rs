@@ -9,7 +9,7 @@ use indicatif::ProgressBar;
 use serde::Serialize;
 
 use super::file_output::FileOutput;
-use super::generate::{FormatName, GenerateArguments};
+use super::generate_arguments::{FormatName, GenerateArguments};
 use super::pace::Pace;
 use super::{Failed, output};
 use crate::noaa::StationId;

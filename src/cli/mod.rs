@@ -19,6 +19,7 @@ mod explain_night;
 mod file_output;
 mod follow;
 mod generate;
+mod generate_arguments;
 mod generate_job;
 mod history_arguments;
 mod notified;
@@ -36,6 +37,7 @@ mod signals;
 mod station_search;
 mod stations;
 mod stations_fetch;
+mod stations_import;
 mod tail;
 mod top;
 mod topics;
@@ -129,7 +131,7 @@ enum Command {
     Follow(follow::FollowArguments),
     Replay(replay::ReplayArguments),
     Convert(convert::ConvertArguments),
-    Generate(generate::GenerateArguments),
+    Generate(generate_arguments::GenerateArguments),
     Tail(tail::TailArguments),
     Rules(rules::RulesArguments),
     Outlook(outlook::OutlookArguments),

@@ -6,13 +6,12 @@ use std::sync::atomic::AtomicBool;
 
 use clap::Args;
 use frostline_engine::kafka::ClientSettings;
-use serde::Serialize;
 
 use super::history_arguments::{HistoryArguments, OnError};
 use super::pace::{Calendar, Pace, Rate};
 use super::replay_job::Job;
 use super::signals::stoppable;
-use super::{Common, Failed, output, stations, topics};
+use super::{Common, Failed, output, stations_import, topics};
 use crate::config::{Config, Guarantee, topic};
 use crate::history::{Expected, Kind};
 use crate::noaa::IcaoIndex;
@@ -61,29 +60,13 @@ pub(super) struct ReplayArguments {
     on_error: OnError,
 }
 
-/// The result of a run.
-#[derive(Default, Serialize)]
-pub(super) struct ReplaySummary {
-    pub(super) topic: String,
-    pub(super) files: usize,
-    /// Records sent by this run.
-    pub(super) records: u64,
-    /// Records that an earlier run sent.
-    pub(super) resumed_after: u64,
-    pub(super) without_key: u64,
-    pub(super) bad: u64,
-    pub(super) dead_letters: u64,
-    pub(super) bytes: u64,
-    pub(super) seconds: f64,
-}
-
 pub(super) async fn replay(common: &Common, arguments: &ReplayArguments) -> Result<(), Failed> {
     let config = common.load(&[])?;
     let mut plan = arguments.history.plan()?;
     let topic = config.resolve_topic(&arguments.topic);
     plan.settings.expected = expected(&config, &topic);
     if let Some(file) = &arguments.stations {
-        let stations = stations::read_inventory(file, None, None).map_err(Failed::Usage)?;
+        let stations = stations_import::read_inventory(file, None, None).map_err(Failed::Usage)?;
         plan.settings.icao = Some(Arc::new(IcaoIndex::new(&stations)));
     }
     topics::check_writable(&config, &topic).await?;

@@ -19,10 +19,11 @@ use frostline_engine::kafka::{
 };
 use indicatif::ProgressBar;
 
+use serde::Serialize;
+
 use super::history_arguments::OnError;
 use super::output;
 use super::pace::{Calendar, Pace};
-use super::replay::ReplaySummary;
 use crate::history::{Bad, Flow, Place, Plan, Watch, station_of, time_of};
 
 /// A block ends after this many records.
@@ -35,6 +36,22 @@ const PAUSE: Duration = Duration::from_millis(20);
 const READY_PATIENCE: Duration = Duration::from_secs(60);
 /// Invalid lines that are logged one by one; further ones are only counted.
 const TOLD_MAX: u64 = 5;
+
+/// The result of a run.
+#[derive(Default, Serialize)]
+pub(super) struct ReplaySummary {
+    pub(super) topic: String,
+    pub(super) files: usize,
+    /// Records sent by this run.
+    pub(super) records: u64,
+    /// Records that an earlier run sent.
+    pub(super) resumed_after: u64,
+    pub(super) without_key: u64,
+    pub(super) bad: u64,
+    pub(super) dead_letters: u64,
+    pub(super) bytes: u64,
+    pub(super) seconds: f64,
+}
 
 /// The records to send, and how.
 pub(super) struct Job {

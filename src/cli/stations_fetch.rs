@@ -7,7 +7,7 @@ use clap::Args;
 use frostline_engine::kafka::Admin;
 
 use super::output::{BOLD, DIM};
-use super::{Common, Failed, output, stations, topics};
+use super::{Common, Failed, output, stations_import, topics};
 use crate::config::Config;
 use crate::sources::{Answer, Client, ClientSettings, Fetch, Fresh, Request};
 
@@ -65,7 +65,7 @@ pub(super) async fn fetch(common: &Common, arguments: &FetchArguments) -> Result
         Some((_, url)) if arguments.dir.is_none() => url.clone(),
         _ => path.display().to_string(),
     };
-    stations::import(common, &inventory, (&countries, &states), Some(&file(HOURLY)), &name).await
+    stations_import::import(common, &inventory, (&countries, &states), Some(&file(HOURLY)), &name).await
 }
 
 fn urls(config: &Config) -> Vec<(&'static str, String)> {

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
 
-use super::notify::{Section, is_link, is_loopback, wrong};
+use super::section::{Section, is_link, is_loopback, wrong};
 use super::{ConfigError, Secret};
 
 /// The encryption of the connection to a mail server.

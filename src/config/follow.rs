@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::notify::check_url;
+use super::section::check_url;
 use super::{ConfigError, within};
 
 /// Highest rate of requests to one host: one a minute. Shorter intervals are for your own services, at addresses that

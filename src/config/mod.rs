@@ -14,6 +14,7 @@ mod notify;
 #[cfg(test)]
 mod notify_tests;
 mod secret;
+mod section;
 mod topics;
 
 use std::collections::BTreeMap;
@@ -33,8 +34,9 @@ pub use body::{BODY_FIELDS, BodyField, BodyTemplate};
 pub use email::{EmailConfig, MailTls, SUBJECT_FIELDS};
 pub use follow::{FollowConfig, ForecastFollow, GhcnFollow, MetarFollow, StationFiles};
 pub use load::{ConfigError, Overrides, load};
-pub use notify::{AlertmanagerConfig, NotifyConfig, NtfyConfig, SmsConfig, WebhookConfig, check_url};
+pub use notify::{AlertmanagerConfig, NotifyConfig, NtfyConfig, SmsConfig, WebhookConfig};
 pub use secret::{Secret, ServerUrl};
+pub use section::check_url;
 pub use topics::{TopicConfig, TopicPlan, topic};
 
 use crate::noaa::Compat;

@@ -13,7 +13,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::Context;
 
-use super::reader::Flow;
+use super::item::Flow;
 
 /// The first block of a day's list, and the largest.
 const BLOCK_BYTES_MIN: usize = 1 << 10;

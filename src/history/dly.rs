@@ -1,6 +1,6 @@
 //! A line of a `.dly` file: a month of one element of one station, in fixed columns (GHCN-Daily readme, III).
 
-use super::reader::give_line;
+use super::line::give_line;
 use crate::noaa::{Date, Element, Reading, StationId};
 
 /// Columns of one day: value, measurement, quality and source flag.

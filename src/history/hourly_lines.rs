@@ -8,34 +8,16 @@ use std::path::Path;
 use anyhow::Context;
 
 use super::form::Form;
+use super::hourly_line::Found;
+use super::item::{Bad, Flow, Given, Item};
+use super::line::{BYTE_ORDER_MARK, LINE_BYTES_MAX, without_line_end};
 use super::metar_lines::MetarLines;
-use super::reader::{BYTE_ORDER_MARK, Bad, Flow, Given, Item, LINE_BYTES_MAX, without_line_end};
 use crate::bounded::read_line;
-use crate::hourly::{AwcCsv, Ghcnh, Hour, HourlyCsv};
+use crate::hourly::{AwcCsv, Ghcnh, HourlyCsv};
 use crate::noaa::IcaoIndex;
 
 /// This many unknown stations are logged by name.
 const NAMED_MAX: usize = 5;
-
-/// The content of a line.
-pub(super) enum Found {
-    /// No observation: a header, a comment, or a report without a temperature.
-    Nothing,
-    Hour(Box<Hour>),
-    /// A METAR of a station without a GHCN id, by its ICAO id.
-    Unknown(String),
-    /// An invalid line, and the reason.
-    Bad(String),
-}
-
-impl Found {
-    pub(super) fn of(read: Result<Option<Hour>, String>) -> Self {
-        match read {
-            Ok(hour) => hour.map_or(Self::Nothing, |hour| Self::Hour(Box::new(hour))),
-            Err(reason) => Self::Bad(reason),
-        }
-    }
-}
 
 /// The readers, each after its header.
 enum Reader<'a> {

@@ -11,8 +11,8 @@
 
 use std::ops::ControlFlow;
 
-use super::hourly_lines::Found;
-use super::reader::Flow;
+use super::hourly_line::Found;
+use super::item::Flow;
 use crate::hourly::{Metar, parse_time, utc_time};
 use crate::noaa::IcaoIndex;
 

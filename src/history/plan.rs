@@ -6,8 +6,9 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use super::DaySorter;
+use super::item::{Bad, Flow, Item};
 use super::read_settings::ReadSettings;
-use super::reader::{Bad, Flow, Item, read_in};
+use super::reader::read_in;
 use super::selection::{Selection, time_of};
 
 /// The key of records without an hour, after all hours.

@@ -4,7 +4,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use super::form::{Form, Kind};
-use super::reader::Bad;
+use super::item::Bad;
 use super::units::Units;
 use crate::hourly::Hour;
 use crate::noaa::{IcaoIndex, Reading, check_json};

@@ -12,38 +12,13 @@ use super::array::Objects;
 use super::dly;
 use super::form::{Form, Kind};
 use super::hourly_lines::read_hourly;
+use super::item::{Bad, Flow, Given, Item};
+use super::line::{BYTE_ORDER_MARK, LINE_BYTES_MAX, without_line_end};
 use super::open::open_until;
 use super::read_settings::{Expected, ReadSettings};
 use super::station_csv::Columns;
 use crate::bounded::read_line;
-use crate::noaa::{Line, Reading, ReadingError};
-
-/// Byte order mark, which some editors put before a text; in joined files it also occurs before later lines.
-pub(super) const BYTE_ORDER_MARK: &[u8] = b"\xef\xbb\xbf";
-/// Longest line that is read, in bytes.
-pub(super) const LINE_BYTES_MAX: usize = 64 * 1024 * 1024;
-
-/// A record of a file.
-#[derive(Clone, Copy, Debug)]
-pub struct Item<'a> {
-    /// A by_year line or a JSON document, without the end of line.
-    pub text: &'a [u8],
-    /// Its line in the file, from 1.
-    pub line: u64,
-}
-
-/// What is wrong with a record.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Bad {
-    /// The reason, in a sentence.
-    pub reason: String,
-}
-
-/// Whether to continue.
-pub type Flow = anyhow::Result<ControlFlow<()>>;
-
-/// A record, or an invalid one.
-pub type Given<'a> = (Item<'a>, Result<(), Bad>);
+use crate::noaa::{Line, Reading};
 
 /// Calls `visit` with each record of a file of daily observations until it stops. Empty lines and headers are
 /// skipped. Standard input counts as ended once `stop` is set.
@@ -172,11 +147,6 @@ fn read_lines(
     Ok(ControlFlow::Continue(()))
 }
 
-pub(super) fn without_line_end(line: &[u8]) -> &[u8] {
-    let end = line.iter().rposition(|byte| !matches!(byte, b'\n' | b'\r')).map_or(0, |last| last + 1);
-    &line[..end]
-}
-
 type Give<'a> = dyn FnMut(&[u8], Result<(), Bad>) -> anyhow::Result<()> + 'a;
 
 /// Passes on the lines that a line of another format stands for, or that line itself if it is invalid.
@@ -197,20 +167,6 @@ fn expand(
             .try_for_each(|line| give(line, Ok(()))),
         Err(reason) => give(text, Err(Bad { reason })),
     }
-}
-
-/// Passes a reading of another format on as a by_year line, if the stages accept that line. `text`: a buffer.
-pub(super) fn give_line(
-    reading: &Reading,
-    text: &mut Vec<u8>,
-    visit: &mut dyn FnMut(&[u8]),
-) -> Result<(), ReadingError> {
-    text.clear();
-    reading.to_line_into(text);
-    if let Line::Reading(_) = Reading::parse(text)? {
-        visit(text);
-    }
-    Ok(())
 }
 
 #[cfg(test)]

@@ -5,7 +5,7 @@
 //! unless they are requested. Whole numbers look alike in all of them, so a file without these columns is read only
 //! if [`Units`] are named.
 
-use super::reader::give_line;
+use super::line::give_line;
 use super::units::Units;
 use crate::noaa::{Date, Element, Reading, StationId, csv_fields};
 

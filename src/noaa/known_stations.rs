@@ -9,8 +9,8 @@ use std::rc::Rc;
 
 use memchr::memmem::Finder;
 
-use super::view::{ObservationView, StationView};
-use super::{StationId, ViewError, scan};
+use super::StationId;
+use super::view::StationView;
 
 /// Most stations that are kept, which limits the memory to a few megabytes: one of eight partitions has 5,000 of the
 /// stations that report today.
@@ -42,18 +42,6 @@ struct Known {
 }
 
 impl KnownStations {
-    /// As [`ObservationView::parse`].
-    ///
-    /// # Errors
-    /// What is missing or wrong, see [`ViewError`].
-    #[inline(always)] // a view is large, and would be copied
-    pub fn parse(&mut self, value: &[u8]) -> Result<ObservationView, ViewError> {
-        match scan::observation(value, Some(self)) {
-            Some(view) => Ok(view),
-            None => ObservationView::parse_thoroughly(value),
-        }
-    }
-
     /// The station at the start of `text`, and the length of its description, if it was parsed before.
     #[inline]
     pub(super) fn find(&self, text: &[u8]) -> Option<(Rc<StationView>, usize)> {
@@ -85,6 +73,7 @@ impl KnownStations {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::noaa::ObservationView;
 
     fn document(id: &str, name: &str) -> String {
         format!(r#"{{"station":{{"id":"{id}","name":"{name}"}},"date":"2016-02-24","TMIN":1.5}}"#)

@@ -9,9 +9,10 @@
 use std::borrow::Cow;
 use std::rc::Rc;
 
+use super::element_value::ElementValue;
 use super::plain_length::plain_length;
 use super::short_number::{POWERS_OF_TEN, short_number};
-use super::view::{ElementList, ElementValue, ObservationView, StationView, sort, station_text};
+use super::view::{ElementList, ObservationView, StationView, sort, station_text};
 use super::{Date, Element, KnownStations, StationId};
 
 /// Deepest nesting that is handled here.

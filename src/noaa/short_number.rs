@@ -1,6 +1,6 @@
 //! Parses numbers of a few bytes, all bytes at once.
 
-use super::view::ElementValue;
+use super::element_value::ElementValue;
 
 /// Powers of ten that an `f64` represents exactly.
 pub(super) const POWERS_OF_TEN: [f64; 23] = [

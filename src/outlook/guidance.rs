@@ -8,10 +8,9 @@
 //! correlation of one half, because both miss the same clouds. During a night the model's error decreases, and with
 //! it the weight of the forecast.
 
-use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::record::{Expected, Outcome};
+use super::record::{Expected, Guide, Outcome};
 use super::station::Spot;
 use crate::hourly::{Forecast, HOUR, Night};
 
@@ -53,26 +52,6 @@ struct Held {
     /// The night, in days since 1970.
     night: i32,
     lowest_c: f64,
-}
-
-/// The contribution of a forecast to an outlook.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
-pub struct Guide {
-    /// The service that made it.
-    pub source: String,
-    /// The time at which the service made it.
-    #[serde(with = "super::record::iso")]
-    #[schemars(with = "crate::noaa::IsoTime")]
-    pub issued: i64,
-    /// The forecast lowest temperature of the night in °C.
-    pub lowest_c: f64,
-    /// How much warmer the station was than its forecasts on average, in K.
-    pub bias_k: f64,
-    /// The number of nights behind `bias_k`.
-    pub nights: u32,
-    /// The weight of the forecast; the model has the rest.
-    #[schemars(range(min = 0, max = 1))]
-    pub weight: f64,
 }
 
 impl Default for Guidance {

@@ -21,11 +21,11 @@ mod warnings;
 
 pub use backtest::{Issue, Tally, tally};
 pub use distribution::{Degrees, Distribution, PROBABILITIES};
-pub use guidance::{Guidance, Guide};
+pub use guidance::Guidance;
 pub use ledger::Ledger;
 pub use older::OlderLessons;
 pub use recent::{Point, RecentOutlook, RecentOutlooks, SILENT_AFTER, Standing};
-pub use record::{CurvePoint, Expected, NightBounds, Observed, Outcome, OutlookRecord};
+pub use record::{CurvePoint, Expected, Guide, NightBounds, Observed, Outcome, OutlookRecord};
 pub use score::{ReliabilityBin, Score, ScoredNight};
 pub use station::{Lessons, News, Nights, Spot, Taken};
 pub use warnings::{WarningLog, WarningSums};

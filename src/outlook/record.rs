@@ -5,7 +5,6 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::distribution::Distribution;
-use super::guidance::Guide;
 use crate::hourly::{Hour, Night};
 use crate::noaa::{Date, IsoDate, IsoTime};
 
@@ -87,6 +86,26 @@ pub struct Expected {
     /// The forecast that the outlook includes, if there is one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub forecast: Option<Guide>,
+}
+
+/// The contribution of a forecast to an outlook.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct Guide {
+    /// The service that made it.
+    pub source: String,
+    /// The time at which the service made it.
+    #[serde(with = "iso")]
+    #[schemars(with = "crate::noaa::IsoTime")]
+    pub issued: i64,
+    /// The forecast lowest temperature of the night in °C.
+    pub lowest_c: f64,
+    /// How much warmer the station was than its forecasts on average, in K.
+    pub bias_k: f64,
+    /// The number of nights behind `bias_k`.
+    pub nights: u32,
+    /// The weight of the forecast; the model has the rest.
+    #[schemars(range(min = 0, max = 1))]
+    pub weight: f64,
 }
 
 /// A point of the expected curve.

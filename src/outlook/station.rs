@@ -4,9 +4,8 @@ use serde::{Deserialize, Serialize};
 
 use super::course::{Course, Seen, hour_of};
 use super::distribution::{Distribution, SCORES};
-use super::guidance::Guide;
 use super::model::Model;
-use super::record::{CurvePoint, Expected, NightBounds, Outcome};
+use super::record::{CurvePoint, Expected, Guide, NightBounds, Outcome};
 use crate::hourly::{HOUR, Hour, Night};
 use crate::noaa::Date;
 

@@ -7,7 +7,8 @@ use std::fmt;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::definition::{Problems, check_email, check_id};
+use super::plain_words::one_of;
+use super::problem::{Problems, check_email, check_id};
 use super::subscriber::Subscriber;
 
 /// A way to reach somebody.
@@ -160,14 +161,6 @@ impl fmt::Display for Channel {
 /// The fields for channels.
 pub(super) fn address_fields() -> impl Iterator<Item = &'static AddressField> {
     Channel::all().filter_map(|channel| channel.descriptor().field.as_ref())
-}
-
-/// `a, b or c`.
-pub(super) fn one_of(names: &[impl std::borrow::Borrow<str>]) -> String {
-    match names.split_last() {
-        Some((last, rest)) if !rest.is_empty() => format!("{} or {}", rest.join(", "), last.borrow()),
-        _ => names.join(""),
-    }
 }
 
 fn check_phone(phone: &str, problems: &mut Problems) {

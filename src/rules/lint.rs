@@ -5,10 +5,9 @@
 
 use std::rc::Rc;
 
+use super::condition::{Condition, Number, Test, Unit, Verdict};
 use super::lint_moments;
-use super::native::{Number, Test};
-use super::unit::Unit;
-use super::{Condition, Place, Problem, Rule, Verdict};
+use super::{Place, Problem, Rule};
 use crate::noaa::{Date, Element, ElementList, ElementValue, ObservationView, StationId, StationView};
 
 /// More combinations than this are not tried.

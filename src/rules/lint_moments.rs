@@ -1,9 +1,8 @@
 //! Rules about hours and nights that are valid but probably mistaken: limits that look like another unit, and
 //! impossible chances.
 
-use super::moment::HourName;
-use super::thresholds::{Compared, Threshold};
-use super::{Condition, Problem};
+use super::Problem;
+use super::condition::{Compared, Condition, HourName, Threshold};
 
 /// A limit of `chance` above this, in °C, looks like degrees Fahrenheit: 24 °F is a hard frost, 24 °C a tropical night.
 const CHANCE_LIMIT_MAX_C: f64 = 22.0;

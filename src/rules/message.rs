@@ -2,10 +2,7 @@
 
 use std::fmt::Write;
 
-use super::input::Input;
-use super::moment::{HourName, NightField};
-use super::unit::Unit;
-use super::{Feed, MomentView};
+use super::condition::{Feed, HourName, Input, MomentView, NightField, Unit};
 use crate::noaa::{Date, Element, ObservationView};
 use crate::printable::at_most;
 

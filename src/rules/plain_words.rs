@@ -88,6 +88,14 @@ fn replace_word(text: &str, from: &str, to: &str) -> String {
     replaced + rest
 }
 
+/// `a, b or c`.
+pub(super) fn one_of(names: &[impl std::borrow::Borrow<str>]) -> String {
+    match names.split_last() {
+        Some((last, rest)) if !rest.is_empty() => format!("{} or {}", rest.join(", "), last.borrow()),
+        _ => names.join(""),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

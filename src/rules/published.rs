@@ -9,79 +9,13 @@ use std::collections::BTreeMap;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::plain_words::{shown, unquoted, without_values};
+use super::key::Key;
+use super::near::Nearest;
+use super::plain_words::without_values;
 use super::{Conditions, Definition, Needs, Problem, Reporting, Rule, RuleFile, RuleSet, Subscriber};
-use crate::noaa::StationId;
-use crate::printable::at_most;
 
 /// The format of values that this version writes, and the newest that it reads.
 const FORMAT: u32 = 1;
-
-/// The item that a record of the topic is about.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub enum Key {
-    /// The rule with this id.
-    Rule(String),
-    /// The subscriber with this id.
-    Subscriber(String),
-}
-
-/// Ids in a file are far shorter, but a key in the topic may have any length.
-const SHOWN_CHARS_MAX: usize = 200;
-
-impl Key {
-    /// The record's key.
-    pub fn encode(&self) -> String {
-        match self {
-            Self::Rule(id) => format!("rule/{id}"),
-            Self::Subscriber(id) => format!("subscriber/{id}"),
-        }
-    }
-
-    /// The key for a page or a log: a record made by hand may have an address as its id.
-    pub fn shown(&self) -> String {
-        let (kind, id) = match self {
-            Self::Rule(id) => ("rule", id),
-            Self::Subscriber(id) => ("subscriber", id),
-        };
-        // Whole, as it might be an address: the first part of one looks like a name.
-        format!("{kind}/{}", at_most(unquoted(id), SHOWN_CHARS_MAX))
-    }
-
-    /// Parses the key of a record; `None` if it is of another kind.
-    pub fn decode(key: &[u8]) -> Option<Self> {
-        match std::str::from_utf8(key).ok()?.split_once('/')? {
-            ("rule", id) => Some(Self::Rule(id.to_owned())),
-            ("subscriber", id) => Some(Self::Subscriber(id.to_owned())),
-            _ => None,
-        }
-    }
-}
-
-impl std::fmt::Display for Key {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        match self {
-            Self::Rule(id) => write!(f, "rule {}", shown(id)),
-            Self::Subscriber(id) => write!(f, "subscriber {}", shown(id)),
-        }
-    }
-}
-
-/// The station that was found for the point of a rule.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
-#[schemars(rename = "NearestStation")]
-pub struct Nearest {
-    /// The id of the station.
-    pub station: StationId,
-    /// The name of the station.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub name: Option<String>,
-    /// The distance in kilometres.
-    pub km: f64,
-    /// How many metres the station is higher than the point; absent if an elevation is unknown.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub higher_by_m: Option<f64>,
-}
 
 /// A rule as it is published.
 #[derive(Clone, Debug, PartialEq)]

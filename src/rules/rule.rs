@@ -3,43 +3,13 @@
 use std::rc::Rc;
 use std::sync::Arc;
 
-use schemars::JsonSchema;
-use serde::{Deserialize, Serialize};
 use smallvec::SmallVec;
 
-use super::definition::nearest_fingerprint;
-use super::feed;
 use super::{
-    Active, Address, Condition, Crop, EvaluationError, Evaluator, Feed, Identity, MomentView, Near, Needs,
-    Template, Terms, Verdict,
+    Active, Address, Condition, Crop, DayVerdict, EvaluationError, Evaluator, Feed, Identity, MomentView,
+    Near, Needs, Severity, Template, Terms, Verdict,
 };
 use crate::noaa::{Date, Element, ObservationView, StationId, StationView};
-
-/// How urgent an alert is. Urgent alerts may pass through quiet hours.
-#[derive(
-    Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema,
-)]
-#[serde(rename_all = "lowercase")]
-pub enum Severity {
-    /// For information.
-    Info,
-    /// Somebody should act.
-    #[default]
-    Warning,
-    /// Somebody must act at once.
-    Critical,
-}
-
-impl Severity {
-    /// Its name in rules and alerts.
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::Info => "info",
-            Self::Warning => "warning",
-            Self::Critical => "critical",
-        }
-    }
-}
 
 /// The stations that a rule watches.
 #[derive(Clone, Debug)]
@@ -85,19 +55,6 @@ pub struct Rule {
     pub identity: Identity,
 }
 
-/// The verdict of a rule's condition on a day.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum DayVerdict {
-    /// Unknown: a deciding element was not reported.
-    Unknown,
-    /// The condition holds.
-    Matches,
-    /// The condition does not hold, and `clear` does not either.
-    Between,
-    /// The condition does not hold, and `clear` does.
-    Clears,
-}
-
 /// A [`DayVerdict`], with its parts.
 #[derive(Clone, Copy, Debug)]
 pub struct Judgement {
@@ -120,7 +77,7 @@ impl Rule {
     /// The same rule at the station found for its `near`, exactly as if it had been compiled with that station.
     #[must_use]
     pub fn at(&self, station: StationId) -> Self {
-        let identity = Identity { place: nearest_fingerprint(Some(station)), ..self.identity };
+        let identity = Identity { place: Identity::of_nearest(Some(station)), ..self.identity };
         Self { place: Place::Station(station), identity, ..self.clone() }
     }
 
@@ -131,7 +88,7 @@ impl Rule {
 
     /// The kind of record that decides it.
     pub fn feed(&self) -> Feed {
-        feed::of_rule(&self.when, self.clear.as_deref())
+        feed_of(&self.when, self.clear.as_deref())
     }
 
     /// For a rule about nights: a night that gets as cold as this, in °C, confirms the warning.
@@ -206,4 +163,10 @@ impl Rule {
         elements.dedup();
         elements
     }
+}
+
+/// The feed of a rule with these conditions. A condition with only `station` and `date` takes the feed of the other.
+pub(super) fn feed_of(when: &Condition, clear: Option<&Condition>) -> Feed {
+    let asked = when.asked().or_else(|| clear.and_then(Condition::asked));
+    asked.map_or(Feed::Day, |asked| asked.feed)
 }

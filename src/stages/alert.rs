@@ -13,9 +13,10 @@ use frostline_engine::store::{StateError, Store};
 use frostline_engine::{Context, Processor};
 
 use super::alert_record::{AlertRecord, Cause};
-use super::calendar::{Calendar, episodes_key, rule_and_station};
+use super::calendar::Calendar;
 use super::json::RawObject;
 use super::memory;
+use super::memory::{episodes_key, rule_and_station};
 use super::rule_errors;
 use super::{Limits, Validate, accepted_observation};
 use crate::noaa::{KnownStations, ObservationView, StationId, StationView};

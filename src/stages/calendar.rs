@@ -8,15 +8,11 @@ use std::collections::{BinaryHeap, HashMap};
 
 use frostline_engine::store::{StateError, Store};
 
-use super::memory;
-use crate::noaa::StationId;
+use super::memory::{self, EPISODES_KEY};
 use crate::rules::Episodes;
 
 /// The store key of the newest date.
 const TODAY_KEY: &[u8] = b"t";
-/// Store keys of episodes begin with this byte; the rule's id, `/` and the station follow.
-const EPISODES_KEY: u8 = b'e';
-
 /// The calendar of a partition; see the module's description.
 pub(super) struct Calendar {
     /// The newest date of the partition, in days since 1970.
@@ -101,18 +97,6 @@ impl Calendar {
     }
 }
 
-/// The store key of a rule's episodes at a station.
-pub(super) fn episodes_key(rule: &str, station: StationId) -> Vec<u8> {
-    [&[EPISODES_KEY], rule.as_bytes(), b"/", station.as_bytes()].concat()
-}
-
-/// The station in a store key of episodes: the key of its observations.
-pub(super) fn station_key(key: &[u8]) -> Option<&[u8]> {
-    let (_, rest) = key.split_first().filter(|(first, _)| **first == EPISODES_KEY)?;
-    let (rule, station) = rest.split_last_chunk::<11>()?;
-    rule.ends_with(b"/").then_some(station)
-}
-
 /// Whether a store key is that of the newest date.
 pub(super) fn is_calendar(key: &[u8]) -> bool {
     key == TODAY_KEY
@@ -122,11 +106,4 @@ pub(super) fn is_calendar(key: &[u8]) -> bool {
 pub(super) fn compare(one: &[u8], other: &[u8]) -> Ordering {
     let day = |value: &[u8]| value.try_into().map(i32::from_be_bytes).ok();
     day(one).cmp(&day(other))
-}
-
-/// The rule and the station of a store key.
-pub(super) fn rule_and_station(key: &[u8]) -> Option<(&str, StationId)> {
-    let text = std::str::from_utf8(key.get(1..)?).ok()?;
-    let (rule, station) = text.rsplit_once('/')?;
-    Some((rule, StationId::parse(station.as_bytes())?))
 }

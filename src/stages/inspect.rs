@@ -6,9 +6,9 @@ use frostline_engine::runtime::StateQuestion;
 use frostline_engine::{StageId, StateError, Store};
 use serde_json::{Value, json};
 
-use super::calendar::episodes_key;
 use super::deliver;
 use super::emitted;
+use super::memory::episodes_key;
 use super::memory::{decode, lone_day_prefix};
 use super::notice::Recipient;
 use super::{outlook, watch_memory};

@@ -4,10 +4,11 @@ use frostline_engine::store::Store;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
-use super::calendar::episodes_key;
 use crate::noaa::{Date, StationId};
 use crate::rules::{Episodes, LoneDay};
 
+/// Store keys of episodes begin with this byte; the rule's id, `/` and the station follow.
+pub(super) const EPISODES_KEY: u8 = b'e';
 /// Store keys of days that have fired begin with this byte; the rule's id, `/`, station and date follow.
 const LONE_DAY_KEY: u8 = b'a';
 
@@ -32,6 +33,24 @@ impl Remembered {
     }
 }
 
+/// The store key of a rule's episodes at a station.
+pub(super) fn episodes_key(rule: &str, station: StationId) -> Vec<u8> {
+    [&[EPISODES_KEY], rule.as_bytes(), b"/", station.as_bytes()].concat()
+}
+
+/// The station in a store key of episodes: the key of its observations.
+pub(super) fn episodes_station(key: &[u8]) -> Option<&[u8]> {
+    let (_, rest) = key.split_first().filter(|(first, _)| **first == EPISODES_KEY)?;
+    let (rule, station) = rest.split_last_chunk::<11>()?;
+    rule.ends_with(b"/").then_some(station)
+}
+
+/// The rule and the station of a store key.
+pub(super) fn rule_and_station(key: &[u8]) -> Option<(&str, StationId)> {
+    let text = std::str::from_utf8(key.get(1..)?).ok()?;
+    let (rule, station) = text.rsplit_once('/')?;
+    Some((rule, StationId::parse(station.as_bytes())?))
+}
 /// The store key of a day that has fired alone.
 pub(super) fn lone_day_key(rule: &str, station: StationId, date: Date) -> Vec<u8> {
     [&lone_day_prefix(rule, station)[..], &date.to_be_bytes()].concat()
@@ -43,7 +62,7 @@ pub(super) fn lone_day_prefix(rule: &str, station: StationId) -> Vec<u8> {
 }
 
 /// The station in a store key of such a day: the key of its observations.
-pub(super) fn station_key(key: &[u8]) -> Option<&[u8]> {
+pub(super) fn lone_day_station(key: &[u8]) -> Option<&[u8]> {
     let (_, rest) = key.split_first().filter(|(first, _)| **first == LONE_DAY_KEY)?;
     let (rest, _date) = rest.split_last_chunk::<4>()?;
     let (rule, station) = rest.split_last_chunk::<11>()?;

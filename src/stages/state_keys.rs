@@ -35,7 +35,7 @@ fn alert_owner(key: &[u8]) -> Option<Owner<'_>> {
     if calendar::is_calendar(key) {
         return Some(Owner::Partition);
     }
-    calendar::station_key(key).or_else(|| memory::station_key(key)).map(Owner::Key)
+    memory::episodes_station(key).or_else(|| memory::lone_day_station(key)).map(Owner::Key)
 }
 
 #[cfg(test)]
@@ -70,7 +70,7 @@ mod tests {
         // A date whose bytes are like a separator.
         let date = Date::new(2095, 2, 28).unwrap();
         assert_eq!(owner(&memory::lone_day_key("a/b", station, date)), Some(Owner::Key(STATION)));
-        assert_eq!(owner(&calendar::episodes_key("frost", station)), Some(Owner::Key(STATION)));
+        assert_eq!(owner(&memory::episodes_key("frost", station)), Some(Owner::Key(STATION)));
         assert_eq!(owner(b"t"), Some(Owner::Partition));
         for strange in [b"x".as_slice(), b"", b"e", b"a/b", b"tt", b"eUSW00003192", b"afrostUSW000031921234"]
         {

@@ -8,28 +8,10 @@ use crate::support::{Test, test};
 use crate::words::product_code;
 
 pub fn tests() -> Vec<Test> {
-    vec![test("no_new_files_use_each_other_in_a_circle", &[], no_new_circles)]
+    vec![test("no_files_use_each_other_in_a_circle", &[], no_circles)]
 }
 
-/// The circles that are known: a folder, and its files that are in one. Take one off the list when it is open.
-const KNOWN: &[(&str, &str)] = &[
-    ("src/admin", "api outlooks score view"),
-    ("src/cli", "generate generate_job"),
-    ("src/cli", "replay replay_job"),
-    ("src/cli", "stations stations_fetch"),
-    ("src/cli/dead_letters", "placement retry"),
-    ("src/config", "email notify secret"),
-    ("src/history", "dly form hourly_lines metar_lines read_settings reader station_csv"),
-    ("src/noaa", "element known_stations scan short_number view view_error"),
-    ("src/outlook", "guidance record station"),
-    (
-        "src/rules",
-        "chances channel condition crops days definition feed file input lifecycle message native nearest published rule rule_log rule_set sample subscriber thresholds variables walk",
-    ),
-    ("src/stages", "calendar memory"),
-];
-
-fn no_new_circles() {
+fn no_circles() {
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));
     let (mut found, mut folders) = (BTreeSet::new(), 0);
     for source in ["src", "crates/engine/src"] {
@@ -44,15 +26,10 @@ fn no_new_circles() {
         }
     }
     assert!(folders > 50, "only {folders} folders were found");
-    let known: BTreeSet<(String, String)> =
-        KNOWN.iter().map(|(folder, files)| ((*folder).to_owned(), (*files).to_owned())).collect();
-    let new: Vec<_> = found.difference(&known).collect();
     assert!(
-        new.is_empty(),
-        "these files use each other: move what they share into a file below both: {new:#?}"
+        found.is_empty(),
+        "these files use each other: move what they share into a file below both: {found:#?}"
     );
-    let gone: Vec<_> = known.difference(&found).collect();
-    assert!(gone.is_empty(), "these circles are no more: take them off the list: {gone:#?}");
 }
 
 /// The files of a folder, each with the others that it uses: by their names, or by what the folder's own file passes on.

@@ -30,6 +30,12 @@ pub(super) struct Destination {
     pub(super) partition: Option<i32>,
 }
 
+/// A letter that may be retried.
+pub(super) struct Sound<'a> {
+    pub(super) letter: &'a Letter,
+    pub(super) to: Destination,
+}
+
 /// Looks up the topics that stages of this installation read and write.
 pub(super) async fn sources(config: &Config) -> Result<Sources, Failed> {
     let admin = topics::connect(config).await?;

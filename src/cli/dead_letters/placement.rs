@@ -7,8 +7,7 @@ use frostline_engine::growth::is_placed_by_key;
 use frostline_engine::kafka::{ClientSettings, partition_of_key};
 
 use super::super::Failed;
-use super::destination::Sources;
-use super::retry::Sound;
+use super::destination::{Sound, Sources};
 use crate::config::Config;
 
 /// Sends letters to the present partitions of their keys if their topic has grown, because the state of their stage

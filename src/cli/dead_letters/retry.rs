@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 
 use super::super::output::{BOLD, YELLOW};
 use super::super::{Common, Failed, output, topics};
-use super::destination::{Destination, Sources, destination};
+use super::destination::{Destination, Sound, Sources, destination};
 use super::placement::move_with_keys;
 use super::{Letter, Place};
 use crate::app;
@@ -23,12 +23,6 @@ const BLOCK: usize = 500;
 pub(super) struct Sender {
     config: Config,
     producer: Producer,
-}
-
-/// A letter that may be retried.
-pub(super) struct Sound<'a> {
-    pub(super) letter: &'a Letter,
-    pub(super) to: Destination,
 }
 
 /// A letter that cannot be retried, and why.

@@ -22,7 +22,7 @@ use printer::Printer;
 
 use super::output::{BOLD, DIM};
 use super::signals::{Signal, Signals};
-use super::{Common, Failed, admin, descriptors, output, run, stations, topics};
+use super::{Common, Failed, admin, descriptors, output, run, stations_import, topics};
 use crate::admin::{Admin as Server, Recorder};
 use crate::app::{App, AppOptions};
 use crate::config::{Config, FollowConfig, Guarantee, Secret, topic};
@@ -198,7 +198,7 @@ async fn show(
         Some(night) => night.stations(),
         None => real_places().iter().map(|place| place.station.clone()).collect(),
     };
-    stations::publish(&settings, &config.topic(topic::STATIONS).name, &table)?;
+    stations_import::publish(&settings, &config.topic(topic::STATIONS).name, &table)?;
     let mut stages = vec![stages::ASSEMBLE, stages::FILTER, stages::ALERT, stages::OUTLOOK, stages::WATCH];
     if config.notify.is_on() {
         stages.extend([stages::NOTIFY, stages::DELIVER]);

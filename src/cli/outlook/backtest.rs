@@ -44,8 +44,8 @@ pub(super) struct BacktestArguments {
 }
 
 pub(super) async fn backtest(common: &Common, arguments: &BacktestArguments) -> Result<(), Failed> {
-    let stations =
-        super::super::stations::read_inventory(&arguments.stations, None, None).map_err(Failed::Usage)?;
+    let stations = super::super::stations_import::read_inventory(&arguments.stations, None, None)
+        .map_err(Failed::Usage)?;
     let spots: BTreeMap<StationId, Spot> =
         stations.iter().map(|station| (station.id, spot(station))).collect();
     let (issue, shown) = (arguments.scoring.issue(arguments.lag), arguments.scoring.shown(arguments.nights));

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use frostline_engine::kafka::{ClientSettings, Reader, StartAt};
 use frostline_engine::record::{Record, unix_ms};
 
-use super::super::{Failed, stations};
+use super::super::{Failed, stations_import};
 use super::StationFiles;
 use crate::backtest::{Feed, Setting};
 use crate::bounded::read_text;
@@ -69,7 +69,7 @@ impl StationFiles {
         let beside = |name: &str| file.parent().map(|folder| folder.join(name)).filter(|path| path.is_file());
         let countries = self.countries.clone().or_else(|| beside("ghcnd-countries.txt"));
         let states = self.states.clone().or_else(|| beside("ghcnd-states.txt"));
-        stations::read_inventory(file, countries.as_deref(), states.as_deref())
+        stations_import::read_inventory(file, countries.as_deref(), states.as_deref())
             .map(Some)
             .map_err(Failed::Usage)
     }

@@ -9,10 +9,10 @@ use std::sync::Arc;
 use cel::common::ast::{CallExpr, Expr, IdedExpr, operators};
 use cel::{Context, Value};
 
-use super::Evaluator;
-use super::condition::ConditionError;
 use super::execution::{Failure, resolve};
+use super::functions::Functions;
 use super::input::{night_value, station_value};
+use super::scope::ConditionError;
 use super::syntax::{Function, Syntax, children, find_function, has_variables};
 use super::variables::{Used, Variable};
 use crate::noaa::{ObservationView, Scale};
@@ -32,8 +32,8 @@ pub(super) fn check(syntax: &Syntax<'_>, variables: &[Used], subject: &str) -> R
         offset: 0,
         message: format!("the sample observation cannot be read: {error}"),
     })?;
-    let evaluator = Evaluator::new();
-    let mut scope = evaluator.scope();
+    let functions = Functions::new();
+    let mut scope = functions.scope();
     for Used { name, variable, .. } in variables {
         let value = match variable {
             Variable::Element(element) => match element.scale() {

@@ -38,7 +38,7 @@ pub struct HourValues {
 
 /// A name of an hour's value in conditions and messages.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum HourName {
+pub(in crate::rules) enum HourName {
     Temperature,
     DewPoint,
     WetBulb,
@@ -49,7 +49,7 @@ pub(super) enum HourName {
 impl HourName {
     const ALL: [Self; 5] = [Self::Temperature, Self::DewPoint, Self::WetBulb, Self::Wind, Self::Humidity];
 
-    pub(super) fn as_str(self) -> &'static str {
+    pub(in crate::rules) fn as_str(self) -> &'static str {
         match self {
             Self::Temperature => "T",
             Self::DewPoint => "TD",
@@ -59,12 +59,12 @@ impl HourName {
         }
     }
 
-    pub(super) fn parse(name: &str) -> Option<Self> {
+    pub(in crate::rules) fn parse(name: &str) -> Option<Self> {
         Self::ALL.into_iter().find(|known| known.as_str() == name)
     }
 
     /// The value; `None` if it was not reported.
-    pub(super) fn of(self, hour: &HourValues) -> Option<f64> {
+    pub(in crate::rules) fn of(self, hour: &HourValues) -> Option<f64> {
         match self {
             Self::Temperature => Some(hour.temperature_c),
             Self::DewPoint => hour.dew_point_c,
@@ -77,7 +77,7 @@ impl HourName {
 
 /// A field of `night`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum NightField {
+pub(in crate::rules) enum NightField {
     /// The expected lowest temperature (median), in °C.
     Min,
     /// The night gets as cold as this with a chance of 10 %, in °C.
@@ -87,9 +87,9 @@ pub(super) enum NightField {
 }
 
 impl NightField {
-    pub(super) const ALL: [Self; 3] = [Self::Min, Self::P10, Self::P90];
+    pub(in crate::rules) const ALL: [Self; 3] = [Self::Min, Self::P10, Self::P90];
 
-    pub(super) fn as_str(self) -> &'static str {
+    pub(in crate::rules) fn as_str(self) -> &'static str {
         match self {
             Self::Min => "min",
             Self::P10 => "p10",
@@ -97,11 +97,11 @@ impl NightField {
         }
     }
 
-    pub(super) fn parse(name: &str) -> Option<Self> {
+    pub(in crate::rules) fn parse(name: &str) -> Option<Self> {
         Self::ALL.into_iter().find(|known| known.as_str() == name)
     }
 
-    pub(super) fn of(self, night: &Distribution) -> f64 {
+    pub(in crate::rules) fn of(self, night: &Distribution) -> f64 {
         night.quantile(match self {
             Self::Min => MEDIAN,
             Self::P10 => 0.1,

@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::DayVerdict;
+use super::day_verdict::DayVerdict;
 
 /// Days in a byte.
 const PER_BYTE: i32 = 4;

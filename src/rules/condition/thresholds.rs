@@ -10,7 +10,7 @@ use crate::noaa::Element;
 
 /// The value that is compared.
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub(super) enum Compared {
+pub(in crate::rules) enum Compared {
     Hour(HourName),
     Night(NightField),
     /// `chance(-2.0)`
@@ -19,14 +19,14 @@ pub(super) enum Compared {
 
 /// A comparison with a constant.
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub(super) struct Threshold {
-    pub(super) compared: Compared,
+pub(in crate::rules) struct Threshold {
+    pub(in crate::rules) compared: Compared,
     /// In °C, m/s and percent; for a chance, 0 to 1.
-    pub(super) value: f64,
+    pub(in crate::rules) value: f64,
     /// Whether it holds for small values.
-    pub(super) is_below: bool,
+    pub(in crate::rules) is_below: bool,
     /// Where the comparison begins, in bytes.
-    pub(super) offset: usize,
+    pub(in crate::rules) offset: usize,
 }
 
 /// All comparisons of hours and nights with constants. `syntax`: without calls of `chance`.

@@ -1,69 +1,28 @@
-//! Conditions in CEL over the elements of an observation, its `station` and its `date`; or over a station's values at
-//! a moment, or over its coming night (see [`Feed`]).
-//! Three outcomes: a condition holds, does not hold, or is *unknown*, because a deciding element was not reported.
-//! Unknown never fires. CEL's own logic applies: `TMIN <= 10.0 || true` holds without `TMIN`. Values are metric;
-//! `f(TMIN) <= 28` compares degrees Fahrenheit (see [`Unit`]).
+//! A compiled condition, and its evaluation.
 
 use std::panic::catch_unwind;
 use std::rc::Rc;
 
 use cel::common::ast::IdedExpr;
-use cel::{Context, Program, Value};
+use cel::{Program, Value};
 
 use super::chances;
 use super::clauses::{Clause, clauses};
 use super::cost::{self, COST_MAX, STATION_BYTES_MAX};
 use super::execution::{EvaluationError, Failure, resolve};
 use super::feed::{Asked, Feed};
+use super::functions::Functions;
 use super::input::{Input, station_bytes};
 use super::moment::MomentView;
 use super::native::Test;
 use super::outline::Outline;
 use super::sample;
+use super::scope::{ConditionError, Scope};
 use super::syntax::Syntax;
 use super::thresholds::{Compared, Threshold, single_limit, thresholds};
-use super::unit::Unit;
 use super::variables::{Used, Variable, resolve_variables};
+use super::verdict::Verdict;
 use crate::noaa::{Date, Element, ElementList, ObservationView, StationView};
-
-/// The names that a condition may use.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Scope {
-    /// Elements, `station` and `date`: rules.
-    Observation,
-    /// The same; separate so that messages can say "filter".
-    Filter,
-    /// Only `station`: chooses the stations that a rule watches.
-    Station,
-}
-
-impl Scope {
-    pub(super) fn subject(self) -> &'static str {
-        match self {
-            Self::Observation => "condition",
-            Self::Filter => "filter",
-            Self::Station => "choice of stations",
-        }
-    }
-
-    pub(super) fn example(self) -> &'static str {
-        match self {
-            Self::Station => "station.state_code == 'AZ'",
-            Self::Observation | Self::Filter => "TMIN <= 10.0",
-        }
-    }
-}
-
-/// The outcome for one observation.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Verdict {
-    /// The condition holds.
-    Holds,
-    /// It does not hold.
-    HoldsNot,
-    /// It cannot be decided: a value that it needs was not reported.
-    Unknown,
-}
 
 /// A compiled condition.
 pub struct Condition {
@@ -87,15 +46,6 @@ impl std::fmt::Debug for Condition {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_tuple("Condition").field(&self.text).finish()
     }
-}
-
-/// Why a condition is not valid, and where in its text (bytes from its start).
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct ConditionError {
-    /// Byte offset in the condition's text.
-    pub offset: usize,
-    /// What is wrong, in a sentence.
-    pub message: String,
 }
 
 impl Condition {
@@ -146,13 +96,13 @@ impl Condition {
     }
 
     /// The place of the first `null`, in bytes from the start of the text.
-    pub(super) fn null(&self) -> Option<usize> {
+    pub(in crate::rules) fn null(&self) -> Option<usize> {
         let (root, source) = (self.program.expression(), self.program.source_info());
         Syntax { text: &self.text, root, source }.null()
     }
 
     /// Whether it is the same for each observation.
-    pub(super) fn is_constant(&self) -> bool {
+    pub(in crate::rules) fn is_constant(&self) -> bool {
         self.variables.is_empty()
     }
 
@@ -167,17 +117,17 @@ impl Condition {
     }
 
     /// The first name that decides the feed; `None` if it uses only `station` and `date`.
-    pub(super) fn asked(&self) -> Option<&Asked> {
+    pub(in crate::rules) fn asked(&self) -> Option<&Asked> {
         self.asked.as_ref()
     }
 
     /// Its comparisons of hours and nights with constants.
-    pub(super) fn thresholds(&self) -> &[Threshold] {
+    pub(in crate::rules) fn thresholds(&self) -> &[Threshold] {
         &self.thresholds
     }
 
     /// The limits of its calls of `chance`, in °C, with their places.
-    pub(super) fn chance_limits(&self) -> impl Iterator<Item = (f64, usize)> {
+    pub(in crate::rules) fn chance_limits(&self) -> impl Iterator<Item = (f64, usize)> {
         self.variables.iter().filter_map(|used| match used.variable {
             Variable::Chance(limit) => Some((limit, used.offset)),
             _ => None,
@@ -207,7 +157,7 @@ impl Condition {
     }
 
     /// The same without the interpreter, if it is of a common kind.
-    pub(super) fn native(&self) -> Option<&Test> {
+    pub(in crate::rules) fn native(&self) -> Option<&Test> {
         self.native.as_ref()
     }
 
@@ -220,30 +170,15 @@ impl Condition {
     }
 
     /// Where an element is used first, in bytes from the start of the text.
-    pub(super) fn offset_of(&self, element: Element) -> usize {
+    pub(in crate::rules) fn offset_of(&self, element: Element) -> usize {
         let used = self.variables.iter().find(|used| used.variable == Variable::Element(element));
         used.map_or(0, |used| used.offset)
     }
 }
 
-thread_local! {
-    /// CEL's functions and frostline's, which take 33 µs to register, shared by all tasks of a thread.
-    static BASE: Rc<Context<'static, 'static>> = Rc::new(base_context());
-}
-
-fn base_context() -> Context<'static, 'static> {
-    let mut base = Context::default();
-    for unit in Unit::ALL {
-        // Fails only for a name that CEL already has.
-        let added = base.add_function(unit.function(), move |value: Value| unit.convert_value(&value));
-        debug_assert!(added.is_ok(), "{}", unit.function());
-    }
-    base
-}
-
 /// Evaluates conditions.
 pub struct Evaluator {
-    base: Rc<Context<'static, 'static>>,
+    functions: Functions,
 }
 
 impl Default for Evaluator {
@@ -255,12 +190,7 @@ impl Default for Evaluator {
 impl Evaluator {
     /// With CEL's functions and those of units.
     pub fn new() -> Self {
-        Self { base: BASE.with(Rc::clone) }
-    }
-
-    /// Functions, without variables.
-    pub(super) fn scope(&self) -> Context<'_, 'static> {
-        self.base.new_inner_scope()
+        Self { functions: Functions::new() }
     }
 
     /// Decides `condition` for one observation. A condition about hours or nights is unknown.
@@ -317,7 +247,7 @@ impl Evaluator {
             let reason = format!("the fields of the station have more than {STATION_BYTES_MAX} bytes");
             return Err(EvaluationError::Failed(reason));
         }
-        let mut scope = self.scope();
+        let mut scope = self.functions.scope();
         for Used { name, variable, .. } in &condition.variables {
             if let Some(value) = input.value(variable) {
                 scope.add_variable_from_value(name.as_str(), value);
@@ -364,7 +294,7 @@ fn syntax_mistake(text: &str, scope: Scope, errors: &cel::ParseErrors) -> Condit
 }
 
 #[cfg(test)]
-#[path = "condition_tests.rs"]
+#[path = "compiled_tests.rs"]
 mod tests;
 
 #[cfg(test)]

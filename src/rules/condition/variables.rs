@@ -1,9 +1,8 @@
 //! The names in a condition: their meanings, and which may be combined.
 
-use super::Scope;
-use super::condition::ConditionError;
 use super::feed::{Asked, Feed, mixed};
 use super::moment::HourName;
+use super::scope::{ConditionError, Scope};
 use crate::noaa::Element;
 
 /// A value that the condition reads.

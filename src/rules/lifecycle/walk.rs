@@ -2,7 +2,8 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::{DayVerdict, Terms, Transition};
+use super::day_verdict::DayVerdict;
+use super::transition::Transition;
 
 /// A station is silent after this many times its usual interval.
 const SILENT_INTERVALS: i32 = 3;
@@ -10,6 +11,15 @@ const SILENT_INTERVALS: i32 = 3;
 const SILENT_DAYS_MIN: i32 = 3;
 /// The usual interval is counted in these parts of a day.
 const PARTS: i32 = 16;
+
+/// The parameters of episodes, besides conditions.
+#[derive(Clone, Copy, Debug)]
+pub struct Terms {
+    /// How many reported days in a row must match.
+    pub for_days: u16,
+    /// A standing episode alerts again after this many days.
+    pub repeat_days: Option<u16>,
+}
 
 /// The state of the walk through the calendar.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]

@@ -1,49 +1,20 @@
-//! The life cycle of a rule at one station: from judged days to alerts.
-//!
-//! A rule without `clear` judges each day alone ([`super::LoneDay`]): a matching day fires once, and is retracted if
-//! a correction no longer matches.
-//!
-//! A rule with `clear` has *episodes* ([`Episodes`]). Which alerts there should be is a pure function of the known
-//! days, taken in the order of the calendar (see `walk.rs`): an episode fires on the `for_days`-th reported day in a
-//! row that matches, again every `repeat_days` on matching days, and resolves on the first day that clears. Whenever
-//! a day becomes known, that function is compared with the alerts written so far: missing alerts are written, and
-//! wrong ones are retracted. So late days, corrections and days in any order lead to the same alerts in the end as an
-//! ordered stream; an ordered stream never retracts.
-//!
-//! **Silence**: a day that was not reported, or lacks the elements of the rule, has no verdict. After more than three
-//! times the station's usual interval between such reports (at least three days), a standing episode becomes *stale*,
-//! as of the last day on which a report could still be expected. The calendar that decides is the newest date of the
-//! whole partition, and it decides as it moves on: history that comes station by station does not count as silence. A
-//! stale episode continues when the station is back, and fires again on the first matching day: it is unknown what
-//! happened in between, so everyone who was warned before the silence is warned again. A row of matching days that
-//! has not fired yet does not survive a silence.
-//!
-//! **Bounds**: days are remembered up to [`HORIZON_DAYS`] before the station's newest one; older ones have no effect
-//! any more. When a rule's conditions change, earlier days are not judged again: a standing episode continues under
-//! the new conditions.
+//! The episodes of a rule with `clear` at one station; see the description of the folder.
 
 use std::cmp::Ordering;
 
 use serde::{Deserialize, Serialize};
 
+use super::day_verdict::DayVerdict;
 use super::days::Days;
-use super::walk::{Contact, Due, Standing, Walk};
-use super::{DayVerdict, Transition};
+use super::identity::Identity;
+use super::transition::Transition;
+use super::walk::{Contact, Due, Standing, Terms, Walk};
 use crate::noaa::{Date, StationId};
 
 /// A late day has an effect up to this long before the newest day.
 pub const HORIZON_DAYS: i32 = 400;
 /// Days beyond the horizon are dropped in batches of this size.
 const TRIM_DAYS: i32 = 32;
-
-/// The parameters of episodes, besides conditions.
-#[derive(Clone, Copy, Debug)]
-pub struct Terms {
-    /// How many reported days in a row must match.
-    pub for_days: u16,
-    /// A standing episode alerts again after this many days.
-    pub repeat_days: Option<u16>,
-}
 
 /// An event that becomes an alert. Days count from 1970-01-01.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -92,17 +63,6 @@ pub enum Taken {
     Outdated,
     /// It is older than the remembered days.
     TooOld,
-}
-
-/// The identity of an entry; see the fields of [`Rule`](super::Rule).
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Identity {
-    /// Changes with everything that decides the life cycle.
-    pub fingerprint: u32,
-    /// Changes when the rule is removed and published again.
-    pub incarnation: u32,
-    /// Changes with how stations are chosen.
-    pub place: u32,
 }
 
 /// A revision that is not the newest known one.
@@ -352,5 +312,5 @@ impl Episodes {
 }
 
 #[cfg(test)]
-#[path = "lifecycle_tests.rs"]
+#[path = "episodes_tests.rs"]
 mod tests;

@@ -10,12 +10,12 @@ use std::cmp::Ordering;
 
 use cel::common::ast::{CallExpr, Expr, IdedExpr, LiteralValue, SelectExpr, operators};
 
-use super::Verdict;
 use super::unit::Unit;
+use super::verdict::Verdict;
 use crate::noaa::{Element, ElementValue, ObservationView, Scale, StationView};
 
 /// A condition that can be run natively.
-pub(super) enum Test {
+pub(in crate::rules) enum Test {
     Literal(bool),
     Not(Box<Test>),
     And(Box<[Test; 2]>),
@@ -29,7 +29,7 @@ pub(super) enum Test {
 }
 
 #[derive(Clone, Copy)]
-pub(super) enum Comparison {
+pub(in crate::rules) enum Comparison {
     Equal,
     NotEqual,
     Less,
@@ -38,7 +38,7 @@ pub(super) enum Comparison {
     GreaterOrEqual,
 }
 
-pub(super) enum Number {
+pub(in crate::rules) enum Number {
     Literal(ElementValue),
     Element(Element, Scale),
     Field(fn(&StationView) -> Option<f64>),
@@ -49,14 +49,14 @@ pub(super) enum Number {
 }
 
 #[derive(Clone, Copy)]
-pub(super) enum Operation {
+pub(in crate::rules) enum Operation {
     Add,
     Subtract,
     Multiply,
     Divide,
 }
 
-pub(super) enum Text {
+pub(in crate::rules) enum Text {
     Literal(Box<str>),
     Field(TextField),
     Date,
@@ -65,7 +65,7 @@ pub(super) enum Text {
 type TextField = for<'a> fn(&'a StationView) -> Option<&'a str>;
 
 #[derive(Clone, Copy)]
-pub(super) enum Field {
+pub(in crate::rules) enum Field {
     Text(TextField),
     Number(fn(&StationView) -> Option<f64>),
 }
@@ -146,7 +146,7 @@ impl Test {
     }
 
     /// Decides; `None` leaves the decision to the interpreter.
-    pub(super) fn run(&self, observation: &ObservationView) -> Option<Verdict> {
+    pub(in crate::rules) fn run(&self, observation: &ObservationView) -> Option<Verdict> {
         let of = |holds: bool| if holds { Verdict::Holds } else { Verdict::HoldsNot };
         let verdict = match self {
             Self::Literal(value) => of(*value),
@@ -220,7 +220,7 @@ impl Comparison {
     }
 
     /// Whether it holds for small values on its left side.
-    pub(super) fn is_below(self) -> bool {
+    pub(in crate::rules) fn is_below(self) -> bool {
         matches!(self, Self::Less | Self::LessOrEqual)
     }
 

@@ -8,11 +8,11 @@
 use cel::Value;
 use cel::common::ast::{EntryExpr, Expr, IdedExpr};
 
-use super::condition::ConditionError;
 use super::execution::resolve;
+use super::functions::Functions;
+use super::scope::{ConditionError, Scope};
 use super::syntax::{CHANCE, Syntax, children, has_variables};
 use super::variables::{Used, Variable, only_in_rules};
-use super::{Evaluator, Scope};
 
 /// The possible range of a night's lowest temperature, in °C.
 const LIMIT_C: std::ops::RangeInclusive<f64> = -90.0..=60.0;
@@ -113,7 +113,7 @@ pub(super) fn constant(node: &IdedExpr) -> Option<f64> {
     if has_variables(node) {
         return None;
     }
-    match resolve(node, &Evaluator::new().scope()) {
+    match resolve(node, &Functions::new().scope()) {
         Ok(Value::Int(number)) => Some(number as f64),
         Ok(Value::UInt(number)) => Some(number as f64),
         Ok(Value::Float(number)) => Some(number),

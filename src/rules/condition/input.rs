@@ -14,13 +14,13 @@ use crate::outlook::Distribution;
 
 /// A day, or a moment.
 #[derive(Clone, Copy)]
-pub(super) enum Input<'a> {
+pub(in crate::rules) enum Input<'a> {
     Day(&'a ObservationView),
     Moment(&'a MomentView),
 }
 
 impl<'a> Input<'a> {
-    pub(super) fn station(self) -> &'a StationView {
+    pub(in crate::rules) fn station(self) -> &'a StationView {
         match self {
             Self::Day(day) => &day.station,
             Self::Moment(moment) => &moment.station,
