@@ -4,7 +4,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::time::Instant;
 
-/// The copy, beside the directory itself.
+/// The copy, next to the directory itself.
 pub(super) struct StateCopy {
     dir: PathBuf,
     /// The earliest time to put it back.

@@ -2,18 +2,17 @@
 //! with fields in any order, with unknown fields, with escapes in texts.
 //!
 //! Unusual input (escapes in names, a field that comes twice, exponents, any mistake) is not handled here: the result
-//! is `None`, and the thorough reader of [`super::view`] reads the whole document again. So this reader only has to
+//! is `None`, and the thorough reader of [`super::parse`] reads the whole document again. So this reader only has to
 //! be right about the input it accepts: it accepts only JSON, and reads the same from it as the thorough reader (a
 //! property test compares the two).
 
 use std::borrow::Cow;
 use std::rc::Rc;
 
-use super::element_value::ElementValue;
 use super::plain_length::plain_length;
 use super::short_number::{POWERS_OF_TEN, short_number};
 use super::view::{ElementList, ObservationView, StationView, sort, station_text};
-use super::{Date, Element, KnownStations, StationId};
+use super::{Date, Element, ElementValue, KnownStations, StationId};
 
 /// Deepest nesting that is handled here.
 const DEPTH_MAX: usize = 16;
