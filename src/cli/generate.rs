@@ -12,16 +12,21 @@ use super::generate_arguments::{FormatName, GenerateArguments};
 use super::generate_job::{GenerateSummary, Job};
 use super::signals::stoppable;
 use super::{Common, Failed, output, topics};
-use crate::noaa::Date;
+use crate::noaa::{Date, Location};
 use crate::synthetic::{Format, Places, Settings};
 
 pub(super) async fn generate(common: &Common, arguments: GenerateArguments) -> Result<(), Failed> {
     let format = match arguments.format {
         FormatName::Ghcn => Format::Ghcn,
         FormatName::Json => Format::Json,
+        FormatName::Hours => Format::Hours,
     };
     let GenerateArguments { seed, stations, start, days, oddities, .. } = arguments;
-    let places = if arguments.real_places { Places::Real } else { Places::Invented(stations) };
+    let places = match arguments.near {
+        Some((lat, lon)) => Places::Near(Location { lat, lon }),
+        None if arguments.real_places => Places::Real,
+        None => Places::Invented(stations),
+    };
     let settings = Settings { seed, places, start, days, format, oddities };
     settings.check().map_err(|error| Failed::Usage(anyhow!(error)))?;
     let topic = match &arguments.topic {

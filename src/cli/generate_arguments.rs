@@ -6,6 +6,7 @@ use clap::{ArgGroup, Args, ValueEnum};
 use serde::Serialize;
 
 use super::pace::Rate;
+use super::station_search::point;
 use crate::noaa::Date;
 
 const EXAMPLES: &str = "\
@@ -14,6 +15,8 @@ Examples:
   frostline generate --stations 100000 --days 3650 --start 2014-01-01 --out ten-years.csv
   frostline generate --days 7 --format json --out - | head   enriched observations, one a line
   frostline generate --topic noaa-csv-raw --rate 5000/s      straight into Kafka
+  frostline generate --near 33.61,-111.92 --format hours --days 90 --out hours.json
+                                                             nights at a place of your own
   frostline generate --real-places --oddities --out odd.csv  with errors as in real files, as in the demo
   frostline generate --stations-file s.txt --countries-file c.txt --states-file st.txt
   frostline stations import s.txt --countries c.txt --states st.txt
@@ -21,7 +24,7 @@ Examples:
 The station files match the data of the same --seed. More --stations or --days
 only add data.";
 
-/// Generate any number of stations and days, as GHCN lines or enriched JSON, to a file or into a topic
+/// Generate any number of stations and days, or their hours, to a file or into a topic
 #[derive(Args)]
 #[command(after_help = EXAMPLES)]
 #[command(group(ArgGroup::new("target").required(true).multiple(true).args(["out", "topic", "stations_file"])))]
@@ -32,7 +35,7 @@ pub(super) struct GenerateArguments {
     /// Write to this topic: a name as in the documentation (noaa-csv-raw), or the full name of any other topic
     #[arg(long, value_name = "TOPIC")]
     pub(super) topic: Option<String>,
-    /// Write lines for the stage assemble, or documents as assemble and enrich write them
+    /// Write lines for the stage assemble, documents as assemble and enrich write them, or hours for outlook
     #[arg(long, value_enum, default_value_t = FormatName::Ghcn)]
     pub(super) format: FormatName,
     /// Generate this many stations, from all over the world; 1.3 % are in Arizona
@@ -41,6 +44,12 @@ pub(super) struct GenerateArguments {
     /// Use the demo's real places instead, 27 of them in Arizona; their weather is synthetic too
     #[arg(long, conflicts_with = "stations")]
     pub(super) real_places: bool,
+    /// Use one invented station at this place instead
+    #[arg(
+        long, value_name = "LAT,LON", value_parser = point, allow_hyphen_values = true,
+        conflicts_with_all = ["stations", "real_places"]
+    )]
+    pub(super) near: Option<(f64, f64)>,
     /// Add errors as in real files: lines out of order, repeated, truncated, of an unknown station
     #[arg(long)]
     pub(super) oddities: bool,
@@ -77,6 +86,8 @@ pub(super) enum FormatName {
     Ghcn,
     /// One document per station and day, as in noaa-json
     Json,
+    /// One document per station and hour, as in noaa-hourly
+    Hours,
 }
 
 fn parse_day(text: &str) -> Result<Date, String> {

@@ -54,7 +54,7 @@ struct Work {
     summary: GenerateSummary,
     start: Instant,
     bar: ProgressBar,
-    station_days: u64,
+    steps: u64,
 }
 
 impl Job {
@@ -94,8 +94,8 @@ impl Job {
             seconds: 0.0,
             complete: !self.stop.load(Ordering::Relaxed),
         };
-        let bar = output::bar(stations * u64::from(days), "{wide_bar} {percent}%  {msg}  {eta} left");
-        Work { summary, start: Instant::now(), bar, station_days: 0 }
+        let bar = output::bar(self.settings.steps(), "{wide_bar} {percent}%  {msg}  {eta} left");
+        Work { summary, start: Instant::now(), bar, steps: 0 }
     }
 
     fn write_station_files(&self) -> Result<(), Failed> {
@@ -189,7 +189,7 @@ impl Work {
             let part = generator.append_next(out);
             last = part.map(|part| part.station);
             let Some(part) = part else { break };
-            self.station_days += 1;
+            self.steps += 1;
             self.summary.records += part.records;
             self.summary.failed_quality += part.failed_quality;
         }
@@ -199,7 +199,7 @@ impl Work {
     }
 
     fn report(&self) {
-        self.bar.set_position(self.station_days);
+        self.bar.set_position(self.steps);
         if self.bar.is_hidden() {
             return;
         }

@@ -96,7 +96,7 @@ impl Page<'_> {
         let day = if feed == Feed::Night { "Night of" } else { "Day" };
         let mut facts = vec![("Station", notice.place()), (day, notice.date.clone())];
         if feed != Feed::Day {
-            // A station that has fallen silent is known by its name only.
+            // Times say so if the place of the station is unknown.
             let is_utc = notice.message.contains(" UTC");
             let station = if is_utc { "UTC" } else { "standard time at the station" };
             let zone = self.timezone.unwrap_or(station);

@@ -32,6 +32,8 @@ pub(super) enum About<'a> {
         station: StationId,
         /// Its name; empty if unknown.
         name: &'a str,
+        /// How far local standard time there is ahead of UTC, in seconds; `None` if that is unknown.
+        offset: Option<i32>,
         /// The time of the last observation, in seconds since 1970.
         since: i64,
     },
@@ -191,8 +193,9 @@ impl<'a> MomentAlert<'a> {
     fn moment(&self) -> Moment {
         let limit_c = self.rule.night_limit();
         match self.about {
-            About::Silence { since, .. } => Moment {
+            About::Silence { since, offset, .. } => Moment {
                 time: *since,
+                offset: offset.unwrap_or_default(),
                 night: limit_c.map(|limit_c| NightFacts { limit_c, ..NightFacts::default() }),
                 ..Moment::default()
             },

@@ -22,6 +22,7 @@ use super::watch_memory::{
     NIGHT_KEY, NOW_KEY, forget_as_planted, key_of, load, read, read_or, rule_and_station, write,
 };
 use super::{Limits, accepted_value};
+use crate::hourly::standard_offset;
 use crate::noaa::{Date, ObservationView, StationId, StationView};
 use crate::outlook::OutlookRecord;
 use crate::rules::{
@@ -130,32 +131,36 @@ impl Watch {
             let is_due = |deadline: Option<i64>| deadline.is_some_and(|deadline| deadline <= listed);
             let Some((rule_id, station)) = rule_and_station(&key) else { continue };
             let Some(rule) = self.rules.get(rule_id) else { continue };
-            let (deadline, events, name, heard) = match key[0] {
+            let (deadline, events, (name, offset), heard) = match key[0] {
                 NIGHT_KEY => {
-                    let Some((mut watch, day)) = read::<NightWatch>(context.store, &key, today)? else {
+                    let Some((mut entry, day)) = read::<NightWatch>(context.store, &key, today)? else {
                         continue;
                     };
+                    let watch = &mut entry.watch;
                     let (mut events, heard) = (Vec::new(), watch.heard());
                     if is_due(watch.deadline()) {
                         watch.wait_until(now, &mut events);
                     }
-                    write(&watch, day, &key, !events.is_empty(), context);
-                    (watch.deadline(), events, watch.station_name, heard)
+                    let deadline = watch.deadline();
+                    write(&entry, day, &key, !events.is_empty(), context);
+                    (deadline, events, (entry.watch.station_name, entry.offset), heard)
                 }
                 _ => {
-                    let Some((mut watch, day)) = read::<HourWatch>(context.store, &key, today)? else {
+                    let Some((mut entry, day)) = read::<HourWatch>(context.store, &key, today)? else {
                         continue;
                     };
+                    let watch = &mut entry.watch;
                     let (mut events, heard) = (Vec::new(), watch.heard());
                     if is_due(watch.deadline()) {
                         watch.wait_until(rule.clear.is_some(), now, &mut events);
                     }
-                    write(&watch, day, &key, !events.is_empty(), context);
-                    (watch.deadline(), events, watch.station_name, heard)
+                    let deadline = watch.deadline();
+                    write(&entry, day, &key, !events.is_empty(), context);
+                    (deadline, events, (entry.watch.station_name, entry.offset), heard)
                 }
             };
             self.silence(context.store, today)?.list(&key, deadline.filter(|deadline| *deadline > listed));
-            let about = About::Silence { station, name: &name, since: heard };
+            let about = About::Silence { station, name: &name, offset, since: heard };
             for event in &events {
                 emit(&MomentAlert::new(&rule, event, &about), record, timestamp_ms, context);
             }
@@ -182,24 +187,28 @@ impl Watch {
         let today = context.record_day(record.timestamp_ms);
         let key = key_of(rule, moment.station.id);
         let name = moment.station.name.as_deref().unwrap_or_default();
+        let offset = moment.station.longitude.map(|longitude| standard_offset(longitude) as i32);
         let (mut events, is_night) = (Vec::new(), rule.feed() == Feed::Night);
         let (deadline, track) = if is_night {
             let Some(sight) = sight(rule, parsed, moment, judgement) else { return Ok(()) };
-            let (mut watch, day) = read_or(context.store, &key, today, || NightWatch::new(rule.identity))?;
-            let before = watch.clone();
-            name.clone_into(&mut watch.station_name);
-            watch.judge(rule.identity, sight, &mut events);
-            write(&watch, day, &key, watch != before, context);
-            (watch.deadline(), watch.track())
+            let (mut entry, day) = read_or(context.store, &key, today, || NightWatch::new(rule.identity))?;
+            let before = entry.clone();
+            entry.offset = offset;
+            name.clone_into(&mut entry.watch.station_name);
+            entry.watch.judge(rule.identity, sight, &mut events);
+            write(&entry, day, &key, entry != before, context);
+            (entry.watch.deadline(), entry.watch.track())
         } else {
-            let (mut watch, day) = read_or(context.store, &key, today, || HourWatch::new(rule.identity))?;
-            let before = watch.clone();
-            name.clone_into(&mut watch.station_name);
+            let (mut entry, day) = read_or(context.store, &key, today, || HourWatch::new(rule.identity))?;
+            let before = entry.watch.deadline();
+            entry.offset = offset;
+            name.clone_into(&mut entry.watch.station_name);
             let at = (moment.date, parsed.time);
-            watch.judge((rule.identity, rule.clear.is_some()), at, judgement.verdict, &mut events);
+            entry.watch.judge((rule.identity, rule.clear.is_some()), at, judgement.verdict, &mut events);
             // A report matters here only while an alert stands.
-            write(&watch, day, &key, !events.is_empty() || watch.deadline() != before.deadline(), context);
-            (watch.deadline(), Default::default())
+            let deadline = entry.watch.deadline();
+            write(&entry, day, &key, !events.is_empty() || deadline != before, context);
+            (deadline, Default::default())
         };
         self.silence(context.store, today)?.list(&key, deadline);
         let about = About::Outlook { record: parsed, station: &moment.station, track, view: Some(moment) };
@@ -223,11 +232,11 @@ impl Watch {
         let (is_reached, is_complete) = (outcome.lowest_c <= limit, outcome.is_complete);
         let today = context.record_day(record.timestamp_ms);
         let key = key_of(rule, station.id);
-        let Some((mut watch, day)) = read::<NightWatch>(context.store, &key, today)? else { return Ok(()) };
-        let (mut events, before) = (Vec::new(), watch.clone());
-        watch.settle(rule.identity, Settled { night, is_reached, is_complete }, &mut events);
-        write(&watch, day, &key, watch != before, context);
-        let about = About::Outlook { record: parsed, station, track: watch.track(), view: None };
+        let Some((mut entry, day)) = read::<NightWatch>(context.store, &key, today)? else { return Ok(()) };
+        let (mut events, before) = (Vec::new(), entry.clone());
+        entry.watch.settle(rule.identity, Settled { night, is_reached, is_complete }, &mut events);
+        write(&entry, day, &key, entry != before, context);
+        let about = About::Outlook { record: parsed, station, track: entry.watch.track(), view: None };
         for event in &events {
             emit(&MomentAlert::new(rule, event, &about), Some(record), record.timestamp_ms, context);
         }

@@ -4,15 +4,17 @@ use std::collections::VecDeque;
 use std::fmt;
 
 use super::climate::northern_season;
+use super::hours::{self, Hours};
+use super::moment::Place;
 use super::oddity::{Line, Oddities};
 use super::random::Random;
 use super::real::real_places;
 use super::report::report;
-use super::station::{Synthetic, describe};
-use crate::noaa::{Compat, Date, Observation, Reading, Station, StationId};
+use super::station::{Synthetic, describe, invented_place, own_place, own_station};
+use crate::noaa::{Compat, Date, Location, Observation, Reading, Station, StationId};
 
 /// What to generate.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Settings {
     /// The same seed gives the same stations and the same weather.
     pub seed: u64,
@@ -29,12 +31,14 @@ pub struct Settings {
 }
 
 /// The places of the weather.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq)]
 pub enum Places {
     /// This many places drawn from the seed.
     Invented(u64),
     /// The [`real_places`].
     Real,
+    /// One invented station at this place.
+    Near(Location),
 }
 
 /// The format of the data.
@@ -45,6 +49,8 @@ pub enum Format {
     /// Enriched observations, one document per line: the values of topic `noaa-json`. Readings that failed quality
     /// control are left out, as by the `assemble` stage with its default settings.
     Json,
+    /// Hourly observations, one document per line: the values of topic `noaa-hourly`. Days are in UTC.
+    Hours,
 }
 
 /// Why settings are not valid.
@@ -58,7 +64,7 @@ pub enum SettingsError {
     Oddities,
 }
 
-/// The output for one station: none, one or more complete lines of a day. With oddities it is one line.
+/// The output for one station: none, one or more complete lines of a day. With oddities, and of hours, it is one line.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Appended {
     /// The station, which is the key of its Kafka records.
@@ -100,6 +106,8 @@ pub struct Generator {
     oddities: Option<Oddities>,
     /// With oddities: the lines of a day that are not appended yet.
     ready: VecDeque<Line>,
+    /// Only for hours, which know no days.
+    hours: Option<Hours>,
 }
 
 /// A station, with its JSON if documents are written.
@@ -118,12 +126,13 @@ impl Generator {
         settings.check()?;
         let member = |number| {
             let json = match settings.format {
-                Format::Ghcn => Box::default(),
+                Format::Ghcn | Format::Hours => Box::default(),
                 Format::Json => settings.places.describe(settings.seed, number)?.to_json(Compat::None).into(),
             };
             let station = match settings.places {
                 Places::Invented(_) => Synthetic::invented(settings.seed, number)?,
                 Places::Real => Synthetic::real(settings.seed, number)?,
+                Places::Near(location) => Synthetic::own(settings.seed, location)?,
             };
             Some(Member { station, json })
         };
@@ -138,11 +147,15 @@ impl Generator {
             observation: None,
             oddities: settings.oddities.then(|| Oddities::new(settings.seed)),
             ready: VecDeque::new(),
+            hours: (settings.format == Format::Hours).then(|| Hours::new(&settings)),
         })
     }
 
     /// Appends the next station's report, and moves on. `None` after the last day.
     pub fn append_next(&mut self, out: &mut Vec<u8>) -> Option<Appended> {
+        if let Some(hours) = &mut self.hours {
+            return hours.append_next(out);
+        }
         if self.oddities.is_none() {
             return self.append_station(out);
         }
@@ -202,9 +215,10 @@ impl Generator {
         let weather = station.yesterday.advance(&station.climate, self.season, &mut random);
         report(station, date, &weather, &mut random, &mut self.readings);
         let failed = self.readings.iter().filter(|reading| reading.failed_quality()).count();
-        let records = match self.settings.format {
-            Format::Ghcn => append_lines(&self.readings, out),
-            Format::Json => append_document(&self.readings, json, &mut self.observation, out),
+        let records = if self.settings.format == Format::Json {
+            append_document(&self.readings, json, &mut self.observation, out)
+        } else {
+            append_lines(&self.readings, out)
         };
         let station = station.id;
         self.next += 1;
@@ -252,6 +266,7 @@ impl Places {
         match self {
             Self::Invented(count) => count,
             Self::Real => real_places().len() as u64,
+            Self::Near(_) => 1,
         }
     }
 
@@ -260,7 +275,20 @@ impl Places {
         match self {
             Self::Invented(count) => describe(seed, number).filter(|_| number < count),
             Self::Real => real_places().get(usize::try_from(number).ok()?).map(|place| place.station.clone()),
+            Self::Near(location) => own_station(location).filter(|_| number == 0),
         }
+    }
+
+    /// The station with this number, and its weather at any moment. `None` past the last.
+    pub(super) fn with_weather(self, seed: u64, number: u64) -> Option<(StationId, Place)> {
+        Some(match self {
+            Self::Invented(count) => invented_place(seed, number).filter(|_| number < count)?,
+            Self::Real => {
+                let place = real_places().get(usize::try_from(number).ok()?)?;
+                (place.station.id, Place::real(seed, place))
+            }
+            Self::Near(location) => own_place(seed, location)?,
+        })
     }
 }
 
@@ -277,6 +305,12 @@ impl Settings {
             return Err(SettingsError::Oddities);
         }
         if self.last_day().is_some() { Ok(()) } else { Err(SettingsError::Days) }
+    }
+
+    /// How many steps [`Generator::append_next`] takes without oddities.
+    pub fn steps(&self) -> u64 {
+        let station_days = self.places.count() * u64::from(self.days);
+        if self.format == Format::Hours { hours::OF_DAY * station_days } else { station_days }
     }
 
     /// The last day; `None` if there is none, or the calendar ends before it.

@@ -7,6 +7,7 @@ use frostline_engine::Sink;
 use frostline_engine::driver::TestDriver;
 
 use super::*;
+use crate::hourly::Hour;
 use crate::noaa::{Codes, Element, Line as Parsed};
 use crate::stages;
 use crate::stages::count;
@@ -67,6 +68,38 @@ fn imported(settings: &Settings) -> Arc<StationIndex> {
         index.insert(&Station::parse_line(line.as_bytes(), &countries, &states).unwrap());
     }
     Arc::new(index)
+}
+
+#[test]
+fn hours_come_in_the_order_of_time_for_all_stations() {
+    let settings = |places| Settings { places, days: 2, format: Format::Hours, ..json_settings() };
+    let hours = |places| -> Vec<Hour> {
+        text(settings(places)).lines().map(|line| Hour::parse(line.as_bytes()).unwrap()).collect()
+    };
+    let invented = hours(Places::Invented(3));
+    assert_eq!((invented.len(), settings(Places::Invented(3)).steps()), (144, 144));
+    assert!(invented.is_sorted_by_key(|hour| hour.time));
+    let table = imported(&settings(Places::Invented(3)));
+    assert!(invented.iter().all(|hour| table.get(hour.station).is_some()));
+    let begin = i64::from(json_settings().start.days_since_1970()) * 86_400;
+    assert_eq!((invented[0].time, invented[143].time), (begin, begin + 47 * 3_600));
+    let scottsdale = hours(Places::Real).remove(0);
+    assert_eq!(scottsdale.station.as_str(), "USW00003192");
+}
+
+#[test]
+fn a_place_of_ones_own_has_one_station_there() {
+    let own = Places::Near(Location { lat: -45.02, lon: 168.66 });
+    for format in [Format::Ghcn, Format::Json, Format::Hours] {
+        let settings = Settings { places: own, days: 3, format, ..json_settings() };
+        let table = imported(&settings);
+        assert_eq!((table.len(), text(settings).contains("XXW90000000")), (1, true), "{format:?}");
+    }
+    let winter = Date::new(2024, 6, 1).unwrap();
+    let settings =
+        Settings { places: own, start: winter, days: 60, format: Format::Hours, ..json_settings() };
+    let frosty = text(settings).lines().filter(|line| line.contains("\"temperature_c\":-")).count();
+    assert!(frosty > 10, "{frosty} hours of frost in a winter of the south");
 }
 
 #[test]

@@ -12,6 +12,8 @@
 //! The random numbers of a station and a day depend on the seed, on that station and on that day since the start. So
 //! more days extend a shorter run, and more stations extend a smaller one.
 //!
+//! A place of one's own, [`Places::Near`], has one station there, with the usual climate of its latitude.
+//!
 //! Some irregularities are always there: gaps, traces, and readings that failed quality control.
 //! [`Settings::oddities`] adds those of real files, for demos and tests. A year of the real places has approximately:
 //!
@@ -29,6 +31,7 @@
 mod climate;
 mod day;
 mod generator;
+mod hours;
 mod moment;
 mod oddity;
 pub(crate) mod random;
@@ -73,6 +76,7 @@ pub fn code_lists() -> (String, String) {
         countries.insert(region.country_code, region.country);
         states.extend(region.state);
     }
+    countries.insert(station::OWN_COUNTRY.0, station::OWN_COUNTRY.1);
     for RealPlace { station, .. } in real_places() {
         countries.insert(&station.country_code, &station.country);
         states.extend(station.state_code.as_deref().zip(station.state.as_deref()));

@@ -8,7 +8,8 @@
 use super::climate::{Climate, season};
 use super::random::{Random, hash, smooth, swing};
 use super::real::RealPlace;
-use crate::noaa::Location;
+use crate::hourly::Hour;
+use crate::noaa::{Location, StationId};
 
 const HOUR: f64 = 3_600.0;
 const DAY: f64 = 86_400.0;
@@ -24,7 +25,7 @@ pub(crate) struct Place {
     key: u64,
     pub(crate) location: Location,
     pub(crate) elevation_m: f64,
-    climate: Climate,
+    pub(super) climate: Climate,
 }
 
 /// Measured values.
@@ -90,6 +91,17 @@ impl Place {
             wind_tens: 1 + (35.0 * smooth(self.key ^ 13, time / (9.0 * HOUR))) as u32,
             cloud_oktas: (8.0 * cover).round() as u8,
             pressure_hpa: 1_015.0 + 14.0 * swing(self.key ^ 14, time / (2.5 * DAY)),
+        }
+    }
+
+    /// The weather as a station reports it, to a tenth.
+    pub(crate) fn hour(&self, station: StationId, time: i64) -> Hour {
+        let tenths = |value: f64| (value * 10.0).round() / 10.0;
+        let weather = self.weather(time);
+        Hour {
+            dew_point_c: Some(tenths(weather.dew_point_c)),
+            wind_m_s: Some(tenths(weather.wind_m_s)),
+            ..Hour::new(station, time, tenths(weather.temperature_c))
         }
     }
 

@@ -2,6 +2,7 @@
 
 use super::climate::Climate;
 use super::day::Yesterday;
+use super::moment::Place;
 use super::random::Random;
 use super::real::{RealPlace, real_places};
 use super::region::Region;
@@ -9,6 +10,9 @@ use crate::noaa::{Location, Station, StationId};
 
 /// A day before all weather: the random numbers of the stations themselves.
 pub(super) const BEFORE_ALL_DAYS: u64 = u64::MAX;
+/// Code and name of the country of a place of one's own: NOAA's list has no such code.
+pub(super) const OWN_COUNTRY: (&str, &str) = ("XX", "invented");
+const OWN_NETWORK: Network = Network::Airport;
 
 const FIRST_NAMES: [&str; 16] = [
     "CEDAR", "RED", "PINE", "STONE", "EAGLE", "SILVER", "MAPLE", "BEAR", "LONG", "CLEAR", "NORTH", "GRAND",
@@ -172,6 +176,13 @@ impl Synthetic {
         Some(Self { id, network, climate, yesterday: Yesterday::new(&mut random), has_wmo_id })
     }
 
+    /// The station at a place of one's own, before its first day.
+    pub(super) fn own(seed: u64, location: Location) -> Option<Self> {
+        let (id, place) = own_place(seed, location)?;
+        let yesterday = Yesterday::new(&mut Random::new(seed, 0, BEFORE_ALL_DAYS));
+        Some(Self { id, network: OWN_NETWORK, climate: place.climate, yesterday, has_wmo_id: false })
+    }
+
     /// The real place with this number, before its first day. `None` past the last.
     pub(super) fn real(seed: u64, number: u64) -> Option<Self> {
         let RealPlace { station, climate } = real_places().get(usize::try_from(number).ok()?)?;
@@ -185,6 +196,39 @@ impl Synthetic {
 pub(super) fn describe(seed: u64, number: u64) -> Option<Station> {
     let mut random = Random::new(seed, number, BEFORE_ALL_DAYS);
     Site::of(number, &mut random).describe(number, &mut random)
+}
+
+/// The invented station with this number, and its weather at any moment. `None` past the last number.
+pub(super) fn invented_place(seed: u64, number: u64) -> Option<(StationId, Place)> {
+    let mut random = Random::new(seed, number, BEFORE_ALL_DAYS);
+    let site = Site::of(number, &mut random);
+    let climate = site.climate(&mut random);
+    let station = describe(seed, number)?;
+    let position = (station.location, station.elevation.unwrap_or_default());
+    Some((station.id, Place::new(seed, station.id.as_str(), position, climate)))
+}
+
+/// The station at a place of one's own, whose elevation is unknown.
+pub(super) fn own_station(location: Location) -> Option<Station> {
+    Some(Station {
+        id: id(OWN_COUNTRY.0, OWN_NETWORK, 0)?,
+        country_code: OWN_COUNTRY.0.to_owned(),
+        country: OWN_COUNTRY.1.to_owned(),
+        location,
+        elevation: None,
+        state_code: None,
+        state: None,
+        name: format!("INVENTED {:.2} {:.2}", location.lat, location.lon),
+        gsn_flag: None,
+        hcn_crn_flag: None,
+        wmo_id: None,
+        icao: None,
+    })
+}
+
+/// The same station, and its weather at any moment.
+pub(super) fn own_place(seed: u64, location: Location) -> Option<(StationId, Place)> {
+    Some((own_station(location)?.id, Place::unnamed(seed, location)))
 }
 
 fn name(network: Network, random: &mut Random) -> String {

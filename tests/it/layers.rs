@@ -21,7 +21,7 @@ const LAYERS: &[(&str, &[&str])] = &[
     ("noaa", &["bounded", "printable"]),
     ("printable", &[]),
     ("outbound", &[]),
-    ("synthetic", &["noaa"]),
+    ("synthetic", &["hourly", "noaa"]),
     ("hourly", &["noaa"]),
     ("weather_server", &["hourly", "noaa", "synthetic"]),
     ("outlook", &["hourly", "noaa"]),

@@ -55,6 +55,22 @@ pub(super) fn rules(common: &Common, config: &Config) -> Result<RuleSet, Failed>
     Ok(rules)
 }
 
+/// Refuses choices that a live night would ignore.
+pub(super) fn check_live(common: &Common) -> Result<(), Failed> {
+    for (key, what) in [(&["alert", "rules"][..], "rules"), (&["notify", "email", "server"], "a mail server")]
+    {
+        if says(common, key) {
+            return Err(usage(format!(
+                "{} names {what}, but --live has a rule of its own, about an invented place, and sends nothing: leave out \
+                 --live; or make hours of your own place with `frostline generate --near LAT,LON --format hours`, as in \
+                 docs/getting-started.md",
+                key.join(".")
+            )));
+        }
+    }
+    Ok(())
+}
+
 fn station_list() -> String {
     let name = |place: &RealPlace| format!("  {} {}", place.station.id, place.station.name);
     real_places().iter().map(name).collect::<Vec<_>>().join("\n")
@@ -161,6 +177,17 @@ mod tests {
         };
         assert_eq!(source_of(&["alert.rules=own.toml"]), topic::JSON, "stations outside Arizona");
         assert_eq!(source_of(&[]), Config::default().alert.source);
+    }
+
+    #[test]
+    fn a_live_night_refuses_what_it_would_ignore() {
+        assert!(check_live(&common(&["kafka.brokers=a:1"], None)).is_ok());
+        for setting in ["alert.rules=own.toml", "notify.email.server=localhost:2525"] {
+            let Err(Failed::Usage(error)) = check_live(&common(&[setting], None)) else {
+                panic!("{setting}")
+            };
+            assert!(error.to_string().contains("leave out --live"), "{error}");
+        }
     }
 
     #[test]

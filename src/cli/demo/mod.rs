@@ -92,6 +92,7 @@ pub(super) async fn demo(common: &Common, arguments: &DemoArguments) -> Result<(
     // Follow services only if the demo is about following.
     config.follow = FollowConfig::default();
     let night = if arguments.live {
+        choice::check_live(common)?;
         Some(LiveNight::begin(&mut config, Duration::from_secs(arguments.live_seconds.into()))?)
     } else {
         None

@@ -38,16 +38,7 @@ pub(super) fn hours_of_frost() -> impl Iterator<Item = Hour> {
 }
 
 fn hours(place: Place, numbers: Range<i64>) -> impl Iterator<Item = Hour> {
-    let tenths = |value: f64| (value * 10.0).round() / 10.0;
-    numbers.map(move |number| {
-        let time = BEGIN + number * HOUR;
-        let weather = place.weather(time);
-        Hour {
-            dew_point_c: Some(tenths(weather.dew_point_c)),
-            wind_m_s: Some(tenths(weather.wind_m_s)),
-            ..Hour::new(station().id, time, tenths(weather.temperature_c))
-        }
-    })
+    numbers.map(move |number| place.hour(station().id, BEGIN + number * HOUR))
 }
 
 #[cfg(test)]
