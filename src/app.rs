@@ -13,7 +13,7 @@ use frostline_engine::runtime::{Failure, Summary, TopicTail};
 use frostline_engine::{Engine, RunOptions, Stage, StageId, StartError, Topology, TopologyBuilder, Traffic};
 
 use crate::config::{Config, topic};
-use crate::near_search::NearSearch;
+use crate::near_search::{self, NearSearch};
 use crate::noaa::{RecentDays, Station, StationId};
 use crate::rules::{Condition, Feed, Place, RuleSet, Scope};
 use crate::sources::{self, Known, Watched};
@@ -362,8 +362,9 @@ impl TailSource {
 fn search_near(tails: &TailSource, rules: Arc<RuleSet>, feeds: &'static [Feed], logical: &str) -> NearSearch {
     let (source, tails) = (logical.to_owned(), tails.clone());
     let topic = tails.config.topic(&source).name;
+    let filter = (logical == topic::JSON_US_AZ).then(|| tails.config.filter.expression.clone());
     let follow = move |tail, visit| tails.tail(&source, tail, visit);
-    NearSearch::start(rules, feeds, topic, Box::new(follow))
+    NearSearch::start(rules, feeds, near_search::Source { topic, filter }, Box::new(follow))
 }
 
 /// Follows the observations for charts and maps.

@@ -54,6 +54,7 @@ pub mod printable;
 pub mod publishing;
 pub mod rules;
 pub mod sources;
+mod spelling;
 pub mod stages;
 pub mod synthetic;
 pub mod tables;

@@ -34,6 +34,14 @@ pub type Visit = Box<dyn FnMut(&Record<'_>) + Send>;
 /// Follows a topic from this many records before the end of each partition.
 pub type Follow = Box<dyn Fn(i64, Visit) -> TopicTail + Send>;
 
+/// The topic in which stations are looked for.
+pub struct Source {
+    /// Its name in Kafka.
+    pub topic: String,
+    /// `filter.where`, if the topic has only what that keeps.
+    pub filter: Option<String>,
+}
+
 /// The search; it stops when this is dropped.
 pub struct NearSearch {
     /// Dropping this stops the thread.
@@ -45,9 +53,9 @@ impl NearSearch {
     /// Looks for the stations of those `rules` that are of these feeds, in the topic that `follow` reads:
     /// observations for [`Feed::DAYS`], outlooks for [`Feed::MOMENTS`]. The topic is only read while a station is
     /// missing.
-    pub fn start(rules: Arc<RuleSet>, feeds: &'static [Feed], topic: String, follow: Follow) -> Self {
+    pub fn start(rules: Arc<RuleSet>, feeds: &'static [Feed], source: Source, follow: Follow) -> Self {
         let (stop, stopped) = mpsc::channel();
-        let thread = std::thread::spawn(move || work(Search::new(feeds, topic), &rules, &follow, &stopped));
+        let thread = std::thread::spawn(move || work(Search::new(feeds, source), &rules, &follow, &stopped));
         Self { stop: Some(stop), thread: Some(thread) }
     }
 }
@@ -106,7 +114,7 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 struct Search {
     /// Rules of other feeds belong to another search.
     feeds: &'static [Feed],
-    topic: String,
+    source: Source,
     /// The generation of rules that has been handled.
     generation: Option<u64>,
     sought: BTreeMap<Arc<str>, Sought>,
@@ -124,8 +132,8 @@ struct Sought {
 }
 
 impl Search {
-    fn new(feeds: &'static [Feed], topic: String) -> Self {
-        Self { feeds, topic, generation: None, sought: BTreeMap::new() }
+    fn new(feeds: &'static [Feed], source: Source) -> Self {
+        Self { feeds, source, generation: None, sought: BTreeMap::new() }
     }
 
     fn is_over(&self) -> bool {
@@ -148,11 +156,13 @@ impl Search {
             let needs = rule.needs();
             tracing::warn!(
                 rule = &*rule.id,
-                topic = self.topic,
+                topic = self.source.topic,
+                filter = self.source.filter,
                 needs = %needs,
                 max_km = near.max_km(),
                 "no station near this rule reports the elements it needs yet, so it cannot fire: the daemon \
-                 will look again as observations arrive; if it finds none, raise near.max_km or name a station"
+                 will look again as observations arrive; if it finds none, raise near.max_km, name a station, or \
+                 change the filter (filter.where), if the topic has one"
             );
             let sought = Sought { rule: Arc::clone(&rule), near, needs, candidate: None, chosen: None };
             self.sought.insert(Arc::clone(&rule.id), sought);
@@ -167,7 +177,7 @@ impl Search {
             match sought.candidate {
                 Some((candidate, _)) if candidate == station => {
                     if sought.chosen != Some(station) {
-                        sought.choose(rules, &nearest, &self.topic);
+                        sought.choose(rules, &nearest, &self.source.topic);
                     }
                 }
                 _ => sought.candidate = Some((station, now)),
@@ -226,13 +236,17 @@ mod tests {
         rules.names(StationId::parse(id.as_bytes()).unwrap(), &[Feed::Day, Feed::Hour, Feed::Night])
     }
 
+    fn source() -> Source {
+        Source { topic: "noaa-json".into(), filter: None }
+    }
+
     const FAR: &str = "USW00000009";
     const CLOSE: &str = "USW00000001";
 
     #[test]
     fn a_station_is_chosen_once_two_looks_agree_and_may_change_for_a_minute() {
         let (rules, mut reporting) = (RuleSet::parse(RULE).unwrap(), Reporting::default());
-        let (mut search, begin) = (Search::new(Feed::DAYS, "noaa-json".into()), Instant::now());
+        let (mut search, begin) = (Search::new(Feed::DAYS, source()), Instant::now());
         let mut look = |reporting: &Reporting, seconds| {
             search.note_unresolved(&rules);
             search.look(&rules, reporting, begin + Duration::from_secs(seconds));
@@ -265,7 +279,7 @@ mod tests {
         for order in orders {
             for looks_between in [0, 1, 2] {
                 let (rules, mut reporting) = (RuleSet::parse(RULE).unwrap(), Reporting::default());
-                let (mut search, now) = (Search::new(Feed::DAYS, String::new()), Instant::now());
+                let (mut search, now) = (Search::new(Feed::DAYS, source()), Instant::now());
                 for (id, lat, date) in order.iter().map(|index| seen[*index]) {
                     observe(&mut reporting, id, lat, date, "TMIN");
                     for _ in 0..looks_between {
@@ -286,7 +300,7 @@ mod tests {
     #[test]
     fn a_rule_that_changes_or_goes_is_not_looked_for_in_its_old_form() {
         let (rules, mut reporting) = (RuleSet::parse(RULE).unwrap(), Reporting::default());
-        let (mut search, now) = (Search::new(Feed::DAYS, String::new()), Instant::now());
+        let (mut search, now) = (Search::new(Feed::DAYS, source()), Instant::now());
         observe(&mut reporting, CLOSE, 33.1, "2016-01-01", "TMIN");
         search.note_unresolved(&rules);
         search.look(&rules, &reporting, now);
@@ -312,10 +326,8 @@ mod tests {
         observe(&mut days, CLOSE, 33.1, "2016-01-01", "TMIN");
         let outlook = format!(r#"{{"station":{{"id":"{FAR}","location":{{"lat":33.5,"lon":-111.0}}}}}}"#);
         moments.take_moment(outlook.as_bytes(), 0);
-        let mut searches = [
-            (Search::new(Feed::DAYS, "noaa-json".into()), &days),
-            (Search::new(Feed::MOMENTS, "noaa-outlooks".into()), &moments),
-        ];
+        let mut searches =
+            [(Search::new(Feed::DAYS, source()), &days), (Search::new(Feed::MOMENTS, source()), &moments)];
         for _ in 0..2 {
             for (search, reporting) in &mut searches {
                 search.note_unresolved(&rules);

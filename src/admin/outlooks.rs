@@ -11,15 +11,19 @@ use super::view::Shown;
 use crate::hourly::iso_time;
 use crate::noaa::StationId;
 use crate::outlook::{Point, RecentOutlook, RecentOutlooks, Standing};
+use crate::printable::at_most;
+use crate::rules::Limit;
 
 /// Allowed limits, in °C: the same as for observations.
-pub(super) const LIMIT_C: std::ops::RangeInclusive<f64> = -90.0..=60.0;
+const LIMIT_C: std::ops::RangeInclusive<f64> = -90.0..=60.0;
+/// How much of a limit that cannot be read is repeated, in characters.
+const LIMIT_CHARS_SHOWN: usize = 40;
 
 /// Query parameters.
 #[derive(Deserialize)]
 pub(super) struct Asked {
-    /// In °C.
-    limit: Option<f64>,
+    /// In °C, or with its unit.
+    limit: Option<String>,
     /// Compute ages from the newest observation of all, for a replayed night.
     #[serde(default)]
     past: bool,
@@ -34,6 +38,18 @@ impl Asked {
     }
 }
 
+/// A limit in °C, `-2.0`, or with its unit, `28F`; without one it is 0 °C.
+pub(super) fn limit_c(text: Option<&str>) -> Result<f64, actix_web::Error> {
+    let Some(text) = text else { return Ok(0.0) };
+    let celsius = text.parse().ok().or_else(|| text.parse::<Limit>().ok().map(Limit::celsius));
+    celsius.filter(|celsius| LIMIT_C.contains(celsius)).ok_or_else(|| {
+        let shown = at_most(text, LIMIT_CHARS_SHOWN);
+        bad_request(format!(
+            "limit = {shown}: expected -90 to 60 °C, such as ?limit=-2.0, or a unit, as in ?limit=28F"
+        ))
+    })
+}
+
 /// `GET /api/v1/outlooks?limit=-2.0`: all stations, the highest chance first.
 pub(super) async fn outlooks(
     asked: web::Query<Asked>,
@@ -41,10 +57,7 @@ pub(super) async fn outlooks(
     shown: web::Data<Shown>,
     limits: web::Data<Limits>,
 ) -> Result<HttpResponse, actix_web::Error> {
-    let limit_c = asked.limit.unwrap_or_default();
-    if !LIMIT_C.contains(&limit_c) {
-        return Err(bad_request(format!("limit = {limit_c}: expected -90 to 60 °C, such as ?limit=-2.0")));
-    }
+    let limit_c = limit_c(asked.limit.as_deref())?;
     shown.live.look_and_read_outlooks().await;
     let make = move || list(&shown.live.outlooks, limit_c, asked.now(&shown.live.outlooks));
     Ok(large(&request, &limits, make).await)

@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 
 use super::api::{bad_request, large};
 use super::limit::Limits;
-use super::outlooks::LIMIT_C;
+use super::outlooks::limit_c;
 use super::view::Shown;
 use super::while_asked::lock;
 use crate::outlook::{Ledger, Score, ScoredNight};
@@ -21,8 +21,8 @@ const READ_PATIENCE: Duration = Duration::from_secs(2);
 /// Query parameters.
 #[derive(Deserialize)]
 pub(super) struct Asked {
-    /// In °C.
-    limit: Option<f64>,
+    /// In °C, or with its unit.
+    limit: Option<String>,
     /// A night counts as warned of from this chance on, 0 to 1.
     chance: Option<f64>,
 }
@@ -34,10 +34,7 @@ pub(super) async fn score(
     shown: web::Data<Shown>,
     limits: web::Data<Limits>,
 ) -> Result<HttpResponse, actix_web::Error> {
-    let (limit_c, warn_from) = (asked.limit.unwrap_or_default(), asked.chance.unwrap_or(WARN_FROM));
-    if !LIMIT_C.contains(&limit_c) {
-        return Err(bad_request(format!("limit = {limit_c}: expected -90 to 60 °C, such as ?limit=-2.0")));
-    }
+    let (limit_c, warn_from) = (limit_c(asked.limit.as_deref())?, asked.chance.unwrap_or(WARN_FROM));
     if !(0.0..=1.0).contains(&warn_from) {
         return Err(bad_request(format!("chance = {warn_from}: expected 0 to 1, such as ?chance=0.3")));
     }

@@ -62,6 +62,10 @@ fn check(common: &Common, config: &Config) -> Result<(), Failed> {
         .map_err(|reason| Failed::Usage(anyhow::anyhow!(reason)))?;
     let path = &config.alert.rules;
     let file = config.alert.rule_file().filter(|path| path.exists());
+    if file.is_none() && config.alert.rule_file().is_some() && *path != Config::default().alert.rules {
+        let reason = format!("alert.rules: there is no rule file at {}", path.display());
+        return Err(Failed::Usage(anyhow::anyhow!(reason)));
+    }
     let file = file.map(super::rules::source::rule_file).transpose()?;
     if let Some(file) = file.as_ref().filter(|_| config.notify.is_on()) {
         check_subscribers(config, file)?;

@@ -30,7 +30,7 @@ pub struct EmailConfig {
     /// STARTTLS (port 587), TLS from the start (port 465), or none (port 25), which is for loopback only.
     pub tls: MailTls,
     /// A PEM file with the authority that signed the server's certificate, if the system does not know it. A relative
-    /// path is relative to the directory in which frostline is started.
+    /// path in a configuration file is relative to that file.
     pub ca: Option<PathBuf>,
     /// The sender, such as `Frostline <frost@example.org>`.
     pub from: String,
@@ -76,6 +76,15 @@ impl Section for EmailConfig {
         if !self.from.contains('@') || !is_line(&self.from) {
             let expected = "expected a sender, such as Frostline <frost@example.org>";
             return Err(wrong("notify.email.from", expected));
+        }
+        if self.user.is_empty() != self.password.is_empty() {
+            let (missing, given) =
+                if self.user.is_empty() { ("user", "password") } else { ("password", "user") };
+            let key = format!("notify.email.{missing}");
+            return Err(wrong(
+                &key,
+                &format!("missing, but `{given}` is set: set both, or none for a server without a login"),
+            ));
         }
         if !self.unsubscribe.is_empty() && !is_link(&self.unsubscribe) {
             return Err(wrong("notify.email.unsubscribe", "expected a mailto: or https: address"));
@@ -156,6 +165,17 @@ mod tests {
         assert_eq!(email("\"").host_and_port(), Ok(("mail.example.org", 587)));
         assert_eq!(email("\"\ntls = \"tls\"").host_and_port(), Ok(("mail.example.org", 465)));
         assert_eq!(email(":2525\"").host_and_port(), Ok(("mail.example.org", 2525)));
+    }
+
+    #[test]
+    fn user_and_password_belong_together() {
+        let error = |more: &str| {
+            let text = format!("server = \"a.example.org\"\nfrom = \"a@b.c\"\n{more}");
+            toml::from_str::<EmailConfig>(&text).unwrap().validate("").map_err(|error| error.to_string())
+        };
+        assert!(error("user = \"u\"").unwrap_err().contains("notify.email.password"));
+        assert!(error("password = \"dew\"").unwrap_err().contains("notify.email.user"));
+        assert_eq!(error("user = \"u\"\npassword = \"dew\""), Ok(()));
     }
 
     #[test]

@@ -9,6 +9,7 @@ use toml::{Table, Value};
 use super::{Config, RULES_IN_TOPIC, client_keys};
 use crate::bounded::read_text;
 use crate::rules::{CHANNELS, Position};
+use crate::spelling::with_advice;
 
 /// The default configuration file, read if it exists.
 const DEFAULT_FILE: &str = "frostline.toml";
@@ -16,6 +17,9 @@ const DEFAULT_FILE: &str = "frostline.toml";
 const FILE_BYTES_MAX: u64 = 16 << 20;
 /// Sections that `FROSTLINE_SECTION_KEY` may set.
 const ENV_SECTIONS: [&str; 7] = ["kafka", "runtime", "assemble", "filter", "alert", "notify", "admin"];
+
+/// Settings that are paths of files next to the configuration file.
+const PATHS: [&[&str]; 2] = [&["alert", "rules"], &["notify", "email", "ca"]];
 
 /// Settings that override the file.
 #[derive(Clone, Debug, Default)]
@@ -78,7 +82,7 @@ pub fn load(
     }
     let config = Config::deserialize(table).map_err(|error| ConfigError {
         place: "configuration".into(),
-        message: error.message().to_owned(),
+        message: with_advice(error.message()),
     })?;
     config.validate()?;
     Ok(config)
@@ -96,23 +100,27 @@ fn read_file(named: Option<&Path>) -> Result<Table, ConfigError> {
         let position = Position::of_toml(&text, &error);
         ConfigError {
             place: format!("{}:{}:{}", path.display(), position.line, position.column),
-            message: error.message().to_owned(),
+            message: with_advice(error.message()),
         }
     };
     toml::from_str::<Config>(&text).map_err(with_line)?;
     let mut table = toml::from_str::<Table>(&text).map_err(with_line)?;
-    anchor_rules(&mut table, path);
+    for keys in PATHS {
+        anchor(&mut table, keys, path);
+    }
     client_keys::normalise(&mut table);
     Ok(table)
 }
 
-/// The path of a rule file is relative to the configuration file that names it.
-fn anchor_rules(table: &mut Table, config: &Path) {
-    let rules = table.get_mut("alert").and_then(|alert| alert.get_mut("rules"));
-    if let (Some(Value::String(rules)), Some(folder)) = (rules, config.parent())
-        && rules != RULES_IN_TOPIC
+/// Makes a path relative to the configuration file that names it.
+fn anchor(table: &mut Table, keys: &[&str], config: &Path) {
+    let Some((last, sections)) = keys.split_last() else { return };
+    let section = sections.iter().try_fold(table, |table, name| table.get_mut(*name)?.as_table_mut());
+    if let (Some(Value::String(path)), Some(folder)) =
+        (section.and_then(|section| section.get_mut(*last)), config.parent())
+        && path != RULES_IN_TOPIC
     {
-        *rules = folder.join(&*rules).display().to_string();
+        *path = folder.join(&*path).display().to_string();
     }
 }
 
@@ -150,7 +158,7 @@ fn check_alone(mut setting: Table) -> Result<Table, String> {
             let as_text = stringify(Value::Table(setting));
             match as_text {
                 Value::Table(table) if Config::deserialize(table.clone()).is_ok() => Ok(table),
-                _ => Err(error.message().to_owned()),
+                _ => Err(with_advice(error.message())),
             }
         }
     }
@@ -240,6 +248,23 @@ mod tests {
     }
 
     #[test]
+    fn paths_in_a_file_are_relative_to_it() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("f.toml");
+        let text = "[alert]\nrules = \"own.toml\"\n[notify.email]\nserver = \"a.example.org\"\nfrom = \"a@b.c\"\nca = \"ca.pem\"\n";
+        std::fs::write(&path, text).unwrap();
+        let settings = |settings: &[&str]| {
+            let settings = settings.iter().map(|setting| (*setting).to_owned()).collect();
+            load(&Overrides { file: Some(path.clone()), settings }, std::iter::empty()).unwrap()
+        };
+        let config = settings(&[]);
+        assert_eq!(config.alert.rules, dir.path().join("own.toml"));
+        assert_eq!(config.notify.email.unwrap().ca, Some(dir.path().join("ca.pem")));
+        let set = settings(&["alert.rules=a.toml"]);
+        assert_eq!(set.alert.rules, Path::new("a.toml"), "the command line is about the present directory");
+    }
+
+    #[test]
     fn variables_reach_the_section_of_each_channel() {
         for channel in CHANNELS.iter().filter(|channel| !channel.is_named) {
             let name = format!("FROSTLINE_NOTIFY_{}_NO_SUCH_KEY", channel.section.to_ascii_uppercase());
@@ -255,11 +280,11 @@ mod tests {
     #[test]
     fn mistakes_name_their_place() {
         let error = load_text("[kafka]\nbrokrs = \"a:1\"\n", &[], &[]).unwrap_err().to_string();
-        assert!(error.contains("frostline.toml:2:1") && error.contains("brokrs"), "{error}");
+        assert!(error.contains("frostline.toml:2:1") && error.contains("did you mean `brokers`?"), "{error}");
         let error = load_text("[runtime]\nworkers = \"many\"\n", &[], &[]).unwrap_err().to_string();
         assert!(error.contains("frostline.toml:2:11"), "{error}");
         let error = load_text("", &[("FROSTLINE_KAFKA_BROKRS", "x")], &[]).unwrap_err().to_string();
-        assert!(error.contains("FROSTLINE_KAFKA_BROKRS"), "{error}");
+        assert!(error.contains("FROSTLINE_KAFKA_BROKRS") && error.contains("`brokers`?"), "{error}");
         let error = load_text("", &[], &["runtime.workers=many"]).unwrap_err().to_string();
         assert!(error.contains("--set runtime.workers:"), "{error}");
         let error = load_text("", &[], &["nonsense"]).unwrap_err().to_string();

@@ -102,7 +102,7 @@ pub fn place(rule: &PublishedRule) -> String {
             };
             format!("nearest: {} {name} ({} km{higher})", nearest.station, nearest.km)
         }
-        (_, Some(near), None) => format!("near {}, {}: no station known when published", near.lat, near.lon),
+        (_, Some(near), None) => format!("near {}, {}: no station is known yet", near.lat, near.lon),
         _ => format!("where {}", stations.as_deref().unwrap_or_default()),
     }
 }

@@ -8,11 +8,15 @@ use serde_json::{Map, Value};
 use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
-use super::plain_words::{shown, without_values};
+use super::plain_words::{shown, unquoted, without_values};
 use super::{Conditions, Definition, Mistake, Position, Problem, Rule, Subscriber};
+use crate::spelling::advice;
 
-/// Most mistakes and warnings that are reported: with more, the file is probably not a rule file.
+/// Most mistakes and warnings that are reported.
 pub const MISTAKES_MAX: usize = 200;
+
+/// Most unreadable places that are reported: with more, the file is no rule file.
+const UNREADABLE_MAX: usize = 10;
 
 /// In a file that is larger than this, only the first mistake of its form is found: the parser keeps each in memory.
 const ALL_MISTAKES_BYTES_MAX: usize = 256 << 10;
@@ -132,6 +136,18 @@ impl Reader<'_> {
         }
     }
 
+    /// Notes that a file with so many unreadable places is probably no rule file.
+    fn is_other(&mut self, unreadable: usize) -> bool {
+        if unreadable > UNREADABLE_MAX {
+            let position = self.mistakes.last().map_or(Position { line: 1, column: 1 }, |last| last.position);
+            self.mistake_at(
+                position,
+                "and more after it: is this a rule file? examples/rules.toml is one".to_owned(),
+            );
+        }
+        unreadable > UNREADABLE_MAX
+    }
+
     fn toml(&mut self) {
         let (root, errors) = match self.text.len() > ALL_MISTAKES_BYTES_MAX {
             true => match DeTable::parse(self.text) {
@@ -145,11 +161,12 @@ impl Reader<'_> {
         };
         // Finding the place of a mistake without one reads the file repeatedly; further ones get the same place.
         let mut is_found = false;
-        for error in errors.iter().take(MISTAKES_MAX) {
+        for error in errors.iter().take(UNREADABLE_MAX) {
             if error.span().is_some() || !std::mem::replace(&mut is_found, true) {
                 self.mistake_at(Position::of_toml(self.text, error), error.message().to_owned());
             }
         }
+        self.is_other(errors.len());
         if !errors.is_empty() {
             return;
         }
@@ -178,10 +195,15 @@ impl Reader<'_> {
                         format!("`{name}`: expected tables that begin with [[{name}]]"),
                     );
                 }
-                (other, _) => self.mistake(
-                    key.span().start,
-                    format!("unknown name `{other}`: expected [[rule]] and [[subscriber]] tables"),
-                ),
+                (other, _) => {
+                    let advice = advice(other, ["rule", "subscriber"]);
+                    self.mistake(
+                        key.span().start,
+                        format!(
+                            "unknown name `{other}`: expected [[rule]] and [[subscriber]] tables{advice}"
+                        ),
+                    );
+                }
             }
         }
     }
@@ -229,7 +251,7 @@ impl Reader<'_> {
             Rule(Box<Definition>),
             Subscriber(Box<Subscriber>),
         }
-        let mut start = 0;
+        let (mut start, mut unreadable) = (0, 0);
         let text = self.text;
         for line in text.split_inclusive('\n') {
             let places = Places { start, ..Places::default() };
@@ -241,6 +263,10 @@ impl Reader<'_> {
                         let at = start + error.column().saturating_sub(1).min(line.len() - 1);
                         let reason = without_values(&error.to_string());
                         let reason = reason.split(" at line ").next().unwrap_or_default();
+                        unreadable += 1;
+                        if self.rules.is_empty() && self.subscribers.is_empty() && self.is_other(unreadable) {
+                            return;
+                        }
                         self.mistake(
                             at,
                             format!("{reason}: expected {{\"rule\": {{…}}}} or {{\"subscriber\": {{…}}}}"),
@@ -277,8 +303,11 @@ impl Reader<'_> {
             self.unique("rule", &definition.id, places, &mut first_use);
             for id in definition.subscribers.iter().filter(|id| !names.contains(id.as_str()) && !is_known(id))
             {
-                let message =
-                    format!("unknown subscriber {}: expected a [[subscriber]] with that id", shown(id));
+                let message = format!(
+                    "unknown subscriber {}: expected a [[subscriber]] with that id{}",
+                    shown(id),
+                    advice(id, names.iter().copied().filter(|name| unquoted(name) == *name))
+                );
                 self.problem(places, &Problem { field: "subscribers", offset: 0, message });
             }
         }

@@ -160,14 +160,35 @@ fn an_id_is_a_name_and_not_a_step_in_a_path() {
 }
 
 #[test]
+fn misspelt_words_come_with_a_suggestion() {
+    let rule = "[[rule]]\nid = \"r\"\nstation = \"USW00003192\"\nwhen = \"TMIN <= 0.0\"\n";
+    for (from, to, advice) in [
+        ("when", "whn", "did you mean `when`?"),
+        ("TMIN", "TMNI", "did you mean `TMIN`?"),
+        ("[[rule]]", "[[rules]]", "did you mean `rule`?"),
+        ("id = \"r\"", "id = \"r\"\nseverity = \"warnign\"", "did you mean `warning`?"),
+        ("id = \"r\"", "id = \"r\"\nsubscribers = [\"ana\"]", "did you mean `anna`?"),
+    ] {
+        let anna =
+            "[[subscriber]]\nid = \"anna\"\nemail = \"a@example.org\"\ntimezone = \"America/Phoneix\"\n";
+        let found = mistakes(&format!("{}{anna}", rule.replacen(from, to, 1)));
+        assert!(found.iter().any(|mistake| mistake.message.contains(advice)), "{advice}: {found:#?}");
+        let zone = "did you mean `America/Phoenix`?";
+        assert!(found.iter().any(|mistake| mistake.message.contains(zone)), "{found:#?}");
+    }
+    let other = mistakes("DATE;TMIN\n2024-01-01;3\n");
+    assert!(other.len() <= UNREADABLE_MAX + 1, "{other:#?}");
+}
+
+#[test]
 fn a_large_file_of_mistakes_is_refused_at_once() {
     let refused = |text: &str| {
         RuleFile::parse(text, &mut Conditions::default(), &|_| false).err().expect("mistakes").len()
     };
-    assert_eq!(refused(&"= \n".repeat(20_000)), MISTAKES_MAX);
+    assert_eq!(refused(&"= \n".repeat(20_000)), UNREADABLE_MAX + 1);
     assert_eq!(refused(&"= \n".repeat(1_000_000)), 1, "the first of a file that is too large for all");
     let unknown: String = (0..100_000).map(|n| format!("unknown-{n} = 1\n")).collect();
     assert_eq!(refused(&unknown), MISTAKES_MAX);
     assert_eq!(refused(&"[[subscriber]]\n".repeat(100_000)), MISTAKES_MAX);
-    assert_eq!(refused(&"{\"x\":1}\n".repeat(100_000)), MISTAKES_MAX);
+    assert_eq!(refused(&"{\"x\":1}\n".repeat(100_000)), UNREADABLE_MAX + 1);
 }

@@ -15,6 +15,7 @@ mod definition;
 mod file;
 mod key;
 mod lifecycle;
+mod limit;
 mod lint;
 mod lint_moments;
 mod message;
@@ -36,8 +37,8 @@ mod written_condition;
 pub use active::{Active, ActiveDefinition};
 pub use channel::{AddressField, CHANNELS, Channel, ChannelDescriptor};
 pub use condition::{
-    Clause, Condition, ConditionError, EvaluationError, Evaluator, Feed, HourValues, MomentView, Scope, Unit,
-    Verdict,
+    Clause, Condition, ConditionError, EvaluationError, Evaluator, Feed, HourName, HourValues, MomentView,
+    Scope, Unit, Verdict,
 };
 pub use conditions::Conditions;
 pub use crops::Crop;
@@ -48,6 +49,7 @@ pub use lifecycle::{
     DayVerdict, Episodes, Event, HORIZON_DAYS, HourWatch, Identity, LoneDay, NightEvent, NightWatch, Settled,
     Sight, Taken, Terms, TrackRecord, Transition,
 };
+pub use limit::Limit;
 pub use lint::lint;
 pub use message::{Subject, Template};
 pub use near::{Near, Nearest};

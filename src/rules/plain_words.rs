@@ -1,6 +1,8 @@
 //! Rewrites a deserialiser's messages for people, without values: these may be addresses, and messages end up in
 //! logs.
 
+use crate::spelling::with_advice;
+
 /// Words before a value in serde's messages.
 const VALUES: [&str; 6] =
     ["string \"", "integer `", "floating point `", "character `", "unknown variant `", "unknown field `"];
@@ -34,7 +36,8 @@ pub(super) fn without_values(message: &str) -> String {
         rest = &rest[end..];
     }
     plain.push_str(rest);
-    WORDS.iter().fold(plain, |plain, (rust, word)| replace_word(&plain, rust, word))
+    let plain = WORDS.iter().fold(plain, |plain, (rust, word)| replace_word(&plain, rust, word));
+    with_advice(&plain)
 }
 
 /// The next value in serde's message: its place, the words before it, and its end.

@@ -6,6 +6,7 @@ use super::channel::address_fields;
 use super::plain_words::{one_of, shown};
 use super::problem::{Problem, Problems, check_id};
 use super::subscriber::{Subscriber, minute_of_day};
+use crate::spelling::advice;
 
 /// Highest possible hourly limit of messages.
 const PER_HOUR_MAX: u16 = 1_000;
@@ -48,7 +49,9 @@ impl Subscriber {
             && TimeZone::get(name).is_err()
         {
             let expected = "expected a name as in America/Phoenix or Europe/Vienna";
-            problems.add("timezone", 0, format!("timezone {}: {expected}", shown(name)));
+            let known: Vec<String> = jiff::tz::db().available().map(|known| known.to_string()).collect();
+            let advice = advice(name, known.iter().map(String::as_str));
+            problems.add("timezone", 0, format!("timezone {}: {expected}{advice}", shown(name)));
         }
         if self.per_hour.is_some_and(|per_hour| !(1..=PER_HOUR_MAX).contains(&per_hour)) {
             problems.add("per_hour", 0, format!("per_hour: expected 1 to {PER_HOUR_MAX}"));

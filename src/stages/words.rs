@@ -4,7 +4,7 @@ use jiff::Timestamp;
 use jiff::tz::{Offset, TimeZone};
 
 use super::{Moment, NightFacts};
-use crate::rules::{Transition, Units};
+use crate::rules::{Condition, HourName, Scope, Transition, Units};
 
 /// From this chance on, a night is called likely to reach the limit.
 const LIKELY: f64 = 0.6;
@@ -23,7 +23,7 @@ struct Detail {
     track: bool,
     wet_bulb: bool,
     wind: bool,
-    /// Add the band of the lowest temperature, and the condition of a rule over hours.
+    /// Add the band of the lowest temperature, and the limits of a rule over hours.
     band: bool,
 }
 
@@ -131,9 +131,11 @@ impl Speech {
                 let likely = if night.chance.unwrap_or(0.0) >= LIKELY { "likely" } else { "possible" };
                 let crossing = self.crossing(moment, night);
                 let outlook = self.outlook(detail, night, &crossing);
-                let mut text = format!("{term} {likely} tonight at {place}: {outlook}");
-                text.push_str(&self.instruments(detail, moment));
-                text.push('.');
+                let mut text = format!("{term} {likely} tonight at {place}: {outlook}.");
+                let now = self.instruments(detail, moment);
+                if !now.is_empty() {
+                    text.push_str(&format!(" Now: {}.", now.join(", ")));
+                }
                 if detail.track {
                     text.push_str(&track(night));
                     moment.crop.iter().for_each(|crop| text.push_str(&format!(" {crop}")));
@@ -170,12 +172,12 @@ impl Speech {
     }
 
     /// The shortest text: `Frost 85% for 32 °F tonight PORTLAND INTL AP, low 29 °F 6:41 AM, below 32 °F from 8 PM`.
-    fn compact(&self, Occasion { transition, moment, place, when }: Occasion<'_>) -> String {
+    fn compact(&self, Occasion { transition, moment, place, .. }: Occasion<'_>) -> String {
         let units = self.units;
         let Some(night) = &moment.night else {
             let since = self.time(moment.time);
             let Some(observed) = moment.observed.filter(|_| transition != Transition::Stale) else {
-                return format!("No report from {place} since {since}: {when}?");
+                return format!("No report from {place} since {since}");
             };
             let over = if transition == Transition::Resolved { "Over: " } else { "" };
             return format!("{over}{} {place} {since}", units.degrees(observed.temperature_c));
@@ -241,29 +243,53 @@ impl Speech {
         }
     }
 
-    /// `; wet bulb -3.4 °C; wind 1 m/s`
-    fn instruments(&self, detail: Detail, moment: &Moment) -> String {
-        let Some(observed) = &moment.observed else { return String::new() };
+    /// `wet bulb -3.4 °C`, `wind 1 m/s`
+    fn instruments(&self, detail: Detail, moment: &Moment) -> Vec<String> {
+        let Some(observed) = &moment.observed else { return Vec::new() };
         let wet_bulb = observed.wet_bulb_c.filter(|_| detail.wet_bulb);
-        let wet_bulb = wet_bulb.map(|value| format!("; wet bulb {}", self.units.degrees(value)));
+        let wet_bulb = wet_bulb.map(|value| format!("wet bulb {}", self.units.degrees(value)));
         let wind = observed.wind_m_s.filter(|_| detail.wind);
-        let wind = wind.map(|value| format!("; wind {}", self.units.wind(value)));
+        let wind = wind.map(|value| format!("wind {}", self.units.wind(value)));
         wet_bulb.into_iter().chain(wind).collect()
+    }
+
+    /// ` Your limits: 1.0 °C, wet bulb -1.0 °C.`; the condition if it has no limits.
+    fn own_limits(&self, when: &str) -> String {
+        // It was compiled when the rule was read.
+        let condition = Condition::compile(when, Scope::Observation);
+        let limits = condition.map(|condition| condition.hour_limits()).unwrap_or_default();
+        let limits: Vec<String> = limits.into_iter().map(|limit| self.hour_limit(limit)).collect();
+        match limits.len() {
+            0 => format!(" Your rule: {when}."),
+            1 => format!(" Your limit: {}.", limits[0]),
+            _ => format!(" Your limits: {}.", limits.join(", ")),
+        }
+    }
+
+    fn hour_limit(&self, (name, value): (HourName, f64)) -> String {
+        match name {
+            HourName::Temperature => self.units.limit(value),
+            HourName::DewPoint => format!("dew point {}", self.units.limit(value)),
+            HourName::WetBulb => format!("wet bulb {}", self.units.limit(value)),
+            HourName::Wind => format!("wind {}", self.units.wind(value)),
+            HourName::Humidity => format!("humidity {value:.0} %"),
+        }
     }
 
     fn of_hour(&self, detail: Detail, Occasion { transition, moment, place, when }: Occasion<'_>) -> String {
         let time = self.time(moment.time);
         let Some(observed) = moment.observed.filter(|_| transition != Transition::Stale) else {
-            return format!("No report from {place} since {time}: whether {when} still holds is unknown.");
+            let limits = self.own_limits(when);
+            return format!(
+                "No report from {place} since {time}: whether this alert still holds is unknown.{limits}"
+            );
         };
-        let measured = format!(
-            "{} at {place} at {time}{}",
-            self.units.limit(observed.temperature_c),
-            self.instruments(detail, moment)
-        );
+        let mut measured = vec![format!("{} at {place} at {time}", self.units.limit(observed.temperature_c))];
+        measured.extend(self.instruments(detail, moment));
+        let measured = measured.join(", ");
         match transition {
             Transition::Resolved => format!("Over: {measured}."),
-            _ if detail.band => format!("{measured}: {when}"),
+            _ if detail.band => format!("{measured}.{}", self.own_limits(when)),
             _ => format!("{measured}."),
         }
     }

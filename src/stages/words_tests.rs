@@ -43,12 +43,12 @@ fn a_warning_says_what_how_likely_when_and_how_often_it_was_right() {
     assert_eq!(
         say(Units::Metric, None, Transition::Expected, &moment()),
         "Frost likely tonight at SCOTTSDALE MUNI AP: 62 % for -2.0 °C or less; lowest -2.6 °C (-4.4 to -0.9 in 8 of 10 such \
-         nights) about 06:00; wet bulb -3.4 °C; wind 1 m/s. Of the last 20 such warnings here 16 came true."
+         nights) about 06:00. Now: wet bulb -3.4 °C, wind 1 m/s. Of the last 20 such warnings here 16 came true."
     );
     assert_eq!(
         say(Units::Us, Some("America/New_York"), Transition::Expected, &moment()),
         "Freeze likely tonight at SCOTTSDALE MUNI AP: 62 % for 28.4 °F or less; lowest 27.3 °F (24 to 30 in 8 of 10 such \
-         nights) about 8:00 AM; wet bulb 26 °F; wind 2 mph. Of the last 20 such warnings here 16 came true."
+         nights) about 8:00 AM. Now: wet bulb 26 °F, wind 2 mph. Of the last 20 such warnings here 16 came true."
     );
 }
 
@@ -81,8 +81,19 @@ fn an_hour_says_what_is_measured() {
     let moment = Moment { night: None, ..moment() };
     assert_eq!(
         say(Units::Metric, None, Transition::Fired, &moment),
-        "3.0 °C at SCOTTSDALE MUNI AP at 18:53; wet bulb -3.4 °C; wind 1 m/s: T <= 1.0"
+        "3.0 °C at SCOTTSDALE MUNI AP at 18:53, wet bulb -3.4 °C, wind 1 m/s. Your limit: 1.0 °C."
     );
+    let all = "T <= c(36.0) && WETBULB <= -1.0 && TD < -1.0 && WIND < 2.0 && RH > 80.0 && T <= c(36.0)";
+    let occasion = |when| Occasion { transition: Transition::Fired, moment: &moment, place: "X", when };
+    let said = |when| Speech::new(Units::Us, None, moment.offset).sentence(occasion(when));
+    assert!(
+        said(all).ends_with(
+            " Your limits: 36 °F, wet bulb 30.2 °F, dew point 30.2 °F, wind 4 mph, humidity 80 %."
+        ),
+        "{}",
+        said(all)
+    );
+    assert!(said("T < TD + 1.0").ends_with(" Your rule: T < TD + 1.0."), "{}", said("T < TD + 1.0"));
     assert!(say(Units::Us, None, Transition::Resolved, &moment).starts_with("Over: 37.4 °F at"));
     assert!(Units::Metric.degrees(-0.04) == "0.0 °C");
 }

@@ -175,6 +175,7 @@ fn config_check_and_show() {
         ),
         ("[kafka.client]\n\"ssl.ca.locatoin\" = \"/x\"\n", "ssl.ca.locatoin"),
         ("[kafka\n", "frostline.toml:1"),
+        ("[alert]\nrules = \"none.toml\"\n", "there is no rule file at none.toml"),
     ] {
         write(text);
         let outcome = frostline().args(["config", "check"]).run().expect_code(2);
@@ -220,6 +221,14 @@ fn no_broker() {
         .run()
         .expect_code(1);
     assert!(outcome.err.contains("no Kafka broker answers at 127.0.0.1:1"), "{outcome}");
+    // A rule can be written without one.
+    let outcome = Frostline::new()
+        .args(["rules", "new", "--near", "33.61,-111.92", "--below", "28F", "--tonight"])
+        .args(["--brokers", "127.0.0.1:1", "--set", "kafka.connect_timeout_ms=1500"])
+        .run()
+        .expect_code(0);
+    assert!(outcome.err.contains("no Kafka broker answers"), "{outcome}");
+    assert!(outcome.out.contains("near = { lat = 33.61, lon = -111.92 }"), "{outcome}");
     assert!(outcome.err.contains("refused"), "the cause is told\n{outcome}");
     assert!(start.elapsed() < Duration::from_secs(15), "the wait is bounded");
 }

@@ -43,14 +43,20 @@ pub(super) async fn score(common: &Common, arguments: &ScoreArguments) -> Result
     for (station, tally) in ledger.stations() {
         let nights: Vec<ScoredNight> = tally.nights(shown.limit_c).collect();
         if !nights.is_empty() {
+            if !is_scored {
+                heading(common, &format!("Outlooks of each station, {}", arguments.scoring))?;
+            }
             is_scored = true;
             print(common, shown, station, &nights)?;
         }
     }
-    for (rule, sums) in ledger.warnings() {
-        if arguments.rule.as_deref().is_none_or(|wanted| wanted == rule) {
-            print_warnings(common, rule, &sums)?;
-        }
+    let chosen = |rule: &str| arguments.rule.as_deref().is_none_or(|wanted| wanted == rule);
+    let mut warnings = ledger.warnings().filter(|(rule, _)| chosen(rule)).peekable();
+    if warnings.peek().is_some() {
+        heading(common, "Warnings of each rule, by its own limit")?;
+    }
+    for (rule, sums) in warnings {
+        print_warnings(common, rule, &sums)?;
     }
     if !is_scored {
         output::note(
@@ -59,6 +65,10 @@ pub(super) async fn score(common: &Common, arguments: &ScoreArguments) -> Result
         );
     }
     Ok(())
+}
+
+fn heading(common: &Common, text: &str) -> Result<(), Failed> {
+    if common.json { Ok(()) } else { Ok(output::line(&format!("{BOLD}{text}{BOLD:#}"))?) }
 }
 
 /// Reads all outlooks and alerts that are in the topics now.

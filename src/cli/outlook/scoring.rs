@@ -38,6 +38,15 @@ impl Scoring {
     }
 }
 
+/// `issued at 18:00 (standard time there), for 0.0 °C or less`
+impl std::fmt::Display for Scoring {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let (hour, minute) = (self.issued.minutes / 60, self.issued.minutes % 60);
+        let limit = self.units.units().limit(self.limit);
+        write!(f, "issued at {hour:02}:{minute:02} (standard time there), for {limit} or less")
+    }
+}
+
 /// A time of the day.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 struct Clock {

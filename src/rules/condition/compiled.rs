@@ -13,7 +13,7 @@ use super::execution::{EvaluationError, Failure, resolve};
 use super::feed::{Asked, Feed};
 use super::functions::Functions;
 use super::input::{Input, station_bytes};
-use super::moment::MomentView;
+use super::moment::{HourName, MomentView};
 use super::native::Test;
 use super::outline::Outline;
 use super::sample;
@@ -132,6 +132,19 @@ impl Condition {
             Variable::Chance(limit) => Some((limit, used.offset)),
             _ => None,
         })
+    }
+
+    /// The constants that it compares values of an hour with, in °C, m/s and percent, in the order of its text.
+    pub fn hour_limits(&self) -> Vec<(HourName, f64)> {
+        let mut limits = Vec::new();
+        for Threshold { compared, value, .. } in &self.thresholds {
+            if let Compared::Hour(name) = compared
+                && !limits.contains(&(*name, *value))
+            {
+                limits.push((*name, *value));
+            }
+        }
+        limits
     }
 
     /// If it is one comparison of a daily element with a constant: the element, and the constant in its unit.

@@ -38,11 +38,16 @@ pub struct HourValues {
 
 /// A name of an hour's value in conditions and messages.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(in crate::rules) enum HourName {
+pub enum HourName {
+    /// `T`
     Temperature,
+    /// `TD`
     DewPoint,
+    /// `WETBULB`
     WetBulb,
+    /// `WIND`
     Wind,
+    /// `RH`
     Humidity,
 }
 

@@ -4,6 +4,13 @@ use super::feed::{Asked, Feed, mixed};
 use super::moment::HourName;
 use super::scope::{ConditionError, Scope};
 use crate::noaa::Element;
+use crate::spelling::advice;
+
+/// Names that conditions often have, for suggestions.
+const COMMON_NAMES: [&str; 14] = [
+    "TMIN", "TMAX", "TAVG", "TOBS", "PRCP", "SNOW", "SNWD", "AWND", "WETBULB", "WIND", "night", "chance",
+    "station", "date",
+];
 
 /// A value that the condition reads.
 #[derive(Clone, Debug, PartialEq)]
@@ -95,7 +102,8 @@ fn variable(name: &str, scope: Scope) -> Result<Variable, String> {
             Scope::Filter | Scope::Station => "",
         };
         format!(
-            "unknown name `{name}`: expected a GHCN-Daily element (TMIN, TMAX, PRCP, …),{moments} `station` or `date`"
+            "unknown name `{name}`: expected a GHCN-Daily element (TMIN, TMAX, PRCP, …),{moments} `station` or `date`{}",
+            advice(name, COMMON_NAMES)
         )
     })
 }

@@ -123,8 +123,11 @@ message = "Cold: {TMIN}"
             timezone: Some("America/New_York".into()),
             ..Subscriber::default()
         };
-        assert_eq!(phoenix, "0.8 °C at SCOTTSDALE at 18:53: T <= 1.0");
-        assert_eq!(say("r", "T <= 1.0", moment, Some(&newark)), "33.4 °F at SCOTTSDALE at 8:53 PM: T <= 1.0");
+        assert_eq!(phoenix, "0.8 °C at SCOTTSDALE at 18:53. Your limit: 1.0 °C.");
+        assert_eq!(
+            say("r", "T <= 1.0", moment, Some(&newark)),
+            "33.4 °F at SCOTTSDALE at 8:53 PM. Your limit: 33.8 °F."
+        );
     }
 
     #[test]

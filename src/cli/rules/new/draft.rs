@@ -1,9 +1,8 @@
 //! The text of a new rule, written to fit the rule file that it is appended to.
 
-use super::limit::Limit;
 use crate::noaa::StationId;
 use crate::printable::printable;
-use crate::rules::{Conditions, Nearest, RuleFile, Subscriber, Units};
+use crate::rules::{Conditions, Limit, Nearest, RuleFile, Subscriber, Units};
 
 /// The request.
 pub(super) struct Request<'a> {

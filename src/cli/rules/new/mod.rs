@@ -1,7 +1,6 @@
 //! `frostline rules new`: writes a rule for a place, and prints what it would have done.
 
 mod draft;
-mod limit;
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -21,10 +20,9 @@ use crate::hourly::iso_time;
 use crate::noaa::{Element, Station, StationId};
 use crate::publishing::{Live, placement, unsent};
 use crate::rules::{
-    Conditions, Feed, Near, Nearest, Needs, Reporting, RuleFile, RuleSet, far, km_between, lint,
+    Conditions, Feed, Limit, Near, Nearest, Needs, Reporting, RuleFile, RuleSet, far, km_between, lint,
 };
 use draft::{Draft, Request, draft};
-use limit::Limit;
 
 const EXAMPLES: &str = "\
 Examples:
@@ -78,9 +76,12 @@ pub(super) async fn new(common: &Common, arguments: &NewArguments) -> Result<(),
     let needs = if arguments.tonight { Needs::Hours } else { Needs::Elements(vec![tmin()?]) };
     let (reporting, hours) = match arguments.data.is_empty() {
         true => (of_broker(&config, arguments).await?, ByStation::new()),
-        false => of_files(arguments).await?,
+        false => {
+            let (reporting, hours) = of_files(arguments).await?;
+            (Some(reporting), hours)
+        }
     };
-    let watched = watched(arguments, &reporting, &needs);
+    let watched = watched(arguments, reporting.as_ref().unwrap_or(&Reporting::default()), &needs);
     let existing = match &arguments.out {
         Some(path) if path.exists() => source::read_rule_file(path)?,
         _ => String::new(),
@@ -89,7 +90,9 @@ pub(super) async fn new(common: &Common, arguments: &NewArguments) -> Result<(),
         let out = arguments.out.as_ref().map(|out| format!("{}: ", out.display())).unwrap_or_default();
         Failed::Usage(anyhow::anyhow!("{out}{reason}"))
     })?;
-    describe(arguments, &needs, watched.as_ref());
+    if reporting.is_some() {
+        describe(arguments, &needs, watched.as_ref());
+    }
     describe_files(arguments, watched.as_ref(), &hours)?;
     would_have_done(&config, arguments, &draft, watched.as_ref(), &hours)?;
     warn(&config, &draft);
@@ -156,12 +159,22 @@ fn tmin() -> Result<Element, Failed> {
     Element::parse(b"TMIN").ok_or_else(|| Failed::Working(anyhow::anyhow!("TMIN is not an element")))
 }
 
-/// The elements that stations report on the broker. Not needed if a station is named.
-async fn of_broker(config: &Config, arguments: &NewArguments) -> Result<Reporting, Failed> {
+/// The elements that stations report on the broker. Not needed if a station is named; `None`, with a warning, if no
+/// broker answers.
+async fn of_broker(config: &Config, arguments: &NewArguments) -> Result<Option<Reporting>, Failed> {
     if arguments.near.is_none() {
-        return Ok(Reporting::default());
+        return Ok(Some(Reporting::default()));
     }
-    Ok(Live::connect(config).await?.reporting()?)
+    match Live::connect(config).await {
+        Ok(live) => Ok(Some(live.reporting()?)),
+        Err(error) => {
+            output::note(&format!(
+                "{YELLOW}warning{YELLOW:#}  {error}; which stations are near that place is therefore unknown: the daemon will \
+                 look for one as observations arrive"
+            ));
+            Ok(None)
+        }
+    }
 }
 
 /// The elements that stations report in the files, and their hours.

@@ -2,14 +2,15 @@
 
 use std::str::FromStr;
 
-use crate::rules::{Unit, Units};
+use super::condition::Unit;
+use super::units::Units;
 
 /// Such a rule warns from this chance on.
 const CHANCE: f64 = 0.3;
 
 /// A temperature of the command line.
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub(super) struct Limit {
+pub struct Limit {
     value: f64,
     is_fahrenheit: bool,
 }
@@ -39,23 +40,23 @@ impl FromStr for Limit {
 
 impl Limit {
     /// To a tenth, as stations report.
-    fn celsius(self) -> f64 {
+    pub fn celsius(self) -> f64 {
         let celsius = if self.is_fahrenheit { Unit::Fahrenheit.invert(self.value) } else { self.value };
         (celsius * 10.0).round() / 10.0
     }
 
     /// In its own unit.
-    pub(super) fn shown(self) -> String {
+    pub fn shown(self) -> String {
         self.units().degrees(self.celsius())
     }
 
     /// The units of the person who wrote the limit.
-    pub(super) fn units(self) -> Units {
+    pub fn units(self) -> Units {
         if self.is_fahrenheit { Units::Us } else { Units::Metric }
     }
 
     /// A condition: chances of a night, or the lowest temperature of a day.
-    pub(super) fn condition(self, tonight: bool) -> String {
+    pub fn condition(self, tonight: bool) -> String {
         match (tonight, self.is_fahrenheit) {
             (true, true) => format!("chance(c({})) >= {CHANCE}", self.value),
             (true, false) => format!("chance({:?}) >= {CHANCE}", self.value),
