@@ -66,11 +66,11 @@ impl Processor for Watch {
             return Ok(());
         };
         let key = [b"s", sensor].concat();
-        let before = context.store.get(&key, 0, read)?.flatten();
+        let before = context.store.kept(&key, read)?.flatten();
         if before.is_some_and(|(_, is_reported)| is_reported) {
             context.collector.emit(sensor, context.now_ms, |value| value.extend(b"back"));
         }
-        context.store.put(&key, 0, &remembered(context.now_ms, false));
+        context.store.keep(&key, &remembered(context.now_ms, false));
         Ok(())
     }
 
@@ -84,7 +84,7 @@ impl Processor for Watch {
         })?;
         for (key, heard_ms) in silent {
             context.collector.emit(&key[1..], context.now_ms, |value| value.extend(b"silent"));
-            context.store.put(&key, 0, &remembered(heard_ms, true));
+            context.store.keep(&key, &remembered(heard_ms, true));
         }
         Ok(())
     }

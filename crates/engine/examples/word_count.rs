@@ -43,8 +43,8 @@ impl Processor for Count {
         // Store keys begin with a lower-case letter that says what the entry is.
         let key = [b"w", word].concat();
         let number = |stored: &[u8]| stored.try_into().map_or(0, u64::from_be_bytes);
-        let count = 1 + context.store.get(&key, 0, number)?.unwrap_or(0);
-        context.store.put(&key, 0, &count.to_be_bytes());
+        let count = 1 + context.store.kept(&key, number)?.unwrap_or(0);
+        context.store.keep(&key, &count.to_be_bytes());
         context.collector.emit(word, record.timestamp_ms, |value| value.extend(count.to_string().bytes()));
         Ok(())
     }

@@ -56,6 +56,13 @@ pub struct Output<'a> {
     pub headers: &'a [OutputHeader],
 }
 
+/// A place between two outputs.
+#[derive(Clone, Copy)]
+pub(crate) struct Mark {
+    bytes: usize,
+    entries: usize,
+}
+
 /// The outputs of one task since they were last taken.
 #[derive(Default)]
 pub struct Collector {
@@ -122,6 +129,17 @@ impl Collector {
         let timestamp_ms = record.timestamp_ms;
         self.entries.push(Entry { sink: Sink::DeadLetters, key, value, timestamp_ms, headers });
         true
+    }
+
+    /// Where the next output begins.
+    pub(crate) fn mark(&self) -> Mark {
+        Mark { bytes: self.bytes.len(), entries: self.entries.len() }
+    }
+
+    /// Takes back all outputs since a mark.
+    pub(crate) fn take_back(&mut self, mark: Mark) {
+        self.bytes.truncate(mark.bytes);
+        self.entries.truncate(mark.entries);
     }
 
     /// Sets whether dead letters are dropped from now on.

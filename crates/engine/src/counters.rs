@@ -28,8 +28,8 @@ impl Counter {
     /// Records skipped without reading them, because no output depends on them.
     pub const SKIPPED_UNREAD: Self = Self { place: 3, name: "skipped_unread", meaning: "" };
 
-    /// A counter of the application: each has its own `place`, from 0. Summaries print `meaning` next to the number;
-    /// it may be empty.
+    /// A counter of the application: each has its own `place`, from 0. An application can print `meaning`
+    /// next to the number; it may be empty.
     ///
     /// # Panics
     /// If `place` is 28 or more. In a constant this is a compile error.

@@ -1,16 +1,19 @@
 //! Runs a processor without a broker: pipe records in, read records out, look into the store, move the clock by hand.
 //! For tests, and for programs that need a processor's answer for records at hand, such as a back-test.
 
-use crate::record::{Header, HeaderList, NO_HEADERS, Record};
+use crate::record::{DAY_MS, Header, HeaderList, NO_HEADERS, Record, day_of};
 use crate::store::{Checkpoint, StateError, Store};
-use crate::{Collector, Context, Counter, Counts, Output, Processor, Sink, Stage, StageId};
+use crate::{Collector, Context, Counter, Counts, EngineSettings, Output, Processor, Sink, Stage, StageId};
+
+/// The time at which drivers start: 2026-01-01.
+const BEGIN_MS: i64 = 1_767_225_600_000;
 
 /// One record that a processor wrote.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Written {
     /// Which topic of the stage it goes to.
     pub sink: Sink,
-    /// Its key; empty if it has none.
+    /// Its key; `None` if it has none.
     pub key: Option<Vec<u8>>,
     /// Its value, as bytes.
     pub value: Option<Vec<u8>>,
@@ -42,7 +45,9 @@ impl Written {
     }
 }
 
-/// One partition of one stage.
+/// One partition of one stage, processed as the engine does, with these differences: turns come only from
+/// [`turn`](Self::turn) and [`advance_ms`](Self::advance_ms), while the engine gives one after each batch of records; a
+/// commit comes only from [`commit`](Self::commit); and a panic of the processor is not caught.
 pub struct TestDriver {
     stage: StageId,
     processor: Box<dyn Processor>,
@@ -55,23 +60,28 @@ pub struct TestDriver {
     pub now_ms: i64,
     next_offset: i64,
     idle_since_ms: Option<i64>,
+    /// The newest day of the records, and the day for which expired entries were last deleted.
+    stream_day: u32,
+    swept_day: u32,
     muted_below: i64,
     /// The committed position: a restart reads from here.
     rewind_offset: i64,
 }
 
 impl TestDriver {
-    /// Starts with an empty store, at offset 0, on 2026-01-01.
+    /// Starts with an empty store, at offset 0, on 2026-01-01. Entries expire after the usual number of days.
     pub fn new(stage: StageId, processor: Box<dyn Processor>) -> Self {
         Self {
             stage,
             processor,
-            store: Store::in_memory(),
+            store: Store::in_memory_for(EngineSettings::default().remember_days),
             collector: Collector::default(),
             counts: Counts::default(),
-            now_ms: 1_767_225_600_000,
+            now_ms: BEGIN_MS,
             next_offset: 0,
-            idle_since_ms: None,
+            idle_since_ms: Some(BEGIN_MS),
+            stream_day: 0,
+            swept_day: 0,
             muted_below: 0,
             rewind_offset: 0,
         }
@@ -116,6 +126,7 @@ impl TestDriver {
         self.idle_since_ms = Some(self.now_ms);
         let muted = record.offset < self.muted_below;
         self.counts[Counter::RECORDS_IN] += u64::from(!muted);
+        self.stream_day = self.stream_day.max(day_of(record.timestamp_ms.min(self.now_ms + DAY_MS)));
         self.with_processor(muted, |processor, context| processor.process(record, context))
     }
 
@@ -124,8 +135,10 @@ impl TestDriver {
         self.now_ms += ms;
         let idle_ms = self.processor.idle_ms().and_then(|ms| i64::try_from(ms).ok());
         let due = self.idle_since_ms.zip(idle_ms).is_some_and(|(since, idle)| self.now_ms - since >= idle);
-        self.turn()?;
-        if due { self.punctuate() } else { Ok(()) }
+        if due {
+            self.punctuate()?;
+        }
+        self.turn()
     }
 
     /// Punctuates the processor at once.
@@ -173,6 +186,9 @@ impl TestDriver {
     pub fn commit(&mut self) -> Result<Vec<Written>, StateError> {
         self.rewind_offset = self.processor.rewind_offset().unwrap_or(self.next_offset);
         let input_offset = self.next_offset;
+        if self.stream_day > self.swept_day && self.store.expire(self.stream_day, usize::MAX)? {
+            self.swept_day = self.stream_day;
+        }
         self.store.seal();
         self.processor.sealed();
         self.store.commit(Checkpoint { input_offset, changelog_offset: 0, at_ms: 0 })?;
@@ -205,7 +221,7 @@ impl TestDriver {
         let checkpoint = self.store.checkpoint();
         self.muted_below = checkpoint.input_offset.max(0);
         self.next_offset = self.rewind_offset;
-        self.idle_since_ms = None;
+        (self.idle_since_ms, self.stream_day, self.swept_day) = (Some(self.now_ms), 0, 0);
         self.next_offset
     }
 }

@@ -1,6 +1,6 @@
 //! A stateful, actor-based, exactly-once stream processor on Kafka.
 //!
-//! You write *processors*: plain functions that turn a record and remembered state into new records. The engine runs
+//! You write *processors*: plain types that turn a record and remembered state into new records. The engine runs
 //! one for each partition, keeps its state in an embedded store, and commits outputs, state and input positions
 //! together, so readers see everything once, whatever crashes. Kafka is the distributed part: its partitions,
 //! consumer groups, transactions and compacted topics do the work that otherwise needs a cluster manager. To scale,
@@ -54,24 +54,25 @@
 //! # Store, changelog
 //!
 //! A processor keeps its state in its task's [`Store`], a map from bytes to bytes on the local disk. Keys begin with
-//! a lower-case letter. Each entry has a day, taken from the timestamps of the records, and expires `remember_days`
-//! later. Changes are kept apart until the commit, which also writes them to a compacted topic of Kafka, the
+//! a lower-case letter. An entry that was written with [`Store::keep`] stays until it is deleted. One that was written
+//! with [`Store::put`] has a day, taken from the timestamps of the records, and expires `remember_days` later: state
+//! that would otherwise grow with every key ever seen. Changes are kept apart until the commit, which also writes them to a compacted topic of Kafka, the
 //! *changelog*. So the disk is only a cache, and may be lost at any time.
 //!
 //! ```
 //! use frostline_engine::{Context, Processor, Record, StateError};
 //! # use frostline_engine::{StageId, driver::TestDriver};
 //!
-//! /// Emits the highest value that each key has had, when it rises.
+//! /// Emits the highest value that each key has had, when it rises. A key without records for a year is forgotten.
 //! struct Highest;
 //!
 //! impl Processor for Highest {
 //!     fn process(&mut self, record: &Record<'_>, context: &mut Context<'_>) -> Result<(), StateError> {
 //!         let (Some(name), Some(value)) = (record.key, record.value) else { return Ok(context.skip()) };
 //!         let (key, today) = ([b"h", name].concat(), context.record_day(record.timestamp_ms));
-//!         let is_higher = context.store.get(&key, today, |before| before < value)?.unwrap_or(true);
-//!         if is_higher {
-//!             context.store.put(&key, today, value);
+//!         let (is_higher, day) = context.store.get_for_update(&key, today, |before| before < value)?;
+//!         if is_higher.unwrap_or(true) {
+//!             context.store.put(&key, day, value);
 //!             context.collector.emit(name, record.timestamp_ms, |output| output.extend(value));
 //!         }
 //!         Ok(())
@@ -127,7 +128,10 @@
 //! # Table
 //!
 //! A [`Table`] is a compacted topic that every process reads completely before the first record of the stages that
-//! need it, and then follows: rules, prices, facts about each sensor. `examples/silent_sensors.rs` has one.
+//! need it, and then follows: rules, prices, facts about each sensor. It is what Kafka Streams calls a global table:
+//! each process has all of it, so its topic may have any number of partitions. Later changes come in no order relative
+//! to the records of a stage, and a record that is processed again after a crash may meet a newer table. The table and
+//! the processors share a handle, as in `examples/silent_sensors.rs`.
 //!
 //! # Task, commit, restore, rebalance
 //!
@@ -161,9 +165,34 @@
 //!
 //! # Running
 //!
-//! [`Engine::start`] runs on an actix System, which [`block_on`] creates. [`RunOptions`] chooses the stages of this
-//! process. [`runtime::Board`] shows the state of each partition and why a process is not ready. Counts are in
-//! [`runtime::Totals`] and in the `metrics` facade.
+//! [`Engine::start`] runs on an actix System, which [`block_on`] creates: not on a plain tokio runtime.
+//! [`RunOptions`] chooses the stages of this process. [`runtime::Board`] shows the state of each partition and why a
+//! process is not ready. Counts are in [`runtime::Totals`] and in the `metrics` facade. A daemon on a real broker:
+//!
+//! ```no_run
+//! use frostline_engine::kafka::{Admin, ClientSettings};
+//! use frostline_engine::{Engine, EngineSettings, RunOptions, Topology, block_on};
+//!
+//! fn run(topology: Topology) -> Result<(), Box<dyn std::error::Error>> {
+//!     block_on(async {
+//!         let mut settings = EngineSettings { state_dir: "state".into(), ..EngineSettings::default() };
+//!         settings.kafka.brokers = "127.0.0.1:9092".into();
+//!         let admin = Admin::new(&ClientSettings::new(&settings.kafka)?)?;
+//!         for topic in topology.topics() {
+//!             admin.create(&topic).await?;
+//!         }
+//!         let options = RunOptions::all(&topology);
+//!         let mut engine = Engine::start(&settings, topology, &options).await?;
+//!         tokio::select! {
+//!             failure = engine.failed() => eprintln!("{failure}"),
+//!             _ = tokio::signal::ctrl_c() => {}
+//!         }
+//!         // Commits, and leaves the groups, so that another process has the partitions at once. After a kill -9 the
+//!         // brokers wait for `session_timeout` first, unless the process has a `group_instance_id`.
+//!         Ok(engine.stop().await.1?)
+//!     })
+//! }
+//! ```
 
 #![cfg_attr(test, allow(clippy::unwrap_used, clippy::print_stdout, clippy::print_stderr))]
 

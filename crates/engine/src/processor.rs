@@ -1,4 +1,4 @@
-//! The heart of a stage: a pure function from a record (and state) to records.
+//! The heart of a stage: from a record, and state, to records.
 
 use std::sync::Arc;
 
@@ -19,10 +19,12 @@ pub struct Context<'a> {
     pub collector: &'a mut Collector,
     /// Counts for metrics and summaries.
     pub counts: &'a mut Counts,
-    /// The wall clock, in milliseconds since 1970.
+    /// The wall clock, in milliseconds since 1970. It is far ahead of the records while a backlog is read, and another
+    /// one when a record is processed again after a crash: what an output says should come from timestamps of records.
     pub now_ms: i64,
-    /// Set while records are read again only to rebuild open work (see [`Processor::rewind_offset`]). Their outputs
-    /// were written before, so nothing may be emitted, counted or stored.
+    /// Set while records are read again only to rebuild open work, which happens only to processors with a
+    /// [`rewind_offset`](Processor::rewind_offset). Their outputs were written before, so nothing may be emitted,
+    /// counted or stored; only `reject` and `skip` do nothing by themselves.
     pub muted: bool,
     /// The stage, for dead letters.
     pub stage: StageId,
@@ -59,8 +61,8 @@ impl<'a> Context<'a> {
         }
     }
 
-    /// The day of a record's timestamp, for the store. A timestamp in the future counts as today, because it must not
-    /// make all remembered entries look old.
+    /// The day of a record's timestamp, for the store. A timestamp further in the future than tomorrow counts as
+    /// tomorrow, because it must not make all remembered entries look old.
     pub fn record_day(&self, timestamp_ms: i64) -> u32 {
         day_of(timestamp_ms.min(self.now_ms + DAY_MS))
     }
@@ -76,7 +78,17 @@ impl<'a> Context<'a> {
 /// Processes the records of one partition.
 ///
 /// A record that cannot be processed is not an error: it becomes a dead letter. Errors are failures of the store;
-/// after one, the task is closed without a commit and opened again.
+/// after one, the task is closed without a commit and opened again. A record on which [`process`](Self::process)
+/// panics becomes a dead letter too, and what it had emitted and stored is taken back; after many such records in a row
+/// the task is closed and opened again, because they are not the cause.
+///
+/// # Time
+///
+/// Three clocks matter. The *timestamps of records* are the clock for windows and sums: a replay gives the same answers.
+/// Keep the newest one yourself, in the store if it must survive a restart. [`turn`](Self::turn) comes again and again,
+/// with or without records, and is the place for work by the *wall clock*, such as a report that something is missing.
+/// [`punctuate`](Self::punctuate) comes once in each *silence of the whole partition*, never while records come: it is
+/// not the punctuation of Kafka Streams.
 pub trait Processor {
     /// Processes one record, muted or not.
     fn process(&mut self, record: &Record<'_>, context: &mut Context<'_>) -> Result<(), StateError>;
@@ -86,13 +98,15 @@ pub trait Processor {
         None
     }
 
-    /// Called when the partition has been read to its end and no record came for [`idle_ms`](Self::idle_ms).
+    /// Called once when the partition has been read to its end and no record has come for [`idle_ms`](Self::idle_ms);
+    /// again only after another record.
     fn punctuate(&mut self, _context: &mut Context<'_>) -> Result<(), StateError> {
         Ok(())
     }
 
-    /// Called in each turn of the task, with or without records: for work that depends on time, or on results from
-    /// outside.
+    /// Called in each turn of the task, for work that depends on time, or on results from outside: after each batch of
+    /// records, so hundreds of times a second under load; without records every 2 seconds, and every 100 ms while
+    /// [`is_waiting`](Self::is_waiting). Look rarely into a large store: remember when you last did.
     fn turn(&mut self, _context: &mut Context<'_>) -> Result<(), StateError> {
         Ok(())
     }

@@ -182,3 +182,65 @@ fn what_cannot_run_is_refused_before_anything_starts() {
         assert!(refused.contains("no such topic: dead-letters, even, odd"), "{refused}");
     });
 }
+
+/// Counts records of each key, and panics halfway on `half`.
+struct Fragile;
+
+impl Processor for Fragile {
+    fn process(&mut self, record: &Record<'_>, context: &mut Context<'_>) -> Result<(), StateError> {
+        let count = context.store.kept(b"c", |stored| stored[0])?.unwrap_or(0) + 1;
+        context.store.keep(b"c", &[count]);
+        context.collector.emit(b"c", record.timestamp_ms, |value| value.extend(count.to_string().bytes()));
+        assert_ne!(record.value, Some(&b"half"[..]), "halfway");
+        Ok(())
+    }
+}
+
+fn fragile() -> Topology {
+    let stage = Stage::new(SORT, TopicPlan::new("numbers", 1), TopicPlan::new("even", 1), || Fragile)
+        .stateful(TopicPlan::compacted("fragile-changelog", 1));
+    Topology::builder("sorter", "", TopicPlan::new("dead-letters", 1)).stage(stage).build().unwrap()
+}
+
+#[test]
+fn a_record_on_which_the_processor_panics_has_no_effect_but_its_dead_letter() {
+    let (topology, state) = (fragile(), tempfile::tempdir().unwrap());
+    let broker = EmbeddedBroker::start(topology.topics()).unwrap();
+    let read = |clients: &frostline_engine::kafka::ClientSettings, topic: &str| {
+        let mut found = Vec::new();
+        Reader::read_to_end(clients, topic, 1, StartAt::Beginning, &mut |record| {
+            found.push(String::from_utf8_lossy(record.value.unwrap()).into_owned());
+        })
+        .unwrap();
+        found
+    };
+    // The second start is the first after which expired entries are looked for.
+    for (start, expected) in [["1", "2"].as_slice(), &["1", "2", "3", "4"]].into_iter().enumerate() {
+        block_on(async {
+            let options = options(&topology);
+            let engine = Engine::start(&settings(&broker, &state), fragile(), &options).await.unwrap();
+            let producer = Producer::new(engine.clients(), None).unwrap();
+            for value in ["a", "half", "b"] {
+                producer.send(&Outgoing::keyed("numbers", b"k", value.as_bytes())).unwrap();
+            }
+            producer.wait_acknowledged().unwrap();
+            engine.watcher().caught_up(|_, _| ()).await.unwrap();
+            assert_eq!(read(engine.clients(), "even"), expected, "start {start}");
+            assert_eq!(read(engine.clients(), "dead-letters"), vec!["half"; start + 1]);
+            engine.stop().await.1.unwrap();
+        });
+    }
+}
+
+#[test]
+fn reading_what_does_not_exist_ends_with_the_topic() {
+    let topology = fragile();
+    let broker = EmbeddedBroker::start(topology.topics()).unwrap();
+    let mut kafka = frostline_engine::KafkaSettings::default();
+    kafka.brokers = broker.brokers().to_owned();
+    let clients = frostline_engine::kafka::ClientSettings::new(&kafka).unwrap();
+    for (topic, partitions) in [("nowhere", 1), ("numbers", 3)] {
+        let read = Reader::read_to_end(&clients, topic, partitions, StartAt::Beginning, &mut |_| ());
+        assert!(read.unwrap_err().to_string().contains(topic), "{topic}");
+    }
+}

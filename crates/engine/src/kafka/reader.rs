@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use rdkafka::consumer::{BaseConsumer, Consumer};
 use rdkafka::{Offset, TopicPartitionList};
@@ -14,6 +14,8 @@ use crate::record::Record;
 
 /// How long a poll waits while a topic is read to its end.
 const POLL_TIMEOUT: Duration = Duration::from_millis(100);
+/// After this long without a record or an end, the topic may not exist.
+const SILENCE: Duration = Duration::from_secs(5);
 /// Records per poll in that case.
 const BATCH_RECORDS: usize = 1_000;
 
@@ -126,10 +128,10 @@ impl Reader {
         failure.map_or(Ok(read), Err)
     }
 
-    /// Reads all partitions of a topic from `start` to their present ends. Blocks.
+    /// Reads the first `partitions` partitions of a topic from `start` to their present ends. Blocks.
     ///
     /// # Errors
-    /// [`KafkaError::Fatal`] with the topic.
+    /// [`KafkaError::Fatal`] with the topic, also if it does not exist or has fewer partitions.
     pub fn read_to_end(
         settings: &ClientSettings,
         topic: &str,
@@ -140,16 +142,42 @@ impl Reader {
         let mut open: BTreeSet<i32> = (0..partitions).collect();
         let starts: Vec<(i32, StartAt)> = open.iter().map(|partition| (*partition, start)).collect();
         let mut reader = Self::new(settings, topic, &starts)?;
+        let mut silent_since = Some(Instant::now());
         while !open.is_empty() {
-            reader.read(POLL_TIMEOUT, BATCH_RECORDS, &mut |polled| match polled {
+            let read = reader.read(POLL_TIMEOUT, BATCH_RECORDS, &mut |polled| match polled {
                 // Rows after an end that was seen are left for another read.
                 Polled::Record(record) if open.contains(&record.partition) => visit(&record),
                 Polled::Record(_) => {}
                 Polled::EndOfPartition { partition, .. } => drop(open.remove(&partition)),
             })?;
+            if read > 0 {
+                silent_since = Some(Instant::now());
+            } else if silent_since.is_some_and(|since| since.elapsed() > SILENCE) {
+                // The client waits for partitions that do not exist.
+                reader.check_exists(topic, partitions)?;
+                silent_since = None;
+            }
         }
         reader.close();
         Ok(())
+    }
+
+    fn check_exists(&self, topic: &str, partitions: i32) -> Result<(), KafkaError> {
+        let Ok(metadata) = self.consumer.fetch_metadata(Some(topic), SILENCE) else { return Ok(()) };
+        let found = metadata
+            .topics()
+            .iter()
+            .find(|found| found.name() == topic)
+            .map_or(0, |found| i32::try_from(found.partitions().len()).unwrap_or(i32::MAX));
+        if found >= partitions {
+            return Ok(());
+        }
+        let reason = if found == 0 {
+            format!("topic {topic} does not exist")
+        } else {
+            format!("topic {topic} has only {found} partitions, not {partitions}")
+        };
+        Err(KafkaError::Fatal(reason))
     }
 
     /// Stops reading. Closing a consumer takes about 100 ms, for which this thread need not wait.

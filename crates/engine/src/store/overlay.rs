@@ -12,16 +12,23 @@
 //!
 //! An entry's day never decreases: a record with an old timestamp must not make newer data under the same key expire.
 //! To change an entry, code reads it first: [`Store::get_for_update`] returns the day to write it under, so
-//! [`Store::put`] needs no read of its own.
+//! [`Store::put`] needs no read of its own. Entries that must never expire have no such day: see [`Store::keep`].
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::BTreeMap;
+use std::ops::Bound;
 use std::sync::Arc;
 use std::time::Duration;
+
+use indexmap::IndexMap;
 
 use super::tree::{RESERVED, Tree};
 use super::{Change, Checkpoint, StateError};
 
-type Overlay = HashMap<Vec<u8>, Option<Vec<u8>>, foldhash::fast::RandomState>;
+/// In the order in which keys were changed first, so that the newest changes can be taken back.
+type Overlay = IndexMap<Vec<u8>, Option<Vec<u8>>, foldhash::fast::RandomState>;
+
+/// The day of entries that never expire.
+const NEVER: u32 = u32::MAX;
 
 /// The changes of one commit; clones share them, so that another thread can send them.
 #[derive(Clone, Default)]
@@ -41,10 +48,32 @@ enum Committed {
     Memory(BTreeMap<Vec<u8>, Vec<u8>>, Checkpoint),
 }
 
+impl Committed {
+    /// Visits entries from `start` on, in key order, until `visit` returns `false`.
+    fn visit_from(
+        &self,
+        start: &[u8],
+        visit: &mut dyn FnMut(&[u8], &[u8]) -> bool,
+    ) -> Result<(), StateError> {
+        match self {
+            Self::Disk(tree) => tree.visit_from(start, visit),
+            Self::Memory(map, _) => {
+                let entries = map.range::<[u8], _>((Bound::Included(start), Bound::Unbounded));
+                let _ = entries.map(|(key, value)| visit(key, value)).take_while(|goes_on| *goes_on).count();
+                Ok(())
+            }
+        }
+    }
+}
+
 /// The state of one task; see the module's description.
 pub struct Store {
     committed: Committed,
     overlay: Overlay,
+    /// How many keys had changed at the last [`mark`](Self::mark), and the earlier values of those that have changed
+    /// again since.
+    marked: usize,
+    replaced: Vec<(usize, Option<Vec<u8>>)>,
     /// Changes of the commit that is under way.
     sealed: Sealed,
     remember_days: u32,
@@ -68,8 +97,15 @@ impl Store {
     }
 
     fn new(committed: Committed, remember_days: u32) -> Self {
-        let (overlay, sealed) = (Overlay::default(), Sealed::default());
-        Self { committed, overlay, sealed, remember_days, sweep_from: Vec::new() }
+        Self {
+            committed,
+            overlay: Overlay::default(),
+            marked: 0,
+            replaced: Vec::new(),
+            sealed: Sealed::default(),
+            remember_days,
+            sweep_from: Vec::new(),
+        }
     }
 
     /// How far the committed state is known to be right.
@@ -90,7 +126,7 @@ impl Store {
             && !(checkpoint.at_ms..=self.believed_until_ms(kept)).contains(&now_ms)
     }
 
-    /// The last moment at which the store is not outdated, in milliseconds since 1970; `None` for an empty store.
+    /// The last moment at which the store is not outdated, in milliseconds since 1970; `i64::MAX` for an empty store.
     pub fn believed_until_ms(&self, kept: Duration) -> i64 {
         let checkpoint = self.checkpoint();
         if checkpoint.changelog_offset <= 0 {
@@ -144,7 +180,6 @@ impl Store {
         today: u32,
         read: impl FnOnce(&[u8]) -> R,
     ) -> Result<Option<(u32, R)>, StateError> {
-        debug_assert!(key.first() != Some(&RESERVED));
         let oldest = today.saturating_sub(self.remember_days);
         let read = |stored: &[u8]| match split_day(stored) {
             Some((day, value)) => (day >= oldest).then(|| Ok((day, read(value)))),
@@ -159,19 +194,62 @@ impl Store {
         }
     }
 
-    /// Sets `key` in the overlay, as of `day`. Use the day of [`get_for_update`](Self::get_for_update), so that it
-    /// never decreases.
+    /// Sets `key` in the overlay, as of `day`, in days since 1970: it expires `remember_days` later, so with day 0 at
+    /// once. Use the day of [`get_for_update`](Self::get_for_update), so that it never decreases.
+    ///
+    /// # Panics
+    /// Keys begin with a lower-case letter: the engine has others for itself.
     pub fn put(&mut self, key: &[u8], day: u32, value: &[u8]) {
-        debug_assert!(key.first().is_some_and(|first| *first != RESERVED));
+        assert!(
+            key.first().is_some_and(|first| *first != RESERVED),
+            "a store's keys begin with a lower-case letter"
+        );
         let mut stored = Vec::with_capacity(4 + value.len());
         stored.extend_from_slice(&day.to_be_bytes());
         stored.extend_from_slice(value);
-        self.overlay.insert(key.to_vec(), Some(stored));
+        self.change(key, Some(stored));
+    }
+
+    /// Sets `key` in the overlay to a value that never expires. Read it with [`kept`](Self::kept).
+    ///
+    /// # Panics
+    /// As [`put`](Self::put).
+    pub fn keep(&mut self, key: &[u8], value: &[u8]) {
+        self.put(key, NEVER, value);
+    }
+
+    /// Reads a value that never expires; see [`keep`](Self::keep).
+    ///
+    /// # Errors
+    /// As [`get`](Self::get).
+    pub fn kept<R>(&self, key: &[u8], read: impl FnOnce(&[u8]) -> R) -> Result<Option<R>, StateError> {
+        self.get(key, NEVER, read)
     }
 
     /// Deletes `key` in the overlay; the changelog gets a tombstone.
     pub fn delete(&mut self, key: &[u8]) {
-        self.overlay.insert(key.to_vec(), None);
+        self.change(key, None);
+    }
+
+    fn change(&mut self, key: &[u8], value: Option<Vec<u8>>) {
+        let (index, before) = self.overlay.insert_full(key.to_vec(), value);
+        if let Some(before) = before.filter(|_| index < self.marked) {
+            self.replaced.push((index, before));
+        }
+    }
+
+    /// From here on, changes can be [taken back](Self::take_back).
+    pub(crate) fn mark(&mut self) {
+        self.marked = self.overlay.len();
+        self.replaced.clear();
+    }
+
+    /// Takes back all changes since the last [`mark`](Self::mark).
+    pub(crate) fn take_back(&mut self) {
+        self.overlay.truncate(self.marked);
+        for (index, before) in self.replaced.drain(..).rev() {
+            self.overlay[index] = before;
+        }
     }
 
     /// Whether committed state contains anything that identifies its owner.
@@ -191,12 +269,12 @@ impl Store {
     /// when all entries have been checked; the next call starts again.
     pub fn expire(&mut self, today: u32, max: usize) -> Result<bool, StateError> {
         let oldest = today.saturating_sub(self.remember_days);
-        let Committed::Disk(tree) = &self.committed else { return Ok(true) };
-        if oldest == 0 || tree.waiting() > 0 {
+        let is_filling = matches!(&self.committed, Committed::Disk(tree) if tree.waiting() > 0);
+        if oldest == 0 || is_filling {
             return Ok(oldest == 0);
         }
         let (mut left, mut gone, mut next) = (max, Vec::new(), None);
-        tree.visit_from(&self.sweep_from, &mut |key, stored| {
+        self.committed.visit_from(&self.sweep_from, &mut |key, stored| {
             if left == 0 {
                 next = Some(key.to_vec());
                 return false;
@@ -210,7 +288,7 @@ impl Store {
         for key in gone {
             // An entry that is being written again is not old any more.
             if !self.overlay.contains_key(&key) && !self.sealed.0.contains_key(&key) {
-                self.overlay.insert(key, None);
+                self.delete(&key);
             }
         }
         self.sweep_from = next.unwrap_or_default();
@@ -220,6 +298,7 @@ impl Store {
     /// First step of a commit: the changes so far, for the changelog. The task may continue at the same time.
     pub fn seal(&mut self) -> Sealed {
         debug_assert!(self.sealed.0.is_empty(), "one commit at a time");
+        self.marked = 0;
         self.sealed = Sealed(Arc::new(std::mem::take(&mut self.overlay)));
         self.sealed.clone()
     }
@@ -282,6 +361,7 @@ impl Store {
     /// Forgets all uncommitted changes.
     pub fn abort(&mut self) {
         self.overlay.clear();
+        self.marked = 0;
         self.sealed = Sealed::default();
     }
 
@@ -292,27 +372,38 @@ impl Store {
     /// [`StateError::Corrupted`] at the first entry that cannot be read.
     pub fn scan(&mut self, mut visit: impl FnMut(&[u8], &[u8])) -> Result<(), StateError> {
         while self.fill()? {}
-        match &self.committed {
-            Committed::Memory(map, _) => map.iter().for_each(|(key, value)| visit(key, value)),
-            Committed::Disk(tree) => {
-                tree.visit_from(&[], &mut |key, value| {
-                    visit(key, value);
-                    true
-                })?;
-            }
-        }
-        Ok(())
+        self.committed.visit_from(&[], &mut |key, value| {
+            visit(key, value);
+            true
+        })
     }
 
-    /// Calls `visit` with each committed entry whose key begins with `prefix`, in no particular order; values come
-    /// without their day. Expired entries may be among them.
+    /// Calls `visit` with each entry whose key begins with `prefix`, as [`get`](Self::get) would read it now, in no
+    /// particular order; values come without their day. Expired entries may be among them.
     ///
     /// # Errors
     /// [`StateError::Corrupted`] at the first entry that cannot be read.
     pub fn scan_prefix(&self, prefix: &[u8], mut visit: impl FnMut(&[u8], &[u8])) -> Result<(), StateError> {
+        let (overlay, sealed) = (&self.overlay, &self.sealed.0);
         let mut visit = |key: &[u8], stored: &[u8]| {
             if let Some((_, value)) = split_day(stored) {
                 visit(key, value);
+            }
+        };
+        let changed = |changes: &Overlay,
+                       visit: &mut dyn FnMut(&[u8], &[u8]),
+                       is_newer: &dyn Fn(&[u8]) -> bool| {
+            for (key, value) in changes.iter().filter(|(key, _)| key.starts_with(prefix) && !is_newer(key)) {
+                if let Some(stored) = value {
+                    visit(key, stored);
+                }
+            }
+        };
+        changed(overlay, &mut visit, &|_| false);
+        changed(sealed, &mut visit, &|key| overlay.contains_key(key));
+        let mut visit = |key: &[u8], stored: &[u8]| {
+            if !overlay.contains_key(key) && !sealed.contains_key(key) {
+                visit(key, stored);
             }
         };
         match &self.committed {

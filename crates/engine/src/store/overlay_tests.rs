@@ -249,3 +249,67 @@ fn a_store_of_topics_that_were_made_again_is_emptied() {
     let store = state.store(&made_again, 30).unwrap();
     assert_eq!((store.checkpoint(), value(&store, b"key")), (Checkpoint::NONE, None));
 }
+
+#[test]
+fn what_is_kept_never_expires() {
+    let mut store = Store::in_memory_for(10);
+    store.keep(b"k", b"1");
+    store.put(b"p", 100, b"2");
+    store.seal();
+    store.commit(Checkpoint::NONE).unwrap();
+    assert!(store.expire(200, usize::MAX).unwrap());
+    store.seal();
+    store.commit(Checkpoint::NONE).unwrap();
+    let mut left = Vec::new();
+    store.scan(|key, _| left.push(key.to_vec())).unwrap();
+    assert_eq!(left, [b"k"]);
+    assert_eq!(store.kept(b"k", <[u8]>::to_vec).unwrap(), Some(b"1".to_vec()));
+}
+
+#[test]
+fn a_scan_sees_what_a_read_sees() {
+    let mut store = Store::in_memory();
+    let commit = |store: &mut Store| {
+        store.seal();
+        store.commit(Checkpoint::NONE).unwrap();
+    };
+    for key in [b"a1", b"a2", b"a3", b"a4", b"b1"] {
+        store.keep(key, b"committed");
+    }
+    commit(&mut store);
+    store.keep(b"a2", b"sealed");
+    store.delete(b"a3");
+    store.keep(b"a4", b"sealed");
+    store.seal();
+    store.keep(b"a4", b"open");
+    store.keep(b"a5", b"open");
+    let mut seen = BTreeMap::new();
+    let shown = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+    store.scan_prefix(b"a", |key, value| drop(seen.insert(shown(key), shown(value)))).unwrap();
+    let expected = [("a1", "committed"), ("a2", "sealed"), ("a4", "open"), ("a5", "open")];
+    assert_eq!(seen, BTreeMap::from(expected.map(|(key, value)| (key.to_owned(), value.to_owned()))));
+}
+
+#[test]
+fn changes_since_a_mark_are_taken_back() {
+    let mut store = Store::in_memory();
+    store.keep(b"a", b"1");
+    store.delete(b"b");
+    store.mark();
+    store.keep(b"a", b"2");
+    store.keep(b"c", b"3");
+    store.keep(b"a", b"4");
+    store.keep(b"b", b"5");
+    store.take_back();
+    let read = |store: &Store, key: &[u8]| store.kept(key, <[u8]>::to_vec).unwrap();
+    assert_eq!(read(&store, b"a"), Some(b"1".to_vec()));
+    assert_eq!((read(&store, b"b"), read(&store, b"c"), store.changed()), (None, None, 2));
+    store.keep(b"c", b"6");
+    assert_eq!(read(&store, b"c"), Some(b"6".to_vec()));
+}
+
+#[test]
+#[should_panic(expected = "begin with a lower-case letter")]
+fn keys_of_the_engine_are_refused() {
+    Store::in_memory().keep(b"\0c", b"1");
+}

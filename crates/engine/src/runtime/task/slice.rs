@@ -192,11 +192,15 @@ impl Task {
         let muted = record.offset < self.muted_below;
         self.counts[Counter::RECORDS_IN] += u64::from(!muted);
         self.collector.drop_dead_letters(self.again_below.is_some_and(|end| record.offset < end));
-        // A record that makes the processor panic becomes one dead letter, not a dead partition. But if many records
-        // in a row do, the records are not the cause.
+        // A record that makes the processor panic becomes one dead letter, not a dead partition, and has no other
+        // effect. But if many records in a row do, the records are not the cause.
         let has_panicked = self.with_processor(now_ms, muted, |processor, context| {
+            context.store.mark();
+            let mark = context.collector.mark();
             let outcome = catch_unwind(AssertUnwindSafe(|| processor.process(record, context)));
             if outcome.is_err() {
+                context.store.take_back();
+                context.collector.take_back(mark);
                 context.reject(record, "the processor panicked on this record");
             }
             outcome.map_or(Ok(true), |result| result.map(|()| false))
