@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use actix_web::body::{BodyStream, SizedStream, to_bytes_limited};
 use actix_web::dev::Payload;
+use actix_web::error::QueryPayloadError;
 use actix_web::http::StatusCode;
 use actix_web::http::header::{AcceptEncoding, CONTENT_ENCODING, Encoding, Header as _, VARY};
 use actix_web::{HttpRequest, HttpResponse, web};
@@ -22,6 +23,7 @@ use super::lists::List;
 use super::view::{RuleChange, Shown};
 use crate::noaa::{RecentStation, StationId};
 use crate::publishing::{PublishError, mistake_json};
+use crate::spelling::with_advice;
 
 /// Default number of elements of a list.
 pub(super) const LIMIT: usize = 100;
@@ -39,8 +41,15 @@ pub(super) const OPENAPI: &str = include_str!("openapi.json");
 
 pub(super) type State = web::Data<Shown>;
 
+/// 400 with what is wrong with the query parameters.
+pub(super) fn bad_query(error: &QueryPayloadError) -> actix_web::Error {
+    let QueryPayloadError::Deserialize(error) = error else { return bad_request(error) };
+    bad_request(format!("query parameters: {}", with_advice(&error.to_string())))
+}
+
 /// The part of a list that is requested.
 #[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
 pub(super) struct Page {
     #[serde(default, deserialize_with = "how_many")]
     pub(super) limit: Option<usize>,

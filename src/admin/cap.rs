@@ -24,7 +24,7 @@ use super::xml::{self, Xml, leaf, optional};
 use crate::hourly::{iso_time, standard_offset};
 use crate::noaa::{Date, Location, StationId};
 use crate::rules::{Severity, Transition, Units};
-use crate::stages::{Moment, NightFacts, StationIndex};
+use crate::stages::{LIKELY, Moment, NightFacts, StationIndex};
 use actix_web::{HttpResponse, web};
 
 const NAMESPACE: &str = "urn:oasis:names:tc:emergency:cap:1.2";
@@ -38,8 +38,6 @@ const HEADLINE_CHARS_MAX: usize = 160;
 const DAY: i64 = 86_400;
 /// Most earlier messages that are named.
 const REFERENCES_MAX: usize = 20;
-/// From this chance on, an expected event is likely.
-const LIKELY: f64 = 0.5;
 
 /// One kept alert.
 pub(super) async fn alert(id: web::Path<String>, shown: State) -> HttpResponse {

@@ -21,6 +21,7 @@ const LIMIT_CHARS_SHOWN: usize = 40;
 
 /// Query parameters.
 #[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
 pub(super) struct Asked {
     /// In °C, or with its unit.
     limit: Option<String>,

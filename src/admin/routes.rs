@@ -86,7 +86,7 @@ pub(super) fn app(
         .app_data(shown)
         .app_data(access)
         .app_data(limits)
-        .app_data(web::QueryConfig::default().error_handler(|error, _| api::bad_request(error)))
+        .app_data(web::QueryConfig::default().error_handler(|error, _| api::bad_query(&error)))
         .app_data(web::PathConfig::default().error_handler(|error, _| api::bad_request(error)))
         .wrap(from_fn(access::check))
         .wrap(headers)

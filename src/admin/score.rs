@@ -20,6 +20,7 @@ const READ_PATIENCE: Duration = Duration::from_secs(2);
 
 /// Query parameters.
 #[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
 pub(super) struct Asked {
     /// In °C, or with its unit.
     limit: Option<String>,

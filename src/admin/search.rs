@@ -18,6 +18,7 @@ const TEXT_CHARS_MAX: usize = 200;
 
 /// Query parameters.
 #[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
 pub(super) struct Asked {
     text: String,
     #[serde(default, deserialize_with = "super::api::how_many")]

@@ -11,6 +11,7 @@ use crate::stages::Question;
 
 /// Path parameters.
 #[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
 pub(super) struct Asked {
     date: Option<String>,
 }

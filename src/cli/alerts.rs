@@ -199,6 +199,9 @@ fn print(common: &Common, alert: &Value) -> Result<(), Failed> {
     ))?)
 }
 
+/// Most ids that are suggested for one that does not exist.
+const SIMILAR_MAX: usize = 10;
+
 /// A record that was read, with the parts that its origin is traced by.
 struct Found {
     topic: String,
@@ -211,16 +214,23 @@ struct Found {
 async fn show(common: &Common, config: &Config, id: &str) -> Result<(), Failed> {
     let topic = config.topic(topic::ALERTS).name;
     let live = Live::connect(config).await?;
-    let mut alert = None;
+    let (mut alert, mut similar) = (None, Vec::new());
     live.read(&topic, StartAt::Beginning, &mut |record| {
-        let mut is_it = false;
-        record.headers.visit(&mut |name, value| is_it |= name == "alert-id" && value == Some(id.as_bytes()));
-        if is_it {
-            alert = found(record);
-        }
+        record.headers.visit(&mut |name, value| match value.map(String::from_utf8_lossy) {
+            Some(found_id) if name == "alert-id" && found_id == id => alert = found(record),
+            Some(found_id) if name == "alert-id" && found_id.contains(id) => {
+                similar.push(output::clean(&found_id));
+            }
+            _ => {}
+        });
     })?;
     let Some(alert) = alert else {
-        return Err(Failed::Working(anyhow::anyhow!("no alert {id:?} in {topic}: see `frostline alerts`")));
+        let newest: Vec<String> = similar.into_iter().rev().take(SIMILAR_MAX).collect();
+        let advice = match newest.is_empty() {
+            true => "`frostline alerts --json` shows ids".to_owned(),
+            false => format!("the newest that contain it:\n  {}", newest.join("\n  ")),
+        };
+        return Err(Failed::Working(anyhow::anyhow!("no alert {id:?} in {topic}; {advice}")));
     };
     let admin = live.admin();
     let mut chain = vec![alert];

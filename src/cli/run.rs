@@ -16,7 +16,7 @@ use crate::config::Config;
 use crate::noaa::RecentDays;
 use crate::notify::{Courier, Sender};
 use crate::rules::{Channel, RuleSet};
-use crate::stages;
+use crate::stages::{self, count};
 
 const EXAMPLES: &str = "\
 Examples:
@@ -68,6 +68,7 @@ pub(super) async fn run(common: &Common, arguments: &RunArguments) -> Result<(),
         daemon = App::start(&config, Arc::clone(&rules), &options) => daemon?,
         signal = signals.next() => return Err(Failed::Interrupted(signal)),
     };
+    let watched = Arc::clone(&rules);
     let admin = match listening {
         Some(listening) => Some(admin::start(&config, listening, &daemon, &options, rules, recorder)?),
         None => None,
@@ -77,10 +78,18 @@ pub(super) async fn run(common: &Common, arguments: &RunArguments) -> Result<(),
         drop(admin);
         return end;
     }
+    tracing::info!(rules = watched.len(), channels = channels(&config), "running");
     let end = work_until_signal(common, daemon, signals).await;
     drop(admin);
     drop(courier);
     end
+}
+
+/// The channels of messages, for the log.
+fn channels(config: &Config) -> String {
+    let settings = config.deliver_settings();
+    let on = Channel::all().filter(|channel| settings.has(*channel)).map(Channel::as_str);
+    on.collect::<Vec<_>>().join(", ")
 }
 
 /// Whether this process polls the services of `[follow]`.
@@ -152,7 +161,6 @@ pub(super) fn start_courier(
 }
 
 async fn work_until_signal(common: &Common, mut daemon: App, mut signals: Signals) -> Result<(), Failed> {
-    tracing::info!("running");
     let ended_by = tokio::select! {
         failure = daemon.engine.failed() => Err(failure),
         signal = signals.next() => {
@@ -184,6 +192,11 @@ async fn work_until_caught_up(common: &Common, mut daemon: App, mut signals: Sig
     spinner.finish_and_clear();
     let (summary, stopped) = daemon.stop().await;
     let printed = output::summary(common, &summary);
+    if summary.counts[count::NOTICES] > 0 && !common.json {
+        output::note(
+            "messages that still wait (for others, quiet hours or limits) are sent by the next `frostline run`",
+        );
+    }
     match (failure, interrupted) {
         (Some(failure), _) => Err(failure.into()),
         (None, Some(signal)) => Err(Failed::Interrupted(signal)),

@@ -105,6 +105,9 @@ impl EmailConfig {
             MailTls::None => 25,
         };
         let server = self.server.as_str();
+        if let Some((scheme, _)) = server.split_once("://") {
+            return Err(format!("expected HOST or HOST:PORT, without {scheme}://"));
+        }
         let (host, port) = if let Some(rest) = server.strip_prefix('[') {
             let (host, rest) =
                 rest.split_once(']').ok_or("a bracket is not closed: expected [IPV6] or [IPV6]:PORT")?;
@@ -203,6 +206,7 @@ mod tests {
             "a:b:c",
             "fd00::x:25",
             "[127.0.0.1]",
+            "smtp://a.example.org:25",
         ] {
             assert!(email(server).host_and_port().is_err(), "{server}");
         }

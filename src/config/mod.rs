@@ -324,7 +324,7 @@ fn within(key: &str, value: u64, min: u64, max: u64) -> Result<(), ConfigError> 
 fn is_host_and_port(broker: &str) -> bool {
     broker.rsplit_once(':').is_some_and(|(host, port)| {
         !host.is_empty()
-            && !host.contains(char::is_whitespace)
+            && !host.contains(|c: char| c.is_whitespace() || c == '/')
             && port.parse::<u16>().is_ok_and(|port| port > 0)
     })
 }

@@ -44,7 +44,10 @@ impl Form {
         let start = start.strip_prefix(b"\xef\xbb\xbf").unwrap_or(start).trim_ascii_start();
         let line = start.split(|byte| *byte == b'\n').next().unwrap_or_default();
         match start.first() {
-            Some(b'[') => Self::JsonArray,
+            // `[[rule]]` is TOML.
+            Some(b'[') if matches!(start[1..].trim_ascii_start().first(), None | Some(b'{' | b']')) => {
+                Self::JsonArray
+            }
             // An object over several lines is read like an array, by its brackets.
             Some(b'{') if matches!(line.trim_ascii_end().last(), Some(b'{' | b'[' | b',')) => Self::JsonArray,
             Some(b'{') => Self::JsonLines,
@@ -109,6 +112,7 @@ mod tests {
             ("2016/01/31 04:56\nKSFO 310456Z", Form::Metar),
             ("# METARs of a day\n\n201601310456 METAR KSFO 310456Z", Form::Metar),
             ("METAR KSFO 310456Z 11/06", Form::Metar),
+            ("[[rule]]\nid = \"x\"\n", Form::ByYear),
             ("", Form::ByYear),
             ("what?", Form::ByYear),
         ] {

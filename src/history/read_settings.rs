@@ -51,6 +51,9 @@ impl Expected {
             (Kind::Daily, Some(Kind::Hourly)) => {
                 anyhow::bail!("{path} holds hourly observations; {by} takes daily ones")
             }
+            (Kind::Daily, None) if Hour::parse(first).is_ok() => {
+                anyhow::bail!("{path} holds hourly observations; {by} takes daily ones")
+            }
             (Kind::Hourly, Some(Kind::Daily)) if form == Form::ByYear && Reading::parse(first).is_err() => {
                 if start.is_empty() {
                     return Ok(());

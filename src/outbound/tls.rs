@@ -43,8 +43,8 @@ fn certificate_sentence(error: &CertificateError) -> String {
         }
         E::Revoked => "the server's certificate has been revoked: the server needs a new one",
         E::UnknownIssuer => {
-            "the server's certificate is signed by an authority that this machine does not know: add the authority to the \
-             system's, or for mail name its PEM file in notify.email.ca"
+            "the server's certificate is signed by an unknown authority: set notify.email.ca to its PEM file (for mail), or \
+             add the authority to this machine's"
         }
         E::NotValidForName | E::NotValidForNameContext { .. } => {
             return format!(

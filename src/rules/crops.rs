@@ -7,6 +7,7 @@
 //! differ, cool weather beforehand hardens, and a thermometer elsewhere shows another temperature than the buds have.
 
 use super::condition::Unit;
+use crate::spelling::advice;
 
 const WASHINGTON: &str = "Washington State University";
 const PURDUE: &str = "Purdue University";
@@ -157,14 +158,18 @@ fn shown(celsius: f64) -> String {
 
 impl Crop {
     pub(super) fn find(name: &str, stage: &str) -> Result<Self, (&'static str, String)> {
-        let row = TABLE.iter().find(|(known, ..)| *known == name);
+        let row = TABLE.iter().find(|(known, ..)| known.eq_ignore_ascii_case(name));
         let Some((name, part, source, stages)) = row else {
             let known: Vec<&str> = TABLE.iter().map(|(known, ..)| *known).collect();
-            return Err(("crop", format!("unknown crop: expected one of {}", known.join(", "))));
+            let advice = advice(name, known.iter().copied());
+            return Err(("crop", format!("unknown crop: expected one of {}{advice}", known.join(", "))));
         };
-        match stages.iter().find(|(known, _)| *known == stage) {
+        match stages.iter().find(|(known, _)| known.eq_ignore_ascii_case(stage)) {
             Some((stage, kill_f)) => Ok(Self { name, stage, kill_f: *kill_f, source, part }),
-            None => Err(("stage", format!("unknown stage of {name}: {}", expected(stages)))),
+            None => {
+                let advice = advice(stage, stages.iter().map(|(known, _)| *known));
+                Err(("stage", format!("unknown stage of {name}: {}{advice}", expected(stages))))
+            }
         }
     }
 

@@ -10,7 +10,7 @@ use toml::de::{DeTable, DeValue};
 
 use super::plain_words::{shown, unquoted, without_values};
 use super::{Conditions, Definition, Mistake, Position, Problem, Rule, Subscriber};
-use crate::spelling::advice;
+use crate::spelling::{advice, meant};
 
 /// Most mistakes and warnings that are reported.
 pub const MISTAKES_MAX: usize = 200;
@@ -236,9 +236,13 @@ impl Reader<'_> {
                 }
             }
         }
-        for name in required.iter().filter(|name| !fields.keys().any(|key| key.get_ref() == *name)) {
+        let is_written = |name: &str| fields.keys().any(|key| key.get_ref() == name);
+        // A misspelt field is reported already.
+        let is_misspelt = |name: &str| places.broken.iter().any(|broken| meant(broken, [name]).is_some());
+        let missing = required.iter().filter(|name| !is_written(name) && !is_misspelt(name)).copied();
+        for name in missing.collect::<Vec<_>>() {
             self.mistake(places.start, format!("missing field `{name}`"));
-            places.broken.push((*name).to_owned());
+            places.broken.push(name.to_owned());
         }
         // With a mistake no rule of the file is used; the rest of the table is still read to find others.
         serde_json::from_value(Value::Object(known)).ok().map(|read| (read, places))

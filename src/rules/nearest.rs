@@ -186,7 +186,7 @@ pub fn far(nearest: &Nearest) -> Option<String> {
         let height = match nearest.higher_by_m {
             Some(metres) if metres < 0.0 => format!("{} m lower", -metres),
             Some(metres) => format!("{metres} m higher"),
-            None => "with an unknown difference in elevation (near.elevation is not set)".into(),
+            None => "the difference in elevation is unknown (of the station, or near.elevation is not set)".into(),
         };
         let name = nearest.name.as_deref().map(|name| format!(" {name}")).unwrap_or_default();
         format!(

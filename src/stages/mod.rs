@@ -62,7 +62,7 @@ pub use state_keys::{ALERT_STATE, ASSEMBLE_STATE, DELIVER_STATE, OUTLOOK_STATE, 
 pub use station_index::StationIndex;
 pub use watch::{Watch, moment_of};
 pub use watch_memory::FORGOTTEN_NIGHTS;
-pub use words::{Occasion, Speech};
+pub use words::{LIKELY, Occasion, Speech};
 
 use crate::noaa::{Date, KnownStations, ObservationView};
 

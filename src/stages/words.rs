@@ -6,8 +6,8 @@ use jiff::tz::{Offset, TimeZone};
 use super::{Moment, NightFacts};
 use crate::rules::{Condition, HourName, Scope, Transition, Units};
 
-/// From this chance on, a night is called likely to reach the limit.
-const LIKELY: f64 = 0.6;
+/// From this chance on, a night is called likely to reach the limit, as in CAP 1.2.
+pub const LIKELY: f64 = 0.5;
 
 /// The precision of crossings, in seconds.
 const CROSSING_STEP: i64 = 1_800;
@@ -132,10 +132,7 @@ impl Speech {
                 let crossing = self.crossing(moment, night);
                 let outlook = self.outlook(detail, night, &crossing);
                 let mut text = format!("{term} {likely} tonight at {place}: {outlook}.");
-                let now = self.instruments(detail, moment);
-                if !now.is_empty() {
-                    text.push_str(&format!(" Now: {}.", now.join(", ")));
-                }
+                text.push_str(&self.present(detail, moment));
                 if detail.track {
                     text.push_str(&track(night));
                     moment.crop.iter().for_each(|crop| text.push_str(&format!(" {crop}")));
@@ -240,6 +237,20 @@ impl Speech {
                 )
             }
             None => format!(", from about {from} on"),
+        }
+    }
+
+    /// ` At 18:53: 3.0 °C, wet bulb -3.4 °C, wind 1 m/s.`; without time and temperature where there is little room.
+    fn present(&self, detail: Detail, moment: &Moment) -> String {
+        let instruments = self.instruments(detail, moment).join(", ");
+        match moment.observed.filter(|_| !instruments.is_empty()) {
+            Some(observed) if detail.explains_band => {
+                let (time, temperature) =
+                    (self.time(moment.time), self.units.degrees(observed.temperature_c));
+                format!(" At {time}: {temperature}, {instruments}.")
+            }
+            Some(_) => format!(" Now: {instruments}."),
+            None => String::new(),
         }
     }
 

@@ -43,12 +43,12 @@ fn a_warning_says_what_how_likely_when_and_how_often_it_was_right() {
     assert_eq!(
         say(Units::Metric, None, Transition::Expected, &moment()),
         "Frost likely tonight at SCOTTSDALE MUNI AP: 62 % for -2.0 °C or less; lowest -2.6 °C (-4.4 to -0.9 in 8 of 10 such \
-         nights) about 06:00. Now: wet bulb -3.4 °C, wind 1 m/s. Of the last 20 such warnings here 16 came true."
+         nights) about 06:00. At 18:53: 3.0 °C, wet bulb -3.4 °C, wind 1 m/s. Of the last 20 such warnings here 16 came true."
     );
     assert_eq!(
         say(Units::Us, Some("America/New_York"), Transition::Expected, &moment()),
         "Freeze likely tonight at SCOTTSDALE MUNI AP: 62 % for 28.4 °F or less; lowest 27.3 °F (24 to 30 in 8 of 10 such \
-         nights) about 8:00 AM. Now: wet bulb 26 °F, wind 2 mph. Of the last 20 such warnings here 16 came true."
+         nights) about 8:00 AM. At 8:53 PM: 37 °F, wet bulb 26 °F, wind 2 mph. Of the last 20 such warnings here 16 came true."
     );
 }
 

@@ -38,7 +38,21 @@ const LAYERS: &[(&str, &[&str])] = &[
     ("chaos", &["app", "config", "hourly", "noaa", "rules", "stages", "synthetic", "weather_server"]),
     ("notify", &["bounded", "config", "noaa", "outbound", "printable", "rules", "stages"]),
     ("sources", &["bounded", "config", "hourly", "noaa", "outbound", "stages"]),
-    ("admin", &["app", "config", "hourly", "noaa", "outlook", "printable", "publishing", "rules", "stages"]),
+    (
+        "admin",
+        &[
+            "app",
+            "config",
+            "hourly",
+            "noaa",
+            "outlook",
+            "printable",
+            "publishing",
+            "rules",
+            "spelling",
+            "stages",
+        ],
+    ),
     ("backtest", &["hourly", "noaa", "outlook", "printable", "rules", "stages"]),
     ("bench", &["app", "config", "noaa", "stages", "synthetic"]),
     (

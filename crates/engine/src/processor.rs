@@ -85,7 +85,7 @@ impl<'a> Context<'a> {
 /// # Time
 ///
 /// Three clocks matter. The *timestamps of records* are the clock for windows and sums: a replay gives the same answers.
-/// Keep the newest one yourself, in the store if it must survive a restart. [`turn`](Self::turn) comes again and again,
+/// Keep the newest one yourself, in the store if it must survive a restart. [`turn`](Self::turn) comes repeatedly,
 /// with or without records, and is the place for work by the *wall clock*, such as a report that something is missing.
 /// [`punctuate`](Self::punctuate) comes once in each *silence of the whole partition*, never while records come: it is
 /// not the punctuation of Kafka Streams.

@@ -154,6 +154,11 @@ fn refusal(stage: StageId) -> Option<&'static str> {
              a later correction, and both would be written again as revisions",
         ),
         stages::DELIVER => Some("messages that people have received could be sent again"),
+        stages::OUTLOOK => Some("its model has learnt from these nights already, and would learn them twice"),
+        stages::WATCH => Some(
+            "warnings belong to their evening. What rules over nights and hours would have done is shown by `frostline \
+             rules backtest`",
+        ),
         _ => Some("it keeps no state, so all its outputs would be written twice"),
     }
 }

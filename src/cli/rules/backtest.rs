@@ -94,7 +94,8 @@ pub(super) async fn backtest(common: &Common, arguments: &BacktestArguments) -> 
     };
     let Rest::Days(files, mut rules) = moments::backtest(common, &config, &asked, &rules).await? else {
         if arguments.html.is_some() || arguments.svg.is_some() || arguments.against.is_some() {
-            output::note("--html, --svg and --against are for rules over days, and there are none");
+            let reason = "--html, --svg and --against are for rules over days, and there are none";
+            return Err(Failed::Usage(anyhow::anyhow!(reason)));
         }
         return Ok(());
     };

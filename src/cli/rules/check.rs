@@ -78,6 +78,9 @@ pub(super) async fn check(common: &Common, arguments: &CheckArguments) -> Result
         output::note(&format!("{YELLOW}warning{YELLOW:#}  {reason}"));
     }
     let (count, name) = (rules.rules.len(), file.display().to_string());
+    if count == 0 {
+        output::note(&format!("{YELLOW}warning{YELLOW:#}  {name} has no rule, so it warns nobody"));
+    }
     if common.json {
         output::json(
             &serde_json::json!({ "file": name, "rules": count, "mistakes": 0, "warnings": warnings.len() }),

@@ -283,6 +283,26 @@ impl Evaluator {
     }
 }
 
+/// The way to write what was probably meant; `before`: the character before the word.
+fn slip(word: &str, before: Option<char>) -> Option<&'static str> {
+    let is_after_number = before.is_some_and(|c| c.is_ascii_digit());
+    match word.trim_end_matches(|c: char| !c.is_ascii_alphabetic()) {
+        "and" | "AND" => return Some("write && for `and`"),
+        "or" | "OR" => return Some("write || for `or`"),
+        "not" | "NOT" => return Some("write ! for `not`"),
+        "C" | "F" | "c" | "f" if is_after_number => {
+            return Some("degrees Celsius have no unit, as in -2.0; 28 °F is c(28)");
+        }
+        _ => {}
+    }
+    match word.chars().next()? {
+        ',' if is_after_number => Some("decimals have a point, as in 0.3"),
+        '%' => Some("a chance is a number from 0 to 1: 30 % is 0.3"),
+        '>' | '<' if before == Some('=') => Some("write >= or <="),
+        _ => None,
+    }
+}
+
 /// The parser's messages are about grammar; users need the place and an example.
 fn syntax_mistake(text: &str, scope: Scope, errors: &cel::ParseErrors) -> ConditionError {
     let (subject, example) = (scope.subject(), scope.example());
@@ -300,7 +320,10 @@ fn syntax_mistake(text: &str, scope: Scope, errors: &cel::ParseErrors) -> Condit
         None => format!("the {subject} ends too early: expected a value or an operator, as in {example}"),
         Some("=") => format!("the {subject} has `=`, which compares nothing: write =="),
         Some(word) => {
-            format!("the {subject} cannot be read at `{word}`: expected a CEL expression, as in {example}")
+            let before = text[..offset].chars().next_back();
+            let expected = slip(word, before)
+                .map_or_else(|| format!("expected a CEL expression, as in {example}"), str::to_owned);
+            format!("the {subject} cannot be read at `{word}`: {expected}")
         }
     };
     ConditionError { offset, message }

@@ -201,3 +201,19 @@ fn mistakes_say_where_and_what() {
     assert!(mistake(&format!("{}true", "!".repeat(500))).message.contains("nested deeper"));
     assert!(mistake(&format!("TMIN <= {}", "1".repeat(5_000))).message.contains("limit"));
 }
+
+#[test]
+fn the_likeliest_slips_are_named() {
+    for (text, advice) in [
+        ("chance(-2,0) >= 0.3", "decimals have a point"),
+        ("chance(-2.0) >= 0,3", "decimals have a point"),
+        ("chance(-2C) >= 0.3", "degrees Celsius have no unit"),
+        ("chance(c(28)) >= 30 %", "30 % is 0.3"),
+        ("TMIN => 3.0", "write >= or <="),
+        ("TMIN < 1.0 and TMAX < 5.0", "write && for `and`"),
+        ("chance(-2.0)", "compare it with something"),
+    ] {
+        let error = Condition::compile(text, Scope::Observation).unwrap_err();
+        assert!(error.message.contains(advice), "{text}: {}", error.message);
+    }
+}

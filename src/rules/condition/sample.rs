@@ -88,10 +88,12 @@ impl Trial<'_> {
     ) -> Result<(), ConditionError> {
         match value {
             None | Some(Value::Bool(_)) => Ok(()),
-            Some(other) => Err(ConditionError {
-                offset: self.syntax.start(node),
-                message: format!("{gives} a {}, not true or false", other.type_of()),
-            }),
+            Some(other) => {
+                let compare = matches!(other, Value::Float(_) | Value::Int(_));
+                let advice = if compare { ": compare it with something, as in … >= 0.3" } else { "" };
+                let message = format!("{gives} a {}, not true or false{advice}", other.type_of());
+                Err(ConditionError { offset: self.syntax.start(node), message })
+            }
         }
     }
 

@@ -86,11 +86,16 @@ fn refused_call(call: &CallExpr) -> Option<String> {
     let given = call.args.len() + usize::from(call.target.is_some());
     // The functions with two values are those of texts, which CEL knows only after a point.
     if values == 2 && call.target.is_none() {
-        return Some(format!("`{name}` must follow a text and a point: write it as in {example}"));
+        return Some(format!(
+            "`{name}` must follow a text and a point: write it as in {example} (decimals have a point)"
+        ));
     }
     let noun = if values == 1 { "value" } else { "values" };
-    (given != values)
-        .then(|| format!("`{name}` takes {values} {noun}, not {given}: write it as in {example}"))
+    (given != values).then(|| {
+        format!(
+            "`{name}` takes {values} {noun}, not {given}: write it as in {example}; decimals have a point"
+        )
+    })
 }
 
 /// The nodes directly under a node, in the order of the text.

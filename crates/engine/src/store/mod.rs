@@ -4,6 +4,7 @@
 //! deleting the state directory is always safe; it only costs the time of a restore.
 
 mod change;
+mod changes;
 mod checkpoint;
 mod database;
 mod directory;
@@ -16,7 +17,8 @@ pub(crate) mod simulated;
 mod tree;
 
 pub use change::Change;
+pub use changes::Sealed;
 pub use checkpoint::{Checkpoint, Identity};
 pub use directory::StateDirectory;
 pub use error::StateError;
-pub use overlay::{Sealed, Store};
+pub use overlay::Store;

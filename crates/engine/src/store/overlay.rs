@@ -19,27 +19,12 @@ use std::ops::Bound;
 use std::sync::Arc;
 use std::time::Duration;
 
-use indexmap::IndexMap;
-
+use super::changes::{Changes, Sealed};
 use super::tree::{RESERVED, Tree};
 use super::{Change, Checkpoint, StateError};
 
-/// In the order in which keys were changed first, so that the newest changes can be taken back.
-type Overlay = IndexMap<Vec<u8>, Option<Vec<u8>>, foldhash::fast::RandomState>;
-
 /// The day of entries that never expire.
 const NEVER: u32 = u32::MAX;
-
-/// The changes of one commit; clones share them, so that another thread can send them.
-#[derive(Clone, Default)]
-pub struct Sealed(Arc<Overlay>);
-
-impl Sealed {
-    /// The changes, in no particular order.
-    pub fn changes(&self) -> impl Iterator<Item = Change<'_>> {
-        self.0.iter().map(|(key, value)| Change { key, value: value.as_deref() })
-    }
-}
 
 /// Storage of committed entries.
 enum Committed {
@@ -69,11 +54,7 @@ impl Committed {
 /// The state of one task; see the module's description.
 pub struct Store {
     committed: Committed,
-    overlay: Overlay,
-    /// How many keys had changed at the last [`mark`](Self::mark), and the earlier values of those that have changed
-    /// again since.
-    marked: usize,
-    replaced: Vec<(usize, Option<Vec<u8>>)>,
+    overlay: Changes,
     /// Changes of the commit that is under way.
     sealed: Sealed,
     remember_days: u32,
@@ -99,9 +80,7 @@ impl Store {
     fn new(committed: Committed, remember_days: u32) -> Self {
         Self {
             committed,
-            overlay: Overlay::default(),
-            marked: 0,
-            replaced: Vec::new(),
+            overlay: Changes::default(),
             sealed: Sealed::default(),
             remember_days,
             sweep_from: Vec::new(),
@@ -207,7 +186,7 @@ impl Store {
         let mut stored = Vec::with_capacity(4 + value.len());
         stored.extend_from_slice(&day.to_be_bytes());
         stored.extend_from_slice(value);
-        self.change(key, Some(stored));
+        self.overlay.set(key, Some(stored));
     }
 
     /// Sets `key` in the overlay to a value that never expires. Read it with [`kept`](Self::kept).
@@ -228,28 +207,17 @@ impl Store {
 
     /// Deletes `key` in the overlay; the changelog gets a tombstone.
     pub fn delete(&mut self, key: &[u8]) {
-        self.change(key, None);
-    }
-
-    fn change(&mut self, key: &[u8], value: Option<Vec<u8>>) {
-        let (index, before) = self.overlay.insert_full(key.to_vec(), value);
-        if let Some(before) = before.filter(|_| index < self.marked) {
-            self.replaced.push((index, before));
-        }
+        self.overlay.set(key, None);
     }
 
     /// From here on, changes can be [taken back](Self::take_back).
     pub(crate) fn mark(&mut self) {
-        self.marked = self.overlay.len();
-        self.replaced.clear();
+        self.overlay.mark();
     }
 
     /// Takes back all changes since the last [`mark`](Self::mark).
     pub(crate) fn take_back(&mut self) {
-        self.overlay.truncate(self.marked);
-        for (index, before) in self.replaced.drain(..).rev() {
-            self.overlay[index] = before;
-        }
+        self.overlay.take_back();
     }
 
     /// Whether committed state contains anything that identifies its owner.
@@ -287,7 +255,7 @@ impl Store {
         })?;
         for key in gone {
             // An entry that is being written again is not old any more.
-            if !self.overlay.contains_key(&key) && !self.sealed.0.contains_key(&key) {
+            if !self.overlay.contains(&key) && !self.sealed.0.contains(&key) {
                 self.delete(&key);
             }
         }
@@ -298,7 +266,6 @@ impl Store {
     /// First step of a commit: the changes so far, for the changelog. The task may continue at the same time.
     pub fn seal(&mut self) -> Sealed {
         debug_assert!(self.sealed.0.is_empty(), "one commit at a time");
-        self.marked = 0;
         self.sealed = Sealed(Arc::new(std::mem::take(&mut self.overlay)));
         self.sealed.clone()
     }
@@ -360,8 +327,7 @@ impl Store {
 
     /// Forgets all uncommitted changes.
     pub fn abort(&mut self) {
-        self.overlay.clear();
-        self.marked = 0;
+        self.overlay = Changes::default();
         self.sealed = Sealed::default();
     }
 
@@ -390,19 +356,13 @@ impl Store {
                 visit(key, value);
             }
         };
-        let changed = |changes: &Overlay,
-                       visit: &mut dyn FnMut(&[u8], &[u8]),
-                       is_newer: &dyn Fn(&[u8]) -> bool| {
-            for (key, value) in changes.iter().filter(|(key, _)| key.starts_with(prefix) && !is_newer(key)) {
-                if let Some(stored) = value {
-                    visit(key, stored);
-                }
-            }
-        };
-        changed(overlay, &mut visit, &|_| false);
-        changed(sealed, &mut visit, &|key| overlay.contains_key(key));
+        let hidden = |key: &[u8]| overlay.contains(key);
+        let open = overlay.iter().chain(sealed.iter().filter(|change| !hidden(change.key)));
+        for Change { key, value } in open.filter(|change| change.key.starts_with(prefix)) {
+            value.into_iter().for_each(|stored| visit(key, stored));
+        }
         let mut visit = |key: &[u8], stored: &[u8]| {
-            if !overlay.contains_key(key) && !sealed.contains_key(key) {
+            if !hidden(key) && !sealed.contains(key) {
                 visit(key, stored);
             }
         };

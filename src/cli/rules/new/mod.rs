@@ -5,7 +5,7 @@ mod draft;
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use clap::Args;
+use clap::{ArgGroup, Args};
 
 use super::super::history_arguments::station;
 use super::super::outlook::{ByStation, read_hours};
@@ -39,6 +39,7 @@ const FILE_STATIONS_MAX: usize = 5;
 /// Write a rule for a place
 #[derive(Args)]
 #[command(after_help = EXAMPLES)]
+#[command(group(ArgGroup::new("place").required(true).args(["near", "station"])))]
 pub(super) struct NewArguments {
     /// Watch the nearest station to this place that reports
     #[arg(long, value_name = "LAT,LON", value_parser = point, allow_hyphen_values = true)]
@@ -47,7 +48,7 @@ pub(super) struct NewArguments {
     #[arg(long, value_name = "METRES", requires = "near", allow_hyphen_values = true)]
     elevation: Option<f64>,
     /// Watch this station
-    #[arg(long, value_name = "ID", value_parser = station, conflicts_with = "near", required_unless_present = "near")]
+    #[arg(long, value_name = "ID", value_parser = station)]
     station: Option<StationId>,
     /// Warn at or below this limit, given with its unit, such as 28F or -2C
     #[arg(long, value_name = "LIMIT", allow_hyphen_values = true)]
