@@ -7,12 +7,9 @@ use std::time::Duration;
 
 use actix_web::body::{BodyStream, SizedStream, to_bytes_limited};
 use actix_web::dev::Payload;
-use actix_web::error::QueryPayloadError;
 use actix_web::http::StatusCode;
 use actix_web::http::header::{AcceptEncoding, CONTENT_ENCODING, Encoding, Header as _, VARY};
 use actix_web::{HttpRequest, HttpResponse, web};
-use serde::de::Error as _;
-use serde::{Deserialize, Deserializer};
 use serde_json::{Value, json};
 use tokio::sync::broadcast::error::RecvError;
 
@@ -20,10 +17,10 @@ use super::access::NO_CHANGES;
 use super::connection::{Connections, Guard};
 use super::limit::{self, Limits};
 use super::lists::List;
+use super::query::{Page, not_found};
 use super::view::{RuleChange, Shown};
 use crate::noaa::{RecentStation, StationId};
 use crate::publishing::{PublishError, mistake_json};
-use crate::spelling::with_advice;
 
 /// Default number of elements of a list.
 pub(super) const LIMIT: usize = 100;
@@ -40,40 +37,6 @@ const HEARTBEAT: Duration = Duration::from_secs(15);
 pub(super) const OPENAPI: &str = include_str!("openapi.json");
 
 pub(super) type State = web::Data<Shown>;
-
-/// 400 with what is wrong with the query parameters.
-pub(super) fn bad_query(error: &QueryPayloadError) -> actix_web::Error {
-    let QueryPayloadError::Deserialize(error) = error else { return bad_request(error) };
-    bad_request(format!("query parameters: {}", with_advice(&error.to_string())))
-}
-
-/// The part of a list that is requested.
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-pub(super) struct Page {
-    #[serde(default, deserialize_with = "how_many")]
-    pub(super) limit: Option<usize>,
-}
-
-/// How many elements are requested: a whole number, however large, since fewer are given anyway.
-pub(super) fn how_many<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<usize>, D::Error> {
-    let text = String::deserialize(deserializer)?;
-    if text.is_empty() || !text.bytes().all(|digit| digit.is_ascii_digit()) {
-        return Err(D::Error::custom(format!("limit={text:?} is not a whole number")));
-    }
-    Ok(Some(text.parse().unwrap_or(usize::MAX)))
-}
-
-pub(super) fn not_found(reason: &str) -> HttpResponse {
-    HttpResponse::NotFound().json(json!({ "error": reason }))
-}
-
-/// An error about the request, in the form of all answers.
-pub(super) fn bad_request(error: impl std::fmt::Display) -> actix_web::Error {
-    let reason = error.to_string();
-    let answer = HttpResponse::BadRequest().json(json!({ "error": reason }));
-    actix_web::error::InternalError::from_response(reason, answer).into()
-}
 
 /// The description of the API.
 pub(super) async fn openapi() -> HttpResponse {

@@ -6,10 +6,11 @@ use actix_web::{HttpResponse, web};
 use serde_json::json;
 use sha2::{Digest, Sha256};
 
-use super::api::{LIMIT, LIMIT_MAX, Page, State};
+use super::api::{LIMIT, LIMIT_MAX, State};
 use super::bulletin::Bulletin;
 use super::cap;
 use super::lists::List;
+use super::query::Page;
 use super::xml::{self, Xml, leaf};
 use crate::hourly::iso_time;
 

@@ -17,9 +17,10 @@ use std::io;
 use frostline_engine::record::unix_ms;
 use serde_json::Value;
 
-use super::api::{State, not_found};
+use super::api::State;
 use super::bulletin::{Alert, Bulletin};
 use super::lists::{KEPT, List};
+use super::query::not_found;
 use super::xml::{self, Xml, leaf, optional};
 use crate::hourly::{iso_time, standard_offset};
 use crate::noaa::{Date, Location, StationId};

@@ -32,6 +32,7 @@ mod metric_list;
 mod metrics;
 mod outlooks;
 mod page;
+mod query;
 mod routes;
 mod score;
 mod scores;

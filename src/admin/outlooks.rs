@@ -5,8 +5,9 @@ use frostline_engine::record::unix_ms;
 use serde::Deserialize;
 use serde_json::{Value, json};
 
-use super::api::{bad_request, large, not_found};
+use super::api::large;
 use super::limit::Limits;
+use super::query::{bad_request, not_found};
 use super::view::Shown;
 use crate::hourly::iso_time;
 use crate::noaa::StationId;

@@ -11,7 +11,7 @@ use actix_web::{App, Error, HttpResponse, Resource, web};
 use super::access::{self, Access};
 use super::limit::{self, Limits};
 use super::view::Shown;
-use super::{api, atom, cap, head, outlooks, page, score, search, state};
+use super::{api, atom, cap, head, outlooks, page, query, score, search, state};
 
 /// A path, and the methods that it answers.
 pub(super) type Route = (&'static str, fn(Resource) -> Resource);
@@ -86,8 +86,8 @@ pub(super) fn app(
         .app_data(shown)
         .app_data(access)
         .app_data(limits)
-        .app_data(web::QueryConfig::default().error_handler(|error, _| api::bad_query(&error)))
-        .app_data(web::PathConfig::default().error_handler(|error, _| api::bad_request(error)))
+        .app_data(web::QueryConfig::default().error_handler(|error, _| query::bad_query(&error)))
+        .app_data(web::PathConfig::default().error_handler(|error, _| query::bad_request(error)))
         .wrap(from_fn(access::check))
         .wrap(headers)
         .configure(open)
@@ -113,5 +113,5 @@ fn resource((path, methods): &Route) -> Resource {
 }
 
 async fn nothing_here() -> HttpResponse {
-    api::not_found("no such path: see /api/v1/openapi.json")
+    query::not_found("no such path: see /api/v1/openapi.json")
 }

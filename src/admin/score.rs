@@ -6,9 +6,10 @@ use actix_web::{HttpRequest, HttpResponse, web};
 use serde::Deserialize;
 use serde_json::{Value, json};
 
-use super::api::{bad_request, large};
+use super::api::large;
 use super::limit::Limits;
 use super::outlooks::limit_c;
+use super::query::bad_request;
 use super::view::Shown;
 use super::while_asked::lock;
 use crate::outlook::{Ledger, Score, ScoredNight};

@@ -4,8 +4,9 @@ use actix_web::{HttpRequest, HttpResponse, web};
 use serde::Deserialize;
 use serde_json::{Value, json};
 
-use super::api::{bad_request, large};
+use super::api::large;
 use super::limit::Limits;
+use super::query::bad_request;
 use super::view::Shown;
 use crate::noaa::{NameMatch, Station, StationId, StationSearch};
 
@@ -21,7 +22,7 @@ const TEXT_CHARS_MAX: usize = 200;
 #[serde(deny_unknown_fields)]
 pub(super) struct Asked {
     text: String,
-    #[serde(default, deserialize_with = "super::api::how_many")]
+    #[serde(default, deserialize_with = "super::query::how_many")]
     limit: Option<usize>,
 }
 

@@ -8,7 +8,7 @@ use frostline_engine::driver::TestDriver;
 
 use super::*;
 use crate::hourly::Hour;
-use crate::noaa::{Codes, Element, Line as Parsed};
+use crate::noaa::{Codes, Element, Line as Parsed, Location, Station};
 use crate::stages;
 use crate::stages::count;
 use crate::stages::{Assemble, AssembleSettings, Enrich, Limits, StationIndex};

@@ -1,12 +1,12 @@
 //! Hourly observations of all stations, in the order of time: no station is silent while others go on.
 
-use super::generator::{Appended, Settings};
 use super::moment::Place;
+use super::settings::{Appended, Settings};
 use crate::hourly::HOUR;
 use crate::noaa::StationId;
 
-/// Hours of a day.
-pub(super) const OF_DAY: u64 = 24;
+/// Seconds of a day.
+const DAY: i64 = 24 * HOUR;
 
 /// Writes one station and hour after the other, as the values of topic `noaa-hourly`.
 pub(super) struct Hours {
@@ -23,10 +23,9 @@ impl Hours {
     /// At the first hour of the first day, in UTC. The settings have been checked.
     pub(super) fn new(settings: &Settings) -> Self {
         let Settings { seed, places, start, days, .. } = *settings;
-        let day = OF_DAY as i64 * HOUR;
-        let time = i64::from(start.days_since_1970()) * day;
+        let time = i64::from(start.days_since_1970()) * DAY;
         let stations = (0..places.count()).map_while(|number| places.with_weather(seed, number));
-        Self { stations: stations.collect(), time, end: time + i64::from(days) * day, next: 0 }
+        Self { stations: stations.collect(), time, end: time + i64::from(days) * DAY, next: 0 }
     }
 
     /// Appends the next station's observation, and moves on. `None` after the last hour.

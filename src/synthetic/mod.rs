@@ -38,13 +38,15 @@ pub(crate) mod random;
 mod real;
 mod region;
 mod report;
+mod settings;
 mod station;
 mod world_station;
 
-pub use generator::{Appended, Format, Generator, Places, Settings, SettingsError};
+pub use generator::Generator;
 pub(crate) use moment::{Place, Weather};
 pub use oddity::{Line, UNKNOWN_STATION};
 pub use real::{RealPlace, real_places};
+pub use settings::{Appended, Format, Places, Settings, SettingsError};
 pub(crate) use world_station::world_stations;
 pub use world_station::{STATIONS_MAX, WorldStation};
 

@@ -22,7 +22,18 @@ pub fn tests() -> Vec<Test> {
         test("backtest_against_other_rules", &[], backtest_against),
         test("backtest_of_documents_and_bad_input", &[], backtest_documents),
         test("explain_tells_what_decided", &[], explain),
+        test("a_rule_is_written_without_a_broker", &[], new_without_broker),
     ]
+}
+
+fn new_without_broker() {
+    let outcome = Frostline::new()
+        .args(["rules", "new", "--near", "33.61,-111.92", "--below", "28F", "--tonight"])
+        .args(["--brokers", "127.0.0.1:1", "--set", "kafka.connect_timeout_ms=1500"])
+        .run()
+        .expect_code(0);
+    assert!(outcome.err.contains("no Kafka broker answers"), "{outcome}");
+    assert!(outcome.out.contains("near = { lat = 33.61, lon = -111.92 }"), "{outcome}");
 }
 
 /// A folder with a rule file.
