@@ -30,6 +30,7 @@
 //! | [`noaa`] | GHCN-Daily lines, stations, observations, units |
 //! | [`outbound`] | which addresses clients of HTTP may connect to, and their errors as sentences |
 //! | [`printable`] | text from outside, without characters that control a terminal; numbers for people |
+//! | [`spelling`] | suggestions for misspelt words |
 //! | [`bounded`] | lines and small files of bounded size |
 
 #![cfg_attr(test, allow(clippy::unwrap_used, clippy::print_stdout, clippy::print_stderr))]
@@ -54,7 +55,7 @@ pub mod printable;
 pub mod publishing;
 pub mod rules;
 pub mod sources;
-mod spelling;
+pub mod spelling;
 pub mod stages;
 pub mod synthetic;
 pub mod tables;

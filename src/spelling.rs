@@ -1,7 +1,7 @@
 //! Suggestions for misspelt words.
 
 /// The known word that `word` was probably meant to be: one with few letters added, missing, changed or swapped.
-pub(crate) fn meant<'a>(word: &str, known: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
+pub fn meant<'a>(word: &str, known: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
     let lower = word.to_lowercase();
     let typed = word.chars().count();
     let distance = |known: &str| strsim::damerau_levenshtein(&lower, &known.to_lowercase());
@@ -14,13 +14,13 @@ pub(crate) fn meant<'a>(word: &str, known: impl IntoIterator<Item = &'a str>) ->
         .map(|(_, known)| known)
 }
 
-/// `: did you mean X?`, or nothing.
-pub(crate) fn advice<'a>(word: &str, known: impl IntoIterator<Item = &'a str>) -> String {
+/// `; did you mean `X`?`, or nothing: the end of a message about `word`.
+pub fn advice<'a>(word: &str, known: impl IntoIterator<Item = &'a str>) -> String {
     meant(word, known).map(|known| format!("; did you mean `{known}`?")).unwrap_or_default()
 }
 
 /// A deserialiser's message, with a suggestion if it refuses a word and lists the known ones.
-pub(crate) fn with_advice(message: &str) -> String {
+pub fn with_advice(message: &str) -> String {
     let mut quoted = message.split('`').skip(1).step_by(2);
     let is_about_a_word = message.starts_with("unknown ") && message.contains("expected");
     match quoted.next().filter(|_| is_about_a_word) {

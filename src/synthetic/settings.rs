@@ -119,7 +119,7 @@ impl Settings {
         if self.last_day().is_some() { Ok(()) } else { Err(SettingsError::Days) }
     }
 
-    /// How many steps [`Generator::append_next`] takes without oddities.
+    /// How many steps [`Generator::append_next`](super::Generator::append_next) takes without oddities.
     pub fn steps(&self) -> u64 {
         let station_days = self.places.count() * u64::from(self.days);
         if self.format == Format::Hours { HOURS_OF_DAY * station_days } else { station_days }

@@ -236,8 +236,8 @@ fn a_record_on_which_the_processor_panics_has_no_effect_but_its_dead_letter() {
 fn reading_what_does_not_exist_ends_with_the_topic() {
     let topology = fragile();
     let broker = EmbeddedBroker::start(topology.topics()).unwrap();
-    let mut kafka = frostline_engine::KafkaSettings::default();
-    kafka.brokers = broker.brokers().to_owned();
+    let kafka =
+        frostline_engine::KafkaSettings { brokers: broker.brokers().to_owned(), ..Default::default() };
     let clients = frostline_engine::kafka::ClientSettings::new(&kafka).unwrap();
     for (topic, partitions) in [("nowhere", 1), ("numbers", 3)] {
         let read = Reader::read_to_end(&clients, topic, partitions, StartAt::Beginning, &mut |_| ());
