@@ -1,9 +1,15 @@
 //! Suggestions for misspelt words.
 
+/// Longer words, in characters, are not misspelt ones.
+const CHARS_MAX: usize = 100;
+
 /// The known word that `word` was probably meant to be: one with few letters added, missing, changed or swapped.
 pub fn meant<'a>(word: &str, known: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
-    let lower = word.to_lowercase();
     let typed = word.chars().count();
+    if typed > CHARS_MAX {
+        return None;
+    }
+    let lower = word.to_lowercase();
     let distance = |known: &str| strsim::damerau_levenshtein(&lower, &known.to_lowercase());
     // A third of the word may be wrong, so that short words do not match everything.
     known

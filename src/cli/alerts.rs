@@ -1,6 +1,6 @@
 //! `frostline alerts`: lists and follows alerts.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, VecDeque};
 use std::time::Duration;
 
 use clap::{Args, Subcommand};
@@ -214,21 +214,21 @@ struct Found {
 async fn show(common: &Common, config: &Config, id: &str) -> Result<(), Failed> {
     let topic = config.topic(topic::ALERTS).name;
     let live = Live::connect(config).await?;
-    let (mut alert, mut similar) = (None, Vec::new());
+    let (mut alert, mut similar) = (None, VecDeque::new());
     live.read(&topic, StartAt::Beginning, &mut |record| {
         record.headers.visit(&mut |name, value| match value.map(String::from_utf8_lossy) {
             Some(found_id) if name == "alert-id" && found_id == id => alert = found(record),
             Some(found_id) if name == "alert-id" && found_id.contains(id) => {
-                similar.push(output::clean(&found_id));
+                similar.push_front(output::clean(&found_id));
+                similar.truncate(SIMILAR_MAX);
             }
             _ => {}
         });
     })?;
     let Some(alert) = alert else {
-        let newest: Vec<String> = similar.into_iter().rev().take(SIMILAR_MAX).collect();
-        let advice = match newest.is_empty() {
+        let advice = match similar.is_empty() {
             true => "`frostline alerts --json` shows ids".to_owned(),
-            false => format!("the newest that contain it:\n  {}", newest.join("\n  ")),
+            false => format!("the newest that contain it:\n  {}", Vec::from(similar).join("\n  ")),
         };
         return Err(Failed::Working(anyhow::anyhow!("no alert {id:?} in {topic}; {advice}")));
     };

@@ -15,6 +15,8 @@ use crate::spelling::{advice, meant};
 /// Most mistakes and warnings that are reported.
 pub const MISTAKES_MAX: usize = 200;
 
+/// Most ids that an unknown one is compared with.
+const COMPARED_MAX: usize = 1_000;
 /// Most unreadable places that are reported: with more, the file is no rule file.
 const UNREADABLE_MAX: usize = 10;
 
@@ -290,6 +292,9 @@ impl Reader<'_> {
         let subscribers = std::mem::take(&mut self.subscribers);
         let mut first_use: HashMap<&str, usize> = HashMap::new();
         for (subscriber, places) in &subscribers {
+            if self.mistakes.len() == MISTAKES_MAX {
+                break;
+            }
             for problem in subscriber.check().err().into_iter().flatten() {
                 self.problem(places, &problem);
             }
@@ -300,6 +305,9 @@ impl Reader<'_> {
         let mut first_use: HashMap<&str, usize> = HashMap::new();
         let mut compiled = Vec::with_capacity(rules.len());
         for (definition, places) in &rules {
+            if self.mistakes.len() == MISTAKES_MAX {
+                break;
+            }
             match definition.compile(0, None, conditions) {
                 Ok(rule) => compiled.push(rule),
                 Err(problems) => problems.iter().for_each(|problem| self.problem(places, problem)),
@@ -307,10 +315,11 @@ impl Reader<'_> {
             self.unique("rule", &definition.id, places, &mut first_use);
             for id in definition.subscribers.iter().filter(|id| !names.contains(id.as_str()) && !is_known(id))
             {
+                let known = names.iter().copied().filter(|name| unquoted(name) == *name);
+                let advice = advice(id, known.take(COMPARED_MAX));
                 let message = format!(
-                    "unknown subscriber {}: expected a [[subscriber]] with that id{}",
-                    shown(id),
-                    advice(id, names.iter().copied().filter(|name| unquoted(name) == *name))
+                    "unknown subscriber {}: expected a [[subscriber]] with that id{advice}",
+                    shown(id)
                 );
                 self.problem(places, &Problem { field: "subscribers", offset: 0, message });
             }

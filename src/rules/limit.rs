@@ -8,7 +8,7 @@ use super::units::Units;
 /// Such a rule warns from this chance on.
 const CHANCE: f64 = 0.3;
 
-/// A temperature of the command line.
+/// A temperature as people write it: `28F`, `-2 °C`.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Limit {
     value: f64,

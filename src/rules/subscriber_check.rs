@@ -94,7 +94,7 @@ mod tests {
     }
 
     #[test]
-    fn what_cannot_be_is_told_without_addresses() {
+    fn mistakes_are_reported_without_addresses() {
         let wrong = Subscriber {
             id: "a".into(),
             name: Some("x\r\nBcc: y".into()),
