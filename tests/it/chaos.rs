@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use serde_json::Value;
 
-use crate::support::{CALM, Frostline, Needs, Test, Topics, broker, test};
+use crate::support::{CALM, Frostline, Needs, Test, Topics, broker, script, test};
 
 pub fn tests() -> Vec<Test> {
     vec![
@@ -18,6 +18,7 @@ pub fn tests() -> Vec<Test> {
         test("chaos_finds_sled_before_commit", &[Needs::Soak, Needs::Broker], || {
             finds("sled-before-commit", &["--rounds", "3", "--seed", "51ed"], "lost")
         }),
+        test("chaos_on_three_brokers_that_die_in_turn", &[Needs::Soak], three_brokers),
         test("chaos_refuses_bugs_that_cannot_show", &[], chaos_refuses),
         test("chaos_interrupted_leaves_nothing", &[Needs::Broker], chaos_interrupted),
     ]
@@ -112,6 +113,33 @@ fn chaos_short() {
     let faults = summary["faults"].as_object().unwrap();
     assert_eq!(faults.len(), 20, "{faults:?}");
     assert_eq!(faults.values().map(|count| count.as_u64().unwrap()).sum::<u64>(), 20);
+}
+
+/// One of three brokers is killed in every round, and comes back, while daemons die too.
+fn three_brokers() {
+    let dir = tempfile::tempdir().unwrap();
+    let kafka = |command: &str| {
+        let mut kafka = script();
+        kafka.arg(command).arg("--dir").arg(dir.path());
+        kafka
+    };
+    let started = kafka("start").args(["--nodes", "3"]).output().unwrap();
+    assert!(started.status.success(), "{started:?}");
+    let brokers = String::from_utf8_lossy(&started.stdout).trim().to_owned();
+    assert_eq!(brokers.split(',').count(), 3, "{brokers}");
+    let bounce =
+        format!("{}/scripts/kafka bounce --dir {}", env!("CARGO_MANIFEST_DIR"), dir.path().display());
+    let outcome = Frostline::new()
+        .args(["chaos", "--json", "--brokers", &brokers, "--rounds", "8", "--seed", "3b"])
+        .args(["--faults", "kill,pause", "--restart-broker", &bounce])
+        .args(CALM)
+        .patience(PATIENCE)
+        .run();
+    let stopped = kafka("stop").output().unwrap();
+    let summary = outcome.expect_code(0).summary();
+    assert_sound(&summary);
+    assert!(summary["faults"]["restart-broker"].as_u64() > Some(1), "{summary:#}");
+    assert!(stopped.status.success(), "{stopped:?}");
 }
 
 /// A broken protocol is found, and as what it is. Each run has its own seed, which names its topics.

@@ -298,7 +298,7 @@ fn slip(word: &str, before: Option<char>) -> Option<&'static str> {
     match word.chars().next()? {
         ',' if is_after_number => Some("decimals have a point, as in 0.3"),
         '%' => Some("a chance is a number from 0 to 1: 30 % is 0.3"),
-        '>' | '<' if before == Some('=') => Some("write >= or <="),
+        '=' => Some("write >= or <="),
         _ => None,
     }
 }
@@ -317,6 +317,9 @@ fn syntax_mistake(text: &str, scope: Scope, errors: &cel::ParseErrors) -> Condit
     let offset = line_start + line.char_indices().nth(column).map_or(line.len(), |(byte, _)| byte);
     let found = text.get(offset..).and_then(|rest| rest.split_whitespace().next());
     let message = match found {
+        None if text.trim_end().ends_with('%') => {
+            format!("the {subject} ends with `%`: a chance is a number from 0 to 1, so 30 % is 0.3")
+        }
         None => format!("the {subject} ends too early: expected a value or an operator, as in {example}"),
         Some("=") => format!("the {subject} has `=`, which compares nothing: write =="),
         Some(word) => {
