@@ -125,6 +125,11 @@ fn all_tests() -> Vec<Test> {
     .collect()
 }
 
+/// The first of the test's needs that is not there.
+fn missing(test: &Test) -> Option<String> {
+    test.needs.iter().find_map(Needs::missing)
+}
+
 fn main() {
     let mut arguments = Arguments::from_args();
     // Most of them wait most of the time: for brokers, sessions, processes.
@@ -137,16 +142,18 @@ fn main() {
     for test in tests {
         // What a test lacks is installed or started, unless it is left out anyway.
         let is_run = !is_listing && arguments.filter.as_ref().is_none_or(|filter| test.name.contains(filter));
-        let missing = if is_run { test.needs.iter().find_map(Needs::missing) } else { None };
-        let trial = match missing {
-            Some(reason) if require_all && !test.needs.contains(&Needs::Soak) => {
-                Trial::test(test.name, move || Err(Failed::from(format!("needed and missing: {reason}"))))
-            }
+        let is_left_out = test.needs.contains(&Needs::Soak) && Needs::Soak.missing().is_some();
+        // Where all is required, that happens while others run.
+        let lacks = if is_run && (is_left_out || !require_all) { missing(&test) } else { None };
+        let trial = match lacks {
             Some(reason) => {
                 eprintln!("ignored: {}: {reason}", test.name);
                 Trial::test(test.name, || Ok(())).with_ignored_flag(true)
             }
             None => Trial::test(test.name, move || {
+                if let Some(reason) = missing(&test) {
+                    return Err(Failed::from(format!("needed and missing: {reason}")));
+                }
                 let begun = std::time::Instant::now();
                 (test.run)();
                 note_time(test.name, begun.elapsed());

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use rdkafka::consumer::{BaseConsumer, Consumer};
+use rdkafka::error::RDKafkaErrorCode;
 use rdkafka::{Offset, TopicPartitionList};
 
 use super::client::Quiet;
@@ -14,7 +15,7 @@ use crate::record::Record;
 
 /// How long a poll waits while a topic is read to its end.
 const POLL_TIMEOUT: Duration = Duration::from_millis(100);
-/// After this long without a record or an end, the topic may not exist.
+/// After this long without a record or an end, the topic may not exist. Also how long brokers may take to answer.
 const SILENCE: Duration = Duration::from_secs(5);
 /// Records per poll in that case.
 const BATCH_RECORDS: usize = 1_000;
@@ -142,7 +143,9 @@ impl Reader {
         let mut open: BTreeSet<i32> = (0..partitions).collect();
         let starts: Vec<(i32, StartAt)> = open.iter().map(|partition| (*partition, start)).collect();
         let mut reader = Self::new(settings, topic, &starts)?;
-        let mut silent_since = Some(Instant::now());
+        // The client waits for partitions that do not exist. Brokers that have just started may not know of one that
+        // does, so they are asked twice.
+        let (mut silent_since, mut missing) = (Instant::now(), 0);
         while !open.is_empty() {
             let read = reader.read(POLL_TIMEOUT, BATCH_RECORDS, &mut |polled| match polled {
                 // Rows after an end that was seen are left for another read.
@@ -151,33 +154,33 @@ impl Reader {
                 Polled::EndOfPartition { partition, .. } => drop(open.remove(&partition)),
             })?;
             if read > 0 {
-                silent_since = Some(Instant::now());
-            } else if silent_since.is_some_and(|since| since.elapsed() > SILENCE) {
-                // The client waits for partitions that do not exist.
-                reader.check_exists(topic, partitions)?;
-                silent_since = None;
+                (silent_since, missing) = (Instant::now(), 0);
+            } else if silent_since.elapsed() > SILENCE {
+                silent_since = Instant::now();
+                if let Some(reason) = reader.missing(topic, partitions) {
+                    missing += 1;
+                    if missing == 2 {
+                        return Err(KafkaError::Fatal(reason));
+                    }
+                }
             }
         }
         reader.close();
         Ok(())
     }
 
-    fn check_exists(&self, topic: &str, partitions: i32) -> Result<(), KafkaError> {
-        let Ok(metadata) = self.consumer.fetch_metadata(Some(topic), SILENCE) else { return Ok(()) };
-        let found = metadata
-            .topics()
-            .iter()
-            .find(|found| found.name() == topic)
-            .map_or(0, |found| i32::try_from(found.partitions().len()).unwrap_or(i32::MAX));
-        if found >= partitions {
-            return Ok(());
+    /// What of a topic does not exist, as the brokers say; `None` if all does, or they do not know.
+    fn missing(&self, topic: &str, partitions: i32) -> Option<String> {
+        let metadata = self.consumer.fetch_metadata(Some(topic), SILENCE).ok()?;
+        let found = metadata.topics().iter().find(|found| found.name() == topic)?;
+        let count = found.partitions().len();
+        match found.error().map(RDKafkaErrorCode::from) {
+            Some(RDKafkaErrorCode::UnknownTopicOrPartition) => Some(format!("topic {topic} does not exist")),
+            None if i32::try_from(count).is_ok_and(|count| count < partitions) => {
+                Some(format!("topic {topic} has only {count} partitions, not {partitions}"))
+            }
+            _ => None,
         }
-        let reason = if found == 0 {
-            format!("topic {topic} does not exist")
-        } else {
-            format!("topic {topic} has only {found} partitions, not {partitions}")
-        };
-        Err(KafkaError::Fatal(reason))
     }
 
     /// Stops reading. Closing a consumer takes about 100 ms, for which this thread need not wait.
