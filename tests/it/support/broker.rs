@@ -61,7 +61,8 @@ pub fn stop_broker() {
 
 /// Readers that wait for records ask the broker ten times a second. With the default, fifty, all daemons of the tests
 /// together keep it busy with questions.
-pub const CALM: [&str; 2] = ["--set", "kafka.client.\"fetch.wait.max.ms\"=100"];
+pub const CALM: [&str; 4] =
+    ["--set", "kafka.client.\"fetch.wait.max.ms\"=100", "--set", "kafka.connect_timeout_ms=30000"];
 
 /// A record's key and value.
 pub type KeyValue<'a> = (Option<&'a [u8]>, Option<&'a [u8]>);
