@@ -60,7 +60,7 @@ pub fn stop_broker() {
 }
 
 /// Readers that wait for records ask the broker ten times a second. With the default, fifty, all daemons of the tests
-/// together keep it busy with questions.
+/// together keep it busy with questions. And a start waits longer for a broker that stands still for a while.
 pub const CALM: [&str; 4] =
     ["--set", "kafka.client.\"fetch.wait.max.ms\"=100", "--set", "kafka.connect_timeout_ms=30000"];
 
