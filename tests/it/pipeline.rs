@@ -169,6 +169,8 @@ fn sigterm_in_the_middle() {
         .arg("replay")
         .path(&crate::support::data(FILE))
         .args(["--topic", "noaa-csv-raw", "--rate", "5000/s"])
+        // It is the daemon that is under test: a broker that stands still must not end the replay.
+        .args(["--set", "runtime.transaction_timeout_ms=60000"])
         .start();
     for _ in 0..2 {
         let mut daemon = daemon_at_work(&topics, dir.path());
