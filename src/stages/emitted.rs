@@ -89,7 +89,7 @@ pub(super) fn remembered(
     date: Date,
 ) -> Result<Vec<serde_json::Value>, StateError> {
     let mut found = Vec::new();
-    store.scan_prefix(&key(station, date), |_, value| {
+    store.scan_committed(&key(station, date), |_, value| {
         let Ok(Some(emitted)) = find(value, station, date) else { return };
         let mut document = Vec::new();
         let id = serde_json::json!({ "id": station }).to_string();

@@ -113,7 +113,7 @@ fn of_station(store: &Store, rules: &RuleSet, station: StationId) -> Result<Vec<
     rules.sort_by(|left, right| left.id.cmp(&right.id));
     for rule in rules {
         let key = episodes_key(&rule.id, station);
-        store.scan_prefix(&key, |_, value| {
+        store.scan_committed(&key, |_, value| {
             if let Ok(Some(episodes)) = decode::<Episodes>(value) {
                 let since = episodes.standing_since().and_then(Date::from_days_since_1970);
                 found.push(json!({
@@ -125,7 +125,7 @@ fn of_station(store: &Store, rules: &RuleSet, station: StationId) -> Result<Vec<
             }
         })?;
         let prefix = lone_day_prefix(&rule.id, station);
-        store.scan_prefix(&prefix, |key, value| {
+        store.scan_committed(&prefix, |key, value| {
             let date = key[prefix.len()..].try_into().ok().and_then(Date::from_be_bytes);
             if let Some((date, Ok(Some(day)))) = date.map(|date| (date, decode::<LoneDay>(value))) {
                 found.push(json!({
@@ -139,7 +139,10 @@ fn of_station(store: &Store, rules: &RuleSet, station: StationId) -> Result<Vec<
 
 #[cfg(test)]
 mod tests {
+    use frostline_engine::store::Checkpoint;
+
     use super::*;
+    use crate::stages::memory::encode;
 
     #[test]
     fn a_question_names_what_it_is_about_or_says_what_is_missing() {
@@ -167,5 +170,22 @@ mod tests {
             let refused = parse(stage, key, date).unwrap_err();
             assert!(refused.contains(reason), "{refused}");
         }
+    }
+
+    #[test]
+    fn an_answer_has_only_what_is_committed() {
+        let rules =
+            RuleSet::parse("[[rule]]\nid = \"frost\"\nstation = \"USW00003192\"\nwhen = \"TMIN < 0.0\"\n")
+                .unwrap();
+        let station = StationId::parse(b"USW00003192").unwrap();
+        let mut store = Store::in_memory();
+        let answers = |store: &Store| Question::Station(station).answer(store, &rules).unwrap().len();
+        let identity = rules.get("frost").unwrap().identity;
+        store.keep(&episodes_key("frost", station), &encode(&Episodes::new(identity)));
+        assert_eq!(answers(&store), 0);
+        store.seal();
+        assert_eq!(answers(&store), 0);
+        store.commit(Checkpoint::NONE).unwrap();
+        assert_eq!(answers(&store), 1);
     }
 }

@@ -257,13 +257,13 @@ fn key(kind: u8, station: StationId) -> Vec<u8> {
 /// The state of a station, for inspection.
 pub(super) fn remembered(store: &Store, station: StationId) -> Result<Vec<serde_json::Value>, StateError> {
     let mut found = Vec::new();
-    store.scan_prefix(&key(NIGHTS_KEY, station), |_, value| {
+    store.scan_committed(&key(NIGHTS_KEY, station), |_, value| {
         if let Ok(Some(nights)) = memory::decode::<Nights>(value) {
             let heard = nights.newest().map(crate::hourly::iso_time);
             found.push(serde_json::json!({ "kind": "night so far", "heard": heard }));
         }
     })?;
-    store.scan_prefix(&key(LESSONS_KEY, station), |_, value| {
+    store.scan_committed(&key(LESSONS_KEY, station), |_, value| {
         if let Ok(Some(lessons)) = decode_lessons(value) {
             found.push(serde_json::json!({ "kind": "model", "nights_learnt": lessons.nights() }));
         }

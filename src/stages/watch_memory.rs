@@ -136,7 +136,7 @@ pub(super) fn remembered(
     rules.retain(|rule| rule.feed() != Feed::Day);
     rules.sort_by(|left, right| left.id.cmp(&right.id));
     for rule in rules {
-        store.scan_prefix(&key_of(&rule, station), |key, value| {
+        store.scan_committed(&key_of(&rule, station), |key, value| {
             if key[0] == NIGHT_KEY
                 && let Ok(Some(Entry { watch, .. })) = decode::<NightWatch>(value)
             {

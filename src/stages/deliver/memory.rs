@@ -132,7 +132,7 @@ impl Memory<'_> {
 /// The entries of a recipient in a store: messages that are not done, and how many were sent recently.
 pub(in super::super) fn remembered(store: &Store, recipient: &Recipient) -> Result<Vec<Value>, StateError> {
     let mut found = Vec::new();
-    store.scan_prefix(MESSAGE_KEY, |_, value| {
+    store.scan_committed(MESSAGE_KEY, |_, value| {
         let message = decode::<Message>(value).ok().flatten();
         if let Some(message) = message.filter(|message| message.recipient == *recipient) {
             found.push(json!({
@@ -146,7 +146,7 @@ pub(in super::super) fn remembered(store: &Store, recipient: &Recipient) -> Resu
             }));
         }
     })?;
-    store.scan_prefix(&format_key('r', recipient, ""), |key, value| {
+    store.scan_committed(&format_key('r', recipient, ""), |key, value| {
         let channel = key.rsplit(|byte| *byte == 0).next().map(String::from_utf8_lossy);
         if let Ok(Some(times)) = decode::<Vec<i64>>(value) {
             found.push(json!({ "kind": "sent", "channel": channel, "at_ms": times }));

@@ -6,6 +6,7 @@
 mod change;
 mod changes;
 mod checkpoint;
+mod committed;
 mod database;
 mod directory;
 mod error;

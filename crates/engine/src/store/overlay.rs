@@ -15,41 +15,16 @@
 //! [`Store::put`] needs no read of its own. Entries that must never expire have no such day: see [`Store::keep`].
 
 use std::collections::BTreeMap;
-use std::ops::Bound;
 use std::sync::Arc;
 use std::time::Duration;
 
 use super::changes::{Changes, Sealed};
+use super::committed::Committed;
 use super::tree::{RESERVED, Tree};
 use super::{Change, Checkpoint, StateError};
 
 /// The day of entries that never expire.
 const NEVER: u32 = u32::MAX;
-
-/// Storage of committed entries.
-enum Committed {
-    Disk(Tree),
-    /// In memory, for tests.
-    Memory(BTreeMap<Vec<u8>, Vec<u8>>, Checkpoint),
-}
-
-impl Committed {
-    /// Visits entries from `start` on, in key order, until `visit` returns `false`.
-    fn visit_from(
-        &self,
-        start: &[u8],
-        visit: &mut dyn FnMut(&[u8], &[u8]) -> bool,
-    ) -> Result<(), StateError> {
-        match self {
-            Self::Disk(tree) => tree.visit_from(start, visit),
-            Self::Memory(map, _) => {
-                let entries = map.range::<[u8], _>((Bound::Included(start), Bound::Unbounded));
-                let _ = entries.map(|(key, value)| visit(key, value)).take_while(|goes_on| *goes_on).count();
-                Ok(())
-            }
-        }
-    }
-}
 
 /// The state of one task; see the module's description.
 pub struct Store {
@@ -361,19 +336,28 @@ impl Store {
         for Change { key, value } in open.filter(|change| change.key.starts_with(prefix)) {
             value.into_iter().for_each(|stored| visit(key, stored));
         }
-        let mut visit = |key: &[u8], stored: &[u8]| {
+        self.committed.visit_prefix(prefix, &mut |key, stored| {
             if !hidden(key) && !sealed.contains(key) {
                 visit(key, stored);
             }
-        };
-        match &self.committed {
-            Committed::Disk(tree) => tree.visit_prefix(prefix, &mut visit),
-            Committed::Memory(map, _) => {
-                let entries = map.range(prefix.to_vec()..).take_while(|(key, _)| key.starts_with(prefix));
-                entries.for_each(|(key, value)| visit(key, value));
-                Ok(())
+        })
+    }
+
+    /// As [`scan_prefix`](Self::scan_prefix), but only with entries that have been committed: for answers to others, which
+    /// must not see work that may be taken back.
+    ///
+    /// # Errors
+    /// As [`scan_prefix`](Self::scan_prefix).
+    pub fn scan_committed(
+        &self,
+        prefix: &[u8],
+        mut visit: impl FnMut(&[u8], &[u8]),
+    ) -> Result<(), StateError> {
+        self.committed.visit_prefix(prefix, &mut |key, stored| {
+            if let Some((_, value)) = split_day(stored) {
+                visit(key, value);
             }
-        }
+        })
     }
 
     /// The error that an entry of this store cannot be read.

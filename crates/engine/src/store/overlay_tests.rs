@@ -288,6 +288,10 @@ fn a_scan_sees_what_a_read_sees() {
     store.scan_prefix(b"a", |key, value| drop(seen.insert(shown(key), shown(value)))).unwrap();
     let expected = [("a1", "committed"), ("a2", "sealed"), ("a4", "open"), ("a5", "open")];
     assert_eq!(seen, BTreeMap::from(expected.map(|(key, value)| (key.to_owned(), value.to_owned()))));
+    let mut answered = Vec::new();
+    store.scan_committed(b"a", |key, value| answered.push((shown(key), shown(value)))).unwrap();
+    let committed = ["a1", "a2", "a3", "a4"].map(|key| (key.to_owned(), "committed".to_owned()));
+    assert_eq!(answered, committed, "others must not see what may be taken back");
 }
 
 #[test]
