@@ -31,7 +31,7 @@ impl Deck {
         Self { kinds, left: Vec::new(), is_first_recreated }
     }
 
-    /// The next fault.
+    /// Takes the top one; an empty deck is shuffled again.
     pub(super) fn draw(&mut self, rng: &mut fastrand::Rng) -> FaultKind {
         if std::mem::take(&mut self.is_first_recreated) {
             return FaultKind::TopicsRecreated;

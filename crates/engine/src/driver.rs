@@ -1,7 +1,7 @@
 //! Runs a processor without a broker: pipe records in, read records out, look into the store, move the clock by hand.
 //! For tests, and for programs that need a processor's answer for records at hand, such as a back-test.
 
-use crate::record::{DAY_MS, Header, HeaderList, NO_HEADERS, Record, day_of};
+use crate::record::{Header, HeaderList, NO_HEADERS, Record, day_at};
 use crate::store::{Checkpoint, StateError, Store};
 use crate::{Collector, Context, Counter, Counts, EngineSettings, Output, Processor, Sink, Stage, StageId};
 
@@ -126,7 +126,7 @@ impl TestDriver {
         self.idle_since_ms = Some(self.now_ms);
         let muted = record.offset < self.muted_below;
         self.counts[Counter::RECORDS_IN] += u64::from(!muted);
-        self.stream_day = self.stream_day.max(day_of(record.timestamp_ms.min(self.now_ms + DAY_MS)));
+        self.stream_day = self.stream_day.max(day_at(record.timestamp_ms, self.now_ms));
         self.with_processor(muted, |processor, context| processor.process(record, context))
     }
 

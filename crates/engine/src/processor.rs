@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use crate::collector::Collector;
 use crate::counters::{Counter, Counts};
-use crate::record::{DAY_MS, Record, day_of};
+use crate::record::{Record, day_at};
 use crate::store::{StateError, Store};
 use crate::topology::StageId;
 
@@ -64,7 +64,7 @@ impl<'a> Context<'a> {
     /// The day of a record's timestamp, for the store. A timestamp further in the future than tomorrow counts as
     /// tomorrow, because it must not make all remembered entries look old.
     pub fn record_day(&self, timestamp_ms: i64) -> u32 {
-        day_of(timestamp_ms.min(self.now_ms + DAY_MS))
+        day_at(timestamp_ms, self.now_ms)
     }
 
     /// Counts a record that needs no work and is no mistake, such as a tombstone or a header line.

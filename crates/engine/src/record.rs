@@ -71,3 +71,8 @@ pub fn unix_ms() -> i64 {
 pub fn day_of(timestamp_ms: i64) -> u32 {
     u32::try_from(timestamp_ms.max(0) / DAY_MS).unwrap_or(u32::MAX)
 }
+
+/// The same at `now_ms`, tomorrow at the latest: a timestamp in the future must not make everything look old.
+pub(crate) fn day_at(timestamp_ms: i64, now_ms: i64) -> u32 {
+    day_of(timestamp_ms.min(now_ms + DAY_MS))
+}

@@ -21,13 +21,13 @@ pub struct StateQuestion {
 /// Reads one store; see [`StateQuestion::look`].
 pub type Look = Arc<dyn Fn(&Store) -> Result<Vec<Value>, StateError> + Send + Sync>;
 
-/// The answer of a task.
+/// What one task has of a key: each task of the stage in this process answers.
 #[derive(Clone, Debug)]
 pub struct Found {
-    /// The partition of the task.
+    /// The partition of the task: one task has all state of a key.
     pub partition: i32,
     /// The next input offset as of the commit that the entries belong to; `None` while unknown.
     pub committed_offset: Option<i64>,
-    /// The entries of the key.
+    /// What `look` read, as JSON; empty if there is nothing.
     pub entries: Vec<Value>,
 }

@@ -8,7 +8,7 @@ use crate::kafka::TopicState;
 /// Kafka's own default of `delete.retention.ms`, for brokers that do not report it.
 const TOMBSTONES_KEPT_DEFAULT: Duration = Duration::from_secs(24 * 60 * 60);
 
-/// The limits of topics.
+/// What the brokers reported when the engine started.
 pub(super) struct TopicLimits {
     /// The largest record that each topic accepts, in bytes, by its name in Kafka; topics for which the broker does
     /// not report it are missing.

@@ -11,7 +11,7 @@ use super::Task;
 use super::life::Life;
 use crate::kafka::{KafkaError, Row};
 use crate::link::PartitionQueue;
-use crate::record::{DAY_MS, Record, day_of, unix_ms};
+use crate::record::{Record, day_at, unix_ms};
 use crate::runtime::failure::Failure;
 use crate::runtime::status::Phase;
 use crate::runtime::worker::Outbox;
@@ -223,8 +223,7 @@ impl Task {
         if !muted && self.oldest_ms.is_none_or(|oldest| record.timestamp_ms < oldest) {
             self.oldest_ms = Some(record.timestamp_ms);
         }
-        // A timestamp in the future must not make everything look old.
-        self.stream_day = self.stream_day.max(day_of(record.timestamp_ms.min(now_ms + DAY_MS)));
+        self.stream_day = self.stream_day.max(day_at(record.timestamp_ms, now_ms));
         self.is_at_end = false;
         self.is_settled = false;
         Ok(())
