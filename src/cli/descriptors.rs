@@ -6,7 +6,7 @@ use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use super::Failed;
 use crate::config::Config;
 
-// Measured with one broker; each further one takes about three for each stage and worker. So this is the minimum for
+// Measured with one broker; each further one takes about three for each stage and each worker. So this is the minimum for
 // a start, not the need of a large installation: the soft limit is raised as far as possible in any case.
 
 /// Open files of a process without stages: standard streams, log, state, its first runtime, and the client for
@@ -25,7 +25,7 @@ pub(super) fn ensure(config: &Config, stages: &[StageId]) -> Result<(), Failed> 
     let needed = needed(stages.len() as u64, config.workers() as u64, !config.admin.listen.is_empty());
     match limit {
         Some(limit) if limit < needed => Err(Failed::Usage(anyhow::anyhow!(
-            "this process may open {limit} files, and {} stages with {} workers each need at least {needed}: raise the limit \
+            "this process may open {limit} files, and {} stages with {} workers need at least {needed}: raise the limit \
              (`ulimit -n {}`, LimitNOFILE= of systemd), or lower runtime.workers",
             stages.len(),
             config.workers(),
@@ -45,7 +45,7 @@ fn raise(limit: Rlimit) -> Option<u64> {
 }
 
 fn needed(stages: u64, workers: u64, has_page: bool) -> u64 {
-    BASE + stages * (EACH_STAGE + workers * EACH_WORKER) + if has_page { PAGE } else { 0 }
+    BASE + stages * EACH_STAGE + workers * EACH_WORKER + if has_page { PAGE } else { 0 }
 }
 
 #[cfg(test)]

@@ -198,7 +198,7 @@ fn is_for_people(error: &StartError) -> bool {
         StartError::Usage(_) => true,
         StartError::Kafka(error) | StartError::Part(Failure::Kafka(error)) => of_kafka(error),
         StartError::State(error) | StartError::Part(Failure::State(error)) => of_state(error),
-        StartError::Part(Failure::Stalled { .. } | Failure::Panic(_)) => false,
+        StartError::Part(Failure::Stalled { .. } | Failure::Panic(_) | Failure::Neighbour { .. }) => false,
     }
 }
 

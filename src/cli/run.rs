@@ -37,7 +37,7 @@ pub(super) struct RunArguments {
     /// Process up to the end offsets seen at the start, including downstream stages; then commit and end
     #[arg(long)]
     until_caught_up: bool,
-    /// Run this many threads per stage [default: the number of cores]
+    /// Process records with this many threads [default: the number of cores]
     #[arg(long, value_name = "COUNT")]
     workers: Option<usize>,
     /// Keep the daemon's data in this directory [default: state]

@@ -74,7 +74,7 @@ pub struct RuntimeConfig {
     pub guarantee: Guarantee,
     /// Time between two commits, in milliseconds.
     pub commit_interval_ms: u64,
-    /// Threads that process records, per stage; 0 for the number of cores.
+    /// Threads that process records, for all stages together; 0 for the number of cores.
     pub workers: usize,
     /// The daemon's data directory.
     pub state_dir: PathBuf,
@@ -220,7 +220,7 @@ impl Config {
         if self.admin.cap_sender.is_empty() { &self.follow.contact } else { &self.admin.cap_sender }
     }
 
-    /// Workers of each stage.
+    /// Workers, for all stages together.
     pub fn workers(&self) -> usize {
         match self.runtime.workers {
             0 => std::thread::available_parallelism().map_or(1, std::num::NonZero::get),

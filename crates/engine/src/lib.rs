@@ -136,7 +136,8 @@
 //! # Task, commit, restore, rebalance
 //!
 //! A *task* is a stage run for one partition, with its processor and its store. Tasks live on *workers*: a worker is
-//! a thread with one producer, and commits for all its tasks at once.
+//! a thread with one producer, shared by all stages of the process, and commits for all its tasks at once. A stage that
+//! is given time to [drain](Stage::drain), and one that keeps failing, has workers of its own.
 //!
 //! * A **commit** makes outputs, dead letters, changelog and input positions durable in one Kafka transaction; only
 //!   after that does the state go to the disk. So the disk is never ahead of Kafka.

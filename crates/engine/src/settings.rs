@@ -155,7 +155,7 @@ pub struct EngineSettings {
     pub guarantee: Guarantee,
     /// Time between two commits.
     pub commit_interval: Duration,
-    /// Threads that process records, for each stage.
+    /// Threads that process records, shared by all stages.
     pub workers: usize,
     /// Where local state is kept; one process at a time.
     pub state_dir: PathBuf,

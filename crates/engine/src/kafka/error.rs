@@ -5,7 +5,7 @@ use rdkafka::error::{KafkaError as Client, RDKafkaErrorCode};
 use super::{Operation, Right};
 
 /// A failure of Kafka or of its client. Never carries a secret.
-#[derive(Debug, thiserror::Error)]
+#[derive(Clone, Debug, thiserror::Error)]
 pub enum KafkaError {
     /// No broker answered in time. Try another address, or start the broker.
     #[error("no Kafka broker answers at {brokers} (waited {} s{}): is it running there?", (.waited_ms + 500) / 1_000, detail(.last))]
@@ -51,6 +51,14 @@ pub enum KafkaError {
         /// Its name in Kafka.
         topic: String,
     },
+    /// A topic that records are written to does not exist any more. They are written as soon as it is there again.
+    #[error(
+        "topic {topic} does not exist: make it again, with as many partitions as before; nothing is lost"
+    )]
+    NoTopic {
+        /// Its name in Kafka.
+        topic: String,
+    },
     /// The brokers refuse what this client wants to do, until an administrator allows it.
     #[error("{doing}: {right}")]
     Denied {
@@ -81,6 +89,9 @@ impl KafkaError {
     pub(super) fn of_record(what: &str, topic: &str, error: &Client) -> Self {
         match error.rdkafka_error_code() {
             Some(RDKafkaErrorCode::MessageSizeTooLarge) => Self::TooLarge { topic: topic.to_owned() },
+            Some(RDKafkaErrorCode::UnknownTopic | RDKafkaErrorCode::UnknownTopicOrPartition) => {
+                Self::NoTopic { topic: topic.to_owned() }
+            }
             _ => Self::of_client_with(what, &[Right::on_topic(Operation::Write, topic)], error),
         }
     }
@@ -104,7 +115,14 @@ impl KafkaError {
 
     /// Whether the same record will fail again, so that this error says more than the ones that follow from it.
     pub(super) fn is_lasting(&self) -> bool {
-        matches!(self, Self::Fatal(_) | Self::Denied { .. } | Self::Clock(_) | Self::TooLarge { .. })
+        matches!(
+            self,
+            Self::Fatal(_)
+                | Self::Denied { .. }
+                | Self::Clock(_)
+                | Self::TooLarge { .. }
+                | Self::NoTopic { .. }
+        )
     }
 
     /// An error of the client; `what` is the action that failed.

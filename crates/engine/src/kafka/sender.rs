@@ -29,7 +29,12 @@ const POLL: Duration = Duration::from_secs(5);
 
 /// The changelog partition of a record, so that its offset is remembered when it is acknowledged.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub struct ChangelogSlot(pub i32);
+pub struct ChangelogSlot {
+    /// Which changelog, by a number of the caller's.
+    pub changelog: u16,
+    /// Its partition.
+    pub partition: i32,
+}
 
 /// One record to send.
 pub struct Outgoing<'a> {
@@ -128,15 +133,19 @@ impl ProducerContext for Deliveries {
     }
 }
 
-/// Tag of a record's report: 0 or the changelog partition + 1, with the turn in the lowest bit.
+/// Tag of a record's report: in the lowest bit the turn; above it 0, or the changelog partition + 1 in 32 bits and the
+/// changelog's number in the next 16.
 fn to_opaque(changelog: Option<ChangelogSlot>, turn: usize) -> usize {
-    let partition = changelog.and_then(|ChangelogSlot(partition)| usize::try_from(partition).ok());
-    partition.map_or(0, |partition| partition + 1) << 1 | turn
+    let Some(ChangelogSlot { changelog, partition }) = changelog else { return turn };
+    let partition = usize::try_from(partition).unwrap_or(0);
+    (usize::from(changelog) << 32 | (partition + 1)) << 1 | turn
 }
 
 fn from_opaque(opaque: usize) -> (Option<ChangelogSlot>, usize) {
-    let partition = (opaque >> 1).checked_sub(1).and_then(|partition| i32::try_from(partition).ok());
-    (partition.map(ChangelogSlot), opaque & 1)
+    let (slot, turn) = (opaque >> 1, opaque & 1);
+    let partition = (slot & 0xFFFF_FFFF).checked_sub(1).and_then(|partition| i32::try_from(partition).ok());
+    let changelog = u16::try_from(slot >> 32).unwrap_or(0);
+    (partition.map(|partition| ChangelogSlot { changelog, partition }), turn)
 }
 
 impl Sender {
@@ -263,5 +272,21 @@ impl Drop for Sender {
     fn drop(&mut self) {
         self.reports.is_dropped.store(true, Ordering::Release);
         self.client.purge(PurgeConfig::default().queue().inflight());
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_report_names_its_changelog_partition() {
+        for turn in 0..2 {
+            assert_eq!(from_opaque(to_opaque(None, turn)), (None, turn));
+            for (changelog, partition) in [(0, 0), (0, i32::MAX), (1, 0), (u16::MAX, i32::MAX), (7, 499)] {
+                let slot = ChangelogSlot { changelog, partition };
+                assert_eq!(from_opaque(to_opaque(Some(slot), turn)), (Some(slot), turn));
+            }
+        }
     }
 }

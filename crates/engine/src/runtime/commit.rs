@@ -30,13 +30,17 @@
 //! committing; the group does. The metadata sent with the offsets names a member in a generation, and brokers refuse
 //! any but the present one (KIP-447). The commit takes the metadata first and then checks the leases of all its
 //! partitions: if they hold, the metadata is of a generation in which the partitions belonged to this process.
+//!
+//! A worker that several stages share commits for all of them in one transaction, with the offsets of each stage's own
+//! group. If one group refuses its offsets, nothing of the transaction counts.
 
 use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::time::Instant;
 
-use super::failure::Failure;
+use super::failure::{Breakdown, Failure};
+use crate::StageId;
 use crate::fault::{Point, Sabotage, fails_commits, is_sabotaged, reach};
 use crate::kafka::{ChangelogSlot, KafkaError, OffsetCommit, Outgoing, Ownership};
 use crate::link::{GroupConsumer, GroupMetadata, Producer};
@@ -49,17 +53,24 @@ const REFUSAL_DELAY: Duration = Duration::from_millis(50);
 /// The content of one commit in Kafka.
 pub(super) struct Commit {
     pub(super) producer: Arc<Producer>,
+    /// At least one.
+    pub(super) shares: Vec<Share>,
+    pub(super) next: Step,
+}
+
+/// What one stage has in a commit.
+pub(super) struct Share {
+    pub(super) stage: StageId,
     pub(super) consumer: GroupConsumer,
     /// Set if transactions are used.
     pub(super) metadata: Option<GroupMetadata>,
     /// The changelog's name in Kafka, for stages with state.
     pub(super) changelog: Option<String>,
     /// Sealed changes by partition.
-    pub(super) changes: Vec<(i32, Sealed)>,
+    pub(super) changes: Vec<(ChangelogSlot, Sealed)>,
     pub(super) positions: Vec<OffsetCommit>,
-    /// Positions of the partitions in the commit.
+    /// Of the partitions in the commit.
     pub(super) ownerships: Vec<Ownership>,
-    pub(super) next: Step,
 }
 
 /// What a commit does next.
@@ -68,8 +79,9 @@ pub(super) enum Step {
     /// Send the changelog records.
     #[default]
     Changes,
-    /// Add the offsets to the transaction, or commit them.
+    /// Add the offsets of a share to the transaction, or commit them.
     Offsets {
+        share: usize,
         /// Since when the group has refused them.
         refused_since: Option<Instant>,
     },
@@ -80,7 +92,7 @@ pub(super) enum Step {
 impl Commit {
     /// Commits; blocks while the brokers work.
     #[cfg_attr(test, expect(dead_code, reason = "a simulation has no thread that could block"))]
-    pub(super) fn run(mut self) -> Result<(), Failure> {
+    pub(super) fn run(mut self) -> Result<(), Breakdown> {
         while let Some(pause) = self.step()? {
             std::thread::sleep(pause);
         }
@@ -88,43 +100,56 @@ impl Commit {
     }
 
     /// Does the next step; returns the pause before the one after it, or `None` when the commit is done.
-    pub(super) fn step(&mut self) -> Result<Option<Duration>, Failure> {
+    pub(super) fn step(&mut self) -> Result<Option<Duration>, Breakdown> {
         if fails_commits() {
-            return Err(KafkaError::Retry("commits fail, as planted".into()).into());
+            return Err(Failure::from(KafkaError::Retry("commits fail, as planted".into())).into());
         }
-        match &self.metadata {
-            Some(metadata) => {
-                let next = self.step_of_transaction(metadata)?;
-                Ok(next.map(|next| {
-                    self.next = next;
-                    Duration::ZERO
-                }))
-            }
-            None => self.step_without_transaction(),
+        if self.producer.is_transactional() {
+            let next = self.step_of_transaction()?;
+            return Ok(next.map(|next| {
+                self.next = next;
+                Duration::ZERO
+            }));
+        }
+        self.step_without_transaction()
+    }
+
+    /// The step after the offsets of a share.
+    fn after(&self, share: usize) -> Step {
+        match self.shares.get(share + 1) {
+            Some(_) => Step::Offsets { share: share + 1, refused_since: None },
+            None => Step::Transaction,
         }
     }
 
-    fn step_of_transaction(&self, metadata: &GroupMetadata) -> Result<Option<Step>, Failure> {
+    fn step_of_transaction(&self) -> Result<Option<Step>, Breakdown> {
         match self.next {
             Step::Changes => {
                 self.send_changes()?;
                 if is_sabotaged(Sabotage::CommitBeforeProduce) {
-                    self.consumer.commit(&self.positions)?;
+                    self.commit_plainly()?;
                 }
                 reach(Point::AfterProduce);
-                Ok(Some(Step::Offsets { refused_since: None }))
+                Ok(Some(Step::Offsets { share: 0, refused_since: None }))
             }
-            Step::Offsets { .. } => {
-                if !self.positions.is_empty() && !is_sabotaged(Sabotage::NoFencing) {
-                    self.producer.send_offsets(&self.consumer, &self.positions, metadata)?;
+            Step::Offsets { share, .. } => {
+                let Share { stage, consumer, metadata, positions, .. } = &self.shares[share];
+                if let Some(metadata) = metadata.as_ref().filter(|_| !positions.is_empty())
+                    && !is_sabotaged(Sabotage::NoFencing)
+                {
+                    let sent = self.producer.send_offsets(consumer, positions, metadata);
+                    sent.map_err(|error| Breakdown::of(*stage, error))?;
                 }
-                reach(Point::AfterOffsetsSent);
-                Ok(Some(Step::Transaction))
+                let next = self.after(share);
+                if matches!(next, Step::Transaction) {
+                    reach(Point::AfterOffsetsSent);
+                }
+                Ok(Some(next))
             }
             Step::Transaction => {
-                self.producer.commit()?;
+                self.producer.commit().map_err(Failure::from)?;
                 if is_sabotaged(Sabotage::NoFencing) {
-                    let _ = self.consumer.commit(&self.positions);
+                    let _ = self.commit_plainly();
                     return Ok(None);
                 }
                 reach(Point::AfterCommit);
@@ -133,47 +158,65 @@ impl Commit {
         }
     }
 
-    fn step_without_transaction(&mut self) -> Result<Option<Duration>, Failure> {
-        let refused_since = match self.next {
+    fn step_without_transaction(&mut self) -> Result<Option<Duration>, Breakdown> {
+        match self.next {
             Step::Changes => {
-                self.producer.wait_acknowledged()?;
+                self.producer.wait_acknowledged().map_err(Failure::from)?;
                 self.send_changes()?;
-                self.producer.wait_acknowledged()?;
+                self.producer.wait_acknowledged().map_err(Failure::from)?;
                 reach(Point::AfterProduce);
-                self.next = Step::Offsets { refused_since: None };
-                return Ok(Some(Duration::ZERO));
+                self.next = Step::Offsets { share: 0, refused_since: None };
+                Ok(Some(Duration::ZERO))
             }
-            Step::Offsets { refused_since } => refused_since,
-            Step::Transaction => return Ok(None),
-        };
-        if let Some(refused_since) = self.commit_offsets(refused_since)? {
-            self.next = Step::Offsets { refused_since: Some(refused_since) };
-            return Ok(Some(REFUSAL_DELAY));
+            Step::Offsets { share, refused_since } => {
+                let refused = self.shares[share].commit_offsets(refused_since);
+                let refused_since =
+                    refused.map_err(|error| Breakdown::of(self.shares[share].stage, error))?;
+                if refused_since.is_some() {
+                    self.next = Step::Offsets { share, refused_since };
+                    return Ok(Some(REFUSAL_DELAY));
+                }
+                self.next = self.after(share);
+                Ok(Some(Duration::ZERO))
+            }
+            Step::Transaction => {
+                reach(Point::AfterCommit);
+                Ok(None)
+            }
         }
-        reach(Point::AfterCommit);
-        Ok(None)
     }
 
-    fn send_changes(&self) -> Result<(), Failure> {
-        let Some(topic) = &self.changelog else { return Ok(()) };
-        for (partition, sealed) in &self.changes {
-            for change in sealed.changes() {
-                self.producer.send(&Outgoing {
-                    topic,
-                    partition: Some(*partition),
-                    key: Some(change.key),
-                    value: change.value,
-                    timestamp_ms: -1,
-                    headers: &[],
-                    changelog: Some(ChangelogSlot(*partition)),
-                })?;
+    fn send_changes(&self) -> Result<(), Breakdown> {
+        for Share { stage, changelog, changes, .. } in &self.shares {
+            let Some(topic) = changelog else { continue };
+            for (slot, sealed) in changes {
+                for change in sealed.changes() {
+                    let sent = self.producer.send(&Outgoing {
+                        topic,
+                        partition: Some(slot.partition),
+                        key: Some(change.key),
+                        value: change.value,
+                        timestamp_ms: -1,
+                        headers: &[],
+                        changelog: Some(*slot),
+                    });
+                    sent.map_err(|error| Breakdown::of(*stage, error))?;
+                }
             }
         }
         Ok(())
     }
 
-    /// A group that is rebalancing refuses commits for a moment, even for partitions that stay: returns since when.
-    fn commit_offsets(&self, refused_since: Option<Instant>) -> Result<Option<Instant>, Failure> {
+    /// Commits the offsets outside of the transaction, as a planted bug.
+    fn commit_plainly(&self) -> Result<(), Failure> {
+        self.shares.iter().try_for_each(|share| Ok(share.consumer.commit(&share.positions)?))
+    }
+}
+
+impl Share {
+    /// Without transactions. A group that is rebalancing refuses commits for a moment, even for partitions that stay:
+    /// returns since when.
+    fn commit_offsets(&self, refused_since: Option<Instant>) -> Result<Option<Instant>, KafkaError> {
         if self.positions.is_empty() {
             return Ok(None);
         }
@@ -183,12 +226,12 @@ impl Commit {
                 // In the next generation it would be accepted, although the partition may belong to another process
                 // then.
                 if !self.ownerships.iter().all(Ownership::is_ours) {
-                    return Err(KafkaError::Fenced(reason).into());
+                    return Err(KafkaError::Fenced(reason));
                 }
                 tracing::debug!(reason, "commit refused, tried again");
                 Ok(Some(since))
             }
-            outcome => Ok(outcome.map(|()| None)?),
+            outcome => outcome.map(|()| None),
         }
     }
 }

@@ -7,17 +7,20 @@ use std::task::Poll;
 use std::time::Duration;
 
 use actix::Addr;
+use tokio::sync::oneshot;
 
 use super::caught_up;
 use super::failure::Failure;
 use super::inspect::Inspector;
 use super::message::Leave;
-use super::plan::{Common, StagePlan};
+use super::plan::{ProcessPlan, StagePlan, WorkersPlan};
+use super::pool::Pool;
 use super::sources::{SourceBoard, Sources};
 use super::start::{RunOptions, StartError};
 use super::status::Board;
 use super::supervisor::{End, Supervisor};
 use super::table_follower::TableFollower;
+use super::threads;
 use super::topic_check::check_topics;
 use super::topic_limits::TopicLimits;
 use super::totals::{Summary, Totals};
@@ -40,21 +43,17 @@ struct Running {
 
 /// Running stages.
 pub struct Engine {
-    settings: EngineSettings,
+    process: Arc<ProcessPlan>,
     topology: Arc<Topology>,
-    clients: ClientSettings,
     /// In order, upstream first.
     stages: Vec<StageId>,
     running: Vec<Running>,
+    /// The workers that the stages share.
+    pool: Pool,
     /// Polled until they are dropped.
     sources: Sources,
     /// Followed until they are dropped.
     _tables: Vec<TableFollower>,
-    totals: Arc<Totals>,
-    board: Arc<Board>,
-    cluster: String,
-    instance: String,
-    state: StateDirectory,
 }
 
 /// Everything that is opened before the first stage starts.
@@ -132,7 +131,8 @@ impl Engine {
         let opened =
             Opened { clients: &clients, state: &state, admin: &admin, limits: &limits, cluster: &cluster };
         let tables = opened.read_tables(&topology, options).await?;
-        let common = Common {
+        let process = Arc::new(ProcessPlan {
+            settings: settings.clone(),
             // The same after a restart; if the process has its own name, even after its disk was lost.
             instance: match settings.group_instance_id.as_str() {
                 "" => state.instance()?,
@@ -146,44 +146,34 @@ impl Engine {
             advertised: options.advertised.clone(),
             describes_topics: options.describe_topics,
             clients,
-        };
+        });
+        let declared = topology.stages().iter().filter(|stage| options.stages.contains(&stage.id));
+        let plans: Vec<Arc<StagePlan>> =
+            declared.map(|stage| Arc::new(StagePlan::new(stage, &topology, &process))).collect();
+        let pool = Pool::start(WorkersPlan::shared(&process, &topology, &plans));
         let mut running = Vec::new();
-        for stage in topology.stages().iter().filter(|stage| options.stages.contains(&stage.id)) {
-            let plan = StagePlan::new(stage, &topology, settings, &common);
-            let (supervisor, ended) = Supervisor::start_stage(Arc::new(plan))?;
-            running.push(Running { stage: stage.id, supervisor, ended, has_ended: false });
+        for plan in plans {
+            let stage = plan.stage;
+            let (supervisor, ended) = Supervisor::start_stage(plan, &pool)?;
+            running.push(Running { stage, supervisor, ended, has_ended: false });
         }
         let sources = if options.polls_sources {
-            Sources::start(&topology, settings, &common.clients)?
+            Sources::start(&topology, settings, &process.clients)?
         } else {
             Sources::default()
         };
-        let Common { clients, state, totals, board, cluster, instance, .. } = common;
         let stages = running.iter().map(|running| running.stage).collect();
-        Ok(Self {
-            settings: settings.clone(),
-            topology: Arc::new(topology),
-            clients,
-            stages,
-            running,
-            sources,
-            _tables: tables,
-            totals,
-            board,
-            cluster,
-            instance,
-            state,
-        })
+        Ok(Self { process, topology: Arc::new(topology), stages, running, pool, sources, _tables: tables })
     }
 
     /// The counts of the stages so far.
     pub fn totals(&self) -> Arc<Totals> {
-        Arc::clone(&self.totals)
+        Arc::clone(&self.process.totals)
     }
 
     /// The state of each task.
     pub fn board(&self) -> Arc<Board> {
-        Arc::clone(&self.board)
+        Arc::clone(&self.process.board)
     }
 
     /// The state of the sources of this process.
@@ -203,17 +193,17 @@ impl Engine {
 
     /// The settings of the Kafka client.
     pub fn clients(&self) -> &ClientSettings {
-        &self.clients
+        &self.process.clients
     }
 
     /// The Kafka cluster's id; empty if it has none.
     pub fn cluster(&self) -> &str {
-        &self.cluster
+        &self.process.cluster
     }
 
     /// The name of this process among those of the installation.
     pub fn instance(&self) -> &str {
-        &self.instance
+        &self.process.instance
     }
 
     /// Answers questions about the state of tasks.
@@ -223,32 +213,36 @@ impl Engine {
             supervisors: supervisors.collect(),
             board: self.board(),
             topology: self.topology(),
-            clients: self.clients.clone(),
+            clients: self.process.clients.clone(),
         }
     }
 
     /// Reads how many bytes the state takes on disk; asks again on each call.
     pub fn state_bytes(&self) -> impl Fn() -> u64 + Send + Sync + use<> {
-        let state = self.state.clone();
+        let state = self.process.state.clone();
         move || state.bytes()
     }
 
     /// Watches whether the stages have caught up, independently of the engine itself.
     pub fn watcher(&self) -> Watcher {
-        Watcher { topology: self.topology(), clients: self.clients.clone(), stages: self.stages.clone() }
+        Watcher {
+            topology: self.topology(),
+            clients: self.process.clients.clone(),
+            stages: self.stages.clone(),
+        }
     }
 
     /// Returns when a stage has ended by itself, or the watchdog found one that hangs. Always a failure.
     pub async fn failed(&mut self) -> Failure {
-        let patience = self.settings.stall_timeout;
+        let patience = self.process.settings.stall_timeout;
         let mut look = tokio::time::interval(WATCHDOG_INTERVAL);
         loop {
             tokio::select! {
                 failure = stage_ended(&mut self.running) => return failure,
                 _ = look.tick() => {}
             }
-            self.board.state_is_there(self.state.is_there());
-            if let Some(stalled) = self.board.stalled(patience) {
+            self.process.board.state_is_there(self.process.state.is_there());
+            if let Some(stalled) = self.process.board.stalled(patience) {
                 let (stage, partition) = (stalled.stage, stalled.partition);
                 return Failure::Stalled { stage, partition, seconds: stalled.silent_for.as_secs() };
             }
@@ -266,7 +260,7 @@ impl Engine {
         let sources = self.sources;
         let sources = tokio::task::spawn_blocking(move || drop(sources));
         // The parts have their own time limits for leaving; this only bounds a part that hangs.
-        let patience = self.settings.shutdown_timeout + Duration::from_secs(5);
+        let patience = self.process.settings.shutdown_timeout + Duration::from_secs(5);
         let deadline = tokio::time::Instant::now() + patience;
         let mut result = Ok(());
         for running in self.running {
@@ -281,7 +275,7 @@ impl Engine {
                     let message = format!(
                         "stage {} did not stop in time ({} is slow or away): the next start repeats everything \
                          that was not committed",
-                        running.stage, self.settings.kafka.brokers
+                        running.stage, self.process.settings.kafka.brokers
                     );
                     Err(KafkaError::Fatal(message).into())
                 }
@@ -290,8 +284,16 @@ impl Engine {
         }
         // A source that hangs is abandoned after its own time limit.
         let _ = sources.await;
-        let result = result.and(self.state.flush().map_err(Failure::from));
-        (self.totals.summary(&self.topology.first_of(&self.stages)), result)
+        // A worker that hangs has made its stage miss the deadline.
+        let (stopped, stop) = oneshot::channel::<()>();
+        let pool = self.pool;
+        threads::beside(move || {
+            pool.stop();
+            drop(stopped);
+        });
+        let _ = tokio::time::timeout_at(deadline, stop).await;
+        let result = result.and(self.process.state.flush().map_err(Failure::from));
+        (self.process.totals.summary(&self.topology.first_of(&self.stages)), result)
     }
 }
 

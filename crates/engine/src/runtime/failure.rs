@@ -6,7 +6,7 @@ use crate::kafka::KafkaError;
 use crate::store::StateError;
 
 /// A failure of a running stage. Bad records do not cause one: they become dead letters.
-#[derive(Debug, thiserror::Error)]
+#[derive(Clone, Debug, thiserror::Error)]
 pub enum Failure {
     /// State could not be read or written.
     #[error(transparent)]
@@ -27,6 +27,44 @@ pub enum Failure {
     /// A bug: a part panicked, or a processor panicked on many records in a row.
     #[error("{0} panicked")]
     Panic(String),
+    /// Another stage failed whose uncommitted work was in the same transaction.
+    #[error("stage {stage} failed on the same worker: {reason}")]
+    Neighbour {
+        /// The stage that failed.
+        stage: StageId,
+        /// Its failure.
+        reason: String,
+    },
+}
+
+/// Why a worker gives up its tasks.
+#[derive(Debug)]
+pub(super) struct Breakdown {
+    pub(super) failure: Failure,
+    /// The stage whose failure it is; `None` if it concerns all stages that the worker works for.
+    pub(super) stage: Option<StageId>,
+}
+
+impl Breakdown {
+    pub(super) fn of(stage: StageId, failure: impl Into<Failure>) -> Self {
+        Self { failure: failure.into(), stage: Some(stage) }
+    }
+
+    /// What it is for one of the worker's stages.
+    pub(super) fn seen_by(&self, stage: StageId) -> Failure {
+        match self.stage {
+            Some(failed) if failed != stage => {
+                Failure::Neighbour { stage: failed, reason: self.failure.to_string() }
+            }
+            _ => self.failure.clone(),
+        }
+    }
+}
+
+impl From<Failure> for Breakdown {
+    fn from(failure: Failure) -> Self {
+        Self { failure, stage: None }
+    }
 }
 
 impl Failure {
@@ -34,7 +72,13 @@ impl Failure {
     /// on, or a topic refuses a record until its settings change.
     pub fn is_passing(&self) -> bool {
         match self {
-            Self::Kafka(KafkaError::Retry(_) | KafkaError::Fenced(_) | KafkaError::TooLarge { .. }) => true,
+            Self::Kafka(
+                KafkaError::Retry(_)
+                | KafkaError::Fenced(_)
+                | KafkaError::TooLarge { .. }
+                | KafkaError::NoTopic { .. },
+            )
+            | Self::Neighbour { .. } => true,
             Self::Kafka(KafkaError::Clock(_)) => is_sabotaged(Sabotage::StubbornClock),
             _ => false,
         }
@@ -50,6 +94,11 @@ impl Failure {
         }
     }
 
+    /// Whether the stage may fail like this repeatedly, so that it must not share a transaction with others.
+    pub(super) fn recurs(&self) -> bool {
+        matches!(self, Self::Panic(_) | Self::Kafka(KafkaError::TooLarge { .. } | KafkaError::NoTopic { .. }))
+    }
+
     /// Whether a retry in this process cannot help.
     pub fn is_fatal(&self) -> bool {
         match self {
@@ -60,7 +109,7 @@ impl Failure {
                 !matches!(error, StateError::Corrupted { .. } | StateError::Outdated { .. })
             }
             Self::Stalled { .. } => true,
-            Self::Panic(_) => false,
+            Self::Panic(_) | Self::Neighbour { .. } => false,
         }
     }
 }

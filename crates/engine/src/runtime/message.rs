@@ -1,13 +1,18 @@
 //! The messages between the actors of the runtime. Control only: records never travel this way.
 
-use std::sync::mpsc;
+use std::sync::{Arc, mpsc};
 
-use actix::Message;
+use actix::{Message, Recipient};
 use tokio::time::Instant;
 
 use super::failure::Failure;
+use super::plan::StagePlan;
 use super::question::{Found, StateQuestion};
-use crate::link::{Assigned, GroupEvent};
+use crate::StageId;
+use crate::link::{Assigned, GroupConsumer, GroupEvent};
+
+/// A partition of a stage's source: what a worker calls a task by.
+pub(super) type Place = (StageId, i32);
 
 // From the poll thread and the daemon to the supervisor.
 
@@ -59,20 +64,38 @@ pub(super) struct PollEnded;
 
 // To a worker, from the supervisor and from its partitions.
 
-/// Take these partitions: restore, then run.
+/// Work for this stage from now on. Answered with [`WorkerReady`].
 #[derive(Message)]
 #[rtype(result = "()")]
-pub(super) struct Open(pub(super) Vec<Assigned>);
+pub(super) struct Join {
+    pub(super) plan: Arc<StagePlan>,
+    pub(super) consumer: GroupConsumer,
+    pub(super) ready: Recipient<WorkerReady>,
+    pub(super) failed: Recipient<WorkerFailed>,
+    pub(super) stage_failed: Recipient<StageFailed>,
+}
 
-/// Open these partitions again from their last commit, after a failure.
+/// The stage has ended. Gives back the worker's handle of its consumer: the last one closes the group's membership,
+/// which may block and must not hold up the other stages.
+#[derive(Message)]
+#[rtype(result = "Option<GroupConsumer>")]
+pub(super) struct Part(pub(super) StageId);
+
+/// Take these partitions of a stage: restore, then run.
 #[derive(Message)]
 #[rtype(result = "()")]
-pub(super) struct Reopen(pub(super) Vec<i32>);
+pub(super) struct Open(pub(super) StageId, pub(super) Vec<Assigned>);
+
+/// Open these partitions of a stage again from their last commit, after a failure.
+#[derive(Message)]
+#[rtype(result = "()")]
+pub(super) struct Reopen(pub(super) StageId, pub(super) Vec<i32>);
 
 /// Give these partitions up. Dropping `done` reports that it has happened.
 #[derive(Message)]
 #[rtype(result = "()")]
 pub(super) struct Close {
+    pub(super) stage: StageId,
     pub(super) partitions: Vec<i32>,
     /// Commit first (revoked), or forget (lost).
     pub(super) commit: bool,
@@ -85,7 +108,7 @@ pub(super) struct Close {
 #[derive(Message)]
 #[rtype(result = "()")]
 pub(super) struct TaskFailed {
-    pub(super) partition: i32,
+    pub(super) place: Place,
     pub(super) failure: Failure,
 }
 

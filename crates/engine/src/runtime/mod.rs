@@ -3,7 +3,7 @@
 //! ```text
 //! System arbiter            Supervisor (one a stage): starts, watches, restarts
 //!                                │ control messages only
-//! worker threads            Worker (an arbiter): one producer, commits for all its partitions
+//! worker threads            Worker (an arbiter): one producer, commits for all its partitions, of all stages
 //!                                │ hosts
 //!                           PartitionActor (one a partition): pulls from its own queue ─► Task
 //! poll thread (a stage)     serves the consumer's main queue: rebalances, errors
@@ -23,12 +23,14 @@ mod engine;
 mod event_loop;
 mod failure;
 mod follow;
+mod hand;
 mod inspect;
 mod message;
 mod partition;
 mod partition_ranges;
 mod plan;
 mod poll_thread;
+mod pool;
 mod provenance;
 mod question;
 mod record_limits;

@@ -66,8 +66,8 @@ impl PartitionActor {
             Ok(Slice::Waiting) => self.step_when_woken(context),
             Ok(Slice::Closed) => context.stop(),
             Err(failure) => {
-                let partition = self.task.borrow().partition;
-                self.failed.do_send(TaskFailed { partition, failure });
+                let place = self.task.borrow().place();
+                self.failed.do_send(TaskFailed { place, failure });
                 context.stop();
             }
         }
@@ -107,7 +107,7 @@ impl Drop for PartitionActor {
             && let Ok(task) = self.task.try_borrow()
         {
             let failure = Failure::Panic(format!("partition {}", task.partition));
-            self.failed.do_send(TaskFailed { partition: task.partition, failure });
+            self.failed.do_send(TaskFailed { place: task.place(), failure });
         }
     }
 }

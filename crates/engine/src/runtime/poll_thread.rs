@@ -57,7 +57,7 @@ pub(super) fn start(
             }
             look.around(&plan, &consumer);
         }
-        leave(plan.stage, &consumer, plan.shutdown_timeout);
+        leave(plan.stage, &consumer, plan.process.settings.shutdown_timeout);
         // The consumer closes when its last handle is dropped, which must not happen on the System's thread.
         drop(consumer);
         ended.do_send(PollEnded);
@@ -84,7 +84,7 @@ pub(super) fn start(
             let revoked = consumer.turn();
             let since = Instant::now();
             while !revoked.is_empty() && !host.has_answers() {
-                if since.elapsed() > plan.shutdown_timeout {
+                if since.elapsed() > plan.process.settings.shutdown_timeout {
                     host.give_up_answers();
                 }
                 tokio::time::sleep(Duration::from_millis(1 + host.draw(4))).await;
@@ -92,7 +92,9 @@ pub(super) fn start(
             if !revoked.is_empty() {
                 consumer.gave_up(&revoked);
             }
-            if left_at.is_some_and(|at| !consumer.has_partitions() || at.elapsed() > plan.shutdown_timeout) {
+            if left_at.is_some_and(|at| {
+                !consumer.has_partitions() || at.elapsed() > plan.process.settings.shutdown_timeout
+            }) {
                 break;
             }
             look.around(&plan, &consumer);
@@ -111,14 +113,14 @@ struct Look {
 
 impl Look {
     fn begin(plan: &StagePlan) -> Self {
-        plan.board.membership(plan.stage, Some("it has not joined yet"));
+        plan.process.board.membership(plan.stage, Some("it has not joined yet"));
         Self { membership_at: Instant::now(), ends_at: Instant::now() }
     }
 
     fn around(&mut self, plan: &StagePlan, consumer: &GroupConsumer) {
         if self.membership_at.elapsed() > MEMBERSHIP_INTERVAL {
             self.membership_at = Instant::now();
-            plan.board.membership(plan.stage, consumer.absence());
+            plan.process.board.membership(plan.stage, consumer.absence());
         }
         if self.ends_at.elapsed() > ENDS_INTERVAL {
             self.ends_at = Instant::now();
@@ -129,12 +131,12 @@ impl Look {
 
 /// Asks for the ends of partitions whose tasks do not. Without an answer the last known ends stay.
 fn look_at_ends(plan: &StagePlan, consumer: &GroupConsumer) {
-    let unwatched = plan.board.unwatched(plan.stage);
+    let unwatched = plan.process.board.unwatched(plan.stage);
     if unwatched.is_empty() {
         return;
     }
     match consumer.ends_of(&plan.source, &unwatched) {
-        Ok(ends) => plan.board.ends_at(plan.stage, &ends),
+        Ok(ends) => plan.process.board.ends_at(plan.stage, &ends),
         Err(error) => {
             tracing::debug!(stage = plan.stage.as_str(), %error, "ends of partitions are not known")
         }

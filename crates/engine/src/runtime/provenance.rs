@@ -40,7 +40,7 @@ use crate::topology::TopicAdvice;
 /// [`KafkaError::Topic`] if the partition counts of source and changelog differ, or one of the topics is gone.
 pub(super) fn topic_ids(plan: &StagePlan, consumer: &GroupConsumer) -> Result<String, Failure> {
     let Some(changelog) = &plan.changelog else { return Ok(String::new()) };
-    if !plan.describes_topics {
+    if !plan.process.describes_topics {
         return Ok(TopicIdentity::of_this_process(plan.group.partitions).id);
     }
     let found = consumer.identify(&[&plan.source, changelog])?;

@@ -135,6 +135,11 @@ impl RecordLimits {
         limits
     }
 
+    /// Whether the stage writes to this topic.
+    pub(super) fn covers(&self, topic: &str) -> bool {
+        self.topics.iter().any(|known| known == topic)
+    }
+
     /// Largest batch of several records, in bytes.
     pub(super) fn batch_bytes(&self) -> usize {
         self.smallest.load(Ordering::Relaxed)

@@ -26,6 +26,7 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 use super::failure::Failure;
+use super::message::Place;
 use super::plan::StagePlan;
 use super::task::Task;
 use crate::StageId;
@@ -101,20 +102,27 @@ impl Restore {
                 },
             );
         }
-        let reader = Reader::new(&plan.clients, changelog, &starts)?;
+        let reader = Reader::new(&plan.process.clients, changelog, &starts)?;
         let (stage, started, started_ms) = (plan.stage, Instant::now(), unix_ms());
         let changelog = changelog.to_owned();
         Ok(Self { stage, worker, changelog, reader, open, started, started_ms, told: started, records: 0 })
     }
 
     /// Forgets a partition that was taken away or is opened again.
-    pub(super) fn forget(&mut self, partition: i32) {
-        self.open.remove(&partition);
+    pub(super) fn forget(&mut self, (stage, partition): Place) {
+        if stage == self.stage {
+            self.open.remove(&partition);
+        }
     }
 
     /// Whether all partitions have been restored.
     pub(super) fn is_done(&self) -> bool {
         self.open.is_empty()
+    }
+
+    /// The stage and its partitions that are not restored yet.
+    pub(super) fn left(&self) -> (StageId, Vec<i32>) {
+        (self.stage, self.open.keys().copied().collect())
     }
 
     /// Stops the restore, finished or not.
@@ -124,7 +132,7 @@ impl Restore {
 
     /// Reads for a short time, or until nothing comes. Adds the partitions that have reached their end, and returns
     /// whether anything came.
-    pub(super) fn step(&mut self, finished: &mut Vec<i32>) -> Result<bool, Failure> {
+    pub(super) fn step(&mut self, finished: &mut Vec<Place>) -> Result<bool, Failure> {
         let deadline = Instant::now() + STEP_TIME;
         let mut rows = 0;
         while Instant::now() < deadline && !self.is_done() {
@@ -135,7 +143,7 @@ impl Restore {
             rows += read;
             for (partition, end_offset) in ends {
                 if self.has_reached_end(partition, end_offset)? {
-                    finished.push(partition);
+                    finished.push((self.stage, partition));
                 }
             }
         }

@@ -8,8 +8,9 @@ use tokio::sync::oneshot::error::TryRecvError;
 
 use super::failure::Failure;
 use super::message::Leave;
-use super::plan::{Common, StagePlan};
-use super::status::Board;
+use super::plan::{ProcessPlan, StagePlan, WorkersPlan};
+use super::pool::Pool;
+use super::status::{Board, TaskSnapshot};
 use super::supervisor::{End, Supervisor};
 use super::topic_limits::TopicLimits;
 use super::totals::Totals;
@@ -32,7 +33,8 @@ impl Stages {
         state: &StateDirectory,
         (totals, tombstones_kept): (&Arc<Totals>, Duration),
     ) -> Result<Self, Failure> {
-        let common = Common {
+        let process = Arc::new(ProcessPlan {
+            settings: settings.clone(),
             clients: ClientSettings::new(&settings.kafka)?,
             instance: state.instance()?,
             state: state.clone(),
@@ -42,14 +44,19 @@ impl Stages {
             cluster: "simulated".into(),
             advertised: String::new(),
             describes_topics: true,
-        };
+        });
         let mut supervisors = Vec::new();
-        for stage in topology.stages() {
-            let plan = StagePlan::new(stage, topology, settings, &common);
-            let (supervisor, end) = Supervisor::start_stage(Arc::new(plan))?;
+        let plans: Vec<Arc<StagePlan>> = topology
+            .stages()
+            .iter()
+            .map(|stage| Arc::new(StagePlan::new(stage, topology, &process)))
+            .collect();
+        let pool = Pool::start(WorkersPlan::shared(&process, topology, &plans));
+        for plan in plans {
+            let (supervisor, end) = Supervisor::start_stage(plan, &pool)?;
             supervisors.push((supervisor, Some(end)));
         }
-        Ok(Self { supervisors, board: common.board, failure: None })
+        Ok(Self { supervisors, board: Arc::clone(&process.board), failure: None })
     }
 
     /// Asks all stages to leave in good order.
@@ -72,6 +79,11 @@ impl Stages {
         }
         let running = self.supervisors.iter().filter(|(_, end)| end.is_some()).count();
         (self.failure.as_deref(), running)
+    }
+
+    /// The state of its tasks.
+    pub(crate) fn tasks(&self) -> Vec<TaskSnapshot> {
+        self.board.snapshot()
     }
 
     /// Why the process says that it is not ready.

@@ -1,4 +1,5 @@
-//! The supervisor of one stage: owns the consumer, spreads partitions over workers, starts and restarts them.
+//! The supervisor of one stage: owns the consumer, spreads partitions over workers, and has them opened again after
+//! failures.
 //!
 //! # The rebalance protocol on the runtime's side (`kafka::rebalance` has the other)
 //!
@@ -14,11 +15,11 @@
 //! # Restarts
 //!
 //! A failed worker has closed all its tasks without a commit. They are opened again from their last commit after a
-//! delay that doubles with each failure. More than `restarts_max` failures within ten minutes end the stage, and with
+//! delay that doubles with each failure; those of other stages on the same worker are opened again at once. More than `restarts_max` failures within ten minutes end the stage, and with
 //! it the process, because restarting does not fix the cause. A broker that is away does not count: the supervisor
 //! waits as long as it takes. Nor does a topic that refuses a record of this size: see `record_limits.rs`.
 
-use std::collections::{BTreeSet, VecDeque};
+use std::collections::VecDeque;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, mpsc};
 use std::time::Duration;
@@ -28,15 +29,17 @@ use tokio::sync::oneshot;
 use tokio::time::Instant;
 
 use super::failure::Failure;
+use super::hand::{DELAY_AWAY_MAX, Hand};
 use super::message::{
-    Close, GroupChanged, Inspect, Leave, Open, PollEnded, Reopen, StageFailed, WorkerFailed, WorkerReady,
+    Close, GroupChanged, Inspect, Join, Leave, Open, Part, PollEnded, Reopen, StageFailed, WorkerFailed,
+    WorkerReady,
 };
 use super::partition_ranges::ranges;
-use super::plan::StagePlan;
+use super::plan::{StagePlan, WorkersPlan};
 use super::poll_thread::{self, PollThread};
+use super::pool::{Pool, start_worker};
 use super::question::Found;
-use super::threads::{self, WorkerThread};
-use super::worker::Worker;
+use super::threads;
 use crate::kafka::KafkaError;
 use crate::link::{Assigned, GroupConsumer, GroupEvent};
 use crate::store::StateError;
@@ -45,41 +48,17 @@ use crate::store::StateError;
 const BUDGET_WINDOW: Duration = Duration::from_secs(600);
 const DELAY_FIRST: Duration = Duration::from_millis(200);
 const DELAY_MAX: Duration = Duration::from_secs(15);
-/// Pause between two tries while Kafka is away: short at first, because most outages are short, such as the move of a
-/// coordinator.
-const DELAY_AWAY_FIRST: Duration = Duration::from_millis(250);
-const DELAY_AWAY_MAX: Duration = Duration::from_secs(2);
-/// An outage is over when a worker has not failed for this long.
-const AWAY_QUIET: Duration = Duration::from_secs(30);
-
 /// Notified when a stage has ended, with the reason.
 pub(super) type End = oneshot::Receiver<Result<(), Failure>>;
-
-struct Hand {
-    worker: Addr<Worker>,
-    thread: WorkerThread,
-    partitions: BTreeSet<i32>,
-    /// When Kafka was last away for the worker, and how long it then paused.
-    away: Option<(Instant, Duration)>,
-}
-
-impl Hand {
-    /// How long the worker pauses while Kafka is away or refuses something: longer each time, up to `most`.
-    fn rest(&mut self, most: Duration) -> Duration {
-        let before = self.away.filter(|(at, _)| at.elapsed() < AWAY_QUIET).map(|(_, delay)| delay);
-        let delay = before.map_or(DELAY_AWAY_FIRST, |before| (2 * before).min(most));
-        self.away = Some((Instant::now(), delay));
-        delay
-    }
-}
 
 /// The actor of a stage; see the module's description.
 pub(super) struct Supervisor {
     plan: Arc<StagePlan>,
     hands: Vec<Hand>,
-    /// How many workers are not ready yet, and the member that joins the group when all are ready.
+    /// How many workers are not ready yet. When all are, the consumer joins the group.
     workers_to_come: usize,
-    to_join: Option<GroupConsumer>,
+    /// `None` after the stage has ended.
+    consumer: Option<GroupConsumer>,
     /// Set by [`Leave`]; read by the poll thread.
     leaving: Arc<AtomicBool>,
     poll_thread: Option<PollThread>,
@@ -91,26 +70,27 @@ pub(super) struct Supervisor {
 }
 
 impl Supervisor {
-    /// Starts the stage. The receiver gets a value when it has ended, with the reason.
+    /// Starts the stage; its tasks work in `shared`, or in workers of its own if it must not share. The receiver gets a
+    /// value when the stage has ended, with the reason.
     ///
     /// # Errors
     /// [`Failure::Kafka`] if a client cannot be created.
-    pub(super) fn start_stage(plan: Arc<StagePlan>) -> Result<(Addr<Self>, End), Failure> {
+    pub(super) fn start_stage(plan: Arc<StagePlan>, shared: &Pool) -> Result<(Addr<Self>, End), Failure> {
         let (ended, end) = oneshot::channel();
         let context = Context::<Self>::new();
         let address = context.address();
         let events = address.clone();
-        let patience = plan.shutdown_timeout;
-        let consumer = GroupConsumer::new(&plan.clients, &plan.group, move |event| {
+        let patience = plan.process.settings.shutdown_timeout;
+        let consumer = GroupConsumer::new(&plan.process.clients, &plan.group, move |event| {
             announce(&events, event, patience);
         })?;
-        let mut hands = Vec::with_capacity(plan.workers);
-        for index in 0..plan.workers {
-            let (plan, consumer, supervisor) = (Arc::clone(&plan), consumer.clone(), address.clone());
-            let (worker, thread) =
-                WorkerThread::start(move || Worker::new(index, plan, consumer, &supervisor));
-            hands.push(Hand { worker, thread, partitions: BTreeSet::new(), away: None });
-        }
+        let hands: Vec<Hand> = if plan.shares_workers() {
+            shared.workers().map(|worker| Hand::new(worker.clone(), None)).collect()
+        } else {
+            let own = Pool::start(WorkersPlan::of(&plan));
+            own.into_iter().map(|(worker, thread)| Hand::new(worker, Some(thread))).collect()
+        };
+        hands.iter().for_each(|hand| hand.worker.do_send(join(&plan, &consumer, &address)));
         let leaving = Arc::new(AtomicBool::new(false));
         let poll_thread = poll_thread::start(
             Arc::clone(&plan),
@@ -119,8 +99,8 @@ impl Supervisor {
             Arc::clone(&leaving),
         );
         let supervisor = Self {
-            workers_to_come: plan.workers,
-            to_join: Some(consumer),
+            workers_to_come: hands.len(),
+            consumer: Some(consumer),
             plan,
             hands,
             leaving,
@@ -138,15 +118,13 @@ impl Supervisor {
         tracing::info!(stage = self.plan.stage.as_str(), partitions, "partitions assigned");
         let mut shares: Vec<Vec<Assigned>> = self.hands.iter().map(|_| Vec::new()).collect();
         for one in assigned {
-            let fewest = (0..self.hands.len()).min_by_key(|index| self.hands[*index].partitions.len());
-            let Some(index) = fewest else { continue };
-            self.hands[index].partitions.insert(one.partition);
-            self.plan.board.assigned(self.plan.stage, one.partition, index);
-            shares[index].push(one);
+            if let Some(index) = self.give_to_one(one.partition) {
+                shares[index].push(one);
+            }
         }
         for (hand, share) in self.hands.iter().zip(shares) {
             if !share.is_empty() {
-                hand.worker.do_send(Open(share));
+                hand.worker.do_send(Open(self.plan.stage, share));
             }
         }
     }
@@ -154,15 +132,33 @@ impl Supervisor {
     /// Takes partitions whose start is not known yet; their worker asks for it again.
     fn assign_unread(&mut self, partitions: &[i32], context: &mut Context<Self>) {
         for partition in partitions {
-            let fewest = self.hands.iter_mut().enumerate().min_by_key(|(_, hand)| hand.partitions.len());
-            if let Some((index, hand)) = fewest {
-                hand.partitions.insert(*partition);
-                self.plan.board.assigned(self.plan.stage, *partition, index);
-            }
+            self.give_to_one(*partition);
         }
         for worker in 0..self.hands.len() {
             self.reopen_later(worker, DELAY_FIRST, context);
         }
+    }
+
+    /// Gives a partition to the worker with the fewest of this stage.
+    fn give_to_one(&mut self, partition: i32) -> Option<usize> {
+        let (workers, first) = (self.hands.len(), self.plan.first_worker(self.hands.len()));
+        let in_turn = (first..workers).chain(0..first);
+        let index = in_turn.min_by_key(|index| self.hands[*index].partitions.len())?;
+        self.hands[index].partitions.insert(partition);
+        self.plan.process.board.assigned(self.plan.stage, partition, index);
+        Some(index)
+    }
+
+    /// Replaces a shared worker by one for this stage alone, whose failures do not stop other stages. The failed worker
+    /// has given up all its tasks.
+    fn work_alone(&mut self, worker: usize, address: &Addr<Self>) {
+        let shared = self.hands.get_mut(worker).filter(|hand| hand.own.is_none());
+        let Some((hand, consumer)) = shared.zip(self.consumer.as_ref()) else { return };
+        let stage = self.plan.stage.as_str();
+        tracing::warn!(stage, worker, "this may happen again, so the stage gets a worker of its own");
+        let (own, thread) = start_worker(worker, Arc::new(WorkersPlan::of(&self.plan)));
+        own.do_send(join(&self.plan, consumer, address));
+        (hand.worker, hand.own) = (own, Some(thread));
     }
 
     fn reopen_later(&self, worker: usize, delay: Duration, context: &mut Context<Self>) {
@@ -170,7 +166,8 @@ impl Supervisor {
             // Partitions that were taken away in the meantime are no longer in the set; after the end there is no
             // group handle.
             if let Some(hand) = supervisor.hands.get(worker).filter(|hand| !hand.partitions.is_empty()) {
-                hand.worker.do_send(Reopen(hand.partitions.iter().copied().collect()));
+                let partitions = hand.partitions.iter().copied().collect();
+                hand.worker.do_send(Reopen(supervisor.plan.stage, partitions));
             }
         });
     }
@@ -179,12 +176,13 @@ impl Supervisor {
         let word = if commit { "partitions revoked" } else { "partitions lost" };
         let named = ranges(partitions.iter().copied());
         tracing::info!(stage = self.plan.stage.as_str(), partitions = named, "{word}");
-        self.plan.board.released(self.plan.stage, partitions);
+        self.plan.process.board.released(self.plan.stage, partitions);
         for hand in &mut self.hands {
             let own: Vec<i32> =
                 partitions.iter().copied().filter(|partition| hand.partitions.remove(partition)).collect();
             if !own.is_empty() {
                 hand.worker.do_send(Close {
+                    stage: self.plan.stage,
                     partitions: own,
                     commit,
                     since: Instant::now(),
@@ -210,7 +208,18 @@ impl Supervisor {
         self.failures.push_back(now);
         let failures = u32::try_from(self.failures.len()).unwrap_or(u32::MAX);
         let delay = DELAY_FIRST.saturating_mul(2_u32.saturating_pow(failures - 1));
-        (failures <= self.plan.restarts_max).then_some(delay.min(DELAY_MAX))
+        (failures <= self.plan.process.settings.restarts_max).then_some(delay.min(DELAY_MAX))
+    }
+}
+
+/// The message by which a worker begins to work for the stage.
+fn join(plan: &Arc<StagePlan>, consumer: &GroupConsumer, supervisor: &Addr<Supervisor>) -> Join {
+    Join {
+        plan: Arc::clone(plan),
+        consumer: consumer.clone(),
+        ready: supervisor.clone().recipient(),
+        failed: supervisor.clone().recipient(),
+        stage_failed: supervisor.clone().recipient(),
     }
 }
 
@@ -250,16 +259,13 @@ impl Handler<WorkerReady> for Supervisor {
     type Result = ();
 
     fn handle(&mut self, _: WorkerReady, _context: &mut Self::Context) {
-        self.workers_to_come = self.workers_to_come.saturating_sub(1);
-        if self.workers_to_come > 0 {
+        // A worker that comes later, for the stage alone, finds the group joined.
+        let Some(to_come) = self.workers_to_come.checked_sub(1) else { return };
+        self.workers_to_come = to_come;
+        if to_come > 0 || self.leaving.load(Ordering::Acquire) {
             return;
         }
-        // The consumer closes when its last handle is dropped, which must not be on this thread: the poll thread
-        // keeps one.
-        let is_leaving = self.leaving.load(Ordering::Acquire);
-        let joined =
-            self.to_join.take().filter(|_| !is_leaving).map_or(Ok(()), |consumer| consumer.subscribe());
-        if let Err(error) = joined {
+        if let Some(Err(error)) = self.consumer.as_ref().map(GroupConsumer::subscribe) {
             self.give_up(error.into());
         }
     }
@@ -272,31 +278,40 @@ impl Handler<WorkerFailed> for Supervisor {
         let WorkerFailed { worker, failure, partitions } = failed;
         let all = self.hands.get(worker).map(|hand| hand.partitions.iter().copied().collect());
         let partitions = partitions.or(all).unwrap_or_default();
-        self.plan.board.failed(self.plan.stage, &partitions, &failure.to_string());
+        self.plan.process.board.failed(self.plan.stage, &partitions, &failure.to_string());
         if failure.is_fatal() {
             return self.give_up(failure);
         }
         let delay = match &failure {
-            Failure::Kafka(KafkaError::Fenced(_)) | Failure::State(StateError::Outdated { .. }) => {
-                Some(DELAY_FIRST)
-            }
+            Failure::Kafka(KafkaError::Fenced(_))
+            | Failure::State(StateError::Outdated { .. })
+            | Failure::Neighbour { .. } => Some(DELAY_FIRST),
             passing if passing.is_passing() => {
                 // A record that a topic refuses is written again, and aborted, with each try.
-                let is_too_large = matches!(passing, Failure::Kafka(KafkaError::TooLarge { .. }));
-                let most = if is_too_large { DELAY_MAX } else { DELAY_AWAY_MAX };
+                let most = if passing.recurs() { DELAY_MAX } else { DELAY_AWAY_MAX };
                 Some(self.hands.get_mut(worker).map_or(most, |hand| hand.rest(most)))
             }
             _ => self.next_delay(),
         };
         let Some(delay) = delay else { return self.give_up(failure) };
         let stage = self.plan.stage.as_str();
-        if let Failure::Kafka(KafkaError::Fenced(reason)) = &failure {
+        match &failure {
             // Part of every rebalance under load, and harmless.
-            tracing::info!(stage, worker, reason, "the group has moved on; opening partitions again");
-        } else {
-            tracing::warn!(stage, worker, error = %failure, ?delay, "worker failed; opening its partitions again");
+            Failure::Kafka(KafkaError::Fenced(reason)) => {
+                tracing::info!(stage, worker, reason, "the group has moved on; opening partitions again");
+            }
+            Failure::Neighbour { .. } => {
+                tracing::info!(stage, worker, reason = %failure, "opening partitions again");
+                return self.reopen_later(worker, delay, context);
+            }
+            _ => {
+                tracing::warn!(stage, worker, error = %failure, ?delay, "worker failed; opening its partitions again");
+            }
         }
         metrics::counter!("frostline_worker_restarts_total", "stage" => stage).increment(1);
+        if failure.recurs() {
+            self.work_alone(worker, &context.address());
+        }
         self.reopen_later(worker, delay, context);
     }
 }
@@ -337,26 +352,29 @@ impl Handler<PollEnded> for Supervisor {
     type Result = ();
 
     fn handle(&mut self, _: PollEnded, context: &mut Self::Context) {
-        self.plan.board.ended(self.plan.stage);
-        let poll_thread = self.poll_thread.take();
-        let hands = std::mem::take(&mut self.hands);
-        let result = self.failure.take().map_or(Ok(()), Err);
-        let ended = self.ended.take();
-        let never_joined = self.to_join.take();
-        // A worker may still wait for a broker; the System's thread must not wait for it.
-        threads::beside(move || {
-            drop(never_joined);
-            if let Some(poll_thread) = poll_thread {
-                poll_thread.join();
-            }
-            for hand in hands {
-                // Messages still in the mailbox concern partitions that are gone.
-                hand.thread.stop();
-                drop(hand.worker);
-                hand.thread.join();
-            }
-            let _ = ended.map(|ended| ended.send(result));
-        });
-        context.stop();
+        self.plan.process.board.ended(self.plan.stage);
+        let stage = self.plan.stage;
+        let (poll_thread, consumer) = (self.poll_thread.take(), self.consumer.take());
+        let (workers, threads): (Vec<_>, Vec<_>) =
+            std::mem::take(&mut self.hands).into_iter().map(|hand| (hand.worker, hand.own)).unzip();
+        let (result, ended) = (self.failure.take().map_or(Ok(()), Err), self.ended.take());
+        let parted: Vec<_> = workers.iter().map(|worker| worker.send(Part(stage))).collect();
+        let end = async move {
+            let consumers = futures_util::future::join_all(parted).await;
+            // The last handle closes the consumer, and a worker may still wait for a broker; the System's thread must
+            // not wait for them.
+            threads::beside(move || {
+                drop((consumer, consumers));
+                if let Some(poll_thread) = poll_thread {
+                    poll_thread.join();
+                }
+                for thread in threads.into_iter().flatten() {
+                    thread.stop();
+                    thread.join();
+                }
+                let _ = ended.map(|ended| ended.send(result));
+            });
+        };
+        context.spawn(end.into_actor(self).map(|(), _, context| context.stop()));
     }
 }

@@ -8,10 +8,10 @@ use actix::prelude::*;
 use tokio::sync::oneshot;
 
 use super::commit::Commit;
-use super::failure::Failure;
+use super::failure::Breakdown;
 
 /// The outcome of a commit, when it has ended; an error if its thread has died.
-pub(super) type CommitEnd = oneshot::Receiver<Result<(), Failure>>;
+pub(super) type CommitEnd = oneshot::Receiver<Result<(), Breakdown>>;
 
 #[cfg(not(test))]
 pub(super) use self::real::{WorkerThread, beside, commit, wait_for};

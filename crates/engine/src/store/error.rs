@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 /// A failure of the state directory or of one store in it.
-#[derive(Debug, thiserror::Error)]
+#[derive(Clone, Debug, thiserror::Error)]
 pub enum StateError {
     /// Another process holds the directory. Nothing was touched.
     #[error(

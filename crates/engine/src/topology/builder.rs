@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use super::{Stage, Topology, TopologyError};
+use super::{Stage, Topology, TopologyError, WORKERS};
 use crate::TopicPlan;
 use crate::counters::Counter;
 use crate::source::Source;
@@ -123,6 +123,9 @@ fn check_stage(stage: &Stage) -> Result<(), TopologyError> {
     let wrong = |what: String| Err(TopologyError(format!("stage {id}: {what}")));
     if !is_plain(id) {
         return wrong("its name must consist of lower-case letters, digits and hyphens".into());
+    }
+    if id == WORKERS {
+        return wrong("the engine uses this name itself".into());
     }
     if stage.feeds(stage) {
         return wrong(format!("it writes to {}, which it also reads", stage.source.name));
@@ -304,6 +307,7 @@ mod tests {
         for (stages, reason) in [
             (vec![stage("a", "x", "y"), stage("a", "y", "z")], "two stages are called a"),
             (vec![stage("A b", "x", "y")], "lower-case letters"),
+            (vec![stage("workers", "x", "y")], "uses this name itself"),
             (vec![stage("a", "x", "x")], "which it also reads"),
             (vec![stage("a", "x", "y"), stage("b", "y", "x")], "in a circle"),
             (vec![stage("a", "x", "y").stateful(log(3))], "must be equal"),

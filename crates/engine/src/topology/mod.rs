@@ -23,6 +23,9 @@ use crate::record::DAY_MS;
 use crate::source::{Source, SourceId};
 use crate::table::TableSpec;
 
+/// In the place of a stage's name: workers that stages share, in transactional ids.
+const WORKERS: &str = "workers";
+
 /// Names a stage in groups, transactional ids, headers of dead letters, metrics and the state directory. A renamed
 /// stage is a new stage, without offsets and state.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -102,7 +105,7 @@ impl TopicPlan {
     }
 }
 
-/// The typical records of a source topic. They decide how much is fetched ahead, how often, and by how many workers.
+/// The typical records of a source topic. They decide how much is fetched ahead, and how often.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Traffic {
     /// Some tens of bytes, such as lines of text.
@@ -110,7 +113,7 @@ pub enum Traffic {
     /// Some hundreds of bytes or more, such as documents.
     #[default]
     Usual,
-    /// A few records a second at most, such as alerts; one worker handles them all.
+    /// A few records a second at most, such as alerts.
     Few,
 }
 
@@ -338,6 +341,11 @@ impl Topology {
     /// Prefix of the transactional ids of a stage.
     pub(crate) fn transactional_prefix(&self, stage: StageId) -> String {
         format!("{}{}-{stage}-", self.namespace, self.application)
+    }
+
+    /// Prefix of the transactional ids of the workers that stages share. No stage has this name.
+    pub(crate) fn worker_transactional_prefix(&self) -> String {
+        format!("{}{}-{WORKERS}-", self.namespace, self.application)
     }
 
     /// The advice about topics in messages.

@@ -16,6 +16,7 @@ use self::life::Life;
 use self::sealing::SealedWork;
 pub(super) use self::slice::Slice;
 use super::failure::Failure;
+use super::message::Place;
 use super::plan::StagePlan;
 use super::question::{Found, StateQuestion};
 use super::status::TaskStatus;
@@ -81,7 +82,7 @@ impl Task {
     ) -> Result<Self, Failure> {
         let Assigned { partition, committed, next_offset, queue } = assigned;
         let identity = plan.identity(partition, topic_ids);
-        let mut store = plan.state.store(&identity, plan.remember_days)?;
+        let mut store = plan.store(&identity)?;
         if committed.is_none() && store.checkpoint().input_offset >= 0 {
             // The group has no offset although this store has seen commits. The changelog has the truth.
             let (stage, source, group) = (plan.stage.as_str(), plan.source.as_str(), &plan.group.group);
@@ -96,7 +97,7 @@ impl Task {
             );
             store = emptied(plan, store, &identity)?;
         }
-        let status = plan.board.opened(plan.stage, partition, worker);
+        let status = plan.process.board.opened(plan.stage, partition, worker);
         // Known from the beginning, so that a task which never commits shows lag.
         status.committed(next_offset);
         let (mut processor, wake) = (plan.processor(), queue.wake());
@@ -131,6 +132,10 @@ impl Task {
             oldest_ms: None,
             latency: metrics::histogram!("frostline_latency_seconds", "stage" => plan.stage.as_str()),
         })
+    }
+
+    pub(in crate::runtime) fn place(&self) -> Place {
+        (self.plan.stage, self.partition)
     }
 
     /// The notification that wakes the task; `None` once it is closed.
@@ -215,6 +220,11 @@ impl Task {
         self.collector.bytes() > 0
     }
 
+    /// Whether its outputs are awaited.
+    pub(in crate::runtime) fn is_awaited(&self) -> bool {
+        self.plan.is_awaited
+    }
+
     /// Makes the task check its queue at once.
     pub(in crate::runtime) fn wake_up(&self) {
         if let Some(wake) = self.wake() {
@@ -232,6 +242,6 @@ impl Task {
 /// An empty store for the task.
 fn emptied(plan: &StagePlan, store: Store, identity: &Identity) -> Result<Store, StateError> {
     drop(store);
-    plan.state.drop_store(&identity.tree_name())?;
-    plan.state.store(identity, plan.remember_days)
+    plan.process.state.drop_store(&identity.tree_name())?;
+    plan.store(identity)
 }

@@ -2,10 +2,10 @@
 
 use super::Task;
 use crate::Counts;
-use crate::kafka::{ChangelogSlot, OffsetCommit};
+use crate::kafka::OffsetCommit;
 use crate::link::{PartitionQueue, Producer};
 use crate::record::unix_ms;
-use crate::runtime::commit::Commit;
+use crate::runtime::commit::Share;
 use crate::runtime::failure::Failure;
 use crate::store::Checkpoint;
 
@@ -37,18 +37,19 @@ impl Task {
         Some(OffsetCommit { rewind_offset, again_below, ..OffsetCommit::new(self.partition, next_offset) })
     }
 
-    /// First step of a commit: sends outputs that were held back, and adds changes and position to the commit.
-    pub(in crate::runtime) fn seal(&mut self, commit: &mut Commit) -> Result<(), Failure> {
-        self.send_outputs(&commit.producer)?;
+    /// First step of a commit: sends outputs that were held back, and adds changes and position to its stage's
+    /// share.
+    pub(in crate::runtime) fn seal(&mut self, producer: &Producer, share: &mut Share) -> Result<(), Failure> {
+        self.send_outputs(producer)?;
         self.has_sent = false;
         if self.stream_day > self.swept_day && self.store.expire(self.stream_day, SWEEP_ENTRIES)? {
             self.swept_day = self.stream_day;
         }
         let position = self.position();
-        commit.positions.extend(position);
-        commit.changes.push((self.partition, self.store.seal()));
+        share.positions.extend(position);
+        share.changes.push((self.plan.slot(self.partition), self.store.seal()));
         self.processor.sealed();
-        commit.ownerships.extend(self.life.queue().map(PartitionQueue::ownership));
+        share.ownerships.extend(self.life.queue().map(PartitionQueue::ownership));
         self.sealed = Some(SealedWork {
             position,
             counts: std::mem::take(&mut self.counts),
@@ -66,7 +67,7 @@ impl Task {
         let before = self.store.checkpoint();
         let input_offset = position.map_or(before.input_offset, |position| position.next_offset);
         let changelog_offset = producer
-            .changelog_offset(ChangelogSlot(self.partition))
+            .changelog_offset(self.plan.slot(self.partition))
             .map_or(before.changelog_offset, |offset| offset.max(before.changelog_offset));
         // The brokers have accepted the time of these changes; a commit without changes proves nothing about the clock.
         let at_ms = if changelog_offset > before.changelog_offset { at_ms } else { before.at_ms };
@@ -81,7 +82,7 @@ impl Task {
             self.status.fresh_at(oldest_ms);
             self.latency.record((unix_ms() - oldest_ms).max(0) as f64 / 1_000.0);
         }
-        self.plan.totals.add(self.plan.stage, &counts);
+        self.plan.process.totals.add(self.plan.stage, &counts);
         Ok(())
     }
 }

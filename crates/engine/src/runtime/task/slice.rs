@@ -217,7 +217,7 @@ impl Task {
         if self.next_offset.is_none() {
             let (stage, partition, offset) = (self.plan.stage.as_str(), self.partition, record.offset);
             tracing::debug!(stage, partition, offset, muted_below = self.muted_below, "first record");
-            self.plan.totals.first_record(now_ms);
+            self.plan.process.totals.first_record(now_ms);
         }
         self.next_offset = Some(record.offset + 1);
         if !muted && self.oldest_ms.is_none_or(|oldest| record.timestamp_ms < oldest) {

@@ -1,6 +1,7 @@
 //! A worker's commits, and how it gives up partitions after the last one.
 
 use std::cell::RefCell;
+use std::collections::BTreeMap;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
@@ -8,12 +9,13 @@ use std::time::Duration;
 use actix::prelude::*;
 use tokio::time::Instant;
 
-use super::Worker;
+use super::{Outbox, Worker};
+use crate::StageId;
 use crate::fault::{Point, Sabotage, is_sabotaged, reach};
 use crate::kafka::KafkaError;
-use crate::runtime::commit::{Commit, Step};
-use crate::runtime::failure::Failure;
-use crate::runtime::message::Close;
+use crate::runtime::commit::{Commit, Share, Step};
+use crate::runtime::failure::{Breakdown, Failure};
+use crate::runtime::message::Join;
 use crate::runtime::task::Task;
 use crate::runtime::threads;
 
@@ -33,7 +35,7 @@ pub(super) enum CommitState {
     UnderWay {
         tasks: Vec<Rc<RefCell<Task>>>,
         /// Why everything will be given up as soon as the outcome is known.
-        failed: Option<Failure>,
+        failed: Option<Breakdown>,
     },
 }
 
@@ -49,18 +51,18 @@ impl CommitState {
 
     /// Records that the worker cannot continue. While a commit is under way, the first such failure waits for its
     /// end; otherwise the failure is returned, to be handled at once.
-    pub(super) fn fail(&mut self, failure: Failure) -> Option<Failure> {
+    pub(super) fn fail(&mut self, breakdown: Breakdown) -> Option<Breakdown> {
         match self {
-            Self::Idle => Some(failure),
+            Self::Idle => Some(breakdown),
             Self::UnderWay { failed, .. } => {
-                failed.get_or_insert(failure);
+                failed.get_or_insert(breakdown);
                 None
             }
         }
     }
 
     /// Ends the commit under way: returns its tasks, and why the worker cannot continue, if so.
-    fn end(&mut self) -> (Vec<Rc<RefCell<Task>>>, Option<Failure>) {
+    fn end(&mut self) -> (Vec<Rc<RefCell<Task>>>, Option<Breakdown>) {
         match std::mem::replace(self, Self::Idle) {
             Self::Idle => (Vec::new(), None),
             Self::UnderWay { tasks, failed } => (tasks, failed),
@@ -70,52 +72,77 @@ impl CommitState {
 
 impl Worker {
     /// Begins a commit of everything that has changed, unless one is under way. Returns whether one is.
-    pub(super) fn begin_commit(&mut self, context: &mut actix::Context<Self>) -> Result<bool, Failure> {
+    pub(super) fn begin_commit(&mut self, context: &mut actix::Context<Self>) -> Result<bool, Breakdown> {
         let Some(outbox) = self.outbox.clone() else { return Ok(false) };
         if self.commit.is_under_way() {
             return Ok(true);
         }
         outbox.has_changes.set(false);
-        let running = self.hosted.values().filter(|hosted| hosted.actor.is_some());
-        let changed: Vec<Rc<RefCell<Task>>> = running
-            .map(|hosted| Rc::clone(&hosted.task))
-            .filter(|task| task.borrow().has_changed())
-            .collect();
+        let changed = self.changed();
         if changed.is_empty() {
             return Ok(false);
         }
+        let mut commit = Commit {
+            producer: Arc::clone(&outbox.producer),
+            shares: Vec::with_capacity(changed.len()),
+            next: Step::default(),
+        };
+        for (stage, tasks) in &changed {
+            let share =
+                self.share(*stage, tasks, &outbox).map_err(|failure| Breakdown::of(*stage, failure))?;
+            commit.shares.push(share);
+        }
+        outbox.is_committing.set(true);
+        let tasks = changed.into_values().flatten().collect();
+        self.commit = CommitState::UnderWay { tasks, failed: None };
+        self.run_beside(commit, context);
+        Ok(true)
+    }
+
+    /// The tasks that have something to commit, by stage.
+    fn changed(&self) -> BTreeMap<StageId, Vec<Rc<RefCell<Task>>>> {
+        let mut changed: BTreeMap<StageId, Vec<Rc<RefCell<Task>>>> = BTreeMap::new();
+        for ((stage, _), hosted) in self.hosted.iter().filter(|(_, hosted)| hosted.actor.is_some()) {
+            if hosted.task.borrow().has_changed() {
+                changed.entry(*stage).or_default().push(Rc::clone(&hosted.task));
+            }
+        }
+        changed
+    }
+
+    /// Seals what the tasks of a stage have to commit.
+    fn share(&self, stage: StageId, tasks: &[Rc<RefCell<Task>>], outbox: &Outbox) -> Result<Share, Failure> {
+        let Some(Join { plan, consumer, .. }) = self.joined.get(&stage) else {
+            return Err(KafkaError::Fenced(format!("stage {stage} has left")).into());
+        };
         // Take the metadata first, then check the leases: see `super::commit`.
-        let metadata = outbox.producer.is_transactional().then(|| self.consumer.metadata()).transpose()?;
-        let not_ours = changed.iter().find(|task| !task.borrow().is_ours());
+        let metadata = outbox.producer.is_transactional().then(|| consumer.metadata()).transpose()?;
+        let not_ours = tasks.iter().find(|task| !task.borrow().is_ours());
         if let Some(partition) = not_ours.map(|task| task.borrow().partition)
             && !is_sabotaged(Sabotage::NoFencing)
         {
-            let what = format!("partition {partition} of {} was taken away", self.plan.source);
+            let what = format!("partition {partition} of {} was taken away", plan.source);
             return Err(KafkaError::Fenced(what).into());
         }
-        let mut commit = Commit {
-            producer: Arc::clone(&outbox.producer),
-            consumer: self.consumer.clone(),
+        let mut share = Share {
+            stage,
+            consumer: consumer.clone(),
             metadata,
-            changelog: self.plan.changelog.clone(),
-            changes: Vec::with_capacity(changed.len()),
-            positions: Vec::with_capacity(changed.len()),
-            ownerships: Vec::with_capacity(changed.len()),
-            next: Step::default(),
+            changelog: plan.changelog.clone(),
+            changes: Vec::with_capacity(tasks.len()),
+            positions: Vec::with_capacity(tasks.len()),
+            ownerships: Vec::with_capacity(tasks.len()),
         };
-        for task in &changed {
-            task.borrow_mut().seal(&mut commit)?;
+        for task in tasks {
+            task.borrow_mut().seal(&outbox.producer, &mut share)?;
             if is_sabotaged(Sabotage::SledBeforeCommit) {
                 task.borrow_mut().committed(&outbox.producer)?;
-                self.plan.state.flush()?;
+                plan.process.state.flush()?;
             }
         }
-        let (stage, positions) = (self.plan.stage.as_str(), &commit.positions);
+        let (stage, positions) = (stage.as_str(), &share.positions);
         tracing::debug!(stage, worker = self.index, ?positions, "commit begins");
-        outbox.is_committing.set(true);
-        self.commit = CommitState::UnderWay { tasks: changed, failed: None };
-        self.run_beside(commit, context);
-        Ok(true)
+        Ok(share)
     }
 
     /// Runs a commit on a thread of its own. In librdkafka 2.12.1 `send_offsets_to_transaction` has no time-out, and
@@ -123,52 +150,51 @@ impl Worker {
     /// its producer. A new producer settles the outcome.
     fn run_beside(&mut self, commit: Commit, context: &mut actix::Context<Self>) {
         let started = Instant::now();
-        let patience = self.plan.commit_patience();
+        let stages: Vec<StageId> = commit.shares.iter().map(|share| share.stage).collect();
+        let patience = self.plan.process.commit_patience();
         let run = tokio::time::timeout(patience, threads::commit(commit)).into_actor(self);
         context.spawn(run.map(move |outcome, worker, context| {
             let outcome = match outcome {
-                Ok(outcome) => outcome.unwrap_or_else(|_| Err(Failure::Panic("a commit".into()))),
+                Ok(outcome) => outcome.unwrap_or_else(|_| Err(Failure::Panic("a commit".into()).into())),
                 Err(_) => {
                     worker.outbox = None;
-                    let what = format!("a commit of {} has not ended in {patience:?}", worker.plan.stage);
-                    Err(KafkaError::Retry(what).into())
+                    let what = format!("a commit has not ended in {patience:?}");
+                    Err(Failure::from(KafkaError::Retry(what)).into())
                 }
             };
-            let stage = worker.plan.stage.as_str();
             let (time, ok) = (started.elapsed(), outcome.is_ok());
-            tracing::debug!(stage, worker = worker.index, ?time, ok, "commit ended");
+            tracing::debug!(?stages, worker = worker.index, ?time, ok, "commit ended");
             if ok {
-                worker.plan.totals.committed_in(time);
+                worker.plan.process.totals.committed_in(time);
             }
-            metrics::histogram!("frostline_commit_seconds", "stage" => stage).record(time);
+            for stage in stages {
+                metrics::histogram!("frostline_commit_seconds", "stage" => stage.as_str()).record(time);
+            }
             worker.commit_ended(outcome, context);
         }));
     }
 
-    fn commit_ended(&mut self, outcome: Result<(), Failure>, context: &mut actix::Context<Self>) {
+    fn commit_ended(&mut self, outcome: Result<(), Breakdown>, context: &mut actix::Context<Self>) {
         let (committed, failed) = self.commit.end();
         if let Some(outbox) = &self.outbox {
             outbox.is_committing.set(false);
         }
         let stored = outcome.and_then(|()| self.store(&committed));
         match failed.or(stored.err()) {
-            Some(failure) => self.give_up(failure),
+            Some(breakdown) => self.give_up(breakdown, context),
             None => {
-                self.wake(&committed);
-                self.rest(context);
+                committed.iter().for_each(|task| task.borrow().wake_up());
+                self.rest(&committed, context);
                 self.close_committed(context);
             }
         }
     }
 
-    /// Makes the tasks look again whose work is committed.
-    fn wake(&self, committed: &[Rc<RefCell<Task>>]) {
-        committed.iter().for_each(|task| task.borrow().wake_up());
-    }
-
-    /// Holds awaited outputs back for a moment, and then makes the tasks look again that have some.
-    fn rest(&self, context: &mut actix::Context<Self>) {
-        let Some(outbox) = self.outbox.clone().filter(|_| self.plan.is_awaited) else { return };
+    /// Holds outputs back for a moment if some of the committed ones were awaited, and then makes the tasks look again
+    /// that have some.
+    fn rest(&self, committed: &[Rc<RefCell<Task>>], context: &mut actix::Context<Self>) {
+        let is_awaited = committed.iter().any(|task| task.borrow().is_awaited());
+        let Some(outbox) = self.outbox.clone().filter(|_| is_awaited) else { return };
         outbox.is_resting.set(true);
         context.run_later(REST, move |worker, _| {
             outbox.is_resting.set(false);
@@ -178,10 +204,12 @@ impl Worker {
     }
 
     /// Last step of a commit: writes to the stores what Kafka has.
-    fn store(&self, committed: &[Rc<RefCell<Task>>]) -> Result<(), Failure> {
+    fn store(&self, committed: &[Rc<RefCell<Task>>]) -> Result<(), Breakdown> {
         let Some(outbox) = &self.outbox else { return Ok(()) };
         for task in committed {
-            task.borrow_mut().committed(&outbox.producer)?;
+            let mut task = task.borrow_mut();
+            let stored = task.committed(&outbox.producer);
+            stored.map_err(|failure| Breakdown::of(task.place().0, failure))?;
         }
         reach(Point::AfterSled);
         Ok(())
@@ -190,7 +218,7 @@ impl Worker {
     /// Has a commit begin when the interval under way ends; while another one is still under way then, an interval
     /// later.
     pub(super) fn commit_at_interval(&self, context: &mut actix::Context<Self>) {
-        let interval_ms = self.plan.commit_interval.as_millis().max(1);
+        let interval_ms = self.plan.process.settings.commit_interval.as_millis().max(1);
         let rest_ms = interval_ms - self.begun.elapsed().as_millis() % interval_ms;
         context.run_later(Duration::from_millis(rest_ms as u64), |worker, context| {
             worker.commit_or_fail(context);
@@ -207,8 +235,8 @@ impl Worker {
         if !self.outbox.as_ref().is_some_and(|outbox| outbox.has_changes.get()) {
             return;
         }
-        if let Err(failure) = self.begin_commit(context) {
-            self.fail(failure);
+        if let Err(breakdown) = self.begin_commit(context) {
+            self.fail(breakdown, context);
         }
     }
 
@@ -224,10 +252,10 @@ impl Worker {
         match self.begin_commit(context) {
             Ok(true) => return,
             Ok(false) => {}
-            Err(failure) => return self.fail(failure),
+            Err(breakdown) => return self.fail(breakdown, context),
         }
         for close in std::mem::take(&mut self.closing) {
-            self.forget(&close.partitions);
+            self.forget(close.stage, &close.partitions);
             drop(close.done);
         }
     }
@@ -246,11 +274,13 @@ impl Worker {
 
     /// Whether a closing partition still has messages outside whose outcome is unknown. The wait for them is limited.
     pub(super) fn is_draining(&self) -> bool {
-        let is_late = |close: &Close| close.since.elapsed() > self.plan.drain_patience;
-        let waiting = self.closing.iter().filter(|close| !is_late(close)).flat_map(|close| &close.partitions);
-        waiting
-            .filter_map(|partition| self.hosted.get(partition))
-            .any(|hosted| hosted.task.borrow().is_draining())
+        self.closing.iter().any(|close| {
+            let patience = self.joined.get(&close.stage).map(|joined| joined.plan.drain_patience);
+            let is_late = patience.is_none_or(|patience| close.since.elapsed() > patience);
+            let hosted = |partition: &i32| self.hosted.get(&(close.stage, *partition));
+            !is_late
+                && close.partitions.iter().filter_map(hosted).any(|hosted| hosted.task.borrow().is_draining())
+        })
     }
 }
 
@@ -260,7 +290,7 @@ mod tests {
 
     #[test]
     fn a_failure_waits_for_the_commit_under_way_and_the_first_one_counts() {
-        let failure = |text: &str| Failure::Panic(text.to_owned());
+        let failure = |text: &str| Breakdown::from(Failure::Panic(text.to_owned()));
         let mut state = CommitState::Idle;
         assert!(state.fail(failure("at once")).is_some() && !state.will_fail());
         state = CommitState::UnderWay { tasks: Vec::new(), failed: None };
@@ -268,7 +298,7 @@ mod tests {
         assert!(state.fail(failure("first")).is_none() && state.fail(failure("second")).is_none());
         assert!(state.will_fail());
         let (_, failed) = state.end();
-        assert_eq!(failed.unwrap().to_string(), "first panicked");
+        assert_eq!(failed.unwrap().failure.to_string(), "first panicked");
         assert!(!state.is_under_way() && state.end().1.is_none());
     }
 }

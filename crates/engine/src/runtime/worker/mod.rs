@@ -2,22 +2,22 @@
 //!
 //! [`super::commit`] describes a commit, and the effect of a crash at any point of it.
 //!
-//! Any failure of a task, of a commit or of the producer closes *all* tasks of the worker without a commit, because
-//! they share the open transaction: it is aborted, and the supervisor has the tasks opened again. A commit that is
-//! under way is awaited first, so that its outcome is known.
+//! # Who shares what
 //!
-//! # Workers of a stage, or of the process?
+//! Stages share the workers of their process ([`super::pool`]): as many as cores, each with one producer and one
+//! transaction, which holds the offsets of all stages' groups. For six stages on two cores that means 2 producers
+//! instead of 12, and a commit of 10 ms instead of 14 to 17 ms. A transaction counts as a whole or not at all, so sharing
+//! it has a price, which these rules limit:
 //!
-//! Each stage has its own workers, each with a producer and a transaction. `benches/producers.rs` compares that with
-//! one producer per core, whose transaction holds the offsets of all stages' groups. Six stages on two cores, one
-//! broker, three rounds in turn: with 12 producers a commit takes 14 to 17 ms (median), and the process uses 12 % of
-//! a core under load, 1.4 % idle, and 60 threads; with 2 producers 10 ms, 5 %, 0.4 %, and 10 threads.
-//!
-//! So a pool pays off for all stages whose effects are in Kafka only. It costs isolation: a rebalance or a failure in
-//! one stage aborts the transaction of all tasks on the worker, which then continue from their last commit. If
-//! outcomes come from outside, as in a stage that sends mail, an aborted commit leaves an outcome unknown; such a
-//! stage keeps its own workers. The pool is planned but not built. Until then stages with few records have one worker
-//! each ([`Traffic::Few`](crate::Traffic::Few)), and no stage has more workers than partitions.
+//! * A task that cannot be opened or restored has nothing in the transaction. Only its stage is asked to try again.
+//! * A task that fails, a group that refuses its offsets, a commit or producer that fails closes *all* tasks of the
+//!   worker without a commit: the transaction is aborted, and the supervisors have the tasks opened again. The other
+//!   stages do so at once, and it does not count as a failure of theirs. A commit that is under way is awaited
+//!   first, so that its outcome is known.
+//! * A stage whose failure may recur ([`Failure::recurs`]) gets a worker of its own instead of the shared one, until
+//!   the process ends.
+//! * A stage whose effects are outside of Kafka, such as one that sends mail, has workers of its own from the
+//!   beginning: an abort would leave the outcome of what it has sent unknown.
 //!
 //! Committing, and giving up partitions after a last commit, is in `committing.rs`; requests to a worker are in
 //! `requests.rs`.
@@ -37,20 +37,22 @@ use tokio::time::Instant;
 
 use self::committing::CommitState;
 pub(super) use self::outbox::Outbox;
-use super::failure::Failure;
-use super::message::{Close, StageFailed, WorkerFailed, WorkerReady};
+use super::failure::{Breakdown, Failure};
+use super::message::{Close, Join, Place, StageFailed, WorkerFailed};
 use super::partition::PartitionActor;
-use super::plan::StagePlan;
+use super::plan::WorkersPlan;
 use super::provenance;
 use super::restore::Restore;
-use super::supervisor::Supervisor;
 use super::task::Task;
+use crate::StageId;
 use crate::fault::{Sabotage, is_sabotaged};
 use crate::kafka::KafkaError;
-use crate::link::{Assigned, GroupConsumer, Producer};
+use crate::link::{Assigned, Producer};
 
 /// Pause of a restore that waits for its reader.
 const RESTORE_PAUSE: Duration = Duration::from_millis(1);
+/// Pause before a producer takes the place of one that is spent.
+const REPLACE_PAUSE: Duration = Duration::from_millis(100);
 
 struct Hosted {
     task: Rc<RefCell<Task>>,
@@ -61,14 +63,12 @@ struct Hosted {
 /// The actor of a worker; see the module's description.
 pub(in crate::runtime) struct Worker {
     index: usize,
-    plan: Arc<StagePlan>,
-    consumer: GroupConsumer,
-    worker_ready: Recipient<WorkerReady>,
-    worker_failed: Recipient<WorkerFailed>,
-    stage_failed: Recipient<StageFailed>,
+    plan: Arc<WorkersPlan>,
+    /// The stages that it works for.
+    joined: BTreeMap<StageId, Join>,
     /// `None` if none could be created yet, and after a producer was spent.
     outbox: Option<Rc<Outbox>>,
-    hosted: BTreeMap<i32, Hosted>,
+    hosted: BTreeMap<Place, Hosted>,
     restores: Vec<Restore>,
     commit: CommitState,
     /// Partitions that will be given up as soon as their work is committed.
@@ -80,19 +80,11 @@ pub(in crate::runtime) struct Worker {
 }
 
 impl Worker {
-    pub(in crate::runtime) fn new(
-        index: usize,
-        plan: Arc<StagePlan>,
-        consumer: GroupConsumer,
-        supervisor: &Addr<Supervisor>,
-    ) -> Self {
+    pub(in crate::runtime) fn new(index: usize, plan: Arc<WorkersPlan>) -> Self {
         Self {
             index,
             plan,
-            consumer,
-            worker_ready: supervisor.clone().recipient(),
-            worker_failed: supervisor.clone().recipient(),
-            stage_failed: supervisor.clone().recipient(),
+            joined: BTreeMap::new(),
             outbox: None,
             hosted: BTreeMap::new(),
             restores: Vec::new(),
@@ -110,10 +102,9 @@ impl Worker {
             Some(outbox) => Rc::clone(outbox),
             None => {
                 let transaction = self.plan.transaction(self.index)?;
-                let limits = &self.plan.record_limits;
-                limits.look_again_where_outdated();
+                let clients = &self.plan.process.clients;
                 let producer =
-                    Producer::with_batches(&self.plan.clients, transaction.as_ref(), limits.batch_bytes())?;
+                    Producer::with_batches(clients, transaction.as_ref(), self.plan.batch_bytes())?;
                 let producer = Arc::new(producer);
                 Rc::clone(self.outbox.insert(Rc::new(Outbox::new(producer))))
             }
@@ -122,27 +113,40 @@ impl Worker {
         Ok(outbox)
     }
 
-    /// Opens tasks, and starts or restores them.
-    fn open(&mut self, assigned: Vec<Assigned>, context: &mut actix::Context<Self>) -> Result<(), Failure> {
+    /// Opens tasks, and starts or restores them. If that fails, only their stage is asked to try again.
+    fn open(&mut self, stage: StageId, assigned: Vec<Assigned>, context: &mut actix::Context<Self>) {
+        let partitions: Vec<i32> = assigned.iter().map(|assigned| assigned.partition).collect();
+        if let Err(failure) = self.try_to_open(stage, assigned, context) {
+            self.cannot_open(stage, partitions, failure);
+        }
+    }
+
+    fn try_to_open(
+        &mut self,
+        stage: StageId,
+        assigned: Vec<Assigned>,
+        context: &mut actix::Context<Self>,
+    ) -> Result<(), Failure> {
         self.outbox()?;
-        let topic_ids = provenance::topic_ids(&self.plan, &self.consumer)?;
+        let Some(Join { plan, consumer, .. }) = self.joined.get(&stage) else { return Ok(()) };
+        let topic_ids = provenance::topic_ids(plan, consumer)?;
         let mut tasks = Vec::with_capacity(assigned.len());
         for assigned in assigned {
             let partition = assigned.partition;
-            let task = Task::open(&self.plan, self.index, &topic_ids, assigned)?;
+            let task = Task::open(plan, self.index, &topic_ids, assigned)?;
             let task = Rc::new(RefCell::new(task));
             let hosted = Hosted { task: Rc::clone(&task), actor: None };
-            if let Some(older) = self.hosted.insert(partition, hosted) {
+            if let Some(older) = self.hosted.insert((stage, partition), hosted) {
                 older.task.borrow_mut().close();
             }
-            self.restores.iter_mut().for_each(|restore| restore.forget(partition));
+            self.restores.iter_mut().for_each(|restore| restore.forget((stage, partition)));
             tasks.push((partition, task));
         }
-        match &self.plan.changelog {
-            None => tasks.iter().for_each(|(partition, _)| self.run(*partition, context)),
+        match &plan.changelog {
+            None => tasks.iter().for_each(|(partition, _)| self.run((stage, *partition), context)),
             Some(changelog) => {
-                provenance::drop_outdated(&self.plan, &self.consumer, changelog, &tasks)?;
-                self.restores.push(Restore::start(&self.plan, self.index, changelog, tasks)?);
+                provenance::drop_outdated(plan, consumer, changelog, &tasks)?;
+                self.restores.push(Restore::start(plan, self.index, changelog, tasks)?);
                 self.restore_on(context);
             }
         }
@@ -150,8 +154,8 @@ impl Worker {
     }
 
     /// Starts the actor of a restored partition.
-    fn run(&mut self, partition: i32, context: &mut actix::Context<Self>) {
-        if let Some((hosted, outbox)) = self.hosted.get_mut(&partition).zip(self.outbox.as_ref()) {
+    fn run(&mut self, place: Place, context: &mut actix::Context<Self>) {
+        if let Some((hosted, outbox)) = self.hosted.get_mut(&place).zip(self.outbox.as_ref()) {
             let actor = PartitionActor::new(Rc::clone(&hosted.task), Rc::clone(outbox), &context.address());
             hosted.actor = Some(actor.start());
         }
@@ -159,13 +163,18 @@ impl Worker {
 
     /// Runs a step of the restores, and schedules the next.
     fn restore_on(&mut self, context: &mut actix::Context<Self>) {
-        let has_read = match self.restore_step() {
-            Err(failure) => return self.fail(failure),
-            Ok((finished, has_read)) => {
-                finished.into_iter().for_each(|partition| self.run(partition, context));
-                has_read
+        let (mut finished, mut failed, mut has_read) = (Vec::new(), Vec::new(), false);
+        for restore in &mut self.restores {
+            match restore.step(&mut finished) {
+                Ok(read) => has_read |= read,
+                Err(failure) => failed.push((restore.left(), failure)),
             }
-        };
+        }
+        finished.into_iter().for_each(|place| self.run(place, context));
+        for ((stage, partitions), failure) in failed {
+            self.cannot_open(stage, partitions, failure);
+        }
+        self.end_restores(Restore::is_done);
         if self.restores.is_empty() {
             return;
         }
@@ -177,16 +186,6 @@ impl Worker {
         }
     }
 
-    /// A step of each restore: the partitions that are restored now, and whether any has read something.
-    fn restore_step(&mut self) -> Result<(Vec<i32>, bool), Failure> {
-        let (mut finished, mut has_read) = (Vec::new(), false);
-        for restore in &mut self.restores {
-            has_read |= restore.step(&mut finished)?;
-        }
-        self.end_restores(Restore::is_done);
-        Ok((finished, has_read))
-    }
-
     fn end_restores(&mut self, which: impl Fn(&Restore) -> bool) {
         let (ended, going_on): (Vec<Restore>, _) =
             std::mem::take(&mut self.restores).into_iter().partition(which);
@@ -194,12 +193,12 @@ impl Worker {
         ended.into_iter().for_each(Restore::end);
     }
 
-    fn forget(&mut self, partitions: &[i32]) {
+    fn forget(&mut self, stage: StageId, partitions: &[i32]) {
         for partition in partitions {
-            if let Some(hosted) = self.hosted.remove(partition) {
+            if let Some(hosted) = self.hosted.remove(&(stage, *partition)) {
                 hosted.task.borrow_mut().close();
             }
-            self.restores.iter_mut().for_each(|restore| restore.forget(*partition));
+            self.restores.iter_mut().for_each(|restore| restore.forget((stage, *partition)));
         }
         self.end_restores(Restore::is_done);
     }
@@ -214,11 +213,11 @@ impl Worker {
     }
 
     /// Stops everything, and gives it up as soon as no commit is under way.
-    fn fail(&mut self, failure: Failure) {
+    fn fail(&mut self, breakdown: Breakdown, context: &mut actix::Context<Self>) {
         self.close_all();
         self.end_restores(|_| true);
-        if let Some(failure) = self.commit.fail(failure) {
-            self.give_up(failure);
+        if let Some(breakdown) = self.commit.fail(breakdown) {
+            self.give_up(breakdown, context);
         }
     }
 
@@ -226,74 +225,98 @@ impl Worker {
     /// transactional ids and fence each other repeatedly. The process that notices it takes another name. An earlier
     /// run of this same process, which the group has not forgotten yet, looks the same and does no harm.
     fn rename_if_shared(&self) {
-        let Ok(instance) = self.plan.instance() else { return };
-        if !self.plan.can_be_renamed() || !self.consumer.is_name_shared(&instance) {
+        let process = &self.plan.process;
+        let Ok(instance) = process.instance() else { return };
+        let is_shared = self.joined.values().any(|joined| joined.consumer.is_name_shared(&instance));
+        if !process.can_be_renamed() || !is_shared || is_sabotaged(Sabotage::NoRenaming) {
             return;
         }
-        if is_sabotaged(Sabotage::NoRenaming) {
-            return;
-        }
-        let stage = self.plan.stage.as_str();
-        match self.plan.state.rename_instance() {
+        match process.state.rename_instance() {
             Ok(name) => tracing::warn!(
-                stage,
                 shared = instance,
                 name,
                 "another process has the same name, probably from a copy of this state directory; taking a new name"
             ),
-            Err(error) => tracing::error!(stage, %error, "this state directory cannot take another name"),
+            Err(error) => tracing::error!(%error, "this state directory cannot take another name"),
         }
     }
 
-    /// Has the supervisor open partitions later, while the others continue.
-    fn ask_again(&self, failure: Failure, partitions: Vec<i32>) {
-        let failed = WorkerFailed { worker: self.index, failure, partitions: Some(partitions) };
-        self.worker_failed.do_send(failed);
+    /// Has the supervisor of a stage open partitions later, while the others continue.
+    fn ask_again(&self, stage: StageId, failure: Failure, partitions: Option<Vec<i32>>) {
+        if let Some(joined) = self.joined.get(&stage) {
+            joined.failed.do_send(WorkerFailed { worker: self.index, failure, partitions });
+        }
     }
 
-    /// Drops all tasks with their uncommitted work, and reports to the supervisor, which knows where they belong.
-    fn give_up(&mut self, failure: Failure) {
+    /// Drops tasks of a stage that cannot be opened or restored, and reports that.
+    fn cannot_open(&mut self, stage: StageId, partitions: Vec<i32>, failure: Failure) {
+        self.forget(stage, &partitions);
+        self.drop_unusable_store(&failure);
+        self.ask_again(stage, failure, Some(partitions));
+    }
+
+    /// Has a store that does not fit restored from the beginning of its changelog.
+    fn drop_unusable_store(&self, failure: &Failure) {
+        let Some(store) = failure.unusable_store() else { return };
+        tracing::warn!(store, error = %failure, "dropping local state; it will be restored from its changelog");
+        if let Err(error) = self.plan.process.state.drop_store(store) {
+            tracing::error!(store, %error, "local state cannot be dropped; the next start will move the whole store aside");
+            self.end_stages(&error.into());
+        }
+    }
+
+    fn end_stages(&self, failure: &Failure) {
+        self.joined.values().for_each(|joined| joined.stage_failed.do_send(StageFailed(failure.clone())));
+    }
+
+    /// The stage that a failure concerns. If a topic refuses records, the client reports it with any later record.
+    fn blame(&self, breakdown: &Breakdown) -> Option<StageId> {
+        let topic = match &breakdown.failure {
+            Failure::Kafka(KafkaError::TooLarge { topic } | KafkaError::NoTopic { topic }) => topic,
+            _ => return breakdown.stage,
+        };
+        let mut writers = self.joined.values().filter(|joined| joined.plan.record_limits.covers(topic));
+        writers.next().filter(|_| writers.next().is_none()).map(|joined| joined.plan.stage)
+    }
+
+    /// Drops all tasks with their uncommitted work, and reports to the supervisors, which know where they belong.
+    fn give_up(&mut self, breakdown: Breakdown, context: &mut actix::Context<Self>) {
         self.close_all();
-        self.hosted.clear();
+        let given_up = std::mem::take(&mut self.hosted);
+        let mut stages: Vec<StageId> = given_up.keys().map(|(stage, _)| *stage).collect();
+        drop(given_up);
+        stages.dedup();
         self.end_restores(|_| true);
+        let breakdown = Breakdown { stage: self.blame(&breakdown), failure: breakdown.failure };
         if let Some(outbox) = &self.outbox {
             outbox.producer.abort();
             if outbox.producer.is_spent() {
                 self.outbox = None;
             }
         }
-        if matches!(failure, Failure::Kafka(KafkaError::TooLarge { .. })) {
+        if matches!(breakdown.failure, Failure::Kafka(KafkaError::TooLarge { .. })) {
             // The next producer's batches will fit the topics' limits at that time.
-            self.plan.record_limits.outdated();
+            self.joined.values().for_each(|joined| joined.plan.record_limits.outdated());
             self.outbox = None;
         }
-        if matches!(failure, Failure::Kafka(KafkaError::Replaced(_))) {
+        if matches!(breakdown.failure, Failure::Kafka(KafkaError::Replaced(_))) {
             self.rename_if_shared();
         }
-        if let Some(store) = failure.unusable_store() {
-            tracing::warn!(store, error = %failure, "dropping local state; it will be restored from its changelog");
-            if let Err(error) = self.plan.state.drop_store(store) {
-                tracing::error!(store, %error, "local state cannot be dropped; the next start will move the whole store aside");
-                self.stage_failed.do_send(StageFailed(error.into()));
-            }
+        self.drop_unusable_store(&breakdown.failure);
+        if self.outbox.is_none() {
+            // Not only when tasks are opened: another worker may wait for the transaction that this settles.
+            context.run_later(REPLACE_PAUSE, |worker, _| drop(worker.outbox()));
         }
         // A revoke need not wait any longer: nothing of this will be committed.
         self.closing.clear();
-        self.worker_failed.do_send(WorkerFailed { worker: self.index, failure, partitions: None });
+        for stage in stages {
+            self.ask_again(stage, breakdown.seen_by(stage), None);
+        }
     }
 }
 
 impl Actor for Worker {
     type Context = actix::Context<Self>;
-
-    fn started(&mut self, _context: &mut Self::Context) {
-        // Before the group is joined, because this can take a second in which partitions would stand still. If it
-        // fails, it is retried when the first partitions come.
-        if let Err(failure) = self.outbox() {
-            tracing::debug!(stage = self.plan.stage.as_str(), error = %failure, "producer not ready yet");
-        }
-        self.worker_ready.do_send(WorkerReady);
-    }
 }
 
 impl Drop for Worker {
@@ -301,8 +324,7 @@ impl Drop for Worker {
         if std::thread::panicking() {
             // Without its worker a partition would be read but never committed.
             self.close_all();
-            let failure = Failure::Panic(format!("worker {} of stage {}", self.index, self.plan.stage));
-            self.stage_failed.do_send(StageFailed(failure));
+            self.end_stages(&Failure::Panic(format!("worker {}", self.index)));
         }
     }
 }

@@ -5,54 +5,78 @@ use actix::prelude::*;
 use super::Worker;
 use crate::fault::{Point, reach};
 use crate::kafka::KafkaError;
-use crate::runtime::failure::Failure;
-use crate::runtime::message::{Close, CommitAtInterval, CommitSoon, Inspect, Open, Reopen, TaskFailed};
+use crate::link::GroupConsumer;
+use crate::runtime::failure::{Breakdown, Failure};
+use crate::runtime::message::{
+    Close, CommitAtInterval, CommitSoon, Inspect, Join, Open, Part, Reopen, TaskFailed, WorkerReady,
+};
 use crate::runtime::question::Found;
+
+impl Handler<Join> for Worker {
+    type Result = ();
+
+    fn handle(&mut self, join: Join, _context: &mut Self::Context) {
+        // Before the group is joined, because this can take a second in which partitions would stand still. If it
+        // fails, it is retried when the first partitions come.
+        if self.outbox.is_none()
+            && let Err(failure) = self.outbox()
+        {
+            tracing::debug!(worker = self.index, error = %failure, "producer not ready yet");
+        }
+        join.ready.do_send(WorkerReady);
+        self.joined.insert(join.plan.stage, join);
+    }
+}
+
+impl Handler<Part> for Worker {
+    type Result = Option<GroupConsumer>;
+
+    fn handle(&mut self, Part(stage): Part, _context: &mut Self::Context) -> Self::Result {
+        let partitions: Vec<i32> =
+            self.hosted.keys().filter(|(of, _)| *of == stage).map(|(_, partition)| *partition).collect();
+        self.forget(stage, &partitions);
+        self.joined.remove(&stage).map(|joined| joined.consumer)
+    }
+}
 
 impl Handler<Open> for Worker {
     type Result = ();
 
-    fn handle(&mut self, Open(assigned): Open, context: &mut Self::Context) {
-        if let Err(failure) = self.open(assigned, context) {
-            self.fail(failure);
-        }
+    fn handle(&mut self, Open(stage, assigned): Open, context: &mut Self::Context) {
+        self.open(stage, assigned, context);
     }
 }
 
 impl Handler<Reopen> for Worker {
     type Result = ();
 
-    fn handle(&mut self, Reopen(partitions): Reopen, context: &mut Self::Context) {
+    fn handle(&mut self, Reopen(stage, mut partitions): Reopen, context: &mut Self::Context) {
         // Some may have reopened by themselves in the meantime.
-        let partitions: Vec<i32> =
-            partitions.into_iter().filter(|partition| !self.hosted.contains_key(partition)).collect();
+        partitions.retain(|partition| !self.hosted.contains_key(&(stage, *partition)));
         if partitions.is_empty() || self.commit.will_fail() {
             return;
         }
         // The producer first: anything an older one left open must be settled before offsets are read.
         if let Err(failure) = self.outbox() {
-            return self.fail(failure);
+            return self.cannot_open(stage, partitions, failure);
         }
-        let mut assigned = self.consumer.reopen(&partitions);
+        let Some(Join { plan, consumer, .. }) = self.joined.get(&stage) else { return };
+        let mut assigned = consumer.reopen(&partitions);
         if matches!(assigned, Err(KafkaError::Retry(_))) && partitions.len() > 1 {
             // A partition that cannot be read yet must not delay the others.
-            assigned = self.consumer.reopen_each(&partitions);
+            assigned = consumer.reopen_each(&partitions);
         }
-        match assigned.map_err(Failure::from) {
+        match assigned {
             Ok(assigned) => {
+                let reason = format!("some partitions of {} cannot be read yet", plan.source);
                 let opened: Vec<i32> = assigned.iter().map(|one| one.partition).collect();
-                let mut unread = partitions;
-                unread.retain(|partition| !opened.contains(partition));
-                if let Err(failure) = self.open(assigned, context) {
-                    self.fail(failure);
-                } else if !unread.is_empty() {
-                    let reason = format!("some partitions of {} cannot be read yet", self.plan.source);
-                    self.ask_again(KafkaError::Retry(reason).into(), unread);
+                self.open(stage, assigned, context);
+                partitions.retain(|partition| !opened.contains(partition));
+                if !partitions.is_empty() {
+                    self.ask_again(stage, KafkaError::Retry(reason).into(), Some(partitions));
                 }
             }
-            // Partitions that work continue; the others are asked for again.
-            Err(failure) if failure.is_passing() => self.ask_again(failure, partitions),
-            Err(failure) => self.fail(failure),
+            Err(error) => self.cannot_open(stage, partitions, error.into()),
         }
     }
 }
@@ -61,7 +85,7 @@ impl Handler<Close> for Worker {
     type Result = ();
 
     fn handle(&mut self, close: Close, context: &mut Self::Context) {
-        let hosted = |partition: &i32| self.hosted.get(partition);
+        let hosted = |partition: &i32| self.hosted.get(&(close.stage, *partition));
         for hosted in close.partitions.iter().filter_map(hosted) {
             hosted.task.borrow_mut().stop_taking();
         }
@@ -74,10 +98,10 @@ impl Handler<Close> for Worker {
         // the loss waits and is handled with them.
         let has_sent = !self.commit.is_under_way()
             && close.partitions.iter().filter_map(hosted).any(|hosted| hosted.task.borrow().has_changed());
-        self.forget(&close.partitions);
+        self.forget(close.stage, &close.partitions);
         if has_sent {
-            let what = format!("partitions {:?} of {} were lost", close.partitions, self.plan.source);
-            self.fail(KafkaError::Fenced(what).into());
+            let what = format!("partitions {:?} of stage {} were lost", close.partitions, close.stage);
+            self.fail(Breakdown::of(close.stage, KafkaError::Fenced(what)), context);
         }
     }
 }
@@ -85,10 +109,10 @@ impl Handler<Close> for Worker {
 impl Handler<TaskFailed> for Worker {
     type Result = ();
 
-    fn handle(&mut self, TaskFailed { partition, failure }: TaskFailed, _context: &mut Self::Context) {
+    fn handle(&mut self, TaskFailed { place, failure }: TaskFailed, context: &mut Self::Context) {
         // A task that was closed in the meantime needs no answer.
-        if self.hosted.contains_key(&partition) {
-            self.fail(failure);
+        if self.hosted.contains_key(&place) {
+            self.fail(Breakdown::of(place.0, failure), context);
         }
     }
 }
@@ -97,9 +121,10 @@ impl Handler<Inspect> for Worker {
     type Result = Result<Vec<Found>, Failure>;
 
     fn handle(&mut self, Inspect(question): Inspect, _context: &mut Self::Context) -> Self::Result {
-        let running = self.hosted.values().filter(|hosted| hosted.actor.is_some());
+        let of_stage = self.hosted.range((question.stage, i32::MIN)..=(question.stage, i32::MAX));
+        let running = of_stage.filter(|(_, hosted)| hosted.actor.is_some());
         // None is borrowed now: a slice of work ends before the next message is handled.
-        running.map(|hosted| hosted.task.borrow().inspect(&question)).collect()
+        running.map(|(_, hosted)| hosted.task.borrow().inspect(&question)).collect()
     }
 }
 

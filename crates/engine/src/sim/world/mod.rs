@@ -1,6 +1,7 @@
 //! Runs processes by a script, and checks what they leave.
 
 mod faults;
+mod isolation;
 mod script;
 mod seat;
 mod shrink;

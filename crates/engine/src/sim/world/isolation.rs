@@ -1,0 +1,81 @@
+//! Stages that share workers: the failure of one must not keep another from its work.
+
+use super::script::Script;
+use super::stages::{self, DEAD_LETTERS, INPUT, PARTITIONS};
+use super::{World, host, lock, now};
+use crate::runtime::{Phase, TaskSnapshot};
+use crate::{Context, Processor, Record, Stage, StageId, StateError, TopicPlan, Topology, TopologyError};
+
+const BROKEN: StageId = StageId::new("broken");
+/// From then on the broken stage has workers of its own.
+const APART_MS: i64 = 10_000;
+const END_MS: i64 = 60_000;
+
+/// Panics on every record.
+struct Broken;
+
+impl Processor for Broken {
+    fn process(&mut self, _: &Record<'_>, _: &mut Context<'_>) -> Result<(), StateError> {
+        panic!("as planned")
+    }
+}
+
+fn topology() -> Result<Topology, TopologyError> {
+    let topic = |name: &str| TopicPlan::new(name, PARTITIONS as i32);
+    let broken = Stage::new(BROKEN, topic(INPUT), topic("nothing"), || Broken);
+    let working = stages::topology()?;
+    let builder = Topology::builder("sim", "", topic(DEAD_LETTERS)).stage(broken);
+    working.stages().iter().cloned().fold(builder, |builder, stage| builder.stage(stage)).build()
+}
+
+/// How many looks found a task of a working stage that did not run, and one of the broken stage.
+#[derive(Debug, Default)]
+struct Stopped {
+    working_before: u32,
+    working_after: u32,
+    broken_after: u32,
+}
+
+fn live() -> Result<Stopped, String> {
+    let script = Script::draw(1, 0, None);
+    let mut world = World::new(&script)?;
+    world.shared.topology = topology().map_err(|error| error.to_string())?;
+    lock(&world.shared.broker).create_topic("nothing", PARTITIONS);
+    world.seats.truncate(1);
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_time().start_paused(true).build();
+    let outcome = runtime.map_err(|error| error.to_string())?.block_on(async {
+        host::begin(None);
+        let (mut stopped, mut has_run) = (Stopped::default(), false);
+        while now().elapsed_ms < END_MS {
+            world.step().await?;
+            let Some(running) = &world.seats[0].running else { continue };
+            let tasks = running.stages.tasks();
+            let runs = |task: &&TaskSnapshot| task.phase == Phase::Running;
+            let count = |is_broken: bool| {
+                let of_kind = tasks.iter().filter(|task| (task.stage == BROKEN) == is_broken);
+                (of_kind.clone().filter(runs).count(), of_kind.count())
+            };
+            let ((working, all), (broken, of)) = (count(false), count(true));
+            has_run |= working == all && all == 2 * PARTITIONS;
+            match now().elapsed_ms > APART_MS {
+                false => stopped.working_before += u32::from(has_run && working < all),
+                true => {
+                    stopped.working_after += u32::from(working < all);
+                    stopped.broken_after += u32::from(broken < of);
+                }
+            }
+        }
+        world.kill_all()?;
+        Ok(stopped)
+    });
+    host::end();
+    outcome
+}
+
+#[test]
+fn a_stage_that_keeps_failing_stops_only_its_own_tasks() {
+    let stopped = live().unwrap();
+    assert!(stopped.working_before > 0, "they never shared a transaction: {stopped:?}");
+    assert!(stopped.broken_after > 0, "it did not fail: {stopped:?}");
+    assert_eq!(stopped.working_after, 0, "{stopped:?}");
+}
