@@ -3,7 +3,8 @@
 //! # The commit protocol
 //!
 //! Every `commit_interval`, and always before partitions are given up. Sooner if much has changed, or if an awaited
-//! output ([`Stage::is_awaited`](crate::Stage::is_awaited)) came at the end of its partition. The timer is set
+//! output ([`Stage::is_awaited`](crate::Stage::is_awaited)) came at the end of its partition, and no other task of the
+//! worker has a backlog. The timer is set
 //! by the first change of an interval (`Worker::commit_at_interval`), so that an idle worker sleeps.
 //!
 //! 1. **Seal** (on the worker's thread): outputs that were held back are sent, each task's uncommitted changes are

@@ -54,7 +54,7 @@ pub(in crate::runtime) enum Slice {
     Busy,
     /// There may be more to do, but enough has changed to commit first.
     CommitFirst,
-    /// Nothing to do now, and an awaited output has been sent.
+    /// Nothing to do now, an awaited output has been sent, and no task of the worker has a backlog.
     CommitThenWait,
     /// Nothing to do until the queue wakes the task or the next tick.
     Waiting,
@@ -96,6 +96,9 @@ impl Task {
             0 => self.punctuate_if_idle(now_ms)?,
             _ => self.last_taken_at = Instant::now(),
         }
+        if taken > 0 && self.has_backlog(end) {
+            outbox.saw_backlog(self.last_taken_at);
+        }
         if self.is_at_end {
             self.status.fresh_at(now_ms);
         }
@@ -105,7 +108,7 @@ impl Task {
             self.send_outputs(&outbox.producer)?;
         }
         let is_filling = self.store.fill()?;
-        let is_awaited = self.plan.is_awaited && self.has_sent && is_last;
+        let is_awaited = self.plan.is_awaited && self.has_sent && is_last && !outbox.has_backlog();
         Ok(match taken {
             0 if is_filling => Slice::Busy,
             0 if is_awaited => Slice::CommitThenWait,

@@ -2,8 +2,14 @@
 
 use std::cell::Cell;
 use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::time::Instant;
 
 use crate::link::Producer;
+
+/// How long a backlog counts after it was seen: longer than the turns of all tasks of a worker usually take.
+const BACKLOG_MEMORY: Duration = Duration::from_millis(100);
 
 /// The tasks of a worker send through this.
 pub(in crate::runtime) struct Outbox {
@@ -14,6 +20,8 @@ pub(in crate::runtime) struct Outbox {
     /// Set if a task may have something to commit: checking hundreds of unchanged tasks ten times a second is
     /// expensive.
     pub(super) has_changes: Cell<bool>,
+    /// When a task last had many records left to read.
+    backlog_at: Cell<Option<Instant>>,
     /// Set while a commit is planned for the end of the interval; an idle worker sets no timer.
     pub(super) is_planned: Cell<bool>,
 }
@@ -26,6 +34,7 @@ impl Outbox {
             is_committing: Cell::new(false),
             is_resting: Cell::new(false),
             has_changes: Cell::new(false),
+            backlog_at: Cell::new(None),
             is_planned: Cell::new(false),
         }
     }
@@ -35,6 +44,17 @@ impl Outbox {
     pub(in crate::runtime) fn changed(&self) -> bool {
         self.has_changes.set(true);
         !self.is_planned.replace(true)
+    }
+
+    /// Notes that a task has many records left to read.
+    pub(in crate::runtime) fn saw_backlog(&self, at: Instant) {
+        self.backlog_at.set(Some(at));
+    }
+
+    /// Whether a task has had many records left to read a moment ago. Commits between two intervals would then cut its
+    /// work into small transactions, so awaited outputs wait for the interval.
+    pub(in crate::runtime) fn has_backlog(&self) -> bool {
+        self.backlog_at.get().is_some_and(|at| at.elapsed() < BACKLOG_MEMORY)
     }
 
     /// Whether a commit is under way.
