@@ -25,13 +25,25 @@ each_node() {
   return "$failed"
 }
 
-# Gives each of so many nodes its ports and its part of the quorum.
+# Starts all nodes and prints their addresses. The nodes of a secure cluster have copies of its secrets.
+start_cluster() {
+  local addresses tls
+  addresses=$(each_node start) || return
+  if [[ -e $dir/secure ]]; then
+    tls=$(awk '{ print "127.0.0.1:" $3 }' "$dir"/node-[1-9]/ports | paste -sd,)
+    client_files "$addresses" "$tls"
+  fi
+  echo "$addresses"
+}
+
+# Gives each of so many nodes its ports, its part of the quorum, and with --secure the secrets.
 make_nodes() {
   local number id free all='' used=' '
+  [[ -z $secure ]] || make_secrets
   id=$(head -c 16 /dev/urandom | base64 | tr '+/' '-_')
   for ((number = 1; number <= $1; number++)); do
     mkdir -p "$dir/node-$number.new"
-    for _ in client controller; do
+    for _ in client controller tls; do
       until pick_port && [[ $used != *" $free "* ]]; do :; done
       used+="$free "
     done
@@ -39,9 +51,10 @@ make_nodes() {
   done
   # shellcheck disable=SC2206 # One word for each port.
   local ports=($used)
-  for ((number = 1; number <= $1; number++)); do all+=",$number@127.0.0.1:${ports[2 * number - 1]}"; done
+  for ((number = 1; number <= $1; number++)); do all+=",$number@127.0.0.1:${ports[3 * number - 2]}"; done
   for ((number = 1; number <= $1; number++)); do
-    echo "${ports[2 * number - 2]} ${ports[2 * number - 1]} " >"$dir/node-$number.new/ports"
+    echo "${ports[3 * number - 3]} ${ports[3 * number - 2]} ${ports[3 * number - 1]}" >"$dir/node-$number.new/ports"
+    [[ -z $secure ]] || cp -a "$dir/secure" "$dir/node-$number.new/secure"
     echo "$number ${all#,} $(($1 < 3 ? $1 : 3))" >"$dir/node-$number.new/node"
   done
   for ((number = $1; number >= 1; number--)); do mv "$dir/node-$number.new" "$dir/node-$number"; done

@@ -1,10 +1,11 @@
 # Sourced by scripts/kafka for --secure: certificates, passwords and settings of a broker that checks who does what.
 #
-# DIR/secure holds, for that broker alone:
+# DIR/secure holds, for that broker or cluster alone:
 #   ca.pem                 what signed its certificate
 #   admin.password         of the user admin, who may do everything
 #   frostline.password     of the user frostline, who may do nothing at first
 #   client.pem             certificate and key of the user frostline, for the port that asks for one
+#   token.key              signs tokens (JWT, RS256, key id test, audience kafka), whose sub is the user's name
 #   admin.properties       for Kafka's own tools (--command-config), as admin
 #   frostline.toml         the section [kafka] of a configuration of frostline, as the user frostline
 
@@ -33,12 +34,23 @@ make_secrets() {
       die "openssl cannot make a CA; see $dir/log/openssl.log"
     make_certificate admin "$dir/secure/broker.pem"
     make_certificate frostline "$dir/secure/client.pem"
+    make_token_key
     local user
     for user in admin frostline; do
       head -c 24 /dev/urandom | base64 | tr -d '/+=\n' >"$dir/secure/$user.password"
     done
     touch "$dir/secure/ready"
   )
+}
+
+# The key of tokens, and its public part as brokers read it.
+make_token_key() {
+  local modulus
+  openssl genrsa -out "$dir/secure/token.key" 2048 2>>"$dir/log/openssl.log" || die "openssl cannot make a key"
+  modulus=$(openssl rsa -in "$dir/secure/token.key" -noout -modulus 2>/dev/null | sed 's/^Modulus=//')
+  modulus=$(perl -e 'print pack "H*", shift' "$modulus" | base64 -w0 | tr '+/' '-_' | tr -d '=')
+  echo "{\"keys\": [{\"kty\": \"RSA\", \"kid\": \"test\", \"alg\": \"RS256\", \"use\": \"sig\", \
+\"n\": \"$modulus\", \"e\": \"AQAB\"}]}" >"$dir/secure/jwks.json"
 }
 
 # What `format` needs besides: the users, whose passwords are kept in the cluster's own log.
@@ -53,15 +65,25 @@ scram_users() {
 # Appended to the settings: everything is encrypted, everybody has a name, and nobody but admin may do anything.
 # The broker and its controller know each other by the certificate of admin.
 secure_settings() {
+  # A directory of an earlier version has none.
+  [[ -e $dir/secure/jwks.json ]] || (umask 077; make_token_key)
   (umask 077; cat >>"$conf" <<END
 listeners=SASL_SSL://127.0.0.1:$port,SSL://127.0.0.1:$tls_port,CONTROLLER://127.0.0.1:$controller_port
 advertised.listeners=SASL_SSL://127.0.0.1:$port,SSL://127.0.0.1:$tls_port
 listener.security.protocol.map=SASL_SSL:SASL_SSL,SSL:SSL,CONTROLLER:SSL
 inter.broker.listener.name=SASL_SSL
 sasl.mechanism.inter.broker.protocol=SCRAM-SHA-512
-sasl.enabled.mechanisms=SCRAM-SHA-512
+sasl.enabled.mechanisms=SCRAM-SHA-512,OAUTHBEARER
 listener.name.sasl_ssl.scram-sha-512.sasl.jaas.config=org.apache.kafka.common.security.scram.ScramLoginModule \
 required username="admin" password="$(<"$dir/secure/admin.password")";
+listener.name.sasl_ssl.oauthbearer.sasl.jaas.config=\
+org.apache.kafka.common.security.oauthbearer.OAuthBearerLoginModule required;
+listener.name.sasl_ssl.oauthbearer.sasl.server.callback.handler.class=\
+org.apache.kafka.common.security.oauthbearer.OAuthBearerValidatorCallbackHandler
+listener.name.sasl_ssl.oauthbearer.sasl.oauthbearer.jwks.endpoint.url=$(token_keys)
+listener.name.sasl_ssl.oauthbearer.sasl.oauthbearer.expected.audience=kafka
+# A client whose token has run out must bring a new one.
+listener.name.sasl_ssl.oauthbearer.connections.max.reauth.ms=3600000
 ssl.keystore.type=PEM
 ssl.keystore.location=secure/broker.pem
 ssl.truststore.type=PEM
@@ -73,9 +95,14 @@ authorizer.class.name=org.apache.kafka.metadata.authorizer.StandardAuthorizer
 super.users=User:admin
 END
   )
+  client_files "127.0.0.1:$port" "127.0.0.1:$tls_port"
+}
+
+# client_files ADDRESSES TLS-ADDRESSES: what clients need, for a broker or a cluster.
+client_files() {
   cat >"$dir/secure/frostline.toml" <<END
 [kafka]
-brokers = "127.0.0.1:$port"
+brokers = "$1"
 
 [kafka.client]
 "security.protocol" = "SASL_SSL"
@@ -85,7 +112,7 @@ brokers = "127.0.0.1:$port"
 "ssl.ca.location" = "$dir/secure/ca.pem"
 
 # The same user by its certificate, on the other port:
-#   brokers = "127.0.0.1:$tls_port"
+#   brokers = "$2"
 #   "security.protocol" = "SSL"
 #   "ssl.ca.location" = "$dir/secure/ca.pem"
 #   "ssl.certificate.location" = "$dir/secure/client.pem"
@@ -100,6 +127,9 @@ ssl.truststore.location=$dir/secure/ca.pem
 END
   )
 }
+
+# Where brokers find the keys of tokens. The JVM must be allowed to read it, too.
+token_keys() { echo "file://$dir/secure/jwks.json"; }
 
 # Whether a TLS server answers on this port.
 answers_tls() {

@@ -54,10 +54,10 @@ mod tests {
 
     #[test]
     fn what_is_known_to_work_is_not_refused() {
-        // Four stages with two workers each had 151 to 163 files open, and 7 more with the page.
-        assert!((163..256).contains(&needed(4, 2, true)));
+        // Six stages with two workers had 99 files open, with the page.
+        assert!((99..256).contains(&needed(6, 2, true)));
         assert!((44..90).contains(&needed(1, 2, false)));
-        // A small machine's limit, and all cores of a large one.
-        assert!(needed(6, 64, true) > 4_096);
+        // A usual limit, and all cores of a large machine.
+        assert!(needed(6, 64, true) < 1_024);
     }
 }

@@ -240,6 +240,7 @@ impl From<std::io::Error> for Failed {
 
 /// Parses the arguments, runs the command, and turns its result into an exit code.
 pub fn main() -> ExitCode {
+    frostline_engine::kafka::obtain_tokens_with(crate::outbound::obtain_token);
     let arguments = Arguments::parse_from(settings_last(std::env::args_os()));
     let is_daemon = matches!(arguments.command, Command::Run(_));
     output::start_log(&arguments.common, arguments.command.log_level(), is_daemon);

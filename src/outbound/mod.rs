@@ -2,11 +2,13 @@
 
 mod reach;
 mod tls;
+mod token;
 
 use std::time::{Duration, SystemTime};
 
 pub use self::reach::{Reach, http_client};
 pub use self::tls::{explained, tls_sentence};
+pub use self::token::obtain_token;
 
 /// The delay that an answer asks for: seconds, or an HTTP date.
 pub fn parse_retry_after(value: &str, now: SystemTime) -> Option<Duration> {

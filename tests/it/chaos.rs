@@ -115,7 +115,8 @@ fn chaos_short() {
     assert_eq!(faults.values().map(|count| count.as_u64().unwrap()).sum::<u64>(), 20);
 }
 
-/// One of three brokers is killed in every round, and comes back, while daemons die too.
+/// One of three brokers is killed in every round, and comes back, while daemons die too. The cluster is a secure one, and
+/// the daemons are its administrator.
 fn three_brokers() {
     let dir = tempfile::tempdir().unwrap();
     let kafka = |command: &str| {
@@ -123,13 +124,20 @@ fn three_brokers() {
         kafka.arg(command).arg("--dir").arg(dir.path());
         kafka
     };
-    let started = kafka("start").args(["--nodes", "3"]).output().unwrap();
+    let started = kafka("start").args(["--nodes", "3", "--secure"]).output().unwrap();
     assert!(started.status.success(), "{started:?}");
     let brokers = String::from_utf8_lossy(&started.stdout).trim().to_owned();
     assert_eq!(brokers.split(',').count(), 3, "{brokers}");
     let bounce =
         format!("{}/scripts/kafka bounce --dir {}", env!("CARGO_MANIFEST_DIR"), dir.path().display());
+    let secure = dir.path().join("secure");
+    let config = secure.join("admin.toml");
+    let user = std::fs::read_to_string(secure.join("frostline.toml")).unwrap();
+    let admin = user.replace("\"frostline\"", "\"admin\"").replace("frostline.password", "admin.password");
+    std::fs::write(&config, admin).unwrap();
     let outcome = Frostline::new()
+        .arg("--config")
+        .path(&config)
         .args(["chaos", "--json", "--brokers", &brokers, "--rounds", "8", "--seed", "3b"])
         .args(["--faults", "kill,pause", "--restart-broker", &bounce])
         .args(CALM)

@@ -70,6 +70,7 @@ const LAYERS: &[(&str, &[&str])] = &[
             "hourly",
             "noaa",
             "notify",
+            "outbound",
             "outlook",
             "printable",
             "publishing",

@@ -14,6 +14,8 @@ mod chaos;
 mod circles;
 mod commands;
 mod contracts;
+mod coordinator;
+mod credentials;
 mod dead_letters;
 mod doc_run;
 mod docs;
@@ -83,6 +85,8 @@ fn all_tests() -> Vec<Test> {
         group_protocol::tests(),
         growth::tests(),
         secure::tests(),
+        credentials::tests(),
+        coordinator::tests(),
         simulation::tests(),
         commands::tests(),
         contracts::tests(),

@@ -12,7 +12,8 @@ pub fn tests() -> Vec<Test> {
 }
 
 const NAMESPACE: &str = "kafka.namespace=field.";
-const RULES: &str = "[[rule]]\nid = \"frost\"\nstation = \"USC00020080\"\nwhen = \"TMIN <= 10.0\"\n";
+pub(crate) const RULES: &str =
+    "[[rule]]\nid = \"frost\"\nstation = \"USC00020080\"\nwhen = \"TMIN <= 10.0\"\n";
 /// One right each that a user has not, by the user's name.
 const LACKING: [(&str, &str); 4] = [
     ("no-reading", "READ topic field."),
@@ -22,7 +23,7 @@ const LACKING: [(&str, &str); 4] = [
 ];
 
 /// `scripts/kafka start --secure` in a directory of its own.
-struct Secure {
+pub(crate) struct Secure {
     dir: tempfile::TempDir,
 }
 
@@ -31,23 +32,29 @@ fn kafka(command: &str, dir: &Path) -> Output {
 }
 
 impl Secure {
-    fn start() -> Self {
+    pub(crate) fn start() -> Self {
         let dir = tempfile::tempdir().unwrap();
         let started = kafka("start --secure", dir.path());
         assert!(started.status.success(), "{}", String::from_utf8_lossy(&started.stderr));
         Self { dir }
     }
 
-    fn file(&self, name: &str) -> PathBuf {
+    pub(crate) fn file(&self, name: &str) -> PathBuf {
         self.dir.path().join("kafka/secure").join(name)
     }
 
-    fn read(&self, name: &str) -> String {
+    pub(crate) fn read(&self, name: &str) -> String {
         std::fs::read_to_string(self.file(name)).unwrap()
     }
 
+    /// Stops the broker and starts it again.
+    pub(crate) fn restart(&self) {
+        let restarted = kafka("restart", self.dir.path());
+        assert!(restarted.status.success(), "{}", String::from_utf8_lossy(&restarted.stderr));
+    }
+
     /// Runs the commands of a shell, in which `kafka-acls` is Kafka's own.
-    fn shell(&self, commands: &str) {
+    pub(crate) fn shell(&self, commands: &str) {
         let libs = Path::new(env!("CARGO_MANIFEST_DIR")).join("target/kafka-libs/*");
         let toml = self.read("frostline.toml");
         let brokers = toml.lines().find_map(|line| line.strip_prefix("brokers = ")).unwrap();
@@ -55,7 +62,7 @@ impl Secure {
         let commands = commands.lines().filter(|line| !line.starts_with('#'));
         let commands: String = commands.map(|line| format!("{line} &\npids=\"$pids $!\"\n")).collect();
         let text = format!(
-            "kafka-acls() {{ java -cp '{}' org.apache.kafka.tools.AclCommand \"$@\"; }}\n\
+            "LIBS='{}'\nkafka-acls() {{ java -cp \"$LIBS\" org.apache.kafka.tools.AclCommand \"$@\"; }}\n\
              BROKERS={brokers} ADMIN='{}'\n{commands}for pid in $pids; do wait $pid || exit 1; done",
             libs.display(),
             self.file("admin.properties").display(),
@@ -94,7 +101,7 @@ impl Drop for Secure {
     }
 }
 
-fn frostline(config: &Path, arguments: &[&str]) -> Frostline {
+pub(crate) fn frostline(config: &Path, arguments: &[&str]) -> Frostline {
     Frostline::new().arg("--config").path(config).args(["--set", NAMESPACE]).args(arguments.iter().copied())
 }
 
@@ -140,18 +147,28 @@ fn grants(config: &Path) -> String {
     .concat()
 }
 
+/// Gives the user of the script all rights that are printed.
+pub(crate) fn granted(secure: &Secure) {
+    secure.shell(&grants(&secure.file("frostline.toml")));
+}
+
+/// Makes the topics, and fills the station table.
+pub(crate) fn made(config: &Path) {
+    frostline(config, &["topics", "create"]).run().expect_code(0);
+    let codes = |name| codes(STATIONS, name).display().to_string();
+    frostline(config, &["stations", "import", &data(STATIONS).display().to_string()])
+        .args(["--countries", &codes("countries"), "--states", &codes("states")])
+        .run()
+        .expect_code(0);
+}
+
 fn rights() {
     let secure = Secure::start();
     let config = secure.file("frostline.toml");
     let refused = frostline(&config, &["topics", "create"]).run().expect_code(2);
     assert!(refused.err.contains("DESCRIBE topic field.") && refused.err.contains("kafka-acls"), "{refused}");
-    secure.shell(&grants(&config));
-    frostline(&config, &["topics", "create"]).run().expect_code(0);
-    let codes = |name| codes(STATIONS, name).display().to_string();
-    frostline(&config, &["stations", "import", &data(STATIONS).display().to_string()])
-        .args(["--countries", &codes("countries"), "--states", &codes("states")])
-        .run()
-        .expect_code(0);
+    granted(&secure);
+    made(&config);
     let summary = day(&config, 1).expect_code(0).summary();
     assert_eq!((&summary["alerts"], &summary["dead_letters"]), (&1.into(), &0.into()), "{summary}");
 

@@ -1,7 +1,7 @@
 //! Settings that all clients share.
 
 use std::collections::BTreeMap;
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use rdkafka::client::ClientContext;
@@ -10,6 +10,8 @@ use rdkafka::consumer::{BaseConsumer, Consumer, ConsumerContext};
 use rdkafka::error::RDKafkaErrorCode;
 
 use super::KafkaError;
+use super::certificate;
+use super::credentials::Credentials;
 use super::lifeline::Lifeline;
 use super::raw::SLICE_ROWS;
 use super::secret::{SecretText, resolve_secret};
@@ -21,6 +23,7 @@ pub struct ClientSettings {
     brokers: String,
     namespace: String,
     client: BTreeMap<String, SecretText>,
+    credentials: Arc<Credentials>,
     connect_timeout: Duration,
 }
 
@@ -36,7 +39,10 @@ impl ClientSettings {
                 .map_err(|reason| KafkaError::Settings(format!("kafka.client.\"{key}\": {reason}")))?;
             client.insert(key.clone(), value);
         }
+        let credentials = Credentials::new(&settings.client, &client)
+            .map_err(|reason| KafkaError::Settings(format!("[kafka.client]: {reason}")))?;
         Ok(Self {
+            credentials,
             brokers: settings.brokers.clone(),
             namespace: settings.namespace.clone(),
             client,
@@ -47,6 +53,11 @@ impl ClientSettings {
     /// The addresses.
     pub fn brokers(&self) -> &str {
         &self.brokers
+    }
+
+    /// What all clients with these settings prove their identity with.
+    pub(super) fn credentials(&self) -> &Arc<Credentials> {
+        &self.credentials
     }
 
     /// The names of the user's own settings.
@@ -74,9 +85,10 @@ impl ClientSettings {
         if self.looks_for_authorities(|name| std::env::var_os(name).is_some()) {
             config.set("ssl.ca.location", "probe");
         }
-        for (key, value) in &self.client {
+        for (key, value) in self.client.iter().filter(|(key, _)| !self.credentials.owns(key)) {
             config.set(key, value.as_str());
         }
+        self.credentials.configure(&mut config);
         config.set("bootstrap.servers", &self.brokers).set_log_level(RDKafkaLogLevel::Warning);
         config
     }
@@ -133,6 +145,8 @@ impl ClientSettings {
         let probe: BaseConsumer<LastError> = config
             .create_with_context(LastError::default())
             .map_err(|error| KafkaError::of_client("connecting", &error))?;
+        self.credentials.ready().map_err(KafkaError::Retry)?;
+        self.credentials.apply(probe.client()).map_err(KafkaError::Settings)?;
         let start = Instant::now();
         while start.elapsed() < self.connect_timeout {
             let left = self.connect_timeout.saturating_sub(start.elapsed());
@@ -145,7 +159,7 @@ impl ClientSettings {
         Err(KafkaError::Unreachable {
             brokers: self.brokers.clone(),
             waited_ms: u64::try_from(start.elapsed().as_millis()).unwrap_or(u64::MAX),
-            last: probe.context().take(),
+            last: certificate::refusal(self).unwrap_or_else(|| probe.context().take()),
         })
     }
 }
@@ -187,7 +201,7 @@ pub(super) struct Quiet {
 
 impl Quiet {
     pub(super) fn new(settings: &ClientSettings) -> Self {
-        Self { lifeline: Lifeline::new(settings.brokers()) }
+        Self { lifeline: Lifeline::new(settings) }
     }
 }
 

@@ -35,7 +35,7 @@ impl Election {
         let mut config = settings.consumer();
         config.set("group.id", group).set("auto.offset.reset", "latest");
         settings.set_membership(&mut config, session_timeout, "");
-        let context = Elected { owned: Mutex::default(), lifeline: Lifeline::new(settings.brokers()) };
+        let context = Elected { owned: Mutex::default(), lifeline: Lifeline::new(settings) };
         let consumer: BaseConsumer<Elected> = config
             .create_with_context(context)
             .map_err(|error| KafkaError::of_client("making a consumer", &error))?;
@@ -54,6 +54,9 @@ impl Election {
         self.consumer.context().lifeline.tend(self.consumer.client());
         // Records fetched before a partition was paused do not matter to an election.
         let Some(Err(error)) = polled else { return Ok(()) };
+        if self.consumer.context().lifeline.is_passing_refusal(&error) {
+            return Ok(());
+        }
         if let Some((code, reason)) = self.consumer.client().fatal_error() {
             return Err(KafkaError::Fatal(format!("consumer of {}: {code}: {reason}", self.topic)));
         }

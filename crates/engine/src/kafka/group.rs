@@ -166,6 +166,7 @@ impl GroupConsumer {
                     self.topic
                 )))
             }
+            Some(Err(error)) if self.consumer.context().lifeline.is_passing_refusal(&error) => Ok(()),
             Some(Err(error)) => {
                 if let Some((code, reason)) = self.consumer.client().fatal_error() {
                     let advice = group_protocol::advice(code).map(|advice| format!(": {advice}"));

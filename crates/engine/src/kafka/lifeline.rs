@@ -1,22 +1,23 @@
-//! Revives a client that has forgotten all brokers.
+//! Keeps a client connected: revives one that has forgotten all brokers, and gives it credentials that have changed.
 //!
 //! A broker that has just started can answer a metadata request with topics but without any broker. librdkafka (2.10
 //! and later, seen with 2.12.1; its issue 5301) then drops every broker that it knows. The re-bootstrap that should
 //! follow is cancelled by the same answer and never retried. Such a client stays silent: it sends nothing, receives
 //! nothing, and reports no error except "all brokers are down", once.
 //!
-//! So whenever a client reports that, its addresses are added again a moment later. In an ordinary outage that
+//! So whenever a client reports the latter, its addresses are added again a moment later. In an ordinary outage that
 //! changes nothing, because an address that is already there is not added twice.
 
 use std::ffi::CString;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use rdkafka::client::{Client, ClientContext};
 use rdkafka::error::{KafkaError as ClientError, RDKafkaErrorCode};
 
-use super::raw;
+use super::credentials::Credentials;
+use super::{ClientSettings, raw};
 
 /// Delay between the report and the first try.
 const FIRST_DELAY: Duration = Duration::from_millis(500);
@@ -31,6 +32,9 @@ const NEVER: u64 = u64::MAX;
 pub(super) struct Lifeline {
     addresses: CString,
     started: Instant,
+    credentials: Arc<Credentials>,
+    /// The version of the credentials that the client has.
+    has_version: AtomicU64,
     /// When to add the addresses again, in milliseconds after `started`.
     due_ms: AtomicU64,
     pace: Mutex<Pace>,
@@ -42,13 +46,19 @@ struct Pace {
 }
 
 impl Lifeline {
-    /// For a client with these `bootstrap.servers`.
-    pub(super) fn new(addresses: &str) -> Self {
+    /// For a client with these settings.
+    pub(super) fn new(settings: &ClientSettings) -> Self {
         let started = Instant::now();
+        let credentials = Arc::clone(settings.credentials());
+        if let Err(reason) = credentials.ready() {
+            tracing::warn!(reason, "no token for Kafka yet");
+        }
         Self {
             // The client itself refuses an address with a zero byte.
-            addresses: CString::new(addresses).unwrap_or_default(),
+            addresses: CString::new(settings.brokers()).unwrap_or_default(),
             started,
+            credentials,
+            has_version: AtomicU64::new(0),
             due_ms: AtomicU64::new(NEVER),
             pace: Mutex::new(Pace { delay: FIRST_DELAY, reported: None }),
         }
@@ -56,9 +66,16 @@ impl Lifeline {
 
     /// Takes an error that the client reports by itself.
     pub(super) fn reported(&self, error: &ClientError) {
-        if error.rdkafka_error_code() == Some(RDKafkaErrorCode::AllBrokersDown) {
-            self.suspect();
+        match error.rdkafka_error_code() {
+            Some(RDKafkaErrorCode::AllBrokersDown) => self.suspect(),
+            Some(RDKafkaErrorCode::Authentication) => self.credentials.refused(),
+            _ => {}
         }
+    }
+
+    /// Whether an error means that brokers have refused credentials which may be replaced meanwhile.
+    pub(super) fn is_passing_refusal(&self, error: &ClientError) -> bool {
+        error.rdkafka_error_code() == Some(RDKafkaErrorCode::Authentication) && self.credentials.may_change()
     }
 
     /// Notes that the client may have forgotten its brokers.
@@ -74,8 +91,10 @@ impl Lifeline {
         self.due_ms.store(u64::try_from(due.as_millis()).unwrap_or(NEVER), Ordering::Relaxed);
     }
 
-    /// Adds the addresses again if that is due. Call it wherever the client is used; it costs one load.
+    /// Gives the client new credentials if there are any, and adds the addresses again if that is due. Call it wherever
+    /// the client is used; it costs a few loads.
     pub(super) fn tend<C: ClientContext>(&self, client: &Client<C>) {
+        self.renew(client);
         let due_ms = self.due_ms.load(Ordering::Relaxed);
         if due_ms == NEVER || self.started.elapsed() < Duration::from_millis(due_ms) {
             return;
@@ -84,11 +103,25 @@ impl Lifeline {
         let brokers = raw::add_brokers(client, &self.addresses);
         tracing::debug!(brokers, "all brokers were down: adding their addresses again");
     }
+
+    fn renew<C: ClientContext>(&self, client: &Client<C>) {
+        let version = self.credentials.version();
+        if self.has_version.swap(version, Ordering::AcqRel) == version {
+            if version == 0 && self.credentials.may_change() {
+                let _ = self.credentials.ready();
+            }
+            return;
+        }
+        if let Err(reason) = self.credentials.apply(client) {
+            tracing::warn!(reason, "the client does not take its new credentials");
+        }
+    }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::KafkaSettings;
 
     fn due_in(lifeline: &Lifeline) -> Option<Duration> {
         let due_ms = lifeline.due_ms.load(Ordering::Relaxed);
@@ -97,7 +130,8 @@ mod tests {
 
     #[test]
     fn only_a_lost_cluster_is_acted_upon_and_less_often_in_a_long_outage() {
-        let lifeline = Lifeline::new("127.0.0.1:1");
+        let settings = KafkaSettings { brokers: "127.0.0.1:1".into(), ..KafkaSettings::default() };
+        let lifeline = Lifeline::new(&ClientSettings::new(&settings).unwrap());
         lifeline.reported(&ClientError::Global(RDKafkaErrorCode::BrokerTransportFailure));
         assert_eq!(due_in(&lifeline), None);
         let mut last = Duration::ZERO;

@@ -4,7 +4,9 @@
 
 mod admin;
 mod bare_client;
+mod certificate;
 mod client;
+mod credentials;
 mod election;
 mod embedded;
 mod error;
@@ -32,6 +34,7 @@ mod transaction;
 pub use admin::{Admin, GroupOffsets, TopicDetails, TopicState};
 pub use bare_client::BareClient;
 pub use client::{ClientSettings, client_version};
+pub use credentials::{Token, TokenRequest, TokenSource, obtain_tokens_with};
 pub use election::Election;
 pub use embedded::EmbeddedBroker;
 pub use error::KafkaError;

@@ -76,7 +76,7 @@ impl Producer {
                 config.set(key, value);
             }
         }
-        let sender = Arc::new(Sender::new(&config, settings.brokers())?);
+        let sender = Arc::new(Sender::new(&config, settings)?);
         let transaction = transaction.map(|settings| Transaction::new(settings, Arc::clone(&sender)));
         Ok(Self { sender, transaction })
     }

@@ -13,7 +13,7 @@ use rdkafka::message::{DeliveryResult, Header, Message, OwnedHeaders};
 use rdkafka::producer::{BaseProducer, BaseRecord, Producer as _, ProducerContext, PurgeConfig};
 
 use super::lifeline::Lifeline;
-use super::{KafkaError, raw};
+use super::{ClientSettings, KafkaError, raw};
 use crate::fault::clock_shift_ms;
 use crate::record::unix_ms;
 
@@ -151,12 +151,12 @@ fn from_opaque(opaque: usize) -> (Option<ChangelogSlot>, usize) {
 impl Sender {
     /// # Errors
     /// [`KafkaError::Settings`] if the client refuses its settings.
-    pub(super) fn new(config: &ClientConfig, brokers: &str) -> Result<Self, KafkaError> {
+    pub(super) fn new(config: &ClientConfig, settings: &ClientSettings) -> Result<Self, KafkaError> {
         let reports = Arc::new(Reports::default());
         let client: BaseProducer<Deliveries> = config
             .create_with_context(Deliveries {
                 reports: Arc::clone(&reports),
-                lifeline: Lifeline::new(brokers),
+                lifeline: Lifeline::new(settings),
             })
             .map_err(|error| KafkaError::of_client("making a producer", &error))?;
         let client = Arc::new(client);
@@ -261,6 +261,8 @@ fn serve_reports(client: Arc<BaseProducer<Deliveries>>, reports: Arc<Reports>) -
     let serve = move || {
         while !reports.is_dropped.load(Ordering::Acquire) {
             client.poll(POLL);
+            // An idle producer needs new credentials too: brokers end connections whose token has run out.
+            client.context().lifeline.tend(client.client());
         }
     };
     let started = std::thread::Builder::new().name("kafka reports".into()).spawn(serve);

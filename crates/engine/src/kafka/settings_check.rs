@@ -45,12 +45,12 @@ impl ClientSettings {
             self.get("sasl.mechanisms").or_else(|| self.get("sasl.mechanism")).unwrap_or_default();
         if mechanism.eq_ignore_ascii_case("OAUTHBEARER")
             && self.get("enable.sasl.oauthbearer.unsecure.jwt") != Some("true")
+            && !self.credentials().owns("sasl.oauthbearer.method")
         {
-            return Err(
-                "frostline cannot obtain tokens for OAUTHBEARER: use SCRAM-SHA-512, SCRAM-SHA-256, PLAIN, \
-                        or client certificates"
-                    .into(),
-            );
+            return Err("OAUTHBEARER needs sasl.oauthbearer.method = oidc, with the address of the authorization server \
+                        in sasl.oauthbearer.token.endpoint.url, sasl.oauthbearer.client.id and \
+                        sasl.oauthbearer.client.secret"
+                .into());
         }
         // The client reads some files only when it first connects.
         let missing = self.names().filter(|name| name.ends_with(".location")).find_map(|name| {
@@ -112,7 +112,7 @@ mod tests {
             (vec![sasl, user, password, ("sasl.mechanisms", "SCRAM-SHA-999")], "SCRAM-SHA-999"),
             (vec![sasl, ("sasl.mechanisms", "PLAIN")], "sasl.username"),
             (vec![sasl, ("sasl.mechanisms", "GSSAPI")], "GSSAPI"),
-            (vec![sasl, ("sasl.mechanisms", "OAUTHBEARER")], "cannot obtain tokens"),
+            (vec![sasl, ("sasl.mechanisms", "OAUTHBEARER")], "sasl.oauthbearer.token.endpoint.url"),
             (vec![ssl, ("ssl.ca.location", "/nonexistent.pem")], "ssl.ca.location"),
             (vec![ssl, ("ssl.crl.location", "/nonexistent.pem")], "ssl.crl.location"),
             (vec![("ssl.ca.location", "/nonexistent.pem")], "no effect"),

@@ -1,13 +1,45 @@
 //! Requests to the brokers that the crate has no safe call for: one request, one answer.
+//!
+//! # Requests to coordinators do not time out
+//!
+//! In librdkafka 2.12.1 a request for the coordinator of a group that times out while the coordinator is away is freed,
+//! and when the coordinator is back it is used once more (`rd_kafka_admin_coord_request` fails, and
+//! `rd_kafka_coord_req_fail` then calls `rd_kafka_admin_coord_response_parse` with the freed `eonce`): the process aborts
+//! with an assertion of `rd_kafka_enq_once_del_source_return`, or worse. Seen while three brokers were restarted in turn.
+//!
+//! So such a request gets the longest time-out that the client takes, an hour, and only the caller stops waiting. Its
+//! late answer goes to a queue that is gone, which the client discards. As long as a request is unanswered, the next
+//! one of the process waits for [`UNANSWERED_PAUSE`], so that an outage does not collect many.
 
 use std::ptr::{self, NonNull};
-use std::time::Duration;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
 
 use rdkafka::bindings as sys;
 use rdkafka::error::RDKafkaErrorCode;
 use rdkafka::types::{RDKafka, RDKafkaRespErr};
 
 use super::milliseconds;
+
+/// The longest time-out that the client takes.
+const REQUEST_TIMEOUT_MAX: Duration = Duration::from_secs(3_600);
+/// After a coordinator has not answered, no other request is sent to one for this long.
+const UNANSWERED_PAUSE: Duration = Duration::from_secs(10);
+
+/// Who answers a request.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum Answerer {
+    AnyBroker,
+    /// The coordinator of a group; see the module's description.
+    Coordinator,
+}
+
+/// When a coordinator has left a request unanswered.
+static UNANSWERED: Mutex<Option<Instant>> = Mutex::new(None);
+
+fn unanswered() -> MutexGuard<'static, Option<Instant>> {
+    UNANSWERED.lock().unwrap_or_else(PoisonError::into_inner)
+}
 
 /// Sends a request of the kind `operation` and waits for its answer, which `read` copies.
 ///
@@ -19,21 +51,29 @@ use super::milliseconds;
 /// nothing that outlives it; `read` gets the event that answers it, without an error, and must not keep it.
 pub(super) unsafe fn ask<R>(
     client: *mut RDKafka,
-    operation: sys::rd_kafka_admin_op_t,
+    (operation, answerer): (sys::rd_kafka_admin_op_t, Answerer),
     timeout: Duration,
     send: impl FnOnce(*mut sys::rd_kafka_AdminOptions_t, *mut sys::rd_kafka_queue_t),
     read: impl FnOnce(NonNull<sys::rd_kafka_event_t>) -> Result<R, RDKafkaErrorCode>,
 ) -> Result<R, RDKafkaErrorCode> {
+    let is_coordinator = answerer == Answerer::Coordinator;
+    if is_coordinator && unanswered().is_some_and(|at| at.elapsed() < UNANSWERED_PAUSE) {
+        return Err(RDKafkaErrorCode::OperationTimedOut);
+    }
+    let request_timeout = if is_coordinator { REQUEST_TIMEOUT_MAX } else { timeout };
     // SAFETY: see above. Each object is created and destroyed here, after its last use; the event owns everything
     // that is read from the result, and is destroyed after it was copied.
     unsafe {
         let queue = NonNull::new(sys::rd_kafka_queue_new(client)).ok_or(RDKafkaErrorCode::Fail)?;
         let options = sys::rd_kafka_AdminOptions_new(client, operation);
-        let timeout_ms = milliseconds(timeout);
+        let timeout_ms = milliseconds(request_timeout);
         sys::rd_kafka_AdminOptions_set_request_timeout(options, timeout_ms, ptr::null_mut(), 0);
         send(options, queue.as_ptr());
         // The client answers within the request's own time-out; a second more is for its own threads.
-        let event = sys::rd_kafka_queue_poll(queue.as_ptr(), timeout_ms.saturating_add(1_000));
+        let event = sys::rd_kafka_queue_poll(queue.as_ptr(), milliseconds(timeout).saturating_add(1_000));
+        if is_coordinator {
+            *unanswered() = event.is_null().then(Instant::now);
+        }
         sys::rd_kafka_AdminOptions_destroy(options);
         let answer = match NonNull::new(event) {
             None => Err(RDKafkaErrorCode::OperationTimedOut),

@@ -8,7 +8,7 @@ use rdkafka::bindings as sys;
 use rdkafka::client::{Client, ClientContext};
 use rdkafka::error::RDKafkaErrorCode;
 
-use super::ask::ask;
+use super::ask::{Answerer, ask};
 
 /// A member as the brokers describe it.
 #[derive(Debug)]
@@ -41,7 +41,7 @@ pub(in crate::kafka) fn describe_group<C: ClientContext>(
     };
     let operation = sys::rd_kafka_admin_op_t::RD_KAFKA_ADMIN_OP_DESCRIBECONSUMERGROUPS;
     // SAFETY: the client is alive (borrowed), and `read` copies all that it looks at.
-    unsafe { ask(client, operation, timeout, send, |event| read(event)) }
+    unsafe { ask(client, (operation, Answerer::Coordinator), timeout, send, |event| read(event)) }
 }
 
 /// Copies the answer.

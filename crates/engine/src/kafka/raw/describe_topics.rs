@@ -9,7 +9,7 @@ use rdkafka::client::{Client, ClientContext};
 use rdkafka::error::RDKafkaErrorCode;
 use rdkafka::types::RDKafkaRespErr;
 
-use super::ask::ask;
+use super::ask::{Answerer, ask};
 use crate::kafka::Operation;
 
 /// A topic as the brokers describe it.
@@ -52,7 +52,7 @@ pub(in crate::kafka) fn describe_topics<C: ClientContext>(
     };
     let operation = sys::rd_kafka_admin_op_t::RD_KAFKA_ADMIN_OP_DESCRIBETOPICS;
     // SAFETY: the client is alive (borrowed), and `read` copies all that it looks at.
-    unsafe { ask(client, operation, timeout, send, |event| read(event)) }
+    unsafe { ask(client, (operation, Answerer::AnyBroker), timeout, send, |event| read(event)) }
 }
 
 /// Copies the answer.

@@ -7,6 +7,7 @@
 //! | `rd_kafka_flush` | 0.2 ms, where the crate's flush takes at least 100 ms when anything is in flight |
 //! | `rd_kafka_commit_transaction` | 2 to 4 ms, where the crate's, which flushes first, takes 100 ms |
 //! | `rd_kafka_brokers_add` | see [`super::lifeline`] |
+//! | `rd_kafka_sasl_set_credentials`, `rd_kafka_oauthbearer_set_token` | see [`super::credentials`] |
 //! | `rd_kafka_msg_partitioner_murmur2` | the partition of a key, as the engine's producers choose it |
 //! | `rd_kafka_DescribeTopics` | the crate does not offer the ids of topics |
 //! | `rd_kafka_DescribeConsumerGroups` | the crate's list of groups lacks the members of groups with the protocol `consumer` |
@@ -54,6 +55,7 @@ use rdkafka::bindings as sys;
 use rdkafka::client::{Client, ClientContext};
 use rdkafka::error::RDKafkaErrorCode;
 use rdkafka::types::RDKafkaRespErr;
+use zeroize::Zeroizing;
 
 pub(super) use describe_group::{DescribedMember, describe_group};
 pub(super) use describe_topics::describe_topics;
@@ -131,6 +133,65 @@ pub(super) fn member_epoch<C: ClientContext>(client: &Client<C>) -> i32 {
 pub(super) fn add_brokers<C: ClientContext>(client: &Client<C>, addresses: &CStr) -> i32 {
     // SAFETY: the client is alive (borrowed), the addresses are a C string that the call copies.
     unsafe { sys::rd_kafka_brokers_add(client.native_ptr(), addresses.as_ptr()) }
+}
+
+/// Gives a client a user and a password for its next connections; see [`super::credentials`].
+pub(super) fn set_login<C: ClientContext>(
+    client: &Client<C>,
+    user: &str,
+    password: &str,
+) -> Result<(), String> {
+    let (user, password) = (text(user)?, text(password)?);
+    // SAFETY: the client is alive (borrowed), the texts are C strings that the call copies; a returned error is ours,
+    // and is given back after it was read.
+    unsafe {
+        let error = sys::rd_kafka_sasl_set_credentials(client.native_ptr(), user.as_ptr(), password.as_ptr());
+        if error.is_null() {
+            return Ok(());
+        }
+        let reason = CStr::from_ptr(sys::rd_kafka_error_string(error)).to_string_lossy().into_owned();
+        sys::rd_kafka_error_destroy(error);
+        Err(reason)
+    }
+}
+
+/// Gives a client a token for its next connections, valid until `until_ms` (milliseconds since 1970); see
+/// [`super::credentials`].
+pub(super) fn set_token<C: ClientContext>(
+    client: &Client<C>,
+    token: &str,
+    until_ms: i64,
+    principal: &str,
+    extensions: &[(String, String)],
+) -> Result<(), String> {
+    let (token, principal) = (text(token)?, text(principal)?);
+    let texts = extensions.iter().flat_map(|(name, value)| [text(name), text(value)]);
+    let texts = texts.collect::<Result<Vec<_>, _>>()?;
+    let mut pointers: Vec<_> = texts.iter().map(|text| text.as_ptr()).collect();
+    let mut reason = [0; 256];
+    // SAFETY: the client is alive (borrowed), all texts are C strings that the call copies, names and values in turn; the
+    // reason is written as a C string within its bounds.
+    unsafe {
+        let result = sys::rd_kafka_oauthbearer_set_token(
+            client.native_ptr(),
+            token.as_ptr(),
+            until_ms,
+            principal.as_ptr(),
+            pointers.as_mut_ptr(),
+            pointers.len(),
+            reason.as_mut_ptr(),
+            reason.len(),
+        );
+        match result {
+            RDKafkaRespErr::RD_KAFKA_RESP_ERR_NO_ERROR => Ok(()),
+            _ => Err(CStr::from_ptr(reason.as_ptr()).to_string_lossy().into_owned()),
+        }
+    }
+}
+
+/// A text for C; the error does not show it.
+fn text(text: &str) -> Result<Zeroizing<CString>, String> {
+    CString::new(text).map(Zeroizing::new).map_err(|_| "it has a zero byte".to_owned())
 }
 
 /// Why a transaction call failed, in librdkafka's categories.
