@@ -28,12 +28,25 @@ pub fn script() -> Command {
     script
 }
 
+/// Where the broker has its data: a folder of our own, so that somebody's own broker in target/kafka is left alone. In
+/// memory where there is enough: whatever else writes to the disk, such as installing what tests need, makes the broker's
+/// fsync, and with it the broker, stand still for ten seconds.
+fn directory() -> PathBuf {
+    const ENOUGH_BYTES: u64 = 8 << 30;
+    const MEMORY: &str = "/dev/shm";
+    let checkout = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let free = rustix::fs::statvfs(MEMORY).map_or(0, |found| found.f_bavail * found.f_frsize);
+    match free > ENOUGH_BYTES {
+        true => Path::new(MEMORY).join(format!("frostline-test{}", checkout.display()).replace('/', "-")),
+        false => checkout.join("target/kafka-test"),
+    }
+}
+
 fn start() -> Result<Broker, String> {
     if let Ok(address) = std::env::var("FROSTLINE_KAFKA") {
         return Ok(Broker { address, dir: None });
     }
-    // A folder of our own: somebody's own broker in target/kafka is left alone.
-    let dir = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("target/kafka-test");
+    let dir = directory();
     let output = script().args(["start", "--dir"]).arg(&dir).output();
     let output = output.map_err(|error| format!("scripts/kafka cannot be run: {error}"))?;
     if !output.status.success() {
@@ -56,6 +69,7 @@ pub fn broker() -> &'static str {
 pub fn stop_broker() {
     if let Some(Ok(Broker { dir: Some(dir), .. })) = BROKER.get() {
         let _ = script().args(["stop", "--dir"]).arg(dir).output();
+        let _ = std::fs::remove_dir_all(dir);
     }
 }
 

@@ -40,6 +40,7 @@ impl BareClient {
         let consumer: BaseConsumer<Quiet> = config
             .create_with_context(Quiet::new(settings))
             .map_err(|error| KafkaError::of_client("making a consumer", &error))?;
+        consumer.context().lifeline.tend(consumer.client());
         let failed = |error| KafkaError::of_client(&format!("reading {topic}"), &error);
         let mut assignment = TopicPartitionList::new();
         for partition in 0..partitions {

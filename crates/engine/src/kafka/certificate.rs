@@ -11,23 +11,28 @@ use openssl::ssl::{SslConnector, SslConnectorBuilder, SslMethod, SslVerifyMode};
 use openssl::x509::store::X509StoreBuilderRef;
 use openssl::x509::{X509, X509NameRef, X509Ref, X509VerifyResult};
 
-use super::ClientSettings;
-
 const PATIENCE: Duration = Duration::from_secs(2);
 /// Where distributions keep the authorities that a system trusts.
 const SYSTEM_AUTHORITIES: [&str; 3] =
     ["/etc/ssl/certs/ca-certificates.crt", "/etc/pki/tls/certs/ca-bundle.crt", "/etc/ssl/cert.pem"];
 
-/// The reason in a sentence, with what to do; `None` if no broker's certificate is refused.
-pub(super) fn refusal(settings: &ClientSettings) -> Option<String> {
-    let protocol = settings.get("security.protocol").unwrap_or_default().to_ascii_lowercase();
-    if !protocol.ends_with("ssl") {
-        return None;
-    }
-    settings.brokers().split(',').find_map(|address| refusal_of(settings, address.trim()))
+/// What a client trusts, by its settings.
+pub(super) struct Trust<'a> {
+    /// `ssl.ca.location`.
+    pub(super) location: Option<&'a str>,
+    /// `ssl.ca.pem`.
+    pub(super) pem: Option<&'a str>,
+    /// Whether the certificate must be for the host that was asked.
+    pub(super) checks_name: bool,
 }
 
-fn refusal_of(settings: &ClientSettings, address: &str) -> Option<String> {
+/// The reason in a sentence, with what to do; `None` if no broker's certificate is refused. `brokers` are addresses,
+/// separated by commas.
+pub(super) fn refusal(brokers: &str, trust: &Trust<'_>) -> Option<String> {
+    brokers.split(',').find_map(|address| refusal_of(trust, address.trim()))
+}
+
+fn refusal_of(trust: &Trust<'_>, address: &str) -> Option<String> {
     let (host, _) = address.rsplit_once(':')?;
     let host = host.trim_start_matches('[').trim_end_matches(']');
     let socket = address.to_socket_addrs().ok()?.next()?;
@@ -35,7 +40,7 @@ fn refusal_of(settings: &ClientSettings, address: &str) -> Option<String> {
     stream.set_read_timeout(Some(PATIENCE)).and_then(|()| stream.set_write_timeout(Some(PATIENCE))).ok()?;
     let found = Arc::new(Mutex::new(None));
     let mut builder = SslConnector::builder(SslMethod::tls_client()).ok()?;
-    trust(settings, &mut builder).ok()?;
+    load(trust, &mut builder).ok()?;
     let first = Arc::clone(&found);
     builder.set_verify_callback(SslVerifyMode::PEER, move |is_valid, context| {
         if !is_valid {
@@ -44,12 +49,11 @@ fn refusal_of(settings: &ClientSettings, address: &str) -> Option<String> {
         }
         is_valid
     });
-    let checks_name = settings.get("ssl.endpoint.identification.algorithm") != Some("none");
-    let connection = builder.build().configure().ok()?.verify_hostname(checks_name);
+    let connection = builder.build().configure().ok()?.verify_hostname(trust.checks_name);
     // Only the certificate matters here: a refusal by the broker is librdkafka's to report.
     let _ = connection.connect(host, stream);
     let (error, certificate) = found.lock().unwrap_or_else(PoisonError::into_inner).take()?;
-    let authorities = settings.get("ssl.ca.location").unwrap_or("this machine's authorities");
+    let authorities = trust.location.unwrap_or("this machine's authorities");
     Some(format!(
         "the certificate of {address} {}",
         sentence(error, certificate.as_deref(), host, authorities)
@@ -57,14 +61,14 @@ fn refusal_of(settings: &ClientSettings, address: &str) -> Option<String> {
 }
 
 /// Trusts what librdkafka trusts.
-fn trust(settings: &ClientSettings, builder: &mut SslConnectorBuilder) -> Result<(), ErrorStack> {
-    if let Some(text) = settings.get("ssl.ca.pem") {
+fn load(trust: &Trust<'_>, builder: &mut SslConnectorBuilder) -> Result<(), ErrorStack> {
+    if let Some(text) = trust.pem {
         let store: &mut X509StoreBuilderRef = builder.cert_store_mut();
         return X509::stack_from_pem(text.as_bytes())?
             .into_iter()
             .try_for_each(|authority| store.add_cert(authority));
     }
-    let given = settings.get("ssl.ca.location").filter(|location| *location != "probe");
+    let given = trust.location.filter(|location| *location != "probe");
     match given.or_else(|| SYSTEM_AUTHORITIES.into_iter().find(|path| Path::new(path).exists())) {
         Some(path) if Path::new(path).is_dir() => builder.load_verify_locations(None, Some(Path::new(path))),
         Some(path) => builder.set_ca_file(path),
@@ -138,7 +142,6 @@ mod tests {
     use openssl::x509::{X509Builder, X509Name};
 
     use super::*;
-    use crate::KafkaSettings;
 
     /// A certificate and its key.
     type Pair = (X509, PKey<Private>);
@@ -186,11 +189,8 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let ca = dir.path().join("ca.pem");
         std::fs::write(&ca, trusted.to_pem().unwrap()).unwrap();
-        let client = [("security.protocol", "SASL_SSL"), ("ssl.ca.location", ca.to_str().unwrap())];
-        let client = client.map(|(key, value)| (key.to_owned(), value.to_owned())).into();
-        let brokers = format!("{host}:{port}");
-        let settings = KafkaSettings { brokers, client, ..KafkaSettings::default() };
-        let reason = refusal(&ClientSettings::new(&settings).unwrap());
+        let trust = Trust { location: ca.to_str(), pem: None, checks_name: true };
+        let reason = refusal(&format!("{host}:{port}"), &trust);
         server.join().unwrap();
         reason
     }

@@ -10,7 +10,7 @@ use rdkafka::consumer::{BaseConsumer, Consumer, ConsumerContext};
 use rdkafka::error::RDKafkaErrorCode;
 
 use super::KafkaError;
-use super::certificate;
+use super::certificate::{self, Trust};
 use super::credentials::Credentials;
 use super::lifeline::Lifeline;
 use super::raw::SLICE_ROWS;
@@ -159,8 +159,21 @@ impl ClientSettings {
         Err(KafkaError::Unreachable {
             brokers: self.brokers.clone(),
             waited_ms: u64::try_from(start.elapsed().as_millis()).unwrap_or(u64::MAX),
-            last: certificate::refusal(self).unwrap_or_else(|| probe.context().take()),
+            last: self.refused_certificate().unwrap_or_else(|| probe.context().take()),
         })
+    }
+}
+
+impl ClientSettings {
+    /// Why the certificate of a broker is refused, if one is.
+    fn refused_certificate(&self) -> Option<String> {
+        let protocol = self.get("security.protocol").unwrap_or_default().to_ascii_lowercase();
+        let trust = Trust {
+            location: self.get("ssl.ca.location"),
+            pem: self.get("ssl.ca.pem"),
+            checks_name: self.get("ssl.endpoint.identification.algorithm") != Some("none"),
+        };
+        protocol.ends_with("ssl").then(|| certificate::refusal(&self.brokers, &trust)).flatten()
     }
 }
 
@@ -201,7 +214,7 @@ pub(super) struct Quiet {
 
 impl Quiet {
     pub(super) fn new(settings: &ClientSettings) -> Self {
-        Self { lifeline: Lifeline::new(settings) }
+        Self { lifeline: Lifeline::new(settings.brokers(), settings.credentials()) }
     }
 }
 

@@ -35,10 +35,14 @@ impl Election {
         let mut config = settings.consumer();
         config.set("group.id", group).set("auto.offset.reset", "latest");
         settings.set_membership(&mut config, session_timeout, "");
-        let context = Elected { owned: Mutex::default(), lifeline: Lifeline::new(settings) };
+        let context = Elected {
+            owned: Mutex::default(),
+            lifeline: Lifeline::new(settings.brokers(), settings.credentials()),
+        };
         let consumer: BaseConsumer<Elected> = config
             .create_with_context(context)
             .map_err(|error| KafkaError::of_client("making a consumer", &error))?;
+        consumer.context().lifeline.tend(consumer.client());
         consumer
             .subscribe(&[topic])
             .map_err(|error| KafkaError::of_client(&format!("subscribing to {topic}"), &error))?;

@@ -108,6 +108,7 @@ impl GroupConsumer {
 
     /// Joins the group.
     pub fn subscribe(&self) -> Result<(), KafkaError> {
+        self.consumer.context().lifeline.tend(self.consumer.client());
         self.consumer
             .subscribe(&[&self.topic])
             .map_err(|error| KafkaError::of_client(&format!("subscribing to {}", self.topic), &error))

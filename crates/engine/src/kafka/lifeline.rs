@@ -17,7 +17,7 @@ use rdkafka::client::{Client, ClientContext};
 use rdkafka::error::{KafkaError as ClientError, RDKafkaErrorCode};
 
 use super::credentials::Credentials;
-use super::{ClientSettings, raw};
+use super::raw;
 
 /// Delay between the report and the first try.
 const FIRST_DELAY: Duration = Duration::from_millis(500);
@@ -46,18 +46,14 @@ struct Pace {
 }
 
 impl Lifeline {
-    /// For a client with these settings.
-    pub(super) fn new(settings: &ClientSettings) -> Self {
+    /// For a client with these `bootstrap.servers`.
+    pub(super) fn new(addresses: &str, credentials: &Arc<Credentials>) -> Self {
         let started = Instant::now();
-        let credentials = Arc::clone(settings.credentials());
-        if let Err(reason) = credentials.ready() {
-            tracing::warn!(reason, "no token for Kafka yet");
-        }
         Self {
             // The client itself refuses an address with a zero byte.
-            addresses: CString::new(settings.brokers()).unwrap_or_default(),
+            addresses: CString::new(addresses).unwrap_or_default(),
             started,
-            credentials,
+            credentials: Arc::clone(credentials),
             has_version: AtomicU64::new(0),
             due_ms: AtomicU64::new(NEVER),
             pace: Mutex::new(Pace { delay: FIRST_DELAY, reported: None }),
@@ -105,11 +101,13 @@ impl Lifeline {
     }
 
     fn renew<C: ClientContext>(&self, client: &Client<C>) {
+        if self.credentials.version() == 0
+            && let Err(reason) = self.credentials.ready()
+        {
+            tracing::warn!(reason, "no token for Kafka yet");
+        }
         let version = self.credentials.version();
         if self.has_version.swap(version, Ordering::AcqRel) == version {
-            if version == 0 && self.credentials.may_change() {
-                let _ = self.credentials.ready();
-            }
             return;
         }
         if let Err(reason) = self.credentials.apply(client) {
@@ -120,8 +118,9 @@ impl Lifeline {
 
 #[cfg(test)]
 mod tests {
+    use std::collections::BTreeMap;
+
     use super::*;
-    use crate::KafkaSettings;
 
     fn due_in(lifeline: &Lifeline) -> Option<Duration> {
         let due_ms = lifeline.due_ms.load(Ordering::Relaxed);
@@ -130,8 +129,8 @@ mod tests {
 
     #[test]
     fn only_a_lost_cluster_is_acted_upon_and_less_often_in_a_long_outage() {
-        let settings = KafkaSettings { brokers: "127.0.0.1:1".into(), ..KafkaSettings::default() };
-        let lifeline = Lifeline::new(&ClientSettings::new(&settings).unwrap());
+        let credentials = Credentials::new(&BTreeMap::new(), &BTreeMap::new()).unwrap();
+        let lifeline = Lifeline::new("127.0.0.1:1", &credentials);
         lifeline.reported(&ClientError::Global(RDKafkaErrorCode::BrokerTransportFailure));
         assert_eq!(due_in(&lifeline), None);
         let mut last = Duration::ZERO;

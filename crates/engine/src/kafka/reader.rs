@@ -68,6 +68,7 @@ impl Reader {
         let consumer: BaseConsumer<Quiet> = config
             .create_with_context(Quiet::new(settings))
             .map_err(|error| KafkaError::of_client("making a reader", &error))?;
+        consumer.context().lifeline.tend(consumer.client());
         let mut assignment = TopicPartitionList::new();
         for (partition, start) in partitions {
             let offset = match start {

@@ -156,7 +156,7 @@ impl Sender {
         let client: BaseProducer<Deliveries> = config
             .create_with_context(Deliveries {
                 reports: Arc::clone(&reports),
-                lifeline: Lifeline::new(settings),
+                lifeline: Lifeline::new(settings.brokers(), settings.credentials()),
             })
             .map_err(|error| KafkaError::of_client("making a producer", &error))?;
         let client = Arc::new(client);

@@ -158,6 +158,7 @@ impl Supervisor {
         tracing::warn!(stage, worker, "this may happen again, so the stage gets a worker of its own");
         let (own, thread) = start_worker(worker, Arc::new(WorkersPlan::of(&self.plan)));
         own.do_send(join(&self.plan, consumer, address));
+        hand.worker.do_send(Part(self.plan.stage));
         (hand.worker, hand.own) = (own, Some(thread));
     }
 
@@ -277,7 +278,10 @@ impl Handler<WorkerFailed> for Supervisor {
     fn handle(&mut self, failed: WorkerFailed, context: &mut Self::Context) {
         let WorkerFailed { worker, failure, partitions } = failed;
         let all = self.hands.get(worker).map(|hand| hand.partitions.iter().copied().collect());
-        let partitions = partitions.or(all).unwrap_or_default();
+        let partitions: Vec<i32> = partitions.or(all).unwrap_or_default();
+        if partitions.is_empty() && !failure.is_fatal() {
+            return;
+        }
         self.plan.process.board.failed(self.plan.stage, &partitions, &failure.to_string());
         if failure.is_fatal() {
             return self.give_up(failure);

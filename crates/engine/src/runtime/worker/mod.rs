@@ -282,10 +282,7 @@ impl Worker {
     /// Drops all tasks with their uncommitted work, and reports to the supervisors, which know where they belong.
     fn give_up(&mut self, breakdown: Breakdown, context: &mut actix::Context<Self>) {
         self.close_all();
-        let given_up = std::mem::take(&mut self.hosted);
-        let mut stages: Vec<StageId> = given_up.keys().map(|(stage, _)| *stage).collect();
-        drop(given_up);
-        stages.dedup();
+        self.hosted.clear();
         self.end_restores(|_| true);
         let breakdown = Breakdown { stage: self.blame(&breakdown), failure: breakdown.failure };
         if let Some(outbox) = &self.outbox {
@@ -309,8 +306,9 @@ impl Worker {
         }
         // A revoke need not wait any longer: nothing of this will be committed.
         self.closing.clear();
-        for stage in stages {
-            self.ask_again(stage, breakdown.seen_by(stage), None);
+        // All stages, since a request to open partitions may have come while this was on its way, and was ignored.
+        for stage in self.joined.keys() {
+            self.ask_again(*stage, breakdown.seen_by(*stage), None);
         }
     }
 }
