@@ -25,6 +25,8 @@ fn members_come_and_go(count: u32, rate: &str) {
     let replay = topics
         .frostline()
         .args(["replay", "numbered.jsonl", "--topic", "noaa-json", "--rate", rate])
+        // A broker that stands still for a while must not end it.
+        .args(["--set", "runtime.transaction_timeout_ms=60000"])
         .in_dir(dir.path())
         .start();
     let member = |state: &str| {

@@ -29,8 +29,8 @@ pub fn script() -> Command {
 }
 
 /// Where the broker has its data: a folder of our own, so that somebody's own broker in target/kafka is left alone. In
-/// memory where there is enough: whatever else writes to the disk, such as installing what tests need, makes the broker's
-/// fsync, and with it the broker, stand still for ten seconds.
+/// memory where there is enough: whatever else writes to the disk, such as installing what tests need, lets the broker's
+/// fsync take up to ten seconds.
 fn directory() -> PathBuf {
     const ENOUGH_BYTES: u64 = 8 << 30;
     const MEMORY: &str = "/dev/shm";
