@@ -55,6 +55,11 @@ impl ClientSettings {
         &self.brokers
     }
 
+    /// How long a start waits for a broker to answer.
+    pub(crate) fn connect_timeout(&self) -> Duration {
+        self.connect_timeout
+    }
+
     /// What all clients with these settings prove their identity with.
     pub(super) fn credentials(&self) -> &Arc<Credentials> {
         &self.credentials

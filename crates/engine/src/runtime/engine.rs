@@ -33,6 +33,9 @@ use crate::{EngineSettings, StageId, Topology};
 /// How often the watchdog checks.
 const WATCHDOG_INTERVAL: Duration = Duration::from_secs(1);
 
+/// Pause before a question is asked again at the start.
+const ASK_PAUSE: Duration = Duration::from_millis(250);
+
 struct Running {
     stage: StageId,
     supervisor: Addr<Supervisor>,
@@ -76,7 +79,7 @@ impl Opened<'_> {
         for spec in topology.tables_of(&options.stages, options.polls_sources) {
             let topic = spec.topic.name.as_str();
             let identity = if options.describe_topics {
-                self.admin.identify(&[topic])?.pop()
+                answered(self.clients, || self.admin.identify(&[topic])).await?.pop()
             } else {
                 self.admin.partitions(topic)?.map(TopicIdentity::of_this_process)
             };
@@ -294,6 +297,23 @@ impl Engine {
         let _ = tokio::time::timeout_at(deadline, stop).await;
         let result = result.and(self.process.state.flush().map_err(Failure::from));
         (self.process.totals.summary(&self.topology.first_of(&self.stages)), result)
+    }
+}
+
+/// Asks until a broker answers, for as long as a start waits for the first answer: one that has just died is still known.
+async fn answered<T>(
+    clients: &ClientSettings,
+    mut ask: impl FnMut() -> Result<T, KafkaError>,
+) -> Result<T, KafkaError> {
+    let begun = tokio::time::Instant::now();
+    loop {
+        match ask() {
+            Err(KafkaError::Retry(reason)) if begun.elapsed() < clients.connect_timeout() => {
+                tracing::debug!(reason, "asking again");
+                tokio::time::sleep(ASK_PAUSE).await;
+            }
+            answer => return answer,
+        }
     }
 }
 
