@@ -143,7 +143,7 @@ mod tests {
 
     use super::*;
 
-    /// A certificate and its key.
+    /// What a server or an authority needs to prove itself.
     type Pair = (X509, PKey<Private>);
 
     /// A certificate for `localhost`, or of an authority, valid for days from now: from and until.

@@ -60,6 +60,11 @@ impl ClientSettings {
         self.connect_timeout
     }
 
+    /// What keeps a new client connected.
+    pub(super) fn lifeline(&self) -> Lifeline {
+        Lifeline::new(&self.brokers, &self.credentials)
+    }
+
     /// What all clients with these settings prove their identity with.
     pub(super) fn credentials(&self) -> &Arc<Credentials> {
         &self.credentials
@@ -167,9 +172,7 @@ impl ClientSettings {
             last: self.refused_certificate().unwrap_or_else(|| probe.context().take()),
         })
     }
-}
 
-impl ClientSettings {
     /// Why the certificate of a broker is refused, if one is.
     fn refused_certificate(&self) -> Option<String> {
         let protocol = self.get("security.protocol").unwrap_or_default().to_ascii_lowercase();
@@ -219,7 +222,7 @@ pub(super) struct Quiet {
 
 impl Quiet {
     pub(super) fn new(settings: &ClientSettings) -> Self {
-        Self { lifeline: Lifeline::new(settings.brokers(), settings.credentials()) }
+        Self { lifeline: settings.lifeline() }
     }
 }
 

@@ -45,7 +45,7 @@ const REFUSED_INTERVAL: Duration = Duration::from_millis(500);
 /// What an authorization server wants to know (OAuth 2.0 with client credentials, RFC 6749 section 4.4).
 #[derive(Clone)]
 pub struct TokenRequest {
-    /// The address to ask.
+    /// The URL of the server's token endpoint.
     pub endpoint: String,
     /// Who asks.
     pub client_id: String,
@@ -173,12 +173,12 @@ impl Credentials {
 
     /// Brokers have refused a client: looks for credentials that they may accept.
     pub(super) fn refused(&self) {
+        let Kind::Login { user, password } = &self.kind else { return };
         let mut present = self.present();
         if present.again_at.is_some_and(|at| Instant::now() < at) {
             return;
         }
         present.again_at = Some(Instant::now() + REFUSED_INTERVAL);
-        let Kind::Login { user, password } = &self.kind else { return };
         let found = resolve_secret(user).and_then(|user| Ok((user, resolve_secret(password)?)));
         match found {
             Ok((user, password)) if (&user, &password) == (&present.user, &present.password) => {}
@@ -260,7 +260,7 @@ fn renew_after(token: &Token) -> Duration {
     token.lifetime * 4 / 5
 }
 
-/// The settings of tokens.
+/// Reads the settings under `sasl.oauthbearer.`; an error names the one that is missing or unknown.
 fn tokens(resolved: &BTreeMap<String, SecretText>) -> Result<Kind, String> {
     let value = |key: &str| resolved.get(key).filter(|value| !value.is_empty());
     let wanted = |key: &str| value(key).ok_or_else(|| format!("{METHOD} = oidc also needs {key}"));

@@ -35,10 +35,7 @@ impl Election {
         let mut config = settings.consumer();
         config.set("group.id", group).set("auto.offset.reset", "latest");
         settings.set_membership(&mut config, session_timeout, "");
-        let context = Elected {
-            owned: Mutex::default(),
-            lifeline: Lifeline::new(settings.brokers(), settings.credentials()),
-        };
+        let context = Elected { owned: Mutex::default(), lifeline: settings.lifeline() };
         let consumer: BaseConsumer<Elected> = config
             .create_with_context(context)
             .map_err(|error| KafkaError::of_client("making a consumer", &error))?;

@@ -150,7 +150,7 @@ impl Membership {
             consumer: OnceLock::new(),
             is_member: AtomicBool::new(false),
             are_brokers_away: AtomicBool::new(false),
-            lifeline: Lifeline::new(settings.brokers(), settings.credentials()),
+            lifeline: settings.lifeline(),
         }
     }
 

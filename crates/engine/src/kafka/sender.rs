@@ -32,7 +32,7 @@ const POLL: Duration = Duration::from_secs(5);
 pub struct ChangelogSlot {
     /// Which changelog, by a number of the caller's.
     pub changelog: u16,
-    /// Its partition.
+    /// Numbered as in Kafka, from 0.
     pub partition: i32,
 }
 
@@ -154,10 +154,7 @@ impl Sender {
     pub(super) fn new(config: &ClientConfig, settings: &ClientSettings) -> Result<Self, KafkaError> {
         let reports = Arc::new(Reports::default());
         let client: BaseProducer<Deliveries> = config
-            .create_with_context(Deliveries {
-                reports: Arc::clone(&reports),
-                lifeline: Lifeline::new(settings.brokers(), settings.credentials()),
-            })
+            .create_with_context(Deliveries { reports: Arc::clone(&reports), lifeline: settings.lifeline() })
             .map_err(|error| KafkaError::of_client("making a producer", &error))?;
         let client = Arc::new(client);
         serve_reports(Arc::clone(&client), Arc::clone(&reports))?;

@@ -30,9 +30,9 @@ pub enum Failure {
     /// Another stage failed whose uncommitted work was in the same transaction.
     #[error("stage {stage} failed on the same worker: {reason}")]
     Neighbour {
-        /// The stage that failed.
+        /// Whose failure aborted the transaction.
         stage: StageId,
-        /// Its failure.
+        /// The text of that failure.
         reason: String,
     },
 }

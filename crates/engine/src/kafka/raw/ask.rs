@@ -69,7 +69,7 @@ pub(super) unsafe fn ask<R>(
         let timeout_ms = milliseconds(request_timeout);
         sys::rd_kafka_AdminOptions_set_request_timeout(options, timeout_ms, ptr::null_mut(), 0);
         send(options, queue.as_ptr());
-        // The client answers within the request's own time-out; a second more is for its own threads.
+        // Any broker's answer, or its time-out, comes within `timeout`; a second more is for the client's own threads.
         let event = sys::rd_kafka_queue_poll(queue.as_ptr(), milliseconds(timeout).saturating_add(1_000));
         if is_coordinator {
             *unanswered() = event.is_null().then(Instant::now);
