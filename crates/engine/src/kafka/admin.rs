@@ -91,7 +91,8 @@ impl Admin {
                 code @ RDKafkaErrorCode::TopicAuthorizationFailed => {
                     Err(KafkaError::of_refusal(&what, Right::on_topic(Operation::Describe, topic), code))
                 }
-                code => Err(KafkaError::Fatal(format!("{what}: {code}"))),
+                code @ RDKafkaErrorCode::InvalidTopic => Err(KafkaError::Fatal(format!("{what}: {code}"))),
+                code => Err(KafkaError::Retry(format!("{what}: {code}"))),
             },
         }
     }

@@ -1,6 +1,6 @@
 //! The engine: starts the stages of a topology in this process, watches them, and stops them in reverse.
 
-use std::future::Future;
+use std::future::{Future, ready};
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::Poll;
@@ -35,6 +35,9 @@ const WATCHDOG_INTERVAL: Duration = Duration::from_secs(1);
 
 /// Pause before a question is asked again at the start.
 const ASK_PAUSE: Duration = Duration::from_millis(250);
+/// How long a cluster may take to replace a dead broker as leader and coordinator: its session (9 s by default), and
+/// the elections.
+const FAILOVER: Duration = Duration::from_secs(30);
 
 struct Running {
     stage: StageId,
@@ -79,9 +82,10 @@ impl Opened<'_> {
         for spec in topology.tables_of(&options.stages, options.polls_sources) {
             let topic = spec.topic.name.as_str();
             let identity = if options.describe_topics {
-                answered(self.clients, || self.admin.identify(&[topic])).await?.pop()
+                answered(self.clients, || ready(self.admin.identify(&[topic]))).await?.pop()
             } else {
-                self.admin.partitions(topic)?.map(TopicIdentity::of_this_process)
+                let found = answered(self.clients, || ready(self.admin.partitions(topic))).await?;
+                found.map(TopicIdentity::of_this_process)
             };
             let identity =
                 identity.ok_or_else(|| KafkaError::Topic(format!("topic {topic} does not exist")))?;
@@ -126,9 +130,10 @@ impl Engine {
         let state = StateDirectory::open(&settings.state_dir)?;
         reachable(&clients).await?;
         let admin = Admin::new(&clients)?;
-        let limits = check_topics(&admin, &topology, options).await?;
+        let limits = answered(&clients, || check_topics(&admin, &topology, options)).await?;
         if let Some(stage) = options.stages.first().filter(|_| options.describe_topics) {
-            admin.check_group_protocol(&topology.group(*stage)).await?;
+            let group = topology.group(*stage);
+            answered(&clients, || admin.check_group_protocol(&group)).await?;
         }
         let cluster = admin.cluster_id();
         let opened =
@@ -300,15 +305,16 @@ impl Engine {
     }
 }
 
-/// Asks until a broker answers, for as long as a start waits for the first answer: one that has just died is still known.
-async fn answered<T>(
-    clients: &ClientSettings,
-    mut ask: impl FnMut() -> Result<T, KafkaError>,
-) -> Result<T, KafkaError> {
+/// Asks until a broker answers: of a cluster that can be reached, one may have died just now.
+async fn answered<T, F>(clients: &ClientSettings, mut ask: impl FnMut() -> F) -> Result<T, KafkaError>
+where
+    F: Future<Output = Result<T, KafkaError>>,
+{
     let begun = tokio::time::Instant::now();
+    let patience = clients.connect_timeout().max(FAILOVER);
     loop {
-        match ask() {
-            Err(KafkaError::Retry(reason)) if begun.elapsed() < clients.connect_timeout() => {
+        match ask().await {
+            Err(KafkaError::Retry(reason)) if begun.elapsed() < patience => {
                 tracing::debug!(reason, "asking again");
                 tokio::time::sleep(ASK_PAUSE).await;
             }

@@ -1,7 +1,7 @@
 //! Checks the topics before anything starts: all exist, and changelogs fit their sources.
 
 use super::provenance::different_partitions;
-use super::start::{RunOptions, StartError};
+use super::start::RunOptions;
 use super::topic_limits::TopicLimits;
 use crate::kafka::{Admin, KafkaError, Operation, Right, TopicState};
 use crate::{Stage, Topology};
@@ -11,7 +11,7 @@ pub(super) async fn check_topics(
     admin: &Admin,
     topology: &Topology,
     options: &RunOptions,
-) -> Result<TopicLimits, StartError> {
+) -> Result<TopicLimits, KafkaError> {
     let stages: Vec<&Stage> = options.stages.iter().filter_map(|stage| topology.stage(*stage)).collect();
     let mut names: Vec<&str> = vec![&topology.dead_letters().name];
     for stage in &stages {
@@ -84,7 +84,7 @@ async fn look_up(
     mut names: Vec<&str>,
     describe_topics: bool,
     topology: &Topology,
-) -> Result<Vec<TopicState>, StartError> {
+) -> Result<Vec<TopicState>, KafkaError> {
     names.sort_unstable();
     names.dedup();
     let found = if describe_topics {
@@ -107,7 +107,7 @@ async fn look_up(
         names.iter().zip(&found).filter(|(_, state)| state.is_none()).map(|(name, _)| *name).collect();
     if !missing.is_empty() {
         let message = format!("no such topic: {}: {}", missing.join(", "), topology.advice().make());
-        return Err(KafkaError::Topic(message).into());
+        return Err(KafkaError::Topic(message));
     }
     Ok(found.into_iter().flatten().collect())
 }

@@ -44,6 +44,11 @@ impl CommitState {
         matches!(self, Self::UnderWay { .. })
     }
 
+    /// Whether something of this task is being committed.
+    pub(super) fn includes(&self, task: &Rc<RefCell<Task>>) -> bool {
+        matches!(self, Self::UnderWay { tasks, .. } if tasks.iter().any(|other| Rc::ptr_eq(other, task)))
+    }
+
     /// Whether everything will be given up when the commit under way has ended.
     pub(super) fn will_fail(&self) -> bool {
         matches!(self, Self::UnderWay { failed: Some(_), .. })

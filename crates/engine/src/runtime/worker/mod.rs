@@ -9,8 +9,9 @@
 //! instead of 12, and a commit of 10 ms instead of 14 to 17 ms. A transaction counts as a whole or not at all, so sharing
 //! it has a price, which these rules limit:
 //!
-//! * A task that cannot be opened or restored has nothing in the transaction. Only its stage is asked to try again.
-//! * A task that fails, a group that refuses its offsets, a commit or producer that fails closes *all* tasks of the
+//! * A task that cannot be opened, restored or read, and has nothing in the transaction, is closed alone. Only its stage
+//!   is asked to try again.
+//! * Any other task that fails, a group that refuses its offsets, a commit or producer that fails closes *all* tasks of the
 //!   worker without a commit: the transaction is aborted, and the supervisors have the tasks opened again. The other
 //!   stages do so at once, and it does not count as a failure of theirs. A commit that is under way is awaited
 //!   first, so that its outcome is known.
@@ -117,7 +118,7 @@ impl Worker {
     fn open(&mut self, stage: StageId, assigned: Vec<Assigned>, context: &mut actix::Context<Self>) {
         let partitions: Vec<i32> = assigned.iter().map(|assigned| assigned.partition).collect();
         if let Err(failure) = self.try_to_open(stage, assigned, context) {
-            self.cannot_open(stage, partitions, failure);
+            self.close_alone(stage, partitions, failure);
         }
     }
 
@@ -172,7 +173,7 @@ impl Worker {
         }
         finished.into_iter().for_each(|place| self.run(place, context));
         for ((stage, partitions), failure) in failed {
-            self.cannot_open(stage, partitions, failure);
+            self.close_alone(stage, partitions, failure);
         }
         self.end_restores(Restore::is_done);
         if self.restores.is_empty() {
@@ -248,8 +249,9 @@ impl Worker {
         }
     }
 
-    /// Drops tasks of a stage that cannot be opened or restored, and reports that.
-    fn cannot_open(&mut self, stage: StageId, partitions: Vec<i32>, failure: Failure) {
+    /// Drops tasks of a stage that have nothing in the transaction and cannot be opened, restored or read, and reports
+    /// that.
+    fn close_alone(&mut self, stage: StageId, partitions: Vec<i32>, failure: Failure) {
         self.forget(stage, &partitions);
         self.drop_unusable_store(&failure);
         self.ask_again(stage, failure, Some(partitions));

@@ -58,7 +58,7 @@ impl Handler<Reopen> for Worker {
         }
         // The producer first: anything an older one left open must be settled before offsets are read.
         if let Err(failure) = self.outbox() {
-            return self.cannot_open(stage, partitions, failure);
+            return self.close_alone(stage, partitions, failure);
         }
         let Some(Join { plan, consumer, .. }) = self.joined.get(&stage) else { return };
         let mut assigned = consumer.reopen(&partitions);
@@ -76,7 +76,7 @@ impl Handler<Reopen> for Worker {
                     self.ask_again(stage, KafkaError::Retry(reason).into(), Some(partitions));
                 }
             }
-            Err(error) => self.cannot_open(stage, partitions, error.into()),
+            Err(error) => self.close_alone(stage, partitions, error.into()),
         }
     }
 }
@@ -111,8 +111,14 @@ impl Handler<TaskFailed> for Worker {
 
     fn handle(&mut self, TaskFailed { place, failure }: TaskFailed, context: &mut Self::Context) {
         // A task that was closed in the meantime needs no answer.
-        if self.hosted.contains_key(&place) {
-            self.fail(Breakdown::of(place.0, failure), context);
+        let Some(hosted) = self.hosted.get(&place) else { return };
+        // One that cannot read its partition often has nothing in the transaction. If the failure recurs, the whole
+        // stage leaves this worker.
+        let has_sent = self.commit.includes(&hosted.task) || hosted.task.borrow().has_changed();
+        let is_alone = !has_sent && !failure.recurs();
+        match is_alone {
+            true => self.close_alone(place.0, vec![place.1], failure),
+            false => self.fail(Breakdown::of(place.0, failure), context),
         }
     }
 }

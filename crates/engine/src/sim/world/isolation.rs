@@ -11,18 +11,18 @@ const BROKEN: StageId = StageId::new("broken");
 const APART_MS: i64 = 10_000;
 const END_MS: i64 = 60_000;
 
-/// Panics on every record.
-struct Broken;
+/// Does the same on every record.
+struct Broken(fn() -> Result<(), StateError>);
 
 impl Processor for Broken {
     fn process(&mut self, _: &Record<'_>, _: &mut Context<'_>) -> Result<(), StateError> {
-        panic!("as planned")
+        self.0()
     }
 }
 
-fn topology() -> Result<Topology, TopologyError> {
+fn topology(behaviour: fn() -> Result<(), StateError>) -> Result<Topology, TopologyError> {
     let topic = |name: &str| TopicPlan::new(name, PARTITIONS as i32);
-    let broken = Stage::new(BROKEN, topic(INPUT), topic("nothing"), || Broken);
+    let broken = Stage::new(BROKEN, topic(INPUT), topic("nothing"), move || Broken(behaviour));
     let working = stages::topology()?;
     let builder = Topology::builder("sim", "", topic(DEAD_LETTERS)).stage(broken);
     working.stages().iter().cloned().fold(builder, |builder, stage| builder.stage(stage)).build()
@@ -36,10 +36,10 @@ struct Stopped {
     broken_after: u32,
 }
 
-fn live() -> Result<Stopped, String> {
+fn live(behaviour: fn() -> Result<(), StateError>) -> Result<Stopped, String> {
     let script = Script::draw(1, 0, None);
     let mut world = World::new(&script)?;
-    world.shared.topology = topology().map_err(|error| error.to_string())?;
+    world.shared.topology = topology(behaviour).map_err(|error| error.to_string())?;
     lock(&world.shared.broker).create_topic("nothing", PARTITIONS);
     world.seats.truncate(1);
     let runtime = tokio::runtime::Builder::new_current_thread().enable_time().start_paused(true).build();
@@ -74,8 +74,16 @@ fn live() -> Result<Stopped, String> {
 
 #[test]
 fn a_stage_that_keeps_failing_stops_only_its_own_tasks() {
-    let stopped = live().unwrap();
+    let stopped = live(|| panic!("as planned")).unwrap();
     assert!(stopped.working_before > 0, "they never shared a transaction: {stopped:?}");
     assert!(stopped.broken_after > 0, "it did not fail: {stopped:?}");
     assert_eq!(stopped.working_after, 0, "{stopped:?}");
+}
+
+#[test]
+fn a_task_that_fails_with_nothing_to_commit_is_closed_alone() {
+    let fails = || Err(StateError::Outdated { store: "none".to_owned(), reason: "as planned".to_owned() });
+    let stopped = live(fails).unwrap();
+    assert!(stopped.broken_after > 0, "it did not fail: {stopped:?}");
+    assert_eq!((stopped.working_before, stopped.working_after), (0, 0), "{stopped:?}");
 }
