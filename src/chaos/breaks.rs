@@ -4,7 +4,7 @@ use frostline_engine::fault::{Point, Sabotage, SourcePoint};
 
 use super::ChaosOptions;
 use super::fault_kind::FaultKind;
-use crate::config::Guarantee;
+use crate::config::{Config, Guarantee};
 use crate::stages;
 
 /// Everything that can be broken.
@@ -34,9 +34,23 @@ pub(super) fn showing(sabotage: Sabotage) -> &'static [FaultKind] {
     }
 }
 
+/// Whether connections to brokers are encrypted.
+pub(super) fn has_tls(config: &Config) -> bool {
+    let protocol = config.kafka.client.get("security.protocol");
+    protocol.is_some_and(|protocol| protocol.to_ascii_lowercase().contains("ssl"))
+}
+
 /// Why a run with these options would reveal nothing, in a sentence.
-pub fn refusal(options: &ChaosOptions, guarantee: Guarantee) -> Option<String> {
-    if guarantee == Guarantee::ExactlyOnce {
+pub fn refusal(options: &ChaosOptions, config: &Config) -> Option<String> {
+    let network = options.faults.iter().find(|kind| matches!(kind, FaultKind::Network(_)));
+    if let Some(fault) = network.filter(|_| has_tls(config)) {
+        return Some(format!(
+            "--faults {}: encrypted connections cannot be spoiled: choose another fault, or connect to a listener \
+             without TLS (kafka.client.\"security.protocol\")",
+            fault.name()
+        ));
+    }
+    if config.runtime.guarantee == Guarantee::ExactlyOnce {
         return None;
     }
     let needs_transactions = |sabotage: &&Sabotage| {
@@ -51,8 +65,10 @@ pub fn refusal(options: &ChaosOptions, guarantee: Guarantee) -> Option<String> {
     };
     let what = match options.sabotage.iter().find(needs_transactions) {
         Some(sabotage) => format!("--break {}", sabotage.name()),
-        None if options.faults.contains(&FaultKind::SharedName) => "--faults shared-name".to_owned(),
-        None => return None,
+        None => {
+            let fault = options.faults.iter().find(|kind| kind.is_of_transactions())?;
+            format!("--faults {}", fault.name())
+        }
     };
     Some(format!(
         "{what} shows only in transactions, which runtime.guarantee = \"at_least_once\" does not use: choose another, or add \
@@ -63,16 +79,29 @@ pub fn refusal(options: &ChaosOptions, guarantee: Guarantee) -> Option<String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::chaos::network::NetworkFault;
 
     #[test]
     fn what_shows_only_in_transactions_is_refused_without_them() {
         let broken = |sabotage| ChaosOptions { sabotage: vec![sabotage], ..ChaosOptions::default() };
-        let refused = refusal(&broken(Sabotage::NoRenaming), Guarantee::AtLeastOnce).unwrap();
+        let mut config = Config::default();
+        assert_eq!(refusal(&broken(Sabotage::NoRenaming), &config), None);
+        config.runtime.guarantee = Guarantee::AtLeastOnce;
+        let refused = refusal(&broken(Sabotage::NoRenaming), &config).unwrap();
         assert!(refused.starts_with("--break no-renaming shows only in transactions"), "{refused}");
-        assert_eq!(refusal(&broken(Sabotage::NoRenaming), Guarantee::ExactlyOnce), None);
-        assert_eq!(refusal(&broken(Sabotage::OldState), Guarantee::AtLeastOnce), None);
+        assert_eq!(refusal(&broken(Sabotage::OldState), &config), None);
         let shared = ChaosOptions { faults: vec![FaultKind::SharedName], ..ChaosOptions::default() };
-        assert!(refusal(&shared, Guarantee::AtLeastOnce).is_some());
+        assert!(refusal(&shared, &config).is_some());
+    }
+
+    #[test]
+    fn faults_of_a_network_are_refused_with_tls() {
+        let faults = vec![FaultKind::Network(NetworkFault::Slow)];
+        let options = ChaosOptions { faults, ..ChaosOptions::default() };
+        let mut config = Config::default();
+        assert_eq!(refusal(&options, &config), None);
+        config.kafka.client.insert("security.protocol".to_owned(), "ssl".to_owned());
+        assert!(refusal(&options, &config).unwrap().starts_with("--faults network:slow: encrypted"));
     }
 
     #[test]

@@ -2,7 +2,9 @@
 
 use frostline_engine::fault::{Point, SourcePoint};
 
-/// A fault of a process, of topics, or of the broker.
+use super::network::{CutAt, NetworkFault};
+
+/// A fault of a process, of its network, of topics, or of the broker.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum FaultKind {
     /// SIGKILL, then a new start.
@@ -39,6 +41,8 @@ pub enum FaultKind {
     KillPoller,
     /// The process that polls a source dies at a named point.
     PollerPoint(SourcePoint),
+    /// The network between the process and the brokers is bad for a while.
+    Network(NetworkFault),
     /// The user's own command for the broker.
     RestartBroker,
 }
@@ -49,12 +53,22 @@ impl FaultKind {
         let others = [Self::SharedName, Self::TopicsRecreated];
         let of_poller = SourcePoint::ALL.map(Self::PollerPoint);
         let of_poller = std::iter::once(Self::KillPoller).chain(of_poller);
-        ORDINARY.into_iter().chain(others).chain(Point::ALL.map(Self::Point)).chain(of_poller)
+        let of_network = NetworkFault::ALL.map(Self::Network);
+        let of_processes = ORDINARY.into_iter().chain(others).chain(Point::ALL.map(Self::Point));
+        of_processes.chain(of_network).chain(of_poller)
     }
 
     /// Whether it needs daemons that follow weather services.
     pub(super) fn is_of_poller(self) -> bool {
         matches!(self, Self::KillPoller | Self::PollerPoint(_))
+    }
+
+    /// Whether it needs transactions to do any harm, or to happen at all.
+    pub(super) fn is_of_transactions(self) -> bool {
+        matches!(
+            self,
+            Self::SharedName | Self::Network(NetworkFault::CutAt(CutAt::EndTxn | CutAt::AddOffsets))
+        )
     }
 
     /// The name in reports and on the command line.
@@ -77,6 +91,7 @@ impl FaultKind {
             Self::Point(point) => format!("point:{}", point.name()),
             Self::KillPoller => "kill-poller".into(),
             Self::PollerPoint(point) => format!("poller:{}", point.name()),
+            Self::Network(fault) => format!("network:{}", fault.name()),
             Self::RestartBroker => "restart-broker".into(),
         }
     }

@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 
 use rustix::process::Signal;
 
+use super::network::Network;
 use super::process::{Planted, Process};
 use super::readiness::Readiness;
 use super::report::{Kind, Violations};
@@ -58,7 +59,9 @@ impl<'a> Fleet<'a> {
     pub(super) fn add_new(&mut self) -> Result<usize, ChaosError> {
         let index = self.processes.len();
         let port = self.readiness.watch()?;
-        self.processes.push(Process::new(index + 1, port, self.installation.dir()));
+        let mut process = Process::new(index + 1, port, self.installation.dir());
+        process.lane = self.installation.network.as_ref().map(Network::lane).transpose()?;
+        self.processes.push(process);
         self.restart(index, None)?;
         Ok(index)
     }

@@ -10,9 +10,11 @@ use frostline_engine::kafka::{ClientSettings, GroupProtocol, Outgoing, Producer}
 use frostline_engine::{Stage, StageId, TopicPlan, Topology};
 use tempfile::TempDir;
 
+use super::fault_kind::FaultKind;
+use super::network::Network;
 use super::past::Past;
 use super::services::Services;
-use super::{ChaosError, ChaosOptions, feed, world};
+use super::{ChaosError, ChaosOptions, deck, feed, plain_producer, world};
 use crate::app;
 use crate::config::{
     AlertConfig, AssembleConfig, Config, FilterConfig, NotifyConfig, OffsetReset, Secret, TopicConfig, topic,
@@ -53,6 +55,8 @@ pub struct Installation {
     pub(super) session_timeout: Duration,
     /// The services that the daemons follow, if any.
     pub(super) services: Option<Services>,
+    /// Between the daemons and the brokers, if it has a part in the run.
+    pub(super) network: Option<Network>,
     past: Mutex<Past>,
     dir: TempDir,
 }
@@ -62,7 +66,7 @@ impl Installation {
     /// sent to Kafka.
     ///
     /// # Errors
-    /// [`ChaosError::Files`] if the temporary directory cannot be written or the services cannot listen,
+    /// [`ChaosError::Files`] if the temporary directory cannot be written or the services or the proxy cannot listen,
     /// [`ChaosError::Kafka`] if a secret of the client's settings cannot be read.
     pub fn new(user: &Config, options: ChaosOptions) -> Result<Self, ChaosError> {
         let dir = tempfile::Builder::new()
@@ -71,6 +75,9 @@ impl Installation {
             .map_err(ChaosError::files("creating a temporary directory"))?;
         let rules = dir.path().join("rules.toml");
         let services = options.follows().then(|| Services::start(options.seed)).transpose()?;
+        let has_network =
+            deck::kinds(&options, user).iter().any(|kind| matches!(kind, FaultKind::Network(_)));
+        let network = has_network.then(|| Network::start(&user.kafka.brokers)).transpose()?;
         let config = configure(user, &options, rules.clone(), services.as_ref());
         let config_file = dir.path().join("frostline.toml");
         let text = rules_with(services.as_ref());
@@ -87,6 +94,7 @@ impl Installation {
             config_file,
             session_timeout,
             services,
+            network,
             past: Mutex::default(),
             dir,
         })
@@ -122,6 +130,7 @@ impl Installation {
     /// planted bug shows only in state that is trusted.
     pub fn topics(&self) -> Vec<TopicPlan> {
         let mut topics = self.config.all_topics();
+        topics.push(plain_producer::topic(self));
         let needs_belief = [
             Sabotage::CommitBeforeProduce,
             Sabotage::SledBeforeCommit,

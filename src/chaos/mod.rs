@@ -17,10 +17,12 @@
 //! | `followed`, `weather` | the reference for each source, and the thread that moves time on |
 //! | `process`, `fleet`, `http` | the daemons: started, watched, queried, and always stopped |
 //! | `fault_kind`, `deck`, `strike` | the kinds of faults, their order, and how each is done |
+//! | `network`, `network_faults` | the proxy between daemons and brokers, and what it does to them |
 //! | `old_state`, `state_copy`, `shared_name`, `recreated`, `grown`, `poller` | faults that take a while |
 //! | `past` | the effects of these on the topics |
 //! | `breaks` | the bugs that can be planted |
 //! | `monitor`, `live`, `readiness` | checks while faults happen: offsets, committed outputs, reported readiness |
+//! | `recovery`, `plain_producer` | how long it takes until all is well again, and how long for a plain producer |
 //! | `model`, `compare`, `entries`, `truth`, `verdict`, `state_check` | the expected content, and the comparison |
 //! | `report` | the results |
 
@@ -41,11 +43,15 @@ mod installation;
 mod live;
 mod model;
 mod monitor;
+mod network;
+mod network_faults;
 mod old_state;
 mod past;
+mod plain_producer;
 mod poller;
 mod process;
 mod readiness;
+mod recovery;
 mod recreated;
 mod report;
 mod service_faults;
@@ -72,15 +78,16 @@ use frostline_engine::store::StateError;
 pub use breaks::{breaks, refusal};
 pub use fault_kind::FaultKind;
 pub use installation::Installation;
+pub use recovery::Recovery;
 pub use report::{Kind, Report, Violations};
 
-use crate::config::Guarantee;
 use deck::Deck;
 use feeder::Feeder;
 use fleet::Fleet;
 use followed::Followed;
 use live::LiveReaders;
 use monitor::Monitor;
+use plain_producer::PlainProducer;
 use readiness::Readiness;
 use report::FollowedSource;
 use weather::Weather;
@@ -118,7 +125,7 @@ pub struct ChaosOptions {
 impl ChaosOptions {
     /// This many faults include each kind once, including restarts of the broker.
     pub const fn usual_rounds(follow: bool) -> u32 {
-        if follow { 26 } else { 21 }
+        if follow { 33 } else { 28 }
     }
 
     /// Whether the daemons follow weather services; also if a fault or a bug requires it.
@@ -210,6 +217,7 @@ pub fn run(
     let monitor = Monitor::start(installation)?;
     let mut readers = LiveReaders::default();
     readers.start(installation)?;
+    let plain = PlainProducer::start(installation)?;
     let readiness = Readiness::start(installation, &monitor)?;
     let mut fleet = Fleet::start(installation, readiness, Arc::clone(stop))?;
     fleet.heal()?;
@@ -217,7 +225,8 @@ pub fn run(
     let weather = installation.services.as_ref().map(|services| Weather::start(installation, services));
     fleet.rest(CALM)?;
     let mut report = Report::new(installation);
-    let mut around = Around { monitor: &monitor, feeder: &feeder, readers, weather: weather.transpose()? };
+    let weather = weather.transpose()?;
+    let mut around = Around { monitor: &monitor, plain: &plain, feeder: &feeder, readers, weather };
     strike_all(&mut fleet, &mut around, &mut report, on_progress)?;
     let Around { readers, weather, .. } = around;
 
@@ -245,7 +254,7 @@ pub fn run(
     }
     let watched = monitor.watched();
     watched.back.iter().for_each(|back| fleet.violations.add(Kind::OffsetBack, back.clone()));
-    report.longest_recovery_seconds = rounded(watched.longest_recovery);
+    report.recovery = recovery::table(&watched.recoveries, &plain.recoveries());
     report.starts = fleet.starts;
     report.seconds = rounded(start.elapsed());
     report.judge(&fleet.violations);
@@ -255,6 +264,7 @@ pub fn run(
 /// Activities around the processes that must know of faults which change the topics.
 struct Around<'a> {
     monitor: &'a Monitor,
+    plain: &'a PlainProducer,
     feeder: &'a Feeder,
     readers: LiveReaders,
     /// Set if the daemons follow services.
@@ -262,6 +272,12 @@ struct Around<'a> {
 }
 
 impl Around<'_> {
+    /// A fault of this kind happens now.
+    fn fault(&self, kind: FaultKind) {
+        self.monitor.fault(kind.name());
+        self.plain.fault(kind.name());
+    }
+
     /// Stops all input until [`resume`](Self::resume), and waits until the brokers have everything sent before.
     fn pause(&self, fleet: &mut Fleet<'_>) -> Result<(), ChaosError> {
         self.weather.iter().try_for_each(|weather| weather.rest(fleet))?;
@@ -290,13 +306,11 @@ fn strike_all(
 ) -> Result<(), ChaosError> {
     let options = &fleet.installation.options;
     let mut rng = fastrand::Rng::with_seed(options.seed);
-    let with_transactions = fleet.installation.config.runtime.guarantee == Guarantee::ExactlyOnce;
-    let mut deck = Deck::new(options, with_transactions);
+    let mut deck = Deck::new(options, &fleet.installation.config);
     let mut fed_before = around.feeder.sent();
     for round in 1..=options.rounds {
         old_state::give_back(fleet, false)?;
         let kind = deck.draw(&mut rng);
-        around.monitor.fault();
         let struck = strike::strike(fleet, around, kind, &mut rng)?;
         *report.faults.entry(struck.kind.name()).or_default() += 1;
         report.points_not_reached += u64::from(struck.is_missed);

@@ -10,6 +10,7 @@ use frostline_engine::StageId;
 use frostline_engine::kafka::{Admin, GroupOffsets, KafkaError};
 
 use super::installation::checked_stages;
+use super::recovery::Recoveries;
 use super::{ChaosError, Installation};
 
 const LOOK_INTERVAL: Duration = Duration::from_millis(200);
@@ -42,10 +43,8 @@ pub(super) struct Watched {
     pub(super) positions: BTreeMap<Place, Position>,
     /// Offsets that went back, in words.
     pub(super) back: Vec<String>,
-    /// Longest time from a fault until every partition had moved on or had nothing to do.
-    pub(super) longest_recovery: Duration,
-    /// Faults without recovery yet: when, and the positions then.
-    open: Vec<(Instant, BTreeMap<Place, Position>)>,
+    /// From a fault until every partition has moved on or has nothing to do.
+    pub(super) recoveries: Recoveries<BTreeMap<Place, Position>>,
     /// Set while topics are deleted and created again: readings in between mean nothing.
     is_held: bool,
     /// How often that has happened.
@@ -66,15 +65,10 @@ impl Watched {
                 self.back.push(format!("{stage}/{partition}: from {before} to {}", position.committed));
             }
         }
-        self.open.retain(|(since, then)| {
-            let has_moved = |place: &Place, position: &Position| {
+        self.recoveries.close(now, |_, then| {
+            look.iter().all(|(place, position)| {
                 position.lag() == 0 || then.get(place).is_none_or(|then| position.committed > then.committed)
-            };
-            let is_over = look.iter().all(|(place, position)| has_moved(place, position));
-            if is_over {
-                self.longest_recovery = self.longest_recovery.max(now.saturating_duration_since(*since));
-            }
-            !is_over
+            })
         });
         self.positions = look;
         self.looks += 1;
@@ -138,14 +132,14 @@ impl Monitor {
         watched.is_held = false;
         watched.holds += 1;
         watched.positions.clear();
-        watched.open.clear();
+        watched.recoveries.open.clear();
     }
 
     /// A fault happens now.
-    pub(super) fn fault(&self) {
+    pub(super) fn fault(&self, kind: String) {
         let mut watched = self.watched();
         let then = watched.positions.clone();
-        watched.open.push((Instant::now(), then));
+        watched.recoveries.fault(kind, then);
     }
 }
 
@@ -220,11 +214,12 @@ mod tests {
         let start = Instant::now();
         let at = |seconds| start + Duration::from_secs(seconds);
         watched.take(at(0), look(&[(0, 5, 9), (1, 5, 9)]));
-        watched.open.push((at(1), watched.positions.clone()));
+        let then = watched.positions.clone();
+        watched.recoveries.open.push(("kill".to_owned(), at(1), then));
         watched.take(at(2), look(&[(0, 7, 9), (1, 5, 9)]));
-        assert_eq!(watched.longest_recovery, Duration::ZERO);
+        assert_eq!(watched.recoveries.open.len(), 1);
         watched.take(at(4), look(&[(0, 9, 9), (1, 6, 9)]));
-        assert_eq!(watched.longest_recovery, Duration::from_secs(3));
+        assert!(watched.recoveries.open.is_empty());
         assert_eq!(watched.lag(), 3);
         watched.take(at(5), look(&[(0, 8, 9), (1, 6, 9)]));
         assert_eq!(watched.back, ["filter/0: from 9 to 8"]);

@@ -19,6 +19,9 @@ pub(super) fn keep(process: &mut Process) -> Result<String, ChaosError> {
     if process.old_state.is_some() {
         return Ok("whose state was already saved".into());
     }
+    if !process.state_dir.exists() {
+        return Ok("which has just started, and has no state yet".into());
+    }
     let copied = StateCopy::of(&process.state_dir, Instant::now() + AWAY, process.is_damaged);
     process.old_state = Some(copied.map_err(ChaosError::files("copying state"))?);
     Ok(format!("which gets its present state back in {} s", AWAY.as_secs()))
@@ -64,6 +67,8 @@ mod tests {
     fn what_is_given_back_is_what_was_kept() {
         let dir = tempfile::tempdir().unwrap();
         let mut process = Process::new(1, 1, dir.path());
+        keep(&mut process).unwrap();
+        assert!(process.old_state.is_none(), "there is nothing to keep");
         let file = process.state_dir.join("store/db");
         fs::create_dir_all(file.parent().unwrap()).unwrap();
         fs::write(&file, "then").unwrap();

@@ -10,6 +10,7 @@ use std::time::Instant;
 use frostline_engine::fault::{POLLER_VARIABLE, SABOTAGE_VARIABLE};
 use rustix::process::{Pid, Signal, kill_process};
 
+use super::network::Lane;
 use super::state_copy::StateCopy;
 use super::{ChaosError, Installation};
 
@@ -53,6 +54,8 @@ pub(super) struct Process {
     pub(super) state_dir: PathBuf,
     /// The address of its readiness, on the loopback interface.
     pub(super) port: u16,
+    /// Its way to the brokers, if there is a proxy.
+    pub(super) lane: Option<Lane>,
     /// A copy of its state directory, to be put back, but not before `fails_until`.
     pub(super) old_state: Option<StateCopy>,
     /// Until when its commits fail.
@@ -80,6 +83,7 @@ impl Process {
         Self {
             number,
             port,
+            lane: None,
             old_state: None,
             fails_until: Instant::now(),
             state_dir: dir.join(format!("state-{number}")),
@@ -115,6 +119,9 @@ impl Process {
         command.args(["run", "--log-format", "text", "--config"]).arg(&installation.config_file);
         command.arg("--state-dir").arg(&self.state_dir);
         command.arg("--set").arg(format!("admin.listen=127.0.0.1:{}", self.port));
+        if let Some(lane) = &self.lane {
+            command.arg("--brokers").arg(&lane.brokers);
+        }
         command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(log);
         self.child = Some(command.spawn().map_err(failed)?);
         self.status = None;

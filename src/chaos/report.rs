@@ -5,7 +5,7 @@ use std::path::PathBuf;
 
 use serde::Serialize;
 
-use super::Installation;
+use super::{Installation, Recovery};
 
 /// Examples kept for each kind of violation.
 const EXAMPLES_MAX: usize = 5;
@@ -171,8 +171,8 @@ pub struct Report {
     pub state_entries: u64,
     /// The sources that the daemons followed, by name.
     pub sources: BTreeMap<&'static str, FollowedSource>,
-    /// Longest time after a fault until every partition moved again.
-    pub longest_recovery_seconds: f64,
+    /// How long recoveries took, by kind of fault.
+    pub recovery: BTreeMap<String, Recovery>,
     /// Violations by kind.
     #[serde(flatten)]
     pub violations: BTreeMap<Kind, u64>,
@@ -203,7 +203,7 @@ impl Report {
             alerts: BTreeMap::new(),
             state_entries: 0,
             sources: BTreeMap::new(),
-            longest_recovery_seconds: 0.0,
+            recovery: BTreeMap::new(),
             violations: BTreeMap::new(),
             examples: BTreeMap::new(),
             kept: None,

@@ -14,7 +14,7 @@ use super::fault_kind::FaultKind;
 use super::fleet::Fleet;
 use super::process::ABORT_SIGNAL;
 use super::report::Kind;
-use super::{Around, ChaosError, grown, old_state, poller, recreated, shared_name};
+use super::{Around, ChaosError, grown, network_faults, old_state, poller, recreated, shared_name};
 
 /// How long a process may work until it reaches its planted point.
 const POINT_PATIENCE: Duration = Duration::from_secs(15);
@@ -61,6 +61,9 @@ pub(super) fn strike(
 ) -> Result<Struck, ChaosError> {
     let kind = possible(fleet, kind);
     let index = pick(fleet, kind, rng)?;
+    if kind == FaultKind::RestartBroker {
+        around.fault(kind);
+    }
     let mut is_missed = false;
     let mut detail = format!("process {}", fleet.processes[index].number);
     match kind {
@@ -139,10 +142,19 @@ pub(super) fn strike(
             let (is_reached, what) = poller::die(fleet, point, rng)?;
             (is_missed, detail) = (!is_reached, what);
         }
+        FaultKind::Network(fault) => {
+            let (is_done, what) = network_faults::spoil(fleet, index, fault, rng)?;
+            is_missed = !is_done;
+            detail = format!("{detail} {what}");
+        }
         FaultKind::RestartBroker => {
             detail = "the broker".to_owned();
             restart_broker(fleet)?;
         }
+    }
+    // The harm of all others is done at the end.
+    if kind != FaultKind::RestartBroker && !is_missed {
+        around.fault(kind);
     }
     Ok(Struck { kind, detail, is_missed })
 }

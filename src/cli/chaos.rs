@@ -13,7 +13,7 @@ use super::output::{BOLD, DIM, GREEN, RED};
 use super::signals::Signals;
 use super::{Common, Failed, output, topics};
 use crate::chaos::{
-    ChaosError, ChaosOptions, FaultKind, Installation, Kind, Progress, Report, breaks, refusal, run,
+    ChaosError, ChaosOptions, FaultKind, Installation, Kind, Progress, Recovery, Report, breaks, refusal, run,
 };
 use crate::config::topic;
 
@@ -21,10 +21,12 @@ const EXAMPLES: &str = "\
 Examples:
   frostline chaos --brokers 127.0.0.1:9092                 each fault once, on its own topics
   frostline chaos --rounds 200 --processes 5 --partitions 12
+  frostline chaos --rounds 1000 --rate 100                 for hours, on a small machine
   frostline chaos --seed 5eed                              the same input and faults again
   frostline chaos --restart-broker 'scripts/kafka restart'  the broker too
   frostline chaos --group-protocol consumer                the groups of KIP-848 (Kafka 4.0 or newer)
   frostline chaos --faults topics-recreated,partitions-grown  these faults only
+  frostline chaos --faults network:half-open,network:cut-at-end-txn  a bad network
   frostline chaos --follow                                 the daemons also follow imitated weather services
   frostline chaos --break no-fencing                       plants a bug: the check must find it
 
@@ -39,13 +41,15 @@ const UNKNOWN_SESSION: Duration = Duration::from_secs(45);
 #[derive(Args)]
 #[command(after_help = EXAMPLES)]
 pub(super) struct ChaosArguments {
-    /// Try this many faults [default: 21, with --follow 26]
+    /// Try this many faults [default: 28, with --follow 33]
     #[arg(long, value_name = "COUNT")]
     rounds: Option<u32>,
     /// Try only these kinds of faults, separated by commas: kill, terminate, pause, add, remove, delete-state,
     /// flip-bytes, old-state, shared-name, outage, clock-ahead, clock-behind, topics-recreated (first, and once),
     /// partitions-grown; deaths at named points: point:after-produce, point:after-offsets-sent, point:after-commit,
-    /// point:after-sled, point:in-restore, point:in-revoke; with --follow, deaths of the process that polls a weather
+    /// point:after-sled, point:in-restore, point:in-revoke; a bad network between a process and the brokers, by a proxy
+    /// that needs connections without TLS: network:slow, network:drip, network:cut, network:half-open,
+    /// network:cut-at-end-txn, network:cut-at-add-offsets, network:cut-at-commit-offsets; with --follow, deaths of the process that polls a weather
     /// service: kill-poller, poller:before-send, poller:after-produce, poller:after-position-sent,
     /// poller:after-commit [default: all]
     #[arg(long, value_name = "KINDS", value_delimiter = ',', value_parser = parse_fault)]
@@ -59,6 +63,9 @@ pub(super) struct ChaosArguments {
     /// Give each topic this many partitions
     #[arg(long, value_name = "COUNT", default_value_t = 4, value_parser = clap::value_parser!(i32).range(1..=100))]
     partitions: i32,
+    /// Feed this many records a second: lines, observations and hours together
+    #[arg(long, value_name = "COUNT", default_value_t = ChaosOptions::default().rate, value_parser = clap::value_parser!(u64).range(1..=100_000))]
+    rate: u64,
     /// Let the daemons also follow weather services, imitated on this machine with their own faults; hourly
     /// observations then come only from these
     #[arg(long)]
@@ -111,13 +118,13 @@ pub(super) async fn chaos(common: &Common, arguments: &ChaosArguments) -> Result
         seed: arguments.seed.unwrap_or_else(|| fastrand::u64(..1 << 32)),
         processes: arguments.processes.into(),
         partitions: arguments.partitions,
+        rate: arguments.rate,
         restart_broker: arguments.restart_broker.clone(),
         follow: arguments.follow,
         faults: arguments.faults.clone(),
         sabotage: arguments.sabotage.clone(),
-        ..ChaosOptions::default()
     };
-    if let Some(reason) = refusal(&options, user.runtime.guarantee) {
+    if let Some(reason) = refusal(&options, &user) {
         return Err(Failed::Usage(anyhow::anyhow!(reason)));
     }
     let mut signals = Signals::listen()?;
@@ -204,7 +211,7 @@ fn failed(error: ChaosError) -> Failed {
 
 /// Names the topics and groups that cannot be deleted; that does not fail the run.
 async fn delete_topics(installation: &Installation, admin: &Admin) {
-    for plan in installation.config.all_topics() {
+    for plan in installation.topics() {
         if let Err(error) = admin.delete(&plan.name).await {
             output::note(&format!("{error}"));
         }
@@ -231,7 +238,7 @@ fn print(common: &Common, report: &Report) -> Result<(), Failed> {
     if common.json {
         return Ok(output::json(report)?);
     }
-    let row = |name: &str, value: String| output::line(&format!("{name:>22}  {BOLD}{value:>12}{BOLD:#}"));
+    let row = |name: &str, value: String| output::line(&format!("{name:>29}  {BOLD}{value:>12}{BOLD:#}"));
     for (kind, count) in &report.faults {
         row(kind, output::grouped(*count))?;
     }
@@ -240,7 +247,6 @@ fn print(common: &Common, report: &Report) -> Result<(), Failed> {
     row("points not reached", report.points_not_reached.to_string())?;
     row("processes started", report.starts.to_string())?;
     row("seconds", format!("{:.1}", report.seconds))?;
-    row("longest recovery, s", format!("{:.1}", report.longest_recovery_seconds))?;
     row("records in", output::grouped(report.records_in))?;
     if let Some(fewest) = report.records_in_round_min {
         row("fewest in a round", output::grouped(fewest))?;
@@ -259,12 +265,13 @@ fn print(common: &Common, report: &Report) -> Result<(), Failed> {
         row(&format!("{source}: faults"), output::grouped(faults))?;
         row(&format!("{source}: longest, s"), format!("{:.1}", followed.longest_step_seconds))?;
     }
+    print_recovery(report)?;
     output::line("")?;
     for kind in Kind::ALL {
         let count = report.violations.get(&kind).copied().unwrap_or_default();
         let colour = if count == 0 { GREEN } else { RED };
         let (words, count) = (kind.words(), output::grouped(count));
-        output::line(&format!("{words:>22}  {colour}{count:>12}{colour:#}"))?;
+        output::line(&format!("{words:>29}  {colour}{count:>12}{colour:#}"))?;
         for example in report.examples.get(&kind).into_iter().flatten() {
             output::line(&format!("{DIM}    {example}{DIM:#}"))?;
         }
@@ -272,4 +279,27 @@ fn print(common: &Common, report: &Report) -> Result<(), Failed> {
     let (mark, word) = if report.ok { (GREEN, "no violations") } else { (RED, "VIOLATIONS") };
     let (guarantee, seed) = (&report.guarantee, &report.seed);
     Ok(output::line(&format!("\n{mark}{word}{mark:#}  {guarantee}; repeat this run with --seed {seed}"))?)
+}
+
+/// How long recoveries took, next to a plain producer.
+fn print_recovery(report: &Report) -> std::io::Result<()> {
+    if report.recovery.is_empty() {
+        return Ok(());
+    }
+    let titles = ["recovery, s", "median", "longest", "plain producer", "longest"];
+    let [name, median, longest, plain, plain_longest] = titles;
+    output::line(&format!("\n{name:>29}  {median:>8}  {longest:>8}  {plain:>16}  {plain_longest:>8}"))?;
+    for (kind, recovery) in &report.recovery {
+        let Recovery {
+            median_seconds,
+            longest_seconds,
+            plain_producer_median_seconds,
+            plain_producer_longest_seconds,
+        } = recovery;
+        output::line(&format!(
+            "{kind:>29}  {median_seconds:>8.1}  {longest_seconds:>8.1}  {plain_producer_median_seconds:>16.1}  \
+             {plain_producer_longest_seconds:>8.1}"
+        ))?;
+    }
+    Ok(())
 }

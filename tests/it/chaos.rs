@@ -107,12 +107,12 @@ fn chaos_without_faults() {
 }
 
 fn chaos_short() {
-    let summary = chaos(&["--rounds", "20", "--seed", "5eed"]).run().expect_code(0).summary();
+    let summary = chaos(&["--rounds", "27", "--seed", "5eed"]).run().expect_code(0).summary();
     assert_sound(&summary);
     assert_nights(&summary);
     let faults = summary["faults"].as_object().unwrap();
-    assert_eq!(faults.len(), 20, "{faults:?}");
-    assert_eq!(faults.values().map(|count| count.as_u64().unwrap()).sum::<u64>(), 20);
+    assert_eq!(faults.len(), 27, "{faults:?}");
+    assert_eq!(faults.values().map(|count| count.as_u64().unwrap()).sum::<u64>(), 27);
 }
 
 /// One of three brokers is killed in every round, and comes back, while daemons die too. The cluster is a secure one, and
