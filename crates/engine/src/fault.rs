@@ -3,6 +3,8 @@
 //!
 //! Both are set by environment variables that nothing else sets. Without them a point costs one load.
 
+#[cfg(test)]
+use crate::sim::host::Place;
 use std::path::{Path, PathBuf};
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU32, Ordering};
@@ -168,7 +170,9 @@ struct Planted {
 /// Dies here without any clean-up, or hangs if the variable says so.
 pub fn reach(point: Point) {
     #[cfg(test)]
-    crate::sim::host::reach(point);
+    if crate::sim::host::reaches(Place::Task(point)) {
+        return die();
+    }
     static PLANTED: OnceLock<Option<Planted>> = OnceLock::new();
     let planted = PLANTED.get_or_init(|| {
         let wanted = std::env::var(POINT_VARIABLE).ok()?;
@@ -188,13 +192,26 @@ pub fn reach(point: Point) {
             }
         }
         tracing::warn!(point = point.name(), "dying here, as planted");
-        std::process::abort();
+        die();
     }
+}
+
+/// Ends this process at once, without any clean-up.
+pub(crate) fn die() {
+    #[cfg(test)]
+    if crate::sim::host::die() {
+        return;
+    }
+    std::process::abort();
 }
 
 /// Whether this process, which polls `source`, must die at `point`, according to the file of [`POLLER_VARIABLE`]. The
 /// file is removed, so that only one process dies.
 pub fn poller_dies(source: &str, point: SourcePoint) -> bool {
+    #[cfg(test)]
+    if crate::sim::host::reaches(Place::Poller(point)) {
+        return true;
+    }
     static FILE: OnceLock<Option<PathBuf>> = OnceLock::new();
     let file = FILE.get_or_init(|| std::env::var_os(POLLER_VARIABLE).map(PathBuf::from));
     file.as_deref().is_some_and(|file| takes(file, source, point))

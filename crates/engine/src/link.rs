@@ -3,9 +3,11 @@
 
 #[cfg(not(test))]
 pub(crate) use crate::kafka::{
-    Assigned, GroupConsumer, GroupEvent, GroupMetadata, PartitionQueue, Producer, Reader,
+    Admin, Assigned, Election, GroupConsumer, GroupEvent, GroupMetadata, GroupOffsets, PartitionQueue,
+    Producer, Reader,
 };
 #[cfg(test)]
 pub(crate) use crate::sim::client::{
-    Assigned, GroupConsumer, GroupEvent, GroupMetadata, PartitionQueue, Producer, Reader,
+    Admin, Assigned, Election, GroupConsumer, GroupEvent, GroupMetadata, GroupOffsets, PartitionQueue,
+    Producer, Reader,
 };

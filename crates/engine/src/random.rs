@@ -16,3 +16,12 @@ pub fn bits_128() -> u128 {
         }
     }
 }
+
+/// A factor between 0.75 and 1.25 for a wait, so that processes which failed together do not try again together.
+pub(crate) fn jitter() -> f64 {
+    #[cfg(test)]
+    if let Some(drawn) = crate::sim::host::draw(512) {
+        return 0.75 + drawn as f64 / 1_024.0;
+    }
+    0.75 + (bits_128() % 512) as f64 / 1_024.0
+}

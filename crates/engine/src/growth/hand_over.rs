@@ -12,7 +12,8 @@ use super::plan::Plan;
 use super::read::read;
 use super::{GrowthError, committed_of};
 use crate::OutputHeader;
-use crate::kafka::{Admin, ClientSettings, GroupOffsets, OffsetCommit, Outgoing, Producer, partition_of_key};
+use crate::kafka::{ClientSettings, OffsetCommit, Outgoing, partition_of_key};
+use crate::link::{Admin, GroupOffsets, Producer};
 use crate::record::Record;
 
 /// Records in one transaction.

@@ -33,9 +33,8 @@ use std::fmt;
 use self::plan::{MovingState, Plan, Reading};
 use self::state::{Survey, move_partition, survey};
 use crate::fault::{Sabotage, is_sabotaged, refusal};
-use crate::kafka::{
-    Admin, ClientSettings, GroupOffsets, KafkaError, OffsetCommit, Producer, TransactionSettings,
-};
+use crate::kafka::{ClientSettings, KafkaError, OffsetCommit, TransactionSettings};
+use crate::link::{Admin, GroupOffsets, Producer};
 use crate::{EngineSettings, StageId, Topology};
 
 /// How many times a transactional id is registered before that counts as failed.

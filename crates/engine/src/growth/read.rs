@@ -5,7 +5,8 @@ use std::ops::Range;
 use std::time::{Duration, Instant};
 
 use super::GrowthError;
-use crate::kafka::{ClientSettings, KafkaError, Polled, Reader, StartAt};
+use crate::kafka::{ClientSettings, KafkaError, Polled, StartAt};
+use crate::link::Reader;
 use crate::record::Record;
 
 const POLL_TIMEOUT: Duration = Duration::from_millis(100);

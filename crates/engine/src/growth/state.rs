@@ -10,7 +10,8 @@ use super::GrowthError;
 use super::plan::MovingState;
 use super::read::{WHOLE, read};
 use crate::Owner;
-use crate::kafka::{ClientSettings, KafkaError, Outgoing, Producer, partition_of_key};
+use crate::kafka::{ClientSettings, KafkaError, Outgoing, partition_of_key};
+use crate::link::Producer;
 use crate::record::Record;
 
 /// Entries per transaction.

@@ -1,4 +1,5 @@
-//! A background thread that runs until its handle is dropped.
+//! A background thread that runs until its handle is dropped. In a simulation there is only one thread, and what works
+//! in turns is a task of it.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -10,23 +11,86 @@ const END_TIMEOUT: Duration = Duration::from_secs(5);
 /// How often to check whether the thread has ended.
 const LOOK_INTERVAL: Duration = Duration::from_millis(2);
 
+/// A task of the simulation takes its next turn after at most so many milliseconds, and looks that often whether it
+/// must stop.
+#[cfg(test)]
+const TURN_MS: u64 = 16;
+
 /// Stops its thread when it is dropped, and waits for that, but not for long.
 pub struct Background {
     stop: Arc<AtomicBool>,
+    has_ended: Arc<AtomicBool>,
+    /// `None` for a task of the simulation.
     thread: Option<JoinHandle<()>>,
 }
 
 impl Background {
     /// Starts `work`, which must check the flag and return soon after it is set.
     pub fn start(work: impl FnOnce(Arc<AtomicBool>) + Send + 'static) -> Self {
-        let stop = Arc::new(AtomicBool::new(false));
-        let seen = Arc::clone(&stop);
-        Self { stop, thread: Some(std::thread::spawn(move || work(seen))) }
+        let (stop, has_ended) = (Arc::<AtomicBool>::default(), Arc::<AtomicBool>::default());
+        let (seen, ended) = (Arc::clone(&stop), Arc::clone(&has_ended));
+        let thread = std::thread::spawn(move || {
+            work(seen);
+            ended.store(true, Ordering::Release);
+        });
+        Self { stop, has_ended, thread: Some(thread) }
+    }
+
+    /// Takes turns until it must stop, and drops them then. Each turn is short, or blocks for a limited time, and says
+    /// how long to wait before the next one.
+    #[cfg(not(test))]
+    pub(super) fn in_turns(mut turn: impl FnMut() -> Duration + Send + 'static) -> Self {
+        Self::start(move |stop| {
+            while !stop.load(Ordering::Acquire) {
+                let next_at = Instant::now() + turn();
+                let left = || next_at.saturating_duration_since(Instant::now());
+                while !left().is_zero() && !stop.load(Ordering::Acquire) {
+                    // Who stops it wakes it.
+                    std::thread::park_timeout(left());
+                }
+            }
+        })
+    }
+
+    #[cfg(test)]
+    pub(super) fn in_turns(mut turn: impl FnMut() -> Duration + 'static) -> Self {
+        use tokio::time::{Instant, sleep};
+        let (stop, has_ended) = (Arc::<AtomicBool>::default(), Arc::<AtomicBool>::default());
+        let (seen, ended) = (Arc::clone(&stop), Arc::clone(&has_ended));
+        let host = crate::sim::host::present();
+        tokio::task::spawn_local(async move {
+            while !seen.load(Ordering::Acquire) {
+                let next_at = Instant::now() + turn();
+                sleep(Duration::from_millis(1 + host.draw(TURN_MS))).await;
+                while Instant::now() < next_at && !seen.load(Ordering::Acquire) {
+                    sleep(Duration::from_millis(TURN_MS)).await;
+                }
+            }
+            drop(turn);
+            ended.store(true, Ordering::Release);
+        });
+        Self { stop, has_ended, thread: None }
+    }
+
+    /// Asks it to stop, without waiting.
+    pub(super) fn stop(&self) {
+        self.stop.store(true, Ordering::Release);
+        if let Some(thread) = &self.thread {
+            thread.thread().unpark();
+        }
+    }
+
+    /// Whether the work goes on. Work that has panicked does not.
+    pub(super) fn is_running(&self) -> bool {
+        match &self.thread {
+            Some(thread) => !thread.is_finished(),
+            None => !self.has_ended.load(Ordering::Acquire),
+        }
     }
 
     /// Waits until the work has ended. Returns `false` if that takes too long; then the thread is abandoned.
     fn end(&mut self, timeout: Duration) -> bool {
-        self.stop.store(true, Ordering::Release);
+        self.stop();
         let Some(thread) = self.thread.take() else { return true };
         let begun = Instant::now();
         while !thread.is_finished() {

@@ -266,6 +266,7 @@ impl Engine {
             running.supervisor.do_send(Leave);
         }
         let sources = self.sources;
+        sources.stop();
         let sources = tokio::task::spawn_blocking(move || drop(sources));
         // The parts have their own time limits for leaving; this only bounds a part that hangs.
         let patience = self.process.settings.shutdown_timeout + Duration::from_secs(5);

@@ -1,4 +1,4 @@
-//! The stages of one simulated process.
+//! The stages and sources of one simulated process.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -10,6 +10,7 @@ use super::failure::Failure;
 use super::message::Leave;
 use super::plan::{ProcessPlan, StagePlan, WorkersPlan};
 use super::pool::Pool;
+use super::sources::Sources;
 use super::status::{Board, TaskSnapshot};
 use super::supervisor::{End, Supervisor};
 use super::topic_limits::TopicLimits;
@@ -18,9 +19,10 @@ use crate::kafka::ClientSettings;
 use crate::store::StateDirectory;
 use crate::{EngineSettings, Topology};
 
-/// Running stages; dropping this does not stop them.
+/// Running stages and sources; dropping this does not stop them.
 pub(crate) struct Stages {
     supervisors: Vec<(Addr<Supervisor>, Option<End>)>,
+    sources: Sources,
     board: Arc<Board>,
     failure: Option<String>,
 }
@@ -56,15 +58,17 @@ impl Stages {
             let (supervisor, end) = Supervisor::start_stage(plan, &pool)?;
             supervisors.push((supervisor, Some(end)));
         }
-        Ok(Self { supervisors, board: Arc::clone(&process.board), failure: None })
+        let sources = Sources::start(topology, settings, &process.clients)?;
+        Ok(Self { supervisors, sources, board: Arc::clone(&process.board), failure: None })
     }
 
-    /// Asks all stages to leave in good order.
+    /// Asks all stages and sources to leave in good order.
     pub(crate) fn leave(&self) {
+        self.sources.stop();
         self.supervisors.iter().for_each(|(supervisor, _)| supervisor.do_send(Leave));
     }
 
-    /// Why a stage has ended, if one has; how many have not.
+    /// Why a stage has ended, if one has; how many have not, the sources counted as one.
     pub(crate) fn look(&mut self) -> (Option<&str>, usize) {
         for (_, end) in &mut self.supervisors {
             let ended = match end.as_mut().map(End::try_recv) {
@@ -78,6 +82,7 @@ impl Stages {
             }
         }
         let running = self.supervisors.iter().filter(|(_, end)| end.is_some()).count();
+        let running = running + usize::from(self.sources.are_running());
         (self.failure.as_deref(), running)
     }
 

@@ -10,7 +10,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError, mpsc};
 use tokio::time::Instant;
 
 use super::broker::{Broker, Moment};
-use crate::fault::{Point, Sabotage};
+use crate::fault::{Point, Sabotage, SourcePoint};
 
 /// The wall clock at the start, in milliseconds since 1970.
 pub(crate) const START_MS: i64 = 1_700_000_000_000;
@@ -28,6 +28,13 @@ pub(crate) enum Call {
     Late,
 }
 
+/// A point of a protocol where a process can die.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Place {
+    Task(Point),
+    Poller(SourcePoint),
+}
+
 /// A process, as its clients and its disk see it.
 pub(crate) struct Host {
     broker: Arc<Mutex<Broker>>,
@@ -38,7 +45,9 @@ pub(crate) struct Host {
     /// Of a thousand requests that matter, so many are not answered.
     losses: AtomicU32,
     random: Mutex<fastrand::Rng>,
-    dies_at: Mutex<Option<(Point, u32)>>,
+    dies_at: Mutex<Option<(Place, u32)>>,
+    /// After how many more requests it dies.
+    requests_left: Mutex<Option<u32>>,
     /// Answers that a callback waits for.
     awaited: Mutex<Vec<mpsc::Receiver<()>>>,
 }
@@ -113,11 +122,19 @@ pub(crate) fn is_sabotaged(sabotage: Sabotage) -> Option<bool> {
     WORLD.with_borrow(|world| world.as_ref().map(|world| world.sabotage == Some(sabotage)))
 }
 
-/// The process that has its turn is at this point: it may die here.
-pub(crate) fn reach(point: Point) {
-    if let Some(host) = found() {
-        host.reach(point);
-    }
+/// Whether the process that has its turn is at a point where it must die.
+pub(crate) fn reaches(place: Place) -> bool {
+    found().is_some_and(|host| host.reaches(place))
+}
+
+/// The process that has its turn dies; `false` outside of a simulation.
+pub(crate) fn die() -> bool {
+    found().map(|host| host.kill()).is_some()
+}
+
+/// A number below `limit`; `None` outside of a simulation.
+pub(crate) fn draw(limit: u64) -> Option<u64> {
+    found().map(|host| host.draw(limit))
 }
 
 impl Host {
@@ -131,6 +148,7 @@ impl Host {
             losses: AtomicU32::new(0),
             random: Mutex::new(fastrand::Rng::with_seed(seed)),
             dies_at: Mutex::new(None),
+            requests_left: Mutex::new(None),
             awaited: Mutex::default(),
         }
     }
@@ -171,8 +189,13 @@ impl Host {
     }
 
     /// Lets it die when it comes to a point for the `count`th time.
-    pub(crate) fn die_at(&self, point: Point, count: u32) {
-        *lock(&self.dies_at) = Some((point, count));
+    pub(crate) fn die_at(&self, place: Place, count: u32) {
+        *lock(&self.dies_at) = Some((place, count));
+    }
+
+    /// Lets it die instead of its request after so many.
+    pub(crate) fn die_after(&self, requests: u32) {
+        *lock(&self.requests_left) = Some(requests);
     }
 
     /// Ends all faults but those of its clock.
@@ -182,15 +205,15 @@ impl Host {
         *lock(&self.dies_at) = None;
     }
 
-    fn reach(&self, point: Point) {
+    fn reaches(&self, place: Place) -> bool {
         let mut dies_at = lock(&self.dies_at);
-        if let Some((wanted, left)) = dies_at.as_mut().filter(|(wanted, _)| *wanted == point) {
-            *left -= 1;
-            if *left == 0 && *wanted == point {
-                *dies_at = None;
-                self.kill();
-            }
+        let Some((_, left)) = dies_at.as_mut().filter(|(wanted, _)| *wanted == place) else { return false };
+        *left -= 1;
+        let is_last = *left == 0;
+        if is_last {
+            *dies_at = None;
         }
+        is_last
     }
 
     /// Its clock, in milliseconds since 1970.
@@ -205,6 +228,12 @@ impl Host {
 
     /// The outcome of its next request.
     pub(crate) fn call(&self) -> Call {
+        if let Some(left) = &mut *lock(&self.requests_left) {
+            match left.checked_sub(1) {
+                Some(fewer) => *left = fewer,
+                None => self.kill(),
+            }
+        }
         if !self.is_connected() {
             return Call::Lost;
         }

@@ -5,25 +5,27 @@ mod task;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 pub use self::status::{SourceBoard, SourcePhase, SourceSnapshot};
 use self::task::{SourcePlan, SourceTask};
 use super::background::Background;
-use crate::kafka::{ClientSettings, Election, KafkaError, TransactionSettings};
+use crate::kafka::{ClientSettings, KafkaError, TransactionSettings};
+use crate::link::Election;
 use crate::{EngineSettings, Guarantee, SourceId, Topology};
 
 /// How often the thread checks which sources it has.
 const POLL_TIMEOUT: Duration = Duration::from_millis(100);
 /// Pause before rejoining the group after its membership has failed.
 const REJOIN_DELAY: Duration = Duration::from_secs(5);
+/// Pause before a process rejoins it whose clock was wrong: longer than others need to take its sources.
+const CLOCK_PAUSE: Duration = Duration::from_secs(60);
 
 /// Running sources; they stop when this is dropped. The default has none.
 #[derive(Default)]
 pub(super) struct Sources {
     board: Arc<SourceBoard>,
-    _thread: Option<Background>,
+    work: Option<Background>,
 }
 
 impl Sources {
@@ -51,18 +53,30 @@ impl Sources {
                 timeout_ms: u64::try_from(settings.transaction_timeout.as_millis()).unwrap_or(u64::MAX),
             }),
             status: board.add(source),
+            refused: Arc::default(),
         };
-        let plans = topology.sources().iter().map(plan).collect();
-        let share = Share {
-            plans,
+        let mut share = Share {
+            plans: topology.sources().iter().map(plan).collect(),
             clients: clients.clone(),
             group: topology.source_group(),
             topic: positions.name.clone(),
             session_timeout: settings.session_timeout,
+            running: BTreeMap::new(),
+            election: None,
         };
-        let election = share.join()?;
-        let thread = Background::start(move |stop| share.serve(election, &stop));
-        Ok(Self { board, _thread: Some(thread) })
+        share.join()?;
+        Ok(Self { board, work: Some(Background::in_turns(move || share.turn())) })
+    }
+
+    /// Asks them to stop, without waiting.
+    pub(super) fn stop(&self) {
+        self.work.iter().for_each(Background::stop);
+    }
+
+    /// Whether they have not stopped yet.
+    #[cfg(test)]
+    pub(super) fn are_running(&self) -> bool {
+        self.work.as_ref().is_some_and(Background::is_running)
     }
 
     pub(super) fn board(&self) -> Arc<SourceBoard> {
@@ -70,57 +84,93 @@ impl Sources {
     }
 }
 
-/// The sources that this process may poll, and the membership that decides which it does poll.
+/// The sources that this process may poll, and those that it does poll.
 struct Share {
     plans: Vec<SourcePlan>,
     clients: ClientSettings,
     group: String,
     topic: String,
     session_timeout: Duration,
+    /// Stopped before the membership ends, so that the next owners need not wait for open transactions.
+    running: BTreeMap<SourceId, Background>,
+    /// Decides which sources are ours; `None` after a failure.
+    election: Option<Election>,
 }
 
 impl Share {
-    fn join(&self) -> Result<Election, KafkaError> {
-        Election::join(&self.clients, &self.group, &self.topic, self.session_timeout)
+    fn join(&mut self) -> Result<(), KafkaError> {
+        let election = Election::join(&self.clients, &self.group, &self.topic, self.session_timeout)?;
+        self.election = Some(election);
+        Ok(())
     }
 
-    fn serve(&self, election: Election, stop: &AtomicBool) {
-        let mut running = BTreeMap::<SourceId, SourceTask>::new();
-        let mut election = Some(election);
-        while !stop.load(Ordering::Acquire) {
-            let Some(member) = &election else {
-                std::thread::sleep(REJOIN_DELAY);
-                election = self
-                    .join()
-                    .inspect_err(|error| tracing::error!(%error, "cannot join the group of the sources"))
-                    .ok();
-                continue;
-            };
-            if let Err(error) = member.poll(POLL_TIMEOUT) {
-                tracing::error!(%error, "rejoining the group of the sources");
-                running.clear();
-                election = None;
-                continue;
-            }
-            let owned = member.owned();
-            for plan in &self.plans {
-                let id = plan.source.id;
-                let is_ours = owned.contains(&plan.source.partition);
-                match running.get(&id) {
-                    Some(task) if is_ours && task.is_running() => {}
-                    Some(task) if !is_ours => {
-                        task.stop();
-                        if !task.is_running() {
-                            running.remove(&id);
-                        }
-                    }
-                    _ if is_ours => drop(running.insert(id, SourceTask::start(plan.clone()))),
-                    _ => {}
+    /// Serves the membership, and starts and stops sources as it decides. Returns how long to wait before the next
+    /// turn.
+    fn turn(&mut self) -> Duration {
+        if let Some(pause) = self.refused() {
+            return pause;
+        }
+        let Some(member) = &self.election else {
+            return match self.join() {
+                Ok(()) => Duration::ZERO,
+                Err(error) => {
+                    tracing::error!(%error, "cannot join the group of the sources");
+                    REJOIN_DELAY
                 }
+            };
+        };
+        if let Err(error) = member.poll(POLL_TIMEOUT) {
+            tracing::error!(%error, "rejoining the group of the sources");
+            self.stop_all();
+            self.election = None;
+            return REJOIN_DELAY;
+        }
+        let owned = member.owned();
+        for plan in &self.plans {
+            let id = plan.source.id;
+            let is_ours = owned.contains(&plan.source.partition);
+            match self.running.get(&id) {
+                Some(source) if is_ours && source.is_running() => {}
+                Some(source) if !is_ours => {
+                    source.stop();
+                    if !source.is_running() {
+                        self.running.remove(&id);
+                    }
+                }
+                _ if is_ours => drop(self.running.insert(id, start(plan.clone()))),
+                _ => {}
             }
         }
-        running.values().for_each(SourceTask::stop);
-        // These stop first, so that their successors need not wait for open transactions.
-        running.clear();
+        Duration::ZERO
     }
+
+    /// If brokers refuse the time of this machine, other processes must get its sources: leaves the group, and returns
+    /// for how long.
+    fn refused(&mut self) -> Option<Duration> {
+        let plan = self.plans.iter().position(|plan| plan.refused.get().is_some())?;
+        self.stop_all();
+        self.election = None;
+        let SourcePlan { status, refused, .. } = &mut self.plans[plan];
+        let reason = std::mem::take(refused).get().cloned().unwrap_or_default();
+        tracing::error!(reason, pause = ?CLOCK_PAUSE, "giving up the sources of this process, so that another one polls them");
+        status.failed(&reason);
+        Some(CLOCK_PAUSE)
+    }
+
+    /// Stops all sources, and waits for their last turns.
+    fn stop_all(&mut self) {
+        self.running.values().for_each(Background::stop);
+        self.running.clear();
+    }
+}
+
+impl Drop for Share {
+    fn drop(&mut self) {
+        self.stop_all();
+    }
+}
+
+fn start(plan: SourcePlan) -> Background {
+    let mut source = None;
+    Background::in_turns(move || source.get_or_insert_with(|| SourceTask::new(plan.clone())).turn())
 }

@@ -1,18 +1,15 @@
-//! One source that this process polls; [`crate::source`] describes the protocol.
+//! One source that this process polls, in turns; [`crate::source`] describes the protocol.
 
 use std::collections::HashMap;
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::thread::JoinHandle;
-use std::time::{Duration, Instant};
+use std::sync::{Arc, OnceLock};
+use std::time::Duration;
 
 use super::status::{SourcePhase, SourceStatus};
-use crate::fault::{Sabotage, SourcePoint, is_sabotaged, poller_dies};
-use crate::kafka::{
-    ClientSettings, KafkaError, Outgoing, Polled, Producer, Reader, StartAt, TransactionSettings,
-};
-use crate::random::bits_128;
+use crate::fault::{Sabotage, SourcePoint, die, is_sabotaged, poller_dies};
+use crate::kafka::{ClientSettings, KafkaError, Outgoing, Polled, StartAt, TransactionSettings};
+use crate::link::{Producer, Reader};
+use crate::random::jitter;
 use crate::record::unix_ms;
 use crate::{Batch, PollError, Poller, Position, Source, SourceRecord};
 
@@ -23,10 +20,10 @@ const DELAY_MAX: Duration = Duration::from_secs(300);
 /// The time of the newest data is stored under this key, so that a source that is late stays late with its next
 /// owner.
 const NEWEST_KEY: &[u8] = b"\0newest_ms";
-/// How long a source that must stop may take to finish its transaction.
-const END_PATIENCE: Duration = Duration::from_secs(3);
 /// How long one call waits for more of the position.
 const READ: Duration = Duration::from_millis(100);
+/// The next turn follows at once.
+const AT_ONCE: Duration = Duration::ZERO;
 
 /// Everything a source needs to run.
 #[derive(Clone)]
@@ -38,159 +35,154 @@ pub(super) struct SourcePlan {
     /// `None` without transactions.
     pub(super) transaction: Option<TransactionSettings>,
     pub(super) status: SourceStatus,
+    /// Set to the reason when brokers refuse the time of this machine.
+    pub(super) refused: Arc<OnceLock<String>>,
 }
 
-/// A running source; it stops when this is dropped.
+/// A source that is polled here until this is dropped.
 pub(super) struct SourceTask {
-    stop: Arc<AtomicBool>,
-    thread: Option<JoinHandle<()>>,
-}
-
-impl SourceTask {
-    pub(super) fn start(plan: SourcePlan) -> Self {
-        let stop = Arc::<AtomicBool>::default();
-        let seen = Arc::clone(&stop);
-        let work = move || {
-            let topics = plan.source.sinks.iter().map(|(sink, topic)| (*sink, topic.name.clone())).collect();
-            Task { poller: (plan.source.poller)(), topics, plan, stop: seen, delay: DELAY_FIRST }.run();
-        };
-        let name = "source".to_owned();
-        let thread = std::thread::Builder::new().name(name).spawn(work);
-        let thread =
-            thread.inspect_err(|error| tracing::error!(%error, "cannot start a thread for a source")).ok();
-        Self { stop, thread }
-    }
-
-    /// Whether its thread runs.
-    pub(super) fn is_running(&self) -> bool {
-        self.thread.as_ref().is_some_and(|thread| !thread.is_finished())
-    }
-
-    /// Asks it to stop, without waiting.
-    pub(super) fn stop(&self) {
-        self.stop.store(true, Ordering::Release);
-        if let Some(thread) = &self.thread {
-            thread.thread().unpark();
-        }
-    }
-}
-
-impl Drop for SourceTask {
-    /// A thread that still waits for a service is abandoned: it writes nothing any more.
-    fn drop(&mut self) {
-        self.stop();
-        let deadline = Instant::now() + END_PATIENCE;
-        while self.is_running() && Instant::now() < deadline {
-            std::thread::sleep(Duration::from_millis(5));
-        }
-    }
-}
-
-struct Task {
     plan: SourcePlan,
     /// The topics for its records, by the names of sinks.
     topics: HashMap<&'static str, String>,
     poller: Box<dyn Poller>,
-    stop: Arc<AtomicBool>,
     delay: Duration,
+    next: Next,
 }
 
-impl Task {
-    fn run(mut self) {
-        while !self.is_stopped() {
-            self.plan.status.enter(SourcePhase::Opening);
-            let ended = self.open().and_then(|(producer, position)| self.poll_on(&producer, position));
-            if let Err(error) = ended {
-                self.plan.status.failed(&error.to_string());
-                self.wait_longer(None);
-            }
-        }
-        self.plan.status.enter(SourcePhase::Standby);
+/// What the next turn does.
+enum Next {
+    /// Fences the previous owner.
+    Register,
+    /// Reads more of what that has committed.
+    Read(Owner, Reader),
+    /// Asks the service.
+    Poll(Owner),
+    /// Sends the records and changes of the position that came.
+    Send(Owner, Batch),
+    /// Commits them.
+    Commit(Owner, Batch),
+}
+
+/// What only the owner of a source has.
+struct Owner {
+    producer: Producer,
+    position: Position,
+}
+
+impl SourceTask {
+    pub(super) fn new(plan: SourcePlan) -> Self {
+        let topics = plan.source.sinks.iter().map(|(sink, topic)| (*sink, topic.name.clone())).collect();
+        Self { poller: (plan.source.poller)(), topics, plan, delay: DELAY_FIRST, next: Next::Register }
     }
 
-    /// Fences the previous owner, and reads what it has committed.
-    fn open(&self) -> Result<(Producer, Position), KafkaError> {
-        let SourcePlan { source, positions, clients, transaction, .. } = &self.plan;
+    /// Does what is next, and returns how long to wait before the next turn. After a failure of Kafka it begins again.
+    pub(super) fn turn(&mut self) -> Duration {
+        let done = match std::mem::replace(&mut self.next, Next::Register) {
+            Next::Register => self.register(),
+            Next::Read(owner, reader) => self.read(owner, reader),
+            Next::Poll(owner) => Ok(self.poll(owner)),
+            Next::Send(owner, batch) => self.send(owner, batch),
+            Next::Commit(owner, batch) => self.commit(owner, batch),
+        };
+        match done {
+            Ok((next, wait)) => {
+                self.next = next;
+                wait
+            }
+            Err(error) => {
+                let reason = error.to_string();
+                self.plan.status.failed(&reason);
+                if matches!(error, KafkaError::Clock(_)) && !is_sabotaged(Sabotage::StubbornClock) {
+                    let _ = self.plan.refused.set(reason);
+                }
+                self.longer(None)
+            }
+        }
+    }
+
+    fn register(&self) -> Result<(Next, Duration), KafkaError> {
+        let SourcePlan { source, positions, clients, transaction, status, .. } = &self.plan;
+        status.enter(SourcePhase::Opening);
         let producer = Producer::new(clients, transaction.as_ref())?;
         producer.ready()?;
-        let mut position = Position::default();
-        let mut reader = Reader::new(clients, positions, &[(source.partition, StartAt::Beginning)])?;
-        let mut is_read = false;
-        while !is_read && !self.is_stopped() {
-            reader.read(READ, 1_000, &mut |polled| match polled {
-                Polled::Record(record) if !is_read => {
-                    position.apply(record.key.unwrap_or_default(), record.value);
-                }
-                Polled::Record(_) => {}
-                Polled::EndOfPartition { .. } => is_read = true,
-            })?;
+        let reader = Reader::new(clients, positions, &[(source.partition, StartAt::Beginning)])?;
+        Ok((Next::Read(Owner { producer, position: Position::default() }, reader), AT_ONCE))
+    }
+
+    fn read(&self, mut owner: Owner, mut reader: Reader) -> Result<(Next, Duration), KafkaError> {
+        let (mut is_read, position) = (false, &mut owner.position);
+        reader.read(READ, 1_000, &mut |polled| match polled {
+            Polled::Record(record) if !is_read => {
+                position.apply(record.key.unwrap_or_default(), record.value);
+            }
+            Polled::Record(_) => {}
+            Polled::EndOfPartition { .. } => is_read = true,
+        })?;
+        if !is_read {
+            return Ok((Next::Read(owner, reader), AT_ONCE));
         }
         reader.close();
-        self.plan.status.knows_newest(newest_ms(&position));
-        if is_read {
-            tracing::info!(
-                source = source.id.as_str(),
-                entries = position.len(),
-                "this process polls the source now"
-            );
-        }
-        Ok((producer, position))
+        self.plan.status.knows_newest(newest_ms(&owner.position));
+        let (source, entries) = (self.plan.source.id.as_str(), owner.position.len());
+        tracing::info!(source, entries, "this process polls the source now");
+        Ok((Next::Poll(owner), AT_ONCE))
     }
 
-    /// Polls until it must stop or Kafka fails.
-    fn poll_on(&mut self, producer: &Producer, mut position: Position) -> Result<(), KafkaError> {
-        while !self.is_stopped() {
-            self.plan.status.enter(SourcePhase::Polling);
-            match self.poll(&position) {
-                // Records fetched by a former owner would be refused anyway.
-                _ if self.is_stopped() => return Ok(()),
-                Ok(mut batch) => {
-                    if let Some(newest) =
-                        batch.newest_ms.filter(|newest| Some(*newest) > newest_ms(&position))
-                    {
-                        batch.set(NEWEST_KEY, newest.to_string());
-                    }
-                    self.write(producer, &batch)?;
-                    for (key, value) in &batch.changes {
-                        position.apply(key, value.as_deref());
-                    }
-                    self.delay = DELAY_FIRST;
-                    self.plan.status.succeeded(&batch);
-                    self.plan.status.enter(SourcePhase::Waiting);
-                    self.wait(batch.next_in.unwrap_or(self.plan.source.interval));
-                }
-                Err(error) => {
-                    self.plan.status.poll_failed(&error);
-                    self.wait_longer(error.retry_in);
-                }
-            }
-        }
-        Ok(())
-    }
-
-    fn poll(&mut self, position: &Position) -> Result<Batch, PollError> {
-        let polled = catch_unwind(AssertUnwindSafe(|| self.poller.poll(position, unix_ms())));
-        polled.unwrap_or_else(|_| {
+    fn poll(&mut self, owner: Owner) -> (Next, Duration) {
+        self.plan.status.enter(SourcePhase::Polling);
+        let polled = catch_unwind(AssertUnwindSafe(|| self.poller.poll(&owner.position, unix_ms())));
+        let polled = polled.unwrap_or_else(|_| {
             // The poller may have been interrupted in the middle of a change.
             self.poller = (self.plan.source.poller)();
             Err(PollError::new("the poller panicked, which is a bug: see the log"))
-        })
+        });
+        match polled {
+            Ok(mut batch) => {
+                let newest = batch.newest_ms.filter(|newest| Some(*newest) > newest_ms(&owner.position));
+                if let Some(newest) = newest {
+                    batch.set(NEWEST_KEY, newest.to_string());
+                }
+                (Next::Send(owner, batch), AT_ONCE)
+            }
+            Err(error) => {
+                self.plan.status.poll_failed(&error);
+                let wait = self.longer(error.retry_in);
+                (Next::Poll(owner), wait)
+            }
+        }
     }
 
-    /// Writes records and position together, or neither.
-    fn write(&self, producer: &Producer, batch: &Batch) -> Result<(), KafkaError> {
+    fn send(&mut self, owner: Owner, batch: Batch) -> Result<(Next, Duration), KafkaError> {
+        let Owner { producer, .. } = &owner;
         if batch.is_empty() {
-            return Ok(());
+            return Ok(self.written(owner, batch));
         }
-        let written = self.send(producer, batch).and_then(|()| settle(producer));
-        if written.is_ok() {
-            self.reach(producer, batch, SourcePoint::AfterCommit);
-        }
-        // The successor finds the outcome in the position.
-        written.inspect_err(|_| producer.abort())
+        // The next owner finds the outcome in the position.
+        self.send_all(producer, &batch).inspect_err(|_| producer.abort())?;
+        Ok((Next::Commit(owner, batch), AT_ONCE))
     }
 
-    fn send(&self, producer: &Producer, batch: &Batch) -> Result<(), KafkaError> {
+    fn commit(&mut self, owner: Owner, batch: Batch) -> Result<(Next, Duration), KafkaError> {
+        let Owner { producer, .. } = &owner;
+        settle(producer).inspect_err(|_| producer.abort())?;
+        self.reach(producer, &batch, SourcePoint::AfterCommit);
+        Ok(self.written(owner, batch))
+    }
+
+    /// Everything of a batch is in Kafka.
+    fn written(&mut self, mut owner: Owner, batch: Batch) -> (Next, Duration) {
+        for (key, value) in &batch.changes {
+            owner.position.apply(key, value.as_deref());
+        }
+        self.delay = DELAY_FIRST;
+        self.plan.status.succeeded(&batch);
+        self.plan.status.enter(SourcePhase::Waiting);
+        let wait = batch.next_in.unwrap_or(self.plan.source.interval);
+        self.plan.status.waits(wait);
+        (Next::Poll(owner), wait)
+    }
+
+    fn send_all(&self, producer: &Producer, batch: &Batch) -> Result<(), KafkaError> {
         self.reach(producer, batch, SourcePoint::BeforeSend);
         batch.records.iter().try_for_each(|record| self.send_record(producer, record))?;
         if is_sabotaged(Sabotage::PositionApart) {
@@ -231,32 +223,21 @@ impl Task {
         // The brokers have everything that was sent: the worst case for a successor.
         let _ = producer.wait_acknowledged();
         tracing::warn!(source, point = point.name(), "dying here, as planted");
-        std::process::abort();
+        die();
     }
 
     /// The wait grows with each failure in a row, unless the service has asked for a certain wait.
-    fn wait_longer(&mut self, asked: Option<Duration>) {
-        let jitter = 0.75 + (bits_128() % 512) as f64 / 1_024.0;
-        let wait = asked.unwrap_or_else(|| self.delay.mul_f64(jitter));
+    fn longer(&mut self, asked: Option<Duration>) -> Duration {
+        let wait = asked.unwrap_or_else(|| self.delay.mul_f64(jitter()));
         self.delay = (2 * self.delay).min(DELAY_MAX);
-        self.wait(wait);
+        self.plan.status.waits(wait);
+        wait
     }
+}
 
-    fn wait(&self, time: Duration) {
-        self.plan.status.waits(time);
-        let deadline = Instant::now() + time;
-        while !self.is_stopped() {
-            let left = deadline.saturating_duration_since(Instant::now());
-            if left.is_zero() {
-                return;
-            }
-            // The thread that stops it wakes it.
-            std::thread::park_timeout(left);
-        }
-    }
-
-    fn is_stopped(&self) -> bool {
-        self.stop.load(Ordering::Acquire)
+impl Drop for SourceTask {
+    fn drop(&mut self) {
+        self.plan.status.enter(SourcePhase::Standby);
     }
 }
 

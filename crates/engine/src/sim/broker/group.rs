@@ -9,6 +9,9 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use crate::kafka::OffsetCommit;
 
+/// The place of a tool that commits offsets for a group without members.
+pub const NOBODY: (u64, i32) = (0, -1);
+
 /// What a member hears when it polls.
 #[derive(Debug, PartialEq, Eq)]
 pub enum Heard {
@@ -50,9 +53,17 @@ impl Group {
         self.generation
     }
 
-    /// Whether a member is in the group, in its present generation.
+    /// Whether a member is in the group, in its present generation. [`NOBODY`] is if nobody is in the group.
     pub fn is_present(&self, member: u64, generation: i32) -> bool {
+        if (member, generation) == NOBODY {
+            return self.members.is_empty();
+        }
         self.members.contains_key(&member) && generation == self.generation
+    }
+
+    /// How many members there are, including those that have died, until their sessions time out.
+    pub fn count_members(&self) -> usize {
+        self.members.len()
     }
 
     /// How many members have this name.

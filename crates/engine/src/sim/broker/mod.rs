@@ -12,7 +12,7 @@ mod transactions;
 
 use std::collections::BTreeMap;
 
-pub use self::group::{Group, Heard};
+pub use self::group::{Group, Heard, NOBODY};
 pub use self::log::{Found, Log, Stored};
 use self::transactions::Transactions;
 pub use self::transactions::{Registered, Request};
@@ -67,6 +67,13 @@ impl Broker {
         self.ids += 1;
         let logs = (0..partitions).map(|_| Log::default()).collect();
         self.topics.insert(name.to_owned(), Topic { id: self.ids, logs });
+    }
+
+    /// Gives a topic this many partitions, if it has fewer.
+    pub fn add_partitions(&mut self, topic: &str, partitions: i32) {
+        let Some(topic) = self.topics.get_mut(topic) else { return };
+        let partitions = usize::try_from(partitions).unwrap_or(0);
+        topic.logs.resize_with(partitions.max(topic.logs.len()), Log::default);
     }
 
     /// Deletes everything: topics, and with them what groups have committed.

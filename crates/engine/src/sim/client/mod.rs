@@ -3,11 +3,15 @@
 
 #![allow(missing_docs, reason = "each says of which type it has the interface")]
 
+mod admin;
 mod consumer;
+mod election;
 mod producer;
 mod queue;
 
+pub(crate) use self::admin::{Admin, GroupOffsets};
 pub(crate) use self::consumer::{Assigned, GroupConsumer, GroupEvent, GroupMetadata};
+pub(crate) use self::election::Election;
 pub(crate) use self::producer::Producer;
 pub(crate) use self::queue::{PartitionQueue, Reader};
 use crate::kafka::KafkaError;

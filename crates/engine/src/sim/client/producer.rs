@@ -3,17 +3,17 @@
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use super::{GroupConsumer, GroupMetadata, retry};
+use super::{GroupConsumer, GroupMetadata, GroupOffsets, retry};
 use crate::kafka::{
     ChangelogSlot, ClientSettings, KafkaError, OffsetCommit, Outgoing, TransactionSettings, partition_of_key,
 };
-use crate::sim::broker::{Refusal, Registered, Request, Stored};
+use crate::sim::broker::{NOBODY, Refusal, Registered, Request, Stored};
 use crate::sim::host::{self, Call, Host};
 
 /// A late request arrives within this many milliseconds.
 const LATE_MS: u64 = 3_000;
 /// Markers of a transaction are written within this many milliseconds after the answer.
-const MARKERS_MS: u64 = 20;
+pub(super) const MARKERS_MS: u64 = 20;
 
 /// As [`crate::kafka::Producer`].
 pub(crate) struct Producer {
@@ -40,6 +40,14 @@ struct Waiting {
 }
 
 impl Producer {
+    /// As [`crate::kafka::Producer::new`].
+    pub(crate) fn new(
+        settings: &ClientSettings,
+        transaction: Option<&TransactionSettings>,
+    ) -> Result<Self, KafkaError> {
+        Self::with_batches(settings, transaction, usize::MAX)
+    }
+
     /// As [`crate::kafka::Producer::with_batches`].
     pub(crate) fn with_batches(
         _settings: &ClientSettings,
@@ -152,9 +160,33 @@ impl Producer {
         positions: &[OffsetCommit],
         metadata: &GroupMetadata,
     ) -> Result<(), KafkaError> {
-        let (group, member) = (consumer.group().to_owned(), (metadata.member, metadata.generation));
-        let request = Request::AddOffsets { group, member, positions: positions.to_vec() };
+        self.add_offsets(consumer.group(), (metadata.member, metadata.generation), positions)
+    }
+
+    pub(crate) fn send_positions(
+        &self,
+        group: &GroupOffsets,
+        _topic: &str,
+        positions: &[OffsetCommit],
+    ) -> Result<(), KafkaError> {
+        self.add_offsets(group.group(), NOBODY, positions)
+    }
+
+    fn add_offsets(
+        &self,
+        group: &str,
+        member: (u64, i32),
+        positions: &[OffsetCommit],
+    ) -> Result<(), KafkaError> {
+        let request = Request::AddOffsets { group: group.to_owned(), member, positions: positions.to_vec() };
         self.request("sending offsets to the transaction", request)
+    }
+
+    pub(crate) fn wait_for_partitions(&self, topic: &str, partitions: i32) -> Result<(), KafkaError> {
+        if self.host.call() == Call::Answered && self.host.broker().partitions(topic) >= partitions {
+            return Ok(());
+        }
+        Err(retry("looking up a topic"))
     }
 
     pub(crate) fn commit(&self) -> Result<(), KafkaError> {

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use tokio::sync::Notify;
 
+use super::producer::MARKERS_MS;
 use super::retry;
 use crate::kafka::{ClientSettings, KafkaError, Lease, Ownership, Polled, Row, StartAt};
 use crate::record::{HeaderList, Record};
@@ -168,10 +169,13 @@ impl Reader {
 
     pub(crate) fn read(
         &mut self,
-        _timeout: Duration,
+        timeout: Duration,
         max: usize,
         visit: &mut dyn FnMut(Polled<'_>),
     ) -> Result<usize, KafkaError> {
+        if self.cursors.iter().any(|cursor| !cursor.host.is_alive()) {
+            return Err(retry("reading"));
+        }
         let mut read = 0;
         for cursor in &mut self.cursors {
             while read < max {
@@ -187,6 +191,10 @@ impl Reader {
                 }
                 read += 1;
             }
+        }
+        if read == 0 && timeout > Duration::from_millis(MARKERS_MS) {
+            // Meanwhile the markers of transactions that were answered are written.
+            self.cursors.iter().take(1).for_each(|cursor| cursor.host.broker().write_markers());
         }
         Ok(read)
     }

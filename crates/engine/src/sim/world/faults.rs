@@ -3,7 +3,7 @@
 use super::script::Fault;
 use super::seat::{Running, Seat, TOMBSTONES_KEPT};
 use super::{World, lock, now, stages};
-use crate::sim::host;
+use crate::sim::host::{self, Place};
 
 /// A cut of the network that lasts longer shows in readiness.
 const CUT_SHOWS_MS: u64 = 3_500;
@@ -27,13 +27,16 @@ impl World {
     }
 
     /// Makes a fault happen.
-    pub(super) fn strike(&mut self, fault: Fault) -> Result<(), String> {
+    pub(super) async fn strike(&mut self, fault: Fault) -> Result<(), String> {
         let now_ms = now().elapsed_ms;
         let later = |ms: u64| now_ms + i64::try_from(ms).unwrap_or(0);
         match fault {
             Fault::Kill { seat } => self.kill(seat)?,
             Fault::KillAt { seat, point, count } => {
-                self.host(seat).into_iter().for_each(|host| host.die_at(point, count));
+                self.host(seat).into_iter().for_each(|host| host.die_at(Place::Task(point), count));
+            }
+            Fault::KillPollerAt { seat, point, count } => {
+                self.host(seat).into_iter().for_each(|host| host.die_at(Place::Poller(point), count));
             }
             Fault::Stop { seat } => {
                 if let Some(running) = &self.seats[seat].running {
@@ -63,6 +66,7 @@ impl World {
                 self.ends.push((later(ms), fault));
             }
             Fault::Compact => self.compact(),
+            Fault::Grow { deaths } => self.grow(deaths).await?,
             disk => self.strike_disk(disk)?,
         }
         Ok(())
@@ -110,7 +114,8 @@ impl World {
 
     fn compact(&self) {
         let before_ms = now().wall_ms - i64::try_from(TOMBSTONES_KEPT.as_millis()).unwrap_or(0);
-        lock(&self.shared.broker).compact(stages::CHANGELOG, before_ms);
+        let mut broker = lock(&self.shared.broker);
+        [stages::CHANGELOG, stages::POSITIONS].iter().for_each(|topic| broker.compact(topic, before_ms));
     }
 
     /// Ends the faults whose time is over.

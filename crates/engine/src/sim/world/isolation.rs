@@ -23,7 +23,7 @@ impl Processor for Broken {
 fn topology(behaviour: fn() -> Result<(), StateError>) -> Result<Topology, TopologyError> {
     let topic = |name: &str| TopicPlan::new(name, PARTITIONS as i32);
     let broken = Stage::new(BROKEN, topic(INPUT), topic("nothing"), move || Broken(behaviour));
-    let working = stages::topology()?;
+    let working = stages::topology(&stages::Service::default())?;
     let builder = Topology::builder("sim", "", topic(DEAD_LETTERS)).stage(broken);
     working.stages().iter().cloned().fold(builder, |builder, stage| builder.stage(stage)).build()
 }

@@ -1,6 +1,7 @@
 //! Runs processes by a script, and checks what they leave.
 
 mod faults;
+mod growing;
 mod isolation;
 mod script;
 mod seat;
@@ -9,14 +10,17 @@ mod stages;
 mod tests;
 
 use std::pin::Pin;
+use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::Poll;
 use std::time::Duration;
 
 use self::script::{Fault, Script};
 use self::seat::{Running, Seat, Shared};
+use self::stages::Service;
 use crate::EngineSettings;
 use crate::fault::Sabotage;
+use crate::kafka::partition_of_key;
 use crate::runtime::Totals;
 use crate::sim::broker::{Broker, Moment, Stored};
 use crate::sim::host;
@@ -30,7 +34,9 @@ const CATCH_UP_MS: u64 = 120_000;
 /// How often processes with one name may have something to commit before they have different names.
 const NAME_ROUNDS_MAX: u32 = 20;
 const KEYS: u64 = 8;
+/// One in so many records is followed by one that nobody will see, and one in so many by a number of the service.
 const MARKER_ROWS: u64 = 12;
+const NUMBER_ROWS: u64 = 8;
 
 /// What a run did.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -42,6 +48,8 @@ struct Stats {
 
 struct World {
     shared: Shared,
+    /// What the source polls.
+    service: Service,
     seats: Vec<Seat>,
     random: fastrand::Rng,
     /// Ends of faults that last, by time.
@@ -79,7 +87,8 @@ fn now() -> Moment {
 
 impl World {
     fn new(script: &Script) -> Result<Self, String> {
-        let topology = stages::topology().map_err(|error| error.to_string())?;
+        let service = Service::default();
+        let topology = stages::topology(&service).map_err(|error| error.to_string())?;
         let settings = EngineSettings {
             commit_interval: Duration::from_millis(40),
             workers: 1 + usize::from(script.seed.is_multiple_of(3)),
@@ -95,6 +104,7 @@ impl World {
         let shared = Shared { broker: Arc::new(Mutex::new(broker)), topology, settings, totals };
         Ok(Self {
             shared,
+            service,
             seats: (0..script.seats).map(Seat::new).collect(),
             random: fastrand::Rng::with_seed(script.seed),
             ends: Vec::new(),
@@ -109,7 +119,7 @@ impl World {
             while let Some((_, fault)) =
                 faults.next_if(|(at, _)| i64::try_from(*at).unwrap_or(0) <= now().elapsed_ms)
             {
-                self.strike(*fault)?;
+                self.strike(*fault).await?;
             }
             self.step().await?;
         }
@@ -129,7 +139,7 @@ impl World {
         self.stop_all().await?;
         let broker = lock(&self.shared.broker);
         self.seats.iter().try_for_each(|seat| seat.check_disk(&broker))?;
-        stages::compare(&broker)
+        stages::compare(&broker, self.service.load(Ordering::Relaxed))
     }
 
     /// A moment of everything.
@@ -176,40 +186,44 @@ impl World {
 
     /// Appends a record to the input, or one that nobody will see.
     fn feed(&mut self) {
-        let (key, partition) = (self.random.u64(..KEYS), self.random.usize(..stages::PARTITIONS));
+        let key = self.random.u64(..KEYS);
         let value = match self.random.u64(..20) {
             0 => stages::BAD,
             1 => stages::FORGET,
             _ => b"1",
         };
-        self.append(partition, key, value);
+        self.append(key, value);
         if self.random.u64(..MARKER_ROWS) == 0 {
-            self.append_aborted(partition, key);
+            self.append_aborted(key);
         }
+        self.service.fetch_add(u64::from(self.random.u64(..NUMBER_ROWS) == 0), Ordering::Relaxed);
     }
 
-    fn append(&mut self, partition: usize, key: u64, value: &[u8]) {
-        let stored = stored(key, value);
+    fn append(&mut self, key: u64, value: &[u8]) {
+        let (partition, stored) = (self.partition_of(key), stored(key, value));
         let mut broker = lock(&self.shared.broker);
-        if let Some(log) = broker.log_mut(stages::INPUT, i32::try_from(partition).unwrap_or(0)) {
+        if let Some(log) = broker.log_mut(stages::INPUT, partition) {
             log.append(stored, None);
             self.stats.records += 1;
         }
     }
 
     /// A transaction of somebody else that is aborted: it leaves a gap.
-    fn append_aborted(&mut self, partition: usize, key: u64) {
+    fn append_aborted(&mut self, key: u64) {
+        let partition = self.partition_of(key);
         let mut broker = lock(&self.shared.broker);
-        if let Some(log) = broker.log_mut(stages::INPUT, i32::try_from(partition).unwrap_or(0)) {
+        if let Some(log) = broker.log_mut(stages::INPUT, partition) {
             log.append(stored(key, b"aborted"), Some(u64::MAX));
             log.end_transaction(u64::MAX, false);
         }
     }
 
     fn feed_all(&mut self) {
-        for partition in 0..stages::PARTITIONS {
-            (0..KEYS).for_each(|key| self.append(partition, key, b"1"));
-        }
+        (0..KEYS).for_each(|key| self.append(key, b"1"));
+    }
+
+    fn partition_of(&self, key: u64) -> i32 {
+        partition_of_key(name_of(key).as_bytes(), self.partitions())
     }
 
     /// Waits until everything is committed; if that does not happen, something is stuck.
@@ -241,15 +255,16 @@ impl World {
     fn has_caught_up(&self) -> bool {
         let mut broker = lock(&self.shared.broker);
         let topology = &self.shared.topology;
-        topology.stages().iter().all(|stage| {
-            let ends: Vec<i64> = broker
-                .topic(&stage.source.name)
-                .into_iter()
-                .flat_map(|topic| &topic.logs)
-                .map(|log| log.end())
-                .collect();
-            broker.group(&topology.group(stage.id)).has_caught_up(&ends)
-        })
+        stages::has_polled(&broker, self.service.load(Ordering::Relaxed))
+            && topology.stages().iter().all(|stage| {
+                let ends: Vec<i64> = broker
+                    .topic(&stage.source.name)
+                    .into_iter()
+                    .flat_map(|topic| &topic.logs)
+                    .map(|log| log.end())
+                    .collect();
+                broker.group(&topology.group(stage.id)).has_caught_up(&ends)
+            })
     }
 
     /// A name that two processes have: they fence each other repeatedly. With several workers each may have work for
@@ -278,17 +293,21 @@ impl World {
     }
 }
 
+fn name_of(key: u64) -> String {
+    format!("k{key}")
+}
+
 fn stored(key: u64, value: &[u8]) -> Stored {
     Stored {
-        key: Some(format!("k{key}").into_bytes()),
+        key: Some(name_of(key).into_bytes()),
         value: Some(value.to_vec()),
         timestamp_ms: now().wall_ms,
         headers: Vec::new(),
     }
 }
 
-/// The bugs that a simulation can plant: those of growing, sources and processors have no part in this world.
-const SABOTAGES: [Sabotage; 8] = [
+/// The bugs that a simulation can plant: those of processors have no part in this world.
+const SABOTAGES: [Sabotage; 10] = [
     Sabotage::CommitBeforeProduce,
     Sabotage::SledBeforeCommit,
     Sabotage::NoFencing,
@@ -297,4 +316,6 @@ const SABOTAGES: [Sabotage; 8] = [
     Sabotage::BlindReadiness,
     Sabotage::EarlierTopics,
     Sabotage::StubbornClock,
+    Sabotage::PositionApart,
+    Sabotage::GrowWithoutState,
 ];

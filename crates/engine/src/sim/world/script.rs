@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use crate::fault::{Point, Sabotage};
+use crate::fault::{Point, Sabotage, SourcePoint};
 
 /// A fault. `seat` is the place of a process, which has one disk.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -11,6 +11,8 @@ pub(super) enum Fault {
     Kill { seat: usize },
     /// Killed when it comes to this point for the `count`th time.
     KillAt { seat: usize, point: Point, count: u32 },
+    /// Killed when it polls a source and comes to this point for the `count`th time.
+    KillPollerAt { seat: usize, point: SourcePoint, count: u32 },
     /// Asked to stop, and started again when it has.
     Stop { seat: usize },
     /// Its network is cut.
@@ -39,6 +41,8 @@ pub(super) enum Fault {
     Outage { ms: u64 },
     /// The changelog is compacted.
     Compact,
+    /// All processes leave, and the input gets more partitions by a tool that dies so many times on the way.
+    Grow { deaths: u32 },
     /// All processes are killed, and all topics are deleted and made again.
     Recreate,
 }
@@ -83,7 +87,12 @@ impl Script {
 fn draw(random: &mut fastrand::Rng, seats: usize) -> Fault {
     let seat = random.usize(..seats);
     match random.u32(..100) {
-        0..40 => Fault::Kill { seat },
+        0..35 => Fault::Kill { seat },
+        35..40 => Fault::KillPollerAt {
+            seat,
+            point: SourcePoint::ALL[random.usize(..SourcePoint::ALL.len())],
+            count: random.u32(1..4),
+        },
         40..65 => Fault::KillAt {
             seat,
             point: Point::ALL[random.usize(..Point::ALL.len())],
@@ -103,7 +112,13 @@ fn draw(random: &mut fastrand::Rng, seats: usize) -> Fault {
         93..95 => Fault::FlipBit { seat },
         95..96 => Fault::LongAway { seat },
         96..98 => Fault::Outage { ms: random.u64(1..1_500) },
-        98..99 => Fault::Compact,
+        98 => {
+            if random.bool() {
+                Fault::Compact
+            } else {
+                Fault::Grow { deaths: random.u32(0..4) }
+            }
+        }
         _ => Fault::Recreate,
     }
 }

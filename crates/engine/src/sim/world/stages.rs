@@ -1,9 +1,16 @@
-//! The topology of the simulated world, and what it must write: computed once more from the input alone.
+//! The topology of the simulated world: two stages and a source, and what it must write: computed once more from the input alone.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
 
-use crate::sim::broker::{Broker, Log};
-use crate::{Context, Processor, Record, Stage, StageId, StateError, TopicPlan, Topology, TopologyError};
+use crate::kafka::partition_of_key;
+use crate::sim::broker::{Broker, Log, Stored};
+use crate::{
+    Batch, Context, Owner, PollError, Poller, Position, Processor, Record, Source, SourceId, Stage, StageId,
+    StateError, StateKeys, TopicPlan, Topology, TopologyError,
+};
 
 pub(super) const INPUT: &str = "in";
 pub(super) const COUNTED: &str = "counted";
@@ -11,6 +18,8 @@ pub(super) const CHANGELOG: &str = "count-changelog";
 pub(super) const OUTPUT: &str = "out";
 pub(super) const DEAD_LETTERS: &str = "dead-letters";
 pub(super) const PARTITIONS: usize = 3;
+pub(super) const POLLED: &str = "polled";
+pub(super) const POSITIONS: &str = "positions";
 /// A value that is rejected, and one that makes the stage forget its key.
 pub(super) const BAD: &[u8] = b"bad";
 pub(super) const FORGET: &[u8] = b"forget";
@@ -66,25 +75,88 @@ fn copied(partition: i32, offset: i64) -> String {
     format!("{partition}@{offset}")
 }
 
-pub(super) fn topology() -> Result<Topology, TopologyError> {
+/// A service that is polled: how many numbers it has published so far.
+pub(super) type Service = Arc<AtomicU64>;
+
+/// Fetches the numbers of a service in their order, a few at a time. The position has the next number, and as a key of
+/// its own the block to which that belongs.
+struct Numbers(Service);
+
+const AT_ONCE: u64 = 5;
+const BLOCK: u64 = 7;
+
+fn block(number: u64) -> String {
+    format!("block {}", number / BLOCK)
+}
+
+impl Poller for Numbers {
+    fn poll(&mut self, position: &Position, now_ms: i64) -> Result<Batch, PollError> {
+        let next = position.get(b"next").map_or(0, |next| String::from_utf8_lossy(next).parse().unwrap_or(0));
+        let published = self.0.load(Ordering::Relaxed);
+        let blocks = position.iter().filter(|(key, _)| key.starts_with(b"block")).map(|(key, _)| key);
+        let mut batch = Batch::default();
+        if next > 0 && !blocks.eq([block(next).as_bytes()]) {
+            batch.emit("numbers", "wrong", format!("the position is wrong at {next}"), now_ms);
+        }
+        let end = published.min(next + AT_ONCE);
+        for number in next..end {
+            batch.emit("numbers", format!("k{}", number % 8), number.to_string(), now_ms);
+        }
+        if end > next {
+            batch.set("next", end.to_string());
+            batch.set(block(end), "");
+            if next > 0 && block(next) != block(end) {
+                batch.remove(block(next));
+            }
+        }
+        batch.newest_ms = Some(now_ms);
+        Ok(batch)
+    }
+}
+
+pub(super) fn topology(service: &Service) -> Result<Topology, TopologyError> {
     let partitions = i32::try_from(PARTITIONS).unwrap_or(i32::MAX);
     let topic = |name: &str| TopicPlan::new(name, partitions);
     let count = Stage::new(StageId::new("count"), topic(INPUT), topic(COUNTED), || Count)
         .stateful(TopicPlan::compacted(CHANGELOG, partitions))
+        .movable(StateKeys::of_keys(|key| key.strip_prefix(b"c").map(Owner::Key)))
         .awaited();
     let copy = Stage::new(StageId::new("copy"), topic(COUNTED), topic(OUTPUT), || Copy);
-    Topology::builder("sim", "", topic(DEAD_LETTERS)).stage(count).stage(copy).build()
+    let service = Arc::clone(service);
+    let numbers = Source {
+        id: SourceId::new("numbers"),
+        partition: 0,
+        sinks: vec![("numbers", topic(POLLED))],
+        interval: Duration::from_millis(100),
+        late_after: Duration::from_secs(60),
+        needs: &[],
+        poller: Arc::new(move || Box::new(Numbers(Arc::clone(&service)))),
+    };
+    let builder = Topology::builder("sim", "", topic(DEAD_LETTERS)).stage(count).stage(copy);
+    builder.positions(TopicPlan::compacted(POSITIONS, 1)).source(numbers).build()
 }
 
 /// Makes all topics; they are empty.
 pub(super) fn create_topics(broker: &mut Broker) {
-    for name in [INPUT, COUNTED, CHANGELOG, OUTPUT, DEAD_LETTERS] {
+    for name in [INPUT, COUNTED, CHANGELOG, OUTPUT, DEAD_LETTERS, POLLED] {
         broker.create_topic(name, PARTITIONS);
     }
+    broker.create_topic(POSITIONS, 1);
 }
 
 fn logs<'a>(broker: &'a Broker, topic: &str) -> impl Iterator<Item = (i32, &'a Log)> {
     (0..).zip(broker.topic(topic).into_iter().flat_map(|topic| &topic.logs))
+}
+
+/// The input in an order in which the records of each key have theirs: a key that has moved to another partition has
+/// all its later records there.
+fn input(broker: &Broker) -> Vec<(i32, i64, &Stored)> {
+    let mut records = Vec::new();
+    for (partition, log) in logs(broker, INPUT) {
+        records.extend(log.history().map(|(offset, record)| (partition, offset, record)));
+    }
+    records.sort_by_key(|(_, _, record)| record.timestamp_ms);
+    records
 }
 
 /// All values that readers of a topic have seen, sorted.
@@ -114,26 +186,26 @@ pub(super) fn folded(broker: &Broker, partition: i32, below: i64) -> BTreeMap<Ve
 ///
 /// # Errors
 /// The first difference.
-pub(super) fn compare(broker: &Broker) -> Result<(), String> {
-    let (mut expected, mut bad, mut states) = (Vec::new(), 0, Vec::new());
-    for (partition, log) in logs(broker, INPUT) {
-        let mut counts: BTreeMap<Vec<u8>, u64> = BTreeMap::new();
-        for (offset, record) in log.history() {
-            let key = record.key.clone().unwrap_or_default();
-            match record.value.as_deref() {
-                Some(BAD) => bad += 1,
-                Some(FORGET) => {
-                    counts.remove(&key);
-                    expected.push(counted(partition, offset, 0));
-                }
-                _ => {
-                    let count = counts.entry(key).or_default();
-                    *count += 1;
-                    expected.push(counted(partition, offset, *count));
-                }
+pub(super) fn compare(broker: &Broker, published: u64) -> Result<(), String> {
+    let mut expected: Vec<String> = (0..published).map(|number| number.to_string()).collect();
+    expected.sort_unstable();
+    same("numbers", &expected, &values(broker, POLLED))?;
+    let (mut expected, mut bad) = (Vec::new(), 0);
+    let mut counts: BTreeMap<Vec<u8>, u64> = BTreeMap::new();
+    for (partition, offset, record) in input(broker) {
+        let key = record.key.clone().unwrap_or_default();
+        match record.value.as_deref() {
+            Some(BAD) => bad += 1,
+            Some(FORGET) => {
+                counts.remove(&key);
+                expected.push(counted(partition, offset, 0));
+            }
+            _ => {
+                let count = counts.entry(key).or_default();
+                *count += 1;
+                expected.push(counted(partition, offset, *count));
             }
         }
-        states.push((partition, counts));
     }
     expected.sort_unstable();
     same("count", &expected, &values(broker, COUNTED))?;
@@ -146,9 +218,11 @@ pub(super) fn compare(broker: &Broker) -> Result<(), String> {
     if letters != bad {
         return Err(format!("{letters} dead letters for {bad} bad records"));
     }
-    for (partition, counts) in states {
+    let partitions = broker.partitions(INPUT);
+    for partition in 0..partitions {
+        let own = counts.iter().filter(|(key, _)| partition_of_key(key, partitions) == partition);
         let expected: BTreeMap<Vec<u8>, Vec<u8>> =
-            counts.into_iter().map(|(key, count)| (state_key(&key), count.to_be_bytes().to_vec())).collect();
+            own.map(|(key, count)| (state_key(key), count.to_be_bytes().to_vec())).collect();
         // Each value begins with its day.
         let found = folded(broker, partition, i64::MAX);
         let found: BTreeMap<Vec<u8>, Vec<u8>> =
@@ -158,6 +232,12 @@ pub(super) fn compare(broker: &Broker) -> Result<(), String> {
         }
     }
     Ok(())
+}
+
+/// Whether a source has committed the first so many numbers of its service.
+pub(super) fn has_polled(broker: &Broker, published: u64) -> bool {
+    let polled: usize = logs(broker, POLLED).map(|(_, log)| log.history().count()).sum();
+    polled as u64 >= published
 }
 
 fn same(stage: &str, expected: &[String], found: &[String]) -> Result<(), String> {
