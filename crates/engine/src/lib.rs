@@ -214,6 +214,7 @@ mod processor;
 mod settings;
 mod source;
 mod table;
+mod table_copy;
 mod topology;
 
 pub use collector::{Collector, HEADER_PREFIX, Output, OutputHeader, RETRIED_HEADER, Sink};
@@ -225,6 +226,7 @@ pub use settings::{EngineSettings, Guarantee, KafkaSettings, OffsetReset};
 pub use source::{Batch, PollError, Poller, PollerFactory, Position, Source, SourceId, SourceRecord};
 pub use store::{StateError, Store};
 pub use table::{Opening, Table, TableSpec};
+pub use table_copy::TableCopy;
 pub use topology::{
     Owner, ProcessorFactory, Stage, StageId, StateKeys, TopicPlan, Topology, TopologyBuilder, TopologyError,
     Traffic,

@@ -5,6 +5,7 @@
 //! end before it processes the stage's first record. Only one thread writes to a table, and processors on all workers
 //! read it. So a table keeps its content in something that both share, such as an `Arc<RwLock<…>>`.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -13,7 +14,7 @@ use crate::kafka::{StartAt, TopicIdentity};
 use crate::record::Record;
 use crate::store::{StateDirectory, StateError};
 
-/// What a table may use at its start.
+/// What a table may use at its start; [`TableCopy`](crate::TableCopy) keeps a copy on disk.
 pub struct Opening<'a> {
     /// This process's state directory, for tables that keep a copy on disk.
     pub state: &'a StateDirectory,
@@ -21,6 +22,8 @@ pub struct Opening<'a> {
     pub topic: &'a str,
     /// The identity of that topic at the moment, and its partitions.
     pub identity: &'a TopicIdentity,
+    /// Where each of its partitions ends at the moment.
+    pub ends: &'a BTreeMap<i32, i64>,
     /// The Kafka cluster's id; empty if it has none.
     pub cluster: &'a str,
     /// How long the topic keeps tombstones: a copy that is older has missed some ([`Store::is_outdated`]).

@@ -13,6 +13,8 @@ use super::raw::{Row, SharedQueue};
 use super::{ClientSettings, KafkaError};
 use crate::record::Record;
 
+/// How long a broker may take to answer a question.
+const ANSWER_PATIENCE: Duration = Duration::from_secs(5);
 /// How long a poll waits while a topic is read to its end.
 const POLL_TIMEOUT: Duration = Duration::from_millis(100);
 /// After this long without a record or an end, the topic may not exist. Also how long brokers may take to answer.
@@ -187,6 +189,11 @@ impl Reader {
     /// Stops reading. Closing a consumer takes about 100 ms, for which this thread need not wait.
     pub fn close(self) {
         std::thread::spawn(move || drop(self));
+    }
+
+    /// Asks whether a broker answers. Blocks for some seconds if none does.
+    pub fn is_answered(&self) -> bool {
+        self.consumer.fetch_metadata(None, ANSWER_PATIENCE).is_ok()
     }
 
     /// The end of a partition as of the last fetch, open transactions included; `None` before that.

@@ -14,7 +14,7 @@ const LOOK_INTERVAL: Duration = Duration::from_millis(2);
 /// A task of the simulation takes its next turn after at most so many milliseconds, and looks that often whether it
 /// must stop.
 #[cfg(test)]
-const TURN_MS: u64 = 16;
+const TURN_MS: u64 = 60;
 
 /// Stops its thread when it is dropped, and waits for that, but not for long.
 pub struct Background {

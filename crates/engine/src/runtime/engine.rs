@@ -59,7 +59,7 @@ pub struct Engine {
     /// Polled until they are dropped.
     sources: Sources,
     /// Followed until they are dropped.
-    _tables: Vec<TableFollower>,
+    tables: Vec<TableFollower>,
 }
 
 /// Everything that is opened before the first stage starts.
@@ -90,16 +90,22 @@ impl Opened<'_> {
             let identity =
                 identity.ok_or_else(|| KafkaError::Topic(format!("topic {topic} does not exist")))?;
             let mut table = (spec.table)();
+            let ends = answered(self.clients, || ready(self.admin.ends(topic))).await?;
             let opening = Opening {
                 state: self.state,
                 topic,
                 identity: &identity,
+                ends: &ends,
                 cluster: self.cluster,
                 tombstones_kept: self.limits.tombstones_kept(topic),
             };
             let starts = table.open(&opening)?;
-            let (follower, loaded) =
-                TableFollower::start(self.clients.clone(), topic.to_owned(), starts, table);
+            let (follower, loaded) = TableFollower::start(
+                self.clients.clone(),
+                topic.to_owned(),
+                (starts, opening.tombstones_kept),
+                table,
+            );
             followers.push(follower);
             waiting.push((spec.name, loaded));
         }
@@ -171,7 +177,7 @@ impl Engine {
             Sources::default()
         };
         let stages = running.iter().map(|running| running.stage).collect();
-        Ok(Self { process, topology: Arc::new(topology), stages, running, pool, sources, _tables: tables })
+        Ok(Self { process, topology: Arc::new(topology), stages, running, pool, sources, tables })
     }
 
     /// The counts of the stages so far.
@@ -240,7 +246,8 @@ impl Engine {
         }
     }
 
-    /// Returns when a stage has ended by itself, or the watchdog found one that hangs. Always a failure.
+    /// Returns when a stage has ended by itself, the watchdog found one that hangs, or a table is out of date. Always a
+    /// failure.
     pub async fn failed(&mut self) -> Failure {
         let patience = self.process.settings.stall_timeout;
         let mut look = tokio::time::interval(WATCHDOG_INTERVAL);
@@ -248,6 +255,9 @@ impl Engine {
             tokio::select! {
                 failure = stage_ended(&mut self.running) => return failure,
                 _ = look.tick() => {}
+            }
+            if let Some(outdated) = self.tables.iter().find_map(TableFollower::outdated) {
+                return outdated.clone();
             }
             self.process.board.state_is_there(self.process.state.is_there());
             if let Some(stalled) = self.process.board.stalled(patience) {

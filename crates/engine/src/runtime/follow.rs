@@ -4,7 +4,8 @@
 use std::time::Duration;
 
 use super::failure::Failure;
-use crate::kafka::{ClientSettings, Polled, Reader, StartAt};
+use crate::kafka::{ClientSettings, Polled, StartAt};
+use crate::link::Reader;
 use crate::record::Record;
 
 /// The position of a follower of a topic.

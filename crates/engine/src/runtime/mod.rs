@@ -19,6 +19,7 @@
 mod background;
 mod caught_up;
 mod commit;
+mod contact;
 mod engine;
 mod event_loop;
 mod failure;

@@ -2,18 +2,24 @@
 //!
 //! If the reader fails, a new one continues after the last record that the table has taken. A table that can no
 //! longer be written is abandoned with an error in the log: processors continue with what they have.
+//!
+//! A process that has heard nothing from the brokers for longer than the topic keeps tombstones, for instance because
+//! the machine was suspended, may have missed some: the table would keep what was removed. Such a table is reported as
+//! outdated, and the process ends; its next start reads the table again.
 
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::{Duration, Instant};
+use std::sync::{Arc, OnceLock};
+use std::time::Duration;
 
 use tokio::sync::oneshot;
+use tokio::time::Instant;
 
 use super::background::Background;
+use super::contact::Contact;
 use super::failure::Failure;
 use super::follow::Places;
 use crate::kafka::{ClientSettings, KafkaError, StartAt};
-use crate::record::Record;
+use crate::link::Reader;
+use crate::store::StateError;
 use crate::table::Table;
 
 /// How long a poll waits. This bounds how long stopping takes, and is the pause after which a table counts as
@@ -23,13 +29,16 @@ const POLL_TIMEOUT: Duration = Duration::from_millis(200);
 const BATCH_RECORDS: usize = 1_000;
 /// Pause before a broken reader is replaced.
 const RETRY_DELAY: Duration = Duration::from_secs(1);
+/// Pause between turns of an abandoned table, which do nothing.
+const IDLE: Duration = Duration::from_secs(3_600);
 
 /// Sent once: how long reading the table took, or why it failed.
 pub(super) type Loaded = oneshot::Receiver<Result<Duration, Failure>>;
 
 /// Follows a table until this is dropped.
 pub(super) struct TableFollower {
-    _thread: Background,
+    outdated: Arc<OnceLock<Failure>>,
+    _work: Background,
 }
 
 impl TableFollower {
@@ -37,15 +46,29 @@ impl TableFollower {
     pub(super) fn start(
         clients: ClientSettings,
         topic: String,
-        starts: Vec<StartAt>,
+        (starts, tombstones_kept): (Vec<StartAt>, Duration),
         table: Box<dyn Table>,
     ) -> (Self, Loaded) {
         let (loaded, receiver) = oneshot::channel();
-        let follow = move |stop| {
-            let (places, begun) = (Places::new(starts), Instant::now());
-            Following { clients, topic, places, table, begun, loaded: Some(loaded), stop }.run();
+        let outdated = Arc::<OnceLock<Failure>>::default();
+        let mut following = Following {
+            clients,
+            topic,
+            places: Places::new(starts),
+            reader: None,
+            table,
+            begun: Instant::now(),
+            loaded: Some(loaded),
+            is_abandoned: false,
+            contact: Contact::new(tombstones_kept.mul_f64(0.9)),
+            outdated: Arc::clone(&outdated),
         };
-        (Self { _thread: Background::start(follow) }, receiver)
+        (Self { outdated, _work: Background::in_turns(move || following.turn()) }, receiver)
+    }
+
+    /// Why the table may have missed something that its topic no longer has, if so.
+    pub(super) fn outdated(&self) -> Option<&Failure> {
+        self.outdated.get()
     }
 }
 
@@ -53,41 +76,59 @@ struct Following {
     clients: ClientSettings,
     topic: String,
     places: Places,
+    /// `None` at the start and after a failure.
+    reader: Option<Reader>,
     table: Box<dyn Table>,
     begun: Instant,
     /// Until the table is loaded.
     loaded: Option<oneshot::Sender<Result<Duration, Failure>>>,
-    stop: Arc<AtomicBool>,
+    is_abandoned: bool,
+    contact: Contact,
+    outdated: Arc<OnceLock<Failure>>,
 }
 
 impl Following {
-    fn run(mut self) {
-        while !self.stop.load(Ordering::Acquire) {
-            let Err(failure) = self.follow() else { return };
-            let is_final = !failure.is_passing() && (self.loaded.is_some() || failure.is_fatal());
-            if is_final {
-                tracing::error!(topic = self.topic, error = %failure, "cannot follow the table any longer; continuing with its last known content");
-                let _ = self.loaded.take().map(|loaded| loaded.send(Err(failure)));
-                return;
-            }
-            tracing::warn!(topic = self.topic, error = %failure, "reading the table's topic failed; retrying");
-            std::thread::sleep(RETRY_DELAY);
+    /// Reads on, and returns how long to wait before the next turn.
+    fn turn(&mut self) -> Duration {
+        if self.is_abandoned {
+            return IDLE;
         }
+        let Err(failure) = self.read_on() else { return Duration::ZERO };
+        self.reader = None;
+        let is_outdated = matches!(failure, Failure::State(StateError::Outdated { .. }));
+        if is_outdated {
+            let _ = self.outdated.set(failure.clone());
+        }
+        if is_outdated || !failure.is_passing() && (self.loaded.is_some() || failure.is_fatal()) {
+            tracing::error!(topic = self.topic, error = %failure, "cannot follow the table any longer; continuing with its last known content");
+            let _ = self.loaded.take().map(|loaded| loaded.send(Err(failure)));
+            self.is_abandoned = true;
+            return IDLE;
+        }
+        tracing::warn!(topic = self.topic, error = %failure, "reading the table's topic failed; retrying");
+        RETRY_DELAY
     }
 
-    /// Reads until it must stop.
-    fn follow(&mut self) -> Result<(), Failure> {
-        let mut reader = self.places.reader(&self.clients, &self.topic)?;
-        while !self.stop.load(Ordering::Acquire) {
-            let table = &mut self.table;
-            let take = &mut |record: &Record<'_>| Ok(table.take(record)?);
-            let came = self.places.read(&mut reader, (POLL_TIMEOUT, BATCH_RECORDS), take)?;
-            if came == 0 || self.loaded.is_some() && self.places.are_at_end() {
-                self.settle()?;
+    fn read_on(&mut self) -> Result<(), Failure> {
+        let Self { clients, topic, places, reader, table, contact, .. } = self;
+        let reader = match reader {
+            Some(reader) => reader,
+            None => reader.insert(places.reader(clients, topic)?),
+        };
+        let mut is_silent = true;
+        let came = places.read(reader, (POLL_TIMEOUT, BATCH_RECORDS), &mut |record| {
+            // Before it is taken: what came before it may be gone.
+            if std::mem::take(&mut is_silent) {
+                check(contact, topic)?;
             }
+            Ok(table.take(record)?)
+        })?;
+        if is_silent && (came > 0 || contact.is_due() && reader.is_answered()) {
+            check(contact, topic)?;
         }
-        self.table.settle()?;
-        reader.close();
+        if came == 0 || self.loaded.is_some() && self.places.are_at_end() {
+            self.settle()?;
+        }
         Ok(())
     }
 
@@ -101,5 +142,25 @@ impl Following {
         let outcome = self.table.loaded().map_err(|reason| KafkaError::Topic(reason).into());
         let _ = loaded.send(outcome.map(|()| self.begun.elapsed()));
         Ok(())
+    }
+}
+
+/// There is a sign of life from the brokers: not too late, or the table of this topic is outdated.
+fn check(contact: &mut Contact, topic: &str) -> Result<(), Failure> {
+    let Some(silence) = contact.heard() else { return Ok(()) };
+    let hours = silence.as_secs() / 3_600;
+    let reason =
+        format!("no broker was heard for {hours} h, longer than its topic keeps tombstones; start again");
+    Err(StateError::Outdated { store: format!("table {topic}"), reason }.into())
+}
+
+impl Drop for Following {
+    fn drop(&mut self) {
+        if let Some(reader) = self.reader.take() {
+            if let Err(error) = self.table.settle() {
+                tracing::warn!(topic = self.topic, %error, "the table's copy lacks what came last");
+            }
+            reader.close();
+        }
     }
 }

@@ -11,7 +11,7 @@ use super::retry;
 use crate::kafka::{ClientSettings, KafkaError, Lease, Ownership, Polled, Row, StartAt};
 use crate::record::{HeaderList, Record};
 use crate::sim::broker::{Found, Stored};
-use crate::sim::host::{self, Host};
+use crate::sim::host::{self, Call, Host};
 
 /// At most so many rows come at once.
 const ROWS_MAX: u64 = 12;
@@ -201,6 +201,10 @@ impl Reader {
 
     pub(crate) fn high_watermark(&self, partition: i32) -> Option<i64> {
         self.cursors.iter().find(|cursor| cursor.partition == partition)?.end()
+    }
+
+    pub(crate) fn is_answered(&self) -> bool {
+        self.cursors.first().is_some_and(|cursor| cursor.host.call() == Call::Answered)
     }
 
     pub(crate) fn close(self) {}

@@ -115,7 +115,9 @@ impl World {
     fn compact(&self) {
         let before_ms = now().wall_ms - i64::try_from(TOMBSTONES_KEPT.as_millis()).unwrap_or(0);
         let mut broker = lock(&self.shared.broker);
-        [stages::CHANGELOG, stages::POSITIONS].iter().for_each(|topic| broker.compact(topic, before_ms));
+        [stages::CHANGELOG, stages::POSITIONS, stages::FACTS]
+            .iter()
+            .for_each(|topic| broker.compact(topic, before_ms));
     }
 
     /// Ends the faults whose time is over.

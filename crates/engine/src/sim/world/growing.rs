@@ -10,7 +10,7 @@ use crate::sim::host::{self, Host};
 
 const PARTITIONS_MAX: i32 = 6;
 /// Longer than sessions and transactions last.
-const REST_MS: i64 = 4_000;
+const REST_MS: i64 = 2_500;
 /// The tool dies after at most so many requests.
 const REQUESTS_MAX: u32 = 60;
 const TRIES: u32 = 40;

@@ -1,7 +1,7 @@
 //! Stages that share workers: the failure of one must not keep another from its work.
 
 use super::script::Script;
-use super::stages::{self, DEAD_LETTERS, INPUT, PARTITIONS};
+use super::stages::{self, DEAD_LETTERS, Facts, INPUT, PARTITIONS, Service};
 use super::{World, host, lock, now};
 use crate::runtime::{Phase, TaskSnapshot};
 use crate::{Context, Processor, Record, Stage, StageId, StateError, TopicPlan, Topology, TopologyError};
@@ -20,11 +20,15 @@ impl Processor for Broken {
     }
 }
 
-fn topology(behaviour: fn() -> Result<(), StateError>) -> Result<Topology, TopologyError> {
+fn topology(
+    behaviour: fn() -> Result<(), StateError>,
+    service: &Service,
+    facts: &Facts,
+) -> Result<Topology, TopologyError> {
     let topic = |name: &str| TopicPlan::new(name, PARTITIONS as i32);
     let broken = Stage::new(BROKEN, topic(INPUT), topic("nothing"), move || Broken(behaviour));
-    let working = stages::topology(&stages::Service::default())?;
-    let builder = Topology::builder("sim", "", topic(DEAD_LETTERS)).stage(broken);
+    let working = stages::topology(service, facts)?;
+    let builder = stages::with_table(Topology::builder("sim", "", topic(DEAD_LETTERS)), facts).stage(broken);
     working.stages().iter().cloned().fold(builder, |builder, stage| builder.stage(stage)).build()
 }
 
@@ -39,7 +43,7 @@ struct Stopped {
 fn live(behaviour: fn() -> Result<(), StateError>) -> Result<Stopped, String> {
     let script = Script::draw(1, 0, None);
     let mut world = World::new(&script)?;
-    world.shared.topology = topology(behaviour).map_err(|error| error.to_string())?;
+    world.shared.topology_of = Box::new(move |service, facts| topology(behaviour, service, facts));
     lock(&world.shared.broker).create_topic("nothing", PARTITIONS);
     world.seats.truncate(1);
     let runtime = tokio::runtime::Builder::new_current_thread().enable_time().start_paused(true).build();

@@ -17,7 +17,7 @@ use std::time::Duration;
 
 use self::script::{Fault, Script};
 use self::seat::{Running, Seat, Shared};
-use self::stages::Service;
+use self::stages::{Facts, Service};
 use crate::EngineSettings;
 use crate::fault::Sabotage;
 use crate::kafka::partition_of_key;
@@ -34,9 +34,11 @@ const CATCH_UP_MS: u64 = 120_000;
 /// How often processes with one name may have something to commit before they have different names.
 const NAME_ROUNDS_MAX: u32 = 20;
 const KEYS: u64 = 8;
-/// One in so many records is followed by one that nobody will see, and one in so many by a number of the service.
+/// One in so many records is followed by one that nobody will see, by a number of the service, or by a change of the
+/// table.
 const MARKER_ROWS: u64 = 12;
 const NUMBER_ROWS: u64 = 8;
+const FACT_ROWS: u64 = 16;
 
 /// What a run did.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -48,8 +50,6 @@ struct Stats {
 
 struct World {
     shared: Shared,
-    /// What the source polls.
-    service: Service,
     seats: Vec<Seat>,
     random: fastrand::Rng,
     /// Ends of faults that last, by time.
@@ -88,7 +88,7 @@ fn now() -> Moment {
 impl World {
     fn new(script: &Script) -> Result<Self, String> {
         let service = Service::default();
-        let topology = stages::topology(&service).map_err(|error| error.to_string())?;
+        let topology = stages::topology(&service, &Facts::default()).map_err(|error| error.to_string())?;
         let settings = EngineSettings {
             commit_interval: Duration::from_millis(40),
             workers: 1 + usize::from(script.seed.is_multiple_of(3)),
@@ -101,10 +101,16 @@ impl World {
         let mut broker = Broker::default();
         stages::create_topics(&mut broker);
         let totals = Arc::new(Totals::new(topology.counters()));
-        let shared = Shared { broker: Arc::new(Mutex::new(broker)), topology, settings, totals };
+        let shared = Shared {
+            broker: Arc::new(Mutex::new(broker)),
+            topology,
+            topology_of: Box::new(stages::topology),
+            service,
+            settings,
+            totals,
+        };
         Ok(Self {
             shared,
-            service,
             seats: (0..script.seats).map(Seat::new).collect(),
             random: fastrand::Rng::with_seed(script.seed),
             ends: Vec::new(),
@@ -127,6 +133,7 @@ impl World {
         self.catch_up().await?;
         // Every key once more, so that each entry of the restored state shows. Processes with one name notice it when
         // both have something to commit.
+        self.check_tables()?;
         let mut rounds = 0;
         while rounds == 0 || self.shared_name().is_some() && rounds < NAME_ROUNDS_MAX {
             self.feed_all();
@@ -139,7 +146,7 @@ impl World {
         self.stop_all().await?;
         let broker = lock(&self.shared.broker);
         self.seats.iter().try_for_each(|seat| seat.check_disk(&broker))?;
-        stages::compare(&broker, self.service.load(Ordering::Relaxed))
+        stages::compare(&broker, self.shared.service.load(Ordering::Relaxed))
     }
 
     /// A moment of everything.
@@ -196,7 +203,36 @@ impl World {
         if self.random.u64(..MARKER_ROWS) == 0 {
             self.append_aborted(key);
         }
-        self.service.fetch_add(u64::from(self.random.u64(..NUMBER_ROWS) == 0), Ordering::Relaxed);
+        if self.random.u64(..FACT_ROWS) == 0 {
+            self.change_fact();
+        }
+        self.shared.service.fetch_add(u64::from(self.random.u64(..NUMBER_ROWS) == 0), Ordering::Relaxed);
+    }
+
+    /// Changes a fact of the table: sets it, or removes it.
+    fn change_fact(&mut self) {
+        let key = self.random.u64(..KEYS);
+        let partition = partition_of_key(name_of(key).as_bytes(), stages::FACT_PARTITIONS);
+        let value = (self.random.u64(..3) > 0).then(|| self.stats.records.to_string().into_bytes());
+        let stored = Stored { value, ..stored(key, b"") };
+        if let Some(log) = lock(&self.shared.broker).log_mut(stages::FACTS, partition) {
+            log.append(stored, None);
+        }
+    }
+
+    /// The table of every process that has had the time to read it has what its topic says.
+    fn check_tables(&self) -> Result<(), String> {
+        let expected = stages::facts(&lock(&self.shared.broker));
+        for (number, seat) in self.seats.iter().enumerate() {
+            let Some(running) = seat.running.as_ref().filter(|running| running.stages.has_started()) else {
+                continue;
+            };
+            let found = &running.facts.lock().unwrap_or_else(PoisonError::into_inner).entries;
+            if *found != expected {
+                return Err(format!("the table of process {number} has {found:?}, not {expected:?}"));
+            }
+        }
+        Ok(())
     }
 
     fn append(&mut self, key: u64, value: &[u8]) {
@@ -255,7 +291,7 @@ impl World {
     fn has_caught_up(&self) -> bool {
         let mut broker = lock(&self.shared.broker);
         let topology = &self.shared.topology;
-        stages::has_polled(&broker, self.service.load(Ordering::Relaxed))
+        stages::has_polled(&broker, self.shared.service.load(Ordering::Relaxed))
             && topology.stages().iter().all(|stage| {
                 let ends: Vec<i64> = broker
                     .topic(&stage.source.name)

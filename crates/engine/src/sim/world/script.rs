@@ -113,7 +113,7 @@ fn draw(random: &mut fastrand::Rng, seats: usize) -> Fault {
         95..96 => Fault::LongAway { seat },
         96..98 => Fault::Outage { ms: random.u64(1..1_500) },
         98 => {
-            if random.bool() {
+            if random.u32(..4) > 0 {
                 Fault::Compact
             } else {
                 Fault::Grow { deaths: random.u32(0..4) }

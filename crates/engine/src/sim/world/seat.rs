@@ -7,14 +7,15 @@ use std::time::Duration;
 use tokio::task::LocalSet;
 
 use super::lock;
-use super::stages::{CHANGELOG, INPUT, folded};
-use crate::runtime::Totals;
+use super::stages::{CHANGELOG, Facts, INPUT, Service, folded};
+use crate::kafka::TopicIdentity;
 use crate::runtime::simulation::Stages;
+use crate::runtime::{Failure, Totals};
 use crate::sim::broker::{Broker, Log};
 use crate::sim::host::{self, Host};
 use crate::store::StateDirectory;
 use crate::store::simulated::{Content, Disk};
-use crate::{EngineSettings, Topology};
+use crate::{EngineSettings, Topology, TopologyError};
 
 /// For how long the changelog keeps tombstones.
 pub(super) const TOMBSTONES_KEPT: Duration = Duration::from_secs(24 * 3_600);
@@ -22,10 +23,17 @@ pub(super) const TOMBSTONES_KEPT: Duration = Duration::from_secs(24 * 3_600);
 const RESTART_MS: i64 = 300;
 const CHECKPOINT_KEY: &[u8] = &[0, b'c'];
 
+/// Makes the topology of a process, whose table has this content.
+pub(super) type MakeTopology = dyn Fn(&Service, &Facts) -> Result<Topology, TopologyError>;
+
 /// What all processes have in common.
 pub(super) struct Shared {
     pub(super) broker: Arc<Mutex<Broker>>,
     pub(super) topology: Topology,
+    /// Makes it for one process.
+    pub(super) topology_of: Box<MakeTopology>,
+    /// What the source polls.
+    pub(super) service: Service,
     pub(super) settings: EngineSettings,
     pub(super) totals: Arc<Totals>,
 }
@@ -34,6 +42,8 @@ pub(super) struct Running {
     pub(super) host: Arc<Host>,
     pub(super) tasks: LocalSet,
     pub(super) stages: Stages,
+    /// The content of its table.
+    pub(super) facts: Facts,
 }
 
 pub(super) struct Seat {
@@ -82,12 +92,29 @@ impl Seat {
         let tasks = LocalSet::new();
         let entered = tasks.enter();
         let state = StateDirectory::simulated(self.disk.clone());
-        let stages =
-            Stages::start(&shared.topology, &shared.settings, &state, (&shared.totals, TOMBSTONES_KEPT));
+        let facts = Facts::default();
+        let topology = (shared.topology_of)(&shared.service, &facts).map_err(|error| error.to_string())?;
+        let look_up = |topic: &str| {
+            let broker = lock(&shared.broker);
+            let id = broker.topic(topic).map_or(0, |topic| topic.id).to_string();
+            let logs = broker.topic(topic).into_iter().flat_map(|topic| &topic.logs);
+            let ends = (0..).zip(logs.map(Log::last_stable)).collect();
+            (TopicIdentity { id, partitions: broker.partitions(topic) }, ends)
+        };
+        let (settings, totals) = (&shared.settings, (&shared.totals, TOMBSTONES_KEPT));
+        let stages = Stages::start(topology, settings, &state, totals, look_up);
         drop(entered);
         host::enter(None);
-        let stages = stages.map_err(|failure| format!("a process did not start: {failure}"))?;
-        self.running = Some(Running { host, tasks, stages });
+        match stages {
+            Ok(stages) => self.running = Some(Running { host, tasks, stages, facts }),
+            // A table could not open its copy: the disk is full.
+            Err(Failure::State(_)) => {
+                host.kill();
+                self.disk.crash(1_000);
+                self.starts_at_ms = self.started_at_ms + RESTART_MS;
+            }
+            Err(failure) => return Err(format!("a process did not start: {failure}")),
+        }
         Ok(())
     }
 
@@ -98,7 +125,7 @@ impl Seat {
         now_ms: i64,
         broker: &Mutex<Broker>,
     ) -> Result<(), String> {
-        let Some(Running { host, tasks, stages }) = self.running.take() else { return Ok(()) };
+        let Some(Running { host, tasks, stages, .. }) = self.running.take() else { return Ok(()) };
         host.kill();
         host::enter(Some(host));
         drop((tasks, stages));

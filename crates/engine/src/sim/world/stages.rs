@@ -1,15 +1,15 @@
-//! The topology of the simulated world: two stages and a source, and what it must write: computed once more from the input alone.
+//! The topology of the simulated world: two stages, a table and a source, and what it must write: computed once more from the input alone.
 
 use std::collections::BTreeMap;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use crate::kafka::partition_of_key;
+use crate::kafka::{StartAt, partition_of_key};
 use crate::sim::broker::{Broker, Log, Stored};
 use crate::{
-    Batch, Context, Owner, PollError, Poller, Position, Processor, Record, Source, SourceId, Stage, StageId,
-    StateError, StateKeys, TopicPlan, Topology, TopologyError,
+    Batch, Context, Opening, Owner, PollError, Poller, Position, Processor, Record, Source, SourceId, Stage,
+    StageId, StateError, StateKeys, Table, TableCopy, TopicPlan, Topology, TopologyBuilder, TopologyError,
 };
 
 pub(super) const INPUT: &str = "in";
@@ -54,12 +54,15 @@ impl Processor for Count {
     }
 }
 
-/// Passes each record on.
-struct Copy;
+/// Passes each record on, once the table has been read.
+struct Copy(Facts);
 
 impl Processor for Copy {
     fn process(&mut self, record: &Record<'_>, context: &mut Context<'_>) -> Result<(), StateError> {
-        let text = copied(record.partition, record.offset);
+        let text = match lock(&self.0).is_loaded {
+            true => copied(record.partition, record.offset),
+            false => "the table has not been read".to_owned(),
+        };
         context
             .collector
             .emit(record.key.unwrap_or_default(), record.timestamp_ms, |value| value.extend(text.as_bytes()));
@@ -73,6 +76,81 @@ fn counted(partition: i32, offset: i64, count: u64) -> String {
 
 fn copied(partition: i32, offset: i64) -> String {
     format!("{partition}@{offset}")
+}
+
+pub(super) const FACTS: &str = "facts";
+pub(super) const FACT_PARTITIONS: i32 = 2;
+
+/// The content of a process's table.
+#[derive(Default)]
+pub(super) struct Content {
+    /// The newest value of each key.
+    pub(super) entries: BTreeMap<Vec<u8>, Vec<u8>>,
+    /// Whether it has been read to its end.
+    is_loaded: bool,
+}
+
+/// Shared by the table of a process and its stages.
+pub(super) type Facts = Arc<Mutex<Content>>;
+
+/// A table with a copy on disk.
+struct FactTable {
+    facts: Facts,
+    copy: Option<TableCopy>,
+}
+
+impl FactTable {
+    fn facts(&self) -> MutexGuard<'_, Content> {
+        lock(&self.facts)
+    }
+}
+
+fn lock(facts: &Mutex<Content>) -> MutexGuard<'_, Content> {
+    facts.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+impl Table for FactTable {
+    fn open(&mut self, opening: &Opening<'_>) -> Result<Vec<StartAt>, StateError> {
+        let mut facts = self.facts();
+        let load = &mut |key: &[u8], value: &[u8]| drop(facts.entries.insert(key.to_vec(), value.to_vec()));
+        let (copy, starts) = TableCopy::open(opening, "facts", load)?;
+        drop(facts);
+        self.copy = Some(copy);
+        Ok(starts)
+    }
+
+    fn take(&mut self, record: &Record<'_>) -> Result<(), StateError> {
+        let key = record.key.unwrap_or_default().to_vec();
+        match record.value {
+            Some(value) => drop(self.facts().entries.insert(key.clone(), value.to_vec())),
+            None => drop(self.facts().entries.remove(&key)),
+        }
+        self.copy.iter_mut().for_each(|copy| copy.take(record, key.clone()));
+        Ok(())
+    }
+
+    fn settle(&mut self) -> Result<(), StateError> {
+        self.copy.iter_mut().for_each(TableCopy::settle);
+        Ok(())
+    }
+
+    fn loaded(&mut self) -> Result<(), String> {
+        self.facts().is_loaded = true;
+        Ok(())
+    }
+}
+
+/// What the table's topic says.
+pub(super) fn facts(broker: &Broker) -> BTreeMap<Vec<u8>, Vec<u8>> {
+    let mut facts = BTreeMap::new();
+    for (_, record) in logs(broker, FACTS).flat_map(|(_, log)| log.history()) {
+        let key = record.key.clone().unwrap_or_default();
+        match &record.value {
+            Some(value) => drop(facts.insert(key, value.clone())),
+            None => drop(facts.remove(&key)),
+        }
+    }
+    facts
 }
 
 /// A service that is polled: how many numbers it has published so far.
@@ -114,14 +192,18 @@ impl Poller for Numbers {
     }
 }
 
-pub(super) fn topology(service: &Service) -> Result<Topology, TopologyError> {
+pub(super) fn topology(service: &Service, facts: &Facts) -> Result<Topology, TopologyError> {
     let partitions = i32::try_from(PARTITIONS).unwrap_or(i32::MAX);
     let topic = |name: &str| TopicPlan::new(name, partitions);
     let count = Stage::new(StageId::new("count"), topic(INPUT), topic(COUNTED), || Count)
         .stateful(TopicPlan::compacted(CHANGELOG, partitions))
         .movable(StateKeys::of_keys(|key| key.strip_prefix(b"c").map(Owner::Key)))
         .awaited();
-    let copy = Stage::new(StageId::new("copy"), topic(COUNTED), topic(OUTPUT), || Copy);
+    let copy = Stage::new(StageId::new("copy"), topic(COUNTED), topic(OUTPUT), {
+        let facts = Arc::clone(facts);
+        move || Copy(Arc::clone(&facts))
+    })
+    .needing(&[FACTS]);
     let service = Arc::clone(service);
     let numbers = Source {
         id: SourceId::new("numbers"),
@@ -133,7 +215,15 @@ pub(super) fn topology(service: &Service) -> Result<Topology, TopologyError> {
         poller: Arc::new(move || Box::new(Numbers(Arc::clone(&service)))),
     };
     let builder = Topology::builder("sim", "", topic(DEAD_LETTERS)).stage(count).stage(copy);
-    builder.positions(TopicPlan::compacted(POSITIONS, 1)).source(numbers).build()
+    let positions = TopicPlan::compacted(POSITIONS, 1);
+    with_table(builder, facts).positions(positions).source(numbers).build()
+}
+
+/// Adds the table that the stages need.
+pub(super) fn with_table(builder: TopologyBuilder, facts: &Facts) -> TopologyBuilder {
+    let facts = Arc::clone(facts);
+    let table = move || FactTable { facts: Arc::clone(&facts), copy: None };
+    builder.table(FACTS, TopicPlan::compacted(FACTS, FACT_PARTITIONS), table)
 }
 
 /// Makes all topics; they are empty.
@@ -142,6 +232,7 @@ pub(super) fn create_topics(broker: &mut Broker) {
         broker.create_topic(name, PARTITIONS);
     }
     broker.create_topic(POSITIONS, 1);
+    broker.create_topic(FACTS, FACT_PARTITIONS as usize);
 }
 
 fn logs<'a>(broker: &'a Broker, topic: &str) -> impl Iterator<Item = (i32, &'a Log)> {
