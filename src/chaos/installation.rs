@@ -11,10 +11,11 @@ use frostline_engine::{Stage, StageId, TopicPlan, Topology};
 use tempfile::TempDir;
 
 use super::fault_kind::FaultKind;
+use super::mailbox::Mailbox;
 use super::network::Network;
 use super::past::Past;
 use super::services::Services;
-use super::{ChaosError, ChaosOptions, deck, feed, plain_producer, world};
+use super::{ChaosError, ChaosOptions, deck, feed, mailbox, plain_producer, world};
 use crate::app;
 use crate::config::{
     AlertConfig, AssembleConfig, Config, FilterConfig, NotifyConfig, OffsetReset, Secret, TopicConfig, topic,
@@ -42,6 +43,11 @@ pub(super) fn checked_stages() -> impl Iterator<Item = StageId> {
     stages::TO_ALERTS.into_iter().chain(stages::TONIGHT)
 }
 
+/// These, and those that send messages.
+pub(super) fn all_stages() -> impl Iterator<Item = StageId> {
+    checked_stages().chain(stages::TO_PEOPLE)
+}
+
 /// Shared by the daemons of a run.
 pub struct Installation {
     /// The effective configuration, as the daemons read it.
@@ -55,6 +61,8 @@ pub struct Installation {
     pub(super) session_timeout: Duration,
     /// The services that the daemons follow, if any.
     pub(super) services: Option<Services>,
+    /// Receives the messages to people.
+    pub(super) mailbox: Mailbox,
     /// Between the daemons and the brokers, if it has a part in the run.
     pub(super) network: Option<Network>,
     past: Mutex<Past>,
@@ -78,7 +86,8 @@ impl Installation {
         let has_network =
             deck::kinds(&options, user).iter().any(|kind| matches!(kind, FaultKind::Network(_)));
         let network = has_network.then(|| Network::start(&user.kafka.brokers)).transpose()?;
-        let config = configure(user, &options, rules.clone(), services.as_ref());
+        let mailbox = Mailbox::start(options.seed)?;
+        let config = configure(user, &options, rules.clone(), services.as_ref(), mailbox.notify());
         let config_file = dir.path().join("frostline.toml");
         let text = rules_with(services.as_ref());
         std::fs::write(&rules, text).map_err(ChaosError::files("writing the run's rules"))?;
@@ -94,6 +103,7 @@ impl Installation {
             config_file,
             session_timeout,
             services,
+            mailbox,
             network,
             past: Mutex::default(),
             dir,
@@ -238,10 +248,16 @@ pub(super) fn outgoing<'a>(topic: &'a str, key: &'a [u8], value: Option<&'a [u8]
 
 fn rules_with(services: Option<&Services>) -> String {
     let of_services = services.map(|services| world::rules(&services.world)).unwrap_or_default();
-    feed::rules() + &of_services
+    mailbox::with_people(&(feed::rules() + &of_services))
 }
 
-fn configure(user: &Config, options: &ChaosOptions, rules: PathBuf, services: Option<&Services>) -> Config {
+fn configure(
+    user: &Config,
+    options: &ChaosOptions,
+    rules: PathBuf,
+    services: Option<&Services>,
+    notify: NotifyConfig,
+) -> Config {
     let mut config = user.clone();
     config.kafka.namespace = format!("{NAMESPACE}{:x}-", options.seed);
     // The user's own topic names must not be used; replication settings are kept.
@@ -268,9 +284,9 @@ fn configure(user: &Config, options: &ChaosOptions, rules: PathBuf, services: Op
     config.alert = AlertConfig { rules, ..AlertConfig::default() };
     // Several daemons run at the same time, each with its own port.
     config.admin.listen.clear();
-    // No messages are sent and no public service is polled, so their file needs no secrets.
+    // Nobody gets a message and no public service is polled, so their file needs no secrets.
     config.admin.token = Secret::default();
-    config.notify = NotifyConfig::default();
+    config.notify = notify;
     config.follow = services.map(Services::follow).unwrap_or_default();
     config
 }

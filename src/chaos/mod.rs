@@ -23,6 +23,7 @@
 //! | `breaks` | the bugs that can be planted |
 //! | `monitor`, `live`, `readiness` | checks while faults happen: offsets, committed outputs, reported readiness |
 //! | `recovery`, `plain_producer` | how long it takes until all is well again, and how long for a plain producer |
+//! | `mailbox`, `messages_check` | the receiver of messages to people, and the comparison with alerts and outcomes |
 //! | `model`, `compare`, `entries`, `truth`, `verdict`, `state_check` | the expected content, and the comparison |
 //! | `report` | the results |
 
@@ -41,6 +42,8 @@ mod hours;
 mod http;
 mod installation;
 mod live;
+mod mailbox;
+mod messages_check;
 mod model;
 mod monitor;
 mod network;
@@ -72,7 +75,7 @@ use std::sync::atomic::AtomicBool;
 use std::time::{Duration, Instant};
 
 use frostline_engine::fault::Sabotage;
-use frostline_engine::kafka::KafkaError;
+use frostline_engine::kafka::{Admin, KafkaError};
 use frostline_engine::store::StateError;
 
 pub use breaks::{breaks, refusal};
@@ -81,6 +84,7 @@ pub use installation::Installation;
 pub use recovery::Recovery;
 pub use report::{Kind, Report, Violations};
 
+use crate::config::topic;
 use deck::Deck;
 use feeder::Feeder;
 use fleet::Fleet;
@@ -96,6 +100,8 @@ use weather::Weather;
 const CALM: Duration = Duration::from_secs(3);
 /// How long everything may take to drain once the faults have stopped.
 const DRAIN_PATIENCE: Duration = Duration::from_secs(120);
+/// No message has to wait longer than this for another attempt.
+const MESSAGES_QUIET: Duration = Duration::from_millis(2_500);
 /// Checks in a row, 200 ms apart, without any movement before a run counts as drained.
 const QUIET_LOOKS: u64 = 5;
 
@@ -242,12 +248,16 @@ pub fn run(
     report.records_in = feeder.finish()?;
     fleet.heal()?;
     drain(&mut fleet, &monitor, &mut step)?;
+    drain_messages(&mut fleet)?;
     step("stopping the processes");
     fleet.terminate_all()?;
     let seen = readers.finish()?;
     step("comparing every record with the model");
     let verdict = verdict::check(installation, &seen, &followed, &mut fleet.violations)?;
     (report.compared, report.alerts) = (verdict.compared, verdict.transitions);
+    let messages = messages_check::check(installation, &installation.mailbox, &mut fleet.violations)?;
+    (report.messages, report.messages_repeated) = (messages.arrived, messages.repeated);
+    report.messages_suppressed = messages.suppressed;
     report.state_entries = state_check::check(&mut fleet, &verdict.stores)?;
     for answer in fleet.readiness.finish() {
         fleet.violations.add(Kind::Readiness, answer);
@@ -355,6 +365,22 @@ fn drain(fleet: &mut Fleet<'_>, monitor: &Monitor, step: &mut dyn FnMut(&str)) -
         fleet
             .violations
             .add(Kind::NotDrained, format!("{group}, partition {partition}: committed {committed} of {end}"));
+    }
+    Ok(())
+}
+
+/// Waits until no more outcomes of messages are written: messages that were refused come again a little later.
+fn drain_messages(fleet: &mut Fleet<'_>) -> Result<(), ChaosError> {
+    let admin = Admin::new(&fleet.installation.settings)?;
+    let deliveries = fleet.installation.config.topic(topic::DELIVERIES).name;
+    let deadline = Instant::now() + DRAIN_PATIENCE;
+    let (mut last, mut since) = (admin.ends(&deliveries)?, Instant::now());
+    while since.elapsed() < MESSAGES_QUIET && Instant::now() < deadline {
+        fleet.rest(Duration::from_millis(200))?;
+        let ends = admin.ends(&deliveries)?;
+        if ends != last {
+            (last, since) = (ends, Instant::now());
+        }
     }
     Ok(())
 }

@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 use frostline_engine::StageId;
 use frostline_engine::kafka::{Admin, GroupOffsets, KafkaError};
 
-use super::installation::checked_stages;
+use super::installation::all_stages;
 use super::recovery::Recoveries;
 use super::{ChaosError, Installation};
 
@@ -166,7 +166,7 @@ impl Looker {
     fn new(installation: &Installation) -> Result<Self, KafkaError> {
         let admin = Admin::new(&installation.settings)?;
         let mut groups = Vec::new();
-        for stage in checked_stages() {
+        for stage in all_stages() {
             let group = admin.group(&installation.topology.group(stage))?;
             groups.push((stage, installation.source(stage), group));
         }

@@ -10,7 +10,7 @@ use frostline_engine::kafka::{Admin, KafkaError};
 
 use super::entries::{self, Entries};
 use super::fleet::Fleet;
-use super::installation::checked_stages;
+use super::installation::{all_stages, checked_stages};
 use super::monitor::Place;
 use super::past::Ends;
 use super::topic_log::read;
@@ -44,6 +44,7 @@ pub(super) fn recreate(
     let admin = Admin::new(&installation.settings)?;
     let before = changelog_ends(installation, &admin)?;
     make_again(fleet, &admin)?;
+    installation.mailbox.clear();
     installation.publish_stations()?;
     around.readers.start(installation)?;
     around.monitor.release();
@@ -105,7 +106,7 @@ fn make_again(fleet: &mut Fleet<'_>, admin: &Admin) -> Result<(), ChaosError> {
             wait(fleet, deadline, &format!("topic {} is still there", plan.name))?;
         }
     }
-    for stage in checked_stages() {
+    for stage in all_stages() {
         let (group, source) = (installation.topology.group(stage), installation.source(stage));
         let offsets = admin.group(&group)?;
         let partitions: Vec<i32> = (0..installation.partitions(&source)).collect();

@@ -46,11 +46,17 @@ pub enum Kind {
     Clock,
     /// A position of a source that does not match the answers of its service.
     Position,
+    /// A message that did not arrive.
+    MessageLost,
+    /// A message with several outcomes. That it arrives several times is not a violation.
+    MessageTwice,
+    /// A message about an alert that was never committed.
+    MessageUnfounded,
 }
 
 impl Kind {
     /// All of them.
-    pub const ALL: [Self; 16] = [
+    pub const ALL: [Self; 19] = [
         Self::Lost,
         Self::Duplicated,
         Self::Unexpected,
@@ -67,6 +73,9 @@ impl Kind {
         Self::Misplaced,
         Self::Clock,
         Self::Position,
+        Self::MessageLost,
+        Self::MessageTwice,
+        Self::MessageUnfounded,
     ];
 
     /// In words, for people.
@@ -88,6 +97,9 @@ impl Kind {
             Self::Misplaced => "state misplaced",
             Self::Clock => "refused clocks kept",
             Self::Position => "wrong positions",
+            Self::MessageLost => "messages lost",
+            Self::MessageTwice => "messages concluded twice",
+            Self::MessageUnfounded => "messages without alert",
         }
     }
 }
@@ -167,6 +179,12 @@ pub struct Report {
     pub compared: BTreeMap<&'static str, u64>,
     /// Alerts that the model expects, by transition.
     pub alerts: BTreeMap<String, u64>,
+    /// Messages to people that arrived, by recipient and alert.
+    pub messages: u64,
+    /// How many of them came more than once: the answer to the first was lost.
+    pub messages_repeated: u64,
+    /// Messages that were not sent on purpose.
+    pub messages_suppressed: u64,
     /// Store entries that were compared.
     pub state_entries: u64,
     /// The sources that the daemons followed, by name.
@@ -201,6 +219,9 @@ impl Report {
             idle_rounds: 0,
             compared: BTreeMap::new(),
             alerts: BTreeMap::new(),
+            messages: 0,
+            messages_repeated: 0,
+            messages_suppressed: 0,
             state_entries: 0,
             sources: BTreeMap::new(),
             recovery: BTreeMap::new(),

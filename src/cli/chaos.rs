@@ -259,6 +259,9 @@ fn print(common: &Common, report: &Report) -> Result<(), Failed> {
         row(&format!("alerts: {transition}"), output::grouped(*count))?;
     }
     row("compared: state", output::grouped(report.state_entries))?;
+    row("messages", output::grouped(report.messages))?;
+    row("messages that came again", output::grouped(report.messages_repeated))?;
+    row("messages not sent", output::grouped(report.messages_suppressed))?;
     for (source, followed) in &report.sources {
         let faults = followed.faults.values().sum();
         row(&format!("{source}: steps"), output::grouped(followed.steps))?;

@@ -71,6 +71,9 @@ const VIOLATIONS: &[&str] = &[
     "misplaced",
     "clock",
     "position",
+    "message_lost",
+    "message_twice",
+    "message_unfounded",
 ];
 
 fn chaos(arguments: &[&str]) -> Frostline {
@@ -88,6 +91,7 @@ fn assert_sound(summary: &Value) {
         assert!(compared > 10, "only {compared} of {written}: a weak test");
     }
     assert!(summary["state_entries"].as_u64().unwrap() > 100, "{summary:#}");
+    assert!(summary["messages"].as_u64().unwrap() > 10, "{summary:#}");
 }
 
 /// Long enough for whole nights: each way in which a rule can end one is compared.
