@@ -44,7 +44,7 @@ pub(super) struct Watched {
     /// Offsets that went back, in words.
     pub(super) back: Vec<String>,
     /// From a fault until every partition has moved on or has nothing to do.
-    pub(super) recoveries: Recoveries<BTreeMap<Place, Position>>,
+    pub(super) recoveries: Recoveries<Option<BTreeMap<Place, Position>>>,
     /// Set while topics are deleted and created again: readings in between mean nothing.
     is_held: bool,
     /// How often that has happened.
@@ -57,8 +57,8 @@ impl Watched {
         self.positions.values().map(|position| position.lag()).sum()
     }
 
-    /// Adds a reading. The time is that of its end.
-    fn take(&mut self, now: Instant, look: BTreeMap<Place, Position>) {
+    /// Adds a reading, which took from one of these times to the other.
+    fn take(&mut self, (begun, now): (Instant, Instant), look: BTreeMap<Place, Position>) {
         for ((stage, partition), position) in &look {
             let before = self.positions.get(&(*stage, *partition)).map_or(0, |before| before.committed);
             if position.committed < before {
@@ -66,10 +66,17 @@ impl Watched {
             }
         }
         self.recoveries.close(now, |_, then| {
+            let Some(then) = then else { return false };
             look.iter().all(|(place, position)| {
                 position.lag() == 0 || then.get(place).is_none_or(|then| position.committed > then.committed)
             })
         });
+        // What was committed before a fault is no recovery from it.
+        for (_, since, then) in &mut self.recoveries.open {
+            if then.is_none() && *since <= begun {
+                *then = Some(look.clone());
+            }
+        }
         self.positions = look;
         self.looks += 1;
     }
@@ -93,13 +100,13 @@ impl Monitor {
         let (shared, stopped) = (Arc::clone(&watched), Arc::clone(&stop));
         let thread = std::thread::spawn(move || {
             while !stopped.load(Ordering::Relaxed) {
-                let holds = lock(&shared).holds;
+                let (holds, begun) = (lock(&shared).holds, Instant::now());
                 match looker.look() {
                     Ok(look) => {
                         let mut watched = lock(&shared);
                         // A reading that began before topics were deleted belongs to those.
                         if !watched.is_held && watched.holds == holds {
-                            watched.take(Instant::now(), look);
+                            watched.take((begun, Instant::now()), look);
                         }
                     }
                     // The broker is away or busy; the next reading will show.
@@ -137,9 +144,7 @@ impl Monitor {
 
     /// A fault happens now.
     pub(super) fn fault(&self, kind: String) {
-        let mut watched = self.watched();
-        let then = watched.positions.clone();
-        watched.recoveries.fault(kind, then);
+        self.watched().recoveries.fault(kind, None);
     }
 }
 
@@ -213,15 +218,20 @@ mod tests {
         let mut watched = Watched::default();
         let start = Instant::now();
         let at = |seconds| start + Duration::from_secs(seconds);
-        watched.take(at(0), look(&[(0, 5, 9), (1, 5, 9)]));
-        let then = watched.positions.clone();
-        watched.recoveries.open.push(("kill".to_owned(), at(1), then));
-        watched.take(at(2), look(&[(0, 7, 9), (1, 5, 9)]));
+        let during = |from, to| (at(from), at(to));
+        watched.take(during(0, 1), look(&[(0, 5, 9), (1, 5, 9)]));
+        watched.recoveries.open.push(("kill".to_owned(), at(2), None));
+        watched.take(during(1, 3), look(&[(0, 7, 9), (1, 6, 9)]));
+        assert_eq!(watched.recoveries.open.len(), 1, "this reading began before it");
+        watched.take(during(3, 4), look(&[(0, 7, 9), (1, 6, 9)]));
+        watched.take(during(4, 5), look(&[(0, 8, 9), (1, 6, 9)]));
         assert_eq!(watched.recoveries.open.len(), 1);
-        watched.take(at(4), look(&[(0, 9, 9), (1, 6, 9)]));
+        watched.take(during(5, 6), look(&[(0, 9, 9), (1, 6, 9)]));
+        assert_eq!(watched.recoveries.open.len(), 1, "the second has not moved");
+        watched.take(during(6, 7), look(&[(0, 9, 9), (1, 7, 10)]));
         assert!(watched.recoveries.open.is_empty());
         assert_eq!(watched.lag(), 3);
-        watched.take(at(5), look(&[(0, 8, 9), (1, 6, 9)]));
+        watched.take(during(7, 8), look(&[(0, 8, 9), (1, 7, 10)]));
         assert_eq!(watched.back, ["filter/0: from 9 to 8"]);
     }
 }

@@ -38,7 +38,7 @@ pub(super) fn spoil(
         NetworkFault::HalfOpen => (Trouble::HalfOpen, "with silent connections".to_owned()),
         NetworkFault::CutAt(request) => {
             let is_sent = rng.bool();
-            line.trouble(Trouble::CutAt { request, is_sent }, REQUEST_PATIENCE);
+            line.cut_at(request, is_sent);
             let deadline = Instant::now() + REQUEST_PATIENCE;
             while line.waits_for_cut() && Instant::now() < deadline {
                 fleet.rest(LOOK_INTERVAL)?;

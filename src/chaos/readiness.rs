@@ -5,7 +5,7 @@
 //! commits nothing does not work.
 
 use std::collections::{BTreeMap, HashMap};
-use std::net::{Ipv4Addr, TcpListener, TcpStream, ToSocketAddrs};
+use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream, ToSocketAddrs};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
@@ -164,8 +164,16 @@ fn says_ready(port: u16) -> bool {
 
 /// Whether no broker accepts a connection.
 fn are_away(brokers: &str) -> bool {
-    let addresses = brokers.split(',').filter_map(|broker| broker.trim().to_socket_addrs().ok()).flatten();
-    !addresses.into_iter().any(|address| TcpStream::connect_timeout(&address, ANSWER_PATIENCE).is_ok())
+    !addresses(brokers).any(|address| TcpStream::connect_timeout(&address, ANSWER_PATIENCE).is_ok())
+}
+
+/// Whether some broker accepts no connection.
+pub(super) fn is_one_away(brokers: &str) -> bool {
+    !addresses(brokers).all(|address| TcpStream::connect_timeout(&address, ANSWER_PATIENCE).is_ok())
+}
+
+fn addresses(brokers: &str) -> impl Iterator<Item = SocketAddr> {
+    brokers.split(',').filter_map(|broker| broker.trim().to_socket_addrs().ok()).flatten()
 }
 
 /// The findings about all processes, by number.

@@ -13,6 +13,7 @@ use rustix::process::Signal;
 use super::fault_kind::FaultKind;
 use super::fleet::Fleet;
 use super::process::ABORT_SIGNAL;
+use super::readiness::is_one_away;
 use super::report::Kind;
 use super::{Around, ChaosError, grown, network_faults, old_state, poller, recreated, shared_name};
 
@@ -61,9 +62,6 @@ pub(super) fn strike(
 ) -> Result<Struck, ChaosError> {
     let kind = possible(fleet, kind);
     let index = pick(fleet, kind, rng)?;
-    if kind == FaultKind::RestartBroker {
-        around.fault(kind);
-    }
     let mut is_missed = false;
     let mut detail = format!("process {}", fleet.processes[index].number);
     match kind {
@@ -149,7 +147,7 @@ pub(super) fn strike(
         }
         FaultKind::RestartBroker => {
             detail = "the broker".to_owned();
-            restart_broker(fleet)?;
+            restart_broker(fleet, around)?;
         }
     }
     // The harm of all others is done at the end.
@@ -281,7 +279,7 @@ fn flip_byte(path: &Path, rng: &mut fastrand::Rng) -> std::io::Result<()> {
     file.write_all(&byte)
 }
 
-fn restart_broker(fleet: &mut Fleet<'_>) -> Result<(), ChaosError> {
+fn restart_broker(fleet: &mut Fleet<'_>, around: &Around<'_>) -> Result<(), ChaosError> {
     let Some(command) = fleet.installation.options.restart_broker.clone() else { return Ok(()) };
     let failed = |error| ChaosError::Files(format!("running {command:?}"), error);
     let mut shell = Command::new("sh");
@@ -289,7 +287,12 @@ fn restart_broker(fleet: &mut Fleet<'_>) -> Result<(), ChaosError> {
     let mut child = shell.spawn().map_err(failed)?;
     let _watched = fleet.readiness.broker_restarts();
     let deadline = Instant::now() + BROKER_PATIENCE;
+    let mut is_noticed = false;
     loop {
+        if !is_noticed && is_one_away(&fleet.installation.config.kafka.brokers) {
+            is_noticed = true;
+            around.fault(FaultKind::RestartBroker);
+        }
         match child.try_wait().map_err(failed)? {
             Some(status) if status.success() => return Ok(()),
             Some(status) => return Err(ChaosError::Broken(format!("{command:?} failed: {status}"))),

@@ -73,6 +73,12 @@ impl Table for StationTable {
         Ok(())
     }
 
+    fn reached_end(&mut self, partition: i32, offset: i64) {
+        if let Some(copy) = &mut self.copy {
+            copy.reached_end(partition, offset);
+        }
+    }
+
     fn settle(&mut self) -> Result<(), StateError> {
         self.copy.iter_mut().for_each(TableCopy::settle);
         Ok(())

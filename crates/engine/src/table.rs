@@ -22,7 +22,7 @@ pub struct Opening<'a> {
     pub topic: &'a str,
     /// The identity of that topic at the moment, and its partitions.
     pub identity: &'a TopicIdentity,
-    /// Where each of its partitions ends at the moment.
+    /// Where each of its partitions ends at the moment; those are missing of which that is unknown.
     pub ends: &'a BTreeMap<i32, i64>,
     /// The Kafka cluster's id; empty if it has none.
     pub cluster: &'a str,
@@ -49,6 +49,11 @@ pub trait Table: Send {
     /// # Errors
     /// Its own copy cannot be written.
     fn take(&mut self, record: &Record<'_>) -> Result<(), StateError>;
+
+    /// A partition, counted from 0, has been read to its present end: there is nothing left before this offset.
+    fn reached_end(&mut self, partition: i32, offset: i64) {
+        let _ = (partition, offset);
+    }
 
     /// No more records are there at the moment: everything taken so far must take effect.
     ///

@@ -2,9 +2,9 @@
 //!
 //! The copy has one store for each partition. A store that may have missed a tombstone, which its topic no longer has,
 //! is dropped, and the partition is read again from its beginning. That is so if the partition has records which the
-//! store lacks, and the newest one that it has is older than tombstones are kept. The time is that of the record, not
-//! this machine's: everything that the store lacks was written later, however late this process reads it and whatever
-//! its clock says.
+//! store lacks, and the newest one that it has is older than tombstones are kept, by the time of that record: what the
+//! store lacks was written later, however late this process reads it. One case remains: at the start this machine's
+//! clock is behind by as much.
 //!
 //! A copy that cannot be written, for instance because the disk is full, is given up until the next start, which
 //! continues from where it is. The table itself goes on in memory.
@@ -32,6 +32,7 @@ pub struct TableCopy {
 struct Part {
     store: Store,
     pending: Vec<(Vec<u8>, Option<Vec<u8>>)>,
+    /// Everything before this offset is in the store or pending.
     next_offset: i64,
     /// The time of the newest record, in milliseconds since 1970.
     newest_ms: i64,
@@ -84,6 +85,14 @@ impl TableCopy {
     pub fn skip(&mut self, record: &Record<'_>) {
         if let Some(part) = self.part(record.partition) {
             part.has_read(record);
+        }
+    }
+
+    /// A partition has been read to its present end: there is nothing left before this offset, not even a marker of a
+    /// transaction.
+    pub fn reached_end(&mut self, partition: i32, offset: i64) {
+        if let Some(part) = self.part(partition) {
+            part.next_offset = part.next_offset.max(offset);
         }
     }
 
@@ -140,7 +149,8 @@ impl Part {
     }
 
     fn settle(&mut self) -> Result<(), StateError> {
-        if self.pending.is_empty() { Ok(()) } else { self.write() }
+        let is_known = self.next_offset <= self.store.checkpoint().changelog_offset.max(0);
+        if self.pending.is_empty() && is_known { Ok(()) } else { self.write() }
     }
 
     fn write(&mut self) -> Result<(), StateError> {

@@ -82,6 +82,11 @@ impl Line {
         self.0.send_replace(State { trouble, until: Some(Instant::now() + time) });
     }
 
+    /// The connection of the next such request ends; `is_sent`: after the broker has answered it.
+    pub(in crate::chaos) fn cut_at(&self, request: CutAt, is_sent: bool) {
+        self.0.send_replace(State { trouble: Trouble::CutAt { request, is_sent }, until: None });
+    }
+
     /// Whether it still waits for the request at which it cuts.
     pub(in crate::chaos) fn waits_for_cut(&self) -> bool {
         matches!(self.now(), Trouble::CutAt { .. })
@@ -145,13 +150,15 @@ mod tests {
     fn a_line_is_cut_once_at_the_request_that_was_meant() {
         let line = Line::default();
         let request = CutAt::EndTxn;
-        line.trouble(Trouble::CutAt { request, is_sent: false }, Duration::from_secs(60));
+        line.cut_at(request, false);
         assert_eq!(line.fate(25), Fate::Passes);
         assert!(line.waits_for_cut());
         assert_eq!((line.fate(26), line.fate(26)), (Fate::IsLost, Fate::Passes));
-        line.trouble(Trouble::CutAt { request, is_sent: true }, Duration::from_secs(60));
+        line.cut_at(request, true);
         assert_eq!(line.fate(26), Fate::AnswerIsLost);
-        assert!(!line.calm());
+        assert!(!line.calm(), "it has been cut");
+        line.cut_at(request, true);
+        assert!(line.calm(), "the request has not come");
     }
 
     #[test]

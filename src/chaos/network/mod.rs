@@ -16,6 +16,7 @@ use std::collections::HashMap;
 use std::net::{Ipv4Addr, TcpListener};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
+use std::time::Duration;
 
 use tokio::runtime::{Builder, Handle};
 use tokio::sync::oneshot;
@@ -63,6 +64,9 @@ impl NetworkFault {
         }
     }
 }
+
+/// Pause after a connection could not be accepted, for instance for lack of file descriptors.
+const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 
 /// The way of a process to the brokers.
 pub(super) struct Lane {
@@ -150,7 +154,15 @@ impl Doors {
         let (doors, line, broker) = (self.clone(), Arc::clone(line), broker.clone());
         self.handle.spawn(async move {
             let Ok(listener) = tokio::net::TcpListener::from_std(listener) else { return };
-            while let Ok((client, _)) = listener.accept().await {
+            loop {
+                let client = match listener.accept().await {
+                    Ok((client, _)) => client,
+                    Err(error) => {
+                        tracing::warn!(%error, "a door of the proxy cannot accept a connection");
+                        tokio::time::sleep(ACCEPT_PAUSE).await;
+                        continue;
+                    }
+                };
                 let (doors, line, broker) = (doors.clone(), Arc::clone(&line), broker.clone());
                 tokio::spawn(async move {
                     let find = |host: &str, port| doors.to(&line, &(host.to_owned(), port)).ok();

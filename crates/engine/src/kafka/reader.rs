@@ -14,7 +14,7 @@ use super::{ClientSettings, KafkaError};
 use crate::record::Record;
 
 /// How long a broker may take to answer a question.
-const ANSWER_PATIENCE: Duration = Duration::from_secs(5);
+const ANSWER_PATIENCE: Duration = Duration::from_secs(1);
 /// How long a poll waits while a topic is read to its end.
 const POLL_TIMEOUT: Duration = Duration::from_millis(100);
 /// After this long without a record or an end, the topic may not exist. Also how long brokers may take to answer.
@@ -191,7 +191,7 @@ impl Reader {
         std::thread::spawn(move || drop(self));
     }
 
-    /// Asks whether a broker answers. Blocks for some seconds if none does.
+    /// Asks whether a broker answers. Blocks for a second if none does.
     pub fn is_answered(&self) -> bool {
         self.consumer.fetch_metadata(None, ANSWER_PATIENCE).is_ok()
     }

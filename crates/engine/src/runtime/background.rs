@@ -20,7 +20,7 @@ const TURN_MS: u64 = 60;
 pub struct Background {
     stop: Arc<AtomicBool>,
     has_ended: Arc<AtomicBool>,
-    /// `None` for a task of the simulation.
+    /// `None` if it could not be started, and for a task of the simulation.
     thread: Option<JoinHandle<()>>,
 }
 
@@ -29,11 +29,16 @@ impl Background {
     pub fn start(work: impl FnOnce(Arc<AtomicBool>) + Send + 'static) -> Self {
         let (stop, has_ended) = (Arc::<AtomicBool>::default(), Arc::<AtomicBool>::default());
         let (seen, ended) = (Arc::clone(&stop), Arc::clone(&has_ended));
-        let thread = std::thread::spawn(move || {
+        let thread = std::thread::Builder::new().spawn(move || {
             work(seen);
             ended.store(true, Ordering::Release);
         });
-        Self { stop, has_ended, thread: Some(thread) }
+        // Without a thread the work has ended; who checks that may try again.
+        if thread.is_err() {
+            has_ended.store(true, Ordering::Release);
+        }
+        let thread = thread.inspect_err(|error| tracing::error!(%error, "cannot start a thread")).ok();
+        Self { stop, has_ended, thread }
     }
 
     /// Takes turns until it must stop, and drops them then. Each turn is short, or blocks for a limited time, and says
@@ -89,7 +94,7 @@ impl Background {
     }
 
     /// Waits until the work has ended. Returns `false` if that takes too long; then the thread is abandoned.
-    fn end(&mut self, timeout: Duration) -> bool {
+    pub(super) fn end(&mut self, timeout: Duration) -> bool {
         self.stop();
         let Some(thread) = self.thread.take() else { return true };
         let begun = Instant::now();

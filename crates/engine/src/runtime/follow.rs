@@ -6,7 +6,6 @@ use std::time::Duration;
 use super::failure::Failure;
 use crate::kafka::{ClientSettings, Polled, StartAt};
 use crate::link::Reader;
-use crate::record::Record;
 
 /// The position of a follower of a topic.
 pub(super) struct Places {
@@ -33,13 +32,13 @@ impl Places {
         Ok(Reader::new(clients, topic, &starts)?)
     }
 
-    /// Reads up to `max` records, and waits up to `timeout` for the first. Returns how many rows came. If a record
-    /// cannot be taken, reading stops, and the next reader starts at that record.
+    /// Reads up to `max` records, and waits up to `timeout` for the first. Returns how many rows came, records and
+    /// ends of partitions. If a record cannot be taken, reading stops, and the next reader starts at that record.
     pub(super) fn read(
         &mut self,
         reader: &mut Reader,
         (timeout, max): (Duration, usize),
-        take: &mut dyn FnMut(&Record<'_>) -> Result<(), Failure>,
+        take: &mut dyn FnMut(&Polled<'_>) -> Result<(), Failure>,
     ) -> Result<usize, Failure> {
         let Self { starts, is_at_end } = self;
         let at = |partition: i32| usize::try_from(partition).unwrap_or(usize::MAX);
@@ -47,12 +46,13 @@ impl Places {
         let came = reader.read(timeout, max, &mut |polled| match polled {
             _ if outcome.is_err() => {}
             Polled::Record(record) => {
-                outcome = take(&record);
+                outcome = take(&polled);
                 if let Some(start) = starts.get_mut(at(record.partition)).filter(|_| outcome.is_ok()) {
                     *start = StartAt::Offset(record.offset + 1);
                 }
             }
             Polled::EndOfPartition { partition, .. } => {
+                outcome = take(&polled);
                 if let Some(is_at_end) = is_at_end.get_mut(at(partition)) {
                     *is_at_end = true;
                 }

@@ -17,18 +17,20 @@ use super::background::Background;
 use super::contact::Contact;
 use super::failure::Failure;
 use super::follow::Places;
-use crate::kafka::{ClientSettings, KafkaError, StartAt};
+use crate::kafka::{ClientSettings, KafkaError, Polled, StartAt};
 use crate::link::Reader;
 use crate::store::StateError;
 use crate::table::Table;
 
-/// How long a poll waits. This bounds how long stopping takes, and is the pause after which a table counts as
-/// settled.
+/// How long a poll waits, and the pause after which a table counts as settled. Stopping takes little longer.
 const POLL_TIMEOUT: Duration = Duration::from_millis(200);
 /// Records per poll.
 const BATCH_RECORDS: usize = 1_000;
 /// Pause before a broken reader is replaced.
 const RETRY_DELAY: Duration = Duration::from_secs(1);
+/// A silence shorter than this never makes a table outdated: a topic that keeps tombstones for moments only may lose some
+/// at any time.
+const SILENCE_MIN: Duration = Duration::from_secs(900);
 /// Pause between turns of an abandoned table, which do nothing.
 const IDLE: Duration = Duration::from_secs(3_600);
 
@@ -60,7 +62,7 @@ impl TableFollower {
             begun: Instant::now(),
             loaded: Some(loaded),
             is_abandoned: false,
-            contact: Contact::new(tombstones_kept.mul_f64(0.9)),
+            contact: Contact::new(tombstones_kept.mul_f64(0.9).max(SILENCE_MIN)),
             outdated: Arc::clone(&outdated),
         };
         (Self { outdated, _work: Background::in_turns(move || following.turn()) }, receiver)
@@ -100,7 +102,9 @@ impl Following {
             let _ = self.outdated.set(failure.clone());
         }
         if is_outdated || !failure.is_passing() && (self.loaded.is_some() || failure.is_fatal()) {
-            tracing::error!(topic = self.topic, error = %failure, "cannot follow the table any longer; continuing with its last known content");
+            if !is_outdated {
+                tracing::error!(topic = self.topic, error = %failure, "cannot follow the table any longer; continuing with its last known content");
+            }
             let _ = self.loaded.take().map(|loaded| loaded.send(Err(failure)));
             self.is_abandoned = true;
             return IDLE;
@@ -116,14 +120,18 @@ impl Following {
             None => reader.insert(places.reader(clients, topic)?),
         };
         let mut is_silent = true;
-        let came = places.read(reader, (POLL_TIMEOUT, BATCH_RECORDS), &mut |record| {
+        let came = places.read(reader, (POLL_TIMEOUT, BATCH_RECORDS), &mut |polled| {
             // Before it is taken: what came before it may be gone.
             if std::mem::take(&mut is_silent) {
                 check(contact, topic)?;
             }
-            Ok(table.take(record)?)
+            match polled {
+                Polled::Record(record) => table.take(record)?,
+                Polled::EndOfPartition { partition, offset } => table.reached_end(*partition, *offset),
+            }
+            Ok(())
         })?;
-        if is_silent && (came > 0 || contact.is_due() && reader.is_answered()) {
+        if came == 0 && contact.is_due() && reader.is_answered() {
             check(contact, topic)?;
         }
         if came == 0 || self.loaded.is_some() && self.places.are_at_end() {

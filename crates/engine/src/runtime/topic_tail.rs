@@ -8,7 +8,7 @@ use std::time::Duration;
 use super::background::Background;
 use super::failure::Failure;
 use super::follow::Places;
-use crate::kafka::{Admin, ClientSettings, KafkaError, StartAt};
+use crate::kafka::{Admin, ClientSettings, KafkaError, Polled, StartAt};
 use crate::record::Record;
 
 /// How long a poll waits, and so how long stopping takes at most.
@@ -89,8 +89,10 @@ impl Follower {
         };
         let mut reader = places.reader(&self.settings, &self.topic)?;
         let visit = &mut self.visit;
-        let take = &mut |record: &Record<'_>| {
-            visit(record);
+        let take = &mut |polled: &Polled<'_>| {
+            if let Polled::Record(record) = polled {
+                visit(record);
+            }
             Ok(())
         };
         while !self.stop.load(Ordering::Acquire) {

@@ -5,7 +5,7 @@ mod task;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 pub use self::status::{SourceBoard, SourcePhase, SourceSnapshot};
 use self::task::{SourcePlan, SourceTask};
@@ -18,8 +18,13 @@ use crate::{EngineSettings, Guarantee, SourceId, Topology};
 const POLL_TIMEOUT: Duration = Duration::from_millis(100);
 /// Pause before rejoining the group after its membership has failed.
 const REJOIN_DELAY: Duration = Duration::from_secs(5);
-/// Pause before a process rejoins it whose clock was wrong: longer than others need to take its sources.
+/// Pause before a process rejoins it whose clock was wrong: longer than others need to take its sources. It doubles each
+/// time, up to an hour.
 const CLOCK_PAUSE: Duration = Duration::from_secs(60);
+const CLOCK_PAUSE_MAX: Duration = Duration::from_secs(3_600);
+/// How long sources that must stop may take to finish their transactions. One that still waits for a service is
+/// abandoned: it writes nothing any more.
+const END_PATIENCE: Duration = Duration::from_secs(3);
 
 /// Running sources; they stop when this is dropped. The default has none.
 #[derive(Default)]
@@ -63,6 +68,7 @@ impl Sources {
             session_timeout: settings.session_timeout,
             running: BTreeMap::new(),
             election: None,
+            clock_pause: CLOCK_PAUSE,
         };
         share.join()?;
         Ok(Self { board, work: Some(Background::in_turns(move || share.turn())) })
@@ -95,6 +101,8 @@ struct Share {
     running: BTreeMap<SourceId, Background>,
     /// Decides which sources are ours; `None` after a failure.
     election: Option<Election>,
+    /// The next pause because of a wrong clock.
+    clock_pause: Duration,
 }
 
 impl Share {
@@ -147,19 +155,31 @@ impl Share {
     /// If brokers refuse the time of this machine, other processes must get its sources: leaves the group, and returns
     /// for how long.
     fn refused(&mut self) -> Option<Duration> {
-        let plan = self.plans.iter().position(|plan| plan.refused.get().is_some())?;
+        let reason = self.plans.iter().find_map(|plan| plan.refused.get()).cloned()?;
         self.stop_all();
         self.election = None;
-        let SourcePlan { status, refused, .. } = &mut self.plans[plan];
-        let reason = std::mem::take(refused).get().cloned().unwrap_or_default();
-        tracing::error!(reason, pause = ?CLOCK_PAUSE, "giving up the sources of this process, so that another one polls them");
-        status.failed(&reason);
-        Some(CLOCK_PAUSE)
+        let pause = self.clock_pause;
+        self.clock_pause = (2 * pause).min(CLOCK_PAUSE_MAX);
+        tracing::error!(
+            reason,
+            ?pause,
+            "giving up the sources of this process, so that another one polls them"
+        );
+        for SourcePlan { status, refused, .. } in &mut self.plans {
+            if std::mem::take(refused).get().is_some() {
+                status.failed(&reason);
+            }
+        }
+        Some(pause)
     }
 
     /// Stops all sources, and waits for their last turns.
     fn stop_all(&mut self) {
         self.running.values().for_each(Background::stop);
+        let deadline = Instant::now() + END_PATIENCE;
+        for source in self.running.values_mut() {
+            source.end(deadline.saturating_duration_since(Instant::now()));
+        }
         self.running.clear();
     }
 }

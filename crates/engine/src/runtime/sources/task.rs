@@ -236,7 +236,14 @@ impl SourceTask {
 }
 
 impl Drop for SourceTask {
+    /// What has been sent is committed, so that nobody waits for an open transaction, and without transactions no
+    /// record is left behind whose position has arrived.
     fn drop(&mut self) {
+        if let Next::Commit(owner, batch) = std::mem::replace(&mut self.next, Next::Register)
+            && let Err(error) = self.commit(owner, batch)
+        {
+            self.plan.status.failed(&error.to_string());
+        }
         self.plan.status.enter(SourcePhase::Standby);
     }
 }

@@ -129,6 +129,10 @@ impl Table for FactTable {
         Ok(())
     }
 
+    fn reached_end(&mut self, partition: i32, offset: i64) {
+        self.copy.iter_mut().for_each(|copy| copy.reached_end(partition, offset));
+    }
+
     fn settle(&mut self) -> Result<(), StateError> {
         self.copy.iter_mut().for_each(TableCopy::settle);
         Ok(())
