@@ -15,7 +15,7 @@ use super::mailbox::Mailbox;
 use super::network::Network;
 use super::past::Past;
 use super::services::Services;
-use super::{ChaosError, ChaosOptions, deck, feed, mailbox, plain_producer, world};
+use super::{ChaosError, ChaosOptions, deck, feed, mailbox, world};
 use crate::app;
 use crate::config::{
     AlertConfig, AssembleConfig, Config, FilterConfig, NotifyConfig, OffsetReset, Secret, TopicConfig, topic,
@@ -140,7 +140,7 @@ impl Installation {
     /// planted bug shows only in state that is trusted.
     pub fn topics(&self) -> Vec<TopicPlan> {
         let mut topics = self.config.all_topics();
-        topics.push(plain_producer::topic(self));
+        topics.push(self.plain_topic());
         let needs_belief = [
             Sabotage::CommitBeforeProduce,
             Sabotage::SledBeforeCommit,
@@ -154,6 +154,11 @@ impl Installation {
             }
         }
         topics
+    }
+
+    /// The topic of the plain producer, with as many partitions as the daemons' topics.
+    pub(super) fn plain_topic(&self) -> TopicPlan {
+        TopicPlan::new(format!("{}plain", self.config.kafka.namespace), self.options.partitions)
     }
 
     /// The rule file.

@@ -55,7 +55,7 @@ fn compare(
     letters: &BTreeMap<Letter, u32>,
     violations: &mut Violations,
 ) -> Counted {
-    // What became of each message: how many times it was written that it was sent, and that it was not.
+    // For each message how many times it was written that it was sent, and that it was not.
     let mut due: BTreeMap<Letter, (u32, u32)> = BTreeMap::new();
     for alert in alerts {
         let subscribers = parsed::<Alert>(alert).map(|alert| alert.subscribers).unwrap_or_default();

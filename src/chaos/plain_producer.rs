@@ -13,12 +13,6 @@ use super::{ChaosError, Installation};
 
 const SEND_INTERVAL: Duration = Duration::from_millis(50);
 
-/// The topic that it sends to, with as many partitions as the daemons' topics.
-pub(super) fn topic(installation: &Installation) -> TopicPlan {
-    let name = format!("{}plain", installation.config.kafka.namespace);
-    TopicPlan::new(name, installation.options.partitions)
-}
-
 /// The thread that sends.
 pub(super) struct PlainProducer {
     shared: Arc<Shared>,
@@ -38,7 +32,7 @@ impl PlainProducer {
         if let Some(network) = &installation.network {
             kafka.brokers.clone_from(&network.bystander.brokers);
         }
-        let (settings, topic) = (ClientSettings::new(&kafka)?, topic(installation));
+        let (settings, topic) = (ClientSettings::new(&kafka)?, installation.plain_topic());
         let shared = Arc::<Shared>::default();
         let there = Arc::clone(&shared);
         let thread = std::thread::spawn(move || {

@@ -14,7 +14,7 @@ use super::installation::{all_stages, checked_stages};
 use super::monitor::Place;
 use super::past::Ends;
 use super::topic_log::read;
-use super::{Around, ChaosError, Installation, plain_producer};
+use super::{Around, ChaosError, Installation};
 use crate::stages;
 
 /// How long a process alone may take to get all partitions.
@@ -97,7 +97,7 @@ fn make_again(fleet: &mut Fleet<'_>, admin: &Admin) -> Result<(), ChaosError> {
     let runtime = runtime.map_err(ChaosError::files("starting a runtime"))?;
     let (installation, deadline) = (fleet.installation, Instant::now() + DELETE_PATIENCE);
     // The plain producer does not stop, and brokers may be set up to make its topic again by themselves.
-    let plain = plain_producer::topic(installation).name;
+    let plain = installation.plain_topic().name;
     let topics: Vec<_> = installation.topics().into_iter().filter(|plan| plan.name != plain).collect();
     for plan in &topics {
         runtime.block_on(admin.delete(&plan.name))?;

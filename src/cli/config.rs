@@ -5,8 +5,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use clap::{Args, Subcommand};
-use frostline_engine::Traffic;
 use frostline_engine::kafka::{ClientSettings, GroupProtocol, GroupSettings, TransactionSettings};
+use frostline_engine::{StartError, Traffic};
 
 use super::output::{BOLD, GREEN, YELLOW};
 use super::{Common, Failed, output};
@@ -101,7 +101,7 @@ fn check(common: &Common, config: &Config) -> Result<(), Failed> {
 }
 
 /// Whether Kafka's client accepts `[kafka.client]`, and its secrets can be read. No broker is asked.
-pub(super) fn check_client(config: &Config) -> Result<(), Failed> {
+pub(super) fn check_client(config: &Config) -> Result<(), StartError> {
     let outline = app::outline(config)?;
     let group = GroupSettings {
         group: outline.group(stages::ASSEMBLE),

@@ -7,6 +7,7 @@
 mod admin;
 mod alerts;
 mod bench;
+mod certificates;
 mod chaos;
 mod config;
 mod convert;

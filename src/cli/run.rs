@@ -6,6 +6,7 @@ use std::sync::Arc;
 use clap::Args;
 use frostline_engine::StageId;
 
+use super::certificates::{self, Certificates};
 use super::config::check_client;
 use super::rules::at_start;
 use super::signals::{Signal, Signals};
@@ -56,6 +57,7 @@ pub(super) async fn run(common: &Common, arguments: &RunArguments) -> Result<(),
     descriptors::ensure(&config, &stages)?;
     let rules = Arc::new(at_start::load(&config, &stages).await?);
     let mut signals = Signals::listen()?;
+    let certificates = Certificates::of(&config);
     // Checked before anything takes effect.
     let recorder = Recorder::install().map_err(|reason| Failed::Working(anyhow::anyhow!(reason)))?;
     let mut options = AppOptions::of_stages(stages);
@@ -79,10 +81,20 @@ pub(super) async fn run(common: &Common, arguments: &RunArguments) -> Result<(),
         return end;
     }
     tracing::info!(rules = watched.len(), channels = channels(&config), "running");
-    let end = work_until_signal(common, daemon, signals).await;
+    let end = work_until_signal(common, daemon, signals, certificates.changed(&config)).await;
     drop(admin);
     drop(courier);
-    end
+    match end? {
+        Ended::BySignal => Ok(()),
+        Ended::ToBeginAgain => Err(certificates::begin_again()),
+    }
+}
+
+/// Why the daemon has ended in good order.
+enum Ended {
+    BySignal,
+    /// Certificates have changed on disk.
+    ToBeginAgain,
 }
 
 /// The channels of messages, for the log.
@@ -160,20 +172,35 @@ pub(super) fn start_courier(
     Ok(Some(courier))
 }
 
-async fn work_until_signal(common: &Common, mut daemon: App, mut signals: Signals) -> Result<(), Failed> {
+async fn work_until_signal(
+    common: &Common,
+    mut daemon: App,
+    mut signals: Signals,
+    certificates_changed: impl Future<Output = ()>,
+) -> Result<Ended, Failed> {
     let ended_by = tokio::select! {
         failure = daemon.engine.failed() => Err(failure),
         signal = signals.next() => {
             tracing::info!(?signal, "draining; a second Ctrl-C or SIGTERM ends at once");
-            Ok(signal)
+            Ok(Some(signal))
+        }
+        () = certificates_changed => {
+            tracing::info!("certificates for Kafka have changed on disk: draining, and beginning again with the new ones");
+            Ok(None)
         }
     };
     let (summary, stopped) = daemon.stop().await;
+    let Some(signal) = ended_by? else {
+        stopped?;
+        return Ok(Ended::ToBeginAgain);
+    };
     let printed = output::summary(common, &summary);
-    let signal = ended_by?;
     stopped?;
     // Output to a closed terminal has no reader.
-    if signal == Signal::Hangup { Ok(()) } else { Ok(printed?) }
+    if signal != Signal::Hangup {
+        printed?;
+    }
+    Ok(Ended::BySignal)
 }
 
 async fn work_until_caught_up(common: &Common, mut daemon: App, mut signals: Signals) -> Result<(), Failed> {

@@ -9,7 +9,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use crate::secure::{RULES, Secure, frostline, granted, made};
-use crate::support::{Needs, Test, test, wait_for};
+use crate::support::{Needs, Running, Test, test, wait_for};
 
 pub fn tests() -> Vec<Test> {
     vec![test("credentials_change_while_a_daemon_runs", &[Needs::Broker], changes)]
@@ -145,4 +145,29 @@ fn changes() {
     running.signal("TERM");
     let ended = running.wait().expect_code(0);
     assert!(ended.err.contains("has changed on disk"), "{ended}");
+    certificates(&secure, &daemon);
+}
+
+/// A daemon that is known by its certificate gets another one of the same user, and then one of somebody who may do
+/// nothing, which shows that it is used.
+fn certificates(secure: &Secure, daemon: &dyn Fn(&Path) -> Running) {
+    let replace = |user: &str| {
+        secure.user(user);
+        for end in ["key", "pem"] {
+            let new = secure.file("own.new");
+            std::fs::copy(secure.file(&format!("{user}.{end}")), &new).unwrap();
+            std::fs::rename(new, secure.file(&format!("own.{end}"))).unwrap();
+        }
+    };
+    let config = secure.user("own");
+    replace("frostline");
+    let mut running = daemon(&config);
+    expect_alert(&config, 5);
+    replace("frostline");
+    running.until_said("beginning again with the new ones");
+    expect_alert(&config, 6);
+    assert!(running.is_running());
+    replace("stranger");
+    let ended = running.wait();
+    assert!(ended.code == Some(2) && ended.err.contains("kafka-acls"), "{ended}");
 }

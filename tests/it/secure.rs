@@ -72,7 +72,7 @@ impl Secure {
     }
 
     /// A configuration for a user of that name, by a certificate.
-    fn user(&self, name: &str) -> PathBuf {
+    pub(crate) fn user(&self, name: &str) -> PathBuf {
         let text = format!(
             "openssl req -new -newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -nodes -subj /CN={name} -keyout {name}.key \
                -out {name}.csr && openssl x509 -req -in {name}.csr -CA ca.pem -CAkey ca.key -days 1 -out {name}.pem"

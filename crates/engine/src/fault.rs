@@ -3,8 +3,6 @@
 //!
 //! Both are set by environment variables that nothing else sets. Without them a point costs one load.
 
-#[cfg(test)]
-use crate::sim::host::Place;
 use std::path::{Path, PathBuf};
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU32, Ordering};
@@ -170,7 +168,7 @@ struct Planted {
 /// Dies here without any clean-up, or hangs if the variable says so.
 pub fn reach(point: Point) {
     #[cfg(test)]
-    if crate::sim::host::reaches(Place::Task(point)) {
+    if crate::sim::host::reaches(crate::sim::host::Place::Task(point)) {
         return die();
     }
     static PLANTED: OnceLock<Option<Planted>> = OnceLock::new();
@@ -209,7 +207,7 @@ pub(crate) fn die() {
 /// file is removed, so that only one process dies.
 pub fn poller_dies(source: &str, point: SourcePoint) -> bool {
     #[cfg(test)]
-    if crate::sim::host::reaches(Place::Poller(point)) {
+    if crate::sim::host::reaches(crate::sim::host::Place::Poller(point)) {
         return true;
     }
     static FILE: OnceLock<Option<PathBuf>> = OnceLock::new();

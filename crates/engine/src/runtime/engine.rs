@@ -317,7 +317,7 @@ impl Engine {
     }
 }
 
-/// Asks until a broker answers: of a cluster that can be reached, one may have died just now.
+/// Asks until a broker answers: of a cluster that can be reached, one may have died a moment ago.
 async fn answered<T, F>(clients: &ClientSettings, mut ask: impl FnMut() -> F) -> Result<T, KafkaError>
 where
     F: Future<Output = Result<T, KafkaError>>,
