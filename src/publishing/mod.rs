@@ -80,7 +80,9 @@ impl PublishError {
     /// Whether the same request will fail again until it, or the installation, is changed.
     pub fn is_for_people(&self) -> bool {
         match self {
-            Self::Kafka(error) => matches!(error, KafkaError::Settings(_)),
+            Self::Kafka(error) => {
+                matches!(error, KafkaError::Settings(_) | KafkaError::Topic(_) | KafkaError::Denied { .. })
+            }
             Self::Mistakes(_)
             | Self::RemovesAll(_)
             | Self::NamesRemoved { .. }

@@ -1,6 +1,7 @@
 //! The rules that a daemon starts with.
 
 use frostline_engine::StageId;
+use frostline_engine::kafka::KafkaError;
 
 use super::super::Failed;
 use super::source;
@@ -40,7 +41,8 @@ async fn of_file(config: &Config, mut rules: Published) -> Result<RuleSet, Faile
     if rules.asks_for_nearest() || is_filtered {
         let live = Live::connect(config).await?;
         if rules.asks_for_nearest() {
-            rules.find_nearest(&live.reporting()?, &Published::default(), &mut conditions);
+            let reporting = if_there(live.reporting())?.unwrap_or_default();
+            rules.find_nearest(&reporting, &Published::default(), &mut conditions);
         }
         warn_about_places(config, &live, &rules)?;
     }
@@ -97,11 +99,18 @@ fn warn_about_places(config: &Config, live: &Live<'_>, rules: &Published) -> Res
     Ok(())
 }
 
-/// When the stages start, they check that all topics exist.
+/// When the stages start, they check that all topics exist, and wait for brokers that are being replaced.
 fn if_there<T>(read: Result<T, PublishError>) -> Result<Option<T>, Failed> {
     match read {
         Ok(found) => Ok(Some(found)),
         Err(PublishError::NoTopic(_)) => Ok(None),
+        Err(PublishError::Kafka(KafkaError::Retry(reason))) => {
+            tracing::warn!(
+                reason,
+                "rules are not compared with stations yet; stations near them are looked for later"
+            );
+            Ok(None)
+        }
         Err(error) => Err(error.into()),
     }
 }
