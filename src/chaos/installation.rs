@@ -27,6 +27,7 @@ use crate::stages;
 /// [`sessions_last`](Installation::sessions_last).
 const SESSION_TIMEOUT: Duration = Duration::from_secs(6);
 const TRANSACTION_TIMEOUT_MS: u64 = 10_000;
+const CONNECT_TIMEOUT_MS: u64 = 60_000;
 /// A zombie's transaction must still be open when it wakes up, or the broker alone would fence it.
 const TRANSACTION_TIMEOUT_UNFENCED_MS: u64 = 60_000;
 /// Small, so that observations settle while faults happen.
@@ -280,6 +281,8 @@ fn configure(
     config.runtime.session_timeout_ms = SESSION_TIMEOUT.as_millis() as u64;
     config.runtime.transaction_timeout_ms =
         if is_unfenced { TRANSACTION_TIMEOUT_UNFENCED_MS } else { TRANSACTION_TIMEOUT_MS };
+    // A start must outlast the bad network of its own process.
+    config.kafka.connect_timeout_ms = CONNECT_TIMEOUT_MS;
     config.runtime.auto_offset_reset = OffsetReset::Earliest;
     // Several processes cannot have the same name.
     config.runtime.group_instance_id.clear();

@@ -63,7 +63,7 @@ pub(super) struct ChaosArguments {
     /// Give each topic this many partitions
     #[arg(long, value_name = "COUNT", default_value_t = 4, value_parser = clap::value_parser!(i32).range(1..=100))]
     partitions: i32,
-    /// Feed this many records a second: lines, observations and hours together
+    /// Send this many records a second: lines, observations and hours together
     #[arg(long, value_name = "COUNT", default_value_t = ChaosOptions::default().rate, value_parser = clap::value_parser!(u64).range(1..=100_000))]
     rate: u64,
     /// Let the daemons also follow weather services, imitated on this machine with their own faults; hourly
