@@ -114,8 +114,7 @@ impl Supervisor {
     }
 
     fn assign(&mut self, assigned: Vec<Assigned>) {
-        let partitions = ranges(assigned.iter().map(|assigned| assigned.partition));
-        tracing::info!(stage = self.plan.stage.as_str(), partitions, "partitions assigned");
+        self.log_assigned(assigned.iter().map(|assigned| assigned.partition));
         let mut shares: Vec<Vec<Assigned>> = self.hands.iter().map(|_| Vec::new()).collect();
         for one in assigned {
             if let Some(index) = self.give_to_one(one.partition) {
@@ -131,12 +130,21 @@ impl Supervisor {
 
     /// Takes partitions whose start is not known yet; their worker asks for it again.
     fn assign_unread(&mut self, partitions: &[i32], context: &mut Context<Self>) {
+        self.log_assigned(partitions.iter().copied());
         for partition in partitions {
             self.give_to_one(*partition);
         }
         for worker in 0..self.hands.len() {
             self.reopen_later(worker, DELAY_FIRST, context);
         }
+    }
+
+    fn log_assigned(&self, partitions: impl Iterator<Item = i32>) {
+        tracing::info!(
+            stage = self.plan.stage.as_str(),
+            partitions = ranges(partitions),
+            "partitions assigned"
+        );
     }
 
     /// Gives a partition to the worker with the fewest of this stage.
