@@ -1,12 +1,15 @@
 //! Topics that get more partitions while they are in use: their state moves with their keys.
 
 use std::collections::BTreeMap;
+use std::time::{Duration, Instant};
 
 use frostline::config::{Config, TopicConfig, topic};
 use frostline::noaa::Date;
 use frostline::synthetic::{self, Format, Places, Settings};
 use frostline_engine::growth::{Growth, GrowthError, GrowthStep};
-use frostline_engine::kafka::{ClientSettings, Outgoing, Producer, TransactionSettings, partition_of_key};
+use frostline_engine::kafka::{
+    ClientSettings, KafkaError, Outgoing, Producer, TransactionSettings, partition_of_key,
+};
 use serde_json::Value;
 
 use crate::support::{Frostline, Needs, Test, Topics, test};
@@ -160,7 +163,21 @@ fn wait<T>(future: impl Future<Output = T>) -> T {
 fn begin(installation: &Installation, topic: &str, partitions: i32) -> Result<Growth, GrowthError> {
     let config = installation.config(5);
     let topology = frostline::app::outline(&config).unwrap();
-    Growth::begin(&config.engine_settings(), &topology, &config.topic(topic).name, partitions)
+    let settings = config.engine_settings();
+    patiently(|| Growth::begin(&settings, &topology, &config.topic(topic).name, partitions))
+}
+
+/// Another test in this process may have left a coordinator unanswered, after which none is asked for ten seconds.
+fn patiently<T>(mut attempt: impl FnMut() -> Result<T, GrowthError>) -> Result<T, GrowthError> {
+    let deadline = Instant::now() + Duration::from_secs(30);
+    loop {
+        match attempt() {
+            Err(GrowthError::Kafka(KafkaError::Retry(_))) if Instant::now() < deadline => {
+                std::thread::sleep(Duration::from_millis(200));
+            }
+            outcome => return outcome,
+        }
+    }
 }
 
 /// Grows a topic in attempts that die after more and more steps, one of them within a transaction. Daemons must not start
@@ -171,7 +188,7 @@ fn grow_with_crashes(installation: &Installation, name: &str, attempts: &[usize]
     for taken in attempts.iter().copied() {
         let mut growth = begin(installation, name, 8).unwrap();
         for step in &growth.steps()[..taken] {
-            wait(growth.perform(step)).unwrap();
+            patiently(|| wait(growth.perform(step))).unwrap();
         }
         drop(growth);
         leave_open_transaction(installation, name);
@@ -324,7 +341,7 @@ fn wait_for_member(topics: &Topics) {
         frostline_engine::kafka::Admin::new(&ClientSettings::new(&topics.config().kafka).unwrap()).unwrap();
     let group = format!("{}frostline-filter", topics.namespace);
     while admin.count_members(&group).unwrap() == 0 {
-        std::thread::sleep(std::time::Duration::from_millis(100));
+        std::thread::sleep(Duration::from_millis(100));
     }
 }
 
