@@ -1,15 +1,16 @@
-//! Receives the messages to people: a webhook on this machine, which counts them by recipient and alert. Some it refuses,
-//! and some it takes and answers as if it had not, so that they come again.
+//! Receives the messages to people: a webhook on this machine, which counts them by recipient and alert. Some it
+//! refuses, and some it takes and answers as if it had not, so that they come again.
 
 use std::collections::BTreeMap;
 use std::net::{Ipv4Addr, TcpListener};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError, mpsc};
-use std::thread::JoinHandle;
+use std::sync::{Arc, Mutex};
 
 use actix_web::{App, HttpResponse, HttpServer, web};
 use serde::Deserialize;
 
 use super::ChaosError;
+use super::lock::lock;
+use super::serving::Serving;
 use crate::config::{NotifyConfig, WebhookConfig};
 
 /// The name of the webhook in settings and rules.
@@ -30,8 +31,7 @@ pub(super) type Letter = (String, String);
 pub(super) struct Mailbox {
     port: u16,
     shared: Arc<Shared>,
-    system: actix::System,
-    thread: Option<JoinHandle<()>>,
+    _serving: Serving,
 }
 
 struct Shared {
@@ -48,31 +48,20 @@ struct Body {
 
 impl Mailbox {
     pub(super) fn start(seed: u64) -> Result<Self, ChaosError> {
-        let failed = ChaosError::files("starting the receiver of messages");
-        let listening = TcpListener::bind((Ipv4Addr::LOCALHOST, 0))
-            .and_then(|listener| Ok((listener.local_addr()?.port(), listener)));
-        let (port, listener) = listening.map_err(failed)?;
         let shared = Arc::new(Shared {
             letters: Mutex::default(),
             random: Mutex::new(fastrand::Rng::with_seed(seed)),
         });
-        let (sender, receiver) = mpsc::channel();
         let there = web::Data::from(Arc::clone(&shared));
-        let thread = std::thread::spawn(move || {
-            let runner = actix::System::new();
+        let (serving, port) = Serving::start("the receiver of messages", move || {
+            let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?;
+            let port = listener.local_addr()?.port();
             let app = move || App::new().app_data(there.clone()).default_service(web::post().to(take));
-            let _ = sender.send(runner.block_on(async {
-                let server = HttpServer::new(app).workers(1).shutdown_timeout(1).disable_signals();
-                actix::spawn(server.listen(listener)?.run());
-                Ok(actix::System::current())
-            }));
-            // It was stopped as requested.
-            let _ = runner.run();
-        });
-        let started: std::io::Result<actix::System> =
-            receiver.recv().map_err(|_| ChaosError::Broken("the receiver of messages panicked".into()))?;
-        let system = started.map_err(ChaosError::files("starting the receiver of messages"))?;
-        Ok(Self { port, shared, system, thread: Some(thread) })
+            let server = HttpServer::new(app).workers(1).shutdown_timeout(1).disable_signals();
+            actix::spawn(server.listen(listener)?.run());
+            Ok(port)
+        })?;
+        Ok(Self { port, shared, _serving: serving })
     }
 
     /// The settings with which daemons send messages here, however old the observation is.
@@ -103,15 +92,6 @@ impl Mailbox {
     }
 }
 
-impl Drop for Mailbox {
-    fn drop(&mut self) {
-        self.system.stop();
-        if let Some(thread) = self.thread.take() {
-            let _ = thread.join();
-        }
-    }
-}
-
 /// A rule file with these rules, each of which notifies one of the people.
 pub(super) fn with_people(rules: &str) -> String {
     let people = (0..PEOPLE)
@@ -134,11 +114,6 @@ async fn take(shared: web::Data<Shared>, body: web::Json<Body>) -> HttpResponse 
     let Body { recipient, alert_id } = body.into_inner();
     *lock(&shared.letters).entry((recipient, alert_id)).or_default() += 1;
     if luck == 1 { HttpResponse::BadGateway().finish() } else { HttpResponse::Ok().finish() }
-}
-
-/// A poisoned lock only means that a thread panicked; each message is counted as a whole.
-fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 #[cfg(test)]

@@ -5,12 +5,11 @@ use std::collections::BTreeMap;
 
 use serde::Deserialize;
 
-use super::mailbox::{Letter, Mailbox};
+use super::mailbox::Letter;
 use super::report::{Kind, Violations};
 use super::topic_log::{Kept, read};
 use super::{ChaosError, Installation};
 use crate::config::topic;
-use crate::stages;
 
 /// The parts of an alert that decide who is notified.
 #[derive(Deserialize)]
@@ -19,7 +18,7 @@ struct Alert {
     subscribers: Vec<String>,
 }
 
-/// An outcome of a message.
+/// What a daemon has written about a message, as far as it is checked.
 #[derive(Deserialize)]
 struct Outcome {
     recipient: String,
@@ -38,15 +37,14 @@ pub(super) struct Counted {
     pub(super) suppressed: u64,
 }
 
-/// Checks all messages of a run.
+/// Checks the messages about all committed alerts.
 pub(super) fn check(
     installation: &Installation,
-    mailbox: &Mailbox,
+    alerts: &[Kept],
     violations: &mut Violations,
 ) -> Result<Counted, ChaosError> {
-    let alerts = read(installation, &installation.sink(stages::ALERT))?;
     let outcomes = read(installation, &installation.config.topic(topic::DELIVERIES).name)?;
-    Ok(compare(&alerts, &outcomes, &mailbox.letters(), violations))
+    Ok(compare(alerts, &outcomes, &installation.mailbox.letters(), violations))
 }
 
 fn compare(

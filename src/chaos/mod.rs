@@ -24,6 +24,7 @@
 //! | `monitor`, `live`, `readiness` | checks while faults happen: offsets, committed outputs, reported readiness |
 //! | `recovery`, `plain_producer` | how long it takes until all is well again, and how long for a plain producer |
 //! | `mailbox`, `messages_check` | the receiver of messages to people, and the comparison with alerts and outcomes |
+//! | `lock`, `serving` | locks of what threads share, and servers of the checker itself |
 //! | `model`, `compare`, `entries`, `truth`, `verdict`, `state_check` | the expected content, and the comparison |
 //! | `report` | the results |
 
@@ -42,6 +43,7 @@ mod hours;
 mod http;
 mod installation;
 mod live;
+mod lock;
 mod mailbox;
 mod messages_check;
 mod model;
@@ -59,6 +61,7 @@ mod recreated;
 mod report;
 mod service_faults;
 mod services;
+mod serving;
 mod shared_name;
 mod state_check;
 mod state_copy;
@@ -255,7 +258,7 @@ pub fn run(
     step("comparing every record with the model");
     let verdict = verdict::check(installation, &seen, &followed, &mut fleet.violations)?;
     (report.compared, report.alerts) = (verdict.compared, verdict.transitions);
-    let messages = messages_check::check(installation, &installation.mailbox, &mut fleet.violations)?;
+    let messages = messages_check::check(installation, &verdict.alerts, &mut fleet.violations)?;
     (report.messages, report.messages_repeated) = (messages.arrived, messages.repeated);
     report.messages_suppressed = messages.suppressed;
     report.state_entries = state_check::check(&mut fleet, &verdict.stores)?;

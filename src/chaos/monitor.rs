@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
@@ -10,6 +10,7 @@ use frostline_engine::StageId;
 use frostline_engine::kafka::{Admin, GroupOffsets, KafkaError};
 
 use super::installation::all_stages;
+use super::lock::lock;
 use super::recovery::Recoveries;
 use super::{ChaosError, Installation};
 
@@ -155,11 +156,6 @@ impl Drop for Monitor {
             let _ = thread.join();
         }
     }
-}
-
-/// A poisoned lock only means that a thread panicked; each reading is added as a whole.
-pub(super) fn lock(watched: &Mutex<Watched>) -> MutexGuard<'_, Watched> {
-    watched.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 struct Looker {

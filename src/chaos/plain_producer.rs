@@ -1,13 +1,14 @@
 //! A plain producer next to the daemons: it does nothing but send records, so what delays it delays any client.
 
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use frostline_engine::TopicPlan;
 use frostline_engine::kafka::{ClientSettings, KafkaError, Outgoing, Producer};
 
+use super::lock::lock;
 use super::recovery::Recoveries;
 use super::{ChaosError, Installation};
 
@@ -64,11 +65,6 @@ impl Drop for PlainProducer {
             let _ = thread.join();
         }
     }
-}
-
-/// A poisoned lock only means that a thread panicked; each recovery is added as a whole.
-fn lock(recoveries: &Mutex<Recoveries<()>>) -> MutexGuard<'_, Recoveries<()>> {
-    recoveries.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 /// Sends records, one to each partition at a time, and waits for their acknowledgement.

@@ -7,7 +7,7 @@
 use std::collections::{BTreeMap, HashMap};
 use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream, ToSocketAddrs};
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
@@ -15,7 +15,8 @@ use frostline_engine::StageId;
 use frostline_engine::kafka::Admin;
 
 use super::http::{self, ANSWER_PATIENCE};
-use super::monitor::{Monitor, Place, Position, Shared, lock};
+use super::lock::lock;
+use super::monitor::{Monitor, Place, Position, Shared};
 use super::{ChaosError, Installation};
 use crate::stages;
 
@@ -73,7 +74,7 @@ impl Readiness {
     pub(super) fn watch(&self) -> Result<u16, ChaosError> {
         let free = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).and_then(|listener| listener.local_addr());
         let port = free.map_err(ChaosError::files("looking for a free port"))?.port();
-        locked(&self.watchlist.ports).push(port);
+        lock(&self.watchlist.ports).push(port);
         Ok(port)
     }
 
@@ -89,7 +90,7 @@ impl Readiness {
         if let Some(thread) = self.thread.take() {
             let _ = thread.join();
         }
-        std::mem::take(&mut *locked(&self.watchlist.found))
+        std::mem::take(&mut *lock(&self.watchlist.found))
     }
 }
 
@@ -97,11 +98,6 @@ impl Drop for Readiness {
     fn drop(&mut self) {
         self.finish();
     }
-}
-
-/// A poisoned lock only means that a thread panicked.
-fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 struct Asker {
@@ -119,7 +115,7 @@ impl Asker {
     fn run(mut self, watchlist: &Watchlist) {
         let mut owners_at = Instant::now();
         while !watchlist.stop.load(Ordering::Relaxed) {
-            let ports = locked(&watchlist.ports).clone();
+            let ports = lock(&watchlist.ports).clone();
             for (number, port) in (1..).zip(&ports) {
                 self.judge.answered(Instant::now(), number, says_ready(*port));
             }
@@ -129,7 +125,7 @@ impl Asker {
                 owners_at = Instant::now();
                 found.extend(self.compare(&ports));
             }
-            locked(&watchlist.found).extend(found);
+            lock(&watchlist.found).extend(found);
             std::thread::sleep(ASK_INTERVAL);
         }
     }

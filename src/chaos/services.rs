@@ -2,10 +2,10 @@
 //! in the checker's own process, and only the checker moves their clocks, each separately.
 
 use std::net::{Ipv4Addr, SocketAddr};
-use std::sync::{Arc, mpsc};
-use std::thread::JoinHandle;
+use std::sync::Arc;
 
 use super::service_faults::{OF_DAYS, OF_REPORTS, of_content};
+use super::serving::Serving;
 use super::{ChaosError, world};
 use crate::config::{FollowConfig, GhcnFollow, MetarFollow};
 use crate::noaa::Date;
@@ -37,8 +37,7 @@ pub(super) struct Services {
     pub(super) world: World,
     metar: Arc<Service>,
     ghcn: Arc<Service>,
-    system: actix::System,
-    thread: Option<JoinHandle<()>>,
+    _serving: Serving,
 }
 
 impl Services {
@@ -47,13 +46,17 @@ impl Services {
         // A correction of a report is in the file for 73 minutes: a poller that looks at every step misses none.
         let metar = (of_content(&OF_REPORTS, (BEGIN, REPORTS_BLOCK), &mut rng), (30, 60));
         let ghcn = (of_content(&OF_DAYS, (BEGIN, DAY), &mut rng), (DAY / MINUTE, DAY / MINUTE));
-        let (sender, receiver) = mpsc::channel();
         let there = world.clone();
-        let thread = std::thread::spawn(move || serve(&there, [metar, ghcn], &sender));
-        let started =
-            receiver.recv().map_err(|_| ChaosError::Broken("the weather services panicked".into()))?;
-        let ([metar, ghcn], system) = started.map_err(ChaosError::files("starting weather services"))?;
-        Ok(Self { world, metar: Arc::new(metar), ghcn: Arc::new(ghcn), system, thread: Some(thread) })
+        let (serving, [metar, ghcn]) = Serving::start("the weather services", move || {
+            let start = |(script, step_minutes): (Script, (i64, i64))| -> std::io::Result<Service> {
+                let listen = SocketAddr::from((Ipv4Addr::LOCALHOST, 0));
+                let server =
+                    WeatherServer::start(listen, there.clone(), script.clone(), Clock::new(BEGIN, 0.0))?;
+                Ok(Service { server: Arc::new(server), script, step_minutes })
+            };
+            Ok([start(metar)?, start(ghcn)?])
+        })?;
+        Ok(Self { world, metar: Arc::new(metar), ghcn: Arc::new(ghcn), _serving: serving })
     }
 
     /// The service that a source polls.
@@ -95,38 +98,6 @@ impl Services {
             }),
             ..FollowConfig::default()
         }
-    }
-}
-
-impl Drop for Services {
-    fn drop(&mut self) {
-        self.system.stop();
-        if let Some(thread) = self.thread.take() {
-            let _ = thread.join();
-        }
-    }
-}
-
-type Started = std::io::Result<([Service; 2], actix::System)>;
-
-/// Starts the services on this thread, and serves until the system is stopped.
-fn serve(world: &World, services: [(Script, (i64, i64)); 2], sender: &mpsc::Sender<Started>) {
-    let runner = actix::System::new();
-    let start = |(script, step_minutes): (Script, (i64, i64))| -> std::io::Result<Service> {
-        let listen = SocketAddr::from((Ipv4Addr::LOCALHOST, 0));
-        let server = WeatherServer::start(listen, world.clone(), script.clone(), Clock::new(BEGIN, 0.0))?;
-        Ok(Service { server: Arc::new(server), script, step_minutes })
-    };
-    let [metar, ghcn] = services;
-    let started: Started = runner.block_on(async {
-        let services = [start(metar)?, start(ghcn)?];
-        Ok((services, actix::System::current()))
-    });
-    let runs = started.is_ok();
-    let _ = sender.send(started);
-    if runs {
-        // It was stopped as requested.
-        let _ = runner.run();
     }
 }
 

@@ -23,6 +23,8 @@ pub(super) struct Verdict {
     pub(super) compared: BTreeMap<&'static str, u64>,
     /// Alerts that the model expects, by transition.
     pub(super) transitions: BTreeMap<String, u64>,
+    /// The alerts that were committed.
+    pub(super) alerts: Vec<Kept>,
     /// The expected content of each stage's changelog, by stage and partition.
     pub(super) stores: BTreeMap<(StageId, i32), Entries>,
 }
@@ -89,6 +91,7 @@ pub(super) fn check(
     for (topic, seen) in seen {
         check_seen(topic, &logs[topic], seen, violations);
     }
+    verdict.alerts = logs.remove(&installation.sink(stages::ALERT)).unwrap_or_default();
     Ok(verdict)
 }
 

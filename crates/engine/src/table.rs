@@ -22,7 +22,7 @@ pub struct Opening<'a> {
     pub topic: &'a str,
     /// The identity of that topic at the moment, and its partitions.
     pub identity: &'a TopicIdentity,
-    /// Where each of its partitions ends at the moment; those are missing of which that is unknown.
+    /// Where its partitions end at the moment; a partition without an answer is missing.
     pub ends: &'a BTreeMap<i32, i64>,
     /// The Kafka cluster's id; empty if it has none.
     pub cluster: &'a str,

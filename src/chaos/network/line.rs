@@ -13,7 +13,7 @@ const DROP_INTERVAL: Duration = Duration::from_millis(10);
 /// A request at which a connection can be cut.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum CutAt {
-    /// The end of a transaction.
+    /// A commit or an abort.
     EndTxn,
     /// A group is added to a transaction.
     AddOffsets,
@@ -39,7 +39,7 @@ pub(in crate::chaos) enum Trouble {
     Nothing,
     /// Each request and each answer is held back for this long, one after the other.
     Slow(Duration),
-    /// A few bytes at a time.
+    /// Requests and answers arrive in pieces of [`DROP_BYTES`].
     Drip,
     /// Connections end, and new ones are not accepted.
     Cut,

@@ -32,7 +32,7 @@ pub enum Failure {
     Neighbour {
         /// Whose failure aborted the transaction.
         stage: StageId,
-        /// The text of that failure.
+        /// Why it failed, for people.
         reason: String,
     },
 }

@@ -44,8 +44,8 @@ struct Inner {
 }
 
 impl Stages {
-    /// Reads the tables of a topology, whose topics have these identities and ends, and then starts all stages and sources, as
-    /// tasks of this thread.
+    /// Reads the tables of a topology, and then starts all stages and sources, as tasks of this thread. `look_up` gives
+    /// the identity of a topic and where its partitions end.
     pub(crate) fn start(
         topology: Topology,
         settings: &EngineSettings,

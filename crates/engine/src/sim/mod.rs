@@ -12,8 +12,9 @@
 //! Time is tokio's paused clock: it moves when nothing is left to do. So a run takes as long as its work, and two
 //! runs of a script are the same.
 //!
-//! Besides the faults themselves, only four things differ from a real process, each in one place: clients (`link`), threads (`runtime::threads`, `runtime::background`),
-//! the disk below a store's tree (`store::database`), and the clock (`record::unix_ms`).
+//! Besides the faults themselves, only four things differ from a real process: clients (`link`), threads
+//! (`runtime::threads`, `runtime::background`), the disk below a store's tree (`store::database`), and the clock
+//! (`record::unix_ms`, `runtime::contact`).
 //!
 //! All of it but [`broker`] exists in unit tests only: `cargo test -p frostline-engine --lib sim`.
 

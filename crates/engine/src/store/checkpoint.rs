@@ -32,7 +32,8 @@ pub struct Checkpoint {
     pub input_offset: i64,
     /// The next changelog offset: everything before it is in the state. -1 if there is none yet.
     pub changelog_offset: i64,
-    /// When that was the case, in milliseconds since 1970 by this machine's clock; see [`Store::is_outdated`].
+    /// When that was the case, in milliseconds since 1970, by this machine's clock or by that of the newest record in a
+    /// table's copy; see [`Store::is_outdated`].
     ///
     /// [`Store::is_outdated`]: super::Store::is_outdated
     pub at_ms: i64,

@@ -131,9 +131,9 @@ impl World {
         }
         self.heal()?;
         self.catch_up().await?;
+        self.check_tables()?;
         // Every key once more, so that each entry of the restored state shows. Processes with one name notice it when
         // both have something to commit.
-        self.check_tables()?;
         let mut rounds = 0;
         while rounds == 0 || self.shared_name().is_some() && rounds < NAME_ROUNDS_MAX {
             self.feed_all();
@@ -227,7 +227,7 @@ impl World {
             let Some(running) = seat.running.as_ref().filter(|running| running.stages.has_started()) else {
                 continue;
             };
-            let found = &running.facts.lock().unwrap_or_else(PoisonError::into_inner).entries;
+            let found = &stages::content(&running.facts).entries;
             if *found != expected {
                 return Err(format!("the table of process {number} has {found:?}, not {expected:?}"));
             }

@@ -42,7 +42,7 @@ pub(super) struct Running {
     pub(super) host: Arc<Host>,
     pub(super) tasks: LocalSet,
     pub(super) stages: Stages,
-    /// The content of its table.
+    /// Filled by its table, and read by its stages.
     pub(super) facts: Facts,
 }
 

@@ -59,7 +59,7 @@ struct Copy(Facts);
 
 impl Processor for Copy {
     fn process(&mut self, record: &Record<'_>, context: &mut Context<'_>) -> Result<(), StateError> {
-        let text = match lock(&self.0).is_loaded {
+        let text = match content(&self.0).is_loaded {
             true => copied(record.partition, record.offset),
             false => "the table has not been read".to_owned(),
         };
@@ -84,7 +84,7 @@ pub(super) const FACT_PARTITIONS: i32 = 2;
 /// The content of a process's table.
 #[derive(Default)]
 pub(super) struct Content {
-    /// The newest value of each key.
+    /// By key, as the topic had it last.
     pub(super) entries: BTreeMap<Vec<u8>, Vec<u8>>,
     /// Whether it has been read to its end.
     is_loaded: bool,
@@ -101,11 +101,11 @@ struct FactTable {
 
 impl FactTable {
     fn facts(&self) -> MutexGuard<'_, Content> {
-        lock(&self.facts)
+        content(&self.facts)
     }
 }
 
-fn lock(facts: &Mutex<Content>) -> MutexGuard<'_, Content> {
+pub(super) fn content(facts: &Mutex<Content>) -> MutexGuard<'_, Content> {
     facts.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
