@@ -90,6 +90,11 @@ impl<'a> Fleet<'a> {
         members.map(|(index, _)| index).collect()
     }
 
+    /// How many messages to people are neither sent nor given up; `None` if a process does not say.
+    pub(super) fn pending_messages(&self) -> Option<u64> {
+        self.processes.iter().filter(|process| process.is_member).map(Process::pending_messages).sum()
+    }
+
     /// Those that faults can be tried on.
     pub(super) fn targets(&mut self) -> Vec<usize> {
         let processes = self.processes.iter_mut().enumerate();

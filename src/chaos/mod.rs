@@ -78,7 +78,7 @@ use std::sync::atomic::AtomicBool;
 use std::time::{Duration, Instant};
 
 use frostline_engine::fault::Sabotage;
-use frostline_engine::kafka::{Admin, KafkaError};
+use frostline_engine::kafka::KafkaError;
 use frostline_engine::store::StateError;
 
 pub use breaks::{breaks, refusal};
@@ -87,7 +87,6 @@ pub use installation::Installation;
 pub use recovery::Recovery;
 pub use report::{Kind, Report, Violations};
 
-use crate::config::topic;
 use deck::Deck;
 use feeder::Feeder;
 use fleet::Fleet;
@@ -103,8 +102,6 @@ use weather::Weather;
 const CALM: Duration = Duration::from_secs(3);
 /// How long everything may take to drain once the faults have stopped.
 const DRAIN_PATIENCE: Duration = Duration::from_secs(120);
-/// No message has to wait longer than this for another attempt.
-const MESSAGES_QUIET: Duration = Duration::from_millis(2_500);
 /// Checks in a row, 200 ms apart, without any movement before a run counts as drained.
 const QUIET_LOOKS: u64 = 5;
 
@@ -372,18 +369,11 @@ fn drain(fleet: &mut Fleet<'_>, monitor: &Monitor, step: &mut dyn FnMut(&str)) -
     Ok(())
 }
 
-/// Waits until no more outcomes of messages are written: messages that were refused come again a little later.
+/// Waits until each message is sent or given up: those that were refused come again a little later.
 fn drain_messages(fleet: &mut Fleet<'_>) -> Result<(), ChaosError> {
-    let admin = Admin::new(&fleet.installation.settings)?;
-    let deliveries = fleet.installation.config.topic(topic::DELIVERIES).name;
     let deadline = Instant::now() + DRAIN_PATIENCE;
-    let (mut last, mut since) = (admin.ends(&deliveries)?, Instant::now());
-    while since.elapsed() < MESSAGES_QUIET && Instant::now() < deadline {
+    while fleet.pending_messages() != Some(0) && Instant::now() < deadline {
         fleet.rest(Duration::from_millis(200))?;
-        let ends = admin.ends(&deliveries)?;
-        if ends != last {
-            (last, since) = (ends, Instant::now());
-        }
     }
     Ok(())
 }

@@ -12,7 +12,7 @@ use rustix::process::{Pid, Signal, kill_process};
 
 use super::network::Lane;
 use super::state_copy::StateCopy;
-use super::{ChaosError, Installation};
+use super::{ChaosError, Installation, http};
 
 /// The daemon's log message when all its parts run. Before that a SIGTERM cuts its start short (143).
 const RUNNING_MARK: &str = "cli::run: running";
@@ -130,6 +130,12 @@ impl Process {
         Ok(())
     }
 
+    /// How many messages to people it has neither sent nor given up; `None` if it does not say.
+    pub(super) fn pending_messages(&self) -> Option<u64> {
+        let (status, metrics) = http::get(self.port, "/metrics")?;
+        (status == 200).then(|| pending_messages(&metrics))
+    }
+
     /// Whether it runs or sleeps.
     pub(super) fn is_alive(&mut self) -> bool {
         if let Some(status) = self.child.as_mut().and_then(|child| child.try_wait().ok().flatten()) {
@@ -211,5 +217,26 @@ fn described(status: ExitStatus) -> String {
         (Some(code), _) => format!("exit code {code}"),
         (None, Some(signal)) => format!("signal {signal}"),
         (None, None) => "ended".to_owned(),
+    }
+}
+
+/// The messages to people that are neither sent nor given up, summed over all channels.
+fn pending_messages(metrics: &str) -> u64 {
+    let values = metrics.lines().filter(|line| line.starts_with("frostline_deliveries_pending{"));
+    values.filter_map(|line| line.rsplit_once(' ')?.1.parse::<f64>().ok()).sum::<f64>() as u64
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn pending_messages_of_all_channels_count() {
+        let metrics = "# TYPE frostline_deliveries_pending gauge\n\
+            frostline_deliveries_pending{channel=\"webhook\"} 2\n\
+            frostline_deliveries_pending{channel=\"ntfy\"} 1\n\
+            frostline_deliveries_pending_seconds 7\n";
+        assert_eq!(pending_messages(metrics), 3);
+        assert_eq!(pending_messages(""), 0);
     }
 }
