@@ -42,6 +42,7 @@ mod pipeline;
 mod rebalance;
 mod references;
 mod reset;
+mod rest;
 mod rule_changes;
 mod rules;
 mod secure;
@@ -112,6 +113,7 @@ fn all_tests() -> Vec<Test> {
         bench::tests(),
         rebalance::tests(),
         reset::tests(),
+        rest::tests(),
         exactly_once::tests(),
         follow_month::tests(),
         lost_brokers::tests(),

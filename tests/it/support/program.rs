@@ -1,8 +1,9 @@
 //! The real program, run as a user would.
 
+use std::collections::BTreeMap;
 use std::ffi::OsString;
 use std::io::Read;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
@@ -17,7 +18,7 @@ pub struct Frostline {
     arguments: Vec<OsString>,
     environment: Vec<(String, String)>,
     removed: Vec<String>,
-    dir: Option<std::path::PathBuf>,
+    dir: Option<PathBuf>,
     patience: Duration,
     fresh: TempDir,
 }
@@ -174,6 +175,20 @@ impl Running {
         let line = status.lines().find(|line| line.starts_with("VmRSS")).unwrap();
         let kb: f64 = line.split_whitespace().nth(1).unwrap().parse().unwrap();
         kb / 1024.0
+    }
+
+    /// How many times each of its threads with such a name has gone to sleep by itself.
+    pub fn sleeps(&self, name: &str) -> BTreeMap<PathBuf, u64> {
+        let threads = std::fs::read_dir(format!("/proc/{}/task", self.child.id())).unwrap();
+        let named = threads.map(|thread| thread.unwrap().path()).filter(|thread| {
+            std::fs::read_to_string(thread.join("comm")).is_ok_and(|known| known.starts_with(name))
+        });
+        let counted = named.filter_map(|thread| {
+            let status = std::fs::read_to_string(thread.join("status")).ok()?;
+            let line = status.lines().find(|line| line.starts_with("voluntary_ctxt_switches"))?;
+            Some((thread, line.split_whitespace().nth(1)?.parse().ok()?))
+        });
+        counted.collect()
     }
 
     /// Waits for its end.

@@ -8,7 +8,7 @@ use rdkafka::consumer::{BaseConsumer, CommitMode, Consumer, ConsumerGroupMetadat
 use rdkafka::error::KafkaError as ClientError;
 use rdkafka::{Offset, TopicPartitionList};
 
-use super::fetching::fetching;
+use super::fetching::{Pace, fetching};
 use super::log_offsets::log_offsets;
 use super::rebalance::{Assigned, GroupEvent, Membership, NOT_JOINED};
 use super::{
@@ -58,6 +58,7 @@ pub struct GroupConsumer {
     /// The name of this process at its start, which other members see.
     instance: Arc<str>,
     protocol: GroupProtocol,
+    pace: Arc<Pace>,
 }
 
 impl GroupConsumer {
@@ -93,8 +94,9 @@ impl GroupConsumer {
         let consumer = Arc::new(consumer);
         consumer.context().belongs_to(&consumer);
         let protocol = settings.group_protocol();
+        let pace = Arc::new(Pace::new(settings, group.partitions, group.traffic));
         let (group, instance) = (group.group.as_str().into(), group.instance.as_str().into());
-        Ok(Self { consumer, topic, group, instance, protocol })
+        Ok(Self { consumer, topic, group, instance, protocol, pace })
     }
 
     /// What a member needs.
@@ -147,6 +149,11 @@ impl GroupConsumer {
     pub fn is_name_shared(&self, instance: &str) -> bool {
         let own = usize::from(*self.instance == *instance);
         members::count_named(self.consumer.client(), &self.group, instance) > own
+    }
+
+    /// Adapts how long requests for records wait at the brokers: longer while no partition has a backlog.
+    pub fn keep_pace(&self, has_backlog: bool) {
+        self.pace.keep(self.consumer.client(), has_backlog);
     }
 
     /// Serves the main queue: rebalances, errors, statistics. Records never arrive here.

@@ -15,7 +15,7 @@ use super::Board;
 use super::failure::Failure;
 use super::message::Inspect;
 use super::question::{Found, StateQuestion};
-use super::status::Phase;
+use super::snapshot::Phase;
 use super::supervisor::Supervisor;
 use crate::kafka::{Admin, ClientSettings, KafkaError, Member};
 use crate::{Stage, StageId, Topology};

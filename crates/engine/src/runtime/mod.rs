@@ -38,6 +38,7 @@ mod record_limits;
 mod restore;
 #[cfg(test)]
 pub(crate) mod simulation;
+mod snapshot;
 mod sources;
 mod start;
 mod status;
@@ -57,8 +58,9 @@ pub use event_loop::block_on;
 pub use failure::Failure;
 pub use inspect::{Answer, Inspector, Process};
 pub use question::{Found, Look, StateQuestion};
+pub use snapshot::{Phase, TaskSnapshot};
 pub use sources::{SourceBoard, SourcePhase, SourceSnapshot};
 pub use start::{RunOptions, StartError};
-pub use status::{Board, Phase, TaskSnapshot};
+pub use status::Board;
 pub use topic_tail::TopicTail;
 pub use totals::{Summary, Timing, Totals};

@@ -1,8 +1,8 @@
 //! The thread that serves a consumer's main queue: rebalances, errors, and leaving the group.
 //!
 //! Rebalance callbacks run here and may wait for a commit, so this is neither an arbiter nor a worker. From time to
-//! time the thread also checks whether this process is still in its group, and asks for the ends of partitions whose
-//! tasks do not, so that readiness and lag are correct while a worker has failed or hangs.
+//! time the thread also checks whether this process is still in its group, asks for the ends of partitions whose tasks
+//! do not, so that readiness and lag are correct while a worker has failed or hangs, and looks for a backlog.
 //!
 //! In a simulation this is a task of the only thread.
 
@@ -22,7 +22,9 @@ use crate::link::GroupConsumer;
 
 /// How often the thread checks whether it must leave.
 #[cfg(not(test))]
-const POLL_TIMEOUT: Duration = Duration::from_millis(100);
+const POLL_TIMEOUT: Duration = Duration::from_millis(250);
+/// How long after a backlog it still expects another.
+const BACKLOG_MEMORY: Duration = Duration::from_secs(2);
 /// How often it checks whether this process is in its group.
 const MEMBERSHIP_INTERVAL: Duration = Duration::from_secs(1);
 /// How often it asks for the ends of partitions whose tasks do not.
@@ -109,12 +111,13 @@ pub(super) fn start(
 struct Look {
     membership_at: Instant,
     ends_at: Instant,
+    backlog_at: Instant,
 }
 
 impl Look {
     fn begin(plan: &StagePlan) -> Self {
         plan.process.board.membership(plan.stage, Some("it has not joined yet"));
-        Self { membership_at: Instant::now(), ends_at: Instant::now() }
+        Self { membership_at: Instant::now(), ends_at: Instant::now(), backlog_at: Instant::now() }
     }
 
     fn around(&mut self, plan: &StagePlan, consumer: &GroupConsumer) {
@@ -126,6 +129,10 @@ impl Look {
             self.ends_at = Instant::now();
             look_at_ends(plan, consumer);
         }
+        if plan.process.board.has_backlog(plan.stage) {
+            self.backlog_at = Instant::now();
+        }
+        consumer.keep_pace(self.backlog_at.elapsed() < BACKLOG_MEMORY);
     }
 }
 

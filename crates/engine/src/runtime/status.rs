@@ -5,38 +5,17 @@ use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU8, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use serde::Serialize;
 use tokio::time::Instant;
 
+use super::snapshot::{Phase, TaskSnapshot};
 use crate::StageId;
 use crate::fault::{Sabotage, is_sabotaged};
-use crate::record::unix_ms;
 
 /// A task without a turn for this long no longer watches the end of its partition.
 const UNWATCHED_AFTER: Duration = Duration::from_secs(5);
 
-/// The phase of the task of an assigned partition.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "lowercase")]
-pub enum Phase {
-    /// Its store is being brought to the end of its changelog.
-    Restoring = 0,
-    /// It is processing records or waiting for some.
-    Running = 1,
-    /// The group has assigned it to this process; its worker has not opened it yet.
-    Assigned = 2,
-    /// Its worker has failed and closed it; it will be opened again after a delay.
-    Failed = 3,
-}
-
-impl Phase {
-    fn of(number: u8) -> Self {
-        [Self::Restoring, Self::Running, Self::Assigned]
-            .into_iter()
-            .find(|phase| *phase as u8 == number)
-            .unwrap_or(Self::Failed)
-    }
-}
+/// More than this is a backlog. A few records fit into the client's queues.
+const BACKLOG_RECORDS: i64 = 1_000;
 
 /// One task's entry on the [`Board`]; written by its worker, read by anybody.
 #[derive(Debug)]
@@ -144,54 +123,6 @@ impl TaskStatus {
     }
 }
 
-/// The state of a task at a moment.
-#[derive(Clone, Debug, Serialize)]
-pub struct TaskSnapshot {
-    /// The id of its stage.
-    pub stage: StageId,
-    /// Its partition of the stage's source.
-    pub partition: i32,
-    /// The worker that hosts it.
-    pub worker: usize,
-    /// Its phase.
-    pub phase: Phase,
-    /// Why its worker failed last; `None` while it runs.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub failure: Option<String>,
-    /// How long it has not run since the first failure; `None` while it runs.
-    #[serde(skip)]
-    pub failed_for: Option<Duration>,
-    /// The next input offset as of the last commit; `None` while unknown.
-    pub committed_offset: Option<i64>,
-    /// The end of the partition as of the last fetch; `None` while unknown.
-    pub end_offset: Option<i64>,
-    /// Changelog records read back so far.
-    pub restored_records: u64,
-    /// About how many there are to read back.
-    pub restore_records: u64,
-    /// Everything written before this moment, in milliseconds since 1970, has been processed.
-    #[serde(skip)]
-    pub fresh_ms: Option<i64>,
-    /// How long it has had no turn.
-    #[serde(skip)]
-    pub silent_for: Duration,
-}
-
-impl TaskSnapshot {
-    /// Offsets between the last commit and the end, markers of transactions included; `None` while unknown.
-    pub fn lag(&self) -> Option<i64> {
-        self.end_offset.zip(self.committed_offset).map(|(end, committed)| (end - committed).max(0))
-    }
-
-    /// The age of the records that it works on, in seconds; 0 when it has caught up, `None` while unknown.
-    pub fn lag_seconds(&self) -> Option<f64> {
-        match self.lag()? {
-            0 => Some(0.0),
-            _ => Some((unix_ms() - self.fresh_ms?).max(0) as f64 / 1_000.0),
-        }
-    }
-}
-
 const STATE_GONE: &str = "the state directory was removed while this process uses it: nothing is lost, but the \
                           next start restores all state from its changelogs; restart at a convenient time";
 
@@ -287,6 +218,17 @@ impl Board {
             task.phase.load(Ordering::Relaxed) != Phase::Running as u8 || task.silent_for() > UNWATCHED_AFTER
         };
         own.filter(|(_, task)| is_unwatched(task)).map(|((_, partition), _)| *partition).collect()
+    }
+
+    /// Whether a partition of a stage has more than a few records to read, or may have.
+    pub(super) fn has_backlog(&self, stage: StageId) -> bool {
+        let tasks = lock(&self.tasks);
+        let mut own = tasks.range((stage, i32::MIN)..=(stage, i32::MAX));
+        own.any(|(_, task)| {
+            let (next, end) =
+                (task.next_offset.load(Ordering::Relaxed), task.end_offset.load(Ordering::Relaxed));
+            next < 0 || end < 0 || end - next > BACKLOG_RECORDS
+        })
     }
 
     /// Records the ends of partitions of a stage, as the brokers report them.

@@ -7,6 +7,7 @@
 //! | `rd_kafka_flush` | 0.2 ms, where the crate's flush takes at least 100 ms when anything is in flight |
 //! | `rd_kafka_commit_transaction` | 2 to 4 ms, where the crate's, which flushes first, takes 100 ms |
 //! | `rd_kafka_brokers_add` | see [`super::lifeline`] |
+//! | `rd_kafka_conf_set` on the settings of a running client | see [`super::fetching`] |
 //! | `rd_kafka_sasl_set_credentials`, `rd_kafka_oauthbearer_set_token` | see [`super::credentials`] |
 //! | `rd_kafka_msg_partitioner_murmur2` | the partition of a key, as the engine's producers choose it |
 //! | `rd_kafka_DescribeTopics` | the crate does not offer the ids of topics |
@@ -112,6 +113,22 @@ pub(super) fn flush<C: ClientContext>(client: &Client<C>, timeout: Duration) -> 
     // SAFETY: the client is alive (borrowed). Its delivery reports are served by the producer's own thread.
     let result = unsafe { sys::rd_kafka_flush(client.native_ptr(), milliseconds(timeout)) };
     result == RDKafkaRespErr::RD_KAFKA_RESP_ERR_NO_ERROR
+}
+
+/// Sets how long a consumer's requests for records may wait at a broker, from its next request on. Returns whether the
+/// client took it.
+pub(super) fn set_fetch_wait<C: ClientContext>(client: &Client<C>, wait: Duration) -> bool {
+    let Ok(value) = CString::new(milliseconds(wait).to_string()) else { return false };
+    // SAFETY: the client is alive (borrowed), and so are its settings. The application may not write most of them,
+    // since the client looks at them once or owns what they point to. This one is an aligned `int` that the thread of
+    // each broker reads when it writes a request (`rd_kafka_broker_fetch_toppars` in rdkafka_fetcher.c), so that it
+    // sees the old or the new number; the call stores the number and, in a mask that only copies of settings use, that
+    // it was set. Both strings are copied.
+    let result = unsafe {
+        let settings = sys::rd_kafka_conf(client.native_ptr()).cast_mut();
+        sys::rd_kafka_conf_set(settings, c"fetch.wait.max.ms".as_ptr(), value.as_ptr(), ptr::null_mut(), 0)
+    };
+    result == sys::rd_kafka_conf_res_t::RD_KAFKA_CONF_OK
 }
 
 /// The epoch (or generation) of a consumer in its group, as of the brokers' last answer; 0 or less while it is not a

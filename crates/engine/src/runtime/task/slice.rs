@@ -13,7 +13,7 @@ use crate::kafka::{KafkaError, Row};
 use crate::link::PartitionQueue;
 use crate::record::{Record, day_at, unix_ms};
 use crate::runtime::failure::Failure;
-use crate::runtime::status::Phase;
+use crate::runtime::snapshot::Phase;
 use crate::runtime::worker::Outbox;
 use crate::store::StateError;
 use crate::{Context, Counter, Processor};

@@ -298,6 +298,8 @@ impl GroupConsumer {
         topics.iter().map(one).collect()
     }
 
+    pub(crate) fn keep_pace(&self, _has_backlog: bool) {}
+
     pub(crate) fn is_name_shared(&self, instance: &str) -> bool {
         let own = usize::from(self.0.settings.instance == instance);
         self.0.host.is_connected() && self.0.host.broker().group(&self.0.settings.group).named(instance) > own
