@@ -225,21 +225,11 @@ fn committed_offset_gone() {
     topics.send(topic::JSON, &records);
     let partition = &topics.records("noaa-json")[0]["partition"];
     let partition = i32::try_from(partition.as_i64().unwrap()).unwrap();
-    delete_records(&format!("{}noaa-json", topics.namespace), partition, 50);
+    topics.delete_records("noaa-json", partition, 50);
     let outcome = run();
     assert_eq!(outcome.summary()["kept"], 10, "{outcome}");
     assert!(outcome.err.contains("the committed offset is not in the log"), "{outcome}");
     assert!(outcome.err.contains("committed=30") && outcome.err.contains("log_start=50"), "{outcome}");
-}
-
-fn delete_records(topic: &str, partition: i32, before: i64) {
-    use rdkafka::admin::{AdminClient, AdminOptions};
-    let mut settings = rdkafka::ClientConfig::new();
-    let admin: AdminClient<_> = settings.set("bootstrap.servers", broker()).create().unwrap();
-    let mut list = rdkafka::TopicPartitionList::new();
-    list.add_partition_offset(topic, partition, rdkafka::Offset::Offset(before)).unwrap();
-    let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
-    runtime.block_on(admin.delete_records(&list, &AdminOptions::new())).unwrap();
 }
 
 /// A broker of its own is killed under the daemon and comes back; the daemon goes on where it was.

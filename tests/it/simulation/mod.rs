@@ -25,14 +25,17 @@ trait Cluster {
     fn send(&mut self, producer: Option<usize>, value: &str, ahead_ms: i64) -> bool;
     fn commit(&mut self, producer: usize) -> bool;
     fn abort(&mut self, producer: usize);
-    /// A member joins, and the group settles.
-    fn join(&mut self, member: usize);
+    /// A member joins, and the group settles. With an instance id it is a static member; an earlier one with that id has
+    /// stopped.
+    fn join(&mut self, member: usize, instance_id: &str);
     /// Remembers the generation that a member knows.
     fn remember(&mut self, member: usize);
     /// Adds an offset to a producer's transaction, in the generation that the member remembered.
     fn add_offset(&mut self, producer: usize, member: usize, next_offset: i64) -> bool;
     /// The group's offset; `None` while a transaction holds it, `Some(-1)` for none.
     fn offset(&mut self) -> Option<i64>;
+    /// Deletes the records before an offset, as retention does.
+    fn truncate(&mut self, start: i64);
     fn recreate(&mut self);
     fn wait_ms(&mut self, ms: u64);
     /// Committed records and where they end, and the high watermark.
@@ -52,6 +55,9 @@ fn script(cluster: &mut dyn Cluster) -> Vec<Sight> {
     transactions(cluster, &mut sights);
     fencing(cluster, &mut sights);
     generations(cluster, &mut sights);
+    static_members(cluster, &mut sights);
+    cluster.truncate(4);
+    look(cluster, &mut sights, "retention has deleted the first");
     cluster.recreate();
     look(cluster, &mut sights, "a topic that was made again is empty");
     cluster.send(None, "first", 0);
@@ -104,7 +110,7 @@ fn fencing(cluster: &mut dyn Cluster, sights: &mut Vec<Sight>) {
 
 fn generations(cluster: &mut dyn Cluster, sights: &mut Vec<Sight>) {
     cluster.register(5, "five", 60_000);
-    cluster.join(1);
+    cluster.join(1, "");
     sights.push(Sight::Offset("no offset", cluster.offset()));
     cluster.remember(1);
     cluster.send(Some(5), "5a", 0);
@@ -116,12 +122,31 @@ fn generations(cluster: &mut dyn Cluster, sights: &mut Vec<Sight>) {
     sights.push(Sight::Answer("another", cluster.add_offset(5, 1, 4)));
     cluster.abort(5);
     sights.push(Sight::Offset("aborted", cluster.offset()));
-    cluster.join(2);
+    cluster.join(2, "");
     cluster.send(Some(5), "5c", 0);
     sights.push(Sight::Answer("an offset of an earlier generation", cluster.add_offset(5, 1, 5)));
     cluster.abort(5);
     sights.push(Sight::Offset("refused", cluster.offset()));
     look(cluster, sights, "what the refused transaction wrote is not seen");
+}
+
+fn static_members(cluster: &mut dyn Cluster, sights: &mut Vec<Sight>) {
+    cluster.join(3, "static");
+    cluster.remember(1);
+    cluster.remember(3);
+    cluster.join(4, "static");
+    cluster.remember(4);
+    cluster.send(Some(5), "5d", 0);
+    sights.push(Sight::Answer("the generation goes on for the others", cluster.add_offset(5, 1, 5)));
+    sights.push(Sight::Answer("commit with it", cluster.commit(5)));
+    cluster.send(Some(5), "5e", 0);
+    sights
+        .push(Sight::Answer("an offset of the former life of a static member", cluster.add_offset(5, 3, 6)));
+    cluster.abort(5);
+    cluster.send(Some(5), "5f", 0);
+    sights.push(Sight::Answer("and of its present one", cluster.add_offset(5, 4, 7)));
+    sights.push(Sight::Answer("commit with that", cluster.commit(5)));
+    sights.push(Sight::Offset("of the static member", cluster.offset()));
 }
 
 fn the_model_is_right() {
@@ -136,10 +161,13 @@ fn the_model_is_right() {
             match what {
                 "fenced" => "the fenced producer commits",
                 "late" => "the commit of a transaction that timed out",
+                "static" => "the generation goes on for the others",
+                "former" => "an offset of the former life of a static member",
                 _ => "an offset of an earlier generation",
             },
             answer,
         ))
     };
     assert!(said("fenced", false) && said("late", false) && said("generation", false), "{real:?}");
+    assert!(said("static", true) && said("former", false), "{real:?}");
 }

@@ -77,9 +77,9 @@ impl Cluster for Model {
         self.request(producer, &Request::End { commit: false });
     }
 
-    fn join(&mut self, member: usize) {
+    fn join(&mut self, member: usize, instance_id: &str) {
         let id = self.broker.member_id();
-        self.broker.group(GROUP).join(id, "name", 1, self.now_ms);
+        self.broker.group(GROUP).join(id, ("name", instance_id), 1, self.now_ms);
         self.members.insert(member, (id, 0));
         self.settle();
     }
@@ -101,6 +101,10 @@ impl Cluster for Model {
         Some(stable.get(&0).map_or(-1, |position| position.next_offset))
     }
 
+    fn truncate(&mut self, start: i64) {
+        self.broker.log_mut(TOPIC, 0).unwrap().truncate(start);
+    }
+
     fn recreate(&mut self) {
         self.broker.create_topic(TOPIC, 1);
     }
@@ -113,7 +117,7 @@ impl Cluster for Model {
 
     fn seen(&mut self) -> (Vec<(i64, String)>, i64, i64) {
         let log = self.broker.log(TOPIC, 0).unwrap();
-        let (mut position, mut records) = (0, Vec::new());
+        let (mut position, mut records) = (log.start(), Vec::new());
         loop {
             match log.read(position) {
                 Found::Record(offset, stored) => {

@@ -14,6 +14,10 @@ use super::Cluster;
 use crate::support::{Topics, wait_for};
 
 const PATIENCE: Duration = Duration::from_secs(30);
+const TOPIC: &str = "modelled";
+
+/// A member's number, its instance id, and itself.
+type Joined = (usize, String, GroupConsumer);
 
 /// A topic and a group of the broker of the tests.
 pub struct Real {
@@ -21,7 +25,7 @@ pub struct Real {
     settings: ClientSettings,
     topic: String,
     producers: BTreeMap<usize, Producer>,
-    members: Vec<(usize, GroupConsumer)>,
+    members: Vec<Joined>,
     remembered: BTreeMap<usize, GroupMetadata>,
 }
 
@@ -29,7 +33,7 @@ impl Real {
     pub fn new() -> Self {
         let topics = Topics::unmade();
         let settings = ClientSettings::new(&topics.config().kafka).unwrap();
-        let topic = format!("{}modelled", topics.namespace);
+        let topic = format!("{}{TOPIC}", topics.namespace);
         let real = Self {
             topics,
             settings,
@@ -52,7 +56,7 @@ impl Real {
     }
 
     fn poll_all(&self) {
-        self.members.iter().for_each(|(_, member)| member.poll(Duration::from_millis(20)).unwrap());
+        self.members.iter().for_each(|(_, _, member)| member.poll(Duration::from_millis(20)).unwrap());
     }
 }
 
@@ -87,7 +91,9 @@ impl Cluster for Real {
         self.producers[&producer].abort();
     }
 
-    fn join(&mut self, member: usize) {
+    fn join(&mut self, member: usize, instance_id: &str) {
+        let is_static = |(_, id, _): &Joined| !id.is_empty() && id == instance_id;
+        self.members.retain(|member| !is_static(member));
         let group = GroupSettings {
             group: self.group(),
             topic: self.topic.clone(),
@@ -95,13 +101,13 @@ impl Cluster for Real {
             traffic: Traffic::Few,
             begins_at_end: false,
             session_timeout: Duration::from_secs(20),
-            group_instance_id: String::new(),
+            group_instance_id: instance_id.to_owned(),
             advertised: String::new(),
             instance: String::new(),
         };
         let consumer = GroupConsumer::new(&self.settings, &group, |_| {}).unwrap();
         consumer.subscribe().unwrap();
-        self.members.push((member, consumer));
+        self.members.push((member, instance_id.to_owned(), consumer));
         let count = self.members.len();
         let admin = Admin::new(&self.settings).unwrap();
         // Both are members of one generation, and the partition has its owner.
@@ -109,7 +115,9 @@ impl Cluster for Real {
             self.poll_all();
             let everyone = admin.everyone(&self.group()).ok()?;
             let owners = admin.members(&self.group(), &self.topic).ok()?;
-            (everyone.len() == count && owners.len() == 1).then_some(())
+            let is_member = |(_, _, consumer): &Joined| consumer.metadata().is_ok();
+            let have_joined = self.members.iter().all(is_member);
+            (everyone.len() == count && owners.len() == 1 && have_joined).then_some(())
         });
         let until = Instant::now() + Duration::from_secs(2);
         while Instant::now() < until {
@@ -118,12 +126,13 @@ impl Cluster for Real {
     }
 
     fn remember(&mut self, member: usize) {
-        let (_, consumer) = self.members.iter().find(|(number, _)| *number == member).unwrap();
+        let (_, _, consumer) = self.members.iter().find(|(number, _, _)| *number == member).unwrap();
         self.remembered.insert(member, consumer.metadata().unwrap());
     }
 
     fn add_offset(&mut self, producer: usize, member: usize, next_offset: i64) -> bool {
-        let (_, consumer) = self.members.iter().find(|(number, _)| *number == member).unwrap();
+        // Any consumer of the group: who commits is in what was remembered.
+        let (_, _, consumer) = &self.members[0];
         let positions = [OffsetCommit::new(0, next_offset)];
         self.producers[&producer].send_offsets(consumer, &positions, &self.remembered[&member]).is_ok()
     }
@@ -134,6 +143,10 @@ impl Cluster for Real {
         let group = admin.group(&self.group()).unwrap();
         let committed = group.committed(&self.topic, &[0]).ok()?;
         Some(committed.first().map_or(-1, |position| position.next_offset))
+    }
+
+    fn truncate(&mut self, start: i64) {
+        self.topics.delete_records(TOPIC, 0, start);
     }
 
     fn recreate(&mut self) {
@@ -153,7 +166,7 @@ impl Cluster for Real {
     fn seen(&mut self) -> (Vec<(i64, String)>, i64, i64) {
         // The markers of a transaction are written a moment after its commit was answered.
         std::thread::sleep(Duration::from_millis(300));
-        let mut reader = Reader::new(&self.settings, &self.topic, &[(0, StartAt::Offset(0))]).unwrap();
+        let mut reader = Reader::new(&self.settings, &self.topic, &[(0, StartAt::Beginning)]).unwrap();
         let (mut records, mut end) = (Vec::new(), None);
         while end.is_none() {
             reader

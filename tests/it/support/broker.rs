@@ -9,6 +9,7 @@ use std::sync::atomic::{AtomicU32, Ordering};
 
 use frostline::config::Config;
 use frostline_engine::kafka::{ClientSettings, Outgoing, Producer};
+use rdkafka::admin::{AdminClient, AdminOptions};
 
 use super::contract::{TEST_HEADER, check_records};
 use super::{Frostline, codes, data, read_data};
@@ -186,6 +187,17 @@ impl Topics {
                 .unwrap();
         }
         producer.wait_acknowledged().unwrap();
+    }
+
+    /// Deletes the records of a partition before an offset, as retention does.
+    pub fn delete_records(&self, topic: &str, partition: i32, before: i64) {
+        let mut settings = rdkafka::ClientConfig::new();
+        let admin: AdminClient<_> = settings.set("bootstrap.servers", broker()).create().unwrap();
+        let (name, before) = (format!("{}{topic}", self.namespace), rdkafka::Offset::Offset(before));
+        let mut list = rdkafka::TopicPartitionList::new();
+        list.add_partition_offset(&name, partition, before).unwrap();
+        let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
+        runtime.block_on(admin.delete_records(&list, &AdminOptions::new())).unwrap();
     }
 
     /// All records of a topic, as `frostline tail --json` shows them. Each must be as the contract of the topic says.

@@ -13,7 +13,7 @@ use super::caught_up;
 use super::failure::Failure;
 use super::inspect::Inspector;
 use super::message::Leave;
-use super::plan::{ProcessPlan, StagePlan, WorkersPlan};
+use super::plan::{ProcessPlan, StagePlan, WorkersPlan, instance};
 use super::pool::Pool;
 use super::sources::{SourceBoard, Sources};
 use super::start::{RunOptions, StartError};
@@ -148,11 +148,7 @@ impl Engine {
         let tables = opened.read_tables(&topology, options).await?;
         let process = Arc::new(ProcessPlan {
             settings: settings.clone(),
-            // The same after a restart; if the process has its own name, even after its disk was lost.
-            instance: match settings.group_instance_id.as_str() {
-                "" => state.instance()?,
-                name => name.to_owned(),
-            },
+            instance: instance(settings, &state)?,
             state,
             totals: Arc::new(Totals::new(topology.counters())),
             board: Arc::default(),

@@ -32,16 +32,25 @@ pub(super) struct ProcessPlan {
     pub(super) describes_topics: bool,
 }
 
+/// The name of a process among those of its installation: its own, which it has even after its disk was lost, or that of
+/// its state directory.
+///
+/// # Errors
+/// [`StateError::Unusable`] if the state directory's name can neither be read nor written.
+pub(super) fn instance(settings: &EngineSettings, state: &StateDirectory) -> Result<String, StateError> {
+    match settings.group_instance_id.as_str() {
+        "" => state.instance(),
+        name => Ok(name.to_owned()),
+    }
+}
+
 impl ProcessPlan {
-    /// The name of this process among those of the installation.
+    /// The name of this process now; see [`instance`].
     ///
     /// # Errors
-    /// [`StateError::Unusable`] if the state directory's name can neither be read nor written.
+    /// As [`instance`].
     pub(super) fn instance(&self) -> Result<String, StateError> {
-        match self.settings.group_instance_id.as_str() {
-            "" => self.state.instance(),
-            name => Ok(name.to_owned()),
-        }
+        instance(&self.settings, &self.state)
     }
 
     /// Whether this process may take another name if two processes have the same one.

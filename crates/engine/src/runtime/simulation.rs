@@ -11,7 +11,7 @@ use tokio::sync::oneshot::error::TryRecvError;
 
 use super::failure::Failure;
 use super::message::Leave;
-use super::plan::{ProcessPlan, StagePlan, WorkersPlan};
+use super::plan::{ProcessPlan, StagePlan, WorkersPlan, instance};
 use super::pool::Pool;
 use super::snapshot::TaskSnapshot;
 use super::sources::Sources;
@@ -70,7 +70,7 @@ impl Stages {
         let process = Arc::new(ProcessPlan {
             settings: settings.clone(),
             clients,
-            instance: state.instance()?,
+            instance: instance(settings, state)?,
             state: state.clone(),
             totals: Arc::clone(totals),
             board: Arc::default(),

@@ -8,9 +8,11 @@
 //! with an assertion of `rd_kafka_enq_once_del_source_return`, or worse. Seen while three brokers were restarted in turn.
 //!
 //! So such a request gets the longest time-out that the client takes, an hour, and only the caller stops waiting. Its
-//! late answer goes to a queue that is gone, which the client discards. As long as a request is unanswered, the next
-//! one of the process waits for [`UNANSWERED_PAUSE`], so that an outage does not collect many.
+//! late answer goes to a queue that is gone, which the client discards. After a request that is not answered the client
+//! sends no other for [`UNANSWERED_PAUSE`], so that an outage does not collect many.
 
+use std::collections::BTreeMap;
+use std::ffi::{CStr, CString};
 use std::ptr::{self, NonNull};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
@@ -23,7 +25,7 @@ use super::milliseconds;
 
 /// The longest time-out that the client takes.
 const REQUEST_TIMEOUT_MAX: Duration = Duration::from_secs(3_600);
-/// After a coordinator has not answered, no other request is sent to one for this long.
+/// After a coordinator has not answered a client, that client asks none for this long.
 const UNANSWERED_PAUSE: Duration = Duration::from_secs(10);
 
 /// Who answers a request.
@@ -34,11 +36,15 @@ pub(super) enum Answerer {
     Coordinator,
 }
 
-/// When a coordinator has left a request unanswered.
-static UNANSWERED: Mutex<Option<Instant>> = Mutex::new(None);
+/// When a coordinator has left a client's request unanswered, by the client's name. No two clients of a process have the
+/// same.
+static UNANSWERED: Mutex<BTreeMap<CString, Instant>> = Mutex::new(BTreeMap::new());
 
-fn unanswered() -> MutexGuard<'static, Option<Instant>> {
-    UNANSWERED.lock().unwrap_or_else(PoisonError::into_inner)
+/// Those that wait.
+fn unanswered() -> MutexGuard<'static, BTreeMap<CString, Instant>> {
+    let mut unanswered = UNANSWERED.lock().unwrap_or_else(PoisonError::into_inner);
+    unanswered.retain(|_, at| at.elapsed() < UNANSWERED_PAUSE);
+    unanswered
 }
 
 /// Sends a request of the kind `operation` and waits for its answer, which `read` copies.
@@ -57,7 +63,9 @@ pub(super) unsafe fn ask<R>(
     read: impl FnOnce(NonNull<sys::rd_kafka_event_t>) -> Result<R, RDKafkaErrorCode>,
 ) -> Result<R, RDKafkaErrorCode> {
     let is_coordinator = answerer == Answerer::Coordinator;
-    if is_coordinator && unanswered().is_some_and(|at| at.elapsed() < UNANSWERED_PAUSE) {
+    // SAFETY: the client is alive, and its name lives as long.
+    let name = unsafe { CStr::from_ptr(sys::rd_kafka_name(client)) };
+    if is_coordinator && unanswered().contains_key(name) {
         return Err(RDKafkaErrorCode::OperationTimedOut);
     }
     let request_timeout = if is_coordinator { REQUEST_TIMEOUT_MAX } else { timeout };
@@ -71,8 +79,8 @@ pub(super) unsafe fn ask<R>(
         send(options, queue.as_ptr());
         // Any broker's answer, or its time-out, comes within `timeout`; a second more is for the client's own threads.
         let event = sys::rd_kafka_queue_poll(queue.as_ptr(), milliseconds(timeout).saturating_add(1_000));
-        if is_coordinator {
-            *unanswered() = event.is_null().then(Instant::now);
+        if is_coordinator && event.is_null() {
+            unanswered().insert(name.to_owned(), Instant::now());
         }
         sys::rd_kafka_AdminOptions_destroy(options);
         let answer = match NonNull::new(event) {

@@ -4,6 +4,9 @@
 //! member that must give partitions up hears it with its next poll, and says when it has done so, which begins
 //! another generation; only then do they go to others. Every member learns the present generation with its next poll,
 //! so that until then its commits are refused.
+//!
+//! A static member says who it is. It does not leave when it stops; if it comes back before its session is over, it
+//! takes its own place again, with the same partitions and without a new generation.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -28,6 +31,8 @@ pub enum Heard {
 #[derive(Default)]
 struct Member {
     name: String,
+    /// Who a static member is; empty for others.
+    instance_id: String,
     owned: BTreeSet<i32>,
     /// It is giving these up.
     revoking: BTreeSet<i32>,
@@ -71,11 +76,27 @@ impl Group {
         self.members.values().filter(|member| member.name == name).count()
     }
 
-    /// Adds a member.
-    pub fn join(&mut self, id: u64, name: &str, partitions: i32, now_ms: i64) {
+    /// Adds a member: its own name, and who it is if it is a static member.
+    pub fn join(&mut self, id: u64, (name, instance_id): (&str, &str), partitions: i32, now_ms: i64) {
+        let (name, instance_id) = (name.to_owned(), instance_id.to_owned());
+        let mut member = Member { name, instance_id, heard_ms: now_ms, ..Member::default() };
+        let is_former =
+            |known: &Member| !known.instance_id.is_empty() && known.instance_id == member.instance_id;
+        let former = self.members.iter().find(|(_, known)| is_former(known)).map(|(id, _)| *id);
+        let former = former.and_then(|id| self.members.remove(&id));
+        let is_settled =
+            self.partitions == partitions && self.members.values().all(|other| other.revoking.is_empty());
         self.partitions = partitions;
-        self.members.insert(id, Member { name: name.to_owned(), heard_ms: now_ms, ..Member::default() });
-        self.rebalance();
+        match former {
+            Some(former) if is_settled => {
+                member.target = former.target;
+                self.members.insert(id, member);
+            }
+            _ => {
+                self.members.insert(id, member);
+                self.rebalance();
+            }
+        }
     }
 
     /// Removes a member.
@@ -200,10 +221,10 @@ mod tests {
     #[test]
     fn partitions_move_only_after_they_were_given_up() {
         let mut group = Group::default();
-        group.join(1, "one", 4, 0);
+        group.join(1, ("one", ""), 4, 0);
         assert_eq!(group.poll(1, 0), Heard::Assign(vec![0, 1, 2, 3]));
         let before = group.generation();
-        group.join(2, "two", 4, 0);
+        group.join(2, ("two", ""), 4, 0);
         assert!(!group.is_present(1, before) && group.is_present(1, group.generation()));
         assert_eq!(group.poll(2, 0), Heard::Nothing, "the first still has all");
         assert_eq!(group.poll(1, 0), Heard::Revoke(vec![2, 3]));
@@ -215,6 +236,27 @@ mod tests {
         group.expire(60, 20);
         assert_eq!(group.poll(1, 60), Heard::Removed);
         assert_eq!(group.poll(2, 60), Heard::Assign(vec![0, 1]));
+    }
+
+    #[test]
+    fn a_static_member_takes_its_place_again() {
+        let mut group = Group::default();
+        group.join(1, ("one", "a"), 4, 0);
+        group.join(2, ("two", "b"), 4, 0);
+        assert_eq!(
+            (group.poll(1, 0), group.poll(2, 0)),
+            (Heard::Assign(vec![0, 2]), Heard::Assign(vec![1, 3]))
+        );
+        let before = group.generation();
+        group.join(3, ("one", "a"), 4, 10);
+        assert!(group.is_present(3, before) && !group.is_present(1, before), "the generation goes on");
+        assert_eq!(group.poll(1, 10), Heard::Removed);
+        assert_eq!((group.poll(3, 10), group.poll(2, 10)), (Heard::Assign(vec![0, 2]), Heard::Nothing));
+        group.poll(2, 40);
+        group.expire(40, 20);
+        assert_eq!(group.poll(2, 40), Heard::Assign(vec![0, 2]), "its session is over");
+        group.join(4, ("one", "a"), 4, 50);
+        assert_eq!(group.poll(4, 50), Heard::Nothing, "it is a new member");
     }
 
     #[test]

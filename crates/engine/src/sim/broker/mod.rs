@@ -1,10 +1,10 @@
 //! Kafka's brokers in memory, as far as the engine depends on them.
 //!
 //! One value, without threads and clocks: every call is given the time. It knows partitions with gaps, transactions
-//! with markers and the last stable offset, fencing by epoch and by generation, rebalances, transactions that time
-//! out or end after their answer, requests that arrive late, compaction, topics that are deleted and created again,
-//! and records that are refused because of their time. `tests/it/simulation.rs` runs the same scripts against it and
-//! against Apache Kafka, and compares what readers see.
+//! with markers and the last stable offset, fencing by epoch and by generation, rebalances, static members,
+//! transactions that time out or end after their answer, requests that arrive late, retention, compaction, topics that
+//! are deleted and created again, and records that are refused because of their time. `tests/it/simulation` runs the
+//! same scripts against it and against Apache Kafka, and compares what readers see.
 
 mod group;
 mod log;

@@ -122,7 +122,8 @@ impl GroupConsumer {
                 let mut broker = host.broker();
                 let (member, partitions) = (broker.member_id(), broker.partitions(&settings.topic));
                 let group = broker.group(&settings.group);
-                group.join(member, &settings.instance, partitions, now.elapsed_ms);
+                let names = (settings.instance.as_str(), settings.group_instance_id.as_str());
+                group.join(member, names, partitions, now.elapsed_ms);
                 self.state().place = Some((member, group.generation()));
             }
             return Vec::new();
@@ -185,6 +186,11 @@ impl GroupConsumer {
             (state.is_leaving, state.place)
         };
         let Some((member, _)) = place else { return };
+        if is_leaving && !self.0.settings.group_instance_id.is_empty() {
+            // A static member stops without a word: the group waits for it.
+            self.state().place = None;
+            return;
+        }
         self.state().has_given_up = true;
         self.report_given_up(member);
         if is_leaving && self.0.host.is_connected() {

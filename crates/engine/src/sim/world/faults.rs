@@ -66,6 +66,7 @@ impl World {
                 self.ends.push((later(ms), fault));
             }
             Fault::Compact => self.compact(),
+            Fault::Retention => self.delete_what_is_read(),
             Fault::Grow { deaths } => self.grow(deaths).await?,
             disk => self.strike_disk(disk)?,
         }
@@ -118,6 +119,24 @@ impl World {
         [stages::CHANGELOG, stages::POSITIONS, stages::FACTS]
             .iter()
             .for_each(|topic| broker.compact(topic, before_ms));
+    }
+
+    fn delete_what_is_read(&self) {
+        let mut broker = lock(&self.shared.broker);
+        for stage in self.shared.topology.stages() {
+            let all: Vec<i32> = (0..broker.partitions(&stage.source.name)).collect();
+            let committed = broker.group(&self.shared.topology.group(stage.id)).stable_positions(&all);
+            for (partition, position) in committed.into_iter().flatten() {
+                let log = broker.log_mut(&stage.source.name, partition);
+                log.into_iter().for_each(|log| log.truncate(position.next_offset));
+            }
+        }
+        // Nobody in this world reads these.
+        for topic in [stages::OUTPUT, stages::DEAD_LETTERS, stages::POLLED] {
+            for partition in 0..broker.partitions(topic) {
+                broker.log_mut(topic, partition).into_iter().for_each(|log| log.truncate(i64::MAX));
+            }
+        }
     }
 
     /// Ends the faults whose time is over.

@@ -111,7 +111,7 @@ impl World {
         };
         Ok(Self {
             shared,
-            seats: (0..script.seats).map(Seat::new).collect(),
+            seats: (0..script.seats).map(|number| Seat::new(number, script.seed.is_multiple_of(4))).collect(),
             random: fastrand::Rng::with_seed(script.seed),
             ends: Vec::new(),
             stats: Stats::default(),
@@ -304,12 +304,13 @@ impl World {
     }
 
     /// A name that two processes have: they fence each other repeatedly. With several workers each may have work for
-    /// another one, which does no harm.
+    /// another one, which does no harm; static members have names of their own.
     fn shared_name(&self) -> Option<String> {
         if self.shared.settings.workers > 1 {
             return None;
         }
-        let working = self.seats.iter().filter(|seat| seat.running.is_some() && seat.clock_ms == 0);
+        let is_working = |seat: &&Seat| seat.running.is_some() && seat.clock_ms == 0;
+        let working = self.seats.iter().filter(is_working).filter(|seat| seat.instance_id.is_empty());
         let mut names: Vec<String> = working.map(|seat| seat.disk.instance()).collect();
         names.sort_unstable();
         names.windows(2).find(|pair| pair[0] == pair[1]).map(|pair| pair[0].clone())

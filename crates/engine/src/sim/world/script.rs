@@ -41,6 +41,8 @@ pub(super) enum Fault {
     Outage { ms: u64 },
     /// The changelog is compacted.
     Compact,
+    /// Records that all their readers have committed are deleted.
+    Retention,
     /// All processes leave, and the input gets more partitions by a tool that dies so many times on the way.
     Grow { deaths: u32 },
     /// All processes are killed, and all topics are deleted and made again.
@@ -111,7 +113,8 @@ fn draw(random: &mut fastrand::Rng, seats: usize) -> Fault {
         92..93 => Fault::SameDisk { seat, from: random.usize(..seats) },
         93..95 => Fault::FlipBit { seat },
         95..96 => Fault::LongAway { seat },
-        96..98 => Fault::Outage { ms: random.u64(1..1_500) },
+        96..97 => Fault::Outage { ms: random.u64(1..1_500) },
+        97 => Fault::Retention,
         98 => {
             if random.u32(..4) > 0 {
                 Fault::Compact

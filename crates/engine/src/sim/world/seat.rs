@@ -21,6 +21,9 @@ use crate::{EngineSettings, Topology, TopologyError};
 pub(super) const TOMBSTONES_KEPT: Duration = Duration::from_secs(24 * 3_600);
 /// How long a service manager waits before it starts a process again that has failed.
 const RESTART_MS: i64 = 300;
+/// A process whose clock the brokers refuse ends with the exit code that asks a service manager not to start it again. If
+/// it is a static member, nobody gets its partitions until its session is over.
+const GIVEN_UP_MS: i64 = 6_000;
 const CHECKPOINT_KEY: &[u8] = &[0, b'c'];
 
 /// Makes the topology of a process, whose table has this content.
@@ -61,11 +64,13 @@ pub(super) struct Seat {
     pub(super) started_at_ms: i64,
     /// Bits of its disk have flipped: what is on it proves nothing.
     pub(super) is_damaged: bool,
+    /// Who it is if it is a static member of its groups; empty otherwise.
+    pub(super) instance_id: String,
     lives: u64,
 }
 
 impl Seat {
-    pub(super) fn new(number: usize) -> Self {
+    pub(super) fn new(number: usize, is_static: bool) -> Self {
         Self {
             disk: Disk::numbered(number),
             running: None,
@@ -76,6 +81,7 @@ impl Seat {
             cut_until_ms: 0,
             started_at_ms: 0,
             is_damaged: false,
+            instance_id: if is_static { format!("seat-{number}") } else { String::new() },
             lives: 0,
         }
     }
@@ -101,8 +107,10 @@ impl Seat {
             let ends = (0..).zip(logs.map(Log::last_stable)).collect();
             (TopicIdentity { id, partitions: broker.partitions(topic) }, ends)
         };
-        let (settings, totals) = (&shared.settings, (&shared.totals, TOMBSTONES_KEPT));
-        let stages = Stages::start(topology, settings, &state, totals, look_up);
+        let settings =
+            EngineSettings { group_instance_id: self.instance_id.clone(), ..shared.settings.clone() };
+        let totals = (&shared.totals, TOMBSTONES_KEPT);
+        let stages = Stages::start(topology, &settings, &state, totals, look_up);
         drop(entered);
         host::enter(None);
         match stages {
@@ -148,7 +156,11 @@ impl Seat {
         let (failure, stages) = running.stages.look();
         if failure.is_some() || stages == 0 {
             // The process ends with a failure of a stage.
-            let pause = if failure.is_some() { RESTART_MS } else { 0 };
+            let pause = match failure {
+                None => 0,
+                Some(_) if !self.instance_id.is_empty() && self.clock_ms != 0 => GIVEN_UP_MS,
+                Some(_) => RESTART_MS,
+            };
             self.disk.flush().map_err(|error| error.to_string())?;
             self.kill(1_000, now_ms, broker)?;
             self.starts_at_ms = now_ms + pause;
