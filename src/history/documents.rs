@@ -8,7 +8,7 @@ use crate::noaa::{Compat, Date, Line, Observation, Reading, StationId};
 /// Writes a day's documents.
 pub type OnDocument<'a> = dyn FnMut(&[u8]) -> anyhow::Result<()> + 'a;
 /// Finds the JSON of a station.
-pub type FindStation<'a> = dyn Fn(StationId) -> Option<std::sync::Arc<str>> + 'a;
+pub type FindStation<'a> = dyn Fn(StationId) -> Option<String> + 'a;
 
 /// Joins the lines of one day.
 pub struct DayBook<'a> {

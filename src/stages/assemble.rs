@@ -63,7 +63,7 @@ struct Open {
     /// Timestamp of the last line: that of the observation.
     timestamp_ms: i64,
     /// The station's JSON at the time of the first line, so that later changes of the table have no effect.
-    station: Arc<str>,
+    station: String,
     observation: Observation,
     /// Set while all its lines were read again only to rebuild it (see [`Context::muted`]).
     is_rebuilt: bool,

@@ -35,6 +35,7 @@ mod segment;
 mod silence;
 mod state_keys;
 mod station_index;
+mod station_texts;
 mod watch;
 mod watch_memory;
 mod words;

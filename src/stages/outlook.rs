@@ -67,7 +67,7 @@ impl Outlook {
     fn station(&mut self, id: StationId) -> Result<Known, String> {
         let json =
             self.stations.get(id).ok_or_else(|| format!("station {id} is not in the station table"))?;
-        if let Some(known) = self.known.get(&id).filter(|known| Arc::ptr_eq(&known.json, &json)) {
+        if let Some(known) = self.known.get(&id).filter(|known| *known.json == *json) {
             return Ok(known.clone());
         }
         #[derive(Deserialize)]
@@ -78,7 +78,8 @@ impl Outlook {
         let location = place.location.ok_or_else(|| {
             format!("the station table has no coordinates for {id}, which its outlooks need")
         })?;
-        let known = Known { json, spot: Spot { latitude: location.lat, longitude: location.lon } };
+        let known =
+            Known { json: json.into(), spot: Spot { latitude: location.lat, longitude: location.lon } };
         self.known.insert(id, known.clone());
         Ok(known)
     }

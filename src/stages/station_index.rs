@@ -1,14 +1,15 @@
 //! The station table in memory: each station's JSON, ready to be spliced into observations.
 
 use std::collections::{BTreeSet, HashMap};
-use std::sync::{Arc, PoisonError, RwLock};
+use std::sync::{PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 
+use super::station_texts::StationTexts;
 use crate::noaa::{Compat, Station, StationId};
 
 /// Prepared JSON by station id. Filled and updated by the engine, read by the stages.
 pub struct StationIndex {
     compat: Compat,
-    stations: RwLock<HashMap<StationId, Arc<str>, foldhash::fast::RandomState>>,
+    stations: RwLock<StationTexts>,
     airports: RwLock<Airports>,
 }
 
@@ -48,11 +49,19 @@ impl StationIndex {
 
     /// Adds or replaces a station.
     pub fn insert(&self, station: &Station) {
-        let json: Arc<str> = station.to_json(self.compat).into();
-        // A poisoned lock only means that a reader panicked; the map itself is whole.
-        self.stations.write().unwrap_or_else(PoisonError::into_inner).insert(station.id, json);
+        let json = station.to_json(self.compat);
+        self.write().insert(station.id, &json);
         let icao = station.icao.as_ref().and_then(|icao| icao.as_bytes().try_into().ok());
         self.set_icao(station.id, icao);
+    }
+
+    // A poisoned lock only means that another thread panicked; the texts themselves are whole.
+    fn read(&self) -> RwLockReadGuard<'_, StationTexts> {
+        self.stations.read().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn write(&self) -> RwLockWriteGuard<'_, StationTexts> {
+        self.stations.write().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn set_icao(&self, id: StationId, icao: Option<[u8; 4]>) {
@@ -69,28 +78,28 @@ impl StationIndex {
     /// Adds a station of which only the id is known.
     pub fn insert_unknown(&self, id: StationId) {
         let json = format!("{{\"id\":\"{id}\",\"country_code\":\"{}\"}}", id.country_code());
-        self.stations.write().unwrap_or_else(PoisonError::into_inner).insert(id, json.into());
+        self.write().insert(id, &json);
     }
 
     /// Removes a station (its tombstone was read).
     pub fn remove(&self, id: StationId) {
-        self.stations.write().unwrap_or_else(PoisonError::into_inner).remove(&id);
+        self.write().remove(id);
         self.set_icao(id, None);
     }
 
     /// The prepared JSON of a station.
-    pub fn get(&self, id: StationId) -> Option<Arc<str>> {
-        self.stations.read().unwrap_or_else(PoisonError::into_inner).get(&id).cloned()
+    pub fn get(&self, id: StationId) -> Option<String> {
+        self.read().get(id)
     }
 
     /// The ids of all stations, in no particular order.
     pub fn ids(&self) -> Vec<StationId> {
-        self.stations.read().unwrap_or_else(PoisonError::into_inner).keys().copied().collect()
+        self.read().ids().collect()
     }
 
     /// How many stations there are.
     pub fn len(&self) -> usize {
-        self.stations.read().unwrap_or_else(PoisonError::into_inner).len()
+        self.read().len()
     }
 
     /// Whether there are no stations.
