@@ -226,7 +226,10 @@ impl Deliver {
             return Ok(());
         }
         message.close();
-        message.since_ms = memory.now_ms;
+        // If this machine's clock is behind, another machine would find that the message has waited for too long. None
+        // has waited since before its notices were written.
+        let written = message.notices.iter().map(|told| told.timestamp_ms);
+        message.since_ms = written.fold(memory.now_ms, i64::max);
         for told in &message.notices {
             let thread = told.notice.thread();
             let began = memory.thread(&recipient, channel, thread)?.filter(|began| !began.is_empty());

@@ -1,5 +1,7 @@
 //! The life of a message: collected, handed out, retried, and its outcome.
 
+use frostline_engine::record::{HeaderList, NO_HEADERS, Record};
+
 use super::*;
 
 #[test]
@@ -51,6 +53,31 @@ fn nothing_is_handed_out_before_its_commit_and_a_restart_sends_the_same_message(
     bench.restart();
     bench.later(MINUTE_MS);
     assert!(bench.handed_out().is_empty(), "what was sent is not pending any more");
+}
+
+#[test]
+fn a_clock_that_was_behind_does_not_end_a_message() {
+    let mut bench = Bench::new(without_sms);
+    let days_ms = 2 * 24 * 60 * MINUTE_MS;
+    let notice = Bench::notice("subscriber/anna", "a", "warning", "2026-01-01");
+    // Written by a machine whose clock is right, and closed and tried by one whose clock is days behind.
+    let record = Record {
+        topic: "noaa-notices",
+        partition: 0,
+        offset: 0,
+        timestamp_ms: bench.driver.now_ms + days_ms,
+        key: Some(b"subscriber/anna"),
+        value: Some(notice.as_bytes()),
+        headers: &HeaderList(NO_HEADERS),
+    };
+    bench.driver.pipe_record(&record).unwrap();
+    bench.later(10_000);
+    bench.reply_all(&Reply::Again("421 busy".into()));
+    bench.later(0);
+    bench.later(days_ms);
+    assert_eq!(bench.reply_all(&Reply::Again("421 busy".into())).len(), 1);
+    bench.later(0);
+    assert_eq!((bench.driver.counts[count::RETRIED], bench.driver.counts[count::FAILED]), (2, 0));
 }
 
 #[test]
