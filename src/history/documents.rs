@@ -114,7 +114,7 @@ mod tests {
 
     #[test]
     fn a_later_line_withdraws_or_restores_a_reading() {
-        let known = |station: StationId| Some(format!("{{\"id\":\"{station}\"}}").into());
+        let known = |station: StationId| Some(format!("{{\"id\":\"{station}\"}}"));
         let mut book = DayBook::new(&known, Compat::None, false);
         let mut written = Vec::new();
         let mut write = |document: &[u8]| {
@@ -144,7 +144,7 @@ mod tests {
     #[test]
     fn lines_of_a_day_become_documents_by_station() {
         let known = |station: StationId| {
-            (station.as_str() != "USC00000009").then(|| format!("{{\"id\":\"{station}\"}}").into())
+            (station.as_str() != "USC00000009").then(|| format!("{{\"id\":\"{station}\"}}"))
         };
         let mut book = DayBook::new(&known, Compat::None, false);
         let mut written = Vec::new();
