@@ -228,7 +228,7 @@ impl Deliver {
         message.close();
         // If this machine's clock is behind, another machine would find that the message has waited for too long. None
         // has waited since before its notices were written.
-        let written = message.notices.iter().map(|told| told.timestamp_ms);
+        let written = message.notices.iter().map(|entry| entry.timestamp_ms);
         message.since_ms = written.fold(memory.now_ms, i64::max);
         for told in &message.notices {
             let thread = told.notice.thread();

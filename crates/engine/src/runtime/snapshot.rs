@@ -33,13 +33,13 @@ impl Phase {
 /// The state of a task at a moment.
 #[derive(Clone, Debug, Serialize)]
 pub struct TaskSnapshot {
-    /// The id of its stage.
+    /// The stage whose source it reads.
     pub stage: StageId,
     /// Its partition of the stage's source.
     pub partition: i32,
-    /// The worker that hosts it.
+    /// Numbered from 0 in this process.
     pub worker: usize,
-    /// Its phase.
+    /// What it does at the moment, or waits for.
     pub phase: Phase,
     /// Why its worker failed last; `None` while it runs.
     #[serde(skip_serializing_if = "Option::is_none")]

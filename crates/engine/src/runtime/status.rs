@@ -13,7 +13,6 @@ use crate::fault::{Sabotage, is_sabotaged};
 
 /// A task without a turn for this long no longer watches the end of its partition.
 const UNWATCHED_AFTER: Duration = Duration::from_secs(5);
-
 /// More than this is a backlog. A few records fit into the client's queues.
 const BACKLOG_RECORDS: i64 = 1_000;
 
@@ -224,11 +223,7 @@ impl Board {
     pub(super) fn has_backlog(&self, stage: StageId) -> bool {
         let tasks = lock(&self.tasks);
         let mut own = tasks.range((stage, i32::MIN)..=(stage, i32::MAX));
-        own.any(|(_, task)| {
-            let (next, end) =
-                (task.next_offset.load(Ordering::Relaxed), task.end_offset.load(Ordering::Relaxed));
-            next < 0 || end < 0 || end - next > BACKLOG_RECORDS
-        })
+        own.any(|(_, task)| task.snapshot().lag().is_none_or(|lag| lag > BACKLOG_RECORDS))
     }
 
     /// Records the ends of partitions of a stage, as the brokers report them.
