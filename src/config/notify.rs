@@ -26,7 +26,8 @@ pub struct NotifyConfig {
     pub retry_first_ms: u64,
     /// The longest delay between two attempts, in milliseconds.
     pub retry_max_ms: u64,
-    /// After this many hours a message becomes a dead letter if its server does not work.
+    /// After this many hours in which its server does not work, a message becomes a dead letter. Hours in which nobody
+    /// tries do not count: quiet ones, and those without a daemon.
     pub give_up_hours: u32,
     /// Most mails, most SMS and most pushes per hour to one recipient, unless the subscriber has another limit.
     pub per_hour: u16,

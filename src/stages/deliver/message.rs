@@ -49,7 +49,8 @@ pub struct Message {
     pub notices: Vec<Told>,
     /// The message that began the thread, if this one continues it.
     pub answers: Option<String>,
-    /// Since when it has been collecting notices or, once closed, has been sent, in milliseconds since 1970.
+    /// Since when it has been collecting notices or, once closed, has been sent, in milliseconds since 1970; later by
+    /// the time in which nobody tried.
     pub since_ms: i64,
     /// When to check it next: to close and send it, or to send it again.
     pub due_ms: i64,
@@ -95,6 +96,14 @@ impl Message {
         digest.update(format!("{}\0{}", self.recipient, self.channel));
         self.notices.iter().for_each(|told| digest.update(format!("\0{}", told.notice.alert_id)));
         self.id = digest.finalize()[..12].iter().map(|byte| format!("{byte:02x}")).collect();
+    }
+
+    /// Puts the next attempt at this time. From when it was due until then nobody tries: the hours are quiet, no daemon
+    /// was running, or the one that gave it its time had another clock. The server had no chance in that time, so it
+    /// does not count until the message is given up.
+    pub(super) fn go_on_at(&mut self, at_ms: i64) {
+        self.since_ms = (self.since_ms + at_ms - self.due_ms).min(at_ms);
+        self.due_ms = at_ms;
     }
 
     /// Whether one more notice may join.

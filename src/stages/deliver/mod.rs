@@ -125,8 +125,11 @@ impl Deliver {
             return Ok(());
         }
         self.is_loaded = true;
-        for message in memory.messages()? {
+        for mut message in memory.messages()? {
             let Some(key) = message.key() else { continue };
+            // The clock of the machine that gave it its time may have been ahead. Whatever holds it is looked at again
+            // when it is due.
+            message.due_ms = message.due_ms.min(memory.now_ms + self.settings.retry_max_ms);
             let place = (message.recipient.clone(), message.channel);
             if message.channel.descriptor().gathers && message.is_closed() {
                 self.busy.entry(place).or_default();
@@ -197,18 +200,13 @@ impl Deliver {
 
     /// Repeats failed attempts, but not during quiet hours.
     fn hand_out_or_hold(&mut self, key: MessageKey, memory: &mut Memory<'_>) {
-        let Some(message) = self.messages.get(&key) else { return };
+        let Some(message) = self.messages.get_mut(&key).map(Arc::make_mut) else { return };
         let subscriber = message.recipient.subscriber(&self.rules);
-        let Some(until_ms) = DeliverSettings::quiet_until_ms(message, subscriber.as_ref(), memory.now_ms)
-        else {
-            return self.hand_out(key);
-        };
-        let mut message = (**message).clone();
-        // The time in which no attempt was made does not count.
-        (message.due_ms, message.since_ms) = (until_ms, until_ms);
-        memory.put_message(key, &message);
+        let quiet = DeliverSettings::quiet_until_ms(message, subscriber.as_ref(), memory.now_ms);
+        message.go_on_at(quiet.unwrap_or(memory.now_ms));
+        let Some(until_ms) = quiet else { return self.hand_out(key) };
+        memory.put_message(key, message);
         self.due.push(Reverse((until_ms, key)));
-        self.messages.insert(key, Arc::new(message));
     }
 
     fn close_or_hold(&mut self, key: MessageKey, memory: &mut Memory<'_>) -> Result<(), StateError> {
@@ -226,10 +224,7 @@ impl Deliver {
             return Ok(());
         }
         message.close();
-        // If this machine's clock is behind, another machine would find that the message has waited for too long. None
-        // has waited since before its notices were written.
-        let written = message.notices.iter().map(|entry| entry.timestamp_ms);
-        message.since_ms = written.fold(memory.now_ms, i64::max);
+        message.since_ms = memory.now_ms;
         for told in &message.notices {
             let thread = told.notice.thread();
             let began = memory.thread(&recipient, channel, thread)?.filter(|began| !began.is_empty());

@@ -1,7 +1,5 @@
 //! The life of a message: collected, handed out, retried, and its outcome.
 
-use frostline_engine::record::{HeaderList, NO_HEADERS, Record};
-
 use super::*;
 
 #[test]
@@ -56,28 +54,58 @@ fn nothing_is_handed_out_before_its_commit_and_a_restart_sends_the_same_message(
 }
 
 #[test]
-fn a_clock_that_was_behind_does_not_end_a_message() {
+fn time_in_which_nobody_tried_does_not_end_a_message() {
     let mut bench = Bench::new(without_sms);
     let days_ms = 2 * 24 * 60 * MINUTE_MS;
-    let notice = Bench::notice("subscriber/anna", "a", "warning", "2026-01-01");
-    // Written by a machine whose clock is right, and closed and tried by one whose clock is days behind.
-    let record = Record {
-        topic: "noaa-notices",
-        partition: 0,
-        offset: 0,
-        timestamp_ms: bench.driver.now_ms + days_ms,
-        key: Some(b"subscriber/anna"),
-        value: Some(notice.as_bytes()),
-        headers: &HeaderList(NO_HEADERS),
-    };
-    bench.driver.pipe_record(&record).unwrap();
+    let down = Reply::Down("421 busy".into());
+    bench.tell("subscriber/anna", "a");
     bench.later(10_000);
-    bench.reply_all(&Reply::Again("421 busy".into()));
+    bench.reply_all(&down);
     bench.later(0);
+    // No daemon runs for two days; or the next machine's clock is right, and this one's was two days behind.
+    bench.restart();
     bench.later(days_ms);
-    assert_eq!(bench.reply_all(&Reply::Again("421 busy".into())).len(), 1);
+    assert_eq!(bench.reply_all(&down).len(), 1);
     bench.later(0);
     assert_eq!((bench.driver.counts[count::RETRIED], bench.driver.counts[count::FAILED]), (2, 0));
+}
+
+#[test]
+fn a_server_that_is_down_for_long_ends_a_message_and_the_night_does_not_count() {
+    let mut bench = Bench::new(|settings| {
+        without_sms(settings);
+        settings.give_up_ms = 120 * MINUTE_MS;
+    });
+    // 21:00, an hour before the quiet hours.
+    bench.driver.now_ms += 9 * 60 * MINUTE_MS;
+    bench.tell("subscriber/anna", "a");
+    let mut minutes = 0;
+    while bench.driver.counts[count::FAILED] == 0 {
+        for _ in 0..30 {
+            bench.later(2_000);
+            bench.reply_all(&Reply::Down("421 busy".into()));
+        }
+        minutes += 1;
+        assert!(minutes < 12 * 60, "it is never given up");
+    }
+    let (evening, night, morning) = (60, 8 * 60, 60);
+    assert!(minutes >= evening + night + morning, "given up after {minutes} minutes");
+}
+
+#[test]
+fn a_clock_that_was_ahead_does_not_delay_a_message() {
+    let mut bench = Bench::new(without_sms);
+    let days_ms = 2 * 24 * 60 * MINUTE_MS;
+    bench.driver.now_ms += days_ms;
+    bench.tell("subscriber/anna", "a");
+    bench.later(10_000);
+    bench.reply_all(&Reply::Down("421 busy".into()));
+    bench.later(0);
+    bench.driver.now_ms -= days_ms;
+    bench.restart();
+    bench.later(0);
+    bench.later(60_000);
+    assert_eq!(bench.handed_out(), [(Channel::Email, vec!["a".to_owned()])]);
 }
 
 #[test]
