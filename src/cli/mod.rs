@@ -29,6 +29,7 @@ mod outlook;
 mod output;
 mod pace;
 mod pages;
+mod panics;
 mod replay;
 mod replay_job;
 mod reset;
@@ -245,6 +246,9 @@ pub fn main() -> ExitCode {
     let arguments = Arguments::parse_from(settings_last(std::env::args_os()));
     let is_daemon = matches!(arguments.command, Command::Run(_));
     output::start_log(&arguments.common, arguments.command.log_level(), is_daemon);
+    if is_daemon {
+        panics::into_log();
+    }
     let common = arguments.common.clone();
     let result = actix::System::new().block_on(dispatch(arguments));
     match result {
