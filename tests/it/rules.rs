@@ -60,9 +60,12 @@ const SELIGMAN: &str = "station = \"USC00027716\"";
 fn check_warns() {
     let rules = rule("fahrenheit", SELIGMAN, "when = \"TMIN <= 40\"")
         + &rule("never", SELIGMAN, "when = \"TMIN < 0.0 && TMIN > 5.0\"")
-        + &rule("fine", SELIGMAN, "when = \"f(TMIN) <= 28\"\nclear = \"TMIN > 0.0\"");
+        + &rule("fine", SELIGMAN, "when = \"f(TMIN) <= 28\"\nclear = \"TMIN > 0.0\"")
+        + &rule("peaches", SELIGMAN, "crop = \"peach\"\nstage = \"full bloom\"");
     let dir = folder(&rules);
     let outcome = in_dir(&dir, &["rules", "check", "rules.toml"]).run().expect_code(1);
+    let crop = "rule peaches fires if chance(-2.8) >= 0.3: 10 % of peach buds at stage “full bloom” are killed at −2.8 °C";
+    assert!(outcome.err.contains(crop), "{outcome}");
     assert!(
         outcome.out.contains("warning  rules.toml:4:9: rule `fahrenheit`: TMIN below 40.0 °C"),
         "{outcome}"

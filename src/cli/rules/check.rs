@@ -11,7 +11,7 @@ use super::source;
 use crate::backtest::{self, Input};
 use crate::config::Config;
 use crate::publishing::{Known, Live, by_id, unsent, warnings};
-use crate::rules::{Conditions, Definition, Mistake, RuleFile};
+use crate::rules::{Conditions, Definition, Mistake, Rule, RuleFile};
 
 const EXAMPLES: &str = "\
 Examples:
@@ -69,8 +69,8 @@ pub(super) async fn check(common: &Common, arguments: &CheckArguments) -> Result
     let known = known(&config, arguments, live.as_ref())?.with_config(&config);
     let warnings = warnings(&rules, &known);
     warnings.iter().try_for_each(|warning| print(common, file, warning, false))?;
-    if let Some(note) = unheard(&rules).filter(|_| !common.json) {
-        output::note(&note);
+    if !common.json {
+        unheard(&rules).iter().chain(&crops(&rules)).for_each(|note| output::note(note));
     }
     let has_own = rules.rules.iter().any(|(definition, _)| definition.email.is_some());
     if let Some(reason) = unsent(&config, &rules.subscribers, has_own) {
@@ -123,6 +123,15 @@ pub(super) fn print(common: &Common, file: &Path, found: &Mistake, is_mistake: b
         }))?);
     }
     Ok(output::line(&format!("{colour}{level}{colour:#}  {BOLD}{name}{BOLD:#}:{found}"))?)
+}
+
+/// The conditions that crops stand for.
+fn crops(file: &RuleFile) -> Vec<String> {
+    let note = |(definition, rule): &(Definition, Rule)| {
+        let (id, when) = (&definition.id, rule.when.text());
+        rule.crop.as_ref().map(|crop| format!("{DIM}rule {id} fires if {when}: {crop}{DIM:#}"))
+    };
+    file.rules.iter().filter_map(note).collect()
 }
 
 /// Which rules notify nobody, if there are some: their alerts are for programs that read the topic.
