@@ -19,6 +19,14 @@ const PATIENCE: Duration = Duration::from_secs(30);
 const RETRY_INTERVAL: Duration = Duration::from_secs(1);
 /// Most partitions that a topic gets at once.
 const MORE_MAX: i32 = 2;
+/// How many more partitions than at the start a topic may have. With forty of them a fault takes twice as long.
+const EXTRA_MAX: i32 = 12;
+
+/// Whether there is room for more partitions.
+pub(super) fn is_possible(installation: &Installation) -> bool {
+    let now = installation.partitions(&installation.source(READERS[0]));
+    now + MORE_MAX <= installation.options.partitions + EXTRA_MAX
+}
 
 /// Grows topics while everything is drained and stopped, as the command requires. Returns what happened, in words.
 pub(super) fn grow(

@@ -181,6 +181,7 @@ fn possible(fleet: &Fleet<'_>, kind: FaultKind) -> FaultKind {
         FaultKind::SharedName | FaultKind::ClockAhead if fleet.members() > partitions => FaultKind::Remove,
         FaultKind::SharedName if fleet.members() < 2 => FaultKind::Add,
         FaultKind::Remove if fleet.members() < 2 => FaultKind::Add,
+        FaultKind::PartitionsGrown if !grown::is_possible(fleet.installation) => FaultKind::Kill,
         kind => kind,
     }
 }

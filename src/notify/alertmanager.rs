@@ -55,7 +55,7 @@ impl Alertmanager {
 fn alert(notice: &Notice, now_ms: i64) -> Value {
     let time =
         |ms: i64| jiff::Timestamp::from_millisecond(ms).map(|time| time.to_string()).unwrap_or_default();
-    let ends_ms = match (notice.is_over(), &notice.episode) {
+    let ends_ms = match (notice.ends(), &notice.episode) {
         (true, _) => now_ms,
         (false, _) if notice.rule_id == TEST_RULE => now_ms + TEST_MS,
         (false, Some(_)) => now_ms + EPISODE_MS,
@@ -77,7 +77,7 @@ fn alert(notice: &Notice, now_ms: i64) -> Value {
         },
         "endsAt": time(ends_ms),
     });
-    if !notice.is_over() {
+    if !notice.ends() {
         alert["startsAt"] = time(now_ms).into();
     }
     alert

@@ -13,7 +13,7 @@ use super::Attempt;
 use super::http::{self, Target};
 use super::newest::newest_first;
 use crate::config::{NtfyConfig, SecretText};
-use crate::rules::{Address, Severity};
+use crate::rules::{Address, Severity, Transition};
 use crate::stages::{Message, Reply, Told};
 
 /// Most bytes of a message: ntfy refuses a message longer than 4,096, or makes it an attachment.
@@ -57,13 +57,15 @@ fn judge(status: StatusCode, answer: String) -> Attempt {
 }
 
 fn body(message: &Message, topic: &Address) -> Value {
-    let (priority, tag) = match (message.is_over(), message.severity()) {
+    let (priority, tag) = match message.severity() {
         // Alerts that are over make no sound.
-        (true, _) => (2, "white_check_mark"),
-        (false, Severity::Info) => (3, "information_source"),
-        (false, Severity::Warning) => (4, "warning"),
-        (false, Severity::Critical) => (5, "rotating_light"),
+        _ if message.is_over() => (2, "white_check_mark"),
+        Severity::Info => (3, "information_source"),
+        Severity::Warning => (4, "warning"),
+        Severity::Critical => (5, "rotating_light"),
     };
+    let is_silence = |told: &Told| told.notice.transition == Transition::Stale;
+    let tag = if message.notices.iter().all(is_silence) { "question" } else { tag };
     let mut rules: Vec<&str> = message.notices.iter().map(|told| told.notice.rule_id.as_str()).collect();
     rules.sort_unstable();
     rules.dedup();
@@ -162,13 +164,15 @@ mod tests {
     #[test]
     fn priorities_follow_severity_and_what_is_over_is_quiet() {
         let mut told = samples::told("frost", "X");
-        let mut priority = |severity, transition| {
+        let mut shown = |severity, transition| {
             (told.notice.severity, told.notice.transition) = (severity, transition);
-            body(&samples::message(vec![told.clone()]), &Address::default())["priority"].clone()
+            let body = body(&samples::message(vec![told.clone()]), &Address::default());
+            (body["priority"].as_u64().unwrap(), body["tags"][0].as_str().unwrap().to_owned())
         };
-        assert_eq!(priority(Severity::Info, Transition::Fired), 3);
-        assert_eq!(priority(Severity::Critical, Transition::Fired), 5);
-        assert_eq!(priority(Severity::Critical, Transition::Resolved), 2);
+        assert_eq!(shown(Severity::Info, Transition::Fired).0, 3);
+        assert_eq!(shown(Severity::Critical, Transition::Fired).0, 5);
+        assert_eq!(shown(Severity::Critical, Transition::Resolved), (2, "white_check_mark".into()));
+        assert_eq!(shown(Severity::Critical, Transition::Stale), (5, "question".into()), "no all-clear");
     }
 
     #[test]

@@ -93,12 +93,17 @@ impl Page<'_> {
     fn facts(&self, notice: &Notice) -> Vec<(&'static str, String)> {
         // It was compiled when the rule was read.
         let feed = Condition::compile(&notice.when, Scope::Observation).map_or(Feed::Day, |when| when.feed());
-        let day = if feed == Feed::Night { "Night of" } else { "Day" };
+        let day = match feed {
+            Feed::Day => "Day",
+            // By the date of the evening.
+            Feed::Night => "Night of",
+            Feed::Hour => "Day or night of",
+        };
         let mut facts = vec![("Station", notice.place()), (day, notice.date.clone())];
         if feed != Feed::Day {
             // Times say so if the place of the station is unknown.
             let is_utc = notice.message.contains(" UTC");
-            let station = if is_utc { "UTC" } else { "standard time at the station" };
+            let station = if is_utc { "UTC" } else { "standard time by the longitude of the station" };
             let zone = self.timezone.unwrap_or(station);
             facts.push(("Times in", zone.to_owned()));
         }
@@ -124,7 +129,11 @@ impl Page<'_> {
 
     fn card(&self, notice: &Notice, days: &[RecentDay]) -> Markup {
         let units = self.units(notice);
-        let edge = if notice.is_over() { "#5b8c5a" } else { "#1f6fb5" };
+        let edge = match notice.transition {
+            Transition::Stale => "#b7791f",
+            _ if notice.is_over() => "#5b8c5a",
+            _ => "#1f6fb5",
+        };
         html! {
             div style=(format!("max-width:560px;margin:0 auto 16px;padding:16px 20px;background:#ffffff;border-radius:8px;border-top:4px solid {edge}")) {
                 p style="margin:0 0 12px;font-size:17px;font-weight:600" { (notice.message) }
@@ -163,7 +172,7 @@ fn state(transition: Transition) -> &'static str {
         Transition::Expected => "expected, not measured yet",
         Transition::Confirmed => "measured",
         Transition::Averted => "over, it did not come true",
-        Transition::Withdrawn => "no longer expected",
+        Transition::Withdrawn => "withdrawn, less likely now",
     }
 }
 
@@ -322,7 +331,7 @@ mod tests {
         let mut page = Page { message: &message, footer, units: None, timezone: None, days: &days };
         let text = page.text();
         for line in [
-            "Times in   standard time at the station\n",
+            "Times in   standard time by the longitude of the station\n",
             "Night of   2016-02-24\n",
             "State      expected, not measured yet\n",
         ] {

@@ -45,7 +45,7 @@ fn say(notice: &Notice, units: Units, place: &str, has_limit: bool) -> Option<St
     }
     let (measured, date) = (capitalised(&measured.join(", ")), &notice.date);
     if is_over {
-        return Some(format!("Over: {} at {place} on {date}.", measured));
+        return Some(format!("Ended: {measured} at {place} on {date}."));
     }
     let limit = beside.map_or(String::new(), |(_, side, limit)| format!(", {side} your limit of {limit}"));
     let days = notice.days.filter(|days| *days > 1).map_or(String::new(), |days| format!("; day {days}"));

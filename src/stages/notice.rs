@@ -252,9 +252,14 @@ impl Notice {
         self.episode.as_deref().or(self.retracts.as_deref()).unwrap_or(&self.alert_id)
     }
 
-    /// Whether it reports that something is over.
-    pub fn is_over(&self) -> bool {
+    /// Whether it ends what another alert began: it is over, or nobody knows any more.
+    pub fn ends(&self) -> bool {
         !matches!(self.transition, Transition::Fired | Transition::Expected | Transition::Confirmed)
+    }
+
+    /// Whether it reports that something is over. The silence of a station is not that: the frost may be there.
+    pub fn is_over(&self) -> bool {
+        self.ends() && self.transition != Transition::Stale
     }
 
     /// The station's name and id.

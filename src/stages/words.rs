@@ -131,7 +131,7 @@ impl Speech {
                 let likely = if night.chance.unwrap_or(0.0) >= LIKELY { "likely" } else { "possible" };
                 let crossing = self.crossing(moment, night);
                 let outlook = self.outlook(detail, night, &crossing);
-                let mut text = format!("{term} {likely} tonight at {place}: {outlook}.");
+                let mut text = format!("{term} {likely} {} at {place}: {outlook}.", self.tonight(moment));
                 text.push_str(&self.present(detail, moment));
                 if detail.track {
                     text.push_str(&track(night));
@@ -140,17 +140,22 @@ impl Speech {
                 text
             }
             Transition::Withdrawn => {
-                format!(
-                    "Withdrawn: {} at {place} is no longer expected: {}.",
-                    term.to_lowercase(),
-                    self.outlook(detail, night, "")
-                )
+                let outlook = self.outlook(detail, night, "");
+                format!("Withdrawn: {} at {place} has become less likely: {outlook}.", term.to_lowercase())
             }
             Transition::Confirmed => {
                 let lowest = lowest.unwrap_or(limit);
                 let at = self.time(confirmed_at(moment, night));
+                // The report that brings it may be a late one, or a colder one has come before the rule.
+                let is_now = night.chance.is_none()
+                    || moment.observed.is_none_or(|observed| observed.temperature_c <= lowest);
+                let term = if lowest > 0.0 { "Limit reached" } else { term };
                 let (lowest, side) = units.beside(lowest, limit);
-                format!("{term} at {place}: {lowest} at {at}, {side} your limit of {limit_text}.")
+                let lowest = match is_now {
+                    true => format!("{lowest} at {at}"),
+                    false => format!("lowest so far {lowest}, by the report of {at}"),
+                };
+                format!("{term} at {place}: {lowest}, {side} your limit of {limit_text}.")
             }
             Transition::Averted => {
                 let lowest = lowest.map_or("unknown".to_owned(), |lowest| {
@@ -161,11 +166,23 @@ impl Speech {
                     "The night at {place} is over: the lowest was {lowest}. The warning did not come true."
                 )
             }
-            _ => format!(
-                "No report from {place} since {}: whether it got as cold as {limit_text} is unknown.",
-                self.time(moment.time)
-            ),
+            _ => {
+                // Only the record of a finished night has this time.
+                let is_over = night.ends > 0 && moment.time >= night.ends;
+                let silence = match is_over {
+                    true => format!("Reports from {place} are missing in the night that is over"),
+                    false => format!("No report from {place} since {}", self.time(moment.time)),
+                };
+                let advice = if detail.track { " Look at a thermometer of your own." } else { "" };
+                format!("{silence}: whether it got as cold as {limit_text} is unknown.{advice}")
+            }
         }
+    }
+
+    /// The night is called by what its reader calls it: after midnight it is the morning's.
+    fn tonight(&self, moment: &Moment) -> &'static str {
+        let time = Timestamp::from_second(moment.time).unwrap_or_default().to_zoned(self.zone.clone());
+        if time.hour() < 12 { "this morning" } else { "tonight" }
     }
 
     /// The shortest text: `Frost 85% for 32 °F tonight PORTLAND INTL AP, low 29 °F 6:41 AM, below 32 °F from 8 PM`.
@@ -176,7 +193,7 @@ impl Speech {
             let Some(observed) = moment.observed.filter(|_| transition != Transition::Stale) else {
                 return format!("No report from {place} since {since}");
             };
-            let over = if transition == Transition::Resolved { "Over: " } else { "" };
+            let over = if transition == Transition::Resolved { "Ended: " } else { "" };
             return format!("{over}{} {place} {since}", units.degrees(observed.temperature_c));
         };
         let (term, limit) = (units.term(night.limit_c), units.degrees(night.limit_c));
@@ -191,7 +208,7 @@ impl Speech {
             Transition::Expected => {
                 let from = crossing_ahead(moment, night).map(|at| self.half_hour(at));
                 let below = from.map(|from| format!(", below {limit} from {from}")).unwrap_or_default();
-                format!("{term} {percent:.0}% for {limit} tonight {place}{low}{below}")
+                format!("{term} {percent:.0}% for {limit} {} {place}{low}{below}", self.tonight(moment))
             }
             Transition::Withdrawn => format!("Withdrawn: {term} {place}, {percent:.0}% for {limit}{low}"),
             Transition::Confirmed => {
@@ -240,7 +257,7 @@ impl Speech {
         }
     }
 
-    /// ` At 18:53: 3.0 °C, wet bulb -3.4 °C, wind 1 m/s.`; without time and temperature where there is little room.
+    /// ` At 18:53: 3.0 °C, wet bulb -3.4 °C, wind 1 m/s.`; without the temperature where there is little room.
     fn present(&self, detail: Detail, moment: &Moment) -> String {
         let instruments = self.instruments(detail, moment).join(", ");
         match moment.observed.filter(|_| !instruments.is_empty()) {
@@ -249,7 +266,7 @@ impl Speech {
                     (self.time(moment.time), self.units.degrees(observed.temperature_c));
                 format!(" At {time}: {temperature}, {instruments}.")
             }
-            Some(_) => format!(" Now: {instruments}."),
+            Some(_) => format!(" At {}: {instruments}.", self.time(moment.time)),
             None => String::new(),
         }
     }
@@ -299,7 +316,7 @@ impl Speech {
         measured.extend(self.instruments(detail, moment));
         let measured = measured.join(", ");
         match transition {
-            Transition::Resolved => format!("Over: {measured}."),
+            Transition::Resolved => format!("Ended: {measured}."),
             _ if detail.band => format!("{measured}.{}", self.own_limits(when)),
             _ => format!("{measured}."),
         }

@@ -57,14 +57,22 @@ fn what_follows_a_warning() {
     let say = |transition| say(Units::Metric, Some("America/Phoenix"), transition, &moment());
     assert_eq!(
         say(Transition::Confirmed),
-        "Frost at SCOTTSDALE MUNI AP: -2.0 °C at 18:53, at your limit of -2.0 °C."
+        "Frost at SCOTTSDALE MUNI AP: lowest so far -2.0 °C, by the report of 18:53, at your limit of -2.0 °C."
     );
     assert!(
         say(Transition::Withdrawn)
-            .starts_with("Withdrawn: frost at SCOTTSDALE MUNI AP is no longer expected: 62 %")
+            .starts_with("Withdrawn: frost at SCOTTSDALE MUNI AP has become less likely: 62 %")
     );
     assert!(say(Transition::Stale).starts_with("No report from SCOTTSDALE MUNI AP since 18:53: whether"));
     let mut moment = moment();
+    // The report of the morning ends a night of which much is missing.
+    let night_end = moment.night.as_ref().unwrap().ends;
+    let morning = Moment { time: night_end + 3_180, ..moment.clone() };
+    assert_eq!(
+        self::say(Units::Metric, Some("America/Phoenix"), Transition::Stale, &morning),
+        "Reports from SCOTTSDALE MUNI AP are missing in the night that is over: whether it got as cold as -2.0 °C is \
+         unknown. Look at a thermometer of your own."
+    );
     if let Some(night) = &mut moment.night {
         night.lowest_so_far_c = Some(-0.4);
     }
@@ -73,6 +81,40 @@ fn what_follows_a_warning() {
     assert_eq!(
         averted,
         "The night at X is over: the lowest was 31.3 °F, 2.9 °F above your limit of 28.4 °F. The warning did not come true."
+    );
+}
+
+#[test]
+fn after_midnight_the_night_is_this_mornings() {
+    let at = |time: &str| Moment { time: parse_time(time).unwrap(), ..moment() };
+    let say = |moment: &Moment| say(Units::Us, Some("America/Phoenix"), Transition::Expected, moment);
+    assert!(say(&at("2026-11-29T06:59:00Z")).starts_with("Freeze likely tonight at"));
+    assert!(say(&at("2026-11-29T07:00:00Z")).starts_with("Freeze likely this morning at"));
+}
+
+#[test]
+fn a_limit_is_reached_by_the_newest_report_or_by_an_earlier_one() {
+    let confirmed = |temperature_c: f64, limit_c: f64, lowest_c: f64| {
+        let mut moment = moment();
+        moment.observed.as_mut().unwrap().temperature_c = temperature_c;
+        let night = moment.night.as_mut().unwrap();
+        (night.limit_c, night.lowest_so_far_c) = (limit_c, Some(lowest_c));
+        say(Units::Metric, Some("America/Phoenix"), Transition::Confirmed, &moment)
+    };
+    let place = "at SCOTTSDALE MUNI AP:";
+    assert_eq!(
+        confirmed(-2.4, -2.0, -2.4),
+        format!("Frost {place} -2.4 °C at 18:53, 0.4 °C below your limit of -2.0 °C.")
+    );
+    assert_eq!(
+        confirmed(-0.5, -2.0, -2.4),
+        format!(
+            "Frost {place} lowest so far -2.4 °C, by the report of 18:53, 0.4 °C below your limit of -2.0 °C."
+        )
+    );
+    assert_eq!(
+        confirmed(1.9, 2.0, 1.9),
+        format!("Limit reached {place} 1.9 °C at 18:53, 0.1 °C below your limit of 2.0 °C.")
     );
 }
 
@@ -94,7 +136,7 @@ fn an_hour_says_what_is_measured() {
         said(all)
     );
     assert!(said("T < TD + 1.0").ends_with(" Your rule: T < TD + 1.0."), "{}", said("T < TD + 1.0"));
-    assert!(say(Units::Us, None, Transition::Resolved, &moment).starts_with("Over: 37.4 °F at"));
+    assert!(say(Units::Us, None, Transition::Resolved, &moment).starts_with("Ended: 37.4 °F at"));
     assert!(Units::Metric.degrees(-0.04) == "0.0 °C");
 }
 

@@ -20,7 +20,7 @@
 //!    next time in the store.
 //!
 //! Except for webhooks, one message to a recipient on a channel waits for the previous one: *resolved* never arrives
-//! before *fired*. The end of an event is sent only to those who were notified of its beginning.
+//! before *fired* (`line.rs`). The end of an event is sent only to those who were notified of its beginning.
 //!
 //! | dies | then |
 //! |---|---|
@@ -32,6 +32,7 @@
 //! A partition that is given up handles no more replies; the next owner sends messages that are under way again, as
 //! the same messages.
 
+mod line;
 mod log;
 mod memory;
 mod message;
@@ -47,6 +48,7 @@ use std::sync::Arc;
 use frostline_engine::record::Record;
 use frostline_engine::store::StateError;
 use frostline_engine::{Context, Processor, Wake};
+use line::Line;
 use memory::{Known, Memory};
 pub(super) use memory::{owner, remembered};
 use message::MessageKey;
@@ -85,8 +87,8 @@ pub struct Deliver {
     gathering: HashMap<(Recipient, Channel), MessageKey>,
     due: BinaryHeap<Reverse<(i64, MessageKey)>>,
     on_their_way: HashSet<MessageKey>,
-    /// The closed message that is not done yet, by recipient and channel, and the messages that wait for it.
-    busy: HashMap<(Recipient, Channel), Vec<MessageKey>>,
+    /// By recipient and channel.
+    busy: HashMap<(Recipient, Channel), Line>,
     logged: log::Logged,
     /// Messages closed since the last commit began, and those whose commit is under way.
     closed: Vec<MessageKey>,
@@ -129,10 +131,14 @@ impl Deliver {
             let Some(key) = message.key() else { continue };
             // The clock of the machine that gave it its time may have been ahead. Whatever holds it is looked at again
             // when it is due.
-            message.due_ms = message.due_ms.min(memory.now_ms + self.settings.retry_max_ms);
+            let wait_ms =
+                if message.is_closed() { self.settings.retry_max_ms } else { self.settings.group_wait_ms };
+            if message.due_ms > memory.now_ms + wait_ms {
+                message.go_on_at(memory.now_ms + wait_ms);
+            }
             let place = (message.recipient.clone(), message.channel);
             if message.channel.descriptor().gathers && message.is_closed() {
-                self.busy.entry(place).or_default();
+                self.busy.insert(place, Line::behind(key));
             } else if message.channel.descriptor().gathers {
                 // Notices join the newest message.
                 let newest = self.gathering.entry(place).or_insert(key);
@@ -160,10 +166,9 @@ impl Deliver {
             message.notices.push(told);
             // An alert that must be sent at once does not wait for the morning with the others.
             let soon = memory.now_ms + self.settings.group_wait_ms;
-            if message.due_ms > soon {
-                message.due_ms = soon;
-                self.due.push(Reverse((soon, key)));
-            }
+            message.due_ms = message.due_ms.min(soon);
+            // Also if it is waiting in line already, where it may have become urgent.
+            self.due.push(Reverse((message.due_ms, key)));
             memory.put_message(key, message);
             return;
         }
@@ -187,10 +192,11 @@ impl Deliver {
             if message.due_ms != due_ms || self.on_their_way.contains(&key) {
                 continue;
             }
+            let place = (message.recipient.clone(), message.channel);
             if message.is_closed() {
-                self.hand_out_or_hold(key, memory);
-            } else if let Some(waiting) = self.busy.get_mut(&(message.recipient.clone(), message.channel)) {
-                waiting.push(key);
+                self.hand_out_or_hold(key, &place, memory);
+            } else if self.busy.contains_key(&place) {
+                self.wait_in_line(key, &place, memory.now_ms);
             } else {
                 self.close_or_hold(key, memory)?;
             }
@@ -198,23 +204,13 @@ impl Deliver {
         Ok(())
     }
 
-    /// Repeats failed attempts, but not during quiet hours.
-    fn hand_out_or_hold(&mut self, key: MessageKey, memory: &mut Memory<'_>) {
-        let Some(message) = self.messages.get_mut(&key).map(Arc::make_mut) else { return };
-        let subscriber = message.recipient.subscriber(&self.rules);
-        let quiet = DeliverSettings::quiet_until_ms(message, subscriber.as_ref(), memory.now_ms);
-        message.go_on_at(quiet.unwrap_or(memory.now_ms));
-        let Some(until_ms) = quiet else { return self.hand_out(key) };
-        memory.put_message(key, message);
-        self.due.push(Reverse((until_ms, key)));
-    }
-
     fn close_or_hold(&mut self, key: MessageKey, memory: &mut Memory<'_>) -> Result<(), StateError> {
         let Some(message) = self.messages.get(&key) else { return Ok(()) };
         let (recipient, channel) = (message.recipient.clone(), message.channel);
         let subscriber = recipient.subscriber(&self.rules);
         let mut sent_times = memory.sent_times(&recipient, channel)?;
-        sent_times.retain(|sent_ms| memory.now_ms - sent_ms < settings::HOUR_MS);
+        // The clock of the machine that sent may have been ahead.
+        sent_times.retain(|sent_ms| (memory.now_ms - sent_ms).abs() < settings::HOUR_MS);
         let hold = self.settings.hold_until_ms(message, subscriber.as_ref(), &sent_times, memory.now_ms);
         let Some(message) = self.messages.get_mut(&key).map(Arc::make_mut) else { return Ok(()) };
         if let Some(until_ms) = hold {
@@ -245,7 +241,7 @@ impl Deliver {
             self.gathering.remove(&place);
         }
         if channel.descriptor().gathers {
-            self.busy.entry(place).or_default();
+            self.busy.insert(place, Line::behind(key));
         }
         self.closed.push(key);
         self.on_their_way.insert(key);
@@ -286,7 +282,7 @@ impl Processor for Deliver {
         };
         let subscriber = recipient.subscriber(&self.rules);
         let unwanted = speech::unwanted(&notice, subscriber.as_deref());
-        let too_old = self.settings.too_old(&notice, context.now_ms).filter(|_| !notice.is_over());
+        let too_old = self.settings.too_old(&notice, context.now_ms).filter(|_| !notice.ends());
         let (partition, offset, timestamp_ms) = (record.partition, record.offset, record.timestamp_ms);
         for channel in channels {
             let mut memory = Memory { store: context.store, now_ms: context.now_ms };
@@ -298,7 +294,7 @@ impl Processor for Deliver {
             let notice = speech::spoken(notice, moment.as_ref(), to, &self.rules, channel);
             let told = Told { notice: notice.clone(), partition, offset, timestamp_ms };
             let began = memory.thread(&recipient, channel, notice.thread())?;
-            let unheard = (notice.is_over() && began.is_none())
+            let unheard = (notice.ends() && began.is_none())
                 .then_some("the beginning of the episode was not sent either");
             if let Some(reason) = too_old.as_deref().or(unheard).or(unwanted) {
                 self.suppress(&recipient, channel, told, reason, context);

@@ -98,11 +98,16 @@ impl Deliver {
                 self.settings.retry_delay_ms(message.attempts, retry_after.map_or(0, ms))
             }
         };
-        message.due_ms = context.now_ms + delay_ms;
-        // Without an attempt, an entry in the changelog is not worth it.
-        if matches!(delay, Delay::Tried { .. }) {
+        let hours = |at_ms: i64| (at_ms - message.since_ms).div_euclid(settings::HOUR_MS);
+        let was_due_ms = std::mem::replace(&mut message.due_ms, context.now_ms + delay_ms);
+        let is_tried = matches!(delay, Delay::Tried { .. });
+        if is_tried {
             context.counts[count::RETRIED] += 1;
             self.outcomes.push((message.channel, "retried"));
+        }
+        // Without an attempt, an entry in the changelog is worth it only so that the next daemon knows the hours in which
+        // the server was down.
+        if is_tried || hours(message.due_ms) > hours(was_due_ms) {
             Memory { store: context.store, now_ms: context.now_ms }.put_message(key, &message);
         }
         self.due.push(Reverse((message.due_ms, key)));
@@ -154,7 +159,7 @@ impl Deliver {
         self.messages.remove(&key);
         pending(message.channel).decrement(1.0);
         let place = (message.recipient.clone(), message.channel);
-        for waiting in self.busy.remove(&place).into_iter().flatten() {
+        for waiting in self.busy.remove(&place).into_iter().flat_map(|line| line.waiting) {
             let due_ms = self.messages.get(&waiting).map_or(0, |waiting| waiting.due_ms);
             self.due.push(Reverse((due_ms, waiting)));
         }

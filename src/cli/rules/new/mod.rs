@@ -112,7 +112,7 @@ pub(super) async fn new(common: &Common, arguments: &NewArguments) -> Result<(),
     output::note(&format!("appended rule `{}` to {}: {next}", draft.id, path.display()));
     if arguments.email.is_some() && draft.reused.is_none() && arguments.tonight {
         output::note(
-            "times in its mails are standard time at the station: for others add a time zone to the subscriber, such as \
+            "times in its mails are standard time by the longitude of the station: for others add a time zone to the subscriber, such as \
              timezone = \"America/Phoenix\"",
         );
     }

@@ -69,6 +69,53 @@ fn a_critical_notice_that_joins_a_held_message_is_not_held_again_by_a_restart() 
 }
 
 #[test]
+fn what_a_clock_ahead_has_sent_holds_nothing() {
+    let mut bench = Bench::new(|settings| {
+        without_sms(settings);
+        settings.per_hour = 1;
+    });
+    let day_ms = 24 * 60 * MINUTE_MS;
+    bench.driver.now_ms += day_ms;
+    bench.tell("subscriber/anna", "a");
+    bench.later(MINUTE_MS);
+    assert_eq!(bench.reply_all(&Reply::Sent(String::new())).len(), 1);
+    bench.later(0);
+    bench.driver.now_ms -= day_ms;
+    bench.restart();
+    bench.tell("subscriber/anna", "b");
+    bench.later(MINUTE_MS);
+    assert_eq!(bench.handed_out(), [(Channel::Email, vec!["b".to_owned()])]);
+}
+
+#[test]
+fn a_critical_notice_does_not_wait_for_the_morning_behind_another() {
+    let critical = Bench::notice("subscriber/anna", "c", "critical", "2026-01-01");
+    let handed_out =
+        |bench: &Bench| bench.handed_out().into_iter().map(|(_, alerts)| alerts).collect::<Vec<_>>();
+    for joins in [false, true] {
+        let mut bench = Bench::new(without_sms);
+        // 21:59.
+        bench.driver.now_ms += 10 * 60 * MINUTE_MS - MINUTE_MS;
+        bench.tell("subscriber/anna", "a");
+        bench.later(10_000);
+        bench.reply_all(&Reply::Down("it is dead".into()));
+        bench.later(0);
+        if joins {
+            bench.tell("subscriber/anna", "b");
+        }
+        bench.later(60 * MINUTE_MS);
+        assert!(bench.handed_out().is_empty(), "quiet hours");
+        bench.driver.pipe("subscriber/anna", &critical).unwrap();
+        bench.later(10_000);
+        assert_eq!(handed_out(&bench), [["a"]], "in their order");
+        bench.reply_all(&Reply::Sent(String::new()));
+        bench.later(0);
+        let last = if joins { vec!["b", "c"] } else { vec!["c"] };
+        assert_eq!(handed_out(&bench), [last]);
+    }
+}
+
+#[test]
 fn a_failure_is_not_tried_again_in_the_night() {
     let mut bench = Bench::new(without_sms);
     // 21:59.
