@@ -3,8 +3,7 @@
 use std::backtrace::{Backtrace, BacktraceStatus};
 use std::panic::PanicHookInfo;
 
-/// Reports each panic from now on as an error in the log; with `RUST_BACKTRACE=1` also the calls that led to it. The
-/// part that panicked says by itself what becomes of its work.
+/// Reports each panic from now on as an error in the log; with `RUST_BACKTRACE=1` also the calls that led to it.
 pub(super) fn into_log() {
     std::panic::set_hook(Box::new(report));
 }

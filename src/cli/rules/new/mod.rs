@@ -112,8 +112,8 @@ pub(super) async fn new(common: &Common, arguments: &NewArguments) -> Result<(),
     output::note(&format!("appended rule `{}` to {}: {next}", draft.id, path.display()));
     if arguments.email.is_some() && draft.reused.is_none() && arguments.tonight {
         output::note(
-            "times in its mails are standard time by the longitude of the station: for others add a time zone to the subscriber, such as \
-             timezone = \"America/Phoenix\"",
+            "times in its mails are standard time by the longitude of the station: for others add a time zone to the \
+             subscriber, such as timezone = \"America/Phoenix\"",
         );
     }
     if arguments.email.is_none() {
