@@ -17,7 +17,39 @@ pub fn tests() -> Vec<Test> {
             &[Needs::Broker],
             backlog_does_not_come,
         ),
+        test("an_abort_ends_a_producer_whose_records_are_unacknowledged", &[Needs::Broker], abort_ends),
     ]
+}
+
+/// The client would give the sequence numbers of such records to others, which a broker may take for repetitions.
+fn abort_ends() {
+    let topics = Topics::create();
+    let config = topics.config();
+    let name = config.topic(topic::CSV_RAW).name;
+    let transaction =
+        TransactionSettings { transactional_id: format!("{}abort", topics.namespace), timeout_ms: 20_000 };
+    let producer = || {
+        let producer =
+            Producer::new(&ClientSettings::new(&config.kafka).unwrap(), Some(&transaction)).unwrap();
+        wait_for("registering", Duration::from_secs(20), || producer.ready().ok());
+        producer
+    };
+    let send = |producer: &Producer, text: &str| {
+        producer.send(&Outgoing::keyed(&name, b"USC00000001", text.as_bytes())).unwrap();
+    };
+    let first = producer();
+    send(&first, "unacknowledged");
+    first.abort();
+    assert!(first.is_spent());
+    drop(first);
+    let second = producer();
+    send(&second, "acknowledged");
+    second.wait_acknowledged().unwrap();
+    second.abort();
+    assert!(!second.is_spent());
+    send(&second, "committed");
+    second.commit().unwrap();
+    assert_eq!(topics.values(topic::CSV_RAW), ["committed"]);
 }
 
 /// A commit waits for what was sent before it, while the worker goes on sending.

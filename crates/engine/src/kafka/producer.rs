@@ -165,7 +165,8 @@ impl Producer {
         self.transaction.as_ref().map_or(Ok(()), Transaction::commit)
     }
 
-    /// Drops everything sent since the last commit. If that does not succeed in time, the producer is spent.
+    /// Drops everything sent since the last commit. If that does not succeed in time, or if some of it is not
+    /// acknowledged, the producer is spent.
     pub fn abort(&self) {
         self.transaction.iter().for_each(Transaction::abort);
     }

@@ -231,6 +231,12 @@ impl Sender {
         }
     }
 
+    /// Whether the brokers have acknowledged everything sent so far.
+    pub(super) fn is_all_acknowledged(&self) -> bool {
+        let failure = self.reports.first_failure.lock().unwrap_or_else(PoisonError::into_inner);
+        failure.is_none() && self.reports.in_flight.iter().all(|open| open.load(Ordering::Acquire) == 0)
+    }
+
     /// Revives the client if it has forgotten all brokers.
     pub(super) fn tend(&self) {
         self.client.context().lifeline.tend(self.client.client());

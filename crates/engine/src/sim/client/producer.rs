@@ -234,7 +234,10 @@ impl Producer {
         if !self.is_transactional() || !std::mem::take(&mut state.is_open) || state.is_spent {
             return;
         }
-        state.waiting.clear();
+        if !state.waiting.is_empty() {
+            state.is_spent = true;
+            return;
+        }
         state.changelog.clear();
         let Some(registered) = state.registered.clone() else { return };
         let outcome = self.host.call();
