@@ -13,8 +13,8 @@
 //! Nor is an abort enough while records are unacknowledged. The client drops them as if they had never been sent, and
 //! gives their sequence numbers to the records of the next transaction (`rd_kafka_toppar_purge_queues` in librdkafka
 //! 2.12.1). If a connection broke after a broker had written one of them, the broker takes a record of the next
-//! transaction for its repetition, and acknowledges it without writing it: it is lost, and its input is committed (seen
-//! once in a thousand faults). So the producer is used again only if everything that it has sent is acknowledged.
+//! transaction for its repetition, and acknowledges it without writing it: it is lost, and its input is committed
+//! (`tests/it/coordinator.rs` shows it). So the producer is used again only if everything that it has sent is acknowledged.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
