@@ -64,7 +64,7 @@ fn body(message: &Message, topic: &Address) -> Value {
         Severity::Warning => (4, "warning"),
         Severity::Critical => (5, "rotating_light"),
     };
-    let is_silence = |told: &Told| told.notice.transition == Transition::Stale;
+    let is_silence = |entry: &Told| entry.notice.transition == Transition::Stale;
     let tag = if message.notices.iter().all(is_silence) { "question" } else { tag };
     let mut rules: Vec<&str> = message.notices.iter().map(|told| told.notice.rule_id.as_str()).collect();
     rules.sort_unstable();

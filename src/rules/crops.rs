@@ -175,7 +175,7 @@ impl Crop {
 
     /// The temperature that kills a tenth in 30 minutes, in °C, rounded to tenths.
     pub fn kill_c(&self) -> f64 {
-        (Unit::Celsius.convert(f64::from(self.kill_f)) * 10.0).round() / 10.0
+        Unit::Celsius.convert(f64::from(self.kill_f))
     }
 }
 

@@ -5,10 +5,10 @@ use std::time::Duration;
 
 use frostline::config::topic;
 use frostline_engine::KafkaSettings;
-use frostline_engine::kafka::{Admin, ClientSettings, Outgoing, Producer, TransactionSettings};
+use frostline_engine::kafka::{Admin, ClientSettings, Outgoing, Producer};
 use rustix::process::{Pid, Signal, kill_process};
 
-use crate::support::{Frostline, Needs, Test, script, test, wait_for};
+use crate::support::{Frostline, Needs, Test, script, test, transactional, wait_for};
 
 pub fn tests() -> Vec<Test> {
     vec![test("an_answer_that_comes_too_late_does_no_harm", &[Needs::Broker], late)]
@@ -47,12 +47,7 @@ fn late_acknowledgement(brokers: &str, dir: &Path) {
     frostline(&["topics", "create"]);
     let client = [("socket.timeout.ms".to_owned(), "1000".to_owned())].into();
     let settings = KafkaSettings { brokers: brokers.to_owned(), client, ..KafkaSettings::default() };
-    let transaction = TransactionSettings { transactional_id: "late".into(), timeout_ms: 20_000 };
-    let producer = || {
-        let producer = Producer::new(&ClientSettings::new(&settings).unwrap(), Some(&transaction)).unwrap();
-        wait_for("registering", PATIENCE, || producer.ready().ok());
-        producer
-    };
+    let producer = || transactional(&settings, "late");
     let send = |producer: &Producer, text: &str| {
         producer.send(&Outgoing::keyed(topic::CSV_RAW, b"USC00000001", text.as_bytes())).unwrap();
     };

@@ -6,7 +6,7 @@ use std::time::Duration;
 use frostline::config::topic;
 use frostline_engine::kafka::{ClientSettings, Outgoing, Producer, TransactionSettings};
 
-use crate::support::{KeyValue, Needs, Test, Topics, test, wait_for};
+use crate::support::{KeyValue, Needs, Test, Topics, test, transactional, wait_for};
 
 pub fn tests() -> Vec<Test> {
     vec![
@@ -26,14 +26,7 @@ fn abort_ends() {
     let topics = Topics::create();
     let config = topics.config();
     let name = config.topic(topic::CSV_RAW).name;
-    let transaction =
-        TransactionSettings { transactional_id: format!("{}abort", topics.namespace), timeout_ms: 20_000 };
-    let producer = || {
-        let producer =
-            Producer::new(&ClientSettings::new(&config.kafka).unwrap(), Some(&transaction)).unwrap();
-        wait_for("registering", Duration::from_secs(20), || producer.ready().ok());
-        producer
-    };
+    let producer = || transactional(&config.kafka, &format!("{}abort", topics.namespace));
     let send = |producer: &Producer, text: &str| {
         producer.send(&Outgoing::keyed(&name, b"USC00000001", text.as_bytes())).unwrap();
     };

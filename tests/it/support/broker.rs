@@ -6,13 +6,15 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU32, Ordering};
+use std::time::Duration;
 
 use frostline::config::Config;
-use frostline_engine::kafka::{ClientSettings, Outgoing, Producer};
+use frostline_engine::KafkaSettings;
+use frostline_engine::kafka::{ClientSettings, Outgoing, Producer, TransactionSettings};
 use rdkafka::admin::{AdminClient, AdminOptions};
 
 use super::contract::{TEST_HEADER, check_records};
-use super::{Frostline, codes, data, read_data};
+use super::{Frostline, codes, data, read_data, wait_for};
 
 static BROKER: OnceLock<Result<Broker, String>> = OnceLock::new();
 
@@ -78,6 +80,14 @@ pub fn stop_broker() {
 /// together keep it busy with questions. And a start waits longer for a broker that stands still for a while.
 pub const CALM: [&str; 4] =
     ["--set", "kafka.client.\"fetch.wait.max.ms\"=100", "--set", "kafka.connect_timeout_ms=30000"];
+
+/// A producer with a transactional id, registered with the brokers.
+pub fn transactional(settings: &KafkaSettings, id: &str) -> Producer {
+    let transaction = TransactionSettings { transactional_id: id.to_owned(), timeout_ms: 20_000 };
+    let producer = Producer::new(&ClientSettings::new(settings).unwrap(), Some(&transaction)).unwrap();
+    wait_for("registering", Duration::from_secs(60), || producer.ready().ok());
+    producer
+}
 
 /// A record's key and value.
 pub type KeyValue<'a> = (Option<&'a [u8]>, Option<&'a [u8]>);

@@ -15,7 +15,7 @@ use flate2::read::MultiGzDecoder;
 use frostline::noaa::{Codes, Compat, Station};
 use frostline::stages::StationIndex;
 
-pub use broker::{CALM, KeyValue, Topics, broker, script, stop_broker};
+pub use broker::{CALM, KeyValue, Topics, broker, script, stop_broker, transactional};
 pub use program::{Frostline, Outcome, Running};
 pub use servers::{
     Alertmanager, Browser, Doing, HttpServer, MailServer, Request, free_port, http, http_get, wait_for,

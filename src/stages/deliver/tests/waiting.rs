@@ -87,19 +87,25 @@ fn what_a_clock_ahead_has_sent_holds_nothing() {
     assert_eq!(bench.handed_out(), [(Channel::Email, vec!["b".to_owned()])]);
 }
 
+/// A mail that has failed a minute before the quiet hours begin.
+fn failed_in_the_evening() -> Bench {
+    let mut bench = Bench::new(without_sms);
+    // 21:59.
+    bench.driver.now_ms += 10 * 60 * MINUTE_MS - MINUTE_MS;
+    bench.tell("subscriber/anna", "a");
+    bench.later(10_000);
+    bench.reply_all(&Reply::Down("it is dead".into()));
+    bench.later(0);
+    bench
+}
+
 #[test]
 fn a_critical_notice_does_not_wait_for_the_morning_behind_another() {
     let critical = Bench::notice("subscriber/anna", "c", "critical", "2026-01-01");
     let handed_out =
         |bench: &Bench| bench.handed_out().into_iter().map(|(_, alerts)| alerts).collect::<Vec<_>>();
     for joins in [false, true] {
-        let mut bench = Bench::new(without_sms);
-        // 21:59.
-        bench.driver.now_ms += 10 * 60 * MINUTE_MS - MINUTE_MS;
-        bench.tell("subscriber/anna", "a");
-        bench.later(10_000);
-        bench.reply_all(&Reply::Down("it is dead".into()));
-        bench.later(0);
+        let mut bench = failed_in_the_evening();
         if joins {
             bench.tell("subscriber/anna", "b");
         }
@@ -117,13 +123,7 @@ fn a_critical_notice_does_not_wait_for_the_morning_behind_another() {
 
 #[test]
 fn a_failure_is_not_tried_again_in_the_night() {
-    let mut bench = Bench::new(without_sms);
-    // 21:59.
-    bench.driver.now_ms += 10 * 60 * MINUTE_MS - MINUTE_MS;
-    bench.tell("subscriber/anna", "a");
-    bench.later(10_000);
-    bench.reply_all(&Reply::Down("it is dead".into()));
-    bench.later(0);
+    let mut bench = failed_in_the_evening();
     bench.later(10 * MINUTE_MS);
     bench.restart();
     bench.later(7 * 60 * MINUTE_MS);
