@@ -30,6 +30,7 @@ pub(super) fn showing(sabotage: Sabotage) -> &'static [FaultKind] {
         Sabotage::GrowWithoutState => &[PartitionsGrown],
         Sabotage::StubbornClock => &[ClockAhead],
         Sabotage::PositionApart => &[FaultKind::PollerPoint(SourcePoint::AfterProduce)],
+        Sabotage::ReusedSequences => &[],
         Sabotage::Processor(_) => &[Kill, DeleteState],
     }
 }

@@ -6,6 +6,7 @@ use std::time::Duration;
 use frostline::config::topic;
 use frostline_engine::KafkaSettings;
 use frostline_engine::kafka::{Admin, ClientSettings, Outgoing, Producer};
+use frostline_engine::record::unix_ms;
 use rustix::process::{Pid, Signal, kill_process};
 
 use crate::support::{Frostline, Needs, Test, script, test, transactional, wait_for};
@@ -76,6 +77,14 @@ fn late_acknowledgement(brokers: &str, dir: &Path) {
     }
     send(&producer_now, "committed");
     producer_now.commit().unwrap();
+    // Also if somebody has seen the failure before.
+    let refused = producer();
+    let far_ahead_ms = unix_ms() + 48 * 3_600_000;
+    let record = Outgoing::keyed(topic::CSV_RAW, b"USC00000001", b"refused");
+    refused.send(&Outgoing { timestamp_ms: far_ahead_ms, ..record }).unwrap();
+    assert!(refused.wait_acknowledged().is_err());
+    refused.abort();
+    assert!(refused.is_spent());
     let read = ["tail", topic::CSV_RAW, "--from-beginning", "--until-end", "--json"];
     let records = frostline(&read).json_lines();
     assert_eq!(records.iter().map(|record| &record["value"]).collect::<Vec<_>>(), ["committed"]);

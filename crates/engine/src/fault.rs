@@ -117,6 +117,8 @@ pub enum Sabotage {
     StubbornClock,
     /// The position of a source is committed separately from its records.
     PositionApart,
+    /// A producer with unacknowledged records is used again after an abort.
+    ReusedSequences,
     /// A bug in a processor, which the application knows by this name.
     Processor(&'static str),
 }
@@ -125,7 +127,8 @@ pub enum Sabotage {
 pub const ANY_TOPICS: &str = "any";
 
 impl Sabotage {
-    /// All of them except those of processors.
+    /// All that `frostline chaos` can show: not those of processors, and not [`ReusedSequences`](Self::ReusedSequences),
+    /// which takes an answer that is lost just before an abort. The simulation shows that one.
     pub const ALL: [Self; 10] = [
         Self::CommitBeforeProduce,
         Self::SledBeforeCommit,
@@ -152,6 +155,7 @@ impl Sabotage {
             Self::GrowWithoutState => "grow-without-state",
             Self::StubbornClock => "stubborn-clock",
             Self::PositionApart => "position-apart",
+            Self::ReusedSequences => "reused-sequences",
             Self::Processor(name) => name,
         }
     }

@@ -15,6 +15,8 @@ pub struct Model {
     broker: Broker,
     now_ms: i64,
     producers: BTreeMap<usize, Registered>,
+    /// The sequence number of the next record of a producer.
+    sequences: BTreeMap<usize, u32>,
     members: BTreeMap<usize, (u64, i32)>,
     remembered: BTreeMap<usize, (u64, i32)>,
 }
@@ -27,6 +29,7 @@ impl Model {
             broker,
             now_ms: 0,
             producers: BTreeMap::new(),
+            sequences: BTreeMap::new(),
             members: BTreeMap::new(),
             remembered: BTreeMap::new(),
         }
@@ -65,8 +68,14 @@ impl Cluster for Model {
         let timestamp_ms = self.now_ms + ahead_ms;
         let stored = Stored { key: None, value: Some(value.into()), timestamp_ms, headers: Vec::new() };
         let now = self.now();
-        let producer = producer.map(|producer| self.producers[&producer].clone());
-        self.broker.produce(producer.as_ref(), (TOPIC, 0), stored, now).is_ok()
+        let Some(producer) = producer else {
+            return self.broker.produce(None, (TOPIC, 0), stored, now).is_ok();
+        };
+        let next = self.sequences.entry(producer).or_default();
+        let numbered = (&self.producers[&producer], *next);
+        let is_sent = self.broker.produce(Some(numbered), (TOPIC, 0), stored, now).is_ok();
+        *next += u32::from(is_sent);
+        is_sent
     }
 
     fn commit(&mut self, producer: usize) -> bool {

@@ -10,7 +10,7 @@ use rdkafka::error::{KafkaError as ClientError, RDKafkaErrorCode};
 use rdkafka::{Offset, TopicPartitionList};
 
 use super::client::Quiet;
-use super::log_offsets::log_offsets;
+use super::log_offsets::{all_read, log_offsets};
 use super::{ClientSettings, KafkaError, OffsetCommit, Operation, Right};
 use crate::TopicPlan;
 
@@ -341,7 +341,7 @@ impl GroupOffsets {
             list.add_partition(topic, *partition);
         }
         let committed = ask(&self.consumer, &self.what, &self.rights(topic), |consumer| {
-            consumer.committed_offsets(list, PATIENCE)
+            consumer.committed_offsets(list, PATIENCE).and_then(all_read)
         })?;
         Ok(committed
             .elements()

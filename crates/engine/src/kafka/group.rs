@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use rdkafka::consumer::{BaseConsumer, CommitMode, Consumer, ConsumerGroupMetadata};
 use rdkafka::error::KafkaError as ClientError;
@@ -15,6 +15,7 @@ use super::{
     ClientSettings, GroupProtocol, KafkaError, OffsetCommit, Operation, Right, group_protocol, members, raw,
 };
 use crate::Traffic;
+use crate::record::unix_ms;
 
 /// How long a request to the broker may take when partitions are opened again.
 const PATIENCE: Duration = Duration::from_secs(5);
@@ -251,10 +252,16 @@ impl GroupConsumer {
         Ok(found.into_iter().map(|(partition, kept)| (partition, kept.end)).collect())
     }
 
-    /// As [`reopen`](Self::reopen), one partition at a time; those that cannot be read yet are left out.
+    /// As [`reopen`](Self::reopen), one partition at a time; those that cannot be read yet are left out, and those that
+    /// are not reached in time. Each call begins with another one.
     pub fn reopen_each(&self, partitions: &[i32]) -> Result<Vec<Assigned>, KafkaError> {
-        let mut assigned = Vec::with_capacity(partitions.len());
-        for partition in partitions {
+        let (begun, mut assigned) = (Instant::now(), Vec::with_capacity(partitions.len()));
+        let first = usize::try_from(unix_ms()).unwrap_or(0) % partitions.len().max(1);
+        for partition in partitions[first..].iter().chain(&partitions[..first]) {
+            // The worker stands still meanwhile, with the partitions of all its stages.
+            if begun.elapsed() > PATIENCE {
+                break;
+            }
             match self.reopen(&[*partition]) {
                 Ok(one) => assigned.extend(one),
                 Err(KafkaError::Retry(_)) => {}
@@ -286,6 +293,9 @@ impl GroupConsumer {
                 continue;
             }
             // A partition whose fetching stopped on an error cannot seek; assigning it again makes it readable.
+            let Some(_still) = context.hold_still() else {
+                return Err(KafkaError::Retry(format!("{what}: the group is changing")));
+            };
             let mut one = TopicPartitionList::with_capacity(1);
             one.add_partition_offset(&self.topic, partition, start).map_err(failed)?;
             self.consumer.incremental_unassign(&one).map_err(failed)?;

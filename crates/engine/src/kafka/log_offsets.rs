@@ -1,4 +1,4 @@
-//! The offsets that the logs of partitions hold.
+//! The offsets that brokers report: ends of logs, times, commits.
 
 use std::collections::BTreeMap;
 use std::ops::Range;
@@ -53,6 +53,12 @@ pub(super) fn offsets_at<C: ConsumerContext>(
         }
     }
     Ok(found)
+}
+
+/// Committed offsets, unless one of them could not be read: that is not the same as a partition without one.
+pub(super) fn all_read(committed: TopicPartitionList) -> Result<TopicPartitionList, ClientError> {
+    committed.elements().iter().try_for_each(|element| element.error())?;
+    Ok(committed)
 }
 
 /// Asks for one end of all logs. The protocol puts it in the place of a time.

@@ -93,7 +93,8 @@ impl Producer {
             let what = format!("producing to {}", outgoing.topic);
             // After a failure the client accepts nothing more for the transaction, and reports only that.
             let fenced = self.transaction.as_ref().and_then(|transaction| transaction.fenced(&what));
-            let cause = fenced.or_else(|| self.sender.take_failure().filter(KafkaError::is_lasting));
+            // It stays for a commit on another thread that waits for that record.
+            let cause = fenced.or_else(|| self.sender.failure().filter(KafkaError::is_lasting));
             cause.unwrap_or_else(|| KafkaError::of_record(&what, outgoing.topic, &error))
         })
     }
@@ -109,6 +110,12 @@ impl Producer {
     /// The next offset of a changelog partition, according to this producer's acknowledged records.
     pub fn changelog_offset(&self, slot: ChangelogSlot) -> Option<i64> {
         self.sender.changelog_offset(slot)
+    }
+
+    /// Forgets the next offset of a changelog partition: a task that opens begins at what its restore has read, also if
+    /// the topic was deleted and created again since.
+    pub fn forget_changelog(&self, slot: ChangelogSlot) {
+        self.sender.forget_changelog(slot);
     }
 
     /// Whether everything sent between two commits appears together or not at all.
@@ -165,10 +172,13 @@ impl Producer {
         self.transaction.as_ref().map_or(Ok(()), Transaction::commit)
     }
 
-    /// Drops everything sent since the last commit. If that does not succeed in time, or if some of it is not
-    /// acknowledged, the producer is spent.
+    /// Drops everything sent since the last commit; without transactions, only the failure of a record. If that does
+    /// not succeed in time, or if some of it is not acknowledged, the producer is spent.
     pub fn abort(&self) {
-        self.transaction.iter().for_each(Transaction::abort);
+        match &self.transaction {
+            Some(transaction) => transaction.abort(),
+            None => drop(self.sender.take_failure()),
+        }
     }
 }
 

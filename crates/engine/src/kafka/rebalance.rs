@@ -27,7 +27,7 @@
 use std::collections::HashMap;
 use std::ops::Range;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, OnceLock, PoisonError, Weak};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, TryLockError, Weak};
 use std::time::Duration;
 
 use rdkafka::client::ClientContext;
@@ -40,7 +40,7 @@ use tokio::sync::Notify;
 
 use super::lease::Lease;
 use super::lifeline::Lifeline;
-use super::log_offsets::log_offsets;
+use super::log_offsets::{all_read, log_offsets};
 use super::{ClientSettings, KafkaError, OffsetCommit, PartitionQueue};
 
 /// How long to wait for committed offsets: in that time a rebalance, or a worker, stands still.
@@ -82,6 +82,11 @@ pub(super) struct Membership {
     topic: Arc<str>,
     /// Whether a partition without a committed offset is read from its end.
     begins_at_end: bool,
+    /// Held while a callback answers the group.
+    changing: Mutex<()>,
+    /// The ends at which partitions without a committed offset begin: they move on, and a second look would leave out
+    /// what came in between.
+    ends: Mutex<HashMap<i32, i64>>,
     /// The lease of each partition of this process.
     leases: Mutex<HashMap<i32, Arc<Lease>>>,
     /// Wakes the worker of each partition. Kept as long as the client lives, because the client calls it.
@@ -117,6 +122,7 @@ impl ConsumerContext for Membership {
         cause: RDKafkaRespErr,
         partitions: &mut TopicPartitionList,
     ) {
+        let _changing = self.changing.lock().unwrap_or_else(PoisonError::into_inner);
         let result = match cause {
             RDKafkaRespErr::RD_KAFKA_RESP_ERR__ASSIGN_PARTITIONS => {
                 self.is_member.store(true, Ordering::Relaxed);
@@ -145,6 +151,8 @@ impl Membership {
             on_event,
             topic,
             begins_at_end,
+            changing: Mutex::default(),
+            ends: Mutex::default(),
             leases: Mutex::default(),
             wakes: Mutex::default(),
             consumer: OnceLock::new(),
@@ -248,7 +256,10 @@ impl Membership {
         partitions: &mut TopicPartitionList,
         assigned: &mut [Assigned],
     ) -> Result<(), KafkaError> {
-        let committed = committed(consumer, partitions)?;
+        // The brokers answer only after open transactions on these partitions have ended.
+        let committed = consumer.committed_offsets(partitions.clone(), COMMITTED_PATIENCE).and_then(all_read);
+        let committed =
+            committed.map_err(|error| KafkaError::of_client("reading committed offsets", &error))?;
         let numbers: Vec<i32> = assigned.iter().map(|one| one.partition).collect();
         let kept = log_offsets(consumer, &self.topic, &numbers, COMMITTED_PATIENCE).map_err(|error| {
             KafkaError::of_client(&format!("reading where the log of {} begins and ends", self.topic), &error)
@@ -264,9 +275,12 @@ impl Membership {
             });
             let kept = kept.get(&partition).cloned().unwrap_or_default();
             let start = match one.committed {
-                Some(committed) => self.within_log(&kept, committed, one),
+                Some(committed) => {
+                    self.ends.lock().unwrap_or_else(PoisonError::into_inner).remove(&partition);
+                    self.within_log(&kept, committed, one)
+                }
                 None => {
-                    one.next_offset = self.fresh_start(&kept);
+                    one.next_offset = self.fresh_start(partition, &kept);
                     one.next_offset
                 }
             };
@@ -280,8 +294,25 @@ impl Membership {
 
     /// The start of a partition without a committed offset. A number, because for "the beginning" the client would
     /// ask the broker later, and again after each pause.
-    fn fresh_start(&self, kept: &Range<i64>) -> i64 {
-        if self.begins_at_end { kept.end } else { kept.start }
+    fn fresh_start(&self, partition: i32, kept: &Range<i64>) -> i64 {
+        if !self.begins_at_end {
+            return kept.start;
+        }
+        let mut ends = self.ends.lock().unwrap_or_else(PoisonError::into_inner);
+        let end = ends.entry(partition).or_insert(kept.end);
+        // One that is not in the log is of an earlier topic.
+        *end = if kept.contains(end) { *end } else { kept.end };
+        *end
+    }
+
+    /// Keeps callbacks from answering the group, unless one is doing so now. The client would take a call of `assign` or
+    /// `unassign` by another thread for the answer of a callback that still waits for a commit.
+    pub(super) fn hold_still(&self) -> Option<MutexGuard<'_, ()>> {
+        match self.changing.try_lock() {
+            Ok(held) => Some(held),
+            Err(TryLockError::Poisoned(held)) => Some(held.into_inner()),
+            Err(TryLockError::WouldBlock) => None,
+        }
     }
 
     /// Where reading starts, checked against the log. Logs which records are gone and where reading continues.
@@ -302,7 +333,7 @@ impl Membership {
             }
             return start.max(log_start);
         }
-        assigned.next_offset = self.fresh_start(kept);
+        assigned.next_offset = self.fresh_start(partition, kept);
         let place = if self.begins_at_end { "end" } else { "beginning" };
         tracing::error!(
             topic,
@@ -364,14 +395,4 @@ impl Membership {
             KafkaError::of_client(&format!("giving up partitions of {}", self.topic), &error)
         })
     }
-}
-
-/// The committed offsets of these partitions. The brokers answer only after open transactions on them have ended.
-fn committed(
-    consumer: &BaseConsumer<Membership>,
-    partitions: &TopicPartitionList,
-) -> Result<TopicPartitionList, KafkaError> {
-    consumer
-        .committed_offsets(partitions.clone(), COMMITTED_PATIENCE)
-        .map_err(|error| KafkaError::of_client("reading committed offsets", &error))
 }

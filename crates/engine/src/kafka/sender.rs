@@ -86,6 +86,8 @@ struct Reports {
     /// one, newly sent records belong to the other.
     in_flight: [AtomicU64; 2],
     first_failure: Mutex<Option<KafkaError>>,
+    /// Whether a record has ever failed, also if somebody has taken that failure.
+    has_failed: AtomicBool,
     /// Next offset of each changelog partition.
     changelog: Mutex<HashMap<ChangelogSlot, i64>>,
 }
@@ -127,6 +129,7 @@ impl ProducerContext for Deliveries {
                 let mut failure = self.reports.first_failure.lock().unwrap_or_else(PoisonError::into_inner);
                 let what = format!("a record for {} was not acknowledged", message.topic());
                 failure.get_or_insert_with(|| KafkaError::of_record(&what, message.topic(), error));
+                self.reports.has_failed.store(true, Ordering::Release);
             }
         }
         self.reports.in_flight[turn].fetch_sub(1, Ordering::Release);
@@ -233,8 +236,8 @@ impl Sender {
 
     /// Whether the brokers have acknowledged everything sent so far.
     pub(super) fn is_all_acknowledged(&self) -> bool {
-        let failure = self.reports.first_failure.lock().unwrap_or_else(PoisonError::into_inner);
-        failure.is_none() && self.reports.in_flight.iter().all(|open| open.load(Ordering::Acquire) == 0)
+        let is_open = self.reports.in_flight.iter().any(|open| open.load(Ordering::Acquire) > 0);
+        !is_open && !self.reports.has_failed.load(Ordering::Acquire)
     }
 
     /// Revives the client if it has forgotten all brokers.
@@ -242,7 +245,12 @@ impl Sender {
         self.client.context().lifeline.tend(self.client.client());
     }
 
-    /// Why the first record since the last call was not acknowledged, if one was not.
+    /// Why the first record since the last [`take_failure`](Self::take_failure) was not acknowledged, if one was not.
+    pub(super) fn failure(&self) -> Option<KafkaError> {
+        self.reports.first_failure.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// The same, once.
     pub(super) fn take_failure(&self) -> Option<KafkaError> {
         self.reports.first_failure.lock().unwrap_or_else(PoisonError::into_inner).take()
     }
@@ -250,6 +258,11 @@ impl Sender {
     /// The next offset of a changelog partition, according to the acknowledged records.
     pub(super) fn changelog_offset(&self, slot: ChangelogSlot) -> Option<i64> {
         self.reports.changelog.lock().unwrap_or_else(PoisonError::into_inner).get(&slot).copied()
+    }
+
+    /// Forgets the next offset of a changelog partition.
+    pub(super) fn forget_changelog(&self, slot: ChangelogSlot) {
+        self.reports.changelog.lock().unwrap_or_else(PoisonError::into_inner).remove(&slot);
     }
 
     /// Forgets the reports of records that an abort has taken back.

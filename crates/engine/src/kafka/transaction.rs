@@ -28,6 +28,7 @@ use super::group::offset_list;
 use super::raw::{self, TransactionError};
 use super::sender::Sender;
 use super::{ClientSettings, GroupConsumer, GroupMetadata, GroupOffsets, KafkaError, OffsetCommit, Right};
+use crate::fault::{Sabotage, is_sabotaged};
 
 /// Longest single call of the client; repeated until the caller's time is up. The client continues where it stopped.
 const CALL: Duration = Duration::from_secs(1);
@@ -167,7 +168,7 @@ impl Transaction {
         if !self.is_open.swap(false, Ordering::AcqRel) || self.is_spent() {
             return;
         }
-        if !self.sender.is_all_acknowledged() {
+        if !self.sender.is_all_acknowledged() && !is_sabotaged(Sabotage::ReusedSequences) {
             // Its successor ends the transaction.
             self.is_spent.store(true, Ordering::Release);
             return;
@@ -218,7 +219,7 @@ impl Transaction {
                 return Err(fenced);
             }
             // The error of the record says more than that of the transaction that failed with it.
-            let cause = self.sender.take_failure().filter(KafkaError::is_lasting);
+            let cause = self.sender.failure().filter(KafkaError::is_lasting);
             let cause = cause.or_else(|| KafkaError::denied(what, rights, error.code));
             return Err(cause.unwrap_or_else(|| of_transaction(what, &error)));
         }

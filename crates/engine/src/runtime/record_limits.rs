@@ -191,6 +191,8 @@ impl RecordLimits {
         if !self.describes_topics {
             return;
         }
+        // Also if it fails: the worker waits for it.
+        self.lock().looked_up = Instant::now();
         // Uses a thread, because a thread that runs an event loop cannot run another one.
         let found = std::thread::scope(|scope| scope.spawn(|| self.look_up()).join());
         match found {

@@ -10,7 +10,9 @@
 //!    or after the high watermark*. The end alone is not enough: it is that of the last stable offset. A committed
 //!    transaction can lack its marker for a moment, and a former owner's transaction can stay open until it times
 //!    out, with newer commits after it. Ends are always reported by the client and never computed, because the last
-//!    offsets may be markers.
+//!    offsets may be markers. Nor is the high watermark of a new leader enough: until its followers have caught up, it
+//!    can be lower than what was committed under the leader before. A broker reports the end of a log (ListOffsets)
+//!    only when that is over, so that is asked first, and is the least to reach.
 //! 4. Changes wait in memory, and reach the disk while the task already works (see `store::tree`). A crash in between
 //!    does no harm: the next restore reads from the offset on the disk.
 //! 5. Only then is the partition's first record processed.
@@ -32,7 +34,7 @@ use super::task::Task;
 use crate::StageId;
 use crate::fault::{Point, Sabotage, is_sabotaged, reach};
 use crate::kafka::{Polled, StartAt};
-use crate::link::Reader;
+use crate::link::{GroupConsumer, Reader};
 use crate::record::{Record, unix_ms};
 use crate::store::{Change, StateError};
 
@@ -66,6 +68,8 @@ struct Restoring {
     believed_until_ms: i64,
     /// The latest timestamp of a record that was read, in milliseconds since 1970.
     newest_ms: i64,
+    /// The end of the log before anything was read.
+    least_offset: i64,
     /// The offset to reach: the high watermark when the first end was seen.
     target_offset: Option<i64>,
 }
@@ -75,9 +79,11 @@ impl Restore {
     pub(super) fn start(
         plan: &StagePlan,
         worker: usize,
-        changelog: &str,
+        (consumer, changelog): (&GroupConsumer, &str),
         tasks: Vec<(i32, Rc<RefCell<Task>>)>,
     ) -> Result<Self, Failure> {
+        let partitions: Vec<i32> = tasks.iter().map(|(partition, _)| *partition).collect();
+        let ends = consumer.ends_of(changelog, &partitions)?;
         let mut starts = Vec::with_capacity(tasks.len());
         let mut open = BTreeMap::new();
         for (partition, task) in tasks {
@@ -98,6 +104,7 @@ impl Restore {
                     records: 0,
                     believed_until_ms,
                     newest_ms: 0,
+                    least_offset: ends.get(&partition).copied().unwrap_or(0),
                     target_offset: None,
                 },
             );
@@ -182,7 +189,8 @@ impl Restore {
         if end_offset < restoring.start_offset {
             return Err(restoring.made_anew(end_offset).into());
         }
-        let target_offset = *restoring.target_offset.get_or_insert(high_watermark);
+        let least_offset = restoring.least_offset;
+        let target_offset = *restoring.target_offset.get_or_insert(high_watermark.max(least_offset));
         if end_offset < target_offset {
             let changelog = &self.changelog;
             tracing::info!(

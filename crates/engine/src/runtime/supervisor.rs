@@ -6,8 +6,8 @@
 //! The poll thread delivers the group's decisions as messages, and waits for the answer to a revoke.
 //!
 //! * **Assigned**: each partition goes to the worker with the fewest. The worker restores it, then runs it.
-//! * **Revoked**: its workers commit everything, close the partitions and drop their queues. When the last worker has
-//!   done so, the poll thread continues and the group may give the partitions away. A worker that dies in between
+//! * **Revoked**: its workers commit what these have done, close the partitions and drop their queues. When the last
+//!   worker has done so, the poll thread continues and the group may give the partitions away. A worker that dies in between
 //!   drops its end of the channel, which counts as an answer: its work was not committed, and the new owner repeats
 //!   it.
 //! * **Lost**: the same without a commit and without waiting.
@@ -172,6 +172,10 @@ impl Supervisor {
 
     fn reopen_later(&self, worker: usize, delay: Duration, context: &mut Context<Self>) {
         context.run_later(delay, move |supervisor, _| {
+            // A worker that looks for committed offsets cannot give its partitions up.
+            if supervisor.leaving.load(Ordering::Acquire) {
+                return;
+            }
             // Partitions that were taken away in the meantime are no longer in the set; after the end there is no
             // group handle.
             if let Some(hand) = supervisor.hands.get(worker).filter(|hand| !hand.partitions.is_empty()) {

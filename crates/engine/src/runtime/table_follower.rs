@@ -28,6 +28,8 @@ const POLL_TIMEOUT: Duration = Duration::from_millis(200);
 const BATCH_RECORDS: usize = 1_000;
 /// Pause before a broken reader is replaced.
 const RETRY_DELAY: Duration = Duration::from_secs(1);
+/// Longest pause before the next attempt.
+const RETRY_DELAY_MAX: Duration = Duration::from_secs(60);
 /// A silence shorter than this never makes a table outdated: a topic that keeps tombstones for moments only may lose some
 /// at any time.
 const SILENCE_MIN: Duration = Duration::from_secs(900);
@@ -62,6 +64,7 @@ impl TableFollower {
             begun: Instant::now(),
             loaded: Some(loaded),
             is_abandoned: false,
+            delay: RETRY_DELAY,
             contact: Contact::new(tombstones_kept.mul_f64(0.9).max(SILENCE_MIN)),
             outdated: Arc::clone(&outdated),
         };
@@ -85,6 +88,8 @@ struct Following {
     /// Until the table is loaded.
     loaded: Option<oneshot::Sender<Result<Duration, Failure>>>,
     is_abandoned: bool,
+    /// Before the next attempt after a failure that nobody may end soon.
+    delay: Duration,
     contact: Contact,
     outdated: Arc<OnceLock<Failure>>,
 }
@@ -95,13 +100,19 @@ impl Following {
         if self.is_abandoned {
             return IDLE;
         }
-        let Err(failure) = self.read_on() else { return Duration::ZERO };
+        let Err(failure) = self.read_on() else {
+            self.delay = RETRY_DELAY;
+            return Duration::ZERO;
+        };
         self.reader = None;
         let is_outdated = matches!(failure, Failure::State(StateError::Outdated { .. }));
         if is_outdated {
             let _ = self.outdated.set(failure.clone());
         }
-        if is_outdated || !failure.is_passing() && (self.loaded.is_some() || failure.is_fatal()) {
+        // A right that was withdrawn, or a topic that was deleted, may come back while the process works.
+        let may_end = matches!(failure, Failure::Kafka(_)) || !failure.is_fatal();
+        let may_pass = failure.is_passing() || self.loaded.is_none() && may_end;
+        if is_outdated || !may_pass {
             if !is_outdated {
                 tracing::error!(topic = self.topic, error = %failure, "cannot follow the table any longer; continuing with its last known content");
             }
@@ -110,7 +121,11 @@ impl Following {
             return IDLE;
         }
         tracing::warn!(topic = self.topic, error = %failure, "reading the table's topic failed; retrying");
-        RETRY_DELAY
+        if failure.is_passing() {
+            return RETRY_DELAY;
+        }
+        let longer = (2 * self.delay).min(RETRY_DELAY_MAX);
+        std::mem::replace(&mut self.delay, longer)
     }
 
     fn read_on(&mut self) -> Result<(), Failure> {

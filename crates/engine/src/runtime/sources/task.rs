@@ -188,6 +188,10 @@ impl SourceTask {
         if is_sabotaged(Sabotage::PositionApart) {
             settle(producer)?;
         }
+        if !producer.is_transactional() {
+            // A position without its records would lose them.
+            producer.wait_acknowledged()?;
+        }
         self.reach(producer, batch, SourcePoint::AfterProduce);
         let SourcePlan { source, positions, .. } = &self.plan;
         for (key, value) in &batch.changes {

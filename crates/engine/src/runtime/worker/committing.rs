@@ -9,13 +9,13 @@ use std::time::Duration;
 use actix::prelude::*;
 use tokio::time::Instant;
 
-use super::{Outbox, Worker};
+use super::{Hosted, Outbox, Worker};
 use crate::StageId;
 use crate::fault::{Point, Sabotage, is_sabotaged, reach};
 use crate::kafka::KafkaError;
 use crate::runtime::commit::{Commit, Share, Step};
 use crate::runtime::failure::{Breakdown, Failure};
-use crate::runtime::message::Join;
+use crate::runtime::message::{Close, Join};
 use crate::runtime::task::Task;
 use crate::runtime::threads;
 
@@ -47,6 +47,11 @@ impl CommitState {
     /// Whether something of this task is being committed.
     pub(super) fn includes(&self, task: &Rc<RefCell<Task>>) -> bool {
         matches!(self, Self::UnderWay { tasks, .. } if tasks.iter().any(|other| Rc::ptr_eq(other, task)))
+    }
+
+    /// Whether something of this stage is being committed.
+    fn concerns(&self, stage: StageId) -> bool {
+        matches!(self, Self::UnderWay { tasks, .. } if tasks.iter().any(|task| task.borrow().place().0 == stage))
     }
 
     /// Whether everything will be given up when the commit under way has ended.
@@ -245,24 +250,38 @@ impl Worker {
         }
     }
 
-    /// Gives up the closing partitions: at once, or when a last commit has ended.
+    /// Gives up the closing partitions: at once, or when a last commit of theirs has ended. They take no more records, so
+    /// that one commit is enough, whatever the other stages here do meanwhile.
     pub(super) fn close_committed(&mut self, context: &mut actix::Context<Self>) {
-        if self.closing.is_empty() || self.commit.is_under_way() {
-            return;
-        }
-        if self.is_draining() {
-            return self.look_again(context);
-        }
-        // This ends, because the client has paused all partitions while it waits for us.
-        match self.begin_commit(context) {
-            Ok(true) => return,
-            Ok(false) => {}
-            Err(breakdown) => return self.fail(breakdown, context),
-        }
-        for close in std::mem::take(&mut self.closing) {
+        let closing = std::mem::take(&mut self.closing);
+        let (done, closing): (Vec<Close>, _) =
+            closing.into_iter().partition(|close| !self.is_draining(close) && !self.is_owed(close));
+        self.closing = closing;
+        for close in done {
             self.forget(close.stage, &close.partitions);
             drop(close.done);
         }
+        if self.closing.iter().any(|close| self.is_draining(close)) {
+            self.look_again(context);
+        }
+        if self.closing.iter().any(|close| !self.is_draining(close))
+            && let Err(breakdown) = self.begin_commit(context)
+        {
+            self.fail(breakdown, context);
+        }
+    }
+
+    /// Whether something of these partitions is not committed yet, or other work of their stage is on its way: the group
+    /// may be in its next generation as soon as the partitions are given up, and would then refuse those offsets.
+    fn is_owed(&self, close: &Close) -> bool {
+        self.commit.concerns(close.stage)
+            || self
+                .hosted_of(close)
+                .any(|hosted| hosted.actor.is_some() && hosted.task.borrow().has_changed())
+    }
+
+    fn hosted_of<'a>(&'a self, close: &'a Close) -> impl Iterator<Item = &'a Hosted> {
+        close.partitions.iter().filter_map(|partition| self.hosted.get(&(close.stage, *partition)))
     }
 
     /// Schedules another look soon; further requests for it have no effect.
@@ -278,14 +297,10 @@ impl Worker {
     }
 
     /// Whether a closing partition still has messages outside whose outcome is unknown. The wait for them is limited.
-    pub(super) fn is_draining(&self) -> bool {
-        self.closing.iter().any(|close| {
-            let patience = self.joined.get(&close.stage).map(|joined| joined.plan.drain_patience);
-            let is_late = patience.is_none_or(|patience| close.since.elapsed() > patience);
-            let hosted = |partition: &i32| self.hosted.get(&(close.stage, *partition));
-            !is_late
-                && close.partitions.iter().filter_map(hosted).any(|hosted| hosted.task.borrow().is_draining())
-        })
+    fn is_draining(&self, close: &Close) -> bool {
+        let patience = self.joined.get(&close.stage).map(|joined| joined.plan.drain_patience);
+        let is_late = patience.is_none_or(|patience| close.since.elapsed() > patience);
+        !is_late && self.hosted_of(close).any(|hosted| hosted.task.borrow().is_draining())
     }
 }
 

@@ -128,12 +128,13 @@ impl Worker {
         assigned: Vec<Assigned>,
         context: &mut actix::Context<Self>,
     ) -> Result<(), Failure> {
-        self.outbox()?;
+        let outbox = self.outbox()?;
         let Some(Join { plan, consumer, .. }) = self.joined.get(&stage) else { return Ok(()) };
         let topic_ids = provenance::topic_ids(plan, consumer)?;
         let mut tasks = Vec::with_capacity(assigned.len());
         for assigned in assigned {
             let partition = assigned.partition;
+            outbox.producer.forget_changelog(plan.slot(partition));
             let task = Task::open(plan, self.index, &topic_ids, assigned)?;
             let task = Rc::new(RefCell::new(task));
             let hosted = Hosted { task: Rc::clone(&task), actor: None };
@@ -141,13 +142,16 @@ impl Worker {
                 older.task.borrow_mut().close();
             }
             self.restores.iter_mut().for_each(|restore| restore.forget((stage, partition)));
+            // A revoke that was given up must not end this task.
+            let closing = self.closing.iter_mut().filter(|close| close.stage == stage);
+            closing.for_each(|close| close.partitions.retain(|other| *other != partition));
             tasks.push((partition, task));
         }
         match &plan.changelog {
             None => tasks.iter().for_each(|(partition, _)| self.run((stage, *partition), context)),
             Some(changelog) => {
                 provenance::drop_outdated(plan, consumer, changelog, &tasks)?;
-                self.restores.push(Restore::start(plan, self.index, changelog, tasks)?);
+                self.restores.push(Restore::start(plan, self.index, (consumer, changelog), tasks)?);
                 self.restore_on(context);
             }
         }

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use super::{Refusal, Registered};
 use crate::record::Header;
 
 /// A record in a log.
@@ -38,6 +39,13 @@ pub enum Found<'a> {
     OutOfRange,
 }
 
+/// The last record of a producer.
+struct Latest {
+    epoch: u32,
+    sequence: u32,
+    offset: i64,
+}
+
 /// The log of one partition.
 #[derive(Default)]
 pub struct Log {
@@ -46,6 +54,7 @@ pub struct Log {
     entries: BTreeMap<i64, Entry>,
     /// Open transactions: the first offset that each producer wrote.
     open: BTreeMap<u64, i64>,
+    latest: BTreeMap<u64, Latest>,
     /// Every record that was ever committed, by offset: what compaction removes stays here, for checks.
     history: BTreeMap<i64, Stored>,
 }
@@ -76,6 +85,36 @@ impl Log {
         self.entries.insert(offset, Entry::Record { stored, producer, is_aborted: false });
         self.end += 1;
         offset
+    }
+
+    /// Appends a record of a producer's transaction, unless the producer has sent that sequence number already. Returns its
+    /// offset, or that of the producer's last record.
+    ///
+    /// # Errors
+    /// [`Refusal::OutOfOrderSequence`] if it is not the next number.
+    pub(super) fn append_numbered(
+        &mut self,
+        stored: Stored,
+        producer: &Registered,
+        sequence: u32,
+    ) -> Result<i64, Refusal> {
+        let next = match self.latest.get(&producer.number) {
+            Some(latest) if latest.epoch == producer.epoch => {
+                if sequence <= latest.sequence {
+                    return Ok(latest.offset);
+                }
+                latest.sequence + 1
+            }
+            Some(_) => 0,
+            // As a broker that remembers nothing of the producer.
+            None => sequence,
+        };
+        if sequence != next {
+            return Err(Refusal::OutOfOrderSequence);
+        }
+        let offset = self.append(stored, Some(producer.number));
+        self.latest.insert(producer.number, Latest { epoch: producer.epoch, sequence, offset });
+        Ok(offset)
     }
 
     /// Decides the open transaction of a producer, if it has one here, and appends its marker.
@@ -182,6 +221,17 @@ mod tests {
         assert!(matches!(log.read(7), Found::OutOfRange));
         log.end_transaction(7, true);
         assert_eq!(log.end(), 6, "nothing is open, so there is no marker");
+    }
+
+    #[test]
+    fn a_sequence_number_is_appended_once() {
+        let mut log = Log::default();
+        let producer = |epoch| Registered { id: "id".to_owned(), number: 7, epoch };
+        let mut send = |epoch, sequence| log.append_numbered(record("a", None), &producer(epoch), sequence);
+        assert_eq!(send(1, 4), Ok(0), "the broker knows nothing of the producer");
+        assert_eq!((send(1, 5), send(1, 5), send(1, 4)), (Ok(1), Ok(1), Ok(1)));
+        assert_eq!(send(1, 7), Err(Refusal::OutOfOrderSequence));
+        assert_eq!((send(2, 6), send(2, 0)), (Err(Refusal::OutOfOrderSequence), Ok(2)));
     }
 
     #[test]

@@ -41,6 +41,8 @@ pub enum Refusal {
     InvalidTimestamp,
     /// There is no such topic or partition.
     UnknownTopic,
+    /// Earlier records of the producer are missing.
+    OutOfOrderSequence,
 }
 
 /// A topic.
@@ -120,13 +122,14 @@ impl Broker {
         self.topics.get(topic).map_or(0, |topic| i32::try_from(topic.logs.len()).unwrap_or(i32::MAX))
     }
 
-    /// Appends a record. With a producer it is part of that producer's transaction.
+    /// Appends a record. With a producer and a sequence number it is part of that producer's transaction; a repetition is
+    /// answered with the offset of the record before it, and not appended.
     ///
     /// # Errors
     /// The refusal; nothing was appended.
     pub fn produce(
         &mut self,
-        producer: Option<&Registered>,
+        producer: Option<(&Registered, u32)>,
         (topic, partition): (&str, i32),
         stored: Stored,
         now: Moment,
@@ -137,12 +140,15 @@ impl Broker {
         if self.log(topic, partition).is_none() {
             return Err(Refusal::UnknownTopic);
         }
-        if let Some(producer) = producer {
+        if let Some((producer, _)) = producer {
             self.end_if_ending(producer);
             self.transactions.joins(producer, now)?;
         }
         let log = self.log_mut(topic, partition).ok_or(Refusal::UnknownTopic)?;
-        Ok(log.append(stored, producer.map(|producer| producer.number)))
+        match producer {
+            Some((producer, sequence)) => log.append_numbered(stored, producer, sequence),
+            None => Ok(log.append(stored, None)),
+        }
     }
 
     /// Commits positions at once, for a member of the present generation.

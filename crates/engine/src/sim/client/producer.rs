@@ -1,15 +1,20 @@
 //! A producer whose brokers are in memory.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, VecDeque};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use super::{GroupConsumer, GroupMetadata, GroupOffsets, retry};
+use crate::fault::{Sabotage, is_sabotaged};
 use crate::kafka::{
     ChangelogSlot, ClientSettings, KafkaError, OffsetCommit, Outgoing, TransactionSettings, partition_of_key,
 };
 use crate::sim::broker::{NOBODY, Refusal, Registered, Request, Stored};
 use crate::sim::host::{self, Call, Host};
 
+/// Of so many records that are sent early, one is not acknowledged because the connection breaks.
+const BREAKS: u64 = 8;
+/// A flush sends a record at most so often.
+const SENDINGS: u32 = 3;
 /// A late request arrives within this many milliseconds.
 const LATE_MS: u64 = 3_000;
 /// Markers of a transaction are written within this many milliseconds after the answer.
@@ -27,14 +32,16 @@ struct State {
     registered: Option<Registered>,
     is_open: bool,
     is_spent: bool,
-    /// Records that the brokers do not have yet.
-    waiting: Vec<Waiting>,
+    /// Records that are not acknowledged, in order.
+    waiting: VecDeque<Waiting>,
+    /// The sequence number of the next record, by topic and partition.
+    sequences: HashMap<(String, i32), u32>,
     changelog: HashMap<ChangelogSlot, i64>,
 }
 
 struct Waiting {
-    topic: String,
-    partition: i32,
+    to: (String, i32),
+    sequence: u32,
     stored: Stored,
     changelog: Option<ChangelogSlot>,
 }
@@ -102,9 +109,12 @@ impl Producer {
         let header = |(name, value): &(std::borrow::Cow<'static, str>, Option<Vec<u8>>)| {
             (name.to_string(), value.clone())
         };
-        state.waiting.push(Waiting {
-            topic: outgoing.topic.to_owned(),
-            partition: outgoing.partition.unwrap_or_else(of_key),
+        let to = (outgoing.topic.to_owned(), outgoing.partition.unwrap_or_else(of_key));
+        let next = state.sequences.entry(to.clone()).or_default();
+        let sequence = std::mem::replace(next, *next + 1);
+        state.waiting.push_back(Waiting {
+            to,
+            sequence,
             stored: Stored {
                 key: outgoing.key.map(<[u8]>::to_vec),
                 value: outgoing.value.map(<[u8]>::to_vec),
@@ -119,19 +129,40 @@ impl Producer {
         });
         // The client sends when it likes; a commit sends the rest.
         if self.host.draw(3) == 0 {
-            return self.flush(&mut state);
+            return self.send_waiting(&mut state, true);
         }
         Ok(())
     }
 
-    /// Sends what waits. Unlike other requests the client repeats these by itself, once each.
+    /// Sends what waits, and some of it once more: unlike other requests the client repeats these by itself.
     fn flush(&self, state: &mut State) -> Result<(), KafkaError> {
-        if !self.host.is_connected() {
-            return Ok(());
+        for _ in 0..SENDINGS {
+            self.send_waiting(state, false)?;
         }
-        for Waiting { topic, partition, stored, changelog } in std::mem::take(&mut state.waiting) {
-            let to = (topic.as_str(), partition);
-            let appended = self.host.broker().produce(state.registered.as_ref(), to, stored, host::moment());
+        Ok(())
+    }
+
+    /// Sends what waits, up to the first record that is not acknowledged. Before a commit, a connection may break at any
+    /// time without much effect.
+    fn send_waiting(&self, state: &mut State, is_early: bool) -> Result<(), KafkaError> {
+        while let Some(Waiting { to: (topic, partition), sequence, stored, .. }) = state.waiting.front()
+            && self.host.is_connected()
+        {
+            let numbered = state.registered.as_ref().map(|registered| (registered, *sequence));
+            let outcome = match (numbered, self.host.call()) {
+                (None, _) => Call::Answered,
+                (Some(_), Call::Answered) if is_early && self.host.draw(BREAKS) == 0 => Call::AnswerLost,
+                (Some(_), outcome) => outcome,
+            };
+            if matches!(outcome, Call::Lost | Call::Late) {
+                break;
+            }
+            let to = (topic.as_str(), *partition);
+            let appended = self.host.broker().produce(numbered, to, stored.clone(), host::moment());
+            if outcome == Call::AnswerLost {
+                break;
+            }
+            let changelog = state.waiting.pop_front().and_then(|record| record.changelog);
             match appended {
                 Ok(offset) => {
                     if let Some(slot) = changelog {
@@ -202,11 +233,15 @@ impl Producer {
         }
         let mut state = self.state();
         state.is_open = true;
-        self.flush(&mut state)?;
+        // Only a commit waits for the records.
+        let is_end = matches!(request, Request::End { .. });
+        if is_end {
+            self.flush(&mut state)?;
+        }
         let Some(registered) = state.registered.clone() else { return Err(retry(what)) };
         let now = host::moment();
         let outcome = self.host.call();
-        if outcome == Call::Lost || !state.waiting.is_empty() {
+        if outcome == Call::Lost || is_end && !state.waiting.is_empty() {
             state.is_spent = true;
             return Err(retry(&format!("{what}: the outcome is unknown")));
         }
@@ -235,8 +270,13 @@ impl Producer {
             return;
         }
         if !state.waiting.is_empty() {
-            state.is_spent = true;
-            return;
+            if !is_sabotaged(Sabotage::ReusedSequences) {
+                state.is_spent = true;
+                return;
+            }
+            for Waiting { to, sequence, .. } in std::mem::take(&mut state.waiting).into_iter().rev() {
+                state.sequences.insert(to, sequence);
+            }
         }
         state.changelog.clear();
         let Some(registered) = state.registered.clone() else { return };
@@ -247,6 +287,10 @@ impl Producer {
             _ => self.host.broker().request(&registered, &abort, host::moment(), 0).is_ok(),
         };
         state.is_spent = !done || outcome != Call::Answered;
+    }
+
+    pub(crate) fn forget_changelog(&self, slot: ChangelogSlot) {
+        self.state().changelog.remove(&slot);
     }
 
     pub(crate) fn changelog_offset(&self, slot: ChangelogSlot) -> Option<i64> {
@@ -260,6 +304,6 @@ fn of_refusal(what: &str, refusal: Refusal) -> KafkaError {
         Refusal::ProducerFenced => KafkaError::Replaced(message),
         Refusal::IllegalGeneration => KafkaError::Fenced(message),
         Refusal::InvalidTimestamp => KafkaError::Clock(message),
-        Refusal::UnknownTopic => KafkaError::Retry(message),
+        Refusal::UnknownTopic | Refusal::OutOfOrderSequence => KafkaError::Retry(message),
     }
 }

@@ -344,7 +344,7 @@ fn stored(key: u64, value: &[u8]) -> Stored {
 }
 
 /// The bugs that a simulation can plant: those of processors have no part in this world.
-const SABOTAGES: [Sabotage; 10] = [
+const SABOTAGES: [Sabotage; 11] = [
     Sabotage::CommitBeforeProduce,
     Sabotage::SledBeforeCommit,
     Sabotage::NoFencing,
@@ -355,4 +355,5 @@ const SABOTAGES: [Sabotage; 10] = [
     Sabotage::StubbornClock,
     Sabotage::PositionApart,
     Sabotage::GrowWithoutState,
+    Sabotage::ReusedSequences,
 ];
