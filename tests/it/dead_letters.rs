@@ -9,24 +9,32 @@ const BROKER: &[Needs] = &[Needs::Broker];
 pub fn tests() -> Vec<Test> {
     vec![
         test("a_dead_letter_is_retried_once_and_counts", BROKER, retried_once),
+        test("each_part_of_a_record_is_retried", BROKER, parts),
+        test("a_letter_that_comes_after_a_retry_is_another_one", BROKER, later),
         test("a_forged_dead_letter_goes_nowhere_and_stops_no_other", BROKER, forged),
     ]
+}
+
+/// Fills the station table with stations in Arizona.
+fn import(topics: &Topics, ids: &[&str]) {
+    let dir = tempfile::tempdir().unwrap();
+    let file = |name: &str, text: &str| std::fs::write(dir.path().join(name), text).unwrap();
+    file("countries.txt", "US United States\n");
+    file("states.txt", "AZ ARIZONA\n");
+    let line = |id: &&str| format!("{id}  33.4300 -112.0000  339.2 AZ {:<30}              \n", "A STATION");
+    file("stations.csv", &ids.iter().map(line).collect::<String>());
+    let words =
+        ["stations", "import", "stations.csv", "--countries", "countries.txt", "--states", "states.txt"];
+    topics.frostline().args(words).in_dir(dir.path()).run().expect_code(0);
 }
 
 fn retried_once() {
     let topics = Topics::create();
     let dir = tempfile::tempdir().unwrap();
-    let file = |text: &str| std::fs::write(dir.path().join("stations.csv"), text).unwrap();
     let run = |arguments: &[&str]| -> Frostline {
         topics.frostline().args(arguments.iter().copied()).in_dir(dir.path())
     };
-    std::fs::write(dir.path().join("countries.txt"), "US United States\n").unwrap();
-    std::fs::write(dir.path().join("states.txt"), "AZ ARIZONA\n").unwrap();
-    let import =
-        ["stations", "import", "stations.csv", "--countries", "countries.txt", "--states", "states.txt"];
-    let line = |id: &str, name: &str| format!("{id}  33.4300 -112.0000  339.2 AZ {name:<30}              \n");
-    file(&line("USC00020001", "ONE"));
-    run(&import).run().expect_code(0);
+    import(&topics, &["USC00020001"]);
     topics.send(
         "noaa-csv-raw",
         &[
@@ -55,8 +63,7 @@ fn retried_once() {
     assert_eq!((&dry["retried"], &dry["chosen"]), (&0.into(), &2.into()));
 
     // The station is known now: what was lost is processed.
-    file(&(line("USC00020001", "ONE") + &line("USC00020002", "TWO")));
-    run(&import).run().expect_code(0);
+    import(&topics, &["USC00020001", "USC00020002"]);
     let retried = run(&["dead-letters", "retry", place]).run().expect_code(0);
     assert!(retried.out.contains("1 written again to"), "{retried}");
     assert_eq!(run(&stages).run().expect_code(0).summary()["observations"], 1);
@@ -79,6 +86,25 @@ fn retried_once() {
     assert!(run(&["dead-letters", "show", "0@99999"]).run().expect_code(2).err.contains("no dead letter"));
 }
 
+fn parts() {
+    let topics = Topics::create();
+    let ids = ["USC00020001", "USC00020002", "USC00020003"];
+    import(&topics, &["USC00029999"]);
+    let days = ids.map(|id| format!(r#"{{"station_id":"{id}","date":"2024-01-01","TMIN":-1.1}}"#)).join(",");
+    topics.send("noaa-raw", &[(None, Some(format!("[{days}]").as_bytes()))]);
+    let enrich = || {
+        let words = ["run", "--stages", "enrich", "--until-caught-up", "--json"];
+        topics.frostline().args(words).run().expect_code(0).summary()
+    };
+    assert_eq!(enrich()["dead_letters"], 3);
+    import(&topics, &ids);
+    let retry = topics.frostline().args(["dead-letters", "retry", "--all", "--json"]).run().expect_code(0);
+    assert_eq!(retry.summary()["retried"], 3, "{retry}");
+    assert_eq!(enrich()["observations"], 3);
+    let left = topics.frostline().args(["dead-letters", "list", "--json"]).run().expect_code(0);
+    assert!(left.json_lines().is_empty(), "{left}");
+}
+
 /// Writes a dead letter with these headers, `frostline-` before each name.
 fn forge(topics: &Topics, headers: &[(&str, &str)]) {
     let config = topics.config();
@@ -99,6 +125,19 @@ fn forge(topics: &Topics, headers: &[(&str, &str)]) {
         })
         .unwrap();
     producer.wait_acknowledged().unwrap();
+}
+
+fn later() {
+    let topics = Topics::create();
+    let own = topics.config().topic("noaa-csv-raw").name;
+    let place = [("stage", "assemble"), ("topic", own.as_str()), ("partition", "1"), ("offset", "9")];
+    let letter = || forge(&topics, &[place.as_slice(), &[("timestamp-ms", "1700000000000")]].concat());
+    let retry = || topics.frostline().args(["dead-letters", "retry", "--all", "--json"]).run().expect_code(0);
+    letter();
+    letter();
+    assert_eq!(retry().summary()["retried"], 1, "one record");
+    letter();
+    assert_eq!(retry().summary()["retried"], 1, "it has failed since");
 }
 
 fn forged() {

@@ -223,6 +223,11 @@ mod tests {
         assert!(of("filter", &at_9).is_some() && of("filter", &at_9) == of("alert", &at_9));
         assert_ne!(of("filter", &at_9), of("filter", &[("offset", "10")]));
         assert_eq!(of("filter", &[]), None, "each is its own");
+        let of_part = |value: &str| {
+            let placed = [("stage", "enrich"), ("topic", "noaa-raw"), ("partition", "0"), ("offset", "9")];
+            Letter { value: Some(value.into()), ..letter(&placed) }.origin()
+        };
+        assert_ne!(of_part("1"), of_part("2"));
     }
 
     #[test]

@@ -8,13 +8,14 @@ mod destination;
 mod placement;
 mod retry;
 
-use std::collections::{BTreeMap, BTreeSet, HashSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use clap::{Args, Subcommand};
 use frostline_engine::kafka::StartAt;
 use frostline_engine::record::Record;
 use frostline_engine::{HEADER_PREFIX, OutputHeader, RETRIED_HEADER};
 use serde_json::{Value, json};
+use sha2::{Digest, Sha256};
 
 use super::output::{BOLD, CYAN, DIM, YELLOW};
 use super::{Common, Failed, output};
@@ -123,6 +124,9 @@ impl std::fmt::Display for Place {
     }
 }
 
+/// The place of a record, and the hash of a value.
+type Origin = (String, [u8; 32]);
+
 /// A dead letter as it is in the topic.
 struct Letter {
     place: Place,
@@ -140,14 +144,15 @@ impl Letter {
         String::from_utf8_lossy(value).into_owned()
     }
 
-    /// The record that it is about, if that came from a topic; two stages that read a topic may each have a letter of it.
-    fn origin(&self) -> Option<String> {
+    /// What it is about, if that came from a topic: the record and, because a record can hold several observations, the
+    /// value. Two stages that read a topic may each have a letter of it.
+    fn origin(&self) -> Option<Origin> {
         let is_placed =
             ["frostline-partition", "frostline-offset"].iter().all(|name| !self.header(name).is_empty());
-        is_placed.then(|| self.source())
+        is_placed.then(|| (self.source(), Sha256::digest(self.value.as_deref().unwrap_or_default()).into()))
     }
 
-    /// Its origin; for an output that was larger than its topic accepted, only the topic.
+    /// The place of the record; for an output that was larger than its topic accepted, only the topic.
     fn source(&self) -> String {
         let (topic, partition) = (self.header("frostline-topic"), self.header("frostline-partition"));
         match partition.as_str() {
@@ -210,33 +215,40 @@ pub(super) async fn dead_letters(common: &Common, arguments: &DeadLettersArgumen
 async fn read(config: &Config) -> Result<BTreeMap<Place, Letter>, Failed> {
     let mut letters = BTreeMap::new();
     let retried = read_each(config, |letter| drop(letters.insert(letter.place, letter))).await?;
-    let mut origins = HashSet::new();
-    for place in retried {
+    let mut marks: HashMap<Origin, Vec<Place>> = HashMap::new();
+    for (place, mark) in retried {
         if let Some(letter) = letters.get_mut(&place) {
             letter.is_retried = true;
-            origins.extend(letter.origin());
+            letter.origin().into_iter().for_each(|origin| marks.entry(origin).or_default().push(mark));
         }
     }
-    // A record that is written again reaches every stage that reads its topic.
+    // A record that is written again reaches every stage that reads its topic. A letter after the mark is about
+    // something that failed only later, such as another channel of a message.
     for letter in letters.values_mut().filter(|letter| !letter.is_retried) {
-        letter.is_retried = letter.origin().is_some_and(|origin| origins.contains(&origin));
+        let (place, marks) = (letter.place, letter.origin().and_then(|origin| marks.get(&origin)));
+        // In another partition it is not known which came first.
+        let is_before = |mark: &Place| mark.partition != place.partition || place.offset < mark.offset;
+        letter.is_retried = marks.is_some_and(|marks| marks.iter().any(is_before));
     }
     Ok(letters)
 }
 
 /// The places of the letters that have been retried.
 async fn retried_places(config: &Config) -> Result<BTreeSet<Place>, Failed> {
-    read_each(config, drop).await
+    Ok(read_each(config, drop).await?.into_keys().collect())
 }
 
-/// Reads the topic: passes each letter on, and returns the places in marks of retries.
-async fn read_each(config: &Config, mut on_letter: impl FnMut(Letter)) -> Result<BTreeSet<Place>, Failed> {
+/// Reads the topic: passes each letter on, and returns the letters that marks of retries name, with the marks' places.
+async fn read_each(
+    config: &Config,
+    mut on_letter: impl FnMut(Letter),
+) -> Result<BTreeMap<Place, Place>, Failed> {
     let live = Live::connect(config).await?;
-    let mut retried = BTreeSet::new();
+    let mut retried = BTreeMap::new();
     live.read(&config.topic(topic::DEAD_LETTERS).name, StartAt::Beginning, &mut |record| {
         let letter = letter(record);
         match letter.header(RETRIED_HEADER).parse::<Place>() {
-            Ok(place) => drop(retried.insert(place)),
+            Ok(place) => drop(retried.insert(place, letter.place)),
             Err(_) => on_letter(letter),
         }
     })?;
