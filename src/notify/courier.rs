@@ -1,6 +1,8 @@
 //! The sending thread, with a lane for each server.
 
+use std::cell::RefCell;
 use std::collections::BTreeMap;
+use std::rc::Rc;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
@@ -9,7 +11,7 @@ use tokio::sync::{Semaphore, mpsc};
 
 use super::circuit::{Circuit, Health};
 use super::{Attempt, Sender};
-use crate::stages::{Outlet, Parcel, Reply};
+use crate::stages::{Attempts, Outlet, Parcel, Reply};
 
 const SECONDS_METRIC: &str = "frostline_delivery_seconds";
 const CIRCUIT_METRIC: &str = "frostline_circuit_open";
@@ -72,28 +74,46 @@ struct Lane {
 
 async fn carry(sender: Sender, mut incoming: mpsc::UnboundedReceiver<Parcel>) {
     let (sender, mut lanes) = (Arc::new(sender), BTreeMap::<String, Arc<Lane>>::new());
+    let attempts = Rc::<RefCell<Attempts>>::default();
     while let Some(parcel) = incoming.recv().await {
+        let Some(parcel) = attempts.borrow_mut().begin(parcel) else { continue };
         let name = sender.lane_of(&parcel.message);
         let lane = lanes.entry(name).or_insert_with_key(|name| {
             let permits = Semaphore::new(sender.concurrency);
             Arc::new(Lane { name: name.clone(), permits, circuit: Mutex::default() })
         });
-        tokio::task::spawn_local(deliver(Arc::clone(&sender), Arc::clone(lane), parcel));
+        tokio::task::spawn_local(deliver(
+            Arc::clone(&sender),
+            Arc::clone(lane),
+            Rc::clone(&attempts),
+            parcel,
+        ));
     }
 }
 
-async fn deliver(sender: Arc<Sender>, lane: Arc<Lane>, parcel: Parcel) {
+/// An attempt that is under way until this is dropped, also by a panic.
+struct UnderWay {
+    attempts: Rc<RefCell<Attempts>>,
+    message_id: String,
+}
+
+impl Drop for UnderWay {
+    fn drop(&mut self) {
+        self.attempts.borrow_mut().forget(&self.message_id);
+    }
+}
+
+async fn deliver(sender: Arc<Sender>, lane: Arc<Lane>, attempts: Rc<RefCell<Attempts>>, parcel: Parcel) {
     let channel = parcel.message.channel.as_str();
+    let _under_way = UnderWay { attempts: Rc::clone(&attempts), message_id: parcel.message.id.clone() };
     // It is never closed.
     let permit = lane.permits.acquire().await;
-    if !parcel.is_wanted() {
-        return;
-    }
+    let Some(parcel) = attempts.borrow_mut().wanted(parcel) else { return };
     let circuit = || lane.circuit.lock().unwrap_or_else(PoisonError::into_inner);
     let admitted = circuit().admit(Instant::now());
     if let Err(wait) = admitted {
         let reason = format!("circuit open: {} failed repeatedly; retrying later", lane.name);
-        return parcel.reply(Reply::Postponed { reason, wait }, None);
+        return attempts.borrow_mut().end(parcel, Reply::Postponed { reason, wait }, None);
     }
     let started = Instant::now();
     let attempt = tokio::time::timeout(ATTEMPT_MAX, sender.attempt(&parcel.message)).await;
@@ -104,7 +124,7 @@ async fn deliver(sender: Arc<Sender>, lane: Arc<Lane>, parcel: Parcel) {
     if let Some(health) = changed {
         tell(&lane, health, &attempt.reply);
     }
-    parcel.reply(attempt.reply, attempt.retry_after);
+    attempts.borrow_mut().end(parcel, attempt.reply, attempt.retry_after);
 }
 
 /// Logs a change in the state of a server.

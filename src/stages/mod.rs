@@ -48,7 +48,7 @@ pub use alert::Alert;
 pub use assemble::{Assemble, AssembleSettings, CHANGE_HEADER, KEPT_HEADERS, LINES_HEADER};
 pub(crate) use day_alert::DayAlertDocument;
 pub(crate) use deliver::OutcomeRecord;
-pub use deliver::{Deliver, DeliverSettings, Message, Outlet, Parcel, Reply, Told, rule_address};
+pub use deliver::{Attempts, Deliver, DeliverSettings, Message, Outlet, Parcel, Reply, Told, rule_address};
 pub use enrich::Enrich;
 pub use filter::Filter;
 pub use inspect::Question;

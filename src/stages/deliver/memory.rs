@@ -14,7 +14,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
 use super::super::memory::{decode, encode};
-use super::super::notice::Recipient;
+use super::super::notice::{Notice, Recipient};
 use super::message::{Message, MessageKey};
 use crate::rules::Channel;
 
@@ -100,9 +100,15 @@ impl Memory<'_> {
         self.put(&known_key(alert_id, to, channel), known);
     }
 
-    /// Makes the notice count as new when it comes again.
-    pub(super) fn forget(&mut self, alert_id: &str, to: &Recipient, channel: Channel) {
-        self.store.delete(&known_key(alert_id, to, channel));
+    /// Makes a notice of a message that was given up count as new when it comes again. What it began, if it did, has not
+    /// begun.
+    pub(super) fn forget(&mut self, notice: &Notice, message: &Message) {
+        let (to, channel) = (&message.recipient, message.channel);
+        self.store.delete(&known_key(&notice.alert_id, to, channel));
+        let began = self.thread(to, channel, notice.thread());
+        if began.is_ok_and(|began| began.as_deref() == Some(message.id.as_str())) {
+            self.store.delete(&thread_key(to, channel, notice.thread()));
+        }
     }
 
     /// When messages were sent recently, oldest first.
@@ -121,11 +127,11 @@ impl Memory<'_> {
         channel: Channel,
         thread: &str,
     ) -> Result<Option<String>, StateError> {
-        self.get(&format_key('t', to, &format!("{channel}\0{thread}")))
+        self.get(&thread_key(to, channel, thread))
     }
 
     pub(super) fn begin_thread(&mut self, to: &Recipient, channel: Channel, thread: &str, message_id: &str) {
-        self.put(&format_key('t', to, &format!("{channel}\0{thread}")), &message_id);
+        self.put(&thread_key(to, channel, thread), &message_id);
     }
 }
 
@@ -178,6 +184,10 @@ fn known_key(alert_id: &str, to: &Recipient, channel: Channel) -> Vec<u8> {
 
 fn format_key(kind: char, to: &Recipient, what: &str) -> Vec<u8> {
     format!("{kind}{to}\0{what}").into_bytes()
+}
+
+fn thread_key(to: &Recipient, channel: Channel, thread: &str) -> Vec<u8> {
+    format_key('t', to, &format!("{channel}\0{thread}"))
 }
 
 #[cfg(test)]

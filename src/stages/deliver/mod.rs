@@ -30,8 +30,9 @@
 //! | after that | nothing is left to do |
 //!
 //! A partition that is given up handles no more replies; the next owner sends messages that are under way again, as
-//! the same messages.
+//! the same messages. If that is the same process, it takes the outcome of the attempt under way (`attempts.rs`).
 
+mod attempts;
 mod line;
 mod log;
 mod memory;
@@ -45,6 +46,7 @@ use std::cmp::Reverse;
 use std::collections::{BinaryHeap, HashMap, HashSet};
 use std::sync::Arc;
 
+pub use attempts::Attempts;
 use frostline_engine::record::Record;
 use frostline_engine::store::StateError;
 use frostline_engine::{Context, Processor, Wake};
@@ -62,6 +64,12 @@ use super::notice::{Addressed, Recipient};
 use super::{Limits, accepted_value};
 use crate::rules::{Channel, RuleSet};
 use crate::stages::count;
+
+/// A clock that is set back by less than this, in milliseconds, delays no message for long.
+const CLOCK_STEP_MS: i64 = 1_000;
+
+/// Why the end of an event is not sent.
+const UNHEARD: &str = "the beginning of the episode was not sent either";
 
 /// Outcomes of messages, counted when they are committed.
 const DELIVERIES_METRIC: &str = "frostline_deliveries_total";
@@ -81,6 +89,8 @@ pub struct Deliver {
     outlet: Outlet,
     replies: Arc<Replies>,
     is_loaded: bool,
+    /// The clock at the last turn, in milliseconds since 1970.
+    now_ms: i64,
     /// All messages that are not done.
     messages: HashMap<MessageKey, Arc<Message>>,
     /// Messages that notices may still join.
@@ -108,6 +118,7 @@ impl Deliver {
             outlet,
             replies: Arc::default(),
             is_loaded: false,
+            now_ms: i64::MIN,
             messages: HashMap::new(),
             gathering: HashMap::new(),
             due: BinaryHeap::new(),
@@ -129,13 +140,7 @@ impl Deliver {
         self.is_loaded = true;
         for mut message in memory.messages()? {
             let Some(key) = message.key() else { continue };
-            // The clock of the machine that gave it its time may have been ahead. Whatever holds it is looked at again
-            // when it is due.
-            let wait_ms =
-                if message.is_closed() { self.settings.retry_max_ms } else { self.settings.group_wait_ms };
-            if message.due_ms > memory.now_ms + wait_ms {
-                message.go_on_at(memory.now_ms + wait_ms);
-            }
+            self.settings.bring_forward(&mut message, memory.now_ms);
             let place = (message.recipient.clone(), message.channel);
             if message.channel.descriptor().gathers && message.is_closed() {
                 self.busy.insert(place, Line::behind(key));
@@ -148,6 +153,19 @@ impl Deliver {
             self.add(key, message);
         }
         Ok(())
+    }
+
+    /// Looks at all messages again if the clock was set back while this task was running.
+    fn follow_clock(&mut self, now_ms: i64) {
+        let before_ms = std::mem::replace(&mut self.now_ms, now_ms);
+        if now_ms + CLOCK_STEP_MS >= before_ms {
+            return;
+        }
+        for (key, message) in self.messages.iter_mut().filter(|(key, _)| !self.on_their_way.contains(*key)) {
+            let message = Arc::make_mut(message);
+            self.settings.bring_forward(message, now_ms);
+            self.due.push(Reverse((message.due_ms, *key)));
+        }
     }
 
     fn add(&mut self, key: MessageKey, message: Message) {
@@ -294,8 +312,7 @@ impl Processor for Deliver {
             let notice = speech::spoken(notice, moment.as_ref(), to, &self.rules, channel);
             let told = Told { notice: notice.clone(), partition, offset, timestamp_ms };
             let began = memory.thread(&recipient, channel, notice.thread())?;
-            let unheard = (notice.ends() && began.is_none())
-                .then_some("the beginning of the episode was not sent either");
+            let unheard = (notice.ends() && began.is_none()).then_some(UNHEARD);
             if let Some(reason) = too_old.as_deref().or(unheard).or(unwanted) {
                 self.suppress(&recipient, channel, told, reason, context);
                 continue;
@@ -312,6 +329,7 @@ impl Processor for Deliver {
 
     fn turn(&mut self, context: &mut Context<'_>) -> Result<(), StateError> {
         self.load(&Memory { store: context.store, now_ms: context.now_ms })?;
+        self.follow_clock(context.now_ms);
         for replied in self.replies.take() {
             self.take_reply(replied, context);
         }

@@ -12,7 +12,7 @@ use serde::Serialize;
 use super::memory::{Known, Memory};
 use super::message::MessageKey;
 use super::outlet::{Replied, Reply};
-use super::{Channel, Deliver, Message, Told, pending, settings};
+use super::{Channel, Deliver, Message, Told, UNHEARD, pending, settings};
 use crate::stages::count;
 use crate::stages::notice::{Addressed, Recipient};
 
@@ -47,7 +47,7 @@ enum Delay {
     /// No attempt was made, and none will be for this long.
     Untried(Duration),
     /// It failed, and the server may have said when to retry.
-    Tried { retry_after: Option<Duration> },
+    Tried { retry_after: Option<Duration>, is_down: bool },
 }
 
 impl Deliver {
@@ -70,7 +70,8 @@ impl Deliver {
                 let mut message = (*message).clone();
                 message.attempts += 1;
                 message.refusals += u32::from(is_refusal);
-                self.put_off((key, message), reason, Delay::Tried { retry_after }, context);
+                let delay = Delay::Tried { retry_after, is_down: !is_refusal };
+                self.put_off((key, message), reason, delay, context);
             }
             Reply::Postponed { reason, wait } => {
                 self.put_off((key, (*message).clone()), reason, Delay::Untried(wait), context);
@@ -94,8 +95,8 @@ impl Deliver {
         let ms = |time: Duration| i64::try_from(time.as_millis()).unwrap_or(i64::MAX);
         let delay_ms = match delay {
             Delay::Untried(wait) => settings::jittered_ms(ms(wait)),
-            Delay::Tried { retry_after } => {
-                self.settings.retry_delay_ms(message.attempts, retry_after.map_or(0, ms))
+            Delay::Tried { retry_after, is_down } => {
+                self.settings.retry_delay_ms(message.attempts, is_down, retry_after.map_or(0, ms))
             }
         };
         let hours = |at_ms: i64| (at_ms - message.since_ms).div_euclid(settings::HOUR_MS);
@@ -146,13 +147,13 @@ impl Deliver {
         context: &mut Context<'_>,
     ) {
         let mut memory = Memory { store: context.store, now_ms: context.now_ms };
-        for alert_id in message.alert_ids() {
+        for Told { notice, .. } in &message.notices {
             match outcome {
                 Ok(answer) => {
                     let known = Known::Sent { at_ms: memory.now_ms, answer: answer.to_owned() };
-                    memory.know(alert_id, &message.recipient, message.channel, &known);
+                    memory.know(&notice.alert_id, &message.recipient, message.channel, &known);
                 }
-                Err(_) => memory.forget(alert_id, &message.recipient, message.channel),
+                Err(_) => memory.forget(notice, message),
             }
         }
         memory.drop_message(key);
@@ -165,6 +166,33 @@ impl Deliver {
         }
         let name = if outcome.is_ok() { "sent" } else { "failed" };
         self.tell_outcome(message, name, outcome, context);
+        if outcome.is_err() {
+            self.drop_ends(&message.recipient, message.channel, context);
+        }
+    }
+
+    /// Drops messages that only say that something has ended whose beginning was given up.
+    fn drop_ends(&mut self, recipient: &Recipient, channel: Channel, context: &mut Context<'_>) {
+        let memory = Memory { store: context.store, now_ms: context.now_ms };
+        let is_unheard = |told: &Told| {
+            let began = memory.thread(recipient, channel, told.notice.thread());
+            told.notice.ends() && began.is_ok_and(|began| began.is_none())
+        };
+        let is_dropped = |message: &Message| {
+            let is_theirs = message.recipient == *recipient && message.channel == channel;
+            is_theirs && !message.is_closed() && message.notices.iter().all(is_unheard)
+        };
+        let dropped = self.messages.iter().filter(|(_, message)| is_dropped(message));
+        let dropped: Vec<MessageKey> = dropped.map(|(key, _)| *key).collect();
+        for key in dropped {
+            let Some(message) = self.messages.remove(&key) else { continue };
+            Memory { store: context.store, now_ms: context.now_ms }.drop_message(key);
+            pending(channel).decrement(1.0);
+            self.gathering.retain(|_, open| *open != key);
+            for told in message.notices.iter().cloned() {
+                self.suppress(recipient, channel, told, UNHEARD, context);
+            }
+        }
     }
 
     fn tell_outcome(

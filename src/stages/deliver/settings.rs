@@ -9,6 +9,8 @@ use crate::rules::{Address, Channel, RuleSet, Severity, Subscriber};
 
 /// One hour, in milliseconds.
 pub(super) const HOUR_MS: i64 = 3_600_000;
+/// Longest delay after a failure of the server, in milliseconds: as long as a circuit stays open.
+const DOWN_MAX_MS: i64 = 120_000;
 
 /// The settings of deliver.
 #[derive(Clone, Debug)]
@@ -76,8 +78,11 @@ impl DeliverSettings {
         let (channels, missing) = self.channels_and_missing(subscriber);
         if channels.is_empty() {
             let missing: Vec<String> = missing.into_iter().map(|(_, section)| section).collect();
-            let missing = missing.join(", ");
-            return Err(format!("no channel of subscriber `{}` is configured: {missing}", subscriber.id));
+            let missing = missing.join(" or ");
+            let id = &subscriber.id;
+            return Err(format!(
+                "no channel of subscriber `{id}` is configured: add {missing} to the configuration, or remove the subscriber"
+            ));
         }
         Ok(channels)
     }
@@ -146,13 +151,24 @@ impl DeliverSettings {
     }
 
     /// The delay before the next attempt: growing, with jitter. A server that asks for a longer delay gets it, up to
-    /// the longest allowed; one that asks for less does not, because that would use up the attempts.
-    pub(super) fn retry_delay_ms(&self, attempts: u32, asked_ms: i64) -> i64 {
+    /// the longest allowed; one that asks for less does not, because that would use up the attempts. One that is down
+    /// is protected by its circuit already, so a message, and what waits behind it, goes out soon after it is back.
+    pub(super) fn retry_delay_ms(&self, attempts: u32, is_down: bool, asked_ms: i64) -> i64 {
+        let longest_ms = if is_down { self.retry_max_ms.min(DOWN_MAX_MS) } else { self.retry_max_ms };
         let doubled = self.retry_first_ms.saturating_mul(1 << attempts.saturating_sub(1).min(30));
         let asked_ms = asked_ms.min(self.retry_max_ms);
         // All were given the same time, so they are spread over the quarter after it.
         let asked_ms = if asked_ms > 0 { asked_ms + fastrand::i64(0..=asked_ms / 4) } else { 0 };
-        jittered_ms(doubled.min(self.retry_max_ms)).max(asked_ms)
+        jittered_ms(doubled.min(longest_ms)).max(asked_ms)
+    }
+
+    /// The clock that gave a message its time may have been ahead. Whatever holds the message is looked at again when it
+    /// is due.
+    pub(super) fn bring_forward(&self, message: &mut Message, now_ms: i64) {
+        let wait_ms = if message.is_closed() { self.retry_max_ms } else { self.group_wait_ms };
+        if message.due_ms > now_ms + wait_ms {
+            message.go_on_at(now_ms + wait_ms);
+        }
     }
 
     /// Whether to give a message up.

@@ -97,6 +97,26 @@ fn a_server_that_is_down_for_long_ends_a_message_and_the_night_does_not_count() 
 }
 
 #[test]
+fn a_message_does_not_wait_long_for_a_server_that_is_back() {
+    let mut bench = Bench::new(|settings| {
+        without_sms(settings);
+        settings.retry_max_ms = 30 * MINUTE_MS;
+    });
+    bench.tell("subscriber/anna", "a");
+    for _ in 0..60 {
+        bench.later(MINUTE_MS);
+        bench.reply_all(&Reply::Down("421 busy".into()));
+    }
+    // The server is back.
+    bench.tell("subscriber/anna", "b");
+    for _ in 0..6 {
+        bench.later(MINUTE_MS);
+        bench.reply_all(&Reply::Sent(String::new()));
+    }
+    assert_eq!(bench.driver.counts[count::SENT], 2);
+}
+
+#[test]
 fn hours_behind_a_dead_server_count_whoever_waits() {
     let mut bench = Bench::new(without_sms);
     bench.tell("subscriber/anna", "a");
@@ -128,6 +148,14 @@ fn a_clock_that_was_ahead_does_not_delay_a_message() {
     bench.later(0);
     bench.later(60_000);
     assert_eq!(bench.handed_out(), [(Channel::Email, vec!["a".to_owned()])]);
+    // Set back while the daemon runs.
+    bench.reply_all(&Reply::Sent(String::new()));
+    bench.later(0);
+    bench.tell("subscriber/anna", "b");
+    bench.driver.now_ms -= days_ms;
+    bench.later(0);
+    bench.later(10_000);
+    assert_eq!(bench.handed_out(), [(Channel::Email, vec!["b".to_owned()])]);
 }
 
 #[test]
@@ -175,13 +203,9 @@ fn a_failure_is_tried_again_with_the_same_id_and_given_up_in_the_end() {
 fn one_message_waits_for_the_one_before_it_and_nobody_hears_the_end_of_what_they_never_heard_of() {
     let mut bench = Bench::new(without_sms);
     let over = |alert: &str, episode: &str| {
-        Bench::notice("subscriber/anna", alert, "info", "2025-01-01")
-            .replace(r#""episode":null"#, &format!(r#""episode":"{episode}""#))
-            .replace(r#""transition":"fired""#, r#""transition":"resolved""#)
+        Bench::of_episode(episode, alert, "resolved").replace("2026-01-01", "2025-01-01")
     };
-    let fired = Bench::notice("subscriber/anna", "a", "info", "2026-01-01")
-        .replace(r#""episode":null"#, r#""episode":"e""#);
-    bench.driver.pipe("subscriber/anna", &fired).unwrap();
+    bench.driver.pipe("subscriber/anna", &Bench::of_episode("e", "a", "fired")).unwrap();
     bench.later(10_000);
     bench.reply_all(&Reply::Down("away".into()));
     // A year late, and told all the same, since the beginning was.
@@ -198,6 +222,69 @@ fn one_message_waits_for_the_one_before_it_and_nobody_hears_the_end_of_what_they
     bench.reply_all(&Reply::Sent(String::new()));
     bench.later(10_000);
     assert_eq!(bench.handed_out(), [(Channel::Email, vec!["b".to_owned()])]);
+}
+
+#[test]
+fn nobody_hears_the_end_of_what_could_not_be_sent() {
+    let mut bench = Bench::new(without_sms);
+    bench.driver.pipe("subscriber/anna", &Bench::of_episode("e", "a", "fired")).unwrap();
+    bench.later(10_000);
+    bench.reply_all(&Reply::Refused("550 no such user".into()));
+    bench.later(0);
+    bench.driver.pipe("subscriber/anna", &Bench::of_episode("e", "b", "resolved")).unwrap();
+    let written = bench.later(10_000);
+    assert_eq!(outcomes(&written), [("email".into(), "suppressed".into())]);
+    assert!(bench.handed_out().is_empty());
+    // Also if it was waiting behind that already.
+    bench.driver.pipe("subscriber/anna", &Bench::of_episode("f", "c", "fired")).unwrap();
+    bench.later(10_000);
+    bench.driver.pipe("subscriber/anna", &Bench::of_episode("f", "d", "resolved")).unwrap();
+    bench.later(20_000);
+    bench.reply_all(&Reply::Refused("550 no such user".into()));
+    let outcomes = outcomes(&bench.later(10_000));
+    assert_eq!(outcomes, [("email".into(), "failed".into()), ("email".into(), "suppressed".into())]);
+    assert!(bench.handed_out().is_empty());
+}
+
+#[test]
+fn a_task_that_opens_again_gets_the_outcome_of_the_attempt_under_way() {
+    for is_answered_late in [true, false] {
+        let (mut bench, mut attempts) = (Bench::new(without_sms), Attempts::default());
+        bench.tell("subscriber/anna", "a");
+        bench.later(10_000);
+        let first = bench.sent.lock().unwrap().pop().unwrap();
+        let mut first = attempts.begin(first);
+        bench.restart();
+        let mut answer = |attempts: &mut Attempts| {
+            first.take().into_iter().for_each(|first| attempts.end(first, Reply::Sent(String::new()), None));
+        };
+        if !is_answered_late {
+            answer(&mut attempts);
+        }
+        bench.later(10_000);
+        let again = bench.sent.lock().unwrap().pop().unwrap();
+        assert!(attempts.begin(again).is_none(), "it is sent once");
+        answer(&mut attempts);
+        bench.later(0);
+        assert_eq!(bench.driver.counts[count::SENT], 1);
+        assert!(bench.handed_out().is_empty());
+    }
+}
+
+#[test]
+fn an_attempt_whose_task_was_closed_is_that_of_the_next_task() {
+    let (mut bench, mut attempts) = (Bench::new(without_sms), Attempts::default());
+    bench.tell("subscriber/anna", "a");
+    bench.later(10_000);
+    let first = attempts.begin(bench.sent.lock().unwrap().pop().unwrap()).unwrap();
+    bench.restart();
+    bench.later(10_000);
+    let again = bench.sent.lock().unwrap().pop().unwrap();
+    assert!(attempts.begin(again).is_none());
+    let wanted = attempts.wanted(first).unwrap();
+    assert!(wanted.is_wanted());
+    bench.restart();
+    assert!(attempts.wanted(wanted).is_none(), "nobody waits for it any more");
 }
 
 #[test]
@@ -265,22 +352,16 @@ fn whom_nobody_can_reach_is_a_dead_letter_with_advice() {
 #[test]
 fn what_ends_an_event_answers_the_message_that_began_it() {
     let mut bench = Bench::new(without_sms);
-    let episode = |alert: &str, transition: &str| {
-        Bench::notice("subscriber/anna", alert, "info", "2026-01-01")
-            .replace(r#""episode":null"#, r#""episode":"e""#)
-            .replace(r#""transition":"fired""#, &format!(r#""transition":"{transition}""#))
-    };
-    bench.driver.pipe("subscriber/anna", &episode("a", "fired")).unwrap();
+    bench.driver.pipe("subscriber/anna", &Bench::of_episode("e", "a", "fired")).unwrap();
     bench.later(MINUTE_MS);
     let first = bench.reply_all(&Reply::Sent(String::new()));
-    bench.driver.pipe("subscriber/anna", &episode("b", "resolved")).unwrap();
+    bench.driver.pipe("subscriber/anna", &Bench::of_episode("e", "b", "resolved")).unwrap();
     bench.later(MINUTE_MS);
     assert_eq!(bench.sent.lock().unwrap()[0].message.answers.as_deref(), Some(first[0].as_str()));
     bench.reply_all(&Reply::Sent(String::new()));
     // Begun and ended in one message, which answers nothing.
-    let other = |alert: &str, transition: &str| episode(alert, transition).replace(r#":"e""#, r#":"f""#);
-    bench.driver.pipe("subscriber/anna", &other("c", "fired")).unwrap();
-    bench.driver.pipe("subscriber/anna", &other("d", "resolved")).unwrap();
+    bench.driver.pipe("subscriber/anna", &Bench::of_episode("f", "c", "fired")).unwrap();
+    bench.driver.pipe("subscriber/anna", &Bench::of_episode("f", "d", "resolved")).unwrap();
     bench.later(MINUTE_MS);
     let sent = bench.sent.lock().unwrap();
     assert_eq!((sent.len(), sent[0].message.notices.len(), &sent[0].message.answers), (1, 2, &None));

@@ -95,6 +95,13 @@ impl Bench {
         .to_string()
     }
 
+    /// A notice to Anna, of an episode.
+    fn of_episode(episode: &str, alert: &str, transition: &str) -> String {
+        Self::notice("subscriber/anna", alert, "info", "2026-01-01")
+            .replace(r#""episode":null"#, &format!(r#""episode":"{episode}""#))
+            .replace(r#""transition":"fired""#, &format!(r#""transition":"{transition}""#))
+    }
+
     fn tell(&mut self, recipient: &str, alert: &str) {
         self.driver.pipe(recipient, &Self::notice(recipient, alert, "warning", "2026-01-01")).unwrap();
     }
