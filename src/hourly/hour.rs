@@ -182,9 +182,10 @@ impl Hour {
         self.dew_point_c.map(|dew_point| super::moisture::humidity_percent(self.temperature_c, dew_point))
     }
 
-    /// Wet-bulb temperature, in °C, if the dew point is known.
-    pub fn wet_bulb_c(&self) -> Option<f64> {
-        self.dew_point_c.map(|dew_point| super::moisture::wet_bulb_c(self.temperature_c, dew_point))
+    /// Wet-bulb temperature at this pressure, in °C, if the dew point is known.
+    pub fn wet_bulb_c(&self, pressure_hpa: f64) -> Option<f64> {
+        let temperature = self.temperature_c;
+        self.dew_point_c.map(|dew_point| super::moisture::wet_bulb_c(temperature, dew_point, pressure_hpa))
     }
 }
 

@@ -15,7 +15,7 @@ const TREND: i64 = 3 * HOUR;
 const RECENT_MAX: usize = 5;
 /// A jump from one observation to the next, in K, is believed only after others confirm it; twice as much after a
 /// long gap.
-const JUMP_K: f64 = 10.0;
+pub(super) const JUMP_K: f64 = 10.0;
 /// This many observations near each other confirm a jump of up to twice [`JUMP_K`].
 const CONFIRMED_BY: u8 = 2;
 /// This many confirm a larger jump.
@@ -75,6 +75,11 @@ pub(super) struct Course {
     whole_f: f64,
 }
 
+/// How far two observations that are this many seconds apart may differ, in K.
+pub(super) fn jump_max_k(seconds: i64) -> f64 {
+    if seconds.abs() <= FRESH { JUMP_K } else { 2.0 * JUMP_K }
+}
+
 impl Course {
     pub(super) fn new() -> Self {
         Self { whole_c: 0.5, whole_f: 0.5, ..Self::default() }
@@ -84,8 +89,7 @@ impl Course {
     pub(super) fn doubts(&mut self, seen: Seen) -> bool {
         let Some((last_time, last)) = self.last else { return false };
         let jump = (seen.temperature_c - last).abs();
-        let is_recent = seen.time - last_time <= FRESH;
-        if jump <= if is_recent { JUMP_K } else { 2.0 * JUMP_K } {
+        if jump <= jump_max_k(seen.time - last_time) {
             self.doubtful = None;
             return false;
         }
@@ -99,6 +103,11 @@ impl Course {
         let enough = if jump <= 2.0 * JUMP_K { CONFIRMED_BY } else { LARGE_CONFIRMED_BY };
         self.doubtful = (count < enough).then_some((seen.time, seen.temperature_c, count));
         count < enough
+    }
+
+    /// Keeps in mind what another version of an observation made doubtful.
+    pub(super) fn doubt_as(&mut self, other: &Self) {
+        self.doubtful = other.doubtful;
     }
 
     /// Adds an observation of this night, newer than all others. Returns the inputs of a prediction.

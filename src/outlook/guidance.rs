@@ -62,6 +62,12 @@ impl Default for Guidance {
 }
 
 impl Guidance {
+    /// Forgets forecasts of nights after this day (in days since 1970), which no service makes: they would keep all others
+    /// out.
+    pub fn forget_after(&mut self, day: i32) {
+        self.newest.take_if(|held| held.night > day);
+    }
+
     /// Adds a forecast. `now` is the newest observation's time, in seconds since 1970. Returns whether anything
     /// changed.
     pub fn take(&mut self, forecast: &Forecast, spot: Spot, now: Option<i64>) -> bool {

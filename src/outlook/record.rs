@@ -173,13 +173,13 @@ pub struct Observed {
 }
 
 impl Observed {
-    /// The values of an observation, and derived ones to a tenth.
-    pub fn of(hour: &Hour) -> Self {
+    /// The values of an observation, and derived ones to a tenth, at the usual pressure of the station.
+    pub fn of(hour: &Hour, pressure_hpa: f64) -> Self {
         let tenths = |value: f64| (value * 10.0).round() / 10.0;
         Self {
             temperature_c: hour.temperature_c,
             dew_point_c: hour.dew_point_c,
-            wet_bulb_c: hour.wet_bulb_c().map(tenths),
+            wet_bulb_c: hour.wet_bulb_c(pressure_hpa).map(tenths),
             humidity_percent: hour.humidity_percent().map(f64::round),
             wind_m_s: hour.wind_m_s,
         }

@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::course::{Course, Seen, hour_of};
+use super::course::{Course, JUMP_K, Seen, hour_of, jump_max_k};
 use super::distribution::{Distribution, SCORES};
 use super::model::Model;
 use super::record::{CurvePoint, Expected, Guide, NightBounds, Outcome};
@@ -116,11 +116,14 @@ impl Nights {
         match self.newest {
             Some((newest, ..)) if hour.time < newest => return self.take_late(lessons, spot, seen),
             Some(known) if known == fingerprint => return Taken::Known,
-            Some((newest, ..)) if newest == hour.time => {
-                self.course = self.before.clone();
-                if self.course.doubts(seen) {
+            Some((newest, known_c, ..)) if newest == hour.time => {
+                let mut course = self.before.clone();
+                // One near the accepted one is as good as that.
+                if (hour.temperature_c - known_c).abs() > JUMP_K && course.doubts(seen) {
+                    self.course.doubt_as(&course);
                     return Taken::Doubtful;
                 }
+                self.course = course;
                 self.revision += 1;
             }
             _ => {
@@ -149,7 +152,7 @@ impl Nights {
     fn take_late(&mut self, lessons: &Lessons, spot: Spot, seen: Seen) -> Taken {
         let (Some(day), Some(last)) = (self.course.day, self.course.last) else { return Taken::Known };
         let Some(night) = night_of(day, spot) else { return Taken::Known };
-        let is_far = (seen.temperature_c - last.1).abs() > 25.0;
+        let is_far = (seen.temperature_c - last.1).abs() > jump_max_k(last.0 - seen.time);
         if !night.contains(seen.time) || is_far || !self.course.lower(seen.time, seen.temperature_c) {
             return Taken::Known;
         }

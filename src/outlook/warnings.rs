@@ -44,10 +44,14 @@ impl WarningLog {
     pub fn take(&mut self, episode: &str, transition: &str, time: i64) {
         let night = self.0.entry(episode.to_owned()).or_default();
         match transition {
-            "expected" => night.expected = Some(night.expected.map_or(time, |first| first.min(time))),
+            // After a confirmation: the observation that reached the limit was corrected.
+            "expected" => {
+                night.expected = Some(night.expected.map_or(time, |first| first.min(time)));
+                night.confirmed = None;
+            }
             "confirmed" => night.confirmed = Some(night.confirmed.map_or(time, |first| first.min(time))),
             "averted" => night.is_averted = true,
-            "withdrawn" => night.is_withdrawn = true,
+            "withdrawn" => (night.is_withdrawn, night.confirmed) = (true, None),
             "stale" => night.is_unknown = true,
             _ => {}
         }
@@ -67,8 +71,9 @@ impl WarningLog {
                     sums.came_true += 1;
                     leads.push((confirmed - expected) as f64 / 3_600.0);
                 }
-                None if night.is_averted || night.is_withdrawn => sums.false_alarms += 1,
+                None if night.is_averted => sums.false_alarms += 1,
                 None if night.is_unknown => sums.unknown += 1,
+                None if night.is_withdrawn => sums.false_alarms += 1,
                 None => sums.open += 1,
             }
         }
@@ -109,5 +114,19 @@ mod tests {
             (5, 1, 2, 1, 1, 1)
         );
         assert_eq!(sums.lead_hours_p50, Some(10.0));
+    }
+
+    #[test]
+    fn what_was_taken_back_did_not_come_true_and_silence_decides_nothing() {
+        let mut log = WarningLog::default();
+        for (episode, transitions) in [
+            ("corrected", ["expected", "confirmed", "expected", "averted"].as_slice()),
+            ("never warned of", &["confirmed", "withdrawn"]),
+            ("silent", &["expected", "stale", "withdrawn"]),
+        ] {
+            transitions.iter().zip(0..).for_each(|(transition, time)| log.take(episode, transition, time));
+        }
+        let sums = log.sums();
+        assert_eq!((sums.came_true, sums.false_alarms, sums.unknown, sums.missed), (0, 1, 1, 0));
     }
 }

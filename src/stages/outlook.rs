@@ -16,13 +16,15 @@ use serde_json::value::RawValue;
 
 use super::moment_alert::meta;
 use super::{Limits, StationIndex, accepted_value, memory};
-use crate::hourly::{Forecast, Hour};
+use crate::hourly::{Forecast, Hour, moisture};
 use crate::noaa::{Location, StationId};
 use crate::outlook::{Guidance, Lessons, News, Nights, Observed, OlderLessons, OutlookRecord, Spot, Taken};
 use crate::stages::count;
 
 /// How far an observation may be ahead of the clock, in seconds: clocks differ, and some stations round up.
 const AHEAD_MAX: i64 = 2 * 3_600;
+/// How many days ahead of the clock the night of a forecast may be. Services forecast ten.
+const FORECAST_DAYS_MAX: i32 = 15;
 /// Store keys of nights begin with this byte; the station follows.
 const NIGHTS_KEY: u8 = b'n';
 /// Store keys of lessons begin with this byte.
@@ -45,6 +47,8 @@ pub struct Outlook {
 struct Known {
     json: Arc<str>,
     spot: Spot,
+    /// The usual one at its elevation.
+    pressure_hpa: f64,
 }
 
 impl Outlook {
@@ -73,13 +77,14 @@ impl Outlook {
         #[derive(Deserialize)]
         struct Place {
             location: Option<Location>,
+            elevation: Option<f64>,
         }
         let place: Place = serde_json::from_str(&json).map_err(|error| format!("station {id}: {error}"))?;
         let location = place.location.ok_or_else(|| {
             format!("the station table has no coordinates for {id}, which its outlooks need")
         })?;
-        let known =
-            Known { json: json.into(), spot: Spot { latitude: location.lat, longitude: location.lon } };
+        let spot = Spot { latitude: location.lat, longitude: location.lon };
+        let known = Known { json: json.into(), spot, pressure_hpa: moisture::pressure_hpa(place.elevation) };
         self.known.insert(id, known.clone());
         Ok(known)
     }
@@ -104,9 +109,14 @@ impl Outlook {
         record: &Record<'_>,
         context: &mut Context<'_>,
     ) -> Result<(), StateError> {
+        let today = i32::try_from(context.now_ms.div_euclid(86_400_000)).unwrap_or(i32::MAX);
+        let last_day = today.saturating_add(FORECAST_DAYS_MAX);
         let found = Forecast::parse(value).map_err(|error| error.to_string());
         let found = found.and_then(|forecast| {
             check_key(record, forecast.station)?;
+            if forecast.night.days_since_1970() > last_day {
+                return Err(format!("its night, {}, is too far in the future", forecast.night));
+            }
             Ok((self.station(forecast.station)?.spot, forecast))
         });
         let (spot, forecast) = match found {
@@ -121,6 +131,7 @@ impl Outlook {
             context.store.get(&key(NIGHTS_KEY, forecast.station), today, memory::decode::<Nights>)?;
         let now = nights.and_then(Result::ok).flatten().and_then(|nights| nights.newest());
         let (mut guidance, day) = read_guidance(forecast.station, record, context)?.unwrap_or_default();
+        guidance.forget_after(last_day);
         if guidance.take(&forecast, spot, now) {
             let value = memory::encode(&guidance);
             context.store.put(&key(FORECASTS_KEY, forecast.station), day.max(today), &value);
@@ -293,7 +304,7 @@ fn emit(station: &Known, hour: &Hour, news: &News, record: &Record<'_>, context:
     });
     let now = OutlookRecord {
         time: news.time,
-        observed: (news.time == hour.time).then(|| Observed::of(hour)),
+        observed: (news.time == hour.time).then(|| Observed::of(hour, station.pressure_hpa)),
         expected: news.expected.clone(),
         ..of_night(news.night.date.to_string())
     };

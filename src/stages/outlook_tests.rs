@@ -1,7 +1,7 @@
 //! The stage `outlook`, observation by observation.
 
 use super::*;
-use crate::noaa::{Compat, Station};
+use crate::noaa::{Compat, Date, Station};
 use crate::outlook::OutlookRecord;
 use crate::stages;
 use frostline_engine::driver::TestDriver;
@@ -94,6 +94,31 @@ fn repetitions_corrections_and_late_observations() {
     assert!(late[0]["observed"].is_null(), "what it shows now was said");
     assert!(pipe(&mut driver, "2025-11-28T22:30:00Z", 0.5).is_empty());
     assert_eq!(driver.counts[count::DUPLICATES], 3);
+}
+
+#[test]
+fn a_doubtful_version_of_an_observation_leaves_the_accepted_one() {
+    let mut driver = driver();
+    pipe(&mut driver, "2025-11-28T23:00:00Z", 1.0);
+    pipe(&mut driver, "2025-11-29T00:00:00Z", -2.2);
+    assert!(pipe(&mut driver, "2025-11-29T00:00:00Z", 28.0)[0].as_str().unwrap().contains("10 K"));
+    let next = pipe(&mut driver, "2025-11-29T01:00:00Z", -1.9);
+    assert_eq!(next[0]["expected"]["lowest_so_far_c"], -2.2);
+    // A late one is not believed any more easily than one in time.
+    assert!(pipe(&mut driver, "2025-11-28T23:30:00Z", -14.0).is_empty());
+}
+
+#[test]
+fn a_forecast_of_a_night_far_ahead_is_a_dead_letter() {
+    let mut driver = driver();
+    let of = |night: &str| {
+        let station = StationId::parse(STATION.as_bytes()).unwrap();
+        let night = Date::parse_iso(night).unwrap();
+        Forecast { station, source: "own".into(), issued: 0, night, lowest_c: -1.0 }.to_json()
+    };
+    driver.pipe(STATION, &of("2062-01-01")).unwrap();
+    driver.pipe(STATION, &of("2025-12-02")).unwrap();
+    assert_eq!((driver.counts[count::DEAD_LETTERS], driver.counts[count::FORECASTS]), (1, 1));
 }
 
 #[test]

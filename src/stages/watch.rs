@@ -26,8 +26,8 @@ use crate::hourly::standard_offset;
 use crate::noaa::{Date, ObservationView, StationId, StationView};
 use crate::outlook::OutlookRecord;
 use crate::rules::{
-    DayVerdict, Evaluator, Feed, HourValues, HourWatch, Judgement, MomentView, NightWatch, Rule, RuleSet,
-    Settled, Sight, Verdict,
+    DayVerdict, Evaluator, Feed, HourValues, HourWatch, Judgement, MomentView, NightWatch, Place, Rule,
+    RuleSet, Settled, Sight, Verdict,
 };
 use crate::stages::count;
 
@@ -130,7 +130,9 @@ impl Watch {
         while let Some((listed, key)) = self.silence(context.store, today)?.next_due(now) {
             let is_due = |deadline: Option<i64>| deadline.is_some_and(|deadline| deadline <= listed);
             let Some((rule_id, station)) = rule_and_station(&key) else { continue };
-            let Some(rule) = self.rules.get(rule_id) else { continue };
+            let Some(rule) = self.rules.get(rule_id).filter(|rule| may_watch(rule, station, &key)) else {
+                continue;
+            };
             let (deadline, events, (name, offset), heard) = match key[0] {
                 NIGHT_KEY => {
                     let Some((mut entry, day)) = read::<NightWatch>(context.store, &key, today)? else {
@@ -138,7 +140,7 @@ impl Watch {
                     };
                     let watch = &mut entry.watch;
                     let (mut events, heard) = (Vec::new(), watch.heard());
-                    if is_due(watch.deadline()) {
+                    if is_due(watch.deadline()) && watch.is_of(rule.identity) {
                         watch.wait_until(now, &mut events);
                     }
                     let deadline = watch.deadline();
@@ -151,7 +153,7 @@ impl Watch {
                     };
                     let watch = &mut entry.watch;
                     let (mut events, heard) = (Vec::new(), watch.heard());
-                    if is_due(watch.deadline()) {
+                    if is_due(watch.deadline()) && watch.is_of(rule.identity) {
                         watch.wait_until(rule.clear.is_some(), now, &mut events);
                     }
                     let deadline = watch.deadline();
@@ -303,6 +305,13 @@ impl Processor for Watch {
         let is_live = (0..LIVE).contains(&now.saturating_sub(silence.now));
         if is_live && silence.has_due(now) { self.advance(now, None, context) } else { Ok(()) }
     }
+}
+
+/// Whether the entry `key` of a station is still the rule's. If the rule has turned to another station, hearing nothing
+/// from this one means nothing.
+fn may_watch(rule: &Rule, station: StationId, key: &[u8]) -> bool {
+    let is_elsewhere = matches!(rule.place, Place::Station(other) if other != station);
+    key_of(rule, station) == key && !is_elsewhere
 }
 
 /// Reads a station as observations have it.

@@ -3,7 +3,7 @@
 use std::fmt::Write;
 
 use super::*;
-use crate::hourly::{HOUR, Hour, parse_time};
+use crate::hourly::{HOUR, Hour, moisture, parse_time};
 use crate::outlook::{Lessons, Nights, Observed, Spot, Taken};
 use crate::stages;
 use frostline_engine::driver::TestDriver;
@@ -69,7 +69,7 @@ impl Source {
             .outcome
             .map(|outcome| OutlookRecord { outcome: Some(outcome.clone()), ..record(outcome.night.date) });
         let now = OutlookRecord {
-            observed: Some(Observed::of(&hour)),
+            observed: Some(Observed::of(&hour, moisture::SEA_LEVEL_HPA)),
             expected: news.expected,
             ..record(news.night.date.to_string())
         };
@@ -218,6 +218,17 @@ fn silence_ends_no_alert_of_a_rule_without_clear() {
     assert_eq!(silent_for(&mut run, &mut other, 5), ["tonight stale"]);
     assert!(silent_for(&mut run, &mut other, 6).is_empty());
     assert_eq!(run.observe("2025-11-29T16:00:00Z", 6.0), [""; 0]);
+}
+
+#[test]
+fn a_rule_that_turns_to_another_station_does_not_call_the_old_one_silent() {
+    let mut run = Run::new();
+    for (time, temperature) in &NIGHT[..3] {
+        run.observe(time, *temperature);
+    }
+    let elsewhere = Arc::new(RuleSet::parse(&RULES.replace(STATION, "USW00003192")).unwrap());
+    run.driver.restart(Box::new(Watch::new(elsewhere, Limits::default())));
+    assert!(silent_for(&mut run, &mut Source::new(OTHER), 5).is_empty());
 }
 
 #[test]

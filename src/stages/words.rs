@@ -148,7 +148,10 @@ impl Speech {
                 let at = self.time(confirmed_at(moment, night));
                 // The report that brings it may be a late one, or a colder one has come before the rule.
                 let is_now = night.chance.is_none()
-                    || moment.observed.is_none_or(|observed| observed.temperature_c <= lowest);
+                    || match moment.observed {
+                        Some(observed) => observed.temperature_c <= lowest,
+                        None => night.lowest_at.is_some_and(|at| at <= moment.time),
+                    };
                 let term = if lowest > 0.0 { "Limit reached" } else { term };
                 let (lowest, side) = units.beside(lowest, limit);
                 let lowest = match is_now {
@@ -328,9 +331,12 @@ fn crossing_ahead(moment: &Moment, night: &NightFacts) -> Option<i64> {
     night.crossing_at.filter(|at| *at > moment.time)
 }
 
-/// In the morning it is the night's lowest temperature; during the night it is the newest observation.
+/// In the morning, and after a late report, it is the time of the night's lowest temperature; otherwise that of the newest
+/// observation.
 fn confirmed_at(moment: &Moment, night: &NightFacts) -> i64 {
-    night.lowest_at.filter(|_| night.chance.is_none()).unwrap_or(moment.time)
+    let is_newest = night.chance.is_some() && moment.observed.is_some();
+    // Before the night is over it may be the time at which the lowest is expected.
+    night.lowest_at.filter(|at| !is_newest && *at <= moment.time).unwrap_or(moment.time)
 }
 
 fn to_half_hour(time: i64) -> i64 {

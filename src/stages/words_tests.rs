@@ -162,6 +162,21 @@ fn portland() -> Moment {
 }
 
 #[test]
+fn a_late_report_is_given_its_own_time() {
+    let mut moment = portland();
+    let night = moment.night.as_mut().unwrap();
+    (night.lowest_so_far_c, night.lowest_at) = (Some(-1.0), Some(moment.time - 3_600));
+    moment.observed = None;
+    let text = say(Units::Metric, None, Transition::Confirmed, &moment);
+    assert!(text.contains("-1.0 °C at 15:53"), "{text}");
+    // The lowest is still to come, and when the late report was made is not known any more.
+    let expected_at = moment.time + 3_600;
+    moment.night.as_mut().unwrap().lowest_at = Some(expected_at);
+    let text = say(Units::Metric, None, Transition::Confirmed, &moment);
+    assert!(text.contains("lowest so far -1.0 °C, by the report of 16:53"), "{text}");
+}
+
+#[test]
 fn a_warning_says_when_the_limit_is_crossed_and_that_it_moved() {
     let mut moment = portland();
     let first = say(Units::Us, None, Transition::Expected, &moment);

@@ -1,9 +1,11 @@
 //! The life cycle of a rule over hours at one station: from observations to alerts.
 //!
 //! A rule with `clear` *fires* when its condition holds, and *resolves* when `clear` does; three hours without an
-//! observation in between make it *stale*. A rule without `clear` fires once a night. Alert ids are numbered within a
-//! night, which lasts from one morning to the next. All alerts of one episode carry the night in which it fired: those
-//! who were notified of its beginning are notified of its end, also if that is after the morning.
+//! observation in between make it *stale*. A rule without `clear` fires once a night; if its condition still holds in
+//! the morning, it fires again only after it has not held, so that the frost of one night is not taken for that of the
+//! next. Alert ids are numbered within a night, which lasts from one morning to the next. All alerts of one episode
+//! carry the night in which it fired: those who were notified of its beginning are notified of its end, also if that is
+//! after the morning.
 
 use serde::{Deserialize, Serialize};
 
@@ -44,6 +46,11 @@ impl HourWatch {
         }
     }
 
+    /// Whether it is of this rule, and not of an earlier one with the same id.
+    pub fn is_of(&self, identity: Identity) -> bool {
+        self.incarnation == identity.incarnation
+    }
+
     /// Whether an alert stands, in a word for people.
     pub fn describe(&self) -> &'static str {
         match (self.stands, self.is_stale) {
@@ -61,15 +68,20 @@ impl HourWatch {
         verdict: DayVerdict,
         events: &mut Vec<NightEvent>,
     ) {
-        if identity.incarnation != self.incarnation {
-            *self = Self { station_name: std::mem::take(&mut self.station_name), ..Self::new(identity) };
+        if !self.is_of(identity) {
+            // The numbers in this night's ids continue.
+            let (night, times) = (self.night, std::mem::take(&mut self.times));
+            let station_name = std::mem::take(&mut self.station_name);
+            *self = Self { night, times, station_name, ..Self::new(identity) };
         }
         if time < self.heard {
             return;
         }
+        let is_gap = time.saturating_sub(self.heard) > SILENCE;
         self.heard = time;
         let day = night.days_since_1970();
-        self.stands &= has_clear || day <= self.night;
+        let is_same = verdict == DayVerdict::Matches && !is_gap;
+        self.stands &= has_clear || day <= self.night || is_same;
         match verdict {
             DayVerdict::Matches if !self.stands || self.is_stale => {
                 // It is unknown what happened during a silence, so the rule fires again.
@@ -164,6 +176,17 @@ mod tests {
         assert!(judge(&mut watch, false, 1, 41, DayVerdict::Between).is_empty());
         assert!(judge(&mut watch, false, 1, 42, DayVerdict::Matches).is_empty());
         assert_eq!(judge(&mut watch, false, 2, 60, DayVerdict::Matches), ["fired 2 1"]);
+    }
+
+    #[test]
+    fn without_clear_a_frost_that_lasts_into_the_morning_does_not_hide_the_next_one() {
+        let mut watch = HourWatch::new(IDENTITY);
+        assert_eq!(judge(&mut watch, false, 1, 40, DayVerdict::Matches), ["fired 1 1"]);
+        for hour in [42, 44] {
+            assert!(judge(&mut watch, false, 2, hour, DayVerdict::Matches).is_empty(), "the same frost");
+        }
+        assert!(judge(&mut watch, false, 2, 46, DayVerdict::Between).is_empty());
+        assert_eq!(judge(&mut watch, false, 2, 48, DayVerdict::Matches), ["fired 2 1"]);
     }
 
     #[test]

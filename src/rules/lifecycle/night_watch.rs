@@ -12,8 +12,9 @@
 //! If the observation that reached the limit is corrected, a confirmed warning becomes expected again, or withdrawn.
 //!
 //! A standing warning is repeated when the limit will be crossed at least an hour earlier than the last alert said.
-//! Three hours without an observation make it *stale*, once a night: silence never means "no frost". When the station
-//! is back, the warning continues where it was.
+//! Three hours without an observation make it *stale*: silence never means "no frost". When the station is back, the
+//! warning continues where it was if its condition holds. Otherwise it is not withdrawn, because nobody knows what
+//! happened meanwhile.
 //!
 //! Every alert has an id made of rule, station, night and transition, numbered from the second on, so the same
 //! outlooks give the same alerts in any process at any time.
@@ -164,6 +165,11 @@ impl NightWatch {
         }
     }
 
+    /// Whether it is of this rule, and not of an earlier one with the same id.
+    pub fn is_of(&self, identity: Identity) -> bool {
+        self.incarnation == identity.incarnation
+    }
+
     /// The outcomes of the last warnings.
     pub fn track(&self) -> TrackRecord {
         self.track
@@ -220,7 +226,7 @@ impl NightWatch {
                     events.iter_mut().rev().take(1).for_each(|event| event.crossing_before = before);
                 }
             }
-            Standing::Expected if sight.holds == Some(false) => {
+            Standing::Expected if sight.holds == Some(false) && !self.is_stale => {
                 let since = *self.not_since.get_or_insert(sight.time);
                 if sight.clears.unwrap_or(sight.time - since >= PATIENCE) {
                     self.withdraw(events);
@@ -269,14 +275,15 @@ impl NightWatch {
         (self.standing == Standing::Expected && !self.is_stale).then_some(self.heard + SILENCE)
     }
 
-    /// With other conditions, a rule starts the night again; a rule that was removed and published again starts from
-    /// nothing.
+    /// A rule with other conditions, or one that was removed and published again, has no track record, and the latter no
+    /// warning that stands. The numbers in this night's ids continue.
     fn follow(&mut self, identity: Identity) {
-        if identity.incarnation != self.incarnation {
-            *self = Self { station_name: std::mem::take(&mut self.station_name), ..Self::new(identity) };
+        if !self.is_of(identity) {
+            let (night, times) = (self.night, std::mem::take(&mut self.times));
+            let station_name = std::mem::take(&mut self.station_name);
+            *self = Self { night, times, station_name, ..Self::new(identity) };
         } else if identity.fingerprint != self.fingerprint {
             self.fingerprint = identity.fingerprint;
-            // The numbers in this night's ids continue.
             self.track = TrackRecord::default();
             self.not_since = None;
         }

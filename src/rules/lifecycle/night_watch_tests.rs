@@ -130,6 +130,32 @@ fn silence_is_reported_once_and_a_station_that_is_back_goes_on() {
 }
 
 #[test]
+fn what_happened_in_a_silence_is_unknown_and_nothing_is_withdrawn() {
+    let settled = |is_complete: bool| {
+        let mut driver = Driver::new();
+        driver.judge(sight(10, 18.0, true));
+        assert!(driver.judge(sight(10, 20.0, false)).is_empty());
+        let now = sight(10, 23.5, true).time;
+        assert_eq!(driver.take(|watch, events| watch.wait_until(now, events)), ["stale 1"]);
+        for hour in [24.0, 27.0, 30.0] {
+            assert!(driver.judge(sight(10, hour, false)).is_empty(), "{hour}");
+        }
+        driver.settle(10, false, is_complete)
+    };
+    assert_eq!(settled(true), ["averted 1"], "the silence was short");
+    assert!(settled(false).is_empty());
+}
+
+#[test]
+fn a_rule_that_is_published_again_has_other_ids() {
+    let mut driver = Driver::new();
+    driver.judge(sight(10, 18.0, true));
+    let again = Identity { incarnation: 1, ..IDENTITY };
+    let events = driver.take(|watch, events| watch.judge(again, sight(10, 19.0, true), events));
+    assert_eq!(events, ["expected 2"]);
+}
+
+#[test]
 fn what_a_wrong_observation_has_confirmed_is_taken_back() {
     let (mut driver, reached) = (Driver::new(), Sight { is_reached: true, ..sight(10, 22.0, true) });
     assert_eq!(driver.judge(reached), ["confirmed 1"]);

@@ -36,6 +36,8 @@ const DUE: u8 = b'd';
 const VERSION: u8 = b'v';
 const WRITTEN: u8 = b'w';
 const CELL: u8 = b'c';
+/// A cell that the service has no forecast for.
+const EMPTY_CELL: u8 = b'e';
 
 /// A station whose nights a rule watches.
 #[derive(Clone, Debug, PartialEq)]
@@ -131,9 +133,9 @@ impl Forecasts {
         batch: &mut Batch,
     ) -> Result<(), PollError> {
         let answer = if station.is_us {
-            self.ask_nws(station, position, batch)?
+            self.ask_nws(station, position, now_ms, batch)?
         } else {
-            self.ask_met(station, position)?
+            self.ask_met(station, position, now_ms)?
         };
         self.take(station, answer, position, now_ms, batch)
     }
@@ -143,6 +145,7 @@ impl Forecasts {
         &self,
         station: &Watched,
         position: &Position,
+        now_ms: i64,
         batch: &mut Batch,
     ) -> Result<Answer, PollError> {
         let known = position.get(&key(CELL, station.id)).and_then(Cell::of_position);
@@ -156,20 +159,30 @@ impl Forecasts {
             return match self.fetch.get(&Request::text(&url, PACKED_BYTES_MAX, BYTES_MAX))? {
                 Answer::New(Fresh { bytes, .. }) => {
                     let cell = Cell::of_point(&bytes).map_err(PollError::new)?;
+                    if position.get(&key(EMPTY_CELL, station.id)) == Some(cell.as_str().as_bytes()) {
+                        batch.remove(key(EMPTY_CELL, station.id));
+                        return Ok(Answer::NotFound);
+                    }
                     batch.set(key(CELL, station.id), cell.as_str());
                     // The forecast comes with the next poll.
                     Ok(Answer::NotDue(Duration::ZERO))
+                }
+                Answer::NotFound => {
+                    // What the cell has not is of another time.
+                    batch.remove(key(EMPTY_CELL, station.id));
+                    Ok(Answer::NotFound)
                 }
                 other => Ok(other),
             };
         };
         let url = format!("{}/gridpoints/{}", self.nws_url, cell.as_str());
         let answer = self.fetch.get(&Request {
-            validators: validators(position, station.id),
+            validators: conditions(position, station, now_ms),
             ..Request::text(&url, PACKED_BYTES_MAX, BYTES_MAX)
         })?;
         if answer == Answer::NotFound {
             // Cells move, so look it up again. Data about the old cell says nothing about the new one.
+            batch.set(key(EMPTY_CELL, station.id), cell.as_str());
             batch.remove(key(CELL, station.id));
             batch.remove(key(VERSION, station.id));
             return Ok(Answer::NotDue(Duration::ZERO));
@@ -177,7 +190,7 @@ impl Forecasts {
         Ok(answer)
     }
 
-    fn ask_met(&self, station: &Watched, position: &Position) -> Result<Answer, PollError> {
+    fn ask_met(&self, station: &Watched, position: &Position, now_ms: i64) -> Result<Answer, PollError> {
         let altitude =
             station.elevation.map_or(String::new(), |elevation| format!("&altitude={}", elevation.round()));
         let url = format!(
@@ -187,7 +200,7 @@ impl Forecasts {
             degrees(station.longitude)
         );
         self.fetch.get(&Request {
-            validators: validators(position, station.id),
+            validators: conditions(position, station, now_ms),
             ..Request::text(&url, PACKED_BYTES_MAX, BYTES_MAX)
         })
     }
@@ -276,6 +289,17 @@ fn number(position: &Position, kind: u8, station: StationId) -> Option<i64> {
 
 fn validators(position: &Position, station: StationId) -> Validators {
     position.get(&key(VERSION, station)).map(Validators::from_bytes).unwrap_or_default()
+}
+
+/// The version for a request. A file that was last used for a night before the coming one holds the forecast of this one
+/// too, so it is asked for as a whole, changed or not.
+fn conditions(position: &Position, station: &Watched, now_ms: i64) -> Validators {
+    let coming = Night::at(now_ms / 1_000, station.latitude, station.longitude);
+    let written = position.get(&key(WRITTEN, station.id)).and_then(|written| Forecast::parse(written).ok());
+    match written.zip(coming) {
+        Some((written, coming)) if written.night < coming.date => Validators::default(),
+        _ => validators(position, station.id),
+    }
 }
 
 fn millis(time: Duration) -> i64 {

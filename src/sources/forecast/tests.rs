@@ -72,6 +72,43 @@ fn a_cell_that_has_moved_is_looked_up_again() {
 }
 
 #[test]
+fn a_file_that_stays_the_same_is_read_for_the_next_night_too() {
+    let canned = Canned::new();
+    let mut poller = forecasts(&canned, vec![watched("USW00003192", true, -111.91)]);
+    let mut position = Position::default();
+    let night_before = r#""values":[{"validTime":"2026-11-28T02:00:00+00:00/PT14H","value":-3.5},"#;
+    let file = grid("2026-11-28T12:00:00+00:00", "-1.25").replace(r#""values":["#, night_before);
+    canned.file(point(161), "");
+    canned.file(file.clone(), "a");
+    canned.file(file, "a");
+    let early_ms = NOW_MS - 180 * MINUTE_MS;
+    let mut nights = Vec::new();
+    for now_ms in [early_ms, early_ms, NOW_MS] {
+        let records = poll(&mut poller, &mut position, now_ms).unwrap().records;
+        nights.extend(records.iter().map(|record| Forecast::parse(&record.value).unwrap().night.to_string()));
+    }
+    assert_eq!(nights, ["2026-11-27", "2026-11-27", "2026-11-28", "2026-11-28"]);
+    assert!(canned.asked().last().unwrap().validators.is_empty(), "unchanged would not say it");
+}
+
+#[test]
+fn a_cell_without_a_forecast_is_not_asked_for_all_the_time() {
+    let canned = Canned::new();
+    let mut poller = forecasts(&canned, vec![watched("USW00003192", true, -111.91)]);
+    let mut position = Position::default();
+    canned.file(point(33), "");
+    canned.then(Ok(Answer::NotFound));
+    canned.file(point(33), "");
+    let mut remark = None;
+    for _ in 0..3 {
+        remark = poll(&mut poller, &mut position, NOW_MS).unwrap().remark;
+    }
+    assert!(remark.unwrap().contains("has no forecast for the place"));
+    let batch = poll(&mut poller, &mut position, NOW_MS + 61 * MINUTE_MS).unwrap();
+    assert!(batch.is_empty() && canned.asked().len() == 3, "not before tomorrow");
+}
+
+#[test]
 fn stations_take_turns_and_a_failure_says_whose() {
     let canned = Canned::new();
     let stations = vec![watched("NO000001492", false, 10.72), watched("SWE00137364", false, 18.05)];
