@@ -11,7 +11,7 @@ use frostline_engine::{StartError, Traffic};
 use super::output::{BOLD, GREEN, YELLOW};
 use super::{Common, Failed, output};
 use crate::app;
-use crate::config::{Config, is_reference, is_sensitive, topic};
+use crate::config::{Config, is_reference, is_sensitive, settings_file, topic};
 use crate::notify::Sender;
 use crate::publishing::unsent;
 use crate::rules::{Channel, Condition, RuleFile, Scope};
@@ -89,13 +89,17 @@ fn check(common: &Common, config: &Config) -> Result<(), Failed> {
     if let Some(reason) = warning {
         output::note(&format!("{YELLOW}warning{YELLOW:#}  {reason}"));
     }
-    let file = match (&common.config, rules) {
-        (_, Some(rules)) => format!("{} in {}", output::counted(rules as u64, "rule"), path.display()),
-        (_, None) if config.alert.rule_file().is_none() => "rules in their topic".to_owned(),
-        (_, None) => format!("no rule file at {} yet: the alert stage needs one", path.display()),
+    let settings = match settings_file(common.config.as_deref()) {
+        Some(file) => file.display().to_string(),
+        None => "defaults (no frostline.toml here; --config FILE names another)".to_owned(),
+    };
+    let file = match rules {
+        Some(rules) => format!("{} in {}", output::counted(rules as u64, "rule"), path.display()),
+        None if config.alert.rule_file().is_none() => "rules in their topic".to_owned(),
+        None => format!("no rule file at {} yet: the alert stage needs one", path.display()),
     };
     Ok(output::line(&format!(
-        "{GREEN}ok{GREEN:#}  brokers {BOLD}{}{BOLD:#} (not contacted), {file}",
+        "{GREEN}ok{GREEN:#}  {settings}: brokers {BOLD}{}{BOLD:#} (not contacted), {file}",
         config.kafka.brokers
     ))?)
 }

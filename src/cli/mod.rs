@@ -23,6 +23,7 @@ mod generate;
 mod generate_arguments;
 mod generate_job;
 mod history_arguments;
+mod journal;
 mod notified;
 mod notify;
 mod outlook;

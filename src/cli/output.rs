@@ -11,9 +11,11 @@ use frostline_engine::Counter;
 use frostline_engine::runtime::Summary;
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use serde::Serialize;
+use tracing::Metadata;
 use tracing_subscriber::EnvFilter;
+use tracing_subscriber::fmt::MakeWriter;
 
-use super::Common;
+use super::{Common, journal};
 pub(super) use crate::printable::{counted, grouped};
 use crate::printable::{printable, printable_json, printable_lines};
 
@@ -55,7 +57,8 @@ pub(super) fn error(common: &Common, error: &anyhow::Error) {
     if common.json {
         let _ = json(&serde_json::json!({ "error": format!("{error:#}") }));
     }
-    note(&format!("{RED}error:{RED:#} {error:#}"));
+    let level = if journal::has_stderr() { journal::prefix(tracing::Level::ERROR) } else { "" };
+    note(&format!("{level}{RED}error:{RED:#} {error:#}"));
 }
 
 /// Not logged unless `--log` names it.
@@ -85,7 +88,7 @@ pub(super) fn start_log(common: &Common, default: &str, is_daemon: bool) {
     let format = common.log_format.unwrap_or(usual);
     let log = tracing_subscriber::fmt()
         .with_env_filter(filter)
-        .with_writer(move || LogWriter(format))
+        .with_writer(Log { format, is_journal: journal::has_stderr() })
         // With a closed terminal, reporting the failed write would panic.
         .log_internal_errors(false)
         .with_ansi(ansi);
@@ -95,17 +98,39 @@ pub(super) fn start_log(common: &Common, default: &str, is_daemon: bool) {
     }
 }
 
+/// Where the log goes: stderr.
+struct Log {
+    format: LogFormat,
+    is_journal: bool,
+}
+
+impl<'a> MakeWriter<'a> for Log {
+    type Writer = LogWriter;
+
+    fn make_writer(&'a self) -> LogWriter {
+        LogWriter { format: self.format, prefix: "" }
+    }
+
+    fn make_writer_for(&'a self, event: &Metadata<'_>) -> LogWriter {
+        let prefix = if self.is_journal { journal::prefix(*event.level()) } else { "" };
+        LogWriter { format: self.format, prefix }
+    }
+}
+
 /// Stderr for the log, which arrives in whole lines: its fields may hold text from outside.
-struct LogWriter(LogFormat);
+struct LogWriter {
+    format: LogFormat,
+    prefix: &'static str,
+}
 
 impl Write for LogWriter {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
         let text = String::from_utf8_lossy(bytes);
-        let cleaned = match self.0 {
+        let cleaned = match self.format {
             LogFormat::Text => printable_lines(&text),
             LogFormat::Json => printable_json(&text),
         };
-        std::io::stderr().lock().write_all(cleaned.as_bytes())?;
+        std::io::stderr().lock().write_all(format!("{}{cleaned}", self.prefix).as_bytes())?;
         Ok(bytes.len())
     }
 

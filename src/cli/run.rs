@@ -38,10 +38,11 @@ pub(super) struct RunArguments {
     /// Process up to the end offsets seen at the start, including downstream stages; then commit and end
     #[arg(long)]
     until_caught_up: bool,
-    /// Process records with this many threads [default: the number of cores]
+    /// Process records with this many threads [default: runtime.workers, 0 for the number
+    /// of cores]
     #[arg(long, value_name = "COUNT")]
     workers: Option<usize>,
-    /// Keep the daemon's data in this directory [default: state]
+    /// Keep the daemon's data in this directory [default: runtime.state_dir]
     #[arg(long, value_name = "DIR")]
     state_dir: Option<PathBuf>,
 }

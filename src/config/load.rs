@@ -88,12 +88,20 @@ pub fn load(
     Ok(config)
 }
 
+/// The file that is read: the one that is named, or `frostline.toml` in the current directory if there is one.
+pub fn settings_file(named: Option<&Path>) -> Option<&Path> {
+    named.or_else(|| Some(Path::new(DEFAULT_FILE)).filter(|path| path.exists()))
+}
+
 /// Reads the file, and checks it separately, because only then is the line of a mistake known.
 fn read_file(named: Option<&Path>) -> Result<Table, ConfigError> {
     let path = named.unwrap_or(Path::new(DEFAULT_FILE));
     let text = match read_text(path, FILE_BYTES_MAX) {
         Ok(text) => text,
         Err(error) if error.kind() == std::io::ErrorKind::NotFound && named.is_none() => String::new(),
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
+            return Err(ConfigError::of_file(path, "there is no such file (--config)".to_owned()));
+        }
         Err(error) => return Err(ConfigError::of_file(path, error.to_string())),
     };
     let with_line = |error: toml::de::Error| {
@@ -108,6 +116,7 @@ fn read_file(named: Option<&Path>) -> Result<Table, ConfigError> {
     for keys in PATHS {
         anchor(&mut table, keys, path);
     }
+    table.iter_mut().for_each(|(_, value)| anchor_secrets(value, path));
     client_keys::normalise(&mut table);
     Ok(table)
 }
@@ -121,6 +130,20 @@ fn anchor(table: &mut Table, keys: &[&str], config: &Path) {
         && path != RULES_IN_TOPIC
     {
         *path = folder.join(&*path).display().to_string();
+    }
+}
+
+/// Makes the paths of secrets relative to the configuration file that names them.
+fn anchor_secrets(value: &mut Value, config: &Path) {
+    match value {
+        Value::String(text) => {
+            let path = text.strip_prefix("${file:").and_then(|rest| rest.strip_suffix('}'));
+            if let (Some(path), Some(folder)) = (path, config.parent()) {
+                *text = format!("${{file:{}}}", folder.join(path).display());
+            }
+        }
+        Value::Table(table) => table.iter_mut().for_each(|(_, value)| anchor_secrets(value, config)),
+        _ => {}
     }
 }
 
@@ -187,6 +210,9 @@ fn merge(into: &mut Table, from: Table) {
 
 #[cfg(test)]
 mod tests {
+    use std::fs::Permissions;
+    use std::os::unix::fs::PermissionsExt;
+
     use super::*;
 
     fn load_text(text: &str, env: &[(&str, &str)], settings: &[&str]) -> Result<Config, ConfigError> {
@@ -251,15 +277,21 @@ mod tests {
     fn paths_in_a_file_are_relative_to_it() {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("f.toml");
-        let text = "[alert]\nrules = \"own.toml\"\n[notify.email]\nserver = \"a.example.org\"\nfrom = \"a@b.c\"\nca = \"ca.pem\"\n";
+        let text = "[alert]\nrules = \"own.toml\"\n[notify.email]\nserver = \"a.example.org\"\nfrom = \"a@b.c\"\nca = \"ca.pem\"\n\
+                    user = \"a\"\npassword = \"${file:word}\"\n";
         std::fs::write(&path, text).unwrap();
+        let word = dir.path().join("word");
+        std::fs::write(&word, "dew").unwrap();
+        std::fs::set_permissions(&word, Permissions::from_mode(0o600)).unwrap();
         let settings = |settings: &[&str]| {
             let settings = settings.iter().map(|setting| (*setting).to_owned()).collect();
             load(&Overrides { file: Some(path.clone()), settings }, std::iter::empty()).unwrap()
         };
         let config = settings(&[]);
         assert_eq!(config.alert.rules, dir.path().join("own.toml"));
-        assert_eq!(config.notify.email.unwrap().ca, Some(dir.path().join("ca.pem")));
+        let email = config.notify.email.unwrap();
+        assert_eq!(email.ca, Some(dir.path().join("ca.pem")));
+        assert_eq!(email.password.resolve().unwrap().as_str(), "dew");
         let set = settings(&["alert.rules=a.toml"]);
         assert_eq!(set.alert.rules, Path::new("a.toml"), "the command line is about the present directory");
     }

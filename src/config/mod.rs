@@ -33,7 +33,7 @@ pub use admin::AdminConfig;
 pub use body::{BODY_FIELDS, BodyField, BodyTemplate};
 pub use email::{EmailConfig, MailTls, SUBJECT_FIELDS};
 pub use follow::{FollowConfig, ForecastFollow, GhcnFollow, MetarFollow, StationFiles};
-pub use load::{ConfigError, Overrides, load};
+pub use load::{ConfigError, Overrides, load, settings_file};
 pub use notify::{AlertmanagerConfig, NotifyConfig, NtfyConfig, SmsConfig, WebhookConfig};
 pub use secret::{Secret, ServerUrl};
 pub use section::check_url;

@@ -20,7 +20,7 @@ pub use difference::{Change, place};
 pub use live::{Live, Turn};
 pub use plan::{Outcome, Plan, plan, plan_removal};
 pub use sole::{settle, sole_producer};
-pub use warnings::{Known, by_id, unsent, warnings};
+pub use warnings::{Known, by_id, unreachable_by, unsent, warnings};
 
 use crate::printable::counted;
 use crate::rules::{Key, Mistake};

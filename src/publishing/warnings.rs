@@ -180,13 +180,14 @@ pub fn unsent<'a>(
 }
 
 /// Subscribers with addresses of channels that are not configured.
-fn unreachable_by(channels: &DeliverSettings, file: &RuleFile) -> Vec<Mistake> {
+pub fn unreachable_by(channels: &DeliverSettings, file: &RuleFile) -> Vec<Mistake> {
     let of_subscriber = |(index, subscriber)| {
         let (_, missing) = channels.channels_and_missing(subscriber);
         missing.into_iter().map(move |(field, section)| Mistake {
             position: file.locate_subscriber(index, &Problem { field, offset: 0, message: String::new() }),
             message: format!(
-                "subscriber `{}`: {section} is not configured, so no messages are sent there",
+                "subscriber `{}`: {section} is not configured, so no messages are sent there: add the section, then try \
+                 `frostline notify test {0}`",
                 subscriber.id
             ),
         })

@@ -1,5 +1,6 @@
 //! How the program begins and ends: signals, and limits of the system.
 
+use std::os::unix::fs::MetadataExt;
 use std::os::unix::process::ExitStatusExt;
 use std::path::Path;
 use std::process::{Command, Stdio};
@@ -12,6 +13,7 @@ pub fn tests() -> Vec<Test> {
         test("a_terminal_that_is_closed_drains_the_daemon", &[Needs::Broker], hangup),
         test("a_daemon_that_crashes_leaves_no_core_dump", &[], core_dump),
         test("too_few_file_descriptors_are_refused_at_the_start", &[], descriptors),
+        test("lines_for_the_journal_begin_with_their_level", &[], journal),
     ]
 }
 
@@ -87,4 +89,29 @@ fn descriptors() {
     let (code, err) = run("-S -n 60");
     assert_eq!(code, Some(1), "{err}");
     assert!(err.contains("no Kafka broker answers"), "{err}");
+}
+
+fn journal() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("stderr");
+    let stderr = std::fs::File::create(&path).unwrap();
+    let place = stderr.metadata().unwrap();
+    // A port that is in use: a warning comes before the error.
+    let taken = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let listen = format!("admin.listen={}", taken.local_addr().unwrap());
+    let run = |stream: String, stderr| {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_frostline"));
+        command.args(["run", "--stages", "filter", "--brokers", "127.0.0.1:1", "--set", &listen]);
+        command.args(["--set", "kafka.connect_timeout_ms=500"]).env_remove("FROSTLINE_LOG_FORMAT");
+        command.current_dir(dir.path()).env("JOURNAL_STREAM", stream).stderr(stderr);
+        assert_eq!(command.status().unwrap().code(), Some(1));
+        std::fs::read_to_string(&path).unwrap()
+    };
+    let text = run(format!("{}:{}", place.dev(), place.ino()), stderr);
+    let (log, error) = text.trim_end().rsplit_once('\n').unwrap();
+    assert!(error.starts_with("<3>error: no Kafka broker"), "{text}");
+    assert!(log.contains("<4>{"), "{text}");
+    assert!(log.lines().all(|line| line.starts_with("<6>{") || line.starts_with("<4>{")), "{text}");
+    let text = run("1:1".to_owned(), std::fs::File::create(&path).unwrap());
+    assert!(!text.contains('<'), "stderr is not the journal: {text}");
 }

@@ -140,7 +140,7 @@ fn main() {
     let mut arguments = Arguments::from_args();
     // Most of them wait most of the time: for brokers, sessions, processes.
     let cores = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
-    arguments.test_threads.get_or_insert(3 * cores);
+    arguments.test_threads.get_or_insert(4 * cores);
     let tests = all_tests();
     let require_all = std::env::var_os("FROSTLINE_REQUIRE_ALL").is_some_and(|value| value == "1");
     let is_listing = arguments.list;

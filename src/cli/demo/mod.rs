@@ -54,8 +54,7 @@ With `scripts/mail-server mails 2525` running, that file is:
 /// Suggestions after the demo.
 const NEXT: &str = "\
 Next:
-  cp examples/rules.toml rules.toml            change it, and try your rules on this weather:
-  frostline demo --set alert.rules=rules.toml
+  frostline demo --set alert.rules=FILE        your rules on this weather; examples/rules.toml is a file to begin with
   frostline demo --help                        all options, with mail, or on a real broker
   frostline topics create                      the real thing on a real broker: then `stations import`,
                                                `run` and `replay`, as in the README";

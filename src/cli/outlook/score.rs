@@ -21,7 +21,7 @@ Examples:
 Reads the outlooks of noaa-outlooks and the alerts of noaa-json-alerts. A
 station's nights are scored from its third night on.";
 
-/// Score forecasts of past nights, and the warnings that were sent
+/// Score outlooks of past nights, and the warnings that were sent
 #[derive(Args)]
 #[command(after_help = EXAMPLES)]
 pub(super) struct ScoreArguments {

@@ -23,8 +23,9 @@ Examples:
 The exit code is 1 if anything was found. A file with a mistake cannot be
 used; a warning is about a rule that is probably a mistake: wrong unit, never
 or always true, a station that is unknown, does not report that, is excluded
-by filter.where, or is far away. Addresses without a channel in the
-configuration cause a warning on stderr, which does not fail the check.";
+by filter.where, or is far away, or an address whose channel is not
+configured. If no channel is configured at all, a warning on stderr says so,
+which does not fail the check.";
 
 /// Find all mistakes in a rule file; the exit code is 1 if there are any
 #[derive(Args)]

@@ -18,7 +18,7 @@ use crate::backtest::run_moments;
 use crate::config::Config;
 use crate::hourly::iso_time;
 use crate::noaa::{Element, Station, StationId};
-use crate::publishing::{Live, placement, unsent};
+use crate::publishing::{Live, placement, unreachable_by, unsent};
 use crate::rules::{
     Conditions, Feed, Limit, Near, Nearest, Needs, Reporting, RuleFile, RuleSet, far, km_between, lint,
 };
@@ -142,7 +142,13 @@ fn warn(config: &Config, draft: &Draft) {
     let rule = draft.file.rules.iter().find(|(definition, _)| definition.id == draft.id);
     let problems = rule.map(|(_, rule)| lint(rule)).unwrap_or_default();
     let reasons = problems.into_iter().map(|problem| problem.message);
-    for reason in reasons.chain(unsent(config, &draft.file.subscribers, false)) {
+    // With no channel at all, one warning is enough.
+    let unreachable = match config.notify.is_on() {
+        true => unreachable_by(&config.deliver_settings(), &draft.file),
+        false => Vec::new(),
+    };
+    let unreachable = unreachable.into_iter().map(|mistake| mistake.message);
+    for reason in reasons.chain(unsent(config, &draft.file.subscribers, false)).chain(unreachable) {
         output::note(&format!("{YELLOW}warning{YELLOW:#}  {reason}"));
     }
 }
@@ -170,8 +176,8 @@ async fn of_broker(config: &Config, arguments: &NewArguments) -> Result<Option<R
         Ok(live) => Ok(Some(live.reporting()?)),
         Err(error) => {
             output::note(&format!(
-                "{YELLOW}warning{YELLOW:#}  {error}; which stations are near that place is therefore unknown: the daemon will \
-                 look for one as observations arrive"
+                "{YELLOW}warning{YELLOW:#}  {error} (so which stations are near that place is unknown; the daemon will look for \
+                 one as observations arrive)"
             ));
             Ok(None)
         }
