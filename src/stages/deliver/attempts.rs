@@ -9,6 +9,8 @@ use super::outlet::{Parcel, Reply};
 
 /// How long an answer is kept. A task opens again within seconds.
 const KEPT: Duration = Duration::from_secs(600);
+/// Fewer answers than twice this take no memory worth a look.
+const LEFT_MIN: usize = 500;
 
 /// The attempts of this process, by the ids of messages.
 #[derive(Default)]
@@ -17,6 +19,8 @@ pub struct Attempts {
     under_way: HashMap<String, Vec<Parcel>>,
     /// Answers of servers that have accepted a message: its task may be closed before it has committed that.
     sent: HashMap<String, (Instant, String)>,
+    /// How many answers were left when old ones were last dropped.
+    left: usize,
 }
 
 impl Attempts {
@@ -27,8 +31,7 @@ impl Attempts {
             later.push(parcel);
             return None;
         }
-        self.sent.retain(|_, (since, _)| since.elapsed() < KEPT);
-        if let Some((_, answer)) = self.sent.get(&id) {
+        if let Some((_, answer)) = self.sent.get(&id).filter(|(since, _)| since.elapsed() < KEPT) {
             parcel.reply(Reply::Sent(answer.clone()), None);
             return None;
         }
@@ -50,6 +53,14 @@ impl Attempts {
         Some(next)
     }
 
+    /// Looks at all answers only when they have become twice as many.
+    fn drop_old(&mut self) {
+        if self.sent.len() > 2 * self.left.max(LEFT_MIN) {
+            self.sent.retain(|_, (since, _)| since.elapsed() < KEPT);
+            self.left = self.sent.len();
+        }
+    }
+
     /// Ends an attempt without an outcome: it panicked.
     pub fn forget(&mut self, message_id: &str) {
         // Parcels that are dropped report that no attempt was made.
@@ -61,6 +72,7 @@ impl Attempts {
         let id = &parcel.message.id;
         if let Reply::Sent(answer) = &reply {
             self.sent.insert(id.clone(), (Instant::now(), answer.clone()));
+            self.drop_old();
         }
         let later = self.under_way.remove(id).unwrap_or_default();
         later.into_iter().chain([parcel]).for_each(|parcel| parcel.reply(reply.clone(), retry_after));
