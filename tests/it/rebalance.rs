@@ -13,7 +13,6 @@ pub fn tests() -> Vec<Test> {
         test("members_come_and_go_at_the_end_of_the_log", &[Needs::Broker], || {
             members_come_and_go(2_400, "200/s")
         }),
-        test("partitions_move_while_another_stage_is_busy", &[Needs::Broker], busy_neighbour),
     ]
 }
 
@@ -67,35 +66,6 @@ fn members_come_and_go(count: u32, rate: &str) {
         assert!(numbers.is_sorted(), "{station} is out of order");
         assert!(numbers.windows(2).all(|pair| pair[0] < pair[1]), "{station} has a number twice");
     }
-}
-
-/// Two stages share a worker, and one of them always has something to commit while the other gives partitions up.
-fn busy_neighbour() {
-    let topics = Topics::create();
-    let dir = tempfile::tempdir().unwrap();
-    std::fs::write(dir.path().join("numbered.jsonl"), numbered(60_000)).unwrap();
-    let rule = "[[rule]]\nid = \"r\"\nwhere = \"true\"\nwhen = \"TMIN < -90.0\"\n";
-    std::fs::write(dir.path().join("rules.toml"), rule).unwrap();
-    let replay = ["replay", "numbered.jsonl", "--topic", "noaa-json", "--rate", "3000/s"];
-    // A broker that stands still for a while must not end it.
-    let patient = ["--set", "runtime.transaction_timeout_ms=60000"];
-    let replay = topics.frostline().args(replay).args(patient).in_dir(dir.path()).start();
-    let member = |stages: &str, state: &str| {
-        let words = ["run", "--stages", stages, "--state-dir", state, "--workers", "1"];
-        let limit = ["--set", "runtime.shutdown_timeout_ms=8000"];
-        let mut member = topics.frostline().args(words).args(limit).in_dir(dir.path()).start();
-        member.until_said("partitions assigned");
-        member
-    };
-    let first = member("filter,alert", "state-1");
-    std::thread::sleep(Duration::from_secs(2));
-    let second = member("alert", "state-2");
-    replay.wait().expect_code(0);
-    second.signal("TERM");
-    second.wait().expect_code(0);
-    first.signal("TERM");
-    let outcome = first.wait().expect_code(0);
-    assert!(!outcome.err.contains("could not be committed in time"), "{outcome}");
 }
 
 /// Numbered observations of many stations, as lines; the number is `SNOW`.
