@@ -22,6 +22,7 @@
 //! became too old has the same effect ([`super::restore`]).
 
 use std::cell::RefCell;
+use std::collections::BTreeMap;
 use std::rc::Rc;
 
 use super::failure::Failure;
@@ -81,14 +82,10 @@ pub(super) fn different_partitions(
     ))
 }
 
-/// Drops the stores of those tasks that are too old for their changelog.
-///
-/// # Errors
-/// [`KafkaError::Retry`] if the brokers do not report the end of the changelog.
+/// Drops the stores of those tasks that are too old for their changelog, whose partitions have these ends.
 pub(super) fn drop_outdated(
     plan: &StagePlan,
-    consumer: &GroupConsumer,
-    changelog: &str,
+    (changelog, ends): (&str, &BTreeMap<i32, i64>),
     tasks: &[(i32, Rc<RefCell<Task>>)],
 ) -> Result<(), Failure> {
     let now_ms = unix_ms();
@@ -97,8 +94,6 @@ pub(super) fn drop_outdated(
     if old.is_empty() || is_sabotaged(Sabotage::OldState) {
         return Ok(());
     }
-    let partitions: Vec<i32> = old.iter().map(|(partition, _)| *partition).collect();
-    let ends = consumer.ends_of(changelog, &partitions)?;
     let mut dropped = Vec::new();
     for (partition, task) in old {
         let mut task = task.borrow_mut();

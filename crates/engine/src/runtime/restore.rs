@@ -34,7 +34,7 @@ use super::task::Task;
 use crate::StageId;
 use crate::fault::{Point, Sabotage, is_sabotaged, reach};
 use crate::kafka::{Polled, StartAt};
-use crate::link::{GroupConsumer, Reader};
+use crate::link::Reader;
 use crate::record::{Record, unix_ms};
 use crate::store::{Change, StateError};
 
@@ -75,15 +75,14 @@ struct Restoring {
 }
 
 impl Restore {
-    /// Starts reading the changelog for these tasks.
+    /// Starts reading the changelog for these tasks; its partitions have had these ends since it was known what is
+    /// committed.
     pub(super) fn start(
         plan: &StagePlan,
         worker: usize,
-        (consumer, changelog): (&GroupConsumer, &str),
+        (changelog, ends): (&str, &BTreeMap<i32, i64>),
         tasks: Vec<(i32, Rc<RefCell<Task>>)>,
     ) -> Result<Self, Failure> {
-        let partitions: Vec<i32> = tasks.iter().map(|(partition, _)| *partition).collect();
-        let ends = consumer.ends_of(changelog, &partitions)?;
         let mut starts = Vec::with_capacity(tasks.len());
         let mut open = BTreeMap::new();
         for (partition, task) in tasks {

@@ -150,8 +150,10 @@ impl Worker {
         match &plan.changelog {
             None => tasks.iter().for_each(|(partition, _)| self.run((stage, *partition), context)),
             Some(changelog) => {
-                provenance::drop_outdated(plan, consumer, changelog, &tasks)?;
-                self.restores.push(Restore::start(plan, self.index, (consumer, changelog), tasks)?);
+                let partitions: Vec<i32> = tasks.iter().map(|(partition, _)| *partition).collect();
+                let ends = consumer.ends_of(changelog, &partitions)?;
+                provenance::drop_outdated(plan, (changelog, &ends), &tasks)?;
+                self.restores.push(Restore::start(plan, self.index, (changelog, &ends), tasks)?);
                 self.restore_on(context);
             }
         }
