@@ -16,6 +16,13 @@ fn forecasts(canned: &Arc<Canned>, stations: Vec<Watched>) -> Forecasts {
     Forecasts::new(canned.clone(), Arc::new(move || stations.clone()), "https://nws/", "https://met", hour)
 }
 
+/// A poller for one station in the United States, which knows nothing yet.
+fn scottsdale() -> (Arc<Canned>, Forecasts, Position) {
+    let canned = Canned::new();
+    let poller = forecasts(&canned, vec![watched("USW00003192", true, -111.91)]);
+    (canned, poller, Position::default())
+}
+
 fn point(x: i64) -> String {
     format!(r#"{{"properties":{{"gridId":"PSR","gridX":{x},"gridY":57}}}}"#)
 }
@@ -28,9 +35,7 @@ fn grid(issued: &str, lowest: &str) -> String {
 
 #[test]
 fn a_station_of_the_us_is_asked_for_by_its_cell() {
-    let canned = Canned::new();
-    let mut poller = forecasts(&canned, vec![watched("USW00003192", true, -111.91)]);
-    let mut position = Position::default();
+    let (canned, mut poller, mut position) = scottsdale();
     canned.file(point(161), "");
     assert!(poll(&mut poller, &mut position, NOW_MS).unwrap().records.is_empty());
     canned.file(grid("2026-11-28T17:51:43+00:00", "-1.25"), "a");
@@ -56,9 +61,7 @@ fn a_station_of_the_us_is_asked_for_by_its_cell() {
 
 #[test]
 fn a_cell_that_has_moved_is_looked_up_again() {
-    let canned = Canned::new();
-    let mut poller = forecasts(&canned, vec![watched("USW00003192", true, -111.91)]);
-    let mut position = Position::default();
+    let (canned, mut poller, mut position) = scottsdale();
     canned.file(point(33), "");
     canned.then(Ok(Answer::NotFound));
     canned.file(point(34), "");
@@ -73,9 +76,7 @@ fn a_cell_that_has_moved_is_looked_up_again() {
 
 #[test]
 fn a_file_that_stays_the_same_is_read_for_the_next_night_too() {
-    let canned = Canned::new();
-    let mut poller = forecasts(&canned, vec![watched("USW00003192", true, -111.91)]);
-    let mut position = Position::default();
+    let (canned, mut poller, mut position) = scottsdale();
     let night_before = r#""values":[{"validTime":"2026-11-28T02:00:00+00:00/PT14H","value":-3.5},"#;
     let file = grid("2026-11-28T12:00:00+00:00", "-1.25").replace(r#""values":["#, night_before);
     canned.file(point(161), "");
@@ -93,9 +94,7 @@ fn a_file_that_stays_the_same_is_read_for_the_next_night_too() {
 
 #[test]
 fn a_cell_without_a_forecast_is_not_asked_for_all_the_time() {
-    let canned = Canned::new();
-    let mut poller = forecasts(&canned, vec![watched("USW00003192", true, -111.91)]);
-    let mut position = Position::default();
+    let (canned, mut poller, mut position) = scottsdale();
     canned.file(point(33), "");
     canned.then(Ok(Answer::NotFound));
     canned.file(point(33), "");
@@ -135,9 +134,7 @@ fn stations_take_turns_and_a_failure_says_whose() {
 
 #[test]
 fn an_older_forecast_of_the_same_night_is_not_written() {
-    let canned = Canned::new();
-    let mut poller = forecasts(&canned, vec![watched("USW00003192", true, -111.91)]);
-    let mut position = Position::default();
+    let (canned, mut poller, mut position) = scottsdale();
     canned.file(point(161), "");
     poll(&mut poller, &mut position, NOW_MS).unwrap();
     let (newer, older) = ("2026-11-28T17:51:43+00:00", "2026-11-28T15:51:43+00:00");
@@ -151,9 +148,7 @@ fn an_older_forecast_of_the_same_night_is_not_written() {
 
 #[test]
 fn a_file_older_than_the_last_one_is_not_used() {
-    let canned = Canned::new();
-    let mut poller = forecasts(&canned, vec![watched("USW00003192", true, -111.91)]);
-    let mut position = Position::default();
+    let (canned, mut poller, mut position) = scottsdale();
     canned.file(point(161), "");
     poll(&mut poller, &mut position, NOW_MS).unwrap();
     let mut now_ms = NOW_MS;
@@ -176,9 +171,7 @@ fn a_file_older_than_the_last_one_is_not_used() {
 
 #[test]
 fn a_known_place_that_is_not_found_is_asked_about_again_soon() {
-    let canned = Canned::new();
-    let mut poller = forecasts(&canned, vec![watched("USW00003192", true, -111.91)]);
-    let mut position = Position::default();
+    let (canned, mut poller, mut position) = scottsdale();
     canned.file(point(161), "");
     canned.file(grid("2026-11-28T17:51:43+00:00", "-1.25"), "a");
     canned.then(Ok(Answer::NotFound));
