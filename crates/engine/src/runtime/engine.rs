@@ -269,6 +269,7 @@ impl Engine {
     /// # Errors
     /// The first failure of a stage.
     pub async fn stop(self) -> (Summary, Result<(), Failure>) {
+        self.process.board.stops();
         for running in &self.running {
             running.supervisor.do_send(Leave);
         }

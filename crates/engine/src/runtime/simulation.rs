@@ -96,6 +96,7 @@ impl Stages {
     pub(crate) fn leave(&self) {
         let mut inner = self.inner.borrow_mut();
         inner.is_leaving = true;
+        self.board.stops();
         inner.sources.stop();
         inner.supervisors.iter().for_each(|(supervisor, _)| supervisor.do_send(Leave));
     }

@@ -133,6 +133,7 @@ pub struct Board {
     absences: Mutex<BTreeMap<StageId, Option<(Instant, String)>>>,
     /// Whether the state directory was removed while this process uses it.
     is_state_gone: AtomicBool,
+    is_stopping: AtomicBool,
 }
 
 impl Board {
@@ -183,6 +184,11 @@ impl Board {
             (Some(reason), Some((_, before))) => reason.clone_into(before),
             (Some(reason), known) => *known = Some((Instant::now(), reason.to_owned())),
         }
+    }
+
+    /// The process is leaving its groups, and will take on nothing more.
+    pub(super) fn stops(&self) {
+        self.is_stopping.store(true, Ordering::Relaxed);
     }
 
     /// Records whether the state directory still exists; logs a change.
@@ -236,12 +242,15 @@ impl Board {
         }
     }
 
-    /// Why this process is not ready, in sentences; empty when it is ready. Ready means: every stage is in its group,
-    /// and each of its partitions is restored and has had its turn within `patience`.
+    /// Why this process is not ready, in sentences; empty when it is ready. Ready means: it is not stopping, every stage
+    /// is in its group, and each of its partitions is restored and has had its turn within `patience`.
     pub fn unready(&self, patience: Duration) -> Vec<String> {
         let mut reasons = Vec::new();
         if is_sabotaged(Sabotage::BlindReadiness) {
             return reasons;
+        }
+        if self.is_stopping.load(Ordering::Relaxed) {
+            reasons.push("it is stopping".to_owned());
         }
         for (stage, absence) in &*lock(&self.absences) {
             if let Some((since, reason)) = absence {
@@ -333,5 +342,8 @@ mod tests {
         task.beat(Phase::Running);
         assert_eq!(unready(), "");
         assert!(board.unwatched(STAGE).is_empty());
+        board.stops();
+        board.ended(STAGE);
+        assert_eq!(unready(), "it is stopping");
     }
 }
