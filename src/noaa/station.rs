@@ -69,6 +69,30 @@ impl Station {
         json.unwrap_or_default()
     }
 
+    /// The values of all fields in their order, as a JSON array; read like the object. Half of its size.
+    ///
+    /// A row has no room for a field that a later version adds: stores with rows then need another name.
+    pub fn to_row(&self) -> Vec<u8> {
+        let Station { id, country_code, country, location, elevation, state_code, state, name, .. } = self;
+        let Station { gsn_flag, hcn_crn_flag, wmo_id, icao, .. } = self;
+        let row = (
+            id,
+            country_code,
+            country,
+            (location.lat, location.lon),
+            elevation,
+            state_code,
+            state,
+            name,
+            gsn_flag,
+            hcn_crn_flag,
+            wmo_id,
+            icao,
+        );
+        // Strings and plain numbers into a `Vec`: this cannot fail.
+        serde_json::to_vec(&row).unwrap_or_default()
+    }
+
     /// The station as `process.py` would have written it, with its mistakes.
     fn as_rally(&self) -> Station {
         let is_us = self.country_code == "US";
@@ -116,6 +140,16 @@ mod tests {
              \"name\":\"ESPA\u{f1}OLA \\\"X\\\"\",\"hcn_crn_flag\":\"HCN\",\"wmo_id\":\"00001\"}"
         );
         assert_eq!(serde_json::from_str::<Station>(&json).unwrap(), station());
+    }
+
+    #[test]
+    fn a_row_is_read_like_the_object() {
+        let whole = Station { elevation: Some(-1.5), icao: Some("KSDL".to_owned()), ..station() };
+        for station in [station(), whole] {
+            let row = station.to_row();
+            assert!(row.len() < station.to_json(Compat::None).len());
+            assert_eq!(serde_json::from_slice::<Station>(&row).unwrap(), station);
+        }
     }
 
     #[test]

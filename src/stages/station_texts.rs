@@ -1,6 +1,7 @@
-//! The JSON of all stations in little memory: what stations of one country or state have in common is kept once.
+//! The JSON of all stations in little memory: what many of them have in common is kept once.
 //!
-//! Names and codes of countries and states are a third of the JSON of a station, and half of it in the US.
+//! Names of fields, countries and states are two thirds of a station's JSON. In the packed text a control character
+//! stands for each: JSON itself has none.
 
 use std::collections::HashMap;
 use std::ops::Range;
@@ -8,39 +9,53 @@ use std::sync::Arc;
 
 use crate::noaa::StationId;
 
+/// Stands for [`HEAD`], the station's id and a quote.
+const ID: char = '\u{1}';
+const HEAD: &str = "{\"id\":\"";
+/// Stands for a shared piece, whose number follows in two characters.
+const PIECE: char = '\u{2}';
+/// The next character is meant as it is.
+const LITERAL: char = '\u{3}';
+/// Characters from this one on stand for [`PHRASES`].
+const FIRST_PHRASE: u8 = 4;
+const PHRASES: [&str; 8] = [
+    ",\"location\":{\"lat\":",
+    ",\"lon\":",
+    "},\"elevation\":",
+    ",\"name\":\"",
+    "\",\"gsn_flag\":\"",
+    "\",\"hcn_crn_flag\":\"",
+    "\",\"wmo_id\":\"",
+    "\",\"icao\":\"",
+];
+/// Numbers of pieces have two digits of this base, which begin at [`DIGIT_ZERO`].
+const BASE: usize = 64;
+const DIGIT_ZERO: u8 = b'0';
+
 /// JSON by station id.
 #[derive(Default)]
 pub(super) struct StationTexts {
-    texts: HashMap<StationId, Packed, foldhash::fast::RandomState>,
+    packed: HashMap<StationId, Box<str>, foldhash::fast::RandomState>,
     shared: Shared,
 }
 
-/// One station's JSON without its two shared pieces.
-struct Packed {
-    own: Box<str>,
-    /// Where the shared pieces belong in `own`, and which they are.
-    pieces: [(u16, u16); 2],
-}
-
-/// Pieces that many stations have, by number; the first is empty.
+/// Pieces that many stations have, by number.
+#[derive(Default)]
 struct Shared {
     pieces: Vec<Arc<str>>,
-    numbers: HashMap<Arc<str>, u16>,
-}
-
-impl Default for Shared {
-    fn default() -> Self {
-        Self { pieces: vec!["".into()], numbers: HashMap::new() }
-    }
+    numbers: HashMap<Arc<str>, usize>,
 }
 
 impl Shared {
     /// The number of a piece; `None` if there are too many.
-    fn number(&mut self, piece: &str) -> Option<u16> {
+    fn number(&mut self, piece: &str) -> Option<usize> {
         if let Some(number) = self.numbers.get(piece) {
             return Some(*number);
         }
-        let number = u16::try_from(self.pieces.len()).ok()?;
+        let number = self.pieces.len();
+        if number >= BASE * BASE {
+            return None;
+        }
         let piece: Arc<str> = piece.into();
         self.pieces.push(Arc::clone(&piece));
         self.numbers.insert(piece, number);
@@ -56,57 +71,106 @@ fn pieces(json: &str) -> [Range<usize>; 2] {
     };
     let country = between(",\"country_code\":", ",\"location\":");
     let state = between(",\"state_code\":", ",\"name\":");
-    // A short number has room for any place in it.
-    let is_usual = (state.is_empty() || country.end <= state.start) && json.len() <= usize::from(u16::MAX);
+    let is_usual = state.is_empty() || country.end <= state.start;
     if is_usual { [country, state] } else { [0..0, 0..0] }
+}
+
+/// Appends a part of the JSON of a station, packed.
+fn pack(json: &str, id: &str, packed: &mut String) {
+    let mut rest = json;
+    while let Some(first) = rest.chars().next() {
+        let head = rest.strip_prefix(HEAD).and_then(|rest| rest.strip_prefix(id)?.strip_prefix('"'));
+        let phrase = (FIRST_PHRASE..).zip(PHRASES).find_map(|(code, phrase)| {
+            let is_possible = matches!(first, ',' | '"' | '}');
+            is_possible.then(|| rest.strip_prefix(phrase)).flatten().map(|rest| (code, rest))
+        });
+        rest = match (head, phrase) {
+            (Some(rest), _) => {
+                packed.push(ID);
+                rest
+            }
+            (None, Some((code, rest))) => {
+                packed.push(char::from(code));
+                rest
+            }
+            (None, None) => {
+                if first < ' ' {
+                    packed.push(LITERAL);
+                }
+                packed.push(first);
+                &rest[first.len_utf8()..]
+            }
+        };
+    }
 }
 
 impl StationTexts {
     /// Adds or replaces the JSON of a station.
     pub(super) fn insert(&mut self, id: StationId, json: &str) {
-        let (mut own, mut placed, mut taken) = (String::with_capacity(json.len()), [(0, 0); 2], 0);
-        for (piece, place) in pieces(json).into_iter().zip(&mut placed) {
+        let (name, mut packed, mut taken) = (id.to_string(), String::with_capacity(json.len()), 0);
+        for piece in pieces(json) {
             if piece.is_empty() {
                 continue;
             }
             let Some(number) = self.shared.number(&json[piece.clone()]) else { continue };
-            own.push_str(&json[taken..piece.start]);
+            pack(&json[taken..piece.start], &name, &mut packed);
             taken = piece.end;
-            *place = (u16::try_from(own.len()).unwrap_or_default(), number);
+            packed.push(PIECE);
+            for digit in [number / BASE, number % BASE] {
+                packed.push(char::from(DIGIT_ZERO + digit as u8));
+            }
         }
-        own.push_str(&json[taken..]);
-        self.texts.insert(id, Packed { own: own.into(), pieces: placed });
+        pack(&json[taken..], &name, &mut packed);
+        self.packed.insert(id, packed.into());
     }
 
     /// Removes a station.
     pub(super) fn remove(&mut self, id: StationId) {
-        self.texts.remove(&id);
+        self.packed.remove(&id);
     }
 
     /// The JSON of a station.
     pub(super) fn get(&self, id: StationId) -> Option<String> {
-        let Packed { own, pieces } = self.texts.get(&id)?;
-        let texts = pieces.map(|(_, number)| &*self.shared.pieces[usize::from(number)]);
-        let mut json = String::with_capacity(own.len() + texts[0].len() + texts[1].len());
-        let mut taken = 0;
-        for ((place, _), text) in pieces.iter().zip(texts) {
-            let place = usize::from(*place).max(taken);
-            json.push_str(&own[taken..place]);
-            json.push_str(text);
-            taken = place;
+        let mut rest: &str = self.packed.get(&id)?;
+        let mut json = String::with_capacity(4 * rest.len() + 128);
+        while let Some(place) = rest.bytes().position(|byte| byte < b' ') {
+            let (before, from) = rest.split_at(place);
+            json.push_str(before);
+            let (code, mut after) = from.split_at(1);
+            match code.chars().next()? {
+                ID => {
+                    json.push_str(HEAD);
+                    json.push_str(id.as_str());
+                    json.push('"');
+                }
+                PIECE => {
+                    let (digits, rest) = after.split_at(2);
+                    let number =
+                        digits.bytes().fold(0, |sum, byte| sum * BASE + usize::from(byte - DIGIT_ZERO));
+                    json.push_str(&self.shared.pieces[number]);
+                    after = rest;
+                }
+                LITERAL => {
+                    let (literal, rest) = after.split_at(1);
+                    json.push_str(literal);
+                    after = rest;
+                }
+                code => json.push_str(PHRASES[usize::from(code as u8 - FIRST_PHRASE)]),
+            }
+            rest = after;
         }
-        json.push_str(&own[taken..]);
+        json.push_str(rest);
         Some(json)
     }
 
     /// The ids of all stations, in no particular order.
     pub(super) fn ids(&self) -> impl Iterator<Item = StationId> {
-        self.texts.keys().copied()
+        self.packed.keys().copied()
     }
 
     /// How many stations there are.
     pub(super) fn len(&self) -> usize {
-        self.texts.len()
+        self.packed.len()
     }
 }
 
@@ -131,6 +195,7 @@ mod tests {
             ("USW00000004", long),
             ("USW00000005", format!("{},\"name\":\"\",\"state_code\":\"AZ\"}}", head("USW00000005"))),
             ("USW00000006", String::new()),
+            ("USW00000007", "{\"id\":\"USW00000008\",\"name\":\"\u{1}\u{7}a\u{3}\"}".to_owned()),
             ("AJ000000007", whole("AJ000000007").replace(",\"state_code\":\"AZ\",\"state\":\"Arizona\"", "")),
         ];
         let mut index = StationTexts::default();
@@ -142,11 +207,14 @@ mod tests {
         for (station, json) in &texts {
             assert_eq!(index.get(id(station)).as_deref(), Some(json.as_str()), "{station}");
         }
-        assert_eq!(index.shared.pieces.len(), 3, "the empty one, a country and a state");
-        let own = &index.texts[&id("USW00000001")].own;
-        assert!(!own.contains("Arizona") && !own.contains("United States"), "{own}");
-        assert!(!index.texts[&id("AJ000000007")].own.contains("United States"));
+        assert_eq!(index.shared.pieces.len(), 2, "a country and a state");
+        let packed = &index.packed[&id("USW00000001")];
+        assert_eq!(
+            &**packed,
+            "\u{1}\u{2}00\u{4}33.6\u{5}-111.9\u{6}460.0\u{2}01\u{7}ESPA\u{f1}OLA \\\",\\\"name\\\":\"}"
+        );
+        assert!(!index.packed[&id("AJ000000007")].contains("United States"));
         index.remove(id("USW00000001"));
-        assert_eq!((index.get(id("USW00000001")), index.len()), (None, 6));
+        assert_eq!((index.get(id("USW00000001")), index.len()), (None, 7));
     }
 }

@@ -1,5 +1,5 @@
 //! The station table: the compacted topic `noaa-stations`. In memory, with a copy on disk, so that a restart reads only
-//! new records.
+//! new records. The copy has rows ([`Station::to_row`]), or whole documents if an earlier version wrote them.
 
 use std::sync::Arc;
 
@@ -26,16 +26,22 @@ impl StationTable {
         Self { index, copy: None, topic: String::new() }
     }
 
-    /// Takes a record into memory. Returns its key in the copy; `None` if it cannot be used, which is logged.
-    fn take_into_memory(&self, record: &Record<'_>) -> Option<Vec<u8>> {
+    /// Takes a record into memory. Returns its key and value in the copy; `None` if it cannot be used, which is logged.
+    fn take_into_memory(&self, record: &Record<'_>) -> Option<(Vec<u8>, Option<Vec<u8>>)> {
         let (topic, partition, offset) = (record.topic, record.partition, record.offset);
         let Some(id) = record.key.and_then(StationId::parse) else {
             tracing::warn!(topic, partition, offset, "station skipped: its key is not a station id");
             return None;
         };
-        match record.value.map(serde_json::from_slice::<Station>) {
-            None => self.index.remove(id),
-            Some(Ok(station)) if station.id == id => self.index.insert(&station),
+        let row = match record.value.map(serde_json::from_slice::<Station>) {
+            None => {
+                self.index.remove(id);
+                None
+            }
+            Some(Ok(station)) if station.id == id => {
+                self.index.insert(&station);
+                Some(station.to_row())
+            }
             Some(Ok(station)) => {
                 let found = station.id;
                 tracing::warn!(topic, partition, offset, %id, %found, "station skipped: key and id differ");
@@ -45,8 +51,8 @@ impl StationTable {
                 tracing::warn!(topic, partition, offset, %id, %error, "station skipped: it cannot be read");
                 return None;
             }
-        }
-        Some([&[STATION_KEY], &id.as_bytes()[..]].concat())
+        };
+        Some(([&[STATION_KEY], &id.as_bytes()[..]].concat(), row))
     }
 }
 
@@ -64,9 +70,9 @@ impl Table for StationTable {
     }
 
     fn take(&mut self, record: &Record<'_>) -> Result<(), StateError> {
-        let key = self.take_into_memory(record);
-        match (&mut self.copy, key) {
-            (Some(copy), Some(key)) => copy.take(record, key),
+        let entry = self.take_into_memory(record);
+        match (&mut self.copy, entry) {
+            (Some(copy), Some((key, row))) => copy.take(record, key, row),
             (Some(copy), None) => copy.skip(record),
             (None, _) => {}
         }

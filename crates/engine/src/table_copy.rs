@@ -68,11 +68,11 @@ impl TableCopy {
         Ok((Self { state: opening.state.clone(), parts, taken: 0 }, starts))
     }
 
-    /// Takes a record into the entry under `key`; a record without a value removes it.
-    pub fn take(&mut self, record: &Record<'_>, key: Vec<u8>) {
+    /// Takes what a record says into the entry under `key`; without a value, the entry is removed.
+    pub fn take(&mut self, record: &Record<'_>, key: Vec<u8>, value: Option<Vec<u8>>) {
         let Some(part) = self.part(record.partition) else { return };
         part.has_read(record);
-        part.pending.push((key, record.value.map(<[u8]>::to_vec)));
+        part.pending.push((key, value));
         let mut written = if part.pending.len() >= BATCH_CHANGES { part.write() } else { Ok(()) };
         self.taken += 1;
         if self.taken.is_multiple_of(FLUSH_RECORDS) {

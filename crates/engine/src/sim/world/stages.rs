@@ -125,7 +125,9 @@ impl Table for FactTable {
             Some(value) => drop(self.facts().entries.insert(key.clone(), value.to_vec())),
             None => drop(self.facts().entries.remove(&key)),
         }
-        self.copy.iter_mut().for_each(|copy| copy.take(record, key.clone()));
+        self.copy
+            .iter_mut()
+            .for_each(|copy| copy.take(record, key.clone(), record.value.map(<[u8]>::to_vec)));
         Ok(())
     }
 
