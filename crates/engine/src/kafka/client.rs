@@ -12,6 +12,7 @@ use rdkafka::error::RDKafkaErrorCode;
 use super::KafkaError;
 use super::certificate::{self, Trust};
 use super::credentials::Credentials;
+use super::fetching::READER_WAIT;
 use super::lifeline::Lifeline;
 use super::raw::SLICE_ROWS;
 use super::secret::{SecretText, resolve_secret};
@@ -118,13 +119,14 @@ impl ClientSettings {
         // Readers have few partitions; for members of a group, limits and pace depend on their number, see
         // `fetching`. One answer holds 2 MB: what fits the CPU's cache is read faster (500 partitions: 1.1 to 1.3
         // million records a CPU-second with the client's default of 50 MB, 1.3 to 1.5 million with 2 MB).
+        let wait_ms = READER_WAIT.as_millis().to_string();
         let defaults = [
             ("queued.max.messages.kbytes", "1024"),
             ("queued.min.messages", "5000"),
             ("fetch.message.max.bytes", "1048576"),
             ("fetch.max.bytes", "2097152"),
             ("fetch.queue.backoff.ms", "10"),
-            ("fetch.wait.max.ms", "100"),
+            ("fetch.wait.max.ms", &wait_ms),
         ];
         self.set_defaults(&mut config, &defaults);
         config

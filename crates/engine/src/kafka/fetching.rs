@@ -23,7 +23,9 @@
 //!
 //! So requests wait longer while no partition has a backlog ([`Pace`]): a broker answers as soon as it has a record, and
 //! with five partitions of six stages a process at rest takes half the CPU time. A backlog that comes while requests
-//! wait long may be held up by one of them, once.
+//! wait long may be held up by one of them, once. Readers without a group, which follow tables and what a page shows,
+//! may wait even longer once they have come to the end. Not before: an end is reported when a request has waited for
+//! nothing.
 
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
@@ -35,8 +37,12 @@ use crate::Traffic;
 
 /// Limit for all queues together, in bytes of values, and the same again for all answers.
 const BUDGET_BYTES: i32 = 64 << 20;
-/// How long a request may wait at a broker while no partition has a backlog.
+/// How long a request of a member may wait at a broker while no partition has a backlog.
 const REST_WAIT: Duration = Duration::from_millis(200);
+/// The same for a reader.
+const READER_REST_WAIT: Duration = Duration::from_secs(1);
+/// How long a request of a reader may wait until then.
+pub(super) const READER_WAIT: Duration = Duration::from_millis(100);
 const WAIT: &str = "fetch.wait.max.ms";
 const KB: i32 = 1 << 10;
 const MB: i32 = 1 << 20;
@@ -70,22 +76,28 @@ fn backlog_wait_ms(partitions: i32, traffic: Traffic) -> i32 {
     }
 }
 
-/// How long a member's requests wait at a broker: as they began, or longer while there is no backlog.
+/// How long a client's requests wait at a broker: as they began, or longer while there is no backlog.
 pub(super) struct Pace {
     backlog_wait: Duration,
+    rest_wait: Duration,
     /// Whether the user has decided how long.
     is_fixed: bool,
     is_at_rest: AtomicBool,
 }
 
 impl Pace {
-    pub(super) fn new(settings: &ClientSettings, partitions: i32, traffic: Traffic) -> Self {
+    pub(super) fn of_member(settings: &ClientSettings, partitions: i32, traffic: Traffic) -> Self {
         let wait_ms = backlog_wait_ms(partitions.max(1), traffic);
-        Self {
-            backlog_wait: Duration::from_millis(wait_ms.unsigned_abs().into()),
-            is_fixed: settings.get(WAIT).is_some(),
-            is_at_rest: AtomicBool::new(false),
-        }
+        Self::new(settings, Duration::from_millis(wait_ms.unsigned_abs().into()), REST_WAIT)
+    }
+
+    pub(super) fn of_reader(settings: &ClientSettings) -> Self {
+        Self::new(settings, READER_WAIT, READER_REST_WAIT)
+    }
+
+    fn new(settings: &ClientSettings, backlog_wait: Duration, rest_wait: Duration) -> Self {
+        let is_fixed = settings.get(WAIT).is_some();
+        Self { backlog_wait, rest_wait, is_fixed, is_at_rest: AtomicBool::new(false) }
     }
 
     /// Sets the client's pace, if it must change.
@@ -93,7 +105,7 @@ impl Pace {
         if self.is_fixed || self.is_at_rest.swap(!has_backlog, Ordering::Relaxed) != has_backlog {
             return;
         }
-        let wait = if has_backlog { self.backlog_wait } else { REST_WAIT };
+        let wait = if has_backlog { self.backlog_wait } else { self.rest_wait };
         if !raw::set_fetch_wait(client, wait) {
             tracing::debug!(?wait, "the client does not change its pace");
         }

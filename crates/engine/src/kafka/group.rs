@@ -95,7 +95,7 @@ impl GroupConsumer {
         let consumer = Arc::new(consumer);
         consumer.context().belongs_to(&consumer);
         let protocol = settings.group_protocol();
-        let pace = Arc::new(Pace::new(settings, group.partitions, group.traffic));
+        let pace = Arc::new(Pace::of_member(settings, group.partitions, group.traffic));
         let (group, instance) = (group.group.as_str().into(), group.instance.as_str().into());
         Ok(Self { consumer, topic, group, instance, protocol, pace })
     }

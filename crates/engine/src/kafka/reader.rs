@@ -9,6 +9,7 @@ use rdkafka::error::RDKafkaErrorCode;
 use rdkafka::{Offset, TopicPartitionList};
 
 use super::client::Quiet;
+use super::fetching::Pace;
 use super::raw::{Row, SharedQueue};
 use super::{ClientSettings, KafkaError};
 use crate::record::Record;
@@ -52,6 +53,7 @@ pub enum Polled<'a> {
 pub struct Reader {
     queue: SharedQueue,
     consumer: Arc<BaseConsumer<Quiet>>,
+    pace: Pace,
 }
 
 impl Reader {
@@ -91,7 +93,7 @@ impl Reader {
         consumer
             .assign(&assignment)
             .map_err(|error| KafkaError::of_client(&format!("reading {topic}"), &error))?;
-        Ok(Self { queue, consumer })
+        Ok(Self { queue, consumer, pace: Pace::of_reader(settings) })
     }
 
     /// Waits up to `timeout` for the next record or end, and hands it to `visit`. `None` if nothing came.
@@ -130,6 +132,12 @@ impl Reader {
             self.consumer.context().lifeline.tend(self.consumer.client());
         }
         failure.map_or(Ok(read), Err)
+    }
+
+    /// Whether more records wait than one call returned. Once all partitions have been read to their end: from then on,
+    /// requests may wait longer at a broker while there is no backlog.
+    pub fn keep_pace(&self, has_backlog: bool) {
+        self.pace.keep(self.consumer.client(), has_backlog);
     }
 
     /// Reads the first `partitions` partitions of a topic from `start` to their present ends. Blocks.

@@ -58,6 +58,9 @@ impl Places {
                 }
             }
         })?;
+        if self.are_at_end() {
+            reader.keep_pace(came >= max);
+        }
         outcome.map(|()| came)
     }
 }

@@ -203,6 +203,8 @@ impl Reader {
         self.cursors.iter().find(|cursor| cursor.partition == partition)?.end()
     }
 
+    pub(crate) fn keep_pace(&self, _has_backlog: bool) {}
+
     pub(crate) fn is_answered(&self) -> bool {
         self.cursors.first().is_some_and(|cursor| cursor.host.call() == Call::Answered)
     }
