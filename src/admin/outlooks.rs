@@ -183,7 +183,7 @@ mod tests {
         let take = |id: &str, time: i64, expected: bool| {
             outlooks.take_document(record(id, time, expected).as_bytes(), now * 1_000);
         };
-        take("USW00000001", now - 11_000, true);
+        take("USW00000001", now - 14_500, true);
         take("USW00000002", now, true);
         take("USW00000003", now, false);
         let listed = list(&outlooks, -2.0, now);
@@ -193,7 +193,7 @@ mod tests {
         assert_eq!(column("state"), ["expected", "silent", "no_outlook"]);
         assert_eq!(column("chance"), [json!(0.65), Value::Null, Value::Null]);
         assert_eq!(column("p50_c"), [json!(-2.6), Value::Null, Value::Null]);
-        assert_eq!(column("age_seconds"), [0, 11_000, 0]);
+        assert_eq!(column("age_seconds"), [0, 14_500, 0]);
         assert_eq!(seen[0]["latitude"], 33.6);
         let id = StationId::parse(b"USW00000001").unwrap();
         let one = night(&outlooks.get(id).unwrap(), now);

@@ -24,7 +24,7 @@ pub use distribution::{Degrees, Distribution, PROBABILITIES};
 pub use guidance::Guidance;
 pub use ledger::Ledger;
 pub use older::OlderLessons;
-pub use recent::{Point, RecentOutlook, RecentOutlooks, SILENT_AFTER, Standing};
+pub use recent::{Point, RecentOutlook, RecentOutlooks, Standing};
 pub use record::{CurvePoint, Expected, Guide, NightBounds, Observed, Outcome, OutlookRecord};
 pub use score::{ReliabilityBin, Score, ScoredNight};
 pub use station::{Lessons, News, Nights, Spot, Taken};

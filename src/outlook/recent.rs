@@ -6,10 +6,9 @@ use std::sync::{PoisonError, RwLock, RwLockReadGuard};
 use serde::Deserialize;
 
 use super::record::{Expected, Observed, OutlookRecord};
+use crate::hourly::SILENCE;
 use crate::noaa::{Location, StationId};
 
-/// A station without an observation for this long has fallen silent, in seconds: its outlook no longer counts.
-pub const SILENT_AFTER: i64 = 3 * 3_600;
 /// Most stations that are kept.
 const STATIONS_MAX: usize = 20_000;
 /// Most bytes that are kept, approximately.
@@ -95,14 +94,14 @@ pub enum Standing {
     Expected,
     /// The station reports, but there is no outlook: outlooks start at 15:00 local standard time.
     NoOutlook,
-    /// It has not reported for [`SILENT_AFTER`], so its night is unknown.
+    /// It has not reported for [`SILENCE`], so its night is unknown.
     Silent,
 }
 
 impl RecentOutlook {
     /// The state at `now`, in seconds since 1970.
     pub fn standing(&self, now: i64) -> Standing {
-        if now - self.time > SILENT_AFTER {
+        if now - self.time > SILENCE {
             return Standing::Silent;
         }
         match &self.expected {
@@ -365,8 +364,8 @@ mod tests {
         let (station, now) = (recent.get(id(ID)).unwrap(), NOW_MS / 1_000);
         assert_eq!(station.time, now);
         assert!(station.expected.as_ref().unwrap().distribution.chance(-2.0) > 0.0);
-        assert_eq!(station.standing(now + SILENT_AFTER), Standing::Expected);
-        assert_eq!(station.standing(now + SILENT_AFTER + 1), Standing::Silent);
+        assert_eq!(station.standing(now + SILENCE), Standing::Expected);
+        assert_eq!(station.standing(now + SILENCE + 1), Standing::Silent);
         let known = RecentOutlook { expected: None, ..station };
         assert_eq!(known.standing(now), Standing::NoOutlook);
     }

@@ -6,11 +6,9 @@ use super::course::{Course, JUMP_K, Seen, hour_of, jump_max_k};
 use super::distribution::{Distribution, SCORES};
 use super::model::Model;
 use super::record::{CurvePoint, Expected, Guide, NightBounds, Outcome};
-use crate::hourly::{HOUR, Hour, Night};
+use crate::hourly::{HOUR, Hour, Night, SILENCE};
 use crate::noaa::Date;
 
-/// A night with a longer gap between observations teaches nothing, and does not prove that a limit was not reached.
-const GAP_MAX: i64 = 4 * HOUR;
 /// The lowest temperature is expected this long before sunrise, in seconds.
 const BEFORE_SUNRISE: i64 = HOUR / 2;
 /// Interval of the points of an expected curve, in seconds.
@@ -182,7 +180,8 @@ impl Nights {
         if let Some(ended) = ended {
             let gap = self.course.longest_gap(&ended);
             if let Some((time, lowest)) = self.course.lowest {
-                let is_complete = gap <= GAP_MAX;
+                // A silence teaches nothing, and does not prove that a limit was not reached.
+                let is_complete = gap <= SILENCE;
                 outcome = Some(Outcome::new(&ended, lowest, time, gap, is_complete));
                 if is_complete {
                     has_learnt = true;

@@ -2,7 +2,7 @@
 //! [`NightWatch`] and [`HourWatch`]), and writes each alert once.
 //!
 //! Alerts that were written are remembered in the task's store, by rule and station. Silence is measured by the
-//! reports of others: a station is silent when the partition's newest observation is three hours after its own. If a
+//! reports of others: a station is silent when the partition's newest observation is four hours after its own. If a
 //! whole partition falls silent, the clock decides, but only for a live stream, whose newest observation is less than
 //! a day and a half old. So a replay of history does not count as silence.
 

@@ -31,7 +31,7 @@ pub async fn look(browser: &Browser, port: u16, evening: &Evening) {
         (found == *all).then_some(())
     })
     .await;
-    text_with(client, "#tonight-note", "1 silent for 3 hours: unknown").await;
+    text_with(client, "#tonight-note", "1 silent for 4 hours: unknown").await;
     colours(client).await;
     limits(client, port).await;
     find(client, &frosty.name, &frosty.id).await;

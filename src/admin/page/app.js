@@ -80,7 +80,7 @@ function drawChanceLegend() {
   byId('legend').replaceChildren(
     el('div', { class: 'scale', role: 'img', 'aria-label': 'Colours of the chance, from below 1 % to above 90 %' },
       ...[...colours.chance].reverse().map((colour, index) => swatch(colour, index < CHANCE_EDGES.length ? String(CHANCE_EDGES[index]) : null)), el('span', { class: 'unit' }, '%')),
-    el('span', { class: 'legend-entry' }, el('i', { class: 'hollow', 'aria-hidden': 'true' }), 'unknown: silent for 3 hours, or no outlook yet'));
+    el('span', { class: 'legend-entry' }, el('i', { class: 'hollow', 'aria-hidden': 'true' }), 'unknown: silent for 4 hours, or no outlook yet'));
 }
 
 function drawLegend() {

@@ -129,7 +129,7 @@ export class Tonight {
     const parts = [
       this.isPast && this.rows.length ? `As of the newest observation, ${when(this.#now, Date.now())}` : null,
       this.rows.length ? `${plural(known, 'station')} with an outlook` : null,
-      silent ? `${count(silent)} silent for 3 hours: unknown` : null,
+      silent ? `${count(silent)} silent for 4 hours: unknown` : null,
       waiting ? `${count(waiting)} before 15:00 local time` : null,
       this.rows.length && this.#isFailed ? `not up to date: ${this.#isFailed}` : null,
     ];

@@ -1,7 +1,7 @@
 //! The life cycle of a rule over hours at one station: from observations to alerts.
 //!
-//! A rule with `clear` *fires* when its condition holds, and *resolves* when `clear` does; three hours without an
-//! observation in between make it *stale*. A rule without `clear` fires once a night; if its condition still holds in
+//! A rule with `clear` *fires* when its condition holds, and *resolves* when `clear` does; silence
+//! ([`SILENCE`]) in between makes it *stale*. A rule without `clear` fires once a night; if its condition still holds in
 //! the morning, it fires again only after it has not held, so that the frost of one night is not taken for that of the
 //! next. Alert ids are numbered within a night, which lasts from one morning to the next. All alerts of one episode
 //! carry the night in which it fired: those who were notified of its beginning are notified of its end, also if that is
@@ -10,10 +10,8 @@
 use serde::{Deserialize, Serialize};
 
 use super::{DayVerdict, Identity, NightEvent, Transition};
+use crate::hourly::SILENCE;
 use crate::noaa::Date;
-
-/// How long a station may be silent while an alert stands, in seconds.
-const SILENCE: i64 = 3 * 3_600;
 
 /// The state of a rule over hours at one station: whether an alert stands, and which alerts were written in the
 /// present night.
@@ -198,9 +196,9 @@ mod tests {
             watch.wait_until(true, hour * 3_600, &mut events);
             events.len()
         };
-        assert_eq!((until(&mut watch, 43), until(&mut watch, 44), until(&mut watch, 45)), (0, 1, 0));
-        assert_eq!(judge(&mut watch, true, 1, 46, DayVerdict::Matches), ["fired 1 2"]);
-        assert_eq!((until(&mut watch, 50), until(&mut watch, 51)), (1, 0));
+        assert_eq!((until(&mut watch, 44), until(&mut watch, 45), until(&mut watch, 46)), (0, 1, 0));
+        assert_eq!(judge(&mut watch, true, 1, 47, DayVerdict::Matches), ["fired 1 2"]);
+        assert_eq!((until(&mut watch, 52), until(&mut watch, 53)), (1, 0));
         assert_eq!(
             judge(&mut watch, true, 2, 60, DayVerdict::Clears),
             ["resolved 1 1"],

@@ -22,14 +22,13 @@
 use serde::{Deserialize, Serialize};
 
 use super::{Identity, Transition};
+use crate::hourly::SILENCE;
 use crate::noaa::{Date, StationId};
 
 /// If the rule has no `clear`, a warning is withdrawn after its condition has not held for this long, in seconds.
 const PATIENCE: i64 = 3_600;
 /// A crossing must move this much earlier to cause another alert, in seconds.
 const EARLIER: i64 = 3_600;
-/// How long a station may be silent while a warning stands, in seconds.
-const SILENCE: i64 = 3 * 3_600;
 /// How many settled warnings a rule remembers at a station.
 const SETTLED_MAX: u8 = 20;
 

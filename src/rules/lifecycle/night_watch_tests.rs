@@ -121,12 +121,23 @@ fn silence_is_reported_once_and_a_station_that_is_back_goes_on() {
         let now = sight(10, hour, true).time;
         driver.take(|watch, events| watch.wait_until(now, events))
     };
-    assert!(until(&mut driver, 21.0).is_empty());
-    assert_eq!(until(&mut driver, 21.1), ["stale 1"]);
+    assert!(until(&mut driver, 22.0).is_empty());
+    assert_eq!(until(&mut driver, 22.1), ["stale 1"]);
     assert!(until(&mut driver, 23.0).is_empty());
     assert!(driver.judge(sight(10, 24.0, true)).is_empty());
     let reached = Sight { is_reached: true, ..sight(10, 25.0, true) };
     assert_eq!(driver.judge(reached), ["confirmed 1"]);
+}
+
+#[test]
+fn a_station_that_reports_every_three_hours_is_not_silent() {
+    let mut driver = Driver::new();
+    assert_eq!(driver.judge(sight(10, 18.0, true)), ["expected 1"]);
+    for hour in [21.2, 24.0, 27.3] {
+        let now = sight(10, hour, true).time;
+        assert!(driver.take(|watch, events| watch.wait_until(now, events)).is_empty(), "{hour}");
+        assert!(driver.judge(sight(10, hour, true)).is_empty());
+    }
 }
 
 #[test]
@@ -135,9 +146,9 @@ fn what_happened_in_a_silence_is_unknown_and_nothing_is_withdrawn() {
         let mut driver = Driver::new();
         driver.judge(sight(10, 18.0, true));
         assert!(driver.judge(sight(10, 20.0, false)).is_empty());
-        let now = sight(10, 23.5, true).time;
+        let now = sight(10, 24.5, true).time;
         assert_eq!(driver.take(|watch, events| watch.wait_until(now, events)), ["stale 1"]);
-        for hour in [24.0, 27.0, 30.0] {
+        for hour in [25.0, 28.0, 31.0] {
             assert!(driver.judge(sight(10, hour, false)).is_empty(), "{hour}");
         }
         driver.settle(10, false, is_complete)
