@@ -4,13 +4,13 @@ use std::collections::HashSet;
 use std::sync::Arc;
 
 use frostline_engine::driver::TestDriver;
-use frostline_engine::record::{NO_HEADERS, day_of};
+use frostline_engine::record::{Header, NO_HEADERS, day_of};
 use frostline_engine::{Counts, Processor, Sink, StageId, StateError};
 
 use super::Setting;
 use super::input::Block;
 use super::stats::LaneStats;
-use crate::noaa::{Date, KnownStations, StationId};
+use crate::noaa::{Date, KnownStations, ObservationView, StationId};
 use crate::rules::RuleSet;
 use crate::stages;
 use crate::stages::{Alert, Assemble, Remembered, StationIndex};
@@ -85,6 +85,9 @@ impl Trace<'_> {
 pub(super) struct Lane<'a> {
     assemble: TestDriver,
     then: Then<'a>,
+    from: Option<Date>,
+    /// The headers of a line that has been removed from the archive.
+    deletion: Vec<Header>,
     stations: Arc<StationIndex>,
     /// Stations seen in the records; `None` if there is a table.
     taken: Option<HashSet<StationId, foldhash::fast::RandomState>>,
@@ -98,7 +101,7 @@ impl<'a> Lane<'a> {
         each_alert: &'a (dyn Fn(&[u8]) + Sync),
         trace: Option<&'a Trace<'a>>,
     ) -> Self {
-        let stats = LaneStats::new(setting.filter.clone());
+        let stats = LaneStats::new(setting.filter.clone(), setting.from);
         let alert = Box::new(Alert::new(rules, setting.limits));
         let driver = driver(stages::ALERT, alert, setting.now_ms);
         Self::new(setting, Then::Alert(Box::new(Alerting { driver, stats, each_alert, trace })))
@@ -114,23 +117,32 @@ impl<'a> Lane<'a> {
         let stations = stations.unwrap_or_else(|| Arc::new(StationIndex::new(setting.assemble.compat)));
         let assemble = Assemble::new(setting.assemble, Arc::clone(&stations), setting.limits);
         let assemble = driver(stages::ASSEMBLE, Box::new(assemble), setting.now_ms);
-        Self { assemble, then, stations, taken, known: KnownStations::default() }
+        let deletion = vec![(stages::CHANGE_HEADER.to_owned(), Some(stages::DELETE.to_vec()))];
+        Self {
+            assemble,
+            then,
+            from: setting.from,
+            deletion,
+            stations,
+            taken,
+            known: KnownStations::default(),
+        }
     }
 
     pub(super) fn take(&mut self, block: &Block) {
-        for item in block.items() {
+        for (item, is_deleted) in block.items() {
             if item.first() == Some(&b'{') {
                 // The stage rejects an unreadable record under any key.
                 let station = self.known.parse(item).map(|view| view.station.id);
                 let key = station.as_ref().map_or(&b""[..], |id| id.as_bytes());
-                self.then.document(key, item);
+                self.then.document(self.from, key, item);
             } else {
-                self.line(item);
+                self.line(item, is_deleted);
             }
         }
     }
 
-    fn line(&mut self, line: &[u8]) {
+    fn line(&mut self, line: &[u8], is_deleted: bool) {
         let key = line.get(..11).unwrap_or_default();
         if let Some(taken) = &mut self.taken
             && let Some(station) = StationId::parse(key)
@@ -138,7 +150,8 @@ impl<'a> Lane<'a> {
         {
             self.stations.insert_unknown(station);
         }
-        process(&mut self.assemble, key, line);
+        let headers = if is_deleted { &self.deletion } else { NO_HEADERS };
+        note(self.assemble.pipe_bytes(Some(key), Some(line), headers).map(drop));
         self.pass_on();
     }
 
@@ -146,7 +159,7 @@ impl<'a> Lane<'a> {
     fn pass_on(&mut self) {
         for output in self.assemble.outputs() {
             if let (Sink::Output, Some(key), Some(value)) = (output.sink, output.key, output.value) {
-                self.then.document(key, value);
+                self.then.document(self.from, key, value);
             }
         }
         self.assemble.clear();
@@ -168,22 +181,29 @@ impl<'a> Lane<'a> {
                 alerting.stats.count(&self.assemble.counts, &alerting.driver.counts);
                 alerting.stats
             }
-            Then::Visit(_) => LaneStats::new(None),
+            Then::Visit(_) => LaneStats::new(None, None),
         }
     }
 }
 
 impl Then<'_> {
-    fn document(&mut self, key: &[u8], value: &[u8]) {
+    /// Takes an observation. Rules also see what is before the first date that counts: episodes and counts of days
+    /// begin there.
+    fn document(&mut self, from: Option<Date>, key: &[u8], value: &[u8]) {
+        let is_before =
+            from.is_some_and(|from| ObservationView::parse(value).is_ok_and(|view| view.date < from));
         match self {
-            Self::Visit(visit) => visit(value),
+            Self::Visit(visit) if !is_before => visit(value),
+            Self::Visit(_) => {}
             Self::Alert(alerting) => {
                 let Alerting { driver, stats, each_alert, trace } = &mut **alerting;
                 let before = trace.map(|trace| trace.remembered(driver));
+                stats.earlier += u64::from(is_before);
                 process(driver, key, value);
                 for output in driver.outputs() {
-                    if let (Sink::Output, Some(value)) = (output.sink, output.value) {
-                        stats.alert(value);
+                    if let (Sink::Output, Some(value)) = (output.sink, output.value)
+                        && stats.alert(value)
+                    {
                         each_alert(value);
                     }
                 }

@@ -36,7 +36,8 @@ pub struct Setting {
     pub stations: Option<Arc<StationIndex>>,
     /// The live filter, if the alert stage reads filtered observations.
     pub filter: Option<Arc<Condition>>,
-    /// The first date that counts.
+    /// The first date that counts. Rules see earlier days too, as they would in the stream, but their alerts do not
+    /// count.
     pub from: Option<Date>,
     /// The last one.
     pub to: Option<Date>,
@@ -145,4 +146,58 @@ fn drive<'a, R: Send>(
         let done = done.ok_or_else(|| anyhow::anyhow!("a thread of the backtest panicked"))?;
         Ok(done.into_iter().flatten().collect())
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::noaa::Compat;
+    use crate::rules::{Definition, PublishedRule};
+
+    fn frost() -> Published {
+        let station = Some("USC00027716".to_owned());
+        let definition =
+            Definition { id: "r".into(), station, when: "TMIN <= 0.0".into(), ..Definition::default() };
+        let rule = PublishedRule { version: 1, created_ms: 0, definition, nearest: None };
+        Published { rules: [("r".to_owned(), rule)].into(), ..Published::default() }
+    }
+
+    /// A topic of lines, of which some take a reading back, gives the alerts that the stages write.
+    #[test]
+    fn a_reading_that_was_removed_is_taken_back() {
+        let assemble = AssembleSettings {
+            settle_records: 1,
+            settle_ms: 1_000,
+            compat: Compat::None,
+            keep_failed_quality: false,
+        };
+        let setting = Setting {
+            assemble,
+            limits: Limits::default(),
+            stations: None,
+            filter: None,
+            from: None,
+            to: None,
+            lanes: 1,
+            now_ms: 1_795_824_000_000,
+        };
+        let summary = |lines: &[(&str, bool)]| {
+            let push = |feed: &mut Feed<'_>| {
+                for (line, is_deleted) in lines {
+                    feed.push_of_partition(0, line.as_bytes(), *is_deleted);
+                }
+                Ok(())
+            };
+            let stats = run(&Input::Topic(1, &push), &frost(), &setting, &|_| ()).unwrap();
+            let rule = &stats.rules["r"];
+            (rule.fired, rule.retracted)
+        };
+        let (cold, warm) = ("USC00027716,20260105,TMIN,-50,,,7,", "USC00027716,20260106,TMIN,50,,,7,");
+        assert_eq!(summary(&[(cold, false), (warm, false)]), (1, 0));
+        assert_eq!(
+            summary(&[(cold, false), (warm, false), (warm, false), (cold, true), (warm, false)]),
+            (1, 1)
+        );
+        assert_eq!(summary(&[(cold, true), (warm, false)]), (0, 0), "what was removed before is nothing");
+    }
 }

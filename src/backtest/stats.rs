@@ -120,6 +120,10 @@ pub(super) struct LaneStats {
     messages: BTreeMap<String, u64>,
     summary: Summary,
     filter: Option<Arc<Condition>>,
+    /// The first date that counts.
+    from: Option<Date>,
+    /// Observations before it.
+    pub(super) earlier: u64,
 }
 
 /// When and where a rule fired: for each station the days that fired, and the longest episodes.
@@ -135,25 +139,28 @@ struct Stretches {
 }
 
 impl LaneStats {
-    pub(super) fn new(filter: Option<Arc<Condition>>) -> Self {
+    pub(super) fn new(filter: Option<Arc<Condition>>, from: Option<Date>) -> Self {
         let (rules, messages, summary) = (BTreeMap::new(), BTreeMap::new(), Summary::default());
-        Self { rules, messages, summary, filter }
+        Self { rules, messages, summary, filter, from, earlier: 0 }
     }
 
     pub(super) fn count(&mut self, assemble: &Counts, alert: &Counts) {
         // Documents come without lines.
         let documents = alert[count::RECORDS_IN] - assemble[count::OBSERVATIONS];
         self.summary.records_in = assemble[count::RECORDS_IN] + documents;
-        self.summary.observations = alert[count::RECORDS_IN] - alert[count::DEAD_LETTERS];
+        self.summary.observations = alert[count::RECORDS_IN] - alert[count::DEAD_LETTERS] - self.earlier;
         self.summary.dead_letters = assemble[count::DEAD_LETTERS] + alert[count::DEAD_LETTERS];
         self.summary.rule_errors = alert[count::RULE_ERRORS];
     }
 
-    /// Counts one alert.
-    pub(super) fn alert(&mut self, value: &[u8]) {
+    /// Counts one alert, unless it is of a day before the first that counts. Returns whether it counts.
+    pub(super) fn alert(&mut self, value: &[u8]) -> bool {
         // frostline's own output: it parses without a copy, unless a name contains escapes.
-        let Ok(told) = serde_json::from_slice::<Told<'_>>(value) else { return };
-        let Some(date) = Date::parse_iso(told.date) else { return };
+        let Ok(told) = serde_json::from_slice::<Told<'_>>(value) else { return true };
+        let Some(date) = Date::parse_iso(told.date) else { return true };
+        if self.from.is_some_and(|from| date < from) {
+            return false;
+        }
         let passes = match &self.filter {
             Some(filter) if told.transition != Transition::Stale => {
                 let view = ObservationView::parse(value);
@@ -173,7 +180,7 @@ impl LaneStats {
             Transition::Stale => &mut rule.stale,
             // Transitions of nights; rules over days have none of these.
             Transition::Expected | Transition::Confirmed | Transition::Averted | Transition::Withdrawn => {
-                return;
+                return true;
             }
         };
         *count += 1;
@@ -187,6 +194,7 @@ impl LaneStats {
         for subscriber in &told.subscribers {
             *self.messages.entry((*subscriber).to_owned()).or_default() += 1;
         }
+        true
     }
 }
 
@@ -207,7 +215,10 @@ impl Stretches {
             self.has_episodes = true;
             match told.transition {
                 Transition::Fired => drop(self.standing.insert(told.station.id.to_owned(), day - days + 1)),
-                Transition::Resolved => drop(self.standing.remove(told.station.id)),
+                Transition::Resolved | Transition::Stale => drop(self.standing.remove(told.station.id)),
+                Transition::Retracted if is_retracted_firing => {
+                    self.standing.remove(told.station.id);
+                }
                 _ => {}
             }
             if told.transition != Transition::Retracted {

@@ -257,6 +257,10 @@ impl Job {
             Ok(ControlFlow::Continue(()))
         })?;
         summary.lock().unwrap_or_else(PoisonError::into_inner).records_in += records;
+        // A file that lacks the rest does not take the place of an earlier one.
+        if self.stop.load(Ordering::Relaxed) {
+            return Ok(());
+        }
         dead_letters.map_or(Ok(()), FileOutput::finish)
     }
 
@@ -301,7 +305,7 @@ impl Job {
                 if text.first() != Some(&b'{') {
                     needs_stations(self.setting.stations.as_ref())?;
                 }
-                feed.push_of_partition(0, text);
+                feed.push_of_partition(0, text, false);
                 Ok(())
             });
             read.map_err(|failed| match failed {

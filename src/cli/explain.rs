@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 
 use super::output::{BOLD, CYAN, DIM, GREEN, RED, YELLOW};
 use super::rules::source;
-use super::rules::{History, StationFiles};
+use super::rules::{History, Repeatable, StationFiles};
 use super::units::UnitsArgument;
 use super::{Common, Failed, explain_night, output};
 use crate::backtest::{self, Trace, Traced};
@@ -74,6 +74,14 @@ pub(super) async fn explain(common: &Common, arguments: &ExplainArguments) -> Re
         (rule.feed() != Feed::Day).then_some((found, rule))
     });
     if let Some((found, rule)) = compiled {
+        if !arguments.files.is_empty() || arguments.topic.is_some() {
+            let reason = format!(
+                "rule `{}` is over nights or hours, which are explained from the outlooks on the broker, not from files or \
+                 another topic: try `frostline outlook backtest` on files",
+                arguments.rule
+            );
+            return Err(Failed::Usage(anyhow::anyhow!(reason)));
+        }
         let asked = explain_night::Asked {
             rule: &rule,
             station: arguments.station,
@@ -84,11 +92,12 @@ pub(super) async fn explain(common: &Common, arguments: &ExplainArguments) -> Re
         };
         return explain_night::explain(common, &config, &asked).await;
     }
+    let files = Repeatable::of(&arguments.files)?;
     let history = if arguments.files.is_empty() {
         let topic = arguments.topic.as_ref().unwrap_or(&config.alert.source);
         History::of_topic(&config, topic).await?
     } else {
-        History::of_files(&arguments.files)?
+        History::of_files(&files.paths)?
     };
     let stations = history.stations(&config, &arguments.stations).await?;
     super::rules::check_needs(&published, stations.is_some() || arguments.files.is_empty())?;

@@ -110,8 +110,8 @@ fn why_nothing(asked: &Asked<'_>, steps: &[Step], alerts: &[Value]) -> Option<St
     if asked.created_ms / 1_000 > held.time {
         let published = iso_time(asked.created_ms / 1_000);
         return Some(format!(
-            "the condition held from {time} on, but the rule was published later, at {published}: `frostline reset \
-             --stage watch --to DATE` lets it judge earlier hours"
+            "the condition held from {time} on, but the rule was published later, at {published}: `frostline rules \
+             backtest --topic noaa-hourly` shows what it would have done"
         ));
     }
     Some(format!(

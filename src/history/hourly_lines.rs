@@ -50,6 +50,9 @@ impl<'a> Reader<'a> {
 
     /// Reads a line with its number. METARs may continue in the next line, so `give` may get an earlier line.
     fn take(&mut self, number: u64, line: &str, give: &mut dyn FnMut(u64, &str, Found) -> Flow) -> Flow {
+        if line.starts_with('#') {
+            return Ok(ControlFlow::Continue(()));
+        }
         let before_header = || Found::Bad("it has no header before it".to_owned());
         let found = match self {
             Self::Csv(columns) => match (HourlyCsv::parse(line), &columns) {

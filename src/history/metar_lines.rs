@@ -48,9 +48,6 @@ impl<'a> MetarLines<'a> {
 
     /// Takes a line that is not empty. A METAR is passed on when the next one begins.
     pub(super) fn take(&mut self, number: u64, line: &str, give: &mut Give<'_>) -> Flow {
-        if line.starts_with('#') {
-            return Ok(ControlFlow::Continue(()));
-        }
         let is_continuation = line.starts_with([' ', '\t']);
         let line = line.trim();
         match &mut self.pending {
@@ -167,7 +164,9 @@ mod tests {
             }
             Ok(ControlFlow::Continue(()))
         };
-        for (number, line) in (1..).zip(text.lines()).filter(|(_, line)| !line.trim().is_empty()) {
+        // The reader passes over empty lines and comments.
+        let is_passed_over = |line: &str| line.trim().is_empty() || line.starts_with('#');
+        for (number, line) in (1..).zip(text.lines()).filter(|(_, line)| !is_passed_over(line)) {
             let _ = lines.take(number, line, &mut give).unwrap();
         }
         let _ = lines.finish(&mut give).unwrap();

@@ -34,4 +34,4 @@ pub use ghcnh::Ghcnh;
 pub(crate) use hour::HourDocument;
 pub use hour::{Hour, HourError};
 pub use metar::Metar;
-pub use night::{HOUR, Night, SILENCE, iso_time, parse_time, standard_offset, utc_time};
+pub use night::{HOUR, Night, iso_time, parse_time, standard_offset, utc_time};

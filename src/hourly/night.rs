@@ -5,9 +5,6 @@ use crate::noaa::Date;
 
 /// Seconds of an hour.
 pub const HOUR: i64 = 3_600;
-/// A station that has reported nothing for longer is silent, in seconds: what its night does is unknown. Many stations of
-/// the world report every three hours, some minutes later now and then.
-pub const SILENCE: i64 = 4 * HOUR;
 const DAY: i64 = 24 * HOUR;
 /// Outlooks for a night start at this local standard time of its evening, in seconds after midnight.
 const OUTLOOKS_FROM: i64 = 15 * HOUR;

@@ -27,5 +27,5 @@ pub use older::OlderLessons;
 pub use recent::{Point, RecentOutlook, RecentOutlooks, Standing};
 pub use record::{CurvePoint, Expected, Guide, NightBounds, Observed, Outcome, OutlookRecord};
 pub use score::{ReliabilityBin, Score, ScoredNight};
-pub use station::{Lessons, News, Nights, Spot, Taken};
+pub use station::{Lessons, News, Nights, SILENCE, Spot, Taken};
 pub use warnings::{WarningLog, WarningSums};

@@ -6,7 +6,7 @@ use std::sync::{PoisonError, RwLock, RwLockReadGuard};
 use serde::Deserialize;
 
 use super::record::{Expected, Observed, OutlookRecord};
-use crate::hourly::SILENCE;
+use super::station::SILENCE;
 use crate::noaa::{Location, StationId};
 
 /// Most stations that are kept.

@@ -6,9 +6,12 @@ use super::course::{Course, JUMP_K, Seen, hour_of, jump_max_k};
 use super::distribution::{Distribution, SCORES};
 use super::model::Model;
 use super::record::{CurvePoint, Expected, Guide, NightBounds, Outcome};
-use crate::hourly::{HOUR, Hour, Night, SILENCE};
+use crate::hourly::{HOUR, Hour, Night};
 use crate::noaa::Date;
 
+/// A station that has reported nothing for longer is silent, in seconds: what its night does is unknown. Many stations of
+/// the world report every three hours, some minutes later now and then.
+pub const SILENCE: i64 = 4 * HOUR;
 /// The lowest temperature is expected this long before sunrise, in seconds.
 const BEFORE_SUNRISE: i64 = HOUR / 2;
 /// Interval of the points of an expected curve, in seconds.

@@ -36,7 +36,7 @@ pub const LINES_HEADER: &str = "frostline-lines";
 /// `delete`. A line without it is an insert or an update.
 pub const CHANGE_HEADER: &str = "frostline-change";
 /// The value of [`CHANGE_HEADER`] for a reading that is no longer in the archive.
-const DELETE: &[u8] = b"delete";
+pub const DELETE: &[u8] = b"delete";
 
 /// Headers of lines and observations with more than their origin: dead letters keep them.
 pub const KEPT_HEADERS: &[&str] = &[LINES_HEADER, CHANGE_HEADER];
@@ -224,7 +224,7 @@ impl Processor for Assemble {
 }
 
 /// Whether the reading was removed from the archive.
-fn is_deleted(record: &Record<'_>) -> bool {
+pub fn is_deleted(record: &Record<'_>) -> bool {
     let mut is_deleted = false;
     record.headers.visit(&mut |name, value| is_deleted |= name == CHANGE_HEADER && value == Some(DELETE));
     is_deleted

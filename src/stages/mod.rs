@@ -45,7 +45,9 @@ use frostline_engine::{Context, Record, StageId};
 use serde::{Deserialize, Serialize};
 
 pub use alert::Alert;
-pub use assemble::{Assemble, AssembleSettings, CHANGE_HEADER, KEPT_HEADERS, LINES_HEADER};
+pub use assemble::{
+    Assemble, AssembleSettings, CHANGE_HEADER, DELETE, KEPT_HEADERS, LINES_HEADER, is_deleted,
+};
 pub(crate) use day_alert::DayAlertDocument;
 pub(crate) use deliver::OutcomeRecord;
 pub use deliver::{Attempts, Deliver, DeliverSettings, Message, Outlet, Parcel, Reply, Told, rule_address};

@@ -14,6 +14,7 @@ pub fn tests() -> Vec<Test> {
         test("convert_takes_every_hourly_form", &[], convert_forms),
         test("metars_need_the_list_of_hourly_stations", &[], metars_need_stations),
         test("commands_for_daily_data_refuse_hourly_files", &[], refused),
+        test("nights_of_metars", &[], metar_nights),
         test("stations_get_icao_ids_from_the_hourly_list", &[Needs::Broker], import_hourly),
         test("hourly_files_replay_by_their_own_clock", &[Needs::Broker], replay),
     ]
@@ -77,16 +78,20 @@ fn convert_forms() {
     write(
         &dir,
         "a.csv",
-        "temp_c,time_utc,ghcn_id,icao\n11.1,2016-01-31T04:56:00Z,USW00023234,KSFO\n,2016-01-31T05:56:00Z,USW00023234,KSFO\n",
+        "# a comment\ntemp_c,time_utc,ghcn_id,icao\n11.1,2016-01-31T04:56:00Z,USW00023234,KSFO\n,2016-01-31T05:56:00Z,USW00023234,KSFO\n",
     );
     write(
         &dir,
         "b.psv",
-        "STATION|Station_name|DATE|temperature|temperature_Quality_Code\n\
+        "# a comment\nSTATION|Station_name|DATE|temperature|temperature_Quality_Code\n\
          USW00023234|SFO|2016-01-31T04:56:00|11.1|1\nUSW00023234|SFO|2016-01-31T05:56:00|61.1|K\n",
     );
     write(&dir, "c.txt", &format!("2016/01/31 04:56\n{metar}\n\n2016/01/31 04:56\nEGLL 310450Z 08/05\n"));
-    write(&dir, "d.txt", &format!("201601310456 METAR {metar}=\n201601310556 METAR KSFO 310556Z NIL=\n"));
+    write(
+        &dir,
+        "d.txt",
+        &format!("# a comment\n201601310456 METAR {metar}=\n201601310556 METAR KSFO 310556Z NIL=\n"),
+    );
     let header = "raw_text,station_id,observation_time,latitude,longitude,temp_c";
     write(
         &dir,
@@ -172,6 +177,31 @@ fn refused() {
         backtest.err.contains("hours.csv holds hourly observations; this command takes daily ones"),
         "{backtest}"
     );
+    let rule = "[[rule]]\nid = \"tonight\"\nstation = \"USW00023234\"\nwhen = \"chance(0.0) >= 0.3\"\n";
+    write(&dir, "tonight.toml", rule);
+    let explain = ["explain", "hours.csv", "--rules", "tonight.toml", "--rule", "tonight"];
+    let explain = in_dir(&dir, &explain)
+        .args(["--station", "USW00023234", "--date", "2016-01-30"])
+        .run()
+        .expect_code(2);
+    assert!(explain.err.contains("from the outlooks on the broker, not from files"), "{explain}");
+}
+
+/// METARs of two months give nights like any other observations.
+fn metar_nights() {
+    let dir = tempfile::tempdir().unwrap();
+    write(&dir, "list.csv", STATION_LIST);
+    let line = |hour: u32| {
+        let (month, day) = (1 + hour / 24 / 31, 1 + hour / 24 % 31);
+        let (hour, celsius) = (hour % 24, 5 + (hour % 24) / 3);
+        let clock = format!("{day:02}{hour:02}56");
+        format!("2016{month:02}{clock} METAR KSFO {clock}Z 28011KT 10SM {celsius:02}/02 A3001=\n")
+    };
+    write(&dir, "metars.txt", &(0..60 * 24).map(line).collect::<String>());
+    let backtest = in_dir(&dir, &["outlook", "backtest", "metars.txt", "--stations", "list.csv", "--json"]);
+    let scores = backtest.run().expect_code(0).json_lines();
+    assert_eq!((scores.len(), &scores[0]["station"]), (1, &"USW00023234".into()), "{scores:?}");
+    assert!(scores[0]["nights"].as_u64() > Some(10), "{scores:?}");
 }
 
 fn import_hourly() {

@@ -8,6 +8,7 @@
 
 mod accessibility;
 mod admin;
+mod backtest;
 mod bad_input;
 mod bench;
 mod chaos;
@@ -98,6 +99,7 @@ fn all_tests() -> Vec<Test> {
         engine::tests(),
         generate::tests(),
         admin::tests(),
+        backtest::tests(),
         bad_input::tests(),
         too_large::tests(),
         history::tests(),

@@ -20,7 +20,6 @@ pub fn tests() -> Vec<Test> {
         test("backtest_counts_what_the_lines_say", REAL, backtest_counts),
         test("backtest_chooses_stations_and_finds_the_nearest", REAL, backtest_places),
         test("backtest_against_other_rules", &[], backtest_against),
-        test("backtest_of_documents_and_bad_input", &[], backtest_documents),
         test("explain_tells_what_decided", &[], explain),
         test("a_rule_is_written_without_a_broker", &[], new_without_broker),
     ]
@@ -37,25 +36,25 @@ fn new_without_broker() {
 }
 
 /// A folder with a rule file.
-fn folder(rules: &str) -> TempDir {
+pub fn folder(rules: &str) -> TempDir {
     let dir = tempfile::tempdir().unwrap();
     std::fs::write(dir.path().join("rules.toml"), rules).unwrap();
     dir
 }
 
-fn in_dir(dir: &TempDir, arguments: &[&str]) -> Frostline {
+pub fn in_dir(dir: &TempDir, arguments: &[&str]) -> Frostline {
     Frostline::new().args(arguments.iter().copied()).in_dir(dir.path())
 }
 
-fn backtest(dir: &TempDir, file: &Path) -> Frostline {
+pub fn backtest(dir: &TempDir, file: &Path) -> Frostline {
     in_dir(dir, &["rules", "backtest"]).path(file).args(["--rules", "rules.toml", "--json"])
 }
 
-fn rule(id: &str, place: &str, rest: &str) -> String {
+pub fn rule(id: &str, place: &str, rest: &str) -> String {
     format!("[[rule]]\nid = \"{id}\"\n{place}\n{rest}\n\n")
 }
 
-const SELIGMAN: &str = "station = \"USC00027716\"";
+pub const SELIGMAN: &str = "station = \"USC00027716\"";
 
 fn check_warns() {
     let rules = rule("fahrenheit", SELIGMAN, "when = \"TMIN <= 40\"")
@@ -256,27 +255,6 @@ fn backtest_against() {
     let number = |name: &str| a[name].as_u64().unwrap();
     assert_eq!(number("fired"), number("fired_before") + number("gained"));
     assert_eq!((number("fired"), number("lost")), (134, 0));
-}
-
-fn backtest_documents() {
-    let dir = folder(&rule("r", SELIGMAN, "when = \"TMIN <= 0.0\""));
-    let document = |day: u32, rest: &str| {
-        format!("{{\"station\": {{\"id\": \"USC00027716\"}}, \"date\": \"2016-03-{day:02}\"{rest}}}\n")
-    };
-    let text = document(1, ",\"TMIN\":-1.0")
-        + &document(2, ",\"TMIN\":3.0")
-        + &document(2, ",\"revision\":2,\"TMIN\":-3.0")
-        + &document(1, ",\"revision\":2,\"TMIN\":1.0")
-        + "{broken\nnot a line\n";
-    std::fs::write(dir.path().join("documents.jsonl"), text).unwrap();
-    let summary = backtest(&dir, Path::new("documents.jsonl")).run().expect_code(0).summary();
-    let counts =
-        ["fired", "retracted", "observations", "dead_letters"].map(|name| summary[name].as_u64().unwrap());
-    assert_eq!(counts, [2, 1, 4, 2], "{summary}");
-    backtest(&dir, Path::new("nowhere.csv")).run().expect_code(2);
-    std::fs::write(dir.path().join("junk.csv"), "\0\0\0\n").unwrap();
-    let junk = backtest(&dir, Path::new("junk.csv")).run().expect_code(1);
-    assert!(junk.err.contains("none of the 1 records"), "{junk}");
 }
 
 fn explain() {

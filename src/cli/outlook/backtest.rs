@@ -49,7 +49,7 @@ pub(super) async fn backtest(common: &Common, arguments: &BacktestArguments) -> 
     let spots: BTreeMap<StationId, Spot> =
         stations.iter().map(|station| (station.id, spot(station))).collect();
     let (issue, shown) = (arguments.scoring.issue(arguments.lag), arguments.scoring.shown(arguments.nights));
-    let (by_station, bad) = read_hours(&arguments.files, "outlook backtest").await?;
+    let (by_station, bad) = read_hours(&arguments.files, Some(&stations), "outlook backtest").await?;
     if by_station.is_empty() {
         let reason = format!("no hourly observation among {}", output::counted(bad, "record"));
         return Err(Failed::Working(anyhow::anyhow!(reason)));

@@ -9,18 +9,23 @@ use super::super::signals::stoppable;
 use super::super::{Failed, output};
 use crate::history::{Expected, Kind, Order, Plan, ReadSettings, Selection, Watch};
 use crate::hourly::Hour;
-use crate::noaa::StationId;
+use crate::noaa::{IcaoIndex, Station, StationId};
 
 /// Observations by station.
 pub(in super::super) type ByStation = BTreeMap<StationId, Vec<Hour>>;
 
-/// Reads files until all are read or a signal comes. Also returns how many records are not observations. `by` is the
-/// name of the command, for errors.
-pub(in super::super) async fn read_hours(files: &[PathBuf], by: &str) -> Result<(ByStation, u64), Failed> {
+/// Reads files until all are read or a signal comes. METARs are of these stations. Also returns how many records are
+/// not observations. `by` is the name of the command, for errors.
+pub(in super::super) async fn read_hours(
+    files: &[PathBuf],
+    stations: Option<&[Station]>,
+    by: &str,
+) -> Result<(ByStation, u64), Failed> {
     let plan = Plan {
         files: files.to_vec(),
         settings: ReadSettings {
             expected: Some(Expected { kind: Kind::Hourly, by: by.to_owned() }),
+            icao: stations.map(|stations| Arc::new(IcaoIndex::new(stations))),
             ..ReadSettings::default()
         },
         selection: Selection::default(),

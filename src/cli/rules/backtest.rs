@@ -13,7 +13,7 @@ use super::super::{Common, Failed, output};
 use super::backtest_report::{print, print_alert};
 use super::history::History;
 use super::moments::{self, Rest};
-use super::{StationFiles, source};
+use super::{Repeatable, StationFiles, source};
 use crate::backtest::{self, Difference, InWords, Page, Picture, Setting, Stats};
 use crate::noaa::Date;
 use crate::rules::{Published, PublishedRule};
@@ -85,8 +85,9 @@ pub(super) async fn backtest(common: &Common, arguments: &BacktestArguments) -> 
         None => None,
     };
     check_period(arguments.from, arguments.to)?;
+    let files = Repeatable::of(&arguments.files)?;
     let asked = moments::Asked {
-        files: &arguments.files,
+        files: &files.paths,
         topic: arguments.topic.as_deref(),
         stations: &arguments.stations,
         period: (arguments.from, arguments.to),

@@ -8,6 +8,7 @@ mod check;
 mod history;
 mod moments;
 mod new;
+mod repeatable;
 pub(super) mod source;
 mod view;
 
@@ -19,6 +20,7 @@ use super::{Common, Failed};
 
 pub(super) use backtest::{check_needs, date};
 pub(super) use history::History;
+pub(super) use repeatable::Repeatable;
 
 const EXAMPLES: &str = "\
 Examples:

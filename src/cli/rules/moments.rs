@@ -82,7 +82,7 @@ pub(super) async fn backtest(
                     "rules over nights and hours need the positions of stations: give --stations ghcnd-stations.txt"
                 ))
             })?;
-            (read_hours(&hourly, "rules backtest").await?.0, stations)
+            (read_hours(&hourly, Some(&stations), "rules backtest").await?.0, stations)
         }
     };
     let stats = try_them(common, config, asked, moments, (&hours, &stations), rules)?;

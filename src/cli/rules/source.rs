@@ -16,7 +16,7 @@ use crate::history;
 use crate::noaa::Station;
 use crate::publishing::Live;
 use crate::rules::{Condition, Conditions, FILE_BYTES_MAX, Mistake, Published, RuleFile, Scope};
-use crate::stages::StationIndex;
+use crate::stages::{StationIndex, is_deleted};
 
 /// Stands for the rules' topic in place of a file name.
 pub(in super::super) const LIVE: &str = "live";
@@ -117,7 +117,7 @@ pub(in super::super) fn push_topic(
 ) -> anyhow::Result<()> {
     let mut push = |record: &Record<'_>| {
         if let Some(value) = record.value {
-            feed.push_of_partition(record.partition, value);
+            feed.push_of_partition(record.partition, value, is_deleted(record));
         }
     };
     Ok(Reader::read_to_end(settings, topic, partitions, StartAt::Beginning, &mut push)?)

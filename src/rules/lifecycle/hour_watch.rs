@@ -10,8 +10,8 @@
 use serde::{Deserialize, Serialize};
 
 use super::{DayVerdict, Identity, NightEvent, Transition};
-use crate::hourly::SILENCE;
 use crate::noaa::Date;
+use crate::outlook::SILENCE;
 
 /// The state of a rule over hours at one station: whether an alert stands, and which alerts were written in the
 /// present night.

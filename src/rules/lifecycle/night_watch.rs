@@ -22,8 +22,8 @@
 use serde::{Deserialize, Serialize};
 
 use super::{Identity, Transition};
-use crate::hourly::SILENCE;
 use crate::noaa::{Date, StationId};
+use crate::outlook::SILENCE;
 
 /// If the rule has no `clear`, a warning is withdrawn after its condition has not held for this long, in seconds.
 const PATIENCE: i64 = 3_600;

@@ -12,11 +12,13 @@ use rdkafka::error::RDKafkaErrorCode;
 use super::KafkaError;
 use super::certificate::{self, Trust};
 use super::credentials::Credentials;
-use super::fetching::READER_WAIT;
 use super::lifeline::Lifeline;
 use super::raw::SLICE_ROWS;
 use super::secret::{SecretText, resolve_secret};
 use crate::settings::KafkaSettings;
+
+/// How long a reader's request for records may wait at a broker until it has come to the end of all partitions.
+pub(super) const READER_WAIT: Duration = Duration::from_millis(100);
 
 /// How to reach Kafka: addresses and pass-through settings, with secrets resolved.
 #[derive(Clone)]

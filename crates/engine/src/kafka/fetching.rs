@@ -32,6 +32,7 @@ use std::time::Duration;
 
 use rdkafka::client::{Client, ClientContext};
 
+use super::client::READER_WAIT;
 use super::{ClientSettings, raw};
 use crate::Traffic;
 
@@ -41,8 +42,6 @@ const BUDGET_BYTES: i32 = 64 << 20;
 const REST_WAIT: Duration = Duration::from_millis(200);
 /// The same for a reader.
 const READER_REST_WAIT: Duration = Duration::from_secs(1);
-/// How long a request of a reader may wait until then.
-pub(super) const READER_WAIT: Duration = Duration::from_millis(100);
 const WAIT: &str = "fetch.wait.max.ms";
 const KB: i32 = 1 << 10;
 const MB: i32 = 1 << 20;

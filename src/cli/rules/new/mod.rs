@@ -186,9 +186,9 @@ async fn of_broker(config: &Config, arguments: &NewArguments) -> Result<Option<R
 
 /// The elements that stations report in the files, and their hours.
 async fn of_files(arguments: &NewArguments) -> Result<(Reporting, ByStation), Failed> {
-    let stations = arguments.stations.read()?.unwrap_or_default();
-    let (hours, _) = read_hours(&arguments.data, "rules new --data").await?;
-    Ok((reporting(&hours, &stations), hours))
+    let stations = arguments.stations.read()?;
+    let (hours, _) = read_hours(&arguments.data, stations.as_deref(), "rules new --data").await?;
+    Ok((reporting(&hours, &stations.unwrap_or_default()), hours))
 }
 
 /// The station that the rule will watch.
