@@ -347,12 +347,12 @@ impl TailSource {
         Self { clients, config: Arc::new(config) }
     }
 
-    /// Follows the topic with this logical name, starting up to `tail` records before the end of each partition.
+    /// Follows the topic with this logical name, as [`TopicTail::start`] does.
     pub fn tail(
         &self,
         logical: &str,
         tail: i64,
-        visit: impl FnMut(&Record<'_>) + Send + 'static,
+        visit: impl FnMut(&Record<'_>, bool) + Send + 'static,
     ) -> TopicTail {
         TopicTail::start(self.clients.clone(), self.config.topic(logical).name, tail, visit)
     }
@@ -363,7 +363,8 @@ fn search_near(tails: &TailSource, rules: Arc<RuleSet>, feeds: &'static [Feed], 
     let (source, tails) = (logical.to_owned(), tails.clone());
     let topic = tails.config.topic(&source).name;
     let filter = (logical == topic::JSON_US_AZ).then(|| tails.config.filter.expression.clone());
-    let follow = move |tail, visit| tails.tail(&source, tail, visit);
+    let follow =
+        move |tail, mut visit: near_search::Visit| tails.tail(&source, tail, move |record, _| visit(record));
     NearSearch::start(rules, feeds, near_search::Source { topic, filter }, Box::new(follow))
 }
 
@@ -371,7 +372,7 @@ fn search_near(tails: &TailSource, rules: Arc<RuleSet>, feeds: &'static [Feed], 
 fn follow_observations(tails: &TailSource, recent: Arc<RecentDays>) -> TopicTail {
     let partitions = tails.config.topic(topic::JSON).partitions;
     let tail = RECENT_OBSERVATIONS / i64::from(partitions.max(1));
-    tails.tail(topic::JSON, tail, move |record| {
+    tails.tail(topic::JSON, tail, move |record, _| {
         if let Some(document) = record.value {
             recent.observe_document(document, unix_ms());
         }

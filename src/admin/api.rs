@@ -94,7 +94,7 @@ pub(super) async fn partitions(shown: State) -> HttpResponse {
 
 /// The map has megabytes.
 pub(super) async fn stations(request: HttpRequest, shown: State, limits: web::Data<Limits>) -> HttpResponse {
-    shown.live.look_and_read().await;
+    shown.live.look_and_read_all().await;
     large(&request, &limits, move || shown.stations()).await
 }
 
@@ -149,6 +149,12 @@ pub(super) async fn observations(id: web::Path<String>, shown: State) -> HttpRes
     }
 }
 
+/// The stations with standing alerts, without the rest of the map: an alert may end without an event.
+pub(super) async fn standing(request: HttpRequest, shown: State, limits: web::Data<Limits>) -> HttpResponse {
+    shown.live.look_and_read().await;
+    large(&request, &limits, move || json!({ "stations": shown.standing_stations() })).await
+}
+
 pub(super) async fn alerts(page: web::Query<Page>, shown: State) -> HttpResponse {
     list(List::Alerts, &page, &shown).await
 }
@@ -185,9 +191,10 @@ fn written(elements: Vec<Arc<str>>) -> HttpResponse {
     HttpResponse::Ok().content_type("application/json").body(SizedStream::new(bytes as u64, stream))
 }
 
-pub(super) async fn rules(shown: State) -> HttpResponse {
+/// There may be a million.
+pub(super) async fn rules(request: HttpRequest, shown: State, limits: web::Data<Limits>) -> HttpResponse {
     shown.live.look_and_read().await;
-    HttpResponse::Ok().json(shown.rules())
+    large(&request, &limits, move || shown.rules()).await
 }
 
 /// Publishes a rule file.
@@ -312,12 +319,14 @@ pub(super) async fn tick(shown: Arc<Shown>, connections: Arc<Connections>) {
         shown.measure();
         shown.live.rest();
         shown.scores.reading.rest();
+        let newly_changed = shown.live.recent.take_changed();
         if !shown.live.is_read() {
+            // Who comes later begins with the map.
             changed.clear();
             continue;
         }
         shown.live.send("stages", &shown.stages());
-        changed.extend(shown.live.recent.take_changed().into_iter().map(|station| (station.id, station)));
+        changed.extend(newly_changed.into_iter().map(|station| (station.id, station)));
         let rows = observation_rows(&mut changed);
         if !rows.is_empty() {
             shown.live.send("observations", &rows.into());

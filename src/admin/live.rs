@@ -3,7 +3,7 @@
 //! Topics are followed only while a client uses them. A client that is slow misses events and receives their number;
 //! nothing ever waits for it.
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::HashMap;
 use std::ops::Range;
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
@@ -80,9 +80,9 @@ impl Live {
         // They are read again from the beginning of the tail.
         self.lists.iter().for_each(|list| *lock(list) = Elements::default());
         *lock(&self.standing) = StandingAlerts::default();
-        let follow = |logical, tail, take: fn(&Self, &Record<'_>)| {
+        let follow = |logical, tail, take: fn(&Self, &Record<'_>, bool)| {
             let live = Arc::clone(self);
-            self.source.tail(logical, tail, move |record| take(&live, record))
+            self.source.tail(logical, tail, move |record, is_new| take(&live, record, is_new))
         };
         let mut tails = vec![
             follow(topic::ALERTS, ALERTS_TAIL, Self::take_alert),
@@ -101,6 +101,11 @@ impl Live {
         self.look_and_wait(0..LISTS).await;
     }
 
+    /// The same for everything that is followed.
+    pub(super) async fn look_and_read_all(self: &Arc<Self>) {
+        self.look_and_wait(0..self.tail_count()).await;
+    }
+
     /// The same for the outlooks.
     pub(super) async fn look_and_read_outlooks(self: &Arc<Self>) {
         self.look_and_wait(OUTLOOKS..OUTLOOKS + 1).await;
@@ -114,6 +119,10 @@ impl Live {
         while !self.tails.ask(|| self.follow(), are_read) && since.elapsed() < READ_PATIENCE {
             tokio::time::sleep(Duration::from_millis(10)).await;
         }
+    }
+
+    fn tail_count(&self) -> usize {
+        OUTLOOKS + 1 + usize::from(!self.has_observations)
     }
 
     /// Stops following when no client has used the topics for a while. Call it regularly.
@@ -148,20 +157,8 @@ impl Live {
         let _ = self.events.send((name, data.to_string().into()));
     }
 
-    /// The stations with standing alerts.
-    pub(super) fn standing(&self) -> BTreeSet<StationId> {
-        self.all_standing().into_iter().map(|(_, station)| station).collect()
-    }
-
-    /// The number of standing alerts, by rule.
-    pub(super) fn standing_by_rule(&self) -> HashMap<String, usize> {
-        let mut found = HashMap::new();
-        self.all_standing().into_iter().for_each(|(rule, _)| *found.entry(rule).or_default() += 1);
-        found
-    }
-
     /// Rule and station of each standing alert.
-    fn all_standing(&self) -> Vec<(String, StationId)> {
+    pub(super) fn all_standing(&self) -> Vec<(String, StationId)> {
         let newest = self.recent.stations().into_iter().map(|station| (station.id, station.date)).collect();
         let now = self.now();
         lock(&self.standing).all(&newest, now)
@@ -174,12 +171,15 @@ impl Live {
         self.outlooks.newest().filter(|newest| now - newest > LIVE).unwrap_or(now)
     }
 
-    fn add(&self, list: List, timestamp_ms: i64, element: &Map<String, Value>) {
+    /// Adds an element. The stream has only what is new: the others were in the topic before it was followed.
+    fn add(&self, list: List, timestamp_ms: i64, element: &Map<String, Value>, is_new: bool) {
         let element = lock(&self.lists[list as usize]).add(timestamp_ms, element);
-        let _ = self.events.send((list.event(), element));
+        if is_new {
+            let _ = self.events.send((list.event(), element));
+        }
     }
 
-    fn take_alert(&self, record: &Record<'_>) {
+    fn take_alert(&self, record: &Record<'_>, is_new: bool) {
         let value = record.value.map(serde_json::from_slice::<Value>);
         let Some(Ok(Value::Object(mut alert))) = value else { return };
         // Addresses are not shown.
@@ -192,19 +192,19 @@ impl Live {
             ("timestamp_ms", timestamp_ms.into()),
             ("alert", alert.into()),
         ]);
-        self.add(List::Alerts, timestamp_ms, &element);
+        self.add(List::Alerts, timestamp_ms, &element, is_new);
     }
 
-    fn take_delivery(&self, record: &Record<'_>) {
+    fn take_delivery(&self, record: &Record<'_>, is_new: bool) {
         let value = record.value.map(serde_json::from_slice::<Value>);
         let Some(Ok(Value::Object(mut delivery))) = value else { return };
         delivery.insert("partition".into(), record.partition.into());
         delivery.insert("offset".into(), record.offset.into());
         delivery.insert("timestamp_ms".into(), record.timestamp_ms.into());
-        self.add(List::Deliveries, record.timestamp_ms, &delivery);
+        self.add(List::Deliveries, record.timestamp_ms, &delivery, is_new);
     }
 
-    fn take_dead_letter(&self, record: &Record<'_>) {
+    fn take_dead_letter(&self, record: &Record<'_>, is_new: bool) {
         let mut headers: HashMap<String, String> = HashMap::new();
         record.headers.visit(&mut |name, value| {
             let value = String::from_utf8_lossy(value.unwrap_or_default()).into_owned();
@@ -231,16 +231,16 @@ impl Live {
             // Addresses are not shown.
             ("value", without_addresses(&record.value.map(shown).unwrap_or_default()).into()),
         ]);
-        self.add(List::DeadLetters, record.timestamp_ms, &element);
+        self.add(List::DeadLetters, record.timestamp_ms, &element, is_new);
     }
 
-    fn take_outlook(&self, record: &Record<'_>) {
+    fn take_outlook(&self, record: &Record<'_>, _: bool) {
         if let Some(document) = record.value {
             self.outlooks.take_document(document, unix_ms());
         }
     }
 
-    fn take_observation(&self, record: &Record<'_>) {
+    fn take_observation(&self, record: &Record<'_>, _: bool) {
         if let Some(document) = record.value {
             self.recent.observe_document(document, unix_ms());
         }
@@ -291,15 +291,15 @@ mod tests {
             )
         };
         let large = alert(0, 900_000);
-        live.take_alert(&record(large.as_bytes(), 1));
-        live.take_delivery(&record(large.as_bytes(), 1));
+        live.take_alert(&record(large.as_bytes(), 1), true);
+        live.take_delivery(&record(large.as_bytes(), 1), true);
         let newest: Value = serde_json::from_str(&live.newest(List::Alerts, 1)[0]).unwrap();
         assert!(newest["cut_bytes"].as_u64().unwrap() > 890_000, "{newest}");
         assert_eq!(newest["alert"]["station"]["name"], "AJO");
         assert!(live.newest(List::Deliveries, 1)[0].len() <= ELEMENT_BYTES_MAX);
-        assert_eq!(live.standing_by_rule()["r"], 1);
+        assert_eq!(live.all_standing()[0].0, "r");
         for number in 1..400 {
-            live.take_alert(&record(alert(number, 15_000).as_bytes(), number as i64));
+            live.take_alert(&record(alert(number, 15_000).as_bytes(), number as i64), true);
         }
         let kept = bytes(&live, List::Alerts);
         assert!(kept <= LIST_BYTES_MAX && kept > LIST_BYTES_MAX - ELEMENT_BYTES_MAX, "{kept}");
@@ -312,7 +312,7 @@ mod tests {
         let reason = vec![b'r'; 900_000];
         let headers = [("frostline-reason".to_owned(), Some(reason))];
         let letter = Record { headers: &frostline_engine::record::HeaderList(&headers), ..record(b"x", 1) };
-        live.take_dead_letter(&letter);
+        live.take_dead_letter(&letter, true);
         assert!(bytes(&live, List::DeadLetters) <= ELEMENT_BYTES_MAX);
     }
 }

@@ -25,7 +25,7 @@ pub(super) const OPEN: [Route; 2] = [
 /// These answer until the client disconnects, so they are counted separately.
 pub(super) const STREAMS: [Route; 1] = [("/api/v1/events", |resource| resource.get(api::events))];
 
-pub(super) const GUARDED: [Route; 22] = [
+pub(super) const GUARDED: [Route; 23] = [
     ("/metrics", |resource| resource.get(api::metrics)),
     ("/api/v1/status", |resource| resource.get(api::status)),
     ("/api/v1/stages", |resource| resource.get(api::stages)),
@@ -34,6 +34,7 @@ pub(super) const GUARDED: [Route; 22] = [
     ("/api/v1/stations", |resource| resource.get(api::stations)),
     ("/api/v1/stations/{id}", |resource| resource.get(api::station)),
     ("/api/v1/stations/{id}/observations", |resource| resource.get(api::observations)),
+    ("/api/v1/standing", |resource| resource.get(api::standing)),
     ("/api/v1/search", |resource| resource.get(search::search)),
     ("/api/v1/outlooks", |resource| resource.get(outlooks::outlooks)),
     // Before the stations: an id never has five letters.

@@ -46,7 +46,7 @@ impl Scores {
         let ledger = Arc::new(Mutex::new(Ledger::new(ISSUE)));
         let follow = |logical, take: fn(&mut Ledger, &[u8])| {
             let ledger = Arc::clone(&ledger);
-            self.source.tail(logical, TAIL, move |record| {
+            self.source.tail(logical, TAIL, move |record, _| {
                 if let Some(document) = record.value {
                     take(&mut lock(&ledger), document);
                 }

@@ -1,6 +1,6 @@
 //! The data that the daemon shows.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap, HashSet};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -16,7 +16,7 @@ use super::scores::Scores;
 use crate::app::TailSource;
 use crate::noaa::{RecentDays, Station, StationId};
 use crate::publishing::PublishError;
-use crate::rules::{Place, RuleSet};
+use crate::rules::{Key, Place, RuleSet};
 use crate::stages::{StationIndex, count};
 
 /// A requested change of rules.
@@ -228,7 +228,7 @@ impl Shown {
             "longitude": rows.iter().map(|(_, place)| place.1).collect::<Vec<_>>(),
             "tmin": rows.iter().map(|(id, _)| day(id).and_then(|day| day.0)).collect::<Vec<_>>(),
             "date": rows.iter().map(|(id, _)| day(id).map(|day| day.1.as_str())).collect::<Vec<_>>(),
-            "alerts": self.live.standing(),
+            "alerts": self.standing_stations(),
         })
     }
 
@@ -252,9 +252,31 @@ impl Shown {
         json!({ "station": id, "days": self.live.recent.days(id).iter().map(day).collect::<Vec<_>>() })
     }
 
+    /// Rule and station of each standing alert. No alert announces that a rule was removed; a process without rules
+    /// does not know.
+    pub(super) fn standing(&self) -> Vec<(String, StationId)> {
+        let mut standing = self.live.all_standing();
+        let (rules, quarantined) = (self.view.rules.all(), self.view.rules.quarantined());
+        if !rules.is_empty() {
+            let broken = quarantined.keys().filter_map(|key| match key {
+                Key::Rule(id) => Some(id.as_str()),
+                Key::Subscriber(_) => None,
+            });
+            let there: HashSet<&str> = rules.iter().map(|rule| &*rule.id).chain(broken).collect();
+            standing.retain(|(rule, _)| there.contains(rule.as_str()));
+        }
+        standing
+    }
+
+    /// The stations with standing alerts.
+    pub(super) fn standing_stations(&self) -> BTreeSet<StationId> {
+        self.standing().into_iter().map(|(_, station)| station).collect()
+    }
+
     /// The rules in force, and the quarantined ones.
     pub(super) fn rules(&self) -> Value {
-        let standing = self.live.standing_by_rule();
+        let mut standing: HashMap<String, usize> = HashMap::new();
+        self.standing().into_iter().for_each(|(rule, _)| *standing.entry(rule).or_default() += 1);
         let mut rules = self.view.rules.all();
         rules.sort_by(|left, right| left.id.cmp(&right.id));
         let row = |rule: &Arc<crate::rules::Rule>| {

@@ -1,15 +1,12 @@
 //! The last days of every station in memory, for charts and maps.
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::{HashMap, HashSet};
 use std::sync::{PoisonError, RwLock, RwLockReadGuard};
 
 use super::{Date, Element, ObservationView, StationId};
 
 /// How many days are kept per station: thirty, and the one that is just arriving.
 pub const RECENT_DAYS: usize = 31;
-
-/// Most changes that wait for a call; further ones are not listed individually.
-const CHANGES_MAX: usize = 20_000;
 
 /// Marks a value that was not reported.
 const NONE: i16 = i16::MIN;
@@ -24,8 +21,8 @@ pub struct RecentDays {
 #[derive(Default)]
 struct Inner {
     stations: HashMap<StationId, Window, foldhash::fast::RandomState>,
-    /// Stations that have changed since the last call, oldest first.
-    changed: VecDeque<StationId>,
+    /// Stations that have changed since the last call.
+    changed: HashSet<StationId, foldhash::fast::RandomState>,
 }
 
 struct Window {
@@ -85,8 +82,8 @@ impl RecentDays {
             tmin: [NONE; RECENT_DAYS],
             tmax: [NONE; RECENT_DAYS],
         });
-        if window.take(day, tmin, tmax) && inner.changed.len() < CHANGES_MAX {
-            inner.changed.push_back(station.id);
+        if window.take(day, tmin, tmax) {
+            inner.changed.insert(station.id);
         }
     }
 
@@ -118,12 +115,10 @@ impl RecentDays {
         inner.stations.iter().filter_map(|(id, window)| window.station(*id)).collect()
     }
 
-    /// The stations whose newest day has changed since the last call, without duplicates.
+    /// The stations whose newest day has changed since the last call, in no particular order.
     pub fn take_changed(&self) -> Vec<RecentStation> {
         let mut inner = self.inner.write().unwrap_or_else(PoisonError::into_inner);
-        let mut changed: Vec<StationId> = std::mem::take(&mut inner.changed).into();
-        changed.sort_unstable();
-        changed.dedup();
+        let changed = std::mem::take(&mut inner.changed);
         changed.into_iter().filter_map(|id| inner.stations.get(&id)?.station(id)).collect()
     }
 

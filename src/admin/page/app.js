@@ -24,11 +24,12 @@ const STANDING_MAX = 200;
 const OUTLOOKS_EVERY_MS = 10_000;
 // The stations have megabytes: a browser that keeps missing events must not load them each time.
 const STATIONS_AGAIN_MS = 60_000;
+const OLD_STATIONS_EVERY_MS = 15_000;
 const HOVER_ASKS_AFTER_MS = 220;
 const STREAM_WAIT_MS = 2_000;
 
 const root = document.documentElement;
-const page = { points: new Points({}), stages: [], status: null, statusError: null, stationsAt: 0, isLive: false, isTonight: false, hasFitted: false };
+const page = { points: new Points({}), stages: [], status: null, statusError: null, stationsAt: 0, stationsAreOld: false, standing: null, isLive: false, isTonight: false, hasFitted: false };
 /** The stations that the map shows. */
 const shown = () => (page.isTonight ? tonight.points : page.points);
 
@@ -223,7 +224,7 @@ const pipeline = new Pipeline({ flow: byId('flow'), more: byId('flow-more'), key
 
 function drawStanding() {
   const { points } = page;
-  const stations = [...points.standing.keys()].sort((a, b) => (Number.isNaN(points.celsius[a]) ? 99 : points.celsius[a]) - (Number.isNaN(points.celsius[b]) ? 99 : points.celsius[b]));
+  const stations = [...points.standing].sort((a, b) => (Number.isNaN(points.celsius[a]) ? 99 : points.celsius[a]) - (Number.isNaN(points.celsius[b]) ? 99 : points.celsius[b]));
   const all = stations.length;
   setText(byId('standing-title'), all ? `${plural(all, 'station')} with a standing alert${all > STANDING_MAX ? ` (the ${STANDING_MAX} coldest are listed)` : ''}` : 'No standing alert at any station');
   if (!page.isTonight) byId('map').setAttribute('aria-label', `Map of ${plural(points.placed, 'station')}, ${count(all)} with a standing alert`);
@@ -235,40 +236,21 @@ function drawStanding() {
   if (focused) [...byId('standing-list').querySelectorAll('button')].find((button) => button.dataset.station === focused)?.focus();
 }
 
-// ---- announcements of standing alerts ------------------------------------------------------------------------------
-
-const ENDS = new Set(['resolved', 'retracted', 'averted', 'withdrawn']);
-
-/** A rule without `clear` judges each day alone, so no alert stands afterwards. */
-const leavesStanding = (ruleId) => rules.rules().find(({ id }) => id === ruleId)?.clear !== null;
+// ---- announcements of alerts ---------------------------------------------------------------------------------------
 
 function takeAlert(record) {
   const alert = record.alert ?? {};
-  const id = alert.station?.id;
-  if (!alerts.add(record)) return;
-  if (ENDS.has(alert.transition)) page.points.settle(id, alert.rule_id);
-  else if (leavesStanding(alert.rule_id)) page.points.raise(id, alert.rule_id);
-  const at = shown().find(id);
-  if (at !== undefined) map.ping(at);
-  page.standingIsOld = true;
+  // Also if the list has it already: the standing alerts may have been asked for before it came.
   page.rulesAreOld = true;
+  if (!alerts.add(record)) return;
+  const at = shown().find(alert.station?.id);
+  if (at !== undefined) map.ping(at);
   page.unannounced = (page.unannounced ?? 0) + 1;
   say(() => {
     const text = `${plural(page.unannounced, 'new alert')}. ${alert.transition}: ${alert.message ?? alert.rule_id}`;
     page.unannounced = 0;
     return text;
   });
-}
-
-/** The list of stations shows where alerts stand, and the list of alerts shows which: the newest alert of a rule at a station counts. */
-function nameStanding() {
-  const seen = new Set();
-  for (const { alert } of alerts.records) {
-    const key = `${alert?.rule_id}/${alert?.station?.id}`;
-    if (seen.has(key)) continue;
-    seen.add(key);
-    if (alert && !ENDS.has(alert.transition) && leavesStanding(alert.rule_id)) page.points.name(alert.station?.id, alert.rule_id);
-  }
 }
 
 // ---- header and sums --------------------------------------------------------------------------------------------------
@@ -345,12 +327,17 @@ async function loadPartitions() {
 }
 
 async function loadStations() {
+  // Before the request: what is missed while it loads makes them old again.
+  Object.assign(page, { stationsAt: Date.now(), stationsAreOld: false });
   try {
-    page.points = new Points(await get('stations'));
-    page.stationsAt = Date.now();
+    const columns = await get('stations');
+    page.points = new Points(columns);
+    // These are asked for more often than the stations.
+    page.points.setStanding(page.standing ?? array(columns?.alerts));
     if (!page.isTonight) map.setPoints(page.points);
     tellIfMapIsEmpty(NO_STATIONS);
   } catch (error) {
+    Object.assign(page, { stationsAt: 0, stationsAreOld: true });
     tellIfMapIsEmpty(`The stations could not be loaded: ${error.message}`);
   }
   drawStanding();
@@ -373,7 +360,25 @@ async function loadInto(list, path) {
   }
 }
 
-const loadRules = () => loadInto(rules, 'rules');
+let standingAsked = 0;
+
+/** Only the daemon knows where alerts stand, as many end without an alert. The last request's answer counts. */
+async function loadStanding() {
+  const asked = ++standingAsked;
+  const answer = await get('standing').catch(() => null);
+  if (asked === standingAsked && Array.isArray(answer?.stations)) takeStanding(answer.stations);
+}
+
+function takeStanding(ids) {
+  const standsHere = () => page.points.standing.has(page.points.find(panel.id));
+  const stoodHere = standsHere();
+  page.standing = ids;
+  if (page.points.setStanding(ids) && !page.isTonight) map.coloursChanged();
+  drawStanding();
+  if (standsHere() !== stoodHere) panel.refresh();
+}
+
+const loadRules = () => Promise.all([loadInto(rules, 'rules'), loadStanding()]);
 
 async function loadLists() {
   await Promise.all([
@@ -387,10 +392,14 @@ async function loadLists() {
   ]);
 }
 
-async function loadAgain({ withStations }) {
-  const isDue = Date.now() - page.stationsAt > STATIONS_AGAIN_MS;
-  await Promise.all([loadStatus(), loadLists(), withStations && isDue ? loadStations() : null]);
-  nameStanding();
+/** Does nothing before they are due; they stay old until then. */
+async function loadOldStations() {
+  if (page.stationsAreOld && Date.now() - page.stationsAt > STATIONS_AGAIN_MS) await loadStations();
+}
+
+async function loadAgain() {
+  page.stationsAreOld = true;
+  await Promise.all([loadStatus(), loadLists(), loadOldStations()]);
   drawStanding();
   drawSums();
 }
@@ -408,7 +417,7 @@ const EVENTS = {
   alert: takeAlert,
   delivery: (record) => deliveries.add(record),
   dead_letter: (record) => deadLetters.add(record),
-  gap: () => loadAgain({ withStations: true }),
+  gap: loadAgain,
 };
 
 let countdown = 0;
@@ -431,7 +440,9 @@ function drawStream({ state, seconds, again }) {
     update();
     countdown = setInterval(update, 1000);
   }
-  if (state === 'live' && again) loadAgain({ withStations: true });
+  if (state !== 'live' || !(again || page.isStreamLate)) return;
+  page.isStreamLate = false;
+  loadAgain();
 }
 
 // ---- the start ----------------------------------------------------------------------------------------------------
@@ -486,13 +497,8 @@ function keepUp() {
     if (page.isTonight) await loadTonight();
     await panel.refreshNight();
   });
+  every(OLD_STATIONS_EVERY_MS, loadOldStations);
   every(TICK_MS, tickTimes);
-  every(1_000, () => {
-    if (!page.standingIsOld) return;
-    page.standingIsOld = false;
-    map.coloursChanged();
-    drawStanding();
-  });
 }
 
 /** The stream first, then the lists: nothing is missed in between. A daemon whose stream does not come is shown all the same. */
@@ -515,10 +521,11 @@ async function start() {
   applyTheme();
   await loadStatus();
   await followFirst();
+  // Without a stream, the lists miss what comes between their loading and its beginning.
+  page.isStreamLate = !page.isLive;
   const world = fetch('world.json').then((answer) => answer.json()).then((lines) => map.setWorld(lines)).catch(() => {});
   await Promise.all([world, loadStations(), loadLists()]);
   map.show('data', { jump: true });
-  nameStanding();
   drawStanding();
   drawSums();
   keepUp();

@@ -453,7 +453,7 @@ export class StationMap {
     const scale = this.view.k * this.ratio;
     const r = this.#ringRadius(radius) * this.ratio;
     const rings = new Path2D();
-    for (const at of this.points.standing.keys()) {
+    for (const at of this.points.standing) {
       const px = (this.points.x[at] - left) * scale;
       const py = (this.points.y[at] - top) * scale;
       if (!(px > -r && py > -r && px < this.#dots.width + r && py < this.#dots.height + r)) continue;

@@ -3,7 +3,9 @@
 
 import { chance, crossing, hasTable, quantile } from './distribution.js';
 import { el, span, svg } from './dom.js';
-import { clockTime, fromCelsius, number, percent, temperature, timeZone, toCelsius, unitOf, when } from './units.js';
+import {
+  clockTime, fromCelsius, number, percent, temperature, timeZone, toCelsius, toTenth, unitOf, when,
+} from './units.js';
 
 const HEIGHT = 220;
 const EDGE = { top: 22, right: 16, bottom: 24, left: 36 };
@@ -37,25 +39,28 @@ function read(data) {
 
 // ---- in words -----------------------------------------------------------------------------------------------------
 
+/** Whether the limit has been reached in this night. */
+const hasBeen = ({ lowest_so_far_c: lowest }, limit) => isKnown(lowest) && lowest <= toTenth(limit);
+
 function chanceInWords({ expected, time }, limit) {
-  if (isKnown(expected.lowest_so_far_c) && expected.lowest_so_far_c <= limit) return `It has been ${temperature(limit)} or less tonight`;
+  if (hasBeen(expected, limit)) return `It has been ${temperature(limit)} or less tonight`;
   const lowest = `lowest ${temperature(quantile(expected, 0.5))} (${number(quantile(expected, 0.1))} to ${number(quantile(expected, 0.9))})`;
   const at = Date.parse(expected.lowest_at);
-  return `${percent(chance(expected, limit))} for ${temperature(limit)} or less; ${lowest}${Number.isFinite(at) ? ` ${at <= time ? `at ${clockTime(at)}` : about(at)}` : ''}`;
+  return `${percent(chance(expected, toTenth(limit)))} for ${temperature(limit)} or less; ${lowest}${Number.isFinite(at) ? ` ${at <= time ? `at ${clockTime(at)}` : about(at)}` : ''}`;
 }
 
 /** When the limit is crossed: on the middle of the outlook, or at least on its cold side. */
 function crossingOf({ expected, time }, limit) {
-  if (isKnown(expected.lowest_so_far_c) && expected.lowest_so_far_c <= limit) return null;
-  const middle = crossing(expected, limit, time);
+  if (hasBeen(expected, limit)) return null;
+  const middle = crossing(expected, toTenth(limit), time);
   if (middle !== null) return { at: middle, isMiddle: true };
-  const cold = crossing(expected, limit, time, 0.1);
+  const cold = crossing(expected, toTenth(limit), time, 0.1);
   return cold === null ? null : { at: cold, isMiddle: false };
 }
 
 function crossingInWords(night, limit) {
   const { expected } = night;
-  if (isKnown(expected.lowest_so_far_c) && expected.lowest_so_far_c <= limit) return `The lowest so far was ${temperature(expected.lowest_so_far_c)}.`;
+  if (hasBeen(expected, limit)) return `The lowest so far was ${temperature(expected.lowest_so_far_c)}.`;
   const found = crossingOf(night, limit);
   if (!found) return `${temperature(limit)} is not reached, even on the cold side of the band.`;
   if (found.at <= night.time) return `It is ${temperature(limit)} or less now.`;

@@ -51,9 +51,6 @@ function binOf(celsius) {
   return bin;
 }
 
-// Stands for "some rule": the list of stations shows that an alert stands there, but not which.
-const SOME_RULE = Symbol('some rule');
-
 export class Points {
   /** Takes the columns of /stations; a station without a place stays known, and off the map. */
   constructor(columns) {
@@ -67,15 +64,15 @@ export class Points {
     this.dates = new Array(length).fill(null);
     this.index = new Map();
     this.placed = 0;
-    /** Station → rules of which an alert stands there. */
-    this.standing = new Map();
+    /** The stations where an alert stands. */
+    this.standing = new Set();
     this.#take(columns);
     this.#sortIntoCells();
     this.order = new Uint32Array(this.placed);
     this.isOrderOld = true;
   }
 
-  #take({ latitude = [], longitude = [], tmin = [], date = [], alerts = [] } = {}) {
+  #take({ latitude = [], longitude = [], tmin = [], date = [] } = {}) {
     for (let at = 0; at < this.length; at += 1) {
       this.index.set(this.ids[at], at);
       const [lat, lon] = [latitude[at], longitude[at]];
@@ -86,7 +83,6 @@ export class Points {
       if (Number.isFinite(tmin[at])) this.#setCelsius(at, tmin[at]);
       this.dates[at] = date[at] ?? null;
     }
-    for (const id of alerts) this.raise(id, SOME_RULE);
   }
 
   #setCelsius(at, celsius) {
@@ -141,27 +137,11 @@ export class Points {
     this.isOrderOld = true;
   }
 
-  raise(id, rule) {
-    const at = this.find(id);
-    if (at === undefined) return;
-    if (!this.standing.has(at)) this.standing.set(at, new Set());
-    this.standing.get(at).add(rule);
-  }
-
-  /** The alert of a rule ended. If the rule is not known by name, it was the unnamed one from the list of stations. */
-  settle(id, rule) {
-    const rules = this.standing.get(this.find(id));
-    if (!rules) return;
-    if (!rules.delete(rule)) rules.delete(SOME_RULE);
-    if (rules.size === 0) this.standing.delete(this.find(id));
-  }
-
-  /** The rule of a standing alert turns out: then it is not "some rule" any more. */
-  name(id, rule) {
-    const rules = this.standing.get(this.find(id));
-    if (!rules) return;
-    rules.delete(SOME_RULE);
-    rules.add(rule);
+  /** Replaces the stations where an alert stands; true if there are others than before. */
+  setStanding(ids) {
+    const before = this.standing;
+    this.standing = new Set(ids.map((id) => this.find(id)).filter((at) => at !== undefined));
+    return this.standing.size !== before.size || [...this.standing].some((at) => !before.has(at));
   }
 
   /** The station nearest to (x, y) of the plane within a distance; one with an alert is preferred. */

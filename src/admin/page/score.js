@@ -2,7 +2,7 @@
 
 import { get } from './api.js';
 import { byId, count, el, plural, setText, svg } from './dom.js';
-import { difference, percent, temperature } from './units.js';
+import { difference, percent, temperature, toTenth } from './units.js';
 
 const AGAIN_MS = 3_000;
 const SOON_MS = 250;
@@ -43,7 +43,7 @@ function table(caption, head, rows) {
     el('tbody', {}, ...rows.map(([name, ...cells]) => el('tr', {}, el('th', { scope: 'row' }, name), ...cells.map((cell) => el('td', {}, cell))))));
 }
 
-function sentences({ score, limit_c: limit, warn_from: from, issued, stations, first_night: first, last_night: last }) {
+function sentences({ score, warn_from: from, issued, stations, first_night: first, last_night: last }, limit) {
   return [
     `${plural(score.nights, 'night')} at ${plural(stations, 'station')}, ${first} to ${last}, by the outlooks of ${issued} local standard time.`,
     score.frosts ? `${count(score.hits)} of ${plural(score.frosts, 'night')} with ${temperature(limit)} or less had a chance of ${percent(from)} or more.` : `No night had ${temperature(limit)} or less.`,
@@ -84,20 +84,21 @@ export class Score {
     clearTimeout(this.#timer);
     if (!byId('score').open || byId('score').hidden) return;
     const asked = ++this.#asked;
+    const limit = this.hooks.limit();
     try {
-      const answer = await get(`outlooks/score?limit=${this.hooks.limit()}`);
+      const answer = await get(`outlooks/score?limit=${toTenth(limit)}`);
       if (asked !== this.#asked) return;
-      this.#draw(answer);
+      this.#draw(answer, limit);
       if (!answer.is_current) this.#timer = setTimeout(() => this.load(), AGAIN_MS);
     } catch (error) {
       if (asked === this.#asked) setText(byId('score-note'), `The scores could not be loaded: ${error.message}`);
     }
   }
 
-  #draw(answer) {
+  #draw(answer, limit) {
     const { score, warnings, is_current: isCurrent } = answer;
     const none = 'No night has been scored yet. A station is scored from its third complete night on.';
-    setText(byId('score-note'), [...(score.nights ? sentences(answer) : [none]), isCurrent ? null : 'Still reading…'].filter(Boolean).join(' '));
+    setText(byId('score-note'), [...(score.nights ? sentences(answer, limit) : [none]), isCurrent ? null : 'Still reading…'].filter(Boolean).join(' '));
     byId('score-parts').replaceChildren(...[
       score.nights ? el('figure', {}, diagram(score.reliability), el('figcaption', { class: 'soft' }, 'How often the limit was reached (%), by the chance given. On the line, chances are reliable; hollow points stand for fewer than 20 nights.')) : null,
       score.nights ? figures(score) : null,

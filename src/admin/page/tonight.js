@@ -3,7 +3,9 @@
 import { get } from './api.js';
 import { byId, count, el, plural, setText } from './dom.js';
 import { CHANCE_EDGES, Points } from './points.js';
-import { fromCelsius, keep, kept, number, percent, temperature, toCelsius, unitOf, when } from './units.js';
+import {
+  fromCelsius, keep, kept, number, percent, temperature, toCelsius, toTenth, unitOf, when,
+} from './units.js';
 
 const LIMIT_KEY = 'frostline-limit';
 const LIMIT_C = -2;
@@ -52,6 +54,7 @@ export class Tonight {
 
   #move(celsius) {
     if (Number.isFinite(celsius)) {
+      // Hundredths, because in tenths of a degree Celsius 29 °F would be shown as 28.9 °F.
       this.limit = Math.min(WARMEST_C, Math.max(COLDEST_C, Math.round(celsius * 100) / 100));
       keep(LIMIT_KEY, this.limit);
       clearTimeout(this.#timer);
@@ -85,7 +88,7 @@ export class Tonight {
   async load() {
     const asked = ++this.#asked;
     try {
-      const answer = await get(`outlooks?limit=${this.limit}${this.isPast ? '&past=true' : ''}`);
+      const answer = await get(`outlooks?limit=${toTenth(this.limit)}${this.isPast ? '&past=true' : ''}`);
       if (asked !== this.#asked) return;
       this.#isFailed = null;
       this.#take(answer);

@@ -44,6 +44,9 @@ const isKnown = (value) => typeof value === 'number' && Number.isFinite(value);
 export const fromCelsius = (celsius) => (unit === 'F' ? celsius * 1.8 + 32 : celsius);
 export const toCelsius = (value) => (unit === 'F' ? (value - 32) / 1.8 : value);
 
+/** A limit as it is compared: to a tenth of a degree Celsius, as stations report and as rules round it. */
+export const toTenth = (celsius) => Math.round(celsius * 10) / 10;
+
 /** −2 → "−2.0", without its unit. */
 export function number(celsius) {
   if (!isKnown(celsius)) return '–';

@@ -18,8 +18,9 @@ const BATCH_RECORDS: usize = 500;
 /// Pause before a broken reader is replaced.
 const RETRY_DELAY: Duration = Duration::from_secs(2);
 
-/// Takes the records on the tail's own thread.
-pub(super) type Visit = Box<dyn FnMut(&Record<'_>) + Send>;
+/// Takes the records on the tail's own thread, each with whether the tail had come to the end before: such a record is
+/// new.
+pub(super) type Visit = Box<dyn FnMut(&Record<'_>, bool) + Send>;
 
 /// The tail of a topic; it stops when this is dropped.
 pub struct TopicTail {
@@ -28,12 +29,13 @@ pub struct TopicTail {
 }
 
 impl TopicTail {
-    /// Follows `topic`, starting up to `tail` records before the end of each partition.
+    /// Follows `topic`, starting up to `tail` records before the end of each partition. `visit` takes each record, and
+    /// whether the tail [is current](Self::is_current), so that the record is a new one.
     pub fn start(
         settings: ClientSettings,
         topic: String,
         tail: i64,
-        visit: impl FnMut(&Record<'_>) + Send + 'static,
+        visit: impl FnMut(&Record<'_>, bool) + Send + 'static,
     ) -> Self {
         let visit: Visit = Box::new(visit);
         let is_current = Arc::new(AtomicBool::new(false));
@@ -89,15 +91,18 @@ impl Follower {
         };
         let mut reader = places.reader(&self.settings, &self.topic)?;
         let visit = &mut self.visit;
-        let take = &mut |polled: &Polled<'_>| {
-            if let Polled::Record(record) = polled {
-                visit(record);
-            }
-            Ok(())
-        };
         while !self.stop.load(Ordering::Acquire) {
+            let is_new = self.is_current.load(Ordering::Acquire);
+            let take = &mut |polled: &Polled<'_>| {
+                if let Polled::Record(record) = polled {
+                    visit(record, is_new);
+                }
+                Ok(())
+            };
             places.read(&mut reader, (POLL_TIMEOUT, BATCH_RECORDS), take)?;
-            self.is_current.store(places.are_at_end(), Ordering::Release);
+            if places.are_at_end() {
+                self.is_current.store(true, Ordering::Release);
+            }
         }
         reader.close();
         Ok(())
