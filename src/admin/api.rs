@@ -325,6 +325,7 @@ pub(super) async fn tick(shown: Arc<Shown>, connections: Arc<Connections>) {
             changed.clear();
             continue;
         }
+        shown.live.complete();
         shown.live.send("stages", &shown.stages());
         changed.extend(newly_changed.into_iter().map(|station| (station.id, station)));
         let rows = observation_rows(&mut changed);

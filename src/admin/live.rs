@@ -5,13 +5,14 @@
 
 use std::collections::HashMap;
 use std::ops::Range;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use frostline_engine::RETRIED_HEADER;
 use frostline_engine::record::{Record, unix_ms};
 use frostline_engine::runtime::TopicTail;
-use serde_json::{Map, Value};
+use serde_json::{Map, Value, json};
 use tokio::sync::broadcast;
 
 use super::addresses::without_addresses;
@@ -55,6 +56,8 @@ pub(super) struct Live {
     /// Whether the daemon itself fills `recent`.
     has_observations: bool,
     tails: WhileAsked<Vec<TopicTail>>,
+    /// Whether a client was given lists that had not been read completely.
+    has_given_parts: AtomicBool,
 }
 
 impl Live {
@@ -68,6 +71,7 @@ impl Live {
             source,
             has_observations,
             tails: WhileAsked::default(),
+            has_given_parts: AtomicBool::new(false),
         })
     }
 
@@ -116,8 +120,22 @@ impl Live {
         let are_read = |tails: &Vec<TopicTail>| {
             tails.get(wanted.clone()).is_none_or(|tails| tails.iter().all(TopicTail::is_current))
         };
-        while !self.tails.ask(|| self.follow(), are_read) && since.elapsed() < READ_PATIENCE {
+        while !self.tails.ask(|| self.follow(), are_read) {
+            if since.elapsed() > READ_PATIENCE {
+                self.has_given_parts.store(true, Ordering::Relaxed);
+                return;
+            }
             tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+    }
+
+    /// Lets the clients of the stream load the lists again if some were given parts of them. What the rest has is not in
+    /// the stream, since it is not new. Call it regularly while there are clients.
+    pub(super) fn complete(self: &Arc<Self>) {
+        let are_read = |tails: &Vec<TopicTail>| tails.iter().all(TopicTail::is_current);
+        if self.has_given_parts.load(Ordering::Relaxed) && self.tails.ask(|| self.follow(), are_read) {
+            self.has_given_parts.store(false, Ordering::Relaxed);
+            self.send("gap", &json!({ "missed": 0 }));
         }
     }
 
@@ -298,6 +316,11 @@ mod tests {
         assert_eq!(newest["alert"]["station"]["name"], "AJO");
         assert!(live.newest(List::Deliveries, 1)[0].len() <= ELEMENT_BYTES_MAX);
         assert_eq!(live.all_standing()[0].0, "r");
+        let mut events = live.subscribe();
+        live.take_delivery(&record(large.as_bytes(), 2), false);
+        assert!(events.try_recv().is_err(), "it was there before");
+        live.take_delivery(&record(large.as_bytes(), 3), true);
+        assert_eq!(events.try_recv().unwrap().0, "delivery");
         for number in 1..400 {
             live.take_alert(&record(alert(number, 15_000).as_bytes(), number as i64), true);
         }
