@@ -107,7 +107,7 @@ impl Live {
 
     /// The same for everything that is followed.
     pub(super) async fn look_and_read_all(self: &Arc<Self>) {
-        self.look_and_wait(0..self.tail_count()).await;
+        self.look_and_wait(0..usize::MAX).await;
     }
 
     /// The same for the outlooks.
@@ -118,7 +118,7 @@ impl Live {
     async fn look_and_wait(self: &Arc<Self>, wanted: Range<usize>) {
         let since = Instant::now();
         let are_read = |tails: &Vec<TopicTail>| {
-            tails.get(wanted.clone()).is_none_or(|tails| tails.iter().all(TopicTail::is_current))
+            tails.iter().take(wanted.end).skip(wanted.start).all(TopicTail::is_current)
         };
         while !self.tails.ask(|| self.follow(), are_read) {
             if since.elapsed() > READ_PATIENCE {
@@ -137,10 +137,6 @@ impl Live {
             self.has_given_parts.store(false, Ordering::Relaxed);
             self.send("gap", &json!({ "missed": 0 }));
         }
-    }
-
-    fn tail_count(&self) -> usize {
-        OUTLOOKS + 1 + usize::from(!self.has_observations)
     }
 
     /// Stops following when no client has used the topics for a while. Call it regularly.

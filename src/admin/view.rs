@@ -1,6 +1,6 @@
 //! The data that the daemon shows.
 
-use std::collections::{BTreeSet, HashMap, HashSet};
+use std::collections::{BTreeSet, HashMap};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -255,15 +255,12 @@ impl Shown {
     /// Rule and station of each standing alert. No alert announces that a rule was removed; a process without rules
     /// does not know.
     pub(super) fn standing(&self) -> Vec<(String, StationId)> {
+        let (rules, quarantined) = (&self.view.rules, self.view.rules.quarantined());
         let mut standing = self.live.all_standing();
-        let (rules, quarantined) = (self.view.rules.all(), self.view.rules.quarantined());
         if !rules.is_empty() {
-            let broken = quarantined.keys().filter_map(|key| match key {
-                Key::Rule(id) => Some(id.as_str()),
-                Key::Subscriber(_) => None,
-            });
-            let there: HashSet<&str> = rules.iter().map(|rule| &*rule.id).chain(broken).collect();
-            standing.retain(|(rule, _)| there.contains(rule.as_str()));
+            let is_there =
+                |id: &str| rules.get(id).is_some() || quarantined.contains_key(&Key::Rule(id.to_owned()));
+            standing.retain(|(rule, _)| is_there(rule));
         }
         standing
     }

@@ -10,7 +10,7 @@ use frostline_engine::{Counts, Processor, Sink, StageId, StateError};
 use super::Setting;
 use super::input::Block;
 use super::stats::LaneStats;
-use crate::noaa::{Date, KnownStations, ObservationView, StationId};
+use crate::noaa::{Date, KnownStations, StationId};
 use crate::rules::RuleSet;
 use crate::stages;
 use crate::stages::{Alert, Assemble, Remembered, StationIndex};
@@ -133,9 +133,11 @@ impl<'a> Lane<'a> {
         for (item, is_deleted) in block.items() {
             if item.first() == Some(&b'{') {
                 // The stage rejects an unreadable record under any key.
-                let station = self.known.parse(item).map(|view| view.station.id);
-                let key = station.as_ref().map_or(&b""[..], |id| id.as_bytes());
-                self.then.document(self.from, key, item);
+                let found = self.known.parse(item).map(|view| (view.station.id, view.date));
+                let key = found.as_ref().map_or(&b""[..], |(id, _)| id.as_bytes());
+                let is_earlier =
+                    found.as_ref().is_ok_and(|(_, date)| self.from.is_some_and(|from| *date < from));
+                self.then.document(key, item, is_earlier);
             } else {
                 self.line(item, is_deleted);
             }
@@ -159,7 +161,9 @@ impl<'a> Lane<'a> {
     fn pass_on(&mut self) {
         for output in self.assemble.outputs() {
             if let (Sink::Output, Some(key), Some(value)) = (output.sink, output.key, output.value) {
-                self.then.document(self.from, key, value);
+                let is_earlier =
+                    self.from.is_some_and(|from| self.known.parse(value).is_ok_and(|view| view.date < from));
+                self.then.document(key, value, is_earlier);
             }
         }
         self.assemble.clear();
@@ -187,18 +191,16 @@ impl<'a> Lane<'a> {
 }
 
 impl Then<'_> {
-    /// Takes an observation. Rules also see what is before the first date that counts: episodes and counts of days
-    /// begin there.
-    fn document(&mut self, from: Option<Date>, key: &[u8], value: &[u8]) {
-        let is_before =
-            from.is_some_and(|from| ObservationView::parse(value).is_ok_and(|view| view.date < from));
+    /// Takes an observation. Rules also see those before the first date that counts: episodes and counts of days begin
+    /// there.
+    fn document(&mut self, key: &[u8], value: &[u8], is_earlier: bool) {
         match self {
-            Self::Visit(visit) if !is_before => visit(value),
+            Self::Visit(visit) if !is_earlier => visit(value),
             Self::Visit(_) => {}
             Self::Alert(alerting) => {
                 let Alerting { driver, stats, each_alert, trace } = &mut **alerting;
                 let before = trace.map(|trace| trace.remembered(driver));
-                stats.earlier += u64::from(is_before);
+                stats.earlier += u64::from(is_earlier);
                 process(driver, key, value);
                 for output in driver.outputs() {
                     if let (Sink::Output, Some(value)) = (output.sink, output.value)

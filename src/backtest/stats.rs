@@ -90,13 +90,13 @@ pub struct Stats {
 
 /// The fields of an alert that are counted.
 #[derive(Deserialize)]
-struct Told<'a> {
+struct CountedAlert<'a> {
     #[serde(borrow)]
     rule_id: &'a str,
     transition: Transition,
     date: &'a str,
     #[serde(borrow)]
-    station: ToldStation<'a>,
+    station: CountedStation<'a>,
     #[serde(default)]
     days: Option<i32>,
     #[serde(borrow, default)]
@@ -109,7 +109,7 @@ struct Told<'a> {
 }
 
 #[derive(Deserialize)]
-struct ToldStation<'a> {
+struct CountedStation<'a> {
     #[serde(borrow)]
     id: &'a str,
 }
@@ -120,9 +120,9 @@ pub(super) struct LaneStats {
     messages: BTreeMap<String, u64>,
     summary: Summary,
     filter: Option<Arc<Condition>>,
-    /// The first date that counts.
+    /// Alerts of earlier days do not count.
     from: Option<Date>,
-    /// Observations before it.
+    /// How many observations were of earlier days.
     pub(super) earlier: u64,
 }
 
@@ -156,24 +156,24 @@ impl LaneStats {
     /// Counts one alert, unless it is of a day before the first that counts. Returns whether it counts.
     pub(super) fn alert(&mut self, value: &[u8]) -> bool {
         // frostline's own output: it parses without a copy, unless a name contains escapes.
-        let Ok(told) = serde_json::from_slice::<Told<'_>>(value) else { return true };
-        let Some(date) = Date::parse_iso(told.date) else { return true };
+        let Ok(alert) = serde_json::from_slice::<CountedAlert<'_>>(value) else { return true };
+        let Some(date) = Date::parse_iso(alert.date) else { return true };
         if self.from.is_some_and(|from| date < from) {
             return false;
         }
         let passes = match &self.filter {
-            Some(filter) if told.transition != Transition::Stale => {
+            Some(filter) if alert.transition != Transition::Stale => {
                 let view = ObservationView::parse(value);
                 view.is_ok_and(|view| Evaluator::new().evaluate(filter, &view) == Ok(Verdict::Holds))
             }
             _ => true,
         };
-        let (rule, stretches) = match self.rules.get_mut(told.rule_id) {
+        let (rule, stretches) = match self.rules.get_mut(alert.rule_id) {
             Some(found) => found,
-            None => self.rules.entry(told.rule_id.to_owned()).or_default(),
+            None => self.rules.entry(alert.rule_id.to_owned()).or_default(),
         };
         rule.outside_filter += u64::from(!passes);
-        let count = match told.transition {
+        let count = match alert.transition {
             Transition::Fired => &mut rule.fired,
             Transition::Resolved => &mut rule.resolved,
             Transition::Retracted => &mut rule.retracted,
@@ -184,14 +184,14 @@ impl LaneStats {
             }
         };
         *count += 1;
-        if told.transition == Transition::Fired {
+        if alert.transition == Transition::Fired {
             *rule.by_month.entry((date.year(), date.month())).or_default() += 1;
         }
-        stretches.take(&told, date.days_since_1970());
-        if told.email.is_some() {
-            *self.messages.entry(format!("(the address of {})", told.rule_id)).or_default() += 1;
+        stretches.take(&alert, date.days_since_1970());
+        if alert.email.is_some() {
+            *self.messages.entry(format!("(the address of {})", alert.rule_id)).or_default() += 1;
         }
-        for subscriber in &told.subscribers {
+        for subscriber in &alert.subscribers {
             *self.messages.entry((*subscriber).to_owned()).or_default() += 1;
         }
         true
@@ -199,32 +199,32 @@ impl LaneStats {
 }
 
 impl Stretches {
-    fn take(&mut self, told: &Told<'_>, day: i32) {
-        let is_retracted_firing = told.retracts.is_some_and(|id| id.contains("/fired"));
-        let days = match self.fired_days.get_mut(told.station.id) {
+    fn take(&mut self, alert: &CountedAlert<'_>, day: i32) {
+        let is_retracted_firing = alert.retracts.is_some_and(|id| id.contains("/fired"));
+        let days = match self.fired_days.get_mut(alert.station.id) {
             Some(days) => days,
-            None => self.fired_days.entry(told.station.id.to_owned()).or_default(),
+            None => self.fired_days.entry(alert.station.id.to_owned()).or_default(),
         };
-        match told.transition {
+        match alert.transition {
             Transition::Fired => drop(days.insert(day)),
             Transition::Retracted if is_retracted_firing => drop(days.remove(&day)),
             _ => {}
         }
         self.newest = self.newest.max(day);
-        if let Some(days) = told.days {
+        if let Some(days) = alert.days {
             self.has_episodes = true;
-            match told.transition {
-                Transition::Fired => drop(self.standing.insert(told.station.id.to_owned(), day - days + 1)),
-                Transition::Resolved | Transition::Stale => drop(self.standing.remove(told.station.id)),
+            match alert.transition {
+                Transition::Fired => drop(self.standing.insert(alert.station.id.to_owned(), day - days + 1)),
+                Transition::Resolved | Transition::Stale => drop(self.standing.remove(alert.station.id)),
                 Transition::Retracted if is_retracted_firing => {
-                    self.standing.remove(told.station.id);
+                    self.standing.remove(alert.station.id);
                 }
                 _ => {}
             }
-            if told.transition != Transition::Retracted {
+            if alert.transition != Transition::Retracted {
                 let since = Date::from_days_since_1970(day - days + 1)
                     .map_or_else(String::new, |date| date.to_string());
-                let episode = Longest { days, station: told.station.id.to_owned(), since };
+                let episode = Longest { days, station: alert.station.id.to_owned(), since };
                 self.episode = self.episode.take().max(Some(episode));
             }
         }

@@ -97,7 +97,7 @@ pub(super) async fn explain(common: &Common, arguments: &ExplainArguments) -> Re
         let topic = arguments.topic.as_ref().unwrap_or(&config.alert.source);
         History::of_topic(&config, topic).await?
     } else {
-        History::of_files(&files.paths)?
+        History::Files(files.paths.clone())
     };
     let stations = history.stations(&config, &arguments.stations).await?;
     super::rules::check_needs(&published, stations.is_some() || arguments.files.is_empty())?;

@@ -9,7 +9,7 @@ use clap::Args;
 use serde_json::json;
 
 use super::output::{BOLD, CYAN, DIM};
-use super::rules::{History, StationFiles, source};
+use super::rules::{History, Repeatable, StationFiles, source};
 use super::{Common, Failed, output};
 use crate::backtest;
 use crate::config::Config;
@@ -185,7 +185,8 @@ pub(super) async fn show(common: &Common, arguments: &ShowArguments) -> Result<(
     };
     let is_live = arguments.files.are_missing();
     let periods = if !arguments.data.is_empty() {
-        periods(&config, &History::of_files(&arguments.data)?, arguments.id)?
+        let files = Repeatable::of(&arguments.data)?;
+        periods(&config, &History::Files(files.paths.clone()), arguments.id)?
     } else if is_live {
         periods(&config, &History::of_topic(&config, "noaa-json").await?, arguments.id)?
     } else {

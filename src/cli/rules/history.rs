@@ -9,7 +9,6 @@ use super::super::{Failed, output, topics};
 use super::{StationFiles, source};
 use crate::backtest::{self, Feed, Input, Setting};
 use crate::config::Config;
-use crate::history;
 use crate::noaa::Station;
 use crate::publishing::Live;
 use crate::rules::{Conditions, Published};
@@ -28,20 +27,9 @@ impl History {
         files: &[PathBuf],
     ) -> Result<Self, Failed> {
         match topic {
-            None => Self::of_files(files),
+            None => Ok(Self::Files(files.to_vec())),
             Some(topic) => Self::of_topic(config, topic).await,
         }
-    }
-
-    /// All files must exist before anything is read.
-    pub(in super::super) fn of_files(files: &[PathBuf]) -> Result<Self, Failed> {
-        for file in files.iter().filter(|file| !history::is_stdin(file)) {
-            let found = std::fs::metadata(file);
-            found.map_err(|error| {
-                Failed::Usage(anyhow::anyhow!("{} cannot be read: {error}", file.display()))
-            })?;
-        }
-        Ok(Self::Files(files.to_vec()))
     }
 
     /// The stations from the named files; without any, for a topic, those of the station table.

@@ -12,7 +12,7 @@
 //! If the observation that reached the limit is corrected, a confirmed warning becomes expected again, or withdrawn.
 //!
 //! A standing warning is repeated when the limit will be crossed at least an hour earlier than the last alert said.
-//! Three hours without an observation make it *stale*: silence never means "no frost". When the station is back, the
+//! A silence of the station ([`SILENCE`]) makes it *stale*: that never means "no frost". When the station is back, the
 //! warning continues where it was if its condition holds. Otherwise it is not withdrawn, because nobody knows what
 //! happened meanwhile.
 //!

@@ -40,7 +40,7 @@ use crate::Traffic;
 const BUDGET_BYTES: i32 = 64 << 20;
 /// How long a request of a member may wait at a broker while no partition has a backlog.
 const REST_WAIT: Duration = Duration::from_millis(200);
-/// The same for a reader.
+/// How long a request of a reader may wait once it has come to the end.
 const READER_REST_WAIT: Duration = Duration::from_secs(1);
 const WAIT: &str = "fetch.wait.max.ms";
 const KB: i32 = 1 << 10;

@@ -134,8 +134,8 @@ impl Reader {
         failure.map_or(Ok(read), Err)
     }
 
-    /// Whether more records wait than one call returned. Once all partitions have been read to their end: from then on,
-    /// requests may wait longer at a broker while there is no backlog.
+    /// Lets requests wait longer at a broker while there is no backlog. Call it only once all partitions have been read to
+    /// their end, with whether the last call returned as many records as were asked for.
     pub fn keep_pace(&self, has_backlog: bool) {
         self.pace.keep(self.consumer.client(), has_backlog);
     }
