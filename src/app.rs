@@ -9,12 +9,12 @@ use std::time::Duration;
 
 use frostline_engine::kafka::ClientSettings;
 use frostline_engine::record::{Record, unix_ms};
-use frostline_engine::runtime::{Failure, Summary, TopicTail};
+use frostline_engine::runtime::{Failure, Summary, TailClient, TopicTail};
 use frostline_engine::{Engine, RunOptions, Stage, StageId, StartError, Topology, TopologyBuilder, Traffic};
 
 use crate::config::{Config, topic};
 use crate::near_search::{self, NearSearch};
-use crate::noaa::{RecentDays, Station, StationId};
+use crate::noaa::{MISSING_ELEVATION, RecentDays, Station, StationId};
 use crate::rules::{Condition, Feed, Place, RuleSet, Scope};
 use crate::sources::{self, Known, Watched};
 use crate::stages::{
@@ -204,7 +204,8 @@ fn watched(rules: &RuleSet, stations: &StationIndex) -> Vec<Watched> {
             id,
             latitude: station.location.lat,
             longitude: station.location.lon,
-            elevation: station.elevation,
+            // In the form of the rally an unknown elevation is a number.
+            elevation: station.elevation.filter(|elevation| *elevation > MISSING_ELEVATION),
             is_us: station.country_code == "US",
         })
     };
@@ -337,14 +338,19 @@ impl App {
 /// Follows topics of this installation.
 #[derive(Clone)]
 pub struct TailSource {
-    clients: ClientSettings,
+    client: TailClient,
     config: Arc<Config>,
 }
 
 impl TailSource {
     /// Follows topics of this configuration.
     pub fn new(clients: ClientSettings, config: Config) -> Self {
-        Self { clients, config: Arc::new(config) }
+        Self { client: TailClient::new(clients), config: Arc::new(config) }
+    }
+
+    /// The same for tails that [share a client](TailClient::sharing).
+    pub fn sharing(&self) -> Self {
+        Self { client: self.client.sharing(), config: Arc::clone(&self.config) }
     }
 
     /// Follows the topic with this logical name, as [`TopicTail::start`] does.
@@ -354,7 +360,7 @@ impl TailSource {
         tail: i64,
         visit: impl FnMut(&Record<'_>, bool) + Send + 'static,
     ) -> TopicTail {
-        TopicTail::start(self.clients.clone(), self.config.topic(logical).name, tail, visit)
+        TopicTail::start(self.client.clone(), self.config.topic(logical).name, tail, visit)
     }
 }
 

@@ -84,18 +84,20 @@ impl Live {
         // They are read again from the beginning of the tail.
         self.lists.iter().for_each(|list| *lock(list) = Elements::default());
         *lock(&self.standing) = StandingAlerts::default();
-        let follow = |logical, tail, take: fn(&Self, &Record<'_>, bool)| {
+        let follow = |source: &TailSource, logical, tail, take: fn(&Self, &Record<'_>, bool)| {
             let live = Arc::clone(self);
-            self.source.tail(logical, tail, move |record, is_new| take(&live, record, is_new))
+            source.tail(logical, tail, move |record, is_new| take(&live, record, is_new))
         };
+        let sharing = &self.source.sharing();
         let mut tails = vec![
-            follow(topic::ALERTS, ALERTS_TAIL, Self::take_alert),
-            follow(topic::DELIVERIES, LIST_TAIL, Self::take_delivery),
-            follow(topic::DEAD_LETTERS, LIST_TAIL, Self::take_dead_letter),
-            follow(topic::OUTLOOKS, OUTLOOKS_TAIL, Self::take_outlook),
+            follow(sharing, topic::ALERTS, ALERTS_TAIL, Self::take_alert),
+            follow(sharing, topic::DELIVERIES, LIST_TAIL, Self::take_delivery),
+            follow(sharing, topic::DEAD_LETTERS, LIST_TAIL, Self::take_dead_letter),
+            follow(sharing, topic::OUTLOOKS, OUTLOOKS_TAIL, Self::take_outlook),
         ];
         if !self.has_observations {
-            tails.push(follow(topic::JSON, OBSERVATIONS_TAIL, Self::take_observation));
+            // With a client of its own: it has more to read than the others, and would wait for their requests.
+            tails.push(follow(&self.source, topic::JSON, OBSERVATIONS_TAIL, Self::take_observation));
         }
         tails
     }

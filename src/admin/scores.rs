@@ -44,9 +44,10 @@ impl Scores {
 
     fn begin(&self) -> Reading {
         let ledger = Arc::new(Mutex::new(Ledger::new(ISSUE)));
+        let sharing = self.source.sharing();
         let follow = |logical, take: fn(&mut Ledger, &[u8])| {
             let ledger = Arc::clone(&ledger);
-            self.source.tail(logical, TAIL, move |record, _| {
+            sharing.tail(logical, TAIL, move |record, _| {
                 if let Some(document) = record.value {
                     take(&mut lock(&ledger), document);
                 }

@@ -69,7 +69,7 @@ pub use parse::check_json;
 pub use reading::{Line, Reading};
 pub use reading_error::ReadingError;
 pub use recent::{RECENT_DAYS, RecentDay, RecentDays, RecentStation};
-pub use station::{Location, Station};
+pub use station::{Location, MISSING_ELEVATION, Station};
 pub use station_id::StationId;
 pub use station_line::StationError;
 pub use station_search::{NameMatch, StationSearch};

@@ -5,7 +5,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 /// The elevation that NOAA, and so `process.py`, writes if it is unknown.
-pub(super) const MISSING_ELEVATION: f64 = -999.9;
+pub const MISSING_ELEVATION: f64 = -999.9;
 
 /// A weather station with the data of the inventory.
 ///

@@ -4,10 +4,10 @@
 #[cfg(not(test))]
 pub(crate) use crate::kafka::{
     Admin, Assigned, Election, GroupConsumer, GroupEvent, GroupMetadata, GroupOffsets, PartitionQueue,
-    Producer, Reader,
+    Producer, Reader, Readers,
 };
 #[cfg(test)]
 pub(crate) use crate::sim::client::{
     Admin, Assigned, Election, GroupConsumer, GroupEvent, GroupMetadata, GroupOffsets, PartitionQueue,
-    Producer, Reader,
+    Producer, Reader, Readers,
 };

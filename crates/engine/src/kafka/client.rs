@@ -17,8 +17,9 @@ use super::raw::SLICE_ROWS;
 use super::secret::{SecretText, resolve_secret};
 use crate::settings::KafkaSettings;
 
-/// How long a reader's request for records may wait at a broker until it has come to the end of all partitions.
-pub(super) const READER_WAIT: Duration = Duration::from_millis(100);
+/// How long a reader's request for records may wait at a broker until it has come to the end of all partitions. An end
+/// is reported when a request has waited for nothing, so that short reads are quick.
+pub(super) const READER_WAIT: Duration = Duration::from_millis(20);
 
 /// How to reach Kafka: addresses and pass-through settings, with secrets resolved.
 #[derive(Clone)]

@@ -48,7 +48,7 @@ pub use more_partitions::partition_of_key;
 pub use position::OffsetCommit;
 pub use producer::Producer;
 pub use raw::{PartitionQueue, Row};
-pub use reader::{Polled, Reader, StartAt};
+pub use reader::{Polled, Reader, Readers, StartAt};
 pub use rebalance::{Assigned, GroupEvent};
 pub use right::{Operation, Resource, Right};
 pub use secret::{OWNED_CLIENT_KEYS, SecretText, is_reference, is_sensitive, resolve_secret};

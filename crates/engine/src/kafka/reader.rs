@@ -1,7 +1,11 @@
 //! A consumer without a group: reads partitions from chosen offsets. For tables, restores and command-line tools.
+//!
+//! A client has four threads and asks the brokers for records all the time, so readers that live equally long may
+//! share one ([`Readers`]). A client has one request at a time under way with a broker: a reader that came while the
+//! others are at rest would wait until their request is answered. So nothing rests while another reader may come.
 
 use std::collections::BTreeSet;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use rdkafka::consumer::{BaseConsumer, Consumer};
@@ -49,23 +53,28 @@ pub enum Polled<'a> {
     },
 }
 
-/// Reads some partitions of one topic; committed records only.
-pub struct Reader {
-    queue: SharedQueue,
-    consumer: Arc<BaseConsumer<Quiet>>,
+/// Starts readers with one client, each of other partitions. Drop it when no other will come; the client ends with the last
+/// reader.
+#[derive(Clone)]
+pub struct Readers(Arc<Starting>);
+
+struct Starting(Arc<SharedClient>);
+
+struct SharedClient {
+    consumer: BaseConsumer<Quiet>,
     pace: Pace,
+    /// How many readers have a backlog, or have not come to the end yet; and one more while others may come.
+    busy: Mutex<usize>,
+    /// Held while a reader starts, so that no two read one partition.
+    starting: Mutex<()>,
 }
 
-impl Reader {
-    /// Starts reading `partitions` of `topic`.
+impl Readers {
+    /// A client without readers.
     ///
     /// # Errors
     /// [`KafkaError::Settings`] if the client refuses its settings.
-    pub fn new(
-        settings: &ClientSettings,
-        topic: &str,
-        partitions: &[(i32, StartAt)],
-    ) -> Result<Self, KafkaError> {
+    pub fn new(settings: &ClientSettings) -> Result<Self, KafkaError> {
         let mut config = settings.consumer();
         // The client requires a group; it is never joined and never committed to.
         config.set("group.id", settings.lookout("reader")).set("auto.offset.reset", "earliest");
@@ -73,6 +82,16 @@ impl Reader {
             .create_with_context(Quiet::new(settings))
             .map_err(|error| KafkaError::of_client("making a reader", &error))?;
         consumer.context().lifeline.tend(consumer.client());
+        let (busy, starting) = (Mutex::new(1), Mutex::default());
+        let client = SharedClient { consumer, pace: Pace::of_reader(settings), busy, starting };
+        Ok(Self(Arc::new(Starting(Arc::new(client)))))
+    }
+
+    /// Starts reading `partitions` of `topic`.
+    ///
+    /// # Errors
+    /// [`KafkaError::Retry`] if another reader of this client reads one of them.
+    pub fn read(&self, topic: &str, partitions: &[(i32, StartAt)]) -> Result<Reader, KafkaError> {
         let mut assignment = TopicPartitionList::new();
         for (partition, start) in partitions {
             let offset = match start {
@@ -85,15 +104,67 @@ impl Reader {
                 .add_partition_offset(topic, *partition, offset)
                 .map_err(|error| KafkaError::of_client("reading", &error))?;
         }
-        let consumer = Arc::new(consumer);
+        let client = &self.0.0;
+        let _one_at_a_time = client.starting.lock().unwrap_or_else(PoisonError::into_inner);
+        let consumer = &client.consumer;
+        // Two queues would take turns at the records.
+        let present = consumer.assignment().map_err(|error| KafkaError::of_client("reading", &error))?;
+        if partitions.iter().any(|(partition, _)| present.find_partition(topic, *partition).is_some()) {
+            return Err(KafkaError::Retry(format!("another reader of this client reads {topic}")));
+        }
         let name: Arc<str> = topic.into();
         let numbers = partitions.iter().map(|(partition, _)| *partition);
-        let queue = SharedQueue::gather(consumer.client(), consumer.clone(), &name, numbers)
+        let queue = SharedQueue::gather(consumer.client(), client.clone(), &name, numbers)
             .ok_or_else(|| KafkaError::Fatal(format!("no queue for {topic}")))?;
         consumer
-            .assign(&assignment)
+            .incremental_assign(&assignment)
             .map_err(|error| KafkaError::of_client(&format!("reading {topic}"), &error))?;
-        Ok(Self { queue, consumer, pace: Pace::of_reader(settings) })
+        client.keep_pace(|busy| *busy += 1);
+        let share = Share { client: Arc::clone(client), assignment, is_busy: true };
+        Ok(Reader { queue, share })
+    }
+}
+
+impl Drop for Starting {
+    fn drop(&mut self) {
+        self.0.keep_pace(|busy| *busy -= 1);
+    }
+}
+
+impl SharedClient {
+    /// Changes how many readers are busy, and with it how long requests wait.
+    fn keep_pace(&self, change: impl FnOnce(&mut usize)) {
+        let mut busy = self.busy.lock().unwrap_or_else(PoisonError::into_inner);
+        change(&mut busy);
+        self.pace.keep(self.consumer.client(), *busy > 0);
+    }
+}
+
+/// Reads some partitions of one topic; committed records only.
+pub struct Reader {
+    /// Given back before the partitions are, so that the next reader's queue is not cut off.
+    queue: SharedQueue,
+    share: Share,
+}
+
+/// A reader's share of its client.
+struct Share {
+    client: Arc<SharedClient>,
+    assignment: TopicPartitionList,
+    is_busy: bool,
+}
+
+impl Reader {
+    /// Starts reading `partitions` of `topic` with a client of its own.
+    ///
+    /// # Errors
+    /// [`KafkaError::Settings`] if the client refuses its settings.
+    pub fn new(
+        settings: &ClientSettings,
+        topic: &str,
+        partitions: &[(i32, StartAt)],
+    ) -> Result<Self, KafkaError> {
+        Readers::new(settings)?.read(topic, partitions)
     }
 
     /// Waits up to `timeout` for the next record or end, and hands it to `visit`. `None` if nothing came.
@@ -128,16 +199,17 @@ impl Reader {
         });
         if read == 0 {
             // Serves the error callback; records never arrive here.
-            drop(self.consumer.poll(Duration::ZERO));
-            self.consumer.context().lifeline.tend(self.consumer.client());
+            let consumer = &self.share.client.consumer;
+            drop(consumer.poll(Duration::ZERO));
+            consumer.context().lifeline.tend(consumer.client());
         }
         failure.map_or(Ok(read), Err)
     }
 
     /// Lets requests wait longer at a broker while there is no backlog. Call it only once all partitions have been read to
     /// their end, with whether the last call returned as many records as were asked for.
-    pub fn keep_pace(&self, has_backlog: bool) {
-        self.pace.keep(self.consumer.client(), has_backlog);
+    pub fn keep_pace(&mut self, has_backlog: bool) {
+        self.share.keep_pace(has_backlog);
     }
 
     /// Reads the first `partitions` partitions of a topic from `start` to their present ends. Blocks.
@@ -182,7 +254,7 @@ impl Reader {
 
     /// What of a topic does not exist, as the brokers say; `None` if all does, or they do not know.
     fn missing(&self, topic: &str, partitions: i32) -> Option<String> {
-        let metadata = self.consumer.fetch_metadata(Some(topic), SILENCE).ok()?;
+        let metadata = self.share.client.consumer.fetch_metadata(Some(topic), SILENCE).ok()?;
         let found = metadata.topics().iter().find(|found| found.name() == topic)?;
         let count = found.partitions().len();
         match found.error().map(RDKafkaErrorCode::from) {
@@ -201,11 +273,29 @@ impl Reader {
 
     /// Asks whether a broker answers. Blocks for a second if none does.
     pub fn is_answered(&self) -> bool {
-        self.consumer.fetch_metadata(None, ANSWER_PATIENCE).is_ok()
+        self.share.client.consumer.fetch_metadata(None, ANSWER_PATIENCE).is_ok()
     }
 
     /// The end of a partition as of the last fetch, open transactions included; `None` before that.
     pub fn high_watermark(&self, partition: i32) -> Option<i64> {
         self.queue.high_watermark(partition)
+    }
+}
+
+impl Share {
+    fn keep_pace(&mut self, is_busy: bool) {
+        if self.is_busy != is_busy {
+            self.is_busy = is_busy;
+            self.client.keep_pace(|busy| if is_busy { *busy += 1 } else { *busy -= 1 });
+        }
+    }
+}
+
+impl Drop for Share {
+    fn drop(&mut self) {
+        if let Err(error) = self.client.consumer.incremental_unassign(&self.assignment) {
+            tracing::debug!(%error, "a reader's partitions stay assigned");
+        }
+        self.keep_pace(false);
     }
 }

@@ -26,6 +26,7 @@ use super::topic_limits::TopicLimits;
 use super::totals::{Summary, Totals};
 use crate::fault;
 use crate::kafka::{Admin, ClientSettings, KafkaError, TopicIdentity};
+use crate::link::Readers;
 use crate::store::StateDirectory;
 use crate::table::Opening;
 use crate::{EngineSettings, StageId, Topology};
@@ -79,7 +80,12 @@ impl Opened<'_> {
         options: &RunOptions,
     ) -> Result<Vec<TableFollower>, StartError> {
         let (mut followers, mut waiting) = (Vec::new(), Vec::new());
-        for spec in topology.tables_of(&options.stages, options.polls_sources) {
+        let specs: Vec<_> = topology.tables_of(&options.stages, options.polls_sources).collect();
+        if specs.is_empty() {
+            return Ok(followers);
+        }
+        let readers = Readers::new(self.clients)?;
+        for spec in specs {
             let topic = spec.topic.name.as_str();
             let identity = if options.describe_topics {
                 answered(self.clients, || ready(self.admin.identify(&[topic]))).await?.pop()
@@ -102,7 +108,7 @@ impl Opened<'_> {
             };
             let starts = table.open(&opening)?;
             let (follower, loaded) = TableFollower::start(
-                self.clients.clone(),
+                (self.clients.clone(), readers.clone()),
                 topic.to_owned(),
                 (starts, opening.tombstones_kept),
                 table,

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use super::failure::Failure;
 use crate::kafka::{ClientSettings, Polled, StartAt};
-use crate::link::Reader;
+use crate::link::{Reader, Readers};
 
 /// The position of a follower of a topic.
 pub(super) struct Places {
@@ -26,10 +26,19 @@ impl Places {
         self.is_at_end.iter().all(|is_at_end| *is_at_end)
     }
 
-    /// A reader that continues after the last record that was taken.
-    pub(super) fn reader(&self, clients: &ClientSettings, topic: &str) -> Result<Reader, Failure> {
+    /// A reader that continues after the last record that was taken: the first one of `shared`, and each that replaces
+    /// a broken one with a client of its own.
+    pub(super) fn reader(
+        &self,
+        shared: &mut Option<Readers>,
+        clients: &ClientSettings,
+        topic: &str,
+    ) -> Result<Reader, Failure> {
         let starts: Vec<(i32, StartAt)> = (0..).zip(self.starts.iter().copied()).collect();
-        Ok(Reader::new(clients, topic, &starts)?)
+        Ok(match shared.take() {
+            Some(readers) => readers.read(topic, &starts)?,
+            None => Reader::new(clients, topic, &starts)?,
+        })
     }
 
     /// Reads up to `max` records, and waits up to `timeout` for the first. Returns how many rows came, records and

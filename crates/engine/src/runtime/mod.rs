@@ -62,5 +62,5 @@ pub use snapshot::{Phase, TaskSnapshot};
 pub use sources::{SourceBoard, SourcePhase, SourceSnapshot};
 pub use start::{RunOptions, StartError};
 pub use status::Board;
-pub use topic_tail::TopicTail;
+pub use topic_tail::{TailClient, TopicTail};
 pub use totals::{Summary, Timing, Totals};

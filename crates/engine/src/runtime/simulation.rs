@@ -21,6 +21,7 @@ use super::table_follower::{Loaded, TableFollower};
 use super::topic_limits::TopicLimits;
 use super::totals::Totals;
 use crate::kafka::{ClientSettings, TopicIdentity};
+use crate::link::Readers;
 use crate::store::StateDirectory;
 use crate::table::Opening;
 use crate::{EngineSettings, Topology};
@@ -56,14 +57,16 @@ impl Stages {
     ) -> Result<Self, Failure> {
         let clients = ClientSettings::new(&settings.kafka)?;
         let (mut tables, mut waiting) = (Vec::new(), Vec::new());
+        let readers = Readers::new(&clients)?;
         for spec in topology.tables() {
             let topic = spec.topic.name.as_str();
             let ((identity, ends), mut table) = (look_up(topic), (spec.table)());
             let (identity, ends) = (&identity, &ends);
             let opening = Opening { state, topic, identity, ends, cluster: CLUSTER, tombstones_kept };
             let starts = table.open(&opening)?;
+            let shared = (clients.clone(), readers.clone());
             let (follower, loaded) =
-                TableFollower::start(clients.clone(), topic.to_owned(), (starts, tombstones_kept), table);
+                TableFollower::start(shared, topic.to_owned(), (starts, tombstones_kept), table);
             tables.push(follower);
             waiting.push(loaded);
         }

@@ -18,7 +18,7 @@ use super::contact::Contact;
 use super::failure::Failure;
 use super::follow::Places;
 use crate::kafka::{ClientSettings, KafkaError, Polled, StartAt};
-use crate::link::Reader;
+use crate::link::{Reader, Readers};
 use crate::store::StateError;
 use crate::table::Table;
 
@@ -46,9 +46,9 @@ pub(super) struct TableFollower {
 }
 
 impl TableFollower {
-    /// Starts reading at `starts`, one for each partition.
+    /// Starts reading at `starts`, one for each partition, with a client that the tables of a process share.
     pub(super) fn start(
-        clients: ClientSettings,
+        (clients, readers): (ClientSettings, Readers),
         topic: String,
         (starts, tombstones_kept): (Vec<StartAt>, Duration),
         table: Box<dyn Table>,
@@ -57,6 +57,7 @@ impl TableFollower {
         let outdated = Arc::<OnceLock<Failure>>::default();
         let mut following = Following {
             clients,
+            shared: Some(readers),
             topic,
             places: Places::new(starts),
             reader: None,
@@ -79,6 +80,8 @@ impl TableFollower {
 
 struct Following {
     clients: ClientSettings,
+    /// For the first reader.
+    shared: Option<Readers>,
     topic: String,
     places: Places,
     /// `None` at the start and after a failure.
@@ -129,10 +132,10 @@ impl Following {
     }
 
     fn read_on(&mut self) -> Result<(), Failure> {
-        let Self { clients, topic, places, reader, table, contact, .. } = self;
+        let Self { clients, shared, topic, places, reader, table, contact, .. } = self;
         let reader = match reader {
             Some(reader) => reader,
-            None => reader.insert(places.reader(clients, topic)?),
+            None => reader.insert(places.reader(shared, clients, topic)?),
         };
         let mut is_silent = true;
         let came = places.read(reader, (POLL_TIMEOUT, BATCH_RECORDS), &mut |polled| {

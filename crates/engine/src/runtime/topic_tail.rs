@@ -9,10 +9,11 @@ use super::background::Background;
 use super::failure::Failure;
 use super::follow::Places;
 use crate::kafka::{Admin, ClientSettings, KafkaError, Polled, StartAt};
+use crate::link::Readers;
 use crate::record::Record;
 
 /// How long a poll waits, and so how long stopping takes at most.
-const POLL_TIMEOUT: Duration = Duration::from_millis(100);
+const POLL_TIMEOUT: Duration = Duration::from_millis(200);
 /// Records per poll.
 const BATCH_RECORDS: usize = 500;
 /// Pause before a broken reader is replaced.
@@ -21,6 +22,27 @@ const RETRY_DELAY: Duration = Duration::from_secs(2);
 /// Takes the records on the tail's own thread, each with whether the tail had come to the end before: such a record is
 /// new.
 pub(super) type Visit = Box<dyn FnMut(&Record<'_>, bool) + Send>;
+
+/// The client of tails.
+#[derive(Clone)]
+pub struct TailClient {
+    settings: ClientSettings,
+    /// For the first readers, if they share a client.
+    readers: Option<Readers>,
+}
+
+impl TailClient {
+    /// Gives each tail a client of its own.
+    pub fn new(settings: ClientSettings) -> Self {
+        Self { settings, readers: None }
+    }
+
+    /// One client for several tails: of different topics, which are followed equally long.
+    pub fn sharing(&self) -> Self {
+        // A client that refuses its settings refuses them for each tail, which reports it.
+        Self { readers: Readers::new(&self.settings).ok(), ..self.clone() }
+    }
+}
 
 /// The tail of a topic; it stops when this is dropped.
 pub struct TopicTail {
@@ -32,7 +54,7 @@ impl TopicTail {
     /// Follows `topic`, starting up to `tail` records before the end of each partition. `visit` takes each record, and
     /// whether the tail [is current](Self::is_current), so that the record is a new one.
     pub fn start(
-        settings: ClientSettings,
+        client: TailClient,
         topic: String,
         tail: i64,
         visit: impl FnMut(&Record<'_>, bool) + Send + 'static,
@@ -41,7 +63,7 @@ impl TopicTail {
         let is_current = Arc::new(AtomicBool::new(false));
         let told = Arc::clone(&is_current);
         let follow = move |stop| {
-            Follower { settings, topic, places: None, is_current: told, tail, visit, stop }.run();
+            Follower { client, topic, places: None, is_current: told, tail, visit, stop }.run();
         };
         Self { _thread: Background::start(follow), is_current }
     }
@@ -53,7 +75,7 @@ impl TopicTail {
 }
 
 struct Follower {
-    settings: ClientSettings,
+    client: TailClient,
     topic: String,
     /// Set once the topic was found.
     places: Option<Places>,
@@ -80,16 +102,18 @@ impl Follower {
             Some(places) => places,
             None => {
                 // It may be created later.
-                let partitions = Admin::new(&self.settings)?.partitions(&self.topic)?;
+                let partitions = Admin::new(&self.client.settings)?.partitions(&self.topic)?;
                 let Some(partitions) = partitions else {
                     self.is_current.store(true, Ordering::Release);
+                    // The other tails need not wait for this one.
+                    self.client.readers = None;
                     return Err(KafkaError::Retry(format!("no topic {}", self.topic)).into());
                 };
                 let starts = (0..partitions).map(|_| StartAt::Tail(self.tail)).collect();
                 self.places.insert(Places::new(starts))
             }
         };
-        let mut reader = places.reader(&self.settings, &self.topic)?;
+        let mut reader = places.reader(&mut self.client.readers, &self.client.settings, &self.topic)?;
         let visit = &mut self.visit;
         while !self.stop.load(Ordering::Acquire) {
             let is_new = self.is_current.load(Ordering::Acquire);

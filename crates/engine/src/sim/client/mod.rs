@@ -13,7 +13,7 @@ pub(crate) use self::admin::{Admin, GroupOffsets};
 pub(crate) use self::consumer::{Assigned, GroupConsumer, GroupEvent, GroupMetadata};
 pub(crate) use self::election::Election;
 pub(crate) use self::producer::Producer;
-pub(crate) use self::queue::{PartitionQueue, Reader};
+pub(crate) use self::queue::{PartitionQueue, Reader, Readers};
 use crate::kafka::KafkaError;
 
 /// The error of a request that may be repeated.

@@ -137,6 +137,20 @@ impl PartitionQueue {
     }
 }
 
+/// As [`crate::kafka::Readers`].
+#[derive(Clone)]
+pub(crate) struct Readers;
+
+impl Readers {
+    pub(crate) fn new(_settings: &ClientSettings) -> Result<Self, KafkaError> {
+        Ok(Self)
+    }
+
+    pub(crate) fn read(&self, topic: &str, partitions: &[(i32, StartAt)]) -> Result<Reader, KafkaError> {
+        Ok(Reader::at(topic, partitions))
+    }
+}
+
 /// As [`crate::kafka::Reader`].
 pub(crate) struct Reader {
     cursors: Vec<Cursor>,
@@ -148,6 +162,10 @@ impl Reader {
         topic: &str,
         partitions: &[(i32, StartAt)],
     ) -> Result<Self, KafkaError> {
+        Ok(Self::at(topic, partitions))
+    }
+
+    fn at(topic: &str, partitions: &[(i32, StartAt)]) -> Self {
         let (host, topic): (_, Arc<str>) = (host::present(), topic.into());
         let cursor = |(partition, start): &(i32, StartAt)| {
             let broker = host.broker();
@@ -164,7 +182,7 @@ impl Reader {
             let (host, topic) = (Arc::clone(&host), Arc::clone(&topic));
             Cursor { host, topic, partition: *partition, position: position.max(first), end_reported: None }
         };
-        Ok(Self { cursors: partitions.iter().map(cursor).collect() })
+        Self { cursors: partitions.iter().map(cursor).collect() }
     }
 
     pub(crate) fn read(
