@@ -7,6 +7,7 @@
 //! | resolved, averted | Update | AllClear | Past | Observed |
 //! | stale | Update | Monitor | Unknown | Unknown |
 //! | withdrawn, retracted | Cancel | AllClear | Past | Unlikely |
+//! | retracted, if it withdraws an end | as fired |
 //!
 //! An Update or Cancel refers to the earlier messages of its episode. If these are no longer kept, the message is an Alert,
 //! because the protocol requires the reference. The severity is that of the rule: critical is Severe, warning Moderate, info
@@ -76,7 +77,7 @@ fn message(
         leaf(xml, "sender", &without_spaces(sender))?;
         leaf(xml, "sent", &time(bulletin.sent()))?;
         leaf(xml, "status", status)?;
-        leaf(xml, "msgType", kind(bulletin.alert.transition, !earlier.is_empty()))?;
+        leaf(xml, "msgType", kind(state(&bulletin.alert), !earlier.is_empty()))?;
         leaf(xml, "source", concat!("frostline ", env!("CARGO_PKG_VERSION")))?;
         leaf(xml, "scope", "Public")?;
         let reference = |earlier: &&Bulletin| {
@@ -95,10 +96,10 @@ fn info(xml: &mut Xml, bulletin: &Bulletin, place: Option<Location>) -> io::Resu
     leaf(xml, "language", "en")?;
     leaf(xml, "category", "Met")?;
     leaf(xml, "event", night.map_or(alert.rule_id.as_str(), |night| Units::default().term(night.limit_c)))?;
-    leaf(xml, "responseType", response(alert.transition))?;
-    leaf(xml, "urgency", urgency(alert.transition))?;
+    leaf(xml, "responseType", response(state(alert)))?;
+    leaf(xml, "urgency", urgency(state(alert)))?;
     leaf(xml, "severity", severity(alert.severity))?;
-    leaf(xml, "certainty", certainty(alert.transition, night))?;
+    leaf(xml, "certainty", certainty(state(alert), night))?;
     optional(xml, "onset", onset(alert, place).map(time).as_deref())?;
     leaf(xml, "expires", &time(expires(bulletin)))?;
     leaf(xml, "senderName", "frostline")?;
@@ -143,6 +144,14 @@ impl Bulletin {
 
 fn night(alert: &Alert) -> Option<&NightFacts> {
     alert.moment.as_ref()?.night.as_ref()
+}
+
+/// What the alert reports of its event: if an end is withdrawn, that it goes on.
+fn state(alert: &Alert) -> Transition {
+    match alert.retracts.as_deref().and_then(Transition::of_alert) {
+        Some(withdrawn) if withdrawn != Transition::Fired => Transition::Fired,
+        _ => alert.transition,
+    }
 }
 
 fn kind(transition: Transition, has_earlier: bool) -> &'static str {

@@ -122,7 +122,7 @@ impl Email {
             "rule" => Some(notice.rule_id.clone()),
             "station" => Some(notice.place()),
             "date" => Some(notice.date.clone()),
-            "severity" => Some(message.severity().as_str().to_owned()),
+            "severity" => Some(message.urgency().as_str().to_owned()),
             "transition" => Some(notice.transition.as_str().to_owned()),
             "message" => Some(notice.message.clone()),
             _ => None,

@@ -194,7 +194,7 @@ impl Sender {
                 _ => gone("mail address"),
             },
             Channel::Sms => match (&self.sms, subscriber.and_then(|s| s.phone.as_ref())) {
-                (Some(sms), Some(phone)) => sms.send(message, phone).await,
+                (Some(sms), Some(phone)) => sms.send(message, phone, subscriber.and_then(|s| s.units)).await,
                 _ => gone("phone number"),
             },
             Channel::Webhook => match self.webhook_of(subscriber) {

@@ -57,7 +57,7 @@ fn judge(status: StatusCode, answer: String) -> Attempt {
 }
 
 fn body(message: &Message, topic: &Address) -> Value {
-    let (priority, tag) = match message.severity() {
+    let (priority, tag) = match message.urgency() {
         // Alerts that are over make no sound.
         _ if message.is_over() => (2, "white_check_mark"),
         Severity::Info => (3, "information_source"),

@@ -119,7 +119,11 @@ impl Page<'_> {
             let _ = write!(why, ", day {days}");
         }
         let is_test = notice.rule_id == TEST_RULE;
-        let state = if is_test { "a test" } else { state(notice.transition) };
+        let state = match notice.transition {
+            _ if is_test => "a test",
+            _ if notice.goes_on() => "not over, the data was corrected",
+            transition => state(transition),
+        };
         facts.push(("State", state.to_owned()));
         facts.push(("Severity", notice.severity.as_str().to_owned()));
         facts.push(("Rule", format!("{}: {why}", notice.rule_id)));

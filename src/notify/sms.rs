@@ -29,8 +29,8 @@ impl Sms {
     }
 
     /// Sends one message.
-    pub(super) async fn send(&self, message: &Message, to: &Address) -> Attempt {
-        let text = text(&message.notices);
+    pub(super) async fn send(&self, message: &Message, to: &Address, units: Option<Units>) -> Attempt {
+        let text = text(&message.notices, units);
         let form = [("To", to.0.as_str()), ("From", &self.from), ("Body", &text)];
         let request = self.target.post();
         // Twilio itself ignores the key; gateways that use it send no message twice.
@@ -41,15 +41,16 @@ impl Sms {
     }
 }
 
-/// The text of an SMS: one segment. The newest alert of each event comes first; alerts without room are counted.
-fn text(notices: &[Told]) -> String {
+/// The text of an SMS: one segment. The newest alert of each event comes first; alerts without room are counted. Without
+/// `units` in those of each rule.
+fn text(notices: &[Told], units: Option<Units>) -> String {
     let notices = newest_of_each(notices);
     let lines = notices.iter().map(|notice| plain_sms(&notice.message)).collect::<Vec<_>>();
     let full = lines.join("\n");
     if fits_one_sms(&full) {
         return full;
     }
-    let short: Vec<String> = notices.iter().map(|notice| plain_sms(&short(notice))).collect();
+    let short: Vec<String> = notices.iter().map(|notice| plain_sms(&short(notice, units))).collect();
     let all = short.join("\n");
     if short.len() > 1 && fits_one_sms(&all) {
         return all;
@@ -74,8 +75,8 @@ fn text(notices: &[Told]) -> String {
 
 /// The event in a few words: `frost fired: TMIN 8.9 °C, SCOTTSDALE MUNI AP, 2016-02-24`. For an alert without values,
 /// such as one of a night, its own text, which is short already.
-fn short(notice: &Notice) -> String {
-    let units = Units::of_condition(&notice.when).unwrap_or_default();
+fn short(notice: &Notice, units: Option<Units>) -> String {
+    let units = units.or_else(|| Units::of_condition(&notice.when)).unwrap_or_default();
     let values = notice.values.iter().filter(|(name, _)| notice.when.contains(name.as_str()));
     let values: Vec<String> = values.map(|value| with_unit(value, units)).collect();
     if values.is_empty() {
@@ -99,14 +100,19 @@ mod tests {
     #[test]
     fn one_segment_where_it_can_be() {
         let one = [told("frost", "SCOTTSDALE MUNI AP")];
-        assert_eq!(text(&one), "TMIN 8.9 C at SCOTTSDALE MUNI AP (USW00003192) on 2016-02-24: TMIN <= 10.0");
+        assert_eq!(
+            text(&one, None),
+            "TMIN 8.9 C at SCOTTSDALE MUNI AP (USW00003192) on 2016-02-24: TMIN <= 10.0"
+        );
         let many: Vec<Told> = (0..9).map(|n| told(&format!("frost-{n}"), "SCOTTSDALE MUNI AP")).collect();
-        let text_of_many = text(&many);
+        let text_of_many = text(&many, None);
         assert!(fits_one_sms(&text_of_many) && text_of_many.ends_with("more"), "{text_of_many}");
         assert!(text_of_many.starts_with("frost-8 fired: TMIN 8.9 C, SCOTTSDALE MUNI AP, 2016-02-24"));
-        let greek = text(&[told("frost", "ΑΘΗΝΑ ΕΛΛΗΝΙΚΟΝ ΑΕΡΟΔΡΟΜΙΟ ΠΑΡΑΤΗΡΗΤΗΡΙΟ")]);
+        let of_anna = text(&many, Some(Units::Us));
+        assert!(of_anna.starts_with("frost-8 fired: TMIN 48 F, SCOTTSDALE"), "{of_anna}");
+        let greek = text(&[told("frost", "ΑΘΗΝΑ ΕΛΛΗΝΙΚΟΝ ΑΕΡΟΔΡΟΜΙΟ ΠΑΡΑΤΗΡΗΤΗΡΙΟ")], None);
         assert!(fits_one_sms(&greek), "{greek}");
-        let long = text(&[told(&"x".repeat(90), &"Y".repeat(200))]);
+        let long = text(&[told(&"x".repeat(90), &"Y".repeat(200))], None);
         assert!(fits_one_sms(&long) && long.ends_with("..."), "{long}");
     }
 
@@ -116,7 +122,7 @@ mod tests {
         own.notice.message = "[FROST] -6.0 C at RED SANDS TRADING POST on 2026-11-28: cover the citrus, start the fans and call \
                               the night crew now please"
             .into();
-        assert_eq!(text(std::slice::from_ref(&own)), own.notice.message);
+        assert_eq!(text(std::slice::from_ref(&own), None), own.notice.message);
     }
 
     #[test]
@@ -133,7 +139,7 @@ mod tests {
             of_night("expected", "Frost likely tonight at X"),
             of_night("confirmed", "Frost at X: 31 °F"),
         ];
-        let text = text(&gathered);
+        let text = text(&gathered, None);
         assert!(text.starts_with("Frost at X: 31 F\nTMIN 8.9 C at Y"), "{text}");
         assert!(!text.contains("likely"), "{text}");
     }

@@ -203,7 +203,11 @@ impl AlertRecord<'_> {
             ),
             Transition::Retracted => {
                 let what = self.retracts.unwrap_or_default();
-                format!("Withdrawn: {what}. Newer data for {place} no longer supports it")
+                let withdrawn = match self.event.of {
+                    Transition::Fired => format!("Withdrawn: {what}"),
+                    _ => format!("Not over: {what} is withdrawn"),
+                };
+                format!("{withdrawn}. Newer data for {place} no longer supports it")
             }
             // Alerts about nights have another form.
             Transition::Expected | Transition::Confirmed | Transition::Averted | Transition::Withdrawn => {

@@ -10,7 +10,7 @@ use sha2::{Digest, Sha256};
 
 use super::Moment;
 use crate::noaa::{Date, Element, IsoDate, StationId};
-use crate::rules::{Address, RuleSet, Severity, Subscriber, Transition};
+use crate::rules::{Address, Channel, RuleSet, Severity, Subscriber, Transition};
 
 /// Longest text of an alert, in bytes: a rule's own message may have 2,000 characters.
 const TEXT_BYTES_MAX: usize = 8_000;
@@ -101,6 +101,9 @@ pub struct Addressed {
     /// zone.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub moment: Option<Moment>,
+    /// The only channel to use, if it is not the first attempt: the text is in its form.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub channel: Option<Channel>,
 }
 
 /// An alert without the observation that it came from.
@@ -252,14 +255,31 @@ impl Notice {
         self.episode.as_deref().or(self.retracts.as_deref()).unwrap_or(&self.alert_id)
     }
 
-    /// Whether it ends what another alert began: it is over, or nobody knows any more.
-    pub fn ends(&self) -> bool {
+    /// Whether it continues what another alert began, so that it says nothing to who did not hear of that.
+    pub fn continues(&self) -> bool {
         !matches!(self.transition, Transition::Fired | Transition::Expected | Transition::Confirmed)
     }
 
-    /// Whether it reports that something is over. The silence of a station is not that: the frost may be there.
+    /// Whether it withdraws an end, so that the event goes on.
+    pub fn goes_on(&self) -> bool {
+        let withdrawn = self.retracts.as_deref().and_then(Transition::of_alert);
+        withdrawn.is_some_and(|withdrawn| withdrawn != Transition::Fired)
+    }
+
+    /// Whether it ends its event: it is over, or nobody knows any more. If one of several alerts of an episode is withdrawn,
+    /// the episode goes on, unless it was the first.
+    pub fn ends(&self) -> bool {
+        let is_later = match (&self.episode, &self.retracts) {
+            (Some(episode), Some(retracts)) => !retracts.starts_with(&format!("{episode}/fired")),
+            _ => false,
+        };
+        self.continues() && !is_later
+    }
+
+    /// Whether it reports that something is over, so that nobody need hurry. The silence of a station is not that: the
+    /// frost may be there.
     pub fn is_over(&self) -> bool {
-        self.ends() && self.transition != Transition::Stale
+        self.continues() && self.transition != Transition::Stale && !self.goes_on()
     }
 
     /// The station's name and id.

@@ -37,7 +37,7 @@ impl Processor for Notify {
         let recipients = recipients.chain(email.iter().map(Recipient::of_address));
         let recipients = recipients.chain(self.has_alertmanager.then_some(Recipient::Alertmanager));
         let (mut addressed, mut is_told) =
-            (Addressed { recipient: Recipient::Alertmanager, notice, moment }, false);
+            (Addressed { recipient: Recipient::Alertmanager, notice, moment, channel: None }, false);
         for recipient in recipients {
             let key = recipient.to_string();
             addressed.recipient = recipient;

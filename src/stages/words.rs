@@ -89,7 +89,9 @@ impl Speech {
     /// A time with the precision of half an hour: `8 PM`.
     fn half_hour(&self, time: i64) -> String {
         let time = to_half_hour(time);
-        self.clock(time, if time % 3_600 == 0 { "%-I %p" } else { "%-I:%M %p" })
+        // Full hours of its own: some time zones are half an hour ahead of others.
+        let minute = Timestamp::from_second(time).map_or(0, |time| time.to_zoned(self.zone.clone()).minute());
+        self.clock(time, if minute == 0 { "%-I %p" } else { "%-I:%M %p" })
     }
 
     /// One or two sentences.

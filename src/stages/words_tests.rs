@@ -194,6 +194,8 @@ fn a_warning_says_when_the_limit_is_crossed_and_that_it_moved() {
     assert!(again.contains(expected), "{again}");
     let metric = say(Units::Metric, None, Transition::Expected, &moment);
     assert!(metric.contains("now from about 20:00 on"), "{metric}");
+    let newfoundland = say(Units::Us, Some("America/St_Johns"), Transition::Expected, &moment);
+    assert!(newfoundland.contains("now from about 12:30 AM on"), "{newfoundland}");
     // Where it has been crossed there is nothing to come.
     moment.time += 4 * 3_600;
     assert!(!say(Units::Us, None, Transition::Expected, &moment).contains("from about"));

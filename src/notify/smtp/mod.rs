@@ -143,7 +143,7 @@ impl Server {
         outcome
     }
 
-    /// Connects to the first address that answers.
+    /// Connects to the first address that answers. All of them have a share of the time, and the mail has one too.
     async fn connect(&self, patience: Patience) -> Result<TcpStream, Failure> {
         let broken = |step, reason: String| Failure::Broken { step, reason };
         let lookup = async {
@@ -157,7 +157,11 @@ impl Server {
             addresses.retain(|address| address.ip().is_loopback());
         }
         let mut last = broken(Step::Lookup, "the host name has no address".into());
+        let mut shares = u32::try_from(addresses.len()).unwrap_or(u32::MAX);
         for address in addresses {
+            let share = patience.until.saturating_duration_since(Instant::now()) / shares.saturating_add(1);
+            let patience = Patience { exchange: patience.exchange.min(share), ..patience };
+            shares -= 1;
             let connecting = async {
                 let stream = TcpStream::connect(address).await;
                 stream.map_err(|error| broken(Step::Connect, error.to_string()))

@@ -38,6 +38,19 @@ impl Transition {
         Self::Withdrawn,
     ];
 
+    /// The kind of the alert with this id, such as `frost/USW00003192/2016-02-24/fired` or, if it came again, `…/fired/2`.
+    pub fn of_alert(id: &str) -> Option<Self> {
+        let mut parts = id.rsplit('/');
+        let last = parts.next()?;
+        let name = if last.bytes().all(|byte| byte.is_ascii_digit()) { parts.next()? } else { last };
+        Self::ALL.into_iter().find(|transition| transition.as_str() == name)
+    }
+
+    /// Whether it is about a night.
+    pub fn is_of_nights(self) -> bool {
+        matches!(self, Self::Expected | Self::Confirmed | Self::Averted | Self::Withdrawn)
+    }
+
     /// Its name in alerts and their ids.
     pub fn as_str(self) -> &'static str {
         match self {

@@ -8,6 +8,8 @@ use crate::rules::{Channel, Severity};
 
 /// Most bytes of one message's texts: it is a record of the changelog.
 const MESSAGE_BYTES_MAX: usize = 200_000;
+/// A message that is sent so long after it began is late.
+const LATE_MS: i64 = 2 * 3_600_000;
 /// Most notices of one message.
 const NOTICES_MAX: usize = 100;
 
@@ -106,6 +108,19 @@ impl Message {
         self.due_ms = at_ms;
     }
 
+    /// Names the night in texts about nights that are sent hours later, for people: "tonight" may be over by then.
+    pub(super) fn name_nights_if_late(&mut self, now_ms: i64) {
+        if now_ms - self.since_ms < LATE_MS || !self.channel.descriptor().is_for_people {
+            return;
+        }
+        for notice in self.notices.iter_mut().map(|told| &mut told.notice) {
+            let night = format!("Night of {}: ", notice.date);
+            if notice.transition.is_of_nights() && !notice.message.starts_with(&night) {
+                notice.message.insert_str(0, &night);
+            }
+        }
+    }
+
     /// Whether one more notice may join.
     pub(super) fn has_room(&self, notice: &Notice) -> bool {
         let bytes: usize = self.notices.iter().map(|told| told.notice.bytes()).sum();
@@ -114,13 +129,8 @@ impl Message {
             && bytes + notice.bytes() <= MESSAGE_BYTES_MAX
     }
 
-    /// The highest severity of its notices.
-    pub fn severity(&self) -> Severity {
-        self.notices.iter().map(|told| told.notice.severity).max().unwrap_or_default()
-    }
-
-    /// The urgency: alerts that are over wake nobody.
-    pub(super) fn urgency(&self) -> Severity {
+    /// The urgency: the highest severity of its notices. Alerts that are over wake nobody.
+    pub fn urgency(&self) -> Severity {
         let begins = self.notices.iter().filter(|told| !told.notice.is_over());
         begins.map(|told| told.notice.severity).max().unwrap_or(Severity::Info)
     }

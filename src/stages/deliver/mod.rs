@@ -222,7 +222,7 @@ impl Deliver {
         Ok(())
     }
 
-    fn close_or_hold(&mut self, key: MessageKey, memory: &mut Memory<'_>) -> Result<(), StateError> {
+    fn close_or_hold(&mut self, mut key: MessageKey, memory: &mut Memory<'_>) -> Result<(), StateError> {
         let Some(message) = self.messages.get(&key) else { return Ok(()) };
         let (recipient, channel) = (message.recipient.clone(), message.channel);
         let subscriber = recipient.subscriber(&self.rules);
@@ -230,6 +230,11 @@ impl Deliver {
         // The clock of the machine that sent may have been ahead.
         sent_times.retain(|sent_ms| (memory.now_ms - sent_ms).abs() < settings::HOUR_MS);
         let hold = self.settings.hold_until_ms(message, subscriber.as_ref(), &sent_times, memory.now_ms);
+        if let Some(older) = self.older(key).filter(|_| hold.is_none()) {
+            // What came before is sent before, also if it alone would wait for the morning.
+            self.due.push(Reverse((self.messages.get(&key).map_or(0, |message| message.due_ms), key)));
+            key = older;
+        }
         let Some(message) = self.messages.get_mut(&key).map(Arc::make_mut) else { return Ok(()) };
         if let Some(until_ms) = hold {
             message.due_ms = until_ms;
@@ -238,6 +243,7 @@ impl Deliver {
             return Ok(());
         }
         message.close();
+        message.name_nights_if_late(memory.now_ms);
         message.since_ms = memory.now_ms;
         for told in &message.notices {
             let thread = told.notice.thread();
@@ -266,6 +272,18 @@ impl Deliver {
         Ok(())
     }
 
+    /// The oldest message to the same recipient on the same channel that is older and still open. Some are: those that took
+    /// as much as one may take.
+    fn older(&self, key: MessageKey) -> Option<MessageKey> {
+        let message = self.messages.get(&key).filter(|message| message.channel.descriptor().gathers)?;
+        let is_before = |(other, older): &(&MessageKey, &Arc<Message>)| {
+            **other < key
+                && !older.is_closed()
+                && (older.channel, &older.recipient) == (message.channel, &message.recipient)
+        };
+        self.messages.iter().filter(is_before).map(|(other, _)| *other).min()
+    }
+
     fn hand_out(&mut self, key: MessageKey) {
         if let Some(message) = self.messages.get(&key) {
             self.on_their_way.insert(key);
@@ -286,7 +304,7 @@ impl Processor for Deliver {
                 return Ok(());
             }
         };
-        let Addressed { recipient, notice, moment } = addressed;
+        let Addressed { recipient, notice, moment, channel: only } = addressed;
         if record.key != Some(recipient.to_string().as_bytes()) {
             context.reject(record, &format!("expected the key {recipient}"));
             return Ok(());
@@ -299,10 +317,10 @@ impl Processor for Deliver {
             }
         };
         let subscriber = recipient.subscriber(&self.rules);
-        let unwanted = speech::unwanted(&notice, subscriber.as_deref());
-        let too_old = self.settings.too_old(&notice, context.now_ms).filter(|_| !notice.ends());
+        let unwanted = speech::unwanted(&recipient, &notice, subscriber.as_deref());
+        let too_old = self.settings.too_old(&notice, context.now_ms).filter(|_| !notice.continues());
         let (partition, offset, timestamp_ms) = (record.partition, record.offset, record.timestamp_ms);
-        for channel in channels {
+        for channel in channels.into_iter().filter(|channel| only.is_none_or(|only| only == *channel)) {
             let mut memory = Memory { store: context.store, now_ms: context.now_ms };
             if memory.known(&notice.alert_id, &recipient, channel)?.is_some() {
                 context.counts[count::DUPLICATES] += 1;
@@ -312,7 +330,7 @@ impl Processor for Deliver {
             let notice = speech::spoken(notice, moment.as_ref(), to, &self.rules, channel);
             let told = Told { notice: notice.clone(), partition, offset, timestamp_ms };
             let began = memory.thread(&recipient, channel, notice.thread())?;
-            let unheard = (notice.ends() && began.is_none()).then_some(UNHEARD);
+            let unheard = (notice.continues() && began.is_none()).then_some(UNHEARD);
             if let Some(reason) = too_old.as_deref().or(unheard).or(unwanted) {
                 self.suppress(&recipient, channel, told, reason, context);
                 continue;

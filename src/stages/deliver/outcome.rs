@@ -88,6 +88,7 @@ impl Deliver {
         context: &mut Context<'_>,
     ) {
         message.error = reason;
+        message.name_nights_if_late(context.now_ms);
         if self.settings.is_hopeless(&message, context.now_ms) {
             let reason = format!("{} after {} attempts", message.error, message.attempts);
             return self.fail(key, &message, &reason, context);
@@ -121,7 +122,7 @@ impl Deliver {
         for told in &message.notices {
             // Its text is in the recipient's form already.
             let (recipient, notice) = (message.recipient.clone(), told.notice.clone());
-            let addressed = Addressed { recipient, notice, moment: None };
+            let addressed = Addressed { recipient, notice, moment: None, channel: Some(message.channel) };
             // Strings and numbers into a vector cannot fail.
             let value = serde_json::to_vec(&addressed).unwrap_or_default();
             let key = message.recipient.to_string();
@@ -176,7 +177,7 @@ impl Deliver {
         let memory = Memory { store: context.store, now_ms: context.now_ms };
         let is_unheard = |told: &Told| {
             let began = memory.thread(recipient, channel, told.notice.thread());
-            told.notice.ends() && began.is_ok_and(|began| began.is_none())
+            told.notice.continues() && began.is_ok_and(|began| began.is_none())
         };
         let is_dropped = |message: &Message| {
             let is_theirs = message.recipient == *recipient && message.channel == channel;

@@ -1,7 +1,7 @@
 //! The text of a notice for its recipient, in their units and time zone.
 
 use super::super::day_words;
-use super::super::notice::Notice;
+use super::super::notice::{Notice, Recipient};
 use super::super::segment::{fits_one_sms, plain_sms};
 use super::super::{Moment, Occasion, Speech};
 use crate::rules::{Channel, RuleSet, Subscriber, Transition, Units};
@@ -52,9 +52,14 @@ fn fits(text: &str) -> bool {
     fits_one_sms(&plain_sms(text))
 }
 
-/// Why the recipient does not want it, if so.
-pub(super) fn unwanted(notice: &Notice, subscriber: Option<&Subscriber>) -> Option<&'static str> {
-    let wants = subscriber.is_some_and(|subscriber| subscriber.all_clear);
+/// Why the recipient does not want it, if so. For Alertmanager an all-clear is the end of the alert.
+pub(super) fn unwanted(
+    recipient: &Recipient,
+    notice: &Notice,
+    subscriber: Option<&Subscriber>,
+) -> Option<&'static str> {
+    let wants =
+        *recipient == Recipient::Alertmanager || subscriber.is_some_and(|subscriber| subscriber.all_clear);
     let is_all_clear = notice.transition == Transition::Averted;
     (is_all_clear && !wants)
         .then_some("the subscriber does not want all-clears (all_clear = true is not set)")
@@ -136,9 +141,10 @@ message = "Cold: {TMIN}"
             "transition":"averted","when":"w","message":"m"}"#;
         let notice = AlertText::parse(alert.as_bytes()).unwrap().notice;
         let wants = Subscriber { all_clear: true, ..Subscriber::default() };
-        assert_eq!(unwanted(&notice, Some(&wants)), None);
-        assert!(
-            unwanted(&notice, Some(&Subscriber::default())).is_some() && unwanted(&notice, None).is_some()
-        );
+        let anna = Recipient::Subscriber("anna".into());
+        assert_eq!(unwanted(&anna, &notice, Some(&wants)), None);
+        assert!(unwanted(&anna, &notice, Some(&Subscriber::default())).is_some());
+        assert!(unwanted(&Recipient::Address("0a".into()), &notice, None).is_some());
+        assert_eq!(unwanted(&Recipient::Alertmanager, &notice, None), None, "it ends the alert");
     }
 }

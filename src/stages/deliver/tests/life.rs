@@ -185,8 +185,12 @@ fn a_failure_is_tried_again_with_the_same_id_and_given_up_in_the_end() {
     let dead = written.iter().find(|written| written.sink == frostline_engine::Sink::DeadLetters).unwrap();
     assert!(dead.header("frostline-reason").contains("421 busy after 3 attempts"), "{dead:?}");
     assert_eq!(dead.header("frostline-topic"), "noaa-notices");
-    // The dead letter goes back to where it came from, and counts as new.
+    // The dead letter goes back to where it came from, and counts as new, on its channel only.
     let value = dead.text();
+    bench
+        .driver
+        .pipe("subscriber/anna", &value.replace(r#""channel":"email""#, r#""channel":"sms""#))
+        .unwrap();
     bench.driver.pipe("subscriber/anna", &value).unwrap();
     bench.later(10_000);
     assert_eq!(bench.handed_out(), [(Channel::Email, vec!["a".to_owned()])]);

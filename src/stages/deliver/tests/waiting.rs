@@ -30,6 +30,49 @@ fn quiet_hours_hold_people_back_but_not_what_is_critical() {
 }
 
 #[test]
+fn what_is_sent_in_the_morning_names_the_night() {
+    let mut bench = Bench::new(without_sms);
+    bench.driver.now_ms += 11 * 60 * MINUTE_MS;
+    bench.driver.pipe("subscriber/anna", &Bench::of_episode("e", "a", "expected")).unwrap();
+    bench.tell("subscriber/anna", "b");
+    bench.later(8 * 60 * MINUTE_MS);
+    let texts: Vec<String> = {
+        let sent = bench.sent.lock().unwrap();
+        sent[0].message.notices.iter().map(|told| told.notice.message.clone()).collect()
+    };
+    assert!(texts[0].starts_with("Night of 2026-01-01: ") && !texts[1].contains("Night"), "{texts:?}");
+    // A server that is not there for hours: once more, but not twice the same words.
+    for _ in 0..3 {
+        bench.reply_all(&Reply::Down("dead".into()));
+        bench.later(0);
+        bench.later(60 * MINUTE_MS);
+    }
+    let sent = bench.sent.lock().unwrap();
+    assert_eq!(sent[0].message.notices[0].notice.message, texts[0]);
+}
+
+#[test]
+fn what_is_full_goes_before_what_is_urgent() {
+    let mut bench = Bench::new(without_sms);
+    bench.driver.now_ms += 11 * 60 * MINUTE_MS;
+    for alert in 0..101 {
+        bench.tell("subscriber/anna", &format!("a{alert}"));
+    }
+    bench.later(MINUTE_MS);
+    assert!(bench.handed_out().is_empty(), "it is night");
+    let urgent = Bench::notice("subscriber/anna", "c", "critical", "2026-01-01");
+    bench.driver.pipe("subscriber/anna", &urgent).unwrap();
+    let mut order = Vec::new();
+    for _ in 0..3 {
+        bench.later(10_000);
+        order.extend(bench.handed_out().into_iter().map(|(_, alerts)| alerts));
+        bench.reply_all(&Reply::Sent(String::new()));
+    }
+    assert_eq!(order.iter().map(Vec::len).collect::<Vec<_>>(), [100, 2], "{order:?}");
+    assert_eq!(order[1], ["a100", "c"]);
+}
+
+#[test]
 fn too_many_messages_become_fewer() {
     let mut bench = Bench::new(|settings| {
         without_sms(settings);
