@@ -13,9 +13,13 @@ const FRESH: i64 = 3 * HOUR;
 const TREND: i64 = 3 * HOUR;
 /// How many of the last clock hours are kept for it.
 const RECENT_MAX: usize = 5;
-/// A jump from one observation to the next, in K, is believed only after others confirm it; twice as much after a
-/// long gap.
+/// A jump from one observation to the next, in K, is believed only after others confirm it; see [`jump_max_k`].
 pub(super) const JUMP_K: f64 = 10.0;
+/// Two observations that are no further apart follow one another in a station that reports every hour, in seconds.
+const HOURLY: i64 = 3 * HOUR / 2;
+/// Observations confirm each other if they are at most so far apart, in seconds: those of every three hours may be late.
+const CONFIRMING: i64 = 4 * HOUR;
+const DAY: i64 = 24 * HOUR;
 /// This many observations near each other confirm a jump of up to twice [`JUMP_K`].
 const CONFIRMED_BY: u8 = 2;
 /// This many confirm a larger jump.
@@ -76,8 +80,16 @@ pub(super) struct Course {
 }
 
 /// How far two observations that are this many seconds apart may differ, in K.
+///
+/// In dry air in the mountains it falls by 12 K in three hours, the distance of many stations' reports. After a day the
+/// weather may have become any other.
 pub(super) fn jump_max_k(seconds: i64) -> f64 {
-    if seconds.abs() <= FRESH { JUMP_K } else { 2.0 * JUMP_K }
+    match seconds.abs() {
+        seconds if seconds <= HOURLY => JUMP_K,
+        seconds if seconds <= FRESH => 2.0 * JUMP_K,
+        seconds if seconds < DAY => 3.0 * JUMP_K,
+        _ => f64::INFINITY,
+    }
 }
 
 impl Course {
@@ -94,7 +106,7 @@ impl Course {
             return false;
         }
         let near = self.doubtful.filter(|(time, temperature, _)| {
-            seen.time - time <= FRESH && (seen.temperature_c - temperature).abs() <= JUMP_K / 2.0
+            seen.time - time <= CONFIRMING && (seen.temperature_c - temperature).abs() <= JUMP_K / 2.0
         });
         let count = match near {
             Some((time, _, count)) => count.saturating_add(u8::from(seen.time > time)),
@@ -275,4 +287,33 @@ fn season(night: &Night, latitude: f64) -> f64 {
     let day_of_year = night.date.days_since_1970() - new_year + 1 + if latitude < 0.0 { 183 } else { 0 };
     let angle = std::f64::consts::TAU * f64::from(day_of_year) / 365.25;
     angle.sin() * (latitude.abs() / 40.0).min(1.0)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// How many of these readings, at hours and in °C, are doubted.
+    fn doubted(readings: &[(f64, f64)]) -> usize {
+        let mut course = Course::new();
+        let mut doubted = 0;
+        for (hour, temperature_c) in readings.iter().copied() {
+            let time = (hour * HOUR as f64) as i64;
+            match course.doubts(Seen { time, temperature_c, dew_point_c: None, wind_m_s: None }) {
+                true => doubted += 1,
+                false => course.last = Some((time, temperature_c)),
+            }
+        }
+        doubted
+    }
+
+    #[test]
+    fn the_longer_ago_the_other_reading_the_further_it_may_be() {
+        // A dry evening in the mountains, reported every three hours.
+        assert_eq!(doubted(&[(15.0, 18.0), (18.0, 6.0), (21.1, -3.0), (24.0, -6.0), (27.0, -8.0)]), 0);
+        assert_eq!(doubted(&[(0.0, 25.0), (150.0 * 24.0, 2.0)]), 0, "the first after a summer");
+        assert_eq!(doubted(&[(15.0, 18.0), (16.0, 6.0), (17.0, 18.0)]), 1, "within an hour");
+        // Confirmed by the next one, also if both come every three hours.
+        assert_eq!(doubted(&[(15.0, 18.0), (18.0, -17.0), (21.1, -18.0), (24.2, -19.0), (27.3, -20.0)]), 3);
+    }
 }

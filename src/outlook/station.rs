@@ -153,7 +153,9 @@ impl Nights {
     fn take_late(&mut self, lessons: &Lessons, spot: Spot, seen: Seen) -> Taken {
         let (Some(day), Some(last)) = (self.course.day, self.course.last) else { return Taken::Known };
         let Some(night) = night_of(day, spot) else { return Taken::Known };
-        let is_far = (seen.temperature_c - last.1).abs() > jump_max_k(last.0 - seen.time);
+        // Nothing confirms it.
+        let far_k = jump_max_k(last.0 - seen.time).min(2.0 * JUMP_K);
+        let is_far = (seen.temperature_c - last.1).abs() > far_k;
         if !night.contains(seen.time) || is_far || !self.course.lower(seen.time, seen.temperature_c) {
             return Taken::Known;
         }

@@ -78,7 +78,8 @@ impl HourWatch {
         let is_gap = time.saturating_sub(self.heard) > SILENCE;
         self.heard = time;
         let day = night.days_since_1970();
-        let is_same = verdict == DayVerdict::Matches && !is_gap;
+        // A report that lacks a value ends nothing.
+        let is_same = matches!(verdict, DayVerdict::Matches | DayVerdict::Unknown) && !is_gap;
         self.stands &= has_clear || day <= self.night || is_same;
         match verdict {
             DayVerdict::Matches if !self.stands || self.is_stale => {
@@ -180,8 +181,11 @@ mod tests {
     fn without_clear_a_frost_that_lasts_into_the_morning_does_not_hide_the_next_one() {
         let mut watch = HourWatch::new(IDENTITY);
         assert_eq!(judge(&mut watch, false, 1, 40, DayVerdict::Matches), ["fired 1 1"]);
-        for hour in [42, 44] {
-            assert!(judge(&mut watch, false, 2, hour, DayVerdict::Matches).is_empty(), "the same frost");
+        // One of the reports lacks a value.
+        for (hour, verdict) in
+            [(42, DayVerdict::Matches), (43, DayVerdict::Unknown), (44, DayVerdict::Matches)]
+        {
+            assert!(judge(&mut watch, false, 2, hour, verdict).is_empty(), "the same frost");
         }
         assert!(judge(&mut watch, false, 2, 46, DayVerdict::Between).is_empty());
         assert_eq!(judge(&mut watch, false, 2, 48, DayVerdict::Matches), ["fired 2 1"]);

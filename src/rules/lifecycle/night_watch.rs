@@ -225,7 +225,8 @@ impl NightWatch {
                     events.iter_mut().rev().take(1).for_each(|event| event.crossing_before = before);
                 }
             }
-            Standing::Expected if sight.holds == Some(false) && !self.is_stale => {
+            // After a silence nobody knows whether the limit was reached.
+            Standing::Expected if sight.holds == Some(false) && !self.was_silent() => {
                 let since = *self.not_since.get_or_insert(sight.time);
                 if sight.clears.unwrap_or(sight.time - since >= PATIENCE) {
                     self.withdraw(events);
@@ -245,7 +246,7 @@ impl NightWatch {
             match (settled.is_reached, settled.is_complete) {
                 (true, _) => self.push(Transition::Confirmed, events),
                 (false, true) => self.push(Transition::Averted, events),
-                (false, false) if !self.is_stale => self.push(Transition::Stale, events),
+                (false, false) if !self.was_silent() => self.push(Transition::Stale, events),
                 (false, false) => {}
             }
         }
@@ -294,7 +295,7 @@ impl NightWatch {
         if day <= self.night {
             return day == self.night;
         }
-        if self.standing == Standing::Expected && !self.is_stale {
+        if self.standing == Standing::Expected && !self.was_silent() {
             // Its end was not seen.
             self.push(Transition::Stale, events);
         }
@@ -303,6 +304,11 @@ impl NightWatch {
         let identity = Identity { fingerprint, incarnation, place: 0 };
         *self = Self { night: day, track, station_name, ..Self::new(identity) };
         true
+    }
+
+    /// Whether the station fell silent in this night while a warning stood.
+    fn was_silent(&self) -> bool {
+        self.times.iter().any(|(transition, _)| *transition == Transition::Stale)
     }
 
     fn expect(&mut self, crossing: Option<i64>, events: &mut Vec<NightEvent>) {

@@ -158,6 +158,19 @@ fn what_happened_in_a_silence_is_unknown_and_nothing_is_withdrawn() {
 }
 
 #[test]
+fn a_station_that_is_back_does_not_know_what_it_has_missed() {
+    let mut driver = Driver::new();
+    driver.judge(sight(10, 18.0, true));
+    let now = sight(10, 24.5, true).time;
+    assert_eq!(driver.take(|watch, events| watch.wait_until(now, events)), ["stale 1"]);
+    assert!(driver.judge(sight(10, 25.0, true)).is_empty());
+    for hour in [26.0, 27.0, 29.0] {
+        assert!(driver.judge(sight(10, hour, false)).is_empty(), "{hour}");
+    }
+    assert!(driver.settle(10, false, false).is_empty(), "that it is unknown is in the last message");
+}
+
+#[test]
 fn a_rule_that_is_published_again_has_other_ids() {
     let mut driver = Driver::new();
     driver.judge(sight(10, 18.0, true));

@@ -26,7 +26,7 @@ use reqwest::redirect::Policy;
 use reqwest::{RequestBuilder, Response, StatusCode, Url};
 
 use self::body::Bounds;
-use self::pace::{Intervals, Pace, Turn};
+use self::pace::{ASKED_MAX, Intervals, Pace, Turn};
 pub use self::request::{Answer, Fetch, Fresh, Part, Request, Validators};
 use self::time::RealTime;
 pub use self::time::Time;
@@ -285,7 +285,9 @@ fn with_headers(builder: RequestBuilder, request: &Request<'_>) -> RequestBuilde
     if let Some(Part { from, bytes }) = request.part {
         builder = builder.header(RANGE, format!("bytes={from}-{}", from + bytes.max(1) - 1));
         // If the file has changed since the first part, the whole file comes.
-        return match etag.as_ref().or(last_modified.as_ref()) {
+        // A weak tag does not promise the same bytes, so servers send the whole file for it.
+        let strong = etag.as_ref().filter(|etag| !etag.starts_with("W/"));
+        return match strong.or(last_modified.as_ref()) {
             Some(version) if from > 0 => builder.header(IF_RANGE, version),
             _ => builder,
         };
@@ -304,7 +306,8 @@ async fn refusal(response: Response) -> Failure {
     let (status, headers) = (response.status(), response.headers());
     let asked = header(headers, RETRY_AFTER).and_then(|value| parse_retry_after(&value, SystemTime::now()));
     let content_type = header(headers, CONTENT_TYPE).unwrap_or_default();
-    let is_about_host = matches!(status.as_u16(), 403 | 429);
+    // A service that names a pause means all its paths.
+    let is_about_host = matches!(status.as_u16(), 403 | 429) || status.as_u16() == 503 && asked.is_some();
     let reason = match status.as_u16() {
         300..=399 => {
             let target = header(headers, LOCATION).unwrap_or_default();
@@ -334,7 +337,9 @@ async fn has_html(response: Response) -> bool {
 fn fresh_for(headers: &HeaderMap) -> Option<Duration> {
     let time = |name| httpdate::parse_http_date(&header(headers, name)?).ok();
     let from = time(DATE).unwrap_or_else(SystemTime::now);
-    time(EXPIRES)?.duration_since(from).ok().filter(|time| !time.is_zero())
+    let fresh_for = time(EXPIRES)?.duration_since(from).ok().filter(|time| !time.is_zero())?;
+    // A proxy may say that it stays fresh for years.
+    Some(fresh_for.min(ASKED_MAX))
 }
 
 /// `bytes 0-99/1234`: the size of the whole, if the part starts where it should.

@@ -15,7 +15,7 @@ const PAUSE_FIRST_MIN: Duration = Duration::from_secs(1);
 const PAUSE_FIRST_MAX: Duration = Duration::from_secs(60);
 const PAUSE_MAX: Duration = Duration::from_secs(3_600);
 /// No host gets a longer pause, whatever it asks for.
-const ASKED_MAX: Duration = Duration::from_secs(24 * 3_600);
+pub(super) const ASKED_MAX: Duration = Duration::from_secs(24 * 3_600);
 /// Waits are extended by up to this fraction, so that not all clients ask in the same second.
 const JITTER: f64 = 0.1;
 
@@ -96,7 +96,7 @@ impl Pace {
         let at = self.hosts.entry(host.to_owned()).or_default().paths.entry(path.to_owned()).or_default();
         (at.failures, at.paused) = (0, None);
         if let Some(fresh_for) = fresh_for {
-            at.next = at.next.max(Some(now + fresh_for.min(ASKED_MAX)));
+            at.next = at.next.max(Some(now + fresh_for));
         }
     }
 

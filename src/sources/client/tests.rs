@@ -190,7 +190,7 @@ fn packed_answers_are_unpacked_and_cut_ones_are_errors() {
 fn files_that_stay_packed_come_in_parts() {
     let part = "HTTP/1.1 206 Partial Content\r\nContent-Length: 3\r\nETag: \"a\"\r\nContent-Range: bytes 4-6/9\r\n\
                 Connection: close\r\n\r\n";
-    let server = Server::say(&[&format!("{part}efg"), &format!("{part}efg")]);
+    let server = Server::say(&[&format!("{part}efg"), &format!("{part}efg"), &format!("{part}efg")]);
     let client = client();
     let url = format!("{}/2026.csv.gz", server.base);
     let etag = Validators { etag: Some("\"a\"".to_owned()), last_modified: None };
@@ -201,6 +201,10 @@ fn files_that_stay_packed_come_in_parts() {
     let heard = &server.heard()[0];
     assert!(heard.contains("range: bytes=4-6\r\n") && heard.contains("if-range: \"a\"\r\n"), "{heard}");
     assert!(heard.contains("accept-encoding: identity\r\n"), "{heard}");
+    // A weak tag promises nothing about bytes.
+    let weak = Validators { etag: Some("W/\"a\"".to_owned()), last_modified: Some("then".to_owned()) };
+    let _ = client.get(&Request { validators: weak, ..at(5) });
+    assert!(server.heard()[1].contains("if-range: then\r\n"), "{}", server.heard()[1]);
     assert!(client.get(&at(7)).unwrap_err().reason.contains("another part"));
 }
 
@@ -219,6 +223,13 @@ fn the_service_decides_when_to_come_again() {
     assert!(error.reason.contains("429") && error.with_time().contains("next attempt in 1"), "{error}");
     assert!(server.get(&client, "/third").unwrap_err().contains("asked for a pause"), "all of the host");
     assert_eq!(server.heard().len(), 2);
+}
+
+#[test]
+fn nothing_stays_fresh_for_years() {
+    let dates = "Date: Sat, 28 Nov 2026 17:00:00 GMT\r\nExpires: Thu, 31 Dec 2037 23:55:55 GMT\r\n";
+    let server = Server::say(&[&ok(dates, "text")]);
+    assert_eq!(fresh(server.get(&client(), "/data")).fresh_for, Some(Duration::from_secs(86_400)));
 }
 
 #[test]
@@ -334,6 +345,7 @@ fn distances_and_pauses_are_those_of_the_given_clock() {
     let settings = ClientSettings { host_interval: minute, ..settings() };
     let client = Client::with_time(settings, time.clone()).unwrap();
     assert!(server.get(&client, "/data").unwrap_err().contains("503"));
+    assert!(server.get(&client, "/other").unwrap_err().contains("asked for a pause"), "all of the host");
     time.sleep(Duration::from_secs(6_900));
     assert!(server.get(&client, "/data").unwrap_err().contains("asked for a pause"));
     time.sleep(Duration::from_secs(900));

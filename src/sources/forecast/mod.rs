@@ -29,6 +29,8 @@ const BYTES_MAX: usize = 4 << 20;
 const UNKNOWN_PLACE: Duration = Duration::from_secs(24 * 3_600);
 /// Pause before asking again about a station whose answer cannot be used.
 const RETRY: Duration = Duration::from_secs(600);
+/// No answer stays fresh for longer, in milliseconds: a later time in the position was a mistake.
+const DUE_MAX_MS: i64 = 25 * 3_600_000;
 /// After a failure the next station waits at least this long.
 const NEXT_MIN: Duration = Duration::from_secs(1);
 /// Prefixes of keys in the position; the station follows.
@@ -74,7 +76,7 @@ impl Poller for Forecasts {
     fn poll(&mut self, position: &Position, now_ms: i64) -> Result<Batch, PollError> {
         let stations = (self.stations)();
         let mut batch = Batch::default();
-        let Some((next, due)) = self.next(&stations, position) else {
+        let Some((next, due)) = self.next(&stations, position, now_ms) else {
             batch.remark = Some(
                 "no rule over nights or hours names a station of the station table, so no forecasts are requested".into(),
             );
@@ -93,7 +95,7 @@ impl Poller for Forecasts {
             Err(error) => {
                 let again_in = error.retry_in.unwrap_or(RETRY);
                 self.failed.insert(next.id, now_ms + millis(again_in));
-                let due = self.next(&stations, position).map_or(now_ms, |(_, due)| due);
+                let due = self.next(&stations, position, now_ms).map_or(now_ms, |(_, due)| due);
                 let reason = format!("forecast for {}: {}", next.id, error.reason);
                 Err(PollError { reason, retry_in: Some(until(due, now_ms).max(NEXT_MIN)) })
             }
@@ -116,9 +118,15 @@ impl Forecasts {
     }
 
     /// The station that is due first, and when.
-    fn next<'a>(&self, stations: &'a [Watched], position: &Position) -> Option<(&'a Watched, i64)> {
+    fn next<'a>(
+        &self,
+        stations: &'a [Watched],
+        position: &Position,
+        now_ms: i64,
+    ) -> Option<(&'a Watched, i64)> {
         let due = |station: &'a Watched| {
             let due = number(position, DUE, station.id).unwrap_or_default();
+            let due = if due - now_ms > DUE_MAX_MS { 0 } else { due };
             (station, self.failed.get(&station.id).map_or(due, |again| due.max(*again)))
         };
         stations.iter().map(due).min_by_key(|(_, due)| *due)

@@ -108,6 +108,20 @@ fn a_cell_without_a_forecast_is_not_asked_for_all_the_time() {
 }
 
 #[test]
+fn a_time_in_the_position_that_is_far_ahead_is_not_waited_for() {
+    let canned = Canned::new();
+    let mut poller = forecasts(&canned, vec![watched("NO000001492", false, 10.72)]);
+    let mut position = Position::default();
+    canned.then(Ok(Answer::NotDue(Duration::from_secs(11 * 365 * 86_400))));
+    poll(&mut poller, &mut position, NOW_MS).unwrap();
+    canned.then(Ok(Answer::NotFound));
+    assert!(
+        poll(&mut poller, &mut position, NOW_MS + MINUTE_MS).unwrap().remark.is_some(),
+        "it was asked again"
+    );
+}
+
+#[test]
 fn stations_take_turns_and_a_failure_says_whose() {
     let canned = Canned::new();
     let stations = vec![watched("NO000001492", false, 10.72), watched("SWE00137364", false, 18.05)];

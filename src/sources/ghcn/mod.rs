@@ -78,6 +78,8 @@ pub struct Ghcn {
     lines: Option<Lines>,
     /// A year's file, as far as it has been fetched.
     download: Option<Download>,
+    /// How many bytes of it to ask for.
+    part_bytes: u64,
     /// While names are tried: how many days the next one spans.
     trial: Option<i32>,
 }
@@ -98,7 +100,7 @@ struct Work {
 impl Ghcn {
     /// A poller that has fetched nothing yet.
     pub fn new(fetch: Arc<dyn Fetch>, settings: GhcnSettings) -> Self {
-        Self { fetch, settings, lines: None, download: None, trial: None }
+        Self { fetch, settings, lines: None, download: None, part_bytes: year::PART_BYTES_MAX, trial: None }
     }
 
     /// Looks for the file that follows `end`.

@@ -1,4 +1,5 @@
-//! Files of years: 160 MB, so they are fetched in parts, each within the time of a poll, into a temporary file.
+//! Files of years: 160 MB, so they are fetched in parts, each within the time of a poll, into a temporary file. A part
+//! that does not come in time is asked for in smaller ones, which grow again with each that comes.
 
 use std::fs::File;
 use std::io::Write;
@@ -9,13 +10,14 @@ use super::Ghcn;
 use super::lines::Lines;
 use crate::sources::client::{Answer, Fresh, Part, Request, Validators};
 
-/// The size of a part.
-const PART_BYTES: u64 = 16 << 20;
+/// The largest and the smallest size of a part. The smallest comes in time at 25 kB a second.
+pub(super) const PART_BYTES_MAX: u64 = 16 << 20;
+const PART_BYTES_MIN: u64 = 1 << 20;
 /// Most bytes of a compressed file.
 const BYTES_MAX: u64 = 1 << 30;
 /// Most bytes of a file after decompression.
 const UNPACKED_MAX: u64 = 16 << 30;
-/// After this many failures a download starts again: the file may have changed without a sign from the service.
+/// After this many failures in a row a download starts again: the file may have changed without a sign from the service.
 const FAILURES_MAX: u32 = 3;
 
 /// `2026.csv.gz`.
@@ -66,12 +68,13 @@ impl Ghcn {
         let mut download = self.download.take().filter(|download| download.year == year);
         let from = download.as_ref().map_or(0, |download| download.size);
         let validators = download.as_ref().map(|download| download.version.clone()).unwrap_or_default();
-        let part = Some(Part { from, bytes: PART_BYTES });
+        let part = Some(Part { from, bytes: self.part_bytes });
         // A service without support for parts sends the whole file; early in the year that is small enough.
-        let request = Request { validators, part, ..Request::packed(&url, 2 * PART_BYTES as usize) };
+        let request = Request { validators, part, ..Request::packed(&url, 2 * PART_BYTES_MAX as usize) };
         let answer = match self.fetch.get(&request) {
             Ok(answer) => answer,
             Err(error) => {
+                self.part_bytes = (self.part_bytes / 4).max(PART_BYTES_MIN);
                 self.download = download.filter(|download| download.failures + 1 < FAILURES_MAX);
                 if let Some(download) = &mut self.download {
                     download.failures += 1;
@@ -96,6 +99,8 @@ impl Ghcn {
             Some(download) => download,
             None => Download::new(year, fresh.validators.clone()).map_err(wrong)?,
         };
+        download.failures = 0;
+        self.part_bytes = (self.part_bytes * 2).min(PART_BYTES_MAX);
         if download.take(fresh).map_err(wrong)? {
             let version = download.version.to_bytes();
             let lines = Lines::of_year(name(year), version, download.file, UNPACKED_MAX);
