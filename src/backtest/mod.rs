@@ -13,7 +13,7 @@ mod stats;
 use std::sync::{Arc, Mutex, PoisonError};
 
 pub use input::{Feed, Input, ReadFile};
-pub use moments::{MomentRule, MomentStats, run_moments};
+pub use moments::{Forecasts, MomentRule, MomentStats, run_moments};
 pub use report::{Change, Curve, Difference, InWords, Page, Picture, curves};
 pub use stats::{Longest, Month, RuleStats, Stats, Summary};
 

@@ -10,11 +10,14 @@ use serde_json::Value;
 
 use super::Setting;
 use super::lane::{driver, process};
-use crate::hourly::Hour;
+use crate::hourly::{Forecast, Hour};
 use crate::noaa::{Date, StationId};
 use crate::outlook::{WarningLog, WarningSums};
 use crate::rules::{Feed, RuleSet};
 use crate::stages::{self, Outlook, StationIndex, Watch};
+
+/// The forecasts of each station, in their order, each with the number of the station's observations that came before it.
+pub type Forecasts = BTreeMap<StationId, Vec<(usize, Forecast)>>;
 
 /// The alerts of rules over nights and hours.
 #[derive(Default)]
@@ -52,10 +55,10 @@ impl MomentRule {
     }
 }
 
-/// Runs `hours`, sorted by time within each station, through the stages under `rules`. `each_alert` gets each alert
-/// whose night counts. Stations that are not in the table are skipped.
+/// Runs `hours`, for each station in the order in which a daemon reads them, and `forecasts` through the stages under
+/// `rules`. `each_alert` gets each alert whose night counts. Stations that are not in the table are skipped.
 pub fn run_moments(
-    hours: &BTreeMap<StationId, Vec<Hour>>,
+    (hours, forecasts): (&BTreeMap<StationId, Vec<Hour>>, &Forecasts),
     rules: &Arc<RuleSet>,
     setting: &Setting,
     each_alert: &mut dyn FnMut(&Value),
@@ -72,7 +75,8 @@ pub fn run_moments(
         }
         stats.stations += 1;
         stats.hours += hours.len() as u64;
-        of_station(hours, rules, stations, setting, &mut |value| {
+        let forecasts = forecasts.get(station).map_or(&[][..], Vec::as_slice);
+        of_station((hours, forecasts), (rules, stations), setting, &mut |value| {
             let Ok(alert) = serde_json::from_slice::<Value>(value) else { return };
             let date = alert["date"].as_str().and_then(Date::parse_iso);
             let counts = date.is_some_and(|date| {
@@ -95,9 +99,8 @@ pub fn run_moments(
 
 /// One station: its silence shows in its own next observation, not in those of others.
 fn of_station(
-    hours: &[Hour],
-    rules: &Arc<RuleSet>,
-    stations: &Arc<StationIndex>,
+    (hours, forecasts): (&[Hour], &[(usize, Forecast)]),
+    (rules, stations): (&Arc<RuleSet>, &Arc<StationIndex>),
     setting: &Setting,
     each_alert: &mut dyn FnMut(&[u8]),
 ) {
@@ -105,7 +108,12 @@ fn of_station(
     let watch = Watch::new(Arc::clone(rules), setting.limits);
     let mut outlook = driver(stages::OUTLOOK, Box::new(outlook), setting.now_ms);
     let mut watch = driver(stages::WATCH, Box::new(watch), setting.now_ms);
-    for hour in hours {
+    let mut forecasts = forecasts.iter().peekable();
+    for (index, hour) in hours.iter().enumerate() {
+        while let Some((_, forecast)) = forecasts.next_if(|(before, _)| *before <= index) {
+            process(&mut outlook, forecast.station.as_bytes(), forecast.to_json().as_bytes());
+            outlook.clear();
+        }
         process(&mut outlook, hour.station.as_bytes(), hour.to_json().as_bytes());
         for record in outlook.outputs() {
             let (Sink::Output, Some(key), Some(value)) = (record.sink, record.key, record.value) else {
@@ -190,7 +198,7 @@ mod tests {
         };
         let rules = Arc::new(RuleSet::parse(RULES).unwrap());
         let mut ids = std::collections::BTreeSet::new();
-        let stats = run_moments(&hours(), &rules, &setting, &mut |alert| {
+        let stats = run_moments((&hours(), &Forecasts::new()), &rules, &setting, &mut |alert| {
             assert!(ids.insert(alert["alert_id"].as_str().unwrap().to_owned()), "{alert}");
         });
         assert_eq!((stats.stations, stats.hours), (1, 60 * 24));
@@ -204,9 +212,26 @@ mod tests {
         assert_eq!(night.messages, night.alerts.values().sum::<u64>() - ends[1]);
         assert!(stats.rules["hour"].alerts["fired"] >= 14 && stats.rules["hour"].warnings.is_none());
         assert_eq!(stats.rules["elsewhere"].messages, 0, "it is there, with nothing");
+        // Forecasts count as in the daemon: here each of them says that the night will be warm.
+        let mut forecasts = Forecasts::new();
+        for (index, hour) in hours().into_values().flatten().enumerate().filter(|(index, _)| index % 24 == 0)
+        {
+            let night = Date::from_unix_ms(hour.time * 1_000).unwrap();
+            let forecast = Forecast {
+                station: hour.station,
+                source: "nws".into(),
+                issued: hour.time,
+                night,
+                lowest_c: 20.0,
+            };
+            forecasts.entry(hour.station).or_default().push((index, forecast));
+        }
+        let guided = run_moments((&hours(), &forecasts), &rules, &setting, &mut |_| ());
+        assert!(guided.rules["night"].alerts != night.alerts, "{:?}", guided.rules["night"].alerts);
+        assert_eq!(guided.rules["hour"].alerts, stats.rules["hour"].alerts);
         // What does not count is left out, but taught the model.
         let late = Setting { from: Date::new(2013, 2, 1), ..setting };
-        let later = run_moments(&hours(), &rules, &late, &mut |_| ());
+        let later = run_moments((&hours(), &Forecasts::new()), &rules, &late, &mut |_| ());
         assert!(later.rules["night"].messages < night.messages && later.rules["night"].messages > 0);
     }
 }

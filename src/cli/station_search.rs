@@ -216,29 +216,65 @@ pub(super) async fn show(common: &Common, arguments: &ShowArguments) -> Result<(
 /// The elements that a station has in some history.
 fn periods(config: &Config, history: &History, id: StationId) -> Result<BTreeMap<Element, Period>, Failed> {
     let setting = source::setting(config, None)?;
-    let found = Mutex::new(BTreeMap::<Element, Period>::new());
+    let found = Mutex::new(Days::new());
     history.with_input(|input| {
         backtest::visit_observations(input, &setting, &|value| {
             let Ok(view) = ObservationView::parse(value) else { return };
-            if view.station.id != id || view.revision > 1 {
-                return;
-            }
-            let mut found = found.lock().unwrap_or_else(PoisonError::into_inner);
-            for (element, _) in &view.elements {
-                let new = Period { first: view.date, last: view.date, days: 0 };
-                let period = found.entry(*element).or_insert(new);
-                period.first = period.first.min(view.date);
-                period.last = period.last.max(view.date);
-                period.days += 1;
+            if view.station.id == id {
+                take(&mut found.lock().unwrap_or_else(PoisonError::into_inner), &view);
             }
         })
     })?;
-    Ok(found.into_inner().unwrap_or_else(PoisonError::into_inner))
+    Ok(by_element(&found.into_inner().unwrap_or_else(PoisonError::into_inner)))
+}
+
+/// The newest revision of each day of a station, and the elements in it.
+type Days = BTreeMap<Date, (u32, Vec<Element>)>;
+
+fn take(days: &mut Days, view: &ObservationView) {
+    let day = days.entry(view.date).or_default();
+    if view.revision >= day.0 {
+        *day = (view.revision, view.elements.iter().map(|(element, _)| *element).collect());
+    }
+}
+
+fn by_element(days: &Days) -> BTreeMap<Element, Period> {
+    let mut periods = BTreeMap::new();
+    for (date, (_, elements)) in days {
+        for element in elements {
+            let period = periods.entry(*element).or_insert(Period { first: *date, last: *date, days: 0 });
+            period.last = *date;
+            period.days += 1;
+        }
+    }
+    periods
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_day_has_the_elements_of_its_newest_revision() {
+        let mut days = Days::new();
+        for (date, revision, elements) in [
+            ("2016-01-01", 1, r#""TMAX":1.0,"SNOW":0"#),
+            ("2016-01-02", 1, r#""TMAX":1.0"#),
+            ("2016-01-02", 3, r#""TMIN":1.0,"TMAX":1.0"#),
+            ("2016-01-02", 2, r#""TMAX":1.0,"PRCP":1.0"#),
+            ("2016-01-01", 2, r#""TMAX":2.0"#),
+        ] {
+            let document = format!(
+                r#"{{"station":{{"id":"USC00020080"}},"date":"{date}","revision":{revision},{elements}}}"#
+            );
+            take(&mut days, &ObservationView::parse(document.as_bytes()).unwrap());
+        }
+        let found: Vec<String> = by_element(&days)
+            .iter()
+            .map(|(element, Period { first, last, days })| format!("{element} {first} {last} {days}"))
+            .collect();
+        assert_eq!(found, ["TMAX 2016-01-01 2016-01-02 2", "TMIN 2016-01-02 2016-01-02 1"]);
+    }
 
     #[test]
     fn points_are_read() {

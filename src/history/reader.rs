@@ -18,6 +18,7 @@ use super::open::open_until;
 use super::read_settings::{Expected, ReadSettings};
 use super::station_csv::Columns;
 use crate::bounded::read_line;
+use crate::hourly::Hour;
 use crate::noaa::{Line, Reading};
 
 /// Calls `visit` with each record of a file of daily observations until it stops. Empty lines and headers are
@@ -36,14 +37,18 @@ pub fn read(
     read_in(&ReadSettings { expected, ..ReadSettings::default() }, path, position, stop, visit)
 }
 
-/// The interval of a file's observations, by its first bytes; `None` if these do not show it, as for documents.
+/// The interval of a file's observations, by its first bytes; `None` if these do not show it.
 ///
 /// # Errors
 /// It cannot be opened.
 pub fn kind_of(path: &Path) -> anyhow::Result<Option<Kind>> {
     let mut input = open_until(path, Arc::default(), &Arc::default())?;
     let start = input.fill_buf().with_context(|| format!("{} cannot be read", path.display()))?;
-    Ok(Form::of(start).kind())
+    let first = start.split(|byte| *byte == b'\n').next().unwrap_or_default();
+    match Form::of(start) {
+        Form::JsonLines if Hour::parse(first).is_ok() => Ok(Some(Kind::Hourly)),
+        form => Ok(form.kind()),
+    }
 }
 
 /// As [`read`], with other settings.
@@ -173,6 +178,19 @@ fn expand(
 mod tests {
     use super::*;
     use crate::history::Units;
+
+    #[test]
+    fn documents_show_their_kind() {
+        let dir = tempfile::tempdir().unwrap();
+        let kind = |text: &str| {
+            let path = dir.path().join("documents.jsonl");
+            std::fs::write(&path, text).unwrap();
+            kind_of(&path).unwrap()
+        };
+        let hour = r#"{"station_id":"USW00003192","time":"2026-11-28T18:53:00Z","temperature_c":0.8}"#;
+        assert_eq!(kind(&format!("{hour}\n{hour}\n")), Some(Kind::Hourly));
+        assert_eq!(kind("{\"station\":{\"id\":\"USW00003192\"},\"date\":\"2026-11-28\"}\n"), None);
+    }
 
     fn items(name: &str, text: &str) -> Vec<(u64, String, bool)> {
         let dir = tempfile::tempdir().unwrap();

@@ -1,7 +1,7 @@
 //! `frostline outlook score`: scores the outlooks and warnings of this installation.
 
 use clap::Args;
-use frostline_engine::kafka::{ClientSettings, Reader, StartAt};
+use frostline_engine::kafka::{Admin, ClientSettings, Reader, StartAt};
 use frostline_engine::record::Record;
 use serde_json::json;
 
@@ -87,7 +87,9 @@ fn read_topic(config: &Config, logical: &str, visit: &mut dyn FnMut(&[u8])) -> a
             visit(value);
         }
     };
-    Ok(Reader::read_to_end(&settings, &plan.name, plan.partitions, StartAt::Beginning, &mut push)?)
+    // The topic may have more than the configuration says.
+    let partitions = Admin::new(&settings)?.partitions(&plan.name)?.unwrap_or(plan.partitions);
+    Ok(Reader::read_to_end(&settings, &plan.name, partitions, StartAt::Beginning, &mut push)?)
 }
 
 fn print_warnings(common: &Common, rule: &str, sums: &WarningSums) -> Result<(), Failed> {

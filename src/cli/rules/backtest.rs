@@ -85,6 +85,11 @@ pub(super) async fn backtest(common: &Common, arguments: &BacktestArguments) -> 
         None => None,
     };
     check_period(arguments.from, arguments.to)?;
+    let needs_days = arguments.html.is_some() || arguments.svg.is_some() || arguments.against.is_some();
+    if needs_days && moments::of_days(&rules).rules.is_empty() {
+        let reason = "--html, --svg and --against are for rules over days, and there are none";
+        return Err(Failed::Usage(anyhow::anyhow!(reason)));
+    }
     let files = Repeatable::of(&arguments.files)?;
     let asked = moments::Asked {
         files: &files.paths,
@@ -94,8 +99,9 @@ pub(super) async fn backtest(common: &Common, arguments: &BacktestArguments) -> 
         prints: arguments.alerts,
     };
     let Rest::Days(files, mut rules) = moments::backtest(common, &config, &asked, &rules).await? else {
-        if arguments.html.is_some() || arguments.svg.is_some() || arguments.against.is_some() {
-            let reason = "--html, --svg and --against are for rules over days, and there are none";
+        if needs_days {
+            let reason =
+                "--html, --svg and --against are for rules over days: name files of daily observations";
             return Err(Failed::Usage(anyhow::anyhow!(reason)));
         }
         return Ok(());

@@ -12,10 +12,10 @@ use super::super::outlook::{ByStation, read_hours};
 use super::super::output::{BOLD, DIM, YELLOW};
 use super::super::{Common, Failed, output, topics};
 use super::{StationFiles, source};
-use crate::backtest::{self, MomentRule, MomentStats, Setting};
+use crate::backtest::{self, Forecasts, MomentRule, MomentStats, Setting};
 use crate::config::{Config, topic};
 use crate::history::{self, Kind};
-use crate::hourly::Hour;
+use crate::hourly::{Forecast, Hour};
 use crate::noaa::{Compat, Date, Station};
 use crate::outlook::WarningSums;
 use crate::publishing::{Live, place};
@@ -74,7 +74,7 @@ pub(super) async fn backtest(
         return Ok(Rest::Days(asked.files.to_vec(), others));
     }
     let started = std::time::Instant::now();
-    let (hours, stations) = match is_topic {
+    let (hours, forecasts, stations) = match is_topic {
         true => of_topic(config).await?,
         false => {
             let stations = asked.stations.read()?.ok_or_else(|| {
@@ -82,10 +82,11 @@ pub(super) async fn backtest(
                     "rules over nights and hours need the positions of stations: give --stations ghcnd-stations.txt"
                 ))
             })?;
-            (read_hours(&hourly, Some(&stations), "rules backtest").await?.0, stations)
+            let hours = read_hours(&hourly, Some(&stations), "rules backtest").await?.0;
+            (hours, Forecasts::new(), stations)
         }
     };
-    let stats = try_them(common, config, asked, moments, (&hours, &stations), rules)?;
+    let stats = try_them(common, config, asked, moments, (&hours, &forecasts, &stations), rules)?;
     print_sums(common, &stats, started.elapsed().as_secs_f64())?;
     if rest.is_empty() {
         for id in others.rules.keys() {
@@ -103,7 +104,7 @@ fn try_them(
     config: &Config,
     asked: &Asked<'_>,
     mut moments: Published,
-    (hours, stations): (&ByStation, &[Station]),
+    (hours, forecasts, stations): (&ByStation, &Forecasts, &[Station]),
     rules: &Published,
 ) -> Result<MomentStats, Failed> {
     let mut conditions = Conditions::default();
@@ -116,7 +117,7 @@ fn try_them(
     let setting = Setting { from, to, ..source::setting(config, Some(stations))? };
     let rule_set = Arc::new(moments.rule_set(&mut conditions));
     let mut printed = Ok(());
-    let stats = backtest::run_moments(hours, &rule_set, &setting, &mut |alert| {
+    let stats = backtest::run_moments((hours, forecasts), &rule_set, &setting, &mut |alert| {
         if asked.prints && printed.is_ok() {
             printed = super::backtest_report::print_alert(common, alert);
         }
@@ -165,21 +166,28 @@ fn split_files(files: &[PathBuf], has_days: bool) -> Result<(Vec<PathBuf>, Vec<P
     Ok((hourly, daily))
 }
 
-/// All observations of the topic, with the station table.
-async fn of_topic(config: &Config) -> Result<(ByStation, Vec<Station>), Failed> {
+/// All observations and forecasts of the topic, in its order, with the station table.
+async fn of_topic(config: &Config) -> Result<(ByStation, Forecasts, Vec<Station>), Failed> {
     let plan = config.topic(topic::HOURLY);
-    topics::check_exists(config, &plan.name).await?;
+    let admin = topics::check_exists(config, &plan.name).await?;
+    // The topic may have more than the configuration says.
+    let partitions = admin.partitions(&plan.name)?.unwrap_or(plan.partitions);
     let stations = Live::connect(config).await?.stations()?;
-    let (mut hours, settings) = (ByStation::new(), ClientSettings::new(&config.kafka)?);
+    let settings = ClientSettings::new(&config.kafka)?;
+    let (mut hours, mut forecasts) = (ByStation::new(), Forecasts::new());
     let mut push = |record: &Record<'_>| {
-        if let Some(Ok(hour)) = record.value.map(Hour::parse) {
+        let value = record.value.unwrap_or_default();
+        if Forecast::is_one(value) {
+            let Ok(forecast) = Forecast::parse(value) else { return };
+            let before = hours.get(&forecast.station).map_or(0, Vec::len);
+            forecasts.entry(forecast.station).or_default().push((before, forecast));
+        } else if let Ok(hour) = Hour::parse(value) {
             hours.entry(hour.station).or_default().push(Hour { raw: None, source: None, ..hour });
         }
     };
-    Reader::read_to_end(&settings, &plan.name, plan.partitions, StartAt::Beginning, &mut push)
+    Reader::read_to_end(&settings, &plan.name, partitions, StartAt::Beginning, &mut push)
         .map_err(|error| Failed::Working(error.into()))?;
-    hours.values_mut().for_each(|hours| hours.sort_by_key(|hour| hour.time));
-    Ok((hours, stations))
+    Ok((hours, forecasts, stations))
 }
 
 /// `warned of 101 nights: 79 reached 32 °F, 22 did not; 3 nights reached it without a warning; 250 messages`

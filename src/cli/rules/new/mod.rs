@@ -14,7 +14,7 @@ use super::super::station_search::point;
 use super::super::{Common, Failed, output};
 use super::moments::{reporting, warned};
 use super::{StationFiles, source};
-use crate::backtest::run_moments;
+use crate::backtest::{Forecasts, run_moments};
 use crate::config::Config;
 use crate::hourly::iso_time;
 use crate::noaa::{Element, Station, StationId};
@@ -277,7 +277,8 @@ fn would_have_done(
         hour.map(|hour| iso_time(hour.time).chars().take(10).collect::<String>()).unwrap_or_default()
     });
     let hours = ByStation::from([(*station, hours.clone())]);
-    let stats = run_moments(&hours, &Arc::new(RuleSet::of_file(file)), &setting, &mut |_| ());
+    let stats =
+        run_moments((&hours, &Forecasts::new()), &Arc::new(RuleSet::of_file(file)), &setting, &mut |_| ());
     let Some(rule) = stats.rules.get(&draft.id) else { return Ok(()) };
     if let Some(sums) = &rule.warnings {
         let warned = warned(sums, &arguments.below.shown(), rule.messages);
