@@ -85,13 +85,7 @@ impl Listening {
     /// # Errors
     /// The address cannot be bound, or is not loopback and there is no token of [`TOKEN_BYTES_MIN`] bytes.
     pub fn at(listen: SocketAddr, token: Option<SecretText>) -> Result<Self, String> {
-        let is_strong = token.as_ref().is_some_and(|token| token.len() >= TOKEN_BYTES_MIN);
-        if !listen.ip().is_loopback() && !is_strong {
-            return Err(format!(
-                "admin.listen = {listen} is reachable by others: set admin.token to at least {TOKEN_BYTES_MIN} bytes, for example \
-                 \"${{file:/run/secrets/frostline-token}}\""
-            ));
-        }
+        check_token(listen, token.as_ref())?;
         let listener = TcpListener::bind(listen).map_err(|error| format!("{listen}: {error}"))?;
         let address = listener.local_addr().map_err(|error| error.to_string())?;
         Ok(Self { listener, token, address })
@@ -101,6 +95,21 @@ impl Listening {
     pub fn has_token(&self) -> bool {
         self.token.is_some()
     }
+}
+
+/// Checks that an address that others can reach has a token of at least [`TOKEN_BYTES_MIN`] bytes.
+///
+/// # Errors
+/// It has none, in a sentence.
+pub fn check_token(listen: SocketAddr, token: Option<&SecretText>) -> Result<(), String> {
+    let is_strong = token.is_some_and(|token| token.len() >= TOKEN_BYTES_MIN);
+    if listen.ip().is_loopback() || is_strong {
+        return Ok(());
+    }
+    Err(format!(
+        "admin.listen = {listen} is reachable by others: set admin.token to at least {TOKEN_BYTES_MIN} bytes, for example \
+         \"${{file:/run/secrets/frostline-token}}\""
+    ))
 }
 
 /// A running server; it stops when this is dropped.

@@ -4,9 +4,9 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use super::Failed;
-use crate::admin::{Admin, ChangeRules, Listening, Recorder, RuleChange, View};
+use crate::admin::{Admin, ChangeRules, Listening, Recorder, RuleChange, View, check_token};
 use crate::app::{App, AppOptions};
-use crate::config::{Config, Secret};
+use crate::config::{Config, Secret, SecretText};
 use crate::publishing::{Live, Outcome, READS_A_FILE, plan, plan_removal};
 use crate::rules::{Key, RuleSet};
 
@@ -14,9 +14,7 @@ use crate::rules::{Key, RuleSet};
 /// port is in use, the daemon logs a warning and runs without the admin server.
 pub(super) fn listen(config: &Config) -> Result<Option<Listening>, Failed> {
     let Some(listen) = config.admin.address() else { return Ok(None) };
-    let token = Some(&config.admin.token).filter(|token| !token.is_empty());
-    let token = token.map(Secret::resolve).transpose();
-    let token = token.map_err(|reason| Failed::Usage(anyhow::anyhow!("admin.token: {reason}")))?;
+    let token = token(config)?;
     match Listening::at(listen, token) {
         Ok(listening) => Ok(Some(listening)),
         Err(reason) if !listen.ip().is_loopback() => Err(Failed::Usage(anyhow::anyhow!(reason))),
@@ -28,6 +26,16 @@ pub(super) fn listen(config: &Config) -> Result<Option<Listening>, Failed> {
             Ok(None)
         }
     }
+}
+
+/// The token of the configuration, if there is one, and strong enough for the address.
+pub(super) fn token(config: &Config) -> Result<Option<SecretText>, Failed> {
+    let token = Some(&config.admin.token).filter(|token| !token.is_empty());
+    let token = token.map(Secret::resolve).transpose();
+    let token = token.map_err(|reason| Failed::Usage(anyhow::anyhow!("admin.token: {reason}")))?;
+    let checked = config.admin.address().map_or(Ok(()), |listen| check_token(listen, token.as_ref()));
+    checked.map_err(|reason| Failed::Usage(anyhow::anyhow!(reason)))?;
+    Ok(token)
 }
 
 /// Starts the admin server.

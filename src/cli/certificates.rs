@@ -3,7 +3,7 @@
 //! service manager notices nothing.
 
 use std::os::unix::process::CommandExt;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::Duration;
 
@@ -71,7 +71,10 @@ fn content(files: &[PathBuf]) -> Content {
 pub(super) fn begin_again() -> Failed {
     let mut arguments = std::env::args_os();
     let name = arguments.next().unwrap_or_else(|| "frostline".into());
-    match std::env::current_exe() {
+    // The same program, also if its file was replaced meanwhile.
+    let link = Path::new("/proc/self/exe");
+    let program = if link.exists() { Ok(link.to_owned()) } else { std::env::current_exe() };
+    match program {
         Ok(program) => Failed::Working(Command::new(program).arg0(name).args(arguments).exec().into()),
         Err(error) => Failed::Working(error.into()),
     }

@@ -11,7 +11,9 @@ use super::file_output::is_stdout;
 use super::generate_arguments::{FormatName, GenerateArguments};
 use super::generate_job::{GenerateSummary, Job};
 use super::signals::stoppable;
-use super::{Common, Failed, output, topics};
+use super::{Common, Failed, output, replay, topics};
+use crate::config::Config;
+use crate::history::Kind;
 use crate::noaa::{Date, Location};
 use crate::synthetic::{Format, Places, Settings};
 
@@ -34,6 +36,7 @@ pub(super) async fn generate(common: &Common, arguments: GenerateArguments) -> R
         Some(name) => {
             let config = common.load(&[])?;
             let topic = config.resolve_topic(name);
+            check_kind(&config, &topic, arguments.format)?;
             topics::check_writable(&config, &topic).await?;
             Some((topic, ClientSettings::new(&config.kafka)?))
         }
@@ -46,6 +49,20 @@ pub(super) async fn generate(common: &Common, arguments: GenerateArguments) -> R
     let (summary, interrupted) = stoppable(stop, move || job.run()).await?;
     tell(common, &summary?, to_stdout)?;
     interrupted.map_or(Ok(()), |signal| Err(Failed::Interrupted(signal)))
+}
+
+/// Refuses data that no stage behind the topic takes: each line would become a dead letter.
+fn check_kind(config: &Config, topic: &str, format: FormatName) -> Result<(), Failed> {
+    let is_hourly = matches!(format, FormatName::Hours);
+    match replay::expected(config, topic).map(|expected| expected.kind) {
+        Some(Kind::Hourly) if !is_hourly => {
+            Err(Failed::Usage(anyhow!("{topic} takes hourly observations: add --format hours")))
+        }
+        Some(Kind::Daily) if is_hourly => Err(Failed::Usage(anyhow!(
+            "{topic} takes daily data: use another --format, or the topic of hourly observations"
+        ))),
+        _ => Ok(()),
+    }
 }
 
 /// The stages refuse days in the future; this note is better than a million dead letters.

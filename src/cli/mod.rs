@@ -110,6 +110,7 @@ struct Common {
         help_heading = GLOBAL,
         value_name = "LEVEL",
         env = "FROSTLINE_LOG",
+        value_parser = output::log_filter,
         hide_env_values = true
     )]
     log: Option<String>,

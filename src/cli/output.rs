@@ -13,6 +13,7 @@ use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use serde::Serialize;
 use tracing::Metadata;
 use tracing_subscriber::EnvFilter;
+use tracing_subscriber::filter::LevelFilter;
 use tracing_subscriber::fmt::MakeWriter;
 
 use super::{Common, journal};
@@ -73,11 +74,22 @@ pub(super) enum LogFormat {
     Json,
 }
 
+/// Checks the filter of the log. A word that is not a level would be taken for the name of a module, and nothing else logged.
+pub(super) fn log_filter(text: &str) -> Result<String, String> {
+    let is_word = !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_alphabetic());
+    if is_word && text.parse::<LevelFilter>().is_err() {
+        return Err(
+            "expected error, warn, info, debug, trace or off, or a filter such as frostline=debug".into()
+        );
+    }
+    EnvFilter::try_new(text).map(|_| text.to_owned()).map_err(|error| error.to_string())
+}
+
 /// Starts logging to stderr, at the level `default` unless the user sets another. The log of a daemon without a
 /// terminal is read by programs, so it is JSON.
 pub(super) fn start_log(common: &Common, default: &str, is_daemon: bool) {
-    let filter = common.log.as_deref().unwrap_or(default);
-    let filter = EnvFilter::try_new(filter).unwrap_or_else(|_| EnvFilter::new(default));
+    // An empty variable is one that is not set.
+    let filter = EnvFilter::new(common.log.as_deref().filter(|filter| !filter.is_empty()).unwrap_or(default));
     // One line at ERROR for each request that is not HTTP: anyone who can connect could fill the log.
     let filter = match (common.log.as_deref().unwrap_or_default().contains("actix"), QUIET.parse()) {
         (false, Ok(directive)) => filter.add_directive(directive),
@@ -200,4 +212,19 @@ pub(super) fn summary(common: &Common, summary: &Summary) -> std::io::Result<()>
         line(&format!("{name:>20}  {BOLD}{:>12}{BOLD:#}  {DIM}{remark}{DIM:#}", grouped(value)))?;
     }
     line(&format!("{:>20}  {BOLD}{:>12.1}{BOLD:#}", "seconds", seconds))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_word_that_is_no_level_is_a_mistake() {
+        for filter in ["", "warn", "WARN", "off", "frostline=debug", "info,frostline_engine=trace"] {
+            assert_eq!(log_filter(filter).as_deref(), Ok(filter));
+        }
+        for wrong in ["warning", "verbose", "none", "frostline=warning"] {
+            assert!(log_filter(wrong).is_err(), "{wrong}");
+        }
+    }
 }

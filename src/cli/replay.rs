@@ -125,7 +125,7 @@ pub(super) async fn replay(common: &Common, arguments: &ReplayArguments) -> Resu
 }
 
 /// The kind of observations that a topic accepts; topics with other names accept all.
-fn expected(config: &Config, name: &str) -> Option<Expected> {
+pub(super) fn expected(config: &Config, name: &str) -> Option<Expected> {
     let topics = [
         (topic::HOURLY, Kind::Hourly),
         (topic::CSV_RAW, Kind::Daily),

@@ -68,12 +68,11 @@ pub fn load(
     for (name, value) in env {
         let Some(key) = env_key(&name) else { continue };
         let setting = parse_setting(&format!("{key}={value}"))
-            .and_then(check_alone)
             .map_err(|message| ConfigError { place: name, message })?;
         merge(&mut table, setting);
     }
     for setting in &overrides.settings {
-        let parsed = parse_setting(setting).and_then(check_alone).map_err(|message| {
+        let parsed = parse_setting(setting).map_err(|message| {
             // The value may be a secret.
             let key = setting.split('=').next().unwrap_or_default();
             ConfigError { place: format!("--set {key}"), message }
@@ -147,54 +146,55 @@ fn anchor_secrets(value: &mut Value, config: &Path) {
     }
 }
 
-/// `FROSTLINE_KAFKA_NAMESPACE` sets `kafka.namespace`. Other variables with this prefix name no section.
+/// `FROSTLINE_KAFKA_NAMESPACE` sets `kafka.namespace`. Other variables with this prefix are not settings.
 fn env_key(name: &str) -> Option<String> {
     let rest = name.strip_prefix("FROSTLINE_")?.to_ascii_lowercase();
     let (section, key) = rest.split_once('_')?;
     // `notify` has one more level: FROSTLINE_NOTIFY_EMAIL_PASSWORD sets notify.email.password. Sections with
     // user-defined names can only be set in the file, because such a name may have any form.
     let is_channel = |part: &str| CHANNELS.iter().any(|channel| !channel.is_named && channel.section == part);
+    let is_named = |part: &str| CHANNELS.iter().any(|channel| channel.is_named && channel.section == part);
+    if section == "notify" && is_named(key.split('_').next().unwrap_or_default()) {
+        return None;
+    }
     let nested = key.split_once('_').filter(|(part, _)| section == "notify" && is_channel(part));
     let key = nested.map_or_else(|| key.to_owned(), |(part, key)| format!("{part}.{key}"));
     ENV_SECTIONS.contains(&section).then(|| format!("{section}.{key}"))
 }
 
-/// Parses `key.path=value`; the value is TOML if possible, otherwise text.
+/// Parses `key.path=value`, and checks it alone, so that the message can name its origin. The value is TOML if the setting
+/// takes that; otherwise it is text as it stands: a password may be `4711#frost`, and a telephone number `+15551234567`.
 fn parse_setting(setting: &str) -> Result<Table, String> {
     let (key, value) = setting.split_once('=').ok_or("expected KEY=VALUE, such as kafka.namespace=test.")?;
     let (key, value) = (key.trim(), value.trim());
     if key.is_empty() {
         return Err("expected KEY=VALUE, such as kafka.namespace=test.".into());
     }
-    toml::from_str::<Table>(&format!("{key} = {value}"))
-        .or_else(|_| toml::from_str::<Table>(&format!("{key} = {}", Value::String(value.to_owned()))))
-        .map_err(|error| error.message().to_owned())
-}
-
-/// Checks one setting separately, so that the message can name its origin. A number given for a text
-/// (`kafka.namespace=7`) is taken as text.
-fn check_alone(mut setting: Table) -> Result<Table, String> {
-    client_keys::normalise(&mut setting);
-    match Config::deserialize(setting.clone()) {
-        Ok(_) => Ok(setting),
-        Err(error) => {
-            let as_text = stringify(Value::Table(setting));
-            match as_text {
-                Value::Table(table) if Config::deserialize(table.clone()).is_ok() => Ok(table),
-                _ => Err(with_advice(error.message())),
-            }
-        }
+    let parse = |value: &str| {
+        let mut parsed = toml::from_str::<Table>(&format!("{key} = {value}"))?;
+        client_keys::normalise(&mut parsed);
+        Ok::<Table, toml::de::Error>(parsed)
+    };
+    let text =
+        parse(&Value::String(value.to_owned()).to_string()).map_err(|error| error.message().to_owned())?;
+    // The client takes its settings as text.
+    let is_text = key.starts_with("kafka.client") && !value.starts_with(['"', '\'']);
+    let typed = if is_text || !is_one_value(value) {
+        text.clone()
+    } else {
+        parse(value).unwrap_or_else(|_| text.clone())
+    };
+    match Config::deserialize(typed.clone()) {
+        Ok(_) => Ok(typed),
+        Err(_) if Config::deserialize(text.clone()).is_ok() => Ok(text),
+        Err(error) => Err(with_advice(error.message())),
     }
 }
 
-fn stringify(value: Value) -> Value {
-    match value {
-        Value::Table(table) => {
-            Value::Table(table.into_iter().map(|(key, value)| (key, stringify(value))).collect())
-        }
-        Value::String(text) => Value::String(text),
-        other => Value::String(other.to_string()),
-    }
+/// Whether it is one value of TOML, with no comment after it.
+fn is_one_value(value: &str) -> bool {
+    let parsed = toml::from_str::<Table>(&format!("values = [{value}]"));
+    parsed.is_ok_and(|parsed| parsed["values"].as_array().is_some_and(|values| values.len() == 1))
 }
 
 fn merge(into: &mut Table, from: Table) {
@@ -271,6 +271,26 @@ mod tests {
             (email.password.resolve().unwrap().as_str(), email.user.as_str(), config.notify.per_hour),
             ("dew", "frost", 7)
         );
+    }
+
+    #[test]
+    fn texts_stay_as_they_were_given() {
+        let env = [
+            ("FROSTLINE_NOTIFY_SMS_FROM", "+15551234567"),
+            ("FROSTLINE_NOTIFY_SMS_USER", "4711#frost"),
+            ("FROSTLINE_NOTIFY_SMS_PASSWORD", "0x10"),
+            ("FROSTLINE_NOTIFY_WEBHOOKS_FARM_SECRET", "a word that the file refers to"),
+        ];
+        let text = "[notify.sms]\nurl = \"https://sms.example.org\"\n";
+        let settings = ["kafka.client.client.rack=1_0", "kafka.namespace=\"a.\"", "runtime.workers = 2"];
+        let config = load_text(text, &env, &settings).unwrap();
+        let sms = config.notify.sms.unwrap();
+        assert_eq!((sms.from.as_str(), sms.user.as_str()), ("+15551234567", "4711#frost"));
+        assert_eq!(sms.password.resolve().unwrap().as_str(), "0x10");
+        assert_eq!(config.kafka.client["client.rack"], "1_0");
+        assert_eq!((config.kafka.namespace.as_str(), config.runtime.workers), ("a.", 2));
+        let refused = load_text("", &[], &["kafka.namespace=7#x"]).unwrap_err().to_string();
+        assert!(refused.contains("namespace"), "{refused}");
     }
 
     #[test]

@@ -40,6 +40,12 @@ pub enum PublishError {
          `frostline rules remove`"
     )]
     RemovesAll(usize),
+    /// A newer version has published a rule or subscriber of the file, with fields that this one would drop.
+    #[error(
+        "a newer version has published {0}, with fields that this version does not know: update this program, or remove it \
+         first with `frostline rules remove`. Nothing was published"
+    )]
+    Newer(Key),
     /// A rule names a subscriber that the file does not have.
     #[error(
         "rule `{rule}` names subscriber `{subscriber}`, who would be removed: add a [[subscriber]] with that id. Nothing \
@@ -85,6 +91,7 @@ impl PublishError {
             }
             Self::Mistakes(_)
             | Self::RemovesAll(_)
+            | Self::Newer(_)
             | Self::NamesRemoved { .. }
             | Self::Unknown(_)
             | Self::StillNamed { .. }

@@ -67,6 +67,7 @@ pub fn plan(config: &Config, live: &Live<'_>, text: &str) -> Result<Plan, Publis
         wanted.subscribers = before.subscribers.clone();
     }
     check_subscribers(&wanted)?;
+    check_versions(&before, &wanted)?;
     let not_understood = |(key, quarantine): (&Key, &Quarantine)| match quarantine {
         Quarantine::NotUnderstood(reason) => Some(format!("{key}: {reason}")),
         Quarantine::Broken(_) => None,
@@ -74,6 +75,19 @@ pub fn plan(config: &Config, live: &Live<'_>, text: &str) -> Result<Plan, Publis
     let left_alone = before.quarantined.iter().filter_map(not_understood).collect();
     let (changes, unchanged) = difference(&before, wanted, unix_ms());
     Ok(Plan { changes, unchanged, warnings, left_alone })
+}
+
+/// Refuses to replace what a newer version has written.
+fn check_versions(before: &Published, wanted: &Published) -> Result<(), PublishError> {
+    let is_wanted = |key: &Key| match key {
+        Key::Rule(id) => wanted.rules.contains_key(id),
+        Key::Subscriber(id) => wanted.subscribers.contains_key(id),
+    };
+    let is_newer = |(key, quarantine): &(&Key, &Quarantine)| {
+        matches!(quarantine, Quarantine::NotUnderstood(_)) && is_wanted(key)
+    };
+    let newer = before.quarantined.iter().find(is_newer);
+    newer.map_or(Ok(()), |(key, _)| Err(PublishError::Newer(key.clone())))
 }
 
 /// The places in the file where rules ask for the nearest station.
@@ -213,6 +227,21 @@ impl Plan {
 mod tests {
     use super::*;
     use crate::rules::Definition;
+
+    #[test]
+    fn what_a_newer_version_has_written_is_not_replaced() {
+        let mut before = Published::default();
+        before.take(b"rule/frost", Some(br#"{"format":2,"anything":1}"#));
+        let wanted = |id: &str| {
+            let text =
+                format!("[[rule]]\nid = \"{id}\"\nstation = \"USW00003192\"\nwhen = \"TMIN <= 0.0\"\n");
+            Published::of_file(RuleFile::parse(&text, &mut Conditions::default(), &|_| true).unwrap())
+        };
+        let refused = check_versions(&before, &wanted("frost")).unwrap_err();
+        assert!(matches!(&refused, PublishError::Newer(_)) && refused.is_for_people(), "{refused}");
+        assert!(refused.to_string().contains("rule `frost`"), "{refused}");
+        assert!(check_versions(&before, &wanted("other")).is_ok());
+    }
 
     #[test]
     fn a_subscriber_who_is_named_cannot_go_alone() {

@@ -16,7 +16,9 @@ const SEED: u64 = 7;
 const STATIONS: usize = 36;
 /// Simulated time runs so many times as fast as the clock.
 const SPEED: i64 = 60;
-/// How long ago simulated time begins, in seconds: it comes to the present after two minutes.
+/// The hour at which simulated time begins, in UTC: evening at the stations, so that a warning is near whatever the time.
+const EVENING: i64 = 3_600;
+/// How long ago it begins at least, in seconds.
 const AGO: i64 = SPEED * 120;
 
 pub fn tests() -> Vec<Test> {
@@ -35,7 +37,7 @@ impl Services {
     fn start() -> Self {
         let port = free_port();
         let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_secs().cast_signed();
-        let begins = now - AGO;
+        let begins = now - AGO - (now - AGO - EVENING).rem_euclid(86_400);
         let (seed, stations, speed) = (SEED.to_string(), STATIONS.to_string(), SPEED.to_string());
         let server = crate::support::Frostline::new()
             .args(["weather-server", "--listen", &format!("127.0.0.1:{port}"), "--seed", &seed])
@@ -54,7 +56,17 @@ impl Services {
 
     /// Stops simulated time.
     fn stand_still(&self) {
-        let answer = http(self.port, "POST", "/control", &[], "{\"speed\": 0}");
+        self.control("{\"speed\": 0}");
+    }
+
+    /// Goes on at the present time.
+    fn come_to_the_present(&self) {
+        let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_secs().cast_signed();
+        self.control(&format!("{{\"time\": \"{}\", \"speed\": {SPEED}}}", iso_time(now)));
+    }
+
+    fn control(&self, change: &str) {
+        let answer = http(self.port, "POST", "/control", &[], change);
         assert_eq!(answer.map(|(status, _)| status), Some(200));
     }
 
@@ -143,6 +155,15 @@ fn three_commands() {
     wait_for("an outlook with a forecast", PATIENCE, || {
         topics.values("noaa-outlooks").iter().any(has_forecast).then_some(())
     });
+    services.stand_still();
+    let until = services.now();
+    let polls = count("metar", "polls").unwrap();
+    wait_for("two more polls", PATIENCE, || count("metar", "polls").filter(|more| *more > polls + 1));
+    services.come_to_the_present();
+    wait_for("data that is not late", PATIENCE, || {
+        let metar = sources()?.into_iter().find(|row| row["source"] == "metar")?;
+        (metar["is_late"] == false).then_some(())
+    });
     let (_, health) = http_get(admin, "/health/ready", &[]).unwrap();
     assert!(health.contains("\"source\":\"metar\"") && health.contains("\"is_late\":false"), "{health}");
     let (_, metrics) = http_get(admin, "/metrics", &[]).unwrap();
@@ -150,10 +171,6 @@ fn three_commands() {
     let top =
         frostline(&["top", "--once", "--url", &format!("http://127.0.0.1:{admin}")]).run().expect_code(0);
     assert!(top.out.contains("metar") && top.out.contains("newest data"), "{top}");
-    services.stand_still();
-    let until = services.now();
-    let polls = count("metar", "polls").unwrap();
-    wait_for("two more polls", PATIENCE, || count("metar", "polls").filter(|more| *more > polls + 1));
     daemon.signal("TERM");
     daemon.wait().expect_code(0);
     check_hours(&services, &topics, until);

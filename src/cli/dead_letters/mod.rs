@@ -186,6 +186,12 @@ impl Choice {
 
 pub(super) async fn dead_letters(common: &Common, arguments: &DeadLettersArguments) -> Result<(), Failed> {
     let config = common.load(&[])?;
+    if let DeadLettersCommand::Retry(RetryArguments { all: false, choice, .. }) = &arguments.command
+        && (choice.stage.is_some() || choice.reason.is_some())
+    {
+        let reason = "--stage and --reason select among all letters: give --all instead of places";
+        return Err(Failed::Usage(anyhow::anyhow!(reason)));
+    }
     // The producer comes first: it ends any other retry, whose commits are then read.
     let sender = match &arguments.command {
         DeadLettersCommand::Retry(arguments) if !arguments.dry_run => {
@@ -201,8 +207,10 @@ pub(super) async fn dead_letters(common: &Common, arguments: &DeadLettersArgumen
             let chosen: Vec<&Letter> = if arguments.all {
                 letters.values().filter(|l| !l.is_retried && arguments.choice.fits(l)).collect()
             } else {
+                // Each once, whoever named it twice.
+                let places: BTreeSet<Place> = arguments.places.iter().copied().collect();
                 let found: Result<Vec<&Letter>, Failed> =
-                    arguments.places.iter().map(|place| find(&letters, *place)).collect();
+                    places.into_iter().map(|place| find(&letters, place)).collect();
                 found?
             };
             let sources = destination::sources(&config).await?;

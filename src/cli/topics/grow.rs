@@ -38,11 +38,45 @@ pub(super) struct GrowArguments {
 
 pub(super) async fn grow(common: &Common, config: &Config, arguments: &GrowArguments) -> Result<(), Failed> {
     connect(config).await?;
-    for topic in &arguments.topics {
-        let grown = grow_one(common, config, &config.resolve_topic(topic), arguments).await;
-        grown.map_err(|error| failed(error, arguments))?;
+    ask(config, arguments).map_err(|error| failed(error, arguments))?;
+    for (done, topic) in arguments.topics.iter().enumerate() {
+        if let Err(error) = grow_one(common, config, &config.resolve_topic(topic), arguments.partitions).await
+        {
+            advise(config, &arguments.topics[..done], arguments.partitions);
+            return Err(failed(error, arguments));
+        }
     }
-    advise(config, arguments);
+    advise(config, &arguments.topics, arguments.partitions);
+    Ok(())
+}
+
+fn begin(config: &Config, topic: &str, partitions: i32) -> Result<Growth, Stopped> {
+    let topology = app::outline(config).map_err(|error| Stopped::Other(error.into()))?;
+    Ok(Growth::begin(&config.engine_settings(), &topology, topic, partitions)?)
+}
+
+/// Checks all topics, and asks once, before anything is changed.
+fn ask(config: &Config, arguments: &GrowArguments) -> Result<(), Stopped> {
+    let mut changed = Vec::new();
+    for topic in &arguments.topics {
+        let growth = begin(config, &config.resolve_topic(topic), arguments.partitions)?;
+        let topics = growth.topics().iter().filter(|_| !growth.is_grown());
+        changed.extend(topics.cloned());
+    }
+    for topic in &changed {
+        output::note(&format!("{:<40} {} → {} partitions", topic.name, topic.from, topic.to));
+    }
+    let question = format!(
+        "Add partitions to {}? They cannot be removed again. [y/N]",
+        output::counted(changed.len() as u64, "topic")
+    );
+    let is_confirmed = changed.is_empty() || arguments.yes || {
+        output::confirmed(&question).map_err(|error| Stopped::Other(error.into()))?
+    };
+    if !is_confirmed {
+        let error = anyhow::anyhow!("nothing was changed: use --yes to add partitions without a question");
+        return Err(Stopped::Other(Failed::Usage(error)));
+    }
     Ok(())
 }
 
@@ -58,29 +92,9 @@ impl From<GrowthError> for Stopped {
     }
 }
 
-async fn grow_one(
-    common: &Common,
-    config: &Config,
-    topic: &str,
-    arguments: &GrowArguments,
-) -> Result<(), Stopped> {
-    let topology = app::outline(config).map_err(|error| Stopped::Other(error.into()))?;
-    let mut growth = Growth::begin(&config.engine_settings(), &topology, topic, arguments.partitions)?;
+async fn grow_one(common: &Common, config: &Config, topic: &str, partitions: i32) -> Result<(), Stopped> {
+    let mut growth = begin(config, topic, partitions)?;
     let topics = growth.topics().to_vec();
-    if !growth.is_grown() {
-        for topic in &topics {
-            output::note(&format!("{:<40} {} → {} partitions", topic.name, topic.from, topic.to));
-        }
-        let question = format!(
-            "Add partitions to {}? They cannot be removed again. [y/N]",
-            output::counted(topics.len() as u64, "topic")
-        );
-        if !arguments.yes && !output::confirmed(&question).map_err(|error| Stopped::Other(error.into()))? {
-            let error =
-                anyhow::anyhow!("nothing was changed: use --yes to add partitions without a question");
-            return Err(Stopped::Other(Failed::Usage(error)));
-        }
-    }
     let was_grown = growth.is_grown();
     let mut moved = 0;
     for step in growth.steps() {
@@ -142,16 +156,14 @@ fn failed(stopped: Stopped, arguments: &GrowArguments) -> Failed {
     }
 }
 
-/// Lists the settings that no longer fit.
-fn advise(config: &Config, arguments: &GrowArguments) {
-    let partitions = arguments.partitions;
+/// Lists the settings that no longer fit these topics, which have grown.
+fn advise(config: &Config, grown: &[String], partitions: i32) {
     let is_other = |name: &&String| {
         config
             .logical_name(&config.resolve_topic(name))
             .is_some_and(|logical| config.topic(logical).partitions != partitions)
     };
-    let settings: Vec<String> = arguments
-        .topics
+    let settings: Vec<String> = grown
         .iter()
         .filter(is_other)
         .filter_map(|name| config.logical_name(&config.resolve_topic(name)))
