@@ -1,5 +1,6 @@
 //! The messages between the actors of the runtime. Control only: records never travel this way.
 
+use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, mpsc};
 
 use actix::{Message, Recipient};
@@ -73,6 +74,8 @@ pub(super) struct Join {
     pub(super) ready: Recipient<WorkerReady>,
     pub(super) failed: Recipient<WorkerFailed>,
     pub(super) stage_failed: Recipient<StageFailed>,
+    /// Set when the stage leaves its group.
+    pub(super) leaving: Arc<AtomicBool>,
 }
 
 /// The stage has ended. Gives back the worker's handle of its consumer: the last one closes the group's membership,

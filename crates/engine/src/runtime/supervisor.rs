@@ -90,8 +90,8 @@ impl Supervisor {
             let own = Pool::start(WorkersPlan::of(&plan));
             own.into_iter().map(|(worker, thread)| Hand::new(worker, Some(thread))).collect()
         };
-        hands.iter().for_each(|hand| hand.worker.do_send(join(&plan, &consumer, &address)));
         let leaving = Arc::new(AtomicBool::new(false));
+        hands.iter().for_each(|hand| hand.worker.do_send(join(&plan, &consumer, &address, &leaving)));
         let poll_thread = poll_thread::start(
             Arc::clone(&plan),
             consumer.clone(),
@@ -165,7 +165,7 @@ impl Supervisor {
         let stage = self.plan.stage.as_str();
         tracing::warn!(stage, worker, "this may happen again, so the stage gets a worker of its own");
         let (own, thread) = start_worker(worker, Arc::new(WorkersPlan::of(&self.plan)));
-        own.do_send(join(&self.plan, consumer, address));
+        own.do_send(join(&self.plan, consumer, address, &self.leaving));
         hand.worker.do_send(Part(self.plan.stage));
         (hand.worker, hand.own) = (own, Some(thread));
     }
@@ -226,13 +226,19 @@ impl Supervisor {
 }
 
 /// The message by which a worker begins to work for the stage.
-fn join(plan: &Arc<StagePlan>, consumer: &GroupConsumer, supervisor: &Addr<Supervisor>) -> Join {
+fn join(
+    plan: &Arc<StagePlan>,
+    consumer: &GroupConsumer,
+    supervisor: &Addr<Supervisor>,
+    leaving: &Arc<AtomicBool>,
+) -> Join {
     Join {
         plan: Arc::clone(plan),
         consumer: consumer.clone(),
         ready: supervisor.clone().recipient(),
         failed: supervisor.clone().recipient(),
         stage_failed: supervisor.clone().recipient(),
+        leaving: Arc::clone(leaving),
     }
 }
 

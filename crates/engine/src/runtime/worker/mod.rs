@@ -31,6 +31,7 @@ use std::cell::RefCell;
 use std::collections::BTreeMap;
 use std::rc::Rc;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use actix::prelude::*;
@@ -112,6 +113,12 @@ impl Worker {
         };
         outbox.producer.ready()?;
         Ok(outbox)
+    }
+
+    /// Whether the stage leaves its group. What has been asked for before that is not opened any more: each attempt may wait
+    /// for slow brokers, and the worker can give nothing up meanwhile.
+    fn is_leaving(&self, stage: StageId) -> bool {
+        self.joined.get(&stage).is_some_and(|joined| joined.leaving.load(Ordering::Acquire))
     }
 
     /// Opens tasks, and starts or restores them. If that fails, only their stage is asked to try again.

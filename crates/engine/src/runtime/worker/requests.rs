@@ -43,7 +43,9 @@ impl Handler<Open> for Worker {
     type Result = ();
 
     fn handle(&mut self, Open(stage, assigned): Open, context: &mut Self::Context) {
-        self.open(stage, assigned, context);
+        if !self.is_leaving(stage) {
+            self.open(stage, assigned, context);
+        }
     }
 }
 
@@ -53,7 +55,7 @@ impl Handler<Reopen> for Worker {
     fn handle(&mut self, Reopen(stage, mut partitions): Reopen, context: &mut Self::Context) {
         // Some may have reopened by themselves in the meantime.
         partitions.retain(|partition| !self.hosted.contains_key(&(stage, *partition)));
-        if partitions.is_empty() || self.commit.will_fail() {
+        if partitions.is_empty() || self.commit.will_fail() || self.is_leaving(stage) {
             return;
         }
         // The producer first: anything an older one left open must be settled before offsets are read.
