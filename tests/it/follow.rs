@@ -152,29 +152,35 @@ fn three_commands() {
     wait_for("a warning", PATIENCE, || {
         topics.values("noaa-json-alerts").iter().any(|alert| alert["transition"] == "expected").then_some(())
     });
-    wait_for("an outlook with a forecast", PATIENCE, || {
-        topics.values("noaa-outlooks").iter().any(has_forecast).then_some(())
-    });
     services.stand_still();
     let until = services.now();
     let polls = count("metar", "polls").unwrap();
     wait_for("two more polls", PATIENCE, || count("metar", "polls").filter(|more| *more > polls + 1));
+    // Forecasts are for the night that comes by the clock of the daemon.
     services.come_to_the_present();
+    wait_for("an outlook with a forecast", PATIENCE, || {
+        topics.values("noaa-outlooks").iter().any(has_forecast).then_some(())
+    });
     wait_for("data that is not late", PATIENCE, || {
         let metar = sources()?.into_iter().find(|row| row["source"] == "metar")?;
         (metar["is_late"] == false).then_some(())
     });
-    let (_, health) = http_get(admin, "/health/ready", &[]).unwrap();
-    assert!(health.contains("\"source\":\"metar\"") && health.contains("\"is_late\":false"), "{health}");
-    let (_, metrics) = http_get(admin, "/metrics", &[]).unwrap();
-    assert!(metrics.contains("frostline_source_age_seconds{source=\"metar\"}"), "{metrics}");
-    let top =
-        frostline(&["top", "--once", "--url", &format!("http://127.0.0.1:{admin}")]).run().expect_code(0);
+    check_shown(admin);
+    let url = format!("http://127.0.0.1:{admin}");
+    let top = frostline(&["top", "--once", "--url", &url]).run().expect_code(0);
     assert!(top.out.contains("metar") && top.out.contains("newest data"), "{top}");
     daemon.signal("TERM");
     daemon.wait().expect_code(0);
     check_hours(&services, &topics, until);
     check_forecasts(&topics, &watched);
+}
+
+/// Readiness and metrics have the source.
+fn check_shown(admin: u16) {
+    let (_, health) = http_get(admin, "/health/ready", &[]).unwrap();
+    assert!(health.contains("\"source\":\"metar\"") && health.contains("\"is_late\":false"), "{health}");
+    let (_, metrics) = http_get(admin, "/metrics", &[]).unwrap();
+    assert!(metrics.contains("frostline_source_age_seconds{source=\"metar\"}"), "{metrics}");
 }
 
 /// Each observation once, with the values that were published.

@@ -207,7 +207,7 @@ pub(super) async fn dead_letters(common: &Common, arguments: &DeadLettersArgumen
             let chosen: Vec<&Letter> = if arguments.all {
                 letters.values().filter(|l| !l.is_retried && arguments.choice.fits(l)).collect()
             } else {
-                // Each once, whoever named it twice.
+                // Each once, however often it was named.
                 let places: BTreeSet<Place> = arguments.places.iter().copied().collect();
                 let found: Result<Vec<&Letter>, Failed> =
                     places.into_iter().map(|place| find(&letters, place)).collect();

@@ -76,9 +76,8 @@ pub struct Ghcn {
     settings: GhcnSettings,
     /// The lines of the file in progress.
     lines: Option<Lines>,
-    /// A year's file, as far as it has been fetched.
+    /// A year's file, as far as it has been fetched, and how many bytes to ask for next.
     download: Option<Download>,
-    /// How many bytes of it to ask for.
     part_bytes: u64,
     /// While names are tried: how many days the next one spans.
     trial: Option<i32>,
@@ -114,10 +113,9 @@ impl Ghcn {
             Ok(Answer::NotDue(wait)) => return Ok(Batch { next_in: Some(wait), ..Batch::default() }),
             Ok(Answer::New(Fresh { bytes, .. })) => {
                 let found = differences(&String::from_utf8_lossy(&bytes));
-                if found.is_empty() {
-                    Err(PollError::new(format!("{url}: it lists no differences")))
-                } else {
-                    Ok(found)
+                match found.is_empty() {
+                    true => Err(PollError::new(format!("{url}: it lists no differences"))),
+                    false => Ok(found),
                 }
             }
             Ok(Answer::Unchanged { .. }) => return Ok(Batch::default()),

@@ -172,10 +172,6 @@ impl Supervisor {
 
     fn reopen_later(&self, worker: usize, delay: Duration, context: &mut Context<Self>) {
         context.run_later(delay, move |supervisor, _| {
-            // A worker that looks for committed offsets cannot give its partitions up.
-            if supervisor.leaving.load(Ordering::Acquire) {
-                return;
-            }
             // Partitions that were taken away in the meantime are no longer in the set; after the end there is no
             // group handle.
             if let Some(hand) = supervisor.hands.get(worker).filter(|hand| !hand.partitions.is_empty()) {
