@@ -148,10 +148,7 @@ fn night(alert: &Alert) -> Option<&NightFacts> {
 
 /// What the alert reports of its event: if an end is withdrawn, that it goes on.
 fn state(alert: &Alert) -> Transition {
-    match alert.retracts.as_deref().and_then(Transition::of_alert) {
-        Some(withdrawn) if withdrawn != Transition::Fired => Transition::Fired,
-        _ => alert.transition,
-    }
+    if Transition::withdraws_an_end(alert.retracts.as_deref()) { Transition::Fired } else { alert.transition }
 }
 
 fn kind(transition: Transition, has_earlier: bool) -> &'static str {

@@ -72,9 +72,29 @@ pub fn plan(config: &Config, live: &Live<'_>, text: &str) -> Result<Plan, Publis
         Quarantine::NotUnderstood(reason) => Some(format!("{key}: {reason}")),
         Quarantine::Broken(_) => None,
     };
-    let left_alone = before.quarantined.iter().filter_map(not_understood).collect();
+    let mut left_alone: Vec<String> = before.quarantined.iter().filter_map(not_understood).collect();
+    left_alone.extend(keep_those_who_may_be_named(&before, &mut wanted));
     let (changes, unchanged) = difference(&before, wanted, unix_ms());
     Ok(Plan { changes, unchanged, warnings, left_alone })
+}
+
+/// Keeps the subscribers that the file lacks while there are rules of a newer version, which may name them. Returns why.
+fn keep_those_who_may_be_named(before: &Published, wanted: &mut Published) -> Vec<String> {
+    let is_newer = |(key, quarantine): (&Key, &Quarantine)| {
+        matches!((key, quarantine), (Key::Rule(_), Quarantine::NotUnderstood(_)))
+    };
+    if !before.quarantined.iter().any(is_newer) {
+        return Vec::new();
+    }
+    let mut kept = Vec::new();
+    for (id, subscriber) in &before.subscribers {
+        if !wanted.subscribers.contains_key(id) {
+            wanted.subscribers.insert(id.clone(), subscriber.clone());
+            let key = Key::Subscriber(id.clone());
+            kept.push(format!("{key}: rules that this version does not understand may name it"));
+        }
+    }
+    kept
 }
 
 /// Refuses to replace what a newer version has written.
@@ -241,6 +261,12 @@ mod tests {
         assert!(matches!(&refused, PublishError::Newer(_)) && refused.is_for_people(), "{refused}");
         assert!(refused.to_string().contains("rule `frost`"), "{refused}");
         assert!(check_versions(&before, &wanted("other")).is_ok());
+        // Nor are those removed whom it may name.
+        let farm = serde_json::from_str(r#"{"id":"farm","email":"grower@example.org"}"#).unwrap();
+        before.subscribers.insert("farm".into(), farm);
+        let mut other = wanted("other");
+        assert_eq!(keep_those_who_may_be_named(&before, &mut other).len(), 1);
+        assert!(other.subscribers.contains_key("farm"));
     }
 
     #[test]

@@ -255,15 +255,14 @@ impl Notice {
         self.episode.as_deref().or(self.retracts.as_deref()).unwrap_or(&self.alert_id)
     }
 
-    /// Whether it continues what another alert began, so that it says nothing to who did not hear of that.
+    /// Whether it continues what another alert began, so that it says nothing to those who did not hear of it.
     pub fn continues(&self) -> bool {
         !matches!(self.transition, Transition::Fired | Transition::Expected | Transition::Confirmed)
     }
 
     /// Whether it withdraws an end, so that the event goes on.
     pub fn goes_on(&self) -> bool {
-        let withdrawn = self.retracts.as_deref().and_then(Transition::of_alert);
-        withdrawn.is_some_and(|withdrawn| withdrawn != Transition::Fired)
+        Transition::withdraws_an_end(self.retracts.as_deref())
     }
 
     /// Whether it ends its event: it is over, or nobody knows any more. If one of several alerts of an episode is withdrawn,

@@ -4,9 +4,13 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use frostline::config::topic;
-use frostline_engine::kafka::{ClientSettings, Outgoing, Producer, TransactionSettings};
+use frostline_engine::kafka::{
+    ClientSettings, Outgoing, Polled, Producer, Reader, Readers, StartAt, TransactionSettings,
+};
 
 use crate::support::{KeyValue, Needs, Test, Topics, test, transactional, wait_for};
+
+const PATIENCE: Duration = Duration::from_secs(60);
 
 pub fn tests() -> Vec<Test> {
     vec![
@@ -18,6 +22,7 @@ pub fn tests() -> Vec<Test> {
             backlog_does_not_come,
         ),
         test("an_abort_ends_a_producer_whose_records_are_unacknowledged", &[Needs::Broker], abort_ends),
+        test("readers_share_a_client_and_leave_each_other_alone", &[Needs::Broker], readers_share),
     ]
 }
 
@@ -43,6 +48,48 @@ fn abort_ends() {
     send(&second, "committed");
     second.commit().unwrap();
     assert_eq!(topics.values(topic::CSV_RAW), ["committed"]);
+}
+
+/// Readers of one client come and go. A partition has one of them, and after that the next one.
+fn readers_share() {
+    let topics = Topics::create();
+    let config = topics.config();
+    let settings = ClientSettings::new(&config.kafka).unwrap();
+    let producer = Producer::new(&settings, None).unwrap();
+    let [alerts, outlooks] = [topic::ALERTS, topic::OUTLOOKS].map(|logical| config.topic(logical).name);
+    let send = |topic: &str, text: &str| {
+        let record = Outgoing { partition: Some(0), ..Outgoing::keyed(topic, b"k", text.as_bytes()) };
+        producer.send(&record).unwrap();
+        producer.wait_acknowledged().unwrap();
+    };
+    let next = |reader: &mut Reader| -> String {
+        wait_for("a record", PATIENCE, || {
+            let read = reader.poll(Duration::from_millis(100), |polled| match polled {
+                Polled::Record(record) => Some(String::from_utf8_lossy(record.value.unwrap()).into_owned()),
+                Polled::EndOfPartition { .. } => None,
+            });
+            read.unwrap().flatten()
+        })
+    };
+    let readers = Readers::new(&settings).unwrap();
+    let start = [(0, StartAt::Beginning)];
+    let mut of_alerts = readers.read(&alerts, &start).unwrap();
+    send(&alerts, "first");
+    assert_eq!(next(&mut of_alerts), "first");
+    let mut of_outlooks = readers.read(&outlooks, &start).unwrap();
+    assert!(readers.read(&alerts, &start).is_err(), "it has a reader");
+    send(&outlooks, "other");
+    send(&alerts, "second");
+    assert_eq!((next(&mut of_outlooks), next(&mut of_alerts)), ("other".into(), "second".into()));
+    drop(of_alerts);
+    let mut again = readers.read(&alerts, &[(0, StartAt::Offset(1))]).unwrap();
+    assert_eq!(next(&mut again), "second");
+    // At rest, and with no reader to come, both go on.
+    drop(readers);
+    [&mut again, &mut of_outlooks].into_iter().for_each(|reader| reader.keep_pace(false));
+    send(&outlooks, "later");
+    send(&alerts, "third");
+    assert_eq!((next(&mut again), next(&mut of_outlooks)), ("third".into(), "later".into()));
 }
 
 /// A commit waits for what was sent before it, while the worker goes on sending.

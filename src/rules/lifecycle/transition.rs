@@ -38,8 +38,13 @@ impl Transition {
         Self::Withdrawn,
     ];
 
+    /// Whether an alert that withdraws the one with this id withdraws an end, so that the event goes on.
+    pub fn withdraws_an_end(retracts: Option<&str>) -> bool {
+        retracts.and_then(Self::of_alert).is_some_and(|withdrawn| withdrawn != Self::Fired)
+    }
+
     /// The kind of the alert with this id, such as `frost/USW00003192/2016-02-24/fired` or, if it came again, `…/fired/2`.
-    pub fn of_alert(id: &str) -> Option<Self> {
+    fn of_alert(id: &str) -> Option<Self> {
         let mut parts = id.rsplit('/');
         let last = parts.next()?;
         let name = if last.bytes().all(|byte| byte.is_ascii_digit()) { parts.next()? } else { last };
