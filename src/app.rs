@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use frostline_engine::kafka::ClientSettings;
 use frostline_engine::record::{Record, unix_ms};
-use frostline_engine::runtime::{Failure, Summary, TailClient, TopicTail};
+use frostline_engine::runtime::{Failure, FollowClient, Summary, TopicTail};
 use frostline_engine::{Engine, RunOptions, Stage, StageId, StartError, Topology, TopologyBuilder, Traffic};
 
 use crate::config::{Config, topic};
@@ -338,17 +338,17 @@ impl App {
 /// Follows topics of this installation.
 #[derive(Clone)]
 pub struct TailSource {
-    client: TailClient,
+    client: FollowClient,
     config: Arc<Config>,
 }
 
 impl TailSource {
     /// Follows topics of this configuration.
     pub fn new(clients: ClientSettings, config: Config) -> Self {
-        Self { client: TailClient::new(clients), config: Arc::new(config) }
+        Self { client: FollowClient::new(clients), config: Arc::new(config) }
     }
 
-    /// The same for tails that [share a client](TailClient::sharing).
+    /// The same for tails that [share a client](FollowClient::sharing).
     pub fn sharing(&self) -> Self {
         Self { client: self.client.sharing(), config: Arc::clone(&self.config) }
     }

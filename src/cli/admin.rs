@@ -28,14 +28,18 @@ pub(super) fn listen(config: &Config) -> Result<Option<Listening>, Failed> {
     }
 }
 
-/// The token of the configuration, if there is one, and strong enough for the address.
-pub(super) fn token(config: &Config) -> Result<Option<SecretText>, Failed> {
+/// Checks that there is the token that the address needs, as [`listen`] does.
+pub(super) fn check(config: &Config) -> Result<(), Failed> {
+    let token = token(config)?;
+    let checked = config.admin.address().map_or(Ok(()), |listen| check_token(listen, token.as_ref()));
+    checked.map_err(|reason| Failed::Usage(anyhow::anyhow!(reason)))
+}
+
+/// The token of the configuration, if there is one.
+fn token(config: &Config) -> Result<Option<SecretText>, Failed> {
     let token = Some(&config.admin.token).filter(|token| !token.is_empty());
     let token = token.map(Secret::resolve).transpose();
-    let token = token.map_err(|reason| Failed::Usage(anyhow::anyhow!("admin.token: {reason}")))?;
-    let checked = config.admin.address().map_or(Ok(()), |listen| check_token(listen, token.as_ref()));
-    checked.map_err(|reason| Failed::Usage(anyhow::anyhow!(reason)))?;
-    Ok(token)
+    token.map_err(|reason| Failed::Usage(anyhow::anyhow!("admin.token: {reason}")))
 }
 
 /// Starts the admin server.

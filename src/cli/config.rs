@@ -57,7 +57,7 @@ fn check(common: &Common, config: &Config) -> Result<(), Failed> {
     Condition::compile(&config.filter.expression, Scope::Filter)
         .map_err(|error| Failed::Usage(anyhow::anyhow!("filter.where: {}", error.message)))?;
     check_client(config)?;
-    super::admin::token(config)?;
+    super::admin::check(config)?;
     // Including its secrets and files.
     Sender::new(&config.notify, Arc::default(), Arc::default())
         .map_err(|reason| Failed::Usage(anyhow::anyhow!(reason)))?;

@@ -152,12 +152,12 @@ fn env_key(name: &str) -> Option<String> {
     let (section, key) = rest.split_once('_')?;
     // `notify` has one more level: FROSTLINE_NOTIFY_EMAIL_PASSWORD sets notify.email.password. Sections with
     // user-defined names can only be set in the file, because such a name may have any form.
-    let is_channel = |part: &str| CHANNELS.iter().any(|channel| !channel.is_named && channel.section == part);
-    let is_named = |part: &str| CHANNELS.iter().any(|channel| channel.is_named && channel.section == part);
-    if section == "notify" && is_named(key.split('_').next().unwrap_or_default()) {
+    let part = key.split('_').next().filter(|_| section == "notify");
+    let channel = part.and_then(|part| CHANNELS.iter().find(|channel| channel.section == part));
+    if channel.is_some_and(|channel| channel.is_named) {
         return None;
     }
-    let nested = key.split_once('_').filter(|(part, _)| section == "notify" && is_channel(part));
+    let nested = key.split_once('_').filter(|_| channel.is_some());
     let key = nested.map_or_else(|| key.to_owned(), |(part, key)| format!("{part}.{key}"));
     ENV_SECTIONS.contains(&section).then(|| format!("{section}.{key}"))
 }

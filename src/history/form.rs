@@ -2,7 +2,7 @@
 
 use super::metar_lines::MetarLines;
 use super::station_csv::Columns;
-use crate::hourly::{Ghcnh, HourlyCsv};
+use crate::hourly::{Ghcnh, Hour, HourlyCsv};
 use crate::noaa::{Date, StationId};
 
 /// The format of a file.
@@ -56,6 +56,12 @@ impl Form {
             _ if is_dly(line) => Self::Dly,
             _ => hourly(&String::from_utf8_lossy(start)).unwrap_or(Self::ByYear),
         }
+    }
+
+    /// The kind of the observations in a file of this form that begins like this; `None` if that does not show it.
+    pub(super) fn kind_of(self, start: &[u8]) -> Option<Kind> {
+        let first = start.split(|byte| *byte == b'\n').next().unwrap_or_default();
+        self.kind().or_else(|| Hour::parse(first).is_ok().then_some(Kind::Hourly))
     }
 
     /// The kind of its observations; `None` for documents, which may be of any kind.

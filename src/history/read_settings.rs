@@ -47,11 +47,8 @@ impl Expected {
     pub(super) fn check(&self, path: &Path, form: Form, start: &[u8]) -> anyhow::Result<()> {
         let (path, by) = (path.display(), &self.by);
         let first = start.split(|byte| *byte == b'\n').next().unwrap_or_default();
-        match (self.kind, form.kind()) {
+        match (self.kind, form.kind_of(start)) {
             (Kind::Daily, Some(Kind::Hourly)) => {
-                anyhow::bail!("{path} holds hourly observations; {by} takes daily ones")
-            }
-            (Kind::Daily, None) if Hour::parse(first).is_ok() => {
                 anyhow::bail!("{path} holds hourly observations; {by} takes daily ones")
             }
             (Kind::Hourly, Some(Kind::Daily)) if form == Form::ByYear && Reading::parse(first).is_err() => {

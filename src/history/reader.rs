@@ -18,7 +18,6 @@ use super::open::open_until;
 use super::read_settings::{Expected, ReadSettings};
 use super::station_csv::Columns;
 use crate::bounded::read_line;
-use crate::hourly::Hour;
 use crate::noaa::{Line, Reading};
 
 /// Calls `visit` with each record of a file of daily observations until it stops. Empty lines and headers are
@@ -44,11 +43,7 @@ pub fn read(
 pub fn kind_of(path: &Path) -> anyhow::Result<Option<Kind>> {
     let mut input = open_until(path, Arc::default(), &Arc::default())?;
     let start = input.fill_buf().with_context(|| format!("{} cannot be read", path.display()))?;
-    let first = start.split(|byte| *byte == b'\n').next().unwrap_or_default();
-    match Form::of(start) {
-        Form::JsonLines if Hour::parse(first).is_ok() => Ok(Some(Kind::Hourly)),
-        form => Ok(form.kind()),
-    }
+    Ok(Form::of(start).kind_of(start))
 }
 
 /// As [`read`], with other settings.

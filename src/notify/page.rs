@@ -86,7 +86,7 @@ impl Page<'_> {
     }
 
     fn units(&self, notice: &Notice) -> Units {
-        self.units.or_else(|| Units::of_condition(&notice.when)).unwrap_or_default()
+        notice.units(self.units).unwrap_or_default()
     }
 
     /// The facts about an alert, one line each.

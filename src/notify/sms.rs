@@ -76,7 +76,7 @@ fn text(notices: &[Told], units: Option<Units>) -> String {
 /// The event in a few words: `frost fired: TMIN 8.9 °C, SCOTTSDALE MUNI AP, 2016-02-24`. For an alert without values,
 /// such as one of a night, its own text, which is short already.
 fn short(notice: &Notice, units: Option<Units>) -> String {
-    let units = units.or_else(|| Units::of_condition(&notice.when)).unwrap_or_default();
+    let units = notice.units(units).unwrap_or_default();
     let values = notice.values.iter().filter(|(name, _)| notice.when.contains(name.as_str()));
     let values: Vec<String> = values.map(|value| with_unit(value, units)).collect();
     if values.is_empty() {

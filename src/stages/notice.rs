@@ -10,7 +10,7 @@ use sha2::{Digest, Sha256};
 
 use super::Moment;
 use crate::noaa::{Date, Element, IsoDate, StationId};
-use crate::rules::{Address, Channel, RuleSet, Severity, Subscriber, Transition};
+use crate::rules::{Address, Channel, RuleSet, Severity, Subscriber, Transition, Units};
 
 /// Longest text of an alert, in bytes: a rule's own message may have 2,000 characters.
 const TEXT_BYTES_MAX: usize = 8_000;
@@ -279,6 +279,11 @@ impl Notice {
     /// frost may be there.
     pub fn is_over(&self) -> bool {
         self.continues() && self.transition != Transition::Stale && !self.goes_on()
+    }
+
+    /// The units to say it in: those that the recipient wants, or else those of the rule's limits, if it has any.
+    pub fn units(&self, wanted: Option<Units>) -> Option<Units> {
+        wanted.or_else(|| Units::of_condition(&self.when))
     }
 
     /// The station's name and id.

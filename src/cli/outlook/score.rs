@@ -1,8 +1,7 @@
 //! `frostline outlook score`: scores the outlooks and warnings of this installation.
 
 use clap::Args;
-use frostline_engine::kafka::{Admin, ClientSettings, Reader, StartAt};
-use frostline_engine::record::Record;
+use frostline_engine::kafka::StartAt;
 use serde_json::json;
 
 use super::super::output::BOLD;
@@ -11,6 +10,7 @@ use super::print::print;
 use super::scoring::Scoring;
 use crate::config::{Config, topic};
 use crate::outlook::{Issue, Ledger, ScoredNight, WarningSums};
+use crate::publishing::Live;
 
 const EXAMPLES: &str = "\
 Examples:
@@ -37,7 +37,7 @@ pub(super) async fn score(common: &Common, arguments: &ScoreArguments) -> Result
     for logical in [topic::OUTLOOKS, topic::ALERTS] {
         topics::check_exists(&config, &config.topic(logical).name).await?;
     }
-    let ledger = read(&config, arguments.scoring.issue(0))?;
+    let ledger = read(&Live::connect(&config).await?, &config, arguments.scoring.issue(0))?;
     let shown = arguments.scoring.shown(false);
     let mut is_scored = false;
     for (station, tally) in ledger.stations() {
@@ -72,24 +72,18 @@ fn heading(common: &Common, text: &str) -> Result<(), Failed> {
 }
 
 /// Reads all outlooks and alerts that are in the topics now.
-fn read(config: &Config, issue: Issue) -> anyhow::Result<Ledger> {
+fn read(live: &Live<'_>, config: &Config, issue: Issue) -> anyhow::Result<Ledger> {
     let mut ledger = Ledger::new(issue);
-    read_topic(config, topic::OUTLOOKS, &mut |value| ledger.take_outlook(value))?;
-    read_topic(config, topic::ALERTS, &mut |value| ledger.take_alert(value))?;
-    Ok(ledger)
-}
-
-/// Calls `visit` with each record that is in a topic now.
-fn read_topic(config: &Config, logical: &str, visit: &mut dyn FnMut(&[u8])) -> anyhow::Result<()> {
-    let (plan, settings) = (config.topic(logical), ClientSettings::new(&config.kafka)?);
-    let mut push = |record: &Record<'_>| {
-        if let Some(value) = record.value {
-            visit(value);
-        }
+    let mut read = |logical: &str, take: fn(&mut Ledger, &[u8])| {
+        live.read(&config.topic(logical).name, StartAt::Beginning, &mut |record| {
+            if let Some(value) = record.value {
+                take(&mut ledger, value);
+            }
+        })
     };
-    // The topic may have more than the configuration says.
-    let partitions = Admin::new(&settings)?.partitions(&plan.name)?.unwrap_or(plan.partitions);
-    Ok(Reader::read_to_end(&settings, &plan.name, partitions, StartAt::Beginning, &mut push)?)
+    read(topic::OUTLOOKS, Ledger::take_outlook)?;
+    read(topic::ALERTS, Ledger::take_alert)?;
+    Ok(ledger)
 }
 
 fn print_warnings(common: &Common, rule: &str, sums: &WarningSums) -> Result<(), Failed> {

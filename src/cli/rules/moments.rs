@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use frostline_engine::kafka::{ClientSettings, Reader, StartAt};
+use frostline_engine::kafka::StartAt;
 use frostline_engine::record::Record;
 use serde_json::{Value, json};
 
@@ -169,11 +169,9 @@ fn split_files(files: &[PathBuf], has_days: bool) -> Result<(Vec<PathBuf>, Vec<P
 /// All observations and forecasts of the topic, in its order, with the station table.
 async fn of_topic(config: &Config) -> Result<(ByStation, Forecasts, Vec<Station>), Failed> {
     let plan = config.topic(topic::HOURLY);
-    let admin = topics::check_exists(config, &plan.name).await?;
-    // The topic may have more than the configuration says.
-    let partitions = admin.partitions(&plan.name)?.unwrap_or(plan.partitions);
-    let stations = Live::connect(config).await?.stations()?;
-    let settings = ClientSettings::new(&config.kafka)?;
+    topics::check_exists(config, &plan.name).await?;
+    let live = Live::connect(config).await?;
+    let stations = live.stations()?;
     let (mut hours, mut forecasts) = (ByStation::new(), Forecasts::new());
     let mut push = |record: &Record<'_>| {
         let value = record.value.unwrap_or_default();
@@ -185,8 +183,7 @@ async fn of_topic(config: &Config) -> Result<(ByStation, Forecasts, Vec<Station>
             hours.entry(hour.station).or_default().push(Hour { raw: None, source: None, ..hour });
         }
     };
-    Reader::read_to_end(&settings, &plan.name, partitions, StartAt::Beginning, &mut push)
-        .map_err(|error| Failed::Working(error.into()))?;
+    live.read(&plan.name, StartAt::Beginning, &mut push).map_err(|error| Failed::Working(error.into()))?;
     Ok((hours, forecasts, stations))
 }
 

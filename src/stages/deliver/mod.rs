@@ -224,7 +224,7 @@ impl Deliver {
 
     fn close_or_hold(&mut self, mut key: MessageKey, memory: &mut Memory<'_>) -> Result<(), StateError> {
         let Some(message) = self.messages.get(&key) else { return Ok(()) };
-        let (recipient, channel) = (message.recipient.clone(), message.channel);
+        let (recipient, channel, due_ms) = (message.recipient.clone(), message.channel, message.due_ms);
         let subscriber = recipient.subscriber(&self.rules);
         let mut sent_times = memory.sent_times(&recipient, channel)?;
         // The clock of the machine that sent may have been ahead.
@@ -232,7 +232,7 @@ impl Deliver {
         let hold = self.settings.hold_until_ms(message, subscriber.as_ref(), &sent_times, memory.now_ms);
         if let Some(older) = self.older(key).filter(|_| hold.is_none()) {
             // What came before is sent before, also if it alone would wait for the morning.
-            self.due.push(Reverse((self.messages.get(&key).map_or(0, |message| message.due_ms), key)));
+            self.due.push(Reverse((due_ms, key)));
             key = older;
         }
         let Some(message) = self.messages.get_mut(&key).map(Arc::make_mut) else { return Ok(()) };

@@ -4,7 +4,7 @@ use super::super::day_words;
 use super::super::notice::{Notice, Recipient};
 use super::super::segment::{fits_one_sms, plain_sms};
 use super::super::{Moment, Occasion, Speech};
-use crate::rules::{Channel, RuleSet, Subscriber, Transition, Units};
+use crate::rules::{Channel, RuleSet, Subscriber, Transition};
 
 /// The text of a notice for a channel. A rule's own text stays as it is; if it is too long for an SMS, the SMS has a
 /// shorter, generated text.
@@ -21,8 +21,7 @@ pub(super) fn spoken(
     if has_own_text && begins && (!is_short || fits(&notice.message)) {
         return notice;
     }
-    let wanted = subscriber.and_then(|subscriber| subscriber.units);
-    let units = wanted.or_else(|| Units::of_condition(&notice.when));
+    let units = notice.units(subscriber.and_then(|subscriber| subscriber.units));
     let zone = subscriber.and_then(|subscriber| subscriber.timezone.as_deref());
     let place = notice.station_name.as_deref().unwrap_or(&notice.station);
     let sentence = match (moment, units) {
@@ -69,6 +68,7 @@ pub(super) fn unwanted(
 mod tests {
     use super::super::super::notice::AlertText;
     use super::*;
+    use crate::rules::Units;
 
     const RULES: &str = r#"
 [[rule]]

@@ -63,14 +63,13 @@ struct Starting(Arc<SharedClient>);
 struct SharedClient {
     consumer: BaseConsumer<Quiet>,
     pace: Pace,
-    /// How many readers have a backlog, or have not come to the end yet; and one more while others may come.
+    /// How many readers have a backlog, or have not come to the end yet; and one more while others may come. Locked while
+    /// a reader starts, so that no two read one partition.
     busy: Mutex<usize>,
-    /// Held while a reader starts, so that no two read one partition.
-    starting: Mutex<()>,
 }
 
 impl Readers {
-    /// A client without readers.
+    /// Makes the client. Its readers may belong to several threads.
     ///
     /// # Errors
     /// [`KafkaError::Settings`] if the client refuses its settings.
@@ -82,8 +81,7 @@ impl Readers {
             .create_with_context(Quiet::new(settings))
             .map_err(|error| KafkaError::of_client("making a reader", &error))?;
         consumer.context().lifeline.tend(consumer.client());
-        let (busy, starting) = (Mutex::new(1), Mutex::default());
-        let client = SharedClient { consumer, pace: Pace::of_reader(settings), busy, starting };
+        let client = SharedClient { consumer, pace: Pace::of_reader(settings), busy: Mutex::new(1) };
         Ok(Self(Arc::new(Starting(Arc::new(client)))))
     }
 
@@ -105,7 +103,7 @@ impl Readers {
                 .map_err(|error| KafkaError::of_client("reading", &error))?;
         }
         let client = &self.0.0;
-        let _one_at_a_time = client.starting.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut busy = client.busy.lock().unwrap_or_else(PoisonError::into_inner);
         let consumer = &client.consumer;
         // Two queues would take turns at the records.
         let present = consumer.assignment().map_err(|error| KafkaError::of_client("reading", &error))?;
@@ -119,7 +117,8 @@ impl Readers {
         consumer
             .incremental_assign(&assignment)
             .map_err(|error| KafkaError::of_client(&format!("reading {topic}"), &error))?;
-        client.keep_pace(|busy| *busy += 1);
+        // Nothing rests while this exists, so that the pace is right.
+        *busy += 1;
         let share = Share { client: Arc::clone(client), assignment, is_busy: true };
         Ok(Reader { queue, share })
     }

@@ -11,6 +11,7 @@ use tokio::sync::oneshot;
 
 use super::caught_up;
 use super::failure::Failure;
+use super::follow::FollowClient;
 use super::inspect::Inspector;
 use super::message::Leave;
 use super::plan::{ProcessPlan, StagePlan, WorkersPlan, instance};
@@ -26,7 +27,6 @@ use super::topic_limits::TopicLimits;
 use super::totals::{Summary, Totals};
 use crate::fault;
 use crate::kafka::{Admin, ClientSettings, KafkaError, TopicIdentity};
-use crate::link::Readers;
 use crate::store::StateDirectory;
 use crate::table::Opening;
 use crate::{EngineSettings, StageId, Topology};
@@ -84,7 +84,7 @@ impl Opened<'_> {
         if specs.is_empty() {
             return Ok(followers);
         }
-        let readers = Readers::new(self.clients)?;
+        let client = FollowClient::new(self.clients.clone()).sharing();
         for spec in specs {
             let topic = spec.topic.name.as_str();
             let identity = if options.describe_topics {
@@ -108,7 +108,7 @@ impl Opened<'_> {
             };
             let starts = table.open(&opening)?;
             let (follower, loaded) = TableFollower::start(
-                (self.clients.clone(), readers.clone()),
+                client.clone(),
                 topic.to_owned(),
                 (starts, opening.tombstones_kept),
                 table,

@@ -7,6 +7,28 @@ use super::failure::Failure;
 use crate::kafka::{ClientSettings, Polled, StartAt};
 use crate::link::{Reader, Readers};
 
+/// How followers of topics reach the brokers.
+#[derive(Clone)]
+pub struct FollowClient {
+    pub(super) settings: ClientSettings,
+    /// For the first reader of each follower, if they share a client. One that replaces a broken reader has a client of its
+    /// own.
+    pub(super) readers: Option<Readers>,
+}
+
+impl FollowClient {
+    /// Gives each follower a client of its own.
+    pub fn new(settings: ClientSettings) -> Self {
+        Self { settings, readers: None }
+    }
+
+    /// One client for several followers: of different topics, which are followed equally long.
+    pub fn sharing(&self) -> Self {
+        // A client that refuses its settings refuses them for each follower, which reports it.
+        Self { readers: Readers::new(&self.settings).ok(), ..self.clone() }
+    }
+}
+
 /// The position of a follower of a topic.
 pub(super) struct Places {
     /// The next offset of each partition.
@@ -26,18 +48,12 @@ impl Places {
         self.is_at_end.iter().all(|is_at_end| *is_at_end)
     }
 
-    /// A reader that continues after the last record that was taken: the first one of `shared`, and each that replaces
-    /// a broken one with a client of its own.
-    pub(super) fn reader(
-        &self,
-        shared: &mut Option<Readers>,
-        clients: &ClientSettings,
-        topic: &str,
-    ) -> Result<Reader, Failure> {
+    /// A reader that continues after the last record that was taken.
+    pub(super) fn reader(&self, client: &mut FollowClient, topic: &str) -> Result<Reader, Failure> {
         let starts: Vec<(i32, StartAt)> = (0..).zip(self.starts.iter().copied()).collect();
-        Ok(match shared.take() {
+        Ok(match client.readers.take() {
             Some(readers) => readers.read(topic, &starts)?,
-            None => Reader::new(clients, topic, &starts)?,
+            None => Reader::new(&client.settings, topic, &starts)?,
         })
     }
 

@@ -10,6 +10,7 @@ use actix::Addr;
 use tokio::sync::oneshot::error::TryRecvError;
 
 use super::failure::Failure;
+use super::follow::FollowClient;
 use super::message::Leave;
 use super::plan::{ProcessPlan, StagePlan, WorkersPlan, instance};
 use super::pool::Pool;
@@ -21,7 +22,6 @@ use super::table_follower::{Loaded, TableFollower};
 use super::topic_limits::TopicLimits;
 use super::totals::Totals;
 use crate::kafka::{ClientSettings, TopicIdentity};
-use crate::link::Readers;
 use crate::store::StateDirectory;
 use crate::table::Opening;
 use crate::{EngineSettings, Topology};
@@ -57,16 +57,15 @@ impl Stages {
     ) -> Result<Self, Failure> {
         let clients = ClientSettings::new(&settings.kafka)?;
         let (mut tables, mut waiting) = (Vec::new(), Vec::new());
-        let readers = Readers::new(&clients)?;
+        let client = FollowClient::new(clients.clone()).sharing();
         for spec in topology.tables() {
             let topic = spec.topic.name.as_str();
             let ((identity, ends), mut table) = (look_up(topic), (spec.table)());
             let (identity, ends) = (&identity, &ends);
             let opening = Opening { state, topic, identity, ends, cluster: CLUSTER, tombstones_kept };
             let starts = table.open(&opening)?;
-            let shared = (clients.clone(), readers.clone());
             let (follower, loaded) =
-                TableFollower::start(shared, topic.to_owned(), (starts, tombstones_kept), table);
+                TableFollower::start(client.clone(), topic.to_owned(), (starts, tombstones_kept), table);
             tables.push(follower);
             waiting.push(loaded);
         }

@@ -16,9 +16,9 @@ use tokio::time::Instant;
 use super::background::Background;
 use super::contact::Contact;
 use super::failure::Failure;
-use super::follow::Places;
-use crate::kafka::{ClientSettings, KafkaError, Polled, StartAt};
-use crate::link::{Reader, Readers};
+use super::follow::{FollowClient, Places};
+use crate::kafka::{KafkaError, Polled, StartAt};
+use crate::link::Reader;
 use crate::store::StateError;
 use crate::table::Table;
 
@@ -46,9 +46,9 @@ pub(super) struct TableFollower {
 }
 
 impl TableFollower {
-    /// Starts reading at `starts`, one for each partition, with a client that the tables of a process share.
+    /// Starts reading at `starts`, one for each partition.
     pub(super) fn start(
-        (clients, readers): (ClientSettings, Readers),
+        client: FollowClient,
         topic: String,
         (starts, tombstones_kept): (Vec<StartAt>, Duration),
         table: Box<dyn Table>,
@@ -56,8 +56,7 @@ impl TableFollower {
         let (loaded, receiver) = oneshot::channel();
         let outdated = Arc::<OnceLock<Failure>>::default();
         let mut following = Following {
-            clients,
-            shared: Some(readers),
+            client,
             topic,
             places: Places::new(starts),
             reader: None,
@@ -79,9 +78,7 @@ impl TableFollower {
 }
 
 struct Following {
-    clients: ClientSettings,
-    /// For the first reader.
-    shared: Option<Readers>,
+    client: FollowClient,
     topic: String,
     places: Places,
     /// `None` at the start and after a failure.
@@ -132,10 +129,10 @@ impl Following {
     }
 
     fn read_on(&mut self) -> Result<(), Failure> {
-        let Self { clients, shared, topic, places, reader, table, contact, .. } = self;
+        let Self { client, topic, places, reader, table, contact, .. } = self;
         let reader = match reader {
             Some(reader) => reader,
-            None => reader.insert(places.reader(shared, clients, topic)?),
+            None => reader.insert(places.reader(client, topic)?),
         };
         let mut is_silent = true;
         let came = places.read(reader, (POLL_TIMEOUT, BATCH_RECORDS), &mut |polled| {

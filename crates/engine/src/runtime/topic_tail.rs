@@ -7,9 +7,8 @@ use std::time::Duration;
 
 use super::background::Background;
 use super::failure::Failure;
-use super::follow::Places;
-use crate::kafka::{Admin, ClientSettings, KafkaError, Polled, StartAt};
-use crate::link::Readers;
+use super::follow::{FollowClient, Places};
+use crate::kafka::{Admin, KafkaError, Polled, StartAt};
 use crate::record::Record;
 
 /// How long a poll waits, and so how long stopping takes at most.
@@ -23,27 +22,6 @@ const RETRY_DELAY: Duration = Duration::from_secs(2);
 /// new.
 pub(super) type Visit = Box<dyn FnMut(&Record<'_>, bool) + Send>;
 
-/// The client of tails.
-#[derive(Clone)]
-pub struct TailClient {
-    settings: ClientSettings,
-    /// For the first readers, if they share a client.
-    readers: Option<Readers>,
-}
-
-impl TailClient {
-    /// Gives each tail a client of its own.
-    pub fn new(settings: ClientSettings) -> Self {
-        Self { settings, readers: None }
-    }
-
-    /// One client for several tails: of different topics, which are followed equally long.
-    pub fn sharing(&self) -> Self {
-        // A client that refuses its settings refuses them for each tail, which reports it.
-        Self { readers: Readers::new(&self.settings).ok(), ..self.clone() }
-    }
-}
-
 /// The tail of a topic; it stops when this is dropped.
 pub struct TopicTail {
     _thread: Background,
@@ -54,18 +32,18 @@ impl TopicTail {
     /// Follows `topic`, starting up to `tail` records before the end of each partition. `visit` takes each record, and
     /// whether the tail [is current](Self::is_current), so that the record is a new one.
     pub fn start(
-        client: TailClient,
+        client: FollowClient,
         topic: String,
         tail: i64,
         visit: impl FnMut(&Record<'_>, bool) + Send + 'static,
     ) -> Self {
         let visit: Visit = Box::new(visit);
         let is_current = Arc::new(AtomicBool::new(false));
-        let told = Arc::clone(&is_current);
+        let shown = Arc::clone(&is_current);
         let follow = move |stop| {
-            Follower { client, topic, places: None, is_current: told, tail, visit, stop }.run();
+            Follower { client, topic, places: None, is_current, tail, visit, stop }.run();
         };
-        Self { _thread: Background::start(follow), is_current }
+        Self { _thread: Background::start(follow), is_current: shown }
     }
 
     /// Whether it has reached the end that the topic had at the start; also true if the topic does not exist.
@@ -75,7 +53,7 @@ impl TopicTail {
 }
 
 struct Follower {
-    client: TailClient,
+    client: FollowClient,
     topic: String,
     /// Set once the topic was found.
     places: Option<Places>,
@@ -113,7 +91,7 @@ impl Follower {
                 self.places.insert(Places::new(starts))
             }
         };
-        let mut reader = places.reader(&mut self.client.readers, &self.client.settings, &self.topic)?;
+        let mut reader = places.reader(&mut self.client, &self.topic)?;
         let visit = &mut self.visit;
         while !self.stop.load(Ordering::Acquire) {
             let is_new = self.is_current.load(Ordering::Acquire);
